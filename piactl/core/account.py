@@ -1,0 +1,92 @@
+"""An account: an entry of the directory that piactl manages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+
+from piactl.core.assignment import Assignment
+
+
+class State(Enum):
+    """What the assignments make of an account on a day; the value is the word of the command line."""
+
+    ACTIVE = "active"
+    ON_LEAVE = "on-leave"
+    GRACE = "grace"
+    ANTICIPATED = "anticipated"
+    DEACTIVATED = "deactivated"
+    ARCHIVED = "archived"
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """An administrator's suspension from `since`, to `until` included where it is known."""
+
+    since: date
+    until: date | None
+    by: str
+    reason: str
+
+    def covers(self, day: date) -> bool:
+        return self.since <= day and (self.until is None or day <= self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceException:
+    """A dated grant (or denial, `grants` False) of one service to one account. `uai` "" is person scope."""
+
+    grants: bool
+    service: str
+    uai: str
+    start: date
+    end: date
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One account, as the directory holds it (current) or as it should be (desired).
+
+    `matricule` is None once archived, then only its keyed digest is left. `identifiers` are the uid and
+    every address and alias it has or had; `aliases` the addresses that still lead to it. `entitlements`
+    are pairs (service, uai), uai "" for person scope, of the day the account was computed for.
+    `login_from` and `login_until` are the first and last day of the login window that the directory
+    itself enforces, None where that side is open; `login_closed` means that no window is known at all.
+    """
+
+    uid: str
+    matricule: str | None
+    matricule_digest: str
+    numen_digest: str | None = None
+    civilite: str = ""
+    family_name: str = ""
+    given_name: str = ""
+    usage_name: str = ""
+    private_mail: str = ""
+    address: str | None = None
+    aliases: frozenset[str] = frozenset()
+    identifiers: frozenset[str] = frozenset()
+    state: State = State.ACTIVE
+    state_from: date | None = None
+    state_until: date | None = None
+    locked: bool = False
+    login_from: date | None = None
+    login_until: date | None = None
+    next_due: date | None = None
+    profiles: tuple[str, ...] = ()
+    assignments: tuple[Assignment, ...] = ()
+    entitlements: frozenset[tuple[str, str]] = frozenset()
+    lock: Lock | None = None
+    exceptions: tuple[ServiceException, ...] = ()
+    protected: bool = False
+
+    @property
+    def surname(self) -> str:
+        return self.usage_name or self.family_name
+
+    @property
+    def display_name(self) -> str:
+        return f"{self.given_name} {self.surname}".strip()

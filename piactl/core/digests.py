@@ -1,0 +1,47 @@
+"""Keyed digests: what is stored of values that must be recognised and not read."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class DigestKeys:
+    """HMAC-SHA-256 keys by id; new digests are made with `current`, all of them verify.
+
+    A digest is written `{id}hex`. `purpose` keeps digests of different kinds of value apart.
+    """
+
+    current: str
+    keys: Mapping[str, bytes] = field(repr=False)
+
+    def digest(self, purpose: str, value: str) -> str:
+        return self._with(self.current, purpose, value)
+
+    def candidates(self, purpose: str, value: str) -> tuple[str, ...]:
+        """The digest of `value` under every key, the current one first."""
+        others = [key for key in self.keys if key != self.current]
+        return tuple(self._with(key, purpose, value) for key in [self.current, *others])
+
+    def matches(self, stored: str, purpose: str, value: str) -> bool:
+        """Whether `stored` is a digest of `value` under the key it names, in constant time."""
+        key = digest_key_id(stored)
+        return key in self.keys and hmac.compare_digest(stored, self._with(key, purpose, value))
+
+    def keep_or_renew(self, stored: str | None, purpose: str, value: str) -> str:
+        """`stored` where it still verifies, so that a new key alone rewrites nothing; else a new digest."""
+        if stored is not None and self.matches(stored, purpose, value):
+            return stored
+        return self.digest(purpose, value)
+
+    def _with(self, key: str, purpose: str, value: str) -> str:
+        text = f"{purpose}\0{value}".encode()
+        return "{" + key + "}" + hmac.new(self.keys[key], text, hashlib.sha256).hexdigest()
+
+
+def digest_key_id(stored: str) -> str:
+    """The id of the key a digest names."""
+    return stored[1 : stored.find("}")] if stored.startswith("{") else ""

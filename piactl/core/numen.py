@@ -1,0 +1,49 @@
+"""The NUMEN: an identifier that is a secret."""
+
+from __future__ import annotations
+
+import re
+
+_EXACT = re.compile(r"[0-9]{2}[A-Z][0-9]{2}[0-9]{5}[A-Z]{3}")
+_LOOSE = re.compile(r"[0-9]{2}[A-Z][0-9]{2}[0-9A-Z]{8}")
+_BLANK = re.compile(r"\s+")
+
+
+class Numen:
+    """Thirteen characters that must not be shown: `str` and `repr` are masked, `reveal()` is for the digest."""
+
+    __slots__ = ("_value", "unusual")
+
+    def __init__(self, value: str, *, unusual: bool = False) -> None:
+        self._value = value
+        self.unusual = unusual
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __str__(self) -> str:
+        return self._value[:3] + "*" * (len(self._value) - 3)
+
+    __repr__ = __str__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Numen) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+def read_numen(text: str) -> Numen | None:
+    """The NUMEN in `text` after removing blanks and upper-casing.
+
+    None where it is not one. A tail of another shape is accepted as `unusual`: no check key is
+    documented, so the shape of the last eight characters is a warning only.
+    """
+    value = _BLANK.sub("", text).upper()
+    if not value.isascii():
+        return None
+    if _EXACT.fullmatch(value):
+        return Numen(value)
+    if _LOOSE.fullmatch(value):
+        return Numen(value, unusual=True)
+    return None

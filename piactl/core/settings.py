@@ -1,0 +1,123 @@
+"""The values that `piactl.yaml` is read into. Paths are absolute text; nothing here is a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How one service identity binds: SASL EXTERNAL over ldapi, or a name and a password file."""
+
+    external: bool = False
+    dn: str = ""
+    password_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """`ca_file` "" is the system's store. Certificates are always verified."""
+
+    ca_file: str = ""
+    starttls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DirectorySettings:
+    """Where the directory is and how to talk to it. Deadlines are in seconds, per operation.
+
+    `attributes` renames LDAP attributes: the name that piactl uses by default -> the one used here.
+    `taken_attributes`: attributes of unmanaged entries whose addresses count as taken.
+    """
+
+    servers: tuple[str, ...]
+    suffix: str
+    accounts: str
+    state: str
+    identities: Mapping[str, Identity]
+    tls: TlsSettings = TlsSettings()
+    connect_timeout: int = 5
+    operation_timeout: int = 30
+    page_size: int = 500
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    taken_attributes: tuple[str, ...] = ("uid", "mail", "mailAlternateAddress", "mailEquivalentAddress")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLimits:
+    """When a whole feed of a source is refused. Shares are 0 to 1, floors and sizes are counts.
+
+    `bad_share`: of the values of one column, with at least `bad_floor` of them bad.
+    `known_share`: of the matricules known from the last feed that a full feed must still have, where at
+    least `known_floor` were known. `size_share`: how far the number of rows may be from the last one,
+    with at least `size_floor` rows of difference. The upper bounds stop a runaway file.
+    """
+
+    bad_share: float = 0.05
+    bad_floor: int = 20
+    known_share: float = 0.9
+    known_floor: int = 20
+    size_share: float = 0.1
+    size_floor: int = 50
+    max_rows: int = 5_000_000
+    max_bytes: int = 2_000_000_000
+    max_field: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsPeriod:
+    """A time of the year, (month, day) both included, in which other limits hold."""
+
+    name: str
+    first: tuple[int, int]
+    last: tuple[int, int]
+    limits: SourceLimits
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """One HR source and how its layout is brought to the canonical one.
+
+    `full`: a complete feed lists everyone. `trailer`: a feed without its `#FIN` line is incomplete.
+    `delimiter` "" is found in the header (one of `;` `,` tab). `encoding` is utf-8, windows-1252 or
+    iso-8859-15, decoded strictly. `files` are patterns (fnmatch) of the file names of the source.
+    `date_pattern` is a regular expression with groups `year`, `month`, `day` for the feed's date in the
+    file name. `columns`: canonical column -> header name there. `values`: canonical column -> raw value
+    -> canonical value. `constants`: canonical column -> value for every row. `date_formats` are
+    strptime formats, tried in order.
+    """
+
+    name: str
+    full: bool = True
+    trailer: bool = False
+    files: tuple[str, ...] = ()
+    date_pattern: str = r"(?P<year>20\d\d)-?(?P<month>\d\d)-?(?P<day>\d\d)"
+    delimiter: str = ""
+    encoding: str = "utf-8"
+    date_formats: tuple[str, ...] = ("%d/%m/%Y", "%Y-%m-%d")
+    columns: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+    absent_runs: int = 2
+    limits: SourceLimits = SourceLimits()
+    periods: tuple[LimitsPeriod, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration of one host."""
+
+    file: str
+    directory: DirectorySettings
+    policy_file: str
+    establishments_file: str
+    keys_file: str
+    journal_file: str
+    state_folder: str
+    metrics_file: str = ""
+    sources: Mapping[str, SourceSettings] = field(default_factory=dict)
+    any_date: bool = False
+    strict: bool = False
+    lock_seconds: int = 300
+    keep_undo_days: int = 90

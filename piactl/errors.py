@@ -1,0 +1,142 @@
+"""The errors that piactl raises on purpose, each named for the fact, each with its exit code.
+
+A message says what, where and what next, in one to three lines, and never holds a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of the command; each means one thing."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    CHANGES = 3
+    REFUSED = 4
+    PARTLY = 5
+    FEED_REFUSED = 6
+    LOCKED = 7
+    UNREACHABLE = 8
+    NOT_FOUND = 9
+    CONFIGURATION = 10
+    BUG = 70
+
+
+class PiactlError(Exception):
+    """An error that was foreseen: `str(error)` is all that a person is shown."""
+
+    exit_code = Exit.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One mistake in a file that a person wrote; `line` and `column` count from 1, 0 means unknown."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file
+        if self.line:
+            place += f":{self.line}"
+            if self.column:
+                place += f":{self.column}"
+        return f"{place}: {self.message}"
+
+
+class ConfigurationInvalid(PiactlError):
+    """Configuration, policy or establishment register cannot be used; `mistakes` holds all of them."""
+
+    exit_code = Exit.CONFIGURATION
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(str(m) for m in self.mistakes))
+
+
+class UsageError(PiactlError):
+    """The command line asks for something that does not make sense."""
+
+    exit_code = Exit.USAGE
+
+
+class FeedRefused(PiactlError):
+    """A whole feed is refused and nothing of it is used; `refusals` are the (code, message) pairs."""
+
+    exit_code = Exit.FEED_REFUSED
+
+    def __init__(self, file: str, refusals: Sequence[tuple[str, str]]) -> None:
+        self.file = file
+        self.refusals = tuple(refusals)
+        super().__init__("\n".join(f"{file}: feed refused: {message} [{code}]" for code, message in self.refusals))
+
+
+class DirectoryUnreachable(PiactlError):
+    """No server of the list can be used now."""
+
+    exit_code = Exit.UNREACHABLE
+
+
+class DirectoryTruncated(PiactlError):
+    """A search ended before its end (size or time limit, referral): its result must not be used."""
+
+
+class DirectoryRefused(PiactlError):
+    """The server refused an operation in a way that would refuse all of them; `result` is the LDAP code."""
+
+    def __init__(self, message: str, result: int) -> None:
+        self.result = result
+        super().__init__(message)
+
+
+class ReplyLost(PiactlError):
+    """A write was sent and no reply came: it may or may not have been done."""
+
+
+class AccountNotFound(PiactlError):
+    """No account answers to that name."""
+
+    exit_code = Exit.NOT_FOUND
+
+
+class LockHeld(PiactlError):
+    """Another run holds the lock of the directory."""
+
+    exit_code = Exit.LOCKED
+
+
+class LockLost(PiactlError):
+    """The lock of this run was taken over or has expired; no further write is made."""
+
+    exit_code = Exit.LOCKED
+
+
+class UnsafePlan(PiactlError):
+    """A plan broke guards; nothing was written."""
+
+    exit_code = Exit.REFUSED
+
+
+class StalePlan(PiactlError):
+    """A plan file was made from other inputs than those of now, or was edited."""
+
+
+class JournalUnusable(PiactlError):
+    """The journal cannot be written or its chain is broken: no change is made."""
+
+
+class SecretUnusable(PiactlError):
+    """A password or key file is missing, unreadable, or readable by others."""
+
+    exit_code = Exit.CONFIGURATION
+
+
+class SandboxUnavailable(PiactlError):
+    """The private slapd cannot be started; the message says which package to install."""
