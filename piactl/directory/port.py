@@ -1,0 +1,103 @@
+"""What the flows may ask of a directory: a reader, and, where writing is meant, a writer.
+
+Nothing here knows ldap3. A flow is given one of these and never picks one; `plan` is given no writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+Values = Mapping[str, tuple[bytes, ...]]
+"""Raw values by LDAP attribute name, spelled as asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawEntry:
+    dn: str
+    values: Values
+
+    def first(self, attribute: str) -> bytes | None:
+        values = self.values.get(attribute, ())
+        return values[0] if values else None
+
+    def text(self, attribute: str) -> str:
+        """The first value as text, "" where there is none."""
+        return (self.first(attribute) or b"").decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class EntryWrite:
+    """One atomic write of one entry: `op` is add, modify or delete.
+
+    add: `add` is the whole entry. modify: `delete` values are taken away and `add` values put in, and
+    the entry must still hold every value of `delete` and none of `add` (RFC 4528 assertion where the
+    server has it), else nothing is changed. delete: `delete` are values that it must still hold.
+    """
+
+    op: str
+    dn: str
+    add: Values = field(default_factory=dict)
+    delete: Values = field(default_factory=dict)
+
+
+class Outcome(Enum):
+    APPLIED = "applied"
+    ALREADY = "already so"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What became of one write. For a conflict `message` says what changed, by whom and when."""
+
+    write: EntryWrite
+    outcome: Outcome
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What the root DSE says. OIDs as text."""
+
+    uri: str
+    controls: frozenset[str]
+    extensions: frozenset[str]
+    features: frozenset[str]
+    naming_contexts: tuple[str, ...]
+    vendor: str = ""
+    config_context: str = ""
+    monitor_context: str = ""
+
+
+class Reader(Protocol):
+    """Reads; every search is paged and complete, or raises DirectoryTruncated or DirectoryUnreachable."""
+
+    def facts(self) -> ServerFacts: ...
+
+    def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
+        """One entry by its name, None where there is none."""
+
+    def search(
+        self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
+    ) -> Iterator[RawEntry]:
+        """Entries that `query` (an RFC 4515 filter from `filters`) finds; scope is one or subtree.
+
+        A base that does not exist raises DirectoryRefused, it is never an empty result.
+        """
+
+
+class Writer(Reader, Protocol):
+    """Also writes."""
+
+    def write(self, writes: Sequence[EntryWrite]) -> Iterator[WriteResult]:
+        """One result per write, in order. A write whose reply was lost is read back and resolved.
+
+        What would refuse every further write (server gone, read-only, full, a referral, no right)
+        raises DirectoryUnreachable or DirectoryRefused after the results that are known; a write that
+        is in doubt then raises ReplyLost naming it.
+        """
+
