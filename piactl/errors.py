@@ -75,7 +75,9 @@ class FeedRefused(PiactlError):
     def __init__(self, file: str, refusals: Sequence[tuple[str, str]]) -> None:
         self.file = file
         self.refusals = tuple(refusals)
-        super().__init__("\n".join(f"{file}: feed refused: {message} [{code}]" for code, message in self.refusals))
+        super().__init__(
+            "\n".join(f"{file}: feed refused: {message} [{code}]" for code, message in self.refusals)
+        )
 
 
 class DirectoryUnreachable(PiactlError):

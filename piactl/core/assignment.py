@@ -36,4 +36,6 @@ class Assignment:
         return self.start <= day and (self.end is None or day <= self.end)
 
     def overlaps(self, other: Assignment) -> bool:
-        return (self.end is None or other.start <= self.end) and (other.end is None or self.start <= other.end)
+        return (self.end is None or other.start <= self.end) and (
+            other.end is None or self.start <= other.end
+        )

@@ -1,0 +1,106 @@
+"""The state of an account over time, from its posts alone.
+
+Source: design "The life of an account". Days are ordinals; segments are sorted, disjoint and cover all
+days from the beginning of time to `OPEN`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from piactl.core.account import State
+from piactl.core.days import OPEN, Period, difference, intersection, union
+from piactl.core.mobility import Ending, Post
+from piactl.core.policy import Policy
+
+BEGINNING = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    first: int
+    last: int
+    state: State
+
+
+def state_segments(posts: Sequence[Post], policy: Policy, closed_on: int | None) -> list[Segment]:
+    """`closed_on` is the day an account was found without any post; retention then runs from it."""
+    assigned = union((post.first, post.last) for post in posts)
+    active = union(period for post in posts if post.position.keeps_all for period in post.counts)
+    segments: list[Segment] = []
+    begin = BEGINNING
+    ended = -1
+    for first, last in assigned:
+        segments += _gap(begin, first - 1, first, ended, posts, policy, closed_on)
+        inside = [Segment(a, b, State.ACTIVE) for a, b in intersection(active, [(first, last)])]
+        inside += [Segment(a, b, State.ON_LEAVE) for a, b in difference([(first, last)], active)]
+        segments += sorted(inside, key=lambda segment: segment.first)
+        begin, ended = last + 1, last
+    if begin <= OPEN:
+        segments += _gap(begin, OPEN, None, ended, posts, policy, closed_on)
+    return segments
+
+
+def _gap(
+    first: int,
+    last: int,
+    start: int | None,
+    ended: int,
+    posts: Sequence[Post],
+    policy: Policy,
+    closed_on: int | None,
+) -> list[Segment]:
+    """The days first..last without a post, before `start` (None: no later one), after `ended` (-1: none)."""
+    result = []
+    closed = closed_on if closed_on is not None else BEGINNING
+    if ended >= 0:
+        grace = min(last, max(post.grace_until for post in posts if post.last <= ended))
+        closed = max(grace, ended)
+        if grace >= first:
+            result.append(Segment(first, grace, State.GRACE))
+            first = grace + 1
+    if first > last:
+        return result
+    if start is not None:
+        near = max(first, start - policy.open_before)
+        pieces = [Segment(first, near - 1, State.DEACTIVATED), Segment(near, last, State.ANTICIPATED)]
+    elif ended < 0 and closed_on is None:
+        pieces = [Segment(first, last, State.DEACTIVATED)]
+    else:
+        until = max(first - 1, closed + policy.retention)
+        pieces = [Segment(first, until, State.DEACTIVATED), Segment(until + 1, last, State.ARCHIVED)]
+    return result + [piece for piece in pieces if piece.first <= piece.last]
+
+
+def lock_periods(posts: Sequence[Post], endings: Sequence[Ending]) -> list[Period]:
+    """The days on which a position locks the account: while it counts, or from an ending to a return."""
+    periods = [period for post in posts if post.position.lock for period in post.counts]
+    for ending in endings:
+        if ending.lock:
+            returns = [post.first for post in posts if post.first > ending.day]
+            periods.append((ending.day, min(returns) - 1 if returns else OPEN))
+    return union(periods)
+
+
+def login_periods(
+    posts: Sequence[Post], segments: Sequence[Segment], locked: Sequence[Period]
+) -> list[Period]:
+    """The days on which the rules let the account log in, before an administrator's lock."""
+    opening = union(
+        period
+        for post in posts
+        if post.position.keeps_all or post.position.allows_login
+        for period in post.counts
+    )
+    allowed = union(
+        [(s.first, s.last) for s in segments if s.state is State.ACTIVE]
+        + intersection(opening, [(s.first, s.last) for s in segments if s.state is State.ON_LEAVE])
+    )
+    allowed = difference(allowed, locked)
+    graces = [
+        (s.first, s.last)
+        for s in segments
+        if s.state is State.GRACE and any(a <= s.first - 1 <= b for a, b in allowed)
+    ]
+    return difference(allowed + graces, locked)

@@ -1,0 +1,174 @@
+"""From a name to the local part of an address, and who gets which one among homonyms."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from piactl.errors import PiactlError
+
+MAX_LOCAL = 64 - 2
+"""RFC 5321 allows 64 octets in a local part; two are kept for the digits of a homonym."""
+
+
+class UnusableName(PiactlError):
+    """A name that the rule cannot turn into an address. `part` is the canonical column at fault."""
+
+    def __init__(self, part: str, code: str, message: str) -> None:
+        self.part = part
+        self.code = code
+        super().__init__(message)
+
+
+_APOSTROPHES = dict.fromkeys(map(ord, "’‘‛ʼʻʽʹʾʿˈ´`′‵＇ꞌ"), "'")
+_DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−⁃﹘﹣－"), "-")
+_DROPPED = dict.fromkeys([0x00AD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0x180E])
+# NFD alone would delete these letters instead of spelling them out
+_LETTERS = str.maketrans(
+    {"œ": "oe", "æ": "ae", "ß": "ss", "ø": "o", "đ": "d", "ð": "d", "ł": "l", "þ": "th", "ı": "i", "ŋ": "n"}
+    | {"·": "", "‧": ""}
+)
+
+_CONTINUATION = "".join(chr(b) for b in range(0x80, 0xC0)) + bytes(
+    b for b in range(0x80, 0xA0) if b not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)
+).decode("cp1252")
+_MOJIBAKE = re.compile(f"[ÂÃÄÅ][{re.escape(_CONTINUATION)}]|â€")
+_C1 = re.compile(r"[\x80-\x9f]")
+_ALLOWED = re.compile(r"[a-z' .-]+")
+_DIGIT = re.compile(r"\d")
+
+_PLACEHOLDERS = frozenset(
+    ["sans prenom", "sans nom", "sansprenom", "sansnom", "inconnu", "inconnue", "non renseigne", "non renseignee", "neant", "aucun", "aucune", "anonyme", "a definir", "a preciser", "prenom", "nom", "null", "none", "nc", "spn", "x", "xx", "xxx", "xxxx"]
+)
+_HONORIFICS_GIVEN = frozenset(
+    ["m", "m.", "mr", "mr.", "mme", "mme.", "mlle", "mlle.", "monsieur", "madame", "mademoiselle", "dr", "dr.", "docteur", "pr", "pr.", "me", "me.", "maitre"]
+)
+_HONORIFICS_FAMILY = frozenset(["mr", "mr.", "mme", "mme.", "mlle", "mlle.", "monsieur", "madame", "mademoiselle", "dr", "dr."])
+_NOTES = frozenset(["ep", "ep.", "epouse", "epse", "nee", "veuve", "vve", "vve.", "veuf", "divorcee", "div.", "separee"])
+_PARTICLES = frozenset(
+    ["d", "da", "das", "de", "del", "della", "der", "des", "di", "do", "dos", "du", "el", "la", "las", "le", "les", "los", "of", "van", "ten", "ter", "von", "y", "zu", "zum", "zur"]
+)
+
+_RESERVED = frozenset(["root", "bin", "adm", "lp", "mail", "postmaster", "abuse", "admin", "webmaster", "hostmaster"])
+_RESERVED_PREFIX = "ce."
+
+
+def damaged(text: str) -> str:
+    """What shows that `text` was decoded with the wrong encoding, "" where nothing does."""
+    if "�" in text:
+        return "holds the replacement character U+FFFD"
+    if _C1.search(text):
+        return "holds a C1 control character, as Windows-1252 read as ISO-8859-1 does"
+    if _MOJIBAKE.search(unicodedata.normalize("NFC", text)):
+        return "looks like UTF-8 read as Windows-1252"
+    return ""
+
+
+def name_words(text: str, part: str) -> str:
+    """One name in the letters of an address, words joined by hyphens.
+
+    Raises UnusableName for what must not be guessed: damage, placeholders, honorifics, digits, marginal
+    notes, other alphabets. `part` names the column in the message.
+    """
+    fault = damaged(text)
+    if fault or "?" in text:
+        raise UnusableName(
+            part, "name-damaged", f"{part} {fault or 'holds a question mark'}: correct it in HR"
+        )
+    text = text.translate(_DROPPED)
+    text = "".join(" " if c.isspace() else c for c in text)
+    text = unicodedata.normalize("NFC", text).translate(_APOSTROPHES).translate(_DASHES)
+    text = unicodedata.normalize("NFKC", text).lower().translate(_LETTERS)
+    text = "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn")
+    text = " ".join(text.split())
+    _refuse(text, part)
+    text = re.sub(r" *' *", "", text)
+    text = re.sub(r"[ .-]+", "-", text).strip("-")
+    if not text:
+        raise UnusableName(part, "name-empty", f"{part} holds no letter: correct it in HR")
+    return text
+
+
+def _refuse(text: str, part: str) -> None:
+    words = text.split()
+    if not words:
+        raise UnusableName(part, "name-empty", f"{part} is blank: correct it in HR")
+    if text in _PLACEHOLDERS:
+        raise UnusableName(
+            part, "name-placeholder", f"{part} is a placeholder ({text}), not a name: correct it in HR"
+        )
+    if _DIGIT.search(text):
+        raise UnusableName(part, "name-digit", f"{part} holds a digit: correct it in HR")
+    wrong = next((c for c in text if not _ALLOWED.fullmatch(c)), "")
+    if wrong:
+        shown = wrong if wrong.isascii() else f"U+{ord(wrong):04X}"
+        raise UnusableName(
+            part,
+            "name-character",
+            f"{part} holds {shown}, which no rule turns into an address: correct it in HR",
+        )
+    honorifics = _HONORIFICS_GIVEN if part == "prenom" else _HONORIFICS_FAMILY
+    if words[0] in honorifics:
+        raise UnusableName(
+            part, "name-honorific", f"{part} begins with {words[0]}, which is no name: correct it in HR"
+        )
+    note = next((w for w in words if w in _NOTES), "") if len(words) > 1 else ""
+    if note:
+        raise UnusableName(part, "name-note", f"{part} holds a marginal note ({note}): correct it in HR")
+
+
+def local_part(given_name: str, usage_name: str, family_name: str) -> str:
+    """`prenom.nom`, at most 62 characters, without a homonym's digit. Raises UnusableName."""
+    given = name_words(given_name, "prenom")
+    surname, part = (usage_name, "nom_usage") if usage_name.strip() else (family_name, "nom_famille")
+    family = name_words(surname, part)
+    room = MAX_LOCAL - len(given) - 1
+    if len(family) > room:
+        family = _cut(family, room)
+        if not family:
+            raise UnusableName(
+                part, "name-too-long", f"prenom and {part} are too long for an address: choose one in HR"
+            )
+    local = f"{given}.{family}"
+    if local in _RESERVED or local.startswith(_RESERVED_PREFIX):
+        raise UnusableName("prenom", "name-reserved", f"{local} is a reserved address: choose another in HR")
+    return local
+
+
+def _cut(family: str, room: int) -> str:
+    """The words that fit, without a particle left dangling at the end."""
+    words = family.split("-")
+    while words and (len("-".join(words)) > room or words[-1] in _PARTICLES):
+        words.pop()
+    return "-".join(words)
+
+
+def has_base(local: str, base: str) -> bool:
+    """Whether `local` is `base`, with or without a homonym's digits."""
+    return local == base or (local.startswith(base) and local[len(base) :].isdigit())
+
+
+class TakenNames:
+    """The local parts that any account, archived account or unmanaged entry has or had."""
+
+    def __init__(self, taken: Iterable[str], first_digit: int) -> None:
+        self._taken = {name.lower() for name in taken}
+        self._first = first_digit
+        # where to go on for a base: without it, n homonyms would cost n * n look-ups
+        self._next: dict[str, int] = {}
+
+    def __contains__(self, local: str) -> bool:
+        return local in self._taken
+
+    def take(self, base: str) -> str:
+        """The first free local part of a base, now taken: no digit, then the first digit and up."""
+        if base not in self._taken:
+            self._taken.add(base)
+            return base
+        number = self._next.get(base, self._first)
+        while f"{base}{number}" in self._taken:
+            number += 1
+        self._next[base] = number + 1
+        self._taken.add(f"{base}{number}")
+        return f"{base}{number}"

@@ -1,0 +1,75 @@
+"""Names become addresses by the rule, or are refused; homonyms get digits in order."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from piactl.core.names import TakenNames, UnusableName, has_base, local_part
+
+CASES = [
+    json.loads(line)
+    for line in (Path(__file__).parent.parent / "cases" / "names.jsonl").read_text(encoding="utf-8").splitlines()
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c["case"])
+def test_case(case: dict[str, str]) -> None:
+    if case["address"] is None:
+        with pytest.raises(UnusableName):
+            local_part(case["prenom"], case["nom_usage"], case["nom_famille"])
+    else:
+        local = local_part(case["prenom"], case["nom_usage"], case["nom_famille"])
+        assert f"{local}@ac-amiens.fr" == case["address"]
+        assert len(local) <= 62
+
+
+@pytest.mark.parametrize(
+    ("given", "family", "expected"),
+    [
+        ("José\u00a0", "MARÍA", "jose.maria"),
+        ("JOSÉ\u00a0LUIS", "Da Silva", "jose-luis.da-silva"),
+        ("Ma\u0308rta", "L\u2019Hôte", "marta.lhote"),
+        ("J.-P.", "St. Clair", "j-p.st-clair"),
+        ("ANDRÉ", "ÂGE", "andre.age"),
+        ("Na", "Ng", "na.ng"),
+        ("Paul", "Maître", "paul.maitre"),
+    ],
+)
+def test_more_names(given: str, family: str, expected: str) -> None:
+    assert local_part(given, "", family) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "family", "code"),
+    [
+        ("", "Martin", "name-empty"),
+        ("Ce", "Martin", "name-reserved"),
+        ("Zoe\u202e", "Martin", "name-character"),
+        ("Lé?a", "Martin", "name-damaged"),
+        ("Anne", "Petit née Roux", "name-note"),
+        ("Anne", "Petit/Roux", "name-character"),
+        ("A" * 70, "Martin", "name-too-long"),
+        ("Inconnu", "Martin", "name-placeholder"),
+        ("''", "Martin", "name-empty"),
+    ],
+)
+def test_refusals(given: str, family: str, code: str) -> None:
+    with pytest.raises(UnusableName) as caught:
+        local_part(given, "", family)
+    assert caught.value.code == code
+
+
+def test_homonyms_take_digits_in_order() -> None:
+    names = TakenNames([], 1)
+    assert [names.take("marie.martin") for _ in range(3)] == ["marie.martin", "marie.martin1", "marie.martin2"]
+    assert names.take("chloe.dorsay") == "chloe.dorsay"
+    assert names.take("chloe.dorsay") == "chloe.dorsay1"
+
+
+def test_prefix_is_no_collision_and_first_digit_is_a_setting() -> None:
+    names = TakenNames(["gabriel.faurel", "Marie.Martin"], 2)
+    assert names.take("gabriel.faure") == "gabriel.faure"
+    assert names.take("marie.martin") == "marie.martin2"
+    assert has_base("marie.martin12", "marie.martin")
+    assert not has_base("gabriel.faurel", "gabriel.faure")
