@@ -65,7 +65,7 @@ def _establishment_right(
 def _person_right(
     own: Sequence[tuple[Post, list[Period]]], service: Service, graces: Sequence[Period]
 ) -> list[Period]:
-    """Own rights, bridged over delays and through graces, in the order of the days on which that is decided."""
+    """Own rights, bridged over delays and through graces, decided in the order of the days."""
     periods = union(period for _, mine in own for period in mine)
     decisions: list[tuple[int, Post | None, Period]] = []
     if service.in_grace:
@@ -75,9 +75,10 @@ def _person_right(
             delay = post.delay(service)
             if delay and post.position.keeps_service(service.name):
                 decisions.append((post.first, post, (post.first, min(post.last, post.first + delay - 1))))
-    for day, post, period in sorted(decisions, key=lambda decision: decision[0]):
+    for day, bridged, period in sorted(decisions, key=lambda decision: decision[0]):
         if holding(periods, day - 1):
-            periods = union([*periods, *(intersection([period], post.counts) if post else [period])])
+            lasting = [period] if bridged is None else intersection([period], bridged.counts)
+            periods = union([*periods, *lasting])
     return periods
 
 

@@ -39,18 +39,19 @@ _ALLOWED = re.compile(r"[a-z' .-]+")
 _DIGIT = re.compile(r"\d")
 
 _PLACEHOLDERS = frozenset(
-    ["sans prenom", "sans nom", "sansprenom", "sansnom", "inconnu", "inconnue", "non renseigne", "non renseignee", "neant", "aucun", "aucune", "anonyme", "a definir", "a preciser", "prenom", "nom", "null", "none", "nc", "spn", "x", "xx", "xxx", "xxxx"]
+    (
+        "sans prenom|sans nom|sansprenom|sansnom|inconnu|inconnue|non renseigne|non renseignee|neant|aucun|"
+        "aucune|anonyme|a definir|a preciser|prenom|nom|null|none|nc|spn|x|xx|xxx|xxxx"
+    ).split("|")
 )
-_HONORIFICS_GIVEN = frozenset(
-    ["m", "m.", "mr", "mr.", "mme", "mme.", "mlle", "mlle.", "monsieur", "madame", "mademoiselle", "dr", "dr.", "docteur", "pr", "pr.", "me", "me.", "maitre"]
-)
-_HONORIFICS_FAMILY = frozenset(["mr", "mr.", "mme", "mme.", "mlle", "mlle.", "monsieur", "madame", "mademoiselle", "dr", "dr."])
-_NOTES = frozenset(["ep", "ep.", "epouse", "epse", "nee", "veuve", "vve", "vve.", "veuf", "divorcee", "div.", "separee"])
+_HONORIFICS_FAMILY = frozenset("mr mr. mme mme. mlle mlle. monsieur madame mademoiselle dr dr.".split())
+_HONORIFICS_GIVEN = _HONORIFICS_FAMILY | frozenset("m m. docteur pr pr. me me. maitre".split())
+_NOTES = frozenset("ep ep. epouse epse nee veuve vve vve. veuf divorcee div. separee".split())
 _PARTICLES = frozenset(
-    ["d", "da", "das", "de", "del", "della", "der", "des", "di", "do", "dos", "du", "el", "la", "las", "le", "les", "los", "of", "van", "ten", "ter", "von", "y", "zu", "zum", "zur"]
+    "d da das de del della der des di do dos du el la las le les los of ten ter van von y zu zum zur".split()
 )
 
-_RESERVED = frozenset(["root", "bin", "adm", "lp", "mail", "postmaster", "abuse", "admin", "webmaster", "hostmaster"])
+_RESERVED = frozenset("root bin adm lp mail postmaster abuse admin webmaster hostmaster".split())
 _RESERVED_PREFIX = "ce."
 
 

@@ -10,7 +10,7 @@ _BLANK = re.compile(r"\s+")
 
 
 class Numen:
-    """Thirteen characters that must not be shown: `str` and `repr` are masked, `reveal()` is for the digest."""
+    """Thirteen characters that must not be shown: `str` and `repr` mask them, `reveal()` is for digests."""
 
     __slots__ = ("_value", "unusual")
 

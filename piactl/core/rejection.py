@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One reason why one row of a feed could not be understood. `line` counts from 1; `column` is canonical."""
+    """One reason why one row of a feed cannot be used. `line` counts from 1; `column` is canonical."""
 
     file: str
     line: int
