@@ -1,0 +1,320 @@
+"""The rules of an account's life read a second time, day by day and as literally as can be.
+
+It walks the civil days from the first to the last one and says of each what the text says of that day,
+with what it said of the days before. It knows nothing of `piactl.core`'s rules, does no arithmetic on
+periods and is slow: it is there to be compared with them. Only the values are shared.
+
+Each test of one sentence is a function of its own, so that a test can put a wrong one in its place and
+show that the comparison would see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+from piactl.core.account import State
+from piactl.core.assignment import Assignment
+from piactl.core.person import Register
+from piactl.core.policy import Policy, Position, Profile, Service
+
+Right = tuple[str, str]
+"""(service, uai); uai is "" for a right of the person."""
+
+DAY = timedelta(days=1)
+WITH_RIGHTS = (State.ACTIVE, State.ON_LEAVE, State.GRACE)
+
+
+@dataclass(frozen=True)
+class Day:
+    """What is so on one day. `assignments` are those that count, their ends cut by a retirement."""
+
+    state: State
+    rights: frozenset[Right]
+    locked: bool
+    login: bool
+    assignments: tuple[Assignment, ...]
+    profiles: frozenset[str]
+
+
+@dataclass(frozen=True)
+class World:
+    """One person under one policy. `standing` are the assignments less what ended them, `endings` those rows."""
+
+    policy: Policy
+    register: Register
+    standing: tuple[Assignment, ...]
+    endings: tuple[Assignment, ...]
+    closed_on: date | None
+
+    def position(self, a: Assignment) -> Position:
+        position = self.policy.position(a.position)
+        if position is None:
+            raise ValueError(f"position {a.position!r} is not in the policy")
+        return position
+
+    def profile(self, a: Assignment) -> Profile:
+        profile = self.policy.profile(a, self.register)
+        if profile is None:
+            raise ValueError(f"no profile fits {a}")
+        return profile
+
+    def serves(self, a: Assignment, service: Service) -> bool:
+        return service.serves(self.profile(a).name)
+
+    def keeps(self, a: Assignment, service: Service) -> bool:
+        return self.position(a).keeps_service(service.name)
+
+    def later_start(self, day: date) -> bool:
+        return any(a.start > day for a in self.standing)
+
+
+def world(
+    assignments: Sequence[Assignment], policy: Policy, register: Register, closed_on: date | None = None
+) -> World:
+    """Rows whose position ends all are set apart, and the others end the day before the first that hits them."""
+
+    def is_ending(a: Assignment) -> bool:
+        position = policy.position(a.position)
+        return position is not None and position.ends
+
+    endings = tuple(sorted((a for a in assignments if is_ending(a)), key=lambda a: a.start))
+    standing = []
+    for a in assignments:
+        if is_ending(a):
+            continue
+        cut: Assignment | None = a
+        for row in endings:
+            if cut is not None:
+                cut = ended_by(cut, row)
+        if cut is not None:
+            standing.append(cut)
+    return World(policy, register, tuple(standing), endings, closed_on)
+
+
+def ended_by(a: Assignment, row: Assignment) -> Assignment | None:
+    """What a retirement leaves of an assignment: nothing of one that starts with it, all of a return."""
+    if a.start > row.start:
+        return a
+    if a.start == row.start:
+        return None
+    eve = row.start - DAY
+    return a if a.end is not None and a.end <= eve else replace(a, end=eve)
+
+
+# Which assignments count, continue, follow
+
+
+def counting(w: World, day: date) -> tuple[Assignment, ...]:
+    """Of those that cover the day at one UAI in one function, those that start last."""
+    covering = [a for a in w.standing if a.covers(day)]
+    return tuple(a for a in covering if not any(overrides(b, a) for b in covering))
+
+
+def overrides(b: Assignment, a: Assignment) -> bool:
+    return b.uai == a.uai and b.function == a.function and b.start > a.start
+
+
+def continues(b: Assignment, a: Assignment) -> bool:
+    return b.uai == a.uai and a.start < b.start and (a.end is None or a.end >= b.start - DAY)
+
+
+def continues_any(w: World, b: Assignment) -> bool:
+    return any(continues(b, a) for a in w.standing)
+
+
+def follows(w: World, b: Assignment, a: Assignment) -> bool:
+    """B is a mutation from A."""
+    if b.uai == a.uai or a.end is None or not a.start < b.start:
+        return False
+    lasts_beyond = b.end is None or b.end > a.end
+    return within_bridge(w, b, a) and lasts_beyond and not continues_any(w, b)
+
+
+def within_bridge(w: World, b: Assignment, a: Assignment) -> bool:
+    return a.end is not None and (b.start - a.end).days <= w.policy.bridge
+
+
+def delay(w: World, b: Assignment, service: Service) -> int:
+    """Days from the start of B to its own right to the service."""
+    if any(continues(b, a) and w.serves(a, service) for a in w.standing):
+        return 0
+    if any(follows(w, b, a) for a in w.standing):
+        return service.mutation_delay
+    return service.grant_delay
+
+
+# Rights
+
+
+def has_own_right(w: World, a: Assignment, service: Service, day: date) -> bool:
+    """The right of A itself: from its start and the delay to its end, on the days A counts."""
+    if not (w.serves(a, service) and w.keeps(a, service)):
+        return False
+    return a in counting(w, day) and day >= a.start + timedelta(days=delay(w, a, service))
+
+
+def handed_over(w: World, a: Assignment, service: Service, day: date) -> bool:
+    """The right to A's establishment after A's end, when A's right was held on its last day and B follows."""
+    if not service.per_establishment or a.end is None or day <= a.end:
+        return False
+    if not any(follows(w, b, a) for b in w.standing):
+        return False
+    return has_own_right(w, a, service, a.end) and day <= a.end + timedelta(days=service.handover)
+
+
+def bridged(w: World, service: Service, day: date, past: dict[date, Day]) -> bool:
+    """`keep`: a right of the person held on the eve of B lasts until the day before B's own begins."""
+    if service.per_establishment or not service.keep:
+        return False
+    for b in counting(w, day):
+        eve = past.get(b.start - DAY)
+        held = eve is not None and (service.name, "") in eve.rights
+        begins = b.start + timedelta(days=delay(w, b, service))
+        if held and day < begins and w.serves(b, service) and w.keeps(b, service):
+            return True
+    return False
+
+
+def lasts_in_grace(w: World, last: date, service: Service, past: dict[date, Day]) -> set[Right]:
+    """The rights to a service that go on through the grace after the last day with an assignment.
+
+    What was held on that day only by a handover ends with the handover.
+    """
+    if not service.in_grace:
+        return set()
+    if not service.per_establishment:
+        return {(service.name, "")} & past[last].rights
+    return {(service.name, a.uai) for a in counting(w, last) if has_own_right(w, a, service, last)}
+
+
+def rights(w: World, day: date, state: State, past: dict[date, Day]) -> frozenset[Right]:
+    if state not in WITH_RIGHTS:
+        return frozenset()
+    found: set[Right] = set()
+    for service in w.policy.services.values():
+        for a in w.standing:
+            uai = a.uai if service.per_establishment else ""
+            if has_own_right(w, a, service, day) or handed_over(w, a, service, day):
+                found.add((service.name, uai))
+        if bridged(w, service, day, past):
+            found.add((service.name, ""))
+        if state is State.GRACE:
+            found |= lasts_in_grace(w, last_assigned(past, day), service, past)
+    return frozenset(found)
+
+
+# State
+
+
+def last_assigned(past: dict[date, Day], day: date) -> date:
+    """The last day before this one with an assignment."""
+    return max(d for d, was in past.items() if d < day and was.assignments)
+
+
+def grace_after(w: World, a: Assignment, day: date, past: dict[date, Day]) -> date | None:
+    """The last day of the grace after an ended assignment, as it is known on `day`.
+
+    From the day of a retirement on, its own grace replaces that of what it ended or of what had ended
+    before, where the person was still assigned or in grace on the eve.
+    """
+    if a.end is None or a.end >= day:
+        return None
+    reached = [row for row in w.endings if a.start < row.start <= day]
+    if not reached:
+        return a.end + timedelta(days=w.policy.grace_days(a, w.register))
+    latest = max(row.start for row in reached)
+    eve = past.get(latest - DAY)
+    if eve is None or eve.state not in WITH_RIGHTS:
+        return None
+    days = max(w.policy.grace_days(row, w.register) for row in reached if row.start == latest)
+    return a.end + timedelta(days=days)
+
+
+def in_grace(w: World, day: date, past: dict[date, Day]) -> bool:
+    return any(
+        last is not None and day <= last for last in (grace_after(w, a, day, past) for a in w.standing)
+    )
+
+
+def is_anticipated(w: World, day: date) -> bool:
+    return any(day < a.start <= day + timedelta(days=w.policy.open_before) for a in w.standing)
+
+
+def state(w: World, day: date, past: dict[date, Day]) -> State:
+    """The first row of the table that fits."""
+    now = counting(w, day)
+    if any(w.position(a).keeps_all for a in now):
+        return State.ACTIVE
+    if now:
+        return State.ON_LEAVE
+    if in_grace(w, day, past):
+        return State.GRACE
+    if is_anticipated(w, day):
+        return State.ANTICIPATED
+    if w.later_start(day):
+        return State.DEACTIVATED
+    open_days = [d for d, was in past.items() if was.state in WITH_RIGHTS]
+    since = max(open_days) if open_days else w.closed_on
+    if since is None or day <= since + timedelta(days=w.policy.retention):
+        return State.DEACTIVATED
+    return State.ARCHIVED
+
+
+def locked(w: World, day: date) -> bool:
+    """By a position: on the days its assignment counts, or from a retirement (a death) until a return."""
+    if any(w.position(a).lock for a in counting(w, day)):
+        return True
+    for row in w.endings:
+        returned = any(row.start < a.start <= day for a in w.standing)
+        if w.position(row).lock and row.start <= day and not returned:
+            return True
+    return False
+
+
+def login(w: World, day: date, now: State, past: dict[date, Day]) -> bool:
+    if locked(w, day):
+        return False
+    if now is State.ACTIVE:
+        return True
+    if now is State.ON_LEAVE:
+        return any(w.position(a).allows_login for a in counting(w, day))
+    if now is State.GRACE:
+        return past[last_assigned(past, day)].login
+    return False
+
+
+# The days
+
+
+def history(w: World, first: date, last: date) -> dict[date, Day]:
+    """Every day from `first`, or the eve of the first start where that is earlier, to `last`."""
+    day = min([first, *(a.start - DAY for a in w.standing)])
+    past: dict[date, Day] = {}
+    while day <= last:
+        now = state(w, day, past)
+        counts = counting(w, day)
+        past[day] = Day(
+            state=now,
+            rights=rights(w, day, now, past),
+            locked=locked(w, day),
+            login=login(w, day, now, past),
+            assignments=counts,
+            profiles=frozenset(w.profile(a).name for a in counts),
+        )
+        day += DAY
+    return past
+
+
+def next_changes(
+    days: dict[date, Day], known: Callable[[Day], object] = lambda d: d
+) -> dict[date, date | None]:
+    """For every day the next one that differs from its eve, None where no later one does."""
+    following: dict[date, date | None] = {}
+    upcoming: date | None = None
+    for day in sorted(days, reverse=True):
+        following[day] = upcoming
+        if day - DAY in days and known(days[day]) != known(days[day - DAY]):
+            upcoming = day
+    return following
