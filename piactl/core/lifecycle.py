@@ -14,7 +14,7 @@ from piactl.core.days import OPEN, Period, difference, intersection, union
 from piactl.core.mobility import Ending, Post
 from piactl.core.policy import Policy
 
-BEGINNING = 0
+BEGINNING = 1
 
 
 @dataclass(frozen=True, slots=True)

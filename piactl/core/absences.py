@@ -1,0 +1,106 @@
+"""What a feed's silence means: an assignment that a complete full feed no longer lists.
+
+Source: design "The feed". An absence ends an assignment only after several distinct complete feeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+from piactl.core.assignment import Assignment
+
+Key = tuple[str, str, str, date]
+"""Matricule, UAI, function, start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """An assignment missing from the feeds of its source since `since`, so far from `feeds` (digests)."""
+
+    matricule: str
+    uai: str
+    function: str
+    start: date
+    since: date
+    feeds: tuple[str, ...]
+
+    @property
+    def key(self) -> Key:
+        return (self.matricule, self.uai, self.function, self.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """What one feed may say: `digest` names it, `day` is its date, `silence` whether an absence counts.
+
+    Silence counts only for a complete full feed in which every row could be attributed to a person.
+    """
+
+    source: str
+    digest: str
+    day: date
+    silence: bool
+    absent_runs: int
+
+
+def after_feed(
+    matricule: str,
+    known: Sequence[Assignment],
+    told: Sequence[Assignment],
+    testimony: Testimony,
+    waiting: Mapping[Key, Absence],
+) -> tuple[tuple[Assignment, ...], list[Absence]]:
+    """The assignments of a person after one feed, and the absences that still wait for confirmation.
+
+    `known` are all assignments known before, of every source; those of other sources stay. An assignment
+    that ended before the feed's day is history and stays. One whose start was corrected (the same post,
+    overlapping, under a start that was not known) is replaced. What the feed tells counts at once.
+    """
+    others = [a for a in known if a.source != testimony.source]
+    mine = {a.key: a for a in known if a.source == testimony.source}
+    result = {a.key: a for a in told}
+    waits: list[Absence] = []
+    for key, assignment in mine.items():
+        if key in result:
+            continue
+        if not testimony.silence:
+            result[key] = assignment
+            before = waiting.get((matricule, *key))
+            if before is not None:
+                waits.append(before)
+            continue
+        if any(_is_correction(new, assignment) for new in told if new.key not in mine):
+            continue
+        if assignment.end is not None and assignment.end < testimony.day:
+            result[key] = assignment
+            continue
+        left, wait = _absent(matricule, assignment, testimony, waiting.get((matricule, *key)))
+        if left is not None:
+            result[key] = left
+        if wait is not None:
+            waits.append(wait)
+    ordered = sorted([*others, *result.values()], key=lambda a: (a.start, a.uai, a.function, a.source))
+    return tuple(ordered), waits
+
+
+def _is_correction(new: Assignment, old: Assignment) -> bool:
+    return new.uai == old.uai and new.function == old.function and new.overlaps(old)
+
+
+def _absent(
+    matricule: str, assignment: Assignment, testimony: Testimony, before: Absence | None
+) -> tuple[Assignment | None, Absence | None]:
+    since = before.since if before else testimony.day
+    feeds = before.feeds if before else ()
+    if testimony.digest not in feeds:
+        feeds = (*feeds, testimony.digest)
+    if len(feeds) < testimony.absent_runs:
+        return assignment, Absence(matricule, *assignment.key, since, feeds)
+    last = since - timedelta(days=1)
+    if assignment.start > last:
+        return None, None
+    if assignment.end is None or assignment.end > last:
+        assignment = replace(assignment, end=last)
+    return assignment, None

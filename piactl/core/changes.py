@@ -1,0 +1,52 @@
+"""The steps of a plan, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import Enum
+
+
+class Kind(Enum):
+    """The kinds of change, the same words in plans, guards and reports."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    RENAME = "rename"
+    GRANT = "grant"
+    REVOKE = "revoke"
+    SUSPEND = "suspend"
+    REOPEN = "reopen"
+    DEACTIVATE = "deactivate"
+    ARCHIVE = "archive"
+    LOCK = "lock"
+    UNLOCK = "unlock"
+
+
+LOSING = frozenset({Kind.REVOKE, Kind.SUSPEND, Kind.DEACTIVATE, Kind.ARCHIVE, Kind.LOCK})
+"""Kinds that take something away: accounts with one of them are written first."""
+
+Facts = Mapping[str, object]
+"""Values before or after a change, by field name: text, numbers, lists of text, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One step for one account. `before` is None for a creation. The reason explains, it never decides.
+
+    `feed` and `line` name the feed row behind it, where one is; `effective` is the civil day from which
+    the rules ask for it, which may be past. `establishments` and `profiles` are its scopes for guards.
+    """
+
+    kind: Kind
+    uid: str
+    matricule: str | None
+    before: Facts | None
+    after: Facts
+    reason: str
+    effective: date
+    feed: str | None = None
+    line: int | None = None
+    establishments: tuple[str, ...] = field(default=(), compare=False)
+    profiles: tuple[str, ...] = field(default=(), compare=False)

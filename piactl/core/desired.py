@@ -1,0 +1,246 @@
+"""Which account a person should have on a day, from the rules and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from piactl.core.account import Account, State
+from piactl.core.assignment import Assignment
+from piactl.core.career import Career, career
+from piactl.core.digests import DigestKeys
+from piactl.core.names import TakenNames, UnusableName, has_base, local_part
+from piactl.core.person import Person, Register
+from piactl.core.policy import Policy
+from piactl.core.standing import NEVER, Standing, standing
+
+OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})
+"""The states in which an account is made, or comes back from the archive."""
+
+MATRICULE = "matricule"
+NUMEN = "numen"
+PLACEHOLDER = "archive"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All that decides besides the person: policy, establishments, the day, the digest keys."""
+
+    policy: Policy
+    register: Register
+    as_of: date
+    keys: DigestKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One person in one run: the account there is, what HR says now (None: nothing new), all assignments."""
+
+    matricule: str | None
+    current: Account | None
+    person: Person | None
+    assignments: tuple[Assignment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The account that should be. `base` is the local part it still has to be given an address for."""
+
+    subject: Subject
+    account: Account
+    career: Career
+    base: str | None = None
+
+
+def desired_account(subject: Subject, rules: Rules) -> Desired | None:
+    """The account this person should have; None where none is to be made.
+
+    Raises UnusableName where an address is needed and the name gives none.
+    """
+    current = subject.current
+    if current is None:
+        return _new(subject, rules)
+    if current.state is State.ARCHIVED:
+        return _returning(subject, current, rules)
+    closed_on = _closed_on(current, rules.as_of)
+    lock = current.lock if current.lock and (current.lock.until or rules.as_of) >= rules.as_of else None
+    exceptions = tuple(e for e in current.exceptions if e.end >= rules.as_of)
+    path = career(
+        subject.assignments, rules.policy, rules.register, exceptions=exceptions, closed_on=closed_on
+    )
+    stand = standing(path, rules.as_of, lock=lock, exceptions=exceptions, closed_on=closed_on)
+    if stand.state is State.ARCHIVED:
+        return Desired(subject, archived(current, stand), path)
+    account = _standing_as(
+        replace(current, lock=lock, exceptions=exceptions, assignments=subject.assignments), stand
+    )
+    if subject.person is None:
+        return Desired(subject, account, path)
+    account = _told(account, subject.person, rules.keys)
+    return Desired(subject, account, path, _renamed_base(current, account))
+
+
+def _closed_on(current: Account, as_of: date) -> date:
+    """The day an account was found without any assignment; retention runs from it."""
+    if current.state is State.DEACTIVATED and current.state_from is not None:
+        return current.state_from
+    return as_of
+
+
+def _new(subject: Subject, rules: Rules) -> Desired | None:
+    person = subject.person
+    if person is None or subject.matricule is None:
+        return None
+    path = career(subject.assignments, rules.policy, rules.register)
+    stand = standing(path, rules.as_of)
+    if stand.state not in OPENING:
+        return None
+    blank = Account(
+        uid="",
+        matricule=subject.matricule,
+        matricule_digest=rules.keys.digest(MATRICULE, subject.matricule),
+        assignments=subject.assignments,
+    )
+    account = _told(_standing_as(blank, stand), person, rules.keys)
+    return Desired(subject, account, path, _base(account))
+
+
+def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | None:
+    """Out of the archive, with the uid and the addresses that were kept for this person alone."""
+    if subject.person is None:
+        return None
+    path = career(subject.assignments, rules.policy, rules.register)
+    stand = standing(path, rules.as_of, lock=current.lock)
+    if stand.state not in OPENING:
+        return None
+    back = replace(current, matricule=subject.matricule, assignments=subject.assignments)
+    account = _told(_standing_as(back, stand), subject.person, rules.keys)
+    return Desired(subject, account, path, _base(account))
+
+
+def _standing_as(account: Account, stand: Standing) -> Account:
+    return replace(
+        account,
+        state=stand.state,
+        state_from=stand.state_from,
+        state_until=stand.state_until,
+        locked=stand.locked,
+        login_from=stand.login_from,
+        login_until=stand.login_until,
+        next_due=stand.next_due,
+        profiles=stand.profiles,
+        establishments=stand.establishments,
+        corps=stand.corps,
+        entitlements=stand.entitlements,
+    )
+
+
+def _told(account: Account, person: Person, keys: DigestKeys) -> Account:
+    numen = account.numen_digest
+    if person.numen is not None:
+        numen = keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
+    return replace(
+        account,
+        family_name=person.family_name,
+        given_name=person.given_name,
+        usage_name=person.usage_name,
+        civilite=person.civilite,
+        private_mail=person.private_mail,
+        numen_digest=numen,
+    )
+
+
+def _base(account: Account) -> str:
+    return local_part(account.given_name, account.usage_name, account.family_name)
+
+
+def _renamed_base(current: Account, account: Account) -> str | None:
+    """The base of a new address where HR changed the name itself, not its accents, case or spelling."""
+    if (current.given_name, current.surname) == (account.given_name, account.surname):
+        return None
+    base = _base(account)
+    if current.address is not None and has_base(local_of(current.address), base):
+        return None
+    return base
+
+
+def archived(current: Account, stand: Standing | None = None) -> Account:
+    """The tombstone of an account: uid, identifiers, digests and an administrator's lock stay."""
+    return Account(
+        uid=current.uid,
+        matricule=None,
+        matricule_digest=current.matricule_digest,
+        numen_digest=current.numen_digest,
+        family_name=PLACEHOLDER,
+        identifiers=current.identifiers,
+        state=State.ARCHIVED,
+        state_from=stand.state_from if stand else current.state_from,
+        login_until=stand.login_until if stand else NEVER,
+        lock=current.lock,
+        locked=current.lock is not None,
+        protected=current.protected,
+    )
+
+
+def local_of(address: str) -> str:
+    return address.partition("@")[0].lower()
+
+
+def named(desired: Sequence[Desired], taken: TakenNames, domain: str) -> list[Desired]:
+    """Give addresses to those that need one, in the order of first start, then matricule; same order out."""
+    order = sorted(
+        (index for index, one in enumerate(desired) if one.base is not None),
+        key=lambda index: (
+            min(a.start for a in desired[index].subject.assignments),
+            desired[index].subject.matricule or "",
+        ),
+    )
+    result = list(desired)
+    for index in order:
+        one = desired[index]
+        result[index] = replace(one, account=_addressed(one, taken, domain), base=None)
+    return result
+
+
+def _addressed(one: Desired, taken: TakenNames, domain: str) -> Account:
+    account, base = one.account, one.base or ""
+    own = sorted(i for i in account.identifiers if "@" in i and has_base(local_of(i), base))
+    address = own[0] if own else f"{taken.take(base)}@{domain}"
+    uid = account.uid or local_of(address)
+    past = {identifier for identifier in account.identifiers if "@" in identifier}
+    return replace(
+        account,
+        uid=uid,
+        address=address,
+        aliases=frozenset(past - {address}),
+        identifiers=account.identifiers | {uid, address},
+    )
+
+
+def assignment_problems(
+    assignments: Iterable[Assignment], policy: Policy, register: Register
+) -> list[tuple[Assignment, str, str, str]]:
+    """What the policy cannot make sense of: (assignment, column, code, message)."""
+    problems = []
+    for assignment in assignments:
+        position = policy.position(assignment.position)
+        if position is None:
+            message = f"position {assignment.position!r} is not in the policy: list it under positions"
+            problems.append((assignment, "position", "position-unknown", message))
+        elif not position.ends and policy.profile(assignment, register) is None:
+            message = f"fonction {assignment.function!r} fits no profile of the policy: add it to one"
+            problems.append((assignment, "fonction", "profile-none", message))
+        if policy.unknown_establishment == "rejection" and assignment.uai not in register:
+            message = f"UAI {assignment.uai} is not in the establishment register: add it there"
+            problems.append((assignment, "uai", "uai-unregistered", message))
+    return problems
+
+
+def address_problem(person: Person) -> UnusableName | None:
+    """Why the name of a person gives no address, None where it does."""
+    try:
+        local_part(person.given_name, person.usage_name, person.family_name)
+    except UnusableName as unusable:
+        return unusable
+    return None

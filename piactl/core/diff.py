@@ -1,0 +1,198 @@
+"""The difference between the account there is and the account there should be, as changes with reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+from piactl.core.account import Account, State
+from piactl.core.assignment import Assignment
+from piactl.core.changes import Change, Kind
+from piactl.core.desired import Desired, Rules
+from piactl.core.entitlements import Right
+from piactl.core.reasons import grant_reason, revoke_reason, spoken, state_reason
+
+_NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
+_CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
+
+
+def state_kind(before: State, after: State) -> Kind | None:
+    """The kind of a change of state; None where the state stays."""
+    if before is after:
+        return None
+    if after is State.ACTIVE:
+        return Kind.UPDATE if before is State.ANTICIPATED else Kind.REOPEN
+    if after is State.ANTICIPATED:
+        return Kind.REVOKE if before is State.ACTIVE else Kind.REOPEN
+    if after is State.GRACE:
+        return Kind.UPDATE if before in _CLOSING else Kind.REVOKE
+    return {
+        State.ON_LEAVE: Kind.SUSPEND,
+        State.DEACTIVATED: Kind.DEACTIVATE,
+        State.ARCHIVED: Kind.ARCHIVE,
+    }[after]
+
+
+def changes_of(desired: Desired, rules: Rules) -> list[Change]:
+    """All changes that make the current account the desired one; one write will do them all."""
+    current, account = desired.subject.current, desired.account
+    maker = _Maker(desired, rules)
+    if current is None:
+        return [maker.created()]
+    if account.state is State.ARCHIVED:
+        return [maker.state(Kind.ARCHIVE)] if current != account else []
+    changes = []
+    kind = state_kind(current.state, account.state)
+    if kind is not None:
+        changes.append(maker.state(kind))
+    if current.locked != account.locked:
+        changes.append(maker.lock())
+    if current.address != account.address and current.address is not None:
+        changes.append(maker.rename())
+    if account.state not in _CLOSING:
+        changes += [maker.revoke(right) for right in sorted(current.entitlements - account.entitlements)]
+        changes += [maker.grant(right) for right in sorted(account.entitlements - current.entitlements)]
+    changes += maker.update(rest=not changes)
+    return changes
+
+
+def account_facts(account: Account) -> dict[str, object]:
+    """An account as the plan and the reports tell it: plain values, dates as ISO text."""
+    return {
+        "state": account.state.value,
+        "address": account.address,
+        "display_name": account.display_name,
+        "services": sorted(":".join(filter(None, right)) for right in account.entitlements),
+        "login_from": _iso(account.login_from),
+        "login_until": _iso(account.login_until),
+    }
+
+
+def _iso(day: date | None) -> str | None:
+    return day.isoformat() if day else None
+
+
+class _Maker:
+    """Makes the changes of one account; the scopes for the guards are those of the account before."""
+
+    def __init__(self, desired: Desired, rules: Rules) -> None:
+        self.desired, self.rules = desired, rules
+        self.account = desired.account
+        self.current = desired.subject.current
+        self.reason, self.behind = state_reason(desired.career, rules.as_of)
+        scope = self.current if self.current and self.current.assignments else self.account
+        self.establishments = home_establishments(scope, rules.as_of)
+        self.profiles = scope.profiles
+
+    def _change(
+        self,
+        kind: Kind,
+        before: Mapping[str, object] | None,
+        after: Mapping[str, object],
+        reason: str,
+        effective: date,
+        behind: Assignment | None,
+    ) -> Change:
+        feed, _, line = (behind.origin if behind else "").rpartition(":")
+        return Change(
+            kind=kind,
+            uid=self.account.uid,
+            matricule=self.desired.subject.matricule or self.account.matricule,
+            before=before,
+            after=after,
+            reason=reason,
+            effective=effective,
+            feed=feed or None,
+            line=int(line) if line.isdigit() else None,
+            establishments=self.establishments,
+            profiles=self.profiles,
+        )
+
+    def created(self) -> Change:
+        effective = self.account.state_from or self.rules.as_of
+        return self._change(
+            Kind.CREATE, None, account_facts(self.account), self.reason, effective, self.behind
+        )
+
+    def state(self, kind: Kind) -> Change:
+        assert self.current is not None
+        before, after = account_facts(self.current), account_facts(self.account)
+        if self.account.state not in _CLOSING:
+            before, after = {"state": before["state"]}, {"state": after["state"]}
+        effective = self.account.state_from or self.rules.as_of
+        reason = self.reason
+        if kind is Kind.ARCHIVE:
+            reason += f"; the retention of {self.rules.policy.retention} days is over"
+        return self._change(kind, before, after, reason, effective, self.behind)
+
+    def lock(self) -> Change:
+        assert self.current is not None
+        kind = Kind.LOCK if self.account.locked else Kind.UNLOCK
+        reason = f"position: {self.reason}" if self.account.lock is None else self.account.lock.reason
+        if kind is Kind.UNLOCK:
+            reason = (
+                "the lock's end has passed" if self.current.lock else f"no position locks it: {self.reason}"
+            )
+        facts = ({"locked": self.current.locked}, {"locked": self.account.locked})
+        return self._change(kind, *facts, reason, self.rules.as_of, self.behind)
+
+    def rename(self) -> Change:
+        assert self.current is not None
+        before = {"address": self.current.address, "aliases": sorted(self.current.aliases)}
+        after = {"address": self.account.address, "aliases": sorted(self.account.aliases)}
+        reason = f"the name is now {self.account.display_name}"
+        return self._change(Kind.RENAME, before, after, reason, self.rules.as_of, self.behind)
+
+    def grant(self, right: Right) -> Change:
+        reason, behind, since = grant_reason(self.desired.career, right, self.rules.as_of, self.rules.policy)
+        return self._right(Kind.GRANT, right, reason, behind, since)
+
+    def revoke(self, right: Right) -> Change:
+        reason, behind, since = revoke_reason(self.desired.career, right, self.rules.as_of, self.rules.policy)
+        return self._right(Kind.REVOKE, right, reason, behind, since)
+
+    def _right(self, kind: Kind, right: Right, reason: str, behind: Assignment | None, since: date) -> Change:
+        facts = {"service": right[0], "uai": right[1] or None}
+        held, lost = {**facts, "held": True}, {**facts, "held": False}
+        before, after = (lost, held) if kind is Kind.GRANT else (held, lost)
+        return self._change(kind, before, after, reason, since, behind)
+
+    def update(self, *, rest: bool) -> list[Change]:
+        """One change for all other fields; bookkeeping alone (`rest`) is told only where nothing else is."""
+        assert self.current is not None
+        current, account = self.current, self.account
+        before: dict[str, object] = {}
+        after: dict[str, object] = {}
+        for name in _NAMES:
+            old, new = getattr(current, name), getattr(account, name)
+            if old != new:
+                before[name], after[name] = old, new
+        if set(current.assignments) != set(account.assignments):
+            kept = set(current.assignments) & set(account.assignments)
+            before["assignments"] = [spoken(a) for a in current.assignments if a not in kept]
+            after["assignments"] = [spoken(a) for a in account.assignments if a not in kept]
+        for name in ("login_from", "login_until"):
+            old, new = _iso(getattr(current, name)), _iso(getattr(account, name))
+            if old != new:
+                before[name], after[name] = old, new
+        reason = "HR tells it otherwise now"
+        if not after and rest and current != account:
+            for name in ("state_from", "state_until", "next_due"):
+                before[name], after[name] = _iso(getattr(current, name)), _iso(getattr(account, name))
+            reason = "what follows from the rules has changed"
+        if not after and not before:
+            return []
+        news = [a for a in account.assignments if a not in set(current.assignments)]
+        return [self._change(Kind.UPDATE, before, after, reason, self.rules.as_of, news[0] if news else None)]
+
+
+def home_establishments(account: Account, as_of: date) -> tuple[str, ...]:
+    """The establishments an account belongs to for guards: those of today, else those it was last at."""
+    today = {a.uai for a in account.assignments if a.covers(as_of)}
+    if today:
+        return tuple(sorted(today))
+    ended = [a for a in account.assignments if a.end is not None and a.end < as_of]
+    if not ended:
+        return tuple(sorted({a.uai for a in account.assignments}))
+    last = max(a.end for a in ended if a.end is not None)
+    return tuple(sorted({a.uai for a in ended if a.end == last}))

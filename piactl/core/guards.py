@@ -1,0 +1,112 @@
+"""Limits that stop a plan before its first write."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from piactl.core.changes import Change
+from piactl.core.policy import Guard, Limit, Policy
+
+SAMPLE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """How many live accounts (not deactivated, not archived) there are: in all, by UAI, by profile."""
+
+    total: int = 0
+    by_establishment: Mapping[str, int] = field(default_factory=dict)
+    by_profile: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One guard that a plan broke: `found` accounts with that kind of change, `of` accounts in `scope`."""
+
+    guard: str
+    kind: str
+    found: int
+    of: int
+    limit: Limit
+    scope: str
+    sample: tuple[str, ...]
+    total: int
+    """Accounts with that kind of change in the whole plan: the number an approval must name."""
+
+
+def guards_on(policy: Policy, as_of: date) -> dict[str, tuple[str, Guard]]:
+    """The guard of each kind on a day and its name; a period of the year overrides the usual one."""
+    result = {kind: (kind, guard) for kind, guard in policy.guards.items()}
+    for period in policy.periods:
+        if in_period(as_of, period.first, period.last):
+            for kind, guard in period.guards.items():
+                result[kind] = (f"{kind} ({period.name})", guard)
+    return result
+
+
+def in_period(day: date, first: tuple[int, int], last: tuple[int, int]) -> bool:
+    """Whether a day lies in a time of the year, (month, day) both included, maybe over New Year."""
+    place = (day.month, day.day)
+    if first <= last:
+        return first <= place <= last
+    return place >= first or place <= last
+
+
+def counts_by_kind(changes: Iterable[Change]) -> dict[str, int]:
+    """Accounts with each kind of change; an account counts once per kind."""
+    accounts: dict[str, set[str]] = defaultdict(set)
+    for change in changes:
+        accounts[change.kind.value].add(change.uid)
+    return {kind: len(uids) for kind, uids in accounts.items()}
+
+
+def refusals(
+    changes: Sequence[Change],
+    census: Census,
+    policy: Policy,
+    as_of: date,
+    allowed: Mapping[str, int] | None = None,
+) -> list[Refusal]:
+    """All guards that the changes break. `allowed` approves, kind by kind, exactly that many accounts."""
+    allowed = allowed or {}
+    guards = guards_on(policy, as_of)
+    overall: dict[str, dict[str, None]] = defaultdict(dict)
+    scoped: dict[tuple[str, str, str], dict[str, None]] = defaultdict(dict)
+    for change in changes:
+        kind = change.kind.value
+        overall[kind][change.uid] = None
+        for uai in change.establishments:
+            scoped[kind, "establishment", uai][change.uid] = None
+        for profile in change.profiles:
+            scoped[kind, "profile", profile][change.uid] = None
+    found: list[Refusal] = []
+    for kind, uids in overall.items():
+        if kind not in guards or allowed.get(kind) == len(uids):
+            continue
+        name, guard = guards[kind]
+        if guard.overall and _broken(len(uids), census.total, guard.overall):
+            found.append(_refusal(name, kind, uids, census.total, guard.overall, "all accounts", len(uids)))
+    for (kind, sort, scope), uids in scoped.items():
+        total = len(overall[kind])
+        if kind not in guards or allowed.get(kind) == total:
+            continue
+        name, guard = guards[kind]
+        limit = guard.per_establishment if sort == "establishment" else guard.per_profile
+        count = (census.by_establishment if sort == "establishment" else census.by_profile).get(scope, 0)
+        if limit and _broken(len(uids), count, limit):
+            found.append(_refusal(name, kind, uids, count, limit, f"{sort} {scope}", total))
+    return found
+
+
+def _broken(found: int, of: int, limit: Limit) -> bool:
+    # an empty scope has no share to exceed: a first load creates everything
+    return found > limit.max and of > 0 and found > limit.share * of
+
+
+def _refusal(
+    name: str, kind: str, uids: Mapping[str, None], of: int, limit: Limit, scope: str, total: int
+) -> Refusal:
+    return Refusal(name, kind, len(uids), of, limit, scope, tuple(list(uids)[:SAMPLE]), total)
