@@ -1,0 +1,1 @@
+"""What people write: configuration, policy, establishment register; read strictly, all mistakes at once."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+CREDENTIAL = "credential:"
+"""`credential:NAME` in place of a secret's path is the systemd credential NAME (LoadCredential= of the unit)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:

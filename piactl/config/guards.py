@@ -1,0 +1,67 @@
+"""Guards of the policy: the built-in ones, and how the policy changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from piactl.config.nodes import Node
+from piactl.config.strictyaml import Document
+from piactl.config.yearly import day_of_year
+from piactl.core.policy import Guard, GuardPeriod, Limit
+
+CHANGE_KINDS = (
+    "create", "update", "rename", "grant", "revoke", "suspend",
+    "reopen", "deactivate", "archive", "lock", "unlock",
+)  # fmt: skip
+
+DEFAULT_GUARDS: Mapping[str, Guard] = MappingProxyType(
+    {
+        "deactivate": Guard(Limit(100, 0.01)),
+        "archive": Guard(Limit(100, 0.02)),
+        "revoke": Guard(Limit(200, 0.10)),
+        "suspend": Guard(Limit(100, 0.02)),
+        "lock": Guard(Limit(20, 0.005)),
+        "rename": Guard(Limit(100, 0.02)),
+        "create": Guard(Limit(500, 0.10)),
+    }
+)
+"""The guards of the kinds that a policy does not name. A policy changes them; nothing switches them off."""
+
+
+def read_guards(guards: Node) -> dict[str, Guard]:
+    """The guards in force outside periods, by kind. What a policy leaves unsaid is the built-in."""
+    return {**DEFAULT_GUARDS, **_guards(guards, DEFAULT_GUARDS)}
+
+
+def read_guard_periods(document: Document, guards: Node) -> tuple[GuardPeriod, ...]:
+    """The periods, in the order of the file; what one leaves unsaid of a kind holds in it as outside it."""
+    usual = read_guards(guards)
+    periods = []
+    for name, node in guards.at("periods").entries():
+        first = day_of_year(document, node.at("from"), f"guards.periods.{name}.from")
+        last = day_of_year(document, node.at("to"), f"guards.periods.{name}.to")
+        periods.append(GuardPeriod(name, first, last, _guards(node, usual)))
+    return tuple(periods)
+
+
+def _guards(node: Node, usual: Mapping[str, Guard]) -> dict[str, Guard]:
+    none = Guard()
+    return {
+        kind: _guard(value, usual.get(kind, none)) for kind, value in node.entries() if kind in CHANGE_KINDS
+    }
+
+
+def _guard(node: Node, usual: Guard) -> Guard:
+    return Guard(
+        _limit(node) or usual.overall,
+        _limit(node.at("per_establishment")) or usual.per_establishment,
+        _limit(node.at("per_profile")) or usual.per_profile,
+    )
+
+
+def _limit(node: Node) -> Limit | None:
+    limit, share = node.at("max"), node.at("share")
+    if limit.value is None or share.value is None:
+        return None
+    return Limit(limit.integer(0), share.number(0.0))

@@ -1,0 +1,187 @@
+"""Reads `policy.yaml`: who gets what, when.
+
+Two steps that do not know each other: `check_schema` says what is wrong with the form, `_policy` builds
+the values and says which names lead nowhere. Building never fails on a wrong form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from piactl.config.guards import read_guard_periods, read_guards
+from piactl.config.nearest import hint
+from piactl.config.nodes import Node
+from piactl.config.policycheck import policy_warnings
+from piactl.config.strictyaml import Document, quoted, read_document
+from piactl.config.validation import check_schema
+from piactl.core.policy import (
+    ASSIGNMENT_FIELDS,
+    ESTABLISHMENT_FIELDS,
+    GraceRule,
+    Policy,
+    Position,
+    Profile,
+    Service,
+    When,
+)
+from piactl.core.uai import read_uai
+
+__all__ = ["DEFAULT_GRACE_DAYS", "policy_warnings", "read_policy"]
+
+DEFAULT_GRACE_DAYS = 30
+
+# `Policy` has slots, so its defaults are not class attributes: they are read off an empty one
+_USUAL = Policy()
+
+
+def read_policy(path: Path, *, validated: Collection[str] = ()) -> Policy:
+    """The policy in a file; ConfigurationInvalid holds every mistake in it, with line and column.
+
+    `validated` are SHA-256 digests (hexadecimal) of contents that this version of piactl is known to have
+    accepted: for them the schema, which is slow to load, is not asked again.
+    """
+    document = read_document(path)
+    if document.digest not in validated:
+        check_schema(document, "policy")
+    policy = _policy(document)
+    document.refuse_mistakes()
+    return policy
+
+
+def _policy(document: Document) -> Policy:
+    root = document.root
+    accounts, guards = root.at("accounts"), root.at("guards")
+    domain = accounts.at("domain").text(_USUAL.domain)
+    _check_timezone(document, root.at("timezone"))
+    return Policy(
+        timezone=root.at("timezone").text(_USUAL.timezone),
+        domain=domain,
+        open_before=accounts.at("open_before").integer(_USUAL.open_before),
+        bridge=accounts.at("bridge").integer(_USUAL.bridge),
+        retention=accounts.at("retention").integer(_USUAL.retention),
+        first_homonym_digit=accounts.at("first_homonym_digit").integer(_USUAL.first_homonym_digit),
+        urn=accounts.at("urn").text(f"urn:mace:{domain}:service:"),
+        unknown_establishment=accounts.at("unknown_establishment").text(_USUAL.unknown_establishment),
+        grace=_grace(document, root),
+        profiles=_profiles(document, root),
+        positions=_positions(document, root),
+        services=_services(document, root),
+        otp_enforced_by=root.at("otp").at("enforced_by").text(_USUAL.otp_enforced_by),
+        guards=read_guards(guards),
+        periods=read_guard_periods(document, guards),
+        protected=frozenset(root.at("protected").texts()),
+        digest=document.digest,
+    )
+
+
+def _check_timezone(document: Document, node: Node) -> None:
+    from zoneinfo import ZoneInfo, available_timezones
+
+    try:
+        ZoneInfo(node.text(_USUAL.timezone))
+    except (KeyError, ValueError, OSError):
+        zones = available_timezones()
+        document.mistake(node, f"timezone: there is no time zone {quoted(node)}; {hint(node.text(), zones)}")
+
+
+def _when(document: Document, node: Node, label: str) -> When:
+    for place in node.at("uai").text_nodes():
+        uai, why = read_uai(place.text())
+        if why or uai != place.text():
+            document.mistake(place, f"{label}.when.uai: {why or f'write {uai}'}")
+    if "position" in dict(node.entries()):
+        _refuse_unknown(document, node.at("position"), "positions", f"{label}.when.position")
+    names = (*ASSIGNMENT_FIELDS, *ESTABLISHMENT_FIELDS)
+    return When({name: frozenset(node.at(name).texts()) for name in names if node.at(name).value is not None})
+
+
+def _refuse_unknown(document: Document, node: Node, section: str, label: str) -> None:
+    """Says which of the names in `node` the section of the policy does not have."""
+    known = dict(document.root.at(section).entries())
+    for place in node.text_nodes():
+        if place.text() not in known:
+            document.mistake(
+                place, f"{label}: there is no {section[:-1]} {place.text()}; {hint(place.text(), known)}"
+            )
+
+
+def _grace(document: Document, root: Node) -> tuple[GraceRule, ...]:
+    node = root.at("grace")
+    if node.value is None:
+        return (GraceRule(When(), DEFAULT_GRACE_DAYS),)
+    return tuple(
+        GraceRule(_when(document, rule.at("when"), "grace"), rule.at("days").integer(0), rule.line)
+        for rule in node.items()
+    )
+
+
+def _profiles(document: Document, root: Node) -> tuple[Profile, ...]:
+    profiles = root.at("profiles")
+    return tuple(
+        Profile(name, _when(document, node.at("when"), f"profiles.{name}"), profiles.key_line(name))
+        for name, node in profiles.entries()
+    )
+
+
+def _positions(document: Document, root: Node) -> dict[str, Position]:
+    positions = root.at("positions")
+    result = {}
+    for name, node in positions.entries():
+        keeps = node.at("keeps")
+        if isinstance(keeps.value, list):
+            _refuse_unknown(document, keeps, "services", f"positions.{name}.keeps")
+        if name == "default" and node.at("ends").truth(False):
+            document.mistake(
+                node.at("ends"),
+                "positions.default.ends: every assignment without a position would end; remove it",
+            )
+        everything = keeps.value is None or keeps.value == "all"
+        login, grace = node.at("login"), node.at("grace")
+        result[name] = Position(
+            name,
+            keeps=None if everything else frozenset(item.text() for item in keeps.items()),
+            login=None if login.value is None else login.truth(False),
+            lock=node.at("lock").truth(False),
+            ends=node.at("ends").truth(False),
+            grace=None if grace.value is None else grace.integer(0),
+            line=positions.key_line(name),
+        )
+    return result
+
+
+def _services(document: Document, root: Node) -> dict[str, Service]:
+    services = root.at("services")
+    return {
+        name: _service(document, name, node, services.key_line(name)) for name, node in services.entries()
+    }
+
+
+def _service(document: Document, name: str, node: Node, line: int) -> Service:
+    profiles, handover, meanwhile = node.at("profiles"), node.at("handover"), node.at("meanwhile")
+    if isinstance(profiles.value, list):
+        _refuse_unknown(document, profiles, "profiles", f"services.{name}.profiles")
+    per_establishment = node.at("scope").text("person") == "establishment"
+    if handover.value is not None and not per_establishment:
+        document.mistake(
+            handover, f"services.{name}.handover: only with `scope: establishment`; remove one of them"
+        )
+    if meanwhile.value is not None and per_establishment:
+        document.mistake(
+            meanwhile, f"services.{name}.meanwhile: only with `scope: person`; remove one of them"
+        )
+    grant_delay = node.at("grant_delay").integer(0)
+    everyone = profiles.value is None or profiles.value == "all"
+    return Service(
+        name,
+        label=node.at("label").text(name),
+        profiles=None if everyone else frozenset(item.text() for item in profiles.items()),
+        per_establishment=per_establishment,
+        grant_delay=grant_delay,
+        mutation_delay=node.at("mutation_delay").integer(grant_delay),
+        keep=meanwhile.text("keep") == "keep",
+        handover=handover.integer(0),
+        in_grace=node.at("in_grace").truth(False),
+        otp=node.at("otp").text("never"),
+        line=line,
+    )

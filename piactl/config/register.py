@@ -1,0 +1,116 @@
+"""Reads the establishment register: a CSV of UAI, name, nature, degree, sector, commune."""
+
+from __future__ import annotations
+
+import csv
+import re
+from io import StringIO
+from pathlib import Path
+
+from piactl.config.content import read_content
+from piactl.config.nearest import hint
+from piactl.core.person import Establishment, Register
+from piactl.core.uai import read_uai
+from piactl.errors import ConfigurationInvalid, Mistake
+
+MAX_REGISTER_BYTES = 50_000_000
+
+FIELDS = ("uai", "name", "nature", "degree", "sector", "commune")
+_HEADERS = {**{name: name for name in FIELDS}, "nom": "name", "degre": "degree", "secteur": "sector"}
+_NATURE = re.compile(r"([0-9A-Z]{1,10})?")
+DEGREES = ("", "1D", "2D")
+
+
+def read_register(path: Path) -> Register:
+    """The establishments by UAI; ConfigurationInvalid holds every bad line, duplicate and header mistake.
+
+    The header is `uai;nom;nature;degre;secteur;commune` in any order, or the English names; `,` and tab
+    separate too. Only `uai` is required; a blank is no value.
+    """
+    content = read_content(path, max_bytes=MAX_REGISTER_BYTES)
+    reading = _Reading(str(path), content.text)
+    register = reading.register()
+    if reading.mistakes:
+        raise ConfigurationInvalid(reading.mistakes)
+    return register
+
+
+class _Reading:
+    """One reading of one register; mistakes gather in the order of the file."""
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self.mistakes: list[Mistake] = []
+        header = text.split("\n", 1)[0]
+        delimiter = max(";,\t", key=header.count)
+        self.rows = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
+
+    def mistake(self, line: int, column: int, message: str) -> None:
+        self.mistakes.append(Mistake(self.file, line, column, message))
+
+    def register(self) -> dict[str, Establishment]:
+        found: dict[str, Establishment] = {}
+        lines: dict[str, int] = {}
+        columns: list[str] | None = None
+        try:
+            for row in self.rows:
+                line = self.rows.line_num
+                if not any(cell.strip() for cell in row):
+                    continue
+                if columns is None:
+                    columns = self._columns(row, line)
+                    if "uai" not in columns:
+                        break
+                    continue
+                establishment = self._establishment(columns, row, line)
+                if establishment is None:
+                    continue
+                if establishment.uai in found:
+                    self.mistake(
+                        line, 0, f"{establishment.uai} stands twice, first on line {lines[establishment.uai]}"
+                    )
+                    continue
+                found[establishment.uai], lines[establishment.uai] = establishment, line
+        except csv.Error as error:
+            self.mistake(self.rows.line_num, 0, f"not CSV: {error}; check the quotes of this line")
+        if not found and not self.mistakes:
+            self.mistake(0, 0, "there is a header and no establishment; add the lines, or name another file")
+        return found
+
+    def _columns(self, row: list[str], line: int) -> list[str]:
+        columns: list[str] = []
+        for number, cell in enumerate(row, 1):
+            name = cell.strip().casefold()
+            column = _HEADERS.get(name, "")
+            if not column:
+                self.mistake(line, number, f"unknown column {name!r}; {hint(name, _HEADERS)}")
+            elif column in columns:
+                self.mistake(line, number, f"column {name} stands twice; keep one")
+            columns.append(column)
+        if "uai" not in columns:
+            self.mistake(line, 0, "column uai is missing; the header is uai;nom;nature;degre;secteur;commune")
+        return columns
+
+    def _establishment(self, columns: list[str], row: list[str], line: int) -> Establishment | None:
+        if len(row) != len(columns):
+            self.mistake(
+                line, 0, f"{len(row)} values for {len(columns)} columns; check the separators and quotes"
+            )
+            return None
+        cells = dict(zip(columns, (cell.strip() for cell in row), strict=True))
+        before = len(self.mistakes)
+        uai, why = read_uai(cells["uai"])
+        if uai is None:
+            self.mistake(line, columns.index("uai") + 1, why)
+        degree, nature = cells.get("degree", "").upper(), cells.get("nature", "").upper()
+        if degree not in DEGREES:
+            self.mistake(
+                line, columns.index("degree") + 1, f"degree {degree!r} is neither 1D nor 2D nor blank"
+            )
+        if not _NATURE.fullmatch(nature):
+            self.mistake(line, columns.index("nature") + 1, f"nature {nature!r} is not a code such as 300")
+        if uai is None or len(self.mistakes) > before:
+            return None
+        return Establishment(
+            uai, cells.get("name", ""), nature, degree, cells.get("sector", ""), cells.get("commune", "")
+        )

@@ -1,0 +1,85 @@
+"""Reads `piactl.yaml`: where things are on this host, and how the HR sources look."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from piactl.config.nodes import Node
+from piactl.config.servers import check_attributes, check_identities, check_servers, check_tree
+from piactl.config.sources import read_sources
+from piactl.config.strictyaml import Document, read_document
+from piactl.config.validation import check_schema
+from piactl.core.settings import CREDENTIAL, DirectorySettings, Identity, Settings, TlsSettings
+
+_DIRECTORY = DirectorySettings((), "", "", "", {})
+_USUAL = Settings("", _DIRECTORY, "", "", "", "", "")
+
+
+def read_settings(path: Path, *, validated: Collection[str] = ()) -> Settings:
+    """The settings in a file; ConfigurationInvalid holds every mistake in it, with line and column.
+
+    Relative paths in it are taken from its folder; those returned are absolute. `validated`: as for
+    `read_policy`.
+    """
+    document = read_document(path)
+    if document.digest not in validated:
+        check_schema(document, "configuration")
+    settings = _settings(document, path.absolute())
+    document.refuse_mistakes()
+    return settings
+
+
+def _settings(document: Document, file: Path) -> Settings:
+    root, folder = document.root, file.parent
+    return Settings(
+        file=str(file),
+        directory=_directory(document, root.at("directory"), folder),
+        policy_file=_path(root.at("policy"), folder),
+        establishments_file=_path(root.at("establishments"), folder),
+        keys_file=_path(root.at("keys"), folder),
+        journal_file=_path(root.at("journal"), folder),
+        state_folder=_path(root.at("state_folder"), folder),
+        metrics_file=_path(root.at("metrics"), folder),
+        sources=read_sources(document, root.at("sources")),
+        any_date=root.at("any_date").truth(_USUAL.any_date),
+        strict=root.at("strict").truth(_USUAL.strict),
+        lock_seconds=root.at("lock_seconds").integer(_USUAL.lock_seconds),
+        keep_undo_days=root.at("keep_undo_days").integer(_USUAL.keep_undo_days),
+    )
+
+
+def _path(node: Node, folder: Path) -> str:
+    """An absolute path; "" where none is given."""
+    text = node.text()
+    if not text or text.startswith(CREDENTIAL):
+        return text
+    return str(folder / text)
+
+
+def _directory(document: Document, node: Node, folder: Path) -> DirectorySettings:
+    for check in (check_servers, check_identities, check_tree, check_attributes):
+        check(document, node)
+    tls = node.at("tls")
+    taken = node.at("taken_attributes")
+    return DirectorySettings(
+        servers=tuple(node.at("servers").texts()),
+        suffix=node.at("suffix").text(),
+        accounts=node.at("accounts").text(),
+        state=node.at("state").text(),
+        identities={name: _identity(value, folder) for name, value in node.at("identities").entries()},
+        tls=TlsSettings(_path(tls.at("ca_file"), folder), tls.at("starttls").truth(False)),
+        connect_timeout=node.at("connect_timeout").integer(_DIRECTORY.connect_timeout),
+        operation_timeout=node.at("operation_timeout").integer(_DIRECTORY.operation_timeout),
+        page_size=node.at("page_size").integer(_DIRECTORY.page_size),
+        attributes={name: value.text() for name, value in node.at("attributes").entries()},
+        taken_attributes=_DIRECTORY.taken_attributes if taken.value is None else tuple(taken.texts()),
+    )
+
+
+def _identity(node: Node, folder: Path) -> Identity:
+    return Identity(
+        external=node.at("external").truth(False),
+        dn=node.at("dn").text(),
+        password_file=_path(node.at("password_file"), folder),
+    )

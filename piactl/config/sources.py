@@ -1,0 +1,119 @@
+"""The HR sources of the configuration: layouts and limits."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import PurePath
+
+from piactl.config.nodes import Node
+from piactl.config.strictyaml import Document, quoted
+from piactl.config.yearly import day_of_year
+from piactl.core.settings import LimitsPeriod, SourceLimits, SourceSettings
+
+_USUAL = SourceSettings("")
+_DATE_GROUPS = ("year", "month", "day")
+_TRIAL = datetime(2026, 9, 21)  # noqa: DTZ001 a civil day, whose year, month and day cannot be taken for one another
+
+
+def read_sources(document: Document, node: Node) -> dict[str, SourceSettings]:
+    """The sources by name; what is wrong beyond their form is added to the document."""
+    sources = {name: _source(document, name, source) for name, source in node.entries()}
+    _refuse_shared_files(document, node)
+    return sources
+
+
+def _source(document: Document, name: str, node: Node) -> SourceSettings:
+    label = f"sources.{name}"
+    _check_date_pattern(document, node.at("date_pattern"), label)
+    for place in node.at("date_formats").text_nodes():
+        _check_date_format(document, place, label)
+    constants, columns = node.at("constants"), node.at("columns")
+    for column, place in constants.entries():
+        if column in dict(columns.entries()):
+            document.mistake(place, f"{label}.constants.{column}: it is also under columns; keep one of them")
+    limits = _limits(node.at("limits"), SourceLimits())
+    return SourceSettings(
+        name=name,
+        full=node.at("kind").text("full") == "full",
+        trailer=node.at("trailer").truth(_USUAL.trailer),
+        files=tuple(node.at("files").texts()),
+        date_pattern=node.at("date_pattern").text(_USUAL.date_pattern),
+        delimiter=node.at("delimiter").text(_USUAL.delimiter),
+        encoding=node.at("encoding").text(_USUAL.encoding),
+        date_formats=tuple(node.at("date_formats").texts()) or _USUAL.date_formats,
+        columns=_table(columns),
+        values={column: _table(table) for column, table in node.at("values").entries()},
+        constants=_table(constants),
+        absent_runs=node.at("absent_runs").integer(_USUAL.absent_runs),
+        limits=limits,
+        periods=_periods(document, node.at("limits").at("periods"), limits, label),
+    )
+
+
+def _table(node: Node) -> dict[str, str]:
+    return {key: value.text() for key, value in node.entries()}
+
+
+def _limits(node: Node, usual: SourceLimits) -> SourceLimits:
+    return SourceLimits(
+        bad_share=node.at("bad_share").number(usual.bad_share),
+        bad_floor=node.at("bad_floor").integer(usual.bad_floor),
+        known_share=node.at("known_share").number(usual.known_share),
+        known_floor=node.at("known_floor").integer(usual.known_floor),
+        size_share=node.at("size_share").number(usual.size_share),
+        size_floor=node.at("size_floor").integer(usual.size_floor),
+        max_rows=node.at("max_rows").integer(usual.max_rows),
+        max_bytes=node.at("max_bytes").integer(usual.max_bytes),
+        max_field=node.at("max_field").integer(usual.max_field),
+    )
+
+
+def _periods(document: Document, node: Node, usual: SourceLimits, label: str) -> tuple[LimitsPeriod, ...]:
+    """What a period leaves unsaid holds in it as outside it."""
+    return tuple(
+        LimitsPeriod(
+            name,
+            day_of_year(document, period.at("from"), f"{label}.limits.periods.{name}.from"),
+            day_of_year(document, period.at("to"), f"{label}.limits.periods.{name}.to"),
+            _limits(period, usual),
+        )
+        for name, period in node.entries()
+    )
+
+
+def _check_date_pattern(document: Document, node: Node, label: str) -> None:
+    if not isinstance(node.value, str):
+        return
+    try:
+        groups = re.compile(node.value).groupindex
+    except (re.error, OverflowError, RecursionError) as error:
+        document.mistake(node, f"{label}.date_pattern: not a regular expression: {error}")
+        return
+    missing = [group for group in _DATE_GROUPS if group not in groups]
+    if missing:
+        wanted = " and ".join(f"(?P<{group}>...)" for group in missing)
+        document.mistake(node, f"{label}.date_pattern: it needs the group {wanted}")
+
+
+def _check_date_format(document: Document, node: Node, label: str) -> None:
+    text = node.text()
+    try:
+        good = datetime.strptime(_TRIAL.strftime(text), text) == _TRIAL  # noqa: DTZ007 a civil day
+    except (ValueError, re.error):
+        good = False
+    if not good:
+        document.mistake(
+            node,
+            f"{label}.date_formats: {quoted(node)} does not hold a day, a month and a year, such as %d/%m/%Y",
+        )
+
+
+def _refuse_shared_files(document: Document, sources: Node) -> None:
+    """One file name pattern in two sources would leave open which of them a feed is."""
+    first: dict[str, str] = {}
+    for name, source in sources.entries():
+        for place in source.at("files").text_nodes():
+            owner = first.setdefault(PurePath(place.text()).name, name)
+            if owner != name:
+                document.mistake(place, f"sources.{name}.files: {quoted(place)} is also of {owner}; keep one")

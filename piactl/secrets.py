@@ -1,0 +1,127 @@
+"""Passwords and keys, from files that only their owner can read, or from systemd credentials.
+
+No error raised here holds anything of what a file contains.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from secrets import token_hex
+
+from piactl.core.digests import DigestKeys
+from piactl.core.settings import CREDENTIAL
+from piactl.errors import SecretUnusable
+
+_MAX_BYTES = 65_536
+_KEY_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31}) ([0-9a-f]{64})")
+_CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
+
+
+def read_password(path: str) -> bytes:
+    """The password in a file, without one line break at its end.
+
+    SecretUnusable where the file is missing, not regular, a symbolic link, of another owner than this
+    user or root, open to group or others, or empty; it says what to do.
+    """
+    content = _read_private(path)
+    password = content.removesuffix(b"\n").removesuffix(b"\r")
+    if not password:
+        raise SecretUnusable(f"{path}: the password file is empty; write the password into it")
+    if b"\0" in password or b"\n" in password:
+        raise SecretUnusable(f"{path}: a password file holds one line of text; this one holds more")
+    return password
+
+
+def read_keys(path: str) -> DigestKeys:
+    """The digest keys of a file of lines `<id> <64 lower-case hex digits>`; the first is the current key.
+
+    Blank lines and lines that begin with `#` are ignored. SecretUnusable as for `read_password`, and
+    with all bad lines by number.
+    """
+    content = _read_private(path)
+    keys: dict[str, bytes] = {}
+    wrong: list[str] = []
+    for number, raw in enumerate(content.split(b"\n"), 1):
+        line = raw.decode("ascii", "replace").strip()
+        if not line or line.startswith("#"):
+            continue
+        match = _KEY_LINE.fullmatch(line)
+        if match is None:
+            wrong.append(f"line {number} is not `<id> <64 lower-case hex digits>`")
+        elif match[1] in keys:
+            wrong.append(f"line {number} repeats the id of an earlier key")
+        else:
+            keys[match[1]] = bytes.fromhex(match[2])
+    if wrong:
+        raise SecretUnusable(
+            f"{path}: {'; '.join(wrong)}. Put the key file back from its copy; a lost key is lost"
+        )
+    if not keys:
+        raise SecretUnusable(
+            f"{path}: the file holds no key; put it back from its copy, or `piactl init` makes a first one"
+        )
+    return DigestKeys(next(iter(keys)), keys)
+
+
+def new_keys_text() -> str:
+    """The text of a key file with one new random key, `k1`."""
+    comment = "# keys of the digests: <id> <64 hex digits>, the first is the current one. Keep a copy."
+    return f"{comment}\nk1 {token_hex(32)}\n"
+
+
+def _read_private(path: str) -> bytes:
+    file, is_credential = _credential(path)
+    try:
+        # O_NONBLOCK: a pipe put there must not hang the run
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise SecretUnusable(f"{path}: there is no such file; check the path in the configuration") from None
+    except OSError as error:
+        if os.path.islink(file):  # noqa: PTH114 the rest of this module works on text and descriptors
+            raise SecretUnusable(f"{path}: a symbolic link is refused; name the file it leads to") from None
+        raise SecretUnusable(f"{path}: cannot be read: {error.strerror}; check its owner and mode") from None
+    except ValueError:
+        raise SecretUnusable(
+            "the path of a secret file holds a NUL character; check the configuration"
+        ) from None
+    try:
+        _refuse_exposed(path, os.fstat(descriptor), is_credential=is_credential)
+        content = os.read(descriptor, _MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > _MAX_BYTES:
+        raise SecretUnusable(
+            f"{path}: larger than {_MAX_BYTES} bytes; this is hardly the secret that was meant"
+        )
+    return content
+
+
+def _refuse_exposed(path: str, status: os.stat_result, *, is_credential: bool) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise SecretUnusable(f"{path}: not a regular file; name a file")
+    if status.st_uid not in (0, os.geteuid()):
+        raise SecretUnusable(
+            f"{path}: it belongs to user {status.st_uid}; `chown` it to the user that runs piactl"
+        )
+    # systemd gives credentials mode 0440 with an ACL for the service's user, in a folder only it can enter
+    exposed = stat.S_IRWXO if is_credential else stat.S_IRWXG | stat.S_IRWXO
+    if status.st_mode & exposed:
+        raise SecretUnusable(
+            f"{path}: mode {stat.S_IMODE(status.st_mode):04o} lets others at it; `chmod 600 {path}`"
+        )
+
+
+def _credential(path: str) -> tuple[str, bool]:
+    if not path.startswith(CREDENTIAL):
+        return path, False
+    name = path.removeprefix(CREDENTIAL)
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    if not _CREDENTIAL_NAME.fullmatch(name):
+        raise SecretUnusable(f"{path}: not the name of a credential; write credential:NAME")
+    if not folder:
+        raise SecretUnusable(
+            f"{path}: there are no systemd credentials here; add `LoadCredential={name}:FILE` to the unit"
+        )
+    return f"{folder}/{name}", True
