@@ -1,0 +1,235 @@
+"""Starting, stopping and looking at a sandbox: a private slapd with everything that piactl relies on."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from piactl.errors import SandboxUnavailable
+from piactl.sandbox.files import copy_schemas, prepare_files, socket_uri
+from piactl.sandbox.rendering import render_slapd_conf
+from piactl.sandbox.slapd_process import (
+    Process,
+    end,
+    last_lines,
+    launch,
+    recall,
+    remember,
+    wait_until_answering,
+)
+from piactl.sandbox.software import Software, find_software
+from piactl.sandbox.tree import initial_ldif, tree_settings
+
+# A Unix socket's path may have some 100 bytes; what is longer goes to the temporary folder.
+_SOCKET_BYTES = 90
+_MAXSIZE = 4 << 30
+_PORT_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxStatus:
+    """A sandbox as it is now.
+
+    `uris` are where it answers, the ldapi one first; empty when it is stopped. `configuration` is the file
+    to give to piactl. `changed`: whether the command that returned this started or stopped it.
+    """
+
+    folder: Path
+    running: bool
+    pid: int | None
+    uris: tuple[str, ...]
+    configuration: Path
+    changed: bool = False
+
+
+def start_sandbox(folder: Path, *, accesslog: bool = False) -> SandboxStatus:
+    """Makes the sandbox in `folder` where there is none, and starts it where it does not run.
+
+    A running one is left alone; files and data that exist are kept. `accesslog` counts only when it is
+    made. Returns when the server answers. Raises SandboxUnavailable: OpenLDAP is not installed, the
+    folder holds something else, or the server does not start (with the end of its log).
+    """
+    folder = folder.absolute()
+    _claim(folder)
+    with _alone(folder):
+        status = sandbox_status(folder)
+        if status.running:
+            return status
+        software = find_software(accesslog=accesslog)
+        _prepare(folder, software, accesslog=accesslog)
+        _start(folder, software)
+        return _status(folder, changed=True)
+
+
+def stop_sandbox(folder: Path) -> SandboxStatus:
+    """Ends exactly the server that this sandbox started and waits for it; its data stay.
+
+    Raises SandboxUnavailable where `folder` is no sandbox, or its server does not end.
+    """
+    folder = folder.absolute()
+    _require_sandbox(folder)
+    with _alone(folder):
+        process = recall(_process_file(folder))
+        if process is None:
+            return _status(folder)
+        end(process)
+        _process_file(folder).unlink(missing_ok=True)
+        place = _socket(folder)
+        place.unlink(missing_ok=True)
+        if place.parent != folder / "slapd":
+            place.parent.rmdir()
+        return _status(folder, changed=True)
+
+
+def sandbox_status(folder: Path) -> SandboxStatus:
+    """Whether the sandbox in `folder` runs, and where. Raises SandboxUnavailable where there is none."""
+    folder = folder.absolute()
+    _require_sandbox(folder)
+    return _status(folder)
+
+
+def _status(folder: Path, *, changed: bool = False) -> SandboxStatus:
+    process = recall(_process_file(folder))
+    uris: tuple[str, ...] = ()
+    if process is not None:
+        port = (folder / "slapd" / "port").read_text(encoding="ascii").strip()
+        uris = (socket_uri(_socket(folder)), f"ldap://127.0.0.1:{port}")
+    return SandboxStatus(
+        folder, process is not None, process.pid if process else None, uris, folder / "piactl.yaml", changed
+    )
+
+
+def _claim(folder: Path) -> None:
+    """Makes the folder a sandbox's. One that has a configuration of its own is never taken."""
+    if (folder / "slapd").is_dir():
+        return
+    taken = [name for name in ("piactl.yaml", "policy.yaml", "secrets", "slapd") if (folder / name).exists()]
+    if taken:
+        raise SandboxUnavailable(
+            f"{folder} is no sandbox and already has {', '.join(taken)}\nName an empty or a new folder."
+        )
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / "slapd").mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise SandboxUnavailable(f"{folder} cannot be made: {error.strerror}\nName another folder.") from None
+
+
+def _require_sandbox(folder: Path) -> None:
+    if not (folder / "slapd").is_dir():
+        raise SandboxUnavailable(f"{folder} is no sandbox\n`piactl sandbox start` makes one.")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two commands at once on one sandbox wait for each other."""
+    with (folder / "slapd" / "busy").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _process_file(folder: Path) -> Path:
+    return folder / "slapd" / "process.json"
+
+
+def _socket(folder: Path) -> Path:
+    beside = folder / "slapd" / "ldapi"
+    if len(os.fsencode(beside)) <= _SOCKET_BYTES:
+        return beside
+    # the same name at every start, because piactl.yaml holds it
+    name = f"piactl-{os.getuid()}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
+    return Path(tempfile.gettempdir()) / name / "ldapi"
+
+
+def _prepare(folder: Path, software: Software, *, accesslog: bool) -> None:
+    """Everything that the server needs before its first start; `made` tells that it is whole."""
+    inner = folder / "slapd"
+    passwords = prepare_files(folder, _socket(folder))
+    if (inner / "made").exists():
+        return
+    copy_schemas(inner / "schema")
+    for name in ("data", "log"):
+        shutil.rmtree(inner / name, ignore_errors=True)  # what an interrupted start left
+        (inner / name).mkdir(mode=0o700)
+    values = {
+        "schema": str(software.schema),
+        "own_schema": str(inner / "schema"),
+        "modules": str(software.modules),
+        "run": str(inner),
+        "data": str(inner / "data"),
+        "log_data": str(inner / "log"),
+        "maxsize": str(_MAXSIZE),
+        **tree_settings(),
+    }
+    try:
+        text = render_slapd_conf(values, accesslog=accesslog)
+    except ValueError as error:
+        raise SandboxUnavailable(f"{folder}: {error}\nName another folder.") from None
+    # whoever runs the sandbox owns its data anyway, and so may look at everything in it
+    owner = f"gidNumber={os.getgid()}+uidNumber={os.getuid()},cn=peercred,cn=external,cn=auth"
+    (inner / "slapd.conf").write_text(
+        f'authz-regexp "^{owner.replace("+", "[+]")}$" "{values["root"]}"\n{text}'
+    )
+    _load(folder, software, initial_ldif(passwords))
+    (inner / "made").touch()
+
+
+def _load(folder: Path, software: Software, ldif: str) -> None:
+    command = [str(software.slapadd), "-q", "-f", str(folder / "slapd" / "slapd.conf")]
+    command += ["-b", tree_settings()["suffix"]]
+    done = subprocess.run(command, input=ldif.encode(), capture_output=True, check=False)
+    log = folder / "slapd.log"
+    with log.open("ab") as stream:
+        stream.write(done.stderr)
+    if done.returncode:
+        raise SandboxUnavailable(f"slapadd could not make the directory\n{last_lines(log)}")
+
+
+def _start(folder: Path, software: Software) -> None:
+    inner, place, log = folder / "slapd", _socket(folder), folder / "slapd.log"
+    if place.parent != inner:
+        _private_folder(place.parent)
+    for tries_left in reversed(range(_PORT_TRIES)):
+        place.unlink(missing_ok=True)
+        port = _unused_port()
+        listen = f"{socket_uri(place)} ldap://127.0.0.1:{port}/"
+        command = [str(software.slapd), "-f", str(inner / "slapd.conf"), "-h", listen, "-d", "none"]
+        process: Process | None = None
+        try:
+            process = launch(command, log)
+            remember(process, _process_file(folder))
+            (inner / "port").write_text(f"{port}\n", encoding="ascii")
+            wait_until_answering(process, place, log)
+        except SandboxUnavailable:
+            if process is not None:
+                end(process)
+            # another program may have taken the port since it was found unused
+            if not tries_left or "address already in use" not in last_lines(log).lower():
+                raise
+        else:
+            return
+
+
+def _private_folder(place: Path) -> None:
+    """A folder in the temporary one that nobody else made and nobody else may enter."""
+    place.mkdir(mode=0o700, exist_ok=True)
+    found = place.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise SandboxUnavailable(f"{place} belongs to somebody else\nName a folder with a shorter path.")
+
+
+def _unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
