@@ -1,0 +1,116 @@
+"""Shared fixtures: a private slapd for each test, made by piactl's own sandbox (some 50 ms each)."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ldap3
+import pytest
+
+from piactl.sandbox import SandboxStatus, start_sandbox, stop_sandbox
+from piactl.sandbox.tree import ACCOUNTS, STATE, identity_dn
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A running sandbox. `uri` is its ldapi socket, `tcp_uri` the same server over TCP on 127.0.0.1."""
+
+    folder: Path
+    config: Path
+    uri: str
+    tcp_uri: str
+    pid: int
+    accounts: str = ACCOUNTS
+    state: str = STATE
+
+    @contextmanager
+    def root(self) -> Iterator[ldap3.Connection]:
+        """Bound as the rootdn (SASL EXTERNAL), which sees and may do everything. For looking and arranging."""
+        how = {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
+        with _bound(self.uri, **how) as connection:
+            yield connection
+
+    @contextmanager
+    def connect(self, identity: str) -> Iterator[ldap3.Connection]:
+        """Bound as one of the service identities: reader, nightly, desk, administrator."""
+        password = (self.folder / "secrets" / identity).read_text().strip()
+        with self.bind(identity_dn(identity), password) as connection:
+            yield connection
+
+    @contextmanager
+    def bind(self, dn: str, password: str) -> Iterator[ldap3.Connection]:
+        """A simple bind ("" and "" is anonymous); raises an LDAPOperationResult where it is refused."""
+        how = {"user": dn, "password": password, "authentication": ldap3.SIMPLE} if dn else {}
+        with _bound(self.uri, **how) as connection:
+            yield connection
+
+    def entry(self, dn: str) -> dict[str, list[bytes]] | None:
+        """All attributes of one entry, operational ones too, as root; None where there is none."""
+        with self.root() as connection:
+            try:
+                connection.search(dn, "(objectClass=*)", ldap3.BASE, attributes=["*", "+"])
+            except ldap3.core.exceptions.LDAPNoSuchObjectResult:
+                return None
+            return dict(connection.response[0]["raw_attributes"])
+
+    def entries(self, base: str, query: str = "(objectClass=*)") -> dict[str, dict[str, list[bytes]]]:
+        """The entries of a subtree by DN, all attributes, as root."""
+        with self.root() as connection:
+            connection.search(base, query, ldap3.SUBTREE, attributes=["*", "+"])
+            return {e["dn"]: dict(e["raw_attributes"]) for e in connection.response if "dn" in e}
+
+    def add(self, dn: str, values: dict[str, Any]) -> None:
+        """Adds an entry as root."""
+        with self.root() as connection:
+            connection.add(dn, attributes=values)
+
+    def stop(self) -> SandboxStatus:
+        return stop_sandbox(self.folder)
+
+    def start(self) -> SandboxStatus:
+        return start_sandbox(self.folder)
+
+
+@contextmanager
+def _bound(uri: str, **how: Any) -> Iterator[ldap3.Connection]:
+    server = ldap3.Server(uri, get_info=ldap3.NONE)
+    connection = ldap3.Connection(
+        server, raise_exceptions=True, auto_referrals=False, check_names=False, receive_timeout=30, **how
+    )
+    try:
+        connection.bind()
+        yield connection
+    finally:
+        connection.unbind()
+
+
+@pytest.fixture
+def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
+    """Makes started sandboxes (`make_sandbox(accesslog=True)`), each stopped at the end by its pid."""
+    folders: list[Path] = []
+
+    def make(*, accesslog: bool = False) -> Sandbox:
+        # not tmp_path: with the names of long tests it is too long for a Unix socket
+        folder = Path(tempfile.mkdtemp(prefix="piactl-test-"))
+        folders.append(folder)
+        status = start_sandbox(folder, accesslog=accesslog)
+        assert status.pid is not None
+        return Sandbox(folder, status.configuration, *status.uris, status.pid)
+
+    yield make
+    for folder in folders:
+        if (folder / "slapd").is_dir():
+            stop_sandbox(folder)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def sandbox(make_sandbox: Callable[..., Sandbox]) -> Sandbox:
+    """A fresh, running sandbox of the test's own."""
+    return make_sandbox()
