@@ -1,0 +1,1 @@
+"""Invented staff of an académie, for the demonstration, the tests and the measurements. No real person."""
