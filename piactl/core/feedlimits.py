@@ -4,7 +4,7 @@
 |---|---|
 | `older` | its date is before that of the last feed applied |
 | `bad-column` | too many values of one column (or too many rows) are wrong: columns swapped, another layout |
-| `few-known` | too few of the matricules known of this source are in it: another académie's file, a test file |
+| `few-known` | too few of the matricules known of this source are in it: another académie's, a test file |
 | `size` | the number of rows is too far from that of the last feed applied |
 """
 

@@ -1,0 +1,41 @@
+"""One feed that was read: who is in it, what was rejected, who is held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from piactl.core.feedfacts import FeedFacts
+from piactl.core.person import Person
+from piactl.core.rejection import Rejection
+from piactl.feed.remarks import Remark
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """`people` by matricule are those all of whose rows were understood; `held` says why of the others.
+
+    `raw_lines` are the bytes, with their ends, of every rejected row and of every row of a held person,
+    by line; like `header` they are for the rejects file, and they hold NUMENs.
+    """
+
+    facts: FeedFacts
+    people: Mapping[str, Person] = field(repr=False)
+    rejections: tuple[Rejection, ...]
+    held: Mapping[str, str]
+    remarks: tuple[Remark, ...]
+    delimiter: str
+    encoding: str
+    is_rejects: bool = False
+    header: bytes = field(default=b"", repr=False)
+    raw_lines: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def unattributed(self) -> int:
+        """How many rows could not be told whose they are; then no absence means anything."""
+        return self.facts.unattributed
+
+    @property
+    def present(self) -> frozenset[str]:
+        """Every matricule that the feed names, held ones included."""
+        return frozenset(self.people) | frozenset(self.held)

@@ -1,0 +1,242 @@
+"""One pass over a feed, line by line, so that memory grows with the people and not with the bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Sequence
+from datetime import date
+from io import BufferedReader
+from pathlib import Path
+
+from piactl.core.feedfacts import ROW, FeedFacts
+from piactl.core.settings import SourceSettings
+from piactl.errors import FeedRefused
+from piactl.feed.codes import refusal
+from piactl.feed.damage import CODECS, is_wholesale, likely_encoding
+from piactl.feed.feed import Feed
+from piactl.feed.gathering import Gathering
+from piactl.feed.layout import COLUMNS, Layout, read_layout
+from piactl.feed.quoting import UnclosedQuote
+from piactl.feed.remarks import Remark, date_remarks, file_date, layout_remarks, row_remarks
+from piactl.feed.rows import BrokenRow, FieldTooLong, RowReader
+from piactl.feed.trailer import Trailer, is_trailer, read_trailer
+
+_BOM = b"\xef\xbb\xbf"
+_WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_SAMPLE = 65_536
+_MOSTLY = 50_000
+
+
+class OnePass:
+    """Reads one feed from an open file at its start; `feed()` may be called once."""
+
+    def __init__(self, path: Path, source: SourceSettings, stream: BufferedReader) -> None:
+        self.path, self.source, self.stream = path, source, stream
+        self.refusals: list[tuple[str, str]] = []
+        self.gathering = Gathering(path.name, source.name)
+        self.digest = hashlib.sha256()
+        self.offsets = array("Q", [0])
+        self.header = b""
+        self.layout: Layout | None = None
+        self.rows: RowReader | None = None
+        self.trailer: Trailer | None = None
+        self.trailer_line = 0
+        self.after_trailer = 0
+        self.second_header = 0
+        self.ended = True
+        self.count = 0
+        self.sample = b""
+        self.longest = max(_SAMPLE, source.limits.max_field * 4 * 32)
+
+    def feed(self) -> Feed:
+        """The feed. Raises FeedRefused with every reason found, and OSError."""
+        self._read_header()
+        try:
+            self._read_rows()
+        except UnclosedQuote:
+            line = len(self.offsets)
+            self._stop(
+                "unclosed-quote", f"line {line}: a quote is not closed on its line, which swallows rows"
+            )
+        except FieldTooLong:
+            most = self.source.limits.max_field
+            self._stop("field-too-long", f"line {len(self.offsets)}: a field has more than {most} characters")
+        self._judge()
+        lines = self.gathering.finish()
+        return Feed(
+            facts=self._facts(),
+            people=self.gathering.people,
+            rejections=tuple(self.gathering.rejections),
+            held=self.gathering.held,
+            remarks=tuple(self._remarks()),
+            delimiter=self.layout.delimiter if self.layout else "",
+            encoding=self.source.encoding,
+            is_rejects=self.layout is not None and self.layout.is_rejects,
+            header=self.header,
+            raw_lines=self._raw_lines(lines),
+        )
+
+    def _refuse(self, code: str, detail: str = "") -> None:
+        self.refusals.append(refusal(code, detail))
+
+    def _stop(self, code: str, detail: str = "") -> None:
+        """Refuses at once, with all that was found so far."""
+        self._refuse(code, detail)
+        raise FeedRefused(str(self.path), self.refusals)
+
+    def _read_header(self) -> None:
+        raw = self.stream.readline(self.longest + 1)
+        self.digest.update(raw)
+        self.header = raw
+        if not raw:
+            self._stop("empty")
+        if raw.startswith(_WIDE_BOMS):
+            self._stop("wrong-encoding", f"it is UTF-16, and {self.source.encoding} is configured")
+        has_bom = raw.startswith(_BOM)
+        bare = raw[3:] if has_bom else raw
+        if has_bom and not bare and not self.stream.peek(1):
+            self._stop("bom-only")
+        self._check_end(raw)
+        if has_bom and self.source.encoding != "utf-8":
+            self._refuse(
+                "wrong-encoding", f"it begins as UTF-8 does, and {self.source.encoding} is configured"
+            )
+        if not bare.strip() or is_trailer(bare):
+            self._stop("empty", "there is no header: the first line is blank or the last line of a feed")
+        try:
+            header = _without_end(bare).decode(CODECS[self.source.encoding])
+        except UnicodeDecodeError:
+            instead = likely_encoding(bare, self.source.encoding)
+            self._stop(
+                "wrong-encoding", f"the header is not {self.source.encoding}; {instead} would decode it"
+            )
+        self.layout, found = read_layout(header, self.source)
+        self.refusals += found
+        if self.layout is not None:
+            self.rows = RowReader(self.layout, self.source)
+            for column in self.rows.columns:
+                fault = column.cell(column.constant)[1] if column.name in self.source.constants else None
+                if fault is not None:
+                    self._refuse("bad-constant", f"constant {column.name}: {fault[1]}")
+
+    def _check_end(self, raw: bytes) -> None:
+        self.ended = raw.endswith(b"\n")
+        if not self.ended and len(raw) > self.longest:
+            line = len(self.offsets)
+            self._stop("line-too-long", f"line {line} is longer than {self.longest} bytes")
+
+    def _read_rows(self) -> None:
+        read = self.rows.read if self.rows else None
+        add, add_broken, offsets = self.gathering.add, self.gathering.add_broken, self.offsets
+        most, place, line = self.source.limits.max_rows, len(self.header), 1
+        while raw := self.stream.readline(self.longest + 1):
+            line += 1
+            offsets.append(place)
+            place += len(raw)
+            self._check_end(raw)
+            if raw[:1] == b"#" and not self.trailer_line and is_trailer(raw):
+                self._read_trailer(raw, line)
+            elif self.trailer_line:
+                self.after_trailer += 1
+            else:
+                self.count += 1
+                if self.count > most:
+                    self._stop("too-many-rows", f"more than the {most} rows that the source may have")
+                if read is not None:
+                    row = read(_without_end(raw))
+                    if isinstance(row, BrokenRow):
+                        self._look_at_broken(raw, line)
+                        add_broken(row, line)
+                    else:
+                        add(row, line)
+            self.digest.update(raw)
+
+    def _read_trailer(self, raw: bytes, line: int) -> None:
+        self.trailer_line = line
+        self.trailer = read_trailer(raw)
+        if self.trailer is None:
+            self._refuse("bad-trailer", f"line {line}: the #FIN line is cut or wrong")
+        elif self.trailer.sha256 and self.trailer.sha256 != self.digest.hexdigest():
+            self._refuse("wrong-digest")
+
+    def _look_at_broken(self, raw: bytes, line: int) -> None:
+        """What one broken row tells of the whole file."""
+        if len(self.sample) < _SAMPLE and not raw.isascii():
+            self.sample += raw
+        rejected = len(self.gathering.rejected_lines)
+        if rejected > _MOSTLY and 2 * rejected > self.count:
+            self._stop("mostly-rejected", f"{rejected} of the first {self.count} rows cannot be understood")
+        if self.layout is not None and not self.second_header:
+            fields = _without_end(raw).removeprefix(_BOM).decode("latin-1").split(self.layout.delimiter)
+            if self.layout.is_header(fields):
+                self.second_header = line
+                self._refuse("second-header", f"line {line} is the header once more: files were put together")
+
+    def _judge(self) -> None:
+        """Refuses what can only be seen at the end."""
+        if self.after_trailer:
+            self._refuse(
+                "after-trailer", f"{self.after_trailer} lines follow the #FIN line {self.trailer_line}"
+            )
+        if self.trailer is not None and self.trailer.rows != self.count:
+            self._refuse("wrong-count", f"{self.count} rows, and the #FIN line says {self.trailer.rows}")
+        if not self.trailer_line and not self.ended:
+            self._refuse("cut", f"line {len(self.offsets)} does not end: the file was cut")
+        if self.source.trailer and not self.trailer_line and not (self.layout and self.layout.is_rejects):
+            self._refuse("no-trailer")
+        if not self.count:
+            self._refuse("header-only")
+        self._judge_encoding()
+        if self.refusals:
+            raise FeedRefused(str(self.path), self.refusals)
+
+    def _judge_encoding(self) -> None:
+        rows, configured = self.rows, self.source.encoding
+        if rows is None:
+            return
+        bad = rows.undecodable + rows.damaged
+        if is_wholesale(bad, self.count, rows.not_ascii, self.source.limits):
+            what = f"do not decode as {configured}" if rows.undecodable else "hold damaged text"
+            instead = likely_encoding(self.sample, configured)
+            self._refuse("wrong-encoding", f"{bad} of {self.count} rows {what}; {instead} would decode them")
+
+    def _facts(self) -> FeedFacts:
+        rows, layout = self.rows, self.layout
+        columns = {ROW: (self.count, rows.misshapen if rows else 0)}
+        if rows is not None:
+            columns |= {c: (rows.values[i], rows.bad[i]) for i, c in enumerate(COLUMNS)}
+        is_rejects = layout is not None and layout.is_rejects
+        return FeedFacts(
+            source=self.source.name,
+            file=self.path.name,
+            digest=self.digest.hexdigest(),
+            date=self.trailer.date if self.trailer else self._named(),
+            full=self.source.full and not is_rejects,
+            complete=self.trailer is not None or not self.source.trailer,
+            rows=self.count,
+            people=len(self.gathering.people) + len(self.gathering.held),
+            columns=columns,
+            unattributed=self.gathering.unattributed,
+        )
+
+    def _remarks(self) -> list[Remark]:
+        layout = layout_remarks(self.layout) if self.layout else []
+        dates = date_remarks(self.trailer.date if self.trailer else None, self._named())
+        return [*row_remarks(self.gathering), *layout, *dates]
+
+    def _named(self) -> date | None:
+        return file_date(self.path.name, self.source.date_pattern)
+
+    def _raw_lines(self, lines: Sequence[int]) -> dict[int, bytes]:
+        found = {}
+        for line in lines:
+            self.stream.seek(self.offsets[line - 1])
+            found[line] = self.stream.readline(self.longest + 1)
+        return found
+
+
+def _without_end(raw: bytes) -> bytes:
+    if raw.endswith(b"\r\n"):
+        return raw[:-2]
+    return raw[:-1] if raw.endswith(b"\n") else raw

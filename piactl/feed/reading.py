@@ -1,0 +1,45 @@
+"""Reads a feed from a regular file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from io import BufferedReader, FileIO
+from pathlib import Path
+
+from piactl.core.settings import SourceSettings
+from piactl.errors import FeedRefused
+from piactl.feed.codes import refusal
+from piactl.feed.feed import Feed
+from piactl.feed.onepass import OnePass
+
+
+def read_feed(path: Path, source: SourceSettings) -> Feed:
+    """The feed in a regular file, by the layout of its source.
+
+    Raises FeedRefused with every reason found where the file as a whole cannot be trusted. The limits
+    that compare it with the last feed applied are `core.feedlimits.feed_refusals`, for the caller.
+    """
+    try:
+        # Without O_NONBLOCK, opening a named pipe would wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "no usable name"
+        raise FeedRefused(str(path), [refusal("unreadable", f"the file cannot be read ({why})")]) from None
+    with BufferedReader(FileIO(descriptor, "rb"), 1 << 20) as stream:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise FeedRefused(str(path), [refusal("not-a-file")])
+        if before.st_size > source.limits.max_bytes:
+            detail = f"{before.st_size} bytes, and the source allows {source.limits.max_bytes}"
+            raise FeedRefused(str(path), [refusal("too-many-bytes", detail)])
+        try:
+            feed = OnePass(path, source, stream).feed()
+        except OSError as error:
+            raise FeedRefused(
+                str(path), [refusal("unreadable", f"the file cannot be read ({error.strerror})")]
+            ) from None
+        after = os.fstat(descriptor)
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise FeedRefused(str(path), [refusal("changed")])
+    return feed
