@@ -60,7 +60,8 @@ def after_feed(
     """
     others = [a for a in known if a.source != testimony.source]
     mine = {a.key: a for a in known if a.source == testimony.source}
-    result = {a.key: a for a in told}
+    # the known one of two equals is kept: it has the origin that the entry holds, so nothing is rewritten
+    result = {a.key: mine[a.key] if mine.get(a.key) == a else a for a in told}
     waits: list[Absence] = []
     for key, assignment in mine.items():
         if key in result:

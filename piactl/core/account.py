@@ -53,7 +53,7 @@ class Account:
     `matricule` is None once archived, then only its keyed digest is left. `identifiers` are the uid and
     every address and alias it has or had; `aliases` the addresses that still lead to it. `entitlements`
     are pairs (service, uai), uai "" for person scope, of the day the account was computed for, and so are
-    `profiles`, `establishments` (UAIs, the latest assignment first) and `corps`.
+    `profiles`, `establishments` (UAIs, the main one first) and `corps`.
     `login_from` and `login_until` are the first and last day of the login window that the directory
     itself enforces, None where that side is open; a window in the past refuses.
     """

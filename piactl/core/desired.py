@@ -35,12 +35,16 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One person in one run: the account there is, what HR says now (None: nothing new), all assignments."""
+    """One person in one run: the account there is, what HR says now (None: nothing new), all assignments.
+
+    `numen_digest` is what is known of the NUMEN where `person` does not carry it (a person in waiting).
+    """
 
     matricule: str | None
     current: Account | None
     person: Person | None
     assignments: tuple[Assignment, ...]
+    numen_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
         uid="",
         matricule=subject.matricule,
         matricule_digest=rules.keys.digest(MATRICULE, subject.matricule),
+        numen_digest=subject.numen_digest,
         assignments=subject.assignments,
     )
     account = _told(_standing_as(blank, stand), person, rules.keys)

@@ -78,9 +78,10 @@ class _Maker:
     def __init__(self, desired: Desired, rules: Rules) -> None:
         self.desired, self.rules = desired, rules
         self.account = desired.account
-        self.current = desired.subject.current
+        # a creation has nothing before it, and asks for nothing of it
+        self.current = desired.subject.current or desired.account
         self.reason, self.behind = state_reason(desired.career, rules.as_of)
-        scope = self.current if self.current and self.current.assignments else self.account
+        scope = self.current if self.current.assignments else self.account
         self.establishments = home_establishments(scope, rules.as_of)
         self.profiles = scope.profiles
 
@@ -115,7 +116,6 @@ class _Maker:
         )
 
     def state(self, kind: Kind) -> Change:
-        assert self.current is not None
         before, after = account_facts(self.current), account_facts(self.account)
         if self.account.state not in _CLOSING:
             before, after = {"state": before["state"]}, {"state": after["state"]}
@@ -126,7 +126,6 @@ class _Maker:
         return self._change(kind, before, after, reason, effective, self.behind)
 
     def lock(self) -> Change:
-        assert self.current is not None
         kind = Kind.LOCK if self.account.locked else Kind.UNLOCK
         reason = f"position: {self.reason}" if self.account.lock is None else self.account.lock.reason
         if kind is Kind.UNLOCK:
@@ -137,7 +136,6 @@ class _Maker:
         return self._change(kind, *facts, reason, self.rules.as_of, self.behind)
 
     def rename(self) -> Change:
-        assert self.current is not None
         before = {"address": self.current.address, "aliases": sorted(self.current.aliases)}
         after = {"address": self.account.address, "aliases": sorted(self.account.aliases)}
         reason = f"the name is now {self.account.display_name}"
@@ -158,8 +156,7 @@ class _Maker:
         return self._change(kind, before, after, reason, since, behind)
 
     def update(self, *, rest: bool) -> list[Change]:
-        """One change for all other fields; bookkeeping alone (`rest`) is told only where nothing else is."""
-        assert self.current is not None
+        """One change for all other fields; bookkeeping alone is told only where nothing else is (`rest`)."""
         current, account = self.current, self.account
         before: dict[str, object] = {}
         after: dict[str, object] = {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from piactl.core.account import Lock, ServiceException, State
+from piactl.core.assignment import Assignment
 from piactl.core.career import Career
 from piactl.core.days import OPEN, Period, civil, difference, holding
 from piactl.core.entitlements import Right
@@ -44,7 +45,7 @@ def standing(
     """The standing on `as_of`. `career` already has the exceptions in its rights; here they only expire."""
     segment = career.segment_on(as_of)
     login_from, login_until = login_window(career, as_of, lock)
-    posts = career.posts_behind(as_of)
+    posts = [post.assignment for post in career.posts_behind(as_of)]
     return Standing(
         state=segment.state,
         state_from=closed_on if segment.first == BEGINNING else civil(segment.first),
@@ -54,10 +55,18 @@ def standing(
         login_until=login_until,
         next_due=_next_due(career, as_of, lock, exceptions),
         profiles=career.profiles_on(as_of),
-        establishments=tuple(dict.fromkeys(post.assignment.uai for post in posts)),
-        corps=tuple(dict.fromkeys(post.assignment.corps for post in posts if post.assignment.corps)),
+        establishments=_establishments(posts),
+        corps=tuple(sorted({assignment.corps for assignment in posts if assignment.corps})),
         entitlements=career.rights_on(as_of),
     )
+
+
+def _establishments(assignments: Sequence[Assignment]) -> tuple[str, ...]:
+    """The main one first (modality principale, else the one that started last), then the others sorted."""
+    if not assignments:
+        return ()
+    main = next((a for a in assignments if a.modality == "principale"), assignments[0]).uai
+    return (main, *sorted({a.uai for a in assignments} - {main}))
 
 
 def login_window(career: Career, as_of: date, lock: Lock | None) -> tuple[date | None, date | None]:

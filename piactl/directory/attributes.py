@@ -1,0 +1,312 @@
+"""The one table between the fields of an account and the attributes of its entry.
+
+Sources: inetOrgPerson (RFC 2798), eduPerson, SUPANN 2021, ppolicy (draft-behera), piactl's own schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property, lru_cache
+from zoneinfo import ZoneInfo
+
+from piactl.core.account import Account, State
+from piactl.core.desired import PLACEHOLDER
+from piactl.directory.port import RawEntry, Values
+from piactl.directory.structured import (
+    assignment_text,
+    exception_text,
+    lock_text,
+    read_assignment,
+    read_exception,
+    read_lock,
+)
+from piactl.errors import PiactlError
+
+ACCOUNT_CLASS = "piactlAccount"
+OBJECT_CLASSES = ("inetOrgPerson", "eduPerson", "supannPerson", ACCOUNT_CLASS)
+
+SUPANN_STATES = {
+    State.ACTIVE: "A:SupannActif",
+    State.ON_LEAVE: "A:SupannActif",
+    State.GRACE: "A:SupannSursis",
+    State.ANTICIPATED: "I:SupannPrecree",
+    State.DEACTIVATED: "I:SupannInactif",
+    State.ARCHIVED: "I:SupannSupprCompte",
+}
+LOCKED_STATE = "S:SupannVerrouAdministratif"
+
+MANAGED = (
+    "uid",
+    "cn",
+    "sn",
+    "givenName",
+    "displayName",
+    "personalTitle",
+    "mail",
+    "eduPersonPrincipalName",
+    "eduPersonEntitlement",
+    "supannEmpId",
+    "supannNomDeNaissance",
+    "supannMailPrive",
+    "supannEntiteAffectation",
+    "supannEntiteAffectationPrincipale",
+    "supannEmpCorps",
+    "supannRessourceEtat",
+    "supannRessourceEtatDate",
+    "pwdStartTime",
+    "pwdEndTime",
+    "piactlState",
+    "piactlIdentifier",
+    "piactlAlias",
+    "piactlMatriculeDigest",
+    "piactlNumenDigest",
+    "piactlNextDue",
+    "piactlProfile",
+    "piactlAssignment",
+    "piactlLock",
+    "piactlException",
+    "piactlProtected",
+)
+"""Every attribute that piactl writes; of eduPersonEntitlement only the values under its own URN."""
+
+
+class UnreadableEntry(PiactlError):
+    """An entry holds a managed value that cannot be understood; it is left alone and named."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How accounts are written in one directory. `names` renames attributes: default name -> name there."""
+
+    domain: str
+    urn: str
+    timezone: str
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def attributes(self) -> tuple[str, ...]:
+        """What to ask for when accounts are read."""
+        return tuple(self.names.get(name, name) for name in MANAGED)
+
+    def name(self, attribute: str) -> str:
+        return self.names.get(attribute, attribute)
+
+    def values(self, account: Account) -> dict[str, tuple[bytes, ...]]:
+        """All managed values of an account, none of them empty; objectClass is not among them."""
+        texts = _archived_texts(account) if account.state is State.ARCHIVED else self._texts(account)
+        texts.update(self._state_texts(account))
+        return {
+            self.name(name): tuple(value.encode() for value in sorted(values))
+            for name, values in texts.items()
+            if values
+        }
+
+    def _texts(self, account: Account) -> dict[str, list[str]]:
+        rights = account.entitlements
+        return {
+            "uid": [account.uid],
+            "cn": [account.display_name],
+            "sn": [account.surname],
+            "givenName": _one(account.given_name),
+            "displayName": [account.display_name],
+            "personalTitle": _one(account.civilite),
+            "mail": _one(account.address),
+            "eduPersonPrincipalName": [f"{account.uid}@{self.domain}"],
+            "eduPersonEntitlement": [self.urn + ":".join(filter(None, right)) for right in rights],
+            "supannEmpId": _one(account.matricule),
+            "supannNomDeNaissance": _one(account.family_name),
+            "supannMailPrive": _one(account.private_mail),
+            "supannEntiteAffectation": list(account.establishments),
+            "supannEntiteAffectationPrincipale": list(account.establishments[:1]),
+            "supannEmpCorps": ["{NCORPS}" + corps for corps in account.corps],
+            "piactlAlias": list(account.aliases),
+            "piactlNextDue": _one(account.next_due and account.next_due.strftime("%Y%m%d")),
+            "piactlProfile": list(account.profiles),
+            "piactlAssignment": [assignment_text(a) for a in account.assignments],
+            "piactlException": [exception_text(e) for e in account.exceptions],
+        }
+
+    def _state_texts(self, account: Account) -> dict[str, list[str]]:
+        state = "{COMPTE}" + (LOCKED_STATE if account.locked else SUPANN_STATES[account.state])
+        begin, end = (
+            day.strftime("%Y%m%d") if day else "" for day in (account.state_from, account.state_until)
+        )
+        return {
+            "supannRessourceEtat": [state],
+            "supannRessourceEtatDate": [f"{state}:{begin}:{end}"],
+            "pwdStartTime": _one(account.login_from and midnight(account.login_from, self.timezone)),
+            "pwdEndTime": _one(
+                account.login_until and midnight(account.login_until + timedelta(days=1), self.timezone)
+            ),
+            "piactlState": [account.state.value],
+            "piactlIdentifier": list(account.identifiers),
+            "piactlMatriculeDigest": [account.matricule_digest],
+            "piactlNumenDigest": _one(account.numen_digest),
+            "piactlLock": [lock_text(account.lock)] if account.lock else [],
+            "piactlProtected": ["TRUE"] if account.protected else [],
+        }
+
+    def account(self, entry: RawEntry) -> Account:
+        """The account of an entry. Raises UnreadableEntry naming the attribute."""
+        return _Reading(self, entry).account()
+
+    def managed(self, entry: RawEntry) -> dict[str, tuple[bytes, ...]]:
+        """The managed values that an entry holds now, in the order of `values`."""
+        found: dict[str, tuple[bytes, ...]] = {}
+        for default in MANAGED:
+            name = self.name(default)
+            values = entry.values.get(name, ())
+            if default == "eduPersonEntitlement":
+                values = tuple(v for v in values if v.startswith(self.urn.encode()))
+            if values:
+                found[name] = tuple(sorted(values))
+        return found
+
+
+def _archived_texts(account: Account) -> dict[str, list[str]]:
+    return {"uid": [account.uid], "cn": [PLACEHOLDER], "sn": [PLACEHOLDER]}
+
+
+def _one(value: str | None) -> list[str]:
+    return [value] if value else []
+
+
+@lru_cache(maxsize=4096)
+def midnight(day: date, timezone: str) -> str:
+    """The instant a civil day begins, as GeneralizedTime in UTC."""
+    local = datetime.combine(day, time(), ZoneInfo(timezone))
+    return local.astimezone(UTC).strftime("%Y%m%d%H%M%SZ")
+
+
+@lru_cache(maxsize=4096)
+def civil_day(value: str, timezone: str, *, last: bool) -> date:
+    """The civil day of a GeneralizedTime; `last`: the last day that it does not end."""
+    instant = datetime.strptime(value, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+    if last:
+        instant -= timedelta(seconds=1)
+    return instant.astimezone(ZoneInfo(timezone)).date()
+
+
+class _Reading:
+    """Reads one entry into an account, attribute by attribute."""
+
+    def __init__(self, encoding: Encoding, entry: RawEntry) -> None:
+        self.encoding, self.entry = encoding, entry
+
+    def all(self, attribute: str) -> list[str]:
+        values = self.entry.values.get(self.encoding.name(attribute), ())
+        try:
+            return sorted(value.decode() for value in values)
+        except UnicodeDecodeError:
+            raise self.unreadable(attribute, "is not UTF-8") from None
+
+    def one(self, attribute: str) -> str:
+        values = self.all(attribute)
+        return values[0] if values else ""
+
+    def day(self, attribute: str, *, last: bool) -> date | None:
+        text = self.one(attribute)
+        return civil_day(text, self.encoding.timezone, last=last) if text else None
+
+    def unreadable(self, attribute: str, why: str) -> UnreadableEntry:
+        name = self.encoding.name(attribute)
+        return UnreadableEntry(f"{self.entry.dn}: {name} {why}; put it right by hand, then run again")
+
+    def account(self) -> Account:
+        attribute = ""
+        try:
+            attribute = "piactlState"
+            state = State(self.one(attribute))
+            attribute = "supannRessourceEtatDate"
+            begin, until = self._state_dates()
+            attribute = "piactlAssignment"
+            assignments = tuple(
+                sorted(
+                    map(read_assignment, self.all(attribute)),
+                    key=lambda a: (a.start, a.uai, a.function, a.source),
+                )
+            )
+            attribute = "piactlLock"
+            lock = read_lock(self.one(attribute)) if self.one(attribute) else None
+            attribute = "piactlException"
+            exceptions = tuple(map(read_exception, self.all(attribute)))
+            attribute = "piactlNextDue"
+            due = self.one(attribute)
+            next_due = datetime.strptime(due, "%Y%m%d").date() if due else None  # noqa: DTZ007
+            attribute = "pwdStartTime"
+            login_from = self.day(attribute, last=False)
+            attribute = "pwdEndTime"
+            login_until = self.day(attribute, last=True)
+        except ValueError as error:
+            raise self.unreadable(attribute, f"cannot be understood ({error})") from None
+        archived = state is State.ARCHIVED
+        family = self.one("supannNomDeNaissance") or self.one("sn")
+        surname = self.one("sn")
+        main = self.one("supannEntiteAffectationPrincipale")
+        return Account(
+            uid=self.one("uid"),
+            matricule=self.one("supannEmpId") or None,
+            matricule_digest=self.one("piactlMatriculeDigest"),
+            numen_digest=self.one("piactlNumenDigest") or None,
+            civilite=self.one("personalTitle"),
+            family_name=PLACEHOLDER if archived else family,
+            given_name=self.one("givenName"),
+            usage_name="" if archived or surname == family else surname,
+            private_mail=self.one("supannMailPrive"),
+            address=self.one("mail") or None,
+            aliases=frozenset(self.all("piactlAlias")),
+            identifiers=frozenset(self.all("piactlIdentifier")),
+            state=state,
+            state_from=begin,
+            state_until=until,
+            locked=self.one("supannRessourceEtat") == "{COMPTE}" + LOCKED_STATE,
+            login_from=login_from,
+            login_until=login_until,
+            next_due=next_due,
+            profiles=tuple(self.all("piactlProfile")),
+            establishments=tuple(
+                dict.fromkeys([*([main] if main else []), *self.all("supannEntiteAffectation")])
+            ),
+            corps=tuple(value.removeprefix("{NCORPS}") for value in self.all("supannEmpCorps")),
+            assignments=assignments,
+            entitlements=self._entitlements(),
+            lock=lock,
+            exceptions=exceptions,
+            protected=self.one("piactlProtected") == "TRUE",
+        )
+
+    def _state_dates(self) -> tuple[date | None, date | None]:
+        text = self.one("supannRessourceEtatDate")
+        if not text:
+            return None, None
+        begin, end = text.rsplit(":", 2)[-2:]
+        return tuple(  # type: ignore[return-value]
+            datetime.strptime(part, "%Y%m%d").date() if part else None  # noqa: DTZ007
+            for part in (begin, end)
+        )
+
+    def _entitlements(self) -> frozenset[tuple[str, str]]:
+        urn = self.encoding.urn
+        rights = set()
+        for value in self.all("eduPersonEntitlement"):
+            if value.startswith(urn):
+                service, _, uai = value[len(urn) :].partition(":")
+                rights.add((service, uai))
+        return frozenset(rights)
+
+
+def differences(current: Values, desired: Values) -> tuple[Values, Values]:
+    """(values to take away, values to put in) that make the managed values of an entry the desired ones."""
+    delete: dict[str, tuple[bytes, ...]] = {}
+    add: dict[str, tuple[bytes, ...]] = {}
+    for name in dict.fromkeys([*current, *desired]):
+        old, new = current.get(name, ()), desired.get(name, ())
+        gone = tuple(value for value in old if value not in new)
+        come = tuple(value for value in new if value not in old)
+        if gone:
+            delete[name] = gone
+        if come:
+            add[name] = come
+    return delete, add
