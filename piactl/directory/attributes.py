@@ -122,7 +122,7 @@ class Encoding:
             "supannEntiteAffectationPrincipale": list(account.establishments[:1]),
             "supannEmpCorps": ["{NCORPS}" + corps for corps in account.corps],
             "piactlAlias": list(account.aliases),
-            "piactlNextDue": _one(account.next_due and account.next_due.strftime("%Y%m%d")),
+            "piactlNextDue": _one(f"{account.next_due:%Y%m%d}" if account.next_due else None),
             "piactlProfile": list(account.profiles),
             "piactlAssignment": [assignment_text(a) for a in account.assignments],
             "piactlException": [exception_text(e) for e in account.exceptions],
@@ -136,10 +136,8 @@ class Encoding:
         return {
             "supannRessourceEtat": [state],
             "supannRessourceEtatDate": [f"{state}:{begin}:{end}"],
-            "pwdStartTime": _one(account.login_from and midnight(account.login_from, self.timezone)),
-            "pwdEndTime": _one(
-                account.login_until and midnight(account.login_until + timedelta(days=1), self.timezone)
-            ),
+            "pwdStartTime": _one(self._midnight(account.login_from, 0)),
+            "pwdEndTime": _one(self._midnight(account.login_until, 1)),
             "piactlState": [account.state.value],
             "piactlIdentifier": list(account.identifiers),
             "piactlMatriculeDigest": [account.matricule_digest],
@@ -147,6 +145,9 @@ class Encoding:
             "piactlLock": [lock_text(account.lock)] if account.lock else [],
             "piactlProtected": ["TRUE"] if account.protected else [],
         }
+
+    def _midnight(self, day: date | None, later: int) -> str | None:
+        return midnight(day + timedelta(days=later), self.timezone) if day else None
 
     def account(self, entry: RawEntry) -> Account:
         """The account of an entry. Raises UnreadableEntry naming the attribute."""

@@ -1,0 +1,44 @@
+"""What outlives a run besides the accounts: the last run, sources, absences and people in waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from piactl.core.absences import Absence, Key
+from piactl.core.feedfacts import SourceRecord
+from piactl.core.guards import Census
+from piactl.core.waiting import Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The last run that wrote: `clean` means that every change it planned was made.
+
+    `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan.
+    """
+
+    run: str
+    as_of: date
+    policy: str
+    register: str
+    plan: str
+    clean: bool
+    census: Census = field(default_factory=Census)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMemory:
+    """The last feed of a source that was applied, and the absences that wait for confirmation."""
+
+    record: SourceRecord
+    absences: Mapping[Key, Absence] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    last: LastRun | None = None
+    sources: Mapping[str, SourceMemory] = field(default_factory=dict)
+    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    """People in waiting by matricule."""

@@ -1,0 +1,59 @@
+"""A plan: what one run would change, bound to what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from piactl.core.absences import Absence
+from piactl.core.changes import Change
+from piactl.core.guards import Refusal
+from piactl.core.rejection import Hold, Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class AbsentAssignment:
+    """An assignment that waits for its absence to be confirmed: seen in `seen` of `needed` feeds."""
+
+    uid: str | None
+    source: str
+    absence: Absence
+    needed: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedBasis:
+    source: str
+    file: str
+    digest: str
+    date: date | None
+    rows: int
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a plan was made from. `directory` is the base of the accounts; `after` the run it follows."""
+
+    feeds: tuple[FeedBasis, ...]
+    policy: str
+    register: str
+    directory: str
+    after: str
+    as_of: date
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The changes in the order in which they will be made, and everything that a reader must know of them."""
+
+    basis: Basis
+    changes: tuple[Change, ...] = ()
+    rejections: tuple[Rejection, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    absents: tuple[AbsentAssignment, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    remarks: tuple[str, ...] = ()
+    summary: Mapping[str, int] = field(default_factory=dict)
+    """Accounts by kind of change."""

@@ -1,0 +1,129 @@
+"""Reading accounts: all of them, those that are due, or one by any of its names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from piactl.core.account import Account
+from piactl.core.digests import DigestKeys
+from piactl.core.settings import DirectorySettings
+from piactl.directory import filters
+from piactl.directory.attributes import (
+    ACCOUNT_CLASS,
+    OBJECT_CLASSES,
+    Encoding,
+    UnreadableEntry,
+    differences,
+)
+from piactl.directory.names import child
+from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An account with the very values its entry holds, which a later write asserts."""
+
+    dn: str
+    account: Account
+    values: Values = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A managed entry that cannot be understood: left alone, named, and its identifiers count as taken."""
+
+    dn: str
+    uid: str
+    matricule: str | None
+    identifiers: tuple[str, ...]
+    why: str
+
+
+IN_ACCOUNTS = filters.equals("objectClass", ACCOUNT_CLASS)
+
+
+def read_accounts(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, *, due: date | None = None
+) -> Iterator[Entry | Unreadable]:
+    """Every managed account below the accounts base; with `due`, only those whose day has come."""
+    query = IN_ACCOUNTS
+    if due is not None:
+        query = filters.all_of(query, filters.at_most(encoding.name("piactlNextDue"), f"{due:%Y%m%d}"))
+    for raw in reader.search(settings.accounts, query, encoding.attributes):
+        yield entry_of(raw, encoding)
+
+
+def entry_of(raw: RawEntry, encoding: Encoding) -> Entry | Unreadable:
+    try:
+        return Entry(raw.dn, encoding.account(raw), encoding.managed(raw))
+    except UnreadableEntry as error:
+        identifiers = raw.values.get(encoding.name("piactlIdentifier"), ())
+        return Unreadable(
+            dn=raw.dn,
+            uid=raw.text(encoding.name("uid")),
+            matricule=raw.text(encoding.name("supannEmpId")) or None,
+            identifiers=tuple(value.decode("utf-8", "replace") for value in identifiers),
+            why=str(error),
+        )
+
+
+def read_identifiers(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
+    """The identifiers of every managed account, archived ones included."""
+    name = encoding.name("piactlIdentifier")
+    for raw in reader.search(settings.accounts, IN_ACCOUNTS, [name]):
+        for value in raw.values.get(name, ()):
+            yield value.decode("utf-8", "replace")
+
+
+def read_unmanaged_names(reader: Reader, settings: DirectorySettings) -> Iterator[str]:
+    """The uids and addresses of entries that piactl does not manage, anywhere below the suffix."""
+    attributes = list(settings.taken_attributes)
+    query = filters.all_of(
+        filters.none_of(IN_ACCOUNTS), filters.any_of(*(filters.present(name) for name in attributes))
+    )
+    for raw in reader.search(settings.suffix, query, attributes):
+        for values in raw.values.values():
+            for value in values:
+                yield value.decode("utf-8", "replace")
+
+
+def find_accounts(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, keys: DigestKeys, name: str
+) -> list[Entry | Unreadable]:
+    """The accounts that `name` means: a uid, an address, an alias or a matricule (also of an archived one)."""
+    digests = keys.candidates("matricule", name)
+    query = filters.all_of(
+        IN_ACCOUNTS,
+        filters.any_of(
+            filters.equals("uid", name),
+            filters.equals(encoding.name("mail"), name),
+            filters.equals(encoding.name("piactlAlias"), name),
+            filters.equals(encoding.name("piactlIdentifier"), name),
+            filters.equals(encoding.name("supannEmpId"), name),
+            *(filters.equals(encoding.name("piactlMatriculeDigest"), digest) for digest in digests),
+        ),
+    )
+    found = reader.search(settings.accounts, query, encoding.attributes)
+    return [entry_of(raw, encoding) for raw in found]
+
+
+def account_dn(settings: DirectorySettings, uid: str) -> str:
+    return child(settings.accounts, "uid", uid)
+
+
+def account_write(
+    settings: DirectorySettings, encoding: Encoding, current: Entry | None, desired: Account
+) -> EntryWrite | None:
+    """The one atomic write that makes an entry the desired account, None where it is so already."""
+    values = encoding.values(desired)
+    if current is None:
+        classes: Sequence[bytes] = [name.encode() for name in OBJECT_CLASSES]
+        return EntryWrite(
+            "add", account_dn(settings, desired.uid), add={"objectClass": tuple(classes), **values}
+        )
+    delete, add = differences(current.values, values)
+    if not delete and not add:
+        return None
+    return EntryWrite("modify", current.dn, add=add, delete=delete)

@@ -1,0 +1,56 @@
+"""Everything a flow needs to know of this site, read once: settings, policy, register, keys."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+
+from piactl.config.policy import read_policy
+from piactl.config.register import read_register
+from piactl.config.settings import read_settings
+from piactl.core.desired import Rules
+from piactl.core.digests import DigestKeys
+from piactl.core.person import Register
+from piactl.core.policy import Policy
+from piactl.core.settings import Settings
+from piactl.directory.attributes import Encoding
+from piactl.secrets import read_keys
+
+
+@dataclass(frozen=True)
+class Site:
+    """One configuration; each part is read when it is first asked for, and only once."""
+
+    settings: Settings
+
+    @cached_property
+    def policy(self) -> Policy:
+        return read_policy(Path(self.settings.policy_file))
+
+    @cached_property
+    def register(self) -> Register:
+        return read_register(Path(self.settings.establishments_file))
+
+    @cached_property
+    def register_digest(self) -> str:
+        return hashlib.sha256(Path(self.settings.establishments_file).read_bytes()).hexdigest()
+
+    @cached_property
+    def keys(self) -> DigestKeys:
+        return read_keys(self.settings.keys_file)
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        policy = self.policy
+        return Encoding(policy.domain, policy.urn, policy.timezone, self.settings.directory.attributes)
+
+    def rules(self, as_of: date) -> Rules:
+        return Rules(self.policy, self.register, as_of, self.keys)
+
+
+def open_site(path: Path) -> Site:
+    """The site of a configuration file. Raises ConfigurationInvalid."""
+    return Site(read_settings(path))
