@@ -75,7 +75,8 @@ def _too_long(policy: Policy) -> list[tuple[int, str]]:
         (
             line,
             f"{label}: {days} days and a retention of {policy.retention} keep data for"
-            f" {days + policy.retention} days; beyond three months ({LONGEST_KEEPING}) is more than the arrêté du 30/11/2006, art. 6, allows",
+            f" {days + policy.retention} days;"
+            f" beyond three months ({LONGEST_KEEPING}) is more than the arrêté du 30/11/2006, art. 6, allows",
         )
         for line, label, days in graces
         if days + policy.retention > LONGEST_KEEPING

@@ -33,6 +33,7 @@ class Document:
     mistakes: list[Mistake] = field(default_factory=list)
     refused: set[tuple[int, int]] = field(default_factory=set)
     """Places whose value is known to be unusable: nothing more need be said of them."""
+    _told: set[tuple[int, int]] = field(default_factory=set)
 
     def mistake(self, place: Node | tuple[int, int], message: str) -> None:
         """Notes a mistake; of one plain value only the first that is found."""
@@ -44,9 +45,10 @@ class Document:
         ):
             return
         self.mistakes.append(Mistake(self.file, line, column, message))
+        self._told.add((line, column))
 
     def has_mistake(self, line: int, column: int) -> bool:
-        return any((m.line, m.column) == (line, column) for m in self.mistakes)
+        return (line, column) in self._told
 
     def refuse_mistakes(self) -> None:
         """Raises ConfigurationInvalid with all of them, in the order of the file, where there are any."""

@@ -46,7 +46,8 @@ def _validator(name: str) -> Any:
     checker = Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _checker, value: isinstance(value, int) and not isinstance(value, bool)
     )
-    extended = validators.extend(Draft202012Validator, {"pattern": _pattern}, type_checker=checker)
+    extend: Any = validators.extend  # typeshed leaves its arguments untyped
+    extended = extend(Draft202012Validator, {"pattern": _pattern}, type_checker=checker)
     return extended(schema(name))
 
 
@@ -54,8 +55,12 @@ def _pattern(validator: Any, pattern: str, instance: object, _schema: object) ->
     """The keyword `pattern` as ECMA means it: `$` is the end of the text, not before a last newline."""
     from jsonschema import ValidationError
 
-    if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), instance):
+    if isinstance(instance, str) and not _matches(pattern, instance):
         yield ValidationError(f"does not match {pattern}")
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return re.search(re.sub(r"\$$", r"\\Z", pattern), text) is not None
 
 
 def check_schema(document: Document, name: str) -> None:
@@ -140,14 +145,16 @@ def _value_message(node: Node, error: Any) -> str:
     if error.validator == "type":
         if node.value is None:
             return f"there is no value; expected {expected}"
-        if "string" in types and unclear(node):
+        if "string" in types and unclear(node) and _matches(error.schema.get("pattern", ""), node.raw):
             kind = "code " if node.raw[:1].isdigit() else ""
             return f'{kind}{node.raw} must be quoted: "{node.raw}"'
         if "boolean" in types and node.raw in _YES + _NO:
             return f"write {'true' if node.raw in _YES else 'false'}, not {quoted(node)}"
     if error.validator == "enum" and isinstance(node.value, str):
-        words = [str(value) for value in error.validator_value]
-        return f"{quoted(node)} is not valid; {hint(node.value, words)}"
+        advice = hint(node.value, [str(value) for value in error.validator_value])
+        if not advice.startswith("did you mean") and "description" in error.schema:
+            advice = f"expected {expected}"
+        return f"{quoted(node)} is not valid; {advice}"
     if error.validator == "uniqueItems":
         return "a value stands twice in this list; keep one"
     return f"expected {expected}, found {quoted(node)}"

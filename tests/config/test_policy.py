@@ -1,0 +1,305 @@
+"""The policy: the example of the design, every mistake with its place, and the warnings."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from piactl.config.policy import policy_warnings, read_policy
+from piactl.core.policy import GraceRule, Guard, GuardPeriod, Limit, Position, Profile, Service, When
+
+HERE = Path(__file__).parent
+EXAMPLE = HERE / "design_policy.yaml"
+
+SMALL = """\
+version: 1
+profiles: {enseignant: {when: {fonction: ENS}}}
+services: {messagerie: {label: Messagerie}}
+"""
+
+
+def when(**conditions):
+    return When({name: frozenset(values) for name, values in conditions.items()})
+
+
+def test_the_example_of_the_design_loads_as_it_stands():
+    policy = read_policy(EXAMPLE)
+    assert (policy.timezone, policy.domain) == ("Europe/Paris", "ac-amiens.fr")
+    assert (policy.open_before, policy.bridge, policy.retention, policy.first_homonym_digit) == (
+        15,
+        60,
+        60,
+        1,
+    )
+    assert policy.urn == "urn:mace:ac-amiens.fr:service:"
+    assert policy.unknown_establishment == "warning"
+    assert policy.grace == (
+        GraceRule(when(corps=["776", "779", "780", "781", "850", "898"]), 60, 5),
+        GraceRule(When(), 30, 6),
+    )
+    assert policy.profiles == (
+        Profile("direction", when(fonction=["DIR", "DEC", "DECPR", "DSES"]), 8),
+        Profile("enseignant", when(fonction=["ENS", "DOC", "RPL"]), 9),
+        Profile("enseignant1d", when(fonction=["ENS"], degree=["1D"]), 10),
+    )
+    assert policy.positions == {
+        "default": Position("default", line=12),
+        "disponibilite": Position("disponibilite", keeps=frozenset(), line=13),
+        "conge_parental": Position("conge_parental", keeps=frozenset({"messagerie"}), login=True, line=14),
+        "suspension": Position("suspension", keeps=frozenset(), lock=True, line=15),
+        "retraite": Position("retraite", ends=True, line=16),
+        "deces": Position("deces", ends=True, grace=0, lock=True, line=17),
+    }
+    assert policy.services == {
+        "messagerie": Service("messagerie", "Messagerie académique", in_grace=True, line=19),
+        "iprof": Service(
+            "iprof",
+            "I-Prof",
+            profiles=frozenset({"enseignant", "direction"}),
+            mutation_delay=2,
+            otp="off-site",
+            line=20,
+        ),
+        "siecle": Service(
+            "siecle",
+            "SIECLE",
+            profiles=frozenset({"direction"}),
+            per_establishment=True,
+            mutation_delay=1,
+            handover=15,
+            otp="always",
+            line=21,
+        ),
+    }
+    assert policy.otp_enforced_by == "directory"
+    assert policy.guards["deactivate"] == Guard(Limit(100, 0.01), per_establishment=Limit(5, 0.2))
+    rentree = {"deactivate": Guard(Limit(1500, 0.06), per_establishment=Limit(5, 0.2))}
+    assert policy.periods == (GuardPeriod("rentree", (8, 20), (9, 30), rentree),)
+    assert policy.protected == {"admin.secours"}
+    assert policy.digest == hashlib.sha256(EXAMPLE.read_bytes()).hexdigest()
+
+
+def test_what_a_policy_leaves_unsaid(written):
+    policy = read_policy(written(SMALL))
+    assert policy.grace == (GraceRule(When(), 30),)
+    assert policy.position("") == Position("default")
+    assert policy.services["messagerie"].profiles is None
+    assert policy.guards == {
+        "deactivate": Guard(Limit(100, 0.01)),
+        "archive": Guard(Limit(100, 0.02)),
+        "revoke": Guard(Limit(200, 0.10)),
+        "suspend": Guard(Limit(100, 0.02)),
+        "lock": Guard(Limit(20, 0.005)),
+        "rename": Guard(Limit(100, 0.02)),
+        "create": Guard(Limit(500, 0.10)),
+    }
+
+
+def test_the_urn_follows_the_domain(written):
+    assert (
+        read_policy(written(SMALL + "accounts: {domain: ac-exemple.fr}")).urn
+        == "urn:mace:ac-exemple.fr:service:"
+    )
+
+
+def test_a_mutation_waits_as_long_as_a_grant_unless_it_is_said(written):
+    text = SMALL.replace("label: Messagerie", "label: Messagerie, grant_delay: 4")
+    assert read_policy(written(text)).services["messagerie"].mutation_delay == 4
+
+
+def test_a_guard_said_in_part_keeps_the_rest_and_a_period_adds_to_it(written):
+    guards = """\
+guards:
+  deactivate: {per_profile: {max: 3, share: 0.5}}
+  periods: {hiver: {from: 12-20, to: 01-05, deactivate: {max: 7, share: 0.7}, grant: {max: 1, share: 0.1}}}
+"""
+    policy = read_policy(written(SMALL + guards))
+    assert policy.guards["deactivate"] == Guard(Limit(100, 0.01), per_profile=Limit(3, 0.5))
+    assert policy.periods[0].guards == {
+        "deactivate": Guard(Limit(7, 0.7), per_profile=Limit(3, 0.5)),
+        "grant": Guard(Limit(1, 0.1)),
+    }
+    assert (policy.periods[0].first, policy.periods[0].last) == ((12, 20), (1, 5))
+
+
+WRONG = [
+    ("version: 2", 1, 10, "expected `version: 1`, found 2"),
+    ("{}", 1, 1, "version is missing"),
+    ("timezone: Europe/Pari", 4, 11, "did you mean Europe/Paris?"),
+    ("timezone: ../etc/passwd", 4, 11, "the name of a time zone"),
+    ("accounts: {domain: ac_amiens}", 4, 20, "a mail domain"),
+    ("accounts: {open_befor: 15}", 4, 12, "unknown key open_befor in accounts; did you mean open_before?"),
+    ("accounts: {bridge: 1_000}", 4, 20, "expected days, a whole number from 0 to 3650, found 1_000"),
+    ("accounts: {bridge: 010}", 4, 20, "found 010"),
+    ("accounts: {bridge: 12:30}", 4, 20, "found 12:30"),
+    ("accounts: {bridge: 2.0}", 4, 20, "found 2.0"),
+    ('accounts: {bridge: "15"}', 4, 20, 'found "15"'),
+    ("accounts: {bridge: -1}", 4, 20, "found -1"),
+    ("accounts: {bridge: true}", 4, 20, "found true"),
+    ("accounts: {first_homonym_digit: 10}", 4, 33, "from 0 to 9, found 10"),
+    ("accounts: {unknown_establishment: rejet}", 4, 35, "did you mean rejection?"),
+    ("accounts: {urn: 'urn:mace:x'}", 4, 17, "beginning of the URNs"),
+    ("accounts:", 4, 10, "there is no value"),
+    ("grace: []", 4, 8, "found an empty list"),
+    ("grace: [{when: {corps: [051]}, days: 3}]", 4, 25, 'code 051 must be quoted: "051"'),
+    ("grace: [{when: {corps: 776}, days: 3}]", 4, 24, 'code 776 must be quoted: "776"'),
+    ("grace: [{when: {corps: 089}, days: 3}]", 4, 24, 'code 089 must be quoted: "089"'),
+    ("grace: [{when: {fonction: no}, days: 3}]", 4, 27, 'no must be quoted: "no"'),
+    ("grace: [{when: {fonction: [2026-09-01]}, days: 3}]", 4, 28, 'must be quoted: "2026-09-01"'),
+    ("grace: [{when: {fonction: [on]}, days: 3}]", 4, 28, 'on must be quoted: "on"'),
+    ("grace: [{when: {fonction: [12:30]}, days: 3}]", 4, 28, 'must be quoted: "12:30"'),
+    ("grace: [{when: {fonction: [1e3]}, days: 3}]", 4, 28, 'must be quoted: "1e3"'),
+    ("grace: [{when: {fonction: []}, days: 3}]", 4, 27, "a text or a list of texts"),
+    ("grace: [{when: {function: ENS}, days: 3}]", 4, 17, "did you mean fonction?"),
+    ("grace: [{when: {uai: 0800009B}, days: 3}]", 4, 22, "0800009A would be right"),
+    ("grace: [{when: {uai: 0800009a}, days: 3}]", 4, 22, "write 0800009A"),
+    ("grace: [{when: {position: retrete}, days: 3}]", 4, 27, "there is no position retrete"),
+    ("grace: [{day: 3}]", 4, 8 + 1, "days is missing"),
+    ("positions: {x: {keeps: [mesagerie]}}", 4, 25, "no service mesagerie; did you mean messagerie?"),
+    ("positions: {x: {keeps: some}}", 4, 24, "some is not valid"),
+    ("positions: {x: {login: yes}}", 4, 24, "write true, not yes"),
+    ("positions: {x: {lock: off}}", 4, 23, "write false, not off"),
+    ("positions: {x: {grace: 1.5}}", 4, 24, "whole number"),
+    ("positions: {default: {ends: true}}", 4, 29, "every assignment without a position would end"),
+    ("positions: {051: {}}", 4, 13, 'key 051 must be quoted: "051"'),
+    ("positions: {x: }", 4, 16, "there is no value"),
+    ("guards: {deactivat: {max: 1, share: 0.1}}", 4, 10, "did you mean deactivate?"),
+    ("guards: {lock: {max: 1}}", 4, 16, "share is missing in guards.lock"),
+    ("guards: {lock: {share: 0.1}}", 4, 16, "max is missing in guards.lock"),
+    ("guards: {lock: {}}", 4, 16, "an empty mapping"),
+    ("guards: {lock: {max: 1, share: 1}}", 4, 32, "a share from 0 to less than 1"),
+    ("guards: {lock: {max: 1, share: 5%}}", 4, 32, "found 5%"),
+    ("guards: {lock: {max: 1, share: .5}}", 4, 32, "found .5"),
+    ("guards: {periods: {x: {from: 02-30, to: 03-01}}}", 4, 30, "02-30 is no day of the year"),
+    ("guards: {periods: {x: {from: 2026-02-03, to: 03-01}}}", 4, 30, "a day of the year as MM-DD"),
+    ("guards: {periods: {x: {from: 03-01}}}", 4, 23, "to is missing"),
+    ("protected: [Admin]", 4, 13, "a uid of small letters"),
+    ("protected: [a, a]", 4, 12, "stands twice in this list"),
+    ("otp: {enforced_by: portail}", 4, 20, "did you mean portal?"),
+    ("wages: 3", 4, 1, "unknown key wages"),
+    ("services: {x: {label: X}}", 4, 1, "key services stands twice, first on line 3"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "column", "words"), WRONG, ids=[case[0] for case in WRONG])
+def test_a_mistake_is_told_with_its_place(written, mistakes_of, text, line, column, words):
+    whole = text if line == 1 else SMALL + text
+    found = mistakes_of(read_policy, written(whole))
+    assert any((m.line, m.column) == (line, column) and words in m.message for m in found), found
+    if line == 4:
+        assert {m.line for m in found} == {4}, "the rest of the file is right"
+
+
+WRONG_SERVICES = [
+    ("profiles: [ensegnant]", 12, "no profile ensegnant; did you mean enseignant?"),
+    ("profiles: none", 11, "none is not valid"),
+    ("handover: 3", 11, "only with `scope: establishment`"),
+    ("scope: establishment, meanwhile: keep", 34, "only with `scope: person`"),
+    ("scope: person, handover: 0", 26, "only with `scope: establishment`"),
+    ("scope: etablissement", 8, "did you mean establishment?"),
+    ("otp: offsite", 6, "did you mean off-site?"),
+    ("meanwhile: kep", 12, "did you mean keep?"),
+    ("mutation_delay: two", 17, "found two"),
+    ("in_grace: 1", 11, "true or false, found 1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "words"), WRONG_SERVICES, ids=[case[0] for case in WRONG_SERVICES]
+)
+def test_a_mistake_in_a_service_is_told_with_its_place(written, mistakes_of, text, column, words):
+    opening = "services: {s: {label: S, "
+    whole = SMALL.replace("services: {messagerie: {label: Messagerie}}", f"{opening}{text}}}}}")
+    (mistake,) = mistakes_of(read_policy, written(whole))
+    assert (mistake.line, mistake.column) == (3, len(opening) + column)
+    assert words in mistake.message
+
+
+def test_all_mistakes_are_told_at_once(written, mistakes_of):
+    text = """\
+version: 1
+timezone: Europe/Pariss
+accounts: {retention: 12:30, bridg: 3}
+grace: [{when: {corps: [051]}, days: 30}]
+profiles:
+  enseignant: {when: {function: ENS}}
+positions: {conge: {keeps: [agenda], login: yes}}
+services:
+  messagerie: {label: no, profiles: [direction]}
+guards: {deactivate: {max: 3}}
+"""
+    found = mistakes_of(read_policy, written(text))
+    assert [(m.line, m.column) for m in found] == [
+        (2, 11), (3, 23), (3, 30), (4, 25), (6, 23), (7, 29), (7, 45), (9, 23), (9, 38), (10, 22),
+    ]  # fmt: skip
+
+
+def test_a_known_content_needs_no_schema_and_gives_the_same(monkeypatch):
+    policy = read_policy(EXAMPLE)
+
+    def refuse(*_arguments):
+        raise AssertionError("the schema was asked")
+
+    monkeypatch.setattr("piactl.config.policy.check_schema", refuse)
+    assert read_policy(EXAMPLE, validated={policy.digest}) == policy
+    with pytest.raises(AssertionError, match="the schema was asked"):
+        read_policy(EXAMPLE)
+
+
+def test_warnings_of_the_example():
+    found = policy_warnings(read_policy(EXAMPLE), "p.yaml")
+    assert [(m.file, m.line) for m in found] == [("p.yaml", 5), ("p.yaml", 10)]
+    assert "30/11/2006" in found[0].message
+    assert "120 days" in found[0].message
+    assert "enseignant1d: nobody can have it, enseignant before it takes" in found[1].message
+
+
+@pytest.mark.parametrize(
+    ("profiles", "lines"),
+    [
+        ("a: {when: {fonction: [X, Y]}}\n  b: {when: {fonction: [X]}}", [4]),
+        ("a: {when: {fonction: [X]}}\n  b: {when: {fonction: [X, Y]}}", []),
+        ("a: {when: {fonction: [X], degree: 1D}}\n  b: {when: {fonction: [X]}}", []),
+        ("a: {when: {}}\n  b: {when: {fonction: [X]}}", [4]),
+        ("a: {when: {fonction: X}}\n  b: {when: {fonction: Y}}\n  c: {when: {fonction: [X, Y]}}", [5]),
+        (
+            "a: {when: {fonction: X}}\n  b: {when: {corps: '1'}}\n  c: {when: {fonction: [X, Z], corps: '1'}}",
+            [5],
+        ),
+        (
+            "a: {when: {fonction: X}}\n  b: {when: {corps: '1'}}\n  c: {when: {fonction: [X, Z], corps: '2'}}",
+            [],
+        ),
+    ],
+)
+def test_warnings_name_profiles_that_nobody_can_have(written, profiles, lines):
+    text = f"version: 1\nprofiles:\n  {profiles}\nservices: {{m: {{label: M}}}}\n"
+    assert [m.line for m in policy_warnings(read_policy(written(text)))] == lines
+
+
+def test_warnings_name_services_that_nobody_gets(written):
+    text = """\
+version: 1
+profiles:
+  a: {when: {}}
+  b: {when: {corps: "1"}}
+services:
+  s1: {label: S, profiles: []}
+  s2: {label: S, profiles: [b]}
+  s3: {label: S, profiles: [a, b]}
+"""
+    found = policy_warnings(read_policy(written(text)))
+    assert [(m.line, "no profile gets it" in m.message) for m in found] == [(4, False), (6, True), (7, True)]
+
+
+@pytest.mark.parametrize(("grace", "retention", "warned"), [(32, 60, 0), (33, 60, 1), (0, 92, 0), (0, 93, 1)])
+def test_warnings_tell_of_more_than_three_months(written, grace, retention, warned):
+    text = SMALL + f"accounts: {{retention: {retention}}}\ngrace: [{{days: {grace}}}]\n"
+    assert len(policy_warnings(read_policy(written(text)))) == warned
+
+
+def test_warnings_look_at_the_grace_of_positions(written):
+    text = SMALL + "positions:\n  x: {grace: 40}\n"
+    assert [m.line for m in policy_warnings(read_policy(written(text)))] == [5]

@@ -1,0 +1,249 @@
+"""The JSON Schemas are schemas, fit the code, and refuse what they should."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from piactl.config.guards import CHANGE_KINDS
+from piactl.config.nodes import Node
+from piactl.config.policy import read_policy
+from piactl.config.register import DEGREES, FIELDS
+from piactl.config.settings import read_settings
+from piactl.core.account import State
+from piactl.core.policy import ASSIGNMENT_FIELDS, ESTABLISHMENT_FIELDS
+from piactl.core.uai import read_uai, uai_letter
+from piactl.errors import ConfigurationInvalid
+from piactl.resources import schemas_folder
+
+HERE = Path(__file__).parent
+NAMES = ("configuration", "policy", "establishments", "plan", "account")
+FULL = {
+    "policy": (HERE / "full_policy.yaml", read_policy),
+    "configuration": (HERE / "full_configuration.yaml", read_settings),
+}
+
+
+def load(name: str) -> dict[str, Any]:
+    return json.loads((schemas_folder() / "json" / f"{name}.schema.json").read_text("utf-8"))
+
+
+def properties(schema: Any) -> set[str]:
+    """Every key that a schema names anywhere."""
+    if isinstance(schema, list):
+        return set().union(*map(properties, schema), set())
+    if not isinstance(schema, dict):
+        return set()
+    here = set(schema["properties"]) if isinstance(schema.get("properties"), dict) else set()
+    return here.union(*map(properties, schema.values()), set())
+
+
+def keys_of(data: Any) -> set[str]:
+    if isinstance(data, list):
+        return set().union(*map(keys_of, data), set())
+    if not isinstance(data, dict):
+        return set()
+    return set(data).union(*map(keys_of, data.values()), set())
+
+
+def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every key in a document."""
+    found = []
+    entries = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in entries:
+        if isinstance(data, dict):
+            found.append((*path, key))
+        found += places(value, (*path, key))
+    return found
+
+
+def without(data: Any, path: tuple[Any, ...]) -> Any:
+    result = copy.deepcopy(data)
+    place = result
+    for step in path[:-1]:
+        place = place[step]
+    del place[path[-1]]
+    return result
+
+
+def loaded(name: str) -> Any:
+    # the loader without resolvers leaves 08-20, 051 and the like as the text they are
+    path, _reader = FULL[name]
+    return yaml.safe_load(path.read_text("utf-8"))
+
+
+def told(value: Any) -> Any:
+    """A value without digest, places and file name, which move with every edit."""
+    if dataclasses.is_dataclass(value):
+        fields = [f.name for f in dataclasses.fields(value) if f.name not in ("digest", "line", "file")]
+        return {name: told(getattr(value, name)) for name in fields}
+    if isinstance(value, dict):
+        return {key: told(item) for key, item in value.items()}
+    return [told(item) for item in value] if isinstance(value, tuple) else value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_a_schema(name):
+    schema = load(name)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_the_full_example_holds_every_key_of_the_schema(name):
+    assert properties(load(name)) <= keys_of(loaded(name))
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_the_code_asks_for_no_key_that_the_schema_lacks(name, monkeypatch):
+    asked = set()
+    original = Node.at
+
+    def at(self: Node, key: str) -> Node:
+        asked.add(key)
+        return original(self, key)
+
+    path, reader = FULL[name]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(Node, "at", at)
+    reader(path, validated={digest})  # building alone
+    assert len(asked) > 20
+    assert asked <= properties(load(name))
+
+
+SAME_AS_DEFAULT = {
+    ("positions", "activite", "keeps"),
+    ("services", "paie", "profiles"),
+    ("directory", "identities", "reader", "external"),
+}
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_every_key_of_the_full_example_matters(name, tmp_path):
+    """Taken away, it is missed, or the value is another: no key is allowed and then ignored."""
+    whole = loaded(name)
+    _path, reader = FULL[name]
+    file = tmp_path / "edited.yaml"
+    file.write_text(dump(whole), "utf-8")
+    expected = told(reader(file))
+    ignored = set()
+    for place in places(whole):
+        file.write_text(dump(without(whole, place)), "utf-8")
+        try:
+            if told(reader(file)) == expected:
+                ignored.add(place)
+        except ConfigurationInvalid:
+            continue
+    assert ignored == {place for place in SAME_AS_DEFAULT if place[0] in whole}
+    assert len(places(whole)) > 60
+
+
+def dump(data: Any) -> str:
+    """YAML with every text in double quotes, as JSON writes it."""
+    return json.dumps(data, ensure_ascii=False)
+
+
+def test_the_lists_of_words_are_those_of_the_code():
+    policy = load("policy")
+    guards = policy["properties"]["guards"]["properties"]
+    assert set(guards) - {"periods"} == set(CHANGE_KINDS)
+    period = guards["periods"]["additionalProperties"]["properties"]
+    assert set(period) - {"from", "to"} == set(CHANGE_KINDS)
+    assert set(policy["$defs"]["when"]["properties"]) == {*ASSIGNMENT_FIELDS, *ESTABLISHMENT_FIELDS}
+    assert set(load("plan")["properties"]["changes"]["items"]["properties"]["kind"]["enum"]) == set(
+        CHANGE_KINDS
+    )
+    assert set(load("account")["properties"]["state"]["enum"]) == {state.value for state in State}
+    line = load("establishments")["items"]["properties"]
+    assert tuple(line) == FIELDS
+    assert tuple(line["degree"]["enum"]) == DEGREES
+
+
+def test_the_register_schema_takes_what_the_code_takes():
+    validator = Draft202012Validator(load("establishments"))
+    for digits in ("0800009", "0020048", "9999999"):
+        uai = digits + uai_letter(digits)
+        assert read_uai(uai) == (uai, "")
+        assert validator.is_valid([{"uai": uai, "degree": "1D", "nature": "300"}])
+    for uai in ("080009A", "0800009I", "0800009a"):
+        assert not validator.is_valid([{"uai": uai}])
+
+
+PLAN = {
+    "fingerprint": "f" * 64,
+    "basis": {"feeds": [], "policy": "p", "directory": "d", "as_of": "2026-09-01"},
+    "summary": {"create": 1},
+    "changes": [
+        {
+            "kind": "create", "uid": "marie.martin", "matricule": "M1", "before": None,
+            "after": {"state": "active"}, "reason": "assigned", "feed": "epp.csv", "line": 2,
+            "effective": "2026-09-01",
+        }
+    ],
+    "rejections": [
+        {"file": "epp.csv", "line": 3, "column": "uai", "code": "uai", "message": "wrong", "matricule": None}
+    ],
+    "holds": [{"matricule": "M2", "uid": None, "why": "rejected rows"}],
+    "absents": [],
+    "refusals": [
+        {"guard": "deactivate", "found": 6, "of": 20, "limit": {"max": 5, "share": 0.2}, "scope": "0800009A"}
+    ],
+    "writes": [],
+    "signature": None,
+}  # fmt: skip
+
+ACCOUNT = {
+    "uid": "marie.martin", "matricule": "M1", "address": "marie.martin@ac-amiens.fr", "aliases": [],
+    "display_name": "Marie Martin", "state": "on-leave", "locked": False, "login_from": "2026-09-01",
+    "login_until": None, "next_due": None, "profiles": ["enseignant"],
+    "assignments": [
+        {
+            "uai": "0800009A", "function": "ENS", "corps": "551", "position": None, "modality": None,
+            "start": "2026-09-01", "end": None, "profile": "enseignant",
+        }
+    ],
+    "entitlements": [{"service": "iprof", "uai": None, "from": "2026-09-01", "to": None}],
+}  # fmt: skip
+
+BROKEN = [
+    ("plan", ("changes", 0, "kind"), "delete"),
+    ("plan", ("changes", 0, "effective"), "01/09/2026"),
+    ("plan", ("changes", 0, "line"), 0),
+    ("plan", ("basis", "as_of"), None),
+    ("plan", ("holds", 0, "why"), None),
+    ("plan", ("refusals", 0, "found"), -1),
+    ("account", ("state",), "gone"),
+    ("account", ("locked",), "no"),
+    ("account", ("login_from",), ""),
+    ("account", ("assignments", 0, "start"), None),
+    ("account", ("assignments", 0, "uai"), ""),
+    ("account", ("entitlements", 0, "uai"), ""),
+    ("account", ("sn",), "Martin"),
+]
+
+
+@pytest.mark.parametrize(("name", "sample"), [("plan", PLAN), ("account", ACCOUNT)])
+def test_a_sample_fits_and_every_field_is_required(name, sample):
+    validator = Draft202012Validator(load(name))
+    validator.validate(sample)
+    for place in places(sample):
+        if not {"after", "limit", "summary"} & set(place[:-1]):
+            assert not validator.is_valid(without(sample, place)), place
+
+
+@pytest.mark.parametrize(("name", "path", "value"), BROKEN)
+def test_a_broken_sample_does_not_fit(name, path, value):
+    sample = copy.deepcopy(PLAN if name == "plan" else ACCOUNT)
+    place: Any = sample
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    assert not Draft202012Validator(load(name)).is_valid(sample)

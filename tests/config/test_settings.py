@@ -1,0 +1,279 @@
+"""The configuration of a host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from piactl.config.settings import read_settings
+from piactl.core.settings import (
+    DirectorySettings,
+    Identity,
+    LimitsPeriod,
+    Settings,
+    SourceLimits,
+    SourceSettings,
+    TlsSettings,
+)
+
+SMALL = """\
+version: 1
+policy: policy.yaml
+establishments: establishments.csv
+keys: secrets/keys
+journal: journal/piactl.jsonl
+state_folder: state
+directory:
+  suffix: o=gouv,c=fr
+  accounts: ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr
+  state: ou=piactl,ou=ac-amiens,ou=education,o=gouv,c=fr
+"""
+LOCAL = (
+    SMALL
+    + """\
+  servers: ["ldapi://%2Frun%2Fslapd%2Fldapi"]
+  identities: {nightly: {external: true}}
+"""
+)
+
+
+def test_a_small_configuration_and_its_defaults(written):
+    path = written(LOCAL)
+    folder = str(path.parent)
+    assert read_settings(path) == Settings(
+        file=str(path),
+        directory=DirectorySettings(
+            servers=("ldapi://%2Frun%2Fslapd%2Fldapi",),
+            suffix="o=gouv,c=fr",
+            accounts="ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr",
+            state="ou=piactl,ou=ac-amiens,ou=education,o=gouv,c=fr",
+            identities={"nightly": Identity(external=True)},
+        ),
+        policy_file=f"{folder}/policy.yaml",
+        establishments_file=f"{folder}/establishments.csv",
+        keys_file=f"{folder}/secrets/keys",
+        journal_file=f"{folder}/journal/piactl.jsonl",
+        state_folder=f"{folder}/state",
+    )
+
+
+def test_a_configuration_that_says_everything():
+    path = Path(__file__).parent / "full_configuration.yaml"
+    settings = read_settings(path)
+    directory = settings.directory
+    assert directory.servers == ("ldaps://ldap1.example.fr", "ldap://ldap2.example.fr:1389")
+    assert directory.identities["reader"] == Identity(
+        dn="cn=piactl-reader,ou=piactl,o=gouv,c=fr", password_file=str(path.parent / "secrets/reader")
+    )
+    assert directory.identities["nightly"].password_file == "credential:nightly"
+    assert directory.identities["desk"].password_file == "/etc/piactl/desk"
+    assert directory.tls == TlsSettings(str(path.parent / "tls/ca.pem"), starttls=True)
+    assert (directory.connect_timeout, directory.operation_timeout, directory.page_size) == (3, 20, 1000)
+    assert directory.attributes == {"supannMailPrive": "mailPrive"}
+    assert directory.taken_attributes == ("uid", "mail")
+    assert settings.metrics_file == "/var/lib/node_exporter/piactl.prom"
+    assert (settings.any_date, settings.strict) == (True, True)
+    assert (settings.lock_seconds, settings.keep_undo_days) == (600, 30)
+    assert settings.sources == {
+        "epp": SourceSettings(
+            name="epp",
+            full=False,
+            trailer=True,
+            files=("epp-*.csv",),
+            date_pattern=r"epp-(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)",
+            delimiter="\t",
+            encoding="iso-8859-15",
+            date_formats=("%Y%m%d",),
+            columns={"matricule": "MAT", "nom_famille": "NOM"},
+            values={"position": {"01": "activite", "02": "retraite"}},
+            constants={"corps": "551"},
+            absent_runs=3,
+            limits=SourceLimits(0.1, 10, 0.8, 30, 0.2, 40, 100_000, 50_000_000, 200),
+            periods=(
+                LimitsPeriod(
+                    "rentree",
+                    (8, 20),
+                    (10, 15),
+                    SourceLimits(0.2, 11, 0.7, 31, 0.4, 41, 200_000, 60_000_000, 300),
+                ),
+            ),
+        )
+    }
+
+
+def test_a_period_of_limits_keeps_what_it_does_not_say(written):
+    text = (
+        LOCAL
+        + """\
+sources:
+  hr: {kind: full, limits: {bad_floor: 7, periods: {rentree: {from: 08-20, to: 10-15, size_share: 0.4}}}}
+"""
+    )
+    source = read_settings(written(text)).sources["hr"]
+    assert source.full
+    assert source.limits == SourceLimits(bad_floor=7)
+    assert source.periods[0].limits == SourceLimits(bad_floor=7, size_share=0.4)
+
+
+SERVERS = [
+    ("ldap://ldap.example.fr", "would carry passwords in the clear"),
+    ("ldap://10.0.0.7:389", "would carry passwords in the clear"),
+    ("ldap://127.0.0.1.example.fr", "would carry passwords in the clear"),
+    ("LDAP://ldap.example.fr", "would carry passwords in the clear"),
+    ("http://ldap.example.fr", "is not an address such as"),
+    ("ldap:/ldap.example.fr", "is not an address such as"),
+    ("ldap.example.fr", "is not an address such as"),
+    ("ldap://ldap.example.fr:99999", "is not an address such as"),
+    ("ldap://ldap.example.fr/o=gouv", "is not an address such as"),
+    ("ldap://[::1", "is not an address such as"),
+    ("ldaps://", "names no host"),
+    ("ldapi://run", "%2F"),
+]
+
+
+@pytest.mark.parametrize(("address", "words"), SERVERS)
+def test_a_server_that_cannot_be_meant(written, mistakes_of, address, words):
+    text = (
+        SMALL
+        + f"""\
+  identities: {{reader: {{dn: "cn=reader,c=fr", password_file: reader}}}}
+  servers: ["{address}"]
+"""
+    )
+    (mistake,) = mistakes_of(read_settings, written(text))
+    assert (mistake.line, mistake.column) == (12, 13)
+    assert words in mistake.message
+
+
+@pytest.mark.parametrize(
+    "address", ["ldap://localhost", "ldap://127.0.0.1:3890", "ldap://[::1]:3890", "ldaps://l.fr"]
+)
+def test_a_server_that_may_have_passwords(written, address):
+    text = (
+        SMALL
+        + f"""\
+  identities: {{reader: {{dn: "cn=reader,c=fr", password_file: reader}}}}
+  servers: ["{address}"]
+"""
+    )
+    assert read_settings(written(text)).directory.servers == (address,)
+
+
+def test_starttls_allows_passwords(written):
+    text = (
+        SMALL
+        + """\
+  identities: {reader: {dn: "cn=reader,c=fr", password_file: reader}}
+  servers: ["ldap://ldap.example.fr"]
+  tls: {starttls: true}
+"""
+    )
+    assert read_settings(written(text)).directory.tls.starttls
+
+
+def test_a_password_in_an_address_is_refused_and_not_shown(written, mistakes_of):
+    text = LOCAL.replace("ldapi://%2Frun%2Fslapd%2Fldapi", "ldap://reader:vraiment-secret@ldap.example.fr")
+    (mistake,) = mistakes_of(read_settings, written(text))
+    assert mistake.line == 11
+    assert "vraiment-secret" not in str(mistake)
+
+
+WRONG = [
+    ("identities: {reader: {external: true}}\n  servers: [\"ldaps://l.fr\"]", 12, 13, "needs ldapi://"),
+    ("identities: {reader: {dn: c=fr}}", 11, 24, "password_file is missing"),
+    ("identities: {reader: {}}", 11, 24, "dn and password_file is missing"),
+    ("identities: {reader: {external: true, dn: c=fr}}", 11, 45, "takes no dn"),
+    ("identities: {reader: {dn: 'c=fr,,', password_file: x}}", 11, 29, "is not a distinguished name"),
+    ("identities: {raeder: {external: true}}", 11, 16, "did you mean reader?"),
+    ("identities: {}", 11, 15, "an empty mapping"),
+    ("attributes: {mail: courriel, cn: Courriel}", 11, 36, "already stands for mail"),
+    ("attributes: {'a b': x}", 11, 16, "the name of an LDAP attribute"),
+    ("page_size: 0", 11, 14, "entries, a whole number from 1"),
+    ("connect_timeout: 5s", 11, 20, "found 5s"),
+    ("tls: {startls: true}", 11, 9, "did you mean starttls?"),
+    ("servers: []", 11, 12, "an empty list"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "line", "column", "words"), WRONG, ids=[case[0] for case in WRONG])
+def test_a_mistake_in_the_directory_section(written, mistakes_of, text, line, column, words):
+    found = mistakes_of(read_settings, written(SMALL + f"  {text}\n"))
+    assert any((m.line, m.column) == (line, column) and words in m.message for m in found), found
+
+
+@pytest.mark.parametrize("key", ["accounts", "state"])
+def test_a_tree_outside_the_suffix(written, mistakes_of, key):
+    lines = [
+        f"  {key}: ou=x,o=gouv,c=de" if line.startswith(f"  {key}:") else line for line in LOCAL.splitlines()
+    ]
+    (mistake,) = mistakes_of(read_settings, written("\n".join(lines)))
+    assert mistake.line == next(n for n, line in enumerate(lines, 1) if "c=de" in line)
+    assert f"directory.{key}: ou=x,o=gouv,c=de does not lie under the suffix" in mistake.message
+
+
+def test_case_and_blanks_of_names_do_not_matter(written):
+    text = LOCAL.replace("suffix: o=gouv,c=fr", "suffix: O=Gouv, C = FR")
+    assert read_settings(written(text)).directory.suffix == "O=Gouv, C = FR"
+
+
+WRONG_SOURCES = [
+    ("date_pattern: '(?P<year>x'", 15, "not a regular expression"),
+    ("date_pattern: '(?P<year>x)'", 15, "(?P<month>...) and (?P<day>...)"),
+    ("delimiter: ':'", 12, "is not valid"),
+    ("encoding: latin1", 11, "utf-8, windows-1252 or iso-8859-15"),
+    ("encoding: iso-8859-1", 11, "did you mean iso-8859-15?"),
+    ("date_formats: ['%d/%m']", 16, "does not hold a day, a month and a year"),
+    ("date_formats: ['%']", 16, "does not hold a day, a month and a year"),
+    ("date_formats: ['%d-%d-%Y']", 16, "does not hold a day, a month and a year"),
+    ("columns: {matricul: MAT}", 11, "did you mean matricule?"),
+    ("columns: {corps: 12}", 18, 'code 12 must be quoted: "12"'),
+    ("values: {position: {01: activite}}", 21, 'key 01 must be quoted: "01"'),
+    ("values: {position: {no: activite}}", 21, 'key no must be quoted: "no"'),
+    ("values: {position: {'01': 3}}", 27, 'code 3 must be quoted: "3"'),
+    ("values: {nom: {}}", 10, "nom cannot be a key"),
+    ("constants: {corps: 551}", 20, 'code 551 must be quoted: "551"'),
+    ("columns: {corps: C}, constants: {corps: '551'}", 41, "it is also under columns"),
+    ("absent_runs: 0", 14, "found 0"),
+    ("limits: {size_shar: 1}", 10, "did you mean size_share?"),
+    ("limits: {bad_share: 2}", 21, "a share from 0 to 1"),
+    ("limits: {periods: {r: {from: 04-31, to: 05-01}}}", 30, "04-31 is no day of the year"),
+    ("trailer: no", 10, "write false, not no"),
+]
+
+
+@pytest.mark.parametrize(("text", "column", "words"), WRONG_SOURCES, ids=[case[0] for case in WRONG_SOURCES])
+def test_a_mistake_in_a_source(written, mistakes_of, text, column, words):
+    opening = "sources: {hr: {kind: full, "
+    (mistake,) = mistakes_of(read_settings, written(f"{LOCAL}{opening}{text}}}}}\n"))
+    assert (mistake.line, mistake.column) == (13, len(opening) + column), mistake
+    assert words in mistake.message
+
+
+def test_one_file_name_leads_to_one_source(written, mistakes_of):
+    text = LOCAL + "sources:\n  a: {kind: full, files: [x.csv]}\n  b: {kind: full, files: [y.csv, x.csv]}\n"
+    (mistake,) = mistakes_of(read_settings, written(text))
+    assert (mistake.line, mistake.column) == (15, 34)
+
+
+def test_all_mistakes_are_told_at_once(written, mistakes_of):
+    text = """\
+version: 1
+policy:
+establishments: 12
+journal: j
+state_folder: s
+any_date: yes
+directory:
+  servers: ["http://x"]
+  suffix: gouv
+  accounts: ou=a,c=fr
+  state: ou=s,c=fr
+  identities: {reader: {dn: c=fr}}
+sources:
+  hr: {kind: ful, encodin: utf-8}
+"""
+    found = mistakes_of(read_settings, written(text))
+    assert [(m.line, m.column) for m in found] == [
+        (1, 1), (2, 8), (3, 17), (6, 11), (8, 13), (9, 11), (12, 24), (14, 14), (14, 19),
+    ]  # fmt: skip
