@@ -176,6 +176,8 @@ class _Maker:
         if not after and rest and current != account:
             for name in ("state_from", "state_until", "next_due"):
                 before[name], after[name] = _iso(getattr(current, name)), _iso(getattr(account, name))
+            for name in ("profiles", "establishments", "corps"):
+                before[name], after[name] = list(getattr(current, name)), list(getattr(account, name))
             reason = "what follows from the rules has changed"
         if not after and not before:
             return []

@@ -31,5 +31,11 @@ def waiting_for(
     starts = [a.start for a in assignments if a.start > as_of]
     if not starts:
         return None
-    bare = replace(person, numen=None, assignments=(), lines=(), birth_date=None)
-    return Waiting(bare, numen_digest, tuple(assignments), min(starts) - timedelta(days=policy.open_before))
+    return Waiting(
+        bare(person), numen_digest, tuple(assignments), min(starts) - timedelta(days=policy.open_before)
+    )
+
+
+def bare(person: Person) -> Person:
+    """The person without what must not or need not be remembered."""
+    return replace(person, numen=None, assignments=(), lines=(), birth_date=None)

@@ -1,0 +1,196 @@
+"""What the feeds of one run say, all together: who, with which assignments, and who is held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+from piactl.core.absences import Absence, Key, Testimony, after_feed
+from piactl.core.assignment import Assignment
+from piactl.core.desired import Rules, address_problem, assignment_problems
+from piactl.core.feedfacts import SourceRecord
+from piactl.core.memory import Memory, SourceMemory
+from piactl.core.names import name_words
+from piactl.core.person import Person
+from piactl.core.plan import AbsentAssignment
+from piactl.core.rejection import Rejection
+from piactl.core.settings import SourceSettings
+from piactl.errors import PiactlError
+from piactl.feed.feed import Feed
+
+
+@dataclass(frozen=True, slots=True)
+class SourcedFeed:
+    """A feed with the settings of its source."""
+
+    feed: Feed
+    source: SourceSettings
+
+
+@dataclass(slots=True)
+class Told:
+    """The outcome of all feeds. `people` and `assignments` by matricule; `held` says why of each held one."""
+
+    people: dict[str, Person] = field(default_factory=dict)
+    assignments: dict[str, tuple[Assignment, ...]] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
+    rejections: list[Rejection] = field(default_factory=list)
+    absents: list[AbsentAssignment] = field(default_factory=list)
+    sources: dict[str, SourceMemory] = field(default_factory=dict)
+
+    def hold(self, matricule: str, why: str) -> None:
+        self.held.setdefault(matricule, why)
+
+
+def told_by(
+    feeds: Sequence[SourcedFeed],
+    known: Mapping[str, tuple[Assignment, ...]],
+    uids: Mapping[str, str],
+    memory: Memory,
+    rules: Rules,
+) -> Told:
+    """Fold the feeds, in their order, into what is `known` of each matricule.
+
+    A person with any rejected row, in any of the feeds, is held: nothing of them changes in this run.
+    """
+    told = Told(sources=dict(memory.sources))
+    for sourced in feeds:
+        told.rejections += sourced.feed.rejections
+        for matricule, why in sourced.feed.held.items():
+            told.hold(matricule, why)
+        for person in sourced.feed.people.values():
+            for rejection in policy_rejections(person, sourced.feed.facts.file, rules):
+                told.rejections.append(rejection)
+                told.hold(person.matricule, f"rejected rows: {rejection.message}")
+    for sourced in feeds:
+        _merge_people(sourced, told)
+        _merge_assignments(sourced, known, uids, told, rules.as_of)
+    return told
+
+
+def policy_rejections(person: Person, file: str, rules: Rules) -> list[Rejection]:
+    """What the policy and the names rule cannot make sense of in the rows of one person."""
+    found = []
+    lines = dict(zip((a.key for a in person.assignments), person.lines, strict=False))
+    problems = assignment_problems(person.assignments, rules.policy, rules.register)
+    for assignment, column, code, message in problems:
+        line = lines.get(assignment.key, 0)
+        found.append(Rejection(file, line, column, code, message, person.matricule))
+    unusable = address_problem(person)
+    if unusable is not None:
+        line = min(person.lines, default=0)
+        found.append(Rejection(file, line, unusable.part, unusable.code, str(unusable), person.matricule))
+    return found
+
+
+def _merge_people(sourced: SourcedFeed, told: Told) -> None:
+    for matricule, person in sourced.feed.people.items():
+        before = told.people.get(matricule)
+        if before is None:
+            told.people[matricule] = person
+            continue
+        merged, contradictions = merged_person(before, person)
+        if contradictions:
+            columns = ", ".join(contradictions)
+            told.hold(matricule, f"the feeds of this run contradict each other in {columns}")
+        told.people[matricule] = merged
+
+
+_COLUMNS = {
+    "family_name": "nom_famille",
+    "given_name": "prenom",
+    "usage_name": "nom_usage",
+    "civilite": "civilite",
+    "birth_date": "date_naissance",
+    "private_mail": "courriel_prive",
+    "numen": "numen",
+}
+_NAMES = ("family_name", "given_name", "usage_name")
+
+
+def merged_person(first: Person, second: Person) -> tuple[Person, list[str]]:
+    """One person out of two feeds, and the columns in which they contradict each other.
+
+    A blank yields to a value; names that differ only in case or accents are the same name, the first
+    spelling stays.
+    """
+    values: dict[str, object] = {}
+    contradictions = []
+    for name, column in _COLUMNS.items():
+        one, two = getattr(first, name), getattr(second, name)
+        if one and two and one != two and not (name in _NAMES and _same_name(one, two, column)):
+            contradictions.append(column)
+        values[name] = one or two
+    return replace(first, **values), contradictions  # type: ignore[arg-type]
+
+
+def _same_name(one: str, two: str, column: str) -> bool:
+    try:
+        return name_words(one, column) == name_words(two, column)
+    except PiactlError:
+        return False
+
+
+def _merge_assignments(
+    sourced: SourcedFeed,
+    known: Mapping[str, tuple[Assignment, ...]],
+    uids: Mapping[str, str],
+    told: Told,
+    as_of: date,
+) -> None:
+    facts, source = sourced.feed.facts, sourced.source
+    waiting: Mapping[Key, Absence] = {}
+    if source.name in told.sources:
+        waiting = told.sources[source.name].absences
+    testimony = Testimony(
+        source=source.name,
+        digest=facts.digest,
+        day=facts.date or as_of,
+        silence=facts.full and facts.complete and not facts.unattributed,
+        absent_runs=source.absent_runs,
+    )
+    absences: dict[Key, Absence] = {}
+    for matricule in _concerned(sourced, known, told, waiting):
+        before = told.assignments.get(matricule, known.get(matricule, ()))
+        if matricule in told.held:
+            absences.update({key: a for key, a in waiting.items() if key[0] == matricule})
+            continue
+        person = sourced.feed.people.get(matricule)
+        after, waits = after_feed(matricule, before, person.assignments if person else (), testimony, waiting)
+        absences.update({absence.key: absence for absence in waits})
+        if after != before:
+            told.assignments[matricule] = after
+    told.absents = [a for a in told.absents if a.source != source.name]
+    told.absents += [
+        AbsentAssignment(uids.get(a.matricule), source.name, a, source.absent_runs)
+        for _, a in sorted(absences.items())
+    ]
+    told.sources[source.name] = SourceMemory(_record(sourced, told), absences)
+
+
+def _concerned(
+    sourced: SourcedFeed,
+    known: Mapping[str, tuple[Assignment, ...]],
+    told: Told,
+    waiting: Mapping[Key, Absence],
+) -> Iterable[str]:
+    """Whom the feed says something of: those in it, and, by its silence, those its source knows."""
+    name = sourced.source.name
+    silent = [
+        matricule
+        for matricule, assignments in known.items()
+        if matricule not in sourced.feed.people and any(a.source == name for a in assignments)
+    ]
+    early = [m for m in told.assignments if m not in known and m not in sourced.feed.people]
+    rest = [key[0] for key in waiting]
+    return dict.fromkeys([*sourced.feed.people, *silent, *early, *rest])
+
+
+def _record(sourced: SourcedFeed, told: Told) -> SourceRecord:
+    """What is remembered of this feed. A file of corrected rejects does not stand in the feed's place."""
+    facts = sourced.feed.facts
+    before = told.sources.get(sourced.source.name)
+    if sourced.source.full and not facts.full and before is not None:
+        return before.record
+    return SourceRecord(facts.source, facts.digest, facts.date, facts.rows, facts.people, facts.columns)
