@@ -92,7 +92,7 @@ def read_unmanaged_names(reader: Reader, settings: DirectorySettings) -> Iterato
 def find_accounts(
     reader: Reader, settings: DirectorySettings, encoding: Encoding, keys: DigestKeys, name: str
 ) -> list[Entry | Unreadable]:
-    """The accounts that `name` means: a uid, an address, an alias or a matricule (also of an archived one)."""
+    """The accounts that `name` means: a uid, an address, an alias or a matricule, archived ones too."""
     digests = keys.candidates("matricule", name)
     query = filters.all_of(
         IN_ACCOUNTS,

@@ -1,0 +1,68 @@
+"""Search filters (RFC 4515), built from values and never from text that somebody wrote.
+
+Every byte of a value that is not plainly harmless is escaped, so a value can hold anything: `*`, `(`, `\\`,
+NUL, blanks at its ends, bytes that are no text. A name that is no attribute description is a ValueError.
+"""
+
+from __future__ import annotations
+
+import re
+
+_NAME = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)*)(?:;[A-Za-z0-9-]+)*\Z")
+_HARMLESS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._@")
+_ESCAPED = [chr(byte) if byte in _HARMLESS else f"\\{byte:02x}" for byte in range(256)]
+
+ANY_ENTRY = "(objectClass=*)"
+
+
+def equals(attribute: str, value: str | bytes) -> str:
+    """Entries with that value. An empty value finds nothing: no entry has one."""
+    return f"({_name(attribute)}={escaped(value)})"
+
+
+def present(attribute: str) -> str:
+    """Entries with any value of the attribute."""
+    return f"({_name(attribute)}=*)"
+
+
+def at_most(attribute: str, value: str | bytes) -> str:
+    """Entries with a value that is ordered before `value` or is it; the attribute needs an ordering rule."""
+    return f"({_name(attribute)}<={escaped(value)})"
+
+
+def at_least(attribute: str, value: str | bytes) -> str:
+    """Entries with a value that is ordered after `value` or is it; the attribute needs an ordering rule."""
+    return f"({_name(attribute)}>={escaped(value)})"
+
+
+def all_of(*filters: str) -> str:
+    """Entries that every filter finds; at least one filter, so that nothing never means everything."""
+    return f"(&{_joined(filters)})"
+
+
+def any_of(*filters: str) -> str:
+    """Entries that one of the filters finds; at least one filter."""
+    return f"(|{_joined(filters)})"
+
+
+def none_of(*filters: str) -> str:
+    """Entries that none of the filters finds; at least one filter."""
+    return f"(!(|{_joined(filters)}))"
+
+
+def escaped(value: str | bytes) -> str:
+    """The value as it stands in a filter."""
+    raw = value.encode("utf-8") if isinstance(value, str) else value
+    return "".join([_ESCAPED[byte] for byte in raw])
+
+
+def _name(attribute: str) -> str:
+    if not _NAME.match(attribute):
+        raise ValueError(f"not the name of an attribute: {attribute!r}")
+    return attribute
+
+
+def _joined(filters: tuple[str, ...]) -> str:
+    if not filters:
+        raise ValueError("a filter of no filters")
+    return "".join(filters)

@@ -1,0 +1,245 @@
+"""LDAP messages (RFC 4511) as bytes: the requests that piactl sends after the bind, and their replies.
+
+ldap3 encodes with pyasn1, which costs more than the server does; these few messages are written and read
+by hand. Filters of searches are still compiled by ldap3, once per text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ldap3.operation.search import compile_filter, parse_filter
+from pyasn1.codec.ber.encoder import encode
+
+from piactl.directory.ber import (
+    ENUMERATED,
+    FALSE,
+    SEQUENCE,
+    SET,
+    TRUE,
+    element,
+    header,
+    integer,
+    number,
+    octets,
+)
+from piactl.directory.port import EntryWrite, Values
+
+PAGED = "1.2.840.113556.1.4.319"
+ASSERTION = "1.3.6.1.1.12"
+
+SEARCH_ENTRY, SEARCH_DONE, SEARCH_REFERENCE, INTERMEDIATE = 0x64, 0x65, 0x73, 0x79
+FINAL = frozenset({0x61, SEARCH_DONE, 0x67, 0x69, 0x6B, 0x6D, 0x6F, 0x78})
+SCOPES = {"base": 0, "one": 1, "subtree": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the server; its operation is `data[start:end]`, what follows up to `stop` controls."""
+
+    number: int
+    tag: int
+    data: bytes
+    start: int
+    end: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How an operation ended; `cookie` is that of the paged results control, None where there was none."""
+
+    code: int
+    matched: str = ""
+    text: str = ""
+    referrals: tuple[str, ...] = ()
+    cookie: bytes | None = None
+
+
+def envelope(message_id: int, operation: bytes, controls: Sequence[bytes] = ()) -> bytes:
+    """A whole LDAPMessage."""
+    tail = element(0xA0, b"".join(controls)) if controls else b""
+    return element(SEQUENCE, integer(message_id) + operation + tail)
+
+
+def control(oid: str, value: bytes, *, critical: bool = True) -> bytes:
+    return element(SEQUENCE, octets(oid.encode()) + (TRUE if critical else b"") + octets(value))
+
+
+def paged_control(size: int, cookie: bytes) -> bytes:
+    """Simple paged results (RFC 2696), always critical: a server that ignores it would cut the answer."""
+    return control(PAGED, element(SEQUENCE, integer(size) + octets(cookie)))
+
+
+def search_request(base: str, scope: str, query: bytes, attributes: Iterable[str], seconds: int) -> bytes:
+    """A search that follows no alias, without a size limit of its own; `query` is an encoded filter."""
+    body = octets(base.encode()) + integer(SCOPES[scope], ENUMERATED) + integer(0, ENUMERATED)
+    body += integer(0) + integer(seconds) + FALSE + query
+    return element(0x63, body + element(SEQUENCE, b"".join(octets(a.encode()) for a in attributes)))
+
+
+@lru_cache(maxsize=512)
+def encoded_filter(query: str) -> bytes:
+    """The BER of an RFC 4515 filter. Raises ldap3's LDAPInvalidFilterError where it is none."""
+    node = parse_filter(query, None, True, True, None, False)  # type: ignore[no-untyped-call]
+    return bytes(encode(compile_filter(node.elements[0])))  # type: ignore[no-untyped-call]
+
+
+def assertion_control(present: Values, absent: Values) -> bytes | None:
+    """RFC 4528: the entry holds every value of `present` and none of `absent`; None if both are empty."""
+    terms = [_equality(a, v) for a, values in present.items() for v in values]
+    terms += [element(0xA2, _equality(a, v)) for a, values in absent.items() for v in values]
+    if not terms:
+        return None
+    return control(ASSERTION, terms[0] if len(terms) == 1 else element(0xA0, b"".join(terms)))
+
+
+def never_control() -> bytes:
+    """An assertion that no entry satisfies: with it a modify shows whether a server takes writes."""
+    return control(ASSERTION, element(0xA2, octets(b"objectClass", 0x87)))
+
+
+def _equality(attribute: str, value: bytes) -> bytes:
+    return element(0xA3, octets(attribute.encode()) + octets(value))
+
+
+def write_request(write: EntryWrite) -> bytes:
+    """The one request of an entry write. A `delete` of no values replaces whatever the attribute has."""
+    name = octets(write.dn.encode())
+    if write.op == "add":
+        return element(0x68, name + element(SEQUENCE, b"".join(_attribute(*i) for i in write.add.items())))
+    if write.op == "delete":
+        return octets(write.dn.encode(), 0x4A)
+    if write.op != "modify":
+        raise ValueError(f"no such write: {write.op}")
+    changes = []
+    for attribute, values in write.delete.items():
+        if values:
+            changes.append(_change(1, attribute, values))
+        else:
+            changes.append(_change(2, attribute, write.add.get(attribute, ())))
+    for attribute, values in write.add.items():
+        if values and write.delete.get(attribute) != ():
+            changes.append(_change(0, attribute, values))
+    return element(0x66, name + element(SEQUENCE, b"".join(changes)))
+
+
+def modify_request(dn: str, additions: Mapping[str, tuple[bytes, ...]]) -> bytes:
+    return write_request(EntryWrite("modify", dn, add=additions))
+
+
+def _attribute(name: str, values: Iterable[bytes]) -> bytes:
+    return element(SEQUENCE, octets(name.encode()) + element(SET, b"".join(octets(v) for v in values)))
+
+
+def _change(operation: int, name: str, values: Iterable[bytes]) -> bytes:
+    return element(SEQUENCE, integer(operation, ENUMERATED) + _attribute(name, values))
+
+
+def message_at(data: bytes, at: int) -> Message:
+    """The message whose envelope begins at `at` and is there to its end."""
+    tag, start, stop = header(data, at)
+    if tag != SEQUENCE:
+        raise ValueError("not an LDAP message")
+    tag, first, last = header(data, start)
+    if tag != 0x02 or last > stop:
+        raise ValueError("a message without a number")
+    tag, begin, end = header(data, last)
+    if end > stop:
+        raise ValueError("an operation longer than its message")
+    return Message(number(data, first, last), tag, data, begin, end, stop)
+
+
+def result_of(message: Message) -> Result:
+    """The LDAPResult of a final message."""
+    data = message.data
+    tag, start, end = header(data, message.start)
+    if tag != ENUMERATED:
+        raise ValueError("a result without a code")
+    code = number(data, start, end)
+    _, start, end = header(data, end)
+    matched = data[start:end].decode("utf-8", "replace")
+    _, start, end = header(data, end)
+    text = data[start:end].decode("utf-8", "replace")
+    referrals: tuple[str, ...] = ()
+    if end < message.end:
+        tag, start, stop = header(data, end)
+        if tag == 0xA3:
+            referrals = strings(data, start, stop)
+    return Result(code, matched, text, referrals, _cookie(message))
+
+
+def strings(data: bytes, start: int, end: int) -> tuple[str, ...]:
+    """A sequence of strings: the URIs of a referral or of a search reference."""
+    found = []
+    while start < end:
+        _, first, start = header(data, start)
+        found.append(data[first:start].decode("utf-8", "replace"))
+    return tuple(found)
+
+
+def _cookie(message: Message) -> bytes | None:
+    data, at = message.data, message.end
+    if at >= message.stop:
+        return None
+    _, at, stop = header(data, at)
+    while at < stop:
+        _, start, at = header(data, at)
+        _, first, last = header(data, start)
+        if data[first:last] != PAGED.encode():
+            continue
+        tag, first, last = header(data, last)
+        if tag == 0x01:
+            tag, first, last = header(data, last)
+        _, first, last = header(data, first)  # the value is a SEQUENCE of an estimate and the cookie
+        _, _, last = header(data, first)
+        _, first, last = header(data, last)
+        return data[first:last]
+    return None
+
+
+def entry_of(message: Message, spelled: dict[bytes, str]) -> tuple[str, dict[str, tuple[bytes, ...]]]:
+    """Name and raw values of a search entry.
+
+    `spelled` maps names as the server writes them to names as they were asked for; it grows. The short
+    form of lengths is read in place: this loop is what a reading of the whole directory costs.
+    """
+    data = message.data
+    _, start, at = header(data, message.start)
+    dn = data[start:at].decode("utf-8", "replace")
+    _, at, end = header(data, at)
+    if end > message.end:
+        raise ValueError("an entry longer than its message")
+    values: dict[str, tuple[bytes, ...]] = {}
+    while at < end:
+        _, start, at = header(data, at)
+        size = data[start + 1]
+        if size < 0x80:
+            start += 2
+            stop = start + size
+        else:
+            _, start, stop = header(data, start)
+        name = data[start:stop]
+        _, start, stop = header(data, stop)
+        if stop > end:
+            raise ValueError("values longer than their entry")
+        held = []
+        while start < stop:
+            size = data[start + 1]
+            if size < 0x80:
+                start += 2
+                held.append(data[start : start + size])
+                start += size
+            else:
+                _, first, start = header(data, start)
+                held.append(data[first:start])
+        values[spelled.get(name) or _spell(name, spelled)] = tuple(held)
+    return dn, values
+
+
+def _spell(name: bytes, spelled: dict[bytes, str]) -> str:
+    found = spelled.get(name.lower()) or name.decode("ascii", "replace")
+    spelled[name] = found
+    return found

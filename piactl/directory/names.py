@@ -1,0 +1,107 @@
+"""Distinguished names (RFC 4514): made from values, and compared.
+
+ldap3's `escape_rdn` is wrong for NUL, a lone blank and the empty string, hence our own.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*\Z|\d+(\.\d+)*\Z")
+_SPECIAL = frozenset('"+,;<>\\=')
+_HEX = frozenset("0123456789abcdefABCDEF")
+
+
+def child(base: str, attribute: str, value: str) -> str:
+    """The name of the entry `attribute=value` below `base`; an empty base makes a name of one part.
+
+    Raises ValueError for an empty value, which no entry can be named by, and for a name that is none.
+    """
+    if not _NAME.match(attribute):
+        raise ValueError(f"not the name of an attribute: {attribute!r}")
+    part = f"{attribute}={_escaped(value)}"
+    return f"{part},{base}" if base else part
+
+
+def _escaped(value: str) -> str:
+    if not value:
+        raise ValueError("an entry cannot be named by an empty value")
+    last = len(value) - 1
+    out = []
+    for at, char in enumerate(value):
+        edge = (char == " " and at in (0, last)) or (char == "#" and at == 0)
+        if char < " " or char == "\x7f" or edge:
+            out.append(f"\\{ord(char):02x}")
+        elif char in _SPECIAL:
+            out.append("\\" + char)
+        else:
+            out.append(char)
+    return "".join(out)
+
+
+def same_dn(a: str, b: str) -> bool:
+    """Whether both name one entry: case, blanks around separators and ways of escaping do not count."""
+    return a == b or normal_dn(a) == normal_dn(b)
+
+
+def under(dn: str, base: str) -> bool:
+    """Whether `dn` is `base` or lies below it."""
+    low, top = normal_dn(dn), normal_dn(base)
+    return low == top or not top or low.endswith("," + top)
+
+
+@lru_cache(maxsize=4096)
+def normal_dn(dn: str) -> str:
+    """A spelling that is the same for all spellings of one name, itself a valid name.
+
+    Values are compared without case and with runs of blanks as one, as the naming attributes of
+    directories are. Raises ValueError for what is no distinguished name.
+    """
+    if not dn.strip():
+        return ""
+    parts = []
+    for part in _split(dn, ",;"):
+        pairs = sorted(_pair(pair, dn) for pair in _split(part, "+"))
+        parts.append("+".join(f"{name}={value}" for name, value in pairs))
+    return ",".join(parts)
+
+
+def _split(text: str, separators: str) -> list[str]:
+    parts, start, at = [], 0, 0
+    while at < len(text):
+        if text[at] == "\\":
+            at += 1
+        elif text[at] in separators:
+            parts.append(text[start:at])
+            start = at + 1
+        at += 1
+    parts.append(text[start:])
+    return parts
+
+
+def _pair(pair: str, dn: str) -> tuple[str, str]:
+    name, sign, value = pair.partition("=")
+    name = name.strip().lower()
+    if not sign or not _NAME.match(name):
+        raise ValueError(f"not a distinguished name: {dn!r}")
+    text = re.sub(" +", " ", _plain(value).strip(" ")).casefold()
+    return name, _escaped(text) if text else "\\20"
+
+
+def _plain(value: str) -> str:
+    """The value without its escapes; blanks at the ends that are escaped count as little as bare ones."""
+    out = bytearray()
+    at = 0
+    while at < len(value):
+        char = value[at]
+        at += 1
+        if char != "\\":
+            out += char.encode()
+        elif at + 1 < len(value) and value[at] in _HEX and value[at + 1] in _HEX:
+            out.append(int(value[at : at + 2], 16))
+            at += 2
+        elif at < len(value):
+            out += value[at].encode()
+            at += 1
+    return out.decode("utf-8", "backslashreplace")

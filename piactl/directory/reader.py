@@ -1,0 +1,102 @@
+"""Reads a directory: whole answers or an error, never a part that looks whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from piactl.directory.connection import Session
+from piactl.directory.messages import PAGED, Result, paged_control
+from piactl.directory.port import RawEntry, ServerFacts
+from piactl.directory.results import ConnectionLost, unfinished
+from piactl.directory.servers import Link
+from piactl.errors import DirectoryTruncated
+
+
+class DirectoryReader:
+    """The Reader of `port` over one connection; searches within searches get a connection of their own.
+
+    What is read changes nothing, so an idle connection that the server has closed is made again and the
+    reading repeated, once; a search that has already handed out entries is not repeated.
+    """
+
+    def __init__(self, link: Link, page_size: int) -> None:
+        self._link = link
+        self._page_size = page_size
+
+    def facts(self) -> ServerFacts:
+        """What the server in use says of itself; another server answers after a failover."""
+        return self._link.live().facts
+
+    def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
+        session = self._link.live()
+        try:
+            return session.entry(dn, attributes)
+        except ConnectionLost as lost:
+            if lost.late:
+                raise
+            return self._link.again().entry(dn, attributes)
+
+    def search(
+        self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
+    ) -> Iterator[RawEntry]:
+        if scope not in ("one", "subtree"):
+            raise ValueError(f"no such scope: {scope!r}")
+        session = self._link.live()
+        if not session.paging:
+            yield from self._pages(session, base, query, attributes, scope)
+            return
+        # a server keeps one paged search per connection: a second one would end the first
+        session = self._link.another()
+        try:
+            yield from self._pages(session, base, query, attributes, scope)
+        finally:
+            session.close()
+
+    def _pages(
+        self, session: Session, base: str, query: str, attributes: Sequence[str], scope: str
+    ) -> Iterator[RawEntry]:
+        paged = PAGED in session.facts.controls
+        doing = f"search below {base!r}"
+        cookie = b""
+        try:
+            entries, result = self._first(session, base, query, attributes, scope, paged)
+            session = session if not session.closed else self._link.session
+            session.paging = paged
+            while True:
+                following = _checked(result, paged, session.uri, doing)
+                if following and following == cookie and not entries:
+                    raise DirectoryTruncated(f"{session.uri}: {doing}: the server goes round in a circle.")
+                yield from entries
+                if not following:
+                    return
+                cookie = following
+                control = paged_control(self._page_size, cookie)
+                entries, result = session.page(base, scope, query, attributes, [control])
+        finally:
+            session.paging = False
+
+    def _first(
+        self, session: Session, base: str, query: str, attributes: Sequence[str], scope: str, paged: bool
+    ) -> tuple[list[RawEntry], Result]:
+        controls = [paged_control(self._page_size, b"")] if paged else []
+        try:
+            return session.page(base, scope, query, attributes, controls)
+        except ConnectionLost as lost:
+            if lost.late or session is not self._link.session:
+                raise
+            return self._link.again().page(base, scope, query, attributes, controls)
+
+    def close(self) -> None:
+        self._link.close()
+
+
+def _checked(result: Result, paged: bool, uri: str, doing: str) -> bytes:
+    """The cookie of the next page, empty at the end. Raises for an end that is none."""
+    if result.code:
+        raise unfinished(result, uri, doing)
+    if paged and result.cookie is None:
+        raise DirectoryTruncated(
+            f"{uri}: {doing}: the server did not say whether this was all; nothing of it is used.\n"
+            "Look at its log: it advertises paged results but does not answer with them."
+        )
+    return result.cookie or b""

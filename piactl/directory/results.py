@@ -1,0 +1,137 @@
+"""What LDAP result codes mean for a run, in words, and the one place where ldap3's errors become piactl's."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ldap3.core.exceptions import LDAPException, LDAPInvalidFilterError
+from ldap3.core.results import RESULT_CODES
+from pyasn1.error import PyAsn1Error
+
+from piactl.directory.messages import Result
+from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, PiactlError
+
+SUCCESS, TIME_LIMIT, SIZE_LIMIT, REFERRAL, ADMIN_LIMIT = 0, 3, 4, 10, 11
+NO_SUCH_ATTRIBUTE, VALUE_EXISTS, NO_SUCH_OBJECT = 16, 20, 32
+BAD_CREDENTIALS, NO_RIGHT, BUSY, UNAVAILABLE, UNWILLING, EXISTS, OTHER, ASSERTION = (
+    49,
+    50,
+    51,
+    52,
+    53,
+    68,
+    80,
+    122,
+)
+
+TRUNCATING = frozenset({TIME_LIMIT, SIZE_LIMIT, 9, REFERRAL, ADMIN_LIMIT})
+AGAIN = frozenset({BUSY, UNAVAILABLE})
+STALE = frozenset({NO_SUCH_ATTRIBUTE, VALUE_EXISTS, NO_SUCH_OBJECT, EXISTS, ASSERTION})
+"""The entry is not what the write took it for; reading it back tells what it is."""
+ONE_ENTRY = frozenset({17, 18, 19, 21, 33, 34, 36, 64, 65, 66, 67, 69, 71})
+"""Refusals of this one entry, which say nothing of the next."""
+
+_ADVICE = {
+    TIME_LIMIT: "Raise the time limit of this identity on the server (`limits` in slapd).",
+    SIZE_LIMIT: "Raise the size limit of this identity on the server (`limits ... size=unlimited`).",
+    ADMIN_LIMIT: "Raise the limits of this identity on the server (`size.prtotal`, `size.unchecked`).",
+    REFERRAL: "Referrals are not followed: name the server that holds the data and takes writes.",
+    8: "Use StartTLS or ldaps.",
+    13: "Use StartTLS or ldaps.",
+    NO_SUCH_OBJECT: "Check the bases in the configuration; `piactl init` makes them.",
+    BAD_CREDENTIALS: "Check the name and the password file of the identity.",
+    NO_RIGHT: "Give this identity the right in the server's ACLs; `piactl doctor` shows which one lacks.",
+    BUSY: "Try again later.",
+    UNAVAILABLE: "Try again later, or look at the server's log.",
+    UNWILLING: "The server or its database may be read-only: look at its log and at `readonly`.",
+    OTHER: "The server could not store it: look at its log, at the free disk space and at `maxsize` of mdb.",
+}
+
+
+def named(code: int) -> str:
+    """The result's name and code, as in `busy (51)`."""
+    return f"{RESULT_CODES.get(code, 'unknown result')} ({code})"
+
+
+def described(result: Result) -> str:
+    """Name, code, the server's own words and where a referral leads."""
+    words = named(result.code)
+    if result.text:
+        words += f": {result.text}"
+    if result.referrals:
+        words += f", see {', '.join(result.referrals)}"
+    return words
+
+
+def refusal(result: Result, uri: str, doing: str) -> PiactlError:
+    """The error for a result that ends the work: unreachable, truncated, or refused."""
+    message = f"{uri}: {doing}: {described(result)}."
+    advice = _ADVICE.get(result.code, "")
+    text = f"{message}\n{advice}" if advice else message
+    if result.code in AGAIN:
+        return DirectoryUnreachable(text)
+    return DirectoryRefused(text, result.code)
+
+
+def unfinished(result: Result, uri: str, doing: str) -> PiactlError:
+    """The error for a search that did not end well: what it has found must not be used."""
+    if result.code not in TRUNCATING:
+        return refusal(result, uri, doing)
+    advice = _ADVICE.get(result.code, "")
+    return DirectoryTruncated(
+        f"{uri}: {doing}: cut short, {described(result)}; nothing of it is used.\n{advice}".rstrip()
+    )
+
+
+class ConnectionLost(DirectoryUnreachable):
+    """The connection broke or gave no answer in time; what was sent on it may have been done.
+
+    `late` says that it was the deadline.
+    """
+
+    def __init__(self, message: str, *, late: bool = False) -> None:
+        self.late = late
+        super().__init__(message)
+
+
+@contextmanager
+def translated(uri: str, doing: str) -> Iterator[None]:
+    """Lets no error of ldap3, pyasn1 or the socket out: they become ConnectionLost, saying where and what."""
+    try:
+        yield
+    except PiactlError:
+        raise
+    except LDAPInvalidFilterError as error:
+        raise ValueError(f"not a filter: {error}") from None
+    except TimeoutError as error:
+        raise ConnectionLost(f"{uri}: {doing}: {error or 'no answer in time'}", late=True) from None
+    except (LDAPException, PyAsn1Error, OSError, ValueError, IndexError) as error:
+        raise ConnectionLost(f"{uri}: {doing}: {reason(error)}") from None
+
+
+def reason(error: BaseException) -> str:
+    """Why a server could not be used, in words, with what to do where that is known."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _certificate(error)
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed ({error.reason or 'handshake'}): check that this port speaks TLS"
+    if isinstance(error, TimeoutError):
+        return str(error) if str(error) not in ("", "timed out") else "no answer in time"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused: is the server running there?"
+    if isinstance(error, OSError):
+        return (error.strerror or str(error) or type(error).__name__).lower()
+    if isinstance(error, (ValueError, IndexError)):
+        return f"the answer is not LDAP ({error})"
+    return str(error)
+
+
+def _certificate(error: ssl.SSLCertVerificationError) -> str:
+    why = error.verify_message or str(error)
+    if error.verify_code == 10:
+        return "TLS: the server's certificate has expired: renew it"
+    if error.verify_code in (62, 64):
+        return f"TLS: the server's certificate is for another name ({why}): use its name in `servers`"
+    return f"TLS: the server's certificate is not trusted ({why}): set `ca_file` to the CA that signed it"

@@ -1,0 +1,109 @@
+"""The ordered list of servers, and the way to one that can be used now.
+
+ldap3's own pool loops for ever when all servers are down and picks ones that hang; this one asks each in
+turn, once, and says of every one that it could not use why.
+"""
+
+from __future__ import annotations
+
+from piactl.core.settings import DirectorySettings
+from piactl.directory.connection import Password, Session, Unusable, open_session
+from piactl.directory.messages import ASSERTION as ASSERTION_OID
+from piactl.directory.messages import modify_request, never_control
+from piactl.directory.names import under
+from piactl.directory.results import REFERRAL, UNWILLING, described
+from piactl.errors import ConfigurationInvalid, DirectoryUnreachable, Mistake, PiactlError
+
+
+class Servers:
+    """Makes connections of one identity; `writing` asks for a server that takes writes."""
+
+    def __init__(
+        self, settings: DirectorySettings, identity: str, password: Password, *, writing: bool = False
+    ) -> None:
+        if identity not in settings.identities:
+            known = ", ".join(sorted(settings.identities)) or "none"
+            raise ConfigurationInvalid(
+                [Mistake("directory.identities", 0, 0, f"there is no identity {identity!r} (known: {known})")]
+            )
+        self._settings = settings
+        self._name = identity
+        self._password = password
+        self._writing = writing
+
+    def connect(self, first: str = "") -> Session:
+        """A session with the first server of the list that can be used, `first` being asked before all.
+
+        Raises DirectoryUnreachable naming every server that was asked, and why it was not used.
+        """
+        tried: list[str] = []
+        for uri in sorted(self._settings.servers, key=lambda uri: uri != first):
+            try:
+                return self._usable(uri)
+            except Unusable as error:
+                tried.append(f"{uri}: {error}")
+                if error.everywhere:
+                    break
+        raise DirectoryUnreachable(
+            f"No directory server can be used as {self._name}:\n  "
+            + "\n  ".join(tried or ["`servers` is empty"])
+        )
+
+    def _usable(self, uri: str) -> Session:
+        identity = self._settings.identities[self._name]
+        session = open_session(uri, self._settings, identity, self._password)
+        try:
+            self._holds_suffix(session)
+            if self._writing:
+                self._takes_writes(session)
+        except PiactlError as error:
+            session.drop()
+            raise Unusable(str(error).removeprefix(f"{uri}: ")) from None
+        except BaseException:
+            session.drop()
+            raise
+        return session
+
+    def _holds_suffix(self, session: Session) -> None:
+        contexts = session.facts.naming_contexts
+        suffix = self._settings.suffix
+        if contexts and not any(under(suffix, context) for context in contexts if context):
+            raise Unusable(f"it does not hold {suffix} but {', '.join(contexts)}")
+
+    def _takes_writes(self, session: Session) -> None:
+        """Asks for a change of the suffix entry under a condition that no entry meets.
+
+        A server that takes writes answers that the condition is not met (or that the entry is not there
+        yet, or that this identity has no right on it); a consumer or a read-only database refuses before.
+        """
+        if ASSERTION_OID not in session.facts.controls:
+            return
+        request = modify_request(self._settings.suffix, {"objectClass": (b"top",)})
+        _, result = session.exchange(request, [never_control()], "ask whether it takes writes")
+        if result.code in (REFERRAL, UNWILLING):
+            raise Unusable(f"it is read-only, {described(result)}: name the server that takes writes")
+
+
+class Link:
+    """The session in use, made again when it was lost."""
+
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+        self.session = servers.connect()
+
+    def live(self) -> Session:
+        """The session; a new one where the last was lost. Raises DirectoryUnreachable."""
+        return self.again() if self.session.closed else self.session
+
+    def again(self) -> Session:
+        """A new session, with the same server if that can be used."""
+        self.session.drop()
+        self.session = self._servers.connect(self.session.uri)
+        return self.session
+
+    def another(self) -> Session:
+        """One more session beside this one, for the caller to close."""
+        return self._servers.connect(self.session.uri)
+
+    def close(self) -> None:
+        self.session.close()

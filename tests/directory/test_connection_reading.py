@@ -1,0 +1,162 @@
+"""Reading from a real slapd: everything, or an error that says why not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from piactl.directory.filters import ANY_ENTRY, any_of, equals, none_of, present
+from piactl.directory.opening import open_reader
+from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable
+from .plain_slapd import CLERK, PEOPLE, SUFFIX, PlainSlapd, password, running, uids
+from .wire import SEARCH, wire
+
+PERSON = equals("objectClass", "inetOrgPerson")
+
+
+@pytest.fixture(scope="module")
+def slapd() -> Iterator[PlainSlapd]:
+    with running(people=50) as server:
+        yield server
+
+
+@pytest.mark.parametrize("page", [1, 7, 25, 50, 500])
+def test_pages_of_any_size_give_every_entry_once(slapd: PlainSlapd, page: int) -> None:
+    with open_reader(slapd.settings(page=page), "clerk", password) as reader:
+        found = uids(reader.search(PEOPLE, PERSON, ["UID"]))
+        assert found == [""] * 50  # spelled as asked for, not as the server writes it
+        names = [entry.values["UID"][0].decode() for entry in reader.search(PEOPLE, PERSON, ["UID"])]
+    assert sorted(names) == [f"p{number:05d}" for number in range(50)]
+
+
+def test_searches_within_searches_and_readings_between_pages(slapd: PlainSlapd) -> None:
+    with open_reader(slapd.settings(page=10), "clerk", password) as reader:
+        outer = []
+        for entry in reader.search(PEOPLE, PERSON, ["uid"]):
+            outer.append(entry.text("uid"))
+            assert reader.read(entry.dn, ["cn"]) is not None
+            if len(outer) % 20 == 5:
+                assert len(uids(reader.search(PEOPLE, PERSON, ["uid"]))) == 50
+    assert sorted(outer) == [f"p{number:05d}" for number in range(50)]
+
+
+def test_a_search_left_in_the_middle_does_not_spoil_the_next(slapd: PlainSlapd) -> None:
+    with open_reader(slapd.settings(page=5), "clerk", password) as reader:
+        for _ in range(3):
+            begun = reader.search(PEOPLE, PERSON, ["uid"])
+            next(begun)
+            begun.close()  # type: ignore[attr-defined]
+        assert len(uids(reader.search(PEOPLE, PERSON, ["uid"]))) == 50
+
+
+def test_one_level_and_combined_filters(slapd: PlainSlapd) -> None:
+    with open_reader(slapd.settings(), "clerk", password) as reader:
+        below = list(reader.search(SUFFIX, ANY_ENTRY, ["ou", "cn"], scope="one"))
+        assert sorted(entry.dn for entry in below) == sorted([PEOPLE, CLERK])
+        two = any_of(equals("uid", "p00001"), equals("uid", "p00002"))
+        assert uids(reader.search(PEOPLE, two, ["uid"])) == ["p00001", "p00002"]
+        assert len(uids(reader.search(PEOPLE, none_of(two, equals("ou", "people")), ["uid"]))) == 48
+        assert uids(reader.search(PEOPLE, present("mail"), ["uid"])) == []
+
+
+def test_what_is_not_there(slapd: PlainSlapd) -> None:
+    with open_reader(slapd.settings(), "clerk", password) as reader:
+        assert reader.read(f"uid=nobody,{PEOPLE}", ["uid"]) is None
+        with pytest.raises(DirectoryRefused, match="noSuchObject") as refused:
+            list(reader.search(f"ou=nowhere,{SUFFIX}", ANY_ENTRY, ["uid"]))
+        assert refused.value.result == 32
+
+
+def test_the_server_says_what_it_can(slapd: PlainSlapd) -> None:
+    with open_reader(slapd.settings(), "clerk", password) as reader:
+        facts = reader.facts()
+    assert {"1.2.840.113556.1.4.319", "1.3.6.1.1.12"} <= facts.controls
+    assert facts.naming_contexts == (SUFFIX,)
+    assert facts.uri == slapd.uri
+
+
+@pytest.mark.parametrize("limits", ["size=5", "size.soft=5 size.hard=5", "size.prtotal=12", "size.unchecked=5"])
+def test_a_size_limit_is_never_a_small_directory(limits: str) -> None:
+    with running(people=50, extra=f'limits dn.exact="{CLERK}" {limits}') as server:
+        for page in (3, 5, 500):
+            with open_reader(server.settings(page=page), "clerk", password) as reader:
+                handed: list[str] = []
+                with pytest.raises((DirectoryTruncated, DirectoryRefused), match="limit|restricted|LimitExceeded"):
+                    handed.extend(entry.dn for entry in reader.search(SUFFIX, equals("sn", "person"), ["uid"]))
+                assert len(handed) < 50
+
+
+def test_pages_that_the_server_forbids() -> None:
+    with running(people=50, extra=f'limits dn.exact="{CLERK}" size.prtotal=disabled') as server:
+        with open_reader(server.settings(page=5), "clerk", password) as reader:
+            with pytest.raises((DirectoryTruncated, DirectoryRefused)):
+                list(reader.search(SUFFIX, equals("sn", "person"), ["uid"]))
+
+
+def test_without_paged_results_a_search_is_still_whole_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("piactl.directory.reader.PAGED", "0.0.0")  # as if the server did not advertise it
+    with running(people=50, extra=f'limits dn.exact="{CLERK}" size=20') as server:
+        with open_reader(server.settings(page=5), "clerk", password) as reader:
+            assert len(list(reader.search(SUFFIX, equals("ou", "people"), ["ou"]))) == 1
+            with pytest.raises(DirectoryTruncated, match="sizeLimitExceeded"):
+                list(reader.search(SUFFIX, equals("sn", "person"), ["uid"]))
+        with open_reader(server.settings(page=5), "root", password) as reader:
+            assert len(list(reader.search(SUFFIX, equals("sn", "person"), ["uid"]))) == 50
+
+
+@pytest.mark.parametrize(("code", "advice"), [(3, "time limit"), (4, "size limit"), (11, "limits"), (10, "Referrals")])
+def test_every_early_end_is_an_error_with_advice(code: int, advice: str) -> None:
+    """The time limit cannot be provoked reliably on a small directory: the proxy answers in its place."""
+    with running(people=20) as server, wire(server.port, SEARCH, f"result {code}", at=3) as proxy:
+        with open_reader(server.settings(proxy.uri, page=5), "clerk", password) as reader:
+            with pytest.raises(DirectoryTruncated, match=advice):
+                list(reader.search(PEOPLE, PERSON, ["uid"]))
+        assert proxy.fired == 1
+
+
+def test_a_referral_entry_is_not_followed_and_not_overlooked() -> None:
+    referral = f"dn: ou=elsewhere,{PEOPLE}\nobjectClass: referral\nobjectClass: extensibleObject\nou: elsewhere\n"
+    referral += "ref: ldap://192.0.2.1/ou=elsewhere\n\n"
+    with running(people=3, more=referral) as server:
+        with open_reader(server.settings(), "clerk", password) as reader:
+            with pytest.raises(DirectoryTruncated, match=r"ldap://192\.0\.2\.1"):
+                list(reader.search(PEOPLE, PERSON, ["uid"]))
+            with pytest.raises(DirectoryTruncated, match="Referrals are not followed"):
+                list(reader.search(f"ou=elsewhere,{PEOPLE}", PERSON, ["uid"]))
+            with pytest.raises(DirectoryTruncated, match="referral"):
+                reader.read(f"ou=elsewhere,{PEOPLE}", ["ou"])
+
+
+def test_an_idle_connection_that_the_server_closed_is_made_again(slapd: PlainSlapd) -> None:
+    with running(people=4, before="idletimeout 1") as server:
+        with open_reader(server.settings(), "clerk", password) as reader:
+            assert len(list(reader.search(PEOPLE, PERSON, ["uid"]))) == 4
+            server.kill()
+            server.start()
+            assert len(list(reader.search(PEOPLE, PERSON, ["uid"]))) == 4
+            server.kill()
+            server.start()
+            assert reader.read(PEOPLE, ["ou"]) is not None
+
+
+@pytest.mark.parametrize("fault", ["garbage", "reset after", "half-close", "wrong id", "cut reply",
+                                   "disconnection notice", "unavailable"])  # fmt: skip
+def test_an_answer_that_breaks_off_is_no_answer(slapd: PlainSlapd, fault: str) -> None:
+    with wire(slapd.port, SEARCH, fault, at=4) as proxy:  # the root DSE, then the third page
+        with open_reader(slapd.settings(proxy.uri, page=10), "clerk", password) as reader:
+            with pytest.raises(DirectoryUnreachable):
+                list(reader.search(PEOPLE, PERSON, ["uid"]))
+        assert proxy.fired == 1
+
+
+@pytest.mark.parametrize("fault", ["trickle", "black hole"])
+def test_a_slow_answer_ends_at_the_deadline(slapd: PlainSlapd, fault: str) -> None:
+    with wire(slapd.port, SEARCH, fault, at=3) as proxy:
+        with open_reader(slapd.settings(proxy.uri, page=10, operation=2), "clerk", password) as reader:
+            begun = time.monotonic()
+            with pytest.raises(DirectoryUnreachable, match="within 2 s"):
+                list(reader.search(PEOPLE, PERSON, ["uid"]))
+            assert 1.5 < time.monotonic() - begun < 4
+        assert proxy.fired == 1

@@ -1,0 +1,229 @@
+"""Writing to a real slapd: atomic, conditional, and each outcome what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from piactl.directory.names import child
+from piactl.directory.opening import open_reader, open_writer
+from piactl.directory.port import EntryWrite, Outcome, Values, Writer, WriteResult
+from piactl.errors import DirectoryRefused, DirectoryUnreachable
+
+from .plain_slapd import CLERK, PEOPLE, SUFFIX, PlainSlapd, password, running
+
+ALICE = f"uid=alice,{PEOPLE}"
+ENTRY: Values = {
+    "objectClass": (b"inetOrgPerson",), "uid": (b"alice",), "cn": (b"Alice Durand",), "sn": (b"Durand",),
+    "mail": (b"alice.durand@example.fr", b"alice@example.fr"), "description": ("née à Amiens".encode(),),
+}  # fmt: skip
+
+
+@pytest.fixture
+def slapd() -> Iterator[PlainSlapd]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def writer(slapd: PlainSlapd) -> Iterator[Writer]:
+    with open_writer(slapd.settings(), "clerk", password) as writer:
+        [added] = writer.write([EntryWrite("add", ALICE, add=ENTRY)])
+        assert added.outcome is Outcome.APPLIED
+        yield writer
+
+
+def one(writer: Writer, write: EntryWrite) -> WriteResult:
+    [result] = writer.write([write])
+    assert result.write is write
+    return result
+
+
+def held(writer: Writer, *attributes: str) -> Values:
+    entry = writer.read(ALICE, attributes)
+    assert entry is not None
+    return entry.values
+
+
+def test_add_modify_delete_and_each_again(writer: Writer) -> None:
+    assert held(writer, *ENTRY) == ENTRY
+    assert one(writer, EntryWrite("add", ALICE, add=ENTRY)).outcome is Outcome.ALREADY
+    change = EntryWrite("modify", ALICE, delete={"mail": (b"alice@example.fr",)},
+                        add={"mail": (b"a.durand@example.fr",), "title": (b"ENS",)})  # fmt: skip
+    assert one(writer, change).outcome is Outcome.APPLIED
+    assert set(held(writer, "mail")["mail"]) == {b"alice.durand@example.fr", b"a.durand@example.fr"}
+    assert one(writer, change).outcome is Outcome.ALREADY
+    end = EntryWrite("delete", ALICE, delete={"title": (b"ENS",)})
+    assert one(writer, end).outcome is Outcome.APPLIED
+    assert writer.read(ALICE, ["uid"]) is None
+    assert one(writer, end).outcome is Outcome.ALREADY
+    gone = one(writer, change)
+    assert (gone.outcome, gone.message) == (Outcome.CONFLICT, "the entry is gone")
+
+
+def test_another_hand_is_named_and_nothing_of_the_write_is_done(slapd: PlainSlapd, writer: Writer) -> None:
+    with open_writer(slapd.settings(), "root", password) as other:
+        assert one(other, EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)},
+                                     add={"sn": (b"Petit",)})).outcome is Outcome.APPLIED  # fmt: skip
+    result = one(writer, EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)},
+                                    add={"sn": (b"Bernard",), "title": (b"ENS",)}))  # fmt: skip
+    assert result.outcome is Outcome.CONFLICT
+    assert "sn" in result.message
+    assert "title" not in result.message
+    assert "cn=root" in result.message
+    assert "Petit" not in result.message
+    assert held(writer, "sn", "title") == {"sn": (b"Petit",)}
+
+
+def test_an_added_value_that_is_there_already_is_a_conflict(writer: Writer) -> None:
+    mixed = EntryWrite("modify", ALICE, add={"mail": (b"alice@example.fr", b"new@example.fr")})
+    assert one(writer, mixed).outcome is Outcome.CONFLICT
+    assert len(held(writer, "mail")["mail"]) == 2
+
+
+def test_the_same_without_assertions(slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("piactl.directory.writer.ASSERTION_OID", "0.0.0")  # as on a server without RFC 4528
+    with open_writer(slapd.settings(), "clerk", password) as writer:
+        one(writer, EntryWrite("add", ALICE, add=ENTRY))
+        change = EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",)})
+        assert one(writer, change).outcome is Outcome.APPLIED
+        assert one(writer, change).outcome is Outcome.ALREADY
+        stale = replace(change, add={"sn": (b"Petit",)})
+        assert one(writer, stale).outcome is Outcome.CONFLICT
+        assert one(writer, EntryWrite("modify", ALICE, add={"sn": (b"Bernard",)})).outcome is Outcome.ALREADY
+        assert one(writer, EntryWrite("delete", ALICE, delete={"sn": (b"Durand",)})).outcome is Outcome.CONFLICT
+        assert held(writer, "sn") == {"sn": (b"Bernard",)}
+
+
+def test_a_deletion_asserts_what_it_deletes(writer: Writer) -> None:
+    result = one(writer, EntryWrite("delete", ALICE, delete={"sn": (b"Petit",)}))
+    assert result.outcome is Outcome.CONFLICT
+    assert held(writer, "sn") == {"sn": (b"Durand",)}
+
+
+def test_a_correction_of_case_is_a_change(writer: Writer) -> None:
+    change = EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"DURAND",)})
+    assert one(writer, change).outcome is Outcome.APPLIED
+    assert held(writer, "sn") == {"sn": (b"DURAND",)}
+
+
+def test_a_spelling_that_the_server_takes_for_the_same(writer: Writer) -> None:
+    """telephoneNumber compares without blanks and hyphens: our own folding knows nothing of hyphens."""
+    one(writer, EntryWrite("modify", ALICE, add={"telephoneNumber": (b"+33 3 22-82-38-23",)}))
+    change = EntryWrite("modify", ALICE, delete={"telephoneNumber": (b"+33 3 22-82-38-23",)},
+                        add={"telephoneNumber": (b"+33 3 22 82 38 23",)})  # fmt: skip
+    assert one(writer, change).outcome is Outcome.APPLIED
+    assert held(writer, "telephoneNumber") == {"telephoneNumber": (b"+33 3 22 82 38 23",)}
+
+
+def test_a_value_that_cannot_be_read_is_replaced(slapd: PlainSlapd, writer: Writer) -> None:
+    for secret in (b"canary-first-4Hd", b"canary-second-8Lm"):
+        write = EntryWrite("modify", ALICE, delete={"userPassword": ()}, add={"userPassword": (secret,)})
+        assert one(writer, write).outcome is Outcome.APPLIED
+    assert "userPassword" not in held(writer, "userPassword")
+    with open_reader(slapd.settings(), "root", password) as root:
+        entry = root.read(ALICE, ["userPassword"])
+    assert entry is not None
+    assert entry.values["userPassword"] == (b"canary-second-8Lm",)
+
+
+def test_an_add_over_another_entry_is_a_conflict(writer: Writer) -> None:
+    result = one(writer, EntryWrite("add", ALICE, add={**ENTRY, "sn": (b"Petit",)}))
+    assert result.outcome is Outcome.CONFLICT
+    assert "sn" in result.message
+    assert held(writer, "sn") == {"sn": (b"Durand",)}
+
+
+def test_one_bad_entry_does_not_stop_the_others(writer: Writer) -> None:
+    def named(uid: str, **more: tuple[bytes, ...]) -> EntryWrite:
+        values = {"objectClass": (b"inetOrgPerson",), "uid": (uid.encode(),), "cn": (b"x",), **more}
+        return EntryWrite("add", child(PEOPLE, "uid", uid), add=values)
+
+    writes = [
+        named("fine", sn=(b"x",)),
+        named("without"),
+        named("unknown", sn=(b"x",), noSuchThing=(b"1",)),
+        EntryWrite("add", f"uid=lost,ou=nowhere,{SUFFIX}", add=named("lost", sn=(b"x",)).add),
+        EntryWrite("delete", PEOPLE),
+        EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)}),
+        named("also", sn=(b"x",)),
+    ]
+    results = list(writer.write(writes))
+    assert [result.write for result in results] == writes
+    assert [result.outcome.name for result in results] == ["APPLIED", *["FAILED"] * 5, "APPLIED"]
+    for result, words in zip(results[1:6], ["objectClassViolation", "undefinedAttributeType", "nothing to add it to",
+                                            "notAllowedOnNonLeaf", "objectClassViolation"], strict=True):  # fmt: skip
+        assert words in result.message
+
+
+@pytest.mark.parametrize("value", [b"\x00", b"a\x00b", b"*", b"(*)(uid=*)", b"\\2a", b" lead", b"trail ", "é".encode(),
+                                   b"x" * 10_240, b"\xf0\x9f\x98\x80", b"#1", b"line\nline"])  # fmt: skip
+def test_hostile_values_are_written_and_asserted_as_they_are(writer: Writer, value: bytes) -> None:
+    put = EntryWrite("modify", ALICE, delete={"description": ENTRY["description"]}, add={"description": (value,)})
+    assert one(writer, put).outcome is Outcome.APPLIED
+    assert held(writer, "description") == {"description": (value,)}
+    assert one(writer, put).outcome is Outcome.ALREADY
+    back = EntryWrite("modify", ALICE, delete={"description": (value,)}, add={"title": (b"back",)})
+    assert one(writer, back).outcome is Outcome.APPLIED
+    assert held(writer, "description", "title") == {"title": (b"back",)}
+
+
+def test_a_full_database_is_fatal_after_what_was_known() -> None:
+    with running(maxsize=400_000) as server, open_writer(server.settings(), "clerk", password) as writer:
+        writes = [EntryWrite("add", f"uid=u{n},{PEOPLE}", add={**ENTRY, "uid": (b"u%d" % n,),
+                  "description": (b"d" * 4000,)}) for n in range(300)]  # fmt: skip
+        known = []
+        with pytest.raises(DirectoryRefused, match="maxsize") as full:
+            for result in writer.write(writes):
+                known.append(result)
+        assert full.value.result == 80
+        assert 0 < len(known) < 300
+        assert {result.outcome for result in known} == {Outcome.APPLIED}
+        last = writer.read(writes[len(known)].dn, ["uid"])
+        assert last is None
+
+
+def test_no_right_is_fatal_and_names_the_entry(slapd: PlainSlapd) -> None:
+    slapd.kill()
+    slapd.configure(f'access to * by dn.base="{CLERK}" write by * read', "access to * by * read")
+    slapd.start()
+    with open_writer(slapd.settings(), "clerk", password) as writer:
+        with pytest.raises(DirectoryRefused, match="uid=alice") as refused:
+            list(writer.write([EntryWrite("add", ALICE, add=ENTRY)]))
+        assert refused.value.result == 50
+        assert "ACL" in str(refused.value)
+
+
+CONSUMER = f'''
+syncrepl rid=001 provider=ldap://127.0.0.1:9 type=refreshOnly interval=01:00:00:00 searchbase="{SUFFIX}"
+  bindmethod=simple retry="60 +"
+updateref ldap://192.0.2.7
+'''
+
+
+@pytest.mark.parametrize(("extra", "words"), [(CONSUMER, "192.0.2.7"), ("readonly on", "unwillingToPerform")])
+def test_a_server_that_takes_no_writes_is_passed_over(extra: str, words: str) -> None:
+    with running(extra=extra) as copy, running() as original:
+        with pytest.raises(DirectoryUnreachable, match="read-only") as refused:
+            with open_writer(copy.settings(), "clerk", password):
+                pass
+        assert words in str(refused.value)
+        both = copy.settings(copy.uri, original.uri)
+        with open_reader(both, "clerk", password) as reader:
+            assert reader.facts().uri == copy.uri
+        with open_writer(both, "clerk", password) as writer:
+            assert writer.facts().uri == original.uri
+            assert one(writer, EntryWrite("add", ALICE, add=ENTRY)).outcome is Outcome.APPLIED
+
+
+@pytest.mark.parametrize(("extra", "code"), [(CONSUMER, 10), ("readonly on", 53)])
+def test_a_server_that_cannot_be_asked_before_refuses_at_the_first_write(
+    extra: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piactl.directory.servers.ASSERTION_OID", "0.0.0")
+    with running(extra=extra) as copy, open_writer(copy.settings(), "clerk", password) as writer:
+        with pytest.raises(DirectoryRefused) as refused:
+            list(writer.write([EntryWrite("add", ALICE, add=ENTRY)]))
+        assert refused.value.result == code
