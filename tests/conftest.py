@@ -31,7 +31,7 @@ class Sandbox:
 
     @contextmanager
     def root(self) -> Iterator[ldap3.Connection]:
-        """Bound as the rootdn (SASL EXTERNAL), which sees and may do everything. For looking and arranging."""
+        """Bound as the rootdn (SASL EXTERNAL), which sees and may do everything: to look and to arrange."""
         how = {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
         with _bound(self.uri, **how) as connection:
             yield connection

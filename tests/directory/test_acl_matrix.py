@@ -1,0 +1,455 @@
+"""Who may do what: every operation by every identity on a real server, against the table below.
+
+For each operation every identity acts on entries of its own, so that none sees another's effects. A
+refusal must be one of rights, nothing may have changed by it, and what was allowed must be there.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ldap3
+import pytest
+from ldap3.core.exceptions import LDAPOperationResult
+
+POLICIES = "ou=policies,ou=ac-amiens,ou=education,o=gouv,c=fr"
+SERVICES = "ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"
+PASSWORD = "correct horse battery"
+FRESH = "another long passphrase"
+
+EVERYBODY = ("reader", "nightly", "desk", "administrator", "self", "other", "anonymous")
+SEES = {"reader", "nightly", "desk", "administrator"}
+APPLIES = {"nightly", "administrator"}
+SUPPORTS = {"desk", "administrator"}
+ADMINISTRATOR = {"administrator"}
+NOBODY: set[str] = set()
+
+# strongerAuthRequired (an anonymous write), noSuchObject (it may not even be told), insufficientAccessRights
+REFUSALS = {8, 32, 50}
+
+Do = Callable[[ldap3.Connection, "Place"], Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """The entries that one identity acts on."""
+
+    who: str
+    accounts: str
+    state: str
+
+    def __getattr__(self, name: str) -> str:
+        below = {
+            "account": "a",
+            "protected": "p",
+            "unmanaged": "u",
+            "new": "n",
+            "bare": "b",
+            "bare_protected": "bp",
+        }
+        records = {
+            "run": "cn=run-{},ou=runs",
+            "undo": "cn=undo-{},ou=runs",
+            "attempt": "cn=att-{},ou=attempts",
+        }
+        records |= {"state_record": "cn=state-{}", "waiting": "cn=wait-{},ou=waiting"}
+        if name in below:
+            return f"uid={below[name]}.{self.who},{self.accounts}"
+        if name in records:
+            return f"{records[name].format(self.who)},{self.state}"
+        raise AttributeError(name)
+
+
+def account(who: str, **more: Any) -> dict[str, Any]:
+    """The values of a managed account."""
+    return {
+        "objectClass": ["inetOrgPerson", "eduPerson", "supannPerson", "piactlAccount"],
+        "cn": "Claire Exemple",
+        "sn": "Exemple",
+        "mail": f"{who}@example.org",
+        "piactlState": "active",
+        "piactlIdentifier": [who, f"{who}@example.org"],
+        "piactlMatriculeDigest": "{k1}00",
+        **more,
+    }
+
+
+def device(dn: str, **more: Any) -> dict[str, Any]:
+    """The values of a device that is its own parameters."""
+    return {
+        "objectClass": ["piactlRecord", "oathTOTPToken", "oathTOTPParams"],
+        "cn": "otp",
+        "oathTOTPParams": dn,
+        "oathOTPLength": 6,
+        "oathHMACAlgorithm": "1.2.840.113549.2.7",
+        "oathTOTPTimeStepPeriod": 30,
+        "oathTOTPTimeStepWindow": 3,
+        "oathTOTPLastTimeStep": 1,
+        "oathSecret": b"twenty bytes of a key",
+        **more,
+    }
+
+
+def hashed(password: str) -> str:
+    salt = b"pepper"
+    return "{SSHA}" + base64.b64encode(hashlib.sha1(password.encode() + salt).digest() + salt).decode()
+
+
+def arrange(root: ldap3.Connection, place: Place) -> None:
+    """Entries of every kind for one identity."""
+    person = {"objectClass": ["inetOrgPerson"], "cn": "U", "sn": "U", "userPassword": hashed(PASSWORD)}
+    person["mail"] = f"u.{place.who}@example.org"
+    known = {"userPassword": hashed(PASSWORD), "pwdAccountLockedTime": "20300101000000Z"}
+    root.add(place.account, attributes=account(f"a.{place.who}", **known))
+    root.add(place.protected, attributes=account(f"p.{place.who}", piactlProtected="TRUE", **known))
+    root.add(place.unmanaged, attributes=person)
+    root.add(place.bare, attributes=account(f"b.{place.who}"))
+    root.add(place.bare_protected, attributes=account(f"bp.{place.who}", piactlProtected="TRUE"))
+    for holder in (place.account, place.protected):
+        root.add(f"cn=otp,{holder}", attributes=device(f"cn=otp,{holder}"))
+    for dn in (place.run, place.undo, place.attempt, place.state_record, place.waiting):
+        root.add(dn, attributes={"objectClass": "piactlRecord", "piactlData": "{}"})
+
+
+def read(kind: str, attribute: str, prefix: str = "") -> Do:
+    """Allowed means that the value came."""
+
+    def do(connection: ldap3.Connection, place: Place) -> bool:
+        dn = kind if "=" in kind else prefix + getattr(place, kind)
+        connection.search(dn, "(objectClass=*)", ldap3.BASE, attributes=[attribute])
+        return any(e.get("raw_attributes", {}).get(attribute) for e in connection.response)
+
+    return do
+
+
+def find(kind: str, query: str) -> Do:
+    """Allowed means that a search for the value finds the entry."""
+
+    def do(connection: ldap3.Connection, place: Place) -> bool:
+        connection.search(getattr(place, kind), query, ldap3.BASE, attributes=["1.1"])
+        return any("dn" in e for e in connection.response)
+
+    return do
+
+
+def filled(value: Any, place: Place) -> list[Any]:
+    """The values, `{who}` in a text being the identity: no two may have the same address."""
+    values = value if isinstance(value, list) else [value]
+    return [v.replace("{who}", place.who) if isinstance(v, str) else v for v in values]
+
+
+def put(kind: str, *, prefix: str = "", **values: Any) -> Do:
+    """Replaces each attribute; [] takes it away."""
+
+    def do(connection: ldap3.Connection, place: Place) -> None:
+        dn = kind if "=" in kind else prefix + getattr(place, kind)
+        connection.modify(dn, {k: [(ldap3.MODIFY_REPLACE, filled(v, place))] for k, v in values.items()})
+
+    return do
+
+
+def change(kind: str, **changes: tuple[str, list[Any]]) -> Do:
+    def do(connection: ldap3.Connection, place: Place) -> None:
+        dn = getattr(place, kind)
+        connection.modify(dn, {k: [(op, filled(values, place))] for k, (op, values) in changes.items()})
+
+    return do
+
+
+def put_in(kind: str, values: Callable[[str, str], dict[str, Any]], prefix: str = "") -> Do:
+    """Adds the entry `prefix` + kind; `values` is given the identity's name and the DN."""
+
+    def do(connection: ldap3.Connection, place: Place) -> None:
+        dn = kind if "=" in kind else prefix + getattr(place, kind)
+        connection.add(dn, attributes=values(place.who, dn))
+
+    return do
+
+
+def take_out(kind: str, prefix: str = "") -> Do:
+    def do(connection: ldap3.Connection, place: Place) -> None:
+        connection.delete(prefix + getattr(place, kind))
+
+    return do
+
+
+def rename(kind: str) -> Do:
+    def do(connection: ldap3.Connection, place: Place) -> None:
+        connection.modify_dn(getattr(place, kind), f"uid=r.{place.who}")
+
+    return do
+
+
+def link(kind: str) -> Do:
+    def do(connection: ldap3.Connection, place: Place) -> None:
+        dn = getattr(place, kind)
+        connection.modify(
+            dn,
+            {
+                "objectClass": [(ldap3.MODIFY_ADD, ["oathTOTPUser"])],
+                "oathTOTPToken": [(ldap3.MODIFY_ADD, [f"cn=otp,{dn}"])],
+            },
+        )
+
+    return do
+
+
+def new_record(who: str, dn: str) -> dict[str, Any]:
+    return {"objectClass": "piactlRecord", "piactlData": "{}"}
+
+
+def new_account(who: str, dn: str) -> dict[str, Any]:
+    return account(f"n.{who}", pwdStartTime="20300101000000Z", pwdEndTime="20310101000000Z")
+
+
+ADD, DELETE = ldap3.MODIFY_ADD, ldap3.MODIFY_DELETE
+UNMARK = {
+    "objectClass": (DELETE, ["piactlAccount"]),
+    "piactlState": (DELETE, []),
+    "piactlIdentifier": (DELETE, []),
+    "piactlMatriculeDigest": (DELETE, []),
+}
+ADOPT = {
+    "objectClass": (ADD, ["piactlAccount"]),
+    "piactlState": (ADD, ["active"]),
+    "piactlIdentifier": (ADD, ["adopted.{who}"]),
+    "piactlMatriculeDigest": (ADD, ["{k1}01"]),
+}
+
+READS: dict[str, tuple[Do, set[str]]] = {
+    "an account's name": (read("account", "cn"), SEES),
+    "a protected account's name": (read("protected", "cn"), SEES),
+    "an unmanaged entry's address": (read("unmanaged", "mail"), SEES),
+    "a digest": (read("account", "piactlMatriculeDigest"), SEES),
+    "find by digest": (find("account", "(piactlMatriculeDigest={k1}00)"), SEES),
+    "the protected mark": (read("protected", "piactlProtected"), SEES),
+    "a lockout": (read("account", "pwdAccountLockedTime"), SEES),
+    "a password": (read("account", "userPassword"), NOBODY),
+    "a protected account's password": (read("protected", "userPassword"), NOBODY),
+    "an unmanaged entry's password": (read("unmanaged", "userPassword"), NOBODY),
+    "a service identity's password": (read(f"cn=piactl-desk,{SERVICES}", "userPassword"), NOBODY),
+    "find by password": (find("account", "(userPassword=*)"), NOBODY),
+    "a device's last step": (read("account", "oathTOTPLastTimeStep", "cn=otp,"), SEES),
+    "a device's secret": (read("account", "oathSecret", "cn=otp,"), NOBODY),
+    "a protected device's secret": (read("protected", "oathSecret", "cn=otp,"), NOBODY),
+    "a run": (read("run", "piactlData"), SEES),
+    "an undo record": (read("undo", "piactlData"), APPLIES),
+    "an undo record's name": (read("undo", "cn"), APPLIES),
+    "the state": (read("state_record", "piactlData"), SEES),
+    "attempts": (read("attempt", "piactlData"), SEES),
+    "the policy of passwords": (read(f"cn=default,{POLICIES}", "pwdMinLength"), SEES),
+    "the server's rules": (read("olcDatabase={2}mdb,cn=config", "olcAccess"), {"reader", "administrator"}),
+    "the server's load": (
+        read("cn=Total,cn=Connections,cn=Monitor", "monitorCounter"),
+        {"reader", "administrator"},
+    ),
+}
+
+WRITES: dict[str, tuple[Do, set[str]]] = {
+    "add an account": (put_in("new", new_account), APPLIES),
+    "add an account with a password": (
+        put_in("new", lambda who, dn: account(f"n.{who}", userPassword=FRESH)),
+        ADMINISTRATOR,
+    ),
+    "add a protected account": (
+        put_in("new", lambda who, dn: account(f"n.{who}", piactlProtected="TRUE")),
+        ADMINISTRATOR,
+    ),
+    "add an account marked as not protected": (
+        put_in("new", lambda who, dn: account(f"n.{who}", piactlProtected="FALSE")),
+        ADMINISTRATOR,
+    ),
+    "add an account with an old lockout": (
+        put_in("new", lambda who, dn: account(f"n.{who}", pwdReset="TRUE")),
+        ADMINISTRATOR,
+    ),
+    "add an entry that is not managed": (
+        put_in("new", lambda who, dn: {"objectClass": "inetOrgPerson", "cn": "N", "sn": "N"}),
+        ADMINISTRATOR,
+    ),
+    "add an account below an account": (
+        put_in("account", lambda who, dn: account(f"n.{who}"), "uid=below,"),
+        ADMINISTRATOR,
+    ),
+    "set the address": (put("account", mail="new.{who}@example.org"), APPLIES),
+    "set the services": (put("account", eduPersonEntitlement="urn:mace:example.org:service:x"), APPLIES),
+    "set an exception": (put("account", piactlException="grant"), APPLIES),
+    "add an object class": (change("account", objectClass=(ADD, ["labeledURIObject"])), APPLIES),
+    "give an account up": (change("account", **UNMARK), ADMINISTRATOR),
+    "set the start of logging in": (put("account", pwdStartTime="20300101000000Z"), APPLIES),
+    "set the end of logging in": (put("account", pwdEndTime="20300101000000Z"), APPLIES),
+    "set the end of logging in, protected": (put("protected", pwdEndTime="20300101000000Z"), ADMINISTRATOR),
+    "set the address, protected": (put("protected", mail="new.{who}@example.org"), ADMINISTRATOR),
+    "protect": (put("account", piactlProtected="TRUE"), ADMINISTRATOR),
+    "end the protection": (put("protected", piactlProtected=[]), ADMINISTRATOR),
+    "set the address, unmanaged": (put("unmanaged", mail="new.{who}@example.org"), ADMINISTRATOR),
+    "adopt": (change("unmanaged", **ADOPT), ADMINISTRATOR),
+    "delete an account": (take_out("bare"), ADMINISTRATOR),
+    "delete a protected account": (take_out("bare_protected"), ADMINISTRATOR),
+    "delete an unmanaged entry": (take_out("unmanaged"), ADMINISTRATOR),
+    "change the uid": (rename("bare"), ADMINISTRATOR),
+    "set the password": (put("account", userPassword=FRESH), SUPPORTS | {"self"}),
+    "set the password, protected": (put("protected", userPassword=FRESH), ADMINISTRATOR),
+    "set the password, unmanaged": (put("unmanaged", userPassword=FRESH), ADMINISTRATOR),
+    "set the password, service": (put(f"cn=piactl-reader,{SERVICES}", userPassword=FRESH), {"reader"}),
+    "give out a password": (
+        put("account", userPassword=FRESH, pwdReset="TRUE", pwdPolicySubentry=f"cn=activation,{POLICIES}"),
+        SUPPORTS,
+    ),
+    "take the password away": (put("account", userPassword=[]), SUPPORTS | {"nightly", "self"}),
+    "take the password away, protected": (put("protected", userPassword=[]), ADMINISTRATOR),
+    "end a lockout": (put("account", pwdAccountLockedTime=[]), SUPPORTS),
+    "end a lockout, protected": (put("protected", pwdAccountLockedTime=[]), ADMINISTRATOR),
+    "demand a new password": (put("account", pwdReset="TRUE"), SUPPORTS),
+    "add a device": (put_in("account", lambda who, dn: device(dn, cn="two"), "cn=two,"), SUPPORTS),
+    "add a device, protected": (
+        put_in("protected", lambda who, dn: device(dn, cn="two"), "cn=two,"),
+        ADMINISTRATOR,
+    ),
+    "add a device, unmanaged": (
+        put_in("unmanaged", lambda who, dn: device(dn, cn="two"), "cn=two,"),
+        ADMINISTRATOR,
+    ),
+    "add a device with a password": (
+        put_in("account", lambda who, dn: person_device(dn), "cn=two,"),
+        ADMINISTRATOR,
+    ),
+    "link a device": (link("account"), SUPPORTS | {"nightly"}),
+    "link a device, protected": (link("protected"), ADMINISTRATOR),
+    "set a device's secret": (put("account", prefix="cn=otp,", oathSecret=b"another key"), SUPPORTS),
+    "set a device's secret, protected": (put("protected", prefix="cn=otp,", oathSecret=b"x"), ADMINISTRATOR),
+    "advance a device's step": (put("account", prefix="cn=otp,", oathTOTPLastTimeStep=2), SUPPORTS),
+    "advance a device's step, protected": (
+        put("protected", prefix="cn=otp,", oathTOTPLastTimeStep=2),
+        ADMINISTRATOR,
+    ),
+    "delete a device": (take_out("account", "cn=otp,"), SUPPORTS | {"nightly"}),
+    "delete a device, protected": (take_out("protected", "cn=otp,"), ADMINISTRATOR),
+    "write the state": (put("state_record", piactlData='{"run": 1}'), APPLIES),
+    "take the lock": (put_in("state_record", new_record, "cn=lock,"), APPLIES),
+    "let the lock go": (take_out("state_record"), APPLIES),
+    "write a run": (put("run", piactlData='{"run": 1}'), APPLIES),
+    "write an undo record": (put("undo", piactlData='{"run": 1}'), APPLIES),
+    "delete an undo record": (take_out("undo"), APPLIES),
+    "write who is absent": (put("waiting", piactlData='{"run": 1}'), APPLIES),
+    "count an attempt": (put("attempt", piactlData='{"n": 1}'), SUPPORTS | {"nightly"}),
+    "forget attempts": (take_out("attempt"), SUPPORTS | {"nightly"}),
+    "change the policy of passwords": (put(f"cn=default,{POLICIES}", pwdMinLength="1"), NOBODY),
+    "make a service identity": (
+        put_in(f"cn=evil,{SERVICES}", lambda who, dn: {"objectClass": "applicationProcess"}),
+        NOBODY,
+    ),
+    "write above the accounts": (put("ou=education,o=gouv,c=fr", description="x"), NOBODY),
+    "change the server's rules": (put("olcDatabase={2}mdb,cn=config", olcReadOnly="TRUE"), NOBODY),
+}
+
+
+def person_device(dn: str) -> dict[str, Any]:
+    """A device that is something to log in with besides."""
+    values = device(dn, cn="two", userPassword=FRESH)
+    values["objectClass"] = [*values["objectClass"], "simpleSecurityObject"]
+    return values
+
+
+def bound(sandbox: Any, who: str, place: Place) -> Any:
+    """A connection as `who`; self is the account acted on, other is somebody else with a password."""
+    if who == "self":
+        return sandbox.bind(place.account, PASSWORD)
+    if who == "other":
+        return sandbox.bind(Place("reader", place.accounts, place.state).unmanaged, PASSWORD)
+    return sandbox.bind("", "") if who == "anonymous" else sandbox.connect(who)
+
+
+def require_refusal(who: str, refused: LDAPOperationResult) -> None:
+    """Anything but a refusal of rights means that the operation itself was wrong."""
+    assert refused.result in REFUSALS, f"{who}: {refused}"
+
+
+def unlocked(root: ldap3.Connection, place: Place) -> None:
+    root.modify(place.account, {"pwdAccountLockedTime": [(ldap3.MODIFY_REPLACE, [])]})
+
+
+@pytest.mark.parametrize("name", READS)
+def test_reading(sandbox: Any, name: str) -> None:
+    do, expected = READS[name]
+    allowed = set()
+    places = {who: Place(who, sandbox.accounts, sandbox.state) for who in EVERYBODY}
+    with sandbox.root() as root:
+        for place in places.values():
+            arrange(root, place)
+        assert do(root, places["reader"])  # the value is there to be read
+        unlocked(root, places["self"])
+    for who, place in places.items():
+        with bound(sandbox, who, place) as connection:
+            try:
+                if do(connection, place):
+                    allowed.add(who)
+            except LDAPOperationResult as refused:
+                require_refusal(who, refused)
+    assert allowed == expected
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_writing(sandbox: Any, name: str) -> None:
+    do, expected = WRITES[name]
+    allowed = set()
+    places = {who: Place(who, sandbox.accounts, sandbox.state) for who in EVERYBODY}
+    with sandbox.root() as root:
+        for place in places.values():
+            arrange(root, place)
+        unlocked(root, places["self"])
+    for who, place in places.items():
+        with bound(sandbox, who, place) as connection:
+            before = sandbox.entries("o=gouv,c=fr")
+            try:
+                do(connection, place)
+            except LDAPOperationResult as refused:
+                require_refusal(who, refused)
+                assert sandbox.entries("o=gouv,c=fr") == before, f"{who}: refused, and yet changed"
+            else:
+                allowed.add(who)
+                assert sandbox.entries("o=gouv,c=fr") != before, f"{who}: done, and nothing changed"
+    assert allowed == expected
+
+
+def test_the_matrix_notices_what_add_content_acl_does(sandbox: Any) -> None:
+    """Without it, an identity that may not write a password makes an account that has one."""
+    sandbox.stop()
+    settings = sandbox.folder / "slapd" / "slapd.conf"
+    text = settings.read_text()
+    assert "\nadd_content_acl on\n" in text
+    settings.write_text(text.replace("\nadd_content_acl on\n", "\n"))
+    sandbox.start()
+    place = Place("nightly", sandbox.accounts, sandbox.state)
+    do, expected = WRITES["add an account with a password"]
+    with sandbox.connect("nightly") as connection:
+        do(connection, place)
+    assert sandbox.entry(place.new)["userPassword"][0].startswith(b"{ARGON2}")
+    assert "nightly" not in expected
+
+
+def test_one_write_with_an_assertion_by_nightly(sandbox: Any) -> None:
+    """Asserting needs the right to search by what is asserted: values of managed attributes, not secrets."""
+    place = Place("nightly", sandbox.accounts, sandbox.state)
+    with sandbox.root() as root:
+        arrange(root, place)
+    changes = {"piactlState": [(ldap3.MODIFY_REPLACE, ["grace"])]}
+    with sandbox.connect("nightly") as connection:
+        with pytest.raises(LDAPOperationResult) as refused:
+            connection.modify(place.account, changes, controls=[assertion("piactlState", "archived")])
+        assert refused.value.result == 122
+        connection.modify(place.account, changes, controls=[assertion("piactlState", "active")])
+        with pytest.raises(LDAPOperationResult) as secret:
+            connection.modify(place.account, changes, controls=[assertion("userPassword", hashed(PASSWORD))])
+        assert secret.value.result in {122, 50}
+    assert sandbox.entry(place.account)["piactlState"] == [b"grace"]
+
+
+def assertion(attribute: str, value: str) -> tuple[str, bool, bytes]:
+    """The RFC 4528 control for `attribute=value`; both short enough for one-byte lengths."""
+    parts = b"".join(b"\x04" + bytes([len(t)]) + t for t in (attribute.encode(), value.encode()))
+    return ("1.3.6.1.1.12", True, b"\xa3" + bytes([len(parts)]) + parts)
