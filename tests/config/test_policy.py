@@ -265,11 +265,11 @@ def test_warnings_of_the_example():
         ("a: {when: {}}\n  b: {when: {fonction: [X]}}", [4]),
         ("a: {when: {fonction: X}}\n  b: {when: {fonction: Y}}\n  c: {when: {fonction: [X, Y]}}", [5]),
         (
-            "a: {when: {fonction: X}}\n  b: {when: {corps: '1'}}\n  c: {when: {fonction: [X, Z], corps: '1'}}",
+            "a: {when: {fonction: X}}\n  b: {when: {corps: '1'}}\n  c: {when: {fonction: [X,Z], corps: '1'}}",
             [5],
         ),
         (
-            "a: {when: {fonction: X}}\n  b: {when: {corps: '1'}}\n  c: {when: {fonction: [X, Z], corps: '2'}}",
+            "a: {when: {fonction: X}}\n  b: {when: {corps: '1'}}\n  c: {when: {fonction: [X,Z], corps: '2'}}",
             [],
         ),
     ],
@@ -303,3 +303,8 @@ def test_warnings_tell_of_more_than_three_months(written, grace, retention, warn
 def test_warnings_look_at_the_grace_of_positions(written):
     text = SMALL + "positions:\n  x: {grace: 40}\n"
     assert [m.line for m in policy_warnings(read_policy(written(text)))] == [5]
+
+
+def test_the_29_february_is_a_day_of_the_year(written):
+    text = SMALL + "guards: {periods: {x: {from: 02-29, to: 03-01, lock: {max: 1, share: 0.1}}}}\n"
+    assert read_policy(written(text)).periods[0].first == (2, 29)
