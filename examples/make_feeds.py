@@ -25,8 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
     if options.september:
         nights, cast = september_nights(options.today), None
     else:
-        nights = story_nights(options.today, more=options.nights, share=options.change, rentree=options.rentree)
-        cast = Cast(nights[0].date, nights[1].effective, options.today)
+        nights = story_nights(
+            options.today, more=options.nights, share=options.change, rentree=options.rentree
+        )
+        cast = Cast(nights[0].day, nights[1].effective, options.today)
     for each in write_feeds(options.out, options.people, options.seed, nights, cast):
         print(f"{each.path}: {each.night.kind}, {each.people} people, {each.rows} rows")
     return 0
@@ -34,14 +36,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--people", type=_people, default=2000, help="how many, the cast of the story included")
+    parser.add_argument(
+        "--people", type=_people, default=2000, help="how many, the cast of the story included"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--today", type=date.fromisoformat, required=True, help="the date of the third night")
     parser.add_argument("--out", type=Path, required=True, help="the folder that is written")
     parser.add_argument("--rentree", type=date.fromisoformat, help="the day the mutations of night 2 begin")
     parser.add_argument("--nights", type=int, default=0, help="so many further ordinary nights after today")
-    parser.add_argument("--change", type=float, default=0.003, help="share of people changed in an ordinary night")
-    parser.add_argument("--september", action="store_true", help="only a first load and the feed of 1 September")
+    parser.add_argument(
+        "--change", type=float, default=0.003, help="share of people changed in an ordinary night"
+    )
+    parser.add_argument(
+        "--september", action="store_true", help="only a first load and the feed of 1 September"
+    )
     options = parser.parse_args(arguments)
     if options.nights > 900:
         parser.error("--nights: at most 900 feeds are written at once")

@@ -15,9 +15,6 @@ COLUMNS = (
 Row = tuple[str, ...]
 """One line of a feed, in the order of COLUMNS."""
 
-KEPT_AFTER_END = 120
-"""Days for which HR goes on listing a post that has ended."""
-
 
 @dataclass(slots=True)
 class Post:
@@ -50,9 +47,16 @@ class Agent:
     far_end: bool = False
     posts: list[Post] = field(default_factory=list)
 
+    @property
+    def kept(self) -> int:
+        """Days for which HR goes on listing a post that has ended: not the same for all, so that those of
+        one rentrée do not vanish in one night.
+        """
+        return 90 + int(self.matricule) % 120
+
     def listed(self, day: date) -> list[Post]:
         """The posts that HR still tells of on that day."""
-        oldest = day - timedelta(days=KEPT_AFTER_END)
+        oldest = day - timedelta(days=self.kept)
         return [post for post in self.posts if post.end is None or post.end >= oldest]
 
     def main(self, day: date) -> Post | None:
@@ -91,7 +95,7 @@ class Agent:
     def stale(self, day: date) -> date:
         """The first day after `day` on which the date alone changes the rows."""
         ends = [post.end for post in self.listed(day) if post.end is not None]
-        return min(ends) + timedelta(days=KEPT_AFTER_END + 1) if ends else date.max
+        return min(ends) + timedelta(days=self.kept + 1) if ends else date.max
 
 
 def french(day: date) -> str:

@@ -20,7 +20,7 @@ class Night:
     """
 
     number: int
-    date: date
+    day: date
     effective: date
     kind: str
     share: float = 0.0
@@ -55,7 +55,7 @@ def _renewal(agent: Agent, ending: Post, night: Night) -> bool:
 
 def _mutation(agent: Agent, night: Night, people: People, rng: Random) -> bool:
     """To another establishment, on the rentrée or on the first of next month."""
-    start = night.effective if night.kind == "rentree" else _next_first(night.date)
+    start = night.effective if night.kind == "rentree" else _next_first(night.day)
     post = agent.main(start - timedelta(days=1))
     if post is None:
         return False
@@ -74,7 +74,7 @@ def _end(agent: Agent, night: Night, people: People, rng: Random) -> bool:
     """Leaves the académie, known a little before or a little after."""
     last = night.effective - timedelta(days=1)
     if night.kind != "rentree":
-        last = night.date + timedelta(days=int(rng.random() * 25) - 4)
+        last = night.day + timedelta(days=int(rng.random() * 25) - 4)
     if agent.main(last) is None:
         return False
     _end_all(agent, last)
@@ -82,9 +82,9 @@ def _end(agent: Agent, night: Night, people: People, rng: Random) -> bool:
 
 
 def _retirement(agent: Agent, night: Night, people: People, rng: Random) -> bool:
-    start = night.effective if night.kind == "rentree" else _next_first(night.date)
+    start = night.effective if night.kind == "rentree" else _next_first(night.day)
     post = agent.main(start - timedelta(days=1))
-    if post is None or night.date.year - agent.birth.year < 60:
+    if post is None or night.day.year - agent.birth.year < 60:
         return _end(agent, night, people, rng)
     _end_all(agent, start - timedelta(days=1))
     agent.posts.append(replace(post, start=start, end=None, position="retraite"))
@@ -92,12 +92,12 @@ def _retirement(agent: Agent, night: Night, people: People, rng: Random) -> bool
 
 
 def _leave(agent: Agent, night: Night, people: People, rng: Random) -> bool:
-    post = agent.main(night.date)
+    post = agent.main(night.day)
     if post is None or post.end is not None:
         return False
     kinds = (("conge_maladie", 30), ("conge_maladie", 15), ("conge_maternite", 112), ("conge_parental", 180))
     position, days = kinds[int(rng.random() * len(kinds))]
-    begin = night.effective if night.kind == "rentree" else night.date + timedelta(days=int(rng.random() * 8))
+    begin = night.effective if night.kind == "rentree" else night.day + timedelta(days=int(rng.random() * 8))
     agent.posts.append(leave(post, position, begin, begin + timedelta(days=days)))
     return True
 
@@ -123,7 +123,7 @@ def _marriage(agent: Agent, night: Night, people: People, rng: Random) -> bool:
 
 
 def _quotite(agent: Agent, night: Night, people: People, rng: Random) -> bool:
-    day = min(night.date, night.effective)
+    day = min(night.day, night.effective)
     post = next((p for p in reversed(agent.posts) if p.end is None or p.end >= day), None)
     if post is None:
         return False
@@ -133,10 +133,10 @@ def _quotite(agent: Agent, night: Night, people: People, rng: Random) -> bool:
 
 def _mission(agent: Agent, night: Night, people: People, rng: Random) -> bool:
     """A replacement elsewhere, beside the permanent post."""
-    post = agent.main(night.date)
+    post = agent.main(night.day)
     if post is None or people.kinds[post.uai.upper()] not in {"school", "secondary"}:
         return False
-    begin = night.date + timedelta(days=int(rng.random() * 4))
+    begin = night.day + timedelta(days=int(rng.random() * 4))
     end = begin + timedelta(days=4 + int(rng.random() * 40))
     uai = people.place(people.kinds[post.uai.upper()], rng, post.uai.upper())
     agent.posts.append(Post(uai, "ENS", begin, end, post.corps, "activite", post.discipline, "suppleance"))
@@ -145,10 +145,10 @@ def _mission(agent: Agent, night: Night, people: People, rng: Random) -> bool:
 
 def _return(agent: Agent, night: Night, people: People, rng: Random) -> bool:
     """Somebody who had left is there again."""
-    if any(p.end is None or p.end >= night.date for p in agent.posts) or not agent.posts:
+    if any(p.end is None or p.end >= night.day for p in agent.posts) or not agent.posts:
         return False
     last = max(agent.posts, key=lambda p: p.start)
-    start = night.effective if night.kind == "rentree" else night.date + timedelta(days=int(rng.random() * 5))
+    start = night.effective if night.kind == "rentree" else night.day + timedelta(days=int(rng.random() * 5))
     agent.posts.append(replace(last, start=start, end=last_of_school_year(start), position="activite"))
     return True
 

@@ -20,7 +20,9 @@ from invented.story import Cast, Member
 FIRST_BEFORE = 40  # days before today of the first load
 
 
-def story_nights(today: date, *, more: int = 0, share: float = 0.003, rentree: date | None = None) -> list[Night]:
+def story_nights(
+    today: date, *, more: int = 0, share: float = 0.003, rentree: date | None = None
+) -> list[Night]:
     """First load, rentrée and today's ordinary night; then `more` ordinary ones, none on a Sunday.
 
     The mutations begin on `rentree`, by default three days before `today`, or on 1 September where that
@@ -67,12 +69,14 @@ def population(people: int, seed: int, today: date) -> Iterator[Row]:
         yield from crowd.agent(index).rows(today)
 
 
-def told(people: int, seed: int, nights: Sequence[Night], cast: Cast | None) -> Iterator[list[tuple[str, int]]]:
+def told(
+    people: int, seed: int, nights: Sequence[Night], cast: Cast | None
+) -> Iterator[list[tuple[str, int]]]:
     """For each person the lines of each night and how many they are; memory does not grow with `people`."""
     members = list(cast) if cast is not None else []
     # the cast counts among the people, but a handful of people is not worth a crowd
     size = max(people - len(members), 20)
-    crowd = People(size, seed, nights[0].date, list(establishments(how_many(people))))
+    crowd = People(size, seed, nights[0].day, list(establishments(how_many(people))))
     for member in members:
         yield _member(member, nights)
     index = 0
@@ -95,8 +99,8 @@ def _life(crowd: People, index: int, agent: Agent, at: int, nights: Sequence[Nig
     current, stale = ("", 0), date.min
     for night in nights[at:]:
         changed = len(lines) > at and night.kind != "first" and change(agent, night, crowd, rng)
-        if changed or night.date >= stale:
-            current, stale = as_text(agent.rows(night.date)), agent.stale(night.date)
+        if changed or night.day >= stale:
+            current, stale = as_text(agent.rows(night.day)), agent.stale(night.day)
         lines.append(current)
     return lines
 
@@ -105,7 +109,7 @@ def _member(member: Member, nights: Sequence[Night]) -> list[tuple[str, int]]:
     lines = []
     for night in nights:
         agent = member.nights[min(night.number, 3) - 1]
-        lines.append(("", 0) if agent is None else as_text(deepcopy(agent).rows(night.date)))
+        lines.append(("", 0) if agent is None else as_text(deepcopy(agent).rows(night.day)))
     return lines
 
 
@@ -119,11 +123,13 @@ class Written:
     people: int
 
 
-def write_feeds(folder: Path, people: int, seed: int, nights: Sequence[Night], cast: Cast | None) -> list[Written]:
+def write_feeds(
+    folder: Path, people: int, seed: int, nights: Sequence[Night], cast: Cast | None
+) -> list[Written]:
     """Writes `rh-night<N>-<date>.csv` for each night, `establishments.csv`, and with a cast `cast.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     width = len(str(nights[-1].number))
-    paths = [folder / f"rh-night{night.number:0{width}d}-{night.date}.csv" for night in nights]
+    paths = [folder / f"rh-night{night.number:0{width}d}-{night.day}.csv" for night in nights]
     rows, heads = [0] * len(nights), [0] * len(nights)
     with ExitStack() as stack:
         files = [stack.enter_context(path.open("w", encoding="utf-8", newline="")) for path in paths]
@@ -136,7 +142,7 @@ def write_feeds(folder: Path, people: int, seed: int, nights: Sequence[Night], c
                     rows[at] += count
                     heads[at] += 1
         for file, night, count in zip(files, nights, rows, strict=True):
-            file.write(f"#FIN;rows={count};date={night.date}\n")
+            file.write(f"#FIN;rows={count};date={night.day}\n")
     with (folder / "establishments.csv").open("w", encoding="utf-8", newline="") as file:
         file.write(";".join(HEADER) + "\n")
         file.writelines(";".join(place.row) + "\n" for place in establishments(how_many(people)))
@@ -170,7 +176,7 @@ def _write_cast(path: Path, cast: Cast, written: Sequence[Written], cut: Path) -
     nights = [
         {
             "file": each.path.name,
-            "date": str(each.night.date),
+            "date": str(each.night.day),
             "kind": each.night.kind,
             "rows": each.rows,
             "people": each.people,

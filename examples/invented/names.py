@@ -13,31 +13,34 @@ from itertools import accumulate, count
 from math import gcd
 
 _WOMEN = (
-    "Marie Nathalie Isabelle Sylvie Catherine Christine Sandrine Stéphanie Céline Valérie Sophie Véronique "
-    "Émilie Aurélie Julie Laura Camille Sarah Élodie Laetitia Virginie Karine Delphine Hélène Caroline "
-    "Pauline Claire Mélanie Audrey Charlotte Marion Lucie Manon Léa Chloé Anaïs Inès Zoé Noémie Éloïse "
-    "Mathilde Justine Amandine Florence Corinne Agnès Brigitte Martine Françoise Jacqueline Monique Odile "
-    "Solène Gaëlle Maëlle Héloïse Clémence Perrine Bérénice Fatima Nadia Samira Yasmine Leïla Aïcha Malika "
-    "Agathe Alix Blandine Capucine Dorothée Edwige Faustine Ghislaine Honorine Iris Jeanne Ludivine "
-    "Marguerite Nolwenn Océane Pascale Quitterie Roxane Séverine Tiphaine Ursule Viviane Yvette Albane"
+    "Marie Nathalie Isabelle Sylvie Catherine Christine Sandrine Stéphanie Céline Valérie Sophie "
+    "Véronique Émilie Aurélie Julie Laura Camille Sarah Élodie Laetitia Virginie Karine Delphine Hélène "
+    "Caroline Pauline Claire Mélanie Audrey Charlotte Marion Lucie Manon Léa Chloé Anaïs Inès Zoé Noémie "
+    "Éloïse Mathilde Justine Amandine Florence Corinne Agnès Brigitte Martine Françoise Jacqueline "
+    "Monique Odile Solène Gaëlle Maëlle Héloïse Clémence Perrine Bérénice Fatima Nadia Samira Yasmine "
+    "Leïla Aïcha Malika Agathe Alix Blandine Capucine Dorothée Edwige Faustine Ghislaine Honorine Iris "
+    "Jeanne Ludivine Marguerite Nolwenn Océane Pascale Quitterie Roxane Séverine Tiphaine Ursule Viviane "
+    "Yvette Albane"
 ).split()
 _MEN = (
-    "Jean Pierre Michel Philippe Alain Nicolas Christophe Patrick Laurent Frédéric Stéphane Olivier Sébastien "
-    "Éric Pascal Thierry David Julien Vincent Bruno Thomas Jérôme Guillaume Alexandre Antoine Maxime Romain "
-    "Mathieu François Benoît Cédric Gérard Didier Hervé Grégory Mickaël Rémi Loïc Théo Hugo Lucas Clément "
-    "Quentin Valentin Florian Kévin Anthony Gaël Noé Léo Raphaël Gabriel Adrien Baptiste Damien Étienne "
-    "Fabien Gilles Henri Ismaël Joël Karim Lionel Marcel Norbert Octave Paul Régis Serge Tristan Urbain "
-    "Victor Xavier Yann Yves Zacharie Ahmed Mehdi Rachid Sofiane Younès Bilal Amaury Bastien Corentin "
-    "Dominique Edgar Fernand Gaspard Hippolyte Jules Léonard Maël Nathan Oscar Pacôme Roland Sylvain Tanguy"
+    "Jean Pierre Michel Philippe Alain Nicolas Christophe Patrick Laurent Frédéric Stéphane Olivier "
+    "Sébastien Éric Pascal Thierry David Julien Vincent Bruno Thomas Jérôme Guillaume Alexandre Antoine "
+    "Maxime Romain Mathieu François Benoît Cédric Gérard Didier Hervé Grégory Mickaël Rémi Loïc Théo Hugo "
+    "Lucas Clément Quentin Valentin Florian Kévin Anthony Gaël Noé Léo Raphaël Gabriel Adrien Baptiste "
+    "Damien Étienne Fabien Gilles Henri Ismaël Joël Karim Lionel Marcel Norbert Octave Paul Régis Serge "
+    "Tristan Urbain Victor Xavier Yann Yves Zacharie Ahmed Mehdi Rachid Sofiane Younès Bilal Amaury "
+    "Bastien Corentin Dominique Edgar Fernand Gaspard Hippolyte Jules Léonard Maël Nathan Oscar Pacôme "
+    "Roland Sylvain Tanguy"
 ).split()
 _COMMON = (
     "Thomas Robert Richard Durand Dubois Moreau Laurent Simon Michel Lefebvre Leroy Roux Bertrand Morel "
-    "Fournier Girard Bonnet Dupont Lambert Fontaine Rousseau Vincent Muller Lefèvre Mercier Blanc Guérin Boyer "
-    "Garnier Chevalier François Legrand Gauthier Garcia Perrin Robin Morin Nicolas Henry Roussel Mathieu "
-    "Gautier Masson Marchand Duval Denis Dumont Marie Lemaire Noël Meyer Dufour Meunier Brun Blanchard Giraud "
-    "Joly Rivière Lucas Brunet Gaillard Barbier Arnaud Renard Picard Aubert Colin Vidal Lacroix Bourgeois "
-    "Benoît Rolland Leclerc Caron Renaud Guillaume Dumas Lecomte Gérard Roche Fernandez Renault Deschamps "
-    "Da-Silva Poirier Schmitt Royer Vasseur Adam Fabre Lopez Aubry Carpentier Charpentier Klein Bailly Boucher"
+    "Fournier Girard Bonnet Dupont Lambert Fontaine Rousseau Vincent Muller Lefèvre Mercier Blanc Guérin "
+    "Boyer Garnier Chevalier François Legrand Gauthier Garcia Perrin Robin Morin Nicolas Henry Roussel "
+    "Mathieu Gautier Masson Marchand Duval Denis Dumont Marie Lemaire Noël Meyer Dufour Meunier Brun "
+    "Blanchard Giraud Joly Rivière Lucas Brunet Gaillard Barbier Arnaud Renard Picard Aubert Colin Vidal "
+    "Lacroix Bourgeois Benoît Rolland Leclerc Caron Renaud Guillaume Dumas Lecomte Gérard Roche Fernandez "
+    "Renault Deschamps Da-Silva Poirier Schmitt Royer Vasseur Adam Fabre Lopez Aubry Carpentier "
+    "Charpentier Klein Bailly Boucher"
 ).split()
 
 # Consonants, then vowels, then an ending with one vowel sound: a name can be cut in one way only.

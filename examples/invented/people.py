@@ -141,7 +141,9 @@ class People:
         elif draw < 0.07 and job.kind != "office":
             post.quotite = "50"
             other = self.place(job.kind, rng, uai)
-            second = Post(other, function, post.start, post.end, corps, "activite", discipline, "secondaire", "50")
+            second = Post(
+                other, function, post.start, post.end, corps, "activite", discipline, "secondaire", "50"
+            )
             agent.posts.append(second)
         else:
             self._position(agent, post, rng)
@@ -160,7 +162,12 @@ class People:
 
     def _position(self, agent: Agent, post: Post, rng: Random) -> None:
         draw = rng.random()
-        lasting = ((0.010, "disponibilite"), (0.007, "detachement"), (0.003, "mise_a_disposition"), (0.06, ""))
+        lasting = (
+            (0.010, "disponibilite"),
+            (0.007, "detachement"),
+            (0.003, "mise_a_disposition"),
+            (0.06, ""),
+        )
         for share, position in lasting:
             if draw < share:
                 post.position = position
@@ -168,7 +175,11 @@ class People:
             draw -= share
         if post.end is not None:
             return
-        for share, position in ((0.010, "conge_maladie"), (0.008, "conge_maternite"), (0.006, "conge_parental")):
+        for share, position in (
+            (0.010, "conge_maladie"),
+            (0.008, "conge_maternite"),
+            (0.006, "conge_parental"),
+        ):
             if draw < share:
                 begin = max(post.start, self.first_day - timedelta(days=int(rng.random() * 90)))
                 end = self.first_day + timedelta(days=10 + int(rng.random() * 110))

@@ -56,8 +56,24 @@ _PUBLIC = (
     ("0600347", "École Jean Rostand", "151", "Creil"),
     ("0600022", "Collège Gabriel Havez", "340", "Creil"),
 )
-_COMMUNES = ("Vauxcourt", "Saint-Orme", "Belleterre", "Hautmarais", "Courcelles-aux-Saules", "Montguet", "Ribevaux")
-_AFTER = ("des Tilleuls", "du Marais", "des Bleuets", "de la Source", "du Moulin", "des Coquelicots", "du Beffroi")
+_COMMUNES = (
+    "Vauxcourt",
+    "Saint-Orme",
+    "Belleterre",
+    "Hautmarais",
+    "Courcelles-aux-Saules",
+    "Montguet",
+    "Ribevaux",
+)
+_AFTER = (
+    "des Tilleuls",
+    "du Marais",
+    "des Bleuets",
+    "de la Source",
+    "du Moulin",
+    "des Coquelicots",
+    "du Beffroi",
+)
 _AMIENS = ("080", "060", "002")
 _ELSEWHERE = tuple(f"{number:03d}" for number in range(1, 96) if number not in {2, 20, 60, 80})
 _IN_AMIENS = 2400  # invented establishments of the three départements, before other ones are used
@@ -112,4 +128,6 @@ def _invented(number: int) -> Place:
     serial += 3  # 9900 is left out, 9901 and 9902 are offices
     digits = f"{departement}{(99 - serial // 100) * 100 + serial % 100:04d}"
     name = f"{label} {_AFTER[number // 20 % len(_AFTER)]} {number + 1}"
-    return Place(digits + uai_letter(digits), name, nature, degree, sector, _COMMUNES[number % len(_COMMUNES)])
+    return Place(
+        digits + uai_letter(digits), name, nature, degree, sector, _COMMUNES[number % len(_COMMUNES)]
+    )

@@ -65,7 +65,9 @@ class Cast:
             "old_siecle_until": last + timedelta(days=15),
         }
         post = self._post("0800002T", "DIR", "004")
-        self._add("head_mover", "Étienne", "Maubrun", post, self._move("0600022Y"), civilite="M.", dates=dates)
+        self._add(
+            "head_mover", "Étienne", "Maubrun", post, self._move("0600022Y"), civilite="M.", dates=dates
+        )
 
     def _leavers(self) -> None:
         last = self.today - timedelta(days=10)
@@ -112,7 +114,15 @@ class Cast:
         mission = replace(mission, end=self.today + timedelta(days=30), modality="suppleance")
         dates = {"mission_from": mission.start, "mission_until": self.today + timedelta(days=30)}
         post = self._post("0800010B", "RPL")
-        self._add("replacement", "Théo", "Wargnies", post, lambda a: a.posts.append(mission), civilite="M.", dates=dates)
+        self._add(
+            "replacement",
+            "Théo",
+            "Wargnies",
+            post,
+            lambda a: a.posts.append(mission),
+            civilite="M.",
+            dates=dates,
+        )
         post = self._post("0800881Y", "AEH", "789")
         post.quotite = "50"
         second = replace(post, uai="0600347B", modality="secondaire")
@@ -120,8 +130,23 @@ class Cast:
         dates = {"suspended": self.today}
         post = self._post("0800009A")
         off = replace(post, start=self.today, position="suspension")
-        self._add("suspended", "Gaspard", "Noirfontaine", post, None, lambda a: a.posts.append(off), civilite="M.", dates=dates)
-        self._add("school_head", "Perrine", "Le Hérissé", self._post("0800881Y", "DIR", "615"), uid="perrine.le-herisse")
+        self._add(
+            "suspended",
+            "Gaspard",
+            "Noirfontaine",
+            post,
+            None,
+            lambda a: a.posts.append(off),
+            civilite="M.",
+            dates=dates,
+        )
+        self._add(
+            "school_head",
+            "Perrine",
+            "Le Hérissé",
+            self._post("0800881Y", "DIR", "615"),
+            uid="perrine.le-herisse",
+        )
         self._add("office", "Odile", "Ravenel", self._post("0809901C", "ADM", "051"))
         self._add("inspector", "Henri", "Sainte-Beuve", self._post("0809902D", "INS", "115"), civilite="M.")
 

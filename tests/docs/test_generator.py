@@ -1,0 +1,338 @@
+"""The generator of invented people keeps its promises, and the example files can be used as they are."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piactl.config.policy import read_policy
+from piactl.config.policycheck import policy_warnings
+from piactl.config.register import read_register
+from piactl.config.settings import read_settings
+from piactl.core.names import local_part
+from piactl.core.numen import read_numen
+from piactl.core.uai import read_uai
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+TODAY = date(2026, 11, 24)
+# Of all the files for 2,000 people: changes when the generator does, and on no other occasion.
+DIGEST = "b47503729c460641080a7ed9691a6daf2da7e756fb2d85b1d910b7d03797ac41"
+
+People = dict[str, list[dict[str, str]]]
+
+
+def make(folder: Path, *options: str, python: str = sys.executable) -> Path:
+    command = [python, "-B", str(EXAMPLES / "make_feeds.py"), "--out", str(folder), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def read(path: Path) -> People:
+    """The rows of a feed by matricule, after a check of its trailer."""
+    *lines, trailer = path.read_text(encoding="utf-8").splitlines()
+    rows = list(csv.DictReader(lines, delimiter=";", strict=True))
+    assert trailer == f"#FIN;rows={len(rows)};date={path.stem[-10:]}"
+    people: People = {}
+    for row in rows:
+        people.setdefault(row["matricule"], []).append(row)
+    return people
+
+
+def digest(folder: Path) -> str:
+    found = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        found.update(path.name.encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()
+
+
+def changed(before: People, after: People) -> float:
+    return sum(before.get(m) != after.get(m) for m in {*before, *after}) / len(before)
+
+
+def local(row: dict[str, str]) -> str:
+    return local_part(row["prenom"], row["nom_usage"], row["nom_famille"])
+
+
+def day(text: str) -> date:
+    return date(int(text[6:]), int(text[3:5]), int(text[:2]))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    options = ("--people", "2000", "--seed", "1", "--today", str(TODAY))
+    return make(tmp_path_factory.mktemp("feeds"), *options)
+
+
+@pytest.fixture(scope="module")
+def nights(folder: Path) -> list[People]:
+    paths = sorted(folder.glob("rh-night*.csv"))
+    return [read(path) for path in paths]
+
+
+@pytest.fixture(scope="module")
+def cast(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "cast.json").read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("python", ["python3.11", "python3.12", "python3.13"])
+def test_same_seed_same_bytes(tmp_path: Path, python: str) -> None:
+    found = shutil.which(python)
+    if found is None or subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode:
+        pytest.skip(f"{python} is not here")
+    options = ("--people", "2000", "--seed", "1", "--today", str(TODAY))
+    assert digest(make(tmp_path, *options, python=found)) == DIGEST
+
+
+def test_another_seed_gives_other_people(folder: Path, tmp_path: Path) -> None:
+    make(tmp_path, "--people", "2000", "--seed", "2", "--today", str(TODAY))
+    assert digest(tmp_path) != digest(folder)
+    one, two = (Counter(map(local, names(read(next(f.glob("rh-night1-*")))))) for f in (folder, tmp_path))
+    assert one != two
+
+
+def names(people: People) -> list[dict[str, str]]:
+    return [rows[0] for rows in people.values()]
+
+
+def test_each_person_is_one_matricule_and_has_one_numen(nights: list[People]) -> None:
+    for people in nights:
+        numens = [row["numen"] for row in names(people) if row["numen"]]
+        assert len(set(numens)) == len(numens) > 0.85 * len(people)
+        read_ones = [read_numen(numen) for numen in numens]
+        assert all(one is not None and not one.unusual for one in read_ones)
+        for rows in people.values():
+            assert len({tuple(row.values())[:8] for row in rows}) == 1
+            keys = [(row["uai"].upper(), row["fonction"], row["debut"]) for row in rows]
+            assert len(set(keys)) == len(keys)
+            assert all(not row["fin"] or day(row["debut"]) <= day(row["fin"]) for row in rows)
+
+
+def test_establishments_have_the_right_letter_and_are_in_the_register(
+    folder: Path, nights: list[People]
+) -> None:
+    register = read_register(folder / "establishments.csv")
+    assert all(read_uai(uai) == (uai, "") for uai in register)
+    found = {row["uai"].upper() for people in nights for rows in people.values() for row in rows}
+    assert len(found) > 50
+    assert found <= set(register)
+
+
+@pytest.mark.parametrize(("people", "seed"), [(2000, 1), (2000, 7), (20000, 3)])
+def test_homonyms_are_two_to_five_percent_at_any_size(tmp_path: Path, people: int, seed: int) -> None:
+    make(tmp_path, "--people", str(people), "--seed", str(seed), "--today", str(TODAY), "--september")
+    found = Counter(map(local, names(read(next(tmp_path.glob("rh-night1-*.csv"))))))
+    total = found.total()
+    assert total >= people
+    assert 0.02 <= sum(n for n in found.values() if n > 1) / total <= 0.05
+
+
+def test_the_mix_is_that_of_an_academie(nights: list[People]) -> None:
+    people = nights[0]
+    rows = names(people)
+    policy = read_policy(EXAMPLES / "policy.yaml")
+    functions = Counter(row["fonction"] for row in rows)
+    assert 0.11 < functions["AEH"] / len(rows) < 0.17
+    assert 0.03 < sum(functions[f] for f in ("AED", "SUR", "AES", "ADE")) / len(rows) < 0.07
+    assert 0.54 < functions["ENS"] / len(rows) < 0.70
+    named = {code for profile in policy.profiles for code in profile.when.conditions["fonction"]}
+    assert set(functions) <= named
+    assert {row["position"] for rows in people.values() for row in rows} <= {"", *policy.positions}
+    assert 0.12 < sum(bool(row["nom_usage"]) for row in rows) / len(rows) < 0.19
+    two = sum(len({r["uai"] for r in rows}) > 1 for rows in people.values()) / len(people)
+    assert 0.05 < two < 0.15
+    surnames = " ".join(row["nom_usage"] or row["nom_famille"] for row in rows)
+    assert [part for part in ("'", "-", " de ", " Le ") if part not in surnames] == []
+    assert 0.15 < sum(row["nom_famille"].isupper() for row in rows) / len(rows) < 0.35
+
+
+def test_the_rentree_changes_twelve_percent_and_an_ordinary_night_little(nights: list[People]) -> None:
+    first, rentree, ordinary = nights
+    assert 0.10 <= changed(first, rentree) <= 0.14
+    assert 0 < changed(rentree, ordinary) <= 0.007  # the cast's own changes included
+    assert set(first) <= set(rentree) <= set(ordinary)
+
+
+def test_the_cut_copy_ends_inside_a_row(folder: Path, cast: dict[str, Any]) -> None:
+    whole = (folder / cast["nights"][2]["file"]).read_bytes()
+    cut = (folder / cast["cut"]).read_bytes()
+    assert whole.startswith(cut)
+    assert 0.5 < len(cut) / len(whole) < 0.8
+    assert not cut.endswith(b"\n")
+    assert 0 < cut.rsplit(b"\n", 1)[1].count(b";") < 16
+
+
+def test_september_only(tmp_path: Path) -> None:
+    make(tmp_path, "--people", "4000", "--today", str(TODAY), "--september")
+    paths = sorted(tmp_path.glob("rh-*.csv"))
+    assert [p.stem[-10:] for p in paths] == ["2026-08-25", "2026-09-01"]
+    assert 0.08 <= changed(*map(read, paths)) <= 0.15
+
+
+def test_a_year_of_nights_is_a_longer_story_of_the_same_people(tmp_path: Path, folder: Path) -> None:
+    make(tmp_path, "--people", "2000", "--today", str(TODAY), "--nights", "250", "--change", "0.003")
+    paths = sorted(tmp_path.glob("rh-*.csv"))
+    assert len(paths) == 253
+    for short, long in zip(sorted(folder.glob("rh-*.csv")), paths, strict=False):
+        assert short.read_bytes() == long.read_bytes()
+    dates = [date.fromisoformat(path.stem[-10:]) for path in paths]
+    assert all(d.weekday() != 6 for d in dates[3:])
+    shares = {d: changed(read(a), read(b)) for a, b, d in zip(paths[2:], paths[3:], dates[3:], strict=False)}
+    assert 0.08 <= shares.pop(date(2027, 9, 1)) <= 0.15
+    assert 0.001 <= sum(shares.values()) / len(shares) <= 0.005
+    assert max(shares.values()) <= 0.015  # a handful among 2,000
+
+
+class Story:
+    """The three nights of a small population and what cast.json says of them."""
+
+    def __init__(self, folder: Path, today: date) -> None:
+        make(folder, "--people", "300", "--today", str(today))
+        cast = json.loads((folder / "cast.json").read_text(encoding="utf-8"))
+        self.today = today
+        self.first, self.second, self.third = (read(folder / night["file"]) for night in cast["nights"])
+        self.dates = [date.fromisoformat(night["date"]) for night in cast["nights"]]
+        self.rentree = date.fromisoformat(cast["rentree"])
+        self.people = cast["people"]
+
+    def when(self, role: str, name: str) -> date:
+        return date.fromisoformat(self.people[role]["dates"][name])
+
+    def posts(self, night: People, role: str) -> list[tuple[str, date, date | None, str]]:
+        """(uai, start, end, position) of each row of somebody."""
+        rows = night.get(self.people[role]["matricule"], [])
+        return [(r["uai"], day(r["debut"]), day(r["fin"]) if r["fin"] else None, r["position"]) for r in rows]
+
+
+@pytest.fixture(scope="module", params=["2026-11-24", "2026-09-04", "2028-02-29", "2027-01-01"])
+def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    return Story(tmp_path_factory.mktemp("story"), date.fromisoformat(request.param))
+
+
+def test_the_rentree_is_near_today_or_on_1_september(story: Story) -> None:
+    september = story.today.month == 9
+    assert story.rentree == (date(2026, 9, 1) if september else story.today - timedelta(days=3))
+    assert story.dates[0] < story.rentree <= story.dates[1] < story.dates[2] == story.today
+
+
+def test_movers_are_seen_before_during_and_after_their_delay(story: Story) -> None:
+    policy = read_policy(EXAMPLES / "policy.yaml")
+    delay = timedelta(days=policy.services["iprof"].mutation_delay)
+    assert story.when("mover", "iprof_from") == story.rentree + delay
+    assert story.rentree <= story.dates[1] < story.rentree + delay <= story.today
+    assert [post[2] for post in story.posts(story.first, "mover")] == [None]
+    old, new = story.posts(story.second, "mover")
+    assert old[0] != new[0]
+    assert (old[2], new[1], new[2]) == (story.rentree - timedelta(days=1), story.rentree, None)
+    handover = timedelta(days=policy.services["siecle"].handover)
+    end = story.when("head_mover", "old_end")
+    assert story.when("head_mover", "old_siecle_until") == end + handover
+    assert story.posts(story.second, "head_mover")[0][2] == end
+
+
+def test_leavers_are_in_grace_or_just_out(story: Story) -> None:
+    policy = read_policy(EXAMPLES / "policy.yaml")
+    grace = timedelta(days=policy.grace[-1].days)
+    end = story.when("leaver_in_grace", "end")
+    assert story.posts(story.third, "leaver_in_grace")[0][2] == end
+    assert end < story.today <= end + grace == story.when("leaver_in_grace", "grace_until")
+    end = story.when("leaver_out", "end")
+    assert story.posts(story.first, "leaver_out")[0][2] == end >= story.dates[0]
+    assert end + grace == story.when("leaver_out", "grace_until") == story.today - timedelta(days=1)
+    end = story.when("returner", "end")
+    assert [post[2] for post in story.posts(story.second, "returner")] == [end]
+    assert end >= story.dates[0]
+    assert story.when("returner", "grace_until") == end + grace < story.today
+    assert story.posts(story.third, "returner")[-1][1:3] == (story.today, None)
+
+
+def test_names_change_and_meet(story: Story) -> None:
+    bride = story.people["bride"]
+    assert [story.first[bride["matricule"]][0]["nom_usage"]] == [""]
+    assert story.second[bride["matricule"]][0]["nom_usage"] == "Bernard"
+    assert (bride["uid"], bride["address"]) == ("julie.petit", "julie.bernard@ac-amiens.fr")
+    homonyms = story.people["homonyms"]
+    assert [one["uid"] for one in homonyms] == ["marie.martin", "marie.martin1", "marie.martin2"]
+    assert [one["matricule"] in story.first for one in homonyms] == [True, False, False]
+    alike = {m for m, rows in story.third.items() if local(rows[0]) == "marie.martin"}
+    assert alike == {one["matricule"] for one in homonyms} <= set(story.second)
+    other = story.people["other_julie"]
+    assert other["uid"] == "julie.petit1"
+    assert other["matricule"] not in story.second
+    assert local(story.third[other["matricule"]][0]) == "julie.petit"
+
+
+def test_posts_arrivals_and_leaves(story: Story) -> None:
+    assert story.posts(story.second, "retiree")[-1][1:] == (story.rentree, None, "retraite")
+    assert story.posts(story.second, "on_leave")[-1][3] == "conge_parental"
+    assert story.posts(story.second, "on_leave")[-1][2] == story.when("on_leave", "leave_until")
+    assert story.posts(story.third, "suspended")[-1][1:] == (story.today, None, "suspension")
+    assert len({post[0] for post in story.posts(story.first, "two_posts")}) == 2
+    assert story.posts(story.first, "newcomer") == []
+    assert story.posts(story.second, "newcomer")[0][1] == story.rentree
+    ahead = story.posts(story.second, "anticipated")[0][1] - story.today
+    assert timedelta() < ahead <= timedelta(days=read_policy(EXAMPLES / "policy.yaml").open_before)
+
+
+def test_nobody_else_has_a_name_of_the_cast(story: Story) -> None:
+    alone = {role: told for role, told in story.people.items() if role not in {"homonyms", "other_julie"}}
+    assert len(alone) >= 15
+    for role, told in alone.items():
+        uid = "julie.bernard" if role == "bride" else told["uid"]
+        alike = [m for m, rows in story.third.items() if local(rows[0]) == uid]
+        assert alike == [told["matricule"]], role
+
+
+def test_the_example_files_can_be_used() -> None:
+    settings = read_settings(EXAMPLES / "piactl.yaml")
+    assert set(settings.directory.identities) == {"reader", "nightly", "desk", "administrator"}
+    assert set(settings.sources) == {"agape", "epp", "renoirh", "assed"}
+    assert all(source.full for source in settings.sources.values())
+    policy = read_policy(EXAMPLES / "policy.yaml")
+    assert policy_warnings(policy) == []
+    for raw in settings.sources["renoirh"].values["position"].values():
+        assert raw in policy.positions
+    register = read_register(EXAMPLES / "establishments.csv")
+    assert len(register) == 160
+
+
+def test_the_register_of_the_examples_is_the_beginning_of_any_generated_one(folder: Path) -> None:
+    generated = (folder / "establishments.csv").read_text(encoding="utf-8").splitlines()
+    shipped = (EXAMPLES / "establishments.csv").read_text(encoding="utf-8").splitlines()
+    assert len(generated) == 2000 * 2235 // 36000 + 1
+    assert shipped[: len(generated)] == generated
+
+
+def test_the_policy_of_the_examples_is_that_of_the_sandbox() -> None:
+    for name in ("policy.yaml", "establishments.csv"):
+        assert (EXAMPLES / name).resolve() == ROOT / "schemas" / "sandbox" / name
+
+
+def test_the_systemd_unit_is_shut_in() -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not here")
+    unit = EXAMPLES / "systemd" / "piactl-nightly.service"
+    command = [analyze, "security", "--offline=true", "--no-pager", "--threshold=15", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "Overall exposure level" in done.stdout, done.stderr
+    assert done.returncode == 0, done.stdout.splitlines()[-1]
+
+
+def test_logrotate_keeps_the_chain() -> None:
+    text = (EXAMPLES / "logrotate" / "piactl").read_text(encoding="utf-8")
+    words = {word for line in text.splitlines() if not line.startswith("#") for word in line.split()}
+    assert read_settings(EXAMPLES / "piactl.yaml").journal_file in words
+    assert "nocopytruncate" in words
+    assert not words & {"copytruncate", "olddir", "extension", "compresscmd"}
