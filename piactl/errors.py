@@ -80,6 +80,16 @@ class FeedRefused(PiactlError):
         )
 
 
+class FeedsRefused(FeedRefused):
+    """Several feeds of one run are refused, each for its reasons."""
+
+    def __init__(self, errors: Sequence[FeedRefused]) -> None:
+        self.errors = tuple(errors)
+        self.file = ", ".join(error.file for error in errors)
+        self.refusals = tuple(refusal for error in errors for refusal in error.refusals)
+        PiactlError.__init__(self, "\n".join(str(error) for error in errors))
+
+
 class DirectoryUnreachable(PiactlError):
     """No server of the list can be used now."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -37,6 +37,7 @@ from piactl.directory.accounts import (
 from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.records import Remembered, memory_writes, read_memory
 from piactl.flows.book import Book
+from piactl.flows.feeding import check_limits
 from piactl.flows.site import Site
 from piactl.flows.telling import SourcedFeed, Told, told_by
 
@@ -86,13 +87,22 @@ def due_alone(site: Site, memory: Memory, feeds: Sequence[SourcedFeed]) -> bool:
     )
 
 
-def propose(reader: Reader, site: Site, feeds: Sequence[SourcedFeed], as_of: date) -> Proposal:
+def propose(
+    reader: Reader,
+    site: Site,
+    feeds: Sequence[SourcedFeed],
+    as_of: date,
+    accepted: Collection[str] = (),
+) -> Proposal:
     """The plan of one run and its writes; without feeds, what dates and the policy alone change.
 
-    Reads the directory in whole searches, never one per person. Raises DirectoryTruncated,
-    DirectoryUnreachable, UnreadableRecord; a plan that breaks guards is returned with its refusals.
+    Reads the directory in whole searches, never one per person. Raises FeedRefused where a feed breaks a
+    limit of its source and its digest is not `accepted`, DirectoryTruncated, DirectoryUnreachable,
+    UnreadableRecord; a plan that breaks guards is returned with its refusals.
     """
-    return _Planning(reader, site, feeds, as_of).proposal()
+    planning = _Planning(reader, site, feeds, as_of)
+    check_limits(feeds, planning.memory, planning.known(), as_of, accepted)
+    return planning.proposal()
 
 
 class _Planning:
@@ -139,7 +149,7 @@ class _Planning:
         records = tuple(memory_writes(self.remembered, memory, state, self.rules.keys))
         return Proposal(plan, tuple(writes), records, memory, self.remembered)
 
-    def _known(self) -> dict[str, tuple[Assignment, ...]]:
+    def known(self) -> dict[str, tuple[Assignment, ...]]:
         known = {m: entry.account.assignments for m, entry in self.book.by_matricule.items()}
         # whoever waits although there is an account waits because a write of HR's news failed
         known.update({m: w.assignments for m, w in self.memory.waiting.items()})
@@ -147,7 +157,7 @@ class _Planning:
 
     def _told(self) -> Told:
         uids = {m: entry.account.uid for m, entry in self.book.by_matricule.items()}
-        told = told_by(self.feeds, self._known(), uids, self.memory, self.rules)
+        told = told_by(self.feeds, self.known(), uids, self.memory, self.rules)
         self.rejections += told.rejections
         for one in self.book.unreadable:
             if one.matricule:

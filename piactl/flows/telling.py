@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from pathlib import Path
 
 from piactl.core.absences import Absence, Key, Testimony, after_feed
 from piactl.core.assignment import Assignment
@@ -22,10 +23,11 @@ from piactl.feed.feed import Feed
 
 @dataclass(frozen=True, slots=True)
 class SourcedFeed:
-    """A feed with the settings of its source."""
+    """A feed with the settings of its source and the file it was read from."""
 
     feed: Feed
     source: SourceSettings
+    path: Path
 
 
 @dataclass(slots=True)

@@ -1,0 +1,227 @@
+"""Making a plan true: guards, then one write per account, each journalled before it is sent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from piactl.core.guards import Refusal
+from piactl.core.memory import LastRun
+from piactl.core.plan import Basis
+from piactl.directory.port import EntryWrite, Outcome, WriteResult
+from piactl.directory.records import DATA, record_write
+from piactl.directory.recordtext import last_run_record, waiting_record
+from piactl.errors import PiactlError, ReplyLost, StalePlan, UnsafePlan
+from piactl.flows.planning import AccountWrite
+from piactl.flows.running import Run, head_facts, must
+from piactl.flows.undoing import keep_undo, prune_undo
+from piactl.journal import IntendedWrite, Settlement
+
+BATCH = 100
+"""Writes whose intents are synced to the journal together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A plan ready to be made true, whether it was just made or read from a file."""
+
+    fingerprint: str
+    basis: Basis
+    summary: Mapping[str, int]
+    refusals: tuple[Refusal, ...]
+    writes: tuple[AccountWrite, ...]
+    records: tuple[EntryWrite, ...]
+    last: LastRun
+
+
+@dataclass(slots=True)
+class Done:
+    """What became of a run. `problems` are (uid, outcome, message) of those that were not made."""
+
+    run: str
+    status: str = "done"
+    counts: Counter[str] = field(default_factory=Counter)
+    problems: list[tuple[str, str, str]] = field(default_factory=list)
+    failed: list[AccountWrite] = field(default_factory=list)
+    stopped: str = ""
+
+
+Progress = Callable[[int, int], None]
+Stop = Callable[[], str]
+"""The name of a signal that asked to stop, "" while none did."""
+
+
+def refused(refusals: Sequence[Refusal], allowed: Mapping[str, int]) -> list[Refusal]:
+    """The refusals that an approval, kind by kind with the exact number of accounts, does not cover."""
+    return [r for r in refusals if allowed.get(r.kind) != r.total]
+
+
+def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop) -> Done:
+    """Makes the plan true. Raises UnsafePlan before the first write where a guard is broken.
+
+    Conflicts and failures of single accounts are counted and the rest goes on. What refuses every write
+    (DirectoryUnreachable, DirectoryRefused, LockLost, JournalUnusable) is raised after the record of the
+    run says so.
+    """
+    broken = refused(work.refusals, run.order.allowed)
+    facts = _facts(work)
+    if broken:
+        run.journal.end({"refused": len(broken)})
+        run.record("refused", **facts, journal=head_facts(run.journal.head))
+        raise UnsafePlan(f"the plan breaks {len(broken)} guards; nothing was written")
+    done = Done(run.order.run)
+    run.record("running", **facts)
+    try:
+        keep_undo(run, work.writes)
+        _write_accounts(run, work.writes, done, progress, stop)
+        if not done.stopped:
+            _write_records(run, work, done)
+    except PiactlError as error:
+        done.status = "failed"
+        _finish(run, facts, done, str(error))
+        raise
+    done.status = "stopped" if done.stopped else "partly" if done.problems else "done"
+    _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else "")
+    return done
+
+
+def _facts(work: Work) -> dict[str, object]:
+    return {
+        "plan": work.fingerprint,
+        "policy": work.basis.policy,
+        "feeds": [{"source": f.source, "file": f.file, "digest": f.digest} for f in work.basis.feeds],
+        "summary": dict(work.summary),
+    }
+
+
+def _finish(run: Run, facts: Mapping[str, object], done: Done, note: str) -> None:
+    try:
+        run.journal.end(done.counts)
+        run.record(
+            done.status,
+            **facts,
+            ended=run.now().isoformat(timespec="seconds"),
+            outcomes=dict(done.counts),
+            problems=[{"uid": u, "outcome": o, "message": m} for u, o, m in done.problems[:100]],
+            journal=head_facts(run.journal.head),
+            note=note,
+        )
+    except PiactlError as error:
+        # the first error is the one to tell; this one is only about the telling
+        run.say(f"the record of the run could not be finished: {error}")
+        if done.status != "failed":
+            raise
+
+
+def _write_accounts(
+    run: Run, writes: Sequence[AccountWrite], done: Done, progress: Progress, stop: Stop
+) -> None:
+    total, made = len(writes), 0
+    remaining = iter(writes)
+    while batch := list(islice(remaining, BATCH)):
+        done.stopped = stop()
+        if done.stopped:
+            return
+        run.lock.keep()
+        _write_batch(run, batch, done, stop)
+        made += len(batch)
+        progress(made, total)
+        if done.stopped:
+            return
+
+
+def _write_batch(run: Run, batch: Sequence[AccountWrite], done: Done, stop: Stop) -> None:
+    """Intents first, then the writes, then what became of each; none is left without an outcome but one
+    whose reply was lost and could not be read back: that one is in doubt, and the next run settles it."""
+    numbers = run.journal.intents([_intended(one) for one in batch])
+    settlements: list[Settlement] = []
+    try:
+        for number, one, result in zip(
+            numbers, batch, run.writer.write([one.write for one in batch]), strict=False
+        ):
+            settlements.append(Settlement(number, result.outcome.value, result.message))
+            _count(done, one, result)
+            if stop():
+                done.stopped = stop()
+                break
+    except PiactlError as error:
+        # the write after the last result is the one that met the error; without a reply it is in doubt
+        unmade = numbers[len(settlements) + (1 if isinstance(error, ReplyLost) else 0) :]
+        settlements += [
+            Settlement(number, Outcome.FAILED.value, "not made: the directory failed") for number in unmade
+        ]
+        done.counts[Outcome.FAILED.value] += len(unmade)
+        run.journal.outcomes(settlements)
+        raise
+    for number in numbers[len(settlements) :]:
+        settlements.append(Settlement(number, Outcome.FAILED.value, "not made: the run was stopped"))
+    run.journal.outcomes(settlements)
+
+
+def _intended(one: AccountWrite) -> IntendedWrite:
+    return IntendedWrite(
+        uid=one.uid,
+        dn=one.write.dn,
+        op=one.write.op,
+        kinds=one.kinds,
+        reason=one.reason,
+        added=one.write.add,
+        removed=one.write.delete,
+    )
+
+
+def _count(done: Done, one: AccountWrite, result: WriteResult) -> None:
+    done.counts[result.outcome.value] += 1
+    if result.outcome in (Outcome.CONFLICT, Outcome.FAILED):
+        done.problems.append((one.uid, result.outcome.value, result.message))
+        done.failed.append(one)
+
+
+def _write_records(run: Run, work: Work, done: Done) -> None:
+    """Sources and people in waiting, and last the run itself: a crash before that makes the next run look
+    at everything."""
+    for result in run.writer.write(list(work.records)):
+        if result.outcome in (Outcome.CONFLICT, Outcome.FAILED):
+            raise PiactlError(f"{result.write.dn}: piactl's own record cannot be written: {result.message}")
+    for one in done.failed:
+        if one.waiting is not None:
+            _keep_waiting(run, one)
+    last = replace(work.last, run=run.order.run, plan=work.fingerprint, clean=not done.problems)
+    entry = run.writer.read(run.places.last_run, [DATA])
+    write = record_write(run.places.last_run, entry.first(DATA) if entry else None, last_run_record(last))
+    if write is not None:
+        must(run.writer, write)
+    prune_undo(run, run.site.settings.keep_undo_days)
+
+
+def _keep_waiting(run: Run, one: AccountWrite) -> None:
+    """Remembers what HR said of a person whose write failed, where no later feed would say it again."""
+    waiting = one.waiting
+    if waiting is None:
+        return
+    digest = run.site.keys.digest("matricule", waiting.person.matricule)
+    dn = run.places.waiting(digest)
+    entry = run.writer.read(dn, [DATA])
+    write = record_write(dn, entry.first(DATA) if entry else None, waiting_record(waiting), waiting.due)
+    if write is not None:
+        must(run.writer, write)
+
+
+def check_fresh(work: Work, site_policy: str, last: LastRun | None, accounts: str) -> str:
+    """Whether a plan read from a file still fits: "" where it does, or the run that made it true already.
+
+    Raises StalePlan where policy, directory or the last run are others than those it was made from.
+    """
+    if work.basis.directory != accounts:
+        raise StalePlan(f"the plan was made for {work.basis.directory}, this directory is {accounts}")
+    if last is not None and last.plan == work.fingerprint and last.clean:
+        return last.run
+    if work.basis.policy != site_policy:
+        raise StalePlan("the policy has changed since the plan was made; make the plan again")
+    after = last.run if last else ""
+    again = last is not None and last.plan == work.fingerprint
+    if work.basis.after != after and not again:
+        raise StalePlan(f"another run, {after}, has been made since the plan was; make the plan again")
+    return ""

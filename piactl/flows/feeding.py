@@ -1,0 +1,69 @@
+"""Reading the feeds of a run, and refusing those that are not fit to be used."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
+
+from piactl.core.assignment import Assignment
+from piactl.core.feedfacts import SourceRecord
+from piactl.core.feedlimits import feed_refusals
+from piactl.core.memory import Memory
+from piactl.core.settings import SourceSettings
+from piactl.errors import FeedRefused, FeedsRefused
+from piactl.feed.matching import feed_argument
+from piactl.feed.reading import read_feed
+from piactl.flows.telling import SourcedFeed
+
+
+def read_feeds(arguments: Sequence[str], sources: Mapping[str, SourceSettings]) -> list[SourcedFeed]:
+    """The feeds that the arguments of a command name, by source and date, an unknown date last.
+
+    Raises UsageError for an argument that fits no source, FeedRefused with the reasons of every feed that
+    cannot be trusted.
+    """
+    feeds: list[SourcedFeed] = []
+    refused: list[FeedRefused] = []
+    for argument in arguments:
+        source, path = feed_argument(argument, sources)
+        try:
+            feeds.append(SourcedFeed(read_feed(path, source), source, path))
+        except FeedRefused as error:
+            refused.append(error)
+    raise_refused(refused)
+    order = {name: position for position, name in enumerate(sources)}
+    return sorted(feeds, key=lambda f: (order[f.source.name], f.feed.facts.date or date.max))
+
+
+def raise_refused(refused: Sequence[FeedRefused]) -> None:
+    if len(refused) == 1:
+        raise refused[0]
+    if refused:
+        raise FeedsRefused(refused)
+
+
+def check_limits(
+    feeds: Sequence[SourcedFeed],
+    memory: Memory,
+    known: Mapping[str, Sequence[Assignment]],
+    as_of: date,
+    accepted: Collection[str],
+) -> None:
+    """Raises FeedRefused where a feed breaks a limit of its source, compared with what was applied last."""
+    last: dict[str, SourceRecord] = {name: one.record for name, one in memory.sources.items()}
+    refused: list[FeedRefused] = []
+    for sourced in feeds:
+        facts, source = sourced.feed.facts, sourced.source
+        mine = {
+            matricule
+            for matricule, assignments in known.items()
+            if any(a.source == source.name and (a.end is None or a.end >= as_of) for a in assignments)
+        }
+        found = feed_refusals(facts, last.get(source.name), mine, sourced.feed.present, source, as_of)
+        if found and facts.digest not in accepted:
+            refused.append(FeedRefused(str(sourced.path), found))
+        if facts.full or not source.full:
+            last[source.name] = SourceRecord(
+                facts.source, facts.digest, facts.date, facts.rows, facts.people, facts.columns
+            )
+    raise_refused(refused)

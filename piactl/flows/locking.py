@@ -1,0 +1,136 @@
+"""One writing run at a time: a lock in the directory that works across hosts and expires by itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from piactl.directory.port import EntryWrite, Outcome, Writer
+from piactl.directory.records import DATA, Places
+from piactl.directory.recordtext import Record, dumps, loads
+from piactl.errors import LockHeld, LockLost, PiactlError
+
+MARGIN = timedelta(seconds=60)
+"""How far the clocks of two hosts may be apart before one takes a living lock for an expired one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock. `began` is when the process started, in clock ticks since boot: a reused process
+    number is another process."""
+
+    run: str
+    host: str
+    pid: int
+    began: int
+    who: str
+
+
+class RunLock:
+    """The lock of one run; `seconds` is how long it lasts without being renewed."""
+
+    def __init__(
+        self, writer: Writer, state: str, holder: Holder, seconds: int, now: Callable[[], datetime]
+    ) -> None:
+        self._writer, self._holder, self._now = writer, holder, now
+        self._dn = Places(state).lock
+        self._span = timedelta(seconds=seconds)
+        self._held: bytes | None = None
+        self._renew_at = now()
+        self._until = now()
+
+    def acquire(self) -> str:
+        """Takes the lock; "" or a sentence that says whose abandoned lock it took over.
+
+        Raises LockHeld at once where another run holds it.
+        """
+        entry = self._writer.read(self._dn, [DATA])
+        said = ""
+        if entry is None:
+            new = self._record()
+            add = {"objectClass": (b"piactlRecord",), "cn": (b"lock",), DATA: (new,)}
+            write = EntryWrite("add", self._dn, add=add)
+        else:
+            old = entry.first(DATA) or b""
+            said = self._abandoned(loads(self._dn, old))
+            new = self._record()
+            write = EntryWrite("modify", self._dn, delete={DATA: (old,)}, add={DATA: (new,)})
+        if not self._done(write):
+            raise LockHeld("another run has just taken the lock; it goes first")
+        self._held = new
+        return said
+
+    def _abandoned(self, record: Record) -> str:
+        run, host, who = record.get("run"), record.get("host"), record.get("who")
+        expires = datetime.fromisoformat(str(record.get("expires")))
+        if host == self._holder.host and not _alive(int(record["pid"]), int(record["began"])):
+            return f"took over the lock of run {run}, whose process on this host is gone"
+        if self._now() > expires + MARGIN:
+            return f"took over the lock of run {run} on {host}, which expired at {expires.isoformat()}"
+        raise LockHeld(
+            f"run {run} of {who} on {host} (process {record['pid']}) is writing since "
+            f"{record.get('since')}; run again when it has ended"
+        )
+
+    def keep(self) -> None:
+        """Renews the lock when it is time. Raises LockLost where it is not ours any more."""
+        now = self._now()
+        if now < self._renew_at:
+            return
+        if self._held is None or now >= self._until:
+            raise LockLost("the lock of this run expired before it was renewed; no further change is made")
+        old, new = self._held, self._record()
+        if not self._done(EntryWrite("modify", self._dn, delete={DATA: (old,)}, add={DATA: (new,)})):
+            raise LockLost("another run took the lock over; no further change is made")
+        self._held = new
+
+    def release(self) -> None:
+        """Gives the lock back; what is not ours any more is left alone."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._done(EntryWrite("delete", self._dn, delete={DATA: (held,)}))
+
+    def _record(self) -> bytes:
+        now = self._now()
+        # renewed at a third, so that two renewals may fail before another host may take it
+        self._renew_at = now + self._span / 3
+        self._until = now + self._span
+        h = self._holder
+        return dumps(
+            {
+                "run": h.run,
+                "host": h.host,
+                "pid": h.pid,
+                "began": h.began,
+                "who": h.who,
+                "since": now.isoformat(timespec="seconds"),
+                "expires": self._until.isoformat(timespec="microseconds"),
+            }
+        )
+
+    def _done(self, write: EntryWrite) -> bool:
+        result = next(iter(self._writer.write([write])))
+        if result.outcome is Outcome.FAILED:
+            raise PiactlError(f"{self._dn}: the lock cannot be written: {result.message}")
+        return result.outcome in (Outcome.APPLIED, Outcome.ALREADY)
+
+
+def process_began(pid: int) -> int:
+    """When a process of this host started, in clock ticks since boot; 0 where there is none."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()[19])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _alive(pid: int, began: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return process_began(pid) == began

@@ -1,0 +1,205 @@
+"""One writing run: its lock, its journal, its record in the directory, what it does before it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from piactl.core.digests import DigestKeys
+from piactl.core.memory import LastRun
+from piactl.directory.port import EntryWrite, Outcome, Writer
+from piactl.directory.records import DATA, IN_RECORD, RUNS, Places, record_write
+from piactl.directory.recordtext import loads
+from piactl.errors import PiactlError, UnsafePlan
+from piactl.flows.locking import Holder, RunLock, process_began
+from piactl.flows.site import Site
+from piactl.journal import (
+    Actor,
+    Head,
+    Journal,
+    RunContext,
+    Settlement,
+    Standing,
+    in_doubt,
+    standing,
+)
+
+SECRETS = frozenset({"userPassword", "oathSecret"})
+FAR = timedelta(days=92)
+"""A clock this far beyond the last run is taken for a wrong one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a run was asked: its id, its date, the words of its command, who asked.
+
+    `today` is the clock's civil day, `explicit` whether the date was given on the command line.
+    """
+
+    run: str
+    as_of: date
+    today: date
+    explicit: bool
+    command: tuple[str, ...]
+    actor: Actor
+    reason: str = ""
+    allowed: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Run:
+    """A run under way: everything it may need, and what it says to people (`say`)."""
+
+    order: Order
+    site: Site
+    writer: Writer
+    journal: Journal
+    lock: RunLock
+    now: Callable[[], datetime]
+    say: Callable[[str], None]
+    started: datetime
+
+    @property
+    def places(self) -> Places:
+        return Places(self.site.settings.directory.state)
+
+    def record(self, status: str, **more: Any) -> None:
+        """Writes the run's record as it stands now; the last call of a run is its end."""
+        order = self.order
+        record = {
+            "run": order.run,
+            "command": " ".join(order.command),
+            "user": order.actor.user,
+            "sudo_user": order.actor.sudo_user,
+            "origin": order.actor.origin,
+            "host": order.actor.host,
+            "as_of": order.as_of.isoformat(),
+            "started": self.started.isoformat(timespec="seconds"),
+            "status": status,
+            "reason": order.reason,
+            "allowed": dict(order.allowed),
+            **more,
+        }
+        put_record(self.writer, self.places.run(order.run), record)
+
+
+def put_record(writer: Writer, dn: str, record: Mapping[str, Any]) -> None:
+    """Makes a record of piactl what it should be, whatever it was. Raises PiactlError where it cannot."""
+    entry = writer.read(dn, [DATA])
+    write = record_write(dn, entry.first(DATA) if entry else None, record)
+    if write is not None:
+        must(writer, write)
+
+
+def must(writer: Writer, write: EntryWrite) -> None:
+    """One write of piactl's own that has to succeed."""
+    result = next(iter(writer.write([write])))
+    if result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
+        raise PiactlError(f"{write.dn}: piactl's own record cannot be written: {result.message}")
+
+
+@contextmanager
+def run_under_lock(
+    site: Site,
+    writer: Writer,
+    order: Order,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+    plan: str = "",
+) -> Iterator[Run]:
+    """Takes the lock, opens the journal and settles what earlier runs left in doubt.
+
+    Raises LockHeld, JournalUnusable. Whatever ends the run, the lock is given back where that is possible.
+    """
+    settings = site.settings
+    actor = order.actor
+    holder = Holder(order.run, actor.host, actor.pid, process_began(actor.pid), actor.user)
+    lock = RunLock(writer, settings.directory.state, holder, settings.lock_seconds, now)
+    keys = site.keys
+    context = RunContext(order.run, order.command, actor, order.as_of, plan, site.policy.digest)
+    abandoned = lock.acquire()
+    try:
+        journal = Journal(
+            settings.journal_file,
+            now=now,
+            digest=lambda text: keys.digest("journal", text),
+            secret=SECRETS,
+            context=context,
+        )
+        with journal:
+            run = Run(order, site, writer, journal, lock, now, say, now())
+            if abandoned:
+                say(abandoned)
+                journal.note(abandoned)
+                _mark_interrupted(run, abandoned)
+            settle_doubts(run, keys)
+            yield run
+    finally:
+        try:
+            lock.release()
+        except PiactlError as error:
+            say(f"the lock could not be given back ({error}); it expires by itself")
+
+
+def settle_doubts(run: Run, keys: DigestKeys) -> int:
+    """Reads back what earlier runs on this host left in doubt, and records what became of it."""
+    settled = []
+    for intent in in_doubt(run.site.settings.journal_file):
+        names = sorted({*intent.added, *intent.removed})
+        entry = run.writer.read(intent.dn, names)
+        stands = standing(
+            intent, entry.values if entry else None, lambda text: keys.candidates("journal", text)
+        )
+        outcome = {Standing.DONE: "applied", Standing.NOT_DONE: "failed"}.get(stands, "conflict")
+        settled.append(Settlement(intent.seq, outcome, f"read back after run {intent.run}: {stands.value}"))
+    if settled:
+        run.journal.resolved(settled)
+        done = sum(1 for one in settled if one.outcome == "applied")
+        run.say(
+            f"{len(settled)} writes that an earlier run left in doubt were read back: {done} had been made"
+        )
+    return len(settled)
+
+
+def _mark_interrupted(run: Run, why: str) -> None:
+    """The record of a run that died says so."""
+    for entry in run.writer.search(run.places.folder(RUNS), IN_RECORD, [DATA], scope="one"):
+        record = dict(loads(entry.dn, entry.first(DATA)))
+        if record.get("status") == "running" and record.get("run") != run.order.run:
+            put_record(run.writer, entry.dn, {**record, "status": "interrupted", "note": why})
+
+
+def check_date(order: Order, last: LastRun | None, *, any_date: bool) -> None:
+    """Refuses to write as of a day on which nobody should. Raises UnsafePlan."""
+    if order.as_of != order.today and not any_date:
+        raise UnsafePlan(
+            f"writing as of {order.as_of}, which is not today, is for trials: this directory's configuration "
+            "does not allow it (any_date)"
+        )
+    if last is None:
+        return
+    if order.as_of < last.as_of:
+        raise UnsafePlan(
+            f"the date of this run, {order.as_of}, is before that of the last one, {last.as_of} "
+            f"({last.run}): set the clock right"
+        )
+    if order.as_of - last.as_of > FAR and not order.explicit:
+        days = (order.as_of - last.as_of).days
+        raise UnsafePlan(
+            f"the date of this run, {order.as_of}, is {days} days after the last one ({last.run}): "
+            f"if the clock is right, say so with --as-of {order.as_of}"
+        )
+
+
+def read_runs(reader: Any, state: str) -> list[Mapping[str, Any]]:
+    """The records of all runs, the latest first."""
+    found = reader.search(Places(state).folder(RUNS), IN_RECORD, [DATA], scope="one")
+    records = [loads(entry.dn, entry.first(DATA)) for entry in found]
+    return sorted(records, key=lambda record: str(record["run"]), reverse=True)
+
+
+def head_facts(head: Head) -> dict[str, Any]:
+    return {"seq": head.seq, "hash": head.hash}
