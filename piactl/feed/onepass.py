@@ -193,7 +193,7 @@ class OnePass:
 
     def _judge_encoding(self) -> None:
         rows, configured = self.rows, self.source.encoding
-        if rows is None:
+        if rows is None or any(code == "wrong-encoding" for code, _ in self.refusals):
             return
         bad = rows.undecodable + rows.damaged
         if is_wholesale(bad, self.count, rows.not_ascii, self.source.limits):

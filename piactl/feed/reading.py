@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from io import BufferedReader, FileIO
 from pathlib import Path
 
 from piactl.core.settings import SourceSettings
@@ -26,20 +25,25 @@ def read_feed(path: Path, source: SourceSettings) -> Feed:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "no usable name"
         raise FeedRefused(str(path), [refusal("unreadable", f"the file cannot be read ({why})")]) from None
-    with BufferedReader(FileIO(descriptor, "rb"), 1 << 20) as stream:
+    try:
         before = os.fstat(descriptor)
-        if not stat.S_ISREG(before.st_mode):
-            raise FeedRefused(str(path), [refusal("not-a-file")])
-        if before.st_size > source.limits.max_bytes:
-            detail = f"{before.st_size} bytes, and the source allows {source.limits.max_bytes}"
-            raise FeedRefused(str(path), [refusal("too-many-bytes", detail)])
-        try:
+        _check_kind(path, before, source)
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
             feed = OnePass(path, source, stream).feed()
-        except OSError as error:
-            raise FeedRefused(
-                str(path), [refusal("unreadable", f"the file cannot be read ({error.strerror})")]
-            ) from None
         after = os.fstat(descriptor)
+    except OSError as error:
+        detail = f"the file cannot be read ({error.strerror})"
+        raise FeedRefused(str(path), [refusal("unreadable", detail)]) from None
+    finally:
+        os.close(descriptor)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise FeedRefused(str(path), [refusal("changed")])
     return feed
+
+
+def _check_kind(path: Path, facts: os.stat_result, source: SourceSettings) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        raise FeedRefused(str(path), [refusal("not-a-file")])
+    if facts.st_size > source.limits.max_bytes:
+        detail = f"{facts.st_size} bytes, and the source allows {source.limits.max_bytes}"
+        raise FeedRefused(str(path), [refusal("too-many-bytes", detail)])

@@ -1,0 +1,122 @@
+"""The rejects file: written whole and private, corrected, fed again."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+
+from piactl.core.settings import SourceSettings
+from piactl.errors import PiactlError
+from piactl.feed.rejects import rejects_content, write_rejects
+
+SOURCE = SourceSettings("epp")
+
+
+def _with_a_wrong_uai(sample) -> str:
+    rows = sample.four()
+    rows[3] = rows[3].replace("0800002T", "0800002Z")
+    return sample.text(*rows)
+
+
+def _without_reasons(content: bytes, delimiter: str) -> list[bytes]:
+    return [line.rpartition(delimiter.encode())[0] for line in content.splitlines()]
+
+
+def test_rejected_rows_stand_unchanged_beside_their_reasons(sample, read, tmp_path):
+    feed = read(_with_a_wrong_uai(sample))
+    path = tmp_path / "rejects.csv"
+    assert write_rejects(path, feed, SOURCE) == 2
+    header, first, second, rest = path.read_bytes().split(b"\n")
+    assert rest == b""
+    assert header == sample.header.encode() + b";rejet"
+    assert first.startswith(sample.four()[2].encode() + b";held")
+    assert second.startswith(sample.four()[3].replace("0800002T", "0800002Z").encode() + b";bad-uai: uai: ")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_corrected_rejects_give_the_whole_person(sample, read, tmp_path):
+    whole = read(sample.text(*sample.four()))
+    path = tmp_path / "rejects.csv"
+    write_rejects(path, read(_with_a_wrong_uai(sample)), SOURCE)
+    corrected = path.read_bytes().replace(b"0800002Z", b"0800002T")
+    again = read(corrected, trailer=True)
+    assert again.people == {"0003": whole.people["0003"]}
+    assert (again.facts.full, again.facts.complete) == (False, False)
+    assert [r.code for r in again.remarks] == ["rejects-file"]
+    assert not again.rejections
+
+
+@pytest.mark.parametrize("delimiter", [";", ",", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_rejects_fed_again_uncorrected_are_the_same(sample, read, delimiter, end):
+    rows = sample.four()
+    rows[0] = rows[0].replace("Claire;", "Claire")
+    rows[1] = rows[1].replace("ENS;", "ENS;;")
+    rows[2] = rows[2].replace("01/09/2026", "31/09/2026")
+    rows[4] = ""
+    text = sample.text(*rows).replace(";", delimiter).replace("\n", end)
+    feed = read(text)
+    once = rejects_content(feed, SOURCE)
+    again = read(once)
+    # Reasons may count fields anew; the rows themselves are the same bytes.
+    assert _without_reasons(rejects_content(again, SOURCE), delimiter) == _without_reasons(once, delimiter)
+    assert [raw.replace(b"\r\n", b"\n") for raw in feed.raw_lines.values()] == [
+        row + b"\n" for row in _without_reasons(once, delimiter)[1:]
+    ]
+    assert not again.people
+    assert set(again.held) == set(feed.held)
+    assert len(again.raw_lines) == 5
+
+
+def test_bytes_that_do_not_decode_are_kept(sample, read):
+    content = sample.text(*sample.four()).encode().replace("Élodie".encode(), b"\xc9lodie")
+    assert b";\xc9lodie;" in rejects_content(read(content), SOURCE)
+
+
+def test_reasons_hold_no_formula_and_data_is_left_alone(sample, read):
+    rows = (sample.row(prenom="=1+1", uai="=cmd"), sample.row(matricule="0002"))
+    content = rejects_content(read(sample.text(*rows)), SOURCE).decode()
+    line = content.splitlines()[1]
+    assert ";=1+1;" in line
+    assert line.split(";")[-1].startswith("bad-uai")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "windows-1252", "iso-8859-15"])
+def test_reasons_are_in_the_encoding_of_the_feed(sample, read, encoding):
+    source = SourceSettings("epp", encoding=encoding)
+    codec = {"windows-1252": "cp1252"}.get(encoding, encoding)
+    text = sample.text(sample.row(quotite="moitié"), *sample.four()[1:])
+    feed = read(text.encode(codec), encoding=encoding)
+    assert "moitié' is no quotite" in rejects_content(feed, source).decode(codec)
+
+
+def test_nothing_is_written_where_nothing_was_rejected(sample, read, tmp_path):
+    path = tmp_path / "rejects.csv"
+    assert write_rejects(path, read(sample.text(*sample.four())), SOURCE) == 0
+    assert not path.exists()
+
+
+def test_a_symbolic_link_is_replaced_and_not_followed(sample, read, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    path = tmp_path / "rejects.csv"
+    path.symlink_to(victim)
+    write_rejects(path, read(_with_a_wrong_uai(sample)), SOURCE)
+    assert victim.read_text() == "untouched"
+    assert not path.is_symlink()
+
+
+def test_a_folder_that_is_not_there_is_said(sample, read, tmp_path):
+    path = tmp_path / "nowhere" / "rejects.csv"
+    with pytest.raises(PiactlError, match="cannot be written"):
+        write_rejects(path, read(_with_a_wrong_uai(sample)), SOURCE)
+
+
+def test_a_target_that_is_a_folder_leaves_nothing_behind(sample, read, tmp_path):
+    path = tmp_path / "rejects.csv"
+    path.mkdir()
+    with pytest.raises(PiactlError):
+        write_rejects(path, read(_with_a_wrong_uai(sample)), SOURCE)
+    assert [p for p in tmp_path.iterdir() if p.name.startswith(".")] == []
