@@ -46,19 +46,18 @@ class DirectoryWriter(DirectoryReader):
         doubtful = False
         strict = True
         for _ in range(3):
+            settled = None
+            if write.op == "delete" and not self._asserts():
+                # nothing else makes a deletion conditional: the entry is looked at just before it
+                settled = self._settled(write, doubtful)
+            if settled is not None:
+                return settled
             try:
                 result = self._sent(write, strict)
             except ConnectionLost as lost:
-                entry = self._read_back(write, lost)
-                where = standing(write, entry)
-                if where is Standing.DONE:
-                    return WriteResult(write, Outcome.APPLIED)
-                if where is Standing.OTHER:
-                    return _conflict(write, entry)
-                if doubtful:
-                    raise DirectoryUnreachable(
-                        f"{lost}\n{write.dn} was sent twice and is not written; it is as it was before."
-                    ) from None
+                settled = self._after_silence(write, lost, doubtful)
+                if settled is not None:
+                    return settled
                 doubtful = True
                 continue
             if result.code == SUCCESS:
@@ -71,7 +70,21 @@ class DirectoryWriter(DirectoryReader):
             if not strict:
                 return WriteResult(write, Outcome.FAILED, f"the server refused: {described(result)}")
             strict = False
-        raise ReplyLost(f"{write.dn}: no answer that could be understood, in three attempts. Read it back.")
+        raise ReplyLost(f"{write.dn}: three attempts gave no answer that could be understood. Read it back.")
+
+    def _after_silence(self, write: EntryWrite, lost: ConnectionLost, doubtful: bool) -> WriteResult | None:
+        """What a write without a reply did; None where it did nothing and may be sent once more."""
+        entry = self._read_back(write, lost)
+        where = standing(write, entry)
+        if where is Standing.DONE:
+            return WriteResult(write, Outcome.APPLIED)
+        if where is Standing.OTHER:
+            return _conflict(write, entry)
+        if doubtful:
+            raise DirectoryUnreachable(
+                f"{lost}\n{write.dn} was sent twice and is not written; it is as it was before."
+            ) from None
+        return None
 
     def _sent(self, write: EntryWrite, strict: bool) -> Result:
         """One request and its result; a busy server is asked again until the deadline of the operation."""
@@ -79,14 +92,17 @@ class DirectoryWriter(DirectoryReader):
         deadline = Deadline(session.operation_timeout)
         pause = 0.05
         while True:
-            controls = self._conditions(session, write, strict)
+            controls = self._conditions(write, strict)
             result = session.exchange(write_request(write), controls, f"write {write.dn!r}", deadline)
             if result[1].code not in AGAIN or not deadline.allows(pause):
                 return result[1]
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
 
-    def _conditions(self, session: Session, write: EntryWrite, strict: bool) -> list[bytes]:
+    def _asserts(self) -> bool:
+        return ASSERTION_OID in self._link.live().facts.controls
+
+    def _conditions(self, write: EntryWrite, strict: bool) -> list[bytes]:
         """The assertion of a write, where the server has that.
 
         `strict` false leaves out the absence of added values: servers that count two spellings as one
@@ -95,7 +111,7 @@ class DirectoryWriter(DirectoryReader):
         """
         if write.op == "add":
             return []
-        if ASSERTION_OID not in session.facts.controls:
+        if not self._asserts():
             return []
         absent = _new_values(write) if strict and write.op == "modify" else {}
         control = assertion_control(_readable(write.delete), absent)
@@ -122,8 +138,8 @@ class DirectoryWriter(DirectoryReader):
         """What a refusal for not being as expected means; None where it is as expected all the same."""
         try:
             entry = self._current(self._link.live(), write)
-        except ConnectionLost:
-            entry = self._current(self._link.again(), write)
+        except ConnectionLost as lost:
+            entry = self._read_back(write, lost)
         where = standing(write, entry)
         if where is Standing.DONE:
             return WriteResult(write, Outcome.APPLIED if doubtful else Outcome.ALREADY)

@@ -39,7 +39,7 @@ suffix "{suffix}"
 rootdn "{root}"
 rootpw {root_password}
 directory {folder}/db
-dbnosync
+
 index objectClass,uid,cn,entryUUID eq
 access to attrs=userPassword by anonymous auth by dn.base="{clerk}" =w
 access to * by dn.base="{clerk}" write by * read

@@ -77,14 +77,20 @@ def test_the_server_says_what_it_can(slapd: PlainSlapd) -> None:
     assert facts.uri == slapd.uri
 
 
-@pytest.mark.parametrize("limits", ["size=5", "size.soft=5 size.hard=5", "size.prtotal=12", "size.unchecked=5"])
+@pytest.mark.parametrize(
+    "limits", ["size=5", "size.soft=5 size.hard=5", "size.prtotal=12", "size.unchecked=5"]
+)
 def test_a_size_limit_is_never_a_small_directory(limits: str) -> None:
     with running(people=50, extra=f'limits dn.exact="{CLERK}" {limits}') as server:
         for page in (3, 5, 500):
             with open_reader(server.settings(page=page), "clerk", password) as reader:
                 handed: list[str] = []
-                with pytest.raises((DirectoryTruncated, DirectoryRefused), match="limit|restricted|LimitExceeded"):
-                    handed.extend(entry.dn for entry in reader.search(SUFFIX, equals("sn", "person"), ["uid"]))
+                with pytest.raises(
+                    (DirectoryTruncated, DirectoryRefused), match="limit|restricted|LimitExceeded"
+                ):
+                    handed.extend(
+                        entry.dn for entry in reader.search(SUFFIX, equals("sn", "person"), ["uid"])
+                    )
                 assert len(handed) < 50
 
 
@@ -106,7 +112,9 @@ def test_without_paged_results_a_search_is_still_whole_or_refused(monkeypatch: p
             assert len(list(reader.search(SUFFIX, equals("sn", "person"), ["uid"]))) == 50
 
 
-@pytest.mark.parametrize(("code", "advice"), [(3, "time limit"), (4, "size limit"), (11, "limits"), (10, "Referrals")])
+@pytest.mark.parametrize(
+    ("code", "advice"), [(3, "time limit"), (4, "size limit"), (11, "limits"), (10, "Referrals")]
+)
 def test_every_early_end_is_an_error_with_advice(code: int, advice: str) -> None:
     """The time limit cannot be provoked reliably on a small directory: the proxy answers in its place."""
     with running(people=20) as server, wire(server.port, SEARCH, f"result {code}", at=3) as proxy:
@@ -117,7 +125,9 @@ def test_every_early_end_is_an_error_with_advice(code: int, advice: str) -> None
 
 
 def test_a_referral_entry_is_not_followed_and_not_overlooked() -> None:
-    referral = f"dn: ou=elsewhere,{PEOPLE}\nobjectClass: referral\nobjectClass: extensibleObject\nou: elsewhere\n"
+    referral = (
+        f"dn: ou=elsewhere,{PEOPLE}\nobjectClass: referral\nobjectClass: extensibleObject\nou: elsewhere\n"
+    )
     referral += "ref: ldap://192.0.2.1/ou=elsewhere\n\n"
     with running(people=3, more=referral) as server:
         with open_reader(server.settings(), "clerk", password) as reader:

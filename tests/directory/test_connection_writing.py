@@ -93,7 +93,9 @@ def test_the_same_without_assertions(slapd: PlainSlapd, monkeypatch: pytest.Monk
         stale = replace(change, add={"sn": (b"Petit",)})
         assert one(writer, stale).outcome is Outcome.CONFLICT
         assert one(writer, EntryWrite("modify", ALICE, add={"sn": (b"Bernard",)})).outcome is Outcome.ALREADY
-        assert one(writer, EntryWrite("delete", ALICE, delete={"sn": (b"Durand",)})).outcome is Outcome.CONFLICT
+        assert (
+            one(writer, EntryWrite("delete", ALICE, delete={"sn": (b"Durand",)})).outcome is Outcome.CONFLICT
+        )
         assert held(writer, "sn") == {"sn": (b"Bernard",)}
 
 
@@ -161,7 +163,9 @@ def test_one_bad_entry_does_not_stop_the_others(writer: Writer) -> None:
 @pytest.mark.parametrize("value", [b"\x00", b"a\x00b", b"*", b"(*)(uid=*)", b"\\2a", b" lead", b"trail ", "é".encode(),
                                    b"x" * 10_240, b"\xf0\x9f\x98\x80", b"#1", b"line\nline"])  # fmt: skip
 def test_hostile_values_are_written_and_asserted_as_they_are(writer: Writer, value: bytes) -> None:
-    put = EntryWrite("modify", ALICE, delete={"description": ENTRY["description"]}, add={"description": (value,)})
+    put = EntryWrite(
+        "modify", ALICE, delete={"description": ENTRY["description"]}, add={"description": (value,)}
+    )
     assert one(writer, put).outcome is Outcome.APPLIED
     assert held(writer, "description") == {"description": (value,)}
     assert one(writer, put).outcome is Outcome.ALREADY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -85,8 +86,8 @@ class Wire:
 
     def _pump(self, source: socket.socket, sink: socket.socket, spoiled: dict[int, str], up: bool) -> None:
         data = b""
-        with contextlib.suppress(OSError):
-            while more := source.recv(65536):
+        with contextlib.suppress(OSError, ValueError):
+            while more := self._received(source):
                 data += more
                 while len(data) > 6:
                     size, start = _header(data, 0)
@@ -98,7 +99,16 @@ class Wire:
             with contextlib.suppress(OSError):
                 link.shutdown(socket.SHUT_RDWR)
 
-    def _request(self, message: bytes, client: socket.socket, server: socket.socket, spoiled: dict[int, str]) -> None:
+    def _received(self, source: socket.socket) -> bytes:
+        """The next bytes. A thread that sat in recv would keep the socket open when another resets it."""
+        while not select.select([source], [], [], 0.03)[0]:
+            if self._stop.is_set():
+                return b""
+        return source.recv(65536)
+
+    def _request(
+        self, message: bytes, client: socket.socket, server: socket.socket, spoiled: dict[int, str]
+    ) -> None:
         number, tag = operation(message)
         if tag == self._tag:
             with self._lock:
@@ -125,7 +135,9 @@ class Wire:
         spoiled[number] = self._fault
         return True
 
-    def _reply(self, message: bytes, server: socket.socket, client: socket.socket, spoiled: dict[int, str]) -> None:
+    def _reply(
+        self, message: bytes, server: socket.socket, client: socket.socket, spoiled: dict[int, str]
+    ) -> None:
         number, tag = operation(message)
         fault = spoiled.get(number, "")
         if fault in ("", "drop reply"):
@@ -173,9 +185,7 @@ class Wire:
 def _reset(link: socket.socket) -> None:
     """Closes with RST instead of FIN."""
     link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    # the descriptor stays ours until `close`; shutting the reading side alone would not send RST
-    duplicate = link.detach()
-    socket.socket(fileno=duplicate).close()
+    link.close()
     raise ConnectionResetError
 
 

@@ -1,0 +1,222 @@
+"""Faults of the wire and of the server during writes: every write once, every doubt resolved, in time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from piactl.directory.names import child
+from piactl.directory.opening import open_reader, open_writer
+from piactl.directory.port import EntryWrite, Outcome
+from piactl.directory.results import ConnectionLost
+from piactl.directory.writer import DirectoryWriter
+from piactl.errors import DirectoryUnreachable, ReplyLost
+
+from .plain_slapd import PEOPLE, PlainSlapd, password, running
+from .wire import ADD, DELETE, FAULTS, MODIFY, wire
+
+SLOW = {"drop request", "drop reply", "trickle", "black hole"}
+QUICK = [fault for fault in FAULTS if fault not in SLOW]
+
+
+@pytest.fixture
+def slapd() -> Iterator[PlainSlapd]:
+    with running(people=5) as server:
+        yield server
+
+
+def counted(number: int, now: int) -> EntryWrite:
+    """A change that cannot be done twice: the entry's sn counts from `now` to the next number."""
+    return EntryWrite("modify", f"uid=p{number:05d},{PEOPLE}", delete={"sn": (f"n{now}".encode(),)},
+                      add={"sn": (f"n{now + 1}".encode(),), "description": (f"step {now + 1}".encode(),)})  # fmt: skip
+
+
+def first(number: int) -> EntryWrite:
+    return EntryWrite(
+        "modify", f"uid=p{number:05d},{PEOPLE}", delete={"sn": (b"person",)}, add={"sn": (b"n0",)}
+    )
+
+
+def added(uid: str) -> EntryWrite:
+    values = {"objectClass": (b"inetOrgPerson",), "uid": (uid.encode(),), "cn": (b"x",), "sn": (b"n0",)}
+    return EntryWrite("add", child(PEOPLE, "uid", uid), add=values)
+
+
+def state(slapd: PlainSlapd, uid: str) -> tuple[str, int] | None:
+    """(sn, number of steps) as the server itself has them, asked past the proxy."""
+    with open_reader(slapd.settings(), "root", password) as reader:
+        entry = reader.read(f"uid={uid},{PEOPLE}", ["sn", "description"])
+    return None if entry is None else (entry.text("sn"), len(entry.values.get("description", ())))
+
+
+def check_series(slapd: PlainSlapd, fault: str, tag: int, at: int) -> None:
+    """modify, add, modify, delete through a proxy that spoils one of them: as if it had not."""
+    writes = [
+        first(0),
+        counted(0, 0),
+        added("new"),
+        counted(0, 1),
+        EntryWrite("delete", f"uid=p00004,{PEOPLE}"),
+    ]
+    began = time.monotonic()
+    # the first modify of all is the one that asks whether the server takes writes
+    with wire(slapd.port, tag, fault, at=at + (tag == MODIFY)) as proxy:
+        with open_writer(slapd.settings(proxy.uri, operation=2), "clerk", password) as writer:
+            results = list(writer.write(writes))
+        assert proxy.fired == 1, "the fault did not happen"
+    assert [result.outcome for result in results] == [Outcome.APPLIED] * 5
+    assert state(slapd, "p00000") == ("n2", 2)
+    assert state(slapd, "new") == ("n0", 0)
+    assert state(slapd, "p00004") is None
+    assert time.monotonic() - began < 8
+
+
+@pytest.mark.parametrize("fault", QUICK)
+def test_a_fault_during_a_modify(slapd: PlainSlapd, fault: str) -> None:
+    check_series(slapd, fault, MODIFY, 2)
+
+
+@pytest.mark.parametrize("fault", ["drop request", "drop reply", "trickle"])
+def test_silence_during_a_modify(slapd: PlainSlapd, fault: str) -> None:
+    check_series(slapd, fault, MODIFY, 2)
+
+
+@pytest.mark.parametrize("fault", ["reset before", "reset after", "drop reply"])
+@pytest.mark.parametrize("tag", [ADD, DELETE])
+def test_a_fault_during_an_add_or_a_delete(slapd: PlainSlapd, fault: str, tag: int) -> None:
+    check_series(slapd, fault, tag, 1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_at_every_modify(slapd: PlainSlapd, fault: str, at: int) -> None:
+    check_series(slapd, fault, MODIFY, at)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("tag", [ADD, DELETE])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_at_adds_and_deletes(slapd: PlainSlapd, fault: str, tag: int) -> None:
+    check_series(slapd, fault, tag, 1)
+
+
+def test_without_the_reading_back_a_write_is_done_twice(
+    slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative control: a writer that simply sends again reports a conflict with itself."""
+    monkeypatch.setattr(DirectoryWriter, "_after_silence", lambda *_: None)
+    monkeypatch.setattr(DirectoryWriter, "_settled", lambda *_: None)
+    with wire(slapd.port, MODIFY, "reset after", at=2) as proxy:
+        with open_writer(slapd.settings(proxy.uri), "clerk", password) as writer:
+            [result] = writer.write([first(0)])
+        assert proxy.fired == 1
+    assert result.outcome is not Outcome.APPLIED
+    assert state(slapd, "p00000") == ("n0", 0)
+
+
+def test_a_wire_that_resets_every_modify_leaves_a_named_doubt(slapd: PlainSlapd) -> None:
+    with wire(slapd.port, MODIFY, "reset before", at=2, times=9) as proxy:
+        with open_writer(slapd.settings(proxy.uri), "clerk", password) as writer:
+            # reconnecting asks with a modify of its own, which meets the fault too: nothing can be read back
+            with pytest.raises(ReplyLost, match="uid=p00000"):
+                list(writer.write([first(0)]))
+    assert state(slapd, "p00000") == ("person", 0)
+
+
+def test_another_hand_between_the_write_and_the_reading_back(slapd: PlainSlapd) -> None:
+    with wire(slapd.port, MODIFY, "drop reply", at=3) as proxy:
+        with open_writer(slapd.settings(proxy.uri, operation=2), "clerk", password) as writer:
+            series = writer.write([first(0), counted(0, 0)])
+            assert next(series).outcome is Outcome.APPLIED
+            other = threading.Thread(target=_step_on, args=(slapd,))
+            other.start()
+            result = next(series)
+            other.join(10)
+        assert proxy.fired == 1
+    assert result.outcome is Outcome.CONFLICT
+    assert "cn=root" in result.message
+    assert state(slapd, "p00000") == ("other", 1)
+
+
+def _step_on(slapd: PlainSlapd) -> None:
+    """Waits for the change to be there, then makes another of it."""
+    with open_writer(slapd.settings(), "root", password) as other:
+        change = EntryWrite(
+            "modify", f"uid=p00000,{PEOPLE}", delete={"sn": (b"n1",)}, add={"sn": (b"other",)}
+        )
+        for _ in range(50):
+            if [result.outcome for result in other.write([change])] == [Outcome.APPLIED]:
+                return
+            time.sleep(0.02)
+
+
+def test_a_server_busy_for_good_is_given_up_within_the_deadline(slapd: PlainSlapd) -> None:
+    with wire(slapd.port, ADD, "busy", times=10_000) as proxy:
+        with open_writer(slapd.settings(proxy.uri, operation=1), "clerk", password) as writer:
+            began = time.monotonic()
+            with pytest.raises(DirectoryUnreachable, match=r"busy \(51\)"):
+                list(writer.write([added("new")]))
+            assert time.monotonic() - began < 3
+        assert proxy.fired > 3
+    assert state(slapd, "new") is None
+
+
+def test_nobody_left_to_ask(slapd: PlainSlapd) -> None:
+    with wire(slapd.port, ADD, "drop reply") as proxy:
+        with open_writer(slapd.settings(proxy.uri, operation=2), "clerk", password) as writer:
+            killer = threading.Timer(0.5, slapd.kill)
+            killer.start()
+            with pytest.raises(ReplyLost, match="uid=new") as lost:
+                list(writer.write([added("new")]))
+            killer.join()
+    assert not isinstance(lost.value, ConnectionLost)
+    slapd.start()
+    assert state(slapd, "new") == ("n0", 0)
+
+
+def kill_during_series(slapd: PlainSlapd, size: int, kills: int, pause: float) -> None:
+    uids = [f"k{number:05d}" for number in range(size)]
+    stop = threading.Event()
+    done = 0
+
+    def killer() -> None:
+        nonlocal done
+        while done < kills and not stop.wait(pause):
+            slapd.kill()
+            slapd.start()
+            done += 1
+
+    thread = threading.Thread(target=killer)
+    with open_writer(slapd.settings(operation=10), "clerk", password) as writer:
+        thread.start()
+        try:
+            outcomes = [result.outcome for result in writer.write([added(uid) for uid in uids])]
+            while done < kills:
+                again = [EntryWrite("modify", f"uid={uid},{PEOPLE}", delete={"cn": (b"x",)}, add={"cn": (b"y",)})
+                         for uid in uids]  # fmt: skip
+                outcomes += [result.outcome for result in writer.write(again)]
+                back = [EntryWrite("modify", write.dn, delete=write.add, add=write.delete) for write in again]
+                outcomes += [result.outcome for result in writer.write(back)]
+        finally:
+            stop.set()
+            thread.join(30)
+        assert done == kills, "the server was not killed"
+        assert set(outcomes) == {Outcome.APPLIED}
+        found = {
+            entry.text("uid"): entry.values["cn"] for entry in writer.search(PEOPLE, "(sn=n0)", ["uid", "cn"])
+        }
+    assert found == dict.fromkeys(uids, (b"x",))
+
+
+def test_a_server_killed_and_restarted_in_the_middle(slapd: PlainSlapd) -> None:
+    kill_during_series(slapd, 400, 3, 0.15)
+
+
+@pytest.mark.long
+def test_a_server_killed_many_times() -> None:
+    with running() as server:
+        kill_during_series(server, 1000, 40, 0.2)
