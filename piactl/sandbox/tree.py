@@ -8,39 +8,21 @@ import secrets
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from piactl.sandbox.rendering import render
+
 SUFFIX = "o=gouv,c=fr"
-_ACADEMIE = f"ou=ac-amiens,ou=education,{SUFFIX}"
+_EDUCATION = f"ou=education,{SUFFIX}"
+_ACADEMIE = f"ou=ac-amiens,{_EDUCATION}"
 ACCOUNTS = f"ou=personnels EN,{_ACADEMIE}"
 STATE = f"ou=piactl,{_ACADEMIE}"
-SERVICES = f"ou=services,{_ACADEMIE}"
-POLICIES = f"ou=policies,{_ACADEMIE}"
-ROOT = f"cn=root,{SERVICES}"
+_SERVICES = f"ou=services,{_ACADEMIE}"
+_POLICIES = f"ou=policies,{_ACADEMIE}"
 IDENTITIES = ("reader", "nightly", "desk", "administrator")
-
-_DAY = 86400
-
-# Five failures: a password of 12 characters whose other factor may be a confidential identifier.
-# No forced renewal and no history, so that no old hash is kept. pwdMustChange makes pwdReset work.
-_PEOPLE = {
-    "pwdAttribute": "userPassword",
-    "pwdMinLength": "12",
-    "pwdCheckQuality": "2",
-    "pwdLockout": "TRUE",
-    "pwdMaxFailure": "5",
-    "pwdFailureCountInterval": "900",
-    "pwdLockoutDuration": "900",
-    "pwdMustChange": "TRUE",
-    "pwdAllowUserChange": "TRUE",
-}
-# A password that support gave out: it ends by itself, used or not.
-_ACTIVATION = {**_PEOPLE, "pwdMaxAge": str(3 * _DAY)}
-# Service identities have long random passwords; a lockout would let anybody stop the nightly run.
-_SERVICES = {"pwdAttribute": "userPassword", "pwdLockout": "FALSE"}
 
 
 def identity_dn(identity: str) -> str:
     """The DN of one of IDENTITIES."""
-    return f"cn=piactl-{identity},{SERVICES}"
+    return f"cn=piactl-{identity},{_SERVICES}"
 
 
 def tree_settings() -> dict[str, str]:
@@ -49,11 +31,11 @@ def tree_settings() -> dict[str, str]:
         "suffix": SUFFIX,
         "accounts": ACCOUNTS,
         "state": STATE,
-        "services": SERVICES,
-        "policies": POLICIES,
+        "services": _SERVICES,
+        "policies": _POLICIES,
         "suffix_uri": quote(SUFFIX, safe="=,"),
         "accounts_uri": quote(ACCOUNTS, safe="=,"),
-        "root": ROOT,
+        "root": f"cn=root,{_SERVICES}",
         **{identity: identity_dn(identity) for identity in IDENTITIES},
     }
 
@@ -63,23 +45,13 @@ def initial_ldif(passwords: Mapping[str, bytes]) -> str:
 
     Only hashes of them are in the result.
     """
-    entries = [
-        _entry(SUFFIX, objectClass="organization", o="gouv"),
-        _unit(f"ou=education,{SUFFIX}"),
-        *(_unit(dn) for dn in (_ACADEMIE, ACCOUNTS, SERVICES, POLICIES, STATE)),
-        *(_unit(f"ou={name},{STATE}") for name in ("runs", "sources", "waiting", "attempts", "pins")),
-        _policy("default", _PEOPLE),
-        _policy("activation", _ACTIVATION),
-        _policy("services", _SERVICES),
-    ]
-    for identity in IDENTITIES:
-        dn = identity_dn(identity)
-        entries.append(
-            f"dn: {dn}\nobjectClass: applicationProcess\nobjectClass: simpleSecurityObject\n"
-            f"cn: piactl-{identity}\nuserPassword: {_hashed(passwords[identity])}\n"
-            f"pwdPolicySubentry: cn=services,{POLICIES}\n"
-        )
-    return "\n".join(entries)
+    hashes = {f"{identity}_hash": _hashed(passwords[identity]) for identity in IDENTITIES}
+    above = f"dn: {SUFFIX}\nobjectClass: organization\no: gouv\n\n"
+    above += "".join(
+        f"dn: {dn}\nobjectClass: organizationalUnit\nou: {dn.split(',')[0].removeprefix('ou=')}\n\n"
+        for dn in (_EDUCATION, _ACADEMIE, ACCOUNTS)
+    )
+    return above + render("tree.ldif.in", {**tree_settings(), **hashes})
 
 
 def _hashed(password: bytes) -> str:
@@ -87,16 +59,3 @@ def _hashed(password: bytes) -> str:
     salt = secrets.token_bytes(16)
     digest = hashlib.sha1(password + salt, usedforsecurity=False).digest()
     return "{SSHA}" + base64.b64encode(digest + salt).decode("ascii")
-
-
-def _unit(dn: str) -> str:
-    return _entry(dn, objectClass="organizationalUnit", ou=dn.split(",", 1)[0].removeprefix("ou="))
-
-
-def _policy(name: str, settings: Mapping[str, str]) -> str:
-    head = f"dn: cn={name},{POLICIES}\nobjectClass: applicationProcess\nobjectClass: pwdPolicy\ncn: {name}\n"
-    return head + "".join(f"{attribute}: {value}\n" for attribute, value in settings.items())
-
-
-def _entry(dn: str, **values: str) -> str:
-    return f"dn: {dn}\n" + "".join(f"{attribute}: {value}\n" for attribute, value in values.items())
