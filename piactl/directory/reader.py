@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from piactl.directory.connection import Session
 from piactl.directory.messages import PAGED, Result, paged_control
 from piactl.directory.port import RawEntry, ServerFacts
 from piactl.directory.results import ConnectionLost, unfinished
 from piactl.directory.servers import Link
+from piactl.directory.session import Session
 from piactl.errors import DirectoryTruncated
 
 

@@ -7,11 +7,12 @@ turn, once, and says of every one that it could not use why.
 from __future__ import annotations
 
 from piactl.core.settings import DirectorySettings
-from piactl.directory.connection import Password, Session, Unusable, open_session
+from piactl.directory.connection import Password, Unusable, open_session
 from piactl.directory.messages import ASSERTION as ASSERTION_OID
 from piactl.directory.messages import modify_request, never_control
 from piactl.directory.names import under
 from piactl.directory.results import REFERRAL, UNWILLING, described
+from piactl.directory.session import Session
 from piactl.errors import ConfigurationInvalid, DirectoryUnreachable, Mistake, PiactlError
 
 

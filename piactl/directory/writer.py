@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from piactl.directory.connection import Session
 from piactl.directory.deadline import Deadline
 from piactl.directory.messages import ASSERTION as ASSERTION_OID
 from piactl.directory.messages import Result, assertion_control, write_request
@@ -24,6 +23,7 @@ from piactl.directory.results import (
     described,
     refusal,
 )
+from piactl.directory.session import Session
 from piactl.directory.standing import UNREADABLE, Standing, differing, folded, standing
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, ReplyLost
 

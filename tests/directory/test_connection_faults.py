@@ -1,5 +1,7 @@
 """Faults of the wire and of the server during writes: every write once, every doubt resolved, in time."""
 
+# ruff: noqa: SIM117 (nested, they show which step is to fail)
+
 from __future__ import annotations
 
 import threading
@@ -30,8 +32,12 @@ def slapd() -> Iterator[PlainSlapd]:
 
 def counted(number: int, now: int) -> EntryWrite:
     """A change that cannot be done twice: the entry's sn counts from `now` to the next number."""
-    return EntryWrite("modify", f"uid=p{number:05d},{PEOPLE}", delete={"sn": (f"n{now}".encode(),)},
-                      add={"sn": (f"n{now + 1}".encode(),), "description": (f"step {now + 1}".encode(),)})  # fmt: skip
+    return EntryWrite(
+        "modify",
+        f"uid=p{number:05d},{PEOPLE}",
+        delete={"sn": (f"n{now}".encode(),)},
+        add={"sn": (f"n{now + 1}".encode(),), "description": (f"step {now + 1}".encode(),)},
+    )
 
 
 def first(number: int) -> EntryWrite:
@@ -196,8 +202,10 @@ def kill_during_series(slapd: PlainSlapd, size: int, kills: int, pause: float) -
         try:
             outcomes = [result.outcome for result in writer.write([added(uid) for uid in uids])]
             while done < kills:
-                again = [EntryWrite("modify", f"uid={uid},{PEOPLE}", delete={"cn": (b"x",)}, add={"cn": (b"y",)})
-                         for uid in uids]  # fmt: skip
+                again = [
+                    EntryWrite("modify", f"uid={uid},{PEOPLE}", delete={"cn": (b"x",)}, add={"cn": (b"y",)})
+                    for uid in uids
+                ]
                 outcomes += [result.outcome for result in writer.write(again)]
                 back = [EntryWrite("modify", write.dn, delete=write.add, add=write.delete) for write in again]
                 outcomes += [result.outcome for result in writer.write(back)]
@@ -206,9 +214,9 @@ def kill_during_series(slapd: PlainSlapd, size: int, kills: int, pause: float) -
             thread.join(30)
         assert done == kills, "the server was not killed"
         assert set(outcomes) == {Outcome.APPLIED}
-        found = {
-            entry.text("uid"): entry.values["cn"] for entry in writer.search(PEOPLE, "(sn=n0)", ["uid", "cn"])
-        }
+    with open_reader(slapd.settings(), "root", password) as reader:
+        entries = reader.search(PEOPLE, "(sn=n0)", ["uid", "cn"])
+        found = {entry.text("uid"): entry.values["cn"] for entry in entries}
     assert found == dict.fromkeys(uids, (b"x",))
 
 

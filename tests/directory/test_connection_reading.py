@@ -1,5 +1,7 @@
 """Reading from a real slapd: everything, or an error that says why not."""
 
+# ruff: noqa: SIM117 (nested, they show which step is to fail)
+
 from __future__ import annotations
 
 import time
@@ -10,6 +12,7 @@ import pytest
 from piactl.directory.filters import ANY_ENTRY, any_of, equals, none_of, present
 from piactl.directory.opening import open_reader
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable
+
 from .plain_slapd import CLERK, PEOPLE, SUFFIX, PlainSlapd, password, running, uids
 from .wire import SEARCH, wire
 
@@ -85,9 +88,7 @@ def test_a_size_limit_is_never_a_small_directory(limits: str) -> None:
         for page in (3, 5, 500):
             with open_reader(server.settings(page=page), "clerk", password) as reader:
                 handed: list[str] = []
-                with pytest.raises(
-                    (DirectoryTruncated, DirectoryRefused), match="limit|restricted|LimitExceeded"
-                ):
+                with pytest.raises((DirectoryTruncated, DirectoryRefused), match=r"limit|LimitExceeded"):
                     handed.extend(
                         entry.dn for entry in reader.search(SUFFIX, equals("sn", "person"), ["uid"])
                     )
@@ -151,8 +152,10 @@ def test_an_idle_connection_that_the_server_closed_is_made_again(slapd: PlainSla
             assert reader.read(PEOPLE, ["ou"]) is not None
 
 
-@pytest.mark.parametrize("fault", ["garbage", "reset after", "half-close", "wrong id", "cut reply",
-                                   "disconnection notice", "unavailable"])  # fmt: skip
+@pytest.mark.parametrize(
+    "fault",
+    ["garbage", "reset after", "half-close", "wrong id", "cut reply", "disconnection notice", "unavailable"],
+)
 def test_an_answer_that_breaks_off_is_no_answer(slapd: PlainSlapd, fault: str) -> None:
     with wire(slapd.port, SEARCH, fault, at=4) as proxy:  # the root DSE, then the third page
         with open_reader(slapd.settings(proxy.uri, page=10), "clerk", password) as reader:

@@ -1,5 +1,7 @@
 """Writing to a real slapd: atomic, conditional, and each outcome what it says."""
 
+# ruff: noqa: SIM117 (nested, they show which step is to fail)
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -16,9 +18,13 @@ from .plain_slapd import CLERK, PEOPLE, SUFFIX, PlainSlapd, password, running
 
 ALICE = f"uid=alice,{PEOPLE}"
 ENTRY: Values = {
-    "objectClass": (b"inetOrgPerson",), "uid": (b"alice",), "cn": (b"Alice Durand",), "sn": (b"Durand",),
-    "mail": (b"alice.durand@example.fr", b"alice@example.fr"), "description": ("née à Amiens".encode(),),
-}  # fmt: skip
+    "objectClass": (b"inetOrgPerson",),
+    "uid": (b"alice",),
+    "cn": (b"Alice Durand",),
+    "sn": (b"Durand",),
+    "mail": (b"alice.durand@example.fr", b"alice@example.fr"),
+    "description": ("née à Amiens".encode(),),
+}
 
 
 @pytest.fixture
@@ -50,8 +56,12 @@ def held(writer: Writer, *attributes: str) -> Values:
 def test_add_modify_delete_and_each_again(writer: Writer) -> None:
     assert held(writer, *ENTRY) == ENTRY
     assert one(writer, EntryWrite("add", ALICE, add=ENTRY)).outcome is Outcome.ALREADY
-    change = EntryWrite("modify", ALICE, delete={"mail": (b"alice@example.fr",)},
-                        add={"mail": (b"a.durand@example.fr",), "title": (b"ENS",)})  # fmt: skip
+    change = EntryWrite(
+        "modify",
+        ALICE,
+        delete={"mail": (b"alice@example.fr",)},
+        add={"mail": (b"a.durand@example.fr",), "title": (b"ENS",)},
+    )
     assert one(writer, change).outcome is Outcome.APPLIED
     assert set(held(writer, "mail")["mail"]) == {b"alice.durand@example.fr", b"a.durand@example.fr"}
     assert one(writer, change).outcome is Outcome.ALREADY
@@ -65,10 +75,18 @@ def test_add_modify_delete_and_each_again(writer: Writer) -> None:
 
 def test_another_hand_is_named_and_nothing_of_the_write_is_done(slapd: PlainSlapd, writer: Writer) -> None:
     with open_writer(slapd.settings(), "root", password) as other:
-        assert one(other, EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)},
-                                     add={"sn": (b"Petit",)})).outcome is Outcome.APPLIED  # fmt: skip
-    result = one(writer, EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)},
-                                    add={"sn": (b"Bernard",), "title": (b"ENS",)}))  # fmt: skip
+        assert (
+            one(
+                other, EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Petit",)})
+            ).outcome
+            is Outcome.APPLIED
+        )
+    result = one(
+        writer,
+        EntryWrite(
+            "modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",), "title": (b"ENS",)}
+        ),
+    )
     assert result.outcome is Outcome.CONFLICT
     assert "sn" in result.message
     assert "title" not in result.message
@@ -114,8 +132,12 @@ def test_a_correction_of_case_is_a_change(writer: Writer) -> None:
 def test_a_spelling_that_the_server_takes_for_the_same(writer: Writer) -> None:
     """telephoneNumber compares without blanks and hyphens: our own folding knows nothing of hyphens."""
     one(writer, EntryWrite("modify", ALICE, add={"telephoneNumber": (b"+33 3 22-82-38-23",)}))
-    change = EntryWrite("modify", ALICE, delete={"telephoneNumber": (b"+33 3 22-82-38-23",)},
-                        add={"telephoneNumber": (b"+33 3 22 82 38 23",)})  # fmt: skip
+    change = EntryWrite(
+        "modify",
+        ALICE,
+        delete={"telephoneNumber": (b"+33 3 22-82-38-23",)},
+        add={"telephoneNumber": (b"+33 3 22 82 38 23",)},
+    )
     assert one(writer, change).outcome is Outcome.APPLIED
     assert held(writer, "telephoneNumber") == {"telephoneNumber": (b"+33 3 22 82 38 23",)}
 
@@ -155,13 +177,37 @@ def test_one_bad_entry_does_not_stop_the_others(writer: Writer) -> None:
     results = list(writer.write(writes))
     assert [result.write for result in results] == writes
     assert [result.outcome.name for result in results] == ["APPLIED", *["FAILED"] * 5, "APPLIED"]
-    for result, words in zip(results[1:6], ["objectClassViolation", "undefinedAttributeType", "nothing to add it to",
-                                            "notAllowedOnNonLeaf", "objectClassViolation"], strict=True):  # fmt: skip
+    for result, words in zip(
+        results[1:6],
+        [
+            "objectClassViolation",
+            "undefinedAttributeType",
+            "nothing to add it to",
+            "notAllowedOnNonLeaf",
+            "objectClassViolation",
+        ],
+        strict=True,
+    ):
         assert words in result.message
 
 
-@pytest.mark.parametrize("value", [b"\x00", b"a\x00b", b"*", b"(*)(uid=*)", b"\\2a", b" lead", b"trail ", "é".encode(),
-                                   b"x" * 10_240, b"\xf0\x9f\x98\x80", b"#1", b"line\nline"])  # fmt: skip
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"\x00",
+        b"a\x00b",
+        b"*",
+        b"(*)(uid=*)",
+        b"\\2a",
+        b" lead",
+        b"trail ",
+        "é".encode(),
+        b"x" * 10_240,
+        b"\xf0\x9f\x98\x80",
+        b"#1",
+        b"line\nline",
+    ],
+)
 def test_hostile_values_are_written_and_asserted_as_they_are(writer: Writer, value: bytes) -> None:
     put = EntryWrite(
         "modify", ALICE, delete={"description": ENTRY["description"]}, add={"description": (value,)}
@@ -176,12 +222,17 @@ def test_hostile_values_are_written_and_asserted_as_they_are(writer: Writer, val
 
 def test_a_full_database_is_fatal_after_what_was_known() -> None:
     with running(maxsize=400_000) as server, open_writer(server.settings(), "clerk", password) as writer:
-        writes = [EntryWrite("add", f"uid=u{n},{PEOPLE}", add={**ENTRY, "uid": (b"u%d" % n,),
-                  "description": (b"d" * 4000,)}) for n in range(300)]  # fmt: skip
-        known = []
+        writes = [
+            EntryWrite(
+                "add",
+                f"uid=u{n},{PEOPLE}",
+                add={**ENTRY, "uid": (b"u%d" % n,), "description": (b"d" * 4000,)},
+            )
+            for n in range(300)
+        ]
+        known: list[WriteResult] = []
         with pytest.raises(DirectoryRefused, match="maxsize") as full:
-            for result in writer.write(writes):
-                known.append(result)
+            known.extend(writer.write(writes))
         assert full.value.result == 80
         assert 0 < len(known) < 300
         assert {result.outcome for result in known} == {Outcome.APPLIED}

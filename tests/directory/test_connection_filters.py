@@ -1,0 +1,223 @@
+"""Filters and names from any text, checked against a real slapd."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from piactl.directory.filters import all_of, any_of, at_least, at_most, equals, none_of, present
+from piactl.directory.messages import encoded_filter
+from piactl.directory.names import child, normal_dn, same_dn, under
+from piactl.directory.opening import open_writer
+from piactl.directory.port import EntryWrite, Outcome, Writer
+
+from .plain_slapd import PEOPLE, SUFFIX, password, running
+
+HOSTILE = [
+    "*",
+    "(",
+    ")",
+    "\\",
+    "\x00",
+    "a\x00b",
+    "é",
+    "e\u0301",
+    "\u200b",
+    "\U0001f600",
+    "*)(uid=*",
+    "\\2a",
+    " x",
+    "x ",
+    "#",
+    "a,b",
+    "a+b",
+    'a"b',
+    "a=b",
+    "<;>",
+    "\n",
+    "\x1b",
+    "\x7f",
+    "|(a=b)",
+    "&",
+    "!",
+    "\u202e",
+]
+texts = st.one_of(
+    st.sampled_from(HOSTILE),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12),
+    st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=4).map("".join),
+)
+few = settings(deadline=None, max_examples=20, derandomize=True)
+some = settings(deadline=None, max_examples=60, derandomize=True)
+
+
+@pytest.fixture(scope="module")
+def writer() -> Iterator[Writer]:
+    with running() as server, open_writer(server.settings(), "clerk", password) as writer:
+        yield writer
+
+
+def _bits(value: bytes) -> bytes:
+    """A bit string ('0101'B), compared bit for bit."""
+    return b"'" + "".join(f"{byte:08b}" for byte in value).encode() + b"'B"
+
+
+@few
+@given(st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=4))
+def test_any_bytes_are_found_by_exactly_what_holds_them(writer: Writer, held: list[bytes]) -> None:
+    base = child(PEOPLE, "ou", f"set{os.urandom(6).hex()}")
+    writes = [EntryWrite("add", base, add={"objectClass": (b"organizationalUnit",)})]
+    for number, value in enumerate(held):
+        writes.append(
+            EntryWrite(
+                "add",
+                child(base, "uid", f"u{number}"),
+                add={
+                    "objectClass": (b"inetOrgPerson",),
+                    "cn": (b"x",),
+                    "sn": (b"x",),
+                    "x500UniqueIdentifier": (_bits(value),),
+                },
+            )
+        )
+    assert {result.outcome for result in writer.write(writes)} == {Outcome.APPLIED}
+    for value in held:
+        found = {
+            entry.dn for entry in writer.search(base, equals("x500UniqueIdentifier", _bits(value)), ["uid"])
+        }
+        assert found == {child(base, "uid", f"u{n}") for n, other in enumerate(held) if other == value}
+
+
+@some
+@given(st.lists(texts, min_size=1, max_size=4, unique=True), texts)
+def test_a_search_for_any_text_finds_exactly_what_holds_it(
+    writer: Writer, held: list[str], asked: str
+) -> None:
+    """labeledURI is compared with case; blanks at the ends and in runs do not count for slapd."""
+    base = child(PEOPLE, "ou", f"set{os.urandom(6).hex()}")
+    writes = [EntryWrite("add", base, add={"objectClass": (b"organizationalUnit",)})]
+    kept: dict[str, str] = {}
+    for number, text in enumerate(held):
+        name = child(base, "uid", f"u{number}")
+        writes.append(
+            EntryWrite(
+                "add",
+                name,
+                add={
+                    "objectClass": (b"inetOrgPerson",),
+                    "cn": (b"x",),
+                    "sn": (b"x",),
+                    "labeledURI": (text.encode(),),
+                },
+            )
+        )
+        kept[name] = text
+    results = list(writer.write(writes))
+    assert {result.outcome for result in results} == {Outcome.APPLIED}
+    for text in [*held, asked]:
+        found = {entry.dn for entry in writer.search(base, equals("labeledURI", text), ["uid"])}
+        assert {name for name, other in kept.items() if other == text} <= found
+        assert {kept[name] for name in found} <= {other for other in held if _alike(other, text)}
+        assert found <= {entry.dn for entry in writer.search(base, present("labeledURI"), ["uid"])}
+
+
+def _alike(one: str, other: str) -> bool:
+    return _normal(one) == _normal(other)
+
+
+def _normal(text: str) -> str:
+    """Compared as slapd's caseExactMatch does: compatibility forms composed, runs of blanks as one."""
+    return " ".join(unicodedata.normalize("NFKC", text).split(" ")).strip()
+
+
+@some
+@given(texts)
+def test_an_entry_of_any_name_is_found_by_that_name(writer: Writer, text: str) -> None:
+    base = child(PEOPLE, "ou", f"set{os.urandom(6).hex()}")
+    name = child(base, "cn", text)
+    entry = {"objectClass": (b"inetOrgPerson",), "cn": (text.encode(),), "sn": (b"x",)}
+    results = list(
+        writer.write(
+            [
+                EntryWrite("add", base, add={"objectClass": (b"organizationalUnit",)}),
+                EntryWrite("add", name, add=entry),
+            ]
+        )
+    )
+    assert [result.outcome for result in results] == [Outcome.APPLIED] * 2, results[1].message
+    found = list(writer.search(base, equals("cn", text), ["cn"]))
+    assert [entry.values["cn"] for entry in found] == [(text.encode(),)]
+    assert same_dn(found[0].dn, name)
+    assert under(name, PEOPLE)
+    again = writer.read(found[0].dn, ["cn"])
+    assert again is not None
+    assert same_dn(again.dn, normal_dn(name))
+
+
+@given(texts, texts)
+def test_names_are_the_same_only_for_the_same_values(one: str, other: str) -> None:
+    if same_dn(child(SUFFIX, "cn", one), child(SUFFIX, "cn", other)):
+        assert one.casefold().split(" ") == other.casefold().split(" ") or _blankless(one) == _blankless(
+            other
+        )
+    assert same_dn(child(SUFFIX, "cn", one), child(SUFFIX.replace(",", " , ").upper(), "CN", one))
+    assert normal_dn(normal_dn(child(SUFFIX, "cn", one))) == normal_dn(child(SUFFIX, "cn", one))
+
+
+def _blankless(text: str) -> list[str]:
+    return [part for part in text.casefold().split(" ") if part]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("uid=a,ou=x", "UID=A, OU=X", True),
+        ("cn=a\\,b,ou=x", "cn=a\\2cb,ou=x", True),
+        ("cn=a+sn=b,ou=x", "SN=b+CN=a,ou=x", True),
+        ("cn=a\\+sn=b,ou=x", "cn=a+sn=b,ou=x", False),
+        ("cn=a  b,ou=x", "cn=a b,ou=x", True),
+        ("uid=a,ou=x", "uid=a,ou=y", False),
+        ("uid=a", "uid=a,ou=x", False),
+        ("cn=\\c3\\a9", "cn=é", True),
+    ],
+)
+def test_spellings_of_names(one: str, other: str, same: bool) -> None:
+    assert same_dn(one, other) is same
+
+
+def test_a_name_is_under_a_base_by_parts_not_by_letters() -> None:
+    assert under("uid=a,ou=x,o=y", "OU=x, o=y")
+    assert under("ou=x,o=y", "ou=x,o=y")
+    assert not under("uid=a,ou=xx,o=y", "ou=x,o=y")
+    assert not under("cn=a\\,ou=x,o=z", "ou=x,o=z")
+
+
+@pytest.mark.parametrize("value", ["no name", "=x", "cn", "cn=a,,o=b", "1a=b"])
+def test_what_is_no_name_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="not a distinguished name"):
+        normal_dn(value)
+
+
+def test_empty_and_misnamed_parts_are_refused() -> None:
+    for attribute, value in [("cn", ""), ("c n", "x"), ("", "x"), ("cn=x,ou", "x"), ("cn)", "x")]:
+        with pytest.raises(ValueError, match=r"empty value|not the name"):
+            child(SUFFIX, attribute, value)
+    for make in (equals, at_most, at_least):
+        with pytest.raises(ValueError, match="not the name of an attribute"):
+            make("cn=*)(uid", "x")
+    for join in (all_of, any_of, none_of):
+        with pytest.raises(ValueError, match="a filter of no filters"):
+            join()
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_reach_the_server_as_they_are(value: bytes) -> None:
+    assert (
+        encoded_filter(equals("a", value))
+        == bytes((0xA3, 5 + len(value), 4, 1)) + b"a" + bytes((4, len(value))) + value
+    )

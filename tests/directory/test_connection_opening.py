@@ -1,0 +1,316 @@
+"""The way to a server: TLS, passwords, identities, failover, and what is said when there is none."""
+
+# ruff: noqa: SIM117 (nested, they show which step is to fail)
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from piactl.core.settings import TlsSettings
+from piactl.directory.opening import open_reader, open_writer
+from piactl.errors import ConfigurationInvalid, DirectoryUnreachable
+
+from .plain_slapd import CLERK, PASSWORDS, PlainSlapd, free_port, password, running
+from .wire import SEARCH, silent_server, wire
+
+
+@dataclass(frozen=True)
+class Certificates:
+    ca: Path
+    folder: Path
+
+
+def openssl(*arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """A CA and certificates of it: good, expired, and for another name; and a foreign CA."""
+    folder = tmp_path_factory.mktemp("tls")
+    names = {
+        "good": "IP:127.0.0.1,DNS:localhost",
+        "expired": "IP:127.0.0.1,DNS:localhost",
+        "wrong": "DNS:elsewhere.example",
+    }
+    for ca in ("ca", "foreign"):
+        openssl(
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            f"/CN={ca}",
+            "-keyout",
+            f"{folder}/{ca}.key",
+            "-out",
+            f"{folder}/{ca}.pem",
+        )
+    for name, alternative in names.items():
+        openssl(
+            "req",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            f"/CN={name}",
+            "-keyout",
+            f"{folder}/{name}.key",
+            "-out",
+            f"{folder}/{name}.csr",
+        )
+        (folder / f"{name}.ext").write_text(f"subjectAltName={alternative}\n")
+        days = (
+            ["-not_before", "20200101000000Z", "-not_after", "20210101000000Z"]
+            if name == "expired"
+            else ["-days", "2"]
+        )
+        openssl(
+            "x509",
+            "-req",
+            "-in",
+            f"{folder}/{name}.csr",
+            "-CA",
+            f"{folder}/ca.pem",
+            "-CAkey",
+            f"{folder}/ca.key",
+            "-CAcreateserial",
+            "-extfile",
+            f"{folder}/{name}.ext",
+            *days,
+            "-out",
+            f"{folder}/{name}.pem",
+        )
+    return Certificates(folder / "ca.pem", folder)
+
+
+def tls_lines(certificates: Certificates, name: str) -> str:
+    folder = certificates.folder
+    return (
+        f"TLSCACertificateFile {folder}/ca.pem\n"
+        f"TLSCertificateFile {folder}/{name}.pem\nTLSCertificateKeyFile {folder}/{name}.key"
+    )
+
+
+def tls_uris(server: PlainSlapd) -> list[tuple[str, bool]]:
+    return [(f"ldaps://127.0.0.1:{server.tls_port}", False), (server.uri, True)]
+
+
+@pytest.fixture(scope="module")
+def slapd() -> Iterator[PlainSlapd]:
+    with running(people=3) as server:
+        yield server
+
+
+def refusal(
+    server: PlainSlapd,
+    *uris: str,
+    identity: str = "clerk",
+    tls: TlsSettings = TlsSettings(),
+    connect: int = 2,
+) -> str:
+    with pytest.raises(DirectoryUnreachable) as refused:
+        with open_reader(server.settings(*uris, tls=tls, connect=connect), identity, password):
+            pass
+    return str(refused.value)
+
+
+def test_a_right_certificate_is_taken(certificates: Certificates) -> None:
+    with running(tls=tls_lines(certificates, "good")) as server:
+        for uri, starttls in tls_uris(server):
+            for name in ("127.0.0.1", "localhost"):
+                tls = TlsSettings(ca_file=str(certificates.ca), starttls=starttls)
+                with open_reader(
+                    server.settings(uri.replace("127.0.0.1", name), tls=tls), "clerk", password
+                ) as reader:
+                    assert reader.read(CLERK, ["cn"]) is not None
+
+
+@pytest.mark.parametrize(
+    ("certificate", "ca", "words"),
+    [
+        ("expired", "ca.pem", "expired"),
+        ("wrong", "ca.pem", "another name"),
+        ("good", "foreign.pem", "not trusted"),
+        ("good", "", "not trusted"),
+        ("good", "good.key", "no certificate in PEM form"),
+        ("good", "absent.pem", "absent.pem"),
+    ],
+)
+def test_a_certificate_that_proves_nothing_is_refused(
+    certificates: Certificates, certificate: str, ca: str, words: str
+) -> None:
+    with running(tls=tls_lines(certificates, certificate)) as server:
+        for uri, starttls in tls_uris(server):
+            tls = TlsSettings(ca_file=str(certificates.folder / ca) if ca else "", starttls=starttls)
+            assert words in refusal(server, uri, tls=tls)
+
+
+def test_tls_where_there_is_none(slapd: PlainSlapd) -> None:
+    assert "StartTLS refused" in refusal(slapd, slapd.uri, tls=TlsSettings(starttls=True))
+    assert "127.0.0.1" in refusal(slapd, slapd.uri.replace("ldap:", "ldaps:"))
+
+
+def test_ldapi_external(slapd: PlainSlapd) -> None:
+    def nobody(file: str) -> bytes:
+        raise AssertionError("a password was asked for")
+
+    with open_writer(slapd.settings(slapd.ldapi), "host", nobody) as writer:
+        assert writer.read(CLERK, ["userPassword"]) is not None
+    assert "bind as EXTERNAL refused" in refusal(slapd, slapd.uri, identity="host")
+
+
+def test_a_wrong_password_is_not_tried_on_every_server(slapd: PlainSlapd) -> None:
+    message = refusal(slapd, slapd.uri, slapd.uri.replace("127.0.0.1", "localhost"), identity="mistyped")
+    assert "invalidCredentials (49)" in message
+    assert CLERK in message
+    assert "localhost" not in message
+    assert not any(secret.decode() in message for secret in PASSWORDS.values())
+
+
+def test_a_password_never_travels_in_clear_to_another_host(slapd: PlainSlapd) -> None:
+    def never(file: str) -> bytes:
+        raise AssertionError("the password was read")
+
+    for uri in ("ldap://192.0.2.1", "ldap://directory.example:389", "ldap://10.0.0.1:1389"):
+        with pytest.raises(DirectoryUnreachable, match="in clear"):
+            with open_reader(slapd.settings(uri), "clerk", never):
+                pass
+
+
+def test_an_empty_password_is_not_an_anonymous_bind(slapd: PlainSlapd) -> None:
+    with pytest.raises(DirectoryUnreachable, match="anonymous"):
+        with open_reader(slapd.settings(), "clerk", lambda file: b""):
+            pass
+
+
+def test_nothing_shows_the_password(slapd: PlainSlapd) -> None:
+    with open_writer(slapd.settings(), "clerk", password) as writer:
+        seen, texts = set(), []
+        todo: list[object] = [writer]
+        while todo:
+            value = todo.pop()
+            if id(value) in seen or callable(value) or isinstance(value, type):
+                continue
+            seen.add(id(value))
+            texts.append(repr(value))
+            todo.extend(getattr(value, "__dict__", {}).values())
+            todo.extend(
+                getattr(value, name) for name in getattr(type(value), "__slots__", ()) if hasattr(value, name)
+            )
+        assert len(texts) > 20
+        assert not any("canary" in text for text in texts)
+
+
+def test_an_unknown_identity_is_a_mistake_in_the_configuration(slapd: PlainSlapd) -> None:
+    with pytest.raises(ConfigurationInvalid, match="clerk, host, mistyped, root"):
+        with open_reader(slapd.settings(), "cleark", password):
+            pass
+
+
+def test_every_server_that_was_tried_is_named_with_its_reason(slapd: PlainSlapd) -> None:
+    closed = f"ldap://127.0.0.1:{free_port()}"
+    with silent_server() as silent:
+        message = refusal(slapd, closed, silent, "ldapi://%2Fno%2Fsuch%2Fsocket", "http://x", connect=1)
+    for uri, words in [
+        (closed, "refused"),
+        (silent, "within 2 s"),
+        ("  ldapi", "no such file"),
+        ("http://x", "ldaps://"),
+    ]:
+        [line] = [line for line in message.splitlines() if uri in line]
+        assert words in line
+
+
+def test_a_server_is_passed_over_for_the_next(slapd: PlainSlapd) -> None:
+    with silent_server() as silent:
+        servers = (f"ldap://127.0.0.1:{free_port()}", silent, slapd.uri)
+        began = time.monotonic()
+        with open_reader(slapd.settings(*servers, connect=1), "clerk", password) as reader:
+            assert reader.facts().uri == slapd.uri
+        assert time.monotonic() - began < 4
+
+
+def test_a_trickling_server_cannot_hold_the_bind(slapd: PlainSlapd) -> None:
+    with silent_server(b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00") as trickling:
+        began = time.monotonic()
+        assert "within 2 s" in refusal(slapd, trickling, connect=1)
+        assert time.monotonic() - began < 4
+
+
+@pytest.mark.parametrize("fault", ["garbage", "reset after", "half-close", "unavailable"])
+def test_a_server_that_fails_at_the_root_dse_is_passed_over(slapd: PlainSlapd, fault: str) -> None:
+    with wire(slapd.port, SEARCH, fault) as proxy:
+        with open_reader(slapd.settings(proxy.uri, slapd.uri), "clerk", password) as reader:
+            assert reader.facts().uri == slapd.uri
+        assert proxy.fired == 1
+
+
+def test_a_server_of_another_tree_is_passed_over(slapd: PlainSlapd) -> None:
+    with pytest.raises(DirectoryUnreachable, match="does not hold o=other"):
+        with open_reader(replace(slapd.settings(), suffix="o=other"), "clerk", password):
+            pass
+
+
+def test_answers_sent_before_tls_begins_are_not_believed() -> None:
+    """Somebody in between could send the answers to come, in clear, behind the answer to StartTLS."""
+    door = socket.create_server(("127.0.0.1", 0))
+    door.settimeout(5)
+
+    def serve() -> None:
+        link, _ = door.accept()
+        with link:
+            number = link.recv(4096)[2:5]
+            body = number + b"\x78\x07\x0a\x01\x00\x04\x00\x04\x00"
+            bind = b"\x30\x0c\x02\x01\x02\x61\x07\x0a\x01\x00\x04\x00\x04\x00"
+            link.sendall(bytes((0x30, len(body))) + body + bind)
+            link.recv(4096)
+
+    with running() as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        message = refusal(server, f"ldap://127.0.0.1:{door.getsockname()[1]}", tls=TlsSettings(starttls=True))
+        thread.join(5)
+        door.close()
+    assert "in between" in message
+
+
+def test_every_path_closes_its_sockets(slapd: PlainSlapd) -> None:
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+    threads = threading.active_count()
+    before = open_files()
+    for _ in range(5):
+        with open_reader(slapd.settings(page=1), "clerk", password) as reader:
+            next(reader.search(slapd.settings().accounts, "(objectClass=*)", ["uid"]))
+            list(reader.search(slapd.settings().accounts, "(objectClass=*)", ["uid"]))
+        refusal(slapd, slapd.uri, identity="mistyped")
+        refusal(slapd, slapd.uri.replace("ldap:", "ldaps:"))
+        refusal(slapd, f"ldap://127.0.0.1:{free_port()}")
+    assert open_files() == before
+    assert threading.active_count() == threads
+
+
+def test_the_context_verifies() -> None:
+    """What the refusals above rest on: the library's default still asks for a certificate and its name."""
+    context = ssl.create_default_context()
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
