@@ -13,8 +13,9 @@ from piactl.core.desired import Rules, address_problem, assignment_problems
 from piactl.core.feedfacts import SourceRecord
 from piactl.core.memory import Memory, SourceMemory
 from piactl.core.names import name_words
-from piactl.core.person import Person
+from piactl.core.person import Person, Register
 from piactl.core.plan import AbsentAssignment
+from piactl.core.policy import Policy
 from piactl.core.rejection import Rejection
 from piactl.core.settings import SourceSettings
 from piactl.errors import PiactlError
@@ -62,7 +63,7 @@ def told_by(
         for matricule, why in sourced.feed.held.items():
             told.hold(matricule, why)
         for person in sourced.feed.people.values():
-            for rejection in policy_rejections(person, sourced.feed.facts.file, rules):
+            for rejection in policy_rejections(person, sourced.feed.facts.file, rules.policy, rules.register):
                 told.rejections.append(rejection)
                 told.hold(person.matricule, f"rejected rows: {rejection.message}")
     for sourced in feeds:
@@ -71,11 +72,11 @@ def told_by(
     return told
 
 
-def policy_rejections(person: Person, file: str, rules: Rules) -> list[Rejection]:
+def policy_rejections(person: Person, file: str, policy: Policy, register: Register) -> list[Rejection]:
     """What the policy and the names rule cannot make sense of in the rows of one person."""
     found = []
     lines = dict(zip((a.key for a in person.assignments), person.lines, strict=False))
-    problems = assignment_problems(person.assignments, rules.policy, rules.register)
+    problems = assignment_problems(person.assignments, policy, register)
     for assignment, column, code, message in problems:
         line = lines.get(assignment.key, 0)
         found.append(Rejection(file, line, column, code, message, person.matricule))

@@ -1,0 +1,61 @@
+"""The front door: parse, call one flow, print, exit. Here errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """The `piactl` command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command and gives its exit code; never raises."""
+    # looked at first because a shell asks for it often, and it needs nothing of what follows
+    if arguments == ["--version"]:
+        from piactl import __version__
+
+        print(f"piactl {__version__}")
+        return 0
+    try:
+        return _outcome(arguments)
+    except BrokenPipeError:
+        # whoever read our output has gone; what would be flushed at exit has nowhere to go either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("piactl: interrupted", file=sys.stderr)
+        return 130
+
+
+def _outcome(arguments: list[str]) -> int:
+    from piactl.cli.application import application
+    from piactl.cli.context import say
+    from piactl.errors import Exit, PiactlError
+
+    try:
+        return application(arguments)
+    except PiactlError as error:
+        say(str(error))
+        return int(error.exit_code)
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # noqa: BLE001 - the last door: nobody is shown a traceback
+        say(_bug(error))
+        return int(Exit.BUG)
+
+
+def _bug(error: Exception) -> str:
+    """A bug, told without the values that a traceback would show."""
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_filename.rpartition('piactl/')[2]}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return (
+        f"this is a bug in piactl ({type(error).__name__} at {' > '.join(places[-4:])}).\n"
+        "Please report it with the command and this line; nothing of it holds personal data."
+    )

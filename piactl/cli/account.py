@@ -1,0 +1,124 @@
+"""`account`: reading accounts back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from piactl.cli.context import layout_or_default, put, reading, say, this_site, today
+from piactl.cli.options import AsOf, Output, read_day
+from piactl.errors import Exit, PiactlError
+
+app = typer.Typer(no_args_is_help=True, help="Accounts: list and show them as of any day.")
+
+COLUMNS = (
+    "uid",
+    "matricule",
+    "address",
+    "display_name",
+    "state",
+    "locked",
+    "login_until",
+    "next_due",
+    "profiles",
+)
+
+
+@app.command("list")
+def list_(
+    output: Output = None,
+    as_of: AsOf = None,
+    state: Annotated[
+        list[str] | None, typer.Option("--state", help="Only accounts in this state; may be given again.")
+    ] = None,
+    profile: Annotated[str, typer.Option("--profile", help="Only accounts with this profile.")] = "",
+    uai: Annotated[str, typer.Option("--uai", help="Only accounts assigned there on the day.")] = "",
+) -> int:
+    """List the accounts, by uid."""
+    from piactl.core.account import State
+    from piactl.errors import UsageError
+    from piactl.flows.reviewing import account_view, all_accounts
+    from piactl.report.tabular import rendered
+
+    states = [one.value for one in State]
+    for wanted in state or []:
+        if wanted not in states:
+            raise UsageError(f"--state {wanted}: is no state; the states are: {', '.join(states)}")
+    site = this_site()
+    day = read_day(as_of, today(site))
+    unreadable: list[str] = []
+    with reading(site) as reader:
+        accounts = sorted(all_accounts(reader, site, unreadable.append), key=lambda a: a.uid)
+    views = (account_view(account, site, day) for account in accounts)
+    rows = (v for v in views if _wanted(v, state or [], profile, uai.upper(), day.isoformat()))
+    put(rendered(rows, COLUMNS, layout_or_default(output)))
+    for why in unreadable:
+        say(why)
+    return int(Exit.PARTLY if unreadable else Exit.DONE)
+
+
+def _wanted(view: dict[str, Any], states: list[str], profile: str, uai: str, day: str) -> bool:
+    if states and view["state"] not in states:
+        return False
+    if profile and profile not in view["profiles"]:
+        return False
+    return not uai or any(
+        a["uai"] == uai and a["start"] <= day and (a["end"] or day) >= day for a in view["assignments"]
+    )
+
+
+@app.command()
+def show(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="ACCOUNT...", help="A uid, an address, an alias or a matricule; - is stdin."),
+    ],
+    output: Output = None,
+    as_of: AsOf = None,
+) -> int:
+    """Show accounts: state, log in, assignments, services, as of any day.
+
+    With `-` the names come from stdin, one per line, and the answers are in that order.
+    """
+    from piactl.flows.reviewing import account_view, find_account
+
+    site = this_site()
+    day = read_day(as_of, today(site))
+    views, code = [], int(Exit.DONE)
+    wanted = list(_names(names))
+    with reading(site) as reader:
+        for name in wanted:
+            try:
+                views.append(account_view(find_account(reader, site, name), site, day))
+            except PiactlError as error:
+                if len(wanted) == 1:
+                    raise
+                say(str(error))
+                code = int(Exit.PARTLY)
+    _print(views, layout_or_default(output) if output else "", day.isoformat(), one=len(wanted) == 1)
+    return code
+
+
+def _names(arguments: list[str]) -> Iterator[str]:
+    for argument in arguments:
+        if argument == "-":
+            yield from (line.strip() for line in sys.stdin if line.strip())
+        else:
+            yield argument
+
+
+def _print(views: list[dict[str, Any]], layout: str, day: str, *, one: bool) -> None:
+    from piactl.report.accounttext import account_text
+    from piactl.report.tabular import rendered
+
+    if layout == "json" and one:
+        import json
+
+        put([json.dumps(views[0], ensure_ascii=False, indent=2) + "\n"])
+    elif layout:
+        put(rendered(views, COLUMNS, layout))
+    else:
+        put(account_text(view, day) for view in views)

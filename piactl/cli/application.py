@@ -1,0 +1,70 @@
+"""The commands put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import click
+import typer
+
+from piactl import __version__
+from piactl.cli import account, doctor, feed, journal, nightly, plan, runs, sandbox
+from piactl.cli.context import chosen, say
+from piactl.errors import Exit
+
+app = typer.Typer(
+    name="piactl",
+    help="Administers the life of staff accounts in an LDAP directory, from what HR says.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"piactl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def front(
+    config: Annotated[
+        str, typer.Option("--config", envvar="PIACTL_CONFIG", help="The configuration file (piactl.yaml).")
+    ] = "",
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Administers the life of staff accounts in an LDAP directory, from what HR says."""
+    chosen.config = config
+
+
+app.command("plan")(plan.plan)
+app.command("apply")(plan.apply)
+app.command("nightly")(nightly.nightly)
+app.command("doctor")(doctor.doctor)
+app.add_typer(runs.app, name="runs")
+app.add_typer(feed.app, name="feed")
+app.add_typer(account.app, name="account")
+app.add_typer(journal.app, name="journal")
+app.add_typer(sandbox.app, name="sandbox")
+
+
+def application(arguments: list[str]) -> int:
+    """Runs the command that the arguments name; its exit code."""
+    try:
+        result = app(args=arguments, prog_name="piactl", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return int(Exit.USAGE)
+    except click.ClickException as error:
+        say(f"{error.format_message()}\nSee: piactl --help")
+        return int(Exit.USAGE)
+    except click.exceptions.Exit as leave:
+        return int(leave.exit_code)
+    except click.Abort:
+        return 130
+    return result if isinstance(result, int) else int(Exit.DONE)

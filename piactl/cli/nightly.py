@@ -1,0 +1,123 @@
+"""`nightly`: what cron runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piactl.cli.context import ProgressLine, put, say, this_site, today, writing
+from piactl.cli.options import AcceptFeed, AsOf, Feeds, PlanLayout, PlanOutput, Reason, need_reason, read_day
+from piactl.cli.stopping import stop_on_signals
+from piactl.cli.writingrun import _now, done_code, new_order, say_refused, tell
+from piactl.errors import Exit, PiactlError
+
+if TYPE_CHECKING:
+    from piactl.flows.planning import Proposal
+    from piactl.flows.running import Order
+    from piactl.flows.site import Site
+    from piactl.flows.telling import SourcedFeed
+
+
+def nightly(
+    feeds: Feeds = None,
+    as_of: AsOf = None,
+    output: PlanOutput = PlanLayout.TEXT,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 5 where rows were rejected.")] = False,
+    accept_feed: AcceptFeed = None,
+    reason: Reason = "",
+) -> int:
+    """Read the feeds, plan, guard and apply, in one run under the lock.
+
+    Without feeds: what dates and the policy alone make due. Exit codes: 0 done, 4 refused by a guard,
+    5 done in part, 6 feed refused (nothing written), 7 another run is writing, 8 directory unreachable.
+    """
+    need_reason(reason, "--accept-feed", accept_feed or [])
+    site = this_site()
+    order = new_order(site, read_day(as_of, today(site)) if as_of else None, reason)
+    try:
+        code = _run(site, order, feeds or [], accept_feed or [], output, strict=strict)
+    except PiactlError as error:
+        _metrics(site, order, int(error.exit_code), {}, None)
+        raise
+    return code
+
+
+def _run(
+    site: Site,
+    order: Order,
+    feeds: Sequence[str],
+    accepted: Sequence[str],
+    output: PlanLayout,
+    *,
+    strict: bool,
+) -> int:
+    from piactl.flows.nightly import RefusedPlan, run_nightly
+    from piactl.report.plantext import plan_text
+
+    progress = ProgressLine("written")
+
+    def keep_rejects(read: Sequence[SourcedFeed], proposal: Proposal) -> None:
+        _keep_rejects(site, order, read, proposal)
+
+    with stop_on_signals() as stop, writing(site) as writer:
+        try:
+            document, done = run_nightly(
+                site,
+                writer,
+                order,
+                feeds,
+                accepted,
+                now=_now,
+                say=say,
+                progress=progress,
+                stop=stop,
+                keep_rejects=keep_rejects,
+            )
+        except RefusedPlan as refused:
+            say_refused(refused.document, str(refused.file))
+            raise
+        finally:
+            progress.close()
+    if output is PlanLayout.TEXT:
+        put([plan_text(document)])
+    tell(done, output, document)
+    code = done_code(done)
+    if code == Exit.DONE and document["rejections"] and (strict or site.settings.strict):
+        say(f"{len(document['rejections'])} rows were rejected, and --strict is set")
+        code = int(Exit.PARTLY)
+    _metrics(site, order, code, document, done)
+    return code
+
+
+def _keep_rejects(site: Site, order: Order, feeds: Sequence[SourcedFeed], proposal: Proposal) -> None:
+    """Writes the rejected rows of each feed beside the state of this host, to be corrected and fed again."""
+    from piactl.feed.rejects import write_rejects
+    from piactl.feed.rereading import with_rejections
+
+    for sourced in feeds:
+        known = set(sourced.feed.rejections)
+        more = [r for r in proposal.plan.rejections if r.file == sourced.feed.facts.file and r not in known]
+        feed = with_rejections(sourced.feed, sourced.path, more)
+        if not feed.raw_lines:
+            continue
+        folder = Path(site.settings.state_folder) / "rejects"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = folder / f"{order.run}-{sourced.feed.facts.file}"
+        count = write_rejects(file, feed, sourced.source)
+        say(f"{count} rows were rejected or held; corrected, they can be fed again: {file}")
+
+
+def _metrics(site: Site, order: Order, code: int, document: Any, done: Any) -> None:
+    if not site.settings.metrics_file:
+        return
+    from piactl.flows.privatefiles import write_public
+    from piactl.report.metrics import metrics_text
+
+    try:
+        text = metrics_text(order.run, _now().timestamp(), code, document, done.counts if done else {})
+        write_public(Path(site.settings.metrics_file), text.encode())
+    except PiactlError as error:
+        say(f"the metrics could not be written: {error}")

@@ -1,0 +1,83 @@
+"""Options that several commands share, and the values they are turned into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from piactl.errors import UsageError
+
+
+class Layout(StrEnum):
+    """How data is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    NDJSON = "ndjson"
+    CSV = "csv"
+    TSV = "tsv"
+
+
+class PlanLayout(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+Output = Annotated[
+    Layout | None,
+    typer.Option("-o", "--output", help="How to print; a table on a terminal, else tsv.", show_default=False),
+]
+PlanOutput = Annotated[
+    PlanLayout, typer.Option("-o", "--output", help="json is the plan that `apply` takes.")
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="DATE", help="The day to answer for (YYYY-MM-DD), instead of today."),
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why, in a sentence, for the record.")]
+Feeds = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[FEED]...", help="Feed files, PATH or SOURCE=PATH.", show_default=False),
+]
+AcceptFeed = Annotated[
+    list[str] | None,
+    typer.Option("--accept-feed", metavar="SHA256", help="Let this one feed pass the limits of its source."),
+]
+
+
+def read_day(text: str | None, today: date) -> date:
+    """The day of --as-of, today without it. Raises UsageError."""
+    if not text:
+        return today
+    for form in ("%Y-%m-%d", "%d/%m/%Y"):
+        try:
+            return datetime.strptime(text, form).date()  # noqa: DTZ007
+        except ValueError:
+            continue
+    raise UsageError(f"--as-of {text}: is no day; write it as 2026-09-01")
+
+
+def read_allowed(values: Sequence[str]) -> dict[str, int]:
+    """`--allow KIND=N` as numbers by kind. Raises UsageError."""
+    from piactl.core.changes import Kind
+
+    allowed: dict[str, int] = {}
+    kinds = {kind.value for kind in Kind}
+    for value in values:
+        kind, sign, number = value.partition("=")
+        if not sign or kind not in kinds or not number.isdigit():
+            raise UsageError(
+                f"--allow {value}: write KIND=N with a kind of change: {', '.join(sorted(kinds))}"
+            )
+        allowed[kind] = int(number)
+    return allowed
+
+
+def need_reason(reason: str, why: str, given: Mapping[str, object] | Sequence[object]) -> None:
+    """Raises UsageError where an option that needs a reason comes without one."""
+    if given and not reason.strip():
+        raise UsageError(f'{why} needs a reason: add --reason "..."')

@@ -1,0 +1,126 @@
+"""`plan` and `apply`: show what would change, and make exactly that true."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from piactl.cli.context import put, reading, say, this_site, today
+from piactl.cli.options import (
+    AcceptFeed,
+    AsOf,
+    Feeds,
+    PlanLayout,
+    PlanOutput,
+    Reason,
+    need_reason,
+    read_allowed,
+    read_day,
+)
+from piactl.cli.writingrun import apply_plan, done_code
+from piactl.errors import Exit, UsageError
+
+
+def plan(
+    feeds: Feeds = None,
+    as_of: AsOf = None,
+    output: PlanOutput = PlanLayout.TEXT,
+    out: Annotated[
+        str, typer.Option("--out", metavar="FILE", help="Also write the plan to a file (mode 0600).")
+    ] = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show every change, not the first few of each kind.")
+    ] = False,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit 3 where the plan has changes, not 0.")
+    ] = False,
+    accept_feed: AcceptFeed = None,
+    reason: Reason = "",
+) -> int:
+    """Show what would change, and why; writes nothing to the directory.
+
+    Without feeds: what dates and the policy alone change. `plan show FILE` shows a plan that was kept.
+    Exit codes: 0 (with --detailed-exitcode 3 where there are changes), 4 where a guard is broken.
+    """
+    if feeds and feeds[0] == "show":
+        return _show(feeds[1:], output, everything=everything)
+    from piactl.flows.feeding import read_feeds
+    from piactl.flows.planfile import plan_document
+    from piactl.flows.planning import propose
+
+    need_reason(reason, "--accept-feed", accept_feed or [])
+    site = this_site()
+    day = read_day(as_of, today(site))
+    read = read_feeds(feeds or [], site.settings.sources)
+    with reading(site) as reader:
+        proposal = propose(reader, site, read, day, accept_feed or [])
+    document = plan_document(proposal, site.keys)
+    if out:
+        from piactl.flows.nightly import plan_bytes
+        from piactl.flows.privatefiles import write_private
+
+        write_private(Path(out), plan_bytes(document))
+    _print(document, output, everything=everything)
+    if document["refusals"]:
+        from piactl.report.plantext import approval
+
+        say(f"{len(document['refusals'])} guards are broken; this plan would not be applied")
+        say(f"To approve it: {approval(document['refusals'], out or 'FILE')}")
+        return int(Exit.REFUSED)
+    if detailed_exitcode and document["changes"]:
+        return int(Exit.CHANGES)
+    return int(Exit.DONE)
+
+
+def _print(document: Any, output: PlanLayout, *, everything: bool) -> None:
+    if output is PlanLayout.JSON:
+        from piactl.flows.nightly import plan_bytes
+
+        put([plan_bytes(document).decode()])
+    else:
+        from piactl.report.plantext import plan_text
+
+        put([plan_text(document, most=0 if everything else 3)])
+
+
+def _show(files: list[str], output: PlanLayout, *, everything: bool) -> int:
+    if len(files) != 1:
+        raise UsageError("write: piactl plan show FILE")
+    site = this_site()
+    _print(read_plan_file(files[0], site).document, output, everything=everything)
+    return int(Exit.DONE)
+
+
+def read_plan_file(name: str, site: Any) -> Any:
+    """The plan in a file, `-` is stdin."""
+    from piactl.flows.planfile import read_plan
+
+    try:
+        text = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{name}: the plan cannot be read ({error.strerror})") from None
+    return read_plan(name, text, site.keys)
+
+
+def apply(
+    file: Annotated[str, typer.Argument(metavar="PLAN", help="A plan made with `plan --out`; - is stdin.")],
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="KIND=N", help="Approve a broken guard, with the exact number."),
+    ] = None,
+    reason: Reason = "",
+    output: PlanOutput = PlanLayout.TEXT,
+) -> int:
+    """Make exactly this plan true, entry by entry; what changed since is a conflict and is skipped.
+
+    Exit codes: 0 done, 4 refused by a guard, 5 done in part, 7 another run is writing.
+    """
+    allowed = read_allowed(allow or [])
+    need_reason(reason, "--allow", allowed)
+    site = this_site()
+    plan_file = read_plan_file(file, site)
+    done = apply_plan(site, plan_file, file, allowed, reason, output)
+    return done_code(done)

@@ -1,0 +1,129 @@
+"""The nightly: read, plan, guard and apply in one run under the lock. And `apply` of a plan made before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from piactl.directory.port import Writer
+from piactl.directory.records import read_memory
+from piactl.errors import UnsafePlan
+from piactl.flows.applying import Done, Progress, Stop, Work, apply_work, check_fresh
+from piactl.flows.feeding import read_feeds
+from piactl.flows.planfile import PlanFile, plan_document
+from piactl.flows.planning import Proposal, propose
+from piactl.flows.privatefiles import write_private
+from piactl.flows.running import Order, Run, check_date, head_facts, run_under_lock
+from piactl.flows.site import Site
+from piactl.flows.telling import SourcedFeed
+from piactl.report.plantext import Document
+
+
+class RefusedPlan(UnsafePlan):
+    """A plan that breaks guards, kept in `file` so that it can be looked at and approved."""
+
+    def __init__(self, message: str, document: Document, file: Path) -> None:
+        self.document, self.file = document, file
+        super().__init__(message)
+
+
+def run_nightly(
+    site: Site,
+    writer: Writer,
+    order: Order,
+    arguments: Sequence[str],
+    accepted: Collection[str],
+    *,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+    progress: Progress,
+    stop: Stop,
+    keep_rejects: Callable[[Sequence[SourcedFeed], Proposal], None],
+) -> tuple[Document, Done]:
+    """One night. `keep_rejects` is given the feeds and the plan before anything is written.
+
+    Raises FeedRefused with nothing written, RefusedPlan where guards are broken, LockHeld at once.
+    """
+    feeds = read_feeds(arguments, site.settings.sources)
+    with run_under_lock(site, writer, order, now, say) as run:
+        memory = read_memory(writer, site.settings.directory.state, due=order.as_of).memory
+        check_date(order, memory.last, any_date=site.settings.any_date)
+        proposal = propose(writer, site, feeds, order.as_of, accepted)
+        document = plan_document(proposal, site.keys)
+        run.journal.note(f"plan {document['fingerprint']}")
+        keep_rejects(feeds, proposal)
+        if document["refusals"]:
+            _refuse(run, document)
+        return document, apply_work(run, _work(document, proposal), progress=progress, stop=stop)
+
+
+def _refuse(run: Run, document: Document) -> None:
+    """Keeps the plan where it can be looked at and approved, and ends the run."""
+    folder = Path(run.site.settings.state_folder) / "plans"
+    file = folder / f"{document['fingerprint'][:16]}.json"
+    write_private(file, plan_bytes(document))
+    run.journal.end({"refused": len(document["refusals"])})
+    run.record(
+        "refused",
+        plan=document["fingerprint"],
+        policy=document["basis"]["policy"],
+        feeds=document["basis"]["feeds"],
+        summary=document["summary"],
+        journal=head_facts(run.journal.head),
+        ended=run.now().isoformat(timespec="seconds"),
+    )
+    raise RefusedPlan(
+        f"{len(document['refusals'])} guards are broken; nothing was written. The plan is kept in {file}",
+        document,
+        file,
+    )
+
+
+def _work(document: Document, proposal: Proposal) -> Work:
+    plan, last = proposal.plan, proposal.memory.last
+    if last is None:
+        raise AssertionError("a proposal always says what the last run will be")
+    return Work(
+        document["fingerprint"],
+        plan.basis,
+        plan.summary,
+        plan.refusals,
+        proposal.writes,
+        proposal.records,
+        last,
+    )
+
+
+def run_apply(
+    site: Site,
+    writer: Writer,
+    order: Order,
+    plan: PlanFile,
+    *,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+    progress: Progress,
+    stop: Stop,
+) -> Done:
+    """Applies exactly the plan of a file. Raises StalePlan, UnsafePlan, LockHeld; the same plan again is
+    nothing to do."""
+    work = Work(
+        plan.fingerprint, plan.basis, plan.summary, plan.refusals, plan.writes, plan.records, plan.last
+    )
+    with run_under_lock(site, writer, order, now, say, plan.fingerprint) as run:
+        last = read_memory(writer, site.settings.directory.state, due=order.as_of).memory.last
+        made = check_fresh(work, site.policy.digest, last, site.settings.directory.accounts)
+        if made:
+            say(f"this plan was made true already by run {made}; nothing to do")
+            run.journal.end({})
+            run.record("done", plan=plan.fingerprint, note=f"made true already by {made}")
+            return Done(order.run)
+        check_date(order, last, any_date=site.settings.any_date)
+        return apply_work(run, work, progress=progress, stop=stop)
+
+
+def plan_bytes(document: Document) -> bytes:
+    import json
+
+    return (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode()

@@ -1,0 +1,44 @@
+"""Files of piactl's own that others must not read and that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from piactl.errors import PiactlError
+
+
+def write_public(path: Path, content: bytes) -> None:
+    """The same with mode 0644, for a file that others are meant to read."""
+    write_private(path, content, mode=0o644)
+
+
+def write_private(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Writes a file of mode 0600: a temporary beside it, synced, renamed, and the folder synced.
+
+    A folder that is missing is made with mode 0700. A symbolic link at `path` is replaced, not followed.
+    Raises PiactlError.
+    """
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            with os.fdopen(os.open(temporary, flags, mode), "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise PiactlError(
+            f"{path}: cannot be written ({error.strerror}); check its folder, its rights and the disk"
+        ) from None

@@ -1,0 +1,54 @@
+"""One account as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from piactl.report.escaping import shown
+
+View = Mapping[str, Any]
+
+
+def account_text(view: View, as_of: str) -> str:
+    return "\n".join(shown(line) for line in _lines(view, as_of)) + "\n"
+
+
+def _lines(view: View, as_of: str) -> Iterator[str]:
+    yield f"{view['display_name'] or '(archived)'}  {view['uid']}"
+    rows = [
+        ("state", view["state"] + (", LOCKED" if view["locked"] else "") + f" on {as_of}"),
+        ("address", view["address"]),
+        ("aliases", ", ".join(view["aliases"])),
+        ("matricule", view["matricule"]),
+        ("profiles", ", ".join(view["profiles"])),
+        ("log in", _span(view["login_from"], view["login_until"])),
+        ("next due", view["next_due"]),
+    ]
+    for name, value in rows:
+        if value:
+            yield f"  {name:<10} {value}"
+    if view["lock"]:
+        lock = view["lock"]
+        yield f"  locked by  {lock['by']}: {lock['reason']} ({_span(lock['since'], lock['until'])})"
+    if view["assignments"]:
+        yield "  assignments"
+    for a in view["assignments"]:
+        extra = " ".join(filter(None, (a["corps"], a["position"], a["modality"])))
+        days = _span(a["start"], a["end"])
+        yield f"    {a['uai']} {a['function']:<5} {days}  {a['profile'] or '-'}  {extra}".rstrip()
+    if view["entitlements"]:
+        yield "  services"
+    for e in view["entitlements"]:
+        name = e["service"] + (f" at {e['uai']}" if e["uai"] else "")
+        begins = "begins" if e["from"] > as_of else "since"
+        until = f" until {e['to']}" if e["to"] else ""
+        yield f"    {name:<28} {begins} {e['from']}{until}"
+
+
+def _span(first: str | None, last: str | None) -> str:
+    if first and last:
+        return f"{first} to {last}"
+    if last:
+        return f"until {last}"
+    return f"from {first}" if first else ""

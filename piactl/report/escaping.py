@@ -1,0 +1,27 @@
+"""Text from outside, made harmless for a terminal and for a spreadsheet."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def shown(text: str) -> str:
+    """`text` with control, bidirectional, zero-width and other invisible characters written as escapes."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(c) if unicodedata.category(c) in _HIDDEN else c for c in text)
+
+
+def _escape(char: str) -> str:
+    number = ord(char)
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def neutral(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return "'" + text if text.startswith(_FORMULA) else text

@@ -1,0 +1,37 @@
+"""The metrics of a night, in the text format that Prometheus' node exporter collects from files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def metrics_text(
+    run: str, now: float, code: int, document: Mapping[str, Any], outcomes: Mapping[str, int]
+) -> str:
+    """`now` in seconds since the epoch; `document` is the plan, empty where there was none."""
+    lines = [
+        "# HELP piactl_last_run_timestamp_seconds When the last nightly ended.",
+        "# TYPE piactl_last_run_timestamp_seconds gauge",
+        f"piactl_last_run_timestamp_seconds {now:.0f}",
+        "# HELP piactl_last_run_exit_code Its exit code; 0 is done.",
+        "# TYPE piactl_last_run_exit_code gauge",
+        f"piactl_last_run_exit_code {code}",
+        "# HELP piactl_last_run_accounts Accounts by kind of change in its plan.",
+        "# TYPE piactl_last_run_accounts gauge",
+    ]
+    for kind, number in sorted(document.get("summary", {}).items()):
+        lines.append(f'piactl_last_run_accounts{{kind="{kind}"}} {number}')
+    lines += [
+        "# HELP piactl_last_run_writes Writes by what became of them.",
+        "# TYPE piactl_last_run_writes gauge",
+    ]
+    for outcome, number in sorted(outcomes.items()):
+        lines.append(f'piactl_last_run_writes{{outcome="{outcome}"}} {number}')
+    for name in ("rejections", "holds", "absents", "refusals"):
+        lines += [
+            f"# HELP piactl_last_run_{name} How many {name} its plan has.",
+            f"# TYPE piactl_last_run_{name} gauge",
+            f"piactl_last_run_{name} {len(document.get(name, []))}",
+        ]
+    return "\n".join(lines) + "\n"
