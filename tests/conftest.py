@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,18 @@ class Sandbox:
         """Adds an entry as root."""
         with self.root() as connection:
             connection.add(dn, attributes=values)
+
+    def accepts(self, dn: str, password: str) -> bool:
+        """Whether a simple bind succeeds."""
+        try:
+            with self.bind(dn, password):
+                return True
+        except ldap3.core.exceptions.LDAPInvalidCredentialsResult:
+            return False
+
+    def at(self, uri: str) -> Sandbox:
+        """The same identities and passwords at another server."""
+        return replace(self, uri=uri)
 
     def stop(self) -> SandboxStatus:
         return stop_sandbox(self.folder)

@@ -185,7 +185,7 @@ def _prepare(folder: Path, software: Software, *, accesslog: bool) -> None:
 
 
 def _load(folder: Path, software: Software, ldif: str) -> None:
-    command = [str(software.slapadd), "-q", "-f", str(folder / "slapd" / "slapd.conf")]
+    command = [str(software.slapadd), "-f", str(folder / "slapd" / "slapd.conf")]
     command += ["-b", tree_settings()["suffix"]]
     done = subprocess.run(command, input=ldif.encode(), capture_output=True, check=False)
     log = folder / "slapd.log"

@@ -1,0 +1,441 @@
+"""What the shipped schemas and server settings make a server do, and that both their forms say the same."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Barrier, Thread
+from typing import Any
+
+import ldap3
+import pyotp
+import pytest
+from ldap3.core.exceptions import (
+    LDAPConstraintViolationResult,
+    LDAPInsufficientAccessRightsResult,
+    LDAPNoSuchObjectResult,
+    LDAPOperationResult,
+)
+
+from piactl.resources import schemas_folder
+from piactl.sandbox import render, render_slapd_conf
+from piactl.sandbox.files import socket_uri
+from piactl.sandbox.slapd_process import end, launch, wait_until_answering
+from piactl.sandbox.software import find_software
+from piactl.sandbox.tree import initial_ldif, tree_settings
+
+PASSWORD = "correct horse battery"
+FRESH = "another long passphrase"
+ROOT = tree_settings()["root"]
+
+
+def account(sandbox: Any, uid: str, **more: Any) -> str:
+    """Adds a managed account as root; its DN."""
+    dn = f"uid={uid},{sandbox.accounts}"
+    sandbox.add(dn, values(uid, **more))
+    return dn
+
+
+def values(uid: str, **more: Any) -> dict[str, Any]:
+    return {
+        "objectClass": ["inetOrgPerson", "eduPerson", "supannPerson", "piactlAccount"],
+        "cn": "Claire Exemple",
+        "sn": "Exemple",
+        "mail": f"{uid}@example.org",
+        "piactlState": "active",
+        "piactlIdentifier": [uid, f"{uid}@example.org"],
+        "piactlMatriculeDigest": "{k1}00",
+        **more,
+    }
+
+
+# ---- both forms
+
+
+def settings_for(folder: Path, schema: Path) -> dict[str, str]:
+    for name in ("data", "log", "slapd.d"):
+        (folder / name).mkdir()
+    installed = find_software(accesslog=True)
+    return {
+        "schema": str(installed.schema),
+        "own_schema": str(schema),
+        "modules": str(installed.modules),
+        "run": str(folder),
+        "data": str(folder / "data"),
+        "log_data": str(folder / "log"),
+        "maxsize": str(1 << 30),
+        **tree_settings(),
+    }
+
+
+def squeezed(text: str) -> str:
+    return " ".join(text.split()).replace('"', "")
+
+
+DIRECTIVES = {
+    "pidfile": "olcPidFile",
+    "argsfile": "olcArgsFile",
+    "modulepath": "olcModulePath",
+    "moduleload": "olcModuleLoad",
+    "sizelimit": "olcSizeLimit",
+    "timelimit": "olcTimeLimit",
+    "password-hash": "olcPasswordHash",
+    "rootdn": "olcRootDN",
+    "suffix": "olcSuffix",
+    "directory": "olcDbDirectory",
+    "maxsize": "olcDbMaxSize",
+    "limits": "olcLimits",
+    "index": "olcDbIndex",
+    "access": "olcAccess",
+    "add_content_acl": "olcAddContentAcl",
+    "unique_uri": "olcUniqueURI",
+    "ppolicy_default": "olcPPolicyDefault",
+    "ppolicy_hash_cleartext": "olcPPolicyHashCleartext",
+    "logdb": "olcAccessLogDB",
+    "logops": "olcAccessLogOps",
+    "logsuccess": "olcAccessLogSuccess",
+    "logpurge": "olcAccessLogPurge",
+    "syncprov-checkpoint": "olcSpCheckpoint",
+}
+GLOBAL = {"olcPidFile", "olcArgsFile", "olcModulePath", "olcModuleLoad", "olcSizeLimit", "olcTimeLimit"}
+GLOBAL |= {"olcPasswordHash", "include"}
+
+
+def from_conf(text: str) -> dict[str, list[tuple[str, str]]]:
+    """slapd.conf as {database or overlay: [(attribute, value)]}, in order."""
+    found: dict[str, list[tuple[str, str]]] = {"": []}
+    where = suffixed = ""
+    logical = re.sub(r"\n[ \t]+", " ", "\n".join(n for n in text.splitlines() if not n.startswith("#")))
+    for line in filter(None, map(str.strip, logical.splitlines())):
+        name, _, value = line.partition(" ")
+        if name == "database":
+            where = suffixed = value
+            found.setdefault(where, [])
+        elif name == "overlay":
+            where = f"{suffixed}/{value}"
+            found[where] = []
+        elif name == "include":
+            found[""].append(("include", Path(squeezed(value)).stem))
+        else:
+            attribute = DIRECTIVES[name]
+            value = "TRUE" if value in ("", "on") else squeezed(value)
+            found["" if attribute in GLOBAL else where].append((attribute, value))
+    return found
+
+
+def from_ldif(text: str) -> dict[str, list[tuple[str, str]]]:
+    """cn=config in LDIF, in the same shape."""
+    found: dict[str, list[tuple[str, str]]] = {"": []}
+    text = "\n".join(n for n in text.splitlines() if not n.startswith("#")).replace("\n ", "")
+    for record in re.split(r"\n\n+", text.strip()):
+        lines = [line.partition(": ")[::2] for line in record.splitlines()]
+        if lines[0][0] == "include":
+            found[""].append(("include", Path(lines[0][1]).stem))
+            continue
+        parts = re.findall(r"olc(?:Database|Overlay)=(?:\{-?\d+\})?(\w+)", lines[0][1])
+        where = "/".join(reversed(parts))
+        found.setdefault("" if where == "frontend" else where, [])
+        for attribute, value in lines[1:]:
+            if attribute.startswith("olc") and attribute not in ("olcDatabase", "olcOverlay"):
+                found["" if attribute in GLOBAL else where].append((attribute, squeezed(value)))
+    return found
+
+
+def test_both_forms_of_the_settings_say_the_same(tmp_path: Path) -> None:
+    given = settings_for(tmp_path, schemas_folder() / "ldap")
+    conf = from_conf(render_slapd_conf(given))
+    ldif = from_ldif(render("config.ldif.in", given))
+    assert len(conf["mdb"]) > 30
+    assert Counter(conf.pop("")) == Counter(ldif.pop(""))
+    assert conf == ldif  # in the same order: rules are
+
+
+def test_both_forms_of_the_access_log_say_the_same(tmp_path: Path) -> None:
+    given = settings_for(tmp_path, schemas_folder() / "ldap")
+    log, overlay = (render(f"accesslog-{part}.conf.in", given) for part in ("database", "overlay"))
+    conf = from_conf(f"{log}\n{overlay}")
+    ldif = from_ldif(render("accesslog.ldif.in", given))
+    assert len(conf["mdb"]) > 5
+    assert conf == ldif
+
+
+@contextmanager
+def config_server(sandbox: Any) -> Iterator[tuple[str, dict[str, str], Path]]:
+    """A server made from config.ldif.in: its uri, its settings, its folder."""
+    folder = sandbox.folder / "olc"
+    folder.mkdir()
+    given = settings_for(folder, schemas_folder() / "ldap")
+    owner = f"gidNumber={os.getgid()}[+]uidNumber={os.getuid()},cn=peercred,cn=external,cn=auth"
+    text = render("config.ldif.in", given)
+    text = text.replace("cn: config\n", f'cn: config\nolcAuthzRegexp: "^{owner}$" "{ROOT}"\n', 1)
+    passwords = {i: (sandbox.folder / "secrets" / i).read_bytes().strip() for i in _identities()}
+    for number, ldif in (("0", text), ("2", initial_ldif(passwords))):
+        command = [find_software().slapadd, "-F", folder / "slapd.d", "-n", number]
+        done = subprocess.run(command, input=ldif.encode(), capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+    place = folder / "ldapi"
+    command = [find_software().slapd, "-F", folder / "slapd.d", "-h", socket_uri(place), "-d", "none"]
+    process = launch([str(word) for word in command], folder / "log.txt")
+    try:
+        wait_until_answering(process, place, folder / "log.txt")
+        yield socket_uri(place), given, folder
+    finally:
+        end(process)
+
+
+def _identities() -> tuple[str, ...]:
+    return ("reader", "nightly", "desk", "administrator")
+
+
+def subschema(connection: ldap3.Connection) -> dict[str, set[str]]:
+    kinds = ["attributeTypes", "objectClasses"]
+    connection.search("cn=Subschema", "(objectClass=*)", ldap3.BASE, attributes=kinds)
+    found = connection.response[0]["raw_attributes"]
+    return {kind: {squeezed(v.decode()) for v in found[kind]} for kind in kinds}
+
+
+def test_both_forms_of_the_schemas_define_the_same(sandbox: Any) -> None:
+    with sandbox.root() as root:
+        conf = subschema(root)
+    with config_server(sandbox) as (uri, _, _):
+        with sandbox.at(uri).root() as root:
+            ldif = subschema(root)
+        own = {v for kind in conf.values() for v in kind if re.search(r"piactl|supann|eduPerson", v)}
+        assert len(own) == 4 + 9 + 13 + 4
+        for kind in conf:
+            assert conf[kind] == ldif[kind]
+
+
+def test_a_server_from_cn_config_holds_the_same_rights_and_takes_the_access_log(sandbox: Any) -> None:
+    with config_server(sandbox) as (uri, given, folder):
+        other = sandbox.at(uri)
+        dn = f"uid=a,{sandbox.accounts}"
+        with other.connect("nightly") as nightly:
+            with pytest.raises(LDAPInsufficientAccessRightsResult):
+                nightly.add(dn, attributes=values("a", userPassword=FRESH))
+            nightly.add(dn, attributes=values("a"))
+        change = folder / "accesslog.ldif"
+        change.write_text(render("accesslog.ldif.in", given))
+        command = ["ldapmodify", "-Q", "-Y", "EXTERNAL", "-H", uri, "-f", change]
+        done = subprocess.run(command, capture_output=True, check=False, timeout=30)
+        assert done.returncode == 0, done.stderr.decode()
+        with other.connect("desk") as desk:
+            desk.modify(dn, {"userPassword": [(ldap3.MODIFY_REPLACE, [FRESH])]})
+        with other.connect("administrator") as administrator:
+            assert logged(administrator, dn)
+
+
+# ---- what the schemas allow
+
+
+def test_what_is_due_is_found_by_an_ordered_search(sandbox: Any) -> None:
+    for number, due in enumerate(("20260831", "20260901", "20261001", "20991231")):
+        account(sandbox, f"a{number}", piactlNextDue=due)
+    with sandbox.connect("nightly") as connection:
+        connection.search(sandbox.accounts, "(piactlNextDue<=20260901)", attributes=["uid"])
+        assert sorted(e["raw_attributes"]["uid"][0] for e in connection.response) == [b"a0", b"a1"]
+
+
+def test_a_record_of_some_megabytes_is_compared_byte_by_byte(sandbox: Any) -> None:
+    dn = f"cn=big,ou=runs,{sandbox.state}"
+    data = b'{"a":  "' + b"x" * 3_000_000 + b'"}'
+    with sandbox.connect("nightly") as connection:
+        connection.add(dn, attributes={"objectClass": "piactlRecord", "piactlData": data})
+        # by value: what is taken away must be what is there, to the byte
+        swap = {
+            "piactlData": [(ldap3.MODIFY_DELETE, [data.replace(b":  ", b": ")]), (ldap3.MODIFY_ADD, [b"{}"])]
+        }
+        with pytest.raises(LDAPOperationResult) as refused:
+            connection.modify(dn, swap)
+        assert refused.value.result == 16
+        connection.modify(dn, {"piactlData": [(ldap3.MODIFY_DELETE, [data]), (ldap3.MODIFY_ADD, [b"{}"])]})
+    assert sandbox.entry(dn)["piactlData"] == [b"{}"]
+
+
+# ---- what the overlays do
+
+
+@pytest.mark.parametrize("attribute", ["piactlIdentifier", "mail"])
+def test_two_writers_at_once_cannot_give_the_same_name(sandbox: Any, attribute: str) -> None:
+    both = Barrier(2)
+    results: list[int] = []
+
+    def give(who: str) -> None:
+        with sandbox.connect("nightly") as connection:
+            for round_ in range(25):
+                more = {"piactlIdentifier": [f"{who}{round_}"], "mail": [f"{who}{round_}@example.org"]}
+                more[attribute] = [*more[attribute], f"shared{round_}@example.org"]
+                both.wait(20)
+                try:
+                    connection.add(f"uid={who}{round_},{sandbox.accounts}", attributes=values("x") | more)
+                    results.append(0)
+                except LDAPConstraintViolationResult as refused:
+                    results.append(refused.result)
+
+    threads = [Thread(target=give, args=(who,)) for who in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert Counter(results) == {0: 25, 19: 25}
+
+
+def test_an_unmanaged_entry_cannot_take_the_address_of_an_account(sandbox: Any) -> None:
+    account(sandbox, "a")
+    entry = {"objectClass": "inetOrgPerson", "cn": "U", "sn": "U", "mail": "A@example.org"}
+    with sandbox.connect("administrator") as connection, pytest.raises(LDAPConstraintViolationResult):
+        connection.add(f"uid=u,{sandbox.accounts}", attributes=entry)
+
+
+@pytest.mark.parametrize(
+    ("window", "opens"),
+    [
+        ({"pwdEndTime": "20200101000000Z"}, False),
+        ({"pwdStartTime": "20990101000000Z"}, False),
+        ({"pwdStartTime": "20200101000000Z", "pwdEndTime": "20990101000000Z"}, True),
+    ],
+)
+@pytest.mark.parametrize("at", ["add", "modify"])
+def test_the_server_holds_the_window_that_nightly_writes(
+    sandbox: Any, window: dict[str, str], opens: bool, at: str
+) -> None:
+    dn = f"uid=a,{sandbox.accounts}"
+    with sandbox.connect("nightly") as nightly:
+        nightly.add(dn, attributes=values("a", **(window if at == "add" else {})))
+        if at == "modify":
+            nightly.modify(dn, {k: [(ldap3.MODIFY_ADD, [v])] for k, v in window.items()})
+    with sandbox.connect("desk") as desk:
+        desk.modify(dn, {"userPassword": [(ldap3.MODIFY_REPLACE, [PASSWORD])]})
+    assert sandbox.accepts(dn, PASSWORD) == opens
+
+
+def test_a_password_given_out_must_be_changed_and_only_that(sandbox: Any) -> None:
+    dn = account(sandbox, "a")
+    policy = f"cn=activation,{tree_settings()['policies']}"
+    with sandbox.connect("desk") as desk:
+        given = {"userPassword": PASSWORD, "pwdReset": "TRUE", "pwdPolicySubentry": policy}
+        desk.modify(dn, {k: [(ldap3.MODIFY_REPLACE, [v])] for k, v in given.items()})
+    with sandbox.bind(dn, PASSWORD) as own:
+        with pytest.raises(LDAPInsufficientAccessRightsResult):
+            own.search(sandbox.accounts, "(uid=a)")
+        with pytest.raises(LDAPConstraintViolationResult):
+            own.extend.standard.modify_password(dn, PASSWORD, "short")
+        assert own.extend.standard.modify_password(dn, PASSWORD, FRESH)
+    assert sandbox.accepts(dn, FRESH)
+    entry = sandbox.entry(dn)
+    assert "pwdReset" not in entry
+    assert entry["userPassword"][0].startswith(b"{ARGON2}")
+
+
+def test_old_hashes_are_for_nobody(sandbox: Any) -> None:
+    dn = account(sandbox, "a")
+    with sandbox.root() as root:
+        history = {"pwdInHistory": [(ldap3.MODIFY_REPLACE, ["2"])]}
+        root.modify(f"cn=default,{tree_settings()['policies']}", history)
+    with sandbox.connect("desk") as desk:
+        for password in (PASSWORD, FRESH):
+            desk.modify(dn, {"userPassword": [(ldap3.MODIFY_REPLACE, [password])]})
+    assert sandbox.entry(dn)["pwdHistory"]
+    for identity in _identities():
+        with sandbox.connect(identity) as connection:
+            connection.search(dn, "(objectClass=*)", ldap3.BASE, attributes=["*", "+"])
+            assert b"a" in connection.response[0]["raw_attributes"]["uid"]
+            assert "pwdHistory" not in connection.response[0]["raw_attributes"]
+            connection.search(dn, "(pwdHistory=*)", ldap3.BASE)
+            assert not connection.response
+
+
+def test_a_device_is_demanded_and_a_wrong_code_counts_as_a_failure(sandbox: Any) -> None:
+    dn = account(sandbox, "a")
+    secret = b"twenty bytes of key."
+    device = {
+        "objectClass": ["piactlRecord", "oathTOTPToken", "oathTOTPParams"],
+        "cn": "otp",
+        "oathTOTPParams": f"cn=otp,{dn}",
+        "oathOTPLength": 6,
+        "oathHMACAlgorithm": "1.2.840.113549.2.7",
+        "oathTOTPTimeStepPeriod": 30,
+        "oathTOTPTimeStepWindow": 3,
+        "oathSecret": secret,
+    }
+    with sandbox.connect("desk") as desk:
+        desk.modify(dn, {"userPassword": [(ldap3.MODIFY_REPLACE, [PASSWORD])]})
+        desk.add(f"cn=otp,{dn}", attributes=device)
+        linked = {"objectClass": ["oathTOTPUser"], "oathTOTPToken": [f"cn=otp,{dn}"]}
+        desk.modify(dn, {k: [(ldap3.MODIFY_ADD, v)] for k, v in linked.items()})
+    totp = pyotp.TOTP(base64.b32encode(secret).decode())
+    assert not sandbox.accepts(dn, PASSWORD)
+    wrong = "000000" if totp.verify("000000", valid_window=4) is False else "111111"
+    before = len(sandbox.entry(dn).get("pwdFailureTime", []))
+    assert not sandbox.accepts(dn, PASSWORD + wrong)
+    assert len(sandbox.entry(dn)["pwdFailureTime"]) == before + 1
+    code = totp.at(int(time.time()))
+    assert sandbox.accepts(dn, PASSWORD + code)
+    assert not sandbox.accepts(dn, PASSWORD + code)
+
+
+def test_a_service_identity_is_never_locked_out(sandbox: Any) -> None:
+    dn = tree_settings()["nightly"]
+    for _ in range(12):
+        assert not sandbox.accepts(dn, "wrong")
+    with sandbox.connect("nightly") as connection:
+        assert connection.bound
+
+
+def test_the_limits_that_end_searches_do_not_cut_those_of_the_identities(sandbox: Any) -> None:
+    assert "\nsizelimit 500\n" in (sandbox.folder / "slapd" / "slapd.conf").read_text()
+    with sandbox.connect("nightly") as nightly:
+        for number in range(520):
+            record = {"objectClass": "piactlRecord"}
+            nightly.add(f"cn=r{number},ou=waiting,{sandbox.state}", attributes=record)
+        nightly.search(f"ou=waiting,{sandbox.state}", "(cn=r*)", attributes=["1.1"])
+        assert len(nightly.response) == 520
+
+
+# ---- the access log
+
+
+def logged(connection: ldap3.Connection, dn: str) -> list[dict[str, list[bytes]]]:
+    connection.search("cn=accesslog", f"(&(reqDN={dn})(objectClass=auditWriteObject))", attributes=["*"])
+    return [dict(e["raw_attributes"]) for e in connection.response]
+
+
+def test_the_access_log_tells_who_did_what_and_no_secret(make_sandbox: Callable[..., Any]) -> None:
+    sandbox = make_sandbox(accesslog=True)
+    dn = f"uid=a,{sandbox.accounts}"
+    with sandbox.connect("nightly") as nightly:
+        nightly.add(dn, attributes=values("a"))
+    with sandbox.connect("desk") as desk:
+        given = {"userPassword": FRESH, "pwdReset": "TRUE"}
+        desk.modify(dn, {k: [(ldap3.MODIFY_REPLACE, [v])] for k, v in given.items()})
+        secret = b"\xff\x00\n canary of a key"
+        device = {"objectClass": ["piactlRecord", "oathTOTPToken", "oathTOTPParams"], "oathSecret": secret}
+        parameters = {
+            "oathOTPLength": 6,
+            "oathHMACAlgorithm": "1.2.840.113549.2.7",
+            "oathTOTPTimeStepPeriod": 30,
+        }
+        desk.add(f"cn=otp,{dn}", attributes={**device, **parameters, "oathTOTPParams": f"cn=otp,{dn}"})
+    with sandbox.root() as root:
+        assert any(v.startswith(b"userPassword:") for e in logged(root, dn) for v in e.get("reqMod", []))
+        assert b"oathSecret:+ " + secret in logged(root, f"cn=otp,{dn}")[0]["reqMod"]
+    with sandbox.connect("administrator") as administrator:
+        entries = logged(administrator, dn)
+        devices = logged(administrator, f"cn=otp,{dn}")
+    assert [e["reqType"] for e in entries] == [[b"add"], [b"modify"]]
+    assert entries[1]["reqAuthzID"] == [tree_settings()["desk"].encode()]
+    said = [v for e in entries for v in e["reqMod"]]
+    assert b"pwdReset:= TRUE" in said
+    assert not any(b"password" in v.lower() for v in said)
+    assert b"cn:+ otp" in devices[0]["reqMod"]
+    assert not any(b"canary" in v for v in devices[0]["reqMod"])
+    for identity in ("reader", "nightly", "desk"):
+        with sandbox.connect(identity) as connection, pytest.raises(LDAPNoSuchObjectResult):
+            logged(connection, dn)
