@@ -11,7 +11,7 @@ show that the comparison would see it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 from piactl.core.account import State
@@ -40,13 +40,15 @@ class Day:
 
 @dataclass(frozen=True)
 class World:
-    """One person under one policy. `standing` are the assignments less what ended them, `endings` those rows."""
+    """One person under one policy. `standing` is cut by the rows in `endings`."""
 
     policy: Policy
     register: Register
     standing: tuple[Assignment, ...]
     endings: tuple[Assignment, ...]
     closed_on: date | None
+    counted: dict[date, tuple[Assignment, ...]] = field(default_factory=dict, compare=False)
+    """What `counting` has already said of a day."""
 
     def position(self, a: Assignment) -> Position:
         position = self.policy.position(a.position)
@@ -73,7 +75,7 @@ class World:
 def world(
     assignments: Sequence[Assignment], policy: Policy, register: Register, closed_on: date | None = None
 ) -> World:
-    """Rows whose position ends all are set apart, and the others end the day before the first that hits them."""
+    """Rows whose position ends all are set apart; the others end the day before the first that hits them."""
 
     def is_ending(a: Assignment) -> bool:
         position = policy.position(a.position)
@@ -108,8 +110,10 @@ def ended_by(a: Assignment, row: Assignment) -> Assignment | None:
 
 def counting(w: World, day: date) -> tuple[Assignment, ...]:
     """Of those that cover the day at one UAI in one function, those that start last."""
-    covering = [a for a in w.standing if a.covers(day)]
-    return tuple(a for a in covering if not any(overrides(b, a) for b in covering))
+    if day not in w.counted:
+        covering = [a for a in w.standing if a.covers(day)]
+        w.counted[day] = tuple(a for a in covering if not any(overrides(b, a) for b in covering))
+    return w.counted[day]
 
 
 def overrides(b: Assignment, a: Assignment) -> bool:

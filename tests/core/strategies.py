@@ -1,0 +1,197 @@
+"""Small, nasty lives under small, nasty policies.
+
+Dates lie close together, in a window that begins on an awkward day, so that starts and ends touch,
+overlap, nest and miss each other by one day, and delays, bridges, handovers and graces run into them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from hypothesis import strategies as st
+
+from piactl.core.assignment import Assignment
+from piactl.core.person import Establishment, Register
+from piactl.core.policy import GraceRule, Policy, Position, Profile, Service, When
+
+UAIS = ("0800009A", "0800010B", "0801616X")
+REGISTER: Register = {
+    "0800009A": Establishment("0800009A", "Lycée Louis Thuillier", "300", "2D", "public", "Amiens"),
+    "0800010B": Establishment("0800010B", "Lycée Madeleine Michelis", "300", "2D", "public", "Amiens"),
+    "0801616X": Establishment("0801616X", "Collège Guy Mareschal", "340", "2D", "public", "Amiens"),
+}
+WINDOW = 120
+"""Days in which the starts of one life lie."""
+
+WINDOWS_BEGIN = (
+    date(2027, 2, 20),  # the clocks go forward on 28 March
+    date(2027, 7, 15),  # 1 September, the clocks go back on 31 October
+    date(2027, 12, 1),  # the year ends, 29 February 2028
+    date(2028, 1, 20),  # 29 February in the middle
+)
+LONGEST_GRACE = 14
+LONGEST_RETENTION = 12
+
+GRACE_RULES = (
+    (),
+    (GraceRule(When({"corps": frozenset({"776"})}), 0), GraceRule(When(), 6)),
+    (GraceRule(When({"corps": frozenset({"776"})}), LONGEST_GRACE), GraceRule(When(), 3)),
+    (GraceRule(When({"corps": frozenset({"776"})}), 9),),
+)
+PROFILES = (
+    (
+        Profile("enseignant", When({"fonction": frozenset({"ENS"})})),
+        Profile("direction", When({"fonction": frozenset({"DIR"})})),
+    ),
+    (
+        Profile("college", When({"nature": frozenset({"340"})})),
+        Profile("enseignant", When({"fonction": frozenset({"ENS"})})),
+        Profile("direction", When()),
+    ),
+)
+PROFILE_NAMES = ("enseignant", "direction", "college")
+
+
+@dataclass(frozen=True)
+class Life:
+    """One person's assignments, the policy over them, and the days on which anything can happen."""
+
+    assignments: tuple[Assignment, ...]
+    policy: Policy
+    closed_on: date | None
+    first: date
+    last: date
+
+    def __repr__(self) -> str:
+        """What a person needs to read a counterexample; defaults are left out."""
+        rows = "\n".join(
+            f"  {a.uai} {a.function} {a.start}..{a.end or 'open'}"
+            f"{' corps ' + a.corps if a.corps else ''}{' position ' + a.position if a.position else ''}"
+            f"{' source ' + a.source if a.source else ''}"
+            for a in self.assignments
+        )
+        p = self.policy
+        shown = [
+            f"  open_before {p.open_before} bridge {p.bridge} retention {p.retention}",
+            f"  closed_on {self.closed_on}",
+            *(f"  grace {dict(g.when.conditions)} {g.days}" for g in p.grace),
+            *(f"  profile {q.name} {dict(q.when.conditions)}" for q in p.profiles),
+            *(f"  {s}" for s in p.services.values()),
+            *(f"  {p.positions[name]}" for name in sorted({a.position for a in self.assignments} - {""})),
+        ]
+        return "Life(\n" + rows + "\n" + "\n".join(shown) + ")"
+
+
+def positions(services: tuple[str, ...]) -> st.SearchStrategy[dict[str, Position]]:
+    """One of each kind: keeping some or none, locking, with a grace of its own, ending with and without."""
+    some = st.none() | st.frozensets(st.sampled_from(services))
+    login = st.none() | st.booleans()
+    own_grace = st.none() | st.integers(0, LONGEST_GRACE)
+
+    def of(
+        leave: Position, kept: Position, locking: Position, ends: Position, death: Position
+    ) -> dict[str, Position]:
+        plain = Position("default")
+        none = Position("disponibilite", keeps=frozenset())
+        return {p.name: p for p in (plain, none, leave, kept, locking, ends, death)}
+
+    return st.builds(
+        of,
+        st.builds(
+            Position,
+            st.just("conge"),
+            keeps=st.frozensets(st.sampled_from(services)),
+            login=login,
+            grace=own_grace,
+        ),
+        st.builds(Position, st.just("detachement"), login=login, grace=own_grace),
+        st.builds(
+            Position, st.just("suspension"), keeps=some, login=login, lock=st.just(True), grace=own_grace
+        ),
+        st.builds(Position, st.just("retraite"), ends=st.just(True), grace=own_grace, lock=st.booleans()),
+        st.builds(Position, st.just("deces"), ends=st.just(True), grace=st.just(0), lock=st.just(True)),
+    )
+
+
+def services(name: str) -> st.SearchStrategy[Service]:
+    delays = st.sampled_from((0, 2, 1, 3, 5))
+    return st.builds(
+        Service,
+        st.just(name),
+        st.just(name),
+        profiles=st.none() | st.frozensets(st.sampled_from(PROFILE_NAMES), min_size=1, max_size=2),
+        per_establishment=st.booleans(),
+        grant_delay=delays,
+        mutation_delay=delays,
+        keep=st.booleans(),
+        handover=st.integers(0, 10),
+        in_grace=st.booleans(),
+    )
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    names = ("alpha", "beta", "gamma")[: draw(st.integers(1, 3))]
+    return Policy(
+        open_before=draw(st.integers(0, 6)),
+        bridge=draw(st.integers(0, 40)),
+        retention=draw(st.integers(0, LONGEST_RETENTION)),
+        grace=draw(st.sampled_from(GRACE_RULES)),
+        profiles=draw(st.sampled_from(PROFILES)),
+        positions=draw(positions(names)),
+        services={name: draw(services(name)) for name in names},
+    )
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> Life:
+    """One to five assignments, seldom none; each start is anywhere or near a start or an end before it."""
+    policy = draw(policies())
+    begin = draw(st.sampled_from(WINDOWS_BEGIN))
+    rows: list[Assignment] = []
+    edges: list[int] = []
+    for _ in range(draw(st.sampled_from((1, 2, 2, 3, 3, 4, 4, 5, 5, 0)))):
+        start = draw(starts(edges, policy.bridge))
+        length = draw(st.none() | st.integers(0, 6) | st.integers(0, 60) | lengths_to(edges, start))
+        edges += [start] if length is None else [start, start + length]
+        rows.append(
+            Assignment(
+                uai=draw(st.sampled_from((*UAIS, *(a.uai for a in rows[-2:])))),
+                function=draw(st.sampled_from(("ENS", "DIR"))),
+                start=begin + timedelta(days=start),
+                end=None if length is None else begin + timedelta(days=start + length),
+                corps=draw(st.sampled_from(("551", "776"))),
+                position=draw(st.sampled_from(("", "", "", *policy.positions))),
+                source=draw(st.sampled_from(("", "", "epp", "assed"))),
+            )
+        )
+    closed = draw(st.none() | st.integers(0, WINDOW))
+    ends = [a.end or a.start for a in rows]
+    latest = max([begin + timedelta(days=closed or 0), *ends])
+    return Life(
+        assignments=tuple(rows),
+        policy=policy,
+        closed_on=None if closed is None else begin + timedelta(days=closed),
+        first=min([begin, *(a.start for a in rows)]) - timedelta(days=policy.open_before + 2),
+        last=latest + timedelta(days=LONGEST_GRACE + LONGEST_RETENTION + 3),
+    )
+
+
+def starts(edges: list[int], bridge: int) -> st.SearchStrategy[int]:
+    """A day of the window: anywhere, beside an edge, or where a bridge just reaches or just fails."""
+    anywhere = st.integers(0, WINDOW)
+    if not edges:
+        return st.integers(0, 40)
+    near = st.builds(
+        lambda edge, gap: max(0, min(WINDOW, edge + gap)),
+        st.sampled_from(edges),
+        st.sampled_from((1, 0, 2, 1, -1, 3, bridge, bridge + 1, -4)),
+    )
+    return near | near | anywhere
+
+
+def lengths_to(edges: list[int], start: int) -> st.SearchStrategy[int]:
+    """An end on, or one day beside, an edge before it."""
+    reachable = [edge - start + beside for edge in edges for beside in (-1, 0, 1) if edge + beside >= start]
+    return st.sampled_from(reachable) if reachable else st.integers(0, 20)

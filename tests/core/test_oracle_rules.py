@@ -1,0 +1,168 @@
+"""The rules and their second reading agree on every day of random lives.
+
+`piactl.core.career` is arithmetic on periods; `oracle` walks day by day. Neither knows the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from piactl.core.account import State
+from piactl.core.assignment import Assignment
+from piactl.core.career import Career, career
+
+from . import oracle
+from .strategies import REGISTER, Life, lives
+
+ORDINARY = settings(
+    max_examples=300,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+LONG = settings(ORDINARY, max_examples=20_000)
+
+
+def names(assignments: tuple[Assignment, ...]) -> list[tuple[str, ...]]:
+    """Assignments without their ends, which a retirement cuts."""
+    return sorted(
+        (a.uai, a.function, a.start.isoformat(), a.position, a.corps, a.source) for a in assignments
+    )
+
+
+QUESTIONS: dict[str, tuple[Callable[[Career, date], Any], Callable[[oracle.Day], Any]]] = {
+    "state": (lambda c, day: c.state_on(day).value, lambda d: d.state.value),
+    "rights": (lambda c, day: sorted(c.rights_on(day)), lambda d: sorted(d.rights)),
+    "locked": (lambda c, day: c.locked_on(day), lambda d: d.locked),
+    "login": (lambda c, day: c.login_on(day), lambda d: d.login),
+    "counting": (lambda c, day: names(c.counting_on(day)), lambda d: names(d.assignments)),
+}
+
+
+def disagreements(life: Life) -> Iterator[str]:
+    """Each day and question on which the two differ, the first day first."""
+    world = oracle.world(life.assignments, life.policy, REGISTER, life.closed_on)
+    days = oracle.history(world, life.first, life.last)
+    rules = career(life.assignments, life.policy, REGISTER, closed_on=life.closed_on)
+    for day, expected in days.items():
+        for question, (ask, look) in QUESTIONS.items():
+            said, should = ask(rules, day), look(expected)
+            if said != should:
+                yield f"{day} {question}: the rules say {said}, day by day it is {should}"
+        if expected.assignments and set(rules.profiles_on(day)) != expected.profiles:
+            yield f"{day} profiles: the rules say {rules.profiles_on(day)}, not {expected.profiles}"
+    for day, change in oracle.next_changes(days).items():
+        said = rules.next_change(day)
+        if said != change:
+            yield f"{day} next_change: the rules say {said}, day by day it is {change}"
+
+
+def agree(life: Life) -> None:
+    found = [line for _, line in zip(range(8), disagreements(life), strict=False)]
+    assert not found, "\n".join([*found, repr(life)])
+
+
+@ORDINARY
+@given(lives())
+def test_rules_agree_with_the_day_by_day_reading(life: Life) -> None:
+    agree(life)
+
+
+@pytest.mark.long
+@LONG
+@given(lives())
+def test_rules_agree_on_many_lives(life: Life) -> None:
+    agree(life)
+
+
+@settings(ORDINARY, max_examples=100)
+@given(lives())
+def test_order_of_the_rows_does_not_matter(life: Life) -> None:
+    forward = career(life.assignments, life.policy, REGISTER, closed_on=life.closed_on)
+    backward = career(life.assignments[::-1], life.policy, REGISTER, closed_on=life.closed_on)
+    day = life.first
+    while day <= life.last:
+        for question, (ask, _) in QUESTIONS.items():
+            assert ask(forward, day) == ask(backward, day), f"{day} {question} {life!r}"
+        day += timedelta(days=1)
+
+
+# That the comparison can fail: each mistake must be seen on some life of a fixed series.
+
+MISTAKES: dict[str, tuple[str, Any]] = {
+    "counts: no override": ("overrides", lambda b, a: False),
+    "counts: the function is not looked at": ("overrides", lambda b, a: b.uai == a.uai and b.start > a.start),
+    "continues: adjoining is not enough": (
+        "continues",
+        lambda b, a: b.uai == a.uai and a.start < b.start and (a.end is None or a.end >= b.start),
+    ),
+    "follows: the bridge has no end": ("within_bridge", lambda w, b, a: True),
+    "follows: the bridge is one day short": (
+        "within_bridge",
+        lambda w, b, a: (b.start - a.end).days <= w.policy.bridge - 1,
+    ),
+    "follows: never": ("follows", lambda w, b, a: False),
+    "continues nothing: forgotten": ("continues_any", lambda w, b: False),
+    "keep: never": ("bridged", lambda *args: False),
+    "handover: never": ("handed_over", lambda *args: False),
+    "in_grace: never": ("lasts_in_grace", lambda *args: set()),
+    "grace: none": ("in_grace", lambda *args: False),
+    "anticipated: never": ("is_anticipated", lambda *args: False),
+    "locked: never": ("locked", lambda *args: False),
+    "retirement: one day late": (
+        "ended_by",
+        lambda a, row: (
+            a if a.start > row.start or (a.end and a.end <= row.start) else oracle.replace(a, end=row.start)
+        ),
+    ),
+    "delay: always as granted": ("delay", lambda w, b, service: service.grant_delay),
+}
+
+
+Corpus = list[tuple[Life, dict[date, oracle.Day]]]
+
+
+def days_of(life: Life) -> dict[date, oracle.Day]:
+    world = oracle.world(life.assignments, life.policy, REGISTER, life.closed_on)
+    return oracle.history(world, life.first, life.last)
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    """A fixed series of random lives with their right histories."""
+    found: Corpus = []
+
+    @settings(ORDINARY, max_examples=700, derandomize=True, database=None, phases=[Phase.generate])
+    @given(lives())
+    def collect(life: Life) -> None:
+        found.append((life, days_of(life)))
+
+    collect()
+    return found
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_seen(mistake: str, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, wrong = MISTAKES[mistake]
+    assert callable(getattr(oracle, name))
+    monkeypatch.setattr(oracle, name, wrong)
+    assert any(days_of(life) != right for life, right in corpus), (
+        f"{len(corpus)} random lives do not show the mistake {mistake!r}"
+    )
+
+
+def test_the_lives_are_nasty(corpus: Corpus) -> None:
+    """Every state, lock, refused login and kind of right turns up, and often."""
+    days = [day for _, history in corpus for day in history.values()]
+    for state in State:
+        assert sum(day.state is state for day in days) > 500, state
+    assert sum(day.locked for day in days) > 500
+    assert sum(day.state is State.ON_LEAVE and not day.login for day in days) > 100
+    assert sum(day.state is State.GRACE and bool(day.rights) for day in days) > 100
+    assert sum(len(day.assignments) > 1 for day in days) > 500
+    assert sum(any(uai for _, uai in day.rights) for day in days) > 500
