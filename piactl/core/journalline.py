@@ -84,11 +84,20 @@ def parsed(raw: bytes) -> JournalLine:
         raise BrokenLine("is not JSON", torn=True) from None
     if not isinstance(found, dict):
         raise BrokenLine("is not a JSON object", torn=False)
-    head = {name: found.pop(name, None) for name in ("seq", "time", "type", "run", "prev", "hash")}
-    seq, texts = head.pop("seq"), list(head.values())
-    if type(seq) is not int or not all(isinstance(text, str) for text in texts):
+    seq = found.pop("seq", None)
+    texts = {name: found.pop(name, None) for name in ("time", "type", "run", "prev", "hash")}
+    if type(seq) is not int or not all(isinstance(text, str) for text in texts.values()):
         raise BrokenLine("lacks seq, time, type, run, prev or hash", torn=False)
-    return JournalLine(seq, *texts, fields=found)
+    return JournalLine(seq=seq, fields=found, **texts)
+
+
+def ended(raw: bytes) -> bytes:
+    """`raw`, where it has its newline. Raises BrokenLine."""
+    if raw.endswith(b"\n"):
+        return raw
+    if len(raw) > MAX_LINE:
+        raise BrokenLine(f"is longer than {MAX_LINE} bytes", torn=False)
+    raise BrokenLine("has no end", torn=True)
 
 
 def proved(raw: bytes) -> JournalLine:
@@ -123,4 +132,4 @@ def gap(after: Head, line: JournalLine) -> str:
 
 def opens_file(line: JournalLine) -> bool:
     """Whether a file may begin with `line`: the first of all, or one that names what it continues."""
-    return line.head.seq == 1 and line.prev == GENESIS.hash or line.type == "continued"
+    return (line.seq == 1 and line.prev == GENESIS.hash) or line.type == "continued"

@@ -1,0 +1,14 @@
+"""The journal: one JSON line per change, written before it, chained by hash. No journal, no change."""
+
+from piactl.core.journalline import Head, JournalLine
+from piactl.journal.actor import Actor, who
+from piactl.journal.doubts import in_doubt
+from piactl.journal.intent import IntendedWrite, Intent, Settlement, Standing, standing
+from piactl.journal.reading import Wanted, read_lines
+from piactl.journal.verifying import Problem, Verification, verify
+from piactl.journal.writing import Journal, RunContext
+
+__all__ = [
+    "Actor", "Head", "IntendedWrite", "Intent", "Journal", "JournalLine", "Problem", "RunContext",
+    "Settlement", "Standing", "Verification", "Wanted", "in_doubt", "read_lines", "standing", "verify", "who",
+]  # fmt: skip

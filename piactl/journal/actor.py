@@ -1,0 +1,91 @@
+"""Who is behind a run: the user, who used sudo, and whether cron, systemd or a person started it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_CRON = re.compile(r"(cron|crond|CRON|CROND|anacron|fcron|atd)")
+_NO_LOGIN = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """`user` is the account that piactl runs as. `sudo_user` is what sudo said in the environment, "" without
+    it. `login` is who logged in to the host, as the kernel's audit recorded it: no environment can change
+    that one; "" where it was not recorded. `origin` is terminal, cron, systemd or other."""
+
+    user: str
+    sudo_user: str
+    login: str
+    origin: str
+    host: str
+    pid: int
+
+
+def who(environ: Mapping[str, str] = os.environ) -> Actor:
+    """The actor of this process. Never fails: what cannot be learned is ""."""
+    return Actor(
+        user=_name(os.getuid()),
+        sudo_user=_plain(environ.get("SUDO_USER", "")),
+        login=_audit_login(),
+        origin=_origin(environ),
+        host=_plain(socket.gethostname()),
+        pid=os.getpid(),
+    )
+
+
+def _origin(environ: Mapping[str, str]) -> str:
+    """A terminal first: shells started by a desktop under systemd carry INVOCATION_ID too. Cron before
+    systemd: it is itself a unit of systemd."""
+    parent, terminal = _stat(os.getpid())
+    if terminal:
+        return "terminal"
+    for _ in range(12):
+        if parent <= 1:
+            break
+        if _CRON.fullmatch(_comm(parent)):
+            return "cron"
+        parent, _terminal = _stat(parent)
+    return "systemd" if environ.get("INVOCATION_ID") else "other"
+
+
+def _stat(pid: int) -> tuple[int, int]:
+    """The parent of a process and its controlling terminal, 0 where there is none or it cannot be read."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()
+        return int(fields[1]), int(fields[4])
+    except (OSError, IndexError, ValueError):
+        return 0, 0
+
+
+def _comm(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _audit_login() -> str:
+    try:
+        uid = int(Path("/proc/self/loginuid").read_text())
+    except (OSError, ValueError):
+        return ""
+    return "" if uid == _NO_LOGIN else _name(uid)
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _plain(text: str) -> str:
+    """At most 255 characters: the environment is the caller's."""
+    return text[:255]

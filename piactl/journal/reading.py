@@ -1,0 +1,78 @@
+"""Reading the journal for people: lines in order, by run, entry, user and period."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from piactl.core.journalline import MAX_LINE, BrokenLine, JournalLine, ended, parsed
+from piactl.journal.files import files_of, opened
+from piactl.journal.unusable import unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which lines are wanted: all that is given must fit. `user` is the user, the sudo user or the login of
+    the run; `since` and `until` are aware instants, both included. For `uid` the outcomes come along."""
+
+    run: str | None = None
+    uid: str | None = None
+    user: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def read_lines(path: str, wanted: Wanted | None = None) -> Iterator[JournalLine]:
+    """The wanted lines, oldest first, rotated files included, read as they are asked for.
+
+    Hashes are not proved (`verify` does that); a tail that is just being written is left out. No journal is
+    no lines. Raises JournalUnusable at a line that cannot be read.
+    """
+    wanted = wanted or Wanted()
+    since, until = _text(wanted.since), _text(wanted.until)
+    runs: set[str] = set()
+    intents: set[int] = set()
+    for name in files_of(path):
+        for line in _lines(name):
+            if line.type == "run" and wanted.user in _users(line):
+                runs.add(line.run)
+            if line.type == "intent" and line.fields.get("uid") == wanted.uid:
+                intents.add(line.seq)
+            if wanted.run is not None and line.run != wanted.run:
+                continue
+            if wanted.user is not None and line.run not in runs:
+                continue
+            if wanted.uid is not None and not {line.seq, line.fields.get("intent")} & intents:
+                continue
+            if (since is None or line.time >= since) and (until is None or line.time <= until):
+                yield line
+
+
+def _lines(name: str) -> Iterator[JournalLine]:
+    with opened(name) as file:
+        number = 0
+        broken: BrokenLine | None = None
+        while raw := file.readline(MAX_LINE + 1):
+            if broken is not None:
+                raise unreadable(name, number, str(broken))
+            number += 1
+            try:
+                line = parsed(ended(raw))
+            except BrokenLine as found:
+                broken = found
+                continue
+            yield line
+        if broken is not None and not broken.torn:
+            raise unreadable(name, number, str(broken))
+
+
+def _users(line: JournalLine) -> tuple[object, ...]:
+    return tuple(line.fields.get(name) for name in ("user", "sudo_user", "login"))
+
+
+def _text(instant: datetime | None) -> str | None:
+    """In the form of the lines, where order of text is order of time."""
+    if instant is None:
+        return None
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
