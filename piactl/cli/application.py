@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import click
 import typer
 
 from piactl import __version__
@@ -53,18 +52,25 @@ app.add_typer(journal.app, name="journal")
 app.add_typer(sandbox.app, name="sandbox")
 
 
+# typer brings a click of its own in newer versions and uses the library in older ones: its own exceptions
+# lead to the class of all errors of the command line in both
+_COMMAND_LINE_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
 def application(arguments: list[str]) -> int:
     """Runs the command that the arguments name; its exit code."""
     try:
         result = app(args=arguments, prog_name="piactl", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return int(Exit.USAGE)
-    except click.ClickException as error:
-        say(f"{error.format_message()}\nSee: piactl --help")
-        return int(Exit.USAGE)
-    except click.exceptions.Exit as leave:
+    except typer.Exit as leave:
         return int(leave.exit_code)
-    except click.Abort:
+    except typer.Abort:
         return 130
+    except Exception as error:
+        if not isinstance(error, _COMMAND_LINE_ERROR):
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()  # type: ignore[attr-defined]
+        else:
+            say(f"{error.format_message()}\nSee: piactl --help")  # type: ignore[attr-defined]
+        return int(Exit.USAGE)
     return result if isinstance(result, int) else int(Exit.DONE)

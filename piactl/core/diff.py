@@ -127,7 +127,7 @@ class _Maker:
 
     def lock(self) -> Change:
         kind = Kind.LOCK if self.account.locked else Kind.UNLOCK
-        reason = f"position: {self.reason}" if self.account.lock is None else self.account.lock.reason
+        reason = self.reason if self.account.lock is None else self.account.lock.reason
         if kind is Kind.UNLOCK:
             reason = (
                 "the lock's end has passed" if self.current.lock else f"no position locks it: {self.reason}"

@@ -108,7 +108,20 @@ def revoke_reason(
         if number < begins:
             text = f"the delay of {post.delay(service)} days runs until {_day(begins - 1)}"
             return f"{text}: {spoken(post.assignment)}", post.assignment, since or as_of
-    last = last_post(career, as_of)
-    if last is not None and since is not None and last.last + 1 >= max(ended):
-        return f"{spoken(last.assignment)} is over", last.assignment, since
-    return "no assignment of today gives it", None, since or as_of
+    over = _ended_with(career, right, ended)
+    if over is None or since is None:
+        return "no assignment of today gives it", None, since or as_of
+    text = f"{spoken(over.assignment)} is over"
+    if over.last < max(ended):
+        text += f", and the handover of {service.handover} days after it"
+    return text, over.assignment, since
+
+
+def _ended_with(career: Career, right: Right, ended: list[int]) -> Post | None:
+    """The post with which a right ended, or after whose end it was handed over."""
+    there = [
+        post
+        for post in career.posts
+        if ended and post.last <= max(ended) and right[1] in ("", post.assignment.uai)
+    ]
+    return max(there, key=lambda post: post.last, default=None)

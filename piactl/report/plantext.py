@@ -71,6 +71,8 @@ def _change(change: Mapping[str, Any]) -> str:
         what = f"{before['state']} -> {after['state']}" if before.get("state") else after["state"]
     elif change["kind"] == "update":
         what = ", ".join(after)
+    elif "locked" in after:
+        what = "locked" if after["locked"] else "no longer locked"
     where = f" [{change['feed']}:{change['line']}]" if change["feed"] else ""
     text = f"{change['uid']}: {what}; {change['reason']} (from {change['effective']}){where}"
     return shown(text)

@@ -1,0 +1,70 @@
+# Sourced by examples/demo and tests/run, with `top` set to the checkout: makes sure that there is a Python
+# environment and a slapd, installing what is missing, and sets `python`.
+#
+# Needs python3 (3.11 to 3.13). On Debian, as root or with sudo, missing packages are installed by apt;
+# otherwise the one command to run is said.
+
+PATH=${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
+export PATH
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+
+_as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+_install() {  # package...
+    if ! command -v apt-get >/dev/null || { [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; }; then
+        echo "Missing packages. Run this as root, then start again:" >&2
+        echo "  apt-get update && apt-get install --no-install-recommends $*" >&2
+        exit 1
+    fi
+    echo "Installing $*" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    # without a configuration the package starts no server of its own
+    if command -v debconf-set-selections >/dev/null; then
+        echo "slapd slapd/no_configuration boolean true" | _as_root debconf-set-selections
+    fi
+    _as_root apt-get -qq update >&2
+    _as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >&2 </dev/null
+}
+
+_has_slapd() {
+    local argon2
+    PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v slapd slapadd ldapsearch >/dev/null || return 1
+    for argon2 in /usr/lib/ldap/argon2.* /usr/lib/*/ldap/argon2.* /usr/libexec/openldap/argon2.*; do
+        [ -e "$argon2" ] && return 0
+    done
+    return 1
+}
+
+_python3() {  # the first python3 of a supported version
+    for candidate in python3 /usr/bin/python3 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    echo "No python3 of version 3.11 to 3.13 was found; install one, then start again." >&2
+    return 1
+}
+
+_environment() {  # extras, "" or [dev]
+    venv="$top/.venv"
+    wanted=$(cksum "$top/pyproject.toml" | cut -d' ' -f1)-$1
+    if [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.piactl" 2>/dev/null)" = "$wanted" ]; then
+        return
+    fi
+    base=$(_python3) || exit 1
+    if ! "$base" -c 'import ensurepip, venv' 2>/dev/null; then
+        _install python3-venv
+    fi
+    rm -rf "$venv"
+    "$base" -m venv "$venv"
+    echo "Installing piactl and what it needs into .venv" >&2
+    "$venv/bin/python" -m pip install --quiet --editable "$top$1"
+    echo "$wanted" > "$venv/.piactl"
+}
+
+_has_slapd || _install slapd ldap-utils slapd-contrib
+_environment "${extras:-}"
+python="$top/.venv/bin/python"

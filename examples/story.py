@@ -1,0 +1,209 @@
+"""What examples/demo shows: three nights on a private slapd, each command as a person would type it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+PEOPLE, SEED = "2000", "1"
+
+
+class Story:
+    """The sandbox and the feeds of one showing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.sandbox = folder / "sandbox"
+        self.environment = {**os.environ, "PIACTL_CONFIG": str(self.sandbox / "piactl.yaml")}
+        self.cast: dict[str, Any] = {}
+        self.failed: list[str] = []
+
+    def title(self, text: str) -> None:
+        print(f"\n\033[1m== {text}\033[0m" if sys.stdout.isatty() else f"\n== {text}", flush=True)
+
+    def piactl(self, *words: str, expected: int = 0, quiet: bool = False) -> str:
+        """Types a command, shows what it says, and checks its exit code."""
+        shown = " ".join(word.replace(str(self.folder) + "/", "") for word in words)
+        print(f"$ piactl {shown}", flush=True)
+        command = [sys.executable, "-m", "piactl", *words]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        if not quiet:
+            print(done.stdout + done.stderr, end="", flush=True)
+        if done.returncode != expected:
+            self.failed.append(f"piactl {shown}: exit code {done.returncode}, expected {expected}")
+        return done.stdout
+
+    def expect(self, what: str, true: bool) -> None:
+        print(f"  {'ok' if true else 'WRONG'}: {what}", flush=True)
+        if not true:
+            self.failed.append(what)
+
+    def account(self, uid: str, as_of: date) -> dict[str, Any]:
+        words = ["account", "show", uid, "-o", "json", "--as-of", as_of.isoformat()]
+        command = [sys.executable, "-m", "piactl", *words]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True)
+        account: dict[str, Any] = json.loads(done.stdout)
+        return account
+
+    def services(self, uid: str, day: date) -> str:
+        """The services held on a day; of those of one establishment, at which."""
+        account = self.account(uid, day)
+        held = [
+            e["service"] + (f"@{e['uai']}" if e["uai"] else "")
+            for e in account["entitlements"]
+            if e["from"] <= day.isoformat()
+        ]
+        return f"{account['state']:<12} {' '.join(held) or '-'}"
+
+    def uri(self) -> str:
+        status = self.piactl("sandbox", "status", "--dir", str(self.sandbox), quiet=True)
+        return next(line.split()[1] for line in status.splitlines() if line.startswith("server"))
+
+    def entry_csns(self) -> str:
+        """The change number of every account, as the directory itself keeps it."""
+        return self._ldap(
+            "ldapsearch", "-LLL", "-o", "ldif-wrap=no", "-b", "o=gouv,c=fr", "(objectClass=piactlAccount)",
+            "entryCSN",
+        )  # fmt: skip
+
+    def set_password(self, uid: str, password: str) -> None:
+        """Gives an account a password, as the directory's own administrator (over the private socket)."""
+        dn = f"uid={uid},ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr"
+        change = f"dn: {dn}\nchangetype: modify\nreplace: userPassword\nuserPassword: {password}\n"
+        self._ldap("ldapmodify", "-Q", stdin=change)
+
+    def can_log_in(self, uid: str, password: str) -> bool:
+        """A simple bind, as every application does it."""
+        dn = f"uid={uid},ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr"
+        with tempfile.NamedTemporaryFile("w", dir=self.folder) as secret:
+            secret.write(password)
+            secret.flush()
+            words = ["ldapwhoami", "-x", "-H", self.server, "-D", dn, "-y", secret.name]
+            return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+    def _ldap(self, tool: str, *words: str, stdin: str = "") -> str:
+        command = [tool, "-H", self.server, "-Y", "EXTERNAL", *([] if "-Q" in words else ["-Q"]), *words]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    def tell(self, today: date) -> None:
+        feeds = self.folder / "feeds"
+        self.title(f"Feeds of three nights for {PEOPLE} invented people")
+        subprocess.run(
+            [sys.executable, str(HERE / "make_feeds.py"), "--people", PEOPLE, "--seed", SEED]
+            + ["--today", today.isoformat(), "--out", str(feeds)],
+            check=True,
+        )
+        self.cast = json.loads((feeds / "cast.json").read_text(encoding="utf-8"))
+        people = self.cast["people"]
+        nights = [(date.fromisoformat(n["date"]), str(feeds / n["file"])) for n in self.cast["nights"]]
+
+        self.title("A private slapd")
+        self.piactl("sandbox", "start", "--dir", str(self.sandbox))
+        self.server = self.uri()
+
+        self.title("Night 1, the first load: the plan, then the night")
+        day, feed = nights[0]
+        self.piactl("plan", feed, "--as-of", day.isoformat())
+        self.piactl("nightly", feed, "--as-of", day.isoformat())
+
+        self.title("Night 2, the rentrée: mutations, arrivals, ends, a marriage, homonyms, a retirement")
+        day, feed = nights[1]
+        self.piactl("nightly", feed, "--as-of", day.isoformat())
+
+        self.title("Night 3, an ordinary night: today")
+        self.piactl("nightly", nights[2][1])
+        self._mover(people["mover"], people["head_mover"])
+        self._names(people)
+        self._leavers(people, today)
+        self._bad_nights(nights[2][1], str(feeds / self.cast["cut"]))
+
+        self.title("What was done")
+        self.piactl("runs", "list", "-o", "table")
+        self.piactl("journal", "verify")
+        self.piactl("doctor")
+
+    def _mover(self, mover: dict[str, Any], head: dict[str, Any]) -> None:
+        self.title("Accounts before, during and after the delays of a mutation")
+        self.piactl("account", "show", mover["uid"])
+        for one in (mover, head):
+            start = date.fromisoformat(one["dates"]["new_start"])
+            print(f"{one['uid']} moved from {' to '.join(one['establishments'])} on {start}:")
+            for later in (-1, 0, 1, 2, 7, 14, 15):
+                day = start + timedelta(days=later)
+                print(f"  {day}  {self.services(one['uid'], day)}", flush=True)
+
+    def _names(self, people: dict[str, Any]) -> None:
+        self.title("A marriage, and homonyms")
+        bride = self.account(people["bride"]["uid"], date.fromisoformat(self.cast["today"]))
+        print(
+            f"  {bride['display_name']}: {bride['address']}, still reached as {', '.join(bride['aliases'])}"
+        )
+        self.expect("the bride has her new address", bride["address"] == people["bride"]["address"])
+        for one in people["homonyms"]:
+            print(f"  {one['given_name']} {one['family_name']}: {one['address']}")
+            found = self.account(one["matricule"], date.fromisoformat(self.cast["today"]))
+            self.expect(f"{one['matricule']} is {one['uid']}", found["uid"] == one["uid"])
+
+    def _leavers(self, people: dict[str, Any], today: date) -> None:
+        self.title(
+            "Leavers: in grace the directory lets them in, afterwards it refuses, whatever the password"
+        )
+        password = secrets.token_urlsafe(12)
+        for role, allowed in (("mover", True), ("leaver_in_grace", True), ("leaver_out", False)):
+            one = people[role]
+            self.set_password(one["uid"], password)
+            state = self.account(one["uid"], today)
+            until = f", until {state['login_until']}" if state["login_until"] else ""
+            self.expect(
+                f"{one['uid']} ({state['state']}{until}): {'let in' if allowed else 'refused by slapd'}",
+                self.can_log_in(one["uid"], password) == allowed,
+            )
+
+    def _bad_nights(self, feed: str, cut: str) -> None:
+        self.title("A cut file is refused, and nothing is written")
+        before = self.entry_csns()
+        self.piactl("nightly", cut, expected=6)
+        self.expect("no account was touched", self.entry_csns() == before)
+
+        self.title("The same file again: zero writes")
+        self.piactl("nightly", feed)
+        self.expect(
+            f"the entryCSN of all {before.count('entryCSN')} accounts is unchanged",
+            self.entry_csns() == before,
+        )
+
+
+def main() -> int:
+    from piactl.clock import civil_today
+
+    keep = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
+    folder = keep or Path(tempfile.mkdtemp(prefix="piactl-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    if keep and any(folder.iterdir()):
+        print(f"{folder} is not empty; name a new folder", file=sys.stderr)
+        return 2
+    story = Story(folder)
+    try:
+        story.tell(civil_today("Europe/Paris"))
+    finally:
+        story.title("The end")
+        story.piactl("sandbox", "stop", "--dir", str(story.sandbox))
+        if keep is None:
+            shutil.rmtree(folder)
+    for what in story.failed:
+        print(f"WRONG: {what}", file=sys.stderr)
+    return 1 if story.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
