@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 CREDENTIAL = "credential:"
-"""`credential:NAME` in place of a secret's path is the systemd credential NAME (LoadCredential= of the unit)."""
+"""`credential:NAME` in place of a secret's path is the systemd credential NAME (LoadCredential=)."""
 
 
 @dataclass(frozen=True, slots=True)

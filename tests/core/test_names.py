@@ -7,10 +7,8 @@ import pytest
 
 from piactl.core.names import TakenNames, UnusableName, has_base, local_part
 
-CASES = [
-    json.loads(line)
-    for line in (Path(__file__).parent.parent / "cases" / "names.jsonl").read_text(encoding="utf-8").splitlines()
-]
+FILE = Path(__file__).parent.parent / "cases" / "names.jsonl"
+CASES = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c["case"])
@@ -62,7 +60,7 @@ def test_refusals(given: str, family: str, code: str) -> None:
 
 def test_homonyms_take_digits_in_order() -> None:
     names = TakenNames([], 1)
-    assert [names.take("marie.martin") for _ in range(3)] == ["marie.martin", "marie.martin1", "marie.martin2"]
+    assert [names.take("marie.martin") for _ in range(3)] == [f"marie.martin{n}" for n in ("", 1, 2)]
     assert names.take("chloe.dorsay") == "chloe.dorsay"
     assert names.take("chloe.dorsay") == "chloe.dorsay1"
 
