@@ -1,0 +1,203 @@
+"""One sandbox with its files, and the command run on it, as an administrator would."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import ldap3
+
+from piactl.cli import run
+from piactl.directory.attributes import MANAGED
+
+from ..conftest import Sandbox
+from .feeds import text
+
+Entries = dict[str, dict[str, list[bytes]]]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def plan_file(self) -> str:
+        """The file in which a refused plan was kept, as the output says."""
+        return self.err.partition("The plan is kept in ")[2].split("\n")[0].strip()
+
+
+@dataclass
+class Academy:
+    """`said` is everything that any command printed, for those who look for what should not be there."""
+
+    sandbox: Sandbox
+    folder: Path
+    said: list[str] = field(default_factory=list)
+    feeds: int = 0
+
+    def run(self, *arguments: str | Path, stdin: str = "") -> Ran:
+        """In this process, for speed; the front door is the one that `piactl` itself uses."""
+        out, err = io.StringIO(), io.StringIO()
+        words = ["--config", str(self.sandbox.config), *map(str, arguments)]
+        with patch.object(sys, "stdin", _Stdin(stdin)), redirect_stdout(out), redirect_stderr(err):
+            code = run(words)
+        return self._ran(code, out.getvalue(), err.getvalue())
+
+    def spawn(self, *arguments: str | Path, stdin: str | None = None, **environment: str) -> Ran:
+        """As a process of its own."""
+        done = subprocess.run(
+            self.words(*arguments),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=60,
+            env={**self.environment(), **environment},
+            check=False,
+        )
+        return self._ran(done.returncode, done.stdout, done.stderr)
+
+    def words(self, *arguments: str | Path) -> list[str]:
+        return [sys.executable, "-m", "piactl", *map(str, arguments)]
+
+    def environment(self) -> dict[str, str]:
+        root = str(Path(__file__).parents[2])
+        return {**os.environ, "PIACTL_CONFIG": str(self.sandbox.config), "PYTHONPATH": root}
+
+    def _ran(self, code: int, out: str, err: str) -> Ran:
+        self.said += [out, err]
+        assert "Traceback" not in out + err, err
+        assert code != 70, err
+        return Ran(code, out, err)
+
+    # Files
+
+    def feed(self, *rows: str, day: str = "2026-09-01", source: str = "hr", mark: str = "") -> Path:
+        """A whole feed of that day in a file of its own; the date stands in its last line."""
+        return self.raw_feed(text(rows, day).encode(), source=source, mark=mark)
+
+    def raw_feed(self, content: bytes, *, source: str = "hr", mark: str = "") -> Path:
+        self.feeds += 1
+        path = self.folder / f"{source}-{mark}{self.feeds:03}.csv"
+        path.write_bytes(content)
+        return path
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Changes the one place where `old` stands in a file of the sandbox."""
+        path = self.sandbox.folder / name
+        before = path.read_text(encoding="utf-8")
+        assert before.count(old) == 1, f"{old!r} stands {before.count(old)} times in {name}"
+        path.write_text(before.replace(old, new), encoding="utf-8")
+
+    def sources(self, **sources: str) -> None:
+        """Replaces the sources of the configuration: name -> its settings in YAML; files NAME-*.csv."""
+        lines = [
+            f'  {name}: {{{settings}, files: ["{name}-*.csv"]}}' for name, settings in sources.items()
+        ]
+        self.edit("piactl.yaml", '  hr: {kind: full, files: ["*.csv"]}', "\n".join(lines))
+
+    # Commands
+
+    def night(self, as_of: str, *feeds: Path, code: int = 0) -> Ran:
+        """`nightly` as of a day, which must end with this exit code."""
+        ran = self.run("nightly", *feeds, "--as-of", as_of, "-o", "json")
+        assert ran.code == code, f"exit {ran.code}, not {code}: {ran.out}{ran.err}"
+        return ran
+
+    def quiet_night(self, as_of: str, *feeds: Path) -> None:
+        """A night that must write to no account."""
+        before = self.stamps()
+        ran = self.night(as_of, *feeds)
+        assert ran.json["summary"] == {}
+        assert self.stamps() == before
+
+    def twice(self, as_of: str, *feeds: Path) -> Ran:
+        """A night, and the very same once more, which must write to no account."""
+        ran = self.night(as_of, *feeds)
+        self.quiet_night(as_of, *feeds)
+        return ran
+
+    def plan(self, *words: str | Path, code: int = 0) -> Any:
+        ran = self.run("plan", *words, "-o", "json")
+        assert ran.code == code, f"exit {ran.code}, not {code}: {ran.err}"
+        return ran.json
+
+    def show(self, name: str, as_of: str) -> Any:
+        ran = self.run("account", "show", name, "--as-of", as_of, "-o", "json")
+        assert ran.code == 0, ran.err
+        return ran.json
+
+    def names(self) -> dict[str, str]:
+        """matricule -> uid of the accounts that are not archived."""
+        return {
+            entry["supannEmpId"][0].decode(): entry["uid"][0].decode()
+            for entry in self.accounts().values()
+            if "supannEmpId" in entry
+        }
+
+    # The directory, seen as root
+
+    def dn(self, uid: str) -> str:
+        return f"uid={uid},{self.sandbox.accounts}"
+
+    def entry(self, uid: str) -> dict[str, list[bytes]]:
+        found = self.sandbox.entry(self.dn(uid))
+        assert found is not None, f"there is no entry {uid}"
+        return found
+
+    def values(self, uid: str, attribute: str) -> list[str]:
+        return sorted(value.decode() for value in self.entry(uid).get(attribute, []))
+
+    def accounts(self) -> Entries:
+        return self.sandbox.entries(self.sandbox.accounts, "(objectClass=piactlAccount)")
+
+    def stamps(self) -> dict[str, list[bytes]]:
+        """The entryCSN of everything below the accounts: what any write at all would move."""
+        found = self.sandbox.entries(self.sandbox.accounts)
+        return {dn: entry["entryCSN"] for dn, entry in found.items()}
+
+    def managed(self) -> dict[str, dict[str, list[bytes]]]:
+        """What piactl keeps of each account, to compare two directories; digests are under other keys."""
+        keyed = {"piactlMatriculeDigest", "piactlNumenDigest"}
+        return {
+            dn: {name: sorted(entry[name]) for name in MANAGED if name in entry and name not in keyed}
+            for dn, entry in self.accounts().items()
+        }
+
+    def change(self, uid: str, **attributes: list[str]) -> None:
+        """Another hand: root replaces values of an account."""
+        changes = {name: [(ldap3.MODIFY_REPLACE, values)] for name, values in attributes.items()}
+        with self.sandbox.root() as connection:
+            connection.modify(self.dn(uid), changes)
+
+    @contextmanager
+    def nothing_written(self) -> Iterator[None]:
+        """Inside, no account may be written, made or taken away."""
+        before = self.stamps()
+        yield
+        assert self.stamps() == before
+
+
+class _Stdin(io.StringIO):
+    """Text on stdin, with the bytes under it that a plan is read from."""
+
+    @property
+    def buffer(self) -> io.BytesIO:
+        return io.BytesIO(self.getvalue().encode())

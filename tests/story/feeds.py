@@ -1,0 +1,52 @@
+"""Small HR feeds of invented people, in the canonical layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+COLUMNS = (
+    "matricule", "numen", "civilite", "nom_usage", "nom_famille", "prenom", "date_naissance",
+    "courriel_prive",
+    "corps", "position", "uai", "fonction", "discipline", "modalite", "quotite", "debut", "fin",
+)  # fmt: skip
+HEADER = ";".join(COLUMNS)
+DEFAULTS = {
+    "matricule": "1001",
+    "nom_famille": "Dubreuil",
+    "prenom": "Claire",
+    "corps": "553",
+    "uai": "0800009A",
+    "fonction": "ENS",
+    "debut": "2026-09-01",
+}
+
+THUILLIER, MICHELIS, MARESCHAL, MILLEVOYE = "0800009A", "0800010B", "0801616X", "0800002T"
+
+
+def row(**values: str) -> str:
+    """One line; a column that is not named has the value of DEFAULTS, or none."""
+    unknown = set(values) - set(COLUMNS)
+    assert not unknown, f"no such columns: {unknown}"
+    given = {**DEFAULTS, **values}
+    return ";".join(given.get(column, "") for column in COLUMNS)
+
+
+def crowd(number: int, **values: str) -> list[str]:
+    """So many people with a post each and names of their own, matricules from 5000."""
+    return [
+        row(matricule=str(5000 + n), prenom="Louise", nom_famille=f"Vauban{_letters(n)}", **values)
+        for n in range(number)
+    ]
+
+
+def _letters(number: int) -> str:
+    """A number as letters, for names have no digits: 0 is aa."""
+    return chr(97 + number // 26) + chr(97 + number % 26)
+
+
+def text(rows: Sequence[str], day: str = "") -> str:
+    """A whole feed; with `day` the closing line that makes it complete and dates it."""
+    lines = [HEADER, *rows]
+    if day:
+        lines.append(f"#FIN;rows={len(rows)};date={day}")
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,136 @@
+"""Names, homonyms and addresses, through the command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from .academy import Academy
+from .feeds import MICHELIS, row
+
+MARTINS = (
+    row(matricule="3003", prenom="Marie", nom_famille="Martin", debut="2026-09-01"),
+    row(matricule="3001", prenom="Marie", nom_famille="MARTIN", debut="2026-09-01"),
+    row(matricule="3002", prenom="Marie", nom_famille="Martin", debut="2025-09-01"),
+    row(matricule="3002", prenom="Marie", nom_famille="Martin", debut="2026-09-01", uai=MICHELIS),
+    row(matricule="3010", prenom="Chloé", nom_famille="d'Orsay", debut="2026-09-01"),
+    row(matricule="3011", prenom="Chloé", nom_famille="Dorsay", debut="2026-09-02"),
+    row(matricule="3020", prenom="Gabriel", nom_famille="Faure"),
+    row(matricule="3021", prenom="Gabriel", nom_famille="Faurel"),
+)
+NAMED = {
+    "3002": "marie.martin",
+    "3001": "marie.martin1",
+    "3003": "marie.martin2",
+    "3010": "chloe.dorsay",
+    "3011": "chloe.dorsay1",
+    "3020": "gabriel.faure",
+    "3021": "gabriel.faurel",
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_homonyms_are_numbered_by_start_and_matricule_in_any_order(academy: Academy, seed: int) -> None:
+    rows = list(MARTINS)
+    Random(seed).shuffle(rows)
+    academy.twice("2026-09-05", academy.feed(*rows))
+    assert academy.names() == NAMED
+    for uid in NAMED.values():
+        assert academy.values(uid, "mail") == [f"{uid}@ac-amiens.fr"]
+        assert {uid, f"{uid}@ac-amiens.fr"} == set(academy.values(uid, "piactlIdentifier"))
+
+
+def test_the_order_of_later_arrivals_does_not_move_earlier_ones(academy: Academy) -> None:
+    """3002 has the earliest start of all but comes a night later: the numbers given stay."""
+    first, late = [line for line in MARTINS if "3002" not in line], [line for line in MARTINS if "3002" in line]
+    academy.night("2026-09-05", academy.feed(*first))
+    academy.twice("2026-09-06", academy.feed(*late, *first, day="2026-09-06"))
+    names = academy.names()
+    assert (names["3001"], names["3003"], names["3002"]) == (
+        "marie.martin",
+        "marie.martin1",
+        "marie.martin2",
+    )
+
+
+def test_marriage_and_return_to_the_old_name(academy: Academy) -> None:
+    def julie(**values: str) -> str:
+        return row(matricule="3100", prenom="Julie", nom_famille="Petit", **values)
+
+    academy.night("2026-09-05", academy.feed(julie()))
+    academy.twice("2026-09-06", academy.feed(julie(nom_usage="Bernard"), day="2026-09-06"))
+    assert academy.names() == {"3100": "julie.petit"}
+    assert academy.values("julie.petit", "mail") == ["julie.bernard@ac-amiens.fr"]
+    assert academy.values("julie.petit", "piactlAlias") == ["julie.petit@ac-amiens.fr"]
+
+    # another Julie Petit, and another Julie Bernard, get neither the address nor the alias
+    others = (
+        row(matricule="3101", prenom="Julie", nom_famille="Petit"),
+        row(matricule="3102", prenom="Julie", nom_famille="Bernard"),
+    )
+    academy.twice(
+        "2026-09-07", academy.feed(julie(nom_usage="Bernard"), *others, day="2026-09-07")
+    )
+    assert academy.names() == {"3100": "julie.petit", "3101": "julie.petit1", "3102": "julie.bernard1"}
+
+    academy.twice("2026-09-08", academy.feed(julie(), *others, day="2026-09-08"))
+    assert academy.values("julie.petit", "mail") == ["julie.petit@ac-amiens.fr"]
+    assert academy.values("julie.petit", "piactlAlias") == ["julie.bernard@ac-amiens.fr"]
+    found = academy.run("account", "show", "julie.bernard@ac-amiens.fr", "-o", "json").json
+    assert found["uid"] == "julie.petit"
+
+
+def test_accents_and_case_are_no_change_of_name(academy: Academy) -> None:
+    academy.night("2026-09-05", academy.feed(row(prenom="HELOISE", nom_famille="LEFEVRE")))
+    academy.twice(
+        "2026-09-06", academy.feed(row(prenom="Héloïse", nom_famille="Lefèvre"), day="2026-09-06")
+    )
+    assert academy.values("heloise.lefevre", "mail") == ["heloise.lefevre@ac-amiens.fr"]
+    assert "piactlAlias" not in academy.entry("heloise.lefevre")
+    assert academy.values("heloise.lefevre", "displayName") == ["Héloïse Lefèvre"]
+
+
+def test_names_of_archived_accounts_are_never_given_again(academy: Academy) -> None:
+    gone = row(matricule="3200", prenom="Marie", nom_famille="Martin", debut="2026-01-01", fin="2026-03-31")
+    stays = row(matricule="3299", prenom="Ysé", nom_famille="Lambert", debut="2026-01-01")
+    academy.night("2026-01-05", academy.feed(gone, stays, day="2026-01-05"))
+    academy.night("2026-07-15")
+    assert academy.values("marie.martin", "piactlState") == ["archived"]
+    new = row(matricule="3201", prenom="Marie", nom_famille="Martin", debut="2026-09-01")
+    academy.twice("2026-09-05", academy.feed(gone, stays, new, day="2026-09-05"))
+    assert academy.names()["3201"] == "marie.martin1"
+
+
+@pytest.mark.parametrize("due_only", [False, True])
+def test_unmanaged_entries_are_taken_and_never_touched(
+    make_academy: Callable[..., Academy], due_only: bool
+) -> None:
+    """By their uid, mail or alternate address, wherever they are; also when a waiting person is due."""
+    academy = make_academy()
+    academy.sandbox.add(
+        f"uid=marie.martin,{academy.sandbox.accounts}",
+        {"objectClass": ["inetOrgPerson"], "cn": "Secrétariat", "sn": "Secrétariat"},
+    )
+    academy.sandbox.add(
+        "cn=liste,ou=ac-amiens,ou=education,o=gouv,c=fr",
+        {
+            "objectClass": ["inetOrgPerson"],
+            "cn": "liste",
+            "sn": "liste",
+            "mail": ["Marie.Martin1@AC-Amiens.fr", "marie.martin2@ac-amiens.fr"],
+        },
+    )
+    before = academy.sandbox.entries("ou=ac-amiens,ou=education,o=gouv,c=fr", "(sn=*)")
+    assert len(before) == 2
+    feed = academy.feed(row(prenom="Marie", nom_famille="Martin", debut="2026-10-20"))
+    academy.night("2026-09-05", feed)
+    assert academy.names() == {}
+    academy.night("2026-10-05", *([] if due_only else [feed]))
+    assert academy.names() == {"1001": "marie.martin3"}
+    academy.night("2027-12-01", academy.feed(row(prenom="Marie", nom_famille="Martin", debut="2026-10-20", fin="2027-01-31"), day="2027-12-01"))
+    after = academy.sandbox.entries("ou=ac-amiens,ou=education,o=gouv,c=fr", "(sn=*)")
+    for dn, entry in before.items():
+        assert after[dn] == entry
+    assert academy.values("marie.martin3", "piactlState") == ["archived"]
