@@ -19,8 +19,8 @@ _MODULE_FOLDERS = (
     "/opt/symas/lib/openldap",
 )
 _SCHEMA_FOLDERS = ("/etc/ldap/schema", "/etc/openldap/schema", "/usr/local/etc/openldap/schema")
-_MODULES = ("back_mdb", "otp", "ppolicy", "unique", "argon2")
-_LOG_MODULES = ("accesslog", "syncprov")
+_MODULES = ("back_mdb", "otp", "ppolicy", "unique", "argon2", "syncprov")
+_LOG_MODULES = ("accesslog",)
 _SCHEMAS = ("core", "cosine", "inetorgperson")
 
 
