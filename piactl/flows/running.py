@@ -77,7 +77,7 @@ class Run:
             "origin": order.actor.origin,
             "host": order.actor.host,
             "as_of": order.as_of.isoformat(),
-            "started": self.started.isoformat(timespec="seconds"),
+            "started": self.started.isoformat(timespec="milliseconds"),
             "status": status,
             "reason": order.reason,
             "allowed": dict(order.allowed),
@@ -198,7 +198,8 @@ def read_runs(reader: Any, state: str) -> list[Mapping[str, Any]]:
     """The records of all runs, the latest first."""
     found = reader.search(Places(state).folder(RUNS), IN_RECORD, [DATA], scope="one")
     records = [loads(entry.dn, entry.first(DATA)) for entry in found]
-    return sorted(records, key=lambda record: str(record["run"]), reverse=True)
+    # the id of a run holds only its second
+    return sorted(records, key=lambda record: (str(record.get("started")), str(record["run"])), reverse=True)
 
 
 def head_facts(head: Head) -> dict[str, Any]:
