@@ -108,9 +108,7 @@ class Academy:
 
     def sources(self, **sources: str) -> None:
         """Replaces the sources of the configuration: name -> its settings in YAML; files NAME-*.csv."""
-        lines = [
-            f'  {name}: {{{settings}, files: ["{name}-*.csv"]}}' for name, settings in sources.items()
-        ]
+        lines = [f'  {name}: {{{settings}, files: ["{name}-*.csv"]}}' for name, settings in sources.items()]
         self.edit("piactl.yaml", '  hr: {kind: full, files: ["*.csv"]}', "\n".join(lines))
 
     # Commands

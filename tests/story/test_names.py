@@ -44,7 +44,10 @@ def test_homonyms_are_numbered_by_start_and_matricule_in_any_order(academy: Acad
 
 def test_the_order_of_later_arrivals_does_not_move_earlier_ones(academy: Academy) -> None:
     """3002 has the earliest start of all but comes a night later: the numbers given stay."""
-    first, late = [line for line in MARTINS if "3002" not in line], [line for line in MARTINS if "3002" in line]
+    first, late = (
+        [line for line in MARTINS if "3002" not in line],
+        [line for line in MARTINS if "3002" in line],
+    )
     academy.night("2026-09-05", academy.feed(*first))
     academy.twice("2026-09-06", academy.feed(*late, *first, day="2026-09-06"))
     names = academy.names()
@@ -70,9 +73,7 @@ def test_marriage_and_return_to_the_old_name(academy: Academy) -> None:
         row(matricule="3101", prenom="Julie", nom_famille="Petit"),
         row(matricule="3102", prenom="Julie", nom_famille="Bernard"),
     )
-    academy.twice(
-        "2026-09-07", academy.feed(julie(nom_usage="Bernard"), *others, day="2026-09-07")
-    )
+    academy.twice("2026-09-07", academy.feed(julie(nom_usage="Bernard"), *others, day="2026-09-07"))
     assert academy.names() == {"3100": "julie.petit", "3101": "julie.petit1", "3102": "julie.bernard1"}
 
     academy.twice("2026-09-08", academy.feed(julie(), *others, day="2026-09-08"))
@@ -84,9 +85,7 @@ def test_marriage_and_return_to_the_old_name(academy: Academy) -> None:
 
 def test_accents_and_case_are_no_change_of_name(academy: Academy) -> None:
     academy.night("2026-09-05", academy.feed(row(prenom="HELOISE", nom_famille="LEFEVRE")))
-    academy.twice(
-        "2026-09-06", academy.feed(row(prenom="Héloïse", nom_famille="Lefèvre"), day="2026-09-06")
-    )
+    academy.twice("2026-09-06", academy.feed(row(prenom="Héloïse", nom_famille="Lefèvre"), day="2026-09-06"))
     assert academy.values("heloise.lefevre", "mail") == ["heloise.lefevre@ac-amiens.fr"]
     assert "piactlAlias" not in academy.entry("heloise.lefevre")
     assert academy.values("heloise.lefevre", "displayName") == ["Héloïse Lefèvre"]
@@ -129,7 +128,12 @@ def test_unmanaged_entries_are_taken_and_never_touched(
     assert academy.names() == {}
     academy.night("2026-10-05", *([] if due_only else [feed]))
     assert academy.names() == {"1001": "marie.martin3"}
-    academy.night("2027-12-01", academy.feed(row(prenom="Marie", nom_famille="Martin", debut="2026-10-20", fin="2027-01-31"), day="2027-12-01"))
+    academy.night(
+        "2027-12-01",
+        academy.feed(
+            row(prenom="Marie", nom_famille="Martin", debut="2026-10-20", fin="2027-01-31"), day="2027-12-01"
+        ),
+    )
     after = academy.sandbox.entries("ou=ac-amiens,ou=education,o=gouv,c=fr", "(sn=*)")
     for dn, entry in before.items():
         assert after[dn] == entry

@@ -1,0 +1,176 @@
+"""What the silence of a feed means, night by night."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .academy import Academy
+from .feeds import MICHELIS, MILLEVOYE, row
+
+CLAIRE = row()
+HUGO = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="2025-09-01")
+HUGO_TOO = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="2026-09-01", uai=MICHELIS)
+
+
+def posts(academy: Academy, uid: str, day: str) -> list[tuple[str, str, Any]]:
+    return [(a["uai"], a["start"], a["end"]) for a in academy.show(uid, day)["assignments"]]
+
+
+def feed(academy: Academy, day: str, *rows: str, note: str = "") -> Any:
+    """A feed that differs from all others by what nobody reads."""
+    return academy.feed(*rows, row(matricule="1999", prenom="Ida", nom_famille=f"Roy{note}"), day=day)
+
+
+def absents(ran: Any, academy: Academy, day: str, *feeds: Any) -> list[tuple[str, int, str]]:
+    plan = academy.plan(*feeds, "--as-of", day)
+    return [(a["uid"], a["seen"], a["since"]) for a in plan["absents"]]
+
+
+def test_a_person_is_listed_once_and_ended_at_the_second_feed(academy: Academy) -> None:
+    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
+    first = feed(academy, "2026-09-11", CLAIRE)
+    plan = academy.plan(first, "--as-of", "2026-09-11")
+    assert [(a["uid"], a["seen"], a["needed"], a["since"]) for a in plan["absents"]] == [
+        ("hugo.vasseur", 1, 2, "2026-09-11")
+    ]
+    assert plan["changes"] == []
+    academy.twice("2026-09-11", first)
+    assert posts(academy, "hugo.vasseur", "2026-09-11") == [("0800009A", "2025-09-01", None)]
+
+    # the same feed for a third night is no further testimony
+    academy.quiet_night("2026-09-12", first)
+    assert posts(academy, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", None)]
+
+    # a later one is; the end is the day before the first that lacked it
+    academy.twice("2026-09-14", feed(academy, "2026-09-14", CLAIRE))
+    assert posts(academy, "hugo.vasseur", "2026-09-14") == [("0800009A", "2025-09-01", "2026-09-10")]
+    assert academy.show("hugo.vasseur", "2026-09-14")["state"] == "grace"
+    assert academy.values("hugo.vasseur", "pwdEndTime") == ["20261010220000Z"]
+
+
+def test_one_assignment_of_two(academy: Academy) -> None:
+    academy.night("2026-09-10", feed(academy, "2026-09-10", HUGO, HUGO_TOO))
+    academy.quiet_night("2026-09-11", feed(academy, "2026-09-11", HUGO_TOO))
+    academy.twice("2026-09-12", feed(academy, "2026-09-12", HUGO_TOO))
+    assert posts(academy, "hugo.vasseur", "2026-09-12") == [
+        ("0800009A", "2025-09-01", "2026-09-10"),
+        (MICHELIS, "2026-09-01", None),
+    ]
+
+
+def test_one_not_yet_begun_is_cancelled(academy: Academy) -> None:
+    coming = row(matricule="1003", prenom="Nour", nom_famille="Caron", debut="2026-09-20")
+    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, coming))
+    assert academy.show("nour.caron", "2026-09-10")["state"] == "anticipated"
+    academy.quiet_night("2026-09-11", feed(academy, "2026-09-11", CLAIRE))
+    academy.twice("2026-09-12", feed(academy, "2026-09-12", CLAIRE))
+    assert posts(academy, "nour.caron", "2026-09-12") == []
+    assert academy.values("nour.caron", "piactlState") == ["deactivated"]
+
+
+def test_reappearing_clears_the_count(academy: Academy) -> None:
+    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
+    academy.quiet_night("2026-09-11", feed(academy, "2026-09-11", CLAIRE))
+    academy.quiet_night("2026-09-12", feed(academy, "2026-09-12", CLAIRE, HUGO))
+    academy.quiet_night("2026-09-13", feed(academy, "2026-09-13", CLAIRE))
+    assert posts(academy, "hugo.vasseur", "2026-09-13") == [("0800009A", "2025-09-01", None)]
+    academy.night("2026-09-14", feed(academy, "2026-09-14", CLAIRE))
+    assert posts(academy, "hugo.vasseur", "2026-09-14") == [("0800009A", "2025-09-01", "2026-09-12")]
+
+
+def test_a_row_of_nobody_holds_every_absence(academy: Academy) -> None:
+    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
+    nobody = row(matricule="")
+    for day in ("2026-09-11", "2026-09-12", "2026-09-13"):
+        academy.quiet_night(day, feed(academy, day, CLAIRE, nobody))
+    assert posts(academy, "hugo.vasseur", "2026-09-13") == [("0800009A", "2025-09-01", None)]
+    # and such nights were not counted either
+    academy.quiet_night("2026-09-14", feed(academy, "2026-09-14", CLAIRE))
+    academy.night("2026-09-15", feed(academy, "2026-09-15", CLAIRE))
+    assert posts(academy, "hugo.vasseur", "2026-09-15") == [("0800009A", "2025-09-01", "2026-09-13")]
+
+
+def test_a_feed_without_its_last_line_is_refused_where_it_must_have_one(academy: Academy) -> None:
+    academy.sources(hr="kind: full, trailer: true")
+    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
+    whole = feed(academy, "2026-09-11", CLAIRE).read_bytes()
+    cut = academy.raw_feed(whole[: whole.index(b"#FIN")])
+    with academy.nothing_written():
+        assert "no-trailer" in academy.night("2026-09-11", cut, code=6).err
+
+
+def test_a_delta_says_nothing_by_silence(academy: Academy) -> None:
+    academy.sources(moves="kind: delta")
+
+    def delta(day: str, *rows: str) -> Any:
+        return academy.feed(*rows, day=day, source="moves")
+
+    academy.night("2026-09-10", delta("2026-09-10", CLAIRE, HUGO))
+    for day in ("2026-09-11", "2026-09-12", "2026-09-13"):
+        academy.quiet_night(day, delta(day, CLAIRE))
+    assert posts(academy, "hugo.vasseur", "2026-09-13") == [("0800009A", "2025-09-01", None)]
+
+
+@pytest.mark.parametrize("kind", ["full", "delta"])
+def test_an_explicit_end_counts_at_once(academy: Academy, kind: str) -> None:
+    academy.sources(hr=f"kind: {kind}")
+    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
+    ended = HUGO.removesuffix(";") + ";2026-09-11"
+    academy.twice("2026-09-11", feed(academy, "2026-09-11", CLAIRE, ended))
+    assert posts(academy, "hugo.vasseur", "2026-09-11") == [("0800009A", "2025-09-01", "2026-09-11")]
+    assert academy.values("hugo.vasseur", "pwdEndTime") == ["20261011220000Z"]
+    # a changed one too, also one that opens again
+    academy.twice("2026-09-12", feed(academy, "2026-09-12", CLAIRE, HUGO))
+    assert posts(academy, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", None)]
+    assert academy.values("hugo.vasseur", "pwdEndTime") == []
+
+
+def test_a_corrected_start_replaces(academy: Academy) -> None:
+    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
+    later = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="2025-10-01")
+    academy.twice("2026-09-11", feed(academy, "2026-09-11", CLAIRE, later))
+    assert posts(academy, "hugo.vasseur", "2026-09-11") == [("0800009A", "2025-10-01", None)]
+    # not where the old one is still there: then it is a second row over the first
+    academy.twice("2026-09-12", feed(academy, "2026-09-12", CLAIRE, later, HUGO))
+    assert [start for _, start, _ in posts(academy, "hugo.vasseur", "2026-09-12")] == [
+        "2025-09-01",
+        "2025-10-01",
+    ]
+
+
+def test_a_corrected_start_counts_only_in_a_full_feed(academy: Academy) -> None:
+    academy.sources(hr="kind: full", moves="kind: delta")
+    academy.night("2026-09-10", academy.feed(HUGO, CLAIRE, day="2026-09-10", source="moves"))
+    later = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="2025-10-01")
+    academy.night("2026-09-11", academy.feed(later, day="2026-09-11", source="moves"))
+    assert len(posts(academy, "hugo.vasseur", "2026-09-11")) == 2
+
+
+def test_absence_of_one_source_leaves_what_others_tell(academy: Academy) -> None:
+    academy.sources(epp="kind: full", assed="kind: full")
+    other = row(
+        matricule="1002",
+        prenom="Hugo",
+        nom_famille="Vasseur",
+        debut="2026-09-01",
+        uai=MILLEVOYE,
+        fonction="AED",
+        corps="790",
+    )
+
+    def both(day: str, *rows: str) -> list[Any]:
+        return [
+            academy.feed(CLAIRE, *rows, day=day, source="epp"),
+            academy.feed(other, day=day, source="assed"),
+        ]
+
+    academy.night("2026-09-10", *both("2026-09-10", HUGO))
+    academy.night("2026-09-11", *both("2026-09-11"))
+    academy.night("2026-09-12", *both("2026-09-12"))
+    assert posts(academy, "hugo.vasseur", "2026-09-12") == [
+        ("0800009A", "2025-09-01", "2026-09-10"),
+        (MILLEVOYE, "2026-09-01", None),
+    ]
+    assert academy.show("hugo.vasseur", "2026-09-12")["state"] == "active"

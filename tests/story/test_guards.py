@@ -1,0 +1,178 @@
+"""Guards: broken, nothing is written; approved with the exact number, it is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+
+from .academy import Academy, Ran
+from .feeds import MICHELIS, crowd, row
+
+GUARD = "  deactivate: {max: 100, share: 0.01, per_establishment: {max: 5, share: 0.2}}\n  archive:"
+
+
+def ended(rows: list[str], day: str) -> list[str]:
+    return [line.removesuffix(";") + f";{day}" for line in rows]
+
+
+def limited(academy: Academy, overall: str, per_establishment: str = "{max: 1000, share: 0.99}") -> None:
+    """Ordinary guards of deactivation; graces are short so that a few nights are enough."""
+    limits = overall.strip("{}")
+    academy.edit(
+        "policy.yaml",
+        GUARD,
+        f"  deactivate: {{{limits}, per_establishment: {per_establishment}}}\n  archive:",
+    )
+
+
+def loaded(academy: Academy, people: int) -> list[str]:
+    rows = crowd(people, debut="2026-01-01")
+    academy.night("2026-03-01", academy.feed(*rows, day="2026-03-01"))
+    assert len(academy.accounts()) == people
+    return rows
+
+
+def told_end(academy: Academy, rows: list[str], leavers: int) -> None:
+    """HR ends so many posts on 1 March; the graces of 30 days end on 31 March."""
+    rows = [*ended(rows[:leavers], "2026-03-01"), *rows[leavers:]]
+    academy.night("2026-03-02", academy.feed(*rows, day="2026-03-02"))
+
+
+def test_overall(academy: Academy) -> None:
+    limited(academy, "{max: 6, share: 0.2}")
+    told_end(academy, loaded(academy, 30), 7)
+    with academy.nothing_written():
+        ran = academy.night("2026-04-01", code=4)
+    assert "deactivate: 7 of 30 accounts (all accounts); the limit is 6 and 20.0%" in ran.err
+    assert "--allow deactivate=7" in ran.err
+
+
+@pytest.mark.parametrize("leavers", [5, 6])
+def test_not_more_than_max_or_not_more_than_the_share_is_no_breach(academy: Academy, leavers: int) -> None:
+    """Of 30: five are not more than max 5; six are more, but not more than 20 %."""
+    limited(academy, "{max: 5, share: 0.2}")
+    told_end(academy, loaded(academy, 30), leavers)
+    assert academy.night("2026-04-01").json["summary"] == {"deactivate": leavers}
+
+
+def test_per_establishment(academy: Academy) -> None:
+    limited(academy, "{max: 1000, share: 0.99}", "{max: 3, share: 0.2}")
+    rows = [
+        *crowd(20, debut="2026-01-01"),
+        *(
+            row(
+                matricule=str(6000 + n),
+                prenom="Anatole",
+                nom_famille=f"Michelet{chr(97 + n)}",
+                uai=MICHELIS,
+                debut="2026-01-01",
+            )
+            for n in range(6)
+        ),
+    ]
+    academy.night("2026-03-01", academy.feed(*rows, day="2026-03-01"))
+    rows = [*rows[:20], *ended(rows[20:24], "2026-03-01"), *rows[24:]]
+    academy.night("2026-03-02", academy.feed(*rows, day="2026-03-02"))
+    with academy.nothing_written():
+        ran = academy.night("2026-04-01", code=4)
+    assert f"deactivate: 4 of 6 accounts (establishment {MICHELIS})" in ran.err
+
+
+def test_period(academy: Academy) -> None:
+    """The same plan is too much on an ordinary day and not in the period."""
+    limited(academy, "{max: 2, share: 0.01}")
+    academy.edit(
+        "policy.yaml",
+        "    rentree:   ",
+        "    avril: {from: 04-02, to: 04-10, deactivate: {max: 50, share: 0.5}}\n    rentree:   ",
+    )
+    told_end(academy, loaded(academy, 20), 5)
+    with academy.nothing_written():
+        academy.night("2026-04-01", code=4)
+    assert academy.night("2026-04-02").json["summary"] == {"deactivate": 5}
+
+
+def refused(academy: Academy) -> Ran:
+    limited(academy, "{max: 2, share: 0.01}")
+    told_end(academy, loaded(academy, 20), 5)
+    with academy.nothing_written():
+        return academy.night("2026-04-01", code=4)
+
+
+def states(academy: Academy) -> list[str]:
+    return sorted(entry["piactlState"][0].decode() for entry in academy.accounts().values())
+
+
+def test_the_refused_plan_is_kept_and_the_printed_command_applies_it(academy: Academy) -> None:
+    ran = refused(academy)
+    command = re.search(r"To approve this plan: (.+)$", ran.err, re.MULTILINE)
+    assert command is not None
+    words = shlex.split(command[1].replace('"..."', '"fin des contrats, vu avec la DRH"'))
+    assert words[:2] == ["piactl", "apply"]
+    # as of that day, as a night would; the command says nothing of the day, so the plan's own must do
+    done = academy.run(*words[1:], "-o", "json")
+    assert done.code == 0, done.err
+    assert states(academy) == ["active"] * 15 + ["deactivated"] * 5
+    shown = academy.run("runs", "show", "last", "-o", "json").json
+    assert "fin des contrats, vu avec la DRH" in str(shown)
+    academy.quiet_night("2026-04-01")
+
+
+@pytest.mark.parametrize("allow", ["deactivate=4", "deactivate=6", "deactivate=500", "archive=5"])
+def test_a_wrong_number_approves_nothing(academy: Academy, allow: str) -> None:
+    file = refused(academy).plan_file
+    with academy.nothing_written():
+        ran = academy.run("apply", file, "--allow", allow, "--reason", "vu")
+    assert ran.code == 4, ran.err
+    assert "deactivate" in ran.err
+
+
+def test_an_approval_needs_a_reason(academy: Academy) -> None:
+    file = refused(academy).plan_file
+    with academy.nothing_written():
+        ran = academy.run("apply", file, "--allow", "deactivate=5")
+    assert ran.code == 2
+    assert "--reason" in ran.err
+
+
+def test_a_dry_run_is_refused_too(academy: Academy) -> None:
+    refused(academy)
+    plan = academy.plan("--as-of", "2026-04-01", code=4)
+    assert [(r["kind"], r["found"], r["total"]) for r in plan["refusals"]] == [("deactivate", 5, 5)]
+
+
+def test_a_first_load_is_not_guarded_and_a_second_one_is(academy: Academy) -> None:
+    academy.edit(
+        "policy.yaml", "  create:     {max: 400, share: 0.02}", "  create:     {max: 5, share: 0.02}"
+    )
+    rows = crowd(30, debut="2026-01-01")
+    academy.night("2026-03-01", academy.feed(*rows[:20], day="2026-03-01"))
+    with academy.nothing_written():
+        ran = academy.night("2026-03-02", academy.feed(*rows, day="2026-03-02"), code=4)
+    assert "create: 10 of 20" in ran.err
+
+
+def test_protected_accounts(academy: Academy) -> None:
+    """By the policy's list and by the mark on the entry: no import touches them, and others go on."""
+    people = {
+        "1001": row(prenom="Admin", nom_famille="Secours", debut="2026-01-01"),
+        "1002": row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="2026-01-01"),
+        "1003": row(matricule="1003", prenom="Nour", nom_famille="Caron", debut="2026-01-01"),
+    }
+    academy.night("2026-03-01", academy.feed(*people.values(), day="2026-03-01"))
+    academy.change("hugo.vasseur", piactlProtected=["TRUE"])
+    before = academy.stamps()
+    rows = ended(list(people.values()), "2026-03-01")
+    ran = academy.night("2026-03-02", academy.feed(*rows, day="2026-03-02"))
+    assert ran.code == 0
+    after = academy.stamps()
+    moved = {dn for dn, stamp in after.items() if before[dn] != stamp}
+    assert moved == {academy.dn("nour.caron")}
+    plan = academy.plan("--as-of", "2026-03-02")
+    academy.night("2026-12-01")
+    for uid in ("admin.secours", "hugo.vasseur"):
+        assert academy.stamps()[academy.dn(uid)] == before[academy.dn(uid)]
+    assert academy.values("nour.caron", "piactlState") == ["archived"]
+    assert plan["changes"] == []
