@@ -62,6 +62,7 @@ def _policy(document: Document) -> Policy:
         retention=accounts.at("retention").integer(_USUAL.retention),
         first_homonym_digit=accounts.at("first_homonym_digit").integer(_USUAL.first_homonym_digit),
         urn=accounts.at("urn").text(f"urn:mace:{domain}:service:"),
+        uid_form=accounts.at("uid_form").text(_USUAL.uid_form),
         unknown_establishment=accounts.at("unknown_establishment").text(_USUAL.unknown_establishment),
         grace=_grace(document, root),
         profiles=_profiles(document, root),

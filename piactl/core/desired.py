@@ -10,7 +10,7 @@ from piactl.core.account import Account, State
 from piactl.core.assignment import Assignment
 from piactl.core.career import Career, career
 from piactl.core.digests import DigestKeys
-from piactl.core.names import TakenNames, UnusableName, has_base, local_part
+from piactl.core.names import TakenNames, UnusableName, has_base, initial_uid, local_part
 from piactl.core.person import Person, Register
 from piactl.core.policy import Policy
 from piactl.core.standing import NEVER, Standing, standing
@@ -192,7 +192,7 @@ def local_of(address: str) -> str:
     return address.partition("@")[0].lower()
 
 
-def named(desired: Sequence[Desired], taken: TakenNames, domain: str) -> list[Desired]:
+def named(desired: Sequence[Desired], taken: TakenNames, policy: Policy) -> list[Desired]:
     """Give addresses to those that need one, in the order of first start, then matricule; same order out."""
     order = sorted(
         (index for index, one in enumerate(desired) if one.base is not None),
@@ -204,15 +204,17 @@ def named(desired: Sequence[Desired], taken: TakenNames, domain: str) -> list[De
     result = list(desired)
     for index in order:
         one = desired[index]
-        result[index] = replace(one, account=_addressed(one, taken, domain), base=None)
+        result[index] = replace(one, account=_addressed(one, taken, policy), base=None)
     return result
 
 
-def _addressed(one: Desired, taken: TakenNames, domain: str) -> Account:
+def _addressed(one: Desired, taken: TakenNames, policy: Policy) -> Account:
     account, base = one.account, one.base or ""
     own = sorted(i for i in account.identifiers if "@" in i and has_base(local_of(i), base))
-    address = own[0] if own else f"{taken.take(base)}@{domain}"
+    address = own[0] if own else f"{taken.take(base)}@{policy.domain}"
     uid = account.uid or local_of(address)
+    if not account.uid and policy.uid_form == "initial":
+        uid = taken.take(initial_uid(account.given_name, account.usage_name, account.family_name))
     past = {identifier for identifier in account.identifiers if "@" in identifier}
     return replace(
         account,

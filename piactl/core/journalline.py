@@ -103,15 +103,15 @@ def ended(raw: bytes) -> bytes:
 def proved(raw: bytes) -> JournalLine:
     """As `parsed`, and the line is in canonical form and its hash is that of its content."""
     raw = raw.removesuffix(b"\n")
-    line = parsed(raw)
+    line = parsed(raw)  # a key given twice, too, shows in the canonical form below
     tail = _TAIL.search(raw)
     if tail is None or not _HASH.fullmatch(line.prev):
         raise BrokenLine("was edited: it does not end in its hash", torn=False)
     text = raw[: tail.start()] + b"}"
     if hashlib.sha256(text).hexdigest() != line.hash:
         raise BrokenLine("was edited: its hash is not that of its content", torn=False)
-    content = json.loads(raw)
-    del content["hash"]
+    own = {"seq": line.seq, "time": line.time, "type": line.type, "run": line.run, "prev": line.prev}
+    content = {**line.fields, **own}
     if _encode(content).encode("ascii") != text:
         raise BrokenLine("was edited: it is not in canonical form", torn=False)
     return line

@@ -137,6 +137,12 @@ def local_part(given_name: str, usage_name: str, family_name: str) -> str:
     return local
 
 
+def initial_uid(given_name: str, usage_name: str, family_name: str) -> str:
+    """The other form of a uid: the first letter of the given name and the surname, letters only."""
+    given, _, family = local_part(given_name, usage_name, family_name).partition(".")
+    return given[0] + family.replace("-", "")
+
+
 def _cut(family: str, room: int) -> str:
     """The words that fit, without a particle left dangling at the end."""
     words = family.split("-")

@@ -137,7 +137,8 @@ class GuardPeriod:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The whole policy. `digest` is the SHA-256 of the file it was read from, in hexadecimal."""
+    """The whole policy. `uid_form` is address (the local part of the first address) or initial (first
+    letter of the given name and the surname). `digest` is the SHA-256 of the file it was read from, in hexadecimal."""
 
     timezone: str = "Europe/Paris"
     domain: str = "ac-amiens.fr"
@@ -146,6 +147,7 @@ class Policy:
     retention: int = 60
     first_homonym_digit: int = 1
     urn: str = "urn:mace:ac-amiens.fr:service:"
+    uid_form: str = "address"
     unknown_establishment: str = "warning"
     grace: tuple[GraceRule, ...] = ()
     profiles: tuple[Profile, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from piactl.core.account import State
@@ -254,7 +254,7 @@ class _Planning:
                 taken |= {one.uid, *one.identifiers}
         policy = self.rules.policy
         locals_taken = (local_of(name) for name in taken)
-        return named(desired, TakenNames(locals_taken, policy.first_homonym_digit), policy.domain)
+        return named(desired, TakenNames(locals_taken, policy.first_homonym_digit), policy)
 
     def _differences(self, desired: Sequence[Desired]) -> tuple[list[Change], list[AccountWrite]]:
         rows: list[tuple[AccountWrite, list[Change]]] = []
@@ -264,6 +264,8 @@ class _Planning:
             write = account_write(self.directory, self.site.encoding, entry, one.account)
             if write is None:
                 continue
+            if one.account.state is State.ARCHIVED:
+                write = self._erasing(write)
             current = one.subject.current
             if current and (current.protected or current.uid in self.rules.policy.protected):
                 self.holds.append(Hold(matricule, current.uid, "protected: no import touches it"))
@@ -274,6 +276,18 @@ class _Planning:
             rows.append((row, changes))
         rows.sort(key=lambda row: (not row[0].loses, row[0].uid))
         return [change for _, changes in rows for change in changes], [write for write, _ in rows]
+
+    def _erasing(self, write: EntryWrite) -> EntryWrite:
+        """An archival also takes away what others have put on the entry, and the password."""
+        entry = self.reader.read(write.dn, ["*"])
+        kept = {"objectclass", "oathtotptoken", *(name.lower() for name in self.site.encoding.attributes)}
+        others = {
+            name: values
+            for name, values in (entry.values if entry else {}).items()
+            if name.lower() not in kept
+        }
+        # no values: whatever it holds, for nobody can read it
+        return replace(write, delete={**write.delete, **others, "userPassword": ()})
 
     def _retry(self, subject: Subject) -> Waiting | None:
         person = subject.person

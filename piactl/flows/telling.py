@@ -169,7 +169,7 @@ def _merge_assignments(
         AbsentAssignment(uids.get(a.matricule), source.name, a, source.absent_runs)
         for _, a in sorted(absences.items())
     ]
-    told.sources[source.name] = SourceMemory(_record(sourced, told), absences)
+    told.sources[source.name] = SourceMemory(_record(sourced, told, as_of), absences)
 
 
 def _concerned(
@@ -190,10 +190,12 @@ def _concerned(
     return dict.fromkeys([*sourced.feed.people, *silent, *early, *rest])
 
 
-def _record(sourced: SourcedFeed, told: Told) -> SourceRecord:
+def _record(sourced: SourcedFeed, told: Told, as_of: date) -> SourceRecord:
     """What is remembered of this feed. A file of corrected rejects does not stand in the feed's place."""
     facts = sourced.feed.facts
     before = told.sources.get(sourced.source.name)
     if sourced.source.full and not facts.full and before is not None:
         return before.record
-    return SourceRecord(facts.source, facts.digest, facts.date, facts.rows, facts.people, facts.columns)
+    # a feed dated ahead of the run must not make all those that come before its day "older"
+    day = min(facts.date, as_of) if facts.date else None
+    return SourceRecord(facts.source, facts.digest, day, facts.rows, facts.people, facts.columns)

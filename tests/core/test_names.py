@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.core.names import TakenNames, UnusableName, has_base, local_part
+from piactl.core.names import TakenNames, UnusableName, has_base, initial_uid, local_part
 
 FILE = Path(__file__).parent.parent / "cases" / "names.jsonl"
 CASES = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
@@ -71,3 +71,8 @@ def test_prefix_is_no_collision_and_first_digit_is_a_setting() -> None:
     assert names.take("marie.martin") == "marie.martin2"
     assert has_base("marie.martin12", "marie.martin")
     assert not has_base("gabriel.faurel", "gabriel.faure")
+
+
+def test_the_other_form_of_a_uid() -> None:
+    assert initial_uid("Jean-Pierre", "", "d'Harcourt-Féron") == "jdharcourtferon"
+    assert initial_uid("Julie", "Bernard", "Petit") == "jbernard"
