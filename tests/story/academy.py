@@ -18,8 +18,8 @@ import ldap3
 
 from piactl.cli import run
 from piactl.directory.attributes import MANAGED
+from tests.conftest import Sandbox
 
-from ..conftest import Sandbox
 from .feeds import text
 
 Entries = dict[str, dict[str, list[bytes]]]

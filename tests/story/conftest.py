@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import Sandbox
+from tests.conftest import Sandbox
+
 from .academy import Academy
 
 

@@ -1,0 +1,182 @@
+"""A plan is applied as it was shown, entry by entry, and only where it still fits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .academy import Academy
+from .feeds import row
+
+CLAIRE = row()
+HUGO = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur")
+NOUR = row(matricule="1003", prenom="Nour", nom_famille="Caron")
+
+
+def planned(academy: Academy) -> Path:
+    """Three accounts, and a plan in a file that renames all of them."""
+    academy.night("2026-09-05", academy.feed(CLAIRE, HUGO, NOUR, day="2026-09-05"))
+    rows = (
+        row(nom_usage="Aubry"),
+        row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", nom_usage="Aubin"),
+        row(matricule="1003", prenom="Nour", nom_famille="Caron", nom_usage="Auclair"),
+    )
+    file = academy.folder / "plan.json"
+    with academy.nothing_written():
+        plan = academy.plan(academy.feed(*rows, day="2026-09-06"), "--as-of", "2026-09-06", "--out", file)
+    assert plan["summary"]["rename"] == 3
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert json.loads(file.read_text())["fingerprint"] == plan["fingerprint"]
+    return file
+
+
+def applied(academy: Academy, file: Path | str, code: int, **stdin: str) -> Any:
+    ran = academy.run("apply", file, "-o", "json", **stdin)
+    assert ran.code == code, ran.err
+    return ran
+
+
+def mails(academy: Academy) -> list[str]:
+    return sorted(entry["mail"][0].decode().partition("@")[0] for entry in academy.accounts().values())
+
+
+def test_the_plan_and_nothing_else(academy: Academy) -> None:
+    file = planned(academy)
+    done = applied(academy, file, 0).json
+    assert done["outcomes"] == {"applied": 3}
+    assert mails(academy) == ["claire.aubry", "hugo.aubin", "nour.auclair"]
+
+
+def test_a_plan_from_stdin(academy: Academy) -> None:
+    text = planned(academy).read_text()
+    assert applied(academy, "-", 0, stdin=text).json["outcomes"] == {"applied": 3}
+
+
+def test_another_hand_in_between_is_a_conflict_and_the_rest_goes_on(academy: Academy) -> None:
+    file = planned(academy)
+    with academy.sandbox.connect("administrator") as connection:
+        connection.modify(
+            academy.dn("hugo.vasseur"), {"displayName": [("MODIFY_REPLACE", ["Hugo Vasseur (rectorat)"])]}
+        )
+    hugo = academy.stamps()[academy.dn("hugo.vasseur")]
+    ran = applied(academy, file, 5)
+    assert ran.json["outcomes"] == {"applied": 2, "conflict": 1}
+    [problem] = ran.json["problems"]
+    assert (problem["uid"], problem["outcome"]) == ("hugo.vasseur", "conflict")
+    assert "displayName" in problem["message"]
+    assert "cn=piactl-administrator" in problem["message"]
+    assert "hugo.vasseur: conflict" in ran.err
+    assert mails(academy) == ["claire.aubry", "hugo.vasseur", "nour.auclair"]
+    assert academy.stamps()[academy.dn("hugo.vasseur")] == hugo
+
+
+def test_the_same_plan_again(academy: Academy) -> None:
+    file = planned(academy)
+    applied(academy, file, 0)
+    with academy.nothing_written():
+        ran = applied(academy, file, 0)
+    assert ran.json["outcomes"] == {}
+    assert "made true already" in ran.err
+
+
+def test_the_same_plan_again_after_a_conflict(academy: Academy) -> None:
+    """What was done is found so already; what was in conflict still is."""
+    file = planned(academy)
+    academy.change("hugo.vasseur", displayName=["Hugo V."])
+    applied(academy, file, 5)
+    with academy.nothing_written():
+        ran = applied(academy, file, 5)
+    assert ran.json["outcomes"] == {"already so": 2, "conflict": 1}
+    academy.change("hugo.vasseur", displayName=["Hugo Vasseur"])
+    assert applied(academy, file, 0).json["outcomes"] == {"already so": 2, "applied": 1}
+    assert mails(academy) == ["claire.aubry", "hugo.aubin", "nour.auclair"]
+
+
+def test_the_next_night_makes_up_for_a_conflict(academy: Academy) -> None:
+    file = planned(academy)
+    academy.change("hugo.vasseur", displayName=["Hugo V."])
+    applied(academy, file, 5)
+    feed = academy.feed(
+        row(nom_usage="Aubry"),
+        row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", nom_usage="Aubin"),
+        row(matricule="1003", prenom="Nour", nom_famille="Caron", nom_usage="Auclair"),
+        day="2026-09-06",
+    )
+    academy.twice("2026-09-06", feed)
+    assert mails(academy) == ["claire.aubry", "hugo.aubin", "nour.auclair"]
+    assert academy.values("hugo.vasseur", "displayName") == ["Hugo Aubin"]
+
+
+def test_a_mistyped_password_in_between_is_no_conflict(academy: Academy) -> None:
+    file = planned(academy)
+    academy.change("hugo.vasseur", userPassword=["Correct-Horse-7"])
+    before = academy.stamps()[academy.dn("hugo.vasseur")]
+    for _ in range(3):
+        assert not academy.sandbox.accepts(academy.dn("hugo.vasseur"), "wrong")
+    assert academy.stamps()[academy.dn("hugo.vasseur")] != before
+    assert applied(academy, file, 0).json["outcomes"] == {"applied": 3}
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda plan: plan["writes"].pop(),
+        lambda plan: plan["writes"][0]["add"].update({"mail": ["someone.else@ac-amiens.fr"]}),
+        lambda plan: plan["basis"].update({"policy": "0" * 64}),
+        lambda plan: plan.update({"refusals": []}) or plan["remarks"].append("checked"),
+        lambda plan: plan.update({"signature": "k1:" + "0" * 64}),
+        lambda plan: plan.pop("fingerprint"),
+    ],
+)
+def test_an_edited_plan_is_refused(academy: Academy, edit: Any) -> None:
+    file = planned(academy)
+    plan = json.loads(file.read_text())
+    edit(plan)
+    file.write_text(json.dumps(plan))
+    with academy.nothing_written():
+        ran = applied(academy, file, 1)
+    assert str(file) in ran.err
+    assert "make the plan again" in ran.err or "is no plan" in ran.err
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"fingerprint": 1, "signature": 2}', "\x00"])
+def test_what_is_no_plan_is_refused(academy: Academy, content: str) -> None:
+    file = academy.folder / "plan.json"
+    file.write_text(content)
+    assert str(file) in applied(academy, file, 1).err
+
+
+def test_a_plan_is_stale_after_another_run(academy: Academy) -> None:
+    file = planned(academy)
+    academy.night("2026-09-06", academy.feed(CLAIRE, HUGO, NOUR, row(matricule="1004"), day="2026-09-06"))
+    with academy.nothing_written():
+        ran = applied(academy, file, 1)
+    assert "another run" in ran.err
+
+
+def test_a_plan_is_stale_after_the_policy_changed(academy: Academy) -> None:
+    file = planned(academy)
+    academy.edit("policy.yaml", "open_before: 15 ", "open_before: 16 ")
+    with academy.nothing_written():
+        ran = applied(academy, file, 1)
+    assert "the policy has changed" in ran.err
+
+
+def test_a_plan_for_another_directory_is_refused(make_academy: Any) -> None:
+    """Two sandboxes have keys of their own: the signature does not fit."""
+    one, other = make_academy(), make_academy()
+    file = planned(one)
+    with other.nothing_written():
+        assert "another key" in applied(other, file, 1).err
+
+
+def test_plan_writes_nothing_at_all(academy: Academy) -> None:
+    academy.night("2026-09-05", academy.feed(CLAIRE, day="2026-09-05"))
+    before = academy.sandbox.entries("o=gouv,c=fr")
+    feed = academy.feed(row(prenom="Clara"), HUGO, day="2026-09-06")
+    plan = academy.plan(feed, "--as-of", "2026-09-06")
+    assert {change["kind"] for change in plan["changes"]} == {"rename", "create", "update"}
+    assert academy.sandbox.entries("o=gouv,c=fr") == before

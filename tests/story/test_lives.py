@@ -1,0 +1,190 @@
+"""Whole lives through the command: departures, suspension, death, and returns from every state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import pytest
+
+from .academy import Academy
+from .feeds import MICHELIS, row
+
+IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")
+CONTRACT = {"debut": "2026-01-01", "fin": "2026-03-31", "corps": "553"}
+"""A post whose grace ends on 30 April and whose retention ends on 30 May."""
+
+
+def night(academy: Academy, day: str, *rows: str) -> None:
+    academy.twice(day, academy.feed(IDA, *rows, day=day))
+
+
+def claire(**values: str) -> str:
+    return row(numen="20E9512345XYZ", courriel_prive="claire@example.org", civilite="MME", **values)
+
+
+RETURNS = {
+    "on-leave": ("2026-03-15", {**CONTRACT, "position": "disponibilite"}),
+    "grace": ("2026-04-15", CONTRACT),
+    "deactivated": ("2026-05-15", CONTRACT),
+    "archived": ("2026-06-15", CONTRACT),
+}
+
+
+@pytest.mark.parametrize("state", RETURNS)
+@pytest.mark.parametrize("again", ["active", "anticipated"])
+def test_a_return_is_the_same_account(academy: Academy, state: str, again: str) -> None:
+    day, post = RETURNS[state]
+    night(academy, "2026-01-05", claire(debut="2026-01-01", fin="2026-03-31"))
+    night(academy, "2026-02-01", claire(nom_usage="Aubry", debut="2026-01-01", fin="2026-03-31"))
+    night(academy, day, claire(nom_usage="Aubry", **post))
+    assert academy.values("claire.dubreuil", "piactlState") == [state]
+    if state == "on-leave" and again == "anticipated":
+        night(academy, "2026-03-31", claire(nom_usage="Aubry", **post))
+    start = date.fromisoformat(day) + timedelta(days=10 if again == "anticipated" else 0)
+    if state == "on-leave" and again == "anticipated":
+        # a leave does not end by a start that lies ahead; on its first day the account is active again
+        start = date(2026, 4, 1)
+        day = "2026-04-01"
+        again = "active"
+    back = claire(nom_usage="Aubry", debut=start.isoformat(), uai=MICHELIS)
+    plan = academy.plan(academy.feed(IDA, claire(nom_usage="Aubry", **post), back, day=day), "--as-of", day)
+    assert [c["kind"] for c in plan["changes"] if c["kind"] in ("create", "reopen")] == (
+        [] if (state, again) == ("grace", "anticipated") else ["reopen"]
+    )
+    night(academy, day, claire(nom_usage="Aubry", **post), back)
+    expected = "grace" if (state, again) == ("grace", "anticipated") else again
+    assert academy.values("claire.dubreuil", "piactlState") == [expected]
+    assert academy.names() == {"1001": "claire.dubreuil", "1999": "ida.roy"}
+    assert academy.values("claire.dubreuil", "mail") == ["claire.aubry@ac-amiens.fr"]
+    assert academy.values("claire.dubreuil", "piactlAlias") == ["claire.dubreuil@ac-amiens.fr"]
+    # and on the first day of the new post it is open, whatever it was
+    night(academy, start.isoformat(), claire(nom_usage="Aubry", **post), back)
+    shown = academy.show("claire.aubry@ac-amiens.fr", start.isoformat())
+    assert (shown["state"], shown["uid"], shown["login_until"]) == ("active", "claire.dubreuil", None)
+
+
+def test_the_ordinary_end_without_any_feed(academy: Academy) -> None:
+    """Active, grace, deactivated, archived on the very days; what is left is a tombstone."""
+    night(academy, "2026-01-05", claire(**CONTRACT), claire(**{**CONTRACT, "uai": MICHELIS}))
+    seen = {}
+    for day in ("2026-03-31", "2026-04-01", "2026-04-30", "2026-05-01", "2026-05-30", "2026-05-31"):
+        academy.night(day)
+        academy.quiet_night(day)
+        seen[day] = academy.values("claire.dubreuil", "piactlState")[0]
+    assert list(seen.values()) == ["active", "grace", "grace", "deactivated", "deactivated", "archived"]
+
+    entry = academy.entry("claire.dubreuil")
+    operational = {
+        name for name in entry if name.startswith(("pwd", "entry", "structural", "creat", "modif"))
+    }
+    assert set(entry) - operational - {"hasSubordinates", "subschemaSubentry"} == {
+        "objectClass", "uid", "cn", "sn", "supannRessourceEtat", "supannRessourceEtatDate", "piactlState",
+        "piactlIdentifier", "piactlMatriculeDigest", "piactlNumenDigest",
+    }  # fmt: skip
+    assert entry["cn"] == entry["sn"] == [b"archive"]
+    assert entry["supannRessourceEtat"] == [b"{COMPTE}I:SupannSupprCompte"]
+    text = repr(entry).lower()
+    for personal in ("dubreuil@example", "claire@example", "1001'", "0800009a", "madame"):
+        assert personal not in text
+    assert set(academy.values("claire.dubreuil", "piactlIdentifier")) == {
+        "claire.dubreuil",
+        "claire.dubreuil@ac-amiens.fr",
+    }
+    assert academy.show("claire.dubreuil", "2026-06-01")["state"] == "archived"
+    academy.quiet_night("2030-01-01")
+
+
+def test_an_archived_password_is_gone(academy: Academy) -> None:
+    """A hash of a password is personal data too, and must not open what comes back."""
+    night(academy, "2026-01-05", claire(**CONTRACT))
+    academy.change("claire.dubreuil", userPassword=["Correct-Horse-7"])
+    academy.night("2026-06-15")
+    assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
+    assert not academy.sandbox.accepts(academy.dn("claire.dubreuil"), "Correct-Horse-7")
+
+
+def test_retirement(academy: Academy) -> None:
+    """It ends every post the day before; its own grace is the ordinary one."""
+    post = claire(debut="2020-09-01")
+    night(academy, "2026-06-01", post)
+    night(academy, "2026-08-25", post, claire(debut="2026-09-01", position="retraite"))
+    assert academy.values("claire.dubreuil", "pwdEndTime") == ["20260930220000Z"]
+    for day, state in {
+        "2026-08-31": "active",
+        "2026-09-01": "grace",
+        "2026-09-30": "grace",
+        "2026-10-01": "deactivated",
+        "2026-10-31": "archived",
+    }.items():
+        academy.night(day)
+        assert academy.values("claire.dubreuil", "piactlState") == [state], day
+
+
+def test_death_locks_at_once_and_leaves_no_grace(academy: Academy) -> None:
+    post = claire(debut="2020-09-01")
+    night(academy, "2026-06-01", post)
+    academy.change("claire.dubreuil", userPassword=["Correct-Horse-7"])
+    assert academy.sandbox.accepts(academy.dn("claire.dubreuil"), "Correct-Horse-7")
+    night(academy, "2026-06-10", post, claire(debut="2026-06-08", position="deces"))
+    shown = academy.show("claire.dubreuil", "2026-06-10")
+    assert (shown["state"], shown["locked"], shown["entitlements"]) == ("deactivated", True, [])
+    assert academy.values("claire.dubreuil", "supannRessourceEtat") == ["{COMPTE}S:SupannVerrouAdministratif"]
+    assert not academy.sandbox.accepts(academy.dn("claire.dubreuil"), "Correct-Horse-7")
+    assert academy.values("claire.dubreuil", "eduPersonEntitlement") == []
+
+
+def test_suspension_locks_and_its_end_opens_again(academy: Academy) -> None:
+    post = claire(debut="2020-09-01")
+    night(academy, "2026-06-01", post)
+    rights = academy.values("claire.dubreuil", "eduPersonEntitlement")
+    away = claire(debut="2026-06-05", fin="2026-06-14", position="suspension")
+    night(academy, "2026-06-02", post, away)
+    assert academy.values("claire.dubreuil", "pwdEndTime") == ["20260604220000Z"]
+    academy.night("2026-06-05")
+    assert academy.values("claire.dubreuil", "piactlState") == ["on-leave"]
+    assert academy.values("claire.dubreuil", "supannRessourceEtat") == ["{COMPTE}S:SupannVerrouAdministratif"]
+    assert academy.values("claire.dubreuil", "eduPersonEntitlement") == []
+    assert academy.values("claire.dubreuil", "pwdStartTime") == ["20260614220000Z"]
+    academy.night("2026-06-15")
+    assert academy.values("claire.dubreuil", "piactlState") == ["active"]
+    assert academy.values("claire.dubreuil", "supannRessourceEtat") == ["{COMPTE}A:SupannActif"]
+    assert academy.values("claire.dubreuil", "eduPersonEntitlement") == rights
+
+
+def test_nobody_who_has_left_already_gets_an_account(academy: Academy) -> None:
+    night(academy, "2026-06-01", claire(debut="2025-09-01", fin="2026-05-31"))
+    assert academy.names() == {"1999": "ida.roy"}
+
+
+def test_a_mutation_under_the_policy(academy: Academy) -> None:
+    """I-Prof goes on without a gap; the old establishment's rights go after the handover."""
+    old = claire(debut="2020-09-01", fin="2026-08-31", fonction="DIR")
+    new = claire(debut="2026-09-01", fonction="DIR", uai=MICHELIS)
+    night(academy, "2026-08-01", old, new)
+    held = {}
+    for day in ("2026-08-31", "2026-09-01", "2026-09-02", "2026-09-03", "2026-09-15", "2026-09-16"):
+        academy.night(day)
+        urns = academy.values("claire.dubreuil", "eduPersonEntitlement")
+        held[day] = {urn.removeprefix("urn:mace:ac-amiens.fr:service:") for urn in urns}
+    assert all("iprof" in rights for rights in held.values())
+    siecle = {day: sorted(r[7:] for r in rights if r.startswith("siecle:")) for day, rights in held.items()}
+    assert siecle == {
+        "2026-08-31": ["0800009A"],
+        "2026-09-01": ["0800009A"],
+        "2026-09-02": ["0800009A", MICHELIS],
+        "2026-09-03": ["0800009A", MICHELIS],
+        "2026-09-15": ["0800009A", MICHELIS],
+        "2026-09-16": [MICHELIS],
+    }
+
+
+def test_a_gap_inside_the_grace_never_closes(academy: Academy) -> None:
+    make: Callable[..., str] = claire
+    first = make(debut="2026-01-01", fin="2026-03-31", corps="790", fonction="AED")
+    second = make(debut="2026-05-20", corps="790", fonction="AED")
+    night(academy, "2026-03-01", first, second)
+    for day in ("2026-04-01", "2026-05-19", "2026-05-20"):
+        academy.night(day)
+        assert academy.values("claire.dubreuil", "piactlState") != ["deactivated"]
+        assert academy.show("claire.dubreuil", day)["login_until"] is None

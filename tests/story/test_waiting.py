@@ -1,0 +1,135 @@
+"""People whose account is not due yet, several feeds in one run, and feeds that contradict each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from .academy import Academy
+from .feeds import MICHELIS, row
+
+HERE = row()
+COMING = row(
+    matricule="1002", numen="20E9512345XYZ", prenom="Hugo", nom_famille="Vasseur", debut="2026-11-01"
+)
+
+
+def waiting(academy: Academy) -> int:
+    return len(academy.sandbox.entries(f"cn=waiting,{academy.sandbox.state}")) - 1
+
+
+@pytest.mark.parametrize("kind", ["full", "delta"])
+def test_the_account_is_made_on_the_due_night_without_any_feed(academy: Academy, kind: str) -> None:
+    academy.sources(hr=f"kind: {kind}")
+    academy.twice("2026-09-05", academy.feed(HERE, COMING, day="2026-09-05"))
+    assert academy.names() == {"1001": "claire.dubreuil"}
+    academy.quiet_night("2026-10-16")
+    academy.night("2026-10-17")
+    academy.quiet_night("2026-10-17")
+    assert academy.names() == {"1001": "claire.dubreuil", "1002": "hugo.vasseur"}
+    assert academy.values("hugo.vasseur", "piactlState") == ["anticipated"]
+    assert academy.values("hugo.vasseur", "pwdStartTime") == ["20261031230000Z"]
+    assert len(academy.values("hugo.vasseur", "piactlNumenDigest")) == 1
+    academy.night("2026-11-01")
+    assert academy.values("hugo.vasseur", "piactlState") == ["active"]
+
+
+def test_a_later_feed_changes_whoever_waits(academy: Academy) -> None:
+    academy.sources(hr="kind: delta")
+    academy.night("2026-09-05", academy.feed(HERE, COMING, day="2026-09-05"))
+    changed = COMING.replace("Vasseur", "Vasser").replace("0800009A", MICHELIS)
+    academy.night("2026-09-06", academy.feed(changed, day="2026-09-06"))
+    academy.night("2026-10-17")
+    uais = {a["uai"] for a in academy.show("hugo.vasser", "2026-10-17")["assignments"]}
+    assert uais == {"0800009A", MICHELIS}
+
+
+def test_whoever_is_absent_before_the_start_never_gets_an_account(academy: Academy) -> None:
+    academy.night("2026-09-05", academy.feed(HERE, COMING, day="2026-09-05"))
+    first = academy.feed(HERE, day="2026-09-06", mark="a")
+    plan = academy.plan(first, "--as-of", "2026-09-06")
+    assert [(a["matricule"], a["uid"], a["seen"]) for a in plan["absents"]] == [("1002", None, 1)]
+    academy.night("2026-09-06", first)
+    academy.night("2026-09-07", academy.feed(HERE, day="2026-09-07"))
+    academy.quiet_night("2026-11-02")
+    assert academy.names() == {"1001": "claire.dubreuil"}
+
+
+def test_two_homonyms_who_wait_get_their_names_by_start(academy: Academy) -> None:
+    rows = [
+        row(matricule=number, prenom="Marie", nom_famille="Martin", debut=start)
+        for number, start in (("1", "2026-11-05"), ("2", "2026-11-03"), ("3", "2026-11-03"))
+    ]
+    academy.night("2026-09-05", academy.feed(HERE, *rows, day="2026-09-05"))
+    academy.night("2026-10-25")
+    names = academy.names()
+    assert [names[n] for n in "231"] == ["marie.martin", "marie.martin1", "marie.martin2"]
+
+
+def both(academy: Academy, full: list[str], delta: list[str], day: str) -> list:
+    return [
+        academy.feed(*full, day=day, source="epp"),
+        academy.feed(*delta, day=day, source="moves"),
+    ]
+
+
+def test_a_full_and_a_delta_feed_in_one_run(academy: Academy) -> None:
+    academy.sources(epp="kind: full", moves="kind: delta")
+    second = row(uai=MICHELIS, modalite="secondaire")
+    academy.twice("2026-09-05", *both(academy, [HERE, COMING], [second], "2026-09-05"))
+    shown = academy.show("claire.dubreuil", "2026-09-05")
+    assert [a["uai"] for a in shown["assignments"]] == ["0800009A", MICHELIS]
+    # in the other order of the command line it is the same
+    one, two = both(academy, [HERE, COMING], [second], "2026-09-06")
+    academy.quiet_night("2026-09-06", two, one)
+
+
+def test_sources_that_contradict_each_other_hold_the_person(academy: Academy) -> None:
+    academy.sources(epp="kind: full", moves="kind: delta")
+    academy.night("2026-09-05", *both(academy, [HERE], [row(matricule="1003", prenom="Nour")], "2026-09-05"))
+    changed = row(nom_usage="Aubry", uai=MICHELIS)
+    other = row(nom_usage="Aubin", fin="2026-09-01")
+    feeds = both(academy, [changed], [other, row(matricule="1003", prenom="Noor")], "2026-09-06")
+    plan = academy.plan(*feeds, "--as-of", "2026-09-06")
+    assert [(h["uid"], "nom_usage" in h["why"]) for h in plan["holds"]] == [("claire.dubreuil", True)]
+    before = academy.stamps()
+    academy.night("2026-09-06", *feeds)
+    moved = {dn for dn, stamp in academy.stamps().items() if before[dn] != stamp}
+    assert moved == {academy.dn("nour.dubreuil")}
+
+
+def test_one_numen_under_two_matricules_holds_both(academy: Academy) -> None:
+    numen = "20E9512345XYZ"
+    academy.night("2026-09-05", academy.feed(row(numen=numen), row(matricule="1003", prenom="Nour")))
+    rows = [
+        row(numen=numen, nom_usage="Aubry"),
+        row(matricule="1009", numen=numen, prenom="Ysé", nom_famille="Lambert"),
+        row(matricule="1003", prenom="Nour", numen="20E9500000AAA"),
+    ]
+    feed = academy.feed(*rows, day="2026-09-06")
+    plan = academy.plan(feed, "--as-of", "2026-09-06")
+    assert {(h["matricule"], h["uid"]) for h in plan["holds"]} == {
+        ("1001", "claire.dubreuil"),
+        ("1009", None),
+    }
+    assert all("NUMEN" in h["why"] and numen not in h["why"] for h in plan["holds"])
+    academy.twice("2026-09-06", feed)
+    assert academy.values("claire.dubreuil", "mail") == ["claire.dubreuil@ac-amiens.fr"]
+    assert academy.names() == {"1001": "claire.dubreuil", "1003": "nour.dubreuil"}
+
+
+def test_a_numen_of_somebody_who_waits_holds_both(academy: Academy) -> None:
+    academy.sources(hr="kind: delta")
+    academy.night("2026-09-05", academy.feed(HERE, COMING, day="2026-09-05"))
+    thief = row(matricule="1009", numen="20E9512345XYZ", prenom="Ysé", nom_famille="Lambert")
+    plan = academy.plan(academy.feed(thief, day="2026-09-06"), "--as-of", "2026-09-06")
+    assert "1009" in {h["matricule"] for h in plan["holds"]}
+    assert plan["changes"] == []
+
+
+def test_a_numen_that_changes_is_taken_over(academy: Academy) -> None:
+    academy.night("2026-09-05", academy.feed(row(numen="20E9512345XYZ")))
+    before = academy.values("claire.dubreuil", "piactlNumenDigest")
+    academy.twice("2026-09-06", academy.feed(row(numen="20E9512346XYZ"), day="2026-09-06"))
+    after = academy.values("claire.dubreuil", "piactlNumenDigest")
+    assert len(after) == 1
+    assert after != before
