@@ -45,6 +45,10 @@ class BrokenLine(Exception):
         super().__init__(why)
 
 
+class LineTooLong(Exception):
+    """A line would be longer than MAX_LINE: nobody could read it back."""
+
+
 @dataclass(frozen=True, slots=True)
 class JournalLine:
     """One line. `time` is UTC, ISO 8601; `fields` are those that belong to its type only."""
@@ -65,13 +69,13 @@ class JournalLine:
 def sealed(body: Mapping[str, object], after: Head) -> tuple[bytes, Head]:
     """The bytes of the line that holds `body` (with time, type, run) and follows `after`, and its head.
 
-    ValueError where the line would be longer than MAX_LINE.
+    Raises LineTooLong.
     """
     text = _encode({**body, "seq": after.seq + 1, "prev": after.hash}).encode("ascii")
     digest = hashlib.sha256(text).hexdigest()
     line = text[:-1] + b',"hash":"' + digest.encode("ascii") + b'"}\n'
     if len(line) > MAX_LINE:
-        raise ValueError(f"a journal line of {len(line)} bytes is longer than {MAX_LINE}")
+        raise LineTooLong(f"a journal line of {len(line)} bytes is longer than {MAX_LINE}")
     return line, Head(after.seq + 1, digest)
 
 

@@ -15,7 +15,7 @@ from piactl.journal import locks
 from piactl.journal.files import newest_first
 from piactl.journal.headfile import SUFFIX
 from piactl.journal.intent import Intent, intent_of
-from piactl.journal.unusable import unreadable
+from piactl.journal.unusable import refused_by_system, unreadable
 
 
 class Unsettled(NamedTuple):
@@ -44,9 +44,12 @@ def unsettled(path: str) -> Unsettled:
                 found.append(line)
             elif line.type in ("run", "end") and clean is None:
                 clean = line.fields["clean"]
-    except (BrokenLine, KeyError) as broken:
-        why = str(broken) if isinstance(broken, BrokenLine) else f"lacks {broken}"
-        raise unreadable(path, 0, f"before line {reached or 'the last'} {why}") from None
+    except BrokenLine as broken:
+        raise unreadable(path, 0, f"before number {reached} {broken}" if reached else str(broken)) from None
+    except (KeyError, TypeError):
+        raise unreadable(path, 0, f"before number {reached} lacks what belongs to its type") from None
+    except OSError as refused:
+        raise refused_by_system(path, refused) from None
     found.reverse()
     if clean is not None and reached > clean:
         # what lies between was rotated out of sight: it must not be called settled

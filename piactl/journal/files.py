@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from piactl.core.journalline import MAX_LINE, BrokenLine, JournalLine, parsed
+from piactl.core.journalline import MAX_LINE, BrokenLine, JournalLine, ended, parsed, proved
 from piactl.journal.backwards import lines_backwards
 from piactl.journal.unusable import refused_by_system
 
@@ -47,7 +48,7 @@ def _first_seq(path: str) -> tuple[int, str]:
     """Where the file belongs. One whose first line cannot be read comes first: verify then names it."""
     with opened(path) as file:
         try:
-            return parsed(file.readline(MAX_LINE)).seq, path
+            return parsed(file.readline(MAX_LINE)).seq, path  # of a cut .gz the beginning can be read
         except BrokenLine:
             return 0, path
         except (OSError, EOFError, zlib.error):
@@ -71,25 +72,49 @@ def opened(path: str) -> Iterator[IO[bytes]]:
             yield file
 
 
+def raw_lines(path: str) -> Iterator[tuple[bytes, bool]]:
+    """The lines of one file, each with whether more follows, up to where it ended when it was opened: what is
+    being appended meanwhile would look torn. The last one may lack its newline, one that is too long is cut.
+
+    Raises JournalUnusable, and BrokenLine where a compressed file is damaged.
+    """
+    with opened(path) as file:
+        left = sys.maxsize if path.endswith(".gz") else os.fstat(file.fileno()).st_size
+        try:
+            raw = file.readline(min(MAX_LINE + 1, left))
+            while raw:
+                left -= len(raw)
+                following = file.readline(min(MAX_LINE + 1, left)) if left else b""
+                yield raw, bool(following)
+                raw = following
+        except OSError as refused:
+            if refused.errno is not None:
+                raise refused_by_system(path, refused) from None
+            raise BrokenLine(f"cannot be decompressed ({refused})", torn=False) from None
+        except (EOFError, zlib.error) as damaged:
+            raise BrokenLine(f"cannot be decompressed ({damaged})", torn=False) from None
+
+
 def newest_first(path: str) -> Iterator[JournalLine]:
-    """The lines of all files of the chain, last first, hashes not proved; a torn tail is left out.
+    """The lines of all files of the chain, last first, each proved by its hash; a torn tail is left out.
 
     Plain files are read from their end, as far as asked; compressed ones need reading whole.
     Raises JournalUnusable; BrokenLine at a line in the middle that cannot be read.
     """
     for name in reversed(files_of(path)):
-        with opened(name) as file:
-            if name.endswith(".gz"):
-                lines = iter(list(file)[::-1])
-            else:
-                lines = lines_backwards(file.fileno(), os.fstat(file.fileno()).st_size)
-            for number, raw in enumerate(lines):
-                try:
-                    if number == 0 and not raw.endswith(b"\n"):
-                        continue
-                    line = parsed(raw)
-                except BrokenLine as broken:
-                    if number == 0 and broken.torn:
-                        continue
-                    raise
-                yield line
+        for number, raw in enumerate(_raw_newest_first(name)):
+            try:
+                line = proved(ended(raw))
+            except BrokenLine as broken:
+                if number == 0 and broken.torn:
+                    continue
+                raise
+            yield line
+
+
+def _raw_newest_first(name: str) -> Iterator[bytes]:
+    if name.endswith(".gz"):
+        yield from [raw for raw, _more in raw_lines(name)][::-1]
+        return
+    with opened(name) as file:
+        yield from lines_backwards(file.fileno(), os.fstat(file.fileno()).st_size)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from piactl.core.journalline import MAX_LINE, BrokenLine, JournalLine, ended, parsed
-from piactl.journal.files import files_of, opened
+from piactl.core.journalline import BrokenLine, JournalLine, ended, parsed
+from piactl.journal.files import files_of, raw_lines
 from piactl.journal.unusable import unreadable
 
 
@@ -50,21 +50,19 @@ def read_lines(path: str, wanted: Wanted | None = None) -> Iterator[JournalLine]
 
 
 def _lines(name: str) -> Iterator[JournalLine]:
-    with opened(name) as file:
-        number = 0
-        broken: BrokenLine | None = None
-        while raw := file.readline(MAX_LINE + 1):
-            if broken is not None:
-                raise unreadable(name, number, str(broken))
+    number = 0
+    try:
+        for raw, more in raw_lines(name):
             number += 1
             try:
                 line = parsed(ended(raw))
-            except BrokenLine as found:
-                broken = found
-                continue
+            except BrokenLine as broken:
+                if broken.torn and not more:
+                    return
+                raise
             yield line
-        if broken is not None and not broken.torn:
-            raise unreadable(name, number, str(broken))
+    except BrokenLine as broken:
+        raise unreadable(name, number, str(broken)) from None
 
 
 def _users(line: JournalLine) -> tuple[object, ...]:

@@ -39,4 +39,7 @@ def chain_broken(path: str, why: str) -> JournalUnusable:
 def unreadable(path: str, line: int, why: str) -> JournalUnusable:
     """For a line in the middle of the file that cannot be read; `line` counts from 1, 0 means unknown."""
     place = f"{path}:{line}" if line else path
-    return JournalUnusable(f"{place}: a line {why}.\nSee `piactl journal verify` for the first bad line.")
+    return JournalUnusable(
+        f"{place}: a line {why}.\nSee `piactl journal verify` for the first bad line. "
+        "A rotated file that is damaged can be put back from a copy, or moved to safe keeping."
+    )

@@ -14,14 +14,12 @@ Removal of the oldest rotated files is retention, not tampering: `first` says wh
 from __future__ import annotations
 
 import os
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from piactl.core.journalline import GENESIS, MAX_LINE, BrokenLine, Head, ended, gap, opens_file, proved
-from piactl.journal.files import files_of, opened
+from piactl.core.journalline import GENESIS, BrokenLine, Head, ended, gap, opens_file, proved
+from piactl.journal.files import files_of, raw_lines
 from piactl.journal.headfile import SUFFIX, HeadDamaged, read_head
-from piactl.journal.unusable import refused_by_system
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +80,10 @@ def verify(
         proof.finish()
     except _Bad as bad:
         problem = Problem(name, bad.line, str(bad))
+    except BrokenLine as broken:
+        problem = Problem(name, proof.number, str(broken))
     reached = proof.at.seq
-    older = {label for label, anchor in named if proof.first and 0 < anchor.seq < proof.first}
+    older = {label for label, anchor in named if 0 < anchor.seq < proof.first}
     return Verification(
         problem,
         proof.lines,
@@ -93,7 +93,7 @@ def verify(
         max(
             (anchor.seq for label, anchor in named if label not in older and anchor.seq <= reached), default=0
         ),
-        tuple(sorted(label for label in older)),
+        tuple(sorted(label.removeprefix("run ") for label in older)),
     )
 
 
@@ -111,7 +111,7 @@ class _Proof:
 
     def file(self, name: str, *, last: bool) -> None:
         self.number = 0
-        for raw, more in _raw_lines(name):
+        for raw, more in raw_lines(name):
             self.number += 1
             try:
                 line = proved(ended(raw))
@@ -120,7 +120,7 @@ class _Proof:
                     self.torn = len(raw)
                     self.number -= 1
                     return
-                raise _Bad(self.number, str(broken)) from None
+                raise
             if self.number == 1 and not opens_file(line):
                 raise _Bad(1, f"has number {line.seq} and begins the file: what was before it is missing")
             if self.first == 0:
@@ -145,23 +145,6 @@ class _Proof:
                     self.number + 1,
                     f"is missing: the file ends at number {self.at.seq}, {label} anchors {seq}",
                 )
-
-
-def _raw_lines(name: str) -> Iterator[tuple[bytes, bool]]:
-    """Lines with whether more follows."""
-    with opened(name) as file:
-        try:
-            raw = file.readline(MAX_LINE + 1)
-            while raw:
-                following = file.readline(MAX_LINE + 1)
-                yield raw, bool(following)
-                raw = following
-        except (EOFError, zlib.error) as damaged:
-            raise _Bad(0, f"the compressed file is damaged ({damaged})") from None
-        except OSError as refused:
-            if name.endswith(".gz") and refused.errno is None:
-                raise _Bad(0, f"the compressed file is damaged ({refused})") from None
-            raise refused_by_system(name, refused) from None
 
 
 def _local_head(path: str) -> Head | None:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
-from piactl.core.journalline import OUTCOMES, Head
+from piactl.core.journalline import OUTCOMES, Head, LineTooLong
 from piactl.core.numen import read_numen
 from piactl.errors import JournalUnusable
 from piactl.journal.actor import Actor
@@ -161,6 +161,9 @@ class Journal:
         except JournalUnusable as error:
             self._unusable = str(error)
             raise
+        except LineTooLong as error:
+            self._unusable = f"{self._path}: {error}. No further change is made.\nThis is a bug."
+            raise JournalUnusable(self._unusable) from None
         self._unusable = ""
         return result
 

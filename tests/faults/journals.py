@@ -1,0 +1,68 @@
+"""Fixtures of the tests of the journal, which import them by name."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piactl.journal import Actor, IntendedWrite, Journal, RunContext
+
+JournalMaker = Callable[..., Journal]
+
+
+def keyed(text: str) -> str:
+    """Stands in for a keyed digest."""
+    return "{k1}" + hashlib.sha256(b"a key" + text.encode()).hexdigest()
+
+
+def intended(uid: str, **more: Any) -> IntendedWrite:
+    facts: dict[str, Any] = {"op": "modify", "kinds": ("grant",), "reason": "feed line 12"}
+    facts["dn"] = f"uid={uid},ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr"
+    facts["added"] = {"eduPersonEntitlement": (b"urn:mace:ac-amiens.fr:service:iprof",)}
+    return IntendedWrite(uid=uid, **{**facts, **more})
+
+
+@pytest.fixture
+def journal_path(tmp_path: Path) -> str:
+    return str(tmp_path / "log" / "piactl.jsonl")
+
+
+@pytest.fixture
+def make_journal(journal_path: str) -> Iterator[JournalMaker]:
+    """Makes journals of one file, not begun, whose clock moves one second per line; closes them all."""
+    ticks = itertools.count()
+    made: list[Journal] = []
+
+    def make(run: str = "run-1", path: str = "", **more: Any) -> Journal:
+        actor = Actor("svc-piactl", more.pop("sudo_user", ""), "", "cron", "host.invalid", 4242)
+        command = more.pop("command", ("piactl", "nightly"))
+        journal = Journal(
+            path or journal_path,
+            now=lambda: datetime(2027, 9, 1, tzinfo=UTC) + timedelta(seconds=next(ticks)),
+            digest=keyed,
+            secret=("userPassword", "oathSecret"),
+            context=RunContext(run, command, actor, date(2027, 9, 1), "plan-fp", "policy-fp"),
+            **more,
+        )
+        made.append(journal)
+        return journal
+
+    yield make
+    for journal in made:
+        journal.close()
+
+
+@pytest.fixture
+def intend() -> Callable[..., IntendedWrite]:
+    return intended
+
+
+@pytest.fixture
+def digest() -> Callable[[str], str]:
+    return keyed

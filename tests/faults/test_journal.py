@@ -1,0 +1,382 @@
+"""The journal: its chain, what it keeps and what it never keeps, doubts, rotation, several processes."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from piactl.core.journalline import GENESIS, MAX_LINE
+from piactl.errors import JournalUnusable
+from piactl.journal import Settlement, Standing, Wanted, in_doubt, read_lines, standing, verify
+
+from .journals import digest, intend, journal_path, make_journal
+
+__all__ = ["digest", "intend", "journal_path", "make_journal"]  # fixtures
+
+WRITER = Path(__file__).with_name("journal_writer.py")
+ENV = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": os.environ["PATH"]}
+
+
+def lines(path: str) -> list[dict]:
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def one_run(journal, intend, *uids: str) -> tuple[int, str]:
+    with journal:
+        numbers = journal.intents([intend(uid) for uid in uids])
+        journal.outcomes([Settlement(number, "applied") for number in numbers])
+        return journal.end({"applied": len(uids)})
+
+
+# --- the chain ---------------------------------------------------------------------------------------------
+
+
+def test_every_line_names_the_one_before_and_its_own_hash(make_journal, intend, journal_path):
+    head = one_run(make_journal(), intend, "a.b", "c.d")
+    found = lines(journal_path)
+    assert [line["type"] for line in found] == ["run", "intent", "intent", "outcome", "outcome", "end"]
+    previous = GENESIS.hash
+    for number, line in enumerate(found, start=1):
+        own = line.pop("hash")
+        text = json.dumps(line, sort_keys=True, separators=(",", ":"))
+        assert (line["seq"], line["prev"]) == (number, previous)
+        assert own == hashlib.sha256(text.encode()).hexdigest()
+        previous = own
+    assert head == (6, previous)
+    proof = verify(journal_path, {"run-1": head}, head)
+    assert (proof.ok, proof.lines, proof.first, proof.head, proof.anchored) == (True, 6, 1, head, 6)
+
+
+def test_the_run_line_says_who_where_and_what(make_journal, journal_path):
+    make_journal(sudo_user="lea.petit", command=("piactl", "account", "show", "20E9501234ABC")).begin()
+    line = lines(journal_path)[0]
+    expected = {
+        "type": "run",
+        "run": "run-1",
+        "time": "2027-09-01T00:00:00.000Z",
+        "user": "svc-piactl",
+        "sudo_user": "lea.petit",
+        "login": "",
+        "origin": "cron",
+        "host": "host.invalid",
+        "pid": 4242,
+        "as_of": "2027-09-01",
+        "plan": "plan-fp",
+        "policy": "policy-fp",
+        "clean": 1,
+        "command": ["piactl", "account", "show", "20E**********"],
+    }
+    assert {name: line[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o077, 0o777])
+def test_files_and_folders_are_private_whatever_the_umask(make_journal, tmp_path, mask):
+    old = os.umask(mask)
+    try:
+        make_journal(path=str(tmp_path / "new" / "deep" / "j")).begin()
+    finally:
+        os.umask(old)
+    modes = {p.name: p.stat().st_mode & 0o7777 for p in (tmp_path / "new").rglob("*")}
+    assert modes == {"deep": 0o700, "j": 0o600, "j.head": 0o600}
+    assert (tmp_path / "new").stat().st_mode & 0o7777 == 0o700
+
+
+def test_two_processes_at_once_make_one_chain(journal_path):
+    started = [
+        subprocess.Popen(
+            [sys.executable, WRITER, journal_path, name, "249"],
+            env=ENV,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("left", "right")
+    ]
+    for process in started:
+        _out, error = process.communicate(timeout=100)
+        assert (process.returncode, error) == (0, "")
+    proof = verify(journal_path)
+    assert (proof.problem, proof.lines, proof.torn) == (None, 1000, 0)
+    runs = [line.run for line in read_lines(journal_path)]
+    assert (runs.count("left"), runs.count("right")) == (500, 500)
+    turns = sum(1 for a, b in itertools.pairwise(runs) if a != b)
+    print(f"the two took turns {turns} times")
+    assert turns >= 100, "the two did not run at the same time: nothing was shown"
+
+
+def test_one_outcome_per_intent(make_journal, intend, journal_path):
+    journal = make_journal()
+    journal.begin()
+    (number,) = journal.intents([intend("a.b")])
+    journal.outcomes([Settlement(number, "applied")])
+    before = Path(journal_path).read_bytes()
+    for wrong in ([Settlement(number, "failed")], [Settlement(number + 9, "applied")]):
+        with pytest.raises(ValueError, match="no open intent"):
+            journal.outcomes(wrong)
+    (other,) = journal.intents([intend("c.d")])
+    with pytest.raises(ValueError, match="is not an outcome"):
+        journal.outcomes([Settlement(other, "done")])
+    with pytest.raises(ValueError, match="no open intent"):
+        journal.outcomes([Settlement(other, "applied"), Settlement(other, "applied")])
+    assert len(lines(journal_path)) == before.count(b"\n") + 1
+
+
+# --- what it never keeps -----------------------------------------------------------------------------------
+
+
+def test_values_are_kept_as_keyed_digests_only(make_journal, intend, digest, journal_path):
+    write = intend(
+        "lea.petit",
+        op="add",
+        added={
+            "sn": ("Pétit-Canari".encode(),),
+            "userPassword": (b"canary-password",),
+            "photo": (b"\xff\x00z",),
+        },
+        removed={"mail": (b"canary@ac-amiens.fr",), "SN": ()},
+        reason="NUMEN 20E9501234ABC corrected",
+    )
+    with make_journal() as journal:
+        (number,) = journal.intents([write])
+        message = "sn: value Pétit-Canari of canary@ac-amiens.fr refused for lea.petit, 20e9501234abc"
+        journal.outcomes([Settlement(number, "failed", message)])
+        journal.note("about 20E9501234ABC")
+    intent, outcome, note = lines(journal_path)[1:]
+    assert intent["attributes"] == {
+        "sn": {"added": [digest(f"{write.dn.lower()}\0sn\0P\u00c3\u00a9tit-Canari")], "removed": []},
+        "userPassword": {"added": ["{secret}"], "removed": []},
+        "photo": {"added": [digest(f"{write.dn.lower()}\0photo\0\u00ff\0z")], "removed": []},
+        "mail": {"added": [], "removed": [digest(f"{write.dn.lower()}\0mail\0canary@ac-amiens.fr")]},
+        "SN": {"added": [], "removed": []},
+    }
+    assert outcome["message"] == "sn: value [value] of [value] refused for lea.petit, 20E**********"
+    assert note["text"] == "about 20E**********"
+    text = Path(journal_path).read_text().lower()
+    assert not [word for word in ("canar", "9501234abc", "hunter") if word in text]
+    assert "canary" not in repr(write)
+
+
+def test_equal_values_of_two_people_cannot_be_told_to_be_equal(make_journal, intend, journal_path):
+    with make_journal() as journal:
+        journal.intents([intend("a.b"), intend("c.d")])
+    digests = [line["attributes"]["eduPersonEntitlement"]["added"][0] for line in lines(journal_path)[1:]]
+    assert len(set(digests)) == 2
+
+
+def test_a_line_that_nobody_could_read_back_is_not_written(make_journal, intend, journal_path):
+    journal = make_journal()
+    journal.begin()
+    before = Path(journal_path).read_bytes()
+    with pytest.raises(JournalUnusable, match="longer than"):
+        journal.intents([intend("a.b", reason="x" * MAX_LINE)])
+    assert Path(journal_path).read_bytes() == before
+
+
+# --- doubts ------------------------------------------------------------------------------------------------
+
+
+def test_intents_without_outcome_are_in_doubt_once_their_run_is_gone(make_journal, intend, journal_path):
+    assert in_doubt(journal_path) == []
+    one_run(make_journal("old"), intend, "a.b")
+    dying = make_journal("dying")
+    dying.begin()
+    first, second, third = dying.intents([intend("c.d"), intend("e.f", op="add"), intend("g.h")])
+    dying.outcomes([Settlement(second, "applied")])
+    assert in_doubt(journal_path) == [], "a run that is alive is at work on its own"
+    dying.close()
+    assert [(i.seq, i.uid) for i in in_doubt(journal_path)] == [(first, "c.d"), (third, "g.h")]
+
+    heir = make_journal("heir")
+    heir.begin()
+    assert lines(journal_path)[-1]["clean"] == first
+    heir.resolved([Settlement(first, "applied"), Settlement(third, "failed", "not applied")])
+    heir.end({})
+    assert lines(journal_path)[-1]["clean"] == lines(journal_path)[-1]["seq"]
+    heir.close()
+    assert in_doubt(journal_path) == []
+
+
+def test_a_doubt_is_found_behind_later_clean_runs(make_journal, intend, journal_path):
+    dying = make_journal("dying")
+    dying.begin()
+    dying.intents([intend("a.b")])
+    dying.close()
+    for number in range(5):
+        one_run(make_journal(f"later-{number}"), intend, "c.d")
+    assert [i.uid for i in in_doubt(journal_path)] == ["a.b"]
+
+
+def test_finding_doubts_does_not_read_what_was_settled_before(make_journal, intend, journal_path):
+    one_run(make_journal("old"), intend, *(f"a.{i}" for i in range(1500)))
+    dying = make_journal("dying")
+    dying.begin()
+    dying.intents([intend("c.d")])
+    dying.close()
+    text = Path(journal_path).read_bytes()
+    middle = len(text) // 2
+    Path(journal_path).write_bytes(text[:middle] + b"\n#\n" + text[middle + 3 :])
+    assert [i.uid for i in in_doubt(journal_path)] == ["c.d"]
+    assert not verify(journal_path).ok
+
+
+def test_a_second_process_cannot_be_the_same_run(make_journal):
+    make_journal("twice").begin()
+    with pytest.raises(JournalUnusable, match="twice is already under way"):
+        make_journal("twice").begin()
+
+
+URN, OTHER = b"urn:mace:ac-amiens.fr:service:iprof", b"urn:mace:ac-amiens.fr:service:messagerie"
+
+
+@pytest.mark.parametrize(
+    ("op", "added", "removed", "present", "expected"),
+    [
+        ("add", [URN], [], None, Standing.NOT_DONE),
+        ("add", [URN], [], [URN, OTHER], Standing.DONE),
+        ("add", [URN], [], [OTHER], Standing.CHANGED),
+        ("delete", [], [URN], None, Standing.DONE),
+        ("delete", [], [URN], [URN], Standing.NOT_DONE),
+        ("delete", [], [URN], [OTHER], Standing.CHANGED),
+        ("modify", [URN], [OTHER], [URN], Standing.DONE),
+        ("modify", [URN], [OTHER], [OTHER], Standing.NOT_DONE),
+        ("modify", [URN], [OTHER], [URN, OTHER], Standing.CHANGED),
+        ("modify", [URN], [OTHER], [], Standing.CHANGED),
+        ("modify", [URN], [OTHER], None, Standing.CHANGED),
+        ("modify", [], [OTHER], [], Standing.DONE),
+        ("modify", [], [OTHER], [OTHER], Standing.NOT_DONE),
+        ("modify", [URN], [], [], Standing.NOT_DONE),
+        ("modify", [], [], [], Standing.UNKNOWN),
+    ],
+)
+def test_how_an_entry_stands(
+    make_journal, intend, digest, journal_path, op, added, removed, present, expected
+):
+    name = "eduPersonEntitlement"
+    sides = {
+        "added": {name: tuple(added), "userPassword": (b"not compared",)},
+        "removed": {name: tuple(removed)},
+    }
+    with make_journal() as journal:
+        journal.intents([intend("a.b", op=op, **sides)])
+    (intent,) = in_doubt(journal_path)
+    values = None if present is None else {"EDUPERSONENTITLEMENT": present, "cn": [b"A B"]}
+    found = standing(intent, values, lambda text: [digest("another key" + text), digest(text)])
+    assert found is expected
+    if present:
+        lost = standing(intent, values, lambda text: [digest("another key" + text)])
+        assert lost is not Standing.NOT_DONE or not removed
+
+
+# --- rotation ----------------------------------------------------------------------------------------------
+
+
+def test_the_chain_goes_on_when_the_file_was_rotated_away(make_journal, intend, journal_path):
+    first = one_run(make_journal("one"), intend, "a.b")
+    Path(journal_path).rename(journal_path + ".1")
+    second = one_run(make_journal("two"), intend, "c.d")
+    begins = lines(journal_path)[0]
+    assert (begins["type"], begins["after"]) == ("continued", {"seq": first.seq, "hash": first.hash})
+    assert (begins["seq"], begins["prev"]) == (first.seq + 1, first.hash)
+    Path(journal_path + ".1").rename(journal_path + ".2")
+    Path(journal_path).rename(journal_path + ".1")
+    Path(journal_path + ".2.gz").write_bytes(gzip.compress(Path(journal_path + ".2").read_bytes()))
+    Path(journal_path + ".2").unlink()
+    Path(journal_path).touch(0o600)  # what `create` of logrotate does
+    third = one_run(make_journal("three"), intend, "e.f")
+    proof = verify(journal_path, {"one": first, "two": second, "three": third}, third)
+    assert (proof.problem, proof.first, proof.lines, proof.anchored) == (None, 1, third.seq, third.seq)
+    assert [line.seq for line in read_lines(journal_path)] == list(range(1, third.seq + 1))
+
+    Path(journal_path + ".1").unlink()
+    gone = verify(journal_path, {}, third)
+    assert str(gone.problem) == (
+        f"{journal_path}:1: has number {second.seq + 1} where {first.seq + 1} is due: "
+        f"lines {first.seq + 1} to {second.seq} are missing before it"
+    )
+    Path(journal_path + ".2.gz").unlink()
+    pruned = verify(journal_path, {"one": first, "three": third}, third)
+    assert (pruned.problem, pruned.first, pruned.uncovered) == (None, second.seq + 1, ("one",))
+
+
+def test_a_running_process_notices_that_the_file_was_rotated_away(make_journal, intend, journal_path):
+    with make_journal() as journal:
+        (number,) = journal.intents([intend("a.b")])
+        Path(journal_path).rename(journal_path + "-20270901")
+        journal.outcomes([Settlement(number, "applied")])
+        journal.end({})
+    assert [line["type"] for line in lines(journal_path)] == ["continued", "outcome", "end"]
+    assert verify(journal_path).ok
+    assert in_doubt(journal_path) == []
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_doubt_in_a_rotated_file_is_found(make_journal, intend, journal_path, compressed):
+    dying = make_journal("dying")
+    dying.begin()
+    dying.intents([intend("a.b")])
+    dying.close()
+    if compressed:
+        Path(journal_path + ".1.gz").write_bytes(gzip.compress(Path(journal_path).read_bytes()))
+        Path(journal_path).unlink()
+    else:
+        Path(journal_path).rename(journal_path + ".1")
+    assert [i.uid for i in in_doubt(journal_path)] == ["a.b"]
+    one_run(make_journal("later"), intend, "c.d")
+    assert [i.uid for i in in_doubt(journal_path)] == ["a.b"]
+    assert lines(journal_path)[-1]["clean"] == 2
+
+
+def test_a_damaged_compressed_file_is_a_sentence(make_journal, intend, journal_path):
+    one_run(make_journal("one"), intend, "a.b")
+    packed = gzip.compress(Path(journal_path).read_bytes())
+    Path(journal_path).unlink()
+    Path(journal_path + ".1.gz").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(JournalUnusable, match="cannot be decompressed"):
+        make_journal("blind").begin()  # what is in doubt cannot be known
+    assert "cannot be decompressed" in str(verify(journal_path).problem)
+    with pytest.raises(JournalUnusable, match="cannot be decompressed"):
+        list(read_lines(journal_path))
+
+
+# --- reading -----------------------------------------------------------------------------------------------
+
+
+def test_reading_by_run_entry_user_and_period(make_journal, intend, journal_path):
+    assert list(read_lines(journal_path)) == []
+    one_run(make_journal("one", sudo_user="lea.petit"), intend, "a.b", "c.d")
+    one_run(make_journal("two"), intend, "c.d")
+
+    def found(**wanted) -> list[int]:
+        return [line.seq for line in read_lines(journal_path, Wanted(**wanted))]
+
+    assert found() == list(range(1, 11))
+    assert found(run="two") == [7, 8, 9, 10]
+    assert found(user="lea.petit") == [1, 2, 3, 4, 5, 6]
+    assert found(user="svc-piactl", run="two") == [7, 8, 9, 10]
+    assert found(user="nobody") == []
+    assert found(uid="c.d") == [3, 5, 8, 9]
+    assert found(uid="c.d", run="one") == [3, 5]
+    start = datetime(2027, 9, 1, tzinfo=UTC)
+    times = [datetime.fromisoformat(line.time) for line in read_lines(journal_path)]
+    assert times[0] == start
+    assert found(since=times[2], until=times[4]) == [3, 4, 5]
+    assert found(since=times[9] + timedelta(seconds=1)) == []
+
+
+def test_reading_stops_at_a_bad_line_and_ignores_a_tail_in_the_making(make_journal, intend, journal_path):
+    one_run(make_journal("one"), intend, "a.b")
+    text = Path(journal_path).read_bytes()
+    Path(journal_path).write_bytes(text + b'{"half')
+    assert len(list(read_lines(journal_path))) == 4
+    Path(journal_path).write_bytes(text.replace(b"\n", b"\n#\n", 1))
+    with pytest.raises(JournalUnusable, match=r"piactl\.jsonl:2: a line is not JSON"):
+        list(read_lines(journal_path))

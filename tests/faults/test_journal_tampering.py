@@ -1,0 +1,239 @@
+"""Tampering with the journal: what is found, where, and, honestly, what is not found without an anchor."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from piactl.core.journalline import Head, sealed
+from piactl.errors import JournalUnusable
+from piactl.journal import Settlement, verify
+
+from .journals import digest, intend, journal_path, make_journal
+
+__all__ = ["digest", "intend", "journal_path", "make_journal"]  # fixtures
+
+SEED = 20270901
+
+
+@dataclass
+class Whole:
+    """A journal of three runs as it should be; `anchors` are the heads that were kept elsewhere."""
+
+    path: Path
+    lines: list[bytes]
+    anchors: dict[str, Head]
+    head: Head
+
+    def found(self, lines: list[bytes], *, anchored: bool):
+        self.path.write_bytes(b"".join(lines))
+        if anchored:
+            return verify(str(self.path), self.anchors, self.head)
+        return verify(str(self.path))
+
+
+@pytest.fixture
+def whole(make_journal, intend, journal_path) -> Whole:
+    """The .head file is taken away: the hand that tampers took it along."""
+    anchors = {}
+    for run in ("one", "two", "three"):
+        with make_journal(run) as journal:
+            for batch in range(4):
+                numbers = journal.intents([intend(f"{run}.{batch}{i}") for i in range(3)])
+                journal.outcomes([Settlement(number, "applied") for number in numbers])
+            anchors[run] = journal.end({"applied": 12})
+    Path(journal_path + ".head").unlink()
+    path = Path(journal_path)
+    return Whole(path, path.read_bytes().splitlines(keepends=True), anchors, anchors["three"])
+
+
+def body(line: bytes) -> dict:
+    return {k: v for k, v in json.loads(line).items() if k not in ("seq", "prev", "hash")}
+
+
+def before(lines: list[bytes], at: int) -> Head:
+    if at == 0:
+        return Head(0, "0" * 64)
+    last = json.loads(lines[at - 1])
+    return Head(last["seq"], last["hash"])
+
+
+def forged(lines: list[bytes], at: int) -> bytes:
+    """The line at `at` with another content, and with a hash that fits it."""
+    return sealed({**body(lines[at]), "run": "forged"}, before(lines, at))[0]
+
+
+def rechained(lines: list[bytes], at: int) -> list[bytes]:
+    """All hashes from `at` on computed anew: what somebody does who knows how."""
+    result, after = lines[:at], before(lines, at)
+    for line in lines[at:]:
+        sealed_line, after = sealed(body(line), after)
+        result.append(sealed_line)
+    return result
+
+
+Tampering = tuple[list[bytes], int]
+
+
+def flip(lines: list[bytes], chance: random.Random) -> Tampering:
+    at = chance.randrange(len(lines))
+    line = bytearray(lines[at])
+    line[chance.randrange(len(line))] ^= chance.randrange(1, 256)
+    return [*lines[:at], bytes(line), *lines[at + 1 :]], at
+
+
+def delete(lines: list[bytes], chance: random.Random) -> Tampering:
+    at = chance.randrange(len(lines))
+    count = chance.choice((1, 1, 2, 5))
+    return lines[:at] + lines[at + count :], at
+
+
+def insert(lines: list[bytes], chance: random.Random) -> Tampering:
+    at = chance.randrange(len(lines))
+    return [*lines[:at], chance.choice((lines[at], chance.choice(lines), forged(lines, at))), *lines[at:]], at
+
+
+def reorder(lines: list[bytes], chance: random.Random) -> Tampering:
+    first, second = sorted(chance.sample(range(len(lines)), 2))
+    moved = list(lines)
+    moved[first], moved[second] = moved[second], moved[first]
+    return moved, first
+
+
+def cut(lines: list[bytes], chance: random.Random) -> Tampering:
+    text = b"".join(lines)
+    kept = text[: chance.randrange(len(text))].splitlines(keepends=True)
+    return kept, len(kept) - (1 if kept and not kept[-1].endswith(b"\n") else 0)
+
+
+def replace(lines: list[bytes], chance: random.Random) -> Tampering:
+    at = chance.randrange(len(lines))
+    return [*lines[:at], forged(lines, at), *lines[at + 1 :]], at
+
+
+def splice(lines: list[bytes], chance: random.Random) -> Tampering:
+    """A line altered, removed or added, and the whole rest of the chain made to fit."""
+    at = chance.randrange(len(lines))
+    kind = chance.randrange(3)
+    changed = lines[:at] + [forged(lines, at), forged(lines, at)][:kind] + lines[at + 1 :]
+    return rechained(changed, at), at
+
+
+TAMPERINGS: list[Callable[[list[bytes], random.Random], Tampering]]
+TAMPERINGS = [flip, delete, insert, reorder, cut, replace, splice]
+
+
+def every_tampering_is_found(whole: Whole, rounds: int) -> None:
+    chance = random.Random(SEED)
+    found = dict.fromkeys((t.__name__ for t in TAMPERINGS), 0)
+    for number in range(rounds):
+        tampering = TAMPERINGS[number % len(TAMPERINGS)]
+        lines, at = tampering(whole.lines, chance)
+        if lines == whole.lines:
+            lines, at = delete(whole.lines, chance)
+        proof = whole.found(lines, anchored=True)
+        context = f"seed {SEED}, round {number}, {tampering.__name__} at line {at + 1}: {proof}"
+        assert proof.problem is not None, context
+        if tampering is splice:
+            assert proof.problem.line >= at + 1, context
+        else:
+            assert proof.problem.line in (at + 1, at + 2), context
+        found[tampering.__name__] += 1
+    print(f"seed {SEED}: {sum(found.values())} of {rounds} found: {found}")
+    assert sum(found.values()) == rounds
+    assert whole.found(whole.lines, anchored=True).ok, "the control: untouched, it is whole"
+
+
+def test_every_tampering_is_found_with_anchors(whole):
+    every_tampering_is_found(whole, 200)
+
+
+@pytest.mark.long
+def test_every_one_of_ten_thousand_tamperings_is_found_with_anchors(whole):
+    every_tampering_is_found(whole, 10_000)
+
+
+def test_every_byte_counts(whole):
+    """Each byte of one line in the middle, changed: that very line is named, anchors or not."""
+    at = len(whole.lines) // 2
+    for place in range(len(whole.lines[at])):
+        line = bytearray(whole.lines[at])
+        line[place] ^= 1
+        proof = whole.found([*whole.lines[:at], bytes(line), *whole.lines[at + 1 :]], anchored=False)
+        assert proof.problem is not None, place
+        assert proof.problem.line == at + 1, place
+
+
+def test_what_is_found_without_any_anchor(whole):
+    """Everything in the middle, unless all hashes to the end are computed anew."""
+    chance = random.Random(SEED)
+    for tampering in (flip, delete, insert, reorder, replace):
+        for _ in range(30):
+            lines, at = tampering(whole.lines[:-8], chance)
+            lines += whole.lines[-8:]
+            if lines != whole.lines:
+                assert not whole.found(lines, anchored=False).ok, (tampering.__name__, at)
+
+
+def test_what_cannot_be_found_without_an_anchor(whole):
+    """The end cut at a line, or the chain made anew to its end: the file alone is whole. So heads are
+    anchored elsewhere, and with them both are found."""
+    ended = whole.lines[:-5]
+    assert whole.found(ended, anchored=False).ok
+    assert not whole.found(ended, anchored=True).ok
+    remade = rechained([*whole.lines[:10], forged(whole.lines, 10), *whole.lines[11:]], 10)
+    assert whole.found(remade, anchored=False).ok
+    proof = whole.found(remade, anchored=True)
+    assert "is not the one that run one anchors" in str(proof.problem)
+    assert whole.found([], anchored=False).ok
+    assert not whole.found([], anchored=True).ok
+
+
+def test_after_the_last_anchor_nothing_is_promised(whole):
+    """A line behind the last anchor can be remade: the report says up to where it was proved."""
+    last = whole.anchors.pop("three")
+    whole.head = whole.anchors["two"]
+    at = whole.anchors["two"].seq + 3
+    remade = rechained([*whole.lines[:at], forged(whole.lines, at), *whole.lines[at + 1 :]], at)
+    proof = whole.found(remade, anchored=True)
+    assert proof.ok
+    assert proof.anchored == whole.anchors["two"].seq < last.seq
+
+
+@pytest.mark.parametrize("how", ["cut", "last", "appended", "emptied"])
+def test_a_run_refuses_to_go_on_from_a_tampered_end(make_journal, intend, journal_path, how):
+    """The .head file beside the journal is enough for that, where it was forgotten."""
+    with make_journal("one") as journal:
+        journal.intents([intend("a.b")])
+    path = Path(journal_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    tampered = {
+        "cut": lines[:-1],
+        "last": [*lines[:-1], forged(lines, len(lines) - 1)],
+        "appended": [*lines, lines[-1]],
+        "emptied": [b"\n"],
+    }[how]
+    with path.open("r+b") as file:
+        file.truncate()
+        file.write(b"".join(tampered))
+        file.truncate()
+    text = path.read_bytes()
+    assert not verify(journal_path).ok
+    with pytest.raises(JournalUnusable, match="chain of the journal is broken") as refusal:
+        make_journal("two").begin()
+    assert "journal verify" in str(refusal.value)
+    assert path.read_bytes() == text, "the evidence is left as it is"
+
+
+def test_a_foreign_file_is_not_taken_for_a_journal(make_journal, tmp_path):
+    path = tmp_path / "hosts"
+    path.write_text("127.0.0.1 localhost")
+    path.chmod(0o600)
+    with pytest.raises(JournalUnusable, match="not one of a journal"):
+        make_journal(path=str(path)).begin()
+    assert path.read_text() == "127.0.0.1 localhost"
