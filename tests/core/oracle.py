@@ -28,7 +28,11 @@ WITH_RIGHTS = (State.ACTIVE, State.ON_LEAVE, State.GRACE)
 
 @dataclass(frozen=True)
 class Day:
-    """What is so on one day. `assignments` are those that count, their ends cut by a retirement."""
+    """What is so on one day. `assignments` are those that count, their ends cut by a retirement.
+
+    `awaited` are, while anticipated, those whose near start makes it so: the entry shows them and their
+    profiles before they begin. In grace the profiles are those of the last day with an assignment.
+    """
 
     state: State
     rights: frozenset[Right]
@@ -36,6 +40,7 @@ class Day:
     login: bool
     assignments: tuple[Assignment, ...]
     profiles: frozenset[str]
+    awaited: tuple[Assignment, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -221,7 +226,8 @@ def grace_after(w: World, a: Assignment, day: date, past: dict[date, Day]) -> da
     """The last day of the grace after an ended assignment, as it is known on `day`.
 
     From the day of a retirement on, its own grace replaces that of what it ended or of what had ended
-    before, where the person was still assigned or in grace on the eve.
+    before, where the person was still assigned or in grace on the eve. Of two rows of one day the shorter
+    grace holds: a death beats a retirement.
     """
     if a.end is None or a.end >= day:
         return None
@@ -232,7 +238,7 @@ def grace_after(w: World, a: Assignment, day: date, past: dict[date, Day]) -> da
     eve = past.get(latest - DAY)
     if eve is None or eve.state not in WITH_RIGHTS:
         return None
-    days = max(w.policy.grace_days(row, w.register) for row in reached if row.start == latest)
+    days = min(w.policy.grace_days(row, w.register) for row in reached if row.start == latest)
     return a.end + timedelta(days=days)
 
 
@@ -242,8 +248,9 @@ def in_grace(w: World, day: date, past: dict[date, Day]) -> bool:
     )
 
 
-def is_anticipated(w: World, day: date) -> bool:
-    return any(day < a.start <= day + timedelta(days=w.policy.open_before) for a in w.standing)
+def near(w: World, day: date) -> tuple[Assignment, ...]:
+    """Those with a start, whatever their position, at most `open_before` days ahead."""
+    return tuple(a for a in w.standing if day < a.start <= day + timedelta(days=w.policy.open_before))
 
 
 def state(w: World, day: date, past: dict[date, Day]) -> State:
@@ -255,7 +262,7 @@ def state(w: World, day: date, past: dict[date, Day]) -> State:
         return State.ON_LEAVE
     if in_grace(w, day, past):
         return State.GRACE
-    if is_anticipated(w, day):
+    if near(w, day):
         return State.ANTICIPATED
     if w.later_start(day):
         return State.DEACTIVATED
@@ -289,6 +296,13 @@ def login(w: World, day: date, now: State, past: dict[date, Day]) -> bool:
     return False
 
 
+def profiles(w: World, day: date, now: State, past: dict[date, Day]) -> frozenset[str]:
+    if now is State.GRACE:
+        return past[last_assigned(past, day)].profiles
+    shown = near(w, day) if now is State.ANTICIPATED else counting(w, day)
+    return frozenset(w.profile(a).name for a in shown)
+
+
 # The days
 
 
@@ -305,7 +319,8 @@ def history(w: World, first: date, last: date) -> dict[date, Day]:
             locked=locked(w, day),
             login=login(w, day, now, past),
             assignments=counts,
-            profiles=frozenset(w.profile(a).name for a in counts),
+            profiles=profiles(w, day, now, past),
+            awaited=near(w, day) if now is State.ANTICIPATED else (),
         )
         day += DAY
     return past
