@@ -138,7 +138,7 @@ class GuardPeriod:
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The whole policy. `uid_form` is address (the local part of the first address) or initial (first
-    letter of the given name and the surname). `digest` is the SHA-256 of the file it was read from, in hexadecimal."""
+    letter of the given name and the surname). `digest` is the SHA-256 of its file, in hexadecimal."""
 
     timezone: str = "Europe/Paris"
     domain: str = "ac-amiens.fr"
