@@ -12,7 +12,7 @@ POST = Assignment("0800009A", "ENS", date(2026, 9, 1), source="rh", origin="a.cs
 ELSEWHERE = Assignment("0800010B", "ENS", date(2026, 9, 1), source="assed")
 
 
-def testimony(day: date, digest: str = "d1", *, silence: bool = True, runs: int = 2) -> Testimony:
+def says(day: date, digest: str = "d1", *, silence: bool = True, runs: int = 2) -> Testimony:
     return Testimony("rh", digest, day, silence, runs)
 
 
@@ -22,28 +22,28 @@ def absent(since: date, *feeds: str) -> dict[tuple[str, str, str, date], Absence
 
 
 def test_an_absence_is_listed_first_and_changes_nothing() -> None:
-    after, waits = after_feed("1", [POST, ELSEWHERE], [], testimony(date(2026, 10, 5)), {})
+    after, waits = after_feed("1", [POST, ELSEWHERE], [], says(date(2026, 10, 5)), {})
     assert set(after) == {POST, ELSEWHERE}
     assert waits == [Absence("1", *POST.key, date(2026, 10, 5), ("d1",))]
 
 
 def test_the_second_complete_feed_ends_it_the_day_before_the_first() -> None:
     before = absent(date(2026, 10, 5), "d1")
-    after, waits = after_feed("1", [POST], [], testimony(date(2026, 10, 9), "d2"), before)
+    after, waits = after_feed("1", [POST], [], says(date(2026, 10, 9), "d2"), before)
     assert after == (replace(POST, end=date(2026, 10, 4)),)
     assert waits == []
 
 
 def test_the_same_feed_again_does_not_count() -> None:
     before = absent(date(2026, 10, 5), "d1")
-    after, waits = after_feed("1", [POST], [], testimony(date(2026, 10, 9), "d1"), before)
+    after, waits = after_feed("1", [POST], [], says(date(2026, 10, 9), "d1"), before)
     assert after == (POST,)
     assert waits == list(before.values())
 
 
 def test_one_that_had_not_begun_is_cancelled() -> None:
     before = absent(date(2026, 8, 20), "d1")
-    after, waits = after_feed("1", [POST], [], testimony(date(2026, 8, 21), "d2"), before)
+    after, waits = after_feed("1", [POST], [], says(date(2026, 8, 21), "d2"), before)
     assert after == ()
     assert waits == []
 
@@ -51,35 +51,35 @@ def test_one_that_had_not_begun_is_cancelled() -> None:
 def test_an_earlier_end_stays() -> None:
     short = replace(POST, end=date(2026, 10, 10))
     before = absent(date(2026, 10, 20), "d1")
-    after, _ = after_feed("1", [short], [], testimony(date(2026, 10, 9), "d2"), before)
+    after, _ = after_feed("1", [short], [], says(date(2026, 10, 9), "d2"), before)
     assert after == (short,)
 
 
 def test_silence_that_does_not_count_keeps_the_count() -> None:
     before = absent(date(2026, 10, 5), "d1")
-    after, waits = after_feed("1", [POST], [], testimony(date(2026, 10, 9), "d2", silence=False), before)
+    after, waits = after_feed("1", [POST], [], says(date(2026, 10, 9), "d2", silence=False), before)
     assert after == (POST,)
     assert waits == list(before.values())
-    assert after_feed("1", [POST], [], testimony(date(2026, 10, 9), silence=False), {}) == ((POST,), [])
+    assert after_feed("1", [POST], [], says(date(2026, 10, 9), silence=False), {}) == ((POST,), [])
 
 
 def test_coming_back_clears_the_absence() -> None:
     before = absent(date(2026, 10, 5), "d1")
-    after, waits = after_feed("1", [POST], [POST], testimony(date(2026, 10, 9), "d2"), before)
+    after, waits = after_feed("1", [POST], [POST], says(date(2026, 10, 9), "d2"), before)
     assert (after, waits) == ((POST,), [])
 
 
 def test_history_is_no_absence() -> None:
     ended = replace(POST, end=date(2026, 9, 30))
-    assert after_feed("1", [ended], [], testimony(date(2026, 10, 5)), {}) == ((ended,), [])
+    assert after_feed("1", [ended], [], says(date(2026, 10, 5)), {}) == ((ended,), [])
 
 
 def test_what_is_told_counts_at_once_and_an_equal_row_keeps_its_origin() -> None:
     again = replace(POST, origin="b.csv:9")
-    after, _ = after_feed("1", [POST], [again], testimony(date(2026, 10, 5)), {})
+    after, _ = after_feed("1", [POST], [again], says(date(2026, 10, 5)), {})
     assert after[0].origin == "a.csv:2"
     ended = replace(again, end=date(2026, 10, 1))
-    after, _ = after_feed("1", [POST], [ended], testimony(date(2026, 10, 5)), {})
+    after, _ = after_feed("1", [POST], [ended], says(date(2026, 10, 5)), {})
     assert after[0].end == date(2026, 10, 1)
     assert after[0].origin == "b.csv:9"
 
@@ -89,7 +89,7 @@ def test_a_corrected_start_replaces_only_where_the_old_one_is_absent_from_a_full
     silence: bool, kept: int
 ) -> None:
     corrected = replace(POST, start=date(2026, 9, 5))
-    after, waits = after_feed("1", [POST], [corrected], testimony(date(2026, 10, 5), silence=silence), {})
+    after, waits = after_feed("1", [POST], [corrected], says(date(2026, 10, 5), silence=silence), {})
     assert len(after) == kept
     assert corrected in after
     assert waits == []
@@ -97,6 +97,6 @@ def test_a_corrected_start_replaces_only_where_the_old_one_is_absent_from_a_full
 
 def test_another_post_is_no_correction() -> None:
     other = replace(POST, function="DOC", start=date(2026, 9, 5))
-    after, waits = after_feed("1", [POST], [other], testimony(date(2026, 10, 5)), {})
+    after, waits = after_feed("1", [POST], [other], says(date(2026, 10, 5)), {})
     assert set(after) == {POST, other}
     assert len(waits) == 1
