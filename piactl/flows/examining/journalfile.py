@@ -1,0 +1,88 @@
+"""Checks of the journal: writable, whole, nothing in doubt. Nothing is created by looking."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from piactl.errors import PiactlError
+from piactl.flows.examining.checks import Finding, error, fine, skipped, warning
+from piactl.flows.examining.files import may_write, nearest_folder
+from piactl.journal import Head, in_doubt, verify
+from piactl.journal.privatefile import open_private
+
+Runs = Sequence[Mapping[str, Any]]
+
+
+def examine_journal(path: str, host: str, runs: Runs | None) -> Iterator[Finding]:
+    """D08 to D10; `runs` are the records of runs in the directory, None where they could not be read."""
+    yield _writable(path)
+    try:
+        yield _chain(path, _anchors(host, runs), known=runs is not None)
+    except PiactlError as refused:
+        yield error("D09", str(refused), "See: piactl journal verify")
+    try:
+        yield _doubts(path)
+    except PiactlError:
+        yield skipped("D10", "the journal cannot be read (D09)")
+
+
+def _writable(path: str) -> Finding:
+    folder = nearest_folder(Path(path).parent)
+    if not may_write(folder):
+        return error(
+            "D08", f"{folder} cannot be written by this user", "Give the folder to the user that runs piactl."
+        )
+    if folder.stat().st_mode & 0o022 and not folder.stat().st_mode & 0o1000:
+        return error(
+            "D08", f"{folder} can be written by others, who could replace the journal", f"chmod 700 {folder}"
+        )
+    found = []
+    for name in (path, f"{path}.head"):
+        if not os.path.lexists(name):  # also a symbolic link that leads nowhere
+            continue
+        try:
+            os.close(open_private(name, os.O_RDWR))
+        except OSError as refused:
+            return error(
+                "D08", f"{name}: {refused.strerror}", "Give it to the user that runs piactl, as a plain file."
+            )
+        except PiactlError as refused:
+            words, _, advice = str(refused).rpartition("\n")
+            return error("D08", words, advice)
+        found.append(name)
+    return fine("D08", path if found else f"{path} will be made by the first run")
+
+
+def _anchors(host: str, runs: Runs | None) -> dict[str, Head]:
+    """The heads that the runs of this host left in the directory."""
+    return {
+        str(run["run"]): Head(run["journal"]["seq"], run["journal"]["hash"])
+        for run in runs or ()
+        if run.get("host") == host and run.get("journal")
+    }
+
+
+def _chain(path: str, anchors: Mapping[str, Head], *, known: bool) -> Finding:
+    proof = verify(path, anchors)
+    if proof.problem is not None:
+        advice = (
+            "Keep the file and its .head as they are, find out who changed it, then restore it from a backup."
+        )
+        return error("D09", str(proof.problem), advice)
+    agree = len(anchors) - len([1 for name in proof.uncovered if name.startswith("run ")])
+    words = f"{proof.lines} lines whole"
+    return fine(
+        "D09", f"{words}, {agree} anchors of runs agree" if known else f"{words}; anchors not asked for"
+    )
+
+
+def _doubts(path: str) -> Finding:
+    doubtful = in_doubt(path)
+    if not doubtful:
+        return fine("D10", "none")
+    runs = ", ".join(sorted({intent.run for intent in doubtful}))
+    found = f"{len(doubtful)} writes of run {runs} have no outcome"
+    return warning("D10", found, "Run piactl nightly or apply: it first reads them back and settles them.")

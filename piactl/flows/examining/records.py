@@ -1,0 +1,141 @@
+"""Checks of what the directory holds: base entries, keys that digests need, the lock, the last run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from piactl.core.digests import digest_key_id
+from piactl.directory.accounts import IN_ACCOUNTS
+from piactl.directory.port import Reader
+from piactl.directory.records import DATA, IN_RECORD, RUNS, SOURCES, WAITING, Places
+from piactl.directory.recordtext import loads
+from piactl.errors import PiactlError
+from piactl.flows.examining.checks import Finding, error, fine, skipped, warning, worst
+from piactl.flows.locking import MARGIN, process_began
+from piactl.flows.running import read_runs
+from piactl.flows.site import Site
+
+Runs = Sequence[Mapping[str, Any]]
+
+_ENDS = {
+    "interrupted": "died; the next run settles what it left and plans anew: run piactl nightly",
+    "failed": "failed; see piactl runs show {run}, put right what it says, and run it again",
+    "partly": "left changes undone; see piactl runs show {run}, then run piactl nightly again",
+    "stopped": "was stopped by a signal; run piactl nightly again for the rest",
+    "refused": "was refused by guards and wrote nothing; look at its plan, then approve it or mend the feed",
+}
+
+
+def examine_records(
+    site: Site, reader: Reader, runs: Runs | None, host: str, now: datetime, today: date
+) -> Iterator[Finding]:
+    """D15, D27, D28, D29. `today` is the civil day of the policy's time zone."""
+    yield _bases(site, reader)
+    yield _told("D27", lambda: _needed_keys(site, reader))
+    yield _told("D28", lambda: _lock(site, reader, host, now))
+    if runs is None:
+        yield skipped("D29", "the records of runs cannot be read")
+    else:
+        yield _last_run(site, reader, runs, today)
+
+
+def _told(id_: str, check: Callable[[], Finding]) -> Finding:
+    """A check that the directory itself breaks is skipped with its words: another check names the cause."""
+    try:
+        return check()
+    except PiactlError as refused:
+        return skipped(id_, str(refused).split("\n", 1)[0])
+
+
+def runs_of(site: Site, reader: Reader) -> Runs | None:
+    """The records of all runs, the latest first; None where they cannot be read."""
+    try:
+        return read_runs(reader, site.settings.directory.state)
+    except PiactlError:
+        return None
+
+
+def _bases(site: Site, reader: Reader) -> Finding:
+    directory = site.settings.directory
+    places = Places(directory.state)
+    wanted = [directory.suffix, directory.accounts, directory.state]
+    wanted += [places.folder(name) for name in (RUNS, SOURCES, WAITING)]
+    later = [places.folder(name) for name in ("attempts", "pins")]
+    missing = [dn for dn in wanted if reader.read(dn, ["objectClass"]) is None]
+    minor = [dn for dn in later if reader.read(dn, ["objectClass"]) is None]
+    advice = "Add them (schemas/ldap/tree.ldif.in has them; `piactl init` makes them), or correct the bases."
+    errors, warnings = ([f"{dn} is missing" for dn in group] for group in (missing, minor))
+    return worst("D15", errors, warnings, advice, f"{len(wanted) + len(later)} entries are there")
+
+
+def _needed_keys(site: Site, reader: Reader) -> Finding:
+    try:
+        have = site.keys.keys
+    except PiactlError:
+        return skipped("D27", "the key file cannot be read (D04)")
+    directory = site.settings.directory
+    names = [directory.attributes.get(n, n) for n in ("piactlMatriculeDigest", "piactlNumenDigest")]
+    used: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for entry in reader.search(directory.accounts, IN_ACCOUNTS, names):
+        for name in names:
+            for value in entry.values.get(name, ()):
+                key = digest_key_id(value.decode("utf-8", "replace"))
+                used[key] += 1
+                first.setdefault(key, entry.dn)
+    for entry in reader.search(Places(directory.state).folder(WAITING), IN_RECORD, ["cn"], scope="one"):
+        key = digest_key_id(entry.text("cn"))
+        used[key] += 1
+        first.setdefault(key, entry.dn)
+    lost = [
+        f"key {k or '(none)'}: {used[k]} digests, such as that of {first[k]}"
+        for k in sorted(used)
+        if k not in have
+    ]
+    counts = ", ".join(f"{key}: {number}" for key, number in sorted(used.items()))
+    advice = "Put the key's line back into the key file from its copy; a lost key cannot be made again."
+    return worst("D27", lost, [], advice, f"digests by key: {counts}" if used else "no digest is stored yet")
+
+
+def _lock(site: Site, reader: Reader, host: str, now: datetime) -> Finding:
+    dn = Places(site.settings.directory.state).lock
+    entry = reader.read(dn, [DATA])
+    if entry is None:
+        return fine("D28", "free")
+    try:
+        record = loads(dn, entry.first(DATA))
+        expires = datetime.fromisoformat(str(record["expires"]))
+        whose = f"run {record['run']} of {record['who']} on {record['host']} since {record['since']}"
+        here, pid, began = record["host"] == host, int(record["pid"]), int(record["began"])
+        late = now > expires + MARGIN
+    except (KeyError, TypeError, ValueError, PiactlError):
+        return error("D28", f"{dn} cannot be understood", "If no run is under way, delete that entry.")
+    if here and not (began and process_began(pid) == began):
+        advice = "The next writing run takes it over and settles what that run left: run piactl nightly."
+        return warning("D28", f"left behind by {whose}: its process is gone", advice)
+    if late:
+        advice = "If that process hangs, end it; the next writing run takes the lock over."
+        return warning("D28", f"expired at {expires.isoformat(timespec='seconds')}: {whose}", advice)
+    return fine("D28", f"held by {whose}, until {expires.isoformat(timespec='seconds')} unless renewed")
+
+
+def _last_run(site: Site, reader: Reader, runs: Runs, today: date) -> Finding:
+    if not runs:
+        return fine("D29", "no run has written yet")
+    last = max(runs, key=lambda run: str(run.get("started", "")))
+    name, status = last["run"], str(last.get("status"))
+    words = f"run {name} as of {last.get('as_of')}: {status}"
+    if status == "running":
+        if reader.read(Places(site.settings.directory.state).lock, [DATA]) is not None:
+            return fine("D29", words)
+        return warning("D29", f"{words}, but nobody holds the lock", f"It {_ENDS['interrupted']}")
+    if status in _ENDS:
+        return warning("D29", words, f"It {_ENDS[status].format(run=name)}")
+    if str(last.get("as_of")) > today.isoformat():
+        found = f"{words}; that is after today, {today}: a run as of today is refused"
+        advice = "Set the clock right, or, in a trial, go on with --as-of that day or a later one."
+        return warning("D29", found, advice) if site.settings.any_date else error("D29", found, advice)
+    return fine("D29", words)
