@@ -172,10 +172,12 @@ class _Planning:
         """One NUMEN under two matricules holds both: nobody can tell whose it is."""
         keys = self.rules.keys
         owners: dict[str, str] = {}
+        waiting = self._waiting_numens(told)
         for matricule, person in told.people.items():
             if person.numen is None:
                 continue
             candidates = keys.candidates(NUMEN, person.numen.reveal())
+            waits = next((waiting[c] for c in candidates if c in waiting), matricule)
             entry = self._entry(matricule)
             own = entry.account.uid if entry else None
             uid = next((self.book.numens[c] for c in candidates if c in self.book.numens), None)
@@ -184,9 +186,20 @@ class _Planning:
                 why = f"its NUMEN is that of the account {uid}, which has another matricule"
                 told.hold(matricule, why)
                 self._hold_uid(told, uid, f"its NUMEN came under another matricule, {matricule}")
+            elif waits != matricule:
+                told.hold(matricule, f"its NUMEN is that of somebody in waiting, matricule {waits}")
+                told.hold(waits, f"its NUMEN came under another matricule, {matricule}")
             elif other != matricule:
                 told.hold(matricule, f"its NUMEN came under another matricule too, {other}")
                 told.hold(other, f"its NUMEN came under another matricule too, {matricule}")
+
+    def _waiting_numens(self, told: Told) -> dict[str, str]:
+        """Digest of the NUMEN -> matricule of those in waiting whom no feed of this run gives one."""
+        return {
+            one.numen_digest: matricule
+            for matricule, one in self.memory.waiting.items()
+            if one.numen_digest and (matricule not in told.people or told.people[matricule].numen is None)
+        }
 
     def _hold_uid(self, told: Told, uid: str, why: str) -> None:
         for matricule, entry in self.book.by_matricule.items():
