@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from piactl.cli.context import layout_or_default, put, reading, say, this_site, today
-from piactl.cli.options import AsOf, Output, read_day
+from piactl.cli.options import AsOf, Output, ShowOutput, read_day
 from piactl.errors import Exit, PiactlError
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: list and show them as of any day.")
@@ -74,9 +74,9 @@ def _wanted(view: dict[str, Any], states: list[str], profile: str, uai: str, day
 def show(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="ACCOUNT...", help="A uid, an address, an alias or a matricule; - is stdin."),
+        typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule; - is stdin."),
     ],
-    output: Output = None,
+    output: ShowOutput = None,
     as_of: AsOf = None,
 ) -> int:
     """Show accounts: state, log in, assignments, services, as of any day.

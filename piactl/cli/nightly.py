@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli.context import ProgressLine, put, say, this_site, today, writing
-from piactl.cli.options import AcceptFeed, AsOf, Feeds, PlanLayout, PlanOutput, Reason, need_reason, read_day
+from piactl.cli.options import AcceptFeed, AsOf, Feeds, PlanLayout, Reason, RunOutput, need_reason, read_day
 from piactl.cli.stopping import stop_on_signals
 from piactl.cli.writingrun import _now, done_code, new_order, say_refused, tell
 from piactl.errors import Exit, PiactlError
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 def nightly(
     feeds: Feeds = None,
     as_of: AsOf = None,
-    output: PlanOutput = PlanLayout.TEXT,
+    output: RunOutput = PlanLayout.TEXT,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 5 where rows were rejected.")] = False,
     accept_feed: AcceptFeed = None,
     reason: Reason = "",
 ) -> int:
-    """Read the feeds, plan, guard and apply, in one run under the lock.
+    """Read the feeds, plan, guard and apply, in one run.
 
     Without feeds: what dates and the policy alone make due. Exit codes: 0 done, 4 refused by a guard,
     5 done in part, 6 feed refused (nothing written), 7 another run is writing, 8 directory unreachable.

@@ -31,6 +31,13 @@ Output = Annotated[
     Layout | None,
     typer.Option("-o", "--output", help="How to print; a table on a terminal, else tsv.", show_default=False),
 ]
+ShowOutput = Annotated[
+    Layout | None,
+    typer.Option("-o", "--output", help="How to print; text without it.", show_default=False),
+]
+RunOutput = Annotated[
+    PlanLayout, typer.Option("-o", "--output", help="json is what was done, as one object.")
+]
 PlanOutput = Annotated[
     PlanLayout, typer.Option("-o", "--output", help="json is the plan that `apply` takes.")
 ]
@@ -41,7 +48,7 @@ AsOf = Annotated[
 Reason = Annotated[str, typer.Option("--reason", help="Why, in a sentence, for the record.")]
 Feeds = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[FEED]...", help="Feed files, PATH or SOURCE=PATH.", show_default=False),
+    typer.Argument(metavar="FEED", help="Feed files, PATH or SOURCE=PATH.", show_default=False),
 ]
 AcceptFeed = Annotated[
     list[str] | None,

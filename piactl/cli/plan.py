@@ -16,6 +16,7 @@ from piactl.cli.options import (
     PlanLayout,
     PlanOutput,
     Reason,
+    RunOutput,
     need_reason,
     read_allowed,
     read_day,
@@ -40,9 +41,9 @@ def plan(
     accept_feed: AcceptFeed = None,
     reason: Reason = "",
 ) -> int:
-    """Show what would change, and why; writes nothing to the directory.
+    """Show what would change, and why.
 
-    Without feeds: what dates and the policy alone change. `plan show FILE` shows a plan that was kept.
+    Writes nothing to the directory. Without feeds: what dates and the policy alone change. `plan show FILE` shows a plan that was kept.
     Exit codes: 0 (with --detailed-exitcode 3 where there are changes), 4 where a guard is broken.
     """
     if feeds and feeds[0] == "show":
@@ -112,10 +113,11 @@ def apply(
         typer.Option("--allow", metavar="KIND=N", help="Approve a broken guard, with the exact number."),
     ] = None,
     reason: Reason = "",
-    output: PlanOutput = PlanLayout.TEXT,
+    output: RunOutput = PlanLayout.TEXT,
 ) -> int:
-    """Make exactly this plan true, entry by entry; what changed since is a conflict and is skipped.
+    """Make exactly this plan true, entry by entry.
 
+    An entry that changed since the plan was made is a conflict: it is skipped and told, the rest goes on.
     Exit codes: 0 done, 4 refused by a guard, 5 done in part, 7 another run is writing.
     """
     allowed = read_allowed(allow or [])
