@@ -111,6 +111,8 @@ class DirectoryRefused(PiactlError):
 class ReplyLost(PiactlError):
     """A write was sent and no reply came: it may or may not have been done."""
 
+    exit_code = Exit.UNREACHABLE
+
 
 class AccountNotFound(PiactlError):
     """No account answers to that name."""

@@ -77,6 +77,7 @@ def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop) -> Done:
         keep_undo(run, work.writes)
         _write_accounts(run, work.writes, done, progress, stop)
         if not done.stopped:
+            run.lock.keep()
             _write_records(run, work, done)
     except PiactlError as error:
         done.status = "failed"
@@ -146,11 +147,12 @@ def _write_batch(run: Run, batch: Sequence[AccountWrite], done: Done, stop: Stop
             if stop():
                 done.stopped = stop()
                 break
+            run.lock.check()
     except PiactlError as error:
         # the write after the last result is the one that met the error; without a reply it is in doubt
         unmade = numbers[len(settlements) + (1 if isinstance(error, ReplyLost) else 0) :]
         settlements += [
-            Settlement(number, Outcome.FAILED.value, "not made: the directory failed") for number in unmade
+            Settlement(number, Outcome.FAILED.value, "not made: the run had to end") for number in unmade
         ]
         done.counts[Outcome.FAILED.value] += len(unmade)
         run.journal.outcomes(settlements)

@@ -75,17 +75,26 @@ class RunLock:
             f"{record.get('since')}; run again when it has ended"
         )
 
-    def keep(self) -> None:
-        """Renews the lock when it is time. Raises LockLost where it is not ours any more."""
-        now = self._now()
-        if now < self._renew_at:
-            return
-        if self._held is None or now >= self._until:
+    def check(self) -> None:
+        """Raises LockLost where the lock has run out, without asking the directory: before every write, for
+        a process may be stopped, or a write may take long, for longer than the lock lasts."""
+        if self._held is None or self._now() >= self._until:
             raise LockLost("the lock of this run expired before it was renewed; no further change is made")
-        old, new = self._held, self._record()
-        if not self._done(EntryWrite("modify", self._dn, delete={DATA: (old,)}, add={DATA: (new,)})):
+
+    def keep(self) -> None:
+        """Makes sure that the lock is still ours, and renews it when it is time. Raises LockLost."""
+        self.check()
+        held = self._held or b""
+        if self._now() < self._renew_at:
+            entry = self._writer.read(self._dn, [DATA])
+            ours = entry is not None and entry.first(DATA) == held
+        else:
+            new = self._record()
+            ours = self._done(EntryWrite("modify", self._dn, delete={DATA: (held,)}, add={DATA: (new,)}))
+            self._held = new if ours else None
+        if not ours:
+            self._held = None
             raise LockLost("another run took the lock over; no further change is made")
-        self._held = new
 
     def release(self) -> None:
         """Gives the lock back; what is not ours any more is left alone."""
