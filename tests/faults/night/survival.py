@@ -1,0 +1,144 @@
+"""What must be true after a fault and one more run: nothing lost, doubled, half-made or untold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from piactl.journal import verify
+from piactl.sandbox.tree import ACCOUNTS
+
+from .world import Ended, Snapshot, World
+
+MADE = frozenset({"applied"})
+
+
+@dataclass
+class Story:
+    """What the journal tells of the night: per intent its verdicts, per account how often it was written."""
+
+    verdicts: dict[int, list[str]] = field(default_factory=dict)
+    names: dict[int, tuple[str, str]] = field(default_factory=dict)
+    runs: dict[int, str] = field(default_factory=dict)
+    resolved: int = 0
+
+    @property
+    def written(self) -> Counter[str]:
+        """Names of accounts, each as often as a write of it was made."""
+        made = [self.names[seq][1] for seq, all_ in self.verdicts.items() if MADE & set(all_)]
+        return Counter(made)
+
+    def acknowledged(self, run: str) -> set[str]:
+        """Names of the accounts of which that run itself says that they were written."""
+        return {
+            self.names[seq][1]
+            for seq, all_ in self.verdicts.items()
+            if self.runs[seq] == run and MADE & set(all_)
+        }
+
+
+def story(world: World) -> Story:
+    told = Story()
+    for line in world.lines():
+        if line.type == "intent":
+            told.verdicts[line.seq] = []
+            told.names[line.seq] = (line.fields["uid"], line.fields["dn"])
+            told.runs[line.seq] = line.run
+        elif line.type in ("outcome", "resolved"):
+            told.verdicts[line.fields["intent"]].append(line.fields["outcome"])
+            told.resolved += line.type == "resolved"
+    return told
+
+
+def check_journal(world: World) -> Story:
+    """The chain is whole and agrees with the heads that the runs left; each intent has exactly one outcome,
+    each account of the night was written exactly once."""
+    anchors = {
+        run: (record["journal"]["seq"], record["journal"]["hash"])
+        for run, record in world.runs().items()
+        if record.get("journal")
+    }
+    proved = verify(str(world.journal), anchors)
+    assert proved.ok, str(proved.problem)
+    assert not proved.torn, f"{proved.torn} bytes of a torn line are left"
+    told = story(world)
+    wrong = {seq: all_ for seq, all_ in told.verdicts.items() if len(all_) != 1}
+    assert not wrong, f"intents without exactly one outcome: {wrong}"
+    twice = {name: n for name, n in told.written.items() if n > 1}
+    assert not twice, f"written more than once: {twice}"
+    written = set(told.written)
+    assert written == world.changed, (
+        f"not told as written: {sorted(world.changed - written)[:3]}; "
+        f"told, but not of this night: {sorted(written - world.changed)[:3]}"
+    )
+    return told
+
+
+def check_directory(world: World) -> None:
+    """What is there is what an undisturbed run leaves, attribute by attribute."""
+    found = world.snapshot()
+    missing = sorted(world.reference.accounts.keys() - found.accounts.keys())
+    extra = sorted(found.accounts.keys() - world.reference.accounts.keys())
+    assert not missing, f"accounts that are not there: {missing[:5]}"
+    assert not extra, f"accounts that should not be there: {extra[:5]}"
+    assert _differing(found, world.reference) == {}
+    memory, wanted = found.memory, world.reference.memory
+    other = {dn for dn in {*memory, *wanted} if memory.get(dn) != wanted.get(dn)}
+    assert not other, {dn: (memory.get(dn), wanted.get(dn)) for dn in other}
+    for name in ("supannEmpId", "piactlIdentifier"):
+        values = Counter(v for entry in found.accounts.values() for v in entry.get(name, ()))
+        assert max(values.values()) == 1, f"{name} doubled: {values.most_common(2)}"
+
+
+def check_half(world: World) -> set[str]:
+    """Right after a fault: every account is as before the night or as after it, none in between.
+
+    Gives the names of those that are as after it, of those that the night changes.
+    """
+    found = world.snapshot().accounts
+    after = set()
+    for name in {*found, *world.before.accounts, *world.reference.accounts}:
+        entry = found.get(name)
+        was, will = world.before.accounts.get(name), world.reference.accounts.get(name)
+        assert entry in (was, will), f"{name} is half-made: {entry}"
+        if entry == will and name in world.changed:
+            after.add(name)
+    return after
+
+
+def check_runs(world: World, killed: str, rerun: Ended) -> None:
+    """Nobody holds the lock, and the record of the killed run, if there is one, tells how it ended."""
+    assert world.lock() is None
+    runs = world.runs()
+    assert all(record["status"] != "running" for record in runs.values()), runs
+    if killed in runs:
+        assert runs[killed]["status"] in ("interrupted", "done"), runs[killed]
+        if runs[killed]["status"] == "interrupted":
+            assert f"took over the lock of run {killed}" in rerun.said, rerun.said
+            assert killed in str(runs[killed]["note"])
+
+
+def check_nothing_left_to_do(world: World) -> None:
+    """The same feeds once more write to no account, and to no memory but that of the run."""
+    before = world.stamps(ACCOUNTS)
+    again = world.run(world.night())
+    assert again.code == 0, again.said
+    assert world.stamps(ACCOUNTS) == before
+
+
+def check_survived(world: World, killed: str = "") -> Story:
+    """One more run, then everything above. `killed` is the run that met the fault, "" where none is known."""
+    rerun = world.run(world.night())
+    assert rerun.code == 0, rerun.said
+    check_directory(world)
+    told = check_journal(world)
+    check_runs(world, killed, rerun)
+    return told
+
+
+def _differing(found: Snapshot, wanted: Snapshot) -> dict[str, list[str]]:
+    return {
+        dn: [n for n in {*entry, *wanted.accounts[dn]} if entry.get(n) != wanted.accounts[dn].get(n)]
+        for dn, entry in found.accounts.items()
+        if entry != wanted.accounts[dn]
+    }

@@ -1,0 +1,149 @@
+"""kill -9 of a nightly at any moment, and one more run: the end is that of an undisturbed night."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+
+import pytest
+
+from .survival import check_directory, check_half, check_journal, check_nothing_left_to_do, check_survived
+from .world import World
+
+CALLS = "sendto recvfrom write pwrite64 fsync fdatasync ftruncate rename unlink".split()
+"""The system calls by which a run does anything that outlives it: each is a moment to die at."""
+
+WITHOUT_READ_BACK = "import piactl.flows.running as r; r.settle_doubts = lambda run, keys: 0"
+
+
+def killed_after(world: World, seconds: float) -> bool:
+    """kill -9 so long after the start; False where the run had ended by then."""
+    process = world.spawn(world.night())
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    process.communicate(timeout=20)
+    return process.returncode == -signal.SIGKILL
+
+
+def killed_at(world: World, call: str, number: int) -> bool:
+    """kill -9 before the system call of that name and number; False where there are fewer of them."""
+    log = world.folder / "strace.log"
+    fault = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
+    process = world.spawn(["strace", "-qq", "-o", str(log), *fault, *world.night()], start_new_session=True)
+    try:
+        process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    return process.returncode == -signal.SIGKILL
+
+
+def calls_of(world: World) -> list[str]:
+    """The names of the system calls of an undisturbed night, in order; on the morning after it."""
+    log = world.folder / "strace.log"
+    trace = ["strace", "-qq", "-o", str(log), "-e", f"trace={','.join(CALLS)}"]
+    done = world.run([*trace, *world.night()])
+    assert done.code == 0, done.said
+    return [line.partition("(")[0] for line in log.read_text().splitlines()]
+
+
+def killed_run(world: World) -> str:
+    """The run that held the lock when it died, "" where it died without it."""
+    lock = world.lock()
+    return str(lock["run"]) if lock else ""
+
+
+def where(world: World, done: set[str]) -> str:
+    """How far the run had come, in words, for the count."""
+    status = [r["status"] for r in world.runs().values() if r["as_of"] != "2026-08-22"]
+    if world.lock() is None:
+        return "after" if status else "before the lock"
+    if not done:
+        return "planning" if not status else "before the first write"
+    return "writing" if len(done) < len(world.changed) else "records"
+
+
+def survive(world: World, kill: str, seed: int, rounds: int) -> tuple[int, Counter[str]]:
+    """So many kills; how many struck a run, and where."""
+    rng = random.Random(seed)
+    fired, places = 0, Counter[str]()
+    resolved = 0
+    calls = calls_of(world) if kill == "call" else []
+    for number in range(rounds):
+        world.reset()
+        if kill == "call":
+            # every fourth dies among the last calls: at the records of the run itself
+            at = rng.randrange(len(calls) - 40 if number % 4 == 0 else 0, len(calls))
+            struck = killed_at(world, calls[at], calls[: at + 1].count(calls[at]))
+            moment = f"before system call {at} of {len(calls)}, {calls[at]}"
+        else:
+            wait = rng.uniform(0.3, 1.1) * world.seconds
+            struck = killed_after(world, wait)
+            moment = f"after {wait:.3f} s of {world.seconds:.3f}"
+        run = killed_run(world)
+        done = check_half(world)
+        place = where(world, done)
+        print(
+            f"{kill} {number}: kill {moment}: struck={struck} {place}, {len(done)} of {len(world.changed)} made"
+        )
+        told = check_survived(world, run)
+        fired += struck
+        resolved += told.resolved
+        places[place] += struck
+    print(f"seed {seed}: {fired} of {rounds} kills struck, {dict(places)}, {resolved} doubts resolved")
+    return fired, places
+
+
+def test_killed_at_random_moments(world: World) -> None:
+    fired, _ = survive(world, "time", seed=41, rounds=4)
+    assert fired >= 3
+    check_nothing_left_to_do(world)
+
+
+def test_killed_at_random_system_calls(world: World) -> None:
+    need_strace()
+    fired, _ = survive(world, "call", seed=43, rounds=4)
+    assert fired >= 3
+    check_nothing_left_to_do(world)
+
+
+@pytest.mark.long
+def test_killed_at_random_moments_often(world: World) -> None:
+    fired, places = survive(world, "time", seed=1041, rounds=60)
+    assert fired >= 45
+    assert places["writing"] >= 10
+
+
+@pytest.mark.long
+def test_killed_at_random_system_calls_often(world: World) -> None:
+    need_strace()
+    fired, places = survive(world, "call", seed=1043, rounds=120)
+    assert fired >= 110
+    assert places["writing"] >= 20
+
+
+def test_the_checker_sees_a_doubt_that_nobody_read_back(world: World) -> None:
+    """Negative control: without the read-back the same kill must not pass."""
+    need_strace()
+    # in the middle of the second hundred of writes: their intents stand, outcomes do not
+    assert killed_at(world, "sendto", 190)
+    done = check_half(world)
+    assert 100 < len(done) < 200, len(done)
+    rerun = world.run(world.night(prelude=WITHOUT_READ_BACK))
+    assert rerun.code == 0, rerun.said
+    check_directory(world)
+    with pytest.raises(AssertionError, match="intents without exactly one outcome"):
+        check_journal(world)
+
+
+def need_strace() -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed: apt install strace")

@@ -1,0 +1,197 @@
+"""One writer at a time: two runs at once, locks of other hosts, and a lock lost in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import ldap3
+import pytest
+
+from .survival import check_directory, check_half, check_journal, check_survived, story
+from .world import LOCK, NEXT, World
+
+
+def wait_for_lines(world: World, process: subprocess.Popen[str], lines: int) -> bool:
+    """Waits until the run has written so many lines to the journal; False where it ended before."""
+    until = time.monotonic() + 60
+    while world.fill() < lines:
+        if process.poll() is not None:
+            return False
+        assert time.monotonic() < until, "the run writes nothing"
+        time.sleep(0.001)
+    return True
+
+
+def put_lock(world: World, **changes: Any) -> None:
+    """Another hand writes the lock record, as a run of another host would."""
+    now = datetime.now(UTC)
+    record = {
+        "run": "20260902T010203-abcdef",
+        "host": "other.example",
+        "pid": 4242,
+        "began": 77,
+        "who": "piactl",
+        "since": now.isoformat(timespec="seconds"),
+        "expires": (now + timedelta(seconds=300)).isoformat(),
+        **changes,
+    }
+    data = json.dumps(record, sort_keys=True).encode()
+    with world.root() as connection:
+        try:
+            connection.modify(LOCK, {"piactlData": [(ldap3.MODIFY_REPLACE, [data])]})
+        except ldap3.core.exceptions.LDAPNoSuchObjectResult:
+            connection.add(LOCK, attributes={"objectClass": "piactlRecord", "cn": "lock", "piactlData": data})
+
+
+def test_a_second_run_leaves_at_once_and_names_the_first(world: World) -> None:
+    plan = world.folder / "plan.json"
+    made = world.run(world.command("plan", "--as-of", str(NEXT), *world.feeds, "--out", str(plan)))
+    assert made.code == 0, made.said
+    began = time.monotonic()
+    first = world.spawn(world.night())
+    assert wait_for_lines(world, first, 102)
+    lock = world.lock()
+    assert lock is not None
+    # held still while the others ask, so that this is no matter of speed
+    os.kill(first.pid, signal.SIGSTOP)
+    before = world.stamps()
+    try:
+        for words in (world.night(), world.command("apply", str(plan))):
+            late = world.run(words)
+            assert late.code == 7, late.said
+            assert f"run {lock['run']}" in late.said
+            assert f"process {first.pid}" in late.said
+            assert lock["host"] in late.said
+        # nothing of theirs is written, no record and no line of the journal either
+        assert world.stamps() == before
+    finally:
+        os.kill(first.pid, signal.SIGCONT)
+    ended = world.wait(first, began)
+    assert ended.code == 0, ended.said
+    check_directory(world)
+    check_journal(world)
+    assert len(world.runs()) == 2
+    assert world.lock() is None
+
+
+def pairs(world: World, seed: int, rounds: int) -> Counter[str]:
+    """Starts two at (nearly) the same moment, so many times; how each pair ended."""
+    rng = random.Random(seed)
+    ends: Counter[str] = Counter()
+    for number in range(rounds):
+        world.reset()
+        gap = rng.choice([0.0, rng.uniform(0, 0.05)])
+        began = time.monotonic()
+        one = world.spawn(world.night())
+        time.sleep(gap)
+        two = world.spawn(world.night())
+        both = [world.wait(one, began), world.wait(two, began)]
+        codes = sorted(ended.code for ended in both)
+        print(f"pair {number}: {gap:.3f} s apart: exit codes {codes}")
+        assert codes in ([0, 7], [0, 0]), [ended.said for ended in both]
+        ends["collided" if codes == [0, 7] else "one after the other"] += 1
+        check_directory(world)
+        told = check_journal(world)
+        assert len({told.runs[seq] for seq in told.runs}) == 1, "more than one run wrote"
+        if codes == [0, 7]:
+            loser = next(ended for ended in both if ended.code == 7)
+            assert "is writing since" in loser.said or "has just taken the lock" in loser.said
+    print(f"seed {seed}: {dict(ends)}")
+    return ends
+
+
+def test_pairs_at_once(world: World) -> None:
+    assert pairs(world, seed=51, rounds=3)["collided"] >= 2
+
+
+@pytest.mark.long
+def test_pairs_at_once_often(world: World) -> None:
+    assert pairs(world, seed=1051, rounds=40)["collided"] >= 30
+
+
+def test_the_lock_of_another_host_holds_until_it_has_expired(world: World) -> None:
+    now = datetime.now(UTC)
+    put_lock(world)
+    before = world.stamps()
+    refused = world.run(world.night())
+    assert refused.code == 7, refused.said
+    assert "run 20260902T010203-abcdef of piactl on other.example (process 4242)" in refused.said
+    # clocks of two hosts differ: one that has only just expired may be alive
+    put_lock(world, expires=(now - timedelta(seconds=5)).isoformat())
+    before = world.stamps()
+    assert world.run(world.night()).code == 7
+    assert world.stamps() == before
+    put_lock(world, expires=(now - timedelta(seconds=300)).isoformat())
+    taken = world.run(world.night())
+    assert taken.code == 0, taken.said
+    assert "took over the lock of run 20260902T010203-abcdef on other.example, which expired" in taken.said
+    notes = [line.fields["text"] for line in world.lines() if line.type == "note"]
+    assert any("took over the lock" in note for note in notes)
+    check_directory(world)
+
+
+def test_a_lock_taken_by_another_hand_in_mid_run_ends_the_run(world: World) -> None:
+    began = time.monotonic()
+    run = world.spawn(world.night())
+    assert wait_for_lines(world, run, 102)
+    os.kill(run.pid, signal.SIGSTOP)
+    put_lock(world)
+    os.kill(run.pid, signal.SIGCONT)
+    ended = world.wait(run, began)
+    assert ended.code == 7, ended.said
+    assert "another run took the lock over; no further change is made" in ended.said
+    done = check_half(world)
+    # the hundred in hand were ended, the next was not begun
+    assert len(done) == 100
+    held = world.lock()
+    assert held is not None, "the lock of the other run was given back by this one"
+    assert held["host"] == "other.example"
+    verdicts = {tuple(all_) for all_ in story(world).verdicts.values()}
+    assert verdicts == {("applied",)}
+    put_lock(world, expires=(datetime.now(UTC) - timedelta(seconds=300)).isoformat())
+    check_survived(world)
+
+
+CLOCK_THAT_JUMPS = """
+import os
+from datetime import timedelta
+import piactl.clock as clock
+real = clock.utc_now
+clock.utc_now = lambda: real() + timedelta(seconds=400 if os.path.exists("jump") else 0)
+"""
+
+
+def test_a_run_that_slept_longer_than_its_lock_writes_nothing_more(world: World) -> None:
+    """As when the machine was suspended in the middle of a batch and another host took over meanwhile."""
+    jump = world.folder / "jump"
+    began = time.monotonic()
+    run = world.spawn(world.night(prelude=CLOCK_THAT_JUMPS))
+    try:
+        assert wait_for_lines(world, run, 102)
+        os.kill(run.pid, signal.SIGSTOP)
+        time.sleep(0.05)
+        before = len(check_half(world))
+        assert before < 100, "the fault came too late: the batch was made"
+        jump.touch()
+        put_lock(world)
+        os.kill(run.pid, signal.SIGCONT)
+        ended = world.wait(run, began)
+    finally:
+        jump.unlink(missing_ok=True)
+    assert ended.code == 7, ended.said
+    assert "expired before it was renewed" in ended.said
+    done = check_half(world)
+    # only what was on its way when it was stopped
+    assert len(done) <= before + 1
+    outcomes = Counter(one for all_ in story(world).verdicts.values() for one in all_)
+    assert outcomes == {"applied": len(done), "failed": 100 - len(done)}
+    put_lock(world, expires=(datetime.now(UTC) - timedelta(seconds=300)).isoformat())
+    check_survived(world)

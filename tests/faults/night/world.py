@@ -1,0 +1,357 @@
+"""A directory of invented people on a real slapd, put back to the same night before every fault.
+
+`World.reset` gives the state after a first load: some 240 accounts. `World.feeds` are the feeds of the next
+night, a rentrée in which nearly everybody changes, and `World.reference` is what an undisturbed run of
+them leaves. A fault may be done to a run of those feeds; what it leaves is compared with that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import ldap3
+import yaml
+
+from piactl.core.journalline import JournalLine
+from piactl.journal import read_lines
+from piactl.sandbox import start_sandbox, stop_sandbox
+from piactl.sandbox.tree import ACCOUNTS, STATE, SUFFIX
+
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLES = ROOT / "examples"
+FIRST, NEXT = date(2026, 8, 22), date(2026, 9, 2)
+PEOPLE, SEED = 240, 20260901
+LOCK = f"cn=lock,{STATE}"
+
+_VOLATILE = frozenset(
+    "entryUUID entryCSN createTimestamp modifyTimestamp creatorsName modifiersName structuralObjectClass "
+    "entryDN subschemaSubentry hasSubordinates".split()
+)
+_COLUMNS = (
+    "matricule;numen;civilite;nom_usage;nom_famille;prenom;date_naissance;courriel_prive;corps;position;uai;"
+    "fonction;discipline;modalite;quotite;debut;fin"
+)
+
+Entries = dict[str, dict[str, list[bytes]]]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that ended: its exit code (negative: the signal that killed it), what it said, how long it took."""
+
+    code: int
+    out: str
+    said: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a run is to leave: every attribute of every account, and piactl's memory."""
+
+    accounts: Mapping[str, Mapping[str, list[bytes]]]
+    memory: Mapping[str, Any]
+
+
+@dataclass
+class World:
+    """One sandbox with its files; `begin` and `end` are the number of the last journal line before the night
+    and what an undisturbed run wrote: uid by uid, the DN that it was given."""
+
+    folder: Path
+    feeds: tuple[str, ...] = ()
+    before: Snapshot = field(default_factory=lambda: Snapshot({}, {}))
+    reference: Snapshot = field(default_factory=lambda: Snapshot({}, {}))
+    changed: frozenset[str] = frozenset()
+    begin: int = 0
+    seconds: float = 0.0
+
+    # ---- the program
+
+    def command(self, *words: str, config: Path | None = None, prelude: str = "") -> list[str]:
+        """The words that start piactl; `prelude` is Python that runs in that process before it."""
+        start = ["-c", f"{prelude}\nfrom piactl.cli import main\nmain()"] if prelude else ["-m", "piactl"]
+        return [sys.executable, *start, "--config", str(config or self.config), *words]
+
+    def night(self, *, config: Path | None = None, prelude: str = "") -> list[str]:
+        """The command of the night: the nightly of `feeds`."""
+        return self.command("nightly", "--as-of", str(NEXT), *self.feeds, config=config, prelude=prelude)
+
+    def spawn(self, command: list[str], **how: Any) -> subprocess.Popen[str]:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **how,
+        )
+
+    def run(self, command: list[str], **how: Any) -> Ended:
+        """Runs to the end, at most a minute."""
+        began = time.monotonic()
+        return self.wait(self.spawn(command, **how), began)
+
+    def wait(self, process: subprocess.Popen[str], began: float, limit: float = 60.0) -> Ended:
+        try:
+            out, said = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise AssertionError(f"a run did not end within {limit:.0f} s") from None
+        assert "Traceback" not in said, said
+        assert process.returncode != 70, said
+        return Ended(process.returncode, out, said, time.monotonic() - began)
+
+    # ---- the files
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "piactl.yaml"
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal" / "piactl.jsonl"
+
+    def configure(self, name: str, **changes: Any) -> Path:
+        """A second configuration of the same site, in which `changes` are otherwise."""
+        settings = yaml.safe_load(self.config.read_text())
+        for key, value in changes.items():
+            place, _, inner = key.rpartition("__")
+            (settings[place] if place else settings)[inner] = value
+        path = self.folder / name
+        path.write_text(yaml.safe_dump(settings, allow_unicode=True))
+        return path
+
+    # ---- the server
+
+    @property
+    def pid(self) -> int:
+        return int(json.loads((self.folder / "slapd" / "process.json").read_text())["pid"])
+
+    def kill_slapd(self) -> None:
+        """kill -9 of exactly the server of this sandbox; returns when it is gone."""
+        pid = self.pid
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        until = time.monotonic() + 10
+        while _runs(pid):
+            assert time.monotonic() < until, f"slapd {pid} does not go"
+            time.sleep(0.002)
+
+    def start_slapd(self) -> None:
+        start_sandbox(self.folder)
+
+    def server_settings(self, **lines: str) -> None:
+        """Sets directives of the server's database and starts it anew: maxsize="...", readonly="on"."""
+        stop_sandbox(self.folder)
+        path = self.folder / "slapd" / "slapd.conf"
+        head, mark, tail = path.read_text().rpartition("\ndatabase mdb\n")
+        assert mark
+        for name, value in lines.items():
+            tail = re.sub(rf"(?m)^{name} .*\n", "", tail)
+            if value:
+                # database directives stand before the overlays, the suffix is the first of them
+                tail = re.sub(r"(?m)^(suffix .*\n)", rf"\g<1>{name} {value}\n", tail, count=1)
+        path.write_text(head + mark + tail)
+        self.start_slapd()
+
+    def reset(self) -> None:
+        """Puts directory, server settings, journal and state files back to the morning before the night."""
+        self.kill_slapd()
+        saved = self.folder / "saved"
+        for name in ("slapd/data", "journal", "state"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+            shutil.copytree(saved / name, self.folder / name)
+        shutil.copy(saved / "slapd.conf", self.folder / "slapd" / "slapd.conf")
+        self.start_slapd()
+
+    def save(self) -> None:
+        stop_sandbox(self.folder)
+        saved = self.folder / "saved"
+        for name in ("slapd/data", "journal", "state"):
+            shutil.copytree(self.folder / name, saved / name)
+        shutil.copy(self.folder / "slapd" / "slapd.conf", saved / "slapd.conf")
+        self.start_slapd()
+
+    # ---- what is there
+
+    @contextlib.contextmanager
+    def root(self) -> Iterator[ldap3.Connection]:
+        uri = "ldapi://" + str(self.folder / "slapd" / "ldapi").replace("/", "%2F")
+        connection = ldap3.Connection(
+            ldap3.Server(uri, get_info=ldap3.NONE),
+            authentication=ldap3.SASL,
+            sasl_mechanism=ldap3.EXTERNAL,
+            sasl_credentials="",
+            raise_exceptions=True,
+            auto_referrals=False,
+            check_names=False,
+            receive_timeout=30,
+        )
+        connection.bind()
+        try:
+            yield connection
+        finally:
+            connection.unbind()
+
+    def entries(self, base: str = SUFFIX) -> Entries:
+        """All entries below `base`, every attribute, as root."""
+        with self.root() as connection:
+            connection.search(base, "(objectClass=*)", ldap3.SUBTREE, attributes=["*", "+"])
+            return {e["dn"]: dict(e["raw_attributes"]) for e in connection.response if "dn" in e}
+
+    def stamps(self, base: str = SUFFIX) -> frozenset[tuple[str, bytes]]:
+        """Name and entryCSN of every entry: no two are equal after any write."""
+        return frozenset((dn, values["entryCSN"][0]) for dn, values in self.entries(base).items())
+
+    def snapshot(self) -> Snapshot:
+        return snapshot(self.entries(f"ou=ac-amiens,ou=education,{SUFFIX}"))
+
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """The records of the runs, by run."""
+        found = self.entries(f"ou=runs,{STATE}")
+        records = [json.loads(values["piactlData"][0]) for values in found.values() if "piactlData" in values]
+        return {record["run"]: record for record in records if "status" in record}
+
+    def lock(self) -> dict[str, Any] | None:
+        """The record of the lock, None where nobody holds it."""
+        with self.root() as connection:
+            try:
+                connection.search(LOCK, "(objectClass=*)", ldap3.BASE, attributes=["piactlData"])
+            except ldap3.core.exceptions.LDAPNoSuchObjectResult:
+                return None
+            return dict(json.loads(connection.response[0]["raw_attributes"]["piactlData"][0]))
+
+    def lines(self) -> list[JournalLine]:
+        """The lines of the journal since the night began."""
+        return [line for line in read_lines(str(self.journal)) if line.seq > self.begin]
+
+    def fill(self) -> int:
+        """How many lines the journal has got since the night began, cheaply: to wait for a moment."""
+        with contextlib.suppress(FileNotFoundError):
+            return self.journal.read_bytes().count(b"\n") - self.begin
+        return 0
+
+
+def snapshot(entries: Entries) -> Snapshot:
+    accounts: dict[str, dict[str, list[bytes]]] = {}
+    memory: dict[str, Any] = {}
+    for dn, values in entries.items():
+        if dn.endswith("," + ACCOUNTS):
+            accounts[dn] = {name: sorted(v) for name, v in values.items() if name not in _VOLATILE}
+        elif dn.endswith((f",ou=sources,{STATE}", f",ou=waiting,{STATE}")):
+            memory[dn] = (values["piactlData"], values.get("piactlNextDue"))
+        elif dn == f"cn=state,{STATE}":
+            # which run it was, the plan it made and the accounts it found are its own
+            record = json.loads(values["piactlData"][0])
+            memory[dn] = {n: value for n, value in record.items() if n not in ("run", "plan", "census")}
+    return Snapshot(accounts, memory)
+
+
+def build_world() -> World:
+    """A started sandbox after its first load, with the reference of the night. Some three seconds."""
+    folder = Path(tempfile.mkdtemp(prefix="piactl-faults-"))
+    start_sandbox(folder)
+    world = World(folder)
+    try:
+        first = _write_feeds(world)
+        _settle_configuration(world)
+        loaded = world.run(world.command("nightly", "--as-of", str(FIRST), str(first)))
+        assert loaded.code == 0, loaded.said
+        world.begin = max(line.seq for line in read_lines(str(world.journal)))
+        world.before = world.snapshot()
+        world.save()
+        night = world.run(world.night())
+        assert night.code == 0, night.said
+        world.reference, world.seconds = world.snapshot(), night.seconds
+        was, now = world.before.accounts, world.reference.accounts
+        world.changed = frozenset(dn for dn in {*was, *now} if was.get(dn) != now.get(dn))
+        assert len(world.changed) >= 250, f"the night changes only {len(world.changed)} accounts"
+        assert any("ou=waiting" in dn for dn in world.reference.memory), "nobody waits after the night"
+    except BaseException:
+        end_world(world)
+        raise
+    return world
+
+
+def end_world(world: World) -> None:
+    stop_sandbox(world.folder)
+    shutil.rmtree(world.folder)
+
+
+def _settle_configuration(world: World) -> None:
+    settings = yaml.safe_load(world.config.read_text())
+    settings["directory"]["operation_timeout"] = 5
+    settings["directory"]["connect_timeout"] = 2
+    settings["sources"] = {
+        # the rentrée of this little académie would otherwise be taken for another one's file
+        "hr": {"kind": "full", "files": ["rh-*.csv"], "limits": {"size_share": 3.0, "known_share": 0.5}},
+        "ce": {"kind": "delta", "files": ["ce-*.csv"]},
+    }
+    world.config.write_text(yaml.safe_dump(settings, allow_unicode=True))
+
+
+def _write_feeds(world: World) -> Path:
+    """The first feed; those of the night, full and delta, are set in `world`."""
+    folder = world.folder / "feeds"
+    nights = _generated(folder)
+    shutil.copy(folder / "establishments.csv", world.folder / "establishments.csv")
+    first, second = (folder / name for name in nights)
+    *rows, trailer = second.read_text().splitlines()
+    assert trailer.startswith("#FIN;")
+    # a dozen homonyms arrive at once: whoever is made after a fault gets the number that was meant
+    rows += [_row(i, "LEROY", "CAMILLE", "01/09/2026") for i in range(12)]
+    second.write_text("\n".join([*rows, f"#FIN;rows={len(rows) - 1};date={NEXT}"]) + "\n")
+    delta = folder / f"ce-{NEXT}.csv"
+    late = [_row(20 + i, f"HUBERT{'AIGNE'[:i]}", "LISON", "01/09/2026") for i in range(5)]
+    late += [_row(30 + i, "MOREL", "JONAS", "15/11/2026") for i in range(3)]
+    delta.write_text("\n".join([_COLUMNS, *late]) + "\n")
+    world.feeds = (str(second), str(delta))
+    return first
+
+
+def _row(number: int, family: str, given: str, start: str) -> str:
+    return (
+        f"99{number:05d};20E26{number:05d}QZX;MME;;{family};{given};01/02/1990;;553;activite;0800009A;ENS;;"
+        f"principale;100;{start};"
+    )
+
+
+def _generated(folder: Path) -> list[str]:
+    """Feeds of invented people by the generator of the examples, in a process of its own."""
+    program = (
+        "import sys; sys.path[:0] = sys.argv[1:3]\n"
+        "from datetime import date\nfrom pathlib import Path\n"
+        "from invented.changes import Night\nfrom invented.feeds import write_feeds\n"
+        f"first, effective, second = date.fromisoformat('{FIRST}'), date(2026, 9, 1), date.fromisoformat('{NEXT}')\n"
+        "nights = [Night(1, first, first, 'first'), Night(2, second, effective, 'rentree', 0.95, 0.3)]\n"
+        f"for each in write_feeds(Path(sys.argv[3]), {PEOPLE}, {SEED}, nights, None): print(each.path.name)\n"
+    )
+    command = [sys.executable, "-B", "-c", program, str(EXAMPLES), str(ROOT), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.split()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
