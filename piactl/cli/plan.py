@@ -43,7 +43,8 @@ def plan(
 ) -> int:
     """Show what would change, and why.
 
-    Writes nothing to the directory. Without feeds: what dates and the policy alone change. `plan show FILE` shows a plan that was kept.
+    Writes nothing to the directory. Without feeds: what dates and the policy alone change.
+    `plan show FILE` shows a plan that was kept.
     Exit codes: 0 (with --detailed-exitcode 3 where there are changes), 4 where a guard is broken.
     """
     if feeds and feeds[0] == "show":
