@@ -1,0 +1,523 @@
+"""`piactl doctor`: a healthy directory is fine; each planted fault is named by the check that is for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piactl.cli import run
+from piactl.clock import utc_now
+from piactl.config.settings import read_settings
+from piactl.core.digests import DigestKeys
+from piactl.directory.questions import open_questions
+from piactl.flows.examining import CHECKS, examine, exit_code
+from piactl.flows.examining.servers import Server, _functions, _takes_writes
+from piactl.flows.locking import process_began
+from piactl.journal import IntendedWrite, Journal, RunContext, who
+from piactl.secrets import read_password
+
+WORKED = {"ok", "skipped", "note", "warning", "error"}
+HIDDEN = r"(?ms)^(database config\n.*?|database monitor\n.*?)(?=^database)"
+
+
+class Clinic:
+    """A sandbox with some accounts, and the ways to break it."""
+
+    def __init__(self, sandbox: Any, capsys: pytest.CaptureFixture[str]) -> None:
+        self.sandbox, self._capsys = sandbox, capsys
+
+    def doctor(self, *options: str) -> tuple[int, dict[str, list[dict[str, str]]]]:
+        """The exit code, and the rows by the id of their check."""
+        code = run(["--config", str(self.sandbox.config), "doctor", "-o", "json", *options])
+        told: dict[str, list[dict[str, str]]] = {}
+        for row in json.loads(self._capsys.readouterr().out):
+            told.setdefault(row["id"], []).append(row)
+        return code, told
+
+    def finds(self, id_: str, result: str, words: str, code: int, *options: str) -> dict[str, str]:
+        """The one row of a check, which says `words`; no other check finds anything as bad."""
+        got, told = self.doctor(*options)
+        (row,) = told[id_]
+        assert row["result"] == result, row
+        assert words in row["found"]
+        assert row["meaning"]
+        if result != "ok":
+            assert row["advice"] or result == "skipped"
+        others = {
+            i: r["found"] for i, rows in told.items() for r in rows if i != id_ and r["result"] == "error"
+        }
+        assert not others
+        assert got == code
+        return row
+
+    def account(self, uid: str, **more: Any) -> str:
+        dn = f"uid={uid},{self.sandbox.accounts}"
+        values: dict[str, Any] = {
+            "objectClass": ["inetOrgPerson", "eduPerson", "supannPerson", "piactlAccount"],
+            "cn": "Claire Exemple",
+            "sn": "Exemple",
+            "mail": f"{uid}@example.org",
+            "userPassword": "correct horse battery",
+            "piactlState": "active",
+            "piactlIdentifier": [uid, f"{uid}@example.org"],
+            "piactlMatriculeDigest": "{k1}00",
+        }
+        self.sandbox.add(dn, values | more)
+        return dn
+
+    def record(self, name: str, data: dict[str, Any] | bytes) -> None:
+        content = data if isinstance(data, bytes) else json.dumps(data).encode()
+        values = {"objectClass": "piactlRecord", "piactlData": content}
+        self.sandbox.add(f"{name},{self.sandbox.state}", values)
+
+    def reconfigure(self, *changes: tuple[str, str], file: str = "slapd.conf") -> None:
+        """Changes the server's settings by (pattern, replacement), all of which must fit; restarts it."""
+        path = self.sandbox.folder / "slapd" / file
+        self.sandbox.stop()
+        edit(path, *changes)
+        self.sandbox.start()
+
+    def configure(self, *changes: tuple[str, str]) -> None:
+        edit(self.sandbox.config, *changes)
+
+
+def edit(path: Path, *changes: tuple[str, str]) -> None:
+    text = path.read_text()
+    for pattern, replacement in changes:
+        text, count = re.subn(pattern, replacement, text)
+        assert count, pattern
+    path.write_text(text)
+
+
+@pytest.fixture
+def clinic(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Clinic:
+    made = Clinic(sandbox, capsys)
+    made.account("claire.exemple")
+    made.account("paul.garde", piactlProtected="TRUE", piactlNumenDigest="{k1}01")
+    return made
+
+
+# ---- health
+
+
+def test_a_healthy_directory_is_fine_and_is_left_as_it_was(clinic: Clinic, capsys: Any) -> None:
+    before = clinic.sandbox.entries(clinic.sandbox.entry and "o=gouv,c=fr")
+    files = sorted(str(p) for p in clinic.sandbox.folder.rglob("*"))
+    code, told = clinic.doctor("--probe", "--strict")
+    assert code == 0
+    assert list(told) == sorted(CHECKS)
+    assert {row["result"] for rows in told.values() for row in rows} == {"ok"}
+    assert "not tried" not in told["D23"][0]["found"]
+    assert told["D22"][0]["found"].startswith("tried")
+    assert clinic.sandbox.entries("o=gouv,c=fr") == before
+    assert sorted(str(p) for p in clinic.sandbox.folder.rglob("*")) == files
+    # for people: one line for a check that is fine
+    assert run(["--config", str(clinic.sandbox.config), "doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(CHECKS) + 2
+    assert lines[-1] == f"{len(CHECKS)} checks: {len(CHECKS)} ok"
+
+
+def test_an_empty_directory_says_what_could_not_be_tried(sandbox: Any, capsys: Any) -> None:
+    code, told = Clinic(sandbox, capsys).doctor()
+    assert code == 0
+    assert "not tried: there is no account and no protected entry yet" in told["D23"][0]["found"]
+    assert told["D19"][0]["found"] == "piactlIdentifier and mail are guarded"
+
+
+def test_a_journal_that_agrees_with_its_run_is_fine(clinic: Clinic, capsys: Any) -> None:
+    assert nightly(clinic) == 0
+    capsys.readouterr()
+    code, told = clinic.doctor("--strict")
+    assert code == 0, told
+    assert "1 anchors of runs agree" in told["D09"][0]["found"]
+    assert told["D29"][0]["found"].endswith("done")
+
+
+def nightly(clinic: Clinic) -> int:
+    """A night without feeds; the accounts of these tests cannot be understood, so they go first."""
+    with clinic.sandbox.root() as root:
+        for dn in clinic.sandbox.entries(clinic.sandbox.accounts, "(uid=*)"):
+            root.delete(dn)
+    return run(["--config", str(clinic.sandbox.config), "nightly"])
+
+
+# ---- this host
+
+
+def test_without_a_configuration_everything_else_is_skipped(clinic: Clinic) -> None:
+    clinic.sandbox.config.unlink()
+    clinic.finds("D01", "error", "there is no such file", 10)
+
+
+def test_a_wrong_configuration_tells_all_mistakes(clinic: Clinic) -> None:
+    clinic.configure(("any_date: true", "any_day: true"), ("strict|page_size|$", ""))
+    row = clinic.finds("D01", "error", "any_day", 10)
+    assert "piactl.yaml:" in row["found"]
+    assert {r["result"] for i, rows in clinic.doctor()[1].items() for r in rows if i != "D01"} == {"skipped"}
+
+
+def test_a_policy_that_hardly_means_it_is_a_warning(clinic: Clinic) -> None:
+    edit(clinic.sandbox.folder / "policy.yaml", (r"retention: 30 ", "retention: 90 "))
+    clinic.finds("D02", "warning", "policy.yaml:", 0)
+    clinic.finds("D02", "warning", "policy.yaml:", 1, "--strict")
+
+
+def test_a_wrong_policy_does_not_keep_the_server_from_being_looked_at(clinic: Clinic) -> None:
+    edit(clinic.sandbox.folder / "policy.yaml", ("Europe/Paris", "Europe/Pariss"))
+    clinic.finds("D02", "error", "Europe/Pariss", 10)
+    assert clinic.doctor()[1]["D16"][0]["result"] == "ok"
+
+
+def test_a_wrong_register(clinic: Clinic) -> None:
+    with (clinic.sandbox.folder / "establishments.csv").open("a") as file:
+        file.write("0800009B;Faux;300;2D;PU;Amiens\n")
+    clinic.finds("D03", "error", "0800009", 10)
+
+
+@pytest.mark.parametrize(("name", "id_"), [("keys", "D04"), ("desk", "D05")])
+def test_a_secret_that_others_can_read(clinic: Clinic, name: str, id_: str) -> None:
+    (clinic.sandbox.folder / "secrets" / name).chmod(0o644)
+    code, told = clinic.doctor()
+    assert code == 10
+    assert told[id_][0]["result"] == "error"
+    assert "chmod 600" in told[id_][0]["found"]
+
+
+def test_an_identity_that_is_not_configured(clinic: Clinic) -> None:
+    clinic.configure((r"    desk: .*\n", ""))
+    clinic.finds("D05", "warning", "no identity desk", 0)
+
+
+def test_a_state_folder_that_others_can_write(clinic: Clinic) -> None:
+    (clinic.sandbox.folder / "state").chmod(0o777)
+    clinic.finds("D06", "error", "can be written by others", 1)
+
+
+@pytest.mark.parametrize(
+    ("free", "result", "code"),
+    [((1 << 20, -1), "error", 1), ((1 << 40, 3), "error", 1), ((300 << 20, -1), "warning", 0)],
+)
+def test_a_disk_that_is_nearly_full(clinic: Clinic, free: tuple[int, int], result: str, code: int) -> None:
+    found = examine(clinic.sandbox.config, utc_now, who().host, free=lambda _path: free)
+    assert [f.outcome.value for f in found.of("D07")] == [result]
+    assert exit_code(found, strict=False) == code
+
+
+def test_a_journal_that_others_can_write(clinic: Clinic) -> None:
+    journal = clinic.sandbox.folder / "journal" / "piactl.jsonl"
+    journal.touch()
+    journal.chmod(0o666)
+    clinic.finds("D08", "error", "can be written by others", 1)
+
+
+def test_a_journal_with_an_edited_line(clinic: Clinic, capsys: Any) -> None:
+    assert nightly(clinic) == 0
+    capsys.readouterr()
+    edit(clinic.sandbox.folder / "journal" / "piactl.jsonl", ('"user":"', '"user":"x'))
+    clinic.finds("D09", "error", "piactl.jsonl:1:", 1)
+
+
+def test_a_journal_that_was_taken_away_whole(clinic: Clinic, capsys: Any) -> None:
+    assert nightly(clinic) == 0
+    capsys.readouterr()
+    for file in (clinic.sandbox.folder / "journal").iterdir():
+        file.unlink()
+    clinic.finds("D09", "error", "run ", 1)
+
+
+def test_writes_in_doubt(clinic: Clinic) -> None:
+    context = RunContext("r1", ("piactl", "nightly"), who())
+    keys = DigestKeys("k", {"k": b"0" * 32})
+    path = str(clinic.sandbox.folder / "journal" / "piactl.jsonl")
+    with Journal(
+        path, now=utc_now, digest=lambda t: keys.digest("j", t), secret=(), context=context
+    ) as journal:
+        journal.intents([IntendedWrite("a", "uid=a,c=fr", "modify", ("update",), "a rule", {"cn": (b"A",)})])
+    clinic.finds("D10", "warning", "1 writes of run r1", 0)
+
+
+# ---- the way to the servers
+
+
+def test_a_stopped_server(clinic: Clinic) -> None:
+    clinic.sandbox.stop()
+    code, told = clinic.doctor()
+    assert code == 8
+    assert told["D11"][0]["result"] == "error"
+    assert told["D02"][0]["result"] == told["D08"][0]["result"] == "ok"
+    assert {told[i][0]["result"] for i in ("D12", "D16", "D19", "D27", "D28")} == {"skipped"}
+
+
+def test_one_of_two_servers_is_down(clinic: Clinic) -> None:
+    clinic.configure((r'servers: \["', 'servers: ["ldap://127.0.0.1:1", "'))
+    code, told = clinic.doctor()
+    assert code == 1
+    assert [(r["where"], r["result"]) for r in told["D11"]] == [
+        ("ldap://127.0.0.1:1", "error"),
+        (clinic.sandbox.uri, "ok"),
+    ]
+    assert [r["result"] for r in told["D16"]] == ["skipped", "ok"]
+
+
+def test_a_wrong_password(clinic: Clinic) -> None:
+    (clinic.sandbox.folder / "secrets" / "nightly").write_text("another one\n")
+    row = clinic.finds("D12", "error", "nightly: bind as", 1)
+    assert "another one" not in json.dumps(row)
+
+
+def test_a_server_that_lacks_functions(clinic: Clinic) -> None:
+    settings = read_settings(clinic.sandbox.config).directory
+    with open_questions(clinic.sandbox.uri, settings, "reader", read_password) as asking:
+        asking._session.facts = dataclasses.replace(asking.facts, controls=frozenset())
+        server = Server(clinic.sandbox.uri, settings, {"reader": asking}, now=utc_now)
+        found = _functions(server)
+        assert found.outcome.value == "warning"
+        assert "RFC 4528" in found.found
+        assert "RFC 2696" in found.found
+        assert _takes_writes(server).outcome.value == "skipped"
+
+
+def test_a_server_that_takes_no_writes(clinic: Clinic) -> None:
+    clinic.reconfigure((r"(?m)^maxsize", "readonly on\nmaxsize"))
+    code, told = clinic.doctor()
+    assert code == 1
+    assert told["D14"][0]["result"] == "error"
+    assert "(53)" in told["D14"][0]["found"]
+
+
+# ---- what the directory holds
+
+
+@pytest.mark.parametrize(("name", "result", "code"), [("waiting", "error", 1), ("pins", "warning", 0)])
+def test_a_base_entry_that_is_gone(clinic: Clinic, name: str, result: str, code: int) -> None:
+    with clinic.sandbox.root() as root:
+        root.delete(f"ou={name},{clinic.sandbox.state}")
+    clinic.finds("D15", result, f"ou={name},", code)
+
+
+def test_a_key_that_entries_need_is_missing(clinic: Clinic) -> None:
+    (clinic.sandbox.folder / "secrets" / "keys").write_text(f"k2 {'0' * 64}\n")
+    clinic.finds("D27", "error", "key k1: 3 digests", 1)
+
+
+def lock(**more: Any) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    held = {"run": "r9", "host": "elsewhere", "pid": 1, "began": 1, "who": "piactl"}
+    times = {"since": now.isoformat(), "expires": (now + timedelta(seconds=300)).isoformat()}
+    return held | times | more
+
+
+@pytest.mark.parametrize(
+    ("record", "result", "words", "code"),
+    [
+        (lambda: lock(), "ok", "held by run r9", 0),
+        (
+            lambda: lock(host=who().host, pid=os.getpid(), began=process_began(os.getpid())),
+            "ok",
+            "held by",
+            0,
+        ),
+        (lambda: lock(host=who().host, pid=2**22 + 1), "warning", "its process is gone", 0),
+        (lambda: lock(expires="2026-01-01T00:00:00+00:00"), "warning", "expired at 2026-01-01", 0),
+        (lambda: b"no json", "error", "cannot be understood", 1),
+    ],
+)
+def test_a_lock(clinic: Clinic, record: Callable[[], Any], result: str, words: str, code: int) -> None:
+    clinic.record("cn=lock", record())
+    clinic.finds("D28", result, words, code)
+
+
+@pytest.mark.parametrize("status", ["failed", "partly", "interrupted", "stopped", "refused", "running"])
+def test_a_last_run_that_did_not_end_well(clinic: Clinic, status: str) -> None:
+    for number, words in enumerate(("done", status)):
+        facts = {"run": f"r{number}", "as_of": "2026-01-01", "started": f"2026-01-01T0{number}:00:00+00:00"}
+        clinic.record(f"cn=r{number},ou=runs", {**facts, "status": words})
+    clinic.finds("D29", "warning", f"run r1 as of 2026-01-01: {status}", 0)
+
+
+def test_a_last_run_of_a_later_day(clinic: Clinic) -> None:
+    facts = {"run": "r1", "as_of": "2099-01-01", "started": "2026-01-01T00:00:00+00:00", "status": "done"}
+    clinic.record("cn=r1,ou=runs", facts)
+    clinic.finds("D29", "warning", "after today", 0)
+    clinic.configure(("any_date: true", "any_date: false"))
+    clinic.finds("D29", "error", "after today", 1)
+
+
+# ---- the server's settings
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "words"),
+    [
+        (r"(NAME 'piactlLock'(?s:.*?)) SINGLE-VALUE", r"\1", "piactlLock is not SINGLE-VALUE"),
+        (r" ORDERING integerOrderingMatch", "", "piactlNextDue has no ORDERING"),
+        (
+            r"(NAME 'piactlState'(?s:.*?))caseExact",
+            r"\1caseIgnore",
+            "piactlState has EQUALITY caseIgnoreMatch",
+        ),
+        ("piactlDigest", "piactlDigest2", "attribute piactlDigest is missing"),
+        ("'piactlRecord'", "'piactlRecord2'", "class piactlRecord is missing"),
+    ],
+)
+def test_a_schema_that_is_not_as_shipped(clinic: Clinic, pattern: str, replacement: str, words: str) -> None:
+    clinic.reconfigure((pattern, replacement), file="schema/piactl.schema")
+    code, told = clinic.doctor()
+    assert (code, told["D16"][0]["result"]) == (1, "error")
+    assert words in told["D16"][0]["found"]
+
+
+RULE = "access to attrs=pwdHistory by [*] none\n"
+
+
+@pytest.mark.parametrize(
+    ("id_", "pattern", "replacement", "result", "words"),
+    [
+        ("D17", r"(?s)\noverlay ppolicy\n.*", "\n", "error", "ppolicy is not on the database"),
+        ("D17", "\nppolicy_hash_cleartext\n", "\n", "warning", "ppolicy_hash_cleartext is off"),
+        ("D17", "cn=default,ou", "cn=gone,ou", "warning", "cn=gone,ou=policies"),
+        ("D18", "\noverlay otp\n", "\n", "error", "otp is not on the database"),
+        ("D19", r"\noverlay unique\n(unique_uri.*\n)+", "\n", "error", "piactlIdentifier is not guarded"),
+        ("D19", r'unique_uri "serialize (.*\?mail\?sub)"\n', "", "warning", "mail is not guarded"),
+        ("D19", r'"serialize (.*\?piactlIdentifier)', r'"\1', "warning", "without `serialize`"),
+        ("D20", r"index uid,mail eq", "index uid eq", "warning", "no eq index on mail"),
+        ("D20", r"index uid,mail eq", "index uid,mail sub", "warning", "no eq index on uid, mail"),
+        (
+            "D21",
+            r'(limits dn.exact="cn=piactl-reader.*") size=\S+',
+            r"\1 size=4",
+            "error",
+            "reader: a search was cut",
+        ),
+        (
+            "D21",
+            r'(limits dn.exact="cn=piactl-desk.*") size=\S+',
+            r"\1 size=9999",
+            "warning",
+            "desk: at most 9999",
+        ),
+        ("D21", r'limits dn.exact="cn=piactl-nightly.*\n', "", "warning", "nightly: at most 500"),
+        ("D22", r"add_content_acl on", "add_content_acl off", "error", "add_content_acl is off"),
+        ("D25", r"(?m)^maxsize .*", "maxsize 10485760", "warning", "maxsize 10 MiB"),
+    ],
+)
+def test_a_setting_of_the_server(
+    clinic: Clinic, id_: str, pattern: str, replacement: str, result: str, words: str
+) -> None:
+    clinic.reconfigure((pattern, replacement))
+    clinic.finds(id_, result, words, 1 if result == "error" else 0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("attrs=displayName by dn.exact={reader} write by * break", "reader can change an account"),
+        ("attrs=displayName by dn.exact={nightly} read by * break", "nightly cannot change an account"),
+        ("attrs=userPassword by dn.exact={nightly} =w by * break", "nightly can set a password"),
+        ("attrs=oathTOTPToken by dn.exact={desk} write by * break", "desk can reset a protected account"),
+        ("attrs=userPassword by dn.exact={reader} read by * break", "reader can read the password hash"),
+        ("dn.subtree=ou=runs,{state} by dn.exact={desk} write by * break", "desk can change records"),
+    ],
+)
+def test_a_right_too_many_or_too_few(clinic: Clinic, rule: str, words: str) -> None:
+    names = {
+        i: f'"cn=piactl-{i},ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"'
+        for i in ("reader", "nightly", "desk")
+    }
+    text = rule.format(state=clinic.sandbox.state, **names)
+    clinic.reconfigure((RULE, f"access to {text}\n"))
+    clinic.finds("D23", "error", words, 1)
+
+
+def test_an_identity_that_is_the_rootdn(clinic: Clinic) -> None:
+    clinic.reconfigure(("cn=root,ou=services", "cn=piactl-nightly,ou=services"))
+    code, told = clinic.doctor()
+    assert code == 1
+    assert "nightly is the rootdn" in told["D23"][0]["found"]
+
+
+@pytest.mark.parametrize(
+    ("replacement", "result", "words"),
+    [
+        ("syncprov-checkpoint 1 1\n", "ok", "syncprov-checkpoint 1 1"),
+        ("syncprov-checkpoint 100 1\n", "error", "100 1 is coarse"),
+        ("", "error", "no checkpoint"),
+    ],
+)
+def test_the_checkpoint_of_replication(
+    make_sandbox: Any, capsys: Any, replacement: str, result: str, words: str
+) -> None:
+    clinic = Clinic(make_sandbox(accesslog=True), capsys)
+    clinic.reconfigure(("syncprov-checkpoint 1 1\n", replacement))
+    clinic.finds("D24", result, words, 1 if result == "error" else 0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "result", "code"), [(0, "ok", 0), (-30, "warning", 0), (120, "error", 1)]
+)
+def test_clocks_that_are_apart(clinic: Clinic, seconds: int, result: str, code: int) -> None:
+    found = examine(clinic.sandbox.config, lambda: utc_now() + timedelta(seconds=seconds), who().host)
+    assert [f.outcome.value for f in found.of("D26")] == [result]
+    assert exit_code(found, strict=False) == code
+
+
+# ---- a server whose settings may not be seen
+
+
+def test_what_cannot_be_seen_is_tried_or_skipped_and_never_called_fine(clinic: Clinic) -> None:
+    clinic.reconfigure((HIDDEN, ""))
+    code, told = clinic.doctor()
+    assert code == 0
+    results = {i: rows[0]["result"] for i, rows in told.items()}
+    assert {i for i, result in results.items() if result == "skipped"} == {
+        "D17", "D18", "D20", "D21", "D22", "D25", "D26",
+    }  # fmt: skip
+    assert all(told[i][0]["advice"] for i in ("D17", "D20", "D21", "D22", "D25", "D26"))
+    assert told["D19"][0]["found"].endswith("a taken value was refused")
+
+
+@pytest.mark.parametrize(
+    ("id_", "pattern", "replacement", "words"),
+    [
+        ("D19", r"\noverlay unique\n(unique_uri.*\n)+", "\n", "piactlIdentifier is given twice"),
+        ("D21", r'(limits dn.exact="cn=piactl-reader.*") size=\S+', r"\1 size=4", "reader: a search was cut"),
+        ("D22", r"add_content_acl on", "add_content_acl off", "may add an account that has a password"),
+    ],
+)
+def test_a_fault_that_cannot_be_seen_shows_when_tried(
+    clinic: Clinic, id_: str, pattern: str, replacement: str, words: str
+) -> None:
+    clinic.reconfigure((HIDDEN, ""), (pattern, replacement))
+    before = clinic.sandbox.entries("o=gouv,c=fr")
+    clinic.finds(id_, "error", words, 1, "--probe")
+    assert clinic.sandbox.entries("o=gouv,c=fr") == before
+
+
+# ---- for people
+
+
+def test_a_failing_check_says_what_it_means_and_what_to_do(clinic: Clinic, capsys: Any) -> None:
+    with clinic.sandbox.root() as root:
+        root.delete(f"ou=waiting,{clinic.sandbox.state}")
+    assert run(["--config", str(clinic.sandbox.config), "doctor"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("D15"))
+    assert lines[at].startswith("D15  error    base entries: ou=waiting,")
+    assert lines[at + 1].strip() == CHECKS["D15"].meaning
+    assert lines[at + 2].strip().startswith("-> ")
+
+
+def test_the_numbers_are_those_of_the_book() -> None:
+    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 30)]
+    for check in CHECKS.values():
+        assert check.severity.value in WORKED
+        assert check.meaning.endswith(".")
