@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from piactl.errors import ConfigurationInvalid, Mistake
 
@@ -88,14 +88,25 @@ def say(text: str) -> None:
         for line in text.split("\n"):
             print(f"piactl: {shown(line)}", file=sys.stderr, flush=True)
     except OSError:
-        pass
+        _discard(sys.stderr)
 
 
 def put(pieces: Iterable[str]) -> None:
-    """Data, on stdout."""
-    for piece in pieces:
-        sys.stdout.write(piece)
-    sys.stdout.flush()
+    """Data, on stdout. A reader that has gone away is no error: the rest has nowhere to go."""
+    try:
+        for piece in pieces:
+            sys.stdout.write(piece)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # caught here, so that a run that wrote keeps its own exit code
+        _discard(sys.stdout)
+
+
+def _discard(stream: TextIO) -> None:
+    """Lets go to nowhere what the stream still holds: flushed at exit, it would be an error again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def layout_or_default(layout: object) -> str:
