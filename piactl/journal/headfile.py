@@ -40,7 +40,7 @@ def _check(text: str) -> str:
 
 def read_head(fd: int) -> HeadRecord | None:
     """The record, None where none was ever written whole. Raises HeadDamaged."""
-    raw = os.pread(fd, _LENGTH + 1, 0)
+    raw = os.pread(fd, _LENGTH, 0)
     if len(raw) < _LENGTH:
         return None
     try:

@@ -1,17 +1,24 @@
 """A process that appends to a journal, for tests that run several of them, limit them or kill them.
 
     journal_writer.py JOURNAL RUN COUNT [BATCH]
+    journal_writer.py limits FOLDER FIRST LAST
 
 Prints `synced N...` once the intents with these numbers are on the disk, and `settled N...` once their
 outcomes are. Exits 3, saying why on stderr, when the journal cannot be used. COUNT 0 goes on until killed.
+
+With `limits`, a process for every limit on the size of its files, FIRST to LAST bytes, writes three intents
+to FOLDER/LIMIT/log/j; what it says goes to `said` beside that folder, and its exit code to `code`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import os
+import resource
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from piactl.errors import JournalUnusable
 from piactl.journal import Actor, IntendedWrite, Journal, RunContext, Settlement
@@ -48,9 +55,35 @@ def main(path: str, run: str, count: int, batch: int) -> None:
         journal.end({"applied": count})
 
 
-if __name__ == "__main__":
+def guarded(path: str, run: str, count: int, batch: int) -> int:
     try:
-        main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else 1)
+        main(path, run, count, batch)
     except JournalUnusable as error:
-        print(error, file=sys.stderr)
-        sys.exit(3)
+        print(error, file=sys.stderr, flush=True)
+        return 3
+    return 0
+
+
+def under_limits(folder: Path, first: int, last: int) -> None:
+    for limit in range(first, last + 1):
+        place = folder / str(limit)
+        place.mkdir()
+        reader, writer = os.pipe()  # holds all that is said: less than a page
+        child = os.fork()
+        if child == 0:
+            os.dup2(writer, 1)
+            os.dup2(writer, 2)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            os._exit(guarded(str(place / "log" / "j"), "limited", 3, 1))
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os.close(writer)
+        with os.fdopen(reader) as said:
+            (place / "said").write_text(said.read())
+        (place / "code").write_text(str(code))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "limits":
+        under_limits(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    else:
+        sys.exit(guarded(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]) if sys.argv[4:] else 1))
