@@ -91,10 +91,12 @@ def test_log_in_today(academy: Academy, name: str) -> None:
 
 def test_a_refused_return_opens_on_its_day(academy: Academy) -> None:
     """Out of the archive: refused, and accepted once the new post has begun."""
-    written(academy, -200, post(-300, -190))
+    old = post(-300, -190)
+    written(academy, -200, old)
     academy.night(day(-90).isoformat())
     assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
-    written(academy, -10, post(-300, -190), post(3))
+    academy.night(day(-10).isoformat(), academy.feed(old, post(3), day=day(-10).isoformat()))
+    academy.change("claire.dubreuil", userPassword=[PASSWORD])
     assert not lets_in(academy)
-    written(academy, -9, post(-300, -190), post(-1))
+    academy.night(day(-9).isoformat(), academy.feed(old, post(-1), day=day(-9).isoformat()))
     assert lets_in(academy)

@@ -1,0 +1,198 @@
+"""Random lives, loaded in one feed, shown day by day, against the independent day by day reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from piactl.core.account import State
+from piactl.core.assignment import Assignment
+from piactl.flows.site import open_site
+from tests.core import oracle
+
+from .academy import Academy
+from .feeds import MARESCHAL, MICHELIS, THUILLIER, row
+
+FIRST = date(2027, 2, 1)
+"""All starts lie from here on, so that every life is loaded while its account may still be made."""
+
+UAIS = (THUILLIER, MICHELIS, MARESCHAL, "0800881Y", "0809901C")
+FUNCTIONS = ("ENS", "DIR", "EDU", "ADM")
+POSITIONS = ("", "", "", "conge_parental", "disponibilite", "suspension", "detachement", "retraite", "deces")
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> tuple[Assignment, ...]:
+    """One to four posts of one person; starts and ends touch, overlap or miss each other by a day."""
+    rows: dict[tuple[str, str, date], Assignment] = {}
+    edges = [0]
+    for number in range(draw(st.integers(1, 4))):
+        near = st.sampled_from(edges).flatmap(
+            lambda edge: st.sampled_from((-1, 0, 1, 2, 31, 59, 60, 61)).map(lambda gap: max(0, edge + gap))
+        )
+        start = draw(near | st.integers(0, 120)) if number else draw(st.integers(0, 14))
+        length = draw(st.none() | st.integers(0, 5) | st.integers(6, 90))
+        edges += [start] if length is None else [start, start + length]
+        post = Assignment(
+            uai=draw(st.sampled_from(UAIS)),
+            function=draw(st.sampled_from(FUNCTIONS)),
+            start=FIRST + timedelta(days=start),
+            end=None if length is None else FIRST + timedelta(days=start + length),
+            corps=draw(st.sampled_from(("553", "776"))),
+            # the first one opens the account, whatever comes then
+            position=draw(st.sampled_from(POSITIONS)) if number else "",
+        )
+        rows.setdefault((post.uai, post.function, post.start), post)
+    return tuple(rows.values())
+
+
+def lines(number: int, life: Iterable[Assignment]) -> list[str]:
+    return [
+        row(
+            matricule=str(7000 + number),
+            prenom="Alix",
+            nom_famille="Vie" + "".join(chr(97 + int(digit)) for digit in f"{number:03}"),
+            uai=a.uai,
+            fonction=a.function,
+            debut=a.start.isoformat(),
+            fin=a.end.isoformat() if a.end else "",
+            corps=a.corps,
+            position=a.position,
+        )
+        for a in life
+    ]
+
+
+def shown_rights(view: Any, day: date) -> frozenset[oracle.Right]:
+    """What the entitlements from..to say of one day."""
+    today = day.isoformat()
+    return frozenset(
+        (e["service"], e["uai"] or "")
+        for e in view["entitlements"]
+        if e["from"] <= today and (e["to"] is None or today <= e["to"])
+    )
+
+
+def shown_login(view: Any, day: date) -> bool:
+    today = day.isoformat()
+    return (view["login_from"] or today) <= today <= (view["login_until"] or today)
+
+
+def interesting(history: dict[date, oracle.Day], first: date) -> list[date]:
+    """The days on which anything changes and their eves, and a few others."""
+    days = sorted(day for day in history if day >= first)
+    edges = {day for day, after in pairwise(days) if history[day] != history[after]}
+    edges |= {day + timedelta(days=1) for day in edges}
+    return sorted(edges | set(days[::29]))
+
+
+def check(academy: Academy, many: list[tuple[Assignment, ...]]) -> int:
+    """Loads everybody at once; how many (person, day) were compared."""
+    feed = academy.feed(
+        *(line for number, life in enumerate(many) for line in lines(number, life)), day="2027-02-01"
+    )
+    academy.twice("2027-02-01", feed)
+    names = academy.names()
+    site = open_site(academy.sandbox.config)
+    compared = 0
+    asked: dict[date, dict[str, oracle.Day]] = {}
+    for number, life in enumerate(many):
+        world = oracle.world(life, site.policy, site.register)
+        last = max(a.end or a.start for a in life) + timedelta(days=site.policy.retention + 65)
+        history = oracle.history(world, FIRST, last)
+        made = history[FIRST].state in (State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED)
+        assert (str(7000 + number) in names) == made, life
+        if not made:
+            continue
+        for day in interesting(history, FIRST):
+            asked.setdefault(day, {})[names[str(7000 + number)]] = history[day]
+    for day, people in sorted(asked.items()):
+        ran = academy.run(
+            "account", "show", "-", "--as-of", day.isoformat(), "-o", "json", stdin="\n".join(people)
+        )
+        views = [ran.json] if len(people) == 1 else ran.json
+        for view, (uid, expected) in zip(views, people.items(), strict=True):
+            life = many[int(view["matricule"]) - 7000]
+            where = f"{uid} on {day}: {life}"
+            assert view["uid"] == uid
+            assert view["state"] == expected.state.value, where
+            assert view["locked"] == expected.locked, where
+            assert shown_rights(view, day) == expected.rights, where
+            assert shown_login(view, day) == expected.login, where
+            compared += 1
+    return compared
+
+
+def collected(number: int) -> list[tuple[Assignment, ...]]:
+    """A fixed series of random lives: the sandbox is loaded once for all of them."""
+    found: list[tuple[Assignment, ...]] = []
+
+    @settings(
+        max_examples=number,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(lives())
+    def collect(life: tuple[Assignment, ...]) -> None:
+        found.append(life)
+
+    collect()
+    return found
+
+
+def test_shown_as_of_any_day(academy: Academy) -> None:
+    assert check(academy, collected(20)) > 150
+
+
+@pytest.mark.long
+def test_shown_as_of_any_day_of_many(academy: Academy) -> None:
+    assert check(academy, collected(300)) > 3000
+
+
+def test_the_directory_holds_what_was_foretold(academy: Academy) -> None:
+    """Night after night the entry itself says what `account show` said of that day at the start."""
+    many = collected(12)
+    feed = academy.feed(*(line for n, life in enumerate(many) for line in lines(n, life)), day="2027-02-01")
+    academy.night("2027-02-01", feed)
+    uids = sorted(academy.names().values())
+    site = open_site(academy.sandbox.config)
+    prefix = site.policy.urn
+    days = [FIRST + timedelta(days=offset) for offset in range(0, 260, 13)]
+    foretold = {
+        day: academy.run(
+            "account", "show", "-", "--as-of", day.isoformat(), "-o", "json", stdin="\n".join(uids)
+        ).json
+        for day in days
+    }
+    seen = set()
+    for day in days:
+        academy.night(day.isoformat())
+        entries = academy.accounts()
+        for view in foretold[day]:
+            entry = entries[academy.dn(view["uid"])]
+            seen.add(view["state"])
+            assert entry["piactlState"][0].decode() == view["state"], (view["uid"], day)
+            urns = {urn.decode().removeprefix(prefix) for urn in entry.get("eduPersonEntitlement", [])}
+            rights = {":".join(filter(None, right)) for right in shown_rights(view, day)}
+            assert urns == rights, (view["uid"], day)
+    assert {"active", "grace", "deactivated", "archived"} <= seen
+
+
+def test_the_comparison_can_fail(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rule read wrongly must be seen through the command too."""
+
+    def never(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(oracle, "handed_over", never)
+    with pytest.raises(AssertionError, match="on 20"):
+        check(academy, collected(20))
