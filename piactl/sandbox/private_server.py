@@ -87,7 +87,7 @@ def stop_sandbox(folder: Path) -> SandboxStatus:
         place = _socket(folder)
         place.unlink(missing_ok=True)
         if place.parent != folder / "slapd":
-            place.parent.rmdir()
+            shutil.rmtree(place.parent, ignore_errors=True)
         return _status(folder, changed=True)
 
 
@@ -111,9 +111,9 @@ def _status(folder: Path, *, changed: bool = False) -> SandboxStatus:
 
 def _claim(folder: Path) -> None:
     """Makes the folder a sandbox's. One that has a configuration of its own is never taken."""
-    if (folder / "slapd").is_dir():
-        return
     taken = [name for name in ("piactl.yaml", "policy.yaml", "secrets", "slapd") if (folder / name).exists()]
+    if (folder / "slapd").is_dir():  # looked at last: another start makes it before the files
+        return
     if taken:
         raise SandboxUnavailable(
             f"{folder} is no sandbox and already has {', '.join(taken)}\nName an empty or a new folder."
@@ -207,8 +207,9 @@ def _start(folder: Path, software: Software) -> None:
         process: Process | None = None
         try:
             process = launch(command, log)
-            remember(process, _process_file(folder))
+            # the port first: who finds the process reads it
             (inner / "port").write_text(f"{port}\n", encoding="ascii")
+            remember(process, _process_file(folder))
             wait_until_answering(process, place, log)
         except SandboxUnavailable:
             if process is not None:

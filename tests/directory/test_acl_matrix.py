@@ -14,7 +14,7 @@ from typing import Any
 
 import ldap3
 import pytest
-from ldap3.core.exceptions import LDAPOperationResult
+from ldap3.core.exceptions import LDAPInsufficientAccessRightsResult, LDAPOperationResult
 
 POLICIES = "ou=policies,ou=ac-amiens,ou=education,o=gouv,c=fr"
 SERVICES = "ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"
@@ -50,6 +50,7 @@ class Place:
             "new": "n",
             "bare": "b",
             "bare_protected": "bp",
+            "linked": "l",
         }
         records = {
             "run": "cn=run-{},ou=runs",
@@ -109,6 +110,9 @@ def arrange(root: ldap3.Connection, place: Place) -> None:
     root.add(place.unmanaged, attributes=person)
     root.add(place.bare, attributes=account(f"b.{place.who}"))
     root.add(place.bare_protected, attributes=account(f"bp.{place.who}", piactlProtected="TRUE"))
+    token = {"oathTOTPToken": f"cn=otp,{place.account}"}
+    linked = account(f"l.{place.who}", **token)
+    root.add(place.linked, attributes={**linked, "objectClass": [*linked["objectClass"], "oathTOTPUser"]})
     for holder in (place.account, place.protected):
         root.add(f"cn=otp,{holder}", attributes=device(f"cn=otp,{holder}"))
     for dn in (place.run, place.undo, place.attempt, place.state_record, place.waiting):
@@ -226,6 +230,9 @@ READS: dict[str, tuple[Do, set[str]]] = {
     "an unmanaged entry's address": (read("unmanaged", "mail"), SEES),
     "a digest": (read("account", "piactlMatriculeDigest"), SEES),
     "find by digest": (find("account", "(piactlMatriculeDigest={k1}00)"), SEES),
+    "the link to a device": (read("linked", "oathTOTPToken"), SEES),
+    "find by the class of accounts": (find("account", "(objectClass=piactlAccount)"), SEES),
+    "find by the class of those with a device": (find("linked", "(objectClass=oathTOTPUser)"), SEES),
     "the protected mark": (read("protected", "piactlProtected"), SEES),
     "a lockout": (read("account", "pwdAccountLockedTime"), SEES),
     "a password": (read("account", "userPassword"), NOBODY),
@@ -437,6 +444,38 @@ def test_the_matrix_notices_what_add_content_acl_does(sandbox: Any) -> None:
         do(connection, place)
     assert sandbox.entry(place.new)["userPassword"][0].startswith(b"{ARGON2}")
     assert "nightly" not in expected
+
+
+def test_a_protected_account_may_change_its_own_password(sandbox: Any) -> None:
+    place = Place("self", sandbox.accounts, sandbox.state)
+    with sandbox.root() as root:
+        arrange(root, place)
+        root.modify(place.protected, {"pwdAccountLockedTime": [(ldap3.MODIFY_REPLACE, [])]})
+    with sandbox.bind(place.protected, PASSWORD) as connection:
+        connection.modify(place.protected, {"userPassword": [(ldap3.MODIFY_REPLACE, [FRESH])]})
+    assert sandbox.accepts(place.protected, FRESH)
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind", "name", "refused"),
+    [
+        (DELETE, "account", "piactlAccount", ["reader", "nightly", "desk"]),
+        (ADD, "unmanaged", "piactlAccount", ["reader", "nightly", "desk"]),
+        (ADD, "account", "oathTOTPUser", ["reader"]),
+        (ADD, "protected", "oathTOTPUser", ["reader", "nightly", "desk"]),
+        (ADD, "account", "labeledURIObject", ["reader", "desk"]),
+    ],
+)
+def test_a_class_alone_is_refused_for_want_of_rights(
+    sandbox: Any, operation: str, kind: str, name: str, refused: list[str]
+) -> None:
+    """Not only because the schema would refuse a class without its attributes."""
+    place = Place("x", sandbox.accounts, sandbox.state)
+    with sandbox.root() as root:
+        arrange(root, place)
+    for identity in refused:
+        with sandbox.connect(identity) as connection, pytest.raises(LDAPInsufficientAccessRightsResult):
+            connection.modify(getattr(place, kind), {"objectClass": [(operation, [name])]})
 
 
 def test_one_write_with_an_assertion_by_nightly(sandbox: Any) -> None:
