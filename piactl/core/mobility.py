@@ -58,7 +58,8 @@ def endings_of(assignments: Iterable[Assignment], policy: Policy, register: Regi
         if position is not None and position.ends:
             grace = policy.grace_days(assignment, register)
             result.append(Ending(assignment, assignment.start.toordinal(), grace, position.lock))
-    return sorted(result, key=lambda ending: ending.day)
+    # of two on one day (a retirement and a death) the one with the shorter grace has the last word
+    return sorted(result, key=lambda ending: (ending.day, -ending.grace))
 
 
 def posts_of(
