@@ -1,0 +1,125 @@
+"""Rows that cannot be read: told, kept, corrected and fed again."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from .academy import Academy
+from .feeds import row
+
+GOOD = row()
+WRONG_DAY = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="30/02/2026")
+WRONG_UAI = row(matricule="1003", prenom="Nour", nom_famille="Caron", uai="0800009B")
+WRONG_BOTH = row(
+    matricule="1004", prenom="Ysé", nom_famille="M. Lambert (ép.)", uai="0800009B", fonction="ZZZ"
+)
+DAY = "2026-09-05"
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines(), delimiter=";"))
+
+
+def corrected(file: Path, target: Path) -> Path:
+    text = file.read_text(encoding="utf-8")
+    for wrong, right in (
+        ("30/02/2026", "01/02/2026"),
+        ("0800009B", "0800009A"),
+        ("M. Lambert (ép.)", "Lambert"),
+        ("ZZZ", "ENS"),
+    ):
+        text = text.replace(wrong, right)
+    target.write_text(text, encoding="utf-8")
+    return target
+
+
+def test_corrected_and_fed_again(academy: Academy) -> None:
+    feed = academy.feed(GOOD, WRONG_DAY, WRONG_UAI, WRONG_BOTH, day=DAY)
+    ran = academy.twice(DAY, feed)
+    assert academy.names() == {"1001": "claire.dubreuil"}
+    assert "3 rows were rejected or held" in ran.err
+
+    found = sorted((academy.sandbox.folder / "state" / "rejects").iterdir())
+    assert len(found) == 2
+    assert found[0].stat().st_mode & 0o777 == 0o600
+    rows = rows_of(found[0])
+    assert [r["matricule"] for r in rows] == ["1002", "1003", "1004"]
+    assert all(r["rejet"] for r in rows)
+    assert rows[0]["debut"] == "30/02/2026"
+
+    again = corrected(found[0], academy.folder / "hr-corrected.csv")
+    academy.twice(DAY, again)
+    assert academy.names() == {
+        "1001": "claire.dubreuil",
+        "1002": "hugo.vasseur",
+        "1003": "nour.caron",
+        "1004": "yse.lambert",
+    }
+    # such a file lists only the rejected: nobody is absent from it
+    assert academy.plan(again, "--as-of", DAY)["absents"] == []
+    # and it did not take the place of the feed, whose next copy adds nothing
+    assert "absents" in academy.plan(feed, "--as-of", DAY)
+    academy.quiet_night(DAY, feed)
+
+
+def test_strict(academy: Academy) -> None:
+    feed = academy.feed(GOOD, WRONG_DAY, day=DAY)
+    ran = academy.run("nightly", feed, "--as-of", DAY, "--strict")
+    assert ran.code == 5
+    assert "1 rows were rejected" in ran.err
+    assert academy.names() == {"1001": "claire.dubreuil"}, "the others went on"
+    assert academy.run("nightly", feed, "--as-of", DAY).code == 0
+
+
+def test_feed_check(academy: Academy) -> None:
+    """Without any directory, and with every reason of every row."""
+    feed = academy.feed(GOOD, WRONG_DAY, WRONG_UAI, WRONG_BOTH, day=DAY)
+    academy.sandbox.stop()
+    ran = academy.run("feed", "check", feed, "-o", "json")
+    assert ran.code == 0, ran.err
+    found = {(r["line"], r["column"]) for r in ran.json["rejections"]}
+    assert {(3, "debut"), (4, "uai"), (5, "uai")} <= found
+    assert set(ran.json["held"]) == {"1002", "1003", "1004"}
+    assert (ran.json["rows"], ran.json["people"]) == (4, 4)
+    assert academy.run("feed", "check", feed, "--strict").code == 5
+    text = academy.run("feed", "check", feed).out
+    assert f"{feed.name}:3: debut:" in text
+    assert f"{feed.name}:4: uai:" in text
+    assert "0800009A would be right" in text.partition(f"{feed.name}:4: uai:")[2].split("\n")[0]
+
+
+def test_feed_check_tells_what_only_the_policy_knows(academy: Academy) -> None:
+    feed = academy.feed(
+        GOOD,
+        row(matricule="1005", fonction="QQQ", prenom="Ida"),
+        row(matricule="1006", position="ailleurs", prenom="Léo"),
+        day=DAY,
+    )
+    found = academy.run("feed", "check", feed, "-o", "json").json["rejections"]
+    assert {(r["line"], r["column"], r["matricule"]) for r in found} == {
+        (3, "fonction", "1005"),
+        (4, "position", "1006"),
+    }
+
+
+def test_feed_rejects(academy: Academy) -> None:
+    feed = academy.feed(GOOD, WRONG_DAY, row(matricule="1005", fonction="QQQ", prenom="Ida"), day=DAY)
+    out = academy.folder / "out.csv"
+    ran = academy.run("feed", "rejects", feed, "--out", out)
+    assert ran.code == 0, ran.err
+    rows = rows_of(out)
+    assert [(r["matricule"], bool(r["rejet"])) for r in rows] == [("1002", True), ("1005", True)]
+    assert academy.run("feed", "check", academy.raw_feed(b"")).code == 6
+
+
+def test_a_rejected_row_holds_an_account_as_it_is(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(GOOD, day=DAY))
+    before = academy.stamps()
+    feed = academy.feed(
+        row(nom_usage="Aubry", fin="2026-09-01"), row(debut="demain", uai="0800010B"), day="2026-09-06"
+    )
+    plan = academy.plan(feed, "--as-of", "2026-09-06")
+    assert [h["uid"] for h in plan["holds"]] == ["claire.dubreuil"]
+    academy.night("2026-09-06", feed)
+    assert academy.stamps() == before
