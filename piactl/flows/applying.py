@@ -98,8 +98,14 @@ def _facts(work: Work) -> dict[str, object]:
 
 
 def _finish(run: Run, facts: Mapping[str, object], done: Done, note: str) -> None:
+    """The end of the run, in the journal and in its record; where one cannot be written, the other is."""
+    first: PiactlError | None = None
     try:
         run.journal.end(done.counts)
+    except PiactlError as error:
+        first = error
+        note = note or str(error)
+    try:
         run.record(
             done.status,
             **facts,
@@ -110,10 +116,11 @@ def _finish(run: Run, facts: Mapping[str, object], done: Done, note: str) -> Non
             note=note,
         )
     except PiactlError as error:
-        # the first error is the one to tell; this one is only about the telling
         run.say(f"the record of the run could not be finished: {error}")
-        if done.status != "failed":
-            raise
+        first = first or error
+    # where the run failed before, that error is the one to tell; this one is only about the telling
+    if first is not None and done.status != "failed":
+        raise first
 
 
 def _write_accounts(
