@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from .world import World, build_world, end_world
+from .building import build_world, end_world
+from .world import World
 
 
 @pytest.fixture(scope="session")

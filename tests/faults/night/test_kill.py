@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 import signal
 import subprocess
-import time
 from collections import Counter
 
 import pytest
 
+from .moments import calls_of, killed_at, need_strace
 from .survival import check_directory, check_half, check_journal, check_nothing_left_to_do, check_survived
 from .world import World
-
-CALLS = "sendto recvfrom write pwrite64 fsync fdatasync ftruncate rename unlink".split()
-"""The system calls by which a run does anything that outlives it: each is a moment to die at."""
 
 WITHOUT_READ_BACK = "import piactl.flows.running as r; r.settle_doubts = lambda run, keys: 0"
 
@@ -30,29 +25,6 @@ def killed_after(world: World, seconds: float) -> bool:
         process.kill()
     process.communicate(timeout=20)
     return process.returncode == -signal.SIGKILL
-
-
-def killed_at(world: World, call: str, number: int) -> bool:
-    """kill -9 before the system call of that name and number; False where there are fewer of them."""
-    log = world.folder / "strace.log"
-    fault = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
-    process = world.spawn(["strace", "-qq", "-o", str(log), *fault, *world.night()], start_new_session=True)
-    try:
-        process.communicate(timeout=60)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise
-    return process.returncode == -signal.SIGKILL
-
-
-def calls_of(world: World) -> list[str]:
-    """The names of the system calls of an undisturbed night, in order; on the morning after it."""
-    log = world.folder / "strace.log"
-    trace = ["strace", "-qq", "-o", str(log), "-e", f"trace={','.join(CALLS)}"]
-    done = world.run([*trace, *world.night()])
-    assert done.code == 0, done.said
-    return [line.partition("(")[0] for line in log.read_text().splitlines()]
 
 
 def killed_run(world: World) -> str:
@@ -92,7 +64,8 @@ def survive(world: World, kill: str, seed: int, rounds: int) -> tuple[int, Count
         done = check_half(world)
         place = where(world, done)
         print(
-            f"{kill} {number}: kill {moment}: struck={struck} {place}, {len(done)} of {len(world.changed)} made"
+            f"{kill} {number}: kill {moment}: struck={struck} {place}, "
+            f"{len(done)} of {len(world.changed)} made"
         )
         told = check_survived(world, run)
         fired += struck
@@ -142,8 +115,3 @@ def test_the_checker_sees_a_doubt_that_nobody_read_back(world: World) -> None:
     check_directory(world)
     with pytest.raises(AssertionError, match="intents without exactly one outcome"):
         check_journal(world)
-
-
-def need_strace() -> None:
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed: apt install strace")

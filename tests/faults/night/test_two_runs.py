@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -15,19 +14,9 @@ from typing import Any
 import ldap3
 import pytest
 
+from .moments import wait_for_lines
 from .survival import check_directory, check_half, check_journal, check_survived, story
 from .world import LOCK, NEXT, World
-
-
-def wait_for_lines(world: World, process: subprocess.Popen[str], lines: int) -> bool:
-    """Waits until the run has written so many lines to the journal; False where it ended before."""
-    until = time.monotonic() + 60
-    while world.fill() < lines:
-        if process.poll() is not None:
-            return False
-        assert time.monotonic() < until, "the run writes nothing"
-        time.sleep(0.001)
-    return True
 
 
 def put_lock(world: World, **changes: Any) -> None:

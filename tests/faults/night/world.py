@@ -2,7 +2,7 @@
 
 `World.reset` gives the state after a first load: some 240 accounts. `World.feeds` are the feeds of the next
 night, a rentrée in which nearly everybody changes, and `World.reference` is what an undisturbed run of
-them leaves. A fault may be done to a run of those feeds; what it leaves is compared with that.
+them leaves. A fault is done to a run of those feeds; what comes of it is compared with that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,26 +31,19 @@ from piactl.sandbox import start_sandbox, stop_sandbox
 from piactl.sandbox.tree import ACCOUNTS, STATE, SUFFIX
 
 ROOT = Path(__file__).resolve().parents[3]
-EXAMPLES = ROOT / "examples"
 FIRST, NEXT = date(2026, 8, 22), date(2026, 9, 2)
-PEOPLE, SEED = 240, 20260901
 LOCK = f"cn=lock,{STATE}"
 
 _VOLATILE = frozenset(
     "entryUUID entryCSN createTimestamp modifyTimestamp creatorsName modifiersName structuralObjectClass "
     "entryDN subschemaSubentry hasSubordinates".split()
 )
-_COLUMNS = (
-    "matricule;numen;civilite;nom_usage;nom_famille;prenom;date_naissance;courriel_prive;corps;position;uai;"
-    "fonction;discipline;modalite;quotite;debut;fin"
-)
-
 Entries = dict[str, dict[str, list[bytes]]]
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A run that ended: its exit code (negative: the signal that killed it), what it said, how long it took."""
+    """A run that ended: its exit code (negative: the signal that killed it) and what it said."""
 
     code: int
     out: str
@@ -69,8 +61,8 @@ class Snapshot:
 
 @dataclass
 class World:
-    """One sandbox with its files; `begin` and `end` are the number of the last journal line before the night
-    and what an undisturbed run wrote: uid by uid, the DN that it was given."""
+    """One sandbox with its files. `changed` are the names of the accounts that the night changes, `begin` the
+    number of the last journal line before it, `seconds` how long an undisturbed run took here."""
 
     folder: Path
     feeds: tuple[str, ...] = ()
@@ -193,11 +185,14 @@ class World:
 
     # ---- what is there
 
+    @property
+    def uri(self) -> str:
+        return "ldapi://" + str(self.folder / "slapd" / "ldapi").replace("/", "%2F")
+
     @contextlib.contextmanager
     def root(self) -> Iterator[ldap3.Connection]:
-        uri = "ldapi://" + str(self.folder / "slapd" / "ldapi").replace("/", "%2F")
         connection = ldap3.Connection(
-            ldap3.Server(uri, get_info=ldap3.NONE),
+            ldap3.Server(self.uri, get_info=ldap3.NONE),
             authentication=ldap3.SASL,
             sasl_mechanism=ldap3.EXTERNAL,
             sasl_credentials="",
@@ -264,90 +259,6 @@ def snapshot(entries: Entries) -> Snapshot:
             record = json.loads(values["piactlData"][0])
             memory[dn] = {n: value for n, value in record.items() if n not in ("run", "plan", "census")}
     return Snapshot(accounts, memory)
-
-
-def build_world() -> World:
-    """A started sandbox after its first load, with the reference of the night. Some three seconds."""
-    folder = Path(tempfile.mkdtemp(prefix="piactl-faults-"))
-    start_sandbox(folder)
-    world = World(folder)
-    try:
-        first = _write_feeds(world)
-        _settle_configuration(world)
-        loaded = world.run(world.command("nightly", "--as-of", str(FIRST), str(first)))
-        assert loaded.code == 0, loaded.said
-        world.begin = max(line.seq for line in read_lines(str(world.journal)))
-        world.before = world.snapshot()
-        world.save()
-        night = world.run(world.night())
-        assert night.code == 0, night.said
-        world.reference, world.seconds = world.snapshot(), night.seconds
-        was, now = world.before.accounts, world.reference.accounts
-        world.changed = frozenset(dn for dn in {*was, *now} if was.get(dn) != now.get(dn))
-        assert len(world.changed) >= 250, f"the night changes only {len(world.changed)} accounts"
-        assert any("ou=waiting" in dn for dn in world.reference.memory), "nobody waits after the night"
-    except BaseException:
-        end_world(world)
-        raise
-    return world
-
-
-def end_world(world: World) -> None:
-    stop_sandbox(world.folder)
-    shutil.rmtree(world.folder)
-
-
-def _settle_configuration(world: World) -> None:
-    settings = yaml.safe_load(world.config.read_text())
-    settings["directory"]["operation_timeout"] = 5
-    settings["directory"]["connect_timeout"] = 2
-    settings["sources"] = {
-        # the rentrée of this little académie would otherwise be taken for another one's file
-        "hr": {"kind": "full", "files": ["rh-*.csv"], "limits": {"size_share": 3.0, "known_share": 0.5}},
-        "ce": {"kind": "delta", "files": ["ce-*.csv"]},
-    }
-    world.config.write_text(yaml.safe_dump(settings, allow_unicode=True))
-
-
-def _write_feeds(world: World) -> Path:
-    """The first feed; those of the night, full and delta, are set in `world`."""
-    folder = world.folder / "feeds"
-    nights = _generated(folder)
-    shutil.copy(folder / "establishments.csv", world.folder / "establishments.csv")
-    first, second = (folder / name for name in nights)
-    *rows, trailer = second.read_text().splitlines()
-    assert trailer.startswith("#FIN;")
-    # a dozen homonyms arrive at once: whoever is made after a fault gets the number that was meant
-    rows += [_row(i, "LEROY", "CAMILLE", "01/09/2026") for i in range(12)]
-    second.write_text("\n".join([*rows, f"#FIN;rows={len(rows) - 1};date={NEXT}"]) + "\n")
-    delta = folder / f"ce-{NEXT}.csv"
-    late = [_row(20 + i, f"HUBERT{'AIGNE'[:i]}", "LISON", "01/09/2026") for i in range(5)]
-    late += [_row(30 + i, "MOREL", "JONAS", "15/11/2026") for i in range(3)]
-    delta.write_text("\n".join([_COLUMNS, *late]) + "\n")
-    world.feeds = (str(second), str(delta))
-    return first
-
-
-def _row(number: int, family: str, given: str, start: str) -> str:
-    return (
-        f"99{number:05d};20E26{number:05d}QZX;MME;;{family};{given};01/02/1990;;553;activite;0800009A;ENS;;"
-        f"principale;100;{start};"
-    )
-
-
-def _generated(folder: Path) -> list[str]:
-    """Feeds of invented people by the generator of the examples, in a process of its own."""
-    program = (
-        "import sys; sys.path[:0] = sys.argv[1:3]\n"
-        "from datetime import date\nfrom pathlib import Path\n"
-        "from invented.changes import Night\nfrom invented.feeds import write_feeds\n"
-        f"first, effective, second = date.fromisoformat('{FIRST}'), date(2026, 9, 1), date.fromisoformat('{NEXT}')\n"
-        "nights = [Night(1, first, first, 'first'), Night(2, second, effective, 'rentree', 0.95, 0.3)]\n"
-        f"for each in write_feeds(Path(sys.argv[3]), {PEOPLE}, {SEED}, nights, None): print(each.path.name)\n"
-    )
-    command = [sys.executable, "-B", "-c", program, str(EXAMPLES), str(ROOT), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    return done.stdout.split()
 
 
 def _runs(pid: int) -> bool:

@@ -1,0 +1,96 @@
+"""What must not disturb a run, and what must stop it: mistyped passwords, and a clock that is wrong."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import ldap3
+
+from piactl.sandbox.tree import ACCOUNTS
+
+from .survival import check_directory, check_journal, check_nothing_left_to_do
+from .world import NEXT, World
+
+PASSWORD = "Une longue phrase de passe 2026"
+
+
+def test_mistyped_passwords_between_plan_and_apply_are_no_conflict(world: World) -> None:
+    """A failed bind changes entryCSN and modifiersName, and nothing that piactl manages."""
+    people = sorted(world.changed & world.before.accounts.keys())[:6]
+    with world.root() as connection:
+        for name in people:
+            connection.modify(name, {"userPassword": [(ldap3.MODIFY_REPLACE, [PASSWORD])]})
+    plan = world.folder / "plan.json"
+    made = world.run(world.command("plan", "--as-of", str(NEXT), *world.feeds, "--out", str(plan)))
+    assert made.code == 0, made.said
+    before = dict(world.stamps(ACCOUNTS))
+    for name in people:
+        assert not accepts(world, name, "pas celle-là")
+    after = dict(world.stamps(ACCOUNTS))
+    assert {name for name in after if after[name] != before[name]} == set(people), "no bind failed"
+    applied = world.run(world.command("apply", str(plan)))
+    assert applied.code == 0, applied.said
+    assert f"{len(world.changed)} applied" in applied.out
+    assert "conflict" not in applied.out + applied.said
+    found = world.snapshot().accounts
+    for name, entry in world.reference.accounts.items():
+        assert {n: v for n, v in found[name].items() if n in entry} == entry
+    check_journal(world)
+    logins = [name for name in people if accepts(world, name, PASSWORD)]
+    assert logins, "nobody's own password works any more"
+
+
+def accepts(world: World, name: str, password: str) -> bool:
+    server = ldap3.Server(world.uri, get_info=ldap3.NONE)
+    connection = ldap3.Connection(server, name, password, check_names=False, receive_timeout=30)
+    try:
+        return bool(connection.bind())
+    finally:
+        connection.unbind()
+
+
+def test_a_clock_behind_the_last_run_is_refused(world: World) -> None:
+    night = world.run(world.night())
+    assert night.code == 0, night.said
+    before = world.stamps(ACCOUNTS)
+    yesterday = NEXT - timedelta(days=1)
+    refused = world.run(world.command("nightly", "--as-of", str(yesterday), *world.feeds))
+    assert refused.code == 4, (refused.code, refused.said)
+    assert f"{yesterday}, is before that of the last one, {NEXT}" in refused.said
+    assert "set the clock right" in refused.said
+    assert world.stamps(ACCOUNTS) == before
+    assert world.lock() is None
+    check_directory(world)
+    check_nothing_left_to_do(world)
+
+
+def test_a_clock_far_ahead_is_refused_unless_the_day_is_said(world: World) -> None:
+    def on(day: date) -> str:
+        return (
+            "import piactl.clock as clock\n"
+            "from datetime import date, datetime, timedelta, UTC\n"
+            f"clock.civil_today = lambda zone: date({day.year}, {day.month}, {day.day})\n"
+        )
+
+    first = world.run(world.night())
+    assert first.code == 0, first.said
+    before = world.stamps(ACCOUNTS)
+    wrong = NEXT + timedelta(days=93)
+    refused = world.run(world.command("nightly", prelude=on(wrong)))
+    assert refused.code == 4, (refused.code, refused.said)
+    assert "is 93 days after the last one" in refused.said
+    assert f"if the clock is right, say so with --as-of {wrong}" in refused.said
+    assert world.stamps(ACCOUNTS) == before
+    assert world.lock() is None
+    said = world.run(world.command("nightly", "--as-of", str(wrong), prelude=on(wrong)))
+    assert said.code in (0, 4), said.said
+    assert "if the clock is right" not in said.said
+
+
+def test_another_day_than_today_is_refused_where_the_site_does_not_allow_trials(world: World) -> None:
+    config = world.configure("real.yaml", any_date=False)
+    before = world.stamps()
+    refused = world.run(world.night(config=config))
+    assert refused.code == 4, (refused.code, refused.said)
+    assert "is for trials" in refused.said
+    assert world.stamps() == before

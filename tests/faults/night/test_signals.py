@@ -1,0 +1,166 @@
+"""TERM, INT and HUP in the middle of a nightly: a clean stop. A reader that goes away: silence."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from .moments import wait_for_lines, wait_until_it_listens
+from .survival import check_half, check_journal, check_nothing_left_to_do, check_survived, story
+from .world import World
+
+ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def stopped(world: World, seed: int, rounds: int) -> Counter[str]:
+    """Sends a signal at a random moment, so many times; what the runs made of it."""
+    rng = random.Random(seed)
+    ends: Counter[str] = Counter()
+    for number in range(rounds):
+        world.reset()
+        asked = ASKING[number % len(ASKING)]
+        began = time.monotonic()
+        run = world.spawn(world.night())
+        wait_until_it_listens(run)
+        time.sleep(rng.uniform(0, 0.9) * world.seconds)
+        run.send_signal(asked)
+        sent = time.monotonic()
+        ended = world.wait(run, began)
+        done = check_half(world)
+        told = story(world)
+        assert world.lock() is None, "the lock was not given back"
+        # what was made is told as made, what was not as not made, nothing is in doubt
+        assert all(len(verdicts) == 1 for verdicts in told.verdicts.values())
+        assert set(told.written) == done
+        records = [r for r in world.runs().values() if r["as_of"] == "2026-09-02"]
+        if ended.code == 5:
+            name = "stopped"
+            assert [r["status"] for r in records] == ["stopped"]
+            assert asked.name in records[0]["note"]
+            assert f"run {records[0]['run']}: stopped" in ended.out
+        elif ended.code == 0:
+            name = "came too late"
+            check_journal(world)
+        else:
+            # after its last word a run lets go of the signals, and a process may be ended
+            name = "came after the end"
+            assert ended.code == -asked or ended.code == 130, (ended.code, ended.said)
+            assert [r["status"] for r in records] == ["done"]
+        ends[name] += 1
+        print(
+            f"{number}: {asked.name}: {name}, exit {ended.code} {time.monotonic() - sent:.2f} s later, "
+            f"{len(done)} of {len(world.changed)} made"
+        )
+        check_survived(world)
+    print(f"seed {seed}: {dict(ends)}")
+    return ends
+
+
+def test_asked_to_stop_at_random_moments(world: World) -> None:
+    assert stopped(world, seed=71, rounds=3)["stopped"] >= 2
+    check_nothing_left_to_do(world)
+
+
+@pytest.mark.long
+def test_asked_to_stop_at_random_moments_often(world: World) -> None:
+    assert stopped(world, seed=1071, rounds=60)["stopped"] >= 40
+
+
+def test_the_write_in_hand_ends_and_the_next_is_not_begun(world: World) -> None:
+    began = time.monotonic()
+    run = world.spawn(world.night())
+    assert wait_for_lines(world, run, 102)
+    os.kill(run.pid, signal.SIGSTOP)
+    time.sleep(0.05)
+    before = len(check_half(world))
+    assert before < 100, "the signal came too late: the batch was made"
+    run.send_signal(signal.SIGTERM)
+    os.kill(run.pid, signal.SIGCONT)
+    ended = world.wait(run, began)
+    assert ended.code == 5, ended.said
+    done = check_half(world)
+    assert before <= len(done) <= before + 1
+    outcomes = Counter(one for all_ in story(world).verdicts.values() for one in all_)
+    assert outcomes == {"applied": len(done), "failed": 100 - len(done)}
+    check_survived(world)
+
+
+def test_a_signal_before_anything_was_begun_leaves_nothing(world: World) -> None:
+    before = world.stamps()
+    codes = set()
+    for asked in ASKING:
+        run = world.spawn(world.night())
+        time.sleep(0.02)
+        run.send_signal(asked)
+        out, _ = run.communicate(timeout=30)
+        assert out == ""
+        codes.add(run.returncode)
+    assert codes <= {-signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT, 1, 130}
+    assert world.stamps() == before
+    assert world.lines() == []
+
+
+@pytest.mark.parametrize("layout", ["ndjson", "json", "csv", "table"])
+def test_a_reader_that_goes_away_is_no_error(world: World, layout: str) -> None:
+    command = world.command("account", "list", "-o", layout)
+    shell = '"$@" | head -1; echo "${PIPESTATUS[0]}"'
+    done = world.run(["bash", "-c", shell, "bash", *command])
+    first, code = done.out.splitlines()
+    assert first
+    assert (code, done.said) == ("0", "")
+
+
+def test_a_closed_stdout_is_no_error(world: World) -> None:
+    """A pipe that nobody reads from, so that the very first write fails."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        for words in (["account", "list", "-o", "ndjson"], ["plan", "--as-of", "2026-09-02", *world.feeds]):
+            done = subprocess.run(
+                world.command(*words),
+                stdin=subprocess.DEVNULL,
+                stdout=writing,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=60,
+                cwd=world.folder,
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+                check=False,
+            )
+            assert (done.returncode, done.stderr) == (0, ""), words
+    finally:
+        os.close(writing)
+
+
+def test_a_closed_stderr_leaves_the_exit_code(world: World) -> None:
+    shell = '{ "$@"; echo $? >&3; } 3>&1 >/dev/null 2> >(exec true)'
+    command = world.command("account", "show", "nobody.atall")
+    done = world.run(["bash", "-c", shell, "bash", *command])
+    assert done.out == "9\n"
+
+
+def test_a_nightly_whose_output_nobody_reads_is_made_all_the_same(world: World) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        process = subprocess.Popen(
+            world.night(),
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            stderr=writing,
+            cwd=world.folder,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "LANG": "C"},
+        )
+        assert process.wait(timeout=60) == 0
+    finally:
+        os.close(writing)
+    assert check_half(world) == world.changed
+    check_journal(world)
+    assert world.lock() is None
