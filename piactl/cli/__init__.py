@@ -8,7 +8,16 @@ import sys
 
 def main() -> None:
     """The `piactl` command."""
+    _open_missing_streams()
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_missing_streams() -> None:
+    """A standard stream that was closed for us becomes the null device: first of all, so that no file of
+    ours gets its number, and so that what is said is not printed among the data."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - open to the end, without pathlib
 
 
 def run(arguments: list[str]) -> int:
