@@ -40,8 +40,8 @@ def crowd(number: int, **values: str) -> list[str]:
 
 
 def _letters(number: int) -> str:
-    """A number as letters, for names have no digits: 0 is aa."""
-    return chr(97 + number // 26) + chr(97 + number % 26)
+    """A number as letters, for names have no digits: 0 is aaa."""
+    return "".join(chr(97 + number // power % 26) for power in (676, 26, 1))
 
 
 def text(rows: Sequence[str], day: str = "") -> str:

@@ -1,0 +1,335 @@
+"""The command as a process: pipes, closed streams, bare environments, hostile text; and what it prints."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.story.academy import Academy
+from tests.story.feeds import MICHELIS, crowd, row
+
+DAY = "2026-09-05"
+NUMEN = "20E9512345XYZ"
+
+
+@pytest.fixture
+def loaded(academy: Academy) -> Academy:
+    rows = [
+        row(numen=NUMEN),
+        row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", fonction="DIR", uai=MICHELIS),
+        row(matricule="1003", prenom="Nour", nom_famille="Caron", debut="2026-09-12"),
+    ]
+    academy.night(DAY, academy.feed(*rows, day=DAY))
+    return academy
+
+
+def test_a_whole_night_as_processes(academy: Academy) -> None:
+    feed = academy.feed(row(), day=DAY)
+    first = academy.spawn("nightly", feed, "--as-of", DAY)
+    assert (first.code, first.err) == (0, "")
+    assert "1  create" in first.out
+    shown = academy.spawn("account", "show", "claire.dubreuil", "--as-of", DAY, "-o", "json")
+    assert shown.json["state"] == "active"
+    with academy.nothing_written():
+        again = academy.spawn("nightly", feed, "--as-of", DAY)
+    assert again.code == 0
+    assert "Nothing to change." in again.out
+    assert academy.spawn("runs", "list", "-o", "ndjson").out.count("\n") == 2
+
+
+def test_head_is_silent(academy: Academy) -> None:
+    """Who reads stops reading: no word, no traceback, exit 0."""
+    academy.night(DAY, academy.feed(*crowd(300), day=DAY))
+    for words in (["account", "list", "-o", "ndjson"], ["plan", "--as-of", "2027-12-01", "-o", "json"]):
+        process = subprocess.Popen(
+            academy.words(*words),
+            env=academy.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        error = process.stderr.read().decode()
+        process.stderr.close()
+        code = process.wait(60)
+        assert "Traceback" not in error
+        assert "Broken" not in error
+        if words[0] == "account":
+            assert (code, error) == (0, "")
+
+
+@pytest.mark.parametrize("closed", ["stdin", "stdout", "stderr"])
+def test_closed_streams(loaded: Academy, closed: str) -> None:
+    number = {"stdin": 0, "stdout": 1, "stderr": 2}[closed]
+    ran = subprocess.run(
+        ["sh", "-c", f'exec "$@" {number}>&-', "sh", *loaded.words("account", "list")],
+        env=loaded.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in ran.stderr + ran.stdout
+    assert ran.returncode == 0, ran.stderr
+    if closed != "stdout":
+        assert ran.stdout.startswith("uid\t")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_night_with_closed_streams(academy: Academy, closed: str) -> None:
+    """It runs, and nothing that is said gets into the journal, whose file might get a stream's number."""
+    feed = academy.feed(row(), row(matricule="1002", debut="demain"), day=DAY)
+    ran = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *academy.words("nightly", feed, "--as-of", DAY)],
+        env=academy.environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert academy.names() == {"1001": "claire.dubreuil"}
+    assert academy.run("journal", "verify").code == 0
+    if closed == "2>&-":
+        assert "rejected or held; corrected" not in ran.stdout, "talk among the data"
+
+
+def test_a_bare_environment(loaded: Academy) -> None:
+    """As cron has it: no HOME, no locale, no terminal, nothing on stdin; accents all the same."""
+    feed = loaded.feed(row(prenom="Éloïse", nom_famille="Lœuvre"), day="2026-09-06")
+    root = str(Path(__file__).parents[2])
+    for words in (
+        ["plan", str(feed), "--as-of", "2026-09-06"],
+        ["nightly", str(feed), "--as-of", "2026-09-06"],
+        ["account", "list", "-o", "table"],
+        ["account", "show", "claire.dubreuil"],
+    ):
+        ran = subprocess.run(
+            [
+                "env",
+                "-i",
+                "LANG=C",
+                f"PYTHONPATH={root}",
+                *loaded.words("--config", loaded.sandbox.config, *words),
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert b"Traceback" not in ran.stderr
+        assert "Lœuvre".encode() in ran.stdout or words[0] in ("plan", "nightly")
+        assert b"\x1b" not in ran.stdout + ran.stderr
+
+
+def test_list_in_every_layout(loaded: Academy) -> None:
+    run = loaded.run
+    rows = run("account", "list", "--as-of", DAY, "-o", "json").json
+    assert [r["uid"] for r in rows] == ["claire.dubreuil", "hugo.vasseur", "nour.caron"]
+    lines = run("account", "list", "--as-of", DAY, "-o", "ndjson").out.splitlines()
+    assert [json.loads(line) for line in lines] == rows
+    table = list(csv.DictReader(run("account", "list", "--as-of", DAY, "-o", "csv").out.splitlines()))
+    assert [r["state"] for r in table] == ["active", "active", "anticipated"]
+    tsv = run("account", "list", "--as-of", DAY, "-o", "tsv").out
+    assert tsv == run("account", "list", "--as-of", DAY).out, "not a terminal: tsv"
+    assert [line.split("\t")[0] for line in tsv.splitlines()] == ["uid", *(r["uid"] for r in rows)]
+    assert "Nour Caron" in run("account", "list", "--as-of", DAY, "-o", "table").out
+
+
+def test_list_filters(loaded: Academy) -> None:
+    def uids(*words: str) -> list[str]:
+        return [r["uid"] for r in loaded.run("account", "list", *words, "-o", "json").json]
+
+    assert uids("--as-of", DAY, "--state", "anticipated") == ["nour.caron"]
+    assert uids("--as-of", "2026-09-12", "--state", "anticipated") == []
+    assert uids("--as-of", DAY, "--profile", "direction") == ["hugo.vasseur"]
+    assert uids("--as-of", DAY, "--uai", MICHELIS.lower()) == ["hugo.vasseur"]
+
+
+@pytest.mark.parametrize(
+    "name", ["claire.dubreuil", "Claire.Dubreuil@ac-amiens.fr", "1001", " claire.dubreuil "]
+)
+def test_an_account_answers_to_all_its_names(loaded: Academy, name: str) -> None:
+    assert loaded.show(name, DAY)["uid"] == "claire.dubreuil"
+
+
+def test_many_from_stdin_in_order(loaded: Academy) -> None:
+    names = "nour.caron\n\n1001\nnobody\nhugo.vasseur@ac-amiens.fr\n"
+    ran = loaded.run("account", "show", "-", "-o", "ndjson", stdin=names)
+    assert [json.loads(line)["uid"] for line in ran.out.splitlines()] == [
+        "nour.caron",
+        "claire.dubreuil",
+        "hugo.vasseur",
+    ]
+    assert ran.code == 5
+    assert "nobody" in ran.err
+
+
+HOSTILE = [
+    "*", "claire*", "*)(uid=*", "\\2a", "a\x00b", "", " ", "é" * 500, "uid=claire.dubreuil", "\x1b[2Jx",
+    "[/x]", "\u202eabc", "%s%n", "../../etc/passwd", "x" * 100_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_names_find_nobody_and_are_shown_harmless(loaded: Academy, name: str) -> None:
+    ran = loaded.run("account", "show", "--", name)
+    assert ran.code == 9, ran.err
+    assert ran.out == ""
+    for raw in ("\x1b", "\x00", "\u202e"):
+        assert raw not in ran.err
+
+
+@pytest.mark.parametrize(
+    "prenom",
+    ["\x1b[31mClaire", "[/x]", "Cl\u202eaire", "=cmd()", "Claire\u200b", "Cla\x00ire", "<b>Claire</b>"],
+)
+def test_hostile_feeds_are_rejected_or_shown_harmless(academy: Academy, prenom: str) -> None:
+    academy.night(DAY, academy.feed(row(matricule="1002"), day=DAY))
+    feed = academy.feed(row(prenom=prenom), row(matricule="1002"), day="2026-09-06")
+    outputs = [
+        academy.run("feed", "check", feed),
+        academy.run("plan", feed, "--as-of", "2026-09-06", "--all"),
+        academy.run("nightly", feed, "--as-of", "2026-09-06"),
+        academy.run("account", "list", "-o", "table"),
+        academy.run("account", "list", "-o", "csv"),
+        academy.run("account", "show", "1002"),
+    ]
+    for ran in outputs:
+        assert ran.code in (0, 6), ran.err
+        for raw in ("\x1b", "\x00", "\u202e"):
+            assert raw not in ran.out + ran.err
+    for ran in (outputs[0], outputs[1], outputs[3]):
+        assert "\u200b" not in ran.out + ran.err, "what people read; csv and json are exact"
+    assert all(
+        set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-") for name in academy.names().values()
+    )
+
+
+def test_hostile_values_put_by_another_hand_are_shown_harmless(loaded: Academy) -> None:
+    loaded.change("claire.dubreuil", displayName=["\x1b[31m=Claire\u202e [/x]"], givenName=["\x1b[31m[/x]"])
+    for layout in ("table", "csv", "tsv", "json"):
+        ran = loaded.run("account", "list", "-o", layout)
+        assert ran.code == 0, ran.err
+        if layout == "json":
+            assert isinstance(ran.json, list)
+        if layout in ("table", "json"):
+            assert "\x1b" not in ran.out
+    text = loaded.run("account", "show", "claire.dubreuil").out
+    assert "\x1b" not in text
+
+
+def test_the_numen_is_nowhere(loaded: Academy) -> None:
+    """Not on the screen, not in the directory, not in any file that piactl wrote."""
+    feed = loaded.feed(
+        row(numen=NUMEN, nom_usage="Aubry"),
+        row(matricule="1009", numen=NUMEN, prenom="Ysé"),
+        row(matricule="1010", numen="20E95123", prenom="Ida"),
+        day="2026-09-06",
+    )
+    plan = loaded.folder / "plan.json"
+    loaded.run("plan", feed, "--as-of", "2026-09-06", "--all", "--out", plan)
+    loaded.run("plan", feed, "--as-of", "2026-09-06", "-o", "json")
+    loaded.night("2026-09-06", feed)
+    for words in (
+        ["account", "show", "1001", "-o", "json"],
+        ["account", "list", "-o", "ndjson"],
+        ["runs", "show", "last", "-o", "json"],
+        ["feed", "check", str(feed), "-o", "json"],
+        ["feed", "check", str(feed)],
+    ):
+        assert loaded.run(*words).code == 0
+    secrets = (NUMEN, "20E95123")
+    said = "".join(loaded.said)
+    assert "1009" in said
+    assert not [secret for secret in secrets if secret in said]
+    entries = loaded.sandbox.entries("o=gouv,c=fr")
+    assert len(entries) > 10
+    stored = repr(entries)
+    assert not [secret for secret in secrets if secret in stored]
+    files = [f for f in loaded.sandbox.folder.rglob("*") if f.is_file() and "rejects" not in f.parts]
+    assert any(f.name == "piactl.jsonl" for f in files)
+    # the database of slapd itself among them: what was never sent cannot be there
+    assert not [f for f in [*files, plan] for s in secrets if s.encode() in f.read_bytes()]
+
+
+def test_passwords_and_keys_are_nowhere_in_what_is_written(loaded: Academy) -> None:
+    loaded.night("2026-09-07", loaded.feed(row(numen=NUMEN, nom_usage="Aubry"), day="2026-09-07"))
+    folder = loaded.sandbox.folder
+    secrets = [(folder / "secrets" / name).read_text().split()[-1] for name in ("nightly", "reader", "keys")]
+    assert all(len(secret) > 20 for secret in secrets)
+    written = [f for name in ("journal", "state") for f in (folder / name).rglob("*") if f.is_file()]
+    texts = [
+        "".join(loaded.said),
+        *(f.read_text() for f in written),
+        repr(loaded.sandbox.entries("o=gouv,c=fr")),
+    ]
+    assert len(texts) > 2
+    assert not [secret for secret in secrets for text in texts if secret in text]
+
+
+def test_talk_goes_to_stderr_and_data_to_stdout(loaded: Academy) -> None:
+    feed = loaded.feed(row(numen=NUMEN), row(matricule="1004", debut="demain"), day="2026-09-06")
+    ran = loaded.spawn("nightly", feed, "--as-of", "2026-09-06", "-o", "json")
+    assert ran.json["status"] == "done"
+    assert "1 rows were rejected" in ran.err
+
+
+def test_version_and_help_need_no_configuration(tmp_path: Path) -> None:
+    root = str(Path(__file__).parents[2])
+    env = {"PYTHONPATH": root, "PATH": os.environ["PATH"]}
+    for words in (
+        ["--version"],
+        ["--help"],
+        ["plan", "--help"],
+        ["nightly", "-h"],
+        ["account", "show", "--help"],
+    ):
+        ran = subprocess.run(
+            [sys.executable, "-m", "piactl", *words],
+            capture_output=True, text=True, env=env, cwd=tmp_path, timeout=60, check=False,
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout
+        assert ran.stderr == ""
+
+
+def test_runs(loaded: Academy) -> None:
+    loaded.night("2026-09-06")
+    runs = loaded.run("runs", "list", "-o", "json").json
+    assert [(r["as_of"], r["status"]) for r in runs] == [("2026-09-06", "done"), (DAY, "done")]
+    shown = loaded.run("runs", "show", runs[1]["run"], "-o", "json").json
+    assert shown[0]["summary"] == {"create": 3}
+    assert loaded.run("runs", "show", "20200101T000000-abcdef").code == 9
+
+
+def test_sandbox_by_command(tmp_path: Path) -> None:
+    """One step to a directory, a policy and a configuration; stopped again, the data stay."""
+    root = str(Path(__file__).parents[2])
+    # a socket's path may not be long
+    folder = Path(os.path.relpath(tmp_path / "s", tmp_path))
+    env = {"PYTHONPATH": root, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+
+    def piactl(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "piactl", *words],
+            capture_output=True, text=True, env=env, cwd=tmp_path, timeout=60, check=False,
+        )  # fmt: skip
+
+    try:
+        started = piactl("sandbox", "start", "--dir", str(folder))
+        assert started.returncode == 0, started.stderr
+        assert "PIACTL_CONFIG=" in started.stderr
+        assert (
+            piactl("--config", str(folder / "piactl.yaml"), "account", "list", "-o", "json").stdout == "[]\n"
+        )
+        assert "running" in piactl("sandbox", "status", "--dir", str(folder)).stdout
+    finally:
+        stopped = piactl("sandbox", "stop", "--dir", str(folder))
+    assert "stopped" in stopped.stderr
+    assert piactl("--config", str(folder / "piactl.yaml"), "account", "list").returncode == 8

@@ -1,0 +1,240 @@
+"""Each exit code means one thing, and each is shown here; no command ever shows a traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from piactl.errors import Exit
+from tests.story.academy import Academy, Ran
+from tests.story.feeds import crowd, row
+
+DAY = "2026-09-05"
+
+
+def load(academy: Academy, *rows: str) -> None:
+    academy.night(DAY, academy.feed(*(rows or (row(),)), day=DAY))
+
+
+def done(academy: Academy) -> Ran:
+    return academy.run("nightly", academy.feed(row(), day=DAY), "--as-of", DAY)
+
+
+def failed(academy: Academy) -> Ran:
+    file = academy.folder / "plan.json"
+    file.write_text("{}")
+    return academy.run("apply", file)
+
+
+def usage(academy: Academy) -> Ran:
+    return academy.run("nightly", "--as-of", "the day after tomorrow")
+
+
+def changes(academy: Academy) -> Ran:
+    load(academy)
+    feed = academy.feed(row(nom_usage="Aubry"), day="2026-09-06")
+    return academy.run("plan", feed, "--as-of", "2026-09-06", "--detailed-exitcode")
+
+
+def refused(academy: Academy) -> Ran:
+    academy.edit(
+        "policy.yaml", "  rename:     {max: 60, share: 0.005}", "  rename:     {max: 0, share: 0.005}"
+    )
+    academy.edit("policy.yaml", "      rename:     {max: 300, share: 0.02}\n", "")
+    load(academy)
+    return academy.run(
+        "nightly", academy.feed(row(nom_usage="Aubry"), day="2026-09-06"), "--as-of", "2026-09-06"
+    )
+
+
+def partly(academy: Academy) -> Ran:
+    load(academy, row(), row(matricule="1002", prenom="Hugo"))
+    file = academy.folder / "plan.json"
+    rows = (row(nom_usage="Aubry"), row(matricule="1002", prenom="Hugo", nom_usage="Aubin"))
+    academy.plan(academy.feed(*rows, day="2026-09-06"), "--as-of", "2026-09-06", "--out", file)
+    academy.change("hugo.dubreuil", displayName=["Hugo D."])
+    return academy.run("apply", file)
+
+
+def feed_refused(academy: Academy) -> Ran:
+    return academy.run("nightly", academy.raw_feed(b""))
+
+
+def locked(academy: Academy) -> Ran:
+    """A first load by another process is under way."""
+    other = subprocess.Popen(
+        academy.words("nightly", academy.feed(*crowd(1500), day=DAY), "--as-of", DAY),
+        env=academy.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until = time.monotonic() + 40
+        while not academy.accounts():
+            assert other.poll() is None, "it ended too soon"
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        ran = academy.run("nightly", "--as-of", DAY)
+        assert other.poll() is None, "it had ended already"
+    finally:
+        other.wait(60)
+    assert other.returncode == 0
+    assert len(academy.accounts()) == 1500
+    return ran
+
+
+def unreachable(academy: Academy) -> Ran:
+    academy.sandbox.stop()
+    return academy.run("account", "list")
+
+
+def not_found(academy: Academy) -> Ran:
+    return academy.run("account", "show", "nobody.here")
+
+
+def configuration(academy: Academy) -> Ran:
+    academy.edit("policy.yaml", "open_before: 15 ", "open_befor: 15 ")
+    return academy.run("plan")
+
+
+def policy_of_two_mistakes(academy: Academy) -> Ran:
+    academy.edit("policy.yaml", "handover: 7\n", "handovr: 7\n")
+    academy.edit("policy.yaml", "meanwhile: none", "meanwhile: nonne")
+    return academy.run("plan")
+
+
+CODES: dict[str, tuple[Exit, Callable[[Academy], Ran], tuple[str, ...]]] = {
+    "done": (Exit.DONE, done, ()),
+    "failed": (Exit.FAILED, failed, ("plan.json", "piactl plan FEED")),
+    "usage": (Exit.USAGE, usage, ("--as-of", "2026-09-01")),
+    "changes": (Exit.CHANGES, changes, ()),
+    "refused by a guard": (Exit.REFUSED, refused, ("rename: 1 of 1", "--allow rename=1", "piactl apply")),
+    "in part": (Exit.PARTLY, partly, ("hugo.dubreuil: conflict", "displayName")),
+    "feed refused": (Exit.FEED_REFUSED, feed_refused, ("hr-001.csv", "[empty]")),
+    "lock held": (Exit.LOCKED, locked, ("is writing since", "process")),
+    "unreachable": (Exit.UNREACHABLE, unreachable, ("ldapi",)),
+    "not found": (Exit.NOT_FOUND, not_found, ("nobody.here",)),
+    "configuration": (Exit.CONFIGURATION, configuration, ("policy.yaml", "open_befor", "open_before")),
+    "two mistakes at once": (
+        Exit.CONFIGURATION,
+        policy_of_two_mistakes,
+        ("handovr", "handover", "nonne", "policy.yaml:"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_exit_code(academy: Academy, name: str) -> None:
+    code, make, words = CODES[name]
+    ran = make(academy)
+    assert ran.code == code, ran.err
+    for word in words:
+        assert word in ran.err
+    if code not in (Exit.DONE, Exit.CHANGES):
+        assert ran.err.startswith("piactl: ")
+
+
+def test_every_code_but_the_bug_is_shown() -> None:
+    assert {code for code, _, _ in CODES.values()} == set(Exit) - {Exit.BUG}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["no-such-command"],
+        ["plan", "--no-such-option"],
+        ["plan", "no-such-file.csv"],
+        ["plan", "nosource=no-such-file.csv"],
+        ["plan", "show"],
+        ["plan", "show", "no-such-file.json"],
+        ["apply"],
+        ["apply", "no-such-file.json"],
+        ["apply", "plan.json", "--allow", "deactivate"],
+        ["apply", "plan.json", "--allow", "everything=9", "--reason", "x"],
+        ["nightly", "--accept-feed", "0" * 64],
+        ["account", "list", "--state", "dead"],
+        ["account", "list", "-o", "xml"],
+        ["account", "show"],
+        ["account", "show", "a", "--as-of", "2026-02-30"],
+        ["account", "show", "a", "--as-of", "0000-00-00"],
+        ["runs", "show"],
+        ["feed", "check"],
+        ["feed", "rejects", "x.csv"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line(academy: Academy, words: list[str]) -> None:
+    ran = academy.run(*words)
+    assert ran.code in (Exit.USAGE, Exit.FEED_REFUSED), ran.err
+    assert 0 < ran.err.count("\n") <= 6
+    assert ran.out == ""
+
+
+@pytest.mark.parametrize(
+    "words", [["account", "list"], ["plan"], ["nightly"], ["journal", "verify"], ["runs", "list"]]
+)
+def test_without_a_configuration_it_says_how_to_get_one(words: list[str], tmp_path: Path) -> None:
+    root = str(Path(__file__).parents[2])
+    ran = subprocess.run(
+        [sys.executable, "-m", "piactl", *words],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": root, "PATH": "/usr/bin:/bin"},
+        cwd=tmp_path,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == Exit.CONFIGURATION
+    assert "piactl sandbox start" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "file", ["piactl.yaml", "policy.yaml", "establishments.csv", "secrets/keys", "secrets/nightly"]
+)
+def test_a_missing_file_is_named(academy: Academy, file: str) -> None:
+    (academy.sandbox.folder / file).unlink()
+    ran = academy.run("nightly")
+    assert ran.code == Exit.CONFIGURATION, ran.err
+    assert Path(file).name in ran.err
+
+
+def test_a_secret_that_others_may_read_is_refused(academy: Academy) -> None:
+    (academy.sandbox.folder / "secrets" / "nightly").chmod(0o644)
+    ran = academy.run("nightly")
+    assert ran.code == Exit.CONFIGURATION
+    assert "chmod" in ran.err
+
+
+def test_no_journal_no_change(academy: Academy) -> None:
+    journal = academy.sandbox.folder / "journal"
+    journal.rmdir()
+    journal.write_text("a file where the folder should be")
+    with academy.nothing_written():
+        ran = academy.run("nightly", academy.feed(row(), day=DAY), "--as-of", DAY)
+    assert ran.code == Exit.FAILED, ran.err
+    assert "journal" in ran.err
+
+
+def test_a_broken_chain_is_found(academy: Academy) -> None:
+    load(academy)
+    assert academy.run("journal", "verify").code == Exit.DONE
+    file = academy.sandbox.folder / "journal" / "piactl.jsonl"
+    text = file.read_text()
+    assert "claire.dubreuil" in text
+    file.write_text(text.replace("claire.dubreuil", "claire.dubreui1", 1))
+    assert academy.run("journal", "verify").code == Exit.FAILED
+
+
+def test_yesterday_is_refused_without_a_word_on_the_command_line(academy: Academy) -> None:
+    """The clock says a day before that of the last run."""
+    academy.night((date.today() + timedelta(days=3)).isoformat(), academy.feed(row(), day=DAY))
+    ran = academy.run("nightly")
+    assert ran.code == Exit.REFUSED
+    assert "clock" in ran.err

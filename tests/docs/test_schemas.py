@@ -1,0 +1,116 @@
+"""What commands print as JSON is what schemas/json promises to outsiders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.conftest import Sandbox
+from tests.story.academy import Academy
+from tests.story.feeds import MICHELIS, row
+
+SCHEMAS = Path(__file__).parents[2] / "schemas" / "json"
+DAY = "2026-03-01"
+NUMEN = "20E9512345XYZ"
+
+
+def validator(name: str) -> Any:
+    schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def wrong(name: str, document: Any) -> list[str]:
+    """Every way in which a document is not as the schema says."""
+    return [f"{error.json_path}: {error.message}" for error in validator(name).iter_errors(document)]
+
+
+@pytest.fixture
+def academy(make_sandbox: Callable[..., Sandbox], tmp_path: Path) -> Academy:
+    """Accounts in every state, one with a mutation, one locked."""
+    academy = Academy(make_sandbox(), tmp_path)
+    rows = {
+        "active": [
+            row(matricule="1", numen=NUMEN, prenom="Claire", debut="2025-09-01", modalite="principale")
+        ],
+        "on-leave": [row(matricule="2", prenom="Hugo", debut="2025-09-01", position="suspension")],
+        "grace": [row(matricule="3", prenom="Nour", debut="2025-09-01", fin="2026-02-20")],
+        "anticipated": [row(matricule="4", prenom="Ida", debut="2026-03-05", corps="")],
+        "deactivated": [row(matricule="5", prenom="Léo", debut="2025-09-01", fin="2026-01-20")],
+        "archived": [row(matricule="6", prenom="Ysé", debut="2025-09-01", fin="2025-12-20")],
+        "mutation": [
+            row(matricule="7", prenom="Gaël", fonction="DIR", debut="2025-09-01", fin="2026-02-28"),
+            row(matricule="7", prenom="Gaël", fonction="DIR", debut="2026-03-01", uai=MICHELIS),
+        ],
+    }
+    lines = [line for some in rows.values() for line in some]
+    academy.night("2025-09-01", academy.feed(*lines, day="2025-09-01"))
+    academy.night(DAY, academy.feed(*lines, day=DAY))
+    return academy
+
+
+def test_accounts_in_every_state(academy: Academy) -> None:
+    views = academy.run("account", "list", "--as-of", DAY, "-o", "json").json
+    assert {view["state"] for view in views} == {
+        "active", "on-leave", "grace", "anticipated", "deactivated", "archived",
+    }  # fmt: skip
+    for view in views:
+        assert academy.show(view["uid"], DAY) == view
+        assert NUMEN not in json.dumps(view)
+
+
+def test_the_schema_can_fail(academy: Academy) -> None:
+    view = academy.show("claire.dubreuil", DAY)
+    assert wrong("account", {**view, "more": 1})
+    assert wrong("account", {**view, "state": "dead"})
+    assert wrong("account", {name: value for name, value in view.items() if name != "locked"})
+
+
+def test_plans(academy: Academy) -> None:
+    """One with changes of many kinds, rejections, holds and absences; one refused; one empty."""
+    rows = [
+        row(matricule="1", numen="20E9512346XYZ", prenom="Claire", nom_usage="Aubry", debut="2025-09-01"),
+        row(matricule="2", prenom="Hugo", debut="demain"),
+        row(matricule="8", prenom="Noé", debut="2026-03-01"),
+        row(matricule="3", prenom="Nour", debut="2025-09-01", fin="2026-02-20"),
+    ]
+    plan = academy.plan(academy.feed(*rows, day="2026-03-02"), "--as-of", "2026-03-02")
+    assert {"create", "rename"} <= set(plan["summary"])
+    assert plan["rejections"]
+    assert plan["holds"]
+    assert plan["absents"]
+    assert plan["writes"]
+    assert wrong("plan", plan) == []
+    assert NUMEN not in json.dumps(plan)
+    assert "20E9512346XYZ" not in json.dumps(plan)
+
+    empty = academy.plan("--as-of", DAY)
+    assert empty["changes"] == []
+    assert wrong("plan", empty) == []
+
+    academy.edit(
+        "policy.yaml", "  rename:     {max: 60, share: 0.005}", "  rename:     {max: 0, share: 0.005}"
+    )
+    refused = academy.plan(academy.feed(*rows, day="2026-03-02"), "--as-of", "2026-03-02", code=4)
+    assert refused["refusals"]
+    assert wrong("plan", refused) == []
+
+
+def test_the_plan_schema_can_fail(academy: Academy) -> None:
+    plan = academy.plan("--as-of", DAY)
+    assert wrong("plan", {**plan, "changes": [{"kind": "explode"}]})
+    assert wrong("plan", {name: value for name, value in plan.items() if name != "basis"})
+
+
+def test_changes_tell_all_that_a_reader_needs(academy: Academy) -> None:
+    rows = [row(matricule="1", prenom="Claire", nom_usage="Aubry", debut="2025-09-01", uai=MICHELIS)]
+    feed = academy.feed(*rows, day="2026-03-02")
+    for change in academy.plan(feed, "--as-of", "2026-03-02")["changes"]:
+        assert {"kind", "uid", "before", "after", "reason", "feed", "line", "effective"} <= set(change)
+        assert change["reason"]
+        assert change["before"] != change["after"]
