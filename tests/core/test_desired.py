@@ -1,0 +1,317 @@
+"""From a person and a day to the account that should be, and the changes that lead there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+
+from piactl.core.account import Account, Lock, ServiceException, State
+from piactl.core.assignment import Assignment
+from piactl.core.changes import Change, Kind
+from piactl.core.desired import (
+    PLACEHOLDER,
+    Desired,
+    Rules,
+    Subject,
+    address_problem,
+    assignment_problems,
+    desired_account,
+    named,
+)
+from piactl.core.diff import changes_of, home_establishments, state_kind
+from piactl.core.digests import DigestKeys
+from piactl.core.names import TakenNames, UnusableName
+from piactl.core.numen import read_numen
+from piactl.core.person import Establishment, Person
+from piactl.core.policy import GraceRule, Policy, Position, Profile, Service, When
+from piactl.core.standing import NEVER
+
+START = date(2026, 9, 1)
+POLICY = Policy(
+    retention=60,
+    grace=(GraceRule(When(), 30),),
+    profiles=(Profile("enseignant", When({"fonction": frozenset({"ENS"})})),),
+    positions={
+        "activite": Position("activite"),
+        "conge": Position("conge", keeps=frozenset({"messagerie"})),
+        "dispo": Position("dispo", keeps=frozenset()),
+        "suspension": Position("suspension", keeps=frozenset(), lock=True),
+        "retraite": Position("retraite", ends=True),
+    },
+    services={
+        "messagerie": Service("messagerie", "Messagerie", in_grace=True),
+        "iprof": Service("iprof", "I-Prof", mutation_delay=2),
+        "siecle": Service("siecle", "SIECLE", per_establishment=True, mutation_delay=1, handover=5),
+    },
+)
+KEYS = DigestKeys("k1", {"k1": b"0" * 32})
+
+
+def rules(day: date, policy: Policy = POLICY) -> Rules:
+    return Rules(policy, {}, day, KEYS)
+
+
+def post(
+    uai: str = "0800009A", start: date = START, end: date | None = None, position: str = ""
+) -> Assignment:
+    return Assignment(uai, "ENS", start, end, position=position, source="rh", origin="a.csv:2")
+
+
+def person(*assignments: Assignment, given: str = "Julie", family: str = "Petit", usage: str = "") -> Person:
+    return Person("100", family, given, usage, assignments=assignments, numen=read_numen("20E1234567XYZ"))
+
+
+def wanted(day: date, who: Person, current: Account | None = None, policy: Policy = POLICY) -> Desired:
+    one = desired_account(Subject("100", current, who, who.assignments), rules(day, policy))
+    assert one is not None
+    return named([one], TakenNames([], 1), policy)[0]
+
+
+def changed(day: date, who: Person, current: Account, policy: Policy = POLICY) -> dict[Kind, list[Change]]:
+    found: dict[Kind, list[Change]] = {}
+    for change in changes_of(wanted(day, who, current, policy), rules(day, policy)):
+        found.setdefault(change.kind, []).append(change)
+    return found
+
+
+def made(day: date = date(2026, 10, 1), *assignments: Assignment) -> Account:
+    return wanted(day, person(*(assignments or (post(),)))).account
+
+
+def test_a_creation_has_everything() -> None:
+    one = wanted(date(2026, 10, 1), person(post()))
+    account = one.account
+    assert account.uid == "julie.petit"
+    assert account.address == "julie.petit@ac-amiens.fr"
+    assert account.identifiers == {"julie.petit", "julie.petit@ac-amiens.fr"}
+    assert account.numen_digest is not None
+    assert "20E" not in account.numen_digest
+    assert account.entitlements == {("messagerie", ""), ("iprof", ""), ("siecle", "0800009A")}
+    (change,) = changes_of(one, rules(date(2026, 10, 1)))
+    assert (change.kind, change.feed, change.line, change.before) == (Kind.CREATE, "a.csv", 2, None)
+
+
+@pytest.mark.parametrize("day", [START - timedelta(days=16), START + timedelta(days=500)])
+def test_nobody_far_ahead_or_gone_gets_an_account(day: date) -> None:
+    who = person(post(end=date(2027, 1, 1)))
+    assert desired_account(Subject("100", None, who, who.assignments), rules(day)) is None
+
+
+def test_without_a_person_nothing_is_made() -> None:
+    assert desired_account(Subject("100", None, None, (post(),)), rules(START)) is None
+    assert desired_account(Subject(None, None, person(post()), (post(),)), rules(START)) is None
+
+
+def test_a_known_digest_of_the_numen_comes_from_the_person_in_waiting() -> None:
+    who = replace(person(post()), numen=None)
+    one = desired_account(Subject("100", None, who, who.assignments, "{k1}abc"), rules(START))
+    assert one is not None
+    assert one.account.numen_digest == "{k1}abc"
+
+
+def test_leave_grace_end_and_archive_in_order() -> None:
+    account = made()
+    leave = post(start=date(2026, 11, 1), end=date(2026, 11, 30), position="conge")
+    found = changed(date(2026, 11, 1), person(post(), leave), account)
+    assert set(found) == {Kind.SUSPEND, Kind.REVOKE, Kind.UPDATE}
+    assert "position conge does not keep it" in found[Kind.REVOKE][0].reason
+    ended = person(post(end=date(2026, 12, 31)))
+    grace = wanted(date(2027, 1, 1), ended, account).account
+    assert grace.state is State.GRACE
+    found = changed(date(2027, 1, 1), ended, account)
+    assert len(found[Kind.REVOKE]) == 3
+    assert found[Kind.REVOKE][0].after == {"state": "grace"}
+    found = changed(date(2027, 1, 31), ended, grace)
+    assert set(found) == {Kind.DEACTIVATE}
+    closed = wanted(date(2027, 1, 31), ended, grace).account
+    assert closed.entitlements == frozenset()
+    tombstone = wanted(date(2027, 4, 1), ended, closed).account
+    assert tombstone.state is State.ARCHIVED
+    assert (tombstone.matricule, tombstone.address, tombstone.surname) == (None, None, PLACEHOLDER)
+    assert tombstone.identifiers == account.identifiers
+    (change,) = changes_of(wanted(date(2027, 4, 1), ended, closed), rules(date(2027, 4, 1)))
+    assert change.kind is Kind.ARCHIVE
+    assert "retention of 60 days" in change.reason
+    gone = desired_account(Subject("100", tombstone, ended, ended.assignments), rules(date(2027, 4, 2)))
+    assert gone is None
+    assert desired_account(Subject(None, tombstone, None, ()), rules(date(2027, 4, 2))) is None
+
+
+def test_out_of_the_archive_with_the_same_names() -> None:
+    account = made()
+    ended = person(post(end=date(2026, 12, 31)))
+    tombstone = wanted(date(2027, 6, 1), ended, account).account
+    back = person(post(start=date(2028, 9, 1)))
+    one = wanted(date(2028, 9, 1), back, tombstone)
+    assert (one.account.uid, one.account.address) == ("julie.petit", "julie.petit@ac-amiens.fr")
+    assert changes_of(one, rules(date(2028, 9, 1)))[0].kind is Kind.REOPEN
+
+
+def test_marriage_and_back_again() -> None:
+    day = date(2026, 10, 2)
+    married = person(post(), usage="Bernard")
+    found = changed(day, married, made())
+    assert set(found) == {Kind.RENAME, Kind.UPDATE}
+    account = wanted(day, married, made()).account
+    assert (account.uid, account.address) == ("julie.petit", "julie.bernard@ac-amiens.fr")
+    assert account.aliases == {"julie.petit@ac-amiens.fr"}
+    again = wanted(day, person(post()), account).account
+    assert again.address == "julie.petit@ac-amiens.fr"
+    assert again.aliases == {"julie.bernard@ac-amiens.fr"}
+
+
+def test_accents_and_case_are_no_change_of_name() -> None:
+    found = changed(date(2026, 10, 2), person(post(), given="JULIE", family="Pétit"), made())
+    assert set(found) == {Kind.UPDATE}
+
+
+def test_a_name_that_gives_no_address_is_refused_not_guessed() -> None:
+    bad = person(post(), given="Mme Julie")
+    with pytest.raises(UnusableName):
+        desired_account(Subject("100", None, bad, bad.assignments), rules(START))
+    assert address_problem(bad) is not None
+    assert address_problem(person(post())) is None
+
+
+def test_the_other_form_of_uid() -> None:
+    other = replace(POLICY, uid_form="initial")
+    account = wanted(START, person(post()), policy=other).account
+    assert (account.uid, account.address) == ("jpetit", "julie.petit@ac-amiens.fr")
+    assert account.identifiers == {"jpetit", "julie.petit@ac-amiens.fr"}
+
+
+def test_homonyms_by_first_start_then_matricule() -> None:
+    def one(matricule: str, start: date) -> Desired:
+        who = replace(person(post(start=start)), matricule=matricule)
+        desired = desired_account(Subject(matricule, None, who, who.assignments), rules(date(2026, 10, 1)))
+        assert desired is not None
+        return desired
+
+    people = [one("3", START), one("2", START), one("9", START - timedelta(days=1))]
+    found = named(people, TakenNames([], 1), POLICY)
+    assert [d.account.uid for d in found] == ["julie.petit2", "julie.petit1", "julie.petit"]
+
+
+def test_an_administrators_lock_closes_now_and_its_end_is_due() -> None:
+    day = date(2026, 10, 5)
+    lock = Lock(day, date(2026, 10, 9), "chef", "enquête")
+    account = replace(made(), lock=lock)
+    locked = wanted(day, person(post()), account).account
+    assert locked.locked
+    assert (locked.login_from, locked.login_until) == (date(2026, 10, 10), None)
+    assert locked.next_due == date(2026, 10, 10)
+    found = changed(day, person(post()), account)
+    assert found[Kind.LOCK][0].reason == "enquête"
+    later = changed(date(2026, 10, 10), person(post()), locked)
+    assert Kind.UNLOCK in later
+    assert "end has passed" in later[Kind.UNLOCK][0].reason
+    endless = replace(made(), lock=Lock(START, None, "chef", "x"))
+    assert wanted(day, person(post()), endless).account.login_until == NEVER
+
+
+def test_a_position_locks_and_unlocks() -> None:
+    away = post(start=date(2026, 10, 10), end=date(2026, 10, 20), position="suspension")
+    who = person(post(), away)
+    locked = wanted(date(2026, 10, 10), who, made()).account
+    assert (locked.locked, locked.state) == (True, State.ON_LEAVE)
+    found = changed(date(2026, 10, 21), who, locked)
+    assert {Kind.REOPEN, Kind.UNLOCK, Kind.GRANT} <= set(found)
+    assert "no position locks it" in found[Kind.UNLOCK][0].reason
+
+
+def test_exceptions_come_last_and_expire() -> None:
+    day = date(2026, 10, 5)
+    grant = ServiceException(True, "magistere", "", day, date(2026, 10, 9), "chef", "projet")
+    denial = ServiceException(False, "iprof", "", day, date(2026, 10, 9), "chef", "abus")
+    account = replace(made(), exceptions=(grant, denial))
+    one = wanted(day, person(post()), account)
+    assert ("magistere", "") in one.account.entitlements
+    assert ("iprof", "") not in one.account.entitlements
+    assert one.account.next_due == date(2026, 10, 10)
+    found = changed(day, person(post()), account)
+    assert "an exception" in found[Kind.GRANT][0].reason
+    assert found[Kind.REVOKE][0].effective == day
+    after = wanted(date(2026, 10, 10), person(post()), account).account
+    assert after.exceptions == ()
+    assert after.entitlements == made().entitlements
+    everywhere = ServiceException(False, "siecle", "", day, date(2026, 10, 9), "chef", "abus")
+    none = wanted(day, person(post()), replace(made(), exceptions=(everywhere,))).account
+    assert ("siecle", "0800009A") not in none.entitlements
+
+
+def test_a_mutation_says_its_delays_and_its_handover() -> None:
+    moved = person(post(end=date(2026, 10, 31)), post("0800010B", date(2026, 11, 1)))
+    account = made()
+    first = changed(date(2026, 11, 1), moved, account)
+    assert set(first) == {Kind.UPDATE}
+    held = wanted(date(2026, 11, 1), moved, account).account
+    second = changed(date(2026, 11, 2), moved, held)
+    assert [c.after["uai"] for c in second[Kind.GRANT]] == ["0800010B"]
+    assert "1 days after the start of a mutation" in second[Kind.GRANT][0].reason
+    last = changed(date(2026, 11, 6), moved, wanted(date(2026, 11, 5), moved, held).account)
+    assert "the handover of 5 days" in last[Kind.REVOKE][0].reason
+
+
+def test_a_service_taken_out_of_the_policy_is_revoked() -> None:
+    fewer = replace(POLICY, services={k: v for k, v in POLICY.services.items() if k != "iprof"})
+    found = changed(date(2026, 10, 2), person(post()), made(), fewer)
+    assert "no such service" in found[Kind.REVOKE][0].reason
+
+
+def test_a_cancelled_start_closes_and_its_retention_runs_from_that_day() -> None:
+    early = made(START - timedelta(days=5))
+    assert early.state is State.ANTICIPATED
+    nobody = person()
+    day = date(2026, 8, 30)
+    closed = wanted(day, nobody, early).account
+    assert (closed.state, closed.state_from) == (State.DEACTIVATED, day)
+    assert closed.login_until == NEVER
+    assert wanted(day + timedelta(days=60), nobody, closed).account.state is State.DEACTIVATED
+    assert wanted(day + timedelta(days=61), nobody, closed).account.state is State.ARCHIVED
+    found = changed(day, nobody, early)
+    assert "cancelled" in found[Kind.DEACTIVATE][0].reason
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [
+        ("anticipated", "active", Kind.UPDATE),
+        ("grace", "active", Kind.REOPEN),
+        ("active", "anticipated", Kind.REVOKE),
+        ("grace", "anticipated", Kind.REOPEN),
+        ("active", "grace", Kind.REVOKE),
+        ("deactivated", "grace", Kind.UPDATE),
+        ("deactivated", "on-leave", Kind.SUSPEND),
+        ("grace", "deactivated", Kind.DEACTIVATE),
+        ("deactivated", "archived", Kind.ARCHIVE),
+        ("active", "active", None),
+    ],
+)
+def test_the_kind_of_a_change_of_state(before: str, after: str, kind: Kind | None) -> None:
+    assert state_kind(State(before), State(after)) is kind
+
+
+def test_what_the_policy_cannot_make_sense_of() -> None:
+    strict = replace(POLICY, unknown_establishment="rejection")
+    odd = Assignment("0800009A", "XXX", START, position="mystere")
+    other = Assignment("0800009A", "XXX", START)
+    register = {"0800010B": Establishment("0800010B")}
+    codes = [p[2] for p in assignment_problems([odd, other, post("0800010B")], strict, register)]
+    assert codes == ["position-unknown", "uai-unregistered", "profile-none", "uai-unregistered"]
+
+
+def test_scopes_of_guards() -> None:
+    day = date(2027, 3, 1)
+    ended = replace(made(), assignments=(post(end=date(2026, 12, 1)), post("0800010B", end=date(2027, 1, 1))))
+    assert home_establishments(ended, day) == ("0800010B",)
+    ahead = replace(made(), assignments=(post("0800010B", start=date(2027, 9, 1)),))
+    assert home_establishments(ahead, day) == ("0800010B",)
+    assert home_establishments(made(), day) == ("0800009A",)
+
+
+def test_the_main_establishment_comes_first() -> None:
+    main = replace(post("0801616X"), modality="principale")
+    account = made(date(2026, 10, 1), post("0800009A", date(2026, 9, 15)), main, post("0800010B"))
+    assert account.establishments == ("0801616X", "0800009A", "0800010B")
