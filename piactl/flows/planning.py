@@ -232,9 +232,10 @@ class _Planning:
                     numen_digest=wait.numen_digest if wait else None,
                 )
             )
+        damaged = {one.matricule: one.uid for one in self.book.unreadable if one.matricule}
         for matricule, why in told.held.items():
             entry = self._entry(matricule)
-            self.holds.append(Hold(matricule, entry.account.uid if entry else None, why))
+            self.holds.append(Hold(matricule, entry.account.uid if entry else damaged.get(matricule), why))
         return subjects
 
     def _desired(self, subjects: Iterable[Subject]) -> list[Desired]:
