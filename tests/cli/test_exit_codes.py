@@ -85,7 +85,7 @@ def locked(academy: Academy) -> Ran:
     finally:
         other.wait(60)
     assert other.returncode == 0
-    assert len(academy.accounts()) == 1500
+    assert len(academy.accounts()) == 900
     return ran
 
 

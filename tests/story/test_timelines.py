@@ -196,3 +196,25 @@ def test_the_comparison_can_fail(academy: Academy, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(oracle, "handed_over", never)
     with pytest.raises(AssertionError, match="on 20"):
         check(academy, collected(20))
+
+
+def nights_alone(academy: Academy, many: list[tuple[Assignment, ...]], step: int) -> int:
+    """Nights for what is due, each followed by a look at everything, which must find nothing left to do."""
+    rows = [line for number, life in enumerate(many) for line in lines(number, life)]
+    academy.night("2027-02-01", academy.feed(*rows, day="2027-02-01"))
+    moved = 0
+    for offset in range(1, 300, step):
+        day = (FIRST + timedelta(days=offset)).isoformat()
+        moved += sum(academy.night(day).json["summary"].values())
+        plan = academy.plan(academy.feed(*rows, day=day), "--as-of", day)
+        assert plan["changes"] == [], day
+    return moved
+
+
+def test_due_nights_leave_nothing_to_a_full_one(academy: Academy) -> None:
+    assert nights_alone(academy, collected(25), 23) > 30
+
+
+@pytest.mark.long
+def test_due_nights_leave_nothing_to_a_full_one_for_many(academy: Academy) -> None:
+    assert nights_alone(academy, collected(200), 1) > 500
