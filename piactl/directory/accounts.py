@@ -42,6 +42,8 @@ class Unreadable:
 
 
 IN_ACCOUNTS = filters.equals("objectClass", ACCOUNT_CLASS)
+AT_ONCE = 200
+"""Digests asked for in one search."""
 
 
 def read_accounts(
@@ -53,6 +55,23 @@ def read_accounts(
         query = filters.all_of(query, filters.at_most(encoding.name("piactlNextDue"), f"{due:%Y%m%d}"))
     for raw in reader.search(settings.accounts, query, encoding.attributes):
         yield entry_of(raw, encoding)
+
+
+def read_accounts_of(
+    reader: Reader,
+    settings: DirectorySettings,
+    encoding: Encoding,
+    keys: DigestKeys,
+    matricules: Sequence[str],
+) -> Iterator[Entry | Unreadable]:
+    """The accounts of these people, archived ones too, by the digests of their matricules."""
+    name = encoding.name("piactlMatriculeDigest")
+    digests = [digest for matricule in matricules for digest in keys.candidates("matricule", matricule)]
+    for start in range(0, len(digests), AT_ONCE):
+        wanted = (filters.equals(name, digest) for digest in digests[start : start + AT_ONCE])
+        query = filters.all_of(IN_ACCOUNTS, filters.any_of(*wanted))
+        for raw in reader.search(settings.accounts, query, encoding.attributes):
+            yield entry_of(raw, encoding)
 
 
 def entry_of(raw: RawEntry, encoding: Encoding) -> Entry | Unreadable:

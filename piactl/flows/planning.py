@@ -29,8 +29,10 @@ from piactl.core.rejection import Hold, Rejection
 from piactl.core.waiting import Waiting, bare, waiting_for
 from piactl.directory.accounts import (
     Entry,
+    Unreadable,
     account_write,
     read_accounts,
+    read_accounts_of,
     read_identifiers,
     read_unmanaged_names,
 )
@@ -121,8 +123,20 @@ class _Planning:
             reader, self.directory, site.encoding, due=as_of if self.due_only else None
         ):
             self.book.add(entry)
+        if self.due_only:
+            self._add_returning()
         self.rejections: list[Rejection] = []
         self.holds: list[Hold] = []
+
+    def _add_returning(self) -> None:
+        """Whoever waits may have an account that is not due, above all an archived one: it is theirs."""
+        seen = {entry.account.uid for entry in self.book.by_matricule.values()}
+        waiting = [m for m in self.memory.waiting if m not in self.book.by_matricule]
+        for entry in read_accounts_of(
+            self.reader, self.directory, self.site.encoding, self.rules.keys, waiting
+        ):
+            if isinstance(entry, Unreadable) or entry.account.uid not in seen:
+                self.book.add(entry)
 
     def proposal(self) -> Proposal:
         told = self._told()

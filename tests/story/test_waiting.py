@@ -133,3 +133,24 @@ def test_a_numen_that_changes_is_taken_over(academy: Academy) -> None:
     after = academy.values("claire.dubreuil", "piactlNumenDigest")
     assert len(after) == 1
     assert after != before
+
+
+@pytest.mark.parametrize("due_only", [True, False])
+def test_whoever_comes_back_from_the_archive_and_waits_gets_their_own_account(
+    academy: Academy, due_only: bool
+) -> None:
+    """The night on which the account is due reads what is due, and an archived entry never is."""
+    old = row(debut="2026-01-01", fin="2026-03-31", numen="20E9512345XYZ")
+    stays = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")
+    academy.night("2026-01-05", academy.feed(old, stays, day="2026-01-05"))
+    academy.night("2026-07-01")
+    assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
+    back = row(debut="2026-11-01", uai=MICHELIS, numen="20E9512345XYZ")
+    feed = academy.feed(old, back, stays, day="2026-09-05")
+    academy.twice("2026-09-05", feed)
+    assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
+    academy.twice("2026-10-17", *([] if due_only else [feed]))
+    assert academy.names() == {"1001": "claire.dubreuil", "1999": "ida.roy"}
+    assert len(academy.accounts()) == 2
+    assert academy.values("claire.dubreuil", "piactlState") == ["anticipated"]
+    assert academy.values("claire.dubreuil", "mail") == ["claire.dubreuil@ac-amiens.fr"]
