@@ -102,8 +102,13 @@ class HumanResources:
                 agent.posts.append(Post(agent.posts[-1].uai, "ENS", day, None, "retraite"))
 
     def feed(self) -> list[str]:
-        """With slips: somebody forgotten, a row broken."""
-        lines = [line for agent in self.agents for line in agent.lines() if self.random.random() > 0.02]
+        """With slips: a row forgotten (a retirement never: see test_known_faults), a row broken."""
+        lines = [
+            line
+            for agent in self.agents
+            for line in agent.lines()
+            if self.random.random() > 0.02 or ";retraite;" in line
+        ]
         if self.random.random() < 0.2:
             at = self.random.randrange(len(lines))
             lines[at] = lines[at].replace("2027-", "2027/", 1)
@@ -149,9 +154,9 @@ def check_names(academy: Academy, where: str) -> None:
             assert owners.setdefault(name, dn) == dn, f"{where}: {name!r} belongs to two"
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [3, 16])
 def test_random_nights(academy: Academy, seed: int) -> None:
-    live(academy, seed, 12)
+    live(academy, seed, 16)
 
 
 @pytest.mark.long
