@@ -5,7 +5,7 @@ Source: design "The feed". An absence ends an assignment only after several dist
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -51,12 +51,16 @@ def after_feed(
     told: Sequence[Assignment],
     testimony: Testimony,
     waiting: Mapping[Key, Absence],
+    ends: Callable[[Assignment], bool] = lambda _: False,
 ) -> tuple[tuple[Assignment, ...], list[Absence]]:
     """The assignments of a person after one feed, and the absences that still wait for confirmation.
 
     `known` are all assignments known before, of every source; those of other sources stay. An assignment
     that ended before the feed's day is history and stays. One whose start was corrected (the same post,
     overlapping, under a start that was not known) is replaced. What the feed tells counts at once.
+
+    `ends` says which rows end all others (a retirement). Such a row that has begun is history too, for
+    HR soon drops the retired altogether; it is taken back only where HR goes on listing a post that it ended.
     """
     others = [a for a in known if a.source != testimony.source]
     mine = {a.key: a for a in known if a.source == testimony.source}
@@ -74,11 +78,13 @@ def after_feed(
             continue
         if any(_is_correction(new, assignment) for new in told if new.key not in mine):
             continue
-        if assignment.end is not None and assignment.end < testimony.day:
+        ending = ends(assignment) and assignment.start <= testimony.day
+        past = assignment.end is not None and assignment.end < testimony.day
+        if (ending and not _contradicted(assignment, told, testimony.day, ends)) or (past and not ending):
             result[key] = assignment
             continue
         left, wait = _absent(matricule, assignment, testimony, waiting.get((matricule, *key)))
-        if left is not None:
+        if left is not None and (wait is not None or not ending):
             result[key] = left
         if wait is not None:
             waits.append(wait)
@@ -88,6 +94,16 @@ def after_feed(
 
 def _is_correction(new: Assignment, old: Assignment) -> bool:
     return new.uai == old.uai and new.function == old.function and new.overlaps(old)
+
+
+def _contradicted(
+    ending: Assignment, told: Sequence[Assignment], day: date, ends: Callable[[Assignment], bool]
+) -> bool:
+    """Whether the feed goes on listing a post, of today or to come, that this row had ended."""
+    return any(
+        not ends(post) and post.start <= ending.start and (post.end is None or post.end >= day)
+        for post in told
+    )
 
 
 def _absent(

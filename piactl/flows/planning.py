@@ -142,7 +142,7 @@ class _Planning:
         told = self._told()
         self._hold_shared(told)
         subjects = self._subjects(told)
-        desired = self._desired(subjects)
+        desired = self._desired(subjects, {one.absence.matricule for one in told.absents})
         desired = self._named(desired)
         changes, writes = self._differences(desired)
         census = self._census()
@@ -252,7 +252,7 @@ class _Planning:
             self.holds.append(Hold(matricule, entry.account.uid if entry else damaged.get(matricule), why))
         return subjects
 
-    def _desired(self, subjects: Iterable[Subject]) -> list[Desired]:
+    def _desired(self, subjects: Iterable[Subject], absent: Collection[str]) -> list[Desired]:
         result = []
         for subject in subjects:
             uid = subject.current.uid if subject.current else None
@@ -264,6 +264,15 @@ class _Planning:
                 desired = desired_account(subject, self.rules)
             except UnusableName as error:
                 self.holds.append(Hold(subject.matricule, uid, str(error)))
+                continue
+            if (
+                desired is not None
+                and desired.account.state is State.ARCHIVED
+                and subject.matricule in absent
+            ):
+                # what an archival erases could not tell any more what HR takes back
+                why = "its archival waits until the absence of an assignment is confirmed"
+                self.holds.append(Hold(subject.matricule, uid, why))
                 continue
             if desired is not None:
                 result.append(desired)

@@ -68,7 +68,7 @@ def told_by(
                 told.hold(person.matricule, f"rejected rows: {rejection.message}")
     for sourced in feeds:
         _merge_people(sourced, told)
-        _merge_assignments(sourced, known, uids, told, rules.as_of)
+        _merge_assignments(sourced, known, uids, told, rules)
     return told
 
 
@@ -140,8 +140,12 @@ def _merge_assignments(
     known: Mapping[str, tuple[Assignment, ...]],
     uids: Mapping[str, str],
     told: Told,
-    as_of: date,
+    rules: Rules,
 ) -> None:
+    def ends(assignment: Assignment) -> bool:
+        position = rules.policy.position(assignment.position)
+        return position is not None and position.ends
+
     facts, source = sourced.feed.facts, sourced.source
     waiting: Mapping[Key, Absence] = {}
     if source.name in told.sources:
@@ -149,7 +153,7 @@ def _merge_assignments(
     testimony = Testimony(
         source=source.name,
         digest=facts.digest,
-        day=facts.date or as_of,
+        day=facts.date or rules.as_of,
         silence=facts.full and facts.complete and not facts.unattributed,
         absent_runs=source.absent_runs,
     )
@@ -160,7 +164,8 @@ def _merge_assignments(
             absences.update({key: a for key, a in waiting.items() if key[0] == matricule})
             continue
         person = sourced.feed.people.get(matricule)
-        after, waits = after_feed(matricule, before, person.assignments if person else (), testimony, waiting)
+        rows = person.assignments if person else ()
+        after, waits = after_feed(matricule, before, rows, testimony, waiting, ends)
         absences.update({absence.key: absence for absence in waits})
         if after != before:
             told.assignments[matricule] = after
@@ -169,7 +174,7 @@ def _merge_assignments(
         AbsentAssignment(uids.get(a.matricule), source.name, a, source.absent_runs)
         for _, a in sorted(absences.items())
     ]
-    told.sources[source.name] = SourceMemory(_record(sourced, told, as_of), absences)
+    told.sources[source.name] = SourceMemory(_record(sourced, told, rules.as_of), absences)
 
 
 def _concerned(

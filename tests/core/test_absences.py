@@ -100,3 +100,36 @@ def test_another_post_is_no_correction() -> None:
     after, waits = after_feed("1", [POST], [other], says(date(2026, 10, 5)), {})
     assert set(after) == {POST, other}
     assert len(waits) == 1
+
+
+RETIRED = Assignment("0800009A", "ENS", date(2026, 10, 1), position="retraite", source="rh")
+
+
+def ends(assignment: Assignment) -> bool:
+    return assignment.position == "retraite"
+
+
+def test_a_retirement_is_history_once_hr_drops_the_retired() -> None:
+    after, waits = after_feed("1", [RETIRED], [], says(date(2026, 10, 5)), {}, ends)
+    assert (after, waits) == ((RETIRED,), [])
+    ended = replace(POST, end=date(2026, 9, 30))
+    after, waits = after_feed("1", [ended, RETIRED], [ended], says(date(2026, 10, 5)), {}, ends)
+    assert (set(after), waits) == ({ended, RETIRED}, [])
+
+
+def test_a_retirement_is_taken_back_where_hr_goes_on_listing_the_post() -> None:
+    after, waits = after_feed("1", [POST, RETIRED], [POST], says(date(2026, 10, 5)), {}, ends)
+    assert set(after) == {POST, RETIRED}
+    assert len(waits) == 1
+    before = {waits[0].key: waits[0]}
+    after, waits = after_feed("1", [POST, RETIRED], [POST], says(date(2026, 10, 6), "d2"), before, ends)
+    assert (after, waits) == ((POST,), [])
+
+
+def test_a_retirement_to_come_is_cancelled_as_any_other_start() -> None:
+    ahead = replace(RETIRED, start=date(2027, 1, 1))
+    after, waits = after_feed("1", [POST, ahead], [POST], says(date(2026, 10, 5)), {}, ends)
+    assert len(waits) == 1
+    before = {waits[0].key: waits[0]}
+    after, waits = after_feed("1", [POST, ahead], [POST], says(date(2026, 10, 6), "d2"), before, ends)
+    assert (after, waits) == ((POST,), [])
