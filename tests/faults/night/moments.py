@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -40,11 +43,13 @@ def wait_until_it_listens(process: subprocess.Popen[str]) -> None:
         time.sleep(0.002)
 
 
-def killed_at(world: World, call: str, number: int) -> bool:
+def killed_at(world: World, call: str, number: int, command: Sequence[str] = ()) -> bool:
     """kill -9 before the system call of that name and number; False where there are fewer of them."""
     log = world.folder / "strace.log"
     fault = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
-    process = world.spawn(["strace", "-qq", "-o", str(log), *fault, *world.night()], start_new_session=True)
+    process = world.spawn(
+        ["strace", "-qq", "-o", str(log), *fault, *(command or world.night())], start_new_session=True
+    )
     try:
         process.communicate(timeout=60)
     except subprocess.TimeoutExpired:
@@ -54,13 +59,40 @@ def killed_at(world: World, call: str, number: int) -> bool:
     return process.returncode == -signal.SIGKILL
 
 
-def calls_of(world: World) -> list[str]:
-    """The names of the system calls of an undisturbed night, in order; on the morning after it."""
+def calls_of(world: World, command: Sequence[str] = ()) -> list[tuple[str, int]]:
+    """Name and number of each system call of an undisturbed night, in order; on the morning after it.
+
+    How many pieces a long answer comes in depends on the moment, so of recvfrom the last are left out.
+    """
     log = world.folder / "strace.log"
     trace = ["strace", "-qq", "-o", str(log), "-e", f"trace={','.join(CALLS)}"]
-    done = world.run([*trace, *world.night()])
+    done = world.run([*trace, *(command or world.night())])
     assert done.code == 0, done.said
-    return [line.partition("(")[0] for line in log.read_text().splitlines()]
+    names = [line.partition("(")[0] for line in log.read_text().splitlines()]
+    numbers: Counter[str] = Counter()
+    calls = []
+    for name in names:
+        numbers[name] += 1
+        if name != "recvfrom" or numbers[name] <= names.count(name) * 2 // 3:
+            calls.append((name, numbers[name]))
+    return calls
+
+
+def some_moment(world: World, process: subprocess.Popen[str], rng: random.Random) -> str:
+    """Waits for a random moment of the run, and says which; every fifth before it writes, else while it does.
+
+    It is found by what the run has written, so that it is one of the run's on a busy machine too.
+    """
+    if rng.random() < 0.2:
+        seconds = rng.uniform(0, 0.4) * world.seconds
+        time.sleep(seconds)
+        return f"{seconds:.3f} s after it began"
+    # the line that begins the run, or the intents or the outcomes of one batch of a hundred
+    lines = rng.choice([1, 2, 102, 102, 202, 302, 302, 402, 502, 502, 602, len(world.changed) * 2 + 2])
+    seconds = rng.uniform(0, 0.12) * world.seconds
+    if wait_for_lines(world, process, lines):
+        time.sleep(seconds)
+    return f"{seconds:.3f} s after line {lines}"
 
 
 def need_strace() -> None:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
 from collections import Counter
 
 import pytest
 
-from .moments import calls_of, killed_at, need_strace
+from .moments import calls_of, killed_at, need_strace, some_moment
 from .survival import check_directory, check_half, check_journal, check_nothing_left_to_do, check_survived
-from .world import World
+from .world import NEXT, World
 
 WITHOUT_READ_BACK = "import piactl.flows.running as r; r.settle_doubts = lambda run, keys: 0"
 
 
-def killed_after(world: World, seconds: float) -> bool:
-    """kill -9 so long after the start; False where the run had ended by then."""
+def killed_some_time(world: World, rng: random.Random) -> tuple[bool, str]:
+    """kill -9 at a random moment, and which; False where the run had ended by then."""
     process = world.spawn(world.night())
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
+    moment = some_moment(world, process, rng)
+    process.kill()
     process.communicate(timeout=20)
-    return process.returncode == -signal.SIGKILL
+    return process.returncode == -signal.SIGKILL, moment
 
 
 def killed_run(world: World) -> str:
@@ -54,12 +51,10 @@ def survive(world: World, kill: str, seed: int, rounds: int) -> tuple[int, Count
         if kill == "call":
             # every fourth dies among the last calls: at the records of the run itself
             at = rng.randrange(len(calls) - 40 if number % 4 == 0 else 0, len(calls))
-            struck = killed_at(world, calls[at], calls[: at + 1].count(calls[at]))
-            moment = f"before system call {at} of {len(calls)}, {calls[at]}"
+            struck = killed_at(world, *calls[at])
+            moment = f"before {calls[at][0]} {calls[at][1]}, system call {at} of {len(calls)}"
         else:
-            wait = rng.uniform(0.3, 1.1) * world.seconds
-            struck = killed_after(world, wait)
-            moment = f"after {wait:.3f} s of {world.seconds:.3f}"
+            struck, moment = killed_some_time(world, rng)
         run = killed_run(world)
         done = check_half(world)
         place = where(world, done)
@@ -91,7 +86,7 @@ def test_killed_at_random_system_calls(world: World) -> None:
 @pytest.mark.long
 def test_killed_at_random_moments_often(world: World) -> None:
     fired, places = survive(world, "time", seed=1041, rounds=60)
-    assert fired >= 45
+    assert fired >= 50
     assert places["writing"] >= 10
 
 
@@ -99,8 +94,30 @@ def test_killed_at_random_moments_often(world: World) -> None:
 def test_killed_at_random_system_calls_often(world: World) -> None:
     need_strace()
     fired, places = survive(world, "call", seed=1043, rounds=120)
-    assert fired >= 110
+    assert fired >= 105
     assert places["writing"] >= 20
+
+
+@pytest.mark.long
+def test_killed_at_every_system_call_of_a_small_night(world: World) -> None:
+    """A night of five new accounts, killed before each call in turn; the whole night is run after it."""
+    need_strace()
+    small = world.command("nightly", "--as-of", str(NEXT), world.feeds[1])
+    calls = calls_of(world, small)
+    fired, places = 0, Counter[str]()
+    for call, number in calls:
+        world.reset()
+        struck = killed_at(world, call, number, small)
+        run, done = killed_run(world), check_half(world)
+        assert struck or len(done) == 5, f"{call} {number}: neither killed nor done"
+        place = where(world, done)
+        told = check_survived(world, run)
+        print(f"{call} {number}: struck={struck} {place}, {len(done)} of 5 made, {told.resolved} resolved")
+        fired += struck
+        places[place] += struck
+    print(f"{fired} of {len(calls)} calls, {dict(places)}")
+    assert fired >= 0.95 * len(calls)
+    assert places["writing"] >= 10
 
 
 def test_the_checker_sees_a_doubt_that_nobody_read_back(world: World) -> None:

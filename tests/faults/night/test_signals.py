@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .moments import wait_for_lines, wait_until_it_listens
+from .moments import some_moment, wait_for_lines, wait_until_it_listens
 from .survival import check_half, check_journal, check_nothing_left_to_do, check_survived, story
 from .world import World
 
@@ -29,7 +29,7 @@ def stopped(world: World, seed: int, rounds: int) -> Counter[str]:
         began = time.monotonic()
         run = world.spawn(world.night())
         wait_until_it_listens(run)
-        time.sleep(rng.uniform(0, 0.9) * world.seconds)
+        moment = some_moment(world, run, rng)
         run.send_signal(asked)
         sent = time.monotonic()
         ended = world.wait(run, began)
@@ -55,8 +55,8 @@ def stopped(world: World, seed: int, rounds: int) -> Counter[str]:
             assert [r["status"] for r in records] == ["done"]
         ends[name] += 1
         print(
-            f"{number}: {asked.name}: {name}, exit {ended.code} {time.monotonic() - sent:.2f} s later, "
-            f"{len(done)} of {len(world.changed)} made"
+            f"{number}: {asked.name} {moment}: {name}, exit {ended.code} "
+            f"{time.monotonic() - sent:.2f} s later, {len(done)} of {len(world.changed)} made"
         )
         check_survived(world)
     print(f"seed {seed}: {dict(ends)}")

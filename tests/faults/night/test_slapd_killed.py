@@ -29,7 +29,7 @@ def kill_the_server(world: World, seed: int, rounds: int) -> Counter[str]:
         # at a random moment of the writes, and back after a while or only when the run has given up
         at, back = rng.randint(1, 3), rng.choice([0.0, rng.uniform(0, 2), None])
         if wait_for_lines(world, run, at * 200 - 98):
-            time.sleep(rng.uniform(0, 0.25) * world.seconds)
+            time.sleep(rng.uniform(0, 0.12) * world.seconds)
         struck = run.poll() is None
         world.kill_slapd()
         if back is not None:

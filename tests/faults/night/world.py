@@ -240,9 +240,9 @@ class World:
         return [line for line in read_lines(str(self.journal)) if line.seq > self.begin]
 
     def fill(self) -> int:
-        """How many lines the journal has got since the night began, cheaply: to wait for a moment."""
-        with contextlib.suppress(FileNotFoundError):
-            return self.journal.read_bytes().count(b"\n") - self.begin
+        """How many lines the journal has got since the night began, cheaply: from its head file."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return int(Path(f"{self.journal}.head").read_text()[:20]) - self.begin
         return 0
 
 
