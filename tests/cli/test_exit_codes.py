@@ -69,7 +69,7 @@ def feed_refused(academy: Academy) -> Ran:
 def locked(academy: Academy) -> Ran:
     """A first load by another process is under way."""
     other = subprocess.Popen(
-        academy.words("nightly", academy.feed(*crowd(1500), day=DAY), "--as-of", DAY),
+        academy.words("nightly", academy.feed(*crowd(900), day=DAY), "--as-of", DAY),
         env=academy.environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

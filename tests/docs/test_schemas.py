@@ -60,8 +60,15 @@ def test_accounts_in_every_state(academy: Academy) -> None:
         "active", "on-leave", "grace", "anticipated", "deactivated", "archived",
     }  # fmt: skip
     for view in views:
+        assert wrong("account", view) == []
         assert academy.show(view["uid"], DAY) == view
         assert NUMEN not in json.dumps(view)
+
+
+def test_accounts_on_any_day(academy: Academy) -> None:
+    for day in ("2025-08-01", "2026-03-02", "2026-06-30", "2031-01-01"):
+        for line in academy.run("account", "list", "--as-of", day, "-o", "ndjson").out.splitlines():
+            assert wrong("account", json.loads(line)) == []
 
 
 def test_the_schema_can_fail(academy: Academy) -> None:

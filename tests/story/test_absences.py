@@ -174,3 +174,26 @@ def test_absence_of_one_source_leaves_what_others_tell(academy: Academy) -> None
         (MILLEVOYE, "2026-09-01", None),
     ]
     assert academy.show("hugo.vasseur", "2026-09-12")["state"] == "active"
+
+
+def test_a_retirement_forgotten_on_the_day_of_archival_does_not_reopen(academy: Academy) -> None:
+    """Archival erases what was known: the very feed that archives reopens when it is fed again."""
+    post = row(debut="2020-09-01")
+    retired = row(debut="2026-03-01", position="retraite")
+    ida = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")
+    academy.night("2026-02-01", academy.feed(post, retired, ida, day="2026-02-01"))
+    academy.night("2026-04-29")
+    forgotten = academy.feed(post, ida, day="2026-04-30")
+    academy.night("2026-04-30", forgotten)
+    academy.quiet_night("2026-04-30", forgotten)
+
+
+def test_a_retirement_that_hr_takes_back_opens_the_account_again(academy: Academy) -> None:
+    """Two feeds without the row end it; that it once was still ends every post before it."""
+    post = row(debut="2020-09-01")
+    retired = row(debut="2026-03-01", position="retraite")
+    ida = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")
+    academy.night("2026-02-01", academy.feed(post, retired, ida, day="2026-02-01"))
+    for day in ("2026-03-02", "2026-03-03", "2026-03-04"):
+        academy.night(day, academy.feed(post, ida, day=day))
+    assert academy.values("claire.dubreuil", "piactlState") == ["active"]
