@@ -468,4 +468,4 @@ def test_killed_at_random(make_journal, journal_path):
 
 @pytest.mark.long
 def test_killed_at_random_often(make_journal, journal_path):
-    kill_writers(make_journal, journal_path, 200)
+    kill_writers(make_journal, journal_path, 60)
