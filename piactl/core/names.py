@@ -55,6 +55,11 @@ _RESERVED = frozenset("root bin adm lp mail postmaster abuse admin webmaster hos
 _RESERVED_PREFIX = "ce."
 
 
+def without_invisible(text: str) -> str:
+    """`text` composed (NFC), without the zero-width characters and soft hyphens that nobody meant."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text.translate(_DROPPED))
+
+
 def damaged(text: str) -> str:
     """What shows that `text` was decoded with the wrong encoding, "" where nothing does."""
     if "�" in text:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any
 
+from piactl.core.names import without_invisible
 from piactl.core.numen import read_numen
 from piactl.core.uai import read_uai
 from piactl.feed.damage import shown
@@ -53,8 +54,9 @@ def check_numen(text: str) -> tuple[Any, Fault | None]:
 
 
 def check_name(text: str) -> tuple[Any, Fault | None]:
-    """Kept as given, inner blanks collapsed; whether it makes an address is decided elsewhere."""
-    return " ".join(text.split()), None
+    """Kept as given but for what cannot be seen, inner blanks collapsed; whether it makes an address is
+    decided elsewhere."""
+    return " ".join(without_invisible(text).split()), None
 
 
 def check_code(text: str) -> tuple[Any, Fault | None]:
