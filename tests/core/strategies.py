@@ -146,29 +146,28 @@ def policies(draw: st.DrawFn) -> Policy:
 
 @st.composite
 def lives(draw: st.DrawFn) -> Life:
-    """One to five assignments, seldom none; each start is anywhere or near a start or an end before it."""
+    """One to five assignments, seldom none: of any shape, short moves, renewals, or ended more than once."""
     policy = draw(policies())
     begin = draw(st.sampled_from(WINDOWS_BEGIN))
+    shape = draw(st.sampled_from((anyhow, moving, renewing, ending)))
     rows: list[Assignment] = []
-    edges: list[int] = []
-    for _ in range(draw(st.sampled_from((1, 2, 2, 3, 3, 4, 4, 5, 5, 0)))):
-        start = draw(starts(edges, policy.bridge))
-        length = draw(st.none() | st.integers(0, 6) | st.integers(0, 60) | lengths_to(edges, start))
-        edges += [start] if length is None else [start, start + length]
+    spans: list[Span] = []
+    for _ in range(draw(st.sampled_from((2, 3, 4, 5, 3, 4, 5, 1, 4, 5, 0)))):
+        start, length = draw(shape(spans, policy.bridge))
+        spans.append((start, start if length is None else start + length))
         rows.append(
             Assignment(
-                uai=draw(st.sampled_from((*UAIS, *(a.uai for a in rows[-2:])))),
-                function=draw(st.sampled_from(("ENS", "DIR"))),
+                uai=draw(st.sampled_from(usual_uais(shape, rows))),
+                function=draw(st.sampled_from(("ENS", "DIR", *(a.function for a in rows[-2:])))),
                 start=begin + timedelta(days=start),
                 end=None if length is None else begin + timedelta(days=start + length),
                 corps=draw(st.sampled_from(("551", "776"))),
-                position=draw(st.sampled_from(("", "", "", *policy.positions))),
+                position=draw(st.sampled_from(usual_positions(shape, rows, policy))),
                 source=draw(st.sampled_from(("", "", "epp", "assed"))),
             )
         )
     closed = draw(st.none() | st.integers(0, WINDOW))
-    ends = [a.end or a.start for a in rows]
-    latest = max([begin + timedelta(days=closed or 0), *ends])
+    latest = max([begin + timedelta(days=closed or 0), *(a.end or a.start for a in rows)])
     return Life(
         assignments=tuple(rows),
         policy=policy,
@@ -176,6 +175,66 @@ def lives(draw: st.DrawFn) -> Life:
         first=min([begin, *(a.start for a in rows)]) - timedelta(days=policy.open_before + 2),
         last=latest + timedelta(days=LONGEST_GRACE + LONGEST_RETENTION + 3),
     )
+
+
+Span = tuple[int, int]
+"""The first day and the last one known of an assignment, counted from the beginning of the window."""
+
+Shape = st.SearchStrategy[tuple[int, int | None]]
+"""The start of an assignment and the days that it lasts beyond it; None is an open end."""
+
+
+def anyhow(before: list[Span], bridge: int) -> Shape:
+    edges = [edge for span in before for edge in span]
+    return starts(edges, bridge).flatmap(
+        lambda start: st.tuples(
+            st.just(start),
+            st.none() | st.integers(0, 6) | st.integers(0, 60) | lengths_to(edges, start),
+        )
+    )
+
+
+def moving(before: list[Span], bridge: int) -> Shape:
+    """Short assignments, each near the end of the one before."""
+    end = before[-1][1] if before else 0
+    gaps = st.sampled_from((1, 1, 2, 0, -2, 4, bridge, bridge + 1))
+    return st.tuples(gaps.map(lambda gap: max(0, min(WINDOW, end + gap))), st.integers(0, 7))
+
+
+def renewing(before: list[Span], bridge: int) -> Shape:
+    """Each from the day after an earlier end, or beside that day: renewals among moves."""
+    if not before:
+        return st.tuples(st.integers(0, 20), st.integers(3, 25))
+    start = st.builds(
+        lambda end, gap: max(0, min(WINDOW, end + gap)),
+        st.sampled_from([end for _, end in before]),
+        st.sampled_from((1, 1, 1, 2, 0, -3)),
+    )
+    return st.tuples(start, st.integers(3, 25) | st.integers(0, 7))
+
+
+def ending(before: list[Span], bridge: int) -> Shape:
+    """Starts on or near the last start, so that two retirements fall on one day."""
+    if not before:
+        return anyhow(before, bridge)
+    near = st.sampled_from((0, 0, 0, 1, 3, 8)).map(lambda gap: min(WINDOW, before[-1][0] + gap))
+    return st.tuples(near, st.none() | st.integers(0, 12))
+
+
+def usual_uais(shape: object, rows: list[Assignment]) -> tuple[str, ...]:
+    if shape is moving and rows:
+        return (*(uai for uai in UAIS if uai != rows[-1].uai), *UAIS)
+    if shape is renewing:
+        return UAIS[:2]
+    return (*UAIS, *(a.uai for a in rows[-2:]))
+
+
+def usual_positions(shape: object, rows: list[Assignment], policy: Policy) -> tuple[str, ...]:
+    if shape in (moving, renewing):
+        return ("", "", "", "", "", "", *policy.positions)
+    if shape is ending and rows:
+        return ("", "retraite", "deces", *policy.positions)
+    return ("", "", "", *policy.positions)
 
 
 def starts(edges: list[int], bridge: int) -> st.SearchStrategy[int]:
