@@ -15,7 +15,7 @@ from piactl.cli.writingrun import _now, done_code, new_order, say_refused, tell
 from piactl.errors import Exit, PiactlError
 
 if TYPE_CHECKING:
-    from piactl.flows.planning import Proposal
+    from piactl.flows.proposal import Proposal
     from piactl.flows.running import Order
     from piactl.flows.site import Site
     from piactl.flows.telling import SourcedFeed
@@ -113,7 +113,7 @@ def _keep_rejects(site: Site, order: Order, feeds: Sequence[SourcedFeed], propos
 def _metrics(site: Site, order: Order, code: int, document: Any, done: Any) -> None:
     if not site.settings.metrics_file:
         return
-    from piactl.flows.privatefiles import write_public
+    from piactl.privatefiles import write_public
     from piactl.report.metrics import metrics_text
 
     try:

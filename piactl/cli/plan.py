@@ -62,7 +62,7 @@ def plan(
     document = plan_document(proposal, site.keys)
     if out:
         from piactl.flows.nightly import plan_bytes
-        from piactl.flows.privatefiles import write_private
+        from piactl.privatefiles import write_private
 
         write_private(Path(out), plan_bytes(document))
     _print(document, output, everything=everything)

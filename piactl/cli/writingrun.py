@@ -53,11 +53,11 @@ def apply_plan(
     from piactl.flows.applying import refused
     from piactl.flows.nightly import run_apply
 
-    broken = refused(plan.refusals, allowed)
+    broken = refused(plan.work.refusals, allowed)
     if broken:
         say_refused(plan.document, name)
         raise UnsafePlan(f"{len(broken)} guards are broken; nothing was written")
-    order = new_order(site, plan.basis.as_of, reason, allowed)
+    order = new_order(site, plan.work.basis.as_of, reason, allowed)
     progress = ProgressLine("written")
     with stop_on_signals() as stop, writing(site) as writer:
         try:

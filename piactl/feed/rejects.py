@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 
 from piactl.core.rejection import Rejection
 from piactl.core.settings import SourceSettings
-from piactl.errors import PiactlError
 from piactl.feed.damage import CODECS
 from piactl.feed.feed import Feed
 from piactl.feed.layout import REJECT_COLUMN
+from piactl.privatefiles import write_private
 
 _BOTH = "held: see the other rows of this person"
 
@@ -31,37 +29,8 @@ def write_rejects(path: Path, feed: Feed, source: SourceSettings) -> int:
     """
     if not feed.raw_lines:
         return 0
-    try:
-        _put(path, rejects_content(feed, source))
-    except OSError as error:
-        raise PiactlError(
-            f"{path}: the rejects file cannot be written ({error.strerror}); "
-            "check its folder, its rights and the disk"
-        ) from None
+    write_private(path, rejects_content(feed, source))
     return len(feed.raw_lines)
-
-
-def _put(path: Path, content: bytes) -> None:
-    """The file with this content, whole and synced, or an OSError and no trace."""
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}"
-    descriptor = os.open(
-        temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-    )
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            os.fchmod(stream.fileno(), 0o600)
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def rejects_content(feed: Feed, source: SourceSettings) -> bytes:

@@ -9,31 +9,17 @@ from itertools import islice
 
 from piactl.core.guards import Refusal
 from piactl.core.memory import LastRun
-from piactl.core.plan import Basis
-from piactl.directory.port import EntryWrite, Outcome, WriteResult
+from piactl.directory.port import Outcome, WriteResult
 from piactl.directory.records import DATA, record_write
 from piactl.directory.recordtext import last_run_record, waiting_record
 from piactl.errors import PiactlError, ReplyLost, StalePlan, UnsafePlan
-from piactl.flows.planning import AccountWrite
+from piactl.flows.proposal import AccountWrite, Work
 from piactl.flows.running import Run, head_facts, must
 from piactl.flows.undoing import keep_undo, prune_undo
 from piactl.journal import IntendedWrite, Settlement
 
 BATCH = 100
 """Writes whose intents are synced to the journal together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A plan ready to be made true, whether it was just made or read from a file."""
-
-    fingerprint: str
-    basis: Basis
-    summary: Mapping[str, int]
-    refusals: tuple[Refusal, ...]
-    writes: tuple[AccountWrite, ...]
-    records: tuple[EntryWrite, ...]
-    last: LastRun
 
 
 @dataclass(slots=True)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date
 
 from piactl.core.account import Account, State
+from piactl.core.diff import home_establishments
+from piactl.core.digests import DigestKeys
+from piactl.core.guards import Census
 from piactl.directory.accounts import Entry, Unreadable
+
+LIVE = frozenset({State.ACTIVE, State.ON_LEAVE, State.GRACE, State.ANTICIPATED})
 
 
 @dataclass(slots=True)
@@ -40,3 +47,21 @@ class Book:
     def accounts(self) -> Iterable[Account]:
         for entry in (*self.by_matricule.values(), *self.archived.values(), *self.anonymous):
             yield entry.account
+
+    def entry(self, matricule: str, keys: DigestKeys) -> Entry | None:
+        """The account of a matricule, an archived one too."""
+        entry = self.by_matricule.get(matricule)
+        if entry is None and self.archived:
+            digests = keys.candidates("matricule", matricule)
+            entry = next((self.archived[d] for d in digests if d in self.archived), None)
+        return entry
+
+    def census(self, as_of: date) -> Census:
+        """How many live accounts there are, where each belongs."""
+        total, places, profiles = 0, Counter[str](), Counter[str]()
+        for account in self.accounts():
+            if account.state in LIVE:
+                total += 1
+                places.update(home_establishments(account, as_of))
+                profiles.update(account.profiles)
+        return Census(total, dict(sorted(places.items())), dict(sorted(profiles.items())))

@@ -9,14 +9,15 @@ from pathlib import Path
 from piactl.directory.port import Writer
 from piactl.directory.records import read_memory
 from piactl.errors import UnsafePlan
-from piactl.flows.applying import Done, Progress, Stop, Work, apply_work, check_fresh
+from piactl.flows.applying import Done, Progress, Stop, apply_work, check_fresh
 from piactl.flows.feeding import read_feeds
 from piactl.flows.planfile import PlanFile, plan_document
-from piactl.flows.planning import Proposal, propose
-from piactl.flows.privatefiles import write_private
+from piactl.flows.planning import propose
+from piactl.flows.proposal import Proposal, Work
 from piactl.flows.running import Order, Run, check_date, head_facts, run_under_lock
 from piactl.flows.site import Site
 from piactl.flows.telling import SourcedFeed
+from piactl.privatefiles import write_private
 from piactl.report.plantext import Document
 
 
@@ -108,16 +109,14 @@ def run_apply(
 ) -> Done:
     """Applies exactly the plan of a file. Raises StalePlan, UnsafePlan, LockHeld; the same plan again is
     nothing to do."""
-    work = Work(
-        plan.fingerprint, plan.basis, plan.summary, plan.refusals, plan.writes, plan.records, plan.last
-    )
-    with run_under_lock(site, writer, order, now, say, plan.fingerprint) as run:
+    work = plan.work
+    with run_under_lock(site, writer, order, now, say, work.fingerprint) as run:
         last = read_memory(writer, site.settings.directory.state, due=order.as_of).memory.last
         made = check_fresh(work, site.policy.digest, last, site.settings.directory.accounts)
         if made:
             say(f"this plan was made true already by run {made}; nothing to do")
             run.journal.end({})
-            run.record("done", plan=plan.fingerprint, note=f"made true already by {made}")
+            run.record("done", plan=work.fingerprint, note=f"made true already by {made}")
             return Done(order.run)
         check_date(order, last, any_date=site.settings.any_date)
         return apply_work(run, work, progress=progress, stop=stop)

@@ -13,14 +13,13 @@ from typing import Any
 from piactl.core.changes import Change
 from piactl.core.digests import DigestKeys
 from piactl.core.guards import Refusal
-from piactl.core.memory import LastRun
 from piactl.core.plan import AbsentAssignment, Basis, FeedBasis
 from piactl.core.policy import Limit
 from piactl.core.waiting import Waiting
 from piactl.directory.port import EntryWrite
 from piactl.directory.recordtext import last_run_record, read_last_run, read_waiting, waiting_record
 from piactl.errors import StalePlan
-from piactl.flows.planning import AccountWrite, Proposal
+from piactl.flows.proposal import AccountWrite, Proposal, Work
 
 VERSION = 1
 _PURPOSE = "plan"
@@ -28,15 +27,9 @@ _PURPOSE = "plan"
 
 @dataclass(frozen=True, slots=True)
 class PlanFile:
-    """A plan that was read back: what apply needs of it, and the whole text for those who show it."""
+    """A plan that was read back: what apply needs of it, and the whole document for those who show it."""
 
-    fingerprint: str
-    basis: Basis
-    summary: Mapping[str, int]
-    refusals: tuple[Refusal, ...]
-    writes: tuple[AccountWrite, ...]
-    records: tuple[EntryWrite, ...]
-    last: LastRun
+    work: Work
     document: Mapping[str, Any]
 
 
@@ -86,7 +79,7 @@ def read_plan(name: str, text: bytes, keys: DigestKeys) -> PlanFile:
         )
     if document["version"] != VERSION:
         raise StalePlan(f"{name}: was made by another version of piactl; make the plan again")
-    return PlanFile(
+    work = Work(
         fingerprint=found,
         basis=_read_basis(document["basis"]),
         summary=document["summary"],
@@ -94,8 +87,8 @@ def read_plan(name: str, text: bytes, keys: DigestKeys) -> PlanFile:
         writes=tuple(_read_account_write(w) for w in document["writes"]),
         records=tuple(_read_write(w) for w in document["records"]),
         last=read_last_run(document["last"]),
-        document=document,
     )
+    return PlanFile(work, document)
 
 
 def change_facts(change: Change) -> dict[str, Any]:

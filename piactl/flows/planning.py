@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import date
 
 from piactl.core.account import State
 from piactl.core.assignment import Assignment
-from piactl.core.changes import LOSING, Change, Kind
 from piactl.core.desired import (
     NUMEN,
     Desired,
@@ -19,61 +16,29 @@ from piactl.core.desired import (
     local_of,
     named,
 )
-from piactl.core.diff import changes_of, home_establishments
-from piactl.core.guards import Census, counts_by_kind, refusals
+from piactl.core.guards import counts_by_kind, refusals
 from piactl.core.memory import LastRun, Memory
 from piactl.core.names import TakenNames, UnusableName
 from piactl.core.person import Person
 from piactl.core.plan import Basis, FeedBasis, Plan
 from piactl.core.rejection import Hold, Rejection
-from piactl.core.waiting import Waiting, bare, waiting_for
+from piactl.core.waiting import Waiting, waiting_for
 from piactl.directory.accounts import (
-    Entry,
     Unreadable,
-    account_write,
     read_accounts,
     read_accounts_of,
     read_identifiers,
     read_unmanaged_names,
 )
-from piactl.directory.port import EntryWrite, Reader
-from piactl.directory.records import Remembered, memory_writes, read_memory
+from piactl.directory.port import Reader
+from piactl.directory.records import memory_writes, read_memory
 from piactl.flows.book import Book
+from piactl.flows.differing import Differing
 from piactl.flows.feeding import check_limits
+from piactl.flows.holding import hold_shared_numens
+from piactl.flows.proposal import Proposal
 from piactl.flows.site import Site
 from piactl.flows.telling import SourcedFeed, Told, told_by
-
-LIVE = frozenset({State.ACTIVE, State.ON_LEAVE, State.GRACE, State.ANTICIPATED})
-
-
-@dataclass(frozen=True, slots=True)
-class AccountWrite:
-    """The one write of one account, with the kinds of change it makes and why, for the journal."""
-
-    uid: str
-    kinds: tuple[str, ...]
-    reason: str
-    write: EntryWrite
-    waiting: Waiting | None = None
-    """What must be remembered of the person where the write fails and no later feed will tell it again."""
-
-    @property
-    def loses(self) -> bool:
-        return any(kind in _LOSING_WORDS for kind in self.kinds)
-
-
-_LOSING_WORDS = frozenset(kind.value for kind in LOSING)
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A plan with the exact writes that make it true: first the accounts, then piactl's own records."""
-
-    plan: Plan
-    writes: tuple[AccountWrite, ...]
-    records: tuple[EntryWrite, ...]
-    memory: Memory
-    remembered: Remembered = field(repr=False)
 
 
 def due_alone(site: Site, memory: Memory, feeds: Sequence[SourcedFeed]) -> bool:
@@ -140,12 +105,16 @@ class _Planning:
 
     def proposal(self) -> Proposal:
         told = self._told()
-        self._hold_shared(told)
+        hold_shared_numens(told, self.book, self.memory, self.rules.keys)
         subjects = self._subjects(told)
         desired = self._desired(subjects, {one.absence.matricule for one in told.absents})
         desired = self._named(desired)
-        changes, writes = self._differences(desired)
-        census = self._census()
+        told_once = any(not sourced.feed.facts.full for sourced in self.feeds)
+        differing = Differing(self.reader, self.site, self.rules, self.book, self.memory.waiting, told_once)
+        changes, writes = differing.rows(desired)
+        self.holds += differing.holds
+        last = self.memory.last
+        census = last.census if self.due_only and last else self.book.census(self.as_of)
         waiting = self._waiting(told, {d.subject.matricule for d in desired})
         plan = Plan(
             basis=self._basis(),
@@ -182,58 +151,13 @@ class _Planning:
             told.hold(matricule, f"several accounts have this matricule: {', '.join(doubles)}")
         return told
 
-    def _hold_shared(self, told: Told) -> None:
-        """One NUMEN under two matricules holds both: nobody can tell whose it is."""
-        keys = self.rules.keys
-        owners: dict[str, str] = {}
-        waiting = self._waiting_numens(told)
-        for matricule, person in told.people.items():
-            if person.numen is None:
-                continue
-            candidates = keys.candidates(NUMEN, person.numen.reveal())
-            waits = next((waiting[c] for c in candidates if c in waiting), matricule)
-            entry = self._entry(matricule)
-            own = entry.account.uid if entry else None
-            uid = next((self.book.numens[c] for c in candidates if c in self.book.numens), None)
-            other = owners.setdefault(candidates[0], matricule)
-            if uid is not None and uid != own:
-                why = f"its NUMEN is that of the account {uid}, which has another matricule"
-                told.hold(matricule, why)
-                self._hold_uid(told, uid, f"its NUMEN came under another matricule, {matricule}")
-            elif waits != matricule:
-                told.hold(matricule, f"its NUMEN is that of somebody in waiting, matricule {waits}")
-                told.hold(waits, f"its NUMEN came under another matricule, {matricule}")
-            elif other != matricule:
-                told.hold(matricule, f"its NUMEN came under another matricule too, {other}")
-                told.hold(other, f"its NUMEN came under another matricule too, {matricule}")
-
-    def _waiting_numens(self, told: Told) -> dict[str, str]:
-        """Digest of the NUMEN -> matricule of those in waiting whom no feed of this run gives one."""
-        return {
-            one.numen_digest: matricule
-            for matricule, one in self.memory.waiting.items()
-            if one.numen_digest and (matricule not in told.people or told.people[matricule].numen is None)
-        }
-
-    def _hold_uid(self, told: Told, uid: str, why: str) -> None:
-        for matricule, entry in self.book.by_matricule.items():
-            if entry.account.uid == uid:
-                told.hold(matricule, why)
-
-    def _entry(self, matricule: str) -> Entry | None:
-        entry = self.book.by_matricule.get(matricule)
-        if entry is None and self.book.archived:
-            digests = self.rules.keys.candidates("matricule", matricule)
-            entry = next((self.book.archived[d] for d in digests if d in self.book.archived), None)
-        return entry
-
     def _subjects(self, told: Told) -> list[Subject]:
         waiting = self.memory.waiting
         subjects = []
         for matricule in dict.fromkeys([*self.book.by_matricule, *waiting, *told.people]):
             if matricule in told.held:
                 continue
-            entry = self._entry(matricule)
+            entry = self.book.entry(matricule, self.rules.keys)
             wait = waiting.get(matricule)
             person: Person | None = told.people.get(matricule) or (wait.person if wait else None)
             known = wait.assignments if wait else entry.account.assignments if entry else ()
@@ -248,7 +172,7 @@ class _Planning:
             )
         damaged = {one.matricule: one.uid for one in self.book.unreadable if one.matricule}
         for matricule, why in told.held.items():
-            entry = self._entry(matricule)
+            entry = self.book.entry(matricule, self.rules.keys)
             self.holds.append(Hold(matricule, entry.account.uid if entry else damaged.get(matricule), why))
         return subjects
 
@@ -292,74 +216,6 @@ class _Planning:
         policy = self.rules.policy
         locals_taken = (local_of(name) for name in taken)
         return named(desired, TakenNames(locals_taken, policy.first_homonym_digit), policy)
-
-    def _differences(self, desired: Sequence[Desired]) -> tuple[list[Change], list[AccountWrite]]:
-        rows: list[tuple[AccountWrite, list[Change]]] = []
-        for one in desired:
-            matricule = one.subject.matricule
-            entry = self._entry(matricule) if matricule else None
-            write = account_write(self.directory, self.site.encoding, entry, one.account)
-            if write is None:
-                continue
-            if one.account.state is State.ARCHIVED:
-                write = self._erasing(write)
-            current = one.subject.current
-            if current and (current.protected or current.uid in self.rules.policy.protected):
-                self.holds.append(Hold(matricule, current.uid, "protected: no import touches it"))
-                continue
-            changes = changes_of(one, self.rules) or [self._restored(one, write)]
-            kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
-            row = AccountWrite(one.account.uid, kinds, changes[0].reason, write, self._retry(one.subject))
-            rows.append((row, changes))
-        rows.sort(key=lambda row: (not row[0].loses, row[0].uid))
-        return [change for _, changes in rows for change in changes], [write for write, _ in rows]
-
-    def _erasing(self, write: EntryWrite) -> EntryWrite:
-        """An archival also takes away what others have put on the entry, and the password."""
-        entry = self.reader.read(write.dn, ["*"])
-        kept = {"objectclass", "oathtotptoken", *(name.lower() for name in self.site.encoding.attributes)}
-        others = {
-            name: values
-            for name, values in (entry.values if entry else {}).items()
-            if name.lower() not in kept
-        }
-        # no values: whatever it holds, for nobody can read it
-        return replace(write, delete={**write.delete, **others, "userPassword": ()})
-
-    def _retry(self, subject: Subject) -> Waiting | None:
-        person = subject.person
-        if person is None or not any(not sourced.feed.facts.full for sourced in self.feeds):
-            return self.memory.waiting.get(subject.matricule or "")
-        numen = subject.numen_digest
-        if person.numen is not None:
-            numen = self.rules.keys.digest(NUMEN, person.numen.reveal())
-        return Waiting(bare(person), numen, subject.assignments, self.as_of)
-
-    def _restored(self, desired: Desired, write: EntryWrite) -> Change:
-        """The rules have not changed, but somebody else's hand has: what they manage is put back."""
-        names = sorted({*write.delete, *write.add})
-        return Change(
-            kind=Kind.UPDATE,
-            uid=desired.account.uid,
-            matricule=desired.account.matricule,
-            before={"attributes": names},
-            after={"attributes": names},
-            reason="managed attributes were changed by another hand: " + ", ".join(names),
-            effective=self.as_of,
-            establishments=home_establishments(desired.account, self.as_of),
-            profiles=desired.account.profiles,
-        )
-
-    def _census(self) -> Census:
-        if self.due_only and self.memory.last is not None:
-            return self.memory.last.census
-        total, places, profiles = 0, Counter[str](), Counter[str]()
-        for account in self.book.accounts():
-            if account.state in LIVE:
-                total += 1
-                places.update(home_establishments(account, self.as_of))
-                profiles.update(account.profiles)
-        return Census(total, dict(sorted(places.items())), dict(sorted(profiles.items())))
 
     def _waiting(self, told: Told, with_account: set[str | None]) -> dict[str, Waiting]:
         waiting: dict[str, Waiting] = {}

@@ -8,7 +8,7 @@ from typing import Any
 
 from piactl.directory.port import EntryWrite
 from piactl.directory.records import DATA, IN_RECORD, RUNS, record_write
-from piactl.flows.planning import AccountWrite
+from piactl.flows.proposal import AccountWrite
 from piactl.flows.running import Run, must
 
 UNDO_CHUNK = 400

@@ -1,0 +1,90 @@
+"""From the accounts that should be to the changes and writes that make them so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from piactl.core.account import State
+from piactl.core.changes import Change, Kind
+from piactl.core.desired import NUMEN, Desired, Rules, Subject
+from piactl.core.diff import changes_of, home_establishments
+from piactl.core.rejection import Hold
+from piactl.core.waiting import Waiting, bare
+from piactl.directory.accounts import account_write
+from piactl.directory.port import EntryWrite, Reader
+from piactl.flows.book import Book
+from piactl.flows.proposal import AccountWrite
+from piactl.flows.site import Site
+
+
+@dataclass(slots=True)
+class Differing:
+    """`waiting` are the people in waiting before the run. `told_once`: a feed of this run is a delta, which
+    tells its news only once. `holds` fills with the protected accounts that would have changed."""
+
+    reader: Reader
+    site: Site
+    rules: Rules
+    book: Book
+    waiting: Mapping[str, Waiting]
+    told_once: bool
+    holds: list[Hold] = field(default_factory=list)
+
+    def rows(self, desired: Sequence[Desired]) -> tuple[list[Change], list[AccountWrite]]:
+        """The changes and the writes, accounts that lose something first."""
+        rows: list[tuple[AccountWrite, list[Change]]] = []
+        for one in desired:
+            matricule = one.subject.matricule
+            entry = self.book.entry(matricule, self.rules.keys) if matricule else None
+            write = account_write(self.site.settings.directory, self.site.encoding, entry, one.account)
+            if write is None:
+                continue
+            current = one.subject.current
+            if current and (current.protected or current.uid in self.rules.policy.protected):
+                self.holds.append(Hold(matricule, current.uid, "protected: no import touches it"))
+                continue
+            if one.account.state is State.ARCHIVED:
+                write = self._erasing(write)
+            changes = changes_of(one, self.rules) or [self._restored(one, write)]
+            kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
+            row = AccountWrite(one.account.uid, kinds, changes[0].reason, write, self._retry(one.subject))
+            rows.append((row, changes))
+        rows.sort(key=lambda row: (not row[0].loses, row[0].uid))
+        return [change for _, changes in rows for change in changes], [write for write, _ in rows]
+
+    def _erasing(self, write: EntryWrite) -> EntryWrite:
+        """An archival also takes away what others have put on the entry, and the password."""
+        entry = self.reader.read(write.dn, ["*"])
+        kept = {"objectclass", "oathtotptoken", *(name.lower() for name in self.site.encoding.attributes)}
+        others = {
+            name: values
+            for name, values in (entry.values if entry else {}).items()
+            if name.lower() not in kept
+        }
+        # no values: whatever it holds, for nobody can read it
+        return replace(write, delete={**write.delete, **others, "userPassword": ()})
+
+    def _retry(self, subject: Subject) -> Waiting | None:
+        person = subject.person
+        if person is None or not self.told_once:
+            return self.waiting.get(subject.matricule or "")
+        numen = subject.numen_digest
+        if person.numen is not None:
+            numen = self.rules.keys.digest(NUMEN, person.numen.reveal())
+        return Waiting(bare(person), numen, subject.assignments, self.rules.as_of)
+
+    def _restored(self, desired: Desired, write: EntryWrite) -> Change:
+        """The rules have not changed, but somebody else's hand has: what they manage is put back."""
+        names = sorted({*write.delete, *write.add})
+        return Change(
+            kind=Kind.UPDATE,
+            uid=desired.account.uid,
+            matricule=desired.account.matricule,
+            before={"attributes": names},
+            after={"attributes": names},
+            reason="managed attributes were changed by another hand: " + ", ".join(names),
+            effective=self.rules.as_of,
+            establishments=home_establishments(desired.account, self.rules.as_of),
+            profiles=desired.account.profiles,
+        )

@@ -1,0 +1,57 @@
+"""A plan with the exact writes that make it true."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from piactl.core.changes import LOSING
+from piactl.core.guards import Refusal
+from piactl.core.memory import LastRun, Memory
+from piactl.core.plan import Basis, Plan
+from piactl.core.waiting import Waiting
+from piactl.directory.port import EntryWrite
+from piactl.directory.records import Remembered
+
+
+@dataclass(frozen=True, slots=True)
+class AccountWrite:
+    """The one write of one account, with the kinds of change it makes and why, for the journal."""
+
+    uid: str
+    kinds: tuple[str, ...]
+    reason: str
+    write: EntryWrite
+    waiting: Waiting | None = None
+    """What must be remembered of the person where the write fails and no later feed will tell it again."""
+
+    @property
+    def loses(self) -> bool:
+        return any(kind in _LOSING_WORDS for kind in self.kinds)
+
+
+_LOSING_WORDS = frozenset(kind.value for kind in LOSING)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A plan with the exact writes that make it true: first the accounts, then piactl's own records."""
+
+    plan: Plan
+    writes: tuple[AccountWrite, ...]
+    records: tuple[EntryWrite, ...]
+    memory: Memory
+    remembered: Remembered = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A plan ready to be made true, whether it was just made or read from a file."""
+
+    fingerprint: str
+    basis: Basis
+    summary: Mapping[str, int]
+    refusals: tuple[Refusal, ...]
+    writes: tuple[AccountWrite, ...]
+    records: tuple[EntryWrite, ...]
+    last: LastRun
