@@ -17,12 +17,11 @@ def write_public(path: Path, content: bytes) -> None:
 def write_private(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Writes a file of mode 0600: a temporary beside it, synced, renamed, and the folder synced.
 
-    A folder that is missing is made with mode 0700. A symbolic link at `path` is replaced, not followed.
+    A symbolic link at `path` is replaced, not followed.
     Raises PiactlError.
     """
     temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}"
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             with os.fdopen(os.open(temporary, flags, mode), "wb") as stream:

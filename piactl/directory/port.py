@@ -34,7 +34,9 @@ class EntryWrite:
 
     add: `add` is the whole entry. modify: `delete` values are taken away and `add` values put in, and
     the entry must still hold every value of `delete` and none of `add` (RFC 4528 assertion where the
-    server has it), else nothing is changed. delete: `delete` are values that it must still hold.
+    server has it), else nothing is changed; an attribute with no values in `delete` is replaced whatever
+    it holds, which is how passwords, that nobody may read, are written. delete: `delete` are values that
+    it must still hold.
     """
 
     op: str
@@ -100,4 +102,3 @@ class Writer(Reader, Protocol):
         raises DirectoryUnreachable or DirectoryRefused after the results that are known; a write that
         is in doubt then raises ReplyLost naming it.
         """
-

@@ -62,6 +62,7 @@ def run_nightly(
 def _refuse(run: Run, document: Document) -> None:
     """Keeps the plan where it can be looked at and approved, and ends the run."""
     folder = Path(run.site.settings.state_folder) / "plans"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / f"{document['fingerprint'][:16]}.json"
     write_private(file, plan_bytes(document))
     run.journal.end({"refused": len(document["refusals"])})
