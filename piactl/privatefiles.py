@@ -25,6 +25,7 @@ def write_private(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             with os.fdopen(os.open(temporary, flags, mode), "wb") as stream:
+                os.fchmod(stream.fileno(), mode)  # whatever the umask
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
