@@ -39,9 +39,8 @@ def build_world() -> World:
         world.save()
         night = world.run(world.night())
         assert night.code == 0, night.said
-        world.reference, world.seconds = world.snapshot(), night.seconds
-        was, now = world.before.accounts, world.reference.accounts
-        world.changed = frozenset(dn for dn in {*was, *now} if was.get(dn) != now.get(dn))
+        world.seconds = night.seconds
+        world.expect()
         assert len(world.changed) >= 250, f"the night changes only {len(world.changed)} accounts"
         assert any("ou=waiting" in dn for dn in world.reference.memory), "nobody waits after the night"
     except BaseException:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -43,13 +42,11 @@ def wait_until_it_listens(process: subprocess.Popen[str]) -> None:
         time.sleep(0.002)
 
 
-def killed_at(world: World, call: str, number: int, command: Sequence[str] = ()) -> bool:
+def killed_at(world: World, call: str, number: int) -> bool:
     """kill -9 before the system call of that name and number; False where there are fewer of them."""
     log = world.folder / "strace.log"
     fault = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
-    process = world.spawn(
-        ["strace", "-qq", "-o", str(log), *fault, *(command or world.night())], start_new_session=True
-    )
+    process = world.spawn(["strace", "-qq", "-o", str(log), *fault, *world.night()], start_new_session=True)
     try:
         process.communicate(timeout=60)
     except subprocess.TimeoutExpired:
@@ -59,14 +56,14 @@ def killed_at(world: World, call: str, number: int, command: Sequence[str] = ())
     return process.returncode == -signal.SIGKILL
 
 
-def calls_of(world: World, command: Sequence[str] = ()) -> list[tuple[str, int]]:
+def calls_of(world: World) -> list[tuple[str, int]]:
     """Name and number of each system call of an undisturbed night, in order; on the morning after it.
 
     How many pieces a long answer comes in depends on the moment, so of recvfrom the last are left out.
     """
     log = world.folder / "strace.log"
     trace = ["strace", "-qq", "-o", str(log), "-e", f"trace={','.join(CALLS)}"]
-    done = world.run([*trace, *(command or world.night())])
+    done = world.run([*trace, *world.night()])
     assert done.code == 0, done.said
     names = [line.partition("(")[0] for line in log.read_text().splitlines()]
     numbers: Counter[str] = Counter()

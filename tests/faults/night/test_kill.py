@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import signal
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from .moments import calls_of, killed_at, need_strace, some_moment
 from .survival import check_directory, check_half, check_journal, check_nothing_left_to_do, check_survived
-from .world import NEXT, World
+from .world import World
 
 WITHOUT_READ_BACK = "import piactl.flows.running as r; r.settle_doubts = lambda run, keys: 0"
 
@@ -100,23 +101,28 @@ def test_killed_at_random_system_calls_often(world: World) -> None:
 
 @pytest.mark.long
 def test_killed_at_every_system_call_of_a_small_night(world: World) -> None:
-    """A night of five new accounts, killed before each call in turn; the whole night is run after it."""
+    """Five arrivals of one feed and what the day makes due, killed before each call in turn."""
     need_strace()
-    small = world.command("nightly", "--as-of", str(NEXT), world.feeds[1])
-    calls = calls_of(world, small)
-    fired, places = 0, Counter[str]()
+    small = replace(world, feeds=world.feeds[1:])
+    calls = calls_of(small)
+    small.expect()
+    print(f"{len(small.changed)} changes, {len(calls)} calls")
+    assert 5 < len(small.changed) < 100
+    missed, places = Counter[str](), Counter[str]()
     for call, number in calls:
-        world.reset()
-        struck = killed_at(world, call, number, small)
-        run, done = killed_run(world), check_half(world)
-        assert struck or len(done) == 5, f"{call} {number}: neither killed nor done"
-        place = where(world, done)
-        told = check_survived(world, run)
-        print(f"{call} {number}: struck={struck} {place}, {len(done)} of 5 made, {told.resolved} resolved")
-        fired += struck
+        small.reset()
+        struck = killed_at(small, call, number)
+        run, done = killed_run(small), check_half(small)
+        assert struck or done == small.changed, f"{call} {number}: neither killed nor done"
+        place = where(small, done)
+        told = check_survived(small, run)
+        print(f"{call} {number}: struck={struck} {place}, {len(done)} made, {told.resolved} resolved")
+        missed[call] += not struck
         places[place] += struck
-    print(f"{fired} of {len(calls)} calls, {dict(places)}")
-    assert fired >= 0.95 * len(calls)
+    print(f"{len(calls) - missed.total()} of {len(calls)} calls, {dict(places)}, missed {+missed}")
+    # a long answer may come in fewer pieces than it did at first
+    assert not set(+missed) - {"recvfrom"}
+    assert missed["recvfrom"] <= 0.2 * len(calls)
     assert places["writing"] >= 10
 
 

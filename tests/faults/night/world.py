@@ -220,6 +220,12 @@ class World:
     def snapshot(self) -> Snapshot:
         return snapshot(self.entries(f"ou=ac-amiens,ou=education,{SUFFIX}"))
 
+    def expect(self) -> None:
+        """Takes what is there now, after an undisturbed night, for what every night has to end in."""
+        self.reference = self.snapshot()
+        was, now = self.before.accounts, self.reference.accounts
+        self.changed = frozenset(dn for dn in {*was, *now} if was.get(dn) != now.get(dn))
+
     def runs(self) -> dict[str, dict[str, Any]]:
         """The records of the runs, by run."""
         found = self.entries(f"ou=runs,{STATE}")
