@@ -30,7 +30,10 @@ _install() {  # package...
 
 _has_slapd() {
     local argon2
-    PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v slapd slapadd ldapsearch >/dev/null || return 1
+    local tool
+    for tool in slapd slapadd ldapsearch; do
+        PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$tool" >/dev/null || return 1
+    done
     for argon2 in /usr/lib/ldap/argon2.* /usr/lib/*/ldap/argon2.* /usr/libexec/openldap/argon2.*; do
         [ -e "$argon2" ] && return 0
     done

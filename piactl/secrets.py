@@ -59,9 +59,7 @@ def read_keys(path: str) -> DigestKeys:
             f"{path}: {'; '.join(wrong)}. Put the key file back from its copy; a lost key is lost"
         )
     if not keys:
-        raise SecretUnusable(
-            f"{path}: the file holds no key; put it back from its copy, or `piactl init` makes a first one"
-        )
+        raise SecretUnusable(f"{path}: the file holds no key; put it back from its copy")
     return DigestKeys(next(iter(keys)), keys)
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.context import put, say, this_site
-from piactl.cli.options import PlanLayout, PlanOutput
+from piactl.cli.context import put, say, this_site, today
+from piactl.cli.options import PlanLayout, RunOutput
 from piactl.errors import Exit
+
+if TYPE_CHECKING:
+    from piactl.flows.site import Site
+    from piactl.flows.telling import SourcedFeed
 
 app = typer.Typer(no_args_is_help=True, help="HR feeds: check a file, write out its rejected rows.")
 
@@ -19,16 +23,24 @@ File = Annotated[str, typer.Argument(metavar="FEED", help="A feed file, PATH or 
 @app.command()
 def check(
     file: File,
-    output: PlanOutput = PlanLayout.TEXT,
+    output: RunOutput = PlanLayout.TEXT,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 5 where rows are rejected.")] = False,
 ) -> int:
     """Read a feed by the layout of its source and by the policy, and tell everything that is wrong with it.
 
-    Needs no directory. Exit codes: 0 it can be used, 6 it is refused as a whole.
+    Needs no directory, and so does not compare it with the last one. Exit codes: 0 it can be used, 6 it is
+    refused as a whole.
     """
-    sourced, rejections = _read(file)
-    feed = sourced.feed
+    from piactl.core.memory import Memory
+    from piactl.flows.feeding import check_limits
+
+    site = this_site()
+    sourced = _read(file, site)
+    check_limits([sourced], Memory(), {}, today(site), ())
+    feed, rejections = sourced.feed, sorted(sourced.rejections, key=lambda r: (r.line, r.column))
     facts = feed.facts
+    held: dict[str | None, str] = {r.matricule: r.message for r in sourced.judgement}
+    held.update(feed.held)
     document = {
         "file": str(sourced.path),
         "source": facts.source,
@@ -49,7 +61,7 @@ def check(
             }
             for r in rejections
         ],
-        "held": dict(feed.held),
+        "held": held,
         "remarks": [remark.message for remark in feed.remarks],
     }
     _print(document, output)
@@ -68,24 +80,18 @@ def rejects(
     from piactl.feed.rejects import write_rejects
     from piactl.feed.rereading import with_rejections
 
-    sourced, rejections = _read(file)
-    known = set(sourced.feed.rejections)
-    feed = with_rejections(sourced.feed, sourced.path, [r for r in rejections if r not in known])
+    sourced = _read(file, this_site())
+    feed = with_rejections(sourced.feed, sourced.path, sourced.judgement)
     count = write_rejects(Path(out), feed, sourced.source)
     say(f"{count} rows written to {out}" if count else "no row is rejected; nothing was written")
     return int(Exit.DONE)
 
 
-def _read(file: str) -> tuple[Any, list[Any]]:
+def _read(file: str, site: Site) -> SourcedFeed:
     from piactl.flows.feeding import read_feeds
-    from piactl.flows.telling import policy_rejections
+    from piactl.flows.telling import judged
 
-    site = this_site()
-    sourced = read_feeds([file], site.settings.sources)[0]
-    rejections = list(sourced.feed.rejections)
-    for person in sourced.feed.people.values():
-        rejections += policy_rejections(person, sourced.feed.facts.file, site.policy, site.register)
-    return sourced, sorted(rejections, key=lambda r: (r.line, r.column))
+    return judged(read_feeds([file], site.settings.sources)[0], site.policy, site.register)
 
 
 def _print(document: dict[str, Any], output: PlanLayout) -> None:
@@ -106,9 +112,10 @@ def _print(document: dict[str, Any], output: PlanLayout) -> None:
     lines += [f"  {remark}" for remark in document["remarks"]]
     for r in document["rejections"]:
         lines.append(f"{r['file']}:{r['line']}: {r['column'] or 'row'}: {r['message']} [{r['code']}]")
+    rows = len({r["line"] for r in document["rejections"]})
     lines.append(
-        f"{len(document['rejections'])} reasons for rejection"
-        if document["rejections"]
+        f"{rows} of {document['rows']} rows rejected, {len(document['held'])} people would be held"
+        if rows
         else "nothing is rejected"
     )
     put(shown(line) + "\n" for line in lines)

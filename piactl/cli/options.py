@@ -35,9 +35,7 @@ ShowOutput = Annotated[
     Layout | None,
     typer.Option("-o", "--output", help="How to print; text without it.", show_default=False),
 ]
-RunOutput = Annotated[
-    PlanLayout, typer.Option("-o", "--output", help="json is what was done, as one object.")
-]
+RunOutput = Annotated[PlanLayout, typer.Option("-o", "--output", help="json is one object.")]
 PlanOutput = Annotated[
     PlanLayout, typer.Option("-o", "--output", help="json is the plan that `apply` takes.")
 ]

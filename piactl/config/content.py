@@ -62,7 +62,9 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
             raw = file.read(max_bytes + 1)
     except FileNotFoundError:
         raise _unusable(
-            path, "there is no such file; check the path, or make one (`piactl init`, `piactl sandbox start`)"
+            path,
+            "there is no such file; check the path, or copy the one in examples/ "
+            "(for a trial: piactl sandbox start)",
         ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "the path is not valid"

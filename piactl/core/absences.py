@@ -57,7 +57,8 @@ def after_feed(
 
     `known` are all assignments known before, of every source; those of other sources stay. An assignment
     that ended before the feed's day is history and stays. One whose start was corrected (the same post,
-    overlapping, under a start that was not known) is replaced. What the feed tells counts at once.
+    overlapping, under a start that was not known) is replaced, unless that would take back a start that
+    has come. What the feed tells counts at once.
 
     `ends` says which rows end all others (a retirement). Such a row that has begun is history too, for
     HR soon drops the retired altogether; it is taken back only where HR goes on listing a post that it ended.
@@ -76,7 +77,12 @@ def after_feed(
             if before is not None:
                 waits.append(before)
             continue
-        if any(_is_correction(new, assignment) for new in told if new.key not in mine):
+        news = [new for new in told if new.key not in mine]
+        if any(_is_correction(new, assignment, testimony.day, ends) for new in news):
+            continue
+        if any(ends(row) and row.start > assignment.start for row in told) and not ends(assignment):
+            # HR says by that row on which day the post ends, and no longer lists the post itself
+            result[key] = assignment
             continue
         ending = ends(assignment) and assignment.start <= testimony.day
         past = assignment.end is not None and assignment.end < testimony.day
@@ -92,8 +98,12 @@ def after_feed(
     return tuple(ordered), waits
 
 
-def _is_correction(new: Assignment, old: Assignment) -> bool:
-    return new.uai == old.uai and new.function == old.function and new.overlaps(old)
+def _is_correction(new: Assignment, old: Assignment, day: date, ends: Callable[[Assignment], bool]) -> bool:
+    """The same post under another start. A post that has begun and would only begin later is none: that
+    would close an account at once, so it is an absence and a new start."""
+    begun = old.start <= day < new.start
+    same = new.uai == old.uai and new.function == old.function and ends(new) == ends(old)
+    return same and new.overlaps(old) and not begun
 
 
 def _contradicted(

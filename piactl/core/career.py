@@ -115,7 +115,7 @@ def career(
     """
     endings = endings_of(assignments, policy, register)
     posts = posts_of(assignments, endings, policy, register)
-    segments = state_segments(posts, policy, None if closed_on is None else ordinal(closed_on))
+    segments = state_segments(posts, endings, policy, None if closed_on is None else ordinal(closed_on))
     locked = lock_periods(posts, endings)
     rights = rights_of(posts, segments, policy)
     if exceptions:

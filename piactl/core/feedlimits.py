@@ -56,8 +56,13 @@ def feed_refusals(
     if facts.full:
         found += _few_known(known, present, limits)
         found += _size(facts, last, limits)
-    advice = f"ask HR for a right one, or let this one through: --accept-feed {facts.digest} --reason TEXT"
-    return [(code, f"{message};\n  {advice}") for code, message in found]
+    advice = "ask HR for a right one; if it is right after all, let it through with"
+    return [
+        (code, f"{message};\n  {advice} --accept-feed {facts.digest} --reason TEXT")
+        if code != "older"
+        else (code, message)
+        for code, message in found
+    ]
 
 
 def _older(facts: FeedFacts, last: SourceRecord | None) -> list[tuple[str, str]]:
@@ -66,7 +71,9 @@ def _older(facts: FeedFacts, last: SourceRecord | None) -> list[tuple[str, str]]
     return [
         (
             "older",
-            f"it is of {facts.date.isoformat()}, and one of {last.date.isoformat()} was applied already",
+            f"it is of {facts.date.isoformat()}, and one of {last.date.isoformat()} was applied already;\n"
+            "  take it away. Only to go back to what it says: "
+            f"--accept-feed {facts.digest} --reason TEXT",
         )
     ]
 

@@ -24,7 +24,9 @@ class Segment:
     state: State
 
 
-def state_segments(posts: Sequence[Post], policy: Policy, closed_on: int | None) -> list[Segment]:
+def state_segments(
+    posts: Sequence[Post], endings: Sequence[Ending], policy: Policy, closed_on: int | None
+) -> list[Segment]:
     """`closed_on` is the day an account was found without any post; retention then runs from it."""
     assigned = union((post.first, post.last) for post in posts)
     active = union(period for post in posts if post.position.keeps_all for period in post.counts)
@@ -32,13 +34,13 @@ def state_segments(posts: Sequence[Post], policy: Policy, closed_on: int | None)
     begin = BEGINNING
     ended = -1
     for first, last in assigned:
-        segments += _gap(begin, first - 1, first, ended, posts, policy, closed_on)
+        segments += _gap(begin, first - 1, first, ended, posts, endings, policy, closed_on)
         inside = [Segment(a, b, State.ACTIVE) for a, b in intersection(active, [(first, last)])]
         inside += [Segment(a, b, State.ON_LEAVE) for a, b in difference([(first, last)], active)]
         segments += sorted(inside, key=lambda segment: segment.first)
         begin, ended = last + 1, last
     if begin <= OPEN:
-        segments += _gap(begin, OPEN, None, ended, posts, policy, closed_on)
+        segments += _gap(begin, OPEN, None, ended, posts, endings, policy, closed_on)
     return segments
 
 
@@ -48,6 +50,7 @@ def _gap(
     start: int | None,
     ended: int,
     posts: Sequence[Post],
+    endings: Sequence[Ending],
     policy: Policy,
     closed_on: int | None,
 ) -> list[Segment]:
@@ -55,7 +58,7 @@ def _gap(
     result = []
     closed = closed_on if closed_on is not None else BEGINNING
     if ended >= 0:
-        grace = min(last, max(post.grace_until for post in posts if post.last <= ended))
+        grace = min(last, _grace(first, last, ended, posts, endings))
         closed = max(grace, ended)
         if grace >= first:
             result.append(Segment(first, grace, State.GRACE))
@@ -71,6 +74,16 @@ def _gap(
         until = max(first - 1, closed + policy.retention)
         pieces = [Segment(first, until, State.DEACTIVATED), Segment(until + 1, last, State.ARCHIVED)]
     return result + [piece for piece in pieces if piece.first <= piece.last]
+
+
+def _grace(first: int, last: int, ended: int, posts: Sequence[Post], endings: Sequence[Ending]) -> int:
+    """The last day of grace in the days first..last without a post. An ending that falls into a running
+    grace replaces it from its day on, whichever post that grace was of."""
+    until = max(post.grace_until for post in posts if post.last <= ended)
+    for ending in endings:
+        if first <= ending.day <= last + 1 and until >= ending.day - 1:
+            until = max(ending.day - 1, ended + ending.grace)
+    return until
 
 
 def lock_periods(posts: Sequence[Post], endings: Sequence[Ending]) -> list[Period]:

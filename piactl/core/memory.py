@@ -30,10 +30,15 @@ class LastRun:
 
 @dataclass(frozen=True, slots=True)
 class SourceMemory:
-    """The last feed of a source that was applied, and the absences that wait for confirmation."""
+    """The last feed of a source that was applied, and the absences that wait for confirmation.
+
+    `applied` are the digests of the last hundred feeds, the latest last: one of them again is older than
+    the last one, whatever its date says.
+    """
 
     record: SourceRecord
     absences: Mapping[Key, Absence] = field(default_factory=dict)
+    applied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

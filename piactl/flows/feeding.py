@@ -60,6 +60,10 @@ def check_limits(
             if any(a.source == source.name and (a.end is None or a.end >= as_of) for a in assignments)
         }
         found = feed_refusals(facts, last.get(source.name), mine, sourced.feed.present, source, as_of)
+        memory_of = memory.sources.get(source.name)
+        if memory_of and facts.digest in memory_of.applied and facts.digest != memory_of.record.digest:
+            message = "this very file was applied before, and others after it; take it away"
+            found.append(("older", message))
         if found and facts.digest not in accepted:
             refused.append(FeedRefused(str(sourced.path), found))
         if facts.full or not source.full:

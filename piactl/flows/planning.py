@@ -32,13 +32,14 @@ from piactl.directory.accounts import (
 )
 from piactl.directory.port import Reader
 from piactl.directory.records import memory_writes, read_memory
+from piactl.errors import UsageError
 from piactl.flows.book import Book
 from piactl.flows.differing import Differing
 from piactl.flows.feeding import check_limits
 from piactl.flows.holding import hold_shared_numens
 from piactl.flows.proposal import Proposal
 from piactl.flows.site import Site
-from piactl.flows.telling import SourcedFeed, Told, told_by
+from piactl.flows.telling import SourcedFeed, Told, judged, told_by
 
 
 def due_alone(site: Site, memory: Memory, feeds: Sequence[SourcedFeed]) -> bool:
@@ -67,6 +68,13 @@ def propose(
     limit of its source and its digest is not `accepted`, DirectoryTruncated, DirectoryUnreachable,
     UnreadableRecord; a plan that breaks guards is returned with its refusals.
     """
+    strangers = sorted(set(accepted) - {sourced.feed.facts.digest for sourced in feeds})
+    if strangers:
+        raise UsageError(
+            f"--accept-feed {strangers[0]}: no feed of this run has this digest; the message that refused it "
+            "says the right one"
+        )
+    feeds = [judged(sourced, site.policy, site.register) for sourced in feeds]
     planning = _Planning(reader, site, feeds, as_of)
     check_limits(feeds, planning.memory, planning.known(), as_of, accepted)
     return planning.proposal()
@@ -257,6 +265,8 @@ class _Planning:
             last = self.memory.sources.get(facts.source)
             if last is not None and last.record.digest == facts.digest:
                 yield f"{facts.file}: this very feed was applied already; it adds nothing"
+            for remark in sourced.feed.remarks:
+                yield f"{facts.file}: {remark.message}"
             if facts.unattributed:
                 yield (
                     f"{facts.file}: {facts.unattributed} rows could not be told whose they are: no absence "

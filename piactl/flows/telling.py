@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -21,14 +22,23 @@ from piactl.core.settings import SourceSettings
 from piactl.errors import PiactlError
 from piactl.feed.feed import Feed
 
+REMEMBERED = 100
+"""How many digests of applied feeds are kept per source."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourcedFeed:
-    """A feed with the settings of its source and the file it was read from."""
+    """A feed with the settings of its source, the file it was read from, and, once it is judged, what the
+    policy and the names rule reject of it."""
 
     feed: Feed
     source: SourceSettings
     path: Path
+    judgement: tuple[Rejection, ...] = ()
+
+    @property
+    def rejections(self) -> tuple[Rejection, ...]:
+        return (*self.feed.rejections, *self.judgement)
 
 
 @dataclass(slots=True)
@@ -59,17 +69,34 @@ def told_by(
     """
     told = Told(sources=dict(memory.sources))
     for sourced in feeds:
-        told.rejections += sourced.feed.rejections
+        told.rejections += sourced.rejections
         for matricule, why in sourced.feed.held.items():
             told.hold(matricule, why)
-        for person in sourced.feed.people.values():
-            for rejection in policy_rejections(person, sourced.feed.facts.file, rules.policy, rules.register):
-                told.rejections.append(rejection)
-                told.hold(person.matricule, f"rejected rows: {rejection.message}")
+        for rejection in sourced.judgement:
+            told.hold(rejection.matricule or "", f"rejected rows: {rejection.message}")
     for sourced in feeds:
         _merge_people(sourced, told)
         _merge_assignments(sourced, known, uids, told, rules)
     return told
+
+
+def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedFeed:
+    """The feed with what policy and names reject of it; those values count as bad in their columns, so
+    that a renamed code refuses a feed instead of holding everybody."""
+    feed = sourced.feed
+    found = tuple(
+        rejection
+        for person in feed.people.values()
+        for rejection in policy_rejections(person, feed.facts.file, policy, register)
+    )
+    if not found:
+        return sourced
+    columns = dict(feed.facts.columns)
+    for column, count in Counter(rejection.column for rejection in found).items():
+        values, bad = columns.get(column, (0, 0))
+        columns[column] = (values, bad + count)
+    feed = replace(feed, facts=replace(feed.facts, columns=columns))
+    return replace(sourced, feed=feed, judgement=found)
 
 
 def policy_rejections(person: Person, file: str, policy: Policy, register: Register) -> list[Rejection]:
@@ -174,7 +201,10 @@ def _merge_assignments(
         AbsentAssignment(uids.get(a.matricule), source.name, a, source.absent_runs)
         for _, a in sorted(absences.items())
     ]
-    told.sources[source.name] = SourceMemory(_record(sourced, told, rules.as_of), absences)
+    before_it = told.sources[source.name].applied if source.name in told.sources else ()
+    record = _record(sourced, told, rules.as_of)
+    applied = (*(digest for digest in before_it if digest != record.digest), record.digest)
+    told.sources[source.name] = SourceMemory(record, absences, applied[-REMEMBERED:])
 
 
 def _concerned(

@@ -133,3 +133,20 @@ def test_a_retirement_to_come_is_cancelled_as_any_other_start() -> None:
     before = {waits[0].key: waits[0]}
     after, waits = after_feed("1", [POST, ahead], [POST], says(date(2026, 10, 6), "d2"), before, ends)
     assert (after, waits) == ((POST,), [])
+
+
+def test_a_start_that_has_come_is_not_moved_into_the_future_at_once() -> None:
+    moved = replace(POST, start=date(2026, 12, 1))
+    after, waits = after_feed("1", [POST], [moved], says(date(2026, 10, 5)), {})
+    assert set(after) == {POST, moved}
+    assert [absence.key for absence in waits] == [("1", *POST.key)]
+    early = date(2026, 8, 1)
+    assert after_feed("1", [POST], [moved], says(early), {}) == ((moved,), [])
+
+
+def test_a_retirement_that_takes_the_place_of_the_post_ends_it_on_its_day_and_not_before() -> None:
+    ahead = replace(RETIRED, start=date(2026, 12, 1))
+    after, waits = after_feed("1", [POST], [ahead], says(date(2026, 10, 5)), {}, ends)
+    assert (set(after), waits) == ({POST, ahead}, [])
+    after, waits = after_feed("1", after, [ahead], says(date(2026, 10, 6), "d2"), {}, ends)
+    assert (set(after), waits) == ({POST, ahead}, [])

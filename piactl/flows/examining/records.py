@@ -66,7 +66,7 @@ def _bases(site: Site, reader: Reader) -> Finding:
     later = [places.folder(name) for name in ("attempts", "pins")]
     missing = [dn for dn in wanted if reader.read(dn, ["objectClass"]) is None]
     minor = [dn for dn in later if reader.read(dn, ["objectClass"]) is None]
-    advice = "Add them (schemas/ldap/tree.ldif.in has them; `piactl init` makes them), or correct the bases."
+    advice = "Add them (schemas/ldap/tree.ldif.in has them), or correct the bases."
     errors, warnings = ([f"{dn} is missing" for dn in group] for group in (missing, minor))
     return worst("D15", errors, warnings, advice, f"{len(wanted) + len(later)} entries are there")
 
