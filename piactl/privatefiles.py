@@ -9,6 +9,16 @@ from pathlib import Path
 from piactl.errors import PiactlError
 
 
+def make_private_folder(folder: Path) -> None:
+    """Makes a folder of mode 0700, and those above it, where they are missing. Raises PiactlError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise PiactlError(
+            f"{folder}: cannot be made ({error.strerror}); check the rights and the disk, or name another"
+        ) from None
+
+
 def write_public(path: Path, content: bytes) -> None:
     """The same with mode 0644, for a file that others are meant to read."""
     write_private(path, content, mode=0o644)

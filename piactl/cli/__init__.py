@@ -22,18 +22,20 @@ def _open_missing_streams() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command and gives its exit code; never raises."""
-    # looked at first because a shell asks for it often, and it needs nothing of what follows
-    if arguments == ["--version"]:
-        from piactl import __version__
-
-        print(f"piactl {__version__}")
-        return 0
     try:
+        # looked at first because a shell asks for it often, and it needs nothing of what follows
+        if arguments == ["--version"]:
+            from piactl import __version__
+
+            print(f"piactl {__version__}", flush=True)
+            return 0
         return _outcome(arguments)
     except BrokenPipeError:
         # whoever read our output has gone; what would be flushed at exit has nowhere to go either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        return _stdout_lost(error)
     except KeyboardInterrupt:
         print("piactl: interrupted", file=sys.stderr)
         return 130
@@ -41,19 +43,37 @@ def run(arguments: list[str]) -> int:
 
 def _outcome(arguments: list[str]) -> int:
     from piactl.cli.application import application
-    from piactl.cli.context import say
+    from piactl.cli.context import finish_stdout, say
     from piactl.errors import Exit, PiactlError
 
     try:
-        return application(arguments)
+        code = application(arguments)
+        finish_stdout()
+        return code
     except PiactlError as error:
         say(str(error))
         return int(error.exit_code)
     except (BrokenPipeError, KeyboardInterrupt):
         raise
     except Exception as error:  # noqa: BLE001 - the last door: nobody is shown a traceback
+        if isinstance(error, OSError):
+            # what could not be printed is still to be printed, so trying again shows whether it was stdout
+            sys.stdout.flush()
         say(_bug(error))
         return int(Exit.BUG)
+
+
+def _stdout_lost(error: OSError) -> int:
+    """For what is printed by others than `put`: the version and the help."""
+    from piactl.cli.context import StdoutLost, finish_stdout, say
+
+    lost = f"stdout cannot be written ({error.strerror})"
+    try:
+        finish_stdout()
+    except StdoutLost as why:
+        lost = str(why)
+    say(lost)
+    return int(StdoutLost.exit_code)
 
 
 def _bug(error: Exception) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from piactl.cli.context import layout_or_default, put, reading, say, this_site, today
 from piactl.cli.options import AsOf, Output, ShowOutput, read_day
 from piactl.errors import Exit, PiactlError
+
+if TYPE_CHECKING:
+    from piactl.flows.site import Site
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: list and show them as of any day.")
 
@@ -38,26 +41,46 @@ def list_(
     uai: Annotated[str, typer.Option("--uai", help="Only accounts assigned there on the day.")] = "",
 ) -> int:
     """List the accounts, by uid."""
-    from piactl.core.account import State
-    from piactl.errors import UsageError
     from piactl.flows.reviewing import account_view, all_accounts
     from piactl.report.tabular import rendered
 
-    states = [one.value for one in State]
-    for wanted in state or []:
-        if wanted not in states:
-            raise UsageError(f"--state {wanted}: is no state; the states are: {', '.join(states)}")
     site = this_site()
+    _check_filters(site, state or [], profile, uai)
     day = read_day(as_of, today(site))
     unreadable: list[str] = []
     with reading(site) as reader:
         accounts = sorted(all_accounts(reader, site, unreadable.append), key=lambda a: a.uid)
     views = (account_view(account, site, day) for account in accounts)
-    rows = (v for v in views if _wanted(v, state or [], profile, uai.upper(), day.isoformat()))
+    rows = (v for v in views if _wanted(v, state or [], profile, uai.strip().upper(), day.isoformat()))
     put(rendered(rows, COLUMNS, layout_or_default(output)))
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)
+
+
+def _check_filters(site: Site, states: list[str], profile: str, uai: str) -> None:
+    """Raises UsageError with everything that is wrong: a word that fits nothing would look like nobody."""
+    from piactl.config.nearest import hint
+    from piactl.core.account import State
+    from piactl.core.uai import read_uai
+    from piactl.errors import UsageError
+
+    valid = [one.value for one in State]
+    wrong = [
+        f"--state {wanted}: is no state; the states are: {', '.join(valid)}"
+        for wanted in states
+        if wanted not in valid
+    ]
+    if profile:
+        profiles = [one.name for one in site.policy.profiles]
+        if profile not in profiles:
+            wrong.append(f"--profile {profile}: the policy has no such profile; {hint(profile, profiles)}")
+    if uai:
+        found, why = read_uai(uai)
+        if found is None:
+            wrong.append(f"--uai: {why}")
+    if wrong:
+        raise UsageError("\n".join(wrong))
 
 
 def _wanted(view: dict[str, Any], states: list[str], profile: str, uai: str, day: str) -> bool:

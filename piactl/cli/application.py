@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -57,6 +57,14 @@ app.add_typer(sandbox.app, name="sandbox")
 _COMMAND_LINE_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
+def _wrong_words(error: Any) -> str:
+    """What is wrong with the words of the command, and where its help is."""
+    # typer shows how it looked at the value
+    words = str(error.format_message()).replace(": Value error, ", ": ")
+    place = getattr(error, "ctx", None)
+    return f"{words}\nSee: {place.command_path if place else 'piactl'} --help"
+
+
 def application(arguments: list[str]) -> int:
     """Runs the command that the arguments name; its exit code."""
     try:
@@ -71,6 +79,6 @@ def application(arguments: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()  # type: ignore[attr-defined]
         else:
-            say(f"{error.format_message()}\nSee: piactl --help")  # type: ignore[attr-defined]
+            say(_wrong_words(error))
         return int(Exit.USAGE)
     return result if isinstance(result, int) else int(Exit.DONE)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from piactl.errors import ConfigurationInvalid, Mistake
+from piactl.errors import ConfigurationInvalid, Mistake, PiactlError
 
 if TYPE_CHECKING:
     from piactl.directory.port import Reader, Writer
@@ -30,6 +30,10 @@ class Chosen:
 chosen = Chosen()
 
 
+class StdoutLost(PiactlError):
+    """What was to be printed did not reach stdout (a full disk)."""
+
+
 def configuration_path() -> Path:
     """--config, else PIACTL_CONFIG, else /etc/piactl/piactl.yaml. Raises ConfigurationInvalid."""
     given = chosen.config or os.environ.get("PIACTL_CONFIG", "")
@@ -42,7 +46,8 @@ def configuration_path() -> Path:
                     0,
                     0,
                     "there is no configuration; name one with --config FILE or PIACTL_CONFIG.\n"
-                    "To try piactl out: piactl sandbox start --dir DIR, then --config DIR/piactl.yaml.\n"
+                    "To try piactl out: piactl sandbox start --dir DIR, "
+                    "then: piactl --config DIR/piactl.yaml COMMAND\n"
                     "For a real directory: copy and edit examples/piactl.yaml and examples/policy.yaml.",
                 )
             ]
@@ -92,14 +97,37 @@ def say(text: str) -> None:
 
 
 def put(pieces: Iterable[str]) -> None:
-    """Data, on stdout. A reader that has gone away is no error: the rest has nowhere to go."""
+    """Data, on stdout. A reader that has gone away is no error: the rest has nowhere to go.
+
+    Raises StdoutLost where it cannot be written for another reason.
+    """
+    for piece in pieces:
+        if not _written(lambda piece=piece: sys.stdout.write(piece)):  # type: ignore[misc]
+            return
+    _written(sys.stdout.flush)
+
+
+def finish_stdout() -> None:
+    """Writes out what stdout still holds, whoever printed it. Raises StdoutLost.
+
+    Left to the interpreter's own end, a failure would be noise and an exit code of its own.
+    """
+    _written(sys.stdout.flush)
+
+
+def _written(write: Callable[[], object]) -> bool:
+    """False where whoever read has gone: caught here, so that a run that wrote keeps its own exit code."""
     try:
-        for piece in pieces:
-            sys.stdout.write(piece)
-        sys.stdout.flush()
+        write()
     except BrokenPipeError:
-        # caught here, so that a run that wrote keeps its own exit code
         _discard(sys.stdout)
+        return False
+    except OSError as error:
+        _discard(sys.stdout)
+        raise StdoutLost(
+            f"stdout cannot be written ({error.strerror}); free space there, or send it elsewhere"
+        ) from None
+    return True
 
 
 def _discard(stream: TextIO) -> None:

@@ -77,13 +77,14 @@ def rejects(
 
     Corrected, that file can be fed again: it adds to the feed and never stands for the whole of it.
     """
+    from piactl.core.counting import counted
     from piactl.feed.rejects import write_rejects
     from piactl.feed.rereading import with_rejections
 
     sourced = _read(file, this_site())
     feed = with_rejections(sourced.feed, sourced.path, sourced.judgement)
     count = write_rejects(Path(out), feed, sourced.source)
-    say(f"{count} rows written to {out}" if count else "no row is rejected; nothing was written")
+    say(f"{counted(count, 'row')} written to {out}" if count else "no row is rejected; nothing was written")
     return int(Exit.DONE)
 
 
@@ -100,12 +101,14 @@ def _print(document: dict[str, Any], output: PlanLayout) -> None:
 
         put([json.dumps(document, ensure_ascii=False, indent=1) + "\n"])
         return
+    from piactl.core.counting import counted
     from piactl.report.escaping import shown
 
     of = f" of {document['date']}" if document["date"] else ""
     sort = "full" if document["full"] else "delta"
     lines = [
-        f"{document['file']}{of}: {document['rows']} rows, {document['people']} people, "
+        f"{document['file']}{of}: {counted(document['rows'], 'row')}, "
+        f"{counted(document['people'], 'person', 'people')}, "
         f"source {document['source']} ({sort})",
         f"  sha256 {document['digest']}",
     ]
@@ -114,7 +117,8 @@ def _print(document: dict[str, Any], output: PlanLayout) -> None:
         lines.append(f"{r['file']}:{r['line']}: {r['column'] or 'row'}: {r['message']} [{r['code']}]")
     rows = len({r["line"] for r in document["rejections"]})
     lines.append(
-        f"{rows} of {document['rows']} rows rejected, {len(document['held'])} people would be held"
+        f"{rows} of {counted(document['rows'], 'row')} rejected, "
+        f"{counted(len(document['held']), 'person', 'people')} would be held"
         if rows
         else "nothing is rejected"
     )

@@ -64,7 +64,7 @@ def _run(
 
     with stop_on_signals() as stop, writing(site) as writer:
         try:
-            document, done = run_nightly(
+            document, done, file = run_nightly(
                 site,
                 writer,
                 order,
@@ -82,7 +82,7 @@ def _run(
         finally:
             progress.close()
     if output is PlanLayout.TEXT:
-        put([plan_text(document)])
+        put([plan_text(document, rest=f"see them all: piactl plan show {file} --all")])
     tell(done, output, document)
     code = done_code(done)
     if code == Exit.DONE and document["rejections"] and (strict or site.settings.strict):

@@ -65,6 +65,7 @@ def plan(
         from piactl.privatefiles import write_private
 
         write_private(Path(out), plan_bytes(document))
+        say(f"kept in {out}; make it true with: piactl apply {out}")
     _print(document, output, everything=everything)
     if document["refusals"]:
         from piactl.report.plantext import approval

@@ -38,6 +38,7 @@ class Subject:
     """One person in one run: the account there is, what HR says now (None: nothing new), all assignments.
 
     `numen_digest` is what is known of the NUMEN where `person` does not carry it (a person in waiting).
+    `note` explains assignments that no feed row tells: an absence that was confirmed.
     """
 
     matricule: str | None
@@ -45,6 +46,7 @@ class Subject:
     person: Person | None
     assignments: tuple[Assignment, ...]
     numen_digest: str | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

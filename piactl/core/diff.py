@@ -68,6 +68,13 @@ def account_facts(account: Account) -> dict[str, object]:
     }
 
 
+def _plain(value: object) -> object:
+    """A day as ISO text, a tuple as a list."""
+    if isinstance(value, date):
+        return value.isoformat()
+    return list(value) if isinstance(value, tuple) else value
+
+
 def _iso(day: date | None) -> str | None:
     return day.isoformat() if day else None
 
@@ -81,6 +88,8 @@ class _Maker:
         # a creation has nothing before it, and asks for nothing of it
         self.current = desired.subject.current or desired.account
         self.reason, self.behind = state_reason(desired.career, rules.as_of)
+        if desired.subject.note:
+            self.reason += f" ({desired.subject.note})"
         scope = self.current if self.current.assignments else self.account
         self.establishments = home_establishments(scope, rules.as_of)
         self.profiles = scope.profiles
@@ -172,12 +181,12 @@ class _Maker:
             old, new = _iso(getattr(current, name)), _iso(getattr(account, name))
             if old != new:
                 before[name], after[name] = old, new
-        reason = "HR tells it otherwise now"
+        reason = self.desired.subject.note or "HR tells it otherwise now"
         if not after and rest and current != account:
-            for name in ("state_from", "state_until", "next_due"):
-                before[name], after[name] = _iso(getattr(current, name)), _iso(getattr(account, name))
-            for name in ("profiles", "establishments", "corps"):
-                before[name], after[name] = list(getattr(current, name)), list(getattr(account, name))
+            for name in ("state_from", "state_until", "next_due", "profiles", "establishments", "corps"):
+                old, new = _plain(getattr(current, name)), _plain(getattr(account, name))
+                if old != new:
+                    before[name], after[name] = old, new
             reason = "what follows from the rules has changed"
         if not after and not before:
             return []

@@ -17,7 +17,7 @@ from piactl.flows.proposal import Proposal, Work
 from piactl.flows.running import Order, Run, check_date, head_facts, run_under_lock
 from piactl.flows.site import Site
 from piactl.flows.telling import SourcedFeed
-from piactl.privatefiles import write_private
+from piactl.privatefiles import make_private_folder, write_private
 from piactl.report.plantext import Document
 
 
@@ -41,8 +41,10 @@ def run_nightly(
     progress: Progress,
     stop: Stop,
     keep_rejects: Callable[[Sequence[SourcedFeed], Proposal], None],
-) -> tuple[Document, Done]:
-    """One night. `keep_rejects` is given the feeds and the plan before anything is written.
+) -> tuple[Document, Done, Path | None]:
+    """One night: its plan, what became of it, and the file the plan is kept in where it has changes.
+
+    `keep_rejects` is given the feeds and the plan before anything is written.
 
     Raises FeedRefused with nothing written, RefusedPlan where guards are broken, LockHeld at once.
     """
@@ -54,17 +56,28 @@ def run_nightly(
         document = plan_document(proposal, site.keys)
         run.journal.note(f"plan {document['fingerprint']}")
         keep_rejects(feeds, proposal)
-        if document["refusals"]:
-            _refuse(run, document)
-        return document, apply_work(run, _work(document, proposal), progress=progress, stop=stop)
+        file = _keep_plan(run, document) if document["changes"] else None
+        if document["refusals"] and file is not None:
+            _refuse(run, document, file)
+        done = apply_work(run, _work(document, proposal), progress=progress, stop=stop)
+        return document, done, file
 
 
-def _refuse(run: Run, document: Document) -> None:
-    """Keeps the plan where it can be looked at and approved, and ends the run."""
+def _keep_plan(run: Run, document: Document) -> Path:
+    """Keeps the plan on this host, where it can be looked at and approved; those of long ago go."""
     folder = Path(run.site.settings.state_folder) / "plans"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / f"{document['fingerprint'][:16]}.json"
+    make_private_folder(folder)
     write_private(file, plan_bytes(document))
+    oldest = run.now().timestamp() - run.site.settings.keep_undo_days * 86400
+    for old in folder.glob("*.json"):
+        if old.stat().st_mtime < oldest:
+            old.unlink(missing_ok=True)
+    return file
+
+
+def _refuse(run: Run, document: Document, file: Path) -> None:
+    """Ends the run with nothing written."""
     run.journal.end({"refused": len(document["refusals"])})
     run.record(
         "refused",
@@ -126,4 +139,4 @@ def run_apply(
 def plan_bytes(document: Document) -> bytes:
     import json
 
-    return (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode()
+    return (json.dumps(document, ensure_ascii=False) + "\n").encode()

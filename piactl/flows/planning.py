@@ -176,6 +176,7 @@ class _Planning:
                     person=person,
                     assignments=told.assignments.get(matricule, known),
                     numen_digest=wait.numen_digest if wait else None,
+                    note=told.notes.get(matricule, ""),
                 )
             )
         damaged = {one.matricule: one.uid for one in self.book.unreadable if one.matricule}

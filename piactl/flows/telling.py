@@ -51,6 +51,8 @@ class Told:
     rejections: list[Rejection] = field(default_factory=list)
     absents: list[AbsentAssignment] = field(default_factory=list)
     sources: dict[str, SourceMemory] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    """Why assignments ended that no row ends, by matricule."""
 
     def hold(self, matricule: str, why: str) -> None:
         self.held.setdefault(matricule, why)
@@ -185,15 +187,23 @@ def _merge_assignments(
         absent_runs=source.absent_runs,
     )
     absences: dict[Key, Absence] = {}
+    waiting_of: dict[str, dict[Key, Absence]] = {}
+    for key, absence in waiting.items():
+        waiting_of.setdefault(key[0], {})[key] = absence
     for matricule in _concerned(sourced, known, told, waiting):
         before = told.assignments.get(matricule, known.get(matricule, ()))
         if matricule in told.held:
-            absences.update({key: a for key, a in waiting.items() if key[0] == matricule})
+            absences.update(waiting_of.get(matricule, {}))
             continue
         person = sourced.feed.people.get(matricule)
         rows = person.assignments if person else ()
         after, waits = after_feed(matricule, before, rows, testimony, waiting, ends)
         absences.update({absence.key: absence for absence in waits})
+        for key, absence in waiting_of.get(matricule, {}).items():
+            if key not in absences and key[1:] not in {row.key for row in rows}:
+                feeds = len({*absence.feeds, facts.digest})
+                since = absence.since.isoformat()
+                told.notes[matricule] = f"absent from {feeds} feeds of {source.name} since {since}"
         if after != before:
             told.assignments[matricule] = after
     told.absents = [a for a in told.absents if a.source != source.name]

@@ -26,12 +26,13 @@ MEANING = {
 }
 
 
-def plan_text(document: Document, *, most: int = 3) -> str:
-    """The summary of a plan; `most` is how many changes of each kind are shown, 0 for all."""
-    return "\n".join(_lines(document, most)) + "\n"
+def plan_text(document: Document, *, most: int = 3, rest: str = "--all shows them") -> str:
+    """The summary of a plan; `most` is how many changes of each kind are shown, 0 for all, and `rest` says
+    how the others can be seen."""
+    return "\n".join(_lines(document, most, rest)) + "\n"
 
 
-def _lines(document: Document, most: int) -> Iterator[str]:
+def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
     basis = document["basis"]
     yield f"Plan {document['fingerprint'][:12]} as of {basis['as_of']}"
     for feed in basis["feeds"]:
@@ -50,14 +51,48 @@ def _lines(document: Document, most: int) -> Iterator[str]:
     for kind in ORDER:
         if kind not in summary:
             continue
-        yield f"{summary[kind]:>7}  {kind:<11}{MEANING[kind]}"
         changes = by_kind[kind]
-        for change in changes if not most else changes[:most]:
+        of = f" ({len(changes)} changes)" if len(changes) > summary[kind] else ""
+        yield f"{summary[kind]:>7}  {kind:<11}{MEANING[kind]}{of}"
+        for change in _sample(changes, most):
             yield f"{'':11}{_change(change)}"
-        if most and len(changes) > most:
-            yield f"{'':11}... and {len(changes) - most} more (piactl plan --all, or -o json)"
+        if most and summary[kind] > most:
+            yield f"{'':11}... and {summary[kind] - most} more accounts; {rest}"
+    accounts = len({change["uid"] for change in document["changes"]})
+    if len(summary) > 1:
+        yield f"{accounts:>7}  accounts in all, one write each"
     yield from _left_alone(document, most)
     yield from refusal_lines(document["refusals"])
+
+
+def _sample(changes: list[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
+    """The first change of each of the first accounts; all changes where `most` is 0."""
+    if not most:
+        return changes
+    first: dict[str, Mapping[str, Any]] = {}
+    for change in changes:
+        if len(first) == most:
+            break
+        first.setdefault(change["uid"], change)
+    return list(first.values())
+
+
+def _update(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """What an update changes, field by field, old to new."""
+    parts = []
+    for name in after:
+        old, new = before.get(name), after[name]
+        if old == new:
+            parts.append(_text(new))
+        else:
+            parts.append(f"{name.replace('_', ' ')} {_text(old)} -> {_text(new)}")
+    return ", ".join(parts)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return " and ".join(map(str, value)) or "none"
+    return str(value) if value not in (None, "") else "none"
 
 
 def _change(change: Mapping[str, Any]) -> str:
@@ -70,12 +105,12 @@ def _change(change: Mapping[str, Any]) -> str:
     elif "state" in after and before.get("state") != after["state"]:
         what = f"{before['state']} -> {after['state']}" if before.get("state") else after["state"]
     elif change["kind"] == "update":
-        what = ", ".join(after)
+        what = _update(before, after)
     elif "locked" in after:
         what = "locked" if after["locked"] else "no longer locked"
     where = f" [{change['feed']}:{change['line']}]" if change["feed"] else ""
-    text = f"{change['uid']}: {what}; {change['reason']} (from {change['effective']}){where}"
-    return shown(text)
+    since = "" if change["effective"] in change["reason"] else f" (from {change['effective']})"
+    return shown(f"{change['uid']}: {what}; {change['reason']}{since}{where}")
 
 
 def _left_alone(document: Document, most: int) -> Iterator[str]:
