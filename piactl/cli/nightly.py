@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.context import ProgressLine, put, say, this_site, today, writing
+from piactl.cli.context import ProgressLine, StdoutLost, put, say, this_site, today, writing
 from piactl.cli.options import AcceptFeed, AsOf, Feeds, PlanLayout, Reason, RunOutput, need_reason, read_day
 from piactl.cli.stopping import stop_on_signals
 from piactl.cli.writingrun import _now, done_code, new_order, say_refused, tell
@@ -54,6 +54,7 @@ def _run(
     *,
     strict: bool,
 ) -> int:
+    from piactl.core.counting import counted
     from piactl.flows.nightly import RefusedPlan, run_nightly
     from piactl.report.plantext import plan_text
 
@@ -81,21 +82,34 @@ def _run(
             raise
         finally:
             progress.close()
-    if output is PlanLayout.TEXT:
-        put([plan_text(document, rest=f"see them all: piactl plan show {file} --all")])
-    tell(done, output, document)
+    lost = None
+    try:
+        if output is PlanLayout.TEXT:
+            put([plan_text(document, rest=f"see them all: piactl plan show {file} --all")])
+    except StdoutLost as error:
+        lost = error
+    try:
+        tell(done, output, document)  # also then: what did not work goes to stderr
+    except StdoutLost as error:
+        lost = error
     code = done_code(done)
     if code == Exit.DONE and document["rejections"] and (strict or site.settings.strict):
-        say(f"{len(document['rejections'])} rows were rejected, and --strict is set")
+        rejected = counted(len(document["rejections"]), "row was", "rows were")
+        say(f"{rejected} rejected, and --strict is set")
         code = int(Exit.PARTLY)
+    if lost is not None:
+        say(f"{lost}\nThe run itself is {done.status}; see: piactl runs show {done.run}")
+        code = int(lost.exit_code)
     _metrics(site, order, code, document, done)
     return code
 
 
 def _keep_rejects(site: Site, order: Order, feeds: Sequence[SourcedFeed], proposal: Proposal) -> None:
     """Writes the rejected rows of each feed beside the state of this host, to be corrected and fed again."""
+    from piactl.core.counting import counted
     from piactl.feed.rejects import write_rejects
     from piactl.feed.rereading import with_rejections
+    from piactl.privatefiles import make_private_folder
 
     for sourced in feeds:
         known = set(sourced.feed.rejections)
@@ -104,10 +118,11 @@ def _keep_rejects(site: Site, order: Order, feeds: Sequence[SourcedFeed], propos
         if not feed.raw_lines:
             continue
         folder = Path(site.settings.state_folder) / "rejects"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
         file = folder / f"{order.run}-{sourced.feed.facts.file}"
         count = write_rejects(file, feed, sourced.source)
-        say(f"{count} rows were rejected or held; corrected, they can be fed again: {file}")
+        rows = counted(count, "row was", "rows were")
+        say(f"{rows} rejected or held; corrected, they can be fed again: {file}")
 
 
 def _metrics(site: Site, order: Order, code: int, document: Any, done: Any) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from piactl.core.counting import counted
 from piactl.core.digests import DigestKeys
 from piactl.core.memory import LastRun
 from piactl.directory.port import EntryWrite, Outcome, Writer
@@ -158,9 +159,12 @@ def settle_doubts(run: Run, keys: DigestKeys) -> int:
     if settled:
         run.journal.resolved(settled)
         done = sum(1 for one in settled if one.outcome == "applied")
-        run.say(
-            f"{len(settled)} writes that an earlier run left in doubt were read back: {done} had been made"
+        writes = counted(
+            len(settled),
+            "write that an earlier run left in doubt was",
+            "writes that an earlier run left in doubt were",
         )
+        run.say(f"{writes} read back: {done} had been made")
     return len(settled)
 
 
@@ -182,9 +186,12 @@ def check_date(order: Order, last: LastRun | None, *, any_date: bool) -> None:
     if last is None:
         return
     if order.as_of < last.as_of:
+        trial = (
+            f"if this is a trial go on with --as-of {last.as_of} or a later day, else " if any_date else ""
+        )
         raise UnsafePlan(
             f"the date of this run, {order.as_of}, is before that of the last one, {last.as_of} "
-            f"({last.run}): set the clock right"
+            f"({last.run}):\n{trial}look at the clock (`date`)"
         )
     if order.as_of - last.as_of > FAR and not order.explicit:
         days = (order.as_of - last.as_of).days

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -10,13 +9,12 @@ import socket
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from piactl.errors import SandboxUnavailable
 from piactl.sandbox.files import copy_schemas, prepare_files, socket_uri
+from piactl.sandbox.folder import claimed, found, looked_at
 from piactl.sandbox.rendering import render_slapd_conf
 from piactl.sandbox.slapd_process import (
     Process,
@@ -60,9 +58,8 @@ def start_sandbox(folder: Path, *, accesslog: bool = False) -> SandboxStatus:
     folder holds something else, or the server does not start (with the end of its log).
     """
     folder = folder.absolute()
-    _claim(folder)
-    with _alone(folder):
-        status = sandbox_status(folder)
+    with claimed(folder):
+        status = _status(folder)
         if status.running:
             return status
         software = find_software(accesslog=accesslog)
@@ -77,8 +74,7 @@ def stop_sandbox(folder: Path) -> SandboxStatus:
     Raises SandboxUnavailable where `folder` is no sandbox, or its server does not end.
     """
     folder = folder.absolute()
-    _require_sandbox(folder)
-    with _alone(folder):
+    with found(folder):
         process = recall(_process_file(folder))
         if process is None:
             return _status(folder)
@@ -92,10 +88,13 @@ def stop_sandbox(folder: Path) -> SandboxStatus:
 
 
 def sandbox_status(folder: Path) -> SandboxStatus:
-    """Whether the sandbox in `folder` runs, and where. Raises SandboxUnavailable where there is none."""
+    """Whether the sandbox in `folder` runs, and where.
+
+    Raises SandboxUnavailable where there is none, or where it is another user's.
+    """
     folder = folder.absolute()
-    _require_sandbox(folder)
-    return _status(folder)
+    with looked_at(folder):
+        return _status(folder)
 
 
 def _status(folder: Path, *, changed: bool = False) -> SandboxStatus:
@@ -107,35 +106,6 @@ def _status(folder: Path, *, changed: bool = False) -> SandboxStatus:
     return SandboxStatus(
         folder, process is not None, process.pid if process else None, uris, folder / "piactl.yaml", changed
     )
-
-
-def _claim(folder: Path) -> None:
-    """Makes the folder a sandbox's. One that has a configuration of its own is never taken."""
-    taken = [name for name in ("piactl.yaml", "policy.yaml", "secrets", "slapd") if (folder / name).exists()]
-    if (folder / "slapd").is_dir():  # looked at last: another start makes it before the files
-        return
-    if taken:
-        raise SandboxUnavailable(
-            f"{folder} is no sandbox and already has {', '.join(taken)}\nName an empty or a new folder."
-        )
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / "slapd").mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise SandboxUnavailable(f"{folder} cannot be made: {error.strerror}\nName another folder.") from None
-
-
-def _require_sandbox(folder: Path) -> None:
-    if not (folder / "slapd").is_dir():
-        raise SandboxUnavailable(f"{folder} is no sandbox\n`piactl sandbox start` makes one.")
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Two commands at once on one sandbox wait for each other."""
-    with (folder / "slapd" / "busy").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _process_file(folder: Path) -> Path:

@@ -52,10 +52,10 @@ def remember(process: Process, file: Path) -> None:
 
 
 def recall(file: Path) -> Process | None:
-    """The process that `remember` wrote down, if it is still that one."""
+    """The process that `remember` wrote down, if it is still that one. Raises OSError."""
     try:
         process = Process(**json.loads(file.read_text(encoding="ascii")))
-    except (OSError, ValueError, TypeError):
+    except (FileNotFoundError, ValueError, TypeError):
         return None
     return process if process.alive() else None
 
