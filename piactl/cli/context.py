@@ -102,7 +102,7 @@ def put(pieces: Iterable[str]) -> None:
     Raises StdoutLost where it cannot be written for another reason.
     """
     for piece in pieces:
-        if not _written(lambda piece=piece: sys.stdout.write(piece)):  # type: ignore[misc]
+        if not _written(sys.stdout.write, piece):
             return
     _written(sys.stdout.flush)
 
@@ -115,10 +115,10 @@ def finish_stdout() -> None:
     _written(sys.stdout.flush)
 
 
-def _written(write: Callable[[], object]) -> bool:
+def _written(write: Callable[..., object], *words: str) -> bool:
     """False where whoever read has gone: caught here, so that a run that wrote keeps its own exit code."""
     try:
-        write()
+        write(*words)
     except BrokenPipeError:
         _discard(sys.stdout)
         return False
