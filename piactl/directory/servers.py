@@ -13,6 +13,7 @@ from piactl.directory.messages import modify_request, never_control
 from piactl.directory.names import under
 from piactl.directory.results import REFERRAL, UNWILLING, described
 from piactl.directory.session import Session
+from piactl.directory.socketpath import sandbox_start, shown_uri
 from piactl.errors import ConfigurationInvalid, DirectoryUnreachable, Mistake, PiactlError
 
 
@@ -38,16 +39,20 @@ class Servers:
         Raises DirectoryUnreachable naming every server that was asked, and why it was not used.
         """
         tried: list[str] = []
+        starts: list[str] = []
         for uri in sorted(self._settings.servers, key=lambda uri: uri != first):
             try:
                 return self._usable(uri)
             except Unusable as error:
-                tried.append(f"{uri}: {error}")
+                tried.append(f"{shown_uri(uri)}: {error}")
+                starts += sandbox_start(uri, str(error))
                 if error.everywhere:
                     break
         raise DirectoryUnreachable(
             f"No directory server can be used as {self._name}:\n  "
             + "\n  ".join(tried or ["`servers` is empty"])
+            + "".join(f"\nStart it: {command}" for command in starts)
+            + "\nSee what else is wrong: piactl doctor"
         )
 
     def _usable(self, uri: str) -> Session:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 import zlib
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from typing import IO, cast
 
 from piactl.core.journalline import MAX_LINE, BrokenLine, JournalLine, ended, parsed, proved
 from piactl.journal.backwards import lines_backwards
-from piactl.journal.unusable import refused_by_system
+from piactl.journal.unusable import no_file, refused_by_system
 
 _ROTATED = re.compile(r"(\.[0-9]+|-[0-9]{6,8}([-_.][0-9]+)*)(\.gz)?")
 
@@ -59,9 +60,14 @@ def _first_seq(path: str) -> tuple[int, str]:
 def opened(path: str) -> Iterator[IO[bytes]]:
     """The file for reading from its beginning, decompressed. Raises JournalUnusable."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # not blocking: a pipe that stands there would be waited for
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as refused:
         raise refused_by_system(path, refused) from None
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(fd)
+        raise no_file(path, mode)
     with os.fdopen(fd, "rb") as file:
         if path.endswith(".gz"):
             import gzip  # only for old files, and slow to import

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from piactl.errors import JournalUnusable
+from piactl.journal.unusable import no_file
 
 
 def open_private(path: str, flags: int) -> int:
@@ -38,9 +39,7 @@ def open_private(path: str, flags: int) -> int:
 
 def _refuse_shared(path: str, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise JournalUnusable(
-            f"{path}: is not a regular file, so it keeps nothing.\nName a file for the journal."
-        )
+        raise no_file(path, found.st_mode)
     if found.st_mode & 0o022:
         raise JournalUnusable(f"{path}: can be written by others. No change is made.\nchmod 600 {path}")
     if found.st_uid not in (0, os.geteuid()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import stat
 
 from piactl.errors import JournalUnusable
 
@@ -20,10 +21,23 @@ _ADVICE = {
 
 def refused_by_system(path: str, error: OSError) -> JournalUnusable:
     """For a journal that the system does not let us use."""
+    if error.errno == errno.EISDIR:
+        return no_file(error.filename or path, stat.S_IFDIR)
     advice = _ADVICE.get(error.errno or 0, "Look at the disk and the system log, then run again")
     what = error.strerror or type(error).__name__
     return JournalUnusable(
         f"{path}: the journal cannot be used: {what}. Without it no change is made.\n{advice}."
+    )
+
+
+def no_file(path: str, mode: int) -> JournalUnusable:
+    """For what stands at the path of a journal and is no regular file; `mode` as stat tells it."""
+    if stat.S_ISDIR(mode):
+        return JournalUnusable(
+            f"{path}: is a folder. Without a journal no change is made.\nName the file in it."
+        )
+    return JournalUnusable(
+        f"{path}: is not a regular file, so it keeps nothing.\nName a file for the journal."
     )
 
 

@@ -154,7 +154,7 @@ def _local_head(path: str) -> Head | None:
         return None
     try:
         record = read_head(fd)
-    except HeadDamaged:
+    except (HeadDamaged, OSError):  # damaged, or a folder
         return None
     finally:
         os.close(fd)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from piactl.directory.opening import open_reader
 from piactl.directory.port import Reader
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError
-from piactl.flows.examining.checks import CHECKS, Check, Finding, Outcome, error, fine, skipped
+from piactl.flows.examining.checks import CHECKS, Check, Finding, Outcome, broken, error, fine, skipped
 from piactl.flows.examining.files import FreeBytes, examine_files, free_bytes
 from piactl.flows.examining.journalfile import examine_journal
 from piactl.flows.examining.records import Runs, examine_records, runs_of
@@ -50,7 +50,8 @@ def examine(
     """Makes every check that can be made; those that cannot are skipped with why.
 
     `configuration` is the file, or why there is none. `host` is this host as runs record it. `probe`
-    also rehearses adding an account on the servers, rolled back by them. Never raises a PiactlError.
+    also rehearses adding an account on the servers, rolled back by them. Never raises: a check that
+    breaks in a way nobody foresaw has that as its error, and the others go on.
     """
     findings = list(_all(configuration, now, host, probe=probe, free=free))
     findings.sort(key=lambda finding: finding.check.id)
@@ -79,20 +80,30 @@ def _all(
     free: FreeBytes,
 ) -> Iterator[Finding]:
     try:
-        if isinstance(configuration, ConfigurationInvalid):
-            raise configuration
-        site = open_site(configuration)
+        site = _opened(configuration)
     except ConfigurationInvalid as invalid:
         yield error("D01", str(invalid), "Put the file right, then run piactl doctor again.")
         for id_ in CHECKS:
             if id_ != "D01":
                 yield skipped(id_, "there is no configuration to go by (D01)")
         return
+    except Exception as bug:  # noqa: BLE001 - told as a finding, like everything that doctor meets
+        yield broken("D01", bug)
+        for id_ in CHECKS:
+            if id_ != "D01":
+                yield skipped(id_, "the check of the configuration failed (D01)")
+        return
     yield fine("D01", site.settings.file)
     yield from examine_files(site, free)
     for uri in site.settings.directory.servers:
         yield from examine_server(uri, site.settings.directory, now, {**SETTINGS, **RIGHTS}, probe=probe)
     yield from _with_reader(site, now, host)
+
+
+def _opened(configuration: Path | ConfigurationInvalid) -> Site:
+    if isinstance(configuration, ConfigurationInvalid):
+        raise configuration
+    return open_site(configuration)
 
 
 def _with_reader(site: Site, now: Callable[[], datetime], host: str) -> Iterator[Finding]:
@@ -106,6 +117,8 @@ def _with_reader(site: Site, now: Callable[[], datetime], host: str) -> Iterator
                 found = [*examine_journal(journal, host, runs), *_records(site, reader, runs, host, now())]
         except PiactlError:
             continue
+        except Exception as bug:  # noqa: BLE001 - the journal is still to be looked at
+            found = [*examine_journal(journal, host, None), *(broken(id_, bug) for id_ in _OF_RECORDS)]
         yield from found
         return
     yield from examine_journal(journal, host, None)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from piactl.errors import PiactlError
 
 
 class Outcome(StrEnum):
@@ -146,6 +149,23 @@ def warning(id_: str, found: str, advice: str, where: str = "") -> Finding:
 
 def error(id_: str, found: str, advice: str, where: str = "") -> Finding:
     return Finding(CHECKS[id_], Outcome.ERROR, found, advice, where)
+
+
+def unless_broken(id_: str, check: Callable[[], Finding], where: str = "") -> Finding:
+    """What the check finds; where it breaks in a way that nobody foresaw, that is its error, and the other
+    checks go on. Raises PiactlError, which means something to each caller."""
+    try:
+        return check()
+    except PiactlError:
+        raise
+    except Exception as bug:  # noqa: BLE001 - a check that breaks must not hide what the others find
+        return broken(id_, bug, where)
+
+
+def broken(id_: str, bug: Exception, where: str = "") -> Finding:
+    """The finding of a check that broke, told without the values that the error may hold."""
+    found = f"the check itself failed: {type(bug).__name__}"
+    return error(id_, found, "This is a bug in piactl: please report it with this line.", where)
 
 
 def worst(

@@ -9,7 +9,7 @@ from pathlib import Path
 from piactl.config.policycheck import policy_warnings
 from piactl.core.settings import Settings
 from piactl.errors import PiactlError
-from piactl.flows.examining.checks import Finding, error, fine, skipped, warning, worst
+from piactl.flows.examining.checks import Finding, error, fine, skipped, unless_broken, warning, worst
 from piactl.flows.site import Site
 from piactl.secrets import read_password
 
@@ -32,12 +32,12 @@ def free_bytes(path: Path) -> tuple[int, int]:
 
 def examine_files(site: Site, free: FreeBytes = free_bytes) -> Iterator[Finding]:
     """D02 to D07."""
-    yield _policy(site)
-    yield _register(site)
-    yield _keys(site)
-    yield _passwords(site.settings)
-    yield _state_folder(site.settings)
-    yield _disk(site.settings, free)
+    yield unless_broken("D02", lambda: _policy(site))
+    yield unless_broken("D03", lambda: _register(site))
+    yield unless_broken("D04", lambda: _keys(site))
+    yield unless_broken("D05", lambda: _passwords(site.settings))
+    yield unless_broken("D06", lambda: _state_folder(site.settings))
+    yield unless_broken("D07", lambda: _disk(site.settings, free))
 
 
 def _policy(site: Site) -> Finding:

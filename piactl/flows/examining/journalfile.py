@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from piactl.core.counting import counted
 from piactl.errors import PiactlError
-from piactl.flows.examining.checks import Finding, error, fine, skipped, warning
+from piactl.flows.examining.checks import Finding, error, fine, skipped, unless_broken, warning
 from piactl.flows.examining.files import may_write, nearest_folder
 from piactl.journal import Head, in_doubt, verify
 from piactl.journal.privatefile import open_private
@@ -18,19 +19,24 @@ Runs = Sequence[Mapping[str, Any]]
 
 def examine_journal(path: str, host: str, runs: Runs | None) -> Iterator[Finding]:
     """D08 to D10; `runs` are the records of runs in the directory, None where they could not be read."""
-    yield _writable(path)
+    yield unless_broken("D08", lambda: _writable(path))
     try:
-        yield _chain(path, _anchors(host, runs), known=runs is not None)
+        yield unless_broken("D09", lambda: _chain(path, _anchors(host, runs), known=runs is not None))
     except PiactlError as refused:
         yield error("D09", str(refused), "See: piactl journal verify")
     try:
-        yield _doubts(path)
+        yield unless_broken("D10", lambda: _doubts(path))
     except PiactlError:
         yield skipped("D10", "the journal cannot be read (D09)")
 
 
 def _writable(path: str) -> Finding:
     folder = nearest_folder(Path(path).parent)
+    above = Path(path).parent
+    if above.exists() and not above.is_dir():
+        return error("D08", f"{above} is not a folder", "Name another file as `journal`.")
+    if Path(path).is_dir():
+        return error("D08", f"{path} is a folder", "Name the file in it as `journal`.")
     if not may_write(folder):
         return error(
             "D08", f"{folder} cannot be written by this user", "Give the folder to the user that runs piactl."
@@ -73,10 +79,10 @@ def _chain(path: str, anchors: Mapping[str, Head], *, known: bool) -> Finding:
         )
         return error("D09", str(proof.problem), advice)
     agree = len(anchors) - len([1 for name in proof.uncovered if name.startswith("run ")])
-    words = f"{proof.lines} lines whole"
-    return fine(
-        "D09", f"{words}, {agree} anchors of runs agree" if known else f"{words}; anchors not asked for"
-    )
+    words = f"{counted(proof.lines, 'line')} whole"
+    if not known:
+        return fine("D09", f"{words}; anchors not asked for")
+    return fine("D09", f"{words}, {counted(agree, 'anchor of a run agrees', 'anchors of runs agree')}")
 
 
 def _doubts(path: str) -> Finding:
@@ -84,5 +90,6 @@ def _doubts(path: str) -> Finding:
     if not doubtful:
         return fine("D10", "none")
     runs = ", ".join(sorted({intent.run for intent in doubtful}))
-    found = f"{len(doubtful)} writes of run {runs} have no outcome"
+    writes, have = counted(len(doubtful), "write"), "has" if len(doubtful) == 1 else "have"
+    found = f"{writes} of run {runs} {have} no outcome"
     return warning("D10", found, "Run piactl nightly or apply: it first reads them back and settles them.")

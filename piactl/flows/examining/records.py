@@ -13,7 +13,7 @@ from piactl.directory.port import Reader
 from piactl.directory.records import DATA, IN_RECORD, RUNS, SOURCES, WAITING, Places
 from piactl.directory.recordtext import loads
 from piactl.errors import PiactlError
-from piactl.flows.examining.checks import Finding, error, fine, skipped, warning, worst
+from piactl.flows.examining.checks import Finding, error, fine, skipped, unless_broken, warning, worst
 from piactl.flows.locking import MARGIN, process_began
 from piactl.flows.running import read_runs
 from piactl.flows.site import Site
@@ -33,19 +33,19 @@ def examine_records(
     site: Site, reader: Reader, runs: Runs | None, host: str, now: datetime, today: date
 ) -> Iterator[Finding]:
     """D15, D27, D28, D29. `today` is the civil day of the policy's time zone."""
-    yield _bases(site, reader)
+    yield unless_broken("D15", lambda: _bases(site, reader))
     yield _told("D27", lambda: _needed_keys(site, reader))
     yield _told("D28", lambda: _lock(site, reader, host, now))
     if runs is None:
         yield skipped("D29", "the records of runs cannot be read")
     else:
-        yield _last_run(site, reader, runs, today)
+        yield unless_broken("D29", lambda: _last_run(site, reader, runs, today))
 
 
 def _told(id_: str, check: Callable[[], Finding]) -> Finding:
     """A check that the directory itself breaks is skipped with its words: another check names the cause."""
     try:
-        return check()
+        return unless_broken(id_, check)
     except PiactlError as refused:
         return skipped(id_, str(refused).split("\n", 1)[0])
 

@@ -14,7 +14,17 @@ from piactl.directory.monitoring import server_version
 from piactl.directory.questions import Questions, ServerUnusable, open_questions
 from piactl.directory.serverconfig import ServerConfig, read_server_config
 from piactl.errors import DirectoryTruncated, DirectoryUnreachable, PiactlError, SecretUnusable
-from piactl.flows.examining.checks import CHECKS, Finding, error, fine, skipped, warning, worst
+from piactl.flows.examining.checks import (
+    CHECKS,
+    Finding,
+    broken,
+    error,
+    fine,
+    skipped,
+    unless_broken,
+    warning,
+    worst,
+)
 from piactl.secrets import read_password
 
 TRANSACTION = "1.3.6.1.1.21.1"
@@ -62,21 +72,27 @@ def examine_server(
     """D11 to D14, then `checks` by their ids, each in order; those of a server that nobody can ask are
     skipped, and so is one that the server breaks off."""
     with ExitStack() as stack:
-        door = _bind_all(uri, settings, stack)
+        try:
+            door = _bind_all(uri, settings, stack)
+        except Exception as bug:  # noqa: BLE001 - the other servers are still to be looked at
+            door = Door((broken("D11", bug, uri), skipped("D12", "the check of D11 failed", uri)), {}, False)
         yield from door.findings
         if not door.asking:
             for id_ in ("D13", "D14", *checks):
                 yield skipped(id_, "nobody could bind to ask", uri)
             return
         server = Server(uri, settings, dict(door.asking), now=now, probe=probe)
-        server.config = _config(server)
+        try:
+            server.config = _config(server)
+        except Exception as bug:  # noqa: BLE001 - the checks that do not need it go on
+            yield broken("D16", bug, uri)
         for id_, check in {"D13": _functions, "D14": _takes_writes, **checks}.items():
             yield _asked(id_, check, server)
 
 
 def _asked(id_: str, check: Callable[[Server], Finding], server: Server) -> Finding:
     try:
-        return check(server)
+        return unless_broken(id_, lambda: check(server), server.uri)
     except (DirectoryUnreachable, DirectoryTruncated, PiactlError) as lost:
         return skipped(id_, f"broken off: {str(lost).removeprefix(f'{server.uri}: ')}", server.uri)
 
