@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
 
 import typer
 
@@ -21,14 +23,13 @@ def list_(
     most: Annotated[int, typer.Option("--most", help="How many, the latest first; 0 for all.")] = 20,
 ) -> None:
     """List the runs, the latest first."""
-    from piactl.flows.running import read_runs
     from piactl.report.tabular import rendered
 
-    site = this_site()
-    with reading(site) as reader:
-        records = read_runs(reader, site.settings.directory.state)
-    rows = [{**record, "outcomes": _counts(record.get("outcomes"))} for record in records]
-    put(rendered(rows[:most] if most else rows, COLUMNS, layout_or_default(output)))
+    rows = [_told(record) for record in _records()]
+    layout = layout_or_default(output)
+    if layout not in _OBJECTS:
+        rows = [{**row, "outcomes": _plain("outcomes", row["outcomes"])} for row in rows]
+    put(rendered(rows[:most] if most else rows, COLUMNS, layout))
 
 
 @app.command()
@@ -37,28 +38,68 @@ def show(
     output: Output = None,
 ) -> None:
     """Show one run: what it was asked, what it planned, what became of it."""
-    from piactl.flows.running import read_runs
     from piactl.report.tabular import rendered
+
+    records = _records()
+    found = next((r for r in records if run in (r["run"], "last")), None)
+    if found is None:
+        raise AccountNotFound(f"{run}: there is no such run; see: piactl runs list")
+    told = _told(found)
+    layout = layout_or_default(output)
+    if layout == "json":
+        import json
+
+        put([json.dumps(told, ensure_ascii=False, indent=2) + "\n"])
+    elif layout == "ndjson":
+        put(rendered([told], (), layout))
+    else:
+        rows = [{"field": name, "value": _plain(name, value)} for name, value in told.items()]
+        put(rendered(rows, ("field", "value"), layout))
+
+
+_OBJECTS = ("json", "ndjson")
+
+
+def _records() -> list[Mapping[str, Any]]:
+    from piactl.flows.running import read_runs
 
     site = this_site()
     with reading(site) as reader:
-        records = read_runs(reader, site.settings.directory.state)
-    found = [r for r in records if r["run"] == run] or (records[:1] if run == "last" else [])
-    if not found:
-        raise AccountNotFound(f"{run}: there is no such run; see: piactl runs list")
-    layout = layout_or_default(output)
-    if layout in ("json", "ndjson"):
-        put(rendered(found, (), "ndjson" if layout == "ndjson" else "json"))
-        return
-    rows = [{"field": name, "value": _plain(value)} for name, value in found[0].items()]
-    put(rendered(rows, ("field", "value"), layout))
+        return read_runs(reader, site.settings.directory.state)
 
 
-def _counts(value: object) -> str:
-    return ", ".join(f"{n} {what}" for what, n in sorted(value.items())) if isinstance(value, dict) else ""
+def _told(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with both its instants to the second, so that no run ends before it started, and its outcomes
+    always as numbers by their names."""
+    told = {**record, "outcomes": record.get("outcomes") or {}}
+    for name in ("started", "ended"):
+        if name in told:
+            told[name] = _to_the_second(str(told[name]))
+    return told
 
 
-def _plain(value: object) -> object:
-    import json
+def _to_the_second(instant: str) -> str:
+    try:
+        return datetime.fromisoformat(instant).isoformat(timespec="seconds")
+    except ValueError:
+        return instant
 
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
+
+def _plain(name: str, value: object) -> object:
+    """A value for a table: without braces and quotes."""
+    if isinstance(value, list):
+        return "; ".join(_plain_item(item) for item in value)
+    if not isinstance(value, dict):
+        return value
+    if name == "journal":
+        return f"line {value.get('seq')}, hash {str(value.get('hash'))[:12]}..."
+    return ", ".join(f"{number} {what}" for what, number in sorted(value.items()))
+
+
+def _plain_item(item: object) -> str:
+    """One feed, or one problem, of a run."""
+    if not isinstance(item, dict):
+        return str(item)
+    if "digest" in item:
+        return f"{item.get('source')}={item.get('file')} (sha256 {str(item['digest'])[:12]}...)"
+    return ": ".join(str(item.get(part, "")) for part in ("uid", "outcome", "message"))

@@ -277,7 +277,7 @@ def test_talk_goes_to_stderr_and_data_to_stdout(loaded: Academy) -> None:
     feed = loaded.feed(row(numen=NUMEN), row(matricule="1004", debut="demain"), day="2026-09-06")
     ran = loaded.spawn("nightly", feed, "--as-of", "2026-09-06", "-o", "json")
     assert ran.json["status"] == "done"
-    assert "1 rows were rejected" in ran.err
+    assert "1 row was rejected" in ran.err
 
 
 def test_version_and_help_need_no_configuration(tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_runs(loaded: Academy) -> None:
     runs = loaded.run("runs", "list", "-o", "json").json
     assert [(r["as_of"], r["status"]) for r in runs] == [("2026-09-06", "done"), (DAY, "done")]
     shown = loaded.run("runs", "show", runs[1]["run"], "-o", "json").json
-    assert shown[0]["summary"] == {"create": 3}
+    assert shown["summary"] == {"create": 3}
     assert loaded.run("runs", "show", "20200101T000000-abcdef").code == 9
 
 

@@ -141,7 +141,7 @@ def test_a_journal_that_agrees_with_its_run_is_fine(clinic: Clinic, capsys: Any)
     capsys.readouterr()
     code, told = clinic.doctor("--strict")
     assert code == 0, told
-    assert "1 anchors of runs agree" in told["D09"][0]["found"]
+    assert "1 anchor of a run agrees" in told["D09"][0]["found"]
     assert told["D29"][0]["found"].endswith("done")
 
 

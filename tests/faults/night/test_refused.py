@@ -57,7 +57,7 @@ def test_a_clock_behind_the_last_run_is_refused(world: World) -> None:
     refused = world.run(world.command("nightly", "--as-of", str(yesterday), *world.feeds))
     assert refused.code == 4, (refused.code, refused.said)
     assert f"{yesterday}, is before that of the last one, {NEXT}" in refused.said
-    assert "set the clock right" in refused.said
+    assert "look at the clock" in refused.said
     assert world.stamps(ACCOUNTS) == before
     assert world.lock() is None
     check_directory(world)
