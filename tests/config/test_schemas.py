@@ -211,6 +211,7 @@ ACCOUNT = {
         }
     ],
     "entitlements": [{"service": "iprof", "uai": None, "from": "2026-09-01", "to": None}],
+    "lock": None,
 }  # fmt: skip
 
 BROKEN = [

@@ -67,7 +67,7 @@ def test_strict(academy: Academy) -> None:
     feed = academy.feed(GOOD, WRONG_DAY, day=DAY)
     ran = academy.run("nightly", feed, "--as-of", DAY, "--strict")
     assert ran.code == 5
-    assert "1 rows were rejected" in ran.err
+    assert "1 row was rejected, and --strict is set" in ran.err
     assert academy.names() == {"1001": "claire.dubreuil"}, "the others went on"
     assert academy.run("nightly", feed, "--as-of", DAY).code == 0
 
