@@ -85,7 +85,7 @@ def _run(
     lost = None
     try:
         if output is PlanLayout.TEXT:
-            put([plan_text(document, rest=f"see them all: piactl plan show {file} --all")])
+            put([plan_text(document, rest=f"every change: piactl plan show {file} --all")])
     except StdoutLost as error:
         lost = error
     try:

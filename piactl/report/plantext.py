@@ -26,7 +26,7 @@ MEANING = {
 }
 
 
-def plan_text(document: Document, *, most: int = 3, rest: str = "--all shows them") -> str:
+def plan_text(document: Document, *, most: int = 3, rest: str = "every change: --all") -> str:
     """The summary of a plan; `most` is how many changes of each kind are shown, 0 for all, and `rest` says
     how the others can be seen."""
     return "\n".join(_lines(document, most, rest)) + "\n"
@@ -57,10 +57,12 @@ def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
         for change in _sample(changes, most):
             yield f"{'':11}{_change(change)}"
         if most and summary[kind] > most:
-            yield f"{'':11}... and {summary[kind] - most} more accounts; {rest}"
+            yield f"{'':11}... and {summary[kind] - most} more accounts"
     accounts = len({change["uid"] for change in document["changes"]})
     if len(summary) > 1:
         yield f"{accounts:>7}  accounts in all, one write each"
+    if most and any(number > most for number in summary.values()):
+        yield f"{'':9}{rest}"
     yield from _left_alone(document, most)
     yield from refusal_lines(document["refusals"])
 
