@@ -52,9 +52,12 @@ _python3() {  # the first python3 of a supported version
 }
 
 _environment() {  # extras, "" or [dev]
+    local venv wanted found
     venv="$top/.venv"
-    wanted=$(cksum "$top/pyproject.toml" | cut -d' ' -f1)-$1
-    if [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.piactl" 2>/dev/null)" = "$wanted" ]; then
+    wanted=$(cksum "$top/pyproject.toml" | cut -d' ' -f1)
+    found=$(cat "$venv/.piactl" 2>/dev/null || true)
+    # an environment for the tests serves the demo too
+    if [ -x "$venv/bin/python" ] && { [ "$found" = "$wanted$1" ] || [ "$found" = "$wanted[dev]" ]; }; then
         return
     fi
     base=$(_python3) || exit 1
@@ -65,7 +68,7 @@ _environment() {  # extras, "" or [dev]
     "$base" -m venv "$venv"
     echo "Installing piactl and what it needs into .venv" >&2
     "$venv/bin/python" -m pip install --quiet --editable "$top$1"
-    echo "$wanted" > "$venv/.piactl"
+    echo "$wanted$1" > "$venv/.piactl"
 }
 
 _has_slapd || _install slapd ldap-utils slapd-contrib
