@@ -9,7 +9,13 @@ import sys
 def main() -> None:
     """The `piactl` command."""
     _open_missing_streams()
-    sys.exit(run(sys.argv[1:]))
+    from piactl.cli.stdout import WatchedStdout
+
+    stdout = sys.stdout
+    sys.stdout = WatchedStdout(stdout)
+    code = run(sys.argv[1:])
+    sys.stdout = stdout
+    sys.exit(code)
 
 
 def _open_missing_streams() -> None:
@@ -23,57 +29,50 @@ def _open_missing_streams() -> None:
 def run(arguments: list[str]) -> int:
     """Runs one command and gives its exit code; never raises."""
     try:
-        # looked at first because a shell asks for it often, and it needs nothing of what follows
-        if arguments == ["--version"]:
-            from piactl import __version__
-
-            print(f"piactl {__version__}", flush=True)
-            return 0
         return _outcome(arguments)
     except BrokenPipeError:
         # whoever read our output has gone; what would be flushed at exit has nowhere to go either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        return _stdout_lost(error)
     except KeyboardInterrupt:
         print("piactl: interrupted", file=sys.stderr)
         return 130
 
 
 def _outcome(arguments: list[str]) -> int:
-    from piactl.cli.application import application
-    from piactl.cli.context import finish_stdout, say
     from piactl.errors import Exit, PiactlError
 
     try:
-        code = application(arguments)
-        finish_stdout()
+        code = _command(arguments)
+        if code != Exit.FAILED:  # what failed has said so, and is not to say the same of stdout again
+            sys.stdout.flush()
         return code
     except PiactlError as error:
-        say(str(error))
+        _say(str(error))
         return int(error.exit_code)
     except (BrokenPipeError, KeyboardInterrupt):
         raise
     except Exception as error:  # noqa: BLE001 - the last door: nobody is shown a traceback
-        if isinstance(error, OSError):
-            # what could not be printed is still to be printed, so trying again shows whether it was stdout
-            sys.stdout.flush()
-        say(_bug(error))
+        _say(_bug(error))
         return int(Exit.BUG)
 
 
-def _stdout_lost(error: OSError) -> int:
-    """For what is printed by others than `put`: the version and the help."""
-    from piactl.cli.context import StdoutLost, finish_stdout, say
+def _command(arguments: list[str]) -> int:
+    # looked at first because a shell asks for it often, and it needs nothing of what follows
+    if arguments == ["--version"]:
+        from piactl import __version__
 
-    lost = f"stdout cannot be written ({error.strerror})"
-    try:
-        finish_stdout()
-    except StdoutLost as why:
-        lost = str(why)
-    say(lost)
-    return int(StdoutLost.exit_code)
+        print(f"piactl {__version__}")
+        return 0
+    from piactl.cli.application import application
+
+    return application(arguments)
+
+
+def _say(text: str) -> None:
+    from piactl.cli.context import say
+
+    say(text)
 
 
 def _bug(error: Exception) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
-from piactl.errors import ConfigurationInvalid, Mistake, PiactlError
+from piactl.cli.stdout import discard
+from piactl.errors import ConfigurationInvalid, Mistake
 
 if TYPE_CHECKING:
     from piactl.directory.port import Reader, Writer
@@ -28,10 +29,6 @@ class Chosen:
 
 
 chosen = Chosen()
-
-
-class StdoutLost(PiactlError):
-    """What was to be printed did not reach stdout (a full disk)."""
 
 
 def configuration_path() -> Path:
@@ -93,7 +90,7 @@ def say(text: str) -> None:
         for line in text.split("\n"):
             print(f"piactl: {shown(line)}", file=sys.stderr, flush=True)
     except OSError:
-        _discard(sys.stderr)
+        discard(sys.stderr)
 
 
 def put(pieces: Iterable[str]) -> None:
@@ -101,40 +98,13 @@ def put(pieces: Iterable[str]) -> None:
 
     Raises StdoutLost where it cannot be written for another reason.
     """
-    for piece in pieces:
-        if not _written(sys.stdout.write, piece):
-            return
-    _written(sys.stdout.flush)
-
-
-def finish_stdout() -> None:
-    """Writes out what stdout still holds, whoever printed it. Raises StdoutLost.
-
-    Left to the interpreter's own end, a failure would be noise and an exit code of its own.
-    """
-    _written(sys.stdout.flush)
-
-
-def _written(write: Callable[..., object], *words: str) -> bool:
-    """False where whoever read has gone: caught here, so that a run that wrote keeps its own exit code."""
     try:
-        write(*words)
+        for piece in pieces:
+            sys.stdout.write(piece)
+        sys.stdout.flush()
     except BrokenPipeError:
-        _discard(sys.stdout)
-        return False
-    except OSError as error:
-        _discard(sys.stdout)
-        raise StdoutLost(
-            f"stdout cannot be written ({error.strerror}); free space there, or send it elsewhere"
-        ) from None
-    return True
-
-
-def _discard(stream: TextIO) -> None:
-    """Lets go to nowhere what the stream still holds: flushed at exit, it would be an error again."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+        # caught here, so that a run that wrote keeps its own exit code
+        discard(sys.stdout)
 
 
 def layout_or_default(layout: object) -> str:

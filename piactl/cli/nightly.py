@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.context import ProgressLine, StdoutLost, put, say, this_site, today, writing
+from piactl.cli.context import ProgressLine, put, say, this_site, today, writing
 from piactl.cli.options import AcceptFeed, AsOf, Feeds, PlanLayout, Reason, RunOutput, need_reason, read_day
+from piactl.cli.stdout import StdoutLost
 from piactl.cli.stopping import stop_on_signals
 from piactl.cli.writingrun import _now, done_code, new_order, say_refused, tell
 from piactl.errors import Exit, PiactlError

@@ -242,7 +242,7 @@ def test_writes_in_doubt(clinic: Clinic) -> None:
         path, now=utc_now, digest=lambda t: keys.digest("j", t), secret=(), context=context
     ) as journal:
         journal.intents([IntendedWrite("a", "uid=a,c=fr", "modify", ("update",), "a rule", {"cn": (b"A",)})])
-    clinic.finds("D10", "warning", "1 writes of run r1", 0)
+    clinic.finds("D10", "warning", "1 write of run r1", 0)
 
 
 # ---- the way to the servers
