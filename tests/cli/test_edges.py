@@ -1,0 +1,397 @@
+"""Where a newcomer stumbles: folders that are files, full disks, stopped servers, words that mean nothing."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from piactl.cli import run
+from piactl.cli.stdout import StdoutLost, WatchedStdout
+from piactl.core.counting import counted
+from piactl.errors import Exit
+from piactl.flows.examining import records
+from piactl.sandbox import start_sandbox, stop_sandbox
+from tests.story.academy import Academy, Ran
+from tests.story.feeds import row
+
+DAY = "2026-09-05"
+NOBODY = 65534
+
+
+def command(*words: str | Path) -> Ran:
+    """A command that needs no configuration, in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = run([str(word) for word in words])
+    assert code != Exit.BUG, err.getvalue()
+    return Ran(code, out.getvalue(), err.getvalue())
+
+
+def on_a_full_disk(academy: Academy, *words: str) -> tuple[int, str]:
+    """Exit code and stderr of a command whose stdout takes nothing."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            academy.words(*words), env=academy.environment(), stdout=full, stderr=subprocess.PIPE, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+# Files and folders
+
+
+def test_a_state_folder_that_cannot_be_made_stops_the_night_with_a_sentence(academy: Academy) -> None:
+    state = academy.sandbox.folder / "state"
+    state.rmdir()
+    state.write_text("a file where the folder should be")
+    feed = academy.feed(row(), row(matricule="1002", debut="demain"), day=DAY)
+    with academy.nothing_written():
+        ran = academy.run("nightly", feed, "--as-of", DAY)
+    assert ran.code == Exit.FAILED, ran.err
+    assert f"{state}" in ran.err
+    assert "cannot be made" in ran.err
+
+
+@pytest.mark.parametrize("words", [["nightly", "--as-of", DAY], ["journal", "verify"]], ids=" ".join)
+def test_a_folder_as_journal_is_told(academy: Academy, words: list[str]) -> None:
+    folder = academy.sandbox.folder / "journal"
+    academy.edit("piactl.yaml", "journal: journal/piactl.jsonl", "journal: journal")
+    ran = academy.run(*words)
+    assert ran.code == Exit.FAILED, ran.err
+    assert f"{folder}: is a folder" in ran.err
+    assert "Name the file in it" in ran.err
+
+
+def test_doctor_goes_on_past_a_folder_as_journal(academy: Academy) -> None:
+    academy.edit("piactl.yaml", "journal: journal/piactl.jsonl", "journal: journal")
+    ran = academy.run("doctor", "-o", "json")
+    assert ran.code == Exit.FAILED, ran.err
+    found = {finding["id"]: finding for finding in ran.json}
+    assert found["D08"]["result"] == found["D09"]["result"] == "error"
+    assert "is a folder" in found["D08"]["found"]
+    assert found["D28"]["result"] == "ok"
+
+
+def test_a_pipe_as_journal_is_not_waited_for(academy: Academy) -> None:
+    os.mkfifo(academy.sandbox.folder / "journal" / "piactl.jsonl")
+    done = academy.spawn("journal", "verify")
+    assert done.code == Exit.FAILED
+    assert "is not a regular file" in done.err
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "id_"),
+    [
+        ("piactl.flows.examining.files", "_register", "D03"),
+        ("piactl.flows.examining.files", "_disk", "D07"),
+        ("piactl.flows.examining.journalfile", "_writable", "D08"),
+        ("piactl.flows.examining.servers", "_bind_all", "D11"),
+        ("piactl.flows.examining.servers", "_functions", "D13"),
+        ("piactl.flows.examining.records", "_bases", "D15"),
+        ("piactl.flows.examining.records", "_lock", "D28"),
+    ],
+)
+def test_a_check_of_doctor_that_breaks_is_that_check_s_error(
+    academy: Academy, monkeypatch: pytest.MonkeyPatch, module: str, name: str, id_: str
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("with a value that nobody should see")
+
+    monkeypatch.setattr(f"{module}.{name}", broken)
+    ran = academy.run("doctor", "-o", "json")
+    found = {finding["id"]: finding for finding in ran.json}
+    assert found[id_]["result"] == "error"
+    assert found[id_]["found"] == "the check itself failed: ZeroDivisionError"
+    assert "nobody should see" not in ran.out + ran.err
+    assert len(found) == 29
+    assert found["D29"]["result"] == "ok"
+    assert ran.code in (Exit.FAILED, Exit.CONFIGURATION, Exit.UNREACHABLE)
+
+
+def test_doctor_tells_when_the_runs_break_it(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "read_runs", lambda *_: {}["run"])
+    found = {finding["id"]: finding for finding in academy.run("doctor", "-o", "json").json}
+    assert found["D29"]["found"] == "the check itself failed: KeyError"
+    assert found["D08"]["result"] == found["D10"]["result"] == "ok"
+
+
+# Stdout on a full disk
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["plan"],
+        ["account", "list"],
+        ["account", "list", "-o", "json"],
+        ["--help"],
+        ["plan", "-h"],
+        ["--version"],
+    ],
+    ids=" ".join,
+)
+def test_stdout_on_a_full_disk(academy: Academy, words: list[str]) -> None:
+    code, err = on_a_full_disk(academy, *words)
+    assert code == Exit.FAILED, err
+    assert err.count("\n") == 1
+    assert err.startswith("piactl: stdout cannot be written (No space left on device)")
+
+
+@pytest.mark.parametrize("layout", ["text", "json"])
+def test_a_night_whose_words_are_lost_says_that_it_is_done(academy: Academy, layout: str) -> None:
+    feed = str(academy.feed(row(), day=DAY))
+    code, err = on_a_full_disk(academy, "nightly", feed, "--as-of", DAY, "-o", layout)
+    assert code == Exit.FAILED, err
+    assert err.count("stdout cannot be written") == 1
+    last = academy.run("runs", "show", "last", "-o", "json").json
+    assert last["outcomes"] == {"applied": 1}
+    assert f"The run itself is done; see: piactl runs show {last['run']}" in err
+    assert len(academy.accounts()) == 1
+
+
+def test_a_stdout_that_failed_once_goes_on_failing() -> None:
+    with Path("/dev/full").open("w") as full:
+        stdout = WatchedStdout(full)
+        stdout.write("data")
+        for _ in range(2):
+            with pytest.raises(StdoutLost, match="No space left"):
+                stdout.flush()
+
+
+# The sandbox's folder
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "status"])
+def test_a_file_is_no_sandbox(tmp_path: Path, verb: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for folder in (file, file / "below"):
+        ran = command("sandbox", verb, "--dir", folder)
+        assert ran.code == Exit.FAILED
+        assert str(file) in ran.err
+        assert 0 < ran.err.count("\n") <= 3
+    assert file.read_text() == "mine"
+
+
+@contextmanager
+def somebody_else() -> Iterator[None]:
+    """Inside, no right beyond what modes give: another user where the tests run as root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "status"])
+@pytest.mark.parametrize("shut", ["", "slapd"])
+def test_another_user_s_sandbox_is_left_alone(verb: str, shut: str) -> None:
+    command(
+        "sandbox", verb, "--dir", "/dev/null"
+    )  # whoever comes after may not read what is not imported yet
+    with tempfile.TemporaryDirectory(prefix="piactl-test-") as name:
+        folder = Path(name) / "theirs"
+        Path(name).chmod(0o755)
+        (folder / "slapd").mkdir(parents=True)
+        (folder / "slapd" / "busy").touch()
+        folder.chmod(0o755)
+        (folder / shut).chmod(0)
+        with somebody_else():
+            ran = command("sandbox", verb, "--dir", folder)
+        (folder / shut).chmod(0o700)
+        assert ran.code == Exit.FAILED
+        assert "cannot be used by this user (Permission denied)" in ran.err
+        assert [path.name for path in (folder / "slapd").iterdir()] == ["busy"]
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "slapd", "slapd/data/data.mdb", ".hidden"])
+def test_a_folder_with_something_in_it_is_not_taken(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "folder" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    (tmp_path / "folder").chmod(0o755)
+    before = sorted((tmp_path / "folder").rglob("*"))
+    ran = command("sandbox", "start", "--dir", tmp_path / "folder")
+    assert ran.code == Exit.FAILED
+    assert "is not empty and is no sandbox" in ran.err
+    assert name.split("/")[0] in ran.err
+    assert "Name a new folder" in ran.err
+    assert sorted((tmp_path / "folder").rglob("*")) == before
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o755
+    for verb in ("stop", "status"):
+        assert "is no sandbox" in command("sandbox", verb, "--dir", tmp_path / "folder").err
+
+
+def test_an_empty_folder_is_taken_and_made_private() -> None:
+    with tempfile.TemporaryDirectory(prefix="piactl-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        assert start_sandbox(folder).running
+        try:
+            assert folder.stat().st_mode & 0o777 == 0o700
+        finally:
+            stop_sandbox(folder)
+
+
+# A server that does not run
+
+
+def test_a_stopped_sandbox_is_told_with_the_command_that_starts_it(academy: Academy) -> None:
+    folder = academy.sandbox.folder
+    academy.sandbox.stop()
+    ran = academy.run("account", "list")
+    assert ran.code == Exit.UNREACHABLE
+    assert f"ldapi://{folder}/slapd/ldapi: no such file" in ran.err
+    assert f"Start it: piactl sandbox start --dir {folder}\n" in ran.err
+    assert "piactl doctor" in ran.err
+    assert "%2F" not in ran.err
+
+
+def test_a_socket_of_no_sandbox_is_told_without_one(academy: Academy) -> None:
+    uri = academy.sandbox.uri
+    academy.edit("piactl.yaml", uri, "ldapi://%2Fno%2Fslapd%2Fldapi")
+    ran = academy.run("account", "list")
+    assert ran.code == Exit.UNREACHABLE
+    assert "ldapi:///no/slapd/ldapi: no such file" in ran.err
+    assert "piactl doctor" in ran.err
+    assert "sandbox start" not in ran.err
+
+
+def test_a_wrong_password_is_no_reason_to_start_anything(academy: Academy) -> None:
+    (academy.sandbox.folder / "secrets" / "reader").write_text("wrong\n")
+    ran = academy.run("account", "list")
+    assert ran.code == Exit.UNREACHABLE
+    assert "sandbox start" not in ran.err
+
+
+def test_verify_without_the_directory_says_that_it_did_not_compare(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(row(), day=DAY))
+    academy.sandbox.stop()
+    ran = academy.run("journal", "verify")
+    assert ran.code == Exit.UNREACHABLE
+    assert ran.out.startswith("whole: ")
+    assert "not compared" in ran.out
+    assert "cannot be asked for the anchors" in ran.err
+    file = academy.sandbox.folder / "journal" / "piactl.jsonl"
+    file.write_text(file.read_text().replace("claire", "clairf", 1))
+    assert academy.run("journal", "verify").code == Exit.FAILED
+
+
+@pytest.mark.parametrize("gone", [("piactl.jsonl",), ("piactl.jsonl", "piactl.jsonl.head")], ids=len)
+def test_a_journal_that_was_removed_is_found_by_the_anchors(academy: Academy, gone: tuple[str, ...]) -> None:
+    academy.night(DAY, academy.feed(row(), day=DAY))
+    for name in gone:
+        (academy.sandbox.folder / "journal" / name).unlink()
+    ran = academy.run("journal", "verify")
+    assert ran.code == Exit.FAILED
+    assert "is missing" in ran.err
+    assert "anchors" in ran.err
+
+
+# Words
+
+
+@pytest.mark.parametrize("any_date", [True, False])
+def test_a_day_before_the_last_run_is_told_with_the_way_on(academy: Academy, any_date: bool) -> None:
+    later = date.today() + timedelta(days=3)
+    academy.night(later.isoformat())
+    if not any_date:
+        academy.edit("piactl.yaml", "any_date: true ", "any_date: false ")
+    ran = academy.run("nightly")
+    assert ran.code == Exit.REFUSED
+    assert "look at the clock (`date`)" in ran.err
+    assert ("if this is a trial go on with --as-of" in ran.err) is any_date
+    if any_date:
+        assert academy.run("nightly", "--as-of", str(later)).code == Exit.DONE
+
+
+def test_filters_that_fit_nothing_are_told_all_at_once(academy: Academy) -> None:
+    words = ["--uai", "foo", "--profile", "ensegnant", "--state", "dead"]
+    ran = academy.run("account", "list", *words)
+    assert ran.code == Exit.USAGE
+    assert ran.out == ""
+    assert "'FOO' is not a UAI" in ran.err
+    assert "did you mean enseignant?" in ran.err
+    assert "the states are: active" in ran.err
+    assert "0800009A would be right" in academy.run("account", "list", "--uai", "0800009B").err
+
+
+def test_filters_that_fit_find(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(row(), day=DAY))
+    for words in (["--uai", "0800009a"], ["--profile", "enseignant"], ["--state", "active"]):
+        shown = academy.run("account", "list", *words, "--as-of", DAY, "-o", "json")
+        assert shown.code == Exit.DONE, shown.err
+        assert [view["uid"] for view in shown.json] == ["claire.dubreuil"]
+
+
+def test_runs_are_told_plainly(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(row(), day=DAY))
+    (listed,) = academy.run("runs", "list", "-o", "json").json
+    shown = academy.run("runs", "show", "last", "-o", "json").json
+    assert shown == academy.run("runs", "show", listed["run"], "-o", "ndjson").json
+    for told in (listed, shown):
+        assert told["outcomes"] == {"applied": 1}
+        assert told["started"] <= told["ended"]
+        assert len(told["started"]) == len(told["ended"])
+    table = academy.run("runs", "show", "last", "-o", "table").out
+    assert f"line {shown['journal']['seq']}, hash {shown['journal']['hash'][:12]}..." in table
+    assert f"hr=hr-001.csv (sha256 {shown['feeds'][0]['digest'][:12]}...)" in table
+    assert "1 applied" in table
+    assert not set('{}[]"') & set(table)
+    assert "1 applied" in academy.run("runs", "list", "-o", "tsv").out
+
+
+@pytest.mark.parametrize(
+    ("words", "place", "said"),
+    [
+        (["account", "list", "-o", "xml"], "piactl account list", "'xml' is not one of"),
+        (["account", "list", "--foo"], "piactl account list", "--foo"),
+        (["journal", "foo"], "piactl journal", "foo"),
+        (["foo"], "piactl", "foo"),
+        (["apply"], "piactl apply", "PLAN"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_the_help_that_is_named_is_the_command_s(words: list[str], place: str, said: str) -> None:
+    ran = command(*words)
+    assert ran.code == Exit.USAGE
+    assert said in ran.err
+    assert "Value error" not in ran.err
+    assert f"See: {place} --help\n" in ran.err
+
+
+def test_without_a_configuration_the_whole_command_is_told(tmp_path: Path) -> None:
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-m", "piactl", "plan"],
+        capture_output=True, text=True, env={"PYTHONPATH": root, "PATH": "/usr/bin:/bin"}, cwd=tmp_path,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == Exit.CONFIGURATION
+    assert "piactl --config DIR/piactl.yaml COMMAND\n" in done.stderr
+
+
+def test_one_is_one() -> None:
+    assert counted(1, "row") == "1 row"
+    assert [counted(n, "guard is", "guards are") for n in (0, 1, 2)] == [
+        "0 guards are", "1 guard is", "2 guards are",
+    ]  # fmt: skip
+
+
+def test_one_row_is_one_row(academy: Academy) -> None:
+    feed = academy.feed(row(), row(matricule="1002", debut="demain"), day=DAY)
+    checked = academy.run("feed", "check", feed)
+    assert "1 of 2 rows rejected, 1 person would be held" in checked.out
+    assert "1 row written" in academy.run("feed", "rejects", feed, "--out", academy.folder / "r.csv").err
