@@ -298,7 +298,7 @@ def test_files_that_are_not_ours_are_refused(make_journal, tmp_path):
     expected = {
         "link": "symbolic link",
         "device": "symbolic link",
-        "folder": "Is a directory",
+        "folder": "is a folder",
         "pipe": "not a regular file",
         "shared": "can be written by others",
         "real/below": "Not a directory",
