@@ -1,0 +1,186 @@
+"""examples/FEED.md says what is true: its feeds are accepted, its codes and columns are those of the code."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from piactl.core.account import State
+from piactl.core.career import Career, career
+from piactl.core.feedlimits import LIMIT_CODES
+from piactl.errors import FeedRefused
+from piactl.feed.codes import REFUSALS, REJECTIONS
+from piactl.feed.feed import Feed
+from piactl.feed.layout import COLUMNS, PERSON_COLUMNS, REQUIRED
+from piactl.feed.reading import read_feed
+from piactl.flows.site import Site, open_site
+from piactl.flows.telling import policy_rejections
+from piactl.sandbox.files import prepare_files
+
+TOP = Path(__file__).resolve().parents[2]
+DOCUMENT = (TOP / "examples" / "FEED.md").read_text(encoding="utf-8")
+MOVER, RETIRING = "0012346", "0012345"
+
+
+def block(name: str) -> str:
+    """The one fenced block of that name."""
+    found = re.findall(rf"^```{name}\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
+    assert len(found) == 1, name
+    return str(found[0])
+
+
+def cells(heading: str) -> list[list[str]]:
+    """The rows of all tables below a heading."""
+    section = DOCUMENT.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (.*) \|$", section, re.MULTILINE)
+    return [
+        [cell.strip() for cell in row.split(" | ")]
+        for row in rows
+        if not row.startswith(("code ", "column "))
+    ]
+
+
+def codes(heading: str) -> list[str]:
+    return [code for row in cells(heading) for code in re.findall(r"`([a-z-]+)`", row[0])]
+
+
+def codes_of_names_and_policy() -> set[str]:
+    """The codes that the names rule and the policy reject with."""
+    names = (TOP / "piactl" / "core" / "names.py").read_text(encoding="utf-8")
+    policy = (TOP / "piactl" / "core" / "desired.py").read_text(encoding="utf-8")
+    found = set(re.findall(r'"(name-[a-z-]+)"', names))
+    found |= set(re.findall(r'\(assignment, "[a-z]+", "([a-z-]+)", message\)', policy))
+    assert len(found) > 8
+    return found
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """The configuration, policy and register of a sandbox; no server is asked for."""
+    prepare_files(tmp_path, tmp_path / "no-socket")
+    return open_site(tmp_path / "piactl.yaml")
+
+
+def read(site: Site, folder: Path, content: str) -> Feed:
+    path = folder / "rh.csv"
+    path.write_text(content, encoding="utf-8")
+    return read_feed(path, site.settings.sources["hr"])
+
+
+def rejected(site: Site, feed: Feed) -> list[str]:
+    found = [rejection.code for rejection in feed.rejections]
+    for person in feed.people.values():
+        found += [r.code for r in policy_rejections(person, "rh.csv", site.policy, site.register)]
+    return found
+
+
+def life(site: Site, folder: Path, name: str, matricule: str) -> Career:
+    """The career that the rows of a block make of a person."""
+    header = block("csv").splitlines()[0]
+    feed = read(site, folder, f"{header}\n{block(name)}")
+    assert rejected(site, feed) == []
+    return career(feed.people[matricule].assignments, site.policy, site.register)
+
+
+def test_the_example_is_accepted(site: Site, tmp_path: Path) -> None:
+    assert len(block("csv").splitlines()) == 5
+    feed = read(site, tmp_path, block("csv"))
+    assert rejected(site, feed) == []
+    assert feed.remarks == ()
+    assert feed.facts.rows == 3
+    assert feed.facts.date == date(2026, 9, 1)
+    assert feed.facts.complete
+    assert {m: len(person.assignments) for m, person in feed.people.items()} == {RETIRING: 1, MOVER: 2}
+    assert all(a.uai in site.register for person in feed.people.values() for a in person.assignments)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "code"),
+    [
+        ("0800009A", "0800009B", "bad-uai"),
+        ("01/09/2020", "31/09/2020", "bad-date"),
+        ("31/08/2026", "31/08/2018", "end-before-start"),
+        (";ENS;", ";ENSEIGNANT;", "profile-none"),
+        (";activite;", ";en poste;", "position-unknown"),
+        ("Claire", "Claire 2", "name-digit"),
+        ("01E9501234ABC", "01E95", "bad-numen"),
+        ("Dubreuil", "", "missing-value"),
+    ],
+)
+def test_what_the_table_says_of_wrong_values(
+    site: Site, tmp_path: Path, right: str, wrong: str, code: str
+) -> None:
+    assert right in block("csv")
+    feed = read(site, tmp_path, block("csv").replace(right, wrong, 1))
+    assert rejected(site, feed) == [code]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "code"),
+    [
+        ("rows=3", "rows=4", "wrong-count"),
+        ("date=2026-09-01", "date=01/09/2026", "bad-trailer"),
+        (";debut;", ";commence;", "missing-column"),
+        (";corps;", ";debut;", "doubled-column"),
+    ],
+)
+def test_what_refuses_it(site: Site, tmp_path: Path, right: str, wrong: str, code: str) -> None:
+    with pytest.raises(FeedRefused) as refused:
+        read(site, tmp_path, block("csv").replace(right, wrong, 1))
+    assert [found for found, _ in refused.value.refusals] == [code]
+
+
+def test_the_columns_are_those_of_the_code() -> None:
+    rows = cells("The columns")
+    assert [row[0].strip("`") for row in rows] == list(COLUMNS)
+    assert len(PERSON_COLUMNS) == 8
+    assert {row[0].strip("`") for row in rows if row[1] == "yes"} == set(REQUIRED)
+    known = set(REJECTIONS) | codes_of_names_and_policy()
+    told = {code for row in rows for code in re.findall(r"`([a-z]+-[a-z-]+)`", row[4])}
+    assert told <= known
+
+
+def test_every_code_is_told_once_and_no_other() -> None:
+    refusing = codes("What refuses the whole feed")
+    assert sorted(refusing) == sorted([*REFUSALS, *LIMIT_CODES])
+    rejecting = codes("What rejects a row")
+    assert sorted(rejecting) == sorted({*REJECTIONS, *codes_of_names_and_policy()})
+
+
+def test_a_mutation_is_one(site: Site, tmp_path: Path) -> None:
+    old, new = life(site, tmp_path, "mutation", MOVER).posts
+    assert new.follows
+    assert old.followed
+    far = block("mutation").replace("01/09/2026", "01/12/2026")
+    header = block("csv").splitlines()[0]
+    person = read(site, tmp_path, f"{header}\n{far}").people[MOVER]
+    assert not any(post.follows for post in career(person.assignments, site.policy, site.register).posts)
+
+
+def test_after_a_leave_the_post_goes_on(site: Site, tmp_path: Path) -> None:
+    path = life(site, tmp_path, "leave", RETIRING)
+    states = [path.state_on(day) for day in (date(2027, 1, 31), date(2027, 2, 1), date(2027, 6, 30))]
+    assert states == [State.ACTIVE, State.ON_LEAVE, State.ON_LEAVE]
+    assert path.state_on(date(2027, 7, 1)) is State.ACTIVE
+    assert path.rights_on(date(2027, 7, 1)) == path.rights_on(date(2027, 1, 31))
+
+
+def test_a_retirement_ends_the_open_post(site: Site, tmp_path: Path) -> None:
+    path = life(site, tmp_path, "retirement", RETIRING)
+    first = date(2026, 10, 1)
+    assert path.state_on(first - timedelta(days=1)) is State.ACTIVE
+    assert path.state_on(first) is State.GRACE
+    assert path.state_on(date(2027, 12, 1)) is State.ARCHIVED
+
+
+def test_the_numbers_are_those_of_the_settings(site: Site) -> None:
+    assert f"`absent_runs` ({site.settings.sources['hr'].absent_runs})" in DOCUMENT
+    assert f"`bridge` ({site.policy.bridge})" in DOCUMENT
+
+
+def test_the_readme_leads_to_it() -> None:
+    assert "(examples/FEED.md)" in (TOP / "README.md").read_text(encoding="utf-8")
+    assert "FEED.md" in (TOP / "examples" / "README.md").read_text(encoding="utf-8")
