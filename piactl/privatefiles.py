@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from datetime import datetime
 from pathlib import Path
 
 from piactl.errors import PiactlError
@@ -17,6 +18,14 @@ def make_private_folder(folder: Path) -> None:
         raise PiactlError(
             f"{folder}: cannot be made ({error.strerror}); check the rights and the disk, or name another"
         ) from None
+
+
+def forget_old(folder: Path, days: int, now: datetime) -> None:
+    """Removes the files of a folder that were written more than `days` days before `now`."""
+    oldest = now.timestamp() - days * 86400
+    for old in folder.glob("*"):
+        if old.is_file() and old.stat().st_mtime < oldest:
+            old.unlink(missing_ok=True)
 
 
 def write_public(path: Path, content: bytes) -> None:

@@ -17,10 +17,6 @@ COLUMNS = ("id", "title", "where", "result", "severity", "found", "meaning", "ad
 def doctor(
     output: Output = None,
     strict: Annotated[bool, typer.Option("--strict", help="A warning counts as an error.")] = False,
-    probe: Annotated[
-        bool,
-        typer.Option("--probe", help="Also rehearse adding an account on each server, which rolls it back."),
-    ] = False,
 ) -> int:
     """Check the server, its schema, overlays, indexes, limits and rights, the clock, the lock, the journal.
 
@@ -39,7 +35,7 @@ def doctor(
         configuration = configuration_path()
     except ConfigurationInvalid as missing:
         configuration = missing
-    examination = examine(configuration, utc_now, who().host, probe=probe)
+    examination = examine(configuration, utc_now, who().host)
     rows = [finding.row() for finding in examination.findings]
     if output in (None, Layout.TABLE):
         put([doctor_text(rows)])

@@ -110,8 +110,9 @@ def _keep_rejects(site: Site, order: Order, feeds: Sequence[SourcedFeed], propos
     from piactl.core.counting import counted
     from piactl.feed.rejects import write_rejects
     from piactl.feed.rereading import with_rejections
-    from piactl.privatefiles import make_private_folder
+    from piactl.privatefiles import forget_old, make_private_folder
 
+    forget_old(Path(site.settings.state_folder) / "rejects", site.settings.keep_undo_days, _now())
     for sourced in feeds:
         known = set(sourced.feed.rejections)
         more = [r for r in proposal.plan.rejections if r.file == sourced.feed.facts.file and r not in known]

@@ -24,6 +24,8 @@ DEFAULT_GUARDS: Mapping[str, Guard] = MappingProxyType(
         "lock": Guard(Limit(20, 0.005)),
         "rename": Guard(Limit(100, 0.02)),
         "create": Guard(Limit(500, 0.10)),
+        "reopen": Guard(Limit(200, 0.05)),
+        "unlock": Guard(Limit(20, 0.005)),
     }
 )
 """The guards of the kinds that a policy does not name. A policy changes them; nothing switches them off."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 
 from piactl.core.account import Account, State
 from piactl.core.assignment import Assignment
@@ -18,6 +18,7 @@ from piactl.core.standing import NEVER, Standing, standing
 OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})
 """The states in which an account is made, or comes back from the archive."""
 
+_TOLD = ("family_name", "given_name", "usage_name", "civilite", "private_mail")
 MATRICULE = "matricule"
 NUMEN = "numen"
 PLACEHOLDER = "archive"
@@ -67,17 +68,21 @@ def desired_account(subject: Subject, rules: Rules) -> Desired | None:
     current = subject.current
     if current is None:
         return _new(subject, rules)
+    if current.lock is not None and current.lock.until is not None and current.lock.until < rules.as_of:
+        current = replace(current, lock=None)
     if current.state is State.ARCHIVED:
         return _returning(subject, current, rules)
     closed_on = _closed_on(current, rules.as_of)
-    lock = current.lock if current.lock and (current.lock.until or rules.as_of) >= rules.as_of else None
+    lock = current.lock
     exceptions = tuple(e for e in current.exceptions if e.end >= rules.as_of)
     path = career(
         subject.assignments, rules.policy, rules.register, exceptions=exceptions, closed_on=closed_on
     )
     stand = standing(path, rules.as_of, lock=lock, exceptions=exceptions, closed_on=closed_on)
-    if stand.state is State.ARCHIVED:
+    if stand.state is State.ARCHIVED and not _retained(current, path, rules):
         return Desired(subject, archived(current, stand), path)
+    if stand.state is State.ARCHIVED:
+        stand = _closed(stand, closed_on, rules)
     account = _standing_as(
         replace(current, lock=lock, exceptions=exceptions, assignments=subject.assignments), stand
     )
@@ -85,6 +90,31 @@ def desired_account(subject: Subject, rules: Rules) -> Desired | None:
         return Desired(subject, account, path)
     account = _told(account, subject.person, rules.keys)
     return Desired(subject, account, path, _renamed_base(current, account))
+
+
+def _retained(current: Account, path: Career, rules: Rules) -> bool:
+    """Whether an account whose retention was over long ago, and that opened again since for a start that
+    was then cancelled, has not been closed for the whole retention once more: an archival is for good."""
+    if current.state_from is None:
+        return False
+    if current.state is State.ANTICIPATED:
+        since = current.state_from.toordinal()
+        return not any(post.first >= since for post in path.posts)
+    return current.state is State.DEACTIVATED and rules.as_of < current.state_from + timedelta(
+        days=rules.policy.retention
+    )
+
+
+def _closed(stand: Standing, closed_on: date, rules: Rules) -> Standing:
+    """Deactivated since `closed_on`, until the retention from there is over."""
+    end = closed_on + timedelta(days=rules.policy.retention)
+    return replace(
+        stand,
+        state=State.DEACTIVATED,
+        state_from=closed_on,
+        state_until=end - timedelta(days=1),
+        next_due=end,
+    )
 
 
 def _closed_on(current: Account, as_of: date) -> date:
@@ -147,15 +177,8 @@ def _told(account: Account, person: Person, keys: DigestKeys) -> Account:
     numen = account.numen_digest
     if person.numen is not None:
         numen = keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
-    return replace(
-        account,
-        family_name=person.family_name,
-        given_name=person.given_name,
-        usage_name=person.usage_name,
-        civilite=person.civilite,
-        private_mail=person.private_mail,
-        numen_digest=numen,
-    )
+    told = {name: getattr(person, name) for name in _TOLD if name not in person.silent}
+    return replace(account, numen_digest=numen, **told)
 
 
 def _base(account: Account) -> str:

@@ -25,6 +25,8 @@ class Person:
     assignments: tuple[Assignment, ...] = ()
     lines: tuple[int, ...] = field(default=(), compare=False)
     """The line of the feed of each assignment, in the same order."""
+    silent: frozenset[str] = field(default=frozenset(), compare=False)
+    """The fields that the feed has no column for: their blanks say nothing, and erase nothing."""
 
 
 @dataclass(frozen=True, slots=True)

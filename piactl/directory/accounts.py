@@ -41,6 +41,9 @@ class Unreadable:
     why: str
 
 
+_AT_ONCE = 200
+"""Names in one search."""
+
 IN_ACCOUNTS = filters.equals("objectClass", ACCOUNT_CLASS)
 AT_ONCE = 200
 """Digests asked for in one search."""
@@ -116,7 +119,7 @@ def find_accounts(
     query = filters.all_of(
         IN_ACCOUNTS,
         filters.any_of(
-            filters.equals("uid", name),
+            filters.equals(encoding.name("uid"), name),
             filters.equals(encoding.name("mail"), name),
             filters.equals(encoding.name("piactlAlias"), name),
             filters.equals(encoding.name("piactlIdentifier"), name),
@@ -128,8 +131,17 @@ def find_accounts(
     return [entry_of(raw, encoding) for raw in found]
 
 
+def read_whole(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, uids: Sequence[str]
+) -> Iterator[RawEntry]:
+    """The accounts of these uids with every attribute that can be read, some at a time."""
+    for start in range(0, len(uids), _AT_ONCE):
+        some = [filters.equals(encoding.name("uid"), uid) for uid in uids[start : start + _AT_ONCE]]
+        yield from reader.search(settings.accounts, filters.all_of(IN_ACCOUNTS, filters.any_of(*some)), ["*"])
+
+
 def account_dn(settings: DirectorySettings, uid: str) -> str:
-    return child(settings.accounts, "uid", uid)
+    return child(settings.accounts, settings.attributes.get("uid", "uid"), uid)
 
 
 def account_write(

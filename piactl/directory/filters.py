@@ -25,6 +25,11 @@ def present(attribute: str) -> str:
     return f"({_name(attribute)}=*)"
 
 
+def begins(attribute: str, value: str | bytes) -> str:
+    """Entries with a value that begins so; the attribute needs a substring rule."""
+    return f"({_name(attribute)}={escaped(value)}*)"
+
+
 def at_most(attribute: str, value: str | bytes) -> str:
     """Entries with a value that is ordered before `value` or is it; the attribute needs an ordering rule."""
     return f"({_name(attribute)}<={escaped(value)})"

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from secrets import token_hex
 
 from piactl.core.settings import DirectorySettings
-from piactl.directory.ber import SEQUENCE, TRUE, element, octets
 from piactl.directory.connection import Password, Unusable, open_session
 from piactl.directory.messages import (
     PAGED,
@@ -37,10 +36,9 @@ from piactl.directory.results import (
 from piactl.directory.session import Session
 from piactl.errors import PiactlError
 
-_NOOP = "1.3.6.1.4.1.4203.666.5.2"
 ENOUGH = 20_000
 _PAGE = 1000
-_CONSTRAINT, _NO_OPERATION = 19, 16654
+_CONSTRAINT = 19
 
 
 class ServerUnusable(PiactlError):
@@ -141,13 +139,6 @@ class Questions:
         write = EntryWrite("modify", dn, add=added or {}, delete={deleted: (value.encode(),)})
         _, result = self._session.exchange(write_request(write), [], f"ask for rights on {dn!r}")
         return {NO_SUCH_ATTRIBUTE: True, NO_RIGHT: False}.get(result.code)
-
-    def may_add(self, dn: str, values: Values) -> bool | None:
-        """Whether this identity may add that entry: a rehearsal that the server rolls back."""
-        noop = element(SEQUENCE, octets(_NOOP.encode()) + TRUE)
-        request = write_request(EntryWrite("add", dn, add=values))
-        _, result = self._session.exchange(request, [noop], f"rehearse adding {dn!r}")
-        return {_NO_OPERATION: True, NO_RIGHT: False}.get(result.code)
 
     def _never(self, dn: str, added: Values) -> Result:
         return self._session.exchange(

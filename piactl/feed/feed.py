@@ -29,6 +29,8 @@ class Feed:
     is_rejects: bool = False
     header: bytes = field(default=b"", repr=False)
     raw_lines: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+    columns: frozenset[str] = frozenset()
+    """The canonical columns that it has: a blank in one is no value, of another it says nothing."""
 
     @property
     def unattributed(self) -> int:

@@ -75,6 +75,7 @@ class OnePass:
             is_rejects=self.layout is not None and self.layout.is_rejects,
             header=self.header,
             raw_lines=self._raw_lines(lines),
+            columns=frozenset(self.layout.places if self.layout else ()) | frozenset(self.source.constants),
         )
 
     def _refuse(self, code: str, detail: str = "") -> None:

@@ -11,10 +11,11 @@ from piactl.core.guards import Refusal
 from piactl.core.memory import LastRun
 from piactl.directory.port import Outcome, WriteResult
 from piactl.directory.records import DATA, record_write
-from piactl.directory.recordtext import last_run_record, waiting_record
+from piactl.directory.recordtext import last_run_record, loads, waiting_record
 from piactl.errors import PiactlError, ReplyLost, StalePlan, UnsafePlan
 from piactl.flows.proposal import AccountWrite, Work
 from piactl.flows.running import Run, head_facts, must
+from piactl.flows.site import Site
 from piactl.flows.undoing import keep_undo, prune_undo
 from piactl.journal import IntendedWrite, Settlement
 
@@ -60,6 +61,7 @@ def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop) -> Done:
     done = Done(run.order.run)
     run.record("running", **facts)
     try:
+        _mark_unclean(run, work)
         keep_undo(run, work.writes)
         _write_accounts(run, work.writes, done, progress, stop)
         if not done.stopped:
@@ -72,6 +74,17 @@ def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop) -> Done:
     done.status = "stopped" if done.stopped else "partly" if done.problems else "done"
     _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else "")
     return done
+
+
+def _mark_unclean(run: Run, work: Work) -> None:
+    """Until this run has ended, whatever comes next has to look at everything."""
+    entry = run.writer.read(run.places.last_run, [DATA]) if work.writes else None
+    if entry is None:
+        return
+    data = entry.first(DATA)
+    write = record_write(run.places.last_run, data, {**loads(entry.dn, data), "clean": False})
+    if write is not None:
+        must(run.writer, write)
 
 
 def _facts(work: Work) -> dict[str, object]:
@@ -204,17 +217,20 @@ def _keep_waiting(run: Run, one: AccountWrite) -> None:
         must(run.writer, write)
 
 
-def check_fresh(work: Work, site_policy: str, last: LastRun | None, accounts: str) -> str:
+def check_fresh(work: Work, site: Site, last: LastRun | None) -> str:
     """Whether a plan read from a file still fits: "" where it does, or the run that made it true already.
 
     Raises StalePlan where policy, directory or the last run are others than those it was made from.
     """
+    accounts = site.settings.directory.accounts
     if work.basis.directory != accounts:
         raise StalePlan(f"the plan was made for {work.basis.directory}, this directory is {accounts}")
     if last is not None and last.plan == work.fingerprint and last.clean:
         return last.run
-    if work.basis.policy != site_policy:
+    if work.basis.policy != site.policy.digest:
         raise StalePlan("the policy has changed since the plan was made; make the plan again")
+    if work.basis.register != site.register_digest:
+        raise StalePlan("the establishment register has changed since the plan was made; make the plan again")
     after = last.run if last else ""
     again = last is not None and last.plan == work.fingerprint
     if work.basis.after != after and not again:

@@ -26,12 +26,18 @@ class Book:
     unreadable: list[Unreadable] = field(default_factory=list)
     doubled: dict[str, list[str]] = field(default_factory=dict)
     numens: dict[str, str] = field(default_factory=dict)
+    matricules: dict[str, str] = field(default_factory=dict)
+    """Matricule by uid."""
+    names: set[str] = field(default_factory=set)
+    """Every identifier of every entry that was read, the unreadable and the doubled ones too."""
 
     def add(self, entry: Entry | Unreadable) -> None:
         if isinstance(entry, Unreadable):
+            self.names |= {entry.uid, *entry.identifiers}
             self.unreadable.append(entry)
             return
         account = entry.account
+        self.names |= account.identifiers
         if account.numen_digest:
             self.numens[account.numen_digest] = account.uid
         if account.state is State.ARCHIVED:
@@ -43,6 +49,7 @@ class Book:
             self.doubled.setdefault(account.matricule, [first]).append(account.uid)
         else:
             self.by_matricule[account.matricule] = entry
+            self.matricules[account.uid] = account.matricule
 
     def accounts(self) -> Iterable[Account]:
         for entry in (*self.by_matricule.values(), *self.archived.values(), *self.anonymous):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from piactl.core.account import State
@@ -11,8 +11,8 @@ from piactl.core.desired import NUMEN, Desired, Rules, Subject
 from piactl.core.diff import changes_of, home_establishments
 from piactl.core.rejection import Hold
 from piactl.core.waiting import Waiting, bare
-from piactl.directory.accounts import account_write
-from piactl.directory.port import EntryWrite, Reader
+from piactl.directory.accounts import account_write, read_whole
+from piactl.directory.port import EntryWrite, Reader, Values
 from piactl.flows.book import Book
 from piactl.flows.proposal import AccountWrite
 from piactl.flows.site import Site
@@ -34,6 +34,7 @@ class Differing:
     def rows(self, desired: Sequence[Desired]) -> tuple[list[Change], list[AccountWrite]]:
         """The changes and the writes, accounts that lose something first."""
         rows: list[tuple[AccountWrite, list[Change]]] = []
+        foreign = self._foreign(one for one in desired if one.account.state is State.ARCHIVED)
         for one in desired:
             matricule = one.subject.matricule
             entry = self.book.entry(matricule, self.rules.keys) if matricule else None
@@ -45,7 +46,8 @@ class Differing:
                 self.holds.append(Hold(matricule, current.uid, "protected: no import touches it"))
                 continue
             if one.account.state is State.ARCHIVED:
-                write = self._erasing(write)
+                # no values: whatever they hold, for some can be read by nobody and some have no equality
+                write = replace(write, delete={**write.delete, **foreign.get(one.account.uid, {})})
             changes = changes_of(one, self.rules) or [self._restored(one, write)]
             kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
             row = AccountWrite(one.account.uid, kinds, changes[0].reason, write, self._retry(one.subject))
@@ -53,17 +55,18 @@ class Differing:
         rows.sort(key=lambda row: (not row[0].loses, row[0].uid))
         return [change for _, changes in rows for change in changes], [write for write, _ in rows]
 
-    def _erasing(self, write: EntryWrite) -> EntryWrite:
-        """An archival also takes away what others have put on the entry, and the password."""
-        entry = self.reader.read(write.dn, ["*"])
-        kept = {"objectclass", "oathtotptoken", *(name.lower() for name in self.site.encoding.attributes)}
-        others = {
-            name: values
-            for name, values in (entry.values if entry else {}).items()
-            if name.lower() not in kept
-        }
-        # no values: whatever it holds, for nobody can read it
-        return replace(write, delete={**write.delete, **others, "userPassword": ()})
+    def _foreign(self, archived: Iterable[Desired]) -> dict[str, Values]:
+        """What an archival takes away besides the managed values, by uid: what others have put on the
+        entries, rights of other systems, the password."""
+        encoding, directory = self.site.encoding, self.site.settings.directory
+        kept = {"objectclass", "oathtotptoken", *(name.lower() for name in encoding.attributes)}
+        kept.discard(encoding.name("eduPersonEntitlement").lower())
+        uids = [one.account.uid for one in archived]
+        found: dict[str, Values] = {}
+        for raw in read_whole(self.reader, directory, encoding, uids):
+            names = [name for name in raw.values if name.lower() not in kept]
+            found[raw.text(encoding.name("uid"))] = dict.fromkeys((*names, "userPassword"), ())
+        return found
 
     def _retry(self, subject: Subject) -> Waiting | None:
         person = subject.person

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
 from piactl.core.assignment import Assignment
-from piactl.core.feedfacts import SourceRecord
+from piactl.core.feedfacts import FeedFacts, SourceRecord
 from piactl.core.feedlimits import feed_refusals
-from piactl.core.memory import Memory
+from piactl.core.memory import Memory, SourceMemory
 from piactl.core.settings import SourceSettings
 from piactl.errors import FeedRefused, FeedsRefused
 from piactl.feed.matching import feed_argument
@@ -42,6 +42,14 @@ def raise_refused(refused: Sequence[FeedRefused]) -> None:
         raise FeedsRefused(refused)
 
 
+def _came_before(facts: FeedFacts, memory: SourceMemory) -> bool:
+    """Whether a feed that no later date tells apart was applied before the last one. With a later date HR
+    may well have gone back to what it said earlier."""
+    last = memory.record
+    later = facts.date is not None and last.date is not None and facts.date > last.date
+    return facts.digest in memory.applied and facts.digest != last.digest and not later
+
+
 def check_limits(
     feeds: Sequence[SourcedFeed],
     memory: Memory,
@@ -61,8 +69,9 @@ def check_limits(
         }
         found = feed_refusals(facts, last.get(source.name), mine, sourced.feed.present, source, as_of)
         memory_of = memory.sources.get(source.name)
-        if memory_of and facts.digest in memory_of.applied and facts.digest != memory_of.record.digest:
-            message = "this very file was applied before, and others after it; take it away"
+        if memory_of and _came_before(facts, memory_of):
+            message = "this very file was applied before, and others after it; take it away. "
+            message += f"Only to go back to what it says: --accept-feed {facts.digest} --reason TEXT"
             found.append(("older", message))
         if found and facts.digest not in accepted:
             refused.append(FeedRefused(str(sourced.path), found))

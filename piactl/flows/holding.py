@@ -44,6 +44,5 @@ def _waiting_numens(told: Told, memory: Memory) -> dict[str, str]:
 
 
 def _hold_uid(told: Told, book: Book, uid: str, why: str) -> None:
-    for matricule, entry in book.by_matricule.items():
-        if entry.account.uid == uid:
-            told.hold(matricule, why)
+    if uid in book.matricules:
+        told.hold(book.matricules[uid], why)

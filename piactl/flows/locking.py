@@ -10,7 +10,7 @@ from pathlib import Path
 
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.records import DATA, Places
-from piactl.directory.recordtext import Record, dumps, loads
+from piactl.directory.recordtext import Record, UnreadableRecord, dumps, loads
 from piactl.errors import LockHeld, LockLost, PiactlError
 
 MARGIN = timedelta(seconds=60)
@@ -27,6 +27,8 @@ class Holder:
     pid: int
     began: int
     who: str
+    place: str = ""
+    """Which boot of which machine and which process numbers `pid` belongs to."""
 
 
 class RunLock:
@@ -65,8 +67,15 @@ class RunLock:
 
     def _abandoned(self, record: Record) -> str:
         run, host, who = record.get("run"), record.get("host"), record.get("who")
-        expires = datetime.fromisoformat(str(record.get("expires")))
-        if host == self._holder.host and not _alive(int(record["pid"]), int(record["began"])):
+        try:
+            expires = datetime.fromisoformat(str(record["expires"]))
+            pid, began = int(record["pid"]), int(record["began"])
+        except (KeyError, TypeError, ValueError):
+            raise UnreadableRecord(
+                f"{self._dn}: the lock cannot be understood; delete the entry once no run is at work"
+            ) from None
+        here = (host, record.get("place")) == (self._holder.host, self._holder.place)
+        if here and not _alive(pid, began):
             return f"took over the lock of run {run}, whose process on this host is gone"
         if self._now() > expires + MARGIN:
             return f"took over the lock of run {run} on {host}, which expired at {expires.isoformat()}"
@@ -79,11 +88,14 @@ class RunLock:
         """Raises LockLost where the lock has run out, without asking the directory: before every write, for
         a process may be stopped, or a write may take long, for longer than the lock lasts."""
         if self._held is None or self._now() >= self._until:
-            raise LockLost("the lock of this run expired before it was renewed; no further change is made")
+            raise LockLost(
+                "the lock of this run expired before it was renewed; no further change is made. Run again; "
+                "where that happens often, raise lock_seconds"
+            )
 
     def keep(self) -> None:
-        """Makes sure that the lock is still ours, and renews it when it is time. Raises LockLost."""
-        self.check()
+        """Makes sure that the lock is still ours, and renews it when it is time, even after it has run out
+        where nobody took it over meanwhile. Raises LockLost."""
         held = self._held or b""
         if self._now() < self._renew_at:
             entry = self._writer.read(self._dn, [DATA])
@@ -115,6 +127,7 @@ class RunLock:
                 "pid": h.pid,
                 "began": h.began,
                 "who": h.who,
+                "place": h.place,
                 "since": now.isoformat(timespec="seconds"),
                 "expires": self._until.isoformat(timespec="microseconds"),
             }
@@ -142,4 +155,14 @@ def _alive(pid: int, began: int) -> bool:
         return False
     except PermissionError:
         pass
-    return process_began(pid) == began
+    # 0: the process is there, but /proc hides it from us; then only the expiry decides
+    return process_began(pid) in (0, began)
+
+
+def this_place() -> str:
+    """The boot of this machine and the namespace of its process numbers, where the system tells them."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""

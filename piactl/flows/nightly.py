@@ -8,7 +8,7 @@ from pathlib import Path
 
 from piactl.directory.port import Writer
 from piactl.directory.records import read_memory
-from piactl.errors import UnsafePlan
+from piactl.errors import StalePlan, UnsafePlan
 from piactl.flows.applying import Done, Progress, Stop, apply_work, check_fresh
 from piactl.flows.feeding import read_feeds
 from piactl.flows.planfile import PlanFile, plan_document
@@ -17,7 +17,7 @@ from piactl.flows.proposal import Proposal, Work
 from piactl.flows.running import Order, Run, check_date, head_facts, run_under_lock
 from piactl.flows.site import Site
 from piactl.flows.telling import SourcedFeed
-from piactl.privatefiles import make_private_folder, write_private
+from piactl.privatefiles import forget_old, make_private_folder, write_private
 from piactl.report.plantext import Document
 
 
@@ -52,7 +52,7 @@ def run_nightly(
     with run_under_lock(site, writer, order, now, say) as run:
         memory = read_memory(writer, site.settings.directory.state, due=order.as_of).memory
         check_date(order, memory.last, any_date=site.settings.any_date)
-        proposal = propose(writer, site, feeds, order.as_of, accepted)
+        proposal = propose(writer, site, feeds, order.as_of, accepted, tick=run.lock.keep)
         document = plan_document(proposal, site.keys)
         run.journal.note(f"plan {document['fingerprint']}")
         keep_rejects(feeds, proposal)
@@ -69,10 +69,7 @@ def _keep_plan(run: Run, document: Document) -> Path:
     file = folder / f"{document['fingerprint'][:16]}.json"
     make_private_folder(folder)
     write_private(file, plan_bytes(document))
-    oldest = run.now().timestamp() - run.site.settings.keep_undo_days * 86400
-    for old in folder.glob("*.json"):
-        if old.stat().st_mtime < oldest:
-            old.unlink(missing_ok=True)
+    forget_old(folder, run.site.settings.keep_undo_days, run.now())
     return file
 
 
@@ -126,12 +123,14 @@ def run_apply(
     work = plan.work
     with run_under_lock(site, writer, order, now, say, work.fingerprint) as run:
         last = read_memory(writer, site.settings.directory.state, due=order.as_of).memory.last
-        made = check_fresh(work, site.policy.digest, last, site.settings.directory.accounts)
+        made = check_fresh(work, site, last)
         if made:
             say(f"this plan was made true already by run {made}; nothing to do")
             run.journal.end({})
             run.record("done", plan=work.fingerprint, note=f"made true already by {made}")
             return Done(order.run)
+        if order.as_of != order.today and not site.settings.any_date:
+            raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
         check_date(order, last, any_date=site.settings.any_date)
         return apply_work(run, work, progress=progress, stop=stop)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date
 
+from piactl.core.absences import Key
 from piactl.core.account import State
 from piactl.core.assignment import Assignment
 from piactl.core.desired import (
@@ -22,7 +23,7 @@ from piactl.core.names import TakenNames, UnusableName
 from piactl.core.person import Person
 from piactl.core.plan import Basis, FeedBasis, Plan
 from piactl.core.rejection import Hold, Rejection
-from piactl.core.waiting import Waiting, waiting_for
+from piactl.core.waiting import Waiting, bare, waiting_for
 from piactl.directory.accounts import (
     Unreadable,
     read_accounts,
@@ -40,6 +41,9 @@ from piactl.flows.holding import hold_shared_numens
 from piactl.flows.proposal import Proposal
 from piactl.flows.site import Site
 from piactl.flows.telling import SourcedFeed, Told, judged, told_by
+
+TICK = 5_000
+"""People between two signs of life."""
 
 
 def due_alone(site: Site, memory: Memory, feeds: Sequence[SourcedFeed]) -> bool:
@@ -61,12 +65,14 @@ def propose(
     feeds: Sequence[SourcedFeed],
     as_of: date,
     accepted: Collection[str] = (),
+    tick: Callable[[], None] = lambda: None,
 ) -> Proposal:
     """The plan of one run and its writes; without feeds, what dates and the policy alone change.
 
     Reads the directory in whole searches, never one per person. Raises FeedRefused where a feed breaks a
     limit of its source and its digest is not `accepted`, DirectoryTruncated, DirectoryUnreachable,
-    UnreadableRecord; a plan that breaks guards is returned with its refusals.
+    UnreadableRecord; a plan that breaks guards is returned with its refusals. `tick` is called now and then,
+    never while the directory is being read.
     """
     strangers = sorted(set(accepted) - {sourced.feed.facts.digest for sourced in feeds})
     if strangers:
@@ -75,14 +81,21 @@ def propose(
             "says the right one"
         )
     feeds = [judged(sourced, site.policy, site.register) for sourced in feeds]
-    planning = _Planning(reader, site, feeds, as_of)
+    planning = _Planning(reader, site, feeds, as_of, tick)
     check_limits(feeds, planning.memory, planning.known(), as_of, accepted)
     return planning.proposal()
 
 
 class _Planning:
-    def __init__(self, reader: Reader, site: Site, feeds: Sequence[SourcedFeed], as_of: date) -> None:
-        self.reader, self.site, self.feeds, self.as_of = reader, site, feeds, as_of
+    def __init__(
+        self,
+        reader: Reader,
+        site: Site,
+        feeds: Sequence[SourcedFeed],
+        as_of: date,
+        tick: Callable[[], None],
+    ) -> None:
+        self.reader, self.site, self.feeds, self.as_of, self.tick = reader, site, feeds, as_of, tick
         self.directory = site.settings.directory
         self.rules = site.rules(as_of)
         remembered = read_memory(reader, self.directory.state, due=None if feeds else as_of)
@@ -115,15 +128,18 @@ class _Planning:
         told = self._told()
         hold_shared_numens(told, self.book, self.memory, self.rules.keys)
         subjects = self._subjects(told)
-        desired = self._desired(subjects, {one.absence.matricule for one in told.absents})
+        waits = {key[0] for name in told.sources for key in self._unconfirmed(told, name)}
+        desired = self._desired(subjects, waits)
         desired = self._named(desired)
         told_once = any(not sourced.feed.facts.full for sourced in self.feeds)
         differing = Differing(self.reader, self.site, self.rules, self.book, self.memory.waiting, told_once)
         changes, writes = differing.rows(desired)
+        self.tick()
         self.holds += differing.holds
         last = self.memory.last
         census = last.census if self.due_only and last else self.book.census(self.as_of)
         waiting = self._waiting(told, {d.subject.matricule for d in desired})
+        self._keep_news_of_held(told, waiting)
         plan = Plan(
             basis=self._basis(),
             changes=tuple(changes),
@@ -187,9 +203,13 @@ class _Planning:
 
     def _desired(self, subjects: Iterable[Subject], absent: Collection[str]) -> list[Desired]:
         result = []
-        for subject in subjects:
+        for number, subject in enumerate(subjects):
+            if number % TICK == 0:
+                self.tick()
             uid = subject.current.uid if subject.current else None
-            problems = assignment_problems(subject.assignments, self.rules.policy, self.rules.register)
+            # what is over must hold nobody back, least of all from an end
+            running = [a for a in subject.assignments if a.end is None or a.end >= self.as_of]
+            problems = assignment_problems(running, self.rules.policy, self.rules.register)
             if problems:
                 self.holds.append(Hold(subject.matricule, uid, problems[0][3]))
                 continue
@@ -211,6 +231,13 @@ class _Planning:
                 result.append(desired)
         return result
 
+    def _unconfirmed(self, told: Told, source: str) -> list[Key]:
+        settings = self.site.settings.sources.get(source)
+        if settings is None:
+            return []
+        absences = told.sources[source].absences
+        return [key for key, one in absences.items() if len(one.feeds) < settings.absent_runs]
+
     def _named(self, desired: Sequence[Desired]) -> list[Desired]:
         if not any(one.base for one in desired):
             return list(desired)
@@ -218,10 +245,7 @@ class _Planning:
         if self.due_only:
             taken |= set(read_identifiers(self.reader, self.directory, self.site.encoding))
         else:
-            for account in self.book.accounts():
-                taken |= account.identifiers
-            for one in self.book.unreadable:
-                taken |= {one.uid, *one.identifiers}
+            taken |= self.book.names
         policy = self.rules.policy
         locals_taken = (local_of(name) for name in taken)
         return named(desired, TakenNames(locals_taken, policy.first_homonym_digit), policy)
@@ -248,6 +272,16 @@ class _Planning:
             if one is not None:
                 waiting[matricule] = one
         return waiting
+
+    def _keep_news_of_held(self, told: Told, waiting: dict[str, Waiting]) -> None:
+        """A delta tells its news once: of whoever is held, they wait until the person is free again."""
+        for matricule in {hold.matricule for hold in self.holds} & told.once.keys():
+            person, assignments = told.once[matricule or ""]
+            old = self.memory.waiting.get(matricule or "")
+            numen = old.numen_digest if old else None
+            if person.numen is not None:
+                numen = self.rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
+            waiting[matricule or ""] = Waiting(bare(person), numen, assignments, self.as_of)
 
     def _basis(self) -> Basis:
         facts = [sourced.feed.facts for sourced in self.feeds]

@@ -14,8 +14,8 @@ from piactl.core.memory import LastRun
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.records import DATA, IN_RECORD, RUNS, Places, record_write
 from piactl.directory.recordtext import loads
-from piactl.errors import PiactlError, UnsafePlan
-from piactl.flows.locking import Holder, RunLock, process_began
+from piactl.errors import FeedRefused, PiactlError, StalePlan, UnsafePlan
+from piactl.flows.locking import Holder, RunLock, process_began, this_place
 from piactl.flows.site import Site
 from piactl.journal import (
     Actor,
@@ -27,6 +27,7 @@ from piactl.journal import (
     in_doubt,
     standing,
 )
+from piactl.journal.writing import masked
 
 SECRETS = frozenset({"userPassword", "oathSecret"})
 FAR = timedelta(days=92)
@@ -62,6 +63,7 @@ class Run:
     now: Callable[[], datetime]
     say: Callable[[str], None]
     started: datetime
+    finished: bool = False
 
     @property
     def places(self) -> Places:
@@ -84,7 +86,30 @@ class Run:
             "allowed": dict(order.allowed),
             **more,
         }
-        put_record(self.writer, self.places.run(order.run), record)
+        put_record(self.writer, self.places.run(order.run), without_numens(record))
+        self.finished = status != "running"
+
+
+def without_numens(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record in which whatever looks like a NUMEN is masked, where a person or a message wrote it."""
+    written = {name: masked(str(record[name])) for name in ("command", "reason", "note") if record.get(name)}
+    problems = [{**one, "message": masked(one["message"])} for one in record.get("problems", [])]
+    return {**record, **written, **({"problems": problems} if problems else {})}
+
+
+def _finish_refused(run: Run, error: PiactlError) -> None:
+    """The last words of a run that ended before its first write."""
+    refused = isinstance(error, (FeedRefused, UnsafePlan, StalePlan))
+    try:
+        run.journal.end({})
+        run.record(
+            "refused" if refused else "failed",
+            ended=run.now().isoformat(timespec="milliseconds"),
+            note=str(error),
+            journal=head_facts(run.journal.head),
+        )
+    except PiactlError as silent:
+        run.say(f"the record of the run could not be written: {silent}")
 
 
 def put_record(writer: Writer, dn: str, record: Mapping[str, Any]) -> None:
@@ -117,7 +142,7 @@ def run_under_lock(
     """
     settings = site.settings
     actor = order.actor
-    holder = Holder(order.run, actor.host, actor.pid, process_began(actor.pid), actor.user)
+    holder = Holder(order.run, actor.host, actor.pid, process_began(actor.pid), actor.user, this_place())
     lock = RunLock(writer, settings.directory.state, holder, settings.lock_seconds, now)
     keys = site.keys
     context = RunContext(order.run, order.command, actor, order.as_of, plan, site.policy.digest)
@@ -135,9 +160,14 @@ def run_under_lock(
             if abandoned:
                 say(abandoned)
                 journal.note(abandoned)
-                _mark_interrupted(run, abandoned)
+            _mark_interrupted(run, abandoned or "it ended without a word")
             settle_doubts(run, keys)
-            yield run
+            try:
+                yield run
+            except PiactlError as error:
+                if not run.finished:
+                    _finish_refused(run, error)
+                raise
     finally:
         try:
             lock.release()
@@ -174,6 +204,9 @@ def _mark_interrupted(run: Run, why: str) -> None:
         record = dict(loads(entry.dn, entry.first(DATA)))
         if record.get("status") == "running" and record.get("run") != run.order.run:
             put_record(run.writer, entry.dn, {**record, "status": "interrupted", "note": why})
+            feeds = ", ".join(feed["file"] for feed in record.get("feeds", []))
+            if feeds:
+                run.say(f"run {record['run']} did not end; feed again what it was given: {feeds}")
 
 
 def check_date(order: Order, last: LastRun | None, *, any_date: bool) -> None:

@@ -51,6 +51,8 @@ class Told:
     rejections: list[Rejection] = field(default_factory=list)
     absents: list[AbsentAssignment] = field(default_factory=list)
     sources: dict[str, SourceMemory] = field(default_factory=dict)
+    once: dict[str, tuple[Person, tuple[Assignment, ...]]] = field(default_factory=dict)
+    """What a delta says of a person, which no later feed may say again: the person and all assignments."""
     notes: dict[str, str] = field(default_factory=dict)
     """Why assignments ended that no row ends, by matricule."""
 
@@ -117,7 +119,9 @@ def policy_rejections(person: Person, file: str, policy: Policy, register: Regis
 
 
 def _merge_people(sourced: SourcedFeed, told: Told) -> None:
-    for matricule, person in sourced.feed.people.items():
+    silent = frozenset(name for name, column in _COLUMNS.items() if column not in sourced.feed.columns)
+    for matricule, one in sourced.feed.people.items():
+        person = replace(one, silent=silent) if silent else one
         before = told.people.get(matricule)
         if before is None:
             told.people[matricule] = person
@@ -154,7 +158,8 @@ def merged_person(first: Person, second: Person) -> tuple[Person, list[str]]:
         if one and two and one != two and not (name in _NAMES and _same_name(one, two, column)):
             contradictions.append(column)
         values[name] = one or two
-    return replace(first, **values), contradictions  # type: ignore[arg-type]
+    silent = first.silent & second.silent
+    return replace(first, silent=silent, **values), contradictions  # type: ignore[arg-type]
 
 
 def _same_name(one: str, two: str, column: str) -> bool:
@@ -182,7 +187,8 @@ def _merge_assignments(
     testimony = Testimony(
         source=source.name,
         digest=facts.digest,
-        day=facts.date or rules.as_of,
+        # a feed dated ahead must not put an absence into the future
+        day=min(facts.date or rules.as_of, rules.as_of),
         silence=facts.full and facts.complete and not facts.unattributed,
         absent_runs=source.absent_runs,
     )
@@ -192,29 +198,43 @@ def _merge_assignments(
         waiting_of.setdefault(key[0], {})[key] = absence
     for matricule in _concerned(sourced, known, told, waiting):
         before = told.assignments.get(matricule, known.get(matricule, ()))
+        person = sourced.feed.people.get(matricule)
         if matricule in told.held:
             absences.update(waiting_of.get(matricule, {}))
+        if person is not None and not facts.full:
+            once = after_feed(matricule, before, person.assignments, testimony, {}, ends)[0]
+            told.once[matricule] = (told.people.get(matricule, person), once)
+        if matricule in told.held:
             continue
-        person = sourced.feed.people.get(matricule)
         rows = person.assignments if person else ()
         after, waits = after_feed(matricule, before, rows, testimony, waiting, ends)
         absences.update({absence.key: absence for absence in waits})
         for key, absence in waiting_of.get(matricule, {}).items():
-            if key not in absences and key[1:] not in {row.key for row in rows}:
-                feeds = len({*absence.feeds, facts.digest})
-                since = absence.since.isoformat()
-                told.notes[matricule] = f"absent from {feeds} feeds of {source.name} since {since}"
+            if key in absences or key[1:] in {row.key for row in rows} or not _ended(key, before, after):
+                continue
+            # kept until a later run finds the assignment ended: the write of this one may fail
+            feeds = tuple(dict.fromkeys([*absence.feeds, facts.digest]))
+            absences[key] = replace(absence, feeds=feeds)
+            since = absence.since.isoformat()
+            told.notes[matricule] = f"absent from {len(feeds)} feeds of {source.name} since {since}"
         if after != before:
             told.assignments[matricule] = after
     told.absents = [a for a in told.absents if a.source != source.name]
     told.absents += [
         AbsentAssignment(uids.get(a.matricule), source.name, a, source.absent_runs)
         for _, a in sorted(absences.items())
+        if len(a.feeds) < source.absent_runs
     ]
     before_it = told.sources[source.name].applied if source.name in told.sources else ()
     record = _record(sourced, told, rules.as_of)
     applied = (*(digest for digest in before_it if digest != record.digest), record.digest)
     told.sources[source.name] = SourceMemory(record, absences, applied[-REMEMBERED:])
+
+
+def _ended(key: Key, before: Sequence[Assignment], after: Sequence[Assignment]) -> bool:
+    """Whether the assignment of an absence is another after the feed than before it."""
+    old = [a for a in before if a.key == key[1:]]
+    return bool(old) and old != [a for a in after if a.key == key[1:]]
 
 
 def _concerned(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from piactl.directory import filters
 from piactl.directory.port import EntryWrite
 from piactl.directory.records import DATA, IN_RECORD, RUNS, record_write
 from piactl.flows.proposal import AccountWrite
@@ -28,6 +29,7 @@ def keep_undo(run: Run, writes: Sequence[AccountWrite]) -> None:
             row["delete"] = _texts(write.delete)
         rows.append(row)
     for number, start in enumerate(range(0, len(rows), UNDO_CHUNK)):
+        run.lock.keep()
         record = {"run": run.order.run, "changes": rows[start : start + UNDO_CHUNK]}
         must_write = record_write(run.places.undo(run.order.run, number), None, record)
         if must_write is not None:
@@ -42,10 +44,12 @@ def prune_undo(run: Run, days: int) -> int:
     """Takes away what the undo of runs older than `days` needed."""
     limit = f"{run.now() - timedelta(days=days):%Y%m%dT%H%M%S}"
     gone = 0
-    for entry in list(run.writer.search(run.places.folder(RUNS), IN_RECORD, ["cn"], scope="one")):
-        if entry.text("cn") >= limit:
+    query = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
+    for name in [chunk.dn for chunk in run.writer.search(run.places.folder(RUNS), query, ["cn"])]:
+        if name.split(",")[1].partition("=")[2] >= limit:
             continue
-        for chunk in list(run.writer.search(entry.dn, IN_RECORD, [DATA], scope="one")):
-            must(run.writer, EntryWrite("delete", chunk.dn, delete={DATA: (chunk.first(DATA) or b"",)}))
+        chunk = run.writer.read(name, [DATA])
+        if chunk is not None:
+            must(run.writer, EntryWrite("delete", name, delete={DATA: (chunk.first(DATA) or b"",)}))
             gone += 1
     return gone

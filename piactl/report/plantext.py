@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -165,4 +166,4 @@ def approval(refusals: Sequence[Mapping[str, Any]], file: str) -> str:
     """The exact command that approves a refused plan."""
     totals = {one["kind"]: one["total"] for one in refusals}
     allow = " ".join(f"--allow {kind}={total}" for kind, total in sorted(totals.items()))
-    return f'piactl apply {file} {allow} --reason "..."'
+    return f'piactl apply {shlex.quote(file)} {allow} --reason "..."'

@@ -44,16 +44,14 @@ def examine(
     now: Callable[[], datetime],
     host: str,
     *,
-    probe: bool = False,
     free: FreeBytes = free_bytes,
 ) -> Examination:
     """Makes every check that can be made; those that cannot are skipped with why.
 
-    `configuration` is the file, or why there is none. `host` is this host as runs record it. `probe`
-    also rehearses adding an account on the servers, rolled back by them. Never raises: a check that
-    breaks in a way nobody foresaw has that as its error, and the others go on.
+    `configuration` is the file, or why there is none. `host` is this host as runs record it.
+    Never raises: a check that breaks in a way nobody foresaw has that as its error, the others go on.
     """
-    findings = list(_all(configuration, now, host, probe=probe, free=free))
+    findings = list(_all(configuration, now, host, free=free))
     findings.sort(key=lambda finding: finding.check.id)
     return Examination(tuple(findings))
 
@@ -76,7 +74,6 @@ def _all(
     now: Callable[[], datetime],
     host: str,
     *,
-    probe: bool,
     free: FreeBytes,
 ) -> Iterator[Finding]:
     try:
@@ -96,7 +93,7 @@ def _all(
     yield fine("D01", site.settings.file)
     yield from examine_files(site, free)
     for uri in site.settings.directory.servers:
-        yield from examine_server(uri, site.settings.directory, now, {**SETTINGS, **RIGHTS}, probe=probe)
+        yield from examine_server(uri, site.settings.directory, now, {**SETTINGS, **RIGHTS})
     yield from _with_reader(site, now, host)
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from secrets import token_hex
 
 from piactl.core.settings import DirectorySettings
 from piactl.directory import filters
-from piactl.directory.accounts import IN_ACCOUNTS, account_dn
-from piactl.directory.attributes import OBJECT_CLASSES
+from piactl.directory.accounts import IN_ACCOUNTS
 from piactl.directory.names import same_dn
 from piactl.directory.port import Values
 from piactl.directory.records import RUNS, SOURCES, WAITING, Places
@@ -137,42 +135,16 @@ def _readable_passwords(server: Server) -> list[str]:
 
 
 def rights_on_adds(server: Server) -> Finding:
-    """D22. The setting where it can be seen; a rehearsal, where that is wanted, in any case."""
+    """D22. The setting, where it can be seen. Nothing is tried: on a database that is still empty, a
+    rehearsed add (no-op control) leaves back-mdb 2.6.10 with attribute numbers that it never wrote."""
     advice = "Set `add_content_acl on` (olcAddContentAcl: TRUE) on the database."
     config = server.config
-    if config is not None and not config.checks_adds:
+    if config is None:
+        words = "cannot be told: cn=config may not be read"
+        return skipped("D22", words, server.uri, "let the reader read olcAddContentAcl in cn=config")
+    if not config.checks_adds:
         return error("D22", "add_content_acl is off", advice, server.uri)
-    if server.probe and "nightly" in server.asking:
-        bare, full = (_rehearsed(server, with_password=choice) for choice in (False, True))
-        if full is True:
-            return error("D22", "tried: nightly may add an account that has a password", advice, server.uri)
-        if bare is False:
-            return error("D22", "tried: nightly may not add an account", _RIGHTS, server.uri)
-        if full is False and bare is True:
-            return fine("D22", "tried: nightly may add an account, and none with a password", server.uri)
-    if config is not None:
-        return fine("D22", "add_content_acl is on", server.uri)
-    words = "cannot be told: cn=config may not be read"
-    return skipped(
-        "D22", words, server.uri, "run piactl doctor --probe: the add is rehearsed and rolled back"
-    )
-
-
-def _rehearsed(server: Server, *, with_password: bool) -> bool | None:
-    uid = f"piactl-doctor-{token_hex(8)}"
-    name = server.settings.attributes.get
-    values: dict[str, tuple[bytes, ...]] = {
-        "objectClass": tuple(word.encode() for word in OBJECT_CLASSES),
-        "uid": (uid.encode(),),
-        "cn": (b"rehearsal",),
-        "sn": (b"rehearsal",),
-        name("piactlState", "piactlState"): (b"active",),
-        name("piactlIdentifier", "piactlIdentifier"): (uid.encode(),),
-        name("piactlMatriculeDigest", "piactlMatriculeDigest"): (b"{none}0",),
-    }
-    if with_password:
-        values["userPassword"] = (token_hex(16).encode(),)
-    return server.asking["nightly"].may_add(account_dn(server.settings, uid), values)
+    return fine("D22", "add_content_acl is on", server.uri)
 
 
 RIGHTS: Mapping[str, Callable[[Server], Finding]] = {"D22": rights_on_adds, "D23": rights}

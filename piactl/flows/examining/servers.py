@@ -42,7 +42,6 @@ class Server:
     asking: dict[str, Questions]
     config: ServerConfig | None = None
     now: Callable[[], datetime] = field(kw_only=True)
-    probe: bool = False
 
     @property
     def first(self) -> Questions:
@@ -66,8 +65,6 @@ def examine_server(
     settings: DirectorySettings,
     now: Callable[[], datetime],
     checks: Mapping[str, Callable[[Server], Finding]],
-    *,
-    probe: bool,
 ) -> Iterator[Finding]:
     """D11 to D14, then `checks` by their ids, each in order; those of a server that nobody can ask are
     skipped, and so is one that the server breaks off."""
@@ -81,7 +78,7 @@ def examine_server(
             for id_ in ("D13", "D14", *checks):
                 yield skipped(id_, "nobody could bind to ask", uri)
             return
-        server = Server(uri, settings, dict(door.asking), now=now, probe=probe)
+        server = Server(uri, settings, dict(door.asking), now=now)
         try:
             server.config = _config(server)
         except Exception as bug:  # noqa: BLE001 - the checks that do not need it go on
