@@ -56,6 +56,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
             "2",
             "-subj",
             f"/CN={ca}",
+            "-addext",
+            "keyUsage=critical,keyCertSign,cRLSign",  # Python 3.13 verifies strictly (RFC 5280)
             "-keyout",
             f"{folder}/{ca}.key",
             "-out",
@@ -76,7 +78,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
             "-out",
             f"{folder}/{name}.csr",
         )
-        (folder / f"{name}.ext").write_text(f"subjectAltName={alternative}\n")
+        (folder / f"{name}.ext").write_text(
+            f"subjectAltName={alternative}\nauthorityKeyIdentifier=keyid\nbasicConstraints=CA:FALSE\n"
+        )
         days = (
             ["-not_before", "20200101000000Z", "-not_after", "20210101000000Z"]
             if name == "expired"
