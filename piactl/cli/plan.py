@@ -68,9 +68,11 @@ def plan(
         say(f"kept in {out}; make it true with: piactl apply {out}")
     _print(document, output, everything=everything)
     if document["refusals"]:
+        from piactl.core.counting import counted
         from piactl.report.plantext import approval
 
-        say(f"{len(document['refusals'])} guards are broken; this plan would not be applied")
+        broken = counted(len(document["refusals"]), "guard is broken", "guards are broken")
+        say(f"{broken}; this plan would not be applied")
         say(f"To approve it: {approval(document['refusals'], out or 'FILE')}")
         return int(Exit.REFUSED)
     if detailed_exitcode and document["changes"]:

@@ -50,13 +50,15 @@ def _now() -> datetime:
 def apply_plan(
     site: Site, plan: PlanFile, name: str, allowed: Mapping[str, int], reason: str, output: PlanLayout
 ) -> Done:
+    from piactl.core.counting import counted
     from piactl.flows.applying import refused
     from piactl.flows.nightly import run_apply
 
     broken = refused(plan.work.refusals, allowed)
     if broken:
         say_refused(plan.document, name)
-        raise UnsafePlan(f"{len(broken)} guards are broken; nothing was written")
+        number = counted(len(broken), "guard is broken", "guards are broken")
+        raise UnsafePlan(f"{number}; nothing was written")
     order = new_order(site, plan.work.basis.as_of, reason, allowed)
     progress = ProgressLine("written")
     with stop_on_signals() as stop, writing(site) as writer:

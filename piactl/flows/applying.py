@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from piactl.core.counting import counted
 from piactl.core.guards import Refusal
 from piactl.core.memory import LastRun
 from piactl.directory.port import Outcome, WriteResult
@@ -57,7 +58,7 @@ def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop) -> Done:
     if broken:
         run.journal.end({"refused": len(broken)})
         run.record("refused", **facts, journal=head_facts(run.journal.head))
-        raise UnsafePlan(f"the plan breaks {len(broken)} guards; nothing was written")
+        raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written")
     done = Done(run.order.run)
     run.record("running", **facts)
     try:
@@ -108,7 +109,7 @@ def _finish(run: Run, facts: Mapping[str, object], done: Done, note: str) -> Non
         run.record(
             done.status,
             **facts,
-            ended=run.now().isoformat(timespec="seconds"),
+            ended=run.now().isoformat(timespec="milliseconds"),
             outcomes=dict(done.counts),
             problems=[{"uid": u, "outcome": o, "message": m} for u, o, m in done.problems[:100]],
             journal=head_facts(run.journal.head),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from piactl.core.counting import counted
 from piactl.directory.port import Writer
 from piactl.directory.records import read_memory
 from piactl.errors import StalePlan, UnsafePlan
@@ -83,10 +84,11 @@ def _refuse(run: Run, document: Document, file: Path) -> None:
         feeds=document["basis"]["feeds"],
         summary=document["summary"],
         journal=head_facts(run.journal.head),
-        ended=run.now().isoformat(timespec="seconds"),
+        ended=run.now().isoformat(timespec="milliseconds"),
     )
     raise RefusedPlan(
-        f"{len(document['refusals'])} guards are broken; nothing was written. The plan is kept in {file}",
+        f"{counted(len(document['refusals']), 'guard is broken', 'guards are broken')}; nothing was written. "
+        f"The plan is kept in {file}",
         document,
         file,
     )
