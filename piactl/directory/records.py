@@ -17,7 +17,6 @@ from piactl.directory.recordtext import (
     Record,
     UnreadableRecord,
     dumps,
-    last_run_record,
     loads,
     read_last_run,
     read_source,
@@ -156,12 +155,3 @@ def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKey
         )
         if write is not None:
             yield write
-
-
-def last_run_write(before: Remembered, after: Memory, state: str) -> EntryWrite | None:
-    """The write that records the last run; the old record is asserted."""
-    if after.last is None:
-        return None
-    dn = Places(state).last_run
-    raw = {name.lower(): data for name, data in before.raw.items()}
-    return record_write(dn, raw.get(dn.lower()), last_run_record(after.last))

@@ -154,7 +154,7 @@ class _Planning:
         memory = Memory(last, told.sources, waiting)
         state = self.directory.state
         records = tuple(memory_writes(self.remembered, memory, state, self.rules.keys))
-        return Proposal(plan, tuple(writes), records, memory, self.remembered)
+        return Proposal(plan, tuple(writes), records, memory)
 
     def known(self) -> dict[str, tuple[Assignment, ...]]:
         known = {m: entry.account.assignments for m, entry in self.book.by_matricule.items()}

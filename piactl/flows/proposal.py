@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from piactl.core.changes import LOSING
 from piactl.core.guards import Refusal
@@ -11,7 +11,6 @@ from piactl.core.memory import LastRun, Memory
 from piactl.core.plan import Basis, Plan
 from piactl.core.waiting import Waiting
 from piactl.directory.port import EntryWrite
-from piactl.directory.records import Remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,6 @@ class Proposal:
     writes: tuple[AccountWrite, ...]
     records: tuple[EntryWrite, ...]
     memory: Memory
-    remembered: Remembered = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
