@@ -50,3 +50,19 @@ def test_a_process_that_proc_hides_counts_as_alive(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(locking, "process_began", lambda _pid: began + 1)
     assert not locking._alive(1, began)
     assert Path("/proc/self/ns/pid").readlink().name in locking.this_place()
+
+
+def test_the_news_of_a_delta_waits_while_its_person_is_held(academy: Academy) -> None:
+    academy.sources(epp="kind: full", moves="kind: delta")
+    mission = row(debut="2026-02-01", uai="0801616X")
+    academy.night("2026-03-01", academy.feed(row(), day="2026-03-01", source="epp"))
+    academy.night("2026-03-02", academy.feed(mission, day="2026-03-02", source="moves"))
+    ended = row(debut="2026-02-01", uai="0801616X", fin="2026-03-31")
+    wrong = academy.feed(
+        row(uai="0800009B"), row(matricule="1002", prenom="Hugo"), day="2026-03-03", source="epp"
+    )
+    academy.night("2026-03-03", wrong, academy.feed(ended, day="2026-03-03", source="moves"))
+    right = academy.feed(row(), row(matricule="1002", prenom="Hugo"), day="2026-03-04", source="epp")
+    academy.night("2026-03-04", right)
+    ends = {a["uai"]: a["end"] for a in academy.show("claire.dubreuil", "2026-03-04")["assignments"]}
+    assert ends == {"0800009A": None, "0801616X": "2026-03-31"}
