@@ -7,6 +7,7 @@ from datetime import date
 from enum import Enum
 
 from piactl.core.assignment import Assignment
+from piactl.core.pins import Pin
 
 
 class State(Enum):
@@ -54,8 +55,10 @@ class Account:
     every address and alias it has or had; `aliases` the addresses that still lead to it. `entitlements`
     are pairs (service, uai), uai "" for person scope, of the day the account was computed for, and so are
     `profiles`, `establishments` (UAIs, the main one first) and `corps`.
+    `assignments` are as HR and administrators said them; `pins` lie over them (see `pins.pinned`).
     `login_from` and `login_until` are the first and last day of the login window that the directory
     itself enforces, None where that side is open; a window in the past refuses.
+    `device` names the one-time-code device in force, an entry below the account, "" without one.
     """
 
     uid: str
@@ -84,7 +87,9 @@ class Account:
     entitlements: frozenset[tuple[str, str]] = frozenset()
     lock: Lock | None = None
     exceptions: tuple[ServiceException, ...] = ()
+    pins: tuple[Pin, ...] = ()
     protected: bool = False
+    device: str = ""
 
     @property
     def surname(self) -> str:

@@ -106,14 +106,16 @@ def career(
     *,
     exceptions: Sequence[ServiceException] = (),
     closed_on: date | None = None,
+    closings: Sequence[tuple[date, int]] = (),
 ) -> Career:
     """The career of these assignments of one person under a policy.
 
     `closed_on` is the day an account was found without any assignment: its retention runs from there.
     `exceptions` come last over the rights. An assignment that fits no profile has no service, one in a
     position that the policy does not list keeps none; callers report those before they get here.
+    `closings` are closures by hand: first closed day and days of grace.
     """
-    endings = endings_of(assignments, policy, register)
+    endings = endings_of(assignments, policy, register, closings)
     posts = posts_of(assignments, endings, policy, register)
     segments = state_segments(posts, endings, policy, None if closed_on is None else ordinal(closed_on))
     locked = lock_periods(posts, endings)

@@ -12,6 +12,7 @@ from piactl.core.career import Career, career
 from piactl.core.digests import DigestKeys
 from piactl.core.names import TakenNames, UnusableName, has_base, initial_uid, local_part
 from piactl.core.person import Person, Register
+from piactl.core.pins import Pin, closings, pinned, pinned_name, running
 from piactl.core.policy import Policy
 from piactl.core.standing import NEVER, Standing, standing
 
@@ -48,6 +49,8 @@ class Subject:
     assignments: tuple[Assignment, ...]
     numen_digest: str | None = None
     note: str = ""
+    pins: tuple[Pin, ...] = ()
+    """Changes by hand that come with a new account; those of an account that is there are its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +78,26 @@ def desired_account(subject: Subject, rules: Rules) -> Desired | None:
     closed_on = _closed_on(current, rules.as_of)
     lock = current.lock
     exceptions = tuple(e for e in current.exceptions if e.end >= rules.as_of)
+    pins = running(current.pins, rules.as_of)
     path = career(
-        subject.assignments, rules.policy, rules.register, exceptions=exceptions, closed_on=closed_on
+        pinned(subject.assignments, pins, rules.as_of),
+        rules.policy,
+        rules.register,
+        exceptions=exceptions,
+        closed_on=closed_on,
+        closings=closings(pins, rules.as_of),
     )
-    stand = standing(path, rules.as_of, lock=lock, exceptions=exceptions, closed_on=closed_on)
+    stand = standing(path, rules.as_of, lock=lock, exceptions=exceptions, closed_on=closed_on, pins=pins)
     if stand.state is State.ARCHIVED and not _retained(current, path, rules):
         return Desired(subject, archived(current, stand), path)
     if stand.state is State.ARCHIVED:
         stand = _closed(stand, closed_on, rules)
     account = _standing_as(
-        replace(current, lock=lock, exceptions=exceptions, assignments=subject.assignments), stand
+        replace(current, lock=lock, exceptions=exceptions, pins=pins, assignments=subject.assignments), stand
     )
-    if subject.person is None:
-        return Desired(subject, account, path)
-    account = _told(account, subject.person, rules.keys)
+    if subject.person is not None:
+        account = _told(account, subject.person, rules.keys)
+    account = _with_pinned_name(account, current, rules.as_of, subject.person)
     return Desired(subject, account, path, _renamed_base(current, account))
 
 
@@ -129,7 +138,7 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
     if person is None or subject.matricule is None:
         return None
     path = career(subject.assignments, rules.policy, rules.register)
-    stand = standing(path, rules.as_of)
+    stand = standing(path, rules.as_of, pins=subject.pins)
     if stand.state not in OPENING:
         return None
     blank = Account(
@@ -138,6 +147,7 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
         matricule_digest=rules.keys.digest(MATRICULE, subject.matricule),
         numen_digest=subject.numen_digest,
         assignments=subject.assignments,
+        pins=subject.pins,
     )
     account = _told(_standing_as(blank, stand), person, rules.keys)
     return Desired(subject, account, path, _base(account))
@@ -148,10 +158,10 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
     if subject.person is None:
         return None
     path = career(subject.assignments, rules.policy, rules.register)
-    stand = standing(path, rules.as_of, lock=current.lock)
+    stand = standing(path, rules.as_of, lock=current.lock, pins=subject.pins)
     if stand.state not in OPENING:
         return None
-    back = replace(current, matricule=subject.matricule, assignments=subject.assignments)
+    back = replace(current, matricule=subject.matricule, assignments=subject.assignments, pins=subject.pins)
     account = _told(_standing_as(back, stand), subject.person, rules.keys)
     return Desired(subject, account, path, _base(account))
 
@@ -179,6 +189,12 @@ def _told(account: Account, person: Person, keys: DigestKeys) -> Account:
         numen = keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
     told = {name: getattr(person, name) for name in _TOLD if name not in person.silent}
     return replace(account, numen_digest=numen, **told)
+
+
+def _with_pinned_name(account: Account, current: Account, as_of: date, person: Person | None) -> Account:
+    told = person is not None and "usage_name" not in person.silent
+    name = pinned_name(current.pins, account.usage_name, as_of, told=told)
+    return account if name == account.usage_name else replace(account, usage_name=name)
 
 
 def _base(account: Account) -> str:

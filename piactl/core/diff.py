@@ -10,7 +10,8 @@ from piactl.core.assignment import Assignment
 from piactl.core.changes import Change, Kind
 from piactl.core.desired import Desired, Rules
 from piactl.core.entitlements import Right
-from piactl.core.reasons import grant_reason, revoke_reason, spoken, state_reason
+from piactl.core.pins import spoken_pin
+from piactl.core.reasons import grant_reason, revoke_reason, spoken, spoken_exception, state_reason
 
 _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
 _CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
@@ -177,11 +178,18 @@ class _Maker:
             kept = set(current.assignments) & set(account.assignments)
             before["assignments"] = [spoken(a) for a in current.assignments if a not in kept]
             after["assignments"] = [spoken(a) for a in account.assignments if a not in kept]
+        for name, said in (("pins", spoken_pin), ("exceptions", spoken_exception)):
+            olds, news = getattr(current, name), getattr(account, name)
+            if set(olds) != set(news):
+                before[name] = [said(one) for one in olds if one not in news]
+                after[name] = [said(one) for one in news if one not in olds]
+        if current.device != account.device:
+            before["device"], after["device"] = current.device, account.device
         for name in ("login_from", "login_until"):
             old, new = _iso(getattr(current, name)), _iso(getattr(account, name))
             if old != new:
                 before[name], after[name] = old, new
-        reason = self.desired.subject.note or "HR tells it otherwise now"
+        reason = self.desired.subject.note or self._over() or "HR tells it otherwise now"
         if not after and rest and current != account:
             for name in ("state_from", "state_until", "next_due", "profiles", "establishments", "corps"):
                 old, new = _plain(getattr(current, name)), _plain(getattr(account, name))
@@ -190,8 +198,19 @@ class _Maker:
             reason = "what follows from the rules has changed"
         if not after and not before:
             return []
-        news = [a for a in account.assignments if a not in set(current.assignments)]
-        return [self._change(Kind.UPDATE, before, after, reason, self.rules.as_of, news[0] if news else None)]
+        rows = [a for a in account.assignments if a not in set(current.assignments)]
+        return [self._change(Kind.UPDATE, before, after, reason, self.rules.as_of, rows[0] if rows else None)]
+
+    def _over(self) -> str:
+        """What ended by itself of what was done by hand."""
+        ended = [f"a change by hand is over: {spoken_pin(pin)}" for pin in self.current.pins]
+        ended = [e for e, pin in zip(ended, self.current.pins, strict=True) if pin.until < self.rules.as_of]
+        ended += [
+            f"an exception is over: {spoken_exception(one)}"
+            for one in self.current.exceptions
+            if one.end < self.rules.as_of
+        ]
+        return "; ".join(ended)
 
 
 def home_establishments(account: Account, as_of: date) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
 from piactl.core.assignment import Assignment
 from piactl.core.days import OPEN, Period, difference, ordinal
@@ -43,21 +44,26 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A row whose position ends all assignments: retirement, death, striking off."""
+    """What ends all assignments the day before: retirement, death, striking off, a closure by hand."""
 
-    assignment: Assignment
     day: int
     grace: int
     lock: bool
 
 
-def endings_of(assignments: Iterable[Assignment], policy: Policy, register: Register) -> list[Ending]:
-    result = []
+def endings_of(
+    assignments: Iterable[Assignment],
+    policy: Policy,
+    register: Register,
+    closings: Iterable[tuple[date, int]] = (),
+) -> list[Ending]:
+    """The endings, by day. `closings` are closures by hand: first closed day and days of grace."""
+    result = [Ending(day.toordinal(), grace, lock=False) for day, grace in closings]
     for assignment in assignments:
         position = policy.position(assignment.position)
         if position is not None and position.ends:
             grace = policy.grace_days(assignment, register)
-            result.append(Ending(assignment, assignment.start.toordinal(), grace, position.lock))
+            result.append(Ending(assignment.start.toordinal(), grace, position.lock))
     # of two on one day (a retirement and a death) the one with the shorter grace has the last word
     return sorted(result, key=lambda ending: (ending.day, -ending.grace))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from piactl.core.account import State
+from piactl.core.account import ServiceException, State
 from piactl.core.assignment import Assignment
 from piactl.core.career import Career
 from piactl.core.days import OPEN, civil, holding
@@ -17,6 +17,13 @@ def spoken(assignment: Assignment) -> str:
     """`ENS at 0800009A from 2026-09-01 to 2027-08-31`."""
     end = f" to {assignment.end.isoformat()}" if assignment.end else ""
     return f"{assignment.function} at {assignment.uai} from {assignment.start.isoformat()}{end}"
+
+
+def spoken_exception(one: ServiceException) -> str:
+    """`grant of iprof from 2026-09-01 to 2026-12-31 (dupond: replaces a colleague)`."""
+    what = "grant" if one.grants else "denial"
+    where = f" at {one.uai}" if one.uai else ""
+    return f"{what} of {one.service}{where} from {one.start} to {one.end} ({one.by}: {one.reason})"
 
 
 def last_post(career: Career, as_of: date) -> Post | None:

@@ -12,6 +12,7 @@ from piactl.core.career import Career
 from piactl.core.days import OPEN, Period, civil, difference, holding
 from piactl.core.entitlements import Right
 from piactl.core.lifecycle import BEGINNING
+from piactl.core.pins import Pin, next_end
 
 NEVER = date(1970, 1, 1)
 """The last day of login of an account that never had one."""
@@ -41,8 +42,9 @@ def standing(
     lock: Lock | None = None,
     exceptions: Sequence[ServiceException] = (),
     closed_on: date | None = None,
+    pins: Sequence[Pin] = (),
 ) -> Standing:
-    """The standing on `as_of`. `career` already has the exceptions in its rights; here they only expire."""
+    """The standing on `as_of`. `career` already has exceptions and pins in it; here they only expire."""
     segment = career.segment_on(as_of)
     login_from, login_until = login_window(career, as_of, lock)
     posts = [post.assignment for post in career.posts_behind(as_of)]
@@ -53,7 +55,7 @@ def standing(
         locked=career.locked_on(as_of) or (lock is not None and lock.covers(as_of)),
         login_from=login_from,
         login_until=login_until,
-        next_due=_next_due(career, as_of, lock, exceptions),
+        next_due=_next_due(career, as_of, lock, exceptions, pins),
         profiles=career.profiles_on(as_of),
         establishments=_establishments(posts),
         corps=tuple(sorted({assignment.corps for assignment in posts if assignment.corps})),
@@ -88,9 +90,13 @@ def login_window(career: Career, as_of: date, lock: Lock | None) -> tuple[date |
 
 
 def _next_due(
-    career: Career, as_of: date, lock: Lock | None, exceptions: Sequence[ServiceException]
+    career: Career,
+    as_of: date,
+    lock: Lock | None,
+    exceptions: Sequence[ServiceException],
+    pins: Sequence[Pin],
 ) -> date | None:
-    days = [career.next_change(as_of)]
+    days = [career.next_change(as_of), next_end(pins, as_of)]
     if lock is not None:
         days += [lock.since, lock.until + timedelta(days=1) if lock.until else None]
     days += [exception.end + timedelta(days=1) for exception in exceptions]

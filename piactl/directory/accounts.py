@@ -17,7 +17,7 @@ from piactl.directory.attributes import (
     UnreadableEntry,
     differences,
 )
-from piactl.directory.names import child
+from piactl.directory.names import child, same_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 
 
@@ -149,6 +149,8 @@ def account_write(
 ) -> EntryWrite | None:
     """The one atomic write that makes an entry the desired account, None where it is so already."""
     values = encoding.values(desired)
+    if current is not None:
+        _keep_spelling(current.values, values, encoding.name("oathTOTPToken"))
     if current is None:
         classes: Sequence[bytes] = [name.encode() for name in OBJECT_CLASSES]
         return EntryWrite(
@@ -158,3 +160,10 @@ def account_write(
     if not delete and not add:
         return None
     return EntryWrite("modify", current.dn, add=add, delete=delete)
+
+
+def _keep_spelling(current: Values, values: dict[str, tuple[bytes, ...]], name: str) -> None:
+    """A link that is right stays as the server spells it: names of entries have many spellings."""
+    old, new = current.get(name, ()), values.get(name, ())
+    if len(old) == len(new) == 1 and same_dn(old[0].decode("utf-8", "replace"), new[0].decode()):
+        values[name] = old

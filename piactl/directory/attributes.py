@@ -13,14 +13,17 @@ from zoneinfo import ZoneInfo
 
 from piactl.core.account import Account, State
 from piactl.core.desired import PLACEHOLDER
+from piactl.directory.names import child
 from piactl.directory.port import RawEntry, Values
 from piactl.directory.structured import (
     assignment_text,
     exception_text,
     lock_text,
+    pin_text,
     read_assignment,
     read_exception,
     read_lock,
+    read_pin,
 )
 from piactl.errors import PiactlError
 
@@ -67,7 +70,10 @@ MANAGED = (
     "piactlAssignment",
     "piactlLock",
     "piactlException",
+    "piactlPin",
     "piactlProtected",
+    "piactlDevice",
+    "oathTOTPToken",
 )
 """Every attribute that piactl writes; of eduPersonEntitlement only the values under its own URN."""
 
@@ -78,12 +84,18 @@ class UnreadableEntry(PiactlError):
 
 @dataclass(frozen=True)
 class Encoding:
-    """How accounts are written in one directory. `names` renames attributes: default name -> name there."""
+    """How accounts are written in one directory. `names` renames attributes: default name -> name there.
+
+    `accounts` is the base of the accounts. `links`: the server itself asks for the code of the device that
+    an account is linked to; without it the devices stand unlinked, for a portal to verify.
+    """
 
     domain: str
     urn: str
     timezone: str
     names: Mapping[str, str] = field(default_factory=dict)
+    accounts: str = ""
+    links: bool = True
 
     @cached_property
     def attributes(self) -> tuple[str, ...]:
@@ -126,6 +138,9 @@ class Encoding:
             "piactlProfile": list(account.profiles),
             "piactlAssignment": [assignment_text(a) for a in account.assignments],
             "piactlException": [exception_text(e) for e in account.exceptions],
+            "piactlPin": [pin_text(p) for p in account.pins],
+            "piactlDevice": _one(account.device),
+            "oathTOTPToken": _one(self.link(account)),
         }
 
     def _state_texts(self, account: Account) -> dict[str, list[str]]:
@@ -145,6 +160,13 @@ class Encoding:
             "piactlLock": [lock_text(account.lock)] if account.lock else [],
             "piactlProtected": ["TRUE"] if account.protected else [],
         }
+
+    def link(self, account: Account) -> str:
+        """The device entry that the server asks for a code of, "" where it asks for none. A closed account
+        is unlinked; one that is about to open is linked, so that no day begins with the password alone."""
+        if not self.links or not account.device or account.state is State.DEACTIVATED:
+            return ""
+        return child(child(self.accounts, self.name("uid"), account.uid), "cn", account.device)
 
     def _midnight(self, day: date | None, later: int) -> str | None:
         return midnight(day + timedelta(days=later), self.timezone) if day else None
@@ -233,6 +255,8 @@ class _Reading:
             lock = read_lock(self.one(attribute)) if self.one(attribute) else None
             attribute = "piactlException"
             exceptions = tuple(map(read_exception, self.all(attribute)))
+            attribute = "piactlPin"
+            pins = tuple(map(read_pin, self.all(attribute)))
             attribute = "piactlNextDue"
             due = self.one(attribute)
             next_due = datetime.strptime(due, "%Y%m%d").date() if due else None  # noqa: DTZ007
@@ -275,7 +299,9 @@ class _Reading:
             entitlements=self._entitlements(),
             lock=lock,
             exceptions=exceptions,
+            pins=pins,
             protected=self.one("piactlProtected") == "TRUE",
+            device=self.one("piactlDevice"),
         )
 
     def _state_dates(self) -> tuple[date | None, date | None]:

@@ -11,6 +11,7 @@ from datetime import date
 
 from piactl.core.account import Lock, ServiceException
 from piactl.core.assignment import Assignment
+from piactl.core.pins import Pin, PinKind
 
 
 def join_fields(fields: Sequence[str]) -> str:
@@ -91,4 +92,45 @@ def read_exception(text: str) -> ServiceException:
         raise ValueError(f"{sort!r} is neither grant nor deny")
     return ServiceException(
         sort == "grant", service, uai, date.fromisoformat(start), date.fromisoformat(end), by, reason
+    )
+
+
+def pin_text(pin: Pin) -> str:
+    return join_fields(
+        [
+            pin.kind.value,
+            _day(pin.until),
+            _day(pin.made),
+            pin.by,
+            pin.reason,
+            pin.uai,
+            pin.function,
+            _day(pin.start),
+            _day(pin.day),
+            pin.value,
+            pin.was,
+            pin.sponsor,
+            str(pin.grace),
+        ]
+    )
+
+
+def read_pin(text: str) -> Pin:
+    kind, until, made, by, reason, uai, function, start, day, value, was, sponsor, grace = split_fields(
+        text, 13
+    )
+    return Pin(
+        kind=PinKind(kind),
+        until=date.fromisoformat(until),
+        made=date.fromisoformat(made),
+        by=by,
+        reason=reason,
+        uai=uai,
+        function=function,
+        start=_read_day(start),
+        day=_read_day(day),
+        value=value,
+        was=was,
+        sponsor=sponsor,
+        grace=int(grace),
     )

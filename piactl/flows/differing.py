@@ -59,7 +59,7 @@ class Differing:
         """What an archival takes away besides the managed values, by uid: what others have put on the
         entries, rights of other systems, the password."""
         encoding, directory = self.site.encoding, self.site.settings.directory
-        kept = {"objectclass", "oathtotptoken", *(name.lower() for name in encoding.attributes)}
+        kept = {"objectclass", *(name.lower() for name in encoding.attributes)}
         kept.discard(encoding.name("eduPersonEntitlement").lower())
         uids = [one.account.uid for one in archived]
         found: dict[str, Values] = {}

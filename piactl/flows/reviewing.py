@@ -9,6 +9,7 @@ from typing import Any
 from piactl.core.account import Account, State
 from piactl.core.career import Career, career
 from piactl.core.days import civil
+from piactl.core.pins import closings, pinned
 from piactl.core.standing import Standing, standing
 from piactl.directory.accounts import Entry, Unreadable, find_accounts, read_accounts
 from piactl.directory.port import Reader
@@ -54,14 +55,20 @@ def account_on(account: Account, site: Site, as_of: date) -> tuple[Career, Stand
     """The career of an account and its standing on a day, by the very functions that plan."""
     closed_on = account.state_from if account.state is State.DEACTIVATED else None
     path = career(
-        account.assignments,
+        pinned(account.assignments, account.pins, as_of),
         site.policy,
         site.register,
         exceptions=account.exceptions,
         closed_on=closed_on or as_of,
+        closings=closings(account.pins, as_of),
     )
     stand = standing(
-        path, as_of, lock=account.lock, exceptions=account.exceptions, closed_on=closed_on or as_of
+        path,
+        as_of,
+        lock=account.lock,
+        exceptions=account.exceptions,
+        closed_on=closed_on or as_of,
+        pins=account.pins,
     )
     return path, stand
 

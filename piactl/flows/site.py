@@ -45,7 +45,10 @@ class Site:
     @cached_property
     def encoding(self) -> Encoding:
         policy = self.policy
-        return Encoding(policy.domain, policy.urn, policy.timezone, self.settings.directory.attributes)
+        directory = self.settings.directory
+        links = policy.otp_enforced_by == "directory"
+        names = directory.attributes
+        return Encoding(policy.domain, policy.urn, policy.timezone, names, directory.accounts, links)
 
     def rules(self, as_of: date) -> Rules:
         return Rules(self.policy, self.register, as_of, self.keys)
