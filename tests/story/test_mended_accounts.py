@@ -1,0 +1,99 @@
+"""Faults in what becomes of accounts, found once, that must not come back."""
+
+from __future__ import annotations
+
+import pytest
+
+from . import feeds
+from .academy import Academy
+from .feeds import MICHELIS, crowd
+
+DAY = "2026-03-01"
+IDA = feeds.row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")
+
+
+def row(**values: str) -> str:
+    """A row of somebody who is there already on the first day of these stories."""
+    return feeds.row(**{"debut": "2026-01-01", **values})
+
+
+def test_an_archival_takes_what_other_systems_put_beside_what_piactl_manages(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(row(fin=DAY), IDA, day=DAY))
+    foreign = {
+        "eduPersonEntitlement": ["urn:mace:elsewhere.example:service:library", "urn:mace:other:app"],
+        "description": ["congés du 3 au 9, épouse joignable"],
+        "homePhone": ["+33 3 22 00 00 00"],
+    }
+    academy.change("claire.dubreuil", **foreign)
+    academy.night("2026-07-01")
+    entry = academy.entry("claire.dubreuil")
+    assert entry["piactlState"] == [b"archived"]
+    assert set(foreign).isdisjoint(entry)
+
+
+def test_a_name_of_a_doubled_account_is_taken(academy: Academy) -> None:
+    """Two entries have one matricule; the names of neither may be given to a newcomer."""
+    academy.night(DAY, academy.feed(row(), IDA, day=DAY))
+    kept = ("objectClass", "cn", "sn", "supannEmpId", "supannRessourceEtat")
+    entry = academy.entry("claire.dubreuil")
+    double = {name: values for name, values in entry.items() if name.startswith("piactl") or name in kept}
+    double["piactlIdentifier"] = [b"claire.double", b"claire.autre@ac-amiens.fr"]
+    # made under another uid: the names that count are those that it has or had
+    academy.sandbox.add(academy.dn("x.claire"), double)
+    assert academy.plan("--as-of", DAY, academy.feed(row(), IDA, day=DAY))["holds"]
+    newcomers = [
+        row(matricule="1003", prenom="Claire", nom_famille="Double"),
+        row(matricule="1004", prenom="Claire", nom_famille="Autre"),
+    ]
+    academy.night("2026-03-02", academy.feed(row(), IDA, *newcomers, day="2026-03-02"))
+    names = academy.names()
+    assert (names["1003"], names["1004"]) == ("claire.double1", "claire.autre1")
+
+
+@pytest.mark.parametrize("night", ["with a feed", "without", "under another policy"])
+def test_the_lock_of_an_administrator_goes_from_the_entry_with_its_end(academy: Academy, night: str) -> None:
+    rows = (row(), IDA)
+    academy.night(DAY, academy.feed(*rows, day=DAY))
+    academy.change("claire.dubreuil", piactlLock=["2026-03-02$2026-03-08$admin$compte compromis"])
+    academy.night("2026-03-02", academy.feed(*rows, day="2026-03-02"))
+    assert academy.show("claire.dubreuil", "2026-03-08")["locked"]
+    if night == "under another policy":
+        academy.edit("policy.yaml", "open_before: 15 ", "open_before: 16 ")
+    academy.night("2026-03-09", *([academy.feed(*rows, day="2026-03-09")] if night == "with a feed" else []))
+    assert academy.values("claire.dubreuil", "piactlLock") == []
+    assert academy.values("claire.dubreuil", "pwdEndTime") == []
+    academy.quiet_night("2026-03-09")
+
+
+def test_a_tombstone_keeps_no_lock_whose_end_has_passed(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(row(fin=DAY), IDA, day=DAY))
+    academy.change("claire.dubreuil", piactlLock=["2026-03-01$2026-06-30$admin$compte compromis"])
+    academy.night("2026-07-01")
+    assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
+    assert academy.values("claire.dubreuil", "piactlLock") == []
+
+
+def test_a_start_cancelled_long_after_a_closure_does_not_archive_at_once(academy: Academy) -> None:
+    ended, coming = row(fin=DAY), row(debut="2026-12-01", uai=MICHELIS)
+    academy.night(DAY, academy.feed(ended, coming, IDA, day=DAY))
+    academy.night("2026-11-16")
+    assert academy.values("claire.dubreuil", "piactlState") == ["anticipated"]
+    for day in ("2026-11-17", "2026-11-18"):
+        academy.night(day, academy.feed(ended, IDA, day=day))
+    assert academy.values("claire.dubreuil", "piactlState") == ["deactivated"]
+    # closed on the 18th, it stays for the whole retention once more, and no longer
+    academy.quiet_night("2026-12-17")
+    academy.quiet_night("2026-12-17", academy.feed(ended, IDA, day="2026-12-17"))
+    academy.night("2026-12-18")
+    assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
+
+
+def test_a_feed_that_would_reopen_and_unlock_everybody_is_refused(academy: Academy) -> None:
+    """The policy says nothing of these two kinds: the built-in guards hold."""
+    people = crowd(201, debut="2026-01-01", position="suspension")
+    academy.night(DAY, academy.feed(*people, day=DAY))
+    back = academy.feed(*crowd(201, debut="2026-01-01"), day="2026-03-02")
+    with academy.nothing_written():
+        ran = academy.night("2026-03-02", back, code=4)
+    assert "reopen: 201 of 201 accounts (all accounts); the limit is 200 and 5.0%" in ran.err
+    assert "unlock: 201 of 201 accounts (all accounts); the limit is 20 and 0.5%" in ran.err
