@@ -1,0 +1,269 @@
+"""Faults of runs, their lock, their records and their plans, found once, that must not come back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import ldap3
+import pytest
+
+from piactl import clock
+from piactl.directory.opening import open_writer
+from piactl.directory.port import Writer
+from piactl.errors import LockLost
+from piactl.flows import planning
+from piactl.flows.locking import Holder, RunLock
+from piactl.flows.site import open_site
+from piactl.secrets import read_password
+
+from .academy import Academy, Ran
+from .feeds import row
+
+DAY, NEXT = "2026-09-10", "2026-09-11"
+CLAIRE = row()
+HUGO = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur")
+RENAMED = row(nom_usage="Aubry")
+
+
+def record(academy: Academy, name: str) -> Any:
+    """A record of piactl's own below its state entry; None where there is none."""
+    entry = academy.sandbox.entry(f"{name},{academy.sandbox.state}")
+    return json.loads(entry["piactlData"][0]) if entry else None
+
+
+def put(academy: Academy, name: str, data: str) -> None:
+    """Another hand writes into a record, or makes one."""
+    dn = f"{name},{academy.sandbox.state}"
+    if academy.sandbox.entry(dn) is None:
+        academy.sandbox.add(dn, {"objectClass": ["piactlRecord"], "piactlData": [data]})
+        return
+    with academy.sandbox.root() as connection:
+        connection.modify(dn, {"piactlData": [(ldap3.MODIFY_REPLACE, [data])]})
+
+
+def runs(academy: Academy) -> list[dict[str, Any]]:
+    """The runs, the latest first."""
+    found: list[dict[str, Any]] = academy.run("runs", "list", "-o", "json").json
+    return found
+
+
+# The lock
+
+
+@dataclass
+class Leaps:
+    """A clock that only moves when it is told to."""
+
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def on(self, seconds: int) -> None:
+        self.at += timedelta(seconds=seconds)
+
+
+@contextmanager
+def locks(academy: Academy) -> Iterator[tuple[Writer, RunLock, Leaps]]:
+    """A lock of 300 seconds that is held, the clock it goes by, and a writer."""
+    site = open_site(academy.sandbox.config)
+    now = Leaps()
+    holder = Holder("20260910T010203-abcdef", "other.example", 4242, 1, "piactl", "elsewhere")
+    with open_writer(site.settings.directory, "nightly", read_password) as writer:
+        lock = RunLock(writer, site.settings.directory.state, holder, 300, now)
+        lock.acquire()
+        yield writer, lock, now
+
+
+def expiry(academy: Academy) -> datetime:
+    return datetime.fromisoformat(record(academy, "cn=lock")["expires"])
+
+
+def test_a_lock_that_ran_out_and_that_nobody_took_is_still_ours(academy: Academy) -> None:
+    with locks(academy) as (_, lock, now):
+        now.on(400)
+        with pytest.raises(LockLost):
+            lock.check()
+        lock.keep()
+        lock.check()
+        assert expiry(academy) == now() + timedelta(seconds=300)
+
+
+def test_a_lock_that_ran_out_and_that_another_run_took_is_lost(academy: Academy) -> None:
+    with locks(academy) as (writer, lock, now):
+        now.on(400)
+        state = academy.sandbox.state
+        RunLock(writer, state, Holder("other", "third.example", 1, 1, "piactl"), 300, now).acquire()
+        with pytest.raises(LockLost, match="another run took the lock over"):
+            lock.keep()
+        lock.release()
+        assert record(academy, "cn=lock")["run"] == "other"
+
+
+def test_a_plan_that_takes_long_renews_the_lock_meanwhile(
+    academy: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = Leaps()
+    expiries: list[datetime] = []
+    hold, refusals = planning.hold_shared_numens, planning.refusals
+
+    def begun(*arguments: Any) -> None:
+        expiries.append(expiry(academy))
+        now.on(200)
+        hold(*arguments)
+
+    def ended(*arguments: Any) -> Any:
+        expiries.append(expiry(academy))
+        return refusals(*arguments)
+
+    monkeypatch.setattr(clock, "utc_now", now)
+    monkeypatch.setattr(planning, "hold_shared_numens", begun)
+    monkeypatch.setattr(planning, "refusals", ended)
+    academy.night(DAY, academy.feed(CLAIRE, day=DAY))
+    assert expiries[1] - expiries[0] == timedelta(seconds=200)
+
+
+# Records
+
+
+def test_a_refused_feed_is_in_the_list_of_runs_with_its_reason(academy: Academy) -> None:
+    academy.night(NEXT, academy.feed(CLAIRE, day=NEXT))
+    academy.night(NEXT, academy.feed(CLAIRE, HUGO, day=DAY), code=6)
+    last = runs(academy)[0]
+    assert last["status"] == "refused"
+    assert "it is of 2026-09-10, and one of 2026-09-11 was applied already" in last["note"]
+    assert last["ended"]
+
+
+def test_a_run_that_failed_before_its_first_write_is_in_the_list_with_its_reason(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(CLAIRE, day=DAY))
+    put(academy, "cn=hr,ou=sources", "{}")
+    academy.night(NEXT, academy.feed(CLAIRE, day=NEXT), code=1)
+    last = runs(academy)[0]
+    assert last["status"] == "failed"
+    assert "cn=hr,ou=sources" in last["note"]
+
+
+def killed(academy: Academy, *feeds: Path) -> None:
+    """A night that is killed on its way to its first account."""
+    prelude = (
+        "import os, signal\n"
+        "from piactl.flows import applying\n"
+        "applying._write_accounts = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from piactl.cli import main\n"
+        "main()"
+    )
+    words = [sys.executable, "-c", prelude, "nightly", *map(str, feeds), "--as-of", NEXT]
+    done = subprocess.run(words, env=academy.environment(), capture_output=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_a_night_for_what_is_due_looks_at_everything_after_a_killed_run(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(CLAIRE, HUGO, day=DAY))
+    due_only = "no feed: only what the date makes due was looked at"
+    assert due_only in academy.plan("--as-of", NEXT)["remarks"]
+    killed(academy, academy.feed(RENAMED, HUGO, day=NEXT))
+    assert due_only not in academy.plan("--as-of", NEXT)["remarks"]
+    # such as at an entry on which no day is due
+    academy.change("hugo.vasseur", displayName=["H."])
+    academy.night(NEXT)
+    assert academy.values("hugo.vasseur", "displayName") == ["Hugo Vasseur"]
+    assert due_only in academy.plan("--as-of", NEXT)["remarks"]
+
+
+def test_a_run_that_was_killed_is_not_listed_as_running_for_ever(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(CLAIRE, day=DAY))
+    feed = academy.feed(RENAMED, day=NEXT)
+    killed(academy, feed)
+    assert runs(academy)[0]["status"] == "running"
+    ran = academy.night(NEXT)
+    assert f"did not end; feed again what it was given: {feed.name}" in ran.err
+    assert [one["status"] for one in runs(academy)] == ["done", "interrupted", "done"]
+    assert "whose process on this host is gone" in runs(academy)[1]["note"]
+
+
+@pytest.mark.parametrize("data", ["rubbish", "[]", "{}", '{"expires": "soon", "pid": 1, "began": 1}'])
+def test_a_damaged_lock_is_told_in_a_sentence(academy: Academy, data: str) -> None:
+    put(academy, "cn=lock", data)
+    with academy.nothing_written():
+        ran = academy.night(DAY, academy.feed(CLAIRE, day=DAY), code=1)
+    assert f"cn=lock,{academy.sandbox.state}: the " in ran.err
+    assert "delete the entry" in ran.err
+
+
+@pytest.mark.parametrize("data", ["rubbish", "[]", "{}", '{"source": "hr"}'])
+def test_a_damaged_record_of_a_source_is_told_in_a_sentence(academy: Academy, data: str) -> None:
+    put(academy, "cn=hr,ou=sources", data)
+    feed = academy.feed(CLAIRE, day=DAY)
+    with academy.nothing_written():
+        told = [academy.night(DAY, feed, code=1), academy.run("plan", feed, "--as-of", DAY)]
+    for ran in told:
+        assert ran.code == 1
+        assert f"cn=hr,ou=sources,{academy.sandbox.state}: the record " in ran.err
+        assert "delete the entry by hand" in ran.err
+
+
+# Plans
+
+
+def planned(academy: Academy) -> Path:
+    academy.night(DAY, academy.feed(CLAIRE, day=DAY))
+    file = academy.folder / "plan.json"
+    academy.plan(academy.feed(RENAMED, day=NEXT), "--as-of", NEXT, "--out", file)
+    return file
+
+
+def refused(academy: Academy, file: Path) -> Ran:
+    """`apply` of that plan fails with nothing written, and its record says why."""
+    with academy.nothing_written():
+        ran = academy.run("apply", file)
+    assert ran.code == 1, ran.err
+    assert runs(academy)[0]["status"] == "refused"
+    assert runs(academy)[0]["note"] in ran.err
+    return ran
+
+
+def test_a_plan_is_stale_after_the_register_changed(academy: Academy) -> None:
+    file = planned(academy)
+    register = academy.sandbox.folder / "establishments.csv"
+    register.write_bytes(register.read_bytes() + b"\n")
+    assert "the establishment register has changed since the plan was made" in refused(academy, file).err
+
+
+def test_yesterdays_plan_is_stale_today(academy: Academy) -> None:
+    file = planned(academy)
+    academy.edit("piactl.yaml", "any_date: true", "any_date: false")
+    assert "the plan is of 2026-09-11, which is not today; make the plan again" in refused(academy, file).err
+
+
+# Files
+
+
+def test_old_rejects_and_plans_go_and_those_of_late_stay(academy: Academy) -> None:
+    academy.edit("piactl.yaml", "any_date: true", "keep_undo_days: 30\nany_date: true")
+    wrong = row(matricule="1003", prenom="Nour", nom_famille="Caron", uai="0800009B")
+    state = academy.sandbox.folder / "state"
+    for day, rows in {DAY: [CLAIRE], NEXT: [CLAIRE, HUGO]}.items():
+        academy.night(day, academy.feed(*rows, wrong, day=day))
+    files = {name: sorted((state / name).iterdir()) for name in ("rejects", "plans")}
+    assert [len(found) for found in files.values()] == [2, 2]
+    for old, late in files.values():
+        for file, days in ((old, 31), (late, 29)):
+            os.utime(file, times=(time.time() - days * 86400,) * 2)
+    academy.night("2026-09-12", academy.feed(RENAMED, HUGO, wrong, day="2026-09-12"))
+    for name, (old, late) in files.items():
+        left = set((state / name).iterdir())
+        assert old not in left, name
+        assert late in left, name
+        assert len(left) == 2, name
