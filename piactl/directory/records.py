@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from piactl.core.digests import DigestKeys
-from piactl.core.memory import Memory
+from piactl.core.memory import LastRun, Memory
 from piactl.core.waiting import Waiting
 from piactl.directory import filters
 from piactl.directory.names import child
@@ -83,10 +83,9 @@ def read_memory(reader: Reader, state: str, *, due: date | None = None) -> Remem
     places = Places(state)
     raw: dict[str, bytes] = {}
     last = reader.read(places.last_run, [DATA])
-    last_run = None
     if last is not None:
         raw[last.dn] = last.first(DATA) or b""
-        last_run = _understood(last, read_last_run)
+    last_run = _understood(last, read_last_run) if last else None
     sources = {}
     for entry in reader.search(places.folder(SOURCES), IN_RECORD, [DATA], scope="one"):
         raw[entry.dn] = entry.first(DATA) or b""
@@ -99,6 +98,13 @@ def read_memory(reader: Reader, state: str, *, due: date | None = None) -> Remem
         one = _understood(entry, read_waiting)
         waiting[one.person.matricule] = one
     return Remembered(Memory(last_run, sources, waiting), raw, complete=due is None)
+
+
+def read_last(reader: Reader, state: str) -> LastRun | None:
+    """What the last run left, None before the first. Raises UnreadableRecord."""
+    entry = reader.read(Places(state).last_run, [DATA])
+    last: LastRun | None = _understood(entry, read_last_run) if entry else None
+    return last
 
 
 def _understood(entry: RawEntry, read: Any) -> Any:

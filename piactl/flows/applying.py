@@ -33,6 +33,8 @@ class Done:
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[tuple[str, str, str]] = field(default_factory=list)
     failed: list[AccountWrite] = field(default_factory=list)
+    results: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Outcome and message by uid."""
     stopped: str = ""
 
 
@@ -75,6 +77,30 @@ def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop) -> Done:
     done.status = "stopped" if done.stopped else "partly" if done.problems else "done"
     _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else "")
     return done
+
+
+def write_alone(
+    run: Run, writes: Sequence[AccountWrite], done: Done, stop: Stop
+) -> dict[str, tuple[str, str]]:
+    """The writes of a one-off command, which leaves piactl's memory of the nights as it is: (outcome,
+    message) by uid; those that a stop or an error left undone are not in it.
+
+    What refuses every write is raised after the record of the run says so, as by `apply_work`.
+    """
+    kinds = Counter(kind for one in writes for kind in one.kinds)
+    facts: dict[str, object] = {"summary": dict(kinds)}
+    run.record("running", **facts)
+    try:
+        if run.recorded:
+            keep_undo(run, writes)
+        _write_accounts(run, writes, done, lambda _made, _total: None, stop)
+    except PiactlError as error:
+        done.status = "failed"
+        _finish(run, facts, done, str(error))
+        raise
+    done.status = "stopped" if done.stopped else "partly" if done.problems else "done"
+    _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else "")
+    return done.results
 
 
 def _mark_unclean(run: Run, work: Work) -> None:
@@ -183,6 +209,7 @@ def _intended(one: AccountWrite) -> IntendedWrite:
 
 def _count(done: Done, one: AccountWrite, result: WriteResult) -> None:
     done.counts[result.outcome.value] += 1
+    done.results[one.uid] = (result.outcome.value, result.message)
     if result.outcome in (Outcome.CONFLICT, Outcome.FAILED):
         done.problems.append((one.uid, result.outcome.value, result.message))
         done.failed.append(one)

@@ -48,7 +48,7 @@ class Differing:
             if one.account.state is State.ARCHIVED:
                 # no values: whatever they hold, for some can be read by nobody and some have no equality
                 write = replace(write, delete={**write.delete, **foreign.get(one.account.uid, {})})
-            changes = changes_of(one, self.rules) or [self._restored(one, write)]
+            changes = changes_of(one, self.rules) or [restored_change(one, write, self.rules)]
             kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
             row = AccountWrite(one.account.uid, kinds, changes[0].reason, write, self._retry(one.subject))
             rows.append((row, changes))
@@ -77,17 +77,18 @@ class Differing:
             numen = self.rules.keys.digest(NUMEN, person.numen.reveal())
         return Waiting(bare(person), numen, subject.assignments, self.rules.as_of)
 
-    def _restored(self, desired: Desired, write: EntryWrite) -> Change:
-        """The rules have not changed, but somebody else's hand has: what they manage is put back."""
-        names = sorted({*write.delete, *write.add})
-        return Change(
-            kind=Kind.UPDATE,
-            uid=desired.account.uid,
-            matricule=desired.account.matricule,
-            before={"attributes": names},
-            after={"attributes": names},
-            reason="managed attributes were changed by another hand: " + ", ".join(names),
-            effective=self.rules.as_of,
-            establishments=home_establishments(desired.account, self.rules.as_of),
-            profiles=desired.account.profiles,
-        )
+
+def restored_change(desired: Desired, write: EntryWrite, rules: Rules) -> Change:
+    """The rules have not changed, but somebody else's hand has: what they manage is put back."""
+    names = sorted({*write.delete, *write.add})
+    return Change(
+        kind=Kind.UPDATE,
+        uid=desired.account.uid,
+        matricule=desired.account.matricule,
+        before={"attributes": names},
+        after={"attributes": names},
+        reason="managed attributes were changed by another hand: " + ", ".join(names),
+        effective=rules.as_of,
+        establishments=home_establishments(desired.account, rules.as_of),
+        profiles=desired.account.profiles,
+    )

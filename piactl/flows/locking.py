@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -43,6 +43,10 @@ class RunLock:
         self._held: bytes | None = None
         self._renew_at = now()
         self._until = now()
+
+    def facts(self) -> Record:
+        """What the record of the run says of its lock."""
+        return {}
 
     def acquire(self) -> str:
         """Takes the lock; "" or a sentence that says whose abandoned lock it took over.
@@ -138,6 +142,38 @@ class RunLock:
         if result.outcome is Outcome.FAILED:
             raise PiactlError(f"{self._dn}: the lock cannot be written: {result.message}")
         return result.outcome in (Outcome.APPLIED, Outcome.ALREADY)
+
+
+class NoLock:
+    """In place of the lock, for a run of its own that waits for nobody."""
+
+    def __init__(self, holder: Holder) -> None:
+        self._holder = holder
+
+    def facts(self) -> Record:
+        """By which another run tells whether this one is still at work."""
+        h = self._holder
+        return {"alone": {"pid": h.pid, "began": h.began, "place": h.place}}
+
+    def keep(self) -> None:
+        """Nothing to renew."""
+
+    def check(self) -> None:
+        """Nothing that could have run out."""
+
+
+LONG_ALONE = timedelta(hours=12)
+"""After so long, a run of its own on another host is taken for dead."""
+
+
+def alive_alone(record: Record, now: datetime) -> bool:
+    """Whether the record is that of a run of its own that may still be at work."""
+    alone = record.get("alone")
+    if not isinstance(alone, Mapping):
+        return False
+    if alone.get("place") == this_place() and this_place():
+        return _alive(int(alone["pid"]), int(alone["began"]))
+    return now - datetime.fromisoformat(str(record["started"])) < LONG_ALONE
 
 
 def process_began(pid: int) -> int:

@@ -76,6 +76,8 @@ def _keep_plan(run: Run, document: Document) -> Path:
 
 def _refuse(run: Run, document: Document, file: Path) -> None:
     """Ends the run with nothing written."""
+    broken = counted(len(document["refusals"]), "guard is broken", "guards are broken")
+    which = ", ".join(f"{one['kind']} ({one['found']} of {one['of']})" for one in document["refusals"])
     run.journal.end({"refused": len(document["refusals"])})
     run.record(
         "refused",
@@ -85,13 +87,9 @@ def _refuse(run: Run, document: Document, file: Path) -> None:
         summary=document["summary"],
         journal=head_facts(run.journal.head),
         ended=run.now().isoformat(timespec="milliseconds"),
+        note=f"{broken}: {which}; the plan is kept in {file}",
     )
-    raise RefusedPlan(
-        f"{counted(len(document['refusals']), 'guard is broken', 'guards are broken')}; nothing was written. "
-        f"The plan is kept in {file}",
-        document,
-        file,
-    )
+    raise RefusedPlan(f"{broken}; nothing was written. The plan is kept in {file}", document, file)
 
 
 def _work(document: Document, proposal: Proposal) -> Work:

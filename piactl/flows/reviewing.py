@@ -20,7 +20,12 @@ View = Mapping[str, Any]
 
 
 def find_account(reader: Reader, site: Site, name: str) -> Account:
-    """The account that a uid, an address, an alias or a matricule means.
+    """The account that a uid, an address, an alias or a matricule means. Raises as `find_entry`."""
+    return find_entry(reader, site, name).account
+
+
+def find_entry(reader: Reader, site: Site, name: str) -> Entry:
+    """The account that a uid, an address, an alias or a matricule means, with the values of its entry.
 
     Raises AccountNotFound, and PiactlError where the entry cannot be understood or several are meant.
     """
@@ -39,7 +44,7 @@ def find_account(reader: Reader, site: Site, name: str) -> Account:
     one = found[0]
     if isinstance(one, Unreadable):
         raise PiactlError(one.why)
-    return one.account
+    return one
 
 
 def all_accounts(reader: Reader, site: Site, report_unreadable: Any) -> Iterator[Account]:

@@ -15,7 +15,7 @@ from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.records import DATA, IN_RECORD, RUNS, Places, record_write
 from piactl.directory.recordtext import loads
 from piactl.errors import FeedRefused, PiactlError, StalePlan, UnsafePlan
-from piactl.flows.locking import Holder, RunLock, process_began, this_place
+from piactl.flows.locking import Holder, NoLock, RunLock, alive_alone, process_began, this_place
 from piactl.flows.site import Site
 from piactl.journal import (
     Actor,
@@ -59,11 +59,13 @@ class Run:
     site: Site
     writer: Writer
     journal: Journal
-    lock: RunLock
+    lock: RunLock | NoLock
     now: Callable[[], datetime]
     say: Callable[[str], None]
     started: datetime
     finished: bool = False
+    recorded: bool = True
+    """Whether the run leaves a record in the directory; the help desk's may not."""
 
     @property
     def places(self) -> Places:
@@ -71,6 +73,9 @@ class Run:
 
     def record(self, status: str, **more: Any) -> None:
         """Writes the run's record as it stands now; the last call of a run is its end."""
+        self.finished = status != "running"
+        if not self.recorded:
+            return
         order = self.order
         record = {
             "run": order.run,
@@ -84,10 +89,10 @@ class Run:
             "status": status,
             "reason": order.reason,
             "allowed": dict(order.allowed),
+            **self.lock.facts(),
             **more,
         }
         put_record(self.writer, self.places.run(order.run), without_numens(record))
-        self.finished = status != "running"
 
 
 def without_numens(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,38 +146,80 @@ def run_under_lock(
     Raises LockHeld, JournalUnusable. Whatever ends the run, the lock is given back where that is possible.
     """
     settings = site.settings
-    actor = order.actor
-    holder = Holder(order.run, actor.host, actor.pid, process_began(actor.pid), actor.user, this_place())
-    lock = RunLock(writer, settings.directory.state, holder, settings.lock_seconds, now)
-    keys = site.keys
-    context = RunContext(order.run, order.command, actor, order.as_of, plan, site.policy.digest)
+    lock = RunLock(writer, settings.directory.state, _holder(order), settings.lock_seconds, now)
     abandoned = lock.acquire()
     try:
-        journal = Journal(
-            settings.journal_file,
-            now=now,
-            digest=lambda text: keys.digest("journal", text),
-            secret=SECRETS,
-            context=context,
-        )
-        with journal:
-            run = Run(order, site, writer, journal, lock, now, say, now())
+        with _journalled(site, writer, order, now, say, lock, plan) as run:
             if abandoned:
                 say(abandoned)
-                journal.note(abandoned)
+                run.journal.note(abandoned)
             _mark_interrupted(run, abandoned or "it ended without a word")
-            settle_doubts(run, keys)
-            try:
+            with _told_of(run):
                 yield run
-            except PiactlError as error:
-                if not run.finished:
-                    _finish_refused(run, error)
-                raise
     finally:
         try:
             lock.release()
         except PiactlError as error:
             say(f"the lock could not be given back ({error}); it expires by itself")
+
+
+@contextmanager
+def run_alone(
+    site: Site,
+    writer: Writer,
+    order: Order,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+    *,
+    recorded: bool,
+) -> Iterator[Run]:
+    """A run that takes no lock and waits for nobody: the preconditions of its writes protect it.
+
+    Opens the journal and settles what earlier runs left in doubt. Raises JournalUnusable.
+    """
+    with _journalled(site, writer, order, now, say, NoLock(_holder(order)), "") as run:
+        run.recorded = recorded
+        with _told_of(run):
+            yield run
+
+
+def _holder(order: Order) -> Holder:
+    actor = order.actor
+    return Holder(order.run, actor.host, actor.pid, process_began(actor.pid), actor.user, this_place())
+
+
+@contextmanager
+def _journalled(
+    site: Site,
+    writer: Writer,
+    order: Order,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+    lock: RunLock | NoLock,
+    plan: str,
+) -> Iterator[Run]:
+    keys = site.keys
+    journal = Journal(
+        site.settings.journal_file,
+        now=now,
+        digest=lambda text: keys.digest("journal", text),
+        secret=SECRETS,
+        context=RunContext(order.run, order.command, order.actor, order.as_of, plan, site.policy.digest),
+    )
+    with journal:
+        yield Run(order, site, writer, journal, lock, now, say, now())
+
+
+@contextmanager
+def _told_of(run: Run) -> Iterator[None]:
+    """Settles what is in doubt, then tells of the end of the run where it has not told of it itself."""
+    settle_doubts(run, run.site.keys)
+    try:
+        yield
+    except PiactlError as error:
+        if not run.finished:
+            _finish_refused(run, error)
+        raise
 
 
 def settle_doubts(run: Run, keys: DigestKeys) -> int:
@@ -202,7 +249,8 @@ def _mark_interrupted(run: Run, why: str) -> None:
     """The record of a run that died says so."""
     for entry in run.writer.search(run.places.folder(RUNS), IN_RECORD, [DATA], scope="one"):
         record = dict(loads(entry.dn, entry.first(DATA)))
-        if record.get("status") == "running" and record.get("run") != run.order.run:
+        running = record.get("status") == "running" and record.get("run") != run.order.run
+        if running and not alive_alone(record, run.now()):
             put_record(run.writer, entry.dn, {**record, "status": "interrupted", "note": why})
             feeds = ", ".join(feed["file"] for feed in record.get("feeds", []))
             if feeds:

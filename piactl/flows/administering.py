@@ -1,0 +1,198 @@
+"""One-off changes of accounts: the same rules, guards, preconditions and journal as a night.
+
+An act says what an administrator changes of an account; the rules then say what follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from piactl.core.account import Account, State
+from piactl.core.changes import Change
+from piactl.core.counting import counted
+from piactl.core.desired import Desired, Rules, Subject, desired_account, local_of, named
+from piactl.core.diff import changes_of
+from piactl.core.guards import Refusal, refusals
+from piactl.core.names import TakenNames, UnusableName
+from piactl.core.person import Person
+from piactl.directory.accounts import Entry, account_write, read_identifiers, read_unmanaged_names
+from piactl.directory.port import Reader, Writer
+from piactl.directory.records import read_last
+from piactl.errors import PiactlError, UnsafePlan
+from piactl.flows.applying import Done, Stop, refused, write_alone
+from piactl.flows.differing import restored_change
+from piactl.flows.proposal import AccountWrite
+from piactl.flows.reviewing import find_entry
+from piactl.flows.running import Order, check_date, run_alone
+from piactl.flows.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Altered:
+    """What an act makes of an account before the rules have their say. `person` are told values that it
+    brings (a name); `note` a sentence that stands beside the reasons of the rules."""
+
+    account: Account
+    person: Person | None = None
+    note: str = ""
+
+
+Act = Callable[[Account, Rules], Altered]
+"""Raises PiactlError (ActRefused) where the act makes no sense for the account, and says what would."""
+
+
+class ActRefused(PiactlError):
+    """The act cannot be done to this account as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One account of a command: what would change, and the write; or the `error` that stands in the way.
+
+    `write` None without an error: it is so already.
+    """
+
+    name: str
+    uid: str = ""
+    changes: tuple[Change, ...] = ()
+    write: AccountWrite | None = None
+    error: PiactlError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """All accounts of a command, in the order they were named, and the guards that they break together."""
+
+    accounts: tuple[Prepared, ...]
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def writes(self) -> list[AccountWrite]:
+        return [one.write for one in self.accounts if one.write is not None]
+
+
+@dataclass(slots=True)
+class Acted:
+    """What became of a command: the outcome and message of each write, by uid, and the run."""
+
+    run: str
+    outcomes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    stopped: str = ""
+
+
+def prepare(reader: Reader, site: Site, names: Iterable[str], act: Act, order: Order) -> Preparation:
+    """What the act would change of each account, in the order of `names`. Nothing here can write.
+
+    An account that cannot be found or changed is an error of its own; the others go on.
+    """
+    rules = site.rules(order.as_of)
+    seen: dict[str, str] = {}
+    accounts = []
+    for name in names:
+        try:
+            entry = find_entry(reader, site, name)
+            uid = entry.account.uid
+            if uid in seen:
+                raise ActRefused(f"{name}: names the same account as {seen[uid]} ({uid}); it is changed once")
+            seen[uid] = name
+            accounts.append(_prepared(reader, site, name, entry, act, rules, order.reason))
+        except PiactlError as error:
+            accounts.append(Prepared(name, error=error))
+    changes = [change for one in accounts for change in one.changes]
+    return Preparation(tuple(accounts), tuple(_broken(reader, site, changes, order)))
+
+
+def _prepared(
+    reader: Reader, site: Site, name: str, entry: Entry, act: Act, rules: Rules, reason: str
+) -> Prepared:
+    current = entry.account
+    if current.state is State.ARCHIVED:
+        raise ActRefused(
+            f"{name}: the account is archived; what is left of it is only kept so that its addresses are "
+            "given to nobody else.\nIf the person is back: piactl account create with the same matricule"
+        )
+    altered = act(current, rules)
+    subject = Subject(
+        matricule=current.matricule,
+        current=altered.account,
+        person=altered.person,
+        assignments=altered.account.assignments,
+        note=altered.note,
+    )
+    try:
+        desired = desired_account(subject, rules)
+    except UnusableName as error:
+        raise ActRefused(f"{name}: {error}") from None
+    if desired is None:
+        raise AssertionError("an account that is there always has a desired one")
+    desired = replace(desired, subject=replace(subject, current=current))
+    return intended(reader, site, name, entry, desired, rules, reason)
+
+
+def intended(
+    reader: Reader,
+    site: Site,
+    name: str,
+    entry: Entry | None,
+    desired: Desired,
+    rules: Rules,
+    reason: str,
+) -> Prepared:
+    """The changes and the one write that make an account the desired one, with the address it needs."""
+    if desired.base is not None:
+        desired = _addressed(reader, site, desired, rules)
+    write = account_write(site.settings.directory, site.encoding, entry, desired.account)
+    uid = desired.account.uid
+    if write is None:
+        return Prepared(name, uid)
+    changes = changes_of(desired, rules) or [restored_change(desired, write, rules)]
+    kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
+    return Prepared(name, uid, tuple(changes), AccountWrite(uid, kinds, reason or changes[0].reason, write))
+
+
+def _addressed(reader: Reader, site: Site, desired: Desired, rules: Rules) -> Desired:
+    directory = site.settings.directory
+    taken = {*read_unmanaged_names(reader, directory), *read_identifiers(reader, directory, site.encoding)}
+    names = TakenNames((local_of(name) for name in taken), rules.policy.first_homonym_digit)
+    return named([desired], names, rules.policy)[0]
+
+
+def _broken(reader: Reader, site: Site, changes: Sequence[Change], order: Order) -> Sequence[Refusal]:
+    """The guards of the day, against the accounts that the last run counted."""
+    if not changes:
+        return ()
+    last = read_last(reader, site.settings.directory.state)
+    return refusals(changes, last.census, site.policy, order.as_of) if last else ()
+
+
+def carry_out(
+    site: Site,
+    writer: Writer,
+    order: Order,
+    preparation: Preparation,
+    *,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+    stop: Stop,
+    recorded: bool = True,
+) -> Acted:
+    """Makes the prepared changes: one journalled write per account, each on its preconditions.
+
+    Raises UnsafePlan where a guard is broken that the order does not allow, with nothing written.
+    """
+    broken = refused(preparation.refusals, order.allowed)
+    if broken:
+        guards = counted(len(broken), "guard is broken", "guards are broken")
+        raise UnsafePlan(f"{guards}; nothing was written")
+    if not preparation.writes:
+        return Acted(order.run)
+    last = read_last(writer, site.settings.directory.state)
+    check_date(order, last, any_date=site.settings.any_date)
+    acted = Acted(order.run)
+    with run_alone(site, writer, order, now, say, recorded=recorded) as run:
+        done = Done(order.run)
+        acted.outcomes = write_alone(run, preparation.writes, done, stop)
+    acted.stopped = done.stopped
+    return acted
