@@ -87,7 +87,7 @@ def _refuse(run: Run, document: Document, file: Path) -> None:
         summary=document["summary"],
         journal=head_facts(run.journal.head),
         ended=run.now().isoformat(timespec="milliseconds"),
-        note=f"{broken}: {which}; the plan is kept in {file}",
+        note=f"{broken}: {which}",
     )
     raise RefusedPlan(f"{broken}; nothing was written. The plan is kept in {file}", document, file)
 
