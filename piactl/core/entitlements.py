@@ -27,7 +27,7 @@ def rights_of(
     graces = [(s.first, s.last) for s in segments if s.state is State.GRACE]
     rights: dict[Right, list[Period]] = {}
     for service in policy.services.values():
-        own = [(post, _own_periods(post, service)) for post in posts if post.has(service)]
+        own = [(post, own_periods(post, service)) for post in posts if post.has(service)]
         if not own:
             continue
         if service.per_establishment:
@@ -39,7 +39,8 @@ def rights_of(
     return {right: periods for right, periods in rights.items() if periods}
 
 
-def _own_periods(post: Post, service: Service) -> list[Period]:
+def own_periods(post: Post, service: Service) -> list[Period]:
+    """The days on which a post gives the right to a service by itself, its delay over."""
     if not post.position.keeps_service(service.name):
         return []
     return intersection([(post.first + post.delay(service), post.last)], post.counts)
