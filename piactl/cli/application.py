@@ -7,7 +7,20 @@ from typing import Annotated, Any
 import typer
 
 from piactl import __version__
-from piactl.cli import account, doctor, feed, journal, nightly, plan, runs, sandbox
+from piactl.cli import (
+    account,
+    accountacts,
+    assignment,
+    doctor,
+    exception,
+    feed,
+    journal,
+    nightly,
+    pin,
+    plan,
+    runs,
+    sandbox,
+)
 from piactl.cli.context import chosen, say
 from piactl.errors import Exit
 
@@ -47,7 +60,11 @@ app.command("nightly")(nightly.nightly)
 app.command("doctor")(doctor.doctor)
 app.add_typer(runs.app, name="runs")
 app.add_typer(feed.app, name="feed")
+accountacts.register(account.app)
 app.add_typer(account.app, name="account")
+app.add_typer(assignment.app, name="assignment")
+app.add_typer(exception.app, name="exception")
+app.add_typer(pin.app, name="pin")
 app.add_typer(journal.app, name="journal")
 app.add_typer(sandbox.app, name="sandbox")
 

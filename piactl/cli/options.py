@@ -56,14 +56,19 @@ AcceptFeed = Annotated[
 
 def read_day(text: str | None, today: date) -> date:
     """The day of --as-of, today without it. Raises UsageError."""
+    return read_date("--as-of", text) or today
+
+
+def read_date(option: str, text: str | None) -> date | None:
+    """The day that an option gives, None without it. Raises UsageError."""
     if not text:
-        return today
+        return None
     for form in ("%Y-%m-%d", "%d/%m/%Y"):
         try:
             return datetime.strptime(text, form).date()  # noqa: DTZ007
         except ValueError:
             continue
-    raise UsageError(f"--as-of {text}: is no day; write it as 2026-09-01")
+    raise UsageError(f"{option} {text}: is no day; write it as 2026-09-01")
 
 
 def read_allowed(values: Sequence[str]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from piactl.config.nodes import Node
 from piactl.config.strictyaml import Document, quoted
 from piactl.config.yearly import day_of_year
+from piactl.core.pins import MANUAL
 from piactl.core.settings import LimitsPeriod, SourceLimits, SourceSettings
 
 _USUAL = SourceSettings("")
@@ -25,6 +26,8 @@ def read_sources(document: Document, node: Node) -> dict[str, SourceSettings]:
 
 def _source(document: Document, name: str, node: Node) -> SourceSettings:
     label = f"sources.{name}"
+    if name == MANUAL:
+        document.mistake(node, f"{label}: is the source of what is done by hand; give this one another name")
     _check_date_pattern(document, node.at("date_pattern"), label)
     for place in node.at("date_formats").text_nodes():
         _check_date_format(document, place, label)

@@ -12,7 +12,7 @@ from piactl.core.career import Career, career
 from piactl.core.digests import DigestKeys
 from piactl.core.names import TakenNames, UnusableName, has_base, initial_uid, local_part
 from piactl.core.person import Person, Register
-from piactl.core.pins import Pin, closings, pinned, pinned_name, running
+from piactl.core.pins import Pin, closings, next_end, pinned, pinned_name, running
 from piactl.core.policy import Policy
 from piactl.core.standing import NEVER, Standing, standing
 
@@ -92,18 +92,22 @@ def desired_account(subject: Subject, rules: Rules) -> Desired | None:
         return Desired(subject, archived(current, stand), path)
     if stand.state is State.ARCHIVED:
         stand = _closed(stand, closed_on, rules)
+        stand = replace(stand, next_due=max(filter(None, (stand.next_due, next_end(pins, rules.as_of)))))
     account = _standing_as(
         replace(current, lock=lock, exceptions=exceptions, pins=pins, assignments=subject.assignments), stand
     )
     if subject.person is not None:
         account = _told(account, subject.person, rules.keys)
     account = _with_pinned_name(account, current, rules.as_of, subject.person)
-    return Desired(subject, account, path, _renamed_base(current, account))
+    return Desired(subject, account, path, renamed_base(current, account))
 
 
 def _retained(current: Account, path: Career, rules: Rules) -> bool:
     """Whether an account whose retention was over long ago, and that opened again since for a start that
     was then cancelled, has not been closed for the whole retention once more: an archival is for good."""
+    if running(current.pins, rules.as_of):
+        # an archival is for good, and a change by hand has an end
+        return True
     if current.state_from is None:
         return False
     if current.state is State.ANTICIPATED:
@@ -201,8 +205,8 @@ def _base(account: Account) -> str:
     return local_part(account.given_name, account.usage_name, account.family_name)
 
 
-def _renamed_base(current: Account, account: Account) -> str | None:
-    """The base of a new address where HR changed the name itself, not its accents, case or spelling."""
+def renamed_base(current: Account, account: Account) -> str | None:
+    """The base of a new address where the name itself changed, not its accents, case or spelling."""
     if (current.given_name, current.surname) == (account.given_name, account.surname):
         return None
     base = _base(account)

@@ -10,7 +10,7 @@ from piactl.core.assignment import Assignment
 from piactl.core.changes import Change, Kind
 from piactl.core.desired import Desired, Rules
 from piactl.core.entitlements import Right
-from piactl.core.pins import spoken_pin
+from piactl.core.pins import pin_words, spoken_pin
 from piactl.core.reasons import grant_reason, revoke_reason, spoken, spoken_exception, state_reason
 
 _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
@@ -139,9 +139,10 @@ class _Maker:
         kind = Kind.LOCK if self.account.locked else Kind.UNLOCK
         reason = self.reason if self.account.lock is None else self.account.lock.reason
         if kind is Kind.UNLOCK:
-            reason = (
+            ended = (
                 "the lock's end has passed" if self.current.lock else f"no position locks it: {self.reason}"
             )
+            reason = self.desired.subject.note or ended
         facts = ({"locked": self.current.locked}, {"locked": self.account.locked})
         return self._change(kind, *facts, reason, self.rules.as_of, self.behind)
 
@@ -153,11 +154,25 @@ class _Maker:
 
     def grant(self, right: Right) -> Change:
         reason, behind, since = grant_reason(self.desired.career, right, self.rules.as_of, self.rules.policy)
+        reason = self._exception(right, grants=True) or reason
         return self._right(Kind.GRANT, right, reason, behind, since)
 
     def revoke(self, right: Right) -> Change:
         reason, behind, since = revoke_reason(self.desired.career, right, self.rules.as_of, self.rules.policy)
+        reason = self._exception(right, grants=False) or reason
         return self._right(Kind.REVOKE, right, reason, behind, since)
+
+    def _exception(self, right: Right, *, grants: bool) -> str:
+        """The exception that gives (or denies) a right on the day, in words, "" where none does."""
+        day = self.rules.as_of
+        return next(
+            (
+                spoken_exception(one)
+                for one in self.account.exceptions
+                if (one.service, one.uai) == right and one.grants == grants and one.start <= day <= one.end
+            ),
+            "",
+        )
 
     def _right(self, kind: Kind, right: Right, reason: str, behind: Assignment | None, since: date) -> Change:
         facts = {"service": right[0], "uai": right[1] or None}
@@ -178,7 +193,7 @@ class _Maker:
             kept = set(current.assignments) & set(account.assignments)
             before["assignments"] = [spoken(a) for a in current.assignments if a not in kept]
             after["assignments"] = [spoken(a) for a in account.assignments if a not in kept]
-        for name, said in (("pins", spoken_pin), ("exceptions", spoken_exception)):
+        for name, said in (("pins", pin_words), ("exceptions", spoken_exception)):
             olds, news = getattr(current, name), getattr(account, name)
             if set(olds) != set(news):
                 before[name] = [said(one) for one in olds if one not in news]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from piactl.core.changes import Change
+from piactl.core.changes import Change, Kind
 from piactl.core.policy import Guard, Limit, Policy
 
 SAMPLE = 5
@@ -87,7 +87,7 @@ def refusals(
         if kind not in guards or allowed.get(kind) == len(uids):
             continue
         name, guard = guards[kind]
-        if guard.overall and _broken(len(uids), census.total, guard.overall):
+        if guard.overall and _broken(kind, len(uids), census.total, guard.overall):
             found.append(_refusal(name, kind, uids, census.total, guard.overall, "all accounts", len(uids)))
     for (kind, sort, scope), uids in scoped.items():
         total = len(overall[kind])
@@ -96,14 +96,14 @@ def refusals(
         name, guard = guards[kind]
         limit = guard.per_establishment if sort == "establishment" else guard.per_profile
         count = (census.by_establishment if sort == "establishment" else census.by_profile).get(scope, 0)
-        if limit and _broken(len(uids), count, limit):
+        if limit and _broken(kind, len(uids), count, limit):
             found.append(_refusal(name, kind, uids, count, limit, f"{sort} {scope}", total))
     return found
 
 
-def _broken(found: int, of: int, limit: Limit) -> bool:
-    # an empty scope has no share to exceed: a first load creates everything
-    return found > limit.max and of > 0 and found > limit.share * of
+def _broken(kind: str, found: int, of: int, limit: Limit) -> bool:
+    # only a first load makes everything anew: nothing else touches many where nobody is
+    return found > limit.max and found > limit.share * of and (of > 0 or kind != Kind.CREATE.value)
 
 
 def _refusal(

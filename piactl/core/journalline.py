@@ -36,6 +36,9 @@ class Head(NamedTuple):
 GENESIS = Head(0, "0" * 64)
 """What the first line of all follows."""
 
+CUT, EXPORT = "cut", "export"
+"""Types of the lines that a pruned journal and an export begin with; see `sealed_in_place`."""
+
 
 class BrokenLine(Exception):
     """Bytes that are not a line. `torn` tells what a crash can leave from what only a hand can."""
@@ -135,5 +138,19 @@ def gap(after: Head, line: JournalLine) -> str:
 
 
 def opens_file(line: JournalLine) -> bool:
-    """Whether a file may begin with `line`: the first of all, or one that names what it continues."""
-    return (line.seq == 1 and line.prev == GENESIS.hash) or line.type == "continued"
+    """Whether a file may begin with `line`: the first of all, one that names what it continues, or a cut."""
+    return (line.seq == 1 and line.prev == GENESIS.hash) or line.type in ("continued", CUT)
+
+
+def sealed_in_place(body: Mapping[str, object], of: Head) -> bytes:
+    """The bytes of a line that stands in for the line `of`, which is not in the file, and for all before it.
+
+    It has that line's number, and that line's hash as its `prev`: so the next line follows both.
+    Raises LineTooLong.
+    """
+    return sealed(body, Head(of.seq - 1, of.hash))[0]
+
+
+def replaced(line: JournalLine) -> Head:
+    """The line that a `cut` or `export` line stands in for: what the next line follows."""
+    return Head(line.seq, line.prev)

@@ -104,13 +104,18 @@ def next_end(pins: Iterable[Pin], as_of: date) -> date | None:
     return min((pin.until + timedelta(days=1) for pin in running(pins, as_of)), default=None)
 
 
-def spoken_pin(pin: Pin) -> str:
-    """A pin in a sentence."""
+def pin_words(pin: Pin) -> str:
+    """What a pin does, and until when."""
     what = {
         PinKind.ADD: f"{pin.function} at {pin.uai} from {pin.start} was added",
         PinKind.END: f"{pin.function} at {pin.uai} from {pin.start} ends on {pin.day}",
         PinKind.CLOSE: f"closed from {pin.day}",
         PinKind.NAME: f"the usage name is {pin.value or 'none'}",
     }[pin.kind]
+    return f"{what}, by hand until {pin.until}"
+
+
+def spoken_pin(pin: Pin) -> str:
+    """A pin in a sentence, with its author and reason."""
     sponsor = f", sponsor {pin.sponsor}" if pin.sponsor else ""
-    return f"{what}, by hand until {pin.until} ({pin.by}: {pin.reason}{sponsor})"
+    return f"{pin_words(pin)} ({pin.by}: {pin.reason}{sponsor})"

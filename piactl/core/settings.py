@@ -109,7 +109,8 @@ class SourceSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The whole configuration of one host."""
+    """The whole configuration of one host. `lock_hook` are the words of the command that is told of locks,
+    which has `hook_seconds` for it."""
 
     file: str
     directory: DirectorySettings
@@ -124,3 +125,5 @@ class Settings:
     strict: bool = False
     lock_seconds: int = 300
     keep_undo_days: int = 90
+    lock_hook: tuple[str, ...] = ()
+    hook_seconds: int = 10

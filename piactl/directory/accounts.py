@@ -60,6 +60,15 @@ def read_accounts(
         yield entry_of(raw, encoding)
 
 
+def read_accounts_with(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, attribute: str
+) -> Iterator[Entry | Unreadable]:
+    """The accounts that have a value of an attribute, named as piactl names it."""
+    query = filters.all_of(IN_ACCOUNTS, filters.present(encoding.name(attribute)))
+    for raw in reader.search(settings.accounts, query, encoding.attributes):
+        yield entry_of(raw, encoding)
+
+
 def read_accounts_of(
     reader: Reader,
     settings: DirectorySettings,

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 
-from piactl.core.account import Account, State
+from piactl.core.account import State
+from piactl.core.acts import Act, ActRefused
 from piactl.core.changes import Change
 from piactl.core.counting import counted
-from piactl.core.desired import Desired, Rules, Subject, desired_account, local_of, named
+from piactl.core.desired import Desired, Rules, Subject, desired_account, local_of, named, renamed_base
 from piactl.core.diff import changes_of
 from piactl.core.guards import Refusal, refusals
 from piactl.core.names import TakenNames, UnusableName
-from piactl.core.person import Person
+from piactl.core.outlook import outlook
 from piactl.directory.accounts import Entry, account_write, read_identifiers, read_unmanaged_names
 from piactl.directory.port import Reader, Writer
 from piactl.directory.records import read_last
@@ -24,40 +25,23 @@ from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.applying import Done, Stop, refused, write_alone
 from piactl.flows.differing import restored_change
 from piactl.flows.proposal import AccountWrite
-from piactl.flows.reviewing import find_entry
+from piactl.flows.reviewing import account_on, find_entry
 from piactl.flows.running import Order, check_date, run_alone
 from piactl.flows.site import Site
-
-
-@dataclass(frozen=True, slots=True)
-class Altered:
-    """What an act makes of an account before the rules have their say. `person` are told values that it
-    brings (a name); `note` a sentence that stands beside the reasons of the rules."""
-
-    account: Account
-    person: Person | None = None
-    note: str = ""
-
-
-Act = Callable[[Account, Rules], Altered]
-"""Raises PiactlError (ActRefused) where the act makes no sense for the account, and says what would."""
-
-
-class ActRefused(PiactlError):
-    """The act cannot be done to this account as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """One account of a command: what would change, and the write; or the `error` that stands in the way.
 
-    `write` None without an error: it is so already.
+    `write` None without an error: it is so already. `outlook` is what follows on later days.
     """
 
     name: str
     uid: str = ""
     changes: tuple[Change, ...] = ()
     write: AccountWrite | None = None
+    outlook: tuple[tuple[date, str], ...] = ()
     error: PiactlError | None = None
 
 
@@ -127,7 +111,9 @@ def _prepared(
         raise ActRefused(f"{name}: {error}") from None
     if desired is None:
         raise AssertionError("an account that is there always has a desired one")
-    desired = replace(desired, subject=replace(subject, current=current))
+    # the act itself may have changed the name already
+    base = desired.base or renamed_base(current, desired.account)
+    desired = replace(desired, subject=replace(subject, current=current), base=base)
     return intended(reader, site, name, entry, desired, rules, reason)
 
 
@@ -149,7 +135,11 @@ def intended(
         return Prepared(name, uid)
     changes = changes_of(desired, rules) or [restored_change(desired, write, rules)]
     kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
-    return Prepared(name, uid, tuple(changes), AccountWrite(uid, kinds, reason or changes[0].reason, write))
+    row = AccountWrite(uid, kinds, reason or changes[0].reason, write)
+    before = account_on(entry.account, site, rules.as_of)[0] if entry else None
+    held = max((pin.until for pin in desired.account.pins), default=rules.as_of)
+    ahead = tuple(outlook(before, desired.career, rules.as_of, held))
+    return Prepared(name, uid, tuple(changes), row, ahead)
 
 
 def _addressed(reader: Reader, site: Site, desired: Desired, rules: Rules) -> Desired:

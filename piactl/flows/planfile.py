@@ -45,7 +45,7 @@ def plan_document(proposal: Proposal, keys: DigestKeys) -> dict[str, Any]:
         "rejections": [_fields(r, "file line column code message matricule") for r in plan.rejections],
         "holds": [_fields(h, "matricule uid why") for h in plan.holds],
         "absents": [absent_facts(a) for a in plan.absents],
-        "refusals": [_refusal(r) for r in plan.refusals],
+        "refusals": [refusal_facts(r) for r in plan.refusals],
         "remarks": list(plan.remarks),
         "writes": [_account_write(write) for write in proposal.writes],
         "records": [_write(write) for write in proposal.records],
@@ -151,7 +151,7 @@ def _read_basis(b: Mapping[str, Any]) -> Basis:
     return Basis(feeds, b["policy"], b["register"], b["directory"], b["after"], as_of)
 
 
-def _refusal(r: Refusal) -> dict[str, Any]:
+def refusal_facts(r: Refusal) -> dict[str, Any]:
     limit = {"max": r.limit.max, "share": r.limit.share}
     return {**_fields(r, "guard kind found of scope total"), "limit": limit, "sample": list(r.sample)}
 

@@ -18,7 +18,7 @@ from piactl.journal.doubts import unsettled
 from piactl.journal.intent import IntendedWrite, Settlement, digests
 from piactl.journal.unusable import refused_by_system
 
-_WORD = re.compile(r"[0-9A-Za-z]{13}")
+_WORD = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{13}(?![0-9A-Za-z])")
 _SHORTEST_VALUE = 4
 _T = TypeVar("_T")
 
@@ -113,6 +113,10 @@ class Journal:
     def note(self, text: str) -> None:
         """Records a sentence without values."""
         self._append([{"type": "note", "text": masked(text)}])
+
+    def prune(self, facts: Mapping[str, object]) -> Head:
+        """Records that lines are about to be cut off: what the `cut` line of `cutting` has to match."""
+        return self._append([{"type": "prune", **facts}])[0]
 
     def end(self, counts: Mapping[str, int]) -> Head:
         """Records the end of the run, and returns the head to anchor."""

@@ -56,7 +56,7 @@ def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
         of = f" ({len(changes)} changes)" if len(changes) > summary[kind] else ""
         yield f"{summary[kind]:>7}  {kind:<11}{MEANING[kind]}{of}"
         for change in _sample(changes, most):
-            yield f"{'':11}{_change(change)}"
+            yield f"{'':11}{change_text(change)}"
         if most and summary[kind] > most:
             yield f"{'':11}... and {summary[kind] - most} more accounts"
     accounts = len({change["uid"] for change in document["changes"]})
@@ -87,6 +87,8 @@ def _update(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         old, new = before.get(name), after[name]
         if old == new:
             parts.append(_text(new))
+        elif isinstance(old, list) or isinstance(new, list):
+            parts += [f"- {one}" for one in old or ()] + [f"+ {one}" for one in new or ()]
         else:
             parts.append(f"{name.replace('_', ' ')} {_text(old)} -> {_text(new)}")
     return ", ".join(parts)
@@ -98,7 +100,8 @@ def _text(value: Any) -> str:
     return str(value) if value not in (None, "") else "none"
 
 
-def _change(change: Mapping[str, Any]) -> str:
+def change_text(change: Mapping[str, Any], *, who: bool = True) -> str:
+    """One change in one line; `who` puts the uid before it."""
     before, after = change["before"] or {}, change["after"]
     what = ""
     if "service" in after:
@@ -113,7 +116,8 @@ def _change(change: Mapping[str, Any]) -> str:
         what = "locked" if after["locked"] else "no longer locked"
     where = f" [{change['feed']}:{change['line']}]" if change["feed"] else ""
     since = "" if change["effective"] in change["reason"] else f" (from {change['effective']})"
-    return shown(f"{change['uid']}: {what}; {change['reason']}{since}{where}")
+    uid = f"{change['uid']}: " if who else ""
+    return shown(f"{uid}{what}; {change['reason']}{since}{where}")
 
 
 def _left_alone(document: Document, most: int) -> Iterator[str]:

@@ -1,0 +1,112 @@
+"""`account timeline`: the life of an account as a picture."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from piactl.cli.context import put, reading, say, this_site, today
+from piactl.cli.options import AsOf, read_date, read_day
+from piactl.errors import Exit, PiactlError
+
+if TYPE_CHECKING:
+    from piactl.flows.chronicling import Timeline
+
+from enum import StrEnum
+
+
+class TimelineLayout(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+def timeline(
+    account: Annotated[
+        str, typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.")
+    ],
+    svg: Annotated[
+        str, typer.Option("--svg", metavar="FILE", help="Write the picture to this file; - is stdout.")
+    ] = "",
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="The first day (YYYY-MM-DD).")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DATE", help="The last day (YYYY-MM-DD).")
+    ] = None,
+    output: Annotated[
+        TimelineLayout, typer.Option("-o", "--output", help="json has the periods, each with its days.")
+    ] = TimelineLayout.TEXT,
+    as_of: AsOf = None,
+) -> int:
+    """Draw the life of an account over time: assignments, states, log in, locks, each service, exceptions.
+
+    It is what the assignments and the policy, as they stand now, say of every day. For what was really done
+    and when, see `account history`. `--svg` writes a picture for a browser or a document.
+    """
+    from piactl.flows.chronicling import timeline as timeline_of
+    from piactl.flows.chronicling import timeline_facts
+    from piactl.flows.reviewing import find_account
+
+    site = this_site()
+    day = read_day(as_of, today(site))
+    first, last = read_date("--from", from_), read_date("--until", until)
+    with reading(site) as reader:
+        drawn = timeline_of(find_account(reader, site, account), site, day, first, last)
+    if svg:
+        _write_svg(drawn, svg)
+    elif output is TimelineLayout.JSON:
+        import json
+
+        put([json.dumps(timeline_facts(drawn), ensure_ascii=False, indent=2) + "\n"])
+    else:
+        put([_text(drawn)])
+    if not drawn.rows:
+        say(f"{drawn.account.uid}: nothing to draw from {drawn.first} to {drawn.last}{_why(drawn)}")
+    return int(Exit.DONE)
+
+
+def _why(drawn: Timeline) -> str:
+    return "; it is archived" if drawn.account.state.value == "archived" else ""
+
+
+def _title(drawn: Timeline) -> str:
+    who = drawn.account.display_name if drawn.account.state.value != "archived" else "(archived)"
+    return f"{who}  {drawn.account.uid}"
+
+
+def _text(drawn: Timeline) -> str:
+    import shutil
+
+    from piactl.report.timelinetext import timeline_text
+
+    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    return timeline_text(
+        _title(drawn),
+        drawn.rows,
+        as_of=drawn.as_of,
+        first=drawn.first,
+        last=drawn.last,
+        width=max(60, min(width, 200)),
+        ascii_only=encoding not in ("utf8", ""),
+    )
+
+
+def _write_svg(drawn: Timeline, file: str) -> None:
+    from piactl.report.timelinesvg import timeline_svg
+
+    picture = timeline_svg(
+        _title(drawn), drawn.rows, as_of=drawn.as_of, first=drawn.first, last=drawn.last
+    )
+    if file == "-":
+        put([picture])
+        return
+    try:
+        Path(file).write_text(picture, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "the path is not valid"
+        raise PiactlError(f"--svg {file}: cannot be written: {reason}; name a file in a folder of yours") from None
+    say(f"drawn: {file}")

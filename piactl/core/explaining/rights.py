@@ -1,0 +1,264 @@
+"""Why an account has a service on a day, or has not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from piactl.core.account import ServiceException, State
+from piactl.core.assignment import Assignment
+from piactl.core.days import civil, holding
+from piactl.core.entitlements import own_periods
+from piactl.core.explaining.answer import Answer, Remedy, Rule
+from piactl.core.explaining.case import Case, absence, next_day, span
+from piactl.core.explaining.proposals import denying, ending_exception, granting, reopening, waiting
+from piactl.core.explaining.states import state_ground
+from piactl.core.mobility import Post
+from piactl.core.pins import running, spoken_pin
+from piactl.core.policy import Position, Service
+from piactl.core.reasons import spoken_exception
+
+Ground = tuple[str, tuple[Rule, ...], Assignment | None]
+"""Why, in a sentence; the rules behind it; the assignment behind it."""
+
+_ASSIGNED = (State.ACTIVE, State.ON_LEAVE)
+
+
+def right_answers(case: Case, service: Service) -> list[Answer]:
+    """One answer for a service of person scope, else one for each establishment where it is, was or will
+    be held, has a post with it or an exception; one without an establishment where there is none."""
+    return [right_answer(case, service, uai) for uai in _places(case, service) or [""]]
+
+
+def _places(case: Case, service: Service) -> list[str]:
+    if not service.per_establishment:
+        return [""]
+    found = {post.assignment.uai for post in case.career.posts if post.has(service)}
+    found |= {uai for name, uai in case.career.rights if name == service.name}
+    found |= {e.uai for e in case.account.exceptions if e.service == service.name and e.uai}
+    return sorted(found)
+
+
+def right_answer(case: Case, service: Service, uai: str) -> Answer:
+    """The answer on one right, uai "" for person scope."""
+    periods = case.right_days(service.name, uai)
+    yes = holding(periods, case.number) is not None
+    reason, rules, assignment = (_given if yes else _refused)(case, service, uai)
+    since, until = span(periods, case.number) if yes else absence(periods, case.number)
+    remedies = _losing(case, service, uai) if yes else _gaining(case, service, uai)
+    return Answer(
+        subject=service.name,
+        uai=uai,
+        label=service.label,
+        yes=yes,
+        verdict="yes" if yes else "no",
+        since=since,
+        until=until,
+        reason=reason,
+        rules=rules,
+        assignment=assignment,
+        notes=tuple(_notes(case, service, uai)),
+        remedies=(*waiting(next_day(until), case), *remedies),
+    )
+
+
+# Why it is given
+
+
+def _given(case: Case, service: Service, uai: str) -> Ground:
+    if not holding(case.bare.rights.get((service.name, uai), []), case.number):
+        grant = next((e for e in _exceptions(case, service, uai) if e.grants), None)
+        if grant is not None:
+            return f"an exception: {spoken_exception(grant)}", (), None
+    held = next(_holders(case, service, uai), None)
+    if held is not None:
+        return held
+    if case.state is State.GRACE and service.in_grace:
+        text, rules, assignment = state_ground(case)
+        return f"lasts through the grace: {text}", (_rule(service), *rules), assignment
+    return "what was held goes on", (_rule(service),), None
+
+
+def _holders(case: Case, service: Service, uai: str) -> Iterator[Ground]:
+    """The posts that give it: by a right of their own, by a handover, or by what was held before them."""
+    waiting_posts = []
+    for post in _posts(case, service, uai):
+        delay = post.delay(service)
+        if not post.position.keeps_service(service.name):
+            continue
+        if case.number < post.first + delay:
+            waiting_posts.append(post)
+            continue
+        after = f", {_delay(post, service)} after the start" if delay else ""
+        yield f"profile {post.profile} has it{after}", _rules(case, service, post), post.assignment
+    for post in case.career.posts:
+        if _handed_over(post, service, uai, case.number):
+            ended = civil(post.last)
+            text = f"handover: {service.handover} days after the post that ended on {ended}, a mutation"
+            yield text, _rules(case, service, post), post.assignment
+    for post in waiting_posts:
+        text = f"held before, and kept while the delay of {_delay(post, service)} runs"
+        yield text, _rules(case, service, post), post.assignment
+
+
+def _handed_over(post: Post, service: Service, uai: str, number: int) -> bool:
+    return (
+        service.per_establishment
+        and post.followed
+        and post.assignment.uai == uai
+        and post.has(service)
+        and post.last < number <= post.last + service.handover
+        and holding(own_periods(post, service), post.last) is not None
+    )
+
+
+def _posts(case: Case, service: Service, uai: str) -> list[Post]:
+    """The posts of the day whose profile has it."""
+    return [
+        post
+        for post in case.career.posts_on(case.as_of)
+        if post.has(service) and uai in ("", post.assignment.uai)
+    ]
+
+
+def _rule(service: Service) -> Rule:
+    return Rule(f"services.{service.name}", service.line)
+
+
+def _rules(case: Case, service: Service, post: Post) -> tuple[Rule, ...]:
+    lines = {profile.name: profile.line for profile in case.rules.policy.profiles}
+    return _rule(service), Rule(f"profiles.{post.profile}", lines.get(post.profile, 0))
+
+
+def _delay(post: Post, service: Service) -> str:
+    name = "mutation_delay" if post.follows else "grant_delay"
+    return f"{post.delay(service)} days ({name})"
+
+
+# Why it is not
+
+
+def _refused(case: Case, service: Service, uai: str) -> Ground:
+    denial = _denial(case, service, uai)
+    if denial is not None:
+        return f"an exception: {spoken_exception(denial)}", (), None
+    if case.state is State.GRACE:
+        return _not_in_grace(case, service)
+    if case.state not in _ASSIGNED:
+        text, rules, assignment = state_ground(case)
+        return f"the account is {case.state.value}: {text}", rules, assignment
+    for post in _posts(case, service, uai):
+        if not post.position.keeps_service(service.name):
+            text = f"position {post.position.name} does not keep it"
+            return text, (_position(post.position), _rule(service)), post.assignment
+        begins = civil(post.first + post.delay(service))
+        if case.number < post.first + post.delay(service):
+            text = f"the delay of {_delay(post, service)} runs: it begins on {begins}"
+            return text, _rules(case, service, post), post.assignment
+    return _without(case, service, uai)
+
+
+def _not_in_grace(case: Case, service: Service) -> Ground:
+    text, rules, assignment = state_ground(case)
+    why = "it was not held on the last day" if service.in_grace else "it does not last through the grace"
+    return f"{why}: {text}", (_rule(service), *rules), assignment
+
+
+def _without(case: Case, service: Service, uai: str) -> Ground:
+    """No post of the day has it: one that had is over, or the profiles of the day have it not."""
+    here = [p for p in case.career.posts if p.has(service) and uai in ("", p.assignment.uai)]
+    over = max((p for p in here if p.last < case.number), key=lambda p: p.last, default=None)
+    if uai and over is not None:
+        after = f", and the handover of {service.handover} days with it" if service.handover else ""
+        return f"the post there ended on {civil(over.last)}{after}", (_rule(service),), over.assignment
+    if uai and here:
+        return f"the post there begins on {civil(here[0].first)}", (_rule(service),), here[0].assignment
+    posts = case.career.posts_on(case.as_of)
+    have = ", ".join(sorted({post.profile for post in posts if post.profile})) or "no profile"
+    first = posts[0].assignment if posts else None
+    who = ", ".join(sorted(service.profiles or ())) or "all profiles"
+    return f"{have} of the day has it not; it is for {who}", (_rule(service),), first
+
+
+def _position(position: Position) -> Rule:
+    return Rule(f"positions.{position.name}", position.line)
+
+
+# Exceptions and what else bears on it
+
+
+def _exceptions(case: Case, service: Service, uai: str) -> list[ServiceException]:
+    """Those of the day, and denials of person scope with them: they deny every establishment."""
+    return [
+        e
+        for e in case.account.exceptions
+        if e.service == service.name
+        and (e.uai == uai or (not e.uai and not e.grants))
+        and e.start <= case.as_of <= e.end
+    ]
+
+
+def _denial(case: Case, service: Service, uai: str) -> ServiceException | None:
+    """The denial without which it would be held."""
+    denials = [e for e in _exceptions(case, service, uai) if not e.grants]
+    if not denials:
+        return None
+    held = holding(case.bare.rights.get((service.name, uai), []), case.number)
+    granted = any(e.grants for e in _exceptions(case, service, uai))
+    open_ = case.state in (*_ASSIGNED, State.GRACE)
+    return denials[0] if held or (granted and open_) else None
+
+
+def _notes(case: Case, service: Service, uai: str) -> Iterator[str]:
+    for exception in case.account.exceptions:
+        mine = exception.service == service.name and exception.uai in ("", uai)
+        if mine and exception.end >= case.as_of:
+            yield spoken_exception(exception)
+    for pin in running(case.account.pins, case.as_of):
+        yield spoken_pin(pin)
+
+
+# What would turn it
+
+
+def _losing(case: Case, service: Service, uai: str) -> Iterator[Remedy]:
+    def seen(one: Case) -> list[tuple[int, int]]:
+        return one.right_days(service.name, uai)
+
+    for exception in _exceptions(case, service, uai):
+        if exception.grants:
+            yield from ending_exception(case, service, exception.uai, "grant", seen, yes=False)
+    yield from denying(case, service, uai, seen)
+
+
+def _gaining(case: Case, service: Service, uai: str) -> Iterator[Remedy]:
+    def seen(one: Case) -> list[tuple[int, int]]:
+        return one.right_days(service.name, uai)
+
+    denial = _denial(case, service, uai)
+    if denial is not None:
+        yield from ending_exception(case, service, denial.uai, "denial", seen, yes=True)
+    if uai or not service.per_establishment:
+        yield from granting(case, service, uai, seen)
+    if case.state in (State.GRACE, State.DEACTIVATED, State.ANTICIPATED):
+        yield from reopening(case, seen)
+        return
+    posts = _posts(case, service, uai)
+    if any(not post.position.keeps_service(service.name) for post in posts):
+        kept = sorted(p.name for p in case.rules.policy.positions.values() if _keeps(p, service))
+        yield Remedy(f"a position that keeps it, told by HR ({', '.join(kept)})")
+    elif not posts and case.state in _ASSIGNED:
+        where = f" at {uai}" if uai else ""
+        who = ", ".join(sorted(service.profiles or ())) or "any"
+        yield Remedy(f"an assignment{where} with a profile that has it ({who})", _adding(case, uai))
+
+
+def _keeps(position: Position, service: Service) -> bool:
+    return not position.ends and position.keeps_service(service.name)
+
+
+def _adding(case: Case, uai: str) -> str:
+    place = uai or "UAI"
+    return (
+        f"piactl assignment add {case.account.uid} --uai {place} --function CODE --end DATE"
+        f'{case.option} --reason "..."'
+    )
