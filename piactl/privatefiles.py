@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -33,10 +34,11 @@ def write_public(path: Path, content: bytes) -> None:
     write_private(path, content, mode=0o644)
 
 
-def write_private(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+def write_private(path: Path, content: bytes | Iterable[bytes], *, mode: int = 0o600) -> None:
     """Writes a file of mode 0600: a temporary beside it, synced, renamed, and the folder synced.
 
-    A symbolic link at `path` is replaced, not followed.
+    A symbolic link at `path` is replaced, not followed. `content` may come in pieces; where making them
+    raises, no file is left.
     Raises PiactlError.
     """
     temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}"
@@ -45,7 +47,7 @@ def write_private(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         try:
             with os.fdopen(os.open(temporary, flags, mode), "wb") as stream:
                 os.fchmod(stream.fileno(), mode)  # whatever the umask
-                stream.write(content)
+                stream.writelines([content] if isinstance(content, bytes) else content)
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(path)

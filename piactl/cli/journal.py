@@ -2,35 +2,87 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from piactl.cli.context import put, reading, say, this_site
-from piactl.errors import Exit, PiactlError
+from piactl.cli.context import layout_or_default, put, reading, say, this_site, today
+from piactl.cli.options import Output
+from piactl.cli.period import Since, Until, read_period
+from piactl.errors import Exit, PiactlError, UsageError
 
-app = typer.Typer(no_args_is_help=True, help="The journal of changes on this host.")
+if TYPE_CHECKING:
+    from piactl.core.journalline import Head
+    from piactl.flows.site import Site
+
+app = typer.Typer(no_args_is_help=True, help="The journal of changes on this host: what was done, provably.")
 
 
 @app.command()
-def verify() -> int:
+def show(
+    account: Annotated[
+        str,
+        typer.Option("--account", help="Only of this account: a uid, an address, an alias or a matricule."),
+    ] = "",
+    run: Annotated[str, typer.Option("--run", help="Only of this run; `last` is the latest.")] = "",
+    author: Annotated[
+        str, typer.Option("--author", help="Only by this user: who logged in, used sudo, or ran piactl.")
+    ] = "",
+    since: Since = "",
+    until: Until = "",
+    kind: Annotated[str, typer.Option("--kind", help="Only changes of this kind: create, lock, ...")] = "",
+    output: Output = None,
+) -> int:
+    """Show what was changed: one row per change, the oldest first, with who was behind it and its outcome.
+
+    An outcome is `in doubt` where a run died before it knew it, which the next run settles, and `under way`
+    where the run is still at work. A uid needs no directory. json and ndjson hold everything, csv and tsv
+    nearly so, the table what fits a screen. Instants are UTC. Values are in no journal: names of attributes
+    are.
+    """
+    from piactl.cli.journalrows import show_changes
+
+    site = this_site()
+    return show_changes(
+        site, account.strip(), run, author, read_period(site, since, until), kind, layout_or_default(output)
+    )
+
+
+@app.command()
+def verify(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]", help="An export, or a copy of one file of a journal, proved by itself."
+        ),
+    ] = None,
+    head: Annotated[
+        str,
+        typer.Option("--head", metavar="SEQ:HASH", help="A line kept elsewhere that must be in the FILE."),
+    ] = "",
+) -> int:
     """Check the chain of the journal, and compare it with the heads that the runs left in the directory.
+
+    With FILE only that file is looked at, and neither configuration nor directory is needed: between its
+    first and its last line nothing was edited, removed or added. Only --head proves that it was not all made
+    anew.
 
     Exit codes: 0 whole, 1 an edited, removed, inserted, reordered or cut line was found, 8 the chain is whole
     but the directory cannot be asked for the heads.
     """
-    from piactl.core.counting import counted
-    from piactl.core.journalline import Head
-    from piactl.flows.running import read_runs
     from piactl.journal import verify as verify_journal
-    from piactl.journal import who
+    from piactl.report.journaltext import proof_text
 
+    if file is not None:
+        return _verify_file(file, head)
+    if head:
+        raise UsageError("--head goes with a FILE; without one the heads are asked of the directory")
     site = this_site()
     anchors: dict[str, Head] = {}
     compared = True
     try:
-        with reading(site) as reader:
-            for record in read_runs(reader, site.settings.directory.state):
-                if record.get("host") == who().host and record.get("journal"):
-                    anchors[record["run"]] = Head(record["journal"]["seq"], record["journal"]["hash"])
+        anchors = _anchors(site)
     except PiactlError as error:
         compared = False
         say(f"the directory cannot be asked for the anchors: {error}\nOnly the chain itself is checked.")
@@ -38,10 +90,103 @@ def verify() -> int:
     if found.problem is not None:
         say(str(found.problem))
         return int(Exit.FAILED)
-    whole = f"whole: {counted(found.lines, 'line')}"
-    if not compared:
-        put([f"{whole}; not compared with the anchors of runs\n"])
-        return int(Exit.UNREACHABLE)
-    agree = counted(len(anchors) - len(found.uncovered), "anchor of a run agrees", "anchors of runs agree")
-    put([f"{whole}, {agree}\n"])
+    put([proof_text(found, len(anchors) if compared else None)])
+    return int(Exit.DONE if compared else Exit.UNREACHABLE)
+
+
+def _verify_file(file: Path, head: str) -> int:
+    from piactl.journal import verify_file
+    from piactl.report.journaltext import file_text
+
+    found = verify_file(str(file), _read_head(head))
+    if found.problem is not None:
+        say(str(found.problem))
+        return int(Exit.FAILED)
+    put([file_text(found, anchored=bool(head))])
+    return int(Exit.DONE)
+
+
+def _read_head(text: str) -> tuple[int, str] | None:
+    """SEQ:HASH. Raises UsageError."""
+    if not text:
+        return None
+    seq, _, digest = text.strip().partition(":")
+    if not seq.isdigit() or len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+        raise UsageError("--head: write it as `journal export` says it: the number of a line, `:`, its hash")
+    return int(seq), digest
+
+
+def _anchors(site: Site) -> dict[str, Head]:
+    from piactl.flows.pruning import anchors_of
+    from piactl.journal import who
+
+    with reading(site) as reader:
+        return anchors_of(reader, site.settings.directory.state, who().host)
+
+
+@app.command()
+def export(
+    since: Since = "",
+    until: Until = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The file, made with mode 600; stdout without.")
+    ] = None,
+) -> int:
+    """Export the lines of a period as they are, in a file that `journal verify FILE` can prove by itself.
+
+    Its first line holds the hash before the first exported line and the head after the last, which is also
+    told on stderr: keep that apart from the file. The export proves that nothing in it was edited, removed
+    or added since; against somebody who makes all hashes anew only the head kept elsewhere does
+    (`journal verify FILE --head`). It proves nothing outside its period.
+    """
+    from piactl.clock import utc_now
+    from piactl.core.counting import counted
+    from piactl.flows.pruning import behind
+    from piactl.journal import who
+    from piactl.journal.exporting import export_lines, extract
+    from piactl.privatefiles import write_private
+
+    site = this_site()
+    path = site.settings.journal_file
+    found = extract(path, *read_period(site, since, until))
+    if found is None:
+        raise PiactlError(f"{path}: the journal has no line of that period; nothing is exported")
+    actor = who()
+    facts = {"since": since, "until": until, "host": actor.host, "by": behind(actor)}
+    lines = export_lines(path, found, facts, utc_now())
+    if out is None:
+        put(line.decode("ascii") for line in lines)
+    else:
+        write_private(out, lines)
+    where = f" to {out}" if out else ""
+    say(f"{counted(found.lines, 'line')} exported{where}; head {found.head.seq}:{found.head.hash}")
+    return int(Exit.DONE)
+
+
+@app.command()
+def prune(
+    before: Annotated[
+        str, typer.Option("--before", metavar="DATE", help="Lines written before that day go.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> int:
+    """Remove the oldest lines of the journal, for good, and leave a provable cut.
+
+    Whole runs go, never one that is under way, in doubt, or not over before DATE. What is left begins with a
+    line that says what went, who did it and when, and `journal verify` tells it. Nothing is removed where
+    the chain is not whole, or where the directory cannot be asked for its anchors. Export first what you have
+    to keep. The CNIL advises to keep logs for 6 to 12 months; nothing is ever pruned by itself.
+    """
+    from piactl.cli.writingrun import new_order
+    from piactl.clock import utc_now
+    from piactl.flows.pruning import prune_journal
+    from piactl.report.journaltext import pruned_text
+
+    site = this_site()
+    first, _ = read_period(site, before, "")
+    now = today(site)
+    if first is None or "T" in before or first.date() > now:
+        raise UsageError(f"--before {before}: write a day that is not in the future, as 2026-09-01")
+    done = prune_journal(site, new_order(site, None), first.date(), _anchors(site), utc_now, trial=dry_run)
+    put([pruned_text(done.gone, first.date().isoformat(), trial=dry_run)])
     return int(Exit.DONE)

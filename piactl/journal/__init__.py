@@ -4,11 +4,13 @@ from piactl.core.journalline import Head, JournalLine
 from piactl.journal.actor import Actor, who
 from piactl.journal.doubts import in_doubt
 from piactl.journal.intent import IntendedWrite, Intent, Settlement, Standing, standing
+from piactl.journal.proof import Cut
 from piactl.journal.reading import Wanted, read_lines
-from piactl.journal.verifying import Problem, Verification, verify
+from piactl.journal.verifying import Problem, Verification, verify, verify_file
 from piactl.journal.writing import Journal, RunContext
 
 __all__ = [
-    "Actor", "Head", "IntendedWrite", "Intent", "Journal", "JournalLine", "Problem", "RunContext",
-    "Settlement", "Standing", "Verification", "Wanted", "in_doubt", "read_lines", "standing", "verify", "who",
+    "Actor", "Cut", "Head", "IntendedWrite", "Intent", "Journal", "JournalLine", "Problem", "RunContext",
+    "Settlement", "Standing", "Verification", "Wanted", "in_doubt", "read_lines", "standing", "verify",
+    "verify_file", "who",
 ]  # fmt: skip

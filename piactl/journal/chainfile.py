@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from piactl.core.journalline import (
+    CUT,
     GENESIS,
     MAX_LINE,
     BrokenLine,
@@ -27,7 +28,7 @@ from piactl.core.journalline import (
 )
 from piactl.errors import JournalUnusable
 from piactl.journal import locks
-from piactl.journal.backwards import last_line
+from piactl.journal.backwards import last_line, lines_backwards
 from piactl.journal.headfile import SUFFIX, HeadDamaged, HeadRecord, read_head, write_head
 from piactl.journal.privatefile import make_folder, open_private, same_file
 from piactl.journal.unusable import chain_broken
@@ -121,6 +122,10 @@ class ChainFile:
             self._take_up(size, inode)
         elif (record, size) == (self._known, record.end) and record.inode == inode:
             return
+        elif record.inode != inode and (end := self._end_after_prune(record.head, size)):
+            # pruned, and killed before it said so
+            self._advance(record.head, end)
+            self._accept(size)
         elif size >= record.end > 0 and self._ends_in(record):
             self._known = HeadRecord(record.head, record.end, inode)
             self._accept(size)
@@ -148,6 +153,21 @@ class ChainFile:
         """Whether the file begins with the line that names `head` as the one it continues."""
         first = self._first_line()
         return first is not None and first.type == "continued" and not gap(head, first)
+
+    def _end_after_prune(self, head: Head, size: int) -> int:
+        """Where `head` ends in a file that begins with a cut; 0 in any other, and where it is not there."""
+        first = self._first_line()
+        if first is None or first.type != CUT:
+            return 0
+        end = size
+        try:
+            for raw in lines_backwards(self._fd, size):
+                if _head_of(raw) == head:
+                    return end
+                end -= len(raw)
+        except BrokenLine:
+            return 0
+        return 0
 
     def _first_line(self) -> JournalLine | None:
         try:
@@ -239,6 +259,15 @@ class ChainFile:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _head_of(raw: bytes) -> Head | None:
+    """The head that a line is; None for what is no line, and for a cut, which only stands in for one."""
+    try:
+        line = proved(ended(raw))
+    except BrokenLine:
+        return None
+    return None if line.type == CUT else line.head
 
 
 def _is_torn(raw: bytes) -> bool:

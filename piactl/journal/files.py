@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from piactl.core.journalline import MAX_LINE, BrokenLine, JournalLine, ended, parsed, proved
+from piactl.core.journalline import CUT, MAX_LINE, BrokenLine, JournalLine, ended, parsed, proved
 from piactl.journal.backwards import lines_backwards
 from piactl.journal.unusable import no_file, refused_by_system
 
@@ -27,6 +27,7 @@ _ROTATED = re.compile(r"(\.[0-9]+|-[0-9]{6,8}([-_.][0-9]+)*)(\.gz)?")
 def files_of(path: str) -> tuple[str, ...]:
     """The files of the chain whose newest is at `path` (left out where missing), oldest first.
 
+    What lies before a file that begins with a cut was pruned: a prune that was interrupted left it behind.
     Raises JournalUnusable where one of them cannot be read.
     """
     journal = Path(path)
@@ -41,19 +42,40 @@ def files_of(path: str) -> tuple[str, ...]:
         for name in names
         if name.startswith(journal.name) and _ROTATED.fullmatch(name[len(journal.name) :])
     ]
-    rotated.sort(key=_first_seq)
-    return (*rotated, *([path] if journal.name in names else []))
+    files = sorted(_placed(name) for name in rotated)
+    if journal.name in names:
+        files.append(_placed(path))
+    cuts = [at for at, (_seq, cut, _name) in enumerate(files) if cut]
+    return tuple(name for _seq, _cut, name in files[cuts[-1] if cuts else 0 :])
 
 
-def _first_seq(path: str) -> tuple[int, str]:
-    """Where the file belongs. One whose first line cannot be read comes first: verify then names it."""
+def left_behind(path: str) -> tuple[str, ...]:
+    """The rotated files that a prune should have removed and did not: those before the last cut."""
+    there = files_of(path)
+    folder = Path(path).parent
+    names = (p.name for p in folder.iterdir())
+    return tuple(
+        sorted(
+            str(folder / name)
+            for name in names
+            if name.startswith(Path(path).name)
+            and _ROTATED.fullmatch(name[len(Path(path).name) :])
+            and str(folder / name) not in there
+        )
+    )
+
+
+def _placed(path: str) -> tuple[int, bool, str]:
+    """Where the file belongs, and whether it begins with a cut. One whose first line cannot be read comes
+    first: verify then names it."""
     with opened(path) as file:
         try:
-            return parsed(file.readline(MAX_LINE)).seq, path  # of a cut .gz the beginning can be read
+            first = parsed(file.readline(MAX_LINE))  # of a cut .gz the beginning can be read
         except BrokenLine:
-            return 0, path
+            return 0, False, path
         except (OSError, EOFError, zlib.error):
-            return 0, path
+            return 0, False, path
+        return first.seq, first.type == CUT, path
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -34,7 +34,7 @@ def read_lines(path: str, wanted: Wanted | None = None) -> Iterator[JournalLine]
     runs: set[str] = set()
     intents: set[int] = set()
     for name in files_of(path):
-        for line in _lines(name):
+        for line in lines_of(name):
             if line.type == "run" and wanted.user in _users(line):
                 runs.add(line.run)
             if line.type == "intent" and line.fields.get("uid") == wanted.uid:
@@ -49,11 +49,14 @@ def read_lines(path: str, wanted: Wanted | None = None) -> Iterator[JournalLine]
                 yield line
 
 
-def _lines(name: str) -> Iterator[JournalLine]:
+def lines_of(name: str, skips: Callable[[bytes], bool] | None = None) -> Iterator[JournalLine]:
+    """The lines of one file, but for those that `skips` says need no parsing. Raises JournalUnusable."""
     number = 0
     try:
         for raw, more in raw_lines(name):
             number += 1
+            if more and skips is not None and skips(raw):
+                continue
             try:
                 line = parsed(ended(raw))
             except BrokenLine as broken:
@@ -70,7 +73,9 @@ def _users(line: JournalLine) -> tuple[object, ...]:
 
 
 def _text(instant: datetime | None) -> str | None:
-    """In the form of the lines, where order of text is order of time."""
-    if instant is None:
-        return None
+    return None if instant is None else text_of(instant)
+
+
+def text_of(instant: datetime) -> str:
+    """An aware instant in the form of the lines, where order of text is order of time."""
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -9,6 +9,9 @@ What can be proved by what:
   way, computed anew or not. What comes after the last anchor is only as safe as the first two make it.
 
 Removal of the oldest rotated files is retention, not tampering: `first` says where the chain now begins.
+Where lines were pruned, the file begins with a cut: it names the last line that went, and a `prune` line
+further on, which the chain and its anchors cover, must say the same. So a cut cannot be made up behind the
+last anchor's back, and an anchor older than the cut (`uncovered`) is one of a line that was pruned.
 """
 
 from __future__ import annotations
@@ -17,9 +20,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from piactl.core.journalline import GENESIS, BrokenLine, Head, ended, gap, opens_file, proved
-from piactl.journal.files import files_of, raw_lines
+from piactl.core.journalline import CUT, EXPORT, MAX_LINE, BrokenLine, Head, JournalLine, parsed
+from piactl.journal.files import files_of, opened
 from piactl.journal.headfile import SUFFIX, HeadDamaged, read_head
+from piactl.journal.proof import Bad, Cut, Proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,8 @@ class Problem:
 class Verification:
     """What was proved. `lines` were good, from number `first` to `head`; `torn` bytes of an unfinished line
     at the very end are no problem: they were never acknowledged. `anchored` is the highest number that an
-    anchor proves (0: none); `uncovered` are runs whose anchor is older than the files that are left."""
+    anchor proves (0: none); `uncovered` are runs whose anchor is older than the files that are left. `cut`
+    is what the journal says of the lines that were pruned, `opening` the first line of an export."""
 
     problem: Problem | None
     lines: int
@@ -47,16 +52,12 @@ class Verification:
     torn: int
     anchored: int
     uncovered: tuple[str, ...]
+    cut: Cut | None = None
+    opening: JournalLine | None = None
 
     @property
     def ok(self) -> bool:
         return self.problem is None
-
-
-class _Bad(Exception):
-    def __init__(self, line: int, why: str) -> None:
-        self.line = line
-        super().__init__(why)
 
 
 def verify(
@@ -70,7 +71,7 @@ def verify(
     named = [(f"run {run}", Head(*anchor)) for run, anchor in (anchors or {}).items()]
     named += [("the head that was given", Head(*head))] if head is not None else []
     local = _local_head(path)
-    proof = _Proof(named + ([("the .head file", local)] if local is not None else []))
+    proof = Proof(named + ([("the .head file", local)] if local is not None else []))
     name, problem = path, None
     try:
         files = files_of(path)
@@ -78,7 +79,7 @@ def verify(
             proof.file(name, last=name == files[-1])
         name = path
         proof.finish()
-    except _Bad as bad:
+    except Bad as bad:
         problem = Problem(name, bad.line, str(bad))
     except BrokenLine as broken:
         problem = Problem(name, proof.number, str(broken))
@@ -94,57 +95,42 @@ def verify(
             (anchor.seq for label, anchor in named if label not in older and anchor.seq <= reached), default=0
         ),
         tuple(sorted(label.removeprefix("run ") for label in older)),
+        proof.cut,
+        proof.opening,
     )
 
 
-class _Proof:
-    """The chain so far."""
+def verify_file(path: str, head: tuple[int, str] | None = None) -> Verification:
+    """The same for one file by itself: an export, or one file of a journal that was copied elsewhere.
 
-    def __init__(self, anchors: list[tuple[str, Head]]) -> None:
-        self.at = GENESIS
-        self.first = self.lines = self.torn = 0
-        self.number = 0
-        self._due: dict[int, list[tuple[str, str]]] = {}
-        for label, anchor in anchors:
-            if anchor.seq:
-                self._due.setdefault(anchor.seq, []).append((label, anchor.hash))
-
-    def file(self, name: str, *, last: bool) -> None:
-        self.number = 0
-        for raw, more in raw_lines(name):
-            self.number += 1
-            try:
-                line = proved(ended(raw))
-            except BrokenLine as broken:
-                if broken.torn and last and not more:
-                    self.torn = len(raw)
-                    self.number -= 1
-                    return
-                raise
-            if self.number == 1 and not opens_file(line):
-                raise _Bad(1, f"has number {line.seq} and begins the file: what was before it is missing")
-            if self.first == 0:
-                self.first = line.seq
-                self.at = Head(line.seq - 1, line.prev)
-            if why := gap(self.at, line):
-                raise _Bad(self.number, why)
-            for label, digest in self._due.pop(line.seq, ()):
-                if digest != line.hash:
-                    raise _Bad(
-                        self.number, f"or one before it was replaced: it is not the one that {label} anchors"
-                    )
-            self.at = line.head
-            self.lines += 1
-
-    def finish(self) -> None:
-        """Raises where an anchor lies beyond the end."""
-        for seq in sorted(self._due):
-            if seq > self.at.seq:
-                label = self._due[seq][0][0]
-                raise _Bad(
-                    self.number + 1,
-                    f"is missing: the file ends at number {self.at.seq}, {label} anchors {seq}",
-                )
+    Of an export the first line names the last, so its end cannot be cut unseen; `head`, kept elsewhere, is
+    what a hand that knows how to make hashes anew cannot get past. Nothing beside the file is looked at.
+    """
+    with opened(path) as file:
+        try:
+            kind = parsed(file.readline(MAX_LINE)).type
+        except BrokenLine:
+            kind = CUT
+    proof = Proof(
+        [("the head that was given", Head(*head))] if head is not None else [],
+        EXPORT if kind == EXPORT else CUT,
+    )
+    problem = None
+    try:
+        proof.file(path, last=kind != EXPORT)
+        proof.finish()
+        if head is not None and 0 < head[0] < proof.first:
+            problem = Problem(path, 1, f"begins after number {head[0]}, that of the head that was given")
+        elif proof.first == 0:
+            problem = Problem(path, 1, "is missing: there is no line of a journal in the file")
+    except Bad as bad:
+        problem = Problem(path, bad.line, str(bad))
+    except BrokenLine as broken:
+        problem = Problem(path, proof.number, str(broken))
+    anchored = head[0] if head is not None and head[0] <= proof.at.seq else 0
+    return Verification(
+        problem, proof.lines, proof.first, proof.at, proof.torn, anchored, (), proof.cut, proof.opening
+    )
 
 
 def _local_head(path: str) -> Head | None:

@@ -1,0 +1,88 @@
+"""Retention of the journal: its oldest lines go, and what is left says so, provably."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from piactl.errors import JournalUnusable
+from piactl.flows.running import SECRETS, Order, read_runs
+from piactl.flows.site import Site
+from piactl.journal import Actor, Head, Journal, RunContext, Verification, verify
+from piactl.journal.cutting import cut_off, pruning, remove_left_behind
+from piactl.journal.reading import text_of
+from piactl.journal.removable import Removable, removable
+
+Anchors = Mapping[str, Head]
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """`gone` is what was removed (in a trial: would be), None where there was nothing to remove; `after` is
+    the journal as it was proved to be then."""
+
+    gone: Removable | None
+    after: Verification
+
+
+def anchors_of(reader: Any, state: str, host: str) -> dict[str, Head]:
+    """The heads that the runs of a host left in the directory, by run."""
+    return {
+        str(record["run"]): Head(record["journal"]["seq"], record["journal"]["hash"])
+        for record in read_runs(reader, state)
+        if record.get("host") == host and record.get("journal")
+    }
+
+
+def behind(actor: Actor) -> str:
+    """The person behind a run, as far as it is known."""
+    return actor.login or actor.sudo_user or actor.user
+
+
+def midnight(day: date, timezone: str) -> datetime:
+    """The instant at which a civil day begins."""
+    return datetime.combine(day, time(), ZoneInfo(timezone))
+
+
+def prune_journal(
+    site: Site, order: Order, before: date, anchors: Anchors, now: Callable[[], datetime], *, trial: bool
+) -> Pruned:
+    """Removes the lines that were written before a civil day, whole runs only, none that is still needed.
+
+    The whole chain is proved before and after, against the anchors too. Raises JournalUnusable where it is
+    not whole, with nothing removed. In a trial nothing is written.
+    """
+    path = site.settings.journal_file
+    proof = _proved(path, anchors)
+    if trial or not proof.lines:
+        return Pruned(removable(path, midnight(before, site.policy.timezone)), proof)
+    with pruning(path):
+        remove_left_behind(path)
+        gone = removable(path, midnight(before, site.policy.timezone))
+        if gone is None:
+            return Pruned(None, proof)
+        context = RunContext(order.run, order.command, order.actor, order.as_of, "", site.policy.digest)
+        with Journal(
+            path,
+            now=now,
+            digest=lambda text: site.keys.digest("journal", text),
+            secret=SECRETS,
+            context=context,
+        ) as journal:
+            said = text_of(now())
+            cut_off(path, gone, journal, before.isoformat(), behind(order.actor), said, order.run)
+            journal.end({"pruned": gone.lines})
+    return Pruned(gone, _proved(path, anchors))
+
+
+def _proved(path: str, anchors: Anchors) -> Verification:
+    proof = verify(path, anchors)
+    if proof.problem is not None:
+        raise JournalUnusable(
+            f"{proof.problem}\nA journal that is not whole is not pruned: what would go may be the evidence. "
+            "See: piactl journal verify"
+        )
+    return proof

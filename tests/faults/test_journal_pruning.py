@@ -1,0 +1,403 @@
+"""Pruning the journal: what goes and what never does, the proof that is left, and kills at any moment."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from piactl.core.journalline import Head, sealed, sealed_in_place
+from piactl.errors import JournalUnusable
+from piactl.journal import Settlement, in_doubt, read_lines, verify
+from piactl.journal.cutting import cut_off, pruning, remove_left_behind
+from piactl.journal.files import files_of
+from piactl.journal.removable import removable
+
+from .journals import digest, intend, journal_path, make_journal
+from .test_journal_tampering import TAMPERINGS, body, delete
+
+__all__ = ["digest", "intend", "journal_path", "make_journal"]  # fixtures
+
+SEED = 20270902
+FAR = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Kept:
+    """A journal of four runs of 8 lines each; `anchors` are the heads that were kept elsewhere."""
+
+    path: Path
+    anchors: dict[str, Head]
+    make: object
+
+    @property
+    def lines(self) -> list[bytes]:
+        return self.path.read_bytes().splitlines(keepends=True)
+
+    def time_of(self, run: str) -> datetime:
+        """When the first line of a run was written."""
+        return next(datetime.fromisoformat(x.time) for x in read_lines(str(self.path)) if x.run == run)
+
+    def prune(self, before: datetime, run: str = "pruner"):
+        path = str(self.path)
+        with pruning(path):
+            remove_left_behind(path)
+            gone = removable(path, before)
+            if gone is not None:
+                with self.make(run) as journal:
+                    cut_off(
+                        path, gone, journal, f"{before:%Y-%m-%d}", "alice", "2027-09-03T00:00:00.000Z", run
+                    )
+                    self.anchors[run] = journal.end({"pruned": gone.lines})
+        return gone
+
+    def proof(self):
+        return verify(str(self.path), self.anchors)
+
+
+def one_run(journal, intend, run: str) -> Head:
+    numbers = journal.intents([intend(f"{run}.{i}") for i in range(3)])
+    journal.outcomes([Settlement(number, "applied") for number in numbers])
+    return journal.end({"applied": 3})
+
+
+@pytest.fixture
+def kept(make_journal, intend, journal_path) -> Kept:
+    anchors = {}
+    for run in ("one", "two", "three", "four"):
+        with make_journal(run) as journal:
+            anchors[run] = one_run(journal, intend, run)
+    return Kept(Path(journal_path), anchors, make_journal)
+
+
+def test_the_cut_is_told_and_proved(kept: Kept, intend) -> None:
+    before, second = kept.lines, kept.anchors["two"]
+    gone = kept.prune(kept.time_of("three"))
+    assert (gone.lines, gone.removed, gone.kept) == (16, second, ())
+    proof = kept.proof()
+    assert proof.problem is None
+    assert (proof.first, proof.uncovered) == (17, ("one", "two"))
+    assert (proof.cut.removed, proof.cut.lines, proof.cut.by) == (second, 16, "alice")
+    assert kept.lines[1:17] == before[16:], "what stays is untouched"
+    assert kept.path.stat().st_mode & 0o777 == 0o600
+    with kept.make("five") as journal:
+        kept.anchors["five"] = one_run(journal, intend, "five")
+    assert kept.proof().problem is None
+    assert kept.prune(kept.time_of("four"), "again").lines == 8
+    proof = kept.proof()
+    assert proof.problem is None
+    assert (proof.first, proof.cut.run) == (25, "again")
+
+
+def test_the_anchor_of_the_very_last_line_that_went_must_match(kept: Kept) -> None:
+    kept.prune(kept.time_of("three"))
+    kept.anchors["two"] = Head(kept.anchors["two"].seq, "0" * 64)
+    assert "anchors" in str(kept.proof().problem)
+
+
+def test_nothing_to_prune_writes_nothing(kept: Kept) -> None:
+    before = kept.lines
+    assert kept.prune(kept.time_of("one")) is None
+    assert kept.lines == before
+
+
+def test_everything_old_goes_but_the_prune_itself(kept: Kept) -> None:
+    assert kept.prune(FAR).lines == 32
+    assert kept.proof().problem is None
+    assert [line.type for line in read_lines(str(kept.path))] == ["cut", "run", "prune", "end"]
+
+
+def test_a_run_that_is_alive_or_in_doubt_stays_whole(kept: Kept, intend) -> None:
+    alive = kept.make("alive").begin()
+    with kept.make("doubt") as journal:
+        journal.intents([intend("x.y")])
+    with kept.make("later") as journal:
+        one_run(journal, intend, "later")
+    gone = removable(str(kept.path), FAR)
+    assert gone.removed.seq == alive.seq - 1
+    assert gone.kept == ("doubt", "alive")
+    assert kept.prune(FAR).lines == 32
+    assert kept.proof().problem is None
+    assert [intent.uid for intent in in_doubt(str(kept.path))] == ["x.y"]
+
+
+def test_an_intent_in_doubt_holds_all_that_follows_until_it_is_settled(kept: Kept, intend) -> None:
+    with kept.make("doubt") as journal:
+        (number,) = journal.intents([intend("x.y")])
+    with kept.make("settler") as journal:
+        assert removable(str(kept.path), FAR).kept == ("settler", "doubt")
+        journal.resolved([Settlement(number, "applied")])
+        journal.end({})
+    # what settles it counts to the run whose intent it was: both stay or both go
+    assert removable(str(kept.path), kept.time_of("settler")).kept == ("doubt",)
+    assert removable(str(kept.path), FAR).kept == ()
+
+
+def test_a_run_that_the_day_would_cut_in_two_stays_whole(kept: Kept) -> None:
+    times = [datetime.fromisoformat(line.time) for line in read_lines(str(kept.path))]
+    gone = removable(str(kept.path), times[20])
+    assert (gone.removed, gone.kept) == (kept.anchors["two"], ("three",))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("day", "left"), [("two", 3), ("three", 2), ("four", 1)])
+def test_rotated_files_go_and_the_one_in_the_middle_is_rewritten(
+    make_journal, intend, journal_path, packed, day, left
+) -> None:
+    kept = Kept(Path(journal_path), {}, make_journal)
+    for number, run in enumerate(("one", "two", "three", "four"), start=1):
+        with make_journal(run) as journal:
+            kept.anchors[run] = one_run(journal, intend, run)
+        if run != "four":
+            old = kept.path.rename(f"{journal_path}-2027090{number}")
+            if packed:
+                with gzip.open(f"{old}.gz", "wb") as file:
+                    file.write(old.read_bytes())
+                old.unlink()
+    gone = kept.prune(kept.time_of(day))
+    assert gone is not None
+    assert kept.proof().problem is None
+    assert len(files_of(journal_path)) == left
+    assert sorted(map(str, kept.path.parent.iterdir())) == sorted(
+        [*files_of(journal_path), f"{journal_path}.head"]
+    )
+    assert {line.run for line in read_lines(journal_path)} >= {"four", "pruner"}
+    assert next(read_lines(journal_path)).type == "cut"
+
+
+def test_rotation_after_a_prune(kept: Kept, intend, journal_path) -> None:
+    kept.prune(kept.time_of("three"))
+    kept.path.rename(f"{journal_path}-20270904")
+    with kept.make("five") as journal:
+        kept.anchors["five"] = one_run(journal, intend, "five")
+    assert kept.proof().problem is None
+    assert kept.prune(FAR, "again") is not None
+    assert kept.proof().problem is None
+
+
+def test_two_do_not_prune_at_once(kept: Kept, journal_path) -> None:
+    with (
+        pruning(journal_path),
+        pytest.raises(JournalUnusable, match="pruned by another"),
+        pruning(journal_path),
+    ):
+        pass
+
+
+# ---- tampering with what is left
+
+
+def test_every_tampering_with_a_pruned_journal_is_found(kept: Kept) -> None:
+    kept.prune(kept.time_of("three"))
+    whole = kept.lines
+    kept.path.with_name(f"{kept.path.name}.head").unlink()  # the hand took it along
+    chance = random.Random(SEED)
+    kept.anchors = {run: head for run, head in kept.anchors.items() if run in ("one", "four", "pruner")}
+    for number in range(210):
+        tampering = TAMPERINGS[number % len(TAMPERINGS)]
+        try:
+            lines, at = tampering(whole, chance)
+        except KeyError:  # what the cut line lacks
+            continue
+        if lines == whole:
+            lines, at = delete(whole, chance)
+        kept.path.write_bytes(b"".join(lines))
+        assert kept.proof().problem is not None, f"seed {SEED}, {number}: {tampering.__name__} at {at}"
+    kept.path.write_bytes(b"".join(whole))
+    assert kept.proof().problem is None
+
+
+def forged_cut(whole: list[bytes], more: int, **facts: object) -> list[bytes]:
+    """A cut that took `more` lines than it did, with every hash of its own right."""
+    last = json.loads(whole[more])
+    old = body(whole[0]) | facts
+    removed = (
+        Head(last["seq"], last["hash"])
+        if more
+        else Head(*(json.loads(whole[0])["removed"][k] for k in ("seq", "hash")))
+    )
+    old["removed"] = {"seq": removed.seq, "hash": removed.hash}
+    return [sealed_in_place(old, removed), *whole[1 + more :]]
+
+
+def test_a_cut_cannot_be_made_up(kept: Kept) -> None:
+    """Without any anchor: the chain itself must tell of the cut, in a line after it."""
+    kept.prune(kept.time_of("three"))
+    whole, path = kept.lines, str(kept.path)
+    assert verify(path).ok
+    early = json.loads(whole[1])
+    for lines in (
+        forged_cut(whole, 3),
+        forged_cut(whole, 0, by="mallory"),
+        forged_cut(whole, 0, lines=1),
+        forged_cut(whole, 0, told={"seq": early["seq"] - 1, "hash": early["prev"]}),
+        forged_cut(whole, 0, told={"seq": early["seq"], "hash": early["hash"]}),
+        whole[1:],
+        [whole[0], *whole],
+        [*whole[:5], whole[0], *whole[5:]],
+        [whole[0], *whole[2:]],
+        whole[:-2],
+    ):
+        kept.path.write_bytes(b"".join(lines))
+        assert not verify(path).ok
+    kept.path.write_bytes(b"".join(whole))
+    assert verify(path).ok
+
+
+def test_a_cut_line_is_no_line_of_a_chain(make_journal, journal_path) -> None:
+    with make_journal("one") as journal:
+        head = journal.end({})
+    line = sealed({"type": "cut", "time": "2027-09-01T00:00:00.000Z", "run": "one"}, head)[0]
+    with Path(journal_path).open("ab") as file:
+        file.write(line)
+    assert "where none can be" in str(verify(journal_path).problem)
+
+
+# ---- kills and others at work
+
+PRUNE = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from piactl.journal import Actor, Journal, RunContext
+from piactl.journal.cutting import cut_off, pruning, remove_left_behind
+from piactl.journal.removable import removable
+path, before = sys.argv[1], datetime.fromisoformat(sys.argv[2])
+with pruning(path):
+    remove_left_behind(path)
+    gone = removable(path, before)
+    if gone is not None:
+        context = RunContext("pruner", ("piactl",), Actor("alice", "", "", "other", "host", 1))
+        with Journal(path, now=lambda: datetime.now(UTC), digest=str, secret=(), context=context) as journal:
+            cut_off(path, gone, journal, "2027-09-03", "alice", "2027-09-03T00:00:00.000Z", "pruner")
+            journal.end({"pruned": gone.lines})
+"""
+CALLS = "write pwrite64 fsync fdatasync rename unlink".split()
+
+
+def traced(path: Path, before: datetime, *options: str) -> tuple[int, str]:
+    log = path.parent.parent / "strace.log"
+    strace = ["strace", "-f", "-qq", "-o", str(log), *options]
+    words = [*strace, sys.executable, "-B", "-c", PRUNE, str(path), before.isoformat()]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, log.read_text()
+
+
+def calls_of(path: Path, before: datetime) -> list[tuple[str, int]]:
+    code, log = traced(path, before, "-e", f"trace={','.join(CALLS)}")
+    assert code == 0, log
+    numbers: Counter[str] = Counter()
+    calls = []
+    for line in log.splitlines():
+        name = line.split(None, 1)[1].partition("(")[0]
+        if name in CALLS:
+            numbers[name] += 1
+            calls.append((name, numbers[name]))
+    return calls
+
+
+def survive_kills(folder: Path, make_journal, intend, some: int | None) -> Counter[str]:
+    """kill -9 before system calls of a prune over three files; the journal is the old or the new one, goes
+    on, and a second prune ends what the first began."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed: apt install strace")
+    first = folder / "first" / "j"
+    kept = Kept(first, {}, lambda run: make_journal(run, path=str(first)))
+    for number, run in enumerate(("one", "two", "three", "four"), start=1):
+        with kept.make(run) as journal:
+            kept.anchors[run] = one_run(journal, intend, run)
+        if number in (1, 2):
+            first.rename(f"{first}-2027090{number}")
+    before = kept.time_of("four")
+    shutil.copytree(first.parent, folder / "trial")
+    calls = calls_of(folder / "trial" / "j", before)
+    print(f"{len(calls)} calls: {calls}")
+    assert ("unlink", 2) in calls, "both older files go"
+    seen: Counter[str] = Counter()
+    for call, number in calls if some is None else random.Random(SEED).sample(calls, some):
+        shutil.rmtree(folder / "trial")
+        shutil.copytree(first.parent, folder / "trial")
+        path = folder / "trial" / "j"
+        code, _ = traced(
+            path, before, "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"
+        )
+        assert code == -signal.SIGKILL, (call, number, code)
+        kept.path = path
+        proof = kept.proof()
+        assert proof.problem is None, (call, number, str(proof.problem))
+        state = "old" if proof.first == 1 else "new"
+        assert proof.first in (1, kept.anchors["three"].seq + 1)
+        assert {run for run in kept.anchors if run in proof.uncovered} == (
+            set() if state == "old" else {"one", "two", "three"}
+        )
+        seen[state] += 1
+        with make_journal("next", path=str(path)) as journal:
+            one_run(journal, intend, "next")
+        code, _ = traced(path, before, "-e", "trace=none")
+        assert code == 0
+        assert kept.proof().problem is None, (call, number)
+        assert kept.proof().first == kept.anchors["three"].seq + 1
+        assert sorted(p.name for p in path.parent.iterdir()) == ["j", "j.head"]
+        assert {line.run for line in read_lines(str(path))} >= {"four", "next"}
+    print(f"seed {SEED}: {seen}")
+    return seen
+
+
+def test_killed_at_some_system_calls(tmp_path: Path, make_journal, intend) -> None:
+    assert survive_kills(tmp_path, make_journal, intend, 6).total() == 6
+
+
+@pytest.mark.long
+def test_killed_at_every_system_call(tmp_path: Path, make_journal, intend) -> None:
+    seen = survive_kills(tmp_path, make_journal, intend, None)
+    assert seen["old"] >= 8
+    assert seen["new"] >= 5
+
+
+def test_others_that_write_meanwhile_lose_nothing(kept: Kept) -> None:
+    """Two processes append while the journal is pruned thrice: every line they were told of is there."""
+    script = Path(__file__).with_name("journal_writer.py")
+    writers = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(kept.path), f"writer{n}", "150", "3"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(2)
+    ]
+    said = ["", ""]
+    readers = [
+        threading.Thread(target=lambda at=at, w=w: said.__setitem__(at, w.communicate(timeout=60)[0]))
+        for at, w in enumerate(writers)
+    ]
+    for reader in readers:
+        reader.start()
+    rounds = 0
+    for run in ("two", "three", "four"):
+        rounds += kept.prune(kept.time_of(run), f"pruner-{run}") is not None
+    for reader in readers:
+        reader.join()
+    assert rounds == 3
+    assert [w.returncode for w in writers] == [0, 0]
+    assert kept.proof().problem is None
+    there = {line.seq for line in read_lines(str(kept.path)) if line.type == "intent"}
+    synced = {
+        int(n)
+        for text in said
+        for line in text.splitlines()
+        if line.startswith("synced")
+        for n in line.split()[1:]
+    }
+    assert len(synced) == 300
+    assert synced <= there
