@@ -14,12 +14,15 @@ from piactl.cli import (
     doctor,
     exception,
     feed,
+    forecast,
     journal,
     nightly,
     pin,
     plan,
+    policyview,
     runs,
     sandbox,
+    timeline,
 )
 from piactl.cli.context import chosen, say
 from piactl.errors import Exit
@@ -58,13 +61,17 @@ app.command("plan")(plan.plan)
 app.command("apply")(plan.apply)
 app.command("nightly")(nightly.nightly)
 app.command("doctor")(doctor.doctor)
+app.command("forecast")(forecast.forecast)
 app.add_typer(runs.app, name="runs")
 app.add_typer(feed.app, name="feed")
 accountacts.register(account.app)
+account.app.command("timeline")(timeline.timeline)
 app.add_typer(account.app, name="account")
 app.add_typer(assignment.app, name="assignment")
 app.add_typer(exception.app, name="exception")
 app.add_typer(pin.app, name="pin")
+app.add_typer(policyview.services, name="service")
+app.add_typer(policyview.profiles, name="profile")
 app.add_typer(journal.app, name="journal")
 app.add_typer(sandbox.app, name="sandbox")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +15,6 @@ from piactl.errors import Exit, PiactlError
 
 if TYPE_CHECKING:
     from piactl.flows.chronicling import Timeline
-
-from enum import StrEnum
 
 
 class TimelineLayout(StrEnum):
@@ -56,7 +55,7 @@ def timeline(
     with reading(site) as reader:
         drawn = timeline_of(find_account(reader, site, account), site, day, first, last)
     if svg:
-        _write_svg(drawn, svg)
+        _write_svg(drawn, svg, "as of" if as_of else "today")
     elif output is TimelineLayout.JSON:
         import json
 
@@ -74,7 +73,7 @@ def _why(drawn: Timeline) -> str:
 
 def _title(drawn: Timeline) -> str:
     who = drawn.account.display_name if drawn.account.state.value != "archived" else "(archived)"
-    return f"{who}  {drawn.account.uid}"
+    return f"{who} ({drawn.account.uid})"
 
 
 def _text(drawn: Timeline) -> str:
@@ -95,12 +94,10 @@ def _text(drawn: Timeline) -> str:
     )
 
 
-def _write_svg(drawn: Timeline, file: str) -> None:
+def _write_svg(drawn: Timeline, file: str, mark: str) -> None:
     from piactl.report.timelinesvg import timeline_svg
 
-    picture = timeline_svg(
-        _title(drawn), drawn.rows, as_of=drawn.as_of, first=drawn.first, last=drawn.last
-    )
+    picture = timeline_svg(_title(drawn), drawn.rows, as_of=drawn.as_of, first=drawn.first, last=drawn.last)
     if file == "-":
         put([picture])
         return
@@ -108,5 +105,7 @@ def _write_svg(drawn: Timeline, file: str) -> None:
         Path(file).write_text(picture, encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "the path is not valid"
-        raise PiactlError(f"--svg {file}: cannot be written: {reason}; name a file in a folder of yours") from None
+        raise PiactlError(
+            f"--svg {file}: cannot be written: {reason}; name a file in a folder of yours"
+        ) from None
     say(f"drawn: {file}")

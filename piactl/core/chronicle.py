@@ -1,4 +1,4 @@
-"""A life of an account as rows of periods: assignments, states, log in, locks, services, what was done by hand.
+"""The life of an account as rows of periods: posts, states, log in, locks, services, what was done by hand.
 
 Everything is taken from careers, which decide; here it is only told apart by cause.
 """
@@ -186,7 +186,9 @@ def _service_rows(pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
     order = list(policy.services)
     yield from (
         rows[right]
-        for right in sorted(rows, key=lambda r: (bool(r[1]), r[1], order.index(r[0]) if r[0] in order else -1))
+        for right in sorted(
+            rows, key=lambda r: (bool(r[1]), r[1], order.index(r[0]) if r[0] in order else -1)
+        )
     )
 
 

@@ -1,0 +1,123 @@
+"""`service` and `profile`: what the policy says, without any directory."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from piactl.cli.context import layout_or_default, put, this_site
+from piactl.cli.options import Output, ShowOutput
+
+services = typer.Typer(no_args_is_help=True, help="Services of the policy: what they are, who gets them.")
+profiles = typer.Typer(no_args_is_help=True, help="Profiles of the policy: whom they fit, what they give.")
+
+SERVICE_COLUMNS = (
+    "name",
+    "label",
+    "scope",
+    "grant_delay",
+    "mutation_delay",
+    "meanwhile",
+    "handover",
+    "in_grace",
+    "otp",
+    "profiles",
+    "line",
+)
+PROFILE_COLUMNS = ("name", "when", "services", "line")
+
+
+@services.command("list")
+def list_services(output: Output = None) -> None:
+    """List the services of the policy: scope, delays in days, one-time code, profiles, line."""
+    from piactl.flows.policyviewing import service_rows
+
+    policy = this_site().policy
+    layout = layout_or_default(output)
+    rows = service_rows(policy)
+    if layout == "table":
+        every = len(policy.profiles)
+        rows = [
+            {**row, "profiles": ["all"] if len(row["profiles"]) == every else row["profiles"]} for row in rows
+        ]
+    _put_rows(rows, SERVICE_COLUMNS, layout)
+
+
+@services.command("show")
+def show_service(
+    service: Annotated[str, typer.Argument(help="The name of a service, as `service list` tells it.")],
+    output: ShowOutput = None,
+) -> None:
+    """Show one service: when its rights begin and end, which profiles and positions give or take it."""
+    from piactl.flows.policyviewing import service_view
+    from piactl.report.policytext import service_text
+
+    site = this_site()
+    view = service_view(site.policy, service)
+    if output is None:
+        put([service_text(view, site.settings.policy_file)])
+    else:
+        rows = {**view, "given_by": [one["name"] for one in view["given_by"]]}
+        kept = [one["name"] for one in view["positions"] if one["keeps"]]
+        _put_one(view, {**rows, "positions": kept}, output.value)
+
+
+@profiles.command("list")
+def list_profiles(output: Output = None) -> None:
+    """List the profiles in the order in which they are tried: whom they fit, what they give, line."""
+    from piactl.flows.policyviewing import profile_rows
+    from piactl.report.policytext import condition
+
+    layout = layout_or_default(output)
+    rows = profile_rows(this_site().policy)
+    if layout not in _OBJECTS:
+        rows = [{**row, "when": condition(row["when"])} for row in rows]
+    _put_rows(rows, PROFILE_COLUMNS, layout)
+
+
+@profiles.command("show")
+def show_profile(
+    profile: Annotated[str, typer.Argument(help="The name of a profile, as `profile list` tells it.")],
+    output: ShowOutput = None,
+) -> None:
+    """Show one profile: which assignments fit it, and what it gives."""
+    from piactl.flows.policyviewing import profile_view
+    from piactl.report.policytext import condition, profile_text
+
+    site = this_site()
+    view = profile_view(site.policy, profile)
+    if output is None:
+        put([profile_text(view, site.settings.policy_file)])
+    else:
+        row = {
+            **view,
+            "when": condition(view["when"]),
+            "services": [one["name"] for one in view["services"]],
+            "grace": "; ".join(f"{one['days']} days: {condition(one['when'])}" for one in view["grace"]),
+        }
+        _put_one(view, row, output.value)
+
+
+_OBJECTS = ("json", "ndjson")
+
+
+def _put_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], layout: str) -> None:
+    from piactl.report.tabular import rendered
+
+    put(rendered(rows, columns, layout))
+
+
+def _put_one(view: dict[str, Any], row: dict[str, Any], layout: str) -> None:
+    """One object for programs, or its fields line by line."""
+    from piactl.report.tabular import rendered
+
+    if layout == "json":
+        import json
+
+        put([json.dumps(view, ensure_ascii=False, indent=2) + "\n"])
+    elif layout == "ndjson":
+        put(rendered([view], (), layout))
+    else:
+        fields = [{"field": name, "value": value} for name, value in row.items()]
+        put(rendered(fields, ("field", "value"), layout))
