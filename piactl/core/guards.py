@@ -87,7 +87,9 @@ def refusals(
         if kind not in guards or allowed.get(kind) == len(uids):
             continue
         name, guard = guards[kind]
-        if guard.overall and _broken(kind, len(uids), census.total, guard.overall):
+        # only a first load makes everything anew: nothing else touches many where nobody is
+        empty = kind != Kind.CREATE.value
+        if guard.overall and _broken(len(uids), census.total, guard.overall, empty=empty):
             found.append(_refusal(name, kind, uids, census.total, guard.overall, "all accounts", len(uids)))
     for (kind, sort, scope), uids in scoped.items():
         total = len(overall[kind])
@@ -96,14 +98,14 @@ def refusals(
         name, guard = guards[kind]
         limit = guard.per_establishment if sort == "establishment" else guard.per_profile
         count = (census.by_establishment if sort == "establishment" else census.by_profile).get(scope, 0)
-        if limit and _broken(kind, len(uids), count, limit):
+        if limit and _broken(len(uids), count, limit):
             found.append(_refusal(name, kind, uids, count, limit, f"{sort} {scope}", total))
     return found
 
 
-def _broken(kind: str, found: int, of: int, limit: Limit) -> bool:
-    # only a first load makes everything anew: nothing else touches many where nobody is
-    return found > limit.max and found > limit.share * of and (of > 0 or kind != Kind.CREATE.value)
+def _broken(found: int, of: int, limit: Limit, *, empty: bool = False) -> bool:
+    """`empty`: whether a scope that holds nobody is broken by what is beyond `max`."""
+    return found > limit.max and found > limit.share * of and (of > 0 or empty)
 
 
 def _refusal(

@@ -231,7 +231,7 @@ def test_exceptions_come_last_and_expire() -> None:
     assert ("iprof", "") not in one.account.entitlements
     assert one.account.next_due == date(2026, 10, 10)
     found = changed(day, person(post()), account)
-    assert "an exception" in found[Kind.GRANT][0].reason
+    assert "projet" in found[Kind.GRANT][0].reason
     assert found[Kind.REVOKE][0].effective == day
     after = wanted(date(2026, 10, 10), person(post()), account).account
     assert after.exceptions == ()

@@ -57,7 +57,9 @@ def test_an_approval_names_the_exact_number() -> None:
 def test_kinds_without_a_guard_and_empty_scopes_pass() -> None:
     guarded = policy(Guard(Limit(0, 0.0), Limit(0, 0.0), Limit(0, 0.0)))
     assert refusals(closing(50, kind=Kind.CREATE), CENSUS, guarded, TODAY) == []
-    assert refusals(closing(50), Census(), guarded, TODAY) == []
+    assert refusals(closing(50, kind=Kind.CREATE), Census(), guarded, TODAY) == []
+    # nobody is live: that so many change all the same is not a first load
+    assert [r.scope for r in refusals(closing(50), Census(), guarded, TODAY)] == ["all accounts"]
 
 
 def test_a_period_overrides() -> None:

@@ -1,0 +1,484 @@
+"""One-off commands on real accounts: what they do at once, and what nights make of it afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import ldap3
+import pytest
+
+from .academy import Academy, Ran
+from .feeds import MARESCHAL, MICHELIS, THUILLIER, row
+
+DAY = "2026-09-05"
+CLAIRE = "claire.dubreuil"
+IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", fonction="DIR", debut="2020-09-01")
+PASSWORD = "Lampadaire-41-oranger"
+
+
+@pytest.fixture
+def claire(academy: Academy) -> Academy:
+    """Claire, who teaches, and Ida, who directs, after one night."""
+    academy.night(DAY, academy.feed(row(), IDA, day=DAY))
+    return academy
+
+
+def act(academy: Academy, *words: str, day: str = DAY, code: int = 0) -> Ran:
+    ran = academy.run(*words, "--as-of", day, "--reason", "sur demande", "-o", "json")
+    assert ran.code == code, f"exit {ran.code}, not {code}: {ran.out}{ran.err}"
+    return ran
+
+
+def one(ran: Ran) -> dict[str, Any]:
+    (result,) = ran.json
+    return dict(result)
+
+
+def night(academy: Academy, day: str, *rows: str) -> None:
+    academy.night(day, academy.feed(*(rows or (row(), IDA)), day=day))
+
+
+def state(academy: Academy, uid: str = CLAIRE) -> str:
+    return academy.values(uid, "piactlState")[0]
+
+
+def can_log_in(academy: Academy, uid: str = CLAIRE) -> bool:
+    try:
+        with academy.sandbox.bind(academy.dn(uid), PASSWORD):
+            return True
+    except ldap3.core.exceptions.LDAPInvalidCredentialsResult:
+        return False
+
+
+# ---- locks
+
+
+def test_a_lock_beats_hr_and_a_password_reset_at_once(academy: Academy) -> None:
+    academy.run("nightly", academy.feed(row(debut="2020-09-01", fin="2090-08-31")))
+    academy.change(CLAIRE, userPassword=[PASSWORD])
+    assert can_log_in(academy)
+    locked = academy.run("account", "lock", CLAIRE, "--reason", "enquête", "-o", "json")
+    assert one(locked)["kinds"][0] == "lock"
+    assert "sessions" in locked.err
+    assert not can_log_in(academy)
+    academy.change(CLAIRE, userPassword=[PASSWORD])
+    assert not can_log_in(academy)
+    academy.run("nightly", academy.feed(row(debut="2020-09-01", fin="2091-08-31")))
+    assert not can_log_in(academy)
+    assert academy.values(CLAIRE, "supannRessourceEtat") == ["{COMPTE}S:SupannVerrouAdministratif"]
+    again = academy.run("account", "lock", CLAIRE, "--reason", "enquête", "-o", "json")
+    assert one(again)["outcome"] == "already so"
+    academy.run("account", "unlock", CLAIRE, "--reason", "close")
+    assert can_log_in(academy)
+
+
+def test_a_lock_with_an_end_ends_by_itself(claire: Academy) -> None:
+    act(claire, "account", "lock", CLAIRE, "--until", "2026-09-10")
+    night(claire, "2026-09-10")
+    assert claire.show(CLAIRE, "2026-09-10")["locked"]
+    claire.night("2026-09-11")
+    assert not claire.show(CLAIRE, "2026-09-11")["locked"]
+    assert claire.values(CLAIRE, "piactlLock") == []
+
+
+def test_a_lock_by_hr_is_not_an_administrators_to_lift(claire: Academy) -> None:
+    night(claire, "2026-09-06", row(position="suspension"), IDA)
+    ran = claire.run("account", "unlock", CLAIRE, "--as-of", "2026-09-06", "--reason", "x")
+    assert ran.code == 1
+    assert "position in HR" in ran.err
+
+
+def test_the_hook_is_told_of_locks(claire: Academy, tmp_path: Path) -> None:
+    heard = tmp_path / "heard"
+    hook = tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\ncat >>{heard}\n")
+    hook.chmod(stat.S_IRWXU)
+    claire.edit("piactl.yaml", "state_folder: state\n", f"state_folder: state\nhooks: {{lock: [{hook}]}}\n")
+    ran = act(claire, "account", "lock", CLAIRE, "ida.roy")
+    assert "sessions" not in ran.err
+    assert json.loads(heard.read_text()) == {"event": "lock", "uids": [CLAIRE, "ida.roy"]}
+    act(claire, "account", "unlock", CLAIRE)
+    hook.write_text("#!/bin/sh\nexit 3\n")
+    failed = act(claire, "account", "lock", CLAIRE, code=5)
+    assert "exit code 3" in failed.err
+    assert one(failed)["outcome"] == "applied"
+
+
+# ---- names
+
+
+def test_a_usage_name_and_the_way_back(claire: Academy) -> None:
+    refused = claire.run(
+        "account", "rename", CLAIRE, "--usage-name", "Aubry", "--as-of", DAY, "--reason", "mariage"
+    )
+    assert refused.code == 1
+    assert "--until" in refused.err
+    act(claire, "account", "rename", CLAIRE, "--usage-name", "Aubry", "--until", "2026-12-31")
+    assert claire.values(CLAIRE, "mail") == ["claire.aubry@ac-amiens.fr"]
+    assert claire.values(CLAIRE, "piactlAlias") == ["claire.dubreuil@ac-amiens.fr"]
+    night(claire, "2026-09-06")
+    assert claire.values(CLAIRE, "mail") == ["claire.aubry@ac-amiens.fr"]
+    act(claire, "account", "rename", CLAIRE, "--usage-name", "", day="2026-09-06")
+    assert claire.values(CLAIRE, "mail") == ["claire.dubreuil@ac-amiens.fr"]
+    assert claire.values(CLAIRE, "piactlAlias") == ["claire.aubry@ac-amiens.fr"]
+    assert claire.values(CLAIRE, "uid") == [CLAIRE]
+    assert claire.values(CLAIRE, "piactlPin") == []
+
+
+@pytest.mark.parametrize("fed", [True, False])
+def test_a_usage_name_by_hand_is_over_on_its_day(claire: Academy, fed: bool) -> None:
+    act(claire, "account", "rename", CLAIRE, "--usage-name", "Aubry", "--until", "2026-09-10")
+    claire.night("2026-09-11", *([claire.feed(row(), IDA, day="2026-09-11")] if fed else []))
+    assert claire.values(CLAIRE, "mail") == ["claire.dubreuil@ac-amiens.fr"]
+    assert claire.values(CLAIRE, "piactlPin") == []
+    claire.quiet_night("2026-09-12")
+
+
+def test_a_name_that_gives_no_address_is_refused(claire: Academy) -> None:
+    with claire.nothing_written():
+        ran = act(claire, "account", "rename", CLAIRE, "--usage-name", "?", "--until", "2026-12-31", code=1)
+    assert one(ran)["outcome"] == "refused"
+
+
+# ---- closing and reopening
+
+
+def test_closed_by_hand_and_respected_by_imports(claire: Academy) -> None:
+    act(claire, "account", "close", CLAIRE, "--until", "2026-09-20")
+    assert state(claire) == "deactivated"
+    night(claire, "2026-09-06")
+    assert state(claire) == "deactivated"
+    plan = claire.plan("--as-of", "2026-09-21")
+    assert plan["changes"][0]["kind"] == "reopen"
+    assert any("is over" in c["reason"] for c in plan["changes"])
+    claire.night("2026-09-21")
+    assert state(claire) == "active"
+
+
+def test_a_start_after_the_closure_is_a_return(claire: Academy) -> None:
+    act(claire, "account", "close", CLAIRE, "--until", "2027-08-31")
+    night(claire, "2026-10-01", row(fin="2026-09-30"), row(uai=MICHELIS, debut="2026-10-01"), IDA)
+    assert state(claire) == "active"
+
+
+def test_no_archival_while_a_change_by_hand_holds(claire: Academy) -> None:
+    act(claire, "account", "close", CLAIRE, "--until", "2027-08-31")
+    night(claire, "2027-03-01")
+    assert state(claire) == "deactivated"
+    night(claire, "2027-09-01")
+    assert state(claire) == "active"
+
+
+def test_reopened_to_a_day(claire: Academy) -> None:
+    night(claire, "2026-11-15", row(fin="2026-09-30"), IDA)
+    assert state(claire) == "deactivated"
+    refused = act(claire, "account", "reopen", CLAIRE, day="2026-11-15", code=1)
+    assert "assignment add" in one(refused)["message"]
+    act(claire, "account", "reopen", CLAIRE, "--until", "2026-11-30", day="2026-11-15")
+    assert state(claire) == "active"
+    night(claire, "2026-11-16", row(fin="2026-09-30"), IDA)
+    assert state(claire) == "active"
+    claire.night("2026-12-01")
+    assert state(claire) == "grace"
+
+
+def test_a_closure_is_taken_back(claire: Academy) -> None:
+    before = claire.managed()
+    act(claire, "account", "close", CLAIRE, "--until", "2027-08-31")
+    act(claire, "account", "reopen", CLAIRE)
+    assert claire.managed() == before
+
+
+# ---- assignments
+
+
+def test_a_mutation_by_hand_shows_the_delays_of_the_policy(claire: Academy) -> None:
+    words = (
+        "assignment",
+        "move",
+        "ida.roy",
+        "--to",
+        MICHELIS,
+        "--start",
+        "2026-10-01",
+        "--end",
+        "2027-08-31",
+    )
+    with claire.nothing_written():
+        foretold = one(act(claire, *words, "--dry-run"))
+    assert foretold["outcome"] == "would change"
+    ahead = {(e["day"], e["what"]) for e in foretold["outlook"]}
+    # siecle: mutation_delay 1, handover 15
+    assert ("2026-10-02", f"gets siecle:{MICHELIS}") in ahead
+    assert ("2026-10-16", f"loses siecle:{THUILLIER}") in ahead
+    act(claire, *words)
+    night(claire, "2026-10-01")
+    rights = {(e["service"], e["uai"]) for e in claire.show("ida.roy", "2026-10-01")["entitlements"]}
+    assert ("siecle", THUILLIER) in rights
+    claire.night("2026-10-02")
+    urn = f"urn:mace:ac-amiens.fr:service:siecle:{MICHELIS}"
+    assert urn in claire.values("ida.roy", "eduPersonEntitlement")
+    claire.quiet_night("2026-10-03", claire.feed(row(), IDA, day="2026-10-03"))
+
+
+def test_an_end_by_hand_holds_against_hr_to_its_day(claire: Academy) -> None:
+    refused = act(claire, "assignment", "end", CLAIRE, "--on", "2026-09-30", code=1)
+    assert "--until" in one(refused)["message"]
+    act(claire, "assignment", "end", CLAIRE, "--on", "2026-09-30", "--until", "2026-10-20")
+    night(claire, "2026-10-01")
+    assert state(claire) == "grace"
+    (pin,) = claire.run("pin", "list", "-o", "json", "--as-of", "2026-10-01").json
+    assert (pin["uid"], pin["kind"], pin["until"], pin["reason"]) == (
+        CLAIRE,
+        "end",
+        "2026-10-20",
+        "sur demande",
+    )
+    claire.night("2026-10-21")
+    assert state(claire) == "active"
+    assert claire.run("pin", "list", "-o", "json", "--as-of", "2026-10-21").json == []
+
+
+def test_an_end_by_hand_survives_a_corrected_start(claire: Academy) -> None:
+    act(claire, "assignment", "end", CLAIRE, "--on", "2026-09-30", "--until", "2026-12-31")
+    night(claire, "2026-10-01", row(debut="2026-08-31"), IDA)
+    assert state(claire) == "grace"
+
+
+def test_an_assignment_more_is_left_alone_by_imports(claire: Academy) -> None:
+    words = ["assignment", "add", CLAIRE, "--uai", MARESCHAL, "--function", "ENS", "--end", "2026-09-20"]
+    act(claire, *words)
+    assert MARESCHAL in claire.values(CLAIRE, "supannEntiteAffectation")
+    night(claire, "2026-09-06")
+    assert MARESCHAL in claire.values(CLAIRE, "supannEntiteAffectation")
+    assert one(act(claire, *words, "--start", DAY, day="2026-09-06"))["outcome"] == "already so"
+    claire.night("2026-09-21")
+    assert MARESCHAL not in claire.values(CLAIRE, "supannEntiteAffectation")
+
+
+def test_what_is_meant_must_be_clear(claire: Academy) -> None:
+    night(claire, "2026-09-06", row(), row(uai=MICHELIS), IDA)
+    words = ("assignment", "end", CLAIRE, "--on", "2026-09-30", "--until", "2026-12-31")
+    message = one(act(claire, *words, day="2026-09-06", code=1))["message"]
+    assert THUILLIER in message
+    assert MICHELIS in message
+    act(claire, *words, "--uai", MICHELIS, day="2026-09-06")
+    night(claire, "2026-10-05", row(), row(uai=MICHELIS), IDA)
+    assert claire.values(CLAIRE, "supannEntiteAffectation") == [THUILLIER]
+
+
+def test_pins_taken_back(claire: Academy) -> None:
+    before = claire.managed()
+    act(
+        claire, "assignment", "move", CLAIRE, "--to", MICHELIS, "--start", "2026-10-01", "--end", "2027-08-31"
+    )
+    act(claire, "account", "rename", CLAIRE, "--usage-name", "Aubry", "--until", "2026-12-31")
+    act(claire, "pin", "end", CLAIRE)
+    after = claire.managed()
+    for entries in (before, after):
+        for name in ("piactlIdentifier", "piactlAlias"):
+            entries[claire.dn(CLAIRE)].pop(name, None)
+    assert after == before
+
+
+# ---- people whom HR does not know
+
+
+def test_an_account_for_somebody_hr_does_not_know(claire: Academy) -> None:
+    words = ["account", "create", "--family-name", "Novak", "--given-name", "Éva", "--uai", THUILLIER]
+    missing = claire.run(*words, "--as-of", DAY, "--reason", "x")
+    assert missing.code == 2
+    for option in ("--function", "--end", "--sponsor"):
+        assert option in missing.err
+    words += ["--function", "ENS", "--end", "2026-09-20"]
+    assert act(claire, *words, "--sponsor", "personne", code=9).err.count("--sponsor") == 1
+    made = one(act(claire, *words, "--sponsor", "ida.roy"))
+    assert (made["uid"], made["kinds"]) == ("eva.novak", ["create"])
+    (pin,) = claire.run("pin", "list", "-o", "json", "--as-of", DAY).json
+    assert (pin["sponsor"], pin["until"]) == ("ida.roy", "2026-09-20")
+    night(claire, "2026-09-06")
+    night(claire, "2026-09-07")
+    assert state(claire, "eva.novak") == "active"
+    claire.night("2026-09-21")
+    assert state(claire, "eva.novak") == "grace"
+
+
+def test_a_homonym_gets_the_next_number_and_a_return_the_own_address(claire: Academy) -> None:
+    words = ["account", "create", "--family-name", "Dubreuil", "--given-name", "Claire", "--uai", THUILLIER]
+    words += ["--function", "ENS", "--end", "2026-09-20", "--sponsor", "ida.roy", "--matricule", "X77"]
+    assert one(act(claire, *words))["uid"] == "claire.dubreuil1"
+    taken = act(claire, *words, code=1)
+    assert "has the account claire.dubreuil1 already" in taken.err
+    claire.night("2027-03-01")
+    assert state(claire, "claire.dubreuil1") == "archived"
+    words[words.index("2026-09-20")] = "2027-06-30"
+    assert one(act(claire, *words, day="2027-03-01"))["uid"] == "claire.dubreuil1"
+    assert claire.values("claire.dubreuil1", "mail") == ["claire.dubreuil1@ac-amiens.fr"]
+
+
+# ---- exceptions
+
+
+def test_exceptions_are_given_listed_respected_and_end(claire: Academy) -> None:
+    siecle = ("--service", "siecle", "--uai", THUILLIER)
+    act(claire, "exception", "grant", CLAIRE, *siecle, "--until", "2026-09-10")
+    act(claire, "exception", "deny", CLAIRE, "--service", "iprof", "--until", "2026-09-10")
+    night(claire, "2026-09-06")
+    held = {(e["service"], e["uai"]) for e in claire.show(CLAIRE, "2026-09-06")["entitlements"]}
+    assert ("siecle", THUILLIER) in held
+    urns = claire.values(CLAIRE, "eduPersonEntitlement")
+    assert "urn:mace:ac-amiens.fr:service:iprof" not in urns
+    rows = claire.run("exception", "list", "-o", "json", "--as-of", "2026-09-06").json
+    assert [(r["kind"], r["service"], r["end"]) for r in rows] == [
+        ("deny", "iprof", "2026-09-10"),
+        ("grant", "siecle", "2026-09-10"),
+    ]
+    act(claire, "exception", "end", CLAIRE, "--service", "iprof", day="2026-09-06")
+    assert "urn:mace:ac-amiens.fr:service:iprof" in claire.values(CLAIRE, "eduPersonEntitlement")
+    claire.night("2026-09-11")
+    assert claire.values(CLAIRE, "piactlException") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--service", "iproff", "--until", "2026-12-31"), "iprof"),
+        (("--service", "siecle", "--until", "2026-12-31"), "--uai"),
+        (("--service", "iprof", "--uai", THUILLIER, "--until", "2026-12-31"), "leave --uai out"),
+        (("--service", "iprof"), "--until"),
+        (("--until", "2026-12-31"), "--service"),
+        (("--service", "iprof", "--until", "demain"), "is no day"),
+        (("--service", "iprof", "--until", "2026-09-01"), "before the first day"),
+    ],
+)
+def test_an_exception_that_makes_no_sense(claire: Academy, words: tuple[str, ...], told: str) -> None:
+    with claire.nothing_written():
+        ran = claire.run("exception", "grant", CLAIRE, *words, "--as-of", DAY, "--reason", "x")
+    assert ran.code == 2
+    assert told in ran.err
+
+
+# ---- many at once
+
+
+def test_a_pipe_of_accounts_in_their_order(claire: Academy) -> None:
+    listed = claire.run("account", "list", "-o", "ndjson", "--as-of", DAY).out
+    lines = [listed.splitlines()[1], "personne", '"claire.dubreuil"', "1999"]
+    words = ("account", "lock", "-", "--as-of", DAY, "--reason", "x", "-o", "ndjson")
+    ran = claire.run(*words, stdin="\n".join(lines))
+    assert ran.code == 5
+    results = [json.loads(line) for line in ran.out.splitlines()]
+    assert [r["outcome"] for r in results] == ["applied", "not found", "applied", "refused"]
+    assert [r["uid"] for r in results] == ["ida.roy", None, "claire.dubreuil", None]
+    assert "names the same account" in results[3]["message"]
+
+
+def test_the_pipe_of_the_readme(claire: Academy) -> None:
+    """With real processes and a shell."""
+    words = " ".join(claire.words())
+    pipe = (
+        f"{words} account list -o ndjson --as-of {DAY} | grep ida.roy | "
+        f'{words} account lock - --as-of {DAY} --reason "vol" -o ndjson'
+    )
+    done = subprocess.run(
+        ["sh", "-c", pipe], env=claire.environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (result,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (result["uid"], result["outcome"]) == ("ida.roy", "applied")
+
+
+def test_a_line_of_stdin_that_is_no_name_stops_all(claire: Academy) -> None:
+    with claire.nothing_written():
+        ran = claire.run(
+            "account", "lock", "-", "--as-of", DAY, "--reason", "x", stdin=f'{CLAIRE}\n{{"id": 3}}\n'
+        )
+    assert ran.code == 2
+    assert "line 2" in ran.err
+
+
+def test_guards_stop_one_off_commands_too(claire: Academy) -> None:
+    claire.edit(
+        "policy.yaml",
+        "create:     {max: 400, share: 0.02}      # not asked of a first load into an empty directory",
+        "lock: {max: 1, share: 0.1}",
+    )
+    night(claire, "2026-09-06")
+    words = ("account", "lock", CLAIRE, "ida.roy", "--as-of", "2026-09-06", "--reason", "x")
+    for more in ((), ("--yes",), ("--allow", "lock=1")):
+        with claire.nothing_written():
+            ran = claire.run(*words, *more)
+        assert ran.code == 4, ran.err
+        assert "--allow lock=2" in ran.err
+    assert claire.run(*words, "--allow", "lock=2").code == 0
+    assert claire.show(CLAIRE, "2026-09-06")["locked"]
+
+
+def test_dry_runs_write_nothing_and_need_only_the_reader(claire: Academy) -> None:
+    (claire.sandbox.folder / "secrets" / "administrator").unlink()
+    with claire.nothing_written():
+        ran = act(claire, "account", "lock", CLAIRE, "--dry-run")
+    assert one(ran)["outcome"] == "would change"
+    assert claire.run("account", "lock", CLAIRE, "--as-of", DAY, "--reason", "x").code == 10
+
+
+def test_another_hand_in_between_is_a_conflict(claire: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    from piactl.cli import acting
+
+    agreed = acting._agreed
+
+    def meanwhile(*arguments: Any) -> bool:
+        claire.change(CLAIRE, piactlState=["grace"])
+        return agreed(*arguments)
+
+    monkeypatch.setattr(acting, "_agreed", meanwhile)
+    night(claire, "2026-09-06", row(fin="2026-09-30"), IDA)
+    ran = act(claire, "account", "close", CLAIRE, "--until", "2026-12-31", day="2026-09-06", code=1)
+    assert one(ran)["outcome"] == "conflict"
+    assert "piactlState" in one(ran)["message"]
+
+
+def test_a_one_off_command_does_not_wait_for_a_night_and_leaves_its_record(claire: Academy) -> None:
+    held = {"run": "other", "host": "elsewhere", "pid": 1, "began": 1, "who": "x", "place": "y"}
+    held |= {"since": "2026-11-25T00:00:00+00:00", "expires": "2999-01-01T00:00:00+00:00"}
+    lock = f"cn=lock,{claire.sandbox.state}"
+    with claire.sandbox.root() as root:
+        root.add(lock, "piactlRecord", {"cn": "lock", "piactlData": json.dumps(held)})
+    act(claire, "account", "lock", CLAIRE)
+    assert claire.run("nightly", "--as-of", DAY).code == 7
+    last = claire.run("runs", "show", "last", "-o", "json").json
+    assert (last["status"], last["reason"], last["summary"]) == (
+        "done",
+        "sur demande",
+        {"lock": 1, "update": 1},
+    )
+
+
+def test_without_a_reason_nothing_is_done(claire: Academy) -> None:
+    with claire.nothing_written():
+        ran = claire.run("account", "lock", CLAIRE, "--as-of", DAY, "--reason", "  ")
+    assert ran.code == 2
+    assert "--reason" in ran.err
+
+
+def test_a_night_does_not_take_a_living_command_for_a_dead_one(claire: Academy) -> None:
+    act(claire, "account", "lock", CLAIRE)
+    run = claire.run("runs", "show", "last", "-o", "json").json["run"]
+    dn = f"cn={run},ou=runs,{claire.sandbox.state}"
+    entry = claire.sandbox.entry(dn) or {}
+    record = json.loads(entry["piactlData"][0])
+    began = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+    for alone, status in (
+        ({"pid": os.getpid(), "began": began}, "running"),
+        ({"pid": 1, "began": 1}, "interrupted"),
+    ):
+        changed = {**record, "status": "running", "alone": {**record["alone"], **alone}}
+        with claire.sandbox.root() as root:
+            root.modify(dn, {"piactlData": [("MODIFY_REPLACE", [json.dumps(changed)])]})
+        claire.night(DAY)
+        assert claire.run("runs", "show", run, "-o", "json").json["status"] == status
