@@ -15,6 +15,7 @@ from piactl.cli import (
     exception,
     feed,
     forecast,
+    history,
     journal,
     nightly,
     pin,
@@ -66,6 +67,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(feed.app, name="feed")
 accountacts.register(account.app)
 account.app.command("timeline")(timeline.timeline)
+account.app.command("history")(history.history)
 app.add_typer(account.app, name="account")
 app.add_typer(assignment.app, name="assignment")
 app.add_typer(exception.app, name="exception")
