@@ -65,15 +65,18 @@ class Case:
     def days(self, periods_of: Callable[[Career], Sequence[Period]]) -> list[Period]:
         """The days of something over time, as it is known on the day: where changes by hand end, the rules
         are asked again, for from then on what HR says holds."""
-        ends = sorted({pin.until.toordinal() + 1 for pin in running(self.account.pins, self.as_of)})
         found: list[Period] = []
-        firsts = [BEGINNING, *ends]
-        for first, following in zip(firsts, [*ends, OPEN + 1], strict=True):
-            path = self.career
-            if first != BEGINNING:
-                path = self.decide(self.account, date.fromordinal(first))[0]
-            found += intersection(periods_of(path), [(first, following - 1)])
+        for first, last, path in self._careers:
+            found += intersection(periods_of(path), [(first, last)])
         return union(found)
+
+    @cached_property
+    def _careers(self) -> list[tuple[int, int, Career]]:
+        """First and last day over which a career is known to hold, and the career."""
+        ends = sorted({pin.until.toordinal() + 1 for pin in running(self.account.pins, self.as_of)})
+        lasts = [end - 1 for end in ends] + [OPEN]
+        paths = [self.career, *(self.decide(self.account, date.fromordinal(end))[0] for end in ends)]
+        return list(zip([BEGINNING, *ends], lasts, paths, strict=True))
 
     def right_days(self, service: str, uai: str) -> list[Period]:
         if self.account.state is State.ARCHIVED:

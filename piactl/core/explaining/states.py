@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 
 from piactl.core.account import State
 from piactl.core.assignment import Assignment
@@ -40,11 +40,13 @@ def state_answer(case: Case) -> Answer:
 def state_span(case: Case) -> tuple[date | None, date | None]:
     """First and last day of the state; None where there is none or it is not known."""
     desired = case.desired
+    since, until = span(case.state_days(desired.state), case.number)
     if case.career.state_on(case.as_of) is not desired.state:
         # kept out of the archive for longer than the assignments alone say, or in it already
-        return desired.state_from, desired.state_until
-    since, until = span(case.state_days(desired.state), case.number)
-    return since or desired.state_from, until
+        due = desired.next_due
+        until = due - timedelta(days=1) if due is not None and due > case.as_of else None
+    since = since or desired.state_from
+    return (since if since is not None and since <= case.as_of else None), until
 
 
 def state_ground(case: Case) -> tuple[str, tuple[Rule, ...], Assignment | None]:
