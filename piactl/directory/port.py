@@ -41,8 +41,9 @@ class EntryWrite:
 
     op: str
     dn: str
-    add: Values = field(default_factory=dict)
-    delete: Values = field(default_factory=dict)
+    # no value is shown by whatever prints a write: some are secrets
+    add: Values = field(default_factory=dict, repr=False)
+    delete: Values = field(default_factory=dict, repr=False)
 
 
 class Outcome(Enum):

@@ -13,7 +13,7 @@ from piactl.resources import schemas_folder
 
 OTP_CLASSES = ("oathTOTPUser", "oathTOTPToken", "oathTOTPParams")
 PASSWORD_ATTRIBUTES = ("pwdStartTime", "pwdEndTime", "pwdReset", "pwdAccountLockedTime", "pwdPolicySubentry")
-_MORE = ("userPassword", "piactlDigest", "piactlData")
+_MORE = ("userPassword", "piactlDigest", "piactlData", "piactlSealed")
 _NAMES = re.compile(r"NAME\s+(?:'(?P<one>[^']+)'|\((?P<many>[^)]*)\))")
 _WORD = re.compile(r"\b(?P<word>EQUALITY|ORDERING|SUP)\s+(?P<value>[\w.-]+)")
 _DEFINITION = re.compile(r"^attributetype\s*\((?P<text>.*?)\)\s*$", re.MULTILINE | re.DOTALL)

@@ -29,7 +29,7 @@ from piactl.journal import (
 )
 from piactl.journal.writing import masked
 
-SECRETS = frozenset({"userPassword", "oathSecret"})
+SECRETS = frozenset({"userPassword", "oathSecret", "piactlSealed"})
 FAR = timedelta(days=92)
 """A clock this far beyond the last run is taken for a wrong one."""
 
