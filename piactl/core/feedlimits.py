@@ -6,6 +6,7 @@
 | `bad-column` | too many values of one column (or too many rows) are wrong: columns swapped, another layout |
 | `few-known` | too few of the matricules known of this source are in it: another académie's, a test file |
 | `size` | the number of rows is too far from that of the last feed applied |
+| `undone` | the run that applied it was undone |
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from datetime import date
 from piactl.core.feedfacts import ROW, FeedFacts, SourceRecord
 from piactl.core.settings import SourceLimits, SourceSettings
 
-LIMIT_CODES = ("older", "bad-column", "few-known", "size")
+LIMIT_CODES = ("older", "bad-column", "few-known", "size", "undone")
 
 
 def limits_on(source: SourceSettings, day: date) -> SourceLimits:

@@ -33,14 +33,15 @@ def state_segments(
     segments: list[Segment] = []
     begin = BEGINNING
     ended = -1
+    graces = _Graces(posts, endings)
     for first, last in assigned:
-        segments += _gap(begin, first - 1, first, ended, posts, endings, policy, closed_on)
+        segments += _gap(begin, first - 1, first, ended, graces, policy, closed_on)
         inside = [Segment(a, b, State.ACTIVE) for a, b in intersection(active, [(first, last)])]
         inside += [Segment(a, b, State.ON_LEAVE) for a, b in difference([(first, last)], active)]
         segments += sorted(inside, key=lambda segment: segment.first)
         begin, ended = last + 1, last
     if begin <= OPEN:
-        segments += _gap(begin, OPEN, None, ended, posts, endings, policy, closed_on)
+        segments += _gap(begin, OPEN, None, ended, graces, policy, closed_on)
     return segments
 
 
@@ -49,8 +50,7 @@ def _gap(
     last: int,
     start: int | None,
     ended: int,
-    posts: Sequence[Post],
-    endings: Sequence[Ending],
+    graces: _Graces,
     policy: Policy,
     closed_on: int | None,
 ) -> list[Segment]:
@@ -58,7 +58,7 @@ def _gap(
     result = []
     closed = closed_on if closed_on is not None else BEGINNING
     if ended >= 0:
-        grace = min(last, _grace(first, last, ended, posts, endings))
+        grace = min(last, graces.until(first, last, ended))
         closed = max(grace, ended)
         if grace >= first:
             result.append(Segment(first, grace, State.GRACE))
@@ -76,14 +76,35 @@ def _gap(
     return result + [piece for piece in pieces if piece.first <= piece.last]
 
 
-def _grace(first: int, last: int, ended: int, posts: Sequence[Post], endings: Sequence[Ending]) -> int:
-    """The last day of grace in the days first..last without a post. An ending that falls into a running
-    grace replaces it from its day on, whichever post that grace was of."""
-    until = max(post.grace_until for post in posts if post.last <= ended)
-    for ending in endings:
-        if first <= ending.day <= last + 1 and until >= ending.day - 1:
-            until = max(ending.day - 1, ended + ending.grace)
-    return until
+class _Graces:
+    """How far the grace reaches in each stretch of days without a post, asked for from the first to the last.
+
+    An ending that comes while the account is still open replaces the graces of all posts before it, for the
+    grace is the person's; one that comes later leaves none.
+    """
+
+    def __init__(self, posts: Sequence[Post], endings: Sequence[Ending]) -> None:
+        self._posts, self._endings = posts, endings
+        self._open = [False] * len(endings)
+
+    def until(self, first: int, last: int, ended: int) -> int:
+        """The last day of grace in the days first..last, which come after a post that ended on `ended`."""
+        until = max(self._own(post, first) for post in self._posts if post.last <= ended)
+        for index, ending in enumerate(self._endings):
+            if not first <= ending.day <= last:
+                continue
+            self._open[index] = ending.day - 1 <= max(until, ended)
+            if self._open[index]:
+                until = max(ending.day - 1, ended + ending.grace)
+        return until
+
+    def _own(self, post: Post, first: int) -> int:
+        """The last day of grace of one post as it stands before the days from `first`."""
+        reached = [i for i, e in enumerate(self._endings) if post.first < e.day < first]
+        if not reached:
+            return post.last + post.grace
+        latest = reached[-1]
+        return post.last + self._endings[latest].grace if self._open[latest] else post.last
 
 
 def lock_periods(posts: Sequence[Post], endings: Sequence[Ending]) -> list[Period]:

@@ -33,12 +33,14 @@ class SourceMemory:
     """The last feed of a source that was applied, and the absences that wait for confirmation.
 
     `applied` are the digests of the last hundred feeds, the latest last: one of them again is older than
-    the last one, whatever its date says.
+    the last one, whatever its date says. `undone` are the digests of those whose run was undone: they would
+    do the same once more.
     """
 
     record: SourceRecord
     absences: Mapping[Key, Absence] = field(default_factory=dict)
     applied: tuple[str, ...] = ()
+    undone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,14 +19,15 @@ UNKNOWN_POSITION = Position("", keeps=frozenset())
 
 @dataclass(slots=True)
 class Post:
-    """An assignment as the rules see it: its end after a retirement, what it continues and follows."""
+    """An assignment as the rules see it: its end after a retirement, what it continues and follows. `grace`
+    is in days, before what an ending makes of it."""
 
     assignment: Assignment
     first: int
     last: int
     profile: str
     position: Position
-    grace_until: int
+    grace: int
     counts: list[Period] = field(default_factory=list)
     continues: list[Post] = field(default_factory=list)
     follows: bool = False
@@ -83,26 +84,13 @@ def posts_of(
             continue
         profile = policy.profile(assignment, register)
         grace = policy.grace_days(assignment, register)
-        grace_until = _grace_until(first, last, grace, endings)
-        posts.append(Post(assignment, first, last, profile.name if profile else "", position, grace_until))
+        posts.append(Post(assignment, first, last, profile.name if profile else "", position, grace))
     posts.sort(
         key=lambda post: (post.first, post.assignment.uai, post.assignment.function, post.assignment.source)
     )
     for post in posts:
         _place(post, posts, policy.bridge)
     return posts
-
-
-def _grace_until(first: int, last: int, grace: int, endings: Sequence[Ending]) -> int:
-    """The last day of grace after a post; from the day of an ending its grace replaces the post's own,
-    but it does not open again a grace that was over."""
-    if last >= OPEN:
-        return OPEN
-    until = last + grace
-    for ending in endings:
-        if ending.day > first and until >= ending.day - 1:
-            until = max(ending.day - 1, last + ending.grace)
-    return until
 
 
 def _place(post: Post, posts: Sequence[Post], bridge: int) -> None:

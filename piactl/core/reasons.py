@@ -52,7 +52,8 @@ def state_reason(career: Career, as_of: date) -> tuple[str, Assignment | None]:
         return f"{spoken(last.assignment)} ended on {ended}; grace until {_day(_grace(career, as_of))}", (
             last.assignment
         )
-    grace = max((p.grace_until for p in career.posts if p.last < as_of.toordinal()), default=last.last)
+    graces = [s.last for s in career.segments if s.state is State.GRACE and s.last < as_of.toordinal()]
+    grace = max((g for g in graces if g >= last.last), default=last.last)
     return (
         f"the last assignment, {spoken(last.assignment)}, ended on {ended}, its grace on {_day(grace)}"
     ), last.assignment
