@@ -141,12 +141,17 @@ def find_accounts(
 
 
 def read_whole(
-    reader: Reader, settings: DirectorySettings, encoding: Encoding, uids: Sequence[str]
+    reader: Reader,
+    settings: DirectorySettings,
+    encoding: Encoding,
+    uids: Sequence[str],
+    attributes: Sequence[str] = ("*",),
 ) -> Iterator[RawEntry]:
-    """The accounts of these uids with every attribute that can be read, some at a time."""
+    """The accounts of these uids with every attribute that can be read, or these, some at a time."""
     for start in range(0, len(uids), _AT_ONCE):
         some = [filters.equals(encoding.name("uid"), uid) for uid in uids[start : start + _AT_ONCE]]
-        yield from reader.search(settings.accounts, filters.all_of(IN_ACCOUNTS, filters.any_of(*some)), ["*"])
+        query = filters.all_of(IN_ACCOUNTS, filters.any_of(*some))
+        yield from reader.search(settings.accounts, query, attributes)
 
 
 def account_dn(settings: DirectorySettings, uid: str) -> str:

@@ -86,6 +86,7 @@ def source_record(memory: SourceMemory) -> Record:
         "people": record.people,
         "columns": {name: list(counts) for name, counts in record.columns.items()},
         "applied": list(memory.applied),
+        **({"undone": list(memory.undone)} if memory.undone else {}),
         "absences": [
             [a.matricule, a.uai, a.function, a.start.isoformat(), a.since.isoformat(), list(a.feeds)]
             for _, a in sorted(memory.absences.items())
@@ -100,7 +101,8 @@ def read_source(r: Record) -> SourceMemory:
     ]
     columns = {name: (counts[0], counts[1]) for name, counts in r["columns"].items()}
     record = SourceRecord(r["source"], r["digest"], _day(r["date"]), r["rows"], r["people"], columns)
-    return SourceMemory(record, {a.key: a for a in absences}, tuple(r["applied"]))
+    undone = tuple(r.get("undone", ()))
+    return SourceMemory(record, {a.key: a for a in absences}, tuple(r["applied"]), undone)
 
 
 _PERSON = ("matricule", "family_name", "given_name", "usage_name", "civilite", "private_mail")

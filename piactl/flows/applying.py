@@ -15,7 +15,7 @@ from piactl.directory.records import DATA, record_write
 from piactl.directory.recordtext import last_run_record, loads, waiting_record
 from piactl.errors import PiactlError, ReplyLost, StalePlan, UnsafePlan
 from piactl.flows.proposal import AccountWrite, Work
-from piactl.flows.running import Run, head_facts, must
+from piactl.flows.running import Run, head_facts, must, put_record
 from piactl.flows.site import Site
 from piactl.flows.undoing import keep_undo, prune_undo
 from piactl.journal import IntendedWrite, Settlement
@@ -120,6 +120,7 @@ def _facts(work: Work) -> dict[str, object]:
         "policy": work.basis.policy,
         "feeds": [{"source": f.source, "file": f.file, "digest": f.digest} for f in work.basis.feeds],
         "summary": dict(work.summary),
+        **({"undoes": work.undoes} if work.undoes else {}),
     }
 
 
@@ -224,12 +225,21 @@ def _write_records(run: Run, work: Work, done: Done) -> None:
     for one in done.failed:
         if one.waiting is not None:
             _keep_waiting(run, one)
-    last = replace(work.last, run=run.order.run, plan=work.fingerprint, clean=not done.problems)
-    entry = run.writer.read(run.places.last_run, [DATA])
-    write = record_write(run.places.last_run, entry.first(DATA) if entry else None, last_run_record(last))
-    if write is not None:
-        must(run.writer, write)
+    if work.undoes:
+        _mark_undone(run, work.undoes)
+    if work.last is not None:
+        clean = work.last.clean and not done.problems
+        last = replace(work.last, run=run.order.run, plan=work.fingerprint, clean=clean)
+        put_record(run.writer, run.places.last_run, last_run_record(last))
     prune_undo(run, run.site.settings.keep_undo_days)
+
+
+def _mark_undone(run: Run, undone: str) -> None:
+    """The record of a run that was undone says by which."""
+    dn = run.places.run(undone)
+    entry = run.writer.read(dn, [DATA])
+    if entry is not None:
+        put_record(run.writer, dn, {**loads(dn, entry.first(DATA)), "undone_by": run.order.run})
 
 
 def _keep_waiting(run: Run, one: AccountWrite) -> None:

@@ -73,6 +73,12 @@ def check_limits(
             message = "this very file was applied before, and others after it; take it away. "
             message += f"Only to go back to what it says: --accept-feed {facts.digest} --reason TEXT"
             found.append(("older", message))
+        if memory_of and facts.digest in memory_of.undone:
+            message = (
+                "the run that applied it was undone, and it would do the same again; ask HR for a right "
+            )
+            message += f"one.\n  Only if it is right after all: --accept-feed {facts.digest} --reason TEXT"
+            found.append(("undone", message))
         if found and facts.digest not in accepted:
             refused.append(FeedRefused(str(sourced.path), found))
         if facts.full or not source.full:

@@ -33,8 +33,11 @@ class PlanFile:
     document: Mapping[str, Any]
 
 
-def plan_document(proposal: Proposal, keys: DigestKeys) -> dict[str, Any]:
-    """The plan as JSON values, with its fingerprint and its signature under the current key."""
+def plan_document(
+    proposal: Proposal, keys: DigestKeys, undo: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The plan as JSON values, with its fingerprint and its signature under the current key. `undo` is what
+    the plan of an undo says of the run that it undoes, `run` among it."""
     plan = proposal.plan
     last = proposal.memory.last
     document: dict[str, Any] = {
@@ -50,6 +53,7 @@ def plan_document(proposal: Proposal, keys: DigestKeys) -> dict[str, Any]:
         "writes": [_account_write(write) for write in proposal.writes],
         "records": [_write(write) for write in proposal.records],
         "last": last_run_record(last) if last else None,
+        **({"undo": undo} if undo else {}),
     }
     document["fingerprint"] = fingerprint(document)
     document["signature"] = keys.digest(_PURPOSE, document["fingerprint"])
@@ -86,7 +90,8 @@ def read_plan(name: str, text: bytes, keys: DigestKeys) -> PlanFile:
         refusals=tuple(_read_refusal(r) for r in document["refusals"]),
         writes=tuple(_read_account_write(w) for w in document["writes"]),
         records=tuple(_read_write(w) for w in document["records"]),
-        last=read_last_run(document["last"]),
+        last=read_last_run(document["last"]) if document["last"] else None,
+        undoes=document.get("undo", {}).get("run", ""),
     )
     return PlanFile(work, document)
 

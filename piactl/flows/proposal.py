@@ -52,4 +52,6 @@ class Work:
     refusals: tuple[Refusal, ...]
     writes: tuple[AccountWrite, ...]
     records: tuple[EntryWrite, ...]
-    last: LastRun
+    last: LastRun | None
+    undoes: str = ""
+    """The run that this plan undoes."""

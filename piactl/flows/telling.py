@@ -225,10 +225,12 @@ def _merge_assignments(
         for _, a in sorted(absences.items())
         if len(a.feeds) < source.absent_runs
     ]
-    before_it = told.sources[source.name].applied if source.name in told.sources else ()
+    before_it = told.sources.get(source.name)
     record = _record(sourced, told, rules.as_of)
-    applied = (*(digest for digest in before_it if digest != record.digest), record.digest)
-    told.sources[source.name] = SourceMemory(record, absences, applied[-REMEMBERED:])
+    earlier = before_it.applied if before_it else ()
+    applied = (*(digest for digest in earlier if digest != record.digest), record.digest)
+    undone = tuple(d for d in before_it.undone if d != facts.digest) if before_it else ()
+    told.sources[source.name] = SourceMemory(record, absences, applied[-REMEMBERED:], undone)
 
 
 def _ended(key: Key, before: Sequence[Assignment], after: Sequence[Assignment]) -> bool:

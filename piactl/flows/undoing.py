@@ -2,38 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from piactl.directory import filters
-from piactl.directory.port import EntryWrite
-from piactl.directory.records import DATA, IN_RECORD, RUNS, record_write
+from piactl.directory.port import EntryWrite, Reader, Values
+from piactl.directory.records import DATA, IN_RECORD, RUNS, Places, record_write
+from piactl.directory.recordtext import UnreadableRecord, loads
 from piactl.flows.proposal import AccountWrite
-from piactl.flows.running import Run, must
+from piactl.flows.running import SECRETS, Run, must
 
 UNDO_CHUNK = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was kept of one account's write. `values` is False where it cannot be turned round: an archival,
+    or one that wrote what nobody may read. `made` is the digest of the values of a creation."""
+
+    uid: str
+    kinds: tuple[str, ...]
+    write: EntryWrite
+    values: bool = True
+    made: str = ""
 
 
 def keep_undo(run: Run, writes: Sequence[AccountWrite]) -> None:
     """Keeps what an undo of these account writes needs, before the first of them is made.
 
-    Readable by the writing identity only. A creation needs no values to be undone, an archival cannot be.
+    Readable by the writing identities only. Of a creation a digest of its values is enough to tell whether
+    they changed since; an archival cannot be undone, nor can what nobody may read, as passwords.
     """
-    rows = []
-    for one in writes:
-        write = one.write
-        row: dict[str, Any] = {"uid": one.uid, "dn": write.dn, "op": write.op, "kinds": list(one.kinds)}
-        if write.op == "modify" and "archive" not in one.kinds:
-            row["add"] = _texts(write.add)
-            row["delete"] = _texts(write.delete)
-        rows.append(row)
+    rows = [_row(one) for one in writes]
     for number, start in enumerate(range(0, len(rows), UNDO_CHUNK)):
         run.lock.keep()
         record = {"run": run.order.run, "changes": rows[start : start + UNDO_CHUNK]}
         must_write = record_write(run.places.undo(run.order.run, number), None, record)
         if must_write is not None:
             must(run.writer, must_write)
+
+
+def _row(one: AccountWrite) -> dict[str, Any]:
+    write = one.write
+    row: dict[str, Any] = {"uid": one.uid, "dn": write.dn, "op": write.op, "kinds": list(one.kinds)}
+    if write.op == "add":
+        row["made"] = values_digest(write.add)
+    elif (
+        "archive" not in one.kinds
+        and not SECRETS & {*write.add, *write.delete}
+        and all(write.delete.values())
+    ):
+        row["add"] = _texts(write.add)
+        row["delete"] = _texts(write.delete)
+    return row
+
+
+def values_digest(values: Values) -> str:
+    """A digest of the values of an entry, whatever its classes."""
+    plain = {name: sorted(map(bytes.hex, held)) for name, held in values.items() if name != "objectClass"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def read_undo(reader: Reader, state: str, run: str) -> Iterator[Kept]:
+    """What a run kept, in the order of its writes; nothing where it kept nothing or it was pruned.
+
+    Only the writing identities may read it. Raises UnreadableRecord.
+    """
+    query = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
+    chunks = sorted(reader.search(Places(state).run(run), query, [DATA], scope="one"), key=lambda c: c.dn)
+    for chunk in chunks:
+        try:
+            yield from [_kept(row) for row in loads(chunk.dn, chunk.first(DATA))["changes"]]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UnreadableRecord(
+                f"{chunk.dn}: what run {run} kept for an undo cannot be understood ({error!r}); "
+                "put the accounts right by hand"
+            ) from None
+
+
+def _kept(row: Mapping[str, Any]) -> Kept:
+    add, delete = _bytes(row.get("add", {})), _bytes(row.get("delete", {}))
+    write = EntryWrite(row["op"], row["dn"], add=add, delete=delete)
+    return Kept(
+        row["uid"], tuple(row["kinds"]), write, bool(add or delete or row["op"] == "add"), row.get("made", "")
+    )
+
+
+def _bytes(values: Mapping[str, Sequence[str]]) -> Values:
+    return {name: tuple(value.encode() for value in found) for name, found in values.items()}
 
 
 def _texts(values: Mapping[str, Sequence[bytes]]) -> dict[str, list[str]]:
