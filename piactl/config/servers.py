@@ -56,13 +56,13 @@ def check_identities(document: Document, directory: Node) -> None:
             document.mistake(
                 node, f"{label}: {lacking} is missing; or write `external: true` (over ldapi://)"
             )
-        _check_dn(document, node.at("dn"), f"{label}.dn")
+        check_dn(document, node.at("dn"), f"{label}.dn")
 
 
 def check_tree(document: Document, directory: Node) -> None:
     """suffix, accounts and state are distinguished names, and the last two lie under the first."""
     places = {key: directory.at(key) for key in ("suffix", "accounts", "state")}
-    fine = [_check_dn(document, node, f"directory.{key}") for key, node in places.items()]
+    fine = [check_dn(document, node, f"directory.{key}") for key, node in places.items()]
     if not all(fine):
         return
     suffix = normal_dn(places["suffix"].text())
@@ -90,7 +90,8 @@ def normal_dn(dn: str) -> list[str]:
     return [re.sub(r"\s*=\s*", "=", part.strip().casefold(), count=1) for part in _COMMA.split(dn)]
 
 
-def _check_dn(document: Document, node: Node, label: str) -> bool:
+def check_dn(document: Document, node: Node, label: str) -> bool:
+    """Whether the text of a node is a distinguished name; a mistake of the document where it is not."""
     if not isinstance(node.value, str):
         return False
     for part in _COMMA.split(node.value):

@@ -6,11 +6,18 @@ from collections.abc import Collection
 from pathlib import Path
 
 from piactl.config.nodes import Node
-from piactl.config.servers import check_attributes, check_identities, check_servers, check_tree
+from piactl.config.servers import check_attributes, check_dn, check_identities, check_servers, check_tree
 from piactl.config.sources import read_sources
 from piactl.config.strictyaml import Document, read_document
 from piactl.config.validation import check_schema
-from piactl.core.settings import CREDENTIAL, DirectorySettings, Identity, Settings, TlsSettings
+from piactl.core.settings import (
+    CREDENTIAL,
+    DirectorySettings,
+    Identity,
+    PasswordSettings,
+    Settings,
+    TlsSettings,
+)
 
 _DIRECTORY = DirectorySettings((), "", "", "", {})
 _USUAL = Settings("", _DIRECTORY, "", "", "", "", "")
@@ -48,6 +55,21 @@ def _settings(document: Document, file: Path) -> Settings:
         keep_undo_days=root.at("keep_undo_days").integer(_USUAL.keep_undo_days),
         lock_hook=tuple(root.at("hooks").at("lock").texts()),
         hook_seconds=root.at("hooks").at("seconds").integer(_USUAL.hook_seconds),
+        password=_password(document, root.at("password")),
+    )
+
+
+def _password(document: Document, node: Node) -> PasswordSettings:
+    usual = _USUAL.password
+    for key in ("policy", "activation_policy"):
+        check_dn(document, node.at(key), f"password.{key}")
+    return PasswordSettings(
+        policy=node.at("policy").text(),
+        activation_policy=node.at("activation_policy").text(),
+        code_hours=node.at("code_hours").integer(usual.code_hours),
+        minimum=node.at("minimum").integer(usual.minimum),
+        administrator_minimum=node.at("administrator_minimum").integer(usual.administrator_minimum),
+        failures_per_hour=node.at("failures_per_hour").integer(usual.failures_per_hour),
     )
 
 

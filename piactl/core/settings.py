@@ -108,6 +108,23 @@ class SourceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PasswordSettings:
+    """Passwords and the codes that stand for them. `policy` and `activation_policy` are DNs of ppolicy
+    entries: the one of people, and the one under which an account is while its password is a code.
+
+    A code lasts `code_hours`. `minimum` and `administrator_minimum` are characters. Beyond
+    `failures_per_hour` wrong identity checks, of all accounts together, none is made for a while.
+    """
+
+    policy: str = ""
+    activation_policy: str = ""
+    code_hours: int = 72
+    minimum: int = 12
+    administrator_minimum: int = 16
+    failures_per_hour: int = 60
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole configuration of one host. `lock_hook` are the words of the command that is told of locks,
     which has `hook_seconds` for it."""
@@ -127,3 +144,4 @@ class Settings:
     keep_undo_days: int = 90
     lock_hook: tuple[str, ...] = ()
     hook_seconds: int = 10
+    password: PasswordSettings = PasswordSettings()

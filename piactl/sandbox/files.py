@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from piactl.errors import SandboxUnavailable
 from piactl.resources import schemas_folder
-from piactl.sandbox.tree import ACCOUNTS, IDENTITIES, STATE, SUFFIX, identity_dn
+from piactl.sandbox.tree import ACCOUNTS, IDENTITIES, POLICIES, STATE, SUFFIX, identity_dn
 
 _CONFIGURATION = """\
 # Configuration of a sandbox: a private directory for trials, with invented data only.
@@ -28,6 +28,9 @@ keys: secrets/keys
 journal: journal/piactl.jsonl
 state_folder: state
 any_date: true        # trials may write as of any day
+password:
+  policy: cn=default,{policies}
+  activation_policy: cn=activation,{policies}
 sources:
   hr: {{kind: full, files: ["*.csv"]}}
 """
@@ -65,7 +68,12 @@ def configuration(socket: Path) -> str:
         f'    {name}: {{dn: "{identity_dn(name)}", password_file: secrets/{name}}}' for name in IDENTITIES
     )
     return _CONFIGURATION.format(
-        uri=socket_uri(socket), suffix=SUFFIX, accounts=ACCOUNTS, state=STATE, identities=identities
+        uri=socket_uri(socket),
+        suffix=SUFFIX,
+        accounts=ACCOUNTS,
+        state=STATE,
+        policies=POLICIES,
+        identities=identities,
     )
 
 

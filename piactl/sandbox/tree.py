@@ -16,7 +16,7 @@ _ACADEMIE = f"ou=ac-amiens,{_EDUCATION}"
 ACCOUNTS = f"ou=personnels EN,{_ACADEMIE}"
 STATE = f"ou=piactl,{_ACADEMIE}"
 _SERVICES = f"ou=services,{_ACADEMIE}"
-_POLICIES = f"ou=policies,{_ACADEMIE}"
+POLICIES = f"ou=policies,{_ACADEMIE}"
 IDENTITIES = ("reader", "nightly", "desk", "administrator")
 
 
@@ -32,7 +32,7 @@ def tree_settings() -> dict[str, str]:
         "accounts": ACCOUNTS,
         "state": STATE,
         "services": _SERVICES,
-        "policies": _POLICIES,
+        "policies": POLICIES,
         "suffix_uri": quote(SUFFIX, safe="=,"),
         "accounts_uri": quote(ACCOUNTS, safe="=,"),
         "root": f"cn=root,{_SERVICES}",

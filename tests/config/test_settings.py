@@ -11,6 +11,7 @@ from piactl.core.settings import (
     DirectorySettings,
     Identity,
     LimitsPeriod,
+    PasswordSettings,
     Settings,
     SourceLimits,
     SourceSettings,
@@ -75,6 +76,8 @@ def test_a_configuration_that_says_everything():
     assert settings.metrics_file == "/var/lib/node_exporter/piactl.prom"
     assert (settings.any_date, settings.strict) == (True, True)
     assert (settings.lock_seconds, settings.keep_undo_days) == (600, 30)
+    codes = "cn=activation,ou=policies,o=gouv,c=fr"
+    assert settings.password == PasswordSettings("cn=default,ou=policies,o=gouv,c=fr", codes, 48, 13, 17, 40)
     assert settings.sources == {
         "epp": SourceSettings(
             name="epp",

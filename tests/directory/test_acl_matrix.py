@@ -51,6 +51,8 @@ class Place:
             "bare": "b",
             "bare_protected": "bp",
             "linked": "l",
+            "coded": "c",
+            "coded_protected": "cp",
         }
         records = {
             "run": "cn=run-{},ou=runs",
@@ -110,6 +112,9 @@ def arrange(root: ldap3.Connection, place: Place) -> None:
     root.add(place.unmanaged, attributes=person)
     root.add(place.bare, attributes=account(f"b.{place.who}"))
     root.add(place.bare_protected, attributes=account(f"bp.{place.who}", piactlProtected="TRUE"))
+    coded = {"pwdPolicySubentry": f"cn=activation,{POLICIES}"}
+    root.add(place.coded, attributes=account(f"c.{place.who}", **coded))
+    root.add(place.coded_protected, attributes=account(f"cp.{place.who}", piactlProtected="TRUE", **coded))
     token = {"oathTOTPToken": f"cn=otp,{place.account}"}
     linked = account(f"l.{place.who}", **token)
     root.add(place.linked, attributes={**linked, "objectClass": [*linked["objectClass"], "oathTOTPUser"]})
@@ -312,6 +317,18 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
     "end a lockout": (put("account", pwdAccountLockedTime=[]), SUPPORTS),
     "end a lockout, protected": (put("protected", pwdAccountLockedTime=[]), ADMINISTRATOR),
     "demand a new password": (put("account", pwdReset="TRUE"), SUPPORTS),
+    "put under the policy of codes": (
+        change("account", pwdPolicySubentry=(ADD, [f"cn=activation,{POLICIES}"])),
+        SUPPORTS,
+    ),
+    "take out of the policy of codes": (
+        change("coded", pwdPolicySubentry=(DELETE, [f"cn=activation,{POLICIES}"])),
+        SUPPORTS | {"nightly"},
+    ),
+    "take out of the policy of codes, protected": (
+        change("coded_protected", pwdPolicySubentry=(DELETE, [f"cn=activation,{POLICIES}"])),
+        ADMINISTRATOR,
+    ),
     "add a device": (put_in("account", lambda who, dn: device(dn, cn="two"), "cn=two,"), SUPPORTS),
     "add a device, protected": (
         put_in("protected", lambda who, dn: device(dn, cn="two"), "cn=two,"),
