@@ -58,6 +58,8 @@ class Manner:
     allow: Sequence[str] = ()
     as_of: str | None = None
     identity: str = "administrator"
+    recorded: bool = True
+    """Whether the run leaves a record in the directory; the help desk's identity may write none."""
 
 
 def begin(manner: Manner) -> tuple[Site, Order, Author]:
@@ -105,7 +107,9 @@ def decide(make: Any, manner: Manner, site: Site, order: Order) -> int:
         if not _agreed(site, preparation, manner):
             say("nothing was changed")
             return int(Exit.FAILED)
-        acted = carry_out(site, writer, order, preparation, now=_now, say=say, stop=stop)
+        acted = carry_out(
+            site, writer, order, preparation, now=_now, say=say, stop=stop, recorded=manner.recorded
+        )
 
     def became(one: Prepared) -> tuple[str, str]:
         return acted.outcomes.get(one.uid, ("not made", f"stopped by {acted.stopped}"))
@@ -194,7 +198,9 @@ def result_facts(one: Prepared, became: tuple[str, str]) -> dict[str, Any]:
         kind = "not found" if one.error.exit_code == Exit.NOT_FOUND else "refused"
         outcome, message = kind, str(one.error)
     elif one.write is None:
-        outcome, message = "already so", ""
+        outcome, message = "already so", one.note
+    elif outcome in ("applied", "already so", "would change"):
+        message = message or one.note
     return {
         "account": one.name,
         "uid": one.uid or None,

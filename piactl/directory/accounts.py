@@ -44,6 +44,8 @@ class Unreadable:
 _AT_ONCE = 200
 """Names in one search."""
 
+CODE_CLASS = b"oathTOTPUser"
+
 IN_ACCOUNTS = filters.equals("objectClass", ACCOUNT_CLASS)
 AT_ONCE = 200
 """Digests asked for in one search."""
@@ -163,21 +165,31 @@ def account_write(
 ) -> EntryWrite | None:
     """The one atomic write that makes an entry the desired account, None where it is so already."""
     values = encoding.values(desired)
-    if current is not None:
-        _keep_spelling(current.values, values, encoding.name("oathTOTPToken"))
     if current is None:
         classes: Sequence[bytes] = [name.encode() for name in OBJECT_CLASSES]
         return EntryWrite(
             "add", account_dn(settings, desired.uid), add={"objectClass": tuple(classes), **values}
         )
-    delete, add = differences(current.values, values)
+    return account_change(encoding, current.dn, current.values, values)
+
+
+def account_change(encoding: Encoding, dn: str, current: Values, values: Values) -> EntryWrite | None:
+    """The modify that makes the `current` values of an account the desired ones, None where they are. The
+    class of those with a linked device, which demands the link, comes and goes with it."""
+    link = encoding.name("oathTOTPToken")
+    delete, add = map(dict, differences(current, _spelled(current, values, link)))
     if not delete and not add:
         return None
-    return EntryWrite("modify", current.dn, add=add, delete=delete)
+    if link in add and link not in delete:
+        add["objectClass"] = (CODE_CLASS,)
+    if link in delete and link not in add:
+        delete["objectClass"] = (CODE_CLASS,)
+    return EntryWrite("modify", dn, add=add, delete=delete)
 
 
-def _keep_spelling(current: Values, values: dict[str, tuple[bytes, ...]], name: str) -> None:
+def _spelled(current: Values, values: Values, name: str) -> Values:
     """A link that is right stays as the server spells it: names of entries have many spellings."""
     old, new = current.get(name, ()), values.get(name, ())
     if len(old) == len(new) == 1 and same_dn(old[0].decode("utf-8", "replace"), new[0].decode()):
-        values[name] = old
+        return {**values, name: old}
+    return values

@@ -34,7 +34,9 @@ from piactl.flows.site import Site
 class Prepared:
     """One account of a command: what would change, and the write; or the `error` that stands in the way.
 
-    `write` None without an error: it is so already. `outlook` is what follows on later days.
+    `write` None without an error: it is so already. `outlook` is what follows on later days. `then` are the
+    writes of entries below the account that follow, in order, once `write` was made; `note` is a sentence for
+    who asked, once it is done.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Prepared:
     write: AccountWrite | None = None
     outlook: tuple[tuple[date, str], ...] = ()
     error: PiactlError | None = None
+    then: tuple[AccountWrite, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +187,7 @@ def carry_out(
     acted = Acted(order.run)
     with run_alone(site, writer, order, now, say, recorded=recorded) as run:
         done = Done(order.run)
-        acted.outcomes = write_alone(run, preparation.writes, done, stop)
+        then = {one.uid: one.then for one in preparation.accounts if one.then}
+        acted.outcomes = write_alone(run, preparation.writes, done, stop, then)
     acted.stopped = done.stopped
     return acted

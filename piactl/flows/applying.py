@@ -80,10 +80,15 @@ def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop) -> Done:
 
 
 def write_alone(
-    run: Run, writes: Sequence[AccountWrite], done: Done, stop: Stop
+    run: Run,
+    writes: Sequence[AccountWrite],
+    done: Done,
+    stop: Stop,
+    then: Mapping[str, Sequence[AccountWrite]] | None = None,
 ) -> dict[str, tuple[str, str]]:
     """The writes of a one-off command, which leaves piactl's memory of the nights as it is: (outcome,
-    message) by uid; those that a stop or an error left undone are not in it.
+    message) by uid; those that a stop or an error left undone are not in it. `then` are writes, by uid, that
+    follow one after the other where the account's own was made; the first that is not is its outcome.
 
     What refuses every write is raised after the record of the run says so, as by `apply_work`.
     """
@@ -94,6 +99,8 @@ def write_alone(
         if run.recorded:
             keep_undo(run, writes)
         _write_accounts(run, writes, done, lambda _made, _total: None, stop)
+        for uid, rows in (then or {}).items():
+            _write_then(run, uid, rows, done)
     except PiactlError as error:
         done.status = "failed"
         _finish(run, facts, done, str(error))
@@ -101,6 +108,17 @@ def write_alone(
     done.status = "stopped" if done.stopped else "partly" if done.problems else "done"
     _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else "")
     return done.results
+
+
+def _write_then(run: Run, uid: str, rows: Sequence[AccountWrite], done: Done) -> None:
+    """No signal ends it: it is the rest of what was begun."""
+    first = done.results.get(uid)
+    for row in rows:
+        if first is None or done.results[uid][0] not in (Outcome.APPLIED.value, Outcome.ALREADY.value):
+            return
+        _write_batch(run, [row], done, lambda: "")
+    if first is not None and done.results[uid][0] in (Outcome.APPLIED.value, Outcome.ALREADY.value):
+        done.results[uid] = first
 
 
 def _mark_unclean(run: Run, work: Work) -> None:
