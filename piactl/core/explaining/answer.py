@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
+from enum import Enum
 
 from piactl.core.account import Account
 from piactl.core.assignment import Assignment
@@ -33,6 +34,27 @@ class Remedy:
     tried: Account | None = field(default=None, repr=False)
 
 
+class Effect(Enum):
+    """What a cause does to a log in: it is refused; it asks for something more; it works, and a service is
+    missing; it is let in although the rules refuse it."""
+
+    REFUSED = "refused"
+    ASKED = "asked"
+    SERVICE = "service"
+    LET_IN = "let in"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One reason why a log in does not work as expected, and the command that helps, "" where none does."""
+
+    kind: str
+    effect: Effect
+    text: str
+    command: str = ""
+    until: date | datetime | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """One question with its answer. `since` and `until` are the first and last day of the answer as it is,
@@ -41,7 +63,8 @@ class Answer:
     `subject` is "state", "login" or a service; `uai` one establishment of a service of that scope, else "".
     `verdict` is the answer in a word: yes or no, or the state. `rules` go from the one that decides to those
     behind it. `notes` are what else bears on it: exceptions, changes by hand. `coming` is what follows on
-    later days. `remedies` are what would turn it, the smallest first.
+    later days. `remedies` are what would turn it, the smallest first. `causes` are those of a log in that
+    does not work, the first to remove first.
     """
 
     subject: str
@@ -57,3 +80,4 @@ class Answer:
     notes: tuple[str, ...] = ()
     coming: tuple[tuple[date, str], ...] = ()
     remedies: tuple[Remedy, ...] = ()
+    causes: tuple[Cause, ...] = ()
