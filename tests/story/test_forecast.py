@@ -168,8 +168,8 @@ def test_a_guard_is_told_with_its_numbers(academy: Academy) -> None:
     table = [line.split() for line in ran.out.splitlines()]
     assert table[0] == ["date", "revoke", "deactivate", "accounts", "guards"]
     assert table[1:] == [
-        ["2027-01-11", "6", "0", "6"],
-        ["2027-02-10", "0", "6", "6", "deactivate"],
+        ["2027-01-11", "6", "6"],
+        ["2027-02-10", "6", "6", "deactivate"],
         ["in", "all", "6", "6", "12"],
     ]
 
