@@ -15,7 +15,6 @@ from piactl.errors import Exit, PiactlError
 if TYPE_CHECKING:
     from piactl.flows.site import Site
 
-app = typer.Typer(no_args_is_help=True, help="Accounts: list and show them as of any day.")
 
 COLUMNS = (
     "uid",
@@ -30,7 +29,6 @@ COLUMNS = (
 )
 
 
-@app.command("list")
 def list_(
     output: Output = None,
     as_of: AsOf = None,
@@ -93,7 +91,6 @@ def _wanted(view: dict[str, Any], states: list[str], profile: str, uai: str, day
     )
 
 
-@app.command()
 def show(
     names: Annotated[
         list[str],

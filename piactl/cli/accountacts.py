@@ -176,9 +176,3 @@ def create(
     return acting.decide(
         lambda reader: prepare_newcomer(reader, site, newcomer, author, order), manner, site, order
     )
-
-
-def register(app: typer.Typer) -> None:
-    """Puts the commands under `account`."""
-    for command in (create, rename, lock, unlock, close, reopen):
-        app.command()(command)

@@ -1,42 +1,21 @@
-"""The commands put together."""
+"""The commands put together: the one that is asked for is loaded, of the others only words are shown."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 from piactl import __version__
-from piactl.cli import (
-    account,
-    accountacts,
-    assignment,
-    doctor,
-    exception,
-    feed,
-    forecast,
-    history,
-    journal,
-    nightly,
-    pin,
-    plan,
-    policyview,
-    runs,
-    sandbox,
-    timeline,
-)
+from piactl.cli.commands import COMMANDS, NOUNS, asked
 from piactl.cli.context import chosen, say
+from piactl.cli.values import read_plainly
 from piactl.errors import Exit
 
-app = typer.Typer(
-    name="piactl",
-    help="Administers the life of staff accounts in an LDAP directory, from what HR says.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=True,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+_HELP = "Administers the life of staff accounts in an LDAP directory, from what HR says."
 
 
 def _version(wanted: bool) -> None:
@@ -45,7 +24,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def front(
     config: Annotated[
         str, typer.Option("--config", envvar="PIACTL_CONFIG", help="The configuration file (piactl.yaml).")
@@ -54,28 +32,66 @@ def front(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Administers the life of staff accounts in an LDAP directory, from what HR says."""
     chosen.config = config
 
 
-app.command("plan")(plan.plan)
-app.command("apply")(plan.apply)
-app.command("nightly")(nightly.nightly)
-app.command("doctor")(doctor.doctor)
-app.command("forecast")(forecast.forecast)
-app.add_typer(runs.app, name="runs")
-app.add_typer(feed.app, name="feed")
-accountacts.register(account.app)
-account.app.command("timeline")(timeline.timeline)
-account.app.command("history")(history.history)
-app.add_typer(account.app, name="account")
-app.add_typer(assignment.app, name="assignment")
-app.add_typer(exception.app, name="exception")
-app.add_typer(pin.app, name="pin")
-app.add_typer(policyview.services, name="service")
-app.add_typer(policyview.profiles, name="profile")
-app.add_typer(journal.app, name="journal")
-app.add_typer(sandbox.app, name="sandbox")
+class NotLoaded(Exception):
+    """A command was reached that only its words stand for."""
+
+
+def _unloaded() -> None:
+    raise NotLoaded
+
+
+def assembled(noun: str = "", verb: str = "", *, whole: bool = False) -> Any:
+    """The application with the command of these words, or with every command where `whole`."""
+    command: Any = get_command(_application(noun, verb, whole=whole))
+    # typer puts those with commands of their own last
+    first = dict.fromkeys(words.partition(" ")[0] for words in COMMANDS)
+    command.commands = {name: command.commands[name] for name in first}
+    read_plainly(command)
+    return command
+
+
+def _application(noun: str, verb: str, *, whole: bool) -> typer.Typer:
+    app = typer.Typer(
+        name="piactl",
+        help=_HELP,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(front)
+    nouns: dict[str, typer.Typer] = {}
+    for words, (module, function, short) in COMMANDS.items():
+        first, _, second = words.partition(" ")
+        wanted = whole or (first, second) in ((noun, ""), (noun, verb))
+        if second and (whole or first == noun):
+            if first not in nouns:
+                nouns[first] = typer.Typer(no_args_is_help=True, help=NOUNS[first])
+                app.add_typer(nouns[first], name=first, short_help=NOUNS[first])
+            _add(nouns[first], second, _loaded(module, function) if wanted else _unloaded, short)
+        elif not second:
+            _add(app, first, _loaded(module, function) if wanted else _unloaded, short)
+        elif first not in nouns:
+            nouns[first] = app
+            _add(app, first, _unloaded, NOUNS[first])
+    return app
+
+
+def _loaded(module: str, function: str) -> Callable[..., Any]:
+    loaded: Callable[..., Any] = getattr(import_module(f"piactl.cli.{module}"), function)
+    return loaded
+
+
+def _add(app: typer.Typer, name: str, function: Callable[..., Any], short: str) -> None:
+    if function is _unloaded:
+        settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+        app.command(name, short_help=short, context_settings=settings)(function)
+    else:
+        app.command(name, short_help=short)(function)
 
 
 # typer brings a click of its own in newer versions and uses the library in older ones: its own exceptions
@@ -94,7 +110,10 @@ def _wrong_words(error: Any) -> str:
 def application(arguments: list[str]) -> int:
     """Runs the command that the arguments name; its exit code."""
     try:
-        result = app(args=arguments, prog_name="piactl", standalone_mode=False)
+        try:
+            result = _run(assembled(*asked(arguments)), arguments)
+        except NotLoaded:
+            result = _run(assembled(whole=True), arguments)
     except typer.Exit as leave:
         return int(leave.exit_code)
     except typer.Abort:
@@ -108,3 +127,7 @@ def application(arguments: list[str]) -> int:
             say(_wrong_words(error))
         return int(Exit.USAGE)
     return result if isinstance(result, int) else int(Exit.DONE)
+
+
+def _run(command: Any, arguments: list[str]) -> Any:
+    return command.main(args=arguments, prog_name="piactl", standalone_mode=False)

@@ -15,7 +15,6 @@ from piactl.errors import UsageError
 if TYPE_CHECKING:
     from piactl.core.assignment import Assignment
 
-app = typer.Typer(no_args_is_help=True, help="Assignments by hand: added, ended, moved.")
 
 Uai = Annotated[str, typer.Option("--uai", help="The establishment.")]
 Function = Annotated[str, typer.Option("--function", help="The function code, as ENS or DIR.")]
@@ -24,7 +23,6 @@ End = Annotated[str | None, typer.Option("--end", metavar="DATE", help="The last
 Corps = Annotated[str, typer.Option("--corps", help="The code of the corps.")]
 
 
-@app.command()
 def add(
     names: Names,
     uai: Uai = "",
@@ -53,7 +51,6 @@ def add(
     return acting.act_on(names, assignments.add(author, new), manner, site, order)
 
 
-@app.command("end")
 def end_(
     names: Names,
     on: Annotated[
@@ -86,7 +83,6 @@ def end_(
     return acting.act_on(names, act, manner, site, order)
 
 
-@app.command()
 def move(
     names: Names,
     to: Annotated[str, typer.Option("--to", help="The UAI of the new establishment; needed.")] = "",

@@ -15,9 +15,6 @@ from piactl.errors import Exit, UsageError
 if TYPE_CHECKING:
     from piactl.flows.site import Site
 
-app = typer.Typer(
-    no_args_is_help=True, help="Dated grants and denials of one service to one account, beside the policy."
-)
 
 COLUMNS = ("uid", "kind", "service", "uai", "start", "end", "by", "reason")
 
@@ -26,7 +23,6 @@ Uai = Annotated[str, typer.Option("--uai", help="The establishment, for a servic
 From = Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first day; today without it.")]
 
 
-@app.command()
 def grant(
     names: Names,
     service: ServiceName = "",
@@ -45,7 +41,6 @@ def grant(
     return _except(names, True, service, uai, from_, until, manner)
 
 
-@app.command()
 def deny(
     names: Names,
     service: ServiceName = "",
@@ -87,7 +82,6 @@ def _except(
     return acting.act_on(names, make(author, service, place, start, end), manner, site, order)
 
 
-@app.command("end")
 def end_(
     names: Names,
     service: ServiceName = "",
@@ -110,7 +104,6 @@ def end_(
     return acting.act_on(names, act, manner, site, order)
 
 
-@app.command("list")
 def list_(
     output: Output = None,
     as_of: AsOf = None,

@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     from piactl.flows.site import Site
     from piactl.flows.telling import SourcedFeed
 
-app = typer.Typer(no_args_is_help=True, help="HR feeds: check a file, write out its rejected rows.")
 
 File = Annotated[str, typer.Argument(metavar="FEED", help="A feed file, PATH or SOURCE=PATH.")]
 
 
-@app.command()
 def check(
     file: File,
     output: RunOutput = PlanLayout.TEXT,
@@ -68,7 +66,6 @@ def check(
     return int(Exit.PARTLY if strict and rejections else Exit.DONE)
 
 
-@app.command()
 def rejects(
     file: File,
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="Where to write them (mode 0600).")],

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from piactl.core.journalline import Head
     from piactl.flows.site import Site
 
-app = typer.Typer(no_args_is_help=True, help="The journal of changes on this host: what was done, provably.")
 
-
-@app.command()
 def show(
     account: Annotated[
         str,
@@ -49,7 +46,6 @@ def show(
     )
 
 
-@app.command()
 def verify(
     file: Annotated[
         Path | None,
@@ -124,7 +120,6 @@ def _anchors(site: Site) -> dict[str, Head]:
         return anchors_of(reader, site.settings.directory.state, who().host)
 
 
-@app.command()
 def export(
     since: Since = "",
     until: Until = "",
@@ -163,7 +158,6 @@ def export(
     return int(Exit.DONE)
 
 
-@app.command()
 def prune(
     before: Annotated[
         str, typer.Option("--before", metavar="DATE", help="Lines written before that day go.")

@@ -12,15 +12,9 @@ from piactl.cli.context import layout_or_default, put, reading, say, this_site, 
 from piactl.cli.options import AsOf, Output, Reason, read_day
 from piactl.errors import Exit, UsageError
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Changes by hand that hold against HR until their day: assignments, closures, usage names.",
-)
-
 COLUMNS = ("uid", "kind", "what", "until", "made", "by", "reason", "sponsor")
 
 
-@app.command("list")
 def list_(output: Output = None, as_of: AsOf = None) -> int:
     """List the changes by hand that hold, by the day on which they end."""
     from piactl.flows.byhand import pins_by_hand
@@ -36,7 +30,6 @@ def list_(output: Output = None, as_of: AsOf = None) -> int:
     return int(Exit.PARTLY if unreadable else Exit.DONE)
 
 
-@app.command("end")
 def end_(
     names: Names,
     kind: Annotated[

@@ -9,9 +9,6 @@ import typer
 from piactl.cli.context import layout_or_default, put, this_site
 from piactl.cli.options import Output, ShowOutput
 
-services = typer.Typer(no_args_is_help=True, help="Services of the policy: what they are, who gets them.")
-profiles = typer.Typer(no_args_is_help=True, help="Profiles of the policy: whom they fit, what they give.")
-
 SERVICE_COLUMNS = (
     "name",
     "label",
@@ -28,7 +25,6 @@ SERVICE_COLUMNS = (
 PROFILE_COLUMNS = ("name", "when", "services", "line")
 
 
-@services.command("list")
 def list_services(output: Output = None) -> None:
     """List the services of the policy: scope, delays in days, one-time code, profiles, line."""
     from piactl.flows.policyviewing import service_rows
@@ -44,7 +40,6 @@ def list_services(output: Output = None) -> None:
     _put_rows(rows, SERVICE_COLUMNS, layout)
 
 
-@services.command("show")
 def show_service(
     service: Annotated[str, typer.Argument(help="The name of a service, as `service list` tells it.")],
     output: ShowOutput = None,
@@ -63,7 +58,6 @@ def show_service(
         _put_one(view, {**rows, "positions": kept}, output.value)
 
 
-@profiles.command("list")
 def list_profiles(output: Output = None) -> None:
     """List the profiles in the order in which they are tried: whom they fit, what they give, line."""
     from piactl.flows.policyviewing import profile_rows
@@ -76,7 +70,6 @@ def list_profiles(output: Output = None) -> None:
     _put_rows(rows, PROFILE_COLUMNS, layout)
 
 
-@profiles.command("show")
 def show_profile(
     profile: Annotated[str, typer.Argument(help="The name of a profile, as `profile list` tells it.")],
     output: ShowOutput = None,

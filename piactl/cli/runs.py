@@ -12,12 +12,9 @@ from piactl.cli.context import layout_or_default, put, reading, this_site
 from piactl.cli.options import Output
 from piactl.errors import AccountNotFound
 
-app = typer.Typer(no_args_is_help=True, help="The runs that wrote, and what became of them.")
-
 COLUMNS = ("run", "as_of", "status", "user", "host", "started", "ended", "outcomes", "note")
 
 
-@app.command("list")
 def list_(
     output: Output = None,
     most: Annotated[int, typer.Option("--most", help="How many, the latest first; 0 for all.")] = 20,
@@ -32,7 +29,6 @@ def list_(
     put(rendered(rows[:most] if most else rows, COLUMNS, layout))
 
 
-@app.command()
 def show(
     run: Annotated[str, typer.Argument(help="The id of a run, as `runs list` tells it; or `last`.")],
     output: Output = None,

@@ -13,12 +13,10 @@ from piactl.errors import Exit
 if TYPE_CHECKING:
     from piactl.sandbox import SandboxStatus
 
-app = typer.Typer(no_args_is_help=True, help="A private slapd with schema, policy and configuration.")
 
 Folder = Annotated[str, typer.Option("--dir", metavar="DIR", help="The folder it lives in.")]
 
 
-@app.command()
 def start(
     folder: Folder = "piactl-sandbox",
     accesslog: Annotated[bool, typer.Option("--accesslog", help="Keep an access log too.")] = False,
@@ -33,7 +31,6 @@ def start(
     return int(Exit.DONE)
 
 
-@app.command()
 def stop(folder: Folder = "piactl-sandbox") -> int:
     """Stop the process that start started; the data stay."""
     from piactl.sandbox import stop_sandbox
@@ -43,7 +40,6 @@ def stop(folder: Folder = "piactl-sandbox") -> int:
     return int(Exit.DONE)
 
 
-@app.command()
 def status(folder: Folder = "piactl-sandbox") -> int:
     """Tell whether it runs, and where."""
     from piactl.sandbox import sandbox_status

@@ -1,0 +1,125 @@
+"""The command that is asked for is loaded, and no other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from piactl.cli.application import assembled
+from piactl.cli.commands import COMMANDS, NOUNS, asked
+from piactl.cli.values import PlainValue
+
+HEAVY = ("ldap3", "pyasn1", "pydantic", "jsonschema", "yaml", "rich", "tabulate", "socket")
+
+
+def loaded_after(*words: str) -> set[str]:
+    """The modules that a command leaves loaded."""
+    code = (
+        "import sys, io, contextlib\n"
+        "from piactl.cli import run\n"
+        "with contextlib.redirect_stdout(io.StringIO()): run(sys.argv[1:])\n"
+        "print(' '.join(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["account", "--help"], ["nightly", "--help"]])
+def test_help_loads_nothing_heavy(words: list[str]) -> None:
+    loaded = loaded_after(*words)
+    assert "piactl.cli" in loaded
+    assert not loaded.intersection(HEAVY)
+    assert "piactl.cli.doctor" not in loaded
+
+
+def test_every_command_of_the_table_is_there() -> None:
+    whole = assembled(whole=True)
+    found = set()
+    for name, command in whole.commands.items():  # type: ignore[attr-defined]
+        below = getattr(command, "commands", None)
+        found |= {name} if below is None else {f"{name} {verb}" for verb in below}
+    assert found == set(COMMANDS)
+    assert set(NOUNS) == {words.split()[0] for words in COMMANDS if " " in words}
+
+
+def test_help_of_one_looks_the_same_however_much_is_loaded() -> None:
+    whole = assembled(whole=True)
+    for noun in ("", *NOUNS):
+        one = assembled(*asked([noun, "--help"]))
+        assert list(one.commands) == list(whole.commands)  # type: ignore[attr-defined]
+        for name, command in one.commands.items():  # type: ignore[attr-defined]
+            assert command.get_short_help_str(100) == whole.commands[name].get_short_help_str(100)  # type: ignore[attr-defined]
+
+
+def test_short_helps_fit_a_line() -> None:
+    for words, (_, _, short) in COMMANDS.items():
+        assert short.endswith("."), words
+        assert len(short) <= 62, words
+    for noun, short in NOUNS.items():
+        assert len(short) <= 62, noun
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["account", "show", "x"], ("account", "show")),
+        (["--config", "file", "account", "--help"], ("account", "")),
+        (["--config=file", "plan", "-o", "json"], ("plan", "")),
+        (["account", "-h", "lock"], ("account", "lock")),
+        ([], ("", "")),
+    ],
+)
+def test_asked(arguments: list[str], words: tuple[str, str]) -> None:
+    assert asked(arguments) == words
+
+
+def test_values_are_read_without_pydantic() -> None:
+    words = [
+        "account",
+        "list",
+        "-o",
+        "json",
+        "--state",
+        "grace",
+        "--state",
+        "active",
+        "--config-is-no-option",
+    ]
+    loaded = loaded_after(*words[:-1])
+    assert "pydantic" not in loaded
+
+
+def test_values_are_those_that_typer_reads() -> None:
+    for words in COMMANDS:
+        fast: list[object] = []
+        slow: list[object] = []
+        noun, _, verb = words.partition(" ")
+        command = assembled(noun, verb)
+        for part in words.split():
+            command = command.commands[part]  # type: ignore[attr-defined]
+        for parameter in command.params:
+            runtime = getattr(parameter, "get_runtime_param", None)
+            if runtime is None:
+                pytest.skip("this typer reads values in another way")
+            for value in (None, parameter.default, *_samples(parameter)):
+                parameter._runtime_param = None  # type: ignore[union-attr]
+                slow.append(_read(runtime(), value, parameter))
+                fast.append(_read(PlainValue(parameter), value, parameter))
+        assert fast == slow
+
+
+def _samples(parameter: object) -> list[object]:
+    several = getattr(parameter, "multiple", False) or getattr(parameter, "nargs", 1) == -1
+    texts = ["", "x", "json", "12", "TRUE", "2026-09-01"]
+    return [[], ["a", "b"], ("c",)] if several else [*texts]
+
+
+def _read(runtime: object, value: object, parameter: object) -> object:
+    try:
+        return runtime.coerce(value, param=parameter, ctx=None)  # type: ignore[attr-defined]
+    except Exception as error:  # both must fail alike
+        return str(error)
