@@ -131,5 +131,11 @@ def _services(answers: list[View]) -> Iterator[str]:
     names = [one["subject"] + (f" at {one['uai']}" if one["uai"] else "") for one in answers]
     width = max(map(len, names))
     for name, one in zip(names, answers, strict=True):
-        when = _since(one) if one["yes"] else f": {one['reason']}"
-        yield f"    {one['verdict']:<4}{name:<{width}}{when if one['yes'] else when[1:]}"
+        yield f"    {one['verdict']:<4}{name:<{width}}  {_shortly(one)}".rstrip()
+
+
+def _shortly(one: View) -> str:
+    if one["yes"]:
+        return _since(one).removeprefix(", ").removesuffix(", no end known")
+    begins = next((r["day"] for r in one["remedies"] if r["day"] and not r["command"]), None)
+    return one["reason"] + (f"; from {begins} on" if begins else "")

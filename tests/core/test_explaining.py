@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piactl.core.account import Account, ServiceException, State
+from piactl.core.account import Account, Lock, ServiceException, State
+from piactl.core.assignment import Assignment
+from piactl.core.credentials import Credentials, PasswordPolicy
 from piactl.core.days import holding
 from piactl.core.desired import Rules, Subject, desired_account
 from piactl.core.digests import DigestKeys
-from piactl.core.explaining import Answer, Case, right_answers, state_answer
+from piactl.core.explaining import Answer, Case, Circumstances, login_answer, right_answers, state_answer
 from piactl.core.pins import Pin, PinKind
+from piactl.core.policy import Policy, Profile, When
 from piactl.flows.reviewing import account_on
 
 from .strategies import REGISTER, UAIS, Life, lives
@@ -85,6 +89,8 @@ def answers(case: Case) -> Iterator[Answer]:
 def check_rights(life: Life, account: Account, day: date) -> None:
     said = {(one.subject, one.uai): one for one in answers(case_of(life, account, day))}
     assert {right for right, one in said.items() if one.yes} == planned(life, account, day).entitlements
+    for service in life.policy.services:
+        assert any(subject == service for subject, _ in said)
     for right, one in said.items():
         check_span(life, account, day, right, one)
         check_remedies(life, account, day, right, one)
@@ -158,3 +164,97 @@ def test_every_answer_has_words(asked: tuple[Life, Account, date]) -> None:
         assert one.rules or "exception" in one.reason or one.subject == "state", one
         if one.yes and one.subject != "state" and "exception" not in one.reason:
             assert one.assignment is not None, one
+
+
+NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
+FINE = Credentials(changed=NOW - timedelta(days=90), policy=PasswordPolicy("cn=default", blocks=True))
+
+
+def around(credentials: Credentials = FINE) -> Circumstances:
+    return Circumstances(credentials, NOW, lambda instant: instant.isoformat())
+
+
+def lets_in(account: Account, day: date) -> bool:
+    return (account.login_from or day) <= day <= (account.login_until or day)
+
+
+@ORDINARY
+@given(questions(), st.none() | st.tuples(st.integers(-9, 0), st.none() | st.integers(0, 9)))
+def test_logins_agree_with_the_plan(
+    asked: tuple[Life, Account, date], locked: tuple[int, int | None] | None
+) -> None:
+    """With a password that is fine, the log in is what the plan writes, and the entry as planned has no
+    difference; no cause is told of a log in that works, and one at least of one that does not."""
+    life, account, day = asked
+    if locked is not None:
+        ends = None if locked[1] is None else day + timedelta(days=locked[1])
+        account = replace(account, lock=Lock(day + timedelta(days=locked[0]), ends, "an admin", "a reason"))
+    desired = planned(life, account, day)
+    written = replace(account, login_from=desired.login_from, login_until=desired.login_until)
+    one = login_answer(case_of(life, written, day), around())
+    assert one.yes is lets_in(desired, day)
+    assert "entry" not in {cause.kind for cause in one.causes}
+    assert one.yes or any(cause.effect.value == "refused" for cause in one.causes)
+    if one.until is not None and locked is None:
+        assert lets_in(planned(life, account, one.until), one.until) is one.yes
+        after = one.until + timedelta(days=1)
+        assert lets_in(planned(life, account, after), after) is not one.yes
+
+
+PEOPLE = PasswordPolicy("cn=people", blocks=True, block=timedelta(minutes=15), max_age=timedelta(days=365))
+CODES = PasswordPolicy("cn=codes", blocks=True, code=True)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+STATES_OF_A_PASSWORD: dict[str, tuple[Credentials, list[tuple[str, str]]]] = {
+    "fine": (Credentials(NOW - DAY, policy=PEOPLE), []),
+    "never set": (Credentials(policy=PEOPLE), [("no-password", "refused")]),
+    "expired": (Credentials(NOW - 366 * DAY, policy=PEOPLE), [("expired", "refused")]),
+    "must be changed": (Credentials(NOW - DAY, True, policy=PEOPLE), [("must-change", "asked")]),
+    "an old one that must be changed": (
+        Credentials(NOW - 900 * DAY, True, policy=PEOPLE),
+        [("must-change", "asked")],
+    ),
+    "blocked a minute ago": (
+        Credentials(NOW - DAY, blocked=NOW - HOUR / 60, policy=PEOPLE),
+        [("blocked", "refused")],
+    ),
+    "blocked an hour ago": (Credentials(NOW - DAY, blocked=NOW - HOUR, policy=PEOPLE), []),
+    "blocked for good": (
+        Credentials(NOW - DAY, blocked_for_good=True, policy=PEOPLE),
+        [("blocked", "refused")],
+    ),
+    "blocked, the policy does not block": (
+        Credentials(NOW - DAY, blocked_for_good=True, policy=PasswordPolicy("cn=lax")),
+        [],
+    ),
+    "blocked, the policy is not known": (
+        Credentials(NOW - DAY, blocked=NOW - DAY),
+        [("blocked", "refused")],
+    ),
+    "blocked and expired": (
+        Credentials(NOW - 366 * DAY, blocked=NOW - HOUR / 60, policy=PEOPLE),
+        [("blocked", "refused"), ("expired", "refused")],
+    ),
+    "a code not used": (
+        Credentials(NOW - DAY, True, blocked=NOW + DAY, policy=CODES),
+        [("code-unused", "asked")],
+    ),
+    "a code that ended": (
+        Credentials(NOW - DAY, True, blocked=NOW - HOUR, policy=CODES),
+        [("code-ended", "refused")],
+    ),
+    "a code used, still under its policy": (Credentials(NOW - DAY, policy=CODES), []),
+}
+
+
+@pytest.mark.parametrize("name", STATES_OF_A_PASSWORD)
+def test_states_of_a_password(name: str) -> None:
+    credentials, expected = STATES_OF_A_PASSWORD[name]
+    policy = Policy(positions={}, profiles=(Profile("all", When()),))
+    row = Assignment("0800009A", "ENS", date(2027, 1, 1))
+    account = Account(uid="alix.vie", matricule="1", matricule_digest="", assignments=(row,))
+    life = Life((row,), policy, None, NOW.date(), NOW.date())
+    one = login_answer(case_of(life, account, NOW.date()), around(credentials))
+    assert [(cause.kind, cause.effect.value) for cause in one.causes] == expected
+    assert one.yes is not any(effect == "refused" for _, effect in expected)
+    assert all("alix.vie" in cause.command for cause in one.causes if cause.command)

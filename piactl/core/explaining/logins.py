@@ -35,8 +35,9 @@ def login_answer(case: Case, around: Circumstances) -> Answer:
     """The answer to "it does not work": no where a cause refuses the log in."""
     causes = tuple(_causes(case, around))
     yes = not any(cause.effect is Effect.REFUSED for cause in causes)
-    since, until = login_span(case)
     by_rules = holding(login_days(case), case.number) is not None
+    # where a password or the entry refuses what the rules allow, the rules know no day of it
+    since, until = login_span(case) if yes is by_rules else (None, None)
     first = next((c for c in causes if c.effect is Effect.REFUSED), None)
     text, rules, assignment = state_ground(case)
     return Answer(
@@ -50,7 +51,7 @@ def login_answer(case: Case, around: Circumstances) -> Answer:
         assignment=assignment,
         notes=tuple(_notes(case, around)),
         causes=causes,
-        remedies=() if by_rules is yes and yes else tuple(waiting(next_day(until), case)),
+        remedies=() if yes else tuple(waiting(next_day(until), case)),
     )
 
 

@@ -25,7 +25,7 @@ _ASSIGNED = (State.ACTIVE, State.ON_LEAVE)
 
 def right_answers(case: Case, service: Service) -> list[Answer]:
     """One answer for a service of person scope, else one for each establishment where it is, was or will
-    be held, has a post with it or an exception; one without an establishment where there is none."""
+    be held, has a post with it or an exception; else where the posts of the day are, else for none."""
     return [right_answer(case, service, uai) for uai in _places(case, service) or [""]]
 
 
@@ -35,7 +35,7 @@ def _places(case: Case, service: Service) -> list[str]:
     found = {post.assignment.uai for post in case.career.posts if post.has(service)}
     found |= {uai for name, uai in case.career.rights if name == service.name}
     found |= {e.uai for e in case.account.exceptions if e.service == service.name and e.uai}
-    return sorted(found)
+    return sorted(found or {post.assignment.uai for post in case.career.posts_on(case.as_of)})
 
 
 def right_answer(case: Case, service: Service, uai: str) -> Answer:
@@ -173,10 +173,11 @@ def _without(case: Case, service: Service, uai: str) -> Ground:
     if uai and here:
         return f"the post there begins on {civil(here[0].first)}", (_rule(service),), here[0].assignment
     posts = case.career.posts_on(case.as_of)
-    have = ", ".join(sorted({post.profile for post in posts if post.profile})) or "no profile"
+    have = ", ".join(sorted({post.profile for post in posts if post.profile}))
     first = posts[0].assignment if posts else None
     who = ", ".join(sorted(service.profiles or ())) or "all profiles"
-    return f"{have} of the day has it not; it is for {who}", (_rule(service),), first
+    said = f"profile {have} does not have it" if have else "no profile fits an assignment of the day"
+    return f"{said}; it is for {who}", (_rule(service),), first
 
 
 def _position(position: Position) -> Rule:
