@@ -69,6 +69,8 @@ def _policy(document: Document) -> Policy:
         positions=_positions(document, root),
         services=_services(document, root),
         otp_enforced_by=root.at("otp").at("enforced_by").text(_USUAL.otp_enforced_by),
+        otp_issuer=root.at("otp").at("issuer").text(domain),
+        otp_reach=root.at("otp").at("resync_minutes").integer(_USUAL.otp_reach),
         guards=read_guards(guards),
         periods=read_guard_periods(document, guards),
         protected=frozenset(root.at("protected").texts()),

@@ -126,16 +126,23 @@ def in_force(devices: Collection[Device], name: str) -> Device | None:
 def to_verify(devices: Sequence[Device], name: str) -> Device | None:
     """The device that the next verification is of: the newest that is neither in force nor suspended. A
     verified one among them was not put in force because the command died; it is verified once more."""
-    waiting = [d for d in devices if d.name != name and d.state is not DeviceState.SUSPENDED]
+    gone = suspended(devices, name)
+    waiting = [
+        d for d in devices if d.name != name and d is not gone and d.state is not DeviceState.SUSPENDED
+    ]
     return max(waiting, key=lambda d: (d.made, d.name), default=None)
 
 
 def suspended(devices: Sequence[Device], name: str) -> Device | None:
-    """The device that an account with suspended device had: the last one suspended."""
+    """The device that an account with suspended device had: the one that says so of itself, else, where the
+    command died before that was written, the one that was verified."""
     if name != NO_DEVICE:
         return None
-    held = [d for d in devices if d.state is not DeviceState.PENDING]
-    return max(held, key=lambda d: (d.suspended or d.verified or d.made, d.name), default=None)
+    for state in (DeviceState.SUSPENDED, DeviceState.VERIFIED):
+        held = [d for d in devices if d.state is state]
+        if held:
+            return max(held, key=lambda d: (d.suspended or d.verified or d.made, d.name))
+    return None
 
 
 def services_with_code(entitlements: Collection[Right], policy: Policy) -> list[Service]:

@@ -138,7 +138,9 @@ class GuardPeriod:
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The whole policy. `uid_form` is address (the local part of the first address) or initial (first
-    letter of the given name and the surname). `digest` is the SHA-256 of its file, in hexadecimal."""
+    letter of the given name and the surname). `otp_issuer` is what an authenticator shows over the account,
+    `otp_reach` how many minutes wrong a device's clock may be to be resynchronised. `digest` is the SHA-256
+    of its file, in hexadecimal."""
 
     timezone: str = "Europe/Paris"
     domain: str = "ac-amiens.fr"
@@ -154,6 +156,8 @@ class Policy:
     positions: Mapping[str, Position] = field(default_factory=dict)
     services: Mapping[str, Service] = field(default_factory=dict)
     otp_enforced_by: str = "directory"
+    otp_issuer: str = "ac-amiens.fr"
+    otp_reach: int = 120
     guards: Mapping[str, Guard] = field(default_factory=dict)
     periods: tuple[GuardPeriod, ...] = ()
     protected: frozenset[str] = frozenset()

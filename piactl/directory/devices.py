@@ -51,7 +51,7 @@ def read_devices(reader: Reader, account_dn: str) -> list[DeviceEntry]:
     return sorted(map(_device_entry, found), key=lambda one: one.device.name)
 
 
-def find_device_names(reader: Reader, account_dn: str) -> list[EntryWrite]:
+def device_deletions(reader: Reader, account_dn: str) -> list[EntryWrite]:
     """The deletions of every device below an account, whatever they hold."""
     return [
         EntryWrite("delete", raw.dn, delete={DATA: raw.values.get(DATA, ())})
@@ -134,8 +134,10 @@ def device_add(account_dn: str, device: Device, secret: bytes, sealed: bytes) ->
     return EntryWrite("add", dn, add=add)
 
 
-def device_change(entry: DeviceEntry, device: Device, mark: str = "", sealed: bytes = b"") -> EntryWrite:
-    """The compare-and-swap that makes a device what it should be. `mark` makes the write unlike any other:
+def device_change(
+    entry: DeviceEntry, device: Device, mark: str = "", sealed: bytes = b""
+) -> EntryWrite | None:
+    """The compare-and-swap that makes a device what it should be, None where it is. `mark` makes the write unlike any other:
     two that use up the same code at once cannot be taken for one another. `sealed` is a new sealed copy."""
     wanted: dict[str, tuple[bytes, ...]] = {DATA: (_record(device, mark),)}
     if device.last_step != entry.device.last_step:
@@ -148,7 +150,7 @@ def device_change(entry: DeviceEntry, device: Device, mark: str = "", sealed: by
     same = [name for name, values in wanted.items() if old.get(name) == values]
     delete = {name: values for name, values in old.items() if name not in same}
     add = {name: values for name, values in wanted.items() if name not in same}
-    return EntryWrite("modify", entry.dn, add=add, delete=delete)
+    return EntryWrite("modify", entry.dn, add=add, delete=delete) if add else None
 
 
 def device_delete(entry: DeviceEntry) -> EntryWrite:

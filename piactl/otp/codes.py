@@ -36,3 +36,8 @@ class OtpSecret:
 def new_secret() -> OtpSecret:
     """A fresh secret from the system's generator."""
     return OtpSecret(secrets.token_bytes(SECRET_BYTES))
+
+
+def new_device_name() -> str:
+    """A name that no device had before: with a new one for each, a link can never lead to the wrong one."""
+    return f"otp-{secrets.token_hex(4)}"

@@ -1,0 +1,109 @@
+"""An account with its devices, and the parts that all changes of devices are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from piactl.core.account import Account, State
+from piactl.core.acts import ActRefused
+from piactl.core.devices import NO_DEVICE, Device, in_force
+from piactl.directory.accounts import Entry
+from piactl.directory.devices import DeviceEntry, device_delete, link_write, read_devices
+from piactl.directory.port import EntryWrite, Reader
+from piactl.errors import PiactlError
+from piactl.flows.administering import Preparation, Prepared
+from piactl.flows.proposal import AccountWrite
+from piactl.flows.reviewing import find_entry
+from piactl.flows.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """An account as it was found by `name`, and the devices below it."""
+
+    name: str
+    entry: Entry
+    devices: tuple[DeviceEntry, ...]
+
+    @property
+    def account(self) -> Account:
+        return self.entry.account
+
+    @property
+    def plain(self) -> list[Device]:
+        return [one.device for one in self.devices]
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.account.device == NO_DEVICE
+
+    @property
+    def in_force(self) -> DeviceEntry | None:
+        return self.entry_of(in_force(self.plain, self.account.device))
+
+    def entry_of(self, device: Device | None) -> DeviceEntry | None:
+        return next((one for one in self.devices if one.device is device), None) if device else None
+
+    def others(self, kept: DeviceEntry | None) -> list[DeviceEntry]:
+        return [one for one in self.devices if one is not kept]
+
+
+def find_holder(reader: Reader, site: Site, name: str) -> Holder:
+    """Raises AccountNotFound, ActRefused for an archived account, which has no devices any more."""
+    entry = find_entry(reader, site, name)
+    if entry.account.state is State.ARCHIVED:
+        raise ActRefused(f"{name}: the account is archived; it logs in nowhere and has no device")
+    return Holder(name, entry, tuple(read_devices(reader, entry.dn)))
+
+
+def each(names: Iterable[str], one: Callable[[str], Prepared]) -> Preparation:
+    """What is prepared for each of the names, in their order; an account that cannot be is an error of its
+    own, and so is one that is named twice."""
+    seen: dict[str, str] = {}
+    accounts = []
+    for name in names:
+        try:
+            prepared = one(name)
+            if prepared.uid in seen:
+                first = seen[prepared.uid]
+                raise ActRefused(
+                    f"{name}: names the same account as {first} ({prepared.uid}); it is changed once"
+                )
+            seen[prepared.uid] = name
+            accounts.append(prepared)
+        except PiactlError as error:
+            accounts.append(Prepared(name, error=error))
+    return Preparation(tuple(accounts))
+
+
+def row(holder: Holder, kind: str, reason: str, write: EntryWrite) -> AccountWrite:
+    return AccountWrite(holder.account.uid, (kind,), reason, write)
+
+
+def prepared(
+    holder: Holder, kind: str, reason: str, writes: Sequence[EntryWrite | None], note: str
+) -> Prepared:
+    """The writes, one after the other; None among them are so already."""
+    rows = [row(holder, kind, reason, write) for write in writes if write is not None]
+    uid = holder.account.uid
+    if not rows:
+        return Prepared(holder.name, uid, note=note)
+    return Prepared(holder.name, uid, write=rows[0], then=tuple(rows[1:]), note=note)
+
+
+def link(site: Site, holder: Holder, device: str) -> EntryWrite | None:
+    return link_write(site.encoding, holder.entry, device)
+
+
+def deletions(devices: Iterable[DeviceEntry]) -> list[EntryWrite]:
+    return [device_delete(one) for one in devices]
+
+
+def login_words(site: Site, account: Account, device: str) -> str:
+    """What logging in takes once `device` is in force for the account."""
+    if not site.encoding.links:
+        return "the portal asks for its codes" if device else "the portal asks for no code"
+    if account.state is State.DEACTIVATED:
+        return "the account is closed; once it opens again it asks for the code" if device else ""
+    return "logging in takes the password followed by a code" if device else "the password alone logs in"

@@ -1,0 +1,48 @@
+"""What `otp show` tells of an account and its devices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from piactl.core.devices import DeviceState, services_with_code
+from piactl.directory.devices import DeviceEntry, words_of
+from piactl.directory.port import Reader
+from piactl.flows.enrolling.holder import Holder, find_holder
+from piactl.flows.site import Site
+
+
+def devices_shown(reader: Reader, site: Site, name: str) -> Mapping[str, Any]:
+    """An account's devices and what they mean for it; no secret. `login` is what the directory asks for at
+    a bind; `blocked` are the services that always need a code while no device is in force."""
+    holder = find_holder(reader, site, name)
+    account = holder.account
+    services = services_with_code(account.entitlements, site.policy)
+    active = holder.in_force is not None
+    return {
+        "uid": account.uid,
+        "state": account.state.value,
+        "enforced_by": site.policy.otp_enforced_by,
+        "in_force": account.device if active else None,
+        "suspended": bool(account.device) and not active,
+        "login": _login(site, holder),
+        "devices": [{**words_of(one), "use": _use(holder, one)} for one in holder.devices],
+        "services": [{"service": service.name, "otp": service.otp} for service in services],
+        "blocked": [] if active else [service.name for service in services if service.otp == "always"],
+    }
+
+
+def _login(site: Site, holder: Holder) -> str:
+    link = site.encoding.link(holder.account)
+    if not link:
+        return "password"
+    return "password and code" if holder.in_force is not None else "refused"
+
+
+def _use(holder: Holder, entry: DeviceEntry) -> str:
+    """in force, waits (to be verified), suspended, or left over where a command died."""
+    if entry is holder.in_force:
+        return "in force"
+    if entry.device.state is DeviceState.PENDING:
+        return "waits"
+    return "suspended" if holder.is_suspended else "left over"
