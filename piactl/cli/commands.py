@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "plan": ("plan", "plan", "Show what would change, and why."),
     "apply": ("plan", "apply", "Make exactly this plan true, entry by entry."),
     "nightly": ("nightly", "nightly", "Read the feeds, plan, guard and apply, in one run."),
+    "undo": ("undo", "undo", "Put back what a run changed, account by account."),
     "doctor": ("doctor", "doctor", "Check everything that piactl relies on."),
     "forecast": ("forecast", "forecast", "Tell what dates alone will change, day by day."),
     "why": ("why", "why", "Say why an account is so, and what would change it."),

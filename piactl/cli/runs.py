@@ -67,7 +67,12 @@ def _records() -> list[Mapping[str, Any]]:
 def _told(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record with both its instants to the second, so that no run ends before it started, and its outcomes
     always as numbers by their names."""
-    told = {**record, "outcomes": record.get("outcomes") or {}}
+    notes = (
+        f"undo of run {record['undoes']}" if record.get("undoes") else "",
+        str(record.get("note") or ""),
+        f"undone by run {record['undone_by']}" if record.get("undone_by") else "",
+    )
+    told = {**record, "outcomes": record.get("outcomes") or {}, "note": "; ".join(filter(None, notes))}
     for name in ("started", "ended"):
         if name in told:
             told[name] = _to_the_second(str(told[name]))

@@ -118,7 +118,7 @@ class ImaginedDirectory:
             if write.op == "modify":
                 before = self._entries.get(name) or self._real.read(write.dn, ["*"])
                 values = before.values if before else {}
-            self._entries[name] = RawEntry(write.dn, _written(values, write))
+            self._entries[name] = RawEntry(write.dn, written(values, write))
 
     def _unchanged(self, base: str, query: str, attributes: Sequence[str], scope: str) -> Iterator[RawEntry]:
         key = (base, query, tuple(attributes), scope)
@@ -133,7 +133,8 @@ class ImaginedDirectory:
                 yield entry
 
 
-def _written(values: Values, write: EntryWrite) -> Values:
+def written(values: Values, write: EntryWrite) -> Values:
+    """The values of an entry after a write of it."""
     result = dict(values)
     for name, gone in write.delete.items():
         left = tuple(value for value in result.get(name, ()) if value not in gone) if gone else ()

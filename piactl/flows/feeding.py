@@ -75,9 +75,9 @@ def check_limits(
             found.append(("older", message))
         if memory_of and facts.digest in memory_of.undone:
             message = (
-                "the run that applied it was undone, and it would do the same again; ask HR for a right "
+                "the run that applied it was undone, and it would do the same again; ask HR for another."
             )
-            message += f"one.\n  Only if it is right after all: --accept-feed {facts.digest} --reason TEXT"
+            message += f"\n  Only if it is right after all: --accept-feed {facts.digest} --reason TEXT"
             found.append(("undone", message))
         if found and facts.digest not in accepted:
             refused.append(FeedRefused(str(sourced.path), found))

@@ -11,9 +11,10 @@ from piactl.report.escaping import shown
 
 Document = Mapping[str, Any]
 
-ORDER = "create reopen grant unlock update rename suspend revoke lock deactivate archive".split()
+ORDER = "create adopt reopen grant unlock update rename suspend revoke lock deactivate archive".split()
 MEANING = {
     "create": "accounts made",
+    "adopt": "entries become accounts",
     "reopen": "come back",
     "grant": "get services",
     "unlock": "locks lifted",
@@ -102,6 +103,14 @@ def _text(value: Any) -> str:
 
 def change_text(change: Mapping[str, Any], *, who: bool = True) -> str:
     """One change in one line; `who` puts the uid before it."""
+    where = f" [{change['feed']}:{change['line']}]" if change["feed"] else ""
+    since = "" if change["effective"] in change["reason"] else f" (from {change['effective']})"
+    uid = f"{change['uid']}: " if who else ""
+    return shown(f"{uid}{what_changes(change)}; {change['reason']}{since}{where}")
+
+
+def what_changes(change: Mapping[str, Any]) -> str:
+    """What one change changes, without who and why."""
     before, after = change["before"] or {}, change["after"]
     what = ""
     if "service" in after:
@@ -114,10 +123,7 @@ def change_text(change: Mapping[str, Any], *, who: bool = True) -> str:
         what = _update(before, after)
     elif "locked" in after:
         what = "locked" if after["locked"] else "no longer locked"
-    where = f" [{change['feed']}:{change['line']}]" if change["feed"] else ""
-    since = "" if change["effective"] in change["reason"] else f" (from {change['effective']})"
-    uid = f"{change['uid']}: " if who else ""
-    return shown(f"{uid}{what}; {change['reason']}{since}{where}")
+    return what
 
 
 def _left_alone(document: Document, most: int) -> Iterator[str]:

@@ -1,0 +1,194 @@
+"""`undo RUN`: put back what a run changed, and say of each account what became of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piactl.cli.acting import ActAsOf, Allow, DryRun, Yes, _say_guards
+from piactl.cli.context import ProgressLine, put, reading, say, this_site, today, writing
+from piactl.cli.options import PlanLayout, Reason, RunOutput, need_reason, read_allowed, read_day
+from piactl.cli.stopping import stop_on_signals
+from piactl.cli.writingrun import _now, new_order
+from piactl.errors import Exit, UnsafePlan
+
+if TYPE_CHECKING:
+    from piactl.flows.applying import Done
+    from piactl.flows.reversing import Undoing
+    from piactl.flows.running import Order
+    from piactl.flows.site import Site
+
+IDENTITY = "administrator"
+
+
+def undo(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="The id of a run, as `runs list` tells it; last is the last one that changed accounts.",
+        ),
+    ],
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out", metavar="FILE", help="Write the plan of the undo to a file for `apply`; change nothing."
+        ),
+    ] = "",
+    allow: Allow = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show every account.")] = False,
+    output: RunOutput = PlanLayout.TEXT,
+    as_of: ActAsOf = None,
+) -> int:
+    """Put back what a run changed, account by account.
+
+    Each account is put back whole, or kept where anything that the run wrote was changed since, and then it
+    is said by whom. An account that the run made is closed, never deleted. An archival cannot be undone.
+    What the next night would do again is told. An undo that was interrupted is finished by repeating it.
+    Exit codes: 0 all is as before, 4 refused by a guard, 5 some accounts were kept, 7 a run is writing.
+    """
+    from piactl.flows.reversing import propose_undo
+
+    allowed = read_allowed(allow or [])
+    need_reason(reason, "--allow", allowed)
+    site = this_site()
+    day = read_day(as_of, today(site)) if as_of else None
+    order = new_order(site, day, reason, allowed)
+    with reading(site, IDENTITY) as reader:
+        undoing = propose_undo(reader, site, run, order, _now())
+    if out:
+        _keep(undoing, out)
+    if dry_run or out:
+        return _foretell(undoing, site, order, output, everything=everything)
+    work = undoing.plan.work
+    if not work.writes and not work.records:
+        return _finish(_result(undoing, site), output, everything=everything)
+    _refuse_broken(undoing, order)
+    if not _agreed(undoing, site, yes=yes):
+        say("nothing was changed")
+        return int(Exit.FAILED)
+    done = _apply(undoing, site, order)
+    result = _result(undoing, site, done)
+    locked = [one["uid"] for one in result["accounts"] if "lock" in one["kinds"] and _made(one)]
+    if locked:
+        from piactl.flows.hooking import call_lock_hook
+
+        call_lock_hook(site, locked, say)
+    return _finish(result, output, everything=everything)
+
+
+def _keep(undoing: Undoing, out: str) -> None:
+    from piactl.flows.nightly import plan_bytes
+    from piactl.privatefiles import write_private
+
+    write_private(Path(out), plan_bytes(undoing.plan.document))
+    say(f"kept in {out}; make it true with: piactl apply {out}")
+
+
+def _foretell(undoing: Undoing, site: Site, order: Order, output: PlanLayout, *, everything: bool) -> int:
+    from piactl.flows.applying import refused
+
+    _print(_result(undoing, site), output, everything=everything)
+    _say_guards(undoing.plan.work, order)  # type: ignore[arg-type]
+    return int(Exit.REFUSED if refused(undoing.plan.work.refusals, order.allowed) else Exit.DONE)
+
+
+def _refuse_broken(undoing: Undoing, order: Order) -> None:
+    from piactl.core.counting import counted
+    from piactl.flows.applying import refused
+
+    broken = refused(undoing.plan.work.refusals, order.allowed)
+    if broken:
+        _say_guards(undoing.plan.work, order)  # type: ignore[arg-type]
+        number = counted(len(broken), "guard is broken", "guards are broken")
+        raise UnsafePlan(f"{number}; nothing was written")
+
+
+def _agreed(undoing: Undoing, site: Site, *, yes: bool) -> bool:
+    """Whether it may be done: always where nobody can be asked."""
+    writes = undoing.plan.work.writes
+    if yes or not writes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    from piactl.core.counting import counted
+    from piactl.report.undotext import undo_text
+
+    print(undo_text(_result(undoing, site)), end="", file=sys.stderr)
+    accounts = counted(len(writes), "account", "accounts")
+    print(f"Put back {accounts}? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes", "o", "oui")
+
+
+def _apply(undoing: Undoing, site: Site, order: Order) -> Done:
+    from piactl.flows.nightly import run_apply
+
+    progress = ProgressLine("put back")
+    with stop_on_signals() as stop, writing(site, IDENTITY) as writer:
+        try:
+            return run_apply(
+                site, writer, order, undoing.plan, now=_now, say=say, progress=progress, stop=stop
+            )
+        finally:
+            progress.close()
+
+
+def _result(undoing: Undoing, site: Site, done: Done | None = None) -> dict[str, Any]:
+    """What -o json prints, as the README documents it."""
+    facts = undoing.plan.document["undo"]
+    changes: dict[str, list[Any]] = {}
+    for change in undoing.plan.document["changes"]:
+        changes.setdefault(change["uid"], []).append(change)
+    accounts = []
+    for one in facts["accounts"]:
+        outcome, message = one["outcome"], one["message"]
+        if outcome == "reversed" and done is None:
+            outcome = "would be reversed"
+        elif outcome == "reversed" and done is not None:
+            became, message = done.results.get(one["uid"], ("not made", f"stopped by {done.stopped}"))
+            outcome = "reversed" if became in ("applied", "already so") else became
+        accounts.append(
+            {**one, "outcome": outcome, "message": message, "changes": changes.get(one["uid"], [])}
+        )
+    return {
+        "run": done.run if done else None,
+        "status": done.status if done else "nothing to do" if not undoing.plan.work.writes else "not made",
+        "undoes": facts["run"],
+        **{name: facts[name] for name in ("command", "user", "as_of", "started", "feeds", "unchanged")},
+        "deltas": sorted(name for name, one in site.settings.sources.items() if not one.full),
+        "accounts": accounts,
+        "plan": undoing.plan.document["fingerprint"],
+    }
+
+
+def _made(one: Mapping[str, Any]) -> bool:
+    return bool(one["outcome"] == "reversed")
+
+
+def _print(result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -> None:
+    if output is PlanLayout.JSON:
+        import json
+
+        put([json.dumps(result, ensure_ascii=False, indent=1) + "\n"])
+    else:
+        from piactl.report.undotext import undo_text
+
+        put([undo_text(result, most=0 if everything else 5)])
+
+
+def _finish(result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -> int:
+    """Prints what became of the undo; the exit code."""
+    _print(result, output, everything=everything)
+    if output is not PlanLayout.JSON and result["run"]:
+        from piactl.report.undotext import undo_summary
+
+        put([undo_summary(result)])
+    left = [one for one in result["accounts"] if not _made(one)]
+    if left:
+        say(f"{len(left)} accounts of the run are not as they were before it")
+    return int(Exit.PARTLY if left else Exit.DONE)
