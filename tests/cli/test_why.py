@@ -1,0 +1,385 @@
+"""`why`: the complaints of support, planted in a sandbox and each answered by one command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import jsonschema
+import pytest
+
+from tests.story.academy import Academy, Ran
+from tests.story.feeds import MICHELIS, THUILLIER, row
+
+TODAY = datetime.now(ZoneInfo("Europe/Paris")).date()
+CLAIRE = "claire.dubreuil"
+PASSWORD = "Correct-Horse-7"
+SCHEMA = Path(__file__).parents[2] / "schemas" / "json" / "why.schema.json"
+
+
+def day(offset: int) -> str:
+    return (TODAY + timedelta(days=offset)).isoformat()
+
+
+def post(start: int, end: int | None = None, **values: str) -> str:
+    return row(debut=day(start), fin="" if end is None else day(end), **values)
+
+
+def told(academy: Academy, *rows: str, as_of: int = 0, before: int = 10) -> None:
+    """A night some days before and one on the day, so that what has ended had an account."""
+    for offset in (as_of - before, as_of):
+        academy.night(day(offset), academy.feed(*rows, day=day(offset)))
+
+
+def why(academy: Academy, *words: str) -> Any:
+    ran = academy.run("why", CLAIRE, *words, "-o", "json")
+    assert ran.code == 0, ran.err
+    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    assert [error.message for error in validator.iter_errors(ran.json)] == []
+    return ran.json
+
+
+def answer(academy: Academy, *words: str) -> Any:
+    return why(academy, *words)["answers"][0]
+
+
+def causes(academy: Academy, *words: str) -> dict[str, Any]:
+    return {cause["kind"]: cause for cause in answer(academy, "login", *words)["causes"]}
+
+
+def done(academy: Academy, command: str) -> Ran:
+    """A command as `why` proposes it, with a reason put in."""
+    words = shlex.split(command.replace('"..."', '"as why says"'))
+    assert words[0] == "piactl"
+    ran = academy.run(*words[1:])
+    assert ran.code == 0, ran.err
+    return ran
+
+
+def proposed(one: Any, part: str) -> str:
+    found = [r["command"] for r in one["remedies"] if part in (r["command"] or "")]
+    assert len(found) == 1, one["remedies"]
+    return str(found[0])
+
+
+# The state
+
+
+def test_the_state_and_what_stands_behind_it(academy: Academy) -> None:
+    told(academy, post(-100, 200))
+    view = why(academy)
+    state, *services = view["answers"]
+    assert (state["verdict"], state["since"], state["until"]) == ("active", day(-100), day(200))
+    assert state["assignment"]["origin"].endswith(".csv:2")
+    assert {"day": day(201), "what": "state grace"} in state["coming"]
+    policy = Path(view["policy_file"]).read_text(encoding="utf-8").splitlines()
+    for rule in state["rules"]:
+        word = rule["key"].partition(".")[2]
+        assert policy[rule["line"] - 1].strip().startswith(f"{word}:")
+    said = {(one["subject"], one["uai"]): one["yes"] for one in services}
+    assert said["iprof", None]
+    assert said["livret", THUILLIER]
+    assert not said["siecle", THUILLIER]
+    text = academy.run("why", CLAIRE).out
+    assert f"active on {day(0)}, since {day(-100)}, until {day(200)}" in text
+    assert f"[{state['assignment']['origin']}]" in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "state"),
+    [
+        ([post(-100, -10)], "grace"),
+        ([post(-100, -40)], "deactivated"),
+        ([post(5)], "anticipated"),
+        ([post(-100), post(-5, 20, position="disponibilite")], "on-leave"),
+    ],
+    ids=["grace", "deactivated", "anticipated", "on-leave"],
+)
+def test_the_remedy_of_a_state_turns_it(academy: Academy, rows: list[str], state: str) -> None:
+    """Waiting until the day, or the command, and the state is another."""
+    told(academy, *rows, before=60 if state == "deactivated" else 10)
+    one = answer(academy)
+    assert one["verdict"] == state
+    waits = [r["day"] for r in one["remedies"] if r["command"] is None and r["day"]]
+    assert waits, one
+    for until in waits:
+        assert answer(academy, "--as-of", until)["verdict"] != state
+        eve = (datetime.fromisoformat(until) - timedelta(days=1)).date().isoformat()
+        assert answer(academy, "--as-of", eve)["verdict"] == state
+    if state in ("grace", "deactivated"):
+        done(academy, proposed(one, "account reopen"))
+        assert answer(academy)["verdict"] == "active"
+
+
+def test_an_archived_account(academy: Academy) -> None:
+    told(academy, post(-100, -80), as_of=-75)
+    academy.night(day(0))
+    one = answer(academy)
+    assert (one["verdict"], one["yes"]) == ("archived", False)
+    assert not answer(academy, "iprof")["yes"]
+    assert causes(academy).keys() == {"archived"}
+
+
+# A service
+
+
+def test_moved_and_no_iprof_yet(academy: Academy) -> None:
+    """The complaint "I moved and see no I-Prof": the delay is named with its line and its last day."""
+    academy.edit("policy.yaml", "meanwhile: keep\n    otp", "meanwhile: none\n    otp")
+    told(academy, post(-100, -1), post(0, uai=MICHELIS))
+    one = answer(academy, "iprof")
+    assert not one["yes"]
+    assert one["until"] == day(1)
+    assert "mutation_delay" in one["reason"]
+    assert one["assignment"]["uai"] == MICHELIS
+    assert one["remedies"][0]["day"] == day(2)
+    assert answer(academy, "iprof", "--as-of", day(2))["yes"]
+    assert causes(academy)["delay"]["until"] == day(1)
+    done(academy, proposed(one, "exception grant"))
+    one = answer(academy, "iprof")
+    assert one["yes"]
+    assert "an exception: grant" in one["reason"]
+    done(academy, proposed(one, "exception end"))
+    assert not answer(academy, "iprof")["yes"]
+
+
+def test_a_denial_and_its_end(academy: Academy) -> None:
+    told(academy, post(-100))
+    done(academy, proposed(answer(academy, "iprof"), "exception deny"))
+    one = answer(academy, "iprof")
+    assert not one["yes"]
+    assert "denial of iprof" in one["reason"]
+    assert "as why says" in one["reason"]
+    done(academy, proposed(one, "exception end"))
+    assert answer(academy, "iprof")["yes"]
+
+
+def test_a_service_of_establishments(academy: Academy) -> None:
+    """After a mutation: the old one by handover to its last day, the new one."""
+    told(academy, post(-100, -2), post(-1, uai=MICHELIS))
+    old, new = why(academy, "livret")["answers"]
+    assert (old["uai"], old["yes"], old["until"]) == (THUILLIER, True, day(5))
+    assert "handover" in old["reason"]
+    assert (new["uai"], new["yes"], new["since"]) == (MICHELIS, True, day(-1))
+    old, new = why(academy, "livret", "--as-of", day(6))["answers"]
+    assert not old["yes"]
+    assert new["yes"]
+
+
+def test_a_position_that_does_not_keep_it(academy: Academy) -> None:
+    told(academy, post(-100), post(-5, 20, position="conge_parental"))
+    one = answer(academy, "iprof")
+    assert not one["yes"]
+    assert one["until"] == day(20)
+    assert one["rules"][0]["key"] == "positions.conge_parental"
+    assert one["assignment"]["position"] == "conge_parental"
+    assert answer(academy, "colibris")["yes"]
+
+
+def test_another_profile(academy: Academy) -> None:
+    told(academy, post(-100))
+    one = answer(academy, "siecle")
+    assert "it is for cpe, direction" in one["reason"]
+    done(academy, proposed(one, "exception grant"))
+    assert answer(academy, "siecle")["yes"]
+
+
+def test_a_change_by_hand_is_named(academy: Academy) -> None:
+    told(academy, post(-100))
+    ran = academy.run("account", "close", CLAIRE, "--until", day(10), "--reason", "left early")
+    assert ran.code == 0, ran.err
+    one = answer(academy, "iprof")
+    assert not one["yes"]
+    assert one["until"] == day(10)
+    assert "left early" in one["reason"]
+    assert answer(academy, "iprof", "--as-of", day(11))["yes"]
+    done(academy, proposed(one, "account reopen"))
+    assert answer(academy, "iprof")["yes"]
+
+
+# Logging in
+
+
+def with_password(academy: Academy, *rows: str) -> None:
+    told(academy, *(rows or [post(-100)]))
+    academy.change(CLAIRE, userPassword=[PASSWORD])
+    # what another sets must be changed, by the policy of passwords
+    academy.change(CLAIRE, pwdReset=["FALSE"])
+
+
+def lets_in(academy: Academy, password: str = PASSWORD) -> bool:
+    return academy.sandbox.accepts(academy.dn(CLAIRE), password)
+
+
+def test_a_log_in_that_works(academy: Academy) -> None:
+    with_password(academy)
+    one = answer(academy, "login")
+    assert one["yes"]
+    assert lets_in(academy)
+    assert {cause["effect"] for cause in one["causes"]} <= {"service"}
+
+
+def test_no_password_was_ever_set(academy: Academy) -> None:
+    told(academy, post(-100))
+    found = causes(academy)
+    assert found["no-password"]["command"] == f"piactl password activate {CLAIRE}"
+
+
+def test_blocked_by_wrong_passwords(academy: Academy) -> None:
+    """The complaint "my account is blocked": since when, until when, and the command."""
+    with_password(academy)
+    for _ in range(5):
+        assert not lets_in(academy, "wrong")
+    one = answer(academy, "login")
+    assert one["yes"] is lets_in(academy) is False
+    cause = causes(academy)["blocked"]
+    assert cause["command"] == f"piactl password unblock {CLAIRE}"
+    until = datetime.fromisoformat(cause["until"])
+    assert timedelta(minutes=13) < until - datetime.now(until.tzinfo) <= timedelta(minutes=15)
+
+
+def test_must_be_changed(academy: Academy) -> None:
+    told(academy, post(-100))
+    academy.change(CLAIRE, userPassword=[PASSWORD])
+    one = answer(academy, "login")
+    assert one["yes"]
+    assert causes(academy)["must-change"]["effect"] == "asked"
+
+
+def test_locked_and_several_causes_at_once(academy: Academy) -> None:
+    with_password(academy)
+    for _ in range(5):
+        lets_in(academy, "wrong")
+    ran = academy.run("account", "lock", CLAIRE, "--until", day(3), "--reason", "an inquiry")
+    assert ran.code == 0, ran.err
+    found = causes(academy)
+    assert list(found)[:2] == ["lock", "blocked"]
+    assert "an inquiry" in found["lock"]["text"]
+    assert found["lock"]["until"] == day(3)
+    done(academy, found["lock"]["command"])
+    assert "lock" not in causes(academy)
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind", "works"),
+    [
+        ([post(5)], "not-started", False),
+        ([post(-100, -10)], "grace", True),
+        ([post(-100), post(-2, 30, position="disponibilite")], "leave", False),
+        ([post(-100), post(-2, 30, position="suspension")], "position-lock", False),
+    ],
+    ids=["not started", "grace", "leave", "suspension"],
+)
+def test_by_the_rules(academy: Academy, rows: list[str], kind: str, works: bool) -> None:
+    with_password(academy, *rows)
+    one = answer(academy, "login")
+    assert one["yes"] is lets_in(academy) is works
+    assert kind in {cause["kind"] for cause in one["causes"]}
+    assert "entry" not in {cause["kind"] for cause in one["causes"]}
+
+
+def test_left_and_closed(academy: Academy) -> None:
+    told(academy, post(-100, -40), before=60)
+    academy.change(CLAIRE, userPassword=[PASSWORD])
+    one = answer(academy, "login")
+    assert one["yes"] is lets_in(academy) is False
+    assert one["causes"][0]["kind"] == "closed"
+    assert day(-40) in one["causes"][0]["text"]
+
+
+def test_left_and_still_gets_in(academy: Academy) -> None:
+    """The entry lets in for longer than the rules: named, with the day of the last run."""
+    told(academy, post(-100, -40), before=60)
+    academy.change(CLAIRE, userPassword=[PASSWORD], pwdEndTime=[f"{TODAY.year + 2}0101000000Z"])
+    assert lets_in(academy)
+    one = answer(academy, "login")
+    assert one["causes"][0]["kind"] == "entry"
+    assert one["causes"][0]["effect"] == "let in"
+    assert day(0) in one["causes"][0]["text"]
+    assert not one["yes"]
+
+
+def test_the_entry_refuses_what_the_rules_allow(academy: Academy) -> None:
+    with_password(academy)
+    academy.change(CLAIRE, pwdEndTime=["20200101000000Z"])
+    one = answer(academy, "login")
+    assert one["yes"] is lets_in(academy) is False
+    assert one["causes"][0]["kind"] == "entry"
+    assert one["since"] is None
+
+
+def device(academy: Academy, name: str, **values: Any) -> str:
+    dn = f"cn={name},{academy.dn(CLAIRE)}"
+    academy.sandbox.add(
+        dn,
+        {
+            "objectClass": ["piactlRecord", "oathTOTPToken", "oathTOTPParams"],
+            "cn": name,
+            "oathOTPLength": "6",
+            "oathHMACAlgorithm": "1.2.840.113549.2.7",
+            "oathTOTPTimeStepPeriod": "30",
+            "oathTOTPTimeStepWindow": "3",
+            "oathSecret": b"x" * 20,
+            **values,
+        },
+    )
+    return dn
+
+
+def test_devices(academy: Academy) -> None:
+    """None, drifted, lost: each with the command that helps."""
+    with_password(academy)
+    found = causes(academy)["device-none"]
+    assert "I-Prof" in found["text"]
+    assert found["command"] == f"piactl otp enroll {CLAIRE}"
+    device(academy, "phone", oathTOTPTimeStepDrift="-2")
+    academy.change(CLAIRE, piactlDevice=["phone"])
+    found = causes(academy)["device-drift"]
+    assert "60 s behind" in found["text"]
+    assert "otp resync" in found["command"]
+    academy.change(CLAIRE, piactlDevice=["other"])
+    one = causes(academy)["device-lost"]
+    assert one["effect"] == "refused"
+    assert "other" in one["text"]
+
+
+# The command
+
+
+@pytest.mark.parametrize("word", ["iprofs", "I-PROF", "logn"])
+def test_an_unknown_service(academy: Academy, word: str) -> None:
+    ran = academy.run("why", CLAIRE, word)
+    assert ran.code == 2
+    assert ran.out == ""
+    assert "did you mean" in ran.err
+
+
+def test_nobody(academy: Academy) -> None:
+    ran = academy.run("why", "nobody", "iprof")
+    assert (ran.code, ran.out) == (9, "")
+    assert "no account has this" in ran.err
+    assert academy.run("why", CLAIRE, "iprof", "--as-of", "yesterday").code == 2
+
+
+def test_many_in_a_pipe(academy: Academy) -> None:
+    told(academy, post(-100), post(-100, matricule="1002", prenom="Alix", nom_famille="Vie"))
+    ran = academy.run("why", "-", "iprof", "-o", "json", stdin=f"alix.vie\nnobody\n{CLAIRE}\n")
+    assert ran.code == 5
+    assert [view["uid"] for view in ran.json] == ["alix.vie", CLAIRE]
+    assert "nobody" in ran.err
+    lines = academy.run("why", "-", "-o", "ndjson", stdin=f"{CLAIRE}\nalix.vie\n").out.splitlines()
+    assert [json.loads(line)["uid"] for line in lines] == [CLAIRE, "alix.vie"]
+    table = academy.run("why", CLAIRE, "login", "-o", "tsv").out.splitlines()
+    assert table[0].split("\t")[:3] == ["uid", "as_of", "subject"]
+    assert any("no password" in line for line in table[1:])
+
+
+def test_it_writes_nothing(academy: Academy) -> None:
+    told(academy, post(-100))
+    with academy.nothing_written():
+        for words in ([], ["iprof"], ["login"]):
+            assert academy.run("why", CLAIRE, *words).code == 0
