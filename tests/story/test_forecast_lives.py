@@ -1,0 +1,191 @@
+"""Random lives in a directory that is only memory: the forecast, which leaps from one due day to the next and
+looks at what is due alone, tells what a look at everybody on every single day finds."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from piactl.core.account import Account, Lock, ServiceException
+from piactl.core.changes import Change
+from piactl.core.desired import Desired, Subject, desired_account, named
+from piactl.core.memory import LastRun
+from piactl.core.names import TakenNames
+from piactl.core.person import Person
+from piactl.core.pins import Pin, PinKind
+from piactl.core.waiting import waiting_for
+from piactl.directory.accounts import account_write
+from piactl.directory.imagined import ImaginedDirectory
+from piactl.directory.port import EntryWrite, RawEntry, ServerFacts
+from piactl.directory.records import DATA, Places, record_write
+from piactl.directory.recordtext import last_run_record, waiting_record
+from piactl.flows.forecasting import Forecast
+from piactl.flows.planning import propose
+from piactl.flows.site import Site, open_site
+from tests.story.test_timelines import FIRST, collected
+
+TOP = Path(__file__).resolve().parents[2]
+Told = list[tuple[date, Change]]
+
+
+class Nothing:
+    """A directory without an entry."""
+
+    def facts(self) -> ServerFacts:
+        return ServerFacts("", frozenset(), frozenset(), frozenset(), ())
+
+    def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
+        return None
+
+    def search(
+        self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
+    ) -> Iterator[RawEntry]:
+        return iter(())
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    for name in ("piactl.yaml", "policy.yaml", "establishments.csv"):
+        shutil.copy(TOP / "examples" / name, tmp_path)
+    keys = tmp_path / "secrets" / "keys"
+    keys.parent.mkdir(mode=0o700)
+    keys.write_text("k1 " + "ab" * 32 + "\n")
+    keys.chmod(0o600)
+    return open_site(tmp_path / "piactl.yaml")
+
+
+def by_hand(account: Account, number: int) -> Account:
+    """The account with something that ends by itself: for some a lock, an exception, a change by hand."""
+    day = FIRST + timedelta(days=1 + number % 40)
+    end = day + timedelta(days=5 + number % 23)
+    if number % 4 == 0:
+        account = replace(account, lock=Lock(day, end, "dupond", "a trial"))
+    if number % 5 == 0:
+        one = ServiceException(number % 2 == 0, "iprof", "", day, end, "dupond", "a trial")
+        account = replace(account, exceptions=(one,))
+    if number % 3 == 0:
+        post = account.assignments[0]
+        pin = Pin(
+            PinKind.END, end, FIRST, "dupond", "a trial",
+            uai=post.uai, function=post.function, start=post.start, day=max(day, post.start),
+        )  # fmt: skip
+        account = replace(account, pins=(pin,))
+    return account
+
+
+def settled(desired: Desired, account: Account, site: Site) -> Account:
+    """The account after a night has looked at it."""
+    subject = replace(desired.subject, current=account)
+    after = desired_account(subject, site.rules(FIRST))
+    assert after is not None
+    return after.account
+
+
+def peopled(site: Site, number: int) -> ImaginedDirectory:
+    """A directory in memory on the evening of FIRST: accounts, and whoever is to have one later."""
+    rules, places = site.rules(FIRST), Places(site.settings.directory.state)
+    directory = ImaginedDirectory(Nothing())
+    writes: list[EntryWrite | None] = []
+    made: list[Desired] = []
+    for index, life in enumerate(collected(number)):
+        away = timedelta(days=40 if index % 6 == 5 else 0)
+        posts = tuple(replace(a, start=a.start + away, end=a.end and a.end + away) for a in life)
+        # homonyms, two and two
+        person = Person(str(7000 + index), "Vie" + chr(97 + index // 2 % 26) + chr(97 + index // 52), "Alix")
+        desired = desired_account(Subject(person.matricule, None, person, posts), rules)
+        if desired is not None:
+            made.append(desired)
+            continue
+        one = waiting_for(person, None, posts, site.policy, FIRST)
+        if one is not None:
+            dn = places.waiting(site.keys.digest("matricule", person.matricule))
+            writes.append(record_write(dn, None, waiting_record(one), one.due))
+    for index, desired in enumerate(
+        named(made, TakenNames((), site.policy.first_homonym_digit), site.policy)
+    ):
+        account = settled(desired, by_hand(desired.account, index), site)
+        writes.append(account_write(site.settings.directory, site.encoding, None, account))
+    last = LastRun("first", FIRST, site.policy.digest, site.register_digest, "", True)
+    writes.append(record_write(places.last_run, None, last_run_record(last)))
+    directory.imagine(write for write in writes if write is not None)
+    return directory
+
+
+def one_by_one(directory: ImaginedDirectory, site: Site, until: date, *, whole: bool) -> Told:
+    """Every night after FIRST, one after the other; `whole`: each looks at everybody."""
+    told: Told = []
+    dn = Places(site.settings.directory.state).last_run
+    day = FIRST
+    while day < until:
+        day += timedelta(days=1)
+        if whole:
+            directory.imagine([EntryWrite("delete", dn)])
+        proposal = propose(directory, site, [], day)
+        told += [(day, change) for change in proposal.plan.changes]
+        directory.imagine(one.write for one in proposal.writes)
+        directory.imagine(proposal.records)
+        entry = directory.read(dn, [DATA])
+        assert proposal.memory.last is not None
+        record = last_run_record(proposal.memory.last)
+        write = record_write(dn, entry.first(DATA) if entry else None, record)
+        directory.imagine([write] if write else [])
+    return told
+
+
+def compare(site: Site, number: int, days: int, *, whole: bool) -> Told:
+    until = FIRST + timedelta(days=days)
+    nights = Forecast(peopled(site, number), site, FIRST + timedelta(days=1), until).nights()
+    told = [(night.day, change) for night in nights for change in night.plan.changes]
+    assert told == one_by_one(peopled(site, number), site, until, whole=whole)
+    return told
+
+
+def test_random_lives(site: Site) -> None:
+    told = compare(site, 25, 150, whole=True)
+    assert len(told) > 150
+    assert {change.kind.value for _, change in told} >= {
+        "create", "update", "grant", "revoke", "suspend", "reopen", "deactivate", "archive", "lock", "unlock",
+    }  # fmt: skip
+
+
+def test_nothing_is_due_between_the_leaps(site: Site) -> None:
+    """The same against nights that look at what is due alone, but every night."""
+    assert compare(site, 20, 60, whole=False)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("whole", [True, False])
+def test_many_random_lives(site: Site, whole: bool) -> None:
+    assert len(compare(site, 150, 330, whole=whole)) > 1500
+
+
+def test_the_forecast_writes_nothing(site: Site) -> None:
+    directory = peopled(site, 12)
+    before = {
+        entry.dn: entry
+        for entry in directory.search(site.settings.directory.suffix, "(objectClass=*)", ["*"])
+    }
+    assert list(Forecast(directory, site, FIRST, FIRST + timedelta(days=90)).nights())
+    after = {
+        entry.dn: entry
+        for entry in directory.search(site.settings.directory.suffix, "(objectClass=*)", ["*"])
+    }
+    assert before == after
+
+
+def test_the_comparison_can_fail(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leap over days on which something is due must be seen."""
+    usual = Forecast._next
+
+    def too_far(self: Forecast, day: date) -> date | None:
+        found = usual(self, day)
+        return found and max(found, day + timedelta(days=3))
+
+    monkeypatch.setattr(Forecast, "_next", too_far)
+    with pytest.raises(AssertionError):
+        compare(site, 12, 60, whole=False)
