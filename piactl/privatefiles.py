@@ -63,3 +63,18 @@ def write_private(path: Path, content: bytes | Iterable[bytes], *, mode: int = 0
         raise PiactlError(
             f"{path}: cannot be written ({error.strerror}); check its folder, its rights and the disk"
         ) from None
+
+
+def create_private(path: Path) -> int:
+    """Makes a new, empty file of mode 0600 and returns its descriptor, open for writing. What is there
+    already, a symbolic link too, is never written to. Raises PiactlError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except FileExistsError:
+        raise PiactlError(f"{path}: is there already, and is not overwritten; name a new file") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a path"
+        raise PiactlError(f"{path}: cannot be made ({why}); check its folder and its rights") from None
+    os.fchmod(descriptor, 0o600)  # whatever the umask
+    return descriptor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,8 +92,15 @@ def act_on(names: Sequence[str], act: Act, manner: Manner, site: Site, order: Or
     return decide(lambda reader: prepare(reader, site, wanted, act, order), manner, site, order)
 
 
-def decide(make: Any, manner: Manner, site: Site, order: Order) -> int:
-    """Makes the preparation (`make` is given a reader), shows it, asks, and carries it out."""
+def decide(
+    make: Any,
+    manner: Manner,
+    site: Site,
+    order: Order,
+    done: Callable[[Mapping[str, str]], None] | None = None,
+) -> int:
+    """Makes the preparation (`make` is given a reader), shows it, asks, and carries it out. `done` is told
+    the outcome of each account that was to be written, by uid, before the results are printed."""
     from piactl.flows.administering import carry_out
 
     if manner.dry_run:
@@ -115,6 +122,8 @@ def decide(make: Any, manner: Manner, site: Site, order: Order) -> int:
         return acted.outcomes.get(one.uid, ("not made", f"stopped by {acted.stopped}"))
 
     hooked = _call_hooks(site, preparation, became)
+    if done is not None:
+        done({one.uid: became(one)[0] for one in preparation.accounts if one.write is not None})
     code = _finish(site, preparation, manner, became, run=order.run)
     return code if hooked or code != Exit.DONE else int(Exit.PARTLY)
 

@@ -137,8 +137,9 @@ def device_add(account_dn: str, device: Device, secret: bytes, sealed: bytes) ->
 def device_change(
     entry: DeviceEntry, device: Device, mark: str = "", sealed: bytes = b""
 ) -> EntryWrite | None:
-    """The compare-and-swap that makes a device what it should be, None where it is. `mark` makes the write unlike any other:
-    two that use up the same code at once cannot be taken for one another. `sealed` is a new sealed copy."""
+    """The compare-and-swap that makes a device what it should be, None where it is. `mark` makes the write
+    unlike any other: two that use up one code at once cannot be taken for each other. `sealed` is a new
+    sealed copy."""
     wanted: dict[str, tuple[bytes, ...]] = {DATA: (_record(device, mark),)}
     if device.last_step != entry.device.last_step:
         wanted[_STEP] = (str(device.last_step).encode(),)

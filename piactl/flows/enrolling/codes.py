@@ -63,8 +63,8 @@ def opened(site: Site, uid: str, entry: DeviceEntry) -> OtpSecret:
     SealBroken."""
     if not entry.sealed:
         raise PiactlError(
-            f"{uid}: codes of {entry.device.name} cannot be checked: the sealed copy of its secret is missing, "
-            "or this identity may not read it.\nA protected account needs --administrator; else enrol anew"
+            f"{uid}: codes of {entry.device.name} cannot be checked: the sealed copy of its secret is not "
+            "there, or this identity may not read it.\nA protected account: --administrator; else enrol anew"
         )
     return unsealed(entry.sealed, site.keys, uid, entry.device.name)
 

@@ -35,8 +35,8 @@ def prepare_suspension(
             mark = device_change(device, replace(device.device, state=DeviceState.SUSPENDED, suspended=now))
         what = "logging in is refused" if site.encoding.links else "no code is good"
         note = (
-            f"the device is suspended: {what} until another is verified (piactl otp enroll {uid}) or this one "
-            f"is found (piactl otp resume {uid})"
+            f"the device is suspended: {what} until another is verified (piactl otp enroll {uid}), or this "
+            f"one is found (piactl otp resume {uid})"
         )
         return prepared(holder, "otp-suspend", author.reason, [link(site, holder, NO_DEVICE), mark], note)
 

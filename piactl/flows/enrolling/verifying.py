@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from piactl.core.acts import ActRefused, Author
 from piactl.core.devices import PERIOD, CodeUsed, DeviceState, Match, drift_words, match_pair, to_verify
 from piactl.directory.devices import DeviceEntry
-from piactl.directory.port import Reader
+from piactl.directory.port import Writer
 from piactl.flows.administering import Preparation
+from piactl.flows.attempting import begin_attempt
 from piactl.flows.enrolling.codes import WrongCode, checked_match, opened, read_code, used_up
 from piactl.flows.enrolling.holder import Holder, deletions, each, find_holder, link, login_words, prepared
 from piactl.flows.site import Site
@@ -19,21 +20,23 @@ Ask = Callable[[str], str]
 
 
 def prepare_verification(
-    reader: Reader, site: Site, name: str, ask: Ask, author: Author, now: Callable[[], datetime]
+    writer: Writer, site: Site, name: str, ask: Ask, author: Author, now: Callable[[], datetime]
 ) -> Preparation:
     """Checks a code of the device that waits, and prepares to put it in force: the code is used up, the
     account linked to it, and older devices deleted, in that order.
 
-    The only error a code can bring is WrongCode; the account that is not found, or has no device that waits,
-    is told before a code is asked for.
+    The check counts as an attempt, as that of a NUMEN does. Raises WrongCode, TooManyAttempts; that the
+    account is not found, or no device waits, is told before a code is asked for.
     """
-    holder = find_holder(reader, site, name)
+    holder = find_holder(writer, site, name)
     device = holder.entry_of(to_verify(holder.plain, holder.account.device))
     if device is None:
         raise ActRefused(_nothing_waits(holder))
-    code = ask(f"Code of {device.device.name} for {holder.account.uid}")
+    code = read_code(ask(f"Code of {device.device.name} for {holder.account.uid}"))
     instant = now()
+    attempt = begin_attempt(writer, site, holder.account.uid, instant)
     match = checked_match(site, holder, device, code, instant)
+    attempt.right()
     uid, named = holder.account.uid, device.device.name
     writes = [
         used_up(site, uid, device, match, state=DeviceState.VERIFIED, verified=instant, suspended=None),
@@ -53,14 +56,14 @@ def _nothing_waits(holder: Holder) -> str:
 
 
 def prepare_resync(
-    reader: Reader, site: Site, name: str, ask: Ask, author: Author, now: Callable[[], datetime]
+    writer: Writer, site: Site, name: str, ask: Ask, author: Author, now: Callable[[], datetime]
 ) -> Preparation:
     """Finds how wrong the clock of a device goes from two of its codes that follow each other, within the
     reach that the policy sets, and prepares to write it down. Both codes are used up by it.
 
     It is the device in force; where the codes are not its, or none is, the one that waits to be verified.
     """
-    holder = find_holder(reader, site, name)
+    holder = find_holder(writer, site, name)
     tried = [holder.in_force, holder.entry_of(to_verify(holder.plain, holder.account.device))]
     devices = [one for one in tried if one is not None]
     uid = holder.account.uid
@@ -70,7 +73,10 @@ def prepare_resync(
     second = read_code(ask("The code that came after it"))
     if first == second:
         raise WrongCode(f"{uid}: this is the same code twice; wait until the telephone shows another one")
-    device, match = _found(site, holder, devices, (first, second), now())
+    instant = now()
+    attempt = begin_attempt(writer, site, uid, instant)
+    device, match = _found(site, holder, devices, (first, second), instant)
+    attempt.right()
     writes = [used_up(site, uid, device, match)]
     said = drift_words(match.drift)
     clock = "right" if not match.drift else f"{said} of the time"
