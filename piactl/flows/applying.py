@@ -121,6 +121,13 @@ def _write_then(run: Run, uid: str, rows: Sequence[AccountWrite], done: Done) ->
         done.results[uid] = first
 
 
+def write_beside(run: Run, writes: Sequence[AccountWrite]) -> Done:
+    """Journalled writes of what is no part of the plan: no record of the run counts them."""
+    done = Done(run.order.run)
+    _write_accounts(run, writes, done, lambda _made, _total: None, lambda: "")
+    return done
+
+
 def _mark_unclean(run: Run, work: Work) -> None:
     """Until this run has ended, whatever comes next has to look at everything."""
     entry = run.writer.read(run.places.last_run, [DATA]) if work.writes else None

@@ -18,6 +18,7 @@ from piactl.flows.proposal import Proposal, Work
 from piactl.flows.running import Order, Run, check_date, head_facts, run_under_lock
 from piactl.flows.site import Site
 from piactl.flows.telling import SourcedFeed
+from piactl.flows.unblocking import release_codes
 from piactl.privatefiles import forget_old, make_private_folder, write_private
 from piactl.report.plantext import Document
 
@@ -60,6 +61,7 @@ def run_nightly(
         file = _keep_plan(run, document) if document["changes"] else None
         if document["refusals"] and file is not None:
             _refuse(run, document, file)
+        release_codes(run)
         done = apply_work(run, _work(document, proposal), progress=progress, stop=stop)
         return document, done, file
 

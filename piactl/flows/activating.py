@@ -1,0 +1,187 @@
+"""Giving out codes: each a password for once, under a policy of its own, that must be changed at once."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from zoneinfo import ZoneInfo
+
+from piactl.core.account import Account, State
+from piactl.core.activation import Code, new_code, valid_until
+from piactl.core.acts import ActRefused
+from piactl.core.standing import Standing
+from piactl.directory.accounts import Entry
+from piactl.directory.codes import Ending, code_write
+from piactl.directory.port import Reader, Writer
+from piactl.directory.records import read_last
+from piactl.errors import ConfigurationInvalid, Mistake, PiactlError, ReplyLost
+from piactl.flows.administering import Prepared
+from piactl.flows.applying import Done, Stop, write_alone
+from piactl.flows.attempting import shown_time
+from piactl.flows.proposal import AccountWrite
+from piactl.flows.reviewing import account_on, find_entry
+from piactl.flows.running import Order, check_date, run_alone
+from piactl.flows.site import Site
+
+ADMINISTRATOR = "administrator"
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """One account of a command with the code it is to have: the account and when the code ends. `prepared`
+    has the error where it gets none."""
+
+    prepared: Prepared
+    code: Code | None = None
+    account: Account | None = None
+    ends: datetime | None = None
+    opens: date | None = None
+
+
+@dataclass(slots=True)
+class Given:
+    """What became of the codes: outcome and message by uid, the account whose write was left in doubt, and
+    the error or the signal that ended it early."""
+
+    outcomes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    doubtful: str = ""
+    error: PiactlError | None = None
+    stopped: str = ""
+
+    def became(self, one: Prepared) -> tuple[str, str]:
+        if one.uid in self.outcomes:
+            return self.outcomes[one.uid]
+        if one.uid and one.uid == self.doubtful:
+            return "in doubt", "no answer came: the code is set or not"
+        return (
+            "not made",
+            f"stopped by {self.stopped}" if self.stopped else "the command had to end before it",
+        )
+
+
+def prepare_codes(
+    reader: Reader, site: Site, names: Sequence[str], order: Order, now: datetime, identity: str
+) -> list[Coded]:
+    """A code for each account that may have one, in the order of `names`; nothing is written.
+
+    Raises ConfigurationInvalid without a policy for codes.
+    """
+    activation_policy(site)
+    seen: dict[str, str] = {}
+    coded = []
+    for name in names:
+        try:
+            entry = find_entry(reader, site, name)
+            uid = entry.account.uid
+            if uid in seen:
+                raise ActRefused(f"{name}: names the same account as {seen[uid]} ({uid}); it gets one code")
+            seen[uid] = name
+            coded.append(_coded(reader, site, name, entry, order, now, identity))
+        except PiactlError as error:
+            coded.append(Coded(Prepared(name, error=error)))
+    return coded
+
+
+def activation_policy(site: Site) -> str:
+    """The DN of the policy of codes. Raises ConfigurationInvalid where none is set."""
+    policy = site.settings.password.activation_policy
+    if not policy:
+        example = "password: {policy: cn=default,..., activation_policy: cn=activation,...}"
+        raise ConfigurationInvalid(
+            [
+                Mistake(
+                    site.settings.file,
+                    0,
+                    0,
+                    f"codes need a password policy of their own: add\n{example}\n"
+                    "with the policies of schemas/ldap/tree.ldif.in",
+                )
+            ]
+        )
+    return policy
+
+
+def _coded(
+    reader: Reader, site: Site, name: str, entry: Entry, order: Order, now: datetime, identity: str
+) -> Coded:
+    account = entry.account
+    stand = account_on(account, site, order.as_of)[1]
+    refuse_code(account, stand, order.as_of, identity)
+    opens = stand.login_from if stand.login_from and stand.login_from > order.as_of else None
+    midnight = datetime.combine(opens, time(), ZoneInfo(site.policy.timezone)) if opens else None
+    ends = valid_until(now, midnight, site.settings.password.code_hours)
+    code = new_code(secrets.choice)
+    write = code_write(reader, entry.dn, code, ends, activation_policy(site))
+    row = AccountWrite(account.uid, ("password",), order.reason, write)
+    note = f"a code, valid until {shown_time(ends, site)}"
+    if opens:
+        note += f"; the account opens on {opens}"
+    return Coded(Prepared(name, account.uid, write=row, note=note), code, account, ends, opens)
+
+
+def refuse_code(account: Account, stand: Standing, as_of: date, identity: str) -> None:
+    """Raises ActRefused for an account that a code would not open, or that `identity` may not touch."""
+    uid = account.uid
+    if account.state is State.ARCHIVED:
+        raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more")
+    if account.protected and identity != ADMINISTRATOR:
+        raise ActRefused(
+            f"{uid}: the account is protected: only an administrator gives it a code: add --as-administrator"
+        )
+    lock = account.lock
+    if lock is not None and lock.covers(as_of):
+        until = f" to {lock.until}" if lock.until else ""
+        raise ActRefused(
+            f"{uid}: locked from {lock.since}{until} by {lock.by}: {lock.reason}\nA code would not open it. "
+            f'If the lock is to end: piactl account unlock {uid} --reason "..."'
+        )
+    if stand.locked:
+        raise ActRefused(
+            f"{uid}: locked by its position in HR; a code would not open it.\nSee: piactl why {uid} login"
+        )
+    closed = stand.login_until is not None and stand.login_until < as_of
+    if stand.state is State.DEACTIVATED or closed:
+        since = f" since {stand.state_from}" if stand.state_from else ""
+        raise ActRefused(
+            f"{uid}: {stand.state.value}{since}, and nobody may log in; a code would not open it.\n"
+            f"See: piactl why {uid} login"
+        )
+
+
+def give_codes(
+    site: Site,
+    writer: Writer,
+    order: Order,
+    coded: Sequence[Coded],
+    *,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+    stop: Stop,
+    recorded: bool,
+) -> Given:
+    """Sets the codes: one journalled write per account. What ends it early is in the result, so that whoever
+    asked can still be told which codes were set.
+
+    Raises PiactlError only before the first of them.
+    """
+    writes = [one.prepared.write for one in coded if one.prepared.write is not None]
+    if not writes:
+        return Given()
+    check_date(order, read_last(writer, site.settings.directory.state), any_date=site.settings.any_date)
+    done = Done(order.run)
+    given = Given(done.results)
+    begun = False
+    try:
+        with run_alone(site, Ending(writer), order, now, say, recorded=recorded) as run:
+            begun = True
+            write_alone(run, writes, done, stop)
+    except PiactlError as error:
+        if not begun:
+            raise
+        given.error = error
+        if isinstance(error, ReplyLost):
+            given.doubtful = next((one.uid for one in writes if one.uid not in done.results), "")
+    given.stopped = done.stopped
+    return given

@@ -1,0 +1,69 @@
+"""Proving who somebody is before their password is reset: by the NUMEN, and a code of the device in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from piactl.core.account import Account
+from piactl.core.acts import ActRefused
+from piactl.core.counting import counted
+from piactl.core.desired import NUMEN
+from piactl.core.numen import Numen, read_numen
+from piactl.directory.port import Writer
+from piactl.errors import PiactlError, UsageError
+from piactl.flows.attempting import begin_attempt, tries_left
+from piactl.flows.site import Site
+
+Proof = Callable[[str], bool]
+"""Whether a code of the device in force is good; a good one is used up by it."""
+
+
+class NotProved(PiactlError):
+    """What was given is not what is known of the account; which of it was wrong is not said."""
+
+
+def understood_numen(text: str) -> Numen:
+    """Raises UsageError for what cannot be a NUMEN: a slip of the keyboard, which is not counted."""
+    numen = read_numen(text)
+    if numen is None:
+        raise UsageError("this is no NUMEN, which has 13 characters as in 01E9501234ABC; nothing was changed")
+    return numen
+
+
+def refuse_unprovable(account: Account) -> None:
+    """Raises ActRefused where nothing is known that could be compared."""
+    if account.numen_digest is None:
+        raise ActRefused(
+            f"{account.uid}: no NUMEN is known of this person, so nobody can prove to be them by it.\n"
+            'An administrator who knows the person can go on: --without-check --reason "..."'
+        )
+
+
+def prove(
+    writer: Writer,
+    site: Site,
+    account: Account,
+    numen: Numen,
+    code: str | None,
+    use_code: Proof,
+    now: datetime,
+) -> None:
+    """Compares in constant time with the keyed digest of the account, under every key that is known, and has
+    the code used up where one is needed (`code` is then not None). Both are looked at, whichever is wrong.
+
+    The check is counted before it is made. Raises NotProved, TooManyAttempts, ActRefused.
+    """
+    refuse_unprovable(account)
+    attempt = begin_attempt(writer, site, account.uid, now)
+    right = site.keys.matches(account.numen_digest or "", NUMEN, numen.reveal())
+    if code is not None:
+        right = use_code(code) and right
+    if right:
+        attempt.right()
+        return
+    what = "the NUMEN" if code is None else "the NUMEN and the one-time code do not both belong to"
+    said = f"{account.uid}: {what} is not that of" if code is None else f"{account.uid}: {what}"
+    left = tries_left(writer, site, account.uid, now)
+    after = f"{counted(left, 'try is', 'tries are')} left" if left else "the next try has to wait"
+    raise NotProved(f"{said} this account; nothing was changed, and {after}")
