@@ -33,10 +33,7 @@ def list_services(output: Output = None) -> None:
     layout = layout_or_default(output)
     rows = service_rows(policy)
     if layout == "table":
-        every = len(policy.profiles)
-        rows = [
-            {**row, "profiles": ["all"] if len(row["profiles"]) == every else row["profiles"]} for row in rows
-        ]
+        rows = [{**row, "profiles": _few(row["profiles"], len(policy.profiles))} for row in rows]
     _put_rows(rows, SERVICE_COLUMNS, layout)
 
 
@@ -93,6 +90,14 @@ def show_profile(
 
 
 _OBJECTS = ("json", "ndjson")
+_FEW = 3
+
+
+def _few(profiles: list[str], every: int) -> str:
+    """Profiles in a table: by name where they are few, else how many."""
+    if len(profiles) == every:
+        return "all"
+    return " ".join(profiles) if len(profiles) <= _FEW else f"{len(profiles)} of {every}"
 
 
 def _put_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], layout: str) -> None:

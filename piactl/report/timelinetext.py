@@ -60,6 +60,12 @@ class _Scale:
         place = (day - self.first) * self.columns // (self.last - self.first + 1)
         return max(0, min(self.columns - 1, place))
 
+    def columns_of(self, span: Span) -> range:
+        """The columns of the days of a span, at least one."""
+        begin = self.column(span.first)
+        end = self.columns if span.last >= self.last else self.column(span.last + 1)
+        return range(begin, max(begin + 1, end))
+
 
 def timeline_text(
     title: str,
@@ -136,8 +142,8 @@ def _picture(row: Row, scale: _Scale, as_of: date, glyphs: str, *, ascii_only: b
         cells[scale.column(as_of.toordinal())] = "|" if ascii_only else "│"
     visible = [span for span in row.spans if span.last >= scale.first and span.first <= scale.last]
     for span in sorted(visible, key=lambda span: span.first - span.last):
-        begin, end = scale.column(span.first), scale.column(span.last)
-        cells[begin : end + 1] = glyphs[_LOOK.get(span.shade, _SOLID)] * (end - begin + 1)
+        for at in scale.columns_of(span):
+            cells[at] = glyphs[_LOOK.get(span.shade, _SOLID)]
     return "".join(cells)
 
 

@@ -1,0 +1,104 @@
+"""`service` and `profile`: what the policy says, with its lines, and without any directory."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.story.academy import Academy
+
+
+@pytest.fixture
+def down(academy: Academy) -> Academy:
+    """An academy whose directory is not there."""
+    academy.sandbox.stop()
+    return academy
+
+
+def line_of(academy: Academy, text: str) -> int:
+    lines = (academy.sandbox.folder / "policy.yaml").read_text(encoding="utf-8").splitlines()
+    found = [number for number, line in enumerate(lines, 1) if line.startswith(text)]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_services(down: Academy) -> None:
+    ran = down.run("service", "list", "-o", "json")
+    assert ran.code == 0, ran.err
+    services = {one["name"]: one for one in ran.json}
+    assert list(services)[:2] == ["messagerie", "annuaire"], "as the policy orders them"
+    assert services["siecle"] == {
+        "name": "siecle",
+        "label": "SIECLE",
+        "scope": "establishment",
+        "grant_delay": 0,
+        "mutation_delay": 1,
+        "meanwhile": None,
+        "handover": 15,
+        "in_grace": False,
+        "otp": "always",
+        "profiles": ["direction", "cpe"],
+        "line": line_of(down, "  siecle:"),
+    }
+    table = down.run("service", "list", "-o", "table").out
+    assert max(map(len, table.splitlines())) < 200
+    assert "of 16" in table
+    assert down.run("service", "list").out.startswith("name\tlabel\tscope\t")
+
+
+def test_a_service(down: Academy) -> None:
+    ran = down.run("service", "show", "siecle")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("SIECLE  siecle\n")
+    assert f"policy.yaml:{line_of(down, '  siecle:')}\n" in ran.out
+    assert "on the first day, 1 day after the start of a mutation" in ran.out
+    assert "with the post, 15 days later where a mutation follows" in ran.out
+    assert f"    cpe                  line {line_of(down, '  cpe:'):<5} fonction EDU\n" in ran.out
+    assert (
+        f"    suspension           line {line_of(down, '  suspension:'):<5} takes it away, locks" in ran.out
+    )
+    view = down.run("service", "show", "siecle", "-o", "json").json
+    assert view["urn"] == "urn:mace:ac-amiens.fr:service:siecle:UAI"
+    assert view["given_by"][1] == {
+        "name": "cpe",
+        "when": {"fonction": ["EDU"]},
+        "line": line_of(down, "  cpe:"),
+    }
+    positions = {one["name"]: (one["keeps"], one["ends"]) for one in view["positions"]}
+    assert (positions["conge_parental"], positions["retraite"]) == ((False, False), (False, True))
+    assert "given_by\tdirection cpe\n" in down.run("service", "show", "siecle", "-o", "tsv").out
+
+
+def test_profiles(down: Academy) -> None:
+    rows = {one["name"]: one for one in down.run("profile", "list", "-o", "json").json}
+    assert rows["enseignant1d"]["when"]["degree"] == ["1D"]
+    assert "iprof" in rows["enseignant1d"]["services"]
+    assert "aesh\tfonction AEH\tmessagerie annuaire colibris magistere\t" in down.run("profile", "list").out
+
+
+def test_a_profile(down: Academy) -> None:
+    ran = down.run("profile", "show", "direction")
+    assert ran.code == 0
+    assert "  after      none of these fits: direction_ecole\n" in ran.out
+    assert f"    iprof                line {line_of(down, '  iprof:'):<5} I-Prof\n" in ran.out
+    assert "SIECLE  at the establishment\n" in ran.out
+    assert "    60 days " in ran.out
+    view = down.run("profile", "show", "direction", "-o", "ndjson")
+    assert view.json["tried_before"] == ["direction_ecole"]
+    assert view.json["grace"][-1] == {"when": {}, "days": 30, "line": line_of(down, "  - {days: 30}")}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("service", "show", "iporf"), "iporf: the policy has no such service; did you mean iprof?"),
+        (("service", "show", "\x1b[2J"), r"\x1b[2J: the policy has no such service"),
+        (
+            ("profile", "show", "ensegnant"),
+            "ensegnant: the policy has no such profile; did you mean enseignant?",
+        ),
+    ],
+)
+def test_the_nearest_word(down: Academy, words: tuple[str, ...], said: str) -> None:
+    ran = down.run(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
