@@ -7,7 +7,6 @@ by few (see schemas/ldap/accesslog*), and where `reqMod` itself is hidden, who a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,8 +16,7 @@ from piactl.directory import filters
 from piactl.directory.accounts import IN_ACCOUNTS
 from piactl.directory.port import RawEntry, Reader
 
-_CSN = re.compile(rb"entryCSN:[=+] (\d{14}\.\d{6}Z)#")
-_READ = ("reqStart", "reqType", "reqDN", "reqAuthzID", "reqResult", "reqMod")
+_READ = ("reqStart", "reqType", "reqDN", "reqAuthzID", "reqResult", "reqMod", "entryCSN")
 _AT_ONCE = 20
 _OF_THE_SERVER = frozenset(
     name.lower()
@@ -38,7 +36,7 @@ _OF_LOGGING_IN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class LoggedWrite:
-    """One write. `time` is UTC, ISO 8601: that of the entryCSN it gave, which is exact, else its second
+    """One write. `time` is UTC, ISO 8601: that of the entryCSN, which is exact, else its second
     (behind the point of `reqStart` is a count, not a time). `op` is add, modify, delete or modrdn; `by` the
     DN that was authorized, "" for nobody; `attributes` their names, without those that the server keeps for
     itself, None where they may not be seen; `result` the LDAP code."""
@@ -104,7 +102,7 @@ def logged_writes(
 
 def _write(entry: RawEntry) -> LoggedWrite:
     result = entry.text("reqResult")
-    csn = next((m[1] for v in entry.values.get("reqMod", ()) if (m := _CSN.match(v))), b"").decode()
+    csn = entry.text("entryCSN").partition("#")[0]
     return LoggedWrite(
         time=_iso(csn or entry.text("reqStart").partition(".")[0].rstrip("Z") + "Z"),
         dn=entry.text("reqDN"),

@@ -1,0 +1,366 @@
+"""`journal show`, `export`, `prune` and `verify FILE`, on a journal of some years."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piactl.core.journalline import Head, sealed, sealed_in_place
+from piactl.journal import Actor, IntendedWrite, Journal, RunContext, Settlement, who
+from tests.story.academy import Academy
+from tests.story.feeds import row
+
+HOSTILE = "fin \x1b[31m de \u202e contrat\n=cmd() [/x]\ttab\u0000"
+HUGO = Actor("piactl", "", "hugo", "terminal", who().host, 1)
+ROSE = Actor("root", "rose", "", "terminal", who().host, 2)
+CRON = Actor("piactl", "", "", "cron", who().host, 3)
+
+
+@dataclass
+class Past:
+    """Writes runs into the journal of an academy as if at any moment."""
+
+    path: Path
+
+    def run(self, run: str, day: str, actor: Actor, *changes: tuple[str, str, str, str | None]) -> Head:
+        """Each change is (uid, kind, reason, outcome); an outcome of None is left in doubt."""
+        start = datetime.fromisoformat(f"{day}T02:00:00").replace(tzinfo=UTC)
+        ticks = iter(range(100_000))
+        context = RunContext(run, ("piactl", "nightly", "a feed"), actor)
+        with Journal(
+            str(self.path),
+            now=lambda: start + timedelta(seconds=next(ticks)),
+            digest=lambda text: "{k1}00",
+            secret=(),
+            context=context,
+        ) as journal:
+            writes = [
+                IntendedWrite(uid, f"uid={uid},ou=x", "modify", (kind,), reason, {"mail": (b"a@b",)})
+                for uid, kind, reason, _outcome in changes
+            ]
+            numbers = journal.intents(writes)
+            known = [(n, c[3]) for n, c in zip(numbers, changes, strict=True) if c[3]]
+            journal.outcomes([Settlement(n, str(outcome), "changed since" if outcome == "conflict" else "")
+                              for n, outcome in known])  # fmt: skip
+            if len(known) < len(changes):
+                return journal.head  # it died here
+            return journal.end({})
+
+
+@pytest.fixture
+def past(academy: Academy) -> Past:
+    """Three years of runs; the last died with a change in doubt."""
+    past = Past(academy.sandbox.folder / "journal" / "piactl.jsonl")
+    past.run(
+        "r1",
+        "2021-03-01",
+        CRON,
+        ("ana.roy", "create", "line 3", "applied"),
+        ("bo.li", "create", "x", "applied"),
+    )
+    past.run(
+        "r2", "2022-03-01", HUGO, ("ana.roy", "lock", HOSTILE, "applied"), ("bo.li", "grant", "y", "conflict")
+    )
+    past.run(
+        "r3",
+        "2023-03-01",
+        ROSE,
+        ("ana.roy", "unlock", "found again", "applied"),
+        ("bo.li", "lock", "z", None),
+    )
+    return past
+
+
+def shown(academy: Academy, *words: str) -> list[tuple[str, str, str]]:
+    ran = academy.run("journal", "show", *words, "-o", "json")
+    assert ran.code == 0, ran.err
+    return [(one["run"], one["uid"], one["outcome"]) for one in ran.json]
+
+
+ALL = [
+    ("r1", "ana.roy", "applied"), ("r1", "bo.li", "applied"), ("r2", "ana.roy", "applied"),
+    ("r2", "bo.li", "conflict"), ("r3", "ana.roy", "applied"), ("r3", "bo.li", "in doubt"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "at"),
+    [
+        ("", [0, 1, 2, 3, 4, 5]),
+        ("--account ana.roy", [0, 2, 4]),
+        ("--run r2", [2, 3]),
+        ("--run last", [4, 5]),
+        ("--author hugo", [2, 3]),
+        ("--author rose", [4, 5]),
+        ("--author piactl", [0, 1, 2, 3]),
+        ("--author nobody", []),
+        ("--kind lock", [2, 5]),
+        ("--kind create --account bo.li", [1]),
+        ("--since 2022-03-01", [2, 3, 4, 5]),
+        ("--since 2022-03-02", [4, 5]),
+        ("--until 2022-03-01", [0, 1, 2, 3]),
+        ("--since 01/03/2022 --until 2022-03-01", [2, 3]),
+        ("--until 2022-03-01T02:59", [0, 1]),  # Paris: an hour before 02:00 UTC plus a minute
+        ("--since 2022-03-01T02:00:02Z --until 2022-12-31", [3]),
+        ("--account bo.li --run r2 --author hugo --kind grant --since 2022-01-01 --until 2022-12-31", [3]),
+    ],
+)
+def test_show_by_every_filter(academy: Academy, past: Past, words: str, at: list[int]) -> None:
+    assert shown(academy, *words.split()) == [ALL[n] for n in at]
+
+
+def test_show_says_who_is_behind_it_and_all_of_a_change(academy: Academy, past: Past) -> None:
+    rows = academy.run("journal", "show", "-o", "ndjson").out.splitlines()
+    found = [json.loads(one) for one in rows]
+    assert [one["author"] for one in found] == ["piactl", "piactl", "hugo", "hugo", "rose", "rose"]
+    assert found[2]["reason"] == HOSTILE
+    assert found[2]["command"] == ["piactl", "nightly", "a feed"]
+    assert found[2]["attributes"] == ["mail"]
+    assert (found[3]["message"], found[5]["settled"]) == ("changed since", None)
+    assert found[2]["time"].startswith("2022-03-01T02:00:")
+
+
+def test_hostile_text_is_escaped_for_people_and_neutral_in_csv(academy: Academy, past: Past) -> None:
+    table = academy.run("journal", "show", "-o", "table").out
+    assert not any(c in table for c in "\x1b\u202e\0\t")
+    assert "\\x1b[31m" in table
+    assert len(table.splitlines()) == 7
+    tsv = academy.run("journal", "show", "-o", "tsv").out.splitlines()
+    assert len(tsv) == 7
+    cells = list(csv.reader(io.StringIO(academy.run("journal", "show", "-o", "csv").out)))
+    assert cells[3][cells[0].index("reason")] == HOSTILE
+    assert not any(cell.startswith(("=", "+", "-", "@")) for one in cells for cell in one)
+
+
+def test_a_uid_needs_no_directory_and_other_names_do(academy: Academy) -> None:
+    academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
+    for name in ("claire.dubreuil", "claire.dubreuil@ac-amiens.fr", "1001"):
+        assert [one[1] for one in shown(academy, "--account", name)] == ["claire.dubreuil"], name
+    assert academy.run("journal", "show", "--account", "nobody.here").code == 9
+    academy.sandbox.stop()
+    assert [one[1] for one in shown(academy, "--account", "claire.dubreuil")] == ["claire.dubreuil"]
+    ran = academy.run("journal", "show", "--account", "1001")
+    assert (ran.code, ran.out) == (8, "")
+    assert "is no uid in this journal" in ran.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show", "--since", "soon"],
+        ["show", "--since", "2023-01-01", "--until", "2022-01-01"],
+        ["export", "--until", "2022-13-01"],
+        ["prune", "--before", "2999-01-01"],
+        ["prune", "--before", "2022-01-01T10:00"],
+        ["prune"],
+        ["verify", "--head", "3:abc"],
+    ],
+)
+def test_what_makes_no_sense_is_a_usage_error(academy: Academy, past: Past, words: list[str]) -> None:
+    before = past.path.read_bytes()
+    ran = academy.run("journal", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert past.path.read_bytes() == before
+
+
+def test_nothing_that_fits(academy: Academy) -> None:
+    ran = academy.run("journal", "show", "--kind", "lock", "-o", "json")
+    assert (ran.code, ran.json) == (0, [])
+    assert "no change" in ran.err
+    assert academy.run("journal", "show", "--run", "last").code == 9
+    assert academy.run("journal", "export").code == 1
+
+
+# ---- export
+
+
+def exported(academy: Academy, *words: str) -> tuple[Path, str]:
+    """The file, and the head that was told."""
+    out = academy.folder / "export.jsonl"
+    ran = academy.run("journal", "export", "--out", out, *words)
+    assert (ran.code, ran.out) == (0, ""), ran.err
+    assert out.stat().st_mode & 0o777 == 0o600
+    return out, ran.err.strip().rpartition("head ")[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        ("", 16),
+        ("--since 2022-01-01", 10),
+        ("--until 2021-12-31", 6),
+        ("--since 2022-01-01 --until 2022-12-31", 6),
+    ],
+)
+def test_an_export_is_proved_by_itself(academy: Academy, past: Past, words: str, lines: int) -> None:
+    out, head = exported(academy, *words.split())
+    raw = past.path.read_bytes()
+    content = out.read_bytes().splitlines(keepends=True)
+    assert len(content) == lines + 1
+    assert b"".join(content[1:]) in raw, "the lines as they are"
+    assert academy.run("journal", "export", *words.split()).out.count("\n") == lines + 1
+    academy.sandbox.stop()
+    academy.sandbox.config.unlink()  # neither configuration nor directory is needed
+    past.path.unlink()
+    ran = academy.run("journal", "verify", out, "--head", head)
+    assert ran.code == 0, ran.err
+    assert f"whole: {lines} lines" in ran.out
+    assert "exported from" in ran.out
+    other = f"{head.partition(':')[0]}:{'0' * 64}"
+    assert academy.run("journal", "verify", out, "--head", other).code == 1
+
+
+def test_tampering_with_an_export_is_found(academy: Academy, past: Past) -> None:
+    out, head = exported(academy, "--since", "2022-01-01", "--until", "2022-12-31")
+    whole = out.read_bytes().splitlines(keepends=True)
+    chance = random.Random(7)
+    tampered: list[list[bytes]] = []
+    for at in range(len(whole)):
+        line = bytearray(whole[at])
+        line[chance.randrange(len(line))] ^= 1 << chance.randrange(7)
+        tampered.append([*whole[:at], bytes(line), *whole[at + 1 :]])
+        tampered.append(whole[:at] + whole[at + 1 :])
+        tampered.append([*whole[:at], whole[chance.randrange(len(whole))], *whole[at:]])
+        tampered.append(whole[:at])
+    last = json.loads(whole[-1])
+    after = Head(last["seq"], last["hash"])
+    tampered.append(
+        [*whole, sealed({"type": "note", "time": "2022-03-01T03:00:00.000Z", "run": "r2"}, after)[0]]
+    )
+    tampered.append([*whole[:-1], whole[-1][:-1]])
+    for lines in tampered:
+        if lines == whole:
+            continue
+        out.write_bytes(b"".join(lines))
+        ran = academy.run("journal", "verify", out)
+        assert (ran.code, ran.out) == (1, ""), lines
+        assert str(out) in ran.err
+    # all made anew, first line and end included: only the head that was kept finds it
+    remade, at = whole[:1], json.loads(whole[0])
+    before = after = Head(at["seq"], at["prev"])
+    for raw in whole[1:]:
+        body = {k: v for k, v in json.loads(raw).items() if k not in ("seq", "prev", "hash")} | {
+            "run": "forged"
+        }
+        line, after = sealed(body, after)
+        remade.append(line)
+    first = {k: v for k, v in at.items() if k not in ("seq", "prev", "hash")}
+    remade[0] = sealed_in_place({**first, "head": {"seq": after.seq, "hash": after.hash}}, before)
+    out.write_bytes(b"".join(remade))
+    assert academy.run("journal", "verify", out).code == 0
+    assert academy.run("journal", "verify", out, "--head", head).code == 1
+
+
+def test_an_export_is_no_journal_and_a_broken_journal_is_not_exported(academy: Academy, past: Past) -> None:
+    out, _head = exported(academy)
+    text = past.path.read_bytes()
+    past.path.write_bytes(out.read_bytes())
+    assert academy.run("journal", "verify").code == 1
+    past.path.write_bytes(text.replace(b"found again", b"found agaim"))
+    ran = academy.run("journal", "export", "--out", academy.folder / "other.jsonl")
+    assert ran.code == 1
+    assert "edited" in ran.err
+    assert not (academy.folder / "other.jsonl").exists()
+    assert academy.run("journal", "verify", past.path).code == 1
+
+
+# ---- prune
+
+
+@pytest.fixture
+def settled(academy: Academy, past: Past) -> Past:
+    """A night settles what the last run of the past left in doubt, and leaves an anchor in the directory."""
+    academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
+    return past
+
+
+def test_prune_removes_what_is_old_and_says_so(academy: Academy, settled: Past) -> None:
+    before = settled.path.read_bytes()
+    trial = academy.run("journal", "prune", "--before", "2022-06-01", "--dry-run")
+    assert (trial.code, settled.path.read_bytes()) == (0, before)
+    assert "12 lines would go" in trial.out
+    done = academy.run("journal", "prune", "--before", "2022-06-01")
+    assert done.code == 0, done.err
+    assert "12 lines removed" in done.out
+    assert {one[0] for one in shown(academy)} >= {"r3"}
+    assert not {one[0] for one in shown(academy)} & {"r1", "r2"}
+    told = academy.run("journal", "verify")
+    assert told.code == 0, told.err
+    assert "lines up to 12, written before 2022-06-01, were pruned by" in told.out
+    assert "1 anchor of a run agrees" in told.out
+    assert academy.run("doctor").code == 0
+    academy.quiet_night("2026-09-06")
+    assert "2 anchors of runs agree" in academy.run("journal", "verify").out
+
+
+def test_anchors_before_the_cut_are_told_as_pruned(academy: Academy) -> None:
+    academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
+    path = academy.sandbox.folder / "journal" / "piactl.jsonl"
+    age(path)
+    academy.night("2026-09-06", academy.feed(row(fonction="DIR"), day="2026-09-06"))
+    reanchor(academy, path)
+    assert academy.run("journal", "prune", "--before", "2022-01-01").code == 0
+    told = academy.run("journal", "verify")
+    assert told.code == 0, told.err
+    assert "1 anchor of a run is older: their lines were pruned" in told.out
+    assert "1 anchor of a run agrees" in told.out
+
+
+def age(path: Path) -> None:
+    """Makes all lines years old, with hashes that fit; the head file goes."""
+    after, lines = Head(0, "0" * 64), []
+    for raw in path.read_bytes().splitlines():
+        body: dict[str, Any] = {k: v for k, v in json.loads(raw).items() if k not in ("seq", "prev", "hash")}
+        line, after = sealed({**body, "time": "2021" + body["time"][4:]}, after)
+        lines.append(line)
+    path.write_bytes(b"".join(lines))
+    path.with_name(f"{path.name}.head").unlink()
+
+
+def reanchor(academy: Academy, path: Path) -> None:
+    """Lets the anchors in the directory be those of the lines as they are now."""
+    hashes = {(one := json.loads(raw))["seq"]: one["hash"] for raw in path.read_bytes().splitlines()}
+    import ldap3
+
+    with academy.sandbox.root() as root:
+        root.search(
+            f"ou=runs,{academy.sandbox.state}", "(piactlData=*)", ldap3.LEVEL, attributes=["piactlData"]
+        )
+        found = [(e["dn"], json.loads(e["raw_attributes"]["piactlData"][0])) for e in root.response]
+        for dn, record in found:
+            record["journal"]["hash"] = hashes[record["journal"]["seq"]]
+            root.modify(dn, {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(record)])]})
+
+
+def test_prune_keeps_what_is_in_doubt(academy: Academy, past: Past) -> None:
+    ran = academy.run("journal", "prune", "--before", "2025-01-01")
+    assert ran.code == 0, ran.err
+    assert "12 lines removed" in ran.out
+    assert "of 1 run stay, not over by then: r3" in ran.out
+    assert ("r3", "bo.li", "in doubt") in shown(academy)
+
+
+@pytest.mark.parametrize("harm", ["edited", "cut", "anchor", "no directory"])
+def test_prune_refuses_what_it_cannot_prove(academy: Academy, settled: Past, harm: str) -> None:
+    text = settled.path.read_bytes()
+    if harm == "edited":
+        settled.path.write_bytes(text.replace(b"found again", b"found agaim"))
+    elif harm == "cut":
+        settled.path.write_bytes(b"".join(text.splitlines(keepends=True)[:-1]))
+    elif harm == "anchor":  # everything made anew, the head file too: only the directory knows better
+        age(settled.path)
+    else:
+        academy.sandbox.stop()
+    harmed = settled.path.read_bytes()
+    ran = academy.run("journal", "prune", "--before", "2022-06-01")
+    assert ran.code == (8 if harm == "no directory" else 1)
+    assert ran.out == ""
+    assert settled.path.read_bytes() == harmed

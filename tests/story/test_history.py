@@ -1,0 +1,213 @@
+"""`account history`: who did what to an account, from the journal and from the server's access log."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import ldap3
+import pytest
+
+from piactl.directory.accesslog import LoggedWrite
+from piactl.flows.recounting import recounted
+from piactl.journal.changes import JournalledChange
+
+from .academy import Academy
+from .feeds import row
+
+UID = "claire.dubreuil"
+PASSWORD = "a long passphrase of hers"
+
+
+@pytest.fixture
+def logged(make_academy: Callable[..., Academy]) -> Academy:
+    """Made by one night and changed by the next, on a server with an access log."""
+    academy = make_academy(accesslog=True)
+    academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
+    academy.night("2026-09-06", academy.feed(row(fonction="DIR"), day="2026-09-06"))
+    return academy
+
+
+def told(academy: Academy, name: str = UID, *words: str, code: int = 0) -> list[dict[str, Any]]:
+    ran = academy.run("account", "history", name, *words, "-o", "json")
+    assert ran.code == code, ran.err
+    return list(ran.json)
+
+
+def by_desk(academy: Academy) -> None:
+    """The desk resets the password by hand, and the person logs in, at first with a wrong one."""
+    changes = {
+        "userPassword": [(ldap3.MODIFY_REPLACE, [PASSWORD])],
+        "pwdReset": [(ldap3.MODIFY_REPLACE, ["TRUE"])],
+    }
+    with academy.sandbox.connect("desk") as desk:
+        desk.modify(academy.dn(UID), changes)
+    assert not academy.sandbox.accepts(academy.dn(UID), "wrong")
+    assert academy.sandbox.accepts(academy.dn(UID), PASSWORD)
+
+
+def test_what_both_know_is_one_row(logged: Academy) -> None:
+    rows = told(logged)
+    assert [(one["kinds"][0], one["sources"]) for one in rows] == [
+        ("create", ["journal", "access log"]),
+        ("grant", ["journal", "access log"]),
+    ]
+    assert {one["identity"] for one in rows} == {"nightly"}
+    assert all(one["run"] and one["reason"] and one["outcome"] == "applied" for one in rows)
+    for name in ("1001", f"{UID}@ac-amiens.fr"):
+        assert told(logged, name) == rows
+
+
+def test_another_hand_is_told_from_the_access_log_in_its_place(logged: Academy) -> None:
+    logged.change(UID, telephoneNumber=["0322000000"])
+    by_desk(logged)
+    logged.night("2026-09-07", logged.feed(row(nom_usage="Martin", fonction="DIR"), day="2026-09-07"))
+    rows = told(logged)
+    assert [one["sources"] for one in rows] == [
+        ["journal", "access log"], ["journal", "access log"], ["access log"], ["access log"],
+        ["journal", "access log"],
+    ]  # fmt: skip
+    root, desk = rows[2:4]
+    assert (root["author"].split(",")[0], root["attributes"]) == ("cn=root", ["telephoneNumber"])
+    assert (desk["identity"], desk["run"]) == ("desk", None)
+    assert "pwdReset" in desk["attributes"]
+    assert "rename" in rows[4]["kinds"]
+    times = [one["time"] for one in rows]
+    assert times == sorted(times)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", time) for time in times)
+
+
+def test_log_ins_are_shown_when_asked_for(logged: Academy) -> None:
+    by_desk(logged)
+    ran = logged.run("account", "history", UID, "-o", "json")
+    assert len(ran.json) == 3
+    assert "2 notes of the server about logging in are left out; --logins shows them" in ran.err
+    more = told(logged, UID, "--logins")
+    assert len(more) == 5
+    assert [one["attributes"] for one in more if one not in ran.json] == [["pwdFailureTime"]] * 2
+
+
+def test_no_value_is_ever_shown(logged: Academy) -> None:
+    by_desk(logged)
+    logged.change(UID, telephoneNumber=["0322000000"], description=["a canary of a value"])
+    for layout in ("table", "tsv", "csv", "json", "ndjson"):
+        ran = logged.run("account", "history", UID, "--logins", "-o", layout)
+        assert ran.code == 0
+        for value in (PASSWORD, "0322000000", "canary", "Dubreuil", "urn:mace", "ARGON2", "{k1}"):
+            assert value not in ran.out + ran.err, (layout, value)
+    assert "description" in ran.out
+
+
+def test_devices_belong_to_the_account(logged: Academy) -> None:
+    device = f"cn=otp,{logged.dn(UID)}"
+    with logged.sandbox.connect("desk") as desk:
+        values = {"oathSecret": b"12345678901234567890", "oathOTPLength": 6, "oathTOTPTimeStepPeriod": 30,
+                  "oathHMACAlgorithm": "1.2.840.113549.2.7", "oathTOTPParams": device}  # fmt: skip
+        desk.add(
+            device, attributes={"objectClass": ["piactlRecord", "oathTOTPToken", "oathTOTPParams"], **values}
+        )
+    last = told(logged)[-1]
+    assert (last["dn"].split(",")[0], last["operation"], last["identity"]) == ("cn=otp", "add", "desk")
+
+
+def test_a_period(logged: Academy) -> None:
+    today = datetime.now(UTC).date()
+    assert len(told(logged, UID, "--since", f"{today - timedelta(days=1)}")) == 2
+    assert told(logged, UID, "--since", f"{today + timedelta(days=2)}") == []
+    assert told(logged, UID, "--until", f"{today - timedelta(days=2)}") == []
+
+
+def test_without_an_access_log_the_journal_is_told(academy: Academy) -> None:
+    academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
+    ran = academy.run("account", "history", UID, "-o", "json")
+    assert [one["sources"] for one in ran.json] == [["journal"]]
+    assert "keeps no access log" in ran.err
+
+
+def test_an_access_log_that_nobody_here_may_read(logged: Academy) -> None:
+    text = logged.sandbox.config.read_text()
+    logged.sandbox.config.write_text(re.sub(r"    administrator: .*\n", "", text))
+    ran = logged.run("account", "history", UID, "-o", "json")
+    assert (ran.code, len(ran.json)) == (0, 2)
+    assert "cn=accesslog" in ran.err
+    assert all(one["sources"] == ["journal"] for one in ran.json)
+
+
+def test_a_log_whose_values_are_hidden_still_tells_who_and_when(logged: Academy) -> None:
+    """The rules of a site may hide reqMod altogether."""
+    conf = logged.sandbox.folder / "slapd" / "slapd.conf"
+    text = conf.read_text()
+    rule = "access to attrs=reqMod val.regex="
+    assert rule in text
+    logged.change(UID, telephoneNumber=["0322000000"])
+    logged.sandbox.stop()
+    conf.write_text(text.replace(rule, f"access to attrs=reqMod by * none\n{rule}"))
+    logged.sandbox.start()
+    rows = told(logged)
+    assert rows[-1]["attributes"] is None
+    assert [one["sources"] for one in rows] == [["journal", "access log"]] * 2 + [["access log"]]
+    assert "(not shown)" in logged.run("account", "history", UID, "-o", "table").out
+
+
+def test_who_is_not_known_and_a_directory_that_is_away(logged: Academy) -> None:
+    assert logged.run("account", "history", "nobody.here").code == 9
+    logged.sandbox.stop()
+    ran = logged.run("account", "history", UID, "-o", "ndjson")
+    assert ran.code == 8
+    assert [json.loads(line)["sources"] for line in ran.out.splitlines()] == [["journal"]] * 2
+    assert "Only the journal of this host" in ran.err
+    assert logged.run("account", "history", "nobody.here").code == 8
+
+
+# ---- which write is which
+
+
+def change(
+    at: str, names: tuple[str, ...] = ("mail",), outcome: str = "applied", **more: Any
+) -> JournalledChange:
+    words = dict.fromkeys(("sudo_user", "login", "origin", "host", "reason", "message"), "")
+    facts: dict[str, Any] = {"seq": 1, "time": at, "settled": at, "run": "r", "user": "u", "command": ()}
+    facts |= {"uid": UID, "dn": f"uid={UID},o=x", "op": "modify", "kinds": ("update",), "attributes": names}
+    return JournalledChange(**{**words, **facts, "outcome": outcome, **more})
+
+
+def write(at: str, names: tuple[str, ...] | None = ("mail",), **more: Any) -> LoggedWrite:
+    facts = {"time": at, "dn": f"UID={UID}, O=X", "op": "modify", "by": "cn=n", "attributes": names}
+    return LoggedWrite(**{**facts, "result": 0, **more})
+
+
+NOON = "2026-09-01T12:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (change(NOON), write(NOON), True),
+        (change(NOON), write("2026-09-01T12:00:04.000Z", ("MAIL", "sn")), True),
+        (change(NOON), write("2026-09-01T11:59:54.000Z"), False),
+        (change(NOON), write("2026-09-01T12:00:09.000Z"), False),
+        (change(NOON, settled="2026-09-01T12:00:30.000Z"), write("2026-09-01T12:00:31.000Z"), True),
+        (change(NOON, outcome="in doubt", settled=""), write("2026-09-01T12:00:31.000Z"), True),
+        (change(NOON, ("mail", "sn")), write(NOON), False),
+        (change(NOON, ("userPassword",)), write(NOON, ("pwdChangedTime",)), True),
+        (change(NOON), write(NOON, None), True),
+        (change(NOON), write(NOON, op="delete"), False),
+        (change(NOON), write(NOON, dn="uid=another,o=x"), False),
+        (change(NOON), write(NOON, result=122), False),
+        (change(NOON, outcome="conflict"), write(NOON), False),
+        (change(NOON, outcome="failed"), write(NOON), False),
+    ],
+)
+def test_which_logged_write_is_that_of_an_intent(
+    one: JournalledChange, other: LoggedWrite, same: bool
+) -> None:
+    assert len(recounted([one], [other], {})) == (1 if same else 2)
+
+
+def test_each_logged_write_counts_once() -> None:
+    events = recounted([change(NOON), change(NOON)], [write(NOON)], {"nightly": "CN=n"})
+    assert [len(event.sources) for event in events] == [2, 1]
+    assert events[0].identity == "nightly"
