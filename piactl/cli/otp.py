@@ -279,7 +279,7 @@ def show(names: Names, output: ShowOutput = None) -> int:
                 say(str(error))
                 code = int(Exit.PARTLY)
     if output is None:
-        put(devices_text(view) for view in views)
+        put(devices_text(view, site.policy.timezone) for view in views)
     else:
         put(rendered(views, COLUMNS, layout_or_default(output)))
     return code

@@ -22,7 +22,9 @@ def result_text(result: Result) -> str:
 def _lines(result: Result) -> Iterator[str]:
     who = result["uid"] or result["account"]
     said = f"{who}: {result['outcome']}"
-    yield f"{said}: {result['message']}" if result["message"] else said
+    first, *more = result["message"].split("\n")
+    yield f"{said}: {first}" if first else said
+    yield from (f"  {line}" for line in more)
     for change in result["changes"]:
         yield f"  {change['kind']:<11}{change_text(change, who=False)}"
     ahead = result["outlook"]

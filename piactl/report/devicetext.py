@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from piactl.core.devices import PERIOD, drift_words
 from piactl.report.escaping import shown
@@ -13,16 +15,17 @@ View = Mapping[str, Any]
 COLUMNS = ("uid", "state", "login", "in_force", "suspended", "blocked")
 
 
-def devices_text(view: View) -> str:
-    return "".join(f"{shown(line)}\n" for line in _lines(view))
+def devices_text(view: View, timezone: str) -> str:
+    """The devices of one account; instants in that time zone, to the minute."""
+    return "".join(f"{shown(line)}\n" for line in _lines(view, ZoneInfo(timezone)))
 
 
-def _lines(view: View) -> Iterator[str]:
+def _lines(view: View, zone: ZoneInfo) -> Iterator[str]:
     yield f"{view['uid']}: {view['state']}, {_login(view)}"
     if not view["devices"]:
         yield f"  no device; to enrol one: piactl otp enroll {view['uid']}"
     for device in view["devices"]:
-        yield from _device(view["uid"], device)
+        yield from _device(view["uid"], device, zone)
     names = ", ".join(f"{one['service']} ({one['otp']})" for one in view["services"])
     if names:
         yield f"  services that ask for a code: {names}"
@@ -40,19 +43,23 @@ def _login(view: View) -> str:
     }[view["login"]] + (" once it opens again" if view["state"] == "deactivated" else "")
 
 
-def _device(uid: str, device: View) -> Iterator[str]:
+def _device(uid: str, device: View, zone: ZoneInfo) -> Iterator[str]:
     uses = {
         "waits": f"waits: piactl otp verify {uid}",
         "left over": "left over from a command that died",
     }
     yield f"  {device['device']}  {uses.get(device['use'], device['use'])}"
     rows = [
-        ("made", f"{device['made']} by {device['by']}"),
-        ("verified", device["verified"]),
-        ("suspended", device["suspended"]),
-        ("last code", device["last_use"] or "never"),
+        ("made", f"{_minute(device['made'], zone)} by {device['by']}"),
+        ("verified", _minute(device["verified"], zone)),
+        ("suspended", _minute(device["suspended"], zone)),
+        ("last code", _minute(device["last_use"], zone) or "never"),
         ("clock", drift_words(device["drift_seconds"] // PERIOD)),
     ]
     for name, value in rows:
         if value:
             yield f"    {name:<10} {'right' if value == 'none' else value}"
+
+
+def _minute(text: str | None, zone: ZoneInfo) -> str:
+    return f"{datetime.fromisoformat(text).astimezone(zone):%Y-%m-%d %H:%M}" if text else ""
