@@ -7,7 +7,7 @@ dates, author) is JSON in piactlData.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ from piactl.core.devices import DIGITS, PERIOD, WINDOW, Device, DeviceState
 from piactl.directory import filters
 from piactl.directory.accounts import Entry, account_change
 from piactl.directory.attributes import Encoding
-from piactl.directory.names import child
+from piactl.directory.names import child, normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.records import DATA, RECORD_CLASS
 from piactl.directory.recordtext import UnreadableRecord, dumps, loads
@@ -26,9 +26,10 @@ _STEP, _DRIFT = "oathTOTPLastTimeStep", "oathTOTPTimeStepDrift"
 _HMAC_SHA1 = b"1.2.840.113549.2.7"
 _CLASSES = (RECORD_CLASS.encode(), b"oathTOTPToken", b"oathTOTPParams")
 _ATTRIBUTES = ("cn", DATA, _STEP, _DRIFT, SEALED)
-IN_DEVICE = filters.all_of(
-    filters.equals("objectClass", RECORD_CLASS), filters.equals("objectClass", "oathTOTPToken")
-)
+_ANY_DEVICE = filters.equals("objectClass", "oathTOTPToken")
+IN_DEVICE = filters.all_of(filters.equals("objectClass", RECORD_CLASS), _ANY_DEVICE)
+_FEW = 20
+"""Accounts whose devices are looked for one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,21 @@ def read_devices(reader: Reader, account_dn: str) -> list[DeviceEntry]:
     return sorted(map(_device_entry, found), key=lambda one: one.device.name)
 
 
-def device_deletions(reader: Reader, account_dn: str) -> list[EntryWrite]:
-    """The deletions of every device below an account, whatever they hold."""
-    return [
-        EntryWrite("delete", raw.dn, delete={DATA: raw.values.get(DATA, ())})
-        for raw in reader.search(account_dn, IN_DEVICE, [DATA], scope="one")
-    ]
+def device_deletions(reader: Reader, accounts: str, owners: Sequence[str]) -> dict[str, list[EntryWrite]]:
+    """The deletions of every device below these accounts (DNs), whoever made it, by normal DN of the account;
+    for many accounts in one search of all devices."""
+    few = len(owners) <= _FEW
+    bases = [(dn, "one") for dn in owners] if few else [(accounts, "subtree")]
+    wanted = {normal_dn(dn) for dn in owners}
+    found: dict[str, list[EntryWrite]] = {}
+    for base, scope in bases:
+        for raw in reader.search(base, _ANY_DEVICE, [DATA], scope=scope):
+            owner = normal_dn(raw.dn).partition(",")[2]
+            if owner in wanted:
+                data = raw.values.get(DATA, ())
+                write = EntryWrite("delete", raw.dn, delete={DATA: data} if data else {})
+                found.setdefault(owner, []).append(write)
+    return found
 
 
 def read_seal_keys(reader: Reader, accounts: str) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,8 @@ from piactl.core.diff import changes_of, home_establishments
 from piactl.core.rejection import Hold
 from piactl.core.waiting import Waiting, bare
 from piactl.directory.accounts import account_write, read_whole
+from piactl.directory.devices import device_deletions
+from piactl.directory.names import normal_dn
 from piactl.directory.port import EntryWrite, Reader, Values
 from piactl.flows.book import Book
 from piactl.flows.proposal import AccountWrite
@@ -52,8 +54,21 @@ class Differing:
             kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
             row = AccountWrite(one.account.uid, kinds, changes[0].reason, write, self._retry(one.subject))
             rows.append((row, changes))
+        # before the accounts, for the order keeps what is equal: a crash between leaves no device behind
+        rows = [*self._devices_of_archived([row for row, _ in rows]), *rows]
         rows.sort(key=lambda row: (not row[0].loses, row[0].uid))
         return [change for _, changes in rows for change in changes], [write for write, _ in rows]
+
+    def _devices_of_archived(self, rows: Iterable[AccountWrite]) -> list[tuple[AccountWrite, list[Change]]]:
+        """The deletions of the devices of accounts that are archived: no secret outlives the person."""
+        archived = [row for row in rows if Kind.ARCHIVE.value in row.kinds]
+        accounts = self.site.settings.directory.accounts
+        found = device_deletions(self.reader, accounts, [row.write.dn for row in archived])
+        return [
+            (AccountWrite(row.uid, row.kinds, "the account is archived", write), [])
+            for row in archived
+            for write in found.get(normal_dn(row.write.dn), [])
+        ]
 
     def _foreign(self, archived: Iterable[Desired]) -> dict[str, Values]:
         """What an archival takes away besides the managed values, by uid: what others have put on the

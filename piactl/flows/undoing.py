@@ -35,9 +35,10 @@ def keep_undo(run: Run, writes: Sequence[AccountWrite]) -> None:
     """Keeps what an undo of these account writes needs, before the first of them is made.
 
     Readable by the writing identities only. Of a creation a digest of its values is enough to tell whether
-    they changed since; an archival cannot be undone, nor can what nobody may read, as passwords.
+    they changed since; an archival cannot be undone, nor can what nobody may read, as passwords. Accounts
+    are never deleted: what is deleted are their devices, of which nothing is kept.
     """
-    rows = [_row(one) for one in writes]
+    rows = [_row(one) for one in writes if one.write.op != "delete"]
     for number, start in enumerate(range(0, len(rows), UNDO_CHUNK)):
         run.lock.keep()
         record = {"run": run.order.run, "changes": rows[start : start + UNDO_CHUNK]}
