@@ -50,7 +50,7 @@ def verify(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE]", help="An export, or a copy of one file of a journal, proved by itself."
+            metavar="FILE", help="An export, or a copy of one file of a journal, proved by itself."
         ),
     ] = None,
     head: Annotated[

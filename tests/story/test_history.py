@@ -6,8 +6,10 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import ldap3
 import pytest
 
@@ -18,6 +20,7 @@ from piactl.journal.changes import JournalledChange
 from .academy import Academy
 from .feeds import row
 
+SCHEMAS = Path(__file__).parents[2] / "schemas" / "json"
 UID = "claire.dubreuil"
 PASSWORD = "a long passphrase of hers"
 
@@ -211,3 +214,16 @@ def test_each_logged_write_counts_once() -> None:
     events = recounted([change(NOON), change(NOON)], [write(NOON)], {"nightly": "CN=n"})
     assert [len(event.sources) for event in events] == [2, 1]
     assert events[0].identity == "nightly"
+
+
+def test_both_are_as_the_schemas_promise(logged: Academy) -> None:
+    logged.change(UID, telephoneNumber=["0322000000"])
+    by_desk(logged)
+    for words, schema in (
+        (["account", "history", UID, "--logins"], "account-history"),
+        (["journal", "show"], "journal-show"),
+    ):
+        document = logged.run(*words, "-o", "json").json
+        assert len(document) >= 2
+        text = (SCHEMAS / f"{schema}.schema.json").read_text(encoding="utf-8")
+        jsonschema.Draft202012Validator(json.loads(text)).validate(document)
