@@ -190,5 +190,8 @@ def _finish(result: Mapping[str, Any], output: PlanLayout, *, everything: bool) 
         put([undo_summary(result)])
     left = [one for one in result["accounts"] if not _made(one)]
     if left:
-        say(f"{len(left)} accounts of the run are not as they were before it")
+        from piactl.core.counting import counted
+
+        accounts = counted(len(left), "account of the run is", "accounts of the run are")
+        say(f"{accounts} not as before it")
     return int(Exit.PARTLY if left else Exit.DONE)

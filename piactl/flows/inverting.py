@@ -110,15 +110,20 @@ class Inverting:
         where = Standing.DONE if creation else standing(kept.write, raw)
         if where is Standing.UNTOUCHED:
             return Reversal(kept.uid, None, Fate.BEFORE)
+        if creation and not _managed(raw):
+            # another entry of that name was in the way, and still is
+            return Reversal(kept.uid, None, Fate.BEFORE)
         entry = entry_of(raw, self.site.encoding)
         if isinstance(entry, Unreadable):
-            return Reversal(kept.uid, entry.matricule, Fate.KEPT, entry.why)
+            changed = where is Standing.OTHER
+            why = self.since(kept, raw, differing(_inverse(kept, raw), raw)) if changed else entry.why
+            return Reversal(kept.uid, entry.matricule, Fate.KEPT, why)
         if self._protected(entry.account):
             return self._kept(entry, "protected: of such accounts only what was done by hand is undone")
         if creation or self._was_archived(kept):
             return self._closed(kept, raw, entry, where)
         if where is Standing.OTHER:
-            return self._kept(entry, self.since(kept, raw, differing(kept.write, raw)))
+            return self._kept(entry, self.since(kept, raw, differing(_inverse(kept, raw), raw)))
         return self._restored(kept, raw, entry)
 
     def _protected(self, account: Account) -> bool:
@@ -141,7 +146,7 @@ class Inverting:
         if kept.made and values_digest(entry.values) != kept.made:
             where = Standing.OTHER
         if where is Standing.OTHER:
-            names = () if kept.made else differing(kept.write, raw)
+            names = () if kept.made else differing(_inverse(kept, raw), raw)
             return self._kept(entry, self.since(kept, raw, names))
         bare = replace(account, assignments=(), pins=(), exceptions=())
         desired = desired_account(Subject(account.matricule, bare, None, ()), self.rules)
@@ -154,11 +159,10 @@ class Inverting:
         return self._reversed(entry, desired.account, write, (), sources)
 
     def _restored(self, kept: Kept, raw: RawEntry, entry: Entry) -> Reversal:
-        write = EntryWrite("modify", raw.dn, add=kept.write.delete, delete=kept.write.add)
+        write = _inverse(kept, raw)
         after = RawEntry(raw.dn, written(raw.values, write))
         account = entry.account
-        classes = {value.lower() for value in after.values.get("objectClass", ())}
-        if ACCOUNT_CLASS.lower().encode() not in classes:
+        if not _managed(after):
             change = self._released(account)
             row = AccountWrite(account.uid, (change.kind.value,), self.reason, write)
             return Reversal(account.uid, account.matricule, Fate.REVERSED, "", row, (change,))
@@ -221,3 +225,11 @@ class Inverting:
         if not found and any(name(one) in write.add or name(one) in write.delete for one in _TOLD):
             found = {str(feed["source"]) for feed in self.record.get("feeds", [])}
         return found
+
+
+def _managed(raw: RawEntry) -> bool:
+    return ACCOUNT_CLASS.lower().encode() in {value.lower() for value in raw.values.get("objectClass", ())}
+
+
+def _inverse(kept: Kept, raw: RawEntry) -> EntryWrite:
+    return EntryWrite("modify", raw.dn, add=kept.write.delete, delete=kept.write.add)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -64,8 +63,11 @@ def _row(one: AccountWrite) -> dict[str, Any]:
 
 def values_digest(values: Values) -> str:
     """A digest of the values of an entry, whatever its classes."""
-    plain = {name: sorted(map(bytes.hex, held)) for name, held in values.items() if name != "objectClass"}
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:32]
+    parts = []
+    for name in sorted(values):
+        if name != "objectClass":
+            parts += [b"\0\0", name.encode(), *sorted(values[name])]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
 
 def read_undo(reader: Reader, state: str, run: str) -> Iterator[Kept]:

@@ -1,0 +1,385 @@
+"""`undo`: what a run changed is put back, what was changed since is kept, and what comes back is told."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.docs.test_schemas import wrong
+
+from .academy import Academy
+from .feeds import crowd, row
+
+EVE, DAY, NEXT, LATER = "2026-09-10", "2026-09-11", "2026-09-12", "2026-09-13"
+CLAIRE = row(debut="2025-09-01")
+HUGO = row(matricule="1002", prenom="Hugo", nom_famille="Caron", debut="2025-09-01")
+NOUR = row(matricule="1003", prenom="Nour", nom_famille="Vidal", debut="2025-09-01")
+BAD = (row(debut="2025-09-01", fin="2026-09-05"), HUGO.replace("Caron", "Carron"), NOUR)
+
+
+def undo(academy: Academy, *words: str | Path, run: str = "last", day: str = DAY, code: int = 0) -> Any:
+    """`undo RUN`, which must end with this exit code; its result object."""
+    ran = academy.run("undo", run, "--as-of", day, *words, "-o", "json")
+    assert ran.code == code, f"exit {ran.code}, not {code}: {ran.out}{ran.err}"
+    return ran.json
+
+
+def fates(result: Any) -> dict[str, str]:
+    return {one["uid"]: one["outcome"] for one in result["accounts"]}
+
+
+def of(result: Any, uid: str) -> Any:
+    return next(one for one in result["accounts"] if one["uid"] == uid)
+
+
+def state(academy: Academy) -> dict[str, dict[str, list[bytes]]]:
+    """What piactl keeps of each account, but for the names that it has or had: those never go."""
+    kept = academy.managed()
+    return {dn: {n: v for n, v in one.items() if n != "piactlIdentifier"} for dn, one in kept.items()}
+
+
+def bad_night(academy: Academy) -> tuple[dict[str, dict[str, list[bytes]]], Path, str]:
+    """A night that closes one, renames one and makes one by mistake: the accounts before, its feed, its
+    run."""
+    academy.night(EVE, academy.feed(CLAIRE, HUGO, day=EVE))
+    before = state(academy)
+    feed = academy.feed(*BAD, day=DAY)
+    run = academy.night(DAY, feed).json["run"]
+    assert state(academy) != before
+    return before, feed, run
+
+
+# Whole nights
+
+
+def test_a_night_is_undone_and_the_right_feed_goes_on(academy: Academy) -> None:
+    before, _, run = bad_night(academy)
+    result = undo(academy, "--reason", "fichier tronqué")
+    assert result["undoes"] == run
+    assert fates(result) == dict.fromkeys(["claire.dubreuil", "hugo.caron", "nour.vidal"], "reversed")
+    after = state(academy)
+    made = after.pop(academy.dn("nour.vidal"))
+    assert after == before
+    assert made["piactlState"] == [b"deactivated"]
+    assert made["mail"] == [b"nour.vidal@ac-amiens.fr"]
+    assert "piactlAssignment" not in made
+    # an address that was given stays taken, and the former one leads to the account again
+    assert "hugo.carron@ac-amiens.fr" in academy.values("hugo.caron", "piactlIdentifier")
+    assert academy.values("hugo.caron", "piactlAlias") == []
+    academy.quiet_night(DAY, academy.feed(CLAIRE, HUGO, day=DAY))
+    academy.quiet_night(NEXT)
+
+
+def test_whoever_was_made_by_mistake_gets_the_account_on_a_right_feed(academy: Academy) -> None:
+    bad_night(academy)
+    undo(academy)
+    academy.night(NEXT, academy.feed(CLAIRE, HUGO, NOUR, day=NEXT))
+    assert academy.names()["1003"] == "nour.vidal"
+    assert academy.show("nour.vidal", NEXT)["state"] == "active"
+
+
+def test_the_undone_file_is_refused_until_it_is_accepted(academy: Academy) -> None:
+    _, feed, _ = bad_night(academy)
+    undone = undo(academy)
+    assert [one["file"] for one in undone["feeds"]] == [feed.name]
+    with academy.nothing_written():
+        ran = academy.run("nightly", feed, "--as-of", NEXT)
+    assert ran.code == 6
+    assert "the run that applied it was undone" in ran.err
+    digest = ran.err.partition("--accept-feed ")[2].split()[0]
+    ran = academy.run("nightly", feed, "--as-of", NEXT, "--accept-feed", digest, "--reason", "juste")
+    assert ran.code == 0, ran.err
+    assert academy.values("nour.vidal", "piactlState") == ["active"]
+    academy.quiet_night(NEXT, feed)
+
+
+def test_twice_is_nothing_to_do_and_the_runs_tell(academy: Academy) -> None:
+    _, _, run = bad_night(academy)
+    first = undo(academy)
+    with academy.nothing_written():
+        again = undo(academy)
+    assert again["accounts"] == []
+    assert (again["undoes"], again["unchanged"], again["run"]) == (run, 3, None)
+    notes = {one["run"]: one["note"] for one in academy.run("runs", "list", "-o", "json").json}
+    assert notes[first["run"]] == f"undo of run {run}"
+    assert notes[run] == f"undone by run {first['run']}"
+    lines = academy.run("journal", "show", "--run", first["run"], "-o", "json").json
+    assert {one["reason"] for one in lines if one.get("uid")} == {f"undo of run {run}"}
+
+
+def test_an_undo_is_undone_and_the_feed_counts_again(academy: Academy) -> None:
+    _, feed, _ = bad_night(academy)
+    bad = state(academy)
+    first = undo(academy)
+    undo(academy, run=first["run"])
+    assert state(academy) == bad
+    academy.quiet_night(DAY, feed)
+
+
+def test_dry_run_and_plan_write_nothing_and_the_plan_can_be_applied(academy: Academy) -> None:
+    before, _, _ = bad_night(academy)
+    file = academy.folder / "undo.json"
+    with academy.nothing_written():
+        told = undo(academy, "--dry-run")
+        undo(academy, "--out", file)
+    assert set(fates(told).values()) == {"would be reversed"}
+    assert of(told, "hugo.caron")["sources"] == ["hr"]
+    document = academy.run("plan", "show", file, "-o", "json").json
+    assert wrong("plan", document) == []
+    assert academy.run("apply", file).code == 0
+    after = state(academy)
+    del after[academy.dn("nour.vidal")]
+    assert after == before
+    assert undo(academy)["accounts"] == []
+
+
+# What is kept
+
+
+def test_what_another_hand_changed_since_is_kept_whole(academy: Academy) -> None:
+    before, _, _ = bad_night(academy)
+    academy.change("hugo.caron", mail=["h.caron@ac-amiens.fr"])
+    hands = state(academy)[academy.dn("hugo.caron")]
+    result = undo(academy, code=5)
+    assert fates(result) == {
+        "claire.dubreuil": "reversed", "hugo.caron": "kept", "nour.vidal": "reversed",
+    }  # fmt: skip
+    message = of(result, "hugo.caron")["message"]
+    assert message.startswith("changed since in mail; last modified by cn=root,")
+    after = state(academy)
+    assert after[academy.dn("hugo.caron")] == hands
+    assert after[academy.dn("claire.dubreuil")] == before[academy.dn("claire.dubreuil")]
+
+
+def test_what_a_later_run_changed_is_kept_and_the_run_named(academy: Academy) -> None:
+    _, _, run = bad_night(academy)
+    ran = academy.run("account", "lock", "claire.dubreuil", "nour.vidal", "--reason", "vol", "--as-of", DAY)
+    assert ran.code == 0, ran.err
+    later = academy.run("runs", "show", "last", "-o", "json").json["run"]
+    result = undo(academy, run=run, code=5)
+    for uid in ("claire.dubreuil", "nour.vidal"):
+        assert of(result, uid)["outcome"] == "kept"
+        assert of(result, uid)["message"].startswith(f"changed since by run {later} of root")
+    assert fates(undo(academy, run=later)) == dict.fromkeys(["claire.dubreuil", "nour.vidal"], "reversed")
+    assert fates(undo(academy, run=run)) == dict.fromkeys(["claire.dubreuil", "nour.vidal"], "reversed")
+
+
+def test_what_does_not_concern_the_run_is_no_conflict(academy: Academy) -> None:
+    bad_night(academy)
+    academy.change("hugo.caron", telephoneNumber=["0322000000"])
+    assert fates(undo(academy))["hugo.caron"] == "reversed"
+    assert academy.values("hugo.caron", "telephoneNumber") == ["0322000000"]
+
+
+def test_an_archival_cannot_be_undone(academy: Academy) -> None:
+    left = row(debut="2025-09-01", fin="2026-05-31")
+    academy.night("2026-05-01", academy.feed(left, HUGO, day="2026-05-01"))
+    academy.night("2026-07-01")
+    academy.night(EVE)
+    assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
+    with academy.nothing_written():
+        result = undo(academy, day=EVE, code=5)
+    assert fates(result) == {"claire.dubreuil": "impossible"}
+    assert of(result, "claire.dubreuil")["message"] == "it was archived: its data are gone"
+
+
+def test_whoever_came_back_from_the_archive_by_mistake_is_closed(academy: Academy) -> None:
+    left = row(debut="2025-09-01", fin="2026-05-31")
+    academy.night("2026-05-01", academy.feed(left, HUGO, day="2026-05-01"))
+    for day in ("2026-07-01", EVE):
+        academy.night(day)
+    academy.night(DAY, academy.feed(left, row(debut="2026-09-01"), HUGO, day=DAY))
+    assert academy.values("claire.dubreuil", "piactlState") == ["active"]
+    assert fates(undo(academy)) == {"claire.dubreuil": "reversed"}
+    assert academy.values("claire.dubreuil", "piactlState") == ["deactivated"]
+    assert undo(academy)["accounts"] == []
+    academy.night("2026-11-12")
+    assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
+
+
+def test_protected_since_is_kept(academy: Academy) -> None:
+    bad_night(academy)
+    academy.edit("policy.yaml", "protected: [admin.secours]", "protected: [admin.secours, hugo.caron]")
+    result = undo(academy, code=5)
+    assert of(result, "hugo.caron")["outcome"] == "kept"
+    assert of(result, "hugo.caron")["message"].startswith("protected")
+
+
+# Guards, and what comes back
+
+
+def test_a_guard_stops_an_undo_until_it_is_allowed(academy: Academy) -> None:
+    academy.night(EVE, academy.feed(CLAIRE, day=EVE))
+    academy.night(DAY, academy.feed(CLAIRE, *crowd(12, debut="2025-09-01"), day=DAY))
+    with academy.nothing_written():
+        ran = academy.run("undo", "last", "--as-of", DAY)
+        assert academy.run("undo", "last", "--as-of", DAY, "--dry-run").code == 4
+    assert ran.code == 4
+    assert "REFUSED by the guard deactivate" in ran.err
+    assert "repeat the command with --allow deactivate=12" in ran.err
+    assert academy.run("undo", "last", "--as-of", DAY, "--allow", "deactivate=12").code == 2
+    result = undo(academy, "--allow", "deactivate=12", "--reason", "mauvais fichier")
+    assert list(fates(result).values()) == ["reversed"] * 12
+
+
+def test_what_the_rules_alone_do_again_is_told_and_done(academy: Academy) -> None:
+    ending = row(debut="2025-09-01", fin="2026-09-10")
+    academy.night(EVE, academy.feed(ending, HUGO, day=EVE))
+    before = state(academy)
+    academy.night(DAY)
+    after = state(academy)
+    assert after != before
+    result = undo(academy)
+    assert "state grace" in of(result, "claire.dubreuil")["returns"]
+    assert any(word.startswith("loses ") for word in of(result, "claire.dubreuil")["returns"])
+    assert of(result, "claire.dubreuil")["sources"] == []
+    assert state(academy) == before
+    text = academy.run("undo", result["run"], "--as-of", DAY, "--dry-run").out
+    assert "come back with the next night" not in text
+    academy.night(DAY)
+    assert state(academy) == after
+
+
+def test_what_it_says_to_people(academy: Academy) -> None:
+    _, feed, run = bad_night(academy)
+    ran = academy.spawn("undo", "last", "--as-of", DAY)
+    assert ran.code == 0, ran.err
+    assert ran.out.startswith(f"Undo of run {run}: ")
+    assert "3  reversed: put back as before the run" in ran.out
+    assert "hugo.caron: hugo.carron@ac-amiens.fr -> hugo.caron@ac-amiens.fr" in ran.out
+    assert "come back with the next feed of hr that says the same: correct the feed first" in ran.out
+    assert f"this very file is refused from now on: hr={feed.name}" in ran.out
+    assert ran.err == ""
+
+
+# One-off commands
+
+
+def acted(academy: Academy, *words: str) -> None:
+    ran = academy.run(*words, "--reason", "essai", "--as-of", DAY)
+    assert ran.code == 0, ran.err
+
+
+def test_one_off_commands_are_undone(academy: Academy) -> None:
+    academy.night(EVE, academy.feed(CLAIRE, HUGO, day=EVE))
+    academy.night(DAY)
+    claire, until = "claire.dubreuil", ("--until", "2026-12-31")
+    for words in (
+        ("account", "lock", claire),
+        ("account", "close", claire, *until),
+        ("account", "rename", claire, "--usage-name", "Morel", *until),
+        ("exception", "grant", claire, "--service", "colibris", *until),
+        ("assignment", "add", claire, "--uai", "0800010B", "--function", "ENS", "--end", until[1]),
+    ):
+        before = state(academy)
+        acted(academy, *words)
+        assert state(academy) != before, words
+        result = undo(academy)
+        assert fates(result) == {claire: "reversed"}, words
+        assert of(result, claire)["returns"] == [], words
+        assert state(academy) == before, words
+    academy.quiet_night(DAY)
+
+
+def test_an_account_made_by_hand_is_closed(academy: Academy) -> None:
+    academy.night(EVE, academy.feed(CLAIRE, day=EVE))
+    acted(
+        academy, "account", "create", "--family-name", "Vidal", "--given-name", "Nour", "--uai", "0800009A",
+        "--function", "ENS", "--end", "2026-12-31", "--sponsor", "claire.dubreuil",
+    )  # fmt: skip
+    result = undo(academy)
+    assert fates(result) == {"nour.vidal": "reversed"}
+    assert of(result, "nour.vidal")["sources"] == []
+    assert academy.show("nour.vidal", DAY)["state"] == "deactivated"
+    academy.quiet_night(DAY)
+
+
+def test_undoing_an_unlock_calls_the_hook(academy: Academy) -> None:
+    academy.night(EVE, academy.feed(CLAIRE, day=EVE))
+    acted(academy, "account", "lock", "claire.dubreuil")
+    acted(academy, "account", "unlock", "claire.dubreuil")
+    ran = academy.run("undo", "last", "--as-of", DAY)
+    assert ran.code == 0, ran.err
+    assert academy.show("claire.dubreuil", DAY)["locked"] is True
+    assert "sessions that are open elsewhere go on" in ran.err
+
+
+# Runs that cannot be undone, and undos that end early
+
+
+def test_no_such_run(academy: Academy) -> None:
+    for name in ("last", "20260101T000000-abcdef"):
+        ran = academy.run("undo", name)
+        assert ran.code == 9
+        assert "see: piactl runs list" in ran.err
+
+
+def test_a_run_whose_undo_was_pruned_says_so(academy: Academy) -> None:
+    _, _, run = bad_night(academy)
+    with academy.sandbox.root() as connection:
+        connection.delete(f"cn=undo-00000,cn={run},ou=runs,{academy.sandbox.state}")
+    ran = academy.run("undo", run, "--as-of", DAY)
+    assert ran.code == 1
+    assert "it is taken away after 90 days (keep_undo_days)" in ran.err
+
+
+def test_a_run_that_changed_nothing(academy: Academy) -> None:
+    academy.night(EVE, academy.feed(CLAIRE, day=EVE))
+    run = academy.night(DAY).json["run"]
+    ran = academy.run("undo", run, "--as-of", DAY)
+    assert (ran.code, ran.err) == (0, "")
+    assert "Nothing to undo." in ran.out
+
+
+def test_the_support_cannot_read_what_runs_keep(academy: Academy) -> None:
+    _, _, run = bad_night(academy)
+    with academy.sandbox.connect("desk") as connection:
+        connection.search(f"cn={run},ou=runs,{academy.sandbox.state}", "(cn=undo-*)", attributes=["*"])
+        assert [one for one in connection.response if "dn" in one] == []
+
+
+DYING = """
+import os, signal, sys
+from piactl.cli import run
+from piactl.directory.writer import DirectoryWriter
+one, made = DirectoryWriter._one, []
+def dying(self, write):
+    made.append(write.dn) if write.dn.startswith("uid=") else None
+    if len(made) == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return one(self, write)
+DirectoryWriter._one = dying
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_a_killed_undo_is_finished_by_repeating_it(academy: Academy) -> None:
+    people = crowd(12, debut="2025-09-01")
+    academy.night(EVE, academy.feed(*people, day=EVE))
+    before = state(academy)
+    feed = academy.feed(*(one.replace("Louise", "Lou-Ann") for one in people), day=DAY)
+    run = academy.night(DAY, feed).json["run"]
+    words = [sys.executable, "-c", DYING, "undo", "last", "--as-of", DAY]
+    killed = subprocess.run(words, env=academy.environment(), capture_output=True, timeout=60, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    half = state(academy)
+    assert sum(half[dn] == before[dn] for dn in before) == 7
+    ran = academy.run("undo", run, "--as-of", DAY, "-o", "json")
+    assert ran.code == 0, ran.err
+    assert "writes that an earlier run left in doubt were read back: 7 had been made" in ran.err
+    assert (len(ran.json["accounts"]), ran.json["unchanged"]) == (5, 7)
+    assert state(academy) == before
+    assert academy.run("journal", "verify").code == 0
+    assert academy.run("nightly", feed, "--as-of", DAY).code == 6
+    academy.quiet_night(DAY, academy.feed(*people, day=DAY))
+
+
+def test_the_result_object(academy: Academy) -> None:
+    bad_night(academy)
+    assert set(undo(academy, "--dry-run")) == {
+        "run", "status", "undoes", "command", "user", "as_of", "started", "feeds", "unchanged", "deltas",
+        "accounts", "plan",
+    }  # fmt: skip
