@@ -6,11 +6,11 @@ In the schemas `description` is written to complete "expected ...": it is what a
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
+from piactl.config.accepting import accepts, matches
 from piactl.config.nearest import hint
 from piactl.config.nodes import Node
 from piactl.config.strictyaml import Document, quoted, unclear
@@ -55,18 +55,17 @@ def _pattern(validator: Any, pattern: str, instance: object, _schema: object) ->
     """The keyword `pattern` as ECMA means it: `$` is the end of the text, not before a last newline."""
     from jsonschema import ValidationError
 
-    if isinstance(instance, str) and not _matches(pattern, instance):
+    if isinstance(instance, str) and not matches(pattern, instance):
         yield ValidationError(f"does not match {pattern}")
-
-
-def _matches(pattern: str, text: str) -> bool:
-    return re.search(re.sub(r"\$$", r"\\Z", pattern), text) is not None
 
 
 def check_schema(document: Document, name: str) -> None:
     """Adds a mistake to the document for everything that schema `name` refuses."""
+    data = document.root.data()
+    if accepts(schema(name), data):
+        return
     told: dict[tuple[Any, ...], str] = {}
-    errors = sorted(_validator(name).iter_errors(document.root.data()), key=lambda e: e.validator != "type")
+    errors = sorted(_validator(name).iter_errors(data), key=lambda e: e.validator != "type")
     for error in errors:
         path = tuple(error.absolute_path)
         if error.validator in _KEY_ERRORS or "propertyNames" in error.absolute_schema_path:
@@ -145,7 +144,7 @@ def _value_message(node: Node, error: Any) -> str:
     if error.validator == "type":
         if node.value is None:
             return f"there is no value; expected {expected}"
-        if "string" in types and unclear(node) and _matches(error.schema.get("pattern", ""), node.raw):
+        if "string" in types and unclear(node) and matches(error.schema.get("pattern", ""), node.raw):
             kind = "code " if node.raw[:1].isdigit() else ""
             return f'{kind}{node.raw} must be quoted: "{node.raw}"'
         if "boolean" in types and node.raw in _YES + _NO:
