@@ -107,11 +107,11 @@ def decide(
         with reading(site) as reader:
             preparation = make(reader)
         _say_guards(preparation, order)
-        return _finish(site, preparation, manner, _foretold)
+        return finish(site, preparation, manner, foretold)
     with stop_on_signals() as stop, writing(site, manner.identity) as writer:
         preparation = make(writer)
         _say_guards(preparation, order)
-        if not _agreed(site, preparation, manner):
+        if not agreed(site, preparation, manner):
             say("nothing was changed")
             return int(Exit.FAILED)
         acted = carry_out(
@@ -124,7 +124,7 @@ def decide(
     hooked = _call_hooks(site, preparation, became)
     if done is not None:
         done({one.uid: became(one)[0] for one in preparation.accounts if one.write is not None})
-    code = _finish(site, preparation, manner, became, run=order.run)
+    code = finish(site, preparation, manner, became, run=order.run)
     return code if hooked or code != Exit.DONE else int(Exit.PARTLY)
 
 
@@ -163,7 +163,7 @@ def _name_in_json(line: str, number: int) -> str:
     return name
 
 
-def _agreed(site: Site, preparation: Preparation, manner: Manner) -> bool:
+def agreed(site: Site, preparation: Preparation, manner: Manner) -> bool:
     """Whether it may be done: always where nobody can be asked."""
     if manner.yes or not preparation.writes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
@@ -171,13 +171,13 @@ def _agreed(site: Site, preparation: Preparation, manner: Manner) -> bool:
     from piactl.report.acttext import result_text
 
     for one in preparation.accounts:
-        print(result_text(result_facts(one, _foretold(one))), end="", file=sys.stderr)
+        print(result_text(result_facts(one, foretold(one))), end="", file=sys.stderr)
     accounts = counted(len(preparation.writes), "account", "accounts")
     print(f"Change {accounts}? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes", "o", "oui")
 
 
-def _foretold(one: Prepared) -> tuple[str, str]:
+def foretold(one: Prepared) -> tuple[str, str]:
     return ("would change", "")
 
 
@@ -221,7 +221,7 @@ def result_facts(one: Prepared, became: tuple[str, str]) -> dict[str, Any]:
     }
 
 
-def _finish(site: Site, preparation: Preparation, manner: Manner, became: Any, run: str = "") -> int:
+def finish(site: Site, preparation: Preparation, manner: Manner, became: Any, run: str = "") -> int:
     """Prints the results in the order of the names; the exit code."""
     accounts = preparation.accounts
     if len(accounts) == 1 and accounts[0].error is not None and manner.output is None:
