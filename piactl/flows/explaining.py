@@ -8,21 +8,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from piactl.core.account import Account, State
-from piactl.core.explaining import (
-    Answer,
-    Case,
-    Circumstances,
-    Rule,
-    entry_differs,
-    login_answer,
-    right_answers,
-    state_answer,
-)
+from piactl.core.explaining.answer import Answer, Rule
+from piactl.core.explaining.case import Case
+from piactl.core.explaining.rights import right_answers
+from piactl.core.explaining.states import state_answer
 from piactl.core.policy import Service
 from piactl.core.reasons import spoken
-from piactl.directory.credentials import read_credentials
 from piactl.directory.port import Reader
-from piactl.directory.records import read_last
 from piactl.flows.reviewing import account_on, find_entry
 from piactl.flows.site import Site
 
@@ -44,18 +36,29 @@ def why_service(reader: Reader, site: Site, name: str, service: Service, as_of: 
 
 def why_login(reader: Reader, site: Site, name: str, as_of: date, now: datetime) -> View:
     """Whether the account can log in, and everything that stands in the way."""
+    # loaded here: the other questions do not need them
+    from piactl.core.explaining.logins import Circumstances, entry_differs, login_answer
+    from piactl.directory.credentials import read_credentials
+
     entry = find_entry(reader, site, name)
     case = _case(site, entry.account, as_of, now)
     known = read_credentials(reader, entry.dn, entry.account.device, site.settings.password)
-    last = read_last(reader, site.settings.directory.state) if entry_differs(case) else None
+    last = _last_run(reader, site) if entry_differs(case) else None
     zone = ZoneInfo(site.policy.timezone)
 
     def show(instant: datetime) -> str:
         return instant.astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
     by_server = site.policy.otp_enforced_by == "directory"
-    around = Circumstances(known, now, show, by_server, last.as_of if last else None)
+    around = Circumstances(known, now, show, by_server, last)
     return _view(site, case, [login_answer(case, around)])
+
+
+def _last_run(reader: Reader, site: Site) -> date | None:
+    from piactl.directory.records import read_last
+
+    last = read_last(reader, site.settings.directory.state)
+    return last.as_of if last else None
 
 
 def _case(site: Site, account: Account, as_of: date, now: datetime) -> Case:

@@ -17,7 +17,11 @@ from piactl.core.credentials import Credentials, PasswordPolicy
 from piactl.core.days import holding
 from piactl.core.desired import Rules, Subject, desired_account
 from piactl.core.digests import DigestKeys
-from piactl.core.explaining import Answer, Case, Circumstances, login_answer, right_answers, state_answer
+from piactl.core.explaining.answer import Answer
+from piactl.core.explaining.case import Case
+from piactl.core.explaining.logins import Circumstances, login_answer
+from piactl.core.explaining.rights import right_answers
+from piactl.core.explaining.states import state_answer
 from piactl.core.pins import Pin, PinKind
 from piactl.core.policy import Policy, Profile, When
 from piactl.flows.reviewing import account_on

@@ -7,9 +7,7 @@ from datetime import date
 
 from piactl.core.account import Account
 from piactl.core.acts import Act, ActRefused, Author
-from piactl.core.acts.closing import reopen
 from piactl.core.acts.exceptions import deny, end_exceptions, grant
-from piactl.core.acts.locks import unlock
 from piactl.core.days import Period, holding
 from piactl.core.explaining.answer import Remedy
 from piactl.core.explaining.case import Case
@@ -55,6 +53,8 @@ def ending_exception(
 
 def reopening(case: Case, seen: Seen) -> Iterable[Remedy]:
     """An account that no assignment opens: what closed it by hand taken back, or the last one anew."""
+    from piactl.core.acts.closing import reopen  # loaded where an account is closed
+
     if any(pin.kind is PinKind.CLOSE for pin in running(case.account.pins, case.as_of)):
         text, act, until = "the closure by hand taken back", reopen(_AUTHOR), ""
     else:
@@ -65,6 +65,8 @@ def reopening(case: Case, seen: Seen) -> Iterable[Remedy]:
 
 def unlocking(case: Case) -> Iterable[Remedy]:
     """The administrator's lock lifted."""
+    from piactl.core.acts.locks import unlock
+
     words = _command(case, f"account unlock {{}}{case.option}")
     yield Remedy("lift the lock", words, case.as_of, unlock(_AUTHOR)(case.account, case.rules).account)
 
