@@ -101,14 +101,12 @@ def _of_journal(
 
 def _resolve(site: Site, name: str) -> _Told:
     """The account that the name means, as the directory knows it."""
-    from piactl.flows.reviewing import find_account
+    from piactl.flows.recounting import uid_meant
 
     told = _Told()
     try:
         with reading(site) as reader:
-            told.uid = find_account(reader, site, name).uid
-    except AccountNotFound:
-        pass
+            told.uid = uid_meant(reader, site, name)
     except DirectoryUnreachable as error:
         say(f"{error}\nOnly the journal of this host is told.")
         told.code = Exit.UNREACHABLE

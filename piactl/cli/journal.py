@@ -94,7 +94,10 @@ def _verify_file(file: Path, head: str) -> int:
     from piactl.journal import verify_file
     from piactl.report.journaltext import file_text
 
-    found = verify_file(str(file), _read_head(head))
+    kept = _read_head(head)
+    if not file.exists():
+        raise PiactlError(f"{file}: there is no such file")
+    found = verify_file(str(file), kept)
     if found.problem is not None:
         say(str(found.problem))
         return int(Exit.FAILED)
@@ -179,7 +182,7 @@ def prune(
     site = this_site()
     first, _ = read_period(site, before, "")
     now = today(site)
-    if first is None or "T" in before or first.date() > now:
+    if first is None or (first.hour, first.minute) != (0, 0) or first.date() > now:
         raise UsageError(f"--before {before}: write a day that is not in the future, as 2026-09-01")
     done = prune_journal(site, new_order(site, None), first.date(), _anchors(site), utc_now, trial=dry_run)
     put([pruned_text(done.gone, first.date().isoformat(), trial=dry_run)])

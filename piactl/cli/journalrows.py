@@ -100,17 +100,18 @@ def _last_run(path: str) -> str:
 
 
 def _uid_of(site: Site, name: str) -> str:
-    """The uid of what is no uid in the journal, as the directory knows it."""
-    from piactl.flows.reviewing import find_account
+    """The uid of what is no uid in the journal, as the directory knows it. Raises AccountNotFound."""
+    from piactl.flows.recounting import uid_meant
 
     try:
         with reading(site) as reader:
-            return find_account(reader, site, name).uid
-    except AccountNotFound:
-        raise AccountNotFound(
-            f"{name}: neither a change in this journal is of this uid, nor has an account this uid, address, "
-            "alias or matricule"
-        ) from None
+            uid = uid_meant(reader, site, name)
     except PiactlError:
         say(f"{name}: is no uid in this journal; whether it is another name of an account cannot be asked:")
         raise
+    if not uid:
+        raise AccountNotFound(
+            f"{name}: no change that fits is of this uid, and no account has this uid, address, alias or "
+            "matricule"
+        )
+    return uid

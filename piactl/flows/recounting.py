@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from piactl.directory.accesslog import LoggedWrite
+from piactl.directory.accounts import Entry, find_accounts
 from piactl.directory.names import normal_dn
+from piactl.directory.port import Reader
+from piactl.errors import PiactlError
 from piactl.flows.running import SECRETS
+from piactl.flows.site import Site
 from piactl.journal.changes import IN_DOUBT, UNDER_WAY, JournalledChange
 
 JOURNAL, ACCESS_LOG = "journal", "access log"
@@ -43,6 +47,19 @@ class Event:
     outcome: str
     reason: str
     message: str
+
+
+def uid_meant(reader: Reader, site: Site, name: str) -> str:
+    """The uid of the account that a uid, an address, an alias or a matricule means, "" where there is none.
+
+    Also of an entry that cannot be understood: its history may tell why. Raises PiactlError where several
+    are meant.
+    """
+    found = find_accounts(reader, site.settings.directory, site.encoding, site.keys, name) if name else []
+    uids = sorted({one.account.uid if isinstance(one, Entry) else one.uid for one in found})
+    if len(uids) > 1 and name not in uids:
+        raise PiactlError(f"{name}: several accounts answer to it ({', '.join(uids)}); name one by its uid")
+    return name if name in uids else "".join(uids)
 
 
 def recounted(

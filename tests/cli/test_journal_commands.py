@@ -160,6 +160,7 @@ def test_a_uid_needs_no_directory_and_other_names_do(academy: Academy) -> None:
         ["export", "--until", "2022-13-01"],
         ["prune", "--before", "2999-01-01"],
         ["prune", "--before", "2022-01-01T10:00"],
+        ["prune", "--before", "2022-01-01 10:00"],
         ["prune"],
         ["verify", "--head", "3:abc"],
     ],
@@ -270,6 +271,22 @@ def test_an_export_is_no_journal_and_a_broken_journal_is_not_exported(academy: A
     assert "edited" in ran.err
     assert not (academy.folder / "other.jsonl").exists()
     assert academy.run("journal", "verify", past.path).code == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty", b""), ("text", b"127.0.0.1 localhost\n"), ("binary", b"\xff\0\n\n"), ("bad.gz", b"no gzip"),
+        ("cut.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xab"), ("json", b"{}\n"), ("missing", None),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_none_of_a_journal(academy: Academy, name: str, content: bytes | None) -> None:
+    path = academy.folder / name
+    if content is not None:
+        path.write_bytes(content)
+    ran = academy.run("journal", "verify", path)
+    assert (ran.code, ran.out) == (1, "")
+    assert str(path) in ran.err
 
 
 # ---- prune

@@ -365,6 +365,26 @@ def test_killed_at_every_system_call(tmp_path: Path, make_journal, intend) -> No
     assert seen["new"] >= 5
 
 
+@pytest.mark.parametrize(
+    "fault", ["rename:error=EIO:when=1", "write:error=ENOSPC:when=4", "fsync:error=EIO:when=5"]
+)
+def test_a_disk_that_fails_leaves_the_old_journal(kept: Kept, intend, fault: str) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed: apt install strace")
+    before, lines = kept.time_of("three"), kept.lines
+    code, log = traced(kept.path, before, "-e", f"trace={fault.split(':')[0]}", "-e", f"inject={fault}")
+    assert code == 1, log
+    assert "(INJECTED)" in log
+    proof = kept.proof()
+    assert (proof.problem, proof.first) == (None, 1)
+    assert kept.lines[: len(lines)] == lines
+    assert sorted(p.name for p in kept.path.parent.iterdir()) == [kept.path.name, f"{kept.path.name}.head"]
+    with kept.make("next") as journal:
+        one_run(journal, intend, "next")
+    assert kept.prune(before).lines == 16
+    assert kept.proof().problem is None
+
+
 def test_others_that_write_meanwhile_lose_nothing(kept: Kept) -> None:
     """Two processes append while the journal is pruned thrice: every line they were told of is there."""
     script = Path(__file__).with_name("journal_writer.py")
