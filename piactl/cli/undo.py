@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.acting import ActAsOf, Allow, DryRun, Yes, _say_guards
+from piactl.cli.acting import ActAsOf, Allow, DryRun, Yes
 from piactl.cli.context import ProgressLine, put, reading, say, this_site, today, writing
 from piactl.cli.options import PlanLayout, Reason, RunOutput, need_reason, read_allowed, read_day
 from piactl.cli.stopping import stop_on_signals
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from piactl.flows.site import Site
 
 IDENTITY = "administrator"
+_FIRST_GUARDS = 3
 
 
 def undo(
@@ -93,22 +94,35 @@ def _keep(undoing: Undoing, out: str) -> None:
 
 
 def _foretell(undoing: Undoing, site: Site, order: Order, output: PlanLayout, *, everything: bool) -> int:
-    from piactl.flows.applying import refused
-
     _print(_result(undoing, site), output, everything=everything)
-    _say_guards(undoing.plan.work, order)  # type: ignore[arg-type]
-    return int(Exit.REFUSED if refused(undoing.plan.work.refusals, order.allowed) else Exit.DONE)
+    return int(Exit.REFUSED if _say_broken(undoing, order) else Exit.DONE)
+
+
+def _say_broken(undoing: Undoing, order: Order) -> str:
+    """Tells which guards stand in the way, "" where none does; a mass of them only by the first few."""
+    from piactl.core.counting import counted
+    from piactl.flows.applying import refused
+    from piactl.flows.planfile import refusal_facts
+    from piactl.report.plantext import refusal_lines
+
+    broken = refused(undoing.plan.work.refusals, order.allowed)
+    if not broken:
+        return ""
+    for line in refusal_lines([refusal_facts(one) for one in broken[:_FIRST_GUARDS]]):
+        if line:
+            say(line)
+    if len(broken) > _FIRST_GUARDS:
+        say(f"... and {len(broken) - _FIRST_GUARDS} more guards; all of them: --dry-run -o json")
+    totals = {one.kind: one.total for one in broken}
+    allow = " ".join(f"--allow {kind}={total}" for kind, total in sorted(totals.items()))
+    say(f'If it is meant so, repeat the command with {allow} --reason "..."')
+    return counted(len(broken), "guard is broken", "guards are broken")
 
 
 def _refuse_broken(undoing: Undoing, order: Order) -> None:
-    from piactl.core.counting import counted
-    from piactl.flows.applying import refused
-
-    broken = refused(undoing.plan.work.refusals, order.allowed)
+    broken = _say_broken(undoing, order)
     if broken:
-        _say_guards(undoing.plan.work, order)  # type: ignore[arg-type]
-        number = counted(len(broken), "guard is broken", "guards are broken")
-        raise UnsafePlan(f"{number}; nothing was written")
+        raise UnsafePlan(f"{broken}; nothing was written")
 
 
 def _agreed(undoing: Undoing, site: Site, *, yes: bool) -> bool:
@@ -162,6 +176,7 @@ def _result(undoing: Undoing, site: Site, done: Done | None = None) -> dict[str,
         **{name: facts[name] for name in ("command", "user", "as_of", "started", "feeds", "unchanged")},
         "deltas": sorted(name for name, one in site.settings.sources.items() if not one.full),
         "accounts": accounts,
+        "refusals": undoing.plan.document["refusals"],
         "plan": undoing.plan.document["fingerprint"],
     }
 

@@ -79,7 +79,10 @@ class Inverting:
             yield self._reversal(replace(one, write=write), entries.get(normal_dn(one.write.dn)))
 
     def _without_identifiers(self, write: EntryWrite) -> EntryWrite:
-        """An address that an account had, however short a time, stays its own: nobody else ever gets it."""
+        """An address that an account had, however short a time, stays its own: nobody else ever gets it.
+        An entry that is given back has those it came with, which count as taken as well."""
+        if ACCOUNT_CLASS.encode() in write.add.get("objectClass", ()):
+            return write
         name = self.site.encoding.name("piactlIdentifier")
         add = {attribute: values for attribute, values in write.add.items() if attribute != name}
         return replace(write, add=add)
@@ -105,7 +108,8 @@ class Inverting:
             fate, why = (Fate.BEFORE, "") if creation else (Fate.IMPOSSIBLE, "the entry is gone")
             return Reversal(kept.uid, None, fate, why)
         if not kept.values:
-            why = "it was archived: its data are gone" if "archive" in kept.kinds else "it wrote secrets"
+            archived = "archive" in kept.kinds
+            why = "it was archived: its data are gone" if archived else "what was there before was not kept"
             return Reversal(kept.uid, None, Fate.IMPOSSIBLE, why)
         where = Standing.DONE if creation else standing(kept.write, raw)
         if where is Standing.UNTOUCHED:

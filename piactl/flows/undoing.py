@@ -21,7 +21,7 @@ UNDO_CHUNK = 400
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What was kept of one account's write. `values` is False where it cannot be turned round: an archival,
-    or one that wrote what nobody may read. `made` is the digest of the values of a creation."""
+    or one that replaced what nobody may read or keep. `made` is the digest of the values of a creation."""
 
     uid: str
     kinds: tuple[str, ...]

@@ -50,14 +50,16 @@ def _lines(result: Result, most: int) -> Iterator[str]:
 def _account(one: Mapping[str, Any]) -> str:
     if not one["changes"] or one["message"]:
         return f"{one['uid']}: {one['message'] or ', '.join(one['kinds'])}"
-    return f"{one['uid']}: " + "; ".join(map(_change, one["changes"]))
-
-
-def _change(change: Mapping[str, Any]) -> str:
-    what = what_changes(change)
-    if "service" in change["after"]:
-        return f"{'gets' if change['kind'] == 'grant' else 'loses'} {what}"
-    return what or str(change["kind"])
+    rights: dict[str, list[str]] = {"gets": [], "loses": []}
+    others = []
+    for change in one["changes"]:
+        what = what_changes(change) or str(change["kind"])
+        if "service" in change["after"]:
+            rights["gets" if change["kind"] == "grant" else "loses"].append(what)
+        else:
+            others.append(what)
+    told = [f"{verb} {', '.join(whats)}" for verb, whats in rights.items() if whats]
+    return f"{one['uid']}: {'; '.join([*others, *told])}"
 
 
 def _some(lines: Sequence[str], most: int) -> Iterator[str]:

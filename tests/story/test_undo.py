@@ -221,6 +221,8 @@ def test_a_guard_stops_an_undo_until_it_is_allowed(academy: Academy) -> None:
     assert "REFUSED by the guard deactivate" in ran.err
     assert "repeat the command with --allow deactivate=12" in ran.err
     assert academy.run("undo", "last", "--as-of", DAY, "--allow", "deactivate=12").code == 2
+    told = undo(academy, "--dry-run", code=4)
+    assert {(one["kind"], one["total"]) for one in told["refusals"]} == {("deactivate", 12)}
     result = undo(academy, "--allow", "deactivate=12", "--reason", "mauvais fichier")
     assert list(fates(result).values()) == ["reversed"] * 12
 
@@ -253,6 +255,22 @@ def test_what_it_says_to_people(academy: Academy) -> None:
     assert "come back with the next feed of hr that says the same: correct the feed first" in ran.out
     assert f"this very file is refused from now on: hr={feed.name}" in ran.out
     assert ran.err == ""
+
+
+def test_a_change_of_policy_comes_back(academy: Academy) -> None:
+    academy.night(EVE, academy.feed(CLAIRE, day=EVE))
+    academy.edit("policy.yaml", "profiles: all}\n", "profiles: [direction]}\n")
+    academy.night(DAY)
+    assert of(undo(academy), "claire.dubreuil")["returns"] == ["loses annuaire"]
+
+
+def test_a_delta_has_to_tell_its_news_again(academy: Academy) -> None:
+    academy.sources(hr="kind: full", news="kind: delta")
+    academy.night(EVE, academy.feed(CLAIRE, day=EVE))
+    academy.night(DAY, academy.feed(NOUR, day=DAY, source="news"))
+    ran = academy.run("undo", "last", "--as-of", DAY)
+    assert ran.code == 0, ran.err
+    assert "news tells its news only once: what was right in it, HR has to send again" in ran.out
 
 
 # One-off commands
@@ -381,5 +399,5 @@ def test_the_result_object(academy: Academy) -> None:
     bad_night(academy)
     assert set(undo(academy, "--dry-run")) == {
         "run", "status", "undoes", "command", "user", "as_of", "started", "feeds", "unchanged", "deltas",
-        "accounts", "plan",
+        "accounts", "refusals", "plan",
     }  # fmt: skip
