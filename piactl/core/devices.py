@@ -124,13 +124,25 @@ def in_force(devices: Collection[Device], name: str) -> Device | None:
 
 
 def to_verify(devices: Sequence[Device], name: str) -> Device | None:
-    """The device that the next verification is of: the newest that is neither in force nor suspended. A
-    verified one among them was not put in force because the command died; it is verified once more."""
-    gone = suspended(devices, name)
+    """The device that the next verification is of: the newest that is neither in force, nor suspended, nor
+    replaced. One that was verified last and is not in force was left so by a command that died; it is
+    verified once more."""
+    active, gone = in_force(devices, name), suspended(devices, name)
+
+    def replaced(device: Device) -> bool:
+        if device.verified is None or active is None or active.verified is None:
+            return False
+        return device.verified <= active.verified
+
     waiting = [
-        d for d in devices if d.name != name and d is not gone and d.state is not DeviceState.SUSPENDED
+        device
+        for device in devices
+        if device.name != name
+        and device is not gone
+        and device.state is not DeviceState.SUSPENDED
+        and not replaced(device)
     ]
-    return max(waiting, key=lambda d: (d.made, d.name), default=None)
+    return max(waiting, key=lambda device: (device.made, device.name), default=None)
 
 
 def suspended(devices: Sequence[Device], name: str) -> Device | None:

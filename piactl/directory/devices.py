@@ -117,7 +117,7 @@ def _record(device: Device, mark: str) -> bytes:
 
 
 def _iso(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat(timespec="seconds")
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def device_dn(account_dn: str, name: str) -> str:

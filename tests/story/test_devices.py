@@ -1,0 +1,415 @@
+"""One-time-code devices by real binds: slapd itself asks for the code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from threading import Barrier, Thread
+from typing import Any
+
+import pytest
+
+from piactl.core.acts import Author
+from piactl.directory.opening import open_writer
+from piactl.directory.port import EntryWrite, WriteResult
+from piactl.errors import PiactlError
+from piactl.flows.administering import carry_out
+from piactl.flows.enrolling import (
+    CodeOutcome,
+    prepare_resumption,
+    prepare_suspension,
+    prepare_verification,
+    use_code,
+)
+from piactl.flows.reviewing import find_entry
+from piactl.flows.running import Order
+from piactl.flows.site import open_site
+from piactl.journal import who
+from piactl.secrets import read_password
+
+from .academy import Academy
+from .phones import Phone, enrolled, resync, verified, verify
+from .test_logins import PASSWORD, day, post
+
+UID = "claire.dubreuil"
+
+
+@pytest.fixture
+def claire(academy: Academy) -> Academy:
+    """An academy with one active account that has a password."""
+    first = day(-40).isoformat()
+    academy.night(first, academy.feed(post(-100), day=first))
+    academy.change(UID, userPassword=[PASSWORD])
+    return academy
+
+
+def lets_in(academy: Academy, code: str = "") -> bool:
+    return academy.sandbox.accepts(academy.dn(UID), PASSWORD + code)
+
+
+def devices(academy: Academy) -> dict[str, dict[str, list[bytes]]]:
+    return academy.sandbox.entries(academy.sandbox.accounts, "(objectClass=oathTOTPToken)")
+
+
+def shown(academy: Academy) -> Any:
+    ran = academy.run("otp", "show", UID, "-o", "json")
+    assert ran.code == 0, ran.err
+    return ran.json[0]
+
+
+def do(academy: Academy, *words: str) -> None:
+    ran = academy.run("otp", *words, "--reason", "asked for on the telephone")
+    assert ran.code == 0, ran.err
+
+
+def test_from_password_alone_to_password_and_code(claire: Academy) -> None:
+    phone = enrolled(claire, UID)
+    assert lets_in(claire), "an unverified device changes nothing"
+    assert verify(claire, UID, phone.code()).code == 0
+    assert not lets_in(claire)
+    code = phone.code()
+    assert lets_in(claire, code)
+    assert not lets_in(claire, code), "a code is good once"
+    assert not lets_in(claire, "000000")
+    assert claire.values(UID, "objectClass").count("oathTOTPUser") == 1
+    view = shown(claire)
+    assert view["login"] == "password and code"
+    assert [one["use"] for one in view["devices"]] == ["in force"]
+
+
+def test_the_code_that_verified_does_not_log_in(claire: Academy) -> None:
+    phone = enrolled(claire, UID)
+    code = phone.code()
+    assert verify(claire, UID, code).code == 0
+    assert not lets_in(claire, code)
+    again = verify(claire, UID, code)
+    assert again.code == 1
+    assert "no new device waits" in again.err
+
+
+def test_an_older_device_stays_until_the_new_one_is_verified(claire: Academy) -> None:
+    old = verified(claire, UID)
+    abandoned = enrolled(claire, UID)
+    new = enrolled(claire, UID)
+    assert len(devices(claire)) == 2, "an abandoned one is replaced"
+    assert lets_in(claire, old.code())
+    assert not lets_in(claire, new.code())
+    assert verify(claire, UID, abandoned.code()).code == 1
+    assert lets_in(claire, old.code())
+    assert verify(claire, UID, new.code()).code == 0
+    assert not lets_in(claire, old.code())
+    assert lets_in(claire, new.code())
+    assert len(devices(claire)) == 1
+    assert not lets_in(claire)
+
+
+def test_a_lost_telephone(claire: Academy) -> None:
+    lost = verified(claire, UID)
+    do(claire, "suspend", UID)
+    assert not lets_in(claire)
+    assert not lets_in(claire, lost.code())
+    assert shown(claire)["login"] == "refused"
+    assert verify(claire, UID, lost.code()).code == 1, "a suspended device is given back, not verified"
+    new = enrolled(claire, UID)
+    assert not lets_in(claire)
+    assert verify(claire, UID, new.code()).code == 0
+    assert lets_in(claire, new.code())
+    assert not lets_in(claire)
+    assert len(devices(claire)) == 1
+    assert claire.run("otp", "resume", UID, "--reason", "found").code == 0
+    assert lets_in(claire, new.code()), "it is in force already"
+
+
+def test_a_telephone_that_is_found_again(claire: Academy) -> None:
+    phone = verified(claire, UID)
+    do(claire, "suspend", UID)
+    with claire.nothing_written():
+        do(claire, "suspend", UID)
+    assert not lets_in(claire, phone.code())
+    do(claire, "resume", UID)
+    assert lets_in(claire, phone.code())
+    assert not lets_in(claire)
+
+
+def test_back_to_the_password_alone(claire: Academy) -> None:
+    phone = verified(claire, UID)
+    refused = claire.run("otp", "remove", UID, "--reason", "no telephone any more")
+    assert refused.code == 1
+    assert "iprof (off-site)" in refused.err
+    assert lets_in(claire, phone.code())
+    do(claire, "remove", UID, "--password-alone")
+    assert lets_in(claire)
+    assert devices(claire) == {}
+    assert "oathTOTPUser" not in claire.values(UID, "objectClass")
+    assert claire.values(UID, "piactlDevice") == []
+    with claire.nothing_written():
+        do(claire, "remove", UID, "--password-alone")
+
+
+def test_a_clock_that_ran_ahead(claire: Academy) -> None:
+    phone = verified(claire, UID)
+    phone.ahead = 3000
+    assert not lets_in(claire, phone.code())
+    assert resync(claire, UID, phone).code == 0
+    code = phone.code()
+    assert lets_in(claire, code)
+    assert not lets_in(claire, code)
+    assert not lets_in(claire)
+    drift = shown(claire)["devices"][0]["drift_seconds"]
+    assert 3000 - 60 <= drift <= 3000 + 150
+    # what the clock passed is used up: put right, it has to catch up
+    phone.ahead, phone.shown = 0, 0
+    back = resync(claire, UID, phone)
+    assert back.code == 1
+    assert "none of them is good again" in " ".join(back.err.split())
+
+
+def test_a_clock_that_is_behind_is_found_before_the_device_is_verified(claire: Academy) -> None:
+    phone = enrolled(claire, UID, ahead=-3600)
+    wrong = verify(claire, UID, phone.code())
+    assert wrong.code == 1
+    assert "otp resync" in wrong.err
+    assert resync(claire, UID, phone).code == 0
+    assert lets_in(claire), "resynchronised is not verified"
+    assert verify(claire, UID, phone.code()).code == 0
+    assert lets_in(claire, phone.code())
+    assert not lets_in(claire)
+    assert "behind" in claire.run("otp", "show", UID).out
+
+
+@pytest.mark.parametrize("ahead", [2 * 3600 + 300, -2 * 3600 - 300])
+def test_a_clock_beyond_reach(claire: Academy, ahead: int) -> None:
+    phone = enrolled(claire, UID, ahead=ahead)
+    before = devices(claire)
+    ran = resync(claire, UID, phone)
+    assert ran.code == 1
+    assert "more than 120 minutes" in ran.err
+    assert devices(claire) == before
+
+
+def test_two_codes_must_follow_each_other(claire: Academy) -> None:
+    phone = verified(claire, UID)
+    first, _, third = phone.code(), phone.code(), phone.code()
+    ran = claire.run("otp", "resync", UID, stdin=f"{first}\n{third}\n")
+    assert ran.code == 1
+    assert claire.run("otp", "resync", UID, stdin=f"{first}\n{first}\n").code == 1
+    assert lets_in(claire, first), "what was refused is not used up"
+
+
+def test_the_device_follows_the_life_of_its_account(claire: Academy) -> None:
+    phone = verified(claire, UID)
+    last = day(-5).isoformat()
+    claire.night(last, claire.feed(post(-100, -39), day=last))
+    assert claire.values(UID, "piactlState") == ["deactivated"]
+    assert claire.values(UID, "oathTOTPToken") == []
+    assert not lets_in(claire)
+    assert not lets_in(claire, phone.code())
+    assert len(devices(claire)) == 1
+    today = day(0).isoformat()
+    claire.twice(today, claire.feed(post(-100, -39), post(0), day=today))
+    assert not lets_in(claire)
+    assert lets_in(claire, phone.code())
+
+
+def test_a_suspended_device_stays_suspended_through_a_return(claire: Academy) -> None:
+    phone = verified(claire, UID)
+    do(claire, "suspend", UID)
+    last, today = day(-5).isoformat(), day(0).isoformat()
+    claire.night(last, claire.feed(post(-100, -39), day=last))
+    claire.twice(today, claire.feed(post(-100, -39), post(0), day=today))
+    assert not lets_in(claire)
+    assert not lets_in(claire, phone.code())
+    do(claire, "resume", UID)
+    assert lets_in(claire, phone.code())
+
+
+def test_a_closed_account_gets_a_device_for_when_it_opens(claire: Academy) -> None:
+    last, today = day(-5).isoformat(), day(0).isoformat()
+    claire.night(last, claire.feed(post(-100, -39), day=last))
+    phone = verified(claire, UID)
+    assert claire.values(UID, "oathTOTPToken") == []
+    claire.night(today, claire.feed(post(-100, -39), post(0), day=today))
+    assert not lets_in(claire)
+    assert lets_in(claire, phone.code())
+
+
+@pytest.mark.parametrize("jump", [False, True])
+def test_no_secret_outlives_the_person(claire: Academy, jump: bool) -> None:
+    verified(claire, UID)
+    enrolled(claire, UID)
+    assert len(devices(claire)) == 2
+    first, last = day(-5).isoformat(), day(95).isoformat()
+    if not jump:
+        claire.night(first, claire.feed(post(-100, -39), day=first))
+    feed = claire.feed(post(-100, -39), day=last)
+    plan = claire.plan(feed, "--as-of", last)
+    assert [change["kind"] for change in plan["changes"]] == ["archive"]
+    claire.twice(last, feed)
+    assert claire.values(UID, "piactlState") == ["archived"]
+    assert devices(claire) == {}
+    assert "oathTOTPUser" not in claire.values(UID, "objectClass")
+    gone = claire.run("otp", "enroll", UID, "--uri-file", claire.folder / "late.uri")
+    assert gone.code == 1
+    assert not (claire.folder / "late.uri").exists()
+
+
+def test_where_the_portal_asks_devices_stand_unlinked(claire: Academy) -> None:
+    claire.edit("policy.yaml", "otp: {enforced_by: directory}", "otp: {enforced_by: portal, issuer: Amiens}")
+    phone = enrolled(claire, UID)
+    assert verify(claire, UID, phone.code()).code == 0
+    assert claire.values(UID, "oathTOTPToken") == []
+    [name] = claire.values(UID, "piactlDevice")
+    assert [dn.split(",")[0] for dn in devices(claire)] == [f"cn={name}"]
+    assert lets_in(claire)
+    assert not lets_in(claire, phone.code())
+    do(claire, "suspend", UID)
+    assert claire.values(UID, "piactlDevice") == ["suspended"]
+    assert lets_in(claire)
+
+
+def test_protected_accounts_are_out_of_the_desks_reach(claire: Academy) -> None:
+    claire.change(UID, piactlProtected=["TRUE"])
+    file = claire.folder / "desk.uri"
+    ran = claire.run("otp", "enroll", UID, "--uri-file", file)
+    assert ran.code != 0
+    assert not file.exists()
+    assert devices(claire) == {}
+    phone = verified(claire, UID, "--administrator")
+    assert not lets_in(claire)
+    assert lets_in(claire, phone.code())
+    assert claire.run("otp", "suspend", UID, "--reason", "lost").code != 0
+    assert verify(claire, UID, phone.code()).code != 0
+    assert lets_in(claire, phone.code())
+
+
+def test_guessing_is_slowed_down(claire: Academy) -> None:
+    phone = enrolled(claire, UID)
+    good = phone.code()
+    wrong = [code for code in ("111111", "222222", "333333", "444444", "555555", "666666") if code != good]
+    codes = [verify(claire, UID, code).code for code in wrong[:5]]
+    assert codes == [1] * 5
+    late = verify(claire, UID, good)
+    assert late.code == 4
+    assert "can be made at" in late.err
+
+
+# ---- what happens at the same time, and in a crash
+
+
+def site_and_entry(academy: Academy) -> Any:
+    site = open_site(academy.sandbox.config)
+    with open_writer(site.settings.directory, "desk", read_password) as writer:
+        return site, find_entry(writer, site, UID)
+
+
+def test_a_code_at_eight_places_at_once_is_good_at_one(claire: Academy) -> None:
+    phone = verified(claire, UID)
+    site, entry = site_and_entry(claire)
+    site.keys  # noqa: B018 read once, before the threads
+    for _ in range(3):
+        code, found, barrier = phone.code(), [], Barrier(8)
+
+        def use(code: str = code, found: list[Any] = found, barrier: Barrier = barrier) -> None:
+            with open_writer(site.settings.directory, "desk", read_password) as writer:
+                barrier.wait()
+                found.append(use_code(writer, site, entry, code, datetime.now(UTC)).outcome)
+
+        threads = [Thread(target=use) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=30)
+        assert sorted(found) == [CodeOutcome.GOOD] + [CodeOutcome.USED] * 7
+
+
+def test_a_code_where_piactl_asks_for_it(claire: Academy) -> None:
+    def use(code: str) -> CodeOutcome:
+        site, entry = site_and_entry(claire)
+        with open_writer(site.settings.directory, "desk", read_password) as writer:
+            return use_code(writer, site, entry, code, datetime.now(UTC)).outcome
+
+    assert use("123456") is CodeOutcome.NONE
+    phone = verified(claire, UID)
+    code = phone.code()
+    assert use("12 34") is CodeOutcome.WRONG
+    assert use(f" {code[:3]} {code[3:]}") is CodeOutcome.GOOD
+    assert use(code) is CodeOutcome.USED
+    assert not lets_in(claire, code), "used up for slapd too"
+    assert lets_in(claire, phone.code())
+    do(claire, "suspend", UID)
+    assert use(phone.code()) is CodeOutcome.SUSPENDED
+
+
+class Dying:
+    """A writer whose process dies after so many writes of devices and accounts."""
+
+    def __init__(self, writer: Any, left: int) -> None:
+        self._writer, self.left = writer, left
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._writer, name)
+
+    def write(self, writes: Sequence[EntryWrite]) -> Iterator[WriteResult]:
+        for write in writes:
+            if "ou=attempts" not in write.dn:
+                if not self.left:
+                    raise PiactlError("died")
+                self.left -= 1
+            yield from self._writer.write([write])
+
+
+def order() -> Order:
+    now = datetime.now(UTC)
+    return Order(f"{now:%Y%m%dT%H%M%S}-{now.microsecond:06}", day(0), day(0), False, ("piactl",), who())
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def begun(academy: Academy, what: str, before: str) -> Phone:
+    """An account that has the device that the command needs; the telephone that it is about."""
+    phone = verified(academy, UID) if before != "none" else None
+    if before == "suspended":
+        do(academy, "suspend", UID)
+    return enrolled(academy, UID) if what == "verify" or phone is None else phone
+
+
+@pytest.mark.parametrize(
+    ("what", "before", "left"),
+    [
+        *(("verify", "none", left) for left in range(2)),
+        *(("verify", before, left) for before in ("verified", "suspended") for left in range(3)),
+        *(("suspend", "verified", left) for left in range(2)),
+        *(("resume", "suspended", left) for left in range(2)),
+    ],
+)
+def test_a_crash_after_so_many_writes(claire: Academy, what: str, before: str, left: int) -> None:
+    phone = begun(claire, what, before)
+    site = open_site(claire.sandbox.config)
+    author = Author("t", "a test")
+    with open_writer(site.settings.directory, "desk", read_password) as real:
+        dying: Any = Dying(real, left)
+        made = {
+            "verify": lambda: prepare_verification(dying, site, UID, lambda _: phone.code(), author, now),
+            "suspend": lambda: prepare_suspension(dying, site, [UID], author, now()),
+            "resume": lambda: prepare_resumption(dying, site, [UID], author),
+        }[what]()
+        assert made.accounts[0].error is None
+        with pytest.raises(PiactlError, match="died"):
+            carry_out(
+                site, dying, order(), made, now=now, say=lambda _: None, stop=lambda: "", recorded=False
+            )
+    if before != "none":
+        assert not lets_in(claire), "the password alone"
+    # done again it is done, and the code that was used up is not good
+    if what == "verify":
+        again = verify(claire, UID, phone.code())
+        assert again.code == (1 if left == 2 else 0), again.err
+        assert ("in force already" in again.err) is (left == 2)
+    else:
+        do(claire, what, UID)
+    assert lets_in(claire, phone.code()) is (what != "suspend")
+    assert not lets_in(claire)
+    enrolled(claire, UID)
+    assert len(devices(claire)) == 2, "what was left over goes"
