@@ -9,7 +9,7 @@ next night takes it away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -105,14 +105,18 @@ class Ending:
     ) -> Iterator[RawEntry]:
         return self.writer.search(base, query, attributes, scope=scope)
 
-    def write(self, writes: Sequence[EntryWrite]) -> Iterator[WriteResult]:
+    def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult, None, None]:
         for write in writes:
             for result in self.writer.write([write]):
                 yield self._ended(result)
 
     def _ended(self, result: WriteResult) -> WriteResult:
         write = result.write
-        if LOCKED not in write.add or result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
+        if LOCKED not in write.add:
+            return result
+        if result.outcome is Outcome.ALREADY:  # the password cannot be read: it is that of the other code
+            return WriteResult(write, Outcome.CONFLICT, "another code was set at the same moment")
+        if result.outcome is not Outcome.APPLIED:
             return result
         entry = self.writer.read(write.dn, [LOCKED])
         if entry is not None and entry.first(LOCKED) is not None:

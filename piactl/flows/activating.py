@@ -159,7 +159,6 @@ def give_codes(
     now: Callable[[], datetime],
     say: Callable[[str], None],
     stop: Stop,
-    recorded: bool,
 ) -> Given:
     """Sets the codes: one journalled write per account. What ends it early is in the result, so that whoever
     asked can still be told which codes were set.
@@ -174,7 +173,7 @@ def give_codes(
     given = Given(done.results)
     begun = False
     try:
-        with run_alone(site, Ending(writer), order, now, say, recorded=recorded) as run:
+        with run_alone(site, Ending(writer), order, now, say, recorded=False) as run:
             begun = True
             write_alone(run, writes, done, stop)
     except PiactlError as error:

@@ -1,0 +1,16 @@
+"""A code as it is shown, once, on a terminal: to be read out or copied."""
+
+from __future__ import annotations
+
+from piactl.report.escaping import shown
+
+
+def code_text(uid: str, display_name: str, address: str, code: str, until: str) -> str:
+    """One account's code, set off so that nobody misses or misreads it."""
+    who = f"{shown(display_name)} ({shown(uid)})" + (f", {shown(address)}" if address else "")
+    return (
+        f"\n  {who}\n"
+        f"  code         {code}\n"
+        f"  valid until  {until}\n"
+        "  It is typed in the place of the password, hyphens included; then a new password is asked for.\n\n"
+    )
