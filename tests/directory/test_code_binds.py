@@ -1,0 +1,234 @@
+"""Codes and slapd's ppolicy, by real binds: when a code opens, when it ends, what its replacement leaves.
+
+The server's clock cannot be set, so codes end within seconds here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import ldap3
+import pytest
+from ldap3.core.exceptions import LDAPInsufficientAccessRightsResult
+
+from piactl.core.activation import Code
+from piactl.directory.codes import Ending, code_write, read_released, unblock_write
+from piactl.directory.opening import open_writer
+from piactl.directory.port import EntryWrite, Outcome, Writer
+from piactl.flows.site import open_site
+from piactl.sandbox.tree import POLICIES
+from piactl.secrets import read_password
+from tests.conftest import Sandbox
+
+CODES = f"cn=activation,{POLICIES}"
+CODE = "cfhk-mprt-wx23-4678-9cfh"
+OWN = "quatre chats gris et lents"
+WRONG = "not it at all, sorry"
+
+
+def dn(sandbox: Sandbox, uid: str = "a") -> str:
+    return f"uid={uid},{sandbox.accounts}"
+
+
+@pytest.fixture
+def place(sandbox: Sandbox) -> Sandbox:
+    """A sandbox with the account `a`, which has no password."""
+    values = {
+        "objectClass": ["inetOrgPerson", "eduPerson", "supannPerson", "piactlAccount"],
+        "cn": "Claire Exemple",
+        "sn": "Exemple",
+        "piactlState": "active",
+        "piactlIdentifier": ["a"],
+        "piactlMatriculeDigest": "{k1}00",
+    }
+    sandbox.add(dn(sandbox), values)
+    return sandbox
+
+
+@contextmanager
+def desk(sandbox: Sandbox) -> Iterator[Writer]:
+    settings = open_site(sandbox.config).settings.directory
+    with open_writer(settings, "desk", read_password) as writer:
+        yield writer
+
+
+def soon(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def set_code(sandbox: Sandbox, seconds: float, policy: str = CODES) -> Outcome:
+    with desk(sandbox) as writer:
+        write = code_write(writer, dn(sandbox), Code(CODE), soon(seconds), policy)
+        return next(iter(Ending(writer).write([write]))).outcome
+
+
+def block(sandbox: Sandbox, times: int = 5) -> None:
+    for _ in range(times):
+        assert not sandbox.accepts(dn(sandbox), WRONG)
+
+
+def choose(sandbox: Sandbox, password: str = OWN) -> None:
+    """The owner replaces the code, as a portal does for them."""
+    with sandbox.bind(dn(sandbox), CODE) as connection:
+        connection.modify(dn(sandbox), {"userPassword": [(ldap3.MODIFY_REPLACE, [password])]})
+
+
+def held(sandbox: Sandbox, attribute: str) -> list[bytes]:
+    entry = sandbox.entry(dn(sandbox))
+    assert entry is not None
+    return entry.get(attribute, [])
+
+
+def wait_until_past(sandbox: Sandbox) -> None:
+    """Past the instant that the entry's lock names."""
+    ends = datetime.strptime(held(sandbox, "pwdAccountLockedTime")[0].decode(), "%Y%m%d%H%M%SZ")
+    time.sleep(max(0.0, (ends.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()) + 1.05)
+
+
+def test_a_code_opens_only_to_be_replaced(place: Sandbox) -> None:
+    assert set_code(place, 600) is Outcome.APPLIED
+    assert held(place, "userPassword")[0].startswith(b"{ARGON2}")
+    with place.bind(dn(place), CODE) as connection, pytest.raises(LDAPInsufficientAccessRightsResult):
+        connection.search(dn(place), "(objectClass=*)", ldap3.BASE)
+    choose(place)
+    assert not place.accepts(dn(place), CODE)
+    with place.bind(dn(place), OWN) as connection:
+        assert connection.extend.standard.who_am_i() == f"dn:{dn(place)}"
+    assert held(place, "pwdReset") == []
+    assert held(place, "pwdAccountLockedTime") == []
+
+
+def test_a_code_ends_and_the_password_chosen_instead_does_not(place: Sandbox) -> None:
+    set_code(place, 2)
+    assert place.accepts(dn(place), CODE)
+    wait_until_past(place)
+    assert not place.accepts(dn(place), CODE)
+    assert not place.accepts(dn(place), CODE), "nor at the next try"
+    set_code(place, 2)
+    choose(place)
+    time.sleep(3.1)
+    assert place.accepts(dn(place), OWN)
+
+
+def test_why_codes_do_not_end_by_the_age_of_passwords(place: Sandbox) -> None:
+    """With pwdMaxAge slapd does just the opposite of what is wanted."""
+    with place.root() as root:
+        root.modify(CODES, {"pwdMaxAge": [(ldap3.MODIFY_REPLACE, [1])]})
+    set_code(place, 600)
+    time.sleep(2.1)
+    assert place.accepts(dn(place), CODE), "a code that must be changed is not looked at for its age"
+    choose(place)
+    time.sleep(2.1)
+    assert not place.accepts(dn(place), OWN), "and the password that replaced it is"
+
+
+def test_a_code_given_to_a_blocked_account_opens_and_ends(place: Sandbox) -> None:
+    set_code(place, 600)
+    choose(place)
+    block(place)
+    assert not place.accepts(dn(place), OWN)
+    assert set_code(place, 2) is Outcome.APPLIED
+    assert place.accepts(dn(place), CODE)
+    wait_until_past(place)
+    assert not place.accepts(dn(place), CODE)
+
+
+def test_why_the_old_lock_is_not_simply_replaced(place: Sandbox) -> None:
+    """ppolicy deletes the new value with the old one, and the code would have no end."""
+    set_code(place, 600)
+    with desk(place) as writer:
+        write = code_write(writer, dn(place), Code(CODE), soon(300), CODES)
+        plain = replace(write, delete={**write.delete, "pwdAccountLockedTime": ()})
+        assert next(iter(writer.write([plain]))).outcome is Outcome.APPLIED
+    assert held(place, "pwdAccountLockedTime") == []
+
+
+def test_a_block_between_reading_and_writing_leaves_no_code_without_an_end(place: Sandbox) -> None:
+    set_code(place, 600)
+    choose(place)
+    with desk(place) as writer:
+        write = code_write(writer, dn(place), Code(CODE), soon(2), CODES)
+        block(place)
+        result = next(iter(Ending(writer).write([write])))
+    assert result.outcome in (Outcome.APPLIED, Outcome.CONFLICT)
+    if result.outcome is Outcome.CONFLICT:
+        assert not place.accepts(dn(place), CODE)
+        return
+    assert place.accepts(dn(place), CODE)
+    wait_until_past(place)
+    assert not place.accepts(dn(place), CODE)
+
+
+class Meddled:
+    """A writer before whose write somebody blocks the account, or takes the end of the code away after it."""
+
+    def __init__(self, writer: Writer, sandbox: Sandbox) -> None:
+        self.writer, self.sandbox, self.first = writer, sandbox, True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.writer, name)
+
+    def write(self, writes: Any) -> Any:
+        yield from self.writer.write(writes)
+        if self.first:
+            self.first = False
+            with self.sandbox.root() as root:
+                root.modify(dn(self.sandbox), {"pwdAccountLockedTime": [(ldap3.MODIFY_REPLACE, [])]})
+
+
+def test_a_code_that_lost_its_end_gets_it_again(place: Sandbox) -> None:
+    with desk(place) as writer:
+        write = code_write(writer, dn(place), Code(CODE), soon(600), CODES)
+        assert next(iter(Ending(Meddled(writer, place)).write([write]))).outcome is Outcome.APPLIED
+    assert held(place, "pwdAccountLockedTime") == [write.add["pwdAccountLockedTime"][0]]
+
+
+def test_two_codes_at_the_same_moment_are_not_both_told(place: Sandbox) -> None:
+    """Neither can read the password, and all else of the two writes is the same."""
+    ends = soon(600)
+    with desk(place) as writer:
+        writes = [code_write(writer, dn(place), Code(text), ends, CODES) for text in (CODE, CODE[::-1])]
+        outcomes = [next(iter(Ending(writer).write([write]))).outcome for write in writes]
+    assert outcomes == [Outcome.APPLIED, Outcome.CONFLICT]
+    assert place.accepts(dn(place), CODE)
+
+
+def test_wrong_tries_kill_a_code_until_it_is_unblocked(place: Sandbox) -> None:
+    set_code(place, 600)
+    ends = held(place, "pwdAccountLockedTime")
+    block(place)
+    assert not place.accepts(dn(place), CODE)
+    with desk(place) as writer:
+        at = datetime.strptime(ends[0].decode(), "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+        write = unblock_write(writer, dn(place), ends=at, released=False)
+        assert write is not None
+        assert next(iter(writer.write([write]))).outcome is Outcome.APPLIED
+    assert held(place, "pwdAccountLockedTime") == ends
+    assert held(place, "pwdFailureTime") == []
+    assert place.accepts(dn(place), CODE)
+
+
+def test_who_replaced_the_code_leaves_the_policy_of_codes(place: Sandbox) -> None:
+    settings = open_site(place.config).settings.directory
+    set_code(place, 600)
+    with open_writer(settings, "nightly", read_password) as writer:
+        assert list(read_released(writer, settings, CODES)) == []
+        choose(place)
+        ((uid, write),) = read_released(writer, settings, CODES)
+        assert (uid, write) == (
+            "a",
+            EntryWrite("modify", dn(place), delete={"pwdPolicySubentry": (CODES.encode(),)}),
+        )
+        assert next(iter(writer.write([write]))).outcome is Outcome.APPLIED
+        assert list(read_released(writer, settings, CODES)) == []
+    block(place)
+    assert not place.accepts(dn(place), OWN)
+    with place.root() as root:  # a quarter of an hour ago, as the policy of people has it
+        past = f"{soon(-901):%Y%m%d%H%M%SZ}"
+        root.modify(dn(place), {"pwdAccountLockedTime": [(ldap3.MODIFY_REPLACE, [past])]})
+    assert place.accepts(dn(place), OWN)
