@@ -93,6 +93,7 @@ def device(dn: str, **more: Any) -> dict[str, Any]:
         "oathTOTPTimeStepWindow": 3,
         "oathTOTPLastTimeStep": 1,
         "oathSecret": b"twenty bytes of a key",
+        "piactlSealed": b"{k1}sealed",
         **more,
     }
 
@@ -248,6 +249,8 @@ READS: dict[str, tuple[Do, set[str]]] = {
     "a device's last step": (read("account", "oathTOTPLastTimeStep", "cn=otp,"), SEES),
     "a device's secret": (read("account", "oathSecret", "cn=otp,"), NOBODY),
     "a protected device's secret": (read("protected", "oathSecret", "cn=otp,"), NOBODY),
+    "a device's sealed secret": (read("account", "piactlSealed", "cn=otp,"), SUPPORTS),
+    "a protected device's sealed secret": (read("protected", "piactlSealed", "cn=otp,"), ADMINISTRATOR),
     "a run": (read("run", "piactlData"), SEES),
     "an undo record": (read("undo", "piactlData"), APPLIES),
     "an undo record's name": (read("undo", "cn"), APPLIES),
@@ -346,6 +349,11 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
     "link a device, protected": (link("protected"), ADMINISTRATOR),
     "set a device's secret": (put("account", prefix="cn=otp,", oathSecret=b"another key"), SUPPORTS),
     "set a device's secret, protected": (put("protected", prefix="cn=otp,", oathSecret=b"x"), ADMINISTRATOR),
+    "seal a device's secret": (put("account", prefix="cn=otp,", piactlSealed=b"{k2}sealed"), SUPPORTS),
+    "seal a device's secret, protected": (
+        put("protected", prefix="cn=otp,", piactlSealed=b"{k2}sealed"),
+        ADMINISTRATOR,
+    ),
     "advance a device's step": (put("account", prefix="cn=otp,", oathTOTPLastTimeStep=2), SUPPORTS),
     "advance a device's step, protected": (
         put("protected", prefix="cn=otp,", oathTOTPLastTimeStep=2),
