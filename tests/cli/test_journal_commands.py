@@ -328,6 +328,7 @@ def test_anchors_before_the_cut_are_told_as_pruned(academy: Academy) -> None:
     told = academy.run("journal", "verify")
     assert told.code == 0, told.err
     assert "1 anchor of a run is older: their lines were pruned" in told.out
+    assert "1 anchor of a run agrees" in academy.run("doctor").out
     assert "1 anchor of a run agrees" in told.out
 
 

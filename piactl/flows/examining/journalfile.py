@@ -78,7 +78,7 @@ def _chain(path: str, anchors: Mapping[str, Head], *, known: bool) -> Finding:
             "Keep the file and its .head as they are, find out who changed it, then restore it from a backup."
         )
         return error("D09", str(proof.problem), advice)
-    agree = len(anchors) - len([1 for name in proof.uncovered if name.startswith("run ")])
+    agree = len(anchors) - len(proof.uncovered)
     words = f"{counted(proof.lines, 'line')} whole"
     if not known:
         return fine("D09", f"{words}; anchors not asked for")
