@@ -325,6 +325,26 @@ def test_undoing_an_unlock_calls_the_hook(academy: Academy) -> None:
     assert "sessions that are open elsewhere go on" in ran.err
 
 
+def test_an_adopted_entry_is_given_back(academy: Academy) -> None:
+    academy.sandbox.add(
+        academy.dn("cdubreuil"),
+        {
+            "objectClass": ["inetOrgPerson", "supannPerson"], "uid": "cdubreuil", "cn": "DUBREUIL",
+            "sn": "ANCIEN", "mail": "claire.dubreuil@ac-amiens.fr", "supannEmpId": "1001", "roomNumber": "B12",
+        },
+    )  # fmt: skip
+    operational = {"entryCSN", "modifyTimestamp", "modifiersName"}
+    before = {n: sorted(v) for n, v in academy.entry("cdubreuil").items() if n not in operational}
+    feed = academy.feed(CLAIRE, day=DAY)
+    ran = academy.run("adopt", feed, "--as-of", DAY, "--apply", "--reason", "migration")
+    assert ran.code == 0, ran.err
+    assert academy.values("cdubreuil", "piactlState") == ["active"]
+    assert fates(undo(academy)) == {"cdubreuil": "reversed"}
+    after = {n: sorted(v) for n, v in academy.entry("cdubreuil").items() if n not in operational}
+    assert after == before
+    assert undo(academy)["accounts"] == []
+
+
 # Runs that cannot be undone, and undos that end early
 
 
