@@ -80,7 +80,7 @@ def file_text(proof: Proved, *, anchored: bool) -> str:
             f"{word} {f[name]}" for word, name in (("from", "since"), ("to", "until")) if f.get(name)
         )
         made = f"exported from {f['host']} by {f.get('by')} at {opening.time}"
-        lines.append(f"{made}{': ' + period if period else ''}")
+        lines.append(f"{made}{', the period ' + period if period else ''}")
     lines += _cut_lines(proof.cut)
     if anchored:
         lines.append("the head that was given is in it: it is the chain of which that head was kept")
@@ -104,8 +104,8 @@ def pruned_text(gone: Gone | None, before: str, *, trial: bool) -> str:
     if gone is None:
         return f"no line of the journal before {before} can go; nothing was changed\n"
     verb = "would go" if trial else "removed"
-    text = f"{counted(gone.lines, 'line')} {verb}, {gone.since[:10]} to line {gone.removed.seq}"
-    lines = [text + ("" if trial else f"; the journal now begins with line {gone.removed.seq + 1}")]
+    text = f"{counted(gone.lines, 'line')} {verb}, up to number {gone.removed.seq}, the oldest of {gone.since[:10]}"
+    lines = [text + ("" if trial else f"; the journal now begins with number {gone.removed.seq + 1}")]
     if gone.kept:
         runs = ", ".join(gone.kept[:3]) + (", ..." if len(gone.kept) > 3 else "")
         one, more = "run", "runs"
