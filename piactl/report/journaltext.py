@@ -104,8 +104,9 @@ def pruned_text(gone: Gone | None, before: str, *, trial: bool) -> str:
     if gone is None:
         return f"no line of the journal before {before} can go; nothing was changed\n"
     verb = "would go" if trial else "removed"
-    text = f"{counted(gone.lines, 'line')} {verb}, up to number {gone.removed.seq}, the oldest of {gone.since[:10]}"
-    lines = [text + ("" if trial else f"; the journal now begins with number {gone.removed.seq + 1}")]
+    number = gone.removed.seq
+    text = f"{counted(gone.lines, 'line')} {verb}, up to number {number}, the oldest of {gone.since[:10]}"
+    lines = [text + ("" if trial else f"; the journal now begins with number {number + 1}")]
     if gone.kept:
         runs = ", ".join(gone.kept[:3]) + (", ..." if len(gone.kept) > 3 else "")
         one, more = "run", "runs"
