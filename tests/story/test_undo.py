@@ -330,7 +330,8 @@ def test_an_adopted_entry_is_given_back(academy: Academy) -> None:
         academy.dn("cdubreuil"),
         {
             "objectClass": ["inetOrgPerson", "supannPerson"], "uid": "cdubreuil", "cn": "DUBREUIL",
-            "sn": "ANCIEN", "mail": "claire.dubreuil@ac-amiens.fr", "supannEmpId": "1001", "roomNumber": "B12",
+            "sn": "ANCIEN", "mail": "claire.dubreuil@ac-amiens.fr", "supannEmpId": "1001",
+            "roomNumber": "B12",
         },
     )  # fmt: skip
     operational = {"entryCSN", "modifyTimestamp", "modifiersName"}
@@ -382,16 +383,18 @@ def test_the_support_cannot_read_what_runs_keep(academy: Academy) -> None:
 DYING = """
 import os, signal, sys
 from piactl.cli import run
-from piactl.directory.writer import DirectoryWriter
-one, made = DirectoryWriter._one, []
-def dying(self, write):
-    made.append(write.dn) if write.dn.startswith("uid=") else None
-    if len(made) == 8:
+from piactl.flows import applying
+from piactl.journal import Journal
+told, calls = Journal.outcomes, []
+def dying(self, outcomes):
+    calls.append(outcomes)
+    if len(calls) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-    return one(self, write)
-DirectoryWriter._one = dying
+    return told(self, outcomes)
+applying.BATCH, Journal.outcomes = 5, dying
 sys.exit(run(sys.argv[1:]))
 """
+"""Dies when ten accounts are written and the journal knows of five."""
 
 
 def test_a_killed_undo_is_finished_by_repeating_it(academy: Academy) -> None:
@@ -404,11 +407,11 @@ def test_a_killed_undo_is_finished_by_repeating_it(academy: Academy) -> None:
     killed = subprocess.run(words, env=academy.environment(), capture_output=True, timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
     half = state(academy)
-    assert sum(half[dn] == before[dn] for dn in before) == 7
+    assert sum(half[dn] == before[dn] for dn in before) == 10
     ran = academy.run("undo", run, "--as-of", DAY, "-o", "json")
     assert ran.code == 0, ran.err
-    assert "writes that an earlier run left in doubt were read back: 7 had been made" in ran.err
-    assert (len(ran.json["accounts"]), ran.json["unchanged"]) == (5, 7)
+    assert "writes that an earlier run left in doubt were read back: 5 had been made" in ran.err
+    assert (len(ran.json["accounts"]), ran.json["unchanged"]) == (2, 10)
     assert state(academy) == before
     assert academy.run("journal", "verify").code == 0
     assert academy.run("nightly", feed, "--as-of", DAY).code == 6
