@@ -179,8 +179,7 @@ def _identity_check(
     """Asks for what proves who somebody is; the check itself is made once the directory can be written."""
     from piactl.core.devices import NO_DEVICE
     from piactl.flows.activating import refuse_code
-    from piactl.flows.enrolling import CodeOutcome, use_code
-    from piactl.flows.proving import prove, refuse_unprovable, understood_numen
+    from piactl.flows.proving import proof_by_device, prove, refuse_unprovable, understood_numen
     from piactl.flows.reviewing import account_on, find_entry
 
     with reading(site) as reader:
@@ -194,12 +193,8 @@ def _identity_check(
         code = ask_secret(f"One-time code of {account.uid}", code_file, "--code-file")
 
     def made(writer: Writer) -> None:
-        now = _now()
-
-        def good(text: str) -> bool:
-            return use_code(writer, site, entry, text, now).outcome is CodeOutcome.GOOD
-
-        prove(writer, site, account, numen, code, good, now)
+        by_device = proof_by_device(site, writer, order, entry, now=_now, say=say)
+        prove(writer, site, account, numen, code, by_device, _now())
 
     return made
 

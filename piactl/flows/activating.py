@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from piactl.core.account import Account, State
 from piactl.core.activation import Code, new_code, valid_until
 from piactl.core.acts import ActRefused
+from piactl.core.devices import NO_DEVICE
 from piactl.core.standing import Standing
 from piactl.directory.accounts import Entry
 from piactl.directory.codes import Ending, code_write
@@ -116,9 +117,19 @@ def _coded(
     write = code_write(reader, entry.dn, code, ends, activation_policy(site))
     row = AccountWrite(account.uid, ("password",), order.reason, write)
     note = f"a code, valid until {shown_time(ends, site)}"
+    note += _with_device(account, site)
     if opens:
         note += f"; the account opens on {opens}"
     return Coded(Prepared(name, account.uid, write=row, note=note), code, account, ends, opens)
+
+
+def _with_device(account: Account, site: Site) -> str:
+    """What the server asks for besides the code."""
+    if not account.device or not site.encoding.links:
+        return ""
+    if account.device == NO_DEVICE:
+        return "; its device is suspended, so logging in is refused until another is verified"
+    return ", followed by a one-time code of the device as before"
 
 
 def refuse_code(account: Account, stand: Standing, as_of: date, identity: str) -> None:
@@ -128,7 +139,7 @@ def refuse_code(account: Account, stand: Standing, as_of: date, identity: str) -
         raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more")
     if account.protected and identity != ADMINISTRATOR:
         raise ActRefused(
-            f"{uid}: the account is protected: only an administrator gives it a code: add --as-administrator"
+            f"{uid}: the account is protected: only an administrator gives it a code: add --administrator"
         )
     lock = account.lock
     if lock is not None and lock.covers(as_of):

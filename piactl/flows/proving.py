@@ -10,9 +10,14 @@ from piactl.core.acts import ActRefused
 from piactl.core.counting import counted
 from piactl.core.desired import NUMEN
 from piactl.core.numen import Numen, read_numen
-from piactl.directory.port import Writer
+from piactl.directory.accounts import Entry
+from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.errors import PiactlError, UsageError
+from piactl.flows.applying import write_beside
 from piactl.flows.attempting import begin_attempt, tries_left
+from piactl.flows.enrolling import CodeOutcome, use_code
+from piactl.flows.proposal import AccountWrite
+from piactl.flows.running import Order, run_alone
 from piactl.flows.site import Site
 
 Proof = Callable[[str], bool]
@@ -29,6 +34,30 @@ def understood_numen(text: str) -> Numen:
     if numen is None:
         raise UsageError("this is no NUMEN, which has 13 characters as in 01E9501234ABC; nothing was changed")
     return numen
+
+
+def proof_by_device(
+    site: Site,
+    writer: Writer,
+    order: Order,
+    entry: Entry,
+    *,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+) -> Proof:
+    """The proof by the device in force of an account; that a code is used up is journalled."""
+    uid = entry.account.uid
+
+    def good(code: str) -> bool:
+        def stored(write: EntryWrite) -> Outcome:
+            with run_alone(site, writer, order, now, say, recorded=False) as run:
+                done = write_beside(run, [AccountWrite(uid, ("otp-code",), order.reason, write)])
+                run.journal.end(done.counts)
+            return Outcome(done.results[uid][0])
+
+        return use_code(writer, site, entry, code, now(), stored=stored).outcome is CodeOutcome.GOOD
+
+    return good
 
 
 def refuse_unprovable(account: Account) -> None:

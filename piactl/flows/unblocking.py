@@ -51,7 +51,7 @@ def _prepared(
         raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more")
     if account.protected and identity != ADMINISTRATOR:
         raise ActRefused(
-            f"{uid}: the account is protected: only an administrator unblocks it: add --as-administrator"
+            f"{uid}: the account is protected: only an administrator unblocks it: add --administrator"
         )
     known = read_credentials(reader, entry.dn, "", site.settings.password)
     if known.blocked_for_good:

@@ -1,0 +1,612 @@
+"""`password`: codes for first connections and forgotten passwords, checks of identity, blocks, the rules."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import ldap3
+import pyotp
+import pytest
+
+from piactl.directory.opening import open_writer
+from piactl.flows.attempting import TooManyAttempts, begin_attempt
+from piactl.flows.site import open_site
+from piactl.sandbox.tree import POLICIES
+from piactl.secrets import read_password
+from tests.story.academy import Academy, Ran
+from tests.story.test_logins import day, post
+
+from .terminal import at_terminal
+
+CLAIRE, IDA, LEA, ADMIN = "claire.dubreuil", "ida.roy", "lea.faure", "admin.secours"
+NUMEN = "01E9501234ABC"
+OTHER = "01E9501235ABC"
+OWN = "quatre chats gris et lents"
+CODES = f"cn=activation,{POLICIES}".encode()
+CODE = re.compile(r"[2-9cfhkmprtwx]{4}(?:-[2-9cfhkmprtwx]{4}){4}")
+
+
+@pytest.fixture
+def staff(academy: Academy) -> Academy:
+    """Claire, who has a NUMEN; Ida, who has none; Léa, who starts in five days."""
+    rows = (
+        post(-100, numen=NUMEN, courriel_prive="claire@example.org"),
+        post(-100, matricule="1999", nom_famille="Roy", prenom="Ida"),
+        post(5, matricule="1888", nom_famille="Faure", prenom="Léa"),
+    )
+    academy.night(day(0).isoformat(), academy.feed(*rows, day=day(0).isoformat()))
+    return academy
+
+
+def codes(path: Path) -> dict[str, str]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return {one["uid"]: one["code"] for one in csv.DictReader(file)}
+
+
+def given(
+    academy: Academy, *names: str, words: tuple[str, ...] = (), code: int = 0
+) -> tuple[Ran, dict[str, str]]:
+    """`password activate` into a file: what it said, and the codes by uid."""
+    path = academy.folder / f"codes-{len(academy.said)}.csv"
+    ran = academy.run("password", "activate", *names, "--to", path, *words)
+    assert ran.code == code, f"exit {ran.code}: {ran.out}{ran.err}"
+    return ran, codes(path) if path.exists() else {}
+
+
+def lets_in(academy: Academy, uid: str, password: str) -> bool:
+    return academy.sandbox.accepts(academy.dn(uid), password)
+
+
+def choose(academy: Academy, uid: str, code: str, password: str = OWN) -> None:
+    """The owner logs in with the code and replaces it."""
+    with academy.sandbox.bind(academy.dn(uid), code) as connection:
+        connection.modify(academy.dn(uid), {"userPassword": [(ldap3.MODIFY_REPLACE, [password])]})
+
+
+def block(academy: Academy, uid: str = CLAIRE) -> None:
+    for _ in range(5):
+        assert not lets_in(academy, uid, "not it at all")
+
+
+def attempts(academy: Academy) -> dict[str, dict[str, object]]:
+    found = academy.sandbox.entries(f"ou=attempts,{academy.sandbox.state}", "(objectClass=piactlRecord)")
+    return {dn.partition(",")[0]: json.loads(entry["piactlData"][0]) for dn, entry in found.items()}
+
+
+def reset(academy: Academy, numen: str, *words: str, uid: str = CLAIRE) -> tuple[Ran, dict[str, str]]:
+    path = academy.folder / f"reset-{len(academy.said)}.csv"
+    ran = academy.run("password", "reset", uid, "--numen-file", "-", "--to", path, *words, stdin=f"{numen}\n")
+    return ran, codes(path) if path.exists() else {}
+
+
+# ---- activate
+
+
+def test_a_code_in_a_file_opens_the_account_until_it_is_replaced(staff: Academy) -> None:
+    path = staff.folder / "codes.csv"
+    ran = staff.run("password", "activate", CLAIRE, "--to", path, "--private-mail", "-o", "json")
+    assert ran.code == 0, ran.err
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert not Path(f"{path}.unfinished").exists()
+    with path.open(encoding="utf-8", newline="") as file:
+        (line,) = csv.DictReader(file)
+    assert list(line) == ["uid", "address", "display_name", "private_mail", "code", "valid_until", "outcome"]
+    assert line["address"] == f"{CLAIRE}@ac-amiens.fr"
+    assert (line["display_name"], line["private_mail"]) == ("Claire Dubreuil", "claire@example.org")
+    assert CODE.fullmatch(line["code"])
+    (result,) = ran.json
+    assert (result["uid"], result["outcome"], result["kinds"]) == (CLAIRE, "applied", ["password"])
+    assert line["valid_until"] in result["message"]
+    assert "applications that still log in" in ran.err
+    entry = staff.entry(CLAIRE)
+    assert (entry["pwdReset"], entry["pwdPolicySubentry"]) == ([b"TRUE"], [CODES])
+    ends = datetime.strptime(entry["pwdAccountLockedTime"][0].decode(), "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+    assert timedelta(hours=71, minutes=59) < ends - datetime.now(UTC) <= timedelta(hours=72)
+    assert lets_in(staff, CLAIRE, line["code"])
+    choose(staff, CLAIRE, line["code"])
+    assert lets_in(staff, CLAIRE, OWN)
+    assert not lets_in(staff, CLAIRE, line["code"])
+
+
+def test_a_second_code_takes_the_place_of_the_first(staff: Academy) -> None:
+    _, first = given(staff, CLAIRE)
+    _, second = given(staff, CLAIRE)
+    assert not lets_in(staff, CLAIRE, first[CLAIRE])
+    assert lets_in(staff, CLAIRE, second[CLAIRE])
+    assert staff.values(CLAIRE, "pwdAccountLockedTime") != []
+
+
+def test_a_code_is_shown_once_on_a_terminal(staff: Academy) -> None:
+    code, screen = at_terminal(staff, "password", "activate", CLAIRE, answers={"Change 1 account?": "y"})
+    assert code == 0, screen
+    (shown,) = CODE.findall(screen)
+    assert "Claire Dubreuil" in screen
+    assert "shown this once" in screen
+    assert lets_in(staff, CLAIRE, shown)
+
+
+def test_no_code_without_a_yes(staff: Academy) -> None:
+    with staff.nothing_written():
+        code, screen = at_terminal(staff, "password", "activate", CLAIRE, answers={"Change 1 account?": "n"})
+    assert (code, CODE.findall(screen)) == (1, [])
+    assert "nothing was changed" in screen
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "never to a pipe: add --to FILE"),
+        (("-o", "json"), "printed results never hold a code: with -o add --to FILE"),
+    ],
+)
+def test_no_code_goes_to_a_pipe(staff: Academy, words: tuple[str, ...], said: str) -> None:
+    with staff.nothing_written():
+        for command in (("activate", CLAIRE), ("reset", CLAIRE, "--without-check", "--reason", "x")):
+            ran = staff.spawn("password", *command, *words, stdin="")
+            assert (ran.code, ran.out) == (2, "")
+            assert said in ran.err
+
+
+def test_many_from_stdin_in_their_order(staff: Academy) -> None:
+    path = staff.folder / "many.csv"
+    ran = staff.run(
+        "password",
+        "activate",
+        "-",
+        "--to",
+        path,
+        "-o",
+        "json",
+        stdin=f'{LEA}\nnobody\n{{"uid": "{CLAIRE}"}}\n1888\n',
+    )
+    assert ran.code == 5
+    outcomes = [(one["account"], one["outcome"]) for one in ran.json]
+    assert outcomes == [(LEA, "applied"), ("nobody", "not found"), (CLAIRE, "applied"), ("1888", "refused")]
+    assert list(codes(path)) == [LEA, CLAIRE]
+    assert lets_in(staff, CLAIRE, codes(path)[CLAIRE])
+
+
+def test_who_has_not_started_gets_a_code_that_opens_on_the_day(staff: Academy) -> None:
+    ran, found = given(staff, LEA)
+    assert f"opens on {day(5)}" in ran.out
+    assert not lets_in(staff, LEA, found[LEA])
+    staff.change(LEA, pwdStartTime=[])
+    assert lets_in(staff, LEA, found[LEA])
+    ends = datetime.strptime(staff.values(LEA, "pwdAccountLockedTime")[0], "%Y%m%d%H%M%SZ").replace(
+        tzinfo=UTC
+    )
+    assert ends - datetime.now(UTC) > timedelta(days=6), "its hours begin when the account opens"
+
+
+def test_whom_a_code_would_not_open_gets_none(staff: Academy) -> None:
+    assert staff.run("account", "lock", CLAIRE, "--reason", "enquête").code == 0
+    assert staff.run("account", "close", IDA, "--until", day(60).isoformat(), "--reason", "partie").code == 0
+    with staff.nothing_written():
+        ran = staff.run("password", "activate", CLAIRE, "--to", staff.folder / "x.csv")
+        assert ran.code == 1
+        assert "enquête" in ran.err
+        assert f"piactl account unlock {CLAIRE}" in ran.err
+        ran = staff.run("password", "activate", IDA, "--to", staff.folder / "x.csv")
+        assert ran.code == 1
+        assert "deactivated" in ran.err
+        assert f"piactl why {IDA} login" in ran.err
+    assert not (staff.folder / "x.csv").exists()
+
+
+def test_protected_accounts_are_the_administrators(staff: Academy) -> None:
+    staff.change(CLAIRE, piactlProtected=["TRUE"])
+    with staff.nothing_written():
+        ran, _ = given(staff, CLAIRE, code=1)
+        assert "add --administrator" in ran.err
+        assert staff.run("password", "unblock", CLAIRE).code == 1
+    _, found = given(staff, CLAIRE, words=("--administrator",))
+    assert lets_in(staff, CLAIRE, found[CLAIRE])
+    assert staff.run("password", "unblock", CLAIRE, "--administrator").code == 0
+
+
+def test_dry_run_says_what_would_be_done(staff: Academy) -> None:
+    with staff.nothing_written():
+        ran = staff.run("password", "activate", CLAIRE, "--dry-run")
+    assert ran.code == 0
+    assert "would change" in ran.out
+    assert CODE.findall(ran.out + ran.err) == []
+
+
+def test_a_file_that_is_there_is_left_alone(staff: Academy) -> None:
+    path = staff.folder / "codes.csv"
+    path.write_text("kept", encoding="utf-8")
+    with staff.nothing_written():
+        ran = staff.run("password", "activate", CLAIRE, "--to", path)
+        assert ran.code == 1
+        assert "is there already" in ran.err
+        link = staff.folder / "link.csv"
+        link.symlink_to(staff.folder / "elsewhere")
+        assert staff.run("password", "activate", CLAIRE, "--to", link).code == 1
+        assert staff.run("password", "activate", CLAIRE, "--to", staff.folder / "no" / "x.csv").code == 1
+    assert path.read_text(encoding="utf-8") == "kept"
+    assert not (staff.folder / "elsewhere").exists()
+
+
+DYING = """
+import os, sys
+from piactl.flows import activating
+real = activating.write_alone
+def dying(run, writes, *rest):
+    if sys.argv[1] == "after":
+        real(run, writes, *rest)
+    os._exit(9)
+activating.write_alone = dying
+from piactl.cli import run
+sys.exit(run(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_crash_leaves_every_code_that_was_set_readable(staff: Academy, when: str) -> None:
+    path = staff.folder / "codes.csv"
+    words = [sys.executable, "-c", DYING, when, "password", "activate", CLAIRE, IDA, "--to", str(path)]
+    died = subprocess.run(
+        words, env=staff.environment(), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert died.returncode == 9, died.stderr
+    assert path.read_bytes() == b"", "nothing that looks finished"
+    unfinished = Path(f"{path}.unfinished")
+    assert stat.S_IMODE(unfinished.stat().st_mode) == 0o600
+    for uid, code in codes(unfinished).items():
+        assert lets_in(staff, uid, code) is (when == "after")
+    assert set(codes(unfinished)) == {CLAIRE, IDA}
+    path.unlink()
+    again = staff.run("password", "activate", CLAIRE, "--to", path)
+    assert again.code == 1
+    assert "left by a command that did not end" in again.err
+    unfinished.unlink()
+    ran = staff.run("password", "activate", CLAIRE, IDA, "--to", path)
+    assert ran.code == 0, ran.err
+    assert all(lets_in(staff, uid, code) for uid, code in codes(path).items())
+
+
+def test_a_directory_that_goes_away_leaves_no_code_untold(
+    staff: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from piactl.directory.codes import Ending
+    from piactl.errors import ReplyLost
+
+    real = Ending.write
+
+    def lost(self: Ending, writes: object) -> object:
+        for write in writes:  # type: ignore[attr-defined]
+            yield from real(self, [write])
+            if IDA in write.dn:
+                raise ReplyLost(f"{write.dn}: no answer came")
+
+    def losing(self: Ending, writes: object) -> object:
+        results = lost(self, writes)
+        for write_result in results:  # type: ignore[attr-defined]
+            if IDA in write_result.write.dn:
+                continue
+            yield write_result
+
+    monkeypatch.setattr(Ending, "write", losing)
+    path = staff.folder / "codes.csv"
+    ran = staff.run("password", "activate", CLAIRE, IDA, LEA, "--to", path, "-o", "json")
+    assert ran.code == 8
+    assert [one["outcome"] for one in ran.json] == ["applied", "in doubt", "not made"]
+    assert list(codes(path)) == [CLAIRE, IDA], "what may have been set can be read"
+    assert all(lets_in(staff, uid, code) for uid, code in codes(path).items())
+
+
+def test_no_policy_of_codes_no_codes(staff: Academy) -> None:
+    staff.edit("piactl.yaml", f"  activation_policy: cn=activation,{POLICIES}\n", "")
+    with staff.nothing_written():
+        ran = staff.run("password", "activate", CLAIRE, "--to", staff.folder / "x.csv")
+    assert ran.code == 10
+    assert "activation_policy" in ran.err
+
+
+# ---- what the night does
+
+
+def test_the_night_takes_those_with_a_password_out_of_the_policy_of_codes(staff: Academy) -> None:
+    _, found = given(staff, CLAIRE, IDA)
+    choose(staff, CLAIRE, found[CLAIRE])
+    today = day(0).isoformat()
+    ran = staff.run("nightly", "-o", "json")
+    assert (ran.code, ran.json["summary"]) == (0, {}), ran.err
+    assert "pwdPolicySubentry" not in staff.entry(CLAIRE)
+    assert staff.entry(IDA)["pwdPolicySubentry"] == [CODES]
+    assert lets_in(staff, CLAIRE, OWN)
+    assert lets_in(staff, IDA, found[IDA])
+    staff.quiet_night(today)
+    assert staff.run("journal", "verify").code == 0
+
+
+# ---- reset
+
+
+def test_who_knows_the_numen_gets_a_code(staff: Academy) -> None:
+    ran, found = reset(staff, " 01e95 01234 abc ")
+    assert ran.code == 0, ran.err
+    assert lets_in(staff, CLAIRE, found[CLAIRE])
+    assert attempts(staff) == {}, "a right answer leaves no count"
+
+
+def test_a_numen_asked_for_at_a_terminal_is_not_shown(staff: Academy) -> None:
+    code, screen = at_terminal(staff, "password", "reset", CLAIRE, answers={"NUMEN of": NUMEN})
+    assert code == 0, screen
+    assert NUMEN not in screen
+    (shown,) = CODE.findall(screen)
+    assert lets_in(staff, CLAIRE, shown)
+
+
+def test_wrong_answers_are_counted_and_slowed_down(staff: Academy) -> None:
+    with staff.nothing_written():
+        for left in (4, 3, 2, 1, 0):
+            ran, found = reset(staff, OTHER)
+            assert (ran.code, found) == (1, {})
+            assert (f"{left} tr" in ran.err) if left else ("has to wait" in ran.err), ran.err
+        ran, _ = reset(staff, NUMEN)
+        assert ran.code == 4, "the right one has to wait too"
+        assert "can be made at" in ran.err
+    counts = attempts(staff)
+    assert {str(one.get("failures")) for one in counts.values() if "last" in one} == {"5"}
+    assert not any(CLAIRE in name for name in counts)
+    ran, _ = reset(staff, "no numen")
+    assert ran.code == 2, "a slip of the keyboard is not counted"
+    assert attempts(staff) == counts
+    (record,) = [name for name, one in counts.items() if "last" in one]
+    past = {"failures": 5, "last": (datetime.now(UTC) - timedelta(seconds=61)).isoformat()}
+    with staff.sandbox.root() as root:
+        dn = f"{record},ou=attempts,{staff.sandbox.state}"
+        root.modify(dn, {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(past)])]})
+    ran, found = reset(staff, NUMEN)
+    assert ran.code == 0, ran.err
+    assert lets_in(staff, CLAIRE, found[CLAIRE])
+    assert not any("last" in one for one in attempts(staff).values())
+
+
+def test_many_at_once_are_no_more_tries_than_one_after_another(staff: Academy) -> None:
+    site = open_site(staff.sandbox.config)
+    now = datetime.now(UTC)
+
+    def attempt(number: int) -> bool:
+        with open_writer(site.settings.directory, "desk", read_password) as writer:
+            try:
+                begin_attempt(writer, site, CLAIRE, now + timedelta(microseconds=number))
+            except TooManyAttempts:
+                return False
+            return True
+
+    assert site.policy is not None
+    with ThreadPoolExecutor(8) as pool:
+        allowed = list(pool.map(attempt, range(12)))
+    assert allowed.count(True) == 5
+    counts = attempts(staff)
+    assert [one["failures"] for one in counts.values() if "last" in one] == [5]
+    assert len(counts["cn=all"]["failures"]) == 5  # type: ignore[arg-type]
+
+
+def test_a_limit_over_all_accounts(staff: Academy) -> None:
+    staff.edit("piactl.yaml", "password:\n", "password:\n  failures_per_hour: 5\n")
+    site = open_site(staff.sandbox.config)
+    now = datetime.now(UTC)
+    with open_writer(site.settings.directory, "desk", read_password) as writer:
+        for number in range(4):
+            begin_attempt(writer, site, f"somebody{number}", now)
+        begin_attempt(writer, site, "right", now).right()
+        begin_attempt(writer, site, "somebody5", now)
+        before = attempts(staff)
+        with pytest.raises(TooManyAttempts, match="of all accounts"):
+            begin_attempt(writer, site, CLAIRE, now + timedelta(minutes=59))
+        assert attempts(staff) == before, "who is refused is not counted"
+        begin_attempt(writer, site, CLAIRE, now + timedelta(minutes=61)).right()
+
+
+def test_an_old_key_still_proves(staff: Academy) -> None:
+    keys = staff.sandbox.folder / "secrets" / "keys"
+    keys.write_text(f"k2 {os.urandom(32).hex()}\n{keys.read_text()}", encoding="ascii")
+    ran, found = reset(staff, NUMEN)
+    assert ran.code == 0, ran.err
+    assert lets_in(staff, CLAIRE, found[CLAIRE])
+
+
+def test_without_a_numen_only_an_administrator_can(staff: Academy) -> None:
+    with staff.nothing_written():
+        ran, _ = reset(staff, NUMEN, uid=IDA)
+        assert ran.code == 1
+        assert "--without-check" in ran.err
+        assert (
+            staff.run("password", "reset", IDA, "--without-check", "--to", staff.folder / "x.csv").code == 2
+        )
+    path = staff.folder / "ida.csv"
+    ran = staff.run("password", "reset", IDA, "--without-check", "--reason", "vue en personne", "--to", path)
+    assert ran.code == 0, ran.err
+    assert lets_in(staff, IDA, codes(path)[IDA])
+
+
+def test_where_a_device_is_in_force_a_code_of_it_is_needed_too(staff: Academy) -> None:
+    uri = staff.folder / "uri"
+    assert staff.run("otp", "enroll", CLAIRE, "--uri-file", uri).code == 0
+    device = pyotp.parse_uri(uri.read_text(encoding="utf-8").strip())
+    assert isinstance(device, pyotp.TOTP)
+    start = datetime.now(UTC)
+    digits = [device.at(start + timedelta(seconds=30 * step)) for step in range(4)]
+    assert staff.run("otp", "verify", CLAIRE, stdin=f"{digits[0]}\n").code == 0
+    used, wrong = digits[0], f"{(int(digits[1]) + 1) % 1_000_000:06}"
+    messages = set()
+    with staff.nothing_written():
+        for numen, code in ((NUMEN, wrong), (OTHER, wrong), (NUMEN, used), (NUMEN, "abc")):
+            ran, found = reset(staff, f"{numen}\n{code}", "--code-file", "-")
+            assert (ran.code, found) == (1, {})
+            messages.add(re.sub("[0-9] tr(y is|ies are)", "N", ran.err))
+        assert reset(staff, NUMEN)[0].code == 2, "the code was not given"
+    assert len(messages) == 1, f"which was wrong is not said: {messages}"
+    ran, _ = reset(staff, f"{OTHER}\n{digits[1]}", "--code-file", "-")
+    assert (ran.code, "has to wait" in ran.err) == (1, True)
+    assert re.sub(".*; ", "", ran.err) not in messages
+    for dn in attempts(staff):
+        with staff.sandbox.root() as root:
+            root.delete(f"{dn},ou=attempts,{staff.sandbox.state}")
+    ran, found = reset(staff, f"{NUMEN}\n{digits[2]}", "--code-file", "-")
+    assert ran.code == 0, ran.err
+    assert not lets_in(staff, CLAIRE, found[CLAIRE]), "the device is asked for as before"
+    assert lets_in(staff, CLAIRE, found[CLAIRE] + digits[3])
+    assert "one-time code" in ran.out
+    journal = staff.run("journal", "show", "-o", "json").json
+    assert [one["kinds"] for one in journal][-2:] == [["otp-code"], ["password"]], journal[-2:]
+    assert staff.run("journal", "verify").code == 0
+
+
+def test_nobody_is_waited_for(staff: Academy) -> None:
+    """Under cron, in a pipe, with stdin closed: a sentence, and nothing was done."""
+    path = str(staff.folder / "x.csv")
+    with staff.nothing_written():
+        bare = {"PIACTL_CONFIG": str(staff.sandbox.config), "PYTHONPATH": str(Path(__file__).parents[2])}
+        words = staff.words("password", "reset", CLAIRE, "--to", path)
+        for command in (words, ["sh", "-c", 'exec "$@" <&-', "sh", *words]):
+            ran = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env={**bare, "LANG": "C", "PATH": os.environ["PATH"]},
+                text=True,
+                timeout=30,
+                check=False,
+            )
+            assert ran.returncode == 2, ran.stderr
+            assert "--numen-file" in ran.stderr
+        assert staff.spawn("password", "reset", CLAIRE, "--numen-file", "-", "--to", path, stdin="").code == 2
+        assert staff.spawn("password", "check", stdin="").code == 2
+        exposed = staff.folder / "numen"
+        exposed.write_text(NUMEN, encoding="ascii")
+        exposed.chmod(0o644)
+        ran2 = staff.run("password", "reset", CLAIRE, "--numen-file", exposed, "--to", path)
+        assert ran2.code == 10
+        assert "0644" in ran2.err
+    assert not Path(path).exists()
+
+
+# ---- unblock
+
+
+def test_a_block_by_wrong_passwords_is_taken_away(staff: Academy) -> None:
+    staff.change(CLAIRE, userPassword=[OWN], pwdReset=[])
+    block(staff)
+    assert not lets_in(staff, CLAIRE, OWN)
+    ran = staff.run("password", "unblock", CLAIRE)
+    assert ran.code == 0, ran.err
+    assert "the block by wrong passwords is gone" in ran.out
+    assert lets_in(staff, CLAIRE, OWN)
+    with staff.nothing_written():
+        again = staff.run("password", "unblock", CLAIRE, "-o", "json")
+    assert (again.code, again.json[0]["outcome"]) == (0, "already so")
+    assert f"piactl why {CLAIRE} login" in again.json[0]["message"]
+
+
+def test_an_administrators_lock_stays(staff: Academy) -> None:
+    staff.change(CLAIRE, userPassword=[OWN], pwdReset=[])
+    block(staff)
+    assert staff.run("account", "lock", CLAIRE, "--reason", "enquête").code == 0
+    ran = staff.run("password", "unblock", CLAIRE)
+    assert ran.code == 0
+    assert "something else keeps it closed" in ran.out
+    assert not lets_in(staff, CLAIRE, OWN)
+    assert staff.values(CLAIRE, "pwdAccountLockedTime") == []
+    assert staff.run("account", "unlock", CLAIRE, "--reason", "close").code == 0
+    assert lets_in(staff, CLAIRE, OWN)
+
+
+def test_a_code_blocked_by_wrong_tries_gets_its_end_back(staff: Academy) -> None:
+    _, found = given(staff, CLAIRE)
+    ends = staff.values(CLAIRE, "pwdAccountLockedTime")
+    block(staff)
+    assert not lets_in(staff, CLAIRE, found[CLAIRE])
+    ran = staff.run("password", "unblock", CLAIRE)
+    assert (ran.code, "its password is a code" in ran.out) == (0, True)
+    assert lets_in(staff, CLAIRE, found[CLAIRE])
+    (again,) = staff.values(CLAIRE, "pwdAccountLockedTime")
+    assert abs(int(again[:-1]) - int(ends[0][:-1])) <= 1, "counted from when it was given"
+    with staff.nothing_written():
+        staff.run("password", "unblock", CLAIRE)
+
+
+def test_a_code_that_ended_is_not_given_more_time(staff: Academy) -> None:
+    _, found = given(staff, CLAIRE)
+    staff.edit("piactl.yaml", "password:\n", "password:\n  code_hours: 1\n")
+    with staff.sandbox.root() as root:
+        past = f"{datetime.now(UTC) - timedelta(minutes=5):%Y%m%d%H%M%SZ}"
+        old = f"{datetime.now(UTC) - timedelta(hours=2):%Y%m%d%H%M%SZ}"
+        dn = staff.dn(CLAIRE)
+        root.modify(dn, {"pwdAccountLockedTime": [(ldap3.MODIFY_REPLACE, [past])]})
+        relax = [("1.3.6.1.4.1.4203.666.5.12", True, None)]
+        root.modify(dn, {"pwdChangedTime": [(ldap3.MODIFY_REPLACE, [old])]}, controls=relax)
+    with staff.nothing_written():
+        ran = staff.run("password", "unblock", CLAIRE)
+    assert ran.code == 1
+    assert "piactl password activate" in ran.err
+    assert not lets_in(staff, CLAIRE, found[CLAIRE])
+
+
+# ---- check
+
+
+@pytest.mark.parametrize(
+    ("password", "said"),
+    [
+        ("Lampadaire-41-oranger", ""),
+        ("trop court", "characters; 12 are needed"),
+        ("mon nom est Dubreuil", "a name of its owner"),
+        (f"x{NUMEN.lower()}y", "a NUMEN"),
+    ],
+)
+def test_a_new_password_is_checked_and_never_shown(staff: Academy, password: str, said: str) -> None:
+    ran = staff.run("password", "check", CLAIRE, stdin=f"{password}\n")
+    assert ran.code == (1 if said else 0), ran.err
+    assert said in ran.out
+    assert password not in ran.out + ran.err
+    shown = staff.run("password", "check", CLAIRE, "-o", "json", stdin=f"{password}\n")
+    assert shown.json[0]["good"] is not bool(said)
+    assert password not in shown.out
+
+
+def test_the_directorys_own_minimum_counts(staff: Academy) -> None:
+    with staff.sandbox.root() as root:
+        root.modify(f"cn=default,{POLICIES}", {"pwdMinLength": [(ldap3.MODIFY_REPLACE, [25])]})
+    ran = staff.run("password", "check", stdin="Lampadaire-41-oranger\n")
+    assert (ran.code, "25 are needed" in ran.out) == (1, True)
+    staff.change(CLAIRE, piactlProtected=["TRUE"])
+    with staff.sandbox.root() as root:
+        root.modify(f"cn=default,{POLICIES}", {"pwdMinLength": [(ldap3.MODIFY_REPLACE, [12])]})
+    ran = staff.run("password", "check", CLAIRE, stdin="vache-41-pre\n")
+    assert (ran.code, "16 are needed" in ran.out) == (1, True)
+
+
+# ---- secrets
+
+
+def test_no_code_and_no_numen_is_left_anywhere(staff: Academy) -> None:
+    _, found = given(staff, CLAIRE, IDA, words=("-o", "json"))
+    _, more = reset(staff, NUMEN, "-o", "json")
+    reset(staff, OTHER)
+    staff.run("password", "unblock", CLAIRE)
+    staff.run("nightly")
+    everything = "".join(staff.said)
+    for folder in ("journal", "state"):
+        for file in (staff.sandbox.folder / folder).rglob("*"):
+            everything += file.read_text(encoding="utf-8") if file.is_file() else ""
+    for entry in staff.sandbox.entries(staff.sandbox.state).values():
+        everything += repr(entry)
+    secrets = [*found.values(), *more.values(), NUMEN, OTHER]
+    assert len(secrets) == 5
+    assert not [one for one in secrets if one in everything]
+    journal = (staff.sandbox.folder / "journal" / "piactl.jsonl").read_text(encoding="utf-8")
+    assert "userPassword" in journal
+    assert staff.run("journal", "verify").code == 0
