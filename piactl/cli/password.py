@@ -179,7 +179,13 @@ def _identity_check(
     """Asks for what proves who somebody is; the check itself is made once the directory can be written."""
     from piactl.core.devices import NO_DEVICE
     from piactl.flows.activating import refuse_code
-    from piactl.flows.proving import proof_by_device, prove, refuse_unprovable, understood_numen
+    from piactl.flows.proving import (
+        journalled_trace,
+        proof_by_device,
+        prove,
+        refuse_unprovable,
+        understood_numen,
+    )
     from piactl.flows.reviewing import account_on, find_entry
 
     with reading(site) as reader:
@@ -194,7 +200,8 @@ def _identity_check(
 
     def made(writer: Writer) -> None:
         by_device = proof_by_device(site, writer, order, entry, now=_now, say=say)
-        prove(writer, site, account, numen, code, by_device, _now())
+        trace = journalled_trace(site, writer, order, now=_now, say=say)
+        prove(writer, site, account, numen, code, by_device, _now(), trace)
 
     return made
 

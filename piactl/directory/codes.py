@@ -71,6 +71,26 @@ def read_released(
         yield entry.text(uid), EntryWrite("modify", entry.dn, delete={POLICY: entry.values[POLICY]})
 
 
+def policy_faults(reader: Reader, policy: str) -> list[str]:
+    """Why codes under this password policy would not end, or would not have to be replaced; nothing where
+    it is as schemas/ldap/tree.ldif.in has it."""
+    names = ("pwdLockout", "pwdLockoutDuration", "pwdMustChange", "pwdMaxAge")
+    entry = reader.read(policy, names)
+    if entry is None:
+        return ["it is not there, and without it slapd applies no policy at all"]
+    held = {name: entry.text(name) for name in names}
+    faults = []
+    if held["pwdLockout"] != "TRUE":
+        faults.append("pwdLockout is not TRUE: codes would never end")
+    if held["pwdLockoutDuration"] not in ("", "0"):
+        faults.append("pwdLockoutDuration is not 0: a code that ended would open again after it")
+    if held["pwdMustChange"] != "TRUE":
+        faults.append("pwdMustChange is not TRUE: a code would do as a password for good")
+    if held["pwdMaxAge"] not in ("", "0"):
+        faults.append("pwdMaxAge is set: it ends not the code but the password that replaces it")
+    return faults
+
+
 def read_minimum(reader: Reader, policy: str) -> int | None:
     """pwdMinLength of a password policy, 0 where it has none; None where there is no such policy."""
     entry = reader.read(policy, ["pwdMinLength"])

@@ -14,7 +14,7 @@ from piactl.core.acts import ActRefused
 from piactl.core.devices import NO_DEVICE
 from piactl.core.standing import Standing
 from piactl.directory.accounts import Entry
-from piactl.directory.codes import Ending, code_write
+from piactl.directory.codes import Ending, code_write, policy_faults
 from piactl.directory.port import Reader, Writer
 from piactl.directory.records import read_last
 from piactl.errors import ConfigurationInvalid, Mistake, PiactlError, ReplyLost
@@ -67,9 +67,15 @@ def prepare_codes(
 ) -> list[Coded]:
     """A code for each account that may have one, in the order of `names`; nothing is written.
 
-    Raises ConfigurationInvalid without a policy for codes.
+    Raises ConfigurationInvalid without a policy for codes, PiactlError where it does not do for them.
     """
-    activation_policy(site)
+    policy = activation_policy(site)
+    faults = policy_faults(reader, policy)
+    if faults:
+        raise PiactlError(
+            f"{policy}: codes cannot be given out under this password policy: {'; '.join(faults)}.\n"
+            "Set it as cn=activation in schemas/ldap/tree.ldif.in; see: piactl doctor"
+        )
     seen: dict[str, str] = {}
     coded = []
     for name in names:

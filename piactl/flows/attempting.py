@@ -80,7 +80,7 @@ def begin_attempt(writer: Writer, site: Site, uid: str, now: datetime) -> Attemp
         if open_at is not None:
             raise TooManyAttempts(
                 f"{len(failures)} identity checks, of all accounts, were wrong within the last hour: "
-                "somebody may be guessing; see: piactl journal show\n"
+                "somebody may be guessing; each left a note in the journal of its host\n"
                 f"The next check of any account can be made at {shown_time(open_at, site)}",
                 open_at,
             )

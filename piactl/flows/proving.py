@@ -60,6 +60,19 @@ def proof_by_device(
     return good
 
 
+def journalled_trace(
+    site: Site, writer: Writer, order: Order, *, now: Callable[[], datetime], say: Callable[[str], None]
+) -> Callable[[str], None]:
+    """What leaves a note in the journal of this host."""
+
+    def trace(text: str) -> None:
+        with run_alone(site, writer, order, now, say, recorded=False) as run:
+            run.journal.note(text)
+            run.journal.end({})
+
+    return trace
+
+
 def refuse_unprovable(account: Account) -> None:
     """Raises ActRefused where nothing is known that could be compared."""
     if account.numen_digest is None:
@@ -77,11 +90,13 @@ def prove(
     code: str | None,
     use_code: Proof,
     now: datetime,
+    trace: Callable[[str], None],
 ) -> None:
     """Compares in constant time with the keyed digest of the account, under every key that is known, and has
     the code used up where one is needed (`code` is then not None). Both are looked at, whichever is wrong.
 
-    The check is counted before it is made. Raises NotProved, TooManyAttempts, ActRefused.
+    The check is counted before it is made; `trace` is told of a wrong one. Raises NotProved,
+    TooManyAttempts, ActRefused.
     """
     refuse_unprovable(account)
     attempt = begin_attempt(writer, site, account.uid, now)
@@ -93,6 +108,7 @@ def prove(
         return
     what = "the NUMEN" if code is None else "the NUMEN and the one-time code do not both belong to"
     said = f"{account.uid}: {what} is not that of" if code is None else f"{account.uid}: {what}"
+    trace(f"{account.uid}: an identity check was wrong")
     left = tries_left(writer, site, account.uid, now)
     after = f"{counted(left, 'try is', 'tries are')} left" if left else "the next try has to wait"
     raise NotProved(f"{said} this account; nothing was changed, and {after}")

@@ -100,6 +100,7 @@ CHECKS: dict[str, Check] = {
             "One run writes at a time; a lock left behind makes the next one wait or take over.",
         ),
         Check("D29", "last run", _W, "What the last run left undone is not made good by waiting."),
+        Check("D30", "policy of codes", _E, "Codes for a first log in must end, and must be replaced."),
     )
 }
 

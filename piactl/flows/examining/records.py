@@ -9,6 +9,7 @@ from typing import Any
 
 from piactl.core.digests import digest_key_id
 from piactl.directory.accounts import IN_ACCOUNTS
+from piactl.directory.codes import policy_faults
 from piactl.directory.port import Reader
 from piactl.directory.records import DATA, IN_RECORD, RUNS, SOURCES, WAITING, Places
 from piactl.directory.recordtext import loads
@@ -32,7 +33,7 @@ _ENDS = {
 def examine_records(
     site: Site, reader: Reader, runs: Runs | None, host: str, now: datetime, today: date
 ) -> Iterator[Finding]:
-    """D15, D27, D28, D29. `today` is the civil day of the policy's time zone."""
+    """D15, D27 to D30. `today` is the civil day of the policy's time zone."""
     yield unless_broken("D15", lambda: _bases(site, reader))
     yield _told("D27", lambda: _needed_keys(site, reader))
     yield _told("D28", lambda: _lock(site, reader, host, now))
@@ -40,6 +41,7 @@ def examine_records(
         yield skipped("D29", "the records of runs cannot be read")
     else:
         yield unless_broken("D29", lambda: _last_run(site, reader, runs, today))
+    yield _told("D30", lambda: _policy_of_codes(site, reader))
 
 
 def _told(id_: str, check: Callable[[], Finding]) -> Finding:
@@ -69,6 +71,15 @@ def _bases(site: Site, reader: Reader) -> Finding:
     advice = "Add them (schemas/ldap/tree.ldif.in has them), or correct the bases."
     errors, warnings = ([f"{dn} is missing" for dn in group] for group in (missing, minor))
     return worst("D15", errors, warnings, advice, f"{len(wanted) + len(later)} entries are there")
+
+
+def _policy_of_codes(site: Site, reader: Reader) -> Finding:
+    policy = site.settings.password.activation_policy
+    if not policy:
+        return skipped("D30", "password.activation_policy is not set: no codes are given out")
+    faults = policy_faults(reader, policy)
+    advice = f"Set {policy} as cn=activation in schemas/ldap/tree.ldif.in."
+    return worst("D30", faults, [], advice, "codes end, and must be replaced")
 
 
 def _needed_keys(site: Site, reader: Reader) -> Finding:
