@@ -37,7 +37,8 @@ def why_service(reader: Reader, site: Site, name: str, service: Service, as_of: 
 def why_login(reader: Reader, site: Site, name: str, as_of: date, now: datetime) -> View:
     """Whether the account can log in, and everything that stands in the way."""
     # loaded here: the other questions do not need them
-    from piactl.core.explaining.logins import Circumstances, entry_differs, login_answer
+    from piactl.core.explaining.logins import entry_differs, login_answer
+    from piactl.core.explaining.passwords import Circumstances
     from piactl.directory.credentials import read_credentials
 
     entry = find_entry(reader, site, name)

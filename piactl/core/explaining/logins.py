@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator
+from datetime import date, timedelta
 
 from piactl.core.account import State
 from piactl.core.career import Career
-from piactl.core.credentials import Credentials
 from piactl.core.days import OPEN, Period, civil, difference, holding
 from piactl.core.explaining.answer import Answer, Cause, Effect, Rule
 from piactl.core.explaining.case import Case, absence, next_day, span
+from piactl.core.explaining.passwords import Circumstances, by_device, by_password
 from piactl.core.explaining.proposals import waiting
 from piactl.core.explaining.states import state_ground, state_span
 from piactl.core.mobility import Post
 from piactl.core.reasons import spoken
 
-
-@dataclass(frozen=True, slots=True)
-class Circumstances:
-    """What a log in depends on besides the rules. `now` is the instant for which passwords are judged and
-    `show` says an instant in words. `by_server`: the directory itself asks for codes. `last_run` is the day
-    of the last run, None where there was none or it is not known."""
-
-    credentials: Credentials
-    now: datetime
-    show: Callable[[datetime], str]
-    by_server: bool = True
-    last_run: date | None = None
+_WEIGHT = {Effect.LET_IN: 0, Effect.REFUSED: 0, Effect.ASKED: 1, Effect.SERVICE: 2}
+"""What refuses is removed first."""
 
 
 def login_answer(case: Case, around: Circumstances) -> Answer:
     """The answer to "it does not work": no where a cause refuses the log in."""
-    causes = tuple(_causes(case, around))
+    causes = tuple(sorted(_causes(case, around), key=lambda cause: _WEIGHT[cause.effect]))
     yes = not any(cause.effect is Effect.REFUSED for cause in causes)
     by_rules = holding(login_days(case), case.number) is not None
     # where a password or the entry refuses what the rules allow, the rules know no day of it
@@ -93,8 +82,8 @@ def _causes(case: Case, around: Circumstances) -> Iterator[Cause]:
     yield from _by_state(case)
     if case.state is State.ARCHIVED:
         return
-    yield from _by_password(case, around)
-    yield from _by_device(case, around)
+    yield from by_password(case, around)
+    yield from by_device(case, around)
     yield from _services(case)
 
 
@@ -177,77 +166,6 @@ def _position_rules(case: Case) -> tuple[Rule, ...]:
     return tuple(Rule(f"positions.{name}", position.line) for name, position in positions.items())
 
 
-def _by_password(case: Case, around: Circumstances) -> Iterator[Cause]:
-    uid, known, show = case.account.uid, around.credentials, around.show
-    activate = f"piactl password activate {uid}"
-    if known.changed is None:
-        yield Cause("no-password", Effect.REFUSED, "no password was ever set", activate)
-        return
-    blocked, until = known.blocked_until(around.now)
-    if known.is_code:
-        ends = known.code_until
-        if blocked:
-            when = f" at {show(ends)}" if ends else ""
-            text = f"the code that support gave out has ended{when}, by time or by wrong tries, unused"
-            yield Cause("code-ended", Effect.REFUSED, text, activate)
-            return
-        valid = f", valid until {show(ends)}" if ends else ""
-        text = (
-            f"a code was given out at {show(known.changed)} and is not used yet{valid}: log in with it once"
-        )
-        yield Cause("code-unused", Effect.ASKED, text, activate, ends)
-        return
-    if blocked:
-        yield _block(uid, known, until, show)
-    if known.must_change:
-        text = "the password must be changed at the next log in"
-        yield Cause("must-change", Effect.ASKED, text)
-    if known.expires is not None and known.expires <= around.now:
-        text = f"the password expired at {show(known.expires)}"
-        yield Cause("expired", Effect.REFUSED, text, f"piactl password reset {uid}")
-
-
-def _block(uid: str, known: Credentials, until: datetime | None, show: Callable[[datetime], str]) -> Cause:
-    since = f" since {show(known.blocked)}" if known.blocked else ""
-    end = f", until {show(until)}" if until else ""
-    if until is None:
-        end = ", until it is lifted"
-        if known.policy is None:
-            end = "; until when is not known: the settings name no password policy (password.policy)"
-    text = f"blocked by wrong passwords{since}{end}"
-    return Cause("blocked", Effect.REFUSED, text, f"piactl password unblock {uid}", until)
-
-
-def _by_device(case: Case, around: Circumstances) -> Iterator[Cause]:
-    uid, device = case.account.uid, around.credentials.device
-    enroll = f"piactl otp enroll {uid}"
-    if device is None:
-        yield from _without_device(case, enroll)
-        return
-    if not device.there:
-        effect = Effect.REFUSED if around.by_server else Effect.SERVICE
-        text = f"the device {device.name} was given up as lost and none has replaced it"
-        yield Cause("device-lost", effect, text, enroll)
-    elif device.drift:
-        seconds = abs(device.drift) * device.step
-        side = "ahead" if device.drift > 0 else "behind"
-        text = f"the clock of the device {device.name} was {seconds} s {side} at its last good code"
-        yield Cause("device-drift", Effect.ASKED, text, f"piactl otp resync {uid} CODE1 CODE2")
-
-
-def _without_device(case: Case, enroll: str) -> Iterator[Cause]:
-    """Services of the account that ask for a code which nothing can make."""
-    policy = case.rules.policy.services
-    held = sorted({name for name, _ in case.desired.entitlements if name in policy})
-    always = [policy[name].label for name in held if policy[name].otp == "always"]
-    outside = [policy[name].label for name in held if policy[name].otp == "off-site"]
-    parts = [f"always by {', '.join(always)}"] if always else []
-    parts += [f"from outside by {', '.join(outside)}"] if outside else []
-    if parts:
-        text = f"a one-time code is asked for {'; '.join(parts)}, and no device is active"
-        yield Cause("device-none", Effect.SERVICE, text, enroll)
-
-
 def _services(case: Case) -> Iterator[Cause]:
     """Services whose delay after a start or a mutation still runs."""
     for post in case.career.posts_on(case.as_of):
@@ -260,8 +178,9 @@ def _services(case: Case) -> Iterator[Cause]:
             why = "mutation_delay" if post.follows else "grant_delay"
             text = f"{service.label}{where} begins on {begins} ({why}): {_row(post)}"
             grant = f"piactl exception grant {case.account.uid} --service {service.name}"
-            command = grant + (f" --uai {uai}" if uai else "") + f' --until {begins} --reason "..."'
-            yield Cause("delay", Effect.SERVICE, text, command, begins - timedelta(days=1))
+            last = begins - timedelta(days=1)
+            command = grant + (f" --uai {uai}" if uai else "") + f' --until {last} --reason "..."'
+            yield Cause("delay", Effect.SERVICE, text, command, last)
 
 
 def _is_waited_for(case: Case, post: Post, name: str, uai: str) -> bool:

@@ -28,8 +28,9 @@ def waiting(day: date | None, case: Case) -> Iterable[Remedy]:
         yield Remedy(f"wait until {day}", day=day)
 
 
-def granting(case: Case, service: Service, uai: str, seen: Seen) -> Iterable[Remedy]:
-    until = _until(case)
+def granting(case: Case, service: Service, uai: str, needed: date | None, seen: Seen) -> Iterable[Remedy]:
+    """An exception, no longer than it is `needed`."""
+    until = min(_until(case), needed or date.max)
     act = grant(_AUTHOR, service.name, uai, case.as_of, until)
     words = f"{_service(service, uai)} --until {until}{case.option}"
     return _tried(case, act, "an exception", f"exception grant {{}} {words}", seen, yes=True)

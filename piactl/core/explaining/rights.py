@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from piactl.core.account import ServiceException, State
+from piactl.core.account import State
 from piactl.core.assignment import Assignment
+from piactl.core.counting import counted
 from piactl.core.days import civil, holding
 from piactl.core.entitlements import own_periods
-from piactl.core.explaining.answer import Answer, Remedy, Rule
+from piactl.core.explaining.answer import Answer, Rule
 from piactl.core.explaining.case import Case, absence, next_day, span
-from piactl.core.explaining.proposals import denying, ending_exception, granting, reopening, waiting
+from piactl.core.explaining.proposals import waiting
 from piactl.core.explaining.states import state_ground
+from piactl.core.explaining.turning import (
+    ASSIGNED,
+    denial_in_force,
+    exceptions_on,
+    gaining,
+    losing,
+    posts_with,
+)
 from piactl.core.mobility import Post
 from piactl.core.pins import running, spoken_pin
 from piactl.core.policy import Position, Service
@@ -19,8 +28,6 @@ from piactl.core.reasons import spoken_exception
 
 Ground = tuple[str, tuple[Rule, ...], Assignment | None]
 """Why, in a sentence; the rules behind it; the assignment behind it."""
-
-_ASSIGNED = (State.ACTIVE, State.ON_LEAVE)
 
 
 def right_answers(case: Case, service: Service) -> list[Answer]:
@@ -44,7 +51,7 @@ def right_answer(case: Case, service: Service, uai: str) -> Answer:
     yes = holding(periods, case.number) is not None
     reason, rules, assignment = (_given if yes else _refused)(case, service, uai)
     since, until = span(periods, case.number) if yes else absence(periods, case.number)
-    remedies = _losing(case, service, uai) if yes else _gaining(case, service, uai)
+    remedies = losing(case, service, uai) if yes else gaining(case, service, uai, until)
     return Answer(
         subject=service.name,
         uai=uai,
@@ -66,7 +73,7 @@ def right_answer(case: Case, service: Service, uai: str) -> Answer:
 
 def _given(case: Case, service: Service, uai: str) -> Ground:
     if not holding(case.bare.rights.get((service.name, uai), []), case.number):
-        grant = next((e for e in _exceptions(case, service, uai) if e.grants), None)
+        grant = next((e for e in exceptions_on(case, service, uai) if e.grants), None)
         if grant is not None:
             return f"an exception: {spoken_exception(grant)}", (), None
     held = next(_holders(case, service, uai), None)
@@ -81,7 +88,7 @@ def _given(case: Case, service: Service, uai: str) -> Ground:
 def _holders(case: Case, service: Service, uai: str) -> Iterator[Ground]:
     """The posts that give it: by a right of their own, by a handover, or by what was held before them."""
     waiting_posts = []
-    for post in _posts(case, service, uai):
+    for post in posts_with(case, service, uai):
         delay = post.delay(service)
         if not post.position.keeps_service(service.name):
             continue
@@ -92,8 +99,8 @@ def _holders(case: Case, service: Service, uai: str) -> Iterator[Ground]:
         yield f"profile {post.profile} has it{after}", _rules(case, service, post), post.assignment
     for post in case.career.posts:
         if _handed_over(post, service, uai, case.number):
-            ended = civil(post.last)
-            text = f"handover: {service.handover} days after the post that ended on {ended}, a mutation"
+            days = counted(service.handover, "day")
+            text = f"handover: {days} after the post that ended on {civil(post.last)}, a mutation"
             yield text, _rules(case, service, post), post.assignment
     for post in waiting_posts:
         text = f"held before, and kept while the delay of {_delay(post, service)} runs"
@@ -111,15 +118,6 @@ def _handed_over(post: Post, service: Service, uai: str, number: int) -> bool:
     )
 
 
-def _posts(case: Case, service: Service, uai: str) -> list[Post]:
-    """The posts of the day whose profile has it."""
-    return [
-        post
-        for post in case.career.posts_on(case.as_of)
-        if post.has(service) and uai in ("", post.assignment.uai)
-    ]
-
-
 def _rule(service: Service) -> Rule:
     return Rule(f"services.{service.name}", service.line)
 
@@ -131,22 +129,22 @@ def _rules(case: Case, service: Service, post: Post) -> tuple[Rule, ...]:
 
 def _delay(post: Post, service: Service) -> str:
     name = "mutation_delay" if post.follows else "grant_delay"
-    return f"{post.delay(service)} days ({name})"
+    return f"{counted(post.delay(service), 'day', 'days')} ({name})"
 
 
 # Why it is not
 
 
 def _refused(case: Case, service: Service, uai: str) -> Ground:
-    denial = _denial(case, service, uai)
+    denial = denial_in_force(case, service, uai)
     if denial is not None:
         return f"an exception: {spoken_exception(denial)}", (), None
     if case.state is State.GRACE:
-        return _not_in_grace(case, service)
-    if case.state not in _ASSIGNED:
+        return _not_in_grace(case, service, uai)
+    if case.state not in ASSIGNED:
         text, rules, assignment = state_ground(case)
         return f"the account is {case.state.value}: {text}", rules, assignment
-    for post in _posts(case, service, uai):
+    for post in posts_with(case, service, uai):
         if not post.position.keeps_service(service.name):
             text = f"position {post.position.name} does not keep it"
             return text, (_position(post.position), _rule(service)), post.assignment
@@ -157,10 +155,14 @@ def _refused(case: Case, service: Service, uai: str) -> Ground:
     return _without(case, service, uai)
 
 
-def _not_in_grace(case: Case, service: Service) -> Ground:
-    text, rules, assignment = state_ground(case)
-    why = "it was not held on the last day" if service.in_grace else "it does not last through the grace"
-    return f"{why}: {text}", (_rule(service), *rules), assignment
+def _not_in_grace(case: Case, service: Service, uai: str) -> Ground:
+    _, rules, assignment = state_ground(case)
+    last = case.career.segment_on(case.as_of).first - 1
+    if holding(case.bare.rights.get((service.name, uai), []), last):
+        text = f"it ended on {civil(last)} with the last assignment, and does not last through the grace"
+    else:
+        text = f"it was not held on the last day with an assignment, {civil(last)}"
+    return text, (_rule(service), *rules), assignment
 
 
 def _without(case: Case, service: Service, uai: str) -> Ground:
@@ -168,7 +170,11 @@ def _without(case: Case, service: Service, uai: str) -> Ground:
     here = [p for p in case.career.posts if p.has(service) and uai in ("", p.assignment.uai)]
     over = max((p for p in here if p.last < case.number), key=lambda p: p.last, default=None)
     if uai and over is not None:
-        after = f", and the handover of {service.handover} days with it" if service.handover else ""
+        after = (
+            f", and the handover of {counted(service.handover, 'day', 'days')} with it"
+            if service.handover
+            else ""
+        )
         return f"the post there ended on {civil(over.last)}{after}", (_rule(service),), over.assignment
     if uai and here:
         return f"the post there begins on {civil(here[0].first)}", (_rule(service),), here[0].assignment
@@ -184,31 +190,6 @@ def _position(position: Position) -> Rule:
     return Rule(f"positions.{position.name}", position.line)
 
 
-# Exceptions and what else bears on it
-
-
-def _exceptions(case: Case, service: Service, uai: str) -> list[ServiceException]:
-    """Those of the day, and denials of person scope with them: they deny every establishment."""
-    return [
-        e
-        for e in case.account.exceptions
-        if e.service == service.name
-        and (e.uai == uai or (not e.uai and not e.grants))
-        and e.start <= case.as_of <= e.end
-    ]
-
-
-def _denial(case: Case, service: Service, uai: str) -> ServiceException | None:
-    """The denial without which it would be held."""
-    denials = [e for e in _exceptions(case, service, uai) if not e.grants]
-    if not denials:
-        return None
-    held = holding(case.bare.rights.get((service.name, uai), []), case.number)
-    granted = any(e.grants for e in _exceptions(case, service, uai))
-    open_ = case.state in (*_ASSIGNED, State.GRACE)
-    return denials[0] if held or (granted and open_) else None
-
-
 def _notes(case: Case, service: Service, uai: str) -> Iterator[str]:
     for exception in case.account.exceptions:
         mine = exception.service == service.name and exception.uai in ("", uai)
@@ -216,50 +197,3 @@ def _notes(case: Case, service: Service, uai: str) -> Iterator[str]:
             yield spoken_exception(exception)
     for pin in running(case.account.pins, case.as_of):
         yield spoken_pin(pin)
-
-
-# What would turn it
-
-
-def _losing(case: Case, service: Service, uai: str) -> Iterator[Remedy]:
-    def seen(one: Case) -> list[tuple[int, int]]:
-        return one.right_days(service.name, uai)
-
-    for exception in _exceptions(case, service, uai):
-        if exception.grants:
-            yield from ending_exception(case, service, exception.uai, "grant", seen, yes=False)
-    yield from denying(case, service, uai, seen)
-
-
-def _gaining(case: Case, service: Service, uai: str) -> Iterator[Remedy]:
-    def seen(one: Case) -> list[tuple[int, int]]:
-        return one.right_days(service.name, uai)
-
-    denial = _denial(case, service, uai)
-    if denial is not None:
-        yield from ending_exception(case, service, denial.uai, "denial", seen, yes=True)
-    if uai or not service.per_establishment:
-        yield from granting(case, service, uai, seen)
-    if case.state in (State.GRACE, State.DEACTIVATED, State.ANTICIPATED):
-        yield from reopening(case, seen)
-        return
-    posts = _posts(case, service, uai)
-    if any(not post.position.keeps_service(service.name) for post in posts):
-        kept = sorted(p.name for p in case.rules.policy.positions.values() if _keeps(p, service))
-        yield Remedy(f"a position that keeps it, told by HR ({', '.join(kept)})")
-    elif not posts and case.state in _ASSIGNED:
-        where = f" at {uai}" if uai else ""
-        who = ", ".join(sorted(service.profiles or ())) or "any"
-        yield Remedy(f"an assignment{where} with a profile that has it ({who})", _adding(case, uai))
-
-
-def _keeps(position: Position, service: Service) -> bool:
-    return not position.ends and position.keeps_service(service.name)
-
-
-def _adding(case: Case, uai: str) -> str:
-    place = uai or "UAI"
-    return (
-        f"piactl assignment add {case.account.uid} --uai {place} --function CODE --end DATE"
-        f'{case.option} --reason "..."'
-    )
