@@ -11,7 +11,7 @@ from piactl.config.yearly import day_of_year
 from piactl.core.policy import Guard, GuardPeriod, Limit
 
 CHANGE_KINDS = (
-    "create", "update", "rename", "grant", "revoke", "suspend",
+    "create", "adopt", "update", "rename", "grant", "revoke", "suspend",
     "reopen", "deactivate", "archive", "lock", "unlock",
 )  # fmt: skip
 
@@ -24,6 +24,7 @@ DEFAULT_GUARDS: Mapping[str, Guard] = MappingProxyType(
         "lock": Guard(Limit(20, 0.005)),
         "rename": Guard(Limit(100, 0.02)),
         "create": Guard(Limit(500, 0.10)),
+        "adopt": Guard(Limit(500, 0.10)),
         "reopen": Guard(Limit(200, 0.05)),
         "unlock": Guard(Limit(20, 0.005)),
     }

@@ -12,6 +12,7 @@ class Kind(Enum):
     """The kinds of change, the same words in plans, guards and reports."""
 
     CREATE = "create"
+    ADOPT = "adopt"
     UPDATE = "update"
     RENAME = "rename"
     GRANT = "grant"

@@ -187,6 +187,16 @@ class Encoding:
                 found[name] = tuple(sorted(values))
         return found
 
+    def rights(self, entry: RawEntry) -> frozenset[tuple[str, str]]:
+        """The pairs (service, uai) that an entry is entitled to under piactl's URN."""
+        rights = set()
+        for value in entry.values.get(self.name("eduPersonEntitlement"), ()):
+            text = value.decode("utf-8", "replace")
+            if text.startswith(self.urn):
+                service, _, uai = text[len(self.urn) :].partition(":")
+                rights.add((service, uai))
+        return frozenset(rights)
+
 
 def _archived_texts(account: Account) -> dict[str, list[str]]:
     return {"uid": [account.uid], "cn": [PLACEHOLDER], "sn": [PLACEHOLDER]}
@@ -296,7 +306,7 @@ class _Reading:
             ),
             corps=tuple(value.removeprefix("{NCORPS}") for value in self.all("supannEmpCorps")),
             assignments=assignments,
-            entitlements=self._entitlements(),
+            entitlements=self.encoding.rights(self.entry),
             lock=lock,
             exceptions=exceptions,
             pins=pins,
@@ -313,15 +323,6 @@ class _Reading:
             datetime.strptime(part, "%Y%m%d").date() if part else None  # noqa: DTZ007
             for part in (begin, end)
         )
-
-    def _entitlements(self) -> frozenset[tuple[str, str]]:
-        urn = self.encoding.urn
-        rights = set()
-        for value in self.all("eduPersonEntitlement"):
-            if value.startswith(urn):
-                service, _, uai = value[len(urn) :].partition(":")
-                rights.add((service, uai))
-        return frozenset(rights)
 
 
 def differences(current: Values, desired: Values) -> tuple[Values, Values]:

@@ -95,6 +95,15 @@ def _update(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def _adopted(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """The account that an entry becomes, and each value of the entry that is replaced."""
+    parts = [f"{after['state']}, {after['address']}"]
+    if after["aliases"]:
+        parts.append(f"also {_text(after['aliases'])}")
+    parts += [f"{name} {_text(old)} -> {_text(after.get(name))}" for name, old in before.items()]
+    return ", ".join(parts)
+
+
 def _text(value: Any) -> str:
     if isinstance(value, list):
         return " and ".join(map(str, value)) or "none"
@@ -113,7 +122,9 @@ def what_changes(change: Mapping[str, Any]) -> str:
     """What one change changes, without who and why."""
     before, after = change["before"] or {}, change["after"]
     what = ""
-    if "service" in after:
+    if change["kind"] == "adopt":
+        what = _adopted(before, after)
+    elif "service" in after:
         what = after["service"] + (f":{after['uai']}" if after.get("uai") else "")
     elif "address" in after and change["kind"] == "rename":
         what = f"{before.get('address')} -> {after['address']}"

@@ -94,6 +94,7 @@ def test_what_a_policy_leaves_unsaid(written):
         "lock": Guard(Limit(20, 0.005)),
         "rename": Guard(Limit(100, 0.02)),
         "create": Guard(Limit(500, 0.10)),
+        "adopt": Guard(Limit(500, 0.10)),
         "reopen": Guard(Limit(200, 0.05)),
         "unlock": Guard(Limit(20, 0.005)),
     }

@@ -1,0 +1,308 @@
+"""Entries that an academy already has become accounts, by what HR's identifier on them says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .academy import Academy
+from .feeds import MARESCHAL, row
+
+DAY = "2026-09-02"
+PASSWORD = "Vieux-Mot-De-Passe-1"
+NUMEN = "20E9501234ABC"
+PEOPLE = (
+    row(matricule="1001", prenom="Claire", nom_famille="Dubreuil", civilite="MME"),
+    row(matricule="1002", prenom="Paul", nom_famille="Vasseur", numen=NUMEN),
+    row(matricule="1003", prenom="Anne", nom_famille="Lefort", uai=MARESCHAL),
+)
+
+
+def entry(academy: Academy, name: str, *, dn: str = "", **values: Any) -> str:
+    """An entry as an old directory has it, with a password; its DN."""
+    dn = dn or academy.dn(name)
+    given = {
+        "objectClass": ["inetOrgPerson"],
+        "uid": name,
+        "cn": f"{name} ANCIEN",
+        "sn": "ANCIEN",
+        "mail": f"{name}@ac-amiens.fr",
+        "userPassword": PASSWORD,
+        **values,
+    }
+    academy.sandbox.add(dn, {name: value for name, value in given.items() if value is not None})
+    return dn
+
+
+def supann(matricule: str, **more: Any) -> dict[str, Any]:
+    return {"objectClass": ["inetOrgPerson", "supannPerson"], "supannEmpId": matricule, **more}
+
+
+def adopt(academy: Academy, *words: Any, code: int = 0) -> Any:
+    ran = academy.run("adopt", *words, "--as-of", DAY, "-o", "json")
+    assert ran.code == code, ran.err
+    return ran.json
+
+
+def why(plan: Any, who: str) -> str:
+    found = [hold["why"] for hold in plan["holds"] if hold["uid"] == who]
+    assert len(found) == 1, plan["holds"]
+    return str(found[0])
+
+
+def test_entries_become_accounts_and_the_night_has_nothing_to_do(academy: Academy) -> None:
+    feed = academy.feed(*PEOPLE)
+    entry(academy, "cdubreuil", **supann("1001", mail="claire.dubreuil@ac-amiens.fr", roomNumber="B12"))
+    entry(academy, "p.vasseur", **supann("1002", mail="Paul.Vasseur@ac-amiens.fr", title="ENS"))
+    kept = academy.folder / "adoption.json"
+    ran = academy.run("adopt", feed, "--as-of", DAY, "--out", kept)
+    assert ran.code == 0
+    assert "2  adopt" in ran.out
+    assert "cdubreuil: active, claire.dubreuil@ac-amiens.fr" in ran.out
+    assert "sn ANCIEN -> Dubreuil" in ran.out
+    assert f"piactl apply {kept}" in ran.err
+    before = academy.sandbox.entries(academy.sandbox.accounts)
+    assert academy.run("apply", kept).code == 0
+    for uid, address in (
+        ("cdubreuil", "claire.dubreuil@ac-amiens.fr"),
+        ("p.vasseur", "Paul.Vasseur@ac-amiens.fr"),
+    ):
+        assert academy.values(uid, "mail") == [address]
+        assert academy.values(uid, "piactlState") == ["active"]
+        assert academy.values(uid, "piactlIdentifier") == sorted([uid, address])
+        assert academy.sandbox.accepts(academy.dn(uid), PASSWORD)
+        old = before[academy.dn(uid)]
+        assert academy.entry(uid)["userPassword"] == old["userPassword"]
+        assert academy.entry(uid)["entryUUID"] == old["entryUUID"]
+    assert academy.values("cdubreuil", "roomNumber") == ["B12"]
+    assert academy.values("cdubreuil", "sn") == ["Dubreuil"]
+    assert academy.values("p.vasseur", "title") == ["ENS"]
+    stamps = academy.stamps()
+    plan = academy.plan(feed, "--as-of", DAY)
+    assert [(c["kind"], c["matricule"]) for c in plan["changes"] if c["kind"] == "create"] == [
+        ("create", "1003")
+    ]
+    assert {w["uid"] for w in plan["writes"]} == {"anne.lefort"}
+    academy.night(DAY, feed)
+    after = academy.stamps()
+    assert {dn: after[dn] for dn in stamps} == stamps
+    academy.quiet_night(DAY, feed)
+    assert academy.run("journal", "verify").code == 0
+
+
+def test_aliases_stay_and_belong_to_nobody_else(academy: Academy) -> None:
+    feed = academy.feed(*PEOPLE, row(matricule="1009", prenom="Claire", nom_famille="Ancienne"))
+    academy.edit("piactl.yaml", "  identities:", "  taken_attributes: [uid, mail, labeledURI]\n  identities:")
+    entry(
+        academy,
+        "cdubreuil",
+        **supann(
+            "1001",
+            mail=["claire.dubreuil@ac-amiens.fr", "Claire.Ancienne@ac-amiens.fr"],
+            labeledURI=["claire.ancienne@AC-amiens.fr", "claire@exemple.org"],
+        ),
+    )
+    ran = academy.run("adopt", feed, "--as-of", DAY, "--apply", "--reason", "migration")
+    assert ran.code == 0, ran.err
+    assert academy.values("cdubreuil", "mail") == ["claire.dubreuil@ac-amiens.fr"]
+    assert [a.lower() for a in academy.values("cdubreuil", "piactlAlias")] == ["claire.ancienne@ac-amiens.fr"]
+    assert len(academy.values("cdubreuil", "piactlIdentifier")) == 3
+    assert academy.values("cdubreuil", "labeledURI") == ["claire.ancienne@AC-amiens.fr", "claire@exemple.org"]
+    academy.night(DAY, feed)
+    assert academy.names()["1009"] == "claire.ancienne1"
+    assert academy.show("claire.ancienne@ac-amiens.fr", DAY)["uid"] == "cdubreuil"
+
+
+def test_what_is_left_alone_and_why(academy: Academy) -> None:
+    feed = academy.feed(
+        *PEOPLE,
+        *(
+            row(matricule=str(2000 + n), prenom="Louise", nom_famille=f"Vauban{chr(97 + n)}")
+            for n in range(10)
+        ),
+        row(matricule="2020", prenom="Yves", nom_famille="Partide", debut="2020-09-01", fin="2021-08-31"),
+        row(matricule="2021", prenom="", nom_famille="Sansprenom"),
+    )
+    entry(academy, "none")
+    entry(academy, "unknown", **supann("9999"))
+    entry(academy, "double1", **supann("1003"))
+    entry(academy, "double2", **supann("1003"))
+    entry(academy, "Bad_Uid", **supann("2000"))
+    entry(academy, "outside", **supann("2001", mail="outside@exemple.org"))
+    entry(academy, "nomail", **supann("2002", mail=None))
+    entry(academy, "several", **supann("2003", mail=["a.b@ac-amiens.fr", "c.d@ac-amiens.fr"]))
+    entry(academy, "twouids", dn=academy.dn("twouids"), **{**supann("2004"), "uid": ["twouids", "other"]})
+    entry(academy, "moved", dn=f"cn=moved ANCIEN,{academy.sandbox.accounts}", **supann("2005"))
+    entry(academy, "closed", **supann("2006", pwdEndTime="20200101000000Z"))
+    entry(academy, "shared", **supann("2007", mail="shared@ac-amiens.fr"))
+    entry(academy, "list", dn="uid=list,ou=ac-amiens,ou=education,o=gouv,c=fr", mail="shared@ac-amiens.fr")
+    account = {"objectClass": ["account", "supannPerson"], "uid": "machine", "supannEmpId": "2008"}
+    academy.sandbox.add(academy.dn("machine"), account)
+    entry(academy, "gone", **supann("2020"))
+    entry(academy, "held", **supann("2021"))
+    with academy.nothing_written():
+        plan = adopt(academy, feed)
+    assert plan["writes"] == []
+    expected = {
+        "none": "it has no matricule",
+        "unknown": "matricule 9999 is not in the feed",
+        "double1": "several entries are of matricule 1003: double1, double2",
+        "double2": "several entries are of matricule 1003: double1, double2",
+        "Bad_Uid": "uid Bad_Uid is not made of a-z, 0-9, dot and hyphen alone",
+        "outside": "its address outside@exemple.org is not in the domain ac-amiens.fr",
+        "nomail": "it has no address",
+        "several": "it has several addresses, and none is that of its uid or its name",
+        "twouids": "it has 2 uids",
+        "moved": "piactl renames no entry",
+        "closed": "its log in is bounded by pwdEndTime",
+        "shared": "shared@ac-amiens.fr stands on another entry too: uid=list,",
+        "machine": "its structural class is account",
+        "gone": "its person left so long ago",
+        "held": "rejected rows",
+    }
+    for uid, words in expected.items():
+        assert words in why(plan, uid), uid
+    assert {hold["uid"] for hold in plan["holds"]} == set(expected)
+
+
+def test_a_person_has_one_account(academy: Academy) -> None:
+    feed = academy.feed(*PEOPLE)
+    academy.night(DAY, feed)
+    entry(academy, "cdubreuil", **supann("1001", mail="c.dubreuil@ac-amiens.fr"))
+    assert "has the account claire.dubreuil already" in why(adopt(academy, feed), "cdubreuil")
+
+
+def test_a_name_of_an_account_is_not_adopted(academy: Academy) -> None:
+    academy.night("2026-09-01", academy.feed(PEOPLE[0]))
+    entry(academy, "pv", **supann("1002", mail="pv@ac-amiens.fr"))
+    academy.change(
+        "claire.dubreuil",
+        piactlIdentifier=["claire.dubreuil", "claire.dubreuil@ac-amiens.fr", "pv@ac-amiens.fr"],
+    )
+    plan = adopt(academy, academy.feed(*PEOPLE, day=DAY))
+    assert "an account, maybe an archived one, has or had pv@ac-amiens.fr" in why(plan, "pv")
+
+
+def test_the_numen_recognises_only_where_it_is_asked_to(academy: Academy) -> None:
+    feed = academy.feed(*PEOPLE)
+    entry(academy, "pv", employeeNumber=NUMEN, mail="paul.vasseur@ac-amiens.fr")
+    assert "it has no matricule" in why(adopt(academy, feed), "pv")
+    ran = academy.run("adopt", feed, "--numen-attribute", "employeeNumber", "--as-of", DAY, "-o", "json")
+    plan = ran.json
+    assert plan["summary"] == {"adopt": 1}
+    assert plan["changes"][0]["reason"].startswith("adopted by its NUMEN")
+    assert any("1 entry with a NUMEN in clear" in remark for remark in plan["remarks"])
+    apply = ["--numen-attribute", "employeeNumber", "--as-of", DAY, "--apply", "--reason", "migration"]
+    assert academy.run("adopt", feed, *apply).code == 0
+    assert academy.names() == {"1002": "pv"}
+    assert academy.values("pv", "employeeNumber") == [NUMEN]
+    academy.night(DAY, feed)
+    academy.quiet_night(DAY, feed)
+    assert not any(NUMEN in said for said in academy.said)
+    for file in academy.sandbox.folder.rglob("*.json*"):
+        assert NUMEN not in file.read_text(), file
+
+
+def test_a_numen_in_the_place_of_the_matricule_is_in_no_plan(academy: Academy) -> None:
+    feed = academy.feed(*PEOPLE)
+    entry(academy, "pv", **supann(NUMEN, mail="paul.vasseur@ac-amiens.fr"))
+    assert "20E**********" in why(adopt(academy, feed), "pv")
+    words = ["--numen-attribute", "supannEmpId", "--as-of", DAY, "--apply", "--reason", "migration"]
+    ran = academy.run("adopt", feed, *words)
+    assert ran.code == 0, ran.err
+    assert academy.values("pv", "supannEmpId") == ["1002"]
+    academy.night(DAY, feed)
+    academy.quiet_night(DAY, feed)
+    assert not any(NUMEN in said for said in academy.said)
+    for file in [*academy.sandbox.folder.rglob("*.json*")]:
+        assert NUMEN not in file.read_text(), file
+    for data in academy.sandbox.entries(academy.sandbox.state).values():
+        assert NUMEN.encode() not in b"".join(data.get("piactlData", []))
+
+
+def test_another_attribute_holds_the_matricule(academy: Academy) -> None:
+    feed = academy.feed(*PEOPLE)
+    entry(academy, "cd", departmentNumber="1001", mail="claire.dubreuil@ac-amiens.fr")
+    plan = adopt(academy, feed)
+    assert any("no entry has the attribute supannEmpId" in remark for remark in plan["remarks"])
+    plan = adopt(academy, feed, "--matricule-attribute", "departmentnumber")
+    assert plan["summary"] == {"adopt": 1}
+    wrong = academy.run("adopt", feed, "--matricule-attribute", "no name)")
+    assert wrong.code == 2
+    assert "not the name of an attribute" in wrong.err
+
+
+def test_what_changed_since_the_plan_is_a_conflict(academy: Academy) -> None:
+    feed = academy.feed(*PEOPLE)
+    entry(academy, "cd", **supann("1001", mail="claire.dubreuil@ac-amiens.fr"))
+    entry(academy, "pv", **supann("1002", mail="paul.vasseur@ac-amiens.fr"))
+    kept = academy.folder / "adoption.json"
+    academy.run("adopt", feed, "--as-of", DAY, "--out", kept)
+    academy.change("cd", mail=["c.d@ac-amiens.fr"])
+    ran = academy.run("apply", kept, "-o", "json")
+    assert ran.code == 5
+    assert ran.json["outcomes"] == {"applied": 1, "conflict": 1}
+    assert set(academy.names().values()) == {"pv"}
+    assert academy.values("cd", "mail") == ["c.d@ac-amiens.fr"]
+
+
+def test_many_are_guarded_even_where_there_are_no_accounts(academy: Academy) -> None:
+    academy.edit(
+        "policy.yaml",
+        "  lock:       {max: 10, share: 0.001}",
+        "  lock:       {max: 10, share: 0.001}\n  adopt: {max: 1, share: 0.1}",
+    )
+    feed = academy.feed(*PEOPLE)
+    entry(academy, "cd", **supann("1001", mail="claire.dubreuil@ac-amiens.fr"))
+    entry(academy, "pv", **supann("1002", mail="paul.vasseur@ac-amiens.fr"))
+    words = ["adopt", feed, "--as-of", DAY, "--apply", "--reason", "migration"]
+    with academy.nothing_written():
+        refused = academy.run(*words)
+        assert refused.code == 4
+        assert "--allow adopt=2" in refused.err
+        assert academy.run("adopt", feed, "--as-of", DAY).code == 4
+    assert academy.run(*words, "--allow", "adopt=2").code == 0
+    assert academy.run("adopt", feed, "--apply").code == 2
+
+
+def test_what_an_entry_loses_counts_for_the_guards(academy: Academy) -> None:
+    feed = academy.feed(row(matricule="1001", debut="2025-09-01", fin="2026-07-20"), *PEOPLE[1:])
+    right = "urn:mace:ac-amiens.fr:service:siecle:0800009A"
+    entry(
+        academy,
+        "cd",
+        **{**supann("1001"), "objectClass": ["inetOrgPerson", "supannPerson", "eduPerson"]},
+    )
+    entry(
+        academy,
+        "pv",
+        **{**supann("1002"), "objectClass": ["inetOrgPerson", "supannPerson", "eduPerson"]},
+        eduPersonEntitlement=[right, "urn:mace:autre:service"],
+    )
+    plan = adopt(academy, feed)
+    kinds = {(c["uid"], c["kind"]) for c in plan["changes"]}
+    assert {("cd", "adopt"), ("cd", "deactivate"), ("pv", "adopt"), ("pv", "revoke")} <= kinds
+    ran = academy.run("adopt", feed, "--as-of", DAY, "--apply", "--reason", "migration")
+    assert ran.code == 0, ran.err
+    assert not academy.sandbox.accepts(academy.dn("cd"), PASSWORD)
+    assert "urn:mace:autre:service" in academy.values("pv", "eduPersonEntitlement")
+    assert right not in academy.values("pv", "eduPersonEntitlement")
+
+
+def test_the_next_night_sees_a_change_of_policy_made_before(academy: Academy) -> None:
+    feed = academy.feed(*PEOPLE)
+    academy.night("2026-09-01", feed)
+    academy.edit("policy.yaml", "retention: 30 ", "retention: 31 ")
+    entry(academy, "new", **supann("3001", mail="yvonne.arrivee@ac-amiens.fr"))
+    more = academy.feed(*PEOPLE, row(matricule="3001", prenom="Yvonne", nom_famille="Arrivee"), day=DAY)
+    assert academy.run("adopt", more, "--as-of", DAY, "--apply", "--reason", "x").code == 0
+    plan = academy.plan("--as-of", DAY)
+    assert not any("only what the date makes due" in remark for remark in plan["remarks"])
+
+
+@pytest.mark.parametrize("words", [[], ["nowhere.csv"]])
+def test_wrong_words(academy: Academy, words: list[str]) -> None:
+    ran = academy.run("adopt", *words)
+    assert ran.code in (2, 6)
+    assert ran.err.strip()
