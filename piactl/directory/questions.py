@@ -135,7 +135,7 @@ class Questions:
         `deleted` must take text or names, so that the value that is not there can be made up.
         """
         nobody = token_hex(16)
-        value = f"cn={nobody}" if deleted == "oathTOTPToken" else nobody
+        value = f"cn={nobody}" if deleted in ("oathTOTPToken", "pwdPolicySubentry") else nobody
         write = EntryWrite("modify", dn, add=added or {}, delete={deleted: (value.encode(),)})
         _, result = self._session.exchange(write_request(write), [], f"ask for rights on {dn!r}")
         return {NO_SUCH_ATTRIBUTE: True, NO_RIGHT: False}.get(result.code)

@@ -357,6 +357,25 @@ def test_the_night_takes_those_with_a_password_out_of_the_policy_of_codes(staff:
     assert staff.run("journal", "verify").code == 0
 
 
+def test_a_night_that_may_not_do_that_goes_on(staff: Academy) -> None:
+    """Rights of a directory set up before: nightly may read pwdPolicySubentry only."""
+    _, found = given(staff, CLAIRE)
+    choose(staff, CLAIRE, found[CLAIRE])
+    staff.sandbox.stop()
+    settings = staff.sandbox.folder / "slapd" / "slapd.conf"
+    text = settings.read_text(encoding="utf-8")
+    rule = text.index("attrs=pwdPolicySubentry\n")
+    settings.write_text(text[:rule] + text[rule:].replace("=zrscd", "read", 1), encoding="utf-8")
+    staff.sandbox.start()
+    ran = staff.run("nightly", "-o", "json")
+    assert ran.code == 0, ran.err
+    assert "stays under the policy of codes" in ran.err
+    assert staff.entry(CLAIRE)["pwdPolicySubentry"] == [CODES]
+    told = {one["id"]: one for one in staff.run("doctor", "-o", "json").json}
+    assert "nightly cannot end the policy of codes" in told["D23"]["found"]
+    assert staff.run("journal", "verify").code == 0
+
+
 # ---- reset
 
 

@@ -39,6 +39,7 @@ TRIALS = (
     Trial("reader", RUNS, False, "change records", "description"),
     Trial("nightly", "account", True, "change an account", "displayName"),
     Trial("nightly", "account", True, "suspend a device", "oathTOTPToken"),
+    Trial("nightly", "account", True, "end the policy of codes for an account", "pwdPolicySubentry"),
     Trial("nightly", "account", False, "set a password", "displayName", _PASSWORD),
     Trial("nightly", "account", False, "mark an account as protected", "displayName", _MARK),
     Trial("nightly", "protected", False, "change a protected account", "displayName"),
