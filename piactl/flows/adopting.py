@@ -177,7 +177,7 @@ class _Adopting:
             before=before,
             after={**account_facts(account), "aliases": sorted(account.aliases), **after},
             reason=f"adopted by its {match.by}; {reason}",
-            effective=self.as_of,
+            effective=account.state_from or self.as_of,
             feed=feed or None,
             line=int(line) if line.isdigit() else None,
             establishments=home_establishments(account, self.as_of),

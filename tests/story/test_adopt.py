@@ -159,7 +159,7 @@ def test_what_is_left_alone_and_why(academy: Academy) -> None:
         "shared": "shared@ac-amiens.fr stands on another entry too: uid=list,",
         "machine": "its structural class is account",
         "gone": "its person left so long ago",
-        "held": "rejected rows",
+        "held": "prenom is blank",
     }
     for uid, words in expected.items():
         assert words in why(plan, uid), uid
@@ -299,6 +299,21 @@ def test_the_next_night_sees_a_change_of_policy_made_before(academy: Academy) ->
     assert academy.run("adopt", more, "--as-of", DAY, "--apply", "--reason", "x").code == 0
     plan = academy.plan("--as-of", DAY)
     assert not any("only what the date makes due" in remark for remark in plan["remarks"])
+
+
+def test_undone_it_is_as_before_and_the_feed_is_still_good(academy: Academy) -> None:
+    feed = academy.feed(*PEOPLE)
+    entry(academy, "cd", **supann("1001", mail="claire.dubreuil@ac-amiens.fr"))
+    operational = {"entryCSN", "modifyTimestamp", "modifiersName", "objectClass"}
+    before = {name: values for name, values in academy.entry("cd").items() if name not in operational}
+    assert academy.run("adopt", feed, "--as-of", DAY, "--apply", "--reason", "x").code == 0
+    undone = academy.run("undo", "last", "--reason", "x", "--as-of", DAY)
+    assert undone.code == 0, undone.err
+    assert {k: v for k, v in academy.entry("cd").items() if k not in operational} == before
+    assert academy.accounts() == {}
+    assert academy.run("adopt", feed, "--as-of", DAY, "--apply", "--reason", "x").code == 0
+    academy.night(DAY, feed)
+    assert academy.names()["1001"] == "cd"
 
 
 @pytest.mark.parametrize("words", [[], ["nowhere.csv"]])
