@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from secrets import token_hex
 
 from piactl.core.digests import DigestKeys
 from piactl.core.settings import CREDENTIAL
 from piactl.errors import SecretUnusable
+from piactl.privatefiles import write_private
 
 _MAX_BYTES = 65_536
 _KEY_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31}) ([0-9a-f]{64})")
@@ -67,6 +70,52 @@ def new_keys_text() -> str:
     """The text of a key file with one new random key, `k1`."""
     comment = "# keys of the digests: <id> <64 hex digits>, the first is the current one. Keep a copy."
     return f"{comment}\nk1 {token_hex(32)}\n"
+
+
+def add_key(path: str, key: str = "") -> str:
+    """Makes a new random key the first, current one of a key file, and returns its id: `key`, or the next
+    `k` and number. The older keys and every comment stay.
+
+    The file appears whole or not at all, of mode 0600, synced. Raises SecretUnusable as `read_keys`, and
+    where the id is taken or cannot be one.
+    """
+    keys = read_keys(_own_file(path)).keys
+    fresh = key or _next_id(keys)
+    if fresh in keys:
+        raise SecretUnusable(f"{path}: there is a key {fresh} already; an id never means another key")
+    if not _KEY_LINE.fullmatch(f"{fresh} {'0' * 64}"):
+        raise SecretUnusable(f"{fresh}: not the id of a key: letters, digits, - and _, at most 32 of them")
+    lines = _read_private(path).decode("utf-8", "surrogateescape").split("\n")
+    first = next(n for n, line in enumerate(lines) if _KEY_LINE.fullmatch(line.strip()))
+    _write_lines(path, [*lines[:first], f"{fresh} {token_hex(32)}", *lines[first:]])
+    return fresh
+
+
+def drop_key(path: str, key: str) -> None:
+    """Takes a key that is not the current one out of a key file. Raises SecretUnusable."""
+    keys = read_keys(_own_file(path))
+    if key == keys.current or key not in keys.keys:
+        raise SecretUnusable(f"{path}: key {key} is the current one, or is not there; nothing was changed")
+    lines = _read_private(path).decode("utf-8", "surrogateescape").split("\n")
+    _write_lines(path, [line for line in lines if line.strip().partition(" ")[0] != key])
+
+
+def _own_file(path: str) -> str:
+    if path.startswith(CREDENTIAL):
+        raise SecretUnusable(
+            f"{path}: a systemd credential cannot be written; run this with a configuration whose `keys` "
+            "names the file behind it"
+        )
+    return path
+
+
+def _next_id(keys: Collection[str]) -> str:
+    numbers = [int(key[1:]) for key in keys if re.fullmatch(r"k[0-9]{1,9}", key)]
+    return f"k{max(numbers, default=0) + 1}"
+
+
+def _write_lines(path: str, lines: Sequence[str]) -> None:
+    write_private(Path(path), "\n".join(lines).encode("utf-8", "surrogateescape"))
 
 
 def _read_private(path: str) -> bytes:

@@ -20,6 +20,7 @@ NOUNS: Mapping[str, str] = {
     "profile": "Profiles of the policy: whom they fit, what they give.",
     "password": "Passwords: codes for once, blocks, the rules.",
     "otp": "One-time-code devices: enrol, verify, suspend, show.",
+    "key": "Keys of the digests: list, add, retire.",
     "journal": "The journal of changes on this host, provable.",
     "sandbox": "A private slapd with schema, policy and configuration.",
 }
@@ -71,6 +72,9 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "otp resume": ("otp", "resume", "Give a suspended device back."),
     "otp remove": ("otp", "remove", "Take devices away: back to the password alone."),
     "otp resync": ("otp", "resync", "Follow a telephone whose clock is wrong."),
+    "key list": ("key", "list_", "List the keys of the digests, and what needs each."),
+    "key add": ("key", "add", "Make a new key the current one."),
+    "key retire": ("key", "retire", "Take out a key that nothing needs any more."),
     "journal show": ("journal", "show", "Show what was changed, by whom, with what outcome."),
     "journal verify": ("journal", "verify", "Prove that no line was edited, removed, reordered or cut."),
     "journal export": ("journal", "export", "Export a period to a file that proves itself."),

@@ -96,6 +96,7 @@ def desired_account(subject: Subject, rules: Rules) -> Desired | None:
     account = _standing_as(
         replace(current, lock=lock, exceptions=exceptions, pins=pins, assignments=subject.assignments), stand
     )
+    account = _under_current_key(account, rules.keys)
     if subject.person is not None:
         account = _told(account, subject.person, rules.keys)
     account = _with_pinned_name(account, current, rules.as_of, subject.person)
@@ -166,8 +167,16 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
     if stand.state not in OPENING:
         return None
     back = replace(current, matricule=subject.matricule, assignments=subject.assignments, pins=subject.pins)
-    account = _told(_standing_as(back, stand), subject.person, rules.keys)
+    account = _under_current_key(_standing_as(back, stand), rules.keys)
+    account = _told(account, subject.person, rules.keys)
     return Desired(subject, account, path, _base(account))
+
+
+def _under_current_key(account: Account, keys: DigestKeys) -> Account:
+    """The digest of a matricule that is known moves to a new key; that of an archived account never can."""
+    if account.matricule is None or not keys.is_older(account.matricule_digest):
+        return account
+    return replace(account, matricule_digest=keys.digest(MATRICULE, account.matricule))
 
 
 def _standing_as(account: Account, stand: Standing) -> Account:

@@ -9,6 +9,7 @@ from piactl.core.account import Account, State
 from piactl.core.assignment import Assignment
 from piactl.core.changes import Change, Kind
 from piactl.core.desired import Desired, Rules
+from piactl.core.digests import digest_key_id
 from piactl.core.entitlements import Right
 from piactl.core.pins import pin_words, spoken_pin
 from piactl.core.reasons import grant_reason, revoke_reason, spoken, spoken_exception, state_reason
@@ -211,10 +212,29 @@ class _Maker:
                 if old != new:
                     before[name], after[name] = old, new
             reason = "what follows from the rules has changed"
+            if not after:
+                reason = self._digests(before, after)
         if not after and not before:
             return []
         rows = [a for a in account.assignments if a not in set(current.assignments)]
         return [self._change(Kind.UPDATE, before, after, reason, self.rules.as_of, rows[0] if rows else None)]
+
+    def _digests(self, before: dict[str, object], after: dict[str, object]) -> str:
+        """Digests are told by their keys alone: what they are of is nobody's business."""
+        digests = [
+            (self.current.matricule_digest, self.account.matricule_digest),
+            (self.current.numen_digest, self.account.numen_digest),
+        ]
+        keys = sorted({digest_key_id(old) for old, new in digests if old and old != new})
+        fresh = self.rules.keys.current
+        if keys and keys != [fresh]:
+            before["digest_key"], after["digest_key"] = " ".join(keys), fresh
+            return f"digests move to the current key, {fresh}"
+        if self.current.numen_digest != self.account.numen_digest:
+            before["numen"] = "known" if self.current.numen_digest else None
+            after["numen"] = "another"
+            return "HR tells another NUMEN" if self.current.numen_digest else "HR tells a NUMEN now"
+        return ""
 
     def _over(self) -> str:
         """What ended by itself of what was done by hand."""

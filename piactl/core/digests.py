@@ -32,10 +32,15 @@ class DigestKeys:
         return key in self.keys and hmac.compare_digest(stored, self._with(key, purpose, value))
 
     def keep_or_renew(self, stored: str | None, purpose: str, value: str) -> str:
-        """`stored` where it still verifies, so that a new key alone rewrites nothing; else a new digest."""
-        if stored is not None and self.matches(stored, purpose, value):
+        """The digest of `value` under the current key, which is `stored` where that is one. A value that is
+        told anew moves to a new key so; until then its older digest verifies."""
+        if stored is not None and not self.is_older(stored) and self.matches(stored, purpose, value):
             return stored
         return self.digest(purpose, value)
+
+    def is_older(self, stored: str) -> bool:
+        """Whether `stored` is under another key than the current one."""
+        return digest_key_id(stored) != self.current
 
     def _with(self, key: str, purpose: str, value: str) -> str:
         text = f"{purpose}\0{value}".encode()

@@ -14,7 +14,7 @@ from typing import Any
 
 from piactl.core.devices import DIGITS, PERIOD, WINDOW, Device, DeviceState
 from piactl.directory import filters
-from piactl.directory.accounts import Entry, account_change
+from piactl.directory.accounts import IN_ACCOUNTS, Entry, account_change
 from piactl.directory.attributes import Encoding
 from piactl.directory.names import child, normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
@@ -73,6 +73,18 @@ def read_seal_keys(reader: Reader, accounts: str) -> Iterator[tuple[str, str]]:
     """(DN, id of the key that its secret is sealed with) of every device."""
     for raw in reader.search(accounts, IN_DEVICE, [DATA]):
         yield raw.dn, str(loads(raw.dn, raw.first(DATA)).get("sealed_with", ""))
+
+
+def read_all_devices(reader: Reader, accounts: str, encoding: Encoding) -> Iterator[tuple[str, DeviceEntry]]:
+    """(uid, device) of every device of every account. Raises UnreadableRecord."""
+    uids = {
+        normal_dn(raw.dn): raw.text(encoding.name("uid"))
+        for raw in reader.search(accounts, IN_ACCOUNTS, [encoding.name("uid")])
+    }
+    for raw in reader.search(accounts, IN_DEVICE, _ATTRIBUTES):
+        uid = uids.get(normal_dn(raw.dn).partition(",")[2])
+        if uid is not None:
+            yield uid, _device_entry(raw)
 
 
 def _device_entry(raw: RawEntry) -> DeviceEntry:

@@ -15,6 +15,7 @@ from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.records import DATA, IN_RECORD, RUNS, Places, record_write
 from piactl.directory.recordtext import loads
 from piactl.errors import FeedRefused, PiactlError, StalePlan, UnsafePlan
+from piactl.flows.announcing import check_current_key
 from piactl.flows.locking import Holder, NoLock, RunLock, alive_alone, process_began, this_place
 from piactl.flows.site import Site
 from piactl.journal import (
@@ -215,6 +216,7 @@ def _told_of(run: Run) -> Iterator[None]:
     """Settles what is in doubt, then tells of the end of the run where it has not told of it itself."""
     settle_doubts(run, run.site.keys)
     try:
+        check_current_key(run.writer, run.site)
         yield
     except PiactlError as error:
         if not run.finished:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from piactl.core.digests import digest_key_id
-from piactl.directory.accounts import IN_ACCOUNTS
+from piactl.core.counting import counted
 from piactl.directory.codes import policy_faults
 from piactl.directory.port import Reader
-from piactl.directory.records import DATA, IN_RECORD, RUNS, SOURCES, WAITING, Places
+from piactl.directory.records import DATA, RUNS, SOURCES, WAITING, Places
 from piactl.directory.recordtext import loads
 from piactl.errors import PiactlError
 from piactl.flows.examining.checks import Finding, error, fine, skipped, unless_broken, warning, worst
 from piactl.flows.locking import MARGIN, process_began
+from piactl.flows.rekeying import key_needs, need_words
 from piactl.flows.running import read_runs
 from piactl.flows.site import Site
 
@@ -87,28 +86,15 @@ def _needed_keys(site: Site, reader: Reader) -> Finding:
         have = site.keys.keys
     except PiactlError:
         return skipped("D27", "the key file cannot be read (D04)")
-    directory = site.settings.directory
-    names = [directory.attributes.get(n, n) for n in ("piactlMatriculeDigest", "piactlNumenDigest")]
-    used: Counter[str] = Counter()
-    first: dict[str, str] = {}
-    for entry in reader.search(directory.accounts, IN_ACCOUNTS, names):
-        for name in names:
-            for value in entry.values.get(name, ()):
-                key = digest_key_id(value.decode("utf-8", "replace"))
-                used[key] += 1
-                first.setdefault(key, entry.dn)
-    for entry in reader.search(Places(directory.state).folder(WAITING), IN_RECORD, ["cn"], scope="one"):
-        key = digest_key_id(entry.text("cn"))
-        used[key] += 1
-        first.setdefault(key, entry.dn)
+    needs = key_needs(reader, site)
     lost = [
-        f"key {k or '(none)'}: {used[k]} digests, such as that of {first[k]}"
-        for k in sorted(used)
+        f"key {k or '(none)'}: {counted(need.counts.total(), 'digest')}, such as that of {need.example}"
+        for k, need in sorted(needs.items())
         if k not in have
     ]
-    counts = ", ".join(f"{key}: {number}" for key, number in sorted(used.items()))
+    counts = "; ".join(f"{key}: {need_words(need)}" for key, need in sorted(needs.items()))
     advice = "Put the key's line back into the key file from its copy; a lost key cannot be made again."
-    return worst("D27", lost, [], advice, f"digests by key: {counts}" if used else "no digest is stored yet")
+    return worst("D27", lost, [], advice, f"needed by key: {counts}" if needs else "no digest is stored yet")
 
 
 def _lock(site: Site, reader: Reader, host: str, now: datetime) -> Finding:
