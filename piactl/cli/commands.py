@@ -26,6 +26,7 @@ NOUNS: Mapping[str, str] = {
 }
 
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
+    "init": ("init", "init", "Write a first configuration to edit."),
     "plan": ("plan", "plan", "Show what would change, and why."),
     "apply": ("plan", "apply", "Make exactly this plan true, entry by entry."),
     "nightly": ("nightly", "nightly", "Read the feeds, plan, guard and apply, in one run."),

@@ -45,7 +45,7 @@ def configuration_path() -> Path:
                     "there is no configuration; name one with --config FILE or PIACTL_CONFIG.\n"
                     "To try piactl out: piactl sandbox start --dir DIR, "
                     "then: piactl --config DIR/piactl.yaml COMMAND\n"
-                    "For a real directory: copy and edit examples/piactl.yaml and examples/policy.yaml.",
+                    "For a real directory: piactl init writes the files to edit.",
                 )
             ]
         )

@@ -25,7 +25,7 @@ def read_register(path: Path) -> Register:
     """The establishments by UAI; ConfigurationInvalid holds every bad line, duplicate and header mistake.
 
     The header is `uai;nom;nature;degre;secteur;commune` in any order, or the English names; `,` and tab
-    separate too. Only `uai` is required; a blank is no value.
+    separate too. Only `uai` is required; a blank is no value. A line that begins with `#` is a comment.
     """
     content = read_content(path, max_bytes=MAX_REGISTER_BYTES)
     reading = _Reading(str(path), content.text)
@@ -41,7 +41,7 @@ class _Reading:
     def __init__(self, file: str, text: str) -> None:
         self.file = file
         self.mistakes: list[Mistake] = []
-        header = text.split("\n", 1)[0]
+        header = next((line for line in text.split("\n") if line.strip() and line[0] != "#"), "")
         delimiter = max(";,\t", key=header.count)
         self.rows = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
 
@@ -55,7 +55,7 @@ class _Reading:
         try:
             for row in self.rows:
                 line = self.rows.line_num
-                if not any(cell.strip() for cell in row):
+                if not any(cell.strip() for cell in row) or row[0].startswith("#"):
                     continue
                 if columns is None:
                     columns = self._columns(row, line)

@@ -27,6 +27,11 @@ def test_a_register_in_its_forms(written, text):
     }
 
 
+def test_comments_are_left_out(written):
+    text = f"# UAI, name\n{HEADER}# those of Amiens; more follow\n0800009A;A;;;;\n#0800010B;B;;;;\n"
+    assert set(read_register(written(text))) == {"0800009A"}
+
+
 def test_only_the_uai_is_required(written):
     assert read_register(written("uai\n0800009A\n")) == {"0800009A": Establishment("0800009A")}
 
