@@ -108,15 +108,17 @@ def decide(
             preparation = make(reader)
         _say_guards(preparation, order)
         return finish(site, preparation, manner, foretold)
-    with stop_on_signals() as stop, writing(site, manner.identity) as writer:
+    with writing(site, manner.identity) as writer:
         preparation = make(writer)
         _say_guards(preparation, order)
         if not agreed(site, preparation, manner):
             say("nothing was changed")
             return int(Exit.FAILED)
-        acted = carry_out(
-            site, writer, order, preparation, now=_now, say=say, stop=stop, recorded=manner.recorded
-        )
+        # only what is under way is ended in good order; whoever is asked may leave at once
+        with stop_on_signals() as stop:
+            acted = carry_out(
+                site, writer, order, preparation, now=_now, say=say, stop=stop, recorded=manner.recorded
+            )
 
     def became(one: Prepared) -> tuple[str, str]:
         return acted.outcomes.get(one.uid, ("not made", f"stopped by {acted.stopped}"))

@@ -49,16 +49,15 @@ def plan(
     """
     if feeds and feeds[0] == "show":
         return _show(feeds[1:], output, everything=everything)
-    from piactl.flows.feeding import read_feeds
     from piactl.flows.planfile import plan_document
-    from piactl.flows.planning import propose
+    from piactl.flows.proposing import proposed, scan_feeds
 
     need_reason(reason, "--accept-feed", accept_feed or [])
     site = this_site()
     day = read_day(as_of, today(site))
-    read = read_feeds(feeds or [], site.settings.sources)
+    scans = scan_feeds(site, feeds or [])
     with reading(site) as reader:
-        proposal = propose(reader, site, read, day, accept_feed or [])
+        _, proposal = proposed(reader, site, scans, day, accept_feed or [])
     document = plan_document(proposal, site.keys)
     if out:
         from piactl.flows.nightly import plan_bytes

@@ -43,19 +43,21 @@ def feed_refusals(
     present: AbstractSet[str],
     source: SourceSettings,
     as_of: date,
+    passed: int = 0,
 ) -> list[tuple[str, str]]:
     """Every limit of the source that the feed breaks on `as_of`, as (code, message); none where it is fit.
 
     `known` are the matricules that the directory has from this source, `present` those that the feed
-    names, held ones included. The very feed that was applied last is never refused. A feed whose date
-    is unknown cannot be told to be older. Whether a digest was accepted by hand is the caller's affair.
+    names, held ones included; `passed` more are both. The very feed that was applied last is never
+    refused. A feed whose date is unknown cannot be told to be older. Whether a digest was accepted by hand
+    is the caller's affair.
     """
     if last is not None and facts.digest == last.digest:
         return []
     limits = limits_on(source, as_of)
     found = [*_older(facts, last), *_bad_columns(facts, limits)]
     if facts.full:
-        found += _few_known(known, present, limits)
+        found += _few_known(known, present, passed, limits)
         found += _size(facts, last, limits)
     advice = "ask HR for a right one; if it is right after all, let it through with"
     return [
@@ -92,18 +94,19 @@ def _bad_columns(facts: FeedFacts, limits: SourceLimits) -> list[tuple[str, str]
 
 
 def _few_known(
-    known: AbstractSet[str], present: AbstractSet[str], limits: SourceLimits
+    known: AbstractSet[str], present: AbstractSet[str], passed: int, limits: SourceLimits
 ) -> list[tuple[str, str]]:
-    if not known or len(known) < limits.known_floor:
+    total = len(known) + passed
+    if not total or total < limits.known_floor:
         return []
-    still = sum(1 for matricule in known if matricule in present)
-    if still >= limits.known_share * len(known):
+    still = passed + sum(1 for matricule in known if matricule in present)
+    if still >= limits.known_share * total:
         return []
     asked = _percent(limits.known_share)
     return [
         (
             "few-known",
-            f"only {still} of the {len(known)} matricules known of this source are in it (limit: {asked})",
+            f"only {still} of the {total} matricules known of this source are in it (limit: {asked})",
         )
     ]
 

@@ -21,6 +21,19 @@ class Census:
     by_establishment: Mapping[str, int] = field(default_factory=dict)
     by_profile: Mapping[str, int] = field(default_factory=dict)
 
+    def plus(self, other: Census, sign: int = 1) -> Census:
+        """The census of both together; with `sign` -1, without the other."""
+
+        def both(one: Mapping[str, int], two: Mapping[str, int]) -> dict[str, int]:
+            sums = {name: one.get(name, 0) + sign * two.get(name, 0) for name in {*one, *two}}
+            return {name: sums[name] for name in sorted(sums) if sums[name] > 0}
+
+        return Census(
+            max(0, self.total + sign * other.total),
+            both(self.by_establishment, other.by_establishment),
+            both(self.by_profile, other.by_profile),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

@@ -28,6 +28,14 @@ class Entry:
     dn: str
     account: Account
     values: Values = field(repr=False)
+    csn: bytes = b""
+    """The entryCSN that it was read with; every write by any hand moves it."""
+
+
+Stamp = tuple[str, str | None, bytes]
+"""uid, matricule and entryCSN of an account."""
+
+_CSN = "entryCSN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +49,11 @@ class Unreadable:
     why: str
 
 
-_AT_ONCE = 200
-"""Names in one search."""
-
 CODE_CLASS = b"oathTOTPUser"
 
 IN_ACCOUNTS = filters.equals("objectClass", ACCOUNT_CLASS)
 AT_ONCE = 200
-"""Digests asked for in one search."""
+"""Names or digests asked for in one search."""
 
 
 def read_accounts(
@@ -58,8 +63,58 @@ def read_accounts(
     query = IN_ACCOUNTS
     if due is not None:
         query = filters.all_of(query, filters.at_most(encoding.name("piactlNextDue"), f"{due:%Y%m%d}"))
-    for raw in reader.search(settings.accounts, query, encoding.attributes):
+    for raw in reader.search(settings.accounts, query, [*encoding.attributes, _CSN]):
         yield entry_of(raw, encoding)
+
+
+def read_stamps(
+    reader: Reader,
+    settings: DirectorySettings,
+    encoding: Encoding,
+    *,
+    uids: Sequence[str] | None = None,
+    written_by: str = "",
+) -> Iterator[Stamp]:
+    """uid, matricule and entryCSN of every account, or of those of `uids`; with `written_by`, only of those
+    that this identity was the last to write."""
+    uid, matricule = encoding.name("uid"), encoding.name("supannEmpId")
+    asked = [uid, matricule, _CSN, *(["modifiersName"] if written_by else [])]
+    for query in _queries(encoding, uids):
+        for raw in reader.search(settings.accounts, query, asked):
+            if not written_by or same_dn(raw.text("modifiersName"), written_by):
+                yield raw.text(uid), raw.text(matricule) or None, raw.first(_CSN) or b""
+
+
+def read_accounts_named(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, uids: Sequence[str]
+) -> Iterator[Entry | Unreadable]:
+    """The accounts of these uids."""
+    for query in _queries(encoding, uids):
+        for raw in reader.search(settings.accounts, query, [*encoding.attributes, _CSN]):
+            yield entry_of(raw, encoding)
+
+
+def _queries(encoding: Encoding, uids: Sequence[str] | None) -> Iterator[str]:
+    if uids is None:
+        yield IN_ACCOUNTS
+        return
+    name = encoding.name("uid")
+    for start in range(0, len(uids), AT_ONCE):
+        some = [filters.equals(name, uid) for uid in uids[start : start + AT_ONCE]]
+        yield filters.all_of(IN_ACCOUNTS, filters.any_of(*some))
+
+
+def read_numen_holders(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, digests: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """(uid, digest) of the accounts that have one of these NUMEN digests."""
+    name, uid = encoding.name("piactlNumenDigest"), encoding.name("uid")
+    for start in range(0, len(digests), AT_ONCE):
+        wanted = (filters.equals(name, digest) for digest in digests[start : start + AT_ONCE])
+        for raw in reader.search(
+            settings.accounts, filters.all_of(IN_ACCOUNTS, filters.any_of(*wanted)), [uid, name]
+        ):
+            yield raw.text(uid), raw.text(name)
 
 
 def read_accounts_with(
@@ -90,7 +145,7 @@ def read_accounts_of(
 
 def entry_of(raw: RawEntry, encoding: Encoding) -> Entry | Unreadable:
     try:
-        return Entry(raw.dn, encoding.account(raw), encoding.managed(raw))
+        return Entry(raw.dn, encoding.account(raw), encoding.managed(raw), raw.first(_CSN) or b"")
     except UnreadableEntry as error:
         identifiers = raw.values.get(encoding.name("piactlIdentifier"), ())
         return Unreadable(
@@ -150,9 +205,7 @@ def read_whole(
     attributes: Sequence[str] = ("*",),
 ) -> Iterator[RawEntry]:
     """The accounts of these uids with every attribute that can be read, or these, some at a time."""
-    for start in range(0, len(uids), _AT_ONCE):
-        some = [filters.equals(encoding.name("uid"), uid) for uid in uids[start : start + _AT_ONCE]]
-        query = filters.all_of(IN_ACCOUNTS, filters.any_of(*some))
+    for query in _queries(encoding, uids):
         yield from reader.search(settings.accounts, query, attributes)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from piactl.core.feedfacts import FeedFacts
+from piactl.core.numen import Numen
 from piactl.core.person import Person
 from piactl.core.rejection import Rejection
 from piactl.feed.remarks import Remark
@@ -31,6 +32,21 @@ class Feed:
     raw_lines: Mapping[int, bytes] = field(default_factory=dict, repr=False)
     columns: frozenset[str] = frozenset()
     """The canonical columns that it has: a blank in one is no value, of another it says nothing."""
+
+    passed: frozenset[str] = frozenset()
+    """The matricules whose lines were not read, because what they say is known already."""
+    remarked: frozenset[str] = frozenset()
+    """The matricules with lines that a remark is about."""
+
+    other_numens: tuple[Numen, ...] = field(default=(), repr=False)
+    """NUMENs of rows that contradict others or are broken."""
+
+    def numens(self) -> Iterator[Numen]:
+        """Every NUMEN that was read."""
+        yield from self.other_numens
+        for person in self.people.values():
+            if person.numen is not None:
+                yield person.numen
 
     @property
     def unattributed(self) -> int:

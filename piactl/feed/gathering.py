@@ -45,9 +45,10 @@ class Gathering:
         self.duplicates: list[int] = []
         self.unusual_numens: list[int] = []
         self.unattributed = 0
+        self.remarked: set[str] = set()
         self._held_lines: dict[str, list[int]] = {}
         self._contradictions: dict[str, tuple[list[str], list[int]]] = {}
-        self._numens_elsewhere: list[tuple[Numen, str]] = []
+        self.numens_elsewhere: list[tuple[Numen, str]] = []
 
     def add(self, row: Row, line: int) -> None:
         """Takes one row that was understood."""
@@ -59,6 +60,7 @@ class Gathering:
         )  # fmt: skip
         if numen is not None and numen.unusual:
             self.unusual_numens.append(line)
+            self.remarked.add(matricule)
         known = self.people.get(matricule)
         person = Person(
             matricule, family, given, usage, civilite, birth, mail,
@@ -74,7 +76,7 @@ class Gathering:
         if numen != known.numen:
             differ.insert(0, "numen")
             if numen is not None:
-                self._numens_elsewhere.append((numen, known.matricule))
+                self.numens_elsewhere.append((numen, known.matricule))
         if differ:
             columns, lines = self._contradictions.setdefault(known.matricule, ([], []))
             columns.extend(c for c in differ if c not in columns)
@@ -89,6 +91,7 @@ class Gathering:
         for other, other_line in zip(known.assignments, known.lines, strict=True):
             if other == assignment:
                 self.duplicates.append(line)
+                self.remarked.add(known.matricule)
                 return
             if other.key == assignment.key:
                 self._clash(known.matricule, (other, other_line), (assignment, line))
@@ -110,7 +113,7 @@ class Gathering:
         if not broken.attributed:
             self.unattributed += 1
         if broken.numen is not None and broken.matricule is not None:
-            self._numens_elsewhere.append((broken.numen, broken.matricule))
+            self.numens_elsewhere.append((broken.numen, broken.matricule))
         for column, (code, detail) in broken.faults:
             self._reject(line, column, code, detail, broken.matricule)
 
@@ -137,19 +140,21 @@ class Gathering:
             person = self.people.pop(matricule, None)
             if person is not None:
                 lines += person.lines
+                if person.numen is not None:
+                    self.numens_elsewhere.append((person.numen, matricule))
         self.rejections.sort(key=lambda r: (r.line, r.column, r.code))
         return sorted(set(lines))
 
     def _hold_shared_numens(self) -> None:
         # Sorting the values costs less memory than a table of a million of them.
         values = [p.numen.reveal() for p in self.people.values() if p.numen is not None]
-        values += [numen.reveal() for numen, _ in self._numens_elsewhere]
+        values += [numen.reveal() for numen, _ in self.numens_elsewhere]
         values.sort()
         shared = {a for a, b in pairwise(values) if a == b}
         if not shared:
             return
         owners: dict[str, dict[str, None]] = {}
-        for numen, matricule in [*self._with_numen(), *self._numens_elsewhere]:
+        for numen, matricule in [*self._with_numen(), *self.numens_elsewhere]:
             if numen.reveal() in shared:
                 owners.setdefault(numen.reveal(), {})[matricule] = None
         for matricules in owners.values():

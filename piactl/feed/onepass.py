@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Container, Sequence
 from datetime import date
 from io import BufferedReader
 from pathlib import Path
@@ -17,9 +18,10 @@ from piactl.feed.damage import CODECS, is_wholesale, likely_encoding
 from piactl.feed.feed import Feed
 from piactl.feed.gathering import Gathering
 from piactl.feed.layout import COLUMNS, Layout, read_layout
+from piactl.feed.linedigests import Skipped
 from piactl.feed.quoting import UnclosedQuote
 from piactl.feed.remarks import Remark, date_remarks, file_date, layout_remarks, row_remarks
-from piactl.feed.rows import BrokenRow, FieldTooLong, RowReader
+from piactl.feed.rows import BrokenRow, FieldTooLong, RowReader, without_end
 from piactl.feed.trailer import Trailer, is_trailer, read_trailer
 
 _BOM = b"\xef\xbb\xbf"
@@ -31,7 +33,11 @@ _MOSTLY = 50_000
 class OnePass:
     """Reads one feed from an open file at its start; `feed()` may be called once."""
 
-    def __init__(self, path: Path, source: SourceSettings, stream: BufferedReader) -> None:
+    def __init__(
+        self, path: Path, source: SourceSettings, stream: BufferedReader, skipped: Skipped | None = None
+    ) -> None:
+        self.skipped = skipped
+        self.passed: set[str] = set()
         self.path, self.source, self.stream = path, source, stream
         self.refusals: list[tuple[str, str]] = []
         self.gathering = Gathering(path.name, source.name)
@@ -75,6 +81,9 @@ class OnePass:
             is_rejects=self.layout is not None and self.layout.is_rejects,
             header=self.header,
             raw_lines=self._raw_lines(lines),
+            passed=frozenset(self.passed),
+            remarked=frozenset(self.gathering.remarked),
+            other_numens=tuple(numen for numen, _ in self.gathering.numens_elsewhere),
             columns=frozenset(self.layout.places if self.layout else ()) | frozenset(self.source.constants),
         )
 
@@ -106,7 +115,7 @@ class OnePass:
         if not bare.strip() or is_trailer(bare):
             self._stop("empty", "there is no header: the first line is blank or the last line of a feed")
         try:
-            header = _without_end(bare).decode(CODECS[self.source.encoding])
+            header = without_end(bare).decode(CODECS[self.source.encoding])
         except UnicodeDecodeError:
             instead = likely_encoding(bare, self.source.encoding)
             self._stop(
@@ -131,6 +140,9 @@ class OnePass:
         read = self.rows.read if self.rows else None
         add, add_broken, offsets = self.gathering.add, self.gathering.add_broken, self.offsets
         most, place, line = self.source.limits.max_rows, len(self.header), 1
+        owners = self.skipped.lines.owners if self.skipped else ()
+        known: Container[str] = self.skipped.people if self.skipped else ()
+        passed: list[int] = []
         while raw := self.stream.readline(self.longest + 1):
             line += 1
             offsets.append(place)
@@ -144,14 +156,28 @@ class OnePass:
                 self.count += 1
                 if self.count > most:
                     self._stop("too-many-rows", f"more than the {most} rows that the source may have")
-                if read is not None:
-                    row = read(_without_end(raw))
+                if line <= len(owners) and owners[line - 1] in known:
+                    passed.append(line)
+                    if self.rows is not None and not raw.isascii():
+                        self.rows.not_ascii += 1
+                elif read is not None:
+                    row = read(without_end(raw))
                     if isinstance(row, BrokenRow):
                         self._look_at_broken(raw, line)
                         add_broken(row, line)
                     else:
                         add(row, line)
             self.digest.update(raw)
+        self._pass_by(passed)
+
+    def _pass_by(self, lines: Sequence[int]) -> None:
+        """Counts the lines that were not read, as they would have been."""
+        if self.skipped is None or self.rows is None:
+            return
+        owners, values = self.skipped.lines.owners, self.skipped.lines.values
+        for mask, number in Counter(values[line - 1] for line in lines).items():
+            self.rows.count(mask, number)
+        self.passed = {owners[line - 1] for line in lines}
 
     def _read_trailer(self, raw: bytes, line: int) -> None:
         self.trailer_line = line
@@ -169,7 +195,7 @@ class OnePass:
         if rejected > _MOSTLY and 2 * rejected > self.count:
             self._stop("mostly-rejected", f"{rejected} of the first {self.count} rows cannot be understood")
         if self.layout is not None and not self.second_header:
-            fields = _without_end(raw).removeprefix(_BOM).decode("latin-1").split(self.layout.delimiter)
+            fields = without_end(raw).removeprefix(_BOM).decode("latin-1").split(self.layout.delimiter)
             if self.layout.is_header(fields):
                 self.second_header = line
                 self._refuse("second-header", f"line {line} is the header once more: files were put together")
@@ -216,7 +242,7 @@ class OnePass:
             full=self.source.full and not is_rejects,
             complete=self.trailer is not None or not self.source.trailer,
             rows=self.count,
-            people=len(self.gathering.people) + len(self.gathering.held),
+            people=len(self.gathering.people) + len(self.gathering.held) + len(self.passed),
             columns=columns,
             unattributed=self.gathering.unattributed,
         )
@@ -235,9 +261,3 @@ class OnePass:
             self.stream.seek(self.offsets[line - 1])
             found[line] = self.stream.readline(self.longest + 1)
         return found
-
-
-def _without_end(raw: bytes) -> bytes:
-    if raw.endswith(b"\r\n"):
-        return raw[:-2]
-    return raw[:-1] if raw.endswith(b"\n") else raw

@@ -10,11 +10,12 @@ from piactl.core.settings import SourceSettings
 from piactl.errors import FeedRefused
 from piactl.feed.codes import refusal
 from piactl.feed.feed import Feed
+from piactl.feed.linedigests import Skipped
 from piactl.feed.onepass import OnePass
 
 
-def read_feed(path: Path, source: SourceSettings) -> Feed:
-    """The feed in a regular file, by the layout of its source.
+def read_feed(path: Path, source: SourceSettings, skipped: Skipped | None = None) -> Feed:
+    """The feed in a regular file, by the layout of its source, without the people that are `skipped`.
 
     Raises FeedRefused with every reason found where the file as a whole cannot be trusted. The limits
     that compare it with the last feed applied are `core.feedlimits.feed_refusals`, for the caller.
@@ -29,14 +30,15 @@ def read_feed(path: Path, source: SourceSettings) -> Feed:
         before = os.fstat(descriptor)
         _check_kind(path, before, source)
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
-            feed = OnePass(path, source, stream).feed()
+            feed = OnePass(path, source, stream, skipped).feed()
         after = os.fstat(descriptor)
     except OSError as error:
         detail = f"the file cannot be read ({error.strerror})"
         raise FeedRefused(str(path), [refusal("unreadable", detail)]) from None
     finally:
         os.close(descriptor)
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+    moved = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
+    if moved or (skipped is not None and skipped.lines.digest != feed.facts.digest):
         raise FeedRefused(str(path), [refusal("changed")])
     return feed
 

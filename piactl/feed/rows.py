@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from piactl.core.settings import SourceSettings
 from piactl.feed.cells import Check, Fault, column_checks, is_matricule
 from piactl.feed.damage import BLANKS, CODECS, SUSPECT, text_fault
 from piactl.feed.layout import COLUMNS, REQUIRED, Layout
-from piactl.feed.quoting import StrayQuote, split_record
+from piactl.feed.quoting import StrayQuote, UnclosedQuote, split_record
 
 Row = list[Any]
 """The values of one row in the order of COLUMNS: text ("" is none), a date or None, a Numen or None."""
@@ -89,6 +90,10 @@ class RowReader:
         ]
         self._plan = [(i, c.place, c.constant, c.memo, c.cell) for i, c in enumerate(self.columns)]
         self._used = set(layout.places.values())
+        mark = re.escape(layout.delimiter)
+        around = "" if source.values else f"(?:^|{mark})(?:[{BLANKS}]|X(?:{mark}|$))|[{BLANKS}](?:{mark}|$)"
+        self._odd = re.compile(around)
+        self._masks: dict[tuple[bool, ...], int] = {}
         self.values = [0] * len(COLUMNS)
         self.bad = [0] * len(COLUMNS)
         self.misshapen = self.damaged = self.undecodable = self.not_ascii = 0
@@ -114,6 +119,47 @@ class RowReader:
         if len(fields) != self.layout.width:
             return self._wrong_width(fields)
         return self._read_fields(fields, {} if clean else self._damage(fields))
+
+    def owner(self, raw: bytes) -> tuple[str, int]:
+        """Under which matricule `read` would take the line, "" for none, and a bit for each column that holds
+        a value there. Counts nothing and raises nothing."""
+        delimiter = self.layout.delimiter
+        try:
+            text = raw.decode(self._codec)
+        except UnicodeDecodeError:
+            text = raw.decode("latin-1")
+        try:
+            fields = text.split(delimiter) if '"' not in text else split_record(text, delimiter)
+        except (StrayQuote, UnclosedQuote):
+            fields = text.split(delimiter)
+        if len(fields) != self.layout.width:
+            return self._guess(fields) or "", 0
+        key = self.columns[_MATRICULE]
+        owner = key.cell(fields[key.place] if key.place >= 0 else key.constant)[0]
+        return owner or "", self._mask(text, fields)
+
+    def _mask(self, text: str, fields: Sequence[str]) -> int:
+        """The columns that hold a value, a bit for each."""
+        if self._odd.search(text) is not None:
+            return self._mask_of(fields)
+        # no field is blank in any other way than by being empty
+        pattern = tuple(map(bool, fields))
+        mask = self._masks.get(pattern)
+        if mask is None:
+            mask = self._masks[pattern] = self._mask_of(fields)
+        return mask
+
+    def _mask_of(self, fields: Sequence[str]) -> int:
+        mask = 0
+        for i, place, constant, memo, cell in self._plan:
+            cut = fields[place] if place >= 0 else constant
+            mask |= (memo.get(cut) or cell(cut))[2] << i
+        return mask
+
+    def count(self, mask: int, lines: int) -> None:
+        """Counts so many lines that were not read, for they are known, with values in these columns."""
+        for i in range(len(COLUMNS)):
+            self.values[i] += lines * (mask >> i & 1)
 
     def _read_fields(self, fields: Sequence[str], damage: Mapping[int, Fault]) -> Row | BrokenRow:
         row: Row = []
@@ -200,7 +246,16 @@ class RowReader:
     def _shapeless(self, fields: Sequence[str], code: str, detail: str) -> BrokenRow:
         """A row whose fields may have slipped: what looks like its matricule is held, but nothing is sure."""
         self.misshapen += 1
+        return BrokenRow(self._guess(fields), attributed=False, faults=[("", (code, detail))])
+
+    def _guess(self, fields: Sequence[str]) -> str | None:
         place = self.layout.places.get("matricule", -1)
         guess = fields[place].strip(BLANKS + '"') if 0 <= place < len(fields) else ""
-        matricule = guess if guess != "X" and is_matricule(guess) else None
-        return BrokenRow(matricule, attributed=False, faults=[("", (code, detail))])
+        return guess if guess != "X" and is_matricule(guess) else None
+
+
+def without_end(raw: bytes) -> bytes:
+    """A line without its end."""
+    if raw.endswith(b"\r\n"):
+        return raw[:-2]
+    return raw[:-1] if raw.endswith(b"\n") else raw

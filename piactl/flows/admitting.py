@@ -73,7 +73,7 @@ def prepare_newcomer(
     desired = desired_account(subject, rules)
     if desired is None:
         raise ActRefused(
-            f"the start, {post.start}, is more than {site.policy.open_before} days ahead: make the account then"
+            f"the start, {post.start}, is more than {site.policy.open_before} days ahead: make it then"
         )
     name = f"{person.given_name} {person.usage_name or person.family_name}"
     one: Prepared = intended(reader, site, name, entry, desired, rules, order.reason)

@@ -51,9 +51,11 @@ class Book:
             self.by_matricule[account.matricule] = entry
             self.matricules[account.uid] = account.matricule
 
+    def entries(self) -> Iterable[Entry]:
+        yield from (*self.by_matricule.values(), *self.archived.values(), *self.anonymous)
+
     def accounts(self) -> Iterable[Account]:
-        for entry in (*self.by_matricule.values(), *self.archived.values(), *self.anonymous):
-            yield entry.account
+        return (entry.account for entry in self.entries())
 
     def entry(self, matricule: str, keys: DigestKeys) -> Entry | None:
         """The account of a matricule, an archived one too."""
@@ -65,10 +67,15 @@ class Book:
 
     def census(self, as_of: date) -> Census:
         """How many live accounts there are, where each belongs."""
-        total, places, profiles = 0, Counter[str](), Counter[str]()
-        for account in self.accounts():
-            if account.state in LIVE:
-                total += 1
-                places.update(home_establishments(account, as_of))
-                profiles.update(account.profiles)
-        return Census(total, dict(sorted(places.items())), dict(sorted(profiles.items())))
+        return census_of(self.accounts(), as_of)
+
+
+def census_of(accounts: Iterable[Account], as_of: date) -> Census:
+    """How many of these accounts are live, where each belongs."""
+    total, places, profiles = 0, Counter[str](), Counter[str]()
+    for account in accounts:
+        if account.state in LIVE:
+            total += 1
+            places.update(home_establishments(account, as_of))
+            profiles.update(account.profiles)
+    return Census(total, dict(sorted(places.items())), dict(sorted(profiles.items())))

@@ -31,6 +31,11 @@ def read_feeds(arguments: Sequence[str], sources: Mapping[str, SourceSettings]) 
         except FeedRefused as error:
             refused.append(error)
     raise_refused(refused)
+    return in_order(feeds, sources)
+
+
+def in_order(feeds: Sequence[SourcedFeed], sources: Mapping[str, SourceSettings]) -> list[SourcedFeed]:
+    """The feeds by source and date, an unknown date last."""
     order = {name: position for position, name in enumerate(sources)}
     return sorted(feeds, key=lambda f: (order[f.source.name], f.feed.facts.date or date.max))
 
@@ -56,8 +61,12 @@ def check_limits(
     known: Mapping[str, Sequence[Assignment]],
     as_of: date,
     accepted: Collection[str],
+    passed: Mapping[str, int] | None = None,
 ) -> None:
-    """Raises FeedRefused where a feed breaks a limit of its source, compared with what was applied last."""
+    """Raises FeedRefused where a feed breaks a limit of its source, compared with what was applied last.
+
+    `passed`: how many people of each source, known and in the feed, are not in `known` but passed by.
+    """
     last: dict[str, SourceRecord] = {name: one.record for name, one in memory.sources.items()}
     refused: list[FeedRefused] = []
     for sourced in feeds:
@@ -67,7 +76,15 @@ def check_limits(
             for matricule, assignments in known.items()
             if any(a.source == source.name and (a.end is None or a.end >= as_of) for a in assignments)
         }
-        found = feed_refusals(facts, last.get(source.name), mine, sourced.feed.present, source, as_of)
+        found = feed_refusals(
+            facts,
+            last.get(source.name),
+            mine,
+            sourced.feed.present,
+            source,
+            as_of,
+            (passed or {}).get(source.name, 0),
+        )
         memory_of = memory.sources.get(source.name)
         if memory_of and _came_before(facts, memory_of):
             message = "this very file was applied before, and others after it; take it away. "

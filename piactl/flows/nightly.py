@@ -7,15 +7,15 @@ from datetime import datetime
 from pathlib import Path
 
 from piactl.core.counting import counted
-from piactl.directory.port import Writer
+from piactl.directory.port import Outcome, Writer
 from piactl.directory.records import read_memory
-from piactl.errors import StalePlan, UnsafePlan
+from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.applying import Done, Progress, Stop, apply_work, check_fresh
-from piactl.flows.feeding import read_feeds
 from piactl.flows.planfile import PlanFile, plan_document
-from piactl.flows.planning import propose
 from piactl.flows.proposal import Proposal, Work
+from piactl.flows.proposing import proposed, scan_feeds
 from piactl.flows.running import Order, Run, check_date, head_facts, run_under_lock
+from piactl.flows.settling import Settling, keep, mark_written
 from piactl.flows.site import Site
 from piactl.flows.telling import SourcedFeed
 from piactl.flows.unblocking import release_codes
@@ -50,11 +50,11 @@ def run_nightly(
 
     Raises FeedRefused with nothing written, RefusedPlan where guards are broken, LockHeld at once.
     """
-    feeds = read_feeds(arguments, site.settings.sources)
+    scans = scan_feeds(site, arguments)
     with run_under_lock(site, writer, order, now, say) as run:
         memory = read_memory(writer, site.settings.directory.state, due=order.as_of).memory
         check_date(order, memory.last, any_date=site.settings.any_date)
-        proposal = propose(writer, site, feeds, order.as_of, accepted, tick=run.lock.keep)
+        feeds, proposal = proposed(writer, site, scans, order.as_of, accepted, tick=run.lock.keep)
         document = plan_document(proposal, site.keys)
         run.journal.note(f"plan {document['fingerprint']}")
         keep_rejects(feeds, proposal)
@@ -63,7 +63,19 @@ def run_nightly(
             _refuse(run, document, file)
         release_codes(run)
         done = apply_work(run, _work(document, proposal), progress=progress, stop=stop)
+        if proposal.settling is not None:
+            _leave_marks(run, proposal.settling, done)
         return document, done, file
+
+
+def _leave_marks(run: Run, settling: Settling, done: Done) -> None:
+    """For the next night of this host; a night without them only takes longer."""
+    made = [uid for uid, (outcome, _) in done.results.items() if outcome == Outcome.APPLIED.value]
+    try:
+        mark_written(run.writer, run.site, settling, made, run.order.as_of)
+        keep(run.site, settling)
+    except PiactlError as error:
+        run.say(f"what is settled could not be kept, so the next night looks at everybody: {error}")
 
 
 def _keep_plan(run: Run, document: Document) -> Path:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 
 from piactl.core.absences import Key
-from piactl.core.account import State
+from piactl.core.account import Account, State
 from piactl.core.assignment import Assignment
 from piactl.core.desired import (
     NUMEN,
@@ -17,7 +17,7 @@ from piactl.core.desired import (
     local_of,
     named,
 )
-from piactl.core.guards import counts_by_kind, refusals
+from piactl.core.guards import Census, counts_by_kind, refusals
 from piactl.core.memory import LastRun, Memory
 from piactl.core.names import TakenNames, UnusableName
 from piactl.core.person import Person
@@ -25,20 +25,24 @@ from piactl.core.plan import Basis, FeedBasis, Plan
 from piactl.core.rejection import Hold, Rejection
 from piactl.core.waiting import Waiting, bare, waiting_for
 from piactl.directory.accounts import (
+    Entry,
     Unreadable,
     read_accounts,
+    read_accounts_named,
     read_accounts_of,
     read_identifiers,
+    read_numen_holders,
     read_unmanaged_names,
 )
 from piactl.directory.port import Reader
 from piactl.directory.records import memory_writes, read_memory
 from piactl.errors import UsageError
-from piactl.flows.book import Book
+from piactl.flows.book import Book, census_of
 from piactl.flows.differing import Differing
 from piactl.flows.feeding import check_limits
 from piactl.flows.holding import hold_shared_numens
 from piactl.flows.proposal import Proposal
+from piactl.flows.settling import NotSettled, Settling
 from piactl.flows.site import Site
 from piactl.flows.telling import SourcedFeed, Told, judged, told_by
 
@@ -66,13 +70,15 @@ def propose(
     as_of: date,
     accepted: Collection[str] = (),
     tick: Callable[[], None] = lambda: None,
+    settling: Settling | None = None,
 ) -> Proposal:
     """The plan of one run and its writes; without feeds, what dates and the policy alone change.
 
     Reads the directory in whole searches, never one per person. Raises FeedRefused where a feed breaks a
     limit of its source and its digest is not `accepted`, DirectoryTruncated, DirectoryUnreachable,
     UnreadableRecord; a plan that breaks guards is returned with its refusals. `tick` is called now and then,
-    never while the directory is being read.
+    never while the directory is being read. `settling` says who is passed by; the feeds were read without
+    them. Raises NotSettled where somebody of them has to be looked at after all.
     """
     strangers = sorted(set(accepted) - {sourced.feed.facts.digest for sourced in feeds})
     if strangers:
@@ -81,8 +87,9 @@ def propose(
             "says the right one"
         )
     feeds = [judged(sourced, site.policy, site.register) for sourced in feeds]
-    planning = _Planning(reader, site, feeds, as_of, tick)
-    check_limits(feeds, planning.memory, planning.known(), as_of, accepted)
+    planning = _Planning(reader, site, feeds, as_of, tick, settling)
+    passed = settling.old.known(settling.settled) if settling else {}
+    check_limits(feeds, planning.memory, planning.known(), as_of, accepted, passed)
     return planning.proposal()
 
 
@@ -94,7 +101,9 @@ class _Planning:
         feeds: Sequence[SourcedFeed],
         as_of: date,
         tick: Callable[[], None],
+        settling: Settling | None = None,
     ) -> None:
+        self.settling = settling
         self.reader, self.site, self.feeds, self.as_of, self.tick = reader, site, feeds, as_of, tick
         self.directory = site.settings.directory
         self.rules = site.rules(as_of)
@@ -105,24 +114,54 @@ class _Planning:
         self.remembered = remembered
         self.memory = remembered.memory
         self.book = Book()
-        for entry in read_accounts(
-            reader, self.directory, site.encoding, due=as_of if self.due_only else None
-        ):
+        for entry in self._entries():
             self.book.add(entry)
+        # whoever waits may have an account that was not read, above all an archived one: it is theirs
         if self.due_only:
-            self._add_returning()
+            self._add_others(self.memory.waiting)
+        elif settling and settling.passes:
+            self._refuse_passed([*self.memory.waiting, *self._absent()])
+            people = {m: None for sourced in feeds for m in sourced.feed.people}
+            self._add_others({**people, **dict.fromkeys(self.memory.waiting)})
+            self._check_numens()
         self.rejections: list[Rejection] = []
         self.holds: list[Hold] = []
 
-    def _add_returning(self) -> None:
-        """Whoever waits may have an account that is not due, above all an archived one: it is theirs."""
-        seen = {entry.account.uid for entry in self.book.by_matricule.values()}
-        waiting = [m for m in self.memory.waiting if m not in self.book.by_matricule]
+    def _entries(self) -> Iterable[Entry | Unreadable]:
+        encoding = self.site.encoding
+        if self.settling and self.settling.passes:
+            return read_accounts_named(self.reader, self.directory, encoding, self.settling.others)
+        return read_accounts(self.reader, self.directory, encoding, due=self.as_of if self.due_only else None)
+
+    def _add_others(self, matricules: Iterable[str]) -> None:
+        """Reads the accounts of these people that were not read yet."""
+        seen = {entry.account.uid for entry in self.book.entries()}
+        missing = [m for m in matricules if m not in self.book.by_matricule]
         for entry in read_accounts_of(
-            self.reader, self.directory, self.site.encoding, self.rules.keys, waiting
+            self.reader, self.directory, self.site.encoding, self.rules.keys, missing
         ):
             if isinstance(entry, Unreadable) or entry.account.uid not in seen:
                 self.book.add(entry)
+
+    def _absent(self) -> Iterable[str]:
+        return (key[0] for source in self.memory.sources.values() for key in source.absences)
+
+    def _refuse_passed(self, matricules: Iterable[str]) -> None:
+        """Raises NotSettled where one of these people is passed by."""
+        settled = self.settling.settled if self.settling else {}
+        for matricule in matricules:
+            if matricule in settled:
+                raise NotSettled
+
+    def _check_numens(self) -> None:
+        """Raises NotSettled where somebody who is passed by has the NUMEN of somebody who is not."""
+        keys = self.rules.keys
+        numens = {n for sourced in self.feeds for n in sourced.feed.numens()}
+        digests = [digest for numen in numens for digest in keys.candidates(NUMEN, numen.reveal())]
+        seen = {entry.account.uid for entry in self.book.entries()}
+        for uid, _ in read_numen_holders(self.reader, self.directory, self.site.encoding, digests):
+            if uid not in seen:
+                raise NotSettled
 
     def proposal(self) -> Proposal:
         told = self._told()
@@ -137,7 +176,12 @@ class _Planning:
         self.tick()
         self.holds += differing.holds
         last = self.memory.last
-        census = last.census if self.due_only and last else self.book.census(self.as_of)
+        census = self._census()
+        written = {d.account.uid: d for d in desired}
+        written = {write.uid: written[write.uid] for write in writes}
+        after = census.plus(
+            census_of((d.subject.current for d in written.values() if d.subject.current), self.as_of), -1
+        ).plus(census_of((d.account for d in written.values()), self.as_of))
         waiting = self._waiting(told, {d.subject.matricule for d in desired})
         self._keep_news_of_held(told, waiting)
         plan = Plan(
@@ -150,11 +194,39 @@ class _Planning:
             remarks=tuple(self._remarks()),
             summary=counts_by_kind(changes),
         )
-        last = LastRun("", self.as_of, self.rules.policy.digest, self.site.register_digest, "", True, census)
+        last = LastRun("", self.as_of, self.rules.policy.digest, self.site.register_digest, "", True, after)
         memory = Memory(last, told.sources, waiting)
         state = self.directory.state
         records = tuple(memory_writes(self.remembered, memory, state, self.rules.keys))
-        return Proposal(plan, tuple(writes), records, memory)
+        self._leave_marks(told, memory, {uid: d.account for uid, d in written.items()})
+        return Proposal(plan, tuple(writes), records, memory, self.settling)
+
+    def _census(self) -> Census:
+        """The accounts before the run. A night without a feed relies on what the last one left."""
+        if self.due_only and self.memory.last:
+            return self.memory.last.census
+        here = self.book.census(self.as_of)
+        return here.plus(self.settling.old.census(self.settling.settled)) if self.settling else here
+
+    def _leave_marks(self, told: Told, memory: Memory, written: Mapping[str, Account]) -> None:
+        """Marks the accounts that were looked at and are as the rules want them."""
+        if self.settling is None:
+            return
+        unsure = {m for sourced in self.feeds for m in (*sourced.feed.remarked, *sourced.feed.held)}
+        unsure |= {key[0] for source in memory.sources.values() for key in source.absences}
+        unsure |= {*memory.waiting, *told.held, *self.book.doubled}
+        unsure |= {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
+        for entry in self.book.entries():
+            account = entry.account
+            if account.uid in unsure or account.matricule in unsure:
+                continue
+            if account.uid in written:
+                self.settling.written[account.uid] = written[account.uid]
+            elif entry.csn:
+                self.settling.mark(account, entry.csn, self.as_of)
+        for uid, account in written.items():
+            if uid not in unsure and account.matricule not in unsure:
+                self.settling.written[uid] = account
 
     def known(self) -> dict[str, tuple[Assignment, ...]]:
         known = {m: entry.account.assignments for m, entry in self.book.by_matricule.items()}
@@ -242,7 +314,7 @@ class _Planning:
         if not any(one.base for one in desired):
             return list(desired)
         taken = set(read_unmanaged_names(self.reader, self.directory))
-        if self.due_only:
+        if self.due_only or (self.settling and self.settling.passes):
             taken |= set(read_identifiers(self.reader, self.directory, self.site.encoding))
         else:
             taken |= self.book.names

@@ -11,6 +11,7 @@ from piactl.core.memory import LastRun, Memory
 from piactl.core.plan import Basis, Plan
 from piactl.core.waiting import Waiting
 from piactl.directory.port import EntryWrite
+from piactl.flows.settling import Settling
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class Proposal:
     writes: tuple[AccountWrite, ...]
     records: tuple[EntryWrite, ...]
     memory: Memory
+    settling: Settling | None = None
+    """What the run leaves for the next one about accounts that need nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,112 @@
+"""What a run leaves about accounts that needed nothing, so that the next one can pass them by.
+
+An account is settled as long as three things stay as they were: its entry (told by entryCSN, which every
+write by any hand moves), what the feeds say of the person (told by a keyed digest of their very lines), and
+what the date makes due. Then the rules would say again what they said. All marks are void under another
+policy, register or configuration.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from piactl.core.guards import Census
+
+NOTHING_DUE = 0
+_MARK = struct.Struct("<QQIIB")
+WIDTH = _MARK.size
+MOST_SOURCES = 8
+
+
+def csn_digest(csn: bytes) -> int:
+    """An entryCSN as a number."""
+    return int.from_bytes(blake2b(csn, digest_size=8).digest(), "little")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """`csn` is `csn_digest`, `rows` the digest of the person's lines in the feeds (0: none), `due` the
+    ordinal of the next day on which the date changes something (NOTHING_DUE: none), `home` a number in
+    `Marks.homes`, `sources` a bit for each source by which the person is known to be assigned."""
+
+    csn: int
+    rows: int
+    due: int
+    home: int
+    sources: int
+
+    def packed(self) -> bytes:
+        return _MARK.pack(self.csn, self.rows, self.due, self.home, self.sources)
+
+    @classmethod
+    def of(cls, packed: bytes) -> Mark:
+        return cls(*_MARK.unpack(packed))
+
+
+def rows_of(packed: bytes) -> int:
+    """The digest of the rows alone, without making a Mark."""
+    return int.from_bytes(packed[8:16], "little")
+
+
+Home = tuple[tuple[str, ...], tuple[str, ...]]
+"""Where an account counts in the census: establishments and profiles."""
+
+NOT_LIVE: Home = ((), ())
+"""The home of number 0."""
+
+
+@dataclass(slots=True)
+class Marks:
+    """Marks by key: the matricule, or `uid:` and the uid of an account without one (an archived one).
+
+    `basis` stands for everything that all marks depend on, `as_of` (ordinal) for the day they were made of.
+    `sources` are the names of the sources that were fed, in the order of the bits of `Mark.sources`.
+    """
+
+    basis: str
+    as_of: int
+    sources: tuple[str, ...]
+    homes: list[Home] = field(default_factory=lambda: [NOT_LIVE])
+    packed: dict[str, bytes] = field(default_factory=dict, repr=False)
+    _numbers: dict[Home, int] = field(default_factory=dict, repr=False)
+
+    def home(self, home: Home, *, live: bool) -> int:
+        """The number of a home."""
+        if not live:
+            return 0
+        if not self._numbers:
+            self._numbers.update({known: number for number, known in enumerate(self.homes) if number})
+        number = self._numbers.setdefault(home, len(self.homes))
+        if number == len(self.homes):
+            self.homes.append(home)
+        return number
+
+    def census(self, keys: Iterable[str]) -> Census:
+        """How many live accounts there are among the marks of these keys."""
+        counts = Counter(_MARK.unpack(self.packed[key])[3] for key in keys)
+        total, places, profiles = 0, Counter[str](), Counter[str]()
+        for number, count in counts.items():
+            if not number:
+                continue
+            total += count
+            for names, into in zip(self.homes[number], (places, profiles), strict=True):
+                for name in names:
+                    into[name] += count
+        return Census(total, dict(places), dict(profiles))
+
+    def known(self, keys: Iterable[str]) -> dict[str, int]:
+        """How many of the marks of these keys each source knows to be assigned."""
+        counts = Counter(self.packed[key][-1] for key in keys)
+        return {
+            name: sum(count for bits, count in counts.items() if bits >> at & 1)
+            for at, name in enumerate(self.sources)
+        }
+
+
+def key_of(uid: str, matricule: str | None) -> str:
+    """The key of an account."""
+    return matricule or f"uid:{uid}"

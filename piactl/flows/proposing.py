@@ -1,0 +1,82 @@
+"""From the feeds of a command to a plan: everybody is looked at, but those who are known to be settled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import date
+
+from piactl.directory.port import Reader
+from piactl.errors import FeedRefused
+from piactl.feed.matching import feed_argument
+from piactl.feed.reading import read_feed
+from piactl.flows.feeding import in_order, raise_refused
+from piactl.flows.planning import propose
+from piactl.flows.proposal import Proposal
+from piactl.flows.settling import NotSettled, Scan, Settling, lines_key, scan_feed, settle
+from piactl.flows.site import Site
+from piactl.flows.telling import SourcedFeed
+
+
+def scan_feeds(site: Site, arguments: Sequence[str]) -> list[Scan]:
+    """Goes over the feeds that the arguments name. A delta, and a feed that cannot be gone over, is read.
+
+    Raises UsageError for an argument that fits no source, FeedRefused.
+    """
+    sources = site.settings.sources
+    named = [feed_argument(argument, sources) for argument in arguments]
+    key = lines_key(site) if named else b""
+    scans: list[Scan] = []
+    refused: list[FeedRefused] = []
+    for source, path in named:
+        try:
+            scans.append(scan_feed(source, path, key))
+        except FeedRefused as error:
+            refused.append(error)
+    raise_refused(refused)
+    return scans
+
+
+def proposed(
+    reader: Reader,
+    site: Site,
+    scans: Sequence[Scan],
+    as_of: date,
+    accepted: Collection[str] = (),
+    tick: Callable[[], None] = lambda: None,
+) -> tuple[list[SourcedFeed], Proposal]:
+    """The feeds and the plan of one run. Raises FeedRefused and what `propose` raises."""
+    settling = settle(reader, site, scans, as_of)
+    try:
+        return _proposed(reader, site, scans, as_of, accepted, tick, settling)
+    except NotSettled:
+        if settling is not None:
+            settling.pass_nobody()
+        return _proposed(reader, site, scans, as_of, accepted, tick, settling)
+
+
+def _proposed(
+    reader: Reader,
+    site: Site,
+    scans: Sequence[Scan],
+    as_of: date,
+    accepted: Collection[str],
+    tick: Callable[[], None],
+    settling: Settling | None,
+) -> tuple[list[SourcedFeed], Proposal]:
+    feeds = _read(scans, site, settling)
+    return feeds, propose(reader, site, feeds, as_of, accepted, tick, settling)
+
+
+def _read(scans: Sequence[Scan], site: Site, settling: Settling | None) -> list[SourcedFeed]:
+    feeds: list[SourcedFeed] = []
+    refused: list[FeedRefused] = []
+    for scan in scans:
+        skipped = settling.skipped(scan.lines) if settling else None
+        try:
+            feed = scan.feed or read_feed(scan.path, scan.source, skipped)
+        except FeedRefused as error:
+            refused.append(error)
+        else:
+            feeds.append(SourcedFeed(feed, scan.source, scan.path))
+    raise_refused(refused)
+    return in_order(feeds, site.settings.sources)

@@ -1,0 +1,262 @@
+"""Passing by the accounts that need nothing: whose entry, whose lines in the feeds and whose next day are as
+they were when a night last looked at them (see `core.settled`).
+
+The marks are a cache of this host: without them, or where anything they rest on has moved, a night looks at
+everybody and finds the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from piactl import __version__
+from piactl.core.account import Account
+from piactl.core.diff import home_establishments
+from piactl.core.settings import SourceSettings
+from piactl.core.settled import MOST_SOURCES, NOTHING_DUE, WIDTH, Mark, Marks, csn_digest, key_of
+from piactl.directory.accounts import Stamp, read_stamps
+from piactl.directory.port import Reader
+from piactl.feed.feed import Feed
+from piactl.feed.linedigests import LineDigests, Skipped, digest_lines
+from piactl.feed.reading import read_feed
+from piactl.flows.book import LIVE
+from piactl.flows.site import Site
+from piactl.privatefiles import make_private_folder, write_private
+
+MOST = 0.3
+"""Where a larger share of the accounts is not settled, looking at everybody is as fast."""
+
+_FILE = "settled"
+
+
+class NotSettled(Exception):
+    """Something of this run touches people who were to be passed by: everybody has to be looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One feed as it was gone over before it is read; `lines` None: it was read at once, as `feed`."""
+
+    source: SourceSettings
+    path: Path
+    lines: LineDigests | None
+    feed: Feed | None = None
+
+
+@dataclass(slots=True)
+class Settling:
+    """What a run may pass by, and what it will leave for the next one.
+
+    `settled` are the keys of accounts to pass by, `others` the uids of those to look at. `rows` are the
+    digests of all people in the feeds, `present` who is in the feed of each source.
+    """
+
+    old: Marks
+    new: Marks
+    rows: Mapping[str, int] = field(repr=False)
+    present: Sequence[Container[str]] = field(repr=False)
+    settled: dict[str, bytes] = field(default_factory=dict, repr=False)
+    others: list[str] = field(default_factory=list)
+    written: dict[str, Account] = field(default_factory=dict, repr=False)
+
+    @property
+    def passes(self) -> bool:
+        """Whether anybody is passed by."""
+        return bool(self.settled)
+
+    def pass_nobody(self) -> None:
+        """Everybody has to be looked at."""
+        self.settled, self.others = {}, []
+        self.written.clear()
+        self.new.packed.clear()
+
+    def skipped(self, lines: LineDigests | None) -> Skipped | None:
+        return Skipped(lines, self.settled) if lines is not None and self.settled else None
+
+    def mark(self, account: Account, csn: bytes, as_of: date) -> None:
+        """Leaves a mark of an account that is as the rules want it. None where a source that has a say on it
+        was silent: that silence may mean something another night."""
+        live = account.state in LIVE
+        home = (home_establishments(account, as_of), account.profiles)
+        running = {a.source for a in account.assignments if a.end is None or a.end >= as_of}
+        mine = [at for at, name in enumerate(self.new.sources) if name in running]
+        if any(account.matricule not in self.present[at] for at in mine):
+            return
+        sources = sum(1 << at for at in mine)
+        due = account.next_due.toordinal() if account.next_due else NOTHING_DUE
+        rows = self.rows.get(account.matricule or "", 0)
+        number = self.new.home(home, live=live)
+        key = key_of(account.uid, account.matricule)
+        self.new.packed[key] = Mark(csn_digest(csn), rows, due, number, sources).packed()
+
+
+def settle(reader: Reader, site: Site, scans: Sequence[Scan], as_of: date) -> Settling | None:
+    """What may be passed by in a run with these feeds; None where nothing can be known of the people in them.
+
+    Reads three attributes of every account, and only where there are marks to compare them with.
+    """
+    rows = _rows(scans)
+    if rows is None:
+        return None
+    names = tuple(scan.source.name for scan in scans)
+    new = Marks(_basis(site), as_of.toordinal(), names)
+    old = _load(site)
+    present = [scan.lines.people for scan in scans if scan.lines]
+    settling = Settling(old or new, new, rows, present)
+    if old is None or old.basis != new.basis or old.sources != names or old.as_of > new.as_of:
+        return settling
+    _compare(settling, read_stamps(reader, site.settings.directory, site.encoding), as_of.toordinal())
+    if len(settling.others) > MOST * (len(settling.others) + len(settling.settled)):
+        settling.settled, settling.others = {}, []
+    new.homes[:] = old.homes
+    new.packed.update(settling.settled)
+    return settling
+
+
+def scan_feed(source: SourceSettings, path: Path, key: bytes) -> Scan:
+    """Goes over a feed. Raises FeedRefused where it is read at once and refused."""
+    lines = digest_lines(path, source, key) if source.full else None
+    return Scan(source, path, lines, None if lines is not None else read_feed(path, source))
+
+
+def lines_key(site: Site) -> bytes:
+    """The key of the digests of lines, which hold NUMENs."""
+    return hmac.new(site.keys.keys[site.keys.current], b"lines of feeds", hashlib.sha256).digest()
+
+
+def _rows(scans: Sequence[Scan]) -> dict[str, int] | None:
+    if not scans or len({scan.source.name for scan in scans}) < len(scans) or len(scans) > MOST_SOURCES:
+        return None
+    rows: dict[str, int] = {}
+    for scan in scans:
+        if scan.lines is None:
+            return None
+        if len(scans) == 1:
+            return scan.lines.people
+        for matricule, number in scan.lines.people.items():
+            rows[matricule] = rows.get(matricule, 0) + number & 0xFFFF_FFFF_FFFF_FFFF
+    return rows
+
+
+def _compare(settling: Settling, stamps: Iterable[Stamp], today: int) -> None:
+    marks, rows, settled = settling.old.packed, settling.rows, settling.settled
+    uids: dict[str, str] = {}
+    for uid, matricule, csn in stamps:
+        key = key_of(uid, matricule)
+        twice = uids.get(key)
+        if twice is not None:
+            settled.pop(key, None)
+            settling.others += [uid] if twice in settling.others else [twice, uid]
+            continue
+        packed = marks.get(key)
+        uids[key] = uid
+        if packed is not None:
+            mark = Mark.of(packed)
+            if (
+                mark.csn == csn_digest(csn)
+                and (mark.due == NOTHING_DUE or mark.due > today)
+                and mark.rows == rows.get(matricule or "", 0)
+            ):
+                settled[key] = packed
+                continue
+        settling.others.append(uid)
+
+
+def _basis(site: Site) -> str:
+    """What all marks rest on: the version, policy, register, configuration and keys."""
+    facts = (
+        __version__,
+        site.policy.digest,
+        site.register_digest,
+        repr(site.settings),
+        site.keys.current,
+        sorted(site.keys.keys),
+    )
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def keep(site: Site, settling: Settling) -> None:
+    """Writes the marks for the next night of this host. Raises PiactlError."""
+    marks = settling.new
+    head = {
+        "basis": marks.basis,
+        "as_of": marks.as_of,
+        "sources": marks.sources,
+        "homes": marks.homes,
+        "count": len(marks.packed),
+    }
+    body = b"".join(
+        [
+            json.dumps(head, separators=(",", ":")).encode() + b"\n",
+            "\n".join(marks.packed).encode() + b"\n\n",
+            b"".join(marks.packed.values()),
+        ]
+    )
+    path = _path(site)
+    make_private_folder(path.parent)
+    write_private(path, [_seal(site, body), body])
+
+
+def _load(site: Site) -> Marks | None:
+    """The marks that the last night of this host left; None where there are none that can be trusted."""
+    try:
+        whole = _path(site).read_bytes()
+    except OSError:
+        return None
+    seal, body = whole[:32], memoryview(whole)[32:]
+    if not hmac.compare_digest(seal, _seal(site, body)):
+        return None
+    try:
+        end = whole.index(b"\n", 32)
+        head = json.loads(whole[32:end])
+        count = head["count"]
+        keys, packed = whole[end + 1 : -WIDTH * count - 2], whole[len(whole) - WIDTH * count :]
+        names = keys.decode().split("\n")
+        if count != len(names):
+            return None
+        marks = Marks(head["basis"], head["as_of"], tuple(head["sources"]))
+        marks.homes = [(tuple(places), tuple(profiles)) for places, profiles in head["homes"]]
+        marks.packed = {
+            name: packed[at : at + WIDTH]
+            for name, at in zip(names, range(0, len(packed), WIDTH), strict=True)
+        }
+    except (ValueError, KeyError, TypeError):
+        return None
+    return marks
+
+
+def forget(site: Site) -> None:
+    """Makes the next night of this host look at everybody."""
+    _path(site).unlink(missing_ok=True)
+
+
+def _path(site: Site) -> Path:
+    return Path(site.settings.state_folder) / _FILE
+
+
+def _seal(site: Site, body: bytes | memoryview) -> bytes:
+    key = hmac.new(site.keys.keys[site.keys.current], b"settled accounts", hashlib.sha256).digest()
+    return hmac.new(key, body, hashlib.sha256).digest()
+
+
+def mark_written(reader: Reader, site: Site, settling: Settling, made: Collection[str], as_of: date) -> None:
+    """Leaves marks of the accounts that this run itself wrote, as long as nobody has written them since.
+
+    `made` are the uids whose write was made. Only where the name that the run binds as is known.
+    """
+    own = site.settings.directory.identities["nightly"].dn
+    wanted = {uid: account for uid, account in settling.written.items() if uid in made}
+    if not own or not wanted:
+        return
+    few = list(wanted) if len(wanted) < 2_000 else None
+    for uid, _matricule, csn in read_stamps(
+        reader, site.settings.directory, site.encoding, uids=few, written_by=own
+    ):
+        if uid in wanted:
+            settling.mark(wanted[uid], csn, as_of)

@@ -1,0 +1,256 @@
+"""Accounts that need nothing are passed by, and the plan is the one that looking at everybody makes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import ldap3
+import pytest
+
+from piactl.directory.attributes import MANAGED
+from piactl.directory.opening import open_reader
+from piactl.flows import settling
+from piactl.flows.proposing import scan_feeds
+from piactl.flows.site import open_site
+from piactl.secrets import read_password
+
+from .academy import Academy
+from .feeds import MARESCHAL, MICHELIS, crowd, row
+from .test_random_hr import FIRST, HumanResources
+
+DAY = "2026-09-05"
+NEXT = "2026-09-06"
+IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", numen="20E9512345XYZ")
+
+
+@pytest.fixture(autouse=True)
+def always_pass_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where few are settled, as among the few people of these tests."""
+    monkeypatch.setattr(settling, "MOST", 1.0)
+
+
+def marks(academy: Academy) -> Path:
+    return academy.sandbox.folder / "state" / "settled"
+
+
+def passed(academy: Academy, feed: Path, day: str) -> set[str]:
+    """Who would be passed by."""
+    site = open_site(academy.sandbox.config)
+    scans = scan_feeds(site, [str(feed)])
+    with open_reader(site.settings.directory, "reader", read_password) as reader:
+        found = settling.settle(reader, site, scans, date.fromisoformat(day))
+    assert found is not None
+    return set(found.settled)
+
+
+def both(academy: Academy, day: str, *feeds: Path) -> tuple[Any, Any]:
+    """The plan with the marks, and without them."""
+    fast = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
+    kept = marks(academy).read_bytes() if marks(academy).exists() else None
+    marks(academy).unlink(missing_ok=True)
+    slow = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
+    if kept is not None:
+        marks(academy).write_bytes(kept)
+    assert (fast.code, fast.err) == (slow.code, slow.err)
+    return (json.loads(fast.out), json.loads(slow.out)) if fast.out else ({}, {})
+
+
+def same(academy: Academy, day: str, *feeds: Path) -> Any:
+    fast, slow = both(academy, day, *feeds)
+    assert fast == slow
+    return slow
+
+
+def night(academy: Academy, day: str, *rows: str) -> Path:
+    feed = academy.feed(*rows, day=day)
+    academy.night(day, feed)
+    return feed
+
+
+def test_whoever_needs_nothing_is_passed_by_the_first_night_after(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA)
+    again = academy.feed(IDA, row(), day=NEXT)
+    assert passed(academy, again, NEXT) == {"1001", "1999"}
+    assert same(academy, NEXT, again)["changes"] == []
+
+
+def test_what_a_feed_says_otherwise_is_looked_at(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA)
+    moved = academy.feed(row(uai=MICHELIS), IDA, day=NEXT)
+    assert passed(academy, moved, NEXT) == {"1999"}
+    assert {c["uid"] for c in same(academy, NEXT, moved)["changes"]} == {"claire.dubreuil"}
+
+
+def test_what_the_date_makes_due_is_looked_at(academy: Academy) -> None:
+    rows = (row(fin=DAY), IDA)
+    night(academy, DAY, *rows)
+    feed = academy.feed(*rows, day=NEXT)
+    assert passed(academy, feed, NEXT) == {"1999"}
+    assert {c["uid"] for c in same(academy, NEXT, feed)["changes"]} == {"claire.dubreuil"}
+
+
+@pytest.mark.parametrize("attribute", [name for name in MANAGED if name != "uid"])
+def test_another_hand_on_any_managed_attribute_is_noticed(academy: Academy, attribute: str) -> None:
+    full = row(nom_usage="Aubry", civilite="MME", courriel_prive="c@example.org", numen="20E9500001AAA")
+    night(academy, DAY, full, IDA)
+    other = {
+        "eduPersonEntitlement": "urn:mace:ac-amiens.fr:service:siecle:0800009A",
+        "pwdStartTime": "20300101000000Z",
+        "pwdEndTime": "20200101000000Z",
+        "piactlNextDue": "20300101",
+        "piactlProtected": "TRUE",
+        "piactlState": "grace",
+        "piactlAlias": "autre@ac-amiens.fr",
+        "supannMailPrive": "autre@example.org",
+        "mail": "autre@ac-amiens.fr",
+        "oathTOTPToken": f"cn=x,{academy.dn('claire.aubry')}",
+        "supannRessourceEtatDate": "{COMPTE}I:SupannInactif:20200101:",
+        "piactlAssignment": "0800010B$ENS$2026-01-01$$$$$$$autre$",
+        "piactlException": "grant$iprof$$2026-01-01$2030-01-01$x$y",
+        "piactlPin": "close$2030-01-01$2026-01-01$x$y$$$$2026-01-02$$$$0",
+        "piactlLock": "2026-01-01$$x$y",
+        "piactlMatriculeDigest": "{k1}00",
+    }.get(attribute, "autre")
+    with academy.sandbox.root() as root:
+        changes = {attribute: [(ldap3.MODIFY_REPLACE, [other])]}
+        if attribute == "oathTOTPToken":
+            changes["objectClass"] = [(ldap3.MODIFY_ADD, ["oathTOTPUser"])]
+        root.modify(academy.dn("claire.aubry"), changes)
+    feed = academy.feed(full, IDA, day=NEXT)
+    assert passed(academy, feed, NEXT) == {"1999"}
+    same(academy, NEXT, feed)
+
+
+def test_an_entry_that_is_gone_or_came_from_elsewhere_is_noticed(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA)
+    with academy.sandbox.root() as root:
+        root.delete(academy.dn("claire.dubreuil"))
+    feed = academy.feed(row(), IDA, day=NEXT)
+    assert [c["kind"] for c in same(academy, NEXT, feed)["changes"]] == ["create"]
+
+
+@pytest.mark.parametrize("what", ["policy", "register", "configuration", "marks"])
+def test_marks_are_void_when_what_they_rest_on_moves(academy: Academy, what: str) -> None:
+    night(academy, DAY, row(), IDA)
+    feed = academy.feed(row(), IDA, day=NEXT)
+    if what == "policy":
+        academy.edit("policy.yaml", "open_before: 15", "open_before: 16")
+    elif what == "register":
+        with (academy.sandbox.folder / "establishments.csv").open("a") as stream:
+            stream.write("\n")
+    elif what == "configuration":
+        academy.edit("piactl.yaml", "any_date: true", "any_date: true\nkeep_undo_days: 80")
+    else:
+        content = bytearray(marks(academy).read_bytes())
+        content[-1] ^= 1
+        marks(academy).write_bytes(content)
+    assert passed(academy, feed, NEXT) == set()
+    same(academy, NEXT, feed)
+
+
+def test_a_numen_of_somebody_who_is_passed_by_holds_both(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA)
+    thief = row(matricule="7777", prenom="Zoé", nom_famille="Kern", numen="20E9512345XYZ")
+    feed = academy.feed(row(), IDA, thief, day=NEXT)
+    plan = same(academy, NEXT, feed)
+    assert {hold["matricule"] for hold in plan["holds"]} == {"1999", "7777"}
+
+
+def test_a_homonym_of_somebody_who_is_passed_by_gets_a_number(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA)
+    feed = academy.feed(row(), IDA, row(matricule="7777"), day=NEXT)
+    (change,) = same(academy, NEXT, feed)["changes"]
+    assert change["uid"] == "claire.dubreuil1"
+
+
+def test_guards_and_limits_count_those_who_are_passed_by(academy: Academy) -> None:
+    many = crowd(60)
+    night(academy, DAY, *many)
+    feed = academy.feed(*many[:58], day=NEXT)
+    assert len(passed(academy, feed, NEXT)) == 58
+    same(academy, NEXT, feed)
+    few = academy.feed(*many[:40], day=NEXT)
+    assert both(academy, NEXT, few) == ({}, {})
+    assert "only 40 of the 60" in academy.run("plan", few, "--as-of", NEXT).err
+    broken = [many[n].replace(";ENS;", ";???;") for n in range(30)]
+    both(academy, NEXT, academy.feed(*broken, *many[30:], day=NEXT))
+    closed = [line.replace("2026-09-01;", f"2026-09-01;{DAY}") for line in many[:20]]
+    same(academy, NEXT, academy.feed(*closed, *many[20:], day=NEXT))
+
+
+def test_silence_that_did_not_count_may_count_the_next_night(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA)
+    nobody = row(matricule="")
+    academy.night(NEXT, academy.feed(IDA, nobody, day=NEXT))
+    academy.night("2026-09-07", academy.feed(IDA, nobody, day="2026-09-07"))
+    feed = academy.feed(IDA, day="2026-09-08")
+    (absent,) = same(academy, "2026-09-08", feed)["absents"]
+    assert absent["uid"] == "claire.dubreuil"
+
+
+def test_a_night_of_another_host_in_between(academy: Academy) -> None:
+    """The other host has no marks of ours, and sees what we do not."""
+    night(academy, DAY, row(), IDA)
+    kept = marks(academy).read_bytes()
+    night(academy, NEXT, IDA)
+    night(academy, "2026-09-07", row(uai=MARESCHAL), row(fin="2026-09-06"), IDA)
+    marks(academy).write_bytes(kept)
+    for rows in ((row(), IDA), (IDA,), (row(uai=MARESCHAL), row(fin="2026-09-06"), IDA)):
+        same(academy, "2026-09-08", academy.feed(*rows, day="2026-09-08"))
+
+
+def test_several_sources_at_once(academy: Academy) -> None:
+    academy.sources(epp="kind: full", agape="kind: full")
+    first = academy.feed(row(), IDA, day=DAY, source="epp")
+    second = academy.feed(row(uai=MARESCHAL, fonction="DIR"), day=DAY, source="agape")
+    academy.night(DAY, first, second)
+    assert same(academy, NEXT, first, second)["changes"] == []
+    gone = academy.feed(row(matricule="5", prenom="Léo"), day=NEXT, source="agape")
+    assert same(academy, NEXT, first, gone)["absents"][0]["uid"] == "claire.dubreuil"
+
+
+def random_nights(make_academy: Callable[..., Academy], seed: int, nights: int) -> None:
+    """Random nights, each planned with and without the marks of those before."""
+    academy = make_academy()
+    random = Random(seed)
+    hr = HumanResources(random)
+    for _ in range(14):
+        hr.arrive(FIRST)
+    day = FIRST
+    settled = 0
+    for _ in range(nights):
+        for _ in range(random.randint(0, 3)):
+            hr.change(random.choice(hr.agents), day)
+        if random.random() < 0.3:
+            hr.arrive(day)
+        feed = academy.feed(*hr.feed(), day=day.isoformat())
+        if marks(academy).exists():
+            settled += len(passed(academy, feed, day.isoformat()))
+        fast, slow = both(academy, day.isoformat(), feed)
+        assert fast == slow, f"seed {seed}, {day}"
+        if random.random() < 0.2 and academy.accounts():
+            uid = random.choice(sorted(academy.names().values()))
+            academy.change(uid, displayName=["Autre Main"])
+        academy.night(day.isoformat(), *([feed] if random.random() < 0.8 else []))
+        day = date.fromordinal(day.toordinal() + random.choice((1, 1, 1, 2, 5, 20)))
+    assert settled > 2 * nights, f"seed {seed}: hardly anybody was ever settled"
+
+
+@pytest.mark.parametrize("seed", [5, 8])
+def test_random_nights_plan_the_same_with_and_without(
+    make_academy: Callable[..., Academy], seed: int
+) -> None:
+    random_nights(make_academy, seed, 12)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(40, 60))
+def test_many_random_nights_plan_the_same_with_and_without(
+    make_academy: Callable[..., Academy], seed: int
+) -> None:
+    random_nights(make_academy, seed, 40)
