@@ -283,6 +283,7 @@ POLICY = Policy(
     ),
     positions={
         "conge": Position("conge", keeps=frozenset({"mail"}), line=7),
+        "disponibilite": Position("disponibilite", keeps=frozenset(), line=12),
         "retraite": Position("retraite", ends=True, grace=0, line=8),
     },
     grace=(GraceRule(When(), 10, line=4),),
@@ -358,3 +359,15 @@ def test_a_position_that_does_not_keep_it() -> None:
     assert [f"{rule.key}:{rule.line}" for rule in one.rules] == ["positions.conge:7", "services.iprof:9"]
     assert one.assignment == rows[1]
     assert {remedy.text for remedy in one.remedies} >= {"an exception"}
+
+
+@pytest.mark.parametrize(("position", "works"), [("", True), ("disponibilite", False)])
+def test_a_log_in_in_grace_is_that_of_the_last_day(position: str, works: bool) -> None:
+    rows = (replace(FORMER, position=position),)
+    account = Account(uid="alix.vie", matricule="1", matricule_digest="", assignments=rows)
+    desired = planned(Life(rows, POLICY, None, D, D), account, D)
+    assert desired.state is State.GRACE
+    written = replace(account, login_from=desired.login_from, login_until=desired.login_until)
+    one = login_answer(case_of(Life(rows, POLICY, None, D, D), written, D), around())
+    assert one.yes is lets_in(desired, D) is works
+    assert [cause.kind for cause in one.causes] == ["grace"]
