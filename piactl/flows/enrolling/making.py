@@ -30,15 +30,16 @@ def prepare_enrolment(
 ) -> tuple[Preparation, list[Enrolment]]:
     """A new device for each account, which takes the place of one that still waits to be verified; what is
     in force stays so. The enrolments are of those accounts that have no error, in their order."""
-    enrolments: list[Enrolment] = []
+    enrolments: dict[str, Enrolment] = {}
 
     def one(name: str) -> Prepared:
         holder = find_holder(reader, site, name)
         prepared_, enrolment = _enrolled(site, holder, author, now)
-        enrolments.append(enrolment)
+        # an account that is named twice has the device of the first time
+        enrolments.setdefault(enrolment.uid, enrolment)
         return prepared_
 
-    return each(names, one), enrolments
+    return each(names, one), list(enrolments.values())
 
 
 def _enrolled(site: Site, holder: Holder, author: Author, now: datetime) -> tuple[Prepared, Enrolment]:

@@ -1,0 +1,255 @@
+"""The commands of one-time-code devices as people and scripts meet them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pty
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.story.academy import Academy
+from tests.story.feeds import row
+from tests.story.phones import Phone, enrolled, resync, secret_in, verified, verify
+from tests.story.test_logins import day
+
+UID, IDA = "claire.dubreuil", "ida.roy"
+WHY = ("--reason", "asked for on the telephone")
+
+
+@pytest.fixture
+def two(academy: Academy) -> Academy:
+    """Two active people with passwords; Ida heads an establishment, whose services always ask for a code."""
+    first = day(-3).isoformat()
+    head = row(matricule="1999", prenom="Ida", nom_famille="Roy", fonction="DIR", debut="2020-09-01")
+    academy.night(first, academy.feed(row(debut="2020-09-01"), head, day=first))
+    for uid in (UID, IDA):
+        academy.change(uid, userPassword=["Correct-Horse-7"])
+    return academy
+
+
+def devices(academy: Academy) -> int:
+    return len(academy.sandbox.entries(academy.sandbox.accounts, "(objectClass=oathTOTPToken)"))
+
+
+def in_terminal(academy: Academy, *words: str, typed: bytes = b"") -> tuple[int, str]:
+    """The command on a terminal of its own: exit code, and all that it showed."""
+    leader, follower = pty.openpty()
+    command = academy.words(*words)
+    with subprocess.Popen(
+        command, stdin=follower, stdout=follower, stderr=follower, env=academy.environment()
+    ) as process:
+        os.close(follower)
+        os.write(leader, typed)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(leader, 65536)
+            except OSError:
+                break
+            if not piece:
+                break
+            shown += piece
+        code = process.wait(timeout=60)
+    os.close(leader)
+    return code, shown.decode("utf-8", "replace")
+
+
+def test_on_a_terminal_the_code_is_drawn_once(two: Academy) -> None:
+    code, shown = in_terminal(two, "otp", "enroll", UID, "--yes")
+    assert code == 0, shown
+    assert "▄" in shown
+    assert "otpauth://totp/ac-amiens.fr:claire.dubreuil%40ac-amiens.fr?secret=" in shown
+    secret = shown.partition("secret=")[2].partition("&")[0]
+    phone = Phone(secret)
+    code, shown = in_terminal(two, "otp", "verify", UID, typed=phone.code().encode() + b"\n")
+    assert code == 0, shown
+    assert "Code of otp-" in shown
+    assert "the password followed by a code" in shown
+
+
+def test_to_a_pipe_nothing_secret_goes(two: Academy) -> None:
+    for options in ((), ("-o", "json"), ("-o", "ndjson")):
+        ran = two.spawn("otp", "enroll", UID, *options)
+        assert ran.code == 2
+        assert "--uri-file" in ran.err
+        assert "otpauth" not in ran.out + ran.err
+    assert devices(two) == 0
+
+
+def test_files_are_private_new_and_only_there_when_it_is_done(two: Academy) -> None:
+    folder = two.folder
+    png, uri = folder / "qr.png", folder / "qr.uri"
+    assert two.run("otp", "enroll", UID, "--png", png, "--uri-file", uri).code == 0
+    assert png.read_bytes().startswith(b"\x89PNG\r\n")
+    assert {stat.S_IMODE(one.stat().st_mode) for one in (png, uri)} == {0o600}
+    before = png.read_bytes(), uri.read_bytes()
+    for options in (("--png", png), ("--uri-file", uri), ("--png", folder / "new.png", "--uri-file", uri)):
+        ran = two.run("otp", "enroll", UID, *options)
+        assert ran.code == 1
+        assert "is there already" in ran.err
+    assert (png.read_bytes(), uri.read_bytes()) == before
+    assert not (folder / "new.png").exists()
+    link = folder / "link"
+    link.symlink_to(folder / "elsewhere")
+    assert two.run("otp", "enroll", UID, "--uri-file", link).code == 1
+    assert not (folder / "elsewhere").exists()
+    assert two.run("otp", "enroll", UID, "--uri-file", folder / "none" / "x").code == 1
+    missing = two.run("otp", "enroll", "nobody.here", "--uri-file", folder / "nobody")
+    assert missing.code == 9
+    assert not (folder / "nobody").exists()
+    assert devices(two) == 1
+
+
+def test_a_dry_run_makes_nothing(two: Academy) -> None:
+    ran = two.run("otp", "enroll", UID, "--dry-run", "--uri-file", two.folder / "dry")
+    assert ran.code == 0
+    assert "would change" in ran.out
+    assert not (two.folder / "dry").exists()
+    assert devices(two) == 0
+    phone = verified(two, UID)
+    with two.nothing_written():
+        assert two.run("otp", "suspend", UID, "--dry-run", *WHY).code == 0
+        assert two.run("otp", "remove", UID, "--password-alone", "--dry-run", *WHY).code == 0
+    assert two.sandbox.accepts(two.dn(UID), "Correct-Horse-7" + phone.code())
+
+
+def test_many_at_once(two: Academy) -> None:
+    file = two.folder / "uris.tsv"
+    stdin = f"{IDA}\nnobody.here\n" + json.dumps({"uid": UID}) + f"\n{UID}\n"
+    ran = two.run("otp", "enroll", "-", "--uri-file", file, "-o", "ndjson", stdin=stdin)
+    assert ran.code == 5
+    results = [json.loads(line) for line in ran.out.splitlines()]
+    assert [(r["account"], r["outcome"]) for r in results] == [
+        (IDA, "applied"),
+        ("nobody.here", "not found"),
+        (UID, "applied"),
+        (UID, "refused"),
+    ]
+    header, *lines = file.read_text().splitlines()
+    assert header == "uid\taddress\turi"
+    assert [line.split("\t")[:2] for line in lines] == [
+        [IDA, "ida.roy@ac-amiens.fr"],
+        [UID, "claire.dubreuil@ac-amiens.fr"],
+    ]
+    for line in lines:
+        uid, _, uri = line.split("\t")
+        (two.folder / uid).write_text(uri)
+        assert verify(two, uid, Phone(secret_in(two.folder / uid)).code()).code == 0
+    suspended = two.run("otp", "suspend", "-", "-o", "ndjson", *WHY, stdin=f"{UID}\n{IDA}\n")
+    assert suspended.code == 0, suspended.err
+    for uid in (UID, IDA):
+        assert not two.sandbox.accepts(two.dn(uid), "Correct-Horse-7")
+
+
+def test_what_needs_a_code_is_blocked_without_a_device(two: Academy) -> None:
+    shown = two.run("otp", "show", IDA)
+    assert "BLOCKED while no device is in force: siecle" in shown.out
+    verified(two, IDA)
+    assert "BLOCKED" not in two.run("otp", "show", IDA).out
+    assert two.run("otp", "suspend", IDA, *WHY).code == 0
+    view = two.run("otp", "show", IDA, UID, "-o", "json").json
+    assert "siecle" in view[0]["blocked"]
+    assert view[0]["devices"][0]["use"] == "suspended"
+    assert view[1]["devices"] == []
+    table = two.run("otp", "show", UID, IDA, "-o", "tsv").out.splitlines()
+    assert [line.split("\t")[0] for line in table] == ["uid", UID, IDA]
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "code", "said"),
+    [
+        (("enroll", "nobody.here", "--uri-file", "/nonexistent/x"), "", 1, "cannot be made"),
+        (("verify", "nobody.here"), "123456\n", 9, "no account has this uid"),
+        (("verify", UID), "123456\n", 1, "no device waits"),
+        (("resync", UID), "1\n2\n", 1, "no device in force"),
+        (("resume", UID, *WHY), "", 1, "no suspended device"),
+        (("suspend", UID, *WHY), "", 1, "no device is in force"),
+        (("suspend", UID), "", 2, "needs a reason"),
+        (("remove", UID), "", 2, "needs a reason"),
+        (("enroll", UID, IDA, "--png", "x.png"), "", 2, "--png is for one account"),
+        (("show",), "", 2, "ACCOUNT"),
+        (("show", "nobody.here"), "", 9, "nobody.here"),
+    ],
+)
+def test_what_cannot_be(two: Academy, words: tuple[str, ...], stdin: str, code: int, said: str) -> None:
+    with two.nothing_written():
+        ran = two.run("otp", *words, stdin=stdin)
+    assert (ran.code, said in ran.err) == (code, True), ran.err
+    assert ran.out == ""
+
+
+def test_without_a_code_on_stdin_nothing_is_counted(two: Academy) -> None:
+    enrolled(two, UID)
+    for stdin, code in (("", 2), ("\n", 2), ("twelve\n", 1), ("1234567\n", 1)):
+        assert two.run("otp", "verify", UID, stdin=stdin).code == code
+    assert two.sandbox.entries(f"ou=attempts,{two.sandbox.state}", "(objectClass=piactlRecord)") == {}
+
+
+def test_under_cron(two: Academy) -> None:
+    """No environment, no stdin, no terminal."""
+    root = str(Path(__file__).parents[2])
+    words = two.words("--config", str(two.sandbox.config), "otp", "show", UID)
+    bare = {"LANG": "C", "PYTHONPATH": root}
+    how = {"env": bare, "stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 60, "check": False}
+    done = subprocess.run(words, **how)
+    assert (done.returncode, done.stderr) == (0, b"")
+    enrolled(two, UID)
+    words = two.words("--config", str(two.sandbox.config), "otp", "verify", UID)
+    done = subprocess.run(words, **how)
+    assert done.returncode == 2
+    assert b"none was given" in done.stderr
+
+
+def test_no_secret_is_anywhere_but_in_its_place(two: Academy) -> None:
+    file = two.folder / "canary.uri"
+    assert two.run("otp", "enroll", UID, "--uri-file", file).code == 0
+    phone = Phone(secret_in(file))
+    codes = [phone.code()]
+    assert verify(two, UID, codes[0]).code == 0
+    codes += [phone.code(), phone.code()]
+    assert two.run("otp", "resync", UID, stdin="\n".join(codes[1:]) + "\n").code == 0
+    two.run("otp", "resync", UID, stdin="\n".join(codes[1:]) + "\n")
+    verify(two, UID, codes[0])
+    for words in (("suspend",), ("resume",), ("show",)):
+        two.run("otp", words[0], UID, *(() if words == ("show",) else WHY))
+    for words in (("account", "show", UID), ("account", "history", UID), ("journal", "show", "-o", "json")):
+        two.run(*words)
+    raw = base64.b32decode(phone.secret)
+    forms = [phone.secret, phone.secret.lower(), raw.hex(), base64.b64encode(raw).decode(), "otpauth://"]
+    said = "".join(two.said)
+    assert said
+    for form in forms:
+        assert form not in said
+    places = [path for path in two.sandbox.folder.rglob("*") if path.is_file() and "slapd" not in path.parts]
+    assert any("journal" in path.parts for path in places)
+    for path in places:
+        content = path.read_bytes()
+        assert raw not in content, path
+        for form in [*forms, *codes]:
+            assert form.encode() not in content, path
+    everything = two.sandbox.entries("o=gouv,c=fr")
+    holders = [
+        (dn, name)
+        for dn, entry in everything.items()
+        for name, values in entry.items()
+        if any(raw in value or phone.secret.encode() in value for value in values)
+    ]
+    assert [name for _, name in holders] == ["oathSecret"]
+
+
+def test_a_policy_names_the_issuer_and_the_reach(two: Academy) -> None:
+    two.edit(
+        "policy.yaml",
+        "otp: {enforced_by: directory}",
+        "otp: {enforced_by: directory, issuer: Académie d'Amiens, resync_minutes: 10}",
+    )
+    file = two.folder / "issuer.uri"
+    assert two.run("otp", "enroll", UID, "--uri-file", file).code == 0
+    assert "Acad%C3%A9mie%20d%27Amiens" in file.read_text()
+    phone = Phone(secret_in(file), ahead=1200)
+    assert "more than 10 minutes" in resync(two, UID, phone).err
