@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 
 from piactl.core.counting import counted
 from piactl.core.guards import Refusal
@@ -13,15 +12,12 @@ from piactl.core.memory import LastRun
 from piactl.directory.port import Outcome, WriteResult
 from piactl.directory.records import DATA, record_write
 from piactl.directory.recordtext import last_run_record, loads, waiting_record
-from piactl.errors import PiactlError, ReplyLost, StalePlan, UnsafePlan
+from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.proposal import AccountWrite, Work
 from piactl.flows.running import Run, head_facts, must, put_record
 from piactl.flows.site import Site
 from piactl.flows.undoing import keep_undo, prune_undo
-from piactl.journal import IntendedWrite, Settlement
-
-BATCH = 100
-"""Writes whose intents are synced to the journal together."""
+from piactl.flows.writing import BATCH, JournalledWriting
 
 
 @dataclass(slots=True)
@@ -116,7 +112,7 @@ def _write_then(run: Run, uid: str, rows: Sequence[AccountWrite], done: Done) ->
     for row in rows:
         if first is None or done.results[uid][0] not in (Outcome.APPLIED.value, Outcome.ALREADY.value):
             return
-        _write_batch(run, [row], done, lambda: "")
+        _write_accounts(run, [row], done, lambda _made, _total: None, lambda: "")
     if first is not None and done.results[uid][0] in (Outcome.APPLIED.value, Outcome.ALREADY.value):
         done.results[uid] = first
 
@@ -124,7 +120,8 @@ def _write_then(run: Run, uid: str, rows: Sequence[AccountWrite], done: Done) ->
 def write_beside(run: Run, writes: Sequence[AccountWrite]) -> Done:
     """Journalled writes of what is no part of the plan: no record of the run counts them."""
     done = Done(run.order.run)
-    _write_accounts(run, writes, done, lambda _made, _total: None, lambda: "")
+    if writes:
+        _write_accounts(run, writes, done, lambda _made, _total: None, lambda: "")
     return done
 
 
@@ -140,10 +137,12 @@ def _mark_unclean(run: Run, work: Work) -> None:
 
 
 def _facts(work: Work) -> dict[str, object]:
+    # an adoption looks at a feed and does not apply it: the night that does comes after
+    feeds = () if "adopt" in work.summary else work.basis.feeds
     return {
         "plan": work.fingerprint,
         "policy": work.basis.policy,
-        "feeds": [{"source": f.source, "file": f.file, "digest": f.digest} for f in work.basis.feeds],
+        "feeds": [{"source": f.source, "file": f.file, "digest": f.digest} for f in feeds],
         "summary": dict(work.summary),
         **({"undoes": work.undoes} if work.undoes else {}),
     }
@@ -178,59 +177,16 @@ def _finish(run: Run, facts: Mapping[str, object], done: Done, note: str) -> Non
 def _write_accounts(
     run: Run, writes: Sequence[AccountWrite], done: Done, progress: Progress, stop: Stop
 ) -> None:
-    total, made = len(writes), 0
-    remaining = iter(writes)
-    while batch := list(islice(remaining, BATCH)):
-        done.stopped = stop()
-        if done.stopped:
-            return
-        run.lock.keep()
-        _write_batch(run, batch, done, stop)
-        made += len(batch)
-        progress(made, total)
-        if done.stopped:
-            return
-
-
-def _write_batch(run: Run, batch: Sequence[AccountWrite], done: Done, stop: Stop) -> None:
-    """Intents first, then the writes, then what became of each; none is left without an outcome but one
-    whose reply was lost and could not be read back: that one is in doubt, and the next run settles it."""
-    numbers = run.journal.intents([_intended(one) for one in batch])
-    settlements: list[Settlement] = []
+    writing = JournalledWriting(run, stop)
     try:
-        for number, one, result in zip(
-            numbers, batch, run.writer.write([one.write for one in batch]), strict=False
-        ):
-            settlements.append(Settlement(number, result.outcome.value, result.message))
+        for made, (one, result) in enumerate(writing.results(writes), 1):
             _count(done, one, result)
-            if stop():
-                done.stopped = stop()
-                break
-            run.lock.check()
-    except PiactlError as error:
-        # the write after the last result is the one that met the error; without a reply it is in doubt
-        unmade = numbers[len(settlements) + (1 if isinstance(error, ReplyLost) else 0) :]
-        settlements += [
-            Settlement(number, Outcome.FAILED.value, "not made: the run had to end") for number in unmade
-        ]
-        done.counts[Outcome.FAILED.value] += len(unmade)
-        run.journal.outcomes(settlements)
-        raise
-    for number in numbers[len(settlements) :]:
-        settlements.append(Settlement(number, Outcome.FAILED.value, "not made: the run was stopped"))
-    run.journal.outcomes(settlements)
-
-
-def _intended(one: AccountWrite) -> IntendedWrite:
-    return IntendedWrite(
-        uid=one.uid,
-        dn=one.write.dn,
-        op=one.write.op,
-        kinds=one.kinds,
-        reason=one.reason,
-        added=one.write.add,
-        removed=one.write.delete,
-    )
+            if made % BATCH == 0 or made == len(writes):
+                progress(made, len(writes))
+    finally:
+        done.stopped = done.stopped or writing.stopped
+        if writing.unmade:
+            done.counts[Outcome.FAILED.value] += writing.unmade
 
 
 def _count(done: Done, one: AccountWrite, result: WriteResult) -> None:

@@ -265,12 +265,12 @@ def test_passwords_and_keys_are_nowhere_in_what_is_written(loaded: Academy) -> N
     assert all(len(secret) > 20 for secret in secrets)
     written = [f for name in ("journal", "state") for f in (folder / name).rglob("*") if f.is_file()]
     texts = [
-        "".join(loaded.said),
-        *(f.read_text() for f in written),
-        repr(loaded.sandbox.entries("o=gouv,c=fr")),
+        "".join(loaded.said).encode(),
+        *(f.read_bytes() for f in written),
+        repr(loaded.sandbox.entries("o=gouv,c=fr")).encode(),
     ]
     assert len(texts) > 2
-    assert not [secret for secret in secrets for text in texts if secret in text]
+    assert not [secret for secret in secrets for text in texts if secret.encode() in text]
 
 
 def test_talk_goes_to_stderr_and_data_to_stdout(loaded: Academy) -> None:
