@@ -109,9 +109,16 @@ class DirectoryRefused(PiactlError):
 
 
 class ReplyLost(PiactlError):
-    """A write was sent and no reply came: it may or may not have been done."""
+    """Writes were sent and no reply came: each may or may not have been done.
+
+    `doubtful` are the names of their entries.
+    """
 
     exit_code = Exit.UNREACHABLE
+
+    def __init__(self, message: str, doubtful: Sequence[str] = ()) -> None:
+        self.doubtful = tuple(doubtful)
+        super().__init__(message)
 
 
 class AccountNotFound(PiactlError):

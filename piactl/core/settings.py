@@ -31,6 +31,7 @@ class DirectorySettings:
     """Where the directory is and how to talk to it. Deadlines are in seconds, per operation.
 
     `attributes` renames LDAP attributes: the name that piactl uses by default -> the one used here.
+    `in_flight`: requests that a writer has on their way at once; 1 is one after the other.
     `taken_attributes`: attributes of unmanaged entries whose addresses count as taken.
     """
 
@@ -43,6 +44,7 @@ class DirectorySettings:
     connect_timeout: int = 5
     operation_timeout: int = 30
     page_size: int = 500
+    in_flight: int = 64
     attributes: Mapping[str, str] = field(default_factory=dict)
     taken_attributes: tuple[str, ...] = ("uid", "mail", "mailAlternateAddress", "mailEquivalentAddress")
 

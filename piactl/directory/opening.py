@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from piactl.core.settings import DirectorySettings
+from piactl.directory.bulk import BulkWriter
 from piactl.directory.connection import Password
 from piactl.directory.port import Reader, Writer
 from piactl.directory.reader import DirectoryReader
@@ -30,8 +31,16 @@ def open_reader(settings: DirectorySettings, identity: str, password: Password) 
 
 @contextmanager
 def open_writer(settings: DirectorySettings, identity: str, password: Password) -> Iterator[Writer]:
-    """The same for a writer, with the first server of the list that takes writes."""
-    writer = DirectoryWriter(Link(Servers(settings, identity, password, writing=True)), settings.page_size)
+    """The same for a writer, with the first server of the list that takes writes.
+
+    One request at a time where the settings say so, else many.
+    """
+    link = Link(Servers(settings, identity, password, writing=True))
+    writer = (
+        DirectoryWriter(link, settings.page_size)
+        if settings.in_flight == 1
+        else BulkWriter(link, settings.page_size, settings.in_flight)
+    )
     try:
         yield writer
     finally:

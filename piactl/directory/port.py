@@ -5,7 +5,7 @@ Nothing here knows ldap3. A flow is given one of these and never picks one; `pla
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -96,10 +96,17 @@ class Reader(Protocol):
 class Writer(Reader, Protocol):
     """Also writes."""
 
-    def write(self, writes: Sequence[EntryWrite]) -> Iterator[WriteResult]:
+    def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
         """One result per write, in order. A write whose reply was lost is read back and resolved.
 
+        `writes` is asked for one more only when that is about to be sent, so what it does before it gives
+        one (journal it, look at the lock) is done before that one is sent. Several may be on their way at
+        once, never two of one entry, or of an entry and one above it. Where `writes` ends, or raises, those
+        that were sent are accounted for first.
+
         What would refuse every further write (server gone, read-only, full, a referral, no right)
-        raises DirectoryUnreachable or DirectoryRefused after the results that are known; a write that
-        is in doubt then raises ReplyLost naming it.
+        raises DirectoryUnreachable or DirectoryRefused after the results that are known, which may be of
+        writes behind the one that met it. Writes that stay in doubt raise ReplyLost, which names them; any
+        other write without a result was not made. To close the generator before its end waits for what is
+        on its way, and tells nothing of it.
         """

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-
-from ldap3.core.exceptions import LDAPException
+from collections.abc import Container, Iterator, Sequence
+from typing import Any
 
 from piactl.directory.deadline import Deadline
+from piactl.directory.filtercoding import encoded_filter
 from piactl.directory.filters import ANY_ENTRY
+from piactl.directory.framing import Framing
 from piactl.directory.messages import (
     FINAL,
     INTERMEDIATE,
@@ -16,7 +17,6 @@ from piactl.directory.messages import (
     SEARCH_REFERENCE,
     Message,
     Result,
-    encoded_filter,
     entry_of,
     envelope,
     result_of,
@@ -25,20 +25,21 @@ from piactl.directory.messages import (
 )
 from piactl.directory.port import RawEntry, ServerFacts
 from piactl.directory.results import NO_SUCH_OBJECT, ConnectionLost, described, translated, unfinished
-from piactl.directory.strategy import DeadlineStrategy, SilentConnection
 from piactl.errors import DirectoryTruncated
 
 
 class Session:
     """A connection in use. After an error of transport it is closed and stays so."""
 
-    def __init__(self, uri: str, connection: SilentConnection, operation_timeout: float) -> None:
+    def __init__(self, uri: str, connection: Any, operation_timeout: float) -> None:
         self.uri = uri
         self.operation_timeout = operation_timeout
         self.paging = False
         self._connection = connection
-        self._strategy: DeadlineStrategy = connection.strategy
+        self._strategy: Framing = connection.strategy
         self._last_number = 0
+        self._open: set[int] = set()
+        self._early: list[Message] = []
         self._spelled: dict[tuple[str, ...], dict[bytes, str]] = {}
         self.facts = ServerFacts(uri, frozenset(), frozenset(), frozenset(), ())
 
@@ -59,7 +60,7 @@ class Session:
 
     def drop(self) -> None:
         """Lets go of the socket without a word."""
-        with contextlib.suppress(OSError, LDAPException):
+        with contextlib.suppress(OSError):
             self._strategy.close()
         link, self._connection.socket = self._connection.socket, None
         if link is not None:
@@ -67,17 +68,34 @@ class Session:
 
     def send(self, operation: bytes, controls: Sequence[bytes] = ()) -> int:
         """Sends one request and returns its number; several may be on their way."""
-        self._last_number += 1
-        self._strategy.send_bytes(envelope(self._last_number, operation, controls))
+        self._strategy.send_bytes(self._numbered(operation, controls))
         return self._last_number
 
-    def receive(self, expected: int = 0) -> Message:
-        """The next message to that request, or to any. Raises ValueError for one that answers another."""
+    def _numbered(self, operation: bytes, controls: Sequence[bytes]) -> bytes:
+        self._last_number += 1
+        self._open.add(self._last_number)
+        return envelope(self._last_number, operation, controls)
+
+    def receive(self, wanted: Container[int]) -> Message:
+        """The next message to one of those requests; what comes to others meanwhile is kept for who asks.
+
+        Raises ValueError for a message that answers no request, or one that was answered to its end.
+        """
+        for at, message in enumerate(self._early):
+            if message.number in wanted:
+                return self._early.pop(at)
+        while (message := self._next()).number not in wanted:
+            self._early.append(message)
+        return message
+
+    def _next(self) -> Message:
         message = self._strategy.next_message()
         if message.number == 0:
             raise ConnectionAbortedError(0, f"the server ended the session: {described(result_of(message))}")
-        if not 0 < message.number <= self._last_number or (expected and message.number != expected):
+        if message.number not in self._open:
             raise ValueError("an answer to no question of ours")
+        if message.tag in FINAL:
+            self._open.discard(message.number)
         return message
 
     def exchange(
@@ -94,13 +112,50 @@ class Session:
                 number = self.send(operation, controls)
                 before: list[Message] = []
                 while True:
-                    message = self.receive(number)
+                    message = self.receive((number,))
                     if message.tag in FINAL:
                         return before, result_of(message)
                     before.append(message)
         except BaseException:
             self.drop()
             raise
+
+    def post(self, requests: Sequence[tuple[bytes, Sequence[bytes]]], doing: str) -> list[int]:
+        """Sends requests at once and waits for no answer; their numbers.
+
+        Raises ConnectionLost, after which the session is closed: any part of them may have gone out.
+        """
+        try:
+            with translated(self.uri, doing):
+                self._strategy.deadline = Deadline(self.operation_timeout)
+                first = self._last_number + 1
+                self._strategy.send_bytes(b"".join(self._numbered(*request) for request in requests))
+                return list(range(first, self._last_number + 1))
+        except BaseException:
+            self.drop()
+            raise
+
+    def answers(self, wanted: Container[int], doing: str) -> list[tuple[int, Result]]:
+        """The ends of one or more of those requests: waits for one, and takes what has come with it.
+
+        Raises ConnectionLost where none came, after which the session is closed.
+        """
+        ends: list[tuple[int, Result]] = []
+        try:
+            with translated(self.uri, doing):
+                self._strategy.deadline = Deadline(self.operation_timeout)
+                while not ends or self._strategy.has_message():
+                    message = self._next() if ends else self.receive(wanted)
+                    if message.number not in wanted:
+                        self._early.append(message)
+                    elif message.tag in FINAL:
+                        ends.append((message.number, result_of(message)))
+        except BaseException as error:
+            self.drop()
+            # what was answered before the connection broke is answered; the next call meets the break
+            if not (ends and isinstance(error, ConnectionLost)):
+                raise
+        return ends
 
     def page(
         self, base: str, scope: str, query: str, attributes: Sequence[str], controls: Sequence[bytes] = ()

@@ -1,4 +1,4 @@
-"""ldap3's connection with piactl's socket handling: deadlines per operation, verified TLS, no leaks.
+"""ldap3's connection with piactl's socket handling, for TLS: deadlines per operation, verified, no leaks.
 
 ldap3 counts a timeout per recv, so a server that trickles can hold an operation for ever; it keeps failed
 sockets open, does not verify certificates unless told to, and shows the password in `repr`.
@@ -6,20 +6,17 @@ sockets open, does not verify certificates unless told to, and shows the passwor
 
 from __future__ import annotations
 
-import socket
+import contextlib
 import ssl
 from typing import Any
 
 import ldap3
+from ldap3.core.exceptions import LDAPException
 from ldap3.strategy.safeSync import SafeSyncStrategy
 
 from piactl.core.settings import TlsSettings
-from piactl.directory.ber import header
 from piactl.directory.deadline import Deadline
-from piactl.directory.messages import Message, message_at
-
-LARGEST_MESSAGE = 256 * 1024 * 1024
-_CHUNK = 256 * 1024
+from piactl.directory.framing import Framing, connected_socket
 
 
 class VerifiedTls(ldap3.Tls):  # type: ignore[misc,unused-ignore]
@@ -39,36 +36,34 @@ class VerifiedTls(ldap3.Tls):  # type: ignore[misc,unused-ignore]
         connection.socket = context.wrap_socket(connection.socket, server_hostname=connection.server.host)
 
 
-class DeadlineStrategy(SafeSyncStrategy):
+class DeadlineStrategy(Framing, SafeSyncStrategy):
     """Synchronous, never re-sends, and every wait ends at `deadline`."""
 
     def __init__(self, connection: Any, connect_timeout: float, deadline: Deadline) -> None:
         super().__init__(connection)
         self.deadline = deadline
-        self.failure: Exception | None = None
+        self.failure = None
         self._connect_timeout = connect_timeout
-        self._data = b""
-        self._at = 0
 
     def _open_socket(self, address: Any, use_ssl: bool = False, unix_socket: bool = False) -> None:
         """Connects to one address; `failure` keeps the error itself, of which ldap3 keeps only the text."""
-        family, kind, protocol = address[:3]
-        link = socket.socket(family, kind, protocol)
         try:
-            link.settimeout(min(self._connect_timeout, self.deadline.remaining()))
-            link.connect(address[4])
-            if family != socket.AF_UNIX:
-                link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            timeout = min(self._connect_timeout, self.deadline.remaining())
+            link = connected_socket((*address[:3], address[4]), timeout)
             self.connection.socket = link
             if use_ssl:
                 self.connection.server.tls.wrap_socket(self.connection)
         except Exception as error:
             self.failure = error
+            if self.connection.socket is not None:
+                self.connection.socket.close()
             self.connection.socket = None
-            link.close()
             raise
         self.connection.closed = False
+
+    def close(self) -> None:
+        with contextlib.suppress(LDAPException):
+            super().close()  # type: ignore[no-untyped-call]
 
     def sending(self, ldap_message: Any) -> None:
         self.connection.socket.settimeout(self.deadline.remaining())
@@ -77,51 +72,6 @@ class DeadlineStrategy(SafeSyncStrategy):
     def receiving(self) -> list[bytes]:  # type: ignore[override,unused-ignore]
         message = self.next_message()
         return [self._data[self._before : message.stop]]
-
-    def send_bytes(self, data: bytes) -> None:
-        """Sends encoded messages. Raises OSError; how much has gone out then is unknown."""
-        link = self.connection.socket
-        if link is None:
-            raise OSError("the connection is closed")
-        link.settimeout(self.deadline.remaining())
-        try:
-            link.sendall(data)
-        except TimeoutError:
-            raise self.deadline.passed() from None
-
-    def next_message(self) -> Message:
-        """The next message, waited for until the deadline. Raises OSError, ValueError or IndexError."""
-        while not self._whole():
-            link = self.connection.socket
-            if link is None:
-                raise OSError("the connection is closed")
-            link.settimeout(self.deadline.remaining())
-            try:
-                more = link.recv(_CHUNK)
-            except TimeoutError:
-                raise self.deadline.passed() from None
-            if not more:
-                raise ConnectionResetError(0, "the server closed the connection")
-            self._data = self._data[self._at :] + more
-            self._at = 0
-        message = message_at(self._data, self._at)
-        self._before, self._at = self._at, message.stop
-        return message
-
-    def pending(self) -> bool:
-        """Whether bytes have come that nobody has asked for yet."""
-        return self._at < len(self._data)
-
-    def _whole(self) -> bool:
-        have = len(self._data) - self._at
-        if have and self._data[self._at] != 0x30:
-            raise ValueError("no message begins like that")
-        if have < 2 or have < 2 + (self._data[self._at + 1] & 0x7F) * (self._data[self._at + 1] >> 7):
-            return False
-        end = header(self._data, self._at)[2]
-        if end - self._at > LARGEST_MESSAGE:
-            raise ValueError("a message of more than 256 MiB")
-        return end <= len(self._data)
 
 
 class SilentConnection(ldap3.Connection):  # type: ignore[misc,unused-ignore]

@@ -6,7 +6,7 @@ A write without a reply is neither done nor failed: it is read back before anyth
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable
 
 from piactl.directory.deadline import Deadline
 from piactl.directory.messages import ASSERTION as ASSERTION_OID
@@ -37,29 +37,35 @@ class DirectoryWriter(DirectoryReader):
     """The Writer of `port`. In a modify, a `delete` of no values replaces whatever the attribute has, which
     is how values are written that cannot be read (passwords)."""
 
-    def write(self, writes: Sequence[EntryWrite]) -> Iterator[WriteResult]:
+    def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
         for write in writes:
             yield self._one(write)
 
-    def _one(self, write: EntryWrite) -> WriteResult:
-        """Sends, and settles what the reply, or the want of one, means."""
-        doubtful = False
+    def _one(self, write: EntryWrite, *, answer: Result | None = None, doubtful: bool = False) -> WriteResult:
+        """Sends, and settles what the reply, or the want of one, means.
+
+        `answer`: it was sent before, and that was the reply. `doubtful`: it was sent before, without a
+        reply, and is not written.
+        """
         strict = True
         for _ in range(3):
-            settled = None
-            if write.op == "delete" and not self._asserts():
-                # nothing else makes a deletion conditional: the entry is looked at just before it
-                settled = self._settled(write, doubtful)
-            if settled is not None:
-                return settled
-            try:
-                result = self._sent(write, strict)
-            except ConnectionLost as lost:
-                settled = self._after_silence(write, lost, doubtful)
-                if settled is not None:
-                    return settled
-                doubtful = True
-                continue
+            if answer is None:
+                if write.op == "delete" and not self._asserts():
+                    # nothing else makes a deletion conditional: the entry is looked at just before it
+                    settled = self._settled(write, doubtful)
+                    if settled is not None:
+                        return settled
+                try:
+                    answer = self._sent(write, strict)
+                except ConnectionLost as lost:
+                    settled = self._after_silence(write, lost, doubtful)
+                    if settled is not None:
+                        return settled
+                    doubtful = True
+                    continue
+                except DirectoryUnreachable as gone:
+                    raise _still_in_doubt(write, gone) if doubtful else gone from None
+            result, answer = answer, None
             if result.code == SUCCESS:
                 return WriteResult(write, Outcome.APPLIED)
             if result.code not in STALE or (result.code == NO_SUCH_OBJECT and write.op == "add"):
@@ -70,7 +76,8 @@ class DirectoryWriter(DirectoryReader):
             if not strict:
                 return WriteResult(write, Outcome.FAILED, f"the server refused: {described(result)}")
             strict = False
-        raise ReplyLost(f"{write.dn}: three attempts gave no answer that could be understood. Read it back.")
+        message = f"{write.dn}: three attempts gave no answer that could be understood. Read it back."
+        raise ReplyLost(message, [write.dn])
 
     def _after_silence(self, write: EntryWrite, lost: ConnectionLost, doubtful: bool) -> WriteResult | None:
         """What a write without a reply did; None where it did nothing and may be sent once more."""
@@ -81,9 +88,7 @@ class DirectoryWriter(DirectoryReader):
         if where is Standing.OTHER:
             return _conflict(write, entry)
         if doubtful:
-            raise DirectoryUnreachable(
-                f"{lost}\n{write.dn} was sent twice and is not written; it is as it was before."
-            ) from None
+            raise _still_in_doubt(write, lost) from None
         return None
 
     def _sent(self, write: EntryWrite, strict: bool) -> Result:
@@ -126,12 +131,13 @@ class DirectoryWriter(DirectoryReader):
                 break
             time.sleep(pause)
             try:
-                return self._current(self._link.again(), write)
+                return self._current(self._link.live(), write)
             except (DirectoryUnreachable, DirectoryRefused, DirectoryTruncated) as failed:
                 error = failed
         raise ReplyLost(
             f"{write.dn}: the {write.op} was sent, no answer came, and it cannot be read back: done or not.\n"
-            f"{error}\nThe next run reads it back and goes on from what it finds."
+            f"{error}\nThe next run reads it back and goes on from what it finds.",
+            [write.dn],
         ) from None
 
     def _settled(self, write: EntryWrite, doubtful: bool) -> WriteResult | None:
@@ -157,6 +163,14 @@ class DirectoryWriter(DirectoryReader):
                 words += f"; there is nothing to add it to (found: {result.matched or 'nothing'})"
             return WriteResult(write, Outcome.FAILED, words)
         raise refusal(result, self._link.session.uri, f"{write.op} {write.dn!r}")
+
+
+def _still_in_doubt(write: EntryWrite, why: Exception) -> ReplyLost:
+    return ReplyLost(
+        f"{why}\n{write.dn} was sent without an answer, and was not done when read back; it may be yet.\n"
+        "The next run reads it back and goes on from what it finds.",
+        [write.dn],
+    )
 
 
 def _conflict(write: EntryWrite, entry: RawEntry | None) -> WriteResult:

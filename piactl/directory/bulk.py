@@ -1,0 +1,198 @@
+"""Writes many entries: the plain writer's promises, with many requests on their way at once.
+
+A yes, and a refusal of that one entry, is taken as it comes. Whatever else is answered, or is not, waits
+until nothing is on its way any more, and is then settled as the plain writer does, one after the other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+
+from piactl.core.counting import counted
+from piactl.directory.flight import Flight, Sent
+from piactl.directory.messages import write_request
+from piactl.directory.port import EntryWrite, WriteResult
+from piactl.directory.results import AGAIN, STALE, ConnectionLost
+from piactl.directory.servers import Link
+from piactl.directory.writer import DirectoryWriter
+from piactl.errors import PiactlError, ReplyLost
+
+
+class _Coming:
+    """The writes still to be sent. `error` is what ended them: their own, or what the server said."""
+
+    def __init__(self, writes: Iterable[EntryWrite]) -> None:
+        self._writes = iter(writes)
+        self._held: EntryWrite | None = None
+        self.error: BaseException | None = None
+
+    def next(self) -> EntryWrite | None:
+        """The next one, None when there is none any more."""
+        if self.error is not None:
+            return None
+        if self._held is not None:
+            held, self._held = self._held, None
+            return held
+        try:
+            return next(self._writes, None)
+        except BaseException as error:  # noqa: BLE001 - raised again when all that was sent is accounted for
+            self.error = error
+            return None
+
+    def hold(self, write: EntryWrite) -> None:
+        """Puts one back."""
+        self._held = write
+
+
+class BulkWriter(DirectoryWriter):
+    """The Writer of `port`, with up to `in_flight` requests sent from the first one not yet told on."""
+
+    def __init__(self, link: Link, page_size: int, in_flight: int) -> None:
+        super().__init__(link, page_size)
+        self._in_flight = in_flight
+
+    def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
+        coming, flight = _Coming(writes), Flight(self._link.session)
+        try:
+            while self._fill(flight, coming):
+                self._receive(flight)
+                if flight.troubled:
+                    self._land(flight)
+                    coming.error = self._settle(flight, coming.error)
+                while (result := flight.leave()) is not None:
+                    yield result
+        finally:
+            self._land(flight)
+        if coming.error is not None:
+            raise coming.error
+
+    def _fill(self, flight: Flight, coming: _Coming) -> bool:
+        """Sends what may join those on their way; False when there is nothing to wait for any more.
+
+        A few large pieces cost both sides less than many small ones, hence only when half is answered.
+        """
+        if flight.troubled or len(flight.sent) > self._in_flight // 2:
+            return True
+        fresh: list[Sent] = []
+        while len(flight.sent) < self._in_flight:
+            write = coming.next()
+            if write is None:
+                break
+            # without assertions only the plain writer's look at the entry makes a deletion conditional
+            alone = write.op == "delete" and not self._asserts()
+            if not flight.may_join(write) or (alone and flight.sent):
+                coming.hold(write)
+                break
+            fresh.append(flight.join(write))
+            if alone:
+                flight.troubled = True
+                return True
+        try:
+            self._post(flight, fresh)
+        except PiactlError as unreachable:
+            coming.error = unreachable
+            flight.sent = deque(one for one in flight.sent if one.out)
+        return bool(flight.sent)
+
+    def _post(self, flight: Flight, fresh: Sequence[Sent]) -> None:
+        """Raises DirectoryUnreachable where there is no connection and none can be made."""
+        if not fresh:
+            return
+        if not flight.waiting:
+            flight.session = self._link.live()
+        requests = [(write_request(one.write), self._conditions(one.write, True)) for one in fresh]
+        for one in fresh:
+            one.out = True
+        try:
+            flight.number(flight.session.post(requests, _doing(flight)), fresh)
+        except ConnectionLost as lost:
+            flight.broken(lost)
+
+    def _receive(self, flight: Flight) -> None:
+        if not flight.waiting:
+            return
+        try:
+            for number, answer in flight.session.answers(flight.waiting, _doing(flight)):
+                sent = flight.answered(number, answer)
+                if sent.plain:
+                    sent.result = self._one(sent.write, answer=answer)
+        except ConnectionLost as lost:
+            flight.broken(lost)
+
+    def _land(self, flight: Flight) -> None:
+        """Waits for all that is on its way."""
+        while flight.waiting:
+            self._receive(flight)
+
+    def _settle(self, flight: Flight, error: BaseException | None) -> BaseException | None:
+        """Finds out what became of all that are in trouble; what was lost and is not done is sent once more.
+
+        Returns `error`, or what is met here that ends the run. After an error nothing is sent any more, and
+        only those whose result is known stay in the flight.
+        """
+        lost, flight.lost, flight.troubled = flight.lost, None, False
+        silent: list[Sent] = []
+        unreadable = False
+        for one in [one for one in flight.sent if one.result is None]:
+            try:
+                if not (one.silent and unreadable):
+                    one.result = self._found_out(one, lost, error)
+                if one.silent and one.result is not None:
+                    flight.losses = 0
+            except ReplyLost as met:
+                unreadable = True
+                if error is None:
+                    one.out, one.answer, error = True, None, met
+            except PiactlError as met:
+                error = error or met
+            if one.silent and one.result is None:
+                silent.append(one)
+        if silent and error is None:
+            error = self._repeat(flight, silent, lost)
+        if error is not None:
+            flight.sent = deque(one for one in flight.sent if one.result is not None)
+            error = _with_doubts(error, [one.write.dn for one in silent])
+        return error
+
+    def _found_out(
+        self, one: Sent, lost: ConnectionLost | None, error: BaseException | None
+    ) -> WriteResult | None:
+        """What became of it; None where it is not made, or, if it is silent, not yet."""
+        if one.silent and lost is not None:
+            return self._after_silence(one.write, lost, False)
+        if error is None:
+            answer = None if one.answer is None or one.answer.code in AGAIN else one.answer
+            return self._one(one.write, answer=answer, doubtful=one.doubtful)
+        if one.answer is not None and one.answer.code in STALE:
+            return self._settled(one.write, one.doubtful)
+        return None
+
+    def _repeat(
+        self, flight: Flight, silent: Sequence[Sent], lost: ConnectionLost | None
+    ) -> PiactlError | None:
+        """Sends once more; or the error that ends the run, where the last repetition achieved nothing."""
+        if flight.losses > 1:
+            return ReplyLost(f"{lost}\nIt was sent twice without an answer, and was not done when read back.")
+        for one in silent:
+            one.doubtful = True
+        try:
+            self._post(flight, silent)
+        except PiactlError as unreachable:
+            return unreachable
+        return None
+
+
+def _doing(flight: Flight) -> str:
+    first, more = flight.sent[0].write, len(flight.sent) - 1
+    return f"write {first.dn!r}" + (f" and {more} more" if more else "")
+
+
+def _with_doubts(error: BaseException, doubtful: Sequence[str]) -> BaseException:
+    """The error, as one that names the writes in doubt where there are any."""
+    if not doubtful or not isinstance(error, PiactlError):
+        return error
+    if isinstance(error, ReplyLost) and error.doubtful == tuple(doubtful):
+        return error
+    shown = ", ".join(doubtful[:3]) + (", ..." if len(doubtful) > 3 else "")
+    return ReplyLost(f"{error}\n{counted(len(doubtful), 'write')} in doubt, done or not: {shown}", doubtful)
