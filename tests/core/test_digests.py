@@ -1,0 +1,86 @@
+"""Digests under several keys: all verify, new ones are made with the current key, and old ones move to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from piactl.core.assignment import Assignment
+from piactl.core.changes import Change
+from piactl.core.desired import Rules, Subject, desired_account, named
+from piactl.core.diff import changes_of
+from piactl.core.digests import DigestKeys, digest_key_id
+from piactl.core.names import TakenNames
+from piactl.core.numen import read_numen
+from piactl.core.person import Person
+from piactl.core.policy import Policy, Profile, When
+
+DAY = date(2026, 9, 1)
+POLICY = Policy(profiles=(Profile("enseignant", When()),))
+OLD = DigestKeys("k1", {"k1": b"1" * 32})
+BOTH = DigestKeys("k2", {"k2": b"2" * 32, "k1": b"1" * 32})
+NEW = DigestKeys("k2", {"k2": b"2" * 32})
+
+
+def person(numen: str | None = "20E1234567XYZ") -> Person:
+    known = read_numen(numen) if numen else None
+    return Person("100", "Petit", "Julie", assignments=(Assignment("0800009A", "ENS", DAY),), numen=known)
+
+
+def night(keys: DigestKeys, who: Person | None, current: object = None) -> tuple[object, list[Change]]:
+    rules = Rules(POLICY, {}, DAY, keys)
+    rows = who.assignments if who else current.assignments  # type: ignore[attr-defined]
+    one = desired_account(Subject("100", current, who, rows), rules)  # type: ignore[arg-type]
+    assert one is not None
+    [one] = named([one], TakenNames([], 1), POLICY)
+    return one.account, changes_of(one, rules) if current != one.account else []
+
+
+def test_both_keys_verify_and_the_current_one_makes() -> None:
+    old = OLD.digest("matricule", "100")
+    assert digest_key_id(old) == "k1"
+    assert BOTH.matches(old, "matricule", "100")
+    assert not BOTH.matches(old, "matricule", "101")
+    assert not BOTH.matches(old, "numen", "100")
+    assert not NEW.matches(old, "matricule", "100")
+    assert BOTH.candidates("matricule", "100") == (NEW.digest("matricule", "100"), old)
+    assert BOTH.keep_or_renew(old, "matricule", "100") == NEW.digest("matricule", "100")
+    assert OLD.keep_or_renew(old, "matricule", "100") is old
+    assert OLD.keep_or_renew(None, "matricule", "100") == old
+    assert BOTH.is_older(old)
+
+
+def test_a_night_moves_digests_once() -> None:
+    account, _ = night(OLD, person())
+    moved, changes = night(BOTH, person(), account)
+    assert [change.reason for change in changes] == ["digests move to the current key, k2"]
+    assert dict(changes[0].after) == {"digest_key": "k2"}
+    assert night(BOTH, person(), moved) == (moved, [])
+    assert night(NEW, person(), moved) == (moved, [])
+
+
+def test_what_is_not_told_stays_under_its_key() -> None:
+    account, _ = night(OLD, person())
+    moved, changes = night(BOTH, None, account)
+    assert len(changes) == 1
+    keys = (moved.matricule_digest, moved.numen_digest)  # type: ignore[attr-defined]
+    assert list(map(digest_key_id, keys)) == ["k2", "k1"]
+
+
+@pytest.mark.parametrize(
+    ("before", "words", "was"),
+    [("20E1234567ABC", "HR tells another NUMEN", "known"), (None, "HR tells a NUMEN now", None)],
+)
+def test_a_numen_that_HR_tells_otherwise(before: str | None, words: str, was: str | None) -> None:  # noqa: N802
+    account, _ = night(OLD, person(before))
+    _, changes = night(OLD, person(), account)
+    assert [(c.reason, c.before, c.after) for c in changes] == [(words, {"numen": was}, {"numen": "another"})]
+    assert "20E" not in repr(changes)
+
+
+def test_nothing_else_is_told_of_what_only_the_entry_knows() -> None:
+    account, _ = night(OLD, person())
+    other = replace(account, aliases=frozenset({"x@ac-amiens.fr"}))  # type: ignore[type-var]
+    assert night(OLD, person(), other)[1] == []
