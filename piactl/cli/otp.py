@@ -108,7 +108,7 @@ def _files(png: str | None, uri_file: str | None) -> Iterator[Callable[[Sequence
         filled.add(path)
 
     def keep(enrolments: Sequence[Enrolment], one: bool) -> None:
-        from piactl.otp import png as picture
+        from piactl.otp.drawing import png as picture
 
         if not enrolments:
             return
@@ -142,7 +142,7 @@ def _uris(enrolments: Sequence[Enrolment], one: bool) -> bytes:
 
 
 def _show_once(enrolment: Enrolment) -> None:
-    from piactl.otp import drawn
+    from piactl.otp.drawing import drawn
 
     put([drawn(enrolment.uri), f"{enrolment.uri}\n"])
     say("scan it now: it is shown only once. Whoever photographs it has the device; clear the screen after")

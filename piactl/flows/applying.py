@@ -62,7 +62,7 @@ def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop) -> Done:
     try:
         _mark_unclean(run, work)
         keep_undo(run, work.writes)
-        _write_accounts(run, work.writes, done, progress, stop)
+        _write_accounts(run, _without_devices(run, work.writes, done, stop), done, progress, stop)
         if not done.stopped:
             run.lock.keep()
             _write_records(run, work, done)
@@ -73,6 +73,22 @@ def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop) -> Done:
     done.status = "stopped" if done.stopped else "partly" if done.problems else "done"
     _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else "")
     return done
+
+
+def _without_devices(
+    run: Run, writes: Sequence[AccountWrite], done: Done, stop: Stop
+) -> Sequence[AccountWrite]:
+    """Deletes the devices of accounts that are archived, all of them before any account is touched, however
+    many requests are on their way at once; the other writes. An account whose device could not be deleted is
+    left as it is, for the next night: nobody looks below an archived one again."""
+    devices = [one for one in writes if one.write.op == "delete"]
+    if not devices:
+        return writes
+    _write_accounts(run, devices, done, lambda _made, _total: None, stop)
+    if done.stopped:
+        return ()
+    kept = {one.uid for one in done.failed}
+    return [one for one in writes if one.write.op != "delete" and one.uid not in kept]
 
 
 def write_alone(

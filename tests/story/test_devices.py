@@ -28,6 +28,7 @@ from piactl.journal import who
 from piactl.secrets import read_password
 
 from .academy import Academy
+from .feeds import row
 from .phones import Phone, enrolled, resync, verified, verify
 from .test_logins import PASSWORD, day, post
 
@@ -251,6 +252,24 @@ def test_no_secret_outlives_the_person(claire: Academy, jump: bool) -> None:
     gone = claire.run("otp", "enroll", UID, "--uri-file", claire.folder / "late.uri")
     assert gone.code == 1
     assert not (claire.folder / "late.uri").exists()
+
+
+def test_an_account_whose_device_cannot_be_deleted_is_not_archived(claire: Academy) -> None:
+    """A device changed between the plan and its apply: whoever is archived would leave it behind."""
+    verified(claire, UID)
+    last = day(95).isoformat()
+    feed = claire.feed(post(-100, -39), row(matricule="1999", prenom="Ida", nom_famille="Roy"), day=last)
+    file = claire.folder / "plan.json"
+    assert claire.run("plan", feed, "--as-of", last, "--out", file).code == 0
+    do(claire, "suspend", UID)
+    ran = claire.run("apply", file)
+    assert ran.code == 5
+    assert claire.values(UID, "piactlState") == ["active"]
+    assert claire.names()["1999"] == "ida.roy"
+    assert len(devices(claire)) == 1
+    claire.twice(last, feed)
+    assert claire.values(UID, "piactlState") == ["archived"]
+    assert devices(claire) == {}
 
 
 def test_where_the_portal_asks_devices_stand_unlinked(claire: Academy) -> None:
