@@ -29,7 +29,10 @@ class Career:
 
     def segment_on(self, day: date) -> Segment:
         number = day.toordinal()
-        return next(s for s in self.segments if s.first <= number <= s.last)
+        for segment in self.segments:
+            if segment.first <= number <= segment.last:
+                return segment
+        raise AssertionError("segments cover all days")
 
     def state_on(self, day: date) -> State:
         return self.segment_on(day).state

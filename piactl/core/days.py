@@ -30,7 +30,10 @@ def civil(day: int) -> date | None:
 def union(periods: Iterable[Period]) -> list[Period]:
     """Sorted periods in which those that overlap or adjoin are one; empty ones are dropped."""
     result: list[Period] = []
-    for first, last in sorted(periods):
+    ordered = list(periods)
+    if len(ordered) > 1:
+        ordered.sort()
+    for first, last in ordered:
         if first > last:
             continue
         if result and first <= result[-1][1] + 1:
@@ -43,7 +46,11 @@ def union(periods: Iterable[Period]) -> list[Period]:
 
 def intersection(left: Iterable[Period], right: Iterable[Period]) -> list[Period]:
     """The days that both hold."""
-    right = list(right)
+    left, right = list(left), list(right)
+    if len(left) == len(right) == 1:  # by far the most
+        (a, b), (c, d) = left[0], right[0]
+        first, last = max(a, c), min(b, d)
+        return [(first, last)] if first <= last else []
     return union((max(a, c), min(b, d)) for a, b in left for c, d in right)
 
 

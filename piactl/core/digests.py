@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,7 +43,7 @@ class DigestKeys:
 
     def _with(self, key: str, purpose: str, value: str) -> str:
         text = f"{purpose}\0{value}".encode()
-        return "{" + key + "}" + hmac.new(self.keys[key], text, hashlib.sha256).hexdigest()
+        return "{" + key + "}" + hmac.digest(self.keys[key], text, "sha256").hex()
 
 
 def digest_key_id(stored: str) -> str:

@@ -26,11 +26,20 @@ def rights_of(
     """All rights by the rules, account or not, before exceptions and locks."""
     graces = [(s.first, s.last) for s in segments if s.state is State.GRACE]
     rights: dict[Right, list[Period]] = {}
+    having: dict[str, list[Post]] = {}
+    for post in posts:
+        for service in policy.services_of(post.profile):
+            having.setdefault(service.name, []).append(post)
     for service in policy.services.values():
-        own = [(post, own_periods(post, service)) for post in posts if post.has(service)]
-        if not own:
+        if service.name not in having:
             continue
+        own = [(post, own_periods(post, service)) for post in having[service.name]]
         if service.per_establishment:
+            if len(own) == 1:
+                rights[service.name, own[0][0].assignment.uai] = _establishment_right(
+                    own, service, segments, graces
+                )
+                continue
             for uai in sorted({post.assignment.uai for post, _ in own}):
                 here = [(post, periods) for post, periods in own if post.assignment.uai == uai]
                 rights[service.name, uai] = _establishment_right(here, service, segments, graces)

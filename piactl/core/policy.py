@@ -162,6 +162,12 @@ class Policy:
     periods: tuple[GuardPeriod, ...] = ()
     protected: frozenset[str] = frozenset()
     digest: str = ""
+    _fitting: dict[tuple[str, ...], Profile | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _serving: dict[str, tuple[Service, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def position(self, name: str) -> Position | None:
         """The position of that name; blank is `default`; None where the policy does not list it."""
@@ -171,7 +177,28 @@ class Policy:
 
     def profile(self, assignment: Assignment, register: Register) -> Profile | None:
         """The first profile that fits."""
-        return next((p for p in self.profiles if p.when.fits(assignment, register)), None)
+        place = register.get(assignment.uai)
+        key = (
+            assignment.function,
+            assignment.corps,
+            assignment.discipline,
+            assignment.modality,
+            assignment.position,
+            assignment.uai,
+            *((place.nature, place.degree, place.sector) if place else ()),
+        )
+        # most assignments are like many others
+        if key not in self._fitting:
+            fitting = (p for p in self.profiles if p.when.fits(assignment, register))
+            self._fitting[key] = next(fitting, None)
+        return self._fitting[key]
+
+    def services_of(self, profile: str) -> tuple[Service, ...]:
+        """The services that a profile has, in the order of the policy; none for a blank one."""
+        if profile not in self._serving:
+            served = (s for s in self.services.values() if profile and s.serves(profile))
+            self._serving[profile] = tuple(served)
+        return self._serving[profile]
 
     def grace_days(self, assignment: Assignment, register: Register) -> int:
         """The grace after this assignment: its position's own, else the first rule that fits, else none."""

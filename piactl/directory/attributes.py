@@ -110,7 +110,11 @@ class Encoding:
         texts = _archived_texts(account) if account.state is State.ARCHIVED else self._texts(account)
         texts.update(self._state_texts(account))
         return {
-            self.name(name): tuple(value.encode() for value in sorted(values))
+            self.names.get(name, name): (
+                (values[0].encode(),)
+                if len(values) == 1
+                else tuple(value.encode() for value in sorted(values))
+            )
             for name, values in texts.items()
             if values
         }
@@ -179,12 +183,13 @@ class Encoding:
         """The managed values that an entry holds now, in the order of `values`."""
         found: dict[str, tuple[bytes, ...]] = {}
         for default in MANAGED:
-            name = self.name(default)
+            name = self.names.get(default, default)
             values = entry.values.get(name, ())
             if default == "eduPersonEntitlement":
-                values = tuple(v for v in values if v.startswith(self.urn.encode()))
+                urn = self.urn.encode()
+                values = tuple(v for v in values if v.startswith(urn))
             if values:
-                found[name] = tuple(sorted(values))
+                found[name] = values if len(values) == 1 else tuple(sorted(values))
         return found
 
     def rights(self, entry: RawEntry) -> frozenset[tuple[str, str]]:
@@ -227,11 +232,14 @@ class _Reading:
 
     def __init__(self, encoding: Encoding, entry: RawEntry) -> None:
         self.encoding, self.entry = encoding, entry
+        self._names = encoding.names
 
     def all(self, attribute: str) -> list[str]:
-        values = self.entry.values.get(self.encoding.name(attribute), ())
+        values = self.entry.values.get(self._names.get(attribute, attribute))
+        if not values:
+            return []
         try:
-            return sorted(value.decode() for value in values)
+            return [values[0].decode()] if len(values) == 1 else sorted(value.decode() for value in values)
         except UnicodeDecodeError:
             raise self.unreadable(attribute, "is not UTF-8") from None
 
@@ -269,7 +277,7 @@ class _Reading:
             pins = tuple(map(read_pin, self.all(attribute)))
             attribute = "piactlNextDue"
             due = self.one(attribute)
-            next_due = datetime.strptime(due, "%Y%m%d").date() if due else None  # noqa: DTZ007
+            next_due = _read_day(due)
             attribute = "pwdStartTime"
             login_from = self.day(attribute, last=False)
             attribute = "pwdEndTime"
@@ -319,10 +327,13 @@ class _Reading:
         if not text:
             return None, None
         begin, end = text.rsplit(":", 2)[-2:]
-        return tuple(  # type: ignore[return-value]
-            datetime.strptime(part, "%Y%m%d").date() if part else None  # noqa: DTZ007
-            for part in (begin, end)
-        )
+        return _read_day(begin), _read_day(end)
+
+
+@lru_cache(maxsize=4096)
+def _read_day(text: str) -> date | None:
+    """A day written YYYYMMDD, None for nothing. Raises ValueError."""
+    return datetime.strptime(text, "%Y%m%d").date() if text else None  # noqa: DTZ007
 
 
 def differences(current: Values, desired: Values) -> tuple[Values, Values]:
@@ -331,6 +342,8 @@ def differences(current: Values, desired: Values) -> tuple[Values, Values]:
     add: dict[str, tuple[bytes, ...]] = {}
     for name in dict.fromkeys([*current, *desired]):
         old, new = current.get(name, ()), desired.get(name, ())
+        if old == new:
+            continue
         gone = tuple(value for value in old if value not in new)
         come = tuple(value for value in new if value not in old)
         if gone:
