@@ -1,17 +1,13 @@
-"""LDAP messages (RFC 4511) as bytes: the requests that piactl sends after the bind, and their replies.
+"""LDAP messages (RFC 4511) as bytes: the requests that piactl sends, and their replies.
 
 ldap3 encodes with pyasn1, which costs more than the server does; these few messages are written and read
-by hand. Filters of searches are still compiled by ldap3, once per text.
+by hand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-
-from ldap3.operation.search import compile_filter, parse_filter
-from pyasn1.codec.ber.encoder import encode
 
 from piactl.directory.ber import (
     ENUMERATED,
@@ -80,11 +76,14 @@ def search_request(base: str, scope: str, query: bytes, attributes: Iterable[str
     return element(0x63, body + element(SEQUENCE, b"".join(octets(a.encode()) for a in attributes)))
 
 
-@lru_cache(maxsize=512)
-def encoded_filter(query: str) -> bytes:
-    """The BER of an RFC 4515 filter. Raises ldap3's LDAPInvalidFilterError where it is none."""
-    node = parse_filter(query, None, True, True, None, False)  # type: ignore[no-untyped-call]
-    return bytes(encode(compile_filter(node.elements[0])))  # type: ignore[no-untyped-call]
+def bind_request(dn: str, password: bytes) -> bytes:
+    """A simple bind (RFC 4513 §5.1.3)."""
+    return element(0x60, integer(3) + octets(dn.encode()) + octets(password, 0x80))
+
+
+def external_bind_request() -> bytes:
+    """A SASL bind by what the connection itself tells (RFC 4513 §5.2.3)."""
+    return element(0x60, integer(3) + octets(b"") + element(0xA3, octets(b"EXTERNAL") + octets(b"")))
 
 
 def assertion_control(present: Values, absent: Values) -> bytes | None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from ldap3.core.exceptions import LDAPException, LDAPInvalidFilterError
-from ldap3.core.results import RESULT_CODES
-from pyasn1.error import PyAsn1Error
-
+from piactl.directory.filtercoding import NotAFilter
 from piactl.directory.messages import Result
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, PiactlError
 
@@ -52,6 +49,8 @@ _ADVICE = {
 
 def named(code: int) -> str:
     """The result's name and code, as in `busy (51)`."""
+    from ldap3.core.results import RESULT_CODES  # imported here: only what goes wrong needs names
+
     return f"{RESULT_CODES.get(code, 'unknown result')} ({code})"
 
 
@@ -101,22 +100,27 @@ def translated(uri: str, doing: str) -> Iterator[None]:
     """Lets no error of ldap3, pyasn1 or the socket out: they become ConnectionLost, saying where and what."""
     try:
         yield
-    except PiactlError:
+    except (PiactlError, NotAFilter):
         raise
-    except LDAPInvalidFilterError as error:
-        raise ValueError(f"not a filter: {error}") from None
     except TimeoutError as error:
         raise ConnectionLost(f"{uri}: {doing}: {error or 'no answer in time'}", late=True) from None
-    except (LDAPException, PyAsn1Error, OSError, ValueError, IndexError) as error:
+    except Exception as error:
+        if not of_transport(error):
+            raise
         raise ConnectionLost(f"{uri}: {doing}: {reason(error)}") from None
+
+
+def of_transport(error: BaseException) -> bool:
+    """Whether it is an error of the socket, of what came through it, or of the libraries in between, which
+    are not loaded where they are not used."""
+    library = type(error).__module__.partition(".")[0]
+    return isinstance(error, OSError | ValueError | IndexError) or library in ("ldap3", "pyasn1")
 
 
 def reason(error: BaseException) -> str:
     """Why a server could not be used, in words, with what to do where that is known."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return _certificate(error)
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({error.reason or 'handshake'}): check that this port speaks TLS"
+    if type(error).__module__ == "ssl":
+        return _tls(error)
     if isinstance(error, TimeoutError):
         return str(error) if str(error) not in ("", "timed out") else "no answer in time"
     if isinstance(error, ConnectionRefusedError):
@@ -128,7 +132,15 @@ def reason(error: BaseException) -> str:
     return str(error)
 
 
-def _certificate(error: ssl.SSLCertVerificationError) -> str:
+def _tls(error: Any) -> str:
+    import ssl  # imported here: most connections do without
+
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _certificate(error)
+    return f"TLS failed ({error.reason or 'handshake'}): check that this port speaks TLS"
+
+
+def _certificate(error: Any) -> str:
     why = error.verify_message or str(error)
     if error.verify_code == 10:
         return "TLS: the server's certificate has expired: renew it"

@@ -6,12 +6,10 @@ sockets open, does not verify certificates unless told to, and shows the passwor
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 from typing import Any
 
 import ldap3
-from ldap3.core.exceptions import LDAPException
 from ldap3.strategy.safeSync import SafeSyncStrategy
 
 from piactl.core.settings import TlsSettings
@@ -39,6 +37,8 @@ class VerifiedTls(ldap3.Tls):  # type: ignore[misc,unused-ignore]
 class DeadlineStrategy(Framing, SafeSyncStrategy):
     """Synchronous, never re-sends, and every wait ends at `deadline`."""
 
+    connection: Any
+
     def __init__(self, connection: Any, connect_timeout: float, deadline: Deadline) -> None:
         super().__init__(connection)
         self.deadline = deadline
@@ -60,10 +60,6 @@ class DeadlineStrategy(Framing, SafeSyncStrategy):
             self.connection.socket = None
             raise
         self.connection.closed = False
-
-    def close(self) -> None:
-        with contextlib.suppress(LDAPException):
-            super().close()  # type: ignore[no-untyped-call]
 
     def sending(self, ldap_message: Any) -> None:
         self.connection.socket.settimeout(self.deadline.remaining())
