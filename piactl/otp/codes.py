@@ -1,14 +1,17 @@
-"""The secret of a device and the codes that follow from it (RFC 6238). The only module that knows pyotp."""
+"""The secret of a device and the codes that follow from it (RFC 6238). The only module that knows pyotp, and
+loads it only when a code is made."""
 
 from __future__ import annotations
 
 import base64
 import secrets
 from dataclasses import dataclass, field
-
-import pyotp
+from typing import TYPE_CHECKING
 
 from piactl.core.devices import DIGITS, PERIOD
+
+if TYPE_CHECKING:
+    import pyotp
 
 SECRET_BYTES = 20
 """160 bits, the length of the hash under HMAC-SHA-1 (RFC 4226, R6)."""
@@ -29,6 +32,8 @@ class OtpSecret:
         return self._totp(issuer, address).provisioning_uri()
 
     def _totp(self, issuer: str | None = None, address: str | None = None) -> pyotp.TOTP:
+        import pyotp
+
         text = base64.b32encode(self.raw).decode("ascii")
         return pyotp.TOTP(text, digits=DIGITS, interval=PERIOD, name=address, issuer=issuer)
 

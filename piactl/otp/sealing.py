@@ -23,13 +23,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING
 
 from piactl.core.digests import DigestKeys, digest_key_id
 from piactl.errors import PiactlError
 from piactl.otp.codes import OtpSecret
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _NONCE = 12
 _PURPOSE = b"piactl: seal of one-time-code secrets, 1"
@@ -55,6 +56,8 @@ def unsealed(copy: bytes, keys: DigestKeys, uid: str, device: str) -> OtpSecret:
             f"{where}: its secret is sealed with key {key or '(none)'}, which this host's key file does not "
             "have.\nCopy the key file from the host that has it; see: piactl key list"
         )
+    from cryptography.exceptions import InvalidTag
+
     box = copy[len(key) + 2 :]
     try:
         raw = _cipher(keys.keys[key]).decrypt(box[:_NONCE], box[_NONCE:], _place(uid, device))
@@ -67,6 +70,9 @@ def unsealed(copy: bytes, keys: DigestKeys, uid: str, device: str) -> OtpSecret:
 
 
 def _cipher(key: bytes) -> AESGCM:
+    # loaded when a seal is made or opened: whoever only looks at devices does not wait for it
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
     return AESGCM(hmac.new(key, _PURPOSE, hashlib.sha256).digest())
 
 
