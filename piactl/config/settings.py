@@ -53,6 +53,7 @@ def _settings(document: Document, file: Path) -> Settings:
         strict=root.at("strict").truth(_USUAL.strict),
         lock_seconds=root.at("lock_seconds").integer(_USUAL.lock_seconds),
         keep_undo_days=root.at("keep_undo_days").integer(_USUAL.keep_undo_days),
+        keep_runs_days=root.at("keep_runs_days").integer(_USUAL.keep_runs_days),
         lock_hook=tuple(root.at("hooks").at("lock").texts()),
         hook_seconds=root.at("hooks").at("seconds").integer(_USUAL.hook_seconds),
         password=_password(document, root.at("password")),

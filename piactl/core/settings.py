@@ -144,6 +144,7 @@ class Settings:
     strict: bool = False
     lock_seconds: int = 300
     keep_undo_days: int = 90
+    keep_runs_days: int = 400
     lock_hook: tuple[str, ...] = ()
     hook_seconds: int = 10
     password: PasswordSettings = PasswordSettings()

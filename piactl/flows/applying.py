@@ -16,7 +16,7 @@ from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.proposal import AccountWrite, Work
 from piactl.flows.running import Run, head_facts, must, put_record
 from piactl.flows.site import Site
-from piactl.flows.undoing import keep_undo, prune_undo
+from piactl.flows.undoing import keep_undo, prune_runs, prune_undo
 from piactl.flows.writing import BATCH, JournalledWriting
 
 
@@ -229,6 +229,7 @@ def _write_records(run: Run, work: Work, done: Done) -> None:
         last = replace(work.last, run=run.order.run, plan=work.fingerprint, clean=clean)
         put_record(run.writer, run.places.last_run, last_run_record(last))
     prune_undo(run, run.site.settings.keep_undo_days)
+    prune_runs(run, run.site.settings.keep_runs_days)
 
 
 def _mark_undone(run: Run, undone: str) -> None:

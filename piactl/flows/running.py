@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from piactl.core.counting import counted
 from piactl.core.digests import DigestKeys
 from piactl.core.memory import LastRun
+from piactl.directory import filters
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.records import DATA, IN_RECORD, RUNS, Places, record_write
 from piactl.directory.recordtext import loads
@@ -31,6 +32,8 @@ from piactl.journal import (
 from piactl.journal.writing import masked
 
 SECRETS = frozenset({"userPassword", "oathSecret", "piactlSealed"})
+MARK, UNDER_WAY = "description", b"running"
+"""What the record of a run carries while the run is under way."""
 FAR = timedelta(days=92)
 """A clock this far beyond the last run is taken for a wrong one."""
 
@@ -119,11 +122,18 @@ def _finish_refused(run: Run, error: PiactlError) -> None:
 
 
 def put_record(writer: Writer, dn: str, record: Mapping[str, Any]) -> None:
-    """Makes a record of piactl what it should be, whatever it was. Raises PiactlError where it cannot."""
-    entry = writer.read(dn, [DATA])
+    """Makes the record of a run what it should be, whatever it was; one under way is marked, so that those
+    that died can be found among many. Raises PiactlError where it cannot."""
+    entry = writer.read(dn, [DATA, MARK])
     write = record_write(dn, entry.first(DATA) if entry else None, record)
-    if write is not None:
-        must(writer, write)
+    marked = entry is not None and entry.first(MARK) is not None
+    running = record.get("status") == UNDER_WAY.decode()
+    add: dict[str, tuple[bytes, ...]] = {MARK: (UNDER_WAY,)} if running and not marked else {}
+    delete: dict[str, tuple[bytes, ...]] = {MARK: (UNDER_WAY,)} if marked and not running else {}
+    if write is None and not add and not delete:
+        return
+    write = write or EntryWrite("modify", dn)
+    must(writer, replace(write, add={**write.add, **add}, delete={**write.delete, **delete}))
 
 
 def must(writer: Writer, write: EntryWrite) -> None:
@@ -249,7 +259,8 @@ def settle_doubts(run: Run, keys: DigestKeys) -> int:
 
 def _mark_interrupted(run: Run, why: str) -> None:
     """The record of a run that died says so."""
-    for entry in run.writer.search(run.places.folder(RUNS), IN_RECORD, [DATA], scope="one"):
+    marked = filters.all_of(IN_RECORD, filters.equals(MARK, UNDER_WAY.decode()))
+    for entry in list(run.writer.search(run.places.folder(RUNS), marked, [DATA], scope="one")):
         record = dict(loads(entry.dn, entry.first(DATA)))
         running = record.get("status") == "running" and record.get("run") != run.order.run
         if running and not alive_alone(record, run.now()):

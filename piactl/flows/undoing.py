@@ -116,3 +116,21 @@ def prune_undo(run: Run, days: int) -> int:
             must(run.writer, EntryWrite("delete", name, delete={DATA: (chunk.first(DATA) or b"",)}))
             gone += 1
     return gone
+
+
+def prune_runs(run: Run, days: int) -> int:
+    """Takes away the records of runs older than `days`, for which nothing is kept any more; how many."""
+    limit = f"{run.now() - timedelta(days=days):%Y%m%dT%H%M%S}"
+    folder = run.places.folder(RUNS)
+    undo = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
+    kept = {chunk.dn.partition(",")[2].lower() for chunk in run.writer.search(folder, undo, ["cn"])}
+    old = [
+        entry.dn
+        for entry in run.writer.search(folder, IN_RECORD, ["cn"], scope="one")
+        if entry.text("cn") < limit and entry.dn.lower() not in kept
+    ]
+    for dn in old:
+        record = run.writer.read(dn, [DATA])
+        if record is not None:
+            must(run.writer, EntryWrite("delete", dn, delete={DATA: (record.first(DATA) or b"",)}))
+    return len(old)

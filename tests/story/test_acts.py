@@ -479,6 +479,7 @@ def test_a_night_does_not_take_a_living_command_for_a_dead_one(claire: Academy) 
     ):
         changed = {**record, "status": "running", "alone": {**record["alone"], **alone}}
         with claire.sandbox.root() as root:
-            root.modify(dn, {"piactlData": [("MODIFY_REPLACE", [json.dumps(changed)])]})
+            values = {"piactlData": [json.dumps(changed)], "description": ["running"]}
+            root.modify(dn, {name: [("MODIFY_REPLACE", value)] for name, value in values.items()})
         claire.night(DAY)
         assert claire.run("runs", "show", run, "-o", "json").json["status"] == status

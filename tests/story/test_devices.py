@@ -12,7 +12,7 @@ import pytest
 from piactl.core.acts import Author
 from piactl.directory.opening import open_writer
 from piactl.directory.port import EntryWrite, WriteResult
-from piactl.errors import PiactlError
+from piactl.errors import DirectoryRefused, PiactlError
 from piactl.flows.administering import carry_out
 from piactl.flows.enrolling import (
     CodeOutcome,
@@ -288,17 +288,40 @@ def test_where_the_portal_asks_devices_stand_unlinked(claire: Academy) -> None:
 
 def test_protected_accounts_are_out_of_the_desks_reach(claire: Academy) -> None:
     claire.change(UID, piactlProtected=["TRUE"])
-    file = claire.folder / "desk.uri"
-    ran = claire.run("otp", "enroll", UID, "--uri-file", file)
-    assert ran.code != 0
-    assert not file.exists()
-    assert devices(claire) == {}
     phone = verified(claire, UID, "--administrator")
     assert not lets_in(claire)
     assert lets_in(claire, phone.code())
-    assert claire.run("otp", "suspend", UID, "--reason", "lost").code != 0
-    assert verify(claire, UID, phone.code()).code != 0
-    assert lets_in(claire, phone.code())
+    file = claire.folder / "desk.uri"
+    with claire.nothing_written():
+        for words in (
+            ("enroll", UID, "--uri-file", file),
+            ("suspend", UID, "--reason", "lost"),
+            ("resume", UID, "--reason", "found"),
+            ("remove", UID, "--password-alone", "--reason", "gone"),
+            ("verify", UID),
+            ("resync", UID),
+        ):
+            ran = claire.run("otp", *words, stdin=f"{phone.code()}\n{phone.code()}\n")
+            assert (ran.code, "--administrator" in ran.err) == (1, True), ran.err
+    assert not file.exists()
+    assert lets_in(claire, phone.at(phone.step + 1))
+
+
+def test_the_rights_alone_keep_the_desk_away(claire: Academy) -> None:
+    """Whatever the command believes, the server refuses."""
+    phone = verified(claire, UID)
+    site, _ = site_and_entry(claire)
+    with open_writer(site.settings.directory, "desk", read_password) as writer:
+        made = prepare_suspension(writer, site, [UID], Author("t", "t"), now(), "desk")
+        claire.change(UID, piactlProtected=["TRUE"])
+        [row_] = made.writes
+        with pytest.raises(DirectoryRefused):
+            list(writer.write([row_.write]))
+        with pytest.raises(DirectoryRefused):
+            list(writer.write([made.accounts[0].then[0].write]))
+        entry = find_entry(writer, site, UID)
+        with pytest.raises(PiactlError, match="cannot be checked"):
+            use_code(writer, site, entry, phone.code(), now())
 
 
 def test_guessing_is_slowed_down(claire: Academy) -> None:
@@ -410,9 +433,11 @@ def test_a_crash_after_so_many_writes(claire: Academy, what: str, before: str, l
     with open_writer(site.settings.directory, "desk", read_password) as real:
         dying: Any = Dying(real, left)
         made = {
-            "verify": lambda: prepare_verification(dying, site, UID, lambda _: phone.code(), author, now),
-            "suspend": lambda: prepare_suspension(dying, site, [UID], author, now()),
-            "resume": lambda: prepare_resumption(dying, site, [UID], author),
+            "verify": lambda: prepare_verification(
+                dying, site, UID, lambda _: phone.code(), author, now, "desk"
+            ),
+            "suspend": lambda: prepare_suspension(dying, site, [UID], author, now(), "desk"),
+            "resume": lambda: prepare_resumption(dying, site, [UID], author, "desk"),
         }[what]()
         assert made.accounts[0].error is None
         with pytest.raises(PiactlError, match="died"):

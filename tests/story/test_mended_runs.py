@@ -277,3 +277,21 @@ def test_old_rejects_and_plans_go_and_those_of_late_stay(academy: Academy) -> No
         assert old not in left, name
         assert late in left, name
         assert len(left) == 2, name
+
+
+def test_records_of_runs_go_after_their_time_and_running_ones_carry_a_mark(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(CLAIRE, day=DAY))
+    old = "20200101T000000-abcdef"
+    folder = f"ou=runs,{academy.sandbox.state}"
+    record = f'{{"run":"{old}","status":"done","started":"2020-01-01T00:00:00+00:00"}}'
+    with academy.sandbox.root() as root:
+        root.add(f"cn={old},{folder}", "piactlRecord", {"cn": old, "piactlData": record})
+    assert old in [run["run"] for run in academy.run("runs", "list", "-o", "json").json]
+    academy.night(NEXT)
+    assert old not in [run["run"] for run in academy.run("runs", "list", "-o", "json").json]
+    marked = academy.sandbox.entries(folder, "(description=*)")
+    assert marked == {}
+    killed(academy, academy.feed(RENAMED, day=NEXT))
+    assert len(academy.sandbox.entries(folder, "(description=running)")) == 1
+    academy.night(NEXT)
+    assert academy.sandbox.entries(folder, "(description=*)") == {}
