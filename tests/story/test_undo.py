@@ -383,7 +383,7 @@ def test_the_support_cannot_read_what_runs_keep(academy: Academy) -> None:
 DYING = """
 import os, signal, sys
 from piactl.cli import run
-from piactl.flows import applying
+from piactl.flows import writing
 from piactl.journal import Journal
 told, calls = Journal.outcomes, []
 def dying(self, outcomes):
@@ -391,7 +391,7 @@ def dying(self, outcomes):
     if len(calls) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     return told(self, outcomes)
-applying.BATCH, Journal.outcomes = 5, dying
+writing.BATCH, Journal.outcomes = 5, dying
 sys.exit(run(sys.argv[1:]))
 """
 """Dies when ten accounts are written and the journal knows of five."""
@@ -399,6 +399,7 @@ sys.exit(run(sys.argv[1:]))
 
 def test_a_killed_undo_is_finished_by_repeating_it(academy: Academy) -> None:
     people = crowd(12, debut="2025-09-01")
+    academy.edit("piactl.yaml", "  suffix:", "  in_flight: 1\n  suffix:")
     academy.night(EVE, academy.feed(*people, day=EVE))
     before = state(academy)
     feed = academy.feed(*(one.replace("Louise", "Lou-Ann") for one in people), day=DAY)
