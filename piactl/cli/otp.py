@@ -65,7 +65,7 @@ def enroll(
     made: list[Enrolment] = []
 
     def make(reader: Any) -> Any:
-        preparation, enrolments = prepare_enrolment(reader, site, wanted, author, _now())
+        preparation, enrolments = prepare_enrolment(reader, site, wanted, author, _now(), manner.identity)
         made.extend(enrolments)
         return preparation
 
@@ -164,7 +164,10 @@ def verify(
     manner = _manner(reason or "verification", administrator, False, True, output)
     site, order, author = acting.begin(manner)
     return acting.decide(
-        lambda writer: prepare_verification(writer, site, name, _ask, author, _now), manner, site, order
+        lambda writer: prepare_verification(writer, site, name, _ask, author, _now, manner.identity),
+        manner,
+        site,
+        order,
     )
 
 
@@ -184,7 +187,10 @@ def resync(
     manner = _manner(reason or "resynchronisation", administrator, False, True, output)
     site, order, author = acting.begin(manner)
     return acting.decide(
-        lambda writer: prepare_resync(writer, site, name, _ask, author, _now), manner, site, order
+        lambda writer: prepare_resync(writer, site, name, _ask, author, _now, manner.identity),
+        manner,
+        site,
+        order,
     )
 
 
@@ -207,7 +213,10 @@ def suspend(
     site, order, author = acting.begin(manner)
     wanted = acting.read_names(names)
     return acting.decide(
-        lambda reader: prepare_suspension(reader, site, wanted, author, _now()), manner, site, order
+        lambda reader: prepare_suspension(reader, site, wanted, author, _now(), manner.identity),
+        manner,
+        site,
+        order,
     )
 
 
@@ -225,7 +234,9 @@ def resume(
     manner = _manner(reason, administrator, dry_run, yes, output)
     site, order, author = acting.begin(manner)
     wanted = acting.read_names(names)
-    return acting.decide(lambda reader: prepare_resumption(reader, site, wanted, author), manner, site, order)
+    return acting.decide(
+        lambda reader: prepare_resumption(reader, site, wanted, author, manner.identity), manner, site, order
+    )
 
 
 def remove(
@@ -250,7 +261,9 @@ def remove(
     site, order, author = acting.begin(manner)
     wanted = acting.read_names(names)
     return acting.decide(
-        lambda reader: prepare_removal(reader, site, wanted, author, password_alone=password_alone),
+        lambda reader: prepare_removal(
+            reader, site, wanted, author, manner.identity, password_alone=password_alone
+        ),
         manner,
         site,
         order,

@@ -29,15 +29,15 @@ from piactl.flows.proposal import AccountWrite
 from piactl.flows.site import Site
 from piactl.otp import sealed, unsealed
 
-WHAT: Mapping[str, str] = {
-    "matricules": "matricules of accounts",
-    "archived": "matricules of archived accounts",
-    "numens": "NUMENs",
-    "waiting": "people in waiting",
-    "devices": "sealed secrets of devices",
-    "attempts": "counts of identity checks",
+WHAT: Mapping[str, tuple[str, str]] = {
+    "matricules": ("matricule of an account", "matricules of accounts"),
+    "archived": ("matricule of an archived account", "matricules of archived accounts"),
+    "numens": ("NUMEN", "NUMENs"),
+    "waiting": ("person in waiting", "people in waiting"),
+    "devices": ("sealed secret of a device", "sealed secrets of devices"),
+    "attempts": ("count of identity checks", "counts of identity checks"),
 }
-"""What needs a key: the word of `key list`, and in words."""
+"""What needs a key: the word of `key list`, and in words, one and more."""
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ def _uses(reader: Reader, site: Site) -> Iterator[tuple[str, str, str]]:
 
 def need_words(need: Need) -> str:
     """What needs a key, in words."""
-    return ", ".join(f"{need.counts[what]} {words}" for what, words in WHAT.items() if need.counts[what])
+    return ", ".join(counted(need.counts[what], *words) for what, words in WHAT.items() if need.counts[what])
 
 
 def reseals(reader: Reader, site: Site, key: str) -> Iterator[tuple[str, EntryWrite]]:

@@ -69,10 +69,8 @@ def opened(site: Site, uid: str, entry: DeviceEntry) -> OtpSecret:
     return unsealed(entry.sealed, site.keys, uid, entry.device.name)
 
 
-def checked_match(site: Site, holder: Holder, entry: DeviceEntry, code: str, now: datetime) -> Match:
+def checked_match(uid: str, entry: DeviceEntry, secret: OtpSecret, code: str, now: datetime) -> Match:
     """Where a code of a device stands. Raises WrongCode, which says why."""
-    uid = holder.account.uid
-    secret = opened(site, uid, entry)
     try:
         match = match_code(entry.device, secret.code, read_code(code), now)
     except CodeUsed:
@@ -123,7 +121,7 @@ def use_code(
         advice = f"its device is suspended; enrol another: piactl otp enroll {uid}"
         return Checked(CodeOutcome.SUSPENDED, f"{uid}: {advice}")
     try:
-        match = checked_match(site, holder, device, code, now)
+        match = checked_match(uid, device, opened(site, uid, device), code, now)
     except WrongCode as wrong:
         used = isinstance(wrong.__context__, CodeUsed)
         return Checked(CodeOutcome.USED if used else CodeOutcome.WRONG, str(wrong))

@@ -49,9 +49,15 @@ class Holder:
         return [one for one in self.devices if one is not kept]
 
 
-def find_holder(reader: Reader, site: Site, name: str) -> Holder:
-    """Raises AccountNotFound, ActRefused for an archived account, which has no devices any more."""
+def find_holder(reader: Reader, site: Site, name: str, identity: str = "") -> Holder:
+    """Raises AccountNotFound, and ActRefused for an archived account, which has no devices any more, or a
+    protected one, where `identity`, that will write, is the help desk's."""
     entry = find_entry(reader, site, name)
+    if entry.account.protected and identity == "desk":
+        raise ActRefused(
+            f"{name}: the account is protected, and out of the help desk's reach.\n"
+            "An administrator can go on: --administrator"
+        )
     if entry.account.state is State.ARCHIVED:
         raise ActRefused(f"{name}: the account is archived; it logs in nowhere and has no device")
     return Holder(name, entry, tuple(read_devices(reader, entry.dn)))

@@ -26,14 +26,14 @@ class Enrolment:
 
 
 def prepare_enrolment(
-    reader: Reader, site: Site, names: Iterable[str], author: Author, now: datetime
+    reader: Reader, site: Site, names: Iterable[str], author: Author, now: datetime, identity: str
 ) -> tuple[Preparation, list[Enrolment]]:
     """A new device for each account, which takes the place of one that still waits to be verified; what is
     in force stays so. The enrolments are of those accounts that have no error, in their order."""
     enrolments: dict[str, Enrolment] = {}
 
     def one(name: str) -> Prepared:
-        holder = find_holder(reader, site, name)
+        holder = find_holder(reader, site, name, identity)
         prepared_, enrolment = _enrolled(site, holder, author, now)
         # an account that is named twice has the device of the first time
         enrolments.setdefault(enrolment.uid, enrolment)

@@ -16,13 +16,13 @@ from piactl.flows.site import Site
 
 
 def prepare_suspension(
-    reader: Reader, site: Site, names: Iterable[str], author: Author, now: datetime
+    reader: Reader, site: Site, names: Iterable[str], author: Author, now: datetime, identity: str
 ) -> Preparation:
     """The account is linked to a device that is none, so that logging in is refused until another is
     verified or this one given back; then the device says so of itself."""
 
     def one(name: str) -> Prepared:
-        holder = find_holder(reader, site, name)
+        holder = find_holder(reader, site, name, identity)
         uid = holder.account.uid
         if not holder.account.device:
             raise ActRefused(
@@ -43,11 +43,13 @@ def prepare_suspension(
     return each(names, one)
 
 
-def prepare_resumption(reader: Reader, site: Site, names: Iterable[str], author: Author) -> Preparation:
+def prepare_resumption(
+    reader: Reader, site: Site, names: Iterable[str], author: Author, identity: str
+) -> Preparation:
     """The suspended device is in force again."""
 
     def one(name: str) -> Prepared:
-        holder = find_holder(reader, site, name)
+        holder = find_holder(reader, site, name, identity)
         uid = holder.account.uid
         if holder.in_force is not None and holder.in_force.device.state is DeviceState.VERIFIED:
             return prepared(holder, "otp-resume", author.reason, [], f"{holder.account.device} is in force")
@@ -63,13 +65,13 @@ def prepare_resumption(reader: Reader, site: Site, names: Iterable[str], author:
 
 
 def prepare_removal(
-    reader: Reader, site: Site, names: Iterable[str], author: Author, *, password_alone: bool
+    reader: Reader, site: Site, names: Iterable[str], author: Author, identity: str, *, password_alone: bool
 ) -> Preparation:
     """The account is unlinked and its devices are deleted. Refused where a service of the account asks for
     a code, unless `password_alone` says that it is meant."""
 
     def one(name: str) -> Prepared:
-        holder = find_holder(reader, site, name)
+        holder = find_holder(reader, site, name, identity)
         _refuse_needed(site, holder, password_alone)
         words = login_words(site, holder.account, "") or "it opens with the password alone"
         note = f"it has no device any more: {words}" if holder.devices or holder.account.device else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from piactl.core.acts import ActRefused, Author
@@ -14,13 +14,20 @@ from piactl.flows.attempting import begin_attempt
 from piactl.flows.enrolling.codes import WrongCode, checked_match, opened, read_code, used_up
 from piactl.flows.enrolling.holder import Holder, deletions, each, find_holder, link, login_words, prepared
 from piactl.flows.site import Site
+from piactl.otp import OtpSecret
 
 Ask = Callable[[str], str]
 """Asks a person for a code; given what to ask, returns what they typed."""
 
 
 def prepare_verification(
-    writer: Writer, site: Site, name: str, ask: Ask, author: Author, now: Callable[[], datetime]
+    writer: Writer,
+    site: Site,
+    name: str,
+    ask: Ask,
+    author: Author,
+    now: Callable[[], datetime],
+    identity: str,
 ) -> Preparation:
     """Checks a code of the device that waits, and prepares to put it in force: the code is used up, the
     account linked to it, and older devices deleted, in that order.
@@ -28,16 +35,17 @@ def prepare_verification(
     The check counts as an attempt, as that of a NUMEN does. Raises WrongCode, TooManyAttempts; that the
     account is not found, or no device waits, is told before a code is asked for.
     """
-    holder = find_holder(writer, site, name)
+    holder = find_holder(writer, site, name, identity)
     device = holder.entry_of(to_verify(holder.plain, holder.account.device))
     if device is None:
         raise ActRefused(_nothing_waits(holder))
-    code = read_code(ask(f"Code of {device.device.name} for {holder.account.uid}"))
-    instant = now()
-    attempt = begin_attempt(writer, site, holder.account.uid, instant)
-    match = checked_match(site, holder, device, code, instant)
-    attempt.right()
     uid, named = holder.account.uid, device.device.name
+    secret = opened(site, uid, device)
+    code = read_code(ask(f"Code of {named} for {uid}"))
+    instant = now()
+    attempt = begin_attempt(writer, site, uid, instant)
+    match = checked_match(uid, device, secret, code, instant)
+    attempt.right()
     writes = [
         used_up(site, uid, device, match, state=DeviceState.VERIFIED, verified=instant, suspended=None),
         link(site, holder, named),
@@ -56,26 +64,33 @@ def _nothing_waits(holder: Holder) -> str:
 
 
 def prepare_resync(
-    writer: Writer, site: Site, name: str, ask: Ask, author: Author, now: Callable[[], datetime]
+    writer: Writer,
+    site: Site,
+    name: str,
+    ask: Ask,
+    author: Author,
+    now: Callable[[], datetime],
+    identity: str,
 ) -> Preparation:
     """Finds how wrong the clock of a device goes from two of its codes that follow each other, within the
     reach that the policy sets, and prepares to write it down. Both codes are used up by it.
 
     It is the device in force; where the codes are not its, or none is, the one that waits to be verified.
     """
-    holder = find_holder(writer, site, name)
+    holder = find_holder(writer, site, name, identity)
     tried = [holder.in_force, holder.entry_of(to_verify(holder.plain, holder.account.device))]
     devices = [one for one in tried if one is not None]
     uid = holder.account.uid
     if not devices:
         raise ActRefused(f"{uid}: it has no device in force and none that waits; see: piactl otp show {uid}")
+    opened_ = [(one, opened(site, uid, one)) for one in devices]
     first = read_code(ask(f"First code for {uid}"))
     second = read_code(ask("The code that came after it"))
     if first == second:
         raise WrongCode(f"{uid}: this is the same code twice; wait until the telephone shows another one")
     instant = now()
     attempt = begin_attempt(writer, site, uid, instant)
-    device, match = _found(site, holder, devices, (first, second), instant)
+    device, match = _found(site, uid, opened_, (first, second), instant)
     attempt.right()
     writes = [used_up(site, uid, device, match)]
     said = drift_words(match.drift)
@@ -85,12 +100,14 @@ def prepare_resync(
 
 
 def _found(
-    site: Site, holder: Holder, devices: list[DeviceEntry], pair: tuple[str, str], now: datetime
+    site: Site,
+    uid: str,
+    devices: Sequence[tuple[DeviceEntry, OtpSecret]],
+    pair: tuple[str, str],
+    now: datetime,
 ) -> tuple[DeviceEntry, Match]:
-    uid = holder.account.uid
     reach = site.policy.otp_reach * 60 // PERIOD
-    for device in devices:
-        secret = opened(site, uid, device)
+    for device, secret in devices:
         try:
             match = match_pair(device.device, secret.code, pair, now, reach)
         except CodeUsed:
