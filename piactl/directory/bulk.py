@@ -18,6 +18,10 @@ from piactl.directory.servers import Link
 from piactl.directory.writer import DirectoryWriter
 from piactl.errors import PiactlError, ReplyLost
 
+_PIECE = 16
+"""Writes that are sent together: fewer cost more of both sides, more would make the time longer between what
+`writes` looks at before it gives one and its sending."""
+
 
 class _Coming:
     """The writes still to be sent. `error` is what ended them: their own, or what the server said."""
@@ -68,32 +72,34 @@ class BulkWriter(DirectoryWriter):
             raise coming.error
 
     def _fill(self, flight: Flight, coming: _Coming) -> bool:
-        """Sends what may join those on their way; False when there is nothing to wait for any more.
-
-        A few large pieces cost both sides less than many small ones, hence only when half is answered.
-        """
-        if flight.troubled or len(flight.sent) > self._in_flight // 2:
-            return True
-        fresh: list[Sent] = []
-        while len(flight.sent) < self._in_flight:
-            write = coming.next()
-            if write is None:
+        """Sends what may join those on their way; False when there is nothing to wait for any more."""
+        piece = min(_PIECE, self._in_flight)
+        while not flight.troubled and len(flight.sent) <= self._in_flight - piece:
+            fresh = self._joined(flight, coming, piece)
+            try:
+                self._post(flight, fresh)
+            except PiactlError as unreachable:
+                coming.error = unreachable
+                flight.sent = deque(one for one in flight.sent if one.out)
+            if len(fresh) < piece:
                 break
+        return bool(flight.sent)
+
+    def _joined(self, flight: Flight, coming: _Coming, limit: int) -> list[Sent]:
+        """The next writes to be sent, no more than `limit`."""
+        fresh: list[Sent] = []
+        while len(fresh) < limit and (write := coming.next()) is not None:
             # without assertions only the plain writer's look at the entry makes a deletion conditional
             alone = write.op == "delete" and not self._asserts()
             if not flight.may_join(write) or (alone and flight.sent):
                 coming.hold(write)
                 break
-            fresh.append(flight.join(write))
+            sent = flight.join(write)
             if alone:
                 flight.troubled = True
-                return True
-        try:
-            self._post(flight, fresh)
-        except PiactlError as unreachable:
-            coming.error = unreachable
-            flight.sent = deque(one for one in flight.sent if one.out)
-        return bool(flight.sent)
+                break
+            fresh.append(sent)
+        return fresh
 
     def _post(self, flight: Flight, fresh: Sequence[Sent]) -> None:
         """Raises DirectoryUnreachable where there is no connection and none can be made."""

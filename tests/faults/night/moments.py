@@ -15,6 +15,9 @@ import pytest
 
 from .world import World
 
+AFTER_LOSSES = 140
+"""A night's journal has more lines than this once a hundred are in hand of those that gain: two for each of
+the 60 accounts that lose something, then the hundred intents."""
 CALLS = "sendto recvfrom write pwrite64 fsync fdatasync ftruncate rename unlink".split()
 """The system calls by which a run does anything that outlives it: each is a moment to die at."""
 
@@ -42,11 +45,13 @@ def wait_until_it_listens(process: subprocess.Popen[str]) -> None:
         time.sleep(0.002)
 
 
-def killed_at(world: World, call: str, number: int) -> bool:
+def killed_at(world: World, call: str, number: int, config: Path | None = None) -> bool:
     """kill -9 before the system call of that name and number; False where there are fewer of them."""
     log = world.folder / "strace.log"
     fault = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
-    process = world.spawn(["strace", "-qq", "-o", str(log), *fault, *world.night()], start_new_session=True)
+    process = world.spawn(
+        ["strace", "-qq", "-o", str(log), *fault, *world.night(config=config)], start_new_session=True
+    )
     try:
         process.communicate(timeout=60)
     except subprocess.TimeoutExpired:

@@ -130,7 +130,7 @@ def test_the_checker_sees_a_doubt_that_nobody_read_back(world: World) -> None:
     """Negative control: without the read-back the same kill must not pass."""
     need_strace()
     # in the middle of the second hundred of writes: their intents stand, outcomes do not
-    assert killed_at(world, "sendto", 190)
+    assert killed_at(world, "sendto", 190, world.configure("single.yaml", directory__in_flight=1))
     done = check_half(world)
     assert 100 < len(done) < 200, len(done)
     rerun = world.run(world.night(prelude=WITHOUT_READ_BACK))

@@ -14,9 +14,9 @@ from typing import Any
 import ldap3
 import pytest
 
-from .moments import wait_for_lines
+from .moments import AFTER_LOSSES, wait_for_lines
 from .survival import check_directory, check_half, check_journal, check_survived, story
-from .world import LOCK, NEXT, World
+from .world import IN_FLIGHT, LOCK, NEXT, World
 
 
 def put_lock(world: World, **changes: Any) -> None:
@@ -138,8 +138,8 @@ def test_a_lock_taken_by_another_hand_in_mid_run_ends_the_run(world: World) -> N
     assert ended.code == 7, ended.said
     assert "another run took the lock over; no further change is made" in ended.said
     done = check_half(world)
-    # the hundred in hand were ended, the next was not begun
-    assert len(done) == 100
+    # what was in hand was ended, more was not begun
+    assert len(done) < len(world.changed) - 50
     held = world.lock()
     assert held is not None, "the lock of the other run was given back by this one"
     assert held["host"] == "other.example"
@@ -164,11 +164,11 @@ def test_a_run_that_slept_longer_than_its_lock_writes_nothing_more(world: World)
     began = time.monotonic()
     run = world.spawn(world.night(prelude=CLOCK_THAT_JUMPS))
     try:
-        assert wait_for_lines(world, run, 102)
+        assert wait_for_lines(world, run, AFTER_LOSSES)
         os.kill(run.pid, signal.SIGSTOP)
         time.sleep(0.05)
         before = len(check_half(world))
-        assert before < 100, "the fault came too late: the batch was made"
+        assert 60 <= before < 160, "the fault came too late: the batch was made"
         jump.touch()
         put_lock(world)
         os.kill(run.pid, signal.SIGCONT)
@@ -179,8 +179,9 @@ def test_a_run_that_slept_longer_than_its_lock_writes_nothing_more(world: World)
     assert "expired before it was renewed" in ended.said
     done = check_half(world)
     # only what was on its way when it was stopped
-    assert len(done) <= before + 1
-    outcomes = Counter(one for all_ in story(world).verdicts.values() for one in all_)
-    assert outcomes == {"applied": len(done), "failed": 100 - len(done)}
+    assert before <= len(done) < before + IN_FLIGHT
+    told = story(world)
+    outcomes = Counter(one for all_ in told.verdicts.values() for one in all_)
+    assert outcomes == {"applied": len(done), "failed": len(told.verdicts) - len(done)}
     put_lock(world, expires=(datetime.now(UTC) - timedelta(seconds=300)).isoformat())
     check_survived(world)

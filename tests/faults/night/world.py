@@ -26,6 +26,7 @@ import ldap3
 import yaml
 
 from piactl.core.journalline import JournalLine
+from piactl.core.settings import DirectorySettings
 from piactl.journal import read_lines
 from piactl.sandbox import start_sandbox, stop_sandbox
 from piactl.sandbox.tree import ACCOUNTS, STATE, SUFFIX
@@ -33,6 +34,8 @@ from piactl.sandbox.tree import ACCOUNTS, STATE, SUFFIX
 ROOT = Path(__file__).resolve().parents[3]
 FIRST, NEXT = date(2026, 8, 22), date(2026, 9, 2)
 LOCK = f"cn=lock,{STATE}"
+IN_FLIGHT = DirectorySettings((), "", "", "", {}).in_flight
+"""How many writes of a night may be on their way at once."""
 
 _VOLATILE = frozenset(
     "entryUUID entryCSN createTimestamp modifyTimestamp creatorsName modifiersName structuralObjectClass "
