@@ -59,9 +59,10 @@ def write_private(path: Path, content: bytes | Iterable[bytes], *, mode: int = 0
             os.fsync(folder)
         finally:
             os.close(folder)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a path"
         raise PiactlError(
-            f"{path}: cannot be written ({error.strerror}); check its folder, its rights and the disk"
+            f"{path}: cannot be written ({why}); check its folder, its rights and the disk"
         ) from None
 
 

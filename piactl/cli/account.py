@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from piactl.cli.accountnames import read_names
 from piactl.cli.context import layout_or_default, put, reading, say, this_site, today
 from piactl.cli.options import AsOf, Output, ShowOutput, read_day
 from piactl.errors import Exit, PiactlError
@@ -101,14 +100,15 @@ def show(
 ) -> int:
     """Show accounts: state, log in, assignments, services, as of any day.
 
-    With `-` the names come from stdin, one per line, and the answers are in that order.
+    With `-` the names come from stdin, one per line, plain or as objects with a uid, and the answers are in
+    that order.
     """
     from piactl.flows.reviewing import account_view, find_account
 
     site = this_site()
     day = read_day(as_of, today(site))
     views, code = [], int(Exit.DONE)
-    wanted = list(_names(names))
+    wanted = read_names(names)
     with reading(site) as reader:
         for name in wanted:
             try:
@@ -120,14 +120,6 @@ def show(
                 code = int(Exit.PARTLY)
     _print(views, layout_or_default(output) if output else "", day.isoformat(), one=len(wanted) == 1)
     return code
-
-
-def _names(arguments: list[str]) -> Iterator[str]:
-    for argument in arguments:
-        if argument == "-":
-            yield from (line.strip() for line in sys.stdin if line.strip())
-        else:
-            yield argument
 
 
 def _print(views: list[dict[str, Any]], layout: str, day: str, *, one: bool) -> None:

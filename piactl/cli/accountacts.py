@@ -57,7 +57,9 @@ def close(
     from_: Annotated[
         str | None, typer.Option("--from", metavar="DATE", help="The first closed day; today without it.")
     ] = None,
-    grace: Annotated[int, typer.Option("--grace", min=0, help="Days of grace from that day on.")] = 0,
+    grace: Annotated[
+        int, typer.Option("--grace", min=0, max=3660, help="Days of grace from that day on.")
+    ] = 0,
     until: Until = None,
     dry_run: DryRun = False,
     yes: Yes = False,

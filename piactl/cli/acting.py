@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from piactl.cli.accountnames import read_names
+from piactl.cli.asking import confirmed
 from piactl.cli.context import layout_or_default, put, reading, say, this_site, today, writing
 from piactl.cli.options import Layout, read_allowed, read_day
 from piactl.cli.stopping import stop_on_signals
@@ -130,41 +132,6 @@ def decide(
     return code if hooked or code != Exit.DONE else int(Exit.PARTLY)
 
 
-def read_names(arguments: Sequence[str]) -> list[str]:
-    """The names on the command line; `-` reads stdin: one per line, plain, as JSON text, or as an object
-    with a uid, as `account list -o ndjson` prints them. Raises UsageError."""
-    names: list[str] = []
-    for argument in arguments:
-        names += _names_of_stdin() if argument == "-" else [argument]
-    return names
-
-
-def _names_of_stdin() -> Iterator[str]:
-    for number, raw in enumerate(sys.stdin, 1):
-        line = raw.strip()
-        if not line:
-            continue
-        if line[0] not in '{"':
-            yield line
-            continue
-        yield _name_in_json(line, number)
-
-
-def _name_in_json(line: str, number: int) -> str:
-    import json
-
-    try:
-        value = json.loads(line)
-    except ValueError:
-        value = None
-    name = value.get("uid") if isinstance(value, dict) else value
-    if not isinstance(name, str) or not name:
-        raise UsageError(
-            f"stdin, line {number}: neither a name nor a JSON object with a uid; nothing was changed"
-        )
-    return name
-
-
 def agreed(site: Site, preparation: Preparation, manner: Manner) -> bool:
     """Whether it may be done: always where nobody can be asked."""
     if manner.yes or not preparation.writes or not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -175,8 +142,7 @@ def agreed(site: Site, preparation: Preparation, manner: Manner) -> bool:
     for one in preparation.accounts:
         print(result_text(result_facts(one, foretold(one))), end="", file=sys.stderr)
     accounts = counted(len(preparation.writes), "account", "accounts")
-    print(f"Change {accounts}? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes", "o", "oui")
+    return confirmed(f"Change {accounts}?")
 
 
 def foretold(one: Prepared) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from piactl.cli.asking import confirmed
 from piactl.cli.context import put, reading, say, this_site, today
 from piactl.cli.options import (
     AcceptFeed,
@@ -150,8 +151,7 @@ def _apply(
 
     if not yes and document["writes"] and sys.stdin.isatty() and sys.stderr.isatty():
         print(plan_text(document), end="", file=sys.stderr)
-        print(f"Adopt {len(document['writes'])} entries? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes", "o", "oui"):
+        if not confirmed(f"Adopt {len(document['writes'])} entries?"):
             say("nothing was changed")
             return int(Exit.FAILED)
     return done_code(apply_plan(site, read_plan_file(file, site), file, allowed, reason, output))

@@ -13,7 +13,7 @@ from piactl import __version__
 from piactl.cli.commands import COMMANDS, NOUNS, asked
 from piactl.cli.context import chosen, say
 from piactl.cli.values import read_plainly
-from piactl.errors import Exit
+from piactl.errors import Exit, UsageError
 
 _HELP = "Administers the life of staff accounts in an LDAP directory, from what HR says."
 
@@ -107,8 +107,21 @@ def _wrong_words(error: Any) -> str:
     return f"{words}\nSee: {place.command_path if place else 'piactl'} --help"
 
 
+def _refuse_undecodable(arguments: list[str]) -> None:
+    """Raises UsageError where an argument is no text: nothing that is written could hold it as it is."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"{argument}: holds bytes that are no UTF-8 text; type it where LANG is a UTF-8 locale, "
+                "or give the file another name"
+            ) from None
+
+
 def application(arguments: list[str]) -> int:
     """Runs the command that the arguments name; its exit code."""
+    _refuse_undecodable(arguments)
     try:
         try:
             result = _run(assembled(*asked(arguments)), arguments)

@@ -1,4 +1,5 @@
-"""Asking a person for a secret: without echo on a terminal, from a private file or stdin elsewhere."""
+"""Asking a person: for a yes, or for a secret, without echo on a terminal, from a private file or stdin
+elsewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +7,15 @@ import os
 import sys
 
 from piactl.errors import UsageError
+
+
+def confirmed(question: str) -> bool:
+    """Whether the person at the terminal says yes; anything else is a no."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes", "o", "oui")
+    except UnicodeDecodeError:
+        return False
 
 
 def ask_secret(what: str, source: str | None, option: str) -> str:

@@ -13,6 +13,7 @@ from piactl.cli.options import AsOf, Output, Reason, read_date, read_day
 from piactl.errors import Exit, UsageError
 
 if TYPE_CHECKING:
+    from piactl.core.policy import Service
     from piactl.flows.site import Site
 
 
@@ -117,6 +118,8 @@ def list_(
     unreadable: list[str] = []
     with reading(site) as reader:
         rows = exceptions_by_hand(reader, site, read_day(as_of, today(site)), unreadable.append)
+        if service and not any(row["service"] == service for row in rows):
+            _known(site, service)
         rows = [row for row in rows if service in ("", row["service"])]
     put(rendered(rows, COLUMNS, layout_or_default(output)))
     for why in unreadable:
@@ -124,17 +127,23 @@ def list_(
     return int(Exit.PARTLY if unreadable else Exit.DONE)
 
 
+def _known(site: Site, name: str) -> Service:
+    from piactl.config.nearest import hint
+
+    known = site.policy.services.get(name)
+    if known is None:
+        names = list(site.policy.services)
+        raise UsageError(f"--service {name}: the policy has no such service; {hint(name, names)}")
+    return known
+
+
 def _checked(site: Site, service: str, uai: str) -> str:
     """The UAI of an exception, "" for person scope. Raises UsageError with everything that is wrong."""
-    from piactl.config.nearest import hint
     from piactl.core.uai import read_uai
 
     if not service:
         raise UsageError("add --service")
-    known = site.policy.services.get(service)
-    if known is None:
-        names = list(site.policy.services)
-        raise UsageError(f"--service {service}: the policy has no such service; {hint(service, names)}")
+    known = _known(site, service)
     if known.per_establishment and not uai:
         raise UsageError(f"{service} is a service of one establishment: add --uai")
     if uai and not known.per_establishment:

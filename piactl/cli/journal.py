@@ -95,8 +95,10 @@ def _verify_file(file: Path, head: str) -> int:
     from piactl.report.journaltext import file_text
 
     kept = _read_head(head)
-    if not file.exists():
-        raise PiactlError(f"{file}: there is no such file")
+    try:
+        file.stat()
+    except OSError as error:
+        raise PiactlError(f"{file}: cannot be read ({error.strerror}); check the path") from None
     found = verify_file(str(file), kept)
     if found.problem is not None:
         say(str(found.problem))
@@ -110,7 +112,11 @@ def _read_head(text: str) -> tuple[int, str] | None:
     if not text:
         return None
     seq, _, digest = text.strip().partition(":")
-    if not seq.isdigit() or len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+    if (
+        not (seq.isascii() and seq.isdigit() and len(seq) < 20)
+        or len(digest) != 64
+        or set(digest) - set("0123456789abcdef")
+    ):
         raise UsageError("--head: write it as `journal export` says it: the number of a line, `:`, its hash")
     return int(seq), digest
 
@@ -180,7 +186,7 @@ def prune(
     from piactl.report.journaltext import pruned_text
 
     site = this_site()
-    first, _ = read_period(site, before, "")
+    first, _ = read_period(site, before, "", option="--before")
     now = today(site)
     if first is None or (first.hour, first.minute) != (0, 0) or first.date() > now:
         raise UsageError(f"--before {before}: write a day that is not in the future, as 2026-09-01")

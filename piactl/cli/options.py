@@ -59,15 +59,22 @@ def read_day(text: str | None, today: date) -> date:
     return read_date("--as-of", text) or today
 
 
+FIRST_DAY, LAST_DAY = date(1950, 1, 1), date(2100, 12, 31)
+"""The days that can be meant, as in feeds. Sums of days stay inside the calendar."""
+
+
 def read_date(option: str, text: str | None) -> date | None:
     """The day that an option gives, None without it. Raises UsageError."""
     if not text:
         return None
     for form in ("%Y-%m-%d", "%d/%m/%Y"):
         try:
-            return datetime.strptime(text, form).date()  # noqa: DTZ007
+            day = datetime.strptime(text, form).date()  # noqa: DTZ007
         except ValueError:
             continue
+        if not FIRST_DAY <= day <= LAST_DAY:
+            raise UsageError(f"{option} {text}: is not between {FIRST_DAY} and {LAST_DAY}")
+        return day
     raise UsageError(f"{option} {text}: is no day; write it as 2026-09-01")
 
 
@@ -79,7 +86,7 @@ def read_allowed(values: Sequence[str]) -> dict[str, int]:
     kinds = {kind.value for kind in Kind}
     for value in values:
         kind, sign, number = value.partition("=")
-        if not sign or kind not in kinds or not number.isdigit():
+        if not sign or kind not in kinds or not (number.isascii() and number.isdigit() and len(number) < 10):
             raise UsageError(
                 f"--allow {value}: write KIND=N with a kind of change: {', '.join(sorted(kinds))}"
             )

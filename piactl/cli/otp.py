@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli import acting
+from piactl.cli.accountnames import read_names
 from piactl.cli.acting import ActOutput, DryRun, Manner, Names, Yes
 from piactl.cli.context import layout_or_default, put, reading, say, this_site
 from piactl.cli.options import Reason, ShowOutput
@@ -57,7 +58,7 @@ def enroll(
     """
     from piactl.flows.enrolling import prepare_enrolment
 
-    wanted = acting.read_names(names)
+    wanted = read_names(names)
     on_screen = sys.stdout.isatty() and len(wanted) == 1 and output is None
     _need_a_way(wanted, png, uri_file, on_screen or dry_run)
     manner = _manner(reason or "enrolment", administrator, dry_run, yes, output)
@@ -211,7 +212,7 @@ def suspend(
 
     manner = _manner(reason, administrator, dry_run, yes, output)
     site, order, author = acting.begin(manner)
-    wanted = acting.read_names(names)
+    wanted = read_names(names)
     return acting.decide(
         lambda reader: prepare_suspension(reader, site, wanted, author, _now(), manner.identity),
         manner,
@@ -233,7 +234,7 @@ def resume(
 
     manner = _manner(reason, administrator, dry_run, yes, output)
     site, order, author = acting.begin(manner)
-    wanted = acting.read_names(names)
+    wanted = read_names(names)
     return acting.decide(
         lambda reader: prepare_resumption(reader, site, wanted, author, manner.identity), manner, site, order
     )
@@ -259,7 +260,7 @@ def remove(
 
     manner = _manner(reason, administrator, dry_run, yes, output)
     site, order, author = acting.begin(manner)
-    wanted = acting.read_names(names)
+    wanted = read_names(names)
     return acting.decide(
         lambda reader: prepare_removal(
             reader, site, wanted, author, manner.identity, password_alone=password_alone
@@ -280,7 +281,7 @@ def show(names: Names, output: ShowOutput = None) -> int:
     from piactl.report.tabular import rendered
 
     site = this_site()
-    wanted = acting.read_names(names)
+    wanted = read_names(names)
     views, code = [], int(Exit.DONE)
     with reading(site) as reader:
         for name in wanted:
@@ -309,7 +310,10 @@ def _ask(what: str) -> str:
     """A code, asked for on a terminal, else the next line of stdin. Raises UsageError where there is none."""
     if sys.stdin.isatty() and sys.stderr.isatty():
         print(f"{what}: ", end="", file=sys.stderr, flush=True)
-    line = sys.stdin.readline()
+    try:
+        line = sys.stdin.readline()
+    except UnicodeDecodeError:
+        line = ""
     if not line.strip():
         raise UsageError(f"{what}: none was given; type it, or write it to stdin. Nothing was changed")
     return line

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli import acting
+from piactl.cli.accountnames import read_names
 from piactl.cli.acting import ActOutput, DryRun, Manner, Names, Yes
 from piactl.cli.asking import ask_secret
 from piactl.cli.context import layout_or_default, put, reading, say, this_site
@@ -56,7 +57,7 @@ def activate(
     """
     manner = _manner(reason or "first connection", administrator, dry_run, yes, output)
     site, order, _ = acting.begin(manner)
-    return hand_out(acting.read_names(names), manner, site, order, to, private_mail)
+    return hand_out(read_names(names), manner, site, order, to, private_mail)
 
 
 def reset(
@@ -89,7 +90,7 @@ def reset(
     """
     if without_check and not reason.strip():
         raise UsageError('a reset without a check of identity needs a reason: add --reason "..."')
-    wanted = acting.read_names(names)
+    wanted = read_names(names)
     if not without_check and not dry_run and len(wanted) != 1:
         raise UsageError("an identity is checked for one account at a time; name one")
     asked = reason or "reset after a check of identity"
@@ -118,7 +119,7 @@ def unblock(
 
     manner = _manner(reason or "unblocked", administrator, dry_run, yes, output)
     site, order, _ = acting.begin(manner)
-    wanted = acting.read_names(names)
+    wanted = read_names(names)
     return acting.decide(
         lambda reader: prepare_unblocking(reader, site, wanted, order, _now(), manner.identity),
         manner,

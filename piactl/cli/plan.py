@@ -104,8 +104,9 @@ def read_plan_file(name: str, site: Any) -> Any:
 
     try:
         text = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{name}: the plan cannot be read ({error.strerror})") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a path"
+        raise UsageError(f"{name}: the plan cannot be read ({why})") from None
     return read_plan(name, text, site.keys)
 
 

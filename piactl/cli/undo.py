@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli.acting import ActAsOf, Allow, DryRun, Yes
+from piactl.cli.asking import confirmed
 from piactl.cli.context import ProgressLine, put, reading, say, this_site, today, writing
 from piactl.cli.options import PlanLayout, Reason, RunOutput, need_reason, read_allowed, read_day
 from piactl.cli.stopping import stop_on_signals
@@ -135,8 +136,7 @@ def _agreed(undoing: Undoing, site: Site, *, yes: bool) -> bool:
 
     print(undo_text(_result(undoing, site)), end="", file=sys.stderr)
     accounts = counted(len(writes), "account", "accounts")
-    print(f"Put back {accounts}? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes", "o", "oui")
+    return confirmed(f"Put back {accounts}?")
 
 
 def _apply(undoing: Undoing, site: Site, order: Order) -> Done:

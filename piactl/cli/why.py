@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from piactl.cli.accountnames import read_names
 from piactl.cli.context import layout_or_default, put, reading, say, this_site
 from piactl.cli.options import AsOf, ShowOutput, read_day
 from piactl.errors import Exit, PiactlError, UsageError
@@ -40,7 +40,8 @@ def why(
     change that would turn it. `why ACCOUNT login` lists everything that stands in the way of a log in, the
     first to remove first, each with the command that helps.
 
-    With `-` the accounts come from stdin, one per line, and the answers are in that order.
+    With `-` the accounts come from stdin, one per line, plain or as objects with a uid, and the answers are
+    in that order.
     """
     from piactl.clock import civil_today, utc_now
 
@@ -48,7 +49,7 @@ def why(
     service = _service(site, subject)
     day = read_day(as_of, civil_today(site.policy.timezone))
     now = utc_now()
-    names = [line.strip() for line in sys.stdin if line.strip()] if account == "-" else [account]
+    names = read_names([account])
     views: list[Any] = []
     code = int(Exit.DONE)
     with reading(site) as reader:

@@ -28,7 +28,9 @@ class DigestKeys:
     def matches(self, stored: str, purpose: str, value: str) -> bool:
         """Whether `stored` is a digest of `value` under the key it names, in constant time."""
         key = digest_key_id(stored)
-        return key in self.keys and hmac.compare_digest(stored, self._with(key, purpose, value))
+        return key in self.keys and hmac.compare_digest(
+            stored.encode(), self._with(key, purpose, value).encode()
+        )
 
     def keep_or_renew(self, stored: str | None, purpose: str, value: str) -> str:
         """The digest of `value` under the current key, which is `stored` where that is one. A value that is

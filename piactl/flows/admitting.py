@@ -17,6 +17,7 @@ from piactl.core.uai import read_uai
 from piactl.directory.accounts import Entry, read_accounts_of
 from piactl.directory.port import Reader
 from piactl.errors import AccountNotFound, PiactlError, UsageError
+from piactl.feed.cells import check_code, check_mail, check_matricule
 from piactl.flows.administering import Preparation, Prepared, intended
 from piactl.flows.book import LIVE
 from piactl.flows.reviewing import find_account
@@ -50,6 +51,7 @@ def prepare_newcomer(
 ) -> Preparation:
     """The account that the person would get. Raises UsageError with everything that is missing, ActRefused,
     AccountNotFound for the sponsor."""
+    _check_values(newcomer)
     rules = site.rules(order.as_of)
     post = _post(newcomer, order.as_of)
     check_assignment(post, rules)
@@ -78,6 +80,20 @@ def prepare_newcomer(
     name = f"{person.given_name} {person.usage_name or person.family_name}"
     one: Prepared = intended(reader, site, name, entry, desired, rules, order.reason)
     return Preparation((one,))
+
+
+def _check_values(newcomer: Newcomer) -> None:
+    """Raises UsageError with everything that a feed may not hold either."""
+    given = {
+        "--civilite": (newcomer.civilite, check_code),
+        "--private-mail": (newcomer.private_mail, check_mail),
+        # those that were made up stand for the same person again
+        "--matricule": (newcomer.matricule.strip().removeprefix(OWN_MATRICULES), check_matricule),
+    }
+    faults = {name: check(text.strip())[1] for name, (text, check) in given.items() if text.strip()}
+    wrong = [f"{name}: {fault[1]}" for name, fault in faults.items() if fault]
+    if wrong:
+        raise UsageError("\n".join(wrong))
 
 
 def _post(newcomer: Newcomer, as_of: date) -> Assignment:

@@ -37,8 +37,7 @@ def write_first_files(folder: Path) -> Begun:
     secrets = folder / "secrets"
     contents = {folder / name: _content(name) for name in FILES}
     written, left = [], []
-    if not folder.is_dir():
-        _make_folder(folder)
+    _make_folder(folder)
     make_private_folder(secrets)
     for path, content in contents.items():
         if path.exists() or path.is_symlink():
@@ -76,8 +75,10 @@ def _content(name: str) -> bytes:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(mode=0o755, parents=True)
-    except OSError as error:
+        if not folder.is_dir():
+            folder.mkdir(mode=0o755, parents=True)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a path"
         raise PiactlError(
-            f"{folder}: cannot be made ({error.strerror}); name a folder of yours with --dir DIR"
+            f"{folder}: cannot be made ({why}); name a folder of yours with --dir DIR"
         ) from None

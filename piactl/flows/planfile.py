@@ -72,12 +72,14 @@ def read_plan(name: str, text: bytes, keys: DigestKeys) -> PlanFile:
     try:
         document = json.loads(text)
         claimed, signature = document["fingerprint"], document["signature"]
-    except (ValueError, KeyError, TypeError):
+        found = fingerprint(document)
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise StalePlan(
             f"{name}: is no plan of piactl; make one with: piactl plan FEED... --out FILE"
         ) from None
-    found = fingerprint(document)
-    if not hmac.compare_digest(found, str(claimed)) or not keys.matches(str(signature), _PURPOSE, found):
+    if not hmac.compare_digest(found.encode(), str(claimed).encode()) or not keys.matches(
+        str(signature), _PURPOSE, found
+    ):
         raise StalePlan(
             f"{name}: was edited since it was made, or made with another key; make the plan again"
         )

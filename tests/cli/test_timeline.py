@@ -138,7 +138,7 @@ def test_wrong_words(moved: Academy) -> None:
     assert "No such file or directory; name a file in a folder of yours" in ran.err
     assert not folder.exists()
     long_ago = moved.run(
-        "account", "timeline", "1001", "--from", "0001-01-01", "--until", "9999-12-31", "--svg", "-"
+        "account", "timeline", "1001", "--from", "1950-01-01", "--until", "2100-12-31", "--svg", "-"
     )
     assert long_ago.code == 0
     assert minidom.parseString(long_ago.out)

@@ -13,6 +13,8 @@ from piactl.core.desired import Rules, assignment_problems
 from piactl.core.pins import MANUAL, Pin, PinKind, pinned
 from piactl.core.reasons import spoken
 
+_CODE_LENGTH = 40
+
 
 @dataclass(frozen=True, slots=True)
 class Meant:
@@ -58,7 +60,12 @@ def added_pin(new: Assignment, author: Author, sponsor: str, as_of: date) -> Pin
 
 def check_assignment(new: Assignment, rules: Rules) -> None:
     """Raises ActRefused with everything that is wrong with an assignment by hand."""
-    wrong = [problem[3] for problem in assignment_problems([new], rules.policy, rules.register)]
+    wrong = [
+        f"{what} {code!a} is no code: at most {_CODE_LENGTH} printable characters"
+        for what, code in (("function", new.function), ("corps", new.corps), ("position", new.position))
+        if len(code) > _CODE_LENGTH or not code.isprintable()
+    ]
+    wrong += [problem[3] for problem in assignment_problems([new], rules.policy, rules.register)]
     if new.end is not None and new.end < new.start:
         wrong.append(f"the end, {new.end}, is before the start, {new.start}")
     if new.end is not None and new.end < rules.as_of:

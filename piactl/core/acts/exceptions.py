@@ -43,6 +43,12 @@ def end_exceptions(author: Author, service: str, uai: str = "") -> Act:
             if not (_means(e, service, uai) or (not uai and e.service == service))
         )
         if kept == account.exceptions:
+            known = [*rules.policy.services, *(e.service for e in account.exceptions)]
+            if service not in known:
+                raise ActRefused(
+                    f"{account.uid}: it has no exception of {service}, nor has the policy such a service.\n"
+                    "See: piactl exception list"
+                )
             return Altered(account)
         return Altered(replace(account, exceptions=kept), author.note)
 
