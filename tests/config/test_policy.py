@@ -73,7 +73,7 @@ def test_the_example_of_the_design_loads_as_it_stands():
             line=21,
         ),
     }
-    assert policy.otp_enforced_by == "directory"
+    assert (policy.otp_enforced_by, policy.otp_issuer, policy.otp_reach) == ("directory", "ac-amiens.fr", 120)
     assert policy.guards["deactivate"] == Guard(Limit(100, 0.01), per_establishment=Limit(5, 0.2))
     rentree = {"deactivate": Guard(Limit(1500, 0.06), per_establishment=Limit(5, 0.2))}
     assert policy.periods == (GuardPeriod("rentree", (8, 20), (9, 30), rentree),)
@@ -181,6 +181,8 @@ WRONG = [
     ("protected: [Admin]", 4, 13, "a uid of small letters"),
     ("protected: [a, a]", 4, 12, "stands twice in this list"),
     ("otp: {enforced_by: portail}", 4, 20, "did you mean portal?"),
+    ("otp: {issuer: 'Amiens: PIA'}", 4, 15, "without a colon"),
+    ("otp: {resync_minutes: 2}", 4, 23, "5 to 1440"),
     ("wages: 3", 4, 1, "unknown key wages"),
     ("services: {x: {label: X}}", 4, 1, "key services stands twice, first on line 3"),
 ]
