@@ -75,7 +75,12 @@ def person_ldif(number: int, more: str = "") -> str:
 
 
 class PlainSlapd:
-    """One server in `folder`; `start` and `kill` may alternate, the data stays."""
+    """One server in `folder`; `start` and `kill` may alternate, the data stays.
+
+    `in_flight` goes into the settings that it gives: it tells which writer they open.
+    """
+
+    in_flight = 64
 
     def __init__(self, folder: Path, *, people: int = 0, extra: str = "", before: str = "", tls: str = "",
                  maxsize: int = 64 * 1024 * 1024, more: str = "") -> None:  # fmt: skip
@@ -142,6 +147,7 @@ class PlainSlapd:
             connect_timeout=connect,
             operation_timeout=operation,
             page_size=page,
+            in_flight=self.in_flight,
         )
 
 

@@ -24,6 +24,12 @@ SLOW = {"drop request", "drop reply", "trickle", "black hole"}
 QUICK = [fault for fault in FAULTS if fault not in SLOW]
 
 
+@pytest.fixture(autouse=True, params=[1, 64], ids=["plain", "bulk"])
+def _each_writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is promised of writing, both writers keep."""
+    monkeypatch.setattr(PlainSlapd, "in_flight", request.param)
+
+
 @pytest.fixture
 def slapd() -> Iterator[PlainSlapd]:
     with running(people=5) as server:
