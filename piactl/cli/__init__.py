@@ -64,6 +64,10 @@ def _command(arguments: list[str]) -> int:
 
         print(f"piactl {__version__}")
         return 0
+    if arguments[:1] == ["--complete"]:
+        from piactl.cli.completing import complete
+
+        return complete(arguments[1:], sys.stdout.write)
     from piactl.cli.application import application
 
     return application(arguments)

@@ -80,6 +80,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "journal verify": ("journal", "verify", "Prove that no line was edited, removed, reordered or cut."),
     "journal export": ("journal", "export", "Export a period to a file that proves itself."),
     "journal prune": ("journal", "prune", "Remove the oldest lines, with a provable cut."),
+    "completion": ("completion", "completion", "Print the completion of commands for your shell."),
     "sandbox start": ("sandbox", "start", "Start it, making what is missing."),
     "sandbox stop": ("sandbox", "stop", "Stop the process that start started; the data stay."),
     "sandbox status": ("sandbox", "status", "Tell whether it runs, and where."),

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from piactl.core.settings import DirectorySettings
-from piactl.directory.bulk import BulkWriter
 from piactl.directory.connection import Password
 from piactl.directory.port import Reader, Writer
 from piactl.directory.reader import DirectoryReader
 from piactl.directory.servers import Link, Servers
-from piactl.directory.writer import DirectoryWriter
 
 
 @contextmanager
@@ -35,6 +33,9 @@ def open_writer(settings: DirectorySettings, identity: str, password: Password) 
 
     One request at a time where the settings say so, else many.
     """
+    from piactl.directory.bulk import BulkWriter  # imported here: those who read do without
+    from piactl.directory.writer import DirectoryWriter
+
     link = Link(Servers(settings, identity, password, writing=True))
     writer = (
         DirectoryWriter(link, settings.page_size)

@@ -1,0 +1,284 @@
+"""Completion: of commands and options without directory and heavy imports, of live values in a blink."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from piactl.cli import run
+from piactl.cli.application import assembled
+from piactl.cli.commands import COMMANDS, NOUNS
+from piactl.cli.completing import FILES, complete, completed
+from piactl.cli.completion import SCRIPTS
+from piactl.cli.lookup import parameters
+from piactl.core.account import State
+from tests.cli.test_assembling import HEAVY
+from tests.story.academy import Academy
+from tests.story.feeds import crowd, row
+
+TOP = Path(__file__).resolve().parents[2]
+DAY = "2026-09-02"
+
+
+def words(*typed: str) -> list[str]:
+    return [word for word, _ in completed(typed)]
+
+
+def test_words_of_commands() -> None:
+    assert set(words("")) == {w.split()[0] for w in COMMANDS}
+    assert words("acc") == ["account"]
+    assert set(words("account", "")) == {w.split()[1] for w in COMMANDS if w.startswith("account ")}
+    assert words("account", "sh") == ["show"]
+    assert words("--config", "x", "pl") == ["plan"]
+    assert words("--config=x", "pl") == ["plan"]
+    assert words("-") == ["--config", "--version", "--help"]
+    assert words("nothing", "") == []
+    for noun in NOUNS:
+        assert words(noun, ""), noun
+
+
+def test_options_are_those_of_the_commands() -> None:
+    for path in COMMANDS:
+        noun, _, verb = path.partition(" ")
+        command = assembled(noun, verb)
+        for part in path.split():
+            command = command.commands[part]
+        told = {word for one in parameters(path) for word in one.words}
+        options = [one for one in command.params if one.param_type_name == "option"]
+        assert told == {word for one in options for word in (*one.opts, *one.secondary_opts)}, path
+        offered = set(words(*path.split(), "--"))
+        assert offered == {max(one.opts, key=len) for one in options} | {"--help"}, path
+        flags = {word for one in parameters(path) for word in one.words if one.kind == "flag"}
+        assert flags == {word for one in options if one.is_flag for word in one.opts}, path
+        arguments = [one for one in parameters(path) if not one.words]
+        assert len(arguments) == sum(one.param_type_name == "argument" for one in command.params), path
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["account", "list", "--state", ""], [state.value for state in State]),
+        (["account", "list", "--state=g"], ["--state=grace"]),
+        (["account", "list", "--state", "=", "g"], ["grace"]),
+        (["account", "list", "--state", "="], [state.value for state in State]),
+        (["account", "list", "-o", "j"], ["json"]),
+        (["account", "list", "--output", "ndj"], ["ndjson"]),
+        (["nightly", ""], [FILES]),
+        (["plan", "--out", "x"], [FILES]),
+        (["--config", ""], [FILES]),
+        (["apply", "plan.json", "--allow", "dea"], ["deactivate="]),
+        (["completion", ""], ["bash", "zsh", "fish"]),
+        (["account", "list", "--as-of", ""], []),
+        (["account", "lock", "x", "--rea"], ["--reason"]),
+    ],
+)
+def test_values(typed: list[str], expected: list[str]) -> None:
+    assert words(*typed) == expected
+
+
+def loaded_after(*typed: str) -> set[str]:
+    code = "import sys\nfrom piactl.cli import run\nrun(['--complete', *sys.argv[1:]])\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *typed], capture_output=True, text=True, check=True, cwd=TOP, timeout=60
+    )
+    return set(done.stdout.split())
+
+
+def test_commands_and_options_load_nothing_heavy() -> None:
+    loaded = loaded_after("account", "")
+    assert "typer" not in loaded
+    assert not loaded.intersection(HEAVY)
+    loaded = loaded_after("account", "lock", "--")
+    assert "piactl.cli.accountacts" in loaded
+    assert not loaded.intersection(HEAVY)
+    assert not any(name.startswith("piactl.directory") for name in loaded)
+
+
+@pytest.fixture
+def people(academy: Academy) -> Academy:
+    names = ("Alain", "Alice", "Anne", "Boris")
+    rows = [row(matricule=str(100 + n), prenom=name, nom_famille="Dubreuil") for n, name in enumerate(names)]
+    academy.night(DAY, academy.feed(*rows))
+    return academy
+
+
+def asked(people: Academy, *typed: str) -> list[str]:
+    return words("--config", str(people.sandbox.config), *typed)
+
+
+def test_live_uids_services_profiles_runs(people: Academy) -> None:
+    assert asked(people, "account", "show", "al") == ["alain.dubreuil", "alice.dubreuil"]
+    assert asked(people, "account", "lock", "alain.dubreuil", "b") == ["boris.dubreuil"]
+    assert asked(people, "account", "history", "alain.dubreuil", "") == []
+    assert len(asked(people, "account", "show", "")) == 4
+    assert asked(people, "account", "show", "zo") == []
+    assert asked(people, "account", "show", "*") == []
+    assert asked(people, "account", "create", "--sponsor", "ann") == ["anne.dubreuil"]
+    assert "login" in asked(people, "why", "alain.dubreuil", "")
+    assert asked(people, "why", "alain.dubreuil", "ipr") == ["iprof"]
+    assert asked(people, "service", "show", "mess") == ["messagerie"]
+    assert "enseignant" in asked(people, "profile", "show", "ens")
+    runs = asked(people, "runs", "show", "")
+    assert runs[0] == "last"
+    assert len(runs) == 2
+
+
+def test_fifty_uids_and_no_more(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(*crowd(60)))
+    assert len(asked(academy, "account", "show", "louise.v")) == 50
+
+
+def test_without_a_directory_there_is_silence(people: Academy, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ["--config", str(people.sandbox.config)]
+    people.sandbox.stop()
+    for typed in (
+        [*config, "account", "show", "a"],
+        ["--config", "/nowhere.yaml", "account", "show", "a"],
+        ["--config", "/nowhere.yaml", "service", "show", "a"],
+        ["account", "show"],
+    ):
+        assert run(["--complete", *typed]) == 0
+    said = capsys.readouterr()
+    assert (said.out.replace("show\tShow accounts as of any day.\n", ""), said.err) == ("", "")
+
+
+def test_a_server_that_says_nothing_is_not_waited_for(people: Academy) -> None:
+    config = people.sandbox.config
+    text = config.read_text()
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(8)
+        uri = f"ldap://127.0.0.1:{silent.getsockname()[1]}"
+        lines = [f'  servers: ["{uri}"]' if "servers:" in line else line for line in text.split("\n")]
+        config.write_text("\n".join(lines))
+        began = time.monotonic()
+        found: list[str] = []
+        assert complete(["--config", str(config), "account", "show", "a"], found.append) == 0
+        assert found == []
+        # it would be a minute if it waited as other commands do; a slow machine has room
+        assert time.monotonic() - began < 3
+
+
+def test_the_reader_is_enough(people: Academy) -> None:
+    for other in ("nightly", "desk", "administrator"):
+        (people.sandbox.folder / "secrets" / other).unlink()
+    assert asked(people, "account", "show", "an") == ["anne.dubreuil"]
+
+
+@pytest.mark.parametrize("shell", SCRIPTS)
+def test_the_command_prints_the_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["completion", shell]) == 0
+    assert capsys.readouterr().out == SCRIPTS[shell]
+
+
+def test_another_shell(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["completion", "tcsh"]) == 2
+    assert "bash, zsh or fish" in capsys.readouterr().err
+
+
+def shell_answer(shell: str, script: str, people: Academy, folder: Path) -> str:
+    """What a script of a shell prints, with piactl and its completion at hand."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed here")
+    tools = folder / "bin"
+    tools.mkdir()
+    program = tools / "piactl"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={TOP} exec {sys.executable} -m piactl "$@"\n')
+    program.chmod(0o755)
+    environment = {
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "HOME": str(folder),
+        "PIACTL_CONFIG": str(people.sandbox.config),
+        "TERM": "dumb",
+        "LC_ALL": "C.UTF-8",
+    }
+    done = subprocess.run(
+        [shell, "-f", "-c", script] if shell == "zsh" else [shell, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment,
+        check=False,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+BASH = """
+eval "$(piactl completion bash)"
+try() { COMP_WORDS=(piactl "$@"); COMP_CWORD=$(($# )); _piactl; printf '%s;' "${COMPREPLY[@]}"; echo; }
+try acc
+try account show al
+try account list --state = g
+try account list -o ta
+touch feed-one.csv 'feed two.csv'
+try nightly feed
+try nothing ''
+complete -p piactl
+"""
+
+
+def test_in_bash(people: Academy, tmp_path: Path) -> None:
+    lines = shell_answer("bash", BASH, people, tmp_path).split("\n")
+    assert lines[:4] == ["account;", "alain.dubreuil;alice.dubreuil;", "grace;", "table;"]
+    assert sorted(lines[4].strip(";").split(";")) == ["feed two.csv", "feed-one.csv"]
+    assert lines[5] == ";"
+    assert "-F _piactl piactl" in lines[6]
+
+
+FISH = """
+piactl completion fish | source
+complete -C 'piactl acc'
+complete -C 'piactl account show al'
+complete -C 'piactl account list --state=g'
+touch feed-one.csv
+complete -C 'piactl nightly fee'
+"""
+
+
+def test_in_fish(people: Academy, tmp_path: Path) -> None:
+    lines = shell_answer("fish", FISH, people, tmp_path).strip().split("\n")
+    assert [line.split("\t")[0] for line in lines] == [
+        "account",
+        "alain.dubreuil",
+        "alice.dubreuil",
+        "--state=grace",
+        "feed-one.csv",
+    ]
+    assert lines[0].split("\t")[1] == NOUNS["account"]
+
+
+ZSH = """
+autoload -U compinit; compinit -u -D
+eval "$(piactl completion zsh)"
+compadd() { while [[ $1 != -- ]]; do shift; done; shift; echo "${(P)1}"; }
+_files() { echo files; }
+try() { words=(piactl "$@"); CURRENT=$#words; _piactl; }
+try acc
+try account show al
+try account list --state=g
+try nightly ''
+try nothing ''
+echo $_comps[piactl]
+"""
+
+
+def test_in_zsh(people: Academy, tmp_path: Path) -> None:
+    lines = shell_answer("zsh", ZSH, people, tmp_path).strip().split("\n")
+    assert lines == ["account", "alain.dubreuil alice.dubreuil", "--state=grace", "files", "_piactl"]
+
+
+def test_what_was_put_goes_nowhere_else() -> None:
+    found: list[str] = []
+    typed: Sequence[str] = ["account", "lis"]
+    assert complete(typed, found.append) == 0
+    assert found == ["list\tList the accounts, by uid.\n"]
