@@ -85,9 +85,9 @@ class Marks:
             self.homes.append(home)
         return number
 
-    def census(self, keys: Iterable[str]) -> Census:
-        """How many live accounts there are among the marks of these keys."""
-        counts = Counter(_MARK.unpack(self.packed[key])[3] for key in keys)
+    def census(self, packed: Iterable[bytes]) -> Census:
+        """How many live accounts there are among these marks."""
+        counts = Counter(_MARK.unpack(mark)[3] for mark in packed)
         total, places, profiles = 0, Counter[str](), Counter[str]()
         for number, count in counts.items():
             if not number:
@@ -98,9 +98,9 @@ class Marks:
                     into[name] += count
         return Census(total, dict(places), dict(profiles))
 
-    def known(self, keys: Iterable[str]) -> dict[str, int]:
-        """How many of the marks of these keys each source knows to be assigned."""
-        counts = Counter(self.packed[key][-1] for key in keys)
+    def known(self, packed: Iterable[bytes]) -> dict[str, int]:
+        """How many of these marks each source knows to be assigned."""
+        counts = Counter(mark[-1] for mark in packed)
         return {
             name: sum(count for bits, count in counts.items() if bits >> at & 1)
             for at, name in enumerate(self.sources)

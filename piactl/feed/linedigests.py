@@ -58,13 +58,14 @@ def digest_lines(path: Path, source: SourceSettings, key: bytes) -> LineDigests 
             owners, values, people = found.owners, found.values, found.people
             owners.append("")
             values.append(0)
-            names: dict[str, str] = {}
+            last = ""
             for raw in stream:
                 whole.update(raw)
                 bare = without_end(raw)
                 owner, mask = rows.owner(bare)
                 if owner:
-                    owner = names.setdefault(owner, owner)
+                    # the rows of one person mostly stand together: one text for all of them
+                    last = owner = last if owner == last else owner
                     line = start.copy()
                     line.update(bare)
                     number = int.from_bytes(line.digest(), "little")

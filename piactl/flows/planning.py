@@ -88,7 +88,7 @@ def propose(
         )
     feeds = [judged(sourced, site.policy, site.register) for sourced in feeds]
     planning = _Planning(reader, site, feeds, as_of, tick, settling)
-    passed = settling.old.known(settling.settled) if settling else {}
+    passed = settling.old.known(settling.settled.values()) if settling else {}
     check_limits(feeds, planning.memory, planning.known(), as_of, accepted, passed)
     return planning.proposal()
 
@@ -206,7 +206,7 @@ class _Planning:
         if self.due_only and self.memory.last:
             return self.memory.last.census
         here = self.book.census(self.as_of)
-        return here.plus(self.settling.old.census(self.settling.settled)) if self.settling else here
+        return here.plus(self.settling.old.census(self.settling.settled.values())) if self.settling else here
 
     def _leave_marks(self, told: Told, memory: Memory, written: Mapping[str, Account]) -> None:
         """Marks the accounts that were looked at and are as the rules want them."""

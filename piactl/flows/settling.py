@@ -72,7 +72,8 @@ class Settling:
 
     def pass_nobody(self) -> None:
         """Everybody has to be looked at."""
-        self.settled, self.others = {}, []
+        self.settled.clear()
+        self.others.clear()
         self.written.clear()
         self.new.packed.clear()
 
@@ -113,9 +114,10 @@ def settle(reader: Reader, site: Site, scans: Sequence[Scan], as_of: date) -> Se
         return settling
     _compare(settling, read_stamps(reader, site.settings.directory, site.encoding), as_of.toordinal())
     if len(settling.others) > MOST * (len(settling.others) + len(settling.settled)):
-        settling.settled, settling.others = {}, []
+        settling.pass_nobody()
     new.homes[:] = old.homes
-    new.packed.update(settling.settled)
+    # what is left for the next night is what was passed by, and what this one will add
+    new.packed = settling.settled
     return settling
 
 
@@ -145,24 +147,18 @@ def _rows(scans: Sequence[Scan]) -> dict[str, int] | None:
 
 
 def _compare(settling: Settling, stamps: Iterable[Stamp], today: int) -> None:
+    """Moves the marks of what is settled to `settled`, one by one, so that they are held only once."""
     marks, rows, settled = settling.old.packed, settling.rows, settling.settled
-    uids: dict[str, str] = {}
     for uid, matricule, csn in stamps:
         key = key_of(uid, matricule)
-        twice = uids.get(key)
-        if twice is not None:
-            settled.pop(key, None)
-            settling.others += [uid] if twice in settling.others else [twice, uid]
-            continue
-        packed = marks.get(key)
-        uids[key] = uid
+        if key in settled:  # two accounts of one person: whoever looks at one has to look at both
+            settling.pass_nobody()
+            return
+        packed = marks.pop(key, None)
         if packed is not None:
             mark = Mark.of(packed)
-            if (
-                mark.csn == csn_digest(csn)
-                and (mark.due == NOTHING_DUE or mark.due > today)
-                and mark.rows == rows.get(matricule or "", 0)
-            ):
+            same = mark.csn == csn_digest(csn) and mark.rows == rows.get(matricule or "", 0)
+            if same and (mark.due == NOTHING_DUE or mark.due > today):
                 settled[key] = packed
                 continue
         settling.others.append(uid)
