@@ -66,7 +66,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "password reset": ("password", "reset", "Give an account a code once who asks has proved who they are."),
     "password unblock": ("password", "unblock", "Take a block by wrong passwords away."),
     "password check": ("password", "check", "Say everything that is wrong with a new password."),
-    "otp enroll": ("otp", "enroll", "Make a new device, shown once as a QR code."),
+    "otp enroll": ("otpenrol", "enroll", "Make a new device, shown once as a QR code."),
     "otp verify": ("otp", "verify", "Put a new device in force, with a code of it."),
     "otp show": ("otp", "show", "Show devices: in force, last use, clock."),
     "otp suspend": ("otp", "suspend", "Suspend a lost device: logging in is refused."),

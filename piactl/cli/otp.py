@@ -1,13 +1,9 @@
-"""`otp enroll|verify|show|suspend|resume|remove|resync`: one-time-code devices."""
+"""`otp verify|show|suspend|resume|remove|resync`: one-time-code devices once they are made."""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -18,9 +14,6 @@ from piactl.cli.context import layout_or_default, put, reading, say, this_site
 from piactl.cli.options import Reason, ShowOutput
 from piactl.errors import Exit, PiactlError, UsageError
 
-if TYPE_CHECKING:
-    from piactl.flows.enrolling import Enrolment
-
 OneName = Annotated[
     str, typer.Argument(metavar="ACCOUNT", help="A uid, an address or a matricule.", show_default=False)
 ]
@@ -30,123 +23,6 @@ AsAdministrator = Annotated[
         "--administrator", help="Act as the administrator, not as the help desk: protected accounts."
     ),
 ]
-
-
-def enroll(
-    names: Names,
-    png: Annotated[
-        str | None, typer.Option("--png", metavar="FILE", help="The QR code as a new file of mode 0600.")
-    ] = None,
-    uri_file: Annotated[
-        str | None,
-        typer.Option(
-            "--uri-file",
-            metavar="FILE",
-            help="The otpauth URI in a new file of mode 0600; of several accounts one line each, as TSV.",
-        ),
-    ] = None,
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    administrator: AsAdministrator = False,
-) -> int:
-    """Make a new device for accounts, and show it once: its QR code in the terminal, or in files.
-
-    It takes over only when a code of it was given: `otp verify`. Until then an older device stays in force,
-    and an account that has none logs in with the password alone.
-    """
-    from piactl.flows.enrolling import prepare_enrolment
-
-    wanted = read_names(names)
-    on_screen = sys.stdout.isatty() and len(wanted) == 1 and output is None
-    _need_a_way(wanted, png, uri_file, on_screen or dry_run)
-    manner = _manner(reason or "enrolment", administrator, dry_run, yes, output)
-    site, order, author = acting.begin(manner)
-    made: list[Enrolment] = []
-
-    def make(reader: Any) -> Any:
-        preparation, enrolments = prepare_enrolment(reader, site, wanted, author, _now(), manner.identity)
-        made.extend(enrolments)
-        return preparation
-
-    with _files(None if dry_run else png, None if dry_run else uri_file) as keep:
-
-        def done(outcomes: Mapping[str, str]) -> None:
-            made[:] = [one for one in made if outcomes.get(one.uid) == "applied"]
-            keep(made, len(wanted) == 1)
-
-        code = acting.decide(make, manner, site, order, done)
-    if on_screen and not dry_run and made:
-        _show_once(made[0])
-    return code
-
-
-def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, otherwise: bool) -> None:
-    """Raises UsageError where the secret could reach nobody, or somebody it is not meant for."""
-    if png and len(names) != 1:
-        raise UsageError("--png is for one account; for several: --uri-file FILE")
-    if not (png or uri_file or otherwise):
-        raise UsageError(
-            "the secret of a device is shown on a terminal or written to a new file, never to a pipe: "
-            "add --png FILE or --uri-file FILE"
-        )
-
-
-@contextmanager
-def _files(png: str | None, uri_file: str | None) -> Iterator[Callable[[Sequence[Enrolment], bool], None]]:
-    """Makes the files before anything is changed, gives what fills them, and leaves no empty one behind."""
-    from piactl.privatefiles import create_private
-
-    open_: dict[str, int] = {}
-    filled: set[str] = set()
-
-    def fill(path: str, content: bytes) -> None:
-        with os.fdopen(open_[path], "wb", closefd=False) as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        filled.add(path)
-
-    def keep(enrolments: Sequence[Enrolment], one: bool) -> None:
-        from piactl.otp.drawing import png as picture
-
-        if not enrolments:
-            return
-        try:
-            if png:
-                fill(png, picture(enrolments[0].uri))
-            if uri_file:
-                fill(uri_file, _uris(enrolments, one))
-        except OSError as error:
-            again = "enrol once more, with a file that can be written"
-            raise PiactlError(
-                f"the device is made, but its file is not ({error.strerror}); {again}"
-            ) from None
-
-    try:
-        for path in filter(None, (png, uri_file)):
-            open_[path] = create_private(Path(path))
-        yield keep
-    finally:
-        for path, descriptor in open_.items():
-            os.close(descriptor)
-            if path not in filled:
-                Path(path).unlink(missing_ok=True)
-
-
-def _uris(enrolments: Sequence[Enrolment], one: bool) -> bytes:
-    if one:
-        return f"{enrolments[0].uri}\n".encode()
-    rows = [f"{e.uid}\t{e.address}\t{e.uri}\n" for e in enrolments]
-    return "".join(["uid\taddress\turi\n", *rows]).encode()
-
-
-def _show_once(enrolment: Enrolment) -> None:
-    from piactl.otp.drawing import drawn
-
-    put([drawn(enrolment.uri), f"{enrolment.uri}\n"])
-    say("scan it now: it is shown only once. Whoever photographs it has the device; clear the screen after")
 
 
 def verify(
@@ -162,7 +38,7 @@ def verify(
     """
     from piactl.flows.enrolling import prepare_verification
 
-    manner = _manner(reason or "verification", administrator, False, True, output)
+    manner = desk_manner(reason or "verification", administrator, False, True, output)
     site, order, author = acting.begin(manner)
     return acting.decide(
         lambda writer: prepare_verification(writer, site, name, _ask, author, _now, manner.identity),
@@ -185,7 +61,7 @@ def resync(
     """
     from piactl.flows.enrolling import prepare_resync
 
-    manner = _manner(reason or "resynchronisation", administrator, False, True, output)
+    manner = desk_manner(reason or "resynchronisation", administrator, False, True, output)
     site, order, author = acting.begin(manner)
     return acting.decide(
         lambda writer: prepare_resync(writer, site, name, _ask, author, _now, manner.identity),
@@ -210,7 +86,7 @@ def suspend(
     """
     from piactl.flows.enrolling import prepare_suspension
 
-    manner = _manner(reason, administrator, dry_run, yes, output)
+    manner = desk_manner(reason, administrator, dry_run, yes, output)
     site, order, author = acting.begin(manner)
     wanted = read_names(names)
     return acting.decide(
@@ -232,7 +108,7 @@ def resume(
     """Give a suspended device back: the telephone was found."""
     from piactl.flows.enrolling import prepare_resumption
 
-    manner = _manner(reason, administrator, dry_run, yes, output)
+    manner = desk_manner(reason, administrator, dry_run, yes, output)
     site, order, author = acting.begin(manner)
     wanted = read_names(names)
     return acting.decide(
@@ -258,7 +134,7 @@ def remove(
     """
     from piactl.flows.enrolling import prepare_removal
 
-    manner = _manner(reason, administrator, dry_run, yes, output)
+    manner = desk_manner(reason, administrator, dry_run, yes, output)
     site, order, author = acting.begin(manner)
     wanted = read_names(names)
     return acting.decide(
@@ -299,7 +175,7 @@ def show(names: Names, output: ShowOutput = None) -> int:
     return code
 
 
-def _manner(reason: str, administrator: bool, dry_run: bool, yes: bool, output: Any) -> Manner:
+def desk_manner(reason: str, administrator: bool, dry_run: bool, yes: bool, output: Any) -> Manner:
     """The help desk's identity unless more is asked for. No record of the run is left in the directory, for
     the desk may write none and an undo could not bring a secret back; the journal has it all."""
     identity = "administrator" if administrator else "desk"
