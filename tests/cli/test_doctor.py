@@ -383,8 +383,8 @@ RULE = "access to attrs=pwdHistory by [*] none\n"
         ("D19", r"\noverlay unique\n(unique_uri.*\n)+", "\n", "error", "piactlIdentifier is not guarded"),
         ("D19", r'unique_uri "serialize (.*\?mail\?sub)"\n', "", "warning", "mail is not guarded"),
         ("D19", r'"serialize (.*\?piactlIdentifier)', r'"\1', "warning", "without `serialize`"),
-        ("D20", r"index uid,mail eq", "index uid eq", "warning", "no eq index on mail"),
-        ("D20", r"index uid,mail eq", "index uid,mail sub", "warning", "no eq index on uid, mail"),
+        ("D20", r"index mail eq", "", "warning", "no eq index on mail"),
+        ("D20", r"index uid eq,subinitial", "index uid sub", "warning", "no eq index on uid"),
         (
             "D21",
             r'(limits dn.exact="cn=piactl-reader.*") size=\S+',
