@@ -13,6 +13,7 @@ from piactl.cli.accountnames import read_names
 from piactl.cli.asking import confirmed
 from piactl.cli.context import layout_or_default, put, reading, say, this_site, today, writing
 from piactl.cli.options import Layout, read_allowed, read_day
+from piactl.cli.stdout import StdoutLost
 from piactl.cli.stopping import stop_on_signals
 from piactl.cli.writingrun import _now, new_order
 from piactl.errors import Exit, PiactlError, UsageError
@@ -195,7 +196,13 @@ def finish(site: Site, preparation: Preparation, manner: Manner, became: Any, ru
     if len(accounts) == 1 and accounts[0].error is not None and manner.output is None:
         raise accounts[0].error
     results = [result_facts(one, became(one)) for one in accounts]
-    put_results(results, manner.output)
+    try:
+        put_results(results, manner.output)
+    except StdoutLost as lost:
+        if not (run and preparation.writes):
+            raise
+        say(f"{lost}\nWhat was asked for was carried out; see: piactl journal show --run {run}")
+        return int(Exit.FAILED)
     bad = [r for r in results if r["outcome"] not in ("applied", "already so", "would change")]
     if not bad:
         return int(Exit.DONE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from typer.main import get_command
 from piactl import __version__
 from piactl.cli.commands import COMMANDS, NOUNS, asked
 from piactl.cli.context import chosen, say
+from piactl.cli.stdout import discard
 from piactl.cli.values import read_plainly
 from piactl.errors import Exit, UsageError
 
@@ -107,6 +109,13 @@ def _wrong_words(error: Any) -> str:
     return f"{words}\nSee: {place.command_path if place else 'piactl'} --help"
 
 
+def _show_help(error: Any) -> None:
+    try:
+        error.show()
+    except OSError:  # a stderr that takes nothing is nobody listening
+        discard(sys.stderr)
+
+
 def _refuse_undecodable(arguments: list[str]) -> None:
     """Raises UsageError where an argument is no text: nothing that is written could hold it as it is."""
     for argument in arguments:
@@ -135,7 +144,7 @@ def application(arguments: list[str]) -> int:
         if not isinstance(error, _COMMAND_LINE_ERROR):
             raise
         if type(error).__name__ == "NoArgsIsHelpError":
-            error.show()  # type: ignore[attr-defined]
+            _show_help(error)
         else:
             say(_wrong_words(error))
         return int(Exit.USAGE)

@@ -77,9 +77,9 @@ def add(
             announce_key(writer, site, read_keys(path))
         except PiactlError as error:
             say(f"key {fresh} is in {path}, but the other hosts cannot be told of it: {error}")
-    put([f"{fresh}\n"])
     say(f"key {fresh} is the current one. Copy {path} to every other host now, and keep a copy elsewhere")
     say("digests move to it with the next night that has a feed; see: piactl key list")
+    put([f"{fresh}\n"])
     return int(Exit.DONE)
 
 
@@ -121,11 +121,11 @@ def retire(
             drop_key(site.settings.keys_file, key)
             run.journal.note(f"digest key {key} was retired")
             run.journal.end({})
-    put([f"{key}\n"])
     say(
         f"key {key} is out of {site.settings.keys_file}. Take it out on the other hosts too; keep it in the "
         "copy as long as a backup of the directory may have to be read"
     )
+    put([f"{key}\n"])
     return int(Exit.DONE)
 
 

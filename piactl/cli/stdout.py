@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Any, TextIO
 
 from piactl.errors import PiactlError
+
+_ESCAPED = "piactl-escaped"
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """What the encoding of stdout lacks, as JSON writes it: so what is JSON stays so."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4)), error.end
 
 
 class StdoutLost(PiactlError):
@@ -17,11 +29,15 @@ class StdoutLost(PiactlError):
 class WatchedStdout:
     """`stream`, whose failures are StdoutLost; but BrokenPipeError where whoever read has gone.
 
-    Who has failed once always fails: libraries try a stream out and swallow what it says. What the stream
-    still holds goes nowhere: flushed at the interpreter's end, it would be noise and an exit code of its own.
+    Characters that its encoding lacks are written as escapes. Who has failed once always fails: libraries try
+    a stream out and swallow what it says. What the stream still holds goes nowhere: flushed at the
+    interpreter's end, it would be noise and an exit code of its own.
     """
 
     def __init__(self, stream: TextIO) -> None:
+        if isinstance(stream, TextIOWrapper):
+            codecs.register_error(_ESCAPED, _escaped)
+            stream.reconfigure(errors=_ESCAPED)
         self._stream = stream
         self._lost = ""
 

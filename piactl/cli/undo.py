@@ -13,6 +13,7 @@ from piactl.cli.acting import ActAsOf, Allow, DryRun, Yes
 from piactl.cli.asking import confirmed
 from piactl.cli.context import ProgressLine, put, reading, say, this_site, today, writing
 from piactl.cli.options import PlanLayout, Reason, RunOutput, need_reason, read_allowed, read_day
+from piactl.cli.stdout import StdoutLost
 from piactl.cli.stopping import stop_on_signals
 from piactl.cli.writingrun import _now, new_order
 from piactl.errors import Exit, UnsafePlan
@@ -198,11 +199,17 @@ def _print(result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -
 
 def _finish(result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -> int:
     """Prints what became of the undo; the exit code."""
-    _print(result, output, everything=everything)
-    if output is not PlanLayout.JSON and result["run"]:
-        from piactl.report.undotext import undo_summary
+    try:
+        _print(result, output, everything=everything)
+        if output is not PlanLayout.JSON and result["run"]:
+            from piactl.report.undotext import undo_summary
 
-        put([undo_summary(result)])
+            put([undo_summary(result)])
+    except StdoutLost as error:
+        if not result["run"]:
+            raise
+        say(f"{error}\nThe undo itself was carried out; see: piactl runs show {result['run']}")
+        return int(Exit.FAILED)
     left = [one for one in result["accounts"] if not _made(one)]
     if left:
         from piactl.core.counting import counted
