@@ -1,0 +1,235 @@
+"""The cases of the bench, each with its references."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.contests import Contender, Contest, Goal, Say, hold
+from bench.measuring import measure
+from bench.populations import FIRST, RENTREE, SOME_CHANGES, Population
+from bench.prepared import prepare
+from bench.requests import EVERYTHING, OWN_ACCOUNTS, Changes, changes_of_dump, changes_of_plan
+from bench.servers import TOLD, Server, load_quickly
+from piactl.sandbox.tree import ACCOUNTS, identity_dn
+
+CASES = ("load", "quiet", "half", "rentree", "due", "commands")
+"""In the order in which they run."""
+
+LARGE = 100_000
+"""From so many people on the directory is made by slapadd, and what would have to be put back is left out."""
+
+PIACTL = str(Path(sys.executable).with_name("piactl"))
+_TRANSACTION = 500
+_DUE_SHARE = 100 / 36_000
+_EACH_COMMAND = 5
+
+QUIET = "piactl nightly"
+DUMP = "ldapsearch, all attributes"
+_NOTHING = "python -c pass"
+
+
+@dataclass(slots=True)
+class Bench:
+    """One population on one directory, `runs` rounds of each case; `folder` is for files."""
+
+    population: Population
+    server: Server
+    runs: int
+    folder: Path
+    say: Say
+    _kept: set[str] = field(default_factory=set)
+
+    @property
+    def large(self) -> bool:
+        return self.population.people >= LARGE
+
+    def contest(self, case: str, reference: str, contenders: Sequence[Contender], rounds: int = 1) -> Contest:
+        contest = Contest(case, TOLD[self.server.kind], self.population.people, reference)
+        return hold(contest, contenders, self.runs * rounds, self.log, self.server, self.say)
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "output"
+
+    # States of the directory to start from
+
+    def empty(self) -> None:
+        """No account."""
+        self._state("empty", lambda: None)
+
+    def loaded(self) -> None:
+        """As the first load leaves everything, the marks of settled accounts too."""
+        self._state("loaded", self._load)
+
+    def keep_loaded(self) -> None:
+        if "loaded" not in self._kept:
+            self._kept.add("loaded")
+            self.server.keep("loaded")
+
+    def _state(self, name: str, make: Callable[[], None]) -> None:
+        if name in self._kept:
+            self.server.go_back(name)
+            return
+        make()
+        self._kept.add(name)
+        self.server.keep(name)
+
+    def _load(self) -> None:
+        self.say(f"  loading {self.population.people:,} people")
+        measure(nightly(self.population.first, FIRST), self.log, self.server)
+
+    def fill(self) -> None:
+        """All accounts, without the marks; for sizes at which nothing is put back."""
+        if not self.large:
+            self.loaded()
+            return
+        self.say(f"  making the entries of {self.population.people:,} people")
+        ldif = self.folder / "prepared.ldif"
+        prepare(self.server, self.population.first, FIRST, ldif)
+        self.say(f"  slapadd of {self.population.people:,} people")
+        load_quickly(self.server, ldif)
+        ldif.unlink()
+
+
+def nightly(feed: Path | None, day: object) -> list[str]:
+    return [PIACTL, "nightly", *([str(feed)] if feed else []), "--as-of", str(day)]
+
+
+def load(bench: Bench) -> Contest:
+    """From a feed to a directory that had nobody, and a finished journal."""
+    changes: list[Changes] = []
+
+    def loaded() -> None:
+        if not changes:
+            changes.append(changes_of_dump(bench.server, bench.folder / "load"))
+            bench.keep_loaded()
+
+    goal = Goal(0.25 if bench.server.kind == "bare" else 1.0)
+    mine = Contender(
+        "piactl nightly", lambda: nightly(bench.population.first, FIRST), bench.empty, loaded, goal
+    )
+    return bench.contest(
+        "first load", "ldapadd", [mine, *_others(bench, lambda: changes[0], bench.empty, "ldapadd")]
+    )
+
+
+def quiet(bench: Bench) -> Contest:
+    """HR tells of everybody what it told last night."""
+    bench.fill()
+    dump = Contender(DUMP, lambda: bench.server.tool("ldapsearch", *_everything()))
+    first = Contender(
+        "piactl nightly, no marks yet", lambda: _quiet_night(bench), lambda: _forget_marks(bench.server)
+    )
+    after = Contender(QUIET, lambda: _quiet_night(bench), goal=Goal(10, quiet=True))
+    return bench.contest("nothing to do", DUMP, [dump, first, after])
+
+
+def half(bench: Bench) -> Contest:
+    """An ordinary night: 0.5 % of the people changed, and what the date makes due."""
+    calm = Contender(f"{QUIET}, nothing to do", lambda: _quiet_night(bench), bench.loaded)
+    feed = bench.population.some_changes
+    changes = _planned(bench, feed, SOME_CHANGES, "half")
+    goal = Goal(1.2)
+    mine = Contender(QUIET, lambda: nightly(feed, SOME_CHANGES), bench.loaded, goal=goal)
+    modify = _tool(bench, "ldapmodify", lambda: changes, bench.loaded)
+    return bench.contest("0.5 % changes", calm.name, [calm, mine, modify])
+
+
+def rentree(bench: Bench) -> Contest:
+    """1 September: moves, arrivals, ends."""
+    feed = bench.population.rentree
+    changes = _planned(bench, feed, RENTREE, "rentree")
+    goal = Goal(1.3)
+    mine = Contender(QUIET, lambda: nightly(feed, RENTREE), bench.loaded, goal=goal)
+    return bench.contest(
+        "1 September", "ldapmodify", [mine, *_others(bench, lambda: changes, bench.loaded, "ldapmodify")]
+    )
+
+
+def due(bench: Bench) -> Contest:
+    """No feed: only what the date makes due, for 100 people of 36,000."""
+    bench.loaded()
+    lines = bench.server.ask(ACCOUNTS, OWN_ACCOUNTS, "piactlNextDue")
+    days = sorted(line.split()[1] for line in lines if line.startswith("piactlNextDue:"))
+    found = days[max(0, round(bench.population.people * _DUE_SHARE) - 1)]
+    day = f"{found[:4]}-{found[4:6]}-{found[6:8]}"
+    calm = Contender(f"{QUIET}, nothing to do", lambda: _quiet_night(bench), bench.loaded)
+    mine = Contender(f"{QUIET}, no feed", lambda: nightly(None, day), bench.loaded, goal=Goal(0.1))
+    return bench.contest("due dates only", calm.name, [calm, mine])
+
+
+def commands(bench: Bench) -> Contest:
+    """What somebody at a terminal waits for."""
+    if not bench.large:
+        bench.loaded()
+    everybody = bench.server.ask(ACCOUNTS, OWN_ACCOUNTS, "uid")
+    uid = sorted(line.split()[1] for line in itertools.islice(everybody, 400) if line.startswith("uid:"))[0]
+    one = ["-LLL", "-b", f"uid={uid},{ACCOUNTS}", "-s", "base", "(objectClass=*)", *EVERYTHING]
+
+    def contender(name: str, limit: float | None, words: Sequence[str]) -> Contender:
+        return Contender(name, lambda: words, goal=Goal(limit, what="cpu") if limit else None)
+
+    contenders = [
+        contender(_NOTHING, None, [sys.executable, "-c", "pass"]),
+        contender("ldapsearch of one entry", None, bench.server.tool("ldapsearch", *one)),
+        contender("piactl --version", 0.100, [PIACTL, "--version"]),
+        contender("piactl --help", 0.100, [PIACTL, "--help"]),
+        contender("completion of a word", 0.100, [PIACTL, "--complete", "account", "sh"]),
+        contender("piactl account show", 0.150, [PIACTL, "account", "show", uid]),
+        contender("piactl why ACCOUNT", 0.150, [PIACTL, "why", uid]),
+        contender("piactl why ACCOUNT iprof", 0.150, [PIACTL, "why", uid, "iprof"]),
+    ]
+    return bench.contest("commands", _NOTHING, contenders, _EACH_COMMAND)
+
+
+RUN = {"load": load, "quiet": quiet, "half": half, "rentree": rentree, "due": due, "commands": commands}
+
+
+def _others(
+    bench: Bench, changes: Callable[[], Changes], before: Callable[[], None], tool: str
+) -> Iterator[Contender]:
+    """The same changes by other means, each from the same start."""
+
+    def program(name: str, *more: str) -> Callable[[], list[str]]:
+        def words() -> list[str]:
+            file = changes().lines if name == "plain_ldap3" else changes().encoded
+            who = [identity_dn("nightly"), str(bench.server.secret)]
+            return [sys.executable, "-m", f"bench.{name}", bench.server.uri, *who, str(file), *more]
+
+        return words
+
+    yield _tool(bench, tool, changes, before)
+    yield Contender("ldap3, one by one", program("plain_ldap3"), before)
+    yield Contender("encoded beforehand, 500 in flight", program("fullspeed"), before)
+    if bench.server.kind == "bare":
+        name = f"encoded beforehand, transactions of {_TRANSACTION}"
+        yield Contender(name, program("fullspeed", str(_TRANSACTION)), before)
+
+
+def _tool(bench: Bench, tool: str, changes: Callable[[], Changes], before: Callable[[], None]) -> Contender:
+    return Contender(tool, lambda: bench.server.tool(tool, "-f", str(changes().ldif)), before)
+
+
+def _planned(bench: Bench, feed: Path, day: object, name: str) -> Changes:
+    """What a plan of that night would write."""
+    bench.loaded()
+    plan = bench.folder / f"{name}.json"
+    words = [PIACTL, "plan", str(feed), "--as-of", str(day), "--out", str(plan)]
+    measure(words, bench.log, bench.server)
+    return changes_of_plan(plan, bench.folder / name)
+
+
+def _quiet_night(bench: Bench) -> list[str]:
+    return nightly(bench.population.again(), FIRST)
+
+
+def _everything() -> list[str]:
+    return ["-LLL", "-o", "ldif-wrap=no", "-b", ACCOUNTS, OWN_ACCOUNTS, *EVERYTHING]
+
+
+def _forget_marks(server: Server) -> None:
+    (server.home / "state" / "settled").unlink(missing_ok=True)

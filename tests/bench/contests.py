@@ -1,0 +1,115 @@
+"""Contests: contenders that do the same work in turn, several rounds, and what each cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from bench.measuring import Sample, measure
+from bench.servers import Server
+
+Say = Callable[[str], None]
+
+GOALS_FROM = 36_000
+"""The people from which on goals in ratios are judged."""
+
+_TOLD = 0.5  # seconds from which on a command is worth a sign of life
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """At most `limit` of `what`: `ratio` (wall clock, times that of the reference) or `cpu` (seconds).
+
+    `quiet`: and no entry written.
+    """
+
+    limit: float
+    what: str = "ratio"
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One way to do the work. `command` gives its words when its turn comes, `before` makes things ready,
+    `after` does what has to follow; neither is measured."""
+
+    name: str
+    command: Callable[[], Sequence[str]]
+    before: Callable[[], None] = lambda: None
+    after: Callable[[], None] = lambda: None
+    goal: Goal | None = None
+
+
+@dataclass(slots=True)
+class Result:
+    """What a contender's rounds cost."""
+
+    name: str
+    goal: Goal | None
+    samples: list[Sample] = field(default_factory=list)
+
+    def middle(self, what: str) -> float:
+        """The median of one of the figures of `Sample`."""
+        return median(float(getattr(sample, what)) for sample in self.samples)
+
+    def ends(self, what: str) -> tuple[float, float]:
+        """The least and the most."""
+        values = [float(getattr(sample, what)) for sample in self.samples]
+        return min(values), max(values)
+
+
+@dataclass(slots=True)
+class Contest:
+    """One case on one directory; `reference` is the contender that the others are compared with."""
+
+    case: str
+    place: str
+    people: int
+    reference: str
+    results: list[Result] = field(default_factory=list)
+
+    def result(self, name: str) -> Result:
+        return next(one for one in self.results if one.name == name)
+
+    def ratio(self, one: Result, what: str) -> float:
+        """The median over the rounds of the ratio to the reference of that very round, which a machine that
+        is busy now and then troubles less than a ratio of medians. `what` is wall or all (CPU of both sides).
+        """
+        pairs = zip(one.samples, self.result(self.reference).samples, strict=True)
+        return median(_figure(mine, what) / max(_figure(theirs, what), 1e-3) for mine, theirs in pairs)
+
+    def judged(self, one: Result) -> bool:
+        """Whether the contender has a goal that is meant for so many people: beside a few, ratios tell of
+        the start of the programs."""
+        return one.goal is not None and (one.goal.what == "cpu" or self.people >= GOALS_FROM)
+
+    def met(self, one: Result) -> bool | None:
+        """Whether the contender's goal was met; None where it is not judged."""
+        if one.goal is None or not self.judged(one):
+            return None
+        if one.goal.quiet and any(sample.writes for sample in one.samples):
+            return False
+        found = one.middle("cpu") if one.goal.what == "cpu" else self.ratio(one, "wall")
+        return found <= one.goal.limit
+
+
+def hold(
+    contest: Contest, contenders: Sequence[Contender], runs: int, log: Path, server: Server, say: Say
+) -> Contest:
+    """Runs all contenders so many times, in turn. Raises CommandFailed where one does not do its work."""
+    contest.results = [Result(one.name, one.goal) for one in contenders]
+    for number in range(1, runs + 1):
+        for contender, result in zip(contenders, contest.results, strict=True):
+            contender.before()
+            sample = measure(contender.command(), log, server)
+            contender.after()
+            result.samples.append(sample)
+            if sample.wall >= _TOLD:
+                say(f"  {contest.case}, {contest.place}, {number}: {contender.name}: {sample.wall:.1f} s")
+    return contest
+
+
+def _figure(sample: Sample, what: str) -> float:
+    return sample.cpu + sample.slapd if what == "all" else float(getattr(sample, what))

@@ -1,0 +1,77 @@
+"""Running one command and saying what it cost, its server's part too.
+
+The kernel counts what the parent holds when it starts a command as memory of that command: hence a bench that
+stays small, and no peak below some 30 MiB.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Timer
+
+from bench.servers import Server
+
+_LONGEST = 4 * 3600
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class CommandFailed(Exception):
+    """A command of a bench did not do what it is for: its figures mean nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one command cost: seconds of wall clock, of CPU in the client and what it started, of CPU in
+    slapd; MiB of memory at the peak; entries below the accounts that were written; and, with two providers,
+    the seconds after the end until the second had everything."""
+
+    wall: float
+    cpu: float
+    slapd: float
+    peak: float
+    writes: int = 0
+    lag: float = 0.0
+
+
+def measure(command: Sequence[str], log: Path, server: Server) -> Sample:
+    """Runs the command with its output in `log`. Raises CommandFailed where its exit code is not 0."""
+    since, before = datetime.now(UTC), _cpu(server.pids)
+    begun = time.monotonic()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=server.environment,
+        )
+        alarm = Timer(_LONGEST, process.kill)
+        alarm.start()
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        finally:
+            alarm.cancel()
+    wall = time.monotonic() - begun
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        end = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        raise CommandFailed(f"{' '.join(command)}\nexit code {process.returncode}:\n{end}")
+    lag = server.settle()
+    slapd = _cpu(server.pids) - before
+    writes = server.written_since(since)
+    return Sample(wall, usage.ru_utime + usage.ru_stime, slapd, usage.ru_maxrss / 1024, writes, lag)
+
+
+def _cpu(pids: Sequence[int]) -> float:
+    """Seconds of CPU that these processes have used so far."""
+    spent = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        spent += int(fields[11]) + int(fields[12])
+    return spent / _TICKS

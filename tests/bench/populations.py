@@ -1,0 +1,105 @@
+"""The people of a bench: invented, seeded, and the feeds of a few of their nights.
+
+As a program it writes them: python -m bench.populations PEOPLE SEED FOLDER.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+
+FIRST = date(2026, 8, 3)
+SOME_CHANGES = date(2026, 8, 4)
+RENTREE = date(2026, 9, 1)
+
+
+@dataclass(slots=True)
+class Population:
+    """Feeds of so many people: the first load, a night on which 0.5 % of the people changed, and 1 September
+    with 12 %; and the register of their establishments."""
+
+    people: int
+    folder: Path
+    told_again: int = 0
+
+    @property
+    def first(self) -> Path:
+        return self._feed("1", FIRST)
+
+    @property
+    def some_changes(self) -> Path:
+        return self._feed("2", SOME_CHANGES)
+
+    @property
+    def rentree(self) -> Path:
+        return self._feed("3", RENTREE)
+
+    @property
+    def register(self) -> Path:
+        return self.folder / "establishments.csv"
+
+    def again(self) -> Path:
+        """A feed of the first day with the very same rows in an order that none had before: no file twice."""
+        self.told_again += 1
+        target = self.folder / f"again{self.told_again:03}-{FIRST}.csv"
+        target.with_name(f"again{self.told_again - 1:03}-{FIRST}.csv").unlink(missing_ok=True)
+        _turn(self.first, target, self.told_again / (self.told_again + 1))
+        return target
+
+    def _feed(self, number: str, day: date) -> Path:
+        return self.folder / f"rh-night{number}-{day}.csv"
+
+
+def make_population(people: int, seed: int, folder: Path) -> Population:
+    """Writes the feeds, in a process of its own, so that this one stays small (see measuring)."""
+    words = [sys.executable, "-m", "bench.populations", str(people), str(seed), str(folder)]
+    subprocess.run(words, cwd=TOP, check=True)
+    return Population(people, folder)
+
+
+def _write(people: int, seed: int, folder: Path) -> None:
+    sys.path.insert(0, str(TOP / "examples"))
+    from invented.changes import Night  # type: ignore[import-not-found]
+    from invented.feeds import write_feeds  # type: ignore[import-not-found]
+
+    nights = [
+        Night(1, FIRST, FIRST, "first"),
+        Night(2, SOME_CHANGES, SOME_CHANGES, "ordinary", 0.005 * 0.85, 0.005 * 0.15),
+        Night(3, RENTREE, RENTREE, "rentree", 0.095, 0.025),
+    ]
+    write_feeds(folder, people, seed, nights, None)
+
+
+def _turn(source: Path, target: Path, share: float) -> None:
+    """The same rows, those of the last people before those of the first; `share` says where to cut."""
+    with source.open("rb") as feed, target.open("wb") as turned:
+        turned.write(feed.readline())
+        begin = feed.tell()
+        feed.seek(int(source.stat().st_size * share))
+        feed.readline()
+        person = feed.readline().split(b";")[0]
+        cut = feed.tell()
+        while (line := feed.readline()).split(b";")[0] == person:
+            cut = feed.tell()
+        feed.seek(cut)
+        end = b""
+        for line in feed:
+            if line.startswith(b"#"):
+                end = line
+            else:
+                turned.write(line)
+        feed.seek(begin)
+        left = cut - begin
+        while left and (block := feed.read(min(left, 1 << 20))):
+            turned.write(block)
+            left -= len(block)
+        turned.write(end)
+
+
+if __name__ == "__main__":
+    _write(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
