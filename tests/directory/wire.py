@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-MODIFY, ADD, DELETE, SEARCH, BIND = 0x66, 0x68, 0x4A, 0x63, 0x60
+MODIFY, ADD, DELETE, SEARCH, BIND, UNBIND = 0x66, 0x68, 0x4A, 0x63, 0x60, 0x42
 BUSY, UNAVAILABLE = 51, 52
 FAULTS = (
     "drop request", "drop reply", "reset before", "reset after", "half-close", "garbage", "wrong id",
@@ -43,10 +43,12 @@ def result(number: int, tag: int, code: int, text: str = "") -> bytes:
 
 class Wire:
     """Passes everything through, but the `at`th operation `tag` of all connections meets `fault`, `times`
-    times in a row. `fired` counts. Everything it opened is closed by `close`."""
+    times in a row. `fired` counts, `most` is how many requests were without an answer at once. Everything it opened is closed by `close`."""
 
     def __init__(self, port: int, tag: int = MODIFY, fault: str = "", *, at: int = 1, times: int = 1) -> None:
         self.fired = 0
+        self.most = 0
+        self._asked: set[int] = set()
         self._target = port
         self._tag, self._fault, self._at, self._times = tag, fault, at, times
         self._seen = 0
@@ -79,6 +81,8 @@ class Wire:
                 client.close()
                 continue
             server.settimeout(None)
+            for link in (client, server):
+                link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._links += [client, server]
             spoiled: dict[int, str] = {}
             self._run(self._pump, client, server, spoiled, True)
@@ -110,6 +114,9 @@ class Wire:
         self, message: bytes, client: socket.socket, server: socket.socket, spoiled: dict[int, str]
     ) -> None:
         number, tag = operation(message)
+        if tag != UNBIND:
+            self._asked.add(number)
+        self.most = max(self.most, len(self._asked))
         if tag == self._tag:
             with self._lock:
                 self._seen += 1
@@ -139,6 +146,7 @@ class Wire:
         self, message: bytes, server: socket.socket, client: socket.socket, spoiled: dict[int, str]
     ) -> None:
         number, tag = operation(message)
+        self._asked.discard(number)
         fault = spoiled.get(number, "")
         if fault in ("", "drop reply"):
             if not fault:

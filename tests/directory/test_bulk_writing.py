@@ -1,0 +1,333 @@
+"""Many writes on their way at once: in order, each once, each accounted for, whatever becomes of others."""
+
+# ruff: noqa: SIM117 (nested, they show which step is to fail)
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from piactl.core.settings import TlsSettings
+from piactl.directory.opening import open_reader, open_writer
+from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult
+from piactl.errors import DirectoryRefused, DirectoryUnreachable, LockLost, PiactlError, ReplyLost
+
+from .plain_slapd import PEOPLE, SUFFIX, PlainSlapd, password, running
+from .wire import ADD, FAULTS, MODIFY, wire
+
+SIZE = 150
+SLOW = {"drop request", "drop reply", "trickle", "black hole"}
+
+
+@pytest.fixture
+def slapd() -> Iterator[PlainSlapd]:
+    with running(people=SIZE) as server:
+        yield server
+
+
+def step(number: int, now: int = 0) -> EntryWrite:
+    """A change that cannot be done twice."""
+    before, after = (b"person" if now == 0 else b"n%d" % now), b"n%d" % (now + 1)
+    add = {"sn": (after,), "description": (b"step " + after,)}
+    return EntryWrite("modify", f"uid=p{number:05d},{PEOPLE}", delete={"sn": (before,)}, add=add)
+
+
+def added(uid: str, below: str = PEOPLE) -> EntryWrite:
+    values = {"objectClass": (b"inetOrgPerson",), "uid": (uid.encode(),), "cn": (b"x",), "sn": (b"n1",)}
+    return EntryWrite("add", f"uid={uid},{below}", add=values)
+
+
+def steps_done(slapd: PlainSlapd) -> dict[str, int]:
+    """Entries that any step was made of, and how many, as the server itself has them."""
+    with open_reader(slapd.settings(), "root", password) as reader:
+        found = reader.search(PEOPLE, "(description=step*)", ["description"])
+        return {entry.dn: len(entry.values["description"]) for entry in found}
+
+
+def check(slapd: PlainSlapd, writes: Sequence[EntryWrite], results: Sequence[WriteResult]) -> None:
+    assert [result.write for result in results] == list(writes)
+    assert {result.outcome for result in results} == {Outcome.APPLIED}
+    assert steps_done(slapd) == {write.dn: 1 for write in writes}
+
+
+def spoil(slapd: PlainSlapd, fault: str, at: int, times: int = 1) -> None:
+    """A series through a proxy that spoils some of its requests: as if it had not."""
+    writes = [step(number) for number in range(SIZE)]
+    # the first modify of all is the one that asks whether the server takes writes
+    with wire(slapd.port, MODIFY, fault, at=at + 1, times=times) as proxy:
+        with open_writer(slapd.settings(proxy.uri, operation=2), "clerk", password) as writer:
+            results = list(writer.write(writes))
+        assert proxy.fired == times, "the fault did not happen"
+        assert proxy.most > 30, "there were not many on their way"
+    check(slapd, writes, results)
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in SLOW])
+def test_a_fault_in_the_middle_of_many(slapd: PlainSlapd, fault: str) -> None:
+    spoil(slapd, fault, at=70)
+
+
+@pytest.mark.parametrize("fault", ["drop request", "drop reply"])
+def test_silence_in_the_middle_of_many(slapd: PlainSlapd, fault: str) -> None:
+    spoil(slapd, fault, at=70)
+
+
+def test_many_busy_answers(slapd: PlainSlapd) -> None:
+    spoil(slapd, "busy", at=40, times=30)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("at", [1, 2, 16, 17, 64, 65, 149, 150])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_at_many_places(slapd: PlainSlapd, fault: str, at: int) -> None:
+    spoil(slapd, fault, at)
+
+
+def test_never_more_than_allowed_and_not_much_less(slapd: PlainSlapd) -> None:
+    with wire(slapd.port) as proxy:
+        settings = replace(slapd.settings(proxy.uri), in_flight=40)
+        with open_writer(settings, "clerk", password) as writer:
+            assert len(list(writer.write([added(f"n{n}") for n in range(300)]))) == 300
+        assert 30 < proxy.most <= 40
+        proxy.most = 0
+        with open_writer(replace(settings, in_flight=1), "clerk", password) as writer:
+            assert len(list(writer.write([added(f"m{n}") for n in range(20)]))) == 20
+        assert proxy.most == 1
+
+
+def test_what_depends_on_another_write_waits_for_it(slapd: PlainSlapd) -> None:
+    """The same entry twice, and again with other spelling; an entry below one that is just made; and back."""
+    with open_writer(slapd.settings(), "clerk", password) as writer:
+        for _ in range(3):
+            writes = []
+            for number in range(20):
+                one = step(number)
+                two = step(number, 1)
+                writes += [one, replace(two, dn=two.dn.upper().replace(",", ", "))]
+                writes += [added(f"n{number}"), added("below", f"uid=n{number},{PEOPLE}")]
+                writes += [EntryWrite("delete", f"uid=below,uid=n{number},{PEOPLE}")]
+                writes += [EntryWrite("delete", f"uid=N{number},{PEOPLE}")]
+                writes += [EntryWrite("modify", two.dn, delete=two.add, add={"sn": (b"person",)})]
+                writes += [EntryWrite("modify", one.dn, delete={"description": one.add["description"]})]
+            results = list(writer.write(writes))
+            assert [result.write for result in results] == writes
+            assert {result.outcome for result in results} == {Outcome.APPLIED}
+    assert steps_done(slapd) == {}
+
+
+def test_names_with_escapes_are_not_taken_for_two(slapd: PlainSlapd) -> None:
+    add = added("a+b")
+    with open_writer(slapd.settings(), "clerk", password) as writer:
+        plus, hexed = f"uid=a\\+b,{PEOPLE}", f"uid=a\\2bb,{PEOPLE}"
+        writes = [
+            replace(add, dn=plus),
+            EntryWrite("modify", hexed, delete={"sn": (b"n1",)}, add={"sn": (b"n2",)}),
+        ]
+        writes = [*writes, EntryWrite("delete", plus, delete={"sn": (b"n2",)})] * 10
+        assert {result.outcome for result in writer.write(writes)} == {Outcome.APPLIED}
+
+
+def test_conflicts_and_failures_among_many(slapd: PlainSlapd) -> None:
+    with open_writer(slapd.settings(), "root", password) as other:
+        for number in (3, 77):
+            [result] = other.write(
+                [EntryWrite("modify", step(number).dn, delete={"sn": (b"person",)}, add={"sn": (b"x",)})]
+            )
+            assert result.outcome is Outcome.APPLIED
+        assert len(list(other.write([step(number) for number in (10, 90)]))) == 2
+    bad = EntryWrite("modify", step(50).dn, delete={"sn": (b"person",)})
+    lost = added("lost", f"ou=nowhere,{SUFFIX}")
+    writes = [bad if n == 50 else lost if n == 60 else step(n) for n in range(SIZE)]
+    with open_writer(slapd.settings(), "clerk", password) as writer:
+        results = list(writer.write(writes))
+    assert [result.write for result in results] == writes
+    others = {
+        n: result.outcome.name for n, result in enumerate(results) if result.outcome is not Outcome.APPLIED
+    }
+    assert others == {3: "CONFLICT", 77: "CONFLICT", 10: "ALREADY", 90: "ALREADY", 50: "FAILED", 60: "FAILED"}
+    assert "nothing to add it to" in results[60].message
+    assert "cn=root" in results[3].message
+
+
+def test_what_refuses_all_is_raised_after_what_became_of_the_others(slapd: PlainSlapd) -> None:
+    writes = [step(number) for number in range(SIZE)]
+    with wire(slapd.port, MODIFY, "result 53", at=71, times=5) as proxy:
+        known: list[WriteResult] = []
+        with open_writer(slapd.settings(proxy.uri), "clerk", password) as writer:
+            with pytest.raises(DirectoryRefused) as refused:
+                known.extend(writer.write(writes))
+        assert proxy.fired >= 1
+    assert refused.value.result == 53
+    assert steps_done(slapd) == {result.write.dn: 1 for result in known}
+    assert [result.write for result in known] == [w for w in writes if w in [r.write for r in known]]
+    # those behind it were on their way already, and are told; nothing was sent after it was known
+    assert 70 < len(known) < 70 + 64
+    assert step(69).dn not in {result.write.dn for result in known}
+
+
+def test_nobody_left_to_ask_names_every_write_in_doubt(slapd: PlainSlapd) -> None:
+    writes = [step(number) for number in range(SIZE)]
+    known: list[WriteResult] = []
+    with wire(slapd.port, MODIFY, "drop reply", at=41, times=200) as proxy:
+        with open_writer(slapd.settings(proxy.uri, operation=2), "clerk", password) as writer:
+            killer = threading.Timer(0.7, slapd.kill)
+            killer.start()
+            with pytest.raises(ReplyLost) as lost:
+                known.extend(writer.write(writes))
+            killer.join()
+    slapd.start()
+    done = steps_done(slapd)
+    told = {result.write.dn for result in known}
+    assert len(told) == 39
+    assert len(lost.value.doubtful) > 30
+    assert not told & set(lost.value.doubtful)
+    # nothing that is not named was made
+    assert told <= done.keys() <= told | set(lost.value.doubtful)
+    assert f"{len(lost.value.doubtful)} writes in doubt" in str(lost.value)
+
+
+def test_a_wire_that_loses_all_for_good_is_given_up(slapd: PlainSlapd) -> None:
+    began = time.monotonic()
+    with wire(slapd.port, ADD, "reset before", times=10_000) as proxy:
+        with open_writer(slapd.settings(proxy.uri), "clerk", password) as writer:
+            with pytest.raises(ReplyLost, match="sent twice") as lost:
+                list(writer.write([added(f"n{n}") for n in range(100)]))
+        assert 2 <= proxy.fired < 200
+    assert 16 <= len(lost.value.doubtful) <= 64
+    assert time.monotonic() - began < 10
+    with open_reader(slapd.settings(), "root", password) as reader:
+        assert list(reader.search(PEOPLE, "(sn=n1)", ["uid"])) == []
+
+
+@pytest.mark.parametrize("in_flight", [1, 64])
+def test_what_the_writes_raise_comes_after_their_results(slapd: PlainSlapd, in_flight: int) -> None:
+    given = []
+
+    def coming() -> Iterator[EntryWrite]:
+        for number in range(90):
+            given.append(step(number))
+            yield given[-1]
+        raise LockLost("gone")
+
+    known: list[WriteResult] = []
+    with open_writer(replace(slapd.settings(), in_flight=in_flight), "clerk", password) as writer:
+        with pytest.raises(LockLost):
+            known.extend(writer.write(coming()))
+        check(slapd, given, known)
+        assert writer.read(PEOPLE, ["ou"]) is not None
+
+
+def test_a_lost_lock_and_a_lost_connection_together_send_nothing_more(slapd: PlainSlapd) -> None:
+    """What is lost is read back; what was not made is not sent again, and stays in doubt."""
+    with wire(slapd.port, MODIFY, "drop request", at=62) as proxy:
+
+        def coming() -> Iterator[EntryWrite]:
+            for number in range(60):
+                yield step(number)
+            yield step(60)
+            raise LockLost("gone")
+
+        known: list[WriteResult] = []
+        with open_writer(slapd.settings(proxy.uri, operation=2), "clerk", password) as writer:
+            with pytest.raises(ReplyLost, match="gone") as lost:
+                known.extend(writer.write(coming()))
+    assert [result.write.dn for result in known] == [step(number).dn for number in range(60)]
+    assert lost.value.doubtful == (step(60).dn,)
+    assert steps_done(slapd) == {result.write.dn: 1 for result in known}
+
+
+@pytest.mark.parametrize("in_flight", [1, 64])
+def test_reading_and_writing_while_others_are_on_their_way(slapd: PlainSlapd, in_flight: int) -> None:
+    def coming(writer: Writer) -> Iterator[EntryWrite]:
+        for number in range(SIZE):
+            if number % 7 == 0:
+                assert writer.read(f"uid=p{number:05d},{PEOPLE}", ["sn"]) is not None
+                [result] = writer.write([added(f"n{number}")])
+                assert result.outcome is Outcome.APPLIED
+            if number % 50 == 0:
+                assert len(list(writer.search(PEOPLE, "(sn=*)", ["uid"]))) >= SIZE
+            yield step(number)
+
+    with open_writer(replace(slapd.settings(page=40), in_flight=in_flight), "clerk", password) as writer:
+        results = list(writer.write(coming(writer)))
+    check(slapd, [step(number) for number in range(SIZE)], results)
+
+
+def test_a_connection_lost_by_what_the_writes_do_in_between(slapd: PlainSlapd) -> None:
+    def coming(writer: Writer) -> Iterator[EntryWrite]:
+        for number in range(SIZE):
+            if number == 70:
+                slapd.kill()
+                slapd.start()
+                assert writer.read(PEOPLE, ["ou"]) is not None
+            yield step(number)
+
+    with open_writer(slapd.settings(), "clerk", password) as writer:
+        results = list(writer.write(coming(writer)))
+    check(slapd, [step(number) for number in range(SIZE)], results)
+
+
+def test_who_stops_listening_leaves_nothing_on_its_way(slapd: PlainSlapd) -> None:
+    with open_writer(slapd.settings(), "clerk", password) as writer:
+        results = writer.write([step(number) for number in range(SIZE)])
+        assert next(results).outcome is Outcome.APPLIED
+        results.close()
+        done = len(steps_done(slapd))
+        assert 1 <= done <= 64
+        assert writer.read(PEOPLE, ["ou"]) is not None
+        assert len(steps_done(slapd)) == done
+
+
+def test_deletions_without_assertions_are_looked_at_first(
+    slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piactl.directory.writer.ASSERTION_OID", "0.0.0")
+    with open_writer(slapd.settings(), "clerk", password) as writer:
+        writes: list[EntryWrite] = []
+        for number in range(0, 40, 2):
+            wrong = b"other" if number == 20 else b"person"
+            writes += [EntryWrite("delete", step(number).dn, delete={"sn": (wrong,)}), step(number + 1)]
+        results = list(writer.write(writes))
+    assert [result.write for result in results] == writes
+    assert [n for n, result in enumerate(results) if result.outcome is not Outcome.APPLIED] == [20]
+    assert results[20].outcome is Outcome.CONFLICT
+
+
+def test_no_server_any_more_before_anything_is_sent(slapd: PlainSlapd) -> None:
+    with open_writer(slapd.settings(connect=1), "clerk", password) as writer:
+        slapd.kill()
+        with pytest.raises(PiactlError) as gone:
+            list(writer.write([step(number) for number in range(40)]))
+    # the connection still looked whole: what was put into it is in doubt, unless the want was noticed first
+    assert isinstance(gone.value, (ReplyLost, DirectoryUnreachable))
+    slapd.start()
+    assert steps_done(slapd) == {}
+
+
+def test_every_way_to_bind(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=trial"
+    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*command.split(), *more], check=True, capture_output=True, timeout=30)
+    tls = TlsSettings(ca_file=str(certificate))
+    lines = f"TLSCertificateFile {certificate}\nTLSCertificateKeyFile {key}"
+    with running(people=SIZE, tls=lines) as server:
+        ways = [
+            (server.uri, "clerk", TlsSettings()),
+            (server.uri, "clerk", replace(tls, starttls=True)),
+            (f"ldaps://127.0.0.1:{server.tls_port}", "clerk", tls),
+            (server.ldapi, "host", TlsSettings()),
+        ]
+        for way, (uri, identity, settings) in enumerate(ways):
+            with open_writer(server.settings(uri, tls=settings), identity, password) as writer:
+                results = list(writer.write([step(number, way) for number in range(SIZE)]))
+            assert {result.outcome for result in results} == {Outcome.APPLIED}, uri
+        done = steps_done(server)
+    assert len(done) == SIZE
+    assert set(done.values()) == {len(ways)}
