@@ -102,6 +102,27 @@ def test_commands_and_options_load_nothing_heavy() -> None:
     assert not any(name.startswith("piactl.directory") for name in loaded)
 
 
+def test_one_account_is_shown_without_what_takes_long_to_load(people: Academy) -> None:
+    code = (
+        "import sys, io, contextlib\nfrom piactl.cli import run\n"
+        "with contextlib.redirect_stdout(io.StringIO()) as out: assert run(sys.argv[1:]) == 0\n"
+        "assert 'Dubreuil' in out.getvalue()\nprint(*sys.modules)"
+    )
+    for typed in (["account", "show", "alice.dubreuil"], ["why", "alice.dubreuil"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "--config", str(people.sandbox.config), *typed],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=TOP,
+            timeout=60,
+        )
+        loaded = set(done.stdout.split())
+        for module in ("ldap3", "pyasn1", "pydantic", "jsonschema", "rapidfuzz", "rich", "tabulate", "ssl"):
+            assert module not in loaded, (typed, module)
+        assert "piactl.directory.bulk" not in loaded
+
+
 @pytest.fixture
 def people(academy: Academy) -> Academy:
     names = ("Alain", "Alice", "Anne", "Boris")
