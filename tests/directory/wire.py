@@ -43,7 +43,8 @@ def result(number: int, tag: int, code: int, text: str = "") -> bytes:
 
 class Wire:
     """Passes everything through, but the `at`th operation `tag` of all connections meets `fault`, `times`
-    times in a row. `fired` counts, `most` is how many requests were without an answer at once. Everything it opened is closed by `close`."""
+    times in a row. `fired` counts, `most` is how many requests were without an answer at once. Everything it
+    opened is closed by `close`."""
 
     def __init__(self, port: int, tag: int = MODIFY, fault: str = "", *, at: int = 1, times: int = 1) -> None:
         self.fired = 0
