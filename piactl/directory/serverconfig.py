@@ -13,7 +13,7 @@ from piactl.directory.questions import Questions
 
 _ATTRIBUTES = (
     "objectClass olcDatabase olcOverlay olcSuffix olcRootDN olcAddContentAcl olcReadOnly olcLimits"
-    " olcSizeLimit olcDbIndex olcDbMaxSize olcUniqueURI"
+    " olcSizeLimit olcConnMaxPendingAuth olcDbIndex olcDbMaxSize olcUniqueURI"
     " olcPPolicyDefault olcPPolicyHashCleartext olcSpCheckpoint"
 ).split()
 _ORDER = re.compile(r"^\{-?\d+\}")
@@ -40,8 +40,9 @@ class UniqueRule:
 class ServerConfig:
     """The database that holds the suffix. Attribute names are in lower case.
 
-    `limits` are (who, what) in their order, `size_limit` is everybody else's. `checkpoint` is that of
-    syncprov, "" without one. Overlays are in the order of the server; an empty tuple is none.
+    `limits` are (who, what) in their order, `size_limit` is everybody else's. `pending` requests may wait
+    on one connection, 0 where that is not told. `checkpoint` is that of syncprov, "" without one. Overlays
+    are in the order of the server; an empty tuple is none.
     """
 
     root: str
@@ -56,6 +57,7 @@ class ServerConfig:
     password_policy: str = ""
     hashes_passwords: bool = False
     checkpoint: str = ""
+    pending: int = 0
 
     def size_limit_of(self, dn: str) -> int | None:
         """How many entries a search of that identity may give; UNLIMITED, or None where it cannot be told."""
@@ -100,6 +102,7 @@ def read_server_config(questions: Questions, suffix: str) -> ServerConfig | None
         unique=_rules(overlays["unique"], suffix) if "unique" in overlays else (),
         password_policy=ppolicy.text("olcPPolicyDefault"),
         hashes_passwords=ppolicy.text("olcPPolicyHashCleartext") == "TRUE",
+        pending=int(top.text("olcConnMaxPendingAuth") or 0),
         checkpoint=overlays["syncprov"].text("olcSpCheckpoint") if "syncprov" in overlays else "",
     )
 

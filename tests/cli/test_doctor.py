@@ -256,6 +256,19 @@ def test_a_stopped_server(clinic: Clinic) -> None:
     assert {told[i][0]["result"] for i in ("D12", "D16", "D19", "D27", "D28")} == {"skipped"}
 
 
+def test_how_writes_are_sent_and_why_not_in_transactions(clinic: Clinic) -> None:
+    found = clinic.doctor()[1]["D31"][0]["found"]
+    assert found.startswith("up to 64 writes on their way at once, each a change of its own: the server")
+    assert "offers transactions, but one that is aborted" in found
+    clinic.configure(("directory:\n", "directory:\n  in_flight: 1\n"))
+    assert "one write after the other" in clinic.finds("D31", "note", "aborted", 0)["found"]
+
+
+def test_a_server_that_lets_few_requests_wait(clinic: Clinic) -> None:
+    clinic.reconfigure(("^", "conn_max_pending_auth 40\n"))
+    clinic.finds("D31", "note", "more than 40 wait", 0)
+
+
 def test_one_of_two_servers_is_down(clinic: Clinic) -> None:
     clinic.configure((r'servers: \["', 'servers: ["ldap://127.0.0.1:1", "'))
     code, told = clinic.doctor()
@@ -508,7 +521,7 @@ def test_a_failing_check_says_what_it_means_and_what_to_do(clinic: Clinic, capsy
 
 
 def test_the_numbers_are_those_of_the_book() -> None:
-    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 31)]
+    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 32)]
     for check in CHECKS.values():
         assert check.severity.value in WORKED
         assert check.meaning.endswith(".")

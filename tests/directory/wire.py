@@ -43,12 +43,13 @@ def result(number: int, tag: int, code: int, text: str = "") -> bytes:
 
 class Wire:
     """Passes everything through, but the `at`th operation `tag` of all connections meets `fault`, `times`
-    times in a row. `fired` counts, `most` is how many requests were without an answer at once. Everything it
-    opened is closed by `close`."""
+    times in a row. `fired` counts, `requests` are all of them, `most` is how many were without an answer at
+    once. Everything it opened is closed by `close`."""
 
     def __init__(self, port: int, tag: int = MODIFY, fault: str = "", *, at: int = 1, times: int = 1) -> None:
         self.fired = 0
         self.most = 0
+        self.requests: list[bytes] = []
         self._asked: set[int] = set()
         self._target = port
         self._tag, self._fault, self._at, self._times = tag, fault, at, times
@@ -115,6 +116,7 @@ class Wire:
         self, message: bytes, client: socket.socket, server: socket.socket, spoiled: dict[int, str]
     ) -> None:
         number, tag = operation(message)
+        self.requests.append(message)
         if tag != UNBIND:
             self._asked.add(number)
         self.most = max(self.most, len(self._asked))

@@ -27,7 +27,6 @@ from piactl.flows.examining.checks import (
 )
 from piactl.secrets import read_password
 
-TRANSACTION = "1.3.6.1.1.21.1"
 _VERSION = re.compile(r"slapd (\d+)\.(\d+)")
 _ORDER = ("reader", "administrator", "nightly", "desk")
 """Who is asked first: these two may see the server's settings."""
@@ -163,10 +162,7 @@ def _functions(server: Server) -> Finding:
     number = _VERSION.search(version)
     if number and (int(number[1]), int(number[2])) < (2, 5):
         lacking.append(f"{version} is older than OpenLDAP 2.5")
-    mode = "single writes"
-    if TRANSACTION in facts.extensions:
-        mode += ", no transactions (aborted ones are replicated and logged as made)"
-    good = f"{version or 'a server that does not tell its version'}; assertions, paged results; {mode}"
+    good = f"{version or 'a server that does not tell its version'}; assertions, paged results"
     return worst("D13", [], lacking, "Use OpenLDAP 2.5 or later.", good, server.uri)
 
 
