@@ -79,6 +79,7 @@ def prepare_codes(
     seen: dict[str, str] = {}
     coded = []
     for name in names:
+        uid = ""
         try:
             entry = find_entry(reader, site, name)
             uid = entry.account.uid
@@ -87,7 +88,7 @@ def prepare_codes(
             seen[uid] = name
             coded.append(_coded(reader, site, name, entry, order, now, identity))
         except PiactlError as error:
-            coded.append(Coded(Prepared(name, error=error)))
+            coded.append(Coded(Prepared(name, uid, error=error)))
     return coded
 
 

@@ -79,6 +79,7 @@ def prepare(reader: Reader, site: Site, names: Iterable[str], act: Act, order: O
     seen: dict[str, str] = {}
     accounts = []
     for name in names:
+        uid = ""
         try:
             entry = find_entry(reader, site, name)
             uid = entry.account.uid
@@ -87,7 +88,7 @@ def prepare(reader: Reader, site: Site, names: Iterable[str], act: Act, order: O
             seen[uid] = name
             accounts.append(_prepared(reader, site, name, entry, act, rules, order.reason))
         except PiactlError as error:
-            accounts.append(Prepared(name, error=error))
+            accounts.append(Prepared(name, uid, error=error))
     changes = [change for one in accounts for change in one.changes]
     return Preparation(tuple(accounts), tuple(_broken(reader, site, changes, order)))
 

@@ -32,14 +32,16 @@ def prepare_unblocking(
     seen: set[str] = set()
     prepared = []
     for name in names:
+        uid = ""
         try:
             entry = find_entry(reader, site, name)
-            if entry.account.uid in seen:
-                raise ActRefused(f"{name}: names an account once more ({entry.account.uid})")
-            seen.add(entry.account.uid)
+            uid = entry.account.uid
+            if uid in seen:
+                raise ActRefused(f"{name}: names an account once more ({uid}); it is unblocked once")
+            seen.add(uid)
             prepared.append(_prepared(reader, site, name, entry, order, now, identity))
         except PiactlError as error:
-            prepared.append(Prepared(name, error=error))
+            prepared.append(Prepared(name, uid, error=error))
     return Preparation(tuple(prepared))
 
 

@@ -1,0 +1,529 @@
+"""Every command with right, wrong and missing input: the table that the tests of conditions go through.
+
+Words may hold {folder}, a folder of the test's own, {feed}, a feed that changes nothing, and {new}, a name
+that is not taken. `before` is what has to be done first. A wrong input is its words, what is on stdin, the
+exit code and a piece of the sentence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from tests.story.academy import Academy
+from tests.story.feeds import MICHELIS, row
+
+CLAIRE, IDA = "claire.dubreuil", "ida.roy"
+NUMEN = "20E9512345XYZ"
+TODAY = date.today()
+UNTIL = (TODAY + timedelta(days=30)).isoformat()
+LATER = (TODAY + timedelta(days=60)).isoformat()
+WHY = ("--reason", "appel du proviseur")
+
+Words = tuple[str, ...]
+Wrong = tuple[Words, str, int, str]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One command. Those `acting` take names, `-` and --dry-run; those with `asks` ask on a terminal."""
+
+    right: Words
+    stdin: str = ""
+    code: int = 0
+    before: tuple[tuple[Words, str], ...] = ()
+    wrong: tuple[Wrong, ...] = ()
+    missing: Words | None = None
+    acting: bool = False
+    asks: bool = False
+
+
+def act(
+    words: str,
+    *options: str,
+    before: tuple[tuple[Words, str], ...] = (),
+    wrong: tuple[Wrong, ...] = (),
+    reason: bool = True,
+    asks: bool = True,
+) -> Case:
+    """A command that acts on accounts that are named."""
+    first = tuple(words.split())
+    why = WHY if reason else ()
+    common: tuple[Wrong, ...] = (
+        ((*first, "nobody.here", *options, *why), "", 9, "nobody.here: no account"),
+        ((*first, "-", *options, *why), "{\n", 2, "stdin, line 1: neither a name"),
+        ((*first, CLAIRE, *options, *why, "-o", "xml"), "", 2, "'xml' is not one of"),
+        ((*first, CLAIRE, *options, *why, "--no-such"), "", 2, "No such option"),
+    )
+    if reason:
+        common += (((*first, CLAIRE, *options), "", 2, "needs a reason"),)
+    right = (*first, CLAIRE, *options, *why)
+    return Case(right, "", 0, before, (*common, *wrong), first, acting=True, asks=asks)
+
+
+def load(academy: Academy) -> None:
+    """Claire, who has a NUMEN, and Ida, who heads an establishment; both for years."""
+    feed_of(academy)
+    day = (TODAY - timedelta(days=3)).isoformat()
+    academy.night(day, academy.folder / "hr.csv")
+
+
+def feed_of(academy: Academy) -> None:
+    head = {"matricule": "1999", "prenom": "Ida", "nom_famille": "Roy", "fonction": "DIR", "uai": MICHELIS}
+    rows = (row(numen=NUMEN, debut="2020-09-01"), row(**head, debut="2020-09-01"))
+    path = academy.feed(*rows, day=(TODAY - timedelta(days=3)).isoformat())
+    path.rename(academy.folder / "hr.csv")
+
+
+def filled(words: Words, academy: Academy) -> list[str]:
+    folder = str(academy.folder)
+    return [w.format(folder=folder, feed=f"{folder}/hr.csv", new=f"{folder}/new") for w in words]
+
+
+NOBODY = "no account has this uid"
+LOCKED = ((("account", "lock", CLAIRE, *WHY), ""),)
+CLOSED = ((("account", "close", CLAIRE, "--until", UNTIL, *WHY), ""),)
+DENIED = ((("exception", "deny", CLAIRE, "--service", "iprof", "--until", UNTIL, *WHY), ""),)
+ENROLLED = ((("otp", "enroll", CLAIRE, "--uri-file", "{folder}/uri"), ""),)
+POST = ("--uai", MICHELIS, "--function", "ENS", "--end", UNTIL)
+PERSON = ("--family-name", "Petit", "--given-name", "Jules", *POST, "--sponsor", IDA)
+MOVE = ("--to", MICHELIS, "--end", UNTIL)
+
+CASES: dict[str, Case] = {
+    "init": Case(
+        ("init", "--dir", "{new}"), wrong=((("init", "--dir", "{feed}/x"), "", 1, "cannot be made"),)
+    ),
+    "plan": Case(
+        ("plan", "{feed}"),
+        wrong=(
+            (("plan", "{new}"), "", 6, "cannot be read"),
+            (("plan", "--as-of", "2026-02-30"), "", 2, "is no day"),
+            (("plan", "show", "{new}"), "", 2, "cannot be read"),
+            (("plan", "show", "{feed}"), "", 1, "is no plan"),
+        ),
+    ),
+    "apply": Case(
+        ("apply", "{folder}/p.json"),
+        before=((("plan", "--out", "{folder}/p.json"), ""),),
+        wrong=(
+            (("apply", "{new}"), "", 2, "cannot be read"),
+            (("apply", "-"), "[" * 100_000, 1, "is no plan"),
+            (("apply", "-"), '{"fingerprint": "é", "signature": "é"}', 1, "was edited"),
+        ),
+        missing=("apply",),
+    ),
+    "nightly": Case(
+        ("nightly", "{feed}"),
+        wrong=(
+            (("nightly", "nosuch={feed}"), "", 2, "nosuch"),
+            (("nightly", "{new}"), "", 6, "cannot be read"),
+            (("nightly", "--as-of", "9999-12-31"), "", 2, "is not between"),
+        ),
+    ),
+    "undo": Case(
+        ("undo", "last", *WHY),
+        before=LOCKED,
+        wrong=(
+            (("undo", "20200101T000000-abcdef", *WHY), "", 9, "there is no such run"),
+            (("undo", "last", "--allow", "lock=²", *WHY), "", 2, "write KIND=N"),
+            (("undo", "last", "--allow", "lock=1"), "", 2, "needs a reason"),
+        ),
+        missing=("undo",),
+        asks=True,
+    ),
+    "adopt": Case(
+        ("adopt", "{feed}"),
+        wrong=(
+            (("adopt", "{new}"), "", 6, "cannot be read"),
+            (("adopt", "{feed}", "--apply"), "", 2, "needs a reason"),
+            (("adopt", "{feed}", "--matricule-attribute", "a)(b"), "", 2, "not the name of an attribute"),
+        ),
+        missing=("adopt",),
+    ),
+    "doctor": Case(("doctor",), wrong=((("doctor", "--no-such"), "", 2, "No such option"),)),
+    "completion": Case(
+        ("completion", "bash"),
+        wrong=((("completion", "tcsh"), "", 2, "tcsh"),),
+        missing=("completion",),
+    ),
+    "forecast": Case(
+        ("forecast", "--leavers", "30"),
+        wrong=(
+            (("forecast", "--until", "soon"), "", 2, "is no day"),
+            (("forecast", "--as-of", "9999-12-31"), "", 2, "is not between"),
+            (("forecast", "--leavers", "0", "--list"), "", 2, "--leavers is a list already"),
+        ),
+    ),
+    "why": Case(
+        ("why", CLAIRE, "login"),
+        wrong=(
+            (("why", "nobody.here"), "", 9, NOBODY),
+            (("why", CLAIRE, "iporf"), "", 2, "iprof"),
+            (("why", "-", "login"), "nobody.here\n" + CLAIRE, 5, NOBODY),
+            (("why", CLAIRE, "--as-of", "9999-12-31"), "", 2, "is not between"),
+        ),
+        missing=("why",),
+    ),
+    "runs list": Case(("runs", "list"), wrong=((("runs", "list", "--most", "many"), "", 2, "--most"),)),
+    "runs show": Case(
+        ("runs", "show", "last"),
+        wrong=((("runs", "show", "20200101T000000-abcdef"), "", 9, "there is no such run"),),
+        missing=("runs", "show"),
+    ),
+    "feed check": Case(
+        ("feed", "check", "{feed}"),
+        wrong=((("feed", "check", "{new}"), "", 6, "cannot be read"),),
+        missing=("feed", "check"),
+    ),
+    "feed rejects": Case(
+        ("feed", "rejects", "{feed}", "--out", "{new}"),
+        wrong=((("feed", "rejects", "{new}", "--out", "{new}"), "", 6, "cannot be read"),),
+        missing=("feed", "rejects"),
+    ),
+    "account list": Case(
+        ("account", "list"),
+        wrong=(
+            (("account", "list", "--state", "dead"), "", 2, "is no state"),
+            (("account", "list", "--as-of", "0001-01-01"), "", 2, "is not between"),
+        ),
+    ),
+    "account show": Case(
+        ("account", "show", CLAIRE),
+        wrong=(
+            (("account", "show", "nobody.here"), "", 9, NOBODY),
+            (("account", "show", CLAIRE, "nobody.here"), "", 5, NOBODY),
+            (("account", "show", "-"), '{"id": 3}', 2, "neither a name"),
+        ),
+        missing=("account", "show"),
+    ),
+    "account create": Case(
+        ("account", "create", *PERSON, *WHY),
+        wrong=(
+            (("account", "create", *PERSON), "", 2, "needs a reason"),
+            (
+                ("account", "create", *PERSON, *WHY, "--sponsor", "nobody.here"),
+                "",
+                9,
+                "--sponsor nobody.here",
+            ),
+            (("account", "create", *PERSON, *WHY, "--end", "2020-01-01"), "", 1, "is past"),
+            (("account", "create", *PERSON, *WHY, "--uai", "0800010A"), "", 2, "0800010B would be right"),
+            (("account", "create", *PERSON, *WHY, "--given-name", "J3"), "", 1, "holds a digit"),
+            (
+                ("account", "create", *PERSON, *WHY, "--matricule", NUMEN),
+                "",
+                2,
+                "a NUMEN stands in the place",
+            ),
+            (("account", "create", *PERSON, *WHY, "--matricule", "a\x9b"), "", 2, "is no matricule"),
+            (("account", "create", *PERSON, *WHY, "--private-mail", "a\nb"), "", 2, "is no address"),
+            (("account", "create", *PERSON, *WHY, "--civilite", "\x1b"), "", 2, "is no code"),
+        ),
+        missing=("account", "create", *WHY),
+        asks=True,
+    ),
+    "account rename": Case(
+        ("account", "rename", CLAIRE, "--usage-name", "Petit", "--until", UNTIL, *WHY),
+        wrong=(
+            (("account", "rename", "nobody.here", "--usage-name", "Petit", *WHY), "", 9, NOBODY),
+            (("account", "rename", CLAIRE, *WHY), "", 2, "--usage-name"),
+            (("account", "rename", CLAIRE, "--usage-name", "Petit", *WHY), "", 1, "add --until DATE"),
+            (
+                ("account", "rename", CLAIRE, "--usage-name", "\x1b[2J", "--until", UNTIL, *WHY),
+                "",
+                1,
+                "usage",
+            ),
+        ),
+        missing=("account", "rename"),
+        asks=True,
+    ),
+    "account lock": act(
+        "account lock",
+        wrong=(
+            (("account", "lock", CLAIRE, "--until", "9999-12-31", *WHY), "", 2, "is not between"),
+            (("account", "lock", CLAIRE, "--until", "2020-01-01", *WHY), "", 1, "past"),
+            (("account", "lock", CLAIRE, "--allow", "lock=²", *WHY), "", 2, "write KIND=N"),
+        ),
+    ),
+    "account unlock": act("account unlock", before=LOCKED),
+    "account close": act(
+        "account close",
+        "--until",
+        UNTIL,
+        wrong=(
+            (("account", "close", CLAIRE, *WHY), "", 1, "add --until DATE"),
+            (("account", "close", CLAIRE, "--grace", "99999999999", *WHY), "", 2, "--grace"),
+            (("account", "close", CLAIRE, "--from", "9999-12-31", *WHY), "", 2, "is not between"),
+        ),
+    ),
+    "account reopen": act("account reopen", before=CLOSED),
+    "account timeline": Case(
+        ("account", "timeline", CLAIRE),
+        wrong=(
+            (("account", "timeline", "nobody.here"), "", 9, NOBODY),
+            (("account", "timeline", CLAIRE, "--svg", "{feed}/x"), "", 1, "cannot be written"),
+        ),
+        missing=("account", "timeline"),
+    ),
+    "account history": Case(
+        ("account", "history", CLAIRE),
+        wrong=(
+            (("account", "history", "nobody.here"), "", 9, "neither the directory nor the journal"),
+            (("account", "history", CLAIRE, "--since", "0001-01-01"), "", 2, "is not between"),
+            (("account", "history", CLAIRE, "--until", "9999-12-31T01:00"), "", 2, "is not between"),
+        ),
+        missing=("account", "history"),
+    ),
+    "assignment add": act(
+        "assignment add",
+        *POST,
+        wrong=(
+            (("assignment", "add", CLAIRE, *WHY), "", 2, "--uai, --function, --end"),
+            (("assignment", "add", CLAIRE, *POST, "--function", "XYZ", *WHY), "", 1, "fits no profile"),
+            (("assignment", "add", CLAIRE, *POST, "--corps", "\x1b|\n", *WHY), "", 1, "is no code"),
+            (("assignment", "add", CLAIRE, *POST, "--position", "odd", *WHY), "", 1, "not in the policy"),
+            (("assignment", "add", CLAIRE, *POST, "--end", "2020-01-01", *WHY), "", 1, "is past"),
+        ),
+    ),
+    "assignment end": act(
+        "assignment end",
+        "--on",
+        UNTIL,
+        "--until",
+        LATER,
+        wrong=(
+            (("assignment", "end", CLAIRE, *WHY), "", 2, "add --on"),
+            (
+                ("assignment", "end", CLAIRE, "--on", UNTIL, "--uai", MICHELIS, *WHY),
+                "",
+                1,
+                "no assignment that",
+            ),
+            (("assignment", "end", CLAIRE, "--on", UNTIL, *WHY), "", 1, "add --until DATE"),
+        ),
+    ),
+    "assignment move": act(
+        "assignment move",
+        *MOVE,
+        wrong=(
+            (("assignment", "move", CLAIRE, *WHY), "", 2, "add --to, --end"),
+            (
+                ("assignment", "move", CLAIRE, *MOVE, "--to", "0800009A", *WHY),
+                "",
+                1,
+                "it is at 0800009A already",
+            ),
+            (("assignment", "move", CLAIRE, *MOVE, "--start", "0001-01-01", *WHY), "", 2, "is not between"),
+        ),
+    ),
+    "exception grant": act(
+        "exception grant",
+        "--service",
+        "sts",
+        "--uai",
+        MICHELIS,
+        "--until",
+        UNTIL,
+        wrong=(
+            (("exception", "grant", CLAIRE, *WHY), "", 2, "add --service"),
+            (("exception", "grant", CLAIRE, "--service", "iporf", "--until", UNTIL, *WHY), "", 2, "iprof"),
+            (("exception", "grant", CLAIRE, "--service", "iprof", *WHY), "", 2, "needs an end"),
+            (("exception", "grant", CLAIRE, "--service", "sts", "--until", UNTIL, *WHY), "", 2, "add --uai"),
+        ),
+    ),
+    "exception deny": act(
+        "exception deny",
+        "--service",
+        "iprof",
+        "--until",
+        UNTIL,
+        wrong=(
+            (
+                ("exception", "deny", CLAIRE, "--service", "iprof", "--until", "2020-01-01", *WHY),
+                "",
+                2,
+                "before",
+            ),
+        ),
+    ),
+    "exception end": act(
+        "exception end",
+        "--service",
+        "iprof",
+        before=DENIED,
+        wrong=(
+            (("exception", "end", CLAIRE, *WHY), "", 2, "add --service"),
+            (
+                ("exception", "end", CLAIRE, "--service", "iporf", *WHY),
+                "",
+                1,
+                "nor has the policy such a service",
+            ),
+        ),
+    ),
+    "exception list": Case(
+        ("exception", "list"),
+        wrong=((("exception", "list", "--service", "iporf"), "", 2, "iprof"),),
+    ),
+    "pin list": Case(("pin", "list"), wrong=((("pin", "list", "--as-of", "soon"), "", 2, "is no day"),)),
+    "pin end": act(
+        "pin end",
+        before=CLOSED,
+        wrong=((("pin", "end", CLAIRE, "--kind", "lock", *WHY), "", 2, "the kinds are"),),
+    ),
+    "service list": Case(("service", "list"), wrong=((("service", "list", "x"), "", 2, "x"),)),
+    "service show": Case(
+        ("service", "show", "iprof"),
+        wrong=((("service", "show", "iporf"), "", 2, "iprof"),),
+        missing=("service", "show"),
+    ),
+    "profile list": Case(("profile", "list"), wrong=((("profile", "list", "x"), "", 2, "x"),)),
+    "profile show": Case(
+        ("profile", "show", "enseignant"),
+        wrong=((("profile", "show", "ensegnant"), "", 2, "enseignant"),),
+        missing=("profile", "show"),
+    ),
+    "password activate": act(
+        "password activate",
+        "--to",
+        "{new}",
+        reason=False,
+        wrong=(
+            (("password", "activate", CLAIRE), "", 2, "never to a pipe"),
+            (("password", "activate", CLAIRE, "--to", "{feed}"), "", 1, "is there already"),
+            (("password", "activate", CLAIRE, "--to", "{new}/x"), "", 1, "cannot be made"),
+        ),
+    ),
+    "password reset": Case(
+        ("password", "reset", CLAIRE, "--numen-file", "-", "--to", "{new}"),
+        stdin=f"{NUMEN}\n",
+        wrong=(
+            (("password", "reset", "nobody.here", "--to", "{new}"), "", 9, NOBODY),
+            (("password", "reset", CLAIRE, "--to", "{new}"), NUMEN, 2, "is asked for on a terminal"),
+            (("password", "reset", CLAIRE, "--numen-file", "-", "--to", "{new}"), "", 2, "holds no line"),
+            (
+                ("password", "reset", CLAIRE, "--numen-file", "-", "--to", "{new}"),
+                "\0\n",
+                2,
+                "this is no NUMEN",
+            ),
+            (("password", "reset", CLAIRE, "--numen-file", "{new}", "--to", "{new}"), "", 10, "no such file"),
+            (("password", "reset", CLAIRE, IDA, "--to", "{new}"), "", 2, "one account at a time"),
+            (("password", "reset", IDA, "--numen-file", "-", "--to", "{new}"), NUMEN, 1, IDA),
+            (("password", "reset", CLAIRE, "--without-check", "--to", "{new}"), "", 2, "needs a reason"),
+        ),
+        missing=("password", "reset"),
+    ),
+    "password unblock": act("password unblock", reason=False, asks=False),
+    "password check": Case(
+        ("password", "check", CLAIRE),
+        stdin="quatre chats gris et lents\n",
+        wrong=(
+            (("password", "check", "nobody.here"), "x\n", 9, NOBODY),
+            (("password", "check", CLAIRE), "", 2, "holds no line"),
+            (("password", "check", CLAIRE), "Claire2020\n", 1, ""),
+            (("password", "check", "--password-file", "{new}"), "", 10, "no such file"),
+        ),
+    ),
+    "otp enroll": act(
+        "otp enroll",
+        "--uri-file",
+        "{new}",
+        reason=False,
+        wrong=(
+            (("otp", "enroll", CLAIRE), "", 2, "never to a pipe"),
+            (("otp", "enroll", CLAIRE, "--uri-file", "{feed}"), "", 1, "is there already"),
+            (("otp", "enroll", CLAIRE, IDA, "--png", "{new}"), "", 2, "--png is for one account"),
+        ),
+    ),
+    "otp verify": Case(
+        ("otp", "verify", CLAIRE),
+        stdin="no code\n",
+        code=1,
+        before=ENROLLED,
+        wrong=((("otp", "verify", "nobody.here"), "123456\n", 9, NOBODY),),
+        missing=("otp", "verify"),
+    ),
+    "otp show": Case(
+        ("otp", "show", CLAIRE),
+        wrong=((("otp", "show", "nobody.here"), "", 9, NOBODY),),
+        missing=("otp", "show"),
+    ),
+    "otp suspend": act("otp suspend", asks=False),
+    "otp resume": act("otp resume", asks=False),
+    "otp remove": act("otp remove", asks=False, before=ENROLLED),
+    "otp resync": Case(
+        ("otp", "resync", CLAIRE),
+        stdin="²²²²²²\n٣٣٣٣٣٣\n",
+        code=1,
+        wrong=((("otp", "resync", "nobody.here"), "123456\n123456\n", 9, NOBODY),),
+        missing=("otp", "resync"),
+    ),
+    "key list": Case(("key", "list"), wrong=((("key", "list", "x"), "", 2, "x"),)),
+    "key add": Case(
+        ("key", "add", *WHY),
+        wrong=(
+            (("key", "add"), "", 2, "needs a reason"),
+            (("key", "add", "--id", "\x1b[2J", *WHY), "", 10, "not the id of a key"),
+            (("key", "add", "--id", "k1", *WHY), "", 10, "there is a key k1 already"),
+        ),
+    ),
+    "key retire": Case(
+        ("key", "retire", "k0", *WHY),
+        code=1,
+        wrong=(
+            (("key", "retire", "k1", *WHY), "", 1, "k1"),
+            (("key", "retire", "k1"), "", 2, "needs a reason"),
+        ),
+        missing=("key", "retire"),
+    ),
+    "journal show": Case(
+        ("journal", "show"),
+        wrong=(
+            (("journal", "show", "--account", "nobody.here"), "", 9, "no change that fits"),
+            (("journal", "show", "--since", "0001-01-01"), "", 2, "is not between"),
+            (("journal", "show", "--since", "2026-09-02", "--until", "2026-09-01"), "", 2, "is after"),
+        ),
+    ),
+    "journal verify": Case(
+        ("journal", "verify"),
+        wrong=(
+            (("journal", "verify", "{new}"), "", 1, "No such file"),
+            (("journal", "verify", "{feed}"), "", 1, "hr.csv"),
+            (("journal", "verify", "x" * 5000), "", 1, "name too long"),
+            (("journal", "verify", "{feed}", "--head", "²:" + "a" * 64), "", 2, "--head"),
+            (("journal", "verify", "{feed}", "--head", "9" * 5000 + ":" + "a" * 64), "", 2, "--head"),
+            (("journal", "verify", "--head", "1:" + "a" * 64), "", 2, "--head goes with a FILE"),
+        ),
+    ),
+    "journal export": Case(
+        ("journal", "export"),
+        wrong=(
+            (("journal", "export", "--until", "1950-01-01"), "", 1, "no line of that period"),
+            (("journal", "export", "--out", "{feed}/x"), "", 1, "cannot be written"),
+        ),
+    ),
+    "journal prune": Case(
+        ("journal", "prune", "--before", "2020-01-01"),
+        wrong=(
+            (("journal", "prune", "--before", "soon"), "", 2, "--before soon: is no day"),
+            (("journal", "prune", "--before", "2100-01-01"), "", 2, "not in the future"),
+        ),
+        missing=("journal", "prune"),
+    ),
+    "sandbox start": Case(
+        ("sandbox", "start", "--dir", "{new}"),
+        wrong=((("sandbox", "start", "--dir", "{feed}"), "", 1, "hr.csv"),),
+    ),
+    "sandbox stop": Case(
+        ("sandbox", "stop", "--dir", "{new}"),
+        before=((("sandbox", "start", "--dir", "{new}"), ""),),
+        wrong=((("sandbox", "stop", "--dir", "{feed}"), "", 1, "hr.csv"),),
+    ),
+    "sandbox status": Case(
+        ("sandbox", "status", "--dir", "{new}"),
+        before=((("sandbox", "start", "--dir", "{new}"), ""), (("sandbox", "stop", "--dir", "{new}"), "")),
+        wrong=((("sandbox", "status", "--dir", "{feed}"), "", 1, "hr.csv"),),
+    ),
+}

@@ -1,0 +1,144 @@
+"""The command with streams that are closed, full, or read by nobody, in children that are quick to make.
+
+A process that has everything loaded forks for each command, which costs a hundredth of a second; what a
+process of its own is needed for (environment, locale) is for the tests that spawn one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from tests.story.academy import Academy, Ran
+
+FULL, CLOSED, GONE = "full", "closed", "gone"
+
+
+class Forks:
+    """The process that forks, and its questions and answers: a line of JSON each."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def run(self, academy: Academy, *words: str, stdin: str = "", stdout: str = "", stderr: str = "") -> Ran:
+        """What a command did. `stdin` is text, or CLOSED; the others are kept, FULL, CLOSED, or GONE."""
+        from tests.story.academy import Ran
+
+        files = [str(academy.folder / f"stream{number}") for number in (1, 2)]
+        asked = {
+            "words": words,
+            "config": str(academy.sandbox.config),
+            "how": (stdin, stdout, stderr),
+            "files": files,
+        }
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        code = json.loads(self.process.stdout.readline())
+        assert code is not None, f"no end: {words}"
+        out, err = (Path(file).read_text("utf-8") if Path(file).exists() else "" for file in files)
+        for file in files:
+            Path(file).unlink(missing_ok=True)
+        assert "Traceback" not in out + err, err
+        return Ran(code, out, err)
+
+
+@contextmanager
+def forking() -> Iterator[Forks]:
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": root}
+    with subprocess.Popen(
+        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        yield Forks(process)
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(30)
+
+
+def _serve() -> None:
+    import piactl.cli.accountacts
+    import piactl.cli.application
+    import piactl.directory.opening
+    import piactl.flows.administering
+    import piactl.flows.nightly
+    import piactl.report.tabular  # noqa: F401
+
+    # of its own, so that no child writes into the answers
+    questions, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in iter(questions.readline, ""):
+        child = os.fork()
+        if child == 0:
+            questions.close()
+            answers.close()
+            _child(json.loads(line))
+        print(json.dumps(_ended(child, 30)), file=answers, flush=True)
+
+
+def _ended(child: int, seconds: float) -> int | None:
+    """The exit code of a child; None where it had to be killed."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.001)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    return None
+
+
+def _child(asked: dict[str, list[str]]) -> NoReturn:
+    how, files = asked["how"], ["", *asked["files"]]
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        _replace(number, how[number], files[number])
+        closed = how[number] == CLOSED
+        setattr(sys, name, None if closed else os.fdopen(number, mode, encoding="utf-8", closefd=False))
+    sys.argv = ["piactl", *asked["words"]]
+    os.environ["PIACTL_CONFIG"] = str(asked["config"])
+    code = 99
+    try:
+        from piactl.cli import main
+
+        main()
+    except SystemExit as leave:
+        code = leave.code if isinstance(leave.code, int) else 98
+        try:
+            sys.stdout.flush()
+        except OSError:
+            code = 120  # what the interpreter ends with then
+    finally:
+        os._exit(code)
+
+
+def _replace(number: int, how: str, file: str) -> None:
+    if how == CLOSED:
+        os.close(number)
+        return
+    if number == 0:
+        descriptor, writing = os.pipe()
+        os.write(writing, how.encode())
+        os.close(writing)
+    elif how == GONE:
+        reading, descriptor = os.pipe()
+        os.close(reading)
+    elif how == FULL:
+        descriptor = os.open("/dev/full", os.O_WRONLY)
+    else:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(descriptor, number)
+    os.close(descriptor)
+
+
+if __name__ == "__main__":
+    _serve()

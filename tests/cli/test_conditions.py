@@ -1,0 +1,314 @@
+"""Every command in every condition: right, wrong and missing input, in a pipe, at a terminal, under cron,
+with streams that take nothing. A sentence, the exit code of the README, nothing half-done, never a hang."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piactl.cli.application import assembled
+from piactl.errors import Exit
+from piactl.sandbox import start_sandbox, stop_sandbox
+from tests.conftest import Sandbox
+from tests.story.academy import Academy, Ran
+from tests.story.phones import verified
+
+from .conditions import CASES, CLAIRE, IDA, TODAY, WHY, Words, filled, load
+from .streams import CLOSED, FULL, GONE, Forks, forking
+from .terminal import at_terminal
+
+ROOT = str(Path(__file__).parents[2])
+ACTING = [words for words, case in CASES.items() if case.acting]
+ASKING = [words for words, case in CASES.items() if case.asks]
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Academy]:
+    """A loaded academy for what must not change it."""
+    folder, files = (Path(tempfile.mkdtemp(prefix="piactl-test-")) for _ in range(2))
+    status = start_sandbox(folder)
+    assert status.pid is not None
+    academy = Academy(Sandbox(folder, status.configuration, *status.uris, status.pid), files)
+    load(academy)
+    yield academy
+    stop_sandbox(folder)
+    shutil.rmtree(folder)
+    shutil.rmtree(files)
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with forking() as forks:
+        yield forks
+
+
+@pytest.fixture
+def loaded(academy: Academy) -> Academy:
+    load(academy)
+    return academy
+
+
+def commands(command: Any, words: str = "") -> Iterator[str]:
+    below = getattr(command, "commands", None)
+    if not below:
+        yield words
+        return
+    for name, one in below.items():
+        yield from commands(one, f"{words} {name}".strip())
+
+
+def test_every_command_is_in_the_table() -> None:
+    assert sorted(commands(assembled(whole=True))) == sorted(CASES)
+
+
+def test_every_acting_command_is_marked() -> None:
+    """Whoever takes names takes them from stdin, can be tried out, and answers as data."""
+    tree = assembled(whole=True)
+    for words in CASES:
+        command = tree
+        for word in words.split():
+            command = command.commands[word]
+        options = {name for one in command.params for name in one.opts}
+        several = any(one.nargs == -1 and one.name == "names" for one in command.params)
+        reads = words in ("account show", "otp show", "password reset")
+        assert CASES[words].acting is (several and not reads), words
+        if several and not reads:
+            assert {"--dry-run", "--yes", "-o", "--reason"} <= options, words
+        if "--reason" in options and words not in ("nightly", "apply", "plan", "key add"):
+            # what is verified by a code of now cannot be tried out
+            assert "--dry-run" in options or words in ("otp verify", "otp resync", "adopt"), words
+
+
+def said(ran: Ran) -> None:
+    """A sentence for people: in lines of piactl's own, nothing but those, none of them endless."""
+    lines = ran.err.splitlines()
+    assert lines, ran
+    assert all(line.startswith("piactl: ") for line in lines), ran.err
+    assert len(lines) <= 14, ran.err
+
+
+@pytest.mark.parametrize("words", CASES)
+def test_wrong_and_missing_input(shared: Academy, words: str) -> None:
+    """A sentence on stderr, the documented code, no data, and nothing written."""
+    case = CASES[words]
+    assert case.wrong
+    with shared.nothing_written():
+        for given, stdin, code, piece in case.wrong:
+            ran = shared.run(*filled(given, shared), stdin=stdin)
+            assert ran.code == code, (given, ran)
+            assert piece in ran.err, (given, ran)
+            if code != Exit.PARTLY and words != "password check":
+                assert ran.out == "", (given, ran)
+                said(ran)
+        if case.missing is not None:
+            ran = shared.run(*filled(case.missing, shared))
+            assert (ran.code, ran.out) == (Exit.USAGE, ""), ran
+            said(ran)
+    assert not (shared.folder / "new").exists()
+    assert not list(shared.folder.glob("new.*"))
+
+
+def cron(academy: Academy, words: Words, stdin: str = "") -> Ran:
+    """As cron does: an empty environment but for the place of the program, LANG=C, and nothing on stdin."""
+    line = [sys.executable, "-m", "piactl", "--config", str(academy.sandbox.config), *filled(words, academy)]
+    shell = ["env", "-i", "LANG=C", f"PYTHONPATH={ROOT}", "PATH=/usr/sbin:/usr/bin:/bin", *line]
+    if not stdin:
+        shell = ["sh", "-c", 'exec "$@" <&-', "sh", *shell]
+    done = subprocess.run(
+        shell, input=stdin or None, capture_output=True, text=True, encoding="utf-8", timeout=60, check=False
+    )
+    return academy._ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("words", CASES)
+def test_right_input_under_cron(loaded: Academy, words: str) -> None:
+    """It does its work or says why not; it asks nobody and waits for nobody."""
+    case = CASES[words]
+    try:
+        for given, stdin in case.before:
+            assert loaded.run(*filled(given, loaded), stdin=stdin).code == 0
+        if words in ("otp suspend", "otp resume"):
+            verified(loaded, CLAIRE)
+        if words == "otp resume":
+            assert loaded.run("otp", "suspend", CLAIRE, *WHY).code == 0
+        before = loaded.managed()
+        ran = cron(loaded, case.right, case.stdin)
+        assert ran.code == case.code, ran
+        assert "[y/N]" not in ran.out + ran.err
+        if case.code:
+            said(ran)
+        if case.acting:
+            assert ran.out.startswith(f"{CLAIRE}: a"), ran  # applied, or already so
+        if case.asks and words.split()[0] in ("account", "assignment", "exception", "pin", "undo"):
+            assert loaded.managed() != before, ran
+        assert loaded.run("journal", "verify").code == 0
+    finally:
+        if words.startswith("sandbox"):
+            loaded.run("sandbox", "stop", "--dir", loaded.folder / "new")
+
+
+@pytest.mark.parametrize("words", ASKING)
+def test_at_a_terminal_a_no_changes_nothing(shared: Academy, words: str) -> None:
+    case = CASES[words]
+    given = filled(case.right, shared)
+    if case.before:  # so that there is something to change, on an academy that stays as it is
+        given = filled(("account", "lock", CLAIRE, *WHY), shared)
+    with shared.nothing_written():
+        code, screen = at_terminal(shared, *given, answers={"[y/N]": "n"})
+    assert code == Exit.FAILED, screen
+    assert "nothing was changed" in screen
+    assert not list(shared.folder.glob("new*"))
+
+
+STREAMS = {
+    "stdout on a full disk": {"stdout": FULL},
+    "stdout closed": {"stdout": CLOSED},
+    "the reader has gone": {"stdout": GONE},
+    "stderr on a full disk": {"stderr": FULL},
+    "everything closed": {"stdin": CLOSED, "stdout": CLOSED, "stderr": CLOSED},
+}
+WRITE_BY_THEMSELVES = {
+    *("init", "nightly", "feed rejects", "key add", "account create"),
+    *("sandbox start", "sandbox stop", "sandbox status"),
+}
+TOLD = re.compile("carried out; see: piactl (journal show --run|runs show) [0-9T]+-[0-9a-f]{6}")
+
+
+@pytest.mark.parametrize("words", [w for w in CASES if w not in WRITE_BY_THEMSELVES])
+def test_streams_that_take_nothing(shared: Academy, forks: Forks, words: str) -> None:
+    """The exit code stays what it is, but that a full disk is a failure, in one sentence."""
+    case = CASES[words]
+    given = filled(case.right, shared)
+    if case.acting or words in ("account rename", "password reset"):
+        given.append("--dry-run")
+    if words in ("undo", "apply", "otp verify"):
+        given = filled(case.wrong[0][0], shared)
+    usual = forks.run(shared, *given, stdin=case.stdin)
+    assert usual.out or usual.err
+    expected = (Exit.FAILED,) if words in ("otp suspend", "otp resume") else (case.code, case.wrong[0][2])
+    assert usual.code in expected, usual
+    for name, how in STREAMS.items():
+        ran = forks.run(shared, *given, **{"stdin": case.stdin, **how})
+        if how.get("stdout") == FULL and usual.out:
+            assert ran.code == Exit.FAILED, (name, ran)
+            assert ran.err.count("stdout cannot be written (No space left on device)") == 1, (name, ran)
+            said(ran)
+        elif "stdin" in how and case.stdin:
+            assert ran.code in (usual.code, Exit.USAGE), (name, ran)
+        else:
+            assert ran.code == usual.code, (name, ran, usual)
+        if name == "stdout closed":
+            assert ran.err == usual.err
+
+
+@pytest.mark.parametrize("how", STREAMS)
+def test_what_was_written_is_told_though_its_words_are_lost(loaded: Academy, forks: Forks, how: str) -> None:
+    streams = STREAMS[how]
+    lost = streams.get("stdout") == FULL
+    for given in (("account", "lock", CLAIRE, *WHY), ("undo", "last", *WHY), ("password", "unblock", IDA)):
+        if given[1] == "unblock":
+            loaded.change(IDA, userPassword=["quatre chats gris et lents"])
+            for _ in range(5):
+                assert not loaded.sandbox.accepts(loaded.dn(IDA), "not it")
+        before = loaded.stamps()
+        ran = forks.run(loaded, *given, **streams)
+        assert loaded.stamps() != before, (given, ran)
+        assert ran.code == (Exit.FAILED if lost else Exit.DONE), ran
+        if lost:
+            assert TOLD.search(ran.err), ran
+    assert loaded.run("journal", "verify").code == 0
+
+
+def test_a_stdout_without_accents(loaded: Academy) -> None:
+    """Characters that its encoding lacks are escapes, in JSON those of JSON, and nothing fails."""
+    reason = "appel reçu ☃ 𝒳"
+    lock = loaded.spawn("account", "lock", CLAIRE, "--reason", reason, "-o", "json", PYTHONIOENCODING="ascii")
+    assert (lock.code, lock.json[0]["outcome"]) == (0, "applied")
+    shown = loaded.spawn("account", "show", CLAIRE, "-o", "json", PYTHONIOENCODING="ascii")
+    assert shown.json["lock"]["reason"] == reason
+    text = loaded.spawn("account", "show", CLAIRE, PYTHONIOENCODING="ascii").out
+    assert "appel re\\u00e7u \\u2603 \\ud835\\udcb3" in text
+
+
+# What all acting commands have in common
+
+
+@pytest.mark.parametrize("words", ACTING)
+def test_many_from_stdin_in_their_order(shared: Academy, words: str) -> None:
+    """Plain names, JSON text, objects; one result each, in their order; who fails does not stop the rest."""
+    case = CASES[words]
+    given = [*filled(case.right, shared), "--dry-run", "-o", "ndjson"]
+    given[given.index(CLAIRE)] = "-"
+    stdin = f'﻿{{"uid": "{IDA}", "state": "active"}}\nnobody.here\n\n "1001"\n{CLAIRE}@ac-amiens.fr\n'
+    with shared.nothing_written():
+        ran = shared.run(*given, stdin=stdin)
+    results = [json.loads(line) for line in ran.out.splitlines()]
+    assert [r["account"] for r in results] == [IDA, "nobody.here", "1001", f"{CLAIRE}@ac-amiens.fr"], ran
+    assert results[1]["uid"] is None
+    if not words.startswith("otp"):
+        assert [results[0]["uid"], results[2]["uid"]] == [IDA, CLAIRE]
+    assert results[1]["outcome"] == "not found"
+    assert "changed once" in results[3]["message"] or results[3]["outcome"] in ("refused", "already so")
+    assert ran.code == Exit.PARTLY
+    assert shared.run(*given, stdin="").code == Exit.DONE, "nobody named is nothing to do"
+    assert not list(shared.folder.glob("new*"))
+
+
+@pytest.mark.parametrize("words", ACTING)
+def test_a_dry_run_writes_nothing_at_all(shared: Academy, words: str) -> None:
+    """No account, no record, no line of the journal, no file."""
+    case = CASES[words]
+    state = shared.sandbox.entries(shared.sandbox.state)
+    journal = (shared.sandbox.folder / "journal" / "piactl.jsonl").read_bytes()
+    with shared.nothing_written():
+        ran = shared.run(*filled(case.right, shared), "--dry-run")
+    assert ran.code in (Exit.DONE, Exit.FAILED), ran
+    assert shared.sandbox.entries(shared.sandbox.state) == state
+    assert (shared.sandbox.folder / "journal" / "piactl.jsonl").read_bytes() == journal
+    assert not list(shared.folder.glob("new*"))
+
+
+GUARDED = {
+    "account lock": "lock",
+    "account close": "deactivate",
+    "assignment end": "revoke",
+    "assignment add": "grant",
+    "assignment move": "grant",
+    "exception grant": "grant",
+    "exception deny": "revoke",
+}
+
+
+@pytest.mark.parametrize("words", GUARDED)
+def test_yes_passes_no_guard(academy: Academy, words: str) -> None:
+    """A guard that one change breaks stops it, --yes or not, tried out or not; the exact number passes it."""
+    kind = GUARDED[words]
+    policy = academy.sandbox.folder / "policy.yaml"
+    text = policy.read_text("utf-8")
+    assert "\nguards:" in text
+    head, _, tail = text.partition("\nguards:")
+    rest = re.split(r"\n(?=\S)", tail, maxsplit=1)[1]
+    policy.write_text(f"{head}\nguards:\n  {kind}: {{max: 0, share: 0}}\n{rest}", "utf-8")
+    load(academy)
+    given = filled(CASES[words].right, academy)
+    if words == "assignment end":
+        given[given.index("--on") + 1] = (TODAY - timedelta(days=1)).isoformat()
+    with academy.nothing_written():
+        for options in ((), ("--yes",), ("--dry-run",), ("--yes", "-o", "json"), ("--allow", f"{kind}=2")):
+            ran = academy.run(*given, *options)
+            expected = Exit.DONE if "--dry-run" in options else Exit.REFUSED
+            assert ran.code == expected, (options, ran)
+            assert f"{kind}: 1 of" in ran.err or f"{kind}=" in ran.err, ran
+            assert f"--allow {kind}=1" in ran.err, ran
+    ran = academy.run(*given, "--allow", f"{kind}=1")
+    assert ran.code == Exit.DONE, ran
