@@ -34,7 +34,7 @@ def main() -> int:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     compileall.compile_dir(TOP / "piactl", quiet=2)
     machine: dict[str, object] = _machine()
-    folder = Path(tempfile.mkdtemp(prefix="piactl-bench-"))
+    folder = Path(tempfile.mkdtemp(prefix="piactl-bench-", dir=options.dir))
     contests: list[Contest] = []
     try:
         for people in options.people:
@@ -91,9 +91,11 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--people", type=_sizes, help="one size or several: 36000,1200000 (default 36000)")
     parser.add_argument("--quick", action="store_true", help="2,000 people")
     parser.add_argument("--case", nargs="+", choices=CASES, help="only these")
-    parser.add_argument("--runs", type=int, default=3, help="rounds of each case (default 3)")
+    parser.add_argument("--runs", type=int, help="rounds of each case (default 3, with --quick 2)")
+    parser.add_argument("--dir", help="where the directories are made: the disk they are measured on")
     parser.add_argument("-o", dest="output", choices=("table", "json"), default="table")
     options = parser.parse_args(arguments)
+    options.runs = (2 if options.quick else 3) if options.runs is None else options.runs
     if options.runs < 1:
         parser.error("--runs: at least 1")
     options.people = options.people or [2_000 if options.quick else 36_000]
