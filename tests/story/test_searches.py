@@ -1,4 +1,5 @@
-"""A plan reads the directory in whole searches: their number does not follow the number of people."""
+"""A plan reads the directory in whole searches: their number does not follow the number of people. Of whoever
+needs nothing it asks for no more than shows that."""
 
 from __future__ import annotations
 
@@ -12,20 +13,25 @@ from piactl.directory.opening import open_reader
 from piactl.directory.port import RawEntry, Reader, ServerFacts
 from piactl.flows.feeding import read_feeds
 from piactl.flows.planning import propose
+from piactl.flows.proposal import Proposal
+from piactl.flows.proposing import proposed, scan_feeds
 from piactl.flows.site import open_site
 from piactl.secrets import read_password
 
 from .academy import Academy
-from .feeds import crowd
+from .feeds import MICHELIS, crowd
 
 DAY = "2026-09-05"
+NEXT = "2026-09-06"
+STAMP = {"uid", "supannEmpId", "entryCSN"}
 
 
 class CountingReader:
-    """A reader that counts what is asked of it."""
+    """A reader that counts what is asked of it: `asked` questions, `told` attributes by entry."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader, self.asked = reader, 0
+        self.told: dict[str, set[str]] = {}
 
     def facts(self) -> ServerFacts:
         return self._reader.facts()
@@ -34,9 +40,20 @@ class CountingReader:
         self.asked += 1
         return self._reader.read(dn, attributes)
 
-    def search(self, *arguments: Any, **options: Any) -> Iterator[RawEntry]:
+    def search(self, base: str, query: str, attributes: Sequence[str], **options: Any) -> Iterator[RawEntry]:
         self.asked += 1
-        return self._reader.search(*arguments, **options)
+        for entry in self._reader.search(base, query, attributes, **options):
+            self.told.setdefault(entry.dn, set()).update(attributes)
+            yield entry
+
+    def accounts(self, academy: Academy) -> dict[str, set[str]]:
+        """uid -> what was asked of that account."""
+        below = f",{academy.sandbox.accounts}"
+        return {
+            dn.removeprefix("uid=").removesuffix(below): told
+            for dn, told in self.told.items()
+            if dn.startswith("uid=") and dn.endswith(below)
+        }
 
 
 @pytest.mark.parametrize("first_load", [True, False])
@@ -54,3 +71,44 @@ def test_searches_do_not_follow_people(academy: Academy, first_load: bool) -> No
         assert len(proposal.writes) == (number if first_load else 0)
         asked.append(counting.asked)
     assert asked[0] == asked[1] <= 6
+
+
+def planned(academy: Academy, as_of: str, *feeds: str) -> tuple[CountingReader, Proposal]:
+    """What a night with these feeds would do, and what it asks for that."""
+    site = open_site(academy.sandbox.config)
+    with open_reader(site.settings.directory, "reader", read_password) as reader:
+        counting = CountingReader(reader)
+        _, proposal = proposed(counting, site, scan_feeds(site, feeds), date.fromisoformat(as_of))
+    return counting, proposal
+
+
+def test_a_night_with_nothing_to_do_asks_three_attributes_and_writes_nothing(academy: Academy) -> None:
+    people = crowd(30)
+    academy.night(DAY, academy.feed(*people, day=DAY))
+    feed = academy.feed(*reversed(people), day=NEXT)
+    counting, proposal = planned(academy, NEXT, str(feed))
+    assert proposal.writes == ()
+    assert counting.accounts(academy) == dict.fromkeys(academy.names().values(), STAMP)
+    academy.quiet_night(NEXT, feed)
+
+
+def test_only_those_of_whom_hr_tells_otherwise_are_read_whole(academy: Academy) -> None:
+    people = crowd(30)
+    academy.night(DAY, academy.feed(*people, day=DAY))
+    moved = [people[0].replace("0800009A", MICHELIS), *people[1:]]
+    feed = academy.feed(*moved, day=NEXT)
+    counting, proposal = planned(academy, NEXT, str(feed))
+    (write,) = proposal.writes
+    asked = counting.accounts(academy)
+    assert "piactlAssignment" in asked.pop(write.uid)
+    assert len(asked) == 29
+    assert set(map(frozenset, asked.values())) == {frozenset(STAMP)}
+
+
+def test_a_night_without_a_feed_reads_only_those_who_are_due(academy: Academy) -> None:
+    stay, leave = crowd(30), crowd(33, fin=DAY)[30:]
+    academy.night(DAY, academy.feed(*stay, *leave, day=DAY))
+    counting, proposal = planned(academy, NEXT)
+    due = {write.uid for write in proposal.writes}
+    assert len(due) == 3
+    assert set(counting.accounts(academy)) == due
