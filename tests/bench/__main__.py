@@ -64,7 +64,7 @@ def _of_size(people: int, options: argparse.Namespace, folder: Path) -> list[Con
         if not mine:
             continue
         with new_server(kind, folder, population.register, people) as server:
-            bench = Bench(population, server, options.runs, folder, _say)
+            bench = Bench(population, server, options.runs, folder, _say, options.profile)
             contests += [RUN[case](bench) for case in mine]
         shutil.rmtree(folder / kind)
     return contests
@@ -93,6 +93,7 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--case", nargs="+", choices=CASES, help="only these")
     parser.add_argument("--runs", type=int, help="rounds of each case (default 3, with --quick 2)")
     parser.add_argument("--dir", help="where the directories are made: the disk they are measured on")
+    parser.add_argument("--profile", action="store_true", help="also show where piactl's CPU goes")
     parser.add_argument("-o", dest="output", choices=("table", "json"), default="table")
     options = parser.parse_args(arguments)
     options.runs = (2 if options.quick else 3) if options.runs is None else options.runs

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.contests import Contender, Contest, Goal, Say, hold
+from bench.contests import Contender, Contest, Goal, Say, hold, profile
 from bench.measuring import measure
 from bench.populations import FIRST, RENTREE, SOME_CHANGES, Population
 from bench.prepared import prepare
@@ -41,6 +41,7 @@ class Bench:
     runs: int
     folder: Path
     say: Say
+    profiled: bool = False
     _kept: set[str] = field(default_factory=set)
 
     @property
@@ -49,7 +50,10 @@ class Bench:
 
     def contest(self, case: str, reference: str, contenders: Sequence[Contender], rounds: int = 1) -> Contest:
         contest = Contest(case, TOLD[self.server.kind], self.population.people, reference)
-        return hold(contest, contenders, self.runs * rounds, self.log, self.server, self.say)
+        hold(contest, contenders, self.runs * rounds, self.log, self.server, self.say)
+        if self.profiled:
+            profile(contest, contenders, PIACTL, self.log, self.server, self.say)
+        return contest
 
     @property
     def log(self) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
 from bench.measuring import Sample, measure
+from bench.profiled import MARK
 from bench.servers import Server
 
 Say = Callable[[str], None]
@@ -69,6 +71,8 @@ class Contest:
     people: int
     reference: str
     results: list[Result] = field(default_factory=list)
+    profiles: dict[str, str] = field(default_factory=dict)
+    """Where the CPU of contenders goes, where that was asked for."""
 
     def result(self, name: str) -> Result:
         return next(one for one in self.results if one.name == name)
@@ -97,7 +101,7 @@ class Contest:
 
 def hold(
     contest: Contest, contenders: Sequence[Contender], runs: int, log: Path, server: Server, say: Say
-) -> Contest:
+) -> None:
     """Runs all contenders so many times, in turn. Raises CommandFailed where one does not do its work."""
     contest.results = [Result(one.name, one.goal) for one in contenders]
     for number in range(1, runs + 1):
@@ -108,7 +112,19 @@ def hold(
             result.samples.append(sample)
             if sample.wall >= _TOLD:
                 say(f"  {contest.case}, {contest.place}, {number}: {contender.name}: {sample.wall:.1f} s")
-    return contest
+
+
+def profile(
+    contest: Contest, contenders: Sequence[Contender], piactl: str, log: Path, server: Server, say: Say
+) -> None:
+    """Runs those that are piactl once more, under a profiler."""
+    for contender in contenders:
+        contender.before()
+        words = contender.command()
+        if words[0] == piactl:
+            say(f"  {contest.case}, {contest.place}, profile of {contender.name}")
+            measure([sys.executable, "-m", "bench.profiled", *words[1:]], log, server)
+            contest.profiles[contender.name] = log.read_text(encoding="utf-8").partition(MARK)[2].strip("\n")
 
 
 def _figure(sample: Sample, what: str) -> float:

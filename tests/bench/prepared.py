@@ -21,7 +21,7 @@ from bench.populations import TOP
 from bench.requests import ldif_lines
 from bench.servers import Server
 
-_BYTES_A_PART = 4_000_000
+BYTES_A_PART = 4_000_000
 
 
 def prepare(server: Server, feed: Path, day: date, ldif: Path) -> None:
@@ -57,7 +57,7 @@ def _parts(feed: Path, folder: Path) -> list[Path]:
     from piactl.core.names import local_part
 
     folder.mkdir()
-    paths = [folder / f"{number:04}.csv" for number in range(feed.stat().st_size // _BYTES_A_PART + 1)]
+    paths = [folder / f"{number:04}.csv" for number in range(feed.stat().st_size // BYTES_A_PART + 1)]
     with ExitStack() as stack:
         rows = stack.enter_context(feed.open(encoding="utf-8"))
         parts = [stack.enter_context(path.open("w", encoding="utf-8")) for path in paths]

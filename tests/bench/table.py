@@ -9,7 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from bench.cases import DUMP, QUIET
+from bench.cases import DUMP
 from bench.contests import GOALS_FROM, Contest, Goal, Result
 
 MOST_MEMORY = 1024.0
@@ -25,6 +25,8 @@ def tables(machine: Mapping[str, Any], contests: Sequence[Contest]) -> Iterator[
         shown = sorted(contest.results, key=lambda one: one.name != contest.reference)
         rows = [_row(contest, one) for one in shown]
         yield tabulate(rows, _COLUMNS, disable_numparse=True, colalign=_align(len(_COLUMNS))) + "\n"
+        for name, lines in contest.profiles.items():
+            yield f"\n{contest.case}, {contest.people:,} people: the CPU of {name}\n{lines}\n"
     found = sizes(contests)
     if found:
         yield "\nnothing to do, by size\n"
@@ -58,12 +60,9 @@ def sizes(contests: Sequence[Contest]) -> list[dict[str, Any]]:
             if base is None or one.name == DUMP:
                 continue
             cpu, people = one.middle("cpu"), contest.people
-            met = None
-            if one.name == QUIET:
-                met = one.middle("peak") <= MOST_MEMORY
-                met = met and (
-                    people <= base.people or _per_person(contest, one) <= MOST_PER_PERSON * _base(base)
-                )
+            times = _per_person(contest, one) / _per_person(base, base.result(one.name))
+            met = one.middle("peak") <= MOST_MEMORY
+            met = met and (people <= base.people or times <= MOST_PER_PERSON)
             earlier = before.result(one.name).middle("cpu") if before else None
             exponent = (
                 math.log(cpu / earlier) / math.log(people / before.people)
@@ -77,7 +76,7 @@ def sizes(contests: Sequence[Contest]) -> list[dict[str, Any]]:
                     "people_per_second": people / one.middle("wall"),
                     "cpu_us_per_person": 1e6 * cpu / people,
                     "peak_mib": one.middle("peak"),
-                    "times": _per_person(contest, one) / _per_person(base, base.result(one.name)),
+                    "times": times,
                     "exponent": exponent,
                     "met": met,
                 }
@@ -87,10 +86,6 @@ def sizes(contests: Sequence[Contest]) -> list[dict[str, Any]]:
 
 def _per_person(contest: Contest, one: Result) -> float:
     return one.middle("cpu") / contest.people
-
-
-def _base(base: Contest) -> float:
-    return _per_person(base, base.result(QUIET))
 
 
 def _row(contest: Contest, one: Result) -> list[str]:
@@ -133,7 +128,7 @@ def _size_row(one: Mapping[str, Any]) -> list[str]:
         f"{one['peak_mib']:.0f}",
         f"{one['times']:.2f}",
         "" if exponent is None else f"{exponent:.2f}",
-        "" if one["met"] is None else f"<= {MOST_PER_PERSON} and {MOST_MEMORY:.0f} MiB: {_word(one['met'])}",
+        f"<= {MOST_PER_PERSON} and {MOST_MEMORY:.0f} MiB: {_word(one['met'])}",
     ]
 
 
@@ -151,6 +146,7 @@ def _contest(contest: Contest) -> dict[str, Any]:
         "place": contest.place,
         "people": contest.people,
         "reference": contest.reference,
+        "profiles": contest.profiles,
         "contenders": [_contender(contest, one) for one in contest.results],
     }
 

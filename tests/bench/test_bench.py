@@ -1,0 +1,63 @@
+"""The bench runs to its end and shows every case; how fast anything is, is never a matter of passing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).with_name("run")
+CASES = {
+    ("first load", "bare server"),
+    ("first load", "with accesslog"),
+    ("first load", "two providers"),
+    ("nothing to do", "with accesslog"),
+    ("0.5 % changes", "with accesslog"),
+    ("1 September", "with accesslog"),
+    ("due dates only", "with accesslog"),
+    ("commands", "with accesslog"),
+}
+
+
+@pytest.mark.long
+def test_a_quick_bench_shows_every_case() -> None:
+    words = [str(RUN), "--quick", "--runs", "1", "-o", "json"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=1800, check=False)
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    cases = {(case["case"], case["place"]): case for case in shown["cases"]}
+    assert set(cases) == CASES
+    for case in cases.values():
+        names = [one["name"] for one in case["contenders"]]
+        assert case["reference"] in names
+        assert all(len(one["rounds"]) == 1 for one in case["contenders"])
+        # whoever is compared wrote the same entries; a night with nothing to do is the one that wrote none
+        written = {
+            one["name"]: one["median"]["writes"]
+            for one in case["contenders"]
+            if "nothing to do" not in one["name"]
+        }
+        assert len(set(written.values())) == 1, (case["case"], written)
+        assert bool(set(written.values()) - {0}) == (case["case"] not in ("nothing to do", "commands"))
+    assert {one["people"] for one in shown["sizes"]} == {2000}
+
+
+@pytest.mark.long
+def test_the_entries_of_a_prepared_directory_are_those_of_a_first_load(tmp_path: Path) -> None:
+    """Made in parts past the server, they leave the following night nothing to do."""
+    program = (
+        "import sys; import bench.__main__ as bench, bench.cases as cases, bench.prepared as prepared\n"
+        "bench.LARGE = cases.LARGE = 60; prepared.BYTES_A_PART = 20_000\n"
+        "sys.exit(bench.main())"
+    )
+    words = [sys.executable, "-c", program, "--people", "600", "--runs", "1"]
+    words += ["--case", "quiet", "-o", "json", "--dir", str(tmp_path)]
+    environment = {"PATH": "/usr/sbin:/usr/bin:/bin", "PYTHONPATH": str(RUN.parents[1])}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    (case,) = json.loads(done.stdout)["cases"]
+    assert case["case"] == "nothing to do"
+    assert [one["median"]["writes"] for one in case["contenders"]] == [0, 0, 0]
