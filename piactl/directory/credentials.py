@@ -16,7 +16,8 @@ from piactl.directory.names import child, same_dn
 from piactl.directory.port import RawEntry, Reader
 
 _FOR_GOOD = "000001010000Z"
-_ACCOUNT = ("pwdChangedTime", "pwdReset", "pwdAccountLockedTime", "pwdPolicySubentry", "oathTOTPToken")
+_ACCOUNT = ("pwdChangedTime", "pwdReset", "pwdAccountLockedTime", "pwdPolicySubentry", "oathTOTPToken",
+            "pwdFailureTime")  # fmt: skip
 _TOKEN = ("oathTOTPParams", "oathTOTPTimeStepDrift", "oathTOTPTimeStepPeriod")
 _POLICY = ("pwdLockout", "pwdLockoutDuration", "pwdMaxAge")
 
@@ -38,6 +39,7 @@ def read_credentials(reader: Reader, dn: str, device: str, settings: PasswordSet
         policy=_policy(reader, entry.text("pwdPolicySubentry") or settings.policy, settings),
         device=_device(reader, found, child(dn, "cn", device), device) if device else None,
         linked=bool(entry.text("oathTOTPToken")),
+        failures=_instants(entry, "pwdFailureTime"),
     )
 
 
@@ -77,6 +79,11 @@ def instant(text: str) -> datetime | None:
         return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except ValueError:
         return None
+
+
+def _instants(entry: RawEntry, attribute: str) -> tuple[datetime, ...]:
+    texts = (value.decode("ascii", "replace") for value in entry.values.get(attribute, ()))
+    return tuple(sorted(one for one in map(instant, texts) if one is not None))
 
 
 def _seconds(entry: RawEntry, attribute: str) -> timedelta:

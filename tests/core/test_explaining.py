@@ -226,6 +226,14 @@ STATES_OF_A_PASSWORD: dict[str, tuple[Credentials, list[tuple[str, str]]]] = {
         Credentials(NOW - 900 * DAY, True, policy=PEOPLE),
         [("must-change", "asked")],
     ),
+    "wrong twice": (
+        Credentials(NOW - DAY, policy=PEOPLE, failures=(NOW - HOUR, NOW)),
+        [("wrong-tries", "asked")],
+    ),
+    "wrong until blocked": (
+        Credentials(NOW - DAY, blocked=NOW, policy=PEOPLE, failures=(NOW - HOUR, NOW)),
+        [("blocked", "refused")],
+    ),
     "blocked a minute ago": (
         Credentials(NOW - DAY, blocked=NOW - HOUR / 60, policy=PEOPLE),
         [("blocked", "refused")],

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from piactl.core.counting import counted
 from piactl.core.credentials import Credentials
 from piactl.core.explaining.answer import Cause, Effect
 from piactl.core.explaining.case import Case
@@ -46,12 +47,22 @@ def by_password(case: Case, around: Circumstances) -> Iterator[Cause]:
         return
     if blocked:
         yield _block(uid, known, until, show)
+    elif known.failures:
+        yield _wrong_tries(uid, known, show)
     if known.must_change:
         text = "the password must be changed at the next log in"
         yield Cause("must-change", Effect.ASKED, text)
     if known.expires is not None and known.expires <= around.now:
         text = f"the password expired at {show(known.expires)}"
         yield Cause("expired", Effect.REFUSED, text, f"piactl password reset {uid}")
+
+
+def _wrong_tries(uid: str, known: Credentials, show: Callable[[datetime], str]) -> Cause:
+    tries = counted(len(known.failures), "try", "tries")
+    what = "the password or the code" if known.linked else "the password"
+    last = f"{what} was wrong at the last {tries}, the latest at {show(known.failures[-1])}"
+    text = f"{last}; if the password is forgotten, it can be reset"
+    return Cause("wrong-tries", Effect.ASKED, text, f"piactl password reset {uid}")
 
 
 def _block(uid: str, known: Credentials, until: datetime | None, show: Callable[[datetime], str]) -> Cause:
@@ -75,11 +86,12 @@ def by_device(case: Case, around: Circumstances) -> Iterator[Cause]:
         effect = Effect.REFUSED if around.by_server else Effect.SERVICE
         text = f"the device {device.name} was given up as lost and none has replaced it"
         yield Cause("device-lost", effect, text, enroll)
-    elif device.drift:
+    elif device.drift or (around.credentials.linked and around.credentials.failures):
         seconds = abs(device.drift) * device.step
         side = "ahead" if device.drift > 0 else "behind"
-        text = f"the clock of the device {device.name} was {seconds} s {side} at its last good code"
-        yield Cause("device-drift", Effect.ASKED, text, f"piactl otp resync {uid} CODE1 CODE2")
+        was = f"{seconds} s {side} at its last good code, and is allowed to be" if device.drift else "right"
+        text = f"the clock of the device {device.name} was {was}; if its codes are refused, it drifted since"
+        yield Cause("device-drift", Effect.ASKED, text, f"piactl otp resync {uid}")
 
 
 def _without_device(case: Case, enroll: str) -> Iterator[Cause]:

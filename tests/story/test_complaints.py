@@ -1,0 +1,171 @@
+"""The complaints that support hears, each planted with real log ins and answered by one command, whose own
+advice then puts it right."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from typing import Any
+
+import ldap3
+import pytest
+
+from .academy import Academy
+from .feeds import MICHELIS
+from .phones import Phone, verified
+from .test_logins import day, post
+
+CLAIRE = "claire.dubreuil"
+NUMEN = "01E9501234ABC"
+OWN = "quatre chats gris et lents"
+NEW = "trois poules rousses et vives"
+
+
+@pytest.fixture
+def claire(academy: Academy) -> Academy:
+    """Claire, in her post for long, who chose a password herself."""
+    told(academy, post(-100, numen=NUMEN))
+    chosen(academy, OWN)
+    return academy
+
+
+def told(academy: Academy, *rows: str, before: int = 0) -> None:
+    academy.night(day(-before).isoformat(), academy.feed(*rows, day=day(-before).isoformat()))
+
+
+def chosen(academy: Academy, password: str) -> None:
+    academy.change(CLAIRE, userPassword=[password])
+    with academy.sandbox.bind(academy.dn(CLAIRE), password) as connection:
+        connection.modify(academy.dn(CLAIRE), {"userPassword": [(ldap3.MODIFY_REPLACE, [password])]})
+
+
+def lets_in(academy: Academy, password: str) -> bool:
+    return academy.sandbox.accepts(academy.dn(CLAIRE), password)
+
+
+def answer(academy: Academy, subject: str) -> Any:
+    """What `why` says: as data, and the same in the words that support reads out."""
+    [one] = academy.run("why", CLAIRE, subject, "-o", "json").json["answers"]
+    words = academy.run("why", CLAIRE, subject).out
+    for cause in one["causes"]:
+        assert cause["text"] in " ".join(words.split()), (cause, words)
+    return one
+
+
+def cause_of(academy: Academy, kind: str) -> Any:
+    causes = [one for one in answer(academy, "login")["causes"] if one["kind"] == kind]
+    assert len(causes) == 1, causes
+    return causes[0]
+
+
+def followed(academy: Academy, command: str, *more: str, stdin: str = "") -> None:
+    """The advice, word for word, with what only the caller knows."""
+    words = shlex.split(command.replace('"..."', '"appel au support"'))
+    assert words[0] == "piactl"
+    ran = academy.run(*words[1:], *more, stdin=stdin)
+    assert ran.code == 0, ran
+
+
+def test_forgotten_password(claire: Academy) -> None:
+    for attempt in ("Quatre chats gris", "quatre chats noirs"):
+        assert not lets_in(claire, attempt)
+    cause = cause_of(claire, "wrong-tries")
+    assert "the password was wrong at the last 2 tries" in cause["text"]
+    file = claire.folder / "code.csv"
+    followed(claire, cause["command"], "--numen-file", "-", "--to", str(file), stdin=f"{NUMEN}\n")
+    with file.open(encoding="utf-8", newline="") as rows:
+        [row] = csv.DictReader(rows)
+    with claire.sandbox.bind(claire.dn(CLAIRE), row["code"]) as connection:
+        connection.modify(claire.dn(CLAIRE), {"userPassword": [(ldap3.MODIFY_REPLACE, [NEW])]})
+    assert lets_in(claire, NEW)
+    assert not lets_in(claire, OWN)
+    assert lets_in(claire, NEW), "who logs in well has no wrong tries any more"
+    one = answer(claire, "login")
+    assert one["yes"]
+    assert {cause["kind"] for cause in one["causes"]} == {"device-none"}
+
+
+def test_my_code_does_not_work(claire: Academy) -> None:
+    """A telephone whose clock jumped by four minutes: the server cannot know, the wrong tries tell."""
+    phone = verified(claire, CLAIRE)
+    assert lets_in(claire, OWN + phone.code())
+    phone.ahead = 240
+    assert not lets_in(claire, OWN + phone.code())
+    assert not lets_in(claire, OWN + phone.code())
+    assert "the password or the code was wrong at the last 2 tries" in cause_of(claire, "wrong-tries")["text"]
+    cause = cause_of(claire, "device-drift")
+    followed(claire, cause["command"], stdin=f"{phone.code()}\n{phone.code()}\n")
+    assert lets_in(claire, OWN + phone.code())
+    causes = {one["kind"]: one for one in answer(claire, "login")["causes"]}
+    assert set(causes) == {"device-drift"}, "no wrong tries since"
+    assert "ahead at its last good code, and is allowed to be" in causes["device-drift"]["text"]
+
+
+def test_my_telephone_is_lost(claire: Academy) -> None:
+    phone = verified(claire, CLAIRE)
+    assert claire.run("otp", "suspend", CLAIRE, "--reason", "perdu").code == 0
+    assert not lets_in(claire, OWN + phone.code())
+    cause = cause_of(claire, "device-lost")
+    assert cause["effect"] == "refused"
+    file = claire.folder / "uri"
+    followed(claire, cause["command"], "--uri-file", str(file))
+    new = Phone(file.read_text().partition("secret=")[2].partition("&")[0])
+    assert claire.run("otp", "verify", CLAIRE, stdin=f"{new.code()}\n").code == 0
+    assert lets_in(claire, OWN + new.code())
+
+
+def test_i_moved_and_see_no_iprof(academy: Academy) -> None:
+    """After a gap nothing bridges the delay of a mutation; until when, by which line, and what helps now."""
+    old, new = post(-300, -10), post(-1, uai=MICHELIS)
+    told(academy, old, new, before=1)
+    told(academy, old, new)
+    one = answer(academy, "iprof")
+    assert not one["yes"]
+    assert one["until"] == day(0).isoformat()
+    assert "mutation_delay" in academy.run("why", CLAIRE, "iprof").out
+    lines = (academy.sandbox.folder / "policy.yaml").read_text(encoding="utf-8").splitlines()
+    assert any("iprof:" in lines[rule["line"] - 1] for rule in one["rules"])
+    delayed = cause_of(academy, "delay")
+    assert "I-Prof begins on" in delayed["text"]
+    followed(academy, delayed["command"])
+    assert answer(academy, "iprof")["yes"]
+    assert "urn:mace:ac-amiens.fr:service:iprof" in academy.values(CLAIRE, "eduPersonEntitlement")
+
+
+def test_my_account_is_blocked(claire: Academy) -> None:
+    for _ in range(5):
+        assert not lets_in(claire, "nothing like it")
+    assert not lets_in(claire, OWN)
+    one = answer(claire, "login")
+    assert not one["yes"]
+    assert one["causes"][0]["kind"] == "blocked"
+    followed(claire, one["causes"][0]["command"])
+    assert lets_in(claire, OWN), "the same password as before"
+    assert answer(claire, "login")["yes"]
+
+
+def test_i_left_and_still_get_in(academy: Academy) -> None:
+    """In grace it is meant so, and said to which day; an administrator can end it at once."""
+    told(academy, post(-100, -10), before=40)
+    told(academy, post(-100, -10))
+    chosen(academy, OWN)
+    one = answer(academy, "login")
+    assert one["yes"]
+    assert one["until"] == day(20).isoformat()
+    assert one["causes"][0]["kind"] == "grace"
+    followed(academy, f'piactl account lock {CLAIRE} --reason "..."')
+    assert not lets_in(academy, OWN)
+    assert not answer(academy, "login")["yes"]
+
+
+def test_i_left_long_ago_and_still_get_in(academy: Academy) -> None:
+    """Another hand opened the entry for longer than the rules do, and no night was run since."""
+    told(academy, post(-100, -40), before=60)
+    academy.change(CLAIRE, pwdEndTime=["20991231230000Z"])
+    chosen(academy, OWN)
+    assert lets_in(academy, OWN)
+    cause = cause_of(academy, "entry")
+    assert cause["effect"] == "let in"
+    followed(academy, cause["command"])
+    assert not lets_in(academy, OWN)
+    assert cause_of(academy, "closed")["effect"] == "refused"
