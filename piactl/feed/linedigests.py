@@ -10,11 +10,14 @@ import hashlib
 from array import array
 from collections.abc import Container
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 
 from piactl.core.settings import SourceSettings
+from piactl.errors import FeedRefused
 from piactl.feed.damage import CODECS
 from piactl.feed.layout import read_layout
+from piactl.feed.opening import longest_line, open_feed
 from piactl.feed.rows import RowReader, without_end
 
 _MASK = (1 << 64) - 1
@@ -43,36 +46,42 @@ class Skipped:
 def digest_lines(path: Path, source: SourceSettings, key: bytes) -> LineDigests | None:
     """The digests of a feed under a key; None where it cannot be read so far, and reading it as a whole says
     why. Nothing is judged here."""
-    found = LineDigests()
-    whole = hashlib.sha256()
     try:
-        with path.open("rb") as stream:
-            header = stream.readline(1 << 20)
-            whole.update(header)
-            text = header.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n").decode(CODECS[source.encoding])
-            layout, _ = read_layout(text, source)
-            if layout is None:
-                return None
-            rows = RowReader(layout, source)
-            start = hashlib.blake2b(header + source.name.encode(), key=key, digest_size=8)
-            owners, values, people = found.owners, found.values, found.people
-            owners.append("")
-            values.append(0)
-            last = ""
-            for raw in stream:
-                whole.update(raw)
-                bare = without_end(raw)
-                owner, mask = rows.owner(bare)
-                if owner:
-                    # the rows of one person mostly stand together: one text for all of them
-                    last = owner = last if owner == last else owner
-                    line = start.copy()
-                    line.update(bare)
-                    number = int.from_bytes(line.digest(), "little")
-                    people[owner] = people.get(owner, 0) + number & _MASK
-                owners.append(owner)
-                values.append(mask)
-    except (OSError, UnicodeDecodeError):
+        with open_feed(path, source) as stream:
+            return _digests(stream, source, key)
+    except (FeedRefused, UnicodeDecodeError):
         return None
+
+
+def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> LineDigests | None:
+    found, longest = LineDigests(), longest_line(source)
+    header = stream.readline(longest + 1)
+    whole = hashlib.sha256(header)
+    text = header.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n").decode(CODECS[source.encoding])
+    layout, _ = read_layout(text, source)
+    if layout is None or len(header) > longest:
+        return None
+    rows = RowReader(layout, source)
+    start = hashlib.blake2b(header + source.name.encode(), key=key, digest_size=8)
+    owners, values, people = found.owners, found.values, found.people
+    owners.append("")
+    values.append(0)
+    last = ""
+    most = source.limits.max_rows + 2
+    while raw := stream.readline(longest + 1):
+        if len(raw) > longest or len(owners) > most:
+            return None
+        whole.update(raw)
+        bare = without_end(raw)
+        owner, mask = rows.owner(bare)
+        if owner:
+            # the rows of one person mostly stand together: one text for all of them
+            last = owner = last if owner == last else owner
+            line = start.copy()
+            line.update(bare)
+            number = int.from_bytes(line.digest(), "little")
+            people[owner] = people.get(owner, 0) + number & _MASK
+        owners.append(owner)
+        values.append(mask)
     found.digest = whole.hexdigest()
     return found

@@ -19,6 +19,7 @@ from piactl.feed.feed import Feed
 from piactl.feed.gathering import Gathering
 from piactl.feed.layout import COLUMNS, Layout, read_layout
 from piactl.feed.linedigests import Skipped
+from piactl.feed.opening import longest_line
 from piactl.feed.quoting import UnclosedQuote
 from piactl.feed.remarks import Remark, date_remarks, file_date, layout_remarks, row_remarks
 from piactl.feed.rows import BrokenRow, FieldTooLong, RowReader, without_end
@@ -53,7 +54,7 @@ class OnePass:
         self.ended = True
         self.count = 0
         self.sample = b""
-        self.longest = max(_SAMPLE, source.limits.max_field * 4 * 32)
+        self.longest = longest_line(source)
 
     def feed(self) -> Feed:
         """The feed. Raises FeedRefused with every reason found, and OSError."""

@@ -10,6 +10,7 @@ import pytest
 from piactl.core.settings import SourceLimits, SourceSettings
 from piactl.errors import FeedRefused
 from piactl.feed.codes import REFUSALS, REJECTIONS, refusal
+from piactl.feed.linedigests import digest_lines
 from piactl.feed.reading import read_feed
 
 Made = Callable[..., bytes]
@@ -303,6 +304,16 @@ def test_what_is_no_file_is_refused_at_once(kind, tmp_path):
     with pytest.raises(FeedRefused) as caught:
         read_feed(path, SourceSettings("epp"))
     assert caught.value.refusals[0][0] == ("unreadable" if kind == "missing" else "not-a-file")
+    assert digest_lines(path, SourceSettings("epp"), b"k") is None
+
+
+@pytest.mark.parametrize("limit", ["max_bytes", "max_rows", "max_field"])
+def test_lines_are_not_gone_over_beyond_the_limits(limit, sample, tmp_path):
+    path = tmp_path / "feed.csv"
+    path.write_bytes(sample.text(*sample.four(), "x" * 70_000).encode())
+    source = SourceSettings("epp", limits=SourceLimits(**{limit: 1}))
+    assert digest_lines(path, SourceSettings("epp"), b"k") is not None
+    assert digest_lines(path, source, b"k") is None
 
 
 def test_every_code_has_a_meaning_and_a_next_step():
