@@ -218,15 +218,19 @@ class _Planning:
         unsure |= {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
         for entry in self.book.entries():
             account = entry.account
-            if account.uid in unsure or account.matricule in unsure:
+            if account.uid in written or account.uid in unsure or account.matricule in unsure:
                 continue
-            if account.uid in written:
-                self.settling.written[account.uid] = written[account.uid]
-            elif entry.csn:
+            if entry.csn and self._listed(account):
                 self.settling.mark(account, entry.csn, self.as_of)
         for uid, account in written.items():
-            if uid not in unsure and account.matricule not in unsure:
+            if uid not in unsure and account.matricule not in unsure and self._listed(account):
                 self.settling.written[uid] = account
+
+    def _listed(self, account: Account) -> bool:
+        """Whether no feed is silent on an assignment without that silence counting: the very same lines may
+        make it count another night."""
+        deaf = (sourced for sourced in self.feeds if not sourced.silence)
+        return all(one.lists_all(account.matricule or "", account.assignments, self.as_of) for one in deaf)
 
     def known(self) -> dict[str, tuple[Assignment, ...]]:
         known = {m: entry.account.assignments for m, entry in self.book.by_matricule.items()}

@@ -40,6 +40,21 @@ class SourcedFeed:
     def rejections(self) -> tuple[Rejection, ...]:
         return (*self.feed.rejections, *self.judgement)
 
+    @property
+    def silence(self) -> bool:
+        """Whether it means anything that an assignment is not in it."""
+        facts = self.feed.facts
+        return facts.full and facts.complete and not facts.unattributed
+
+    def lists_all(self, matricule: str, assignments: Iterable[Assignment], as_of: date) -> bool:
+        """Whether all of these assignments of a person that are its source's stand in it, but for those that
+        were over on its day."""
+        day = min(self.feed.facts.date or as_of, as_of)
+        person = self.feed.people.get(matricule)
+        listed = {a.key for a in person.assignments} if person else set()
+        mine = (a for a in assignments if a.source == self.source.name)
+        return all(a.key in listed or (a.end is not None and a.end < day) for a in mine)
+
 
 @dataclass(slots=True)
 class Told:
@@ -189,7 +204,7 @@ def _merge_assignments(
         digest=facts.digest,
         # a feed dated ahead must not put an absence into the future
         day=min(facts.date or rules.as_of, rules.as_of),
-        silence=facts.full and facts.complete and not facts.unattributed,
+        silence=sourced.silence,
         absent_runs=source.absent_runs,
     )
     absences: dict[Key, Absence] = {}

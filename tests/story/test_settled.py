@@ -193,6 +193,16 @@ def test_silence_that_did_not_count_may_count_the_next_night(academy: Academy) -
     assert absent["uid"] == "claire.dubreuil"
 
 
+def test_silence_on_one_post_of_several_may_count_the_next_night(academy: Academy) -> None:
+    """The person is in the feed, with the very lines of the night in which silence meant nothing."""
+    night(academy, DAY, row(), row(uai=MARESCHAL, debut="2025-09-01"), IDA)
+    academy.night(NEXT, academy.feed(row(), IDA, row(matricule=""), day=NEXT))
+    feed = academy.feed(row(), IDA, day="2026-09-07")
+    assert passed(academy, feed, "2026-09-07") == {"1999"}
+    (absent,) = same(academy, "2026-09-07", feed)["absents"]
+    assert (absent["uid"], absent["uai"]) == ("claire.dubreuil", MARESCHAL)
+
+
 def test_a_night_of_another_host_in_between(academy: Academy) -> None:
     """The other host has no marks of ours, and sees what we do not."""
     night(academy, DAY, row(), IDA)
