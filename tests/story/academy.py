@@ -198,4 +198,4 @@ class _Stdin(io.StringIO):
 
     @property
     def buffer(self) -> io.BytesIO:
-        return io.BytesIO(self.getvalue().encode())
+        return io.BytesIO(self.getvalue().encode("utf-8", "surrogateescape"))
