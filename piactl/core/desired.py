@@ -12,7 +12,7 @@ from piactl.core.career import Career, career
 from piactl.core.digests import DigestKeys
 from piactl.core.names import TakenNames, UnusableName, has_base, initial_uid, local_part
 from piactl.core.person import Person, Register
-from piactl.core.pins import Pin, closings, next_end, pinned, pinned_name, running
+from piactl.core.pins import Pin, closings, next_end, pinned, pinned_name, retold, running
 from piactl.core.policy import Policy
 from piactl.core.standing import NEVER, Standing, standing
 
@@ -97,6 +97,9 @@ def desired_account(subject: Subject, rules: Rules) -> Desired | None:
         replace(current, lock=lock, exceptions=exceptions, pins=pins, assignments=subject.assignments), stand
     )
     account = _under_current_key(account, rules.keys)
+    if subject.numen_digest is not None:
+        # what HR told of somebody who waits, and the account has not got yet
+        account = replace(account, numen_digest=subject.numen_digest)
     if subject.person is not None:
         account = _told(account, subject.person, rules.keys)
     account = _with_pinned_name(account, current, rules.as_of, subject.person)
@@ -206,6 +209,8 @@ def _told(account: Account, person: Person, keys: DigestKeys) -> Account:
 
 def _with_pinned_name(account: Account, current: Account, as_of: date, person: Person | None) -> Account:
     told = person is not None and "usage_name" not in person.silent
+    if told:
+        account = replace(account, pins=retold(account.pins, account.usage_name))
     name = pinned_name(current.pins, account.usage_name, as_of, told=told)
     return account if name == account.usage_name else replace(account, usage_name=name)
 

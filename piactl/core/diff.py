@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 
-from piactl.core.account import Account, State
+from piactl.core.account import Account, Lock, State
 from piactl.core.assignment import Assignment
 from piactl.core.changes import Change, Kind
 from piactl.core.desired import Desired, Rules
@@ -79,6 +79,13 @@ def _plain(value: object) -> object:
 
 def _iso(day: date | None) -> str | None:
     return day.isoformat() if day else None
+
+
+def _spoken_lock(lock: Lock | None) -> str | None:
+    if lock is None:
+        return None
+    until = f" to {lock.until}" if lock.until else ""
+    return f"from {lock.since}{until} ({lock.by}: {lock.reason})"
 
 
 class _Maker:
@@ -199,6 +206,8 @@ class _Maker:
             if set(olds) != set(news):
                 before[name] = [said(one) for one in olds if one not in news]
                 after[name] = [said(one) for one in news if one not in olds]
+        if current.lock != account.lock and current.locked == account.locked:
+            before["lock"], after["lock"] = _spoken_lock(current.lock), _spoken_lock(account.lock)
         if current.device != account.device:
             before["device"], after["device"] = current.device, account.device
         for name in ("login_from", "login_until"):

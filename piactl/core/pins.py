@@ -49,13 +49,27 @@ class Pin:
     sponsor: str = ""
     grace: int = 0
 
-    def ends(self, assignment: Assignment) -> bool:
-        """Whether this END means the assignment, whose start HR may have corrected since. One that begins
-        after the last day is another: a return."""
+    def ended(self, assignments: Iterable[Assignment]) -> tuple[Assignment, ...]:
+        """The assignments of HR that this END ends: the one it was made for and what lies inside it. HR may
+        have corrected its start since: then it is the nearest. One that begins after the last day is
+        another, a return; one that began before is another too, such as the post around a leave."""
         if self.kind is not PinKind.END or self.start is None or self.day is None:
-            return False
-        same = assignment.uai == self.uai and assignment.function == self.function
-        return same and assignment.start <= max(self.day, self.start)
+            return ()
+        start, last = self.start, max(self.day, self.start)
+        post = [
+            a
+            for a in assignments
+            if (a.uai, a.function) == (self.uai, self.function) and a.source != MANUAL and a.start <= last
+        ]
+        nearest = min((a.start for a in post), key=lambda day: (abs(day - start), day), default=start)
+        return tuple(a for a in post if a.start >= nearest)
+
+    def made_for(self, assignment: Assignment, assignments: Iterable[Assignment]) -> bool:
+        """Whether this END was made for that one of the assignments."""
+        return assignment.start == min((a.start for a in self.ended(assignments)), default=None) and (
+            assignment.uai,
+            assignment.function,
+        ) == (self.uai, self.function)
 
 
 def running(pins: Iterable[Pin], as_of: date) -> tuple[Pin, ...]:
@@ -65,12 +79,12 @@ def running(pins: Iterable[Pin], as_of: date) -> tuple[Pin, ...]:
 
 def pinned(assignments: Sequence[Assignment], pins: Iterable[Pin], as_of: date) -> tuple[Assignment, ...]:
     """The assignments as the pins of the day leave them; the rules see these. Same order."""
-    endings = [pin for pin in running(pins, as_of) if pin.kind is PinKind.END]
+    endings = [(pin.day, pin.ended(assignments)) for pin in running(pins, as_of) if pin.kind is PinKind.END]
     if not endings:
         return tuple(assignments)
     result = []
     for assignment in assignments:
-        days = [pin.day for pin in endings if pin.day is not None and pin.ends(assignment)]
+        days = [day for day, ended in endings if assignment in ended]
         ends = [day for day in (assignment.end, *days) if day is not None]
         last = min(ends, default=None)
         if last is None or last >= assignment.start:
@@ -99,6 +113,11 @@ def pinned_name(pins: Iterable[Pin], name: str, as_of: date, *, told: bool) -> s
     return name
 
 
+def retold(pins: Iterable[Pin], name: str) -> tuple[Pin, ...]:
+    """The pins once HR has told the usage name `name`: it is what holds again after a NAME."""
+    return tuple(replace(pin, was=name) if pin.kind is PinKind.NAME else pin for pin in pins)
+
+
 def next_end(pins: Iterable[Pin], as_of: date) -> date | None:
     """The next day on which a pin is over."""
     return min((pin.until + timedelta(days=1) for pin in running(pins, as_of)), default=None)
@@ -110,7 +129,7 @@ def pin_words(pin: Pin) -> str:
         PinKind.ADD: f"{pin.function} at {pin.uai} from {pin.start} was added",
         PinKind.END: f"{pin.function} at {pin.uai} from {pin.start} ends on {pin.day}",
         PinKind.CLOSE: f"closed from {pin.day}",
-        PinKind.NAME: f"the usage name is {pin.value or 'none'}",
+        PinKind.NAME: f"the usage name is {pin.value or 'none'} instead of {pin.was or 'none'}",
     }[pin.kind]
     return f"{what}, by hand until {pin.until}"
 

@@ -21,6 +21,7 @@ from piactl.core.guards import Census, counts_by_kind, refusals
 from piactl.core.memory import LastRun, Memory
 from piactl.core.names import TakenNames, UnusableName
 from piactl.core.person import Person
+from piactl.core.pins import MANUAL
 from piactl.core.plan import Basis, FeedBasis, Plan
 from piactl.core.rejection import Hold, Rejection
 from piactl.core.waiting import Waiting, bare, waiting_for
@@ -235,8 +236,17 @@ class _Planning:
     def known(self) -> dict[str, tuple[Assignment, ...]]:
         known = {m: entry.account.assignments for m, entry in self.book.by_matricule.items()}
         # whoever waits although there is an account waits because a write of HR's news failed
-        known.update({m: w.assignments for m, w in self.memory.waiting.items()})
+        known.update({m: self._news(m, w) for m, w in self.memory.waiting.items()})
         return known
+
+    def _news(self, matricule: str, wait: Waiting) -> tuple[Assignment, ...]:
+        """What HR told of somebody who waits; what was done by hand stands on their account, if any."""
+        entry = self.book.by_matricule.get(matricule)
+        if entry is None:
+            return wait.assignments
+        by_hand = [a for a in entry.account.assignments if a.source == MANUAL]
+        told = [a for a in wait.assignments if a.source != MANUAL]
+        return tuple(sorted([*told, *by_hand], key=lambda a: (a.start, a.uai, a.function, a.source)))
 
     def _told(self) -> Told:
         uids = {m: entry.account.uid for m, entry in self.book.by_matricule.items()}
@@ -260,7 +270,7 @@ class _Planning:
             entry = self.book.entry(matricule, self.rules.keys)
             wait = waiting.get(matricule)
             person: Person | None = told.people.get(matricule) or (wait.person if wait else None)
-            known = wait.assignments if wait else entry.account.assignments if entry else ()
+            known = self._news(matricule, wait) if wait else entry.account.assignments if entry else ()
             subjects.append(
                 Subject(
                     matricule=matricule,

@@ -91,19 +91,35 @@ def end(author: Author, meant: Meant, last_day: date, until: date | None = None)
     that holds against HR."""
 
     def act(account: Account, rules: Rules) -> Altered:
-        return _ended(account, _only(account, meant, last_day, rules), last_day, until, author, rules)
+        altered = account
+        rows = _meant(account, meant, last_day, rules)
+        for one in _outlasting(rows, last_day) or rows:
+            altered = _ended(altered, one, last_day, until, author, rules)
+        return Altered(account) if altered == account else Altered(altered, author.note)
 
     return act
 
 
 def _ended(
     account: Account, one: Assignment, last_day: date, until: date | None, author: Author, rules: Rules
-) -> Altered:
-    if one.end is not None and one.end == last_day:
-        return Altered(account)
+) -> Account:
     if one.source == MANUAL:
-        return Altered(_ended_by_hand(account, one, last_day), author.note)
+        return account if one.end == last_day else _ended_by_hand(account, one, last_day)
+    kept = tuple(p for p in account.pins if not p.made_for(one, account.assignments))
+    if one.end is not None and last_day > one.end:
+        raise ActRefused(
+            f"{account.uid}: HR ends it on {one.end} already, and by hand it can only end sooner: "
+            f"{spoken(one)}\nTo prolong it: piactl assignment add {account.uid} --uai {one.uai} "
+            f"--function {one.function} --start {one.end + timedelta(days=1)} --end {last_day}"
+        )
+    if one.end == last_day:
+        return replace(account, pins=kept)
     stays = pin_end(account, until, rules.as_of)
+    if stays <= last_day:
+        raise ActRefused(
+            f"{account.uid}: a change by hand that holds to {stays} cannot end an assignment on {last_day}: "
+            "what HR says would hold again the next day.\nGive --until a day after that"
+        )
     pin = Pin(
         PinKind.END,
         stays,
@@ -115,8 +131,24 @@ def _ended(
         start=one.start,
         day=last_day,
     )
-    kept = tuple(p for p in account.pins if not p.ends(one))
-    return Altered(replace(account, pins=(*kept, pin)), author.note)
+    same = (pin.day, pin.until, pin.reason)
+    if any((p.day, p.until, p.reason) == same for p in account.pins if p not in kept):
+        return account
+    return replace(account, pins=(*kept, pin))
+
+
+def _outlasting(rows: Sequence[Assignment], last_day: date) -> list[Assignment]:
+    """Those of the rows that HR does not end by the day."""
+    return [a for a in rows if a.source == MANUAL or a.end is None or a.end > last_day]
+
+
+def _last_days(account: Account, one: Assignment, rules: Rules) -> list[date | None]:
+    """The last day of an assignment as it stands, by HR or by hand; none where it never begins."""
+    return [
+        a.end
+        for a in pinned(account.assignments, account.pins, rules.as_of)
+        if (a.key, a.source) == (one.key, one.source)
+    ]
 
 
 def _ended_by_hand(account: Account, one: Assignment, last_day: date) -> Account:
@@ -138,14 +170,17 @@ def move(
 
     def act(account: Account, rules: Rules) -> Altered:
         last_day = new.start - timedelta(days=1)
-        old = _only(account, meant, last_day, rules)
+        left = _meant(account, meant, last_day, rules)
+        old = left[0]
         post = new
         if same_post:
             kept = {n: getattr(new, n) or getattr(old, n) for n in _POST}
             post = replace(new, **kept)
         if post.uai == old.uai and post.function == old.function:
             raise ActRefused(f"{account.uid}: it is at {old.uai} already: {spoken(old)}")
-        without = _ended(account, old, last_day, until or new.end, author, rules).account
+        without = account
+        for one in _outlasting(left, last_day):
+            without = _ended(without, one, last_day, until or new.end, author, rules)
         return _added(without, post, author, "", rules)
 
     return act
@@ -154,22 +189,29 @@ def move(
 _POST = ("function", "corps", "discipline", "modality", "quotite")
 
 
-def _only(account: Account, meant: Meant, last_day: date, rules: Rules) -> Assignment:
-    """The one assignment that is meant, among those that are not over before the day it shall end on."""
-    effective = {a.key for a in pinned(account.assignments, account.pins, rules.as_of)}
-    going_on = [
-        a
-        for a in account.assignments
-        if meant.fits(a) and a.key in effective and (a.end is None or a.end >= min(last_day, rules.as_of))
+def _meant(account: Account, meant: Meant, last_day: date, rules: Rules) -> list[Assignment]:
+    """The assignment that is meant, among those that are not over before the day it shall end on; several
+    where HR and hand, say, tell of the very same one. What ends all others, a retirement, is none."""
+    day = min(last_day, rules.as_of)
+    fits = [a for a in account.assignments if meant.fits(a) and not _is_ending(a, rules)]
+    going_on = [a for a in fits if any(e is None or e >= day for e in _last_days(account, a, rules))]
+    # what was ended by hand may be ended on another day
+    going_on = going_on or [
+        a for a in fits if _last_days(account, a, rules) and (a.end is None or a.end >= day)
     ]
-    if len(going_on) == 1:
-        return going_on[0]
+    if len({a.key for a in going_on}) == 1:
+        return going_on
     if not going_on:
         raise ActRefused(f"{account.uid}: no assignment that goes on is meant; it has:\n{_list(account)}")
     raise ActRefused(
         f"{account.uid}: several assignments can be meant; add --uai, --function or --start:\n"
         + "\n".join(f"  {spoken(a)}" for a in going_on)
     )
+
+
+def _is_ending(assignment: Assignment, rules: Rules) -> bool:
+    position = rules.policy.position(assignment.position)
+    return position is not None and position.ends
 
 
 def _list(account: Account) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -10,8 +10,9 @@ from piactl.core.account import Account, State
 from piactl.core.acts import Act, ActRefused, Altered, Author, pin_end, told_by_hr
 from piactl.core.acts.assignments import added_pin, check_assignment
 from piactl.core.assignment import Assignment
-from piactl.core.desired import Rules
+from piactl.core.desired import Rules, Subject, desired_account
 from piactl.core.pins import MANUAL, Pin, PinKind, running
+from piactl.core.reasons import spoken
 
 _CLOSED = frozenset({State.DEACTIVATED, State.GRACE})
 
@@ -24,7 +25,12 @@ def close(author: Author, day: date, until: date | None = None, grace: int = 0) 
         open_ = [a for a in account.assignments if a.end is None or a.end >= day]
         if account.state is State.DEACTIVATED and not open_:
             return Altered(account)
+        _refuse_to_miss(account, open_, day, rules)
         stays = pin_end(account, until, rules.as_of)
+        if stays < day:
+            raise ActRefused(
+                f"{account.uid}: a closure from {day} on cannot be over on {stays}; give a later --until"
+            )
         pin = Pin(PinKind.CLOSE, stays, rules.as_of, author.by, author.reason, day=day, grace=grace)
         same = [p for p in account.pins if p.kind is PinKind.CLOSE]
         if any((p.day, p.until, p.grace, p.reason) == (day, stays, grace, author.reason) for p in same):
@@ -35,6 +41,23 @@ def close(author: Author, day: date, until: date | None = None, grace: int = 0) 
     return act
 
 
+def _refuse_to_miss(account: Account, open_: Sequence[Assignment], day: date, rules: Rules) -> None:
+    """Raises ActRefused for a closure that would not close: what begins after its first day is a return."""
+    begun = [a for a in open_ if day < a.start <= rules.as_of]
+    ahead = [a for a in open_ if a.start > day]
+    if begun:
+        raise ActRefused(
+            f"{account.uid}: closed from {day} on, it would stay open by what began after that day: "
+            f"{spoken(begun[0])}\nClose it from {begun[0].start} on or later"
+        )
+    if ahead and len(ahead) == len(open_) and account.state in (State.ANTICIPATED, State.DEACTIVATED):
+        raise ActRefused(
+            f"{account.uid}: nothing of it is open on {day}, and what begins later would open it: "
+            f"{spoken(ahead[0])}\nClose it from {ahead[0].start} on, or keep it shut: "
+            f'piactl account lock {account.uid} --reason "..."'
+        )
+
+
 def reopen(author: Author, until: date | None = None) -> Act:
     """Takes back a closure by hand. Where the assignments are over, `until` gives the last one anew, from
     today to then. A lock stays a lock."""
@@ -42,9 +65,11 @@ def reopen(author: Author, until: date | None = None) -> Act:
     def act(account: Account, rules: Rules) -> Altered:
         closed = [p for p in running(account.pins, rules.as_of) if p.kind is PinKind.CLOSE]
         if closed:
-            pins = tuple(p for p in account.pins if p not in closed)
-            return Altered(replace(account, pins=pins), author.note)
-        if account.state not in _CLOSED:
+            account = replace(account, pins=tuple(p for p in account.pins if p not in closed))
+            state = _state(account, rules)
+            if state not in _CLOSED or (until is None and state is State.GRACE):
+                return Altered(account, author.note)
+        elif account.state not in _CLOSED:
             return Altered(account)
         if until is None:
             raise ActRefused(
@@ -61,6 +86,12 @@ def reopen(author: Author, until: date | None = None) -> Act:
         return Altered(replace(account, assignments=assignments, pins=pins), author.note)
 
     return act
+
+
+def _state(account: Account, rules: Rules) -> State:
+    subject = Subject(account.matricule, account, None, account.assignments)
+    desired = desired_account(subject, rules)
+    return desired.account.state if desired else account.state
 
 
 def _last(account: Account, rules: Rules) -> Assignment:
@@ -81,12 +112,12 @@ def rename(author: Author, usage_name: str, until: date | None = None) -> Act:
     is taken back. For a person of HR it holds to `until`."""
 
     def act(account: Account, rules: Rules) -> Altered:
-        if account.usage_name == usage_name:
+        before = next((p for p in account.pins if p.kind is PinKind.NAME), None)
+        if account.usage_name == usage_name and (before is None or until in (None, before.until)):
             return Altered(account)
         pins = tuple(p for p in account.pins if p.kind is not PinKind.NAME)
         if not told_by_hr(account, rules.as_of):
             return Altered(replace(account, usage_name=usage_name, pins=pins), author.note)
-        before = next((p for p in account.pins if p.kind is PinKind.NAME), None)
         was = before.was if before else account.usage_name
         if usage_name == was:
             return Altered(replace(account, usage_name=was, pins=pins), author.note)
