@@ -21,6 +21,7 @@ from piactl.core.diff import home_establishments
 from piactl.core.settings import SourceSettings
 from piactl.core.settled import MOST_SOURCES, NOTHING_DUE, WIDTH, Mark, Marks, csn_digest, key_of
 from piactl.directory.accounts import Stamp, read_stamps
+from piactl.directory.names import same_dn
 from piactl.directory.port import Reader
 from piactl.feed.feed import Feed
 from piactl.feed.linedigests import LineDigests, Skipped, digest_lines
@@ -244,11 +245,15 @@ def _seal(site: Site, body: bytes | memoryview) -> bytes:
 def mark_written(reader: Reader, site: Site, settling: Settling, made: Collection[str], as_of: date) -> None:
     """Leaves marks of the accounts that this run itself wrote, as long as nobody has written them since.
 
-    `made` are the uids whose write was made. Only where the name that the run binds as is known.
+    `made` are the uids whose write was made. Only where the name that the run binds as is known, and no
+    other identity's too.
     """
-    own = site.settings.directory.identities["nightly"].dn
+    identities = site.settings.directory.identities
+    own = identities["nightly"].dn
+    shared = any(same_dn(one.dn, own) for name, one in identities.items() if name != "nightly")
     wanted = {uid: account for uid, account in settling.written.items() if uid in made}
-    if not own or not wanted:
+    # under a name that others write with, a command made meanwhile could not be told from this run
+    if not own or shared or not wanted:
         return
     few = list(wanted) if len(wanted) < 2_000 else None
     for uid, _matricule, csn in read_stamps(

@@ -14,9 +14,10 @@ import pytest
 
 from piactl.directory.attributes import MANAGED
 from piactl.directory.opening import open_reader
-from piactl.flows import settling
+from piactl.flows import nightly, settling
 from piactl.flows.proposing import scan_feeds
 from piactl.flows.site import open_site
+from piactl.sandbox.tree import identity_dn
 from piactl.secrets import read_password
 
 from .academy import Academy
@@ -222,6 +223,31 @@ def test_several_sources_at_once(academy: Academy) -> None:
     assert same(academy, NEXT, first, second)["changes"] == []
     gone = academy.feed(row(matricule="5", prenom="Léo"), day=NEXT, source="agape")
     assert same(academy, NEXT, first, gone)["absents"][0]["uid"] == "claire.dubreuil"
+
+
+@pytest.mark.parametrize("name", ["administrator", "nightly"])
+def test_a_command_made_while_a_night_ends_is_noticed(
+    academy: Academy, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Also where the administrator and the nightly bind as one and the same."""
+    night(academy, DAY, row(), IDA)
+    if name == "nightly":
+        academy.edit("piactl.yaml", identity_dn("administrator"), identity_dn("nightly"))
+    original = nightly.mark_written
+
+    def marking(*arguments: Any) -> None:
+        with academy.sandbox.connect(name) as connection:
+            value = "grant$siecle$0800009A$2026-09-01$2026-09-20$x$y"
+            changes = {"piactlException": [(ldap3.MODIFY_ADD, [value])]}
+            assert connection.modify(academy.dn("claire.dubreuil"), changes), connection.result
+        original(*arguments)
+
+    monkeypatch.setattr(nightly, "mark_written", marking)
+    rows = (row(civilite="MME"), IDA)
+    night(academy, NEXT, *rows)
+    feed = academy.feed(*rows, day="2026-09-07")
+    assert passed(academy, feed, "2026-09-07") == {"1999"}
+    assert {c["uid"] for c in same(academy, "2026-09-07", feed)["changes"]} == {"claire.dubreuil"}
 
 
 def random_nights(make_academy: Callable[..., Academy], seed: int, nights: int) -> None:
