@@ -68,13 +68,15 @@ class Manner:
 def begin(manner: Manner) -> tuple[Site, Order, Author]:
     """The site, the order of the run and its author. Raises UsageError without a reason."""
     from piactl.core.acts import Author
+    from piactl.core.numen import masked
 
     if not manner.reason.strip():
         raise UsageError('a change by hand needs a reason: add --reason "..."')
     site = this_site()
     day = read_day(manner.as_of, today(site)) if manner.as_of else None
-    order = new_order(site, day, manner.reason, read_allowed(manner.allow))
-    return site, order, Author(author_of(order), manner.reason)
+    reason = masked(manner.reason)
+    order = new_order(site, day, reason, read_allowed(manner.allow))
+    return site, order, Author(author_of(order), reason)
 
 
 def author_of(order: Order) -> str:
@@ -169,6 +171,7 @@ def _say_guards(preparation: Preparation, order: Order) -> None:
 
 def result_facts(one: Prepared, became: tuple[str, str]) -> dict[str, Any]:
     """The result object of one account, as the README documents it."""
+    from piactl.core.numen import read_numen
     from piactl.flows.planfile import change_facts
 
     outcome, message = became
@@ -180,7 +183,7 @@ def result_facts(one: Prepared, became: tuple[str, str]) -> dict[str, Any]:
     elif outcome in ("applied", "already so", "would change"):
         message = message or one.note
     return {
-        "account": one.name,
+        "account": str(read_numen(one.name) or one.name),
         "uid": one.uid or None,
         "outcome": outcome,
         "kinds": list(one.write.kinds) if one.write else [],

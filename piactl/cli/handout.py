@@ -58,24 +58,26 @@ def hand_out(
     if manner.dry_run:
         with reading(site) as reader:
             return acting.finish(site, prepared(reader)[1], manner, acting.foretold)
-    with stop_on_signals() as stop, writing(site, manner.identity) as writer:
+    with writing(site, manner.identity) as writer:
         coded, preparation = prepared(writer)
         if not preparation.writes:
             return acting.finish(site, preparation, manner, acting.foretold)
         if not acting.agreed(site, preparation, manner):
             say("nothing was changed")
             return int(Exit.FAILED)
-        file = _code_file(to, private_mail)
-        try:
-            if check is not None:
-                check(writer)
-            if file is not None:
-                file.promise(_rows(site, coded, None))
-            given = give_codes(site, writer, order, coded, now=_now, say=say, stop=stop)
-        except PiactlError:  # with no code set
-            if file is not None:
-                file.drop()
-            raise
+        # only what is under way is ended in good order; whoever is asked may leave at once
+        with stop_on_signals() as stop:
+            file = _code_file(to, private_mail)
+            try:
+                if check is not None:
+                    check(writer)
+                if file is not None:
+                    file.promise(_rows(site, coded, None))
+                given = give_codes(site, writer, order, coded, now=_now, say=say, stop=stop)
+            except PiactlError:  # with no code set
+                if file is not None:
+                    file.drop()
+                raise
     lost = _kept(file, _rows(site, coded, given))
     code = acting.finish(site, preparation, manner, given.became, run=order.run)
     if lost is None:

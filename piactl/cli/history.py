@@ -59,6 +59,7 @@ def history(
     the account.
     """
     from piactl.core.counting import counted
+    from piactl.core.numen import read_numen
     from piactl.flows.recounting import recounted
     from piactl.report.tabular import rendered
 
@@ -68,6 +69,10 @@ def history(
     changes = _of_journal(site, told.uid or name, first, last)
     if told.uid:
         _ask_log(site, told, {change.dn for change in changes}, first)
+    if read_numen(name) is not None:
+        raise AccountNotFound(
+            "a NUMEN is a secret and names no account; give a uid, an address or a matricule"
+        )
     if not told.uid and not changes and not _of_journal(site, name, None, None):
         if told.code is Exit.UNREACHABLE:
             say(f"{name}: the journal of this host knows no such uid")

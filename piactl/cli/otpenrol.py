@@ -55,21 +55,22 @@ def enroll(
     _need_a_way(wanted, png, uri_file, on_screen or dry_run)
     manner = desk_manner(reason or "enrolment", administrator, dry_run, yes, output)
     site, order, author = acting.begin(manner)
+    prepared: list[Enrolment] = []
     made: list[Enrolment] = []
 
     def make(reader: Any) -> Any:
         preparation, enrolments = prepare_enrolment(reader, site, wanted, author, utc_now(), manner.identity)
-        made.extend(enrolments)
+        prepared.extend(enrolments)
         return preparation
 
     with _files(None if dry_run else png, None if dry_run else uri_file) as keep:
 
         def done(outcomes: Mapping[str, str]) -> None:
-            made[:] = [one for one in made if outcomes.get(one.uid) == "applied"]
+            made.extend(one for one in prepared if outcomes.get(one.uid) == "applied")
             keep(made, len(wanted) == 1)
 
         code = acting.decide(make, manner, site, order, done)
-    if on_screen and not dry_run and made:
+    if on_screen and made:
         _show_once(made[0])
     return code
 

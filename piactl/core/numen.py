@@ -7,6 +7,7 @@ import re
 _EXACT = re.compile(r"[0-9]{2}[A-Z][0-9]{2}[0-9]{5}[A-Z]{3}")
 _LOOSE = re.compile(r"[0-9]{2}[A-Z][0-9]{2}[0-9A-Z]{8}")
 _BLANK = re.compile(r"\s+")
+_WORD = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{13}(?![0-9A-Za-z])")
 
 
 class Numen:
@@ -47,3 +48,13 @@ def read_numen(text: str) -> Numen | None:
     if _LOOSE.fullmatch(value):
         return Numen(value, unusual=True)
     return None
+
+
+def masked(text: str) -> str:
+    """`text` with everything that looks like a NUMEN masked: it is a secret wherever it came from."""
+
+    def mask(found: re.Match[str]) -> str:
+        numen = read_numen(found[0])
+        return found[0] if numen is None else str(numen)
+
+    return _WORD.sub(mask, text)

@@ -9,6 +9,7 @@ from typing import Any
 from piactl.core.account import Account, State
 from piactl.core.career import Career, career
 from piactl.core.days import civil
+from piactl.core.numen import read_numen
 from piactl.core.pins import closings, pinned
 from piactl.core.standing import Standing, standing
 from piactl.directory.accounts import Entry, Unreadable, find_accounts, read_accounts
@@ -32,6 +33,11 @@ def find_entry(reader: Reader, site: Site, name: str) -> Entry:
     name = name.strip()
     if not name:
         raise AccountNotFound("no account is named; give a uid, an address or a matricule")
+    if (numen := read_numen(name)) is not None:
+        raise AccountNotFound(
+            f"{numen}: this is a NUMEN, which is a secret and names no account; give a uid, an address or a "
+            "matricule"
+        )
     found = find_accounts(reader, site.settings.directory, site.encoding, site.keys, name)
     if not found:
         raise AccountNotFound(f"{name}: no account has this uid, address, alias or matricule")

@@ -11,6 +11,7 @@ from typing import Any
 from piactl.core.counting import counted
 from piactl.core.digests import DigestKeys
 from piactl.core.memory import LastRun
+from piactl.core.numen import masked
 from piactl.directory import filters
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.records import DATA, IN_RECORD, RUNS, Places, record_write
@@ -29,7 +30,6 @@ from piactl.journal import (
     in_doubt,
     standing,
 )
-from piactl.journal.writing import masked
 
 SECRETS = frozenset({"userPassword", "oathSecret", "piactlSealed"})
 MARK, UNDER_WAY = "description", b"running"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -10,7 +9,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from piactl.core.journalline import OUTCOMES, Head, LineTooLong
-from piactl.core.numen import read_numen
+from piactl.core.numen import masked
 from piactl.errors import JournalUnusable
 from piactl.journal.actor import Actor
 from piactl.journal.chainfile import Body, ChainFile
@@ -18,7 +17,6 @@ from piactl.journal.doubts import unsettled
 from piactl.journal.intent import IntendedWrite, Settlement, digests
 from piactl.journal.unusable import refused_by_system
 
-_WORD = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{13}(?![0-9A-Za-z])")
 _SHORTEST_VALUE = 4
 _T = TypeVar("_T")
 
@@ -193,16 +191,6 @@ class Journal:
                 for name in [*added, *(n for n in removed if n not in added)]
             },
         }
-
-
-def masked(text: str) -> str:
-    """`text` with everything that looks like a NUMEN masked: it is a secret wherever it came from."""
-
-    def mask(found: re.Match[str]) -> str:
-        numen = read_numen(found[0])
-        return found[0] if numen is None else str(numen)
-
-    return _WORD.sub(mask, text)
 
 
 def _texts(write: IntendedWrite) -> tuple[str, ...]:

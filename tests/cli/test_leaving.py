@@ -1,0 +1,99 @@
+"""Leaving at a question, and names and reasons that hold a secret."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.story.academy import Academy
+from tests.story.feeds import row
+from tests.story.test_logins import day
+
+CLAIRE, NUMEN = "claire.dubreuil", "20E9512345XYZ"
+
+
+@pytest.fixture
+def staffed(academy: Academy) -> Academy:
+    first = day(-3).isoformat()
+    academy.night(first, academy.feed(row(numen=NUMEN, debut="2020-09-01"), day=first))
+    return academy
+
+
+@contextmanager
+def asked(academy: Academy, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The command on a terminal, waiting for the answer to its question."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        academy.words(*words), stdin=follower, stdout=follower, stderr=follower, env=academy.environment()
+    )
+    os.close(follower)
+    screen = b""
+    try:
+        while b"[y/N] " not in screen:
+            screen += os.read(leader, 65536)
+        yield process, leader
+    finally:
+        process.kill()
+        process.wait()
+        os.close(leader)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("account", "lock", CLAIRE, "--reason", "x"),
+        ("password", "activate", CLAIRE),
+        ("otp", "enroll", CLAIRE),
+    ],
+)
+def test_whoever_is_asked_may_leave_at_once(staffed: Academy, words: tuple[str, ...]) -> None:
+    with staffed.nothing_written(), asked(staffed, *words) as (process, _):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 130
+
+
+def test_no_device_is_shown_that_was_not_made(staffed: Academy) -> None:
+    with staffed.nothing_written(), asked(staffed, "otp", "enroll", CLAIRE) as (process, leader):
+        os.write(leader, b"n\n")
+        screen = b""
+        while True:
+            try:
+                piece = os.read(leader, 65536)
+            except OSError:
+                break
+            if not piece:
+                break
+            screen += piece
+        assert process.wait(timeout=20) == 1
+    assert b"nothing was changed" in screen
+    assert b"otpauth" not in screen
+
+
+@pytest.mark.parametrize("layout", [(), ("-o", "json"), ("-o", "csv")])
+def test_a_numen_in_the_place_of_a_name_is_never_repeated(staffed: Academy, layout: tuple[str, ...]) -> None:
+    for text in (f"{NUMEN}\n{CLAIRE}\n", "20e 95 12345 xyz\n", NUMEN):
+        ran = staffed.run("account", "lock", "-", "--reason", "x", *layout, stdin=text)
+        assert ran.code in (5, 9)
+    for words in (("account", "show"), ("why",), ("account", "history"), ("password", "unblock")):
+        ran = staffed.run(*words, NUMEN)
+        assert ran.code == 9
+        assert "NUMEN" in ran.err
+    said = "".join(staffed.said).lower().replace(" ", "")
+    assert NUMEN.lower() not in said
+
+
+def test_a_numen_in_a_reason_is_kept_nowhere(staffed: Academy) -> None:
+    why = ("--reason", f"said {NUMEN} on the telephone")
+    staffed.run("account", "lock", CLAIRE, *why)
+    staffed.run("exception", "grant", CLAIRE, "--service", "iprof", "--until", day(30).isoformat(), *why)
+    staffed.run("account", "close", CLAIRE, "--until", day(30).isoformat(), *why)
+    entry = staffed.entry(CLAIRE)
+    kept = b"".join(v for name in ("piactlLock", "piactlException", "piactlPin") for v in entry[name])
+    assert kept.count(b"said 20E********** on the telephone") == 3
+    assert NUMEN not in kept.decode() + "".join(staffed.said)
