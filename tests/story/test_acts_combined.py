@@ -146,3 +146,17 @@ def test_who_waits_keeps_the_account_made_by_hand(academy: Academy, *, fed: bool
     academy.night("2026-12-01")
     assert academy.values(CLAIRE, "piactlNumenDigest") != []
     assert services(academy, "2026-12-01") >= {"messagerie", "annuaire"}
+
+
+def test_an_exception_for_later_leaves_the_one_of_today(claire: Academy) -> None:
+    grant = ("exception", "grant", CLAIRE, "--service", "siecle", "--uai", THUILLIER)
+    act(claire, *grant, "--until", "2026-09-30")
+    act(claire, *grant, "--from", "2026-11-01", "--until", "2026-11-30")
+    periods = [
+        (r["from"], r["to"]) for r in claire.show(CLAIRE, DAY)["entitlements"] if r["service"] == "siecle"
+    ]
+    assert periods == [("2026-09-05", "2026-09-30"), ("2026-11-01", "2026-11-30")]
+    act(claire, *grant, "--from", "2026-11-15", "--until", "2026-12-31")
+    assert len(claire.values(CLAIRE, "piactlException")) == 2
+    act(claire, "exception", "end", CLAIRE, "--service", "siecle")
+    assert claire.values(CLAIRE, "piactlException") == []

@@ -27,7 +27,9 @@ def _exception(author: Author, new: ServiceException) -> Act:
         same = [e for e in account.exceptions if _means(e, new.service, new.uai) and e.grants == new.grants]
         if any((e.start, e.end, e.reason) == (new.start, new.end, new.reason) for e in same):
             return Altered(account)
-        kept = tuple(e for e in account.exceptions if e not in same)
+        # one that is over before it, or begins after it, is another
+        replaced = [e for e in same if e.start <= new.end and new.start <= e.end]
+        kept = tuple(e for e in account.exceptions if e not in replaced)
         return Altered(replace(account, exceptions=(*kept, new)), author.note)
 
     return act
