@@ -189,7 +189,7 @@ def _identity_check(
     )
     from piactl.flows.reviewing import account_on, find_entry
 
-    with reading(site) as reader:
+    with reading(site, identity) as reader:
         entry = find_entry(reader, site, name)
     account = entry.account
     refuse_code(account, account_on(account, site, order.as_of)[1], order.as_of, identity)

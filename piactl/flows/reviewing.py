@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -26,7 +27,8 @@ def find_account(reader: Reader, site: Site, name: str) -> Account:
 
 
 def find_entry(reader: Reader, site: Site, name: str) -> Entry:
-    """The account that a uid, an address, an alias or a matricule means, with the values of its entry.
+    """The account that a uid, an address, an alias or a matricule means, with the values of its entry. It is
+    protected where its entry is marked so or the policy names it.
 
     Raises AccountNotFound, and PiactlError where the entry cannot be understood or several are meant.
     """
@@ -50,6 +52,8 @@ def find_entry(reader: Reader, site: Site, name: str) -> Entry:
     one = found[0]
     if isinstance(one, Unreadable):
         raise PiactlError(one.why)
+    if one.account.uid in site.policy.protected:
+        return replace(one, account=replace(one.account, protected=True))
     return one
 
 

@@ -7,6 +7,8 @@ from datetime import date, datetime
 from typing import Any
 
 from piactl.core.counting import counted
+from piactl.directory import filters
+from piactl.directory.accounts import IN_ACCOUNTS
 from piactl.directory.codes import policy_faults
 from piactl.directory.port import Reader
 from piactl.directory.records import DATA, RUNS, SOURCES, WAITING, Places
@@ -32,7 +34,7 @@ _ENDS = {
 def examine_records(
     site: Site, reader: Reader, runs: Runs | None, host: str, now: datetime, today: date
 ) -> Iterator[Finding]:
-    """D15, D27 to D30. `today` is the civil day of the policy's time zone."""
+    """D15, D27 to D30, D32. `today` is the civil day of the policy's time zone."""
     yield unless_broken("D15", lambda: _bases(site, reader))
     yield _told("D27", lambda: _needed_keys(site, reader))
     yield _told("D28", lambda: _lock(site, reader, host, now))
@@ -41,6 +43,7 @@ def examine_records(
     else:
         yield unless_broken("D29", lambda: _last_run(site, reader, runs, today))
     yield _told("D30", lambda: _policy_of_codes(site, reader))
+    yield _told("D32", lambda: _protected(site, reader))
 
 
 def _told(id_: str, check: Callable[[], Finding]) -> Finding:
@@ -79,6 +82,20 @@ def _policy_of_codes(site: Site, reader: Reader) -> Finding:
     faults = policy_faults(reader, policy)
     advice = f"Set {policy} as cn=activation in schemas/ldap/tree.ldif.in."
     return worst("D30", faults, [], advice, "codes end, and must be replaced")
+
+
+def _protected(site: Site, reader: Reader) -> Finding:
+    """An account that the policy protects carries the mark by which the ACLs exclude it."""
+    wanted = sorted(site.policy.protected)
+    if not wanted:
+        return skipped("D32", "the policy protects no account")
+    named = filters.any_of(*(filters.equals("uid", uid) for uid in wanted))
+    unmarked = filters.none_of(filters.equals("piactlProtected", "TRUE"))
+    query = filters.all_of(IN_ACCOUNTS, named, unmarked)
+    found = sorted(one.text("uid") for one in reader.search(site.settings.directory.accounts, query, ["uid"]))
+    wrong = [f"{uid} is protected by the policy, and its entry is not marked" for uid in found]
+    advice = 'Any change of it by an administrator marks it: piactl account unlock ACCOUNT --reason "..."'
+    return worst("D32", wrong, [], advice, "no account that the policy names is without the mark")
 
 
 def _needed_keys(site: Site, reader: Reader) -> Finding:

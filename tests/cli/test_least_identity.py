@@ -1,0 +1,129 @@
+"""Each command runs with the least of the four identities that suffices: the passwords of the others may be
+missing on the host. What an identity may do in the directory, its ACL says; here it is which one is asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from piactl.errors import Exit
+from tests.story.academy import Academy
+from tests.story.phones import verified
+
+from .conditions import CASES, CLAIRE, WHY, filled, load
+
+IDENTITIES = ("reader", "nightly", "desk", "administrator")
+READING = (
+    "plan adopt forecast why account.list account.show account.timeline account.history exception.list "
+    "pin.list otp.show key.list journal.show journal.verify journal.prune runs.list runs.show password.check"
+)
+NONE = (
+    "init completion feed.check feed.rejects service.list service.show profile.list profile.show "
+    "journal.export sandbox.start sandbox.stop sandbox.status"
+)
+SUPPORT = (
+    "password.activate password.reset password.unblock otp.enroll otp.verify otp.suspend otp.resume "
+    "otp.remove otp.resync"
+)
+NIGHTS = "nightly apply"
+NEEDS = {
+    **{words.replace(".", " "): "reader" for words in READING.split()},
+    **{words.replace(".", " "): "" for words in NONE.split()},
+    **{words.replace(".", " "): "desk" for words in SUPPORT.split()},
+    **dict.fromkeys(NIGHTS.split(), "nightly"),
+    "doctor": "all",  # it looks whether each of them can be used
+}
+"""The identity of each command; administrator for all others."""
+
+
+def needed(words: str) -> str:
+    return NEEDS.get(words, "administrator")
+
+
+def leave_only(academy: Academy, identity: str) -> None:
+    """The passwords of the others are put aside."""
+    secrets, aside = academy.sandbox.folder / "secrets", academy.folder / "aside"
+    aside.mkdir(exist_ok=True)
+    for name in IDENTITIES:
+        here, there = (secrets, aside) if name != identity else (aside, secrets)
+        if (here / name).exists():
+            (here / name).rename(there / name)
+
+
+def test_the_table_names_commands() -> None:
+    assert set(NEEDS) <= set(CASES)
+
+
+@pytest.mark.parametrize("words", [words for words in CASES if needed(words) != "all"])
+def test_one_password_is_enough(academy: Academy, words: str) -> None:
+    load(academy)
+    case = CASES[words]
+    try:
+        for given, stdin in case.before:
+            assert academy.run(*filled(given, academy), stdin=stdin).code == 0
+        if words in ("otp suspend", "otp resume"):
+            verified(academy, CLAIRE)
+        if words == "otp resume":
+            assert academy.run("otp", "suspend", CLAIRE, *WHY).code == 0
+        leave_only(academy, needed(words))
+        ran = academy.run(*filled(case.right, academy), stdin=case.stdin)
+        assert ran.code == case.code, ran
+        if needed(words) not in ("", "reader"):
+            leave_only(academy, "reader")
+            if case.acting:  # trying out writes nothing, so it needs no more than reading
+                assert academy.run(*filled(case.right, academy), "--dry-run").code in (0, 1)
+            (academy.folder / "new").unlink(missing_ok=True)
+            if words not in ("apply", "key retire"):
+                refused = academy.run(*filled(case.right, academy), stdin=case.stdin)
+                assert refused.code == Exit.CONFIGURATION, refused
+                assert f"secrets/{needed(words)}: there is no such file" in refused.err, refused
+    finally:
+        if words.startswith("sandbox"):
+            academy.run("sandbox", "stop", "--dir", academy.folder / "new")
+
+
+PROTECTED = "ida.roy"
+
+
+@pytest.mark.parametrize("words", [w for w in CASES if needed(w) == "desk"])
+def test_a_protected_account_is_out_of_the_desks_reach(academy: Academy, words: str) -> None:
+    """With a sentence that names the way, before anything is written; the administrator can."""
+    academy.edit("policy.yaml", "protected: [admin.secours]", f"protected: [admin.secours, {PROTECTED}]")
+    load(academy)
+    assert academy.values(PROTECTED, "piactlProtected") == []
+    academy.change(PROTECTED, userPassword=["quatre chats gris et lents"])
+    for _ in range(5):
+        assert not academy.sandbox.accepts(academy.dn(PROTECTED), "not it")
+    if words == "otp verify":
+        enrolled = academy.run(
+            "otp", "enroll", PROTECTED, "--administrator", "--uri-file", academy.folder / "uri"
+        )
+        assert enrolled.code == 0, enrolled
+    elif words.startswith("otp ") and words != "otp enroll":
+        verified(academy, PROTECTED, "--administrator")
+    if words == "otp resume":
+        assert academy.run("otp", "suspend", PROTECTED, "--administrator", *WHY).code == 0
+    given = [PROTECTED if word == CLAIRE else word for word in filled(CASES[words].right, academy)]
+    stdin = "123456\n123456\n" if words.startswith("otp") else CASES[words].stdin
+    with academy.nothing_written():
+        ran = academy.run(*given, stdin=stdin)
+    assert ran.code == Exit.FAILED, ran
+    assert "protected" in ran.err, ran
+    assert "--administrator" in ran.err, ran
+    assert not (academy.folder / "new").exists()
+
+
+def test_a_protected_account_gets_its_mark_by_an_administrator(academy: Academy) -> None:
+    """The policy keeps piactl's own desk away; the mark keeps its password away, and doctor asks for it."""
+
+    def found() -> str:
+        return next(one["result"] for one in academy.run("doctor", "-o", "json").json if one["id"] == "D32")
+
+    academy.edit("policy.yaml", "protected: [admin.secours]", f"protected: [admin.secours, {PROTECTED}]")
+    load(academy)
+    assert found() == "error"
+    ran = academy.run("account", "unlock", PROTECTED, *WHY)
+    assert ran.code == 0, ran
+    assert academy.values(PROTECTED, "piactlProtected") == ["TRUE"]
+    assert found() == "ok"
+    with academy.nothing_written():
+        assert academy.run("account", "unlock", PROTECTED, *WHY).code == 0
