@@ -33,9 +33,9 @@ class Device:
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """`changed` is when the password was last set, None where it never was. `blocked` is when wrong
-    passwords blocked it, `blocked_for_good` where that is no instant. `failures` are when log ins failed since
-    the last good one, the oldest first, be it the password or the code. `policy` None is not known; `linked`:
-    the server itself asks for a code."""
+    passwords blocked it, `blocked_for_good` where that is no instant. `failures` are when log ins failed
+    since the last good one, the oldest first, be it the password or the code. `policy` None is not known;
+    `linked`: the server itself asks for a code."""
 
     changed: datetime | None = None
     must_change: bool = False
