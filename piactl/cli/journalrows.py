@@ -101,17 +101,19 @@ def _last_run(path: str) -> str:
 
 def _uid_of(site: Site, name: str) -> str:
     """The uid of what is no uid in the journal, as the directory knows it. Raises AccountNotFound."""
+    from piactl.core.numen import masked
     from piactl.flows.recounting import uid_meant
 
+    called = masked(name)
     try:
         with reading(site) as reader:
             uid = uid_meant(reader, site, name)
     except PiactlError:
-        say(f"{name}: is no uid in this journal; whether it is another name of an account cannot be asked:")
+        say(f"{called}: is no uid in this journal; whether it is another name of an account cannot be asked:")
         raise
     if not uid:
         raise AccountNotFound(
-            f"{name}: no change that fits is of this uid, and no account has this uid, address, alias or "
+            f"{called}: no change that fits is of this uid, and no account has this uid, address, alias or "
             "matricule"
         )
     return uid
