@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -378,19 +380,36 @@ def test_a_pipe_of_accounts_in_their_order(claire: Academy) -> None:
     assert "names the same account" in results[3]["message"]
 
 
-def test_the_pipe_of_the_readme(claire: Academy) -> None:
-    """With real processes and a shell."""
-    words = " ".join(claire.words())
-    pipe = (
-        f"{words} account list -o ndjson --as-of {DAY} | grep ida.roy | "
-        f'{words} account lock - --as-of {DAY} --reason "vol" -o ndjson'
+def test_the_pipe_of_the_readme(academy: Academy, tmp_path: Path) -> None:
+    """As it stands there, with a shell, jq and the command."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (pipe,) = re.findall(r"^piactl account list .* \|\n    piactl account lock - .*$", readme, re.MULTILINE)
+    today = date.today()
+    left = {"debut": "2020-09-01", "fin": (today - timedelta(days=1)).isoformat()}
+    people = [
+        row(debut="2020-09-01", fin="2090-08-31"),
+        row(matricule="1999", prenom="Ida", nom_famille="Roy"),
+    ]
+    academy.run("nightly", academy.feed(*people, day=today.isoformat()))
+    academy.run(
+        "nightly",
+        academy.feed(
+            row(**left), row(matricule="1999", prenom="Ida", nom_famille="Roy"), day=today.isoformat()
+        ),
     )
-    done = subprocess.run(
-        ["sh", "-c", pipe], env=claire.environment(), capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    (result,) = [json.loads(line) for line in done.stdout.splitlines()]
-    assert (result["uid"], result["outcome"]) == ("ida.roy", "applied")
+    command = tmp_path / "piactl"
+    command.write_text(f'#!/bin/sh\nexec {" ".join(academy.words())} "$@"\n')
+    command.chmod(stat.S_IRWXU)
+    environment = {**academy.environment(), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    locked = pipe.replace("--dry-run", "-o ndjson")
+    assert locked != pipe
+    for text, outcome in ((f"{pipe} -o ndjson", "would change"), (locked, "applied")):
+        done = subprocess.run(
+            ["sh", "-c", text], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        (result,) = [json.loads(line) for line in done.stdout.splitlines()]
+        assert (result["uid"], result["outcome"]) == (CLAIRE, outcome)
 
 
 def test_a_line_of_stdin_that_is_no_name_stops_all(claire: Academy) -> None:
