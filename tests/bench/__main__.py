@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,8 @@ _LARGE_CASES = ("quiet", "commands")
 
 def main() -> int:
     options = _options()
+    # also then each slapd is ended, and what is on the disk removed
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
     # as an installed piactl is
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     compileall.compile_dir(TOP / "piactl", quiet=2)
@@ -40,7 +43,7 @@ def main() -> int:
         for people in options.people:
             contests += _of_size(people, options, folder / str(people))
             shutil.rmtree(folder / str(people))
-    except CommandFailed as failed:
+    except (CommandFailed, RuntimeError) as failed:
         print(failed, file=sys.stderr)
         return 1
     finally:

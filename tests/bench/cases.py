@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -116,9 +118,10 @@ def load(bench: Bench) -> Contest:
     mine = Contender(
         "piactl nightly", lambda: nightly(bench.population.first, FIRST), bench.empty, loaded, goal
     )
-    return bench.contest(
-        "first load", "ldapadd", [mine, *_others(bench, lambda: changes[0], bench.empty, "ldapadd")]
-    )
+    others = _others(bench, lambda: changes[0], bench.empty, "ldapadd")
+    contest = bench.contest("first load", "ldapadd", [mine, *others])
+    contest.note = _way_of_writing(bench.server)
+    return contest
 
 
 def quiet(bench: Bench) -> Contest:
@@ -225,6 +228,14 @@ def _planned(bench: Bench, feed: Path, day: object, name: str) -> Changes:
     words = [PIACTL, "plan", str(feed), "--as-of", str(day), "--out", str(plan)]
     measure(words, bench.log, bench.server)
     return changes_of_plan(plan, bench.folder / name)
+
+
+def _way_of_writing(server: Server) -> str:
+    """Which way piactl writes there, as `piactl doctor` tells it."""
+    words = [PIACTL, "doctor", "-o", "json"]
+    told = subprocess.run(words, env=server.environment, capture_output=True, text=True, check=False)
+    found = (one["found"] for one in json.loads(told.stdout) if one["title"] == "way of writing")
+    return str(next(found, "doctor does not tell how it writes"))
 
 
 def _quiet_night(bench: Bench) -> list[str]:

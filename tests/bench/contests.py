@@ -70,6 +70,7 @@ class Contest:
     place: str
     people: int
     reference: str
+    note: str = ""
     results: list[Result] = field(default_factory=list)
     profiles: dict[str, str] = field(default_factory=dict)
     """Where the CPU of contenders goes, where that was asked for."""

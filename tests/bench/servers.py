@@ -115,26 +115,43 @@ class Server:
         """The lines of LDIF of a search by root, one at a time."""
         yield from self._ask(self.uri, base, query, *attributes, scope=scope)
 
-    def count(self, query: str) -> int:
-        """How many entries below the accounts it finds."""
-        return sum(line.startswith("dn:") for line in self.ask(ACCOUNTS, query, "1.1"))
-
     def written_since(self, moment: datetime) -> int:
-        """How many entries below the accounts were written, by whatever hand, since then."""
+        """How many entries below the accounts were written, by whatever hand, since then.
+
+        Raises RuntimeError where the second provider does not have them too.
+        """
         csn = moment.astimezone(UTC).strftime("%Y%m%d%H%M%S.%fZ") + "#000000#000#000000"
-        return self.count(f"(entryCSN>={csn})")
+        counts = [self._count(status.uris[0], f"(entryCSN>={csn})") for status in self.running]
+        if len(set(counts)) > 1:
+            raise RuntimeError(f"of the two providers one has {counts[0]} new entries, the other {counts[1]}")
+        return counts[0]
 
     def settle(self) -> float:
-        """Waits until both providers have everything; the seconds that took."""
+        """Waits until the second provider, if there is one, has all that the first has; how many seconds.
+
+        Raises RuntimeError where that does not come.
+        """
         begun = time.monotonic()
-        while len({self._state(status.uris[0]) for status in self.running}) > 1:
+        while not self._agree():
             if time.monotonic() - begun > _SYNC_SECONDS:
                 raise RuntimeError(f"the two providers did not agree within {_SYNC_SECONDS} s")
             time.sleep(0.02)
         return time.monotonic() - begun
 
-    def _state(self, uri: str) -> tuple[str, ...]:
-        return tuple(sorted(self._ask(uri, SUFFIX, "(objectClass=*)", "contextCSN", scope="base")))
+    def _agree(self) -> bool:
+        """Whether the last change by each server that the first knows of is known to the second too."""
+        states = [self._state(status.uris[0]) for status in self.running]
+        return all(states[-1].get(number, "") >= csn for number, csn in states[0].items()) and all(states)
+
+    def _state(self, uri: str) -> dict[str, str]:
+        """contextCSN by the number of the server. {"": ""} for a directory that keeps none."""
+        lines = list(self._ask(uri, SUFFIX, "(objectClass=*)", "contextCSN", scope="base"))
+        values = [line.split()[1] for line in lines if line.startswith("contextCSN:")]
+        none = {"": ""} if lines else {}
+        return {value.split("#")[2]: value for value in values} or none
+
+    def _count(self, uri: str, query: str) -> int:
+        return sum(line.startswith("dn:") for line in self._ask(uri, ACCOUNTS, query, "1.1", scope="sub"))
 
     def _ask(self, uri: str, base: str, query: str, *attributes: str, scope: str) -> Iterator[str]:
         words = ["ldapsearch", "-LLL", "-o", "ldif-wrap=no", "-H", uri, "-Y", "EXTERNAL", "-Q"]

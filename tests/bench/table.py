@@ -22,6 +22,8 @@ def tables(machine: Mapping[str, Any], contests: Sequence[Contest]) -> Iterator[
     yield "  ".join(f"{name}: {value}" for name, value in machine.items()) + "\n"
     for contest in contests:
         yield f"\n{contest.case}, {contest.people:,} people, {contest.place}\n"
+        if contest.note:
+            yield f"piactl: {contest.note}\n"
         shown = sorted(contest.results, key=lambda one: one.name != contest.reference)
         rows = [_row(contest, one) for one in shown]
         yield tabulate(rows, _COLUMNS, disable_numparse=True, colalign=_align(len(_COLUMNS))) + "\n"
@@ -146,6 +148,7 @@ def _contest(contest: Contest) -> dict[str, Any]:
         "place": contest.place,
         "people": contest.people,
         "reference": contest.reference,
+        "note": contest.note,
         "profiles": contest.profiles,
         "contenders": [_contender(contest, one) for one in contest.results],
     }
