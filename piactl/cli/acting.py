@@ -106,8 +106,9 @@ def decide(
 ) -> int:
     """Makes the preparation (`make` is given a reader), shows it, asks, and carries it out. `done` is told
     the outcome of each account that was to be written, by uid, before the results are printed."""
-    from piactl.flows.administering import carry_out
+    from piactl.flows.administering import Acted, carry_out
 
+    acted, failure = Acted(order.run), None
     if manner.dry_run:
         with reading(site) as reader:
             preparation = make(reader)
@@ -120,15 +121,35 @@ def decide(
             say("nothing was changed")
             return int(Exit.FAILED)
         # only what is under way is ended in good order; whoever is asked may leave at once
-        with stop_on_signals() as stop:
-            acted = carry_out(
-                site, writer, order, preparation, now=_now, say=say, stop=stop, recorded=manner.recorded
-            )
+        try:
+            with stop_on_signals() as stop:
+                carry_out(
+                    site,
+                    writer,
+                    order,
+                    preparation,
+                    now=_now,
+                    say=say,
+                    stop=stop,
+                    recorded=manner.recorded,
+                    acted=acted,
+                )
+        except PiactlError as error:
+            # what was made before it is told all the same, to the hooks too
+            if done is not None or not acted.outcomes:
+                raise
+            failure = error
 
     def became(one: Prepared) -> tuple[str, str]:
-        return acted.outcomes.get(one.uid, ("not made", f"stopped by {acted.stopped}"))
+        if one.uid in acted.outcomes or failure is None:
+            return acted.outcomes.get(one.uid, ("not made", f"stopped by {acted.stopped}"))
+        doubtful = one.write is not None and one.write.write.dn in getattr(failure, "doubtful", ())
+        return ("in doubt" if doubtful else "not made", "the command had to end")
 
     hooked = _call_hooks(site, preparation, became)
+    if failure is not None:
+        put_results([result_facts(one, became(one)) for one in preparation.accounts], manner.output)
+        raise failure
     if done is not None:
         done({one.uid: became(one)[0] for one in preparation.accounts if one.write is not None})
     code = finish(site, preparation, manner, became, run=order.run)

@@ -172,23 +172,25 @@ def carry_out(
     say: Callable[[str], None],
     stop: Stop,
     recorded: bool = True,
+    acted: Acted | None = None,
 ) -> Acted:
     """Makes the prepared changes: one journalled write per account, each on its preconditions.
 
-    Raises UnsafePlan where a guard is broken that the order does not allow, with nothing written.
+    Raises UnsafePlan where a guard is broken that the order does not allow, with nothing written, and what
+    refuses every further write; what was made before that stands in `acted`, where it is given.
     """
+    acted = acted or Acted(order.run)
     broken = refused(preparation.refusals, order.allowed)
     if broken:
         guards = counted(len(broken), "guard is broken", "guards are broken")
         raise UnsafePlan(f"{guards}; nothing was written")
     if not preparation.writes:
-        return Acted(order.run)
+        return acted
     last = read_last(writer, site.settings.directory.state)
     check_date(order, last, any_date=site.settings.any_date)
-    acted = Acted(order.run)
     with run_alone(site, writer, order, now, say, recorded=recorded) as run:
-        done = Done(order.run)
+        done = Done(order.run, results=acted.outcomes)
         then = {one.uid: one.then for one in preparation.accounts if one.then}
-        acted.outcomes = write_alone(run, preparation.writes, done, stop, then)
+        write_alone(run, preparation.writes, done, stop, then)
     acted.stopped = done.stopped
     return acted

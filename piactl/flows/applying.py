@@ -97,10 +97,11 @@ def write_alone(
     done: Done,
     stop: Stop,
     then: Mapping[str, Sequence[AccountWrite]] | None = None,
-) -> dict[str, tuple[str, str]]:
-    """The writes of a one-off command, which leaves piactl's memory of the nights as it is: (outcome,
-    message) by uid; those that a stop or an error left undone are not in it. `then` are writes, by uid, that
-    follow one after the other where the account's own was made; the first that is not is its outcome.
+) -> None:
+    """The writes of a one-off command, which leaves piactl's memory of the nights as it is. What became of
+    each stands in `done.results`, but for those that a stop or an error left undone. `then` are writes, by
+    uid, that follow one after the other where the account's own was made; the first that is not is its
+    outcome.
 
     What refuses every write is raised after the record of the run says so, as by `apply_work`.
     """
@@ -119,7 +120,6 @@ def write_alone(
         raise
     done.status = "stopped" if done.stopped else "partly" if done.problems else "done"
     _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else "")
-    return done.results
 
 
 def _write_then(run: Run, uid: str, rows: Sequence[AccountWrite], done: Done) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import subprocess
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -502,3 +503,39 @@ def test_a_night_does_not_take_a_living_command_for_a_dead_one(claire: Academy) 
             root.modify(dn, {name: [("MODIFY_REPLACE", value)] for name, value in values.items()})
         claire.night(DAY)
         assert claire.run("runs", "show", run, "-o", "json").json["status"] == status
+
+
+def test_what_was_made_before_the_server_failed_is_told_and_hooked(claire: Academy, tmp_path: Path) -> None:
+    heard, hook = tmp_path / "heard", tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\ncat >>{heard}\n")
+    hook.chmod(stat.S_IRWXU)
+    claire.edit("piactl.yaml", "state_folder: state\n", f"state_folder: state\nhooks: {{lock: [{hook}]}}\n")
+    claire.edit("piactl.yaml", "  suffix:", "  in_flight: 1\n  suffix:")
+    prelude = (
+        "import sys\n"
+        "from piactl.directory.writer import DirectoryWriter\n"
+        "from piactl.errors import DirectoryUnreachable\n"
+        "from piactl.cli import main\n"
+        "whole = DirectoryWriter.write\n"
+        "def cut(self, writes):\n"
+        "    for result in whole(self, writes):\n"
+        "        yield result\n"
+        "        if 'uid=' in result.write.dn:\n"
+        "            raise DirectoryUnreachable('the server went away')\n"
+        "DirectoryWriter.write = cut\n"
+        "main()"
+    )
+    words = ["account", "lock", CLAIRE, "ida.roy", "--as-of", DAY, "--reason", "x", "-o", "ndjson"]
+    done = subprocess.run(
+        [sys.executable, "-c", prelude, *words],
+        env=claire.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 8, done.stderr
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(r["uid"], r["outcome"]) for r in results] == [(CLAIRE, "applied"), ("ida.roy", "not made")]
+    assert json.loads(heard.read_text())["uids"] == [CLAIRE]
+    assert "the server went away" in done.stderr
