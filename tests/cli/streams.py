@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -53,9 +55,10 @@ class Forks:
 
 
 @contextmanager
-def forking() -> Iterator[Forks]:
+def forking(**environment: str) -> Iterator[Forks]:
+    """Whatever the environment of the tests; with `environment` that is all there is, as cron has it."""
     root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": root}
+    environment = {**(environment or os.environ), "PYTHONPATH": root}
     with subprocess.Popen(
         [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
@@ -66,13 +69,11 @@ def forking() -> Iterator[Forks]:
 
 
 def _serve() -> None:
-    import piactl.cli.accountacts
-    import piactl.cli.application
-    import piactl.directory.opening
-    import piactl.flows.administering
-    import piactl.flows.nightly
-    import piactl.report.tabular  # noqa: F401
+    import piactl
 
+    for module in pkgutil.walk_packages(piactl.__path__, "piactl."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
     # of its own, so that no child writes into the answers
     questions, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -103,7 +104,9 @@ def _child(asked: dict[str, list[str]]) -> NoReturn:
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         _replace(number, how[number], files[number])
         closed = how[number] == CLOSED
-        setattr(sys, name, None if closed else os.fdopen(number, mode, encoding="utf-8", closefd=False))
+        # in the encoding that the interpreter took from its environment
+        encoding = getattr(sys, f"__{name}__").encoding
+        setattr(sys, name, None if closed else os.fdopen(number, mode, encoding=encoding, closefd=False))
     sys.argv = ["piactl", *asked["words"]]
     os.environ["PIACTL_CONFIG"] = str(asked["config"])
     code = 99
