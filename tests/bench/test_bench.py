@@ -33,7 +33,8 @@ def test_a_quick_bench_shows_every_case() -> None:
     for case in cases.values():
         names = [one["name"] for one in case["contenders"]]
         assert case["reference"] in names
-        assert all(len(one["rounds"]) == 1 for one in case["contenders"] if "failed" not in one)
+        rounds = {len(one["rounds"]) for one in case["contenders"] if "failed" not in one}
+        assert rounds == {5 if case["case"] == "commands" else 1}  # those are short, and often run
         # whoever is compared wrote the same entries; a night with nothing to do is the one that wrote none
         written = {
             one["name"]: one["median"]["writes"]
