@@ -70,7 +70,7 @@ def run_nightly(
 
 def _leave_marks(run: Run, settling: Settling, done: Done) -> None:
     """For the next night of this host; a night without them only takes longer."""
-    made = [uid for uid, (outcome, _) in done.results.items() if outcome == Outcome.APPLIED.value]
+    made = {uid for uid, (outcome, _) in done.results.items() if outcome == Outcome.APPLIED.value}
     try:
         mark_written(run.writer, run.site, settling, made, run.order.as_of)
         keep(run.site, settling)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -242,7 +243,7 @@ def _seal(site: Site, body: bytes | memoryview) -> bytes:
     return hmac.new(key, body, hashlib.sha256).digest()
 
 
-def mark_written(reader: Reader, site: Site, settling: Settling, made: Collection[str], as_of: date) -> None:
+def mark_written(reader: Reader, site: Site, settling: Settling, made: AbstractSet[str], as_of: date) -> None:
     """Leaves marks of the accounts that this run itself wrote, as long as nobody has written them since.
 
     `made` are the uids whose write was made. Only where the name that the run binds as is known, and no

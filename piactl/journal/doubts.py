@@ -19,10 +19,12 @@ from piactl.journal.unusable import refused_by_system, unreadable
 
 
 class Unsettled(NamedTuple):
-    """Intents without an outcome, in order, and the number below which every intent is settled."""
+    """Intents without an outcome, in order, and the number below which every intent is settled. `hidden`:
+    there are lines above that number that were rotated out of sight."""
 
     intents: tuple[JournalLine, ...]
     clean: int
+    hidden: bool = False
 
 
 def unsettled(path: str) -> Unsettled:
@@ -53,7 +55,7 @@ def unsettled(path: str) -> Unsettled:
     found.reverse()
     if clean is not None and reached > clean:
         # what lies between was rotated out of sight: it must not be called settled
-        return Unsettled(tuple(found), clean)
+        return Unsettled(tuple(found), clean, hidden=True)
     return Unsettled(tuple(found), found[0].seq if found else last + 1)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
-from piactl.core.journalline import OUTCOMES, Head, LineTooLong
+from piactl.core.journalline import GENESIS, OUTCOMES, Head, LineTooLong
 from piactl.core.numen import masked
 from piactl.errors import JournalUnusable
 from piactl.journal.actor import Actor
@@ -59,6 +59,8 @@ class Journal:
         self._context = context
         self._file = ChainFile(path, self._stamp, patience=patience)
         self._pending: dict[int, tuple[str, ...]] = {}
+        self._doubts: set[int] | None = None
+        self._seen = GENESIS
         self._unusable = f"{path}: the run was not begun in the journal. No change is made.\nThis is a bug."
 
     @property
@@ -72,6 +74,10 @@ class Journal:
         self._unusable = ""
         self._guarded(lambda: self._file.hold(context.run))
         self._append([])
+        self._seen = self.head
+        before = self._guarded(lambda: unsettled(self._path))
+        if not before.hidden:
+            self._doubts = {line.seq for line in before.intents}
         body = {
             "type": "run",
             "command": [masked(word) for word in context.command],
@@ -84,7 +90,7 @@ class Journal:
             "as_of": context.as_of.isoformat() if context.as_of else None,
             "plan": context.plan,
             "policy": context.policy,
-            "clean": self._clean(),
+            "clean": before.clean,
         }
         return self._append([body])[0]
 
@@ -107,6 +113,8 @@ class Journal:
     def resolved(self, settlements: Sequence[Settlement]) -> None:
         """Records what reading back found of intents that earlier runs left in doubt."""
         self._append([_settlement("resolved", s, ()) for s in settlements])
+        if self._doubts is not None:
+            self._doubts -= {s.intent for s in settlements}
 
     def note(self, text: str) -> None:
         """Records a sentence without values."""
@@ -118,6 +126,7 @@ class Journal:
 
     def end(self, counts: Mapping[str, int]) -> Head:
         """Records the end of the run, and returns the head to anchor."""
+        self._append([])  # to see what others wrote meanwhile
         body = {"type": "end", "counts": dict(counts), "open": len(self._pending), "clean": self._clean()}
         return self._append([body])[0]
 
@@ -142,10 +151,19 @@ class Journal:
         self.close()
 
     def _append(self, bodies: Sequence[Body]) -> list[Head]:
-        return self._guarded(lambda: self._file.append(bodies))
+        before = self._seen
+        heads = self._guarded(lambda: self._file.append(bodies))
+        self._seen = self.head
+        if self._seen.seq != before.seq + len(bodies):
+            # others wrote meanwhile, and what they left open is in the file alone
+            self._doubts = None
+        return heads
 
     def _clean(self) -> int:
-        return self._guarded(lambda: unsettled(self._path).clean)
+        """The number below which every intent is settled; read back only where this run cannot know it."""
+        if self._doubts is None:
+            return self._guarded(lambda: unsettled(self._path)).clean
+        return min([*self._doubts, *self._pending], default=self._seen.seq + 1)
 
     def _guarded(self, work: Callable[[], _T]) -> _T:
         """Does `work`; whatever interrupts it, a signal too, ends the use of this object."""

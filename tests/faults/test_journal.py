@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import os
+import random
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -203,6 +204,49 @@ def test_intents_without_outcome_are_in_doubt_once_their_run_is_gone(make_journa
     assert lines(journal_path)[-1]["clean"] == lines(journal_path)[-1]["seq"]
     heir.close()
     assert in_doubt(journal_path) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_each_run_knows_as_well_as_the_file_what_is_settled(make_journal, intend, journal_path, seed):
+    """Runs at random beside and after each other, some of which die; what `run` and `end` lines call settled
+    is what reading the whole file back finds at that moment."""
+    chance = random.Random(seed)
+    alive: list[list] = []
+    for number in range(60):
+        if not alive or chance.random() < 0.15:
+            journal = make_journal(f"run-{number}")
+            journal.begin()
+            assert lines(journal_path)[-1]["clean"] == settled_below(journal_path)
+            alive.append([journal, []])
+        journal, mine = one = chance.choice(alive)
+        step = chance.choice(["intents", "intents", "outcomes", "note", "resolved", "end", "die"])
+        if step == "intents":
+            mine += journal.intents([intend(f"a.b{at}") for at in range(chance.randint(1, 3))])
+        elif step == "outcomes":
+            chance.shuffle(mine)
+            done = [mine.pop() for _ in range(chance.randint(0, len(mine)))]
+            journal.outcomes([Settlement(intent, "applied") for intent in done])
+        elif step == "note":
+            journal.note("a word")
+        elif step == "resolved":
+            doubts = [intent.seq for intent in in_doubt(journal_path)]
+            journal.resolved([Settlement(intent, "failed") for intent in doubts])
+        else:
+            if step == "end":
+                journal.end({})
+                assert lines(journal_path)[-1]["clean"] == settled_below(journal_path)
+            journal.close()
+            alive.remove(one)
+
+
+def settled_below(path: str) -> int:
+    """The number below which every intent in a whole file is settled."""
+    found = lines(path)[:-1]
+    settled = {line["intent"] for line in found if line["type"] in ("outcome", "resolved")}
+    return next(
+        (line["seq"] for line in found if line["type"] == "intent" and line["seq"] not in settled),
+        len(found) + 1,
+    )
 
 
 def test_a_doubt_is_found_behind_later_clean_runs(make_journal, intend, journal_path):
