@@ -106,15 +106,15 @@ def _queries(encoding: Encoding, uids: Sequence[str] | None) -> Iterator[str]:
 
 def read_numen_holders(
     reader: Reader, settings: DirectorySettings, encoding: Encoding, digests: Sequence[str]
-) -> Iterator[tuple[str, str]]:
-    """(uid, digest) of the accounts that have one of these NUMEN digests."""
-    name, uid = encoding.name("piactlNumenDigest"), encoding.name("uid")
+) -> Iterator[tuple[str, str | None]]:
+    """(uid, matricule) of the accounts that have one of these NUMEN digests."""
+    name, uid, matricule = map(encoding.name, ("piactlNumenDigest", "uid", "supannEmpId"))
     for start in range(0, len(digests), AT_ONCE):
         wanted = (filters.equals(name, digest) for digest in digests[start : start + AT_ONCE])
         for raw in reader.search(
-            settings.accounts, filters.all_of(IN_ACCOUNTS, filters.any_of(*wanted)), [uid, name]
+            settings.accounts, filters.all_of(IN_ACCOUNTS, filters.any_of(*wanted)), [uid, matricule]
         ):
-            yield raw.text(uid), raw.text(name)
+            yield raw.text(uid), raw.text(matricule) or None
 
 
 def read_accounts_with(

@@ -33,8 +33,6 @@ class Feed:
     columns: frozenset[str] = frozenset()
     """The canonical columns that it has: a blank in one is no value, of another it says nothing."""
 
-    passed: frozenset[str] = frozenset()
-    """The matricules whose lines were not read, because what they say is known already."""
     remarked: frozenset[str] = frozenset()
     """The matricules with lines that a remark is about."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import date
 from io import BufferedReader
 from pathlib import Path
@@ -38,7 +38,7 @@ class OnePass:
         self, path: Path, source: SourceSettings, stream: BufferedReader, skipped: Skipped | None = None
     ) -> None:
         self.skipped = skipped
-        self.passed: set[str] = set()
+        self.passed = 0
         self.path, self.source, self.stream = path, source, stream
         self.refusals: list[tuple[str, str]] = []
         self.gathering = Gathering(path.name, source.name)
@@ -82,7 +82,6 @@ class OnePass:
             is_rejects=self.layout is not None and self.layout.is_rejects,
             header=self.header,
             raw_lines=self._raw_lines(lines),
-            passed=frozenset(self.passed),
             remarked=frozenset(self.gathering.remarked),
             other_numens=tuple(numen for numen, _ in self.gathering.numens_elsewhere),
             columns=frozenset(self.layout.places if self.layout else ()) | frozenset(self.source.constants),
@@ -143,7 +142,8 @@ class OnePass:
         most, place, line = self.source.limits.max_rows, len(self.header), 1
         owners = self.skipped.lines.owners if self.skipped else ()
         known: Container[str] = self.skipped.people if self.skipped else ()
-        passed: list[int] = []
+        masks = self.skipped.lines.values if self.skipped else array("I")
+        passed: Counter[int] = Counter()
         while raw := self.stream.readline(self.longest + 1):
             line += 1
             offsets.append(place)
@@ -158,7 +158,7 @@ class OnePass:
                 if self.count > most:
                     self._stop("too-many-rows", f"more than the {most} rows that the source may have")
                 if line <= len(owners) and owners[line - 1] in known:
-                    passed.append(line)
+                    passed[masks[line - 1]] += 1
                     if self.rows is not None and not raw.isascii():
                         self.rows.not_ascii += 1
                 elif read is not None:
@@ -171,14 +171,14 @@ class OnePass:
             self.digest.update(raw)
         self._pass_by(passed)
 
-    def _pass_by(self, lines: Sequence[int]) -> None:
-        """Counts the lines that were not read, as they would have been."""
+    def _pass_by(self, lines: Mapping[int, int]) -> None:
+        """Counts the lines that were not read, by the columns with values, as they would have been."""
         if self.skipped is None or self.rows is None:
             return
-        owners, values = self.skipped.lines.owners, self.skipped.lines.values
-        for mask, number in Counter(values[line - 1] for line in lines).items():
+        for mask, number in lines.items():
             self.rows.count(mask, number)
-        self.passed = {owners[line - 1] for line in lines}
+        known = self.skipped.people
+        self.passed = sum(1 for matricule in self.skipped.lines.people if matricule in known)
 
     def _read_trailer(self, raw: bytes, line: int) -> None:
         self.trailer_line = line
@@ -243,7 +243,7 @@ class OnePass:
             full=self.source.full and not is_rejects,
             complete=self.trailer is not None or not self.source.trailer,
             rows=self.count,
-            people=len(self.gathering.people) + len(self.gathering.held) + len(self.passed),
+            people=len(self.gathering.people) + len(self.gathering.held) + self.passed,
             columns=columns,
             unattributed=self.gathering.unattributed,
         )

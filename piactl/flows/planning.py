@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date
 
-from piactl.core.absences import Key
-from piactl.core.account import Account, State
-from piactl.core.assignment import Assignment
 from piactl.core.desired import (
     NUMEN,
     Desired,
-    Subject,
-    assignment_problems,
-    desired_account,
     local_of,
     named,
 )
 from piactl.core.guards import Census, counts_by_kind, refusals
 from piactl.core.memory import LastRun, Memory
-from piactl.core.names import TakenNames, UnusableName
-from piactl.core.person import Person
-from piactl.core.pins import MANUAL
+from piactl.core.names import TakenNames
 from piactl.core.plan import Basis, FeedBasis, Plan
-from piactl.core.rejection import Hold, Rejection
 from piactl.core.waiting import Waiting, bare, waiting_for
 from piactl.directory.accounts import (
     Entry,
@@ -42,13 +33,11 @@ from piactl.flows.book import Book, census_of
 from piactl.flows.differing import Differing
 from piactl.flows.feeding import check_limits
 from piactl.flows.holding import hold_shared_numens
+from piactl.flows.looking import Look
 from piactl.flows.proposal import Proposal
 from piactl.flows.settling import NotSettled, Settling
 from piactl.flows.site import Site
-from piactl.flows.telling import SourcedFeed, Told, judged, told_by
-
-TICK = 5_000
-"""People between two signs of life."""
+from piactl.flows.telling import SourcedFeed, Told, judged
 
 
 def due_alone(site: Site, memory: Memory, feeds: Sequence[SourcedFeed]) -> bool:
@@ -94,7 +83,7 @@ def propose(
     return planning.proposal()
 
 
-class _Planning:
+class _Planning(Look):
     def __init__(
         self,
         reader: Reader,
@@ -104,17 +93,13 @@ class _Planning:
         tick: Callable[[], None],
         settling: Settling | None = None,
     ) -> None:
-        self.settling = settling
-        self.reader, self.site, self.feeds, self.as_of, self.tick = reader, site, feeds, as_of, tick
-        self.directory = site.settings.directory
-        self.rules = site.rules(as_of)
+        self.reader, self.directory = reader, site.settings.directory
         remembered = read_memory(reader, self.directory.state, due=None if feeds else as_of)
         self.due_only = due_alone(site, remembered.memory, feeds)
         if not feeds and not self.due_only:
             remembered = read_memory(reader, self.directory.state)
         self.remembered = remembered
-        self.memory = remembered.memory
-        self.book = Book()
+        super().__init__(site, feeds, as_of, remembered.memory, Book(), settling, tick)
         for entry in self._entries():
             self.book.add(entry)
         # whoever waits may have an account that was not read, above all an archived one: it is theirs
@@ -125,8 +110,6 @@ class _Planning:
             people = {m: None for sourced in feeds for m in sourced.feed.people}
             self._add_others({**people, **dict.fromkeys(self.memory.waiting)})
             self._check_numens()
-        self.rejections: list[Rejection] = []
-        self.holds: list[Hold] = []
 
     def _entries(self) -> Iterable[Entry | Unreadable]:
         encoding = self.site.encoding
@@ -160,16 +143,17 @@ class _Planning:
         numens = {n for sourced in self.feeds for n in sourced.feed.numens()}
         digests = [digest for numen in numens for digest in keys.candidates(NUMEN, numen.reveal())]
         seen = {entry.account.uid for entry in self.book.entries()}
-        for uid, _ in read_numen_holders(self.reader, self.directory, self.site.encoding, digests):
-            if uid not in seen:
-                raise NotSettled
+        holders = read_numen_holders(self.reader, self.directory, self.site.encoding, digests)
+        passed = [(uid, matricule) for uid, matricule in holders if uid not in seen]
+        if passed:
+            raise NotSettled(passed)
 
     def proposal(self) -> Proposal:
-        told = self._told()
+        told = self.told()
         hold_shared_numens(told, self.book, self.memory, self.rules.keys)
-        subjects = self._subjects(told)
-        waits = {key[0] for name in told.sources for key in self._unconfirmed(told, name)}
-        desired = self._desired(subjects, waits)
+        subjects = self.subjects(told)
+        waits = {key[0] for name in told.sources for key in self.unconfirmed(told, name)}
+        desired = self.desired(subjects, waits)
         desired = self._named(desired)
         told_once = any(not sourced.feed.facts.full for sourced in self.feeds)
         differing = Differing(self.reader, self.site, self.rules, self.book, self.memory.waiting, told_once)
@@ -199,7 +183,7 @@ class _Planning:
         memory = Memory(last, told.sources, waiting)
         state = self.directory.state
         records = tuple(memory_writes(self.remembered, memory, state, self.rules.keys))
-        self._leave_marks(told, memory, {uid: d.account for uid, d in written.items()})
+        self.leave_marks(told, memory, {uid: d.account for uid, d in written.items()})
         return Proposal(plan, tuple(writes), records, memory, self.settling)
 
     def _census(self) -> Census:
@@ -208,121 +192,6 @@ class _Planning:
             return self.memory.last.census
         here = self.book.census(self.as_of)
         return here.plus(self.settling.old.census(self.settling.settled.values())) if self.settling else here
-
-    def _leave_marks(self, told: Told, memory: Memory, written: Mapping[str, Account]) -> None:
-        """Marks the accounts that were looked at and are as the rules want them."""
-        if self.settling is None:
-            return
-        unsure = {m for sourced in self.feeds for m in (*sourced.feed.remarked, *sourced.feed.held)}
-        unsure |= {key[0] for source in memory.sources.values() for key in source.absences}
-        unsure |= {*memory.waiting, *told.held, *self.book.doubled}
-        unsure |= {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
-        for entry in self.book.entries():
-            account = entry.account
-            if account.uid in written or account.uid in unsure or account.matricule in unsure:
-                continue
-            if entry.csn and self._listed(account):
-                self.settling.mark(account, entry.csn, self.as_of)
-        for uid, account in written.items():
-            if uid not in unsure and account.matricule not in unsure and self._listed(account):
-                self.settling.written[uid] = account
-
-    def _listed(self, account: Account) -> bool:
-        """Whether no feed is silent on an assignment without that silence counting: the very same lines may
-        make it count another night."""
-        deaf = (sourced for sourced in self.feeds if not sourced.silence)
-        return all(one.lists_all(account.matricule or "", account.assignments, self.as_of) for one in deaf)
-
-    def known(self) -> dict[str, tuple[Assignment, ...]]:
-        known = {m: entry.account.assignments for m, entry in self.book.by_matricule.items()}
-        # whoever waits although there is an account waits because a write of HR's news failed
-        known.update({m: self._news(m, w) for m, w in self.memory.waiting.items()})
-        return known
-
-    def _news(self, matricule: str, wait: Waiting) -> tuple[Assignment, ...]:
-        """What HR told of somebody who waits; what was done by hand stands on their account, if any."""
-        entry = self.book.by_matricule.get(matricule)
-        if entry is None:
-            return wait.assignments
-        by_hand = [a for a in entry.account.assignments if a.source == MANUAL]
-        told = [a for a in wait.assignments if a.source != MANUAL]
-        return tuple(sorted([*told, *by_hand], key=lambda a: (a.start, a.uai, a.function, a.source)))
-
-    def _told(self) -> Told:
-        uids = {m: entry.account.uid for m, entry in self.book.by_matricule.items()}
-        told = told_by(self.feeds, self.known(), uids, self.memory, self.rules)
-        self.rejections += told.rejections
-        for one in self.book.unreadable:
-            if one.matricule:
-                told.hold(one.matricule, one.why)
-            else:
-                self.holds.append(Hold(None, one.uid, one.why))
-        for matricule, doubles in self.book.doubled.items():
-            told.hold(matricule, f"several accounts have this matricule: {', '.join(doubles)}")
-        return told
-
-    def _subjects(self, told: Told) -> list[Subject]:
-        waiting = self.memory.waiting
-        subjects = []
-        for matricule in dict.fromkeys([*self.book.by_matricule, *waiting, *told.people]):
-            if matricule in told.held:
-                continue
-            entry = self.book.entry(matricule, self.rules.keys)
-            wait = waiting.get(matricule)
-            person: Person | None = told.people.get(matricule) or (wait.person if wait else None)
-            known = self._news(matricule, wait) if wait else entry.account.assignments if entry else ()
-            subjects.append(
-                Subject(
-                    matricule=matricule,
-                    current=entry.account if entry else None,
-                    person=person,
-                    assignments=told.assignments.get(matricule, known),
-                    numen_digest=wait.numen_digest if wait else None,
-                    note=told.notes.get(matricule, ""),
-                )
-            )
-        damaged = {one.matricule: one.uid for one in self.book.unreadable if one.matricule}
-        for matricule, why in told.held.items():
-            entry = self.book.entry(matricule, self.rules.keys)
-            self.holds.append(Hold(matricule, entry.account.uid if entry else damaged.get(matricule), why))
-        return subjects
-
-    def _desired(self, subjects: Iterable[Subject], absent: Collection[str]) -> list[Desired]:
-        result = []
-        for number, subject in enumerate(subjects):
-            if number % TICK == 0:
-                self.tick()
-            uid = subject.current.uid if subject.current else None
-            # what is over must hold nobody back, least of all from an end
-            running = [a for a in subject.assignments if a.end is None or a.end >= self.as_of]
-            problems = assignment_problems(running, self.rules.policy, self.rules.register)
-            if problems:
-                self.holds.append(Hold(subject.matricule, uid, problems[0][3]))
-                continue
-            try:
-                desired = desired_account(subject, self.rules)
-            except UnusableName as error:
-                self.holds.append(Hold(subject.matricule, uid, str(error)))
-                continue
-            if (
-                desired is not None
-                and desired.account.state is State.ARCHIVED
-                and subject.matricule in absent
-            ):
-                # what an archival erases could not tell any more what HR takes back
-                why = "its archival waits until the absence of an assignment is confirmed"
-                self.holds.append(Hold(subject.matricule, uid, why))
-                continue
-            if desired is not None:
-                result.append(desired)
-        return result
-
-    def _unconfirmed(self, told: Told, source: str) -> list[Key]:
-        settings = self.site.settings.sources.get(source)
-        if settings is None:
-            return []
-        absences = told.sources[source].absences
-        return [key for key, one in absences.items() if len(one.feeds) < settings.absent_runs]
 
     def _named(self, desired: Sequence[Desired]) -> list[Desired]:
         if not any(one.base for one in desired):

@@ -9,12 +9,16 @@ from piactl.directory.port import Reader
 from piactl.errors import FeedRefused
 from piactl.feed.matching import feed_argument
 from piactl.feed.reading import read_feed
+from piactl.flows import sifting
 from piactl.flows.feeding import in_order, raise_refused
 from piactl.flows.planning import propose
 from piactl.flows.proposal import Proposal
 from piactl.flows.settling import NotSettled, Scan, Settling, lines_key, scan_feed, settle
 from piactl.flows.site import Site
 from piactl.flows.telling import SourcedFeed
+
+_TRIES = 3
+"""Before everybody is looked at: each finds some more who cannot be passed by."""
 
 
 def scan_feeds(site: Site, arguments: Sequence[str]) -> list[Scan]:
@@ -46,12 +50,18 @@ def proposed(
 ) -> tuple[list[SourcedFeed], Proposal]:
     """The feeds and the plan of one run. Raises FeedRefused and what `propose` raises."""
     settling = settle(reader, site, scans, as_of)
-    try:
-        return _proposed(reader, site, scans, as_of, accepted, tick, settling)
-    except NotSettled:
-        if settling is not None:
-            settling.pass_nobody()
-        return _proposed(reader, site, scans, as_of, accepted, tick, settling)
+    if settling is not None and not settling.passes and len(settling.rows) >= sifting.MANY:
+        sifting.sift(reader, site, scans, settling, as_of, tick)
+    for _ in range(_TRIES):
+        try:
+            return _proposed(reader, site, scans, as_of, accepted, tick, settling)
+        except NotSettled as met:
+            if settling is None or not met.accounts:
+                break
+            settling.look_at(met.accounts)
+    if settling is not None:
+        settling.pass_nobody()
+    return _proposed(reader, site, scans, as_of, accepted, tick, settling)
 
 
 def _proposed(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date
@@ -38,7 +38,12 @@ _FILE = "settled"
 
 
 class NotSettled(Exception):
-    """Something of this run touches people who were to be passed by: everybody has to be looked at."""
+    """Something of this run touches people who were to be passed by. `accounts` are who they are, by uid and
+    matricule; none where that is not known, and everybody has to be looked at."""
+
+    def __init__(self, accounts: Collection[tuple[str, str | None]] = ()) -> None:
+        self.accounts = tuple(accounts)
+        super().__init__()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,13 @@ class Settling:
         self.others.clear()
         self.written.clear()
         self.new.packed.clear()
+
+    def look_at(self, accounts: Iterable[tuple[str, str | None]]) -> None:
+        """These, by uid and matricule, have to be looked at; what else the last look left is forgotten."""
+        for uid, matricule in accounts:
+            if self.settled.pop(key_of(uid, matricule), None) is not None:
+                self.others.append(uid)
+        self.written.clear()
 
     def skipped(self, lines: LineDigests | None) -> Skipped | None:
         return Skipped(lines, self.settled) if lines is not None and self.settled else None

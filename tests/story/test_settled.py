@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import date
 from pathlib import Path
 from random import Random
@@ -14,7 +15,7 @@ import pytest
 
 from piactl.directory.attributes import MANAGED
 from piactl.directory.opening import open_reader
-from piactl.flows import nightly, settling
+from piactl.flows import nightly, settling, sifting
 from piactl.flows.proposing import scan_feeds
 from piactl.flows.site import open_site
 from piactl.sandbox.tree import identity_dn
@@ -50,15 +51,27 @@ def passed(academy: Academy, feed: Path, day: str) -> set[str]:
 
 
 def both(academy: Academy, day: str, *feeds: Path) -> tuple[Any, Any]:
-    """The plan with the marks, and without them."""
+    """The plan with the marks, and without them; that of accounts that were sifted is the latter too."""
     fast = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
     kept = marks(academy).read_bytes() if marks(academy).exists() else None
     marks(academy).unlink(missing_ok=True)
     slow = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
+    with sifted():
+        sparing = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
     if kept is not None:
         marks(academy).write_bytes(kept)
     assert (fast.code, fast.err) == (slow.code, slow.err)
+    assert sparing == slow
     return (json.loads(fast.out), json.loads(slow.out)) if fast.out else ({}, {})
+
+
+@contextmanager
+def sifted() -> Iterator[None]:
+    """As among very many people, in batches of one, so that everything is between batches."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sifting, "MANY", 0)
+        patched.setattr(sifting, "BATCH", 1)
+        yield
 
 
 def same(academy: Academy, day: str, *feeds: Path) -> Any:
@@ -272,7 +285,10 @@ def random_nights(make_academy: Callable[..., Academy], seed: int, nights: int) 
         if random.random() < 0.2 and academy.accounts():
             uid = random.choice(sorted(academy.names().values()))
             academy.change(uid, displayName=["Autre Main"])
-        academy.night(day.isoformat(), *([feed] if random.random() < 0.8 else []))
+        if random.random() < 0.2:
+            marks(academy).unlink(missing_ok=True)
+        with sifted() if random.random() < 0.5 else nullcontext():
+            academy.night(day.isoformat(), *([feed] if random.random() < 0.8 else []))
         day = date.fromordinal(day.toordinal() + random.choice((1, 1, 1, 2, 5, 20)))
     assert settled > 2 * nights, f"seed {seed}: hardly anybody was ever settled"
 

@@ -1,0 +1,78 @@
+"""Reading the rows of some people of a feed, wherever they stand in it."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+
+from piactl.core.settings import SourceSettings
+from piactl.feed.damage import CODECS
+from piactl.feed.gathering import Gathering
+from piactl.feed.layout import Layout, read_layout
+from piactl.feed.linedigests import LineDigests
+from piactl.feed.opening import longest_line, open_feed
+from piactl.feed.rows import BrokenRow, RowReader, without_end
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class PickedRows:
+    """The lines of an open feed in the order of their owners, so that anybody's are found without a table of
+    all people."""
+
+    def __init__(
+        self, path: Path, source: SourceSettings, layout: Layout, stream: BufferedReader, lines: LineDigests
+    ) -> None:
+        self._file, self._source = path.name, source.name
+        self._descriptor = stream.fileno()
+        self._rows = RowReader(layout, source)
+        self._owners = owners = lines.owners
+        self._places = array("Q", [0])
+        place = 0
+        for raw in stream:
+            place += len(raw)
+            self._places.append(place)
+        most = min(len(owners), len(self._places) - 1)
+        self._order = array("I", sorted((at for at in range(most) if owners[at]), key=owners.__getitem__))
+
+    def of(self, matricules: Iterable[str]) -> Gathering:
+        """What the rows of these people say, nobody else's being known."""
+        found = Gathering(self._file, self._source)
+        for matricule in matricules:
+            for at in self._lines_of(matricule):
+                start, end = self._places[at], self._places[at + 1]
+                row = self._rows.read(without_end(os.pread(self._descriptor, end - start, start)))
+                if isinstance(row, BrokenRow):
+                    found.add_broken(row, at + 1)
+                else:
+                    found.add(row, at + 1)
+        found.finish()
+        return found
+
+    def _lines_of(self, matricule: str) -> Iterator[int]:
+        """Its lines in the order of the file, the header's being 0."""
+        order, owners = self._order, self._owners
+        at = bisect_left(order, matricule, key=owners.__getitem__)
+        while at < len(order) and owners[order[at]] == matricule:
+            yield order[at]
+            at += 1
+
+
+@contextmanager
+def picked_rows(path: Path, source: SourceSettings, lines: LineDigests) -> Iterator[PickedRows | None]:
+    """The rows of a feed that was gone over; None where its header is not the one it had. Raises FeedRefused
+    where it cannot be read, for what fails later too."""
+    with open_feed(path, source) as stream:
+        header = stream.readline(longest_line(source) + 1)
+        try:
+            text = without_end(header.removeprefix(_BOM)).decode(CODECS[source.encoding])
+        except UnicodeDecodeError:
+            text = ""
+        layout, _ = read_layout(text, source)
+        stream.seek(0)
+        yield PickedRows(path, source, layout, stream, lines) if layout else None

@@ -1,0 +1,159 @@
+"""One look at accounts and at what the feeds tell of them: who is told what, who is held, what should be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import date
+
+from piactl.core.absences import Key
+from piactl.core.account import Account, State
+from piactl.core.assignment import Assignment
+from piactl.core.desired import Desired, Subject, assignment_problems, desired_account
+from piactl.core.memory import Memory
+from piactl.core.names import UnusableName
+from piactl.core.person import Person
+from piactl.core.pins import MANUAL
+from piactl.core.rejection import Hold, Rejection
+from piactl.core.waiting import Waiting
+from piactl.flows.book import Book
+from piactl.flows.settling import Settling
+from piactl.flows.site import Site
+from piactl.flows.telling import SourcedFeed, Told, told_by
+
+TICK = 5_000
+"""People between two signs of life."""
+
+
+class Look:
+    """The accounts in `book`, the feeds, and what is remembered. `holds` and `rejections` fill on the way."""
+
+    def __init__(
+        self,
+        site: Site,
+        feeds: Sequence[SourcedFeed],
+        as_of: date,
+        memory: Memory,
+        book: Book,
+        settling: Settling | None,
+        tick: Callable[[], None],
+    ) -> None:
+        self.site, self.feeds, self.as_of, self.tick = site, feeds, as_of, tick
+        self.rules = site.rules(as_of)
+        self.memory, self.book, self.settling = memory, book, settling
+        self.rejections: list[Rejection] = []
+        self.holds: list[Hold] = []
+
+    def known(self) -> dict[str, tuple[Assignment, ...]]:
+        known = {m: entry.account.assignments for m, entry in self.book.by_matricule.items()}
+        # whoever waits although there is an account waits because a write of HR's news failed
+        known.update({m: self._news(m, w) for m, w in self.memory.waiting.items()})
+        return known
+
+    def _news(self, matricule: str, wait: Waiting) -> tuple[Assignment, ...]:
+        """What HR told of somebody who waits; what was done by hand stands on their account, if any."""
+        entry = self.book.by_matricule.get(matricule)
+        if entry is None:
+            return wait.assignments
+        by_hand = [a for a in entry.account.assignments if a.source == MANUAL]
+        told = [a for a in wait.assignments if a.source != MANUAL]
+        return tuple(sorted([*told, *by_hand], key=lambda a: (a.start, a.uai, a.function, a.source)))
+
+    def told(self) -> Told:
+        uids = {m: entry.account.uid for m, entry in self.book.by_matricule.items()}
+        told = told_by(self.feeds, self.known(), uids, self.memory, self.rules)
+        self.rejections += told.rejections
+        for one in self.book.unreadable:
+            if one.matricule:
+                told.hold(one.matricule, one.why)
+            else:
+                self.holds.append(Hold(None, one.uid, one.why))
+        for matricule, doubles in self.book.doubled.items():
+            told.hold(matricule, f"several accounts have this matricule: {', '.join(doubles)}")
+        return told
+
+    def subjects(self, told: Told) -> list[Subject]:
+        waiting = self.memory.waiting
+        subjects = []
+        for matricule in dict.fromkeys([*self.book.by_matricule, *waiting, *told.people]):
+            if matricule in told.held:
+                continue
+            entry = self.book.entry(matricule, self.rules.keys)
+            wait = waiting.get(matricule)
+            person: Person | None = told.people.get(matricule) or (wait.person if wait else None)
+            known = self._news(matricule, wait) if wait else entry.account.assignments if entry else ()
+            subjects.append(
+                Subject(
+                    matricule=matricule,
+                    current=entry.account if entry else None,
+                    person=person,
+                    assignments=told.assignments.get(matricule, known),
+                    numen_digest=wait.numen_digest if wait else None,
+                    note=told.notes.get(matricule, ""),
+                )
+            )
+        damaged = {one.matricule: one.uid for one in self.book.unreadable if one.matricule}
+        for matricule, why in told.held.items():
+            entry = self.book.entry(matricule, self.rules.keys)
+            self.holds.append(Hold(matricule, entry.account.uid if entry else damaged.get(matricule), why))
+        return subjects
+
+    def desired(self, subjects: Iterable[Subject], absent: Collection[str]) -> list[Desired]:
+        result = []
+        for number, subject in enumerate(subjects):
+            if number % TICK == 0:
+                self.tick()
+            uid = subject.current.uid if subject.current else None
+            # what is over must hold nobody back, least of all from an end
+            running = [a for a in subject.assignments if a.end is None or a.end >= self.as_of]
+            problems = assignment_problems(running, self.rules.policy, self.rules.register)
+            if problems:
+                self.holds.append(Hold(subject.matricule, uid, problems[0][3]))
+                continue
+            try:
+                desired = desired_account(subject, self.rules)
+            except UnusableName as error:
+                self.holds.append(Hold(subject.matricule, uid, str(error)))
+                continue
+            if (
+                desired is not None
+                and desired.account.state is State.ARCHIVED
+                and subject.matricule in absent
+            ):
+                # what an archival erases could not tell any more what HR takes back
+                why = "its archival waits until the absence of an assignment is confirmed"
+                self.holds.append(Hold(subject.matricule, uid, why))
+                continue
+            if desired is not None:
+                result.append(desired)
+        return result
+
+    def unconfirmed(self, told: Told, source: str) -> list[Key]:
+        settings = self.site.settings.sources.get(source)
+        if settings is None:
+            return []
+        absences = told.sources[source].absences
+        return [key for key, one in absences.items() if len(one.feeds) < settings.absent_runs]
+
+    def leave_marks(self, told: Told, memory: Memory, written: Mapping[str, Account]) -> None:
+        """Marks the accounts that were looked at and are as the rules want them."""
+        if self.settling is None:
+            return
+        unsure = {m for sourced in self.feeds for m in (*sourced.feed.remarked, *sourced.feed.held)}
+        unsure |= {key[0] for source in memory.sources.values() for key in source.absences}
+        unsure |= {*memory.waiting, *told.held, *self.book.doubled}
+        unsure |= {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
+        for entry in self.book.entries():
+            account = entry.account
+            if account.uid in written or account.uid in unsure or account.matricule in unsure:
+                continue
+            if entry.csn and self._listed(account):
+                self.settling.mark(account, entry.csn, self.as_of)
+        for uid, account in written.items():
+            if uid not in unsure and account.matricule not in unsure and self._listed(account):
+                self.settling.written[uid] = account
+
+    def _listed(self, account: Account) -> bool:
+        """Whether no feed is silent on an assignment without that silence counting: the very same lines may
+        make it count another night."""
+        deaf = (sourced for sourced in self.feeds if not sourced.silence)
+        return all(one.lists_all(account.matricule or "", account.assignments, self.as_of) for one in deaf)

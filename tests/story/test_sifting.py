@@ -1,0 +1,160 @@
+"""Very many people are gone over some at a time, and the plan is the one that looking at everybody makes."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import ldap3
+import pytest
+
+from piactl.directory.opening import open_reader
+from piactl.flows import proposing, sifting
+from piactl.flows.proposing import scan_feeds
+from piactl.flows.settling import settle
+from piactl.flows.site import open_site
+from piactl.secrets import read_password
+
+from .academy import Academy
+from .feeds import MICHELIS, crowd, row
+from .test_settled import marks, night, same, sifted
+
+DAY = "2026-09-05"
+NEXT = "2026-09-06"
+IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", numen="20E9512345XYZ")
+PEOPLE = tuple(crowd(8))
+
+
+def looked_at(academy: Academy, feed: Path, day: str) -> tuple[set[str], list[str]]:
+    """Whom a sifting passes by, by key, and whom it leaves to be looked at, by uid."""
+    site = open_site(academy.sandbox.config)
+    scans = scan_feeds(site, [str(feed)])
+    with sifted(), open_reader(site.settings.directory, "reader", read_password) as reader:
+        settling = settle(reader, site, scans, date.fromisoformat(day))
+        assert settling is not None
+        assert not settling.passes
+        sifting.sift(reader, site, scans, settling, date.fromisoformat(day), lambda: None)
+    return set(settling.settled), settling.others
+
+
+def unmarked(academy: Academy, day: str, *rows: str) -> None:
+    night(academy, day, *rows)
+    marks(academy).unlink()
+
+
+def test_whoever_needs_nothing_is_passed_by_and_nobody_else(academy: Academy) -> None:
+    unmarked(academy, DAY, row(), IDA, *PEOPLE)
+    feed = academy.feed(*PEOPLE, row(uai=MICHELIS), IDA, day=NEXT)
+    settled, others = looked_at(academy, feed, NEXT)
+    assert (len(settled), others) == (9, ["claire.dubreuil"])
+    assert {c["uid"] for c in same(academy, NEXT, feed)["changes"]} == {"claire.dubreuil"}
+
+
+def test_it_leaves_the_marks_that_looking_at_everybody_leaves(academy: Academy) -> None:
+    unmarked(academy, DAY, row(), IDA, *PEOPLE)
+    feed = academy.feed(*PEOPLE, row(civilite="MME"), IDA, day=NEXT)
+    with sifted():
+        academy.night(NEXT, feed)
+    again = academy.feed(IDA, *PEOPLE, row(civilite="MME"), day="2026-09-07")
+    site = open_site(academy.sandbox.config)
+    with open_reader(site.settings.directory, "reader", read_password) as reader:
+        scans = scan_feeds(site, [str(again)])
+        found = settle(reader, site, scans, date(2026, 9, 7))
+    assert found is not None
+    assert (len(found.settled), found.others) == (10, [])
+    assert same(academy, "2026-09-07", again)["changes"] == []
+
+
+def test_a_numen_of_two_people_in_two_batches_holds_both(academy: Academy) -> None:
+    unmarked(academy, DAY, IDA, *PEOPLE, row(numen="20E9500001AAA"))
+    # by another hand: HR says nothing of it, and every entry is as the feed wants it
+    (digest,) = academy.values("ida.roy", "piactlNumenDigest")
+    academy.change("claire.dubreuil", piactlNumenDigest=[digest])
+    feed = academy.feed(IDA, *PEOPLE, row(numen="20E9512345XYZ"), day=NEXT)
+    settled, others = looked_at(academy, feed, NEXT)
+    assert {"1999", "1001"}.isdisjoint(settled)
+    assert {"ida.roy", "claire.dubreuil"} <= set(others)
+    same(academy, NEXT, feed)
+
+
+def test_two_accounts_of_one_person_in_two_batches_are_held(academy: Academy) -> None:
+    unmarked(academy, DAY, row(), IDA, *PEOPLE)
+    with academy.sandbox.root() as root:
+        # as replication may leave it: no server would take it from a client
+        moved = root.modify(
+            academy.dn("ida.roy"),
+            {"supannEmpId": [(ldap3.MODIFY_REPLACE, ["1001"])]},
+            controls=[("1.3.6.1.4.1.4203.666.5.12", True, None)],
+        )
+        assert moved, root.result
+    feed = academy.feed(row(), *PEOPLE, day=NEXT)
+    settled, others = looked_at(academy, feed, NEXT)
+    assert "1001" not in settled
+    assert {"claire.dubreuil", "ida.roy"} == set(others)
+    (hold,) = same(academy, NEXT, feed)["holds"]
+    assert hold["why"].startswith("several accounts have this matricule")
+
+
+def test_who_waits_is_absent_or_comes_back_is_not_passed_by(academy: Academy) -> None:
+    gone = row(matricule="2001", prenom="Léa", nom_famille="Abel", fin="2026-09-20", debut="2020-09-01")
+    unmarked(academy, DAY, row(), IDA, gone, *PEOPLE)
+    unmarked(academy, "2026-09-06", IDA, gone, *PEOPLE)
+    late = row(matricule="3001", prenom="Noé", nom_famille="Kern", debut="2027-09-01")
+    unmarked(academy, "2026-09-07", IDA, gone, late, *PEOPLE)
+    for day in ("2026-09-08", "2027-08-30", "2033-01-01"):
+        feed = academy.feed(IDA, late, *PEOPLE, day=day)
+        plan = same(academy, day, feed)
+        unmarked(academy, day, IDA, late, *PEOPLE)
+    assert any(entry["piactlState"] == [b"archived"] for entry in academy.accounts().values())
+    back = row(matricule="2001", prenom="Léa", nom_famille="Abel", debut="2033-01-01")
+    feed = academy.feed(IDA, late, back, *PEOPLE, day="2033-01-02")
+    plan = same(academy, "2033-01-02", feed)
+    assert any(change["kind"] == "reopen" for change in plan["changes"])
+
+
+def test_rows_that_cannot_be_understood_hold_the_same_people(academy: Academy) -> None:
+    unmarked(academy, DAY, row(), IDA, *PEOPLE)
+    broken = row().replace("2026-09-01", "2026-09-31")
+    feed = academy.feed(broken, IDA.replace(";ENS;", ";???;"), PEOPLE[0] + ";", *PEOPLE[1:], day=NEXT)
+    assert len(same(academy, NEXT, feed)["holds"]) == 3
+
+
+@pytest.mark.parametrize("harm", ["cut", "twice", "changed"])
+def test_a_feed_that_is_refused_is_refused_in_the_same_words(
+    academy: Academy, harm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unmarked(academy, DAY, row(), IDA, *PEOPLE)
+    feed = academy.feed(row(), IDA, *PEOPLE, day=NEXT)
+    whole = feed.read_bytes()
+    if harm == "changed":
+        original = sifting.sift
+
+        def sift(*arguments: Any) -> None:
+            original(*arguments)
+            feed.write_bytes(whole.replace(b"Ida", b"Ada"))
+
+        monkeypatch.setattr(proposing.sifting, "sift", sift)
+    elif harm == "cut":
+        feed.write_bytes(whole[:-30])
+    else:
+        feed.write_bytes(whole + whole)
+    with sifted():
+        sparing = academy.run("plan", feed, "--as-of", NEXT)
+    assert sparing.code == 6
+    if harm == "changed":
+        assert "changed" in sparing.err
+    else:
+        assert sparing.err == academy.run("plan", feed, "--as-of", NEXT).err
+
+
+def test_the_lock_is_kept_between_batches(academy: Academy) -> None:
+    unmarked(academy, DAY, row(), IDA, *PEOPLE)
+    site = open_site(academy.sandbox.config)
+    scans = scan_feeds(site, [str(academy.feed(row(), IDA, *PEOPLE, day=NEXT))])
+    ticks = []
+    with sifted(), open_reader(site.settings.directory, "reader", read_password) as reader:
+        settling = settle(reader, site, scans, date.fromisoformat(NEXT))
+        assert settling is not None
+        sifting.sift(reader, site, scans, settling, date.fromisoformat(NEXT), lambda: ticks.append(1))
+    assert len(ticks) == 10
