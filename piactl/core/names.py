@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 from piactl.errors import PiactlError
 
@@ -71,6 +72,7 @@ def damaged(text: str) -> str:
     return ""
 
 
+@lru_cache(maxsize=20_000)
 def name_words(text: str, part: str) -> str:
     """One name in the letters of an address, words joined by hyphens.
 

@@ -52,8 +52,8 @@ class Unreadable:
 CODE_CLASS = b"oathTOTPUser"
 
 IN_ACCOUNTS = filters.equals("objectClass", ACCOUNT_CLASS)
-AT_ONCE = 200
-"""Names or digests asked for in one search."""
+AT_ONCE = 50
+"""Names or digests asked for in one search: slapd compares every entry it finds with half of them."""
 
 
 def read_accounts(

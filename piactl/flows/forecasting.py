@@ -21,8 +21,6 @@ from piactl.flows.planning import due_alone, propose
 from piactl.flows.proposal import Proposal
 from piactl.flows.site import Site
 
-_AT_ONCE = 200
-
 
 @dataclass(frozen=True, slots=True)
 class Night:
@@ -88,8 +86,8 @@ class Forecast:
             for one in proposal.writes
             if one.write.op == "modify" and self._directory.held(one.write.dn) is None
         ]
-        for start in range(0, len(missing), _AT_ONCE):
-            some = [filters.equals(encoding.name("uid"), uid) for uid in missing[start : start + _AT_ONCE]]
+        for start in range(0, len(missing), AT_ONCE):
+            some = [filters.equals(encoding.name("uid"), uid) for uid in missing[start : start + AT_ONCE]]
             query = filters.all_of(IN_ACCOUNTS, filters.any_of(*some))
             self._directory.take(settings.accounts, query, self._attributes)
 
