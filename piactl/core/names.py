@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from functools import lru_cache
 
 from piactl.errors import PiactlError
@@ -164,24 +164,25 @@ def has_base(local: str, base: str) -> bool:
 
 
 class TakenNames:
-    """The local parts that any account, archived account or unmanaged entry has or had."""
+    """The local parts that any account, archived account or unmanaged entry has or had; `also` are more."""
 
-    def __init__(self, taken: Iterable[str], first_digit: int) -> None:
+    def __init__(self, taken: Iterable[str], first_digit: int, also: Container[str] = ()) -> None:
         self._taken = {name.lower() for name in taken}
+        self._also = also
         self._first = first_digit
         # where to go on for a base: without it, n homonyms would cost n * n look-ups
         self._next: dict[str, int] = {}
 
     def __contains__(self, local: str) -> bool:
-        return local in self._taken
+        return local in self._taken or local in self._also
 
     def take(self, base: str) -> str:
         """The first free local part of a base, now taken: no digit, then the first digit and up."""
-        if base not in self._taken:
+        if base not in self:
             self._taken.add(base)
             return base
         number = self._next.get(base, self._first)
-        while f"{base}{number}" in self._taken:
+        while f"{base}{number}" in self:
             number += 1
         self._next[base] = number + 1
         self._taken.add(f"{base}{number}")

@@ -9,15 +9,18 @@ policy, register or configuration.
 from __future__ import annotations
 
 import struct
+from array import array
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import chain
 
 from piactl.core.guards import Census
 
 NOTHING_DUE = 0
-_MARK = struct.Struct("<QQIIB")
+_MARK = struct.Struct("<QQQIIB")
 WIDTH = _MARK.size
 MOST_SOURCES = 8
 
@@ -27,29 +30,31 @@ def csn_digest(csn: bytes) -> int:
     return int.from_bytes(blake2b(csn, digest_size=8).digest(), "little")
 
 
+def name_digest(local: str) -> int:
+    """A local part as a number."""
+    return int.from_bytes(blake2b(local.lower().encode(), digest_size=8).digest(), "little")
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """`csn` is `csn_digest`, `rows` the digest of the person's lines in the feeds (0: none), `due` the
-    ordinal of the next day on which the date changes something (NOTHING_DUE: none), `home` a number in
-    `Marks.homes`, `sources` a bit for each source by which the person is known to be assigned."""
+    """`csn` is `csn_digest`, `rows` the digest of the person's lines in the feeds (0: none), `name` the
+    `name_digest` of one of the account's names (0: none), `due` the ordinal of the next day on which the date
+    changes something (NOTHING_DUE: none), `home` a number in `Marks.homes`, `sources` a bit for each source
+    by which the person is known to be assigned."""
 
     csn: int
     rows: int
+    name: int
     due: int
     home: int
     sources: int
 
     def packed(self) -> bytes:
-        return _MARK.pack(self.csn, self.rows, self.due, self.home, self.sources)
+        return _MARK.pack(self.csn, self.rows, self.name, self.due, self.home, self.sources)
 
     @classmethod
     def of(cls, packed: bytes) -> Mark:
         return cls(*_MARK.unpack(packed))
-
-
-def rows_of(packed: bytes) -> int:
-    """The digest of the rows alone, without making a Mark."""
-    return int.from_bytes(packed[8:16], "little")
 
 
 Home = tuple[tuple[str, ...], tuple[str, ...]]
@@ -72,6 +77,8 @@ class Marks:
     sources: tuple[str, ...]
     homes: list[Home] = field(default_factory=lambda: [NOT_LIVE])
     packed: dict[str, bytes] = field(default_factory=dict, repr=False)
+    more_names: dict[str, list[int]] = field(default_factory=dict, repr=False)
+    """The other names of the accounts that have several, by key as in `packed`."""
     _numbers: dict[Home, int] = field(default_factory=dict, repr=False)
 
     def home(self, home: Home, *, live: bool) -> int:
@@ -85,9 +92,14 @@ class Marks:
             self.homes.append(home)
         return number
 
+    def names(self, settled: Mapping[str, bytes]) -> NameDigests:
+        """Every name of the accounts with these marks."""
+        more = (names for key, names in self.more_names.items() if key in settled)
+        return NameDigests(chain((_MARK.unpack(mark)[2] for mark in settled.values()), *more))
+
     def census(self, packed: Iterable[bytes]) -> Census:
         """How many live accounts there are among these marks."""
-        counts = Counter(_MARK.unpack(mark)[3] for mark in packed)
+        counts = Counter(_MARK.unpack(mark)[4] for mark in packed)
         total, places, profiles = 0, Counter[str](), Counter[str]()
         for number, count in counts.items():
             if not number:
@@ -105,6 +117,19 @@ class Marks:
             name: sum(count for bits, count in counts.items() if bits >> at & 1)
             for at, name in enumerate(self.sources)
         }
+
+
+class NameDigests:
+    """Names of which only the digests are known. Of a thousand thousand names not one in a million million
+    looks taken that is not; then its owner gets a digit."""
+
+    def __init__(self, digests: Iterable[int]) -> None:
+        self._digests = array("Q", sorted(digests))
+
+    def __contains__(self, local: object) -> bool:
+        digest = name_digest(str(local))
+        at = bisect_left(self._digests, digest)
+        return at < len(self._digests) and self._digests[at] == digest
 
 
 def key_of(uid: str, matricule: str | None) -> str:

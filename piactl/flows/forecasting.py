@@ -11,7 +11,7 @@ from piactl.core.account import Account
 from piactl.core.memory import LastRun, Memory
 from piactl.core.plan import Plan
 from piactl.directory import filters
-from piactl.directory.accounts import IN_ACCOUNTS, Unreadable, account_dn, entry_of
+from piactl.directory.accounts import AT_ONCE, IN_ACCOUNTS, Unreadable, account_dn, entry_of
 from piactl.directory.imagined import ImaginedDirectory
 from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.records import DATA, DUE, IN_RECORD, WAITING, Places, read_last, record_write

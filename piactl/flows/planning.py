@@ -196,14 +196,13 @@ class _Planning(Look):
     def _named(self, desired: Sequence[Desired]) -> list[Desired]:
         if not any(one.base for one in desired):
             return list(desired)
-        taken = set(read_unmanaged_names(self.reader, self.directory))
-        if self.due_only or (self.settling and self.settling.passes):
+        taken = set(read_unmanaged_names(self.reader, self.directory)) | self.book.names
+        if self.due_only:
             taken |= set(read_identifiers(self.reader, self.directory, self.site.encoding))
-        else:
-            taken |= self.book.names
         policy = self.rules.policy
+        passed = self.settling.names() if self.settling else ()
         locals_taken = (local_of(name) for name in taken)
-        return named(desired, TakenNames(locals_taken, policy.first_homonym_digit), policy)
+        return named(desired, TakenNames(locals_taken, policy.first_homonym_digit, passed), policy)
 
     def _waiting(self, told: Told, with_account: set[str | None]) -> dict[str, Waiting]:
         waiting: dict[str, Waiting] = {}

@@ -18,9 +18,20 @@ from pathlib import Path
 
 from piactl import __version__
 from piactl.core.account import Account
+from piactl.core.desired import local_of
 from piactl.core.diff import home_establishments
 from piactl.core.settings import SourceSettings
-from piactl.core.settled import MOST_SOURCES, NOTHING_DUE, WIDTH, Mark, Marks, csn_digest, key_of
+from piactl.core.settled import (
+    MOST_SOURCES,
+    NOTHING_DUE,
+    WIDTH,
+    Mark,
+    Marks,
+    NameDigests,
+    csn_digest,
+    key_of,
+    name_digest,
+)
 from piactl.directory.accounts import Stamp, read_stamps
 from piactl.directory.names import same_dn
 from piactl.directory.port import Reader
@@ -83,6 +94,7 @@ class Settling:
         self.others.clear()
         self.written.clear()
         self.new.packed.clear()
+        self.new.more_names.clear()
 
     def look_at(self, accounts: Iterable[tuple[str, str | None]]) -> None:
         """These, by uid and matricule, have to be looked at; what else the last look left is forgotten."""
@@ -93,6 +105,10 @@ class Settling:
 
     def skipped(self, lines: LineDigests | None) -> Skipped | None:
         return Skipped(lines, self.settled) if lines is not None and self.settled else None
+
+    def names(self) -> NameDigests:
+        """Every name of those who are passed by."""
+        return self.old.names(self.settled)
 
     def mark(self, account: Account, csn: bytes, as_of: date) -> None:
         """Leaves a mark of an account that is as the rules want it. None where a source that has a say on it
@@ -108,7 +124,11 @@ class Settling:
         rows = self.rows.get(account.matricule or "", 0)
         number = self.new.home(home, live=live)
         key = key_of(account.uid, account.matricule)
-        self.new.packed[key] = Mark(csn_digest(csn), rows, due, number, sources).packed()
+        name, *more = sorted({name_digest(local_of(one)) for one in account.identifiers}) or [0]
+        self.new.more_names.pop(key, None)
+        if more:
+            self.new.more_names[key] = more
+        self.new.packed[key] = Mark(csn_digest(csn), rows, name, due, number, sources).packed()
 
 
 def settle(reader: Reader, site: Site, scans: Sequence[Scan], as_of: date) -> Settling | None:
@@ -132,6 +152,7 @@ def settle(reader: Reader, site: Site, scans: Sequence[Scan], as_of: date) -> Se
     new.homes[:] = old.homes
     # what is left for the next night is what was passed by, and what this one will add
     new.packed = settling.settled
+    new.more_names = old.more_names
     return settling
 
 
@@ -200,6 +221,8 @@ def keep(site: Site, settling: Settling) -> None:
         "sources": marks.sources,
         "homes": marks.homes,
         "count": len(marks.packed),
+        "width": WIDTH,
+        "more_names": {key: more for key, more in marks.more_names.items() if key in marks.packed},
     }
     body = b"".join(
         [
@@ -228,9 +251,10 @@ def _load(site: Site) -> Marks | None:
         count = head["count"]
         keys, packed = whole[end + 1 : -WIDTH * count - 2], whole[len(whole) - WIDTH * count :]
         names = keys.decode().split("\n")
-        if count != len(names):
+        if count != len(names) or head["width"] != WIDTH:
             return None
         marks = Marks(head["basis"], head["as_of"], tuple(head["sources"]))
+        marks.more_names = head["more_names"]
         marks.homes = [(tuple(places), tuple(profiles)) for places, profiles in head["homes"]]
         marks.packed = {
             name: packed[at : at + WIDTH]

@@ -19,7 +19,7 @@ from piactl.flows.site import open_site
 from piactl.secrets import read_password
 
 from .academy import Academy
-from .feeds import MICHELIS, crowd
+from .feeds import MICHELIS, crowd, row
 
 DAY = "2026-09-05"
 NEXT = "2026-09-06"
@@ -103,6 +103,16 @@ def test_only_those_of_whom_hr_tells_otherwise_are_read_whole(academy: Academy) 
     assert "piactlAssignment" in asked.pop(write.uid)
     assert len(asked) == 29
     assert set(map(frozenset, asked.values())) == {frozenset(STAMP)}
+
+
+def test_a_name_for_somebody_new_asks_nothing_more_of_those_who_have_one(academy: Academy) -> None:
+    people = crowd(30)
+    academy.night(DAY, academy.feed(*people, day=DAY))
+    namesake = row(matricule="7777", prenom="Louise", nom_famille="Vaubanaaa")
+    counting, proposal = planned(academy, NEXT, str(academy.feed(*people, namesake, day=NEXT)))
+    (write,) = proposal.writes
+    assert write.uid.endswith("1")
+    assert set(map(frozenset, counting.accounts(academy).values())) == {frozenset(STAMP)}
 
 
 def test_a_night_without_a_feed_reads_only_those_who_are_due(academy: Academy) -> None:

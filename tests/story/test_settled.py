@@ -182,6 +182,15 @@ def test_a_homonym_of_somebody_who_is_passed_by_gets_a_number(academy: Academy) 
     assert change["uid"] == "claire.dubreuil1"
 
 
+def test_nobody_gets_an_earlier_name_of_somebody_who_is_passed_by(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA)
+    night(academy, NEXT, row(nom_usage="Aubry"), IDA)
+    feed = academy.feed(row(nom_usage="Aubry"), IDA, row(matricule="7777"), day="2026-09-07")
+    assert passed(academy, feed, "2026-09-07") == {"1001", "1999"}
+    (change,) = same(academy, "2026-09-07", feed)["changes"]
+    assert change["uid"] == "claire.dubreuil1"
+
+
 def test_guards_and_limits_count_those_who_are_passed_by(academy: Academy) -> None:
     many = crowd(60)
     night(academy, DAY, *many)
