@@ -7,10 +7,12 @@ something, or cannot be judged beside the batch only, is then looked at together
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
+from itertools import pairwise
 
 from piactl.core.desired import NUMEN
 from piactl.core.memory import Memory
@@ -19,7 +21,7 @@ from piactl.directory.accounts import (
     Unreadable,
     account_write,
     read_accounts_named,
-    read_numen_holders,
+    read_accounts_with,
     read_stamps,
 )
 from piactl.directory.port import Reader
@@ -83,8 +85,8 @@ class _Sifting:
         self.calm = Memory(self.memory.last, sources)
         self.feeds: list[SourcedFeed] = []
         self.rows: dict[str, PickedRows] = {}
-        self.numens: set[int] = set()
-        self.shared: list[str] = []
+        # who shares a NUMEN is looked at, in whichever batches they were; numbers take less memory
+        self.numens = array("q")
 
     def add(self, feed: SourcedFeed, rows: PickedRows) -> None:
         self.feeds = in_order([*self.feeds, feed], self.site.settings.sources)
@@ -93,26 +95,42 @@ class _Sifting:
     def go_over(self, tick: Callable[[], None]) -> None:
         settling = self.settling
         settling.old, settling.settled = settling.new, settling.new.packed
-        uids = self._uids()
-        for start in range(0, len(uids), BATCH):
+        for uids in self._batches():
             tick()
-            self._look_at(uids[start : start + BATCH])
-        if self.shared:
-            shared = read_numen_holders(self.reader, self.directory, self.site.encoding, self.shared)
-            settling.look_at(list(shared))
+            self._look_at(uids.split("\n"))
+        shared = _twice(self.numens)
+        if shared:
+            settling.look_at(self._sharing(shared))
 
-    def _uids(self) -> list[str]:
-        """All accounts; those that share a matricule are put apart, to be looked at together."""
+    def _batches(self) -> list[str]:
+        """The uids of all accounts, those of a batch in one text, which takes a third of the memory. Those
+        that share a matricule are put apart, to be looked at together."""
+        batches: list[str] = []
         uids: list[str] = []
-        seen: set[int] = set()
+        matricules = array("q")
         for uid, matricule, _ in read_stamps(self.reader, self.directory, self.site.encoding):
-            uids.append(uid)
+            # a line break in a uid is another hand's
+            (uids if "\n" not in uid else self.settling.others).append(uid)
+            if len(uids) == BATCH:
+                batches.append("\n".join(uids))
+                uids.clear()
             if matricule is not None:
-                number = hash(matricule)
-                if number in seen:
-                    self.apart.add(matricule)
-                seen.add(number)
-        return uids
+                matricules.append(hash(matricule))
+        if uids:
+            batches.append("\n".join(uids))
+        doubled = _twice(matricules)
+        if doubled:
+            stamps = read_stamps(self.reader, self.directory, self.site.encoding)
+            self.apart |= {
+                matricule for _, matricule, _ in stamps if matricule and hash(matricule) in doubled
+            }
+        return batches
+
+    def _sharing(self, shared: set[int]) -> Iterator[tuple[str, str | None]]:
+        """Who has one of these NUMENs, by uid and matricule."""
+        for entry in read_accounts_with(self.reader, self.directory, self.site.encoding, "piactlNumenDigest"):
+            if not isinstance(entry, Unreadable) and hash(entry.account.numen_digest) in shared:
+                yield entry.account.uid, entry.account.matricule
 
     def _look_at(self, uids: Sequence[str]) -> None:
         """Marks those of a batch who need nothing; the others will be looked at with everybody else's."""
@@ -123,7 +141,7 @@ class _Sifting:
             if entry.account.matricule not in self.apart:
                 book.add(entry)
             elif entry.account.numen_digest:
-                self._note_numens([entry.account.numen_digest])
+                self.numens.append(hash(entry.account.numen_digest))
         feeds = [self._of(sourced, book.by_matricule) for sourced in self.feeds]
         look = Look(self.site, feeds, self.as_of, self.calm, book, settling, lambda: None)
         told = look.told()
@@ -131,7 +149,7 @@ class _Sifting:
             person = told.people.get(entry.account.matricule or "")
             numen = person.numen if person else None
             found = self.rules.keys.candidates(NUMEN, numen.reveal()) if numen else ()
-            self._note_numens({*found, *filter(None, [entry.account.numen_digest])})
+            self.numens.extend(map(hash, {*found, *filter(None, [entry.account.numen_digest])}))
         hold_shared_numens(told, book, self.memory, self.rules.keys)
         changed = {}
         for one in look.desired(look.subjects(told), ()):
@@ -155,13 +173,10 @@ class _Sifting:
         feed = with_rows(sourced.feed, self.rows[sourced.source.name].of(people))
         return judged(replace(sourced, feed=feed), self.rules.policy, self.rules.register)
 
-    def _note_numens(self, digests: Iterable[str]) -> None:
-        """Notes whose NUMEN it is not alone: whoever has it is looked at, in whichever batch they were."""
-        for digest in digests:
-            number = hash(digest)
-            if number in self.numens:
-                self.shared.append(digest)
-            self.numens.add(number)
+
+def _twice(numbers: array[int]) -> set[int]:
+    """The numbers that stand there more than once."""
+    return {one for one, other in pairwise(sorted(numbers)) if one == other}
 
 
 def with_rows(feed: Feed, rows: Gathering) -> Feed:

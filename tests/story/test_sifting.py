@@ -9,6 +9,7 @@ from typing import Any
 import ldap3
 import pytest
 
+from piactl.directory.attributes import OBJECT_CLASSES
 from piactl.directory.opening import open_reader
 from piactl.flows import proposing, sifting
 from piactl.flows.proposing import scan_feeds
@@ -146,6 +147,25 @@ def test_a_feed_that_is_refused_is_refused_in_the_same_words(
         assert "changed" in sparing.err
     else:
         assert sparing.err == academy.run("plan", feed, "--as-of", NEXT).err
+
+
+def test_a_line_break_in_a_uid_hides_nobody(academy: Academy) -> None:
+    unmarked(academy, DAY, row(), IDA, *PEOPLE)
+    with academy.sandbox.root() as root:
+        own = {
+            "uid": "x\ny",
+            "cn": "X",
+            "sn": "X",
+            "piactlState": "active",
+            "piactlMatriculeDigest": "x",
+            "piactlIdentifier": "x",
+        }
+        added = root.add(f"uid=x\\0Ay,{academy.sandbox.accounts}", [*OBJECT_CLASSES], own)
+        assert added, root.result
+    feed = academy.feed(row(), IDA, *PEOPLE, day=NEXT)
+    _, others = looked_at(academy, feed, NEXT)
+    assert others == ["x\ny"]
+    assert same(academy, NEXT, feed)["changes"] == []
 
 
 def test_the_lock_is_kept_between_batches(academy: Academy) -> None:
