@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 
 from piactl.core.account import Account
 from piactl.core.digests import DigestKeys
@@ -74,12 +74,16 @@ def read_stamps(
     *,
     uids: Sequence[str] | None = None,
     written_by: str = "",
+    since: datetime | None = None,
 ) -> Iterator[Stamp]:
     """uid, matricule and entryCSN of every account, or of those of `uids`; with `written_by`, only of those
-    that this identity was the last to write."""
+    that this identity was the last to write, and with `since`, that were written from then on."""
     uid, matricule = encoding.name("uid"), encoding.name("supannEmpId")
     asked = [uid, matricule, _CSN, *(["modifiersName"] if written_by else [])]
     for query in _queries(encoding, uids):
+        if since is not None:
+            csn = f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z#000000#000#000000"
+            query = filters.all_of(query, filters.at_least(_CSN, csn))
         for raw in reader.search(settings.accounts, query, asked):
             if not written_by or same_dn(raw.text("modifiersName"), written_by):
                 yield raw.text(uid), raw.text(matricule) or None, raw.first(_CSN) or b""

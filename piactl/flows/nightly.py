@@ -72,7 +72,7 @@ def _leave_marks(run: Run, settling: Settling, done: Done) -> None:
     """For the next night of this host; a night without them only takes longer."""
     made = {uid for uid, (outcome, _) in done.results.items() if outcome == Outcome.APPLIED.value}
     try:
-        mark_written(run.writer, run.site, settling, made, run.order.as_of)
+        mark_written(run.writer, run.site, settling, made, run.order.as_of, run.started)
         keep(run.site, settling)
     except PiactlError as error:
         run.say(f"what is settled could not be kept, so the next night looks at everybody: {error}")

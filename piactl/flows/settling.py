@@ -13,7 +13,7 @@ import json
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from piactl import __version__
@@ -44,6 +44,9 @@ from piactl.privatefiles import make_private_folder, write_private
 
 MOST = 0.3
 """Where a larger share of the accounts is not settled, looking at everybody is as fast."""
+
+APART = timedelta(hours=1)
+"""By how much the server's clock may be behind this host's; where it is more, the next night looks again."""
 
 _FILE = "settled"
 
@@ -279,11 +282,18 @@ def _seal(site: Site, body: bytes | memoryview) -> bytes:
     return hmac.new(key, body, hashlib.sha256).digest()
 
 
-def mark_written(reader: Reader, site: Site, settling: Settling, made: AbstractSet[str], as_of: date) -> None:
+def mark_written(
+    reader: Reader,
+    site: Site,
+    settling: Settling,
+    made: AbstractSet[str],
+    as_of: date,
+    started: datetime,
+) -> None:
     """Leaves marks of the accounts that this run itself wrote, as long as nobody has written them since.
 
-    `made` are the uids whose write was made. Only where the name that the run binds as is known, and no
-    other identity's too.
+    `made` are the uids whose write was made, `started` is when the run was. Only where the name that the run
+    binds as is known, and no other identity's too.
     """
     identities = site.settings.directory.identities
     own = identities["nightly"].dn
@@ -294,7 +304,7 @@ def mark_written(reader: Reader, site: Site, settling: Settling, made: AbstractS
         return
     few = list(wanted) if len(wanted) < 2_000 else None
     for uid, _matricule, csn in read_stamps(
-        reader, site.settings.directory, site.encoding, uids=few, written_by=own
+        reader, site.settings.directory, site.encoding, uids=few, written_by=own, since=started - APART
     ):
         if uid in wanted:
             settling.mark(wanted[uid], csn, as_of)
