@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,11 @@ import pytest
 
 from piactl.sandbox import SandboxStatus, start_sandbox, stop_sandbox
 from piactl.sandbox.tree import ACCOUNTS, STATE, identity_dn
+
+
+def pytest_configure() -> None:
+    # a shell starts what it puts in the background deaf to SIGINT, and so would be whatever the tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
