@@ -110,8 +110,6 @@ def test_the_wheel_holds_the_examples(tmp_path: Path) -> None:
         timeout=120,
         env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
     )
-    if built.returncode and "hatchling" in built.stderr:
-        pytest.skip("hatchling is not installed here")
     assert built.returncode == 0, built.stderr
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
