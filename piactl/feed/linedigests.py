@@ -16,7 +16,7 @@ from pathlib import Path
 from piactl.core.settings import SourceSettings
 from piactl.errors import FeedRefused
 from piactl.feed.damage import CODECS
-from piactl.feed.layout import read_layout
+from piactl.feed.layout import Layout, read_layout
 from piactl.feed.opening import longest_line, open_feed
 from piactl.feed.rows import RowReader, without_end
 
@@ -29,6 +29,7 @@ class LineDigests:
     would be read under ("" where none), and a bit for each column that holds a value.
     `people`: matricule -> the digest of all its lines. `digest` is the SHA-256 of the file."""
 
+    layout: Layout
     owners: list[str] = field(default_factory=list, repr=False)
     values: array[int] = field(default_factory=lambda: array("I"), repr=False)
     people: dict[str, int] = field(default_factory=dict, repr=False)
@@ -54,13 +55,14 @@ def digest_lines(path: Path, source: SourceSettings, key: bytes) -> LineDigests 
 
 
 def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> LineDigests | None:
-    found, longest = LineDigests(), longest_line(source)
+    longest = longest_line(source)
     header = stream.readline(longest + 1)
     whole = hashlib.sha256(header)
     text = header.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n").decode(CODECS[source.encoding])
     layout, _ = read_layout(text, source)
     if layout is None or len(header) > longest:
         return None
+    found = LineDigests(layout)
     rows = RowReader(layout, source)
     start = hashlib.blake2b(header + source.name.encode(), key=key, digest_size=8)
     owners, values, people = found.owners, found.values, found.people

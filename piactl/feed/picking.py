@@ -11,14 +11,10 @@ from io import BufferedReader
 from pathlib import Path
 
 from piactl.core.settings import SourceSettings
-from piactl.feed.damage import CODECS
 from piactl.feed.gathering import Gathering
-from piactl.feed.layout import Layout, read_layout
 from piactl.feed.linedigests import LineDigests
-from piactl.feed.opening import longest_line, open_feed
+from piactl.feed.opening import open_feed
 from piactl.feed.rows import BrokenRow, RowReader, without_end
-
-_BOM = b"\xef\xbb\xbf"
 
 
 class PickedRows:
@@ -26,11 +22,11 @@ class PickedRows:
     all people."""
 
     def __init__(
-        self, path: Path, source: SourceSettings, layout: Layout, stream: BufferedReader, lines: LineDigests
+        self, path: Path, source: SourceSettings, stream: BufferedReader, lines: LineDigests
     ) -> None:
         self._file, self._source = path.name, source.name
         self._descriptor = stream.fileno()
-        self._rows = RowReader(layout, source)
+        self._rows = RowReader(lines.layout, source)
         self._owners = owners = lines.owners
         self._places = array("Q", [0])
         place = 0
@@ -64,15 +60,8 @@ class PickedRows:
 
 
 @contextmanager
-def picked_rows(path: Path, source: SourceSettings, lines: LineDigests) -> Iterator[PickedRows | None]:
-    """The rows of a feed that was gone over; None where its header is not the one it had. Raises FeedRefused
-    where it cannot be read, for what fails later too."""
+def picked_rows(path: Path, source: SourceSettings, lines: LineDigests) -> Iterator[PickedRows]:
+    """The rows of a feed that was gone over. Raises FeedRefused where it cannot be read, for what fails later
+    too."""
     with open_feed(path, source) as stream:
-        header = stream.readline(longest_line(source) + 1)
-        try:
-            text = without_end(header.removeprefix(_BOM)).decode(CODECS[source.encoding])
-        except UnicodeDecodeError:
-            text = ""
-        layout, _ = read_layout(text, source)
-        stream.seek(0)
-        yield PickedRows(path, source, layout, stream, lines) if layout else None
+        yield PickedRows(path, source, stream, lines)

@@ -11,11 +11,12 @@ from piactl.directory.port import Outcome, Writer
 from piactl.directory.records import read_memory
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.applying import Done, Progress, Stop, apply_work, check_fresh
+from piactl.flows.markfile import keep
 from piactl.flows.planfile import PlanFile, plan_document
 from piactl.flows.proposal import Proposal, Work
 from piactl.flows.proposing import proposed, scan_feeds
 from piactl.flows.running import Order, Run, check_date, head_facts, run_under_lock
-from piactl.flows.settling import Settling, keep, mark_written
+from piactl.flows.settling import Settling, mark_written
 from piactl.flows.site import Site
 from piactl.flows.telling import SourcedFeed
 from piactl.flows.unblocking import release_codes
@@ -73,7 +74,7 @@ def _leave_marks(run: Run, settling: Settling, done: Done) -> None:
     made = {uid for uid, (outcome, _) in done.results.items() if outcome == Outcome.APPLIED.value}
     try:
         mark_written(run.writer, run.site, settling, made, run.order.as_of, run.started)
-        keep(run.site, settling)
+        keep(run.site, settling.new)
     except PiactlError as error:
         run.say(f"what is settled could not be kept, so the next night looks at everybody: {error}")
 

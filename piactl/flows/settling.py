@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -24,7 +23,6 @@ from piactl.core.settings import SourceSettings
 from piactl.core.settled import (
     MOST_SOURCES,
     NOTHING_DUE,
-    WIDTH,
     Mark,
     Marks,
     NameDigests,
@@ -39,16 +37,14 @@ from piactl.feed.feed import Feed
 from piactl.feed.linedigests import LineDigests, Skipped, digest_lines
 from piactl.feed.reading import read_feed
 from piactl.flows.book import LIVE
+from piactl.flows.markfile import load
 from piactl.flows.site import Site
-from piactl.privatefiles import make_private_folder, write_private
 
 MOST = 0.3
 """Where a larger share of the accounts is not settled, looking at everybody is as fast."""
 
 APART = timedelta(hours=1)
 """By how much the server's clock may be behind this host's; where it is more, the next night looks again."""
-
-_FILE = "settled"
 
 
 class NotSettled(Exception):
@@ -144,7 +140,7 @@ def settle(reader: Reader, site: Site, scans: Sequence[Scan], as_of: date) -> Se
         return None
     names = tuple(scan.source.name for scan in scans)
     new = Marks(_basis(site), as_of.toordinal(), names)
-    old = _load(site)
+    old = load(site)
     present = [scan.lines.people for scan in scans if scan.lines]
     settling = Settling(old or new, new, rows, present)
     if old is None or old.basis != new.basis or old.sources != names or old.as_of > new.as_of:
@@ -213,73 +209,6 @@ def _basis(site: Site) -> str:
         sorted(site.keys.keys),
     )
     return hashlib.sha256(repr(facts).encode()).hexdigest()
-
-
-def keep(site: Site, settling: Settling) -> None:
-    """Writes the marks for the next night of this host. Raises PiactlError."""
-    marks = settling.new
-    head = {
-        "basis": marks.basis,
-        "as_of": marks.as_of,
-        "sources": marks.sources,
-        "homes": marks.homes,
-        "count": len(marks.packed),
-        "width": WIDTH,
-        "more_names": {key: more for key, more in marks.more_names.items() if key in marks.packed},
-    }
-    body = b"".join(
-        [
-            json.dumps(head, separators=(",", ":")).encode() + b"\n",
-            "\n".join(marks.packed).encode() + b"\n\n",
-            b"".join(marks.packed.values()),
-        ]
-    )
-    path = _path(site)
-    make_private_folder(path.parent)
-    write_private(path, [_seal(site, body), body])
-
-
-def _load(site: Site) -> Marks | None:
-    """The marks that the last night of this host left; None where there are none that can be trusted."""
-    try:
-        whole = _path(site).read_bytes()
-    except OSError:
-        return None
-    seal, body = whole[:32], memoryview(whole)[32:]
-    if not hmac.compare_digest(seal, _seal(site, body)):
-        return None
-    try:
-        end = whole.index(b"\n", 32)
-        head = json.loads(whole[32:end])
-        count = head["count"]
-        keys, packed = whole[end + 1 : -WIDTH * count - 2], whole[len(whole) - WIDTH * count :]
-        names = keys.decode().split("\n")
-        if count != len(names) or head["width"] != WIDTH:
-            return None
-        marks = Marks(head["basis"], head["as_of"], tuple(head["sources"]))
-        marks.more_names = head["more_names"]
-        marks.homes = [(tuple(places), tuple(profiles)) for places, profiles in head["homes"]]
-        marks.packed = {
-            name: packed[at : at + WIDTH]
-            for name, at in zip(names, range(0, len(packed), WIDTH), strict=True)
-        }
-    except (ValueError, KeyError, TypeError):
-        return None
-    return marks
-
-
-def forget(site: Site) -> None:
-    """Makes the next night of this host look at everybody."""
-    _path(site).unlink(missing_ok=True)
-
-
-def _path(site: Site) -> Path:
-    return Path(site.settings.state_folder) / _FILE
-
-
-def _seal(site: Site, body: bytes | memoryview) -> bytes:
-    key = hmac.new(site.keys.keys[site.keys.current], b"settled accounts", hashlib.sha256).digest()
-    return hmac.new(key, body, hashlib.sha256).digest()
 
 
 def mark_written(

@@ -27,8 +27,6 @@ from piactl.directory.accounts import (
 from piactl.directory.port import Reader
 from piactl.directory.records import read_memory
 from piactl.errors import FeedRefused
-from piactl.feed.feed import Feed
-from piactl.feed.gathering import Gathering
 from piactl.feed.linedigests import Skipped
 from piactl.feed.picking import PickedRows, picked_rows
 from piactl.feed.reading import read_feed
@@ -66,8 +64,6 @@ def sift(
                 rows = stack.enter_context(picked_rows(scan.path, scan.source, scan.lines))
                 # what the file as a whole says, without anybody's rows
                 feed = read_feed(scan.path, scan.source, Skipped(scan.lines, scan.lines.people))
-                if rows is None:
-                    return
                 sifting.add(SourcedFeed(feed, scan.source, scan.path), rows)
             sifting.go_over(tick)
     except FeedRefused:
@@ -170,20 +166,12 @@ class _Sifting:
 
     def _of(self, sourced: SourcedFeed, people: Iterable[str]) -> SourcedFeed:
         """A feed as if it had the rows of these people alone, judged."""
-        feed = with_rows(sourced.feed, self.rows[sourced.source.name].of(people))
+        feed, rows = sourced.feed, self.rows[sourced.source.name].of(people)
+        held = {**feed.held, **rows.held}
+        feed = replace(feed, people=rows.people, held=held, remarked=feed.remarked | rows.remarked)
         return judged(replace(sourced, feed=feed), self.rules.policy, self.rules.register)
 
 
 def _twice(numbers: array[int]) -> set[int]:
     """The numbers that stand there more than once."""
     return {one for one, other in pairwise(sorted(numbers)) if one == other}
-
-
-def with_rows(feed: Feed, rows: Gathering) -> Feed:
-    """A feed of which nobody's rows were read, with some that were."""
-    return replace(
-        feed,
-        people=rows.people,
-        held={**feed.held, **rows.held},
-        remarked=feed.remarked | rows.remarked,
-    )
