@@ -80,7 +80,7 @@ def read_stamps(
     that this identity was the last to write, and with `since`, that were written from then on."""
     uid, matricule = encoding.name("uid"), encoding.name("supannEmpId")
     asked = [uid, matricule, _CSN, *(["modifiersName"] if written_by else [])]
-    for query in _queries(encoding, uids):
+    for query in account_queries(encoding, uids):
         if since is not None:
             csn = f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z#000000#000#000000"
             query = filters.all_of(query, filters.at_least(_CSN, csn))
@@ -93,12 +93,13 @@ def read_accounts_named(
     reader: Reader, settings: DirectorySettings, encoding: Encoding, uids: Sequence[str]
 ) -> Iterator[Entry | Unreadable]:
     """The accounts of these uids."""
-    for query in _queries(encoding, uids):
+    for query in account_queries(encoding, uids):
         for raw in reader.search(settings.accounts, query, [*encoding.attributes, _CSN]):
             yield entry_of(raw, encoding)
 
 
-def _queries(encoding: Encoding, uids: Sequence[str] | None) -> Iterator[str]:
+def account_queries(encoding: Encoding, uids: Sequence[str] | None) -> Iterator[str]:
+    """The filters that find every account, or those of `uids`."""
     if uids is None:
         yield IN_ACCOUNTS
         return
@@ -209,7 +210,7 @@ def read_whole(
     attributes: Sequence[str] = ("*",),
 ) -> Iterator[RawEntry]:
     """The accounts of these uids with every attribute that can be read, or these, some at a time."""
-    for query in _queries(encoding, uids):
+    for query in account_queries(encoding, uids):
         yield from reader.search(settings.accounts, query, attributes)
 
 

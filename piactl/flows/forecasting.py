@@ -10,8 +10,7 @@ from typing import Any
 from piactl.core.account import Account
 from piactl.core.memory import LastRun, Memory
 from piactl.core.plan import Plan
-from piactl.directory import filters
-from piactl.directory.accounts import AT_ONCE, IN_ACCOUNTS, Unreadable, account_dn, entry_of
+from piactl.directory.accounts import IN_ACCOUNTS, Unreadable, account_dn, account_queries, entry_of
 from piactl.directory.imagined import ImaginedDirectory
 from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.records import DATA, DUE, IN_RECORD, WAITING, Places, read_last, record_write
@@ -86,9 +85,7 @@ class Forecast:
             for one in proposal.writes
             if one.write.op == "modify" and self._directory.held(one.write.dn) is None
         ]
-        for start in range(0, len(missing), AT_ONCE):
-            some = [filters.equals(encoding.name("uid"), uid) for uid in missing[start : start + AT_ONCE]]
-            query = filters.all_of(IN_ACCOUNTS, filters.any_of(*some))
+        for query in account_queries(encoding, missing):
             self._directory.take(settings.accounts, query, self._attributes)
 
     def _run_record(self, last: LastRun) -> Sequence[EntryWrite]:
