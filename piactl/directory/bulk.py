@@ -18,18 +18,20 @@ from piactl.directory.servers import Link
 from piactl.directory.writer import DirectoryWriter
 from piactl.errors import PiactlError, ReplyLost
 
-_PIECE = 16
+PIECE = 16
 """Writes that are sent together: fewer cost more of both sides, more would make the time longer between what
 `writes` looks at before it gives one and its sending."""
 
 
-class _Coming:
-    """The writes still to be sent. `error` is what ended them: their own, or what the server said."""
+class Coming:
+    """The writes still to be sent. `error` is what ended them: their own, or what the server said; `ended`
+    where they came to their end."""
 
     def __init__(self, writes: Iterable[EntryWrite]) -> None:
         self._writes = iter(writes)
         self._held: EntryWrite | None = None
         self.error: BaseException | None = None
+        self.ended = False
 
     def next(self) -> EntryWrite | None:
         """The next one, None when there is none any more."""
@@ -39,10 +41,12 @@ class _Coming:
             held, self._held = self._held, None
             return held
         try:
-            return next(self._writes, None)
+            write = next(self._writes, None)
         except BaseException as error:  # noqa: BLE001 - raised again when all that was sent is accounted for
             self.error = error
             return None
+        self.ended = write is None
+        return write
 
     def hold(self, write: EntryWrite) -> None:
         """Puts one back."""
@@ -57,7 +61,7 @@ class BulkWriter(DirectoryWriter):
         self._in_flight = in_flight
 
     def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
-        coming, flight = _Coming(writes), Flight(self._link.session)
+        coming, flight = Coming(writes), Flight(self._link.session)
         try:
             while self._fill(flight, coming):
                 self._receive(flight)
@@ -71,9 +75,9 @@ class BulkWriter(DirectoryWriter):
         if coming.error is not None:
             raise coming.error
 
-    def _fill(self, flight: Flight, coming: _Coming) -> bool:
+    def _fill(self, flight: Flight, coming: Coming) -> bool:
         """Sends what may join those on their way; False when there is nothing to wait for any more."""
-        piece = min(_PIECE, self._in_flight)
+        piece = min(PIECE, self._in_flight)
         while not flight.troubled and len(flight.sent) <= self._in_flight - piece:
             fresh = self._joined(flight, coming, piece)
             try:
@@ -85,7 +89,7 @@ class BulkWriter(DirectoryWriter):
                 break
         return bool(flight.sent)
 
-    def _joined(self, flight: Flight, coming: _Coming, limit: int) -> list[Sent]:
+    def _joined(self, flight: Flight, coming: Coming, limit: int) -> list[Sent]:
         """The next writes to be sent, no more than `limit`."""
         fresh: list[Sent] = []
         while len(fresh) < limit and (write := coming.next()) is not None:
@@ -158,7 +162,7 @@ class BulkWriter(DirectoryWriter):
             error = self._repeat(flight, silent, lost)
         if error is not None:
             flight.sent = deque(one for one in flight.sent if one.result is not None)
-            error = _with_doubts(error, [one.write.dn for one in silent])
+            error = with_doubts(error, [one.write.dn for one in silent])
         return error
 
     def _found_out(
@@ -194,7 +198,7 @@ def _doing(flight: Flight) -> str:
     return f"write {first.dn!r}" + (f" and {more} more" if more else "")
 
 
-def _with_doubts(error: BaseException, doubtful: Sequence[str]) -> BaseException:
+def with_doubts(error: BaseException, doubtful: Sequence[str]) -> BaseException:
     """The error, as one that names the writes in doubt where there are any."""
     if not doubtful or not isinstance(error, PiactlError):
         return error

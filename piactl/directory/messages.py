@@ -45,13 +45,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How an operation ended; `cookie` is that of the paged results control, None where there was none."""
+    """How an operation ended; `cookie` is that of the paged results control, `value` that of an extended
+    response, None where there was none."""
 
     code: int
     matched: str = ""
     text: str = ""
     referrals: tuple[str, ...] = ()
     cookie: bytes | None = None
+    value: bytes | None = None
 
 
 def envelope(message_id: int, operation: bytes, controls: Sequence[bytes] = ()) -> bytes:
@@ -84,6 +86,11 @@ def bind_request(dn: str, password: bytes) -> bytes:
 def external_bind_request() -> bytes:
     """A SASL bind by what the connection itself tells (RFC 4513 §5.2.3)."""
     return element(0x60, integer(3) + octets(b"") + element(0xA3, octets(b"EXTERNAL") + octets(b"")))
+
+
+def extended_request(oid: str, value: bytes | None = None) -> bytes:
+    """An extended operation (RFC 4511 §4.12)."""
+    return element(0x77, octets(oid.encode(), 0x80) + (b"" if value is None else octets(value, 0x81)))
 
 
 def assertion_control(present: Values, absent: Values) -> bytes | None:
@@ -163,11 +170,14 @@ def result_of(message: Message) -> Result:
     _, start, end = header(data, end)
     text = data[start:end].decode("utf-8", "replace")
     referrals: tuple[str, ...] = ()
-    if end < message.end:
-        tag, start, stop = header(data, end)
+    value: bytes | None = None
+    while end < message.end:
+        tag, start, end = header(data, end)
         if tag == 0xA3:
-            referrals = strings(data, start, stop)
-    return Result(code, matched, text, referrals, _cookie(message))
+            referrals = strings(data, start, end)
+        elif tag == 0x8B:
+            value = data[start:end]
+    return Result(code, matched, text, referrals, _cookie(message), value)
 
 
 def strings(data: bytes, start: int, end: int) -> tuple[str, ...]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from piactl.core.settings import DirectorySettings
+from piactl.core.settings import NEVER, DirectorySettings
 from piactl.directory.connection import Password
 from piactl.directory.port import Reader, Writer
 from piactl.directory.reader import DirectoryReader
 from piactl.directory.servers import Link, Servers
+
+if TYPE_CHECKING:
+    from piactl.directory.writer import DirectoryWriter
 
 
 @contextmanager
@@ -31,18 +35,25 @@ def open_reader(settings: DirectorySettings, identity: str, password: Password) 
 def open_writer(settings: DirectorySettings, identity: str, password: Password) -> Iterator[Writer]:
     """The same for a writer, with the first server of the list that takes writes.
 
-    One request at a time where the settings say so, else many.
+    One request at a time where the settings say so, else many, and with `transactions` many of a first
+    migration as one where the server shows that it may be.
     """
-    from piactl.directory.bulk import BulkWriter  # imported here: those who read do without
-    from piactl.directory.writer import DirectoryWriter
-
-    link = Link(Servers(settings, identity, password, writing=True))
-    writer = (
-        DirectoryWriter(link, settings.page_size)
-        if settings.in_flight == 1
-        else BulkWriter(link, settings.page_size, settings.in_flight)
-    )
+    writer = _writer(settings, Link(Servers(settings, identity, password, writing=True)))
     try:
         yield writer
     finally:
         writer.close()
+
+
+def _writer(settings: DirectorySettings, link: Link) -> DirectoryWriter:
+    # imported here: those who read do without
+    from piactl.directory.bulk import BulkWriter
+    from piactl.directory.writer import DirectoryWriter
+
+    if settings.in_flight == 1:
+        return DirectoryWriter(link, settings.page_size)
+    if settings.transactions == NEVER:
+        return BulkWriter(link, settings.page_size, settings.in_flight)
+    from piactl.directory.transactions import TransactionWriter
+
+    return TransactionWriter(link, settings)
