@@ -66,13 +66,12 @@ class TransactionWriter(BulkWriter):
         doubtful: dict[int, EntryWrite] = {}
         try:
             while coming.error is None and not coming.ended:
-                rest = group = self._group(coming)
-                if len(group) >= LEAST:
-                    rest = yield from self._as_one(group, doubtful)
-                if rest is group or coming.error is None:
-                    yield from self._singly(rest, coming, doubtful)
-            if coming.error is not None:
-                raise coming.error
+                rest = self._group(coming)
+                if len(rest) >= LEAST:
+                    rest = yield from self._as_one(rest, doubtful)
+                    if coming.error is not None:
+                        raise coming.error
+                yield from self._singly(rest, coming, doubtful)
             self._read_all()
         except PiactlError as error:
             told = error.doubtful if isinstance(error, ReplyLost) else ()
@@ -110,6 +109,8 @@ class TransactionWriter(BulkWriter):
         while row < LEAST and (write := coming.next()) is not None:
             row = row + 1 if self._may_be_member(write) else 0
             yield write
+        if coming.error is not None:
+            raise coming.error
 
     def _as_one(
         self, group: list[EntryWrite], doubtful: dict[int, EntryWrite]

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from piactl.core.settings import DirectorySettings, Identity, TlsSettings
+import pytest
+
+from piactl.core.settings import FIRST_MIGRATION, NEVER, DirectorySettings, Identity, TlsSettings
 from piactl.directory.port import RawEntry
 
 SUFFIX = "ou=trial,o=gouv,c=fr"
@@ -77,10 +79,11 @@ def person_ldif(number: int, more: str = "") -> str:
 class PlainSlapd:
     """One server in `folder`; `start` and `kill` may alternate, the data stays.
 
-    `in_flight` goes into the settings that it gives: it tells which writer they open.
+    `in_flight` and `transactions` go into the settings that it gives: they tell which writer these open.
     """
 
     in_flight = 64
+    transactions = NEVER
 
     def __init__(self, folder: Path, *, people: int = 0, extra: str = "", before: str = "", tls: str = "",
                  maxsize: int = 64 * 1024 * 1024, more: str = "") -> None:  # fmt: skip
@@ -148,6 +151,7 @@ class PlainSlapd:
             operation_timeout=operation,
             page_size=page,
             in_flight=self.in_flight,
+            transactions=self.transactions,
         )
 
 
@@ -166,6 +170,17 @@ def running(**options: Any) -> Iterator[PlainSlapd]:
             yield server
         finally:
             server.kill(signal.SIGTERM)
+
+
+WRITERS = ("plain", "bulk", "transactions")
+
+
+def choose_writer(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Has the settings that servers give open that one of WRITERS, with as many transactions as can be."""
+    monkeypatch.setattr(PlainSlapd, "in_flight", 1 if name == "plain" else 64)
+    if name == "transactions":
+        monkeypatch.setattr(PlainSlapd, "transactions", FIRST_MIGRATION)
+        monkeypatch.setattr("piactl.directory.transactions.LEAST", 1)
 
 
 def uids(entries: Iterable[RawEntry]) -> list[str]:

@@ -18,11 +18,16 @@ from piactl.directory.opening import open_reader, open_writer
 from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult
 from piactl.errors import DirectoryRefused, DirectoryUnreachable, LockLost, PiactlError, ReplyLost
 
-from .plain_slapd import PEOPLE, SUFFIX, PlainSlapd, password, running
+from .plain_slapd import PEOPLE, SUFFIX, WRITERS, PlainSlapd, choose_writer, password, running
 from .wire import ADD, FAULTS, MODIFY, wire
 
 SIZE = 150
 SLOW = {"drop request", "drop reply", "trickle", "black hole"}
+
+
+@pytest.fixture(autouse=True, params=WRITERS[1:])
+def _each_writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    choose_writer(monkeypatch, request.param)
 
 
 @pytest.fixture

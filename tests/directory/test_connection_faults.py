@@ -17,17 +17,17 @@ from piactl.directory.results import ConnectionLost
 from piactl.directory.writer import DirectoryWriter
 from piactl.errors import DirectoryUnreachable, ReplyLost
 
-from .plain_slapd import PEOPLE, PlainSlapd, password, running
+from .plain_slapd import PEOPLE, WRITERS, PlainSlapd, choose_writer, password, running
 from .wire import ADD, DELETE, FAULTS, MODIFY, wire
 
 SLOW = {"drop request", "drop reply", "trickle", "black hole"}
 QUICK = [fault for fault in FAULTS if fault not in SLOW]
 
 
-@pytest.fixture(autouse=True, params=[1, 64], ids=["plain", "bulk"])
+@pytest.fixture(autouse=True, params=WRITERS)
 def _each_writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is promised of writing, both writers keep."""
-    monkeypatch.setattr(PlainSlapd, "in_flight", request.param)
+    """Whatever is promised of writing, each writer keeps."""
+    choose_writer(monkeypatch, request.param)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from piactl.directory.opening import open_reader, open_writer
 from piactl.directory.port import EntryWrite, Outcome, Values, Writer, WriteResult
 from piactl.errors import DirectoryRefused, DirectoryUnreachable
 
-from .plain_slapd import CLERK, PEOPLE, SUFFIX, PlainSlapd, password, running
+from .plain_slapd import CLERK, PEOPLE, SUFFIX, WRITERS, PlainSlapd, choose_writer, password, running
 
 ALICE = f"uid=alice,{PEOPLE}"
 ENTRY: Values = {
@@ -27,10 +27,10 @@ ENTRY: Values = {
 }
 
 
-@pytest.fixture(autouse=True, params=[1, 64], ids=["plain", "bulk"])
+@pytest.fixture(autouse=True, params=WRITERS)
 def _each_writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is promised of writing, both writers keep."""
-    monkeypatch.setattr(PlainSlapd, "in_flight", request.param)
+    """Whatever is promised of writing, each writer keeps."""
+    choose_writer(monkeypatch, request.param)
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from piactl.flows.examining.servers import Server
 _TELLING = frozenset({"syncprov", "accesslog", "auditlog"})
 """Overlays that tell others of a transaction, also where it was aborted."""
 _RISK = (
-    "Where piactl is killed, or cut off, in the middle of a transaction, slapd can end: start it and run the "
-    "night again, nothing that was answered is lost. Set directory.transactions to never after the first load."
+    "Where piactl is killed, or cut off, in the middle of a transaction, slapd can end. Nothing that was "
+    "answered is lost: start it, and run the night again. Then set directory.transactions to never."
 )
 
 
