@@ -99,7 +99,7 @@ class PlainSlapd:
                             extra=extra, before=before, root_password=PASSWORDS["root"].decode())  # fmt: skip
         self._conf.write_text(text)
         ldif = _LDIF + "\n".join(person_ldif(number) for number in range(people)) + "\n" + more
-        load = ["/usr/sbin/slapadd", "-q", "-f", str(self._conf)]
+        load = ["/usr/sbin/slapadd", "-q", "-f", str(self._conf), "-b", SUFFIX]
         subprocess.run(load, input=ldif.encode(), check=True, capture_output=True, timeout=60)
 
     def configure(self, old: str, new: str) -> None:

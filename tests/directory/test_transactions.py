@@ -1,87 +1,59 @@
-"""Why no write of piactl is part of a transaction (RFC 5805), although slapd offers them.
+"""What slapd makes of a transaction (RFC 5805) that is aborted, and of the rule that keeps it from harm.
 
-The evidence is of slapd 2.6.10. Should a later one pass, transactions may be looked at again.
+The evidence is of slapd 2.6.10. Should a later one pass, the rule may be looked at again.
 """
 
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
-from piactl.directory.ber import FALSE, SEQUENCE, TRUE, element, header, octets
-from piactl.directory.deadline import Deadline
-from piactl.directory.messages import Message, write_request
-from piactl.directory.opening import open_reader, open_writer
-from piactl.directory.port import EntryWrite, Outcome
+from piactl.directory.ber import SEQUENCE, TRUE, element, octets
+from piactl.directory.loneserver import END, MEMBER, START
+from piactl.directory.messages import extended_request, write_request
+from piactl.directory.opening import open_writer
+from piactl.directory.port import EntryWrite, Outcome, WriteResult
 from piactl.directory.servers import Servers
-from piactl.directory.session import Session
 from piactl.errors import DirectoryRefused
 
-from .plain_slapd import PEOPLE, PlainSlapd, password, running
-from .wire import ADD, wire
-
-START, PART_OF, END = b"1.3.6.1.1.21.1", b"1.3.6.1.1.21.2", b"1.3.6.1.1.21.3"
-
-
-def added(uid: str, **more: bytes) -> EntryWrite:
-    values = {"uid": uid.encode(), "cn": b"x", "sn": b"x", **more}
-    add = {"objectClass": (b"inetOrgPerson",), **{name: (value,) for name, value in values.items()}}
-    return EntryWrite("add", f"uid={uid},{PEOPLE}", add=add)
-
-
-def started(session: Session) -> bytes:
-    """Starts a transaction and gives its identifier."""
-    session._strategy.deadline = Deadline(5)
-    number = session.send(element(0x77, octets(START, 0x80)))
-    answer: Message = session.receive((number,))
-    at = answer.start
-    while at < answer.end:
-        tag, start, at = header(answer.data, at)
-        if tag == 0x8B:
-            return answer.data[start:at]
-    raise AssertionError("no transaction was begun")
-
-
-def ended(session: Session, transaction: bytes, *, commit: bool) -> int:
-    body = (b"" if commit else FALSE) + octets(transaction)
-    value = octets(element(SEQUENCE, body), 0x81)
-    _, result = session.exchange(element(0x77, octets(END, 0x80) + value), [], "end a transaction")
-    return result.code
+from .migration import UNLIMITED, added, migrating, readable
+from .plain_slapd import PlainSlapd, password, running
 
 
 def in_one_transaction(server: PlainSlapd, writes: list[EntryWrite]) -> int:
     """Sends them as one, and asks for it to be made; the result code of that."""
     session = Servers(server.settings(), "root", password, writing=True).connect()
     try:
-        transaction = started(session)
-        part = element(SEQUENCE, octets(PART_OF) + TRUE + octets(transaction))
+        name = octets(session.exchange(extended_request(START), [], "begin")[1].value or b"")
+        part = element(SEQUENCE, octets(MEMBER.encode()) + TRUE + name)
         for write in writes:
             session.exchange(write_request(write), [part], "write in a transaction")
-        return ended(session, transaction, commit=True)
+        return session.exchange(extended_request(END, element(SEQUENCE, name)), [], "end")[1].code
     finally:
         session.close()
 
 
-def readable(server: PlainSlapd) -> int:
-    with open_reader(server.settings(), "root", password) as reader:
-        return len(list(reader.search(PEOPLE, "(uid=*)", ["*"])))
+def refuse_other_versions() -> None:
+    version = subprocess.run(["/usr/sbin/slapd", "-VV"], capture_output=True, text=True, check=False).stderr
+    if "slapd 2.6.10" not in version:
+        pytest.skip("known of slapd 2.6.10")
+
+
+LATER = [added("two", mail=b"two@example.fr"), added("three", title=b"x", mail=b"three@example.fr")]
 
 
 def test_one_failing_member_makes_what_is_written_after_it_unreadable_for_good() -> None:
     """The attribute types that the aborted adds were the first to use lose their numbers on the disk, while
     the running server goes on using them."""
-    version = subprocess.run(["/usr/sbin/slapd", "-VV"], capture_output=True, text=True, check=False).stderr
-    if "slapd 2.6.10" not in version:
-        pytest.skip("known of slapd 2.6.10")
+    refuse_other_versions()
     first = added("one", title=b"x", description=b"x")
-    later = [added("two", mail=b"two@example.fr"), added("three", title=b"x", mail=b"three@example.fr")]
     with running() as server:
         assert in_one_transaction(server, [first, first]) == 68
         with open_writer(server.settings(), "root", password) as writer:
             # acknowledged, as if nothing was wrong
-            assert [result.outcome for result in writer.write(later)] == [Outcome.APPLIED] * 2
+            assert [result.outcome for result in writer.write(LATER)] == [Outcome.APPLIED] * 2
         with pytest.raises(DirectoryRefused, match="mdb_entry_decode"):
             readable(server)
         server.kill()
@@ -95,28 +67,32 @@ def test_the_same_without_a_failing_member_is_readable() -> None:
     with running() as server:
         assert in_one_transaction(server, [added("one", title=b"x", description=b"x")]) == 0
         with open_writer(server.settings(), "root", password) as writer:
-            later = [added("two", mail=b"two@example.fr"), added("three", title=b"x", mail=b"m@example.fr")]
-            assert [result.outcome for result in writer.write(later)] == [Outcome.APPLIED] * 2
+            assert [result.outcome for result in writer.write(LATER)] == [Outcome.APPLIED] * 2
         assert readable(server) == 3
 
 
-@pytest.mark.parametrize("in_flight", [1, 64])
-def test_no_write_is_part_of_a_transaction_though_the_server_offers_them(
-    in_flight: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(PlainSlapd, "in_flight", in_flight)
-    with running() as server, wire(server.port, ADD) as proxy:
-        with open_writer(server.settings(proxy.uri), "clerk", password) as writer:
-            assert START.decode() in writer.facts().extensions
-            results = list(writer.write([added(f"n{number}") for number in range(200)]))
-        assert {result.outcome for result in results} == {Outcome.APPLIED}
-        sent = b"".join(proxy.requests)
-    assert sent.count(b"uid=n") == 200
-    for oid in (START, PART_OF, END):
-        assert oid not in sent
+def test_the_same_is_readable_where_a_single_write_brought_the_attributes() -> None:
+    """The rule that the writer follows."""
+    first = added("one", title=b"x", description=b"x")
+    with running() as server:
+        with open_writer(server.settings(), "root", password) as writer:
+            assert [result.outcome for result in writer.write([first])] == [Outcome.APPLIED]
+            assert in_one_transaction(server, [replace(first, dn=first.dn.replace("one", "x")), first]) == 68
+            assert [result.outcome for result in writer.write(LATER)] == [Outcome.APPLIED] * 2
+        assert readable(server) == 3
+        server.kill()
+        server.start()
+        assert readable(server) == 3
 
 
-def test_no_module_speaks_of_transactions_but_the_one_that_says_why_not() -> None:
-    package = Path(__file__).parents[2] / "piactl"
-    found = {path.name for path in package.rglob("*.py") if "1.3.6.1.1.21." in path.read_text()}
-    assert found == {"pace.py"}
+def test_what_cannot_be_read_in_the_end_is_told_with_what_to_do() -> None:
+    refuse_other_versions()
+    first = added("one", title=b"x", description=b"x")
+    with running(extra=UNLIMITED) as server:
+        assert in_one_transaction(server, [first, first]) == 68
+        writes = [added(f"n{number}", title=b"x", mail=b"x@example.fr") for number in range(200)]
+        with migrating(server) as (_, writer):
+            known: list[WriteResult] = []
+            with pytest.raises(DirectoryRefused, match=r"mdb_entry_decode(?s:.*)empty its database"):
+                known.extend(writer.write(writes))
+        assert len(known) == 200

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-MODIFY, ADD, DELETE, SEARCH, BIND, UNBIND = 0x66, 0x68, 0x4A, 0x63, 0x60, 0x42
+MODIFY, ADD, DELETE, SEARCH, BIND, UNBIND, EXTENDED = 0x66, 0x68, 0x4A, 0x63, 0x60, 0x42, 0x77
 BUSY, UNAVAILABLE = 51, 52
 FAULTS = (
     "drop request", "drop reply", "reset before", "reset after", "half-close", "garbage", "wrong id",
@@ -43,13 +43,14 @@ def result(number: int, tag: int, code: int, text: str = "") -> bytes:
 
 class Wire:
     """Passes everything through, but the `at`th operation `tag` of all connections meets `fault`, `times`
-    times in a row. `fired` counts, `requests` are all of them, `most` is how many were without an answer at
-    once. Everything it opened is closed by `close`."""
+    times in a row. `fired` counts, `requests` are all of them, `waiting` with each how many were without an
+    answer then, `most` at most. Everything it opened is closed by `close`."""
 
     def __init__(self, port: int, tag: int = MODIFY, fault: str = "", *, at: int = 1, times: int = 1) -> None:
         self.fired = 0
         self.most = 0
         self.requests: list[bytes] = []
+        self.waiting: list[int] = []
         self._asked: set[int] = set()
         self._target = port
         self._tag, self._fault, self._at, self._times = tag, fault, at, times
@@ -119,6 +120,7 @@ class Wire:
         self.requests.append(message)
         if tag != UNBIND:
             self._asked.add(number)
+        self.waiting.append(len(self._asked))
         self.most = max(self.most, len(self._asked))
         if tag == self._tag:
             with self._lock:
