@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,9 +82,16 @@ def test_a_failing_member_is_found_and_the_rest_is_made(culprit: str, place: int
         assert readable(server) == 2 * SIZE + 3
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize(("request_", "at"), [("begin", 1), ("end", 2)])
-def test_a_fault_at_the_beginning_or_the_end(fault: str, request_: str, at: int) -> None:
+SLOW = {"drop request", "drop reply", "trickle", "black hole"}
+MOMENTS = [
+    pytest.param(fault, at, marks=[pytest.mark.long] if at == 1 and fault in SLOW else [])
+    for fault in FAULTS
+    for at in (1, 2)
+]
+
+
+@pytest.mark.parametrize(("fault", "at"), MOMENTS)
+def test_a_fault_at_the_beginning_or_the_end(fault: str, at: int) -> None:
     writes = many()
     with running() as server, migrating(server, tag=EXTENDED, fault=fault, at=at) as (proxy, writer):
         brought(writer)
@@ -95,7 +102,9 @@ def test_a_fault_at_the_beginning_or_the_end(fault: str, request_: str, at: int)
 
 
 @pytest.mark.parametrize("fault", ["drop request", "drop reply", "busy", "unavailable", "delay", "trickle"])
-@pytest.mark.parametrize("at", [2, 80, SIZE + 1])
+@pytest.mark.parametrize(
+    "at", [80, pytest.param(3, marks=pytest.mark.long), pytest.param(SIZE + 2, marks=pytest.mark.long)]
+)
 def test_a_fault_at_a_member(fault: str, at: int) -> None:
     writes = many()
     with running() as server, migrating(server, tag=ADD, fault=fault, at=at) as (proxy, writer):
@@ -115,8 +124,8 @@ def test_a_server_that_begins_none_gets_single_writes() -> None:
 
 
 def test_a_lost_lock_and_a_lost_end_together_send_nothing_more() -> None:
-    def coming() -> list[EntryWrite]:
-        yield from many()  # type: ignore[misc]
+    def coming() -> Iterator[EntryWrite]:
+        yield from many()
         raise LockLost("gone")
 
     with running() as server, migrating(server, tag=EXTENDED, fault="drop request", at=2) as (proxy, writer):

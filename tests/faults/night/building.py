@@ -49,6 +49,29 @@ def build_world() -> World:
     return world
 
 
+def build_migration(people: int) -> World:
+    """A started sandbox without accounts, whose night is the first load of so many people."""
+    folder = Path(tempfile.mkdtemp(prefix="piactl-faults-"))
+    start_sandbox(folder)
+    world = World(folder)
+    try:
+        names = _generated(folder / "feeds", people)
+        shutil.copy(folder / "feeds" / "establishments.csv", folder / "establishments.csv")
+        _settle_configuration(world)
+        world.feeds = (str(folder / "feeds" / names[0]),)
+        world.before = world.snapshot()
+        world.save()
+        night = world.run(world.night())
+        assert night.code == 0, night.said
+        world.seconds = night.seconds
+        world.expect()
+        assert len(world.changed) > people * 0.9
+    except BaseException:
+        end_world(world)
+        raise
+    return world
+
+
 def end_world(world: World) -> None:
     stop_sandbox(world.folder)
     shutil.rmtree(world.folder)
@@ -92,7 +115,7 @@ def _row(number: int, family: str, given: str, start: str) -> str:
     )
 
 
-def _generated(folder: Path) -> list[str]:
+def _generated(folder: Path, people: int = PEOPLE) -> list[str]:
     """Feeds of invented people by the generator of the examples, in a process of its own."""
     program = (
         "import sys; sys.path[:0] = sys.argv[1:3]\n"
@@ -100,7 +123,7 @@ def _generated(folder: Path) -> list[str]:
         "from invented.changes import Night\nfrom invented.feeds import write_feeds\n"
         "first, effective, second = (date.fromisoformat(day) for day in sys.argv[4:7])\n"
         "nights = [Night(1, first, first, 'first'), Night(2, second, effective, 'rentree', 0.95, 0.3)]\n"
-        f"for each in write_feeds(Path(sys.argv[3]), {PEOPLE}, {SEED}, nights, None): print(each.path.name)\n"
+        f"for each in write_feeds(Path(sys.argv[3]), {people}, {SEED}, nights, None): print(each.path.name)\n"
     )
     command = [
         sys.executable,
