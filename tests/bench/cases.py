@@ -101,8 +101,9 @@ class Bench:
         ldif.unlink()
 
 
-def nightly(feed: Path | None, day: object) -> list[str]:
-    return [PIACTL, "nightly", *([str(feed)] if feed else []), "--as-of", str(day)]
+def nightly(feed: Path | None, day: object, configuration: Path | None = None) -> list[str]:
+    start = [PIACTL, *(["--config", str(configuration)] if configuration else [])]
+    return [*start, "nightly", *([str(feed)] if feed else []), "--as-of", str(day)]
 
 
 def load(bench: Bench) -> Contest:
@@ -118,9 +119,13 @@ def load(bench: Bench) -> Contest:
     mine = Contender(
         "piactl nightly", lambda: nightly(bench.population.first, FIRST), bench.empty, loaded, goal
     )
+    own = [mine]
+    if bench.server.kind == "bare":
+        words = nightly(bench.population.first, FIRST, _asking_for_transactions(bench.server))
+        own.append(Contender("piactl nightly, transactions", lambda: words, bench.empty, goal=goal))
     others = _others(bench, lambda: changes[0], bench.empty, "ldapadd")
     note = _way_of_writing(bench.server)
-    contest = bench.contest("first load", "ldapadd", [mine, *others])
+    contest = bench.contest("first load", "ldapadd", [*own, *others])
     contest.note = note
     return contest
 
@@ -237,6 +242,14 @@ def _way_of_writing(server: Server) -> str:
     told = subprocess.run(words, env=server.environment, capture_output=True, text=True, check=False)
     found = (one["found"] for one in json.loads(told.stdout) if one["title"] == "way of writing")
     return str(next(found, "doctor does not tell how it writes"))
+
+
+def _asking_for_transactions(server: Server) -> Path:
+    """A second configuration of the same site."""
+    text = (server.home / "piactl.yaml").read_text(encoding="utf-8")
+    path = server.home / "transactions.yaml"
+    path.write_text(text.replace("\ndirectory:\n", "\ndirectory:\n  transactions: first-migration\n"))
+    return path
 
 
 def _quiet_night(bench: Bench) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -16,6 +17,9 @@ from urllib.parse import unquote
 from piactl.directory.ber import SEQUENCE, TRUE, element, header, integer, number, octets
 
 IN_FLIGHT = 500
+_MOMENT = 0.02
+"""Seconds between the last answer of a transaction and its end (see piactl/directory/onetransaction.py)."""
+
 _START, _INSIDE, _END = b"1.3.6.1.1.21.1", b"1.3.6.1.1.21.2", b"1.3.6.1.1.21.3"
 
 
@@ -99,10 +103,11 @@ def send_together(line: Line, requests: Sequence[bytes], together: int) -> None:
         control = element(SEQUENCE, octets(_INSIDE) + TRUE + name)
         end = element(0x77, octets(_END, 0x80) + octets(element(SEQUENCE, name), 0x81))
         line.send(some, element(0xA0, control))
-        line.send([end])
         answered = 0
-        while answered <= len(some):
+        while answered < len(some):
             answered += sum(1 for _ in line.replies())
+        time.sleep(_MOMENT)
+        line.one(end)
 
 
 def _value(reply: bytes) -> bytes:
