@@ -4,8 +4,9 @@ What is sent in them, and when, follows from what slapd 2.6 does (seen in its so
 
 - An aborted one loses the numbers of the attribute types that it was the first to use, and with them all that
   is written later. So one has only what a single write has brought before.
-- A connection that is lost makes slapd free what it is working on, which can end it. So what belongs together
-  is taken before any of it is sent, and the time in which one is open is short.
+- A connection that is lost makes slapd free what it is working on: it can end then, or make a part of the
+  transaction. So what belongs together is taken before any of it is sent, the time in which one is open is
+  short, and where its end has no answer each entry is read back by itself.
 
 Whatever is not as it should be makes the rest of the writes single ones, by the bulk writer.
 """
@@ -46,7 +47,6 @@ class TransactionWriter(BulkWriter):
         self._settings = settings
         self._against: list[str] | None = None
         self._brought: set[str | bytes] = set()
-        self._together = 0
 
     @property
     def against(self) -> Sequence[str]:
@@ -64,15 +64,18 @@ class TransactionWriter(BulkWriter):
             return
         coming = Coming(writes)
         doubtful: dict[int, EntryWrite] = {}
+        made = 0
         try:
             while coming.error is None and not coming.ended:
-                rest = self._group(coming)
-                if len(rest) >= LEAST:
-                    rest = yield from self._as_one(rest, doubtful)
+                rest = group = self._group(coming)
+                if len(group) >= LEAST:
+                    rest = yield from self._as_one(group, doubtful)
+                    made += len(group) - len(rest)
                     if coming.error is not None:
                         raise coming.error
                 yield from self._singly(rest, coming, doubtful)
-            self._read_all()
+            if made:
+                self._read_all(made)
         except PiactlError as error:
             told = error.doubtful if isinstance(error, ReplyLost) else ()
             names = dict.fromkeys((*told, *(write.dn for write in doubtful.values())))
@@ -132,7 +135,6 @@ class TransactionWriter(BulkWriter):
         if why:
             self._against = [why]
             return group
-        self._together += len(group)
         for write in group:
             yield WriteResult(write, Outcome.APPLIED)
         return []
@@ -150,11 +152,8 @@ class TransactionWriter(BulkWriter):
             results.append(result)
         return results
 
-    def _read_all(self) -> None:
+    def _read_all(self, made: int) -> None:
         """Has the server read all accounts once. Raises DirectoryRefused where it cannot, or lacks some."""
-        made, self._together = self._together, 0
-        if not made:
-            return
         try:
             found = sum(1 for _ in self.search(self._settings.accounts, ANY_ENTRY, ["1.1"]))
         except DirectoryRefused as error:

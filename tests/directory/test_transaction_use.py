@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,12 @@ from typing import Any
 import pytest
 
 from piactl.directory.loneserver import END, MEMBER, START
-from piactl.directory.port import EntryWrite, Outcome
+from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.transactions import MOST
 
 from .migration import UNLIMITED, added, against, members, migrating, readable
 from .plain_slapd import PEOPLE, SUFFIX, running
-from .wire import ADD, operation
+from .wire import ADD, SEARCH, operation
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = f"include {ROOT / 'schemas' / 'ldap' / 'piactl.schema'}"
@@ -89,6 +90,26 @@ def test_only_adds_are_in_them() -> None:
         groups = members(proxy)
         assert {operation(request)[1] for group in groups for request in group} == {ADD}
         assert sum(map(len, groups)) > 100
+
+
+def test_all_is_read_once_in_the_end() -> None:
+    """Also where what the writes do in between is a write, as the renewal of a lock is."""
+
+    def coming(writer: Writer) -> Iterator[EntryWrite]:
+        for number in range(900):
+            if number % 100 == 0:
+                assert [r.outcome for r in writer.write([added(f"m{number}")])] == [Outcome.APPLIED]
+            yield added(f"n{number}")
+
+    with running(extra=UNLIMITED) as server, migrating(server, page_size=2000) as (proxy, writer):
+        assert {result.outcome for result in writer.write(coming(writer))} == {Outcome.APPLIED}
+        read = [
+            request for request in proxy.requests if operation(request)[1] == SEARCH and b"1.1" in request
+        ]
+        # whether the base is there, whether it has accounts, and all that is below it in the end
+        assert len(read) == 3
+        assert proxy.requests[-1] == read[-1]
+        assert members(proxy)
 
 
 def test_what_depends_on_another_one_is_in_another_one() -> None:
