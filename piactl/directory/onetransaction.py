@@ -54,9 +54,10 @@ class Transaction:
         """Sends all, and waits for all answers."""
         doing = f"write {group[0].dn!r} and {len(group) - 1} more together"
         waiting: set[int] = set()
-        for first in range(0, len(group), PIECE):
-            piece = group[first : first + PIECE]
-            self._receive(waiting, max(0, self._in_flight - len(piece)), doing)
+        size = min(PIECE, self._in_flight)
+        for first in range(0, len(group), size):
+            piece = group[first : first + size]
+            self._receive(waiting, self._in_flight - len(piece), doing)
             numbers = self._session.post([(write_request(write), [member]) for write in piece], doing)
             self._members.update(zip(numbers, piece, strict=True))
             waiting.update(numbers)

@@ -61,6 +61,14 @@ def test_the_adds_of_a_first_migration_are_sent_in_them() -> None:
         assert readable(server) == 2000
 
 
+@pytest.mark.parametrize("in_flight", [2, 17, 500])
+def test_no_more_are_on_their_way_than_may_be(in_flight: int) -> None:
+    with running(extra=UNLIMITED) as server, migrating(server, in_flight=in_flight) as (proxy, writer):
+        assert {r.outcome for r in writer.write([added(f"n{n}") for n in range(1000)])} == {Outcome.APPLIED}
+        assert proxy.most <= in_flight
+        assert max(map(len, members(proxy))) > 100
+
+
 def test_what_no_single_write_has_brought_is_in_none() -> None:
     """A new attribute, and a new class, come alone; what follows with them does not."""
     new = {500: "mail", 501: "mail", 900: "TITLE", 1300: "title", 1600: "cn;lang-fr", 1700: "title"}
