@@ -1,6 +1,6 @@
 """One transaction (RFC 5805) on its way: many adds that are made together, or not at all.
 
-How it is sent follows from what slapd 2.6 does (seen in its source, held by tests). One of its threads goes
+How it is sent follows from what slapd 2.6 does (tests/bench/README.md counts it). One of its threads goes
 on using a request for a moment after it has answered it, and the end of the transaction frees that request.
 So the end is asked for when all of it is answered, and a moment later: without that moment one abort in seven
 ended slapd.

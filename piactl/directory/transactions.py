@@ -1,6 +1,6 @@
 """Writes the adds of a first migration in transactions (RFC 5805): one commit for some hundred of them.
 
-What is sent in them, and when, follows from what slapd 2.6 does (seen in its source, held by tests):
+What is sent in them, and when, follows from what slapd 2.6 does (tests/bench/README.md counts it):
 
 - An aborted one loses the numbers of the attribute types that it was the first to use, and with them all that
   is written later. So one has only what a single write has brought before.
