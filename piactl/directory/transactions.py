@@ -124,14 +124,11 @@ class TransactionWriter(BulkWriter):
             why = transaction.make(group)
         except ConnectionLost as lost:
             self._against = [f"a connection was lost in the middle of a transaction: {lost}"]
-            if not transaction.ending:
-                return group
-            results = self._read_group(group, lost)
-            if not results:
+            results = self._read_group(group, lost, transaction.ending)
+            if transaction.ending and not results:
                 doubtful.update((id(write), write) for write in group)
-                return group
             yield from results
-            return []
+            return [] if results else group
         if why:
             self._against = [why]
             return group
@@ -139,17 +136,22 @@ class TransactionWriter(BulkWriter):
             yield WriteResult(write, Outcome.APPLIED)
         return []
 
-    def _read_group(self, group: Sequence[EntryWrite], lost: ConnectionLost) -> list[WriteResult]:
-        """What became of those whose end was not answered; nothing where any is not made."""
+    def _read_group(
+        self, group: Sequence[EntryWrite], lost: ConnectionLost, ending: bool
+    ) -> list[WriteResult]:
+        """What became of them; nothing where any is not made. Waits for a server that comes back."""
         results = []
-        for write in group:
-            try:
-                result = self._after_silence(write, lost, False)
-            except ReplyLost as unreadable:
-                raise with_doubts(unreadable, [one.dn for one in group]) from None
-            if result is None:
+        try:
+            if not ending:
+                self._read_back(group[0], lost)
                 return []
-            results.append(result)
+            for write in group:
+                result = self._after_silence(write, lost, False)
+                if result is None:
+                    return []
+                results.append(result)
+        except ReplyLost as unreadable:
+            raise (with_doubts(unreadable, [one.dn for one in group]) if ending else lost) from None
         return results
 
     def _read_all(self, made: int) -> None:
