@@ -66,7 +66,9 @@ def test_piactl_killed_in_the_middle_of_a_first_load(migration: World, together:
         process.kill()
         process.communicate(timeout=20)
         struck = process.returncode == -signal.SIGKILL
+        time.sleep(0.5)  # slapd notices, goes on or ends
         slapd = "slapd went on" if _runs(migration.pid) else "slapd ended"
+        migration.kill_slapd()
         migration.start_slapd()
         done = check_half(migration)
         lock = migration.lock()
