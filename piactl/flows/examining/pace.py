@@ -9,7 +9,7 @@ from piactl.directory.loneserver import reasons_against
 from piactl.flows.examining.checks import Finding, fine, note
 from piactl.flows.examining.servers import Server
 
-_TELLING = frozenset({"syncprov", "accesslog", "auditlog"})
+_TELLING = frozenset({"syncprov", "syncrepl", "accesslog", "auditlog"})
 """Overlays that tell others of a transaction, also where it was aborted."""
 _RISK = (
     "Where piactl is killed, or cut off, in the middle of a transaction, slapd can end. Nothing that was "
