@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from piactl.core.changes import Change
 from piactl.core.digests import DigestKeys
@@ -19,6 +20,7 @@ from piactl.core.waiting import Waiting
 from piactl.directory.port import EntryWrite
 from piactl.directory.recordtext import last_run_record, read_last_run, read_waiting, waiting_record
 from piactl.errors import StalePlan
+from piactl.flows.lines import Lines, encode
 from piactl.flows.proposal import AccountWrite, Proposal, Work
 
 VERSION = 1
@@ -34,23 +36,24 @@ class PlanFile:
 
 
 def plan_document(
-    proposal: Proposal, keys: DigestKeys, undo: Mapping[str, Any] | None = None
+    proposal: Proposal, keys: DigestKeys, folder: Path | None = None, undo: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The plan as JSON values, with its fingerprint and its signature under the current key. `undo` is what
-    the plan of an undo says of the run that it undoes, `run` among it."""
+    """The plan as JSON values, with its fingerprint and its signature under the current key; its `changes`
+    and `writes` are Lines, kept in `folder` where they are many. `undo` is what the plan of an undo says of
+    the run that it undoes, `run` among it."""
     plan = proposal.plan
     last = proposal.memory.last
     document: dict[str, Any] = {
         "version": VERSION,
         "basis": _basis(plan.basis),
         "summary": dict(plan.summary),
-        "changes": [change_facts(change) for change in plan.changes],
+        "changes": Lines(folder, map(change_facts, plan.changes)),
         "rejections": [_fields(r, "file line column code message matricule") for r in plan.rejections],
         "holds": [_fields(h, "matricule uid why") for h in plan.holds],
         "absents": [absent_facts(a) for a in plan.absents],
         "refusals": [refusal_facts(r) for r in plan.refusals],
         "remarks": list(plan.remarks),
-        "writes": [_account_write(write) for write in proposal.writes],
+        "writes": Lines(folder, map(_account_write, proposal.writes)),
         "records": [_write(write) for write in proposal.records],
         "last": last_run_record(last) if last else None,
         **({"undo": undo} if undo else {}),
@@ -60,20 +63,54 @@ def plan_document(
     return document
 
 
+_SEALS = ("fingerprint", "signature")
+
+
 def fingerprint(document: Mapping[str, Any]) -> str:
     """SHA-256 over the canonical JSON of all but the fingerprint and the signature themselves."""
-    content = {name: value for name, value in document.items() if name not in ("fingerprint", "signature")}
-    text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256()
+    for piece in _canonical(document, b""):
+        digest.update(piece)
+    digest.update(b"}")
+    return digest.hexdigest()
 
 
-def read_plan(name: str, text: bytes, keys: DigestKeys) -> PlanFile:
-    """The plan in a file. Raises StalePlan for what is no plan, was edited or was signed with another key."""
+def plan_pieces(document: Mapping[str, Any]) -> Iterator[bytes]:
+    """The plan as a file: canonical JSON, each change and each write on a line of its own, the seals last."""
+    yield from _canonical(document, b"\n")
+    yield from (b',"%b":%b' % (name.encode(), encode(document[name]).encode()) for name in _SEALS)
+    yield b"}\n"
+
+
+def _canonical(document: Mapping[str, Any], end: bytes) -> Iterator[bytes]:
+    """Canonical JSON without the seals and the last brace; `end` stands where each row ends."""
+    before = b"{"
+    for name in sorted(document.keys() - set(_SEALS)):
+        value = document[name]
+        yield b"%b%b:" % (before, encode(name).encode())
+        if isinstance(value, Lines) and value:
+            between = b"[" + end
+            for text in value.texts():
+                yield between
+                yield text
+                between = b"," + end
+            yield end + b"]"
+        else:
+            yield encode(list(value) if isinstance(value, Lines) else value).encode()
+        before = b","
+
+
+def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path | None = None) -> PlanFile:
+    """The plan in a file, which can be read from its start again; its rows are kept in `folder` where they
+    are many. Raises StalePlan for what is no plan, was edited or was signed with another key."""
     try:
-        document = json.loads(text)
+        document = _rowwise(stream, folder)
+        if document is None:
+            stream.seek(0)
+            document = json.load(stream)
         claimed, signature = document["fingerprint"], document["signature"]
         found = fingerprint(document)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise StalePlan(
             f"{name}: is no plan of piactl; make one with: piactl plan FEED... --out FILE"
         ) from None
@@ -90,12 +127,59 @@ def read_plan(name: str, text: bytes, keys: DigestKeys) -> PlanFile:
         basis=_read_basis(document["basis"]),
         summary=document["summary"],
         refusals=tuple(_read_refusal(r) for r in document["refusals"]),
-        writes=tuple(_read_account_write(w) for w in document["writes"]),
+        writes=_PlannedWrites(document["writes"]),
         records=tuple(_read_write(w) for w in document["records"]),
         last=read_last_run(document["last"]) if document["last"] else None,
         undoes=document.get("undo", {}).get("run", ""),
     )
     return PlanFile(work, document)
+
+
+def _rowwise(stream: BinaryIO, folder: Path | None) -> dict[str, Any] | None:
+    """A plan in the layout of `plan_pieces`, its rows as Lines; None for any other layout.
+
+    What is given is what the fingerprint is then made of, wherever the lines of the file end.
+    """
+    try:
+        return _rows_apart(stream, folder)
+    except ValueError:
+        return None
+
+
+def _rows_apart(stream: BinaryIO, folder: Path | None) -> dict[str, Any] | None:
+    rows = {name: Lines(folder) for name in ("changes", "writes")}
+    text = stream.readline()
+    for name, lines in rows.items():
+        if not text.endswith(b'"%b":[\n' % name.encode()):
+            continue
+        if json.loads(text + b"]}")[name] != []:
+            return None
+        line = b""
+        for line in stream:
+            if line.startswith(b"]"):
+                break
+            row = line.removesuffix(b"\n").removesuffix(b",")
+            if not isinstance(json.loads(row), dict):
+                return None
+            lines.add(row)
+        text += line
+    document = json.loads(text)
+    if stream.read(1):
+        return None
+    return {**document, **{name: lines for name, lines in rows.items() if lines}}
+
+
+@dataclass(frozen=True, slots=True)
+class _PlannedWrites:
+    """The writes of a plan that was read back, made of their rows whenever they are asked for."""
+
+    rows: Lines | Sequence[Mapping[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[AccountWrite]:
+        return map(_read_account_write, self.rows)
 
 
 def change_facts(change: Change) -> dict[str, Any]:

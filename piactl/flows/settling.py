@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -215,19 +214,19 @@ def mark_written(
     reader: Reader,
     site: Site,
     settling: Settling,
-    made: AbstractSet[str],
     as_of: date,
     started: datetime,
 ) -> None:
-    """Leaves marks of the accounts that this run itself wrote, as long as nobody has written them since.
+    """Leaves marks of the accounts that this run itself wrote (`settling.written`), as long as nobody has
+    written them since.
 
-    `made` are the uids whose write was made, `started` is when the run was. Only where the name that the run
+    `started` is when the run was. Only where the name that the run
     binds as is known, and no other identity's too.
     """
     identities = site.settings.directory.identities
     own = identities["nightly"].dn
     shared = any(same_dn(one.dn, own) for name, one in identities.items() if name != "nightly")
-    wanted = {uid: account for uid, account in settling.written.items() if uid in made}
+    wanted = settling.written
     # under a name that others write with, a command made meanwhile could not be told from this run
     if not own or shared or not wanted:
         return
