@@ -120,11 +120,10 @@ def _proposed(
 
 def _kept(site: Site, proposal: Proposal, out: str, *, keep: bool) -> tuple[dict[str, Any], str]:
     """The plan as JSON values, and the file that it is kept in, "" in none."""
-    from piactl.flows.lines import folder_for
     from piactl.flows.planfile import plan_document, plan_pieces
     from piactl.privatefiles import make_private_folder, write_private
 
-    document = plan_document(proposal, site.keys, folder_for(site.settings.state_folder))
+    document = plan_document(proposal, site.keys, Path(site.settings.state_folder))
     if not out and keep:
         folder = Path(site.settings.state_folder) / "plans"
         make_private_folder(folder)

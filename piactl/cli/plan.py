@@ -49,7 +49,6 @@ def plan(
     """
     if feeds and feeds[0] == "show":
         return _show(feeds[1:], output, everything=everything)
-    from piactl.flows.lines import folder_for
     from piactl.flows.planfile import plan_document
     from piactl.flows.proposing import proposed, scan_feeds
 
@@ -59,7 +58,7 @@ def plan(
     scans = scan_feeds(site, feeds or [])
     with reading(site) as reader:
         _, proposal = proposed(reader, site, scans, day, accept_feed or [])
-    document = plan_document(proposal, site.keys, folder_for(site.settings.state_folder))
+    document = plan_document(proposal, site.keys, Path(site.settings.state_folder))
     if out:
         from piactl.flows.planfile import plan_pieces
         from piactl.privatefiles import write_private
@@ -101,19 +100,18 @@ def _show(files: list[str], output: PlanLayout, *, everything: bool) -> int:
 
 def read_plan_file(name: str, site: Any) -> Any:
     """The plan in a file, `-` is stdin."""
-    from piactl.flows.lines import folder_for
     from piactl.flows.planfile import read_plan
 
-    folder = folder_for(site.settings.state_folder)
+    folder = Path(site.settings.state_folder)
     try:
-        with _seekable(name, folder) as stream:
+        with _seekable(name) as stream:
             return read_plan(name, stream, site.keys, folder)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a path"
         raise UsageError(f"{name}: the plan cannot be read ({why})") from None
 
 
-def _seekable(name: str, folder: Path | None) -> BinaryIO:
+def _seekable(name: str) -> BinaryIO:
     """A file that can be read twice, a pipe's content too."""
     import shutil
     from contextlib import ExitStack
@@ -122,7 +120,7 @@ def _seekable(name: str, folder: Path | None) -> BinaryIO:
     if name != "-" and Path(name).is_file():
         return Path(name).open("rb")
     with ExitStack() as stack:
-        copy = stack.enter_context(TemporaryFile(dir=folder))
+        copy = stack.enter_context(TemporaryFile())
         if name == "-":
             shutil.copyfileobj(sys.stdin.buffer, copy)
         else:

@@ -11,7 +11,6 @@ from piactl.directory.port import Writer
 from piactl.directory.records import read_memory
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.applying import Done, Progress, Stop, apply_work, check_fresh
-from piactl.flows.lines import folder_for
 from piactl.flows.markfile import keep
 from piactl.flows.planfile import PlanFile, plan_document, plan_pieces
 from piactl.flows.proposal import Proposal, Work
@@ -57,7 +56,7 @@ def run_nightly(
         memory = read_memory(writer, site.settings.directory.state, due=order.as_of).memory
         check_date(order, memory.last, any_date=site.settings.any_date)
         feeds, proposal = proposed(writer, site, scans, order.as_of, accepted, tick=run.lock.keep)
-        document = plan_document(proposal, site.keys, folder_for(site.settings.state_folder))
+        document = plan_document(proposal, site.keys, Path(site.settings.state_folder))
         run.lock.keep()
         run.journal.note(f"plan {document['fingerprint']}")
         keep_rejects(feeds, proposal)
@@ -75,10 +74,8 @@ def _leave_marks(run: Run, settling: Settling, done: Done) -> None:
     """For the next night of this host; a night without them only takes longer."""
     if done.stopped:  # what was not even sent is told of nowhere
         settling.written.clear()
-    for uid in done.results:
-        settling.written.pop(uid, None)
     try:
-        mark_written(run.writer, run.site, settling, run.order.as_of, run.started)
+        mark_written(run.writer, run.site, settling, done.results, run.started)
         keep(run.site, settling.new)
     except PiactlError as error:
         run.say(f"what is settled could not be kept, so the next night looks at everybody: {error}")

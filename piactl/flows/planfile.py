@@ -5,23 +5,21 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from piactl.core.changes import Change
 from piactl.core.digests import DigestKeys
 from piactl.core.guards import Refusal
 from piactl.core.plan import AbsentAssignment, Basis, FeedBasis
 from piactl.core.policy import Limit
-from piactl.core.waiting import Waiting
-from piactl.directory.port import EntryWrite
-from piactl.directory.recordtext import last_run_record, read_last_run, read_waiting, waiting_record
+from piactl.directory.recordtext import last_run_record, read_last_run
 from piactl.errors import StalePlan
 from piactl.flows.lines import Lines, encode
-from piactl.flows.proposal import AccountWrite, Proposal, Work
+from piactl.flows.planrows import PlannedWrites, change_lines, read_write, write_facts, write_lines
+from piactl.flows.proposal import Proposal, Work
 
 VERSION = 1
 _PURPOSE = "plan"
@@ -36,7 +34,7 @@ class PlanFile:
 
 
 def plan_document(
-    proposal: Proposal, keys: DigestKeys, folder: Path | None = None, undo: Mapping[str, Any] | None = None
+    proposal: Proposal, keys: DigestKeys, folder: Path, undo: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """The plan as JSON values, with its fingerprint and its signature under the current key; its `changes`
     and `writes` are Lines, kept in `folder` where they are many. `undo` is what the plan of an undo says of
@@ -47,14 +45,14 @@ def plan_document(
         "version": VERSION,
         "basis": _basis(plan.basis),
         "summary": dict(plan.summary),
-        "changes": Lines(folder, map(change_facts, plan.changes)),
+        "changes": change_lines(plan.changes, folder),
         "rejections": [_fields(r, "file line column code message matricule") for r in plan.rejections],
         "holds": [_fields(h, "matricule uid why") for h in plan.holds],
         "absents": [absent_facts(a) for a in plan.absents],
         "refusals": [refusal_facts(r) for r in plan.refusals],
         "remarks": list(plan.remarks),
-        "writes": Lines(folder, map(_account_write, proposal.writes)),
-        "records": [_write(write) for write in proposal.records],
+        "writes": write_lines(proposal.writes, folder),
+        "records": [write_facts(write) for write in proposal.records],
         "last": last_run_record(last) if last else None,
         **({"undo": undo} if undo else {}),
     }
@@ -100,7 +98,7 @@ def _canonical(document: Mapping[str, Any], end: bytes) -> Iterator[bytes]:
         before = b","
 
 
-def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path | None = None) -> PlanFile:
+def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> PlanFile:
     """The plan in a file, which can be read from its start again; its rows are kept in `folder` where they
     are many. Raises StalePlan for what is no plan, was edited or was signed with another key."""
     try:
@@ -127,15 +125,15 @@ def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path | None
         basis=_read_basis(document["basis"]),
         summary=document["summary"],
         refusals=tuple(_read_refusal(r) for r in document["refusals"]),
-        writes=_PlannedWrites(document["writes"]),
-        records=tuple(_read_write(w) for w in document["records"]),
+        writes=PlannedWrites(document["writes"]),
+        records=tuple(read_write(w) for w in document["records"]),
         last=read_last_run(document["last"]) if document["last"] else None,
         undoes=document.get("undo", {}).get("run", ""),
     )
     return PlanFile(work, document)
 
 
-def _rowwise(stream: BinaryIO, folder: Path | None) -> dict[str, Any] | None:
+def _rowwise(stream: BinaryIO, folder: Path) -> dict[str, Any] | None:
     """A plan in the layout of `plan_pieces`, its rows as Lines; None for any other layout.
 
     What is given is what the fingerprint is then made of, wherever the lines of the file end.
@@ -146,7 +144,7 @@ def _rowwise(stream: BinaryIO, folder: Path | None) -> dict[str, Any] | None:
         return None
 
 
-def _rows_apart(stream: BinaryIO, folder: Path | None) -> dict[str, Any] | None:
+def _rows_apart(stream: BinaryIO, folder: Path) -> dict[str, Any] | None:
     rows = {name: Lines(folder) for name in ("changes", "writes")}
     text = stream.readline()
     for name, lines in rows.items():
@@ -167,33 +165,6 @@ def _rows_apart(stream: BinaryIO, folder: Path | None) -> dict[str, Any] | None:
     if stream.read(1):
         return None
     return {**document, **{name: lines for name, lines in rows.items() if lines}}
-
-
-@dataclass(frozen=True, slots=True)
-class _PlannedWrites:
-    """The writes of a plan that was read back, made of their rows whenever they are asked for."""
-
-    rows: Lines | Sequence[Mapping[str, Any]]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[AccountWrite]:
-        return map(_read_account_write, self.rows)
-
-
-def change_facts(change: Change) -> dict[str, Any]:
-    return {
-        "kind": change.kind.value,
-        "uid": change.uid,
-        "matricule": change.matricule,
-        "before": change.before,
-        "after": change.after,
-        "reason": change.reason,
-        "feed": change.feed,
-        "line": change.line,
-        "effective": change.effective.isoformat(),
-    }
 
 
 def absent_facts(absent: AbsentAssignment) -> dict[str, Any]:
@@ -252,35 +223,3 @@ def _read_refusal(r: Mapping[str, Any]) -> Refusal:
     return Refusal(
         r["guard"], r["kind"], r["found"], r["of"], limit, r["scope"], tuple(r["sample"]), r["total"]
     )
-
-
-def _texts(values: Mapping[str, tuple[bytes, ...]]) -> dict[str, list[str]]:
-    return {name: [value.decode() for value in found] for name, found in values.items()}
-
-
-def _bytes(values: Mapping[str, list[str]]) -> dict[str, tuple[bytes, ...]]:
-    return {name: tuple(value.encode() for value in found) for name, found in values.items()}
-
-
-def _write(write: EntryWrite) -> dict[str, Any]:
-    return {"op": write.op, "dn": write.dn, "add": _texts(write.add), "delete": _texts(write.delete)}
-
-
-def _read_write(w: Mapping[str, Any]) -> EntryWrite:
-    return EntryWrite(w["op"], w["dn"], add=_bytes(w["add"]), delete=_bytes(w["delete"]))
-
-
-def _account_write(write: AccountWrite) -> dict[str, Any]:
-    waiting: Waiting | None = write.waiting
-    return {
-        "uid": write.uid,
-        "kinds": list(write.kinds),
-        "reason": write.reason,
-        **_write(write.write),
-        "waiting": waiting_record(waiting) if waiting else None,
-    }
-
-
-def _read_account_write(w: Mapping[str, Any]) -> AccountWrite:
-    waiting = read_waiting(w["waiting"]) if w["waiting"] else None
-    return AccountWrite(w["uid"], tuple(w["kinds"]), w["reason"], _read_write(w), waiting)

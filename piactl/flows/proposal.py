@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from piactl.core.changes import LOSING
 from piactl.core.guards import Refusal
@@ -12,7 +12,9 @@ from piactl.core.memory import LastRun, Memory
 from piactl.core.plan import Basis, Plan
 from piactl.core.waiting import Waiting
 from piactl.directory.port import EntryWrite
-from piactl.flows.settling import Settling
+
+if TYPE_CHECKING:
+    from piactl.flows.settling import Settling
 
 
 @dataclass(frozen=True, slots=True)

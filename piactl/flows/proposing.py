@@ -50,7 +50,7 @@ def proposed(
 ) -> tuple[list[SourcedFeed], Proposal]:
     """The feeds and the plan of one run. Raises FeedRefused and what `propose` raises."""
     settling = settle(reader, site, scans, as_of)
-    if settling is not None and not settling.passes and len(settling.rows) >= sifting.MANY:
+    if settling is not None and settling.to_look_at() >= sifting.MANY:
         sifting.sift(reader, site, scans, settling, as_of, tick)
     for _ in range(_TRIES):
         try:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -9,17 +13,19 @@ from typing import Any
 import ldap3
 import pytest
 
+from piactl.core.account import Account
+from piactl.core.person import Person
 from piactl.directory.attributes import OBJECT_CLASSES
 from piactl.directory.opening import open_reader
 from piactl.flows import proposing, sifting
 from piactl.flows.proposing import scan_feeds
-from piactl.flows.settling import settle
+from piactl.flows.settling import Settling, settle
 from piactl.flows.site import open_site
 from piactl.secrets import read_password
 
 from .academy import Academy
 from .feeds import MICHELIS, crowd, row
-from .test_settled import marks, night, same, sifted
+from .test_settled import marks, night, passed, same, sifted
 
 DAY = "2026-09-05"
 NEXT = "2026-09-06"
@@ -27,16 +33,29 @@ IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", numen="20E9512345XY
 PEOPLE = tuple(crowd(8))
 
 
-def looked_at(academy: Academy, feed: Path, day: str) -> tuple[set[str], list[str]]:
-    """Whom a sifting passes by, by key, and whom it leaves to be looked at, by uid."""
+def gone_over(academy: Academy, feed: Path, day: str) -> Settling:
+    """What a sifting leaves."""
     site = open_site(academy.sandbox.config)
     scans = scan_feeds(site, [str(feed)])
     with sifted(), open_reader(site.settings.directory, "reader", read_password) as reader:
         settling = settle(reader, site, scans, date.fromisoformat(day))
         assert settling is not None
-        assert not settling.passes
         sifting.sift(reader, site, scans, settling, date.fromisoformat(day), lambda: None)
+    return settling
+
+
+def looked_at(academy: Academy, feed: Path, day: str) -> tuple[set[str], list[str]]:
+    """Whom a sifting passes by because they need nothing, by key, and whom it leaves to be looked at, by
+    uid."""
+    settling = gone_over(academy, feed, day)
     return set(settling.settled), settling.others
+
+
+def set_aside(academy: Academy, feed: Path, day: str) -> tuple[set[str], set[str]]:
+    """The accounts whose changes are set aside, by key, and the people whose accounts are."""
+    aside = gone_over(academy, feed, day).aside
+    assert aside is not None
+    return set(aside.changed), {claim.matricule for claim, _ in aside.claims()}
 
 
 def unmarked(academy: Academy, day: str, *rows: str) -> None:
@@ -65,6 +84,74 @@ def test_it_leaves_the_marks_that_looking_at_everybody_leaves(academy: Academy) 
     assert found is not None
     assert (len(found.settled), found.others) == (10, [])
     assert same(academy, "2026-09-07", again)["changes"] == []
+
+
+def test_what_people_need_is_set_aside(academy: Academy) -> None:
+    unmarked(academy, DAY, row(), IDA, *PEOPLE)
+    ben = row(matricule="1998", prenom="Ben", nom_famille="Roy")
+    feed = academy.feed(*PEOPLE, row(civilite="MME"), IDA, ben, day=NEXT)
+    assert set_aside(academy, feed, NEXT) == ({"1001"}, {"1998"})
+    assert looked_at(academy, feed, NEXT)[1] == []
+    changes = same(academy, NEXT, feed)["changes"]
+    assert {(c["kind"], c["uid"]) for c in changes} == {("update", "claire.dubreuil"), ("create", "ben.roy")}
+
+
+def test_it_is_the_same_where_marks_tell_of_many_and_more_have_to_be_looked_at(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA, *PEOPLE)
+    ben = row(matricule="1998", prenom="Ben", nom_famille="Roy")
+    feed = academy.feed(*PEOPLE, row(civilite="MME"), IDA, ben, day=NEXT)
+    assert set_aside(academy, feed, NEXT) == ({"1001"}, {"1998"})
+    slow = academy.run("plan", feed, "--as-of", NEXT, "-o", "json")
+    with sifted():
+        assert academy.run("plan", feed, "--as-of", NEXT, "-o", "json") == slow
+
+
+def test_a_first_load_made_in_batches_is_the_same_directory(
+    make_academy: Callable[..., Academy],
+) -> None:
+    """Homonyms among people in other batches, people who wait, who are held and who share a NUMEN."""
+    twins = [
+        row(matricule=f"30{n:02}", prenom="Ida", nom_famille="Roy", debut=f"20{n:02}-09-01") for n in range(9)
+    ]
+    late = row(matricule="3101", prenom="Noé", nom_famille="Kern", debut="2027-09-01")
+    shared = [
+        row(matricule=m, prenom="Zoé", nom_famille=name, numen="20E9512345XYZ")
+        for m, name in (("3201", "Abel"), ("3202", "Brun"))
+    ]
+    broken = row(matricule="3301", prenom="Max", nom_famille="Olin").replace("2026-09-01", "2026-09-31")
+    rows = [*reversed(twins), row(), late, shared[0], *PEOPLE, shared[1], broken]
+    found = []
+    for batches in (False, True):
+        academy = make_academy()
+        feed = academy.feed(*rows, day=DAY)
+        assert len(same(academy, DAY, feed)["writes"]) == 18
+        with sifted() if batches else nullcontext():
+            result = academy.run("nightly", feed, "--as-of", DAY, "-o", "json")
+        assert result.code == 0, result.err
+        again = academy.feed(*reversed(rows), day=NEXT)
+        assert same(academy, NEXT, again)["changes"] == []
+        owners = {entry["supannEmpId"][0]: entry["uid"] for entry in academy.accounts().values()}
+        found.append((json.loads(result.out)["outcomes"], owners, len(passed(academy, again, NEXT))))
+    assert found[0] == found[1]
+    assert found[0][0] == {"applied": 18}
+    assert found[0][2] == 18
+
+
+def test_a_first_load_in_batches_asks_no_more_of_the_memory_than_one_batch(academy: Academy) -> None:
+    """Nothing of the people of a batch is held when the next one is looked at, but what orders the plan."""
+    feed = academy.feed(*crowd(40), day=DAY)
+    alive = []
+
+    def looking(*arguments: Any) -> Any:
+        alive.append(sum(isinstance(one, Person | Account) for one in gc.get_objects()))
+        return original(*arguments)
+
+    original = sifting._Sifting._look_at_newcomers
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sifting._Sifting, "_look_at_newcomers", looking)
+        gone_over(academy, feed, DAY)
+    assert len(alive) == 40
+    assert max(alive) <= min(alive) + 4
 
 
 def test_a_numen_of_two_people_in_two_batches_holds_both(academy: Academy) -> None:
