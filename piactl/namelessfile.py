@@ -47,12 +47,16 @@ class NamelessFile:
         if place >= self._end:
             start = place - self._end
             return bytes(self._fresh[start : start + length])
+        found = b""
+        length = min(length, self._end - place)
         try:
-            found = os.pread(self._descriptor(), min(length, self._end - place), place)
+            while len(found) < length:
+                piece = os.pread(self._descriptor(), length - len(found), place + len(found))
+                if not piece:
+                    raise OSError(0, "it is shorter than what was written")  # noqa: TRY301 - told as any other
+                found += piece
         except OSError as error:
             raise self._unusable(error) from None
-        if not found:
-            raise self._unusable(OSError(0, "it is shorter than what was written"))
         return found
 
     def _put(self) -> None:
