@@ -50,10 +50,11 @@ class Aside:
         self.changed[key] = before
         self._order.append((not row.write.loses, row.write.uid, key, self._rows.add(row)))
 
-    def add_newcomer(self, desired: Desired, claim: Claim) -> int:
-        """An account to be made, still without a name; its number."""
-        self._new.add(claim.matricule)
-        self._matricules.append(claim.matricule)
+    def add_newcomer(self, matricule: str, desired: Desired, claim: Claim) -> int:
+        """An account to be made, still without a name; its number. `matricule` is kept as it is given, for
+        others keep that very text too."""
+        self._new.add(matricule)
+        self._matricules.append(matricule)
         self._bases.append(claim.base)
         # mostly there is none of another form
         self._uids.append(claim.uid)
@@ -75,8 +76,11 @@ class Aside:
     def claims(self) -> Iterator[tuple[Claim, int]]:
         """The claims of the newcomers in their order, with their numbers."""
         firsts, matricules = self._firsts, self._matricules
-        numbers = (number for number, matricule in enumerate(matricules) if matricule in self._new)
-        for number in array("I", sorted(numbers, key=lambda at: (firsts[at], matricules[at]))):
+        numbers = [number for number, matricule in enumerate(matricules) if matricule in self._new]
+        # one after the other: pairs of both would take twice the memory
+        numbers.sort(key=matricules.__getitem__)
+        numbers.sort(key=firsts.__getitem__)
+        for number in numbers:
             claim = Claim(firsts[number], matricules[number], self._bases[number], self._uids[number])
             yield claim, number
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -21,26 +23,40 @@ from piactl.flows.settling import Settling
 
 _TICK = 5_000
 
-Name = tuple[str, str, int]
-"""The uid and the local part that a newcomer gets, and its number in the Aside."""
+
+@dataclass(slots=True)
+class Names:
+    """The uids and the local parts that newcomers get, and their numbers in the Aside, by uid."""
+
+    uids: list[str] = field(default_factory=list)
+    locals: list[str] = field(default_factory=list)
+    numbers: array[int] = field(default_factory=lambda: array("I"))
+
+    def add(self, uid: str, local: str, number: int) -> None:
+        self.uids.append(uid)
+        self.locals.append(local)
+        self.numbers.append(number)
+
+    def __iter__(self) -> Iterator[tuple[str, str, int]]:
+        for at in sorted(range(len(self.uids)), key=self.uids.__getitem__):
+            yield self.uids[at], self.locals[at], self.numbers[at]
 
 
 def all_named(
     desired: Sequence[Desired], aside: Aside, taken: TakenNames, policy: Policy
-) -> tuple[list[Desired], list[Name]]:
+) -> tuple[list[Desired], Names]:
     """Gives names as `core.naming.named` does, to the newcomers that were set aside too; theirs by uid."""
     own = sorted(
         (claim, index) for index, one in enumerate(desired) if (claim := claim_of(one, policy)) is not None
     )
-    result, names = list(desired), []
+    result, names = list(desired), Names()
     tagged = heapq.merge(((claim, True, at) for claim, at in own), ((c, False, n) for c, n in aside.claims()))
     for claim, looked_at, number in tagged:
         local, uid = take(claim, taken)
         if looked_at:
             result[number] = addressed(result[number], local, uid, policy)
         else:
-            names.append((uid, local, number))
-    names.sort()
+            names.add(uid, local, number)
     return result, names
 
 
@@ -59,7 +75,7 @@ class Composing:
         self.tally = Tally()
 
     def composed(
-        self, looked: Sequence[Row], names: Sequence[Name], folder: Path
+        self, looked: Sequence[Row], names: Names, folder: Path
     ) -> tuple[PlannedChanges, PlannedWrites]:
         changes, writes = Lines(folder), Lines(folder)
         merged = heapq.merge(looked, self._changed(), self._newcomers(names), key=place_of)
@@ -83,7 +99,7 @@ class Composing:
                 self.settling.written[row.write.uid] = row.mark
             yield row.write, list(row.changes)
 
-    def _newcomers(self, names: Sequence[Name]) -> Iterator[Row]:
+    def _newcomers(self, names: Names) -> Iterator[Row]:
         policy = self.differing.rules.policy
         for uid, local, number in names:
             one = addressed(self.aside.newcomer(number), local, uid, policy)

@@ -29,7 +29,7 @@ from piactl.directory.records import memory_writes, read_memory
 from piactl.directory.surveys import read_identifiers, read_numen_holders, read_unmanaged_names
 from piactl.errors import UsageError
 from piactl.flows.book import Book, census_of
-from piactl.flows.composing import Composing, Name, all_named
+from piactl.flows.composing import Composing, Names, all_named
 from piactl.flows.differing import Differing
 from piactl.flows.feeding import check_limits
 from piactl.flows.holding import hold_shared_numens
@@ -199,11 +199,11 @@ class _Planning(Look):
         here = self.book.census(self.as_of)
         return here.plus(self.settling.old.census(self.settling.marks())) if self.settling else here
 
-    def _named(self, desired: Sequence[Desired]) -> tuple[list[Desired], Sequence[Name]]:
+    def _named(self, desired: Sequence[Desired]) -> tuple[list[Desired], Names]:
         """With the names that those who need one get, and the names of the newcomers set aside."""
         aside = self.settling.aside if self.settling else None
         if aside is None and not any(one.base for one in desired):
-            return list(desired), ()
+            return list(desired), Names()
         names = set(read_unmanaged_names(self.reader, self.directory)) | self.book.names
         if self.due_only:
             names |= set(read_identifiers(self.reader, self.directory, self.site.encoding))
@@ -211,7 +211,7 @@ class _Planning(Look):
         passed = self.settling.names() if self.settling else ()
         taken = TakenNames(map(local_of, names), policy.first_homonym_digit, passed)
         if aside is None:
-            return named(desired, taken, policy), ()
+            return named(desired, taken, policy), Names()
         return all_named(desired, aside, taken, policy)
 
     def _waiting(self, told: Told, with_account: set[str | None]) -> dict[str, Waiting]:

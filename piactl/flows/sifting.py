@@ -232,12 +232,13 @@ class _Sifting:
         look, told = self._look(Book(), matricules)
         desired = self._desired(look, told)
         unsure = look.unsure(told, Memory(None, told.sources))
+        by_matricule = {one.subject.matricule: one for one in desired}
         numbers = {}
-        for one in desired:
-            matricule = one.subject.matricule or ""
-            claim = claim_of(one, self.rules.policy)
-            if claim is not None and matricule not in unsure:
-                numbers[matricule] = self.aside.add_newcomer(one, claim)
+        for matricule in matricules:
+            one = by_matricule.get(matricule)
+            claim = claim_of(one, self.rules.policy) if one else None
+            if one is not None and claim is not None and matricule not in unsure:
+                numbers[matricule] = self.aside.add_newcomer(matricule, one, claim)
         for matricule in told.people:
             for number in map(hash, self._numens(told, matricule)):
                 self.numens.append(number)
