@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from piactl.core.account import Account
 from piactl.core.desired import Desired, local_of
@@ -11,11 +12,13 @@ from piactl.core.names import TakenNames, has_base, initial_uid
 from piactl.core.policy import Policy
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Claim:
-    """A claim to a name. `first` is the ordinal of the first day of any assignment; `base` the local part
-    without a homonym's digits, "" where an address of old is taken back; `uid` the base of a uid of another
-    form, "" where there is none to be given."""
+class Claim(NamedTuple):
+    """A claim to a name; claims are granted in their order.
+
+    `first` is the ordinal of the first day of any assignment; `base` the local part without a homonym's
+    digits, "" where an address of old is taken back; `uid` the base of a uid of another form, "" where there
+    is none to be given.
+    """
 
     first: int
     matricule: str

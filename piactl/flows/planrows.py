@@ -79,7 +79,7 @@ def change_facts(change: Change) -> dict[str, Any]:
 
 
 def _texts(values: Mapping[str, tuple[bytes, ...]]) -> dict[str, list[str]]:
-    return {name: [value.decode() for value in found] for name, found in values.items()}
+    return {name: list(map(bytes.decode, found)) for name, found in values.items()}
 
 
 def _bytes(values: Mapping[str, list[str]]) -> dict[str, tuple[bytes, ...]]:

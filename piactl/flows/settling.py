@@ -124,7 +124,9 @@ class Settling:
         self.written.clear()
 
     def skipped(self, lines: LineDigests | None) -> Skipped | None:
-        return Skipped(lines, self) if lines is not None and self.passes else None
+        if lines is None or not self.passes:
+            return None
+        return Skipped(lines, self.settled if self.aside is None else self)
 
     def names(self) -> NameDigests:
         """Every name of the accounts that are passed by."""
