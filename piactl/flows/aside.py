@@ -46,6 +46,9 @@ class Aside:
     def __contains__(self, key: object) -> bool:
         return key in self.changed or key in self._new
 
+    def __len__(self) -> int:
+        return len(self.changed) + len(self._new)
+
     def add_changed(self, key: str, before: bytes, row: ChangedRow) -> None:
         self.changed[key] = before
         self._order.append((not row.write.loses, row.write.uid, key, self._rows.add(row)))

@@ -65,7 +65,7 @@ def run_nightly(
             _refuse(run, document, file)
         release_codes(run)
         done = apply_work(run, _work(document, proposal), progress=progress, stop=stop, brief=True)
-        if proposal.settling is not None:
+        if proposal.settling is not None and proposal.settling.leaves:
             _leave_marks(run, proposal.settling, done)
         return document, done, file
 

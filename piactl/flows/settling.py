@@ -85,6 +85,8 @@ class Settling:
     others: list[str] = field(default_factory=list)
     written: dict[str, bytes] = field(default_factory=dict, repr=False)
     aside: Aside | None = field(default=None, repr=False)
+    leaves: bool = True
+    """Whether the marks are left for the next run."""
 
     @property
     def passes(self) -> bool:
@@ -165,6 +167,18 @@ class Settling:
         """The number in `new.homes` of where an account counts in the census."""
         home = (home_establishments(account, as_of), account.profiles)
         return self.new.home(home, live=account.state in LIVE)
+
+
+def nobody_settled(site: Site, scans: Sequence[Scan], as_of: date) -> Settling | None:
+    """Where no marks can tell, without feeds or with a delta: nobody is settled, and no marks will be left.
+    None where the people of a full feed, or of two of one source, cannot be told one by one."""
+    full = [scan for scan in scans if scan.lines is not None]
+    deltas = [scan.feed for scan in scans if scan.feed is not None]
+    names = tuple(scan.source.name for scan in full)
+    if any(feed.facts.full for feed in deltas) or len({*names}) < len(names) or len(names) > MOST_SOURCES:
+        return None
+    marks = Marks(_basis(site), as_of.toordinal(), names)
+    return Settling(marks, marks, {}, [scan.lines.people for scan in full if scan.lines], leaves=False)
 
 
 def settle(reader: Reader, site: Site, scans: Sequence[Scan], as_of: date) -> Settling | None:

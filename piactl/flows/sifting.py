@@ -27,6 +27,7 @@ from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.records import read_memory
 from piactl.directory.surveys import read_numens, read_stamps, read_tombstones
 from piactl.errors import FeedRefused
+from piactl.feed.feed import Feed
 from piactl.feed.linedigests import Skipped
 from piactl.feed.picking import PickedRows, picked_rows
 from piactl.feed.reading import read_feed
@@ -62,7 +63,10 @@ def sift(
             sifting = _Sifting(reader, site, settling, as_of)
             for scan in scans:
                 if scan.lines is None:
-                    return
+                    if scan.feed is None or scan.feed.facts.full:
+                        return
+                    sifting.put_apart(scan.feed)
+                    continue
                 rows = stack.enter_context(picked_rows(scan.path, scan.source, scan.lines))
                 # what the file as a whole says, without anybody's rows
                 feed = read_feed(scan.path, scan.source, Skipped(scan.lines, scan.lines.people))
@@ -93,6 +97,12 @@ class _Sifting:
         self.feeds = in_order([*self.feeds, feed], self.site.settings.sources)
         self.rows[feed.source.name] = rows
 
+    def put_apart(self, delta: Feed) -> None:
+        """Whoever a delta tells of is looked at with everybody else that is left."""
+        self.apart |= {*delta.people, *delta.held}
+        for numen in delta.numens():
+            self.numens.extend(map(hash, self.rules.keys.candidates(NUMEN, numen.reveal())))
+
     def go_over(self, tick: Callable[[], None]) -> None:
         settling = self.settling
         some_settled = settling.passes
@@ -104,7 +114,7 @@ class _Sifting:
         for matricules in self._without_account():
             tick()
             self._look_at_newcomers(matricules)
-        settling.aside = self.aside
+        settling.aside = self.aside if len(self.aside) else None
         if some_settled:
             numens = read_numens(self.reader, self.directory, self.site.encoding)
             self.numens.extend(

@@ -208,7 +208,44 @@ def test_rows_that_cannot_be_understood_hold_the_same_people(academy: Academy) -
     assert len(same(academy, NEXT, feed)["holds"]) == 3
 
 
-@pytest.mark.parametrize("harm", ["cut", "twice", "changed"])
+def test_a_change_of_the_policy_without_a_feed_is_the_same_plan(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA, *PEOPLE)
+    academy.edit(
+        "policy.yaml",
+        "  # business applications, by function",
+        "  stylo: {label: Stylo, profiles: [enseignant]}",
+    )
+    before = marks(academy).read_bytes()
+    slow = academy.run("plan", "--as-of", NEXT, "-o", "json")
+    with sifted():
+        calls = []
+        original = sifting.sift
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(sifting, "sift", lambda *a: (calls.append(a), original(*a)))
+            assert academy.run("plan", "--as-of", NEXT, "-o", "json") == slow
+        assert len(slow.json["writes"]) == 10
+        assert academy.night(NEXT).json["outcomes"] == {"applied": 10}
+    assert len(calls) == 1
+    # what it found without a feed tells nothing of the lines of people
+    assert marks(academy).read_bytes() == before
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_delta_among_very_many_is_the_same_plan(academy: Academy, alone: bool) -> None:
+    academy.sources(hr="kind: full", moves="kind: delta")
+    night(academy, DAY, row(), IDA, *PEOPLE)
+    ben = row(matricule="1998", prenom="Ben", nom_famille="Roy")
+    shared = row(matricule="1997", prenom="Zoé", nom_famille="Abel", numen="20E9512345XYZ")
+    delta = academy.feed(row(civilite="MME"), ben, shared, day=NEXT, source="moves")
+    feeds = [delta] if alone else [academy.feed(*PEOPLE, row(), IDA, day=NEXT), delta]
+    slow = academy.run("plan", *feeds, "--as-of", NEXT, "-o", "json")
+    with sifted():
+        assert academy.run("plan", *feeds, "--as-of", NEXT, "-o", "json") == slow
+    assert {hold["matricule"] for hold in slow.json["holds"]} == {"1997", "1999"}
+    assert {c["uid"] for c in slow.json["changes"]} >= {"ben.roy"}
+
+
+@pytest.mark.parametrize("harm", ["cut", "twice", "changed", "quote", "field"])
 def test_a_feed_that_is_refused_is_refused_in_the_same_words(
     academy: Academy, harm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +260,10 @@ def test_a_feed_that_is_refused_is_refused_in_the_same_words(
             feed.write_bytes(whole.replace(b"Ida", b"Ada"))
 
         monkeypatch.setattr(proposing.sifting, "sift", sift)
+    elif harm == "quote":
+        feed.write_bytes(whole.replace(b"Ida", b'"Ida'))
+    elif harm == "field":
+        feed.write_bytes(whole.replace(b"Ida", b"I" * 5_000))
     elif harm == "cut":
         feed.write_bytes(whole[:-30])
     else:
