@@ -49,9 +49,15 @@ class Aside:
     def __len__(self) -> int:
         return len(self.changed) + len(self._new)
 
-    def add_changed(self, key: str, before: bytes, row: ChangedRow) -> None:
+    def add_changed(self, key: str, before: bytes, row: ChangedRow) -> int:
+        """What an account needs; its number until the rows are put in order."""
         self.changed[key] = before
         self._order.append((not row.write.loses, row.write.uid, key, self._rows.add(row)))
+        return len(self._order) - 1
+
+    def account(self, number: int) -> tuple[str, str]:
+        """The uid and the key of an account that needs something."""
+        return self._order[number][1:3]
 
     def add_newcomer(self, matricule: str, desired: Desired, claim: Claim) -> int:
         """An account to be made, still without a name; its number. `matricule` is kept as it is given, for

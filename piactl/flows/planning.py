@@ -107,8 +107,8 @@ class _Planning(Look):
             self._add_others(self.memory.waiting)
         elif settling and settling.passes:
             self._refuse_passed([*self.memory.waiting, *self._absent()])
-            people = {m: None for sourced in feeds for m in sourced.feed.people}
-            self._add_others({**people, **dict.fromkeys(self.memory.waiting)})
+            people = [m for sourced in feeds for m in (*sourced.feed.people, *sourced.feed.held)]
+            self._add_others(dict.fromkeys([*people, *self.memory.waiting]))
             self._check_numens()
 
     def _entries(self) -> Iterable[Entry | Unreadable]:

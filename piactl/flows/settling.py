@@ -178,7 +178,8 @@ def nobody_settled(site: Site, scans: Sequence[Scan], as_of: date) -> Settling |
     if any(feed.facts.full for feed in deltas) or len({*names}) < len(names) or len(names) > MOST_SOURCES:
         return None
     marks = Marks(_basis(site), as_of.toordinal(), names)
-    return Settling(marks, marks, {}, [scan.lines.people for scan in full if scan.lines], leaves=False)
+    present = [scan.lines.people for scan in full if scan.lines]
+    return Settling(marks, marks, _rows(full) or {}, present, leaves=False)
 
 
 def settle(reader: Reader, site: Site, scans: Sequence[Scan], as_of: date) -> Settling | None:

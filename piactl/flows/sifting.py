@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 from piactl.core.account import Account, State
@@ -90,7 +91,9 @@ class _Sifting:
         self.rows: dict[str, PickedRows] = {}
         # who shares a NUMEN is looked at, in whichever batches they were; numbers take less memory
         self.numens = array("q")
+        self.numens_apart: dict[str | None, set[int]] = defaultdict(set)
         self.new_numens, self.newcomers = array("q"), array("I")
+        self.told_numens, self.changed = array("q"), array("I")
         self.matricules = array("q")
 
     def add(self, feed: SourcedFeed, rows: PickedRows) -> None:
@@ -100,14 +103,18 @@ class _Sifting:
     def put_apart(self, delta: Feed) -> None:
         """Whoever a delta tells of is looked at with everybody else that is left."""
         self.apart |= {*delta.people, *delta.held}
-        for numen in delta.numens():
-            self.numens.extend(map(hash, self.rules.keys.candidates(NUMEN, numen.reveal())))
+        self._keep_numens(delta)
 
     def go_over(self, tick: Callable[[], None]) -> None:
         settling = self.settling
         some_settled = settling.passes
         settling.old, settling.settled = settling.new, settling.new.packed
         batches = self._batches()
+        if some_settled:
+            numens = read_numens(self.reader, self.directory, self.site.encoding)
+            self.numens.extend(
+                hash(digest) for uid, m, digest in numens if key_of(uid, m) in settling.settled
+            )
         for uids in batches:
             tick()
             self._look_at(uids.split("\n"))
@@ -115,14 +122,13 @@ class _Sifting:
             tick()
             self._look_at_newcomers(matricules)
         settling.aside = self.aside if len(self.aside) else None
-        if some_settled:
-            numens = read_numens(self.reader, self.directory, self.site.encoding)
-            self.numens.extend(
-                hash(digest) for uid, m, digest in numens if key_of(uid, m) in settling.settled
-            )
+        self._read_numens_apart()
         shared = _twice(self.numens)
         if shared:
             settling.look_at(self._sharing(shared))
+            # no entry has yet what the feeds tell for the first time
+            told = zip(self.told_numens, self.changed, strict=True)
+            settling.look_at(self.aside.account(number) for digest, number in told if digest in shared)
             for digest, number in zip(self.new_numens, self.newcomers, strict=True):
                 if digest in shared:
                     self.aside.forget_newcomer(number)
@@ -171,7 +177,7 @@ class _Sifting:
             if entry.account.matricule not in self.apart:
                 book.add(entry)
             elif entry.account.numen_digest:
-                self.numens.append(hash(entry.account.numen_digest))
+                self.numens_apart[entry.account.matricule].add(hash(entry.account.numen_digest))
         look, told = self._look(book, book.by_matricule)
         for entry in book.entries():
             own = filter(None, [entry.account.numen_digest])
@@ -188,7 +194,11 @@ class _Sifting:
                 if one.base is not None or write is not None:
                     changed.add(current.uid)
                 if write is not None and not {current.uid, current.matricule} & unsure:
-                    self._set_aside(one, current, write, differing, look)
+                    number = self._set_aside(one, current, write, differing, look)
+                    if number is not None:
+                        for numen in self._numens(told, current.matricule):
+                            self.told_numens.append(hash(numen))
+                            self.changed.append(number)
         look.mark_settled({*unsure, *changed})
         passed = {
             entry.account.uid
@@ -200,18 +210,18 @@ class _Sifting:
 
     def _set_aside(
         self, one: Desired, current: Account, write: EntryWrite, differing: Differing, look: Look
-    ) -> None:
-        """Keeps what an account needs, unless others have a say in that."""
+    ) -> int | None:
+        """Keeps what an account needs, unless others have a say in that; its number."""
         if one.base is not None or one.account.state is State.ARCHIVED or differing.protected(one):
-            return
+            return None
         settling = self.settling
         before = settling.mark_of(current, 0, self.as_of)
         if before is None:  # some source is silent
-            return
+            return None
         mark = settling.mark_of(one.account, 0, self.as_of) if look.listed(one.account) else None
         account_write, changes = differing.row(one, write)
         row = ChangedRow(account_write, tuple(changes), settling.home(one.account, self.as_of), mark)
-        self.aside.add_changed(key_of(current.uid, current.matricule), before, row)
+        return self.aside.add_changed(key_of(current.uid, current.matricule), before, row)
 
     def _without_account(self) -> Iterator[list[str]]:
         """The people in the feeds who have none, a batch at a time."""
@@ -229,6 +239,7 @@ class _Sifting:
                 tombs = set(read_tombstones(self.reader, self.directory, self.site.encoding))
             # whoever comes back from the archive is no newcomer
             if tombs and not tombs.isdisjoint(self.rules.keys.candidates(MATRICULE, matricule)):
+                self.apart.add(matricule)
                 continue
             batch.append(matricule)
             if len(batch) == BATCH:
@@ -255,6 +266,22 @@ class _Sifting:
                 if matricule in numbers:
                     self.new_numens.append(number)
                     self.newcomers.append(numbers[matricule])
+
+    def _read_numens_apart(self) -> None:
+        """Adds the NUMENs of those who were put apart, each once."""
+        apart = iter(self.apart)
+        while some := list(islice(apart, BATCH)):
+            for sourced in self.feeds:
+                self._keep_numens(self._of(sourced, some).feed)
+        for numens in self.numens_apart.values():
+            self.numens.extend(numens)
+
+    def _keep_numens(self, feed: Feed) -> None:
+        """Keeps the NUMENs of a feed as those of people put apart."""
+        for matricule, person in feed.people.items():
+            if person.numen is not None:
+                found = self.rules.keys.candidates(NUMEN, person.numen.reveal())
+                self.numens_apart[matricule].update(map(hash, found))
 
     def _look(self, book: Book, matricules: Iterable[str]) -> tuple[Look, Told]:
         feeds = [self._of(sourced, matricules) for sourced in self.feeds]

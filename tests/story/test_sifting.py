@@ -6,7 +6,7 @@ import gc
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +243,39 @@ def test_a_delta_among_very_many_is_the_same_plan(academy: Academy, alone: bool)
         assert academy.run("plan", *feeds, "--as-of", NEXT, "-o", "json") == slow
     assert {hold["matricule"] for hold in slow.json["holds"]} == {"1997", "1999"}
     assert {c["uid"] for c in slow.json["changes"]} >= {"ben.roy"}
+
+
+@pytest.mark.parametrize("other", ["waits", "is absent", "comes back", "has an account"])
+def test_a_newcomer_with_the_numen_of_somebody_who_was_put_apart_is_held(
+    academy: Academy, other: str
+) -> None:
+    """HR tells the NUMEN of both for the first time: no entry has it yet."""
+    late = {"debut": "2027-09-01"} if other == "waits" else {"debut": "2020-09-01"}
+    gone = {"fin": "2026-09-20"} if other == "comes back" else {}
+    second = {"uai": MICHELIS, "modalite": "secondaire"}
+    posts = [row(matricule="2001", prenom="Léa", nom_famille="Abel", numen="", **late, **gone)]
+    absent = row(matricule="2001", prenom="Léa", nom_famille="Abel", numen="", **late, **second)
+    day = DAY
+    unmarked(academy, day, *PEOPLE, *posts, *([absent] if other == "is absent" else []))
+    if other == "comes back":
+        for day in ("2026-12-01", "2033-01-01"):
+            unmarked(academy, day, *PEOPLE)
+        assert any(entry["piactlState"] == [b"archived"] for entry in academy.accounts().values())
+        posts = [row(matricule="2001", prenom="Léa", nom_famille="Abel", debut="2032-12-31", numen="")]
+    day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+    told = [one.replace(";;", ";20E9512345XYZ;", 1) if ";20E" not in one else one for one in posts]
+    feed = academy.feed(*PEOPLE, *told, row(matricule="1998", prenom="Ben", numen="20E9512345XYZ"), day=day)
+    holds = same(academy, day, feed)["holds"]
+    assert {"1998", "2001"} <= {hold["matricule"] for hold in holds}
+
+
+def test_who_is_settled_is_not_taken_for_two(academy: Academy) -> None:
+    """Neither those that the marks settle nor those of the batches."""
+    with_numen = [row(numen="20E9500001AAA"), IDA]
+    night(academy, DAY, *with_numen, *PEOPLE)
+    feed = academy.feed(*PEOPLE, row(numen="20E9500001AAA", quotite="50"), IDA, day=NEXT)
+    settling = gone_over(academy, feed, NEXT)
+    assert settling.others == []
 
 
 @pytest.mark.parametrize("harm", ["cut", "twice", "changed", "quote", "field"])
