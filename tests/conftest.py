@@ -18,6 +18,10 @@ from piactl.sandbox import SandboxStatus, start_sandbox, stop_sandbox
 from piactl.sandbox.tree import ACCOUNTS, STATE, identity_dn
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--in-batches", action="store_true", help="the stories as among very many people")
+
+
 def pytest_configure() -> None:
     # a shell starts what it puts in the background deaf to SIGINT, and so would be whatever the tests start
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -193,7 +193,7 @@ def _say_guards(preparation: Preparation, order: Order) -> None:
 def result_facts(one: Prepared, became: tuple[str, str]) -> dict[str, Any]:
     """The result object of one account, as the README documents it."""
     from piactl.core.numen import read_numen
-    from piactl.flows.planfile import change_facts
+    from piactl.flows.planrows import change_facts
 
     outcome, message = became
     if one.error is not None:

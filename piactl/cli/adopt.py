@@ -120,17 +120,16 @@ def _proposed(
 
 def _kept(site: Site, proposal: Proposal, out: str, *, keep: bool) -> tuple[dict[str, Any], str]:
     """The plan as JSON values, and the file that it is kept in, "" in none."""
-    from piactl.flows.nightly import plan_bytes
-    from piactl.flows.planfile import plan_document
+    from piactl.flows.planfile import plan_document, plan_pieces
     from piactl.privatefiles import make_private_folder, write_private
 
-    document = plan_document(proposal, site.keys)
+    document = plan_document(proposal, site.keys, Path(site.settings.state_folder))
     if not out and keep:
         folder = Path(site.settings.state_folder) / "plans"
         make_private_folder(folder)
         out = str(folder / f"{document['fingerprint'][:16]}.json")
     if out:
-        write_private(Path(out), plan_bytes(document))
+        write_private(Path(out), plan_pieces(document))
         say(f"the plan is kept in {out}")
     return document, out
 
@@ -158,10 +157,10 @@ def _apply(
 
 
 def _show(document: dict[str, Any], output: PlanLayout, *, everything: bool) -> None:
-    from piactl.flows.nightly import plan_bytes
+    from piactl.flows.planfile import plan_pieces
     from piactl.report.plantext import plan_text
 
     if output is PlanLayout.JSON:
-        put([plan_bytes(document).decode()])
+        put(piece.decode() for piece in plan_pieces(document))
     else:
         put([plan_text(document, most=0 if everything else 5)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import typer
 
@@ -58,12 +58,12 @@ def plan(
     scans = scan_feeds(site, feeds or [])
     with reading(site) as reader:
         _, proposal = proposed(reader, site, scans, day, accept_feed or [])
-    document = plan_document(proposal, site.keys)
+    document = plan_document(proposal, site.keys, Path(site.settings.state_folder))
     if out:
-        from piactl.flows.nightly import plan_bytes
+        from piactl.flows.planfile import plan_pieces
         from piactl.privatefiles import write_private
 
-        write_private(Path(out), plan_bytes(document))
+        write_private(Path(out), plan_pieces(document))
         say(f"kept in {out}; make it true with: piactl apply {out}")
     _print(document, output, everything=everything)
     if document["refusals"]:
@@ -81,9 +81,9 @@ def plan(
 
 def _print(document: Any, output: PlanLayout, *, everything: bool) -> None:
     if output is PlanLayout.JSON:
-        from piactl.flows.nightly import plan_bytes
+        from piactl.flows.planfile import plan_pieces
 
-        put([plan_bytes(document).decode()])
+        put(piece.decode() for piece in plan_pieces(document))
     else:
         from piactl.report.plantext import plan_text
 
@@ -102,12 +102,33 @@ def read_plan_file(name: str, site: Any) -> Any:
     """The plan in a file, `-` is stdin."""
     from piactl.flows.planfile import read_plan
 
+    folder = Path(site.settings.state_folder)
     try:
-        text = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        with _seekable(name) as stream:
+            return read_plan(name, stream, site.keys, folder)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a path"
         raise UsageError(f"{name}: the plan cannot be read ({why})") from None
-    return read_plan(name, text, site.keys)
+
+
+def _seekable(name: str) -> BinaryIO:
+    """A file that can be read twice, a pipe's content too."""
+    import shutil
+    from contextlib import ExitStack
+    from tempfile import TemporaryFile
+
+    if name != "-" and Path(name).is_file():
+        return Path(name).open("rb")
+    with ExitStack() as stack:
+        copy = stack.enter_context(TemporaryFile())
+        if name == "-":
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+        else:
+            with Path(name).open("rb") as pipe:
+                shutil.copyfileobj(pipe, copy)
+        copy.seek(0)
+        stack.pop_all()
+    return copy
 
 
 def apply(

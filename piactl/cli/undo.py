@@ -88,10 +88,10 @@ def undo(
 
 
 def _keep(undoing: Undoing, out: str) -> None:
-    from piactl.flows.nightly import plan_bytes
+    from piactl.flows.planfile import plan_pieces
     from piactl.privatefiles import write_private
 
-    write_private(Path(out), plan_bytes(undoing.plan.document))
+    write_private(Path(out), plan_pieces(undoing.plan.document))
     say(f"kept in {out}; make it true with: piactl apply {out}")
 
 

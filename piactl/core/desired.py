@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -10,7 +10,7 @@ from piactl.core.account import Account, State
 from piactl.core.assignment import Assignment
 from piactl.core.career import Career, career
 from piactl.core.digests import DigestKeys
-from piactl.core.names import TakenNames, UnusableName, has_base, initial_uid, local_part
+from piactl.core.names import UnusableName, has_base, local_part
 from piactl.core.person import Person, Register
 from piactl.core.pins import Pin, closings, next_end, pinned, pinned_name, retold, running
 from piactl.core.policy import Policy
@@ -249,39 +249,6 @@ def archived(current: Account, stand: Standing | None = None) -> Account:
 
 def local_of(address: str) -> str:
     return address.partition("@")[0].lower()
-
-
-def named(desired: Sequence[Desired], taken: TakenNames, policy: Policy) -> list[Desired]:
-    """Give addresses to those that need one, in the order of first start, then matricule; same order out."""
-    order = sorted(
-        (index for index, one in enumerate(desired) if one.base is not None),
-        key=lambda index: (
-            min(a.start for a in desired[index].subject.assignments),
-            desired[index].subject.matricule or "",
-        ),
-    )
-    result = list(desired)
-    for index in order:
-        one = desired[index]
-        result[index] = replace(one, account=_addressed(one, taken, policy), base=None)
-    return result
-
-
-def _addressed(one: Desired, taken: TakenNames, policy: Policy) -> Account:
-    account, base = one.account, one.base or ""
-    own = sorted(i for i in account.identifiers if "@" in i and has_base(local_of(i), base))
-    address = own[0] if own else f"{taken.take(base)}@{policy.domain}"
-    uid = account.uid or local_of(address)
-    if not account.uid and policy.uid_form == "initial":
-        uid = taken.take(initial_uid(account.given_name, account.usage_name, account.family_name))
-    past = {identifier for identifier in account.identifiers if "@" in identifier}
-    return replace(
-        account,
-        uid=uid,
-        address=address,
-        aliases=frozenset(past - {address}),
-        identifiers=account.identifiers | {uid, address},
-    )
 
 
 def assignment_problems(

@@ -55,13 +55,19 @@ def own_periods(post: Post, service: Service) -> list[Period]:
     return intersection([(post.first + post.delay(service), post.last)], post.counts)
 
 
+def _joined(own: Sequence[tuple[Post, list[Period]]]) -> list[Period]:
+    if len(own) == 1:  # by far the most
+        return own[0][1]
+    return union(period for _, mine in own for period in mine)
+
+
 def _establishment_right(
     own: Sequence[tuple[Post, list[Period]]],
     service: Service,
     segments: Sequence[Segment],
     graces: Sequence[Period],
 ) -> list[Period]:
-    periods = union(period for _, mine in own for period in mine)
+    periods = _joined(own)
     after: list[Period] = []
     if service.handover:
         open_days = [(s.first, s.last) for s in segments if s.state in _HANDOVER_STATES]
@@ -69,14 +75,14 @@ def _establishment_right(
             if post.followed and holding(mine, post.last):
                 after += intersection([(post.last + 1, post.last + service.handover)], open_days)
     lasting = [g for g in graces if holding(periods, g[0] - 1)] if service.in_grace else []
-    return union([*periods, *after, *lasting])
+    return union([*periods, *after, *lasting]) if after or lasting else periods
 
 
 def _person_right(
     own: Sequence[tuple[Post, list[Period]]], service: Service, graces: Sequence[Period]
 ) -> list[Period]:
     """Own rights, bridged over delays and through graces, decided in the order of the days."""
-    periods = union(period for _, mine in own for period in mine)
+    periods = _joined(own)
     decisions: list[tuple[int, Post | None, Period]] = []
     if service.in_grace:
         decisions += [(grace[0], None, grace) for grace in graces]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -68,60 +68,103 @@ def in_period(day: date, first: tuple[int, int], last: tuple[int, int]) -> bool:
     return place >= first or place <= last
 
 
+class Tally:
+    """How many accounts have each kind of change, in all and by scope, and the first of them."""
+
+    def __init__(self) -> None:
+        self._overall: dict[str, _Count] = defaultdict(_Count)
+        self._scoped: dict[tuple[str, str, str], _Count] = defaultdict(_Count)
+
+    def add(self, changes: Iterable[Change]) -> None:
+        """All the changes of one account, which counts once per kind and scope. No account twice."""
+        overall: dict[str, str] = {}
+        scoped: dict[tuple[str, str, str], str] = {}
+        for change in changes:
+            kind = change.kind.value
+            overall[kind] = change.uid
+            for uai in change.establishments:
+                scoped[kind, "establishment", uai] = change.uid
+            for profile in change.profiles:
+                scoped[kind, "profile", profile] = change.uid
+        for kind, uid in overall.items():
+            self._overall[kind].add(uid)
+        for key, uid in scoped.items():
+            self._scoped[key].add(uid)
+
+    def by_kind(self) -> dict[str, int]:
+        return {kind: count.accounts for kind, count in self._overall.items()}
+
+    def refusals(
+        self, census: Census, policy: Policy, as_of: date, allowed: Mapping[str, int] | None = None
+    ) -> list[Refusal]:
+        """All guards that are broken. `allowed` approves, kind by kind, exactly that many accounts."""
+        allowed = allowed or {}
+        guards = guards_on(policy, as_of)
+        found: list[Refusal] = []
+        for kind, count in self._overall.items():
+            if kind not in guards or allowed.get(kind) == count.accounts:
+                continue
+            name, guard = guards[kind]
+            # only a first load makes everything anew: nothing else touches many where nobody is
+            empty = kind != Kind.CREATE.value
+            limit = guard.overall
+            if limit and _broken(count.accounts, census.total, limit, empty=empty):
+                found.append(count.refusal(name, kind, census.total, limit, "all accounts", count.accounts))
+        for (kind, sort, scope), count in self._scoped.items():
+            total = self._overall[kind].accounts
+            if kind not in guards or allowed.get(kind) == total:
+                continue
+            name, guard = guards[kind]
+            limit = guard.per_establishment if sort == "establishment" else guard.per_profile
+            of = (census.by_establishment if sort == "establishment" else census.by_profile).get(scope, 0)
+            if limit and _broken(count.accounts, of, limit):
+                found.append(count.refusal(name, kind, of, limit, f"{sort} {scope}", total))
+        return found
+
+
+class _Count:
+    __slots__ = ("accounts", "sample")
+
+    def __init__(self) -> None:
+        self.accounts = 0
+        self.sample: list[str] = []
+
+    def add(self, uid: str) -> None:
+        self.accounts += 1
+        if self.accounts <= SAMPLE:
+            self.sample.append(uid)
+
+    def refusal(self, guard: str, kind: str, of: int, limit: Limit, scope: str, total: int) -> Refusal:
+        return Refusal(guard, kind, self.accounts, of, limit, scope, tuple(self.sample), total)
+
+
+def tally(changes: Iterable[Change]) -> Tally:
+    """The tally of changes in whatever order."""
+    accounts: dict[str, list[Change]] = defaultdict(list)
+    for change in changes:
+        accounts[change.uid].append(change)
+    result = Tally()
+    for of_one in accounts.values():
+        result.add(of_one)
+    return result
+
+
 def counts_by_kind(changes: Iterable[Change]) -> dict[str, int]:
     """Accounts with each kind of change; an account counts once per kind."""
-    accounts: dict[str, set[str]] = defaultdict(set)
-    for change in changes:
-        accounts[change.kind.value].add(change.uid)
-    return {kind: len(uids) for kind, uids in accounts.items()}
+    return tally(changes).by_kind()
 
 
 def refusals(
-    changes: Sequence[Change],
+    changes: Iterable[Change],
     census: Census,
     policy: Policy,
     as_of: date,
     allowed: Mapping[str, int] | None = None,
 ) -> list[Refusal]:
-    """All guards that the changes break. `allowed` approves, kind by kind, exactly that many accounts."""
-    allowed = allowed or {}
-    guards = guards_on(policy, as_of)
-    overall: dict[str, dict[str, None]] = defaultdict(dict)
-    scoped: dict[tuple[str, str, str], dict[str, None]] = defaultdict(dict)
-    for change in changes:
-        kind = change.kind.value
-        overall[kind][change.uid] = None
-        for uai in change.establishments:
-            scoped[kind, "establishment", uai][change.uid] = None
-        for profile in change.profiles:
-            scoped[kind, "profile", profile][change.uid] = None
-    found: list[Refusal] = []
-    for kind, uids in overall.items():
-        if kind not in guards or allowed.get(kind) == len(uids):
-            continue
-        name, guard = guards[kind]
-        # only a first load makes everything anew: nothing else touches many where nobody is
-        empty = kind != Kind.CREATE.value
-        if guard.overall and _broken(len(uids), census.total, guard.overall, empty=empty):
-            found.append(_refusal(name, kind, uids, census.total, guard.overall, "all accounts", len(uids)))
-    for (kind, sort, scope), uids in scoped.items():
-        total = len(overall[kind])
-        if kind not in guards or allowed.get(kind) == total:
-            continue
-        name, guard = guards[kind]
-        limit = guard.per_establishment if sort == "establishment" else guard.per_profile
-        count = (census.by_establishment if sort == "establishment" else census.by_profile).get(scope, 0)
-        if limit and _broken(len(uids), count, limit):
-            found.append(_refusal(name, kind, uids, count, limit, f"{sort} {scope}", total))
-    return found
+    """All guards that the changes break (see Tally)."""
+    return tally(changes).refusals(census, policy, as_of, allowed)
 
 
 def _broken(found: int, of: int, limit: Limit, *, empty: bool = False) -> bool:
     """`empty`: whether a scope that holds nobody is broken by what is beyond `max`."""
     return found > limit.max and found > limit.share * of and (of > 0 or empty)
-
-
-def _refusal(
-    name: str, kind: str, uids: Mapping[str, None], of: int, limit: Limit, scope: str, total: int
-) -> Refusal:
-    return Refusal(name, kind, len(uids), of, limit, scope, tuple(list(uids)[:SAMPLE]), total)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Protocol
 
 from piactl.core.absences import Absence
 from piactl.core.changes import Change
 from piactl.core.guards import Refusal
 from piactl.core.rejection import Hold, Rejection
+
+
+class Changes(Protocol):
+    """Changes in the order in which they are made, those of one account together, gone over as often as
+    wanted: not all of them need be in the memory."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Change]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +59,7 @@ class Plan:
     """The changes in the order in which they will be made, and everything that a reader must know of them."""
 
     basis: Basis
-    changes: tuple[Change, ...] = ()
+    changes: Changes = ()
     rejections: tuple[Rejection, ...] = ()
     holds: tuple[Hold, ...] = ()
     absents: tuple[AbsentAssignment, ...] = ()

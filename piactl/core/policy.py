@@ -165,6 +165,7 @@ class Policy:
     _fitting: dict[tuple[str, ...], Profile | None] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _asked: dict[bool, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _serving: dict[str, tuple[Service, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -177,17 +178,17 @@ class Policy:
 
     def profile(self, assignment: Assignment, register: Register) -> Profile | None:
         """The first profile that fits."""
-        place = register.get(assignment.uai)
+        if not self._asked:
+            asked = {name for profile in self.profiles for name in profile.when.conditions}
+            self._asked[True] = tuple(f for name, f in ASSIGNMENT_FIELDS.items() if name in asked)
+            self._asked[False] = tuple(name for name in ESTABLISHMENT_FIELDS if name in asked)
+        own, of_place = self._asked[True], self._asked[False]
+        place = register.get(assignment.uai) if of_place else None
+        # in what the conditions ask for, most assignments are like many others
         key = (
-            assignment.function,
-            assignment.corps,
-            assignment.discipline,
-            assignment.modality,
-            assignment.position,
-            assignment.uai,
-            *((place.nature, place.degree, place.sector) if place else ()),
+            *[getattr(assignment, name) for name in own],
+            *([getattr(place, name) for name in of_place] if place else ()),
         )
-        # most assignments are like many others
         if key not in self._fitting:
             fitting = (p for p in self.profiles if p.when.fits(assignment, register))
             self._fitting[key] = next(fitting, None)

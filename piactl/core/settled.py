@@ -12,7 +12,7 @@ import struct
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
@@ -21,6 +21,7 @@ from piactl.core.guards import Census
 
 NOTHING_DUE = 0
 _MARK = struct.Struct("<QQQIIB")
+_CSN = struct.Struct("<Q")
 WIDTH = _MARK.size
 MOST_SOURCES = 8
 
@@ -55,6 +56,11 @@ class Mark:
     @classmethod
     def of(cls, packed: bytes) -> Mark:
         return cls(*_MARK.unpack(packed))
+
+
+def with_csn(packed: bytes, csn: bytes) -> bytes:
+    """The mark, with this entryCSN in the place of the one it has."""
+    return _CSN.pack(csn_digest(csn)) + packed[_CSN.size :]
 
 
 Home = tuple[tuple[str, ...], tuple[str, ...]]
@@ -92,14 +98,17 @@ class Marks:
             self.homes.append(home)
         return number
 
-    def names(self, settled: Mapping[str, bytes]) -> NameDigests:
-        """Every name of the accounts with these marks."""
-        more = (names for key, names in self.more_names.items() if key in settled)
-        return NameDigests(chain((_MARK.unpack(mark)[2] for mark in settled.values()), *more))
+    def names(self, packed: Iterable[bytes], keys: Container[str]) -> NameDigests:
+        """Every name of the accounts with these marks, which have these keys."""
+        more = (names for key, names in self.more_names.items() if key in keys)
+        return NameDigests(chain((_MARK.unpack(mark)[2] for mark in packed), *more))
 
     def census(self, packed: Iterable[bytes]) -> Census:
         """How many live accounts there are among these marks."""
-        counts = Counter(_MARK.unpack(mark)[4] for mark in packed)
+        return self.census_at(Counter(_MARK.unpack(mark)[4] for mark in packed))
+
+    def census_at(self, counts: Mapping[int, int]) -> Census:
+        """The census of so many accounts at each home, by its number."""
         total, places, profiles = 0, Counter[str](), Counter[str]()
         for number, count in counts.items():
             if not number:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 
 from piactl.core.account import Account
 from piactl.core.digests import DigestKeys
@@ -32,10 +32,7 @@ class Entry:
     """The entryCSN that it was read with; every write by any hand moves it."""
 
 
-Stamp = tuple[str, str | None, bytes]
-"""uid, matricule and entryCSN of an account."""
-
-_CSN = "entryCSN"
+CSN = "entryCSN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,30 +60,8 @@ def read_accounts(
     query = IN_ACCOUNTS
     if due is not None:
         query = filters.all_of(query, filters.at_most(encoding.name("piactlNextDue"), f"{due:%Y%m%d}"))
-    for raw in reader.search(settings.accounts, query, [*encoding.attributes, _CSN]):
+    for raw in reader.search(settings.accounts, query, [*encoding.attributes, CSN]):
         yield entry_of(raw, encoding)
-
-
-def read_stamps(
-    reader: Reader,
-    settings: DirectorySettings,
-    encoding: Encoding,
-    *,
-    uids: Sequence[str] | None = None,
-    written_by: str = "",
-    since: datetime | None = None,
-) -> Iterator[Stamp]:
-    """uid, matricule and entryCSN of every account, or of those of `uids`; with `written_by`, only of those
-    that this identity was the last to write, and with `since`, that were written from then on."""
-    uid, matricule = encoding.name("uid"), encoding.name("supannEmpId")
-    asked = [uid, matricule, _CSN, *(["modifiersName"] if written_by else [])]
-    for query in account_queries(encoding, uids):
-        if since is not None:
-            csn = f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z#000000#000#000000"
-            query = filters.all_of(query, filters.at_least(_CSN, csn))
-        for raw in reader.search(settings.accounts, query, asked):
-            if not written_by or same_dn(raw.text("modifiersName"), written_by):
-                yield raw.text(uid), raw.text(matricule) or None, raw.first(_CSN) or b""
 
 
 def read_accounts_named(
@@ -94,7 +69,7 @@ def read_accounts_named(
 ) -> Iterator[Entry | Unreadable]:
     """The accounts of these uids."""
     for query in account_queries(encoding, uids):
-        for raw in reader.search(settings.accounts, query, [*encoding.attributes, _CSN]):
+        for raw in reader.search(settings.accounts, query, [*encoding.attributes, CSN]):
             yield entry_of(raw, encoding)
 
 
@@ -107,19 +82,6 @@ def account_queries(encoding: Encoding, uids: Sequence[str] | None) -> Iterator[
     for start in range(0, len(uids), AT_ONCE):
         some = [filters.equals(name, uid) for uid in uids[start : start + AT_ONCE]]
         yield filters.all_of(IN_ACCOUNTS, filters.any_of(*some))
-
-
-def read_numen_holders(
-    reader: Reader, settings: DirectorySettings, encoding: Encoding, digests: Sequence[str]
-) -> Iterator[tuple[str, str | None]]:
-    """(uid, matricule) of the accounts that have one of these NUMEN digests."""
-    name, uid, matricule = map(encoding.name, ("piactlNumenDigest", "uid", "supannEmpId"))
-    for start in range(0, len(digests), AT_ONCE):
-        wanted = (filters.equals(name, digest) for digest in digests[start : start + AT_ONCE])
-        for raw in reader.search(
-            settings.accounts, filters.all_of(IN_ACCOUNTS, filters.any_of(*wanted)), [uid, matricule]
-        ):
-            yield raw.text(uid), raw.text(matricule) or None
 
 
 def read_accounts_with(
@@ -150,7 +112,7 @@ def read_accounts_of(
 
 def entry_of(raw: RawEntry, encoding: Encoding) -> Entry | Unreadable:
     try:
-        return Entry(raw.dn, encoding.account(raw), encoding.managed(raw), raw.first(_CSN) or b"")
+        return Entry(raw.dn, encoding.account(raw), encoding.managed(raw), raw.first(CSN) or b"")
     except UnreadableEntry as error:
         identifiers = raw.values.get(encoding.name("piactlIdentifier"), ())
         return Unreadable(
@@ -160,26 +122,6 @@ def entry_of(raw: RawEntry, encoding: Encoding) -> Entry | Unreadable:
             identifiers=tuple(value.decode("utf-8", "replace") for value in identifiers),
             why=str(error),
         )
-
-
-def read_identifiers(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
-    """The identifiers of every managed account, archived ones included."""
-    name = encoding.name("piactlIdentifier")
-    for raw in reader.search(settings.accounts, IN_ACCOUNTS, [name]):
-        for value in raw.values.get(name, ()):
-            yield value.decode("utf-8", "replace")
-
-
-def read_unmanaged_names(reader: Reader, settings: DirectorySettings) -> Iterator[str]:
-    """The uids and addresses of entries that piactl does not manage, anywhere below the suffix."""
-    attributes = list(settings.taken_attributes)
-    query = filters.all_of(
-        filters.none_of(IN_ACCOUNTS), filters.any_of(*(filters.present(name) for name in attributes))
-    )
-    for raw in reader.search(settings.suffix, query, attributes):
-        for values in raw.values.values():
-            for value in values:
-                yield value.decode("utf-8", "replace")
 
 
 def find_accounts(

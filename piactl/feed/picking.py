@@ -11,10 +11,12 @@ from io import BufferedReader
 from pathlib import Path
 
 from piactl.core.settings import SourceSettings
+from piactl.errors import FeedRefused
 from piactl.feed.gathering import Gathering
 from piactl.feed.linedigests import LineDigests
 from piactl.feed.opening import open_feed
-from piactl.feed.rows import BrokenRow, RowReader, without_end
+from piactl.feed.quoting import UnclosedQuote
+from piactl.feed.rows import BrokenRow, FieldTooLong, RowReader, without_end
 
 
 class PickedRows:
@@ -37,12 +39,16 @@ class PickedRows:
         self._order = array("I", sorted((at for at in range(most) if owners[at]), key=owners.__getitem__))
 
     def of(self, matricules: Iterable[str]) -> Gathering:
-        """What the rows of these people say, nobody else's being known."""
+        """What the rows of these people say, nobody else's being known. Raises FeedRefused for a row that
+        refuses the feed: reading the whole of it says which, and why."""
         found = Gathering(self._file, self._source)
         for matricule in matricules:
             for at in self._lines_of(matricule):
                 start, end = self._places[at], self._places[at + 1]
-                row = self._rows.read(without_end(os.pread(self._descriptor, end - start, start)))
+                try:
+                    row = self._rows.read(without_end(os.pread(self._descriptor, end - start, start)))
+                except (UnclosedQuote, FieldTooLong):
+                    raise FeedRefused(self._file, [("row", "a row cannot be read")]) from None
                 if isinstance(row, BrokenRow):
                     found.add_broken(row, at + 1)
                 else:

@@ -13,14 +13,16 @@ from piactl.core.account import State
 from piactl.core.acts import Act, ActRefused
 from piactl.core.changes import Change
 from piactl.core.counting import counted
-from piactl.core.desired import Desired, Rules, Subject, desired_account, local_of, named, renamed_base
+from piactl.core.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
 from piactl.core.diff import changes_of
 from piactl.core.guards import Refusal, refusals
 from piactl.core.names import TakenNames, UnusableName
+from piactl.core.naming import named
 from piactl.core.outlook import outlook
-from piactl.directory.accounts import Entry, account_write, read_identifiers, read_unmanaged_names
+from piactl.directory.accounts import Entry, account_write
 from piactl.directory.port import Reader, Writer
 from piactl.directory.records import read_last
+from piactl.directory.surveys import read_identifiers, read_unmanaged_names
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.applying import Done, Stop, refused, write_alone
 from piactl.flows.differing import restored_change

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from piactl.core.changes import Kind
 from piactl.core.counting import counted
 from piactl.core.guards import Refusal
 from piactl.core.memory import LastRun
@@ -13,7 +14,7 @@ from piactl.directory.port import Outcome, WriteResult
 from piactl.directory.records import DATA, record_write
 from piactl.directory.recordtext import last_run_record, loads, waiting_record
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
-from piactl.flows.proposal import AccountWrite, Work
+from piactl.flows.proposal import AccountWrite, Work, Writes
 from piactl.flows.running import Run, head_facts, must, put_record
 from piactl.flows.site import Site
 from piactl.flows.undoing import keep_undo, prune_runs, prune_undo
@@ -30,8 +31,9 @@ class Done:
     problems: list[tuple[str, str, str]] = field(default_factory=list)
     failed: list[AccountWrite] = field(default_factory=list)
     results: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Outcome and message by uid."""
+    """Outcome and message by uid; where `brief`, only of those whose write was not simply made."""
     stopped: str = ""
+    brief: bool = False
 
 
 Progress = Callable[[int, int], None]
@@ -44,8 +46,9 @@ def refused(refusals: Sequence[Refusal], allowed: Mapping[str, int]) -> list[Ref
     return [r for r in refusals if allowed.get(r.kind) != r.total]
 
 
-def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop) -> Done:
-    """Makes the plan true. Raises UnsafePlan before the first write where a guard is broken.
+def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop, brief: bool = False) -> Done:
+    """Makes the plan true; `brief` is as in Done. Raises UnsafePlan before the first write where a guard is
+    broken.
 
     Conflicts and failures of single accounts are counted and the rest goes on. What refuses every write
     (DirectoryUnreachable, DirectoryRefused, LockLost, JournalUnusable) is raised after the record of the
@@ -57,12 +60,15 @@ def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop) -> Done:
         run.journal.end({"refused": len(broken)})
         run.record("refused", **facts, journal=head_facts(run.journal.head))
         raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written")
-    done = Done(run.order.run)
+    done = Done(run.order.run, brief=brief)
     run.record("running", **facts)
     try:
         _mark_unclean(run, work)
         keep_undo(run, work.writes)
-        _write_accounts(run, _without_devices(run, work.writes, done, stop), done, progress, stop)
+        # only an archival deletes anything
+        archives = Kind.ARCHIVE.value in work.summary
+        writes = _without_devices(run, work.writes, done, stop) if archives else work.writes
+        _write_accounts(run, writes, done, progress, stop)
         if not done.stopped:
             run.lock.keep()
             _write_records(run, work, done)
@@ -75,9 +81,7 @@ def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop) -> Done:
     return done
 
 
-def _without_devices(
-    run: Run, writes: Sequence[AccountWrite], done: Done, stop: Stop
-) -> Sequence[AccountWrite]:
+def _without_devices(run: Run, writes: Writes, done: Done, stop: Stop) -> Writes:
     """Deletes the devices of accounts that are archived, all of them before any account is touched, however
     many requests are on their way at once; the other writes. An account whose device could not be deleted is
     left as it is, for the next night: nobody looks below an archived one again."""
@@ -190,9 +194,7 @@ def _finish(run: Run, facts: Mapping[str, object], done: Done, note: str) -> Non
         raise first
 
 
-def _write_accounts(
-    run: Run, writes: Sequence[AccountWrite], done: Done, progress: Progress, stop: Stop
-) -> None:
+def _write_accounts(run: Run, writes: Writes, done: Done, progress: Progress, stop: Stop) -> None:
     writing = JournalledWriting(run, stop)
     try:
         for made, (one, result) in enumerate(writing.results(writes), 1):
@@ -207,7 +209,8 @@ def _write_accounts(
 
 def _count(done: Done, one: AccountWrite, result: WriteResult) -> None:
     done.counts[result.outcome.value] += 1
-    done.results[one.uid] = (result.outcome.value, result.message)
+    if not done.brief or result.outcome is not Outcome.APPLIED:
+        done.results[one.uid] = (result.outcome.value, result.message)
     if result.outcome in (Outcome.CONFLICT, Outcome.FAILED):
         done.problems.append((one.uid, result.outcome.value, result.message))
         done.failed.append(one)

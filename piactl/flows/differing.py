@@ -19,6 +19,13 @@ from piactl.flows.book import Book
 from piactl.flows.proposal import AccountWrite
 from piactl.flows.site import Site
 
+Row = tuple[AccountWrite, list[Change]]
+
+
+def place_of(row: Row) -> tuple[bool, str]:
+    """What the rows of a plan are ordered by."""
+    return not row[0].loses, row[0].uid
+
 
 @dataclass(slots=True)
 class Differing:
@@ -33,33 +40,46 @@ class Differing:
     told_once: bool
     holds: list[Hold] = field(default_factory=list)
 
-    def rows(self, desired: Sequence[Desired]) -> tuple[list[Change], list[AccountWrite]]:
-        """The changes and the writes, accounts that lose something first."""
-        rows: list[tuple[AccountWrite, list[Change]]] = []
+    def rows(self, desired: Sequence[Desired]) -> list[Row]:
+        """The writes, each with its changes, accounts that lose something first."""
+        rows: list[Row] = []
         foreign = self._foreign(one for one in desired if one.account.state is State.ARCHIVED)
         for one in desired:
-            matricule = one.subject.matricule
-            entry = self.book.entry(matricule, self.rules.keys) if matricule else None
-            write = account_write(self.site.settings.directory, self.site.encoding, entry, one.account)
+            write = self.write(one)
             if write is None:
                 continue
-            current = one.subject.current
-            if current and (current.protected or current.uid in self.rules.policy.protected):
-                self.holds.append(Hold(matricule, current.uid, "protected: no import touches it"))
+            if self.protected(one):
+                uid = one.account.uid
+                self.holds.append(Hold(one.subject.matricule, uid, "protected: no import touches it"))
                 continue
             if one.account.state is State.ARCHIVED:
                 # no values: whatever they hold, for some can be read by nobody and some have no equality
                 write = replace(write, delete={**write.delete, **foreign.get(one.account.uid, {})})
-            changes = changes_of(one, self.rules) or [restored_change(one, write, self.rules)]
-            kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
-            row = AccountWrite(one.account.uid, kinds, changes[0].reason, write, self._retry(one.subject))
-            rows.append((row, changes))
+            rows.append(self.row(one, write))
         # before the accounts, for the order keeps what is equal: a crash between leaves no device behind
         rows = [*self._devices_of_archived([row for row, _ in rows]), *rows]
-        rows.sort(key=lambda row: (not row[0].loses, row[0].uid))
-        return [change for _, changes in rows for change in changes], [write for write, _ in rows]
+        rows.sort(key=place_of)
+        return rows
 
-    def _devices_of_archived(self, rows: Iterable[AccountWrite]) -> list[tuple[AccountWrite, list[Change]]]:
+    def write(self, one: Desired) -> EntryWrite | None:
+        """The write that makes the account so; None where it is."""
+        matricule = one.subject.matricule
+        entry = self.book.entry(matricule, self.rules.keys) if matricule else None
+        return account_write(self.site.settings.directory, self.site.encoding, entry, one.account)
+
+    def protected(self, one: Desired) -> bool:
+        """Whether no import may touch the account."""
+        current = one.subject.current
+        return current is not None and (current.protected or current.uid in self.rules.policy.protected)
+
+    def row(self, one: Desired, write: EntryWrite) -> Row:
+        """A write with the changes that it makes."""
+        changes = changes_of(one, self.rules) or [restored_change(one, write, self.rules)]
+        kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
+        retry = self._retry(one.subject)
+        return AccountWrite(one.account.uid, kinds, changes[0].reason, write, retry), changes
+
+    def _devices_of_archived(self, rows: Iterable[AccountWrite]) -> list[Row]:
         """The deletions of the devices of accounts that are archived: no secret outlives the person."""
         archived = [row for row in rows if Kind.ARCHIVE.value in row.kinds]
         accounts = self.site.settings.directory.accounts

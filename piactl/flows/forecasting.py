@@ -15,8 +15,8 @@ from piactl.directory.imagined import ImaginedDirectory
 from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.records import DATA, DUE, IN_RECORD, WAITING, Places, read_last, record_write
 from piactl.directory.recordtext import last_run_record
-from piactl.flows.planfile import change_facts
 from piactl.flows.planning import due_alone, propose
+from piactl.flows.planrows import change_facts
 from piactl.flows.proposal import Proposal
 from piactl.flows.site import Site
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from datetime import date
 
 from piactl.core.absences import Key
@@ -134,25 +134,35 @@ class Look:
         absences = told.sources[source].absences
         return [key for key, one in absences.items() if len(one.feeds) < settings.absent_runs]
 
-    def leave_marks(self, told: Told, memory: Memory, written: Mapping[str, Account]) -> None:
-        """Marks the accounts that were looked at and are as the rules want them."""
-        if self.settling is None:
-            return
+    def unsure(self, told: Told, memory: Memory) -> set[str]:
+        """Of whom, by matricule or uid, the look at the very same lines may find something else another
+        night."""
         unsure = {m for sourced in self.feeds for m in (*sourced.feed.remarked, *sourced.feed.held)}
         unsure |= {key[0] for source in memory.sources.values() for key in source.absences}
         unsure |= {*memory.waiting, *told.held, *self.book.doubled}
-        unsure |= {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
+        return unsure | {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
+
+    def mark_settled(self, but: Container[str]) -> None:
+        """Marks the accounts that were looked at and are as the rules want them: all but those of some uids
+        and matricules."""
+        if self.settling is None:
+            return
         for entry in self.book.entries():
             account = entry.account
-            if account.uid in written or account.uid in unsure or account.matricule in unsure:
+            if account.uid in but or account.matricule in but or not entry.csn:
                 continue
-            if entry.csn and self._listed(account):
+            if self.listed(account):
                 self.settling.mark(account, entry.csn, self.as_of)
-        for uid, account in written.items():
-            if uid not in unsure and account.matricule not in unsure and self._listed(account):
-                self.settling.written[uid] = account
 
-    def _listed(self, account: Account) -> bool:
+    def foresee(self, accounts: Iterable[Account], unsure: Container[str]) -> None:
+        """Prepares the marks of accounts as they will be written."""
+        if self.settling is None:
+            return
+        for account in accounts:
+            if account.uid not in unsure and account.matricule not in unsure and self.listed(account):
+                self.settling.foresee(account, self.as_of)
+
+    def listed(self, account: Account) -> bool:
         """Whether no feed is silent on an assignment without that silence counting: the very same lines may
         make it count another night."""
         deaf = (sourced for sourced in self.feeds if not sourced.silence)

@@ -7,12 +7,12 @@ from datetime import datetime
 from pathlib import Path
 
 from piactl.core.counting import counted
-from piactl.directory.port import Outcome, Writer
+from piactl.directory.port import Writer
 from piactl.directory.records import read_memory
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.applying import Done, Progress, Stop, apply_work, check_fresh
 from piactl.flows.markfile import keep
-from piactl.flows.planfile import PlanFile, plan_document
+from piactl.flows.planfile import PlanFile, plan_document, plan_pieces
 from piactl.flows.proposal import Proposal, Work
 from piactl.flows.proposing import proposed, scan_feeds
 from piactl.flows.running import Order, Run, check_date, head_facts, run_under_lock
@@ -56,24 +56,26 @@ def run_nightly(
         memory = read_memory(writer, site.settings.directory.state, due=order.as_of).memory
         check_date(order, memory.last, any_date=site.settings.any_date)
         feeds, proposal = proposed(writer, site, scans, order.as_of, accepted, tick=run.lock.keep)
-        document = plan_document(proposal, site.keys)
+        document = plan_document(proposal, site.keys, Path(site.settings.state_folder))
+        run.lock.keep()
         run.journal.note(f"plan {document['fingerprint']}")
         keep_rejects(feeds, proposal)
         file = _keep_plan(run, document) if document["changes"] else None
         if document["refusals"] and file is not None:
             _refuse(run, document, file)
         release_codes(run)
-        done = apply_work(run, _work(document, proposal), progress=progress, stop=stop)
-        if proposal.settling is not None:
+        done = apply_work(run, _work(document, proposal), progress=progress, stop=stop, brief=True)
+        if proposal.settling is not None and proposal.settling.leaves:
             _leave_marks(run, proposal.settling, done)
         return document, done, file
 
 
 def _leave_marks(run: Run, settling: Settling, done: Done) -> None:
     """For the next night of this host; a night without them only takes longer."""
-    made = {uid for uid, (outcome, _) in done.results.items() if outcome == Outcome.APPLIED.value}
+    if done.stopped:  # what was not even sent is told of nowhere
+        settling.written.clear()
     try:
-        mark_written(run.writer, run.site, settling, made, run.order.as_of, run.started)
+        mark_written(run.writer, run.site, settling, done.results, run.started)
         keep(run.site, settling.new)
     except PiactlError as error:
         run.say(f"what is settled could not be kept, so the next night looks at everybody: {error}")
@@ -84,7 +86,7 @@ def _keep_plan(run: Run, document: Document) -> Path:
     folder = Path(run.site.settings.state_folder) / "plans"
     file = folder / f"{document['fingerprint'][:16]}.json"
     make_private_folder(folder)
-    write_private(file, plan_bytes(document))
+    write_private(file, plan_pieces(document))
     forget_old(folder, run.site.settings.keep_undo_days, run.now())
     return file
 
@@ -148,9 +150,3 @@ def run_apply(
             raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
         check_date(order, last, any_date=site.settings.any_date)
         return apply_work(run, work, progress=progress, stop=stop)
-
-
-def plan_bytes(document: Document) -> bytes:
-    import json
-
-    return (json.dumps(document, ensure_ascii=False) + "\n").encode()

@@ -5,21 +5,21 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
-from piactl.core.changes import Change
 from piactl.core.digests import DigestKeys
 from piactl.core.guards import Refusal
 from piactl.core.plan import AbsentAssignment, Basis, FeedBasis
 from piactl.core.policy import Limit
-from piactl.core.waiting import Waiting
-from piactl.directory.port import EntryWrite
-from piactl.directory.recordtext import last_run_record, read_last_run, read_waiting, waiting_record
+from piactl.directory.recordtext import last_run_record, read_last_run
 from piactl.errors import StalePlan
-from piactl.flows.proposal import AccountWrite, Proposal, Work
+from piactl.flows.lines import Lines, encode
+from piactl.flows.planrows import PlannedWrites, change_lines, read_write, write_facts, write_lines
+from piactl.flows.proposal import Proposal, Work
 
 VERSION = 1
 _PURPOSE = "plan"
@@ -34,24 +34,25 @@ class PlanFile:
 
 
 def plan_document(
-    proposal: Proposal, keys: DigestKeys, undo: Mapping[str, Any] | None = None
+    proposal: Proposal, keys: DigestKeys, folder: Path, undo: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The plan as JSON values, with its fingerprint and its signature under the current key. `undo` is what
-    the plan of an undo says of the run that it undoes, `run` among it."""
+    """The plan as JSON values, with its fingerprint and its signature under the current key; its `changes`
+    and `writes` are Lines, kept in `folder` where they are many. `undo` is what the plan of an undo says of
+    the run that it undoes, `run` among it."""
     plan = proposal.plan
     last = proposal.memory.last
     document: dict[str, Any] = {
         "version": VERSION,
         "basis": _basis(plan.basis),
         "summary": dict(plan.summary),
-        "changes": [change_facts(change) for change in plan.changes],
+        "changes": change_lines(plan.changes, folder),
         "rejections": [_fields(r, "file line column code message matricule") for r in plan.rejections],
         "holds": [_fields(h, "matricule uid why") for h in plan.holds],
         "absents": [absent_facts(a) for a in plan.absents],
         "refusals": [refusal_facts(r) for r in plan.refusals],
         "remarks": list(plan.remarks),
-        "writes": [_account_write(write) for write in proposal.writes],
-        "records": [_write(write) for write in proposal.records],
+        "writes": write_lines(proposal.writes, folder),
+        "records": [write_facts(write) for write in proposal.records],
         "last": last_run_record(last) if last else None,
         **({"undo": undo} if undo else {}),
     }
@@ -60,20 +61,54 @@ def plan_document(
     return document
 
 
+_SEALS = ("fingerprint", "signature")
+
+
 def fingerprint(document: Mapping[str, Any]) -> str:
     """SHA-256 over the canonical JSON of all but the fingerprint and the signature themselves."""
-    content = {name: value for name, value in document.items() if name not in ("fingerprint", "signature")}
-    text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256()
+    for piece in _canonical(document, b""):
+        digest.update(piece)
+    digest.update(b"}")
+    return digest.hexdigest()
 
 
-def read_plan(name: str, text: bytes, keys: DigestKeys) -> PlanFile:
-    """The plan in a file. Raises StalePlan for what is no plan, was edited or was signed with another key."""
+def plan_pieces(document: Mapping[str, Any]) -> Iterator[bytes]:
+    """The plan as a file: canonical JSON, each change and each write on a line of its own, the seals last."""
+    yield from _canonical(document, b"\n")
+    yield from (b',"%b":%b' % (name.encode(), encode(document[name]).encode()) for name in _SEALS)
+    yield b"}\n"
+
+
+def _canonical(document: Mapping[str, Any], end: bytes) -> Iterator[bytes]:
+    """Canonical JSON without the seals and the last brace; `end` stands where each row ends."""
+    before = b"{"
+    for name in sorted(document.keys() - set(_SEALS)):
+        value = document[name]
+        yield b"%b%b:" % (before, encode(name).encode())
+        if isinstance(value, Lines) and value:
+            between = b"[" + end
+            for text in value.texts():
+                yield between
+                yield text
+                between = b"," + end
+            yield end + b"]"
+        else:
+            yield encode(list(value) if isinstance(value, Lines) else value).encode()
+        before = b","
+
+
+def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> PlanFile:
+    """The plan in a file, which can be read from its start again; its rows are kept in `folder` where they
+    are many. Raises StalePlan for what is no plan, was edited or was signed with another key."""
     try:
-        document = json.loads(text)
+        document = _rowwise(stream, folder)
+        if document is None:
+            stream.seek(0)
+            document = json.load(stream)
         claimed, signature = document["fingerprint"], document["signature"]
         found = fingerprint(document)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise StalePlan(
             f"{name}: is no plan of piactl; make one with: piactl plan FEED... --out FILE"
         ) from None
@@ -90,26 +125,46 @@ def read_plan(name: str, text: bytes, keys: DigestKeys) -> PlanFile:
         basis=_read_basis(document["basis"]),
         summary=document["summary"],
         refusals=tuple(_read_refusal(r) for r in document["refusals"]),
-        writes=tuple(_read_account_write(w) for w in document["writes"]),
-        records=tuple(_read_write(w) for w in document["records"]),
+        writes=PlannedWrites(document["writes"]),
+        records=tuple(read_write(w) for w in document["records"]),
         last=read_last_run(document["last"]) if document["last"] else None,
         undoes=document.get("undo", {}).get("run", ""),
     )
     return PlanFile(work, document)
 
 
-def change_facts(change: Change) -> dict[str, Any]:
-    return {
-        "kind": change.kind.value,
-        "uid": change.uid,
-        "matricule": change.matricule,
-        "before": change.before,
-        "after": change.after,
-        "reason": change.reason,
-        "feed": change.feed,
-        "line": change.line,
-        "effective": change.effective.isoformat(),
-    }
+def _rowwise(stream: BinaryIO, folder: Path) -> dict[str, Any] | None:
+    """A plan in the layout of `plan_pieces`, its rows as Lines; None for any other layout.
+
+    What is given is what the fingerprint is then made of, wherever the lines of the file end.
+    """
+    try:
+        return _rows_apart(stream, folder)
+    except ValueError:
+        return None
+
+
+def _rows_apart(stream: BinaryIO, folder: Path) -> dict[str, Any] | None:
+    rows = {name: Lines(folder) for name in ("changes", "writes")}
+    text = stream.readline()
+    for name, lines in rows.items():
+        if not text.endswith(b'"%b":[\n' % name.encode()):
+            continue
+        if json.loads(text + b"]}")[name] != []:
+            return None
+        line = b""
+        for line in stream:
+            if line.startswith(b"]"):
+                break
+            row = line.removesuffix(b"\n").removesuffix(b",")
+            if not isinstance(json.loads(row), dict):
+                return None
+            lines.add(row)
+        text += line
+    document = json.loads(text)
+    if stream.read(1):
+        return None
+    return {**document, **{name: lines for name, lines in rows.items() if lines}}
 
 
 def absent_facts(absent: AbsentAssignment) -> dict[str, Any]:
@@ -168,35 +223,3 @@ def _read_refusal(r: Mapping[str, Any]) -> Refusal:
     return Refusal(
         r["guard"], r["kind"], r["found"], r["of"], limit, r["scope"], tuple(r["sample"]), r["total"]
     )
-
-
-def _texts(values: Mapping[str, tuple[bytes, ...]]) -> dict[str, list[str]]:
-    return {name: [value.decode() for value in found] for name, found in values.items()}
-
-
-def _bytes(values: Mapping[str, list[str]]) -> dict[str, tuple[bytes, ...]]:
-    return {name: tuple(value.encode() for value in found) for name, found in values.items()}
-
-
-def _write(write: EntryWrite) -> dict[str, Any]:
-    return {"op": write.op, "dn": write.dn, "add": _texts(write.add), "delete": _texts(write.delete)}
-
-
-def _read_write(w: Mapping[str, Any]) -> EntryWrite:
-    return EntryWrite(w["op"], w["dn"], add=_bytes(w["add"]), delete=_bytes(w["delete"]))
-
-
-def _account_write(write: AccountWrite) -> dict[str, Any]:
-    waiting: Waiting | None = write.waiting
-    return {
-        "uid": write.uid,
-        "kinds": list(write.kinds),
-        "reason": write.reason,
-        **_write(write.write),
-        "waiting": waiting_record(waiting) if waiting else None,
-    }
-
-
-def _read_account_write(w: Mapping[str, Any]) -> AccountWrite:
-    waiting = read_waiting(w["waiting"]) if w["waiting"] else None
-    return AccountWrite(w["uid"], tuple(w["kinds"]), w["reason"], _read_write(w), waiting)

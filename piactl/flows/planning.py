@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date
+from pathlib import Path
 
 from piactl.core.desired import (
     NUMEN,
     Desired,
     local_of,
-    named,
 )
-from piactl.core.guards import Census, counts_by_kind, refusals
+from piactl.core.guards import Census, tally
 from piactl.core.memory import LastRun, Memory
 from piactl.core.names import TakenNames
-from piactl.core.plan import Basis, FeedBasis, Plan
+from piactl.core.naming import named
+from piactl.core.plan import Basis, Changes, FeedBasis, Plan
 from piactl.core.waiting import Waiting, bare, waiting_for
 from piactl.directory.accounts import (
     Entry,
@@ -22,19 +23,18 @@ from piactl.directory.accounts import (
     read_accounts,
     read_accounts_named,
     read_accounts_of,
-    read_identifiers,
-    read_numen_holders,
-    read_unmanaged_names,
 )
 from piactl.directory.port import Reader
 from piactl.directory.records import memory_writes, read_memory
+from piactl.directory.surveys import read_identifiers, read_numen_holders, read_unmanaged_names
 from piactl.errors import UsageError
 from piactl.flows.book import Book, census_of
+from piactl.flows.composing import Composing, Names, all_named
 from piactl.flows.differing import Differing
 from piactl.flows.feeding import check_limits
 from piactl.flows.holding import hold_shared_numens
 from piactl.flows.looking import Look
-from piactl.flows.proposal import Proposal
+from piactl.flows.proposal import Proposal, Writes
 from piactl.flows.settling import NotSettled, Settling
 from piactl.flows.site import Site
 from piactl.flows.telling import SourcedFeed, Told, judged
@@ -78,7 +78,7 @@ def propose(
         )
     feeds = [judged(sourced, site.policy, site.register) for sourced in feeds]
     planning = _Planning(reader, site, feeds, as_of, tick, settling)
-    passed = settling.old.known(settling.settled.values()) if settling else {}
+    passed = settling.old.known(settling.marks()) if settling else {}
     check_limits(feeds, planning.memory, planning.known(), as_of, accepted, passed)
     return planning.proposal()
 
@@ -107,8 +107,8 @@ class _Planning(Look):
             self._add_others(self.memory.waiting)
         elif settling and settling.passes:
             self._refuse_passed([*self.memory.waiting, *self._absent()])
-            people = {m: None for sourced in feeds for m in sourced.feed.people}
-            self._add_others({**people, **dict.fromkeys(self.memory.waiting)})
+            people = [m for sourced in feeds for m in (*sourced.feed.people, *sourced.feed.held)]
+            self._add_others(dict.fromkeys([*people, *self.memory.waiting]))
             self._check_numens()
 
     def _entries(self) -> Iterable[Entry | Unreadable]:
@@ -132,9 +132,8 @@ class _Planning(Look):
 
     def _refuse_passed(self, matricules: Iterable[str]) -> None:
         """Raises NotSettled where one of these people is passed by."""
-        settled = self.settling.settled if self.settling else {}
         for matricule in matricules:
-            if matricule in settled:
+            if self.settling is not None and matricule in self.settling:
                 raise NotSettled
 
     def _check_numens(self) -> None:
@@ -153,56 +152,67 @@ class _Planning(Look):
         hold_shared_numens(told, self.book, self.memory, self.rules.keys)
         subjects = self.subjects(told)
         waits = {key[0] for name in told.sources for key in self.unconfirmed(told, name)}
-        desired = self.desired(subjects, waits)
-        desired = self._named(desired)
+        desired, names = self._named(self.desired(subjects, waits))
         told_once = any(not sourced.feed.facts.full for sourced in self.feeds)
         differing = Differing(self.reader, self.site, self.rules, self.book, self.memory.waiting, told_once)
-        changes, writes = differing.rows(desired)
+        rows = differing.rows(desired)
         self.tick()
         self.holds += differing.holds
-        last = self.memory.last
-        census = self._census()
-        written = {d.account.uid: d for d in desired}
-        written = {write.uid: written[write.uid] for write in writes}
-        after = census.plus(
-            census_of((d.subject.current for d in written.values() if d.subject.current), self.as_of), -1
-        ).plus(census_of((d.account for d in written.values()), self.as_of))
+        before = self._census()
+        by_uid = {d.account.uid: d for d in desired}
+        written = [by_uid[uid] for uid in dict.fromkeys(write.uid for write, _ in rows)]
+        after = before.plus(
+            census_of((d.subject.current for d in written if d.subject.current), self.as_of), -1
+        ).plus(census_of((d.account for d in written), self.as_of))
         waiting = self._waiting(told, {d.subject.matricule for d in desired})
         self._keep_news_of_held(told, waiting)
+        changes: Changes = tuple(change for _, made in rows for change in made)
+        writes: Writes = tuple(write for write, _ in rows)
+        counted = tally(changes)
+        if self.settling is not None and self.settling.aside is not None:
+            composing = Composing(self.settling, self.settling.aside, differing, self.as_of, self.tick)
+            changes, writes = composing.composed(rows, names, Path(self.site.settings.state_folder))
+            counted, after = composing.tally, composing.census(after)
         plan = Plan(
             basis=self._basis(),
-            changes=tuple(changes),
+            changes=changes,
             rejections=tuple(self.rejections),
             holds=tuple(sorted(self.holds, key=lambda hold: (hold.matricule or "", hold.uid or ""))),
             absents=tuple(told.absents),
-            refusals=tuple(refusals(changes, census, self.rules.policy, self.as_of)),
+            refusals=tuple(counted.refusals(before, self.rules.policy, self.as_of)),
             remarks=tuple(self._remarks()),
-            summary=counts_by_kind(changes),
+            summary=counted.by_kind(),
         )
         last = LastRun("", self.as_of, self.rules.policy.digest, self.site.register_digest, "", True, after)
         memory = Memory(last, told.sources, waiting)
         state = self.directory.state
         records = tuple(memory_writes(self.remembered, memory, state, self.rules.keys))
-        self.leave_marks(told, memory, {uid: d.account for uid, d in written.items()})
-        return Proposal(plan, tuple(writes), records, memory, self.settling)
+        unsure = self.unsure(told, memory)
+        self.mark_settled({*unsure, *(d.account.uid for d in written)})
+        self.foresee((d.account for d in written), unsure)
+        return Proposal(plan, writes, records, memory, self.settling)
 
     def _census(self) -> Census:
         """The accounts before the run. A night without a feed relies on what the last one left."""
         if self.due_only and self.memory.last:
             return self.memory.last.census
         here = self.book.census(self.as_of)
-        return here.plus(self.settling.old.census(self.settling.settled.values())) if self.settling else here
+        return here.plus(self.settling.old.census(self.settling.marks())) if self.settling else here
 
-    def _named(self, desired: Sequence[Desired]) -> list[Desired]:
-        if not any(one.base for one in desired):
-            return list(desired)
-        taken = set(read_unmanaged_names(self.reader, self.directory)) | self.book.names
+    def _named(self, desired: Sequence[Desired]) -> tuple[list[Desired], Names]:
+        """With the names that those who need one get, and the names of the newcomers set aside."""
+        aside = self.settling.aside if self.settling else None
+        if aside is None and not any(one.base for one in desired):
+            return list(desired), Names()
+        names = set(read_unmanaged_names(self.reader, self.directory)) | self.book.names
         if self.due_only:
-            taken |= set(read_identifiers(self.reader, self.directory, self.site.encoding))
+            names |= set(read_identifiers(self.reader, self.directory, self.site.encoding))
         policy = self.rules.policy
         passed = self.settling.names() if self.settling else ()
-        locals_taken = (local_of(name) for name in taken)
-        return named(desired, TakenNames(locals_taken, policy.first_homonym_digit, passed), policy)
+        taken = TakenNames(map(local_of, names), policy.first_homonym_digit, passed)
+        if aside is None:
+            return named(desired, taken, policy), Names()
+        return all_named(desired, aside, taken, policy)
 
     def _waiting(self, told: Told, with_account: set[str | None]) -> dict[str, Waiting]:
         waiting: dict[str, Waiting] = {}

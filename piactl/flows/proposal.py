@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from piactl.core.changes import LOSING
 from piactl.core.guards import Refusal
@@ -11,7 +12,9 @@ from piactl.core.memory import LastRun, Memory
 from piactl.core.plan import Basis, Plan
 from piactl.core.waiting import Waiting
 from piactl.directory.port import EntryWrite
-from piactl.flows.settling import Settling
+
+if TYPE_CHECKING:
+    from piactl.flows.settling import Settling
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,21 @@ class AccountWrite:
 _LOSING_WORDS = frozenset(kind.value for kind in LOSING)
 
 
+class Writes(Protocol):
+    """The writes of accounts in the order in which they are made, gone over as often as wanted: not all of
+    them need be in the memory."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[AccountWrite]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """A plan with the exact writes that make it true: first the accounts, then piactl's own records."""
 
     plan: Plan
-    writes: tuple[AccountWrite, ...]
+    writes: Writes
     records: tuple[EntryWrite, ...]
     memory: Memory
     settling: Settling | None = None
@@ -53,7 +65,7 @@ class Work:
     basis: Basis
     summary: Mapping[str, int]
     refusals: tuple[Refusal, ...]
-    writes: tuple[AccountWrite, ...]
+    writes: Writes
     records: tuple[EntryWrite, ...]
     last: LastRun | None
     undoes: str = ""

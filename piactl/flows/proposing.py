@@ -6,14 +6,15 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import date
 
 from piactl.directory.port import Reader
+from piactl.directory.records import read_memory
 from piactl.errors import FeedRefused
 from piactl.feed.matching import feed_argument
 from piactl.feed.reading import read_feed
 from piactl.flows import sifting
 from piactl.flows.feeding import in_order, raise_refused
-from piactl.flows.planning import propose
+from piactl.flows.planning import due_alone, propose
 from piactl.flows.proposal import Proposal
-from piactl.flows.settling import NotSettled, Scan, Settling, lines_key, scan_feed, settle
+from piactl.flows.settling import NotSettled, Scan, Settling, lines_key, nobody_settled, scan_feed, settle
 from piactl.flows.site import Site
 from piactl.flows.telling import SourcedFeed
 
@@ -50,7 +51,11 @@ def proposed(
 ) -> tuple[list[SourcedFeed], Proposal]:
     """The feeds and the plan of one run. Raises FeedRefused and what `propose` raises."""
     settling = settle(reader, site, scans, as_of)
-    if settling is not None and not settling.passes and len(settling.rows) >= sifting.MANY:
+    if settling is None and _many_accounts(reader, site, scans, as_of):
+        settling = nobody_settled(site, scans, as_of)
+        if settling is not None:
+            sifting.sift(reader, site, scans, settling, as_of, tick)
+    elif settling is not None and settling.to_look_at() >= sifting.MANY:
         sifting.sift(reader, site, scans, settling, as_of, tick)
     for _ in range(_TRIES):
         try:
@@ -62,6 +67,15 @@ def proposed(
     if settling is not None:
         settling.pass_nobody()
     return _proposed(reader, site, scans, as_of, accepted, tick, settling)
+
+
+def _many_accounts(reader: Reader, site: Site, scans: Sequence[Scan], as_of: date) -> bool:
+    """Whether very many accounts have to be looked at although no full feed tells of all people: for a change
+    of the policy, say, or beside a delta."""
+    memory = read_memory(reader, site.settings.directory.state, due=as_of).memory
+    if not scans and due_alone(site, memory, ()):
+        return False
+    return memory.last is not None and memory.last.census.total >= sifting.MANY
 
 
 def _proposed(

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 from piactl.core.changes import Change
@@ -62,7 +63,7 @@ def propose_undo(reader: Reader, site: Site, name: str, order: Order, now: datet
     inverting = Inverting(reader, site, site.rules(order.as_of), record, reason, since.words)
     reversals = tuple(inverting.reversals(kept))
     proposal = _proposal(reader, site, records, record, reversals, order.as_of)
-    document = plan_document(proposal, site.keys, _facts(record, reversals))
+    document = plan_document(proposal, site.keys, Path(site.settings.state_folder), _facts(record, reversals))
     return Undoing(record, reversals, PlanFile(_work(document, proposal), document))
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -29,13 +28,15 @@ from piactl.core.settled import (
     csn_digest,
     key_of,
     name_digest,
+    with_csn,
 )
-from piactl.directory.accounts import Stamp, read_stamps
 from piactl.directory.names import same_dn
 from piactl.directory.port import Reader
+from piactl.directory.surveys import Stamp, read_stamps
 from piactl.feed.feed import Feed
 from piactl.feed.linedigests import LineDigests, Skipped, digest_lines
 from piactl.feed.reading import read_feed
+from piactl.flows.aside import Aside
 from piactl.flows.book import LIVE
 from piactl.flows.markfile import load
 from piactl.flows.site import Site
@@ -70,8 +71,10 @@ class Scan:
 class Settling:
     """What a run may pass by, and what it will leave for the next one.
 
-    `settled` are the keys of accounts to pass by, `others` the uids of those to look at. `rows` are the
-    digests of all people in the feeds, `present` who is in the feed of each source.
+    `settled` are the keys of accounts to pass by, `others` the uids of those to look at; `aside` are people
+    that need something, which is known already. `rows` are the digests of all people in the feeds, `present`
+    who is in the feed of each source. `written` are the marks, by uid, of what this run will write, its
+    entryCSN still to come.
     """
 
     old: Marks
@@ -80,16 +83,34 @@ class Settling:
     present: Sequence[Container[str]] = field(repr=False)
     settled: dict[str, bytes] = field(default_factory=dict, repr=False)
     others: list[str] = field(default_factory=list)
-    written: dict[str, Account] = field(default_factory=dict, repr=False)
+    written: dict[str, bytes] = field(default_factory=dict, repr=False)
+    aside: Aside | None = field(default=None, repr=False)
+    leaves: bool = True
+    """Whether the marks are left for the next run."""
 
     @property
     def passes(self) -> bool:
         """Whether anybody is passed by."""
-        return bool(self.settled)
+        return bool(self.settled) or self.aside is not None
+
+    def __contains__(self, key: object) -> bool:
+        """Whether whoever has this key is passed by."""
+        return key in self.settled or (self.aside is not None and key in self.aside)
+
+    def to_look_at(self) -> int:
+        """How many people cannot be passed by, as far as is known."""
+        return max(len(self.rows) - len(self.settled), len(self.others))
+
+    def marks(self) -> Iterator[bytes]:
+        """The marks of all accounts that are passed by, as they are before the run."""
+        yield from self.settled.values()
+        if self.aside is not None:
+            yield from self.aside.changed.values()
 
     def pass_nobody(self) -> None:
         """Everybody has to be looked at."""
         self.settled.clear()
+        self.aside = None
         self.others.clear()
         self.written.clear()
         self.new.packed.clear()
@@ -98,36 +119,67 @@ class Settling:
     def look_at(self, accounts: Iterable[tuple[str, str | None]]) -> None:
         """These, by uid and matricule, have to be looked at; what else the last look left is forgotten."""
         for uid, matricule in accounts:
-            if self.settled.pop(key_of(uid, matricule), None) is not None:
+            key = key_of(uid, matricule)
+            known = self.settled.pop(key, None) or (self.aside and self.aside.changed.pop(key, None))
+            if known:
                 self.others.append(uid)
         self.written.clear()
 
     def skipped(self, lines: LineDigests | None) -> Skipped | None:
-        return Skipped(lines, self.settled) if lines is not None and self.settled else None
+        if lines is None or not self.passes:
+            return None
+        return Skipped(lines, self.settled if self.aside is None else self)
 
     def names(self) -> NameDigests:
-        """Every name of those who are passed by."""
-        return self.old.names(self.settled)
+        """Every name of the accounts that are passed by."""
+        return self.old.names(self.marks(), self)
 
     def mark(self, account: Account, csn: bytes, as_of: date) -> None:
         """Leaves a mark of an account that is as the rules want it. None where a source that has a say on it
         was silent: that silence may mean something another night."""
-        live = account.state in LIVE
-        home = (home_establishments(account, as_of), account.profiles)
+        packed = self.mark_of(account, csn_digest(csn), as_of)
+        if packed is not None:
+            self.new.packed[key_of(account.uid, account.matricule)] = packed
+
+    def foresee(self, account: Account, as_of: date) -> None:
+        """Prepares the mark of an account as this run will write it."""
+        packed = self.mark_of(account, 0, as_of)
+        if packed is not None:
+            self.written[account.uid] = packed
+
+    def mark_of(self, account: Account, csn: int, as_of: date) -> bytes | None:
+        """The mark that `mark` leaves; its names beyond the first are kept at once."""
         running = {a.source for a in account.assignments if a.end is None or a.end >= as_of}
         mine = [at for at, name in enumerate(self.new.sources) if name in running]
         if any(account.matricule not in self.present[at] for at in mine):
-            return
+            return None
         sources = sum(1 << at for at in mine)
         due = account.next_due.toordinal() if account.next_due else NOTHING_DUE
         rows = self.rows.get(account.matricule or "", 0)
-        number = self.new.home(home, live=live)
         key = key_of(account.uid, account.matricule)
         name, *more = sorted({name_digest(local_of(one)) for one in account.identifiers}) or [0]
         self.new.more_names.pop(key, None)
         if more:
             self.new.more_names[key] = more
-        self.new.packed[key] = Mark(csn_digest(csn), rows, name, due, number, sources).packed()
+        return Mark(csn, rows, name, due, self.home(account, as_of), sources).packed()
+
+    def home(self, account: Account, as_of: date) -> int:
+        """The number in `new.homes` of where an account counts in the census."""
+        home = (home_establishments(account, as_of), account.profiles)
+        return self.new.home(home, live=account.state in LIVE)
+
+
+def nobody_settled(site: Site, scans: Sequence[Scan], as_of: date) -> Settling | None:
+    """Where no marks can tell, without feeds or with a delta: nobody is settled, and no marks will be left.
+    None where the people of a full feed, or of two of one source, cannot be told one by one."""
+    full = [scan for scan in scans if scan.lines is not None]
+    deltas = [scan.feed for scan in scans if scan.feed is not None]
+    names = tuple(scan.source.name for scan in full)
+    if any(feed.facts.full for feed in deltas) or len({*names}) < len(names) or len(names) > MOST_SOURCES:
+        return None
+    marks = Marks(_basis(site), as_of.toordinal(), names)
+    present = [scan.lines.people for scan in full if scan.lines]
+    return Settling(marks, marks, _rows(full) or {}, present, leaves=False)
 
 
 def settle(reader: Reader, site: Site, scans: Sequence[Scan], as_of: date) -> Settling | None:
@@ -212,28 +264,25 @@ def _basis(site: Site) -> str:
 
 
 def mark_written(
-    reader: Reader,
-    site: Site,
-    settling: Settling,
-    made: AbstractSet[str],
-    as_of: date,
-    started: datetime,
+    reader: Reader, site: Site, settling: Settling, unmade: Container[str], started: datetime
 ) -> None:
-    """Leaves marks of the accounts that this run itself wrote, as long as nobody has written them since.
+    """Leaves marks of the accounts that this run itself wrote (`settling.written`), as long as nobody has
+    written them since.
 
-    `made` are the uids whose write was made, `started` is when the run was. Only where the name that the run
-    binds as is known, and no other identity's too.
+    `unmade` are the uids whose write was not made, `started` is when the run was. Only where the name that
+    the run binds as is known, and no other identity's too.
     """
     identities = site.settings.directory.identities
     own = identities["nightly"].dn
     shared = any(same_dn(one.dn, own) for name, one in identities.items() if name != "nightly")
-    wanted = {uid: account for uid, account in settling.written.items() if uid in made}
+    wanted = settling.written
     # under a name that others write with, a command made meanwhile could not be told from this run
     if not own or shared or not wanted:
         return
     few = list(wanted) if len(wanted) < 2_000 else None
-    for uid, _matricule, csn in read_stamps(
+    for uid, matricule, csn in read_stamps(
         reader, site.settings.directory, site.encoding, uids=few, written_by=own, since=started - APART
     ):
-        if uid in wanted:
-            settling.mark(wanted[uid], csn, as_of)
+        packed = wanted.pop(uid, None)
+        if packed is not None and uid not in unmade:
+            settling.new.packed[key_of(uid, matricule)] = with_csn(packed, csn)

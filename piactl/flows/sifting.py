@@ -1,48 +1,52 @@
-"""Finding who needs nothing among very many people, some at a time, where no marks tell.
+"""Going over very many people some at a time.
 
-Looking at everybody at once holds all accounts and all rows in memory. This goes over the accounts in
-batches, each with the rows of its people alone, and keeps of those who need nothing a mark; whoever does need
-something, or cannot be judged beside the batch only, is then looked at together with all others of that kind.
+Looking at everybody at once holds all accounts and all rows in memory. This goes over the accounts, and over
+the people without one, in batches, each with the rows of its people alone. Of those who need nothing it keeps
+a mark, of those who need something it sets that aside; whoever cannot be judged beside the batch only is then
+looked at together with all others of that kind.
 """
 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
-from itertools import pairwise
+from itertools import islice, pairwise
+from pathlib import Path
 
-from piactl.core.desired import NUMEN
+from piactl.core.account import Account, State
+from piactl.core.desired import MATRICULE, NUMEN, Desired
 from piactl.core.memory import Memory
+from piactl.core.naming import claim_of
 from piactl.core.settled import key_of
-from piactl.directory.accounts import (
-    Unreadable,
-    account_write,
-    read_accounts_named,
-    read_accounts_with,
-    read_stamps,
-)
-from piactl.directory.port import Reader
+from piactl.directory.accounts import Unreadable, read_accounts_named
+from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.records import read_memory
+from piactl.directory.surveys import read_numens, read_stamps, read_tombstones
 from piactl.errors import FeedRefused
+from piactl.feed.feed import Feed
 from piactl.feed.linedigests import Skipped
 from piactl.feed.picking import PickedRows, picked_rows
 from piactl.feed.reading import read_feed
+from piactl.flows.aside import Aside, ChangedRow
 from piactl.flows.book import Book
+from piactl.flows.differing import Differing
 from piactl.flows.feeding import in_order
 from piactl.flows.holding import hold_shared_numens
 from piactl.flows.looking import Look
 from piactl.flows.settling import Scan, Settling
 from piactl.flows.site import Site
-from piactl.flows.telling import SourcedFeed, judged
+from piactl.flows.telling import SourcedFeed, Told, judged
 
 MANY = 100_000
-"""With fewer people in the feeds, everybody is looked at at once, which takes less time."""
+"""Fewer people to look at are looked at all at once, which takes less time."""
 
 BATCH = 4_000
-"""Accounts looked at together: some 14 KiB each."""
+"""People looked at together: some 14 KiB each."""
 
 
 def sift(
@@ -53,14 +57,17 @@ def sift(
     as_of: date,
     tick: Callable[[], None],
 ) -> None:
-    """Makes `settling` pass by whoever needs nothing. Nobody is passed by where a feed is refused: reading it
-    as a whole says why. `tick` is called between two batches."""
+    """Makes `settling` pass by whoever needs nothing, or what is set aside. Nobody is passed by where a feed
+    is refused: reading it as a whole says why. `tick` is called between two batches."""
     try:
         with ExitStack() as stack:
             sifting = _Sifting(reader, site, settling, as_of)
             for scan in scans:
                 if scan.lines is None:
-                    return
+                    if scan.feed is None or scan.feed.facts.full:
+                        return
+                    sifting.put_apart(scan.feed)
+                    continue
                 rows = stack.enter_context(picked_rows(scan.path, scan.source, scan.lines))
                 # what the file as a whole says, without anybody's rows
                 feed = read_feed(scan.path, scan.source, Skipped(scan.lines, scan.lines.people))
@@ -74,6 +81,7 @@ class _Sifting:
     def __init__(self, reader: Reader, site: Site, settling: Settling, as_of: date) -> None:
         self.reader, self.site, self.settling, self.as_of = reader, site, settling, as_of
         self.directory, self.rules = site.settings.directory, site.rules(as_of)
+        self.aside = Aside(Path(site.settings.state_folder))
         self.memory = read_memory(reader, self.directory.state).memory
         absent = {key[0] for source in self.memory.sources.values() for key in source.absences}
         self.apart: set[str] = {*self.memory.waiting, *absent}
@@ -83,38 +91,69 @@ class _Sifting:
         self.rows: dict[str, PickedRows] = {}
         # who shares a NUMEN is looked at, in whichever batches they were; numbers take less memory
         self.numens = array("q")
+        self.numens_apart: dict[str | None, set[int]] = defaultdict(set)
+        self.new_numens, self.newcomers = array("q"), array("I")
+        self.told_numens, self.changed = array("q"), array("I")
+        self.matricules = array("q")
 
     def add(self, feed: SourcedFeed, rows: PickedRows) -> None:
         self.feeds = in_order([*self.feeds, feed], self.site.settings.sources)
         self.rows[feed.source.name] = rows
 
+    def put_apart(self, delta: Feed) -> None:
+        """Whoever a delta tells of is looked at with everybody else that is left."""
+        self.apart |= {*delta.people, *delta.held}
+        self._keep_numens(delta)
+
     def go_over(self, tick: Callable[[], None]) -> None:
         settling = self.settling
+        some_settled = settling.passes
         settling.old, settling.settled = settling.new, settling.new.packed
-        for uids in self._batches():
+        batches = self._batches()
+        if some_settled:
+            numens = read_numens(self.reader, self.directory, self.site.encoding)
+            self.numens.extend(
+                hash(digest) for uid, m, digest in numens if key_of(uid, m) in settling.settled
+            )
+        for uids in batches:
             tick()
             self._look_at(uids.split("\n"))
+        for matricules in self._without_account():
+            tick()
+            self._look_at_newcomers(matricules)
+        settling.aside = self.aside if len(self.aside) else None
+        self._read_numens_apart()
         shared = _twice(self.numens)
         if shared:
             settling.look_at(self._sharing(shared))
+            # no entry has yet what the feeds tell for the first time
+            told = zip(self.told_numens, self.changed, strict=True)
+            settling.look_at(self.aside.account(number) for digest, number in told if digest in shared)
+            for digest, number in zip(self.new_numens, self.newcomers, strict=True):
+                if digest in shared:
+                    self.aside.forget_newcomer(number)
 
     def _batches(self) -> list[str]:
-        """The uids of all accounts, those of a batch in one text, which takes a third of the memory. Those
-        that share a matricule are put apart, to be looked at together."""
+        """The uids of all accounts that are not settled, those of a batch in one text, which takes a third of
+        the memory. Those that share a matricule are put apart, to be looked at together."""
+        settling, matricules = self.settling, self.matricules
         batches: list[str] = []
         uids: list[str] = []
-        matricules = array("q")
+        settling.others.clear()
         for uid, matricule, _ in read_stamps(self.reader, self.directory, self.site.encoding):
+            if matricule is not None:
+                matricules.append(hash(matricule))
+            if key_of(uid, matricule) in settling.settled:
+                continue
             # a line break in a uid is another hand's
-            (uids if "\n" not in uid else self.settling.others).append(uid)
+            (uids if "\n" not in uid else settling.others).append(uid)
             if len(uids) == BATCH:
                 batches.append("\n".join(uids))
                 uids.clear()
-            if matricule is not None:
-                matricules.append(hash(matricule))
         if uids:
             batches.append("\n".join(uids))
-        doubled = _twice(matricules)
+        self.matricules = array("q", sorted(matricules))
+        doubled = _twice(self.matricules)
         if doubled:
             stamps = read_stamps(self.reader, self.directory, self.site.encoding)
             self.apart |= {
@@ -124,12 +163,13 @@ class _Sifting:
 
     def _sharing(self, shared: set[int]) -> Iterator[tuple[str, str | None]]:
         """Who has one of these NUMENs, by uid and matricule."""
-        for entry in read_accounts_with(self.reader, self.directory, self.site.encoding, "piactlNumenDigest"):
-            if not isinstance(entry, Unreadable) and hash(entry.account.numen_digest) in shared:
-                yield entry.account.uid, entry.account.matricule
+        for uid, matricule, digest in read_numens(self.reader, self.directory, self.site.encoding):
+            if hash(digest) in shared:
+                yield uid, matricule
 
     def _look_at(self, uids: Sequence[str]) -> None:
-        """Marks those of a batch who need nothing; the others will be looked at with everybody else's."""
+        """Marks those of a batch who need nothing, sets aside what others need; the rest will be looked at
+        with everybody else's."""
         settling, book = self.settling, Book()
         for entry in read_accounts_named(self.reader, self.directory, self.site.encoding, uids):
             if isinstance(entry, Unreadable):
@@ -137,32 +177,126 @@ class _Sifting:
             if entry.account.matricule not in self.apart:
                 book.add(entry)
             elif entry.account.numen_digest:
-                self.numens.append(hash(entry.account.numen_digest))
-        feeds = [self._of(sourced, book.by_matricule) for sourced in self.feeds]
-        look = Look(self.site, feeds, self.as_of, self.calm, book, settling, lambda: None)
-        told = look.told()
+                self.numens_apart[entry.account.matricule].add(hash(entry.account.numen_digest))
+        look, told = self._look(book, book.by_matricule)
         for entry in book.entries():
-            person = told.people.get(entry.account.matricule or "")
-            numen = person.numen if person else None
-            found = self.rules.keys.candidates(NUMEN, numen.reveal()) if numen else ()
-            self.numens.extend(map(hash, {*found, *filter(None, [entry.account.numen_digest])}))
-        hold_shared_numens(told, book, self.memory, self.rules.keys)
-        changed = {}
-        for one in look.desired(look.subjects(told), ()):
+            own = filter(None, [entry.account.numen_digest])
+            self.numens.extend(map(hash, {*self._numens(told, entry.account.matricule), *own}))
+        desired = self._desired(look, told)
+        unsure = look.unsure(told, Memory(None, told.sources))
+        changed = set()
+        differing = Differing(self.reader, self.site, self.rules, book, {}, told_once=False)
+        for one in desired:
             current = one.subject.current
             held = book.by_matricule.get(one.subject.matricule or "")
             if current is not None and held is not None:
-                write = account_write(self.directory, self.site.encoding, held, one.account)
+                write = differing.write(one)
                 if one.base is not None or write is not None:
-                    changed[current.uid] = one.account
-        look.leave_marks(told, Memory(None, told.sources), changed)
-        settling.written.clear()
+                    changed.add(current.uid)
+                if write is not None and not {current.uid, current.matricule} & unsure:
+                    number = self._set_aside(one, current, write, differing, look)
+                    if number is not None:
+                        for numen in self._numens(told, current.matricule):
+                            self.told_numens.append(hash(numen))
+                            self.changed.append(number)
+        look.mark_settled({*unsure, *changed})
         passed = {
             entry.account.uid
             for entry in book.entries()
-            if key_of(entry.account.uid, entry.account.matricule) in settling.settled
+            if (key := key_of(entry.account.uid, entry.account.matricule)) in settling.settled
+            or key in self.aside
         }
         settling.others += [uid for uid in uids if uid not in passed]
+
+    def _set_aside(
+        self, one: Desired, current: Account, write: EntryWrite, differing: Differing, look: Look
+    ) -> int | None:
+        """Keeps what an account needs, unless others have a say in that; its number."""
+        if one.base is not None or one.account.state is State.ARCHIVED or differing.protected(one):
+            return None
+        settling = self.settling
+        before = settling.mark_of(current, 0, self.as_of)
+        if before is None:  # some source is silent
+            return None
+        mark = settling.mark_of(one.account, 0, self.as_of) if look.listed(one.account) else None
+        account_write, changes = differing.row(one, write)
+        row = ChangedRow(account_write, tuple(changes), settling.home(one.account, self.as_of), mark)
+        return self.aside.add_changed(key_of(current.uid, current.matricule), before, row)
+
+    def _without_account(self) -> Iterator[list[str]]:
+        """The people in the feeds who have none, a batch at a time."""
+        settled, known = self.settling.settled, self.matricules
+        tombs: set[str] | None = None
+        batch: list[str] = []
+        for matricule in self.settling.rows:
+            if matricule in settled or matricule in self.aside or matricule in self.apart:
+                continue
+            number = hash(matricule)
+            at = bisect_left(known, number)
+            if at < len(known) and known[at] == number:
+                continue
+            if tombs is None:
+                tombs = set(read_tombstones(self.reader, self.directory, self.site.encoding))
+            # whoever comes back from the archive is no newcomer
+            if tombs and not tombs.isdisjoint(self.rules.keys.candidates(MATRICULE, matricule)):
+                self.apart.add(matricule)
+                continue
+            batch.append(matricule)
+            if len(batch) == BATCH:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _look_at_newcomers(self, matricules: Sequence[str]) -> None:
+        """Sets aside the accounts to be made for a batch of people who have none."""
+        look, told = self._look(Book(), matricules)
+        desired = self._desired(look, told)
+        unsure = look.unsure(told, Memory(None, told.sources))
+        by_matricule = {one.subject.matricule: one for one in desired}
+        numbers = {}
+        for matricule in matricules:
+            one = by_matricule.get(matricule)
+            claim = claim_of(one, self.rules.policy) if one else None
+            if one is not None and claim is not None and matricule not in unsure:
+                numbers[matricule] = self.aside.add_newcomer(matricule, one, claim)
+        for matricule in told.people:
+            for number in map(hash, self._numens(told, matricule)):
+                self.numens.append(number)
+                if matricule in numbers:
+                    self.new_numens.append(number)
+                    self.newcomers.append(numbers[matricule])
+
+    def _read_numens_apart(self) -> None:
+        """Adds the NUMENs of those who were put apart, each once."""
+        apart = iter(self.apart)
+        while some := list(islice(apart, BATCH)):
+            for sourced in self.feeds:
+                self._keep_numens(self._of(sourced, some).feed)
+        for numens in self.numens_apart.values():
+            self.numens.extend(numens)
+
+    def _keep_numens(self, feed: Feed) -> None:
+        """Keeps the NUMENs of a feed as those of people put apart."""
+        for matricule, person in feed.people.items():
+            if person.numen is not None:
+                found = self.rules.keys.candidates(NUMEN, person.numen.reveal())
+                self.numens_apart[matricule].update(map(hash, found))
+
+    def _look(self, book: Book, matricules: Iterable[str]) -> tuple[Look, Told]:
+        feeds = [self._of(sourced, matricules) for sourced in self.feeds]
+        look = Look(self.site, feeds, self.as_of, self.calm, book, self.settling, lambda: None)
+        return look, look.told()
+
+    def _desired(self, look: Look, told: Told) -> list[Desired]:
+        hold_shared_numens(told, look.book, self.memory, self.rules.keys)
+        return look.desired(look.subjects(told), ())
+
+    def _numens(self, told: Told, matricule: str | None) -> set[str]:
+        """The digests that the NUMEN which the feeds tell of somebody may have."""
+        person = told.people.get(matricule or "")
+        numen = person.numen if person else None
+        return set(self.rules.keys.candidates(NUMEN, numen.reveal())) if numen else set()
 
     def _of(self, sourced: SourcedFeed, people: Iterable[str]) -> SourcedFeed:
         """A feed as if it had the rows of these people alone, judged."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count, islice
 from typing import Any
 
 from piactl.directory import filters
@@ -30,17 +31,20 @@ class Kept:
     made: str = ""
 
 
-def keep_undo(run: Run, writes: Sequence[AccountWrite]) -> None:
+def keep_undo(run: Run, writes: Iterable[AccountWrite]) -> None:
     """Keeps what an undo of these account writes needs, before the first of them is made.
 
     Readable by the writing identities only. Of a creation a digest of its values is enough to tell whether
     they changed since; an archival cannot be undone, nor can what nobody may read, as passwords. Accounts
     are never deleted: what is deleted are their devices, of which nothing is kept.
     """
-    rows = [_row(one) for one in writes if one.write.op != "delete"]
-    for number, start in enumerate(range(0, len(rows), UNDO_CHUNK)):
+    rows = (_row(one) for one in writes if one.write.op != "delete")
+    for number in count():
+        chunk = list(islice(rows, UNDO_CHUNK))
+        if not chunk:
+            return
         run.lock.keep()
-        record = {"run": run.order.run, "changes": rows[start : start + UNDO_CHUNK]}
+        record = {"run": run.order.run, "changes": chunk}
         must_write = record_write(run.places.undo(run.order.run, number), None, record)
         if must_write is not None:
             must(run.writer, must_write)

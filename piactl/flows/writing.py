@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import closing
+from itertools import chain, islice
 
 from piactl.directory.port import EntryWrite, Outcome, WriteResult
 from piactl.errors import PiactlError, ReplyLost
@@ -30,16 +31,25 @@ class JournalledWriting:
         self._open: dict[int, tuple[int, AccountWrite]] = {}
         self._settlements: list[Settlement] = []
 
-    def results(self, writes: Sequence[AccountWrite]) -> Generator[tuple[AccountWrite, WriteResult]]:
+    def results(self, writes: Iterable[AccountWrite]) -> Generator[tuple[AccountWrite, WriteResult]]:
         """What became of each, in order. Raises what refuses every write (DirectoryUnreachable,
         DirectoryRefused, ReplyLost, LockLost, JournalUnusable), after the results that are known."""
-        # those that gain wait until all that lose are answered, however many are on their way at once
-        gaining = next((at for at, one in enumerate(writes) if not one.loses), len(writes))
-        for part in (writes[:gaining], writes[gaining:]):
-            if part and not self.stopped:
-                yield from self._written(part)
+        coming = iter(writes)
+        gaining: list[AccountWrite] = []
 
-    def _written(self, writes: Sequence[AccountWrite]) -> Generator[tuple[AccountWrite, WriteResult]]:
+        def losing() -> Iterator[AccountWrite]:
+            for one in coming:
+                if not one.loses:
+                    gaining.append(one)
+                    return
+                yield one
+
+        # those that gain wait until all that lose are answered, however many are on their way at once
+        yield from self._written(losing())
+        if gaining and not self.stopped:
+            yield from self._written(chain(gaining, coming))
+
+    def _written(self, writes: Iterator[AccountWrite]) -> Generator[tuple[AccountWrite, WriteResult]]:
         try:
             with closing(self._run.writer.write(self._intended(writes))) as results:
                 for result in results:
@@ -56,14 +66,13 @@ class JournalledWriting:
         self._end("not made: the run was stopped")
         self._settle()
 
-    def _intended(self, writes: Sequence[AccountWrite]) -> Iterator[EntryWrite]:
+    def _intended(self, writes: Iterator[AccountWrite]) -> Iterator[EntryWrite]:
         """Each write when it is about to be sent: its intent is on the disk, the lock is held."""
-        for start in range(0, len(writes), BATCH):
+        while batch := list(islice(writes, BATCH)):
             self.stopped = self._stop()
             if self.stopped:
                 return
             self._run.lock.keep()
-            batch = writes[start : start + BATCH]
             numbers = self._run.journal.intents([_intent(one) for one in batch])
             self._open |= {id(one.write): (number, one) for number, one in zip(numbers, batch, strict=True)}
             for one in batch:
@@ -82,7 +91,8 @@ class JournalledWriting:
 
     def _settle(self) -> None:
         settlements, self._settlements = self._settlements, []
-        self._run.journal.outcomes(settlements)
+        if settlements:
+            self._run.journal.outcomes(settlements)
 
 
 def _intent(one: AccountWrite) -> IntendedWrite:

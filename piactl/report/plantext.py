@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from piactl.report.escaping import shown
@@ -47,20 +47,17 @@ def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
     summary = document["summary"]
     if not summary:
         yield "Nothing to change."
-    by_kind: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for change in document["changes"]:
-        by_kind[change["kind"]].append(change)
+    counts, first, accounts = _of_each_kind(document["changes"], most)
     for kind in ORDER:
         if kind not in summary:
             continue
-        changes = by_kind[kind]
-        of = f" ({len(changes)} changes)" if len(changes) > summary[kind] else ""
+        of = f" ({counts[kind]} changes)" if counts[kind] > summary[kind] else ""
         yield f"{summary[kind]:>7}  {kind:<11}{MEANING[kind]}{of}"
-        for change in _sample(changes, most):
+        every = (change for change in document["changes"] if change["kind"] == kind)
+        for change in first[kind] if most else every:
             yield f"{'':11}{change_text(change)}"
         if most and summary[kind] > most:
             yield f"{'':11}... and {summary[kind] - most} more accounts"
-    accounts = len({change["uid"] for change in document["changes"]})
     if len(summary) > 1:
         yield f"{accounts:>7}  accounts in all, one write each"
     if most and any(number > most for number in summary.values()):
@@ -69,16 +66,23 @@ def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
     yield from refusal_lines(document["refusals"])
 
 
-def _sample(changes: list[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
-    """The first change of each of the first accounts; all changes where `most` is 0."""
-    if not most:
-        return changes
-    first: dict[str, Mapping[str, Any]] = {}
+def _of_each_kind(
+    changes: Iterable[Mapping[str, Any]], most: int
+) -> tuple[Counter[str], dict[str, list[Mapping[str, Any]]], int]:
+    """How many changes of each kind there are; the first change of each of the first `most` accounts; how
+    many accounts there are, for all changes of one stand together."""
+    counts: Counter[str] = Counter()
+    first: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    accounts, last = 0, None
     for change in changes:
-        if len(first) == most:
-            break
-        first.setdefault(change["uid"], change)
-    return list(first.values())
+        kind, uid = change["kind"], change["uid"]
+        counts[kind] += 1
+        found = first[kind]
+        if len(found) < most and not (found and found[-1]["uid"] == uid):
+            found.append(change)
+        accounts += uid != last
+        last = uid
+    return counts, first, accounts
 
 
 def _update(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

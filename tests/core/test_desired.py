@@ -18,11 +18,11 @@ from piactl.core.desired import (
     address_problem,
     assignment_problems,
     desired_account,
-    named,
 )
 from piactl.core.diff import changes_of, home_establishments, state_kind
 from piactl.core.digests import DigestKeys
 from piactl.core.names import TakenNames, UnusableName
+from piactl.core.naming import named
 from piactl.core.numen import read_numen
 from piactl.core.person import Establishment, Person
 from piactl.core.policy import GraceRule, Policy, Position, Profile, Service, When

@@ -9,10 +9,11 @@ import pytest
 
 from piactl.core.assignment import Assignment
 from piactl.core.changes import Change
-from piactl.core.desired import Rules, Subject, desired_account, named
+from piactl.core.desired import Rules, Subject, desired_account
 from piactl.core.diff import changes_of
 from piactl.core.digests import DigestKeys, digest_key_id
 from piactl.core.names import TakenNames
+from piactl.core.naming import named
 from piactl.core.numen import read_numen
 from piactl.core.person import Person
 from piactl.core.policy import Policy, Profile, When

@@ -7,9 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from piactl.flows import sifting
 from tests.conftest import Sandbox
 
 from .academy import Academy
+
+
+@pytest.fixture(autouse=True)
+def in_batches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --in-batches people are looked at two by two, as they are by some thousands where they are very
+    many; every story ends the same."""
+    if request.config.getoption("--in-batches"):
+        monkeypatch.setattr(sifting, "MANY", 0)
+        monkeypatch.setattr(sifting, "BATCH", 2)
 
 
 @pytest.fixture

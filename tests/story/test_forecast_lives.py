@@ -13,9 +13,10 @@ import pytest
 
 from piactl.core.account import Account, Lock, ServiceException
 from piactl.core.changes import Change
-from piactl.core.desired import Desired, Subject, desired_account, named
+from piactl.core.desired import Desired, Subject, desired_account
 from piactl.core.memory import LastRun
 from piactl.core.names import TakenNames
+from piactl.core.naming import named
 from piactl.core.person import Person
 from piactl.core.pins import Pin, PinKind
 from piactl.core.waiting import waiting_for

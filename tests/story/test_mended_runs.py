@@ -116,7 +116,7 @@ def test_a_plan_that_takes_long_renews_the_lock_meanwhile(
 ) -> None:
     now = Leaps()
     expiries: list[datetime] = []
-    hold, refusals = planning.hold_shared_numens, planning.refusals
+    hold, tally = planning.hold_shared_numens, planning.tally
 
     def begun(*arguments: Any) -> None:
         expiries.append(expiry(academy))
@@ -125,11 +125,11 @@ def test_a_plan_that_takes_long_renews_the_lock_meanwhile(
 
     def ended(*arguments: Any) -> Any:
         expiries.append(expiry(academy))
-        return refusals(*arguments)
+        return tally(*arguments)
 
     monkeypatch.setattr(clock, "utc_now", now)
     monkeypatch.setattr(planning, "hold_shared_numens", begun)
-    monkeypatch.setattr(planning, "refusals", ended)
+    monkeypatch.setattr(planning, "tally", ended)
     academy.night(DAY, academy.feed(CLAIRE, day=DAY))
     assert expiries[1] - expiries[0] == timedelta(seconds=200)
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import date
+import gc
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import ldap3
 import pytest
 
+from piactl.core.account import Account
+from piactl.core.person import Person
 from piactl.directory.attributes import OBJECT_CLASSES
 from piactl.directory.opening import open_reader
 from piactl.flows import proposing, sifting
 from piactl.flows.proposing import scan_feeds
-from piactl.flows.settling import settle
+from piactl.flows.settling import Settling, settle
 from piactl.flows.site import open_site
 from piactl.secrets import read_password
 
 from .academy import Academy
 from .feeds import MICHELIS, crowd, row
-from .test_settled import marks, night, same, sifted
+from .test_settled import marks, night, passed, same, sifted
 
 DAY = "2026-09-05"
 NEXT = "2026-09-06"
@@ -27,16 +33,29 @@ IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", numen="20E9512345XY
 PEOPLE = tuple(crowd(8))
 
 
-def looked_at(academy: Academy, feed: Path, day: str) -> tuple[set[str], list[str]]:
-    """Whom a sifting passes by, by key, and whom it leaves to be looked at, by uid."""
+def gone_over(academy: Academy, feed: Path, day: str) -> Settling:
+    """What a sifting leaves."""
     site = open_site(academy.sandbox.config)
     scans = scan_feeds(site, [str(feed)])
     with sifted(), open_reader(site.settings.directory, "reader", read_password) as reader:
         settling = settle(reader, site, scans, date.fromisoformat(day))
         assert settling is not None
-        assert not settling.passes
         sifting.sift(reader, site, scans, settling, date.fromisoformat(day), lambda: None)
+    return settling
+
+
+def looked_at(academy: Academy, feed: Path, day: str) -> tuple[set[str], list[str]]:
+    """Whom a sifting passes by because they need nothing, by key, and whom it leaves to be looked at, by
+    uid."""
+    settling = gone_over(academy, feed, day)
     return set(settling.settled), settling.others
+
+
+def set_aside(academy: Academy, feed: Path, day: str) -> tuple[set[str], set[str]]:
+    """The accounts whose changes are set aside, by key, and the people whose accounts are."""
+    aside = gone_over(academy, feed, day).aside
+    assert aside is not None
+    return set(aside.changed), {claim.matricule for claim, _ in aside.claims()}
 
 
 def unmarked(academy: Academy, day: str, *rows: str) -> None:
@@ -65,6 +84,74 @@ def test_it_leaves_the_marks_that_looking_at_everybody_leaves(academy: Academy) 
     assert found is not None
     assert (len(found.settled), found.others) == (10, [])
     assert same(academy, "2026-09-07", again)["changes"] == []
+
+
+def test_what_people_need_is_set_aside(academy: Academy) -> None:
+    unmarked(academy, DAY, row(), IDA, *PEOPLE)
+    ben = row(matricule="1998", prenom="Ben", nom_famille="Roy")
+    feed = academy.feed(*PEOPLE, row(civilite="MME"), IDA, ben, day=NEXT)
+    assert set_aside(academy, feed, NEXT) == ({"1001"}, {"1998"})
+    assert looked_at(academy, feed, NEXT)[1] == []
+    changes = same(academy, NEXT, feed)["changes"]
+    assert {(c["kind"], c["uid"]) for c in changes} == {("update", "claire.dubreuil"), ("create", "ben.roy")}
+
+
+def test_it_is_the_same_where_marks_tell_of_many_and_more_have_to_be_looked_at(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA, *PEOPLE)
+    ben = row(matricule="1998", prenom="Ben", nom_famille="Roy")
+    feed = academy.feed(*PEOPLE, row(civilite="MME"), IDA, ben, day=NEXT)
+    assert set_aside(academy, feed, NEXT) == ({"1001"}, {"1998"})
+    slow = academy.run("plan", feed, "--as-of", NEXT, "-o", "json")
+    with sifted():
+        assert academy.run("plan", feed, "--as-of", NEXT, "-o", "json") == slow
+
+
+def test_a_first_load_made_in_batches_is_the_same_directory(
+    make_academy: Callable[..., Academy],
+) -> None:
+    """Homonyms among people in other batches, people who wait, who are held and who share a NUMEN."""
+    twins = [
+        row(matricule=f"30{n:02}", prenom="Ida", nom_famille="Roy", debut=f"20{n:02}-09-01") for n in range(9)
+    ]
+    late = row(matricule="3101", prenom="Noé", nom_famille="Kern", debut="2027-09-01")
+    shared = [
+        row(matricule=m, prenom="Zoé", nom_famille=name, numen="20E9512345XYZ")
+        for m, name in (("3201", "Abel"), ("3202", "Brun"))
+    ]
+    broken = row(matricule="3301", prenom="Max", nom_famille="Olin").replace("2026-09-01", "2026-09-31")
+    rows = [*reversed(twins), row(), late, shared[0], *PEOPLE, shared[1], broken]
+    found = []
+    for batches in (False, True):
+        academy = make_academy()
+        feed = academy.feed(*rows, day=DAY)
+        assert len(same(academy, DAY, feed)["writes"]) == 18
+        with sifted() if batches else nullcontext():
+            result = academy.run("nightly", feed, "--as-of", DAY, "-o", "json")
+        assert result.code == 0, result.err
+        again = academy.feed(*reversed(rows), day=NEXT)
+        assert same(academy, NEXT, again)["changes"] == []
+        owners = {entry["supannEmpId"][0]: entry["uid"] for entry in academy.accounts().values()}
+        found.append((json.loads(result.out)["outcomes"], owners, len(passed(academy, again, NEXT))))
+    assert found[0] == found[1]
+    assert found[0][0] == {"applied": 18}
+    assert found[0][2] == 18
+
+
+def test_a_first_load_in_batches_asks_no_more_of_the_memory_than_one_batch(academy: Academy) -> None:
+    """Nothing of the people of a batch is held when the next one is looked at, but what orders the plan."""
+    feed = academy.feed(*crowd(40), day=DAY)
+    alive = []
+
+    def looking(*arguments: Any) -> Any:
+        alive.append(sum(isinstance(one, Person | Account) for one in gc.get_objects()))
+        return original(*arguments)
+
+    original = sifting._Sifting._look_at_newcomers
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sifting._Sifting, "_look_at_newcomers", looking)
+        gone_over(academy, feed, DAY)
+    assert len(alive) == 40
+    assert max(alive) <= min(alive) + 4
 
 
 def test_a_numen_of_two_people_in_two_batches_holds_both(academy: Academy) -> None:
@@ -121,7 +208,77 @@ def test_rows_that_cannot_be_understood_hold_the_same_people(academy: Academy) -
     assert len(same(academy, NEXT, feed)["holds"]) == 3
 
 
-@pytest.mark.parametrize("harm", ["cut", "twice", "changed"])
+def test_a_change_of_the_policy_without_a_feed_is_the_same_plan(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA, *PEOPLE)
+    academy.edit(
+        "policy.yaml",
+        "  # business applications, by function",
+        "  stylo: {label: Stylo, profiles: [enseignant]}",
+    )
+    before = marks(academy).read_bytes()
+    slow = academy.run("plan", "--as-of", NEXT, "-o", "json")
+    with sifted():
+        calls = []
+        original = sifting.sift
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(sifting, "sift", lambda *a: (calls.append(a), original(*a)))
+            assert academy.run("plan", "--as-of", NEXT, "-o", "json") == slow
+        assert len(slow.json["writes"]) == 10
+        assert academy.night(NEXT).json["outcomes"] == {"applied": 10}
+    assert len(calls) == 1
+    # what it found without a feed tells nothing of the lines of people
+    assert marks(academy).read_bytes() == before
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_delta_among_very_many_is_the_same_plan(academy: Academy, alone: bool) -> None:
+    academy.sources(hr="kind: full", moves="kind: delta")
+    night(academy, DAY, row(), IDA, *PEOPLE)
+    ben = row(matricule="1998", prenom="Ben", nom_famille="Roy")
+    shared = row(matricule="1997", prenom="Zoé", nom_famille="Abel", numen="20E9512345XYZ")
+    delta = academy.feed(row(civilite="MME"), ben, shared, day=NEXT, source="moves")
+    feeds = [delta] if alone else [academy.feed(*PEOPLE, row(), IDA, day=NEXT), delta]
+    slow = academy.run("plan", *feeds, "--as-of", NEXT, "-o", "json")
+    with sifted():
+        assert academy.run("plan", *feeds, "--as-of", NEXT, "-o", "json") == slow
+    assert {hold["matricule"] for hold in slow.json["holds"]} == {"1997", "1999"}
+    assert {c["uid"] for c in slow.json["changes"]} >= {"ben.roy"}
+
+
+@pytest.mark.parametrize("other", ["waits", "is absent", "comes back", "has an account"])
+def test_a_newcomer_with_the_numen_of_somebody_who_was_put_apart_is_held(
+    academy: Academy, other: str
+) -> None:
+    """HR tells the NUMEN of both for the first time: no entry has it yet."""
+    late = {"debut": "2027-09-01"} if other == "waits" else {"debut": "2020-09-01"}
+    gone = {"fin": "2026-09-20"} if other == "comes back" else {}
+    second = {"uai": MICHELIS, "modalite": "secondaire"}
+    posts = [row(matricule="2001", prenom="Léa", nom_famille="Abel", numen="", **late, **gone)]
+    absent = row(matricule="2001", prenom="Léa", nom_famille="Abel", numen="", **late, **second)
+    day = DAY
+    unmarked(academy, day, *PEOPLE, *posts, *([absent] if other == "is absent" else []))
+    if other == "comes back":
+        for day in ("2026-12-01", "2033-01-01"):
+            unmarked(academy, day, *PEOPLE)
+        assert any(entry["piactlState"] == [b"archived"] for entry in academy.accounts().values())
+        posts = [row(matricule="2001", prenom="Léa", nom_famille="Abel", debut="2032-12-31", numen="")]
+    day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+    told = [one.replace(";;", ";20E9512345XYZ;", 1) if ";20E" not in one else one for one in posts]
+    feed = academy.feed(*PEOPLE, *told, row(matricule="1998", prenom="Ben", numen="20E9512345XYZ"), day=day)
+    holds = same(academy, day, feed)["holds"]
+    assert {"1998", "2001"} <= {hold["matricule"] for hold in holds}
+
+
+def test_who_is_settled_is_not_taken_for_two(academy: Academy) -> None:
+    """Neither those that the marks settle nor those of the batches."""
+    with_numen = [row(numen="20E9500001AAA"), IDA]
+    night(academy, DAY, *with_numen, *PEOPLE)
+    feed = academy.feed(*PEOPLE, row(numen="20E9500001AAA", quotite="50"), IDA, day=NEXT)
+    settling = gone_over(academy, feed, NEXT)
+    assert settling.others == []
+
+
+@pytest.mark.parametrize("harm", ["cut", "twice", "changed", "quote", "field"])
 def test_a_feed_that_is_refused_is_refused_in_the_same_words(
     academy: Academy, harm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +293,10 @@ def test_a_feed_that_is_refused_is_refused_in_the_same_words(
             feed.write_bytes(whole.replace(b"Ida", b"Ada"))
 
         monkeypatch.setattr(proposing.sifting, "sift", sift)
+    elif harm == "quote":
+        feed.write_bytes(whole.replace(b"Ida", b'"Ida'))
+    elif harm == "field":
+        feed.write_bytes(whole.replace(b"Ida", b"I" * 5_000))
     elif harm == "cut":
         feed.write_bytes(whole[:-30])
     else:

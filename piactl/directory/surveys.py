@@ -1,0 +1,89 @@
+"""A few attributes of very many entries: what a run wants to know of those that it does not look at whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from piactl.core.settings import DirectorySettings
+from piactl.directory import filters
+from piactl.directory.accounts import AT_ONCE, CSN, IN_ACCOUNTS, account_queries
+from piactl.directory.attributes import Encoding
+from piactl.directory.names import same_dn
+from piactl.directory.port import Reader
+
+Stamp = tuple[str, str | None, bytes]
+"""uid, matricule and entryCSN of an account."""
+
+
+def read_stamps(
+    reader: Reader,
+    settings: DirectorySettings,
+    encoding: Encoding,
+    *,
+    uids: Sequence[str] | None = None,
+    written_by: str = "",
+    since: datetime | None = None,
+) -> Iterator[Stamp]:
+    """uid, matricule and entryCSN of every account, or of those of `uids`; with `written_by`, only of those
+    that this identity was the last to write, and with `since`, that were written from then on."""
+    uid, matricule = encoding.name("uid"), encoding.name("supannEmpId")
+    asked = [uid, matricule, CSN, *(["modifiersName"] if written_by else [])]
+    for query in account_queries(encoding, uids):
+        if since is not None:
+            csn = f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z#000000#000#000000"
+            query = filters.all_of(query, filters.at_least(CSN, csn))
+        for raw in reader.search(settings.accounts, query, asked):
+            if not written_by or same_dn(raw.text("modifiersName"), written_by):
+                yield raw.text(uid), raw.text(matricule) or None, raw.first(CSN) or b""
+
+
+def read_numen_holders(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, digests: Sequence[str]
+) -> Iterator[tuple[str, str | None]]:
+    """(uid, matricule) of the accounts that have one of these NUMEN digests."""
+    name, uid, matricule = map(encoding.name, ("piactlNumenDigest", "uid", "supannEmpId"))
+    for start in range(0, len(digests), AT_ONCE):
+        wanted = (filters.equals(name, digest) for digest in digests[start : start + AT_ONCE])
+        for raw in reader.search(
+            settings.accounts, filters.all_of(IN_ACCOUNTS, filters.any_of(*wanted)), [uid, matricule]
+        ):
+            yield raw.text(uid), raw.text(matricule) or None
+
+
+def read_numens(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding
+) -> Iterator[tuple[str, str | None, str]]:
+    """(uid, matricule, digest of the NUMEN) of every account that has one."""
+    digest, uid, matricule = map(encoding.name, ("piactlNumenDigest", "uid", "supannEmpId"))
+    query = filters.all_of(IN_ACCOUNTS, filters.present(digest))
+    for raw in reader.search(settings.accounts, query, [uid, matricule, digest]):
+        yield raw.text(uid), raw.text(matricule) or None, raw.text(digest)
+
+
+def read_tombstones(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
+    """The digests of the matricules of the accounts that have no matricule any more."""
+    digest, matricule = map(encoding.name, ("piactlMatriculeDigest", "supannEmpId"))
+    query = filters.all_of(IN_ACCOUNTS, filters.none_of(filters.present(matricule)))
+    for raw in reader.search(settings.accounts, query, [digest]):
+        yield raw.text(digest)
+
+
+def read_identifiers(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
+    """The identifiers of every managed account, archived ones included."""
+    name = encoding.name("piactlIdentifier")
+    for raw in reader.search(settings.accounts, IN_ACCOUNTS, [name]):
+        for value in raw.values.get(name, ()):
+            yield value.decode("utf-8", "replace")
+
+
+def read_unmanaged_names(reader: Reader, settings: DirectorySettings) -> Iterator[str]:
+    """The uids and addresses of entries that piactl does not manage, anywhere below the suffix."""
+    attributes = list(settings.taken_attributes)
+    query = filters.all_of(
+        filters.none_of(IN_ACCOUNTS), filters.any_of(*(filters.present(name) for name in attributes))
+    )
+    for raw in reader.search(settings.suffix, query, attributes):
+        for values in raw.values.values():
+            for value in values:
+                yield value.decode("utf-8", "replace")

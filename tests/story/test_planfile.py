@@ -1,0 +1,204 @@
+"""The plan as a file: read row by row in the layout it is written in, as a whole in any other, and never
+believed where anything in it was changed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import random
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piactl import namelessfile
+from piactl.errors import PiactlError, StalePlan
+from piactl.flows import lines
+from piactl.flows.lines import Lines
+from piactl.flows.planfile import PlanFile, read_plan
+from piactl.flows.site import open_site
+from piactl.flows.spool import Spool
+from piactl.namelessfile import NamelessFile
+
+from .academy import Academy
+from .feeds import crowd, row
+
+DAY, NEXT = "2026-09-05", "2026-09-06"
+
+
+@pytest.fixture
+def feed(academy: Academy) -> Path:
+    academy.night(DAY, academy.feed(*crowd(3), day=DAY))
+    return academy.feed(row(), *crowd(5), day=NEXT)
+
+
+@pytest.fixture
+def plan(academy: Academy, feed: Path) -> Path:
+    """A plan of one night: three accounts are made."""
+    file = academy.folder / "plan.json"
+    ran = academy.run("plan", feed, "--as-of", NEXT, "--out", file)
+    assert ran.code == 0, ran.err
+    return file
+
+
+def read(academy: Academy, text: bytes) -> PlanFile:
+    site = open_site(academy.sandbox.config)
+    return read_plan("plan.json", io.BytesIO(text), site.keys, Path(site.settings.state_folder))
+
+
+def content(text: bytes) -> Any:
+    return {
+        name: value for name, value in json.loads(text).items() if name not in ("fingerprint", "signature")
+    }
+
+
+def test_the_file_is_json_with_each_row_on_a_line_of_its_own(academy: Academy, plan: Path) -> None:
+    text = plan.read_bytes()
+    document = json.loads(text)
+    assert len(document["writes"]) == 3
+    lines = [line.rstrip(b",") for line in text.split(b"\n")]
+    canonical = {"ensure_ascii": False, "sort_keys": True, "separators": (",", ":")}
+    for one in (*document["changes"], *document["writes"]):
+        assert json.dumps(one, **canonical).encode() in lines
+    whole = json.dumps(content(text), **canonical).encode()
+    assert hashlib.sha256(whole).hexdigest() == document["fingerprint"]
+    assert text.replace(b"\n", b"").startswith(whole[:-1])
+
+
+@pytest.mark.parametrize("layout", [{}, {"indent": 1}, {"sort_keys": True}, {"separators": (",", ":")}])
+def test_a_plan_in_another_layout_is_the_same_plan(academy: Academy, plan: Path, layout: Any) -> None:
+    as_written = read(academy, plan.read_bytes())
+    assert isinstance(as_written.document["writes"], Lines)
+    other = read(academy, json.dumps(json.loads(plan.read_bytes()), **layout).encode())
+    assert other.work.fingerprint == as_written.work.fingerprint
+    assert list(other.work.writes) == list(as_written.work.writes)
+    plan.write_text(json.dumps(json.loads(plan.read_bytes()), **layout))
+    assert academy.run("apply", plan).code == 0
+
+
+@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.long)])
+def test_a_line_end_anywhere_leaves_the_plan_as_it_is_or_makes_it_none(
+    academy: Academy, plan: Path, step: int
+) -> None:
+    text = plan.read_bytes()
+    before = list(read(academy, text).work.writes)
+    same = 0
+    for place in range(0, len(text), step):
+        try:
+            found = read(academy, text[:place] + b"\n" + text[place:])
+        except StalePlan:
+            continue
+        same += 1
+        assert list(found.work.writes) == before
+        assert list(found.document["changes"]) == json.loads(text)["changes"]
+    assert 0 < same < len(text)
+
+
+@pytest.mark.parametrize("step", [37, pytest.param(1, marks=pytest.mark.long)])
+def test_a_plan_of_which_any_byte_was_changed_is_refused(academy: Academy, plan: Path, step: int) -> None:
+    text = plan.read_bytes()
+    for place in range(0, len(text) - 1, step):
+        for other in {b"]", b"x", bytes([text[place] ^ 1])} - {text[place : place + 1]}:
+            with pytest.raises(StalePlan):
+                read(academy, text[:place] + other + text[place + 1 :])
+    for end in range(0, len(text) - 1, step):
+        with pytest.raises(StalePlan):
+            read(academy, text[:end])
+
+
+def test_rows_that_were_taken_out_doubled_or_turned_are_refused(academy: Academy, plan: Path) -> None:
+    lines = plan.read_bytes().split(b"\n")
+    rows = [at for at, line in enumerate(lines) if line.startswith(b"{") and at]
+    assert len(rows) == 6
+    for at in rows:
+        harmed = ([*lines[:at], *lines[at + 1 :]], [*lines[: at + 1], *lines[at:]])
+        for one in harmed:
+            with pytest.raises(StalePlan):
+                read(academy, b"\n".join(one))
+    first, second = rows[0], rows[1]
+    lines[first], lines[second] = lines[second], lines[first]
+    with pytest.raises(StalePlan):
+        read(academy, b"\n".join(lines))
+
+
+def test_a_plan_comes_through_a_pipe(academy: Academy, plan: Path) -> None:
+    pipe = academy.folder / "pipe"
+    os.mkfifo(pipe)
+    if not os.fork():
+        pipe.write_bytes(plan.read_bytes())
+        os._exit(0)
+    ran = academy.run("apply", pipe)
+    os.wait()
+    assert (ran.code, "3 applied" in ran.out) == (0, True), ran.err
+    assert "made true already" in academy.run("apply", "-", stdin=plan.read_text()).err
+
+
+@pytest.fixture
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything goes to a file at once, and is read back in small pieces."""
+    monkeypatch.setattr(namelessfile, "IN_MEMORY", 1)
+    monkeypatch.setattr(namelessfile, "BLOCK", 7)
+    monkeypatch.setattr(lines, "BLOCK", 7)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_plan_that_does_not_fit_into_the_memory_is_the_same(
+    academy: Academy, feed: Path, plan: Path
+) -> None:
+    file = academy.folder / "again.json"
+    assert academy.run("plan", feed, "--as-of", NEXT, "--out", file).code == 0
+    ours, theirs = content(file.read_bytes()), content(plan.read_bytes())
+    assert (ours["writes"], ours["changes"]) == (theirs["writes"], theirs["changes"])
+    folder = academy.sandbox.folder / "state"
+    before = sorted(folder.rglob("*"))
+    assert academy.run("apply", file).code == 0
+    assert sorted(folder.rglob("*")) == before
+    assert academy.run("nightly", feed, "--as-of", "2026-09-07").out.endswith("nothing to do\n")
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_bytes_come_back_as_they_were_put(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    file, spool, texts = NamelessFile(tmp_path), Spool[bytes](tmp_path), Lines(tmp_path)
+    kept = [chance.randbytes(chance.randrange(40)) for _ in range(300)]
+    places = [file.add(one) for one in kept]
+    spooled = [spool.add(one) for one in kept]
+    for one in kept:
+        texts.add(one.hex().encode())
+    for number in chance.sample(range(300), 300):
+        assert file.read(places[number], len(kept[number])) == kept[number]
+        assert spool.at(spooled[number]) == kept[number]
+    assert list(texts.texts()) == [one.hex().encode() for one in kept]
+    assert (len(texts), len(file)) == (300, sum(map(len, kept)))
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def no_file_longer_than(length: int) -> Iterator[None]:
+    """As on a full disk: the system refuses what is longer."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (length, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, old)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_disk_without_room_is_told_and_nothing_is_written(academy: Academy, tmp_path: Path) -> None:
+    feed = academy.feed(*crowd(20), day=DAY)
+    with no_file_longer_than(8_000):
+        ran = academy.run("plan", feed, "--as-of", DAY)
+    assert (ran.code, ran.out) == (1, "")
+    assert "make room on that disk" in ran.err
+    file = NamelessFile(tmp_path)
+    with no_file_longer_than(4), pytest.raises(PiactlError, match="make room"):
+        file.add(b"more than four")
