@@ -56,10 +56,15 @@ def run_nightly(
         memory = read_memory(writer, site.settings.directory.state, due=order.as_of).memory
         check_date(order, memory.last, any_date=site.settings.any_date)
         feeds, proposal = proposed(writer, site, scans, order.as_of, accepted, tick=run.lock.keep)
+        # with a million people, their lines take as much memory as all that is to come
+        scans.clear()
+        if proposal.settling is not None:
+            proposal.settling.let_go()
         document = plan_document(proposal, site.keys, Path(site.settings.state_folder))
         run.lock.keep()
         run.journal.note(f"plan {document['fingerprint']}")
         keep_rejects(feeds, proposal)
+        feeds.clear()
         file = _keep_plan(run, document) if document["changes"] else None
         if document["refusals"] and file is not None:
             _refuse(run, document, file)

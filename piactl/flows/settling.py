@@ -125,6 +125,10 @@ class Settling:
                 self.others.append(uid)
         self.written.clear()
 
+    def let_go(self) -> None:
+        """Forgets what is needed no more once the plan is made."""
+        self.aside, self.rows, self.present = None, {}, ()
+
     def skipped(self, lines: LineDigests | None) -> Skipped | None:
         if lines is None or not self.passes:
             return None
