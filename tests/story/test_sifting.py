@@ -154,6 +154,18 @@ def test_a_first_load_in_batches_asks_no_more_of_the_memory_than_one_batch(acade
     assert max(alive) <= min(alive) + 4
 
 
+def test_no_numen_is_kept_out_of_the_memory(academy: Academy) -> None:
+    unmarked(academy, DAY, row(), *PEOPLE)
+    feed = academy.feed(*PEOPLE, row(numen="20E9500001AAA"), IDA, day=NEXT)
+    aside = gone_over(academy, feed, NEXT).aside
+    assert aside is not None
+    assert len(aside) == 2
+    kept = b"".join(spool._file.read(0, len(spool._file)) for spool in (aside._rows, aside._newcomers))
+    assert b"claire.dubreuil" in kept
+    assert b"Roy" in kept
+    assert b"20E9" not in kept
+
+
 def test_a_numen_of_two_people_in_two_batches_holds_both(academy: Academy) -> None:
     unmarked(academy, DAY, IDA, *PEOPLE, row(numen="20E9500001AAA"))
     # by another hand: HR says nothing of it, and every entry is as the feed wants it
