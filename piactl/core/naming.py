@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -63,12 +64,29 @@ def addressed(desired: Desired, local: str, uid: str, policy: Policy) -> Desired
 
 def named(desired: Sequence[Desired], taken: TakenNames, policy: Policy) -> list[Desired]:
     """Gives addresses to those that need one, in the order of their claims; same order out."""
-    claims = [
+    return all_named(desired, (), taken, policy, lambda *_: None)
+
+
+def all_named(
+    desired: Sequence[Desired],
+    others: Iterable[tuple[Claim, int]],
+    taken: TakenNames,
+    policy: Policy,
+    give: Callable[[str, str, int], None],
+) -> list[Desired]:
+    """The same where `others` claim names too, in the order of their claims and each with a number: `give`
+    is told the local part, the uid and the number of each of them."""
+    own = sorted(
         (claim, index) for index, one in enumerate(desired) if (claim := claim_of(one, policy)) is not None
-    ]
+    )
     result = list(desired)
-    for claim, index in sorted(claims):
-        result[index] = addressed(desired[index], *take(claim, taken), policy)
+    tagged = heapq.merge(((claim, True, at) for claim, at in own), ((c, False, n) for c, n in others))
+    for claim, is_own, number in tagged:
+        local, uid = take(claim, taken)
+        if is_own:
+            result[number] = addressed(desired[number], local, uid, policy)
+        else:
+            give(local, uid, number)
     return result
 
 

@@ -10,11 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from piactl.core.desired import Desired
 from piactl.core.guards import Census, Tally
-from piactl.core.names import TakenNames
-from piactl.core.naming import addressed, claim_of, take
-from piactl.core.policy import Policy
+from piactl.core.naming import addressed
 from piactl.flows.aside import Aside
 from piactl.flows.differing import Differing, Row, place_of
 from piactl.flows.lines import Lines
@@ -32,7 +29,7 @@ class Names:
     locals: list[str] = field(default_factory=list)
     numbers: array[int] = field(default_factory=lambda: array("I"))
 
-    def add(self, uid: str, local: str, number: int) -> None:
+    def give(self, local: str, uid: str, number: int) -> None:
         self.uids.append(uid)
         self.locals.append(local)
         self.numbers.append(number)
@@ -40,24 +37,6 @@ class Names:
     def __iter__(self) -> Iterator[tuple[str, str, int]]:
         for at in sorted(range(len(self.uids)), key=self.uids.__getitem__):
             yield self.uids[at], self.locals[at], self.numbers[at]
-
-
-def all_named(
-    desired: Sequence[Desired], aside: Aside, taken: TakenNames, policy: Policy
-) -> tuple[list[Desired], Names]:
-    """Gives names as `core.naming.named` does, to the newcomers that were set aside too; theirs by uid."""
-    own = sorted(
-        (claim, index) for index, one in enumerate(desired) if (claim := claim_of(one, policy)) is not None
-    )
-    result, names = list(desired), Names()
-    tagged = heapq.merge(((claim, True, at) for claim, at in own), ((c, False, n) for c, n in aside.claims()))
-    for claim, looked_at, number in tagged:
-        local, uid = take(claim, taken)
-        if looked_at:
-            result[number] = addressed(result[number], local, uid, policy)
-        else:
-            names.add(uid, local, number)
-    return result, names
 
 
 class Composing:

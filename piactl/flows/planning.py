@@ -14,7 +14,7 @@ from piactl.core.desired import (
 from piactl.core.guards import Census, tally
 from piactl.core.memory import LastRun, Memory
 from piactl.core.names import TakenNames
-from piactl.core.naming import named
+from piactl.core.naming import all_named, named
 from piactl.core.plan import Basis, Changes, FeedBasis, Plan
 from piactl.core.waiting import Waiting, bare, waiting_for
 from piactl.directory.accounts import (
@@ -29,7 +29,7 @@ from piactl.directory.records import memory_writes, read_memory
 from piactl.directory.surveys import read_identifiers, read_numen_holders, read_unmanaged_names
 from piactl.errors import UsageError
 from piactl.flows.book import Book, census_of
-from piactl.flows.composing import Composing, Names, all_named
+from piactl.flows.composing import Composing, Names
 from piactl.flows.differing import Differing
 from piactl.flows.feeding import check_limits
 from piactl.flows.holding import hold_shared_numens
@@ -212,7 +212,8 @@ class _Planning(Look):
         taken = TakenNames(map(local_of, names), policy.first_homonym_digit, passed)
         if aside is None:
             return named(desired, taken, policy), Names()
-        return all_named(desired, aside, taken, policy)
+        names_aside = Names()
+        return all_named(desired, aside.claims(), taken, policy, names_aside.give), names_aside
 
     def _waiting(self, told: Told, with_account: set[str | None]) -> dict[str, Waiting]:
         waiting: dict[str, Waiting] = {}

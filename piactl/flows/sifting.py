@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 
 from piactl.core.account import Account, State
@@ -39,6 +38,7 @@ from piactl.flows.feeding import in_order
 from piactl.flows.holding import hold_shared_numens
 from piactl.flows.looking import Look
 from piactl.flows.settling import Scan, Settling
+from piactl.flows.sharednumens import SharedNumens, twice
 from piactl.flows.site import Site
 from piactl.flows.telling import SourcedFeed, Told, judged
 
@@ -89,11 +89,7 @@ class _Sifting:
         self.calm = Memory(self.memory.last, sources)
         self.feeds: list[SourcedFeed] = []
         self.rows: dict[str, PickedRows] = {}
-        # who shares a NUMEN is looked at, in whichever batches they were; numbers take less memory
-        self.numens = array("q")
-        self.numens_apart: dict[str | None, set[int]] = defaultdict(set)
-        self.new_numens, self.newcomers = array("q"), array("I")
-        self.told_numens, self.changed = array("q"), array("I")
+        self.numens = SharedNumens()
         self.matricules = array("q")
 
     def add(self, feed: SourcedFeed, rows: PickedRows) -> None:
@@ -111,10 +107,9 @@ class _Sifting:
         settling.old, settling.settled = settling.new, settling.new.packed
         batches = self._batches()
         if some_settled:
-            numens = read_numens(self.reader, self.directory, self.site.encoding)
-            self.numens.extend(
-                hash(digest) for uid, m, digest in numens if key_of(uid, m) in settling.settled
-            )
+            for uid, matricule, digest in read_numens(self.reader, self.directory, self.site.encoding):
+                if key_of(uid, matricule) in settling.settled:
+                    self.numens.add([digest])
         for uids in batches:
             tick()
             self._look_at(uids.split("\n"))
@@ -123,15 +118,13 @@ class _Sifting:
             self._look_at_newcomers(matricules)
         settling.aside = self.aside if len(self.aside) else None
         self._read_numens_apart()
-        shared = _twice(self.numens)
+        shared = self.numens.find()
         if shared:
-            settling.look_at(self._sharing(shared))
-            # no entry has yet what the feeds tell for the first time
-            told = zip(self.told_numens, self.changed, strict=True)
-            settling.look_at(self.aside.account(number) for digest, number in told if digest in shared)
-            for digest, number in zip(self.new_numens, self.newcomers, strict=True):
-                if digest in shared:
-                    self.aside.forget_newcomer(number)
+            everybody = read_numens(self.reader, self.directory, self.site.encoding)
+            settling.look_at((uid, matricule) for uid, matricule, digest in everybody if digest in shared)
+            settling.look_at(map(self.aside.account, shared.changed))
+            for number in shared.newcomers:
+                self.aside.forget_newcomer(number)
 
     def _batches(self) -> list[str]:
         """The uids of all accounts that are not settled, those of a batch in one text, which takes a third of
@@ -153,19 +146,13 @@ class _Sifting:
         if uids:
             batches.append("\n".join(uids))
         self.matricules = array("q", sorted(matricules))
-        doubled = _twice(self.matricules)
+        doubled = twice(self.matricules)
         if doubled:
             stamps = read_stamps(self.reader, self.directory, self.site.encoding)
             self.apart |= {
                 matricule for _, matricule, _ in stamps if matricule and hash(matricule) in doubled
             }
         return batches
-
-    def _sharing(self, shared: set[int]) -> Iterator[tuple[str, str | None]]:
-        """Who has one of these NUMENs, by uid and matricule."""
-        for uid, matricule, digest in read_numens(self.reader, self.directory, self.site.encoding):
-            if hash(digest) in shared:
-                yield uid, matricule
 
     def _look_at(self, uids: Sequence[str]) -> None:
         """Marks those of a batch who need nothing, sets aside what others need; the rest will be looked at
@@ -177,11 +164,11 @@ class _Sifting:
             if entry.account.matricule not in self.apart:
                 book.add(entry)
             elif entry.account.numen_digest:
-                self.numens_apart[entry.account.matricule].add(hash(entry.account.numen_digest))
+                self.numens.add_apart(entry.account.matricule, [entry.account.numen_digest])
         look, told = self._look(book, book.by_matricule)
         for entry in book.entries():
             own = filter(None, [entry.account.numen_digest])
-            self.numens.extend(map(hash, {*self._numens(told, entry.account.matricule), *own}))
+            self.numens.add({*self._numens(told, entry.account.matricule), *own})
         desired = self._desired(look, told)
         unsure = look.unsure(told, Memory(None, told.sources))
         changed = set()
@@ -196,9 +183,7 @@ class _Sifting:
                 if write is not None and not {current.uid, current.matricule} & unsure:
                     number = self._set_aside(one, current, write, differing, look)
                     if number is not None:
-                        for numen in self._numens(told, current.matricule):
-                            self.told_numens.append(hash(numen))
-                            self.changed.append(number)
+                        self.numens.changes(number, self._numens(told, current.matricule))
         look.mark_settled({*unsure, *changed})
         passed = {
             entry.account.uid
@@ -261,27 +246,24 @@ class _Sifting:
             if one is not None and claim is not None and matricule not in unsure:
                 numbers[matricule] = self.aside.add_newcomer(matricule, one, claim)
         for matricule in told.people:
-            for number in map(hash, self._numens(told, matricule)):
-                self.numens.append(number)
-                if matricule in numbers:
-                    self.new_numens.append(number)
-                    self.newcomers.append(numbers[matricule])
+            numens = self._numens(told, matricule)
+            self.numens.add(numens)
+            if matricule in numbers:
+                self.numens.comes(numbers[matricule], numens)
 
     def _read_numens_apart(self) -> None:
-        """Adds the NUMENs of those who were put apart, each once."""
+        """Adds what the feeds tell of those who were put apart."""
         apart = iter(self.apart)
         while some := list(islice(apart, BATCH)):
             for sourced in self.feeds:
                 self._keep_numens(self._of(sourced, some).feed)
-        for numens in self.numens_apart.values():
-            self.numens.extend(numens)
 
     def _keep_numens(self, feed: Feed) -> None:
         """Keeps the NUMENs of a feed as those of people put apart."""
         for matricule, person in feed.people.items():
             if person.numen is not None:
                 found = self.rules.keys.candidates(NUMEN, person.numen.reveal())
-                self.numens_apart[matricule].update(map(hash, found))
+                self.numens.add_apart(matricule, found)
 
     def _look(self, book: Book, matricules: Iterable[str]) -> tuple[Look, Told]:
         feeds = [self._of(sourced, matricules) for sourced in self.feeds]
@@ -304,8 +286,3 @@ class _Sifting:
         held = {**feed.held, **rows.held}
         feed = replace(feed, people=rows.people, held=held, remarked=feed.remarked | rows.remarked)
         return judged(replace(sourced, feed=feed), self.rules.policy, self.rules.register)
-
-
-def _twice(numbers: array[int]) -> set[int]:
-    """The numbers that stand there more than once."""
-    return {one for one, other in pairwise(sorted(numbers)) if one == other}

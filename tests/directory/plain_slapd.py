@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -185,3 +186,23 @@ def choose_writer(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
 
 def uids(entries: Iterable[RawEntry]) -> list[str]:
     return sorted(entry.text("uid") for entry in entries)
+
+
+def own_certificate(folder: Path) -> tuple[TlsSettings, str]:
+    """What a client needs to trust a server of this host, and the lines of the server's settings."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=trial"
+    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*command.split(), *more], check=True, capture_output=True, timeout=30)
+    lines = f"TLSCertificateFile {certificate}\nTLSCertificateKeyFile {key}"
+    return TlsSettings(ca_file=str(certificate)), lines
+
+
+def ways_to_bind(server: PlainSlapd, tls: TlsSettings) -> list[tuple[str, str, TlsSettings]]:
+    """Address, identity and TLS settings: in the clear, with StartTLS, over TLS, as this host."""
+    return [
+        (server.uri, "clerk", TlsSettings()),
+        (server.uri, "clerk", replace(tls, starttls=True)),
+        (f"ldaps://127.0.0.1:{server.tls_port}", "clerk", tls),
+        (server.ldapi, "host", TlsSettings()),
+    ]

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,12 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from piactl.core.settings import TlsSettings
 from piactl.directory.opening import open_reader, open_writer
 from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult
 from piactl.errors import DirectoryRefused, DirectoryUnreachable, LockLost, PiactlError, ReplyLost
 
-from .plain_slapd import PEOPLE, SUFFIX, WRITERS, PlainSlapd, choose_writer, password, running
+from .plain_slapd import (
+    PEOPLE,
+    SUFFIX,
+    WRITERS,
+    PlainSlapd,
+    choose_writer,
+    own_certificate,
+    password,
+    running,
+    ways_to_bind,
+)
 from .wire import ADD, FAULTS, MODIFY, wire
 
 SIZE = 150
@@ -316,19 +324,9 @@ def test_no_server_any_more_before_anything_is_sent(slapd: PlainSlapd) -> None:
 
 
 def test_every_way_to_bind(tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=trial"
-    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*command.split(), *more], check=True, capture_output=True, timeout=30)
-    tls = TlsSettings(ca_file=str(certificate))
-    lines = f"TLSCertificateFile {certificate}\nTLSCertificateKeyFile {key}"
+    tls, lines = own_certificate(tmp_path)
     with running(people=SIZE, tls=lines) as server:
-        ways = [
-            (server.uri, "clerk", TlsSettings()),
-            (server.uri, "clerk", replace(tls, starttls=True)),
-            (f"ldaps://127.0.0.1:{server.tls_port}", "clerk", tls),
-            (server.ldapi, "host", TlsSettings()),
-        ]
+        ways = ways_to_bind(server, tls)
         for way, (uri, identity, settings) in enumerate(ways):
             with open_writer(server.settings(uri, tls=settings), identity, password) as writer:
                 results = list(writer.write([step(number, way) for number in range(SIZE)]))

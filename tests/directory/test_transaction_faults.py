@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.core.settings import FIRST_MIGRATION, TlsSettings
+from piactl.core.settings import FIRST_MIGRATION
 from piactl.directory.loneserver import END, MEMBER, START
 from piactl.directory.onetransaction import Transaction
 from piactl.directory.opening import open_reader, open_writer
@@ -19,7 +18,7 @@ from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult
 from piactl.errors import DirectoryUnreachable, LockLost, ReplyLost
 
 from .migration import UNLIMITED, added, against, members, migrating, readable
-from .plain_slapd import PEOPLE, SUFFIX, PlainSlapd, password, running
+from .plain_slapd import PEOPLE, SUFFIX, PlainSlapd, own_certificate, password, running, ways_to_bind
 from .wire import ADD, EXTENDED, FAULTS, Wire
 
 SIZE = 150
@@ -90,15 +89,20 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "at"), MOMENTS)
-def test_a_fault_at_the_beginning_or_the_end(fault: str, at: int) -> None:
+def survived(tag: int, fault: str, at: int) -> list[str]:
+    """Makes all writes through a fault at one request; why there are no more transactions after it."""
     writes = many()
-    with running() as server, migrating(server, tag=EXTENDED, fault=fault, at=at) as (proxy, writer):
+    with running() as server, migrating(server, tag=tag, fault=fault, at=at) as (proxy, writer):
         brought(writer)
         results = list(writer.write(writes))
         assert proxy.fired == 1, "the fault did not happen"
-        assert bool(against(writer)) == (fault != "delay")
         check(server, writes, results)
+        return against(writer)
+
+
+@pytest.mark.parametrize(("fault", "at"), MOMENTS)
+def test_a_fault_at_the_beginning_or_the_end(fault: str, at: int) -> None:
+    assert bool(survived(EXTENDED, fault, at)) == (fault != "delay")
 
 
 @pytest.mark.parametrize("fault", ["drop request", "drop reply", "busy", "unavailable", "delay", "trickle"])
@@ -106,12 +110,7 @@ def test_a_fault_at_the_beginning_or_the_end(fault: str, at: int) -> None:
     "at", [80, pytest.param(3, marks=pytest.mark.long), pytest.param(SIZE + 2, marks=pytest.mark.long)]
 )
 def test_a_fault_at_a_member(fault: str, at: int) -> None:
-    writes = many()
-    with running() as server, migrating(server, tag=ADD, fault=fault, at=at) as (proxy, writer):
-        brought(writer)
-        results = list(writer.write(writes))
-        assert proxy.fired == 1, "the fault did not happen"
-        check(server, writes, results)
+    survived(ADD, fault, at)
 
 
 def test_a_server_that_begins_none_gets_single_writes() -> None:
@@ -198,19 +197,9 @@ def test_every_way_to_bind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(Transaction, "make", counted)
     monkeypatch.setattr(PlainSlapd, "transactions", FIRST_MIGRATION)
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=trial"
-    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*command.split(), *more], check=True, capture_output=True, timeout=30)
-    tls = TlsSettings(ca_file=str(certificate))
-    lines = f"TLSCertificateFile {certificate}\nTLSCertificateKeyFile {key}"
+    tls, lines = own_certificate(tmp_path)
     with running(extra=UNLIMITED, tls=lines) as server:
-        ways = [
-            (server.uri, "clerk", TlsSettings()),
-            (server.uri, "clerk", replace(tls, starttls=True)),
-            (f"ldaps://127.0.0.1:{server.tls_port}", "clerk", tls),
-            (server.ldapi, "host", TlsSettings()),
-        ]
+        ways = ways_to_bind(server, tls)
         for way, (uri, identity, settings) in enumerate(ways):
             with open_writer(server.settings(uri, tls=settings), identity, password) as writer:
                 results = list(writer.write([added(f"w{way}n{number}") for number in range(300)]))

@@ -35,12 +35,7 @@ def build_world() -> World:
         loaded = world.run(world.command("nightly", "--as-of", str(FIRST), str(first)))
         assert loaded.code == 0, loaded.said
         world.begin = max(line.seq for line in read_lines(str(world.journal)))
-        world.before = world.snapshot()
-        world.save()
-        night = world.run(world.night())
-        assert night.code == 0, night.said
-        world.seconds = night.seconds
-        world.expect()
+        _run_undisturbed(world)
         assert len(world.changed) >= 250, f"the night changes only {len(world.changed)} accounts"
         assert any("ou=waiting" in dn for dn in world.reference.memory), "nobody waits after the night"
     except BaseException:
@@ -59,17 +54,22 @@ def build_migration(people: int) -> World:
         shutil.copy(folder / "feeds" / "establishments.csv", folder / "establishments.csv")
         _settle_configuration(world)
         world.feeds = (str(folder / "feeds" / names[0]),)
-        world.before = world.snapshot()
-        world.save()
-        night = world.run(world.night())
-        assert night.code == 0, night.said
-        world.seconds = night.seconds
-        world.expect()
+        _run_undisturbed(world)
         assert len(world.changed) > people * 0.9
     except BaseException:
         end_world(world)
         raise
     return world
+
+
+def _run_undisturbed(world: World) -> None:
+    """Keeps the world as it is, and the night that nothing disturbs as its reference."""
+    world.before = world.snapshot()
+    world.save()
+    night = world.run(world.night())
+    assert night.code == 0, night.said
+    world.seconds = night.seconds
+    world.expect()
 
 
 def end_world(world: World) -> None:
