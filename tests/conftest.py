@@ -20,6 +20,7 @@ from piactl.sandbox.tree import ACCOUNTS, STATE, identity_dn
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--in-batches", action="store_true", help="the stories as among very many people")
+    parser.addoption("--update-golden", action="store_true", help="write the files of tests/golden anew")
 
 
 def pytest_configure() -> None:
