@@ -427,7 +427,8 @@ HOSTILE: dict[str, tuple[Do, set[str]]] = {
     },
     "a second password": (change("account", userPassword=(ADD, [FRESH])), NOBODY),
     "a second password, protected": (change("protected", userPassword=(ADD, [FRESH])), NOBODY),
-    "a second password, unmanaged": (change("unmanaged", userPassword=(ADD, [FRESH])), NOBODY),
+    # entries of other applications are not counted: those that hold two could not be changed any more
+    "a second password, unmanaged": (change("unmanaged", userPassword=(ADD, [FRESH])), ADMINISTRATOR),
     "a second password, hashed": (change("account", userPassword=(ADD, [hashed(FRESH)])), NOBODY),
     "two passwords at once": (put("account", userPassword=[FRESH, PASSWORD + "s"]), NOBODY),
     "a new account with two passwords": (

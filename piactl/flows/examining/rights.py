@@ -102,24 +102,27 @@ def policy_of_an_account(server: Server) -> Finding:
 
 
 def one_password(server: Server) -> Finding:
-    """D34. Tried on an account that has a password, else on the entry of an identity: a second one is
-    refused by the overlay, which is asked before the rights and before the assertion that nothing meets."""
+    """D34. Tried on an account that has a password: a second one is refused by the overlay, which is asked
+    before the rights and before the assertion that nothing meets.
+
+    That an account has a password shows by pwdChangedTime, which one that was loaded with it may lack.
+    """
     query = filters.all_of(IN_ACCOUNTS, filters.present("pwdChangedTime"))
-    account = server.first.sample(server.settings.accounts, query)
-    own = next((server.settings.identities[name].dn for name in server.asking if _named(server, name)), "")
-    dn = account.dn if account else own
-    advice = "Add the overlay constraint with `constraint_attribute userPassword count 1` "
-    advice += f"(olcConstraintAttribute). {_PAGE}"
-    if not dn:
-        return skipped("D34", "no entry with a password to try with", server.uri)
-    where = "an account" if account else "the entry of an identity, for no account has a password yet"
-    takes = server.first.takes_second(dn, "userPassword", _SECOND)
+    known = server.first.sample(server.settings.accounts, query)
+    account = known or server.first.sample(server.settings.accounts, IN_ACCOUNTS)
+    if account is None:
+        return skipped("D34", "not tried: there is no account yet", server.uri)
+    advice = "Add the overlay constraint with `constraint_attribute userPassword count 1`, restricted to "
+    advice += f"accounts (olcConstraintAttribute). {_PAGE}"
+    takes = server.first.takes_second(account.dn, "userPassword", _SECOND)
     if takes is None:
         words = "cannot be told: the server refuses for another reason before it counts passwords"
         return skipped("D34", words, server.uri, advice)
+    if takes and known is None:
+        return skipped("D34", "not tried: no account is known to have a password", server.uri)
     if takes:
-        return error("D34", f"the server takes a second password, tried on {where}", advice, server.uri)
-    return fine("D34", f"a second one is refused, tried on {where}", server.uri)
+        return error("D34", "the server takes a second password, tried on an account", advice, server.uri)
+    return fine("D34", "a second one is refused, tried on an account", server.uri)
 
 
 def passwords_of_identities(server: Server) -> Finding:
