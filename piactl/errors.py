@@ -159,5 +159,11 @@ class SecretUnusable(PiactlError):
     exit_code = Exit.CONFIGURATION
 
 
+class DefaultPolicyMissing(PiactlError):
+    """The entry of the default password policy is not there, and without it the server enforces nothing."""
+
+    exit_code = Exit.CONFIGURATION
+
+
 class SandboxUnavailable(PiactlError):
     """The private slapd cannot be started; the message says which package to install."""

@@ -63,6 +63,8 @@ class Manner:
     identity: str = "administrator"
     recorded: bool = True
     """Whether the run leaves a record in the directory; the help desk's identity may write none."""
+    emergency: bool = False
+    """Whether it takes access away, and so goes on where the default password policy is missing."""
 
 
 def begin(manner: Manner) -> tuple[Site, Order, Author]:
@@ -132,6 +134,7 @@ def decide(
                     say=say,
                     stop=stop,
                     recorded=manner.recorded,
+                    emergency=manner.emergency,
                     acted=acted,
                 )
         except PiactlError as error:

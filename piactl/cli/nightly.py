@@ -34,7 +34,8 @@ def nightly(
     """Read the feeds, plan, guard and apply, in one run.
 
     Without feeds: what dates and the policy alone make due. Exit codes: 0 done, 4 refused by a guard,
-    5 done in part, 6 feed refused (nothing written), 7 another run is writing, 8 directory unreachable.
+    5 done in part, 6 feed refused (nothing written), 7 another run is writing, 8 directory unreachable,
+    10 configuration or policy invalid, or the default password policy missing (nothing written).
     """
     need_reason(reason, "--accept-feed", accept_feed or [])
     site = this_site()

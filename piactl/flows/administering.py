@@ -174,12 +174,14 @@ def carry_out(
     say: Callable[[str], None],
     stop: Stop,
     recorded: bool = True,
+    emergency: bool = False,
     acted: Acted | None = None,
 ) -> Acted:
     """Makes the prepared changes: one journalled write per account, each on its preconditions.
 
     Raises UnsafePlan where a guard is broken that the order does not allow, with nothing written, and what
-    refuses every further write; what was made before that stands in `acted`, where it is given.
+    refuses every further write; what was made before that stands in `acted`, where it is given. `emergency`
+    as for `run_alone`.
     """
     acted = acted or Acted(order.run)
     broken = refused(preparation.refusals, order.allowed)
@@ -190,7 +192,7 @@ def carry_out(
         return acted
     last = read_last(writer, site.settings.directory.state)
     check_date(order, last, any_date=site.settings.any_date)
-    with run_alone(site, writer, order, now, say, recorded=recorded) as run:
+    with run_alone(site, writer, order, now, say, recorded=recorded, emergency=emergency) as run:
         done = Done(order.run, results=acted.outcomes)
         then = {one.uid: one.then for one in preparation.accounts if one.then}
         write_alone(run, preparation.writes, done, stop, then)

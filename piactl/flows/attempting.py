@@ -13,6 +13,7 @@ from piactl.directory.port import EntryWrite, Outcome, Reader, Writer
 from piactl.directory.records import DATA, IN_RECORD, Places, record_write
 from piactl.directory.recordtext import loads
 from piactl.errors import Exit, PiactlError
+from piactl.flows.defaultpolicy import require_default_policy
 from piactl.flows.site import Site
 
 ATTEMPTS = "attempts"
@@ -59,8 +60,9 @@ class Attempt:
 def begin_attempt(writer: Writer, site: Site, uid: str, now: datetime) -> Attempt:
     """Counts one identity check of an account, by compare-and-swap, before it is made.
 
-    Raises TooManyAttempts where the next may not be made yet; that is not counted.
+    Raises TooManyAttempts where the next may not be made yet, and DefaultPolicyMissing; that is not counted.
     """
+    require_default_policy(writer, site)
     limit = site.settings.password.failures_per_hour
 
     def one_more(data: Data) -> Data:

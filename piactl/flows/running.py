@@ -18,6 +18,7 @@ from piactl.directory.records import DATA, IN_RECORD, RUNS, Places, record_write
 from piactl.directory.recordtext import loads
 from piactl.errors import FeedRefused, PiactlError, StalePlan, UnsafePlan
 from piactl.flows.announcing import check_current_key
+from piactl.flows.defaultpolicy import require_default_policy, warn_of_missing_policy
 from piactl.flows.locking import Holder, NoLock, RunLock, alive_alone, process_began, this_place
 from piactl.flows.site import Site
 from piactl.journal import (
@@ -154,8 +155,10 @@ def run_under_lock(
 ) -> Iterator[Run]:
     """Takes the lock, opens the journal and settles what earlier runs left in doubt.
 
-    Raises LockHeld, JournalUnusable. Whatever ends the run, the lock is given back where that is possible.
+    Raises DefaultPolicyMissing with nothing written, LockHeld, JournalUnusable. Whatever ends the run, the
+    lock is given back where that is possible.
     """
+    require_default_policy(writer, site)
     settings = site.settings
     lock = RunLock(writer, settings.directory.state, _holder(order), settings.lock_seconds, now)
     abandoned = lock.acquire()
@@ -183,11 +186,18 @@ def run_alone(
     say: Callable[[str], None],
     *,
     recorded: bool,
+    emergency: bool = False,
 ) -> Iterator[Run]:
     """A run that takes no lock and waits for nobody: the preconditions of its writes protect it.
 
-    Opens the journal and settles what earlier runs left in doubt. Raises JournalUnusable.
+    Opens the journal and settles what earlier runs left in doubt. Raises JournalUnusable, and
+    DefaultPolicyMissing with nothing written; an `emergency`, which takes access away, goes on with a
+    warning.
     """
+    if emergency:
+        warn_of_missing_policy(writer, site, say)
+    else:
+        require_default_policy(writer, site)
     with _journalled(site, writer, order, now, say, NoLock(_holder(order)), "") as run:
         run.recorded = recorded
         with _told_of(run):

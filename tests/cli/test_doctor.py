@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import ldap3
 import pytest
 
 from piactl.cli import run
@@ -23,6 +24,7 @@ from piactl.flows.locking import process_began
 from piactl.journal import IntendedWrite, Journal, RunContext, who
 from piactl.secrets import read_password
 
+PASSWORD = "correct horse battery"
 WORKED = {"ok", "skipped", "note", "warning", "error"}
 HIDDEN = r"(?ms)^(database config\n.*?|database monitor\n.*?)(?=^database)"
 
@@ -103,7 +105,9 @@ def edit(path: Path, *changes: tuple[str, str]) -> None:
 @pytest.fixture
 def clinic(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Clinic:
     made = Clinic(sandbox, capsys)
-    made.account("claire.exemple")
+    claire = made.account("claire.exemple")
+    with sandbox.connect("desk") as desk:
+        desk.modify(claire, {"userPassword": [(ldap3.MODIFY_REPLACE, [PASSWORD])]})
     made.account("paul.garde", piactlProtected="TRUE", piactlNumenDigest="{k1}01")
     return made
 
@@ -133,6 +137,11 @@ def test_an_empty_directory_says_what_could_not_be_tried(sandbox: Any, capsys: A
     assert code == 0
     assert "not tried: there is no account and no protected entry yet" in told["D23"][0]["found"]
     assert told["D19"][0]["found"] == "piactlIdentifier and mail are guarded"
+    assert told["D33"][0]["result"] == "skipped"
+    assert (
+        "0 tried, all as they should be; not tried: there is no account entry yet" in told["D33"][0]["found"]
+    )
+    assert told["D34"][0]["found"] == "not tried: there is no account yet"
 
 
 def test_a_journal_that_agrees_with_its_run_is_fine(clinic: Clinic, capsys: Any) -> None:
@@ -259,7 +268,7 @@ def test_a_stopped_server(clinic: Clinic) -> None:
 def test_how_writes_are_sent_and_why_not_in_transactions(clinic: Clinic) -> None:
     found = clinic.doctor()[1]["D31"][0]["found"]
     assert found.startswith("up to 64 writes on their way at once, each a change of its own: ")
-    assert "directory.transactions is never (overlays: unique, otp, ppolicy)" in found
+    assert "directory.transactions is never (overlays: unique, constraint, otp, ppolicy)" in found
     clinic.configure(("directory:\n", "directory:\n  in_flight: 1\n  transactions: first-migration\n"))
     row = clinic.finds("D31", "note", "one write after the other", 0)
     assert "directory.in_flight is 1" in row["found"]
@@ -409,7 +418,8 @@ RULE = "access to attrs=pwdHistory by [*] none\n"
     [
         ("D17", r"(?s)\noverlay ppolicy\n.*", "\n", "error", "ppolicy is not on the database"),
         ("D17", "\nppolicy_hash_cleartext\n", "\n", "warning", "ppolicy_hash_cleartext is off"),
-        ("D17", "cn=default,ou", "cn=gone,ou", "warning", "cn=gone,ou=policies"),
+        ("D17", "cn=default,ou", "cn=gone,ou", "error", "cn=gone,ou=policies"),
+        ("D17", "\nppolicy_default .*\n", "\n", "error", "there is no ppolicy_default"),
         ("D18", "\noverlay otp\n", "\n", "error", "otp is not on the database"),
         ("D19", r"\noverlay unique\n(unique_uri.*\n)+", "\n", "error", "piactlIdentifier is not guarded"),
         ("D19", r'unique_uri "serialize (.*\?mail\?sub)"\n', "", "warning", "mail is not guarded"),
@@ -447,7 +457,10 @@ def test_a_setting_of_the_server(
     [
         ("attrs=displayName by dn.exact={reader} write by * break", "reader can change an account"),
         ("attrs=displayName by dn.exact={nightly} read by * break", "nightly cannot change an account"),
-        ("attrs=userPassword by dn.exact={nightly} =w by * break", "nightly can set a password"),
+        (
+            'dn.subtree="{accounts}" attrs=userPassword by dn.exact={nightly} =w by * break',
+            "nightly can set a password",
+        ),
         ("attrs=oathTOTPToken by dn.exact={desk} write by * break", "desk can reset a protected account"),
         ("attrs=userPassword by dn.exact={reader} read by * break", "reader can read the password hash"),
         ("dn.subtree=ou=runs,{state} by dn.exact={desk} write by * break", "desk can change records"),
@@ -458,9 +471,105 @@ def test_a_right_too_many_or_too_few(clinic: Clinic, rule: str, words: str) -> N
         i: f'"cn=piactl-{i},ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"'
         for i in ("reader", "nightly", "desk")
     }
-    text = rule.format(state=clinic.sandbox.state, **names)
+    text = rule.format(accounts=clinic.sandbox.accounts, state=clinic.sandbox.state, **names)
     clinic.reconfigure((RULE, f"access to {text}\n"))
     clinic.finds("D23", "error", words, 1)
+
+
+POLICIES = "ou=policies,ou=ac-amiens,ou=education,o=gouv,c=fr"
+SERVICES = "ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"
+SELF = rf'access to dn.subtree="{SERVICES}" attrs=userPassword\n'
+COUNT = "\noverlay constraint\nconstraint_attribute userPassword count 1 .*\n"
+ONLY_CODES = r"(?s)access to [^\n]* attrs=pwdPolicySubentry val.*?none\n"
+DESK = r"(?s)(attrs=pwdPolicySubentry\n.*?piactl-desk[^ ]*) =zrscd"
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize(
+    ("id_", "change", "words", "advice"),
+    [
+        (
+            "D33",
+            (DESK, r"\1 write"),
+            "desk can put an account under a policy that is not there; desk can put an account under the "
+            "default policy",
+            f'val.base="cn=activation,{POLICIES}"',
+        ),
+        ("D33", (ONLY_CODES, ""), f"desk cannot put an account under cn=activation,{POLICIES}", "val.base"),
+        ("D34", (COUNT, "\n"), "takes a second password, tried on an account", "userPassword count 1"),
+        (
+            "D35",
+            (SELF, "access to attrs=userPassword\n  by self =xw\n"),
+            "reader can change the password of reader; nightly can change the password of nightly; ",
+            "by anonymous auth",
+        ),
+    ],
+)
+def test_a_right_that_gives_wrong_access_is_found_by_trying(
+    clinic: Clinic, id_: str, change: tuple[str, str], words: str, advice: str, hidden: bool
+) -> None:
+    account = f"uid=claire.exemple,{clinic.sandbox.accounts}"
+    clinic.finds(id_, "ok", "tried", 0)
+    clinic.reconfigure(change, *([(HIDDEN, "")] if hidden else []))
+    before = clinic.sandbox.entries("o=gouv,c=fr")
+    row = clinic.finds(id_, "error", words, 1)
+    assert advice in row["advice"]
+    assert "docs/upgrade-directory.md" in row["advice"]
+    assert clinic.sandbox.entries("o=gouv,c=fr") == before
+    assert clinic.sandbox.accepts(account, PASSWORD)
+
+
+def test_without_a_known_password_a_second_one_is_not_tried(sandbox: Any, capsys: Any) -> None:
+    clinic = Clinic(sandbox, capsys)
+    account = clinic.account("claire.exemple")
+    clinic.finds("D34", "skipped", "no account is known to have a password", 0)
+    clinic.remove(account)
+    clinic.account("claire.exemple", userPassword=PASSWORD)  # as one that was loaded with its password
+    assert "pwdChangedTime" not in (sandbox.entry(account) or {})
+    clinic.finds("D34", "ok", "a second one is refused", 0)
+
+
+def test_the_password_of_an_identity_that_another_can_change(clinic: Clinic) -> None:
+    rule = f'access to dn.subtree="{SERVICES}" attrs=userPassword by dn.exact="cn=piactl-desk,{SERVICES}" =w '
+    clinic.reconfigure((RULE, f"{rule} by anonymous auth by * none\n"))
+    row = clinic.finds("D35", "error", "desk can change the password of nightly", 1)
+    assert "reader can" not in row["found"]
+
+
+def test_an_identity_that_is_not_at_hand_is_not_called_fine(clinic: Clinic) -> None:
+    clinic.configure((r"    desk: .*\n", ""))
+    told = clinic.doctor()[1]
+    assert (told["D33"][0]["result"], "desk cannot be asked" in told["D33"][0]["found"]) == ("skipped", True)
+    assert told["D35"][0]["result"] == "ok"
+
+
+def test_a_code_that_may_be_its_own_replacement(clinic: Clinic) -> None:
+    with clinic.sandbox.root() as root:
+        root.modify(f"cn=activation,{POLICIES}", {"pwdInHistory": [(ldap3.MODIFY_REPLACE, [])]})
+    row = clinic.finds("D30", "error", "pwdInHistory is not set: a code may be its own replacement", 1)
+    assert "docs/upgrade-directory.md" in row["advice"]
+
+
+def test_the_default_policy_is_missing(clinic: Clinic) -> None:
+    clinic.remove(f"cn=default,{POLICIES}")
+    row = clinic.finds("D17", "error", f"ppolicy_default cn=default,{POLICIES} cannot be found", 1)
+    assert "tree.ldif.in" in row["advice"]
+    clinic.reconfigure((HIDDEN, ""))
+    clinic.finds("D17", "error", f"cannot find cn=default,{POLICIES} (password.policy)", 1)
+
+
+def test_the_default_policy_is_another_or_not_told(clinic: Clinic) -> None:
+    clinic.configure((r"  policy: cn=default,", "  policy: cn=services,"))
+    clinic.finds("D17", "warning", "runs look at the first", 0)
+    clinic.configure((r"  policy: cn=services,.*\n", ""))
+    clinic.finds("D17", "warning", "password.policy is not set", 0)
+
+
+def test_an_identity_that_may_not_see_the_default_policy(clinic: Clinic) -> None:
+    nightly = f'"cn=piactl-nightly,{SERVICES}"'
+    hidden = f'access to dn.base="cn=default,{POLICIES}" by dn.exact={nightly} none by * break\n'
+    clinic.reconfigure((RULE, hidden))
+    clinic.finds("D17", "error", f"nightly cannot find cn=default,{POLICIES}", 1)
 
 
 def test_an_identity_that_is_the_rootdn(clinic: Clinic) -> None:
@@ -539,7 +648,7 @@ def test_a_failing_check_says_what_it_means_and_what_to_do(clinic: Clinic, capsy
 
 
 def test_the_numbers_are_those_of_the_book() -> None:
-    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 33)]
+    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 36)]
     for check in CHECKS.values():
         assert check.severity.value in WORKED
         assert check.meaning.endswith(".")

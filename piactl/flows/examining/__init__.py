@@ -93,8 +93,9 @@ def _all(
         return
     yield fine("D01", site.settings.file)
     yield from examine_files(site, free)
-    for uri in site.settings.directory.servers:
-        yield from examine_server(uri, site.settings.directory, now, {**SETTINGS, **RIGHTS, **PACE})
+    settings, checks = site.settings, {**SETTINGS, **RIGHTS, **PACE}
+    for uri in settings.directory.servers:
+        yield from examine_server(uri, settings.directory, settings.password, now, checks)
     yield from _with_reader(site, now, host)
 
 

@@ -68,7 +68,7 @@ CHECKS: dict[str, Check] = {
             "D17",
             "password policy",
             _E,
-            "Without ppolicy, ends, starts and locks of accounts have no effect.",
+            "Without ppolicy and its default policy, ends, starts and locks of accounts have no effect.",
         ),
         Check("D18", "one-time codes", _E, "Without the overlay otp, slapd accepts the password alone."),
         Check(
@@ -103,6 +103,19 @@ CHECKS: dict[str, Check] = {
         Check("D30", "policy of codes", _E, "Codes for a first log in must end, and must be replaced."),
         Check("D31", "way of writing", Outcome.NOTE, "How fast a night of many changes can be."),
         Check("D32", "protected accounts", _E, "What the policy protects the help desk must not reach."),
+        Check(
+            "D33",
+            "policy of an account",
+            _E,
+            "Under a password policy that is not there, ends and locks of an account have no effect.",
+        ),
+        Check("D34", "one password", _E, "A second password beside the owner's logs in as well."),
+        Check(
+            "D35",
+            "passwords of identities",
+            _E,
+            "Who may change the password of an identity can lock out every host, and every run.",
+        ),
     )
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 from piactl.core.counting import counted
 from piactl.directory import filters
 from piactl.directory.accounts import IN_ACCOUNTS
-from piactl.directory.codes import policy_faults
+from piactl.directory.codes import policy_faults, reuse_faults
 from piactl.directory.port import Reader
 from piactl.directory.records import DATA, RUNS, SOURCES, WAITING, Places
 from piactl.directory.recordtext import loads
@@ -79,8 +79,8 @@ def _policy_of_codes(site: Site, reader: Reader) -> Finding:
     policy = site.settings.password.activation_policy
     if not policy:
         return skipped("D30", "password.activation_policy is not set: no codes are given out")
-    faults = policy_faults(reader, policy)
-    advice = f"Set {policy} as cn=activation in schemas/ldap/tree.ldif.in."
+    faults = [*policy_faults(reader, policy), *reuse_faults(reader, policy)]
+    advice = f"Set {policy} as cn=activation in schemas/ldap/tree.ldif.in: docs/upgrade-directory.md."
     return worst("D30", faults, [], advice, "codes end, and must be replaced")
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from piactl.core.settings import DirectorySettings
+from piactl.core.settings import DirectorySettings, PasswordSettings
 from piactl.directory.messages import ASSERTION, PAGED
 from piactl.directory.monitoring import server_version
 from piactl.directory.questions import Questions, ServerUnusable, open_questions
@@ -41,6 +41,7 @@ class Server:
     asking: dict[str, Questions]
     config: ServerConfig | None = None
     now: Callable[[], datetime] = field(kw_only=True)
+    passwords: PasswordSettings = field(default=PasswordSettings(), kw_only=True)
 
     @property
     def first(self) -> Questions:
@@ -62,6 +63,7 @@ class Door:
 def examine_server(
     uri: str,
     settings: DirectorySettings,
+    passwords: PasswordSettings,
     now: Callable[[], datetime],
     checks: Mapping[str, Callable[[Server], Finding]],
 ) -> Iterator[Finding]:
@@ -77,7 +79,7 @@ def examine_server(
             for id_ in ("D13", "D14", *checks):
                 yield skipped(id_, "nobody could bind to ask", uri)
             return
-        server = Server(uri, settings, dict(door.asking), now=now)
+        server = Server(uri, settings, dict(door.asking), now=now, passwords=passwords)
         try:
             server.config = _config(server)
         except Exception as bug:  # noqa: BLE001 - the checks that do not need it go on

@@ -9,8 +9,10 @@ from functools import cache
 from piactl.directory import filters
 from piactl.directory.accounts import IN_ACCOUNTS
 from piactl.directory.monitoring import database_overlays, database_room, server_time
+from piactl.directory.names import same_dn
 from piactl.directory.serverconfig import UNLIMITED
 from piactl.directory.subschema import OTP_CLASSES, PASSWORD_ATTRIBUTES, read_subschema, schema_faults
+from piactl.flows.defaultpolicy import PUT_BACK
 from piactl.flows.examining.checks import Finding, error, fine, note, skipped, warning, worst
 from piactl.flows.examining.servers import Server
 from piactl.flows.locking import MARGIN
@@ -45,19 +47,40 @@ def password_policy(server: Server) -> Finding:
         faults.append(f"the overlay ppolicy is not on the database of {server.settings.suffix}")
     warnings = []
     config = server.config
+    advice = "Add `overlay ppolicy` with its settings as in schemas/ldap/slapd.conf.in."
     if config is not None and not faults:
         if not config.hashes_passwords:
             warnings.append("ppolicy_hash_cleartext is off: passwords set by piactl are stored in clear")
         if not config.password_policy:
-            warnings.append("there is no ppolicy_default: nobody is locked out after wrong passwords")
-        elif server.first.entry(config.password_policy, ["objectClass"]) is None:
-            warnings.append(f"ppolicy_default {config.password_policy} cannot be found")
-    advice = "Add `overlay ppolicy` with its settings as in schemas/ldap/slapd.conf.in."
+            faults.append("there is no ppolicy_default: ends, starts and locks of accounts have no effect")
+    default_faults, default_warnings = _default_policy(server)
+    if default_faults:
+        faults += default_faults
+        advice = f"{PUT_BACK}."
+    warnings += default_warnings
     if not faults and overlays is None:
         return skipped(
             "D17", "cannot be told: the module is there, the overlays may not be read", server.uri, _UNSEEN
         )
     return worst("D17", faults, warnings, advice, "ppolicy is on, passwords are hashed", server.uri)
+
+
+def _default_policy(server: Server) -> tuple[list[str], list[str]]:
+    """Faults and warnings of the default policy: the entry that the server names, and the one that
+    `password.policy` names, which every identity that writes has to see."""
+    set_, served = server.passwords.policy, server.config.password_policy if server.config else ""
+    faults, warnings = [], []
+    if served and server.first.entry(served, ["objectClass"]) is None:
+        faults.append(f"ppolicy_default {served} cannot be found")
+    if not set_:
+        return faults, ["password.policy is not set: no run notices that the default policy is missing"]
+    other = bool(served) and not same_dn(set_, served)
+    if other:
+        warnings.append(f"password.policy is {set_}, and ppolicy_default is {served}: runs look at the first")
+    blind = [name for name, asked in server.asking.items() if asked.entry(set_, ["objectClass"]) is None]
+    if blind and (other or not faults):
+        faults.append(f"{', '.join(blind)} cannot find {set_} (password.policy): runs refuse")
+    return faults, warnings
 
 
 def one_time_codes(server: Server) -> Finding:
