@@ -158,6 +158,8 @@ class _Maker:
         before = {"address": self.current.address, "aliases": sorted(self.current.aliases)}
         after = {"address": self.account.address, "aliases": sorted(self.account.aliases)}
         reason = f"the name is now {self.account.display_name}"
+        if self.desired.subject.note:
+            reason += f" ({self.desired.subject.note})"
         return self._change(Kind.RENAME, before, after, reason, self.rules.as_of, self.behind)
 
     def grant(self, right: Right) -> Change:

@@ -18,7 +18,7 @@ from piactl.core.waiting import Waiting
 from piactl.flows.book import Book
 from piactl.flows.settling import Settling
 from piactl.flows.site import Site
-from piactl.flows.telling import SourcedFeed, Told, told_by
+from piactl.flows.telling import NOTHING, Accepted, SourcedFeed, Told, told_by
 
 TICK = 5_000
 """People between two signs of life."""
@@ -36,10 +36,12 @@ class Look:
         book: Book,
         settling: Settling | None,
         tick: Callable[[], None],
+        accepted: Accepted = NOTHING,
     ) -> None:
         self.site, self.feeds, self.as_of, self.tick = site, feeds, as_of, tick
         self.rules = site.rules(as_of)
         self.memory, self.book, self.settling = memory, book, settling
+        self.accepted = accepted
         self.rejections: list[Rejection] = []
         self.holds: list[Hold] = []
 
@@ -59,8 +61,8 @@ class Look:
         return tuple(sorted([*told, *by_hand], key=lambda a: (a.start, a.uai, a.function, a.source)))
 
     def told(self) -> Told:
-        uids = {m: entry.account.uid for m, entry in self.book.by_matricule.items()}
-        told = told_by(self.feeds, self.known(), uids, self.memory, self.rules)
+        accounts = {m: entry.account for m, entry in self.book.by_matricule.items()}
+        told = told_by(self.feeds, self.known(), accounts, self.memory, self.rules, self.accepted)
         self.rejections += told.rejections
         for one in self.book.unreadable:
             if one.matricule:

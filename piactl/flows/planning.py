@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from piactl.core.desired import (
     local_of,
 )
 from piactl.core.guards import Census, tally
+from piactl.core.identity import another_person
 from piactl.core.memory import LastRun, Memory
 from piactl.core.names import TakenNames
 from piactl.core.naming import all_named, named
@@ -37,7 +38,7 @@ from piactl.flows.looking import Look
 from piactl.flows.proposal import Proposal, Writes
 from piactl.flows.settling import NotSettled, Settling
 from piactl.flows.site import Site
-from piactl.flows.telling import SourcedFeed, Told, judged
+from piactl.flows.telling import NOTHING, Accepted, SourcedFeed, Told, judged, who_is_known
 
 
 def due_alone(site: Site, memory: Memory, feeds: Sequence[SourcedFeed]) -> bool:
@@ -58,28 +59,29 @@ def propose(
     site: Site,
     feeds: Sequence[SourcedFeed],
     as_of: date,
-    accepted: Collection[str] = (),
+    accepted: Accepted = NOTHING,
     tick: Callable[[], None] = lambda: None,
     settling: Settling | None = None,
 ) -> Proposal:
     """The plan of one run and its writes; without feeds, what dates and the policy alone change.
 
     Reads the directory in whole searches, never one per person. Raises FeedRefused where a feed breaks a
-    limit of its source and its digest is not `accepted`, DirectoryTruncated, DirectoryUnreachable,
-    UnreadableRecord; a plan that breaks guards is returned with its refusals. `tick` is called now and then,
-    never while the directory is being read. `settling` says who is passed by; the feeds were read without
-    them. Raises NotSettled where somebody of them has to be looked at after all.
+    limit of its source and is not `accepted`, UsageError where what is accepted is nothing of this run,
+    DirectoryTruncated, DirectoryUnreachable, UnreadableRecord; a plan that breaks guards is returned with its
+    refusals. `tick` is called now and then, never while the directory is being read. `settling` says who is
+    passed by; the feeds were read without them. Raises NotSettled where somebody of them has to be looked at
+    after all.
     """
-    strangers = sorted(set(accepted) - {sourced.feed.facts.digest for sourced in feeds})
+    strangers = sorted(set(accepted.feeds) - {sourced.feed.facts.digest for sourced in feeds})
     if strangers:
         raise UsageError(
             f"--accept-feed {strangers[0]}: no feed of this run has this digest; the message that refused it "
             "says the right one"
         )
     feeds = [judged(sourced, site.policy, site.register) for sourced in feeds]
-    planning = _Planning(reader, site, feeds, as_of, tick, settling)
+    planning = _Planning(reader, site, feeds, as_of, tick, settling, accepted)
     passed = settling.old.known(settling.marks()) if settling else {}
-    check_limits(feeds, planning.memory, planning.known(), as_of, accepted, passed)
+    check_limits(feeds, planning.memory, planning.known(), as_of, accepted.feeds, passed)
     return planning.proposal()
 
 
@@ -92,6 +94,7 @@ class _Planning(Look):
         as_of: date,
         tick: Callable[[], None],
         settling: Settling | None = None,
+        accepted: Accepted = NOTHING,
     ) -> None:
         self.reader, self.directory = reader, site.settings.directory
         remembered = read_memory(reader, self.directory.state, due=None if feeds else as_of)
@@ -99,7 +102,7 @@ class _Planning(Look):
         if not feeds and not self.due_only:
             remembered = read_memory(reader, self.directory.state)
         self.remembered = remembered
-        super().__init__(site, feeds, as_of, remembered.memory, Book(), settling, tick)
+        super().__init__(site, feeds, as_of, remembered.memory, Book(), settling, tick, accepted)
         for entry in self._entries():
             self.book.add(entry)
         # whoever waits may have an account that was not read, above all an archived one: it is theirs
@@ -149,6 +152,7 @@ class _Planning(Look):
 
     def proposal(self) -> Proposal:
         told = self.told()
+        self._refuse_needless(told)
         hold_shared_numens(told, self.book, self.memory, self.rules.keys)
         subjects = self.subjects(told)
         waits = {key[0] for name in told.sources for key in self.unconfirmed(told, name)}
@@ -191,6 +195,16 @@ class _Planning(Look):
         self.mark_settled({*unsure, *(d.account.uid for d in written)})
         self.foresee((d.account for d in written), unsure)
         return Proposal(plan, writes, records, memory, self.settling)
+
+    def _refuse_needless(self, told: Told) -> None:
+        """Raises UsageError where somebody is accepted by hand who would not be held: a slip of the hand
+        must not let anybody through on another day."""
+        needless = sorted(set(self.accepted.people) - told.let_through)
+        if needless:
+            raise UsageError(
+                f"--accept-person {needless[0]}: nobody is held as another person under this matricule in "
+                "this run; the message that held one says the right matricule"
+            )
 
     def _census(self) -> Census:
         """The accounts before the run. A night without a feed relies on what the last one left."""
@@ -239,9 +253,14 @@ class _Planning(Look):
         return waiting
 
     def _keep_news_of_held(self, told: Told, waiting: dict[str, Waiting]) -> None:
-        """A delta tells its news once: of whoever is held, they wait until the person is free again."""
+        """A delta tells its news once: of whoever is held, they wait until the person is free again. Those of
+        another person do not: with a decision by hand the delta is fed again."""
+        accounts = {m: entry.account for m, entry in self.book.by_matricule.items()}
         for matricule in {hold.matricule for hold in self.holds} & told.once.keys():
             person, assignments = told.once[matricule or ""]
+            known = who_is_known(matricule or "", accounts, self.memory)
+            if known is not None and another_person(person, known):
+                continue
             old = self.memory.waiting.get(matricule or "")
             numen = old.numen_digest if old else None
             if person.numen is not None:

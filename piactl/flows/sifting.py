@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
@@ -56,12 +56,15 @@ def sift(
     settling: Settling,
     as_of: date,
     tick: Callable[[], None],
+    accepted: Collection[str] = (),
 ) -> None:
-    """Makes `settling` pass by whoever needs nothing, or what is set aside. Nobody is passed by where a feed
-    is refused: reading it as a whole says why. `tick` is called between two batches."""
+    """Makes `settling` pass by whoever needs nothing, or what is set aside, but for the people `accepted` by
+    hand. Nobody is passed by where a feed is refused: reading it as a whole says why. `tick` is called
+    between two batches."""
     try:
         with ExitStack() as stack:
             sifting = _Sifting(reader, site, settling, as_of)
+            sifting.apart |= set(accepted)
             for scan in scans:
                 if scan.lines is None:
                     if scan.feed is None or scan.feed.facts.full:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
 from piactl.core.absences import Absence, Key, Testimony, after_feed
+from piactl.core.account import Account
 from piactl.core.assignment import Assignment
 from piactl.core.desired import Rules, address_problem, assignment_problems
 from piactl.core.feedfacts import SourceRecord
+from piactl.core.identity import Named, another_person, same_name, spoken_name
 from piactl.core.memory import Memory, SourceMemory
-from piactl.core.names import name_words
+from piactl.core.numen import masked
 from piactl.core.person import Person, Register
 from piactl.core.plan import AbsentAssignment
 from piactl.core.policy import Policy
 from piactl.core.rejection import Rejection
 from piactl.core.settings import SourceSettings
-from piactl.errors import PiactlError
 from piactl.feed.feed import Feed
 
 REMEMBERED = 100
@@ -56,6 +57,19 @@ class SourcedFeed:
         return all(a.key in listed or (a.end is not None and a.end < day) for a in mine)
 
 
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What somebody decided by hand for one run: the digests of `feeds` that may break the limits of their
+    source, and the matricules of `people` who are the person of their account under whatever names."""
+
+    feeds: Collection[str] = ()
+    people: Collection[str] = ()
+    reason: str = ""
+
+
+NOTHING = Accepted()
+
+
 @dataclass(slots=True)
 class Told:
     """The outcome of all feeds. `people` and `assignments` by matricule; `held` says why of each held one."""
@@ -69,7 +83,9 @@ class Told:
     once: dict[str, tuple[Person, tuple[Assignment, ...]]] = field(default_factory=dict)
     """What a delta says of a person, which no later feed may say again: the person and all assignments."""
     notes: dict[str, str] = field(default_factory=dict)
-    """Why assignments ended that no row ends, by matricule."""
+    """Why something changes that no row says, by matricule."""
+    let_through: set[str] = field(default_factory=set)
+    """Who would be held as another person, were it not decided by hand."""
 
     def hold(self, matricule: str, why: str) -> None:
         self.held.setdefault(matricule, why)
@@ -78,13 +94,16 @@ class Told:
 def told_by(
     feeds: Sequence[SourcedFeed],
     known: Mapping[str, tuple[Assignment, ...]],
-    uids: Mapping[str, str],
+    accounts: Mapping[str, Account],
     memory: Memory,
     rules: Rules,
+    accepted: Accepted = NOTHING,
 ) -> Told:
-    """Fold the feeds, in their order, into what is `known` of each matricule.
+    """Fold the feeds, in their order, into what is `known` of each matricule; `accounts` are those that are
+    not archived.
 
-    A person with any rejected row, in any of the feeds, is held: nothing of them changes in this run.
+    A person with any rejected row, in any of the feeds, is held: nothing of them changes in this run. So is
+    one under whose matricule a feed tells another person, unless that is `accepted`.
     """
     told = Told(sources=dict(memory.sources))
     for sourced in feeds:
@@ -93,9 +112,10 @@ def told_by(
             told.hold(matricule, why)
         for rejection in sourced.judgement:
             told.hold(rejection.matricule or "", f"rejected rows: {rejection.message}")
+    _hold_other_people(feeds, accounts, memory, told, accepted)
     for sourced in feeds:
         _merge_people(sourced, told)
-        _merge_assignments(sourced, known, uids, told, rules)
+        _merge_assignments(sourced, known, accounts, told, rules)
     return told
 
 
@@ -131,6 +151,52 @@ def policy_rejections(person: Person, file: str, policy: Policy, register: Regis
         line = min(person.lines, default=0)
         found.append(Rejection(file, line, unusable.part, unusable.code, str(unusable), person.matricule))
     return found
+
+
+def _hold_other_people(
+    feeds: Sequence[SourcedFeed],
+    accounts: Mapping[str, Account],
+    memory: Memory,
+    told: Told,
+    accepted: Accepted,
+) -> None:
+    """Holds whoever comes under a matricule whose account, or whose person in waiting, is another person.
+
+    What is kept of a person in waiting is compared too: it may be the news of a delta that was held.
+    """
+    for sourced in feeds:
+        for matricule, person in sourced.feed.people.items():
+            known = who_is_known(matricule, accounts, memory)
+            if known is not None and another_person(person, known):
+                origin = person.assignments[0].origin if person.assignments else sourced.feed.facts.file
+                _hold_other(matricule, person, known, origin, told, accepted)
+    for matricule, waiting in memory.waiting.items():
+        account = accounts.get(matricule)
+        if account is not None and another_person(waiting.person, account):
+            _hold_other(matricule, waiting.person, account, "as told earlier", told, accepted)
+
+
+def who_is_known(matricule: str, accounts: Mapping[str, Account], memory: Memory) -> Named | None:
+    """Whose matricule it is already: the account, or who waits for one."""
+    if matricule in accounts:
+        return accounts[matricule]
+    waiting = memory.waiting.get(matricule)
+    return waiting.person if waiting else None
+
+
+def _hold_other(
+    matricule: str, person: Named, known: Named, origin: str, told: Told, accepted: Accepted
+) -> None:
+    if matricule in accepted.people:
+        told.let_through.add(matricule)
+        told.notes[matricule] = f"--accept-person {matricule}: {masked(accepted.reason)}"
+        return
+    whose = "the account is of" if isinstance(known, Account) else "it waits for"
+    told.hold(
+        matricule,
+        f"{origin}: {spoken_name(person)} under matricule {matricule}, but {whose} {spoken_name(known)}; "
+        f"if HR confirms that it is one person: --accept-person {matricule} --reason TEXT",
+    )
 
 
 def _merge_people(sourced: SourcedFeed, told: Told) -> None:
@@ -170,24 +236,17 @@ def merged_person(first: Person, second: Person) -> tuple[Person, list[str]]:
     contradictions = []
     for name, column in _COLUMNS.items():
         one, two = getattr(first, name), getattr(second, name)
-        if one and two and one != two and not (name in _NAMES and _same_name(one, two, column)):
+        if one and two and one != two and not (name in _NAMES and same_name(one, two)):
             contradictions.append(column)
         values[name] = one or two
     silent = first.silent & second.silent
     return replace(first, silent=silent, **values), contradictions  # type: ignore[arg-type]
 
 
-def _same_name(one: str, two: str, column: str) -> bool:
-    try:
-        return name_words(one, column) == name_words(two, column)
-    except PiactlError:
-        return False
-
-
 def _merge_assignments(
     sourced: SourcedFeed,
     known: Mapping[str, tuple[Assignment, ...]],
-    uids: Mapping[str, str],
+    accounts: Mapping[str, Account],
     told: Told,
     rules: Rules,
 ) -> None:
@@ -231,12 +290,13 @@ def _merge_assignments(
             feeds = tuple(dict.fromkeys([*absence.feeds, facts.digest]))
             absences[key] = replace(absence, feeds=feeds)
             since = absence.since.isoformat()
-            told.notes[matricule] = f"absent from {len(feeds)} feeds of {source.name} since {since}"
+            absent = f"absent from {len(feeds)} feeds of {source.name} since {since}"
+            told.notes[matricule] = "; ".join(filter(None, (told.notes.get(matricule), absent)))
         if after != before:
             told.assignments[matricule] = after
     told.absents = [a for a in told.absents if a.source != source.name]
     told.absents += [
-        AbsentAssignment(uids.get(a.matricule), source.name, a, source.absent_runs)
+        AbsentAssignment(_uid(a.matricule, accounts), source.name, a, source.absent_runs)
         for _, a in sorted(absences.items())
         if len(a.feeds) < source.absent_runs
     ]
@@ -246,6 +306,11 @@ def _merge_assignments(
     applied = (*(digest for digest in earlier if digest != record.digest), record.digest)
     undone = tuple(d for d in before_it.undone if d != facts.digest) if before_it else ()
     told.sources[source.name] = SourceMemory(record, absences, applied[-REMEMBERED:], undone)
+
+
+def _uid(matricule: str, accounts: Mapping[str, Account]) -> str | None:
+    account = accounts.get(matricule)
+    return account.uid if account else None
 
 
 def _ended(key: Key, before: Sequence[Assignment], after: Sequence[Assignment]) -> bool:
