@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from piactl.core.account import Account
 from piactl.core.names import UnusableName, name_words
+from piactl.core.pins import PinKind
+
+PERSON_DATA = {
+    "family_name": "nom_famille",
+    "given_name": "prenom",
+    "usage_name": "nom_usage",
+    "civilite": "civilite",
+    "private_mail": "courriel_prive",
+}
+"""The fields of a person that an account keeps, with their columns in a feed."""
+
+NAMES = ("family_name", "given_name", "usage_name")
 
 
 class Named(Protocol):
@@ -49,3 +64,40 @@ def _folded(name: str) -> str:
         return name_words(name, "nom_famille") if name.strip() else ""
     except UnusableName:  # on an entry anything may stand
         return " ".join(name.casefold().split())
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a source says tonight in one field of a person; `new` where it did not say so before."""
+
+    source: str
+    value: str
+    new: bool
+
+
+def resolved_value(name: str, current: str, statements: Sequence[Statement]) -> str:
+    """The value of a field of somebody whom several sources know: a new statement, unless another source says
+    otherwise in the same run; a blank yields to a value. Else it stays as it is."""
+    filled = [one for one in statements if one.value]
+    if any(not _same(name, one.value, filled[0].value) for one in filled):
+        return current
+    return next((one.value for one in filled or statements if one.new), current)
+
+
+def sources_differ(name: str, value: str, statements: Sequence[Statement]) -> bool:
+    """Whether a source says otherwise than the value that a field has now. A blank does so only where it is
+    new: many sources have a column that they never fill."""
+    return any((one.value or one.new) and not _same(name, one.value, value) for one in statements)
+
+
+def _same(name: str, one: str, other: str) -> bool:
+    return one == other or (name in NAMES and bool(one) and bool(other) and same_name(one, other))
+
+
+def data_of(account: Account) -> dict[str, str]:
+    """What sources said of the person of an account, whatever was put over it by hand."""
+    data = {name: str(getattr(account, name)) for name in PERSON_DATA}
+    for pin in account.pins:
+        if pin.kind is PinKind.NAME and account.usage_name == pin.value:
+            data["usage_name"] = pin.was
+    return data

@@ -33,6 +33,16 @@ class AbsentAssignment:
 
 
 @dataclass(frozen=True, slots=True)
+class Disagreement:
+    """Somebody whom two sources tell otherwise in these columns: there the account stays as it is."""
+
+    matricule: str | None
+    uid: str
+    columns: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class FeedBasis:
     source: str
     file: str
@@ -63,6 +73,7 @@ class Plan:
     rejections: tuple[Rejection, ...] = ()
     holds: tuple[Hold, ...] = ()
     absents: tuple[AbsentAssignment, ...] = ()
+    disagreements: tuple[Disagreement, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     remarks: tuple[str, ...] = ()
     summary: Mapping[str, int] = field(default_factory=dict)

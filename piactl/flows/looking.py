@@ -141,7 +141,7 @@ class Look:
         night."""
         unsure = {m for sourced in self.feeds for m in (*sourced.feed.remarked, *sourced.feed.held)}
         unsure |= {key[0] for source in memory.sources.values() for key in source.absences}
-        unsure |= {*memory.waiting, *told.held, *self.book.doubled}
+        unsure |= {*memory.waiting, *told.held, *told.disputed, *self.book.doubled}
         return unsure | {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
 
     def mark_settled(self, but: Container[str]) -> None:

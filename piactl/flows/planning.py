@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+from piactl.core.account import State
 from piactl.core.desired import (
     NUMEN,
     Desired,
@@ -13,7 +15,7 @@ from piactl.core.desired import (
 )
 from piactl.core.guards import Census, tally
 from piactl.core.identity import another_person
-from piactl.core.memory import LastRun, Memory
+from piactl.core.memory import LastRun, Memory, SourceMemory
 from piactl.core.names import TakenNames
 from piactl.core.naming import all_named, named
 from piactl.core.plan import Basis, Changes, FeedBasis, Plan
@@ -183,12 +185,13 @@ class _Planning(Look):
             rejections=tuple(self.rejections),
             holds=tuple(sorted(self.holds, key=lambda hold: (hold.matricule or "", hold.uid or ""))),
             absents=tuple(told.absents),
+            disagreements=tuple(sorted(told.disagreements, key=lambda one: one.uid)),
             refusals=tuple(counted.refusals(before, self.rules.policy, self.as_of)),
             remarks=tuple(self._remarks()),
             summary=counted.by_kind(),
         )
         last = LastRun("", self.as_of, self.rules.policy.digest, self.site.register_digest, "", True, after)
-        memory = Memory(last, told.sources, waiting)
+        memory = Memory(last, self._without_archived(told, desired), waiting)
         state = self.directory.state
         records = tuple(memory_writes(self.remembered, memory, state, self.rules.keys))
         unsure = self.unsure(told, memory)
@@ -266,6 +269,16 @@ class _Planning(Look):
             if person.numen is not None:
                 numen = self.rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
             waiting[matricule or ""] = Waiting(bare(person), numen, assignments, self.as_of)
+
+    def _without_archived(self, told: Told, desired: Iterable[Desired]) -> dict[str, SourceMemory]:
+        """What is remembered of sources, but for what they said of people who are archived."""
+        gone = {one.subject.matricule for one in desired if one.account.state is State.ARCHIVED}
+        sources = dict(told.sources)
+        for name, one in told.sources.items():
+            if not gone.isdisjoint(one.deviations):
+                left = {m: deviation for m, deviation in one.deviations.items() if m not in gone}
+                sources[name] = replace(one, deviations=left)
+        return sources
 
     def _basis(self) -> Basis:
         facts = [sourced.feed.facts for sourced in self.feeds]

@@ -13,15 +13,16 @@ from piactl.core.account import Account
 from piactl.core.assignment import Assignment
 from piactl.core.desired import Rules, address_problem, assignment_problems
 from piactl.core.feedfacts import SourceRecord
-from piactl.core.identity import Named, another_person, same_name, spoken_name
+from piactl.core.identity import NAMES, PERSON_DATA, Named, another_person, same_name, spoken_name
 from piactl.core.memory import Memory, SourceMemory
 from piactl.core.numen import masked
 from piactl.core.person import Person, Register
-from piactl.core.plan import AbsentAssignment
+from piactl.core.plan import AbsentAssignment, Disagreement
 from piactl.core.policy import Policy
 from piactl.core.rejection import Rejection
 from piactl.core.settings import SourceSettings
 from piactl.feed.feed import Feed
+from piactl.flows.disagreement import Resolver
 
 REMEMBERED = 100
 """How many digests of applied feeds are kept per source."""
@@ -84,6 +85,9 @@ class Told:
     """What a delta says of a person, which no later feed may say again: the person and all assignments."""
     notes: dict[str, str] = field(default_factory=dict)
     """Why something changes that no row says, by matricule."""
+    disagreements: list[Disagreement] = field(default_factory=list)
+    disputed: set[str] = field(default_factory=set)
+    """Of whom the feeds disagree, or something else is remembered from now on, by matricule."""
     let_through: set[str] = field(default_factory=set)
     """Who would be held as another person, were it not decided by hand."""
 
@@ -114,8 +118,9 @@ def told_by(
             told.hold(rejection.matricule or "", f"rejected rows: {rejection.message}")
     _hold_other_people(feeds, accounts, memory, told, accepted)
     for sourced in feeds:
-        _merge_people(sourced, told)
+        _merge_people(sourced, accounts, told)
         _merge_assignments(sourced, known, accounts, told, rules)
+    _resolve_disagreements(feeds, known, accounts, told, rules)
     return told
 
 
@@ -199,31 +204,64 @@ def _hold_other(
     )
 
 
-def _merge_people(sourced: SourcedFeed, told: Told) -> None:
+def _people_of(sourced: SourcedFeed) -> Iterable[tuple[str, Person]]:
+    """The people of a feed, each knowing what it has no column for."""
     silent = frozenset(name for name, column in _COLUMNS.items() if column not in sourced.feed.columns)
     for matricule, one in sourced.feed.people.items():
-        person = replace(one, silent=silent) if silent else one
+        yield matricule, replace(one, silent=silent) if silent else one
+
+
+def _merge_people(sourced: SourcedFeed, accounts: Mapping[str, Account], told: Told) -> None:
+    """Joins what two feeds say of a person. Where they contradict each other nobody is changed: a newcomer
+    gets no account. Where it is only the data that an account keeps, they stay and the assignments go on."""
+    for matricule, person in _people_of(sourced):
         before = told.people.get(matricule)
         if before is None:
             told.people[matricule] = person
             continue
         merged, contradictions = merged_person(before, person)
-        if contradictions:
+        sources = {one.assignments[0].source for one in (before, person)}
+        resolvable = matricule in accounts and len(sources) == 2
+        if contradictions and not (resolvable and set(contradictions) <= set(PERSON_DATA.values())):
             columns = ", ".join(contradictions)
-            told.hold(matricule, f"the feeds of this run contradict each other in {columns}")
+            files = " and ".join(one.assignments[0].origin for one in (before, person))
+            told.hold(matricule, f"{files} contradict each other in {columns}")
         told.people[matricule] = merged
 
 
-_COLUMNS = {
-    "family_name": "nom_famille",
-    "given_name": "prenom",
-    "usage_name": "nom_usage",
-    "civilite": "civilite",
-    "birth_date": "date_naissance",
-    "private_mail": "courriel_prive",
-    "numen": "numen",
-}
-_NAMES = ("family_name", "given_name", "usage_name")
+def _resolve_disagreements(
+    feeds: Sequence[SourcedFeed],
+    known: Mapping[str, tuple[Assignment, ...]],
+    accounts: Mapping[str, Account],
+    told: Told,
+    rules: Rules,
+) -> None:
+    """Leaves of each person who has an account the statements that count, and remembers the others."""
+    statements: dict[str, dict[str, Person]] = {}
+    for sourced in feeds:
+        for matricule, person in _people_of(sourced):
+            if matricule in accounts and matricule not in told.held:
+                statements.setdefault(matricule, {})[sourced.source.name] = person
+    deviations = {name: dict(one.deviations) for name, one in told.sources.items()}
+    resolver = Resolver(rules.as_of, rules.keys, deviations)
+    for matricule, by_source in statements.items():
+        before = known.get(matricule, ())
+        told.people[matricule] = resolver.resolved(
+            told.people[matricule],
+            accounts[matricule],
+            by_source,
+            before,
+            told.assignments.get(matricule, before),
+            accepted=matricule in told.let_through,
+        )
+    told.disagreements = resolver.disagreements
+    told.disputed = {*resolver.moved, *(one.matricule or "" for one in resolver.disagreements)}
+    for name, after in deviations.items():
+        if after != told.sources[name].deviations:
+            told.sources[name] = replace(told.sources[name], deviations=after)
+
+
+_COLUMNS = {**PERSON_DATA, "birth_date": "date_naissance", "numen": "numen"}
 
 
 def merged_person(first: Person, second: Person) -> tuple[Person, list[str]]:
@@ -236,7 +274,7 @@ def merged_person(first: Person, second: Person) -> tuple[Person, list[str]]:
     contradictions = []
     for name, column in _COLUMNS.items():
         one, two = getattr(first, name), getattr(second, name)
-        if one and two and one != two and not (name in _NAMES and same_name(one, two)):
+        if one and two and one != two and not (name in NAMES and same_name(one, two)):
             contradictions.append(column)
         values[name] = one or two
     silent = first.silent & second.silent
@@ -305,7 +343,8 @@ def _merge_assignments(
     earlier = before_it.applied if before_it else ()
     applied = (*(digest for digest in earlier if digest != record.digest), record.digest)
     undone = tuple(d for d in before_it.undone if d != facts.digest) if before_it else ()
-    told.sources[source.name] = SourceMemory(record, absences, applied[-REMEMBERED:], undone)
+    deviations = before_it.deviations if before_it else {}
+    told.sources[source.name] = SourceMemory(record, absences, applied[-REMEMBERED:], undone, deviations)
 
 
 def _uid(matricule: str, accounts: Mapping[str, Account]) -> str | None:

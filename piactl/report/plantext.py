@@ -145,10 +145,11 @@ def _left_alone(document: Document, most: int) -> Iterator[str]:
     groups = (
         ("rejections", "rows rejected", _rejection),
         ("holds", "held: left exactly as they are", _hold),
+        ("disagreements", "told otherwise by two sources: names and private address stay", _hold),
         ("absents", "assignments absent from the feed, waiting for confirmation", _absent),
     )
     for name, meaning, line in groups:
-        found = document[name]
+        found = document.get(name)
         if not found:
             continue
         yield ""
