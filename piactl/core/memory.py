@@ -54,3 +54,6 @@ class Memory:
     sources: Mapping[str, SourceMemory] = field(default_factory=dict)
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     """People in waiting by matricule."""
+    foreign_addresses: Mapping[str, Mapping[str, date]] = field(default_factory=dict)
+    """The addresses that another hand put on accounts and about which nobody has decided: uid -> address ->
+    the day since when they are known. Once in the ledger, nothing on the entry tells them from its own."""

@@ -43,6 +43,17 @@ class Disagreement:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignAddress:
+    """An address that another hand put on an account, seen since a day. `owner` is the uid of another account
+    that has or had it, "" where none does."""
+
+    uid: str
+    address: str
+    since: date
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FeedBasis:
     source: str
     file: str
@@ -74,6 +85,7 @@ class Plan:
     holds: tuple[Hold, ...] = ()
     absents: tuple[AbsentAssignment, ...] = ()
     disagreements: tuple[Disagreement, ...] = ()
+    foreign_addresses: tuple[ForeignAddress, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     remarks: tuple[str, ...] = ()
     summary: Mapping[str, int] = field(default_factory=dict)

@@ -127,3 +127,11 @@ def read_waiting(r: Record) -> Waiting:
     person = Person(**{name: r[name] for name in _PERSON})
     assignments = tuple(read_assignment(text) for text in r["assignments"])
     return Waiting(person, r["numen_digest"], assignments, date.fromisoformat(r["due"]))
+
+
+def addresses_record(foreign: Mapping[str, Mapping[str, date]]) -> Record:
+    return {uid: {a: since.isoformat() for a, since in found.items()} for uid, found in foreign.items()}
+
+
+def read_addresses(r: Record) -> dict[str, dict[str, date]]:
+    return {uid: {a: date.fromisoformat(since) for a, since in found.items()} for uid, found in r.items()}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterable, Sequence
+from dataclasses import replace
 from datetime import date
 
 from piactl.core.absences import Key
 from piactl.core.account import Account, State
 from piactl.core.assignment import Assignment
-from piactl.core.desired import Desired, Subject, assignment_problems, desired_account
+from piactl.core.desired import Desired, Subject, assignment_problems, desired_account, with_ledger
 from piactl.core.memory import Memory
 from piactl.core.names import UnusableName
 from piactl.core.person import Person
@@ -42,6 +43,8 @@ class Look:
         self.rules = site.rules(as_of)
         self.memory, self.book, self.settling = memory, book, settling
         self.accepted = accepted
+        self.owners: dict[str, str] = {}
+        """Whose the addresses are that another hand put on entries (see `with_ledger`)."""
         self.rejections: list[Rejection] = []
         self.holds: list[Hold] = []
 
@@ -112,7 +115,7 @@ class Look:
                 self.holds.append(Hold(subject.matricule, uid, problems[0][3]))
                 continue
             try:
-                desired = desired_account(subject, self.rules)
+                desired = self._desired(subject)
             except UnusableName as error:
                 self.holds.append(Hold(subject.matricule, uid, str(error)))
                 continue
@@ -128,6 +131,13 @@ class Look:
             if desired is not None:
                 result.append(desired)
         return result
+
+    def _desired(self, subject: Subject) -> Desired | None:
+        current = subject.current
+        if current is None or current.state is State.ARCHIVED:
+            return desired_account(subject, self.rules)
+        desired = desired_account(replace(subject, current=with_ledger(current, self.owners)), self.rules)
+        return replace(desired, subject=subject) if desired else None
 
     def unconfirmed(self, told: Told, source: str) -> list[Key]:
         settings = self.site.settings.sources.get(source)

@@ -52,6 +52,10 @@ def plan_document(
         "disagreements": [
             {**_fields(d, "matricule uid why"), "columns": list(d.columns)} for d in plan.disagreements
         ],
+        "foreign_addresses": [
+            {**_fields(one, "uid address"), "since": one.since.isoformat(), "owner": one.owner or None}
+            for one in plan.foreign_addresses
+        ],
         "refusals": [refusal_facts(r) for r in plan.refusals],
         "remarks": list(plan.remarks),
         "writes": write_lines(proposal.writes, folder),

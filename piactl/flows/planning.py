@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -18,7 +18,7 @@ from piactl.core.identity import another_person
 from piactl.core.memory import LastRun, Memory, SourceMemory
 from piactl.core.names import TakenNames
 from piactl.core.naming import all_named, named
-from piactl.core.plan import Basis, Changes, FeedBasis, Plan
+from piactl.core.plan import Basis, Changes, FeedBasis, ForeignAddress, Plan
 from piactl.core.waiting import Waiting, bare, waiting_for
 from piactl.directory.accounts import (
     Entry,
@@ -29,7 +29,12 @@ from piactl.directory.accounts import (
 )
 from piactl.directory.port import Reader
 from piactl.directory.records import memory_writes, read_memory
-from piactl.directory.surveys import read_identifiers, read_numen_holders, read_unmanaged_names
+from piactl.directory.surveys import (
+    read_foreign_names,
+    read_identifiers,
+    read_numen_holders,
+    read_owners,
+)
 from piactl.errors import UsageError
 from piactl.flows.book import Book, census_of
 from piactl.flows.composing import Composing, Names
@@ -156,6 +161,7 @@ class _Planning(Look):
         told = self.told()
         self._refuse_needless(told)
         hold_shared_numens(told, self.book, self.memory, self.rules.keys)
+        self._find_owners()
         subjects = self.subjects(told)
         waits = {key[0] for name in told.sources for key in self.unconfirmed(told, name)}
         desired, names = self._named(self.desired(subjects, waits))
@@ -174,6 +180,7 @@ class _Planning(Look):
         self._keep_news_of_held(told, waiting)
         changes: Changes = tuple(change for _, made in rows for change in made)
         writes: Writes = tuple(write for write, _ in rows)
+        foreign = self._foreign_addresses()
         counted = tally(changes)
         if self.settling is not None and self.settling.aside is not None:
             composing = Composing(self.settling, self.settling.aside, differing, self.as_of, self.tick)
@@ -185,13 +192,14 @@ class _Planning(Look):
             rejections=tuple(self.rejections),
             holds=tuple(sorted(self.holds, key=lambda hold: (hold.matricule or "", hold.uid or ""))),
             absents=tuple(told.absents),
+            foreign_addresses=tuple(self._foreign(foreign)),
             disagreements=tuple(sorted(told.disagreements, key=lambda one: one.uid)),
             refusals=tuple(counted.refusals(before, self.rules.policy, self.as_of)),
             remarks=tuple(self._remarks()),
             summary=counted.by_kind(),
         )
         last = LastRun("", self.as_of, self.rules.policy.digest, self.site.register_digest, "", True, after)
-        memory = Memory(last, self._without_archived(told, desired), waiting)
+        memory = Memory(last, self._without_archived(told, desired), waiting, foreign)
         state = self.directory.state
         records = tuple(memory_writes(self.remembered, memory, state, self.rules.keys))
         unsure = self.unsure(told, memory)
@@ -221,7 +229,7 @@ class _Planning(Look):
         aside = self.settling.aside if self.settling else None
         if aside is None and not any(one.base for one in desired):
             return list(desired), Names()
-        names = set(read_unmanaged_names(self.reader, self.directory)) | self.book.names
+        names = set(read_foreign_names(self.reader, self.directory, self.site.encoding)) | self.book.names
         if self.due_only:
             names |= set(read_identifiers(self.reader, self.directory, self.site.encoding))
         policy = self.rules.policy
@@ -269,6 +277,44 @@ class _Planning(Look):
             if person.numen is not None:
                 numen = self.rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
             waiting[matricule or ""] = Waiting(bare(person), numen, assignments, self.as_of)
+
+    def _find_owners(self) -> None:
+        """Whose the addresses are that another hand put on the entries: the account in whose ledger they
+        stand, else the first that has them."""
+        found = {a: e.account.uid for e in self.book.entries() for a in e.account.foreign_addresses}
+        if not found:
+            return
+        holders = ((a, e.account.uid) for e in self.book.entries() for a in e.account.foreign_addresses)
+        for address, uid in sorted(holders, key=lambda one: one[1]):
+            self.owners.setdefault(address.casefold(), uid)
+        self.owners.update(read_owners(self.reader, self.directory, self.site.encoding, sorted(found)))
+
+    def _foreign_addresses(self) -> dict[str, dict[str, date]]:
+        """What another hand put on accounts: what is there now of those that were looked at, of the others
+        what was there when they were. A night without a feed sees what is due alone."""
+        before = self.memory.foreign_addresses
+        passes = self.due_only or (self.settling is not None and self.settling.passes)
+        after = {uid: dict(found) for uid, found in before.items()} if passes else {}
+        for entry in self.book.entries():
+            account, foreign = entry.account, entry.account.foreign_addresses
+            if not foreign and account.uid not in before:
+                continue
+            after.pop(account.uid, None)
+            known = {address.casefold(): since for address, since in before.get(account.uid, {}).items()}
+            here = {
+                address: known.get(address.casefold(), self.as_of)
+                for address in account.addresses
+                if address.casefold() in known or address in foreign
+            }
+            if here:
+                after[account.uid] = dict(sorted(here.items()))
+        return after
+
+    def _foreign(self, foreign: Mapping[str, Mapping[str, date]]) -> Iterable[ForeignAddress]:
+        for uid, found in sorted(foreign.items()):
+            for address, since in found.items():
+                owner = self.owners.get(address.casefold(), uid)
+                yield ForeignAddress(uid, address, since, owner if owner != uid else "")
 
     def _without_archived(self, told: Told, desired: Iterable[Desired]) -> dict[str, SourceMemory]:
         """What is remembered of sources, but for what they said of people who are archived."""

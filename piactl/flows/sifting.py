@@ -160,11 +160,11 @@ class _Sifting:
     def _look_at(self, uids: Sequence[str]) -> None:
         """Marks those of a batch who need nothing, sets aside what others need; the rest will be looked at
         with everybody else's."""
-        settling, book = self.settling, Book()
+        settling, book, foreign = self.settling, Book(), self.memory.foreign_addresses
         for entry in read_accounts_named(self.reader, self.directory, self.site.encoding, uids):
             if isinstance(entry, Unreadable):
                 continue
-            if entry.account.matricule not in self.apart:
+            if entry.account.matricule not in self.apart and entry.account.uid not in foreign:
                 book.add(entry)
             elif entry.account.numen_digest:
                 self.numens.add_apart(entry.account.matricule, [entry.account.numen_digest])
@@ -201,6 +201,8 @@ class _Sifting:
     ) -> int | None:
         """Keeps what an account needs, unless others have a say in that; its number."""
         if one.base is not None or one.account.state is State.ARCHIVED or differing.protected(one):
+            return None
+        if current.foreign_addresses:  # they may be of another account, and are told
             return None
         settling = self.settling
         before = settling.mark_of(current, 0, self.as_of)
