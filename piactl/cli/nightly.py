@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli.context import ProgressLine, put, say, this_site, today, writing
-from piactl.cli.options import AcceptFeed, AsOf, Feeds, PlanLayout, Reason, RunOutput, need_reason, read_day
+from piactl.cli.options import (
+    AcceptFeed,
+    AcceptPerson,
+    AsOf,
+    Feeds,
+    PlanLayout,
+    Reason,
+    RunOutput,
+    need_reason,
+    read_day,
+)
 from piactl.cli.stdout import StdoutLost
 from piactl.cli.stopping import stop_on_signals
 from piactl.cli.writingrun import _now, done_code, new_order, say_refused, tell
@@ -29,6 +39,7 @@ def nightly(
     output: RunOutput = PlanLayout.TEXT,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 5 where rows were rejected.")] = False,
     accept_feed: AcceptFeed = None,
+    accept_person: AcceptPerson = None,
     reason: Reason = "",
 ) -> int:
     """Read the feeds, plan, guard and apply, in one run.
@@ -38,10 +49,12 @@ def nightly(
     10 configuration or policy invalid, or the default password policy missing (nothing written).
     """
     need_reason(reason, "--accept-feed", accept_feed or [])
+    need_reason(reason, "--accept-person", accept_person or [])
     site = this_site()
     order = new_order(site, read_day(as_of, today(site)) if as_of else None, reason)
     try:
-        code = _run(site, order, feeds or [], accept_feed or [], output, strict=strict)
+        accepted = (accept_feed or [], accept_person or [])
+        code = _run(site, order, feeds or [], accepted, output, strict=strict)
     except PiactlError as error:
         _metrics(site, order, int(error.exit_code), {}, None)
         raise
@@ -52,13 +65,14 @@ def _run(
     site: Site,
     order: Order,
     feeds: Sequence[str],
-    accepted: Sequence[str],
+    accepted: tuple[Sequence[str], Sequence[str]],
     output: PlanLayout,
     *,
     strict: bool,
 ) -> int:
     from piactl.core.counting import counted
     from piactl.flows.nightly import RefusedPlan, run_nightly
+    from piactl.flows.telling import Accepted
     from piactl.report.plantext import plan_text
 
     progress = ProgressLine("written")
@@ -76,7 +90,7 @@ def _run(
                 writer,
                 order,
                 feeds,
-                accepted,
+                Accepted(*accepted, order.reason),
                 now=_now,
                 say=say,
                 progress=progress,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -104,6 +104,30 @@ def desired_account(subject: Subject, rules: Rules) -> Desired | None:
         account = _told(account, subject.person, rules.keys)
     account = _with_pinned_name(account, current, rules.as_of, subject.person)
     return Desired(subject, account, path, renamed_base(current, account))
+
+
+def with_ledger(current: Account, owners: Mapping[str, str]) -> Account:
+    """The account as the rules of a night see it, whatever another hand did to its addresses.
+
+    An address that is not in its ledger of names enters it, so that nobody else ever gets it. The address
+    itself stays where it is until somebody decides, for it may be in use by now. `owners` are the uids of the
+    accounts in whose ledgers such addresses stand, by address without case: those enter no second one.
+
+    A missing address is put back, which loses nothing: it is in the ledger, and nobody else may have it. Of
+    several it is one that is no alias, and rather one of the name. A missing alias stays away, for the ledger
+    cannot tell it from an address that an undo took back.
+    """
+    foreign = (a for a in current.foreign_addresses if owners.get(a.casefold(), current.uid) == current.uid)
+    current = replace(current, identifiers=current.identifiers.union(foreign))
+    past = [name for name in current.identifiers if "@" in name]
+    if current.address is not None or not past:
+        return current
+    try:
+        base = _base(current)
+    except UnusableName:  # on an entry anything may stand
+        base = ""
+    address = min(past, key=lambda one: (one in current.aliases, not has_base(local_of(one), base), one))
+    return replace(current, address=address, aliases=current.aliases - {address})
 
 
 def _retained(current: Account, path: Career, rules: Rules) -> bool:

@@ -28,19 +28,24 @@ class LastRun:
     census: Census = field(default_factory=Census)
 
 
+Deviation = Mapping[str, str]
+"""Keyed digests of what a source says of somebody otherwise than the account, by field of the person."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceMemory:
     """The last feed of a source that was applied, and the absences that wait for confirmation.
 
     `applied` are the digests of the last hundred feeds, the latest last: one of them again is older than
     the last one, whatever its date says. `undone` are the digests of those whose run was undone: they would
-    do the same once more.
+    do the same once more. `deviations` are by matricule (see flows.disagreement).
     """
 
     record: SourceRecord
     absences: Mapping[Key, Absence] = field(default_factory=dict)
     applied: tuple[str, ...] = ()
     undone: tuple[str, ...] = ()
+    deviations: Mapping[str, Deviation] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +54,6 @@ class Memory:
     sources: Mapping[str, SourceMemory] = field(default_factory=dict)
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     """People in waiting by matricule."""
+    foreign_addresses: Mapping[str, Mapping[str, date]] = field(default_factory=dict)
+    """The addresses that another hand put on accounts and about which nobody has decided: uid -> address ->
+    the day since when they are known. Once in the ledger, nothing on the entry tells them from its own."""

@@ -46,6 +46,9 @@ class Unreadable:
     why: str
 
 
+NAMES = ("piactlIdentifier", "mail", "piactlAlias")
+"""The attributes whose values nobody else may get: the ledger of names, and what another hand may change."""
+
 CODE_CLASS = b"oathTOTPUser"
 
 IN_ACCOUNTS = filters.equals("objectClass", ACCOUNT_CLASS)
@@ -114,7 +117,7 @@ def entry_of(raw: RawEntry, encoding: Encoding) -> Entry | Unreadable:
     try:
         return Entry(raw.dn, encoding.account(raw), encoding.managed(raw), raw.first(CSN) or b"")
     except UnreadableEntry as error:
-        identifiers = raw.values.get(encoding.name("piactlIdentifier"), ())
+        identifiers = [value for name in NAMES for value in raw.values.get(encoding.name(name), ())]
         return Unreadable(
             dn=raw.dn,
             uid=raw.text(encoding.name("uid")),

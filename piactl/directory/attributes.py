@@ -5,7 +5,7 @@ Sources: inetOrgPerson (RFC 2798), eduPerson, SUPANN 2021, ppolicy (draft-behera
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
@@ -128,7 +128,7 @@ class Encoding:
             "givenName": _one(account.given_name),
             "displayName": [account.display_name],
             "personalTitle": _one(account.civilite),
-            "mail": _one(account.address),
+            "mail": [*_one(account.address), *account.other_mails],
             "eduPersonPrincipalName": [f"{account.uid}@{self.domain}"],
             "eduPersonEntitlement": [self.urn + ":".join(filter(None, right)) for right in rights],
             "supannEmpId": _one(account.matricule),
@@ -201,6 +201,15 @@ class Encoding:
                 service, _, uai = text[len(self.urn) :].partition(":")
                 rights.add((service, uai))
         return frozenset(rights)
+
+
+def _own_address(mails: Sequence[str], identifiers: Set[str], aliases: Set[str]) -> str | None:
+    """The address of the account among the values of mail, where another hand added more: one that is in its
+    ledger of names and no alias."""
+    if len(mails) <= 1:
+        return mails[0] if mails else None
+    known = {name.casefold() for name in identifiers}
+    return min(mails, key=lambda mail: (mail.casefold() not in known, mail in aliases, mail))
 
 
 def _archived_texts(account: Account) -> dict[str, list[str]]:
@@ -288,6 +297,10 @@ class _Reading:
         family = self.one("supannNomDeNaissance") or self.one("sn")
         surname = self.one("sn")
         main = self.one("supannEntiteAffectationPrincipale")
+        identifiers = frozenset(self.all("piactlIdentifier"))
+        aliases = frozenset(self.all("piactlAlias"))
+        mails = self.all("mail")
+        address = _own_address(mails, identifiers, aliases)
         return Account(
             uid=self.one("uid"),
             matricule=self.one("supannEmpId") or None,
@@ -298,9 +311,10 @@ class _Reading:
             given_name=self.one("givenName"),
             usage_name="" if archived or surname == family else surname,
             private_mail=self.one("supannMailPrive"),
-            address=self.one("mail") or None,
-            aliases=frozenset(self.all("piactlAlias")),
-            identifiers=frozenset(self.all("piactlIdentifier")),
+            address=address,
+            aliases=aliases,
+            other_mails=frozenset(mails).difference((address,)),
+            identifiers=identifiers,
             state=state,
             state_from=begin,
             state_until=until,

@@ -16,8 +16,10 @@ from piactl.directory.port import EntryWrite, RawEntry, Reader
 from piactl.directory.recordtext import (
     Record,
     UnreadableRecord,
+    addresses_record,
     dumps,
     loads,
+    read_addresses,
     read_last_run,
     read_source,
     read_waiting,
@@ -59,6 +61,10 @@ class Places:
         return child(self.state, "cn", "state")
 
     @property
+    def addresses(self) -> str:
+        return child(self.state, "cn", "addresses")
+
+    @property
     def lock(self) -> str:
         return child(self.state, "cn", "lock")
 
@@ -86,6 +92,10 @@ def read_memory(reader: Reader, state: str, *, due: date | None = None) -> Remem
     if last is not None:
         raw[last.dn] = last.first(DATA) or b""
     last_run = _understood(last, read_last_run) if last else None
+    addresses = reader.read(places.addresses, [DATA])
+    if addresses is not None:
+        raw[addresses.dn] = addresses.first(DATA) or b""
+    foreign = _understood(addresses, read_addresses) if addresses else {}
     sources = {}
     for entry in reader.search(places.folder(SOURCES), IN_RECORD, [DATA], scope="one"):
         raw[entry.dn] = entry.first(DATA) or b""
@@ -97,7 +107,7 @@ def read_memory(reader: Reader, state: str, *, due: date | None = None) -> Remem
         raw[entry.dn] = entry.first(DATA) or b""
         one = _understood(entry, read_waiting)
         waiting[one.person.matricule] = one
-    return Remembered(Memory(last_run, sources, waiting), raw, complete=due is None)
+    return Remembered(Memory(last_run, sources, waiting, foreign), raw, complete=due is None)
 
 
 def read_last(reader: Reader, state: str) -> LastRun | None:
@@ -140,7 +150,7 @@ def record_write(
 
 
 def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKeys) -> Iterator[EntryWrite]:
-    """The writes that make the records of sources and people in waiting those of `after`.
+    """The writes that make the records of sources, foreign addresses and people in waiting those of `after`.
 
     The last run is written by the run itself, at its end. People in waiting that `before` did not read
     are left alone.
@@ -152,6 +162,10 @@ def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKey
         write = record_write(dn, raw.get(dn.lower()), source_record(source))
         if write is not None:
             yield write
+    dn, foreign = places.addresses, after.foreign_addresses
+    write = record_write(dn, raw.get(dn.lower()), addresses_record(foreign) if foreign else None)
+    if write is not None:
+        yield write
     for matricule in sorted({*before.memory.waiting, *after.waiting}):
         names = [places.waiting(digest) for digest in keys.candidates("matricule", matricule)]
         dn = next((name for name in names if name.lower() in raw), names[0])

@@ -87,6 +87,11 @@ def source_record(memory: SourceMemory) -> Record:
         "columns": {name: list(counts) for name, counts in record.columns.items()},
         "applied": list(memory.applied),
         **({"undone": list(memory.undone)} if memory.undone else {}),
+        **(
+            {"deviations": {m: dict(one) for m, one in memory.deviations.items()}}
+            if memory.deviations
+            else {}
+        ),
         "absences": [
             [a.matricule, a.uai, a.function, a.start.isoformat(), a.since.isoformat(), list(a.feeds)]
             for _, a in sorted(memory.absences.items())
@@ -102,7 +107,8 @@ def read_source(r: Record) -> SourceMemory:
     columns = {name: (counts[0], counts[1]) for name, counts in r["columns"].items()}
     record = SourceRecord(r["source"], r["digest"], _day(r["date"]), r["rows"], r["people"], columns)
     undone = tuple(r.get("undone", ()))
-    return SourceMemory(record, {a.key: a for a in absences}, tuple(r["applied"]), undone)
+    deviations = {m: dict(digests) for m, digests in r.get("deviations", {}).items()}
+    return SourceMemory(record, {a.key: a for a in absences}, tuple(r["applied"]), undone, deviations)
 
 
 _PERSON = ("matricule", "family_name", "given_name", "usage_name", "civilite", "private_mail")
@@ -121,3 +127,11 @@ def read_waiting(r: Record) -> Waiting:
     person = Person(**{name: r[name] for name in _PERSON})
     assignments = tuple(read_assignment(text) for text in r["assignments"])
     return Waiting(person, r["numen_digest"], assignments, date.fromisoformat(r["due"]))
+
+
+def addresses_record(foreign: Mapping[str, Mapping[str, date]]) -> Record:
+    return {uid: {a: since.isoformat() for a, since in found.items()} for uid, found in foreign.items()}
+
+
+def read_addresses(r: Record) -> dict[str, dict[str, date]]:
+    return {uid: {a: date.fromisoformat(since) for a, since in found.items()} for uid, found in r.items()}

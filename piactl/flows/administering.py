@@ -22,7 +22,7 @@ from piactl.core.outlook import outlook
 from piactl.directory.accounts import Entry, account_write
 from piactl.directory.port import Reader, Writer
 from piactl.directory.records import read_last
-from piactl.directory.surveys import read_identifiers, read_unmanaged_names
+from piactl.directory.surveys import read_foreign_names, read_identifiers
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.applying import Done, Stop, refused, write_alone
 from piactl.flows.differing import restored_change
@@ -151,7 +151,10 @@ def intended(
 
 def _addressed(reader: Reader, site: Site, desired: Desired, rules: Rules) -> Desired:
     directory = site.settings.directory
-    taken = {*read_unmanaged_names(reader, directory), *read_identifiers(reader, directory, site.encoding)}
+    taken = {
+        *read_foreign_names(reader, directory, site.encoding),
+        *read_identifiers(reader, directory, site.encoding),
+    }
     names = TakenNames((local_of(name) for name in taken), rules.policy.first_homonym_digit)
     return named([desired], names, rules.policy)[0]
 

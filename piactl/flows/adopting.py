@@ -97,8 +97,8 @@ class _Adopting:
         known = {m: entry.account.assignments for m, entry in self.book.by_matricule.items()}
         known.update({m: one.assignments for m, one in self.memory.waiting.items()})
         check_limits(self.feeds, self.memory, known, self.as_of, accepted)
-        uids = {m: entry.account.uid for m, entry in self.book.by_matricule.items()}
-        told = told_by(self.feeds, known, uids, self.memory, self.rules)
+        accounts = {m: entry.account for m, entry in self.book.by_matricule.items()}
+        told = told_by(self.feeds, known, accounts, self.memory, self.rules)
         hold_shared_numens(told, self.book, self.memory, self.rules.keys)
         try:
             directory, encoding = self.site.settings.directory, self.site.encoding

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from piactl.flows.proposing import proposed, scan_feeds
 from piactl.flows.running import Order, Run, check_date, head_facts, run_under_lock
 from piactl.flows.settling import Settling, mark_written
 from piactl.flows.site import Site
-from piactl.flows.telling import SourcedFeed
+from piactl.flows.telling import Accepted, SourcedFeed
 from piactl.flows.unblocking import release_codes
 from piactl.privatefiles import forget_old, make_private_folder, write_private
 from piactl.report.plantext import Document
@@ -37,7 +37,7 @@ def run_nightly(
     writer: Writer,
     order: Order,
     arguments: Sequence[str],
-    accepted: Collection[str],
+    accepted: Accepted,
     *,
     now: Callable[[], datetime],
     say: Callable[[str], None],

@@ -161,7 +161,7 @@ class Settling:
         due = account.next_due.toordinal() if account.next_due else NOTHING_DUE
         rows = self.rows.get(account.matricule or "", 0)
         key = key_of(account.uid, account.matricule)
-        name, *more = sorted({name_digest(local_of(one)) for one in account.identifiers}) or [0]
+        name, *more = sorted({name_digest(local_of(one)) for one in account.names}) or [0]
         self.new.more_names.pop(key, None)
         if more:
             self.new.more_names[key] = more

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
@@ -56,12 +56,15 @@ def sift(
     settling: Settling,
     as_of: date,
     tick: Callable[[], None],
+    accepted: Collection[str] = (),
 ) -> None:
-    """Makes `settling` pass by whoever needs nothing, or what is set aside. Nobody is passed by where a feed
-    is refused: reading it as a whole says why. `tick` is called between two batches."""
+    """Makes `settling` pass by whoever needs nothing, or what is set aside, but for the people `accepted` by
+    hand. Nobody is passed by where a feed is refused: reading it as a whole says why. `tick` is called
+    between two batches."""
     try:
         with ExitStack() as stack:
             sifting = _Sifting(reader, site, settling, as_of)
+            sifting.apart |= set(accepted)
             for scan in scans:
                 if scan.lines is None:
                     if scan.feed is None or scan.feed.facts.full:
@@ -157,11 +160,11 @@ class _Sifting:
     def _look_at(self, uids: Sequence[str]) -> None:
         """Marks those of a batch who need nothing, sets aside what others need; the rest will be looked at
         with everybody else's."""
-        settling, book = self.settling, Book()
+        settling, book, foreign = self.settling, Book(), self.memory.foreign_addresses
         for entry in read_accounts_named(self.reader, self.directory, self.site.encoding, uids):
             if isinstance(entry, Unreadable):
                 continue
-            if entry.account.matricule not in self.apart:
+            if entry.account.matricule not in self.apart and entry.account.uid not in foreign:
                 book.add(entry)
             elif entry.account.numen_digest:
                 self.numens.add_apart(entry.account.matricule, [entry.account.numen_digest])
@@ -198,6 +201,8 @@ class _Sifting:
     ) -> int | None:
         """Keeps what an account needs, unless others have a say in that; its number."""
         if one.base is not None or one.account.state is State.ARCHIVED or differing.protected(one):
+            return None
+        if current.foreign_addresses:  # they may be of another account, and are told
             return None
         settling = self.settling
         before = settling.mark_of(current, 0, self.as_of)

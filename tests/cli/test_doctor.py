@@ -347,6 +347,17 @@ def test_a_key_that_entries_need_is_missing(clinic: Clinic) -> None:
     clinic.finds("D27", "error", "key k1: 3 digests", 1)
 
 
+def test_an_account_without_an_address(clinic: Clinic) -> None:
+    """Not one that is closed: it gets no mail."""
+    for number, state in enumerate(("deactivated", "archived", "active", "on-leave", "grace", "anticipated")):
+        dn = clinic.account(f"sans.adresse{number}", piactlState=state)
+        with clinic.sandbox.root() as root:
+            root.modify(dn, {"mail": [("MODIFY_REPLACE", [])]})
+    row = clinic.finds("D36", "error", "4 accounts without an address: sans.adresse2, sans.adresse3, ", 1)
+    assert "sans.adresse1" not in row["found"]
+    assert "night" in row["advice"]
+
+
 def lock(**more: Any) -> dict[str, Any]:
     now = datetime.now(UTC)
     held = {"run": "r9", "host": "elsewhere", "pid": 1, "began": 1, "who": "piactl"}
@@ -648,7 +659,7 @@ def test_a_failing_check_says_what_it_means_and_what_to_do(clinic: Clinic, capsy
 
 
 def test_the_numbers_are_those_of_the_book() -> None:
-    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 36)]
+    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 37)]
     for check in CHECKS.values():
         assert check.severity.value in WORKED
         assert check.meaning.endswith(".")

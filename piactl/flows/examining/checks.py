@@ -116,6 +116,7 @@ CHECKS: dict[str, Check] = {
             _E,
             "Who may change the password of an identity can lock out every host, and every run.",
         ),
+        Check("D36", "addresses of accounts", _E, "Nobody can write to an account without an address."),
     )
 }
 

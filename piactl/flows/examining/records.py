@@ -14,11 +14,15 @@ from piactl.directory.port import Reader
 from piactl.directory.records import DATA, RUNS, SOURCES, WAITING, Places
 from piactl.directory.recordtext import loads
 from piactl.errors import PiactlError
+from piactl.flows.book import LIVE
 from piactl.flows.examining.checks import Finding, error, fine, skipped, unless_broken, warning, worst
 from piactl.flows.locking import MARGIN, process_began
 from piactl.flows.rekeying import key_needs, need_words
 from piactl.flows.running import read_runs
 from piactl.flows.site import Site
+
+_FEW = 10
+"""How many accounts are named in one finding."""
 
 Runs = Sequence[Mapping[str, Any]]
 
@@ -34,7 +38,7 @@ _ENDS = {
 def examine_records(
     site: Site, reader: Reader, runs: Runs | None, host: str, now: datetime, today: date
 ) -> Iterator[Finding]:
-    """D15, D27 to D30, D32. `today` is the civil day of the policy's time zone."""
+    """D15, D27 to D30, D32, D36. `today` is the civil day of the policy's time zone."""
     yield unless_broken("D15", lambda: _bases(site, reader))
     yield _told("D27", lambda: _needed_keys(site, reader))
     yield _told("D28", lambda: _lock(site, reader, host, now))
@@ -44,6 +48,7 @@ def examine_records(
         yield unless_broken("D29", lambda: _last_run(site, reader, runs, today))
     yield _told("D30", lambda: _policy_of_codes(site, reader))
     yield _told("D32", lambda: _protected(site, reader))
+    yield _told("D36", lambda: _addresses(site, reader))
 
 
 def _told(id_: str, check: Callable[[], Finding]) -> Finding:
@@ -96,6 +101,18 @@ def _protected(site: Site, reader: Reader) -> Finding:
     wrong = [f"{uid} is protected by the policy, and its entry is not marked" for uid in found]
     advice = 'Any change of it by an administrator marks it: piactl account unlock ACCOUNT --reason "..."'
     return worst("D32", wrong, [], advice, "no account that the policy names is without the mark")
+
+
+def _addresses(site: Site, reader: Reader) -> Finding:
+    """An account whose owner is here, or is about to come, has an address."""
+    name, uid = site.encoding.name, site.encoding.name("uid")
+    live = filters.any_of(*(filters.equals(name("piactlState"), state.value) for state in LIVE))
+    query = filters.all_of(IN_ACCOUNTS, live, filters.none_of(filters.present(name("mail"))))
+    found = sorted(one.text(uid) for one in reader.search(site.settings.directory.accounts, query, [uid]))
+    some = ", ".join(found[:_FEW]) + (f" and {len(found) - _FEW} more" if len(found) > _FEW else "")
+    wrong = [f"{counted(len(found), 'account')} without an address: {some}"] if found else []
+    advice = "Another hand took it away: the next night with a feed puts it back from the ledger of names."
+    return worst("D36", wrong, [], advice, "every account that is open, or about to be, has one")
 
 
 def _needed_keys(site: Site, reader: Reader) -> Finding:
