@@ -31,7 +31,7 @@ from piactl.errors import UsageError
 from piactl.flows.book import Book, census_of
 from piactl.flows.composing import Composing, Names
 from piactl.flows.differing import Differing
-from piactl.flows.feeding import check_limits
+from piactl.flows.feeding import check_held, check_limits
 from piactl.flows.holding import hold_shared_numens
 from piactl.flows.looking import Look
 from piactl.flows.proposal import Proposal, Writes
@@ -80,7 +80,7 @@ def propose(
     planning = _Planning(reader, site, feeds, as_of, tick, settling)
     passed = settling.old.known(settling.marks()) if settling else {}
     check_limits(feeds, planning.memory, planning.known(), as_of, accepted, passed)
-    return planning.proposal()
+    return planning.proposal(accepted)
 
 
 class _Planning(Look):
@@ -147,7 +147,8 @@ class _Planning(Look):
         if passed:
             raise NotSettled(passed)
 
-    def proposal(self) -> Proposal:
+    def proposal(self, accepted: Collection[str] = ()) -> Proposal:
+        """Raises FeedRefused where too many people of a feed that is not `accepted` are held."""
         told = self.told()
         hold_shared_numens(told, self.book, self.memory, self.rules.keys)
         subjects = self.subjects(told)
@@ -158,6 +159,7 @@ class _Planning(Look):
         rows = differing.rows(desired)
         self.tick()
         self.holds += differing.holds
+        check_held(self.feeds, self.holds, self.memory, self.as_of, accepted)
         before = self._census()
         by_uid = {d.account.uid: d for d in desired}
         written = [by_uid[uid] for uid in dict.fromkeys(write.uid for write, _ in rows)]
