@@ -31,8 +31,8 @@ DEFAULT_GUARDS: Mapping[str, Guard] = MappingProxyType(
         "unlock": Guard(Limit(10, 0.005)),
     }
 )
-"""The guards of the kinds that a policy does not name, the whole year: they let a rentrée pass. A policy changes
-them; nothing switches them off."""
+"""The guards of the kinds that a policy does not name, the whole year, so that those of kinds that give let a
+rentrée pass. A policy changes them; nothing switches them off."""
 
 
 def read_guards(guards: Node) -> dict[str, Guard]:

@@ -41,7 +41,7 @@ class FeedFacts:
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """What is remembered of the last feed of a source that was applied: its facts, as `FeedFacts` has them."""
+    """What is remembered of the last feed of a source that was applied, of what `FeedFacts` tells."""
 
     source: str
     digest: str

@@ -6,7 +6,7 @@
 | `bad-column` | too many values of one column (or too many rows) are wrong: columns swapped, another layout |
 | `few-known` | too few of the matricules known of this source are in it: another académie's, a test file |
 | `size` | the number of rows is too far from that of the last feed applied |
-| `changed-column` | a column went blank, or has one value for all, or is filled otherwise than in the last one |
+| `changed-column` | a column is filled in many more or fewer rows than in the last one, or all alike |
 | `held` | too many of its people are held: matricules moved against the other columns |
 | `undone` | the run that applied it was undone |
 """
@@ -80,8 +80,8 @@ def feed_refusals(
 def held_refusal(
     facts: FeedFacts, held: Mapping[str, str], source: SourceSettings, as_of: date
 ) -> tuple[str, str] | None:
-    """The code and the message where too many people of a feed are `held`, matricule -> why, by its rows or by
-    what the directory says of them; None where it is fit."""
+    """The code and the message where too many people of a feed are `held` (matricule -> why), by its rows or
+    by what the directory says of them; None where it is fit."""
     limits = limits_on(source, as_of)
     if len(held) < max(limits.held_floor, 1) or len(held) <= limits.held_share * facts.people:
         return None
@@ -162,20 +162,20 @@ def _size(facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits) -> 
 def _changed_columns(
     facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits
 ) -> list[tuple[str, str]]:
-    """Columns that are filled in many more or fewer rows than in the last feed, or have lost their variety."""
+    """Columns filled in many more or fewer rows than in the last feed, and those that lost their variety."""
     if last is None or not last.rows or not facts.rows:
         return []
-    found = []
+    found: dict[str, str] = {}
     for column, (values, _) in facts.columns.items():
         before = last.columns.get(column, (0, 0))[0] / last.rows
         apart = abs(values - before * facts.rows)
         if column == ROW or column not in last.columns or apart < max(limits.column_floor, 1):
             continue
         if apart > limits.column_share * facts.rows:
-            found.append(
-                f"column {column} has a value in {values} of {facts.rows} rows ({values / facts.rows:.0%}), in "
-                f"the last one in {before:.0%} (limit: {_percent(limits.column_share)} of the rows, from "
-                f"{limits.column_floor})"
+            allowed = _percent(limits.column_share)
+            found[column] = (
+                f"column {column} has a value in {values} of {facts.rows} rows ({values / facts.rows:.0%}), "
+                f"in the last one in {before:.0%} (limit: {allowed} of the rows, from {limits.column_floor})"
             )
     for column in CODED:
         varied, now = last.uncommon.get(column, 0), facts.uncommon.get(column, 0)
@@ -183,11 +183,12 @@ def _changed_columns(
         if last.rows < limits.column_floor or varied < VARIED:
             continue
         if now < LEFT * varied * facts.rows / last.rows:
-            found.append(
-                f"column {column} has the same value in {facts.rows - now} of {facts.rows} rows, in the last "
-                f"one {varied} of {last.rows} had another"
+            message = (
+                f"column {column} has the same value in {facts.rows - now} of {facts.rows} rows; in the last "
+                f"one {varied} of {last.rows} rows had another (limit: {_percent(LEFT)} of them must be left)"
             )
-    return [("changed-column", message) for message in found]
+            found.setdefault(column, message)
+    return [("changed-column", message) for message in found.values()]
 
 
 def _percent(share: float) -> str:

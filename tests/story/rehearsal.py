@@ -1,4 +1,4 @@
-"""Nights of invented people in a directory that is only memory, planned by the very functions that plan a night.
+"""Nights of invented people in a directory that is only memory, by the functions that plan a real night.
 
 Cheap enough for months of nights: nothing is written anywhere but the feeds.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+from piactl.core.guards import in_period
 from piactl.core.memory import LastRun
 from piactl.directory.imagined import ImaginedDirectory
 from piactl.directory.port import RawEntry, ServerFacts
@@ -27,7 +28,9 @@ TOP = Path(__file__).resolve().parents[2]
 sys.path.append(str(TOP / "examples"))
 
 from invented.agents import COLUMNS  # type: ignore[import-not-found]  # noqa: E402
+from invented.changes import Night as Night  # type: ignore[import-not-found]  # noqa: E402
 from invented.feeds import population  # type: ignore[import-not-found]  # noqa: E402
+from invented.feeds import write_feeds as write_feeds  # noqa: E402
 from invented.places import HEADER, establishments, how_many  # type: ignore[import-not-found]  # noqa: E402
 
 Rows = list[list[str]]
@@ -74,6 +77,11 @@ class Rehearsal:
         sourced = SourcedFeed(read_feed(feed, source), source, feed)
         accepted = [sourced.feed.facts.digest] if accept else []
         return propose(self.directory, self.site, [sourced], day, accepted)
+
+    def period(self, day: date) -> str:
+        """The period of the guards that a day lies in, "ordinary" where in none."""
+        periods = self.site.policy.periods
+        return next((p.name for p in periods if in_period(day, p.first, p.last)), "ordinary")
 
     def make(self, proposal: Proposal, day: date) -> None:
         """The directory as the night would leave it."""
