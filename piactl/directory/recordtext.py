@@ -85,6 +85,7 @@ def source_record(memory: SourceMemory) -> Record:
         "rows": record.rows,
         "people": record.people,
         "columns": {name: list(counts) for name, counts in record.columns.items()},
+        "uncommon": dict(record.uncommon),
         "applied": list(memory.applied),
         **({"undone": list(memory.undone)} if memory.undone else {}),
         **(
@@ -105,7 +106,9 @@ def read_source(r: Record) -> SourceMemory:
         for m, uai, function, start, since, feeds in r["absences"]
     ]
     columns = {name: (counts[0], counts[1]) for name, counts in r["columns"].items()}
-    record = SourceRecord(r["source"], r["digest"], _day(r["date"]), r["rows"], r["people"], columns)
+    record = SourceRecord(
+        r["source"], r["digest"], _day(r["date"]), r["rows"], r["people"], columns, r.get("uncommon", {})
+    )
     undone = tuple(r.get("undone", ()))
     deviations = {m: dict(digests) for m, digests in r.get("deviations", {}).items()}
     return SourceMemory(record, {a.key: a for a in absences}, tuple(r["applied"]), undone, deviations)

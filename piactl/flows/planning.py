@@ -39,7 +39,7 @@ from piactl.errors import UsageError
 from piactl.flows.book import Book, census_of
 from piactl.flows.composing import Composing, Names
 from piactl.flows.differing import Differing
-from piactl.flows.feeding import check_limits
+from piactl.flows.feeding import check_held, check_limits
 from piactl.flows.holding import hold_shared_numens
 from piactl.flows.looking import Look
 from piactl.flows.proposal import Proposal, Writes
@@ -158,6 +158,7 @@ class _Planning(Look):
             raise NotSettled(passed)
 
     def proposal(self) -> Proposal:
+        """Raises FeedRefused where too many people of a feed that is not `accepted` are held."""
         told = self.told()
         self._refuse_needless(told)
         hold_shared_numens(told, self.book, self.memory, self.rules.keys)
@@ -170,6 +171,7 @@ class _Planning(Look):
         rows = differing.rows(desired)
         self.tick()
         self.holds += differing.holds
+        check_held(self.feeds, self.holds, self.memory, self.as_of, self.accepted.feeds)
         before = self._census()
         by_uid = {d.account.uid: d for d in desired}
         written = [by_uid[uid] for uid in dict.fromkeys(write.uid for write, _ in rows)]

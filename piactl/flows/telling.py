@@ -12,7 +12,7 @@ from piactl.core.absences import Absence, Key, Testimony, after_feed
 from piactl.core.account import Account
 from piactl.core.assignment import Assignment
 from piactl.core.desired import Rules, address_problem, assignment_problems
-from piactl.core.feedfacts import SourceRecord
+from piactl.core.feedfacts import SourceRecord, record_of
 from piactl.core.identity import NAMES, PERSON_DATA, Named, another_person, same_name, spoken_name
 from piactl.core.memory import Memory, SourceMemory
 from piactl.core.numen import masked
@@ -384,4 +384,4 @@ def _record(sourced: SourcedFeed, told: Told, as_of: date) -> SourceRecord:
         return before.record
     # a feed dated ahead of the run must not make all those that come before its day "older"
     day = min(facts.date, as_of) if facts.date else None
-    return SourceRecord(facts.source, facts.digest, day, facts.rows, facts.people, facts.columns)
+    return record_of(facts, day)

@@ -93,13 +93,13 @@ def test_a_configuration_that_says_everything():
             values={"position": {"01": "activite", "02": "retraite"}},
             constants={"corps": "551"},
             absent_runs=3,
-            limits=SourceLimits(0.1, 10, 0.8, 30, 0.2, 40, 100_000, 50_000_000, 200),
+            limits=SourceLimits(0.1, 10, 0.8, 30, 0.2, 40, 0.3, 25, 0.06, 15, 100_000, 50_000_000, 200),
             periods=(
                 LimitsPeriod(
                     "rentree",
                     (8, 20),
                     (10, 15),
-                    SourceLimits(0.2, 11, 0.7, 31, 0.4, 41, 200_000, 60_000_000, 300),
+                    SourceLimits(0.2, 11, 0.7, 31, 0.4, 41, 0.5, 26, 0.07, 16, 200_000, 60_000_000, 300),
                 ),
             ),
         )
