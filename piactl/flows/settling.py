@@ -144,8 +144,8 @@ class Settling:
             self.new.packed[key_of(account.uid, account.matricule)] = packed
 
     def foresee(self, account: Account, read: bytes, as_of: date) -> None:
-        """Prepares the mark of an account as this run will write it; `read` is the entryCSN that its entry was
-        read with, b"" where there is none."""
+        """Prepares the mark of an account as this run will write it; `read` is the entryCSN with which its
+        entry was read, b"" where there is none."""
         foreseen = self.foreseen(account, read, as_of)
         if foreseen is not None:
             self.written[account.uid] = foreseen
