@@ -50,6 +50,11 @@ class Session:
     def closed(self) -> bool:
         return self._connection.socket is None
 
+    def address(self) -> str:
+        """The network address of the server, empty on a socket of this host."""
+        name = self._connection.socket.getpeername()
+        return str(name[0]) if isinstance(name, tuple) else ""
+
     def close(self) -> None:
         """Says goodbye where that is possible, and lets go of the socket in any case."""
         if not self.closed:

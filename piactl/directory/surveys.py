@@ -3,39 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from piactl.core.settings import DirectorySettings
 from piactl.directory import filters
-from piactl.directory.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES, account_queries
+from piactl.directory.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES
 from piactl.directory.attributes import Encoding
-from piactl.directory.names import same_dn
 from piactl.directory.port import Reader
 
 Stamp = tuple[str, str | None, bytes]
 """uid, matricule and entryCSN of an account."""
 
 
-def read_stamps(
-    reader: Reader,
-    settings: DirectorySettings,
-    encoding: Encoding,
-    *,
-    uids: Sequence[str] | None = None,
-    written_by: str = "",
-    since: datetime | None = None,
-) -> Iterator[Stamp]:
-    """uid, matricule and entryCSN of every account, or of those of `uids`; with `written_by`, only of those
-    that this identity was the last to write, and with `since`, that were written from then on."""
+def read_stamps(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[Stamp]:
+    """uid, matricule and entryCSN of every account."""
     uid, matricule = encoding.name("uid"), encoding.name("supannEmpId")
-    asked = [uid, matricule, CSN, *(["modifiersName"] if written_by else [])]
-    for query in account_queries(encoding, uids):
-        if since is not None:
-            csn = f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z#000000#000#000000"
-            query = filters.all_of(query, filters.at_least(CSN, csn))
-        for raw in reader.search(settings.accounts, query, asked):
-            if not written_by or same_dn(raw.text("modifiersName"), written_by):
-                yield raw.text(uid), raw.text(matricule) or None, raw.first(CSN) or b""
+    for raw in reader.search(settings.accounts, IN_ACCOUNTS, [uid, matricule, CSN]):
+        yield raw.text(uid), raw.text(matricule) or None, raw.first(CSN) or b""
 
 
 def read_numen_holders(

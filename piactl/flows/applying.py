@@ -39,6 +39,8 @@ class Done:
 Progress = Callable[[int, int], None]
 Stop = Callable[[], str]
 """The name of a signal that asked to stop, "" while none did."""
+Tell = Callable[[str, WriteResult], None]
+"""Is given the uid of an account and the result of each write to it."""
 
 
 def refused(refusals: Sequence[Refusal], allowed: Mapping[str, int]) -> list[Refusal]:
@@ -46,7 +48,9 @@ def refused(refusals: Sequence[Refusal], allowed: Mapping[str, int]) -> list[Ref
     return [r for r in refusals if allowed.get(r.kind) != r.total]
 
 
-def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop, brief: bool = False) -> Done:
+def apply_work(
+    run: Run, work: Work, *, progress: Progress, stop: Stop, brief: bool = False, tell: Tell | None = None
+) -> Done:
     """Makes the plan true; `brief` is as in Done. Raises UnsafePlan before the first write where a guard is
     broken.
 
@@ -68,7 +72,7 @@ def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop, brief: b
         # only an archival deletes anything
         archives = Kind.ARCHIVE.value in work.summary
         writes = _without_devices(run, work.writes, done, stop) if archives else work.writes
-        _write_accounts(run, writes, done, progress, stop)
+        _write_accounts(run, writes, done, progress, stop, tell)
         if not done.stopped:
             run.lock.keep()
             _write_records(run, work, done)
@@ -147,7 +151,7 @@ def write_beside(run: Run, writes: Sequence[AccountWrite]) -> Done:
 
 def _mark_unclean(run: Run, work: Work) -> None:
     """Until this run has ended, whatever comes next has to look at everything."""
-    entry = run.writer.read(run.places.last_run, [DATA]) if work.writes else None
+    entry = run.writer.read(run.places.last_run, [DATA]) if work.writes or work.records else None
     if entry is None:
         return
     data = entry.first(DATA)
@@ -194,11 +198,15 @@ def _finish(run: Run, facts: Mapping[str, object], done: Done, note: str) -> Non
         raise first
 
 
-def _write_accounts(run: Run, writes: Writes, done: Done, progress: Progress, stop: Stop) -> None:
+def _write_accounts(
+    run: Run, writes: Writes, done: Done, progress: Progress, stop: Stop, tell: Tell | None = None
+) -> None:
     writing = JournalledWriting(run, stop)
     try:
         for made, (one, result) in enumerate(writing.results(writes), 1):
             _count(done, one, result)
+            if tell is not None:
+                tell(one.uid, result)
             if made % BATCH == 0 or made == len(writes):
                 progress(made, len(writes))
     finally:

@@ -166,13 +166,14 @@ class Look:
             if self.listed(account):
                 self.settling.mark(account, entry.csn, self.as_of)
 
-    def foresee(self, accounts: Iterable[Account], unsure: Container[str]) -> None:
-        """Prepares the marks of accounts as they will be written."""
+    def foresee(self, accounts: Iterable[tuple[Account, bytes]], unsure: Container[str]) -> None:
+        """Prepares the marks of accounts as they will be written; each comes with the entryCSN that its entry
+        was read with, b"" where there is none."""
         if self.settling is None:
             return
-        for account in accounts:
+        for account, read in accounts:
             if account.uid not in unsure and account.matricule not in unsure and self.listed(account):
-                self.settling.foresee(account, self.as_of)
+                self.settling.foresee(account, read, self.as_of)
 
     def listed(self, account: Account) -> bool:
         """Whether no feed is silent on an assignment without that silence counting: the very same lines may

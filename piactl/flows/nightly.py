@@ -16,7 +16,7 @@ from piactl.flows.planfile import PlanFile, plan_document, plan_pieces
 from piactl.flows.proposal import Proposal, Work
 from piactl.flows.proposing import proposed, scan_feeds
 from piactl.flows.running import Order, Run, check_date, head_facts, run_under_lock
-from piactl.flows.settling import Settling, mark_written
+from piactl.flows.settling import Settling
 from piactl.flows.site import Site
 from piactl.flows.telling import Accepted, SourcedFeed
 from piactl.flows.unblocking import release_codes
@@ -69,18 +69,19 @@ def run_nightly(
         if document["refusals"] and file is not None:
             _refuse(run, document, file)
         release_codes(run)
-        done = apply_work(run, _work(document, proposal), progress=progress, stop=stop, brief=True)
-        if proposal.settling is not None and proposal.settling.leaves:
-            _leave_marks(run, proposal.settling, done)
+        settling, work = proposal.settling, _work(document, proposal)
+        tell = settling.mark_written if settling is not None else None
+        done = apply_work(run, work, progress=progress, stop=stop, brief=True, tell=tell)
+        # no marks are trusted after a run that did not end well
+        if settling is not None and settling.leaves and done.status == "done":
+            _leave_marks(run, settling)
         return document, done, file
 
 
-def _leave_marks(run: Run, settling: Settling, done: Done) -> None:
+def _leave_marks(run: Run, settling: Settling) -> None:
     """For the next night of this host; a night without them only takes longer."""
-    if done.stopped:  # what was not even sent is told of nowhere
-        settling.written.clear()
+    settling.new.run = run.order.run
     try:
-        mark_written(run.writer, run.site, settling, done.results, run.started)
         keep(run.site, settling.new)
     except PiactlError as error:
         run.say(f"what is settled could not be kept, so the next night looks at everybody: {error}")

@@ -206,7 +206,7 @@ class _Planning(Look):
         records = tuple(memory_writes(self.remembered, memory, state, self.rules.keys))
         unsure = self.unsure(told, memory)
         self.mark_settled({*unsure, *(d.account.uid for d in written)})
-        self.foresee((d.account for d in written), unsure)
+        self.foresee(((d.account, self._csn(d)) for d in written), unsure)
         return Proposal(plan, writes, records, memory, self.settling)
 
     def _refuse_needless(self, told: Told) -> None:
@@ -218,6 +218,13 @@ class _Planning(Look):
                 f"--accept-person {needless[0]}: nobody is held as another person under this matricule in "
                 "this run; the message that held one says the right matricule"
             )
+
+    def _csn(self, desired: Desired) -> bytes:
+        """The entryCSN of the entry that an account is to be made of, b"" where there is none or it was not
+        read."""
+        matricule = desired.subject.matricule
+        entry = self.book.entry(matricule, self.rules.keys) if matricule else None
+        return entry.csn if entry else b""
 
     def _census(self) -> Census:
         """The accounts before the run. A night without a feed relies on what the last one left."""

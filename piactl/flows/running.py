@@ -89,6 +89,7 @@ class Run:
             "sudo_user": order.actor.sudo_user,
             "origin": order.actor.origin,
             "host": order.actor.host,
+            "server": self.writer.facts().uri,
             "as_of": order.as_of.isoformat(),
             "started": self.started.isoformat(timespec="milliseconds"),
             "status": status,

@@ -17,12 +17,12 @@ from datetime import date
 from itertools import islice
 from pathlib import Path
 
-from piactl.core.account import Account, State
+from piactl.core.account import State
 from piactl.core.desired import MATRICULE, NUMEN, Desired
 from piactl.core.memory import Memory
 from piactl.core.naming import claim_of
 from piactl.core.settled import key_of
-from piactl.directory.accounts import Unreadable, read_accounts_named
+from piactl.directory.accounts import Entry, Unreadable, read_accounts_named
 from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.records import read_memory
 from piactl.directory.surveys import read_numens, read_stamps, read_tombstones
@@ -184,7 +184,7 @@ class _Sifting:
                 if one.base is not None or write is not None:
                     changed.add(current.uid)
                 if write is not None and not {current.uid, current.matricule} & unsure:
-                    number = self._set_aside(one, current, write, differing, look)
+                    number = self._set_aside(one, held, write, differing, look)
                     if number is not None:
                         self.numens.changes(number, self._numens(told, current.matricule))
         look.mark_settled({*unsure, *changed})
@@ -197,9 +197,10 @@ class _Sifting:
         settling.others += [uid for uid in uids if uid not in passed]
 
     def _set_aside(
-        self, one: Desired, current: Account, write: EntryWrite, differing: Differing, look: Look
+        self, one: Desired, entry: Entry, write: EntryWrite, differing: Differing, look: Look
     ) -> int | None:
         """Keeps what an account needs, unless others have a say in that; its number."""
+        current, csn = entry.account, entry.csn
         if one.base is not None or one.account.state is State.ARCHIVED or differing.protected(one):
             return None
         if current.foreign_addresses:  # they may be of another account, and are told
@@ -208,7 +209,7 @@ class _Sifting:
         before = settling.mark_of(current, 0, self.as_of)
         if before is None:  # some source is silent
             return None
-        mark = settling.mark_of(one.account, 0, self.as_of) if look.listed(one.account) else None
+        mark = settling.foreseen(one.account, csn, self.as_of) if look.listed(one.account) else None
         account_write, changes = differing.row(one, write)
         row = ChangedRow(account_write, tuple(changes), settling.home(one.account, self.as_of), mark)
         return self.aside.add_changed(key_of(current.uid, current.matricule), before, row)

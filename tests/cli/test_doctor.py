@@ -322,6 +322,7 @@ def test_a_server_that_lacks_functions(clinic: Clinic) -> None:
         assert found.outcome.value == "warning"
         assert "RFC 4528" in found.found
         assert "RFC 2696" in found.found
+        assert "RFC 4527" in found.found
         assert _takes_writes(server).outcome.value == "skipped"
 
 

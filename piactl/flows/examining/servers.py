@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from piactl.core.settings import DirectorySettings, PasswordSettings
-from piactl.directory.messages import ASSERTION, PAGED
+from piactl.directory.messages import ASSERTION, PAGED, POST_READ, PRE_READ
 from piactl.directory.monitoring import server_version
 from piactl.directory.questions import Questions, ServerUnusable, open_questions
 from piactl.directory.serverconfig import ServerConfig, read_server_config
@@ -164,6 +164,10 @@ def _functions(server: Server) -> Finding:
         lacking.append("no assertions (RFC 4528): a change between reading and writing is not always noticed")
     if PAGED not in facts.controls:
         lacking.append("no paged results (RFC 2696): large searches need much memory and unlimited size")
+    if not {PRE_READ, POST_READ} <= facts.controls:
+        lacking.append(
+            "no pre-read and post-read (RFC 4527): accounts that a night wrote are read again the next"
+        )
     number = _VERSION.search(version)
     if number and (int(number[1]), int(number[2])) < (2, 5):
         lacking.append(f"{version} is older than OpenLDAP 2.5")
