@@ -12,6 +12,7 @@ from piactl.core.settings import DirectorySettings
 from piactl.directory import filters
 from piactl.directory.attributes import (
     ACCOUNT_CLASS,
+    LINKED_CLASS,
     OBJECT_CLASSES,
     Encoding,
     UnreadableEntry,
@@ -45,8 +46,6 @@ class Unreadable:
     identifiers: tuple[str, ...]
     why: str
 
-
-CODE_CLASS = b"oathTOTPUser"
 
 IN_ACCOUNTS = filters.equals("objectClass", ACCOUNT_CLASS)
 AT_ONCE = 50
@@ -166,7 +165,8 @@ def account_write(
     """The one atomic write that makes an entry the desired account, None where it is so already."""
     values = encoding.values(desired)
     if current is None:
-        classes: Sequence[bytes] = [name.encode() for name in OBJECT_CLASSES]
+        linked = (LINKED_CLASS,) if encoding.name("oathTOTPToken") in values else ()
+        classes = [name.encode() for name in (*OBJECT_CLASSES, *linked)]
         return EntryWrite(
             "add", account_dn(settings, desired.uid), add={"objectClass": tuple(classes), **values}
         )
@@ -181,9 +181,9 @@ def account_change(encoding: Encoding, dn: str, current: Values, values: Values)
     if not delete and not add:
         return None
     if link in add and link not in delete:
-        add["objectClass"] = (CODE_CLASS,)
+        add["objectClass"] = (LINKED_CLASS.encode(),)
     if link in delete and link not in add:
-        delete["objectClass"] = (CODE_CLASS,)
+        delete["objectClass"] = (LINKED_CLASS.encode(),)
     return EntryWrite("modify", dn, add=add, delete=delete)
 
 

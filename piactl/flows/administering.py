@@ -136,7 +136,7 @@ def intended(
     """The changes and the one write that make an account the desired one, with the address it needs."""
     if desired.base is not None:
         desired = _addressed(reader, site, desired, rules)
-    write = account_write(site.settings.directory, site.encoding, entry, desired.account)
+    write = account_write(site.settings.directory, site.encoding_for(reader), entry, desired.account)
     uid = desired.account.uid
     if write is None:
         return Prepared(name, uid)

@@ -65,7 +65,8 @@ class Differing:
         """The write that makes the account so; None where it is."""
         matricule = one.subject.matricule
         entry = self.book.entry(matricule, self.rules.keys) if matricule else None
-        return account_write(self.site.settings.directory, self.site.encoding, entry, one.account)
+        encoding = self.site.encoding_for(self.reader)
+        return account_write(self.site.settings.directory, encoding, entry, one.account)
 
     def protected(self, one: Desired) -> bool:
         """Whether no import may touch the account."""

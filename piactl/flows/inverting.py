@@ -156,7 +156,8 @@ class Inverting:
         desired = desired_account(Subject(account.matricule, bare, None, ()), self.rules)
         if desired is None:
             raise AssertionError("an account that is there always has a desired one")
-        write = account_write(self.site.settings.directory, self.site.encoding, entry, desired.account)
+        encoding = self.site.encoding_for(self.reader)
+        write = account_write(self.site.settings.directory, encoding, entry, desired.account)
         if write is None:
             return Reversal(account.uid, account.matricule, Fate.BEFORE)
         sources = {one.source for one in account.assignments} - {MANUAL}

@@ -161,12 +161,17 @@ def locked_to_a_day(staff: Staff) -> None:
     staff.each("account", "lock", "--until", day(3).isoformat())
 
 
+def locked_to_yesterday(staff: Staff) -> None:
+    """Its dates let in since midnight; no night was run since."""
+    staff.each("account", "lock", "--until", day(-1).isoformat(), "--as-of", day(-2).isoformat())
+
+
 def unlocked(staff: Staff) -> None:
     staff.each("account", "unlock")
 
 
 def the_night_after_the_lock(staff: Staff) -> None:
-    staff.academy.night(day(4).isoformat())
+    staff.academy.night(day(0).isoformat())
 
 
 def suspended_by_hr(staff: Staff) -> None:
@@ -188,8 +193,8 @@ def back_in_a_post(staff: Staff) -> None:
 CASES: dict[str, tuple[Callable[[Staff], None], Callable[[Staff], None]]] = {
     "closed by hand": (closed, reopened),
     "locked": (locked, unlocked),
-    "locked to a day, lifted": (locked_to_a_day, unlocked),
-    "locked to a day, over": (locked_to_a_day, the_night_after_the_lock),
+    "locked to a day": (locked_to_a_day, unlocked),
+    "locked to yesterday": (locked_to_yesterday, the_night_after_the_lock),
     "locked by a position": (suspended_by_hr, suspension_taken_back),
     "deactivated by the night": (grace_over, back_in_a_post),
 }
