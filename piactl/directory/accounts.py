@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from piactl.core.account import Account
+from piactl.core.account import Account, State
 from piactl.core.digests import DigestKeys
 from piactl.core.settings import DirectorySettings
 from piactl.directory import filters
@@ -107,6 +107,14 @@ def read_accounts_of(
         query = filters.all_of(IN_ACCOUNTS, filters.any_of(*wanted))
         for raw in reader.search(settings.accounts, query, encoding.attributes):
             yield entry_of(raw, encoding)
+
+
+def closed_without_link(name: Callable[[str], str]) -> str:
+    """The filter that finds closed accounts without a link; `name` says how the directory calls an
+    attribute. Locked ones are left out: no index finds them."""
+    states = (State.DEACTIVATED, State.ARCHIVED)
+    closed = filters.any_of(*(filters.equals(name("piactlState"), state.value) for state in states))
+    return filters.all_of(IN_ACCOUNTS, closed, filters.none_of(filters.present(name("oathTOTPToken"))))
 
 
 def entry_of(raw: RawEntry, encoding: Encoding) -> Entry | Unreadable:

@@ -24,7 +24,14 @@ from piactl.directory.messages import (
     strings,
 )
 from piactl.directory.port import RawEntry, ServerFacts
-from piactl.directory.results import NO_RIGHT, NO_SUCH_OBJECT, ConnectionLost, described, translated, unfinished
+from piactl.directory.results import (
+    NO_RIGHT,
+    NO_SUCH_OBJECT,
+    ConnectionLost,
+    described,
+    translated,
+    unfinished,
+)
 from piactl.errors import DirectoryTruncated
 
 

@@ -140,7 +140,7 @@ def intended(
     uid = desired.account.uid
     if write is None:
         return Prepared(name, uid)
-    changes = changes_of(desired, rules) or [restored_change(desired, write, rules)]
+    changes = changes_of(desired, rules) or [restored_change(desired, write, rules, site.encoding)]
     kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
     row = AccountWrite(uid, kinds, reason or changes[0].reason, write)
     before = account_on(entry.account, site, rules.as_of)[0] if entry else None

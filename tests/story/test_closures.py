@@ -3,6 +3,7 @@ one; open again after a return, as they were before."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from piactl.sandbox.tree import POLICIES
 
 from .academy import Academy
 from .feeds import row
-from .phones import Phone, verified, verify
+from .phones import Phone, verified
 from .test_logins import PASSWORD, day
 
 CLAIRE, IDA, NOUR = "claire.dubreuil", "ida.roy", "nour.vidal"
@@ -219,3 +220,265 @@ def test_archived_and_back(staff: Staff) -> None:
     feed(staff.academy, 0, post(-300, -120), post(0))
     staff.set_passwords()
     assert staff.lets_in() == {CLAIRE, IDA}
+
+
+# What else touches a closed or locked account
+
+
+SHUT = {
+    "closed": ("account", "close", IDA, "--until", day(30).isoformat()),
+    "locked": ("account", "lock", IDA),
+}
+
+
+def no_device(academy: Academy, uid: str) -> str:
+    return f"cn=suspended,{academy.dn(uid)}"
+
+
+def linked(academy: Academy, uid: str) -> list[str]:
+    return academy.values(uid, "oathTOTPToken")
+
+
+@pytest.mark.parametrize("shut", SHUT)
+def test_devices_do_not_open_it(staff: Staff, shut: str) -> None:
+    """A telephone lost, found, replaced, given up: what is in force counts from the return on."""
+    academy, back = staff.academy, "unlock" if shut == "locked" else "reopen"
+    staff.run(*SHUT[shut], *WHY)
+    for words in (("suspend", IDA), ("resume", IDA), ("remove", IDA, "--password-alone")):
+        ran = staff.run("otp", *words, *WHY)
+        assert linked(academy, IDA) == [no_device(academy, IDA)], words
+        if words[0] != "suspend":
+            assert f"the account is {shut}, so nobody logs in" in ran.out
+    assert academy.values(IDA, "piactlDevice") == []
+    staff.ida = verified(academy, IDA)
+    with without_the_policy(academy):
+        assert not {uid for uid in staff.lets_in() if uid.startswith(IDA)}
+    staff.run("account", back, IDA, *WHY)
+    assert {uid for uid in staff.lets_in() if uid.startswith(IDA)} == {f"{IDA}+code"}
+
+
+def test_what_is_said_of_it(staff: Staff) -> None:
+    for uid, shut in ((IDA, "lock"), (CLAIRE, "closure")):
+        staff.run("account", "lock" if shut == "lock" else "close", uid, *WHY,
+                  *(() if shut == "lock" else ("--until", day(30).isoformat())))  # fmt: skip
+        [view] = staff.run("otp", "show", uid, "-o", "json").json
+        assert (view["login"], view["refused_by"]) == ("refused", shut)
+        assert "logging in is REFUSED: the account is" in staff.run("otp", "show", uid).out
+        assert staff.run("account", "show", uid, "-o", "json").json["refused_by"] == ["dates", "link"]
+        assert "REFUSED by a link to no device as well" in staff.run("account", "show", uid).out
+        [answer] = staff.run("why", uid, "login", "-o", "json").json["answers"]
+        assert not answer["yes"]
+        assert any("by a link to no device, whatever the password policy" in note for note in answer["notes"])
+        assert "never the password alone" not in staff.run("why", uid, "login").out
+    assert staff.run("account", "show", NOUR, "-o", "json").json["refused_by"] == []
+    [view] = staff.run("otp", "show", NOUR, "-o", "json").json
+    assert (view["login"], view["refused_by"]) == ("refused", "device")
+
+
+def test_a_lock_that_ended_waits_for_its_night_and_why_says_so(staff: Staff) -> None:
+    locked_to_yesterday(staff)
+    [answer] = staff.run("why", CLAIRE, "login", "-o", "json").json["answers"]
+    assert answer["yes"] is staff.accepts(CLAIRE) is False
+    [cause] = [one for one in answer["causes"] if one["kind"] == "entry"]
+    assert "the entry refuses (it is linked to no device" in cause["text"]
+    assert cause["command"] == "piactl nightly"
+
+
+def test_made_closed_or_locked(academy: Academy) -> None:
+    """An account that is locked from its first night on has its link from the first write on."""
+    person = row(debut=day(-5).isoformat(), position="suspension")
+    academy.twice(day(0).isoformat(), academy.feed(person, day=day(0).isoformat()))
+    academy.change(CLAIRE, userPassword=[PASSWORD])
+    assert linked(academy, CLAIRE) == [no_device(academy, CLAIRE)]
+    with without_the_policy(academy):
+        assert not academy.sandbox.accepts(academy.dn(CLAIRE), PASSWORD)
+
+
+def test_adopted_closed_or_locked(academy: Academy) -> None:
+    for uid, number in ((CLAIRE, "1001"), (IDA, "1002")):
+        values = {"objectClass": ["inetOrgPerson", "supannPerson"], "supannEmpId": number, "uid": uid}
+        more = {"cn": uid, "sn": "Ancien", "mail": f"{uid}@ac-amiens.fr", "userPassword": PASSWORD}
+        academy.sandbox.add(academy.dn(uid), {**values, **more})
+    left = row(debut=day(-300).isoformat(), fin=day(-40).isoformat())
+    suspended = row(**PEOPLE[1], debut=day(-300).isoformat(), position="suspension")
+    feed_ = academy.feed(left, suspended, day=day(0).isoformat())
+    ran = academy.run("adopt", feed_, "--as-of", day(0).isoformat(), "--apply", *WHY)
+    assert ran.code == 0, ran.err
+    for uid in (CLAIRE, IDA):
+        assert linked(academy, uid) == [no_device(academy, uid)]
+        with without_the_policy(academy):
+            assert not academy.sandbox.accepts(academy.dn(uid), PASSWORD)
+    before = academy.stamps()
+    academy.night(day(0).isoformat(), feed_)
+    assert academy.stamps() == before
+    undone = academy.run("undo", "last", *WHY)
+    assert undone.code == 0, undone.err
+    for uid in (CLAIRE, IDA):
+        assert "oathTOTPUser" not in academy.values(uid, "objectClass")
+        assert academy.sandbox.accepts(academy.dn(uid), PASSWORD)
+
+
+def unlink(academy: Academy, uid: str) -> None:
+    """Another hand takes the link away."""
+    classes = [name for name in academy.values(uid, "objectClass") if name != "oathTOTPUser"]
+    academy.change(uid, oathTOTPToken=[], objectClass=classes)
+
+
+def test_another_hand_that_unlinks_is_undone_by_the_night(staff: Staff) -> None:
+    academy = staff.academy
+    grace_over(staff)
+    unlink(academy, CLAIRE)
+    grace_over(staff)
+    assert linked(academy, CLAIRE) == [no_device(academy, CLAIRE)]
+
+
+def test_an_archived_account_that_was_unlinked(staff: Staff) -> None:
+    academy = staff.academy
+    feed(academy, -1, post(-300, -120))
+    unlink(academy, CLAIRE)
+    feed(academy, 0, post(-300, -120))
+    assert linked(academy, CLAIRE) == [no_device(academy, CLAIRE)]
+
+
+def test_a_protected_account_is_held_and_the_administrator_links_it(staff: Staff) -> None:
+    academy = staff.academy
+    closed(staff)
+    academy.change(CLAIRE, piactlProtected=["TRUE"])
+    unlink(academy, CLAIRE)
+    rows = [row(**person, **post(-300)) for person in PEOPLE]
+    plan = academy.plan(academy.feed(*rows, day=day(0).isoformat()))
+    assert [hold["uid"] for hold in plan["holds"]] == [CLAIRE]
+    assert plan["changes"] == []
+    staff.run("account", "close", CLAIRE, "--until", day(30).isoformat(), *WHY)
+    assert linked(academy, CLAIRE) == [no_device(academy, CLAIRE)]
+
+
+# Undo
+
+
+def test_undo_opens_and_shuts_with_the_link(staff: Staff) -> None:
+    academy = staff.academy
+    staff.run("account", "lock", IDA, *WHY)
+    undone = staff.run("undo", "last", *WHY, "-o", "json").json
+    assert {uid for uid in staff.lets_in() if uid.startswith(IDA)} == {f"{IDA}+code"}
+    staff.run("undo", undone["run"], *WHY)
+    assert linked(academy, IDA) == [no_device(academy, IDA)]
+
+
+def test_undo_leads_to_the_device_of_today(staff: Staff) -> None:
+    """What was in force before the closure is gone; another device was verified since."""
+    academy = staff.academy
+    staff.run(*SHUT["closed"], *WHY)
+    staff.ida = verified(academy, IDA)
+    staff.run("undo", "last", *WHY)
+    assert {uid for uid in staff.lets_in() if uid.startswith(IDA)} == {f"{IDA}+code"}
+
+
+# A directory that stands, and a server without the overlay
+
+
+def without_otp(academy: Academy) -> str:
+    """Takes slapo-otp, and the rights that name its attributes, from the server; its settings before."""
+    path = academy.sandbox.folder / "slapd" / "slapd.conf"
+    text = path.read_text(encoding="utf-8")
+    less = re.sub(r"(?m)^access to [^\n]*oath[^\n]*\n(  by [^\n]*\n)*", "", text)
+    less = less.replace("moduleload otp\n", "").replace("\noverlay otp\n", "\n")
+    assert "otp" not in re.sub(r"(?m)^#.*$", "", less)
+    restarted(academy, less)
+    return text
+
+
+def restarted(academy: Academy, settings: str) -> None:
+    academy.sandbox.stop()
+    (academy.sandbox.folder / "slapd" / "slapd.conf").write_text(settings, encoding="utf-8")
+    academy.sandbox.start()
+
+
+@pytest.fixture
+def standing(academy: Academy) -> tuple[Academy, str]:
+    """A directory that closed its accounts without a link: Claire's is closed, Ida's locked, Nour's archived.
+    The settings of a server with slapo-otp."""
+    settings = without_otp(academy)
+    rows = [row(**person, debut=day(-300).isoformat()) for person in PEOPLE]
+    academy.night(day(-40).isoformat(), academy.feed(*rows, day=day(-40).isoformat()))
+    assert academy.run("account", "lock", IDA, *WHY, "--as-of", day(-30).isoformat()).code == 0
+    for index, end in ((0, -40), (2, -120)):
+        rows[index] = row(**PEOPLE[index], **post(-300, end))
+    academy.twice(day(-2).isoformat(), academy.feed(*rows, day=day(-2).isoformat()))
+    states = {uid: academy.values(uid, "piactlState") for uid in EVERYBODY}
+    assert states == {CLAIRE: ["deactivated"], IDA: ["active"], NOUR: ["archived"]}
+    return academy, settings
+
+
+def test_a_server_without_the_overlay(standing: tuple[Academy, str]) -> None:
+    """As it was: dates refuse, and doctor says that nothing else does."""
+    academy, _ = standing
+    for uid in EVERYBODY:
+        assert linked(academy, uid) == []
+        academy.change(uid, userPassword=[PASSWORD])
+        assert not academy.sandbox.accepts(academy.dn(uid), PASSWORD)
+    with without_the_policy(academy):
+        assert academy.sandbox.accepts(academy.dn(CLAIRE), PASSWORD)
+    [row_] = [one for one in academy.run("doctor", "-o", "json").json if one["id"] == "D33"]
+    assert row_["result"] == "warning"
+    assert "class oathTOTPUser is missing" in row_["found"]
+    assert "REFUSED by these dates alone" in academy.run("account", "show", CLAIRE).out
+    [answer] = academy.run("why", CLAIRE, "login", "-o", "json").json["answers"]
+    assert any("dates alone" in note for note in answer["notes"])
+    assert academy.run("account", "unlock", IDA, *WHY).code == 0
+    assert academy.sandbox.accepts(academy.dn(IDA), PASSWORD)
+
+
+@pytest.mark.parametrize("fed", [True, False])
+def test_a_directory_that_stands(standing: tuple[Academy, str], fed: bool) -> None:
+    """The next night links what is closed or locked already, with a feed or without, as a plan that says why;
+    the night after it has nothing to do."""
+    academy, settings = standing
+    restarted(academy, settings)
+    rows = [row(**person, **post(-300, end)) for person, end in zip(PEOPLE, (-40, None, -120), strict=True)]
+    feeds = [academy.feed(*rows, day=day(0).isoformat())] if fed else []
+    plan = academy.plan(*feeds)
+    assert plan["summary"] == {"update": 3}
+    assert {one["uid"] for one in plan["changes"]} == set(EVERYBODY)
+    for one in plan["changes"]:
+        assert one["after"] == {"refused_by": ["dates", "link to no device"]}
+        assert "its dates alone count only where a password policy applies" in one["reason"]
+    if not fed:
+        told = academy.run("forecast", "-o", "json")
+        assert [one["uid"] for one in told.json if one["kind"] == "update"] == [
+            one["uid"] for one in plan["changes"]
+        ]
+    today = day(0).isoformat()
+    academy.twice(today, *feeds)
+    for uid in EVERYBODY:
+        assert linked(academy, uid) == [no_device(academy, uid)]
+        academy.change(uid, userPassword=[PASSWORD])
+    with without_the_policy(academy):
+        assert not {uid for uid in EVERYBODY if academy.sandbox.accepts(academy.dn(uid), PASSWORD)}
+    undone = academy.run("undo", "last", *WHY, "-o", "json").json
+    assert {one["outcome"] for one in undone["accounts"]} == {"kept"}
+
+
+def test_undoing_a_lock_of_before(standing: tuple[Academy, str]) -> None:
+    """The lock was made without a link, which the night put in later."""
+    academy, settings = standing
+    [lock] = [one for one in academy.run("runs", "list", "-o", "json").json if "lock" in str(one)]
+    restarted(academy, settings)
+    academy.night(day(0).isoformat())
+    assert linked(academy, IDA) == [no_device(academy, IDA)]
+    academy.change(IDA, userPassword=[PASSWORD])
+    ran = academy.run("undo", lock["run"], *WHY)
+    assert ran.code == 0, ran.err
+    assert academy.sandbox.accepts(academy.dn(IDA), PASSWORD)
+
+
+def test_where_a_portal_asks_for_codes(staff: Staff) -> None:
+    """The overlay refuses closed accounts there too; an account that is open is not linked."""
+    academy = staff.academy
+    academy.edit("policy.yaml", "otp: {enforced_by: directory}", "otp: {enforced_by: portal, issuer: Amiens}")
+    feed(academy, -2, post(-300))
+    assert {uid: linked(academy, uid) for uid in EVERYBODY} == {uid: [] for uid in EVERYBODY}
+    closed(staff)
+    refused_in_any_case(staff)
+    reopened(staff)
+    assert staff.lets_in() == set(EVERYBODY)

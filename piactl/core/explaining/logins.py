@@ -219,5 +219,7 @@ def _notes(case: Case, around: Circumstances) -> Iterator[str]:
 def _how_refused(known: Credentials) -> str:
     """By what the directory itself refuses a closed or locked account."""
     if known.denied:
-        return "the directory refuses it by its dates and by a link to no device, whatever the password policy"
+        return (
+            "the directory refuses it by its dates and by a link to no device, whatever the password policy"
+        )
     return "the directory refuses it by its dates alone, which count only where a password policy applies"
