@@ -257,6 +257,16 @@ def test_devices_do_not_open_it(staff: Staff, shut: str) -> None:
     assert {uid for uid in staff.lets_in() if uid.startswith(IDA)} == {f"{IDA}+code"}
 
 
+@pytest.mark.parametrize("shut", SHUT)
+def test_a_telephone_lost_while_it_is_shut_stays_lost(staff: Staff, shut: str) -> None:
+    staff.run(*SHUT[shut], *WHY)
+    staff.run("otp", "suspend", IDA, *WHY)
+    staff.run("account", "unlock" if shut == "locked" else "reopen", IDA, *WHY)
+    assert staff.lets_in() == {CLAIRE}
+    staff.run("otp", "resume", IDA, *WHY)
+    assert staff.lets_in() == {CLAIRE, f"{IDA}+code"}
+
+
 def test_what_is_said_of_it(staff: Staff) -> None:
     for uid, shut in ((IDA, "lock"), (CLAIRE, "closure")):
         staff.run("account", "lock" if shut == "lock" else "close", uid, *WHY,
@@ -273,6 +283,16 @@ def test_what_is_said_of_it(staff: Staff) -> None:
     assert staff.run("account", "show", NOUR, "-o", "json").json["refused_by"] == []
     [view] = staff.run("otp", "show", NOUR, "-o", "json").json
     assert (view["login"], view["refused_by"]) == ("refused", "device")
+
+
+def test_a_position_lock_that_ended_waits_for_its_night(academy: Academy) -> None:
+    """Its dates let in since yesterday; the link does not, until a night looked."""
+    rows = [row(debut=day(-200).isoformat()), row(**post(-6, -1), position="suspension")]
+    academy.night(day(-5).isoformat(), academy.feed(*rows, day=day(-5).isoformat()))
+    academy.change(CLAIRE, userPassword=[PASSWORD])
+    assert not academy.sandbox.accepts(academy.dn(CLAIRE), PASSWORD)
+    academy.night(day(0).isoformat())
+    assert academy.sandbox.accepts(academy.dn(CLAIRE), PASSWORD)
 
 
 def test_a_lock_that_ended_waits_for_its_night_and_why_says_so(staff: Staff) -> None:
