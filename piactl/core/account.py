@@ -113,6 +113,11 @@ class Account:
         return self.identifiers | self.addresses
 
     @property
+    def shut(self) -> bool:
+        """Whether it is closed or locked: nobody logs in until it is reopened or unlocked."""
+        return self.locked or self.state in (State.DEACTIVATED, State.ARCHIVED)
+
+    @property
     def surname(self) -> str:
         return self.usage_name or self.family_name
 

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from piactl.core.account import Account, State
 from piactl.core.assignment import Assignment
 from piactl.core.career import Career, career
+from piactl.core.devices import NO_DEVICE
 from piactl.core.digests import DigestKeys
 from piactl.core.names import UnusableName, has_base, local_part
 from piactl.core.person import Person, Register
@@ -254,7 +255,8 @@ def renamed_base(current: Account, account: Account) -> str | None:
 
 
 def archived(current: Account, stand: Standing | None = None) -> Account:
-    """The tombstone of an account: uid, identifiers, digests and an administrator's lock stay."""
+    """The tombstone of an account: uid, identifiers, digests and an administrator's lock stay, and that its
+    device was lost. A device in force goes."""
     return Account(
         uid=current.uid,
         matricule=None,
@@ -268,6 +270,7 @@ def archived(current: Account, stand: Standing | None = None) -> Account:
         lock=current.lock,
         locked=current.lock is not None,
         protected=current.protected,
+        device=NO_DEVICE if current.device == NO_DEVICE else "",
     )
 
 

@@ -17,6 +17,7 @@ class LastRun:
     """The last run that wrote: `clean` means that every change it planned was made.
 
     `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan.
+    `otp_schema`: it linked closed accounts to no device, which the server's schema must have.
     """
 
     run: str
@@ -26,6 +27,7 @@ class LastRun:
     plan: str
     clean: bool
     census: Census = field(default_factory=Census)
+    otp_schema: bool = False
 
 
 Deviation = Mapping[str, str]

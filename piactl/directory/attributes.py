@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from piactl.core.account import Account, State
 from piactl.core.desired import PLACEHOLDER
+from piactl.core.devices import NO_DEVICE
 from piactl.directory.names import child
 from piactl.directory.port import RawEntry, Values
 from piactl.directory.structured import (
@@ -29,6 +30,8 @@ from piactl.errors import PiactlError
 
 ACCOUNT_CLASS = "piactlAccount"
 OBJECT_CLASSES = ("inetOrgPerson", "eduPerson", "supannPerson", ACCOUNT_CLASS)
+LINKED_CLASS = "oathTOTPUser"
+"""The class of slapo-otp that an account has as long as it is linked to a device."""
 
 SUPANN_STATES = {
     State.ACTIVE: "A:SupannActif",
@@ -87,7 +90,8 @@ class Encoding:
     """How accounts are written in one directory. `names` renames attributes: default name -> name there.
 
     `accounts` is the base of the accounts. `links`: the server itself asks for the code of the device that
-    an account is linked to; without it the devices stand unlinked, for a portal to verify.
+    an account is linked to; without it the devices stand unlinked, for a portal to verify. `otp_schema`:
+    the server has the link at all, so that accounts which nobody may log in to can be linked to no device.
     """
 
     domain: str
@@ -96,6 +100,7 @@ class Encoding:
     names: Mapping[str, str] = field(default_factory=dict)
     accounts: str = ""
     links: bool = True
+    otp_schema: bool = True
 
     @cached_property
     def attributes(self) -> tuple[str, ...]:
@@ -109,6 +114,8 @@ class Encoding:
         """All managed values of an account, none of them empty; objectClass is not among them."""
         texts = _archived_texts(account) if account.state is State.ARCHIVED else self._texts(account)
         texts.update(self._state_texts(account))
+        texts["piactlDevice"] = _one(account.device)
+        texts["oathTOTPToken"] = _one(self.link(account))
         return {
             self.names.get(name, name): (
                 (values[0].encode(),)
@@ -143,8 +150,6 @@ class Encoding:
             "piactlAssignment": [assignment_text(a) for a in account.assignments],
             "piactlException": [exception_text(e) for e in account.exceptions],
             "piactlPin": [pin_text(p) for p in account.pins],
-            "piactlDevice": _one(account.device),
-            "oathTOTPToken": _one(self.link(account)),
         }
 
     def _state_texts(self, account: Account) -> dict[str, list[str]]:
@@ -166,11 +171,20 @@ class Encoding:
         }
 
     def link(self, account: Account) -> str:
-        """The device entry that the server asks for a code of, "" where it asks for none. A closed account
-        is unlinked; one that is about to open is linked, so that no day begins with the password alone."""
+        """The device entry that the server asks for a code of, "" where it asks for none.
+
+        A closed or locked account is linked to no device: its dates refuse only as long as a password policy
+        applies to it, the link refuses by itself. One that is about to open is linked as it will be, so that
+        its start opens it and no day begins with the password alone.
+        """
+        if self.otp_schema and account.shut:
+            return self._device(account, NO_DEVICE)
         if not self.links or not account.device or account.state is State.DEACTIVATED:
             return ""
-        return child(child(self.accounts, self.name("uid"), account.uid), "cn", account.device)
+        return self._device(account, account.device)
+
+    def _device(self, account: Account, device: str) -> str:
+        return child(child(self.accounts, self.name("uid"), account.uid), "cn", device)
 
     def _midnight(self, day: date | None, later: int) -> str | None:
         return midnight(day + timedelta(days=later), self.timezone) if day else None

@@ -131,6 +131,9 @@ class Ending:
     def facts(self) -> ServerFacts:
         return self.writer.facts()
 
+    def has_class(self, name: str) -> bool:
+        return self.writer.has_class(name)
+
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         return self.writer.read(dn, attributes)
 

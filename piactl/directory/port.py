@@ -94,6 +94,9 @@ class Reader(Protocol):
 
     def facts(self) -> ServerFacts: ...
 
+    def has_class(self, name: str) -> bool:
+        """Whether the server's schema has this object class; not where the schema may not be read."""
+
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         """One entry by its name, None where there is none."""
 

@@ -89,6 +89,10 @@ class Questions:
         found, code = self._search(dn, "base", "(objectClass=*)", attributes)
         return found[0] if found and not code else None
 
+    def has_class(self, name: str) -> bool:
+        """Whether this identity sees the object class in the schema."""
+        return self._session.has_class(name)
+
     def entries(self, base: str, query: str, attributes: Sequence[str]) -> list[RawEntry]:
         """All that may be seen; none where the base may not be seen. Meant for cn=config and cn=monitor,
         which refuse paged results."""

@@ -55,6 +55,7 @@ def last_run_record(last: LastRun) -> Record:
         "register": last.register,
         "plan": last.plan,
         "clean": last.clean,
+        "otp_schema": last.otp_schema,
         "census": {
             "total": last.census.total,
             "by_establishment": dict(last.census.by_establishment),
@@ -73,6 +74,8 @@ def read_last_run(r: Record) -> LastRun:
         plan=r["plan"],
         clean=r["clean"],
         census=Census(census["total"], census["by_establishment"], census["by_profile"]),
+        # a run before there was such a link left none
+        otp_schema=r.get("otp_schema", False),
     )
 
 

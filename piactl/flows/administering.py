@@ -136,11 +136,11 @@ def intended(
     """The changes and the one write that make an account the desired one, with the address it needs."""
     if desired.base is not None:
         desired = _addressed(reader, site, desired, rules)
-    write = account_write(site.settings.directory, site.encoding, entry, desired.account)
+    write = account_write(site.settings.directory, site.encoding_for(reader), entry, desired.account)
     uid = desired.account.uid
     if write is None:
         return Prepared(name, uid)
-    changes = changes_of(desired, rules) or [restored_change(desired, write, rules)]
+    changes = changes_of(desired, rules) or [restored_change(desired, write, rules, site.encoding)]
     kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
     row = AccountWrite(uid, kinds, reason or changes[0].reason, write)
     before = account_on(entry.account, site, rules.as_of)[0] if entry else None

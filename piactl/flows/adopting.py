@@ -166,7 +166,7 @@ class _Adopting:
 
     def _adoption(self, match: Match, stranger: Stranger, desired: Desired) -> _Adoption:
         account = desired.account
-        write = adoption_write(stranger, account, self.site.encoding, self.by)
+        write = adoption_write(stranger, account, self.site.encoding_for(self.reader), self.by)
         before, after = replaced_values(stranger, write)
         reason, behind = state_reason(desired.career, self.as_of)
         feed, _, line = (behind.origin if behind else "").rpartition(":")

@@ -44,7 +44,7 @@ def why_login(reader: Reader, site: Site, name: str, as_of: date, now: datetime)
     entry = find_entry(reader, site, name)
     case = _case(site, entry.account, as_of, now)
     known = read_credentials(reader, entry.dn, entry.account.device, site.settings.password)
-    last = _last_run(reader, site) if entry_differs(case) else None
+    last = _last_run(reader, site) if entry_differs(case, known) else None
     zone = ZoneInfo(site.policy.timezone)
 
     def show(instant: datetime) -> str:

@@ -56,7 +56,7 @@ class Forecast:
         day: date | None = self.first
         while day is not None and day <= self.until:
             last = read_last(self._directory, self.site.settings.directory.state)
-            whole = not due_alone(self.site, Memory(last), [])
+            whole = not due_alone(self._directory, self.site, Memory(last), [])
             proposal = propose(self._directory, self.site, [], day)
             yield Night(day, proposal.plan, whole)
             self._go_on(proposal, day)

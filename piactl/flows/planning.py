@@ -48,7 +48,7 @@ from piactl.flows.site import Site
 from piactl.flows.telling import NOTHING, Accepted, SourcedFeed, Told, judged, who_is_known
 
 
-def due_alone(site: Site, memory: Memory, feeds: Sequence[SourcedFeed]) -> bool:
+def due_alone(reader: Reader, site: Site, memory: Memory, feeds: Sequence[SourcedFeed]) -> bool:
     """Whether only what the date makes due has to be looked at: nothing else has changed since the last
     run, and that one left nothing undone."""
     last = memory.last
@@ -58,6 +58,7 @@ def due_alone(site: Site, memory: Memory, feeds: Sequence[SourcedFeed]) -> bool:
         and last.clean
         and last.policy == site.policy.digest
         and last.register == site.register_digest
+        and last.otp_schema == site.encoding_for(reader).otp_schema
     )
 
 
@@ -105,7 +106,7 @@ class _Planning(Look):
     ) -> None:
         self.reader, self.directory = reader, site.settings.directory
         remembered = read_memory(reader, self.directory.state, due=None if feeds else as_of)
-        self.due_only = due_alone(site, remembered.memory, feeds)
+        self.due_only = due_alone(reader, site, remembered.memory, feeds)
         if not feeds and not self.due_only:
             remembered = read_memory(reader, self.directory.state)
         self.remembered = remembered
@@ -174,7 +175,8 @@ class _Planning(Look):
         check_held(self.feeds, self.holds, self.memory, self.as_of, self.accepted.feeds)
         before = self._census()
         by_uid = {d.account.uid: d for d in desired}
-        written = [by_uid[uid] for uid in dict.fromkeys(write.uid for write, _ in rows)]
+        # archived accounts that only get their link are none of them
+        written = [by_uid[uid] for uid in dict.fromkeys(write.uid for write, _ in rows) if uid in by_uid]
         after = before.plus(
             census_of((d.subject.current for d in written if d.subject.current), self.as_of), -1
         ).plus(census_of((d.account for d in written), self.as_of))
@@ -200,12 +202,14 @@ class _Planning(Look):
             remarks=tuple(self._remarks()),
             summary=counted.by_kind(),
         )
-        last = LastRun("", self.as_of, self.rules.policy.digest, self.site.register_digest, "", True, after)
+        digests = self.rules.policy.digest, self.site.register_digest
+        otp_schema = self.site.encoding_for(self.reader).otp_schema
+        last = LastRun("", self.as_of, *digests, "", True, after, otp_schema)
         memory = Memory(last, self._without_archived(told, desired), waiting, foreign)
         state = self.directory.state
         records = tuple(memory_writes(self.remembered, memory, state, self.rules.keys))
         unsure = self.unsure(told, memory)
-        self.mark_settled({*unsure, *(d.account.uid for d in written)})
+        self.mark_settled({*unsure, *(write.uid for write, _ in rows)})
         self.foresee(((d.account, self._csn(d)) for d in written), unsure)
         return Proposal(plan, writes, records, memory, self.settling)
 

@@ -52,7 +52,7 @@ def proposed(
     """The feeds and the plan of one run. Raises FeedRefused and what `propose` raises."""
     settling = settle(reader, site, scans, as_of)
     if settling is None and _many_accounts(reader, site, scans, as_of):
-        settling = nobody_settled(site, scans, as_of)
+        settling = nobody_settled(reader, site, scans, as_of)
         if settling is not None:
             sifting.sift(reader, site, scans, settling, as_of, tick, accepted.people)
     elif settling is not None and settling.to_look_at() >= sifting.MANY:
@@ -73,7 +73,7 @@ def _many_accounts(reader: Reader, site: Site, scans: Sequence[Scan], as_of: dat
     """Whether very many accounts have to be looked at although no full feed tells of all people: for a change
     of the policy, say, or beside a delta."""
     memory = read_memory(reader, site.settings.directory.state, due=as_of).memory
-    if not scans and due_alone(site, memory, ()):
+    if not scans and due_alone(reader, site, memory, ()):
         return False
     return memory.last is not None and memory.last.census.total >= sifting.MANY
 

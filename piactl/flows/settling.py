@@ -190,7 +190,7 @@ class Settling:
         return self.new.home(home, live=account.state in LIVE)
 
 
-def nobody_settled(site: Site, scans: Sequence[Scan], as_of: date) -> Settling | None:
+def nobody_settled(reader: Reader, site: Site, scans: Sequence[Scan], as_of: date) -> Settling | None:
     """Where no marks can tell, without feeds or with a delta: nobody is settled, and no marks will be left.
     None where the people of a full feed, or of two of one source, cannot be told one by one."""
     full = [scan for scan in scans if scan.lines is not None]
@@ -198,7 +198,7 @@ def nobody_settled(site: Site, scans: Sequence[Scan], as_of: date) -> Settling |
     names = tuple(scan.source.name for scan in full)
     if any(feed.facts.full for feed in deltas) or len({*names}) < len(names) or len(names) > MOST_SOURCES:
         return None
-    marks = Marks(_basis(site), as_of.toordinal(), names)
+    marks = Marks(_basis(reader, site), as_of.toordinal(), names)
     present = [scan.lines.people for scan in full if scan.lines]
     return Settling(marks, marks, _rows(full) or {}, present, leaves=False)
 
@@ -213,7 +213,7 @@ def settle(reader: Reader, site: Site, scans: Sequence[Scan], as_of: date) -> Se
         return None
     names = tuple(scan.source.name for scan in scans)
     server = reader.facts().server
-    new = Marks(_basis(site), as_of.toordinal(), names, server)
+    new = Marks(_basis(reader, site), as_of.toordinal(), names, server)
     old = load(site)
     present = [scan.lines.people for scan in scans if scan.lines]
     settling = Settling(old or new, new, rows, present)
@@ -278,13 +278,15 @@ def _compare(settling: Settling, stamps: Iterable[Stamp], today: int) -> None:
         settling.others.append(uid)
 
 
-def _basis(site: Site) -> str:
-    """What all marks rest on: the version, policy, register, configuration and keys."""
+def _basis(reader: Reader, site: Site) -> str:
+    """What all marks rest on: the version, policy, register, configuration and keys, and whether closed
+    accounts are linked to no device."""
     facts = (
         __version__,
         site.policy.digest,
         site.register_digest,
         repr(site.settings),
+        site.encoding_for(reader).otp_schema,
         site.keys.current,
         sorted(site.keys.keys),
     )

@@ -187,6 +187,7 @@ class _Sifting:
                     number = self._set_aside(one, held, write, differing, look)
                     if number is not None:
                         self.numens.changes(number, self._numens(told, current.matricule))
+        changed |= {e.account.uid for e in book.archived.values() if differing.link_of_archived(e)}
         look.mark_settled({*unsure, *changed})
         passed = {
             entry.account.uid

@@ -464,6 +464,27 @@ def test_a_setting_of_the_server(
     clinic.finds(id_, result, words, 1 if result == "error" else 0)
 
 
+def test_closures_that_rest_on_the_password_policy_alone(clinic: Clinic) -> None:
+    dn = clinic.account("nour.close", piactlState="deactivated")
+    row = clinic.finds("D38", "warning", f"closed accounts without a link to no device, such as {dn}", 0)
+    assert "piactl nightly" in row["advice"]
+    clinic.reconfigure(("\noverlay otp\n", "\n"))
+    [row] = clinic.doctor()[1]["D38"]
+    assert row["result"] == "warning"
+    assert "refused by the password policy alone: the overlay otp is not on the database" in row["found"]
+    assert "overlay otp" in row["advice"]
+
+
+def test_an_identity_that_cannot_see_the_schema(clinic: Clinic) -> None:
+    """It would take every closed account for one without a link."""
+    nightly = '"cn=piactl-nightly,ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"'
+    hidden = (
+        f'database frontend\naccess to dn.base="cn=Subschema"\n  by dn.exact={nightly} none\n  by * read\n'
+    )
+    clinic.reconfigure((r"(?m)^database config\n", f"{hidden}access to * by * read\n\ndatabase config\n"))
+    clinic.finds("D38", "warning", "nightly cannot see the class oathTOTPUser", 0)
+
+
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
@@ -624,7 +645,7 @@ def test_what_cannot_be_seen_is_tried_or_skipped_and_never_called_fine(clinic: C
     assert code == 0
     results = {i: rows[0]["result"] for i, rows in told.items()}
     assert {i for i, result in results.items() if result == "skipped"} == {
-        "D17", "D18", "D20", "D21", "D22", "D25", "D26",
+        "D17", "D18", "D20", "D21", "D22", "D25", "D26", "D38",
     }  # fmt: skip
     assert all(told[i][0]["advice"] for i in ("D17", "D20", "D21", "D22", "D25", "D26"))
     assert told["D19"][0]["found"].endswith("a taken value was refused")

@@ -112,7 +112,8 @@ def use_code(
     write in another way than by `writer`, journalled say. Raises SealBroken, PiactlError where the code
     cannot be checked.
     """
-    holder = Holder(entry.account.uid, entry, tuple(read_devices(writer, entry.dn)))
+    devices = tuple(read_devices(writer, entry.dn))
+    holder = Holder(entry.account.uid, entry, devices, site.encoding_for(writer))
     uid = entry.account.uid
     if not entry.account.device:
         return Checked(CodeOutcome.NONE)

@@ -117,6 +117,12 @@ CHECKS: dict[str, Check] = {
             "Who may change the password of an identity can lock out every host, and every run.",
         ),
         Check("D36", "addresses of accounts", _E, "Nobody can write to an account without an address."),
+        Check(
+            "D38",
+            "closures",
+            _W,
+            "Where only the password policy refuses closed and locked accounts, a fault in it opens them.",
+        ),
     )
 }
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 
 from piactl.directory import filters
-from piactl.directory.accounts import IN_ACCOUNTS
+from piactl.directory.accounts import IN_ACCOUNTS, closed_without_link
+from piactl.directory.attributes import LINKED_CLASS
 from piactl.directory.monitoring import database_overlays, database_room, server_time
 from piactl.directory.names import same_dn
 from piactl.directory.serverconfig import UNLIMITED
@@ -97,6 +98,44 @@ def one_time_codes(server: Server) -> Finding:
             "D18", "cannot be told: the module is there, the overlays may not be read", server.uri, _UNSEEN
         )
     return worst("D18", faults, [], advice, "otp is on", server.uri)
+
+
+def closures(server: Server) -> Finding:
+    """D38. Whether closed and locked accounts are refused by their link to no device as well."""
+    lacking = [name for name, one in server.asking.items() if not one.has_class(LINKED_CLASS)]
+    overlays = _overlays(server)
+    alone = "closed and locked accounts are refused by the password policy alone"
+    advice = (
+        "Add `moduleload otp` and `overlay otp` (slapd-contrib), also where a portal asks for the codes; the "
+        "next night then links closed accounts to no device."
+    )
+    if len(lacking) == len(server.asking):
+        return warning("D38", f"{alone}: class {LINKED_CLASS} is missing", advice, server.uri)
+    if lacking:
+        found = f"{', '.join(lacking)} cannot see the class {LINKED_CLASS}, and would unlink closed accounts"
+        return warning("D38", found, "Let every identity read cn=Subschema.", server.uri)
+    if overlays is None:
+        return skipped(
+            "D38", "cannot be told: the module is there, the overlays may not be read", server.uri, _UNSEEN
+        )
+    if "otp" not in overlays:
+        found = f"{alone}: the overlay otp is not on the database of {server.settings.suffix}"
+        return warning("D38", found, advice, server.uri)
+    return _unlinked(server)
+
+
+def _unlinked(server: Server) -> Finding:
+    names = server.settings.attributes
+    query = closed_without_link(lambda attribute: names.get(attribute, attribute))
+    one = server.first.sample(server.settings.accounts, query)
+    if one is None:
+        return fine("D38", "refused by the password policy and by a link to no device", server.uri)
+    advice = (
+        "Run `piactl nightly`, which links them; a protected one: the same `piactl account close`, or a lock."
+    )
+    return warning(
+        "D38", f"closed accounts without a link to no device, such as {one.dn}", advice, server.uri
+    )
 
 
 def unique_names(server: Server) -> Finding:
@@ -265,4 +304,5 @@ SETTINGS: Mapping[str, Callable[[Server], Finding]] = {
     "D24": checkpoint,
     "D25": room,
     "D26": clock,
+    "D38": closures,
 }
