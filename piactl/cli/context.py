@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from piactl.directory.port import Reader, Writer
     from piactl.flows.site import Site
 
+_MOST_UNREADABLE = 5
 SYSTEM_CONFIGURATION = Path("/etc/piactl/piactl.yaml")
 
 
@@ -69,7 +70,7 @@ def reading(site: Site, identity: str = "reader") -> Iterator[Reader]:
     from piactl.directory.opening import open_reader
     from piactl.secrets import read_password
 
-    with open_reader(site.settings.directory, identity, read_password) as reader:
+    with open_reader(site.settings.directory, identity, read_password) as reader, _reporting(site):
         yield reader
 
 
@@ -78,8 +79,22 @@ def writing(site: Site, identity: str = "nightly") -> Iterator[Writer]:
     from piactl.directory.opening import open_writer
     from piactl.secrets import read_password
 
-    with open_writer(site.settings.directory, identity, read_password) as writer:
+    with open_writer(site.settings.directory, identity, read_password) as writer, _reporting(site):
         yield writer
+
+
+@contextmanager
+def _reporting(site: Site) -> Iterator[None]:
+    """Reports, however it ends, the records that could not be read meanwhile."""
+    before = len(site.unreadable)
+    try:
+        yield
+    finally:
+        found = list(site.unreadable)[before:]
+        for error in found[:_MOST_UNREADABLE]:
+            say(f"skipped {error}")
+        if len(found) > _MOST_UNREADABLE:
+            say(f"skipped {len(found) - _MOST_UNREADABLE} more records of piactl; all of them: piactl doctor")
 
 
 def say(text: str) -> None:

@@ -36,7 +36,7 @@ class FeedFacts:
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """What is remembered of the last feed of a source that was applied."""
+    """What is remembered of the last feed of a source that was applied. 0 rows: their number is unknown."""
 
     source: str
     digest: str

@@ -16,7 +16,8 @@ from piactl.core.waiting import Waiting
 class LastRun:
     """The last run that wrote: `clean` means that every change it planned was made.
 
-    `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan.
+    `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan. `lost`:
+    its record cannot be read; of it only the day is known, the first day of the calendar where not even that.
     """
 
     run: str
@@ -26,6 +27,7 @@ class LastRun:
     plan: str
     clean: bool
     census: Census = field(default_factory=Census)
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)

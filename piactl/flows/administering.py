@@ -160,7 +160,7 @@ def _broken(reader: Reader, site: Site, changes: Sequence[Change], order: Order)
     """The guards of the day, against the accounts that the last run counted."""
     if not changes:
         return ()
-    last = read_last(reader, site.settings.directory.state)
+    last = read_last(reader, site.settings.directory.state, site.unreadable)
     return refusals(changes, last.census, site.policy, order.as_of) if last else ()
 
 
@@ -188,7 +188,7 @@ def carry_out(
         raise UnsafePlan(f"{guards}; nothing was written")
     if not preparation.writes:
         return acted
-    last = read_last(writer, site.settings.directory.state)
+    last = read_last(writer, site.settings.directory.state, site.unreadable)
     check_date(order, last, any_date=site.settings.any_date)
     with run_alone(site, writer, order, now, say, recorded=recorded) as run:
         done = Done(order.run, results=acted.outcomes)

@@ -65,8 +65,8 @@ def propose(
     """The plan of one run and its writes; without feeds, what dates and the policy alone change.
 
     Reads the directory in whole searches, never one per person. Raises FeedRefused where a feed breaks a
-    limit of its source and its digest is not `accepted`, DirectoryTruncated, DirectoryUnreachable,
-    UnreadableRecord; a plan that breaks guards is returned with its refusals. `tick` is called now and then,
+    limit of its source and its digest is not `accepted`, DirectoryTruncated, DirectoryUnreachable;
+    a plan that breaks guards is returned with its refusals. `tick` is called now and then,
     never while the directory is being read. `settling` says who is passed by; the feeds were read without
     them. Raises NotSettled where somebody of them has to be looked at after all.
     """
@@ -94,10 +94,11 @@ class _Planning(Look):
         settling: Settling | None = None,
     ) -> None:
         self.reader, self.directory = reader, site.settings.directory
-        remembered = read_memory(reader, self.directory.state, due=None if feeds else as_of)
+        state, keys = self.directory.state, site.keys
+        remembered = read_memory(reader, state, keys, site.unreadable, due=None if feeds else as_of)
         self.due_only = due_alone(site, remembered.memory, feeds)
         if not feeds and not self.due_only:
-            remembered = read_memory(reader, self.directory.state)
+            remembered = read_memory(reader, state, keys, site.unreadable)
         self.remembered = remembered
         super().__init__(site, feeds, as_of, remembered.memory, Book(), settling, tick)
         for entry in self._entries():

@@ -14,6 +14,7 @@ from .academy import Academy
 from .feeds import crowd, row
 
 EVE, DAY, NEXT, LATER = "2026-09-10", "2026-09-11", "2026-09-12", "2026-09-13"
+WHY = ("--reason", "sur demande")
 CLAIRE = row(debut="2025-09-01")
 HUGO = row(matricule="1002", prenom="Hugo", nom_famille="Caron", debut="2025-09-01")
 NOUR = row(matricule="1003", prenom="Nour", nom_famille="Vidal", debut="2025-09-01")
@@ -22,7 +23,8 @@ BAD = (row(debut="2025-09-01", fin="2026-09-05"), HUGO.replace("Caron", "Carron"
 
 def undo(academy: Academy, *words: str | Path, run: str = "last", day: str = DAY, code: int = 0) -> Any:
     """`undo RUN`, which must end with this exit code; its result object."""
-    ran = academy.run("undo", run, "--as-of", day, *words, "-o", "json")
+    why = () if {"--dry-run", "--out", "--reason"} & {*words} else WHY
+    ran = academy.run("undo", run, "--as-of", day, *words, *why, "-o", "json")
     assert ran.code == code, f"exit {ran.code}, not {code}: {ran.out}{ran.err}"
     return ran.json
 
@@ -215,7 +217,7 @@ def test_a_guard_stops_an_undo_until_it_is_allowed(academy: Academy) -> None:
     academy.night(EVE, academy.feed(CLAIRE, day=EVE))
     academy.night(DAY, academy.feed(CLAIRE, *crowd(12, debut="2025-09-01"), day=DAY))
     with academy.nothing_written():
-        ran = academy.run("undo", "last", "--as-of", DAY)
+        ran = academy.run("undo", "last", "--as-of", DAY, *WHY)
         assert academy.run("undo", "last", "--as-of", DAY, "--dry-run").code == 4
     assert ran.code == 4
     assert "REFUSED by the guard deactivate" in ran.err
@@ -247,7 +249,7 @@ def test_what_the_rules_alone_do_again_is_told_and_done(academy: Academy) -> Non
 
 def test_what_it_says_to_people(academy: Academy) -> None:
     _, feed, run = bad_night(academy)
-    ran = academy.spawn("undo", "last", "--as-of", DAY)
+    ran = academy.spawn("undo", "last", "--as-of", DAY, *WHY)
     assert ran.code == 0, ran.err
     assert ran.out.startswith(f"Undo of run {run}: ")
     assert "3  reversed: put back as before the run" in ran.out
@@ -268,7 +270,7 @@ def test_a_delta_has_to_tell_its_news_again(academy: Academy) -> None:
     academy.sources(hr="kind: full", news="kind: delta")
     academy.night(EVE, academy.feed(CLAIRE, day=EVE))
     academy.night(DAY, academy.feed(NOUR, day=DAY, source="news"))
-    ran = academy.run("undo", "last", "--as-of", DAY)
+    ran = academy.run("undo", "last", "--as-of", DAY, *WHY)
     assert ran.code == 0, ran.err
     assert "news tells its news only once: what was right in it, HR has to send again" in ran.out
 
@@ -319,7 +321,7 @@ def test_undoing_an_unlock_calls_the_hook(academy: Academy) -> None:
     academy.night(EVE, academy.feed(CLAIRE, day=EVE))
     acted(academy, "account", "lock", "claire.dubreuil")
     acted(academy, "account", "unlock", "claire.dubreuil")
-    ran = academy.run("undo", "last", "--as-of", DAY)
+    ran = academy.run("undo", "last", "--as-of", DAY, *WHY)
     assert ran.code == 0, ran.err
     assert academy.show("claire.dubreuil", DAY)["locked"] is True
     assert "sessions that are open elsewhere go on" in ran.err
@@ -351,7 +353,7 @@ def test_an_adopted_entry_is_given_back(academy: Academy) -> None:
 
 def test_no_such_run(academy: Academy) -> None:
     for name in ("last", "20260101T000000-abcdef"):
-        ran = academy.run("undo", name)
+        ran = academy.run("undo", name, *WHY)
         assert ran.code == 9
         assert "see: piactl runs list" in ran.err
 
@@ -360,7 +362,7 @@ def test_a_run_whose_undo_was_pruned_says_so(academy: Academy) -> None:
     _, _, run = bad_night(academy)
     with academy.sandbox.root() as connection:
         connection.delete(f"cn=undo-00000,cn={run},ou=runs,{academy.sandbox.state}")
-    ran = academy.run("undo", run, "--as-of", DAY)
+    ran = academy.run("undo", run, "--as-of", DAY, *WHY)
     assert ran.code == 1
     assert "it is taken away after 90 days (keep_undo_days)" in ran.err
 
@@ -368,7 +370,7 @@ def test_a_run_whose_undo_was_pruned_says_so(academy: Academy) -> None:
 def test_a_run_that_changed_nothing(academy: Academy) -> None:
     academy.night(EVE, academy.feed(CLAIRE, day=EVE))
     run = academy.night(DAY).json["run"]
-    ran = academy.run("undo", run, "--as-of", DAY)
+    ran = academy.run("undo", run, "--as-of", DAY, *WHY)
     assert (ran.code, ran.err) == (0, "")
     assert "Nothing to undo." in ran.out
 
@@ -404,12 +406,12 @@ def test_a_killed_undo_is_finished_by_repeating_it(academy: Academy) -> None:
     before = state(academy)
     feed = academy.feed(*(one.replace("Louise", "Lou-Ann") for one in people), day=DAY)
     run = academy.night(DAY, feed).json["run"]
-    words = [sys.executable, "-c", DYING, "undo", "last", "--as-of", DAY]
+    words = [sys.executable, "-c", DYING, "undo", "last", "--as-of", DAY, *WHY]
     killed = subprocess.run(words, env=academy.environment(), capture_output=True, timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
     half = state(academy)
     assert sum(half[dn] == before[dn] for dn in before) == 10
-    ran = academy.run("undo", run, "--as-of", DAY, "-o", "json")
+    ran = academy.run("undo", run, "--as-of", DAY, *WHY, "-o", "json")
     assert ran.code == 0, ran.err
     assert "writes that an earlier run left in doubt were read back: 5 had been made" in ran.err
     assert (len(ran.json["accounts"]), ran.json["unchanged"]) == (2, 10)

@@ -103,6 +103,7 @@ CHECKS: dict[str, Check] = {
         Check("D30", "policy of codes", _E, "Codes for a first log in must end, and must be replaced."),
         Check("D31", "way of writing", Outcome.NOTE, "How fast a night of many changes can be."),
         Check("D32", "protected accounts", _E, "What the policy protects the help desk must not reach."),
+        Check("D33", "piactl's own records", _W, "Commands go on without the records that they cannot read."),
     )
 }
 
