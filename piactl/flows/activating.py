@@ -187,7 +187,7 @@ def give_codes(
     if not writes:
         return Given()
     last = read_last(writer, site.settings.directory.state, site.unreadable)
-    check_date(order, last, any_date=site.settings.any_date)
+    check_date(order, last, site.settings)
     done = Done(order.run)
     given = Given(done.results)
     begun = False

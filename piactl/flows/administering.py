@@ -189,7 +189,7 @@ def carry_out(
     if not preparation.writes:
         return acted
     last = read_last(writer, site.settings.directory.state, site.unreadable)
-    check_date(order, last, any_date=site.settings.any_date)
+    check_date(order, last, site.settings)
     with run_alone(site, writer, order, now, say, recorded=recorded) as run:
         done = Done(order.run, results=acted.outcomes)
         then = {one.uid: one.then for one in preparation.accounts if one.then}

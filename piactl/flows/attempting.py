@@ -184,7 +184,7 @@ class _Counts:
     def settle(self, dn: str) -> None:
         """Stores counts whose instants lie ahead as of now, so that their time begins to run."""
         data = stored(self._reader.read(dn, [DATA]))
-        attempts = data and self._site.unreadable.read(dn, data, read_attempts)
+        attempts = None if data is None else self._site.unreadable.read(dn, data, read_attempts)
         if attempts and attempts.last is not None and attempts.last > self._now:
             self._report_ahead(dn)
             self.change_own(dn, lambda as_of_now: as_of_now)
@@ -193,7 +193,7 @@ class _Counts:
     def settle_all(self) -> None:
         dn = _all(self._site)
         data = stored(self._reader.read(dn, [DATA]))
-        failures = data and self._site.unreadable.read(dn, data, read_all_attempts)
+        failures = None if data is None else self._site.unreadable.read(dn, data, read_all_attempts)
         if failures and max(failures) > self._now:
             self._report_ahead(dn)
             self.change_all(lambda as_of_now: as_of_now)

@@ -55,7 +55,7 @@ def run_nightly(
     scans = scan_feeds(site, arguments)
     with run_under_lock(site, writer, order, now, say) as run:
         last = read_last(writer, site.settings.directory.state, site.unreadable)
-        check_date(order, last, any_date=site.settings.any_date)
+        check_date(order, last, site.settings)
         feeds, proposal = proposed(writer, site, scans, order.as_of, accepted, tick=run.lock.keep)
         # with a million people, their lines take as much memory as all that is to come
         scans.clear()
@@ -160,5 +160,5 @@ def run_apply(
             return Done(order.run)
         if order.as_of != order.today and not site.settings.any_date:
             raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
-        check_date(order, last, any_date=site.settings.any_date)
+        check_date(order, last, site.settings)
         return apply_work(run, work, progress=progress, stop=stop)

@@ -22,7 +22,7 @@ from piactl.directory.accounts import IN_ACCOUNTS
 from piactl.directory.devices import device_change, read_all_devices, read_seal_keys
 from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.records import ATTEMPTS, DATA, IN_RECORD, WAITING, Places
-from piactl.directory.recordtext import Record
+from piactl.directory.recordtext import read_waiting
 from piactl.flows.administering import Preparation, Prepared
 from piactl.flows.proposal import AccountWrite
 from piactl.flows.site import Site
@@ -70,19 +70,15 @@ def _uses(reader: Reader, site: Site) -> Iterator[tuple[str, str, str]]:
     places = Places(directory.state)
     for entry in reader.search(places.folder(WAITING), IN_RECORD, ["cn", DATA], scope="one"):
         keys = {digest_key_id(entry.text("cn"))}
-        record = site.unreadable.read(entry.dn, entry.first(DATA), _as_it_stands)
-        numen = record.get("numen_digest") if record else None
-        for key in sorted(keys | ({digest_key_id(str(numen))} if numen else set())):
+        waiting = site.unreadable.read(entry.dn, entry.first(DATA), read_waiting)
+        numen = waiting.numen_digest if waiting else None
+        for key in sorted(keys | ({digest_key_id(numen)} if numen else set())):
             yield "waiting", entry.dn, key
     for entry in reader.search(places.folder(ATTEMPTS), IN_RECORD, ["cn"], scope="one"):
         if entry.text("cn").startswith("{"):
             yield "attempts", entry.dn, digest_key_id(entry.text("cn"))
     for dn, key in read_seal_keys(reader, directory.accounts, site.unreadable):
         yield "devices", dn, key
-
-
-def _as_it_stands(record: Record) -> Record:
-    return record
 
 
 def need_words(need: Need) -> str:

@@ -12,6 +12,7 @@ from piactl.core.counting import counted
 from piactl.core.digests import DigestKeys
 from piactl.core.memory import LastRun
 from piactl.core.numen import masked
+from piactl.core.settings import Settings
 from piactl.directory import filters
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.records import DATA, IN_RECORD, RUNS, Places, record_write, stored
@@ -272,8 +273,9 @@ def _mark_interrupted(run: Run, why: str) -> None:
                 run.say(f"run {record['run']} did not end; feed again what it was given: {feeds}")
 
 
-def check_date(order: Order, last: LastRun | None, *, any_date: bool) -> None:
+def check_date(order: Order, last: LastRun | None, settings: Settings) -> None:
     """Refuses to write as of a day on which nobody should. Raises UnsafePlan."""
+    any_date = settings.any_date
     if order.as_of != order.today and not any_date:
         raise UnsafePlan(
             f"writing as of {order.as_of}, which is not today, is for trials: this directory's configuration "
@@ -289,7 +291,7 @@ def check_date(order: Order, last: LastRun | None, *, any_date: bool) -> None:
         raise UnsafePlan(
             f"the date of this run, {order.as_of}, is before that of the last one, {last.as_of} "
             f"({name}):\n{trial}look at the clock (`date`)\nIf no run was made as of {last.as_of}: delete "
-            f"cn=state below the state entry, and the next run looks at everything"
+            f"{Places(settings.directory.state).last_run}, and the next run looks at everything"
         )
     if last.as_of == date.min:  # lost, and no record of a run tells its day
         return

@@ -14,7 +14,7 @@ from piactl.directory.accounts import Entry
 from piactl.directory.codes import read_released, unblock_write
 from piactl.directory.credentials import read_credentials
 from piactl.directory.port import Reader
-from piactl.errors import PiactlError
+from piactl.errors import DirectoryRefused, PiactlError
 from piactl.flows.activating import ADMINISTRATOR
 from piactl.flows.administering import Preparation, Prepared
 from piactl.flows.applying import write_beside
@@ -109,10 +109,18 @@ def _note(
 
 def release_codes(run: Run) -> int:
     """Takes those who have replaced their code by a password out of the policy of codes; how many accounts.
-    Raises PiactlError.
 
-    Until then only one thing is stricter for them: a block by wrong passwords lasts until it is lifted.
+    Until then only one thing is stricter for them: a block by wrong passwords lasts until it is lifted. So a
+    directory that refuses it does not stop the night.
     """
+    try:
+        return _released(run)
+    except DirectoryRefused as refused:
+        run.say(f"who has replaced a code by a password stays under the policy of codes: {refused}")
+        return 0
+
+
+def _released(run: Run) -> int:
     policy = run.site.settings.password.activation_policy
     if not policy:
         return 0

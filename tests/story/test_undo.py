@@ -109,7 +109,7 @@ def test_twice_is_nothing_to_do_and_the_runs_tell(academy: Academy) -> None:
     assert notes[first["run"]] == f"undo of run {run}"
     assert notes[run] == f"undone by run {first['run']}"
     lines = academy.run("journal", "show", "--run", first["run"], "-o", "json").json
-    assert {one["reason"] for one in lines if one.get("uid")} == {f"undo of run {run}"}
+    assert {one["reason"] for one in lines if one.get("uid")} == {f"undo of run {run}: sur demande"}
 
 
 def test_an_undo_is_undone_and_the_feed_counts_again(academy: Academy) -> None:
