@@ -36,7 +36,7 @@ def configuration_path() -> Path:
     """--config, else PIACTL_CONFIG, else /etc/piactl/piactl.yaml. Raises ConfigurationInvalid."""
     given = chosen.config or os.environ.get("PIACTL_CONFIG", "")
     path = Path(given) if given else SYSTEM_CONFIGURATION
-    if not given and not path.exists():
+    if not given and not _is_there(path):
         raise ConfigurationInvalid(
             [
                 Mistake(
@@ -51,6 +51,19 @@ def configuration_path() -> Path:
             ]
         )
     return path
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file. Raises ConfigurationInvalid where this user may not know."""
+    try:
+        path.stat()
+    except PermissionError:
+        from piactl.privatefiles import may_not
+
+        raise ConfigurationInvalid([Mistake(str(path), 0, 0, may_not(path))]) from None
+    except OSError:
+        return False
+    return True
 
 
 def this_site() -> Site:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import ldap3
+
+from tests.cli.terminal import at_terminal
 from tests.docs.test_schemas import wrong
 
 from .academy import Academy
@@ -427,3 +431,55 @@ def test_the_result_object(academy: Academy) -> None:
         "run", "status", "undoes", "command", "user", "as_of", "started", "feeds", "unchanged", "deltas",
         "accounts", "refusals", "plan",
     }  # fmt: skip
+
+
+# Reason, and asking
+
+
+def test_it_asks_for_a_reason_before_anything_is_read_or_changed(academy: Academy) -> None:
+    bad_night(academy)
+    with academy.nothing_written():
+        for words in ((), ("--yes",), ("--reason", "  "), ("-o", "json"), ("--allow", "rename=1")):
+            ran = academy.run("undo", "last", "--as-of", DAY, *words)
+            assert ran.code == 2, (words, ran)
+            assert 'add --reason "..."' in ran.err
+            assert ran.out == ""
+        for words in (("--dry-run",), ("--out", str(academy.folder / "undo.json"))):
+            assert academy.run("undo", "last", "--as-of", DAY, *words).code == 0, words
+
+
+def test_on_a_terminal_it_shows_what_it_would_do_and_asks_before_it_begins(academy: Academy) -> None:
+    _, _, run = bad_night(academy)
+    words = ("undo", "last", "--as-of", DAY, *WHY)
+    state = academy.sandbox.entries(academy.sandbox.state)
+    journal = (academy.sandbox.folder / "journal" / "piactl.jsonl").read_bytes()
+    with academy.nothing_written():
+        code, screen = at_terminal(academy, *words, answers={"[y/N]": "n"})
+    assert code == 1
+    shown, _, rest = screen.partition("Put back 3 accounts? [y/N]")
+    assert f"Undo of run {run}: " in shown
+    assert "hugo.caron: hugo.carron@ac-amiens.fr -> hugo.caron@ac-amiens.fr" in shown
+    assert "nothing was changed" in rest
+    assert academy.sandbox.entries(academy.sandbox.state) == state, "no lock, no record of a run"
+    assert (academy.sandbox.folder / "journal" / "piactl.jsonl").read_bytes() == journal
+    code, screen = at_terminal(academy, *words, answers={"[y/N]": "y"})
+    assert (code, "3  reversed: put back as before the run" in screen) == (0, True), screen
+    code, screen = at_terminal(academy, "undo", "last", "--as-of", DAY, "--yes", *WHY)
+    assert "[y/N]" not in screen
+
+
+def test_on_a_terminal_it_asks_though_no_account_changes(academy: Academy) -> None:
+    """An undo died when the accounts were put back, and before the feed was noted as undone."""
+    bad_night(academy)
+    undo(academy)
+    source = f"cn=hr,ou=sources,{academy.sandbox.state}"
+    entry = academy.sandbox.entry(source)
+    assert entry is not None
+    record = json.loads(entry["piactlData"][0])
+    assert record.pop("undone")
+    with academy.sandbox.root() as root:
+        root.modify(source, {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(record).encode()])]})
+    held = academy.sandbox.entries(academy.sandbox.state)
+    code, screen = at_terminal(academy, "undo", "last", "--as-of", DAY, *WHY, answers={"[y/N]": "n"})
+    assert (code, "Change no account, but note the undo? [y/N]" in screen) == (1, True), screen
+    assert academy.sandbox.entries(academy.sandbox.state) == held
