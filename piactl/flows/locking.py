@@ -116,16 +116,16 @@ class RunLock:
             return f"took over the lock of run {run}, whose process on this host is gone"
         if self._now() > held.expires + MARGIN:
             return f"took over the lock of run {run} on {host}, which expired at {held.expires.isoformat()}"
-        if held.expires > self._now() + LONGEST + MARGIN:
-            raise LockHeld(
-                f"{self._dn}: held by run {run} of {held.holder.who} on {host} until "
-                f"{held.expires:%Y-%m-%d}, longer than any lock lasts\n"
-                "Once no run is at work, delete the entry"
-            )
-        raise LockHeld(
+        said = (
             f"run {run} of {held.holder.who} on {host} (process {held.holder.pid}) is writing since "
             f"{held.since}; run again when it has ended"
         )
+        if held.expires > self._now() + LONGEST + MARGIN:
+            said += (
+                f"\n{self._dn}: expires on {held.expires:%Y-%m-%d}, later than any lock does.\n"
+                "Once no run is at work, delete the entry"
+            )
+        raise LockHeld(said)
 
     def check(self) -> None:
         """Raises LockLost where the lock has run out, without asking the directory: before every write, for

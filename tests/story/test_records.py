@@ -434,6 +434,8 @@ def test_a_device_in_force_that_cannot_be_read_lets_nobody_pass_by_the_number_al
     for device in academy.sandbox.entries(academy.dn(CLAIRE), "(objectClass=oathTOTPToken)"):
         with academy.sandbox.root() as root:
             root.modify(device, {"piactlData": [(ldap3.MODIFY_REPLACE, [b"rubbish"])]})
+    shown = academy.run("otp", "show", CLAIRE, "-o", "json").json[0]
+    assert (shown["login"], shown["suspended"], shown["devices"]) == ("password and code", False, [])
     path = academy.folder / "codes.csv"
     words = ("password", "reset", CLAIRE, "--numen-file", "-", "--code-file", "-", "--to", path)
     ran = academy.run(*words, stdin=f"{NUMEN}\n{phone.code()}\n")
