@@ -165,5 +165,11 @@ class DefaultPolicyMissing(PiactlError):
     exit_code = Exit.CONFIGURATION
 
 
+class NotPermitted(PiactlError):
+    """This user may not use a file that the configuration names."""
+
+    exit_code = Exit.CONFIGURATION
+
+
 class SandboxUnavailable(PiactlError):
     """The private slapd cannot be started; the message says which package to install."""

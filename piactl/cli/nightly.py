@@ -168,7 +168,9 @@ def _metrics(site: Site, order: Order, code: int, document: Any, done: Any) -> N
     from piactl.report.metrics import metrics_text
 
     try:
-        text = metrics_text(order.run, _now().timestamp(), code, document, done.counts if done else {})
+        counts = done.counts if done else {}
+        now = _now().timestamp()
+        text = metrics_text(order.run, now, code, document, counts, len(site.unreadable))
         write_public(Path(site.settings.metrics_file), text.encode())
     except PiactlError as error:
         say(f"the metrics could not be written: {error}")

@@ -41,7 +41,8 @@ class FeedFacts:
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """What is remembered of the last feed of a source that was applied, of what `FeedFacts` tells."""
+    """What is remembered of the last feed of a source that was applied, of what `FeedFacts` tells. 0 rows:
+    their number is unknown."""
 
     source: str
     digest: str

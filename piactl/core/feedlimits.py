@@ -143,7 +143,7 @@ def _few_known(
 
 
 def _size(facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits) -> list[tuple[str, str]]:
-    if last is None:
+    if last is None or not last.rows:  # no feed of no rows was ever applied: their number is not known
         return []
     apart = abs(facts.rows - last.rows)
     if apart < max(limits.size_floor, 1) or apart <= limits.size_share * last.rows:

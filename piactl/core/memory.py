@@ -17,7 +17,8 @@ class LastRun:
     """The last run that wrote: `clean` means that every change it planned was made.
 
     `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan.
-    `otp_schema`: it linked closed accounts to no device, which the server's schema must have.
+    `otp_schema`: it linked closed accounts to no device, which the server's schema must have. `lost`: its
+    record cannot be read; of it only the day is known, the first day of the calendar where not even that.
     """
 
     run: str
@@ -28,6 +29,7 @@ class LastRun:
     clean: bool
     census: Census = field(default_factory=Census)
     otp_schema: bool = False
+    lost: bool = False
 
 
 Deviation = Mapping[str, str]

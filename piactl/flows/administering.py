@@ -163,7 +163,7 @@ def _broken(reader: Reader, site: Site, changes: Sequence[Change], order: Order)
     """The guards of the day, against the accounts that the last run counted."""
     if not changes:
         return ()
-    last = read_last(reader, site.settings.directory.state)
+    last = read_last(reader, site.settings.directory.state, site.unreadable)
     return refusals(changes, last.census, site.policy, order.as_of) if last else ()
 
 
@@ -193,8 +193,8 @@ def carry_out(
         raise UnsafePlan(f"{guards}; nothing was written")
     if not preparation.writes:
         return acted
-    last = read_last(writer, site.settings.directory.state)
-    check_date(order, last, any_date=site.settings.any_date)
+    last = read_last(writer, site.settings.directory.state, site.unreadable)
+    check_date(order, last, site.settings)
     with run_alone(site, writer, order, now, say, recorded=recorded, emergency=emergency) as run:
         done = Done(order.run, results=acted.outcomes)
         then = {one.uid: one.then for one in preparation.accounts if one.then}

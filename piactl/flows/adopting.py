@@ -87,7 +87,7 @@ class _Adopting:
         self.reader, self.site, self.as_of, self.by = reader, site, as_of, by
         self.feeds = [judged(sourced, site.policy, site.register) for sourced in feeds]
         self.rules = site.rules(as_of)
-        self.memory = read_memory(reader, site.settings.directory.state).memory
+        self.memory = read_memory(reader, site.settings.directory.state, site.keys, site.unreadable).memory
         self.book = Book()
         for entry in read_accounts(reader, site.settings.directory, site.encoding):
             self.book.add(entry)

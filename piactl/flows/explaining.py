@@ -58,8 +58,8 @@ def why_login(reader: Reader, site: Site, name: str, as_of: date, now: datetime)
 def _last_run(reader: Reader, site: Site) -> date | None:
     from piactl.directory.records import read_last
 
-    last = read_last(reader, site.settings.directory.state)
-    return last.as_of if last else None
+    last = read_last(reader, site.settings.directory.state, site.unreadable)
+    return last.as_of if last and not last.lost else None
 
 
 def _case(site: Site, account: Account, as_of: date, now: datetime) -> Case:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from piactl.core.counting import counted
 from piactl.directory.port import Writer
-from piactl.directory.records import read_memory
+from piactl.directory.records import read_last
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.applying import Done, Progress, Stop, apply_work, check_fresh
+from piactl.flows.attempting import forget_old_attempts
 from piactl.flows.markfile import keep
 from piactl.flows.planfile import PlanFile, plan_document, plan_pieces
 from piactl.flows.proposal import Proposal, Work
@@ -53,8 +54,8 @@ def run_nightly(
     """
     scans = scan_feeds(site, arguments)
     with run_under_lock(site, writer, order, now, say) as run:
-        memory = read_memory(writer, site.settings.directory.state, due=order.as_of).memory
-        check_date(order, memory.last, any_date=site.settings.any_date)
+        last = read_last(writer, site.settings.directory.state, site.unreadable)
+        check_date(order, last, site.settings)
         feeds, proposal = proposed(writer, site, scans, order.as_of, accepted, tick=run.lock.keep)
         # with a million people, their lines take as much memory as all that is to come
         scans.clear()
@@ -68,10 +69,16 @@ def run_nightly(
         file = _keep_plan(run, document) if document["changes"] else None
         if document["refusals"] and file is not None:
             _refuse(run, document, file)
-        release_codes(run)
-        settling, work = proposal.settling, _work(document, proposal)
-        tell = settling.mark_written if settling is not None else None
-        done = apply_work(run, work, progress=progress, stop=stop, brief=True, tell=tell)
+        settling = proposal.settling
+        done = apply_work(
+            run,
+            _work(document, proposal),
+            progress=progress,
+            stop=stop,
+            brief=True,
+            tell=settling.mark_written if settling is not None else None,
+            housekeeping=(release_codes, forget_old_attempts),
+        )
         # no marks are trusted after a run that did not end well
         if settling is not None and settling.leaves and done.status == "done":
             _leave_marks(run, settling)
@@ -145,7 +152,7 @@ def run_apply(
     nothing to do."""
     work = plan.work
     with run_under_lock(site, writer, order, now, say, work.fingerprint) as run:
-        last = read_memory(writer, site.settings.directory.state, due=order.as_of).memory.last
+        last = read_last(writer, site.settings.directory.state, site.unreadable)
         made = check_fresh(work, site, last)
         if made:
             say(f"this plan was made true already by run {made}; nothing to do")
@@ -154,5 +161,5 @@ def run_apply(
             return Done(order.run)
         if order.as_of != order.today and not site.settings.any_date:
             raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
-        check_date(order, last, any_date=site.settings.any_date)
+        check_date(order, last, site.settings)
         return apply_work(run, work, progress=progress, stop=stop)

@@ -75,10 +75,9 @@ def propose(
 
     Reads the directory in whole searches, never one per person. Raises FeedRefused where a feed breaks a
     limit of its source and is not `accepted`, UsageError where what is accepted is nothing of this run,
-    DirectoryTruncated, DirectoryUnreachable, UnreadableRecord; a plan that breaks guards is returned with its
-    refusals. `tick` is called now and then, never while the directory is being read. `settling` says who is
-    passed by; the feeds were read without them. Raises NotSettled where somebody of them has to be looked at
-    after all.
+    DirectoryTruncated, DirectoryUnreachable; a plan that breaks guards is returned with its refusals. `tick`
+    is called now and then, never while the directory is being read. `settling` says who is passed by; the
+    feeds were read without them. Raises NotSettled where somebody of them has to be looked at after all.
     """
     strangers = sorted(set(accepted.feeds) - {sourced.feed.facts.digest for sourced in feeds})
     if strangers:
@@ -105,10 +104,11 @@ class _Planning(Look):
         accepted: Accepted = NOTHING,
     ) -> None:
         self.reader, self.directory = reader, site.settings.directory
-        remembered = read_memory(reader, self.directory.state, due=None if feeds else as_of)
+        state, keys = self.directory.state, site.keys
+        remembered = read_memory(reader, state, keys, site.unreadable, due=None if feeds else as_of)
         self.due_only = due_alone(reader, site, remembered.memory, feeds)
         if not feeds and not self.due_only:
-            remembered = read_memory(reader, self.directory.state)
+            remembered = read_memory(reader, state, keys, site.unreadable)
         self.remembered = remembered
         super().__init__(site, feeds, as_of, remembered.memory, Book(), settling, tick, accepted)
         for entry in self._entries():

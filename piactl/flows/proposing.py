@@ -72,7 +72,7 @@ def proposed(
 def _many_accounts(reader: Reader, site: Site, scans: Sequence[Scan], as_of: date) -> bool:
     """Whether very many accounts have to be looked at although no full feed tells of all people: for a change
     of the policy, say, or beside a delta."""
-    memory = read_memory(reader, site.settings.directory.state, due=as_of).memory
+    memory = read_memory(reader, site.settings.directory.state, site.keys, site.unreadable, due=as_of).memory
     if not scans and due_alone(reader, site, memory, ()):
         return False
     return memory.last is not None and memory.last.census.total >= sifting.MANY

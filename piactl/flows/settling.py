@@ -219,7 +219,7 @@ def settle(reader: Reader, site: Site, scans: Sequence[Scan], as_of: date) -> Se
     settling = Settling(old or new, new, rows, present)
     if old is None or old.basis != new.basis or old.sources != names or old.as_of > new.as_of:
         return settling
-    last = read_last(reader, site.settings.directory.state)
+    last = read_last(reader, site.settings.directory.state, site.unreadable)
     # from its first write to its end a run is not clean: then nobody knows what became of its writes
     if old.server != server or last is None or not last.clean or last.run != old.run:
         return settling

@@ -85,7 +85,7 @@ class _Sifting:
         self.reader, self.site, self.settling, self.as_of = reader, site, settling, as_of
         self.directory, self.rules = site.settings.directory, site.rules(as_of)
         self.aside = Aside(Path(site.settings.state_folder))
-        self.memory = read_memory(reader, self.directory.state).memory
+        self.memory = read_memory(reader, self.directory.state, site.keys, site.unreadable).memory
         absent = {key[0] for source in self.memory.sources.values() for key in source.absences}
         self.apart: set[str] = {*self.memory.waiting, *absent}
         sources = {name: replace(one, absences={}) for name, one in self.memory.sources.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -18,14 +18,19 @@ from piactl.core.policy import Policy
 from piactl.core.settings import Settings
 from piactl.directory.attributes import LINKED_CLASS, Encoding
 from piactl.directory.port import Reader
+from piactl.directory.recordtext import UnreadableRecords
 from piactl.secrets import read_keys
 
 
 @dataclass(frozen=True)
 class Site:
-    """One configuration; each part is read when it is first asked for, and only once."""
+    """One configuration; each part is read when it is first asked for, and only once.
+
+    `unreadable` are the records in its directory that this command did without, to be reported at its end.
+    """
 
     settings: Settings
+    unreadable: UnreadableRecords = field(default_factory=UnreadableRecords, compare=False)
 
     @cached_property
     def policy(self) -> Policy:

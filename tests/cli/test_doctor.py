@@ -391,6 +391,14 @@ def test_a_last_run_that_did_not_end_well(clinic: Clinic) -> None:
         clinic.finds("D29", "warning", f"run r{number} as of 2026-01-01: {status}", 0)
 
 
+def test_records_that_cannot_be_read(clinic: Clinic) -> None:
+    clinic.finds("D33", "ok", "all can be read", 0)
+    clinic.record("cn=mine,ou=waiting", b"rubbish")
+    clinic.finds("D33", "warning", f"1 record cannot be read: cn=mine,ou=waiting,{clinic.sandbox.state}: ", 0)
+    clinic.record("cn=other", {})
+    clinic.finds("D33", "warning", "2 records cannot be read: ", 0)
+
+
 def test_a_last_run_of_a_later_day(clinic: Clinic) -> None:
     facts = {"run": "r1", "as_of": "2099-01-01", "started": "2026-01-01T00:00:00+00:00", "status": "done"}
     clinic.record("cn=r1,ou=runs", facts)
@@ -681,7 +689,7 @@ def test_a_failing_check_says_what_it_means_and_what_to_do(clinic: Clinic, capsy
 
 
 def test_the_numbers_are_those_of_the_book() -> None:
-    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 37)]
+    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 39)]
     for check in CHECKS.values():
         assert check.severity.value in WORKED
         assert check.meaning.endswith(".")

@@ -67,7 +67,8 @@ def find_holder(reader: Reader, site: Site, name: str, identity: str = "") -> Ho
         )
     if entry.account.state is State.ARCHIVED:
         raise ActRefused(f"{name}: the account is archived; it logs in nowhere and has no device")
-    return Holder(name, entry, tuple(read_devices(reader, entry.dn)), site.encoding_for(reader))
+    devices = tuple(read_devices(reader, entry.dn, site.unreadable))
+    return Holder(name, entry, devices, site.encoding_for(reader))
 
 
 def each(names: Iterable[str], one: Callable[[str], Prepared]) -> Preparation:

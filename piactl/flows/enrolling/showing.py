@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from piactl.core.devices import DeviceState, services_with_code
-from piactl.directory.devices import DeviceEntry, words_of
+from piactl.directory.devices import DeviceEntry, device_dn, words_of
 from piactl.directory.port import Reader
 from piactl.flows.enrolling.holder import Holder, find_holder
 from piactl.flows.site import Site
@@ -19,7 +19,9 @@ def devices_shown(reader: Reader, site: Site, name: str) -> Mapping[str, Any]:
     holder = find_holder(reader, site, name)
     account = holder.account
     services = services_with_code(account.entitlements, site.policy)
-    active = holder.in_force is not None
+    # the server asks for codes of a device whether piactl can read its record or not
+    named = device_dn(holder.entry.dn, account.device) if account.device else ""
+    active = holder.in_force is not None or bool(named and named in site.unreadable)
     return {
         "uid": account.uid,
         "state": account.state.value,

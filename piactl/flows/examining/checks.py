@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from piactl.errors import PiactlError
+from piactl.privatefiles import may_not, run_as
 
 
 class Outcome(StrEnum):
@@ -117,6 +118,7 @@ CHECKS: dict[str, Check] = {
             "Who may change the password of an identity can lock out every host, and every run.",
         ),
         Check("D36", "addresses of accounts", _E, "Nobody can write to an account without an address."),
+        Check("D37", "piactl's own records", _W, "Commands go on without the records that they cannot read."),
         Check(
             "D38",
             "closures",
@@ -181,6 +183,9 @@ def unless_broken(id_: str, check: Callable[[], Finding], where: str = "") -> Fi
         return check()
     except PiactlError:
         raise
+    except PermissionError as forbidden:
+        path = str(forbidden.filename or "a file")
+        return error(id_, f"{path}: {may_not(path, 'use')}", run_as(path).capitalize(), where)
     except Exception as bug:  # noqa: BLE001 - a check that breaks must not hide what the others find
         return broken(id_, bug, where)
 
