@@ -392,11 +392,11 @@ def test_a_last_run_that_did_not_end_well(clinic: Clinic) -> None:
 
 
 def test_records_that_cannot_be_read(clinic: Clinic) -> None:
-    clinic.finds("D33", "ok", "all can be read", 0)
+    clinic.finds("D37", "ok", "all can be read", 0)
     clinic.record("cn=mine,ou=waiting", b"rubbish")
-    clinic.finds("D33", "warning", f"1 record cannot be read: cn=mine,ou=waiting,{clinic.sandbox.state}: ", 0)
+    clinic.finds("D37", "warning", f"1 record cannot be read: cn=mine,ou=waiting,{clinic.sandbox.state}: ", 0)
     clinic.record("cn=other", {})
-    clinic.finds("D33", "warning", "2 records cannot be read: ", 0)
+    clinic.finds("D37", "warning", "2 records cannot be read: ", 0)
 
 
 def test_a_last_run_of_a_later_day(clinic: Clinic) -> None:
