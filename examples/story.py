@@ -111,6 +111,7 @@ class Story:
         self.piactl("sandbox", "start", "--dir", str(self.sandbox))
         self.server = self.uri()
 
+        self._move_rentree(date.fromisoformat(self.cast["rentree"]), today)
         self.title("Night 1, the first load: the plan, then the night")
         day, feed = nights[0]
         self.piactl("plan", feed, "--as-of", day.isoformat())
@@ -131,6 +132,18 @@ class Story:
         self.piactl("runs", "list", "-o", "table")
         self.piactl("journal", "verify")
         self.piactl("doctor")
+
+    def _move_rentree(self, first: date, last: date) -> None:
+        """The rentrée of the demonstration is now, and so are the guards that let one pass."""
+        file = self.sandbox / "policy.yaml"
+        usual = "      from: 08-20\n      to: 09-30\n"
+        policy = file.read_text(encoding="utf-8")
+        if policy.count(usual) != 1:
+            raise ValueError(f"{file}: the period of the rentrée is not where it was")
+        period = f"      from: {first:%m-%d}\n      to: {last:%m-%d}\n"
+        file.write_text(policy.replace(usual, period), encoding="utf-8")
+        self.title("The policy: on other days than 20 August to 30 September the guards stop a rentrée")
+        print(f"  so the period `rentree` of policy.yaml is now {first:%m-%d} to {last:%m-%d}", flush=True)
 
     def _mover(self, mover: dict[str, Any], head: dict[str, Any]) -> None:
         self.title("Accounts before, during and after the delays of a mutation")

@@ -159,5 +159,17 @@ class SecretUnusable(PiactlError):
     exit_code = Exit.CONFIGURATION
 
 
+class DefaultPolicyMissing(PiactlError):
+    """The entry of the default password policy is not there, and without it the server enforces nothing."""
+
+    exit_code = Exit.CONFIGURATION
+
+
+class NotPermitted(PiactlError):
+    """This user may not use a file that the configuration names."""
+
+    exit_code = Exit.CONFIGURATION
+
+
 class SandboxUnavailable(PiactlError):
     """The private slapd cannot be started; the message says which package to install."""

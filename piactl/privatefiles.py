@@ -1,20 +1,59 @@
-"""Files of piactl's own that others must not read and that appear whole or not at all."""
+"""Files of piactl's own that others must not read and that appear whole or not at all, and whose they are."""
 
 from __future__ import annotations
 
 import os
+import pwd
 import secrets
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from piactl.errors import PiactlError
+from piactl.errors import NotPermitted, PiactlError
+
+
+def may_not(path: Path | str, verb: str = "read") -> str:
+    """Which user may not do that with a file, and what to do: without the path, for after a colon."""
+    return f"user {user_name(os.geteuid())} may not {verb} it; {run_as(path)}"
+
+
+def run_as(path: Path | str) -> str:
+    """As which user piactl should be run, where this one may not use a file."""
+    owner = _owner(Path(path))
+    if owner == os.geteuid():
+        return "check its mode and those of the folders above it"
+    # the configuration is root's and read by the group of who runs the nights
+    name = user_name(owner) if owner else "piactl"
+    return f"run piactl as the user that runs the nights: runuser -u {name} -- piactl ..."
+
+
+def user_name(uid: int) -> str:
+    """The name of a user, the number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _owner(path: Path) -> int:
+    """The owner of a file, or of the nearest folder above it that this user can see."""
+    for one in (path.absolute(), *path.absolute().parents):
+        try:
+            return one.lstat().st_uid
+        except (OSError, ValueError):
+            continue
+    return 0
 
 
 def make_private_folder(folder: Path) -> None:
-    """Makes a folder of mode 0700, and those above it, where they are missing. Raises PiactlError."""
+    """Makes a folder of mode 0700, and those above it, where they are missing. Raises PiactlError, and
+    NotPermitted where this user may not write in it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise NotPermitted(f"{folder}: {may_not(folder, 'write')}")
+    except PermissionError:
+        raise NotPermitted(f"{folder}: {may_not(folder, 'make')}") from None
     except OSError as error:
         raise PiactlError(
             f"{folder}: cannot be made ({error.strerror}); check the rights and the disk, or name another"
@@ -22,11 +61,15 @@ def make_private_folder(folder: Path) -> None:
 
 
 def forget_old(folder: Path, days: int, now: datetime) -> None:
-    """Removes the files of a folder that were written more than `days` days before `now`."""
+    """Removes the files of a folder that were written more than `days` days before `now`. Raises
+    NotPermitted."""
     oldest = now.timestamp() - days * 86400
-    for old in folder.glob("*"):
-        if old.is_file() and old.stat().st_mtime < oldest:
-            old.unlink(missing_ok=True)
+    try:
+        for old in folder.glob("*"):
+            if old.is_file() and old.stat().st_mtime < oldest:
+                old.unlink(missing_ok=True)
+    except PermissionError:
+        raise NotPermitted(f"{folder}: {may_not(folder, 'use')}") from None
 
 
 def write_public(path: Path, content: bytes) -> None:

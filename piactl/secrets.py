@@ -15,7 +15,7 @@ from secrets import token_hex
 from piactl.core.digests import DigestKeys
 from piactl.core.settings import CREDENTIAL
 from piactl.errors import SecretUnusable
-from piactl.privatefiles import write_private
+from piactl.privatefiles import may_not, user_name, write_private
 
 _MAX_BYTES = 65_536
 _KEY_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31}) ([0-9a-f]{64})")
@@ -125,6 +125,8 @@ def _read_private(path: str) -> bytes:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         raise SecretUnusable(f"{path}: there is no such file; check the path in the configuration") from None
+    except PermissionError:
+        raise SecretUnusable(f"{path}: {may_not(file)}") from None
     except OSError as error:
         if os.path.islink(file):  # noqa: PTH114 the rest of this module works on text and descriptors
             raise SecretUnusable(f"{path}: a symbolic link is refused; name the file it leads to") from None
@@ -148,6 +150,12 @@ def _read_private(path: str) -> bytes:
 def _refuse_exposed(path: str, status: os.stat_result, *, is_credential: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise SecretUnusable(f"{path}: not a regular file; name a file")
+    if status.st_uid not in (0, os.geteuid()) and os.geteuid() == 0:
+        owner = user_name(status.st_uid)
+        raise SecretUnusable(
+            f"{path}: it belongs to user {owner}, and this is root; run piactl as the user that runs the "
+            f"nights: runuser -u {owner} -- piactl ..."
+        )
     if status.st_uid not in (0, os.geteuid()):
         raise SecretUnusable(
             f"{path}: it belongs to user {status.st_uid}; `chown` it to the user that runs piactl"

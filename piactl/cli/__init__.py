@@ -55,6 +55,9 @@ def _outcome(arguments: list[str]) -> int:
         return int(error.exit_code)
     except (BrokenPipeError, KeyboardInterrupt):
         raise
+    except PermissionError as error:
+        _say(_forbidden(error))
+        return int(Exit.CONFIGURATION)
     except Exception as error:  # noqa: BLE001 - the last door: nobody is shown a traceback
         _say(_bug(error))
         return int(Exit.BUG)
@@ -80,6 +83,14 @@ def _say(text: str) -> None:
     from piactl.cli.context import say
 
     say(text)
+
+
+def _forbidden(error: PermissionError) -> str:
+    """A file that this user may not use, wherever that was met."""
+    from piactl.privatefiles import may_not
+
+    path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "a file"
+    return f"{path}: {may_not(path, 'use')}"
 
 
 def _bug(error: Exception) -> str:

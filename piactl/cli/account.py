@@ -47,7 +47,8 @@ def list_(
     unreadable: list[str] = []
     with reading(site) as reader:
         accounts = sorted(all_accounts(reader, site, unreadable.append), key=lambda a: a.uid)
-    views = (account_view(account, site, day) for account in accounts)
+        otp_schema = site.encoding_for(reader).otp_schema
+    views = (account_view(account, site, day, otp_schema=otp_schema) for account in accounts)
     rows = (v for v in views if _wanted(v, state or [], profile, uai.strip().upper(), day.isoformat()))
     put(rendered(rows, COLUMNS, layout_or_default(output)))
     for why in unreadable:
@@ -110,9 +111,11 @@ def show(
     views, code = [], int(Exit.DONE)
     wanted = read_names(names)
     with reading(site) as reader:
+        otp_schema = site.encoding_for(reader).otp_schema
         for name in wanted:
             try:
-                views.append(account_view(find_account(reader, site, name), site, day))
+                account = find_account(reader, site, name)
+                views.append(account_view(account, site, day, otp_schema=otp_schema))
             except PiactlError as error:
                 if len(wanted) == 1:
                     raise

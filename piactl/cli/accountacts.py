@@ -29,7 +29,7 @@ def lock(
     """
     from piactl.core.acts import locks
 
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
+    manner = Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True)
     site, order, author = acting.begin(manner)
     return acting.act_on(names, locks.lock(author, read_date("--until", until)), manner, site, order)
 
@@ -74,7 +74,7 @@ def close(
     """
     from piactl.core.acts import closing
 
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
+    manner = Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True)
     site, order, author = acting.begin(manner)
     day = read_date("--from", from_) or order.as_of
     return acting.act_on(

@@ -63,14 +63,17 @@ class Manner:
     identity: str = "administrator"
     recorded: bool = True
     """Whether the run leaves a record in the directory; the help desk's identity may write none."""
+    emergency: bool = False
+    """Whether it takes access away, and so goes on where the default password policy is missing."""
 
 
-def begin(manner: Manner) -> tuple[Site, Order, Author]:
-    """The site, the order of the run and its author. Raises UsageError without a reason."""
+def begin(manner: Manner, *, changes: bool = True) -> tuple[Site, Order, Author]:
+    """The site, the order of the run and its author. Raises UsageError without a reason, unless the command
+    `changes` nothing."""
     from piactl.core.acts import Author
     from piactl.core.numen import masked
 
-    if not manner.reason.strip():
+    if changes and not manner.reason.strip():
         raise UsageError('a change by hand needs a reason: add --reason "..."')
     site = this_site()
     day = read_day(manner.as_of, today(site)) if manner.as_of else None
@@ -132,6 +135,7 @@ def decide(
                     say=say,
                     stop=stop,
                     recorded=manner.recorded,
+                    emergency=manner.emergency,
                     acted=acted,
                 )
         except PiactlError as error:

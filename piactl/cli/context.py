@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from piactl.directory.port import Reader, Writer
     from piactl.flows.site import Site
 
+_MOST_UNREADABLE = 5
 SYSTEM_CONFIGURATION = Path("/etc/piactl/piactl.yaml")
 
 
@@ -35,7 +36,7 @@ def configuration_path() -> Path:
     """--config, else PIACTL_CONFIG, else /etc/piactl/piactl.yaml. Raises ConfigurationInvalid."""
     given = chosen.config or os.environ.get("PIACTL_CONFIG", "")
     path = Path(given) if given else SYSTEM_CONFIGURATION
-    if not given and not path.exists():
+    if not given and not _is_there(path):
         raise ConfigurationInvalid(
             [
                 Mistake(
@@ -50,6 +51,19 @@ def configuration_path() -> Path:
             ]
         )
     return path
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file. Raises ConfigurationInvalid where this user may not know."""
+    try:
+        path.stat()
+    except PermissionError:
+        from piactl.privatefiles import may_not
+
+        raise ConfigurationInvalid([Mistake(str(path), 0, 0, may_not(path))]) from None
+    except OSError:
+        return False
+    return True
 
 
 def this_site() -> Site:
@@ -69,7 +83,7 @@ def reading(site: Site, identity: str = "reader") -> Iterator[Reader]:
     from piactl.directory.opening import open_reader
     from piactl.secrets import read_password
 
-    with open_reader(site.settings.directory, identity, read_password) as reader:
+    with open_reader(site.settings.directory, identity, read_password) as reader, _reporting(site):
         yield reader
 
 
@@ -78,8 +92,22 @@ def writing(site: Site, identity: str = "nightly") -> Iterator[Writer]:
     from piactl.directory.opening import open_writer
     from piactl.secrets import read_password
 
-    with open_writer(site.settings.directory, identity, read_password) as writer:
+    with open_writer(site.settings.directory, identity, read_password) as writer, _reporting(site):
         yield writer
+
+
+@contextmanager
+def _reporting(site: Site) -> Iterator[None]:
+    """Reports, however it ends, the records that could not be read meanwhile."""
+    before = len(site.unreadable)
+    try:
+        yield
+    finally:
+        found = list(site.unreadable)[before:]
+        for error in found[:_MOST_UNREADABLE]:
+            say(f"skipped {error}")
+        if len(found) > _MOST_UNREADABLE:
+            say(f"skipped {len(found) - _MOST_UNREADABLE} more records of piactl; all of them: piactl doctor")
 
 
 def say(text: str) -> None:

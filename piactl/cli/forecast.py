@@ -130,8 +130,8 @@ def _tell(nights: Sequence[Night], last: date) -> None:
     for night in nights:
         if night.whole:
             say(
-                f"{night.day}: the policy or the register was changed since the last night, or that left "
-                "something undone; so this night also does what follows from that"
+                f"{night.day}: the policy or the register was changed since the last night, or what the "
+                "server can do, or that left something undone; so this night also does what follows from that"
             )
     held = {hold.uid or hold.matricule or "": hold.why for night in nights for hold in night.plan.holds}
     if held:

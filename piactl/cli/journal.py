@@ -122,11 +122,12 @@ def _read_head(text: str) -> tuple[int, str] | None:
 
 
 def _anchors(site: Site) -> dict[str, Head]:
+    from piactl.clock import utc_now
     from piactl.flows.pruning import anchors_of
     from piactl.journal import who
 
     with reading(site) as reader:
-        return anchors_of(reader, site.settings.directory.state, who().host)
+        return anchors_of(reader, site, who().host, utc_now())
 
 
 def export(

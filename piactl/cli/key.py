@@ -104,7 +104,7 @@ def retire(
     with writing(site, "administrator") as writer:
         needs = key_needs(writer, site).get(key)
         sealed = needs.counts.pop("devices", 0) if needs else 0
-        refuse_needed(key, needs)
+        refuse_needed(key, needs, site)
         if in_doubt(site.settings.journal_file):
             raise ActRefused(
                 f"key {key} stays: writes of an earlier run are in doubt, and only it can tell of them."
@@ -116,7 +116,7 @@ def retire(
             return int(Exit.DONE)
         preparation = prepare_reseals(writer, site, key, author.reason)
         carry_out(site, writer, order, preparation, now=_now, say=say, stop=lambda: "", recorded=False)
-        refuse_needed(key, key_needs(writer, site).get(key))
+        refuse_needed(key, key_needs(writer, site).get(key), site)
         with _journalled(site, writer, order) as run:
             drop_key(site.settings.keys_file, key)
             run.journal.note(f"digest key {key} was retired")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli.context import ProgressLine, put, say, this_site, today, writing
-from piactl.cli.options import AcceptFeed, AsOf, Feeds, PlanLayout, Reason, RunOutput, need_reason, read_day
+from piactl.cli.options import (
+    AcceptFeed,
+    AcceptPerson,
+    AsOf,
+    Feeds,
+    PlanLayout,
+    Reason,
+    RunOutput,
+    need_reason,
+    read_day,
+)
 from piactl.cli.stdout import StdoutLost
 from piactl.cli.stopping import stop_on_signals
 from piactl.cli.writingrun import _now, done_code, new_order, say_refused, tell
@@ -28,18 +39,22 @@ def nightly(
     output: RunOutput = PlanLayout.TEXT,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 5 where rows were rejected.")] = False,
     accept_feed: AcceptFeed = None,
+    accept_person: AcceptPerson = None,
     reason: Reason = "",
 ) -> int:
     """Read the feeds, plan, guard and apply, in one run.
 
     Without feeds: what dates and the policy alone make due. Exit codes: 0 done, 4 refused by a guard,
-    5 done in part, 6 feed refused (nothing written), 7 another run is writing, 8 directory unreachable.
+    5 done in part, 6 feed refused (nothing written), 7 another run is writing, 8 directory unreachable,
+    10 configuration or policy invalid, or the default password policy missing (nothing written).
     """
     need_reason(reason, "--accept-feed", accept_feed or [])
+    need_reason(reason, "--accept-person", accept_person or [])
     site = this_site()
     order = new_order(site, read_day(as_of, today(site)) if as_of else None, reason)
     try:
-        code = _run(site, order, feeds or [], accept_feed or [], output, strict=strict)
+        accepted = (accept_feed or [], accept_person or [])
+        code = _run(site, order, feeds or [], accepted, output, strict=strict)
     except PiactlError as error:
         _metrics(site, order, int(error.exit_code), {}, None)
         raise
@@ -50,19 +65,23 @@ def _run(
     site: Site,
     order: Order,
     feeds: Sequence[str],
-    accepted: Sequence[str],
+    accepted: tuple[Sequence[str], Sequence[str]],
     output: PlanLayout,
     *,
     strict: bool,
 ) -> int:
     from piactl.core.counting import counted
     from piactl.flows.nightly import RefusedPlan, run_nightly
+    from piactl.flows.telling import Accepted
     from piactl.report.plantext import plan_text
 
     progress = ProgressLine("written")
+    read: list[tuple[str, Path]] = []
 
-    def keep_rejects(read: Sequence[SourcedFeed], proposal: Proposal) -> None:
-        _keep_rejects(site, order, read, proposal)
+    def keep_rejects(sourced: Sequence[SourcedFeed], proposal: Proposal) -> None:
+        # the feeds themselves are let go of before anything is written
+        read.extend((one.feed.facts.digest, one.path) for one in sourced)
+        _keep_rejects(site, order, sourced, proposal)
 
     with stop_on_signals() as stop, writing(site) as writer:
         try:
@@ -71,7 +90,7 @@ def _run(
                 writer,
                 order,
                 feeds,
-                accepted,
+                Accepted(*accepted, order.reason),
                 now=_now,
                 say=say,
                 progress=progress,
@@ -101,8 +120,23 @@ def _run(
     if lost is not None:
         say(f"{lost}\nThe run itself is {done.status}; see: piactl runs show {done.run}")
         code = int(lost.exit_code)
+    if code == Exit.DONE:
+        _keep_applied(site, read)
     _metrics(site, order, code, document, done)
     return code
+
+
+def _keep_applied(site: Site, read: Sequence[tuple[str, Path]]) -> None:
+    """Leaves on this host what the last night that ended with 0 has applied, digests and paths as sha256sum
+    writes them: what moves feeds away can tell them from what arrived meanwhile."""
+    from piactl.privatefiles import write_private
+
+    # sha256sum would write a line break as an escape, and such a name stays where it is
+    lines = [f"{digest}  {path.absolute()}\n" for digest, path in read if "\n" not in str(path)]
+    try:
+        write_private(Path(site.settings.state_folder) / "applied.sha256", os.fsencode("".join(lines)))
+    except PiactlError as error:
+        say(f"the feeds are applied, but what moves them away cannot know it; move them yourself: {error}")
 
 
 def _keep_rejects(site: Site, order: Order, feeds: Sequence[SourcedFeed], proposal: Proposal) -> None:
@@ -134,7 +168,9 @@ def _metrics(site: Site, order: Order, code: int, document: Any, done: Any) -> N
     from piactl.report.metrics import metrics_text
 
     try:
-        text = metrics_text(order.run, _now().timestamp(), code, document, done.counts if done else {})
+        counts = done.counts if done else {}
+        now = _now().timestamp()
+        text = metrics_text(order.run, now, code, document, counts, len(site.unreadable))
         write_public(Path(site.settings.metrics_file), text.encode())
     except PiactlError as error:
         say(f"the metrics could not be written: {error}")

@@ -53,6 +53,15 @@ AcceptFeed = Annotated[
     typer.Option("--accept-feed", metavar="SHA256", help="Let this one feed pass the limits of its source."),
 ]
 
+AcceptPerson = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept-person",
+        metavar="MATRICULE",
+        help="Take the other names under this matricule for the person of the account, this once.",
+    ),
+]
+
 
 def read_day(text: str | None, today: date) -> date:
     """The day of --as-of, today without it. Raises UsageError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -86,7 +87,7 @@ def suspend(
     """
     from piactl.flows.enrolling import prepare_suspension
 
-    manner = desk_manner(reason, administrator, dry_run, yes, output)
+    manner = replace(desk_manner(reason, administrator, dry_run, yes, output), emergency=True)
     site, order, author = acting.begin(manner)
     wanted = read_names(names)
     return acting.decide(

@@ -11,6 +11,7 @@ import typer
 from piactl.cli.context import put, reading, say, this_site, today
 from piactl.cli.options import (
     AcceptFeed,
+    AcceptPerson,
     AsOf,
     Feeds,
     PlanLayout,
@@ -39,6 +40,7 @@ def plan(
         bool, typer.Option("--detailed-exitcode", help="Exit 3 where the plan has changes, not 0.")
     ] = False,
     accept_feed: AcceptFeed = None,
+    accept_person: AcceptPerson = None,
     reason: Reason = "",
 ) -> int:
     """Show what would change, and why.
@@ -51,13 +53,16 @@ def plan(
         return _show(feeds[1:], output, everything=everything)
     from piactl.flows.planfile import plan_document
     from piactl.flows.proposing import proposed, scan_feeds
+    from piactl.flows.telling import Accepted
 
     need_reason(reason, "--accept-feed", accept_feed or [])
+    need_reason(reason, "--accept-person", accept_person or [])
     site = this_site()
     day = read_day(as_of, today(site))
     scans = scan_feeds(site, feeds or [])
     with reading(site) as reader:
-        _, proposal = proposed(reader, site, scans, day, accept_feed or [])
+        accepted = Accepted(accept_feed or (), accept_person or (), reason)
+        _, proposal = proposed(reader, site, scans, day, accepted)
     document = plan_document(proposal, site.keys, Path(site.settings.state_folder))
     if out:
         from piactl.flows.planfile import plan_pieces

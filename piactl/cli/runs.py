@@ -57,11 +57,12 @@ _OBJECTS = ("json", "ndjson")
 
 
 def _records() -> list[Mapping[str, Any]]:
-    from piactl.flows.running import read_runs
+    from piactl.clock import utc_now
+    from piactl.directory.records import read_runs
 
     site = this_site()
     with reading(site) as reader:
-        return read_runs(reader, site.settings.directory.state)
+        return read_runs(reader, site.settings.directory.state, site.unreadable, utc_now())
 
 
 def _told(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.acting import ActAsOf, Allow, DryRun, Yes
+from piactl.cli.acting import ActAsOf, Allow, DryRun, Manner, Yes, begin
 from piactl.cli.asking import confirmed
-from piactl.cli.context import ProgressLine, put, reading, say, this_site, today, writing
-from piactl.cli.options import PlanLayout, Reason, RunOutput, need_reason, read_allowed, read_day
+from piactl.cli.context import ProgressLine, put, reading, say, writing
+from piactl.cli.options import PlanLayout, Reason, RunOutput
 from piactl.cli.stdout import StdoutLost
 from piactl.cli.stopping import stop_on_signals
-from piactl.cli.writingrun import _now, new_order
+from piactl.cli.writingrun import _now
 from piactl.errors import Exit, UnsafePlan
 
 if TYPE_CHECKING:
@@ -59,11 +59,8 @@ def undo(
     """
     from piactl.flows.reversing import propose_undo
 
-    allowed = read_allowed(allow or [])
-    need_reason(reason, "--allow", allowed)
-    site = this_site()
-    day = read_day(as_of, today(site)) if as_of else None
-    order = new_order(site, day, reason, allowed)
+    manner = Manner(reason, dry_run, yes, allow=allow or [], as_of=as_of, identity=IDENTITY)
+    site, order, _ = begin(manner, changes=not (dry_run or out))
     with reading(site, IDENTITY) as reader:
         undoing = propose_undo(reader, site, run, order, _now())
     if out:
@@ -72,7 +69,7 @@ def undo(
         return _foretell(undoing, site, order, output, everything=everything)
     work = undoing.plan.work
     if not work.writes and not work.records:
-        return _finish(_result(undoing, site), output, everything=everything)
+        return _finish(undoing, _result(undoing, site), output, everything=everything)
     _refuse_broken(undoing, order)
     if not _agreed(undoing, site, yes=yes):
         say("nothing was changed")
@@ -84,7 +81,7 @@ def undo(
         from piactl.flows.hooking import call_lock_hook
 
         call_lock_hook(site, locked, say)
-    return _finish(result, output, everything=everything)
+    return _finish(undoing, result, output, everything=everything)
 
 
 def _keep(undoing: Undoing, out: str) -> None:
@@ -97,6 +94,8 @@ def _keep(undoing: Undoing, out: str) -> None:
 
 def _foretell(undoing: Undoing, site: Site, order: Order, output: PlanLayout, *, everything: bool) -> int:
     _print(_result(undoing, site), output, everything=everything)
+    if undoing.incomplete:
+        say("some accounts of the run are not known, because what it kept of them cannot be read")
     return int(Exit.REFUSED if _say_broken(undoing, order) else Exit.DONE)
 
 
@@ -130,14 +129,14 @@ def _refuse_broken(undoing: Undoing, order: Order) -> None:
 def _agreed(undoing: Undoing, site: Site, *, yes: bool) -> bool:
     """Whether it may be done: always where nobody can be asked."""
     writes = undoing.plan.work.writes
-    if yes or not writes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     from piactl.core.counting import counted
     from piactl.report.undotext import undo_text
 
     print(undo_text(_result(undoing, site)), end="", file=sys.stderr)
     accounts = counted(len(writes), "account", "accounts")
-    return confirmed(f"Put back {accounts}?")
+    return confirmed(f"Put back {accounts}?" if writes else "Change no account, but note the undo?")
 
 
 def _apply(undoing: Undoing, site: Site, order: Order) -> Done:
@@ -197,7 +196,7 @@ def _print(result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -
         put([undo_text(result, most=0 if everything else 5)])
 
 
-def _finish(result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -> int:
+def _finish(undoing: Undoing, result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -> int:
     """Prints what became of the undo; the exit code."""
     try:
         _print(result, output, everything=everything)
@@ -216,4 +215,6 @@ def _finish(result: Mapping[str, Any], output: PlanLayout, *, everything: bool) 
 
         accounts = counted(len(left), "account of the run is", "accounts of the run are")
         say(f"{accounts} not as before it")
-    return int(Exit.PARTLY if left else Exit.DONE)
+    if undoing.incomplete:
+        say("some accounts of the run are not known, because what it kept of them cannot be read")
+    return int(Exit.PARTLY if left or undoing.incomplete else Exit.DONE)

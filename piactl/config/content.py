@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piactl.errors import ConfigurationInvalid, Mistake
+from piactl.privatefiles import may_not
 
 MAX_BYTES = 1_000_000
 """No file that people write is near this size; one that is was named by mistake."""
@@ -66,6 +67,8 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
             "there is no such file; check the path, or copy the one in examples/ "
             "(for a trial: piactl sandbox start)",
         ) from None
+    except PermissionError:
+        raise _unusable(path, may_not(path)) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "the path is not valid"
         raise _unusable(path, f"cannot be read: {reason}; check its owner, its mode and its path") from None

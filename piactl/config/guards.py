@@ -17,19 +17,22 @@ CHANGE_KINDS = (
 
 DEFAULT_GUARDS: Mapping[str, Guard] = MappingProxyType(
     {
-        "deactivate": Guard(Limit(100, 0.01)),
-        "archive": Guard(Limit(100, 0.02)),
-        "revoke": Guard(Limit(200, 0.10)),
-        "suspend": Guard(Limit(100, 0.02)),
-        "lock": Guard(Limit(20, 0.005)),
-        "rename": Guard(Limit(100, 0.02)),
-        "create": Guard(Limit(500, 0.10)),
+        "deactivate": Guard(Limit(20, 0.01)),
+        "archive": Guard(Limit(20, 0.02)),
+        "revoke": Guard(Limit(30, 0.10)),
+        "suspend": Guard(Limit(20, 0.02)),
+        "lock": Guard(Limit(10, 0.005)),
+        "rename": Guard(Limit(20, 0.02)),
+        "create": Guard(Limit(30, 0.10)),
         "adopt": Guard(Limit(500, 0.10)),
-        "reopen": Guard(Limit(200, 0.05)),
-        "unlock": Guard(Limit(20, 0.005)),
+        "update": Guard(Limit(50, 0.40)),
+        "grant": Guard(Limit(30, 0.25)),
+        "reopen": Guard(Limit(20, 0.04)),
+        "unlock": Guard(Limit(10, 0.005)),
     }
 )
-"""The guards of the kinds that a policy does not name. A policy changes them; nothing switches them off."""
+"""The guards of the kinds that a policy does not name, the whole year, so that those of kinds that give let a
+rentrée pass. A policy changes them; nothing switches them off."""
 
 
 def read_guards(guards: Node) -> dict[str, Guard]:

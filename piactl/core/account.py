@@ -52,7 +52,8 @@ class Account:
     """One account, as the directory holds it (current) or as it should be (desired).
 
     `matricule` is None once archived, then only its keyed digest is left. `identifiers` are the uid and
-    every address and alias it has or had; `aliases` the addresses that still lead to it. `entitlements`
+    every address and alias it has or had, the ledger of its names; `aliases` the addresses that still lead to
+    it, `other_mails` what another hand put beside its address. `entitlements`
     are pairs (service, uai), uai "" for person scope, of the day the account was computed for, and so are
     `profiles`, `establishments` (UAIs, the main one first) and `corps`.
     `assignments` are as HR and administrators said them; `pins` lie over them (see `pins.pinned`).
@@ -72,6 +73,7 @@ class Account:
     private_mail: str = ""
     address: str | None = None
     aliases: frozenset[str] = frozenset()
+    other_mails: frozenset[str] = frozenset()
     identifiers: frozenset[str] = frozenset()
     state: State = State.ACTIVE
     state_from: date | None = None
@@ -90,6 +92,30 @@ class Account:
     pins: tuple[Pin, ...] = ()
     protected: bool = False
     device: str = ""
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Every address that stands on the entry."""
+        own = frozenset((self.address,)) if self.address else frozenset()
+        return own | self.aliases | self.other_mails
+
+    @property
+    def foreign_addresses(self) -> frozenset[str]:
+        """Those of the entry that are not in its ledger of names: another hand put them there."""
+        if self.addresses <= self.identifiers:
+            return frozenset()
+        known = {name.casefold() for name in self.identifiers}
+        return frozenset(address for address in self.addresses if address.casefold() not in known)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every name that nobody else may get: the ledger, and what stands on the entry beside it."""
+        return self.identifiers | self.addresses
+
+    @property
+    def shut(self) -> bool:
+        """Whether it is closed or locked: nobody logs in until it is reopened or unlocked."""
+        return self.locked or self.state in (State.DEACTIVATED, State.ARCHIVED)
 
     @property
     def surname(self) -> str:

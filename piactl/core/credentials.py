@@ -35,7 +35,8 @@ class Credentials:
     """`changed` is when the password was last set, None where it never was. `blocked` is when wrong
     passwords blocked it, `blocked_for_good` where that is no instant. `failures` are when log ins failed
     since the last good one, the oldest first, be it the password or the code. `policy` None is not known;
-    `linked`: the server itself asks for a code."""
+    `linked`: the server itself asks for a code of the device; `denied`: the account is linked to no device,
+    so that the server refuses it."""
 
     changed: datetime | None = None
     must_change: bool = False
@@ -44,6 +45,7 @@ class Credentials:
     policy: PasswordPolicy | None = None
     device: Device | None = None
     linked: bool = False
+    denied: bool = False
     failures: tuple[datetime, ...] = ()
 
     @property

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from piactl.core.account import Account, State
 from piactl.core.assignment import Assignment
 from piactl.core.career import Career, career
+from piactl.core.devices import NO_DEVICE
 from piactl.core.digests import DigestKeys
 from piactl.core.names import UnusableName, has_base, local_part
 from piactl.core.person import Person, Register
@@ -104,6 +105,30 @@ def desired_account(subject: Subject, rules: Rules) -> Desired | None:
         account = _told(account, subject.person, rules.keys)
     account = _with_pinned_name(account, current, rules.as_of, subject.person)
     return Desired(subject, account, path, renamed_base(current, account))
+
+
+def with_ledger(current: Account, owners: Mapping[str, str]) -> Account:
+    """The account as the rules of a night see it, whatever another hand did to its addresses.
+
+    An address that is not in its ledger of names enters it, so that nobody else ever gets it. The address
+    itself stays where it is until somebody decides, for it may be in use by now. `owners` are the uids of the
+    accounts in whose ledgers such addresses stand, by address without case: those enter no second one.
+
+    A missing address is put back, which loses nothing: it is in the ledger, and nobody else may have it. Of
+    several it is one that is no alias, and rather one of the name. A missing alias stays away, for the ledger
+    cannot tell it from an address that an undo took back.
+    """
+    foreign = (a for a in current.foreign_addresses if owners.get(a.casefold(), current.uid) == current.uid)
+    current = replace(current, identifiers=current.identifiers.union(foreign))
+    past = [name for name in current.identifiers if "@" in name]
+    if current.address is not None or not past:
+        return current
+    try:
+        base = _base(current)
+    except UnusableName:  # on an entry anything may stand
+        base = ""
+    address = min(past, key=lambda one: (one in current.aliases, not has_base(local_of(one), base), one))
+    return replace(current, address=address, aliases=current.aliases - {address})
 
 
 def _retained(current: Account, path: Career, rules: Rules) -> bool:
@@ -230,7 +255,8 @@ def renamed_base(current: Account, account: Account) -> str | None:
 
 
 def archived(current: Account, stand: Standing | None = None) -> Account:
-    """The tombstone of an account: uid, identifiers, digests and an administrator's lock stay."""
+    """The tombstone of an account: uid, identifiers, digests and an administrator's lock stay, and that its
+    device was lost. A device in force goes."""
     return Account(
         uid=current.uid,
         matricule=None,
@@ -244,6 +270,7 @@ def archived(current: Account, stand: Standing | None = None) -> Account:
         lock=current.lock,
         locked=current.lock is not None,
         protected=current.protected,
+        device=NO_DEVICE if current.device == NO_DEVICE else "",
     )
 
 

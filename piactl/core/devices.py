@@ -23,8 +23,9 @@ DIGITS = 6
 WINDOW = 3
 """Steps before and after the expected one that are tried."""
 NO_DEVICE = "suspended"
-"""Stands in the place of the device in force while that is suspended. No device has this name, so the
-server asks for a code that nobody can give: logging in is refused, the password alone is not enough."""
+"""Stands in the place of the device in force while that is suspended, and in the link of a closed or locked
+account. No device has this name, so the server asks for a code that nobody can give: logging in is refused,
+the password alone is not enough."""
 
 Codes = Callable[[int], str]
 """The code of a step."""

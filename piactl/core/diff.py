@@ -158,6 +158,8 @@ class _Maker:
         before = {"address": self.current.address, "aliases": sorted(self.current.aliases)}
         after = {"address": self.account.address, "aliases": sorted(self.account.aliases)}
         reason = f"the name is now {self.account.display_name}"
+        if self.desired.subject.note:
+            reason += f" ({self.desired.subject.note})"
         return self._change(Kind.RENAME, before, after, reason, self.rules.as_of, self.behind)
 
     def grant(self, right: Right) -> Change:
@@ -214,7 +216,12 @@ class _Maker:
             old, new = _iso(getattr(current, name)), _iso(getattr(account, name))
             if old != new:
                 before[name], after[name] = old, new
-        reason = self.desired.subject.note or self._over() or "HR tells it otherwise now"
+        if current.address is None and account.address is not None:
+            before["address"], after["address"] = None, account.address
+        seen = sorted(current.foreign_addresses & account.identifiers)
+        if seen:
+            before["identifiers"], after["identifiers"] = [], seen
+        reason = self.desired.subject.note or self._over() or self._by_another_hand(after)
         if not after and rest and current != account:
             for name in ("state_from", "state_until", "next_due", "profiles", "establishments", "corps"):
                 old, new = _plain(getattr(current, name)), _plain(getattr(account, name))
@@ -244,6 +251,17 @@ class _Maker:
             after["numen"] = "another"
             return "HR tells another NUMEN" if self.current.numen_digest else "HR tells a NUMEN now"
         return ""
+
+    def _by_another_hand(self, after: Mapping[str, object]) -> str:
+        """What happened to the addresses of the entry; where it is only that, HR says nothing new."""
+        reasons = []
+        if "identifiers" in after:
+            reasons.append("another hand put it on the entry: it stays, and nobody else gets it")
+        if "address" in after:
+            reasons.append("another hand took the address away: it is put back")
+        if after.keys() - {"identifiers", "address"} or not reasons:
+            reasons.insert(0, "HR tells it otherwise now")
+        return "; ".join(reasons)
 
     def _over(self) -> str:
         """What ended by itself of what was done by hand."""

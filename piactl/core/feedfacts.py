@@ -9,6 +9,9 @@ from datetime import date
 ROW = "row"
 """The key of `FeedFacts.columns` that counts rows, not values: bad are those that could not be split."""
 
+CODED = ("corps", "position", "fonction")
+"""The columns that decide what a person may reach, with few values each: how they vary is counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class FeedFacts:
@@ -20,6 +23,7 @@ class FeedFacts:
     `people` the matricules seen, held ones included. `columns`: canonical column -> (values, bad ones),
     where blanks do not count unless the column is required. `unattributed` counts the rows whose person
     could not be told for sure: while there are any, no absence from this feed means anything.
+    `uncommon`: of each coded column, how many rows hold another value than its commonest (blank is a value).
     """
 
     source: str
@@ -32,11 +36,13 @@ class FeedFacts:
     people: int
     columns: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     unattributed: int = 0
+    uncommon: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """What is remembered of the last feed of a source that was applied."""
+    """What is remembered of the last feed of a source that was applied, of what `FeedFacts` tells. 0 rows:
+    their number is unknown."""
 
     source: str
     digest: str
@@ -44,3 +50,11 @@ class SourceRecord:
     rows: int
     people: int
     columns: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    uncommon: Mapping[str, int] = field(default_factory=dict)
+
+
+def record_of(facts: FeedFacts, day: date | None) -> SourceRecord:
+    """What to remember of a feed, as one of `day`."""
+    return SourceRecord(
+        facts.source, facts.digest, day, facts.rows, facts.people, facts.columns, facts.uncommon
+    )

@@ -6,18 +6,29 @@
 | `bad-column` | too many values of one column (or too many rows) are wrong: columns swapped, another layout |
 | `few-known` | too few of the matricules known of this source are in it: another académie's, a test file |
 | `size` | the number of rows is too far from that of the last feed applied |
+| `changed-column` | a column is filled in many more or fewer rows than in the last one, or all alike |
+| `held` | too many of its people are held: matricules moved against the other columns |
 | `undone` | the run that applied it was undone |
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date
 
-from piactl.core.feedfacts import ROW, FeedFacts, SourceRecord
+from piactl.core.feedfacts import CODED, ROW, FeedFacts, SourceRecord
 from piactl.core.settings import SourceLimits, SourceSettings
 
-LIMIT_CODES = ("older", "bad-column", "few-known", "size", "undone")
+LIMIT_CODES = ("older", "bad-column", "few-known", "size", "changed-column", "held", "undone")
+
+VARIED = 3
+"""A coded column varied in a feed where so many rows held another value than its commonest."""
+
+LEFT = 0.1
+"""It no longer does where less than this part of them, in proportion to the rows, is left."""
+
+_SAMPLE = 5
 
 
 def limits_on(source: SourceSettings, day: date) -> SourceLimits:
@@ -59,13 +70,33 @@ def feed_refusals(
     if facts.full:
         found += _few_known(known, present, passed, limits)
         found += _size(facts, last, limits)
-    advice = "ask HR for a right one; if it is right after all, let it through with"
+        found += _changed_columns(facts, last, limits)
     return [
-        (code, f"{message};\n  {advice} --accept-feed {facts.digest} --reason TEXT")
-        if code != "older"
-        else (code, message)
+        (code, f"{message};\n  {_advice(facts)}") if code != "older" else (code, message)
         for code, message in found
     ]
+
+
+def held_refusal(
+    facts: FeedFacts, held: Mapping[str, str], source: SourceSettings, as_of: date
+) -> tuple[str, str] | None:
+    """The code and the message where too many people of a feed are `held` (matricule -> why), by its rows or
+    by what the directory says of them; None where it is fit."""
+    limits = limits_on(source, as_of)
+    if len(held) < max(limits.held_floor, 1) or len(held) <= limits.held_share * facts.people:
+        return None
+    sample = "; ".join(f"{matricule}: {why}" for matricule, why in list(held.items())[:_SAMPLE])
+    allowed = _percent(limits.held_share)
+    return (
+        "held",
+        f"{len(held)} of its {facts.people} people are held (limit: {allowed}, from {limits.held_floor}), "
+        f"such as {sample};\n  {_advice(facts)}",
+    )
+
+
+def _advice(facts: FeedFacts) -> str:
+    advice = "ask HR for a right one; if it is right after all, let it through with"
+    return f"{advice} --accept-feed {facts.digest} --reason TEXT"
 
 
 def _older(facts: FeedFacts, last: SourceRecord | None) -> list[tuple[str, str]]:
@@ -112,7 +143,7 @@ def _few_known(
 
 
 def _size(facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits) -> list[tuple[str, str]]:
-    if last is None:
+    if last is None or not last.rows:  # no feed of no rows was ever applied: their number is not known
         return []
     apart = abs(facts.rows - last.rows)
     if apart < max(limits.size_floor, 1) or apart <= limits.size_share * last.rows:
@@ -126,6 +157,38 @@ def _size(facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits) -> 
             f"(limit: {allowed}, from {limits.size_floor})",
         )
     ]
+
+
+def _changed_columns(
+    facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits
+) -> list[tuple[str, str]]:
+    """Columns filled in many more or fewer rows than in the last feed, and those that lost their variety."""
+    if last is None or not last.rows or not facts.rows:
+        return []
+    found: dict[str, str] = {}
+    for column, (values, _) in facts.columns.items():
+        before = last.columns.get(column, (0, 0))[0] / last.rows
+        apart = abs(values - before * facts.rows)
+        if column == ROW or column not in last.columns or apart < max(limits.column_floor, 1):
+            continue
+        if apart > limits.column_share * facts.rows:
+            allowed = _percent(limits.column_share)
+            found[column] = (
+                f"column {column} has a value in {values} of {facts.rows} rows ({values / facts.rows:.0%}), "
+                f"in the last one in {before:.0%} (limit: {allowed} of the rows, from {limits.column_floor})"
+            )
+    for column in CODED:
+        varied, now = last.uncommon.get(column, 0), facts.uncommon.get(column, 0)
+        # in a feed of a few rows chance alone makes them all alike
+        if last.rows < limits.column_floor or varied < VARIED:
+            continue
+        if now < LEFT * varied * facts.rows / last.rows:
+            message = (
+                f"column {column} has the same value in {facts.rows - now} of {facts.rows} rows; in the last "
+                f"one {varied} of {last.rows} rows had another (limit: {_percent(LEFT)} of them must be left)"
+            )
+            found.setdefault(column, message)
+    return [("changed-column", message) for message in found.values()]
 
 
 def _percent(share: float) -> str:

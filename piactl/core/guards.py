@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -11,6 +11,10 @@ from piactl.core.changes import Change, Kind
 from piactl.core.policy import Guard, Limit, Policy
 
 SAMPLE = 5
+
+BOOKKEEPING = frozenset({"device", "digest_key"})
+"""Fields of an update that gives and takes nothing: what alone changes them is not counted by guards. A new
+digest key moves the digests of everybody; a closed account is linked to no device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,27 +76,33 @@ class Tally:
     """How many accounts have each kind of change, in all and by scope, and the first of them."""
 
     def __init__(self) -> None:
+        self._accounts: Counter[str] = Counter()
         self._overall: dict[str, _Count] = defaultdict(_Count)
         self._scoped: dict[tuple[str, str, str], _Count] = defaultdict(_Count)
 
     def add(self, changes: Iterable[Change]) -> None:
         """All the changes of one account, which counts once per kind and scope. No account twice."""
+        kinds: dict[str, None] = {}
         overall: dict[str, str] = {}
         scoped: dict[tuple[str, str, str], str] = {}
         for change in changes:
             kind = change.kind.value
+            kinds[kind] = None
+            if change.kind is Kind.UPDATE and change.after and change.after.keys() <= BOOKKEEPING:
+                continue
             overall[kind] = change.uid
             for uai in change.establishments:
                 scoped[kind, "establishment", uai] = change.uid
             for profile in change.profiles:
                 scoped[kind, "profile", profile] = change.uid
+        self._accounts.update([*kinds])
         for kind, uid in overall.items():
             self._overall[kind].add(uid)
         for key, uid in scoped.items():
             self._scoped[key].add(uid)
 
     def by_kind(self) -> dict[str, int]:
-        return {kind: count.accounts for kind, count in self._overall.items()}
+        return dict(self._accounts)
 
     def refusals(
         self, census: Census, policy: Policy, as_of: date, allowed: Mapping[str, int] | None = None
@@ -102,16 +112,17 @@ class Tally:
         guards = guards_on(policy, as_of)
         found: list[Refusal] = []
         for kind, count in self._overall.items():
-            if kind not in guards or allowed.get(kind) == count.accounts:
+            total = self._accounts[kind]
+            if kind not in guards or allowed.get(kind) == total:
                 continue
             name, guard = guards[kind]
             # only a first load makes everything anew: nothing else touches many where nobody is
             empty = kind != Kind.CREATE.value
             limit = guard.overall
             if limit and _broken(count.accounts, census.total, limit, empty=empty):
-                found.append(count.refusal(name, kind, census.total, limit, "all accounts", count.accounts))
+                found.append(count.refusal(name, kind, census.total, limit, "all accounts", total))
         for (kind, sort, scope), count in self._scoped.items():
-            total = self._overall[kind].accounts
+            total = self._accounts[kind]
             if kind not in guards or allowed.get(kind) == total:
                 continue
             name, guard = guards[kind]

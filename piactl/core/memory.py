@@ -17,6 +17,8 @@ class LastRun:
     """The last run that wrote: `clean` means that every change it planned was made.
 
     `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan.
+    `otp_schema`: it linked closed accounts to no device, which the server's schema must have. `lost`: its
+    record cannot be read; of it only the day is known, the first day of the calendar where not even that.
     """
 
     run: str
@@ -26,6 +28,12 @@ class LastRun:
     plan: str
     clean: bool
     census: Census = field(default_factory=Census)
+    otp_schema: bool = False
+    lost: bool = False
+
+
+Deviation = Mapping[str, str]
+"""Keyed digests of what a source says of somebody otherwise than the account, by field of the person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +42,14 @@ class SourceMemory:
 
     `applied` are the digests of the last hundred feeds, the latest last: one of them again is older than
     the last one, whatever its date says. `undone` are the digests of those whose run was undone: they would
-    do the same once more.
+    do the same once more. `deviations` are by matricule (see flows.disagreement).
     """
 
     record: SourceRecord
     absences: Mapping[Key, Absence] = field(default_factory=dict)
     applied: tuple[str, ...] = ()
     undone: tuple[str, ...] = ()
+    deviations: Mapping[str, Deviation] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +58,6 @@ class Memory:
     sources: Mapping[str, SourceMemory] = field(default_factory=dict)
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     """People in waiting by matricule."""
+    foreign_addresses: Mapping[str, Mapping[str, date]] = field(default_factory=dict)
+    """The addresses that another hand put on accounts and about which nobody has decided: uid -> address ->
+    the day since when they are known. Once in the ledger, nothing on the entry tells them from its own."""

@@ -51,13 +51,14 @@ def addressed(desired: Desired, local: str, uid: str, policy: Policy) -> Desired
     account, base = desired.account, desired.base or ""
     address = f"{local}@{policy.domain}" if local else _of_old(account, base)[0]
     uid = account.uid or uid or local_of(address)
-    past = {identifier for identifier in account.identifiers if "@" in identifier}
+    past = {name for name in account.names if "@" in name}
     account = replace(
         account,
         uid=uid,
         address=address,
-        aliases=frozenset(past - {address}),
-        identifiers=account.identifiers | {uid, address},
+        aliases=frozenset(past - {address} - account.other_mails),
+        other_mails=account.other_mails - {address},
+        identifiers=account.identifiers | account.foreign_addresses | {uid, address},
     )
     return replace(desired, account=account, base=None)
 

@@ -33,6 +33,27 @@ class AbsentAssignment:
 
 
 @dataclass(frozen=True, slots=True)
+class Disagreement:
+    """Somebody whom two sources tell otherwise in these columns: there the account stays as it is."""
+
+    matricule: str | None
+    uid: str
+    columns: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignAddress:
+    """An address that another hand put on an account, seen since a day. `owner` is the uid of another account
+    that has or had it, "" where none does."""
+
+    uid: str
+    address: str
+    since: date
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FeedBasis:
     source: str
     file: str
@@ -63,6 +84,8 @@ class Plan:
     rejections: tuple[Rejection, ...] = ()
     holds: tuple[Hold, ...] = ()
     absents: tuple[AbsentAssignment, ...] = ()
+    disagreements: tuple[Disagreement, ...] = ()
+    foreign_addresses: tuple[ForeignAddress, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     remarks: tuple[str, ...] = ()
     summary: Mapping[str, int] = field(default_factory=dict)

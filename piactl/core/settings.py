@@ -23,10 +23,12 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """`ca_file` "" is the system's store. Certificates are always verified."""
+    """`ca_file` "" is the system's store. Certificates are always verified; `strict` also asks for the
+    extensions that RFC 5280 demands of them."""
 
     ca_file: str = ""
     starttls: bool = False
+    strict: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,10 @@ class SourceLimits:
     `bad_share`: of the values of one column, with at least `bad_floor` of them bad.
     `known_share`: of the matricules known from the last feed that a full feed must still have, where at
     least `known_floor` were known. `size_share`: how far the number of rows may be from the last one,
-    with at least `size_floor` rows of difference. The upper bounds stop a runaway file.
+    with at least `size_floor` rows of difference. `column_share`: how far the share of rows with a value in
+    one column may be from that of the last feed, with at least `column_floor` rows of difference.
+    `held_share`: of the people of a feed, how many may be held, with at least `held_floor` of them.
+    The upper bounds stop a runaway file.
     """
 
     bad_share: float = 0.05
@@ -70,6 +75,10 @@ class SourceLimits:
     known_floor: int = 20
     size_share: float = 0.1
     size_floor: int = 50
+    column_share: float = 0.2
+    column_floor: int = 20
+    held_share: float = 0.05
+    held_floor: int = 20
     max_rows: int = 5_000_000
     max_bytes: int = 2_000_000_000
     max_field: int = 1_000

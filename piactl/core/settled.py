@@ -3,7 +3,7 @@
 An account is settled as long as three things stay as they were: its entry (told by entryCSN, which every
 write by any hand moves), what the feeds say of the person (told by a keyed digest of their very lines), and
 what the date makes due. Then the rules would say again what they said. All marks are void under another
-policy, register or configuration.
+policy, register or configuration, at another server, and after a run that did not end well.
 """
 
 from __future__ import annotations
@@ -58,6 +58,11 @@ class Mark:
         return cls(*_MARK.unpack(packed))
 
 
+def has_csn(packed: bytes, csn: bytes) -> bool:
+    """Whether the mark has this entryCSN."""
+    return packed.startswith(_CSN.pack(csn_digest(csn)))
+
+
 def with_csn(packed: bytes, csn: bytes) -> bytes:
     """The mark, with this entryCSN in the place of the one it has."""
     return _CSN.pack(csn_digest(csn)) + packed[_CSN.size :]
@@ -75,12 +80,15 @@ class Marks:
     """Marks by key: the matricule, or `uid:` and the uid of an account without one (an archived one).
 
     `basis` stands for everything that all marks depend on, `as_of` (ordinal) for the day they were made of.
-    `sources` are the names of the sources that were fed, in the order of the bits of `Mark.sources`.
+    `sources` are the names of the sources that were fed, in the order of the bits of `Mark.sources`. `server`
+    is where the entries were read and written, `run` the run that leaves the marks.
     """
 
     basis: str
     as_of: int
     sources: tuple[str, ...]
+    server: str = ""
+    run: str = ""
     homes: list[Home] = field(default_factory=lambda: [NOT_LIVE])
     packed: dict[str, bytes] = field(default_factory=dict, repr=False)
     more_names: dict[str, list[int]] = field(default_factory=dict, repr=False)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from piactl.core.account import Account
+from piactl.core.account import Account, State
 from piactl.core.digests import DigestKeys
 from piactl.core.settings import DirectorySettings
 from piactl.directory import filters
 from piactl.directory.attributes import (
     ACCOUNT_CLASS,
+    LINKED_CLASS,
     OBJECT_CLASSES,
     Encoding,
     UnreadableEntry,
@@ -46,7 +47,8 @@ class Unreadable:
     why: str
 
 
-CODE_CLASS = b"oathTOTPUser"
+NAMES = ("piactlIdentifier", "mail", "piactlAlias")
+"""The attributes whose values nobody else may get: the ledger of names, and what another hand may change."""
 
 IN_ACCOUNTS = filters.equals("objectClass", ACCOUNT_CLASS)
 AT_ONCE = 50
@@ -110,11 +112,19 @@ def read_accounts_of(
             yield entry_of(raw, encoding)
 
 
+def closed_without_link(name: Callable[[str], str]) -> str:
+    """The filter that finds closed accounts without a link; `name` says how the directory calls an
+    attribute. Locked ones are left out: no index finds them."""
+    states = (State.DEACTIVATED, State.ARCHIVED)
+    closed = filters.any_of(*(filters.equals(name("piactlState"), state.value) for state in states))
+    return filters.all_of(IN_ACCOUNTS, closed, filters.none_of(filters.present(name("oathTOTPToken"))))
+
+
 def entry_of(raw: RawEntry, encoding: Encoding) -> Entry | Unreadable:
     try:
         return Entry(raw.dn, encoding.account(raw), encoding.managed(raw), raw.first(CSN) or b"")
     except UnreadableEntry as error:
-        identifiers = raw.values.get(encoding.name("piactlIdentifier"), ())
+        identifiers = [value for name in NAMES for value in raw.values.get(encoding.name(name), ())]
         return Unreadable(
             dn=raw.dn,
             uid=raw.text(encoding.name("uid")),
@@ -166,7 +176,8 @@ def account_write(
     """The one atomic write that makes an entry the desired account, None where it is so already."""
     values = encoding.values(desired)
     if current is None:
-        classes: Sequence[bytes] = [name.encode() for name in OBJECT_CLASSES]
+        linked = (LINKED_CLASS,) if encoding.name("oathTOTPToken") in values else ()
+        classes = [name.encode() for name in (*OBJECT_CLASSES, *linked)]
         return EntryWrite(
             "add", account_dn(settings, desired.uid), add={"objectClass": tuple(classes), **values}
         )
@@ -181,9 +192,9 @@ def account_change(encoding: Encoding, dn: str, current: Values, values: Values)
     if not delete and not add:
         return None
     if link in add and link not in delete:
-        add["objectClass"] = (CODE_CLASS,)
+        add["objectClass"] = (LINKED_CLASS.encode(),)
     if link in delete and link not in add:
-        delete["objectClass"] = (CODE_CLASS,)
+        delete["objectClass"] = (LINKED_CLASS.encode(),)
     return EntryWrite("modify", dn, add=add, delete=delete)
 
 

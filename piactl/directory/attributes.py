@@ -5,7 +5,7 @@ Sources: inetOrgPerson (RFC 2798), eduPerson, SUPANN 2021, ppolicy (draft-behera
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from piactl.core.account import Account, State
 from piactl.core.desired import PLACEHOLDER
+from piactl.core.devices import NO_DEVICE
 from piactl.directory.names import child
 from piactl.directory.port import RawEntry, Values
 from piactl.directory.structured import (
@@ -29,6 +30,8 @@ from piactl.errors import PiactlError
 
 ACCOUNT_CLASS = "piactlAccount"
 OBJECT_CLASSES = ("inetOrgPerson", "eduPerson", "supannPerson", ACCOUNT_CLASS)
+LINKED_CLASS = "oathTOTPUser"
+"""The class of slapo-otp that an account has as long as it is linked to a device."""
 
 SUPANN_STATES = {
     State.ACTIVE: "A:SupannActif",
@@ -87,7 +90,8 @@ class Encoding:
     """How accounts are written in one directory. `names` renames attributes: default name -> name there.
 
     `accounts` is the base of the accounts. `links`: the server itself asks for the code of the device that
-    an account is linked to; without it the devices stand unlinked, for a portal to verify.
+    an account is linked to; without it the devices stand unlinked, for a portal to verify. `otp_schema`:
+    the server has the link at all, so that accounts which nobody may log in to can be linked to no device.
     """
 
     domain: str
@@ -96,6 +100,7 @@ class Encoding:
     names: Mapping[str, str] = field(default_factory=dict)
     accounts: str = ""
     links: bool = True
+    otp_schema: bool = True
 
     @cached_property
     def attributes(self) -> tuple[str, ...]:
@@ -109,6 +114,8 @@ class Encoding:
         """All managed values of an account, none of them empty; objectClass is not among them."""
         texts = _archived_texts(account) if account.state is State.ARCHIVED else self._texts(account)
         texts.update(self._state_texts(account))
+        texts["piactlDevice"] = _one(account.device)
+        texts["oathTOTPToken"] = _one(self.link(account))
         return {
             self.names.get(name, name): (
                 (values[0].encode(),)
@@ -128,7 +135,7 @@ class Encoding:
             "givenName": _one(account.given_name),
             "displayName": [account.display_name],
             "personalTitle": _one(account.civilite),
-            "mail": _one(account.address),
+            "mail": [*_one(account.address), *account.other_mails],
             "eduPersonPrincipalName": [f"{account.uid}@{self.domain}"],
             "eduPersonEntitlement": [self.urn + ":".join(filter(None, right)) for right in rights],
             "supannEmpId": _one(account.matricule),
@@ -143,8 +150,6 @@ class Encoding:
             "piactlAssignment": [assignment_text(a) for a in account.assignments],
             "piactlException": [exception_text(e) for e in account.exceptions],
             "piactlPin": [pin_text(p) for p in account.pins],
-            "piactlDevice": _one(account.device),
-            "oathTOTPToken": _one(self.link(account)),
         }
 
     def _state_texts(self, account: Account) -> dict[str, list[str]]:
@@ -166,11 +171,20 @@ class Encoding:
         }
 
     def link(self, account: Account) -> str:
-        """The device entry that the server asks for a code of, "" where it asks for none. A closed account
-        is unlinked; one that is about to open is linked, so that no day begins with the password alone."""
+        """The device entry that the server asks for a code of, "" where it asks for none.
+
+        A closed or locked account is linked to no device: its dates refuse only as long as a password policy
+        applies to it, the link refuses by itself. One that is about to open is linked as it will be, so that
+        its start opens it and no day begins with the password alone.
+        """
+        if self.otp_schema and account.shut:
+            return self._device(account, NO_DEVICE)
         if not self.links or not account.device or account.state is State.DEACTIVATED:
             return ""
-        return child(child(self.accounts, self.name("uid"), account.uid), "cn", account.device)
+        return self._device(account, account.device)
+
+    def _device(self, account: Account, device: str) -> str:
+        return child(child(self.accounts, self.name("uid"), account.uid), "cn", device)
 
     def _midnight(self, day: date | None, later: int) -> str | None:
         return midnight(day + timedelta(days=later), self.timezone) if day else None
@@ -201,6 +215,15 @@ class Encoding:
                 service, _, uai = text[len(self.urn) :].partition(":")
                 rights.add((service, uai))
         return frozenset(rights)
+
+
+def _own_address(mails: Sequence[str], identifiers: Set[str], aliases: Set[str]) -> str | None:
+    """The address of the account among the values of mail, where another hand added more: one that is in its
+    ledger of names and no alias."""
+    if len(mails) <= 1:
+        return mails[0] if mails else None
+    known = {name.casefold() for name in identifiers}
+    return min(mails, key=lambda mail: (mail.casefold() not in known, mail in aliases, mail))
 
 
 def _archived_texts(account: Account) -> dict[str, list[str]]:
@@ -288,6 +311,10 @@ class _Reading:
         family = self.one("supannNomDeNaissance") or self.one("sn")
         surname = self.one("sn")
         main = self.one("supannEntiteAffectationPrincipale")
+        identifiers = frozenset(self.all("piactlIdentifier"))
+        aliases = frozenset(self.all("piactlAlias"))
+        mails = self.all("mail")
+        address = _own_address(mails, identifiers, aliases)
         return Account(
             uid=self.one("uid"),
             matricule=self.one("supannEmpId") or None,
@@ -298,9 +325,10 @@ class _Reading:
             given_name=self.one("givenName"),
             usage_name="" if archived or surname == family else surname,
             private_mail=self.one("supannMailPrive"),
-            address=self.one("mail") or None,
-            aliases=frozenset(self.all("piactlAlias")),
-            identifiers=frozenset(self.all("piactlIdentifier")),
+            address=address,
+            aliases=aliases,
+            other_mails=frozenset(mails).difference((address,)),
+            identifiers=identifiers,
             state=state,
             state_from=begin,
             state_until=until,

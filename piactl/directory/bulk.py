@@ -110,8 +110,8 @@ class BulkWriter(DirectoryWriter):
         if not fresh:
             return
         if not flight.waiting:
-            flight.session = self._link.live()
-        requests = [(write_request(one.write), self._conditions(one.write, True)) for one in fresh]
+            flight.session = self._link.to_write()
+        requests = [(write_request(one.write), self._controls(one.write, True)) for one in fresh]
         for one in fresh:
             one.out = True
         try:

@@ -91,6 +91,20 @@ def policy_faults(reader: Reader, policy: str) -> list[str]:
     return faults
 
 
+def reuse_faults(reader: Reader, policy: str) -> list[str]:
+    """Why a code under this password policy may be kept as the password; nothing where there is no such
+    policy, of which `policy_faults` tells."""
+    entry = reader.read(policy, ["pwdInHistory"])
+    if entry is None or entry.text("pwdInHistory") not in ("", "0"):
+        return []
+    return ["pwdInHistory is not set: a code may be its own replacement"]
+
+
+def policy_exists(reader: Reader, policy: str) -> bool:
+    """Whether there is an entry of that name, and it may be seen."""
+    return reader.read(policy, ["objectClass"]) is not None
+
+
 def read_minimum(reader: Reader, policy: str) -> int | None:
     """pwdMinLength of a password policy, 0 where it has none; None where there is no such policy."""
     entry = reader.read(policy, ["pwdMinLength"])
@@ -116,6 +130,9 @@ class Ending:
 
     def facts(self) -> ServerFacts:
         return self.writer.facts()
+
+    def has_class(self, name: str) -> bool:
+        return self.writer.has_class(name)
 
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         return self.writer.read(dn, attributes)

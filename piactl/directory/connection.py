@@ -123,6 +123,7 @@ def _facts(session: Session) -> ServerFacts:
         vendor=" ".join(texts("vendorName") + texts("vendorVersion")),
         config_context="".join(texts("configContext")[:1]),
         monitor_context="".join(texts("monitorContext")[:1]),
+        address=session.address(),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from piactl.core.credentials import Credentials, Device, PasswordPolicy
+from piactl.core.devices import NO_DEVICE
 from piactl.core.settings import PasswordSettings
 from piactl.directory import filters
 from piactl.directory.accounts import IN_ACCOUNTS
@@ -30,7 +31,7 @@ def read_credentials(reader: Reader, dn: str, device: str, settings: PasswordSet
     query = filters.any_of(IN_ACCOUNTS, filters.equals("objectClass", "oathTOTPToken"))
     found = list(reader.search(dn, query, [*_ACCOUNT, *_TOKEN]))
     entry = next((one for one in found if same_dn(one.dn, dn)), RawEntry(dn, {}))
-    blocked = entry.text("pwdAccountLockedTime")
+    blocked, link = entry.text("pwdAccountLockedTime"), entry.text("oathTOTPToken")
     return Credentials(
         changed=instant(entry.text("pwdChangedTime")),
         must_change=entry.text("pwdReset") == "TRUE",
@@ -38,7 +39,8 @@ def read_credentials(reader: Reader, dn: str, device: str, settings: PasswordSet
         blocked_for_good=blocked == _FOR_GOOD,
         policy=_policy(reader, entry.text("pwdPolicySubentry") or settings.policy, settings),
         device=_device(reader, found, child(dn, "cn", device), device) if device else None,
-        linked=bool(entry.text("oathTOTPToken")),
+        linked=bool(link and device) and same_dn(link, child(dn, "cn", device)),
+        denied=bool(link) and same_dn(link, child(dn, "cn", NO_DEVICE)),
         failures=_instants(entry, "pwdFailureTime"),
     )
 

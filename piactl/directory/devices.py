@@ -19,7 +19,13 @@ from piactl.directory.attributes import Encoding
 from piactl.directory.names import child, normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.records import DATA, RECORD_CLASS
-from piactl.directory.recordtext import UnreadableRecord, dumps, loads
+from piactl.directory.recordtext import (
+    Record,
+    UnreadableRecords,
+    dumps,
+    instant_of,
+    text_of,
+)
 
 SEALED = "piactlSealed"
 _STEP, _DRIFT = "oathTOTPLastTimeStep", "oathTOTPTimeStepDrift"
@@ -46,10 +52,11 @@ class DeviceEntry:
         return next(iter(self.values.get(SEALED, ())), b"")
 
 
-def read_devices(reader: Reader, account_dn: str) -> list[DeviceEntry]:
-    """The devices below an account, by name. Raises UnreadableRecord."""
+def read_devices(reader: Reader, account_dn: str, unreadable: UnreadableRecords) -> list[DeviceEntry]:
+    """The devices below an account, by name; those that cannot be read are added to `unreadable`."""
     found = reader.search(account_dn, IN_DEVICE, _ATTRIBUTES, scope="one")
-    return sorted(map(_device_entry, found), key=lambda one: one.device.name)
+    devices = (_device_entry(raw, unreadable) for raw in found)
+    return sorted((one for one in devices if one is not None), key=lambda one: one.device.name)
 
 
 def device_deletions(reader: Reader, accounts: str, owners: Sequence[str]) -> dict[str, list[EntryWrite]]:
@@ -69,47 +76,51 @@ def device_deletions(reader: Reader, accounts: str, owners: Sequence[str]) -> di
     return found
 
 
-def read_seal_keys(reader: Reader, accounts: str) -> Iterator[tuple[str, str]]:
-    """(DN, id of the key that its secret is sealed with) of every device."""
+def read_seal_keys(reader: Reader, accounts: str, unreadable: UnreadableRecords) -> Iterator[tuple[str, str]]:
+    """(DN, id of the key that its secret is sealed with) of every device that can be read."""
     for raw in reader.search(accounts, IN_DEVICE, [DATA]):
-        yield raw.dn, str(loads(raw.dn, raw.first(DATA)).get("sealed_with", ""))
+        key = unreadable.read(raw.dn, raw.first(DATA), lambda record: text_of(record, "sealed_with"))
+        if key is not None:
+            yield raw.dn, key
 
 
-def read_all_devices(reader: Reader, accounts: str, encoding: Encoding) -> Iterator[tuple[str, DeviceEntry]]:
-    """(uid, device) of every device of every account. Raises UnreadableRecord."""
+def read_all_devices(
+    reader: Reader, accounts: str, encoding: Encoding, unreadable: UnreadableRecords
+) -> Iterator[tuple[str, DeviceEntry]]:
+    """(uid, device) of every device of every account; those that cannot be read are added to `unreadable`."""
     uids = {
         normal_dn(raw.dn): raw.text(encoding.name("uid"))
         for raw in reader.search(accounts, IN_ACCOUNTS, [encoding.name("uid")])
     }
     for raw in reader.search(accounts, IN_DEVICE, _ATTRIBUTES):
         uid = uids.get(normal_dn(raw.dn).partition(",")[2])
-        if uid is not None:
-            yield uid, _device_entry(raw)
+        entry = _device_entry(raw, unreadable) if uid is not None else None
+        if uid is not None and entry is not None:
+            yield uid, entry
 
 
-def _device_entry(raw: RawEntry) -> DeviceEntry:
-    record = loads(raw.dn, raw.first(DATA))
-    try:
+def _device_entry(raw: RawEntry, unreadable: UnreadableRecords) -> DeviceEntry | None:
+    def read(record: Record) -> Device:
         device = Device(
             name=raw.text("cn"),
             state=DeviceState(record["state"]),
-            made=datetime.fromisoformat(record["made"]),
-            by=str(record["by"]),
+            made=instant_of(record["made"]),
+            by=text_of(record, "by"),
             verified=_instant(record.get("verified")),
             suspended=_instant(record.get("suspended")),
             last_step=int(raw.text(_STEP) or 0),
             drift=int(raw.text(_DRIFT) or 0),
-            sealed_with=str(record["sealed_with"]),
+            sealed_with=text_of(record, "sealed_with"),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnreadableRecord(
-            f"{raw.dn}: the device cannot be understood ({error!r}); delete the entry and enrol a new one"
-        ) from None
-    return DeviceEntry(raw.dn, device, raw.values)
+        _ = device.last_use  # a step beyond the calendar
+        return device
+
+    device = unreadable.read(raw.dn, raw.first(DATA), read)
+    return DeviceEntry(raw.dn, device, raw.values) if device is not None else None
 
 
-def _instant(text: Any) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+def _instant(text: object) -> datetime | None:
+    return instant_of(text) if text else None
 
 
 def _record(device: Device, mark: str) -> bytes:

@@ -86,6 +86,9 @@ class ImaginedDirectory:
     def facts(self) -> ServerFacts:
         return self._real.facts()
 
+    def has_class(self, name: str) -> bool:
+        return self._real.has_class(name)
+
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         name = normal_dn(dn)
         if name in self._gone:

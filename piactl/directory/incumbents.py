@@ -11,7 +11,7 @@ from piactl.core.numen import read_numen
 from piactl.core.settings import DirectorySettings
 from piactl.directory import filters
 from piactl.directory.accounts import IN_ACCOUNTS, account_dn
-from piactl.directory.attributes import OBJECT_CLASSES, Encoding, differences
+from piactl.directory.attributes import LINKED_CLASS, OBJECT_CLASSES, Encoding, differences
 from piactl.directory.names import same_dn, under
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 
@@ -135,7 +135,10 @@ def adoption_write(stranger: Stranger, account: Account, encoding: Encoding, by:
     like a NUMEN is not named in the write.
     """
     delete, add = differences(stranger.values, encoding.values(account))
-    missing = tuple(name.encode() for name in OBJECT_CLASSES if name.lower() not in stranger.classes)
+    linked = (LINKED_CLASS,) if encoding.name("oathTOTPToken") in add else ()
+    missing = tuple(
+        name.encode() for name in (*OBJECT_CLASSES, *linked) if name.lower() not in stranger.classes
+    )
     asserted = [encoding.name("mail")]
     if by.matricule.lower() in (name.lower() for name in stranger.values):
         asserted.append(next(name for name in stranger.values if name.lower() == by.matricule.lower()))

@@ -6,7 +6,7 @@ by hand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from piactl.directory.ber import (
@@ -25,6 +25,17 @@ from piactl.directory.port import EntryWrite, Values
 
 PAGED = "1.2.840.113556.1.4.319"
 ASSERTION = "1.3.6.1.1.12"
+PRE_READ, POST_READ = "1.3.6.1.1.13.1", "1.3.6.1.1.13.2"
+
+_ASKS = {
+    oid: element(SEQUENCE, octets(oid.encode()) + octets(element(SEQUENCE, octets(b"entryCSN"))))
+    for oid in (PRE_READ, POST_READ)
+}
+_CSN_CONTROLS = {
+    "add": ((POST_READ, _ASKS[POST_READ]),),
+    "modify": tuple(_ASKS.items()),
+    "delete": (),
+}
 
 SEARCH_ENTRY, SEARCH_DONE, SEARCH_REFERENCE, INTERMEDIATE = 0x64, 0x65, 0x73, 0x79
 FINAL = frozenset({0x61, SEARCH_DONE, 0x67, 0x69, 0x6B, 0x6D, 0x6F, 0x78})
@@ -46,7 +57,8 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Result:
     """How an operation ended; `cookie` is that of the paged results control, `value` that of an extended
-    response, None where there was none."""
+    response, None where there was none. `csn_before` and `csn_after` are the entryCSN of the entry that was
+    written, as the pre-read and post-read controls tell it; empty where they do not."""
 
     code: int
     matched: str = ""
@@ -54,6 +66,8 @@ class Result:
     referrals: tuple[str, ...] = ()
     cookie: bytes | None = None
     value: bytes | None = None
+    csn_before: bytes = b""
+    csn_after: bytes = b""
 
 
 def envelope(message_id: int, operation: bytes, controls: Sequence[bytes] = ()) -> bytes:
@@ -100,6 +114,12 @@ def assertion_control(present: Values, absent: Values) -> bytes | None:
     if not terms:
         return None
     return control(ASSERTION, terms[0] if len(terms) == 1 else element(0xA0, b"".join(terms)))
+
+
+def csn_controls(op: str, supported: Container[str]) -> list[bytes]:
+    """Of the controls `supported` by the server those that tell the entryCSN before a modify, and after an
+    add or a modify (RFC 4527). None is critical: no write fails because its entryCSN cannot be told."""
+    return [asked for oid, asked in _CSN_CONTROLS[op] if oid in supported]
 
 
 def never_control() -> bytes:
@@ -177,7 +197,20 @@ def result_of(message: Message) -> Result:
             referrals = strings(data, start, end)
         elif tag == 0x8B:
             value = data[start:end]
-    return Result(code, matched, text, referrals, _cookie(message), value)
+    if message.end >= message.stop:
+        return Result(code, matched, text, referrals, None, value)
+    controls = _controls(message)
+    cookie = controls.get(PAGED.encode())
+    return Result(
+        code,
+        matched,
+        text,
+        referrals,
+        _cookie(cookie) if cookie else None,
+        value,
+        _csn(controls.get(PRE_READ.encode())),
+        _csn(controls.get(POST_READ.encode())),
+    )
 
 
 def strings(data: bytes, start: int, end: int) -> tuple[str, ...]:
@@ -189,24 +222,40 @@ def strings(data: bytes, start: int, end: int) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _cookie(message: Message) -> bytes | None:
+def _controls(message: Message) -> dict[bytes, bytes]:
+    """The values of the controls of a message, by OID."""
     data, at = message.data, message.end
-    if at >= message.stop:
-        return None
+    found: dict[bytes, bytes] = {}
     _, at, stop = header(data, at)
     while at < stop:
         _, start, at = header(data, at)
         _, first, last = header(data, start)
-        if data[first:last] != PAGED.encode():
-            continue
-        tag, first, last = header(data, last)
-        if tag == 0x01:
+        oid = data[first:last]
+        if last < at:
             tag, first, last = header(data, last)
-        _, first, last = header(data, first)  # the value is a SEQUENCE of an estimate and the cookie
-        _, _, last = header(data, first)
-        _, first, last = header(data, last)
-        return data[first:last]
-    return None
+            if tag == 0x01:  # the criticality
+                _, first, last = header(data, last)
+            found[oid] = data[first:last]
+    return found
+
+
+def _cookie(value: bytes) -> bytes:
+    """The cookie in the value of a paged results control, beside an estimate."""
+    _, first, _ = header(value, 0)
+    _, _, last = header(value, first)
+    _, first, last = header(value, last)
+    return value[first:last]
+
+
+def _csn(value: bytes | None) -> bytes:
+    """The entryCSN in the value of a pre-read or post-read control; empty where there is none."""
+    if not value:
+        return b""
+    tag, start, end = header(value, 0)
+    if tag != SEARCH_ENTRY:
+        raise ValueError("a control that tells no entry")
+    _, values = entry_of(Message(0, tag, value, start, end, len(value)), {b"entrycsn": "entryCSN"})
+    return (values.get("entryCSN") or (b"",))[0]
 
 
 def entry_of(message: Message, spelled: dict[bytes, str]) -> tuple[str, dict[str, tuple[bytes, ...]]]:

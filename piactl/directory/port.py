@@ -55,16 +55,23 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """What became of one write. For a conflict `message` says what changed, by whom and when."""
+    """What became of one write. For a conflict `message` says what changed, by whom and when.
+
+    `csn_before` and `csn_after`: the entryCSN of the entry just before a modify, and just after an add or a
+    modify, as the server told them in its very answer; empty where it did not.
+    """
 
     write: EntryWrite
     outcome: Outcome
     message: str = ""
+    csn_before: bytes = b""
+    csn_after: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What the root DSE says. OIDs as text."""
+    """What the root DSE says. OIDs as text. `address` is the network address that answers at `uri`, empty on
+    a socket of this host."""
 
     uri: str
     controls: frozenset[str]
@@ -74,12 +81,21 @@ class ServerFacts:
     vendor: str = ""
     config_context: str = ""
     monitor_context: str = ""
+    address: str = ""
+
+    @property
+    def server(self) -> str:
+        """What tells this server from others: one name may lead to several."""
+        return f"{self.uri} {self.address}".rstrip()
 
 
 class Reader(Protocol):
     """Reads; every search is paged and complete, or raises DirectoryTruncated or DirectoryUnreachable."""
 
     def facts(self) -> ServerFacts: ...
+
+    def has_class(self, name: str) -> bool:
+        """Whether the server's schema has this object class; not where the schema may not be read."""
 
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         """One entry by its name, None where there is none."""
@@ -94,7 +110,7 @@ class Reader(Protocol):
 
 
 class Writer(Reader, Protocol):
-    """Also writes."""
+    """Also writes, and from the first write on only reads and writes at the server of that write."""
 
     def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
         """One result per write, in order. A write whose reply was lost is read back and resolved.

@@ -89,6 +89,10 @@ class Questions:
         found, code = self._search(dn, "base", "(objectClass=*)", attributes)
         return found[0] if found and not code else None
 
+    def has_class(self, name: str) -> bool:
+        """Whether this identity sees the object class in the schema."""
+        return self._session.has_class(name)
+
     def entries(self, base: str, query: str, attributes: Sequence[str]) -> list[RawEntry]:
         """All that may be seen; none where the base may not be seen. Meant for cn=config and cn=monitor,
         which refuse paged results."""
@@ -129,14 +133,27 @@ class Questions:
         result = self._never(dn, {attribute: (taken,)})
         return {_CONSTRAINT: True, ASSERTION: False}.get(result.code)
 
-    def may_change(self, dn: str, deleted: str, added: Values | None = None) -> bool | None:
-        """Whether this identity may delete values of the attribute `deleted` and add values.
+    def takes_second(self, dn: str, attribute: str, value: bytes) -> bool | None:
+        """Whether the server takes one more value beside that which the entry `dn` has, by the overlay
+        constraint; None also where something else refuses it first."""
+        result = self._never(dn, {attribute: (value,)})
+        if result.code == _CONSTRAINT and f"constraint on {attribute}" in result.text:
+            return False
+        return True if result.code == ASSERTION else None
+
+    def may_change(
+        self, dn: str, deleted: str, added: Values | None = None, replaced: Values | None = None
+    ) -> bool | None:
+        """Whether this identity may delete values of the attribute `deleted`, add values, and replace those
+        of other attributes.
 
         `deleted` must take text or names, so that the value that is not there can be made up.
         """
         nobody = token_hex(16)
         value = f"cn={nobody}" if deleted in ("oathTOTPToken", "pwdPolicySubentry") else nobody
-        write = EntryWrite("modify", dn, add=added or {}, delete={deleted: (value.encode(),)})
+        given = replaced or {}
+        delete: Values = {deleted: (value.encode(),), **dict.fromkeys(given, ())}
+        write = EntryWrite("modify", dn, add={**(added or {}), **given}, delete=delete)
         _, result = self._session.exchange(write_request(write), [], f"ask for rights on {dn!r}")
         return {NO_SUCH_ATTRIBUTE: True, NO_RIGHT: False}.get(result.code)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from piactl.directory.messages import PAGED, Result, paged_control
 from piactl.directory.port import RawEntry, ServerFacts
@@ -10,6 +11,8 @@ from piactl.directory.results import ConnectionLost, unfinished
 from piactl.directory.servers import Link
 from piactl.directory.session import Session
 from piactl.errors import DirectoryTruncated
+
+_Answer = TypeVar("_Answer")
 
 
 class DirectoryReader:
@@ -22,19 +25,28 @@ class DirectoryReader:
     def __init__(self, link: Link, page_size: int) -> None:
         self._link = link
         self._page_size = page_size
+        self._classes: dict[str, bool] = {}
 
     def facts(self) -> ServerFacts:
         """What the server in use says of itself; another server answers after a failover."""
         return self._link.live().facts
 
+    def has_class(self, name: str) -> bool:
+        if name not in self._classes:
+            self._classes[name] = self._repeated(lambda session: session.has_class(name))
+        return self._classes[name]
+
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
+        return self._repeated(lambda session: session.entry(dn, attributes))
+
+    def _repeated(self, read: Callable[[Session], _Answer]) -> _Answer:
         session = self._link.live()
         try:
-            return session.entry(dn, attributes)
+            return read(session)
         except ConnectionLost as lost:
             if lost.late:
                 raise
-            return self._link.again().entry(dn, attributes)
+            return read(self._link.again())
 
     def search(
         self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"

@@ -8,7 +8,7 @@ from typing import Any
 
 from piactl.directory.deadline import Deadline
 from piactl.directory.filtercoding import encoded_filter
-from piactl.directory.filters import ANY_ENTRY
+from piactl.directory.filters import ANY_ENTRY, equals
 from piactl.directory.framing import Framing
 from piactl.directory.messages import (
     FINAL,
@@ -24,7 +24,14 @@ from piactl.directory.messages import (
     strings,
 )
 from piactl.directory.port import RawEntry, ServerFacts
-from piactl.directory.results import NO_SUCH_OBJECT, ConnectionLost, described, translated, unfinished
+from piactl.directory.results import (
+    NO_RIGHT,
+    NO_SUCH_OBJECT,
+    ConnectionLost,
+    described,
+    translated,
+    unfinished,
+)
 from piactl.errors import DirectoryTruncated
 
 
@@ -49,6 +56,11 @@ class Session:
     @property
     def closed(self) -> bool:
         return self._connection.socket is None
+
+    def address(self) -> str:
+        """The network address of the server, empty on a socket of this host."""
+        name = self._connection.socket.getpeername()
+        return str(name[0]) if isinstance(name, tuple) else ""
 
     def close(self) -> None:
         """Says goodbye where that is possible, and lets go of the socket in any case."""
@@ -202,3 +214,12 @@ class Session:
         if result.code:
             raise unfinished(result, self.uri, f"read {dn!r}")
         return entries[0] if entries else None
+
+    def has_class(self, name: str) -> bool:
+        """Whether the schema has this object class; the server looks for it, so that little is sent."""
+        root = self.entry("", ["subschemaSubentry"])
+        place = (root and root.text("subschemaSubentry")) or "cn=Subschema"
+        entries, result = self.page(place, "base", equals("objectClasses", name), ["1.1"])
+        if result.code not in (0, NO_SUCH_OBJECT, NO_RIGHT):
+            raise unfinished(result, self.uri, f"read {place!r}")
+        return bool(entries)

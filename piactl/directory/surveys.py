@@ -3,39 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from piactl.core.settings import DirectorySettings
 from piactl.directory import filters
-from piactl.directory.accounts import AT_ONCE, CSN, IN_ACCOUNTS, account_queries
+from piactl.directory.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES
 from piactl.directory.attributes import Encoding
-from piactl.directory.names import same_dn
 from piactl.directory.port import Reader
 
 Stamp = tuple[str, str | None, bytes]
 """uid, matricule and entryCSN of an account."""
 
 
-def read_stamps(
-    reader: Reader,
-    settings: DirectorySettings,
-    encoding: Encoding,
-    *,
-    uids: Sequence[str] | None = None,
-    written_by: str = "",
-    since: datetime | None = None,
-) -> Iterator[Stamp]:
-    """uid, matricule and entryCSN of every account, or of those of `uids`; with `written_by`, only of those
-    that this identity was the last to write, and with `since`, that were written from then on."""
+def read_stamps(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[Stamp]:
+    """uid, matricule and entryCSN of every account."""
     uid, matricule = encoding.name("uid"), encoding.name("supannEmpId")
-    asked = [uid, matricule, CSN, *(["modifiersName"] if written_by else [])]
-    for query in account_queries(encoding, uids):
-        if since is not None:
-            csn = f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z#000000#000#000000"
-            query = filters.all_of(query, filters.at_least(CSN, csn))
-        for raw in reader.search(settings.accounts, query, asked):
-            if not written_by or same_dn(raw.text("modifiersName"), written_by):
-                yield raw.text(uid), raw.text(matricule) or None, raw.first(CSN) or b""
+    for raw in reader.search(settings.accounts, IN_ACCOUNTS, [uid, matricule, CSN]):
+        yield raw.text(uid), raw.text(matricule) or None, raw.first(CSN) or b""
 
 
 def read_numen_holders(
@@ -70,19 +53,42 @@ def read_tombstones(reader: Reader, settings: DirectorySettings, encoding: Encod
 
 
 def read_identifiers(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
-    """The identifiers of every managed account, archived ones included."""
-    name = encoding.name("piactlIdentifier")
-    for raw in reader.search(settings.accounts, IN_ACCOUNTS, [name]):
-        for value in raw.values.get(name, ()):
-            yield value.decode("utf-8", "replace")
+    """The names of every managed account, archived ones included: its ledger, and what stands on the entry,
+    which another hand may have changed."""
+    names = [encoding.name(name) for name in NAMES]
+    for raw in reader.search(settings.accounts, IN_ACCOUNTS, names):
+        for name in names:
+            for value in raw.values.get(name, ()):
+                yield value.decode("utf-8", "replace")
 
 
-def read_unmanaged_names(reader: Reader, settings: DirectorySettings) -> Iterator[str]:
-    """The uids and addresses of entries that piactl does not manage, anywhere below the suffix."""
+def read_owners(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, names: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """(name, uid) of each account in whose ledger one of these names stands; the name without case."""
+    name, uid = encoding.name("piactlIdentifier"), encoding.name("uid")
+    wanted = {one.casefold() for one in names}
+    for start in range(0, len(names), AT_ONCE):
+        some = (filters.equals(name, one) for one in names[start : start + AT_ONCE])
+        query = filters.all_of(IN_ACCOUNTS, filters.any_of(*some))
+        for raw in reader.search(settings.accounts, query, [uid, name]):
+            for value in raw.values.get(name, ()):
+                found = value.decode("utf-8", "replace").casefold()
+                if found in wanted:
+                    yield found, raw.text(uid)
+
+
+def read_foreign_names(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
+    """The names that are not piactl's: uids and addresses of entries that it does not manage, anywhere below
+    the suffix, and what other systems put on its accounts in attributes that it does not manage."""
     attributes = list(settings.taken_attributes)
+    managed = {name.casefold() for name in encoding.attributes}
+    beside = [name for name in attributes if name.casefold() not in managed]
     query = filters.all_of(
         filters.none_of(IN_ACCOUNTS), filters.any_of(*(filters.present(name) for name in attributes))
     )
+    if beside:
+        query = filters.any_of(query, *(filters.present(name) for name in beside))
     for raw in reader.search(settings.suffix, query, attributes):
         for values in raw.values.values():
             for value in values:

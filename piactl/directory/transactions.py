@@ -119,7 +119,7 @@ class TransactionWriter(BulkWriter):
         self, group: list[EntryWrite], doubtful: dict[int, EntryWrite]
     ) -> Generator[WriteResult, None, list[EntryWrite]]:
         """Makes all of them or none; returns those that are to be sent singly."""
-        transaction = Transaction(self._link.live(), self._in_flight)
+        transaction = Transaction(self._link.to_write(), self._in_flight)
         try:
             why = transaction.make(group)
         except ConnectionLost as lost:

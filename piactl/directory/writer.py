@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable
 
 from piactl.directory.deadline import Deadline
 from piactl.directory.messages import ASSERTION as ASSERTION_OID
-from piactl.directory.messages import Result, assertion_control, write_request
+from piactl.directory.messages import Result, assertion_control, csn_controls, write_request
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Values, WriteResult
 from piactl.directory.reader import DirectoryReader
 from piactl.directory.results import (
@@ -67,7 +67,8 @@ class DirectoryWriter(DirectoryReader):
                     raise _still_in_doubt(write, gone) if doubtful else gone from None
             result, answer = answer, None
             if result.code == SUCCESS:
-                return WriteResult(write, Outcome.APPLIED)
+                csns = result.csn_before, result.csn_after
+                return WriteResult(write, Outcome.APPLIED, "", *csns)
             if result.code not in STALE or (result.code == NO_SUCH_OBJECT and write.op == "add"):
                 return self._refused(write, result)
             settled = self._settled(write, doubtful)
@@ -93,11 +94,11 @@ class DirectoryWriter(DirectoryReader):
 
     def _sent(self, write: EntryWrite, strict: bool) -> Result:
         """One request and its result; a busy server is asked again until the deadline of the operation."""
-        session = self._link.live()
+        session = self._link.to_write()
         deadline = Deadline(session.operation_timeout)
         pause = 0.05
         while True:
-            controls = self._conditions(write, strict)
+            controls = self._controls(write, strict)
             result = session.exchange(write_request(write), controls, f"write {write.dn!r}", deadline)
             if result[1].code not in AGAIN or not deadline.allows(pause):
                 return result[1]
@@ -107,20 +108,20 @@ class DirectoryWriter(DirectoryReader):
     def _asserts(self) -> bool:
         return ASSERTION_OID in self._link.live().facts.controls
 
-    def _conditions(self, write: EntryWrite, strict: bool) -> list[bytes]:
-        """The assertion of a write, where the server has that.
+    def _controls(self, write: EntryWrite, strict: bool) -> list[bytes]:
+        """The controls of a write: its assertion, and what tells its entryCSN, where the server has them.
 
         `strict` false leaves out the absence of added values: servers that count two spellings as one
         value find an added value there that, byte for byte, is not. The modify itself still fails when
         a deleted value is missing or an added one is there.
         """
-        if write.op == "add":
-            return []
-        if not self._asserts():
-            return []
-        absent = _new_values(write) if strict and write.op == "modify" else {}
-        control = assertion_control(_readable(write.delete), absent)
-        return [control] if control else []
+        supported = self._link.live().facts.controls
+        controls = csn_controls(write.op, supported)
+        if write.op != "add" and self._asserts():
+            absent = _new_values(write) if strict and write.op == "modify" else {}
+            assertion = assertion_control(_readable(write.delete), absent)
+            controls += [assertion] if assertion else []
+        return controls
 
     def _read_back(self, write: EntryWrite, lost: ConnectionLost) -> RawEntry | None:
         """The entry as it is now, through a new connection. Raises ReplyLost where it cannot be had."""

@@ -1,7 +1,7 @@
 """The codes of what can be wrong in a feed, each with its meaning and what to do next.
 
 They are stable: the rejects file, the summary and the metrics show them, and people filter on them.
-The codes of the limits of a source (`older`, `bad-column`, `few-known`, `size`) are in
+The codes of the limits of a source (`older`, `bad-column`, `held` and others) are in
 `piactl.core.feedlimits`.
 """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
@@ -18,20 +18,21 @@ from piactl.errors import FeedRefused
 from piactl.feed.damage import CODECS
 from piactl.feed.layout import Layout, read_layout
 from piactl.feed.opening import longest_line, open_feed
-from piactl.feed.rows import RowReader, without_end
+from piactl.feed.rows import Pattern, RowReader, without_end
 
 _MASK = (1 << 64) - 1
 
 
 @dataclass(slots=True)
 class LineDigests:
-    """`owners` and `values` have one item per line of the file, the header's first: the matricule the line
-    would be read under ("" where none), and a bit for each column that holds a value.
+    """`owners` and `numbers` have one item per line of the file, the header's first: the matricule the line
+    would be read under ("" where none), and the number of its pattern in `patterns`.
     `people`: matricule -> the digest of all its lines. `digest` is the SHA-256 of the file."""
 
     layout: Layout
     owners: list[str] = field(default_factory=list, repr=False)
-    values: array[int] = field(default_factory=lambda: array("I"), repr=False)
+    numbers: array[int] = field(default_factory=lambda: array("I"), repr=False)
+    patterns: Sequence[Pattern] = field(default=(), repr=False)
     people: dict[str, int] = field(default_factory=dict, repr=False)
     digest: str = ""
 
@@ -64,10 +65,11 @@ def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> Line
         return None
     found = LineDigests(layout)
     rows = RowReader(layout, source)
+    found.patterns = rows.patterns
     start = hashlib.blake2b(header + source.name.encode(), key=key, digest_size=8)
-    owners, values, people = found.owners, found.values, found.people
+    owners, numbers, people = found.owners, found.numbers, found.people
     owners.append("")
-    values.append(0)
+    numbers.append(0)
     last = ""
     most = source.limits.max_rows + 2
     while raw := stream.readline(longest + 1):
@@ -75,7 +77,7 @@ def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> Line
             return None
         whole.update(raw)
         bare = without_end(raw)
-        owner, mask = rows.owner(bare)
+        owner, pattern = rows.owner(bare)
         if owner:
             # the rows of one person mostly stand together: one text for all of them
             last = owner = last if owner == last else owner
@@ -84,6 +86,6 @@ def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> Line
             number = int.from_bytes(line.digest(), "little")
             people[owner] = people.get(owner, 0) + number & _MASK
         owners.append(owner)
-        values.append(mask)
+        numbers.append(pattern)
     found.digest = whole.hexdigest()
     return found

@@ -142,7 +142,7 @@ class OnePass:
         most, place, line = self.source.limits.max_rows, len(self.header), 1
         owners = self.skipped.lines.owners if self.skipped else ()
         known: Container[str] = self.skipped.people if self.skipped else ()
-        masks = self.skipped.lines.values if self.skipped else array("I")
+        numbers = self.skipped.lines.numbers if self.skipped else array("I")
         passed: Counter[int] = Counter()
         while raw := self.stream.readline(self.longest + 1):
             line += 1
@@ -158,7 +158,7 @@ class OnePass:
                 if self.count > most:
                     self._stop("too-many-rows", f"more than the {most} rows that the source may have")
                 if line <= len(owners) and owners[line - 1] in known:
-                    passed[masks[line - 1]] += 1
+                    passed[numbers[line - 1]] += 1
                     if self.rows is not None and not raw.isascii():
                         self.rows.not_ascii += 1
                 elif read is not None:
@@ -172,11 +172,11 @@ class OnePass:
         self._pass_by(passed)
 
     def _pass_by(self, lines: Mapping[int, int]) -> None:
-        """Counts the lines that were not read, by the columns with values, as they would have been."""
+        """Counts the lines that were not read, by the number of their pattern, as they would have been."""
         if self.skipped is None or self.rows is None:
             return
-        for mask, number in lines.items():
-            self.rows.count(mask, number)
+        for number, count in lines.items():
+            self.rows.count(self.skipped.lines.patterns[number], count)
         known = self.skipped.people
         self.passed = sum(1 for matricule in self.skipped.lines.people if matricule in known)
 
@@ -246,6 +246,7 @@ class OnePass:
             people=len(self.gathering.people) + len(self.gathering.held) + self.passed,
             columns=columns,
             unattributed=self.gathering.unattributed,
+            uncommon=rows.uncommon() if rows is not None else {},
         )
 
     def _remarks(self) -> list[Remark]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from piactl.core.feedfacts import CODED
 from piactl.core.numen import Numen
 from piactl.core.settings import SourceSettings
 from piactl.feed.cells import Check, Fault, column_checks, is_matricule
@@ -17,6 +19,10 @@ from piactl.feed.quoting import StrayQuote, UnclosedQuote, split_record
 Row = list[Any]
 """The values of one row in the order of COLUMNS: text ("" is none), a date or None, a Numen or None."""
 
+Pattern = tuple[int, tuple[str, ...]]
+"""What a row counts for in the facts of its feed: a bit for each column that holds a value, and the values of
+the coded columns."""
+
 _MEMO = 50_000
 _UNIQUE = frozenset({"matricule", "numen", "courriel_prive"})
 _NONE_WHEN_BLANK = frozenset({"numen", "date_naissance", "debut", "fin"})
@@ -24,6 +30,7 @@ _MATRICULE, _NUMEN, _USAGE, _FAMILY, _BIRTH, _START, _END = (
     COLUMNS.index(c)
     for c in ("matricule", "numen", "nom_usage", "nom_famille", "date_naissance", "debut", "fin")
 )
+_CODED = _CORPS, _POSITION, _FUNCTION = tuple(COLUMNS.index(c) for c in CODED)
 
 
 @dataclass(slots=True)
@@ -93,7 +100,11 @@ class RowReader:
         mark = re.escape(layout.delimiter)
         around = "" if source.values else f"(?:^|{mark})(?:[{BLANKS}]|X(?:{mark}|$))|[{BLANKS}](?:{mark}|$)"
         self._odd = re.compile(around)
-        self._masks: dict[tuple[bool, ...], int] = {}
+        self._coded_places = [p for p in (self.columns[i].place for i in _CODED) if p >= 0]
+        self.patterns: list[Pattern] = [(0, ())]
+        self._numbers: dict[Pattern, int] = {self.patterns[0]: 0}
+        self._seen: dict[tuple[tuple[bool, ...], tuple[str, ...]], int] = {}
+        self.codes: Counter[tuple[str, ...]] = Counter()
         self.values = [0] * len(COLUMNS)
         self.bad = [0] * len(COLUMNS)
         self.misshapen = self.damaged = self.undecodable = self.not_ascii = 0
@@ -121,8 +132,8 @@ class RowReader:
         return self._read_fields(fields, {} if clean else self._damage(fields))
 
     def owner(self, raw: bytes) -> tuple[str, int]:
-        """Under which matricule `read` would take the line, "" for none, and a bit for each column that holds
-        a value there. Counts nothing and raises nothing."""
+        """Under which matricule `read` would take the line, "" for none, and the number of its pattern in
+        `patterns`; 0 is that of a line without values. Counts nothing and raises nothing."""
         delimiter = self.layout.delimiter
         try:
             text = raw.decode(self._codec)
@@ -136,30 +147,49 @@ class RowReader:
             return self._guess(fields) or "", 0
         key = self.columns[_MATRICULE]
         owner = key.cell(fields[key.place] if key.place >= 0 else key.constant)[0]
-        return owner or "", self._mask(text, fields)
+        return owner or "", self._number(text, fields)
 
-    def _mask(self, text: str, fields: Sequence[str]) -> int:
-        """The columns that hold a value, a bit for each."""
+    def _number(self, text: str, fields: Sequence[str]) -> int:
+        """The number of the pattern of a line."""
         if self._odd.search(text) is not None:
-            return self._mask_of(fields)
+            return self._number_of(fields)
         # no field is blank in any other way than by being empty
-        pattern = tuple(map(bool, fields))
-        mask = self._masks.get(pattern)
-        if mask is None:
-            mask = self._masks[pattern] = self._mask_of(fields)
-        return mask
+        seen = (tuple(map(bool, fields)), tuple([fields[place] for place in self._coded_places]))
+        number = self._seen.get(seen)
+        if number is None:
+            number = self._seen[seen] = self._number_of(fields)
+        return number
 
-    def _mask_of(self, fields: Sequence[str]) -> int:
-        mask = 0
+    def _number_of(self, fields: Sequence[str]) -> int:
+        mask, values = 0, []
         for i, place, constant, memo, cell in self._plan:
             cut = fields[place] if place >= 0 else constant
-            mask |= (memo.get(cut) or cell(cut))[2] << i
-        return mask
+            value, _, counts = memo.get(cut) or cell(cut)
+            mask |= counts << i
+            values.append(value)
+        pattern = (mask, tuple([values[i] or "" for i in _CODED]))
+        number = self._numbers.setdefault(pattern, len(self.patterns))
+        if number == len(self.patterns):
+            self.patterns.append(pattern)
+        return number
 
-    def count(self, mask: int, lines: int) -> None:
-        """Counts so many lines that were not read, for they are known, with values in these columns."""
+    def count(self, pattern: Pattern, lines: int) -> None:
+        """Counts so many lines of a pattern that were not read, for they are known."""
+        mask, codes = pattern
         for i in range(len(COLUMNS)):
             self.values[i] += lines * (mask >> i & 1)
+        if codes:
+            self.codes[codes] += lines
+
+    def uncommon(self) -> dict[str, int]:
+        """Of each coded column how many rows hold another value than its commonest, blank being a value."""
+        found = {}
+        for place, name in enumerate(CODED):
+            column: Counter[str] = Counter()
+            for codes, rows in self.codes.items():
+                column[codes[place]] += rows
+            found[name] = column.total() - max(column.values(), default=0)
+        return found
 
     def _read_fields(self, fields: Sequence[str], damage: Mapping[int, Fault]) -> Row | BrokenRow:
         row: Row = []
@@ -175,6 +205,7 @@ class RowReader:
                 faults.append((COLUMNS[i], fault))
                 self.bad[i] += 1
             row.append(value)
+        self.codes[row[_CORPS] or "", row[_POSITION] or "", row[_FUNCTION] or ""] += 1
         if damage:
             unread = (place for place in damage if place not in self._used)
             faults += [(self.layout.names[place], damage[place]) for place in unread]

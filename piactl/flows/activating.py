@@ -186,7 +186,8 @@ def give_codes(
     writes = [one.prepared.write for one in coded if one.prepared.write is not None]
     if not writes:
         return Given()
-    check_date(order, read_last(writer, site.settings.directory.state), any_date=site.settings.any_date)
+    last = read_last(writer, site.settings.directory.state, site.unreadable)
+    check_date(order, last, site.settings)
     done = Done(order.run)
     given = Given(done.results)
     begun = False

@@ -22,7 +22,7 @@ from piactl.core.outlook import outlook
 from piactl.directory.accounts import Entry, account_write
 from piactl.directory.port import Reader, Writer
 from piactl.directory.records import read_last
-from piactl.directory.surveys import read_identifiers, read_unmanaged_names
+from piactl.directory.surveys import read_foreign_names, read_identifiers
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.applying import Done, Stop, refused, write_alone
 from piactl.flows.differing import restored_change
@@ -136,11 +136,11 @@ def intended(
     """The changes and the one write that make an account the desired one, with the address it needs."""
     if desired.base is not None:
         desired = _addressed(reader, site, desired, rules)
-    write = account_write(site.settings.directory, site.encoding, entry, desired.account)
+    write = account_write(site.settings.directory, site.encoding_for(reader), entry, desired.account)
     uid = desired.account.uid
     if write is None:
         return Prepared(name, uid)
-    changes = changes_of(desired, rules) or [restored_change(desired, write, rules)]
+    changes = changes_of(desired, rules) or [restored_change(desired, write, rules, site.encoding)]
     kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
     row = AccountWrite(uid, kinds, reason or changes[0].reason, write)
     before = account_on(entry.account, site, rules.as_of)[0] if entry else None
@@ -151,7 +151,10 @@ def intended(
 
 def _addressed(reader: Reader, site: Site, desired: Desired, rules: Rules) -> Desired:
     directory = site.settings.directory
-    taken = {*read_unmanaged_names(reader, directory), *read_identifiers(reader, directory, site.encoding)}
+    taken = {
+        *read_foreign_names(reader, directory, site.encoding),
+        *read_identifiers(reader, directory, site.encoding),
+    }
     names = TakenNames((local_of(name) for name in taken), rules.policy.first_homonym_digit)
     return named([desired], names, rules.policy)[0]
 
@@ -160,7 +163,7 @@ def _broken(reader: Reader, site: Site, changes: Sequence[Change], order: Order)
     """The guards of the day, against the accounts that the last run counted."""
     if not changes:
         return ()
-    last = read_last(reader, site.settings.directory.state)
+    last = read_last(reader, site.settings.directory.state, site.unreadable)
     return refusals(changes, last.census, site.policy, order.as_of) if last else ()
 
 
@@ -174,12 +177,14 @@ def carry_out(
     say: Callable[[str], None],
     stop: Stop,
     recorded: bool = True,
+    emergency: bool = False,
     acted: Acted | None = None,
 ) -> Acted:
     """Makes the prepared changes: one journalled write per account, each on its preconditions.
 
     Raises UnsafePlan where a guard is broken that the order does not allow, with nothing written, and what
-    refuses every further write; what was made before that stands in `acted`, where it is given.
+    refuses every further write; what was made before that stands in `acted`, where it is given. `emergency`
+    as for `run_alone`.
     """
     acted = acted or Acted(order.run)
     broken = refused(preparation.refusals, order.allowed)
@@ -188,9 +193,9 @@ def carry_out(
         raise UnsafePlan(f"{guards}; nothing was written")
     if not preparation.writes:
         return acted
-    last = read_last(writer, site.settings.directory.state)
-    check_date(order, last, any_date=site.settings.any_date)
-    with run_alone(site, writer, order, now, say, recorded=recorded) as run:
+    last = read_last(writer, site.settings.directory.state, site.unreadable)
+    check_date(order, last, site.settings)
+    with run_alone(site, writer, order, now, say, recorded=recorded, emergency=emergency) as run:
         done = Done(order.run, results=acted.outcomes)
         then = {one.uid: one.then for one in preparation.accounts if one.then}
         write_alone(run, preparation.writes, done, stop, then)

@@ -87,7 +87,7 @@ class _Adopting:
         self.reader, self.site, self.as_of, self.by = reader, site, as_of, by
         self.feeds = [judged(sourced, site.policy, site.register) for sourced in feeds]
         self.rules = site.rules(as_of)
-        self.memory = read_memory(reader, site.settings.directory.state).memory
+        self.memory = read_memory(reader, site.settings.directory.state, site.keys, site.unreadable).memory
         self.book = Book()
         for entry in read_accounts(reader, site.settings.directory, site.encoding):
             self.book.add(entry)
@@ -97,8 +97,8 @@ class _Adopting:
         known = {m: entry.account.assignments for m, entry in self.book.by_matricule.items()}
         known.update({m: one.assignments for m, one in self.memory.waiting.items()})
         check_limits(self.feeds, self.memory, known, self.as_of, accepted)
-        uids = {m: entry.account.uid for m, entry in self.book.by_matricule.items()}
-        told = told_by(self.feeds, known, uids, self.memory, self.rules)
+        accounts = {m: entry.account for m, entry in self.book.by_matricule.items()}
+        told = told_by(self.feeds, known, accounts, self.memory, self.rules)
         hold_shared_numens(told, self.book, self.memory, self.rules.keys)
         try:
             directory, encoding = self.site.settings.directory, self.site.encoding
@@ -166,7 +166,7 @@ class _Adopting:
 
     def _adoption(self, match: Match, stranger: Stranger, desired: Desired) -> _Adoption:
         account = desired.account
-        write = adoption_write(stranger, account, self.site.encoding, self.by)
+        write = adoption_write(stranger, account, self.site.encoding_for(self.reader), self.by)
         before, after = replaced_values(stranger, write)
         reason, behind = state_reason(desired.career, self.as_of)
         feed, _, line = (behind.origin if behind else "").rpartition(":")

@@ -11,8 +11,14 @@ from piactl.core.counting import counted
 from piactl.core.guards import Refusal
 from piactl.core.memory import LastRun
 from piactl.directory.port import Outcome, WriteResult
-from piactl.directory.records import DATA, record_write
-from piactl.directory.recordtext import last_run_record, loads, waiting_record
+from piactl.directory.records import DATA, is_record, misplaced_entries, record_write, stored
+from piactl.directory.recordtext import (
+    UnreadableRecord,
+    last_run_record,
+    read_last_run,
+    read_run,
+    waiting_record,
+)
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.proposal import AccountWrite, Work, Writes
 from piactl.flows.running import Run, head_facts, must, put_record
@@ -39,6 +45,12 @@ class Done:
 Progress = Callable[[int, int], None]
 Stop = Callable[[], str]
 """The name of a signal that asked to stop, "" while none did."""
+Tell = Callable[[str, WriteResult], None]
+"""Is given the uid of an account and the result of each write to it."""
+
+
+Housekeeping = Callable[[Run], object]
+"""A step after the changes of a run, which they do not need."""
 
 
 def refused(refusals: Sequence[Refusal], allowed: Mapping[str, int]) -> list[Refusal]:
@@ -46,9 +58,19 @@ def refused(refusals: Sequence[Refusal], allowed: Mapping[str, int]) -> list[Ref
     return [r for r in refusals if allowed.get(r.kind) != r.total]
 
 
-def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop, brief: bool = False) -> Done:
+def apply_work(
+    run: Run,
+    work: Work,
+    *,
+    progress: Progress,
+    stop: Stop,
+    brief: bool = False,
+    housekeeping: Sequence[Housekeeping] = (),
+    tell: Tell | None = None,
+) -> Done:
     """Makes the plan true; `brief` is as in Done. Raises UnsafePlan before the first write where a guard is
-    broken.
+    broken. The `housekeeping` comes after all changes; what fails of it is said, and is no failure of the
+    run.
 
     Conflicts and failures of single accounts are counted and the rest goes on. What refuses every write
     (DirectoryUnreachable, DirectoryRefused, LockLost, JournalUnusable) is raised after the record of the
@@ -68,7 +90,7 @@ def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop, brief: b
         # only an archival deletes anything
         archives = Kind.ARCHIVE.value in work.summary
         writes = _without_devices(run, work.writes, done, stop) if archives else work.writes
-        _write_accounts(run, writes, done, progress, stop)
+        _write_accounts(run, writes, done, progress, stop, tell)
         if not done.stopped:
             run.lock.keep()
             _write_records(run, work, done)
@@ -77,8 +99,34 @@ def apply_work(run: Run, work: Work, *, progress: Progress, stop: Stop, brief: b
         _finish(run, facts, done, str(error))
         raise
     done.status = "stopped" if done.stopped else "partly" if done.problems else "done"
+    if not done.stopped:
+        for step in (_prune, _report_misplaced, *housekeeping):
+            _keep_house(run, step)
     _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else "")
     return done
+
+
+def _keep_house(run: Run, step: Housekeeping) -> None:
+    try:
+        run.lock.keep()
+        step(run)
+    except PiactlError as error:
+        run.say(f"the changes were made, but the housekeeping after them was not: {error}")
+    except Exception as bug:  # noqa: BLE001 - the night is done, whatever becomes of this
+        where = f"{step.__module__}.{step.__name__}"
+        run.say(
+            f"the changes were made; {where} failed ({type(bug).__name__}): a bug in piactl, please report it"
+        )
+
+
+def _prune(run: Run) -> None:
+    prune_undo(run, run.site.settings.keep_undo_days)
+    prune_runs(run, run.site.settings.keep_runs_days)
+
+
+def _report_misplaced(run: Run) -> None:
+    for found in misplaced_entries(run.writer, run.site.settings.directory.state):
+        run.site.unreadable.add(found)
 
 
 def _without_devices(run: Run, writes: Writes, done: Done, stop: Stop) -> Writes:
@@ -147,11 +195,14 @@ def write_beside(run: Run, writes: Sequence[AccountWrite]) -> Done:
 
 def _mark_unclean(run: Run, work: Work) -> None:
     """Until this run has ended, whatever comes next has to look at everything."""
-    entry = run.writer.read(run.places.last_run, [DATA]) if work.writes else None
+    entry = run.writer.read(run.places.last_run, [DATA]) if work.writes or work.records else None
     if entry is None:
         return
     data = entry.first(DATA)
-    write = record_write(run.places.last_run, data, {**loads(entry.dn, data), "clean": False})
+    last = run.site.unreadable.read(entry.dn, data, read_last_run)
+    if last is None:  # whoever reads it next looks at everything
+        return
+    write = record_write(run.places.last_run, data, last_run_record(replace(last, clean=False)))
     if write is not None:
         must(run.writer, write)
 
@@ -194,11 +245,15 @@ def _finish(run: Run, facts: Mapping[str, object], done: Done, note: str) -> Non
         raise first
 
 
-def _write_accounts(run: Run, writes: Writes, done: Done, progress: Progress, stop: Stop) -> None:
+def _write_accounts(
+    run: Run, writes: Writes, done: Done, progress: Progress, stop: Stop, tell: Tell | None = None
+) -> None:
     writing = JournalledWriting(run, stop)
     try:
         for made, (one, result) in enumerate(writing.results(writes), 1):
             _count(done, one, result)
+            if tell is not None:
+                tell(one.uid, result)
             if made % BATCH == 0 or made == len(writes):
                 progress(made, len(writes))
     finally:
@@ -219,20 +274,48 @@ def _count(done: Done, one: AccountWrite, result: WriteResult) -> None:
 def _write_records(run: Run, work: Work, done: Done) -> None:
     """Sources and people in waiting, and last the run itself: a crash before that makes the next run look
     at everything."""
+    skipped = len(run.site.unreadable)
     for result in run.writer.write(list(work.records)):
-        if result.outcome in (Outcome.CONFLICT, Outcome.FAILED):
-            raise PiactlError(f"{result.write.dn}: piactl's own record cannot be written: {result.message}")
+        _check_written(run, result)
     for one in done.failed:
         if one.waiting is not None:
             _keep_waiting(run, one)
     if work.undoes:
         _mark_undone(run, work.undoes)
     if work.last is not None:
-        clean = work.last.clean and not done.problems
+        clean = work.last.clean and not done.problems and len(run.site.unreadable) == skipped
         last = replace(work.last, run=run.order.run, plan=work.fingerprint, clean=clean)
-        put_record(run.writer, run.places.last_run, last_run_record(last))
-    prune_undo(run, run.site.settings.keep_undo_days)
-    prune_runs(run, run.site.settings.keep_runs_days)
+        _put_last_run(run, last)
+
+
+def _check_written(run: Run, result: WriteResult) -> None:
+    """Raises PiactlError where a record of piactl was not written. What another hand put in its place, or
+    below it, is reported instead."""
+    if result.outcome not in (Outcome.CONFLICT, Outcome.FAILED):
+        return
+    dn = result.write.dn
+    if result.write.op == "delete" and result.outcome is Outcome.FAILED:
+        advice = "delete what stands below it, then the entry"
+        run.site.unreadable.add(
+            UnreadableRecord(dn, f"the record is over and cannot be deleted ({result.message})", advice)
+        )
+    elif _is_foreign(run, dn):
+        why = "another entry is where piactl's record belongs, which was not written"
+        run.site.unreadable.add(UnreadableRecord(dn, why, "delete it"))
+    else:
+        raise PiactlError(f"{dn}: piactl's own record cannot be written: {result.message}")
+
+
+def _is_foreign(run: Run, dn: str) -> bool:
+    entry = run.writer.read(dn, ["objectClass"])
+    return entry is not None and not is_record(entry)
+
+
+def _put_last_run(run: Run, last: LastRun) -> None:
+    dn = run.places.last_run
+    write = record_write(dn, stored(run.writer.read(dn, [DATA])), last_run_record(last))
+    if write is not None:
+        _check_written(run, next(iter(run.writer.write([write]))))
 
 
 def _mark_undone(run: Run, undone: str) -> None:
@@ -240,7 +323,9 @@ def _mark_undone(run: Run, undone: str) -> None:
     dn = run.places.run(undone)
     entry = run.writer.read(dn, [DATA])
     if entry is not None:
-        put_record(run.writer, dn, {**loads(dn, entry.first(DATA)), "undone_by": run.order.run})
+        record = run.site.unreadable.read(dn, entry.first(DATA), read_run)
+        if record is not None:
+            put_record(run.writer, dn, {**record, "undone_by": run.order.run})
 
 
 def _keep_waiting(run: Run, one: AccountWrite) -> None:
@@ -250,10 +335,9 @@ def _keep_waiting(run: Run, one: AccountWrite) -> None:
         return
     digest = run.site.keys.digest("matricule", waiting.person.matricule)
     dn = run.places.waiting(digest)
-    entry = run.writer.read(dn, [DATA])
-    write = record_write(dn, entry.first(DATA) if entry else None, waiting_record(waiting), waiting.due)
+    write = record_write(dn, stored(run.writer.read(dn, [DATA])), waiting_record(waiting), waiting.due)
     if write is not None:
-        must(run.writer, write)
+        _check_written(run, next(iter(run.writer.write([write]))))
 
 
 def check_fresh(work: Work, site: Site, last: LastRun | None) -> str:
@@ -272,6 +356,10 @@ def check_fresh(work: Work, site: Site, last: LastRun | None) -> str:
         raise StalePlan("the establishment register has changed since the plan was made; make the plan again")
     after = last.run if last else ""
     again = last is not None and last.plan == work.fingerprint
+    if last is not None and last.lost and work.basis.after:
+        raise StalePlan(
+            "the record of the last run cannot be read: nobody can tell if the plan still fits; make it again"
+        )
     if work.basis.after != after and not again:
         raise StalePlan(f"another run, {after}, has been made since the plan was; make the plan again")
     return ""

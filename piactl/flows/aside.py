@@ -16,13 +16,13 @@ from piactl.flows.spool import Spool
 
 @dataclass(frozen=True, slots=True)
 class ChangedRow:
-    """What one account needs. `home` is the number of where it will count in the census, `mark` the mark it
-    will have, its entryCSN still to come."""
+    """What one account needs. `home` is the number of where it will count in the census, `mark` its key and
+    the mark that is foreseen for it (see `Settling.written`)."""
 
     write: AccountWrite
     changes: tuple[Change, ...]
     home: int
-    mark: bytes | None
+    mark: tuple[str, bytes] | None
 
 
 class Aside:

@@ -29,7 +29,7 @@ class Book:
     matricules: dict[str, str] = field(default_factory=dict)
     """Matricule by uid."""
     names: set[str] = field(default_factory=set)
-    """Every identifier of every entry that was read, the unreadable and the doubled ones too."""
+    """Every name of every entry that was read, the unreadable and the doubled ones too."""
 
     def add(self, entry: Entry | Unreadable) -> None:
         if isinstance(entry, Unreadable):
@@ -37,7 +37,7 @@ class Book:
             self.unreadable.append(entry)
             return
         account = entry.account
-        self.names |= account.identifiers
+        self.names |= account.names
         if account.numen_digest:
             self.numens[account.numen_digest] = account.uid
         if account.state is State.ARCHIVED:

@@ -86,5 +86,5 @@ class Composing:
             if write is None:
                 raise AssertionError("an account that is not there takes a write to make")
             self.homes[self.settling.home(one.account, self.as_of)] += 1
-            self.settling.foresee(one.account, self.as_of)
+            self.settling.foresee(one.account, b"", self.as_of)
             yield self.differing.row(one, write)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from piactl.core.account import State
+from piactl.core.career import career
 from piactl.core.changes import Change, Kind
 from piactl.core.desired import NUMEN, Desired, Rules, Subject
 from piactl.core.diff import changes_of, home_establishments
 from piactl.core.rejection import Hold
 from piactl.core.waiting import Waiting, bare
-from piactl.directory.accounts import account_write, read_whole
-from piactl.directory.devices import device_deletions
+from piactl.directory.accounts import Entry, account_write, read_whole
+from piactl.directory.attributes import Encoding
+from piactl.directory.devices import device_deletions, link_write
 from piactl.directory.names import normal_dn
 from piactl.directory.port import EntryWrite, Reader, Values
 from piactl.flows.book import Book
@@ -20,6 +22,8 @@ from piactl.flows.proposal import AccountWrite
 from piactl.flows.site import Site
 
 Row = tuple[AccountWrite, list[Change]]
+
+PROTECTED = "protected: no import touches it"
 
 
 def place_of(row: Row) -> tuple[bool, str]:
@@ -42,7 +46,7 @@ class Differing:
 
     def rows(self, desired: Sequence[Desired]) -> list[Row]:
         """The writes, each with its changes, accounts that lose something first."""
-        rows: list[Row] = []
+        rows = self._unlinked_archived({one.account.uid for one in desired})
         foreign = self._foreign(one for one in desired if one.account.state is State.ARCHIVED)
         for one in desired:
             write = self.write(one)
@@ -50,7 +54,7 @@ class Differing:
                 continue
             if self.protected(one):
                 uid = one.account.uid
-                self.holds.append(Hold(one.subject.matricule, uid, "protected: no import touches it"))
+                self.holds.append(Hold(one.subject.matricule, uid, PROTECTED))
                 continue
             if one.account.state is State.ARCHIVED:
                 # no values: whatever they hold, for some can be read by nobody and some have no equality
@@ -65,7 +69,8 @@ class Differing:
         """The write that makes the account so; None where it is."""
         matricule = one.subject.matricule
         entry = self.book.entry(matricule, self.rules.keys) if matricule else None
-        return account_write(self.site.settings.directory, self.site.encoding, entry, one.account)
+        encoding = self.site.encoding_for(self.reader)
+        return account_write(self.site.settings.directory, encoding, entry, one.account)
 
     def protected(self, one: Desired) -> bool:
         """Whether no import may touch the account."""
@@ -74,10 +79,29 @@ class Differing:
 
     def row(self, one: Desired, write: EntryWrite) -> Row:
         """A write with the changes that it makes."""
-        changes = changes_of(one, self.rules) or [restored_change(one, write, self.rules)]
+        changes = changes_of(one, self.rules) or [restored_change(one, write, self.rules, self.site.encoding)]
         kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
         retry = self._retry(one.subject)
         return AccountWrite(one.account.uid, kinds, changes[0].reason, write, retry), changes
+
+    def link_of_archived(self, entry: Entry) -> EntryWrite | None:
+        """The write that links an archived account to no device, None where it is so. It was archived before
+        there was such a link, or another hand took it away; the rules say nothing more of it."""
+        return link_write(self.site.encoding_for(self.reader), entry, entry.account.device)
+
+    def _unlinked_archived(self, coming_back: Container[str]) -> list[Row]:
+        rows = []
+        for entry in self.book.archived.values():
+            write = self.link_of_archived(entry) if entry.account.uid not in coming_back else None
+            if write is None:
+                continue
+            nobody = career((), self.rules.policy, self.rules.register)
+            one = Desired(Subject(None, entry.account, None, ()), entry.account, nobody)
+            if self.protected(one):
+                self.holds.append(Hold(None, entry.account.uid, PROTECTED))
+            else:
+                rows.append(self.row(one, write))
+        return rows
 
     def _devices_of_archived(self, rows: Iterable[AccountWrite]) -> list[Row]:
         """The deletions of the devices of accounts that are archived: no secret outlives the person."""
@@ -113,16 +137,24 @@ class Differing:
         return Waiting(bare(person), numen, subject.assignments, self.rules.as_of)
 
 
-def restored_change(desired: Desired, write: EntryWrite, rules: Rules) -> Change:
-    """The rules have not changed, but somebody else's hand has: what they manage is put back."""
+def restored_change(desired: Desired, write: EntryWrite, rules: Rules, encoding: Encoding) -> Change:
+    """The rules have not changed, but somebody else's hand has: what they manage is put back. Or a closed or
+    locked account has no link yet by which the directory refuses it."""
     names = sorted({*write.delete, *write.add})
+    before, after = {"attributes": names}, {"attributes": names}
+    reason = "managed attributes were changed by another hand: " + ", ".join(names)
+    link = encoding.name("oathTOTPToken")
+    if desired.account.shut and link in write.add and {link, "objectClass"}.issuperset(names):
+        before, after = {"refused_by": ["dates"]}, {"refused_by": ["dates", "link to no device"]}
+        shut = "locked" if desired.account.locked else "closed"
+        reason = f"the account is {shut}, and its dates alone count only where a password policy applies"
     return Change(
         kind=Kind.UPDATE,
         uid=desired.account.uid,
         matricule=desired.account.matricule,
-        before={"attributes": names},
-        after={"attributes": names},
-        reason="managed attributes were changed by another hand: " + ", ".join(names),
+        before=before,
+        after=after,
+        reason=reason,
         effective=rules.as_of,
         establishments=home_establishments(desired.account, rules.as_of),
         profiles=desired.account.profiles,

@@ -44,7 +44,7 @@ def why_login(reader: Reader, site: Site, name: str, as_of: date, now: datetime)
     entry = find_entry(reader, site, name)
     case = _case(site, entry.account, as_of, now)
     known = read_credentials(reader, entry.dn, entry.account.device, site.settings.password)
-    last = _last_run(reader, site) if entry_differs(case) else None
+    last = _last_run(reader, site) if entry_differs(case, known) else None
     zone = ZoneInfo(site.policy.timezone)
 
     def show(instant: datetime) -> str:
@@ -58,8 +58,8 @@ def why_login(reader: Reader, site: Site, name: str, as_of: date, now: datetime)
 def _last_run(reader: Reader, site: Site) -> date | None:
     from piactl.directory.records import read_last
 
-    last = read_last(reader, site.settings.directory.state)
-    return last.as_of if last else None
+    last = read_last(reader, site.settings.directory.state, site.unreadable)
+    return last.as_of if last and not last.lost else None
 
 
 def _case(site: Site, account: Account, as_of: date, now: datetime) -> Case:

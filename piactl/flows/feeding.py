@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 
 from piactl.core.assignment import Assignment
-from piactl.core.feedfacts import FeedFacts, SourceRecord
-from piactl.core.feedlimits import feed_refusals
+from piactl.core.feedfacts import FeedFacts, SourceRecord, record_of
+from piactl.core.feedlimits import feed_refusals, held_refusal
 from piactl.core.memory import Memory, SourceMemory
+from piactl.core.rejection import Hold
 from piactl.core.settings import SourceSettings
 from piactl.errors import FeedRefused, FeedsRefused
 from piactl.feed.matching import feed_argument
@@ -99,7 +100,28 @@ def check_limits(
         if found and facts.digest not in accepted:
             refused.append(FeedRefused(str(sourced.path), found))
         if facts.full or not source.full:
-            last[source.name] = SourceRecord(
-                facts.source, facts.digest, facts.date, facts.rows, facts.people, facts.columns
-            )
+            last[source.name] = record_of(facts, facts.date)
+    raise_refused(refused)
+
+
+def check_held(
+    feeds: Sequence[SourcedFeed],
+    holds: Iterable[Hold],
+    memory: Memory,
+    as_of: date,
+    accepted: Collection[str],
+) -> None:
+    """Raises FeedRefused where too many of the people of a feed are held: what is left of it is not right
+    either. The very feed that was applied last is never refused."""
+    why = {hold.matricule: hold.why for hold in holds if hold.matricule}
+    refused: list[FeedRefused] = []
+    for sourced in feeds if why else ():
+        facts = sourced.feed.facts
+        last = memory.sources.get(sourced.source.name)
+        if last is not None and last.record.digest == facts.digest:
+            continue
+        held = {matricule: why[matricule] for matricule in sorted(sourced.feed.present & why.keys())}
+        found = held_refusal(facts, held, sourced.source, as_of)
+        if found is not None and facts.digest not in accepted:
+            refused.append(FeedRefused(str(sourced.path), [found]))
     raise_refused(refused)

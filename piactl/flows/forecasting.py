@@ -13,7 +13,7 @@ from piactl.core.plan import Plan
 from piactl.directory.accounts import IN_ACCOUNTS, Unreadable, account_dn, account_queries, entry_of
 from piactl.directory.imagined import ImaginedDirectory
 from piactl.directory.port import EntryWrite, Reader
-from piactl.directory.records import DATA, DUE, IN_RECORD, WAITING, Places, read_last, record_write
+from piactl.directory.records import DATA, DUE, IN_RECORD, WAITING, Places, read_last, record_write, stored
 from piactl.directory.recordtext import last_run_record
 from piactl.flows.planning import due_alone, propose
 from piactl.flows.planrows import change_facts
@@ -55,8 +55,8 @@ class Forecast:
         """
         day: date | None = self.first
         while day is not None and day <= self.until:
-            last = read_last(self._directory, self.site.settings.directory.state)
-            whole = not due_alone(self.site, Memory(last), [])
+            last = read_last(self._directory, self.site.settings.directory.state, self.site.unreadable)
+            whole = not due_alone(self._directory, self.site, Memory(last), [])
             proposal = propose(self._directory, self.site, [], day)
             yield Night(day, proposal.plan, whole)
             self._go_on(proposal, day)
@@ -90,8 +90,7 @@ class Forecast:
 
     def _run_record(self, last: LastRun) -> Sequence[EntryWrite]:
         dn = Places(self.site.settings.directory.state).last_run
-        entry = self._directory.read(dn, [DATA])
-        write = record_write(dn, entry.first(DATA) if entry else None, last_run_record(last))
+        write = record_write(dn, stored(self._directory.read(dn, [DATA])), last_run_record(last))
         return [write] if write is not None else []
 
     def _next(self, day: date) -> date | None:
@@ -103,7 +102,7 @@ class Forecast:
 
 def first_night(reader: Reader, site: Site, as_of: date) -> date:
     """The first night that can be foretold: that of the day, or of the last run where that is later."""
-    last = read_last(reader, site.settings.directory.state)
+    last = read_last(reader, site.settings.directory.state, site.unreadable)
     return max(as_of, last.as_of) if last else as_of
 
 

@@ -14,8 +14,16 @@ from piactl.core.diff import changes_of, home_establishments
 from piactl.core.names import UnusableName
 from piactl.core.pins import MANUAL
 from piactl.core.returning import comes_back
-from piactl.directory.accounts import Entry, Unreadable, account_write, entry_of, read_whole
-from piactl.directory.attributes import ACCOUNT_CLASS
+from piactl.directory.accounts import (
+    Entry,
+    Unreadable,
+    account_change,
+    account_write,
+    entry_of,
+    read_whole,
+)
+from piactl.directory.attributes import ACCOUNT_CLASS, differences
+from piactl.directory.devices import link_write
 from piactl.directory.imagined import written
 from piactl.directory.names import normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader
@@ -156,14 +164,17 @@ class Inverting:
         desired = desired_account(Subject(account.matricule, bare, None, ()), self.rules)
         if desired is None:
             raise AssertionError("an account that is there always has a desired one")
-        write = account_write(self.site.settings.directory, self.site.encoding, entry, desired.account)
+        encoding = self.site.encoding_for(self.reader)
+        write = account_write(self.site.settings.directory, encoding, entry, desired.account)
         if write is None:
             return Reversal(account.uid, account.matricule, Fate.BEFORE)
         sources = {one.source for one in account.assignments} - {MANUAL}
         return self._reversed(entry, desired.account, write, (), sources)
 
     def _restored(self, kept: Kept, raw: RawEntry, entry: Entry) -> Reversal:
-        write = _inverse(kept, raw)
+        write = self._linked(raw, _inverse(kept, raw))
+        if not write.add and not write.delete:
+            return self._kept(entry, "an account that is closed or locked keeps its link to no device")
         after = RawEntry(raw.dn, written(raw.values, write))
         account = entry.account
         if not _managed(after):
@@ -176,13 +187,30 @@ class Inverting:
         returns = self._returns(account, undone.account)
         return self._reversed(entry, undone.account, write, returns, self._sources(write))
 
+    def _linked(self, raw: RawEntry, write: EntryWrite) -> EntryWrite:
+        """The write with the link that follows from what it leaves: the night may have moved that since, and
+        an account that is closed or locked again must have it, one that opens must not."""
+        encoding = self.site.encoding_for(self.reader)
+        after = RawEntry(raw.dn, written(raw.values, write))
+        undone = entry_of(after, encoding)
+        if not _managed(after):
+            link = encoding.name("oathTOTPToken")
+            follows = account_change(encoding, raw.dn, {link: after.values.get(link, ())}, {})
+        elif isinstance(undone, Entry):
+            follows = link_write(encoding, undone, undone.account.device)
+        else:
+            follows = None
+        return _in_one(raw, write, follows) if follows is not None else write
+
     def _reversed(
         self, entry: Entry, undone: Account, write: EntryWrite, returns: Sequence[str], sources: set[str]
     ) -> Reversal:
         current = entry.account
         path, _ = account_on(undone, self.site, self.rules.as_of)
         desired = Desired(Subject(undone.matricule, current, None, undone.assignments), undone, path)
-        found = changes_of(desired, self.rules) or [restored_change(desired, write, self.rules)]
+        found = changes_of(desired, self.rules) or [
+            restored_change(desired, write, self.rules, self.site.encoding)
+        ]
         own = {"reason": self.reason, "effective": self.rules.as_of, "feed": None, "line": None}
         changes = tuple(replace(one, **own) for one in found)  # type: ignore[arg-type]
         kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
@@ -237,3 +265,17 @@ def _managed(raw: RawEntry) -> bool:
 
 def _inverse(kept: Kept, raw: RawEntry) -> EntryWrite:
     return EntryWrite("modify", raw.dn, add=kept.write.delete, delete=kept.write.add)
+
+
+def _in_one(raw: RawEntry, first: EntryWrite, second: EntryWrite) -> EntryWrite:
+    """Two writes of an entry, one after the other, as one."""
+    after = written(written(raw.values, first), second)
+    names = {*second.add, *second.delete}
+    delete, add = differences(
+        {name: raw.values.get(name, ()) for name in names}, {name: after.get(name, ()) for name in names}
+    )
+    return replace(
+        first,
+        add={**{name: values for name, values in first.add.items() if name not in names}, **add},
+        delete={**{name: values for name, values in first.delete.items() if name not in names}, **delete},
+    )

@@ -9,12 +9,22 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from piactl.directory.port import EntryWrite, Outcome, Writer
-from piactl.directory.records import DATA, Places
-from piactl.directory.recordtext import Record, UnreadableRecord, dumps, loads
+from piactl.directory.records import DATA, Places, stored
+from piactl.directory.recordtext import (
+    Record,
+    UnreadableRecord,
+    dumps,
+    instant_of,
+    number_of,
+    parsed,
+    text_of,
+)
 from piactl.errors import LockHeld, LockLost, PiactlError
 
 MARGIN = timedelta(seconds=60)
 """How far the clocks of two hosts may be apart before one takes a living lock for an expired one."""
+LONGEST = timedelta(days=1)
+"""The longest that a lock lasts without being renewed, by the schema of the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,28 @@ class Holder:
     who: str
     place: str = ""
     """Which boot of which machine and which process numbers `pid` belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLock:
+    """A lock as its entry holds it."""
+
+    holder: Holder
+    since: str
+    expires: datetime
+
+
+def read_lock(r: Record) -> HeldLock:
+    """The lock of a record. Raises KeyError, ValueError."""
+    holder = Holder(
+        text_of(r, "run"),
+        text_of(r, "host"),
+        number_of(r, "pid"),
+        number_of(r, "began"),
+        text_of(r, "who"),
+        text_of(r, "place") if "place" in r else "",
+    )
+    return HeldLock(holder, text_of(r, "since"), instant_of(r["expires"]))
 
 
 class RunLock:
@@ -60,8 +92,8 @@ class RunLock:
             add = {"objectClass": (b"piactlRecord",), "cn": (b"lock",), DATA: (new,)}
             write = EntryWrite("add", self._dn, add=add)
         else:
-            old = entry.first(DATA) or b""
-            said = self._abandoned(loads(self._dn, old))
+            old = stored(entry) or b""
+            said = self._abandoned(old)
             new = self._record()
             write = EntryWrite("modify", self._dn, delete={DATA: (old,)}, add={DATA: (new,)})
         if not self._done(write):
@@ -69,24 +101,31 @@ class RunLock:
         self._held = new
         return said
 
-    def _abandoned(self, record: Record) -> str:
-        run, host, who = record.get("run"), record.get("host"), record.get("who")
+    def _abandoned(self, data: bytes) -> str:
+        """Whose abandoned lock it is. Raises LockHeld for one that is held, or that cannot be read: a lock
+        is never taken for free."""
         try:
-            expires = datetime.fromisoformat(str(record["expires"]))
-            pid, began = int(record["pid"]), int(record["began"])
-        except (KeyError, TypeError, ValueError):
-            raise UnreadableRecord(
-                f"{self._dn}: the lock cannot be understood; delete the entry once no run is at work"
+            held = parsed(self._dn, data, read_lock)
+        except UnreadableRecord as error:
+            raise LockHeld(
+                f"{error.dn}: the lock counts as held: {error.why}\nOnce no run is at work, delete the entry"
             ) from None
-        here = (host, record.get("place")) == (self._holder.host, self._holder.place)
-        if here and not _alive(pid, began):
+        run, host = held.holder.run, held.holder.host
+        here = (host, held.holder.place) == (self._holder.host, self._holder.place)
+        if here and not _alive(held.holder.pid, held.holder.began):
             return f"took over the lock of run {run}, whose process on this host is gone"
-        if self._now() > expires + MARGIN:
-            return f"took over the lock of run {run} on {host}, which expired at {expires.isoformat()}"
-        raise LockHeld(
-            f"run {run} of {who} on {host} (process {record['pid']}) is writing since "
-            f"{record.get('since')}; run again when it has ended"
+        if self._now() > held.expires + MARGIN:
+            return f"took over the lock of run {run} on {host}, which expired at {held.expires.isoformat()}"
+        said = (
+            f"run {run} of {held.holder.who} on {host} (process {held.holder.pid}) is writing since "
+            f"{held.since}; run again when it has ended"
         )
+        if held.expires > self._now() + LONGEST + MARGIN:
+            said += (
+                f"\n{self._dn}: expires on {held.expires:%Y-%m-%d}, later than any lock does.\n"
+                "Once no run is at work, delete the entry"
+            )
+        raise LockHeld(said)
 
     def check(self) -> None:
         """Raises LockLost where the lock has run out, without asking the directory: before every write, for
@@ -163,7 +202,7 @@ class NoLock:
 
 
 LONG_ALONE = timedelta(hours=12)
-"""After so long, a run of its own on another host is taken for dead."""
+"""After so long, a run of its own on another host is taken for dead; so is one that starts so far ahead."""
 
 
 def alive_alone(record: Record, now: datetime) -> bool:
@@ -173,7 +212,7 @@ def alive_alone(record: Record, now: datetime) -> bool:
         return False
     if alone.get("place") == this_place() and this_place():
         return _alive(int(alone["pid"]), int(alone["began"]))
-    return now - datetime.fromisoformat(str(record["started"])) < LONG_ALONE
+    return abs(now - datetime.fromisoformat(str(record["started"]))) < LONG_ALONE
 
 
 def process_began(pid: int) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterable, Sequence
+from dataclasses import replace
 from datetime import date
 
 from piactl.core.absences import Key
 from piactl.core.account import Account, State
 from piactl.core.assignment import Assignment
-from piactl.core.desired import Desired, Subject, assignment_problems, desired_account
+from piactl.core.desired import Desired, Subject, assignment_problems, desired_account, with_ledger
 from piactl.core.memory import Memory
 from piactl.core.names import UnusableName
 from piactl.core.person import Person
@@ -18,7 +19,7 @@ from piactl.core.waiting import Waiting
 from piactl.flows.book import Book
 from piactl.flows.settling import Settling
 from piactl.flows.site import Site
-from piactl.flows.telling import SourcedFeed, Told, told_by
+from piactl.flows.telling import NOTHING, Accepted, SourcedFeed, Told, told_by
 
 TICK = 5_000
 """People between two signs of life."""
@@ -36,10 +37,14 @@ class Look:
         book: Book,
         settling: Settling | None,
         tick: Callable[[], None],
+        accepted: Accepted = NOTHING,
     ) -> None:
         self.site, self.feeds, self.as_of, self.tick = site, feeds, as_of, tick
         self.rules = site.rules(as_of)
         self.memory, self.book, self.settling = memory, book, settling
+        self.accepted = accepted
+        self.owners: dict[str, str] = {}
+        """Whose the addresses are that another hand put on entries (see `with_ledger`)."""
         self.rejections: list[Rejection] = []
         self.holds: list[Hold] = []
 
@@ -59,8 +64,8 @@ class Look:
         return tuple(sorted([*told, *by_hand], key=lambda a: (a.start, a.uai, a.function, a.source)))
 
     def told(self) -> Told:
-        uids = {m: entry.account.uid for m, entry in self.book.by_matricule.items()}
-        told = told_by(self.feeds, self.known(), uids, self.memory, self.rules)
+        accounts = {m: entry.account for m, entry in self.book.by_matricule.items()}
+        told = told_by(self.feeds, self.known(), accounts, self.memory, self.rules, self.accepted)
         self.rejections += told.rejections
         for one in self.book.unreadable:
             if one.matricule:
@@ -110,7 +115,7 @@ class Look:
                 self.holds.append(Hold(subject.matricule, uid, problems[0][3]))
                 continue
             try:
-                desired = desired_account(subject, self.rules)
+                desired = self._desired(subject)
             except UnusableName as error:
                 self.holds.append(Hold(subject.matricule, uid, str(error)))
                 continue
@@ -127,6 +132,13 @@ class Look:
                 result.append(desired)
         return result
 
+    def _desired(self, subject: Subject) -> Desired | None:
+        current = subject.current
+        if current is None or current.state is State.ARCHIVED:
+            return desired_account(subject, self.rules)
+        desired = desired_account(replace(subject, current=with_ledger(current, self.owners)), self.rules)
+        return replace(desired, subject=subject) if desired else None
+
     def unconfirmed(self, told: Told, source: str) -> list[Key]:
         settings = self.site.settings.sources.get(source)
         if settings is None:
@@ -139,7 +151,7 @@ class Look:
         night."""
         unsure = {m for sourced in self.feeds for m in (*sourced.feed.remarked, *sourced.feed.held)}
         unsure |= {key[0] for source in memory.sources.values() for key in source.absences}
-        unsure |= {*memory.waiting, *told.held, *self.book.doubled}
+        unsure |= {*memory.waiting, *told.held, *told.disputed, *self.book.doubled}
         return unsure | {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
 
     def mark_settled(self, but: Container[str]) -> None:
@@ -154,13 +166,14 @@ class Look:
             if self.listed(account):
                 self.settling.mark(account, entry.csn, self.as_of)
 
-    def foresee(self, accounts: Iterable[Account], unsure: Container[str]) -> None:
-        """Prepares the marks of accounts as they will be written."""
+    def foresee(self, accounts: Iterable[tuple[Account, bytes]], unsure: Container[str]) -> None:
+        """Prepares the marks of accounts as they will be written; each comes with the entryCSN that its entry
+        was read with, b"" where there is none."""
         if self.settling is None:
             return
-        for account in accounts:
+        for account, read in accounts:
             if account.uid not in unsure and account.matricule not in unsure and self.listed(account):
-                self.settling.foresee(account, self.as_of)
+                self.settling.foresee(account, read, self.as_of)
 
     def listed(self, account: Account) -> bool:
         """Whether no feed is silent on an assignment without that silence counting: the very same lines may

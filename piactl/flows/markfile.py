@@ -18,6 +18,8 @@ def keep(site: Site, marks: Marks) -> None:
     """Writes the marks for the next night of this host. Raises PiactlError."""
     head = {
         "basis": marks.basis,
+        "server": marks.server,
+        "run": marks.run,
         "as_of": marks.as_of,
         "sources": marks.sources,
         "homes": marks.homes,
@@ -54,7 +56,7 @@ def load(site: Site) -> Marks | None:
         names = keys.decode().split("\n")
         if count != len(names) or head["width"] != WIDTH:
             return None
-        marks = Marks(head["basis"], head["as_of"], tuple(head["sources"]))
+        marks = Marks(head["basis"], head["as_of"], tuple(head["sources"]), head["server"], head["run"])
         marks.more_names = head["more_names"]
         marks.homes = [(tuple(places), tuple(profiles)) for places, profiles in head["homes"]]
         marks.packed = {

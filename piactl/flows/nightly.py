@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from piactl.core.counting import counted
 from piactl.directory.port import Writer
-from piactl.directory.records import read_memory
+from piactl.directory.records import read_last
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.applying import Done, Progress, Stop, apply_work, check_fresh
+from piactl.flows.attempting import forget_old_attempts
 from piactl.flows.markfile import keep
 from piactl.flows.planfile import PlanFile, plan_document, plan_pieces
 from piactl.flows.proposal import Proposal, Work
 from piactl.flows.proposing import proposed, scan_feeds
 from piactl.flows.running import Order, Run, check_date, head_facts, run_under_lock
-from piactl.flows.settling import Settling, mark_written
+from piactl.flows.settling import Settling
 from piactl.flows.site import Site
-from piactl.flows.telling import SourcedFeed
+from piactl.flows.telling import Accepted, SourcedFeed
 from piactl.flows.unblocking import release_codes
 from piactl.privatefiles import forget_old, make_private_folder, write_private
 from piactl.report.plantext import Document
@@ -37,7 +38,7 @@ def run_nightly(
     writer: Writer,
     order: Order,
     arguments: Sequence[str],
-    accepted: Collection[str],
+    accepted: Accepted,
     *,
     now: Callable[[], datetime],
     say: Callable[[str], None],
@@ -53,8 +54,8 @@ def run_nightly(
     """
     scans = scan_feeds(site, arguments)
     with run_under_lock(site, writer, order, now, say) as run:
-        memory = read_memory(writer, site.settings.directory.state, due=order.as_of).memory
-        check_date(order, memory.last, any_date=site.settings.any_date)
+        last = read_last(writer, site.settings.directory.state, site.unreadable)
+        check_date(order, last, site.settings)
         feeds, proposal = proposed(writer, site, scans, order.as_of, accepted, tick=run.lock.keep)
         # with a million people, their lines take as much memory as all that is to come
         scans.clear()
@@ -68,19 +69,26 @@ def run_nightly(
         file = _keep_plan(run, document) if document["changes"] else None
         if document["refusals"] and file is not None:
             _refuse(run, document, file)
-        release_codes(run)
-        done = apply_work(run, _work(document, proposal), progress=progress, stop=stop, brief=True)
-        if proposal.settling is not None and proposal.settling.leaves:
-            _leave_marks(run, proposal.settling, done)
+        settling = proposal.settling
+        done = apply_work(
+            run,
+            _work(document, proposal),
+            progress=progress,
+            stop=stop,
+            brief=True,
+            tell=settling.mark_written if settling is not None else None,
+            housekeeping=(release_codes, forget_old_attempts),
+        )
+        # no marks are trusted after a run that did not end well
+        if settling is not None and settling.leaves and done.status == "done":
+            _leave_marks(run, settling)
         return document, done, file
 
 
-def _leave_marks(run: Run, settling: Settling, done: Done) -> None:
+def _leave_marks(run: Run, settling: Settling) -> None:
     """For the next night of this host; a night without them only takes longer."""
-    if done.stopped:  # what was not even sent is told of nowhere
-        settling.written.clear()
+    settling.new.run = run.order.run
     try:
-        mark_written(run.writer, run.site, settling, done.results, run.started)
         keep(run.site, settling.new)
     except PiactlError as error:
         run.say(f"what is settled could not be kept, so the next night looks at everybody: {error}")
@@ -144,7 +152,7 @@ def run_apply(
     nothing to do."""
     work = plan.work
     with run_under_lock(site, writer, order, now, say, work.fingerprint) as run:
-        last = read_memory(writer, site.settings.directory.state, due=order.as_of).memory.last
+        last = read_last(writer, site.settings.directory.state, site.unreadable)
         made = check_fresh(work, site, last)
         if made:
             say(f"this plan was made true already by run {made}; nothing to do")
@@ -153,5 +161,5 @@ def run_apply(
             return Done(order.run)
         if order.as_of != order.today and not site.settings.any_date:
             raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
-        check_date(order, last, any_date=site.settings.any_date)
+        check_date(order, last, site.settings)
         return apply_work(run, work, progress=progress, stop=stop)

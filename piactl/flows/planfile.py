@@ -49,6 +49,13 @@ def plan_document(
         "rejections": [_fields(r, "file line column code message matricule") for r in plan.rejections],
         "holds": [_fields(h, "matricule uid why") for h in plan.holds],
         "absents": [absent_facts(a) for a in plan.absents],
+        "disagreements": [
+            {**_fields(d, "matricule uid why"), "columns": list(d.columns)} for d in plan.disagreements
+        ],
+        "foreign_addresses": [
+            {**_fields(one, "uid address"), "since": one.since.isoformat(), "owner": one.owner or None}
+            for one in plan.foreign_addresses
+        ],
         "refusals": [refusal_facts(r) for r in plan.refusals],
         "remarks": list(plan.remarks),
         "writes": write_lines(proposal.writes, folder),

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+from piactl.core.account import State
 from piactl.core.desired import (
     NUMEN,
     Desired,
     local_of,
 )
 from piactl.core.guards import Census, tally
-from piactl.core.memory import LastRun, Memory
+from piactl.core.identity import another_person
+from piactl.core.memory import LastRun, Memory, SourceMemory
 from piactl.core.names import TakenNames
 from piactl.core.naming import all_named, named
-from piactl.core.plan import Basis, Changes, FeedBasis, Plan
+from piactl.core.plan import Basis, Changes, FeedBasis, ForeignAddress, Plan
 from piactl.core.waiting import Waiting, bare, waiting_for
 from piactl.directory.accounts import (
     Entry,
@@ -26,21 +29,26 @@ from piactl.directory.accounts import (
 )
 from piactl.directory.port import Reader
 from piactl.directory.records import memory_writes, read_memory
-from piactl.directory.surveys import read_identifiers, read_numen_holders, read_unmanaged_names
+from piactl.directory.surveys import (
+    read_foreign_names,
+    read_identifiers,
+    read_numen_holders,
+    read_owners,
+)
 from piactl.errors import UsageError
 from piactl.flows.book import Book, census_of
 from piactl.flows.composing import Composing, Names
 from piactl.flows.differing import Differing
-from piactl.flows.feeding import check_limits
+from piactl.flows.feeding import check_held, check_limits
 from piactl.flows.holding import hold_shared_numens
 from piactl.flows.looking import Look
 from piactl.flows.proposal import Proposal, Writes
 from piactl.flows.settling import NotSettled, Settling
 from piactl.flows.site import Site
-from piactl.flows.telling import SourcedFeed, Told, judged
+from piactl.flows.telling import NOTHING, Accepted, SourcedFeed, Told, judged, who_is_known
 
 
-def due_alone(site: Site, memory: Memory, feeds: Sequence[SourcedFeed]) -> bool:
+def due_alone(reader: Reader, site: Site, memory: Memory, feeds: Sequence[SourcedFeed]) -> bool:
     """Whether only what the date makes due has to be looked at: nothing else has changed since the last
     run, and that one left nothing undone."""
     last = memory.last
@@ -50,6 +58,7 @@ def due_alone(site: Site, memory: Memory, feeds: Sequence[SourcedFeed]) -> bool:
         and last.clean
         and last.policy == site.policy.digest
         and last.register == site.register_digest
+        and last.otp_schema == site.encoding_for(reader).otp_schema
     )
 
 
@@ -58,28 +67,28 @@ def propose(
     site: Site,
     feeds: Sequence[SourcedFeed],
     as_of: date,
-    accepted: Collection[str] = (),
+    accepted: Accepted = NOTHING,
     tick: Callable[[], None] = lambda: None,
     settling: Settling | None = None,
 ) -> Proposal:
     """The plan of one run and its writes; without feeds, what dates and the policy alone change.
 
     Reads the directory in whole searches, never one per person. Raises FeedRefused where a feed breaks a
-    limit of its source and its digest is not `accepted`, DirectoryTruncated, DirectoryUnreachable,
-    UnreadableRecord; a plan that breaks guards is returned with its refusals. `tick` is called now and then,
-    never while the directory is being read. `settling` says who is passed by; the feeds were read without
-    them. Raises NotSettled where somebody of them has to be looked at after all.
+    limit of its source and is not `accepted`, UsageError where what is accepted is nothing of this run,
+    DirectoryTruncated, DirectoryUnreachable; a plan that breaks guards is returned with its refusals. `tick`
+    is called now and then, never while the directory is being read. `settling` says who is passed by; the
+    feeds were read without them. Raises NotSettled where somebody of them has to be looked at after all.
     """
-    strangers = sorted(set(accepted) - {sourced.feed.facts.digest for sourced in feeds})
+    strangers = sorted(set(accepted.feeds) - {sourced.feed.facts.digest for sourced in feeds})
     if strangers:
         raise UsageError(
             f"--accept-feed {strangers[0]}: no feed of this run has this digest; the message that refused it "
             "says the right one"
         )
     feeds = [judged(sourced, site.policy, site.register) for sourced in feeds]
-    planning = _Planning(reader, site, feeds, as_of, tick, settling)
+    planning = _Planning(reader, site, feeds, as_of, tick, settling, accepted)
     passed = settling.old.known(settling.marks()) if settling else {}
-    check_limits(feeds, planning.memory, planning.known(), as_of, accepted, passed)
+    check_limits(feeds, planning.memory, planning.known(), as_of, accepted.feeds, passed)
     return planning.proposal()
 
 
@@ -92,14 +101,16 @@ class _Planning(Look):
         as_of: date,
         tick: Callable[[], None],
         settling: Settling | None = None,
+        accepted: Accepted = NOTHING,
     ) -> None:
         self.reader, self.directory = reader, site.settings.directory
-        remembered = read_memory(reader, self.directory.state, due=None if feeds else as_of)
-        self.due_only = due_alone(site, remembered.memory, feeds)
+        state, keys = self.directory.state, site.keys
+        remembered = read_memory(reader, state, keys, site.unreadable, due=None if feeds else as_of)
+        self.due_only = due_alone(reader, site, remembered.memory, feeds)
         if not feeds and not self.due_only:
-            remembered = read_memory(reader, self.directory.state)
+            remembered = read_memory(reader, state, keys, site.unreadable)
         self.remembered = remembered
-        super().__init__(site, feeds, as_of, remembered.memory, Book(), settling, tick)
+        super().__init__(site, feeds, as_of, remembered.memory, Book(), settling, tick, accepted)
         for entry in self._entries():
             self.book.add(entry)
         # whoever waits may have an account that was not read, above all an archived one: it is theirs
@@ -148,8 +159,11 @@ class _Planning(Look):
             raise NotSettled(passed)
 
     def proposal(self) -> Proposal:
+        """Raises FeedRefused where too many people of a feed that is not `accepted` are held."""
         told = self.told()
+        self._refuse_needless(told)
         hold_shared_numens(told, self.book, self.memory, self.rules.keys)
+        self._find_owners()
         subjects = self.subjects(told)
         waits = {key[0] for name in told.sources for key in self.unconfirmed(told, name)}
         desired, names = self._named(self.desired(subjects, waits))
@@ -158,9 +172,11 @@ class _Planning(Look):
         rows = differing.rows(desired)
         self.tick()
         self.holds += differing.holds
+        check_held(self.feeds, self.holds, self.memory, self.as_of, self.accepted.feeds)
         before = self._census()
         by_uid = {d.account.uid: d for d in desired}
-        written = [by_uid[uid] for uid in dict.fromkeys(write.uid for write, _ in rows)]
+        # archived accounts that only get their link are none of them
+        written = [by_uid[uid] for uid in dict.fromkeys(write.uid for write, _ in rows) if uid in by_uid]
         after = before.plus(
             census_of((d.subject.current for d in written if d.subject.current), self.as_of), -1
         ).plus(census_of((d.account for d in written), self.as_of))
@@ -168,6 +184,7 @@ class _Planning(Look):
         self._keep_news_of_held(told, waiting)
         changes: Changes = tuple(change for _, made in rows for change in made)
         writes: Writes = tuple(write for write, _ in rows)
+        foreign = self._foreign_addresses()
         counted = tally(changes)
         if self.settling is not None and self.settling.aside is not None:
             composing = Composing(self.settling, self.settling.aside, differing, self.as_of, self.tick)
@@ -179,18 +196,39 @@ class _Planning(Look):
             rejections=tuple(self.rejections),
             holds=tuple(sorted(self.holds, key=lambda hold: (hold.matricule or "", hold.uid or ""))),
             absents=tuple(told.absents),
+            foreign_addresses=tuple(self._foreign(foreign)),
+            disagreements=tuple(sorted(told.disagreements, key=lambda one: one.uid)),
             refusals=tuple(counted.refusals(before, self.rules.policy, self.as_of)),
             remarks=tuple(self._remarks()),
             summary=counted.by_kind(),
         )
-        last = LastRun("", self.as_of, self.rules.policy.digest, self.site.register_digest, "", True, after)
-        memory = Memory(last, told.sources, waiting)
+        digests = self.rules.policy.digest, self.site.register_digest
+        otp_schema = self.site.encoding_for(self.reader).otp_schema
+        last = LastRun("", self.as_of, *digests, "", True, after, otp_schema)
+        memory = Memory(last, self._without_archived(told, desired), waiting, foreign)
         state = self.directory.state
         records = tuple(memory_writes(self.remembered, memory, state, self.rules.keys))
         unsure = self.unsure(told, memory)
-        self.mark_settled({*unsure, *(d.account.uid for d in written)})
-        self.foresee((d.account for d in written), unsure)
+        self.mark_settled({*unsure, *(write.uid for write, _ in rows)})
+        self.foresee(((d.account, self._csn(d)) for d in written), unsure)
         return Proposal(plan, writes, records, memory, self.settling)
+
+    def _refuse_needless(self, told: Told) -> None:
+        """Raises UsageError where somebody is accepted by hand who would not be held: a slip of the hand
+        must not let anybody through on another day."""
+        needless = sorted(set(self.accepted.people) - told.let_through)
+        if needless:
+            raise UsageError(
+                f"--accept-person {needless[0]}: nobody is held as another person under this matricule in "
+                "this run; the message that held one says the right matricule"
+            )
+
+    def _csn(self, desired: Desired) -> bytes:
+        """The entryCSN of the entry that an account is to be made of, b"" where there is none or it was not
+        read."""
+        matricule = desired.subject.matricule
+        entry = self.book.entry(matricule, self.rules.keys) if matricule else None
+        return entry.csn if entry else b""
 
     def _census(self) -> Census:
         """The accounts before the run. A night without a feed relies on what the last one left."""
@@ -204,7 +242,7 @@ class _Planning(Look):
         aside = self.settling.aside if self.settling else None
         if aside is None and not any(one.base for one in desired):
             return list(desired), Names()
-        names = set(read_unmanaged_names(self.reader, self.directory)) | self.book.names
+        names = set(read_foreign_names(self.reader, self.directory, self.site.encoding)) | self.book.names
         if self.due_only:
             names |= set(read_identifiers(self.reader, self.directory, self.site.encoding))
         policy = self.rules.policy
@@ -239,14 +277,67 @@ class _Planning(Look):
         return waiting
 
     def _keep_news_of_held(self, told: Told, waiting: dict[str, Waiting]) -> None:
-        """A delta tells its news once: of whoever is held, they wait until the person is free again."""
+        """A delta tells its news once: of whoever is held, they wait until the person is free again. Those of
+        another person do not: with a decision by hand the delta is fed again."""
+        accounts = {m: entry.account for m, entry in self.book.by_matricule.items()}
         for matricule in {hold.matricule for hold in self.holds} & told.once.keys():
             person, assignments = told.once[matricule or ""]
+            known = who_is_known(matricule or "", accounts, self.memory)
+            if known is not None and another_person(person, known):
+                continue
             old = self.memory.waiting.get(matricule or "")
             numen = old.numen_digest if old else None
             if person.numen is not None:
                 numen = self.rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
             waiting[matricule or ""] = Waiting(bare(person), numen, assignments, self.as_of)
+
+    def _find_owners(self) -> None:
+        """Whose the addresses are that another hand put on the entries: the account in whose ledger they
+        stand, else the first that has them."""
+        found = {a: e.account.uid for e in self.book.entries() for a in e.account.foreign_addresses}
+        if not found:
+            return
+        holders = ((a, e.account.uid) for e in self.book.entries() for a in e.account.foreign_addresses)
+        for address, uid in sorted(holders, key=lambda one: one[1]):
+            self.owners.setdefault(address.casefold(), uid)
+        self.owners.update(read_owners(self.reader, self.directory, self.site.encoding, sorted(found)))
+
+    def _foreign_addresses(self) -> dict[str, dict[str, date]]:
+        """What another hand put on accounts: what is there now of those that were looked at, of the others
+        what was there when they were. A night without a feed sees what is due alone."""
+        before = self.memory.foreign_addresses
+        passes = self.due_only or (self.settling is not None and self.settling.passes)
+        after = {uid: dict(found) for uid, found in before.items()} if passes else {}
+        for entry in self.book.entries():
+            account, foreign = entry.account, entry.account.foreign_addresses
+            if not foreign and account.uid not in before:
+                continue
+            after.pop(account.uid, None)
+            known = {address.casefold(): since for address, since in before.get(account.uid, {}).items()}
+            here = {
+                address: known.get(address.casefold(), self.as_of)
+                for address in account.addresses
+                if address.casefold() in known or address in foreign
+            }
+            if here:
+                after[account.uid] = dict(sorted(here.items()))
+        return after
+
+    def _foreign(self, foreign: Mapping[str, Mapping[str, date]]) -> Iterable[ForeignAddress]:
+        for uid, found in sorted(foreign.items()):
+            for address, since in found.items():
+                owner = self.owners.get(address.casefold(), uid)
+                yield ForeignAddress(uid, address, since, owner if owner != uid else "")
+
+    def _without_archived(self, told: Told, desired: Iterable[Desired]) -> dict[str, SourceMemory]:
+        """What is remembered of sources, but for what they said of people who are archived."""
+        gone = {one.subject.matricule for one in desired if one.account.state is State.ARCHIVED}
+        sources = dict(told.sources)
+        for name, one in told.sources.items():
+            if not gone.isdisjoint(one.deviations):
+                left = {m: deviation for m, deviation in one.deviations.items() if m not in gone}
+                sources[name] = replace(one, deviations=left)
+        return sources
 
     def _basis(self) -> Basis:
         facts = [sourced.feed.facts for sourced in self.feeds]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 
 from piactl.directory.port import Reader
@@ -16,7 +16,7 @@ from piactl.flows.planning import due_alone, propose
 from piactl.flows.proposal import Proposal
 from piactl.flows.settling import NotSettled, Scan, Settling, lines_key, nobody_settled, scan_feed, settle
 from piactl.flows.site import Site
-from piactl.flows.telling import SourcedFeed
+from piactl.flows.telling import NOTHING, Accepted, SourcedFeed
 
 _TRIES = 3
 """Before everybody is looked at: each finds some more who cannot be passed by."""
@@ -46,17 +46,17 @@ def proposed(
     site: Site,
     scans: Sequence[Scan],
     as_of: date,
-    accepted: Collection[str] = (),
+    accepted: Accepted = NOTHING,
     tick: Callable[[], None] = lambda: None,
 ) -> tuple[list[SourcedFeed], Proposal]:
     """The feeds and the plan of one run. Raises FeedRefused and what `propose` raises."""
     settling = settle(reader, site, scans, as_of)
     if settling is None and _many_accounts(reader, site, scans, as_of):
-        settling = nobody_settled(site, scans, as_of)
+        settling = nobody_settled(reader, site, scans, as_of)
         if settling is not None:
-            sifting.sift(reader, site, scans, settling, as_of, tick)
+            sifting.sift(reader, site, scans, settling, as_of, tick, accepted.people)
     elif settling is not None and settling.to_look_at() >= sifting.MANY:
-        sifting.sift(reader, site, scans, settling, as_of, tick)
+        sifting.sift(reader, site, scans, settling, as_of, tick, accepted.people)
     for _ in range(_TRIES):
         try:
             return _proposed(reader, site, scans, as_of, accepted, tick, settling)
@@ -72,8 +72,8 @@ def proposed(
 def _many_accounts(reader: Reader, site: Site, scans: Sequence[Scan], as_of: date) -> bool:
     """Whether very many accounts have to be looked at although no full feed tells of all people: for a change
     of the policy, say, or beside a delta."""
-    memory = read_memory(reader, site.settings.directory.state, due=as_of).memory
-    if not scans and due_alone(site, memory, ()):
+    memory = read_memory(reader, site.settings.directory.state, site.keys, site.unreadable, due=as_of).memory
+    if not scans and due_alone(reader, site, memory, ()):
         return False
     return memory.last is not None and memory.last.census.total >= sifting.MANY
 
@@ -83,7 +83,7 @@ def _proposed(
     site: Site,
     scans: Sequence[Scan],
     as_of: date,
-    accepted: Collection[str],
+    accepted: Accepted,
     tick: Callable[[], None],
     settling: Settling | None,
 ) -> tuple[list[SourcedFeed], Proposal]:

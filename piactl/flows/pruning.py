@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import Any
 from zoneinfo import ZoneInfo
 
+from piactl.directory.port import Reader
+from piactl.directory.records import read_runs
 from piactl.errors import JournalUnusable
-from piactl.flows.running import SECRETS, Order, read_runs
+from piactl.flows.running import SECRETS, Order
 from piactl.flows.site import Site
 from piactl.journal import Actor, Head, Journal, RunContext, Verification, verify
 from piactl.journal.cutting import cut_off, pruning, remove_left_behind
@@ -28,11 +29,12 @@ class Pruned:
     after: Verification
 
 
-def anchors_of(reader: Any, state: str, host: str) -> dict[str, Head]:
+def anchors_of(reader: Reader, site: Site, host: str, now: datetime) -> dict[str, Head]:
     """The heads that the runs of a host left in the directory, by run."""
+    records = read_runs(reader, site.settings.directory.state, site.unreadable, now)
     return {
         str(record["run"]): Head(record["journal"]["seq"], record["journal"]["hash"])
-        for record in read_runs(reader, state)
+        for record in records
         if record.get("host") == host and record.get("journal")
     }
 

@@ -21,10 +21,9 @@ from piactl.core.digests import digest_key_id
 from piactl.directory.accounts import IN_ACCOUNTS
 from piactl.directory.devices import device_change, read_all_devices, read_seal_keys
 from piactl.directory.port import EntryWrite, Reader
-from piactl.directory.records import DATA, IN_RECORD, WAITING, Places
-from piactl.directory.recordtext import loads
+from piactl.directory.records import ATTEMPTS, DATA, IN_RECORD, WAITING, Places
+from piactl.directory.recordtext import read_waiting
 from piactl.flows.administering import Preparation, Prepared
-from piactl.flows.attempting import ATTEMPTS
 from piactl.flows.proposal import AccountWrite
 from piactl.flows.site import Site
 from piactl.otp import sealed, unsealed
@@ -71,13 +70,14 @@ def _uses(reader: Reader, site: Site) -> Iterator[tuple[str, str, str]]:
     places = Places(directory.state)
     for entry in reader.search(places.folder(WAITING), IN_RECORD, ["cn", DATA], scope="one"):
         keys = {digest_key_id(entry.text("cn"))}
-        numen = loads(entry.dn, entry.first(DATA)).get("numen_digest")
-        for key in sorted(keys | ({digest_key_id(str(numen))} if numen else set())):
+        waiting = site.unreadable.read(entry.dn, entry.first(DATA), read_waiting)
+        numen = waiting.numen_digest if waiting else None
+        for key in sorted(keys | ({digest_key_id(numen)} if numen else set())):
             yield "waiting", entry.dn, key
     for entry in reader.search(places.folder(ATTEMPTS), IN_RECORD, ["cn"], scope="one"):
         if entry.text("cn").startswith("{"):
             yield "attempts", entry.dn, digest_key_id(entry.text("cn"))
-    for dn, key in read_seal_keys(reader, directory.accounts):
+    for dn, key in read_seal_keys(reader, directory.accounts, site.unreadable):
         yield "devices", dn, key
 
 
@@ -89,7 +89,9 @@ def need_words(need: Need) -> str:
 def reseals(reader: Reader, site: Site, key: str) -> Iterator[tuple[str, EntryWrite]]:
     """(uid, write) that moves each secret that is sealed with `key` to the current one. `reader` has to be
     bound as the administrator. Raises SealBroken."""
-    for uid, entry in read_all_devices(reader, site.settings.directory.accounts, site.encoding):
+    for uid, entry in read_all_devices(
+        reader, site.settings.directory.accounts, site.encoding, site.unreadable
+    ):
         if entry.device.sealed_with != key:
             continue
         secret = unsealed(entry.sealed, site.keys, uid, entry.device.name)
@@ -110,8 +112,11 @@ def check_retirable(site: Site, key: str) -> None:
         raise ActRefused(f"{key}: it is the current key; make another one current first: piactl key add")
 
 
-def refuse_needed(key: str, need: Need | None) -> None:
-    """Raises ActRefused where anything still needs a key, with what is to be done about it."""
+def refuse_needed(key: str, need: Need | None, site: Site) -> None:
+    """Raises ActRefused where anything still needs a key, or may, with what is to be done about it."""
+    unsure = next(iter(site.unreadable), None)
+    if unsure is not None:
+        raise ActRefused(f"key {key} stays: a record that may need it cannot be read: {unsure}")
     if need is None or not need.counts.total():
         return
     counts = need.counts

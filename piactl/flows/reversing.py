@@ -20,13 +20,13 @@ from piactl.core.memory import Memory
 from piactl.core.plan import Basis, Plan
 from piactl.core.rejection import Hold
 from piactl.directory.port import RawEntry, Reader
-from piactl.directory.records import memory_writes, read_memory
+from piactl.directory.records import memory_writes, read_memory, read_runs
 from piactl.errors import AccountNotFound, PiactlError
 from piactl.flows.inverting import WHO, Fate, Inverting, Reversal
 from piactl.flows.locking import alive_alone
 from piactl.flows.planfile import PlanFile, plan_document
 from piactl.flows.proposal import Proposal, Work
-from piactl.flows.running import Order, read_runs
+from piactl.flows.running import Order
 from piactl.flows.site import Site
 from piactl.flows.undoing import Kept, read_undo
 
@@ -40,6 +40,8 @@ class Undoing:
     record: Record
     reversals: tuple[Reversal, ...]
     plan: PlanFile
+    incomplete: bool = False
+    """Whether a part of what the run kept cannot be read: its accounts are not among the reversals."""
 
     def of(self, fate: Fate) -> list[Reversal]:
         return [one for one in self.reversals if one.fate is fate]
@@ -52,9 +54,16 @@ def propose_undo(reader: Reader, site: Site, name: str, order: Order, now: datet
     PiactlError where it is still at work or nothing is left to undo it with. A plan that breaks guards is
     returned with its refusals.
     """
-    records = read_runs(reader, site.settings.directory.state)
+    records = read_runs(reader, site.settings.directory.state, site.unreadable, now)
     record = _chosen(records, name, now)
-    kept = list(read_undo(reader, site.settings.directory.state, record["run"]))
+    state = site.settings.directory.state
+    before = len(site.unreadable)
+    kept = list(read_undo(reader, state, record["run"], site.unreadable))
+    incomplete = len(site.unreadable) > before
+    if not kept and incomplete:
+        raise PiactlError(
+            f"run {record['run']}: nothing that its undo needs can be read; nothing was changed"
+        )
     if not kept and (record.get("outcomes") or record.get("summary")) and record["status"] != "refused":
         _explain_nothing_kept(record, site)
     words = f"undo of run {record['run']}"
@@ -64,7 +73,7 @@ def propose_undo(reader: Reader, site: Site, name: str, order: Order, now: datet
     reversals = tuple(inverting.reversals(kept))
     proposal = _proposal(reader, site, records, record, reversals, order.as_of)
     document = plan_document(proposal, site.keys, Path(site.settings.state_folder), _facts(record, reversals))
-    return Undoing(record, reversals, PlanFile(_work(document, proposal), document))
+    return Undoing(record, reversals, PlanFile(_work(document, proposal), document), incomplete)
 
 
 def _chosen(records: Sequence[Record], name: str, now: datetime) -> Record:
@@ -107,7 +116,9 @@ class _Since:
         mine = {*kept.write.add, *kept.write.delete}
         for record, touched in self.later.get(kept.uid, ()):
             if not mine or touched & mine:
-                return f"changed since by run {record['run']} of {_author(record)}: {record['command']}"
+                return (
+                    f"changed since by run {record['run']} of {_author(record)}: {record.get('command', '')}"
+                )
         who, when = raw.text(WHO[0]) or "somebody", _spoken_time(raw.text(WHO[1]))
         what = f" in {', '.join(names)}" if names else ""
         return f"changed since{what}; last modified by {who} {when}"
@@ -118,7 +129,7 @@ class _Since:
         for record in self.records:
             if record["run"] == self.record["run"]:
                 break
-            for one in read_undo(self.reader, state, record["run"]):
+            for one in read_undo(self.reader, state, record["run"], self.site.unreadable):
                 found[one.uid].append((record, frozenset({*one.write.add, *one.write.delete})))
         return found
 
@@ -143,7 +154,8 @@ def _proposal(
     reversals: Sequence[Reversal],
     as_of: date,
 ) -> Proposal:
-    remembered = read_memory(reader, site.settings.directory.state, due=as_of)
+    state = site.settings.directory.state
+    remembered = read_memory(reader, state, site.keys, site.unreadable, due=as_of)
     last = remembered.memory.last
     rows = [one for one in reversals if one.write is not None]
     rows.sort(key=lambda one: (one.write is not None and not one.write.loses, one.uid))
@@ -151,7 +163,6 @@ def _proposal(
     sources = remembered.memory.sources
     if rows or any(one.get("undoes") == record["run"] for one in records):
         sources = _marked(remembered.memory, records, record)
-    state = site.settings.directory.state
     marks = memory_writes(remembered, replace(remembered.memory, sources=sources), state, site.keys)
     left = [one for one in reversals if one.fate in (Fate.KEPT, Fate.IMPOSSIBLE)]
     plan = Plan(
@@ -166,7 +177,7 @@ def _proposal(
         changes=tuple(changes),
         holds=tuple(Hold(one.matricule, one.uid, one.why) for one in left),
         refusals=tuple(refusals(changes, last.census, site.policy, as_of)) if last else (),
-        remarks=(f"undo of run {record['run']}: {record['command']}",),
+        remarks=(f"undo of run {record['run']}: {record.get('command', '')}",),
         summary=counts_by_kind(changes),
     )
     # not clean: the next night must look at everything
@@ -182,7 +193,8 @@ def _marked(memory: Memory, records: Sequence[Record], record: Record) -> dict[s
     undone = True
     origin: Record | None = record
     while origin is not None and origin.get("undoes"):
-        origin, undone = by_id.get(origin["undoes"]), not undone
+        # each once: records that name each other would have no end
+        origin, undone = by_id.pop(origin["undoes"], None), not undone
     sources = dict(memory.sources)
     for feed in (origin or {}).get("feeds", []):
         source = sources.get(feed["source"])
@@ -199,9 +211,9 @@ def _facts(record: Record, reversals: Sequence[Reversal]) -> dict[str, Any]:
     """What the plan says of its undo, as schemas/json/plan.schema.json has it."""
     return {
         "run": record["run"],
-        "command": record["command"],
+        "command": record.get("command", ""),
         "user": _author(record),
-        "as_of": record["as_of"],
+        "as_of": record.get("as_of", ""),
         "started": record["started"],
         "feeds": list(record.get("feeds", [])),
         "unchanged": sum(1 for one in reversals if one.fate is Fate.BEFORE),

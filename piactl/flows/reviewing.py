@@ -88,11 +88,16 @@ def account_on(account: Account, site: Site, as_of: date) -> tuple[Career, Stand
     return path, stand
 
 
-def account_view(account: Account, site: Site, as_of: date) -> dict[str, Any]:
-    """What `account show -o json` prints, as schemas/json/account.schema.json says."""
+def account_view(account: Account, site: Site, as_of: date, *, otp_schema: bool) -> dict[str, Any]:
+    """What `account show -o json` prints, as schemas/json/account.schema.json says. `otp_schema` as in
+    `Encoding`."""
     if account.state is State.ARCHIVED:
-        return _archived(account)
+        return {**_archived(account), "refused_by": ["dates", *(["link"] if otp_schema else [])]}
     path, stand = account_on(account, site, as_of)
+    window = stand.login_from or as_of, stand.login_until or as_of
+    refused_by = [] if window[0] <= as_of <= window[1] else ["dates"]
+    if otp_schema and replace(account, state=stand.state, locked=stand.locked).shut:
+        refused_by.append("link")
     profiles = {id(post.assignment): post.profile for post in path.posts}
     return {
         "uid": account.uid,
@@ -104,6 +109,7 @@ def account_view(account: Account, site: Site, as_of: date) -> dict[str, Any]:
         "locked": stand.locked,
         "login_from": _iso(stand.login_from),
         "login_until": _iso(stand.login_until),
+        "refused_by": refused_by,
         "next_due": _iso(stand.next_due),
         "profiles": list(stand.profiles),
         "assignments": [

@@ -12,12 +12,14 @@ from piactl.core.counting import counted
 from piactl.core.digests import DigestKeys
 from piactl.core.memory import LastRun
 from piactl.core.numen import masked
+from piactl.core.settings import Settings
 from piactl.directory import filters
 from piactl.directory.port import EntryWrite, Outcome, Writer
-from piactl.directory.records import DATA, IN_RECORD, RUNS, Places, record_write
-from piactl.directory.recordtext import loads
+from piactl.directory.records import DATA, IN_RECORD, RUNS, Places, record_write, stored
+from piactl.directory.recordtext import read_run
 from piactl.errors import FeedRefused, PiactlError, StalePlan, UnsafePlan
 from piactl.flows.announcing import check_current_key
+from piactl.flows.defaultpolicy import require_default_policy, warn_of_missing_policy
 from piactl.flows.locking import Holder, NoLock, RunLock, alive_alone, process_began, this_place
 from piactl.flows.site import Site
 from piactl.journal import (
@@ -88,6 +90,7 @@ class Run:
             "sudo_user": order.actor.sudo_user,
             "origin": order.actor.origin,
             "host": order.actor.host,
+            "server": self.writer.facts().uri,
             "as_of": order.as_of.isoformat(),
             "started": self.started.isoformat(timespec="milliseconds"),
             "status": status,
@@ -125,7 +128,7 @@ def put_record(writer: Writer, dn: str, record: Mapping[str, Any]) -> None:
     """Makes the record of a run what it should be, whatever it was; one under way is marked, so that those
     that died can be found among many. Raises PiactlError where it cannot."""
     entry = writer.read(dn, [DATA, MARK])
-    write = record_write(dn, entry.first(DATA) if entry else None, record)
+    write = record_write(dn, stored(entry), record)
     marked = entry is not None and entry.first(MARK) is not None
     running = record.get("status") == UNDER_WAY.decode()
     add: dict[str, tuple[bytes, ...]] = {MARK: (UNDER_WAY,)} if running and not marked else {}
@@ -154,8 +157,10 @@ def run_under_lock(
 ) -> Iterator[Run]:
     """Takes the lock, opens the journal and settles what earlier runs left in doubt.
 
-    Raises LockHeld, JournalUnusable. Whatever ends the run, the lock is given back where that is possible.
+    Raises DefaultPolicyMissing with nothing written, LockHeld, JournalUnusable. Whatever ends the run, the
+    lock is given back where that is possible.
     """
+    require_default_policy(writer, site)
     settings = site.settings
     lock = RunLock(writer, settings.directory.state, _holder(order), settings.lock_seconds, now)
     abandoned = lock.acquire()
@@ -183,11 +188,18 @@ def run_alone(
     say: Callable[[str], None],
     *,
     recorded: bool,
+    emergency: bool = False,
 ) -> Iterator[Run]:
     """A run that takes no lock and waits for nobody: the preconditions of its writes protect it.
 
-    Opens the journal and settles what earlier runs left in doubt. Raises JournalUnusable.
+    Opens the journal and settles what earlier runs left in doubt. Raises JournalUnusable, and
+    DefaultPolicyMissing with nothing written; an `emergency`, which takes access away, goes on with a
+    warning.
     """
+    if emergency:
+        warn_of_missing_policy(writer, site, say)
+    else:
+        require_default_policy(writer, site)
     with _journalled(site, writer, order, now, say, NoLock(_holder(order)), "") as run:
         run.recorded = recorded
         with _told_of(run):
@@ -261,8 +273,10 @@ def _mark_interrupted(run: Run, why: str) -> None:
     """The record of a run that died says so."""
     marked = filters.all_of(IN_RECORD, filters.equals(MARK, UNDER_WAY.decode()))
     for entry in list(run.writer.search(run.places.folder(RUNS), marked, [DATA], scope="one")):
-        record = dict(loads(entry.dn, entry.first(DATA)))
-        running = record.get("status") == "running" and record.get("run") != run.order.run
+        record = run.site.unreadable.read(entry.dn, entry.first(DATA), read_run)
+        if record is None:
+            continue
+        running = record["status"] == "running" and record["run"] != run.order.run
         if running and not alive_alone(record, run.now()):
             put_record(run.writer, entry.dn, {**record, "status": "interrupted", "note": why})
             feeds = ", ".join(feed["file"] for feed in record.get("feeds", []))
@@ -270,8 +284,9 @@ def _mark_interrupted(run: Run, why: str) -> None:
                 run.say(f"run {record['run']} did not end; feed again what it was given: {feeds}")
 
 
-def check_date(order: Order, last: LastRun | None, *, any_date: bool) -> None:
+def check_date(order: Order, last: LastRun | None, settings: Settings) -> None:
     """Refuses to write as of a day on which nobody should. Raises UnsafePlan."""
+    any_date = settings.any_date
     if order.as_of != order.today and not any_date:
         raise UnsafePlan(
             f"writing as of {order.as_of}, which is not today, is for trials: this directory's configuration "
@@ -279,28 +294,24 @@ def check_date(order: Order, last: LastRun | None, *, any_date: bool) -> None:
         )
     if last is None:
         return
+    name = last.run or "its record cannot be read"
     if order.as_of < last.as_of:
         trial = (
             f"if this is a trial go on with --as-of {last.as_of} or a later day, else " if any_date else ""
         )
         raise UnsafePlan(
             f"the date of this run, {order.as_of}, is before that of the last one, {last.as_of} "
-            f"({last.run}):\n{trial}look at the clock (`date`)"
+            f"({name}):\n{trial}look at the clock (`date`)\nIf no run was made as of {last.as_of}: delete "
+            f"{Places(settings.directory.state).last_run}, and the next run looks at everything"
         )
+    if last.as_of == date.min:  # lost, and no record of a run tells its day
+        return
     if order.as_of - last.as_of > FAR and not order.explicit:
         days = (order.as_of - last.as_of).days
         raise UnsafePlan(
-            f"the date of this run, {order.as_of}, is {days} days after the last one ({last.run}): "
+            f"the date of this run, {order.as_of}, is {days} days after the last one ({name}): "
             f"if the clock is right, say so with --as-of {order.as_of}"
         )
-
-
-def read_runs(reader: Any, state: str) -> list[Mapping[str, Any]]:
-    """The records of all runs, the latest first."""
-    found = reader.search(Places(state).folder(RUNS), IN_RECORD, [DATA], scope="one")
-    records = [loads(entry.dn, entry.first(DATA)) for entry in found]
-    # the id of a run holds only its second
-    return sorted(records, key=lambda record: (str(record.get("started")), str(record["run"])), reverse=True)
 
 
 def head_facts(head: Head) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 
 from piactl import __version__
@@ -26,12 +26,13 @@ from piactl.core.settled import (
     Marks,
     NameDigests,
     csn_digest,
+    has_csn,
     key_of,
     name_digest,
     with_csn,
 )
-from piactl.directory.names import same_dn
-from piactl.directory.port import Reader
+from piactl.directory.port import Reader, WriteResult
+from piactl.directory.records import read_last
 from piactl.directory.surveys import Stamp, read_stamps
 from piactl.feed.feed import Feed
 from piactl.feed.linedigests import LineDigests, Skipped, digest_lines
@@ -43,9 +44,6 @@ from piactl.flows.site import Site
 
 MOST = 0.3
 """Where a larger share of the accounts is not settled, looking at everybody is as fast."""
-
-APART = timedelta(hours=1)
-"""By how much the server's clock may be behind this host's; where it is more, the next night looks again."""
 
 
 class NotSettled(Exception):
@@ -73,8 +71,8 @@ class Settling:
 
     `settled` are the keys of accounts to pass by, `others` the uids of those to look at; `aside` are people
     that need something, which is known already. `rows` are the digests of all people in the feeds, `present`
-    who is in the feed of each source. `written` are the marks, by uid, of what this run will write, its
-    entryCSN still to come.
+    who is in the feed of each source. `written` are the keys and marks, by uid, of what this run will write;
+    until that is written they have the entryCSN of what was read, or that of b"" for an account to be made.
     """
 
     old: Marks
@@ -83,7 +81,7 @@ class Settling:
     present: Sequence[Container[str]] = field(repr=False)
     settled: dict[str, bytes] = field(default_factory=dict, repr=False)
     others: list[str] = field(default_factory=list)
-    written: dict[str, bytes] = field(default_factory=dict, repr=False)
+    written: dict[str, tuple[str, bytes]] = field(default_factory=dict, repr=False)
     aside: Aside | None = field(default=None, repr=False)
     leaves: bool = True
     """Whether the marks are left for the next run."""
@@ -145,11 +143,30 @@ class Settling:
         if packed is not None:
             self.new.packed[key_of(account.uid, account.matricule)] = packed
 
-    def foresee(self, account: Account, as_of: date) -> None:
-        """Prepares the mark of an account as this run will write it."""
-        packed = self.mark_of(account, 0, as_of)
-        if packed is not None:
-            self.written[account.uid] = packed
+    def foresee(self, account: Account, read: bytes, as_of: date) -> None:
+        """Prepares the mark of an account as this run will write it; `read` is the entryCSN with which its
+        entry was read, b"" where there is none."""
+        foreseen = self.foreseen(account, read, as_of)
+        if foreseen is not None:
+            self.written[account.uid] = foreseen
+
+    def foreseen(self, account: Account, read: bytes, as_of: date) -> tuple[str, bytes] | None:
+        """The key and the mark that `foresee` prepares."""
+        packed = self.mark_of(account, csn_digest(read), as_of)
+        return None if packed is None else (key_of(account.uid, account.matricule), packed)
+
+    def mark_written(self, uid: str, result: WriteResult) -> None:
+        """Leaves the mark of an account that this run has written.
+
+        Only where the answer to that very write says that it went over the entry that was read, and which
+        entryCSN it gave it: what another hand wrote before or after is then looked at the next night.
+        """
+        if not result.csn_after:
+            return
+        key, packed = self.written.pop(uid, ("", b""))
+        unknown = result.write.op == "modify" and not result.csn_before
+        if key and not unknown and has_csn(packed, result.csn_before):
+            self.new.packed[key] = with_csn(packed, result.csn_after)
 
     def mark_of(self, account: Account, csn: int, as_of: date) -> bytes | None:
         """The mark that `mark` leaves; its names beyond the first are kept at once."""
@@ -161,7 +178,7 @@ class Settling:
         due = account.next_due.toordinal() if account.next_due else NOTHING_DUE
         rows = self.rows.get(account.matricule or "", 0)
         key = key_of(account.uid, account.matricule)
-        name, *more = sorted({name_digest(local_of(one)) for one in account.identifiers}) or [0]
+        name, *more = sorted({name_digest(local_of(one)) for one in account.names}) or [0]
         self.new.more_names.pop(key, None)
         if more:
             self.new.more_names[key] = more
@@ -173,7 +190,7 @@ class Settling:
         return self.new.home(home, live=account.state in LIVE)
 
 
-def nobody_settled(site: Site, scans: Sequence[Scan], as_of: date) -> Settling | None:
+def nobody_settled(reader: Reader, site: Site, scans: Sequence[Scan], as_of: date) -> Settling | None:
     """Where no marks can tell, without feeds or with a delta: nobody is settled, and no marks will be left.
     None where the people of a full feed, or of two of one source, cannot be told one by one."""
     full = [scan for scan in scans if scan.lines is not None]
@@ -181,7 +198,7 @@ def nobody_settled(site: Site, scans: Sequence[Scan], as_of: date) -> Settling |
     names = tuple(scan.source.name for scan in full)
     if any(feed.facts.full for feed in deltas) or len({*names}) < len(names) or len(names) > MOST_SOURCES:
         return None
-    marks = Marks(_basis(site), as_of.toordinal(), names)
+    marks = Marks(_basis(reader, site), as_of.toordinal(), names)
     present = [scan.lines.people for scan in full if scan.lines]
     return Settling(marks, marks, _rows(full) or {}, present, leaves=False)
 
@@ -195,13 +212,20 @@ def settle(reader: Reader, site: Site, scans: Sequence[Scan], as_of: date) -> Se
     if rows is None:
         return None
     names = tuple(scan.source.name for scan in scans)
-    new = Marks(_basis(site), as_of.toordinal(), names)
+    server = reader.facts().server
+    new = Marks(_basis(reader, site), as_of.toordinal(), names, server)
     old = load(site)
     present = [scan.lines.people for scan in scans if scan.lines]
     settling = Settling(old or new, new, rows, present)
     if old is None or old.basis != new.basis or old.sources != names or old.as_of > new.as_of:
         return settling
+    last = read_last(reader, site.settings.directory.state, site.unreadable)
+    # from its first write to its end a run is not clean: then nobody knows what became of its writes
+    if old.server != server or last is None or not last.clean or last.run != old.run:
+        return settling
     _compare(settling, read_stamps(reader, site.settings.directory, site.encoding), as_of.toordinal())
+    if reader.facts().server != server:
+        settling.pass_nobody()
     if len(settling.others) > MOST * (len(settling.others) + len(settling.settled)):
         settling.pass_nobody()
     new.homes[:] = old.homes
@@ -254,39 +278,16 @@ def _compare(settling: Settling, stamps: Iterable[Stamp], today: int) -> None:
         settling.others.append(uid)
 
 
-def _basis(site: Site) -> str:
-    """What all marks rest on: the version, policy, register, configuration and keys."""
+def _basis(reader: Reader, site: Site) -> str:
+    """What all marks rest on: the version, policy, register, configuration and keys, and whether closed
+    accounts are linked to no device."""
     facts = (
         __version__,
         site.policy.digest,
         site.register_digest,
         repr(site.settings),
+        site.encoding_for(reader).otp_schema,
         site.keys.current,
         sorted(site.keys.keys),
     )
     return hashlib.sha256(repr(facts).encode()).hexdigest()
-
-
-def mark_written(
-    reader: Reader, site: Site, settling: Settling, unmade: Container[str], started: datetime
-) -> None:
-    """Leaves marks of the accounts that this run itself wrote (`settling.written`), as long as nobody has
-    written them since.
-
-    `unmade` are the uids whose write was not made, `started` is when the run was. Only where the name that
-    the run binds as is known, and no other identity's too.
-    """
-    identities = site.settings.directory.identities
-    own = identities["nightly"].dn
-    shared = any(same_dn(one.dn, own) for name, one in identities.items() if name != "nightly")
-    wanted = settling.written
-    # under a name that others write with, a command made meanwhile could not be told from this run
-    if not own or shared or not wanted:
-        return
-    few = list(wanted) if len(wanted) < 2_000 else None
-    for uid, matricule, csn in read_stamps(
-        reader, site.settings.directory, site.encoding, uids=few, written_by=own, since=started - APART
-    ):
-        packed = wanted.pop(uid, None)
-        if packed is not None and uid not in unmade:
-            settling.new.packed[key_of(uid, matricule)] = with_csn(packed, csn)

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
 from itertools import islice
 from pathlib import Path
 
-from piactl.core.account import Account, State
+from piactl.core.account import State
 from piactl.core.desired import MATRICULE, NUMEN, Desired
 from piactl.core.memory import Memory
 from piactl.core.naming import claim_of
 from piactl.core.settled import key_of
-from piactl.directory.accounts import Unreadable, read_accounts_named
+from piactl.directory.accounts import Entry, Unreadable, read_accounts_named
 from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.records import read_memory
 from piactl.directory.surveys import read_numens, read_stamps, read_tombstones
@@ -56,12 +56,15 @@ def sift(
     settling: Settling,
     as_of: date,
     tick: Callable[[], None],
+    accepted: Collection[str] = (),
 ) -> None:
-    """Makes `settling` pass by whoever needs nothing, or what is set aside. Nobody is passed by where a feed
-    is refused: reading it as a whole says why. `tick` is called between two batches."""
+    """Makes `settling` pass by whoever needs nothing, or what is set aside, but for the people `accepted` by
+    hand. Nobody is passed by where a feed is refused: reading it as a whole says why. `tick` is called
+    between two batches."""
     try:
         with ExitStack() as stack:
             sifting = _Sifting(reader, site, settling, as_of)
+            sifting.apart |= set(accepted)
             for scan in scans:
                 if scan.lines is None:
                     if scan.feed is None or scan.feed.facts.full:
@@ -82,7 +85,7 @@ class _Sifting:
         self.reader, self.site, self.settling, self.as_of = reader, site, settling, as_of
         self.directory, self.rules = site.settings.directory, site.rules(as_of)
         self.aside = Aside(Path(site.settings.state_folder))
-        self.memory = read_memory(reader, self.directory.state).memory
+        self.memory = read_memory(reader, self.directory.state, site.keys, site.unreadable).memory
         absent = {key[0] for source in self.memory.sources.values() for key in source.absences}
         self.apart: set[str] = {*self.memory.waiting, *absent}
         sources = {name: replace(one, absences={}) for name, one in self.memory.sources.items()}
@@ -157,11 +160,11 @@ class _Sifting:
     def _look_at(self, uids: Sequence[str]) -> None:
         """Marks those of a batch who need nothing, sets aside what others need; the rest will be looked at
         with everybody else's."""
-        settling, book = self.settling, Book()
+        settling, book, foreign = self.settling, Book(), self.memory.foreign_addresses
         for entry in read_accounts_named(self.reader, self.directory, self.site.encoding, uids):
             if isinstance(entry, Unreadable):
                 continue
-            if entry.account.matricule not in self.apart:
+            if entry.account.matricule not in self.apart and entry.account.uid not in foreign:
                 book.add(entry)
             elif entry.account.numen_digest:
                 self.numens.add_apart(entry.account.matricule, [entry.account.numen_digest])
@@ -181,9 +184,10 @@ class _Sifting:
                 if one.base is not None or write is not None:
                     changed.add(current.uid)
                 if write is not None and not {current.uid, current.matricule} & unsure:
-                    number = self._set_aside(one, current, write, differing, look)
+                    number = self._set_aside(one, held, write, differing, look)
                     if number is not None:
                         self.numens.changes(number, self._numens(told, current.matricule))
+        changed |= {e.account.uid for e in book.archived.values() if differing.link_of_archived(e)}
         look.mark_settled({*unsure, *changed})
         passed = {
             entry.account.uid
@@ -194,16 +198,19 @@ class _Sifting:
         settling.others += [uid for uid in uids if uid not in passed]
 
     def _set_aside(
-        self, one: Desired, current: Account, write: EntryWrite, differing: Differing, look: Look
+        self, one: Desired, entry: Entry, write: EntryWrite, differing: Differing, look: Look
     ) -> int | None:
         """Keeps what an account needs, unless others have a say in that; its number."""
+        current, csn = entry.account, entry.csn
         if one.base is not None or one.account.state is State.ARCHIVED or differing.protected(one):
+            return None
+        if current.foreign_addresses:  # they may be of another account, and are told
             return None
         settling = self.settling
         before = settling.mark_of(current, 0, self.as_of)
         if before is None:  # some source is silent
             return None
-        mark = settling.mark_of(one.account, 0, self.as_of) if look.listed(one.account) else None
+        mark = settling.foreseen(one.account, csn, self.as_of) if look.listed(one.account) else None
         account_write, changes = differing.row(one, write)
         row = ChangedRow(account_write, tuple(changes), settling.home(one.account, self.as_of), mark)
         return self.aside.add_changed(key_of(current.uid, current.matricule), before, row)

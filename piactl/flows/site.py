@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -16,15 +16,21 @@ from piactl.core.digests import DigestKeys
 from piactl.core.person import Register
 from piactl.core.policy import Policy
 from piactl.core.settings import Settings
-from piactl.directory.attributes import Encoding
+from piactl.directory.attributes import LINKED_CLASS, Encoding
+from piactl.directory.port import Reader
+from piactl.directory.recordtext import UnreadableRecords
 from piactl.secrets import read_keys
 
 
 @dataclass(frozen=True)
 class Site:
-    """One configuration; each part is read when it is first asked for, and only once."""
+    """One configuration; each part is read when it is first asked for, and only once.
+
+    `unreadable` are the records in its directory that this command did without, to be reported at its end.
+    """
 
     settings: Settings
+    unreadable: UnreadableRecords = field(default_factory=UnreadableRecords, compare=False)
 
     @cached_property
     def policy(self) -> Policy:
@@ -49,6 +55,15 @@ class Site:
         links = policy.otp_enforced_by == "directory"
         names = directory.attributes
         return Encoding(policy.domain, policy.urn, policy.timezone, names, directory.accounts, links)
+
+    @cached_property
+    def _encoding_without_otp(self) -> Encoding:
+        return replace(self.encoding, otp_schema=False)
+
+    def encoding_for(self, reader: Reader) -> Encoding:
+        """How accounts are written in the directory behind `reader`. For a server without slapo-otp closed
+        accounts have no link that the schema could not hold."""
+        return self.encoding if reader.has_class(LINKED_CLASS) else self._encoding_without_otp
 
     def rules(self, as_of: date) -> Rules:
         return Rules(self.policy, self.register, as_of, self.keys)

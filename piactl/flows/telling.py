@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
 from piactl.core.absences import Absence, Key, Testimony, after_feed
+from piactl.core.account import Account
 from piactl.core.assignment import Assignment
 from piactl.core.desired import Rules, address_problem, assignment_problems
-from piactl.core.feedfacts import SourceRecord
+from piactl.core.feedfacts import SourceRecord, record_of
+from piactl.core.identity import NAMES, PERSON_DATA, Named, another_person, same_name, spoken_name
 from piactl.core.memory import Memory, SourceMemory
-from piactl.core.names import name_words
+from piactl.core.numen import masked
 from piactl.core.person import Person, Register
-from piactl.core.plan import AbsentAssignment
+from piactl.core.plan import AbsentAssignment, Disagreement
 from piactl.core.policy import Policy
 from piactl.core.rejection import Rejection
 from piactl.core.settings import SourceSettings
-from piactl.errors import PiactlError
 from piactl.feed.feed import Feed
+from piactl.flows.disagreement import Resolver
 
 REMEMBERED = 100
 """How many digests of applied feeds are kept per source."""
@@ -56,6 +58,19 @@ class SourcedFeed:
         return all(a.key in listed or (a.end is not None and a.end < day) for a in mine)
 
 
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What somebody decided by hand for one run: the digests of `feeds` that may break the limits of their
+    source, and the matricules of `people` who are the person of their account under whatever names."""
+
+    feeds: Collection[str] = ()
+    people: Collection[str] = ()
+    reason: str = ""
+
+
+NOTHING = Accepted()
+
+
 @dataclass(slots=True)
 class Told:
     """The outcome of all feeds. `people` and `assignments` by matricule; `held` says why of each held one."""
@@ -69,7 +84,12 @@ class Told:
     once: dict[str, tuple[Person, tuple[Assignment, ...]]] = field(default_factory=dict)
     """What a delta says of a person, which no later feed may say again: the person and all assignments."""
     notes: dict[str, str] = field(default_factory=dict)
-    """Why assignments ended that no row ends, by matricule."""
+    """Why something changes that no row says, by matricule."""
+    disagreements: list[Disagreement] = field(default_factory=list)
+    disputed: set[str] = field(default_factory=set)
+    """Of whom the feeds disagree, or something else is remembered from now on, by matricule."""
+    let_through: set[str] = field(default_factory=set)
+    """Who would be held as another person, were it not decided by hand."""
 
     def hold(self, matricule: str, why: str) -> None:
         self.held.setdefault(matricule, why)
@@ -78,13 +98,16 @@ class Told:
 def told_by(
     feeds: Sequence[SourcedFeed],
     known: Mapping[str, tuple[Assignment, ...]],
-    uids: Mapping[str, str],
+    accounts: Mapping[str, Account],
     memory: Memory,
     rules: Rules,
+    accepted: Accepted = NOTHING,
 ) -> Told:
-    """Fold the feeds, in their order, into what is `known` of each matricule.
+    """Fold the feeds, in their order, into what is `known` of each matricule; `accounts` are those that are
+    not archived.
 
-    A person with any rejected row, in any of the feeds, is held: nothing of them changes in this run.
+    A person with any rejected row, in any of the feeds, is held: nothing of them changes in this run. So is
+    one under whose matricule a feed tells another person, unless that is `accepted`.
     """
     told = Told(sources=dict(memory.sources))
     for sourced in feeds:
@@ -93,9 +116,11 @@ def told_by(
             told.hold(matricule, why)
         for rejection in sourced.judgement:
             told.hold(rejection.matricule or "", f"rejected rows: {rejection.message}")
+    _hold_other_people(feeds, accounts, memory, told, accepted)
     for sourced in feeds:
-        _merge_people(sourced, told)
-        _merge_assignments(sourced, known, uids, told, rules)
+        _merge_people(sourced, accounts, told)
+        _merge_assignments(sourced, known, accounts, told, rules)
+    _resolve_disagreements(feeds, known, accounts, told, rules)
     return told
 
 
@@ -133,31 +158,110 @@ def policy_rejections(person: Person, file: str, policy: Policy, register: Regis
     return found
 
 
-def _merge_people(sourced: SourcedFeed, told: Told) -> None:
+def _hold_other_people(
+    feeds: Sequence[SourcedFeed],
+    accounts: Mapping[str, Account],
+    memory: Memory,
+    told: Told,
+    accepted: Accepted,
+) -> None:
+    """Holds whoever comes under a matricule whose account, or whose person in waiting, is another person.
+
+    What is kept of a person in waiting is compared too: it may be the news of a delta that was held.
+    """
+    for sourced in feeds:
+        for matricule, person in sourced.feed.people.items():
+            known = who_is_known(matricule, accounts, memory)
+            if known is not None and another_person(person, known):
+                origin = person.assignments[0].origin if person.assignments else sourced.feed.facts.file
+                _hold_other(matricule, person, known, origin, told, accepted)
+    for matricule, waiting in memory.waiting.items():
+        account = accounts.get(matricule)
+        if account is not None and another_person(waiting.person, account):
+            _hold_other(matricule, waiting.person, account, "as told earlier", told, accepted)
+
+
+def who_is_known(matricule: str, accounts: Mapping[str, Account], memory: Memory) -> Named | None:
+    """Whose matricule it is already: the account, or who waits for one."""
+    if matricule in accounts:
+        return accounts[matricule]
+    waiting = memory.waiting.get(matricule)
+    return waiting.person if waiting else None
+
+
+def _hold_other(
+    matricule: str, person: Named, known: Named, origin: str, told: Told, accepted: Accepted
+) -> None:
+    if matricule in accepted.people:
+        told.let_through.add(matricule)
+        told.notes[matricule] = f"--accept-person {matricule}: {masked(accepted.reason)}"
+        return
+    whose = "the account is of" if isinstance(known, Account) else "it waits for"
+    told.hold(
+        matricule,
+        f"{origin}: {spoken_name(person)} under matricule {matricule}, but {whose} {spoken_name(known)}; "
+        f"if HR confirms that it is one person: --accept-person {matricule} --reason TEXT",
+    )
+
+
+def _people_of(sourced: SourcedFeed) -> Iterable[tuple[str, Person]]:
+    """The people of a feed, each knowing what it has no column for."""
     silent = frozenset(name for name, column in _COLUMNS.items() if column not in sourced.feed.columns)
     for matricule, one in sourced.feed.people.items():
-        person = replace(one, silent=silent) if silent else one
+        yield matricule, replace(one, silent=silent) if silent else one
+
+
+def _merge_people(sourced: SourcedFeed, accounts: Mapping[str, Account], told: Told) -> None:
+    """Joins what two feeds say of a person. Where they contradict each other nobody is changed: a newcomer
+    gets no account. Where it is only the data that an account keeps, they stay and the assignments go on."""
+    for matricule, person in _people_of(sourced):
         before = told.people.get(matricule)
         if before is None:
             told.people[matricule] = person
             continue
         merged, contradictions = merged_person(before, person)
-        if contradictions:
+        sources = {one.assignments[0].source for one in (before, person)}
+        resolvable = matricule in accounts and len(sources) == 2
+        if contradictions and not (resolvable and set(contradictions) <= set(PERSON_DATA.values())):
             columns = ", ".join(contradictions)
-            told.hold(matricule, f"the feeds of this run contradict each other in {columns}")
+            files = " and ".join(one.assignments[0].origin for one in (before, person))
+            told.hold(matricule, f"{files} contradict each other in {columns}")
         told.people[matricule] = merged
 
 
-_COLUMNS = {
-    "family_name": "nom_famille",
-    "given_name": "prenom",
-    "usage_name": "nom_usage",
-    "civilite": "civilite",
-    "birth_date": "date_naissance",
-    "private_mail": "courriel_prive",
-    "numen": "numen",
-}
-_NAMES = ("family_name", "given_name", "usage_name")
+def _resolve_disagreements(
+    feeds: Sequence[SourcedFeed],
+    known: Mapping[str, tuple[Assignment, ...]],
+    accounts: Mapping[str, Account],
+    told: Told,
+    rules: Rules,
+) -> None:
+    """Leaves of each person who has an account the statements that count, and remembers the others."""
+    statements: dict[str, dict[str, Person]] = {}
+    for sourced in feeds:
+        for matricule, person in _people_of(sourced):
+            if matricule in accounts and matricule not in told.held:
+                statements.setdefault(matricule, {})[sourced.source.name] = person
+    deviations = {name: dict(one.deviations) for name, one in told.sources.items()}
+    resolver = Resolver(rules.as_of, rules.keys, deviations)
+    for matricule, by_source in statements.items():
+        before = known.get(matricule, ())
+        told.people[matricule] = resolver.resolved(
+            told.people[matricule],
+            accounts[matricule],
+            by_source,
+            before,
+            told.assignments.get(matricule, before),
+            accepted=matricule in told.let_through,
+        )
+    told.disagreements = resolver.disagreements
+    told.disputed = {*resolver.moved, *(one.matricule or "" for one in resolver.disagreements)}
+    for name, after in deviations.items():
+        if after != told.sources[name].deviations:
+            told.sources[name] = replace(told.sources[name], deviations=after)
+
+
+_COLUMNS = {**PERSON_DATA, "birth_date": "date_naissance", "numen": "numen"}
 
 
 def merged_person(first: Person, second: Person) -> tuple[Person, list[str]]:
@@ -170,24 +274,17 @@ def merged_person(first: Person, second: Person) -> tuple[Person, list[str]]:
     contradictions = []
     for name, column in _COLUMNS.items():
         one, two = getattr(first, name), getattr(second, name)
-        if one and two and one != two and not (name in _NAMES and _same_name(one, two, column)):
+        if one and two and one != two and not (name in NAMES and same_name(one, two)):
             contradictions.append(column)
         values[name] = one or two
     silent = first.silent & second.silent
     return replace(first, silent=silent, **values), contradictions  # type: ignore[arg-type]
 
 
-def _same_name(one: str, two: str, column: str) -> bool:
-    try:
-        return name_words(one, column) == name_words(two, column)
-    except PiactlError:
-        return False
-
-
 def _merge_assignments(
     sourced: SourcedFeed,
     known: Mapping[str, tuple[Assignment, ...]],
-    uids: Mapping[str, str],
+    accounts: Mapping[str, Account],
     told: Told,
     rules: Rules,
 ) -> None:
@@ -231,12 +328,13 @@ def _merge_assignments(
             feeds = tuple(dict.fromkeys([*absence.feeds, facts.digest]))
             absences[key] = replace(absence, feeds=feeds)
             since = absence.since.isoformat()
-            told.notes[matricule] = f"absent from {len(feeds)} feeds of {source.name} since {since}"
+            absent = f"absent from {len(feeds)} feeds of {source.name} since {since}"
+            told.notes[matricule] = "; ".join(filter(None, (told.notes.get(matricule), absent)))
         if after != before:
             told.assignments[matricule] = after
     told.absents = [a for a in told.absents if a.source != source.name]
     told.absents += [
-        AbsentAssignment(uids.get(a.matricule), source.name, a, source.absent_runs)
+        AbsentAssignment(_uid(a.matricule, accounts), source.name, a, source.absent_runs)
         for _, a in sorted(absences.items())
         if len(a.feeds) < source.absent_runs
     ]
@@ -245,7 +343,13 @@ def _merge_assignments(
     earlier = before_it.applied if before_it else ()
     applied = (*(digest for digest in earlier if digest != record.digest), record.digest)
     undone = tuple(d for d in before_it.undone if d != facts.digest) if before_it else ()
-    told.sources[source.name] = SourceMemory(record, absences, applied[-REMEMBERED:], undone)
+    deviations = before_it.deviations if before_it else {}
+    told.sources[source.name] = SourceMemory(record, absences, applied[-REMEMBERED:], undone, deviations)
+
+
+def _uid(matricule: str, accounts: Mapping[str, Account]) -> str | None:
+    account = accounts.get(matricule)
+    return account.uid if account else None
 
 
 def _ended(key: Key, before: Sequence[Assignment], after: Sequence[Assignment]) -> bool:
@@ -280,4 +384,4 @@ def _record(sourced: SourcedFeed, told: Told, as_of: date) -> SourceRecord:
         return before.record
     # a feed dated ahead of the run must not make all those that come before its day "older"
     day = min(facts.date, as_of) if facts.date else None
-    return SourceRecord(facts.source, facts.digest, day, facts.rows, facts.people, facts.columns)
+    return record_of(facts, day)

@@ -18,7 +18,7 @@ from piactl.errors import DirectoryRefused, PiactlError
 from piactl.flows.activating import ADMINISTRATOR
 from piactl.flows.administering import Preparation, Prepared
 from piactl.flows.applying import write_beside
-from piactl.flows.attempting import forget_old_attempts, shown_time
+from piactl.flows.attempting import shown_time
 from piactl.flows.proposal import AccountWrite
 from piactl.flows.reviewing import account_on, find_entry
 from piactl.flows.running import Order, Run
@@ -108,14 +108,12 @@ def _note(
 
 
 def release_codes(run: Run) -> int:
-    """Takes those who have replaced their code by a password out of the policy of codes, and forgets counts
-    of identity checks that count no more; how many accounts.
+    """Takes those who have replaced their code by a password out of the policy of codes; how many accounts.
 
     Until then only one thing is stricter for them: a block by wrong passwords lasts until it is lifted. So a
     directory that refuses it does not stop the night.
     """
     try:
-        forget_old_attempts(run.writer, run.site, run.now())
         return _released(run)
     except DirectoryRefused as refused:
         run.say(f"who has replaced a code by a password stays under the policy of codes: {refused}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,9 +11,10 @@ from itertools import count, islice
 from typing import Any
 
 from piactl.directory import filters
-from piactl.directory.port import EntryWrite, Reader, Values
-from piactl.directory.records import DATA, IN_RECORD, RUNS, Places, record_write
-from piactl.directory.recordtext import UnreadableRecord, loads
+from piactl.directory.names import normal_dn
+from piactl.directory.port import EntryWrite, Outcome, Reader, Values
+from piactl.directory.records import DATA, IN_RECORD, RUNS, Places, record_write, stored
+from piactl.directory.recordtext import Record, UnreadableRecord, UnreadableRecords, text_of, texts_of
 from piactl.flows.proposal import AccountWrite
 from piactl.flows.running import SECRETS, Run, must
 
@@ -74,33 +76,41 @@ def values_digest(values: Values) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
 
-def read_undo(reader: Reader, state: str, run: str) -> Iterator[Kept]:
-    """What a run kept, in the order of its writes; nothing where it kept nothing or it was pruned.
+def read_undo(reader: Reader, state: str, run: str, unreadable: UnreadableRecords) -> Iterator[Kept]:
+    """What a run kept, in the order of its writes; nothing where it kept nothing or it was pruned. A part
+    that cannot be read is added to `unreadable`.
 
-    Only the writing identities may read it. Raises UnreadableRecord.
+    Only the writing identities may read it.
     """
     query = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
     chunks = sorted(reader.search(Places(state).run(run), query, [DATA], scope="one"), key=lambda c: c.dn)
     for chunk in chunks:
-        try:
-            yield from [_kept(row) for row in loads(chunk.dn, chunk.first(DATA))["changes"]]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UnreadableRecord(
-                f"{chunk.dn}: what run {run} kept for an undo cannot be understood ({error!r}); "
-                "put the accounts right by hand"
-            ) from None
+        yield from unreadable.read(chunk.dn, chunk.first(DATA), read_kept) or ()
 
 
-def _kept(row: Mapping[str, Any]) -> Kept:
+def read_kept(record: Record) -> list[Kept]:
+    """What a record keeps of some accounts. Raises KeyError, TypeError, ValueError."""
+    return [_kept(row) for row in record["changes"]]
+
+
+def _kept(row: Record) -> Kept:
     add, delete = _bytes(row.get("add", {})), _bytes(row.get("delete", {}))
-    write = EntryWrite(row["op"], row["dn"], add=add, delete=delete)
+    op, dn = text_of(row, "op"), text_of(row, "dn")
+    if op not in ("add", "modify") or not normal_dn(dn):
+        raise ValueError("not a write of an account")
+    made = text_of(row, "made") if "made" in row else ""
+    kinds = texts_of(row["kinds"], "kinds")
     return Kept(
-        row["uid"], tuple(row["kinds"]), write, bool(add or delete or row["op"] == "add"), row.get("made", "")
+        text_of(row, "uid"),
+        kinds,
+        EntryWrite(op, dn, add=add, delete=delete),
+        bool(add or delete or op == "add"),
+        made,
     )
 
 
-def _bytes(values: Mapping[str, Sequence[str]]) -> Values:
-    return {name: tuple(value.encode() for value in found) for name, found in values.items()}
+def _bytes(values: Record) -> Values:
+    return {name: tuple(value.encode() for value in texts_of(found, name)) for name, found in values.items()}
 
 
 def _texts(values: Mapping[str, Sequence[bytes]]) -> dict[str, list[str]]:
@@ -113,13 +123,26 @@ def prune_undo(run: Run, days: int) -> int:
     gone = 0
     query = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
     for name in [chunk.dn for chunk in run.writer.search(run.places.folder(RUNS), query, ["cn"])]:
-        if name.split(",")[1].partition("=")[2] >= limit:
-            continue
-        chunk = run.writer.read(name, [DATA])
-        if chunk is not None:
-            must(run.writer, EntryWrite("delete", name, delete={DATA: (chunk.first(DATA) or b"",)}))
-            gone += 1
+        if _RUN_ID.match(name.partition(",")[2]) and name.partition("=")[2].partition("=")[2] < limit:
+            gone += _deleted(run, name)
     return gone
+
+
+_RUN_ID = re.compile(r"cn=\d{8}T\d{6}-", re.IGNORECASE)
+"""How the name of a run's record begins; entries of other names are not piactl's."""
+
+
+def _deleted(run: Run, dn: str) -> bool:
+    """Deletes a record unless it changes meanwhile; whether it is gone by that. One that cannot be deleted
+    is reported."""
+    write = record_write(dn, stored(run.writer.read(dn, [DATA])), None)
+    if write is None:
+        return False
+    result = next(iter(run.writer.write([write])))
+    if result.outcome is Outcome.FAILED:
+        why = f"the record is old and cannot be deleted ({result.message})"
+        run.site.unreadable.add(UnreadableRecord(dn, why, "delete what stands below it"))
+    return result.outcome in (Outcome.APPLIED, Outcome.ALREADY)
 
 
 def prune_runs(run: Run, days: int) -> int:
@@ -131,10 +154,6 @@ def prune_runs(run: Run, days: int) -> int:
     old = [
         entry.dn
         for entry in run.writer.search(folder, IN_RECORD, ["cn"], scope="one")
-        if entry.text("cn") < limit and entry.dn.lower() not in kept
+        if _RUN_ID.match(entry.dn) and entry.text("cn") < limit and entry.dn.lower() not in kept
     ]
-    for dn in old:
-        record = run.writer.read(dn, [DATA])
-        if record is not None:
-            must(run.writer, EntryWrite("delete", dn, delete={DATA: (record.first(DATA) or b"",)}))
-    return len(old)
+    return sum(_deleted(run, dn) for dn in old)

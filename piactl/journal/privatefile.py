@@ -8,6 +8,7 @@ from pathlib import Path
 
 from piactl.errors import JournalUnusable
 from piactl.journal.unusable import no_file
+from piactl.privatefiles import user_name
 
 
 def open_private(path: str, flags: int) -> int:
@@ -43,9 +44,12 @@ def _refuse_shared(path: str, found: os.stat_result) -> None:
     if found.st_mode & 0o022:
         raise JournalUnusable(f"{path}: can be written by others. No change is made.\nchmod 600 {path}")
     if found.st_uid not in (0, os.geteuid()):
+        # root is never told to take the file: the nights could not write it any more
+        as_user = f"Run piactl as that user: runuser -u {user_name(found.st_uid)} -- piactl ..."
+        other = "Run piactl as that user, or give the file to the user that runs it."
         raise JournalUnusable(
             f"{path}: belongs to another user (uid {found.st_uid}). No change is made.\n"
-            "Run piactl as that user, or give the file to the user that runs it."
+            f"{as_user if os.geteuid() == 0 else other}"
         )
 
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 import errno
 import stat
 
-from piactl.errors import JournalUnusable
+from piactl.errors import Exit, JournalUnusable
+from piactl.privatefiles import may_not
+
+
+class JournalForbidden(JournalUnusable):
+    """This user may not use the journal."""
+
+    exit_code = Exit.CONFIGURATION
+
 
 _ADVICE = {
     errno.ENOSPC: "Free space on its file system, then run again",
     errno.EDQUOT: "Raise the quota or free space, then run again",
     errno.EFBIG: "Raise the limit on file size (ulimit -f) or rotate it, then run again",
     errno.EROFS: "Mount its file system writable, then run again",
-    errno.EACCES: "Give this user the right to write it and its folder, then run again",
     errno.EPERM: "Give this user the right to write it (an append-only flag, chattr +a, forbids repairs)",
     errno.ELOOP: "It is a symbolic link: name the file itself in the configuration",
     errno.ETIMEDOUT: "Find the process that hangs (fuser on its .head file) and end it, then run again",
@@ -23,6 +30,9 @@ def refused_by_system(path: str, error: OSError) -> JournalUnusable:
     """For a journal that the system does not let us use."""
     if error.errno == errno.EISDIR:
         return no_file(error.filename or path, stat.S_IFDIR)
+    if error.errno == errno.EACCES:
+        file = error.filename or path
+        return JournalForbidden(f"{file}: {may_not(file, 'use')}\nWithout the journal no change is made.")
     advice = _ADVICE.get(error.errno or 0, "Look at the disk and the system log, then run again")
     what = error.strerror or type(error).__name__
     return JournalUnusable(

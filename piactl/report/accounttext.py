@@ -22,7 +22,7 @@ def _lines(view: View, as_of: str) -> Iterator[str]:
         ("aliases", ", ".join(view["aliases"])),
         ("matricule", view["matricule"]),
         ("profiles", ", ".join(view["profiles"])),
-        ("log in", _span(view["login_from"], view["login_until"])),
+        ("log in", _login(view)),
         ("next due", view["next_due"]),
     ]
     for name, value in rows:
@@ -52,3 +52,13 @@ def _span(first: str | None, last: str | None) -> str:
     if last:
         return f"until {last}"
     return f"from {first}" if first else ""
+
+
+def _login(view: View) -> str:
+    """When the account lets in, and by what the directory refuses it on the day."""
+    dates = _span(view["login_from"], view["login_until"])
+    if "link" in view["refused_by"]:
+        return f"{dates}; REFUSED by a link to no device as well, whatever the password policy"
+    if view["locked"] or view["state"] in ("deactivated", "archived"):
+        return f"{dates}; REFUSED by these dates alone, which count only where a password policy applies"
+    return dates

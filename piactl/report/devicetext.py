@@ -34,13 +34,19 @@ def _lines(view: View, zone: ZoneInfo) -> Iterator[str]:
 
 
 def _login(view: View) -> str:
+    refused = {
+        "closure": "the account is closed",
+        "lock": "the account is locked",
+        "device": "its device is suspended",
+    }
+    if view["refused_by"]:
+        return f"logging in is REFUSED: {refused[view['refused_by']]}"
     if view["enforced_by"] == "portal":
         return "the portal asks for codes, not the directory"
     return {
         "password": "logs in with the password alone",
         "password and code": "logs in with the password followed by a code",
-        "refused": "logging in is REFUSED: its device is suspended",
-    }[view["login"]] + (" once it opens again" if view["state"] == "deactivated" else "")
+    }[view["login"]]
 
 
 def _device(uid: str, device: View, zone: ZoneInfo) -> Iterator[str]:

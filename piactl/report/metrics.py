@@ -7,9 +7,15 @@ from typing import Any
 
 
 def metrics_text(
-    run: str, now: float, code: int, document: Mapping[str, Any], outcomes: Mapping[str, int]
+    run: str,
+    now: float,
+    code: int,
+    document: Mapping[str, Any],
+    outcomes: Mapping[str, int],
+    unreadable: int = 0,
 ) -> str:
-    """`now` in seconds since the epoch; `document` is the plan, empty where there was none."""
+    """`now` in seconds since the epoch; `document` is the plan, empty where there was none; `unreadable`
+    counts the records of piactl that the run could not read."""
     lines = [
         "# HELP piactl_last_run_timestamp_seconds When the last nightly ended.",
         "# TYPE piactl_last_run_timestamp_seconds gauge",
@@ -28,10 +34,15 @@ def metrics_text(
     ]
     for outcome, number in sorted(outcomes.items()):
         lines.append(f'piactl_last_run_writes{{outcome="{outcome}"}} {number}')
-    for name in ("rejections", "holds", "absents", "refusals"):
+    for name in ("rejections", "holds", "absents", "disagreements", "foreign_addresses", "refusals"):
         lines += [
             f"# HELP piactl_last_run_{name} How many {name} its plan has.",
             f"# TYPE piactl_last_run_{name} gauge",
             f"piactl_last_run_{name} {len(document.get(name, []))}",
         ]
+    lines += [
+        "# HELP piactl_last_run_unreadable_records Records in the directory that it could not read.",
+        "# TYPE piactl_last_run_unreadable_records gauge",
+        f"piactl_last_run_unreadable_records {unreadable}",
+    ]
     return "\n".join(lines) + "\n"

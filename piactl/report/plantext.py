@@ -145,10 +145,16 @@ def _left_alone(document: Document, most: int) -> Iterator[str]:
     groups = (
         ("rejections", "rows rejected", _rejection),
         ("holds", "held: left exactly as they are", _hold),
+        ("disagreements", "told otherwise by two sources: names and private address stay", _hold),
+        (
+            "foreign_addresses",
+            "addresses put there by another hand: they stay, nobody else gets them",
+            _foreign,
+        ),
         ("absents", "assignments absent from the feed, waiting for confirmation", _absent),
     )
     for name, meaning, line in groups:
-        found = document[name]
+        found = document.get(name)
         if not found:
             continue
         yield ""
@@ -165,6 +171,11 @@ def _rejection(one: Mapping[str, Any]) -> str:
 
 def _hold(one: Mapping[str, Any]) -> str:
     return f"{one['uid'] or one['matricule']}: {one['why']}"
+
+
+def _foreign(one: Mapping[str, Any]) -> str:
+    owner = f", although it is a name of {one['owner']}" if one["owner"] else ""
+    return f"{one['uid']}: {one['address']}, since {one['since']}{owner}"
 
 
 def _absent(one: Mapping[str, Any]) -> str:

@@ -12,11 +12,12 @@ import pkgutil
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from tests.story.academy import Academy, Ran
@@ -30,8 +31,18 @@ class Forks:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
 
-    def run(self, academy: Academy, *words: str, stdin: str = "", stdout: str = "", stderr: str = "") -> Ran:
-        """What a command did. `stdin` is text, or CLOSED; the others are kept, FULL, CLOSED, or GONE."""
+    def run(
+        self,
+        academy: Academy,
+        *words: str,
+        stdin: str = "",
+        stdout: str = "",
+        stderr: str = "",
+        user: int | None = None,
+        system: Path | None = None,
+    ) -> Ran:
+        """What a command did. `stdin` is text, or CLOSED; the others are kept, FULL, CLOSED, or GONE. `user`
+        is who it runs as, `system` where it looks for the configuration, which it is then not told."""
         from tests.story.academy import Ran
 
         files = [str(academy.folder / f"stream{number}") for number in (1, 2)]
@@ -40,6 +51,8 @@ class Forks:
             "config": str(academy.sandbox.config),
             "how": (stdin, stdout, stderr),
             "files": files,
+            "user": user,
+            "system": str(system or ""),
         }
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -74,6 +87,8 @@ def _serve() -> None:
     for module in pkgutil.walk_packages(piactl.__path__, "piactl."):
         if not module.name.endswith("__main__"):
             import_module(module.name)
+    if "LOAD_ALL" in os.environ:
+        _load_library()
     # of its own, so that no child writes into the answers
     questions, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -84,6 +99,18 @@ def _serve() -> None:
             answers.close()
             _child(json.loads(line))
         print(json.dumps(_ended(child, 30)), file=answers, flush=True)
+
+
+def _load_library() -> None:
+    """For children that give up their rights: the interpreter's own files may be for its user alone."""
+    unwanted = {"antigravity", "this", "idlelib", "turtledemo", "turtle", "tkinter", "test", "__main__"}
+    codecs = ("ascii", "cp1252", "idna", "iso8859_15", "latin_1", "unicode_escape", "utf_16", "utf_8_sig")
+    names = [*(sys.stdlib_module_names - unwanted), *(f"encodings.{codec}" for codec in codecs)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in sorted(names):
+            with suppress(ImportError):
+                import_module(name)
 
 
 def _ended(child: int, seconds: float) -> int | None:
@@ -99,7 +126,7 @@ def _ended(child: int, seconds: float) -> int | None:
     return None
 
 
-def _child(asked: dict[str, list[str]]) -> NoReturn:
+def _child(asked: dict[str, Any]) -> NoReturn:
     how, files = asked["how"], ["", *asked["files"]]
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         _replace(number, how[number], files[number])
@@ -111,8 +138,15 @@ def _child(asked: dict[str, list[str]]) -> NoReturn:
     os.environ["PIACTL_CONFIG"] = str(asked["config"])
     code = 99
     try:
-        from piactl.cli import main
+        from piactl.cli import context, main
 
+        if asked["system"]:
+            del os.environ["PIACTL_CONFIG"]
+            context.SYSTEM_CONFIGURATION = Path(asked["system"])
+        if asked["user"] is not None:
+            os.setgroups([])
+            os.setgid(asked["user"])
+            os.setuid(asked["user"])
         main()
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else 98

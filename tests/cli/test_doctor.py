@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import ldap3
 import pytest
 
 from piactl.cli import run
@@ -23,6 +24,7 @@ from piactl.flows.locking import process_began
 from piactl.journal import IntendedWrite, Journal, RunContext, who
 from piactl.secrets import read_password
 
+PASSWORD = "correct horse battery"
 WORKED = {"ok", "skipped", "note", "warning", "error"}
 HIDDEN = r"(?ms)^(database config\n.*?|database monitor\n.*?)(?=^database)"
 
@@ -103,7 +105,9 @@ def edit(path: Path, *changes: tuple[str, str]) -> None:
 @pytest.fixture
 def clinic(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Clinic:
     made = Clinic(sandbox, capsys)
-    made.account("claire.exemple")
+    claire = made.account("claire.exemple")
+    with sandbox.connect("desk") as desk:
+        desk.modify(claire, {"userPassword": [(ldap3.MODIFY_REPLACE, [PASSWORD])]})
     made.account("paul.garde", piactlProtected="TRUE", piactlNumenDigest="{k1}01")
     return made
 
@@ -133,6 +137,11 @@ def test_an_empty_directory_says_what_could_not_be_tried(sandbox: Any, capsys: A
     assert code == 0
     assert "not tried: there is no account and no protected entry yet" in told["D23"][0]["found"]
     assert told["D19"][0]["found"] == "piactlIdentifier and mail are guarded"
+    assert told["D33"][0]["result"] == "skipped"
+    assert (
+        "0 tried, all as they should be; not tried: there is no account entry yet" in told["D33"][0]["found"]
+    )
+    assert told["D34"][0]["found"] == "not tried: there is no account yet"
 
 
 def test_a_journal_that_agrees_with_its_run_is_fine(clinic: Clinic, capsys: Any) -> None:
@@ -259,7 +268,7 @@ def test_a_stopped_server(clinic: Clinic) -> None:
 def test_how_writes_are_sent_and_why_not_in_transactions(clinic: Clinic) -> None:
     found = clinic.doctor()[1]["D31"][0]["found"]
     assert found.startswith("up to 64 writes on their way at once, each a change of its own: ")
-    assert "directory.transactions is never (overlays: unique, otp, ppolicy)" in found
+    assert "directory.transactions is never (overlays: unique, constraint, otp, ppolicy)" in found
     clinic.configure(("directory:\n", "directory:\n  in_flight: 1\n  transactions: first-migration\n"))
     row = clinic.finds("D31", "note", "one write after the other", 0)
     assert "directory.in_flight is 1" in row["found"]
@@ -313,6 +322,7 @@ def test_a_server_that_lacks_functions(clinic: Clinic) -> None:
         assert found.outcome.value == "warning"
         assert "RFC 4528" in found.found
         assert "RFC 2696" in found.found
+        assert "RFC 4527" in found.found
         assert _takes_writes(server).outcome.value == "skipped"
 
 
@@ -336,6 +346,17 @@ def test_base_entries_that_are_gone(clinic: Clinic) -> None:
 def test_a_key_that_entries_need_is_missing(clinic: Clinic) -> None:
     (clinic.sandbox.folder / "secrets" / "keys").write_text(f"k2 {'0' * 64}\n")
     clinic.finds("D27", "error", "key k1: 3 digests", 1)
+
+
+def test_an_account_without_an_address(clinic: Clinic) -> None:
+    """Not one that is closed: it gets no mail."""
+    for number, state in enumerate(("deactivated", "archived", "active", "on-leave", "grace", "anticipated")):
+        dn = clinic.account(f"sans.adresse{number}", piactlState=state)
+        with clinic.sandbox.root() as root:
+            root.modify(dn, {"mail": [("MODIFY_REPLACE", [])]})
+    row = clinic.finds("D36", "error", "4 accounts without an address: sans.adresse2, sans.adresse3, ", 1)
+    assert "sans.adresse1" not in row["found"]
+    assert "night" in row["advice"]
 
 
 def lock(**more: Any) -> dict[str, Any]:
@@ -368,6 +389,14 @@ def test_a_last_run_that_did_not_end_well(clinic: Clinic) -> None:
         facts = {"run": f"r{number}", "as_of": "2026-01-01", "started": f"2026-01-01T0{number}:00:00+00:00"}
         clinic.record(f"cn=r{number},ou=runs", {**facts, "status": status})
         clinic.finds("D29", "warning", f"run r{number} as of 2026-01-01: {status}", 0)
+
+
+def test_records_that_cannot_be_read(clinic: Clinic) -> None:
+    clinic.finds("D37", "ok", "all can be read", 0)
+    clinic.record("cn=mine,ou=waiting", b"rubbish")
+    clinic.finds("D37", "warning", f"1 record cannot be read: cn=mine,ou=waiting,{clinic.sandbox.state}: ", 0)
+    clinic.record("cn=other", {})
+    clinic.finds("D37", "warning", "2 records cannot be read: ", 0)
 
 
 def test_a_last_run_of_a_later_day(clinic: Clinic) -> None:
@@ -409,7 +438,8 @@ RULE = "access to attrs=pwdHistory by [*] none\n"
     [
         ("D17", r"(?s)\noverlay ppolicy\n.*", "\n", "error", "ppolicy is not on the database"),
         ("D17", "\nppolicy_hash_cleartext\n", "\n", "warning", "ppolicy_hash_cleartext is off"),
-        ("D17", "cn=default,ou", "cn=gone,ou", "warning", "cn=gone,ou=policies"),
+        ("D17", "cn=default,ou", "cn=gone,ou", "error", "cn=gone,ou=policies"),
+        ("D17", "\nppolicy_default .*\n", "\n", "error", "there is no ppolicy_default"),
         ("D18", "\noverlay otp\n", "\n", "error", "otp is not on the database"),
         ("D19", r"\noverlay unique\n(unique_uri.*\n)+", "\n", "error", "piactlIdentifier is not guarded"),
         ("D19", r'unique_uri "serialize (.*\?mail\?sub)"\n', "", "warning", "mail is not guarded"),
@@ -442,12 +472,36 @@ def test_a_setting_of_the_server(
     clinic.finds(id_, result, words, 1 if result == "error" else 0)
 
 
+def test_closures_that_rest_on_the_password_policy_alone(clinic: Clinic) -> None:
+    dn = clinic.account("nour.close", piactlState="deactivated")
+    row = clinic.finds("D38", "warning", f"closed accounts without a link to no device, such as {dn}", 0)
+    assert "piactl nightly" in row["advice"]
+    clinic.reconfigure(("\noverlay otp\n", "\n"))
+    [row] = clinic.doctor()[1]["D38"]
+    assert row["result"] == "warning"
+    assert "refused by the password policy alone: the overlay otp is not on the database" in row["found"]
+    assert "overlay otp" in row["advice"]
+
+
+def test_an_identity_that_cannot_see_the_schema(clinic: Clinic) -> None:
+    """It would take every closed account for one without a link."""
+    nightly = '"cn=piactl-nightly,ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"'
+    hidden = (
+        f'database frontend\naccess to dn.base="cn=Subschema"\n  by dn.exact={nightly} none\n  by * read\n'
+    )
+    clinic.reconfigure((r"(?m)^database config\n", f"{hidden}access to * by * read\n\ndatabase config\n"))
+    clinic.finds("D38", "warning", "nightly cannot see the class oathTOTPUser", 0)
+
+
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
         ("attrs=displayName by dn.exact={reader} write by * break", "reader can change an account"),
         ("attrs=displayName by dn.exact={nightly} read by * break", "nightly cannot change an account"),
-        ("attrs=userPassword by dn.exact={nightly} =w by * break", "nightly can set a password"),
+        (
+            'dn.subtree="{accounts}" attrs=userPassword by dn.exact={nightly} =w by * break',
+            "nightly can set a password",
+        ),
         ("attrs=oathTOTPToken by dn.exact={desk} write by * break", "desk can reset a protected account"),
         ("attrs=userPassword by dn.exact={reader} read by * break", "reader can read the password hash"),
         ("dn.subtree=ou=runs,{state} by dn.exact={desk} write by * break", "desk can change records"),
@@ -458,9 +512,105 @@ def test_a_right_too_many_or_too_few(clinic: Clinic, rule: str, words: str) -> N
         i: f'"cn=piactl-{i},ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"'
         for i in ("reader", "nightly", "desk")
     }
-    text = rule.format(state=clinic.sandbox.state, **names)
+    text = rule.format(accounts=clinic.sandbox.accounts, state=clinic.sandbox.state, **names)
     clinic.reconfigure((RULE, f"access to {text}\n"))
     clinic.finds("D23", "error", words, 1)
+
+
+POLICIES = "ou=policies,ou=ac-amiens,ou=education,o=gouv,c=fr"
+SERVICES = "ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"
+SELF = rf'access to dn.subtree="{SERVICES}" attrs=userPassword\n'
+COUNT = "\noverlay constraint\nconstraint_attribute userPassword count 1 .*\n"
+ONLY_CODES = r"(?s)access to [^\n]* attrs=pwdPolicySubentry val.*?none\n"
+DESK = r"(?s)(attrs=pwdPolicySubentry\n.*?piactl-desk[^ ]*) =zrscd"
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize(
+    ("id_", "change", "words", "advice"),
+    [
+        (
+            "D33",
+            (DESK, r"\1 write"),
+            "desk can put an account under a policy that is not there; desk can put an account under the "
+            "default policy",
+            f'val.base="cn=activation,{POLICIES}"',
+        ),
+        ("D33", (ONLY_CODES, ""), f"desk cannot put an account under cn=activation,{POLICIES}", "val.base"),
+        ("D34", (COUNT, "\n"), "takes a second password, tried on an account", "userPassword count 1"),
+        (
+            "D35",
+            (SELF, "access to attrs=userPassword\n  by self =xw\n"),
+            "reader can change the password of reader; nightly can change the password of nightly; ",
+            "by anonymous auth",
+        ),
+    ],
+)
+def test_a_right_that_gives_wrong_access_is_found_by_trying(
+    clinic: Clinic, id_: str, change: tuple[str, str], words: str, advice: str, hidden: bool
+) -> None:
+    account = f"uid=claire.exemple,{clinic.sandbox.accounts}"
+    clinic.finds(id_, "ok", "tried", 0)
+    clinic.reconfigure(change, *([(HIDDEN, "")] if hidden else []))
+    before = clinic.sandbox.entries("o=gouv,c=fr")
+    row = clinic.finds(id_, "error", words, 1)
+    assert advice in row["advice"]
+    assert "docs/upgrade-directory.md" in row["advice"]
+    assert clinic.sandbox.entries("o=gouv,c=fr") == before
+    assert clinic.sandbox.accepts(account, PASSWORD)
+
+
+def test_without_a_known_password_a_second_one_is_not_tried(sandbox: Any, capsys: Any) -> None:
+    clinic = Clinic(sandbox, capsys)
+    account = clinic.account("claire.exemple")
+    clinic.finds("D34", "skipped", "no account is known to have a password", 0)
+    clinic.remove(account)
+    clinic.account("claire.exemple", userPassword=PASSWORD)  # as one that was loaded with its password
+    assert "pwdChangedTime" not in (sandbox.entry(account) or {})
+    clinic.finds("D34", "ok", "a second one is refused", 0)
+
+
+def test_the_password_of_an_identity_that_another_can_change(clinic: Clinic) -> None:
+    rule = f'access to dn.subtree="{SERVICES}" attrs=userPassword by dn.exact="cn=piactl-desk,{SERVICES}" =w '
+    clinic.reconfigure((RULE, f"{rule} by anonymous auth by * none\n"))
+    row = clinic.finds("D35", "error", "desk can change the password of nightly", 1)
+    assert "reader can" not in row["found"]
+
+
+def test_an_identity_that_is_not_at_hand_is_not_called_fine(clinic: Clinic) -> None:
+    clinic.configure((r"    desk: .*\n", ""))
+    told = clinic.doctor()[1]
+    assert (told["D33"][0]["result"], "desk cannot be asked" in told["D33"][0]["found"]) == ("skipped", True)
+    assert told["D35"][0]["result"] == "ok"
+
+
+def test_a_code_that_may_be_its_own_replacement(clinic: Clinic) -> None:
+    with clinic.sandbox.root() as root:
+        root.modify(f"cn=activation,{POLICIES}", {"pwdInHistory": [(ldap3.MODIFY_REPLACE, [])]})
+    row = clinic.finds("D30", "error", "pwdInHistory is not set: a code may be its own replacement", 1)
+    assert "docs/upgrade-directory.md" in row["advice"]
+
+
+def test_the_default_policy_is_missing(clinic: Clinic) -> None:
+    clinic.remove(f"cn=default,{POLICIES}")
+    row = clinic.finds("D17", "error", f"ppolicy_default cn=default,{POLICIES} cannot be found", 1)
+    assert "tree.ldif.in" in row["advice"]
+    clinic.reconfigure((HIDDEN, ""))
+    clinic.finds("D17", "error", f"cannot find cn=default,{POLICIES} (password.policy)", 1)
+
+
+def test_the_default_policy_is_another_or_not_told(clinic: Clinic) -> None:
+    clinic.configure((r"  policy: cn=default,", "  policy: cn=services,"))
+    clinic.finds("D17", "warning", "runs look at the first", 0)
+    clinic.configure((r"  policy: cn=services,.*\n", ""))
+    clinic.finds("D17", "warning", "password.policy is not set", 0)
+
+
+def test_an_identity_that_may_not_see_the_default_policy(clinic: Clinic) -> None:
+    nightly = f'"cn=piactl-nightly,{SERVICES}"'
+    hidden = f'access to dn.base="cn=default,{POLICIES}" by dn.exact={nightly} none by * break\n'
+    clinic.reconfigure((RULE, hidden))
+    clinic.finds("D17", "error", f"nightly cannot find cn=default,{POLICIES}", 1)
 
 
 def test_an_identity_that_is_the_rootdn(clinic: Clinic) -> None:
@@ -503,7 +653,7 @@ def test_what_cannot_be_seen_is_tried_or_skipped_and_never_called_fine(clinic: C
     assert code == 0
     results = {i: rows[0]["result"] for i, rows in told.items()}
     assert {i for i, result in results.items() if result == "skipped"} == {
-        "D17", "D18", "D20", "D21", "D22", "D25", "D26",
+        "D17", "D18", "D20", "D21", "D22", "D25", "D26", "D38",
     }  # fmt: skip
     assert all(told[i][0]["advice"] for i in ("D17", "D20", "D21", "D22", "D25", "D26"))
     assert told["D19"][0]["found"].endswith("a taken value was refused")
@@ -539,7 +689,7 @@ def test_a_failing_check_says_what_it_means_and_what_to_do(clinic: Clinic, capsy
 
 
 def test_the_numbers_are_those_of_the_book() -> None:
-    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 33)]
+    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 39)]
     for check in CHECKS.values():
         assert check.severity.value in WORKED
         assert check.meaning.endswith(".")

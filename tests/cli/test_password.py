@@ -364,8 +364,10 @@ def test_a_night_that_may_not_do_that_goes_on(staff: Academy) -> None:
     staff.sandbox.stop()
     settings = staff.sandbox.folder / "slapd" / "slapd.conf"
     text = settings.read_text(encoding="utf-8")
-    rule = text.index("attrs=pwdPolicySubentry\n")
-    settings.write_text(text[:rule] + text[rule:].replace("=zrscd", "read", 1), encoding="utf-8")
+    right = r'(attrs=pwdPolicySubentry.*\n(?:  by .*\n)*?  by dn.exact="cn=piactl-nightly[^"]*") =zrscd'
+    former, count = re.subn(right, r"\1 read", text)
+    assert count == 2
+    settings.write_text(former, encoding="utf-8")
     staff.sandbox.start()
     ran = staff.run("nightly", "-o", "json")
     assert ran.code == 0, ran.err

@@ -87,16 +87,18 @@ def test_what_a_policy_leaves_unsaid(written):
     assert policy.position("") == Position("default")
     assert policy.services["messagerie"].profiles is None
     assert policy.guards == {
-        "deactivate": Guard(Limit(100, 0.01)),
-        "archive": Guard(Limit(100, 0.02)),
-        "revoke": Guard(Limit(200, 0.10)),
-        "suspend": Guard(Limit(100, 0.02)),
-        "lock": Guard(Limit(20, 0.005)),
-        "rename": Guard(Limit(100, 0.02)),
-        "create": Guard(Limit(500, 0.10)),
+        "deactivate": Guard(Limit(20, 0.01)),
+        "archive": Guard(Limit(20, 0.02)),
+        "revoke": Guard(Limit(30, 0.10)),
+        "suspend": Guard(Limit(20, 0.02)),
+        "lock": Guard(Limit(10, 0.005)),
+        "rename": Guard(Limit(20, 0.02)),
+        "create": Guard(Limit(30, 0.10)),
         "adopt": Guard(Limit(500, 0.10)),
-        "reopen": Guard(Limit(200, 0.05)),
-        "unlock": Guard(Limit(20, 0.005)),
+        "update": Guard(Limit(50, 0.40)),
+        "grant": Guard(Limit(30, 0.25)),
+        "reopen": Guard(Limit(20, 0.04)),
+        "unlock": Guard(Limit(10, 0.005)),
     }
 
 
@@ -119,7 +121,7 @@ guards:
   periods: {hiver: {from: 12-20, to: 01-05, deactivate: {max: 7, share: 0.7}, grant: {max: 1, share: 0.1}}}
 """
     policy = read_policy(written(SMALL + guards))
-    assert policy.guards["deactivate"] == Guard(Limit(100, 0.01), per_profile=Limit(3, 0.5))
+    assert policy.guards["deactivate"] == Guard(Limit(20, 0.01), per_profile=Limit(3, 0.5))
     assert policy.periods[0].guards == {
         "deactivate": Guard(Limit(7, 0.7), per_profile=Limit(3, 0.5)),
         "grant": Guard(Limit(1, 0.1)),

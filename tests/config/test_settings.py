@@ -69,7 +69,7 @@ def test_a_configuration_that_says_everything():
     )
     assert directory.identities["nightly"].password_file == "credential:nightly"
     assert directory.identities["desk"].password_file == "/etc/piactl/desk"
-    assert directory.tls == TlsSettings(str(path.parent / "tls/ca.pem"), starttls=True)
+    assert directory.tls == TlsSettings(str(path.parent / "tls/ca.pem"), starttls=True, strict=False)
     assert (directory.connect_timeout, directory.operation_timeout, directory.page_size) == (3, 20, 1000)
     assert (directory.in_flight, directory.transactions) == (32, "first-migration")
     assert directory.attributes == {"supannMailPrive": "mailPrive"}
@@ -93,13 +93,13 @@ def test_a_configuration_that_says_everything():
             values={"position": {"01": "activite", "02": "retraite"}},
             constants={"corps": "551"},
             absent_runs=3,
-            limits=SourceLimits(0.1, 10, 0.8, 30, 0.2, 40, 100_000, 50_000_000, 200),
+            limits=SourceLimits(0.1, 10, 0.8, 30, 0.2, 40, 0.3, 25, 0.06, 15, 100_000, 50_000_000, 200),
             periods=(
                 LimitsPeriod(
                     "rentree",
                     (8, 20),
                     (10, 15),
-                    SourceLimits(0.2, 11, 0.7, 31, 0.4, 41, 200_000, 60_000_000, 300),
+                    SourceLimits(0.2, 11, 0.7, 31, 0.4, 41, 0.5, 26, 0.07, 16, 200_000, 60_000_000, 300),
                 ),
             ),
         )
@@ -173,7 +173,7 @@ def test_starttls_allows_passwords(written):
   tls: {starttls: true}
 """
     )
-    assert read_settings(written(text)).directory.tls.starttls
+    assert read_settings(written(text)).directory.tls == TlsSettings(starttls=True, strict=True)
 
 
 def test_a_password_in_an_address_is_refused_and_not_shown(written, mistakes_of):

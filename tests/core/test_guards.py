@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from piactl.core.changes import Change, Kind
-from piactl.core.guards import Census, in_period, refusals
+from piactl.core.guards import Census, counts_by_kind, in_period, refusals
 from piactl.core.policy import Guard, GuardPeriod, Limit, Policy
 
 CENSUS = Census(1000, {"0800009A": 20, "0800010B": 500}, {"enseignant": 900})
@@ -78,3 +78,19 @@ def test_a_period_overrides() -> None:
 )
 def test_a_period_over_new_year(day: date, inside: bool) -> None:
     assert in_period(day, (12, 20), (1, 5)) is inside
+
+
+def test_updates_that_give_and_take_nothing_are_not_counted() -> None:
+    """They are in the number that an approval names, which is that of the summary."""
+    guarded = Policy(guards={"update": Guard(Limit(2, 0.001))})
+
+    def update(number: int, **after: object) -> Change:
+        return Change(Kind.UPDATE, f"u{number}", str(number), {}, after, "why", TODAY)
+
+    moved = [update(n, digest_key="k2") for n in range(900)] + [update(900 + n, device="d") for n in range(9)]
+    assert refusals(moved, CENSUS, guarded, TODAY) == []
+    assert counts_by_kind(moved) == {"update": 909}
+    others = [update(950 + n, device="d", usage_name="Aubry") for n in range(3)]
+    (found,) = refusals([*moved, *others], CENSUS, guarded, TODAY)
+    assert (found.found, found.of, found.total, found.sample) == (3, 1000, 912, ("u950", "u951", "u952"))
+    assert refusals([*moved, *others], CENSUS, guarded, TODAY, {"update": 912}) == []

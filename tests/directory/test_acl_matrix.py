@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import ldap3
 import pytest
-from ldap3.core.exceptions import LDAPInsufficientAccessRightsResult, LDAPOperationResult
+from ldap3.core.exceptions import (
+    LDAPConstraintViolationResult,
+    LDAPInsufficientAccessRightsResult,
+    LDAPOperationResult,
+)
+
+from tests.directory.config_server import config_server
 
 POLICIES = "ou=policies,ou=ac-amiens,ou=education,o=gouv,c=fr"
 SERVICES = "ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"
@@ -30,6 +37,7 @@ NOBODY: set[str] = set()
 
 # strongerAuthRequired (an anonymous write), noSuchObject (it may not even be told), insufficientAccessRights
 REFUSALS = {8, 32, 50}
+CONSTRAINT = 19
 
 Do = Callable[[ldap3.Connection, "Place"], Any]
 
@@ -310,7 +318,7 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
     "set the password": (put("account", userPassword=FRESH), SUPPORTS | {"self"}),
     "set the password, protected": (put("protected", userPassword=FRESH), ADMINISTRATOR),
     "set the password, unmanaged": (put("unmanaged", userPassword=FRESH), ADMINISTRATOR),
-    "set the password, service": (put(f"cn=piactl-reader,{SERVICES}", userPassword=FRESH), {"reader"}),
+    "set the password, service": (put(f"cn=piactl-reader,{SERVICES}", userPassword=FRESH), NOBODY),
     "give out a password": (
         put("account", userPassword=FRESH, pwdReset="TRUE", pwdPolicySubentry=f"cn=activation,{POLICIES}"),
         SUPPORTS,
@@ -380,6 +388,67 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
 }
 
 
+def own_password(operation: str, *values: str) -> Do:
+    """On the entry of the identity itself; who is none tries that of the reader."""
+
+    def do(connection: ldap3.Connection, place: Place) -> None:
+        name = place.who if place.who in SEES else "reader"
+        connection.modify(f"cn=piactl-{name},{SERVICES}", {"userPassword": [(operation, [*values])]})
+
+    return do
+
+
+def foreign(kind: str, dn: str) -> dict[str, tuple[Do, set[str]]]:
+    """Every way to put an account under the password policy `dn`."""
+    under = {"userPassword": FRESH, "pwdReset": "TRUE", "pwdPolicySubentry": dn}
+    codes = f"cn=activation,{POLICIES}"
+    ways: dict[str, Do] = {
+        "added": change("account", pwdPolicySubentry=(ADD, [dn])),
+        "in place of none": put("account", pwdPolicySubentry=dn),
+        "in place of the one of codes": put("coded", pwdPolicySubentry=dn),
+        "with a code": put("account", **under),
+        "protected": put("protected", pwdPolicySubentry=dn),
+        "of codes, protected": put("protected", pwdPolicySubentry=codes),
+        "in a new account": put_in("new", lambda who, _: account(f"n.{who}", pwdPolicySubentry=dn)),
+    }
+    return {f"policy, {kind}, {how}": (do, ADMINISTRATOR) for how, do in ways.items()}
+
+
+HOSTILE: dict[str, tuple[Do, set[str]]] = {
+    **foreign("not there", f"cn=gone,{POLICIES}"),
+    **{
+        f"policy, {kind}": (put("account", userPassword=FRESH, pwdPolicySubentry=dn), ADMINISTRATOR)
+        for kind, dn in {
+            "of everybody": f"cn=default,{POLICIES}",
+            "of the services": f"cn=services,{POLICIES}",
+            "below the one of codes": f"cn=x,cn=activation,{POLICIES}",
+            "another account": "uid=u.reader,ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr",
+        }.items()
+    },
+    "a second password": (change("account", userPassword=(ADD, [FRESH])), NOBODY),
+    "a second password, protected": (change("protected", userPassword=(ADD, [FRESH])), NOBODY),
+    # entries of other applications are not counted: those that hold two could not be changed any more
+    "a second password, unmanaged": (change("unmanaged", userPassword=(ADD, [FRESH])), ADMINISTRATOR),
+    "a second password, hashed": (change("account", userPassword=(ADD, [hashed(FRESH)])), NOBODY),
+    "two passwords at once": (put("account", userPassword=[FRESH, PASSWORD + "s"]), NOBODY),
+    "a new account with two passwords": (
+        put_in("new", lambda who, _: account(f"n.{who}", userPassword=[hashed(FRESH), hashed(PASSWORD)])),
+        NOBODY,
+    ),
+    "an own password": (own_password(ldap3.MODIFY_REPLACE, FRESH), NOBODY),
+    "an own second password": (own_password(ADD, FRESH), NOBODY),
+    "no own password": (own_password(DELETE), NOBODY),
+    **{
+        f"the password of the identity {name}": (
+            put(f"cn=piactl-{name},{SERVICES}", userPassword=FRESH),
+            NOBODY,
+        )
+        for name in ("reader", "nightly", "desk", "administrator")
+    },
+}
+"""Values that give wrong access, by what is written: who gets through with them."""
+
+
 def person_device(dn: str) -> dict[str, Any]:
     """A device that is something to log in with besides."""
     values = device(dn, cn="two", userPassword=FRESH)
@@ -396,9 +465,9 @@ def bound(sandbox: Any, who: str, place: Place) -> Any:
     return sandbox.bind("", "") if who == "anonymous" else sandbox.connect(who)
 
 
-def require_refusal(who: str, refused: LDAPOperationResult) -> None:
+def require_refusal(who: str, refused: LDAPOperationResult, codes: Container[int] = REFUSALS) -> None:
     """Anything but a refusal of rights means that the operation itself was wrong."""
-    assert refused.result in REFUSALS, f"{who}: {refused}"
+    assert refused.result in codes, f"{who}: {refused}"
 
 
 def stamps(sandbox: Any) -> dict[str, Any]:
@@ -435,6 +504,29 @@ def test_reading(sandbox: Any, name: str) -> None:
 @pytest.mark.parametrize("name", WRITES)
 def test_writing(sandbox: Any, name: str) -> None:
     do, expected = WRITES[name]
+    assert who_may(sandbox, do) == expected
+
+
+@pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_values(sandbox: Any, name: str, form: str) -> None:
+    do, expected = HOSTILE[name]
+    with served(sandbox, form) as server:
+        assert who_may(server, do, REFUSALS | {CONSTRAINT}) == expected
+
+
+@contextmanager
+def served(sandbox: Any, form: str) -> Iterator[Any]:
+    """The server in that form of the settings."""
+    if form == "slapd.conf":
+        yield sandbox
+        return
+    with config_server(sandbox) as server:
+        yield sandbox.at(server.uri)
+
+
+def who_may(sandbox: Any, do: Do, refusals: Container[int] = REFUSALS) -> set[str]:
+    """Who gets through with the operation; a refusal changes nothing."""
     allowed = set()
     places = {who: Place(who, sandbox.accounts, sandbox.state) for who in EVERYBODY}
     with sandbox.root() as root:
@@ -447,12 +539,33 @@ def test_writing(sandbox: Any, name: str) -> None:
             try:
                 do(connection, place)
             except LDAPOperationResult as refused:
-                require_refusal(who, refused)
+                require_refusal(who, refused, refusals)
                 assert stamps(sandbox) == before, f"{who}: refused, and yet changed"
             else:
                 allowed.add(who)
                 assert stamps(sandbox) != before, f"{who}: done, and nothing changed"
-    assert allowed == expected
+    return allowed
+
+
+@pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
+def test_a_code_is_not_its_own_replacement(sandbox: Any, form: str) -> None:
+    with served(sandbox, form) as server:
+        place = Place("desk", server.accounts, server.state)
+        with server.root() as root:
+            arrange(root, place)
+        with server.connect("desk") as desk:
+            WRITES["give out a password"][0](desk, place)
+        with server.bind(place.account, FRESH) as owner:
+            for old in (FRESH, None):
+                with pytest.raises(LDAPConstraintViolationResult):
+                    owner.extend.standard.modify_password(place.account, old, FRESH)
+            with pytest.raises(LDAPConstraintViolationResult):
+                owner.modify(place.account, {"userPassword": [(ldap3.MODIFY_REPLACE, [FRESH])]})
+            assert server.entry(place.account)["pwdReset"] == [b"TRUE"]
+            assert owner.extend.standard.modify_password(place.account, FRESH, PASSWORD)
+        assert "pwdReset" not in server.entry(place.account)
+        assert server.accepts(place.account, PASSWORD)
+        assert not server.accepts(place.account, FRESH)
 
 
 def test_the_matrix_notices_what_add_content_acl_does(sandbox: Any) -> None:

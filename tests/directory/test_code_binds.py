@@ -26,7 +26,7 @@ from piactl.secrets import read_password
 from tests.conftest import Sandbox
 
 CODES = f"cn=activation,{POLICIES}"
-CODE = "cfhk-mprt-wx23-4678-9cfh"
+CODE, SECOND = "cfhk-mprt-wx23-4678-9cfh", "kmpr-twx2-3467-89cf-hkmp"
 OWN = "quatre chats gris et lents"
 WRONG = "not it at all, sorry"
 
@@ -61,9 +61,9 @@ def soon(seconds: float) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
-def set_code(sandbox: Sandbox, seconds: float, policy: str = CODES) -> Outcome:
+def set_code(sandbox: Sandbox, seconds: float, code: str = CODE) -> Outcome:
     with desk(sandbox) as writer:
-        write = code_write(writer, dn(sandbox), Code(CODE), soon(seconds), policy)
+        write = code_write(writer, dn(sandbox), Code(code), soon(seconds), CODES)
         return next(iter(Ending(writer).write([write]))).outcome
 
 
@@ -72,10 +72,10 @@ def block(sandbox: Sandbox, times: int = 5) -> None:
         assert not sandbox.accepts(dn(sandbox), WRONG)
 
 
-def choose(sandbox: Sandbox, password: str = OWN) -> None:
+def choose(sandbox: Sandbox, code: str = CODE) -> None:
     """The owner replaces the code, as a portal does for them."""
-    with sandbox.bind(dn(sandbox), CODE) as connection:
-        connection.modify(dn(sandbox), {"userPassword": [(ldap3.MODIFY_REPLACE, [password])]})
+    with sandbox.bind(dn(sandbox), code) as connection:
+        connection.modify(dn(sandbox), {"userPassword": [(ldap3.MODIFY_REPLACE, [OWN])]})
 
 
 def held(sandbox: Sandbox, attribute: str) -> list[bytes]:
@@ -109,8 +109,8 @@ def test_a_code_ends_and_the_password_chosen_instead_does_not(place: Sandbox) ->
     wait_until_past(place)
     assert not place.accepts(dn(place), CODE)
     assert not place.accepts(dn(place), CODE), "nor at the next try"
-    set_code(place, 2)
-    choose(place)
+    assert set_code(place, 2, SECOND) is Outcome.APPLIED
+    choose(place, SECOND)
     time.sleep(3.1)
     assert place.accepts(dn(place), OWN)
 
@@ -132,17 +132,17 @@ def test_a_code_given_to_a_blocked_account_opens_and_ends(place: Sandbox) -> Non
     choose(place)
     block(place)
     assert not place.accepts(dn(place), OWN)
-    assert set_code(place, 2) is Outcome.APPLIED
-    assert place.accepts(dn(place), CODE)
+    assert set_code(place, 2, SECOND) is Outcome.APPLIED
+    assert place.accepts(dn(place), SECOND)
     wait_until_past(place)
-    assert not place.accepts(dn(place), CODE)
+    assert not place.accepts(dn(place), SECOND)
 
 
 def test_why_the_old_lock_is_not_simply_replaced(place: Sandbox) -> None:
     """ppolicy deletes the new value with the old one, and the code would have no end."""
     set_code(place, 600)
     with desk(place) as writer:
-        write = code_write(writer, dn(place), Code(CODE), soon(300), CODES)
+        write = code_write(writer, dn(place), Code(SECOND), soon(300), CODES)
         plain = replace(write, delete={**write.delete, "pwdAccountLockedTime": ()})
         assert next(iter(writer.write([plain]))).outcome is Outcome.APPLIED
     assert held(place, "pwdAccountLockedTime") == []
@@ -152,16 +152,16 @@ def test_a_block_between_reading_and_writing_leaves_no_code_without_an_end(place
     set_code(place, 600)
     choose(place)
     with desk(place) as writer:
-        write = code_write(writer, dn(place), Code(CODE), soon(2), CODES)
+        write = code_write(writer, dn(place), Code(SECOND), soon(2), CODES)
         block(place)
         result = next(iter(Ending(writer).write([write])))
     assert result.outcome in (Outcome.APPLIED, Outcome.CONFLICT)
     if result.outcome is Outcome.CONFLICT:
-        assert not place.accepts(dn(place), CODE)
+        assert not place.accepts(dn(place), SECOND)
         return
-    assert place.accepts(dn(place), CODE)
+    assert place.accepts(dn(place), SECOND)
     wait_until_past(place)
-    assert not place.accepts(dn(place), CODE)
+    assert not place.accepts(dn(place), SECOND)
 
 
 class Meddled:

@@ -12,7 +12,7 @@ import pytest
 from piactl.directory.names import child
 from piactl.directory.opening import open_reader, open_writer
 from piactl.directory.port import EntryWrite, Outcome, Values, Writer, WriteResult
-from piactl.errors import DirectoryRefused, DirectoryUnreachable
+from piactl.errors import DirectoryRefused, DirectoryUnreachable, ReplyLost
 
 from .plain_slapd import CLERK, PEOPLE, SUFFIX, WRITERS, PlainSlapd, choose_writer, password, running
 
@@ -277,6 +277,68 @@ def test_a_server_that_takes_no_writes_is_passed_over(extra: str, words: str) ->
         with open_writer(both, "clerk", password) as writer:
             assert writer.facts().uri == original.uri
             assert one(writer, EntryWrite("add", ALICE, add=ENTRY)).outcome is Outcome.APPLIED
+
+
+def test_a_write_tells_which_version_of_the_entry_it_made_of_which(slapd: PlainSlapd) -> None:
+    def csn() -> bytes:
+        entry = writer.read(ALICE, ["entryCSN"])
+        return entry.values["entryCSN"][0] if entry else b""
+
+    with open_writer(slapd.settings(), "clerk", password) as writer:
+        added = one(writer, EntryWrite("add", ALICE, add=ENTRY))
+        first = csn()
+        assert (added.csn_before, added.csn_after) == (b"", first)
+        change = EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",)})
+        changed = one(writer, change)
+        assert (changed.csn_before, changed.csn_after) == (first, csn())
+        assert changed.csn_after > first > b""
+        again = one(writer, change)
+        assert (again.outcome, again.csn_after) == (Outcome.ALREADY, b"")
+        gone = one(writer, EntryWrite("delete", ALICE, delete={"sn": (b"Bernard",)}))
+        assert (gone.outcome, gone.csn_before, gone.csn_after) == (Outcome.APPLIED, b"", b"")
+
+
+def test_a_write_that_may_not_read_the_entrycsn_is_made_all_the_same(slapd: PlainSlapd) -> None:
+    slapd.kill()
+    rights = f'access to * by dn.base="{CLERK}" write by * read'
+    slapd.configure(rights, f'access to attrs=entryCSN by dn.base="{CLERK}" none by * read\n{rights}')
+    slapd.start()
+    with open_writer(slapd.settings(), "clerk", password) as writer:
+        one(writer, EntryWrite("add", ALICE, add=ENTRY))
+        change = EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",)})
+        result = one(writer, change)
+    assert (result.outcome, result.csn_before, result.csn_after) == (Outcome.APPLIED, b"", b"")
+
+
+def test_after_its_first_write_a_writer_uses_no_other_server() -> None:
+    with running() as first, running() as second:
+        both = first.settings(first.uri, second.uri)
+        with open_writer(both, "clerk", password) as writer:
+            assert one(writer, EntryWrite("add", ALICE, add=ENTRY)).outcome is Outcome.APPLIED
+            first.kill()
+            change = EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",)})
+            for lost in (
+                lambda: one(writer, change),
+                lambda: writer.read(ALICE, ["sn"]),
+                lambda: list(writer.search(PEOPLE, "(objectClass=*)", ["sn"])),
+                writer.facts,
+            ):
+                with pytest.raises((DirectoryUnreachable, ReplyLost), match="not go on at another server"):
+                    lost()
+            first.start()  # the same server again is no other one
+            assert one(writer, change).outcome is Outcome.APPLIED
+        with open_reader(second.settings(), "clerk", password) as reader:
+            assert reader.read(ALICE, ["sn"]) is None
+
+
+def test_before_its_first_write_a_writer_may_use_another_server() -> None:
+    with running() as first, running() as second:
+        with open_writer(first.settings(first.uri, second.uri), "clerk", password) as writer:
+            assert writer.read(CLERK, ["cn"]) is not None
+            first.kill()
+            assert writer.read(CLERK, ["cn"]) is not None
+            assert one(writer, EntryWrite("add", ALICE, add=ENTRY)).outcome is Outcome.APPLIED
+            assert writer.facts().uri == second.uri
 
 
 @pytest.mark.parametrize(("extra", "code"), [(CONSUMER, 10), ("readonly on", 53)])

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -26,14 +24,11 @@ from ldap3.core.exceptions import (
 
 from piactl.resources import schemas_folder
 from piactl.sandbox import render, render_slapd_conf
-from piactl.sandbox.files import socket_uri
-from piactl.sandbox.slapd_process import end, launch, wait_until_answering
-from piactl.sandbox.software import find_software
-from piactl.sandbox.tree import initial_ldif, tree_settings
+from piactl.sandbox.tree import IDENTITIES, tree_settings
+from tests.directory.config_server import config_server, settings_for
 
 PASSWORD = "correct horse battery"
 FRESH = "another long passphrase"
-ROOT = tree_settings()["root"]
 
 
 def account(sandbox: Any, uid: str, **more: Any) -> str:
@@ -59,22 +54,6 @@ def values(uid: str, **more: Any) -> dict[str, Any]:
 # ---- both forms
 
 
-def settings_for(folder: Path, schema: Path) -> dict[str, str]:
-    for name in ("data", "log", "slapd.d"):
-        (folder / name).mkdir()
-    installed = find_software(accesslog=True)
-    return {
-        "schema": str(installed.schema),
-        "own_schema": str(schema),
-        "modules": str(installed.modules),
-        "run": str(folder),
-        "data": str(folder / "data"),
-        "log_data": str(folder / "log"),
-        "maxsize": str(1 << 30),
-        **tree_settings(),
-    }
-
-
 def squeezed(text: str) -> str:
     return " ".join(text.split()).replace('"', "")
 
@@ -96,6 +75,7 @@ DIRECTIVES = {
     "access": "olcAccess",
     "add_content_acl": "olcAddContentAcl",
     "unique_uri": "olcUniqueURI",
+    "constraint_attribute": "olcConstraintAttribute",
     "ppolicy_default": "olcPPolicyDefault",
     "ppolicy_hash_cleartext": "olcPPolicyHashCleartext",
     "logdb": "olcAccessLogDB",
@@ -166,34 +146,6 @@ def test_both_forms_of_the_access_log_say_the_same(tmp_path: Path) -> None:
     assert conf == ldif
 
 
-@contextmanager
-def config_server(sandbox: Any) -> Iterator[tuple[str, dict[str, str], Path]]:
-    """A server made from config.ldif.in: its uri, its settings, its folder."""
-    folder = sandbox.folder / "olc"
-    folder.mkdir()
-    given = settings_for(folder, schemas_folder() / "ldap")
-    owner = f"gidNumber={os.getgid()}[+]uidNumber={os.getuid()},cn=peercred,cn=external,cn=auth"
-    text = render("config.ldif.in", given)
-    text = text.replace("cn: config\n", f'cn: config\nolcAuthzRegexp: "^{owner}$" "{ROOT}"\n', 1)
-    passwords = {i: (sandbox.folder / "secrets" / i).read_bytes().strip() for i in _identities()}
-    for number, ldif in (("0", text), ("2", initial_ldif(passwords))):
-        command = [find_software().slapadd, "-F", folder / "slapd.d", "-n", number]
-        done = subprocess.run(command, input=ldif.encode(), capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr.decode()
-    place = folder / "ldapi"
-    command = [find_software().slapd, "-F", folder / "slapd.d", "-h", socket_uri(place), "-d", "none"]
-    process = launch([str(word) for word in command], folder / "log.txt")
-    try:
-        wait_until_answering(process, place, folder / "log.txt")
-        yield socket_uri(place), given, folder
-    finally:
-        end(process)
-
-
-def _identities() -> tuple[str, ...]:
-    return ("reader", "nightly", "desk", "administrator")
-
-
 def subschema(connection: ldap3.Connection) -> dict[str, set[str]]:
     kinds = ["attributeTypes", "objectClasses"]
     connection.search("cn=Subschema", "(objectClass=*)", ldap3.BASE, attributes=kinds)
@@ -204,8 +156,8 @@ def subschema(connection: ldap3.Connection) -> dict[str, set[str]]:
 def test_both_forms_of_the_schemas_define_the_same(sandbox: Any) -> None:
     with sandbox.root() as root:
         conf = subschema(root)
-    with config_server(sandbox) as (uri, _, _):
-        with sandbox.at(uri).root() as root:
+    with config_server(sandbox) as server:
+        with sandbox.at(server.uri).root() as root:
             ldif = subschema(root)
         own = {v for kind in conf.values() for v in kind if re.search(r"piactl|supann|eduPerson", v)}
         assert len(own) == 4 + 9 + 16 + 4
@@ -214,16 +166,16 @@ def test_both_forms_of_the_schemas_define_the_same(sandbox: Any) -> None:
 
 
 def test_a_server_from_cn_config_holds_the_same_rights_and_takes_the_access_log(sandbox: Any) -> None:
-    with config_server(sandbox) as (uri, given, folder):
-        other = sandbox.at(uri)
+    with config_server(sandbox) as server:
+        other = sandbox.at(server.uri)
         dn = f"uid=a,{sandbox.accounts}"
         with other.connect("nightly") as nightly:
             with pytest.raises(LDAPInsufficientAccessRightsResult):
                 nightly.add(dn, attributes=values("a", userPassword=FRESH))
             nightly.add(dn, attributes=values("a"))
-        change = folder / "accesslog.ldif"
-        change.write_text(render("accesslog.ldif.in", given))
-        command = ["ldapmodify", "-Q", "-Y", "EXTERNAL", "-H", uri, "-f", change]
+        change = server.folder / "accesslog.ldif"
+        change.write_text(render("accesslog.ldif.in", server.settings))
+        command = ["ldapmodify", "-Q", "-Y", "EXTERNAL", "-H", server.uri, "-f", change]
         done = subprocess.run(command, capture_output=True, check=False, timeout=30)
         assert done.returncode == 0, done.stderr.decode()
         with other.connect("desk") as desk:
@@ -343,7 +295,7 @@ def test_old_hashes_are_for_nobody(sandbox: Any) -> None:
         for password in (PASSWORD, FRESH):
             desk.modify(dn, {"userPassword": [(ldap3.MODIFY_REPLACE, [password])]})
     assert sandbox.entry(dn)["pwdHistory"]
-    for identity in _identities():
+    for identity in IDENTITIES:
         with sandbox.connect(identity) as connection:
             connection.search(dn, "(objectClass=*)", ldap3.BASE, attributes=["*", "+"])
             assert b"a" in connection.response[0]["raw_attributes"]["uid"]

@@ -10,7 +10,7 @@ import pytest
 from piactl.core.settings import SourceLimits, SourceSettings
 from piactl.errors import FeedRefused
 from piactl.feed.codes import REFUSALS, REJECTIONS, refusal
-from piactl.feed.linedigests import digest_lines
+from piactl.feed.linedigests import Skipped, digest_lines
 from piactl.feed.reading import read_feed
 
 Made = Callable[..., bytes]
@@ -314,6 +314,26 @@ def test_lines_are_not_gone_over_beyond_the_limits(limit, sample, tmp_path):
     source = SourceSettings("epp", limits=SourceLimits(**{limit: 1}))
     assert digest_lines(path, SourceSettings("epp"), b"k") is not None
     assert digest_lines(path, source, b"k") is None
+
+
+@pytest.mark.parametrize("values", [{}, {"position": {"AC": "activite", "CP": "conge_parental"}}])
+def test_lines_that_are_passed_by_count_as_if_they_were_read(values, sample, tmp_path):
+    rows = [
+        sample.row(matricule="0001", position="AC"),
+        sample.row(matricule="0002", position=" ", fonction="DIR", fin=""),
+        sample.row(matricule="0003", position="X", corps=""),
+        sample.row(matricule="0003", position="CP", uai="0800002T"),
+        sample.row(matricule="0004", position="AC", numen="X", fonction=" DOC"),
+    ]
+    path = tmp_path / "feed.csv"
+    path.write_text(sample.text(*rows), encoding="utf-8")
+    source = SourceSettings("epp", values=values)
+    lines = digest_lines(path, source, b"k")
+    assert lines is not None
+    whole = read_feed(path, source).facts
+    assert whole.uncommon == {"corps": 1, "position": 3, "fonction": 2}
+    for people in (lines.people, {"0001", "0003"}, ()):
+        assert read_feed(path, source, Skipped(lines, people)).facts == whole
 
 
 def test_every_code_has_a_meaning_and_a_next_step():

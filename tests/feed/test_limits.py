@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from piactl.core.feedfacts import ROW, FeedFacts, SourceRecord
-from piactl.core.feedlimits import LIMIT_CODES, feed_refusals, limits_on
+from piactl.core.feedlimits import LIMIT_CODES, feed_refusals, held_refusal, limits_on
 from piactl.core.settings import LimitsPeriod, SourceLimits, SourceSettings
 
 DAY = date(2026, 11, 3)
@@ -131,3 +131,82 @@ def test_the_period_of_the_day_counts():
     facts = replace(FACTS, rows=1400)
     assert _codes(facts, source=YEAR) == ["size"]
     assert _codes(facts, source=YEAR, as_of=date(2026, 9, 1)) == []
+
+
+COLUMNS = {ROW: (1000, 0), "position": (60, 0), "numen": (900, 0)}
+VARIED = {"corps": 700, "position": 60, "fonction": 400}
+
+
+def _columns(rows=1000, columns=COLUMNS, uncommon=VARIED, last_rows=1000, last_uncommon=VARIED):
+    facts = replace(FACTS, rows=rows, columns=columns, uncommon=uncommon)
+    last = replace(LAST, rows=last_rows, columns=COLUMNS, uncommon=last_uncommon)
+    loose = replace(SOURCE, limits=replace(SOURCE.limits, size_share=9.0))
+    return [message for code, message in feed_refusals(facts, last, KNOWN, KNOWN, loose, DAY)]
+
+
+@pytest.mark.parametrize(
+    ("filled", "refused"),
+    [(900, False), (1000, False), (700, False), (699, True), (0, True)],
+)
+def test_a_column_filled_otherwise_than_in_the_last_feed(filled, refused):
+    found = _columns(columns={**COLUMNS, "numen": (filled, 0)})
+    assert len(found) == refused
+    if refused:
+        assert f"column numen has a value in {filled} of 1000 rows" in found[0]
+        assert "in the last one in 90% (limit: 20 % of the rows, from 20)" in found[0]
+
+
+def test_a_column_that_is_filled_at_last_is_another_one_too():
+    assert len(_columns(columns={**COLUMNS, "position": (261, 0)})) == 1
+    assert _columns(columns={**COLUMNS, "position": (260, 0)}) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "refused"),
+    [(60, 0, True), (60, 5, True), (60, 6, False), (4, 0, True), (3, 0, True), (2, 0, False), (0, 0, False)],
+)
+def test_a_coded_column_that_is_all_alike(before, now, refused):
+    found = _columns(uncommon={**VARIED, "position": now}, last_uncommon={**VARIED, "position": before})
+    assert len(found) == refused
+    if refused:
+        assert f"column position has the same value in {1000 - now} of 1000 rows" in found[0]
+
+
+def test_variety_is_in_proportion_to_the_rows():
+    assert _columns(rows=100, columns={}, uncommon={**VARIED, "fonction": 4}) == []
+    assert len(_columns(rows=100, columns={}, uncommon={**VARIED, "fonction": 3})) == 1
+
+
+def test_few_rows_may_be_all_alike():
+    few = {"corps": 3, "position": 5, "fonction": 10}
+    none = dict.fromkeys(few, 0)
+    assert _columns(rows=19, columns={}, uncommon=none, last_rows=19, last_uncommon=few) == []
+    assert len(_columns(rows=20, columns={}, uncommon=none, last_rows=20, last_uncommon=few)) == 3
+
+
+def test_a_record_that_knows_nothing_of_columns_refuses_nothing():
+    facts = replace(FACTS, columns=COLUMNS, uncommon=dict.fromkeys(VARIED, 0))
+    assert _codes(facts) == []
+
+
+@pytest.mark.parametrize(
+    ("people", "held", "refused"),
+    [
+        (1000, 50, False),
+        (1000, 51, True),
+        (100, 19, False),
+        (100, 20, True),
+        (20, 20, True),
+        (450, 22, False),
+    ],
+)
+def test_too_many_people_held(people, held, refused):
+    facts = replace(FACTS, people=people)
+    found = held_refusal(facts, {str(n): f"why {n}" for n in range(held)}, SOURCE, DAY)
+    assert (found is not None) == refused
+    if found is not None:
+        code, message = found
+        assert code == "held"
+        assert f"{held} of its {people} people are held (limit: 5 %, from 20)" in message
+        assert "such as 0: why 0; 1: why 1;" in message
+        assert f"--accept-feed {facts.digest}" in message

@@ -202,7 +202,7 @@ def test_the_device_follows_the_life_of_its_account(claire: Academy) -> None:
     last = day(-5).isoformat()
     claire.night(last, claire.feed(post(-100, -39), day=last))
     assert claire.values(UID, "piactlState") == ["deactivated"]
-    assert claire.values(UID, "oathTOTPToken") == []
+    assert claire.values(UID, "oathTOTPToken") == [f"cn=suspended,{claire.dn(UID)}"]
     assert not lets_in(claire)
     assert not lets_in(claire, phone.code())
     assert len(devices(claire)) == 1
@@ -228,7 +228,7 @@ def test_a_closed_account_gets_a_device_for_when_it_opens(claire: Academy) -> No
     last, today = day(-5).isoformat(), day(0).isoformat()
     claire.night(last, claire.feed(post(-100, -39), day=last))
     phone = verified(claire, UID)
-    assert claire.values(UID, "oathTOTPToken") == []
+    assert claire.values(UID, "oathTOTPToken") == [f"cn=suspended,{claire.dn(UID)}"]
     claire.night(today, claire.feed(post(-100, -39), post(0), day=today))
     assert not lets_in(claire)
     assert lets_in(claire, phone.code())
@@ -248,7 +248,8 @@ def test_no_secret_outlives_the_person(claire: Academy, jump: bool) -> None:
     claire.twice(last, feed)
     assert claire.values(UID, "piactlState") == ["archived"]
     assert devices(claire) == {}
-    assert "oathTOTPUser" not in claire.values(UID, "objectClass")
+    assert claire.values(UID, "piactlDevice") == []
+    assert claire.values(UID, "oathTOTPToken") == [f"cn=suspended,{claire.dn(UID)}"]
     gone = claire.run("otp", "enroll", UID, "--uri-file", claire.folder / "late.uri")
     assert gone.code == 1
     assert not (claire.folder / "late.uri").exists()

@@ -35,10 +35,16 @@ Told = list[tuple[date, Change]]
 
 
 class Nothing:
-    """A directory without an entry."""
+    """A directory without an entry, with slapo-otp or without it."""
+
+    def __init__(self, *, otp: bool) -> None:
+        self._otp = otp
 
     def facts(self) -> ServerFacts:
         return ServerFacts("", frozenset(), frozenset(), frozenset(), ())
+
+    def has_class(self, name: str) -> bool:
+        return self._otp
 
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         return None
@@ -87,10 +93,10 @@ def settled(desired: Desired, account: Account, site: Site) -> Account:
     return after.account
 
 
-def peopled(site: Site, number: int) -> ImaginedDirectory:
+def peopled(site: Site, number: int, *, otp: bool = True) -> ImaginedDirectory:
     """A directory in memory on the evening of FIRST: accounts, and whoever is to have one later."""
     rules, places = site.rules(FIRST), Places(site.settings.directory.state)
-    directory = ImaginedDirectory(Nothing())
+    directory = ImaginedDirectory(Nothing(otp=otp))
     writes: list[EntryWrite | None] = []
     made: list[Desired] = []
     for index, life in enumerate(collected(number)):
@@ -110,8 +116,9 @@ def peopled(site: Site, number: int) -> ImaginedDirectory:
         named(made, TakenNames((), site.policy.first_homonym_digit), site.policy)
     ):
         account = settled(desired, by_hand(desired.account, index), site)
-        writes.append(account_write(site.settings.directory, site.encoding, None, account))
-    last = LastRun("first", FIRST, site.policy.digest, site.register_digest, "", True)
+        writes.append(account_write(site.settings.directory, site.encoding_for(directory), None, account))
+    digests = site.policy.digest, site.register_digest
+    last = LastRun("first", FIRST, *digests, "", True, otp_schema=otp)
     writes.append(record_write(places.last_run, None, last_run_record(last)))
     directory.imagine(write for write in writes if write is not None)
     return directory
@@ -138,16 +145,17 @@ def one_by_one(directory: ImaginedDirectory, site: Site, until: date, *, whole: 
     return told
 
 
-def compare(site: Site, number: int, days: int, *, whole: bool) -> Told:
+def compare(site: Site, number: int, days: int, *, whole: bool, otp: bool = True) -> Told:
     until = FIRST + timedelta(days=days)
-    nights = Forecast(peopled(site, number), site, FIRST + timedelta(days=1), until).nights()
+    nights = Forecast(peopled(site, number, otp=otp), site, FIRST + timedelta(days=1), until).nights()
     told = [(night.day, change) for night in nights for change in night.plan.changes]
-    assert told == one_by_one(peopled(site, number), site, until, whole=whole)
+    assert told == one_by_one(peopled(site, number, otp=otp), site, until, whole=whole)
     return told
 
 
-def test_random_lives(site: Site) -> None:
-    told = compare(site, 25, 150, whole=True)
+@pytest.mark.parametrize("otp", [True, False])
+def test_random_lives(site: Site, otp: bool) -> None:
+    told = compare(site, 25, 150, whole=True, otp=otp)
     assert len(told) > 150
     assert {change.kind.value for _, change in told} >= {
         "create", "update", "grant", "revoke", "suspend", "reopen", "deactivate", "archive", "lock", "unlock",

@@ -10,7 +10,7 @@ import pytest
 from .academy import Academy, Ran
 from .feeds import MICHELIS, crowd, row
 
-GUARD = "  deactivate: {max: 100, share: 0.01, per_establishment: {max: 5, share: 0.2}}\n  archive:"
+GUARD = "  deactivate: {max: 10, share: 0.01, per_establishment: {max: 5, share: 0.2}}\n  archive:"
 
 
 def ended(rows: list[str], day: str) -> list[str]:
@@ -144,9 +144,7 @@ def test_a_dry_run_is_refused_too(academy: Academy) -> None:
 
 
 def test_a_first_load_is_not_guarded_and_a_second_one_is(academy: Academy) -> None:
-    academy.edit(
-        "policy.yaml", "  create:     {max: 400, share: 0.02}", "  create:     {max: 5, share: 0.02}"
-    )
+    academy.edit("policy.yaml", "  create:     {max: 20, share: 0.02}", "  create:     {max: 5, share: 0.02}")
     rows = crowd(30, debut="2026-01-01")
     academy.night("2026-03-01", academy.feed(*rows[:20], day="2026-03-01"))
     with academy.nothing_written():
@@ -176,3 +174,33 @@ def test_protected_accounts(academy: Academy) -> None:
         assert academy.stamps()[academy.dn(uid)] == before[academy.dn(uid)]
     assert academy.values("nour.caron", "piactlState") == ["archived"]
     assert plan["changes"] == []
+
+
+def test_a_service_for_everybody_is_stopped_and_approved(academy: Academy) -> None:
+    """That an administrator adds it to the policy is no file gone wrong, but it is as large as one."""
+    loaded(academy, 30)
+    academy.edit(
+        "policy.yaml",
+        "  # business applications, by function",
+        "  stylo: {label: Stylo, profiles: all}",
+    )
+    with academy.nothing_written():
+        ran = academy.night("2026-03-02", code=4)
+    assert "REFUSED by the guard grant: 30 of 30 accounts (all accounts); the limit is 20 and 3.0%" in ran.err
+    assert "such as " in ran.err
+    command = re.search(r"To approve this plan: (.+)$", ran.err, re.MULTILINE)
+    assert command is not None
+    assert "--allow grant=30" in command[1]
+    words = shlex.split(command[1].replace('"..."', '"Stylo opens"'))
+    assert academy.run(*words[1:]).code == 0
+    assert (
+        sum(b"service:stylo" in b" ".join(e["eduPersonEntitlement"]) for e in academy.accounts().values())
+        == 30
+    )
+
+
+def test_a_new_digest_key_stops_no_night(academy: Academy) -> None:
+    rows = loaded(academy, 40)
+    assert academy.run("key", "add", "--reason", "yearly").code == 0
+    ran = academy.night("2026-03-02", academy.feed(*rows, day="2026-03-02"))
+    assert ran.json["summary"] == {"update": 40}

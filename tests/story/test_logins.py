@@ -64,12 +64,6 @@ CASES: dict[str, tuple[int, list[str], bool, str]] = {
     ),
     "suspended today, told before": (-5, [post(-200), post(0, 30, position="suspension")], False, "active"),
     "suspended": (0, [post(-200), post(-2, 30, position="suspension")], False, "on-leave"),
-    "suspension over since yesterday": (
-        -5,
-        [post(-200), post(-6, -1, position="suspension")],
-        True,
-        "on-leave",
-    ),
 }
 
 

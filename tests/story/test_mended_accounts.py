@@ -89,11 +89,11 @@ def test_a_start_cancelled_long_after_a_closure_does_not_archive_at_once(academy
 
 
 def test_a_feed_that_would_reopen_and_unlock_everybody_is_refused(academy: Academy) -> None:
-    """The policy says nothing of these two kinds: the built-in guards hold."""
+    """Of `unlock` the policy says nothing: the built-in guard holds."""
     people = crowd(201, debut="2026-01-01", position="suspension")
     academy.night(DAY, academy.feed(*people, day=DAY))
-    back = academy.feed(*crowd(201, debut="2026-01-01"), day="2026-03-02")
+    back = academy.feed(*crowd(201, debut="2026-01-01", position="activite"), day="2026-03-02")
     with academy.nothing_written():
         ran = academy.night("2026-03-02", back, code=4)
-    assert "reopen: 201 of 201 accounts (all accounts); the limit is 200 and 5.0%" in ran.err
-    assert "unlock: 201 of 201 accounts (all accounts); the limit is 20 and 0.5%" in ran.err
+    assert "reopen: 201 of 201 accounts (all accounts); the limit is 10 and 1.0%" in ran.err
+    assert "unlock: 201 of 201 accounts (all accounts); the limit is 10 and 0.5%" in ran.err

@@ -36,6 +36,9 @@ class CountingReader:
     def facts(self) -> ServerFacts:
         return self._reader.facts()
 
+    def has_class(self, name: str) -> bool:
+        return self._reader.has_class(name)
+
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         self.asked += 1
         return self._reader.read(dn, attributes)

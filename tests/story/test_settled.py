@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from random import Random
@@ -13,13 +16,18 @@ from typing import Any
 import ldap3
 import pytest
 
+from piactl.core.account import Account
+from piactl.core.settled import Marks, with_csn
 from piactl.directory.attributes import MANAGED
 from piactl.directory.opening import open_reader
+from piactl.directory.port import WriteResult
 from piactl.flows import nightly, settling, sifting
 from piactl.flows.proposing import scan_feeds
-from piactl.flows.site import open_site
+from piactl.flows.settling import Settling
+from piactl.flows.site import Site, open_site
 from piactl.sandbox.tree import identity_dn
 from piactl.secrets import read_password
+from tests.directory.wire import Wire, operation
 
 from .academy import Academy
 from .feeds import MARESCHAL, MICHELIS, crowd, row
@@ -27,6 +35,9 @@ from .test_random_hr import FIRST, HumanResources
 
 DAY = "2026-09-05"
 NEXT = "2026-09-06"
+POST_READ, NOTHING = b"1.3.6.1.1.13.2", b"1.3.6.1.1.13.9"
+SEARCHED, MODIFIED = 0x64, 0x67
+"""Tags of an entry that was searched for, and of the answer to a modify."""
 IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", numen="20E9512345XYZ")
 
 
@@ -34,6 +45,31 @@ IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", numen="20E9512345XY
 def always_pass_by(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where few are settled, as among the few people of these tests."""
     monkeypatch.setattr(settling, "MOST", 1.0)
+
+
+class Rewriting(Wire):
+    """Puts one text in the place of another of the same length in the server's messages of kind `tag`."""
+
+    def __init__(self, port: int, old: bytes, new: bytes, tag: int | None) -> None:
+        self.old, self.new, self.answer = old, new, tag
+        super().__init__(port)
+
+    def _reply(self, message: bytes, *more: Any) -> None:
+        if operation(message)[1] == self.answer and self.old in message:
+            self.fired += 1
+            message = message.replace(self.old, self.new)
+        super()._reply(message, *more)
+
+
+@contextmanager
+def rewriting(academy: Academy, old: bytes, new: bytes, tag: int | None) -> Iterator[Rewriting]:
+    """Has the academy's server answer through that."""
+    proxy = Rewriting(int(academy.sandbox.tcp_uri.rpartition(":")[2].rstrip("/")), old, new, tag)
+    academy.edit("piactl.yaml", academy.sandbox.uri, proxy.uri)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
 
 
 def marks(academy: Academy) -> Path:
@@ -249,29 +285,157 @@ def test_several_sources_at_once(academy: Academy) -> None:
     assert same(academy, NEXT, first, gone)["absents"][0]["uid"] == "claire.dubreuil"
 
 
-@pytest.mark.parametrize("name", ["administrator", "nightly"])
-def test_a_command_made_while_a_night_ends_is_noticed(
-    academy: Academy, monkeypatch: pytest.MonkeyPatch, name: str
+def grant(academy: Academy, identity: str) -> None:
+    """Another hand: it gives Claire a right that the date will end, and nothing else."""
+    with academy.sandbox.connect(identity) as connection:
+        changes = {
+            "piactlException": [(ldap3.MODIFY_ADD, ["grant$siecle$0800009A$2026-09-01$2026-09-20$x$y"])],
+            "piactlNextDue": [(ldap3.MODIFY_REPLACE, ["20260921"])],
+        }
+        assert connection.modify(academy.dn("claire.dubreuil"), changes), connection.result
+
+
+def change_is_noticed(
+    academy: Academy, monkeypatch: pytest.MonkeyPatch, moment: str, identity: str = "administrator"
 ) -> None:
-    """Also where the administrator and the nightly bind as one and the same."""
+    """A night writes to Claire, and another hand does at that moment: the next night has to look at her."""
     night(academy, DAY, row(), IDA)
-    if name == "nightly":
+    if identity == "nightly":
         academy.edit("piactl.yaml", identity_dn("administrator"), identity_dn("nightly"))
-    original = nightly.mark_written
+    original = getattr(nightly, moment)
 
-    def marking(*arguments: Any) -> None:
-        with academy.sandbox.connect(name) as connection:
-            value = "grant$siecle$0800009A$2026-09-01$2026-09-20$x$y"
-            changes = {"piactlException": [(ldap3.MODIFY_ADD, [value])]}
-            assert connection.modify(academy.dn("claire.dubreuil"), changes), connection.result
-        original(*arguments)
+    def interrupted(*arguments: Any) -> Any:
+        grant(academy, identity)
+        return original(*arguments)
 
-    monkeypatch.setattr(nightly, "mark_written", marking)
     rows = (row(civilite="MME"), IDA)
-    night(academy, NEXT, *rows)
+    with monkeypatch.context() as patched:
+        patched.setattr(nightly, moment, interrupted)
+        night(academy, NEXT, *rows)
     feed = academy.feed(*rows, day="2026-09-07")
+    assert academy.values("claire.dubreuil", "personalTitle") == ["MME"]
     assert passed(academy, feed, "2026-09-07") == {"1999"}
     assert {c["uid"] for c in same(academy, "2026-09-07", feed)["changes"]} == {"claire.dubreuil"}
+
+
+READ, WRITTEN = "release_codes", "keep"
+"""What a night calls when it has read the accounts, and when it has written them."""
+
+
+@pytest.mark.parametrize("moment", [READ, WRITTEN])
+@pytest.mark.parametrize("identity", ["administrator", "nightly"])
+def test_another_hand_just_before_or_after_the_write_of_a_night_is_noticed(
+    academy: Academy, monkeypatch: pytest.MonkeyPatch, moment: str, identity: str
+) -> None:
+    """Also where the administrator and the nightly bind as one and the same."""
+    change_is_noticed(academy, monkeypatch, moment, identity)
+
+
+@pytest.mark.parametrize("moment", [READ, WRITTEN])
+def test_a_mark_that_guesses_is_found_out(
+    academy: Academy, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Where a mark has whatever entryCSN its entry has, or any may have been written over, the test above
+    fails."""
+    read: list[bytes] = []
+    foresee, mark_written, keep = Settling.foresee, Settling.mark_written, nightly.keep
+
+    def foreseeing(self: Settling, account: Account, csn: bytes, as_of: date) -> None:
+        read.append(csn)
+        foresee(self, account, csn, as_of)
+
+    def marking(self: Settling, uid: str, result: WriteResult) -> None:
+        mark_written(self, uid, replace(result, csn_before=read[-1]))
+
+    def keeping(site: Site, marks: Marks) -> None:
+        (csn,) = academy.entry("claire.dubreuil")["entryCSN"]
+        marks.packed["1001"] = with_csn(marks.packed["1001"], csn)
+        keep(site, marks)
+
+    if moment == READ:
+        monkeypatch.setattr(Settling, "foresee", foreseeing)
+        monkeypatch.setattr(Settling, "mark_written", marking)
+    else:
+        monkeypatch.setattr(nightly, "keep", keeping)
+    with pytest.raises(AssertionError, match="1001"):
+        change_is_noticed(academy, monkeypatch, moment)
+
+
+@pytest.mark.parametrize(
+    "answer", [None, SEARCHED, MODIFIED], ids=["told", "not supported", "not in the answer"]
+)
+def test_only_a_write_that_the_server_tells_the_entrycsn_of_is_marked(
+    academy: Academy, answer: int | None
+) -> None:
+    """The others are looked at once more, and are marked then."""
+    with rewriting(academy, POST_READ, NOTHING, answer) as proxy:
+        night(academy, DAY, row(), IDA)
+        feed = night(academy, NEXT, row(civilite="MME"), IDA)
+        assert passed(academy, feed, "2026-09-07") == ({"1001", "1999"} if answer is None else {"1999"})
+        assert (proxy.fired > 0) == (answer is not None)
+        asked = any(POST_READ in request for request in proxy.requests)
+        assert asked == (answer != SEARCHED)
+        academy.quiet_night("2026-09-07", feed)
+        assert passed(academy, feed, "2026-09-08") == {"1001", "1999"}
+
+
+def test_an_entrycsn_that_is_not_that_of_the_entry_makes_no_harm(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA)
+    (csn,) = academy.entry("ida.roy")["entryCSN"]
+    with rewriting(academy, csn[:4], b"1999", MODIFIED) as proxy:
+        night(academy, DAY, row(), IDA)  # the configuration is another one
+        feed = night(academy, NEXT, row(civilite="MME"), IDA)
+        assert proxy.fired
+        assert passed(academy, feed, "2026-09-07") == {"1999"}
+
+
+@pytest.mark.parametrize("end", ["in part", "killed", "server lost"])
+def test_marks_are_void_after_a_run_that_did_not_end_well(
+    academy: Academy, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    night(academy, DAY, row(civilite="M."), IDA)
+    feed = academy.feed(row(civilite="MME"), IDA, day=NEXT)
+    assert passed(academy, feed, NEXT) == {"1999"}
+    if end == "in part":
+        release_codes = nightly.release_codes
+
+        def other_hand(run: Any) -> None:
+            academy.change("claire.dubreuil", personalTitle=["Dr"])
+            release_codes(run)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(nightly, "release_codes", other_hand)
+            academy.night(NEXT, feed, code=5)
+    else:
+        how = "os._exit(9)" if end == "killed" else "raise DirectoryUnreachable('the server is gone')"
+        ran = subprocess.run(
+            [sys.executable, "-c", DYING.format(how), "nightly", feed, "--as-of", NEXT],
+            env=academy.environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ran.returncode == (9 if end == "killed" else 8), ran.stderr
+    assert passed(academy, feed, NEXT) == set()
+    assert passed(academy, feed, "2026-09-07") == set()
+    same(academy, "2026-09-07", feed)
+    academy.night("2026-09-07", feed)
+    assert passed(academy, feed, "2026-09-08") == {"1001", "1999"}
+
+
+DYING = """
+import os
+from piactl.cli import main
+from piactl.errors import DirectoryUnreachable
+from piactl.flows import applying
+
+def end(*arguments):
+    {}
+
+applying.keep_undo = end  # just before the first account is written
+main()
+"""
 
 
 def random_nights(make_academy: Callable[..., Academy], seed: int, nights: int) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import ldap3
+
+from tests.cli.terminal import at_terminal
 from tests.docs.test_schemas import wrong
 
 from .academy import Academy
 from .feeds import crowd, row
 
 EVE, DAY, NEXT, LATER = "2026-09-10", "2026-09-11", "2026-09-12", "2026-09-13"
+WHY = ("--reason", "sur demande")
 CLAIRE = row(debut="2025-09-01")
 HUGO = row(matricule="1002", prenom="Hugo", nom_famille="Caron", debut="2025-09-01")
 NOUR = row(matricule="1003", prenom="Nour", nom_famille="Vidal", debut="2025-09-01")
@@ -22,7 +27,8 @@ BAD = (row(debut="2025-09-01", fin="2026-09-05"), HUGO.replace("Caron", "Carron"
 
 def undo(academy: Academy, *words: str | Path, run: str = "last", day: str = DAY, code: int = 0) -> Any:
     """`undo RUN`, which must end with this exit code; its result object."""
-    ran = academy.run("undo", run, "--as-of", day, *words, "-o", "json")
+    why = () if {"--dry-run", "--out", "--reason"} & {*words} else WHY
+    ran = academy.run("undo", run, "--as-of", day, *words, *why, "-o", "json")
     assert ran.code == code, f"exit {ran.code}, not {code}: {ran.out}{ran.err}"
     return ran.json
 
@@ -107,7 +113,7 @@ def test_twice_is_nothing_to_do_and_the_runs_tell(academy: Academy) -> None:
     assert notes[first["run"]] == f"undo of run {run}"
     assert notes[run] == f"undone by run {first['run']}"
     lines = academy.run("journal", "show", "--run", first["run"], "-o", "json").json
-    assert {one["reason"] for one in lines if one.get("uid")} == {f"undo of run {run}"}
+    assert {one["reason"] for one in lines if one.get("uid")} == {f"undo of run {run}: sur demande"}
 
 
 def test_an_undo_is_undone_and_the_feed_counts_again(academy: Academy) -> None:
@@ -215,7 +221,7 @@ def test_a_guard_stops_an_undo_until_it_is_allowed(academy: Academy) -> None:
     academy.night(EVE, academy.feed(CLAIRE, day=EVE))
     academy.night(DAY, academy.feed(CLAIRE, *crowd(12, debut="2025-09-01"), day=DAY))
     with academy.nothing_written():
-        ran = academy.run("undo", "last", "--as-of", DAY)
+        ran = academy.run("undo", "last", "--as-of", DAY, *WHY)
         assert academy.run("undo", "last", "--as-of", DAY, "--dry-run").code == 4
     assert ran.code == 4
     assert "REFUSED by the guard deactivate" in ran.err
@@ -247,7 +253,7 @@ def test_what_the_rules_alone_do_again_is_told_and_done(academy: Academy) -> Non
 
 def test_what_it_says_to_people(academy: Academy) -> None:
     _, feed, run = bad_night(academy)
-    ran = academy.spawn("undo", "last", "--as-of", DAY)
+    ran = academy.spawn("undo", "last", "--as-of", DAY, *WHY)
     assert ran.code == 0, ran.err
     assert ran.out.startswith(f"Undo of run {run}: ")
     assert "3  reversed: put back as before the run" in ran.out
@@ -268,7 +274,7 @@ def test_a_delta_has_to_tell_its_news_again(academy: Academy) -> None:
     academy.sources(hr="kind: full", news="kind: delta")
     academy.night(EVE, academy.feed(CLAIRE, day=EVE))
     academy.night(DAY, academy.feed(NOUR, day=DAY, source="news"))
-    ran = academy.run("undo", "last", "--as-of", DAY)
+    ran = academy.run("undo", "last", "--as-of", DAY, *WHY)
     assert ran.code == 0, ran.err
     assert "news tells its news only once: what was right in it, HR has to send again" in ran.out
 
@@ -319,7 +325,7 @@ def test_undoing_an_unlock_calls_the_hook(academy: Academy) -> None:
     academy.night(EVE, academy.feed(CLAIRE, day=EVE))
     acted(academy, "account", "lock", "claire.dubreuil")
     acted(academy, "account", "unlock", "claire.dubreuil")
-    ran = academy.run("undo", "last", "--as-of", DAY)
+    ran = academy.run("undo", "last", "--as-of", DAY, *WHY)
     assert ran.code == 0, ran.err
     assert academy.show("claire.dubreuil", DAY)["locked"] is True
     assert "sessions that are open elsewhere go on" in ran.err
@@ -351,7 +357,7 @@ def test_an_adopted_entry_is_given_back(academy: Academy) -> None:
 
 def test_no_such_run(academy: Academy) -> None:
     for name in ("last", "20260101T000000-abcdef"):
-        ran = academy.run("undo", name)
+        ran = academy.run("undo", name, *WHY)
         assert ran.code == 9
         assert "see: piactl runs list" in ran.err
 
@@ -360,7 +366,7 @@ def test_a_run_whose_undo_was_pruned_says_so(academy: Academy) -> None:
     _, _, run = bad_night(academy)
     with academy.sandbox.root() as connection:
         connection.delete(f"cn=undo-00000,cn={run},ou=runs,{academy.sandbox.state}")
-    ran = academy.run("undo", run, "--as-of", DAY)
+    ran = academy.run("undo", run, "--as-of", DAY, *WHY)
     assert ran.code == 1
     assert "it is taken away after 90 days (keep_undo_days)" in ran.err
 
@@ -368,7 +374,7 @@ def test_a_run_whose_undo_was_pruned_says_so(academy: Academy) -> None:
 def test_a_run_that_changed_nothing(academy: Academy) -> None:
     academy.night(EVE, academy.feed(CLAIRE, day=EVE))
     run = academy.night(DAY).json["run"]
-    ran = academy.run("undo", run, "--as-of", DAY)
+    ran = academy.run("undo", run, "--as-of", DAY, *WHY)
     assert (ran.code, ran.err) == (0, "")
     assert "Nothing to undo." in ran.out
 
@@ -404,12 +410,12 @@ def test_a_killed_undo_is_finished_by_repeating_it(academy: Academy) -> None:
     before = state(academy)
     feed = academy.feed(*(one.replace("Louise", "Lou-Ann") for one in people), day=DAY)
     run = academy.night(DAY, feed).json["run"]
-    words = [sys.executable, "-c", DYING, "undo", "last", "--as-of", DAY]
+    words = [sys.executable, "-c", DYING, "undo", "last", "--as-of", DAY, *WHY]
     killed = subprocess.run(words, env=academy.environment(), capture_output=True, timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
     half = state(academy)
     assert sum(half[dn] == before[dn] for dn in before) == 10
-    ran = academy.run("undo", run, "--as-of", DAY, "-o", "json")
+    ran = academy.run("undo", run, "--as-of", DAY, *WHY, "-o", "json")
     assert ran.code == 0, ran.err
     assert "writes that an earlier run left in doubt were read back: 5 had been made" in ran.err
     assert (len(ran.json["accounts"]), ran.json["unchanged"]) == (2, 10)
@@ -425,3 +431,55 @@ def test_the_result_object(academy: Academy) -> None:
         "run", "status", "undoes", "command", "user", "as_of", "started", "feeds", "unchanged", "deltas",
         "accounts", "refusals", "plan",
     }  # fmt: skip
+
+
+# Reason, and asking
+
+
+def test_it_asks_for_a_reason_before_anything_is_read_or_changed(academy: Academy) -> None:
+    bad_night(academy)
+    with academy.nothing_written():
+        for words in ((), ("--yes",), ("--reason", "  "), ("-o", "json"), ("--allow", "rename=1")):
+            ran = academy.run("undo", "last", "--as-of", DAY, *words)
+            assert ran.code == 2, (words, ran)
+            assert 'add --reason "..."' in ran.err
+            assert ran.out == ""
+        for words in (("--dry-run",), ("--out", str(academy.folder / "undo.json"))):
+            assert academy.run("undo", "last", "--as-of", DAY, *words).code == 0, words
+
+
+def test_on_a_terminal_it_shows_what_it_would_do_and_asks_before_it_begins(academy: Academy) -> None:
+    _, _, run = bad_night(academy)
+    words = ("undo", "last", "--as-of", DAY, *WHY)
+    state = academy.sandbox.entries(academy.sandbox.state)
+    journal = (academy.sandbox.folder / "journal" / "piactl.jsonl").read_bytes()
+    with academy.nothing_written():
+        code, screen = at_terminal(academy, *words, answers={"[y/N]": "n"})
+    assert code == 1
+    shown, _, rest = screen.partition("Put back 3 accounts? [y/N]")
+    assert f"Undo of run {run}: " in shown
+    assert "hugo.caron: hugo.carron@ac-amiens.fr -> hugo.caron@ac-amiens.fr" in shown
+    assert "nothing was changed" in rest
+    assert academy.sandbox.entries(academy.sandbox.state) == state, "no lock, no record of a run"
+    assert (academy.sandbox.folder / "journal" / "piactl.jsonl").read_bytes() == journal
+    code, screen = at_terminal(academy, *words, answers={"[y/N]": "y"})
+    assert (code, "3  reversed: put back as before the run" in screen) == (0, True), screen
+    code, screen = at_terminal(academy, "undo", "last", "--as-of", DAY, "--yes", *WHY)
+    assert "[y/N]" not in screen
+
+
+def test_on_a_terminal_it_asks_though_no_account_changes(academy: Academy) -> None:
+    """An undo died when the accounts were put back, and before the feed was noted as undone."""
+    bad_night(academy)
+    undo(academy)
+    source = f"cn=hr,ou=sources,{academy.sandbox.state}"
+    entry = academy.sandbox.entry(source)
+    assert entry is not None
+    record = json.loads(entry["piactlData"][0])
+    assert record.pop("undone")
+    with academy.sandbox.root() as root:
+        root.modify(source, {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(record).encode()])]})
+    held = academy.sandbox.entries(academy.sandbox.state)
+    code, screen = at_terminal(academy, "undo", "last", "--as-of", DAY, *WHY, answers={"[y/N]": "n"})
+    assert (code, "Change no account, but note the undo? [y/N]" in screen) == (1, True), screen
+    assert academy.sandbox.entries(academy.sandbox.state) == held

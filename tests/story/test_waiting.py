@@ -83,18 +83,33 @@ def test_a_full_and_a_delta_feed_in_one_run(academy: Academy) -> None:
     academy.quiet_night("2026-09-06", two, one)
 
 
-def test_sources_that_contradict_each_other_hold_the_person(academy: Academy) -> None:
+def test_sources_that_contradict_each_other_change_no_name(academy: Academy) -> None:
+    """The names stay, and what else they say is done; a NUMEN that they contradict each other in holds."""
     academy.sources(epp="kind: full", moves="kind: delta")
     academy.night("2026-09-05", *both(academy, [HERE], [row(matricule="1003", prenom="Nour")], "2026-09-05"))
     changed = row(nom_usage="Aubry", uai=MICHELIS)
-    other = row(nom_usage="Aubin", fin="2026-09-01")
+    other = row(nom_usage="Aubin", fin="2026-10-01")
     feeds = both(academy, [changed], [other, row(matricule="1003", prenom="Noor")], "2026-09-06")
     plan = academy.plan(*feeds, "--as-of", "2026-09-06")
-    assert [(h["uid"], "nom_usage" in h["why"]) for h in plan["holds"]] == [("claire.dubreuil", True)]
-    before = academy.stamps()
+    assert [(d["uid"], d["columns"]) for d in plan["disagreements"]] == [("claire.dubreuil", ["nom_usage"])]
+    assert plan["holds"] == []
     academy.night("2026-09-06", *feeds)
-    moved = {dn for dn, stamp in academy.stamps().items() if before[dn] != stamp}
-    assert moved == {academy.dn("nour.dubreuil")}
+    assert academy.values("claire.dubreuil", "mail") == ["claire.dubreuil@ac-amiens.fr"]
+    assert {a["uai"] for a in academy.show("claire.dubreuil", "2026-09-06")["assignments"]} == {
+        "0800009A",
+        MICHELIS,
+    }
+    feeds = both(
+        academy,
+        [row(numen="20E9512345XYZ", uai=MICHELIS)],
+        [row(numen="20E9512346XYZ", fin="2026-09-01")],
+        "2026-09-07",
+    )
+    plan = academy.plan(*feeds, "--as-of", "2026-09-07")
+    assert [(h["uid"], "numen" in h["why"]) for h in plan["holds"]] == [("claire.dubreuil", True)]
+    before = academy.stamps()
+    academy.night("2026-09-07", *feeds)
+    assert academy.stamps()[academy.dn("claire.dubreuil")] == before[academy.dn("claire.dubreuil")]
 
 
 def test_one_numen_under_two_matricules_holds_both(academy: Academy) -> None:

@@ -45,6 +45,13 @@ def others() -> bytes:
     return text([line.replace(";20E95", ";01E95").replace("40", "90", 1) for line in ROWS], DAY).encode()
 
 
+def slipped() -> bytes:
+    """Each row has the matricule of the row above it."""
+    keys = [line.split(";")[0] for line in ROWS]
+    rest = [line.partition(";")[2] for line in ROWS]
+    return text([f"{key};{row}" for key, row in zip([keys[-1], *keys], rest, strict=False)], DAY).encode()
+
+
 REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "empty": ("empty", lambda: b""),
     "byte order mark only": ("bom-only", lambda: b"\xef\xbb\xbf"),
@@ -74,6 +81,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
             [*ROWS, *(line.replace("40", "90", 1).replace(";20E95", ";20G95") for line in ROWS)], DAY
         ).encode(),
     ),
+    "matricules moved by one row": ("held", slipped),
     "a compressed file": ("wrong-encoding", lambda: b"\x1f\x8b\x08\x00" + bytes(range(256)) * 20),
 }
 

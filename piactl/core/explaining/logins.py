@@ -7,7 +7,9 @@ from datetime import date, timedelta
 
 from piactl.core.account import State
 from piactl.core.career import Career
+from piactl.core.credentials import Credentials
 from piactl.core.days import OPEN, Period, civil, difference, holding
+from piactl.core.devices import NO_DEVICE
 from piactl.core.explaining.answer import Answer, Cause, Effect, Rule
 from piactl.core.explaining.case import Case, absence, next_day, span
 from piactl.core.explaining.passwords import Circumstances, by_device, by_password
@@ -65,15 +67,23 @@ def login_span(case: Case) -> tuple[date | None, date | None]:
     return (span if holding(periods, case.number) else absence)(periods, case.number)
 
 
-def entry_lets_in(case: Case) -> bool:
-    """Whether the window that the entry holds, which is the one that the directory enforces, has the day."""
+def entry_lets_in(case: Case, known: Credentials) -> bool:
+    """Whether the directory lets in on the day: the window that the entry holds, which is the one that the
+    directory enforces, has the day, and no link refuses."""
     account = case.account
-    return (account.login_from or case.as_of) <= case.as_of <= (account.login_until or case.as_of)
+    inside = (account.login_from or case.as_of) <= case.as_of <= (account.login_until or case.as_of)
+    return inside and not _is_denied(case, known)
 
 
-def entry_differs(case: Case) -> bool:
+def _is_denied(case: Case, known: Credentials) -> bool:
+    """Whether the link to no device of a closed or locked account refuses. Only nights move it, so of other
+    days than today it says nothing; that of a lost device is a cause of its own."""
+    return known.denied and case.account.device != NO_DEVICE and not case.option
+
+
+def entry_differs(case: Case, known: Credentials) -> bool:
     """Whether the directory does another thing on the day than the rules say."""
-    return entry_lets_in(case) is not (holding(login_days(case), case.number) is not None)
+    return entry_lets_in(case, known) is not (holding(login_days(case), case.number) is not None)
 
 
 def _causes(case: Case, around: Circumstances) -> Iterator[Cause]:
@@ -89,12 +99,15 @@ def _causes(case: Case, around: Circumstances) -> Iterator[Cause]:
 
 def _by_the_entry(case: Case, around: Circumstances) -> Iterator[Cause]:
     """What the directory enforces where that is not what the rules say."""
-    if not entry_differs(case):
+    known = around.credentials
+    if not entry_differs(case, known):
         return
     account = case.account
     window = _window(account.login_from, account.login_until)
+    if _is_denied(case, known):
+        window = "it is linked to no device, as a closed or locked account is"
     since = f"the last run was as of {around.last_run}" if around.last_run else "no run has been recorded"
-    if entry_lets_in(case):
+    if entry_lets_in(case, known):
         text = f"the entry lets in ({window}), and the rules do not; {since}"
         yield Cause("entry", Effect.LET_IN, text, "piactl nightly")
     else:
@@ -197,5 +210,16 @@ def _notes(case: Case, around: Circumstances) -> Iterator[str]:
     device = around.credentials.device
     if around.credentials.linked and device is not None and device.there:
         yield f"the directory wants password and then a code of {device.name}, never the password alone"
+    if case.account.shut and not case.option:
+        yield _how_refused(around.credentials)
     if case.option:
         yield f"passwords and devices are as they are now, {around.show(around.now)}"
+
+
+def _how_refused(known: Credentials) -> str:
+    """By what the directory itself refuses a closed or locked account."""
+    if known.denied:
+        return (
+            "the directory refuses it by its dates and by a link to no device, whatever the password policy"
+        )
+    return "the directory refuses it by its dates alone, which count only where a password policy applies"

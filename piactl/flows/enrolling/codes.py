@@ -17,7 +17,7 @@ from enum import StrEnum
 from piactl.core.acts import ActRefused
 from piactl.core.devices import DIGITS, CodeUsed, Match, match_code
 from piactl.directory.accounts import Entry
-from piactl.directory.devices import DeviceEntry, device_change, read_devices
+from piactl.directory.devices import DeviceEntry, device_change, device_dn, read_devices
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.errors import PiactlError
 from piactl.flows.enrolling.holder import Holder
@@ -112,11 +112,17 @@ def use_code(
     write in another way than by `writer`, journalled say. Raises SealBroken, PiactlError where the code
     cannot be checked.
     """
-    holder = Holder(entry.account.uid, entry, tuple(read_devices(writer, entry.dn)))
+    devices = tuple(read_devices(writer, entry.dn, site.unreadable))
+    holder = Holder(entry.account.uid, entry, devices, site.encoding_for(writer))
     uid = entry.account.uid
     if not entry.account.device:
         return Checked(CodeOutcome.NONE)
     device = holder.in_force
+    if device is None and device_dn(entry.dn, entry.account.device) in site.unreadable:
+        raise PiactlError(
+            f"{uid}: codes of {entry.account.device} cannot be checked: its entry cannot be read.\n"
+            f"Delete that entry, then enrol another: piactl otp enroll {uid}"
+        )
     if device is None:
         advice = f"its device is suspended; enrol another: piactl otp enroll {uid}"
         return Checked(CodeOutcome.SUSPENDED, f"{uid}: {advice}")

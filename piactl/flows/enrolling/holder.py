@@ -9,6 +9,7 @@ from piactl.core.account import Account, State
 from piactl.core.acts import ActRefused
 from piactl.core.devices import NO_DEVICE, Device, in_force
 from piactl.directory.accounts import Entry
+from piactl.directory.attributes import Encoding
 from piactl.directory.devices import DeviceEntry, device_delete, link_write, read_devices
 from piactl.directory.port import EntryWrite, Reader
 from piactl.errors import PiactlError
@@ -25,6 +26,7 @@ class Holder:
     name: str
     entry: Entry
     devices: tuple[DeviceEntry, ...]
+    encoding: Encoding
 
     @property
     def account(self) -> Account:
@@ -33,6 +35,11 @@ class Holder:
     @property
     def plain(self) -> list[Device]:
         return [one.device for one in self.devices]
+
+    @property
+    def shut_words(self) -> str:
+        """Why nobody logs in to a closed or locked account, whatever its device."""
+        return f"the account is {'locked' if self.account.locked else 'closed'}, so nobody logs in"
 
     @property
     def is_suspended(self) -> bool:
@@ -60,7 +67,8 @@ def find_holder(reader: Reader, site: Site, name: str, identity: str = "") -> Ho
         )
     if entry.account.state is State.ARCHIVED:
         raise ActRefused(f"{name}: the account is archived; it logs in nowhere and has no device")
-    return Holder(name, entry, tuple(read_devices(reader, entry.dn)))
+    devices = tuple(read_devices(reader, entry.dn, site.unreadable))
+    return Holder(name, entry, devices, site.encoding_for(reader))
 
 
 def each(names: Iterable[str], one: Callable[[str], Prepared]) -> Preparation:
@@ -98,18 +106,18 @@ def prepared(
     return Prepared(holder.name, uid, write=rows[0], then=tuple(rows[1:]), note=note)
 
 
-def link(site: Site, holder: Holder, device: str) -> EntryWrite | None:
-    return link_write(site.encoding, holder.entry, device)
+def link(holder: Holder, device: str) -> EntryWrite | None:
+    return link_write(holder.encoding, holder.entry, device)
 
 
 def deletions(devices: Iterable[DeviceEntry]) -> list[EntryWrite]:
     return [device_delete(one) for one in devices]
 
 
-def login_words(site: Site, account: Account, device: str) -> str:
+def login_words(holder: Holder, device: str) -> str:
     """What logging in takes once `device` is in force for the account."""
-    if not site.encoding.links:
-        return "the portal asks for its codes" if device else "the portal asks for no code"
-    if account.state is State.DEACTIVATED:
-        return "the account is closed; once it opens again it asks for the code" if device else ""
-    return "logging in takes the password followed by a code" if device else "the password alone logs in"
+    if not holder.encoding.links:
+        words = "the portal asks for its codes" if device else "the portal asks for no code"
+    else:
+        words = "logging in takes the password followed by a code" if device else "the password alone logs in"
+    return f"{holder.shut_words}; once it opens again, {words}" if holder.account.shut else words

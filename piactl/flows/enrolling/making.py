@@ -58,6 +58,8 @@ def _enrolled(site: Site, holder: Holder, author: Author, now: datetime) -> tupl
 
 def _until(site: Site, holder: Holder) -> str:
     """What holds until the new device is verified."""
+    if holder.account.shut:
+        return f"{holder.shut_words}, before it is verified and after"
     if holder.is_suspended:
         return "until it is verified, logging in stays refused"
     if holder.in_force is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from piactl.core.devices import DeviceState, services_with_code
-from piactl.directory.devices import DeviceEntry, words_of
+from piactl.directory.devices import DeviceEntry, device_dn, words_of
 from piactl.directory.port import Reader
 from piactl.flows.enrolling.holder import Holder, find_holder
 from piactl.flows.site import Site
@@ -14,29 +14,40 @@ from piactl.flows.site import Site
 
 def devices_shown(reader: Reader, site: Site, name: str) -> Mapping[str, Any]:
     """An account's devices and what they mean for it; no secret. `login` is what the directory asks for at
-    a bind; `blocked` are the services that always need a code while no device is in force."""
+    a bind, `refused_by` why it refuses: "closure" or "lock", whatever the device, or "device"; `blocked` are
+    the services that always need a code while no device is in force."""
     holder = find_holder(reader, site, name)
     account = holder.account
     services = services_with_code(account.entitlements, site.policy)
-    active = holder.in_force is not None
+    # the server asks for codes of a device whether piactl can read its record or not
+    named = device_dn(holder.entry.dn, account.device) if account.device else ""
+    active = holder.in_force is not None or bool(named and named in site.unreadable)
     return {
         "uid": account.uid,
         "state": account.state.value,
         "enforced_by": site.policy.otp_enforced_by,
         "in_force": account.device if active else None,
         "suspended": bool(account.device) and not active,
-        "login": _login(site, holder),
+        "login": _login(holder),
+        "refused_by": _refused_by(holder),
         "devices": [{**words_of(one), "use": _use(holder, one)} for one in holder.devices],
         "services": [{"service": service.name, "otp": service.otp} for service in services],
         "blocked": [] if active else [service.name for service in services if service.otp == "always"],
     }
 
 
-def _login(site: Site, holder: Holder) -> str:
-    link = site.encoding.link(holder.account)
-    if not link:
-        return "password"
-    return "password and code" if holder.in_force is not None else "refused"
+def _login(holder: Holder) -> str:
+    if _refused_by(holder) is not None:
+        return "refused"
+    return "password and code" if holder.encoding.link(holder.account) else "password"
+
+
+def _refused_by(holder: Holder) -> str | None:
+    account = holder.account
+    if account.shut:
+        return "lock" if account.locked else "closure"
+    linked = bool(holder.encoding.link(account))
+    return "device" if linked and holder.in_force is None else None
 
 
 def _use(holder: Holder, entry: DeviceEntry) -> str:

@@ -38,7 +38,7 @@ def prepare_suspension(
             f"the device is suspended: {what} until another is verified (piactl otp enroll {uid}), or this "
             f"one is found (piactl otp resume {uid})"
         )
-        return prepared(holder, "otp-suspend", author.reason, [link(site, holder, NO_DEVICE), mark], note)
+        return prepared(holder, "otp-suspend", author.reason, [link(holder, NO_DEVICE), mark], note)
 
     return each(names, one)
 
@@ -58,8 +58,8 @@ def prepare_resumption(
             raise ActRefused(f"{uid}: it has no suspended device.\nEnrol one: piactl otp enroll {uid}")
         named = device.device.name
         mark = device_change(device, replace(device.device, state=DeviceState.VERIFIED, suspended=None))
-        note = f"{named} is in force again: {login_words(site, holder.account, named)}"
-        return prepared(holder, "otp-resume", author.reason, [mark, link(site, holder, named)], note)
+        note = f"{named} is in force again: {login_words(holder, named)}"
+        return prepared(holder, "otp-resume", author.reason, [mark, link(holder, named)], note)
 
     return each(names, one)
 
@@ -73,9 +73,9 @@ def prepare_removal(
     def one(name: str) -> Prepared:
         holder = find_holder(reader, site, name, identity)
         _refuse_needed(site, holder, password_alone)
-        words = login_words(site, holder.account, "") or "it opens with the password alone"
+        words = login_words(holder, "")
         note = f"it has no device any more: {words}" if holder.devices or holder.account.device else ""
-        writes = [link(site, holder, ""), *deletions(holder.devices)]
+        writes = [link(holder, ""), *deletions(holder.devices)]
         return prepared(holder, "otp-remove", author.reason, writes, note or "it has no device")
 
     return each(names, one)

@@ -48,10 +48,10 @@ def prepare_verification(
     attempt.right()
     writes = [
         used_up(site, uid, device, match, state=DeviceState.VERIFIED, verified=instant, suspended=None),
-        link(site, holder, named),
+        link(holder, named),
         *deletions(holder.others(device)),
     ]
-    words = login_words(site, holder.account, named)
+    words = login_words(holder, named)
     note = f"device {named} is in force: {words}. This code is used up; the next one logs in"
     return each([name], lambda _: prepared(holder, "otp-verify", author.reason, writes, note))
 

@@ -25,7 +25,7 @@ from piactl.secrets import read_password
 __all__ = ["CHECKS", "Check", "Examination", "Finding", "Outcome", "examine", "exit_code"]
 
 _OF_CONFIGURATION = ("D01", "D02", "D03", "D04", "D05")
-_OF_RECORDS = ("D15", "D27", "D28", "D29", "D30", "D32")
+_OF_RECORDS = ("D15", "D27", "D28", "D29", "D30", "D32", "D36", "D37")
 _OF_JOURNAL = ("D08", "D09", "D10")
 _OF_FILES = ("D02", "D03", "D04", "D05", "D06", "D07")
 
@@ -93,8 +93,9 @@ def _all(
         return
     yield fine("D01", site.settings.file)
     yield from examine_files(site, free)
-    for uri in site.settings.directory.servers:
-        yield from examine_server(uri, site.settings.directory, now, {**SETTINGS, **RIGHTS, **PACE})
+    settings, checks = site.settings, {**SETTINGS, **RIGHTS, **PACE}
+    for uri in settings.directory.servers:
+        yield from examine_server(uri, settings.directory, settings.password, now, checks)
     yield from _with_reader(site, now, host)
 
 
@@ -111,7 +112,7 @@ def _with_reader(site: Site, now: Callable[[], datetime], host: str) -> Iterator
     for name in names:
         try:
             with open_reader(site.settings.directory, name, read_password) as reader:
-                runs = runs_of(site, reader)
+                runs = runs_of(site, reader, now())
                 found = [*examine_journal(journal, host, runs), *_records(site, reader, runs, host, now())]
         except PiactlError:
             continue

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from piactl.errors import PiactlError
+from piactl.privatefiles import may_not, run_as
 
 
 class Outcome(StrEnum):
@@ -68,7 +69,7 @@ CHECKS: dict[str, Check] = {
             "D17",
             "password policy",
             _E,
-            "Without ppolicy, ends, starts and locks of accounts have no effect.",
+            "Without ppolicy and its default policy, ends, starts and locks of accounts have no effect.",
         ),
         Check("D18", "one-time codes", _E, "Without the overlay otp, slapd accepts the password alone."),
         Check(
@@ -103,6 +104,27 @@ CHECKS: dict[str, Check] = {
         Check("D30", "policy of codes", _E, "Codes for a first log in must end, and must be replaced."),
         Check("D31", "way of writing", Outcome.NOTE, "How fast a night of many changes can be."),
         Check("D32", "protected accounts", _E, "What the policy protects the help desk must not reach."),
+        Check(
+            "D33",
+            "policy of an account",
+            _E,
+            "Under a password policy that is not there, ends and locks of an account have no effect.",
+        ),
+        Check("D34", "one password", _E, "A second password beside the owner's logs in as well."),
+        Check(
+            "D35",
+            "passwords of identities",
+            _E,
+            "Who may change the password of an identity can lock out every host, and every run.",
+        ),
+        Check("D36", "addresses of accounts", _E, "Nobody can write to an account without an address."),
+        Check("D37", "piactl's own records", _W, "Commands go on without the records that they cannot read."),
+        Check(
+            "D38",
+            "closures",
+            _W,
+            "Where only the password policy refuses closed and locked accounts, a fault in it opens them.",
+        ),
     )
 }
 
@@ -161,6 +183,9 @@ def unless_broken(id_: str, check: Callable[[], Finding], where: str = "") -> Fi
         return check()
     except PiactlError:
         raise
+    except PermissionError as forbidden:
+        path = str(forbidden.filename or "a file")
+        return error(id_, f"{path}: {may_not(path, 'use')}", run_as(path).capitalize(), where)
     except Exception as bug:  # noqa: BLE001 - a check that breaks must not hide what the others find
         return broken(id_, bug, where)
 

@@ -11,6 +11,7 @@ from piactl.core.settings import Settings
 from piactl.errors import PiactlError
 from piactl.flows.examining.checks import Finding, error, fine, skipped, unless_broken, warning, worst
 from piactl.flows.site import Site
+from piactl.privatefiles import run_as
 from piactl.secrets import read_password
 
 IDENTITIES = {
@@ -100,9 +101,7 @@ def _state_folder(settings: Settings) -> Finding:
             )
         return fine("D06", f"{folder} will be made by the first run")
     if not may_write(folder):
-        return error(
-            "D06", f"{folder} cannot be written by this user", f"Give {folder} to the user that runs piactl."
-        )
+        return error("D06", f"{folder} cannot be written by this user", doctor_as(folder))
     mode = folder.stat().st_mode
     if mode & 0o022:
         found = f"{folder} can be written by others (mode {mode & 0o7777:04o})"
@@ -111,6 +110,11 @@ def _state_folder(settings: Settings) -> Finding:
         found = f"{folder} can be read by others (mode {mode & 0o7777:04o}); plans hold personal data"
         return warning("D06", found, f"chmod 700 {folder}")
     return fine("D06", str(folder))
+
+
+def doctor_as(path: Path) -> str:
+    """What to do where this user may not write what is another's."""
+    return f"Doctor has to look as the user that runs the nights: {run_as(path)}"
 
 
 def _disk(settings: Settings, free: FreeBytes) -> Finding:

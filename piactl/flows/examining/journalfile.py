@@ -10,7 +10,7 @@ from typing import Any
 from piactl.core.counting import counted
 from piactl.errors import PiactlError
 from piactl.flows.examining.checks import Finding, error, fine, skipped, unless_broken, warning
-from piactl.flows.examining.files import may_write, nearest_folder
+from piactl.flows.examining.files import doctor_as, may_write, nearest_folder
 from piactl.journal import Head, in_doubt, verify
 from piactl.journal.privatefile import open_private
 
@@ -38,9 +38,7 @@ def _writable(path: str) -> Finding:
     if Path(path).is_dir():
         return error("D08", f"{path} is a folder", "Name the file in it as `journal`.")
     if not may_write(folder):
-        return error(
-            "D08", f"{folder} cannot be written by this user", "Give the folder to the user that runs piactl."
-        )
+        return error("D08", f"{folder} cannot be written by this user", doctor_as(folder))
     if folder.stat().st_mode & 0o022 and not folder.stat().st_mode & 0o1000:
         return error(
             "D08", f"{folder} can be written by others, who could replace the journal", f"chmod 700 {folder}"
@@ -52,9 +50,9 @@ def _writable(path: str) -> Finding:
         try:
             os.close(open_private(name, os.O_RDWR))
         except OSError as refused:
-            return error(
-                "D08", f"{name}: {refused.strerror}", "Give it to the user that runs piactl, as a plain file."
-            )
+            forbidden = isinstance(refused, PermissionError)
+            advice = doctor_as(Path(name)) if forbidden else "It has to be a plain file."
+            return error("D08", f"{name}: {refused.strerror}", advice)
         except PiactlError as refused:
             words, _, advice = str(refused).rpartition("\n")
             return error("D08", words, advice)

@@ -9,16 +9,34 @@ from typing import Any
 from piactl.core.counting import counted
 from piactl.directory import filters
 from piactl.directory.accounts import IN_ACCOUNTS
-from piactl.directory.codes import policy_faults
+from piactl.directory.codes import policy_faults, reuse_faults
+from piactl.directory.devices import read_all_devices
 from piactl.directory.port import Reader
-from piactl.directory.records import DATA, RUNS, SOURCES, WAITING, Places
-from piactl.directory.recordtext import loads
+from piactl.directory.records import (
+    ATTEMPTS,
+    DATA,
+    IN_RECORD,
+    PINS,
+    RUNS,
+    SOURCES,
+    WAITING,
+    Places,
+    misplaced_entries,
+    read_memory,
+    read_runs,
+)
+from piactl.directory.recordtext import UnreadableRecord, UnreadableRecords, parsed
 from piactl.errors import PiactlError
+from piactl.flows.announcing import read_announced
+from piactl.flows.attempting import read_all_attempts, read_attempts
+from piactl.flows.book import LIVE
 from piactl.flows.examining.checks import Finding, error, fine, skipped, unless_broken, warning, worst
-from piactl.flows.locking import MARGIN, process_began
+from piactl.flows.locking import LONGEST, MARGIN, process_began, read_lock
 from piactl.flows.rekeying import key_needs, need_words
-from piactl.flows.running import read_runs
 from piactl.flows.site import Site
+
+_FEW = 10
+"""How many accounts are named in one finding."""
 
 Runs = Sequence[Mapping[str, Any]]
 
@@ -34,7 +52,7 @@ _ENDS = {
 def examine_records(
     site: Site, reader: Reader, runs: Runs | None, host: str, now: datetime, today: date
 ) -> Iterator[Finding]:
-    """D15, D27 to D30, D32. `today` is the civil day of the policy's time zone."""
+    """D15, D27 to D30, D32, D36, D37. `today` is the civil day of the policy's time zone."""
     yield unless_broken("D15", lambda: _bases(site, reader))
     yield _told("D27", lambda: _needed_keys(site, reader))
     yield _told("D28", lambda: _lock(site, reader, host, now))
@@ -44,6 +62,8 @@ def examine_records(
         yield unless_broken("D29", lambda: _last_run(site, reader, runs, today))
     yield _told("D30", lambda: _policy_of_codes(site, reader))
     yield _told("D32", lambda: _protected(site, reader))
+    yield _told("D36", lambda: _addresses(site, reader))
+    yield _told("D37", lambda: _unreadable(site, reader, now))
 
 
 def _told(id_: str, check: Callable[[], Finding]) -> Finding:
@@ -54,10 +74,10 @@ def _told(id_: str, check: Callable[[], Finding]) -> Finding:
         return skipped(id_, str(refused).split("\n", 1)[0])
 
 
-def runs_of(site: Site, reader: Reader) -> Runs | None:
+def runs_of(site: Site, reader: Reader, now: datetime) -> Runs | None:
     """The records of all runs, the latest first; None where they cannot be read."""
     try:
-        return read_runs(reader, site.settings.directory.state)
+        return read_runs(reader, site.settings.directory.state, site.unreadable, now)
     except PiactlError:
         return None
 
@@ -67,7 +87,7 @@ def _bases(site: Site, reader: Reader) -> Finding:
     places = Places(directory.state)
     wanted = [directory.suffix, directory.accounts, directory.state]
     wanted += [places.folder(name) for name in (RUNS, SOURCES, WAITING)]
-    later = [places.folder(name) for name in ("attempts", "pins")]
+    later = [places.folder(name) for name in (ATTEMPTS, PINS)]
     missing = [dn for dn in wanted if reader.read(dn, ["objectClass"]) is None]
     minor = [dn for dn in later if reader.read(dn, ["objectClass"]) is None]
     advice = "Add them (schemas/ldap/tree.ldif.in has them), or correct the bases."
@@ -79,8 +99,8 @@ def _policy_of_codes(site: Site, reader: Reader) -> Finding:
     policy = site.settings.password.activation_policy
     if not policy:
         return skipped("D30", "password.activation_policy is not set: no codes are given out")
-    faults = policy_faults(reader, policy)
-    advice = f"Set {policy} as cn=activation in schemas/ldap/tree.ldif.in."
+    faults = [*policy_faults(reader, policy), *reuse_faults(reader, policy)]
+    advice = f"Set {policy} as cn=activation in schemas/ldap/tree.ldif.in: docs/upgrade-directory.md."
     return worst("D30", faults, [], advice, "codes end, and must be replaced")
 
 
@@ -96,6 +116,51 @@ def _protected(site: Site, reader: Reader) -> Finding:
     wrong = [f"{uid} is protected by the policy, and its entry is not marked" for uid in found]
     advice = 'Any change of it by an administrator marks it: piactl account unlock ACCOUNT --reason "..."'
     return worst("D32", wrong, [], advice, "no account that the policy names is without the mark")
+
+
+def _addresses(site: Site, reader: Reader) -> Finding:
+    """An account whose owner is here, or is about to come, has an address."""
+    name, uid = site.encoding.name, site.encoding.name("uid")
+    live = filters.any_of(*(filters.equals(name("piactlState"), state.value) for state in LIVE))
+    query = filters.all_of(IN_ACCOUNTS, live, filters.none_of(filters.present(name("mail"))))
+    found = sorted(one.text(uid) for one in reader.search(site.settings.directory.accounts, query, [uid]))
+    some = ", ".join(found[:_FEW]) + (f" and {len(found) - _FEW} more" if len(found) > _FEW else "")
+    wrong = [f"{counted(len(found), 'account')} without an address: {some}"] if found else []
+    advice = "Another hand took it away: the next night with a feed puts it back from the ledger of names."
+    return worst("D36", wrong, [], advice, "every account that is open, or about to be, has one")
+
+
+def _unreadable(site: Site, reader: Reader, now: datetime) -> Finding:
+    """Every record is read as the commands read it, and every entry beside them is named."""
+    directory, unreadable = site.settings.directory, UnreadableRecords()
+    places = Places(directory.state)
+    read_memory(reader, directory.state, site.keys, unreadable)
+    read_runs(reader, directory.state, unreadable, now)
+    announced = reader.read(places.keys, [DATA])
+    if announced is not None:
+        unreadable.read(announced.dn, announced.first(DATA), read_announced)
+    for entry in reader.search(places.folder(ATTEMPTS), IN_RECORD, ["cn", DATA], scope="one"):
+        instants = unreadable.read(entry.dn, entry.first(DATA), _instants)
+        if instants and max(instants) > now + MARGIN:
+            why = "the count of identity checks is of an instant that lies ahead"
+            unreadable.add(UnreadableRecord(entry.dn, why, "look at the clocks of the hosts"))
+    for _ in read_all_devices(reader, directory.accounts, site.encoding, unreadable):
+        pass
+    for misplaced in misplaced_entries(reader, directory.state):
+        unreadable.add(misplaced)
+    # the lock has a check of its own
+    found = [str(one) for one in unreadable if one.dn != places.lock]
+    total = counted(len(found), "record cannot be read", "records cannot be read")
+    advice = "Restore these entries from a backup of the directory, or delete them by hand."
+    return worst("D37", [], [f"{total}: {'; '.join(found)}"] if found else [], advice, "all can be read")
+
+
+def _instants(record: Mapping[str, Any]) -> tuple[datetime, ...]:
+    """When the checks of a count were, of one account or of all."""
+    if "last" not in record:
+        return read_all_attempts(record)
+    last = read_attempts(record).last
+    return (last,) if last is not None else ()
 
 
 def _needed_keys(site: Site, reader: Reader) -> Finding:
@@ -119,15 +184,17 @@ def _lock(site: Site, reader: Reader, host: str, now: datetime) -> Finding:
     entry = reader.read(dn, [DATA])
     if entry is None:
         return fine("D28", "free")
+    end = "If no run is under way, delete that entry."
     try:
-        record = loads(dn, entry.first(DATA))
-        expires = datetime.fromisoformat(str(record["expires"]))
-        whose = f"run {record['run']} of {record['who']} on {record['host']} since {record['since']}"
-        here, pid, began = record["host"] == host, int(record["pid"]), int(record["began"])
-        late = now > expires + MARGIN
-    except (KeyError, TypeError, ValueError, PiactlError):
-        return error("D28", f"{dn} cannot be understood", "If no run is under way, delete that entry.")
-    if here and not (began and process_began(pid) == began):
+        held = parsed(dn, entry.first(DATA), read_lock)
+    except UnreadableRecord as unreadable:
+        return error("D28", f"{dn} cannot be understood: {unreadable.why}", end)
+    holder, expires = held.holder, held.expires
+    whose = f"run {holder.run} of {holder.who} on {holder.host} since {held.since}"
+    late = now > expires + MARGIN
+    if expires > now + LONGEST + MARGIN:
+        return error("D28", f"{dn} expires on {expires:%Y-%m-%d}, later than any lock does: {whose}", end)
+    if holder.host == host and not (holder.began and process_began(holder.pid) == holder.began):
         advice = "The next writing run takes it over and settles what that run left: run piactl nightly."
         return warning("D28", f"left behind by {whose}: its process is gone", advice)
     if late:
@@ -139,7 +206,7 @@ def _lock(site: Site, reader: Reader, host: str, now: datetime) -> Finding:
 def _last_run(site: Site, reader: Reader, runs: Runs, today: date) -> Finding:
     if not runs:
         return fine("D29", "no run has written yet")
-    last = max(runs, key=lambda run: str(run.get("started", "")))
+    last = runs[0]
     name, status = last["run"], str(last.get("status"))
     words = f"run {name} as of {last.get('as_of')}: {status}"
     if status == "running":

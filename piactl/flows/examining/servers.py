@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from piactl.core.settings import DirectorySettings
-from piactl.directory.messages import ASSERTION, PAGED
+from piactl.core.settings import DirectorySettings, PasswordSettings
+from piactl.directory.messages import ASSERTION, PAGED, POST_READ, PRE_READ
 from piactl.directory.monitoring import server_version
 from piactl.directory.questions import Questions, ServerUnusable, open_questions
 from piactl.directory.serverconfig import ServerConfig, read_server_config
@@ -41,6 +41,7 @@ class Server:
     asking: dict[str, Questions]
     config: ServerConfig | None = None
     now: Callable[[], datetime] = field(kw_only=True)
+    passwords: PasswordSettings = field(default=PasswordSettings(), kw_only=True)
 
     @property
     def first(self) -> Questions:
@@ -62,6 +63,7 @@ class Door:
 def examine_server(
     uri: str,
     settings: DirectorySettings,
+    passwords: PasswordSettings,
     now: Callable[[], datetime],
     checks: Mapping[str, Callable[[Server], Finding]],
 ) -> Iterator[Finding]:
@@ -77,7 +79,7 @@ def examine_server(
             for id_ in ("D13", "D14", *checks):
                 yield skipped(id_, "nobody could bind to ask", uri)
             return
-        server = Server(uri, settings, dict(door.asking), now=now)
+        server = Server(uri, settings, dict(door.asking), now=now, passwords=passwords)
         try:
             server.config = _config(server)
         except Exception as bug:  # noqa: BLE001 - the checks that do not need it go on
@@ -139,6 +141,8 @@ def _bind_all(uri: str, settings: DirectorySettings, stack: ExitStack) -> Door:
 
 def _silent(uri: str, why: str) -> Finding:
     advice = "Start the server, or correct its address under directory.servers (or directory.tls)."
+    if why.startswith("TLS: "):  # the server is there, and the reason says what to do
+        advice = "Correct the certificates or directory.tls."
     return error("D11", why, advice, uri)
 
 
@@ -146,9 +150,10 @@ def _transport(uri: str, settings: DirectorySettings) -> str:
     scheme = uri.partition("://")[0].lower()
     if scheme == "ldapi":
         return "socket of this host"
-    if scheme == "ldaps":
-        return "TLS, certificate verified"
-    return "StartTLS, certificate verified" if settings.tls.starttls else "in clear, on this host only"
+    if scheme != "ldaps" and not settings.tls.starttls:
+        return "in clear, on this host only"
+    verified = "certificate verified" if settings.tls.strict else "certificate verified, but not strictly"
+    return f"{'TLS' if scheme == 'ldaps' else 'StartTLS'}, {verified}"
 
 
 def _functions(server: Server) -> Finding:
@@ -159,6 +164,10 @@ def _functions(server: Server) -> Finding:
         lacking.append("no assertions (RFC 4528): a change between reading and writing is not always noticed")
     if PAGED not in facts.controls:
         lacking.append("no paged results (RFC 2696): large searches need much memory and unlimited size")
+    if not {PRE_READ, POST_READ} <= facts.controls:
+        lacking.append(
+            "no pre-read and post-read (RFC 4527): accounts that a night wrote are read again the next"
+        )
     number = _VERSION.search(version)
     if number and (int(number[1]), int(number[2])) < (2, 5):
         lacking.append(f"{version} is older than OpenLDAP 2.5")

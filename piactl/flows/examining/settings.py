@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping
 from functools import cache
 
 from piactl.directory import filters
-from piactl.directory.accounts import IN_ACCOUNTS
+from piactl.directory.accounts import IN_ACCOUNTS, closed_without_link
+from piactl.directory.attributes import LINKED_CLASS
 from piactl.directory.monitoring import database_overlays, database_room, server_time
+from piactl.directory.names import same_dn
 from piactl.directory.serverconfig import UNLIMITED
 from piactl.directory.subschema import OTP_CLASSES, PASSWORD_ATTRIBUTES, read_subschema, schema_faults
+from piactl.flows.defaultpolicy import PUT_BACK
 from piactl.flows.examining.checks import Finding, error, fine, note, skipped, warning, worst
 from piactl.flows.examining.servers import Server
 from piactl.flows.locking import MARGIN
@@ -45,19 +48,40 @@ def password_policy(server: Server) -> Finding:
         faults.append(f"the overlay ppolicy is not on the database of {server.settings.suffix}")
     warnings = []
     config = server.config
+    advice = "Add `overlay ppolicy` with its settings as in schemas/ldap/slapd.conf.in."
     if config is not None and not faults:
         if not config.hashes_passwords:
             warnings.append("ppolicy_hash_cleartext is off: passwords set by piactl are stored in clear")
         if not config.password_policy:
-            warnings.append("there is no ppolicy_default: nobody is locked out after wrong passwords")
-        elif server.first.entry(config.password_policy, ["objectClass"]) is None:
-            warnings.append(f"ppolicy_default {config.password_policy} cannot be found")
-    advice = "Add `overlay ppolicy` with its settings as in schemas/ldap/slapd.conf.in."
+            faults.append("there is no ppolicy_default: ends, starts and locks of accounts have no effect")
+    default_faults, default_warnings = _default_policy(server)
+    if default_faults:
+        faults += default_faults
+        advice = f"{PUT_BACK}."
+    warnings += default_warnings
     if not faults and overlays is None:
         return skipped(
             "D17", "cannot be told: the module is there, the overlays may not be read", server.uri, _UNSEEN
         )
     return worst("D17", faults, warnings, advice, "ppolicy is on, passwords are hashed", server.uri)
+
+
+def _default_policy(server: Server) -> tuple[list[str], list[str]]:
+    """Faults and warnings of the default policy: the entry that the server names, and the one that
+    `password.policy` names, which every identity that writes has to see."""
+    set_, served = server.passwords.policy, server.config.password_policy if server.config else ""
+    faults, warnings = [], []
+    if served and server.first.entry(served, ["objectClass"]) is None:
+        faults.append(f"ppolicy_default {served} cannot be found")
+    if not set_:
+        return faults, ["password.policy is not set: no run notices that the default policy is missing"]
+    other = bool(served) and not same_dn(set_, served)
+    if other:
+        warnings.append(f"password.policy is {set_}, and ppolicy_default is {served}: runs look at the first")
+    blind = [name for name, asked in server.asking.items() if asked.entry(set_, ["objectClass"]) is None]
+    if blind and (other or not faults):
+        faults.append(f"{', '.join(blind)} cannot find {set_} (password.policy): runs refuse")
+    return faults, warnings
 
 
 def one_time_codes(server: Server) -> Finding:
@@ -74,6 +98,44 @@ def one_time_codes(server: Server) -> Finding:
             "D18", "cannot be told: the module is there, the overlays may not be read", server.uri, _UNSEEN
         )
     return worst("D18", faults, [], advice, "otp is on", server.uri)
+
+
+def closures(server: Server) -> Finding:
+    """D38. Whether closed and locked accounts are refused by their link to no device as well."""
+    lacking = [name for name, one in server.asking.items() if not one.has_class(LINKED_CLASS)]
+    overlays = _overlays(server)
+    alone = "closed and locked accounts are refused by the password policy alone"
+    advice = (
+        "Add `moduleload otp` and `overlay otp` (slapd-contrib), also where a portal asks for the codes; the "
+        "next night then links closed accounts to no device."
+    )
+    if len(lacking) == len(server.asking):
+        return warning("D38", f"{alone}: class {LINKED_CLASS} is missing", advice, server.uri)
+    if lacking:
+        found = f"{', '.join(lacking)} cannot see the class {LINKED_CLASS}, and would unlink closed accounts"
+        return warning("D38", found, "Let every identity read cn=Subschema.", server.uri)
+    if overlays is None:
+        return skipped(
+            "D38", "cannot be told: the module is there, the overlays may not be read", server.uri, _UNSEEN
+        )
+    if "otp" not in overlays:
+        found = f"{alone}: the overlay otp is not on the database of {server.settings.suffix}"
+        return warning("D38", found, advice, server.uri)
+    return _unlinked(server)
+
+
+def _unlinked(server: Server) -> Finding:
+    names = server.settings.attributes
+    query = closed_without_link(lambda attribute: names.get(attribute, attribute))
+    one = server.first.sample(server.settings.accounts, query)
+    if one is None:
+        return fine("D38", "refused by the password policy and by a link to no device", server.uri)
+    advice = (
+        "Run `piactl nightly`, which links them; a protected one: the same `piactl account close`, or a lock."
+    )
+    return warning(
+        "D38", f"closed accounts without a link to no device, such as {one.dn}", advice, server.uri
+    )
 
 
 def unique_names(server: Server) -> Finding:
@@ -242,4 +304,5 @@ SETTINGS: Mapping[str, Callable[[Server], Finding]] = {
     "D24": checkpoint,
     "D25": room,
     "D26": clock,
+    "D38": closures,
 }

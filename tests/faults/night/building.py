@@ -87,6 +87,14 @@ def _settle_configuration(world: World) -> None:
         "ce": {"kind": "delta", "files": ["ce-*.csv"]},
     }
     world.config.write_text(yaml.safe_dump(settings, allow_unicode=True))
+    # nearly everybody changes in its night, so that there is something to disturb
+    file = world.folder / "policy.yaml"
+    policy = yaml.safe_load(file.read_text())
+    for guards in (policy["guards"], *policy["guards"]["periods"].values()):
+        for guard in guards.values():
+            if isinstance(guard, dict) and "max" in guard:
+                guard["max"] = 2 * PEOPLE
+    file.write_text(yaml.safe_dump(policy, allow_unicode=True))
 
 
 def _write_feeds(world: World) -> Path:

@@ -1,0 +1,169 @@
+"""A user who may not use a file that piactl needs is told which file, who they are, what to do: exit 10."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from piactl.errors import Exit
+from tests.story.academy import Academy, Ran
+
+from .conditions import CLAIRE, WHY, load
+from .streams import Forks, forking
+
+Run = Callable[..., Ran]
+
+ROOT = os.geteuid() == 0
+OTHER, OWNER = 65534, 1
+"""Who runs the command, and whose the file is, where the tests may choose."""
+
+
+def name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+@pytest.fixture
+def loaded(academy: Academy) -> Iterator[Academy]:
+    """All of the academy is the other user's, so that only what is taken away is not permitted."""
+    load(academy)
+    if ROOT:
+        for path in (academy.sandbox.folder, academy.folder):
+            for parent in path.parents:  # pytest's own folders are its user's alone
+                if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
+                    parent.chmod(parent.stat().st_mode | 0o011)
+            for one in (path, *path.rglob("*")):
+                os.lchown(one, OTHER, OTHER)
+    yield academy
+    for path in (academy.sandbox.folder, academy.folder):
+        for folder in (path, *(one for one in path.rglob("*") if one.is_dir())):
+            folder.chmod(0o700)
+
+
+def hide(path: Path) -> None:
+    """Nobody but somebody else may use it."""
+    mode = 0o700 if path.is_dir() else 0o600
+    if ROOT:
+        os.chown(path, OWNER, OWNER)
+        path.chmod(mode)
+    else:
+        path.chmod(0)
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with forking(**os.environ, LOAD_ALL="1") as forks:
+        yield forks
+
+
+@pytest.fixture
+def run(loaded: Academy, forks: Forks) -> Run:
+    def run(*words: str | Path, system: Path | None = None) -> Ran:
+        return forks.run(loaded, *map(str, words), user=OTHER if ROOT else None, system=system)
+
+    return run
+
+
+def refused(ran: Ran, path: Path) -> None:
+    assert ran.code == Exit.CONFIGURATION, ran
+    assert "bug" not in ran.err
+    assert str(path) in ran.err
+    assert f"user {name_of(OTHER if ROOT else os.geteuid())} may not" in ran.err
+    assert f"runuser -u {name_of(OWNER)} -- piactl" in ran.err if ROOT else "check its mode" in ran.err
+    assert len(ran.err.splitlines()) <= 3
+
+
+FEED = "{feed}"
+HIDDEN: dict[str, tuple[tuple[str, ...], ...]] = {
+    "piactl.yaml": (
+        ("account", "list"),
+        ("plan",),
+        ("nightly",),
+        ("runs", "list"),
+        ("key", "list"),
+        ("undo", "last", *WHY),
+        ("account", "lock", CLAIRE, *WHY),
+        ("password", "check"),
+        ("journal", "show"),
+    ),
+    "policy.yaml": (("plan",), ("nightly",), ("account", "list"), ("why", CLAIRE)),
+    "establishments.csv": (("plan",), ("nightly",)),
+    "secrets/reader": (("plan",), ("account", "list"), ("runs", "list")),
+    "secrets/nightly": (("nightly",),),
+    "secrets/administrator": (("undo", "last", *WHY), ("account", "lock", CLAIRE, *WHY)),
+    "secrets/desk": (("password", "activate", CLAIRE, "--to", "{new}"),),
+    "secrets/keys": (("plan",), ("nightly",), ("key", "list"), ("key", "add", *WHY)),
+    "secrets": (("plan",), ("nightly",), ("key", "list")),
+    "state": (("nightly", FEED),),
+    "state/plans": (("nightly", FEED),),
+    "journal/piactl.jsonl": (("nightly",), ("journal", "show"), ("account", "lock", CLAIRE, *WHY)),
+    "journal/piactl.jsonl.head": (("nightly",), ("account", "lock", CLAIRE, *WHY)),
+    "journal": (("nightly",), ("journal", "show"), ("journal", "verify"), ("account", "lock", CLAIRE, *WHY)),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_file_that_is_not_theirs(loaded: Academy, run: Run, name: str) -> None:
+    path = loaded.sandbox.folder / name
+    text = (loaded.folder / "hr.csv").read_text(encoding="utf-8").replace("claire@", "c@")
+    feed = loaded.folder / "changed.csv"
+    feed.write_text(text.replace("Dubreuil", "Dubreuille").replace("Roy", "Roys"), encoding="utf-8")
+    if ROOT:
+        os.chown(feed, OTHER, OTHER)
+    assert run("account", "list").code == Exit.DONE, "nothing else is in the way"
+    hide(path)
+    with loaded.nothing_written():
+        for words in HIDDEN[name]:
+            given = [w.replace(FEED, str(feed)).replace("{new}", str(loaded.folder / "new")) for w in words]
+            refused(run(*given), path)
+
+
+def test_a_configuration_that_is_looked_for_where_they_may_not_look(loaded: Academy, run: Run) -> None:
+    """As in /etc/piactl, a folder of mode 0750."""
+    folder = loaded.sandbox.folder / "etc"
+    folder.mkdir()
+    shutil.copy(loaded.sandbox.config, folder / "piactl.yaml")
+    hide(folder)
+    for words in (("account", "list"), ("nightly",), ("undo", "last", *WHY)):
+        refused(run(*words, system=folder / "piactl.yaml"), folder / "piactl.yaml")
+    ran = run("doctor", system=folder / "piactl.yaml")
+    assert ran.code == Exit.CONFIGURATION
+    assert "may not" in ran.out
+    assert "a bug" not in ran.out
+
+
+@pytest.mark.parametrize(
+    "name", ["policy.yaml", "secrets", "secrets/keys", "secrets/reader", "state", "journal"]
+)
+def test_doctor_says_it_and_finds_no_bug(loaded: Academy, run: Run, name: str) -> None:
+    path = loaded.sandbox.folder / name
+    hide(path)
+    ran = run("doctor", "-o", "json")
+    assert ran.code in (Exit.CONFIGURATION, Exit.FAILED), ran
+    found = [one for one in json.loads(ran.out) if one["result"] == "error"]
+    told = " ".join(one["found"] + " " + one["advice"] for one in found)
+    assert str(path) in told
+    assert "a bug" not in told
+    assert f"runuser -u {name_of(OWNER)} -- piactl" in told if ROOT else "check its mode" in told
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can look at the files of another user")
+def test_doctor_as_root_does_not_say_to_give_the_files_to_root(loaded: Academy) -> None:
+    """The files are those of the user that runs the nights: doctor says to run it as that user."""
+    ran = loaded.spawn("doctor", "-o", "json")
+    assert ran.code == Exit.CONFIGURATION, ran
+    found = {one["id"]: one for one in ran.json if one["result"] == "error"}
+    assert {"D04", "D05", "D08"} <= set(found)
+    for id_ in ("D04", "D05", "D08"):
+        told = found[id_]["found"] + " " + found[id_]["advice"]
+        assert "chown" not in told
+        assert "give the file" not in told.lower()
+        assert f"runuser -u {name_of(OTHER)} -- piactl" in told

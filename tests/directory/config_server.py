@@ -1,0 +1,77 @@
+"""A slapd made from config.ldif.in, as a new installation on cn=config makes it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from piactl.resources import schemas_folder
+from piactl.sandbox import render
+from piactl.sandbox.files import socket_uri
+from piactl.sandbox.slapd_process import end, launch, wait_until_answering
+from piactl.sandbox.software import find_software
+from piactl.sandbox.tree import IDENTITIES, initial_ldif, tree_settings
+
+ROOT = tree_settings()["root"]
+Edit = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class ConfigServer:
+    """A running server on cn=config: its uri, what fills the placeholders of its settings, its folder."""
+
+    uri: str
+    settings: dict[str, str]
+    folder: Path
+
+
+def settings_for(folder: Path, schema: Path) -> dict[str, str]:
+    """What fills the placeholders of the settings of a server in `folder`, whose folders are made."""
+    for name in ("data", "log", "slapd.d"):
+        (folder / name).mkdir()
+    installed = find_software(accesslog=True)
+    return {
+        "schema": str(installed.schema),
+        "own_schema": str(schema),
+        "modules": str(installed.modules),
+        "run": str(folder),
+        "data": str(folder / "data"),
+        "log_data": str(folder / "log"),
+        "maxsize": str(1 << 30),
+        **tree_settings(),
+    }
+
+
+def mapped_to_root(config: str) -> str:
+    """The settings, by which whoever runs the test is the rootdn over ldapi."""
+    owner = f"gidNumber={os.getgid()}[+]uidNumber={os.getuid()},cn=peercred,cn=external,cn=auth"
+    return config.replace("cn: config\n", f'cn: config\nolcAuthzRegexp: "^{owner}$" "{ROOT}"\n', 1)
+
+
+@contextmanager
+def config_server(
+    sandbox: Any, config: Edit = mapped_to_root, tree: Edit = lambda ldif: ldif
+) -> Iterator[ConfigServer]:
+    """A server with the passwords of the sandbox; `config` and `tree` edit the LDIF that it is made from."""
+    folder = sandbox.folder / "olc"
+    folder.mkdir()
+    given = settings_for(folder, schemas_folder() / "ldap")
+    passwords = {i: (sandbox.folder / "secrets" / i).read_bytes().strip() for i in IDENTITIES}
+    parts = (("0", config(render("config.ldif.in", given))), ("2", tree(initial_ldif(passwords))))
+    for number, ldif in parts:
+        command = [find_software().slapadd, "-F", folder / "slapd.d", "-n", number]
+        done = subprocess.run(command, input=ldif.encode(), capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+    place = folder / "ldapi"
+    command = [find_software().slapd, "-F", folder / "slapd.d", "-h", socket_uri(place), "-d", "none"]
+    process = launch([str(word) for word in command], folder / "log.txt")
+    try:
+        wait_until_answering(process, place, folder / "log.txt")
+        yield ConfigServer(socket_uri(place), given, folder)
+    finally:
+        end(process)

@@ -1,0 +1,66 @@
+"""docs/guards.md says what is true: its numbers are those of the shipped policy and of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from piactl.config.guards import DEFAULT_GUARDS
+from piactl.config.policy import read_policy
+from piactl.core.feedlimits import LIMIT_CODES
+from piactl.core.policy import Guard, Limit
+from piactl.core.settings import SourceLimits
+
+TOP = Path(__file__).resolve().parents[2]
+PAGE = (TOP / "docs" / "guards.md").read_text(encoding="utf-8")
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the rows of the first table below a heading, without its head."""
+    section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    found = re.findall(r"^\| (.*) \|$", section, re.MULTILINE)
+    return [[cell.strip() for cell in row.split(" | ")] for row in found[1:]]
+
+
+def spoken(limit: Limit) -> str:
+    return f"{limit.max}, {limit.share * 100:g} %"
+
+
+def overall(guard: Guard) -> Limit:
+    assert guard.overall is not None
+    return guard.overall
+
+
+def test_the_guards_are_those_of_the_shipped_policy() -> None:
+    policy = read_policy(TOP / "examples" / "policy.yaml")
+    rentree, graces = policy.periods
+    table = {row[0].strip("`"): row[1:] for row in rows("Guards")}
+    assert {*table} == {*policy.guards} - {"adopt", "unlock"}
+    for kind, (numbers, *limits, period) in table.items():
+        limit = overall(policy.guards[kind])
+        assert numbers == spoken(limit), kind
+        assert limits == [str(max(limit.max, int(limit.share * n))) for n in (450, 1_500, 36_000)], kind
+        in_rentree = overall({**policy.guards, **rentree.guards}[kind])
+        assert period.split(" (")[0] == spoken(in_rentree), kind
+        later = kind in graces.guards
+        assert period.endswith("(to 31 December)") == later, kind
+        if later:
+            assert graces.guards[kind] == rentree.guards[kind]
+    assert (rentree.first, rentree.last, graces.last) == ((8, 20), (9, 30), (12, 31))
+
+
+def test_the_built_in_guards_are_told() -> None:
+    for kind in ("grant", "update", "reopen", "unlock", "adopt"):
+        limit = overall(DEFAULT_GUARDS[kind])
+        assert f"`{kind}` {limit.max} and {limit.share * 100:g} %" in PAGE.replace("\n  ", " "), kind
+
+
+def test_the_limits_of_a_source_are_the_usual_ones() -> None:
+    usual = SourceLimits()
+    told = rows("Limits of a source")
+    for names, _, numbers in told:
+        share, floor = re.findall(r"`([a-z_]+)`", names)
+        assert numbers == f"{getattr(usual, share) * 100:g} %, {getattr(usual, floor)}"
+    assert len(told) == len([name for name in SourceLimits.__slots__ if name.endswith("_share")])
+    named = {code for code in LIMIT_CODES if f"`{code}`" in PAGE}
+    assert named == {*LIMIT_CODES} - {"older", "undone"}

@@ -1,0 +1,255 @@
+"""The page on a directory that stands: its commands bring the former settings over, as doctor sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ldap3
+import pytest
+from ldap3.core.exceptions import LDAPConstraintViolationResult
+
+from piactl.cli import run
+from piactl.sandbox.tree import POLICIES
+from tests.directory.config_server import ConfigServer, config_server
+
+TOP = Path(__file__).resolve().parents[2]
+PAGE = (TOP / "docs" / "upgrade-directory.md").read_text(encoding="utf-8")
+CHANGED = ("D30", "D33", "D34", "D35")
+OWNER = f"gidNumber={os.getgid()}+uidNumber={os.getuid()}"
+PASSWORD, FRESH = "correct horse battery", "another long passphrase"
+CODE, OWN = "a code of twenty letters", "quatre chats gris et lents"
+STUBS = """
+systemctl() { :; }
+chown() { :; }
+slapcat() { command slapcat -F "$FOLDER/slapd.d" "$@"; }
+"""
+"""What is of a whole host: its service manager, its users, its folders."""
+
+
+def commands(heading: str) -> str:
+    """The commands of a section, one after the other."""
+    sections = PAGE.split("\n## ")
+    (section,) = [one for one in sections if one.startswith(heading)]
+    return "\n".join(re.findall(r"^```\n(.*?)^```$", section, re.DOTALL | re.MULTILINE))
+
+
+def pasted(script: str, folder: Path, uri: str = "") -> str:
+    """What the commands print, typed in one shell by the user of the test in place of root."""
+    script = script.replace("gidNumber=0+uidNumber=0", OWNER).replace("ldapi:///", uri)
+    script = script.replace("/etc/piactl/secrets", str(folder / "secrets"))
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", f"{STUBS}\n{script}"],
+        cwd=TOP,
+        env={"PATH": f"{os.environ['PATH']}:/usr/sbin", "FOLDER": str(folder / "olc")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+# ---- the former settings
+
+
+def without(text: str, *patterns: tuple[str, str]) -> str:
+    for pattern, former in patterns:
+        text, count = re.subn(pattern, former, text, flags=re.MULTILINE)
+        assert count == 1, pattern
+    return text
+
+
+RULES = (
+    (
+        r"^(olcAccess:|access) to dn\.subtree=\S+ attrs=userPassword\n(  by anonymous auth\n)  by \* none\n",
+        "",
+    ),
+    (r"^(olcAccess:|access) to .* attrs=pwdPolicySubentry val\..*\n(  by .*\n)+", ""),
+    (r'( attrs=pwdPolicySubentry\n.*\n  by dn\.exact="cn=piactl-desk.*") =zrscd$', r"\1 write"),
+)
+
+
+def former_config(config: str) -> str:
+    """config.ldif as it was, for whoever runs the test in place of root."""
+    former = without(
+        config,
+        *RULES,
+        (r"^olcModuleLoad: constraint\n", ""),
+        (r"^dn: olcOverlay=\{1\}constraint,.*\n(.+\n)+\n", ""),
+    )
+    for number, name in enumerate(("otp", "ppolicy"), start=1):
+        former = former.replace(f"{{{number + 1}}}{name}", f"{{{number}}}{name}")
+    return former.replace("gidNumber=0+uidNumber=0", OWNER)
+
+
+def former_conf(conf: str) -> str:
+    patterns = (r"^moduleload constraint\n", r"^overlay constraint\nconstraint_attribute .*\n")
+    return without(conf, *RULES, *((pattern, "") for pattern in patterns))
+
+
+def former_tree(tree: str) -> str:
+    return without(tree, (r"^pwdInHistory: 1\n", ""))
+
+
+# ---- the servers
+
+
+class Standing:
+    """A directory with the former settings and one account that has a password."""
+
+    def __init__(self, sandbox: Any, server: Any, capsys: pytest.CaptureFixture[str]) -> None:
+        self.sandbox, self.server, self._capsys = sandbox, server, capsys
+        self.account = f"uid=claire.exemple,{sandbox.accounts}"
+        for uid, more in (("claire.exemple", {}), ("paul.garde", {"piactlProtected": "TRUE"})):
+            values = {
+                "objectClass": ["inetOrgPerson", "eduPerson", "supannPerson", "piactlAccount"],
+                "cn": "Claire Exemple",
+                "sn": "Exemple",
+                "mail": f"{uid}@example.org",
+                "piactlState": "active",
+                "piactlIdentifier": [uid, f"{uid}@example.org"],
+                "piactlMatriculeDigest": "{k1}00",
+                **more,
+            }
+            with server.connect("administrator") as administrator:
+                administrator.add(f"uid={uid},{sandbox.accounts}", attributes=values)
+        self.code(PASSWORD)
+
+    def code(self, code: str) -> None:
+        values = {"userPassword": code, "pwdReset": "TRUE", "pwdPolicySubentry": f"cn=activation,{POLICIES}"}
+        with self.server.connect("desk") as desk:
+            desk.modify(self.account, {k: [(ldap3.MODIFY_REPLACE, [v])] for k, v in values.items()})
+
+    def doctor(self) -> tuple[int, dict[str, str]]:
+        """The exit code, and the result of each check."""
+        code = run(["--config", str(self.sandbox.config), "doctor", "-o", "json"])
+        told = json.loads(self._capsys.readouterr().out)
+        return code, {one["id"]: one["result"] for one in told}
+
+    def errors(self) -> set[str]:
+        return {id_ for id_, result in self.doctor()[1].items() if result == "error"}
+
+    def is_brought_over(self) -> None:
+        """Doctor finds nothing, and the doors are shut."""
+        code, told = self.doctor()
+        assert (code, {id_: told[id_] for id_ in CHANGED}) == (0, dict.fromkeys(CHANGED, "ok"))
+        self.code(CODE)
+        with self.server.bind(self.account, CODE) as owner:
+            with pytest.raises(LDAPConstraintViolationResult):
+                owner.extend.standard.modify_password(self.account, CODE, CODE)
+            assert owner.extend.standard.modify_password(self.account, CODE, OWN)
+        assert self.server.accepts(self.account, OWN)
+
+
+@pytest.fixture
+def config(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Iterator[tuple[Standing, ConfigServer]]:
+    with config_server(sandbox, former_config, former_tree) as server:
+        text = sandbox.config.read_text(encoding="utf-8")
+        assert text.count(sandbox.uri) == 1
+        sandbox.config.write_text(text.replace(sandbox.uri, server.uri), encoding="utf-8")
+        yield Standing(sandbox, sandbox.at(server.uri), capsys), server
+
+
+@pytest.fixture
+def conf(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Standing:
+    sandbox.stop()
+    path = sandbox.folder / "slapd" / "slapd.conf"
+    path.write_text(former_conf(path.read_text(encoding="utf-8")), encoding="utf-8")
+    sandbox.start()
+    with sandbox.root() as root:
+        root.modify(f"cn=activation,{POLICIES}", {"pwdInHistory": [(ldap3.MODIFY_DELETE, [])]})
+    return Standing(sandbox, sandbox, capsys)
+
+
+NAMES = commands("1. Names")
+BY_CONFIG = f"{NAMES}\n{commands('3. Servers configured by cn=config')}"
+
+
+def test_by_cn_config(config: tuple[Standing, ConfigServer]) -> None:
+    standing, server = config
+    folder = standing.sandbox.folder
+    assert standing.errors() == set(CHANGED)
+    with standing.server.connect("desk") as desk:
+        desk.modify(standing.account, {"userPassword": [(ldap3.MODIFY_ADD, [FRESH])]})
+    twice = f"{NAMES}\n{commands('2. Accounts')}"
+    assert pasted(twice, folder, server.uri) == f"dn: {standing.account}\n"
+    standing.code(FRESH)
+    assert pasted(twice, folder, server.uri) == ""
+    pasted(BY_CONFIG, folder, server.uri)
+    standing.is_brought_over()
+    # root on the host has no right left that it had not before
+    with pytest.raises(AssertionError, match="Insufficient access"):
+        pasted(
+            f"{NAMES}\nldapmodify -Q -Y EXTERNAL <<END\ndn: cn=activation,$policies\n"
+            "changetype: modify\nreplace: pwdInHistory\npwdInHistory: 2\nEND\n",
+            folder,
+            server.uri,
+        )
+
+
+@pytest.mark.parametrize(("missing", "id_"), [("default", "D17"), ("activation", "D30")])
+def test_a_policy_is_put_back_by_cn_config(
+    config: tuple[Standing, ConfigServer], missing: str, id_: str
+) -> None:
+    standing, server = config
+    folder = standing.sandbox.folder
+    pasted(
+        f'{BY_CONFIG}\nopen_to_root "$policies"\nldapdelete -Q -Y EXTERNAL "cn={missing},$policies"\n'
+        "close_to_root\n",
+        folder,
+        server.uri,
+    )
+    assert id_ in standing.errors()
+    functions = BY_CONFIG[BY_CONFIG.index("open_to_root() {") : BY_CONFIG.index('open_to_root "')]
+    find = next(line for line in BY_CONFIG.splitlines() if line.startswith("database="))
+    back = commands("A password policy is missing").partition("\nmissing=default\nsystemctl")[0]
+    back = back.replace("missing=default", f"missing={missing}")
+    pasted(f"{NAMES}\n{find}\n{functions}\n{back}", folder, server.uri)
+    standing.is_brought_over()
+
+
+def test_a_new_password_of_an_identity_by_cn_config(config: tuple[Standing, ConfigServer]) -> None:
+    standing, server = config
+    folder = standing.sandbox.folder
+    before = (folder / "secrets" / "reader").read_text()
+    pasted(f"{BY_CONFIG}\n{commands('A new password for a service identity')}", folder, server.uri)
+    assert (folder / "secrets" / "reader").read_text() != before
+    standing.is_brought_over()
+
+
+def by_conf(standing: Standing, script: str) -> None:
+    """The commands, with slapd stopped and started by the sandbox."""
+    conf = standing.sandbox.folder / "slapd" / "slapd.conf"
+    standing.sandbox.stop()
+    pasted(f"{NAMES}\n{script}".replace("/etc/ldap/slapd.conf", str(conf)), standing.sandbox.folder)
+    standing.sandbox.start()
+
+
+def test_by_slapd_conf(conf: Standing) -> None:
+    assert conf.errors() == set(CHANGED)
+    script = commands("4. Servers configured by slapd.conf")
+    for file in ("rules.conf", "overlay.conf"):
+        script = script.replace(file, str(conf.sandbox.folder / file))
+    by_conf(conf, script)
+    conf.is_brought_over()
+
+
+@pytest.mark.parametrize(("missing", "id_"), [("default", "D17"), ("activation", "D30")])
+def test_a_policy_is_put_back_by_slapd_conf(
+    sandbox: Any, capsys: pytest.CaptureFixture[str], missing: str, id_: str
+) -> None:
+    standing = Standing(sandbox, sandbox, capsys)
+    with sandbox.root() as root:
+        root.delete(f"cn={missing},{POLICIES}")
+    assert id_ in standing.errors()
+    back = commands("A password policy is missing").partition("\nclose_to_root\n")[2]
+    assert back.count("missing=default") == 1
+    by_conf(standing, "conf=/etc/ldap/slapd.conf\n" + back.replace("missing=default", f"missing={missing}"))
+    standing.is_brought_over()

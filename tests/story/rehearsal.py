@@ -1,0 +1,126 @@
+"""Nights of invented people in a directory that is only memory, by the functions that plan a real night.
+
+Cheap enough for months of nights: nothing is written anywhere but the feeds.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from piactl.core.guards import in_period
+from piactl.core.memory import LastRun
+from piactl.directory.imagined import ImaginedDirectory
+from piactl.directory.port import RawEntry, ServerFacts
+from piactl.directory.records import DATA, Places, record_write
+from piactl.directory.recordtext import last_run_record
+from piactl.feed.reading import read_feed
+from piactl.flows.planning import propose
+from piactl.flows.proposal import Proposal
+from piactl.flows.site import open_site
+from piactl.flows.telling import SourcedFeed
+
+TOP = Path(__file__).resolve().parents[2]
+sys.path.append(str(TOP / "examples"))
+
+from invented.agents import COLUMNS  # type: ignore[import-not-found]  # noqa: E402
+from invented.changes import Night as Night  # type: ignore[import-not-found]  # noqa: E402
+from invented.feeds import population  # type: ignore[import-not-found]  # noqa: E402
+from invented.feeds import write_feeds as write_feeds  # noqa: E402
+from invented.places import HEADER, establishments, how_many  # type: ignore[import-not-found]  # noqa: E402
+
+Rows = list[list[str]]
+
+
+class Nothing:
+    """A directory without an entry."""
+
+    def facts(self) -> ServerFacts:
+        return ServerFacts("", frozenset(), frozenset(), frozenset(), ())
+
+    def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
+        return None
+
+    def search(
+        self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
+    ) -> Iterator[RawEntry]:
+        return iter(())
+
+
+class Rehearsal:
+    """A site with the shipped policy, one full source `rh` with the default limits of a feed and those of
+    the shipped configuration in the rentrée, and a directory in memory."""
+
+    def __init__(self, folder: Path, register: Path) -> None:
+        shutil.copy(TOP / "examples" / "policy.yaml", folder)
+        if register != folder / "establishments.csv":
+            shutil.copy(register, folder)
+        shipped = (TOP / "examples" / "piactl.yaml").read_text(encoding="utf-8")
+        before, epp = shipped.split("sources:\n")[0], shipped.partition("  epp:\n")[2].partition("\n\n")[0]
+        epp = epp.replace('"epp-*.csv"', '"rh-*.csv"')
+        (folder / "piactl.yaml").write_text(f"{before}sources:\n  rh:\n{epp}\n", encoding="utf-8")
+        keys = folder / "secrets" / "keys"
+        keys.parent.mkdir(mode=0o700)
+        keys.write_text("k1 " + "ab" * 32 + "\n")
+        keys.chmod(0o600)
+        self.folder = folder
+        self.site = open_site(folder / "piactl.yaml")
+        self.directory = ImaginedDirectory(Nothing())
+
+    def plan(self, feed: Path, day: date, *, accept: bool = False) -> Proposal:
+        """The plan of a night with this feed. Raises FeedRefused."""
+        source = self.site.settings.sources["rh"]
+        sourced = SourcedFeed(read_feed(feed, source), source, feed)
+        accepted = [sourced.feed.facts.digest] if accept else []
+        return propose(self.directory, self.site, [sourced], day, accepted)
+
+    def period(self, day: date) -> str:
+        """The period of the guards that a day lies in, "ordinary" where in none."""
+        periods = self.site.policy.periods
+        return next((p.name for p in periods if in_period(day, p.first, p.last)), "ordinary")
+
+    def make(self, proposal: Proposal, day: date) -> None:
+        """The directory as the night would leave it."""
+        self.directory.imagine(one.write for one in proposal.writes)
+        self.directory.imagine(proposal.records)
+        assert proposal.memory.last is not None
+        last = replace(proposal.memory.last, run=f"night-{day}")
+        self.directory.imagine(self._run_record(last))
+
+    def _run_record(self, last: LastRun) -> Iterator:
+        dn = Places(self.site.settings.directory.state).last_run
+        entry = self.directory.read(dn, [DATA])
+        write = record_write(dn, entry.first(DATA) if entry else None, last_run_record(last))
+        if write is not None:
+            yield write
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Invented people: the rows of a complete feed of `day`, and the register that goes with them."""
+
+    people: int
+    day: date
+    rows: tuple[tuple[str, ...], ...]
+
+    def copy(self) -> Rows:
+        return [list(row) for row in self.rows]
+
+
+def crowd(people: int, day: date, seed: int = 1) -> Crowd:
+    return Crowd(people, day, tuple(population(people, seed, day)))
+
+
+def write_register(path: Path, people: int) -> Path:
+    lines = [";".join(HEADER), *(";".join(place.row) for place in establishments(how_many(people)))]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def feed_text(rows: Iterable[Sequence[str]], day: date) -> str:
+    lines = [";".join(row) for row in rows]
+    return "\n".join([";".join(COLUMNS), *lines, f"#FIN;rows={len(lines)};date={day}"]) + "\n"

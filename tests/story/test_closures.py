@@ -1,0 +1,504 @@
+"""Closed and locked accounts by real binds: refused with the password policy, without it, and with a foreign
+one; open again after a return, as they were before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import ldap3
+import pytest
+
+from piactl.sandbox.tree import POLICIES
+
+from .academy import Academy
+from .feeds import row
+from .phones import Phone, verified
+from .test_logins import PASSWORD, day
+
+CLAIRE, IDA, NOUR = "claire.dubreuil", "ida.roy", "nour.vidal"
+EVERYBODY = (CLAIRE, IDA, NOUR)
+PEOPLE: tuple[dict[str, str], ...] = (
+    {"matricule": "1001"},
+    {"matricule": "1002", "prenom": "Ida", "nom_famille": "Roy"},
+    {"matricule": "1003", "prenom": "Nour", "nom_famille": "Vidal"},
+)
+DEFAULT = f"cn=default,{POLICIES}"
+FOREIGN = f"cn=nobody,{POLICIES}"
+WHY = ("--reason", "a trial")
+
+
+def feed(academy: Academy, as_of: int, *posts: dict[str, str]) -> None:
+    """The night of a day, with a feed in which everybody has these posts."""
+    rows = [row(**person, **one) for person in PEOPLE for one in posts]
+    academy.night(day(as_of).isoformat(), academy.feed(*rows, day=day(as_of).isoformat()))
+
+
+def post(start: int, end: int | None = None, **more: str) -> dict[str, str]:
+    return {
+        "debut": day(start).isoformat(),
+        "fin": day(end).isoformat() if end is not None else "",
+        **more,
+    }
+
+
+@dataclass
+class Staff:
+    """Claire has no device, Ida has one, Nour's telephone is lost."""
+
+    academy: Academy
+    ida: Phone
+    nour: Phone
+
+    def accepts(self, uid: str, code: str = "") -> bool:
+        return self.academy.sandbox.accepts(self.academy.dn(uid), PASSWORD + code)
+
+    def lets_in(self) -> set[str]:
+        """Who logs in with the password alone, and, as `uid+code`, who with a code; no code is used up where
+        it is refused."""
+        found = {uid for uid in EVERYBODY if self.accepts(uid)}
+        for uid, phone in ((IDA, self.ida), (NOUR, self.nour)):
+            step = max(phone.shown + 1, phone.step)
+            if self.accepts(uid, phone.at(step)):
+                phone.shown = step
+                found.add(f"{uid}+code")
+        return found
+
+    def run(self, *words: str, code: int = 0) -> Any:
+        ran = self.academy.run(*words)
+        assert ran.code == code, (words, ran)
+        return ran
+
+    def each(self, *words: str) -> None:
+        self.run(*words[:2], *EVERYBODY, *words[2:], *WHY)
+
+    def set_passwords(self) -> None:
+        for uid in EVERYBODY:
+            self.academy.change(uid, userPassword=[PASSWORD])
+
+
+@pytest.fixture
+def staff(academy: Academy) -> Staff:
+    """Three people with passwords, in their posts since long."""
+    return engaged(academy)
+
+
+def engaged(academy: Academy) -> Staff:
+    # wrong tries are not what is tried here, and would block
+    with academy.sandbox.root() as root:
+        root.modify(DEFAULT, {"pwdLockout": [(ldap3.MODIFY_REPLACE, ["FALSE"])]})
+    feed(academy, -40, post(-300))
+    ida, nour = (verified(academy, uid) for uid in (IDA, NOUR))
+    staff = Staff(academy, ida, nour)
+    staff.set_passwords()
+    staff.run("otp", "suspend", NOUR, *WHY)
+    assert staff.lets_in() == {CLAIRE, f"{IDA}+code"}
+    return staff
+
+
+@contextmanager
+def under_the_policy(academy: Academy) -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def without_the_policy(academy: Academy) -> Iterator[None]:
+    """Its entry is gone, so slapd applies none."""
+    with academy.sandbox.root() as root:
+        root.search(DEFAULT, "(objectClass=*)", ldap3.BASE, attributes=["*"])
+        values = dict(root.response[0]["raw_attributes"])
+        root.delete(DEFAULT)
+    yield
+    academy.sandbox.add(DEFAULT, values)
+
+
+@contextmanager
+def under_a_foreign_policy(academy: Academy) -> Iterator[None]:
+    """The accounts name a policy that does not exist, so slapd applies none to them."""
+    for uid in EVERYBODY:
+        academy.change(uid, pwdPolicySubentry=[FOREIGN])
+    yield
+    for uid in EVERYBODY:
+        academy.change(uid, pwdPolicySubentry=[])
+
+
+POLICY = (under_the_policy, without_the_policy, under_a_foreign_policy)
+
+
+def refused_in_any_case(staff: Staff) -> None:
+    found = {}
+    for policy in POLICY:
+        with policy(staff.academy):
+            found[policy.__name__] = staff.lets_in()
+    assert found == {policy.__name__: set() for policy in POLICY}
+
+
+def as_before(staff: Staff) -> None:
+    """Everybody logs in as before, whatever the policy; a lost telephone stays lost."""
+    for policy in POLICY:
+        with policy(staff.academy):
+            assert CLAIRE in staff.lets_in()
+    assert staff.lets_in() == {CLAIRE, f"{IDA}+code"}
+    staff.run("otp", "resume", NOUR, *WHY)
+    assert staff.lets_in() == {CLAIRE, f"{IDA}+code", f"{NOUR}+code"}
+
+
+def closed(staff: Staff) -> None:
+    staff.each("account", "close", "--until", day(30).isoformat())
+
+
+def reopened(staff: Staff) -> None:
+    staff.each("account", "reopen")
+
+
+def locked(staff: Staff) -> None:
+    staff.each("account", "lock")
+
+
+def locked_to_a_day(staff: Staff) -> None:
+    staff.each("account", "lock", "--until", day(3).isoformat())
+
+
+def locked_to_yesterday(staff: Staff) -> None:
+    """Its dates let in since midnight; no night was run since."""
+    staff.each("account", "lock", "--until", day(-1).isoformat(), "--as-of", day(-2).isoformat())
+
+
+def unlocked(staff: Staff) -> None:
+    staff.each("account", "unlock")
+
+
+def the_night_after_the_lock(staff: Staff) -> None:
+    staff.academy.night(day(0).isoformat())
+
+
+def suspended_by_hr(staff: Staff) -> None:
+    feed(staff.academy, -1, post(-300), post(-5, 30, position="suspension"))
+
+
+def suspension_taken_back(staff: Staff) -> None:
+    feed(staff.academy, 0, post(-300), post(-5, -1, position="suspension"))
+
+
+def grace_over(staff: Staff) -> None:
+    feed(staff.academy, -1, post(-300, -40))
+
+
+def back_in_a_post(staff: Staff) -> None:
+    feed(staff.academy, 0, post(-300, -40), post(0))
+
+
+CASES: dict[str, tuple[Callable[[Staff], None], Callable[[Staff], None]]] = {
+    "closed by hand": (closed, reopened),
+    "locked": (locked, unlocked),
+    "locked to a day": (locked_to_a_day, unlocked),
+    "locked to yesterday": (locked_to_yesterday, the_night_after_the_lock),
+    "locked by a position": (suspended_by_hr, suspension_taken_back),
+    "deactivated by the night": (grace_over, back_in_a_post),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_refused_without_any_policy_until_a_return(staff: Staff, name: str) -> None:
+    shut, back = CASES[name]
+    shut(staff)
+    refused_in_any_case(staff)
+    back(staff)
+    as_before(staff)
+
+
+def test_archived_and_back(staff: Staff) -> None:
+    """Whoever can still set a password opens nothing by that. What is left of a lost telephone is that it is
+    lost; a device that was in force went with the archival."""
+    feed(staff.academy, -1, post(-300, -120))
+    assert staff.academy.values(CLAIRE, "piactlState") == ["archived"]
+    staff.set_passwords()
+    refused_in_any_case(staff)
+    feed(staff.academy, 0, post(-300, -120), post(0))
+    staff.set_passwords()
+    assert staff.lets_in() == {CLAIRE, IDA}
+
+
+# What else touches a closed or locked account
+
+
+SHUT = {
+    "closed": ("account", "close", IDA, "--until", day(30).isoformat()),
+    "locked": ("account", "lock", IDA),
+}
+
+
+def no_device(academy: Academy, uid: str) -> str:
+    return f"cn=suspended,{academy.dn(uid)}"
+
+
+def linked(academy: Academy, uid: str) -> list[str]:
+    return academy.values(uid, "oathTOTPToken")
+
+
+@pytest.mark.parametrize("shut", SHUT)
+def test_devices_do_not_open_it(staff: Staff, shut: str) -> None:
+    """A telephone lost, found, replaced, given up: what is in force counts from the return on."""
+    academy, back = staff.academy, "unlock" if shut == "locked" else "reopen"
+    staff.run(*SHUT[shut], *WHY)
+    for words in (("suspend", IDA), ("resume", IDA), ("remove", IDA, "--password-alone")):
+        ran = staff.run("otp", *words, *WHY)
+        assert linked(academy, IDA) == [no_device(academy, IDA)], words
+        if words[0] != "suspend":
+            assert f"the account is {shut}, so nobody logs in" in ran.out
+    assert academy.values(IDA, "piactlDevice") == []
+    staff.ida = verified(academy, IDA)
+    with without_the_policy(academy):
+        assert not {uid for uid in staff.lets_in() if uid.startswith(IDA)}
+    staff.run("account", back, IDA, *WHY)
+    assert {uid for uid in staff.lets_in() if uid.startswith(IDA)} == {f"{IDA}+code"}
+
+
+@pytest.mark.parametrize("shut", SHUT)
+def test_a_telephone_lost_while_it_is_shut_stays_lost(staff: Staff, shut: str) -> None:
+    staff.run(*SHUT[shut], *WHY)
+    staff.run("otp", "suspend", IDA, *WHY)
+    staff.run("account", "unlock" if shut == "locked" else "reopen", IDA, *WHY)
+    assert staff.lets_in() == {CLAIRE}
+    staff.run("otp", "resume", IDA, *WHY)
+    assert staff.lets_in() == {CLAIRE, f"{IDA}+code"}
+
+
+def test_what_is_said_of_it(staff: Staff) -> None:
+    for uid, shut in ((IDA, "lock"), (CLAIRE, "closure")):
+        staff.run("account", "lock" if shut == "lock" else "close", uid, *WHY,
+                  *(() if shut == "lock" else ("--until", day(30).isoformat())))  # fmt: skip
+        [view] = staff.run("otp", "show", uid, "-o", "json").json
+        assert (view["login"], view["refused_by"]) == ("refused", shut)
+        assert "logging in is REFUSED: the account is" in staff.run("otp", "show", uid).out
+        assert staff.run("account", "show", uid, "-o", "json").json["refused_by"] == ["dates", "link"]
+        assert "REFUSED by a link to no device as well" in staff.run("account", "show", uid).out
+        [answer] = staff.run("why", uid, "login", "-o", "json").json["answers"]
+        assert not answer["yes"]
+        assert any("by a link to no device, whatever the password policy" in note for note in answer["notes"])
+        assert "never the password alone" not in staff.run("why", uid, "login").out
+    assert staff.run("account", "show", NOUR, "-o", "json").json["refused_by"] == []
+    [view] = staff.run("otp", "show", NOUR, "-o", "json").json
+    assert (view["login"], view["refused_by"]) == ("refused", "device")
+
+
+def test_a_position_lock_that_ended_waits_for_its_night(academy: Academy) -> None:
+    """Its dates let in since yesterday; the link does not, until a night looked."""
+    rows = [row(debut=day(-200).isoformat()), row(**post(-6, -1), position="suspension")]
+    academy.night(day(-5).isoformat(), academy.feed(*rows, day=day(-5).isoformat()))
+    academy.change(CLAIRE, userPassword=[PASSWORD])
+    assert not academy.sandbox.accepts(academy.dn(CLAIRE), PASSWORD)
+    academy.night(day(0).isoformat())
+    assert academy.sandbox.accepts(academy.dn(CLAIRE), PASSWORD)
+
+
+def test_a_lock_that_ended_waits_for_its_night_and_why_says_so(staff: Staff) -> None:
+    locked_to_yesterday(staff)
+    [answer] = staff.run("why", CLAIRE, "login", "-o", "json").json["answers"]
+    assert answer["yes"] is staff.accepts(CLAIRE) is False
+    [cause] = [one for one in answer["causes"] if one["kind"] == "entry"]
+    assert "the entry refuses (it is linked to no device" in cause["text"]
+    assert cause["command"] == "piactl nightly"
+
+
+def test_made_closed_or_locked(academy: Academy) -> None:
+    """An account that is locked from its first night on has its link from the first write on."""
+    person = row(debut=day(-5).isoformat(), position="suspension")
+    academy.twice(day(0).isoformat(), academy.feed(person, day=day(0).isoformat()))
+    academy.change(CLAIRE, userPassword=[PASSWORD])
+    assert linked(academy, CLAIRE) == [no_device(academy, CLAIRE)]
+    with without_the_policy(academy):
+        assert not academy.sandbox.accepts(academy.dn(CLAIRE), PASSWORD)
+
+
+def test_adopted_closed_or_locked(academy: Academy) -> None:
+    for uid, number in ((CLAIRE, "1001"), (IDA, "1002")):
+        values = {"objectClass": ["inetOrgPerson", "supannPerson"], "supannEmpId": number, "uid": uid}
+        more = {"cn": uid, "sn": "Ancien", "mail": f"{uid}@ac-amiens.fr", "userPassword": PASSWORD}
+        academy.sandbox.add(academy.dn(uid), {**values, **more})
+    left = row(debut=day(-300).isoformat(), fin=day(-40).isoformat())
+    suspended = row(**PEOPLE[1], debut=day(-300).isoformat(), position="suspension")
+    feed_ = academy.feed(left, suspended, day=day(0).isoformat())
+    ran = academy.run("adopt", feed_, "--as-of", day(0).isoformat(), "--apply", *WHY)
+    assert ran.code == 0, ran.err
+    for uid in (CLAIRE, IDA):
+        assert linked(academy, uid) == [no_device(academy, uid)]
+        with without_the_policy(academy):
+            assert not academy.sandbox.accepts(academy.dn(uid), PASSWORD)
+    before = academy.stamps()
+    academy.night(day(0).isoformat(), feed_)
+    assert academy.stamps() == before
+    undone = academy.run("undo", "last", *WHY)
+    assert undone.code == 0, undone.err
+    for uid in (CLAIRE, IDA):
+        assert "oathTOTPUser" not in academy.values(uid, "objectClass")
+        assert academy.sandbox.accepts(academy.dn(uid), PASSWORD)
+
+
+def unlink(academy: Academy, uid: str) -> None:
+    """Another hand takes the link away."""
+    classes = [name for name in academy.values(uid, "objectClass") if name != "oathTOTPUser"]
+    academy.change(uid, oathTOTPToken=[], objectClass=classes)
+
+
+def test_another_hand_that_unlinks_is_undone_by_the_night(staff: Staff) -> None:
+    academy = staff.academy
+    grace_over(staff)
+    unlink(academy, CLAIRE)
+    grace_over(staff)
+    assert linked(academy, CLAIRE) == [no_device(academy, CLAIRE)]
+
+
+def test_an_archived_account_that_was_unlinked(staff: Staff) -> None:
+    academy = staff.academy
+    feed(academy, -1, post(-300, -120))
+    unlink(academy, CLAIRE)
+    feed(academy, 0, post(-300, -120))
+    assert linked(academy, CLAIRE) == [no_device(academy, CLAIRE)]
+
+
+def test_a_protected_account_is_held_and_the_administrator_links_it(staff: Staff) -> None:
+    academy = staff.academy
+    closed(staff)
+    academy.change(CLAIRE, piactlProtected=["TRUE"])
+    unlink(academy, CLAIRE)
+    rows = [row(**person, **post(-300)) for person in PEOPLE]
+    plan = academy.plan(academy.feed(*rows, day=day(0).isoformat()))
+    assert [hold["uid"] for hold in plan["holds"]] == [CLAIRE]
+    assert plan["changes"] == []
+    staff.run("account", "close", CLAIRE, "--until", day(30).isoformat(), *WHY)
+    assert linked(academy, CLAIRE) == [no_device(academy, CLAIRE)]
+
+
+# Undo
+
+
+def test_undo_opens_and_shuts_with_the_link(staff: Staff) -> None:
+    academy = staff.academy
+    staff.run("account", "lock", IDA, *WHY)
+    undone = staff.run("undo", "last", *WHY, "-o", "json").json
+    assert {uid for uid in staff.lets_in() if uid.startswith(IDA)} == {f"{IDA}+code"}
+    staff.run("undo", undone["run"], *WHY)
+    assert linked(academy, IDA) == [no_device(academy, IDA)]
+
+
+def test_undo_leads_to_the_device_of_today(staff: Staff) -> None:
+    """What was in force before the closure is gone; another device was verified since."""
+    academy = staff.academy
+    staff.run(*SHUT["closed"], *WHY)
+    staff.ida = verified(academy, IDA)
+    staff.run("undo", "last", *WHY)
+    assert {uid for uid in staff.lets_in() if uid.startswith(IDA)} == {f"{IDA}+code"}
+
+
+# A directory that stands, and a server without the overlay
+
+
+def without_otp(academy: Academy) -> str:
+    """Takes slapo-otp, and the rights that name its attributes, from the server; its settings before."""
+    path = academy.sandbox.folder / "slapd" / "slapd.conf"
+    text = path.read_text(encoding="utf-8")
+    less = re.sub(r"(?m)^access to [^\n]*oath[^\n]*\n(  by [^\n]*\n)*", "", text)
+    less = less.replace("moduleload otp\n", "").replace("\noverlay otp\n", "\n")
+    assert "otp" not in re.sub(r"(?m)^#.*$", "", less)
+    restarted(academy, less)
+    return text
+
+
+def restarted(academy: Academy, settings: str) -> None:
+    academy.sandbox.stop()
+    (academy.sandbox.folder / "slapd" / "slapd.conf").write_text(settings, encoding="utf-8")
+    academy.sandbox.start()
+
+
+@pytest.fixture
+def standing(academy: Academy) -> tuple[Academy, str]:
+    """A directory that closed its accounts without a link: Claire's is closed, Ida's locked, Nour's archived.
+    The settings of a server with slapo-otp."""
+    settings = without_otp(academy)
+    rows = [row(**person, debut=day(-300).isoformat()) for person in PEOPLE]
+    academy.night(day(-40).isoformat(), academy.feed(*rows, day=day(-40).isoformat()))
+    assert academy.run("account", "lock", IDA, *WHY, "--as-of", day(-30).isoformat()).code == 0
+    for index, end in ((0, -40), (2, -120)):
+        rows[index] = row(**PEOPLE[index], **post(-300, end))
+    academy.twice(day(-2).isoformat(), academy.feed(*rows, day=day(-2).isoformat()))
+    states = {uid: academy.values(uid, "piactlState") for uid in EVERYBODY}
+    assert states == {CLAIRE: ["deactivated"], IDA: ["active"], NOUR: ["archived"]}
+    return academy, settings
+
+
+def test_a_server_without_the_overlay(standing: tuple[Academy, str]) -> None:
+    """As it was: dates refuse, and doctor says that nothing else does."""
+    academy, _ = standing
+    for uid in EVERYBODY:
+        assert linked(academy, uid) == []
+        academy.change(uid, userPassword=[PASSWORD])
+        assert not academy.sandbox.accepts(academy.dn(uid), PASSWORD)
+    with without_the_policy(academy):
+        assert academy.sandbox.accepts(academy.dn(CLAIRE), PASSWORD)
+    [row_] = [one for one in academy.run("doctor", "-o", "json").json if one["id"] == "D38"]
+    assert row_["result"] == "warning"
+    assert "class oathTOTPUser is missing" in row_["found"]
+    assert "REFUSED by these dates alone" in academy.run("account", "show", CLAIRE).out
+    [answer] = academy.run("why", CLAIRE, "login", "-o", "json").json["answers"]
+    assert any("dates alone" in note for note in answer["notes"])
+    assert academy.run("account", "unlock", IDA, *WHY).code == 0
+    assert academy.sandbox.accepts(academy.dn(IDA), PASSWORD)
+
+
+@pytest.mark.parametrize("fed", [True, False])
+def test_a_directory_that_stands(standing: tuple[Academy, str], fed: bool) -> None:
+    """The next night links what is closed or locked already, with a feed or without, as a plan that says why;
+    the night after it has nothing to do."""
+    academy, settings = standing
+    restarted(academy, settings)
+    rows = [row(**person, **post(-300, end)) for person, end in zip(PEOPLE, (-40, None, -120), strict=True)]
+    feeds = [academy.feed(*rows, day=day(0).isoformat())] if fed else []
+    plan = academy.plan(*feeds)
+    assert plan["summary"] == {"update": 3}
+    assert {one["uid"] for one in plan["changes"]} == set(EVERYBODY)
+    for one in plan["changes"]:
+        assert one["after"] == {"refused_by": ["dates", "link to no device"]}
+        assert "its dates alone count only where a password policy applies" in one["reason"]
+    if not fed:
+        told = academy.run("forecast", "-o", "json")
+        assert [one["uid"] for one in told.json if one["kind"] == "update"] == [
+            one["uid"] for one in plan["changes"]
+        ]
+    today = day(0).isoformat()
+    academy.twice(today, *feeds)
+    for uid in EVERYBODY:
+        assert linked(academy, uid) == [no_device(academy, uid)]
+        academy.change(uid, userPassword=[PASSWORD])
+    with without_the_policy(academy):
+        assert not {uid for uid in EVERYBODY if academy.sandbox.accepts(academy.dn(uid), PASSWORD)}
+    undone = academy.run("undo", "last", *WHY, "-o", "json").json
+    assert {one["outcome"] for one in undone["accounts"]} == {"kept"}
+
+
+def test_undoing_a_lock_of_before(standing: tuple[Academy, str]) -> None:
+    """The lock was made without a link, which the night put in later."""
+    academy, settings = standing
+    [lock] = [one for one in academy.run("runs", "list", "-o", "json").json if "lock" in str(one)]
+    restarted(academy, settings)
+    academy.night(day(0).isoformat())
+    assert linked(academy, IDA) == [no_device(academy, IDA)]
+    academy.change(IDA, userPassword=[PASSWORD])
+    ran = academy.run("undo", lock["run"], *WHY)
+    assert ran.code == 0, ran.err
+    assert academy.sandbox.accepts(academy.dn(IDA), PASSWORD)
+
+
+def test_where_a_portal_asks_for_codes(staff: Staff) -> None:
+    """The overlay refuses closed accounts there too; an account that is open is not linked."""
+    academy = staff.academy
+    academy.edit("policy.yaml", "otp: {enforced_by: directory}", "otp: {enforced_by: portal, issuer: Amiens}")
+    feed(academy, -2, post(-300))
+    assert {uid: linked(academy, uid) for uid in EVERYBODY} == {uid: [] for uid in EVERYBODY}
+    closed(staff)
+    refused_in_any_case(staff)
+    reopened(staff)
+    assert staff.lets_in() == set(EVERYBODY)

@@ -1,0 +1,225 @@
+"""Two servers, the second of which has not got all that the first was told: what it lacks is made again.
+
+The second is a copy of the first from an earlier moment, as a replica that lags.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piactl.flows import nightly, settling
+from tests.conftest import Sandbox
+from tests.directory.wire import MODIFY, Wire, operation
+
+from .academy import Academy
+from .feeds import crowd, row
+from .test_settled import DAY, IDA, NEXT, passed
+
+PEOPLE, LEAVERS = 60, 22
+IPROF = b"urn:mace:ac-amiens.fr:service:iprof"
+
+
+@pytest.fixture(autouse=True)
+def always_pass_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where few are settled, as among the few people of these tests."""
+    monkeypatch.setattr(settling, "MOST", 1.0)
+
+
+@dataclass
+class Pair:
+    """`academy` at the first server of its configuration, `second` at the other one."""
+
+    academy: Academy
+    second: Academy
+
+    def name_first(self, uri: str) -> None:
+        """Has the configuration name both, the first by this address, and make one write at a time."""
+        servers = f'servers: ["{uri}", "{self.second.sandbox.uri}"]\n  in_flight: 1'
+        self.academy.edit("piactl.yaml", f'servers: ["{self.academy.sandbox.uri}"]', servers)
+
+    def copy(self) -> None:
+        """Gives the second server all that the first one, which is at rest, has now."""
+        self.second.sandbox.stop()
+        copy_data(self.academy.sandbox.folder, self.second.sandbox.folder)
+        self.second.sandbox.start()
+
+    def copy_records(self) -> None:
+        """Gives the second server those of piactl's own entries that it has not got: the lock, the run."""
+        state = self.academy.sandbox.state
+        there = self.second.sandbox.entries(state)
+        wanted = ("objectClass", "cn", "description", "piactlData")
+        for dn, entry in self.academy.sandbox.entries(state).items():
+            if dn not in there:
+                self.second.sandbox.add(dn, {name: entry[name] for name in wanted if name in entry})
+
+
+def copy_data(source: Path, target: Path) -> None:
+    shutil.rmtree(target / "slapd" / "data")
+    shutil.copytree(source / "slapd" / "data", target / "slapd" / "data")
+
+
+@pytest.fixture
+def pair(make_academy: Callable[..., Academy], make_sandbox: Callable[..., Sandbox]) -> Pair:
+    academy, other = make_academy(), make_sandbox()
+    # its files are those of the first: only the server is another one
+    return Pair(academy, replace(academy, sandbox=other))
+
+
+class Killing(Wire):
+    """Kills the process `pid` at the `last`th change of an account that is there."""
+
+    def __init__(self, port: int, pid: int, last: int) -> None:
+        self.pid, self.left = pid, last
+        super().__init__(port)
+
+    def _request(self, message: bytes, *more: Any) -> None:
+        if operation(message)[1] == MODIFY and b"uid=" in message[:24]:
+            self.left -= 1
+            if self.left == 0:
+                os.kill(self.pid, signal.SIGKILL)
+                self.fired += 1
+        super()._request(message, *more)
+
+
+@contextmanager
+def killing(sandbox: Sandbox, last: int) -> Iterator[Killing]:
+    proxy = Killing(int(sandbox.tcp_uri.rpartition(":")[2].rstrip("/")), sandbox.pid, last)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+
+
+def before_and_after() -> tuple[list[str], list[str]]:
+    """The rows of DAY, and those of NEXT: some people have left."""
+    rows = crowd(PEOPLE)
+    left = [line.replace("2026-09-01;", f"2026-09-01;{DAY}") for line in rows[:LEAVERS]]
+    return rows, [*left, *rows[LEAVERS:]]
+
+
+def holders(academy: Academy) -> int:
+    """How many accounts have a right that leavers lose."""
+    return sum(IPROF in entry.get("eduPersonEntitlement", []) for entry in academy.accounts().values())
+
+
+def everything(academy: Academy) -> dict[str, list[bytes]]:
+    """The entryCSN of every entry."""
+    return {dn: entry["entryCSN"] for dn, entry in academy.sandbox.entries("o=gouv,c=fr").items()}
+
+
+def test_a_run_whose_server_is_lost_ends_and_writes_nothing_at_the_next_server(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    academy, second = pair.academy, pair.second
+    at_second: dict[str, list[bytes]] = {}
+    release_codes = nightly.release_codes
+
+    def lagging(run: Any) -> None:
+        """The lock comes through to the second server, what follows does not."""
+        pair.copy_records()
+        at_second.update(everything(second))
+        release_codes(run)
+
+    with killing(academy.sandbox, last=12) as proxy:
+        pair.name_first(proxy.uri)
+        rows, some_left = before_and_after()
+        academy.night(DAY, academy.feed(*rows, day=DAY))
+        pair.copy()
+        feed = academy.feed(*some_left, day=NEXT)
+        with monkeypatch.context() as patched:
+            patched.setattr(nightly, "release_codes", lagging)
+            ran = academy.run("nightly", feed, "--as-of", NEXT, "-o", "json")
+        assert proxy.fired == 1
+        assert everything(second) == at_second
+        assert ran.code == 8
+        assert "does not go on at another server.\npiactl: The next run settles what is in doubt." in ran.err
+        assert passed(academy, feed, NEXT) == set()
+        with second.sandbox.root() as root:
+            root.delete(f"cn=lock,{second.sandbox.state}")  # its process, this one, is not gone
+        again = academy.night(NEXT, feed)
+        assert again.json["outcomes"] == {"applied": LEAVERS}
+        assert holders(second) == PEOPLE - LEAVERS
+    academy.sandbox.stop()
+    academy.sandbox.start()
+    assert holders(academy) in (PEOPLE - 11, PEOPLE - 12), "nothing had been written at the first server"
+
+
+def test_what_a_fail_over_between_two_nights_loses_is_made_again(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first server is lost once all is written, before the run has ended."""
+    academy, second = pair.academy, pair.second
+    pair.name_first(academy.sandbox.uri)
+    rows, some_left = before_and_after()
+    academy.night(DAY, academy.feed(*rows, day=DAY))
+    pair.copy()
+    leave_marks = nightly._leave_marks
+
+    def losing(*arguments: Any) -> None:
+        academy.sandbox.stop()
+        leave_marks(*arguments)
+
+    feed = academy.feed(*some_left, day=NEXT)
+    with monkeypatch.context() as patched:
+        patched.setattr(nightly, "_leave_marks", losing)
+        assert academy.night(NEXT, feed).json["outcomes"] == {"applied": LEAVERS}
+    assert holders(second) == PEOPLE
+    again = academy.night(NEXT, feed)
+    assert again.json["outcomes"] == {"applied": LEAVERS}
+    assert holders(second) == PEOPLE - LEAVERS
+
+
+def test_marks_are_void_at_another_server_though_it_has_the_very_same_entries(pair: Pair) -> None:
+    academy = pair.academy
+    pair.name_first(academy.sandbox.uri)
+    academy.night(DAY, academy.feed(row(), IDA, day=DAY))
+    pair.copy()
+    feed = academy.feed(row(), IDA, day=NEXT)
+    assert passed(academy, feed, NEXT) == {"1001", "1999"}
+    academy.sandbox.stop()
+    assert passed(academy, feed, NEXT) == set()
+    academy.sandbox.start()
+    assert passed(academy, feed, NEXT) == {"1001", "1999"}
+
+
+def test_marks_are_void_in_a_directory_that_was_restored(academy: Academy, tmp_path: Path) -> None:
+    academy.night(DAY, academy.feed(row(), IDA, day=DAY))
+    shutil.copytree(academy.sandbox.folder / "slapd" / "data", tmp_path / "slapd" / "data")
+    feed = academy.feed(row(civilite="MME"), IDA, day=NEXT)
+    academy.night(NEXT, feed)
+    assert passed(academy, feed, "2026-09-07") == {"1001", "1999"}
+    academy.sandbox.stop()
+    copy_data(tmp_path, academy.sandbox.folder)
+    academy.sandbox.start()
+    assert passed(academy, feed, "2026-09-07") == set()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"account lock claire.dubreuil --as-of {DAY}",
+        f"account close claire.dubreuil --until 2026-10-01 --as-of {DAY}",
+        "password reset claire.dubreuil --without-check --to FILE",
+    ],
+)
+def test_a_command_whose_server_is_lost_writes_nothing_at_the_next_server(pair: Pair, command: str) -> None:
+    academy, second = pair.academy, pair.second
+    with killing(academy.sandbox, last=1) as proxy:
+        pair.name_first(proxy.uri)
+        academy.night(DAY, academy.feed(row(), IDA, day=DAY))
+        pair.copy()
+        before = everything(second)
+        words = command.replace("FILE", str(academy.folder / "codes.csv")).split()
+        ran = academy.run(*words, "--reason", "trial")
+        assert (proxy.fired, ran.code) == (1, 8), ran.err
+        assert "does not go on at another server" in ran.err
+        assert everything(second) == before

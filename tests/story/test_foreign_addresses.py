@@ -1,0 +1,271 @@
+"""Addresses that another hand puts on an entry, or takes away: seen, told, kept, and given to nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ldap3
+import pytest
+
+from .academy import Academy
+from .feeds import row
+from .test_settled import same
+
+DAYS = [f"2026-09-{day:02}" for day in range(5, 20)]
+CLAIRE = "claire.dubreuil"
+OURS, THEIRS = f"{CLAIRE}@ac-amiens.fr", "leo.petit@ac-amiens.fr"
+IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")
+LEO = row(matricule="1003", prenom="Léo", nom_famille="Petit")
+
+Hand = Callable[[Academy], None]
+
+
+def replaced(academy: Academy) -> None:
+    academy.change(CLAIRE, mail=[THEIRS])
+
+
+def added(academy: Academy) -> None:
+    academy.change(CLAIRE, mail=[THEIRS, OURS])
+
+
+def alias(academy: Academy) -> None:
+    academy.change(CLAIRE, piactlAlias=[THEIRS])
+
+
+HANDS = pytest.mark.parametrize("hand", [replaced, added, alias])
+
+
+def feed(academy: Academy, day: str, *more: str) -> Path:
+    return academy.feed(row(), IDA, *more, day=day)
+
+
+def stands(academy: Academy, uid: str = CLAIRE) -> tuple[list[str], list[str]]:
+    return academy.values(uid, "mail"), academy.values(uid, "piactlAlias")
+
+
+def addresses(plan: Any) -> list[tuple[str, str, str]]:
+    return [(one["uid"], one["address"], one["since"]) for one in plan["foreign_addresses"]]
+
+
+@HANDS
+def test_it_enters_the_ledger_at_once_and_is_told_every_night(academy: Academy, hand: Hand) -> None:
+    academy.night(DAYS[0], feed(academy, DAYS[0]))
+    hand(academy)
+    before = stands(academy)
+    tonight = feed(academy, DAYS[1])
+    plan = academy.plan(tonight, "--as-of", DAYS[1])
+    (change,) = plan["changes"]
+    assert (change["kind"], change["uid"], change["after"]) == ("update", CLAIRE, {"identifiers": [THEIRS]})
+    assert "another hand" in change["reason"]
+    assert addresses(plan) == [(CLAIRE, THEIRS, DAYS[1])]
+    academy.twice(DAYS[1], tonight)
+    assert stands(academy) == before
+    assert academy.values(CLAIRE, "piactlIdentifier") == [CLAIRE, OURS, THEIRS]
+    for feeds in ([feed(academy, DAYS[2])], []):
+        ran = academy.run("nightly", *feeds, "--as-of", DAYS[2])
+        assert f"{CLAIRE}: {THEIRS}, since {DAYS[1]}" in ran.out
+    assert stands(academy) == before
+
+
+@HANDS
+def test_a_newcomer_of_the_same_night_does_not_get_it(academy: Academy, hand: Hand) -> None:
+    academy.night(DAYS[0], feed(academy, DAYS[0]))
+    hand(academy)
+    academy.twice(DAYS[1], feed(academy, DAYS[1], LEO))
+    assert academy.names()["1003"] == "leo.petit1"
+
+
+@HANDS
+def test_a_newcomer_of_a_night_without_a_feed_does_not_get_it(academy: Academy, hand: Hand) -> None:
+    """That night looks at who is due only; what is on all other entries is taken in any case."""
+    waits = LEO.replace("2026-09-01", "2026-09-25")
+    academy.night(DAYS[0], feed(academy, DAYS[0], waits))
+    hand(academy)
+    ran = academy.night("2026-09-10")
+    assert ran.json["summary"] == {"create": 1}
+    assert academy.names()["1003"] == "leo.petit1"
+    assert THEIRS not in academy.values(CLAIRE, "piactlIdentifier")
+
+
+@HANDS
+def test_an_account_made_by_hand_does_not_get_it(academy: Academy, hand: Hand) -> None:
+    academy.night(DAYS[0], feed(academy, DAYS[0]))
+    hand(academy)
+    words = ["--family-name", "Petit", "--given-name", "Léo", "--uai", "0800009A", "--function", "ENS"]
+    words += ["--end", "2026-12-31", "--sponsor", "ida.roy", "--reason", "renfort", "--as-of", DAYS[0]]
+    assert academy.run("account", "create", *words).code == 0
+    assert f"uid=leo.petit1,{academy.sandbox.accounts}" in academy.accounts()
+
+
+@HANDS
+def test_one_that_is_taken_away_again_is_no_longer_told_and_never_given(academy: Academy, hand: Hand) -> None:
+    academy.night(DAYS[0], feed(academy, DAYS[0]))
+    hand(academy)
+    academy.night(DAYS[1], feed(academy, DAYS[1]))
+    academy.change(CLAIRE, mail=[OURS], piactlAlias=[])
+    after = feed(academy, DAYS[2], LEO)
+    plan = same(academy, DAYS[2], after)
+    assert plan["foreign_addresses"] == []
+    assert {change["uid"] for change in plan["changes"]} == {"leo.petit1"}
+    academy.twice(DAYS[2], after)
+    assert stands(academy) == ([OURS], [])
+
+
+@HANDS
+def test_it_is_the_same_with_marks_and_in_batches(academy: Academy, hand: Hand) -> None:
+    academy.night(DAYS[0], feed(academy, DAYS[0]))
+    hand(academy)
+    tonight = feed(academy, DAYS[1], LEO)
+    plan = same(academy, DAYS[1], tonight)
+    assert {change["uid"] for change in plan["changes"]} == {CLAIRE, "leo.petit1"}
+    academy.night(DAYS[1], feed(academy, DAYS[1]))
+    plan = same(academy, DAYS[2], feed(academy, DAYS[2], LEO))
+    assert addresses(plan) == [(CLAIRE, THEIRS, DAYS[1])]
+    assert {change["uid"] for change in plan["changes"]} == {"leo.petit1"}
+
+
+@HANDS
+def test_it_goes_with_what_else_changes(academy: Academy, hand: Hand) -> None:
+    academy.night(DAYS[0], feed(academy, DAYS[0]))
+    hand(academy)
+    academy.twice(DAYS[1], academy.feed(row(nom_usage="Aubry"), IDA, day=DAYS[1]))
+    mails, aliases = stands(academy)
+    assert "claire.aubry@ac-amiens.fr" in mails
+    assert {OURS, THEIRS} <= {*mails, *aliases}
+    assert {OURS, THEIRS} <= set(academy.values(CLAIRE, "piactlIdentifier"))
+
+
+@HANDS
+def test_the_account_of_somebody_who_is_held_is_left_and_the_name_is_taken(
+    academy: Academy, hand: Hand
+) -> None:
+    academy.night(DAYS[0], feed(academy, DAYS[0]))
+    hand(academy)
+    wrong = academy.feed(row(debut="2026-09-31"), IDA, LEO, day=DAYS[1])
+    plan = same(academy, DAYS[1], wrong)
+    assert addresses(plan) == [(CLAIRE, THEIRS, DAYS[1])]
+    academy.twice(DAYS[1], wrong)
+    assert academy.names()["1003"] == "leo.petit1"
+    assert academy.values(CLAIRE, "piactlIdentifier") == [CLAIRE, OURS]
+
+
+@HANDS
+def test_a_protected_account_is_left_and_the_name_is_taken(academy: Academy, hand: Hand) -> None:
+    academy.night(DAYS[0], feed(academy, DAYS[0]))
+    academy.change(CLAIRE, piactlProtected=["TRUE"])
+    hand(academy)
+    academy.twice(DAYS[1], feed(academy, DAYS[1], LEO))
+    assert academy.names()["1003"] == "leo.petit1"
+
+
+@HANDS
+def test_it_is_kept_for_ever_where_the_account_is_archived_that_night(academy: Academy, hand: Hand) -> None:
+    gone = row(debut="2026-01-01", fin="2026-03-31")
+    academy.night("2026-01-05", academy.feed(gone, IDA, day="2026-01-05"))
+    hand(academy)
+    academy.night("2026-07-15")
+    assert academy.values(CLAIRE, "piactlState") == ["archived"]
+    assert THEIRS in academy.values(CLAIRE, "piactlIdentifier")
+    assert stands(academy) == ([], [])
+    academy.twice(DAYS[0], academy.feed(gone, IDA, LEO, day=DAYS[0]))
+    assert academy.names()["1003"] == "leo.petit1"
+
+
+def test_a_name_on_a_tombstone_is_taken_with_marks_too(academy: Academy) -> None:
+    gone = row(debut="2026-01-01", fin="2026-03-31")
+    academy.night("2026-01-05", academy.feed(gone, IDA, day="2026-01-05"))
+    academy.night("2026-07-15")
+    replaced(academy)
+    academy.night(DAYS[0], academy.feed(IDA, day=DAYS[0]))
+    academy.night(DAYS[1], academy.feed(IDA, day=DAYS[1]))
+    plan = same(academy, DAYS[2], academy.feed(IDA, LEO, day=DAYS[2]))
+    assert [change["uid"] for change in plan["changes"]] == ["leo.petit1"]
+
+
+def test_an_address_that_was_taken_away_is_put_back(academy: Academy) -> None:
+    """Nothing is lost by that: it is in the ledger, and nobody else may have it."""
+    academy.night(DAYS[0], feed(academy, DAYS[0]))
+    academy.change(CLAIRE, mail=[])
+    tonight = feed(academy, DAYS[1])
+    (change,) = same(academy, DAYS[1], tonight)["changes"]
+    assert (change["kind"], change["after"]) == ("update", {"address": OURS})
+    assert "another hand" in change["reason"]
+    academy.twice(DAYS[1], tonight)
+    assert stands(academy) == ([OURS], [])
+
+
+def test_of_several_addresses_the_one_of_the_name_is_put_back(academy: Academy) -> None:
+    academy.night(DAYS[0], feed(academy, DAYS[0]))
+    ran = academy.night(DAYS[1], academy.feed(row(nom_usage="Aubry"), IDA, day=DAYS[1]))
+    assert academy.run("undo", ran.json["run"], "--reason", "erreur", "--as-of", DAYS[1]).code == 0
+    assert stands(academy) == ([OURS], [])
+    academy.change(CLAIRE, mail=[])
+    academy.twice(DAYS[2], feed(academy, DAYS[2]))
+    assert stands(academy) == ([OURS], [])
+
+
+def test_an_address_that_was_taken_away_and_a_new_name_in_one_night(academy: Academy) -> None:
+    academy.night(DAYS[0], feed(academy, DAYS[0]))
+    academy.change(CLAIRE, mail=[])
+    academy.twice(DAYS[1], academy.feed(row(nom_usage="Aubry"), IDA, day=DAYS[1]))
+    assert stands(academy) == (["claire.aubry@ac-amiens.fr"], [OURS])
+
+
+def test_the_case_of_letters_is_no_difference(academy: Academy) -> None:
+    academy.night(DAYS[0], feed(academy, DAYS[0]))
+    academy.change(CLAIRE, mail=["Claire.Dubreuil@AC-Amiens.fr"])
+    tonight = feed(academy, DAYS[1])
+    academy.quiet_night(DAYS[1], tonight)
+    assert academy.plan(tonight, "--as-of", DAYS[1])["foreign_addresses"] == []
+
+
+def test_addresses_in_other_attributes_of_an_account_are_taken(academy: Academy) -> None:
+    academy.edit("piactl.yaml", "  identities:", "  taken_attributes: [uid, mail, labeledURI]\n  identities:")
+    academy.night(DAYS[0], feed(academy, DAYS[0]))
+    with academy.sandbox.root() as root:
+        root.modify(academy.dn(CLAIRE), {"labeledURI": [(ldap3.MODIFY_ADD, [THEIRS])]})
+    academy.twice(DAYS[1], feed(academy, DAYS[1], LEO))
+    assert academy.names()["1003"] == "leo.petit1"
+
+
+def test_a_name_of_another_account_is_told_and_stops_nothing(academy: Academy) -> None:
+    """It is in the ledger of that account already, and the server lets no second one have it there."""
+    married = row(matricule="1999", prenom="Ida", nom_famille="Roy", nom_usage="Kern", debut="2020-09-01")
+    academy.night(DAYS[0], feed(academy, DAYS[0]))
+    academy.night(DAYS[1], academy.feed(row(), married, day=DAYS[1]))
+    academy.change(CLAIRE, mail=["ida.roy@ac-amiens.fr"])
+    plan = same(academy, DAYS[2], academy.feed(row(), married, day=DAYS[2]))
+    (told,) = plan["foreign_addresses"]
+    assert (told["uid"], told["owner"]) == (CLAIRE, "ida.roy")
+    academy.quiet_night(DAYS[2], academy.feed(row(), married, day=DAYS[2]))
+    more = academy.feed(row(civilite="MME"), married, day=DAYS[3])
+    assert academy.twice(DAYS[3], more).json["outcomes"] == {"applied": 1}
+
+
+def test_one_name_on_two_accounts_enters_the_ledger_of_the_first(academy: Academy) -> None:
+    academy.night(DAYS[0], feed(academy, DAYS[0]))
+    academy.change(CLAIRE, piactlAlias=[THEIRS])
+    academy.change("ida.roy", piactlAlias=[THEIRS])
+    plan = same(academy, DAYS[1], feed(academy, DAYS[1]))
+    assert [(one["uid"], one["owner"]) for one in plan["foreign_addresses"]] == [
+        (CLAIRE, None),
+        ("ida.roy", CLAIRE),
+    ]
+    academy.twice(DAYS[1], feed(academy, DAYS[1]))
+    assert THEIRS in academy.values(CLAIRE, "piactlIdentifier")
+
+
+def test_a_lock_does_not_wait_for_a_decision(academy: Academy) -> None:
+    academy.night(DAYS[0], feed(academy, DAYS[0]))
+    academy.change(CLAIRE, mail=[], piactlAlias=["ida.roy@ac-amiens.fr"])
+    words = ["--reason", "vol", "--as-of", DAYS[0]]
+    assert academy.run("account", "lock", CLAIRE, *words).code == 0
+
+
+def test_a_forecast_is_as_a_night(academy: Academy) -> None:
+    academy.night(DAYS[0], feed(academy, DAYS[0], LEO.replace("2026-09-01", "2026-09-25")))
+    replaced(academy)
+    rows = academy.run("forecast", "--as-of", DAYS[1], "--until", "2026-09-20", "-o", "json").json
+    assert {one["uid"] for one in rows if one["kind"] == "create"} == {"leo.petit1"}

@@ -1,0 +1,71 @@
+"""Twelve months of ordinary nights, the rentrée among them: no guard and no limit stops one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from piactl.core.changes import Kind
+
+from .rehearsal import Night, Rehearsal, write_feeds
+
+FIRST, LAST = date(2026, 10, 12), date(2027, 10, 16)
+SHARE = 0.003
+"""Of the people, changed by HR from one night to the next."""
+
+
+def nights(every: int) -> Iterator[Night]:
+    """A first load, then a night every so many working days, with the changes of the days since the last one,
+    of a week at most. The nights after the rentrée are there whatever `every` is."""
+    yield Night(1, FIRST, FIRST, "first")
+    number, day, waited = 1, FIRST, 0
+    while day < LAST:
+        day += timedelta(days=1)
+        waited += day.weekday() != 6
+        september = date(day.year, 9, 1)
+        near = -1 <= (day - september).days <= 8
+        if day.weekday() == 6 or (waited < every and not near):
+            continue
+        number += 1
+        kind, share, arrivals = "ordinary", SHARE * 0.85 * min(waited, 6), SHARE * 0.15 * min(waited, 6)
+        if day == september:
+            kind, share, arrivals = "rentree", 0.095, 0.025
+        yield Night(number, day, day, kind, share, arrivals)
+        waited = 0
+
+
+@pytest.mark.parametrize(
+    ("people", "every", "seed"),
+    [
+        pytest.param(450, 6, 1, id="450-weekly"),
+        pytest.param(1_500, 12, 1, id="1500-fortnightly"),
+        *[pytest.param(450, 1, n, id=f"450-every-night-{n}", marks=pytest.mark.long) for n in (1, 2, 3)],
+        pytest.param(1_500, 1, 1, id="1500-every-night", marks=pytest.mark.long),
+        pytest.param(36_000, 6, 1, id="36000-weekly", marks=pytest.mark.long),
+    ],
+)
+def test_no_night_is_stopped(tmp_path: Path, people: int, every: int, seed: int) -> None:
+    """With -s it prints the numbers that docs/guards.md rests on."""
+    feeds = write_feeds(tmp_path, people, seed, list(nights(every)), None)
+    rehearsal = Rehearsal(tmp_path, tmp_path / "establishments.csv")
+    most: dict[tuple[str, str], tuple[float, int, date]] = {}
+    for one in feeds:
+        day = one.night.day
+        proposal = rehearsal.plan(one.path, day)
+        plan, last = proposal.plan, proposal.memory.last
+        assert last is not None
+        assert plan.refusals == (), (day, plan.refusals)
+        assert plan.holds == (), day
+        if one.night.kind != "first":
+            for kind, number in plan.summary.items():
+                time = rehearsal.period(day)
+                seen = (number / last.census.total, number, day)
+                most[time, kind] = max(most.get((time, kind), seen), seen)
+        rehearsal.make(proposal, day)
+    assert most["rentree", Kind.UPDATE.value][1] > 0.05 * people
+    print(f"\n{people} people, {len(feeds)} nights; the most of each kind in one night:")
+    for (time, kind), (share, number, day) in sorted(most.items()):
+        print(f"  {time:<14}{kind:<11}{number:>6} {share:6.1%}  {day}")

@@ -1,0 +1,658 @@
+"""Records below piactl's state entry, and devices, that another hand damaged, replaced or brought: commands
+report them and go on; where that would not be safe, they refuse in a sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import ldap3
+import pytest
+
+from piactl.errors import Exit
+from piactl.sandbox import start_sandbox, stop_sandbox
+from piactl.sandbox.tree import identity_dn
+from tests.conftest import Sandbox
+
+from .academy import Academy, Ran
+from .feeds import row
+from .phones import enrolled, verified
+
+CLAIRE, HUGO = "claire.dubreuil", "hugo.caron"
+NUMEN, WRONG = "20E9512345XYZ", "20E9512346XYZ"
+TODAY = date.today()
+DAY = TODAY.isoformat()
+AHEAD = "2099-01-01T00:00:00+00:00"
+WHY = ("--reason", "sur demande")
+NIGHTLY = identity_dn("nightly")
+RUN = "20260101T000000-abcdef"
+Entry = dict[str, list[bytes]]
+
+
+def rows(mail: str, *, newcomer: bool = True) -> list[str]:
+    """Claire, whose private address each night changes; Hugo; Léa, who starts far ahead."""
+    own = row(numen=NUMEN, courriel_prive=mail, debut="2020-09-01")
+    hugo = row(matricule="1002", prenom="Hugo", nom_famille="Caron", debut="2020-09-01")
+    far = (TODAY + timedelta(days=200)).isoformat()
+    lea = row(matricule="1003", prenom="Léa", nom_famille="Faure", debut=far)
+    return [own, hugo, *([lea] if newcomer else [])]
+
+
+def answer(academy: Academy, numen: str) -> Ran:
+    path = academy.folder / f"codes-{len(academy.said)}.csv"
+    return academy.run("password", "reset", CLAIRE, "--numen-file", "-", "--to", path, stdin=f"{numen}\n")
+
+
+@dataclass
+class Damaged:
+    """An academy with one record of every kind, each of which can be damaged and put back."""
+
+    academy: Academy
+    names: dict[str, str] = field(default_factory=dict)
+    good: dict[str, Entry] = field(default_factory=dict)
+    mails: int = 0
+
+    def fill(self) -> None:
+        academy, state = self.academy, self.academy.sandbox.state
+        academy.night(DAY, academy.feed(*rows("claire0@example.org"), day=DAY))
+        verified(academy, HUGO)
+        enrolled(academy, CLAIRE)
+        assert academy.run("key", "add", *WHY).code == 0
+        # a second night, of which an undo record is kept
+        self.night()
+        assert answer(academy, WRONG).code == Exit.FAILED
+        lock = {"run": RUN, "host": "other.example", "pid": 4242, "began": 1, "who": "piactl", "place": ""}
+        lock |= {"since": "2026-01-01T00:00:00+00:00", "expires": "2026-01-01T00:05:00+00:00"}
+        self.add(f"cn=lock,{state}", {"objectClass": ["piactlRecord"], "piactlData": [json.dumps(lock)]})
+        everything = academy.sandbox.entries(state) | academy.sandbox.entries(academy.sandbox.accounts)
+        records = {dn: entry for dn, entry in everything.items() if b"piactlRecord" in entry["objectClass"]}
+        run = academy.run("runs", "show", "last", "-o", "json").json["run"]
+
+        def one(*parts: str) -> str:
+            return min(dn for dn in records if all(part in dn for part in parts))
+
+        self.names = {
+            "state": f"cn=state,{state}",
+            "lock": f"cn=lock,{state}",
+            "keys": f"cn=keys,{state}",
+            "source": f"cn=hr,ou=sources,{state}",
+            "waiting": one(",ou=waiting,"),
+            "attempts": next(dn for dn in records if ",ou=attempts," in dn and not dn.startswith("cn=all,")),
+            "all attempts": f"cn=all,ou=attempts,{state}",
+            "run": f"cn={run},ou=runs,{state}",
+            "undo": one(f"cn=undo-00000,cn={run},"),
+            "device": one(f",uid={CLAIRE},"),
+            "device in force": one(f",uid={HUGO},"),
+        }
+        assert set(self.names) == set(KINDS)
+        self.good = {dn: records[dn] for dn in self.names.values()}
+
+    def night(self) -> Ran:
+        """A night that changes Claire's private address; it is said whether it did."""
+        self.mails += 1
+        feed = self.academy.feed(*rows(f"claire{self.mails}@example.org"), day=DAY)
+        return self.academy.run("nightly", feed, "--as-of", DAY)
+
+    @property
+    def applied(self) -> bool:
+        return self.academy.values(CLAIRE, "supannMailPrive") == [f"claire{self.mails}@example.org"]
+
+    def record(self, kind: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.good[self.names[kind]]["piactlData"][0])
+        return found
+
+    def data(self, kind: str, *values: bytes) -> None:
+        """Replaces what the record holds."""
+        with self.academy.sandbox.root() as root:
+            root.modify(self.names[kind], {"piactlData": [(ldap3.MODIFY_REPLACE, list(values))]})
+
+    def add(self, dn: str, values: dict[str, Any]) -> None:
+        self.academy.sandbox.add(dn, {"cn": [dn.partition("=")[2].partition(",")[0]], **values})
+
+    def remove(self, dn: str) -> None:
+        if self.academy.sandbox.entry(dn) is None:
+            return
+        below = sorted(self.academy.sandbox.entries(dn), key=len, reverse=True)
+        with self.academy.sandbox.root() as root:
+            for name in below:
+                root.delete(name)
+
+    def restore(self, kind: str) -> None:
+        dn = self.names[kind]
+        undo = self.academy.sandbox.entries(dn) if self.academy.sandbox.entry(dn) else {}
+        self.remove(dn)
+        restored = {
+            dn: self.good[dn],
+            **{name: one for name, one in undo.items() if name.startswith("cn=undo-")},
+        }
+        if kind == "run":
+            restored[self.names["undo"]] = self.good[self.names["undo"]]
+        for name, entry in sorted(restored.items(), key=lambda pair: len(pair[0])):
+            operational = {"structuralObjectClass", "entryUUID", "entryCSN", "entryDN", "subschemaSubentry"}
+            operational |= {"creatorsName", "createTimestamp", "modifiersName", "modifyTimestamp"}
+            operational |= {"hasSubordinates"}
+            with self.academy.sandbox.root() as root:
+                root.add(name, attributes={n: v for n, v in entry.items() if n not in operational})
+
+
+@pytest.fixture(scope="module")
+def damaged() -> Iterator[Damaged]:
+    folder, files = (Path(tempfile.mkdtemp(prefix="piactl-test-")) for _ in range(2))
+    status = start_sandbox(folder)
+    assert status.pid is not None
+    one = Damaged(Academy(Sandbox(folder, status.configuration, *status.uris, status.pid), files))
+    one.fill()
+    yield one
+    stop_sandbox(folder)
+    shutil.rmtree(folder)
+    shutil.rmtree(files)
+
+
+# ---- every kind, damaged in every way
+
+
+def _ahead(damaged: Damaged, kind: str) -> None:
+    changes: dict[str, Any] = {
+        "state": {"as_of": "2099-01-01"},
+        "lock": {"expires": AHEAD},
+        "source": {"date": "2099-01-01"},
+        "waiting": {"due": "2099-01-01"},
+        "attempts": {"last": AHEAD},
+        "all attempts": {"failures": [AHEAD]},
+        "run": {"started": AHEAD},
+        "device": {"made": AHEAD},
+        "device in force": {"verified": AHEAD},
+    }
+    damaged.data(kind, json.dumps({**damaged.record(kind), **changes.get(kind, {})}).encode())
+
+
+def _foreign(damaged: Damaged, kind: str) -> None:
+    dn = damaged.names[kind]
+    damaged.remove(dn)
+    damaged.add(dn, {"objectClass": ["applicationProcess"]})
+
+
+DAMAGES: dict[str, Any] = {
+    "not JSON": lambda damaged, kind: damaged.data(kind, b"rubbish"),
+    "no text": lambda damaged, kind: damaged.data(kind, b"\xff\xfe\x00{"),
+    "deep JSON": lambda damaged, kind: damaged.data(kind, b"[" * 100_000),
+    "JSON of another type": lambda damaged, kind: damaged.data(kind, b"[1]"),
+    "a missing field": lambda damaged, kind: damaged.data(kind, b"{}"),
+    "fields of other types": lambda damaged, kind: damaged.data(
+        kind, json.dumps({name: [{}] for name in damaged.record(kind)}).encode()
+    ),
+    "no data": lambda damaged, kind: damaged.data(kind),
+    "a future instant": _ahead,
+    "an unknown format": lambda damaged, kind: damaged.data(
+        kind, json.dumps({**damaged.record(kind), "format": 2}).encode()
+    ),
+    "another class": _foreign,
+    "an entry below": lambda damaged, kind: damaged.add(
+        f"cn=below,{damaged.names[kind]}", {"objectClass": ["applicationProcess"]}
+    ),
+}
+KINDS = (
+    *("state", "lock", "keys", "source", "waiting", "attempts", "all attempts", "run", "undo"),
+    *("device", "device in force"),
+)
+NOT_UNREADABLE = {
+    # an empty count is a count of none
+    ("attempts", "a missing field"),
+    ("all attempts", "a missing field"),
+    # nothing of these has to be past
+    ("keys", "a future instant"),
+    ("source", "a future instant"),
+    ("waiting", "a future instant"),
+    ("undo", "a future instant"),
+    ("device", "a future instant"),
+    ("device in force", "a future instant"),
+    # the devices of an account are looked for by their class, and nothing else is looked for below it
+    ("device", "another class"),
+    ("device in force", "another class"),
+    ("device", "an entry below"),
+    ("device in force", "an entry below"),
+}
+"""What commands have no reason to report."""
+
+
+def code_of_the_night(kind: str, damage: str) -> Exit:
+    """Two records are not done without: a lock that cannot be read counts as held, and a run is never made
+    before the day of the last one."""
+    if kind == "lock" and damage != "an entry below":
+        return Exit.LOCKED
+    if kind == "state" and damage == "a future instant":
+        return Exit.REFUSED
+    if kind == "source" and damage == "a future instant":
+        return Exit.FEED_REFUSED
+    return Exit.DONE
+
+
+def met_at_night(kind: str, damage: str) -> bool:
+    """Whether a night has to do with it: it reads no earlier runs, and no devices."""
+    if (kind, damage) in NOT_UNREADABLE:
+        return False
+    if kind in ("run", "undo", "device", "device in force"):
+        return damage in ("another class", "an entry below")
+    return True
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_night_goes_on_without_it_and_says_so(damaged: Damaged, kind: str, damage: str) -> None:
+    """It says the name of the entry, and what to do, once, and the accounts of the night are written."""
+    dn = damaged.names[kind]
+    damaged.restore(kind)
+    DAMAGES[damage](damaged, kind)
+    try:
+        ran = damaged.night()
+        assert ran.code == code_of_the_night(kind, damage), ran
+        assert damaged.applied is (ran.code == Exit.DONE), ran
+        name = f"cn=below,{dn}" if damage == "an entry below" else dn
+        if ran.code == Exit.DONE and met_at_night(kind, damage):
+            [line] = [line for line in ran.err.splitlines() if f"skipped {name}: " in line]
+            assert "delete" in line or "upgrade" in line or "clocks" in line
+            assert "rubbish" not in line
+        elif ran.code in (Exit.LOCKED, Exit.REFUSED):
+            assert dn in ran.err
+            assert "delete" in ran.err.lower()
+        assert damaged.academy.run("journal", "verify").code == 0
+    finally:
+        damaged.restore(kind)
+    assert damaged.night().code == Exit.DONE
+    assert damaged.applied
+
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "runs list": ("runs", "list", "-o", "json"),
+    "runs show": ("runs", "show", "last"),
+    "key list": ("key", "list"),
+    "otp show": ("otp", "show", CLAIRE),
+    "otp show in force": ("otp", "show", HUGO),
+    "plan": ("plan",),
+    "forecast": ("forecast",),
+    "why": ("why", CLAIRE, "login"),
+    "journal verify": ("journal", "verify"),
+    "undo": ("undo", "last", "--dry-run"),
+    "lock": ("account", "lock", CLAIRE, *WHY),
+    "unlock": ("account", "unlock", CLAIRE, *WHY),
+    "enroll": ("otp", "enroll", CLAIRE, "--uri-file", "{new}", *WHY),
+    "activate": ("password", "activate", CLAIRE, "--to", "{new}"),
+    "doctor": ("doctor", "-o", "json"),
+}
+
+
+def code_of(name: str, kind: str, damage: str) -> set[int]:
+    """Besides 0."""
+    if kind == "state" and damage == "a future instant" and name in ("lock", "unlock", "enroll", "activate"):
+        return {Exit.REFUSED}
+    if name == "undo" and kind == "undo":  # what it needs is not there, or not all of it
+        return {Exit.FAILED}
+    if name == "undo" and kind in ("run", "state", "source"):
+        return {Exit.FAILED, Exit.REFUSED}
+    if name == "enroll" and (kind, damage) == ("device", "an entry below"):
+        return {Exit.FAILED}  # the device that it takes the place of cannot be deleted
+    if name == "doctor":
+        return {Exit.FAILED}
+    return set()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_commands_go_on_without_it(damaged: Damaged, kind: str, damage: str) -> None:
+    """None of them ends with 70; doctor names the entry."""
+    dn, academy = damaged.names[kind], damaged.academy
+    damaged.restore(kind)
+    DAMAGES[damage](damaged, kind)
+    try:
+        for name, words in COMMANDS.items():
+            new = academy.folder / f"new-{len(academy.said)}"
+            ran = academy.run(*(str(new) if word == "{new}" else word for word in words))
+            assert ran.code in {Exit.DONE, *code_of(name, kind, damage)}, (name, ran)
+            if ran.code:
+                assert ran.err or ran.out, ran
+            if name == "doctor":
+                found = {one["id"]: one for one in ran.json}
+        told = found["D28"] if kind == "lock" and damage != "an entry below" else found["D37"]
+        if kind == "undo" and damage != "an entry below":
+            return  # the reader may not see what undo needs; undo says it
+        if (kind, damage) in NOT_UNREADABLE or (kind, damage) == ("state", "a future instant"):
+            return
+        assert told["result"] in ("warning", "error"), told
+        assert dn in told["found"], told
+        assert told["advice"]
+    finally:
+        damaged.restore(kind)
+        for device in academy.sandbox.entries(academy.dn(CLAIRE), "(objectClass=oathTOTPToken)"):
+            if device != damaged.names["device"]:
+                damaged.remove(device)
+
+
+# ---- what is safe where skipping would not be
+
+
+@pytest.fixture
+def loaded(academy: Academy) -> Damaged:
+    one = Damaged(academy)
+    one.fill()
+    one.remove(one.names["lock"])
+    return one
+
+
+@pytest.mark.parametrize("damage", [name for name in DAMAGES if name != "an entry below"])
+def test_a_lock_that_cannot_be_read_is_not_free(loaded: Damaged, damage: str) -> None:
+    loaded.restore("lock")
+    DAMAGES[damage](loaded, "lock")
+    with loaded.academy.nothing_written():
+        ran = loaded.night()
+    assert ran.code == Exit.LOCKED, ran
+    assert loaded.names["lock"] in ran.err
+    assert "Once no run is at work, delete the entry" in ran.err
+    loaded.remove(loaded.names["lock"])
+    assert loaded.night().code == Exit.DONE
+
+
+def test_without_the_state_the_day_of_the_last_run_and_the_guards_still_hold(loaded: Damaged) -> None:
+    loaded.data("state", b"rubbish")
+    yesterday = (TODAY - timedelta(days=1)).isoformat()
+    with loaded.academy.nothing_written():
+        early = loaded.academy.run("nightly", "--as-of", yesterday)
+    assert early.code == Exit.REFUSED, early
+    assert f"before that of the last one, {DAY}" in early.err
+    # as many as there are accounts, but nobody knows how many those are
+    loaded.academy.edit(
+        "policy.yaml", "  lock:       {max: 10, share: 0.001}", "  lock:       {max: 0, share: 0.9}"
+    )
+    refused = loaded.academy.run("account", "lock", CLAIRE, *WHY)
+    assert refused.code == Exit.REFUSED, refused
+    assert loaded.academy.run("account", "lock", CLAIRE, *WHY, "--allow", "lock=1").code == Exit.DONE
+    ran = loaded.night()
+    assert ran.code == Exit.DONE
+    entry = loaded.academy.sandbox.entry(loaded.names["state"])
+    assert entry is not None
+    assert json.loads(entry["piactlData"][0])["clean"] is True
+    assert loaded.academy.run("account", "unlock", CLAIRE, *WHY).code == Exit.DONE
+
+
+def test_without_the_record_of_a_source_an_old_feed_is_still_refused(loaded: Damaged) -> None:
+    academy = loaded.academy
+    old = sorted(academy.folder.glob("hr-*.csv"))[0]
+    for damage in ("not JSON", "no data", "another class"):
+        DAMAGES[damage](loaded, "source")
+        with academy.nothing_written():
+            ran = academy.run("nightly", old, "--as-of", DAY)
+        assert ran.code == Exit.FEED_REFUSED, ran
+        assert "[older]" in ran.err
+        assert loaded.names["source"] in ran.err
+        loaded.restore("source")
+
+
+def test_without_the_record_of_a_source_an_undone_feed_is_still_refused(loaded: Damaged) -> None:
+    academy = loaded.academy
+    assert loaded.night().code == Exit.DONE
+    feed = sorted(academy.folder.glob("hr-*.csv"))[-1]
+    assert academy.run("undo", "last", *WHY).code == Exit.DONE
+    loaded.data("source", b"rubbish")
+    with academy.nothing_written():
+        ran = academy.run("nightly", feed, "--as-of", DAY)
+    assert ran.code == Exit.FEED_REFUSED, ran
+    assert "[undone]" in ran.err
+
+
+def test_a_host_without_the_needed_key_still_refuses(loaded: Damaged) -> None:
+    assert loaded.night().code == Exit.DONE  # the digests move to the new key
+    loaded.data("keys", b"rubbish")
+    keys = loaded.academy.sandbox.folder / "secrets" / "keys"
+    text = keys.read_text()
+    keys.write_text("".join(line for line in text.splitlines(keepends=True) if not line.startswith("k2")))
+    with loaded.academy.nothing_written():
+        ran = loaded.night()
+    assert ran.code == Exit.CONFIGURATION, ran
+    assert "needs the digest key k2" in ran.err
+    keys.write_text(text)
+    assert loaded.night().code == Exit.DONE
+
+
+def test_a_key_is_not_retired_while_a_record_that_may_need_it_cannot_be_read(loaded: Damaged) -> None:
+    for _ in range(2):
+        assert loaded.night().code == Exit.DONE
+    loaded.remove(loaded.names["attempts"])
+    loaded.data("device in force", b"rubbish")
+    ran = loaded.academy.run("key", "retire", "k1", *WHY)
+    assert ran.code == Exit.FAILED, ran
+    assert loaded.names["device in force"] in ran.err
+
+
+def test_a_device_in_force_that_cannot_be_read_lets_nobody_pass_by_the_number_alone(loaded: Damaged) -> None:
+    academy = loaded.academy
+    phone = verified(academy, CLAIRE)
+    for device in academy.sandbox.entries(academy.dn(CLAIRE), "(objectClass=oathTOTPToken)"):
+        with academy.sandbox.root() as root:
+            root.modify(device, {"piactlData": [(ldap3.MODIFY_REPLACE, [b"rubbish"])]})
+    shown = academy.run("otp", "show", CLAIRE, "-o", "json").json[0]
+    assert (shown["login"], shown["suspended"], shown["devices"]) == ("password and code", False, [])
+    path = academy.folder / "codes.csv"
+    words = ("password", "reset", CLAIRE, "--numen-file", "-", "--code-file", "-", "--to", path)
+    ran = academy.run(*words, stdin=f"{NUMEN}\n{phone.code()}\n")
+    assert ran.code not in (Exit.DONE, Exit.BUG), ran
+    assert f",uid={CLAIRE}," in ran.err
+    assert not path.exists()
+
+
+def test_half_of_what_an_undo_needs(loaded: Damaged) -> None:
+    """What can be put back is; that some accounts are not known is said, and is exit 5."""
+    academy = loaded.academy
+    run = loaded.names["run"]
+    loaded.add(f"cn=undo-00001,{run}", {"objectClass": ["piactlRecord"], "piactlData": ["rubbish"]})
+    ran = academy.run("undo", "last", *WHY)
+    assert ran.code == Exit.PARTLY, ran
+    assert f"cn=undo-00001,{run}" in ran.err
+    assert academy.values(CLAIRE, "supannMailPrive") == ["claire0@example.org"]
+
+
+# ---- counts of identity checks
+
+
+def count_of(loaded: Damaged, kind: str = "attempts") -> dict[str, Any]:
+    entry = loaded.academy.sandbox.entry(loaded.names[kind])
+    return json.loads(entry["piactlData"][0]) if entry else {}
+
+
+@pytest.mark.parametrize("damage", [d for d in DAMAGES if d not in ("another class", "an entry below")])
+def test_a_count_that_cannot_be_read_blocks_nobody_and_is_not_forgotten(loaded: Damaged, damage: str) -> None:
+    """One more try; a wrong one has to wait from then on."""
+    DAMAGES[damage](loaded, "attempts")
+    known = damage in ("a missing field", "a future instant")
+    assert answer(loaded.academy, WRONG).code == Exit.FAILED
+    assert count_of(loaded)["failures"] == {"a missing field": 1, "a future instant": 2}.get(damage, 5)
+    if not known:
+        assert answer(loaded.academy, NUMEN).code == Exit.REFUSED
+    DAMAGES[damage](loaded, "attempts") if not known else None
+    assert answer(loaded.academy, NUMEN).code == Exit.DONE
+    assert count_of(loaded) == {}
+
+
+@pytest.mark.parametrize("damage", [d for d in DAMAGES if d not in ("another class",)])
+def test_the_count_of_all_that_cannot_be_read_blocks_nobody(loaded: Damaged, damage: str) -> None:
+    DAMAGES[damage](loaded, "all attempts")
+    assert answer(loaded.academy, WRONG).code == Exit.FAILED
+    assert answer(loaded.academy, NUMEN).code == Exit.DONE
+
+
+@pytest.mark.parametrize(("failures", "minutes"), [(5, 1), (6, 2), (40, 24 * 60)])
+def test_a_count_of_the_future_makes_nobody_wait_longer_than_usual(
+    loaded: Damaged, failures: int, minutes: int
+) -> None:
+    loaded.data("attempts", json.dumps({"failures": failures, "last": AHEAD}).encode())
+    ran = answer(loaded.academy, NUMEN)
+    assert ran.code == Exit.REFUSED, ran
+    assert "2099" not in ran.err
+    assert loaded.names["attempts"] in ran.err
+    stored = count_of(loaded)
+    assert stored["failures"] == failures, "the count is not forgotten"
+    last = datetime.fromisoformat(stored["last"])
+    assert datetime.now(UTC) - last < timedelta(minutes=1), "from now on its time runs"
+    passed = datetime.now(UTC) - timedelta(minutes=minutes, seconds=1)
+    loaded.data("attempts", json.dumps({"failures": failures, "last": passed.isoformat()}).encode())
+    assert answer(loaded.academy, NUMEN).code == Exit.DONE
+
+
+def test_counts_of_all_of_the_future_are_over_after_an_hour(loaded: Damaged) -> None:
+    loaded.data("all attempts", json.dumps({"failures": [AHEAD] * 60}).encode())
+    ran = answer(loaded.academy, NUMEN)
+    assert ran.code == Exit.REFUSED, ran
+    assert "2099" not in ran.err
+    instants = [datetime.fromisoformat(one) for one in count_of(loaded, "all attempts")["failures"]]
+    assert len(instants) == 60
+    assert max(instants) <= datetime.now(UTC)
+
+
+def test_a_night_takes_counts_of_the_future_for_counts_of_now(loaded: Damaged) -> None:
+    loaded.data("attempts", json.dumps({"failures": 9, "last": AHEAD}).encode())
+    ran = loaded.night()
+    assert ran.code == Exit.DONE
+    assert loaded.names["attempts"] in ran.err
+    assert count_of(loaded)["failures"] == 9
+    assert datetime.fromisoformat(count_of(loaded)["last"]) <= datetime.now(UTC)
+
+
+def test_no_check_is_made_where_it_cannot_be_counted(loaded: Damaged) -> None:
+    for kind in ("attempts", "all attempts"):
+        DAMAGES["another class"](loaded, kind)
+        for numen in (WRONG, NUMEN):
+            ran = answer(loaded.academy, numen)
+            assert ran.code == Exit.CONFIGURATION, ran
+            assert loaded.names[kind] in ran.err
+        loaded.restore(kind)
+
+
+def test_an_entry_below_a_count_keeps_nobody_out(loaded: Damaged) -> None:
+    DAMAGES["an entry below"](loaded, "attempts")
+    assert answer(loaded.academy, NUMEN).code == Exit.DONE
+    assert count_of(loaded).get("failures", 0) == 0
+    assert answer(loaded.academy, WRONG).code == Exit.FAILED
+    assert count_of(loaded)["failures"] == 1
+
+
+# ---- people in waiting, and runs
+
+
+def test_a_person_whose_record_cannot_be_read_is_written_anew_when_hr_tells_them(loaded: Damaged) -> None:
+    good = loaded.record("waiting")
+    loaded.data("waiting", b"rubbish")
+    ran = loaded.night()
+    assert ran.code == Exit.DONE
+    assert loaded.names["waiting"] in ran.err
+    entry = loaded.academy.sandbox.entry(loaded.names["waiting"])
+    assert entry is not None
+    told = json.loads(entry["piactlData"][0])
+    assert {**told, "assignments": 0, "numen_digest": 0} == {**good, "assignments": 0, "numen_digest": 0}
+    assert loaded.names["waiting"] not in loaded.night().err
+
+
+def test_a_person_in_waiting_under_another_name_gets_no_account(loaded: Damaged) -> None:
+    made = {**loaded.record("waiting"), "matricule": "4711", "family_name": "Fremd", "due": "2026-01-01"}
+    dn = f"cn=made-up,ou=waiting,{loaded.academy.sandbox.state}"
+    values = {
+        "objectClass": ["piactlRecord"],
+        "piactlData": [json.dumps(made)],
+        "piactlNextDue": ["20260101"],
+    }
+    loaded.add(dn, values)
+    ran = loaded.academy.run("nightly", "--as-of", DAY)
+    assert ran.code == Exit.DONE
+    assert dn in ran.err
+    assert "4711" not in loaded.academy.names()
+
+
+def test_a_person_who_waits_no_more_though_an_entry_stands_below_their_record(loaded: Damaged) -> None:
+    DAMAGES["an entry below"](loaded, "waiting")
+    feed = loaded.academy.feed(
+        *rows("claire7@example.org", newcomer=False),
+        row(matricule="1003", prenom="Léa", nom_famille="Faure", debut="2020-09-01"),
+        day=DAY,
+    )
+    ran = loaded.academy.run("nightly", feed, "--as-of", DAY)
+    assert ran.code == Exit.DONE, ran
+    assert loaded.names["waiting"] in ran.err
+    assert "1003" in loaded.academy.names()
+
+
+def test_a_run_of_the_future_is_listed_last_and_is_not_the_last(loaded: Damaged) -> None:
+    other = {**loaded.record("run"), "run": RUN, "started": AHEAD}
+    dn = f"cn={RUN},ou=runs,{loaded.academy.sandbox.state}"
+    loaded.add(dn, {"objectClass": ["piactlRecord"], "piactlData": [json.dumps(other)]})
+    ran = loaded.academy.run("runs", "list", "-o", "json")
+    assert [one["run"] for one in ran.json][-1] == RUN
+    assert dn in ran.err
+    last = loaded.academy.run("undo", "last", "--dry-run", "-o", "json").json
+    assert last["undoes"] != RUN
+
+
+def test_runs_that_undo_each_other_have_an_end(loaded: Damaged) -> None:
+    one, two = "20260101T000000-aaaaaa", "20260101T000001-bbbbbb"
+    for name, other in ((one, two), (two, one)):
+        record = {**loaded.record("run"), "run": name, "undoes": other, "undone_by": other}
+        dn = f"cn={name},ou=runs,{loaded.academy.sandbox.state}"
+        loaded.add(dn, {"objectClass": ["piactlRecord"], "piactlData": [json.dumps(record)]})
+    loaded.data("source", b"rubbish")
+    assert loaded.academy.run("undo", one, "--dry-run").code in (Exit.DONE, Exit.FAILED)
+    assert loaded.night().code == Exit.DONE
+
+
+# ---- many, and housekeeping
+
+
+def test_many_are_counted_and_the_first_few_named(loaded: Damaged) -> None:
+    metrics = loaded.academy.folder / "piactl.prom"
+    loaded.academy.edit("piactl.yaml", "any_date: true", f"any_date: true\nmetrics: {metrics}")
+    for number in range(9):
+        dn = f"cn=odd-{number},ou=waiting,{loaded.academy.sandbox.state}"
+        loaded.add(dn, {"objectClass": ["piactlRecord"], "piactlData": ["rubbish"]})
+    ran = loaded.night()
+    assert ran.code == Exit.DONE
+    assert ran.err.count("skipped cn=odd-") == 5
+    assert "skipped 4 more records of piactl; all of them: piactl doctor" in ran.err
+    assert "\npiactl_last_run_unreadable_records 9\n" in metrics.read_text()
+    told = {one["id"]: one for one in loaded.academy.run("doctor", "-o", "json").json}
+    assert told["D37"]["found"].startswith("9 records cannot be read: cn=odd-")
+
+
+def test_old_records_that_cannot_be_deleted_end_no_night(loaded: Damaged) -> None:
+    old = "20200101T000000-abcdef"
+    dn = f"cn={old},ou=runs,{loaded.academy.sandbox.state}"
+    record = {"run": old, "status": "done", "started": "2020-01-01T00:00:00+00:00"}
+    loaded.add(dn, {"objectClass": ["piactlRecord"], "piactlData": [json.dumps(record)]})
+    loaded.add(f"cn=below,{dn}", {"objectClass": ["applicationProcess"]})
+    foreign = f"cn=00000000,ou=runs,{loaded.academy.sandbox.state}"
+    loaded.add(foreign, {"objectClass": ["piactlRecord"], "piactlData": ["mine"]})
+    ran = loaded.night()
+    assert ran.code == Exit.DONE
+    assert loaded.applied
+    assert dn in ran.err
+    assert loaded.academy.sandbox.entry(foreign) is not None, "what is not piactl's is not deleted"
+
+
+def test_housekeeping_that_fails_leaves_the_night_as_it_is(loaded: Damaged) -> None:
+    """nightly may not look at the counts of identity checks: the changes are made, and it is said."""
+    academy = loaded.academy
+    academy.sandbox.stop()
+    settings = academy.sandbox.folder / "slapd" / "slapd.conf"
+    text = settings.read_text(encoding="utf-8")
+    first = 'access to dn.exact="ou=attempts,'
+    assert text.count(first) == 1
+    hidden = f'access to dn.subtree="ou=attempts,{academy.sandbox.state}"\n'
+    hidden += f'  by dn.exact="{NIGHTLY}" none\n  by * break\n'
+    settings.write_text(text.replace(first, hidden + first), encoding="utf-8")
+    academy.sandbox.start()
+    ran = loaded.night()
+    assert ran.code == Exit.DONE, ran
+    assert loaded.applied
+    assert "the changes were made, but the housekeeping after them was not" in ran.err
+    assert academy.run("runs", "list", "-o", "json").json[0]["status"] == "done"
+    assert academy.run("journal", "verify").code == 0

@@ -1,0 +1,255 @@
+"""One person whom two sources tell otherwise: nothing goes back and forth between their nights."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import feeds
+from .academy import Academy
+from .feeds import MARESCHAL, MICHELIS
+from .test_settled import same
+
+DAYS = [f"2026-09-{day:02}" for day in range(5, 20)]
+IDA = feeds.row(matricule="1999", prenom="Ida", nom_famille="Roy")
+BOTH = {"civilite": "MME", "courriel_prive": "claire@example.org"}
+
+
+@pytest.fixture
+def two(academy: Academy) -> Academy:
+    """An academy with two full sources."""
+    academy.sources(agape="kind: full", epp="kind: full")
+    return academy
+
+
+def agape(academy: Academy, day: str, **values: str) -> Path:
+    return academy.feed(feeds.row(**{**BOTH, **values}), IDA, day=day, source="agape")
+
+
+def epp(academy: Academy, day: str, **values: str) -> Path:
+    ida = IDA.replace("0800009A", MARESCHAL)
+    return academy.feed(feeds.row(**{"uai": MICHELIS, **BOTH, **values}), ida, day=day, source="epp")
+
+
+def together(academy: Academy) -> None:
+    academy.night(DAYS[0], agape(academy, DAYS[0]), epp(academy, DAYS[0]))
+
+
+def differing(plan: Any) -> list[tuple[str, list[str]]]:
+    return [(one["uid"], one["columns"]) for one in plan["disagreements"]]
+
+
+@pytest.mark.parametrize("tell", [agape, epp])
+@pytest.mark.parametrize(
+    ("column", "value", "kind"),
+    [
+        ("nom_usage", "Aubry", "rename"),
+        ("prenom", "Clara", "rename"),
+        ("nom_famille", "Dubreuille", "rename"),
+        ("civilite", "M", "update"),
+        ("courriel_prive", "c.d@example.org", "update"),
+    ],
+)
+def test_the_first_to_change_is_heard_and_the_older_word_turns_nothing_back(
+    two: Academy, tell: Any, column: str, value: str, kind: str
+) -> None:
+    other = epp if tell is agape else agape
+    together(two)
+    ran = two.night(DAYS[1], tell(two, DAYS[1], **{column: value}))
+    assert kind in ran.json["summary"]
+    for day in (2, 4):
+        old = other(two, DAYS[day])
+        assert differing(two.plan(old, "--as-of", DAYS[day])) == (
+            [("claire.dubreuil", [column])] if column != "nom_usage" else []
+        )
+        two.quiet_night(DAYS[day], old)
+        two.quiet_night(DAYS[day + 1], tell(two, DAYS[day + 1], **{column: value}))
+    follows = other(two, DAYS[6], **{column: value})
+    two.quiet_night(DAYS[6], follows)
+    assert differing(two.plan(follows, "--as-of", DAYS[6])) == []
+    # whoever then changes is heard again
+    assert kind in two.night(DAYS[7], other(two, DAYS[7])).json["summary"]
+    two.quiet_night(DAYS[8], tell(two, DAYS[8], **{column: value}))
+
+
+def test_it_is_told_in_the_summary_from_whichever_source(two: Academy) -> None:
+    together(two)
+    two.night(DAYS[1], agape(two, DAYS[1], prenom="Clara"))
+    old = epp(two, DAYS[2])
+    out = two.run("nightly", old, "--as-of", DAYS[2]).out
+    assert out.count("claire.dubreuil") == 1
+    assert f"claire.dubreuil: {old.name}:2 differs from agape in prenom" in out
+
+
+def test_in_one_run_the_data_stay_and_the_posts_go_on(two: Academy) -> None:
+    together(two)
+    one, other = agape(two, DAYS[1], prenom="Clara", fin="2026-10-31"), epp(two, DAYS[1])
+    plan = two.plan(one, other, "--as-of", DAYS[1])
+    assert plan["holds"] == []
+    (told,) = plan["disagreements"]
+    assert (told["matricule"], told["uid"], told["columns"]) == ("1001", "claire.dubreuil", ["prenom"])
+    for file in (one, other):
+        assert f"{file.name}:2" in told["why"]
+    two.twice(DAYS[1], one, other)
+    assert two.values("claire.dubreuil", "givenName") == ["Claire"]
+    ends = {a["uai"]: a["end"] for a in two.show("claire.dubreuil", DAYS[1])["assignments"]}
+    assert ends == {"0800009A": "2026-10-31", MICHELIS: None}
+    # neither turns it when it comes alone; both together do
+    two.quiet_night(DAYS[2], agape(two, DAYS[2], prenom="Clara", fin="2026-10-31"))
+    two.quiet_night(DAYS[3], epp(two, DAYS[3]))
+    both = [agape(two, DAYS[4], prenom="Clara", fin="2026-10-31"), epp(two, DAYS[4], prenom="Clara")]
+    two.twice(DAYS[4], *both)
+    assert two.values("claire.dubreuil", "givenName") == ["Clara"]
+
+
+def test_a_newcomer_of_whom_two_sources_differ_is_held(two: Academy) -> None:
+    two.night(DAYS[0], two.feed(IDA, day=DAYS[0], source="agape"))
+    one, other = agape(two, DAYS[1]), epp(two, DAYS[1], prenom="Clara")
+    (hold,) = two.plan(one, other, "--as-of", DAYS[1])["holds"]
+    assert hold["matricule"] == "1001"
+    for words in (f"{one.name}:2", f"{other.name}:2", "prenom"):
+        assert words in hold["why"]
+    two.night(DAYS[1], one, other)
+    assert "1001" not in two.names()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nights_in_any_order_turn_nothing_back(two: Academy, seed: int) -> None:
+    """Two sources that go on saying what they say, one at a time or both: each is heard once at most."""
+    together(two)
+    words = [
+        lambda day: [agape(two, day, prenom="Clara", nom_usage="Aubry")],
+        lambda day: [epp(two, day, prenom="Claire-Marie", courriel_prive="")],
+        lambda day: [
+            agape(two, day, prenom="Clara", nom_usage="Aubry"),
+            epp(two, day, prenom="Claire-Marie", courriel_prive=""),
+        ],
+    ]
+    order = list(product(range(3), repeat=3))[seed::9]
+    told: set[int] = set()
+    for number, night in enumerate([seed, *(n for nights in order for n in nights)]):
+        day = f"2026-10-{number + 1:02}"
+        if night in told:
+            two.quiet_night(day, *words[night](day))
+        two.night(day, *words[night](day))
+        told |= {0, 1, 2} if night == 2 else {night}
+        told |= {2} if {0, 1} <= told else set()
+
+
+def test_a_source_that_is_new_to_a_person_does_not_rename(two: Academy) -> None:
+    two.night(DAYS[0], agape(two, DAYS[0]))
+    feed = epp(two, DAYS[1], prenom="Clara", civilite="", courriel_prive="")
+    plan = two.plan(feed, "--as-of", DAYS[1])
+    assert differing(plan) == [("claire.dubreuil", ["prenom"])]
+    two.twice(DAYS[1], feed)
+    assert len(two.values("claire.dubreuil", "piactlAssignment")) == 2
+    assert two.values("claire.dubreuil", "displayName") == ["Claire Dubreuil"]
+    assert two.values("claire.dubreuil", "supannMailPrive") == ["claire@example.org"]
+    two.quiet_night(DAYS[2], agape(two, DAYS[2]))
+
+
+def test_what_one_source_has_no_word_for_the_other_may_say(two: Academy) -> None:
+    two.night(DAYS[0], agape(two, DAYS[0], courriel_prive=""))
+    two.twice(DAYS[1], epp(two, DAYS[1]))
+    assert two.values("claire.dubreuil", "supannMailPrive") == ["claire@example.org"]
+    two.quiet_night(DAYS[2], agape(two, DAYS[2], courriel_prive=""))
+    two.quiet_night(DAYS[3], agape(two, DAYS[3], courriel_prive=""), epp(two, DAYS[3]))
+    two.night(DAYS[4], epp(two, DAYS[4], courriel_prive=""))
+    assert "supannMailPrive" not in two.entry("claire.dubreuil")
+
+
+def test_spelling_is_no_difference(two: Academy) -> None:
+    names = {"prenom": "Héloïse", "nom_famille": "Lefèvre"}
+    capitals = {"prenom": "HELOISE", "nom_famille": "LEFEVRE"}
+    two.night(DAYS[0], agape(two, DAYS[0], **names))
+    two.night(DAYS[1], epp(two, DAYS[1], **capitals))
+    for day in (2, 4):
+        two.quiet_night(DAYS[day], agape(two, DAYS[day], **names))
+        two.quiet_night(DAYS[day + 1], epp(two, DAYS[day + 1], **capitals))
+    feed = epp(two, DAYS[6], **capitals)
+    assert differing(two.plan(feed, "--as-of", DAYS[6])) == []
+    assert two.values("heloise.lefevre", "displayName") == ["Héloïse Lefèvre"]
+
+
+def test_a_source_without_a_running_post_has_no_say_beside_one_that_has(two: Academy) -> None:
+    together(two)
+    over = epp(two, DAYS[2], prenom="Clara", fin=DAYS[1])
+    two.night(DAYS[2], over)
+    assert two.values("claire.dubreuil", "givenName") == ["Claire"]
+    two.night(DAYS[3], agape(two, DAYS[3], prenom="Klara"))
+    assert two.values("claire.dubreuil", "givenName") == ["Klara"]
+    two.quiet_night(DAYS[4], epp(two, DAYS[4], prenom="Clara", fin=DAYS[1]))
+    two.quiet_night(DAYS[5], agape(two, DAYS[5], prenom="Klara"))
+
+
+def test_a_mover_is_told_by_the_new_source_alone_once_the_old_post_is_over(two: Academy) -> None:
+    two.night(DAYS[0], agape(two, DAYS[0], fin=DAYS[2]))
+    two.night(DAYS[1], epp(two, DAYS[1], prenom="Clara"))
+    assert two.values("claire.dubreuil", "givenName") == ["Claire"]
+    two.night(DAYS[3], epp(two, DAYS[3], prenom="Clara"))
+    assert two.values("claire.dubreuil", "givenName") == ["Clara"]
+    two.quiet_night(DAYS[4], agape(two, DAYS[4], fin=DAYS[2]))
+
+
+def test_a_name_given_by_hand_is_no_word_of_a_source(two: Academy) -> None:
+    together(two)
+    words = ["--usage-name", "Aubry", "--until", DAYS[3], "--reason", "mariage", "--as-of", DAYS[0]]
+    assert two.run("account", "rename", "claire.dubreuil", *words).code == 0
+    two.quiet_night(DAYS[1], agape(two, DAYS[1]))
+    two.quiet_night(DAYS[2], epp(two, DAYS[2]))
+    two.night(DAYS[4], agape(two, DAYS[4]))
+    assert two.values("claire.dubreuil", "mail") == ["claire.dubreuil@ac-amiens.fr"]
+
+
+def test_an_undone_change_is_heard_again(two: Academy) -> None:
+    together(two)
+    run = two.night(DAYS[1], agape(two, DAYS[1], prenom="Clara")).json["run"]
+    assert two.run("undo", run, "--reason", "essai", "--as-of", DAYS[1]).code == 0
+    two.quiet_night(DAYS[2], epp(two, DAYS[2]))
+    two.night(DAYS[3], agape(two, DAYS[3], prenom="Clara", discipline="L0202"))
+    assert two.values("claire.dubreuil", "givenName") == ["Clara"]
+    two.quiet_night(DAYS[4], epp(two, DAYS[4]))
+
+
+def sources(academy: Academy) -> str:
+    found = academy.sandbox.entries(f"ou=sources,{academy.sandbox.state}", "(objectClass=piactlRecord)")
+    return " ".join(entry["piactlData"][0].decode() for entry in found.values())
+
+
+def test_what_is_remembered_holds_no_name_and_ends_with_the_account(two: Academy) -> None:
+    together(two)
+    two.night(DAYS[1], agape(two, DAYS[1], prenom="Clara", courriel_prive="c.d@example.org"))
+    two.night(DAYS[2], epp(two, DAYS[2]))
+    assert "1001" in sources(two)
+    for word in ("Claire", "Clara", "example.org"):
+        assert word not in sources(two)
+    ends = {"fin": DAYS[3]}
+    clara = {"prenom": "Clara", "courriel_prive": "c.d@example.org"}
+    two.night(DAYS[4], agape(two, DAYS[4], **clara, **ends), epp(two, DAYS[4], **ends))
+    two.night("2027-03-01")
+    assert two.values("claire.dubreuil", "piactlState") == ["archived"]
+    assert "1001" not in sources(two)
+
+
+def test_a_new_key_makes_no_word_new(two: Academy) -> None:
+    together(two)
+    two.night(DAYS[1], agape(two, DAYS[1], prenom="Clara"))
+    assert two.run("key", "add", "--reason", "annuel").code == 0
+    two.night(DAYS[2], epp(two, DAYS[2]))
+    assert two.values("claire.dubreuil", "givenName") == ["Clara"]
+    two.night(DAYS[3], epp(two, DAYS[3]))
+    assert two.values("claire.dubreuil", "givenName") == ["Clara"]
+
+
+def test_it_is_the_same_with_marks_and_in_batches(two: Academy) -> None:
+    together(two)
+    one, other = agape(two, DAYS[1], prenom="Clara"), epp(two, DAYS[1])
+    assert differing(same(two, DAYS[1], one, other)) == [("claire.dubreuil", ["prenom"])]
+    two.night(DAYS[1], one, other)
+    one, other = agape(two, DAYS[2], prenom="Clara"), epp(two, DAYS[2])
+    assert differing(same(two, DAYS[2], one, other)) == [("claire.dubreuil", ["prenom"])]
+    alone = epp(two, DAYS[2], prenom="Klara")
+    assert {c["kind"] for c in same(two, DAYS[2], alone)["changes"]} >= {"rename"}
