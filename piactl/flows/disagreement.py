@@ -10,7 +10,7 @@ source that knows the person. A deviation under a key that was retired meanwhile
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -35,6 +35,17 @@ class Resolver:
     disagreements: list[Disagreement] = field(default_factory=list)
     moved: set[str] = field(default_factory=set)
 
+    def is_sole(self, matricule: str, told: Collection[str], assignments: Sequence[Assignment]) -> bool:
+        """Whether one source alone knows a person, and no other tells of them tonight: then there is nothing
+        to decide, or to remember any more."""
+        sources = self._sources_of(assignments)
+        if len(sources) > 1:
+            return False
+        for deviations in self.deviations.values():
+            if deviations.pop(matricule, None) is not None:
+                self.moved.add(matricule)
+        return sources.issuperset(told)
+
     def resolved(
         self,
         person: Person,
@@ -51,10 +62,6 @@ class Resolver:
         those after it. `accepted`: by hand, so that whatever differs from the account is a change.
         """
         sources = self._sources_of(assignments)
-        if len(sources) <= 1:
-            self._forget(person.matricule)
-            if told.keys() <= sources:
-                return person
         told = {source: one for source, one in told.items() if source in sources}
         data = data_of(account)
         values: dict[str, str] = {}
@@ -137,11 +144,6 @@ class Resolver:
         self.deviations[source][matricule] = deviation
         if not deviation:
             del self.deviations[source][matricule]
-
-    def _forget(self, matricule: str) -> None:
-        for deviations in self.deviations.values():
-            if deviations.pop(matricule, None) is not None:
-                self.moved.add(matricule)
 
     def _tell(
         self, account: Account, told: Mapping[str, Person], sources: set[str], columns: Sequence[str]

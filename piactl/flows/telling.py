@@ -204,27 +204,27 @@ def _hold_other(
     )
 
 
-def _people_of(sourced: SourcedFeed) -> Iterable[tuple[str, Person]]:
-    """The people of a feed, each knowing what it has no column for."""
-    silent = frozenset(name for name, column in _COLUMNS.items() if column not in sourced.feed.columns)
-    for matricule, one in sourced.feed.people.items():
-        yield matricule, replace(one, silent=silent) if silent else one
+def _silent(sourced: SourcedFeed) -> frozenset[str]:
+    """The fields of a person that a feed has no column for."""
+    return frozenset(name for name, column in _COLUMNS.items() if column not in sourced.feed.columns)
 
 
 def _merge_people(sourced: SourcedFeed, accounts: Mapping[str, Account], told: Told) -> None:
     """Joins what two feeds say of a person. Where they contradict each other nobody is changed: a newcomer
     gets no account. Where it is only the data that an account keeps, they stay and the assignments go on."""
-    for matricule, person in _people_of(sourced):
+    silent = _silent(sourced)
+    for matricule, one in sourced.feed.people.items():
+        person = replace(one, silent=silent) if silent else one
         before = told.people.get(matricule)
         if before is None:
             told.people[matricule] = person
             continue
         merged, contradictions = merged_person(before, person)
-        sources = {one.assignments[0].source for one in (before, person)}
+        sources = {teller.assignments[0].source for teller in (before, person)}
         resolvable = matricule in accounts and len(sources) == 2
         if contradictions and not (resolvable and set(contradictions) <= set(PERSON_DATA.values())):
             columns = ", ".join(contradictions)
-            files = " and ".join(one.assignments[0].origin for one in (before, person))
+            files = " and ".join(teller.assignments[0].origin for teller in (before, person))
             told.hold(matricule, f"{files} contradict each other in {columns}")
         told.people[matricule] = merged
 
@@ -237,21 +237,26 @@ def _resolve_disagreements(
     rules: Rules,
 ) -> None:
     """Leaves of each person who has an account the statements that count, and remembers the others."""
-    statements: dict[str, dict[str, Person]] = {}
-    for sourced in feeds:
-        for matricule, person in _people_of(sourced):
-            if matricule in accounts and matricule not in told.held:
-                statements.setdefault(matricule, {})[sourced.source.name] = person
     deviations = {name: dict(one.deviations) for name, one in told.sources.items()}
     resolver = Resolver(rules.as_of, rules.keys, deviations)
-    for matricule, by_source in statements.items():
+    silent = {sourced.source.name: _silent(sourced) for sourced in feeds}
+    for matricule, person in told.people.items():
+        account = accounts.get(matricule)
+        if account is None or matricule in told.held:
+            continue
+        told_by_source = {
+            s.source.name: s.feed.people[matricule] for s in feeds if matricule in s.feed.people
+        }
         before = known.get(matricule, ())
+        assignments = told.assignments.get(matricule, before)
+        if resolver.is_sole(matricule, told_by_source, assignments):
+            continue
         told.people[matricule] = resolver.resolved(
-            told.people[matricule],
-            accounts[matricule],
-            by_source,
+            person,
+            account,
+            {name: replace(one, silent=silent[name]) for name, one in told_by_source.items()},
             before,
-            told.assignments.get(matricule, before),
+            assignments,
             accepted=matricule in told.let_through,
         )
     told.disagreements = resolver.disagreements

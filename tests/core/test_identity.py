@@ -1,0 +1,119 @@
+"""Whose account it is: which names are another person's, and which statement of several sources counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from piactl.core.account import Account
+from piactl.core.identity import (
+    Statement,
+    another_person,
+    data_of,
+    resolved_value,
+    same_name,
+    sources_differ,
+    spoken_name,
+)
+from piactl.core.person import Person
+from piactl.core.pins import Pin, PinKind
+
+PERSON = Person("C110", "Petit", "Julie")
+ACCOUNT = Account(
+    uid="julie.petit",
+    matricule="C110",
+    matricule_digest="{k}0",
+    family_name="Petit",
+    given_name="Julie",
+    usage_name="Bernard",
+)
+
+
+@pytest.mark.parametrize(
+    ("family", "usage", "given", "other"),
+    [
+        ("Petit", "", "Julie", False),
+        ("Roy", "", "JULIE", False),
+        ("Roy", "", "Anne", True),
+        ("PETIT", "", "Anne", False),
+        ("Roy", "Petit", "Anne", False),
+        ("Bernard", "", "Anne", False),
+        ("Roy", "bernard", "Anne", False),
+        ("Roy", "Kern", "Anne", True),
+        ("Petit-Roy", "", "Julie-Anne", True),
+        ("?", "", "Anne", True),
+    ],
+)
+def test_one_name_that_agrees_is_enough(family: str, usage: str, given: str, other: bool) -> None:
+    told = replace(PERSON, family_name=family, usage_name=usage, given_name=given)
+    assert another_person(told, ACCOUNT) is other
+
+
+def test_a_blank_usage_name_agrees_with_nothing() -> None:
+    told = replace(PERSON, family_name="Roy", given_name="Anne")
+    assert another_person(told, replace(ACCOUNT, usage_name=""))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Lefèvre", "LEFEVRE", True),
+        ("d'Orsay", "D’Orsay", True),
+        ("Jean Paul", "jean-paul", True),
+        ("a1", "A1", True),
+    ]
+    + [("Faure", "Faurel", False), ("a1", "a2", False)],
+)
+def test_names_are_compared_by_the_rule_of_addresses(one: str, other: str, same: bool) -> None:
+    assert same_name(one, other) is same
+
+
+def test_names_in_a_sentence() -> None:
+    assert spoken_name(ACCOUNT) == "Julie Bernard (Petit at birth)"
+    assert spoken_name(PERSON) == "Julie Petit"
+
+
+A, OLD_A, B, OLD_B, BLANK, OLD_BLANK = (
+    Statement(source, value, new)
+    for source, value in (("a", "Aubry"), ("b", "Roy"), ("b", ""))
+    for new in (True, False)
+)
+
+
+@pytest.mark.parametrize(
+    ("statements", "value", "differ"),
+    [
+        ([], "Petit", False),
+        ([A], "Aubry", False),
+        ([OLD_A], "Petit", True),
+        ([A, B], "Petit", True),
+        ([A, OLD_B], "Petit", True),
+        ([A, BLANK], "Aubry", True),
+        ([A, OLD_BLANK], "Aubry", False),
+        ([OLD_A, BLANK], "Petit", True),
+        ([BLANK], "", False),
+        ([OLD_BLANK], "Petit", False),
+        ([OLD_A, Statement("b", "AUBRY", new=True)], "AUBRY", False),
+    ],
+)
+def test_a_new_statement_counts_where_no_other_source_says_otherwise(
+    statements: list[Statement], value: str, differ: bool
+) -> None:
+    assert resolved_value("usage_name", "Petit", statements) == value
+    assert sources_differ("usage_name", value, statements) is differ
+
+
+def test_spelling_is_a_difference_where_it_is_no_name() -> None:
+    words = [Statement("a", "m", new=True), Statement("b", "M", new=True)]
+    assert resolved_value("civilite", "", words) == ""
+
+
+def test_what_was_done_by_hand_is_no_statement() -> None:
+    pin = Pin(
+        PinKind.NAME, date(2027, 1, 1), date(2026, 9, 1), "desk", "mariage", value="Bernard", was="Petit-Roy"
+    )
+    assert data_of(ACCOUNT)["usage_name"] == "Bernard"
+    assert data_of(replace(ACCOUNT, pins=(pin,)))["usage_name"] == "Petit-Roy"
+    assert data_of(replace(ACCOUNT, usage_name="Kern", pins=(pin,)))["usage_name"] == "Kern"
