@@ -12,17 +12,18 @@ from piactl.core.changes import Kind
 
 from .rehearsal import Night, Rehearsal, write_feeds
 
-FIRST, LAST = date(2026, 10, 12), date(2027, 10, 16)
+YEAR = date(2026, 10, 12), date(2027, 10, 16)
+TWO_RENTREES = date(2026, 8, 24), date(2027, 10, 31)
 SHARE = 0.003
 """Of the people, changed by HR from one night to the next."""
 
 
-def nights(every: int) -> Iterator[Night]:
+def nights(every: int, first: date, last: date) -> Iterator[Night]:
     """A first load, then a night every so many working days, with the changes of the days since the last one,
     of a week at most. The nights after the rentrée are there whatever `every` is."""
-    yield Night(1, FIRST, FIRST, "first")
-    number, day, waited = 1, FIRST, 0
-    while day < LAST:
+    yield Night(1, first, first, "first")
+    number, day, waited = 1, first, 0
+    while day < last:
         day += timedelta(days=1)
         waited += day.weekday() != 6
         september = date(day.year, 9, 1)
@@ -44,12 +45,13 @@ def nights(every: int) -> Iterator[Night]:
         pytest.param(1_500, 12, 1, id="1500-fortnightly"),
         *[pytest.param(450, 1, n, id=f"450-every-night-{n}", marks=pytest.mark.long) for n in (1, 2, 3)],
         pytest.param(1_500, 1, 1, id="1500-every-night", marks=pytest.mark.long),
-        pytest.param(36_000, 6, 1, id="36000-weekly", marks=pytest.mark.long),
+        pytest.param(36_000, 26, 1, id="36000-monthly", marks=pytest.mark.long),
     ],
 )
 def test_no_night_is_stopped(tmp_path: Path, people: int, every: int, seed: int) -> None:
     """With -s it prints the numbers that docs/guards.md rests on."""
-    feeds = write_feeds(tmp_path, people, seed, list(nights(every)), None)
+    days = TWO_RENTREES if every == 1 else YEAR
+    feeds = write_feeds(tmp_path, people, seed, list(nights(every, *days)), None)
     rehearsal = Rehearsal(tmp_path, tmp_path / "establishments.csv")
     most: dict[tuple[str, str], tuple[float, int, date]] = {}
     for one in feeds:
