@@ -10,10 +10,9 @@ from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 
 from piactl.core.counting import counted
+from piactl.directory.client.result_codes import AGAIN, STALE, ConnectionLost
 from piactl.directory.flight import Flight, Sent
-from piactl.directory.messages import write_request
 from piactl.directory.port import EntryWrite, WriteResult
-from piactl.directory.results import AGAIN, STALE, ConnectionLost
 from piactl.directory.servers import Link
 from piactl.directory.writer import DirectoryWriter
 from piactl.errors import PiactlError, ReplyLost
@@ -111,11 +110,11 @@ class BulkWriter(DirectoryWriter):
             return
         if not flight.waiting:
             flight.session = self._link.live()
-        requests = [(write_request(one.write), self._conditions(one.write, True)) for one in fresh]
+        writes = [(one.write, self._conditions(one.write, True)) for one in fresh]
         for one in fresh:
             one.out = True
         try:
-            flight.number(flight.session.post(requests, _doing(flight)), fresh)
+            flight.number(flight.session.post(writes, _doing(flight)), fresh)
         except ConnectionLost as lost:
             flight.broken(lost)
 

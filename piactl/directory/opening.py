@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from piactl.core.settings import DirectorySettings
-from piactl.directory.connection import Password
+from piactl.directory.client.connection import Password
 from piactl.directory.port import Reader, Writer
 from piactl.directory.reader import DirectoryReader
 from piactl.directory.servers import Link, Servers

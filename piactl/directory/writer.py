@@ -8,22 +8,23 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable
 
-from piactl.directory.deadline import Deadline
-from piactl.directory.messages import ASSERTION as ASSERTION_OID
-from piactl.directory.messages import Result, assertion_control, write_request
-from piactl.directory.port import EntryWrite, Outcome, RawEntry, Values, WriteResult
-from piactl.directory.reader import DirectoryReader
-from piactl.directory.results import (
+from piactl.directory.client.connection import Session
+from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
+from piactl.directory.client.controls import Control, assertion_control
+from piactl.directory.client.deadline import Deadline
+from piactl.directory.client.result_codes import (
     AGAIN,
     NO_SUCH_OBJECT,
     ONE_ENTRY,
     STALE,
     SUCCESS,
     ConnectionLost,
+    Result,
     described,
     refusal,
 )
-from piactl.directory.session import Session
+from piactl.directory.port import EntryWrite, Outcome, RawEntry, Values, WriteResult
+from piactl.directory.reader import DirectoryReader
 from piactl.directory.standing import UNREADABLE, Standing, differing, folded, standing
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, ReplyLost
 
@@ -98,16 +99,16 @@ class DirectoryWriter(DirectoryReader):
         pause = 0.05
         while True:
             controls = self._conditions(write, strict)
-            result = session.exchange(write_request(write), controls, f"write {write.dn!r}", deadline)
-            if result[1].code not in AGAIN or not deadline.allows(pause):
-                return result[1]
+            result = session.write(write, controls, f"write {write.dn!r}", deadline)
+            if result.code not in AGAIN or not deadline.allows(pause):
+                return result
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
 
     def _asserts(self) -> bool:
         return ASSERTION_OID in self._link.live().facts.controls
 
-    def _conditions(self, write: EntryWrite, strict: bool) -> list[bytes]:
+    def _conditions(self, write: EntryWrite, strict: bool) -> list[Control]:
         """The assertion of a write, where the server has that.
 
         `strict` false leaves out the absence of added values: servers that count two spellings as one

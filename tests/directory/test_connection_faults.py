@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from piactl.directory.client.result_codes import ConnectionLost
 from piactl.directory.names import child
 from piactl.directory.opening import open_reader, open_writer
 from piactl.directory.port import EntryWrite, Outcome
-from piactl.directory.results import ConnectionLost
 from piactl.directory.writer import DirectoryWriter
 from piactl.errors import DirectoryUnreachable, ReplyLost
 
