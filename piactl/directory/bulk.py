@@ -79,6 +79,10 @@ class BulkWriter(DirectoryWriter):
         piece = min(PIECE, self._in_flight)
         while not flight.troubled and len(flight.sent) <= self._in_flight - piece:
             fresh = self._joined(flight, coming, piece)
+            if coming.ended and len(flight.sent) == len(fresh) == 1:
+                # a lone write is the plain writer's
+                flight.troubled = True
+                break
             try:
                 self._post(flight, fresh)
             except PiactlError as unreachable:
