@@ -242,7 +242,7 @@ def open_session(
         address = _address(uri)
         connection = SilentConnection(address, settings, identity, secret, deadline, read_only=read_only)
     except (ValueError, LDAPException) as error:
-        raise Unusable(f"not an address of a server ({error})") from None
+        raise Unusable(f"not an address of a server ({str(error) or type(error).__name__})") from None
     session = Session(uri, connection, settings.operation_timeout)
     try:
         _establish(connection, settings.tls.starttls and address.startswith("ldap://"))

@@ -48,6 +48,8 @@ _PARTS = (SEARCH_ENTRY, SEARCH_REFERENCE, INTERMEDIATE)
 _NOTICE = 0
 
 _asn1: Any = asn1  # its stubs lack types
+_MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What ldap3's decoder raises for bytes that are no LDAP: whatever its indexing meets."""
 
 Spelling = dict[bytes, str]
 """Attribute names as the server spells them -> as they were asked for. It grows as names are met."""
@@ -255,8 +257,7 @@ class DeadlineStrategy(SyncStrategy):
                 controls,
                 self._cookie(decoded["controls"] or ()),
             )
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # ldap3's decoder raises whatever its indexing meets
+        except _MISREAD as error:
             raise ValueError(f"a result that cannot be read: {error}") from None
 
     @staticmethod
@@ -309,7 +310,7 @@ class DeadlineStrategy(SyncStrategy):
                 for attribute in attributes[3]
             }
             return RawEntry(name[3].decode("utf-8", "replace"), values)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        except _MISREAD as error:
             raise ValueError(f"an entry that cannot be read: {error}") from None
 
     def _uris(self, message: Message) -> list[str]:
