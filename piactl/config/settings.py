@@ -102,7 +102,6 @@ def _directory(document: Document, node: Node, folder: Path) -> DirectorySetting
         operation_timeout=node.at("operation_timeout").integer(_DIRECTORY.operation_timeout),
         page_size=node.at("page_size").integer(_DIRECTORY.page_size),
         in_flight=node.at("in_flight").integer(_DIRECTORY.in_flight),
-        transactions=node.at("transactions").text(_DIRECTORY.transactions),
         attributes={name: value.text() for name, value in node.at("attributes").entries()},
         taken_attributes=_DIRECTORY.taken_attributes if taken.value is None else tuple(taken.texts()),
     )

@@ -9,9 +9,6 @@ CREDENTIAL = "credential:"
 """`credential:NAME` in place of a secret's path is the systemd credential NAME (LoadCredential=)."""
 
 
-NEVER, FIRST_MIGRATION = "never", "first-migration"
-
-
 @dataclass(frozen=True, slots=True)
 class Identity:
     """How one service identity binds: SASL EXTERNAL over ldapi, or a name and a password file."""
@@ -37,7 +34,6 @@ class DirectorySettings:
 
     `attributes` renames LDAP attributes: the name that piactl uses by default -> the one used here.
     `in_flight`: requests that a writer has on their way at once; 1 is one after the other.
-    `transactions`: NEVER, or FIRST_MIGRATION where the adds of one may be sent in some (RFC 5805).
     `taken_attributes`: attributes of unmanaged entries whose addresses count as taken.
     """
 
@@ -51,7 +47,6 @@ class DirectorySettings:
     operation_timeout: int = 30
     page_size: int = 500
     in_flight: int = 64
-    transactions: str = NEVER
     attributes: Mapping[str, str] = field(default_factory=dict)
     taken_attributes: tuple[str, ...] = ("uid", "mail", "mailAlternateAddress", "mailEquivalentAddress")
 

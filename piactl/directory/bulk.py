@@ -10,10 +10,9 @@ from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 
 from piactl.core.counting import counted
+from piactl.directory.client.result_codes import AGAIN, STALE, ConnectionLost
 from piactl.directory.flight import Flight, Sent
-from piactl.directory.messages import write_request
 from piactl.directory.port import EntryWrite, WriteResult
-from piactl.directory.results import AGAIN, STALE, ConnectionLost
 from piactl.directory.servers import Link
 from piactl.directory.writer import DirectoryWriter
 from piactl.errors import PiactlError, ReplyLost
@@ -80,6 +79,10 @@ class BulkWriter(DirectoryWriter):
         piece = min(PIECE, self._in_flight)
         while not flight.troubled and len(flight.sent) <= self._in_flight - piece:
             fresh = self._joined(flight, coming, piece)
+            if coming.ended and len(flight.sent) == len(fresh) == 1:
+                # a lone write is the plain writer's
+                flight.troubled = True
+                break
             try:
                 self._post(flight, fresh)
             except PiactlError as unreachable:
@@ -111,11 +114,11 @@ class BulkWriter(DirectoryWriter):
             return
         if not flight.waiting:
             flight.session = self._link.to_write()
-        requests = [(write_request(one.write), self._controls(one.write, True)) for one in fresh]
+        writes = [(one.write, self._controls(one.write, True)) for one in fresh]
         for one in fresh:
             one.out = True
         try:
-            flight.number(flight.session.post(requests, _doing(flight)), fresh)
+            flight.number(flight.session.post(writes, _doing(flight)), fresh)
         except ConnectionLost as lost:
             flight.broken(lost)
 

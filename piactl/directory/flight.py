@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from piactl.directory.messages import Result
+from piactl.directory.client.connection import Session
+from piactl.directory.client.result_codes import ONE_ENTRY, SUCCESS, ConnectionLost, Result
 from piactl.directory.port import EntryWrite, WriteResult
-from piactl.directory.results import ONE_ENTRY, SUCCESS, ConnectionLost
-from piactl.directory.session import Session
 
 
 @dataclass(slots=True)

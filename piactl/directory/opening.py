@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from piactl.core.settings import NEVER, DirectorySettings
-from piactl.directory.connection import Password
+from piactl.core.settings import DirectorySettings
+from piactl.directory.client.connection import Password
 from piactl.directory.port import Reader, Writer
 from piactl.directory.reader import DirectoryReader
 from piactl.directory.servers import Link, Servers
@@ -35,8 +35,7 @@ def open_reader(settings: DirectorySettings, identity: str, password: Password) 
 def open_writer(settings: DirectorySettings, identity: str, password: Password) -> Iterator[Writer]:
     """The same for a writer, with the first server of the list that takes writes.
 
-    One request at a time where the settings say so, else many, and with `transactions` many of a first
-    migration as one where the server shows that it may be.
+    One request at a time where the settings say so, else many.
     """
     writer = _writer(settings, Link(Servers(settings, identity, password, writing=True)))
     try:
@@ -52,8 +51,4 @@ def _writer(settings: DirectorySettings, link: Link) -> DirectoryWriter:
 
     if settings.in_flight == 1:
         return DirectoryWriter(link, settings.page_size)
-    if settings.transactions == NEVER:
-        return BulkWriter(link, settings.page_size, settings.in_flight)
-    from piactl.directory.transactions import TransactionWriter
-
-    return TransactionWriter(link, settings)
+    return BulkWriter(link, settings.page_size, settings.in_flight)

@@ -14,26 +14,19 @@ from contextlib import contextmanager
 from secrets import token_hex
 
 from piactl.core.settings import DirectorySettings
-from piactl.directory.connection import Password, Unusable, open_session
-from piactl.directory.messages import (
-    PAGED,
-    Result,
-    modify_request,
-    never_control,
-    paged_control,
-    write_request,
-)
-from piactl.directory.port import EntryWrite, RawEntry, ServerFacts, Values
-from piactl.directory.results import (
+from piactl.directory.client.connection import Password, Session, Unusable, open_session
+from piactl.directory.client.controls import PAGED, never_control
+from piactl.directory.client.result_codes import (
     ASSERTION,
     NO_RIGHT,
     NO_SUCH_ATTRIBUTE,
     REFERRAL,
     TRUNCATING,
     UNWILLING,
+    Result,
     described,
 )
-from piactl.directory.session import Session
+from piactl.directory.port import EntryWrite, RawEntry, ServerFacts, Values
 from piactl.errors import PiactlError
 
 ENOUGH = 20_000
@@ -58,7 +51,7 @@ def open_questions(
     Raises ServerUnusable, and SecretUnusable where the password cannot be read.
     """
     try:
-        session = open_session(uri, settings, settings.identities[identity], password)
+        session = open_session(uri, settings, settings.identities[identity], password, read_only=False)
     except Unusable as why:
         # a bind that is refused for other reasons than the password tells of the server in its words
         refused = why.everywhere or str(why).startswith("bind as ")
@@ -100,18 +93,17 @@ class Questions:
 
     def sample(self, base: str, query: str, attribute: str = "1.1") -> RawEntry | None:
         """Any one of the entries, with that attribute; the rest is not read."""
-        controls = [paged_control(1, b"")] if PAGED in self.facts.controls else []
-        found, _ = self._session.page(base, "subtree", query, [attribute], controls)
+        size = 1 if PAGED in self.facts.controls else None
+        found, _ = self._session.page(base, "subtree", query, [attribute], size=size)
         return found[0] if found else None
 
     def is_cut(self, base: str, query: str) -> tuple[bool, int]:
         """Whether a search is cut short by a limit, and how many entries it gave: not much beyond
         ENOUGH are read."""
-        paged = PAGED in self.facts.controls
+        size = _PAGE if PAGED in self.facts.controls else None
         count, cookie = 0, b""
         while True:
-            controls = [paged_control(_PAGE, cookie)] if paged else []
-            found, result = self._session.page(base, "subtree", query, ["1.1"], controls)
+            found, result = self._session.page(base, "subtree", query, ["1.1"], size=size, cookie=cookie)
             count += len(found)
             cookie = result.cookie or b""
             if result.code or not cookie or count >= ENOUGH:
@@ -154,10 +146,9 @@ class Questions:
         given = replaced or {}
         delete: Values = {deleted: (value.encode(),), **dict.fromkeys(given, ())}
         write = EntryWrite("modify", dn, add={**(added or {}), **given}, delete=delete)
-        _, result = self._session.exchange(write_request(write), [], f"ask for rights on {dn!r}")
+        result = self._session.write(write, [], f"ask for rights on {dn!r}")
         return {NO_SUCH_ATTRIBUTE: True, NO_RIGHT: False}.get(result.code)
 
     def _never(self, dn: str, added: Values) -> Result:
-        return self._session.exchange(
-            modify_request(dn, dict(added)), [never_control()], f"ask about {dn!r}"
-        )[1]
+        write = EntryWrite("modify", dn, add=added)
+        return self._session.write(write, [never_control()], f"ask about {dn!r}")

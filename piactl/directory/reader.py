@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from piactl.directory.messages import PAGED, Result, paged_control
+from piactl.directory.client.connection import Session
+from piactl.directory.client.controls import PAGED
+from piactl.directory.client.result_codes import ConnectionLost, Result, unfinished
 from piactl.directory.port import RawEntry, ServerFacts
-from piactl.directory.results import ConnectionLost, unfinished
 from piactl.directory.servers import Link
-from piactl.directory.session import Session
 from piactl.errors import DirectoryTruncated
 
 _Answer = TypeVar("_Answer")
@@ -82,21 +82,22 @@ class DirectoryReader:
                 if not following:
                     return
                 cookie = following
-                control = paged_control(self._page_size, cookie)
-                entries, result = session.page(base, scope, query, attributes, [control])
+                entries, result = session.page(
+                    base, scope, query, attributes, size=self._page_size, cookie=cookie
+                )
         finally:
             session.paging = False
 
     def _first(
         self, session: Session, base: str, query: str, attributes: Sequence[str], scope: str, paged: bool
     ) -> tuple[list[RawEntry], Result]:
-        controls = [paged_control(self._page_size, b"")] if paged else []
+        size = self._page_size if paged else None
         try:
-            return session.page(base, scope, query, attributes, controls)
+            return session.page(base, scope, query, attributes, size=size)
         except ConnectionLost as lost:
             if lost.late or session is not self._link.session:
                 raise
-            return self._link.again().page(base, scope, query, attributes, controls)
+            return self._link.again().page(base, scope, query, attributes, size=size)
 
     def close(self) -> None:
         self._link.close()

@@ -7,13 +7,12 @@ turn, once, and says of every one that it could not use why.
 from __future__ import annotations
 
 from piactl.core.settings import DirectorySettings
-from piactl.directory.connection import Password, Unusable, open_session
-from piactl.directory.messages import ASSERTION as ASSERTION_OID
-from piactl.directory.messages import modify_request, never_control
+from piactl.directory.client.connection import Password, Session, Unusable, open_session
+from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
+from piactl.directory.client.controls import never_control
+from piactl.directory.client.result_codes import REFERRAL, UNWILLING, described
 from piactl.directory.names import under
-from piactl.directory.port import ServerFacts
-from piactl.directory.results import REFERRAL, UNWILLING, described
-from piactl.directory.session import Session
+from piactl.directory.port import EntryWrite, ServerFacts
 from piactl.directory.socketpath import sandbox_start, shown_uri
 from piactl.errors import ConfigurationInvalid, DirectoryUnreachable, Mistake, PiactlError
 
@@ -66,7 +65,7 @@ class Servers:
 
     def _usable(self, uri: str, only: ServerFacts | None) -> Session:
         identity = self._settings.identities[self._name]
-        session = open_session(uri, self._settings, identity, self._password)
+        session = open_session(uri, self._settings, identity, self._password, read_only=not self._writing)
         try:
             self._holds_suffix(session)
             if self._writing:
@@ -100,8 +99,8 @@ class Servers:
         """
         if ASSERTION_OID not in session.facts.controls:
             return
-        request = modify_request(self._settings.suffix, {"objectClass": (b"top",)})
-        _, result = session.exchange(request, [never_control()], "ask whether it takes writes")
+        probe = EntryWrite("modify", self._settings.suffix, add={"objectClass": (b"top",)})
+        result = session.write(probe, [never_control()], "ask whether it takes writes")
         if result.code in (REFERRAL, UNWILLING):
             raise Unusable(f"it is read-only, {described(result)}: name the server that takes writes")
 

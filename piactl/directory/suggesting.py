@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from piactl.core.settings import DirectorySettings
 from piactl.directory import filters
-from piactl.directory.connection import Password, open_session
-from piactl.directory.deadline import Deadline
-from piactl.directory.messages import PAGED, paged_control
+from piactl.directory.client.connection import Password, open_session
+from piactl.directory.client.controls import PAGED
+from piactl.directory.client.deadline import Deadline
 from piactl.directory.records import IN_RECORD, RUNS, Places
 
 MOST = 50
@@ -39,9 +39,9 @@ def _suggested(
     session = open_session(settings.servers[0], brief, settings.identities["reader"], password)
     try:
         session.operation_timeout = deadline.remaining()
-        controls = [paged_control(MOST, b"")] if PAGED in session.facts.controls else []
+        size = MOST if PAGED in session.facts.controls else None
         scope = "one" if attribute == "cn" else "subtree"
-        entries, _ = session.page(base, scope, query, [attribute], controls)
+        entries, _ = session.page(base, scope, query, [attribute], size=size)
         return sorted(entry.text(attribute) for entry in entries)[:MOST]
     finally:
         session.drop()

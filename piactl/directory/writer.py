@@ -8,22 +8,24 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable
 
-from piactl.directory.deadline import Deadline
-from piactl.directory.messages import ASSERTION as ASSERTION_OID
-from piactl.directory.messages import Result, assertion_control, csn_controls, write_request
-from piactl.directory.port import EntryWrite, Outcome, RawEntry, Values, WriteResult
-from piactl.directory.reader import DirectoryReader
-from piactl.directory.results import (
+from piactl.directory.client.connection import Session
+from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
+from piactl.directory.client.controls import POST_READ, PRE_READ, Control, assertion_control, csn_controls
+from piactl.directory.client.deadline import Deadline
+from piactl.directory.client.fast_search import csn_in
+from piactl.directory.client.result_codes import (
     AGAIN,
     NO_SUCH_OBJECT,
     ONE_ENTRY,
     STALE,
     SUCCESS,
     ConnectionLost,
+    Result,
     described,
     refusal,
 )
-from piactl.directory.session import Session
+from piactl.directory.port import EntryWrite, Outcome, RawEntry, Values, WriteResult
+from piactl.directory.reader import DirectoryReader
 from piactl.directory.standing import UNREADABLE, Standing, differing, folded, standing
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, ReplyLost
 
@@ -67,8 +69,8 @@ class DirectoryWriter(DirectoryReader):
                     raise _still_in_doubt(write, gone) if doubtful else gone from None
             result, answer = answer, None
             if result.code == SUCCESS:
-                csns = result.csn_before, result.csn_after
-                return WriteResult(write, Outcome.APPLIED, "", *csns)
+                before, after = map(csn_in, map(result.controls.get, (PRE_READ, POST_READ)))
+                return WriteResult(write, Outcome.APPLIED, "", before, after)
             if result.code not in STALE or (result.code == NO_SUCH_OBJECT and write.op == "add"):
                 return self._refused(write, result)
             settled = self._settled(write, doubtful)
@@ -99,17 +101,17 @@ class DirectoryWriter(DirectoryReader):
         pause = 0.05
         while True:
             controls = self._controls(write, strict)
-            result = session.exchange(write_request(write), controls, f"write {write.dn!r}", deadline)
-            if result[1].code not in AGAIN or not deadline.allows(pause):
-                return result[1]
+            result = session.write(write, controls, f"write {write.dn!r}", deadline)
+            if result.code not in AGAIN or not deadline.allows(pause):
+                return result
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
 
     def _asserts(self) -> bool:
         return ASSERTION_OID in self._link.live().facts.controls
 
-    def _controls(self, write: EntryWrite, strict: bool) -> list[bytes]:
-        """The controls of a write: its assertion, and what tells its entryCSN, where the server has them.
+    def _controls(self, write: EntryWrite, strict: bool) -> list[Control]:
+        """The controls of a write: its assertion, and what returns its entryCSN, where the server has them.
 
         `strict` false leaves out the absence of added values: servers that count two spellings as one
         value find an added value there that, byte for byte, is not. The modify itself still fails when

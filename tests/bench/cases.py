@@ -25,7 +25,6 @@ LARGE = 100_000
 """From so many people on the directory is made by slapadd, and what would have to be put back is left out."""
 
 PIACTL = str(Path(sys.executable).with_name("piactl"))
-_TRANSACTION = 500
 _DUE_SHARE = 100 / 36_000
 _EACH_COMMAND = 5
 
@@ -101,9 +100,8 @@ class Bench:
         ldif.unlink()
 
 
-def nightly(feed: Path | None, day: object, configuration: Path | None = None) -> list[str]:
-    start = [PIACTL, *(["--config", str(configuration)] if configuration else [])]
-    return [*start, "nightly", *([str(feed)] if feed else []), "--as-of", str(day)]
+def nightly(feed: Path | None, day: object) -> list[str]:
+    return [PIACTL, "nightly", *([str(feed)] if feed else []), "--as-of", str(day)]
 
 
 def load(bench: Bench) -> Contest:
@@ -119,13 +117,9 @@ def load(bench: Bench) -> Contest:
     mine = Contender(
         "piactl nightly", lambda: nightly(bench.population.first, FIRST), bench.empty, loaded, goal
     )
-    own = [mine]
-    if bench.server.kind == "bare":
-        words = nightly(bench.population.first, FIRST, _asking_for_transactions(bench.server))
-        own.append(Contender("piactl nightly, transactions", lambda: words, bench.empty, goal=goal))
     others = _others(bench, lambda: changes[0], bench.empty, "ldapadd")
     note = _way_of_writing(bench.server)
-    contest = bench.contest("first load", "ldapadd", [*own, *others])
+    contest = bench.contest("first load", "ldapadd", [mine, *others])
     contest.note = note
     return contest
 
@@ -192,9 +186,9 @@ def commands(bench: Bench) -> Contest:
         contender("piactl --version", 0.100, [PIACTL, "--version"]),
         contender("piactl --help", 0.100, [PIACTL, "--help"]),
         contender("completion of a word", 0.100, [PIACTL, "--complete", "account", "sh"]),
-        contender("piactl account show", 0.150, [PIACTL, "account", "show", uid]),
-        contender("piactl why ACCOUNT", 0.150, [PIACTL, "why", uid]),
-        contender("piactl why ACCOUNT iprof", 0.150, [PIACTL, "why", uid, "iprof"]),
+        contender("piactl account show", 0.200, [PIACTL, "account", "show", uid]),
+        contender("piactl why ACCOUNT", 0.200, [PIACTL, "why", uid]),
+        contender("piactl why ACCOUNT iprof", 0.200, [PIACTL, "why", uid, "iprof"]),
     ]
     return bench.contest("commands", _NOTHING, contenders, _EACH_COMMAND)
 
@@ -218,9 +212,6 @@ def _others(
     yield _tool(bench, tool, changes, before)
     yield Contender("ldap3, one by one", program("plain_ldap3"), before)
     yield Contender("encoded beforehand, 500 in flight", program("fullspeed"), before)
-    if bench.server.kind == "bare":
-        name = f"encoded beforehand, transactions of {_TRANSACTION}"
-        yield Contender(name, program("fullspeed", str(_TRANSACTION)), before, risky=True)
 
 
 def _tool(bench: Bench, tool: str, changes: Callable[[], Changes], before: Callable[[], None]) -> Contender:
@@ -240,16 +231,8 @@ def _way_of_writing(server: Server) -> str:
     """Which way piactl writes there, as `piactl doctor` tells it."""
     words = [PIACTL, "doctor", "-o", "json"]
     told = subprocess.run(words, env=server.environment, capture_output=True, text=True, check=False)
-    found = (one["found"] for one in json.loads(told.stdout) if one["title"] == "way of writing")
+    found = (one["found"] for one in json.loads(told.stdout) if one["title"] == "requests in flight")
     return str(next(found, "doctor does not tell how it writes"))
-
-
-def _asking_for_transactions(server: Server) -> Path:
-    """A second configuration of the same site."""
-    text = (server.home / "piactl.yaml").read_text(encoding="utf-8")
-    path = server.home / "transactions.yaml"
-    path.write_text(text.replace("\ndirectory:\n", "\ndirectory:\n  transactions: first-migration\n"))
-    return path
 
 
 def _quiet_night(bench: Bench) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from bench.measuring import CommandFailed, Sample, measure
+from bench.measuring import Sample, measure
 from bench.profiled import MARK
 from bench.servers import Server
 
@@ -35,25 +35,22 @@ class Goal:
 @dataclass(frozen=True, slots=True)
 class Contender:
     """One way to do the work. `command` gives its words when its turn comes, `before` makes things ready,
-    `after` does what has to follow; neither is measured. `risky`: it may bring slapd down, which is told.
-    """
+    `after` does what has to follow; neither is measured."""
 
     name: str
     command: Callable[[], Sequence[str]]
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
     goal: Goal | None = None
-    risky: bool = False
 
 
 @dataclass(slots=True)
 class Result:
-    """What a contender's rounds cost; `failed` says why there are no more of them."""
+    """What a contender's rounds cost."""
 
     name: str
     goal: Goal | None
     samples: list[Sample] = field(default_factory=list)
-    failed: str = ""
 
     def middle(self, what: str) -> float:
         """The median of one of the figures of `Sample`."""
@@ -110,18 +107,8 @@ def hold(
     contest.results = [Result(one.name, one.goal) for one in contenders]
     for number in range(1, runs + 1):
         for contender, result in zip(contenders, contest.results, strict=True):
-            if result.failed:
-                continue
             contender.before()
-            try:
-                sample = measure(contender.command(), log, server)
-            except CommandFailed as failed:
-                if not contender.risky:
-                    raise
-                result.failed = f"failed in round {number}: {str(failed).strip().splitlines()[-1]}"
-                result.samples.clear()
-                say(f"  {contest.case}, {contest.place}, {number}: {contender.name}: {result.failed}")
-                continue
+            sample = measure(contender.command(), log, server)
             contender.after()
             result.samples.append(sample)
             if sample.wall >= _TOLD:

@@ -119,7 +119,7 @@ def _entries(lines: Iterable[str]) -> Iterator[dict[str, object]]:
 
 
 def _write(changes: Iterable[dict[str, object]], made: Changes) -> None:
-    from piactl.directory.messages import write_request
+    from piactl.directory.client.pipelined_writer import encoded_operation
     from piactl.directory.port import EntryWrite
 
     with (
@@ -132,7 +132,7 @@ def _write(changes: Iterable[dict[str, object]], made: Changes) -> None:
             ldif.writelines(ldif_lines(op, dn, add, delete))  # type: ignore[arg-type]
             lines.write(json.dumps({"op": op, "dn": dn, "add": add, "delete": delete}) + "\n")
             write = EntryWrite(op, dn, _raw(add), _raw(delete))  # type: ignore[arg-type]
-            encoded.write(write_request(write))
+            encoded.write(encoded_operation(write))
 
 
 def _raw(values: Texts) -> dict[str, tuple[bytes, ...]]:

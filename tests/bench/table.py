@@ -91,8 +91,6 @@ def _per_person(contest: Contest, one: Result) -> float:
 
 
 def _row(contest: Contest, one: Result) -> list[str]:
-    if one.failed:
-        return [one.name, *[""] * (len(_COLUMNS) - 2), one.failed]
     least, most = one.ends("wall")
     lag = one.middle("lag")
     written = f"{one.middle('writes'):.0f}" + (f" (+{lag:.1f} s)" if lag > 0.1 else "")
@@ -157,8 +155,6 @@ def _contest(contest: Contest) -> dict[str, Any]:
 
 
 def _contender(contest: Contest, one: Result) -> dict[str, Any]:
-    if one.failed:
-        return {"name": one.name, "failed": one.failed, "rounds": []}
     figures = ("wall", "cpu", "slapd", "peak", "writes", "lag")
     return {
         "name": one.name,

@@ -265,30 +265,10 @@ def test_a_stopped_server(clinic: Clinic) -> None:
     assert {told[i][0]["result"] for i in ("D12", "D16", "D19", "D27", "D28")} == {"skipped"}
 
 
-def test_how_writes_are_sent_and_why_not_in_transactions(clinic: Clinic) -> None:
-    found = clinic.doctor()[1]["D31"][0]["found"]
-    assert found.startswith("up to 64 writes on their way at once, each a change of its own: ")
-    assert "directory.transactions is never (overlays: unique, constraint, otp, ppolicy)" in found
-    clinic.configure(("directory:\n", "directory:\n  in_flight: 1\n  transactions: first-migration\n"))
-    row = clinic.finds("D31", "note", "one write after the other", 0)
-    assert "directory.in_flight is 1" in row["found"]
-
-
-def test_transactions_are_for_a_first_migration_and_a_risk(clinic: Clinic) -> None:
-    clinic.configure(("directory:\n", "directory:\n  transactions: first-migration\n"))
-    clinic.finds("D31", "ok", "there are accounts already", 0)
-    clinic.configure(("  accounts: ou=personnels EN,", "  accounts: ou=policies,"))
-    row = clinic.doctor()[1]["D31"][0]
-    assert row["result"] == "note"
-    assert "the adds of the first migration some hundred together in a transaction" in row["found"]
-    assert "slapd can end" in row["advice"]
-
-
-def test_transactions_are_not_for_a_server_that_tells_others(clinic: Clinic) -> None:
-    clinic.configure(("directory:\n", "directory:\n  transactions: first-migration\n"))
-    clinic.reconfigure((r"\Z", "overlay syncprov\nsyncprov-checkpoint 1 1\n"))
-    row = clinic.finds("D31", "ok", "is replicated, or is about to be (contextCSN)", 0)
-    assert "its settings name the overlay syncprov" in row["found"]
+def test_how_many_writes_are_in_flight(clinic: Clinic) -> None:
+    clinic.finds("D31", "ok", "up to 64 writes in flight", 0)
+    clinic.configure(("directory:\n", "directory:\n  in_flight: 1\n"))
+    clinic.finds("D31", "note", "one write after the other", 0)
 
 
 def test_a_server_that_lets_few_requests_wait(clinic: Clinic) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import pytest
 
-from piactl.core.settings import FIRST_MIGRATION, NEVER, DirectorySettings, Identity, TlsSettings
+from piactl.core.settings import DirectorySettings, Identity, TlsSettings
 from piactl.directory.port import RawEntry
 
 SUFFIX = "ou=trial,o=gouv,c=fr"
@@ -80,11 +80,10 @@ def person_ldif(number: int, more: str = "") -> str:
 class PlainSlapd:
     """One server in `folder`; `start` and `kill` may alternate, the data stays.
 
-    `in_flight` and `transactions` go into the settings that it gives: they tell which writer these open.
+    `in_flight` goes into the settings that it gives: it tells which writer these open.
     """
 
     in_flight = 64
-    transactions = NEVER
 
     def __init__(self, folder: Path, *, people: int = 0, extra: str = "", before: str = "", tls: str = "",
                  maxsize: int = 64 * 1024 * 1024, more: str = "") -> None:  # fmt: skip
@@ -152,7 +151,6 @@ class PlainSlapd:
             operation_timeout=operation,
             page_size=page,
             in_flight=self.in_flight,
-            transactions=self.transactions,
         )
 
 
@@ -173,15 +171,12 @@ def running(**options: Any) -> Iterator[PlainSlapd]:
             server.kill(signal.SIGTERM)
 
 
-WRITERS = ("plain", "bulk", "transactions")
+WRITERS = ("plain", "bulk")
 
 
 def choose_writer(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Has the settings that servers give open that one of WRITERS, with as many transactions as can be."""
+    """Has the settings that servers give open that one of WRITERS."""
     monkeypatch.setattr(PlainSlapd, "in_flight", 1 if name == "plain" else 64)
-    if name == "transactions":
-        monkeypatch.setattr(PlainSlapd, "transactions", FIRST_MIGRATION)
-        monkeypatch.setattr("piactl.directory.transactions.LEAST", 1)
 
 
 def uids(entries: Iterable[RawEntry]) -> list[str]:

@@ -10,15 +10,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from piactl.directory.client.result_codes import ConnectionLost
 from piactl.directory.names import child
 from piactl.directory.opening import open_reader, open_writer
 from piactl.directory.port import EntryWrite, Outcome
-from piactl.directory.results import ConnectionLost
 from piactl.directory.writer import DirectoryWriter
 from piactl.errors import DirectoryUnreachable, ReplyLost
 
-from .migration import UNLIMITED
-from .plain_slapd import PEOPLE, WRITERS, PlainSlapd, choose_writer, password, running
+from .plain_slapd import CLERK, PEOPLE, WRITERS, PlainSlapd, choose_writer, password, running
 from .wire import ADD, DELETE, FAULTS, MODIFY, wire
 
 SLOW = {"drop request", "drop reply", "trickle", "black hole"}
@@ -233,5 +232,5 @@ def test_a_server_killed_and_restarted_in_the_middle(slapd: PlainSlapd) -> None:
 
 @pytest.mark.long
 def test_a_server_killed_many_times() -> None:
-    with running(extra=UNLIMITED) as server:
+    with running(extra=f'limits dn.base="{CLERK}" size=unlimited') as server:
         kill_during_series(server, 1000, 40, 0.2)

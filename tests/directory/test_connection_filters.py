@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piactl.directory.filtercoding import encoded_filter
 from piactl.directory.filters import all_of, any_of, at_least, at_most, equals, none_of, present
 from piactl.directory.names import child, normal_dn, same_dn, under
 from piactl.directory.opening import open_writer
@@ -213,11 +212,3 @@ def test_empty_and_misnamed_parts_are_refused() -> None:
     for join in (all_of, any_of, none_of):
         with pytest.raises(ValueError, match="a filter of no filters"):
             join()
-
-
-@given(st.binary(max_size=40))
-def test_any_bytes_reach_the_server_as_they_are(value: bytes) -> None:
-    assert (
-        encoded_filter(equals("a", value))
-        == bytes((0xA3, 5 + len(value), 4, 1)) + b"a" + bytes((4, len(value))) + value
-    )

@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 
 MODIFY, ADD, DELETE, SEARCH, BIND, UNBIND, EXTENDED = 0x66, 0x68, 0x4A, 0x63, 0x60, 0x42, 0x77
+DELETE_RESPONSE = 0x6B
 BUSY, UNAVAILABLE = 51, 52
 FAULTS = (
     "drop request", "drop reply", "reset before", "reset after", "half-close", "garbage", "wrong id",
     "disconnection notice", "trickle", "black hole", "delay", "cut reply", "busy", "unavailable",
+    "wrong kind",
 )  # fmt: skip
 
 
@@ -165,6 +167,8 @@ class Wire:
             client.sendall(b"\x30\x84\xff\xff\xff\xff" + b"HTTP/1.1 400 Bad Request\r\n" * 3)
         elif fault == "wrong id":
             client.sendall(result(number + 77, tag, 0))
+        elif fault == "wrong kind":
+            client.sendall(result(number, DELETE_RESPONSE if tag != DELETE_RESPONSE else ADD + 1, 0))
         elif fault == "disconnection notice":
             client.sendall(result(0, 0x78, UNAVAILABLE, "going down"))
         elif fault == "cut reply":

@@ -14,7 +14,6 @@ from piactl.errors import ConfigurationInvalid, Exit, PiactlError
 from piactl.flows.examining.checks import CHECKS, Check, Finding, Outcome, broken, error, fine, skipped
 from piactl.flows.examining.files import FreeBytes, examine_files, free_bytes
 from piactl.flows.examining.journalfile import examine_journal
-from piactl.flows.examining.pace import PACE
 from piactl.flows.examining.records import Runs, examine_records, runs_of
 from piactl.flows.examining.rights import RIGHTS
 from piactl.flows.examining.servers import examine_server, reachable
@@ -93,7 +92,7 @@ def _all(
         return
     yield fine("D01", site.settings.file)
     yield from examine_files(site, free)
-    settings, checks = site.settings, {**SETTINGS, **RIGHTS, **PACE}
+    settings, checks = site.settings, {**SETTINGS, **RIGHTS}
     for uri in settings.directory.servers:
         yield from examine_server(uri, settings.directory, settings.password, now, checks)
     yield from _with_reader(site, now, host)

@@ -102,7 +102,7 @@ CHECKS: dict[str, Check] = {
         ),
         Check("D29", "last run", _W, "What the last run left undone is not made good by waiting."),
         Check("D30", "policy of codes", _E, "Codes for a first log in must end, and must be replaced."),
-        Check("D31", "way of writing", Outcome.NOTE, "How fast a night of many changes can be."),
+        Check("D31", "requests in flight", Outcome.NOTE, "How fast a night of many changes can be."),
         Check("D32", "protected accounts", _E, "What the policy protects the help desk must not reach."),
         Check(
             "D33",

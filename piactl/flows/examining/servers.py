@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from piactl.core.settings import DirectorySettings, PasswordSettings
-from piactl.directory.messages import ASSERTION, PAGED, POST_READ, PRE_READ
+from piactl.directory.client.controls import ASSERTION, PAGED, POST_READ, PRE_READ
 from piactl.directory.monitoring import server_version
 from piactl.directory.questions import Questions, ServerUnusable, open_questions
 from piactl.directory.serverconfig import ServerConfig, read_server_config

@@ -287,6 +287,19 @@ def clock(server: Server) -> Finding:
     return skipped("D26", "cannot be told: cn=monitor may not be read", server.uri, _UNSEEN)
 
 
+def requests_in_flight(server: Server) -> Finding:
+    """Whether the server lets as many requests wait on one connection as piactl sends."""
+    most = server.settings.in_flight
+    words = f"up to {most} writes in flight" if most > 1 else "one write after the other"
+    if server.config is not None and 0 < server.config.pending < most:
+        words += f"; the server closes connections on which more than {server.config.pending} wait"
+        advice = "Raise olcConnMaxPendingAuth (conn_max_pending_auth), or lower directory.in_flight."
+        return note("D31", words, advice, server.uri)
+    if most == 1:
+        return note("D31", words, "Nights are faster with directory.in_flight: 64.", server.uri)
+    return fine("D31", words, server.uri)
+
+
 def _overlays(server: Server) -> tuple[str, ...] | None:
     if server.config is not None:
         return server.config.overlays
@@ -304,5 +317,6 @@ SETTINGS: Mapping[str, Callable[[Server], Finding]] = {
     "D24": checkpoint,
     "D25": room,
     "D26": clock,
+    "D31": requests_in_flight,
     "D38": closures,
 }

@@ -44,24 +44,6 @@ def build_world() -> World:
     return world
 
 
-def build_migration(people: int) -> World:
-    """A started sandbox without accounts, whose night is the first load of so many people."""
-    folder = Path(tempfile.mkdtemp(prefix="piactl-faults-"))
-    start_sandbox(folder)
-    world = World(folder)
-    try:
-        names = _generated(folder / "feeds", people)
-        shutil.copy(folder / "feeds" / "establishments.csv", folder / "establishments.csv")
-        _settle_configuration(world)
-        world.feeds = (str(folder / "feeds" / names[0]),)
-        _run_undisturbed(world)
-        assert len(world.changed) > people * 0.9
-    except BaseException:
-        end_world(world)
-        raise
-    return world
-
-
 def _run_undisturbed(world: World) -> None:
     """Keeps the world as it is, and the night that nothing disturbs as its reference."""
     world.before = world.snapshot()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ssl
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass, field
 
-from piactl.directory.filtercoding import NotAFilter
-from piactl.directory.messages import Result
+from ldap3.core.exceptions import LDAPCommunicationError
+from ldap3.core.results import RESULT_CODES
+from pyasn1.error import PyAsn1Error
+
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, PiactlError
 
 SUCCESS, TIME_LIMIT, SIZE_LIMIT, REFERRAL, ADMIN_LIMIT = 0, 3, 4, 10, 11
@@ -47,10 +50,21 @@ _ADVICE = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How an operation ended. `controls` are those of the answer, their values encoded, by OID; `cookie` is
+    that of the paged results control, None where there was none."""
+
+    code: int
+    matched: str = ""
+    text: str = ""
+    referrals: tuple[str, ...] = ()
+    controls: Mapping[str, bytes] = field(default_factory=dict)
+    cookie: bytes | None = None
+
+
 def named(code: int) -> str:
     """The result's name and code, as in `busy (51)`."""
-    from ldap3.core.results import RESULT_CODES  # imported here: only what goes wrong needs names
-
     return f"{RESULT_CODES.get(code, 'unknown result')} ({code})"
 
 
@@ -97,10 +111,10 @@ class ConnectionLost(DirectoryUnreachable):
 
 @contextmanager
 def translated(uri: str, doing: str) -> Iterator[None]:
-    """Lets no error of ldap3, pyasn1 or the socket out: they become ConnectionLost, saying where and what."""
+    """Lets no error of transport out: they become ConnectionLost, saying where and what."""
     try:
         yield
-    except (PiactlError, NotAFilter):
+    except PiactlError:
         raise
     except TimeoutError as error:
         raise ConnectionLost(f"{uri}: {doing}: {error or 'no answer in time'}", late=True) from None
@@ -111,15 +125,16 @@ def translated(uri: str, doing: str) -> Iterator[None]:
 
 
 def of_transport(error: BaseException) -> bool:
-    """Whether it is an error of the socket, of what came through it, or of the libraries in between, which
-    are not loaded where they are not used."""
-    library = type(error).__module__.partition(".")[0]
-    return isinstance(error, OSError | ValueError | IndexError) or library in ("ldap3", "pyasn1")
+    """Whether it is an error of the socket or of what came through it. What ldap3 and pyasn1 refuse to send
+    is none: it was not sent."""
+    if isinstance(error, PyAsn1Error):
+        return False
+    return isinstance(error, OSError | ValueError | IndexError | LDAPCommunicationError)
 
 
 def reason(error: BaseException) -> str:
     """Why a server could not be used, in words, with what to do where that is known."""
-    if type(error).__module__ == "ssl":
+    if isinstance(error, ssl.SSLError):
         return _tls(error)
     if isinstance(error, TimeoutError):
         return str(error) if str(error) not in ("", "timed out") else "no answer in time"
@@ -132,15 +147,13 @@ def reason(error: BaseException) -> str:
     return str(error)
 
 
-def _tls(error: Any) -> str:
-    import ssl  # imported here: most connections do without
-
+def _tls(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _certificate(error)
     return f"TLS failed ({error.reason or 'handshake'}): check that this port speaks TLS"
 
 
-def _certificate(error: Any) -> str:
+def _certificate(error: ssl.SSLCertVerificationError) -> str:
     why = error.verify_message or str(error)
     if error.verify_code == 10:
         return "TLS: the server's certificate has expired: renew it"

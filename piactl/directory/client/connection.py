@@ -1,0 +1,390 @@
+"""A connection to one server: made and bound within a deadline, then used through ldap3 with our strategy."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import ldap3
+from ldap3.core.exceptions import LDAPException
+
+from piactl.core.settings import DirectorySettings, Identity
+from piactl.directory.client.certificates import lacking
+from piactl.directory.client.controls import Control
+from piactl.directory.client.deadline import Deadline
+from piactl.directory.client.pipelined_writer import ControlledWrite, PipelinedStrategy, changes_of
+from piactl.directory.client.result_codes import (
+    BAD_CREDENTIALS,
+    NO_RIGHT,
+    NO_SUCH_OBJECT,
+    ConnectionLost,
+    Result,
+    described,
+    of_transport,
+    reason,
+    translated,
+    unfinished,
+)
+from piactl.directory.client.strategy import Spelling, VerifiedTls, spelling
+from piactl.directory.filters import ANY_ENTRY, equals
+from piactl.directory.port import EntryWrite, RawEntry, ServerFacts
+from piactl.errors import DirectoryTruncated, PiactlError
+
+_ROOT_DSE = (
+    "supportedControl supportedExtension supportedFeatures namingContexts vendorName vendorVersion "
+    "configContext monitorContext"
+).split()
+_LDAPI_DEFAULTS = ("/run/slapd/ldapi", "/var/run/slapd/ldapi", "/var/run/ldapi", "/run/openldap/ldapi")
+_START_TLS = "1.3.6.1.4.1.1466.20037"
+_SCOPES: dict[str, Any] = {"base": ldap3.BASE, "one": ldap3.LEVEL, "subtree": ldap3.SUBTREE}
+
+Password = Callable[[str], bytes]
+"""Reads the password of an identity from the file that its settings name."""
+
+
+class Unusable(Exception):
+    """A server of the list that cannot be used, and why; `everywhere` if the others would say the same."""
+
+    def __init__(self, why: str, *, everywhere: bool = False) -> None:
+        self.everywhere = everywhere
+        super().__init__(why)
+
+
+class SilentConnection(ldap3.Connection):  # type: ignore[misc,unused-ignore]
+    """ldap3's connection with our strategy; it shows neither name nor password, and forgets the password."""
+
+    strategy: PipelinedStrategy
+
+    def __init__(
+        self,
+        address: str,
+        settings: DirectorySettings,
+        identity: Identity,
+        secret: bytes,
+        deadline: Deadline,
+        *,
+        read_only: bool,
+    ) -> None:
+        who: dict[str, Any] = {"user": identity.dn, "password": secret, "authentication": ldap3.SIMPLE}
+        if identity.external:
+            who = {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
+        super().__init__(
+            ldap3.Server(address, get_info=ldap3.NONE, tls=VerifiedTls(settings.tls)),
+            client_strategy=ldap3.SYNC,
+            auto_bind=ldap3.AUTO_BIND_NONE,
+            auto_referrals=False,
+            auto_range=False,
+            check_names=False,
+            return_empty_attributes=False,
+            read_only=read_only,
+            **who,
+        )
+        self.strategy = PipelinedStrategy(self, settings.connect_timeout, deadline)
+        self.send = self.strategy.send
+        self.open = self.strategy.open
+        self.get_response = self.strategy.get_response
+        self.post_send_single_response = self.strategy.post_send_single_response
+        self.post_send_search = self.strategy.post_send_search
+
+    def __repr__(self) -> str:
+        return f"SilentConnection({self.server.name})"
+
+    __str__ = __repr__
+
+    def forget(self) -> None:
+        self.password = None
+
+
+class Session:
+    """A connection in use. After an error of transport it is closed and stays so."""
+
+    def __init__(self, uri: str, connection: SilentConnection, operation_timeout: float) -> None:
+        self.uri = uri
+        self.operation_timeout = operation_timeout
+        self.paging = False
+        self._connection: Any = connection  # whose stubs lack types
+        self._strategy = connection.strategy
+        self._spelled: dict[tuple[str, ...], Spelling] = {}
+        self.facts = ServerFacts(uri, frozenset(), frozenset(), frozenset(), ())
+
+    def __repr__(self) -> str:
+        return f"Session({self.uri})"
+
+    @property
+    def closed(self) -> bool:
+        return self._connection.socket is None
+
+    def address(self) -> str:
+        """The network address of the server, empty on a socket of this host."""
+        name = self._connection.socket.getpeername()
+        return str(name[0]) if isinstance(name, tuple) else ""
+
+    def close(self) -> None:
+        """Says goodbye where that is possible, and closes the socket in any case."""
+        if not self.closed:
+            self._strategy.deadline = Deadline(1)
+            with contextlib.suppress(OSError, ValueError, LDAPException):
+                self._connection.unbind()
+        self.drop()
+
+    def drop(self) -> None:
+        """Closes the socket without a word."""
+        self._strategy.release()
+
+    @contextlib.contextmanager
+    def _operation(self, doing: str, deadline: Deadline | None = None) -> Iterator[None]:
+        """One operation, within its deadline. After an error the session is closed, so that nothing late
+        can be mistaken for the answer to something else. Raises ConnectionLost."""
+        try:
+            with translated(self.uri, doing):
+                self._strategy.deadline = deadline or Deadline(self.operation_timeout)
+                yield
+        except BaseException:
+            self.drop()
+            raise
+
+    def write(
+        self, write: EntryWrite, controls: Sequence[Control], doing: str, deadline: Deadline | None = None
+    ) -> Result:
+        """Sends one write and waits for its answer; the caller checks the result.
+
+        Raises ConnectionLost, after which it may have been done or not.
+        """
+        connection = self._connection
+        with self._operation(doing, deadline):
+            if write.op == "add":
+                connection.add(write.dn, attributes=dict(write.add), controls=list(controls))
+            elif write.op == "delete":
+                connection.delete(write.dn, controls=list(controls))
+            else:
+                connection.modify(write.dn, changes_of(write), controls=list(controls))
+        return self._strategy.result
+
+    def post(self, writes: Sequence[ControlledWrite], doing: str) -> list[int]:
+        """Sends writes at once and waits for no answer; the numbers of their requests.
+
+        Raises ConnectionLost, after which the session is closed: any part of them may have gone out.
+        """
+        with self._operation(doing):
+            return self._strategy.post(writes)
+
+    def answers(self, wanted: Container[int], doing: str) -> list[tuple[int, Result]]:
+        """The results of one or more of those requests: waits for one, and takes those that came with it.
+
+        Raises ConnectionLost where none came, after which the session is closed.
+        """
+        ends: list[tuple[int, Result]] = []
+        try:
+            with self._operation(doing):
+                ends.extend(self._strategy.answers(wanted))
+        except ConnectionLost:
+            # what was answered before the connection broke is answered; the next call meets the break
+            if not ends:
+                raise
+        return ends
+
+    def page(
+        self, base: str, scope: str, query: str, attributes: Sequence[str],
+        *, size: int | None = None, cookie: bytes = b"",
+    ) -> tuple[list[RawEntry], Result]:  # fmt: skip
+        """One search request and its answer; the caller checks the result.
+
+        With `size` it asks for one page (RFC 2696), always critical: a server that ignored it would cut the
+        answer. Raises DirectoryTruncated where the server points elsewhere for a part of the tree.
+        """
+        doing = f"search below {base!r}" if base else "read the root DSE"
+        names = tuple(attributes)
+        self._strategy.spelled = self._spelled.setdefault(names, spelling(names))
+        with self._operation(doing):
+            self._connection.search(
+                base,
+                query,
+                _SCOPES[scope],
+                ldap3.DEREF_NEVER,
+                names,
+                time_limit=int(self.operation_timeout),
+                paged_size=size,
+                paged_criticality=True,
+                paged_cookie=cookie,
+            )
+            entries: list[RawEntry] = self._connection.response
+            self._connection.response = None
+        if self._strategy.references:
+            raise DirectoryTruncated(
+                f"{self.uri}: {doing}: a part of the tree lies elsewhere "
+                f"({', '.join(self._strategy.references)}); nothing of it is used.\n"
+                "Referrals are not followed: name a server that holds it all in `servers`."
+            )
+        return entries, self._strategy.result
+
+    def entry(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
+        """One entry by name, None where there is none (or none that may be seen)."""
+        entries, result = self.page(dn, "base", ANY_ENTRY, attributes)
+        if result.code == NO_SUCH_OBJECT:
+            return None
+        if result.code:
+            raise unfinished(result, self.uri, f"read {dn!r}")
+        return entries[0] if entries else None
+
+    def has_class(self, name: str) -> bool:
+        """Whether the schema has this object class; the server looks for it, so that little is sent."""
+        root = self.entry("", ["subschemaSubentry"])
+        place = (root and root.text("subschemaSubentry")) or "cn=Subschema"
+        entries, result = self.page(place, "base", equals("objectClasses", name), ["1.1"])
+        if result.code not in (0, NO_SUCH_OBJECT, NO_RIGHT):
+            raise unfinished(result, self.uri, f"read {place!r}")
+        return bool(entries)
+
+
+def open_session(
+    uri: str,
+    settings: DirectorySettings,
+    identity: Identity,
+    password: Password,
+    *,
+    read_only: bool = True,
+) -> Session:
+    """Connects, starts TLS, binds and reads the root DSE, all within twice the connect timeout.
+
+    `read_only`: the connection refuses to send a write. Raises Unusable.
+    """
+    secret = b"" if identity.external else _allowed_password(uri, settings, identity, password)
+    deadline = Deadline(2 * settings.connect_timeout)
+    try:
+        address = _address(uri)
+        connection = SilentConnection(address, settings, identity, secret, deadline, read_only=read_only)
+    except (ValueError, LDAPException) as error:
+        raise Unusable(f"not an address of a server ({str(error) or type(error).__name__})") from None
+    session = Session(uri, connection, settings.operation_timeout)
+    try:
+        _establish(connection, _starttls(address, settings))
+        connection.bind(read_server_info=False)
+        _check_bound(connection.strategy.result, identity)
+        session.operation_timeout = deadline.remaining()
+        session.facts = _facts(session)
+        session.operation_timeout = settings.operation_timeout
+    except BaseException as error:
+        session.drop()
+        if isinstance(error, PiactlError | LDAPException) or of_transport(error):
+            cause = connection.strategy.failure or error
+            if isinstance(cause, ssl.SSLCertVerificationError) and settings.tls.strict:
+                cause = _without_strict(cause, address, settings, deadline)
+            words = str(cause).removeprefix(f"{uri}: ") if isinstance(cause, PiactlError) else reason(cause)
+            raise Unusable(words) from None
+        raise
+    finally:
+        connection.forget()
+    return session
+
+
+def _starttls(address: str, settings: DirectorySettings) -> bool:
+    return settings.tls.starttls and address.startswith("ldap://")
+
+
+def _without_strict(
+    refused: ssl.SSLCertVerificationError, address: str, settings: DirectorySettings, deadline: Deadline
+) -> Exception:
+    """Why the certificates were refused. Where another connection shows that only the strict check minds
+    them, raises Unusable with what they lack; else what is wrong with them in any case. Nothing is sent on
+    that connection."""
+    lenient = replace(settings, tls=replace(settings.tls, strict=False))
+    second = SilentConnection(address, lenient, Identity(external=True), b"", deadline, read_only=True)
+    try:
+        _establish(second, _starttls(address, settings))
+    except (LDAPException, OSError, PiactlError, Unusable) as error:
+        again = second.strategy.failure or error
+        return again if isinstance(again, ssl.SSLCertVerificationError) else refused
+    else:
+        raise Unusable(lacking(second.socket, refused.verify_message)) from None
+    finally:
+        second.strategy.release()
+
+
+def _establish(connection: SilentConnection, starttls: bool) -> None:
+    """Connects, with TLS where that is wanted. Raises an error of transport, Unusable."""
+    try:
+        connection.open(read_server_info=False)
+    except LDAPException:
+        if connection.strategy.failure is None:
+            raise OSError(f"no address is known for {connection.server.host}") from None
+        raise
+    if not starttls:
+        return
+    connection.extended(_START_TLS)
+    result = connection.strategy.result
+    if result.code:
+        raise Unusable(f"StartTLS refused ({described(result)})")
+    if connection.strategy.has_bytes():
+        raise Unusable("the server sent more than the answer before TLS began: somebody may be in between")
+    connection.strategy.begin_tls()
+
+
+def _check_bound(result: Result, identity: Identity) -> None:
+    """Raises Unusable where the bind was refused."""
+    if result.code == 0:
+        return
+    who = "EXTERNAL" if identity.external else identity.dn
+    words = f"bind as {who} refused: {described(result)}"
+    if result.code == BAD_CREDENTIALS:
+        raise Unusable(f"{words}. Check the name and the password file of this identity.", everywhere=True)
+    raise Unusable(words)
+
+
+def _facts(session: Session) -> ServerFacts:
+    entry = session.entry("", _ROOT_DSE)
+    values = entry.values if entry else {}
+
+    def texts(attribute: str) -> tuple[str, ...]:
+        return tuple(value.decode("utf-8", "replace") for value in values.get(attribute, ()))
+
+    return ServerFacts(
+        uri=session.uri,
+        controls=frozenset(texts("supportedControl")),
+        extensions=frozenset(texts("supportedExtension")),
+        features=frozenset(texts("supportedFeatures")),
+        naming_contexts=texts("namingContexts"),
+        vendor=" ".join(texts("vendorName") + texts("vendorVersion")),
+        config_context="".join(texts("configContext")[:1]),
+        monitor_context="".join(texts("monitorContext")[:1]),
+        address=session.address(),
+    )
+
+
+def _allowed_password(uri: str, settings: DirectorySettings, identity: Identity, password: Password) -> bytes:
+    """The password, if it may travel to this server: not in clear to another host."""
+    parts = urlsplit(uri)
+    clear = parts.scheme.lower() == "ldap" and not settings.tls.starttls
+    if clear and not _is_this_host(parts.hostname or ""):
+        raise Unusable("the password would travel in clear: set `starttls: true` or use ldaps://")
+    secret = password(identity.password_file)
+    if not secret or not identity.dn:
+        raise Unusable(
+            "an empty name or password would be an anonymous bind: check the identity", everywhere=True
+        )
+    return secret
+
+
+def _is_this_host(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _address(uri: str) -> str:
+    """The URI with a lower-case scheme; `ldapi:///` is the socket of the system's slapd."""
+    scheme, _, rest = uri.partition("://")
+    if scheme.lower() not in ("ldap", "ldaps", "ldapi"):
+        raise ValueError("it must begin with ldap://, ldaps:// or ldapi://")
+    if scheme.lower() != "ldapi":
+        return f"{scheme.lower()}://{rest.rstrip('/')}"
+    path = unquote(rest).rstrip("/")
+    if not path:
+        path = next((known for known in _LDAPI_DEFAULTS if Path(known).exists()), _LDAPI_DEFAULTS[0])
+    return "ldapi://" + quote(path, safe="")

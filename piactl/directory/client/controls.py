@@ -1,0 +1,61 @@
+"""The LDAP controls that piactl sends, and what a server answers with them.
+
+A `Control` is what ldap3 takes as one. ldap3 knows nothing of assertions (RFC 4528), and its pre-read and
+post-read (RFC 4527) lose values that are not text, so their values are encoded here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import NamedTuple
+
+from piactl.directory.client.ber import SEQUENCE, element, octets
+from piactl.directory.port import Values
+
+PAGED = "1.2.840.113556.1.4.319"
+ASSERTION = "1.3.6.1.1.12"
+PRE_READ, POST_READ = "1.3.6.1.1.13.1", "1.3.6.1.1.13.2"
+
+
+class Control(NamedTuple):
+    """A control of a request."""
+
+    oid: str
+    critical: bool
+    value: bytes
+
+
+_ENTRY_CSN = element(SEQUENCE, octets(b"entryCSN"))
+_CSN_CONTROLS = {
+    "add": (Control(POST_READ, False, _ENTRY_CSN),),
+    "modify": (Control(PRE_READ, False, _ENTRY_CSN), Control(POST_READ, False, _ENTRY_CSN)),
+    "delete": (),
+}
+
+
+def assertion_control(present: Values, absent: Values) -> Control | None:
+    """RFC 4528: the entry holds every value of `present` and none of `absent`; None if both are empty."""
+    terms = [_equality(a, v) for a, values in present.items() for v in values]
+    terms += [element(0xA2, _equality(a, v)) for a, values in absent.items() for v in values]
+    if not terms:
+        return None
+    return Control(ASSERTION, True, terms[0] if len(terms) == 1 else element(0xA0, b"".join(terms)))
+
+
+def never_control() -> Control:
+    """An assertion that no entry satisfies: with it a modify shows whether a server takes writes."""
+    return Control(ASSERTION, True, element(0xA2, octets(b"objectClass", 0x87)))
+
+
+def csn_controls(op: str, supported: Container[str]) -> list[Control]:
+    """Of the controls `supported` by the server those that return the entryCSN before a modify, and after an
+    add or a modify (RFC 4527).
+
+    The answers are in `Result.controls`; `fast_search.csn_in` decodes them. None is critical: no write fails
+    because its entryCSN cannot be returned.
+    """
+    return [control for control in _CSN_CONTROLS[op] if control.oid in supported]
+
+
+def _equality(attribute: str, value: bytes) -> bytes:
+    return element(0xA3, octets(attribute.encode()) + octets(value))

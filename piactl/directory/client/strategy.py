@@ -1,0 +1,366 @@
+"""The client strategy of ldap3 that piactl sets on each connection, over TCP, TLS and ldapi alike.
+
+It adds what ldap3's own strategies lack: a deadline for a whole operation (ldap3 counts a timeout per recv,
+so a server that trickles holds an operation for ever), answers checked against their requests, sockets closed
+after a failure, certificates verified, and no secrets kept or shown. Nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Any
+
+import ldap3
+from ldap3.core.exceptions import LDAPConnectionIsReadOnlyError, LDAPSocketOpenError
+from ldap3.core.results import RESULT_CODES
+from ldap3.protocol.convert import build_controls_list
+from ldap3.protocol.rfc4511 import LDAPMessage, MessageID, ProtocolOp
+from ldap3.strategy.sync import SyncStrategy
+from ldap3.utils import asn1
+
+from piactl.core.settings import TlsSettings
+from piactl.directory.client.ber import INTEGER, SEQUENCE, header, number
+from piactl.directory.client.controls import PAGED
+from piactl.directory.client.deadline import Deadline
+from piactl.directory.client.result_codes import Result, described
+from piactl.directory.port import RawEntry
+
+LARGEST_MESSAGE = 256 * 1024 * 1024
+_CHUNK = 256 * 1024
+
+SEARCH_ENTRY, SEARCH_DONE, SEARCH_REFERENCE, INTERMEDIATE = 0x64, 0x65, 0x73, 0x79
+_ANSWERS = {
+    "bindRequest": (0x61, "bindResponse"),
+    "searchRequest": (SEARCH_DONE, "searchResDone"),
+    "modifyRequest": (0x67, "modifyResponse"),
+    "addRequest": (0x69, "addResponse"),
+    "delRequest": (0x6B, "delResponse"),
+    "extendedReq": (0x78, "extendedResp"),
+}
+"""Kinds of requests: the tag of the message that ends the answer, and ldap3's name for it."""
+_NAMES = dict(_ANSWERS.values())
+_WRITES = frozenset({"addRequest", "modifyRequest", "delRequest", "modDNRequest"})
+_PARTS = (SEARCH_ENTRY, SEARCH_REFERENCE, INTERMEDIATE)
+_NOTICE = 0
+
+_asn1: Any = asn1  # its stubs lack types
+_MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What ldap3's decoder raises for bytes that are no LDAP: whatever its indexing meets."""
+
+Spelling = dict[bytes, str]
+"""Attribute names as the server spells them -> as they were asked for. It grows as names are met."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the server, `data[first:stop]`; its operation, without the tag, is `data[start:end]`."""
+
+    number: int
+    tag: int
+    data: bytes
+    first: int
+    start: int
+    end: int
+    stop: int
+
+
+class VerifiedTls(ldap3.Tls):  # type: ignore[misc,unused-ignore]
+    """TLS with the standard library's own check of chain, dates and host name (IP addresses too)."""
+
+    def __init__(self, settings: TlsSettings) -> None:
+        super().__init__(validate=ssl.CERT_REQUIRED)
+        self._ca_file = settings.ca_file
+        # Python 3.13 sets both by itself, 3.11 and 3.12 neither
+        self._flags = ssl.VERIFY_X509_PARTIAL_CHAIN | (ssl.VERIFY_X509_STRICT if settings.strict else 0)
+
+    def wrap_socket(self, connection: Any, do_handshake: bool = True) -> None:
+        try:
+            context = ssl.create_default_context(cafile=self._ca_file or None)
+        except ssl.SSLError:
+            raise ValueError(f"{self._ca_file} holds no certificate in PEM form") from None
+        except OSError as error:
+            raise ValueError(f"ca_file {self._ca_file}: {error.strerror}") from None
+        context.verify_flags = context.verify_flags & ~ssl.VERIFY_X509_STRICT | self._flags
+        connection.socket = context.wrap_socket(connection.socket, server_hostname=connection.server.host)
+
+
+class DeadlineStrategy(SyncStrategy):
+    """Synchronous, never re-sends, and every wait ends at `deadline`.
+
+    `failure` is the error that kept the connection from being made, `result` that of the last operation,
+    `references` where the server said that parts of the last search lie.
+    """
+
+    connection: Any
+
+    def __init__(self, connection: Any, connect_timeout: float, deadline: Deadline) -> None:
+        super().__init__(connection)
+        self.deadline = deadline
+        self.failure: Exception | None = None
+        self.result = Result(0)
+        self.references: list[str] = []
+        self.spelled: Spelling = {}
+        self._connect_timeout = connect_timeout
+        self._expected: dict[int, int] = {}
+        self._early: list[Message] = []
+        self._data, self._at = b"", 0
+
+    # ---- the socket
+
+    def _open_socket(self, address: Any, use_ssl: bool = False, unix_socket: bool = False) -> None:
+        """Connects to one address; `failure` keeps the error itself, of which ldap3 keeps only the text."""
+        try:
+            timeout = min(self._connect_timeout, self.deadline.remaining())
+            self.connection.socket = _connected((*address[:3], address[4]), timeout)
+            if use_ssl:
+                self.begin_tls()
+        except Exception as error:
+            self.failure = error
+            self.release()
+            raise
+        self.failure = None
+        self.connection.closed = False
+
+    def begin_tls(self) -> None:
+        """Shakes hands within the deadline. Raises OSError, ValueError."""
+        self._socket().settimeout(self.deadline.remaining())
+        self.connection.server.tls.wrap_socket(self.connection)
+
+    def release(self) -> None:
+        """Closes the socket without a word."""
+        self.connection.closed, self.connection.listening = True, False
+        link, self.connection.socket = self.connection.socket, None
+        if link is not None:
+            with contextlib.suppress(OSError):
+                link.close()
+
+    def send_bytes(self, data: bytes) -> None:
+        """Sends encoded messages. Raises OSError; how much has gone out then is unknown."""
+        link = self._socket()
+        link.settimeout(self.deadline.remaining())
+        try:
+            link.sendall(data)
+        except TimeoutError:
+            raise self.deadline.passed() from None
+
+    def has_message(self) -> bool:
+        """Whether a whole message has come that was not taken yet. Raises ValueError."""
+        have = len(self._data) - self._at
+        if have and self._data[self._at] != SEQUENCE:
+            raise ValueError("no message begins like that")
+        if have < 2 or have < 2 + (self._data[self._at + 1] & 0x7F) * (self._data[self._at + 1] >> 7):
+            return False
+        end = header(self._data, self._at)[2]
+        if end - self._at > LARGEST_MESSAGE:
+            raise ValueError("a message of more than 256 MiB")
+        return end <= len(self._data)
+
+    def has_bytes(self) -> bool:
+        """Whether anything has come that was not taken yet."""
+        return self._at < len(self._data)
+
+    def _socket(self) -> socket.socket:
+        link: socket.socket | None = self.connection.socket
+        if link is None:
+            raise OSError("the connection is closed")
+        return link
+
+    # ---- requests
+
+    def new_number(self, request: str) -> int:
+        """The number of a new request of that kind; from now on its answer is expected.
+
+        Raises LDAPConnectionIsReadOnlyError. ldap3 itself lets an add through on such a connection.
+        """
+        if self.connection.read_only and request in _WRITES:
+            raise LDAPConnectionIsReadOnlyError("connection is read-only")
+        message_id = int(self.connection.server.next_message_id())
+        if request in _ANSWERS:
+            self._expected[message_id] = _ANSWERS[request][0]
+        return message_id
+
+    def send(self, message_type: str, request: Any, controls: Any = None) -> int:
+        """Sends a request of ldap3. Its own way keeps a copy of the request, passwords and all."""
+        if not self.connection.listening:
+            raise LDAPSocketOpenError("the connection is closed")
+        message = LDAPMessage()
+        message["messageID"] = MessageID(self.new_number(message_type))
+        message["protocolOp"] = ProtocolOp().setComponentByName(message_type, request)
+        if controls:
+            message["controls"] = build_controls_list(controls)
+        self.send_bytes(_asn1.encode(message))
+        return int(message["messageID"])
+
+    # ---- answers
+
+    def receive(self, wanted: Container[int]) -> Message:
+        """The next message to one of those requests; messages to others are kept until they are asked for.
+
+        Raises OSError; ValueError or IndexError for what is no LDAP, and for an answer to no request.
+        """
+        for at, message in enumerate(self._early):
+            if message.number in wanted:
+                return self._early.pop(at)
+        while (message := self._next()).number not in wanted:
+            self._early.append(message)
+        return message
+
+    def receive_present(self, wanted: Container[int]) -> Message | None:
+        """The same for what has come already; None where nothing has."""
+        while self.has_message():
+            message = self._next()
+            if message.number in wanted:
+                return message
+            self._early.append(message)
+        return None
+
+    def _next(self) -> Message:
+        while not self.has_message():
+            link = self._socket()
+            link.settimeout(self.deadline.remaining())
+            try:
+                more = link.recv(_CHUNK)
+            except TimeoutError:
+                raise self.deadline.passed() from None
+            if not more:
+                raise ConnectionResetError(0, "the server closed the connection")
+            self._data, self._at = self._data[self._at :] + more, 0
+        message = message_at(self._data, self._at)
+        self._at = message.stop
+        if message.number == _NOTICE:
+            raise ConnectionAbortedError(
+                0, f"the server ended the session: {described(self.result_of(message))}"
+            )
+        expected = self._expected.get(message.number)
+        if expected is None:
+            raise ValueError("an answer to no question of ours")
+        if message.tag == expected:
+            del self._expected[message.number]
+        elif message.tag not in (_PARTS if expected == SEARCH_DONE else (INTERMEDIATE,)):
+            raise ValueError("an answer to another kind of question")
+        return message
+
+    def result_of(self, message: Message) -> Result:
+        """The result of a message that ends an answer. Raises ValueError."""
+        try:
+            decoded = self._decoded(message)
+            payload = decoded["payload"]
+            code, matched, text = (field[3] for field in payload[:3])
+            referrals = [uri[3] for field in payload[3:] if field[:3] == (2, True, 3) for uri in field[3]]
+            controls = dict(self._control(control[3]) for control in decoded["controls"] or ())
+            return Result(
+                int(code),
+                matched.decode("utf-8", "replace"),
+                text.decode("utf-8", "replace"),
+                tuple(uri.decode("utf-8", "replace") for uri in referrals),
+                controls,
+                self._cookie(decoded["controls"] or ()),
+            )
+        except _MISREAD as error:
+            raise ValueError(f"a result that cannot be read: {error}") from None
+
+    @staticmethod
+    def _decoded(message: Message) -> Any:
+        return _asn1.decode_message_fast(message.data[message.first : message.stop])
+
+    @staticmethod
+    def _control(fields: Any) -> tuple[str, bytes]:
+        values = [field[3] for field in fields[1:] if field[2] == 4]
+        return fields[0][3].decode("ascii", "replace"), values[0] if values else b""
+
+    def _cookie(self, controls: Any) -> bytes | None:
+        for control in controls:
+            if control[3][0][3] == PAGED.encode():
+                return bytes(self.decode_control_fast(control[3])[1]["value"]["cookie"])
+        return None
+
+    def get_response(
+        self, message_id: int, timeout: float | None = None, get_request: bool = False
+    ) -> tuple[list[RawEntry], dict[str, Any]]:
+        """The entries and the result of one request, the latter as ldap3's operations expect it."""
+        entries: list[RawEntry] = []
+        self.references = []
+        wanted = (message_id,)
+        while (message := self.receive(wanted)).tag not in _NAMES:
+            if message.tag == SEARCH_ENTRY:
+                entries.append(self.entry_of(message))
+            elif message.tag == SEARCH_REFERENCE:
+                self.references += self._uris(message)
+        self.result = result = self.result_of(message)
+        answer = {
+            "type": _NAMES[message.tag],
+            "result": result.code,
+            "description": RESULT_CODES.get(result.code, ""),
+            "message": result.text,
+            "dn": result.matched,
+            "referrals": list(result.referrals),
+            "saslCreds": None,
+        }
+        return entries, answer
+
+    def entry_of(self, message: Message) -> RawEntry:
+        """The entry of a message of a search. Raises ValueError or IndexError."""
+        try:
+            name, attributes = self._decoded(message)["payload"]
+            values = {
+                spelled_name(attribute[3][0][3], self.spelled): tuple(
+                    value[3] for value in attribute[3][1][3]
+                )
+                for attribute in attributes[3]
+            }
+            return RawEntry(name[3].decode("utf-8", "replace"), values)
+        except _MISREAD as error:
+            raise ValueError(f"an entry that cannot be read: {error}") from None
+
+    def _uris(self, message: Message) -> list[str]:
+        found, at = [], message.start
+        while at < message.end:
+            _, start, at = header(message.data, at)
+            found.append(message.data[start:at].decode("utf-8", "replace"))
+        return found
+
+
+def message_at(data: bytes, at: int) -> Message:
+    """The message that begins at `at` and is there to its end. Raises ValueError or IndexError."""
+    tag, start, stop = header(data, at)
+    if tag != SEQUENCE:
+        raise ValueError("not an LDAP message")
+    tag, first, last = header(data, start)
+    if tag != INTEGER or last > stop:
+        raise ValueError("a message without a number")
+    tag, begin, end = header(data, last)
+    if end > stop:
+        raise ValueError("an operation longer than its message")
+    return Message(number(data, first, last), tag, data, at, begin, end, stop)
+
+
+def spelling(attributes: tuple[str, ...]) -> Spelling:
+    """The spelling for searches that ask for these attributes."""
+    return {attribute.lower().encode(): attribute for attribute in attributes}
+
+
+def spelled_name(name: bytes, spelled: Spelling) -> str:
+    """The name of an attribute as it was asked for, which may be known from the last time it was met."""
+    found = spelled.get(name) or spelled.get(name.lower()) or name.decode("ascii", "replace")
+    spelled[name] = found
+    return found
+
+
+def _connected(address: tuple[int, int, int, Any], timeout: float) -> socket.socket:
+    """A socket connected to one address, (family, kind, protocol, where). Raises OSError."""
+    family, kind, protocol, where = address
+    link = socket.socket(family, kind, protocol)
+    try:
+        link.settimeout(timeout)
+        link.connect(where)
+        if family != socket.AF_UNIX:
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    except BaseException:
+        link.close()
+        raise
+    return link

@@ -1,0 +1,308 @@
+"""The client strategy set on ldap3: what it refuses, what it returns, and hot paths that do as ldap3 does."""
+
+# ruff: noqa: SIM117 (nested, they show which step is to fail)
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import ldap3
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ldap3.core.exceptions import LDAPConnectionIsReadOnlyError
+from ldap3.operation.add import add_operation
+from ldap3.operation.delete import delete_operation
+from ldap3.operation.modify import modify_operation
+from ldap3.protocol.convert import build_controls_list
+from ldap3.protocol.rfc4511 import LDAPMessage, MessageID, ProtocolOp
+from ldap3.utils.asn1 import encode
+
+from piactl.core.settings import TlsSettings
+from piactl.directory.client.ber import element, integer, octets
+from piactl.directory.client.connection import Session, open_session
+from piactl.directory.client.controls import POST_READ, PRE_READ, Control, assertion_control, csn_controls
+from piactl.directory.client.fast_search import FastSearchStrategy, csn_in
+from piactl.directory.client.pipelined_writer import changes_of, encoded
+from piactl.directory.client.strategy import DeadlineStrategy, message_at, spelling
+from piactl.directory.opening import open_reader, open_writer
+from piactl.directory.port import EntryWrite, Outcome, Values
+from piactl.errors import DirectoryRefused, DirectoryUnreachable
+
+from .plain_slapd import PEOPLE, PlainSlapd, own_certificate, password, running, ways_to_bind
+from .wire import MODIFY, SEARCH, silent_server, wire
+
+FIRST = f"uid=p00000,{PEOPLE}"
+CHANGE = EntryWrite("modify", FIRST, delete={"sn": (b"person",)}, add={"sn": (b"changed",)})
+NEW = EntryWrite(
+    "add",
+    f"uid=new,{PEOPLE}",
+    add={"objectClass": (b"inetOrgPerson",), "uid": (b"new",), "cn": (b"x",), "sn": (b"x",)},
+)
+
+
+@pytest.fixture(scope="module")
+def slapd() -> Iterator[PlainSlapd]:
+    with running(people=30) as server:
+        yield server
+
+
+def session(server: PlainSlapd, *, read_only: bool = False, identity: str = "clerk") -> Session:
+    configured = server.settings()
+    return open_session(
+        server.uri, configured, configured.identities[identity], password, read_only=read_only
+    )
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize("write", [NEW, CHANGE, EntryWrite("delete", FIRST)], ids=lambda write: write.op)
+def test_a_connection_of_a_reader_sends_no_write(write: EntryWrite) -> None:
+    with running(people=1) as server, wire(server.port) as proxy:
+        configured = server.settings(proxy.uri)
+        ways: list[Callable[[Session], object]] = [
+            lambda opened: opened.write(write, [], "write"),
+            lambda opened: opened.post([(write, [])], "write"),
+        ]
+        for send in ways:
+            opened = open_session(proxy.uri, configured, configured.identities["root"], password)
+            before = len(proxy.requests)
+            with pytest.raises(LDAPConnectionIsReadOnlyError):
+                send(opened)
+            assert opened.closed
+            assert len(proxy.requests) == before
+
+
+def test_the_reader_of_the_port_is_read_only(slapd: PlainSlapd) -> None:
+    with open_reader(slapd.settings(), "root", password) as reader:
+        link = reader._link  # type: ignore[attr-defined]
+        with pytest.raises(LDAPConnectionIsReadOnlyError):
+            link.live().write(CHANGE, [], "write")
+        with pytest.raises(LDAPConnectionIsReadOnlyError):
+            link.another().write(CHANGE, [], "write")
+        assert reader.read(FIRST, ["sn"]).text("sn") == "person"
+
+
+def test_an_answer_to_another_kind_of_request_is_none(slapd: PlainSlapd) -> None:
+    """A search that ended with the success of something else would read as an empty directory."""
+    with wire(slapd.port, SEARCH, "wrong kind", at=2) as proxy:
+        with open_reader(slapd.settings(proxy.uri), "clerk", password) as reader:
+            search = reader.search(PEOPLE, "(objectClass=*)", ["uid"])
+            assert len(list(search)) == 31  # asked again, on a new connection
+        assert proxy.fired == 1
+    with wire(slapd.port, SEARCH, "wrong kind", at=2, times=10) as proxy:
+        with open_reader(slapd.settings(proxy.uri), "clerk", password) as reader:
+            with pytest.raises(DirectoryUnreachable, match="another kind"):
+                reader.read(FIRST, ["uid"])
+
+
+def test_a_result_that_ldap3_does_not_know_is_told(slapd: PlainSlapd) -> None:
+    with wire(slapd.port, MODIFY, "result 113", at=2) as proxy:
+        with open_writer(slapd.settings(proxy.uri), "clerk", password) as writer:
+            with pytest.raises(DirectoryRefused, match=r"\(113\)") as refused:
+                list(writer.write([CHANGE]))
+    assert refused.value.result == 113
+
+
+@pytest.mark.parametrize("scheme", ["ldaps", "ldap"])
+def test_a_handshake_that_trickles_ends_at_the_deadline(slapd: PlainSlapd, scheme: str) -> None:
+    """The bytes begin a TLS record that is never whole; without TLS, an answer to StartTLS."""
+    record = (
+        b"\x16\x03\x03\x40\x00" + bytes(20) if scheme == "ldaps" else b"\x30\x84\x00\x00\x00\x30" + bytes(20)
+    )
+    with silent_server(record) as uri:
+        configured = slapd.settings(
+            uri.replace("ldap", scheme), tls=TlsSettings(starttls=scheme == "ldap"), connect=1
+        )
+        began = time.monotonic()
+        with pytest.raises(DirectoryUnreachable):
+            with open_reader(configured, "clerk", password):
+                pass
+        assert time.monotonic() - began < 4
+
+
+def test_nothing_keeps_a_secret_on_any_way(tmp_path: Path) -> None:
+    """Neither the password of the bind, nor one that was written, stays in what the connection holds."""
+    tls, lines = own_certificate(tmp_path)
+    secret = b"canary-written-7Rb"
+    with running(people=1, tls=lines) as server:
+        for uri, identity, way in ways_to_bind(server, tls):
+            configured = server.settings(uri, tls=way)
+            opened = open_session(uri, configured, configured.identities[identity], password, read_only=False)
+            write = EntryWrite("modify", FIRST, delete={"userPassword": ()}, add={"userPassword": (secret,)})
+            assert opened.write(write, [], "write").code == 0
+            texts, seen, todo = [], set(), [opened]
+            while todo:
+                value: object = todo.pop()
+                if id(value) in seen or callable(value) or isinstance(value, type):
+                    continue
+                seen.add(id(value))
+                texts.append(repr(value))
+                todo += getattr(value, "__dict__", {}).values()
+                todo += value.values() if isinstance(value, dict) else ()
+                todo += value if isinstance(value, list | tuple | set) else ()
+            assert len(texts) > 50
+            assert not [text for text in texts if "canary" in text]
+            opened.close()
+
+
+# ---- what is returned
+
+
+def test_a_write_returns_the_entry_csn_before_and_after(slapd: PlainSlapd) -> None:
+    opened = session(slapd)
+    controls = csn_controls("modify", opened.facts.controls)
+
+    def csn(dn: str) -> bytes:
+        entry = opened.entry(dn, ["entryCSN"])
+        assert entry is not None
+        return entry.first("entryCSN") or b""
+
+    writes = [
+        EntryWrite("modify", f"uid=p{n:05d},{PEOPLE}", add={"audio": (b"not \xff text",)}) for n in range(20)
+    ]
+    before = [csn(write.dn) for write in writes]
+    results = {0: opened.write(writes[0], controls, "write")}
+    numbers = opened.post([(write, controls) for write in writes[1:]], "write")
+    while len(results) < len(writes):
+        results.update(opened.answers(set(numbers) - set(results), "write"))
+    for number, write, csn_before in zip([0, *numbers], writes, before, strict=True):
+        result = results[number]
+        assert result.code == 0
+        assert csn_in(result.controls[PRE_READ]) == csn_before
+        assert csn_in(result.controls[POST_READ]) == csn(write.dn) != csn_before
+    opened.close()
+
+
+def test_an_entry_csn_that_cannot_be_read_is_none() -> None:
+    assert csn_in(None) == csn_in(b"") == csn_in(b"\x64\x03\x04\x09x") == csn_in(b"\xff") == b""
+
+
+def test_reads_and_single_writes_go_between_writes_in_flight(slapd: PlainSlapd) -> None:
+    opened = session(slapd)
+    writes = [EntryWrite("modify", f"uid=p{n:05d},{PEOPLE}", add={"title": (b"t",)}) for n in range(30)]
+    numbers = opened.post([(write, []) for write in writes], "write")
+    assert opened.entry(PEOPLE, ["ou"]) is not None
+    assert opened.write(EntryWrite("modify", PEOPLE, add={"description": (b"d",)}), [], "write").code == 0
+    found: list[int] = []
+    while len(found) < len(numbers):
+        found += [number for number, result in opened.answers(numbers, "write") if result.code == 0]
+    assert sorted(found) == sorted(numbers)
+    opened.close()
+
+
+def test_a_lone_write_is_sent_by_ldap3(slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+    modify = ldap3.Connection.modify
+    monkeypatch.setattr(
+        ldap3.Connection,
+        "modify",
+        lambda self, *rest, **more: sent.append(rest) or modify(self, *rest, **more),
+    )
+    with open_writer(slapd.settings(), "clerk", password) as writer:
+        sent.clear()  # of the question whether the server takes writes
+        [result] = writer.write([EntryWrite("modify", FIRST, add={"givenName": (b"g",)})])
+        assert result.outcome is Outcome.APPLIED
+        assert len(sent) == 1
+        several = [
+            EntryWrite("modify", f"uid=p{n:05d},{PEOPLE}", add={"initials": (b"i",)}) for n in range(9)
+        ]
+        assert {result.outcome for result in writer.write(several)} == {Outcome.APPLIED}
+        assert len(sent) == 1
+
+
+# ---- the hot paths and ldap3
+
+NAMES = st.sampled_from(["cn", "mail", "description;lang-fr", "userPassword", "1.2.3"])
+HELD = st.lists(st.binary(max_size=200), min_size=1, max_size=3).map(tuple)
+SOME = st.dictionaries(NAMES, HELD, max_size=4)
+DNS = st.text(st.characters(exclude_categories=["Cs"]), max_size=150)
+CONTROLS = st.lists(
+    st.one_of(
+        st.builds(assertion_control, SOME, SOME).filter(bool),
+        st.builds(Control, st.just("1.2.3.4"), st.booleans(), st.binary(max_size=200)),
+    ),
+    max_size=2,
+)
+WRITES = st.one_of(
+    st.builds(lambda dn, add: EntryWrite("add", dn, add={"objectClass": (b"top",), **add}), DNS, SOME),
+    st.builds(
+        lambda dn, delete, add, replaced: EntryWrite(
+            "modify", dn, add=add, delete={**delete, **dict.fromkeys(replaced, ())}
+        ),
+        DNS,
+        SOME,
+        SOME,
+        st.lists(NAMES, max_size=1),
+    ),
+    st.builds(lambda dn: EntryWrite("delete", dn), DNS),
+)
+
+
+def by_ldap3(number: int, write: EntryWrite, controls: list[Control]) -> bytes:
+    if write.op == "add":
+        kind, request = "addRequest", add_operation(write.dn, write.add, True)
+    elif write.op == "delete":
+        kind, request = "delRequest", delete_operation(write.dn)
+    else:
+        kind, request = "modifyRequest", modify_operation(write.dn, changes_of(write), True)
+    message = LDAPMessage()
+    message["messageID"] = MessageID(number)
+    message["protocolOp"] = ProtocolOp().setComponentByName(kind, request)
+    if controls:
+        message["controls"] = build_controls_list(controls)
+    return bytes(encode(message))
+
+
+@given(st.integers(1, 2**31 - 1), WRITES, CONTROLS)
+@settings(deadline=None, max_examples=200)
+def test_writes_are_encoded_as_ldap3_encodes_them(
+    number: int, write: EntryWrite, controls: list[Control]
+) -> None:
+    assert encoded(number, write, controls) == by_ldap3(number, write, controls)
+
+
+def entry_message(dn: str, values: Values) -> bytes:
+    attributes = b"".join(
+        element(0x30, octets(name.encode()) + element(0x31, b"".join(octets(value) for value in held)))
+        for name, held in values.items()
+    )
+    entry = element(0x64, octets(dn.encode()) + element(0x30, attributes))
+    return element(0x30, integer(7) + entry)
+
+
+def strategy(kind: type[DeadlineStrategy]) -> DeadlineStrategy:
+    found = kind.__new__(kind)
+    found.spelled = spelling(("MAIL", "cn"))
+    return found
+
+
+@given(DNS, SOME)
+@settings(deadline=None, max_examples=200)
+def test_entries_are_decoded_as_ldap3_decodes_them(dn: str, values: Values) -> None:
+    message = message_at(b"xx" + entry_message(dn, values), 2)
+    fast = strategy(FastSearchStrategy).entry_of(message)
+    assert fast == strategy(DeadlineStrategy).entry_of(message)
+    assert fast.dn == dn
+    assert fast.values == {{"mail": "MAIL"}.get(name, name): held for name, held in values.items()}
+
+
+@given(DNS, SOME, st.data())
+@settings(deadline=None, max_examples=300)
+def test_entries_that_are_spoiled_raise_what_ends_the_connection(
+    dn: str, values: Values, data: st.DataObject
+) -> None:
+    spoiled = bytearray(entry_message(dn, values))
+    for _ in range(data.draw(st.integers(1, 3))):
+        spoiled[data.draw(st.integers(0, len(spoiled) - 1))] = data.draw(st.integers(0, 255))
+    for kind in (FastSearchStrategy, DeadlineStrategy):
+        try:
+            message = message_at(bytes(spoiled), 0)
+            assert message.stop > 0
+            strategy(kind).entry_of(message)
+            strategy(kind).result_of(message)
+        except (ValueError, IndexError):
+            pass
