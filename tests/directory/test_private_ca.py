@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from piactl.clock import utc_now
-from piactl.core.settings import Identity, TlsSettings
+from piactl.core.settings import Identity, PasswordSettings, TlsSettings
 from piactl.directory.opening import open_reader
 from piactl.errors import DirectoryUnreachable
 from piactl.flows.examining.servers import examine_server
@@ -161,7 +161,7 @@ def test_doctor_names_it_and_says_where_it_is_waived(certificates: Certificates,
         for strict in (True, False):
             tls = TlsSettings(str(certificates.folder / "plain.pem"), strict=strict)
             settings = replace(server.settings(uri, tls=tls), identities={"reader": reader})
-            told.append(next(examine_server(uri, settings, utc_now, {})))
+            told.append(next(examine_server(uri, settings, PasswordSettings(), utc_now, {})))
     refused, taken = told
     assert refused.check.id == "D11"
     assert CA_LACKS in refused.found
