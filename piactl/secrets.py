@@ -12,10 +12,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from secrets import token_hex
 
-from piactl.core.digests import DigestKeys
-from piactl.core.settings import CREDENTIAL
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.settings import CREDENTIAL
 from piactl.errors import SecretUnusable
-from piactl.privatefiles import may_not, user_name, write_private
+from piactl.private_files import may_not, user_name, write_private
 
 _MAX_BYTES = 65_536
 _KEY_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31}) ([0-9a-f]{64})")

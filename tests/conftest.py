@@ -15,7 +15,7 @@ import ldap3
 import pytest
 
 from piactl.sandbox import SandboxStatus, start_sandbox, stop_sandbox
-from piactl.sandbox.tree import ACCOUNTS, STATE, identity_dn
+from piactl.sandbox.config_files import ACCOUNTS, STATE, identity_dn
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

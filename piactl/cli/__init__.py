@@ -12,7 +12,7 @@ def main() -> None:
     # a command ends soon and leaves no cycles to be found; looking for them costs a night a fifth of its time
     gc.disable()
     _open_missing_streams()
-    from piactl.cli.stdout import WatchedStdout
+    from piactl.cli.framework.stdout import WatchedStdout
 
     stdout = sys.stdout
     sys.stdout = WatchedStdout(stdout)
@@ -71,23 +71,23 @@ def _command(arguments: list[str]) -> int:
         print(f"piactl {__version__}")
         return 0
     if arguments[:1] == ["--complete"]:
-        from piactl.cli.completing import complete
+        from piactl.cli.framework.completion import complete
 
         return complete(arguments[1:], sys.stdout.write)
-    from piactl.cli.application import application
+    from piactl.cli.framework.application import application
 
     return application(arguments)
 
 
 def _say(text: str) -> None:
-    from piactl.cli.context import say
+    from piactl.cli.framework.context import say
 
     say(text)
 
 
 def _forbidden(error: PermissionError) -> str:
     """A file that this user may not use, wherever that was met."""
-    from piactl.privatefiles import may_not
+    from piactl.private_files import may_not
 
     path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "a file"
     return f"{path}: {may_not(path, 'use')}"

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from piactl.config.guards import read_guard_periods, read_guards
-from piactl.config.nearest import hint
-from piactl.config.nodes import Node
-from piactl.config.policycheck import policy_warnings
-from piactl.config.strictyaml import Document, quoted, read_document
-from piactl.config.validation import check_schema
-from piactl.core.policy import (
+from piactl.config.guard_settings import read_guard_periods, read_guards
+from piactl.config.policy_lint import policy_warnings
+from piactl.config.schema_validation import check_schema
+from piactl.config.strict_yaml import Document, Node, quoted, read_document
+from piactl.config.suggestions import hint
+from piactl.core.model.policy import (
     ASSIGNMENT_FIELDS,
     ESTABLISHMENT_FIELDS,
     GraceRule,
@@ -25,7 +24,7 @@ from piactl.core.policy import (
     Service,
     When,
 )
-from piactl.core.uai import read_uai
+from piactl.core.model.uai import read_uai
 
 __all__ = ["DEFAULT_GRACE_DAYS", "policy_warnings", "read_policy"]
 

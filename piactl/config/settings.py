@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from piactl.config.nodes import Node
-from piactl.config.servers import check_attributes, check_dn, check_identities, check_servers, check_tree
+from piactl.config.directory_settings import (
+    check_attributes,
+    check_dn,
+    check_identities,
+    check_servers,
+    check_tree,
+)
+from piactl.config.schema_validation import check_schema
 from piactl.config.sources import read_sources
-from piactl.config.strictyaml import Document, read_document
-from piactl.config.validation import check_schema
-from piactl.core.settings import (
+from piactl.config.strict_yaml import Document, Node, read_document
+from piactl.core.model.settings import (
     CREDENTIAL,
     DirectorySettings,
     Identity,

@@ -6,11 +6,10 @@ import re
 from datetime import datetime
 from pathlib import PurePath
 
-from piactl.config.nodes import Node
-from piactl.config.strictyaml import Document, quoted
-from piactl.config.yearly import day_of_year
-from piactl.core.pins import MANUAL
-from piactl.core.settings import LimitsPeriod, SourceLimits, SourceSettings
+from piactl.config.guard_settings import day_of_year
+from piactl.config.strict_yaml import Document, Node, quoted
+from piactl.core.model.overrides import MANUAL
+from piactl.core.model.settings import LimitsPeriod, SourceLimits, SourceSettings
 
 _USUAL = SourceSettings("")
 _DATE_GROUPS = ("year", "month", "day")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from piactl.core.feedfacts import FeedFacts
-from piactl.core.numen import Numen
-from piactl.core.person import Person
-from piactl.core.rejection import Rejection
-from piactl.feed.remarks import Remark
+from piactl.core.model.numen import Numen
+from piactl.core.model.person import Person
+from piactl.core.plan.feed_limits import FeedFacts
+from piactl.core.plan.plan import Rejection
+from piactl.feed.warnings import Remark
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,23 +6,23 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from piactl.core.counting import counted
+from piactl.core.text import counted
 from piactl.directory.port import Writer
-from piactl.directory.records import read_last
+from piactl.directory.store.state_records import read_last
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
-from piactl.flows.applying import Done, Progress, Stop, apply_work, check_fresh
-from piactl.flows.attempting import forget_old_attempts
-from piactl.flows.markfile import keep
-from piactl.flows.planfile import PlanFile, plan_document, plan_pieces
-from piactl.flows.proposal import Proposal, Work
-from piactl.flows.proposing import proposed, scan_feeds
-from piactl.flows.running import Order, Run, check_date, head_facts, run_under_lock
-from piactl.flows.settling import Settling
-from piactl.flows.site import Site
-from piactl.flows.telling import Accepted, SourcedFeed
-from piactl.flows.unblocking import release_codes
-from piactl.privatefiles import forget_old, make_private_folder, write_private
-from piactl.report.plantext import Document
+from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, check_fresh
+from piactl.flows.apply.run import Order, Run, check_date, head_facts, run_under_lock
+from piactl.flows.helpdesk.rate_limit import forget_old_attempts
+from piactl.flows.helpdesk.unblock import release_codes
+from piactl.flows.plan.build import proposed, scan_feeds
+from piactl.flows.plan.incremental.cache_file import keep
+from piactl.flows.plan.incremental.unchanged import Settling
+from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
+from piactl.flows.plan.inputs.site import Site
+from piactl.flows.plan.plan_file import PlanFile, plan_document, plan_pieces
+from piactl.flows.plan.rows.bundle import Proposal, Work
+from piactl.private_files import forget_old, make_private_folder, write_private
+from piactl.report.plan_text import Document
 
 
 class RefusedPlan(UnsafePlan):

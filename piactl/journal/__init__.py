@@ -1,13 +1,12 @@
 """The journal: one JSON line per change, written before it, chained by hash. No journal, no change."""
 
-from piactl.core.journalline import Head, JournalLine
+from piactl.core.journal_line import Head, JournalLine
 from piactl.journal.actor import Actor, who
-from piactl.journal.doubts import in_doubt
 from piactl.journal.intent import IntendedWrite, Intent, Settlement, Standing, standing
-from piactl.journal.proof import Cut
-from piactl.journal.reading import Wanted, read_lines
-from piactl.journal.verifying import Problem, Verification, verify, verify_file
-from piactl.journal.writing import Journal, RunContext
+from piactl.journal.pending_intents import in_doubt
+from piactl.journal.query import Wanted, read_lines
+from piactl.journal.verify import Cut, Problem, Verification, verify, verify_file
+from piactl.journal.writer import Journal, RunContext
 
 __all__ = [
     "Actor", "Cut", "Head", "IntendedWrite", "Intent", "Journal", "JournalLine", "Problem", "RunContext",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from piactl.core.journalline import JournalLine
+from piactl.core.journal_line import JournalLine
 
 SECRET = "{secret}"  # noqa: S105 - the mark, not a secret
 """Stands for the digest of a secret: of a password not even a keyed digest is kept."""

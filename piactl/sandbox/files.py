@@ -1,101 +1,87 @@
-"""The files of a sandbox: configuration, policy, register, passwords and keys."""
+"""The folder of a sandbox: whose it is, that it is one, and that one command at a time works in it."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 from piactl.errors import SandboxUnavailable
-from piactl.resources import schemas_folder
-from piactl.sandbox.tree import ACCOUNTS, IDENTITIES, POLICIES, STATE, SUFFIX, identity_dn
 
-_CONFIGURATION = """\
-# Configuration of a sandbox: a private directory for trials, with invented data only.
-version: 1
-directory:
-  servers: ["{uri}"]
-  suffix: {suffix}
-  accounts: {accounts}
-  state: {state}
-  identities:
-{identities}
-policy: policy.yaml
-establishments: establishments.csv
-keys: secrets/keys
-journal: journal/piactl.jsonl
-state_folder: state
-any_date: true        # trials may write as of any day
-password:
-  policy: cn=default,{policies}
-  activation_policy: cn=activation,{policies}
-sources:
-  hr: {{kind: full, files: ["*.csv"]}}
-"""
+_NAMES_TOLD = 4
+_BUSY = "busy"
+"""The first file that is made in `slapd`: who has it is a sandbox, however far its first start came."""
 
 
-def socket_uri(path: Path) -> str:
-    """The ldapi URI of a Unix socket."""
-    return "ldapi://" + quote(str(path), safe="")
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Makes the folder a sandbox's where it is none, and has it alone.
 
-
-def prepare_files(folder: Path, socket: Path) -> dict[str, bytes]:
-    """Makes whatever of the sandbox's files is missing, keeps the others; the identities' passwords.
-
-    Raises SandboxUnavailable where the policy and the register that ship with piactl are not there.
+    An empty folder becomes private (mode 0700); one that holds anything else is left as it is.
+    Raises SandboxUnavailable, also for whatever the system refuses inside.
     """
-    for name in ("secrets", "journal", "state"):
-        (folder / name).mkdir(mode=0o700, exist_ok=True)
-    passwords = {identity: _password(folder / "secrets" / identity) for identity in IDENTITIES}
-    _write_new(folder / "secrets" / "keys", f"k1 {secrets.token_hex(32)}\n".encode("ascii"), 0o600)
-    _write_new(folder / "piactl.yaml", configuration(socket).encode(), 0o644)
-    for name in ("policy.yaml", "establishments.csv"):
-        shipped = schemas_folder() / "sandbox" / name
-        try:
-            _write_new(folder / name, shipped.read_bytes(), 0o644)
-        except FileNotFoundError:
+    with _telling(folder):
+        _claim(folder)
+        with _alone(folder):
+            yield
+
+
+@contextmanager
+def found(folder: Path) -> Iterator[None]:
+    """Has the folder of a sandbox alone. Raises SandboxUnavailable like `claimed`, and where it is none."""
+    with looked_at(folder), _alone(folder):
+        yield
+
+
+@contextmanager
+def looked_at(folder: Path) -> Iterator[None]:
+    """Only looks. Raises SandboxUnavailable where it is no sandbox, or the system refuses to show it."""
+    with _telling(folder):
+        if not (folder / "slapd" / _BUSY).is_file():
+            raise SandboxUnavailable(f"{folder} is no sandbox\n`piactl sandbox start` makes one.")
+        yield
+
+
+@contextmanager
+def _telling(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise SandboxUnavailable(
+            f"{error.filename or folder} cannot be used by this user ({error.strerror})\n"
+            "Run piactl as the user that owns it, or name a folder of your own."
+        ) from None
+    except OSError as error:
+        raise SandboxUnavailable(
+            f"{error.filename or folder} cannot be used ({error.strerror})\n"
+            "Look at the disk, or name another folder."
+        ) from None
+
+
+def _claim(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise SandboxUnavailable(f"{folder} is a file\nName a new folder.")
+    inner = folder / "slapd"
+    if folder.is_dir():
+        names = sorted(entry.name for entry in folder.iterdir())
+        within = {entry.name for entry in inner.iterdir()} if inner.is_dir() else set()
+        # looked at after the names: another start makes it before anything else
+        if _BUSY in within:
+            return
+        if within or set(names) - {"slapd"} or ("slapd" in names and not inner.is_dir()):
+            told = ", ".join(names[:_NAMES_TOLD]) + (", ..." if len(names) > _NAMES_TOLD else "")
             raise SandboxUnavailable(
-                f"{shipped} is missing: piactl is not installed whole\nInstall it again."
-            ) from None
-    return passwords
+                f"{folder} is not empty and is no sandbox (it has {told})\nName a new folder."
+            )
+        folder.chmod(0o700)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    inner.mkdir(mode=0o700, exist_ok=True)
 
 
-def configuration(socket: Path) -> str:
-    """The text of the sandbox's piactl.yaml, for a server on the Unix socket `socket`."""
-    identities = "\n".join(
-        f'    {name}: {{dn: "{identity_dn(name)}", password_file: secrets/{name}}}' for name in IDENTITIES
-    )
-    return _CONFIGURATION.format(
-        uri=socket_uri(socket),
-        suffix=SUFFIX,
-        accounts=ACCOUNTS,
-        state=STATE,
-        policies=POLICIES,
-        identities=identities,
-    )
-
-
-def copy_schemas(target: Path) -> None:
-    """Copies piactl's LDAP schemas, so that the sandbox's database does not depend on where piactl is."""
-    target.mkdir(exist_ok=True)
-    for file in (schemas_folder() / "ldap").glob("*.schema"):
-        shutil.copyfile(file, target / file.name)
-
-
-def _password(file: Path) -> bytes:
-    _write_new(file, secrets.token_urlsafe(32).encode("ascii") + b"\n", 0o600)
-    return file.read_bytes().removesuffix(b"\n")
-
-
-def _write_new(file: Path, content: bytes, mode: int) -> None:
-    """Writes a file that is not there yet, whole or not at all."""
-    if file.exists():
-        return
-    fresh = file.with_name(f".{file.name}.new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-    fresh.replace(file)
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two commands at once on one sandbox wait for each other."""
+    with (folder / "slapd" / _BUSY).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -23,7 +23,7 @@ from bench.populations import TOP, make_population
 from bench.servers import KINDS, new_server
 from bench.table import document, tables
 from piactl import __version__
-from piactl.sandbox.software import find_software
+from piactl.sandbox.server import find_software
 
 SEED = 1
 _LARGE_CASES = ("quiet", "commands")

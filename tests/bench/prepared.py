@@ -54,7 +54,7 @@ def main(configuration: str, feed: str, day: str, ldif: str) -> None:
 
 def _parts(feed: Path, folder: Path) -> list[Path]:
     """The feed in parts, all rows of all people of one name in the same."""
-    from piactl.core.names import local_part
+    from piactl.core.naming.local_part import local_part
 
     folder.mkdir()
     paths = [folder / f"{number:04}.csv" for number in range(feed.stat().st_size // BYTES_A_PART + 1)]
@@ -74,10 +74,10 @@ def _parts(feed: Path, folder: Path) -> list[Path]:
 
 
 def _entries(configuration: str, part: Path, day: str, ldif: Path) -> None:
-    from piactl.directory.opening import open_reader
-    from piactl.flows.feeding import read_feeds
-    from piactl.flows.planning import propose
-    from piactl.flows.site import open_site
+    from piactl.directory.open import open_reader
+    from piactl.flows.plan.inputs.load_feeds import read_feeds
+    from piactl.flows.plan.inputs.site import open_site
+    from piactl.flows.plan.reconcile import propose
     from piactl.secrets import read_password
 
     site = open_site(Path(configuration))

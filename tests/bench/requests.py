@@ -19,8 +19,8 @@ from pathlib import Path
 
 from bench.populations import TOP
 from bench.servers import Server
-from piactl.directory.attributes import MANAGED
-from piactl.sandbox.tree import ACCOUNTS
+from piactl.directory.store.attribute_map import MANAGED
+from piactl.sandbox.config_files import ACCOUNTS
 
 OWN_ACCOUNTS = "(objectClass=piactlAccount)"
 EVERYTHING = ("*", *MANAGED)

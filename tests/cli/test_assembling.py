@@ -7,9 +7,8 @@ import sys
 
 import pytest
 
-from piactl.cli.application import assembled
-from piactl.cli.commands import COMMANDS, NOUNS, asked
-from piactl.cli.values import PlainValue
+from piactl.cli.framework.application import PlainValue, assembled
+from piactl.cli.framework.commands import COMMANDS, NOUNS, asked
 
 HEAVY = ("ldap3", "pyasn1", "pydantic", "jsonschema", "yaml", "rich", "tabulate", "socket")
 
@@ -33,7 +32,7 @@ def test_help_loads_nothing_heavy(words: list[str]) -> None:
     loaded = loaded_after(*words)
     assert "piactl.cli" in loaded
     assert not loaded.intersection(HEAVY)
-    assert "piactl.cli.doctor" not in loaded
+    assert "piactl.cli.commands.doctor" not in loaded
 
 
 def test_every_command_of_the_table_is_there() -> None:

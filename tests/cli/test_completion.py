@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 
 from piactl.cli import run
-from piactl.cli.application import assembled
-from piactl.cli.commands import COMMANDS, NOUNS
-from piactl.cli.completing import FILES, complete, completed
-from piactl.cli.completion import SCRIPTS
-from piactl.cli.lookup import parameters
-from piactl.core.account import State
+from piactl.cli.commands.completion import SCRIPTS
+from piactl.cli.framework.application import assembled
+from piactl.cli.framework.commands import COMMANDS, NOUNS
+from piactl.cli.framework.completion import FILES, complete, completed, parameters
+from piactl.core.model.account import State
 from tests.cli.test_assembling import HEAVY
 from tests.story.academy import Academy
 from tests.story.feeds import crowd, row
@@ -97,7 +96,7 @@ def test_commands_and_options_load_nothing_heavy() -> None:
     assert "typer" not in loaded
     assert not loaded.intersection(HEAVY)
     loaded = loaded_after("account", "lock", "--")
-    assert "piactl.cli.accountacts" in loaded
+    assert "piactl.cli.commands.account_edit" in loaded
     assert not loaded.intersection(HEAVY)
     assert not any(name.startswith("piactl.directory") for name in loaded)
 
@@ -120,7 +119,7 @@ def test_one_account_is_shown_without_what_takes_long_to_load(people: Academy) -
         loaded = set(done.stdout.split())
         for module in ("pydantic", "jsonschema", "rapidfuzz", "rich", "tabulate", "cryptography"):
             assert module not in loaded, (typed, module)
-        assert "piactl.directory.bulk" not in loaded
+        assert "piactl.directory.write.pipelined" not in loaded
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from piactl.cli.application import assembled
+from piactl.cli.framework.application import assembled
 from piactl.errors import Exit
 from piactl.sandbox import start_sandbox, stop_sandbox
 from tests.conftest import Sandbox

@@ -16,11 +16,11 @@ import pytest
 from piactl.cli import run
 from piactl.clock import utc_now
 from piactl.config.settings import read_settings
-from piactl.core.digests import DigestKeys
-from piactl.directory.questions import open_questions
-from piactl.flows.examining import CHECKS, examine, exit_code
-from piactl.flows.examining.servers import Server, _functions, _takes_writes
-from piactl.flows.locking import process_began
+from piactl.core.model.digests import DigestKeys
+from piactl.directory.probe.probe import open_questions
+from piactl.flows.apply.run_lock import process_began
+from piactl.flows.doctor import CHECKS, examine, exit_code
+from piactl.flows.doctor.servers import Server, _functions, _takes_writes
 from piactl.journal import IntendedWrite, Journal, RunContext, who
 from piactl.secrets import read_password
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from piactl.cli import run
-from piactl.cli.stdout import StdoutLost, WatchedStdout
-from piactl.core.counting import counted
+from piactl.cli.framework.stdout import StdoutLost, WatchedStdout
+from piactl.core.text import counted
 from piactl.errors import Exit
-from piactl.flows.examining import records
-from piactl.flows.examining.checks import CHECKS
+from piactl.flows.doctor import records
+from piactl.flows.doctor.checks import CHECKS
 from piactl.sandbox import start_sandbox, stop_sandbox
 from tests.story.academy import Academy, Ran
 from tests.story.feeds import row
@@ -92,13 +92,13 @@ def test_a_pipe_as_journal_is_not_waited_for(academy: Academy) -> None:
 @pytest.mark.parametrize(
     ("module", "name", "id_"),
     [
-        ("piactl.flows.examining.files", "_register", "D03"),
-        ("piactl.flows.examining.files", "_disk", "D07"),
-        ("piactl.flows.examining.journalfile", "_writable", "D08"),
-        ("piactl.flows.examining.servers", "_bind_all", "D11"),
-        ("piactl.flows.examining.servers", "_functions", "D13"),
-        ("piactl.flows.examining.records", "_bases", "D15"),
-        ("piactl.flows.examining.records", "_lock", "D28"),
+        ("piactl.flows.doctor.files", "_register", "D03"),
+        ("piactl.flows.doctor.files", "_disk", "D07"),
+        ("piactl.flows.doctor.journal", "_writable", "D08"),
+        ("piactl.flows.doctor.servers", "_bind_all", "D11"),
+        ("piactl.flows.doctor.servers", "_functions", "D13"),
+        ("piactl.flows.doctor.records", "_bases", "D15"),
+        ("piactl.flows.doctor.records", "_lock", "D28"),
     ],
 )
 def test_a_check_of_doctor_that_breaks_is_that_check_s_error(

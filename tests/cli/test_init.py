@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from piactl.cli import run
-from piactl.cli.context import chosen
+from piactl.cli.framework.context import chosen
 from piactl.config.policy import policy_warnings, read_policy
 from piactl.config.register import read_register
 from piactl.config.settings import read_settings
-from piactl.flows.beginning import write_first_files
+from piactl.flows.setup import write_first_files
 from piactl.secrets import read_keys
 
 TOP = Path(__file__).resolve().parents[2]
@@ -91,7 +91,7 @@ def test_where_it_cannot_write(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_without_a_configuration_it_is_told_how_to_get_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("piactl.cli.context.SYSTEM_CONFIGURATION", tmp_path / "none.yaml")
+    monkeypatch.setattr("piactl.cli.framework.context.SYSTEM_CONFIGURATION", tmp_path / "none.yaml")
     monkeypatch.delenv("PIACTL_CONFIG", raising=False)
     monkeypatch.setattr(chosen, "config", "")
     assert run(["account", "list"]) == 10

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from piactl.core.journalline import Head, sealed, sealed_in_place
+from piactl.core.journal_line import Head, sealed, sealed_in_place
 from piactl.journal import Actor, IntendedWrite, Journal, RunContext, Settlement, who
 from tests.story.academy import Academy
 from tests.story.feeds import row

@@ -17,10 +17,10 @@ import ldap3
 import pyotp
 import pytest
 
-from piactl.directory.opening import open_writer
-from piactl.flows.attempting import TooManyAttempts, begin_attempt
-from piactl.flows.site import open_site
-from piactl.sandbox.tree import POLICIES
+from piactl.directory.open import open_writer
+from piactl.flows.helpdesk.rate_limit import TooManyAttempts, begin_attempt
+from piactl.flows.plan.inputs.site import open_site
+from piactl.sandbox.config_files import POLICIES
 from piactl.secrets import read_password
 from tests.story.academy import Academy, Ran
 from tests.story.test_logins import day, post
@@ -238,7 +238,7 @@ def test_a_file_that_is_there_is_left_alone(staff: Academy) -> None:
 
 DYING = """
 import os, sys
-from piactl.flows import activating
+from piactl.flows.helpdesk import activation as activating
 real = activating.write_alone
 def dying(run, writes, *rest):
     if sys.argv[1] == "after":
@@ -277,7 +277,7 @@ def test_a_crash_leaves_every_code_that_was_set_readable(staff: Academy, when: s
 def test_a_directory_that_goes_away_leaves_no_code_untold(
     staff: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from piactl.directory.codes import Ending
+    from piactl.directory.store.activation_passwords import Ending
     from piactl.errors import ReplyLost
 
     real = Ending.write

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from piactl.config.accepting import accepts
-from piactl.config.strictyaml import read_document
-from piactl.config.validation import _validator, schema
+from piactl.config.schema_validation import _validator, accepts, schema
+from piactl.config.strict_yaml import read_document
 from piactl.resources import schemas_folder
 
 HERE = Path(__file__).parent

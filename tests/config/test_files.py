@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from piactl.config.content import MAX_BYTES
 from piactl.config.policy import read_policy
 from piactl.config.register import read_register
 from piactl.config.settings import read_settings
+from piactl.config.strict_yaml import MAX_BYTES
 
 READERS = [read_policy, read_settings, read_register]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from piactl.config.policy import policy_warnings, read_policy
-from piactl.core.policy import GraceRule, Guard, GuardPeriod, Limit, Position, Profile, Service, When
+from piactl.core.model.policy import GraceRule, Guard, GuardPeriod, Limit, Position, Profile, Service, When
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE / "design_policy.yaml"

@@ -13,13 +13,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from piactl.config.nodes import Unclear
 from piactl.config.policy import read_policy
 from piactl.config.register import read_register
 from piactl.config.settings import read_settings
-from piactl.config.strictyaml import parse_document
-from piactl.core.policy import Policy
-from piactl.core.settings import Settings
+from piactl.config.strict_yaml import Unclear, parse_document
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import Settings
 from piactl.errors import ConfigurationInvalid
 
 HERE = Path(__file__).parent

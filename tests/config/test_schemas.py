@@ -13,14 +13,14 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from piactl.config.guards import CHANGE_KINDS
-from piactl.config.nodes import Node
+from piactl.config.guard_settings import CHANGE_KINDS
 from piactl.config.policy import read_policy
 from piactl.config.register import DEGREES, FIELDS
 from piactl.config.settings import read_settings
-from piactl.core.account import State
-from piactl.core.policy import ASSIGNMENT_FIELDS, ESTABLISHMENT_FIELDS
-from piactl.core.uai import read_uai, uai_letter
+from piactl.config.strict_yaml import Node
+from piactl.core.model.account import State
+from piactl.core.model.policy import ASSIGNMENT_FIELDS, ESTABLISHMENT_FIELDS
+from piactl.core.model.uai import read_uai, uai_letter
 from piactl.errors import ConfigurationInvalid
 from piactl.resources import schemas_folder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from piactl.config.settings import read_settings
-from piactl.core.settings import (
+from piactl.core.model.settings import (
     DirectorySettings,
     Identity,
     LimitsPeriod,

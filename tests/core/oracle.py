@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
-from piactl.core.account import State
-from piactl.core.assignment import Assignment
-from piactl.core.person import Register
-from piactl.core.policy import Policy, Position, Profile, Service
+from piactl.core.model.account import State
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.person import Register
+from piactl.core.model.policy import Policy, Position, Profile, Service
 
 Right = tuple[str, str]
 """(service, uai); uai is "" for a right of the person."""

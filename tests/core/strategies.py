@@ -11,9 +11,9 @@ from datetime import date, timedelta
 
 from hypothesis import strategies as st
 
-from piactl.core.assignment import Assignment
-from piactl.core.person import Establishment, Register
-from piactl.core.policy import GraceRule, Policy, Position, Profile, Service, When
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.person import Establishment, Register
+from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
 
 UAIS = ("0800009A", "0800010B", "0801616X")
 REGISTER: Register = {

@@ -5,8 +5,8 @@ from datetime import date
 
 import pytest
 
-from piactl.core.absences import Absence, Testimony, after_feed
-from piactl.core.assignment import Assignment
+from piactl.core.model.assignment import Assignment
+from piactl.core.rules.absences import Absence, Testimony, after_feed
 
 POST = Assignment("0800009A", "ENS", date(2026, 9, 1), source="rh", origin="a.csv:2")
 ELSEWHERE = Assignment("0800010B", "ENS", date(2026, 9, 1), source="assed")

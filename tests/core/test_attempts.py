@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from piactl.core.activation import ALPHABET, GROUPS, LENGTH, new_code, valid_until
-from piactl.core.attempts import Attempts, all_open_at, recent, wait_after
+from piactl.core.credentials.activation_password import ALPHABET, GROUPS, LENGTH, new_code, valid_until
+from piactl.core.credentials.backoff import Attempts, all_open_at, recent, wait_after
 
 NOW = datetime(2026, 9, 1, 8, tzinfo=UTC)
 

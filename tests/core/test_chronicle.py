@@ -8,13 +8,13 @@ from datetime import date, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piactl.core.account import Account, Lock, ServiceException
-from piactl.core.assignment import Assignment
-from piactl.core.career import career
-from piactl.core.chronicle import Group, Row, Shade, chronicle
-from piactl.core.days import OPEN
-from piactl.core.pins import Pin, PinKind, pinned
-from piactl.core.policy import Policy, Position, Profile, Service, When
+from piactl.core.model.account import Account, Lock, ServiceException
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.overrides import Pin, PinKind, pinned
+from piactl.core.model.periods import OPEN
+from piactl.core.model.policy import Policy, Position, Profile, Service, When
+from piactl.core.rules.career import career
+from piactl.core.timeline_rows import Group, Row, Shade, chronicle
 
 from .strategies import REGISTER, Life, lives
 from .test_oracle_rules import ORDINARY

@@ -7,10 +7,17 @@ from datetime import date, timedelta
 
 import pytest
 
-from piactl.core.account import Account, Lock, ServiceException, State
-from piactl.core.assignment import Assignment
-from piactl.core.changes import Change, Kind
-from piactl.core.desired import (
+from piactl.core.model.account import Account, Lock, ServiceException, State
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen import read_numen
+from piactl.core.model.person import Establishment, Person
+from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
+from piactl.core.naming.allocation import named
+from piactl.core.naming.local_part import TakenNames, UnusableName
+from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.diff import changes_of, home_establishments, state_kind
+from piactl.core.rules.desired import (
     PLACEHOLDER,
     Desired,
     Rules,
@@ -19,14 +26,7 @@ from piactl.core.desired import (
     assignment_problems,
     desired_account,
 )
-from piactl.core.diff import changes_of, home_establishments, state_kind
-from piactl.core.digests import DigestKeys
-from piactl.core.names import TakenNames, UnusableName
-from piactl.core.naming import named
-from piactl.core.numen import read_numen
-from piactl.core.person import Establishment, Person
-from piactl.core.policy import GraceRule, Policy, Position, Profile, Service, When
-from piactl.core.standing import NEVER
+from piactl.core.rules.status import NEVER
 
 START = date(2026, 9, 1)
 POLICY = Policy(

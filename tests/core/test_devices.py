@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from piactl.core.devices import (
+from piactl.core.credentials.totp_devices import (
     NO_DEVICE,
     PERIOD,
     WINDOW,
@@ -25,8 +25,8 @@ from piactl.core.devices import (
     suspended,
     to_verify,
 )
-from piactl.core.digests import DigestKeys
-from piactl.core.policy import Policy, Service
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.policy import Policy, Service
 from piactl.otp import OtpSecret, SealBroken, new_secret, sealed, unsealed
 
 NOW = datetime(2027, 3, 28, 1, 0, 5, tzinfo=UTC)

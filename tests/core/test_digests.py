@@ -7,16 +7,16 @@ from datetime import date
 
 import pytest
 
-from piactl.core.assignment import Assignment
-from piactl.core.changes import Change
-from piactl.core.desired import Rules, Subject, desired_account
-from piactl.core.diff import changes_of
-from piactl.core.digests import DigestKeys, digest_key_id
-from piactl.core.names import TakenNames
-from piactl.core.naming import named
-from piactl.core.numen import read_numen
-from piactl.core.person import Person
-from piactl.core.policy import Policy, Profile, When
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.digests import DigestKeys, digest_key_id
+from piactl.core.model.numen import read_numen
+from piactl.core.model.person import Person
+from piactl.core.model.policy import Policy, Profile, When
+from piactl.core.naming.allocation import named
+from piactl.core.naming.local_part import TakenNames
+from piactl.core.plan.change import Change
+from piactl.core.plan.diff import changes_of
+from piactl.core.rules.desired import Rules, Subject, desired_account
 
 DAY = date(2026, 9, 1)
 POLICY = Policy(profiles=(Profile("enseignant", When()),))

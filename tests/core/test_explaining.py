@@ -11,21 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piactl.core.account import Account, Lock, ServiceException, State
-from piactl.core.assignment import Assignment
-from piactl.core.credentials import Credentials, PasswordPolicy
-from piactl.core.days import holding
-from piactl.core.desired import Rules, Subject, desired_account
-from piactl.core.digests import DigestKeys
-from piactl.core.explaining.answer import Answer
-from piactl.core.explaining.case import Case
-from piactl.core.explaining.logins import login_answer
-from piactl.core.explaining.passwords import Circumstances
-from piactl.core.explaining.rights import right_answer, right_answers
-from piactl.core.explaining.states import state_answer
-from piactl.core.pins import Pin, PinKind
-from piactl.core.policy import GraceRule, Policy, Position, Profile, Service, When
-from piactl.flows.reviewing import account_on
+from piactl.core.credentials.credentials import Credentials, PasswordPolicy
+from piactl.core.explain.account_state import state_answer
+from piactl.core.explain.login import Circumstances, login_answer
+from piactl.core.explain.question import Answer, Case
+from piactl.core.explain.service_right import right_answer, right_answers
+from piactl.core.model.account import Account, Lock, ServiceException, State
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.overrides import Pin, PinKind
+from piactl.core.model.periods import holding
+from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
+from piactl.core.rules.desired import Rules, Subject, desired_account
+from piactl.flows.queries.accounts import account_on
 
 from .strategies import REGISTER, UAIS, Life, lives
 from .test_oracle_rules import ORDINARY as USUAL

@@ -4,9 +4,9 @@ from datetime import date
 
 import pytest
 
-from piactl.core.changes import Change, Kind
-from piactl.core.guards import Census, counts_by_kind, in_period, refusals
-from piactl.core.policy import Guard, GuardPeriod, Limit, Policy
+from piactl.core.model.policy import Guard, GuardPeriod, Limit, Policy
+from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.guards import Census, counts_by_kind, in_period, refusals
 
 CENSUS = Census(1000, {"0800009A": 20, "0800010B": 500}, {"enseignant": 900})
 TODAY = date(2026, 11, 24)

@@ -7,8 +7,10 @@ from datetime import date
 
 import pytest
 
-from piactl.core.account import Account
-from piactl.core.identity import (
+from piactl.core.model.account import Account
+from piactl.core.model.overrides import Pin, PinKind
+from piactl.core.model.person import Person
+from piactl.core.rules.same_person import (
     Statement,
     another_person,
     data_of,
@@ -17,8 +19,6 @@ from piactl.core.identity import (
     sources_differ,
     spoken_name,
 )
-from piactl.core.person import Person
-from piactl.core.pins import Pin, PinKind
 
 PERSON = Person("C110", "Petit", "Julie")
 ACCOUNT = Account(

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from piactl.core.assignment import Assignment
-from piactl.core.career import career
-from piactl.core.person import Establishment
-from piactl.core.policy import GraceRule, Policy, Position, Profile, Service, When
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.person import Establishment
+from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
+from piactl.core.rules.career import career
 
 from . import oracle
 from .strategies import REGISTER

@@ -1,6 +1,6 @@
 """The rules and their second reading agree on every day of random lives.
 
-`piactl.core.career` is arithmetic on periods; `oracle` walks day by day. Neither knows the other.
+`piactl.core.rules.career` is arithmetic on periods; `oracle` walks day by day. Neither knows the other.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from piactl.core.account import State
-from piactl.core.assignment import Assignment
-from piactl.core.career import Career, career
+from piactl.core.model.account import State
+from piactl.core.model.assignment import Assignment
+from piactl.core.rules.career import Career, career
 
 from . import oracle
 from .strategies import REGISTER, Life, lives

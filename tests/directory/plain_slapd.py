@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import pytest
 
-from piactl.core.settings import DirectorySettings, Identity, TlsSettings
+from piactl.core.model.settings import DirectorySettings, Identity, TlsSettings
 from piactl.directory.port import RawEntry
 
 SUFFIX = "ou=trial,o=gouv,c=fr"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.directory.opening import open_reader, open_writer
+from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult
 from piactl.errors import DirectoryRefused, DirectoryUnreachable, LockLost, PiactlError, ReplyLost
 
@@ -300,7 +300,7 @@ def test_who_stops_listening_leaves_nothing_on_its_way(slapd: PlainSlapd) -> Non
 def test_deletions_without_assertions_are_looked_at_first(
     slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("piactl.directory.writer.ASSERTION_OID", "0.0.0")
+    monkeypatch.setattr("piactl.directory.write.single.ASSERTION_OID", "0.0.0")
     with open_writer(slapd.settings(), "clerk", password) as writer:
         writes: list[EntryWrite] = []
         for number in range(0, 40, 2):

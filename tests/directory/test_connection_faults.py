@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 from piactl.directory.client.result_codes import ConnectionLost
-from piactl.directory.names import child
-from piactl.directory.opening import open_reader, open_writer
+from piactl.directory.dn import child
+from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import EntryWrite, Outcome
-from piactl.directory.writer import DirectoryWriter
+from piactl.directory.write.single import DirectoryWriter
 from piactl.errors import DirectoryUnreachable, ReplyLost
 
 from .plain_slapd import CLERK, PEOPLE, WRITERS, PlainSlapd, choose_writer, password, running

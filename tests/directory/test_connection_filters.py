@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from piactl.directory.dn import child, normal_dn, same_dn, under
 from piactl.directory.filters import all_of, any_of, at_least, at_most, equals, none_of, present
-from piactl.directory.names import child, normal_dn, same_dn, under
-from piactl.directory.opening import open_writer
+from piactl.directory.open import open_writer
 from piactl.directory.port import EntryWrite, Outcome, Writer
 
 from .plain_slapd import PEOPLE, SUFFIX, password, running

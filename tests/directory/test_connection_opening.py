@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from piactl.core.settings import TlsSettings
-from piactl.directory.opening import open_reader, open_writer
+from piactl.core.model.settings import TlsSettings
+from piactl.directory.open import open_reader, open_writer
 from piactl.errors import ConfigurationInvalid, DirectoryUnreachable
 
 from .plain_slapd import CLERK, PASSWORDS, PlainSlapd, free_port, password, running

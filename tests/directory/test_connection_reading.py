@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from piactl.directory.filters import ANY_ENTRY, any_of, equals, none_of, present
-from piactl.directory.opening import open_reader
+from piactl.directory.open import open_reader
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable
 
 from .plain_slapd import CLERK, PEOPLE, SUFFIX, PlainSlapd, password, running, uids
@@ -103,7 +103,9 @@ def test_pages_that_the_server_forbids() -> None:
 
 
 def test_without_paged_results_a_search_is_still_whole_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("piactl.directory.reader.PAGED", "0.0.0")  # as if the server did not advertise it
+    monkeypatch.setattr(
+        "piactl.directory.client.reader.PAGED", "0.0.0"
+    )  # as if the server did not advertise it
     with running(people=50, extra=f'limits dn.exact="{CLERK}" size=20') as server:
         with open_reader(server.settings(page=5), "clerk", password) as reader:
             assert len(list(reader.search(SUFFIX, equals("ou", "people"), ["ou"]))) == 1

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from piactl.directory.names import child
-from piactl.directory.opening import open_reader, open_writer
+from piactl.directory.dn import child
+from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import EntryWrite, Outcome, Values, Writer, WriteResult
 from piactl.errors import DirectoryRefused, DirectoryUnreachable, ReplyLost
 
@@ -108,7 +108,8 @@ def test_an_added_value_that_is_there_already_is_a_conflict(writer: Writer) -> N
 
 
 def test_the_same_without_assertions(slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("piactl.directory.writer.ASSERTION_OID", "0.0.0")  # as on a server without RFC 4528
+    # as on a server without RFC 4528
+    monkeypatch.setattr("piactl.directory.write.single.ASSERTION_OID", "0.0.0")
     with open_writer(slapd.settings(), "clerk", password) as writer:
         one(writer, EntryWrite("add", ALICE, add=ENTRY))
         change = EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",)})
@@ -345,7 +346,7 @@ def test_before_its_first_write_a_writer_may_use_another_server() -> None:
 def test_a_server_that_cannot_be_asked_before_refuses_at_the_first_write(
     extra: str, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("piactl.directory.servers.ASSERTION_OID", "0.0.0")
+    monkeypatch.setattr("piactl.directory.client.failover.ASSERTION_OID", "0.0.0")
     with running(extra=extra) as copy, open_writer(copy.settings(), "clerk", password) as writer:
         with pytest.raises(DirectoryRefused) as refused:
             list(writer.write([EntryWrite("add", ALICE, add=ENTRY)]))

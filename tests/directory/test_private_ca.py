@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from piactl.clock import utc_now
-from piactl.core.settings import Identity, PasswordSettings, TlsSettings
-from piactl.directory.opening import open_reader
+from piactl.core.model.settings import Identity, PasswordSettings, TlsSettings
+from piactl.directory.open import open_reader
 from piactl.errors import DirectoryUnreachable
-from piactl.flows.examining.servers import examine_server
-from piactl.privatefiles import write_private
+from piactl.flows.doctor.servers import examine_server
+from piactl.private_files import write_private
 
 from .plain_slapd import CLERK, PASSWORDS, PlainSlapd, password, running
 

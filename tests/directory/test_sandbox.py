@@ -20,8 +20,9 @@ from piactl.config.policy import read_policy
 from piactl.config.register import read_register
 from piactl.config.settings import read_settings
 from piactl.errors import SandboxUnavailable
-from piactl.sandbox import sandbox_status, software, start_sandbox, stop_sandbox
-from piactl.sandbox.slapd_process import Process, _observe, remember
+from piactl.sandbox import sandbox_status, start_sandbox, stop_sandbox
+from piactl.sandbox import server as software
+from piactl.sandbox.slapd import Process, _observe, remember
 from piactl.secrets import read_keys, read_password
 
 

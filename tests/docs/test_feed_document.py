@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from piactl.core.account import State
-from piactl.core.career import Career, career
-from piactl.core.feedlimits import LIMIT_CODES
+from piactl.core.model.account import State
+from piactl.core.plan.feed_limits import LIMIT_CODES
+from piactl.core.rules.career import Career, career
 from piactl.errors import FeedRefused
-from piactl.feed.codes import REFUSALS, REJECTIONS
+from piactl.feed.error_codes import REFUSALS, REJECTIONS
 from piactl.feed.feed import Feed
-from piactl.feed.layout import COLUMNS, PERSON_COLUMNS, REQUIRED
-from piactl.feed.reading import read_feed
-from piactl.flows.site import Site, open_site
-from piactl.flows.telling import policy_rejections
-from piactl.sandbox.files import prepare_files
+from piactl.feed.header import COLUMNS, PERSON_COLUMNS, REQUIRED
+from piactl.feed.reader import read_feed
+from piactl.flows.plan.inputs.merge_feeds import policy_rejections
+from piactl.flows.plan.inputs.site import Site, open_site
+from piactl.sandbox.config_files import prepare_files
 
 TOP = Path(__file__).resolve().parents[2]
 DOCUMENT = (TOP / "examples" / "FEED.md").read_text(encoding="utf-8")
@@ -49,8 +49,8 @@ def codes(heading: str) -> list[str]:
 
 def codes_of_names_and_policy() -> set[str]:
     """The codes that the names rule and the policy reject with."""
-    names = (TOP / "piactl" / "core" / "names.py").read_text(encoding="utf-8")
-    policy = (TOP / "piactl" / "core" / "desired.py").read_text(encoding="utf-8")
+    names = (TOP / "piactl" / "core" / "naming" / "local_part.py").read_text(encoding="utf-8")
+    policy = (TOP / "piactl" / "core" / "rules" / "desired.py").read_text(encoding="utf-8")
     found = set(re.findall(r'"(name-[a-z-]+)"', names))
     found |= set(re.findall(r'\(assignment, "[a-z]+", "([a-z-]+)", message\)', policy))
     assert len(found) > 8

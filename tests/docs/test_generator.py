@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from piactl.config.policy import read_policy
-from piactl.config.policycheck import policy_warnings
+from piactl.config.policy_lint import policy_warnings
 from piactl.config.register import read_register
 from piactl.config.settings import read_settings
-from piactl.core.names import local_part
-from piactl.core.numen import read_numen
-from piactl.core.uai import read_uai
+from piactl.core.model.numen import read_numen
+from piactl.core.model.uai import read_uai
+from piactl.core.naming.local_part import local_part
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"

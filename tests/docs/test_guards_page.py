@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from piactl.config.guards import DEFAULT_GUARDS
+from piactl.config.guard_settings import DEFAULT_GUARDS
 from piactl.config.policy import read_policy
-from piactl.core.feedlimits import LIMIT_CODES
-from piactl.core.policy import Guard, Limit
-from piactl.core.settings import SourceLimits
+from piactl.core.model.policy import Guard, Limit
+from piactl.core.model.settings import SourceLimits
+from piactl.core.plan.feed_limits import LIMIT_CODES
 
 TOP = Path(__file__).resolve().parents[2]
 PAGE = (TOP / "docs" / "guards.md").read_text(encoding="utf-8")

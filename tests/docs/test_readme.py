@@ -19,7 +19,7 @@ README = (TOP / "README.md").read_text(encoding="utf-8")
 
 def commands() -> Iterator[str]:
     """The full name of every command, from the program itself."""
-    from piactl.cli.commands import COMMANDS
+    from piactl.cli.framework.commands import COMMANDS
 
     yield from COMMANDS
 

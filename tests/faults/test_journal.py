@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.core.journalline import GENESIS, MAX_LINE
+from piactl.core.journal_line import GENESIS, MAX_LINE
 from piactl.errors import JournalUnusable
 from piactl.journal import Settlement, Standing, Wanted, in_doubt, read_lines, standing, verify
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from piactl.errors import JournalUnusable
-from piactl.journal import Settlement, in_doubt, locks, read_lines, verify
+from piactl.journal import Settlement, in_doubt, read_lines, verify
+from piactl.journal import file_locks as locks
 
 from .journals import digest, intend, journal_path, make_journal
 

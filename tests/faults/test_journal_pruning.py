@@ -17,12 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from piactl.core.journalline import Head, sealed, sealed_in_place
+from piactl.core.journal_line import Head, sealed, sealed_in_place
 from piactl.errors import JournalUnusable
 from piactl.journal import Settlement, in_doubt, read_lines, verify
-from piactl.journal.cutting import cut_off, pruning, remove_left_behind
-from piactl.journal.files import files_of
-from piactl.journal.removable import removable
+from piactl.journal.retention import cut_off, pruning, removable, remove_left_behind
+from piactl.journal.rotated_files import files_of
 
 from .journals import digest, intend, journal_path, make_journal
 from .test_journal_tampering import TAMPERINGS, body, delete
@@ -271,8 +270,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from piactl.journal import Actor, Journal, RunContext
-from piactl.journal.cutting import cut_off, pruning, remove_left_behind
-from piactl.journal.removable import removable
+from piactl.journal.retention import cut_off, pruning, remove_left_behind
+from piactl.journal.retention import removable
 path, before = sys.argv[1], datetime.fromisoformat(sys.argv[2])
 with pruning(path):
     remove_left_behind(path)

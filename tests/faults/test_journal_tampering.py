@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.core.journalline import Head, sealed
+from piactl.core.journal_line import Head, sealed
 from piactl.errors import JournalUnusable
 from piactl.journal import Settlement, verify
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from piactl.core.settings import SourceSettings
+from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused
 from piactl.feed.feed import Feed
-from piactl.feed.layout import COLUMNS
-from piactl.feed.reading import read_feed
+from piactl.feed.header import COLUMNS
+from piactl.feed.reader import read_feed
 
 HEADER = ";".join(COLUMNS)
 DEFAULTS = {

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from piactl.core.feedlimits import feed_refusals
-from piactl.core.settings import SourceSettings
+from piactl.core.model.settings import SourceSettings
+from piactl.core.plan.feed_limits import feed_refusals
 from piactl.errors import FeedRefused
-from piactl.feed.codes import REFUSALS, REJECTIONS
+from piactl.feed.error_codes import REFUSALS, REJECTIONS
 from piactl.feed.feed import Feed
-from piactl.feed.reading import read_feed
-from piactl.feed.rejects import rejects_content
+from piactl.feed.reader import read_feed
+from piactl.feed.rejects_file import rejects_content
 
 _EDITS = st.lists(
     st.tuples(

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from piactl.core.settings import SourceLimits, SourceSettings
+from piactl.core.model.settings import SourceLimits, SourceSettings
 from piactl.errors import FeedRefused
-from piactl.feed.codes import REFUSALS, REJECTIONS, refusal
-from piactl.feed.linedigests import Skipped, digest_lines
-from piactl.feed.reading import read_feed
+from piactl.feed.error_codes import REFUSALS, REJECTIONS, refusal
+from piactl.feed.fingerprints import Skipped, digest_lines
+from piactl.feed.reader import read_feed
 
 Made = Callable[..., bytes]
 

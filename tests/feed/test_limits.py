@@ -7,9 +7,16 @@ from datetime import date
 
 import pytest
 
-from piactl.core.feedfacts import ROW, FeedFacts, SourceRecord
-from piactl.core.feedlimits import LIMIT_CODES, feed_refusals, held_refusal, limits_on
-from piactl.core.settings import LimitsPeriod, SourceLimits, SourceSettings
+from piactl.core.model.settings import LimitsPeriod, SourceLimits, SourceSettings
+from piactl.core.plan.feed_limits import (
+    LIMIT_CODES,
+    ROW,
+    FeedFacts,
+    SourceRecord,
+    feed_refusals,
+    held_refusal,
+    limits_on,
+)
 
 DAY = date(2026, 11, 3)
 SOURCE = SourceSettings("epp")

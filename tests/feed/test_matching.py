@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from piactl.core.settings import SourceSettings
+from piactl.core.model.settings import SourceSettings
 from piactl.errors import UsageError
-from piactl.feed.matching import feed_argument, source_of
+from piactl.feed.source_matcher import feed_argument, source_of
 
 EPP = SourceSettings("epp", files=("epp-*.csv", "EPP_*.txt"))
 AGAPE = SourceSettings("agape", files=("agape-*.csv",))

@@ -6,9 +6,9 @@ import stat
 
 import pytest
 
-from piactl.core.settings import SourceSettings
+from piactl.core.model.settings import SourceSettings
 from piactl.errors import PiactlError
-from piactl.feed.rejects import rejects_content, write_rejects
+from piactl.feed.rejects_file import rejects_content, write_rejects
 
 SOURCE = SourceSettings("epp")
 

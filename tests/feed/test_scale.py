@@ -9,9 +9,9 @@ from datetime import date, timedelta
 
 import pytest
 
-from piactl.core.settings import SourceSettings
-from piactl.core.uai import uai_letter
-from piactl.feed.reading import read_feed
+from piactl.core.model.settings import SourceSettings
+from piactl.core.model.uai import uai_letter
+from piactl.feed.reader import read_feed
 
 ROWS = 300_000
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from piactl.errors import FeedRefused
-from piactl.feed.damage import shown
-from piactl.feed.layout import COLUMNS
+from piactl.feed.header import COLUMNS
+from piactl.feed.mojibake import shown
 
 CANARY = "20E0642731QZJ"
 

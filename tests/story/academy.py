@@ -17,7 +17,7 @@ from unittest.mock import patch
 import ldap3
 
 from piactl.cli import run
-from piactl.directory.attributes import MANAGED
+from piactl.directory.store.attribute_map import MANAGED
 from tests.conftest import Sandbox
 
 from .feeds import text

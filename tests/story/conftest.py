@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.flows import sifting
+from piactl.flows.plan.chunked import chunks as sifting
 from tests.conftest import Sandbox
 
 from .academy import Academy

@@ -12,17 +12,16 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from piactl.core.guards import in_period
-from piactl.core.memory import LastRun
-from piactl.directory.imagined import ImaginedDirectory
+from piactl.core.plan.guards import in_period
+from piactl.core.plan.run_state import LastRun
 from piactl.directory.port import RawEntry, ServerFacts
-from piactl.directory.records import DATA, Places, record_write
-from piactl.directory.recordtext import last_run_record
-from piactl.feed.reading import read_feed
-from piactl.flows.planning import propose
-from piactl.flows.proposal import Proposal
-from piactl.flows.site import open_site
-from piactl.flows.telling import SourcedFeed
+from piactl.directory.simulated_directory import ImaginedDirectory
+from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write
+from piactl.feed.reader import read_feed
+from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
+from piactl.flows.plan.inputs.site import open_site
+from piactl.flows.plan.reconcile import propose
+from piactl.flows.plan.rows.bundle import Proposal
 
 TOP = Path(__file__).resolve().parents[2]
 sys.path.append(str(TOP / "examples"))

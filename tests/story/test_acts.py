@@ -448,7 +448,7 @@ def test_dry_runs_write_nothing_and_need_only_the_reader(claire: Academy) -> Non
 
 
 def test_another_hand_in_between_is_a_conflict(claire: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
-    from piactl.cli import acting
+    from piactl.cli.framework import account_batch as acting
 
     agreed = acting.agreed
 
@@ -513,7 +513,7 @@ def test_what_was_made_before_the_server_failed_is_told_and_hooked(claire: Acade
     claire.edit("piactl.yaml", "  suffix:", "  in_flight: 1\n  suffix:")
     prelude = (
         "import sys\n"
-        "from piactl.directory.writer import DirectoryWriter\n"
+        "from piactl.directory.write.single import DirectoryWriter\n"
         "from piactl.errors import DirectoryUnreachable\n"
         "from piactl.cli import main\n"
         "whole = DirectoryWriter.write\n"

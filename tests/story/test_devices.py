@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from piactl.core.acts import Author
-from piactl.directory.opening import open_writer
+from piactl.core.edits import Author
+from piactl.directory.open import open_writer
 from piactl.directory.port import EntryWrite, WriteResult
 from piactl.errors import DirectoryRefused, PiactlError
-from piactl.flows.administering import carry_out
-from piactl.flows.enrolling import (
+from piactl.flows.accounts.edit import carry_out
+from piactl.flows.apply.run import Order
+from piactl.flows.helpdesk.otp import (
     CodeOutcome,
     prepare_resumption,
     prepare_suspension,
     prepare_verification,
     use_code,
 )
-from piactl.flows.reviewing import find_entry
-from piactl.flows.running import Order
-from piactl.flows.site import open_site
+from piactl.flows.plan.inputs.site import open_site
+from piactl.flows.queries.accounts import find_entry
 from piactl.journal import who
 from piactl.secrets import read_password
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from piactl.flows import nightly, settling
+from piactl.flows import nightly
+from piactl.flows.plan.incremental import unchanged as settling
 from tests.conftest import Sandbox
 from tests.directory.wire import MODIFY, Wire, operation
 

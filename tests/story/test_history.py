@@ -13,9 +13,9 @@ import jsonschema
 import ldap3
 import pytest
 
-from piactl.directory.accesslog import LoggedWrite
-from piactl.flows.recounting import recounted
-from piactl.journal.changes import JournalledChange
+from piactl.directory.probe.access_log import LoggedWrite
+from piactl.flows.queries.history import recounted
+from piactl.journal.query import JournalledChange
 
 from .academy import Academy
 from .feeds import row

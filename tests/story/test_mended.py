@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.flows import locking
+from piactl.flows.apply import run_lock as locking
 
 from .academy import Academy
 from .feeds import row

@@ -19,12 +19,12 @@ import ldap3
 import pytest
 
 from piactl import clock
-from piactl.directory.opening import open_writer
+from piactl.directory.open import open_writer
 from piactl.directory.port import Writer
 from piactl.errors import LockLost
-from piactl.flows import planning
-from piactl.flows.locking import Holder, RunLock
-from piactl.flows.site import open_site
+from piactl.flows.apply.run_lock import Holder, RunLock
+from piactl.flows.plan import reconcile as planning
+from piactl.flows.plan.inputs.site import open_site
 from piactl.secrets import read_password
 
 from .academy import Academy, Ran

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from piactl.config.settings import read_settings
-from piactl.privatefiles import write_public
+from piactl.private_files import write_public
 
 from .academy import Academy
 from .feeds import row

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.core.changes import Kind
+from piactl.core.plan.change import Kind
 
 from .rehearsal import Night, Rehearsal, write_feeds
 

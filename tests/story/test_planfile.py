@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 
-from piactl import namelessfile
+from piactl import private_files as namelessfile
 from piactl.errors import PiactlError, StalePlan
-from piactl.flows import lines
-from piactl.flows.lines import Lines
-from piactl.flows.planfile import PlanFile, read_plan
-from piactl.flows.site import open_site
-from piactl.flows.spool import Spool
-from piactl.namelessfile import NamelessFile
+from piactl.flows.plan.chunked.staging import Spool
+from piactl.flows.plan.inputs.site import open_site
+from piactl.flows.plan.plan_file import PlanFile, read_plan
+from piactl.flows.plan.rows import json_lines as lines
+from piactl.flows.plan.rows.json_lines import Lines
+from piactl.private_files import NamelessFile
 
 from .academy import Academy
 from .feeds import crowd, row

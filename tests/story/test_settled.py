@@ -16,16 +16,18 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.core.account import Account
-from piactl.core.settled import Marks, with_csn
-from piactl.directory.attributes import MANAGED
-from piactl.directory.opening import open_reader
+from piactl.core.model.account import Account
+from piactl.core.plan.sync_cache import Marks, with_csn
+from piactl.directory.open import open_reader
 from piactl.directory.port import WriteResult
-from piactl.flows import nightly, settling, sifting
-from piactl.flows.proposing import scan_feeds
-from piactl.flows.settling import Settling
-from piactl.flows.site import Site, open_site
-from piactl.sandbox.tree import identity_dn
+from piactl.directory.store.attribute_map import MANAGED
+from piactl.flows import nightly
+from piactl.flows.plan.build import scan_feeds
+from piactl.flows.plan.chunked import chunks as sifting
+from piactl.flows.plan.incremental import unchanged as settling
+from piactl.flows.plan.incremental.unchanged import Settling
+from piactl.flows.plan.inputs.site import Site, open_site
+from piactl.sandbox.config_files import identity_dn
 from piactl.secrets import read_password
 from tests.directory.wire import Wire, operation
 
@@ -428,7 +430,7 @@ DYING = """
 import os
 from piactl.cli import main
 from piactl.errors import DirectoryUnreachable
-from piactl.flows import applying
+from piactl.flows.apply import executor as applying
 
 def end(*arguments):
     {}

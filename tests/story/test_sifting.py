@@ -13,14 +13,15 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.core.account import Account
-from piactl.core.person import Person
-from piactl.directory.attributes import OBJECT_CLASSES
-from piactl.directory.opening import open_reader
-from piactl.flows import proposing, sifting
-from piactl.flows.proposing import scan_feeds
-from piactl.flows.settling import Settling, settle
-from piactl.flows.site import open_site
+from piactl.core.model.account import Account
+from piactl.core.model.person import Person
+from piactl.directory.open import open_reader
+from piactl.directory.store.attribute_map import OBJECT_CLASSES
+from piactl.flows.plan import build as proposing
+from piactl.flows.plan.build import scan_feeds
+from piactl.flows.plan.chunked import chunks as sifting
+from piactl.flows.plan.incremental.unchanged import Settling, settle
+from piactl.flows.plan.inputs.site import open_site
 from piactl.secrets import read_password
 
 from .academy import Academy

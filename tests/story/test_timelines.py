@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from piactl.core.account import State
-from piactl.core.assignment import Assignment
-from piactl.flows.site import open_site
+from piactl.core.model.account import State
+from piactl.core.model.assignment import Assignment
+from piactl.flows.plan.inputs.site import open_site
 from tests.core import oracle
 
 from .academy import Academy

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 import ldap3
 from ldap3.core.exceptions import LDAPException
 
-from piactl.core.settings import DirectorySettings, Identity
+from piactl.core.model.settings import DirectorySettings, Identity
 from piactl.directory.client.certificates import lacking
 from piactl.directory.client.controls import Control
 from piactl.directory.client.deadline import Deadline

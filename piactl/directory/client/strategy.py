@@ -22,7 +22,7 @@ from ldap3.protocol.rfc4511 import LDAPMessage, MessageID, ProtocolOp
 from ldap3.strategy.sync import SyncStrategy
 from ldap3.utils import asn1
 
-from piactl.core.settings import TlsSettings
+from piactl.core.model.settings import TlsSettings
 from piactl.directory.client.ber import INTEGER, SEQUENCE, header, number
 from piactl.directory.client.controls import PAGED
 from piactl.directory.client.deadline import Deadline

@@ -1,0 +1,139 @@
+"""`account`: reading accounts back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piactl.cli.framework.account_batch import read_names
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site, today
+from piactl.cli.framework.options import AsOf, Output, ShowOutput, read_day
+from piactl.errors import Exit, PiactlError
+
+if TYPE_CHECKING:
+    from piactl.flows.plan.inputs.site import Site
+
+
+COLUMNS = (
+    "uid",
+    "matricule",
+    "address",
+    "display_name",
+    "state",
+    "locked",
+    "login_until",
+    "next_due",
+    "profiles",
+)
+
+
+def list_(
+    output: Output = None,
+    as_of: AsOf = None,
+    state: Annotated[
+        list[str] | None, typer.Option("--state", help="Only accounts in this state; may be given again.")
+    ] = None,
+    profile: Annotated[str, typer.Option("--profile", help="Only accounts with this profile.")] = "",
+    uai: Annotated[str, typer.Option("--uai", help="Only accounts assigned there on the day.")] = "",
+) -> int:
+    """List the accounts, by uid."""
+    from piactl.flows.queries.accounts import account_view, all_accounts
+    from piactl.report.table import rendered
+
+    site = this_site()
+    _check_filters(site, state or [], profile, uai)
+    day = read_day(as_of, today(site))
+    unreadable: list[str] = []
+    with reading(site) as reader:
+        accounts = sorted(all_accounts(reader, site, unreadable.append), key=lambda a: a.uid)
+        otp_schema = site.encoding_for(reader).otp_schema
+    views = (account_view(account, site, day, otp_schema=otp_schema) for account in accounts)
+    rows = (v for v in views if _wanted(v, state or [], profile, uai.strip().upper(), day.isoformat()))
+    put(rendered(rows, COLUMNS, layout_or_default(output)))
+    for why in unreadable:
+        say(why)
+    return int(Exit.PARTLY if unreadable else Exit.DONE)
+
+
+def _check_filters(site: Site, states: list[str], profile: str, uai: str) -> None:
+    """Raises UsageError with everything that is wrong: a word that fits nothing would look like nobody."""
+    from piactl.config.suggestions import hint
+    from piactl.core.model.account import State
+    from piactl.core.model.uai import read_uai
+    from piactl.errors import UsageError
+
+    valid = [one.value for one in State]
+    wrong = [
+        f"--state {wanted}: is no state; the states are: {', '.join(valid)}"
+        for wanted in states
+        if wanted not in valid
+    ]
+    if profile:
+        profiles = [one.name for one in site.policy.profiles]
+        if profile not in profiles:
+            wrong.append(f"--profile {profile}: the policy has no such profile; {hint(profile, profiles)}")
+    if uai:
+        found, why = read_uai(uai)
+        if found is None:
+            wrong.append(f"--uai: {why}")
+    if wrong:
+        raise UsageError("\n".join(wrong))
+
+
+def _wanted(view: dict[str, Any], states: list[str], profile: str, uai: str, day: str) -> bool:
+    if states and view["state"] not in states:
+        return False
+    if profile and profile not in view["profiles"]:
+        return False
+    return not uai or any(
+        a["uai"] == uai and a["start"] <= day and (a["end"] or day) >= day for a in view["assignments"]
+    )
+
+
+def show(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule; - is stdin."),
+    ],
+    output: ShowOutput = None,
+    as_of: AsOf = None,
+) -> int:
+    """Show accounts: state, log in, assignments, services, as of any day.
+
+    With `-` the names come from stdin, one per line, plain or as objects with a uid, and the answers are in
+    that order.
+    """
+    from piactl.flows.queries.accounts import account_view, find_account
+
+    site = this_site()
+    day = read_day(as_of, today(site))
+    views, code = [], int(Exit.DONE)
+    wanted = read_names(names)
+    with reading(site) as reader:
+        otp_schema = site.encoding_for(reader).otp_schema
+        for name in wanted:
+            try:
+                account = find_account(reader, site, name)
+                views.append(account_view(account, site, day, otp_schema=otp_schema))
+            except PiactlError as error:
+                if len(wanted) == 1:
+                    raise
+                say(str(error))
+                code = int(Exit.PARTLY)
+    _print(views, layout_or_default(output) if output else "", day.isoformat(), one=len(wanted) == 1)
+    return code
+
+
+def _print(views: list[dict[str, Any]], layout: str, day: str, *, one: bool) -> None:
+    from piactl.report.account_text import account_text
+    from piactl.report.table import rendered
+
+    if layout == "json" and one:
+        import json
+
+        put([json.dumps(views[0], ensure_ascii=False, indent=2) + "\n"])
+    elif layout:
+        put(rendered(views, COLUMNS, layout))
+    else:
+        put(account_text(view, day) for view in views)

@@ -1,0 +1,185 @@
+"""`account history`: what happened to one account, and by whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site
+from piactl.cli.framework.options import Output, Since, Until, read_period
+from piactl.errors import AccountNotFound, DirectoryUnreachable, Exit, PiactlError
+
+if TYPE_CHECKING:
+    from piactl.directory.probe.access_log import LoggedWrite
+    from piactl.flows.plan.inputs.site import Site
+    from piactl.flows.queries.history import Event
+    from piactl.journal.query import JournalledChange
+
+IDENTITIES = ("reader", "desk", "administrator")
+"""Those that the log is asked with, the least first: the first that may read it does."""
+
+COLUMNS = (
+    "time", "author", "what", "attributes", "outcome", "run", "reason", "message", "sources", "identity", "dn"
+)  # fmt: skip
+ON_SCREEN = ("time", "author", "what", "attributes", "outcome", "run", "reason", "message")
+_NAMES_ON_SCREEN = 3
+
+
+@dataclass
+class _Told:
+    """What the directory told: the uid it knows, the logged writes, and what could not be learned."""
+
+    uid: str = ""
+    writes: list[LoggedWrite] = field(default_factory=list)
+    code: Exit = Exit.DONE
+
+
+def history(
+    account: Annotated[
+        str, typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.")
+    ],
+    since: Since = "",
+    until: Until = "",
+    logins: Annotated[
+        bool, typer.Option("--logins", help="Also what the server notes at each log in, right or wrong.")
+    ] = False,
+    output: Output = None,
+) -> int:
+    """Tell what happened to one account, the oldest first: when, by whom, why, which attributes.
+
+    From the journal of this host and, where the server keeps an access log that an identity of this host may
+    read, from there: so also what was written by another hand, or by piactl on another host. What both know
+    is one row. Values are never shown. Instants are UTC.
+
+    Exit codes: 0 told, 8 told from the journal alone because the directory cannot be asked, 9 neither knows
+    the account.
+    """
+    from piactl.core.model.numen import read_numen
+    from piactl.core.text import counted
+    from piactl.flows.queries.history import recounted
+    from piactl.report.table import rendered
+
+    site, name = this_site(), account.strip()
+    first, last = read_period(site, since, until)
+    told = _resolve(site, name)
+    changes = _of_journal(site, told.uid or name, first, last)
+    if told.uid:
+        _ask_log(site, told, {change.dn for change in changes}, first)
+    if read_numen(name) is not None:
+        raise AccountNotFound(
+            "a NUMEN is a secret and names no account; give a uid, an address or a matricule"
+        )
+    if not told.uid and not changes and not _of_journal(site, name, None, None):
+        if told.code is Exit.UNREACHABLE:
+            say(f"{name}: the journal of this host knows no such uid")
+            return int(told.code)
+        raise AccountNotFound(
+            f"{name}: neither the directory nor the journal of this host knows this account"
+        )
+    identities = {who: one.dn for who, one in site.settings.directory.identities.items()}
+    limit = last.timestamp() if last else float("inf")
+    writes = [w for w in told.writes if datetime.fromisoformat(w.time).timestamp() <= limit]
+    noted = [] if logins else [w for w in writes if w.of_logging_in]
+    writes = [w for w in writes if w not in noted]
+    layout = layout_or_default(output)
+    rows = [row_of(event, layout) for event in recounted(changes, writes, identities)]
+    put(rendered(rows, ON_SCREEN if layout == "table" else COLUMNS, layout))
+    if noted:
+        one, more = "note of the server about logging in is", "notes of the server about logging in are"
+        notes = counted(len(noted), one, more)
+        say(f"{notes} left out; --logins shows them")
+    return int(told.code)
+
+
+def _of_journal(
+    site: Site, uid: str, since: datetime | None, until: datetime | None
+) -> list[JournalledChange]:
+    from piactl.journal import Wanted
+    from piactl.journal.query import changes
+
+    return list(changes(site.settings.journal_file, Wanted(uid=uid, since=since, until=until)))
+
+
+def _resolve(site: Site, name: str) -> _Told:
+    """The account that the name means, as the directory knows it."""
+    from piactl.flows.queries.history import uid_meant
+
+    told = _Told()
+    try:
+        with reading(site) as reader:
+            told.uid = uid_meant(reader, site, name)
+    except DirectoryUnreachable as error:
+        say(f"{error}\nOnly the journal of this host is told.")
+        told.code = Exit.UNREACHABLE
+    return told
+
+
+def _ask_log(site: Site, told: _Told, journalled: set[str], since: datetime | None) -> None:
+    """The writes of the account, of its devices, and of those that the journal knows it had."""
+    from piactl.directory.probe.access_log import find_logs, logged_writes, names_of_account
+
+    hidden: tuple[str, ...] = ()
+    refused: list[str] = []
+    settings = site.settings.directory
+    for identity in IDENTITIES:
+        if identity not in settings.identities:
+            continue
+        try:
+            with reading(site, identity) as reader:
+                found = find_logs(reader, settings.suffix)
+                hidden = found.hidden
+                if found.readable:
+                    names = {*journalled, *names_of_account(reader, settings, told.uid)}
+                    for log in found.readable:
+                        told.writes += logged_writes(reader, log, names, since)
+                    return
+        except DirectoryUnreachable:
+            raise
+        except PiactlError as error:
+            refused.append(str(error))
+    if hidden or refused:
+        why = f"; {'; '.join(refused)}" if refused else ""
+        place = f" ({', '.join(hidden)})" if hidden else ""
+        say(f"no access log{place} may be read here{why}: told from the journal of this host alone")
+    else:
+        say("the server keeps no access log: what other hands or hosts wrote is not in this history")
+
+
+def row_of(event: Event, layout: str) -> dict[str, Any]:
+    """An event as json prints it, with `what` for tables: the kinds, else the operation."""
+    row = {
+        "time": event.time,
+        "author": event.author,
+        "identity": event.identity or None,
+        "sources": list(event.sources),
+        "run": event.run or None,
+        "host": event.host or None,
+        "operation": event.op,
+        "dn": event.dn,
+        "kinds": list(event.kinds),
+        "attributes": None if event.attributes is None else list(event.attributes),
+        "outcome": event.outcome,
+        "reason": event.reason or None,
+        "message": event.message or None,
+    }
+    if layout in ("json", "ndjson"):
+        return row
+    row["what"] = " ".join(event.kinds) or event.op
+    row["sources"] = " + ".join(event.sources)
+    if event.attributes is None:
+        row["attributes"] = "(not shown)"
+    elif layout == "table":
+        more = len(event.attributes) - _NAMES_ON_SCREEN
+        row["attributes"] = " ".join(event.attributes[:_NAMES_ON_SCREEN]) + (f" +{more}" if more > 0 else "")
+        row["author"] = _short(event)
+    return row
+
+
+def _short(event: Event) -> str:
+    """An author that fits a screen: of a DN its first part, of piactl's own identities their name."""
+    if event.author != event.identity and not event.run:
+        return f"({event.identity})"
+    return event.author if event.run else event.author.partition(",")[0]

@@ -1,0 +1,111 @@
+"""`account timeline`: the life of an account as a picture."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from piactl.cli.framework.context import put, reading, say, this_site, today
+from piactl.cli.framework.options import AsOf, read_date, read_day
+from piactl.errors import Exit, PiactlError
+
+if TYPE_CHECKING:
+    from piactl.flows.queries.timeline import Timeline
+
+
+class TimelineLayout(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+def timeline(
+    account: Annotated[
+        str, typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.")
+    ],
+    svg: Annotated[
+        str, typer.Option("--svg", metavar="FILE", help="Write the picture to this file; - is stdout.")
+    ] = "",
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="The first day (YYYY-MM-DD).")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DATE", help="The last day (YYYY-MM-DD).")
+    ] = None,
+    output: Annotated[
+        TimelineLayout, typer.Option("-o", "--output", help="json has the periods, each with its days.")
+    ] = TimelineLayout.TEXT,
+    as_of: AsOf = None,
+) -> int:
+    """Draw the life of an account over time: assignments, states, log in, locks, each service, exceptions.
+
+    It is what the assignments and the policy, as they stand now, say of every day. For what was really done
+    and when, see `account history`. `--svg` writes a picture for a browser or a document.
+    """
+    from piactl.flows.queries.accounts import find_account
+    from piactl.flows.queries.timeline import timeline as timeline_of
+    from piactl.flows.queries.timeline import timeline_facts
+
+    site = this_site()
+    day = read_day(as_of, today(site))
+    first, last = read_date("--from", from_), read_date("--until", until)
+    with reading(site) as reader:
+        drawn = timeline_of(find_account(reader, site, account), site, day, first, last)
+    if svg:
+        _write_svg(drawn, svg, "as of" if as_of else "today")
+    elif output is TimelineLayout.JSON:
+        import json
+
+        put([json.dumps(timeline_facts(drawn), ensure_ascii=False, indent=2) + "\n"])
+    else:
+        put([_text(drawn)])
+    if not drawn.rows:
+        say(f"{drawn.account.uid}: nothing to draw from {drawn.first} to {drawn.last}{_why(drawn)}")
+    return int(Exit.DONE)
+
+
+def _why(drawn: Timeline) -> str:
+    return "; it is archived" if drawn.account.state.value == "archived" else ""
+
+
+def _title(drawn: Timeline) -> str:
+    who = drawn.account.display_name if drawn.account.state.value != "archived" else "(archived)"
+    return f"{who} ({drawn.account.uid})"
+
+
+def _text(drawn: Timeline) -> str:
+    import shutil
+
+    from piactl.report.timeline_text import timeline_text
+
+    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    return timeline_text(
+        _title(drawn),
+        drawn.rows,
+        as_of=drawn.as_of,
+        first=drawn.first,
+        last=drawn.last,
+        width=max(60, min(width, 200)),
+        ascii_only=encoding not in ("utf8", ""),
+    )
+
+
+def _write_svg(drawn: Timeline, file: str, mark: str) -> None:
+    from piactl.report.timeline_svg import timeline_svg
+
+    picture = timeline_svg(_title(drawn), drawn.rows, as_of=drawn.as_of, first=drawn.first, last=drawn.last)
+    if file == "-":
+        put([picture])
+        return
+    try:
+        Path(file).write_text(picture, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "the path is not valid"
+        raise PiactlError(
+            f"--svg {file}: cannot be written: {reason}; name a file in a folder of yours"
+        ) from None
+    say(f"drawn: {file}")

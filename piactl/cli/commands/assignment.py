@@ -1,0 +1,142 @@
+"""`assignment add|end|move`: assignments by hand."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from piactl.cli.framework import account_batch as acting
+from piactl.cli.framework.account_batch import ActAsOf, ActOutput, Allow, DryRun, Manner, Names, Until, Yes
+from piactl.cli.framework.options import Reason, read_date
+from piactl.errors import UsageError
+
+if TYPE_CHECKING:
+    from piactl.core.model.assignment import Assignment
+
+
+Uai = Annotated[str, typer.Option("--uai", help="The establishment.")]
+Function = Annotated[str, typer.Option("--function", help="The function code, as ENS or DIR.")]
+Start = Annotated[str | None, typer.Option("--start", metavar="DATE", help="The first day.")]
+End = Annotated[str | None, typer.Option("--end", metavar="DATE", help="The last day; needed.")]
+Corps = Annotated[str, typer.Option("--corps", help="The code of the corps.")]
+
+
+def add(
+    names: Names,
+    uai: Uai = "",
+    function: Function = "",
+    start: Start = None,
+    end: End = None,
+    corps: Corps = "",
+    position: Annotated[str, typer.Option("--position", help="A position of the policy.")] = "",
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    allow: Allow = None,
+    as_of: ActAsOf = None,
+) -> int:
+    """Give accounts one more assignment, from --start (today without it) to --end."""
+    from piactl.core.edits import assignments
+
+    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
+    site, order, author = acting.begin(manner)
+    _need({"--uai": uai, "--function": function, "--end": end})
+    new = _assignment(uai, function, read_date("--start", start) or order.as_of, read_date("--end", end))
+    from dataclasses import replace
+
+    new = replace(new, corps=corps.strip(), position=position.strip())
+    return acting.act_on(names, assignments.add(author, new), manner, site, order)
+
+
+def end_(
+    names: Names,
+    on: Annotated[
+        str | None, typer.Option("--on", metavar="DATE", help="The last day of the assignment; needed.")
+    ] = None,
+    uai: Uai = "",
+    function: Function = "",
+    start: Start = None,
+    until: Until = None,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    allow: Allow = None,
+    as_of: ActAsOf = None,
+) -> int:
+    """End an assignment on a day; where there are several, --uai, --function, --start say which.
+
+    For an assignment of HR it holds to --until, which must be given; then HR's word holds again. The grace
+    of the policy follows as after any end.
+    """
+    from piactl.core.edits import assignments
+
+    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
+    site, order, author = acting.begin(manner)
+    _need({"--on": on})
+    last_day = read_date("--on", on) or order.as_of
+    meant = assignments.Meant(_uai(uai), function.strip().upper(), read_date("--start", start))
+    act = assignments.end(author, meant, last_day, read_date("--until", until))
+    return acting.act_on(names, act, manner, site, order)
+
+
+def move(
+    names: Names,
+    to: Annotated[str, typer.Option("--to", help="The UAI of the new establishment; needed.")] = "",
+    start: Annotated[
+        str | None, typer.Option("--start", metavar="DATE", help="The first day there; today without it.")
+    ] = None,
+    end: End = None,
+    function: Annotated[
+        str, typer.Option("--function", help="The function there; the same without it.")
+    ] = "",
+    from_: Annotated[str, typer.Option("--from", help="The UAI that is left, where there are several.")] = "",
+    until: Until = None,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    allow: Allow = None,
+    as_of: ActAsOf = None,
+) -> int:
+    """A mutation by hand: one assignment ends, another starts the next day, to --end.
+
+    What the delays of the policy make of it is shown day by day before it is done. For a person of HR the
+    end of the old assignment holds to --until, else to --end.
+    """
+    from piactl.core.edits import assignments
+
+    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
+    site, order, author = acting.begin(manner)
+    _need({"--to": to, "--end": end})
+    new = _assignment(to, function, read_date("--start", start) or order.as_of, read_date("--end", end))
+    act = assignments.move(author, assignments.Meant(_uai(from_)), new, read_date("--until", until))
+    return acting.act_on(names, act, manner, site, order)
+
+
+def _need(given: dict[str, str | None]) -> None:
+    missing = [name for name, value in given.items() if not value]
+    if missing:
+        raise UsageError(f"add {', '.join(missing)}")
+
+
+def _assignment(uai: str, function: str, start: date, end: date | None) -> Assignment:
+    from piactl.core.model.assignment import Assignment
+    from piactl.core.model.overrides import MANUAL
+
+    return Assignment(uai=_uai(uai), function=function.strip().upper(), start=start, end=end, source=MANUAL)
+
+
+def _uai(text: str) -> str:
+    """A UAI with its right letter, "" for none. Raises UsageError."""
+    from piactl.core.model.uai import read_uai
+
+    if not text:
+        return ""
+    found, why = read_uai(text)
+    if found is None:
+        raise UsageError(f"{text}: {why}")
+    return found

@@ -1,0 +1,156 @@
+"""`exception grant|deny|list|end`: dated exceptions to what the policy gives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from piactl.cli.framework import account_batch as acting
+from piactl.cli.framework.account_batch import ActAsOf, ActOutput, Allow, DryRun, Manner, Names, Until, Yes
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site, today
+from piactl.cli.framework.options import AsOf, Output, Reason, read_date, read_day
+from piactl.errors import Exit, UsageError
+
+if TYPE_CHECKING:
+    from piactl.core.model.policy import Service
+    from piactl.flows.plan.inputs.site import Site
+
+
+COLUMNS = ("uid", "kind", "service", "uai", "start", "end", "by", "reason")
+
+ServiceName = Annotated[str, typer.Option("--service", help="A service of the policy; needed.")]
+Uai = Annotated[str, typer.Option("--uai", help="The establishment, for a service that has that scope.")]
+From = Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first day; today without it.")]
+
+
+def grant(
+    names: Names,
+    service: ServiceName = "",
+    uai: Uai = "",
+    until: Until = None,
+    from_: From = None,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    allow: Allow = None,
+    as_of: ActAsOf = None,
+) -> int:
+    """Give accounts a service that the policy does not give them, to the end of --until."""
+    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
+    return _except(names, True, service, uai, from_, until, manner)
+
+
+def deny(
+    names: Names,
+    service: ServiceName = "",
+    uai: Uai = "",
+    until: Until = None,
+    from_: From = None,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    allow: Allow = None,
+    as_of: ActAsOf = None,
+) -> int:
+    """Keep a service from accounts, whatever the policy gives, to the end of --until."""
+    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
+    return _except(names, False, service, uai, from_, until, manner)
+
+
+def _except(
+    names: list[str],
+    grants: bool,
+    service: str,
+    uai: str,
+    from_: str | None,
+    until: str | None,
+    manner: Manner,
+) -> int:
+    from piactl.core.edits import exceptions
+
+    site, order, author = acting.begin(manner)
+    place = _checked(site, service, uai)
+    end = read_date("--until", until)
+    if end is None:
+        raise UsageError("an exception needs an end: add --until DATE")
+    start = read_date("--from", from_) or order.as_of
+    if end < start:
+        raise UsageError(f"--until {end} is before the first day, {start}")
+    make = exceptions.grant if grants else exceptions.deny
+    return acting.act_on(names, make(author, service, place, start, end), manner, site, order)
+
+
+def end_(
+    names: Names,
+    service: ServiceName = "",
+    uai: Uai = "",
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    allow: Allow = None,
+    as_of: ActAsOf = None,
+) -> int:
+    """End exceptions before their day: what the policy gives holds again."""
+    from piactl.core.edits import exceptions
+
+    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
+    site, order, author = acting.begin(manner)
+    if not service:
+        raise UsageError("add --service, as `exception list` shows it")
+    act = exceptions.end_exceptions(author, service, uai.strip().upper())
+    return acting.act_on(names, act, manner, site, order)
+
+
+def list_(
+    output: Output = None,
+    as_of: AsOf = None,
+    service: Annotated[str, typer.Option("--service", help="Only those of this service.")] = "",
+) -> int:
+    """List the exceptions that have not ended, by account."""
+    from piactl.flows.queries.overrides import exceptions_by_hand
+    from piactl.report.table import rendered
+
+    site = this_site()
+    unreadable: list[str] = []
+    with reading(site) as reader:
+        rows = exceptions_by_hand(reader, site, read_day(as_of, today(site)), unreadable.append)
+        if service and not any(row["service"] == service for row in rows):
+            _known(site, service)
+        rows = [row for row in rows if service in ("", row["service"])]
+    put(rendered(rows, COLUMNS, layout_or_default(output)))
+    for why in unreadable:
+        say(why)
+    return int(Exit.PARTLY if unreadable else Exit.DONE)
+
+
+def _known(site: Site, name: str) -> Service:
+    from piactl.config.suggestions import hint
+
+    known = site.policy.services.get(name)
+    if known is None:
+        names = list(site.policy.services)
+        raise UsageError(f"--service {name}: the policy has no such service; {hint(name, names)}")
+    return known
+
+
+def _checked(site: Site, service: str, uai: str) -> str:
+    """The UAI of an exception, "" for person scope. Raises UsageError with everything that is wrong."""
+    from piactl.core.model.uai import read_uai
+
+    if not service:
+        raise UsageError("add --service")
+    known = _known(site, service)
+    if known.per_establishment and not uai:
+        raise UsageError(f"{service} is a service of one establishment: add --uai")
+    if uai and not known.per_establishment:
+        raise UsageError(f"{service} is the same in all establishments: leave --uai out")
+    if not uai:
+        return ""
+    found, why = read_uai(uai)
+    if found is None:
+        raise UsageError(f"--uai: {why}")
+    return found

@@ -1,0 +1,122 @@
+"""`feed`: look at an HR file without any directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piactl.cli.framework.context import put, say, this_site, today
+from piactl.cli.framework.options import PlanLayout, RunOutput
+from piactl.errors import Exit
+
+if TYPE_CHECKING:
+    from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
+    from piactl.flows.plan.inputs.site import Site
+
+
+File = Annotated[str, typer.Argument(metavar="FEED", help="A feed file, PATH or SOURCE=PATH.")]
+
+
+def check(
+    file: File,
+    output: RunOutput = PlanLayout.TEXT,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 5 where rows are rejected.")] = False,
+) -> int:
+    """Read a feed by the layout of its source and by the policy, and tell everything that is wrong with it.
+
+    Needs no directory, and so does not compare it with the last one. Exit codes: 0 it can be used, 6 it is
+    refused as a whole.
+    """
+    from piactl.core.plan.run_state import Memory
+    from piactl.flows.plan.inputs.load_feeds import check_limits
+
+    site = this_site()
+    sourced = _read(file, site)
+    check_limits([sourced], Memory(), {}, today(site), ())
+    feed, rejections = sourced.feed, sorted(sourced.rejections, key=lambda r: (r.line, r.column))
+    facts = feed.facts
+    held: dict[str | None, str] = {r.matricule: r.message for r in sourced.judgement}
+    held.update(feed.held)
+    document = {
+        "file": str(sourced.path),
+        "source": facts.source,
+        "digest": facts.digest,
+        "date": facts.date.isoformat() if facts.date else None,
+        "full": facts.full,
+        "rows": facts.rows,
+        "people": facts.people,
+        "unattributed": facts.unattributed,
+        "rejections": [
+            {
+                "file": r.file,
+                "line": r.line,
+                "column": r.column,
+                "code": r.code,
+                "message": r.message,
+                "matricule": r.matricule,
+            }
+            for r in rejections
+        ],
+        "held": held,
+        "remarks": [remark.message for remark in feed.remarks],
+    }
+    _print(document, output)
+    return int(Exit.PARTLY if strict and rejections else Exit.DONE)
+
+
+def rejects(
+    file: File,
+    out: Annotated[str, typer.Option("--out", metavar="FILE", help="Where to write them (mode 0600).")],
+) -> int:
+    """Write the rejected rows of a feed, unchanged, with the reasons beside them, to a file.
+
+    Corrected, that file can be fed again: it adds to the feed and never stands for the whole of it.
+    """
+    from piactl.core.text import counted
+    from piactl.feed.rejects_file import write_rejects
+    from piactl.feed.row_index import with_rejections
+
+    sourced = _read(file, this_site())
+    feed = with_rejections(sourced.feed, sourced.path, sourced.judgement)
+    count = write_rejects(Path(out), feed, sourced.source)
+    say(f"{counted(count, 'row')} written to {out}" if count else "no row is rejected; nothing was written")
+    return int(Exit.DONE)
+
+
+def _read(file: str, site: Site) -> SourcedFeed:
+    from piactl.flows.plan.inputs.load_feeds import read_feeds
+    from piactl.flows.plan.inputs.merge_feeds import judged
+
+    return judged(read_feeds([file], site.settings.sources)[0], site.policy, site.register)
+
+
+def _print(document: dict[str, Any], output: PlanLayout) -> None:
+    if output is PlanLayout.JSON:
+        import json
+
+        put([json.dumps(document, ensure_ascii=False, indent=1) + "\n"])
+        return
+    from piactl.core.text import counted
+    from piactl.report.escaping import shown
+
+    of = f" of {document['date']}" if document["date"] else ""
+    sort = "full" if document["full"] else "delta"
+    lines = [
+        f"{document['file']}{of}: {counted(document['rows'], 'row')}, "
+        f"{counted(document['people'], 'person', 'people')}, "
+        f"source {document['source']} ({sort})",
+        f"  sha256 {document['digest']}",
+    ]
+    lines += [f"  {remark}" for remark in document["remarks"]]
+    for r in document["rejections"]:
+        lines.append(f"{r['file']}:{r['line']}: {r['column'] or 'row'}: {r['message']} [{r['code']}]")
+    rows = len({r["line"] for r in document["rejections"]})
+    lines.append(
+        f"{rows} of {counted(document['rows'], 'row')} rejected, "
+        f"{counted(len(document['held']), 'person', 'people')} would be held"
+        if rows
+        else "nothing is rejected"
+    )
+    put(shown(line) + "\n" for line in lines)

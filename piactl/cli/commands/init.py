@@ -1,0 +1,54 @@
+"""`init`: the files of a first configuration."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from piactl.cli.framework.context import SYSTEM_CONFIGURATION, put, say
+from piactl.errors import Exit
+
+_NEXT = """\
+Next, as the README says step by step under "A real directory":
+  1. edit what is marked: grep -n EDIT {files}
+  2. load the schema and the server settings:    {schemas}
+  3. make the four service identities in the directory, and put their passwords into
+     {secrets}/reader, nightly, desk and administrator (mode 0600, one line each)
+  4. keep a copy of {secrets}/keys off this host: a lost key is lost
+  5. piactl{config} doctor
+     piactl{config} plan FEED...
+"""
+
+
+def init(
+    folder: Annotated[
+        str, typer.Option("--dir", metavar="DIR", help="Where to; else where piactl looks by itself.")
+    ] = str(SYSTEM_CONFIGURATION.parent),
+) -> int:
+    """Write a first configuration to edit: piactl.yaml, policy.yaml, establishments.csv, a digest key.
+
+    Asks nothing and overwrites nothing: a file that is there already is left as it is. What must be looked
+    at is marked EDIT. For a trial without any editing: piactl sandbox start.
+    """
+    from piactl.flows.setup import FILES, write_first_files
+    from piactl.resources import schemas_folder
+
+    place = Path(folder).absolute()
+    begun = write_first_files(place)
+    for path in begun.left:
+        say(f"{path}: is there already; left as it is")
+    put(f"{path}\n" for path in begun.written)
+    if not begun.written:
+        say("nothing to do")
+        return int(Exit.DONE)
+    configuration = place / SYSTEM_CONFIGURATION.name
+    config = "" if configuration == SYSTEM_CONFIGURATION else f" --config {shlex.quote(str(configuration))}"
+    files = " ".join(shlex.quote(str(place / name)) for name in FILES)
+    text = _NEXT.format(
+        files=files, schemas=schemas_folder() / "ldap", secrets=place / "secrets", config=config
+    )
+    say(f"{begun.marked} lines are marked EDIT\n{text}".rstrip())
+    return int(Exit.DONE)

@@ -1,0 +1,305 @@
+"""`journal`: what was done, provably."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site, today
+from piactl.cli.framework.options import Output, Since, Until, read_period
+from piactl.errors import AccountNotFound, Exit, PiactlError, UsageError
+
+if TYPE_CHECKING:
+    from piactl.core.journal_line import Head
+    from piactl.flows.plan.inputs.site import Site
+    from piactl.journal import Wanted
+    from piactl.journal.query import JournalledChange
+
+
+# `journal show`: the rows, by account where one is named.
+
+COLUMNS = (
+    "time", "run", "author", "origin", "command", "uid", "kinds", "attributes", "outcome", "reason", "message"
+)  # fmt: skip
+ON_SCREEN = ("time", "uid", "kinds", "outcome", "author", "run", "reason", "message")
+Period = tuple[datetime | None, datetime | None]
+
+
+def show_changes(
+    site: Site, account: str, run: str, author: str, period: Period, kind: str, layout: str
+) -> int:
+    """Prints the changes that fit everything that is given; "" is not given."""
+    from piactl.journal import Wanted
+    from piactl.report.table import rendered
+
+    path = site.settings.journal_file
+    run = _last_run(path) if run == "last" else run
+    wanted = Wanted(run or None, account or None, author or None, *period)
+    rows = _some(_rows(path, wanted, kind))
+    if rows is None and account:
+        uid = _uid_of(site, account)
+        rows = (
+            None
+            if uid == account
+            else _some(_rows(path, Wanted(run or None, uid, author or None, *period), kind))
+        )
+    columns = ON_SCREEN if layout == "table" else COLUMNS
+    put(rendered(rows or (), columns, layout))
+    if rows is None:
+        say(f"{path}: no change of this journal fits")
+    return int(Exit.DONE)
+
+
+def _some(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]] | None:
+    """The rows, None where there is none."""
+    first = next(rows, None)
+    return None if first is None else chain([first], rows)
+
+
+def _rows(path: str, wanted: Wanted, kind: str) -> Iterator[dict[str, Any]]:
+    from piactl.journal.query import changes
+
+    return (row_of(change) for change in changes(path, wanted, kind.strip()))
+
+
+def row_of(change: JournalledChange) -> dict[str, Any]:
+    """A change as json prints it."""
+    return {
+        "time": change.time,
+        "settled": change.settled or None,
+        "run": change.run,
+        "author": change.author,
+        "user": change.user,
+        "sudo_user": change.sudo_user or None,
+        "login": change.login or None,
+        "origin": change.origin,
+        "host": change.host,
+        "command": list(change.command),
+        "uid": change.uid,
+        "dn": change.dn,
+        "op": change.op,
+        "kinds": list(change.kinds),
+        "attributes": list(change.attributes),
+        "outcome": change.outcome,
+        "message": change.message or None,
+        "reason": change.reason,
+        "seq": change.seq,
+    }
+
+
+def _last_run(path: str) -> str:
+    """The run of the latest change. Raises AccountNotFound where there is none."""
+    from piactl.core.journal_line import BrokenLine
+    from piactl.journal.errors import unreadable
+    from piactl.journal.rotated_files import newest_first
+
+    try:
+        for line in newest_first(path):
+            if line.type == "intent":
+                return line.run
+    except BrokenLine as broken:
+        raise unreadable(path, 0, str(broken)) from None
+    raise AccountNotFound(f"{path}: no run has changed anything yet")
+
+
+def _uid_of(site: Site, name: str) -> str:
+    """The uid of what is no uid in the journal, as the directory knows it. Raises AccountNotFound."""
+    from piactl.core.model.numen import masked
+    from piactl.flows.queries.history import uid_meant
+
+    called = masked(name)
+    try:
+        with reading(site) as reader:
+            uid = uid_meant(reader, site, name)
+    except PiactlError:
+        say(f"{called}: is no uid in this journal; whether it is another name of an account cannot be asked:")
+        raise
+    if not uid:
+        raise AccountNotFound(
+            f"{called}: no change that fits is of this uid, and no account has this uid, address, alias or "
+            "matricule"
+        )
+    return uid
+
+
+def show(
+    account: Annotated[
+        str,
+        typer.Option("--account", help="Only of this account: a uid, an address, an alias or a matricule."),
+    ] = "",
+    run: Annotated[str, typer.Option("--run", help="Only of this run; `last` is the latest.")] = "",
+    author: Annotated[
+        str, typer.Option("--author", help="Only by this user: who logged in, used sudo, or ran piactl.")
+    ] = "",
+    since: Since = "",
+    until: Until = "",
+    kind: Annotated[str, typer.Option("--kind", help="Only changes of this kind: create, lock, ...")] = "",
+    output: Output = None,
+) -> int:
+    """Show what was changed: one row per change, the oldest first, with who was behind it and its outcome.
+
+    An outcome is `in doubt` where a run died before it knew it, which the next run settles, and `under way`
+    where the run is still at work. A uid needs no directory. json and ndjson hold everything, csv and tsv
+    nearly so, the table what fits a screen. Instants are UTC. Values are in no journal: names of attributes
+    are.
+    """
+
+    site = this_site()
+    return show_changes(
+        site, account.strip(), run, author, read_period(site, since, until), kind, layout_or_default(output)
+    )
+
+
+def verify(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="An export, or a copy of one file of a journal, proved by itself."
+        ),
+    ] = None,
+    head: Annotated[
+        str,
+        typer.Option("--head", metavar="SEQ:HASH", help="A line kept elsewhere that must be in the FILE."),
+    ] = "",
+) -> int:
+    """Check the chain of the journal, and compare it with the heads that the runs left in the directory.
+
+    With FILE only that file is looked at, and neither configuration nor directory is needed: between its
+    first and its last line nothing was edited, removed or added. Only --head proves that it was not all made
+    anew.
+
+    Exit codes: 0 whole, 1 an edited, removed, inserted, reordered or cut line was found, 8 the chain is whole
+    but the directory cannot be asked for the heads.
+    """
+    from piactl.journal import verify as verify_journal
+    from piactl.report.journal_text import proof_text
+
+    if file is not None:
+        return _verify_file(file, head)
+    if head:
+        raise UsageError("--head goes with a FILE; without one the heads are asked of the directory")
+    site = this_site()
+    anchors: dict[str, Head] = {}
+    compared = True
+    try:
+        anchors = _anchors(site)
+    except PiactlError as error:
+        compared = False
+        say(f"the directory cannot be asked for the anchors: {error}\nOnly the chain itself is checked.")
+    found = verify_journal(site.settings.journal_file, anchors, None)
+    if found.problem is not None:
+        say(str(found.problem))
+        return int(Exit.FAILED)
+    put([proof_text(found, len(anchors) if compared else None)])
+    return int(Exit.DONE if compared else Exit.UNREACHABLE)
+
+
+def _verify_file(file: Path, head: str) -> int:
+    from piactl.journal import verify_file
+    from piactl.report.journal_text import file_text
+
+    kept = _read_head(head)
+    try:
+        file.stat()
+    except OSError as error:
+        raise PiactlError(f"{file}: cannot be read ({error.strerror}); check the path") from None
+    found = verify_file(str(file), kept)
+    if found.problem is not None:
+        say(str(found.problem))
+        return int(Exit.FAILED)
+    put([file_text(found, anchored=bool(head))])
+    return int(Exit.DONE)
+
+
+def _read_head(text: str) -> tuple[int, str] | None:
+    """SEQ:HASH. Raises UsageError."""
+    if not text:
+        return None
+    seq, _, digest = text.strip().partition(":")
+    if (
+        not (seq.isascii() and seq.isdigit() and len(seq) < 20)
+        or len(digest) != 64
+        or set(digest) - set("0123456789abcdef")
+    ):
+        raise UsageError("--head: write it as `journal export` says it: the number of a line, `:`, its hash")
+    return int(seq), digest
+
+
+def _anchors(site: Site) -> dict[str, Head]:
+    from piactl.clock import utc_now
+    from piactl.flows.journal_retention import anchors_of
+    from piactl.journal import who
+
+    with reading(site) as reader:
+        return anchors_of(reader, site, who().host, utc_now())
+
+
+def export(
+    since: Since = "",
+    until: Until = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The file, made with mode 600; stdout without.")
+    ] = None,
+) -> int:
+    """Export the lines of a period as they are, in a file that `journal verify FILE` can prove by itself.
+
+    Its first line holds the hash before the first exported line and the head after the last, which is also
+    told on stderr: keep that apart from the file. The export proves that nothing in it was edited, removed
+    or added since; against somebody who makes all hashes anew only the head kept elsewhere does
+    (`journal verify FILE --head`). It proves nothing outside its period.
+    """
+    from piactl.clock import utc_now
+    from piactl.core.text import counted
+    from piactl.flows.journal_retention import behind
+    from piactl.journal import who
+    from piactl.journal.export import export_lines, extract
+    from piactl.private_files import write_private
+
+    site = this_site()
+    path = site.settings.journal_file
+    found = extract(path, *read_period(site, since, until))
+    if found is None:
+        raise PiactlError(f"{path}: the journal has no line of that period; nothing is exported")
+    actor = who()
+    facts = {"since": since, "until": until, "host": actor.host, "by": behind(actor)}
+    lines = export_lines(path, found, facts, utc_now())
+    if out is None:
+        put(line.decode("ascii") for line in lines)
+    else:
+        write_private(out, lines)
+    where = f" to {out}" if out else ""
+    say(f"{counted(found.lines, 'line')} exported{where}; head {found.head.seq}:{found.head.hash}")
+    return int(Exit.DONE)
+
+
+def prune(
+    before: Annotated[
+        str, typer.Option("--before", metavar="DATE", help="Lines written before that day go.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> int:
+    """Remove the oldest lines of the journal, for good, and leave a provable cut.
+
+    Whole runs go, never one that is under way, in doubt, or not over before DATE. What is left begins with a
+    line that says what went, who did it and when, and `journal verify` tells it. Nothing is removed where
+    the chain is not whole, or where the directory cannot be asked for its anchors. Export first what you have
+    to keep. The CNIL advises to keep logs for 6 to 12 months; nothing is ever pruned by itself.
+    """
+    from piactl.cli.framework.run_context import new_order
+    from piactl.clock import utc_now
+    from piactl.flows.journal_retention import prune_journal
+    from piactl.report.journal_text import pruned_text
+
+    site = this_site()
+    first, _ = read_period(site, before, "", option="--before")
+    now = today(site)
+    if first is None or (first.hour, first.minute) != (0, 0) or first.date() > now:
+        raise UsageError(f"--before {before}: write a day that is not in the future, as 2026-09-01")
+    done = prune_journal(site, new_order(site, None), first.date(), _anchors(site), utc_now, trial=dry_run)
+    put([pruned_text(done.gone, first.date().isoformat(), trial=dry_run)])
+    return int(Exit.DONE)

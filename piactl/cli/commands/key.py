@@ -1,0 +1,141 @@
+"""`key add|list|retire`: the keys of the digests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piactl.cli.framework import account_batch as acting
+from piactl.cli.framework.account_batch import DryRun, Manner
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site, writing
+from piactl.cli.framework.options import Output, Reason
+from piactl.errors import Exit, PiactlError
+
+if TYPE_CHECKING:
+    from piactl.flows.apply.run import Order
+    from piactl.flows.plan.inputs.site import Site
+
+COLUMNS = ("key", "current", "here", "matricules", "archived", "numens", "waiting", "devices", "attempts")
+
+
+def list_(output: Output = None) -> int:
+    """List the keys, the current one first, and how many entries need each.
+
+    `here` says whether the key file of this host has it: one that entries need and that is not here makes
+    people unknown to this host.
+    """
+    from piactl.flows.helpdesk.key_rotation import WHAT, Need, key_needs
+    from piactl.report.table import rendered
+
+    site = this_site()
+    keys = site.keys
+    with reading(site) as reader:
+        needs = key_needs(reader, site)
+    rows = [
+        {
+            "key": key or "(none)",
+            "current": key == keys.current,
+            "here": key in keys.keys,
+            **{what: needs.get(key, Need()).counts[what] for what in WHAT},
+        }
+        for key in dict.fromkeys([*keys.keys, *sorted(needs)])
+    ]
+    put(rendered(rows, COLUMNS, layout_or_default(output)))
+    lacking = [row["key"] for row in rows if not row["here"]]
+    if lacking:
+        say(
+            f"this host's key file, {site.settings.keys_file}, lacks {', '.join(map(str, lacking))}: put the "
+            "lines back from its copy, or from another host"
+        )
+    return int(Exit.FAILED if lacking else Exit.DONE)
+
+
+def add(
+    name: Annotated[
+        str, typer.Option("--id", help="The id of the new key; the next number without it.")
+    ] = "",
+    reason: Reason = "",
+) -> int:
+    """Make a new key the current one, and print its id. The older keys go on verifying.
+
+    It is written to the key file of this host, which has to be copied to every other host before its next
+    run: one without the new key refuses to write. Digests move to it as nights tell the values anew.
+    """
+    from piactl.flows.apply.key_fence import announce_key
+    from piactl.secrets import add_key, read_keys
+
+    site, order, _ = acting.begin(Manner(reason))
+    path = site.settings.keys_file
+    with writing(site, "administrator") as writer:
+        # first what may refuse: a host that lacks the current key must not add another
+        with _journalled(site, writer, order) as run:
+            fresh = add_key(path, name.strip())
+            run.journal.note(f"digest key {fresh} was made the current one")
+            run.journal.end({})
+        try:
+            announce_key(writer, site, read_keys(path))
+        except PiactlError as error:
+            say(f"key {fresh} is in {path}, but the other hosts cannot be told of it: {error}")
+    say(f"key {fresh} is the current one. Copy {path} to every other host now, and keep a copy elsewhere")
+    say("digests move to it with the next night that has a feed; see: piactl key list")
+    put([f"{fresh}\n"])
+    return int(Exit.DONE)
+
+
+def retire(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The id of a key that is not the current one.")],
+    reason: Reason = "",
+    dry_run: DryRun = False,
+) -> int:
+    """Take a key out of the key file, once nothing needs it any more.
+
+    Sealed secrets of devices are moved to the current key first. Refused, with the numbers, while a digest
+    needs the key; what is kept of archived accounts never moves.
+    """
+    from piactl.core.edits import ActRefused
+    from piactl.flows.accounts.edit import carry_out
+    from piactl.flows.helpdesk.key_rotation import check_retirable, key_needs, prepare_reseals, refuse_needed
+    from piactl.journal import in_doubt
+    from piactl.secrets import drop_key
+
+    site, order, author = acting.begin(Manner(reason, dry_run))
+    check_retirable(site, key)
+    with writing(site, "administrator") as writer:
+        needs = key_needs(writer, site).get(key)
+        sealed = needs.counts.pop("devices", 0) if needs else 0
+        refuse_needed(key, needs, site)
+        if in_doubt(site.settings.journal_file):
+            raise ActRefused(
+                f"key {key} stays: writes of an earlier run are in doubt, and only it can tell of them."
+                "\nRun piactl nightly, which reads them back, then try again"
+            )
+        if dry_run:
+            moved = f"{sealed} sealed secrets would move to {site.keys.current}, and " if sealed else ""
+            say(f"{moved}key {key} would be taken out of {site.settings.keys_file}")
+            return int(Exit.DONE)
+        preparation = prepare_reseals(writer, site, key, author.reason)
+        carry_out(site, writer, order, preparation, now=_now, say=say, stop=lambda: "", recorded=False)
+        refuse_needed(key, key_needs(writer, site).get(key), site)
+        with _journalled(site, writer, order) as run:
+            drop_key(site.settings.keys_file, key)
+            run.journal.note(f"digest key {key} was retired")
+            run.journal.end({})
+    say(
+        f"key {key} is out of {site.settings.keys_file}. Take it out on the other hosts too; keep it in the "
+        "copy as long as a backup of the directory may have to be read"
+    )
+    put([f"{key}\n"])
+    return int(Exit.DONE)
+
+
+def _journalled(site: Site, writer: Any, order: Order) -> Any:
+    from piactl.flows.apply.run import run_alone
+
+    return run_alone(site, writer, order, _now, say, recorded=False)
+
+
+def _now() -> Any:
+    from piactl.clock import utc_now
+
+    return utc_now()

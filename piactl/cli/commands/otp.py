@@ -1,0 +1,331 @@
+"""`otp verify|show|suspend|resume|remove|resync`: one-time-code devices once they are made."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piactl.cli.framework import account_batch as acting
+from piactl.cli.framework.account_batch import ActOutput, DryRun, Manner, Names, Yes, read_names
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site
+from piactl.cli.framework.options import Reason, ShowOutput
+from piactl.errors import Exit, PiactlError, UsageError
+
+if TYPE_CHECKING:
+    from piactl.flows.helpdesk.otp import Enrolment
+
+
+OneName = Annotated[
+    str, typer.Argument(metavar="ACCOUNT", help="A uid, an address or a matricule.", show_default=False)
+]
+AsAdministrator = Annotated[
+    bool,
+    typer.Option(
+        "--administrator", help="Act as the administrator, not as the help desk: protected accounts."
+    ),
+]
+
+
+def verify(
+    name: OneName,
+    reason: Reason = "",
+    output: ActOutput = None,
+    administrator: AsAdministrator = False,
+) -> int:
+    """Put a new device in force, with a code that it shows now.
+
+    The code is asked for on a terminal, else read from stdin, one line. From then on older devices are no
+    good; the code given here is used up.
+    """
+    from piactl.flows.helpdesk.otp import prepare_verification
+
+    manner = desk_manner(reason or "verification", administrator, False, True, output)
+    site, order, author = acting.begin(manner)
+    return acting.decide(
+        lambda writer: prepare_verification(writer, site, name, _ask, author, _now, manner.identity),
+        manner,
+        site,
+        order,
+    )
+
+
+def resync(
+    name: OneName,
+    reason: Reason = "",
+    output: ActOutput = None,
+    administrator: AsAdministrator = False,
+) -> int:
+    """Make the codes of a telephone good again whose clock is wrong, from two that follow each other.
+
+    They are asked for on a terminal, else read from stdin, one line each. How wrong the clock may be is a
+    setting of the policy (otp.resync_minutes).
+    """
+    from piactl.flows.helpdesk.otp import prepare_resync
+
+    manner = desk_manner(reason or "resynchronisation", administrator, False, True, output)
+    site, order, author = acting.begin(manner)
+    return acting.decide(
+        lambda writer: prepare_resync(writer, site, name, _ask, author, _now, manner.identity),
+        manner,
+        site,
+        order,
+    )
+
+
+def suspend(
+    names: Names,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    administrator: AsAdministrator = False,
+) -> int:
+    """Suspend the device of accounts (a lost telephone): logging in is refused until another is verified.
+
+    The password alone does not log in meanwhile. `otp resume` gives the same device back. Sessions already
+    open elsewhere go on.
+    """
+    from piactl.flows.helpdesk.otp import prepare_suspension
+
+    manner = replace(desk_manner(reason, administrator, dry_run, yes, output), emergency=True)
+    site, order, author = acting.begin(manner)
+    wanted = read_names(names)
+    return acting.decide(
+        lambda reader: prepare_suspension(reader, site, wanted, author, _now(), manner.identity),
+        manner,
+        site,
+        order,
+    )
+
+
+def resume(
+    names: Names,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    administrator: AsAdministrator = False,
+) -> int:
+    """Give a suspended device back: the telephone was found."""
+    from piactl.flows.helpdesk.otp import prepare_resumption
+
+    manner = desk_manner(reason, administrator, dry_run, yes, output)
+    site, order, author = acting.begin(manner)
+    wanted = read_names(names)
+    return acting.decide(
+        lambda reader: prepare_resumption(reader, site, wanted, author, manner.identity), manner, site, order
+    )
+
+
+def remove(
+    names: Names,
+    password_alone: Annotated[
+        bool,
+        typer.Option("--password-alone", help="Also where a service of the account asks for a code."),
+    ] = False,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    administrator: AsAdministrator = False,
+) -> int:
+    """Take the devices of accounts away: back to the password alone. Their secrets are deleted.
+
+    Refused where a service of the account asks for a code. For a lost telephone use `otp suspend`.
+    """
+    from piactl.flows.helpdesk.otp import prepare_removal
+
+    manner = desk_manner(reason, administrator, dry_run, yes, output)
+    site, order, author = acting.begin(manner)
+    wanted = read_names(names)
+    return acting.decide(
+        lambda reader: prepare_removal(
+            reader, site, wanted, author, manner.identity, password_alone=password_alone
+        ),
+        manner,
+        site,
+        order,
+    )
+
+
+def show(names: Names, output: ShowOutput = None) -> int:
+    """Show the devices of accounts: what is in force, since when, its last use, how wrong its clock is.
+
+    Services that always ask for a code are shown as blocked while no device is in force. Never a secret.
+    """
+    from piactl.flows.helpdesk.otp import devices_shown
+    from piactl.report.device_text import COLUMNS, devices_text
+    from piactl.report.table import rendered
+
+    site = this_site()
+    wanted = read_names(names)
+    views, code = [], int(Exit.DONE)
+    with reading(site) as reader:
+        for name in wanted:
+            try:
+                views.append(devices_shown(reader, site, name))
+            except PiactlError as error:
+                if len(wanted) == 1:
+                    raise
+                say(str(error))
+                code = int(Exit.PARTLY)
+    if output is None:
+        put(devices_text(view, site.policy.timezone) for view in views)
+    else:
+        put(rendered(views, COLUMNS, layout_or_default(output)))
+    return code
+
+
+def desk_manner(reason: str, administrator: bool, dry_run: bool, yes: bool, output: Any) -> Manner:
+    """The help desk's identity unless more is asked for. No record of the run is left in the directory, for
+    the desk may write none and an undo could not bring a secret back; the journal has it all."""
+    identity = "administrator" if administrator else "desk"
+    return Manner(reason, dry_run, yes, output, identity=identity, recorded=False)
+
+
+def _ask(what: str) -> str:
+    """A code, asked for on a terminal, else the next line of stdin. Raises UsageError where there is none."""
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        print(f"{what}: ", end="", file=sys.stderr, flush=True)
+    try:
+        line = sys.stdin.readline()
+    except UnicodeDecodeError:
+        line = ""
+    if not line.strip():
+        raise UsageError(f"{what}: none was given; type it, or write it to stdin. Nothing was changed")
+    return line
+
+
+def _now() -> Any:
+    from piactl.clock import utc_now
+
+    return utc_now()
+
+
+# `otp enroll`: a new one-time-code device, shown once.
+
+
+def enroll(
+    names: Names,
+    png: Annotated[
+        str | None, typer.Option("--png", metavar="FILE", help="The QR code as a new file of mode 0600.")
+    ] = None,
+    uri_file: Annotated[
+        str | None,
+        typer.Option(
+            "--uri-file",
+            metavar="FILE",
+            help="The otpauth URI in a new file of mode 0600; of several accounts one line each, as TSV.",
+        ),
+    ] = None,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    administrator: AsAdministrator = False,
+) -> int:
+    """Make a new device for accounts, and show it once: its QR code in the terminal, or in files.
+
+    It takes over only when a code of it was given: `otp verify`. Until then an older device stays in force,
+    and an account that has none logs in with the password alone.
+    """
+    from piactl.clock import utc_now
+    from piactl.flows.helpdesk.otp import prepare_enrolment
+
+    wanted = read_names(names)
+    on_screen = sys.stdout.isatty() and len(wanted) == 1 and output is None
+    _need_a_way(wanted, png, uri_file, on_screen or dry_run)
+    manner = desk_manner(reason or "enrolment", administrator, dry_run, yes, output)
+    site, order, author = acting.begin(manner)
+    prepared: list[Enrolment] = []
+    made: list[Enrolment] = []
+
+    def make(reader: Any) -> Any:
+        preparation, enrolments = prepare_enrolment(reader, site, wanted, author, utc_now(), manner.identity)
+        prepared.extend(enrolments)
+        return preparation
+
+    with _files(None if dry_run else png, None if dry_run else uri_file) as keep:
+
+        def done(outcomes: Mapping[str, str]) -> None:
+            made.extend(one for one in prepared if outcomes.get(one.uid) == "applied")
+            keep(made, len(wanted) == 1)
+
+        code = acting.decide(make, manner, site, order, done)
+    if on_screen and made:
+        _show_once(made[0])
+    return code
+
+
+def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, otherwise: bool) -> None:
+    """Raises UsageError where the secret could reach nobody, or somebody it is not meant for."""
+    if png and len(names) != 1:
+        raise UsageError("--png is for one account; for several: --uri-file FILE")
+    if not (png or uri_file or otherwise):
+        raise UsageError(
+            "the secret of a device is shown on a terminal or written to a new file, never to a pipe: "
+            "add --png FILE or --uri-file FILE"
+        )
+
+
+@contextmanager
+def _files(png: str | None, uri_file: str | None) -> Iterator[Callable[[Sequence[Enrolment], bool], None]]:
+    """Makes the files before anything is changed, gives what fills them, and leaves no empty one behind."""
+    from piactl.private_files import create_private
+
+    open_: dict[str, int] = {}
+    filled: set[str] = set()
+
+    def fill(path: str, content: bytes) -> None:
+        with os.fdopen(open_[path], "wb", closefd=False) as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        filled.add(path)
+
+    def keep(enrolments: Sequence[Enrolment], one: bool) -> None:
+        from piactl.otp.qr_code import png as picture
+
+        if not enrolments:
+            return
+        try:
+            if png:
+                fill(png, picture(enrolments[0].uri))
+            if uri_file:
+                fill(uri_file, _uris(enrolments, one))
+        except OSError as error:
+            again = "enrol once more, with a file that can be written"
+            raise PiactlError(
+                f"the device is made, but its file is not ({error.strerror}); {again}"
+            ) from None
+
+    try:
+        for path in filter(None, (png, uri_file)):
+            open_[path] = create_private(Path(path))
+        yield keep
+    finally:
+        for path, descriptor in open_.items():
+            os.close(descriptor)
+            if path not in filled:
+                Path(path).unlink(missing_ok=True)
+
+
+def _uris(enrolments: Sequence[Enrolment], one: bool) -> bytes:
+    if one:
+        return f"{enrolments[0].uri}\n".encode()
+    rows = [f"{e.uid}\t{e.address}\t{e.uri}\n" for e in enrolments]
+    return "".join(["uid\taddress\turi\n", *rows]).encode()
+
+
+def _show_once(enrolment: Enrolment) -> None:
+    from piactl.otp.qr_code import drawn
+
+    put([drawn(enrolment.uri), f"{enrolment.uri}\n"])
+    say("scan it now: it is shown only once. Whoever photographs it has the device; clear the screen after")

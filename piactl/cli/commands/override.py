@@ -1,0 +1,56 @@
+"""`pin list|end`: what was changed by hand over HR, and taking it back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from piactl.cli.framework import account_batch as acting
+from piactl.cli.framework.account_batch import ActAsOf, ActOutput, Allow, DryRun, Manner, Names, Yes
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site, today
+from piactl.cli.framework.options import AsOf, Output, Reason, read_day
+from piactl.errors import Exit, UsageError
+
+COLUMNS = ("uid", "kind", "what", "until", "made", "by", "reason", "sponsor")
+
+
+def list_(output: Output = None, as_of: AsOf = None) -> int:
+    """List the changes by hand that hold, by the day on which they end."""
+    from piactl.flows.queries.overrides import pins_by_hand
+    from piactl.report.table import rendered
+
+    site = this_site()
+    unreadable: list[str] = []
+    with reading(site) as reader:
+        rows = pins_by_hand(reader, site, read_day(as_of, today(site)), unreadable.append)
+    put(rendered(rows, COLUMNS, layout_or_default(output)))
+    for why in unreadable:
+        say(why)
+    return int(Exit.PARTLY if unreadable else Exit.DONE)
+
+
+def end_(
+    names: Names,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="Only add, end, close or name; may be given again.")
+    ] = None,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    allow: Allow = None,
+    as_of: ActAsOf = None,
+) -> int:
+    """Take changes by hand back before their day: what HR says holds again."""
+    from piactl.core.edits import closing
+    from piactl.core.model.overrides import PinKind
+
+    words = [one.value for one in PinKind]
+    wrong = [word for word in kind or [] if word not in words]
+    if wrong:
+        raise UsageError(f"--kind {wrong[0]}: the kinds are {', '.join(words)}")
+    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
+    site, order, author = acting.begin(manner)
+    kinds = [PinKind(word) for word in kind or words]
+    return acting.act_on(names, closing.end_pins(author, kinds), manner, site, order)

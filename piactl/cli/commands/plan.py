@@ -1,0 +1,158 @@
+"""`plan` and `apply`: show what would change, and make exactly that true."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
+
+from piactl.cli.framework.context import put, reading, say, this_site, today
+from piactl.cli.framework.options import (
+    AcceptFeed,
+    AcceptPerson,
+    AsOf,
+    Feeds,
+    PlanLayout,
+    PlanOutput,
+    Reason,
+    RunOutput,
+    need_reason,
+    read_allowed,
+    read_day,
+)
+from piactl.cli.framework.run_context import apply_plan, done_code
+from piactl.errors import Exit, UsageError
+
+
+def plan(
+    feeds: Feeds = None,
+    as_of: AsOf = None,
+    output: PlanOutput = PlanLayout.TEXT,
+    out: Annotated[
+        str, typer.Option("--out", metavar="FILE", help="Also write the plan to a file (mode 0600).")
+    ] = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show every change, not the first few of each kind.")
+    ] = False,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit 3 where the plan has changes, not 0.")
+    ] = False,
+    accept_feed: AcceptFeed = None,
+    accept_person: AcceptPerson = None,
+    reason: Reason = "",
+) -> int:
+    """Show what would change, and why.
+
+    Writes nothing to the directory. Without feeds: what dates and the policy alone change.
+    `plan show FILE` shows a plan that was kept.
+    Exit codes: 0 (with --detailed-exitcode 3 where there are changes), 4 where a guard is broken.
+    """
+    if feeds and feeds[0] == "show":
+        return _show(feeds[1:], output, everything=everything)
+    from piactl.flows.plan.build import proposed, scan_feeds
+    from piactl.flows.plan.inputs.merge_feeds import Accepted
+    from piactl.flows.plan.plan_file import plan_document
+
+    need_reason(reason, "--accept-feed", accept_feed or [])
+    need_reason(reason, "--accept-person", accept_person or [])
+    site = this_site()
+    day = read_day(as_of, today(site))
+    scans = scan_feeds(site, feeds or [])
+    with reading(site) as reader:
+        accepted = Accepted(accept_feed or (), accept_person or (), reason)
+        _, proposal = proposed(reader, site, scans, day, accepted)
+    document = plan_document(proposal, site.keys, Path(site.settings.state_folder))
+    if out:
+        from piactl.flows.plan.plan_file import plan_pieces
+        from piactl.private_files import write_private
+
+        write_private(Path(out), plan_pieces(document))
+        say(f"kept in {out}; make it true with: piactl apply {out}")
+    _print(document, output, everything=everything)
+    if document["refusals"]:
+        from piactl.core.text import counted
+        from piactl.report.plan_text import approval
+
+        broken = counted(len(document["refusals"]), "guard is broken", "guards are broken")
+        say(f"{broken}; this plan would not be applied")
+        say(f"To approve it: {approval(document['refusals'], out or 'FILE')}")
+        return int(Exit.REFUSED)
+    if detailed_exitcode and document["changes"]:
+        return int(Exit.CHANGES)
+    return int(Exit.DONE)
+
+
+def _print(document: Any, output: PlanLayout, *, everything: bool) -> None:
+    if output is PlanLayout.JSON:
+        from piactl.flows.plan.plan_file import plan_pieces
+
+        put(piece.decode() for piece in plan_pieces(document))
+    else:
+        from piactl.report.plan_text import plan_text
+
+        put([plan_text(document, most=0 if everything else 3)])
+
+
+def _show(files: list[str], output: PlanLayout, *, everything: bool) -> int:
+    if len(files) != 1:
+        raise UsageError("write: piactl plan show FILE")
+    site = this_site()
+    _print(read_plan_file(files[0], site).document, output, everything=everything)
+    return int(Exit.DONE)
+
+
+def read_plan_file(name: str, site: Any) -> Any:
+    """The plan in a file, `-` is stdin."""
+    from piactl.flows.plan.plan_file import read_plan
+
+    folder = Path(site.settings.state_folder)
+    try:
+        with _seekable(name) as stream:
+            return read_plan(name, stream, site.keys, folder)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a path"
+        raise UsageError(f"{name}: the plan cannot be read ({why})") from None
+
+
+def _seekable(name: str) -> BinaryIO:
+    """A file that can be read twice, a pipe's content too."""
+    import shutil
+    from contextlib import ExitStack
+    from tempfile import TemporaryFile
+
+    if name != "-" and Path(name).is_file():
+        return Path(name).open("rb")
+    with ExitStack() as stack:
+        copy = stack.enter_context(TemporaryFile())
+        if name == "-":
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+        else:
+            with Path(name).open("rb") as pipe:
+                shutil.copyfileobj(pipe, copy)
+        copy.seek(0)
+        stack.pop_all()
+    return copy
+
+
+def apply(
+    file: Annotated[str, typer.Argument(metavar="PLAN", help="A plan made with `plan --out`; - is stdin.")],
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="KIND=N", help="Approve a broken guard, with the exact number."),
+    ] = None,
+    reason: Reason = "",
+    output: RunOutput = PlanLayout.TEXT,
+) -> int:
+    """Make exactly this plan true, entry by entry.
+
+    An entry that changed since the plan was made is a conflict: it is skipped and told, the rest goes on.
+    Exit codes: 0 done, 4 refused by a guard, 5 done in part, 7 another run is writing.
+    """
+    allowed = read_allowed(allow or [])
+    need_reason(reason, "--allow", allowed)
+    site = this_site()
+    plan_file = read_plan_file(file, site)
+    done = apply_plan(site, plan_file, file, allowed, reason, output)
+    return done_code(done)

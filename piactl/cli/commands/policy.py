@@ -1,0 +1,121 @@
+"""`service` and `profile`: what the policy says, without any directory."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from piactl.cli.framework.context import layout_or_default, put, this_site
+from piactl.cli.framework.options import Output, ShowOutput
+
+SERVICE_COLUMNS = (
+    "name",
+    "label",
+    "scope",
+    "grant_delay",
+    "mutation_delay",
+    "meanwhile",
+    "handover",
+    "in_grace",
+    "otp",
+    "profiles",
+    "line",
+)
+PROFILE_COLUMNS = ("name", "when", "services", "line")
+
+
+def list_services(output: Output = None) -> None:
+    """List the services of the policy: scope, delays in days, one-time code, profiles, line."""
+    from piactl.flows.queries.policy import service_rows
+
+    policy = this_site().policy
+    layout = layout_or_default(output)
+    rows = service_rows(policy)
+    if layout == "table":
+        rows = [{**row, "profiles": _few(row["profiles"], len(policy.profiles))} for row in rows]
+    _put_rows(rows, SERVICE_COLUMNS, layout)
+
+
+def show_service(
+    service: Annotated[str, typer.Argument(help="The name of a service, as `service list` tells it.")],
+    output: ShowOutput = None,
+) -> None:
+    """Show one service: when its rights begin and end, which profiles and positions give or take it."""
+    from piactl.flows.queries.policy import service_view
+    from piactl.report.policy_text import service_text
+
+    site = this_site()
+    view = service_view(site.policy, service)
+    if output is None:
+        put([service_text(view, site.settings.policy_file)])
+    else:
+        rows = {**view, "given_by": [one["name"] for one in view["given_by"]]}
+        kept = [one["name"] for one in view["positions"] if one["keeps"]]
+        _put_one(view, {**rows, "positions": kept}, output.value)
+
+
+def list_profiles(output: Output = None) -> None:
+    """List the profiles in the order in which they are tried: whom they fit, what they give, line."""
+    from piactl.flows.queries.policy import profile_rows
+    from piactl.report.policy_text import condition
+
+    layout = layout_or_default(output)
+    rows = profile_rows(this_site().policy)
+    if layout not in _OBJECTS:
+        rows = [{**row, "when": condition(row["when"])} for row in rows]
+    _put_rows(rows, PROFILE_COLUMNS, layout)
+
+
+def show_profile(
+    profile: Annotated[str, typer.Argument(help="The name of a profile, as `profile list` tells it.")],
+    output: ShowOutput = None,
+) -> None:
+    """Show one profile: which assignments fit it, and what it gives."""
+    from piactl.flows.queries.policy import profile_view
+    from piactl.report.policy_text import condition, profile_text
+
+    site = this_site()
+    view = profile_view(site.policy, profile)
+    if output is None:
+        put([profile_text(view, site.settings.policy_file)])
+    else:
+        row = {
+            **view,
+            "when": condition(view["when"]),
+            "services": [one["name"] for one in view["services"]],
+            "grace": "; ".join(f"{one['days']} days: {condition(one['when'])}" for one in view["grace"]),
+        }
+        _put_one(view, row, output.value)
+
+
+_OBJECTS = ("json", "ndjson")
+_FEW = 3
+
+
+def _few(profiles: list[str], every: int) -> str:
+    """Profiles in a table: by name where they are few, else how many."""
+    if len(profiles) == every:
+        return "all"
+    return " ".join(profiles) if len(profiles) <= _FEW else f"{len(profiles)} of {every}"
+
+
+def _put_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], layout: str) -> None:
+    from piactl.report.table import rendered
+
+    put(rendered(rows, columns, layout))
+
+
+def _put_one(view: dict[str, Any], row: dict[str, Any], layout: str) -> None:
+    """One object for programs, or its fields line by line."""
+    from piactl.report.table import rendered
+
+    if layout == "json":
+        import json
+
+        put([json.dumps(view, ensure_ascii=False, indent=2) + "\n"])
+    elif layout == "ndjson":
+        put(rendered([view], (), layout))
+    else:
+        fields = [{"field": name, "value": value} for name, value in row.items()]
+        put(rendered(fields, ("field", "value"), layout))

@@ -1,0 +1,109 @@
+"""`why`: yes or no, since when, until when, by which rule, from which feed row, and what would change it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piactl.cli.framework.account_batch import read_names
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site
+from piactl.cli.framework.options import AsOf, ShowOutput, read_day
+from piactl.errors import Exit, PiactlError, UsageError
+
+if TYPE_CHECKING:
+    from piactl.core.model.policy import Service
+    from piactl.flows.plan.inputs.site import Site
+
+LOGIN = "login"
+
+
+def why(
+    account: Annotated[
+        str,
+        typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule; - is stdin."),
+    ],
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="[SERVICE|login]",
+            help="A service of the policy, or `login`; the state without it.",
+            show_default=False,
+        ),
+    ] = "",
+    output: ShowOutput = None,
+    as_of: AsOf = None,
+) -> int:
+    """Say why an account is in its state, has a service or not, can log in or not, on any day.
+
+    The answer names the rule with its line in the policy, the assignment with its feed row, and the smallest
+    change that would turn it. `why ACCOUNT login` lists everything that stands in the way of a log in, the
+    first to remove first, each with the command that helps.
+
+    With `-` the accounts come from stdin, one per line, plain or as objects with a uid, and the answers are
+    in that order.
+    """
+    from piactl.clock import civil_today, utc_now
+
+    site = this_site()
+    service = _service(site, subject)
+    day = read_day(as_of, civil_today(site.policy.timezone))
+    now = utc_now()
+    names = read_names([account])
+    views: list[Any] = []
+    code = int(Exit.DONE)
+    with reading(site) as reader:
+        for name in names:
+            try:
+                views.append(_asked(reader, site, name, subject, service, day, now))
+            except PiactlError as error:
+                if account != "-":
+                    raise
+                say(str(error))
+                code = int(Exit.PARTLY)
+    _print(views, layout_or_default(output) if output else "", one=account != "-")
+    return code
+
+
+def _service(site: Site, subject: str) -> Service | None:
+    """The service of that name; None for `login` and for the state. Raises UsageError."""
+    if subject in ("", LOGIN):
+        return None
+    service = site.policy.services.get(subject)
+    if service is None:
+        from piactl.config.suggestions import hint
+
+        raise UsageError(
+            f"{subject}: the policy has no such service; {hint(subject, [*site.policy.services, LOGIN])}"
+        )
+    return service
+
+
+def _asked(
+    reader: Any, site: Site, name: str, subject: str, service: Service | None, day: Any, now: Any
+) -> Any:
+    from piactl.flows.queries.explain import why_login, why_service, why_state
+
+    if service is not None:
+        return why_service(reader, site, name, service, day, now)
+    return (why_login if subject == LOGIN else why_state)(reader, site, name, day, now)
+
+
+def _print(views: list[Any], layout: str, *, one: bool) -> None:
+    if layout == "json" and one:
+        import json
+
+        put([json.dumps(views[0], ensure_ascii=False, indent=2) + "\n"])
+        return
+    from piactl.report.why_text import COLUMNS, why_rows, why_text
+
+    if layout in ("json", "ndjson"):
+        from piactl.report.table import rendered
+
+        put(rendered(views, COLUMNS, layout))
+    elif layout:
+        from piactl.report.table import rendered
+
+        put(rendered((row for view in views for row in why_rows(view)), COLUMNS, layout))
+    else:
+        put("\n" * bool(number) + why_text(view) for number, view in enumerate(views))

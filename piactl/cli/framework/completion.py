@@ -1,0 +1,293 @@
+"""What could stand at the end of a command line, for the shells' completion.
+
+Words of commands come from their table alone; options from the functions of the commands; values of the
+policy and live uids are looked up. Whatever goes wrong, nothing is suggested and nothing is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+
+from piactl.cli.framework.commands import COMMANDS, NOUNS
+
+if TYPE_CHECKING:
+    from piactl.core.model.settings import Settings
+
+
+Suggestion = tuple[str, str]
+"""A word and what it means, "" where that is plain."""
+
+FILES = ":files"
+"""In the place of suggestions: the shell knows the names of files best."""
+
+_TOP_OPTIONS = (
+    ("--config", "The configuration file (piactl.yaml)."),
+    ("--version", "Print the version."),
+    ("--help", "Show the help and exit."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One option (`words` are its spellings) or argument of a command. `kind` says what its values are: an
+    enumeration, `flag`, or what the help calls them (ACCOUNT, FILE...)."""
+
+    words: tuple[str, ...]
+    kind: Any
+    help: str
+    several: bool
+
+
+def completed(words: Sequence[str]) -> list[Suggestion]:
+    """What fits the last word, given those before it. bash cuts words at `=`: a lone `=` joins them."""
+    before, last, prefix = _joined(words)
+    config, rest = _config(before)
+    if rest is None:
+        return [(FILES, "")]
+    path, after = _path(rest)
+    if path not in COMMANDS:
+        return _fitting(_below(path, after), last) if not after else []
+
+    known = parameters(path)
+    option, positional = _place(after, known)
+    if option is None and last.startswith("-") and last != "-":
+        name, sign, value = last.partition("=")
+        option = _option(name, known) if sign else None
+        if option is None:
+            return _fitting(_options(known), last)
+        last, prefix = value, f"{name}="
+    target = option or _argument(positional, known)
+    if target is None:
+        return []
+    found = _fitting(looked_up(target, last, config, first=positional == 0), last)
+    return [(word if word == FILES else prefix + word, meaning) for word, meaning in found]
+
+
+def _joined(words: Sequence[str]) -> tuple[list[str], str, str]:
+    """The words before the last, the last, and what of it is not to be repeated (nothing yet)."""
+    joined: list[str] = []
+    at = 0
+    while at < len(words):
+        if words[at] == "=" and joined and joined[-1].startswith("--"):
+            following = words[at + 1] if at + 1 < len(words) else ""
+            if at + 2 >= len(words):
+                return joined, following, ""
+            joined.append(following)
+            at += 2
+            continue
+        joined.append(words[at])
+        at += 1
+    return joined[:-1], joined[-1] if joined else "", ""
+
+
+def _config(words: Sequence[str]) -> tuple[str, list[str] | None]:
+    """The file after --config, and the words without it; None where just that file is being typed."""
+    config, rest = "", list(words)
+    while rest and rest[0].startswith("-"):
+        word = rest.pop(0)
+        name, sign, value = word.partition("=")
+        if name == "--config" and not sign:
+            if not rest:
+                return "", None
+            value = rest.pop(0)
+        config = value if name == "--config" else config
+    return config, rest
+
+
+def _path(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The words of the command, and what comes after them."""
+    if words and words[0] in NOUNS and len(words) > 1 and f"{words[0]} {words[1]}" in COMMANDS:
+        return f"{words[0]} {words[1]}", list(words[2:])
+    if words and (words[0] in COMMANDS or words[0] in NOUNS):
+        return words[0], list(words[1:])
+    return "", list(words)
+
+
+def _below(path: str, _after: Sequence[str]) -> list[Suggestion]:
+    """The words that can follow where no whole command stands yet."""
+    if path:
+        found = [(w.split()[1], place[2]) for w, place in COMMANDS.items() if w.startswith(f"{path} ")]
+        return [*found, ("--help", "Show the help and exit.")]
+    found = [(words, place[2]) for words, place in COMMANDS.items() if " " not in words]
+    return [*found, *NOUNS.items(), *_TOP_OPTIONS]
+
+
+def _place(words: Sequence[str], known: Sequence[Parameter]) -> tuple[Parameter | None, int]:
+    """The option whose value comes next, if one's does, and how many arguments stand already."""
+    option: Parameter | None = None
+    positional = 0
+    for word in words:
+        if option is not None:
+            option = None
+        elif word.startswith("-") and word != "-":
+            found = _option(word, known)
+            option = found if found is not None and found.kind != "flag" else None
+        else:
+            positional += 1
+    return option, positional
+
+
+def _option(word: str, known: Sequence[Parameter]) -> Parameter | None:
+    return next((one for one in known if word in one.words), None)
+
+
+def _argument(number: int, known: Sequence[Parameter]) -> Parameter | None:
+    arguments = [one for one in known if not one.words]
+    if number < len(arguments):
+        return arguments[number]
+    return arguments[-1] if arguments and arguments[-1].several else None
+
+
+def _options(known: Iterable[Parameter]) -> list[Suggestion]:
+    long = [(max(one.words, key=len), one.help) for one in known if one.words]
+    return [*long, ("--help", "Show the help and exit.")]
+
+
+def _fitting(found: Iterable[Suggestion], last: str) -> list[Suggestion]:
+    some = [(word, meaning) for word, meaning in found if word == FILES or word.startswith(last)]
+    return some if last.startswith("-") else [one for one in some if not one[0].startswith("-")] or some
+
+
+def complete(words: Sequence[str], put: Callable[[str], Any]) -> int:
+    """Answers a shell: one suggestion a line, with its meaning after a tab. Never fails, never talks."""
+    try:
+        for word, meaning in completed(words):
+            put(f"{word}\t{meaning}\n" if meaning else f"{word}\n")
+    except Exception:  # noqa: BLE001 - who is typing has not asked for anything that could fail
+        return 0
+    return 0
+
+
+# What a command takes, from its function, and the values that could be meant, for completion.
+
+SECONDS = 0.15
+"""What a lookup in the directory may take: who is typing does not wait."""
+
+_FILES = ("FILE", "DIR", "PLAN", "FEED")
+
+
+def parameters(words: str) -> list[Parameter]:
+    """The options and arguments of a command, in the order of its function."""
+    module, function, _ = COMMANDS[words]
+    hints = get_type_hints(
+        getattr(import_module(f"piactl.cli.commands.{module}"), function), include_extras=True
+    )
+    return [_parameter(name, hint) for name, hint in hints.items() if get_origin(hint) is Annotated]
+
+
+def _parameter(name: str, hint: Any) -> Parameter:
+    annotation, info = get_args(hint)[:2]
+    kinds = [one for one in (get_args(annotation) or (annotation,)) if one is not type(None)]
+    several = get_origin(annotation) is list or any(get_origin(one) is list for one in kinds)
+    kind = kinds[0]
+    option = type(info).__name__ == "OptionInfo"
+    # typer takes the first spelling in an annotation for a default, until it looks closer
+    spelled = (info.default, *(info.param_decls or ()))
+    declared = tuple(word for word in spelled if isinstance(word, str) and word.startswith("-"))
+    words = (declared or (f"--{name.replace('_', '-')}",)) if option else ()
+    if kind is bool:
+        sort: Any = "flag"
+    elif isinstance(kind, type) and issubclass(kind, Enum):
+        sort = kind
+    else:
+        sort = (info.metavar or name).strip("[].").upper()
+    return Parameter(words, sort, (info.help or "").split(". ")[0], several)
+
+
+def looked_up(target: Parameter, last: str, config: str, *, first: bool) -> list[Suggestion]:
+    """The values that a parameter can have; `first`: it is the first argument. Raises what goes wrong."""
+    kind = target.kind
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return [(str(one.value), "") for one in kind]
+    if kind in _FILES:
+        return [(FILES, "")]
+    found = _LOOKUPS.get(kind) or _LOOKUPS.get(kind.partition("|")[0])
+    return found(last, config, first) if found else []
+
+
+def _settings(config: str) -> Settings:
+    from pathlib import Path
+
+    from piactl.cli.framework.context import chosen, configuration_path
+    from piactl.config.settings import read_settings
+
+    chosen.config = config
+    return read_settings(Path(configuration_path()))
+
+
+def _accounts(last: str, config: str, _first: bool) -> list[Suggestion]:
+    from piactl.directory.store.attribute_scans import suggested_uids
+    from piactl.secrets import read_password
+
+    settings = _settings(config)
+    return [(uid, "") for uid in suggested_uids(settings.directory, read_password, last, SECONDS)]
+
+
+def _runs(last: str, config: str, _first: bool) -> list[Suggestion]:
+    from piactl.directory.store.attribute_scans import suggested_runs
+    from piactl.secrets import read_password
+
+    settings = _settings(config)
+    runs = suggested_runs(settings.directory, read_password, last, SECONDS)
+    return [("last", "The last run."), *((run, "") for run in reversed(runs))]
+
+
+def _services(_last: str, config: str, _first: bool) -> list[Suggestion]:
+    return [(name, one.label) for name, one in _policy(config).services.items()]
+
+
+def _services_or_login(last: str, config: str, first: bool) -> list[Suggestion]:
+    return [("login", "Why logging in works or does not."), *_services(last, config, first)]
+
+
+def _profiles(_last: str, config: str, _first: bool) -> list[Suggestion]:
+    return [(one.name, "") for one in _policy(config).profiles]
+
+
+def _policy(config: str) -> Any:
+    from pathlib import Path
+
+    from piactl.config.policy import read_policy
+
+    return read_policy(Path(_settings(config).policy_file))
+
+
+def _states(_last: str, _config: str, _first: bool) -> list[Suggestion]:
+    from piactl.core.model.account import State
+
+    return [(state.value, "") for state in State]
+
+
+def _guarded(_last: str, _config: str, _first: bool) -> list[Suggestion]:
+    from piactl.core.plan.change import Kind
+
+    return [(f"{kind.value}=", "") for kind in Kind]
+
+
+def _kinds(_last: str, _config: str, _first: bool) -> list[Suggestion]:
+    from piactl.core.plan.change import Kind
+
+    return [(kind.value, "") for kind in Kind]
+
+
+def _shells(_last: str, _config: str, _first: bool) -> list[Suggestion]:
+    return [(shell, "") for shell in ("bash", "zsh", "fish")]
+
+
+Lookup = Callable[[str, str, bool], list[Suggestion]]
+_LOOKUPS: Mapping[str, Lookup] = {
+    "ACCOUNT": _accounts,
+    "SPONSOR": _accounts,
+    "SERVICE": _services,
+    "SERVICE|LOGIN": _services_or_login,
+    "PROFILE": _profiles,
+    "STATE": _states,
+    "RUN": _runs,
+    "KIND=N": _guarded,
+    "KIND": _kinds,
+    "SHELL": _shells,
+}

@@ -1,0 +1,173 @@
+"""Options that several commands share, and the values they are turned into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+
+from piactl.errors import UsageError
+
+if TYPE_CHECKING:
+    from piactl.flows.plan.inputs.site import Site
+
+
+class Layout(StrEnum):
+    """How data is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    NDJSON = "ndjson"
+    CSV = "csv"
+    TSV = "tsv"
+
+
+class PlanLayout(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+Output = Annotated[
+    Layout | None,
+    typer.Option("-o", "--output", help="How to print; a table on a terminal, else tsv.", show_default=False),
+]
+ShowOutput = Annotated[
+    Layout | None,
+    typer.Option("-o", "--output", help="How to print; text without it.", show_default=False),
+]
+RunOutput = Annotated[PlanLayout, typer.Option("-o", "--output", help="json is one object.")]
+PlanOutput = Annotated[
+    PlanLayout, typer.Option("-o", "--output", help="json is the plan that `apply` takes.")
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="DATE", help="The day to answer for (YYYY-MM-DD), instead of today."),
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why, in a sentence, for the record.")]
+Feeds = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="FEED", help="Feed files, PATH or SOURCE=PATH.", show_default=False),
+]
+AcceptFeed = Annotated[
+    list[str] | None,
+    typer.Option("--accept-feed", metavar="SHA256", help="Let this one feed pass the limits of its source."),
+]
+
+AcceptPerson = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept-person",
+        metavar="MATRICULE",
+        help="Take the other names under this matricule for the person of the account, this once.",
+    ),
+]
+
+
+def read_day(text: str | None, today: date) -> date:
+    """The day of --as-of, today without it. Raises UsageError."""
+    return read_date("--as-of", text) or today
+
+
+FIRST_DAY, LAST_DAY = date(1950, 1, 1), date(2100, 12, 31)
+"""The days that can be meant, as in feeds. Sums of days stay inside the calendar."""
+
+
+def read_date(option: str, text: str | None) -> date | None:
+    """The day that an option gives, None without it. Raises UsageError."""
+    if not text:
+        return None
+    for form in ("%Y-%m-%d", "%d/%m/%Y"):
+        try:
+            day = datetime.strptime(text, form).date()  # noqa: DTZ007
+        except ValueError:
+            continue
+        if not FIRST_DAY <= day <= LAST_DAY:
+            raise UsageError(f"{option} {text}: is not between {FIRST_DAY} and {LAST_DAY}")
+        return day
+    raise UsageError(f"{option} {text}: is no day; write it as 2026-09-01")
+
+
+def read_allowed(values: Sequence[str]) -> dict[str, int]:
+    """`--allow KIND=N` as numbers by kind. Raises UsageError."""
+    from piactl.core.plan.change import Kind
+
+    allowed: dict[str, int] = {}
+    kinds = {kind.value for kind in Kind}
+    for value in values:
+        kind, sign, number = value.partition("=")
+        if not sign or kind not in kinds or not (number.isascii() and number.isdigit() and len(number) < 10):
+            raise UsageError(
+                f"--allow {value}: write KIND=N with a kind of change: {', '.join(sorted(kinds))}"
+            )
+        allowed[kind] = int(number)
+    return allowed
+
+
+def need_reason(reason: str, why: str, given: Mapping[str, object] | Sequence[object]) -> None:
+    """Raises UsageError where an option that needs a reason comes without one."""
+    if given and not reason.strip():
+        raise UsageError(f'{why} needs a reason: add --reason "..."')
+
+
+# `--since` and `--until`: a day, or a moment of it, as an instant.
+
+Since = Annotated[
+    str,
+    typer.Option("--since", metavar="DATE", help="From that day on (YYYY-MM-DD, or with a time: ...T03:15)."),
+]
+Until = Annotated[
+    str, typer.Option("--until", metavar="DATE", help="Up to that day, it included; or up to a moment.")
+]
+
+_DAYS = ("%Y-%m-%d", "%d/%m/%Y")
+
+
+def read_period(
+    site: Site, since: str, until: str, *, option: str = "--since"
+) -> tuple[datetime | None, datetime | None]:
+    """The two instants, both included, None where nothing was given; days are those of the policy's
+    timezone. `option` is the one that gave the first. Raises UsageError with everything that is wrong."""
+    if not since and not until:
+        return None, None
+    zone = ZoneInfo(site.policy.timezone)
+    wrong: list[str] = []
+    first = _instant(option, since, zone, wrong, whole_day=False)
+    last = _instant("--until", until, zone, wrong, whole_day=True)
+    if first and last and first > last:
+        wrong.append(f"--since {since} is after --until {until}: no day lies between them")
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    return first, last
+
+
+def _instant(option: str, text: str, zone: ZoneInfo, wrong: list[str], *, whole_day: bool) -> datetime | None:
+    if not text:
+        return None
+    moment, whole = _read(text.strip(), zone)
+    if moment is None:
+        wrong.append(f"{option} {text}: is no day; write it as 2026-09-01, or as 2026-09-01T03:15")
+    elif not FIRST_DAY <= moment.date() <= LAST_DAY:
+        wrong.append(f"{option} {text}: is not between {FIRST_DAY} and {LAST_DAY}")
+    elif whole and whole_day:
+        return moment + timedelta(days=1) - timedelta(milliseconds=1)
+    else:
+        return moment
+    return None
+
+
+def _read(text: str, zone: ZoneInfo) -> tuple[datetime | None, bool]:
+    """The instant, and whether a whole day was written."""
+    for form in _DAYS:
+        try:
+            return datetime.strptime(text, form).replace(tzinfo=zone), True
+        except ValueError:
+            continue
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None, False
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone), False

@@ -1,0 +1,140 @@
+"""What the commands that write have in common: the order of the run, its signals, its last words."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, datetime
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from piactl.cli.framework.context import ProgressLine, put, say, today, writing
+from piactl.cli.framework.options import PlanLayout
+from piactl.errors import Exit, UnsafePlan
+
+if TYPE_CHECKING:
+    from piactl.flows.apply.executor import Done
+    from piactl.flows.apply.run import Order
+    from piactl.flows.plan.inputs.site import Site
+    from piactl.flows.plan.plan_file import PlanFile
+
+
+# Signals that ask a writing run to stop: it ends the write in hand, records it, and stops cleanly.
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class StopFlag:
+    """Called, it gives the name of the signal that came, "" while none did."""
+
+    def __init__(self) -> None:
+        self.name = ""
+
+    def __call__(self) -> str:
+        return self.name
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopFlag]:
+    flag = StopFlag()
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        flag.name = signal.Signals(number).name
+
+    before = {number: signal.signal(number, note) for number in _SIGNALS}
+    try:
+        yield flag
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def new_order(
+    site: Site, as_of: date | None, reason: str = "", allowed: Mapping[str, int] | None = None
+) -> Order:
+    """The order of a run that starts now. `as_of` None is today."""
+    from piactl.flows.apply.run import Order
+    from piactl.journal import who
+
+    now = _now()
+    day = today(site)
+    return Order(
+        run=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+        as_of=as_of or day,
+        today=day,
+        explicit=as_of is not None,
+        command=("piactl", *sys.argv[1:]),
+        actor=who(),
+        reason=reason,
+        allowed=allowed or {},
+    )
+
+
+def _now() -> datetime:
+    from piactl.clock import utc_now
+
+    return utc_now()
+
+
+def apply_plan(
+    site: Site, plan: PlanFile, name: str, allowed: Mapping[str, int], reason: str, output: PlanLayout
+) -> Done:
+    from piactl.core.text import counted
+    from piactl.flows.apply.executor import refused
+    from piactl.flows.nightly import run_apply
+
+    broken = refused(plan.work.refusals, allowed)
+    if broken:
+        say_refused(plan.document, name)
+        number = counted(len(broken), "guard is broken", "guards are broken")
+        raise UnsafePlan(f"{number}; nothing was written")
+    order = new_order(site, plan.work.basis.as_of, reason, allowed)
+    # entries that piactl does not manage yet are out of the reach of the nights
+    identity = "administrator" if "adopt" in plan.work.summary else "nightly"
+    progress = ProgressLine("written")
+    with stop_on_signals() as stop, writing(site, identity) as writer:
+        try:
+            done = run_apply(site, writer, order, plan, now=_now, say=say, progress=progress, stop=stop)
+        finally:
+            progress.close()
+    tell(done, output)
+    return done
+
+
+def say_refused(document: Mapping[str, Any], name: str) -> None:
+    from piactl.report.plan_text import approval, refusal_lines
+
+    for line in refusal_lines(document["refusals"]):
+        if line:
+            say(line)
+    say(f"To look at it: piactl plan show {name}")
+    say(f"To approve this plan: {approval(document['refusals'], name)}")
+
+
+def tell(done: Done, output: PlanLayout, document: Mapping[str, Any] | None = None) -> None:
+    """The last words of a run: as json on stdout, or as a sentence; problems each on a line of stderr."""
+    for uid, outcome, message in done.problems:
+        say(f"{uid}: {outcome}: {message}")
+    if output is PlanLayout.JSON:
+        import json
+
+        facts = {
+            "run": done.run,
+            "status": done.status,
+            "outcomes": dict(done.counts),
+            "problems": [{"uid": u, "outcome": o, "message": m} for u, o, m in done.problems],
+        }
+        if document is not None:
+            facts["summary"] = document["summary"]
+            facts["plan"] = document["fingerprint"]
+        put([json.dumps(facts, ensure_ascii=False, indent=1) + "\n"])
+        return
+    counts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(done.counts.items()))
+    put([f"run {done.run}: {done.status}; {counts or 'nothing to do'}\n"])
+
+
+def done_code(done: Done) -> int:
+    return int(Exit.DONE if done.status == "done" else Exit.PARTLY)

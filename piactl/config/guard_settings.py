@@ -1,0 +1,95 @@
+"""Guards of the policy: the built-in ones, and how the policy changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from types import MappingProxyType
+
+from piactl.config.strict_yaml import Document, Node, quoted
+from piactl.core.model.policy import Guard, GuardPeriod, Limit
+
+# Days of the year, as periods of guards and limits name them.
+
+_LEAP_YEAR = 2028
+
+
+def day_of_year(document: Document, node: Node, label: str) -> tuple[int, int]:
+    """(month, day) of a text MM-DD; one that is no day of any year is a mistake of the document.
+
+    Where the text has not that shape at all its schema has said so, and (1, 1) stands in.
+    """
+    parts = node.text().split("-")
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):
+        return (1, 1)
+    month, day = (int(part) for part in parts)
+    try:
+        date(_LEAP_YEAR, month, day)
+    except ValueError:
+        if 1 <= month <= 12 and 1 <= day <= 31:  # the schema refuses the others
+            document.mistake(node, f"{label}: {quoted(node)} is no day of the year; that month is shorter")
+        return (1, 1)
+    return (month, day)
+
+
+CHANGE_KINDS = (
+    "create", "adopt", "update", "rename", "grant", "revoke", "suspend",
+    "reopen", "deactivate", "archive", "lock", "unlock",
+)  # fmt: skip
+
+DEFAULT_GUARDS: Mapping[str, Guard] = MappingProxyType(
+    {
+        "deactivate": Guard(Limit(20, 0.01)),
+        "archive": Guard(Limit(20, 0.02)),
+        "revoke": Guard(Limit(30, 0.10)),
+        "suspend": Guard(Limit(20, 0.02)),
+        "lock": Guard(Limit(10, 0.005)),
+        "rename": Guard(Limit(20, 0.02)),
+        "create": Guard(Limit(30, 0.10)),
+        "adopt": Guard(Limit(500, 0.10)),
+        "update": Guard(Limit(50, 0.40)),
+        "grant": Guard(Limit(30, 0.25)),
+        "reopen": Guard(Limit(20, 0.04)),
+        "unlock": Guard(Limit(10, 0.005)),
+    }
+)
+"""The guards of the kinds that a policy does not name, the whole year, so that those of kinds that give let a
+rentrée pass. A policy changes them; nothing switches them off."""
+
+
+def read_guards(guards: Node) -> dict[str, Guard]:
+    """The guards in force outside periods, by kind. What a policy leaves unsaid is the built-in."""
+    return {**DEFAULT_GUARDS, **_guards(guards, DEFAULT_GUARDS)}
+
+
+def read_guard_periods(document: Document, guards: Node) -> tuple[GuardPeriod, ...]:
+    """The periods, in the order of the file; what one leaves unsaid of a kind holds in it as outside it."""
+    usual = read_guards(guards)
+    periods = []
+    for name, node in guards.at("periods").entries():
+        first = day_of_year(document, node.at("from"), f"guards.periods.{name}.from")
+        last = day_of_year(document, node.at("to"), f"guards.periods.{name}.to")
+        periods.append(GuardPeriod(name, first, last, _guards(node, usual)))
+    return tuple(periods)
+
+
+def _guards(node: Node, usual: Mapping[str, Guard]) -> dict[str, Guard]:
+    none = Guard()
+    return {
+        kind: _guard(value, usual.get(kind, none)) for kind, value in node.entries() if kind in CHANGE_KINDS
+    }
+
+
+def _guard(node: Node, usual: Guard) -> Guard:
+    return Guard(
+        _limit(node) or usual.overall,
+        _limit(node.at("per_establishment")) or usual.per_establishment,
+        _limit(node.at("per_profile")) or usual.per_profile,
+    )
+
+
+def _limit(node: Node) -> Limit | None:
+    limit, share = node.at("max"), node.at("share")
+    if limit.value is None or share.value is None:
+        return None
+    return Limit(limit.integer(0), share.number(0.0))

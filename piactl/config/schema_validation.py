@@ -1,0 +1,314 @@
+"""Checks a document against its JSON Schema and says what is wrong in plain words, with line and column.
+
+In the schemas `description` is written to complete "expected ...": it is what a message shows.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from piactl.config.strict_yaml import Document, Node, quoted, unclear
+from piactl.config.suggestions import hint
+from piactl.resources import schemas_folder
+
+# Whether a document is as its JSON Schema says, without the library that says what is wrong with it.
+#
+# Nearly every file is right, and jsonschema takes longer to load than a command has; it is only asked what to
+# say where this does not accept. A keyword that is not known here accepts nothing.
+
+Schema = Mapping[str, Any]
+"""A schema; true and false are schemas too."""
+
+_SILENT = frozenset({"$schema", "$id", "$defs", "title", "description", "then"})
+
+
+class _UnknownKeyword(Exception):
+    """The schema asks for something that only the library knows."""
+
+
+def accepts(schema: Schema, document: object) -> bool:
+    """True only where jsonschema would find nothing; `integer` means a number written without a point."""
+    try:
+        return _fits(schema, document, schema)
+    except _UnknownKeyword:
+        return False
+
+
+def _fits(schema: Schema | bool, value: Any, whole: Schema) -> bool:
+    if isinstance(schema, bool):
+        return schema
+    for keyword, wanted in schema.items():
+        if keyword in _SILENT:
+            continue
+        check = _CHECKS.get(keyword)
+        if check is None:
+            raise _UnknownKeyword
+        if not check(wanted, value, schema, whole):
+            return False
+    return True
+
+
+def _type(wanted: Any, value: Any, _schema: Schema, _whole: Schema) -> bool:
+    return any(_is(name, value) for name in ([wanted] if isinstance(wanted, str) else wanted))
+
+
+def _is(name: str, value: Any) -> bool:
+    if name in ("integer", "number"):
+        kinds: Any = int if name == "integer" else (int, float)
+        return isinstance(value, kinds) and not isinstance(value, bool)
+    if name == "null":
+        return value is None
+    found = {"string": str, "boolean": bool, "object": dict, "array": list}.get(name)
+    if found is None:
+        raise _UnknownKeyword
+    return isinstance(value, found)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equality of JSON: true is not 1."""
+    return type(one) is type(other) and not isinstance(one, dict | list) and bool(one == other)
+
+
+def _ref(wanted: Any, value: Any, _schema: Schema, whole: Schema) -> bool:
+    place, _, name = wanted.rpartition("/")
+    if place != "#/$defs":
+        raise _UnknownKeyword
+    return _fits(whole["$defs"][name], value, whole)
+
+
+def _properties(wanted: Any, value: Any, _schema: Schema, whole: Schema) -> bool:
+    if not isinstance(value, dict):
+        return True
+    return all(_fits(below, value[name], whole) for name, below in wanted.items() if name in value)
+
+
+def _additional(wanted: Any, value: Any, schema: Schema, whole: Schema) -> bool:
+    if not isinstance(value, dict) or wanted is True:
+        return True
+    others = [value[name] for name in value if name not in schema.get("properties", {})]
+    return not others if wanted is False else all(_fits(wanted, other, whole) for other in others)
+
+
+def _names(wanted: Any, value: Any, _schema: Schema, whole: Schema) -> bool:
+    return not isinstance(value, dict) or all(_fits(wanted, name, whole) for name in value)
+
+
+def _items(wanted: Any, value: Any, _schema: Schema, whole: Schema) -> bool:
+    return not isinstance(value, list) or all(_fits(wanted, one, whole) for one in value)
+
+
+def _unique(wanted: Any, value: Any, _schema: Schema, _whole: Schema) -> bool:
+    if not isinstance(value, list) or not wanted:
+        return True
+    if any(not isinstance(one, str) for one in value):
+        raise _UnknownKeyword
+    return len(set(value)) == len(value)
+
+
+def _required(wanted: Any, value: Any, _schema: Schema, _whole: Schema) -> bool:
+    return not isinstance(value, dict) or all(name in value for name in wanted)
+
+
+def _dependent(wanted: Any, value: Any, _schema: Schema, _whole: Schema) -> bool:
+    if not isinstance(value, dict):
+        return True
+    return all(need in value for name, needs in wanted.items() if name in value for need in needs)
+
+
+def _if(wanted: Any, value: Any, schema: Schema, whole: Schema) -> bool:
+    if "else" in schema:
+        raise _UnknownKeyword
+    return not _fits(wanted, value, whole) or _fits(schema.get("then", {}), value, whole)
+
+
+def _fast_pattern(wanted: Any, value: Any, _schema: Schema, _whole: Schema) -> bool:
+    return not isinstance(value, str) or matches(wanted, value)
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether a pattern as ECMA means it is in a text: `$` is the end, not before a last newline."""
+    return re.search(re.sub(r"\$$", r"\\Z", pattern), text) is not None
+
+
+def _number(compare: Callable[[Any, Any], bool]) -> Callable[..., bool]:
+    def check(wanted: Any, value: Any, _schema: Schema, _whole: Schema) -> bool:
+        return not _is("number", value) or compare(value, wanted)
+
+    return check
+
+
+def _length(kind: type) -> Callable[..., bool]:
+    def check(wanted: Any, value: Any, _schema: Schema, _whole: Schema) -> bool:
+        return not isinstance(value, kind) or len(value) >= wanted  # type: ignore[arg-type]
+
+    return check
+
+
+_CHECKS: Mapping[str, Callable[..., bool]] = {
+    "type": _type,
+    "$ref": _ref,
+    "properties": _properties,
+    "additionalProperties": _additional,
+    "propertyNames": _names,
+    "items": _items,
+    "uniqueItems": _unique,
+    "required": _required,
+    "dependentRequired": _dependent,
+    "if": _if,
+    "pattern": _fast_pattern,
+    "enum": lambda wanted, value, *_: any(_same(one, value) for one in wanted),
+    "const": lambda wanted, value, *_: _same(wanted, value),
+    "minimum": _number(lambda value, limit: value >= limit),
+    "maximum": _number(lambda value, limit: value <= limit),
+    "exclusiveMaximum": _number(lambda value, limit: value < limit),
+    "minLength": _length(str),
+    "minItems": _length(list),
+    "minProperties": _length(dict),
+}
+
+
+_TYPES = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "object": "a mapping (`key: value`)",
+    "array": "a list",
+}
+_KEY_ERRORS = ("required", "additionalProperties", "dependentRequired")
+_YES = ("yes", "on", "y", "True", "TRUE", "Yes", "On", "YES", "ON")
+_NO = ("no", "off", "n", "False", "FALSE", "No", "Off", "NO", "OFF")
+
+
+@cache
+def schema(name: str) -> dict[str, Any]:
+    """The JSON Schema `name` of schemas/json."""
+    loaded: dict[str, Any] = json.loads(
+        (schemas_folder() / "json" / f"{name}.schema.json").read_text("utf-8")
+    )
+    return loaded
+
+
+@cache
+def _validator(name: str) -> Any:
+    from jsonschema import Draft202012Validator, validators  # imported here: it costs 80 ms
+
+    # in JSON Schema 1.0 is an integer; in a file that a person wrote it is a mistake
+    checker = Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _checker, value: isinstance(value, int) and not isinstance(value, bool)
+    )
+    extend: Any = validators.extend  # typeshed leaves its arguments untyped
+    extended = extend(Draft202012Validator, {"pattern": _pattern}, type_checker=checker)
+    return extended(schema(name))
+
+
+def _pattern(validator: Any, pattern: str, instance: object, _schema: object) -> Iterator[Exception]:
+    """The keyword `pattern` as ECMA means it: `$` is the end of the text, not before a last newline."""
+    from jsonschema import ValidationError
+
+    if isinstance(instance, str) and not matches(pattern, instance):
+        yield ValidationError(f"does not match {pattern}")
+
+
+def check_schema(document: Document, name: str) -> None:
+    """Adds a mistake to the document for everything that schema `name` refuses."""
+    data = document.root.data()
+    if accepts(schema(name), data):
+        return
+    told: dict[tuple[Any, ...], str] = {}
+    errors = sorted(_validator(name).iter_errors(data), key=lambda e: e.validator != "type")
+    for error in errors:
+        path = tuple(error.absolute_path)
+        if error.validator in _KEY_ERRORS or "propertyNames" in error.absolute_schema_path:
+            _tell_keys(document, error, path)
+        elif path not in told:  # one mistake for one value, the type first
+            told[path] = error.validator
+            node = _node(document.root, path)
+            if (node.line, node.column) not in document.refused:
+                document.mistake(node, f"{_label(path)}: {_value_message(node, error)}")
+
+
+def _node(root: Node, path: Sequence[str | int]) -> Node:
+    node = root
+    for step in path:
+        node = node.items()[step] if isinstance(step, int) else node.at(step)
+    return node
+
+
+def _label(path: Iterable[str | int]) -> str:
+    """The dotted name of a place; members of lists are told by their line."""
+    return ".".join(step for step in path if isinstance(step, str)) or "the file"
+
+
+def _tell_keys(document: Document, error: Any, path: tuple[str | int, ...]) -> None:
+    node = _node(document.root, path)
+    where = f" in {_label(path)}" if path else ""
+    if "propertyNames" in error.absolute_schema_path:
+        key = error.instance
+        _tell_key(document, node, key, f"{key} cannot be a key{where}; {_expected_key(key, error)}")
+    elif error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        for key in error.instance:
+            if key not in known:
+                _tell_key(
+                    document,
+                    node,
+                    key,
+                    f"unknown key {key}{where}; {hint(key, set(known) - set(error.instance))}",
+                )
+    else:
+        for key in _missing(error):
+            what = error.schema.get("properties", {}).get(key, {}).get("description", "")
+            document.mistake(node, f"{key} is missing{where}" + (f"; expected {what}" if what else ""))
+
+
+def _missing(error: Any) -> list[str]:
+    """The keys that one `required` or `dependentRequired` error tells of (the library makes one each)."""
+    wanted: list[str] = []
+    if error.validator == "required":
+        wanted = [key for key in error.validator_value if key not in error.instance]
+    else:
+        for key, needs in error.validator_value.items():
+            if key in error.instance:
+                wanted += [need for need in needs if need not in error.instance]
+    return wanted
+
+
+def _tell_key(document: Document, node: Node, key: str, message: str) -> None:
+    place = node.key_places.get(key, (node.line, node.column))
+    if not document.has_mistake(*place):
+        document.mistake(place, message)
+
+
+def _expected_key(key: str, error: Any) -> str:
+    if error.validator == "enum":
+        return hint(key, error.validator_value)
+    return f"expected {error.schema.get('description', 'another name')}"
+
+
+def _value_message(node: Node, error: Any) -> str:
+    wanted = error.validator_value if error.validator == "type" else error.schema.get("type", [])
+    types = [wanted] if isinstance(wanted, str) else list(wanted)
+    expected = (
+        error.schema.get("description") or " or ".join(_TYPES.get(t, t) for t in types) or "another value"
+    )
+    if error.validator == "type":
+        if node.value is None:
+            return f"there is no value; expected {expected}"
+        if "string" in types and unclear(node) and matches(error.schema.get("pattern", ""), node.raw):
+            kind = "code " if node.raw[:1].isdigit() else ""
+            return f'{kind}{node.raw} must be quoted: "{node.raw}"'
+        if "boolean" in types and node.raw in _YES + _NO:
+            return f"write {'true' if node.raw in _YES else 'false'}, not {quoted(node)}"
+    if error.validator == "enum" and isinstance(node.value, str):
+        advice = hint(node.value, [str(value) for value in error.validator_value])
+        if not advice.startswith("did you mean") and "description" in error.schema:
+            advice = f"expected {expected}"
+        return f"{quoted(node)} is not valid; {advice}"
+    if error.validator == "uniqueItems":
+        return "a value stands twice in this list; keep one"
+    return f"expected {expected}, found {quoted(node)}"

@@ -1,0 +1,413 @@
+"""YAML without its surprises: no double keys, aliases, anchors, tags, or second documents.
+
+Built on PyYAML's parser events, where anchors and tags can still be seen, so that every mistake of a
+file is found in one reading and every value keeps its line and column.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from piactl.errors import ConfigurationInvalid, Mistake
+from piactl.private_files import may_not
+
+# Reading a configuration file as text, whole, or saying why that cannot be.
+
+MAX_BYTES = 1_000_000
+"""No file that people write is near this size; one that is was named by mistake."""
+
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The text of a file without its byte order mark; `digest` is the SHA-256 of its bytes in hexadecimal."""
+
+    text: str
+    digest: str
+
+
+def read_content(path: Path, *, max_bytes: int = MAX_BYTES) -> Content:
+    """The file as UTF-8 text without control characters; ConfigurationInvalid says what to do otherwise."""
+    raw = _read_bytes(path, max_bytes)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
+        raise _unusable(
+            path,
+            f"not UTF-8: byte 0x{raw[error.start]:02x}; save the file as UTF-8"
+            " (`iconv -f windows-1252 -t utf-8` converts an old one)",
+            line,
+            column,
+        ) from None
+    if not text.strip():
+        raise _unusable(path, "the file is empty; write it, or put back the version that worked")
+    strange = _UNPRINTABLE.search(text)
+    if strange is not None:
+        line, column = place_of(text, strange.start())
+        raise _unusable(path, f"control character U+{ord(strange.group()):04X}; remove it", line, column)
+    return Content(text, hashlib.sha256(raw).hexdigest())
+
+
+def place_of(text: str, offset: int) -> tuple[int, int]:
+    """Line and column, from 1, of a character."""
+    return text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1
+
+
+def _read_bytes(path: Path, max_bytes: int) -> bytes:
+    try:
+        if path.is_dir():
+            raise _unusable(path, "this is a folder; name the file in it")
+        if path.exists() and not path.is_file():
+            raise _unusable(path, "this is not a regular file; name a file")
+        with path.open("rb") as file:
+            raw = file.read(max_bytes + 1)
+    except FileNotFoundError:
+        raise _unusable(
+            path,
+            "there is no such file; check the path, or copy the one in examples/ "
+            "(for a trial: piactl sandbox start)",
+        ) from None
+    except PermissionError:
+        raise _unusable(path, may_not(path)) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "the path is not valid"
+        raise _unusable(path, f"cannot be read: {reason}; check its owner, its mode and its path") from None
+    if len(raw) > max_bytes:
+        raise _unusable(path, f"larger than {max_bytes:,} bytes; this is hardly the file that was meant")
+    return raw
+
+
+def _unusable(path: Path, message: str, line: int = 0, column: int = 0) -> ConfigurationInvalid:
+    return ConfigurationInvalid([Mistake(str(path), line, column, message)])
+
+
+MAX_DEPTH = 20
+"""The deepest of our files needs seven levels."""
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_RESOLVERS: dict[str | None, list[tuple[str, Any]]] = yaml.SafeLoader.yaml_implicit_resolvers
+
+
+@dataclass(slots=True)
+class Document:
+    """A YAML file as read. `mistakes` grows as it is checked; `digest` is the SHA-256 of its bytes."""
+
+    file: str
+    digest: str
+    root: Node
+    mistakes: list[Mistake] = field(default_factory=list)
+    refused: set[tuple[int, int]] = field(default_factory=set)
+    """Places whose value is known to be unusable: nothing more need be said of them."""
+    _told: set[tuple[int, int]] = field(default_factory=set)
+
+    def mistake(self, place: Node | tuple[int, int], message: str) -> None:
+        """Notes a mistake; of one plain value only the first that is found."""
+        line, column = (place.line, place.column) if isinstance(place, Node) else place
+        if (
+            isinstance(place, Node)
+            and not isinstance(place.value, list | dict)
+            and self.has_mistake(line, column)
+        ):
+            return
+        self.mistakes.append(Mistake(self.file, line, column, message))
+        self._told.add((line, column))
+
+    def has_mistake(self, line: int, column: int) -> bool:
+        return (line, column) in self._told
+
+    def refuse_mistakes(self) -> None:
+        """Raises ConfigurationInvalid with all of them, in the order of the file, where there are any."""
+        if self.mistakes:
+            unique = dict.fromkeys(self.mistakes)
+            raise ConfigurationInvalid(sorted(unique, key=lambda m: (m.line, m.column)))
+
+
+def read_document(path: Path) -> Document:
+    """The document in a YAML file, with the mistakes of its form that do not hinder reading on.
+
+    Raises ConfigurationInvalid where there is nothing to read on: no file, not UTF-8, empty, not YAML.
+    """
+    content = read_content(path)
+    return parse_document(str(path), content.text, content.digest)
+
+
+def parse_document(file: str, text: str, digest: str = "") -> Document:
+    """Like `read_document`, of text already read."""
+    document = Document(file, digest, Node(None, 1, 1))
+    _refuse_tabs(document, text)
+    builder = _Builder(document)
+    try:
+        for event in yaml.parse(text, Loader=_LOADER):
+            if not builder.take(event):
+                break
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
+        document.mistake(place, _plain_words(error))
+        builder.root = None
+    except yaml.YAMLError as error:
+        document.mistake((0, 0), f"this is not YAML: {str(error).splitlines()[0]}")
+        builder.root = None
+    if builder.root is None:
+        if not document.mistakes:
+            document.mistake((0, 0), "the file is empty; write it, or put back the version that worked")
+        document.refuse_mistakes()
+    else:
+        document.root = builder.root
+    return document
+
+
+def _refuse_tabs(document: Document, text: str) -> None:
+    """YAML forbids tabs in indentation and says so badly; all of them are named here."""
+    for number, line in enumerate(text.split("\n"), 1):
+        column = line[: len(line) - len(line.lstrip())].find("\t") + 1
+        if column and line.strip():
+            document.mistake((number, column), "a tab in the indentation; use blanks")
+    document.refuse_mistakes()
+
+
+def _plain_words(error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or "cannot be read"
+    if "mapping values are not allowed" in problem:
+        problem = "a `:` where none can be; put text that holds `: ` in quotes, and check the indentation"
+    elif "did not find expected key" in problem or "block end" in problem:
+        problem = "the indentation does not fit the lines above, or a quote or bracket is left open"
+    elif "cannot start any token" in problem:
+        problem = "a character that cannot stand here; put the text in quotes, use blanks for tabs"
+    return f"this is not YAML here: {problem}"
+
+
+@dataclass(slots=True)
+class _Open:
+    """A list or mapping whose end has not come yet."""
+
+    node: Node
+    is_mapping: bool
+    key: str | None = None
+    key_place: tuple[int, int] = (0, 0)
+    wants_key: bool = True
+
+
+class _Builder:
+    """Puts the events of one document together; `take` returns False where reading on makes no sense."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.root: Node | None = None
+        self.stack: list[_Open] = []
+        self.documents = 0
+
+    def take(self, event: Any) -> bool:
+        place = (event.start_mark.line + 1, event.start_mark.column + 1)
+        if isinstance(event, yaml.DocumentStartEvent):
+            self.documents += 1
+            if self.documents > 1:
+                self.document.mistake(place, "a second document begins here; one file holds one document")
+                return False
+        elif isinstance(event, yaml.AliasEvent):
+            self.document.mistake(place, f"alias *{event.anchor} is refused; write the value out")
+            self.document.refused.add(place)
+            self._put(Node("", *place, raw=f"*{event.anchor}"), place)
+        elif isinstance(event, yaml.NodeEvent):
+            self._refuse_anchor_and_tag(event, place)
+            return self._start(event, place)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            done = self.stack.pop()
+            if not self.stack:
+                self.root = done.node
+        return True
+
+    def _refuse_anchor_and_tag(self, event: Any, place: tuple[int, int]) -> None:
+        if event.anchor is not None:
+            self.document.mistake(
+                place, f"anchor &{event.anchor} is refused; write the value out where it is used"
+            )
+        if event.tag is not None:
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            self.document.mistake(place, f"tag {tag} is refused; write plain values, and text in quotes")
+
+    def _start(self, event: Any, place: tuple[int, int]) -> bool:
+        if isinstance(event, yaml.ScalarEvent):
+            plain = event.style is None or event.style == ""
+            value = plain_value(event.value, is_text_to_yaml=_is_text(event.value)) if plain else event.value
+            self._put(Node(value, *place, raw=event.value, plain=plain), place)
+            return True
+        is_mapping = isinstance(event, yaml.MappingStartEvent)
+        node = Node({} if is_mapping else [], *place)
+        self._put(node, place)
+        self.stack.append(_Open(node, is_mapping))
+        if len(self.stack) > MAX_DEPTH:
+            self.document.mistake(
+                place, f"more than {MAX_DEPTH} levels deep; check the brackets and the indentation"
+            )
+            self.root = None
+            return False
+        return True
+
+    def _put(self, node: Node, place: tuple[int, int]) -> None:
+        if not self.stack:
+            self.root = node
+            return
+        parent = self.stack[-1]
+        if isinstance(parent.node.value, list):
+            parent.node.value.append(node)
+        elif parent.wants_key:
+            parent.wants_key = False
+            parent.key, parent.key_place = self._key(parent, node), place
+        else:
+            parent.wants_key = True
+            if parent.key is not None and isinstance(parent.node.value, dict):
+                parent.node.value[parent.key] = node
+                parent.node.key_places[parent.key] = parent.key_place
+
+    def _key(self, parent: _Open, node: Node) -> str | None:
+        """The text of a key, None where its value is to be dropped; the mistakes in it are noted."""
+        if isinstance(node.value, list | dict):
+            self.document.mistake(node, "a list or mapping cannot be a key")
+            return None
+        if node.raw == "<<" and node.plain:
+            self.document.mistake(node, "`<<` is refused; write the values out")
+            return None
+        if not isinstance(node.value, str):
+            word = node.raw if node.value is not None or node.raw else "the empty key"
+            self.document.mistake(node, f'key {word} must be quoted: "{node.raw}"')
+        first = parent.node.key_places.get(node.raw)
+        if first is not None:
+            self.document.mistake(node, f"key {node.raw} stands twice, first on line {first[0]}; keep one")
+            return None
+        return node.raw
+
+
+def _is_text(raw: str) -> bool:
+    """Whether YAML 1.1 reads an unquoted scalar as text."""
+    candidates = _RESOLVERS.get(raw[:1], []) + _RESOLVERS.get(None, [])
+    return not any(pattern.match(raw) for _tag, pattern in candidates)
+
+
+def quoted(node: Node) -> str:
+    """A value as a message shows it: as it stands in the file, shortened."""
+    if isinstance(node.value, dict):
+        return "a mapping" if node.value else "an empty mapping"
+    if isinstance(node.value, list):
+        return "a list" if node.value else "an empty list"
+    shown = node.raw if len(node.raw) <= 40 else node.raw[:37] + "..."
+    shown = shown.encode("unicode_escape").decode("ascii") if not shown.isprintable() else shown
+    if node.value is None:
+        return "nothing"
+    return shown if node.plain else f'"{shown}"'
+
+
+def unclear(node: Node) -> bool:
+    """Whether it is a scalar that must be quoted where text is wanted."""
+    return node.plain and isinstance(node.value, int | float | Unclear)
+
+
+# What a YAML file says, value by value, each with its place.
+#
+# A scalar that YAML parsers read in different ways (`051`, `no`, `12:30`, `1_000`, a date) is never
+# converted: it is `Unclear`, which fits no type, so that whoever wrote it is asked for quotes.
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,18}")
+_NUMBER_LIKE = re.compile(r"[-+]?[0-9][0-9_]*([eE][-+]?[0-9]+)?|0o[0-7_]+")
+_NULL = ("", "~", "null")
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """An unquoted scalar that is neither plain text nor a decimal number, true, false or null."""
+
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One value of the file; `line` and `column` count from 1.
+
+    The readers (`text`, `integer`...) give their default where the value is of another type: what is
+    wrong with a file is said by its validation, and building from a validated file cannot fail.
+    """
+
+    value: str | int | float | bool | Unclear | list[Node] | dict[str, Node] | None
+    line: int
+    column: int
+    raw: str = ""
+    plain: bool = False
+    key_places: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def at(self, key: str) -> Node:
+        """The value of a key; an empty node at this one's place where there is none."""
+        if isinstance(self.value, dict) and key in self.value:
+            return self.value[key]
+        return Node(None, self.line, self.column)
+
+    def entries(self) -> Iterator[tuple[str, Node]]:
+        """Keys and values in the order of the file; none where this is not a mapping."""
+        if isinstance(self.value, dict):
+            yield from self.value.items()
+
+    def items(self) -> list[Node]:
+        """The members; none where this is not a list."""
+        return self.value if isinstance(self.value, list) else []
+
+    def key_line(self, key: str) -> int:
+        """The line of a key."""
+        return self.key_places.get(key, (self.line, self.column))[0]
+
+    def text(self, default: str = "") -> str:
+        return self.value if isinstance(self.value, str) else default
+
+    def integer(self, default: int) -> int:
+        return self.value if isinstance(self.value, int) and not isinstance(self.value, bool) else default
+
+    def number(self, default: float) -> float:
+        if isinstance(self.value, int | float) and not isinstance(self.value, bool):
+            return float(self.value)
+        return default
+
+    def truth(self, default: bool) -> bool:
+        return self.value if isinstance(self.value, bool) else default
+
+    def texts(self) -> list[str]:
+        """The texts of a list, or of one text alone."""
+        if isinstance(self.value, str):
+            return [self.value]
+        return [item.value for item in self.items() if isinstance(item.value, str)]
+
+    def text_nodes(self) -> list[Node]:
+        """Like `texts`, with their places."""
+        members = [self] if isinstance(self.value, str) else self.items()
+        return [member for member in members if isinstance(member.value, str)]
+
+    def data(self) -> object:
+        """The value without places, for a schema to look at."""
+        if isinstance(self.value, dict):
+            return {key: node.data() for key, node in self.value.items()}
+        if isinstance(self.value, list):
+            return [node.data() for node in self.value]
+        return self.value
+
+
+def plain_value(raw: str, *, is_text_to_yaml: bool) -> str | int | float | bool | Unclear | None:
+    """What an unquoted scalar means. `is_text_to_yaml`: YAML 1.1 itself reads it as text."""
+    if _INTEGER.fullmatch(raw):
+        return int(raw)
+    if _NUMBER.fullmatch(raw):
+        return float(raw)
+    if raw in ("true", "false"):
+        return raw == "true"
+    if raw in _NULL:
+        return None
+    if not is_text_to_yaml or _NUMBER_LIKE.fullmatch(raw):
+        return Unclear(raw)
+    return raw

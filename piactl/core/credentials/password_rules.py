@@ -1,0 +1,93 @@
+"""What a new password must be, and must not be made of. Sources: the CNIL's recommendation of 2022, ANSSI."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from piactl.core.model.numen import read_numen
+
+COMMON = (
+    "motdepasse", "password", "passw0rd", "azertyuiop", "azerty", "qwertyuiop", "qwerty", "qsdfghjklm",
+    "wxcvbn", "bonjour", "soleil", "doudou", "loulou", "chouchou", "coucou", "jetaime", "iloveyou",
+    "bienvenue", "welcome", "administrateur", "administrator", "admin", "intranet", "portail",
+    "academie", "amiens", "picardie", "education", "rectorat", "college", "lycee", "ecole",
+    "professeur", "marseille", "printemps", "automne", "hiver", "janvier", "fevrier", "juillet",
+    "septembre", "octobre", "novembre", "decembre", "changeme", "secret", "dragon", "football",
+    "abcdef", "letmein",
+)  # fmt: skip
+"""Words of the commonest passwords of this country and this trade, without accents, the longer ones first."""
+
+FEWEST = 5
+"""Different characters."""
+LEFT = 8
+"""Characters that must be left of a password without what is easy to guess."""
+_NUMEN = re.compile(r"[0-9]{2}[a-z][0-9]{2}[0-9]{5}[a-z]{3}")
+_DATES = (
+    re.compile(r"(?<!\d)(0[1-9]|[12]\d|3[01])[-/. ]?(0[1-9]|1[0-2])[-/. ]?(19[3-9]\d|20[0-2]\d)(?!\d)"),
+    re.compile(r"(?<!\d)(19[3-9]\d|20[0-2]\d)[-/. ]?(0[1-9]|1[0-2])[-/. ]?(0[1-9]|[12]\d|3[01])(?!\d)"),
+)
+_RUN = re.compile(r"(.)\1{2,}")
+_ROWS = ("01234567890", "09876543210", "abcdefghijklmnopqrstuvwxyz", "azertyuiop", "qsdfghjklm")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose password it is to be: words that it must not hold (names, identifiers), and what they are."""
+
+    words: Collection[tuple[str, str]] = ()
+
+
+def password_problems(password: str, minimum: int, owner: Owner = Owner()) -> list[str]:
+    """Everything that is wrong with a password, in words that do not repeat it; nothing where it is good."""
+    return list(_problems(password, minimum, owner))
+
+
+def _problems(password: str, minimum: int, owner: Owner) -> Iterator[str]:
+    if len(password) < minimum:
+        yield f"it has {len(password)} characters; {minimum} are needed: four or five words make a good one"
+    if any(unicodedata.category(char) == "Cc" for char in password):
+        yield "it holds a control character, which not every keyboard and form can send"
+    elif password != password.strip():
+        yield "it begins or ends with a blank, which forms cut off"
+    low = folded(password)
+    # any NUMEN, and not whether it is that of the owner: this would tell it to whoever guesses
+    if read_numen(password) is not None or _NUMEN.search(re.sub(r"[^a-z0-9]", "", low)):
+        yield "it holds a NUMEN, which others know too"
+    for pattern in _DATES:
+        if pattern.search(low):
+            yield "it holds a date, such as one of birth"
+            break
+    held = dict.fromkeys(what for word, what in owner.words if _holds(low, word))
+    for what in held:
+        yield f"it holds {what}"
+    if len(set(low)) < FEWEST:
+        yield f"it has fewer than {FEWEST} different characters"
+    elif len(_uncommon(low)) < min(LEFT, minimum) <= len(password):
+        yield "little is left of it without the commonest words, rows of keys, and numbers at the end"
+
+
+def folded(text: str) -> str:
+    """Without case and accents."""
+    plain = unicodedata.normalize("NFD", text.casefold())
+    return "".join(char for char in plain if unicodedata.category(char) != "Mn")
+
+
+def _holds(low: str, word: str) -> bool:
+    """Shorter words occur in others by chance."""
+    word = folded(word)
+    return len(word) >= 4 and word in low
+
+
+def _uncommon(low: str) -> str:
+    """What is left without common words, repetitions, rows of keys, and digits or signs at the ends."""
+    for word in COMMON:
+        low = low.replace(word, "")
+    low = _RUN.sub(r"\1", low)
+    for row in _ROWS:
+        for length in range(len(row), 3, -1):
+            for start in range(len(row) - length + 1):
+                low = low.replace(row[start : start + length], "")
+    return low.strip("0123456789!?.,;:-_*+$ ")

@@ -1,0 +1,158 @@
+"""Why an account is in its state on a day, and what would change it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+from piactl.core.explain.counterfactual import reopening, unlocking, waiting
+from piactl.core.explain.question import Answer, Case, Remedy, Rule, next_day, span
+from piactl.core.model.account import State
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.overrides import PinKind, next_end, running, spoken_pin
+from piactl.core.rules.mobility import Post
+from piactl.core.rules.outlook import outlook
+from piactl.core.rules.reasons import last_post, state_reason
+
+OPEN_STATES = (State.ACTIVE, State.ON_LEAVE, State.GRACE)
+
+
+def state_answer(case: Case) -> Answer:
+    """The state of the account; yes where it is open (active, on leave, in grace)."""
+    text, rules, assignment = state_ground(case)
+    since, until = state_span(case)
+    return Answer(
+        subject="state",
+        yes=case.state in OPEN_STATES,
+        verdict=case.state.value + (", LOCKED" if case.desired.locked else ""),
+        since=since,
+        until=until,
+        reason=text,
+        rules=rules,
+        assignment=assignment,
+        notes=tuple(_notes(case)),
+        coming=tuple(_coming(case)),
+        remedies=tuple(_remedies(case)),
+    )
+
+
+def state_span(case: Case) -> tuple[date | None, date | None]:
+    """First and last day of the state; None where there is none or it is not known."""
+    desired = case.desired
+    since, until = span(case.state_days(desired.state), case.number)
+    if case.career.state_on(case.as_of) is not desired.state:
+        # kept out of the archive for longer than the assignments alone say, or in it already
+        due = desired.next_due
+        until = due - timedelta(days=1) if due is not None and due > case.as_of else None
+    since = since or desired.state_from
+    return (since if since is not None and since <= case.as_of else None), until
+
+
+def state_ground(case: Case) -> tuple[str, tuple[Rule, ...], Assignment | None]:
+    """Why, in a sentence; the rules behind it, the deciding one first; the assignment behind it."""
+    if case.account.state is State.ARCHIVED:
+        return "the personal data are erased; uid and addresses are kept for this person alone", (), None
+    closed = [p for p in running(case.account.pins, case.as_of) if p.kind is PinKind.CLOSE]
+    if case.state is not case.career.state_on(case.as_of):
+        text = "no assignment is left; it is kept for the retention, counted from the day it was closed"
+        return text, (Rule("accounts.retention"),), None
+    text, assignment = state_reason(case.career, case.as_of)
+    if closed and case.state not in (State.ACTIVE, State.ON_LEAVE):
+        text = f"{spoken_pin(closed[0])}; {text}"
+    return text, tuple(_rules(case)), assignment
+
+
+def _rules(case: Case) -> Iterator[Rule]:
+    posts = case.career.posts_behind(case.as_of)
+    if case.state in (State.ACTIVE, State.ON_LEAVE):
+        yield _position(posts[0])
+        yield from _profile(case, posts[0])
+    elif case.state is State.ANTICIPATED:
+        yield Rule("accounts.open_before")
+        yield from _profile(case, min(posts, key=lambda post: post.first))
+    else:
+        last = last_post(case.career, case.as_of)
+        if case.state is not State.GRACE:
+            yield Rule("accounts.retention")
+        if last is not None:
+            yield _grace(case, last)
+
+
+def _position(post: Post) -> Rule:
+    return Rule(f"positions.{post.position.name}", post.position.line)
+
+
+def _profile(case: Case, post: Post) -> Iterator[Rule]:
+    for profile in case.rules.policy.profiles:
+        if profile.name == post.profile:
+            yield Rule(f"profiles.{profile.name}", profile.line)
+
+
+def _grace(case: Case, last: Post) -> Rule:
+    """Where the policy says how long the grace after a post is: an ending's row, the position, the corps."""
+    policy, register = case.rules.policy, case.rules.register
+    row = last.assignment
+    for assignment in case.account.assignments:
+        position = policy.position(assignment.position)
+        if position is not None and position.ends and row.start < assignment.start <= case.as_of:
+            row = assignment
+    position = policy.position(row.position)
+    if position is not None and position.grace is not None:
+        return Rule(f"positions.{position.name}", position.line)
+    rule = next((g for g in policy.grace if g.when.fits(row, register)), None)
+    return Rule("grace", rule.line if rule else 0)
+
+
+def _notes(case: Case) -> Iterator[str]:
+    lock = case.desired.lock
+    if lock is not None:
+        until = f" to {lock.until}" if lock.until else ""
+        yield f"locked from {lock.since}{until} by {lock.by}: {lock.reason}"
+    if case.career.locked_on(case.as_of):
+        first, last = span(case.days(lambda path: path.locked), case.number)
+        yield f"locked by a position that HR told, {_from_to(first, last)}"
+    if case.account.protected:
+        yield "protected: no import and no help desk touches it"
+    for pin in running(case.account.pins, case.as_of):
+        yield spoken_pin(pin)
+
+
+def _from_to(first: date | None, last: date | None) -> str:
+    return f"from {first or 'always'}" + (f" to {last}" if last else ", no end known")
+
+
+def _coming(case: Case) -> Iterator[tuple[date, str]]:
+    if case.account.state is State.ARCHIVED:
+        return
+    over = next_end(case.account.pins, case.as_of)
+    ahead = outlook(None, case.career, case.as_of, over or case.as_of)
+    # from the end of a change by hand on, other things come
+    yield from (event for event in ahead if over is None or event[0] < over)
+    if over is not None:
+        yield over, "a change by hand is over: what HR says holds again"
+
+
+def _remedies(case: Case) -> Iterator[Remedy]:
+    if case.account.state is State.ARCHIVED:
+        command = (
+            "piactl account create --matricule M --family-name N --given-name N --uai UAI "
+            '--function CODE --end DATE --sponsor ACCOUNT --reason "..."'
+        )
+        yield Remedy("if the person is back: an assignment told by HR, or by hand", command)
+        return
+    if case.desired.lock is not None and case.desired.locked:
+        yield from unlocking(case)
+    _, until = state_span(case)
+    yield from waiting(next_day(until), case)
+    if case.state in (State.ACTIVE, State.ON_LEAVE):
+        yield from _closing(case)
+        return
+    yield from reopening(case, lambda one: one.state_days(State.ACTIVE))
+
+
+def _closing(case: Case) -> Iterator[Remedy]:
+    if case.state is State.ON_LEAVE:
+        yield Remedy("a position that keeps all rights, told by HR")
+    elif case.acts:
+        command = f'piactl account close {case.account.uid} --until DATE{case.option} --reason "..."'
+        yield Remedy("a closure by hand", command)

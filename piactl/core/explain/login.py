@@ -1,0 +1,323 @@
+"""Why a log in does not work: every cause at once, the first to remove first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from piactl.core.credentials.credentials import Credentials
+from piactl.core.credentials.totp_devices import NO_DEVICE
+from piactl.core.explain.account_state import state_ground, state_span
+from piactl.core.explain.counterfactual import waiting
+from piactl.core.explain.question import Answer, Case, Cause, Effect, Rule, absence, next_day, span
+from piactl.core.model.account import State
+from piactl.core.model.periods import OPEN, Period, civil, difference, holding
+from piactl.core.rules.career import Career
+from piactl.core.rules.mobility import Post
+from piactl.core.rules.reasons import spoken
+from piactl.core.text import counted
+
+# What a password and a device do to a log in.
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a log in depends on besides the rules. `now` is the instant for which passwords are judged and
+    `show` says an instant in words. `by_server`: the directory itself asks for codes. `last_run` is the day
+    of the last run, None where there was none or it is not known."""
+
+    credentials: Credentials
+    now: datetime
+    show: Callable[[datetime], str]
+    by_server: bool = True
+    last_run: date | None = None
+
+
+def by_password(case: Case, around: Circumstances) -> Iterator[Cause]:
+    uid, known, show = case.account.uid, around.credentials, around.show
+    activate = f"piactl password activate {uid}"
+    if known.changed is None:
+        yield Cause("no-password", Effect.REFUSED, "no password was ever set", activate)
+        return
+    blocked, until = known.blocked_until(around.now)
+    if known.is_code:
+        ends = known.code_until
+        if blocked:
+            when = f" at {show(ends)}" if ends else ""
+            text = f"the code that support gave out has ended{when}, by time or by wrong tries, unused"
+            yield Cause("code-ended", Effect.REFUSED, text, activate)
+            return
+        valid = f", valid until {show(ends)}" if ends else ""
+        text = (
+            f"a code was given out at {show(known.changed)} and is not used yet{valid}: log in with it once"
+        )
+        yield Cause("code-unused", Effect.ASKED, text, activate, ends)
+        return
+    if blocked:
+        yield _block(uid, known, until, show)
+    elif known.failures:
+        yield _wrong_tries(uid, known, show)
+    if known.must_change:
+        text = "the password must be changed at the next log in"
+        yield Cause("must-change", Effect.ASKED, text)
+    if known.expires is not None and known.expires <= around.now:
+        text = f"the password expired at {show(known.expires)}"
+        yield Cause("expired", Effect.REFUSED, text, f"piactl password reset {uid}")
+
+
+def _wrong_tries(uid: str, known: Credentials, show: Callable[[datetime], str]) -> Cause:
+    tries = counted(len(known.failures), "try", "tries")
+    what = "the password or the code" if known.linked else "the password"
+    last = f"{what} was wrong at the last {tries}, the latest at {show(known.failures[-1])}"
+    text = f"{last}; if the password is forgotten, it can be reset"
+    return Cause("wrong-tries", Effect.ASKED, text, f"piactl password reset {uid}")
+
+
+def _block(uid: str, known: Credentials, until: datetime | None, show: Callable[[datetime], str]) -> Cause:
+    since = f" since {show(known.blocked)}" if known.blocked else ""
+    end = f", until {show(until)}" if until else ""
+    if until is None:
+        end = ", until it is lifted"
+        if known.policy is None:
+            end = "; until when is not known: the settings name no password policy (password.policy)"
+    text = f"blocked by wrong passwords{since}{end}"
+    return Cause("blocked", Effect.REFUSED, text, f"piactl password unblock {uid}", until)
+
+
+def by_device(case: Case, around: Circumstances) -> Iterator[Cause]:
+    uid, device = case.account.uid, around.credentials.device
+    enroll = f"piactl otp enroll {uid}"
+    if device is None:
+        yield from _without_device(case, enroll)
+        return
+    if not device.there:
+        effect = Effect.REFUSED if around.by_server else Effect.SERVICE
+        text = f"the device {device.name} was given up as lost and none has replaced it"
+        yield Cause("device-lost", effect, text, enroll)
+    elif device.drift or (around.credentials.linked and around.credentials.failures):
+        seconds = abs(device.drift) * device.step
+        side = "ahead" if device.drift > 0 else "behind"
+        was = f"{seconds} s {side} at its last good code, and is allowed to be" if device.drift else "right"
+        text = f"the clock of the device {device.name} was {was}; if its codes are refused, it drifted since"
+        yield Cause("device-drift", Effect.ASKED, text, f"piactl otp resync {uid}")
+
+
+def _without_device(case: Case, enroll: str) -> Iterator[Cause]:
+    """Services of the account that ask for a code which nothing can make."""
+    policy = case.rules.policy.services
+    held = sorted({name for name, _ in case.desired.entitlements if name in policy})
+    always = [policy[name].label for name in held if policy[name].otp == "always"]
+    outside = [policy[name].label for name in held if policy[name].otp == "off-site"]
+    parts = [f"always by {', '.join(always)}"] if always else []
+    parts += [f"from outside by {', '.join(outside)}"] if outside else []
+    if parts:
+        text = f"a one-time code is asked for {'; '.join(parts)}, and no device is active"
+        yield Cause("device-none", Effect.SERVICE, text, enroll)
+
+
+_WEIGHT = {Effect.LET_IN: 0, Effect.REFUSED: 0, Effect.ASKED: 1, Effect.SERVICE: 2}
+"""What refuses is removed first."""
+
+
+def login_answer(case: Case, around: Circumstances) -> Answer:
+    """The answer to "it does not work": no where a cause refuses the log in."""
+    causes = tuple(sorted(_causes(case, around), key=lambda cause: _WEIGHT[cause.effect]))
+    yes = not any(cause.effect is Effect.REFUSED for cause in causes)
+    by_rules = holding(login_days(case), case.number) is not None
+    # where a password or the entry refuses what the rules allow, the rules know no day of it
+    since, until = login_span(case) if yes is by_rules else (None, None)
+    first = next((c for c in causes if c.effect is Effect.REFUSED), None)
+    text, rules, assignment = state_ground(case)
+    return Answer(
+        subject="login",
+        yes=yes,
+        verdict="yes" if yes else "no",
+        since=since,
+        until=until,
+        reason=first.text if first else text,
+        rules=_position_rules(case) or rules,
+        assignment=assignment,
+        notes=tuple(_notes(case, around)),
+        causes=causes,
+        remedies=() if yes else tuple(waiting(next_day(until), case)),
+    )
+
+
+def login_days(case: Case) -> list[Period]:
+    """The days on which the rules let in, with an administrator's lock over them."""
+    if case.account.state is State.ARCHIVED:
+        return []
+    lock = case.account.lock
+
+    def allowed(path: Career) -> list[Period]:
+        if lock is None:
+            return list(path.login)
+        until = OPEN if lock.until is None else lock.until.toordinal()
+        return difference(path.login, [(lock.since.toordinal(), until)])
+
+    return case.days(allowed)
+
+
+def login_span(case: Case) -> tuple[date | None, date | None]:
+    """First and last day of the answer that the rules give."""
+    periods = login_days(case)
+    return (span if holding(periods, case.number) else absence)(periods, case.number)
+
+
+def entry_lets_in(case: Case, known: Credentials) -> bool:
+    """Whether the directory lets in on the day: the window that the entry holds, which is the one that the
+    directory enforces, has the day, and no link refuses."""
+    account = case.account
+    inside = (account.login_from or case.as_of) <= case.as_of <= (account.login_until or case.as_of)
+    return inside and not _is_denied(case, known)
+
+
+def _is_denied(case: Case, known: Credentials) -> bool:
+    """Whether the link to no device of a closed or locked account refuses. Only nights move it, so of other
+    days than today it says nothing; that of a lost device is a cause of its own."""
+    return known.denied and case.account.device != NO_DEVICE and not case.option
+
+
+def entry_differs(case: Case, known: Credentials) -> bool:
+    """Whether the directory does another thing on the day than the rules say."""
+    return entry_lets_in(case, known) is not (holding(login_days(case), case.number) is not None)
+
+
+def _causes(case: Case, around: Circumstances) -> Iterator[Cause]:
+    yield from _by_the_entry(case, around)
+    yield from _locks(case)
+    yield from _by_state(case)
+    if case.state is State.ARCHIVED:
+        return
+    yield from by_password(case, around)
+    yield from by_device(case, around)
+    yield from _services(case)
+
+
+def _by_the_entry(case: Case, around: Circumstances) -> Iterator[Cause]:
+    """What the directory enforces where that is not what the rules say."""
+    known = around.credentials
+    if not entry_differs(case, known):
+        return
+    account = case.account
+    window = _window(account.login_from, account.login_until)
+    if _is_denied(case, known):
+        window = "it is linked to no device, as a closed or locked account is"
+    since = f"the last run was as of {around.last_run}" if around.last_run else "no run has been recorded"
+    if entry_lets_in(case, known):
+        text = f"the entry lets in ({window}), and the rules do not; {since}"
+        yield Cause("entry", Effect.LET_IN, text, "piactl nightly")
+    else:
+        text = f"the rules let in, and the entry refuses ({window}); {since}"
+        yield Cause("entry", Effect.REFUSED, text, "piactl nightly")
+
+
+def _window(first: date | None, last: date | None) -> str:
+    if first is not None and last is not None:
+        return f"from {first} to {last}"
+    if last is not None:
+        return f"until {last}"
+    return f"from {first}" if first is not None else "without an end"
+
+
+def _locks(case: Case) -> Iterator[Cause]:
+    lock = case.account.lock
+    if lock is not None and lock.covers(case.as_of):
+        until = f" until {lock.until}" if lock.until else ", until it is lifted"
+        text = f"locked by {lock.by} since {lock.since}{until}: {lock.reason}"
+        command = f'piactl account unlock {case.account.uid} --reason "..."'
+        yield Cause("lock", Effect.REFUSED, text, command, lock.until)
+    if case.account.state is State.ARCHIVED or not case.career.locked_on(case.as_of):
+        return
+    _, last = span(case.days(lambda path: path.locked), case.number)
+    post = next((p for p in case.career.posts_on(case.as_of) if p.position.lock), None)
+    until = f" until {last}" if last else ", no end known"
+    why = f"position {post.position.name}: {_row(post)}" if post else "a position that ended everything"
+    yield Cause("position-lock", Effect.REFUSED, f"locked by HR{until}: {why}", "", last)
+
+
+def _row(post: Post) -> str:
+    row = post.assignment
+    return spoken(row) + (f" [{row.origin}]" if row.origin else "")
+
+
+def _by_state(case: Case) -> Iterator[Cause]:
+    text, _, row = state_ground(case)
+    if row is not None and row.origin:
+        text += f" [{row.origin}]"
+    since, until = state_span(case)
+    from_when = f" since {since}" if since else ""
+    reopen = f'piactl account reopen {case.account.uid} --until DATE --reason "..."'
+    if case.state is State.ARCHIVED:
+        yield Cause("archived", Effect.REFUSED, f"archived{from_when}: {text}")
+    elif case.state is State.ANTICIPATED:
+        yield Cause("not-started", Effect.REFUSED, f"not yet started: {text}", "", until)
+    elif case.state is State.DEACTIVATED:
+        yield Cause("closed", Effect.REFUSED, f"deactivated{from_when}: {text}", reopen, until)
+    elif case.state is State.GRACE:
+        refused = not case.career.login_on(case.as_of)
+        effect = Effect.REFUSED if refused else Effect.SERVICE
+        more = "; log in was refused on the last day, and is" if refused else ""
+        yield Cause("grace", effect, f"in grace: {text}{more}", reopen, until)
+    elif case.state is State.ON_LEAVE and not _may_log_in(case):
+        yield Cause("leave", Effect.REFUSED, f"on leave without log in: {text}", "", until)
+
+
+def _may_log_in(case: Case) -> bool:
+    """Whether the positions of the day let in; a lock is a cause of its own."""
+    return case.career.login_on(case.as_of) or case.career.locked_on(case.as_of)
+
+
+def _position_rules(case: Case) -> tuple[Rule, ...]:
+    """The position that decides on the log in, on leave."""
+    if case.state is not State.ON_LEAVE:
+        return ()
+    positions = {post.position.name: post.position for post in case.career.posts_on(case.as_of)}
+    return tuple(Rule(f"positions.{name}", position.line) for name, position in positions.items())
+
+
+def _services(case: Case) -> Iterator[Cause]:
+    """Services whose delay after a start or a mutation still runs."""
+    for post in case.career.posts_on(case.as_of):
+        for service in case.rules.policy.services.values():
+            begins = civil(post.first + post.delay(service))
+            uai = post.assignment.uai if service.per_establishment else ""
+            if not _is_waited_for(case, post, service.name, uai) or begins is None:
+                continue
+            where = f" at {uai}" if uai else ""
+            why = "mutation_delay" if post.follows else "grant_delay"
+            text = f"{service.label}{where} begins on {begins} ({why}): {_row(post)}"
+            grant = f"piactl exception grant {case.account.uid} --service {service.name}"
+            last = begins - timedelta(days=1)
+            command = grant + (f" --uai {uai}" if uai else "") + f' --until {last} --reason "..."'
+            yield Cause("delay", Effect.SERVICE, text, command, last)
+
+
+def _is_waited_for(case: Case, post: Post, name: str, uai: str) -> bool:
+    service = case.rules.policy.services[name]
+    return (
+        post.has(service)
+        and post.position.keeps_service(name)
+        and case.number < post.first + post.delay(service)
+        and (name, uai) not in case.desired.entitlements
+    )
+
+
+def _notes(case: Case, around: Circumstances) -> Iterator[str]:
+    device = around.credentials.device
+    if around.credentials.linked and device is not None and device.there:
+        yield f"the directory wants password and then a code of {device.name}, never the password alone"
+    if case.account.shut and not case.option:
+        yield _how_refused(around.credentials)
+    if case.option:
+        yield f"passwords and devices are as they are now, {around.show(around.now)}"
+
+
+def _how_refused(known: Credentials) -> str:
+    """By what the directory itself refuses a closed or locked account."""
+    if known.denied:
+        return (
+            "the directory refuses it by its dates and by a link to no device, whatever the password policy"
+        )
+    return "the directory refuses it by its dates alone, which count only where a password policy applies"

@@ -1,0 +1,198 @@
+"""Why an account has a service on a day, or has not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from piactl.core.explain.account_state import state_ground
+from piactl.core.explain.counterfactual import (
+    ASSIGNED,
+    denial_in_force,
+    exceptions_on,
+    gaining,
+    losing,
+    posts_with,
+    waiting,
+)
+from piactl.core.explain.question import Answer, Case, Rule, absence, next_day, span
+from piactl.core.model.account import State
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.overrides import running, spoken_pin
+from piactl.core.model.periods import civil, holding
+from piactl.core.model.policy import Position, Service
+from piactl.core.rules.entitlements import own_periods
+from piactl.core.rules.mobility import Post
+from piactl.core.rules.reasons import spoken_exception
+from piactl.core.text import counted
+
+Ground = tuple[str, tuple[Rule, ...], Assignment | None]
+"""Why, in a sentence; the rules behind it; the assignment behind it."""
+
+
+def right_answers(case: Case, service: Service) -> list[Answer]:
+    """One answer for a service of person scope, else one for each establishment where it is, was or will
+    be held, has a post with it or an exception; else where the posts of the day are, else for none."""
+    return [right_answer(case, service, uai) for uai in _places(case, service) or [""]]
+
+
+def _places(case: Case, service: Service) -> list[str]:
+    if not service.per_establishment:
+        return [""]
+    found = {post.assignment.uai for post in case.career.posts if post.has(service)}
+    found |= {uai for name, uai in case.career.rights if name == service.name}
+    found |= {e.uai for e in case.account.exceptions if e.service == service.name and e.uai}
+    return sorted(found or {post.assignment.uai for post in case.career.posts_on(case.as_of)})
+
+
+def right_answer(case: Case, service: Service, uai: str) -> Answer:
+    """The answer on one right, uai "" for person scope."""
+    periods = case.right_days(service.name, uai)
+    yes = holding(periods, case.number) is not None
+    reason, rules, assignment = (_given if yes else _refused)(case, service, uai)
+    since, until = span(periods, case.number) if yes else absence(periods, case.number)
+    remedies = losing(case, service, uai) if yes else gaining(case, service, uai, until)
+    return Answer(
+        subject=service.name,
+        uai=uai,
+        label=service.label,
+        yes=yes,
+        verdict="yes" if yes else "no",
+        since=since,
+        until=until,
+        reason=reason,
+        rules=rules,
+        assignment=assignment,
+        notes=tuple(_notes(case, service, uai)),
+        remedies=(*waiting(next_day(until), case), *remedies),
+    )
+
+
+# Why it is given
+
+
+def _given(case: Case, service: Service, uai: str) -> Ground:
+    if not holding(case.bare.rights.get((service.name, uai), []), case.number):
+        grant = next((e for e in exceptions_on(case, service, uai) if e.grants), None)
+        if grant is not None:
+            return f"an exception: {spoken_exception(grant)}", (), None
+    held = next(_holders(case, service, uai), None)
+    if held is not None:
+        return held
+    if case.state is State.GRACE and service.in_grace:
+        text, rules, assignment = state_ground(case)
+        return f"lasts through the grace: {text}", (_rule(service), *rules), assignment
+    return "what was held goes on", (_rule(service),), None
+
+
+def _holders(case: Case, service: Service, uai: str) -> Iterator[Ground]:
+    """The posts that give it: by a right of their own, by a handover, or by what was held before them."""
+    waiting_posts = []
+    for post in posts_with(case, service, uai):
+        delay = post.delay(service)
+        if not post.position.keeps_service(service.name):
+            continue
+        if case.number < post.first + delay:
+            waiting_posts.append(post)
+            continue
+        after = f", {_delay(post, service)} after the start" if delay else ""
+        yield f"profile {post.profile} has it{after}", _rules(case, service, post), post.assignment
+    for post in case.career.posts:
+        if _handed_over(post, service, uai, case.number):
+            days = counted(service.handover, "day")
+            text = f"handover: {days} after the post that ended on {civil(post.last)}, a mutation"
+            yield text, _rules(case, service, post), post.assignment
+    for post in waiting_posts:
+        text = f"held before, and kept while the delay of {_delay(post, service)} runs"
+        yield text, _rules(case, service, post), post.assignment
+
+
+def _handed_over(post: Post, service: Service, uai: str, number: int) -> bool:
+    return (
+        service.per_establishment
+        and post.followed
+        and post.assignment.uai == uai
+        and post.has(service)
+        and post.last < number <= post.last + service.handover
+        and holding(own_periods(post, service), post.last) is not None
+    )
+
+
+def _rule(service: Service) -> Rule:
+    return Rule(f"services.{service.name}", service.line)
+
+
+def _rules(case: Case, service: Service, post: Post) -> tuple[Rule, ...]:
+    lines = {profile.name: profile.line for profile in case.rules.policy.profiles}
+    return _rule(service), Rule(f"profiles.{post.profile}", lines.get(post.profile, 0))
+
+
+def _delay(post: Post, service: Service) -> str:
+    name = "mutation_delay" if post.follows else "grant_delay"
+    return f"{counted(post.delay(service), 'day', 'days')} ({name})"
+
+
+# Why it is not
+
+
+def _refused(case: Case, service: Service, uai: str) -> Ground:
+    denial = denial_in_force(case, service, uai)
+    if denial is not None:
+        return f"an exception: {spoken_exception(denial)}", (), None
+    if case.state is State.GRACE:
+        return _not_in_grace(case, service, uai)
+    if case.state not in ASSIGNED:
+        text, rules, assignment = state_ground(case)
+        return f"the account is {case.state.value}: {text}", rules, assignment
+    for post in posts_with(case, service, uai):
+        if not post.position.keeps_service(service.name):
+            text = f"position {post.position.name} does not keep it"
+            return text, (_position(post.position), _rule(service)), post.assignment
+        begins = civil(post.first + post.delay(service))
+        if case.number < post.first + post.delay(service):
+            text = f"the delay of {_delay(post, service)} runs: it begins on {begins}"
+            return text, _rules(case, service, post), post.assignment
+    return _without(case, service, uai)
+
+
+def _not_in_grace(case: Case, service: Service, uai: str) -> Ground:
+    _, rules, assignment = state_ground(case)
+    last = case.career.segment_on(case.as_of).first - 1
+    if holding(case.bare.rights.get((service.name, uai), []), last):
+        text = f"it ended on {civil(last)} with the last assignment, and does not last through the grace"
+    else:
+        text = f"it was not held on the last day with an assignment, {civil(last)}"
+    return text, (_rule(service), *rules), assignment
+
+
+def _without(case: Case, service: Service, uai: str) -> Ground:
+    """No post of the day has it: one that had is over, or the profiles of the day have it not."""
+    here = [p for p in case.career.posts if p.has(service) and uai in ("", p.assignment.uai)]
+    over = max((p for p in here if p.last < case.number), key=lambda p: p.last, default=None)
+    if uai and over is not None:
+        after = (
+            f", and the handover of {counted(service.handover, 'day', 'days')} with it"
+            if service.handover
+            else ""
+        )
+        return f"the post there ended on {civil(over.last)}{after}", (_rule(service),), over.assignment
+    if uai and here:
+        return f"the post there begins on {civil(here[0].first)}", (_rule(service),), here[0].assignment
+    posts = case.career.posts_on(case.as_of)
+    have = ", ".join(sorted({post.profile for post in posts if post.profile}))
+    first = posts[0].assignment if posts else None
+    who = ", ".join(sorted(service.profiles or ())) or "all profiles"
+    said = f"profile {have} does not have it" if have else "no profile fits an assignment of the day"
+    return f"{said}; it is for {who}", (_rule(service),), first
+
+
+def _position(position: Position) -> Rule:
+    return Rule(f"positions.{position.name}", position.line)
+
+
+def _notes(case: Case, service: Service, uai: str) -> Iterator[str]:
+    for exception in case.account.exceptions:
+        mine = exception.service == service.name and exception.uai in ("", uai)
+        if mine and exception.end >= case.as_of:
+            yield spoken_exception(exception)
+    for pin in running(case.account.pins, case.as_of):
+        yield spoken_pin(pin)

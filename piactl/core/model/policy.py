@@ -1,0 +1,209 @@
+"""Who gets what, when: the values that `policy.yaml` is read into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.person import Register
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """A condition on an assignment: each named field must hold one of its values; none is always true.
+
+    Fields: fonction corps discipline modalite position uai (of the assignment), nature degree sector
+    (of its establishment, blank where the register does not know it).
+    """
+
+    conditions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def fits(self, assignment: Assignment, register: Register) -> bool:
+        return all(_field(name, assignment, register) in values for name, values in self.conditions.items())
+
+
+ASSIGNMENT_FIELDS = {
+    "fonction": "function",
+    "corps": "corps",
+    "discipline": "discipline",
+    "modalite": "modality",
+    "position": "position",
+    "uai": "uai",
+}
+ESTABLISHMENT_FIELDS = ("nature", "degree", "sector")
+
+
+def _field(name: str, assignment: Assignment, register: Register) -> str:
+    if name in ASSIGNMENT_FIELDS:
+        return str(getattr(assignment, ASSIGNMENT_FIELDS[name]))
+    establishment = register.get(assignment.uai)
+    return str(getattr(establishment, name)) if establishment else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    name: str
+    when: When
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What an administrative position leaves of the rights of an assignment.
+
+    `keeps` None is all services. `login` None is the default: yes where it keeps a service.
+    `grace` None is the grace of the corps. `ends` makes it the end of all assignments.
+    """
+
+    name: str
+    keeps: frozenset[str] | None = None
+    login: bool | None = None
+    lock: bool = False
+    ends: bool = False
+    grace: int | None = None
+    line: int = 0
+
+    def keeps_service(self, service: str) -> bool:
+        return self.keeps is None or service in self.keeps
+
+    @property
+    def keeps_all(self) -> bool:
+        return self.keeps is None
+
+    @property
+    def allows_login(self) -> bool:
+        if self.login is not None:
+            return self.login
+        return self.keeps is None or bool(self.keeps)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`profiles` None is all. Delays and the handover are in days. `keep`: a held right bridges a delay."""
+
+    name: str
+    label: str
+    profiles: frozenset[str] | None = None
+    per_establishment: bool = False
+    grant_delay: int = 0
+    mutation_delay: int = 0
+    keep: bool = True
+    handover: int = 0
+    in_grace: bool = False
+    otp: str = "never"
+    line: int = 0
+
+    def serves(self, profile: str) -> bool:
+        return self.profiles is None or profile in self.profiles
+
+
+@dataclass(frozen=True, slots=True)
+class GraceRule:
+    when: When
+    days: int
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Broken when more than `max` and more than `share` (0 to 1) of the accounts in scope."""
+
+    max: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The limits of one kind of change: over all, in any one establishment, in any one profile."""
+
+    overall: Limit | None = None
+    per_establishment: Limit | None = None
+    per_profile: Limit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GuardPeriod:
+    """A time of the year in which other guards hold; `first` and `last` are (month, day), both included.
+
+    A period whose last day comes before its first one in the year runs over New Year.
+    """
+
+    name: str
+    first: tuple[int, int]
+    last: tuple[int, int]
+    guards: Mapping[str, Guard]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The whole policy. `uid_form` is address (the local part of the first address) or initial (first
+    letter of the given name and the surname). `otp_issuer` is what an authenticator shows over the account,
+    `otp_reach` how many minutes wrong a device's clock may be to be resynchronised. `digest` is the SHA-256
+    of its file, in hexadecimal."""
+
+    timezone: str = "Europe/Paris"
+    domain: str = "ac-amiens.fr"
+    open_before: int = 15
+    bridge: int = 60
+    retention: int = 60
+    first_homonym_digit: int = 1
+    urn: str = "urn:mace:ac-amiens.fr:service:"
+    uid_form: str = "address"
+    unknown_establishment: str = "warning"
+    grace: tuple[GraceRule, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+    positions: Mapping[str, Position] = field(default_factory=dict)
+    services: Mapping[str, Service] = field(default_factory=dict)
+    otp_enforced_by: str = "directory"
+    otp_issuer: str = "ac-amiens.fr"
+    otp_reach: int = 120
+    guards: Mapping[str, Guard] = field(default_factory=dict)
+    periods: tuple[GuardPeriod, ...] = ()
+    protected: frozenset[str] = frozenset()
+    digest: str = ""
+    _fitting: dict[tuple[str, ...], Profile | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _asked: dict[bool, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _serving: dict[str, tuple[Service, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def position(self, name: str) -> Position | None:
+        """The position of that name; blank is `default`; None where the policy does not list it."""
+        if not name:
+            return self.positions.get("default") or Position("default")
+        return self.positions.get(name)
+
+    def profile(self, assignment: Assignment, register: Register) -> Profile | None:
+        """The first profile that fits."""
+        if not self._asked:
+            asked = {name for profile in self.profiles for name in profile.when.conditions}
+            self._asked[True] = tuple(f for name, f in ASSIGNMENT_FIELDS.items() if name in asked)
+            self._asked[False] = tuple(name for name in ESTABLISHMENT_FIELDS if name in asked)
+        own, of_place = self._asked[True], self._asked[False]
+        place = register.get(assignment.uai) if of_place else None
+        # in what the conditions ask for, most assignments are like many others
+        key = (
+            *[getattr(assignment, name) for name in own],
+            *([getattr(place, name) for name in of_place] if place else ()),
+        )
+        if key not in self._fitting:
+            fitting = (p for p in self.profiles if p.when.fits(assignment, register))
+            self._fitting[key] = next(fitting, None)
+        return self._fitting[key]
+
+    def services_of(self, profile: str) -> tuple[Service, ...]:
+        """The services that a profile has, in the order of the policy; none for a blank one."""
+        if profile not in self._serving:
+            served = (s for s in self.services.values() if profile and s.serves(profile))
+            self._serving[profile] = tuple(served)
+        return self._serving[profile]
+
+    def grace_days(self, assignment: Assignment, register: Register) -> int:
+        """The grace after this assignment: its position's own, else the first rule that fits, else none."""
+        position = self.position(assignment.position)
+        if position is not None and position.grace is not None:
+            return position.grace
+        return next((g.days for g in self.grace if g.when.fits(assignment, register)), 0)

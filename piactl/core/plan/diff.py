@@ -1,0 +1,287 @@
+"""The difference between the account there is and the account there should be, as changes with reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+from piactl.core.model.account import Account, Lock, State
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.digests import digest_key_id
+from piactl.core.model.overrides import pin_words, spoken_pin
+from piactl.core.plan.change import Change, Kind
+from piactl.core.rules.desired import Desired, Rules
+from piactl.core.rules.entitlements import Right
+from piactl.core.rules.reasons import grant_reason, revoke_reason, spoken, spoken_exception, state_reason
+
+_NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
+_CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
+
+
+def state_kind(before: State, after: State) -> Kind | None:
+    """The kind of a change of state; None where the state stays."""
+    if before is after:
+        return None
+    if after is State.ACTIVE:
+        return Kind.UPDATE if before is State.ANTICIPATED else Kind.REOPEN
+    if after is State.ANTICIPATED:
+        return Kind.REVOKE if before is State.ACTIVE else Kind.REOPEN
+    if after is State.GRACE:
+        return Kind.UPDATE if before in _CLOSING else Kind.REVOKE
+    return {
+        State.ON_LEAVE: Kind.SUSPEND,
+        State.DEACTIVATED: Kind.DEACTIVATE,
+        State.ARCHIVED: Kind.ARCHIVE,
+    }[after]
+
+
+def changes_of(desired: Desired, rules: Rules) -> list[Change]:
+    """All changes that make the current account the desired one; one write will do them all."""
+    current, account = desired.subject.current, desired.account
+    maker = _Maker(desired, rules)
+    if current is None:
+        return [maker.created()]
+    if account.state is State.ARCHIVED:
+        return [maker.state(Kind.ARCHIVE)] if current != account else []
+    changes = []
+    kind = state_kind(current.state, account.state)
+    if kind is not None:
+        changes.append(maker.state(kind))
+    if current.locked != account.locked:
+        changes.append(maker.lock())
+    if current.address != account.address and current.address is not None:
+        changes.append(maker.rename())
+    if account.state not in _CLOSING:
+        changes += [maker.revoke(right) for right in sorted(current.entitlements - account.entitlements)]
+        changes += [maker.grant(right) for right in sorted(account.entitlements - current.entitlements)]
+    changes += maker.update(rest=not changes)
+    return changes
+
+
+def account_facts(account: Account) -> dict[str, object]:
+    """An account as the plan and the reports tell it: plain values, dates as ISO text."""
+    return {
+        "state": account.state.value,
+        "address": account.address,
+        "display_name": account.display_name,
+        "services": sorted(":".join(filter(None, right)) for right in account.entitlements),
+        "login_from": _iso(account.login_from),
+        "login_until": _iso(account.login_until),
+    }
+
+
+def _plain(value: object) -> object:
+    """A day as ISO text, a tuple as a list."""
+    if isinstance(value, date):
+        return value.isoformat()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _iso(day: date | None) -> str | None:
+    return day.isoformat() if day else None
+
+
+def _spoken_lock(lock: Lock | None) -> str | None:
+    if lock is None:
+        return None
+    until = f" to {lock.until}" if lock.until else ""
+    return f"from {lock.since}{until} ({lock.by}: {lock.reason})"
+
+
+class _Maker:
+    """Makes the changes of one account; the scopes for the guards are those of the account before."""
+
+    def __init__(self, desired: Desired, rules: Rules) -> None:
+        self.desired, self.rules = desired, rules
+        self.account = desired.account
+        # a creation has nothing before it, and asks for nothing of it
+        self.current = desired.subject.current or desired.account
+        self.reason, self.behind = state_reason(desired.career, rules.as_of)
+        if desired.subject.note:
+            self.reason += f" ({desired.subject.note})"
+        scope = self.current if self.current.assignments else self.account
+        self.establishments = home_establishments(scope, rules.as_of)
+        self.profiles = scope.profiles
+
+    def _change(
+        self,
+        kind: Kind,
+        before: Mapping[str, object] | None,
+        after: Mapping[str, object],
+        reason: str,
+        effective: date,
+        behind: Assignment | None,
+    ) -> Change:
+        feed, _, line = (behind.origin if behind else "").rpartition(":")
+        return Change(
+            kind=kind,
+            uid=self.account.uid,
+            matricule=self.desired.subject.matricule or self.account.matricule,
+            before=before,
+            after=after,
+            reason=reason,
+            effective=effective,
+            feed=feed or None,
+            line=int(line) if line.isdigit() else None,
+            establishments=self.establishments,
+            profiles=self.profiles,
+        )
+
+    def created(self) -> Change:
+        effective = self.account.state_from or self.rules.as_of
+        return self._change(
+            Kind.CREATE, None, account_facts(self.account), self.reason, effective, self.behind
+        )
+
+    def state(self, kind: Kind) -> Change:
+        before, after = account_facts(self.current), account_facts(self.account)
+        if self.account.state not in _CLOSING:
+            before, after = {"state": before["state"]}, {"state": after["state"]}
+        effective = self.account.state_from or self.rules.as_of
+        reason = self.reason
+        if kind is Kind.ARCHIVE:
+            reason += f"; the retention of {self.rules.policy.retention} days is over"
+        return self._change(kind, before, after, reason, effective, self.behind)
+
+    def lock(self) -> Change:
+        kind = Kind.LOCK if self.account.locked else Kind.UNLOCK
+        reason = self.reason if self.account.lock is None else self.account.lock.reason
+        if kind is Kind.UNLOCK:
+            ended = (
+                "the lock's end has passed" if self.current.lock else f"no position locks it: {self.reason}"
+            )
+            reason = self.desired.subject.note or ended
+        facts = ({"locked": self.current.locked}, {"locked": self.account.locked})
+        return self._change(kind, *facts, reason, self.rules.as_of, self.behind)
+
+    def rename(self) -> Change:
+        before = {"address": self.current.address, "aliases": sorted(self.current.aliases)}
+        after = {"address": self.account.address, "aliases": sorted(self.account.aliases)}
+        reason = f"the name is now {self.account.display_name}"
+        if self.desired.subject.note:
+            reason += f" ({self.desired.subject.note})"
+        return self._change(Kind.RENAME, before, after, reason, self.rules.as_of, self.behind)
+
+    def grant(self, right: Right) -> Change:
+        reason, behind, since = grant_reason(self.desired.career, right, self.rules.as_of, self.rules.policy)
+        reason = self._exception(right, grants=True) or reason
+        return self._right(Kind.GRANT, right, reason, behind, since)
+
+    def revoke(self, right: Right) -> Change:
+        reason, behind, since = revoke_reason(self.desired.career, right, self.rules.as_of, self.rules.policy)
+        reason = self._exception(right, grants=False) or reason
+        return self._right(Kind.REVOKE, right, reason, behind, since)
+
+    def _exception(self, right: Right, *, grants: bool) -> str:
+        """The exception that gives (or denies) a right on the day, in words, "" where none does."""
+        day = self.rules.as_of
+        return next(
+            (
+                spoken_exception(one)
+                for one in self.account.exceptions
+                if (one.service, one.uai) == right and one.grants == grants and one.start <= day <= one.end
+            ),
+            "",
+        )
+
+    def _right(self, kind: Kind, right: Right, reason: str, behind: Assignment | None, since: date) -> Change:
+        facts = {"service": right[0], "uai": right[1] or None}
+        held, lost = {**facts, "held": True}, {**facts, "held": False}
+        before, after = (lost, held) if kind is Kind.GRANT else (held, lost)
+        return self._change(kind, before, after, reason, since, behind)
+
+    def update(self, *, rest: bool) -> list[Change]:
+        """One change for all other fields; bookkeeping alone is told only where nothing else is (`rest`)."""
+        current, account = self.current, self.account
+        before: dict[str, object] = {}
+        after: dict[str, object] = {}
+        for name in _NAMES:
+            old, new = getattr(current, name), getattr(account, name)
+            if old != new:
+                before[name], after[name] = old, new
+        if set(current.assignments) != set(account.assignments):
+            kept = set(current.assignments) & set(account.assignments)
+            before["assignments"] = [spoken(a) for a in current.assignments if a not in kept]
+            after["assignments"] = [spoken(a) for a in account.assignments if a not in kept]
+        for name, said in (("pins", pin_words), ("exceptions", spoken_exception)):
+            olds, news = getattr(current, name), getattr(account, name)
+            if set(olds) != set(news):
+                before[name] = [said(one) for one in olds if one not in news]
+                after[name] = [said(one) for one in news if one not in olds]
+        if current.lock != account.lock and current.locked == account.locked:
+            before["lock"], after["lock"] = _spoken_lock(current.lock), _spoken_lock(account.lock)
+        if current.device != account.device:
+            before["device"], after["device"] = current.device, account.device
+        for name in ("login_from", "login_until"):
+            old, new = _iso(getattr(current, name)), _iso(getattr(account, name))
+            if old != new:
+                before[name], after[name] = old, new
+        if current.address is None and account.address is not None:
+            before["address"], after["address"] = None, account.address
+        seen = sorted(current.foreign_addresses & account.identifiers)
+        if seen:
+            before["identifiers"], after["identifiers"] = [], seen
+        reason = self.desired.subject.note or self._over() or self._by_another_hand(after)
+        if not after and rest and current != account:
+            for name in ("state_from", "state_until", "next_due", "profiles", "establishments", "corps"):
+                old, new = _plain(getattr(current, name)), _plain(getattr(account, name))
+                if old != new:
+                    before[name], after[name] = old, new
+            reason = "what follows from the rules has changed"
+            if not after:
+                reason = self._digests(before, after)
+        if not after and not before:
+            return []
+        rows = [a for a in account.assignments if a not in set(current.assignments)]
+        return [self._change(Kind.UPDATE, before, after, reason, self.rules.as_of, rows[0] if rows else None)]
+
+    def _digests(self, before: dict[str, object], after: dict[str, object]) -> str:
+        """Digests are told by their keys alone: what they are of is nobody's business."""
+        digests = [
+            (self.current.matricule_digest, self.account.matricule_digest),
+            (self.current.numen_digest, self.account.numen_digest),
+        ]
+        keys = sorted({digest_key_id(old) for old, new in digests if old and old != new})
+        fresh = self.rules.keys.current
+        if keys and keys != [fresh]:
+            before["digest_key"], after["digest_key"] = " ".join(keys), fresh
+            return f"digests move to the current key, {fresh}"
+        if self.current.numen_digest != self.account.numen_digest:
+            before["numen"] = "known" if self.current.numen_digest else None
+            after["numen"] = "another"
+            return "HR tells another NUMEN" if self.current.numen_digest else "HR tells a NUMEN now"
+        return ""
+
+    def _by_another_hand(self, after: Mapping[str, object]) -> str:
+        """What happened to the addresses of the entry; where it is only that, HR says nothing new."""
+        reasons = []
+        if "identifiers" in after:
+            reasons.append("another hand put it on the entry: it stays, and nobody else gets it")
+        if "address" in after:
+            reasons.append("another hand took the address away: it is put back")
+        if after.keys() - {"identifiers", "address"} or not reasons:
+            reasons.insert(0, "HR tells it otherwise now")
+        return "; ".join(reasons)
+
+    def _over(self) -> str:
+        """What ended by itself of what was done by hand."""
+        ended = [f"a change by hand is over: {spoken_pin(pin)}" for pin in self.current.pins]
+        ended = [e for e, pin in zip(ended, self.current.pins, strict=True) if pin.until < self.rules.as_of]
+        ended += [
+            f"an exception is over: {spoken_exception(one)}"
+            for one in self.current.exceptions
+            if one.end < self.rules.as_of
+        ]
+        return "; ".join(ended)
+
+
+def home_establishments(account: Account, as_of: date) -> tuple[str, ...]:
+    """The establishments an account belongs to for guards: those of today, else those it was last at."""
+    today = {a.uai for a in account.assignments if a.covers(as_of)}
+    if today:
+        return tuple(sorted(today))
+    ended = [a for a in account.assignments if a.end is not None and a.end < as_of]
+    if not ended:
+        return tuple(sorted({a.uai for a in account.assignments}))
+    last = max(a.end for a in ended if a.end is not None)
+    return tuple(sorted({a.uai for a in ended if a.end == last}))

@@ -1,0 +1,114 @@
+"""A plan: what one run would change, bound to what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Protocol
+
+from piactl.core.plan.change import Change
+from piactl.core.plan.guards import Refusal
+from piactl.core.rules.absences import Absence
+
+# What a feed says that cannot be used, and who is left alone because of it.
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One reason why one row of a feed cannot be used. `line` counts from 1; `column` is canonical."""
+
+    file: str
+    line: int
+    column: str
+    code: str
+    message: str
+    matricule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An account (or a person without one) left exactly as it is in this run."""
+
+    matricule: str | None
+    uid: str | None
+    why: str
+
+
+class Changes(Protocol):
+    """Changes in the order in which they are made, those of one account together, gone over as often as
+    wanted: not all of them need be in the memory."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Change]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AbsentAssignment:
+    """An assignment that waits for its absence to be confirmed: seen in `seen` of `needed` feeds."""
+
+    uid: str | None
+    source: str
+    absence: Absence
+    needed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """Somebody whom two sources tell otherwise in these columns: there the account stays as it is."""
+
+    matricule: str | None
+    uid: str
+    columns: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignAddress:
+    """An address that another hand put on an account, seen since a day. `owner` is the uid of another account
+    that has or had it, "" where none does."""
+
+    uid: str
+    address: str
+    since: date
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedBasis:
+    source: str
+    file: str
+    digest: str
+    date: date | None
+    rows: int
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a plan was made from. `directory` is the base of the accounts; `after` the run it follows."""
+
+    feeds: tuple[FeedBasis, ...]
+    policy: str
+    register: str
+    directory: str
+    after: str
+    as_of: date
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The changes in the order in which they will be made, and everything that a reader must know of them."""
+
+    basis: Basis
+    changes: Changes = ()
+    rejections: tuple[Rejection, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    absents: tuple[AbsentAssignment, ...] = ()
+    disagreements: tuple[Disagreement, ...] = ()
+    foreign_addresses: tuple[ForeignAddress, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    remarks: tuple[str, ...] = ()
+    summary: Mapping[str, int] = field(default_factory=dict)
+    """Accounts by kind of change."""

@@ -1,0 +1,30 @@
+"""What an undo puts back and the rules, left to themselves, would do once more."""
+
+from __future__ import annotations
+
+from piactl.core.model.account import Account
+
+
+def comes_back(current: Account, undone: Account, again: Account) -> tuple[str, ...]:
+    """In which respects an account becomes again what it is now, in words.
+
+    `current` is the account before the undo, `undone` after it, `again` what the rules then make of it.
+    """
+    found = []
+    if undone.state is not current.state and again.state is current.state:
+        found.append(f"state {current.state.value}")
+    if undone.locked != current.locked and again.locked == current.locked:
+        found.append("locked" if current.locked else "no longer locked")
+    if undone.surname != current.surname and again.surname == current.surname:
+        found.append(f"the name {current.display_name}")
+    for right in sorted(current.entitlements ^ undone.entitlements):
+        if (right in again.entitlements) == (right in current.entitlements):
+            verb = "gets" if right in current.entitlements else "loses"
+            found.append(f"{verb} {':'.join(filter(None, right))}")
+    window = (current.login_from, current.login_until)
+    same = (again.login_from, again.login_until) == window != (undone.login_from, undone.login_until)
+    if same and not found:
+        found.append(
+            f"log in until {current.login_until}" if current.login_until else "log in without an end"
+        )
+    return tuple(found)

@@ -1,0 +1,140 @@
+"""The state of an account over time, from its posts alone.
+
+Source: design "The life of an account". Days are ordinals; segments are sorted, disjoint and cover all
+days from the beginning of time to `OPEN`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from piactl.core.model.account import State
+from piactl.core.model.periods import OPEN, Period, difference, intersection, union
+from piactl.core.model.policy import Policy
+from piactl.core.rules.mobility import Ending, Post
+
+BEGINNING = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    first: int
+    last: int
+    state: State
+
+
+def state_segments(
+    posts: Sequence[Post], endings: Sequence[Ending], policy: Policy, closed_on: int | None
+) -> list[Segment]:
+    """`closed_on` is the day an account was found without any post; retention then runs from it."""
+    assigned = union((post.first, post.last) for post in posts)
+    active = union(period for post in posts if post.position.keeps_all for period in post.counts)
+    segments: list[Segment] = []
+    begin = BEGINNING
+    ended = -1
+    graces = _Graces(posts, endings)
+    for first, last in assigned:
+        segments += _gap(begin, first - 1, first, ended, graces, policy, closed_on)
+        inside = [Segment(a, b, State.ACTIVE) for a, b in intersection(active, [(first, last)])]
+        inside += [Segment(a, b, State.ON_LEAVE) for a, b in difference([(first, last)], active)]
+        segments += sorted(inside, key=lambda segment: segment.first)
+        begin, ended = last + 1, last
+    if begin <= OPEN:
+        segments += _gap(begin, OPEN, None, ended, graces, policy, closed_on)
+    return segments
+
+
+def _gap(
+    first: int,
+    last: int,
+    start: int | None,
+    ended: int,
+    graces: _Graces,
+    policy: Policy,
+    closed_on: int | None,
+) -> list[Segment]:
+    """The days first..last without a post, before `start` (None: no later one), after `ended` (-1: none)."""
+    result = []
+    closed = closed_on if closed_on is not None else BEGINNING
+    if ended >= 0:
+        grace = min(last, graces.until(first, last, ended))
+        closed = max(grace, ended)
+        if grace >= first:
+            result.append(Segment(first, grace, State.GRACE))
+            first = grace + 1
+    if first > last:
+        return result
+    if start is not None:
+        near = max(first, start - policy.open_before)
+        pieces = [Segment(first, near - 1, State.DEACTIVATED), Segment(near, last, State.ANTICIPATED)]
+    elif ended < 0 and closed_on is None:
+        pieces = [Segment(first, last, State.DEACTIVATED)]
+    else:
+        until = max(first - 1, closed + policy.retention)
+        pieces = [Segment(first, until, State.DEACTIVATED), Segment(until + 1, last, State.ARCHIVED)]
+    return result + [piece for piece in pieces if piece.first <= piece.last]
+
+
+class _Graces:
+    """How far the grace reaches in each stretch of days without a post, asked for from the first to the last.
+
+    An ending that comes while the account is still open replaces the graces of all posts before it, for the
+    grace is the person's; one that comes later leaves none.
+    """
+
+    def __init__(self, posts: Sequence[Post], endings: Sequence[Ending]) -> None:
+        self._posts, self._endings = posts, endings
+        self._open = [False] * len(endings)
+
+    def until(self, first: int, last: int, ended: int) -> int:
+        """The last day of grace in the days first..last, which come after a post that ended on `ended`."""
+        until = max(self._own(post, first) for post in self._posts if post.last <= ended)
+        for index, ending in enumerate(self._endings):
+            if not first <= ending.day <= last:
+                continue
+            self._open[index] = ending.day - 1 <= max(until, ended)
+            if self._open[index]:
+                until = max(ending.day - 1, ended + ending.grace)
+        return until
+
+    def _own(self, post: Post, first: int) -> int:
+        """The last day of grace of one post as it stands before the days from `first`."""
+        reached = [i for i, e in enumerate(self._endings) if post.first < e.day < first]
+        if not reached:
+            return post.last + post.grace
+        latest = reached[-1]
+        return post.last + self._endings[latest].grace if self._open[latest] else post.last
+
+
+def lock_periods(posts: Sequence[Post], endings: Sequence[Ending]) -> list[Period]:
+    """The days on which a position locks the account: while it counts, or from an ending to a return."""
+    periods = [period for post in posts if post.position.lock for period in post.counts]
+    for ending in endings:
+        if ending.lock:
+            returns = [post.first for post in posts if post.first > ending.day]
+            periods.append((ending.day, min(returns) - 1 if returns else OPEN))
+    return union(periods)
+
+
+def login_periods(
+    posts: Sequence[Post], segments: Sequence[Segment], locked: Sequence[Period]
+) -> list[Period]:
+    """The days on which the rules let the account log in, before an administrator's lock."""
+    opening = union(
+        period
+        for post in posts
+        if post.position.keeps_all or post.position.allows_login
+        for period in post.counts
+    )
+    allowed = union(
+        [(s.first, s.last) for s in segments if s.state is State.ACTIVE]
+        + intersection(opening, [(s.first, s.last) for s in segments if s.state is State.ON_LEAVE])
+    )
+    allowed = difference(allowed, locked)
+    graces = [
+        (s.first, s.last)
+        for s in segments
+        if s.state is State.GRACE and any(a <= s.first - 1 <= b for a, b in allowed)
+    ]
+    return difference(allowed + graces, locked)

@@ -1,0 +1,118 @@
+"""Which assignments count on which days, which continue another and which are a mutation.
+
+Source: design "Rights over time, and movers", first part. Days are ordinals (see `days`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.periods import OPEN, Period, difference, ordinal
+from piactl.core.model.person import Register
+from piactl.core.model.policy import Policy, Position, Service
+
+UNKNOWN_POSITION = Position("", keeps=frozenset())
+
+
+@dataclass(slots=True)
+class Post:
+    """An assignment as the rules see it: its end after a retirement, what it continues and follows. `grace`
+    is in days, before what an ending makes of it."""
+
+    assignment: Assignment
+    first: int
+    last: int
+    profile: str
+    position: Position
+    grace: int
+    counts: list[Period] = field(default_factory=list)
+    continues: list[Post] = field(default_factory=list)
+    follows: bool = False
+    followed: bool = False
+
+    def has(self, service: Service) -> bool:
+        return bool(self.profile) and service.serves(self.profile)
+
+    def delay(self, service: Service) -> int:
+        """Days from the start of this post to the right."""
+        if any(post.has(service) for post in self.continues):
+            return 0
+        return service.mutation_delay if self.follows else service.grant_delay
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What ends all assignments the day before: retirement, death, striking off, a closure by hand."""
+
+    day: int
+    grace: int
+    lock: bool
+
+
+def endings_of(
+    assignments: Iterable[Assignment],
+    policy: Policy,
+    register: Register,
+    closings: Iterable[tuple[date, int]] = (),
+) -> list[Ending]:
+    """The endings, by day. `closings` are closures by hand: first closed day and days of grace."""
+    result = [Ending(day.toordinal(), grace, lock=False) for day, grace in closings]
+    for assignment in assignments:
+        position = policy.position(assignment.position)
+        if position is not None and position.ends:
+            grace = policy.grace_days(assignment, register)
+            result.append(Ending(assignment.start.toordinal(), grace, position.lock))
+    # of two on one day (a retirement and a death) the one with the shorter grace has the last word
+    return sorted(result, key=lambda ending: (ending.day, -ending.grace))
+
+
+def posts_of(
+    assignments: Sequence[Assignment], endings: Sequence[Ending], policy: Policy, register: Register
+) -> list[Post]:
+    """The assignments that are none of the endings, by start, with what each counts, continues, follows."""
+    posts = []
+    for assignment in assignments:
+        position = policy.position(assignment.position) or UNKNOWN_POSITION
+        if position.ends:
+            continue
+        first, last = assignment.start.toordinal(), ordinal(assignment.end)
+        last = min([last, *(ending.day - 1 for ending in endings if ending.day >= first)])
+        if last < first:
+            continue
+        profile = policy.profile(assignment, register)
+        grace = policy.grace_days(assignment, register)
+        posts.append(Post(assignment, first, last, profile.name if profile else "", position, grace))
+    posts.sort(
+        key=lambda post: (post.first, post.assignment.uai, post.assignment.function, post.assignment.source)
+    )
+    for post in posts:
+        _place(post, posts, policy.bridge)
+    return posts
+
+
+def _place(post: Post, posts: Sequence[Post], bridge: int) -> None:
+    later = []
+    for other in posts:
+        if other is post:
+            continue
+        here = other.assignment.uai == post.assignment.uai
+        if here and other.assignment.function == post.assignment.function and other.first > post.first:
+            later.append((other.first, other.last))
+        if here and other.first < post.first and other.last >= post.first - 1:
+            post.continues.append(other)
+    post.counts = difference([(post.first, post.last)], later)
+    if post.continues:
+        return
+    for other in posts:
+        if (
+            other.assignment.uai != post.assignment.uai
+            and other.last < OPEN
+            and other.first < post.first
+            and post.first - other.last <= bridge
+            and post.last > other.last
+        ):
+            post.follows = True
+            other.followed = True

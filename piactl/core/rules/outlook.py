@@ -1,0 +1,41 @@
+"""What will follow from a change, day by day: what the rules say of the days to come, before and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+from piactl.core.model.account import State
+from piactl.core.model.periods import OPEN, holding
+from piactl.core.rules.career import Career
+from piactl.core.rules.entitlements import Right
+
+
+def outlook(before: Career | None, after: Career, as_of: date, pinned_until: date) -> list[tuple[date, str]]:
+    """(day, sentence) of what comes after `as_of` by `after` and would not by `before`, in order of days.
+
+    Up to `pinned_until` nothing is archived: what was done by hand has an end.
+    """
+    told = set(_events(before, as_of)) if before else set()
+    found = {event for event in _events(after, as_of) if event not in told}
+    return sorted(e for e in found if e[1] != _ARCHIVED or e[0] > pinned_until)
+
+
+_ARCHIVED = f"state {State.ARCHIVED.value}"
+
+
+def _events(career: Career, as_of: date) -> Iterator[tuple[date, str]]:
+    today = as_of.toordinal()
+    for segment in career.segments:
+        if today < segment.first < OPEN:
+            yield date.fromordinal(segment.first), f"state {segment.state.value}"
+    for right, periods in career.rights.items():
+        for first, last in periods:
+            if today < first < OPEN:
+                yield date.fromordinal(first), f"gets {_spoken(right)}"
+            if today <= last < OPEN and not holding(periods, last + 1):
+                yield date.fromordinal(last + 1), f"loses {_spoken(right)}"
+
+
+def _spoken(right: Right) -> str:
+    return ":".join(filter(None, right))

@@ -1,0 +1,241 @@
+"""The life of an account as rows of periods: posts, states, log in, locks, services, what was done by hand.
+
+Everything is taken from careers, which decide; here it is only told apart by cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from piactl.core.model.account import Account, State
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.overrides import spoken_pin
+from piactl.core.model.periods import Period, difference, intersection, ordinal, union
+from piactl.core.model.policy import Policy
+from piactl.core.rules.career import Career
+from piactl.core.rules.entitlements import Right, own_periods, rights_of
+from piactl.core.rules.mobility import Post
+from piactl.core.rules.reasons import spoken, spoken_exception
+
+
+class Shade(Enum):
+    """Why a period is there. Of an assignment: it counts, keeps some rights only, is not counted, ends all
+    others. Of a right: held by a post, kept over a delay, after a mutation, through the grace, by a grant
+    alone; or not yet, for a delay runs, or not, for it is denied. The states have their own words."""
+
+    COUNTS = "counts"
+    LEAVE = "leave"
+    UNCOUNTED = "not counted"
+    ENDING = "ends all"
+    ACTIVE = "active"
+    ON_LEAVE = "on-leave"
+    GRACE = "grace"
+    ANTICIPATED = "anticipated"
+    DEACTIVATED = "deactivated"
+    ARCHIVED = "archived"
+    LOGIN = "log in"
+    LOCK = "locked"
+    HELD = "held"
+    KEPT = "kept"
+    HANDOVER = "handover"
+    IN_GRACE = "in grace"
+    GRANTED = "granted"
+    WAITING = "waiting"
+    DENIED = "denied"
+    GRANT = "grant"
+    DENIAL = "denial"
+    PIN = "by hand"
+
+
+class Group(Enum):
+    """The sorts of rows, in their order; the value is the word of JSON."""
+
+    ASSIGNMENTS = "assignments"
+    STATES = "states"
+    LOGIN = "login"
+    LOCKS = "locks"
+    SERVICES = "services"
+    EXCEPTIONS = "exceptions"
+    PINS = "pins"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Days `first` to `last`, both included, as ordinals (see `days`)."""
+
+    first: int
+    last: int
+    shade: Shade
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of the picture. `label` is short, `note` says the rest."""
+
+    group: Group
+    label: str
+    note: str = ""
+    spans: list[Span] = field(default_factory=list)
+
+
+Piece = tuple[Period, Career]
+"""The days for which a career holds: a change by hand that is over makes another of it."""
+
+
+def chronicle(account: Account, pieces: Sequence[Piece], policy: Policy) -> list[Row]:
+    """The rows of an account, group by group; rows without a day are left out."""
+    rows = [
+        *_assignment_rows(account, pieces, policy),
+        *_state_rows(pieces),
+        _login_row(account, pieces),
+        *_lock_rows(account, pieces),
+        *_service_rows(pieces, policy),
+        *_hand_rows(account),
+    ]
+    for row in rows:
+        row.spans = _merged(row.spans)
+    return [row for row in rows if row.spans]
+
+
+def _spans(periods: Iterable[Period], inside: Period, shade: Shade) -> list[Span]:
+    return [Span(first, last, shade) for first, last in intersection(periods, [inside])]
+
+
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    """Spans by day; those of one shade that overlap or adjoin are one."""
+    by_shade: dict[Shade, list[Period]] = {}
+    for span in spans:
+        by_shade.setdefault(span.shade, []).append((span.first, span.last))
+    merged = [Span(*period, shade) for shade, periods in by_shade.items() for period in union(periods)]
+    return sorted(merged, key=lambda span: (span.first, span.last))
+
+
+def _assignment_rows(account: Account, pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
+    for assignment in sorted(account.assignments, key=lambda a: (a.start, a.uai, a.function, a.source)):
+        note = spoken(assignment) + (f", position {assignment.position}" if assignment.position else "")
+        row = Row(Group.ASSIGNMENTS, f"{assignment.function} {assignment.uai}", note)
+        for inside, path in pieces:
+            row.spans += _assigned(assignment, path, policy, inside)
+        yield row
+
+
+def _assigned(assignment: Assignment, path: Career, policy: Policy, inside: Period) -> list[Span]:
+    post = next((post for post in path.posts if _of(post, assignment)), None)
+    said = [(assignment.start.toordinal(), ordinal(assignment.end))]
+    if post is None:
+        position = policy.position(assignment.position)
+        ends = position is not None and position.ends
+        return _spans(said, inside, Shade.ENDING if ends else Shade.UNCOUNTED)
+    shade = Shade.COUNTS if post.position.keeps_all else Shade.LEAVE
+    rest = difference(said, post.counts)
+    return _spans(post.counts, inside, shade) + _spans(rest, inside, Shade.UNCOUNTED)
+
+
+def _of(post: Post, assignment: Assignment) -> bool:
+    return post.assignment.key == assignment.key and post.assignment.source == assignment.source
+
+
+def _state_rows(pieces: Sequence[Piece]) -> Iterable[Row]:
+    """One row for each state. What lies before the first post is no state: there was no account."""
+    for state in State:
+        row = Row(Group.STATES, state.value)
+        for inside, path in pieces:
+            born = min((segment.first for segment in path.segments if segment.state in _ALIVE), default=0)
+            days = [(s.first, s.last) for s in path.segments if s.state is state and s.last >= born]
+            row.spans += _spans(days, inside, Shade(state.value))
+        yield row
+
+
+_ALIVE = (State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED)
+
+
+def _lock_periods(account: Account) -> list[Period]:
+    lock = account.lock
+    return [(lock.since.toordinal(), ordinal(lock.until))] if lock else []
+
+
+def _login_row(account: Account, pieces: Sequence[Piece]) -> Row:
+    row = Row(Group.LOGIN, "log in")
+    for inside, path in pieces:
+        row.spans += _spans(difference(path.login, _lock_periods(account)), inside, Shade.LOGIN)
+    return row
+
+
+def _lock_rows(account: Account, pieces: Sequence[Piece]) -> Iterable[Row]:
+    position = Row(Group.LOCKS, "by position", "locked by an administrative position")
+    for inside, path in pieces:
+        position.spans += _spans(path.locked, inside, Shade.LOCK)
+    yield position
+    if account.lock is not None:
+        by_hand = Row(Group.LOCKS, "by hand", f"{account.lock.by}: {account.lock.reason}")
+        by_hand.spans = [Span(first, last, Shade.LOCK) for first, last in _lock_periods(account)]
+        yield by_hand
+
+
+def _service_rows(pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
+    rows: dict[Right, Row] = {}
+    for inside, path in pieces:
+        ruled = rights_of(path.posts, path.segments, policy)
+        for right in dict.fromkeys([*ruled, *path.rights, *_awaited(path, policy)]):
+            label = right[0] + (f" {right[1]}" if right[1] else "")
+            service = policy.services.get(right[0])
+            row = rows.setdefault(right, Row(Group.SERVICES, label, service.label if service else ""))
+            row.spans += _right_spans(right, path, ruled.get(right, []), policy, inside)
+    order = list(policy.services)
+    yield from (
+        rows[right]
+        for right in sorted(
+            rows, key=lambda r: (bool(r[1]), r[1], order.index(r[0]) if r[0] in order else -1)
+        )
+    )
+
+
+def _awaited(path: Career, policy: Policy) -> Iterable[Right]:
+    """The rights that a post gives, after its delay."""
+    for post in path.posts:
+        for service in policy.services.values():
+            if post.has(service) and own_periods(post, service):
+                yield (service.name, post.assignment.uai if service.per_establishment else "")
+
+
+def _right_spans(
+    right: Right, path: Career, ruled: list[Period], policy: Policy, inside: Period
+) -> list[Span]:
+    held = path.rights.get(right, [])
+    service = policy.services.get(right[0])
+    own: list[Period] = []
+    delays: list[Period] = []
+    for post in path.posts:
+        if service and post.has(service) and right[1] in ("", post.assignment.uai):
+            mine = own_periods(post, service)
+            own += mine
+            if mine:
+                delay = [(post.first, post.first + post.delay(service) - 1)]
+                delays += intersection(delay, post.counts)
+    graces = [(s.first, s.last) for s in path.segments if s.state is State.GRACE]
+    spans = _spans(difference(delays, union([*held, *ruled])), inside, Shade.WAITING)
+    spans += _spans(difference(ruled, held), inside, Shade.DENIED)
+    spans += _spans(difference(held, ruled), inside, Shade.GRANTED)
+    rest = intersection(held, ruled)
+    handover = service is not None and service.per_establishment and not service.in_grace
+    causes = [(own, Shade.HELD)]
+    if not handover:
+        causes.append((graces, Shade.IN_GRACE))
+    causes.append((delays if service and not service.per_establishment else [], Shade.KEPT))
+    for days, shade in causes:
+        spans += _spans(intersection(rest, days), inside, shade)
+        rest = difference(rest, days)
+    return spans + _spans(rest, inside, Shade.HANDOVER)
+
+
+def _hand_rows(account: Account) -> Iterable[Row]:
+    for one in sorted(account.exceptions, key=lambda e: (e.start, e.service, e.uai)):
+        label = f"{'grant' if one.grants else 'deny'} {one.service}" + (f" {one.uai}" if one.uai else "")
+        shade = Shade.GRANT if one.grants else Shade.DENIAL
+        span = Span(one.start.toordinal(), one.end.toordinal(), shade)
+        yield Row(Group.EXCEPTIONS, label, spoken_exception(one), [span])
+    for pin in sorted(account.pins, key=lambda p: (p.made, p.kind.value)):
+        span = Span(pin.made.toordinal(), pin.until.toordinal(), Shade.PIN)
+        yield Row(Group.PINS, f"{pin.kind.value} {pin.uai}".strip(), spoken_pin(pin), [span])

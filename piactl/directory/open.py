@@ -1,0 +1,54 @@
+"""The two doors: a reader, and, where writing is meant, a writer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from piactl.core.model.settings import DirectorySettings
+from piactl.directory.client.connection import Password
+from piactl.directory.client.failover import Link, Servers
+from piactl.directory.client.reader import DirectoryReader
+from piactl.directory.port import Reader, Writer
+
+if TYPE_CHECKING:
+    from piactl.directory.write.single import DirectoryWriter
+
+
+@contextmanager
+def open_reader(settings: DirectorySettings, identity: str, password: Password) -> Iterator[Reader]:
+    """A reader bound as `identity` to the first usable server of the list; closed at the end.
+
+    `password` is given the identity's `password_file` and returns what it holds; it is not called for
+    EXTERNAL. Raises DirectoryUnreachable with every server that was tried and why it was not used, and
+    ConfigurationInvalid for an identity that is not configured.
+    """
+    reader = DirectoryReader(Link(Servers(settings, identity, password)), settings.page_size)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+@contextmanager
+def open_writer(settings: DirectorySettings, identity: str, password: Password) -> Iterator[Writer]:
+    """The same for a writer, with the first server of the list that takes writes.
+
+    One request at a time where the settings say so, else many.
+    """
+    writer = _writer(settings, Link(Servers(settings, identity, password, writing=True)))
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+def _writer(settings: DirectorySettings, link: Link) -> DirectoryWriter:
+    # imported here: those who read do without
+    from piactl.directory.write.pipelined import BulkWriter
+    from piactl.directory.write.single import DirectoryWriter
+
+    if settings.in_flight == 1:
+        return DirectoryWriter(link, settings.page_size)
+    return BulkWriter(link, settings.page_size, settings.in_flight)

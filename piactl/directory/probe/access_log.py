@@ -1,0 +1,134 @@
+"""The access log of a server (slapo-accesslog): who wrote an entry and when, and the names of what.
+
+The log repeats every value that was written. Nothing of them leaves this module: names only. No rule of the
+server could give the names alone, since name and value are one value of `reqMod`; so the log stays readable
+by few (see schemas/ldap/accesslog*), and where `reqMod` itself is hidden, who and when is what is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from piactl.core.model.settings import DirectorySettings
+from piactl.directory import filters
+from piactl.directory.port import RawEntry, Reader
+from piactl.directory.store.accounts import IN_ACCOUNTS
+
+_READ = ("reqStart", "reqType", "reqDN", "reqAuthzID", "reqResult", "reqMod", "entryCSN")
+_AT_ONCE = 20
+_OF_THE_SERVER = frozenset(
+    name.lower()
+    for name in (
+        "entryCSN", "entryUUID", "creatorsName", "createTimestamp", "modifiersName", "modifyTimestamp",
+        "structuralObjectClass",
+    )
+)  # fmt: skip
+_OF_LOGGING_IN = frozenset(
+    name.lower()
+    for name in (
+        "pwdFailureTime", "pwdLastSuccess", "pwdGraceUseTime", "authTimestamp", "oathTOTPLastTimeStep",
+        "oathTOTPTimeStepDrift",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedWrite:
+    """One write. `time` is UTC, ISO 8601: that of the entryCSN, which is exact, else its second
+    (behind the point of `reqStart` is a count, not a time). `op` is add, modify, delete or modrdn; `by` the
+    DN that was authorized, "" for nobody; `attributes` their names, without those that the server keeps for
+    itself, None where they may not be seen; `result` the LDAP code."""
+
+    time: str
+    dn: str
+    op: str
+    by: str
+    attributes: tuple[str, ...] | None
+    result: int
+
+    @property
+    def of_logging_in(self) -> bool:
+        """Whether all it did is what the server notes at a log in, right or wrong."""
+        names = {name.lower() for name in self.attributes or ()}
+        return bool(names) and names <= _OF_LOGGING_IN
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLogs:
+    """The logs that may be read, and other naming contexts that may not be looked at: one may be a log."""
+
+    readable: tuple[str, ...]
+    hidden: tuple[str, ...]
+
+
+def find_logs(reader: Reader, suffix: str) -> FoundLogs:
+    """The access logs of the server in use: naming contexts whose entry is an auditContainer."""
+    readable, hidden = [], []
+    for context in reader.facts().naming_contexts:
+        if context == suffix:
+            continue
+        entry = reader.read(context, ["objectClass"])
+        if entry is None:
+            hidden.append(context)
+        elif b"auditcontainer" in [value.lower() for value in entry.values.get("objectClass", ())]:
+            readable.append(context)
+    return FoundLogs(tuple(readable), tuple(hidden))
+
+
+def names_of_account(reader: Reader, settings: DirectorySettings, uid: str) -> list[str]:
+    """The DNs of an account and of what is below it (its devices), as they are now."""
+    query = filters.all_of(IN_ACCOUNTS, filters.equals(settings.attributes.get("uid", "uid"), uid))
+    found = []
+    for account in list(reader.search(settings.accounts, query, ["objectClass"])):
+        found += [entry.dn for entry in reader.search(account.dn, filters.ANY_ENTRY, ["objectClass"])]
+    return found
+
+
+def logged_writes(
+    reader: Reader, log: str, names: Iterable[str], since: datetime | None = None
+) -> Iterator[LoggedWrite]:
+    """The writes of the entries with these DNs, in no order. Raises as every search does."""
+    wanted = sorted(set(names))
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = filters.any_of(*(filters.equals("reqDN", dn) for dn in wanted[start : start + _AT_ONCE]))
+        parts = [filters.equals("objectClass", "auditWriteObject"), some]
+        if since is not None:
+            parts.append(filters.at_least("reqStart", f"{since.astimezone(UTC):%Y%m%d%H%M%S.%fZ}"))
+        for entry in reader.search(log, filters.all_of(*parts), _READ):
+            yield _write(entry)
+
+
+def _write(entry: RawEntry) -> LoggedWrite:
+    result = entry.text("reqResult")
+    csn = entry.text("entryCSN").partition("#")[0]
+    return LoggedWrite(
+        time=_iso(csn or entry.text("reqStart").partition(".")[0].rstrip("Z") + "Z"),
+        dn=entry.text("reqDN"),
+        op=entry.text("reqType").lower(),
+        by=entry.text("reqAuthzID"),
+        attributes=_names(entry.values.get("reqMod", ())),
+        result=int(result) if result.isdigit() else 0,
+    )
+
+
+def _names(values: Iterable[bytes]) -> tuple[str, ...] | None:
+    """The names in `name:+ value`; None where there is not one, which no write of values leaves."""
+    found = {value.partition(b":")[0].decode("ascii", "replace") for value in values}
+    return (
+        tuple(sorted(name for name in found if name and name.lower() not in _OF_THE_SERVER))
+        if found
+        else None
+    )
+
+
+def _iso(text: str) -> str:
+    """`20261125025153.175927Z` in ISO 8601, as the journal writes instants."""
+    for form in ("%Y%m%d%H%M%S.%fZ", "%Y%m%d%H%M%SZ"):
+        try:
+            moment = datetime.strptime(text, form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return text

@@ -1,0 +1,154 @@
+"""One server as one identity sees it, asked without failover and without any way to change something.
+
+Whether an operation would be allowed is asked by requests that cannot succeed, whatever the server is:
+
+- under an assertion (RFC 4528) that no entry satisfies: slapd asks its overlays first, so `unique` shows;
+- with the deletion of a value that is not there: slapd looks at the rights first, for all of the request;
+- under OpenLDAP's no-op control, which rolls back. It is critical: a server that lacks it refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from secrets import token_hex
+
+from piactl.core.model.settings import DirectorySettings
+from piactl.directory.client.connection import Password, Session, Unusable, open_session
+from piactl.directory.client.controls import PAGED, never_control
+from piactl.directory.client.result_codes import (
+    ASSERTION,
+    NO_RIGHT,
+    NO_SUCH_ATTRIBUTE,
+    REFERRAL,
+    TRUNCATING,
+    UNWILLING,
+    Result,
+    described,
+)
+from piactl.directory.port import EntryWrite, RawEntry, ServerFacts, Values
+from piactl.errors import PiactlError
+
+ENOUGH = 20_000
+_PAGE = 1000
+_CONSTRAINT = 19
+
+
+class ServerUnusable(PiactlError):
+    """A server cannot be used by an identity; `refused`: it answers, and does not take the identity."""
+
+    def __init__(self, why: str, *, refused: bool) -> None:
+        self.refused = refused
+        super().__init__(why)
+
+
+@contextmanager
+def open_questions(
+    uri: str, settings: DirectorySettings, identity: str, password: Password
+) -> Iterator[Questions]:
+    """Bound to that server as that identity; closed at the end.
+
+    Raises ServerUnusable, and SecretUnusable where the password cannot be read.
+    """
+    try:
+        session = open_session(uri, settings, settings.identities[identity], password, read_only=False)
+    except Unusable as why:
+        # a bind that is refused for other reasons than the password tells of the server in its words
+        refused = why.everywhere or str(why).startswith("bind as ")
+        raise ServerUnusable(str(why), refused=refused) from None
+    try:
+        yield Questions(session, identity)
+    finally:
+        session.close()
+
+
+class Questions:
+    """What can be asked. An answer of None means that it cannot be told. Raises DirectoryUnreachable."""
+
+    def __init__(self, session: Session, identity: str) -> None:
+        self._session = session
+        self.identity = identity
+
+    @property
+    def uri(self) -> str:
+        return self._session.uri
+
+    @property
+    def facts(self) -> ServerFacts:
+        return self._session.facts
+
+    def entry(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
+        """One entry, None where there is none or where it may not be seen."""
+        found, code = self._search(dn, "base", "(objectClass=*)", attributes)
+        return found[0] if found and not code else None
+
+    def has_class(self, name: str) -> bool:
+        """Whether this identity sees the object class in the schema."""
+        return self._session.has_class(name)
+
+    def entries(self, base: str, query: str, attributes: Sequence[str]) -> list[RawEntry]:
+        """All that may be seen; none where the base may not be seen. Meant for cn=config and cn=monitor,
+        which refuse paged results."""
+        return self._search(base, "subtree", query, attributes)[0]
+
+    def sample(self, base: str, query: str, attribute: str = "1.1") -> RawEntry | None:
+        """Any one of the entries, with that attribute; the rest is not read."""
+        size = 1 if PAGED in self.facts.controls else None
+        found, _ = self._session.page(base, "subtree", query, [attribute], size=size)
+        return found[0] if found else None
+
+    def is_cut(self, base: str, query: str) -> tuple[bool, int]:
+        """Whether a search is cut short by a limit, and how many entries it gave: not much beyond
+        ENOUGH are read."""
+        size = _PAGE if PAGED in self.facts.controls else None
+        count, cookie = 0, b""
+        while True:
+            found, result = self._session.page(base, "subtree", query, ["1.1"], size=size, cookie=cookie)
+            count += len(found)
+            cookie = result.cookie or b""
+            if result.code or not cookie or count >= ENOUGH:
+                return result.code in TRUNCATING, count
+
+    def _search(
+        self, base: str, scope: str, query: str, attributes: Sequence[str]
+    ) -> tuple[list[RawEntry], int]:
+        found, result = self._session.page(base, scope, query, attributes)
+        return found, result.code
+
+    def refuses_writes(self, suffix: str) -> str:
+        """Why the server takes no writes (a consumer, read-only), "" where it does or that is not known."""
+        result = self._never(suffix, {"objectClass": (b"top",)})
+        return described(result) if result.code in (REFERRAL, UNWILLING) else ""
+
+    def guards_value(self, dn: str, attribute: str, taken: bytes) -> bool | None:
+        """Whether the server refuses to give the entry `dn` a value that another entry has."""
+        result = self._never(dn, {attribute: (taken,)})
+        return {_CONSTRAINT: True, ASSERTION: False}.get(result.code)
+
+    def takes_second(self, dn: str, attribute: str, value: bytes) -> bool | None:
+        """Whether the server takes one more value beside that which the entry `dn` has, by the overlay
+        constraint; None also where something else refuses it first."""
+        result = self._never(dn, {attribute: (value,)})
+        if result.code == _CONSTRAINT and f"constraint on {attribute}" in result.text:
+            return False
+        return True if result.code == ASSERTION else None
+
+    def may_change(
+        self, dn: str, deleted: str, added: Values | None = None, replaced: Values | None = None
+    ) -> bool | None:
+        """Whether this identity may delete values of the attribute `deleted`, add values, and replace those
+        of other attributes.
+
+        `deleted` must take text or names, so that the value that is not there can be made up.
+        """
+        nobody = token_hex(16)
+        value = f"cn={nobody}" if deleted in ("oathTOTPToken", "pwdPolicySubentry") else nobody
+        given = replaced or {}
+        delete: Values = {deleted: (value.encode(),), **dict.fromkeys(given, ())}
+        write = EntryWrite("modify", dn, add={**(added or {}), **given}, delete=delete)
+        result = self._session.write(write, [], f"ask for rights on {dn!r}")
+        return {NO_SUCH_ATTRIBUTE: True, NO_RIGHT: False}.get(result.code)
+
+    def _never(self, dn: str, added: Values) -> Result:
+        write = EntryWrite("modify", dn, add=added)
+        return self._session.write(write, [never_control()], f"ask about {dn!r}")

@@ -1,0 +1,206 @@
+"""Reading accounts: all of them, those that are due, or one by any of its names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from piactl.core.model.account import Account, State
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.settings import DirectorySettings
+from piactl.directory import filters
+from piactl.directory.dn import child, same_dn
+from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
+from piactl.directory.store.attribute_map import (
+    ACCOUNT_CLASS,
+    LINKED_CLASS,
+    OBJECT_CLASSES,
+    Encoding,
+    UnreadableEntry,
+    differences,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An account with the very values its entry holds, which a later write asserts."""
+
+    dn: str
+    account: Account
+    values: Values = field(repr=False)
+    csn: bytes = b""
+    """The entryCSN that it was read with; every write by any hand moves it."""
+
+
+CSN = "entryCSN"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A managed entry that cannot be understood: left alone, named, and its identifiers count as taken."""
+
+    dn: str
+    uid: str
+    matricule: str | None
+    identifiers: tuple[str, ...]
+    why: str
+
+
+NAMES = ("piactlIdentifier", "mail", "piactlAlias")
+"""The attributes whose values nobody else may get: the ledger of names, and what another hand may change."""
+
+IN_ACCOUNTS = filters.equals("objectClass", ACCOUNT_CLASS)
+AT_ONCE = 50
+"""Names or digests asked for in one search: slapd compares every entry it finds with half of them."""
+
+
+def read_accounts(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, *, due: date | None = None
+) -> Iterator[Entry | Unreadable]:
+    """Every managed account below the accounts base; with `due`, only those whose day has come."""
+    query = IN_ACCOUNTS
+    if due is not None:
+        query = filters.all_of(query, filters.at_most(encoding.name("piactlNextDue"), f"{due:%Y%m%d}"))
+    for raw in reader.search(settings.accounts, query, [*encoding.attributes, CSN]):
+        yield entry_of(raw, encoding)
+
+
+def read_accounts_named(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, uids: Sequence[str]
+) -> Iterator[Entry | Unreadable]:
+    """The accounts of these uids."""
+    for query in account_queries(encoding, uids):
+        for raw in reader.search(settings.accounts, query, [*encoding.attributes, CSN]):
+            yield entry_of(raw, encoding)
+
+
+def account_queries(encoding: Encoding, uids: Sequence[str] | None) -> Iterator[str]:
+    """The filters that find every account, or those of `uids`."""
+    if uids is None:
+        yield IN_ACCOUNTS
+        return
+    name = encoding.name("uid")
+    for start in range(0, len(uids), AT_ONCE):
+        some = [filters.equals(name, uid) for uid in uids[start : start + AT_ONCE]]
+        yield filters.all_of(IN_ACCOUNTS, filters.any_of(*some))
+
+
+def read_accounts_with(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, attribute: str
+) -> Iterator[Entry | Unreadable]:
+    """The accounts that have a value of an attribute, named as piactl names it."""
+    query = filters.all_of(IN_ACCOUNTS, filters.present(encoding.name(attribute)))
+    for raw in reader.search(settings.accounts, query, encoding.attributes):
+        yield entry_of(raw, encoding)
+
+
+def read_accounts_of(
+    reader: Reader,
+    settings: DirectorySettings,
+    encoding: Encoding,
+    keys: DigestKeys,
+    matricules: Sequence[str],
+) -> Iterator[Entry | Unreadable]:
+    """The accounts of these people, archived ones too, by the digests of their matricules."""
+    name = encoding.name("piactlMatriculeDigest")
+    digests = [digest for matricule in matricules for digest in keys.candidates("matricule", matricule)]
+    for start in range(0, len(digests), AT_ONCE):
+        wanted = (filters.equals(name, digest) for digest in digests[start : start + AT_ONCE])
+        query = filters.all_of(IN_ACCOUNTS, filters.any_of(*wanted))
+        for raw in reader.search(settings.accounts, query, encoding.attributes):
+            yield entry_of(raw, encoding)
+
+
+def closed_without_link(name: Callable[[str], str]) -> str:
+    """The filter that finds closed accounts without a link; `name` says how the directory calls an
+    attribute. Locked ones are left out: no index finds them."""
+    states = (State.DEACTIVATED, State.ARCHIVED)
+    closed = filters.any_of(*(filters.equals(name("piactlState"), state.value) for state in states))
+    return filters.all_of(IN_ACCOUNTS, closed, filters.none_of(filters.present(name("oathTOTPToken"))))
+
+
+def entry_of(raw: RawEntry, encoding: Encoding) -> Entry | Unreadable:
+    try:
+        return Entry(raw.dn, encoding.account(raw), encoding.managed(raw), raw.first(CSN) or b"")
+    except UnreadableEntry as error:
+        identifiers = [value for name in NAMES for value in raw.values.get(encoding.name(name), ())]
+        return Unreadable(
+            dn=raw.dn,
+            uid=raw.text(encoding.name("uid")),
+            matricule=raw.text(encoding.name("supannEmpId")) or None,
+            identifiers=tuple(value.decode("utf-8", "replace") for value in identifiers),
+            why=str(error),
+        )
+
+
+def find_accounts(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, keys: DigestKeys, name: str
+) -> list[Entry | Unreadable]:
+    """The accounts that `name` means: a uid, an address, an alias or a matricule, archived ones too."""
+    digests = keys.candidates("matricule", name)
+    query = filters.all_of(
+        IN_ACCOUNTS,
+        filters.any_of(
+            filters.equals(encoding.name("uid"), name),
+            filters.equals(encoding.name("mail"), name),
+            filters.equals(encoding.name("piactlAlias"), name),
+            filters.equals(encoding.name("piactlIdentifier"), name),
+            filters.equals(encoding.name("supannEmpId"), name),
+            *(filters.equals(encoding.name("piactlMatriculeDigest"), digest) for digest in digests),
+        ),
+    )
+    found = reader.search(settings.accounts, query, encoding.attributes)
+    return [entry_of(raw, encoding) for raw in found]
+
+
+def read_whole(
+    reader: Reader,
+    settings: DirectorySettings,
+    encoding: Encoding,
+    uids: Sequence[str],
+    attributes: Sequence[str] = ("*",),
+) -> Iterator[RawEntry]:
+    """The accounts of these uids with every attribute that can be read, or these, some at a time."""
+    for query in account_queries(encoding, uids):
+        yield from reader.search(settings.accounts, query, attributes)
+
+
+def account_dn(settings: DirectorySettings, uid: str) -> str:
+    return child(settings.accounts, settings.attributes.get("uid", "uid"), uid)
+
+
+def account_write(
+    settings: DirectorySettings, encoding: Encoding, current: Entry | None, desired: Account
+) -> EntryWrite | None:
+    """The one atomic write that makes an entry the desired account, None where it is so already."""
+    values = encoding.values(desired)
+    if current is None:
+        linked = (LINKED_CLASS,) if encoding.name("oathTOTPToken") in values else ()
+        classes = [name.encode() for name in (*OBJECT_CLASSES, *linked)]
+        return EntryWrite(
+            "add", account_dn(settings, desired.uid), add={"objectClass": tuple(classes), **values}
+        )
+    return account_change(encoding, current.dn, current.values, values)
+
+
+def account_change(encoding: Encoding, dn: str, current: Values, values: Values) -> EntryWrite | None:
+    """The modify that makes the `current` values of an account the desired ones, None where they are. The
+    class of those with a linked device, which demands the link, comes and goes with it."""
+    link = encoding.name("oathTOTPToken")
+    delete, add = map(dict, differences(current, _spelled(current, values, link)))
+    if not delete and not add:
+        return None
+    if link in add and link not in delete:
+        add["objectClass"] = (LINKED_CLASS.encode(),)
+    if link in delete and link not in add:
+        delete["objectClass"] = (LINKED_CLASS.encode(),)
+    return EntryWrite("modify", dn, add=add, delete=delete)
+
+
+def _spelled(current: Values, values: Values, name: str) -> Values:
+    """A link that is right stays as the server spells it: names of entries have many spellings."""
+    old, new = current.get(name, ()), values.get(name, ())
+    if len(old) == len(new) == 1 and same_dn(old[0].decode("utf-8", "replace"), new[0].decode()):
+        return {**values, name: old}
+    return values

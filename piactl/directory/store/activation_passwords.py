@@ -1,0 +1,167 @@
+"""Codes in the directory: temporary passwords as ppolicy knows them, and what is left when they are used.
+
+What slapd does (2.5 and later) was measured, and is held by tests with real binds. A password that must be
+changed has no age: pwdMaxAge would end the one that its owner chooses instead. So the end of a code is a
+pwdAccountLockedTime that lies ahead: until then it is without effect, from then on it locks, under a policy
+whose locks last; the owner's own change takes it away together with pwdReset. pwdPolicySubentry stays: the
+next night takes it away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from piactl.core.credentials.activation_password import Code
+from piactl.core.model.settings import DirectorySettings
+from piactl.directory import filters
+from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, ServerFacts, Writer, WriteResult
+from piactl.directory.store.accounts import IN_ACCOUNTS
+
+LOCKED, RESET, POLICY = "pwdAccountLockedTime", "pwdReset", "pwdPolicySubentry"
+
+
+def code_write(reader: Reader, dn: str, code: Code, ends: datetime, policy: str) -> EntryWrite:
+    """The one write that sets a code, on the condition that no block comes or goes in between.
+
+    A lock that the entry holds is taken away by its value and not replaced: ppolicy else deletes the new
+    one with the old.
+    """
+    return EntryWrite(
+        "modify",
+        dn,
+        add={
+            "userPassword": (code.reveal().encode(),),
+            RESET: (b"TRUE",),
+            POLICY: (policy.encode(),),
+            LOCKED: (_generalized(ends),),
+        },
+        delete={"userPassword": (), RESET: (), POLICY: (), **_held(reader, dn, LOCKED)},
+    )
+
+
+def unblock_write(reader: Reader, dn: str, *, ends: datetime | None, released: bool) -> EntryWrite | None:
+    """What takes a block by wrong passwords away, and with it the count of them; None where there is nothing.
+
+    `ends` is the end of the code that the password is, None where it is none. `released`: the policy of
+    codes is taken away with it.
+    """
+    delete = _held(reader, dn, LOCKED)
+    add = {LOCKED: (_generalized(ends),)} if ends is not None else {}
+    if delete == add:
+        delete, add = {}, {}
+    if released:
+        delete |= _held(reader, dn, POLICY)
+    return EntryWrite("modify", dn, add=add, delete=delete) if delete or add else None
+
+
+def read_released(
+    reader: Reader, settings: DirectorySettings, policy: str
+) -> Iterator[tuple[str, EntryWrite]]:
+    """(uid, write) of the accounts whose owner has replaced the code by a password, and that are under the
+    policy of codes still. Protected ones, which only the administrator writes, are not among them."""
+    uid = settings.attributes.get("uid", "uid")
+    query = filters.all_of(
+        IN_ACCOUNTS,
+        filters.equals(POLICY, policy),
+        filters.none_of(filters.equals(RESET, "TRUE"), filters.equals("piactlProtected", "TRUE")),
+    )
+    for entry in reader.search(settings.accounts, query, [uid, POLICY]):
+        yield entry.text(uid), EntryWrite("modify", entry.dn, delete={POLICY: entry.values[POLICY]})
+
+
+def policy_faults(reader: Reader, policy: str) -> list[str]:
+    """Why codes under this password policy would not end, or would not have to be replaced; nothing where
+    it is as schemas/ldap/tree.ldif.in has it."""
+    names = ("pwdLockout", "pwdLockoutDuration", "pwdMustChange", "pwdMaxAge")
+    entry = reader.read(policy, names)
+    if entry is None:
+        return ["it is not there, and without it slapd applies no policy at all"]
+    held = {name: entry.text(name) for name in names}
+    faults = []
+    if held["pwdLockout"] != "TRUE":
+        faults.append("pwdLockout is not TRUE: codes would never end")
+    if held["pwdLockoutDuration"] not in ("", "0"):
+        faults.append("pwdLockoutDuration is not 0: a code that ended would open again after it")
+    if held["pwdMustChange"] != "TRUE":
+        faults.append("pwdMustChange is not TRUE: a code would do as a password for good")
+    if held["pwdMaxAge"] not in ("", "0"):
+        faults.append("pwdMaxAge is set: it ends not the code but the password that replaces it")
+    return faults
+
+
+def reuse_faults(reader: Reader, policy: str) -> list[str]:
+    """Why a code under this password policy may be kept as the password; nothing where there is no such
+    policy, of which `policy_faults` tells."""
+    entry = reader.read(policy, ["pwdInHistory"])
+    if entry is None or entry.text("pwdInHistory") not in ("", "0"):
+        return []
+    return ["pwdInHistory is not set: a code may be its own replacement"]
+
+
+def policy_exists(reader: Reader, policy: str) -> bool:
+    """Whether there is an entry of that name, and it may be seen."""
+    return reader.read(policy, ["objectClass"]) is not None
+
+
+def read_minimum(reader: Reader, policy: str) -> int | None:
+    """pwdMinLength of a password policy, 0 where it has none; None where there is no such policy."""
+    entry = reader.read(policy, ["pwdMinLength"])
+    return int(entry.text("pwdMinLength") or 0) if entry is not None else None
+
+
+def _held(reader: Reader, dn: str, attribute: str) -> dict[str, tuple[bytes, ...]]:
+    entry = reader.read(dn, [attribute])
+    values = entry.values.get(attribute, ()) if entry is not None else ()
+    return {attribute: values} if values else {}
+
+
+def _generalized(instant: datetime) -> bytes:
+    return instant.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A writer that looks whether each code it set has its end, and sets that where it has not: a block by
+    wrong passwords that came between reading and writing makes ppolicy delete it."""
+
+    writer: Writer
+
+    def facts(self) -> ServerFacts:
+        return self.writer.facts()
+
+    def has_class(self, name: str) -> bool:
+        return self.writer.has_class(name)
+
+    def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
+        return self.writer.read(dn, attributes)
+
+    def search(
+        self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
+    ) -> Iterator[RawEntry]:
+        return self.writer.search(base, query, attributes, scope=scope)
+
+    def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult, None, None]:
+        for write in writes:
+            for result in self.writer.write([write]):
+                yield self._ended(result)
+
+    def _ended(self, result: WriteResult) -> WriteResult:
+        write = result.write
+        if LOCKED not in write.add:
+            return result
+        if result.outcome is Outcome.ALREADY:  # the password cannot be read: it is that of the other code
+            return WriteResult(write, Outcome.CONFLICT, "another code was set at the same moment")
+        if result.outcome is not Outcome.APPLIED:
+            return result
+        entry = self.writer.read(write.dn, [LOCKED])
+        if entry is not None and entry.first(LOCKED) is not None:
+            return result
+        end = EntryWrite("modify", write.dn, add={LOCKED: write.add[LOCKED]})
+        second = next(iter(self.writer.write([end])))
+        if second.outcome is Outcome.APPLIED:
+            return result
+        return WriteResult(
+            write, Outcome.FAILED, f"the code was set without an end ({second.message}); give it another"
+        )

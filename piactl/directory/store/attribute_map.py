@@ -1,0 +1,381 @@
+"""The one table between the fields of an account and the attributes of its entry.
+
+Sources: inetOrgPerson (RFC 2798), eduPerson, SUPANN 2021, ppolicy (draft-behera), piactl's own schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property, lru_cache
+from zoneinfo import ZoneInfo
+
+from piactl.core.credentials.totp_devices import NO_DEVICE
+from piactl.core.model.account import Account, State
+from piactl.core.rules.desired import PLACEHOLDER
+from piactl.directory.dn import child
+from piactl.directory.port import RawEntry, Values
+from piactl.directory.store.composite_values import (
+    assignment_text,
+    exception_text,
+    lock_text,
+    pin_text,
+    read_assignment,
+    read_exception,
+    read_lock,
+    read_pin,
+)
+from piactl.errors import PiactlError
+
+ACCOUNT_CLASS = "piactlAccount"
+OBJECT_CLASSES = ("inetOrgPerson", "eduPerson", "supannPerson", ACCOUNT_CLASS)
+LINKED_CLASS = "oathTOTPUser"
+"""The class of slapo-otp that an account has as long as it is linked to a device."""
+
+SUPANN_STATES = {
+    State.ACTIVE: "A:SupannActif",
+    State.ON_LEAVE: "A:SupannActif",
+    State.GRACE: "A:SupannSursis",
+    State.ANTICIPATED: "I:SupannPrecree",
+    State.DEACTIVATED: "I:SupannInactif",
+    State.ARCHIVED: "I:SupannSupprCompte",
+}
+LOCKED_STATE = "S:SupannVerrouAdministratif"
+
+MANAGED = (
+    "uid",
+    "cn",
+    "sn",
+    "givenName",
+    "displayName",
+    "personalTitle",
+    "mail",
+    "eduPersonPrincipalName",
+    "eduPersonEntitlement",
+    "supannEmpId",
+    "supannNomDeNaissance",
+    "supannMailPrive",
+    "supannEntiteAffectation",
+    "supannEntiteAffectationPrincipale",
+    "supannEmpCorps",
+    "supannRessourceEtat",
+    "supannRessourceEtatDate",
+    "pwdStartTime",
+    "pwdEndTime",
+    "piactlState",
+    "piactlIdentifier",
+    "piactlAlias",
+    "piactlMatriculeDigest",
+    "piactlNumenDigest",
+    "piactlNextDue",
+    "piactlProfile",
+    "piactlAssignment",
+    "piactlLock",
+    "piactlException",
+    "piactlPin",
+    "piactlProtected",
+    "piactlDevice",
+    "oathTOTPToken",
+)
+"""Every attribute that piactl writes; of eduPersonEntitlement only the values under its own URN."""
+
+
+class UnreadableEntry(PiactlError):
+    """An entry holds a managed value that cannot be understood; it is left alone and named."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How accounts are written in one directory. `names` renames attributes: default name -> name there.
+
+    `accounts` is the base of the accounts. `links`: the server itself asks for the code of the device that
+    an account is linked to; without it the devices stand unlinked, for a portal to verify. `otp_schema`:
+    the server has the link at all, so that accounts which nobody may log in to can be linked to no device.
+    """
+
+    domain: str
+    urn: str
+    timezone: str
+    names: Mapping[str, str] = field(default_factory=dict)
+    accounts: str = ""
+    links: bool = True
+    otp_schema: bool = True
+
+    @cached_property
+    def attributes(self) -> tuple[str, ...]:
+        """What to ask for when accounts are read."""
+        return tuple(self.names.get(name, name) for name in MANAGED)
+
+    def name(self, attribute: str) -> str:
+        return self.names.get(attribute, attribute)
+
+    def values(self, account: Account) -> dict[str, tuple[bytes, ...]]:
+        """All managed values of an account, none of them empty; objectClass is not among them."""
+        texts = _archived_texts(account) if account.state is State.ARCHIVED else self._texts(account)
+        texts.update(self._state_texts(account))
+        texts["piactlDevice"] = _one(account.device)
+        texts["oathTOTPToken"] = _one(self.link(account))
+        return {
+            self.names.get(name, name): (
+                (values[0].encode(),)
+                if len(values) == 1
+                else tuple(value.encode() for value in sorted(values))
+            )
+            for name, values in texts.items()
+            if values
+        }
+
+    def _texts(self, account: Account) -> dict[str, list[str]]:
+        rights = account.entitlements
+        return {
+            "uid": [account.uid],
+            "cn": [account.display_name],
+            "sn": [account.surname],
+            "givenName": _one(account.given_name),
+            "displayName": [account.display_name],
+            "personalTitle": _one(account.civilite),
+            "mail": [*_one(account.address), *account.other_mails],
+            "eduPersonPrincipalName": [f"{account.uid}@{self.domain}"],
+            "eduPersonEntitlement": [self.urn + ":".join(filter(None, right)) for right in rights],
+            "supannEmpId": _one(account.matricule),
+            "supannNomDeNaissance": _one(account.family_name),
+            "supannMailPrive": _one(account.private_mail),
+            "supannEntiteAffectation": list(account.establishments),
+            "supannEntiteAffectationPrincipale": list(account.establishments[:1]),
+            "supannEmpCorps": ["{NCORPS}" + corps for corps in account.corps],
+            "piactlAlias": list(account.aliases),
+            "piactlNextDue": _one(f"{account.next_due:%Y%m%d}" if account.next_due else None),
+            "piactlProfile": list(account.profiles),
+            "piactlAssignment": [assignment_text(a) for a in account.assignments],
+            "piactlException": [exception_text(e) for e in account.exceptions],
+            "piactlPin": [pin_text(p) for p in account.pins],
+        }
+
+    def _state_texts(self, account: Account) -> dict[str, list[str]]:
+        state = "{COMPTE}" + (LOCKED_STATE if account.locked else SUPANN_STATES[account.state])
+        begin, end = (
+            day.strftime("%Y%m%d") if day else "" for day in (account.state_from, account.state_until)
+        )
+        return {
+            "supannRessourceEtat": [state],
+            "supannRessourceEtatDate": [f"{state}:{begin}:{end}"],
+            "pwdStartTime": _one(self._midnight(account.login_from, 0)),
+            "pwdEndTime": _one(self._midnight(account.login_until, 1)),
+            "piactlState": [account.state.value],
+            "piactlIdentifier": list(account.identifiers),
+            "piactlMatriculeDigest": [account.matricule_digest],
+            "piactlNumenDigest": _one(account.numen_digest),
+            "piactlLock": [lock_text(account.lock)] if account.lock else [],
+            "piactlProtected": ["TRUE"] if account.protected else [],
+        }
+
+    def link(self, account: Account) -> str:
+        """The device entry that the server asks for a code of, "" where it asks for none.
+
+        A closed or locked account is linked to no device: its dates refuse only as long as a password policy
+        applies to it, the link refuses by itself. One that is about to open is linked as it will be, so that
+        its start opens it and no day begins with the password alone.
+        """
+        if self.otp_schema and account.shut:
+            return self._device(account, NO_DEVICE)
+        if not self.links or not account.device or account.state is State.DEACTIVATED:
+            return ""
+        return self._device(account, account.device)
+
+    def _device(self, account: Account, device: str) -> str:
+        return child(child(self.accounts, self.name("uid"), account.uid), "cn", device)
+
+    def _midnight(self, day: date | None, later: int) -> str | None:
+        return midnight(day + timedelta(days=later), self.timezone) if day else None
+
+    def account(self, entry: RawEntry) -> Account:
+        """The account of an entry. Raises UnreadableEntry naming the attribute."""
+        return _Reading(self, entry).account()
+
+    def managed(self, entry: RawEntry) -> dict[str, tuple[bytes, ...]]:
+        """The managed values that an entry holds now, in the order of `values`."""
+        found: dict[str, tuple[bytes, ...]] = {}
+        for default in MANAGED:
+            name = self.names.get(default, default)
+            values = entry.values.get(name, ())
+            if default == "eduPersonEntitlement":
+                urn = self.urn.encode()
+                values = tuple(v for v in values if v.startswith(urn))
+            if values:
+                found[name] = values if len(values) == 1 else tuple(sorted(values))
+        return found
+
+    def rights(self, entry: RawEntry) -> frozenset[tuple[str, str]]:
+        """The pairs (service, uai) that an entry is entitled to under piactl's URN."""
+        rights = set()
+        for value in entry.values.get(self.name("eduPersonEntitlement"), ()):
+            text = value.decode("utf-8", "replace")
+            if text.startswith(self.urn):
+                service, _, uai = text[len(self.urn) :].partition(":")
+                rights.add((service, uai))
+        return frozenset(rights)
+
+
+def _own_address(mails: Sequence[str], identifiers: Set[str], aliases: Set[str]) -> str | None:
+    """The address of the account among the values of mail, where another hand added more: one that is in its
+    ledger of names and no alias."""
+    if len(mails) <= 1:
+        return mails[0] if mails else None
+    known = {name.casefold() for name in identifiers}
+    return min(mails, key=lambda mail: (mail.casefold() not in known, mail in aliases, mail))
+
+
+def _archived_texts(account: Account) -> dict[str, list[str]]:
+    return {"uid": [account.uid], "cn": [PLACEHOLDER], "sn": [PLACEHOLDER]}
+
+
+def _one(value: str | None) -> list[str]:
+    return [value] if value else []
+
+
+@lru_cache(maxsize=4096)
+def midnight(day: date, timezone: str) -> str:
+    """The instant a civil day begins, as GeneralizedTime in UTC."""
+    local = datetime.combine(day, time(), ZoneInfo(timezone))
+    return local.astimezone(UTC).strftime("%Y%m%d%H%M%SZ")
+
+
+@lru_cache(maxsize=4096)
+def civil_day(value: str, timezone: str, *, last: bool) -> date:
+    """The civil day of a GeneralizedTime; `last`: the last day that it does not end."""
+    instant = datetime.strptime(value, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+    if last:
+        instant -= timedelta(seconds=1)
+    return instant.astimezone(ZoneInfo(timezone)).date()
+
+
+class _Reading:
+    """Reads one entry into an account, attribute by attribute."""
+
+    def __init__(self, encoding: Encoding, entry: RawEntry) -> None:
+        self.encoding, self.entry = encoding, entry
+        self._names = encoding.names
+
+    def all(self, attribute: str) -> list[str]:
+        values = self.entry.values.get(self._names.get(attribute, attribute))
+        if not values:
+            return []
+        try:
+            return [values[0].decode()] if len(values) == 1 else sorted(value.decode() for value in values)
+        except UnicodeDecodeError:
+            raise self.unreadable(attribute, "is not UTF-8") from None
+
+    def one(self, attribute: str) -> str:
+        values = self.all(attribute)
+        return values[0] if values else ""
+
+    def day(self, attribute: str, *, last: bool) -> date | None:
+        text = self.one(attribute)
+        return civil_day(text, self.encoding.timezone, last=last) if text else None
+
+    def unreadable(self, attribute: str, why: str) -> UnreadableEntry:
+        name = self.encoding.name(attribute)
+        return UnreadableEntry(f"{self.entry.dn}: {name} {why}; put it right by hand, then run again")
+
+    def account(self) -> Account:
+        attribute = ""
+        try:
+            attribute = "piactlState"
+            state = State(self.one(attribute))
+            attribute = "supannRessourceEtatDate"
+            begin, until = self._state_dates()
+            attribute = "piactlAssignment"
+            assignments = tuple(
+                sorted(
+                    map(read_assignment, self.all(attribute)),
+                    key=lambda a: (a.start, a.uai, a.function, a.source),
+                )
+            )
+            attribute = "piactlLock"
+            lock = read_lock(self.one(attribute)) if self.one(attribute) else None
+            attribute = "piactlException"
+            exceptions = tuple(map(read_exception, self.all(attribute)))
+            attribute = "piactlPin"
+            pins = tuple(map(read_pin, self.all(attribute)))
+            attribute = "piactlNextDue"
+            due = self.one(attribute)
+            next_due = _read_day(due)
+            attribute = "pwdStartTime"
+            login_from = self.day(attribute, last=False)
+            attribute = "pwdEndTime"
+            login_until = self.day(attribute, last=True)
+        except ValueError as error:
+            raise self.unreadable(attribute, f"cannot be understood ({error})") from None
+        archived = state is State.ARCHIVED
+        family = self.one("supannNomDeNaissance") or self.one("sn")
+        surname = self.one("sn")
+        main = self.one("supannEntiteAffectationPrincipale")
+        identifiers = frozenset(self.all("piactlIdentifier"))
+        aliases = frozenset(self.all("piactlAlias"))
+        mails = self.all("mail")
+        address = _own_address(mails, identifiers, aliases)
+        return Account(
+            uid=self.one("uid"),
+            matricule=self.one("supannEmpId") or None,
+            matricule_digest=self.one("piactlMatriculeDigest"),
+            numen_digest=self.one("piactlNumenDigest") or None,
+            civilite=self.one("personalTitle"),
+            family_name=PLACEHOLDER if archived else family,
+            given_name=self.one("givenName"),
+            usage_name="" if archived or surname == family else surname,
+            private_mail=self.one("supannMailPrive"),
+            address=address,
+            aliases=aliases,
+            other_mails=frozenset(mails).difference((address,)),
+            identifiers=identifiers,
+            state=state,
+            state_from=begin,
+            state_until=until,
+            locked=self.one("supannRessourceEtat") == "{COMPTE}" + LOCKED_STATE,
+            login_from=login_from,
+            login_until=login_until,
+            next_due=next_due,
+            profiles=tuple(self.all("piactlProfile")),
+            establishments=tuple(
+                dict.fromkeys([*([main] if main else []), *self.all("supannEntiteAffectation")])
+            ),
+            corps=tuple(value.removeprefix("{NCORPS}") for value in self.all("supannEmpCorps")),
+            assignments=assignments,
+            entitlements=self.encoding.rights(self.entry),
+            lock=lock,
+            exceptions=exceptions,
+            pins=pins,
+            protected=self.one("piactlProtected") == "TRUE",
+            device=self.one("piactlDevice"),
+        )
+
+    def _state_dates(self) -> tuple[date | None, date | None]:
+        text = self.one("supannRessourceEtatDate")
+        if not text:
+            return None, None
+        begin, end = text.rsplit(":", 2)[-2:]
+        return _read_day(begin), _read_day(end)
+
+
+@lru_cache(maxsize=4096)
+def _read_day(text: str) -> date | None:
+    """A day written YYYYMMDD, None for nothing. Raises ValueError."""
+    return datetime.strptime(text, "%Y%m%d").date() if text else None  # noqa: DTZ007
+
+
+def differences(current: Values, desired: Values) -> tuple[Values, Values]:
+    """(values to take away, values to put in) that make the managed values of an entry the desired ones."""
+    delete: dict[str, tuple[bytes, ...]] = {}
+    add: dict[str, tuple[bytes, ...]] = {}
+    for name in dict.fromkeys([*current, *desired]):
+        old, new = current.get(name, ()), desired.get(name, ())
+        if old == new:
+            continue
+        gone = tuple(value for value in old if value not in new)
+        come = tuple(value for value in new if value not in old)
+        if gone:
+            delete[name] = gone
+        if come:
+            add[name] = come
+    return delete, add

@@ -1,0 +1,138 @@
+"""A few attributes of very many entries: what a run wants to know of those that it does not look at whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from piactl.core.model.settings import DirectorySettings
+from piactl.directory import filters
+from piactl.directory.client.connection import Password, open_session
+from piactl.directory.client.controls import PAGED
+from piactl.directory.client.deadline import Deadline
+from piactl.directory.port import Reader
+from piactl.directory.store.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES
+from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.state_records import IN_RECORD, RUNS, Places
+
+Stamp = tuple[str, str | None, bytes]
+"""uid, matricule and entryCSN of an account."""
+
+
+def read_stamps(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[Stamp]:
+    """uid, matricule and entryCSN of every account."""
+    uid, matricule = encoding.name("uid"), encoding.name("supannEmpId")
+    for raw in reader.search(settings.accounts, IN_ACCOUNTS, [uid, matricule, CSN]):
+        yield raw.text(uid), raw.text(matricule) or None, raw.first(CSN) or b""
+
+
+def read_numen_holders(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, digests: Sequence[str]
+) -> Iterator[tuple[str, str | None]]:
+    """(uid, matricule) of the accounts that have one of these NUMEN digests."""
+    name, uid, matricule = map(encoding.name, ("piactlNumenDigest", "uid", "supannEmpId"))
+    for start in range(0, len(digests), AT_ONCE):
+        wanted = (filters.equals(name, digest) for digest in digests[start : start + AT_ONCE])
+        for raw in reader.search(
+            settings.accounts, filters.all_of(IN_ACCOUNTS, filters.any_of(*wanted)), [uid, matricule]
+        ):
+            yield raw.text(uid), raw.text(matricule) or None
+
+
+def read_numens(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding
+) -> Iterator[tuple[str, str | None, str]]:
+    """(uid, matricule, digest of the NUMEN) of every account that has one."""
+    digest, uid, matricule = map(encoding.name, ("piactlNumenDigest", "uid", "supannEmpId"))
+    query = filters.all_of(IN_ACCOUNTS, filters.present(digest))
+    for raw in reader.search(settings.accounts, query, [uid, matricule, digest]):
+        yield raw.text(uid), raw.text(matricule) or None, raw.text(digest)
+
+
+def read_tombstones(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
+    """The digests of the matricules of the accounts that have no matricule any more."""
+    digest, matricule = map(encoding.name, ("piactlMatriculeDigest", "supannEmpId"))
+    query = filters.all_of(IN_ACCOUNTS, filters.none_of(filters.present(matricule)))
+    for raw in reader.search(settings.accounts, query, [digest]):
+        yield raw.text(digest)
+
+
+def read_identifiers(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
+    """The names of every managed account, archived ones included: its ledger, and what stands on the entry,
+    which another hand may have changed."""
+    names = [encoding.name(name) for name in NAMES]
+    for raw in reader.search(settings.accounts, IN_ACCOUNTS, names):
+        for name in names:
+            for value in raw.values.get(name, ()):
+                yield value.decode("utf-8", "replace")
+
+
+def read_owners(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, names: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """(name, uid) of each account in whose ledger one of these names stands; the name without case."""
+    name, uid = encoding.name("piactlIdentifier"), encoding.name("uid")
+    wanted = {one.casefold() for one in names}
+    for start in range(0, len(names), AT_ONCE):
+        some = (filters.equals(name, one) for one in names[start : start + AT_ONCE])
+        query = filters.all_of(IN_ACCOUNTS, filters.any_of(*some))
+        for raw in reader.search(settings.accounts, query, [uid, name]):
+            for value in raw.values.get(name, ()):
+                found = value.decode("utf-8", "replace").casefold()
+                if found in wanted:
+                    yield found, raw.text(uid)
+
+
+def read_foreign_names(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
+    """The names that are not piactl's: uids and addresses of entries that it does not manage, anywhere below
+    the suffix, and what other systems put on its accounts in attributes that it does not manage."""
+    attributes = list(settings.taken_attributes)
+    managed = {name.casefold() for name in encoding.attributes}
+    beside = [name for name in attributes if name.casefold() not in managed]
+    query = filters.all_of(
+        filters.none_of(IN_ACCOUNTS), filters.any_of(*(filters.present(name) for name in attributes))
+    )
+    if beside:
+        query = filters.any_of(query, *(filters.present(name) for name in beside))
+    for raw in reader.search(settings.suffix, query, attributes):
+        for values in raw.values.values():
+            for value in values:
+                yield value.decode("utf-8", "replace")
+
+
+# A few names for somebody who is typing one: asked of one server, within a fraction of a second.
+
+MOST = 50
+"""More names than that help nobody who is typing."""
+
+_ACCOUNT = filters.equals("objectClass", "piactlAccount")
+
+
+def suggested_uids(settings: DirectorySettings, password: Password, prefix: str, seconds: float) -> list[str]:
+    """At most MOST uids of accounts that begin so. Raises whatever keeps them from coming in time."""
+    uid = settings.attributes.get("uid", "uid")
+    query = filters.all_of(_ACCOUNT, filters.begins(uid, prefix) if prefix else filters.present(uid))
+    return _suggested(settings, password, settings.accounts, query, uid, seconds)
+
+
+def suggested_runs(settings: DirectorySettings, password: Password, prefix: str, seconds: float) -> list[str]:
+    """Ids of runs that begin so, as `suggested_uids`."""
+    query = filters.all_of(IN_RECORD, filters.begins("cn", prefix)) if prefix else IN_RECORD
+    return _suggested(settings, password, Places(settings.state).folder(RUNS), query, "cn", seconds)
+
+
+def _suggested(
+    settings: DirectorySettings, password: Password, base: str, query: str, attribute: str, seconds: float
+) -> list[str]:
+    deadline = Deadline(seconds)
+    # both are seconds, and half of one is as good as a whole one
+    brief = replace(settings, connect_timeout=seconds / 2, operation_timeout=seconds)  # type: ignore[arg-type]
+    session = open_session(settings.servers[0], brief, settings.identities["reader"], password)
+    try:
+        session.operation_timeout = deadline.remaining()
+        size = MOST if PAGED in session.facts.controls else None
+        scope = "one" if attribute == "cn" else "subtree"
+        entries, _ = session.page(base, scope, query, [attribute], size=size)
+        return sorted(entry.text(attribute) for entry in entries)[:MOST]
+    finally:
+        session.drop()

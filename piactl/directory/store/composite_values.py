@@ -1,0 +1,136 @@
+"""Values that hold several fields: assignments, locks, exceptions.
+
+Fields are joined by `$`; `$` and `\\` inside a field are written `\\24` and `\\5C`, as the Postal Address
+syntax of RFC 4517 does. Days are ISO dates, an open end is blank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from piactl.core.model.account import Lock, ServiceException
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.overrides import Pin, PinKind
+
+
+def join_fields(fields: Sequence[str]) -> str:
+    return "$".join(field.replace("\\", "\\5C").replace("$", "\\24") for field in fields)
+
+
+def split_fields(text: str, count: int) -> list[str]:
+    """The fields of a value. Raises ValueError where there are not `count` of them."""
+    fields = [field.replace("\\24", "$").replace("\\5C", "\\") for field in text.split("$")]
+    if len(fields) != count:
+        raise ValueError(f"{len(fields)} fields instead of {count}")
+    return fields
+
+
+def _day(day: date | None) -> str:
+    return day.isoformat() if day else ""
+
+
+def _read_day(text: str) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+def assignment_text(a: Assignment) -> str:
+    return join_fields(
+        [
+            a.uai,
+            a.function,
+            _day(a.start),
+            _day(a.end),
+            a.corps,
+            a.position,
+            a.modality,
+            a.discipline,
+            a.quotite,
+            a.source,
+            a.origin,
+        ]
+    )
+
+
+def read_assignment(text: str) -> Assignment:
+    uai, function, start, end, corps, position, modality, discipline, quotite, source, origin = split_fields(
+        text, 11
+    )
+    return Assignment(
+        uai=uai,
+        function=function,
+        start=date.fromisoformat(start),
+        end=_read_day(end),
+        corps=corps,
+        position=position,
+        modality=modality,
+        discipline=discipline,
+        quotite=quotite,
+        source=source,
+        origin=origin,
+    )
+
+
+def lock_text(lock: Lock) -> str:
+    return join_fields([_day(lock.since), _day(lock.until), lock.by, lock.reason])
+
+
+def read_lock(text: str) -> Lock:
+    since, until, by, reason = split_fields(text, 4)
+    return Lock(date.fromisoformat(since), _read_day(until), by, reason)
+
+
+def exception_text(e: ServiceException) -> str:
+    return join_fields(
+        ["grant" if e.grants else "deny", e.service, e.uai, _day(e.start), _day(e.end), e.by, e.reason]
+    )
+
+
+def read_exception(text: str) -> ServiceException:
+    sort, service, uai, start, end, by, reason = split_fields(text, 7)
+    if sort not in ("grant", "deny"):
+        raise ValueError(f"{sort!r} is neither grant nor deny")
+    return ServiceException(
+        sort == "grant", service, uai, date.fromisoformat(start), date.fromisoformat(end), by, reason
+    )
+
+
+def pin_text(pin: Pin) -> str:
+    return join_fields(
+        [
+            pin.kind.value,
+            _day(pin.until),
+            _day(pin.made),
+            pin.by,
+            pin.reason,
+            pin.uai,
+            pin.function,
+            _day(pin.start),
+            _day(pin.day),
+            pin.value,
+            pin.was,
+            pin.sponsor,
+            str(pin.grace),
+        ]
+    )
+
+
+def read_pin(text: str) -> Pin:
+    kind, until, made, by, reason, uai, function, start, day, value, was, sponsor, grace = split_fields(
+        text, 13
+    )
+    return Pin(
+        kind=PinKind(kind),
+        until=date.fromisoformat(until),
+        made=date.fromisoformat(made),
+        by=by,
+        reason=reason,
+        uai=uai,
+        function=function,
+        start=_read_day(start),
+        day=_read_day(day),
+        value=value,
+        was=was,
+        sponsor=sponsor,
+        grace=int(grace),
+    )

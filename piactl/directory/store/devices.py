@@ -1,0 +1,221 @@
+"""One-time-code devices as entries below their account, and the account's link to the one in force.
+
+A device is one entry with the classes of OATH-LDAP (as slapo-otp brings them) that is its own parameters:
+slapo-otp reads the drift from the parameters and writes it to the token. What is no standard's (state,
+dates, author) is JSON in piactlData.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from piactl.core.credentials.totp_devices import DIGITS, PERIOD, WINDOW, Device, DeviceState
+from piactl.directory import filters
+from piactl.directory.dn import child, normal_dn
+from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
+from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_change
+from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.state_records import (
+    DATA,
+    RECORD_CLASS,
+    Record,
+    UnreadableRecords,
+    dumps,
+    instant_of,
+    text_of,
+)
+
+SEALED = "piactlSealed"
+_STEP, _DRIFT = "oathTOTPLastTimeStep", "oathTOTPTimeStepDrift"
+_HMAC_SHA1 = b"1.2.840.113549.2.7"
+_CLASSES = (RECORD_CLASS.encode(), b"oathTOTPToken", b"oathTOTPParams")
+_ATTRIBUTES = ("cn", DATA, _STEP, _DRIFT, SEALED)
+_ANY_DEVICE = filters.equals("objectClass", "oathTOTPToken")
+IN_DEVICE = filters.all_of(filters.equals("objectClass", RECORD_CLASS), _ANY_DEVICE)
+_FEW = 20
+"""Accounts whose devices are looked for one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceEntry:
+    """A device with the very values its entry holds, which a later write asserts. `sealed` is empty for who
+    may not read it."""
+
+    dn: str
+    device: Device
+    values: Values = field(repr=False)
+
+    @property
+    def sealed(self) -> bytes:
+        return next(iter(self.values.get(SEALED, ())), b"")
+
+
+def read_devices(reader: Reader, account_dn: str, unreadable: UnreadableRecords) -> list[DeviceEntry]:
+    """The devices below an account, by name; those that cannot be read are added to `unreadable`."""
+    found = reader.search(account_dn, IN_DEVICE, _ATTRIBUTES, scope="one")
+    devices = (_device_entry(raw, unreadable) for raw in found)
+    return sorted((one for one in devices if one is not None), key=lambda one: one.device.name)
+
+
+def device_deletions(reader: Reader, accounts: str, owners: Sequence[str]) -> dict[str, list[EntryWrite]]:
+    """The deletions of every device below these accounts (DNs), whoever made it, by normal DN of the account;
+    for many accounts in one search of all devices."""
+    few = len(owners) <= _FEW
+    bases = [(dn, "one") for dn in owners] if few else [(accounts, "subtree")]
+    wanted = {normal_dn(dn) for dn in owners}
+    found: dict[str, list[EntryWrite]] = {}
+    for base, scope in bases:
+        for raw in reader.search(base, _ANY_DEVICE, [DATA], scope=scope):
+            owner = normal_dn(raw.dn).partition(",")[2]
+            if owner in wanted:
+                data = raw.values.get(DATA, ())
+                write = EntryWrite("delete", raw.dn, delete={DATA: data} if data else {})
+                found.setdefault(owner, []).append(write)
+    return found
+
+
+def read_seal_keys(reader: Reader, accounts: str, unreadable: UnreadableRecords) -> Iterator[tuple[str, str]]:
+    """(DN, id of the key that its secret is sealed with) of every device that can be read."""
+    for raw in reader.search(accounts, IN_DEVICE, [DATA]):
+        key = unreadable.read(raw.dn, raw.first(DATA), lambda record: text_of(record, "sealed_with"))
+        if key is not None:
+            yield raw.dn, key
+
+
+def read_all_devices(
+    reader: Reader, accounts: str, encoding: Encoding, unreadable: UnreadableRecords
+) -> Iterator[tuple[str, DeviceEntry]]:
+    """(uid, device) of every device of every account; those that cannot be read are added to `unreadable`."""
+    uids = {
+        normal_dn(raw.dn): raw.text(encoding.name("uid"))
+        for raw in reader.search(accounts, IN_ACCOUNTS, [encoding.name("uid")])
+    }
+    for raw in reader.search(accounts, IN_DEVICE, _ATTRIBUTES):
+        uid = uids.get(normal_dn(raw.dn).partition(",")[2])
+        entry = _device_entry(raw, unreadable) if uid is not None else None
+        if uid is not None and entry is not None:
+            yield uid, entry
+
+
+def _device_entry(raw: RawEntry, unreadable: UnreadableRecords) -> DeviceEntry | None:
+    def read(record: Record) -> Device:
+        device = Device(
+            name=raw.text("cn"),
+            state=DeviceState(record["state"]),
+            made=instant_of(record["made"]),
+            by=text_of(record, "by"),
+            verified=_instant(record.get("verified")),
+            suspended=_instant(record.get("suspended")),
+            last_step=int(raw.text(_STEP) or 0),
+            drift=int(raw.text(_DRIFT) or 0),
+            sealed_with=text_of(record, "sealed_with"),
+        )
+        _ = device.last_use  # a step beyond the calendar
+        return device
+
+    device = unreadable.read(raw.dn, raw.first(DATA), read)
+    return DeviceEntry(raw.dn, device, raw.values) if device is not None else None
+
+
+def _instant(text: object) -> datetime | None:
+    return instant_of(text) if text else None
+
+
+def _record(device: Device, mark: str) -> bytes:
+    record: dict[str, Any] = {
+        "state": device.state.value,
+        "made": _iso(device.made),
+        "by": device.by,
+        "sealed_with": device.sealed_with,
+    }
+    for name in ("verified", "suspended"):
+        instant = getattr(device, name)
+        if instant is not None:
+            record[name] = _iso(instant)
+    if mark:
+        record["mark"] = mark
+    return dumps(record)
+
+
+def _iso(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def device_dn(account_dn: str, name: str) -> str:
+    return child(account_dn, "cn", name)
+
+
+def device_add(account_dn: str, device: Device, secret: bytes, sealed: bytes) -> EntryWrite:
+    """The write that makes a device. Step 0 stands for no code used yet, so that every use of a code can
+    take an old value away."""
+    dn = device_dn(account_dn, device.name)
+    add = {
+        "objectClass": _CLASSES,
+        "cn": (device.name.encode(),),
+        DATA: (_record(device, ""),),
+        SEALED: (sealed,),
+        "oathSecret": (secret,),
+        "oathTOTPParams": (dn.encode(),),
+        "oathOTPLength": (str(DIGITS).encode(),),
+        "oathHMACAlgorithm": (_HMAC_SHA1,),
+        "oathTOTPTimeStepPeriod": (str(PERIOD).encode(),),
+        "oathTOTPTimeStepWindow": (str(WINDOW).encode(),),
+        _STEP: (str(device.last_step).encode(),),
+    }
+    return EntryWrite("add", dn, add=add)
+
+
+def device_change(
+    entry: DeviceEntry, device: Device, mark: str = "", sealed: bytes = b""
+) -> EntryWrite | None:
+    """The compare-and-swap that makes a device what it should be, None where it is. `mark` makes the write
+    unlike any other: two that use up one code at once cannot be taken for each other. `sealed` is a new
+    sealed copy."""
+    wanted: dict[str, tuple[bytes, ...]] = {DATA: (_record(device, mark),)}
+    if device.last_step != entry.device.last_step:
+        wanted[_STEP] = (str(device.last_step).encode(),)
+    if device.drift != entry.device.drift:
+        wanted[_DRIFT] = (str(device.drift).encode(),)
+    if sealed:
+        wanted[SEALED] = (sealed,)
+    old = {name: entry.values[name] for name in wanted if entry.values.get(name)}
+    same = [name for name, values in wanted.items() if old.get(name) == values]
+    delete = {name: values for name, values in old.items() if name not in same}
+    add = {name: values for name, values in wanted.items() if name not in same}
+    return EntryWrite("modify", entry.dn, add=add, delete=delete) if add else None
+
+
+def device_delete(entry: DeviceEntry) -> EntryWrite:
+    return EntryWrite("delete", entry.dn, delete={DATA: entry.values[DATA]})
+
+
+def link_write(encoding: Encoding, entry: Entry, name: str) -> EntryWrite | None:
+    """The write that puts the device `name` in force for an account, "" for none, and changes nothing else
+    of it, so that who may only write devices can make it. None where it is so already."""
+    account = replace(entry.account, device=name)
+    wanted = {"piactlDevice": name, "oathTOTPToken": encoding.link(account)}
+    values = {encoding.name(attribute): _one(text) for attribute, text in wanted.items()}
+    current = {attribute: entry.values.get(attribute, ()) for attribute in values}
+    return account_change(encoding, entry.dn, current, values)
+
+
+def _one(text: str) -> tuple[bytes, ...]:
+    return (text.encode(),) if text else ()
+
+
+def words_of(entry: DeviceEntry) -> Mapping[str, Any]:
+    """What `otp show` tells of a device; no secret, open or sealed, is in it."""
+    device = entry.device
+    return {
+        "device": device.name,
+        "state": device.state.value,
+        "made": _iso(device.made),
+        "by": device.by,
+        "verified": _iso(device.verified) if device.verified else None,
+        "suspended": _iso(device.suspended) if device.suspended else None,
+        "last_use": _iso(device.last_use) if device.last_use else None,
+        "drift_seconds": device.drift * PERIOD,
+    }

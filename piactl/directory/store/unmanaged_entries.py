@@ -1,0 +1,169 @@
+"""Entries that were there before piactl: reading them, and the one write that makes one an account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from piactl.core.model.account import Account
+from piactl.core.model.numen import read_numen
+from piactl.core.model.settings import DirectorySettings
+from piactl.core.plan.adoption import Incumbent, harmless
+from piactl.directory import filters
+from piactl.directory.dn import same_dn, under
+from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
+from piactl.directory.store.accounts import IN_ACCOUNTS, account_dn
+from piactl.directory.store.attribute_map import LINKED_CLASS, OBJECT_CLASSES, Encoding, differences
+
+_STRUCTURAL = "structuralObjectClass"
+_PERSON = "inetOrgPerson"
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """An entry as it is: what of it decides, its values that piactl would manage, its classes.
+
+    `shows_numen`: an identifier of it looks like a NUMEN in clear. `inside`: whether it lies where accounts
+    lie; the others are read for the names that they have.
+    """
+
+    incumbent: Incumbent
+    values: Values = field(repr=False)
+    classes: frozenset[str]
+    shows_numen: bool = False
+    inside: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """The attributes by which entries are recognised; `numen` "" is not at all. `digest` keys a NUMEN."""
+
+    matricule: str
+    numen: str
+    digest: Callable[[str], str] = field(repr=False)
+
+
+def read_strangers(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, by: Recognition
+) -> Iterator[Stranger]:
+    """Every entry below the suffix that piactl does not manage and that has a name or an identifier."""
+    identifiers = [name for name in (by.matricule, by.numen) if name]
+    wanted = dict.fromkeys([*settings.taken_attributes, *identifiers])
+    query = filters.all_of(
+        filters.none_of(IN_ACCOUNTS), filters.any_of(*(filters.present(name) for name in wanted))
+    )
+    # the last spelling of a name is the one that its values come under
+    attributes = list(dict.fromkeys([*wanted, "objectClass", _STRUCTURAL, *encoding.attributes]))
+    for raw in reader.search(settings.suffix, query, attributes):
+        yield _stranger(raw, settings, encoding, by)
+
+
+def _stranger(raw: RawEntry, settings: DirectorySettings, encoding: Encoding, by: Recognition) -> Stranger:
+    managed = encoding.managed(raw)
+    uid, mail = encoding.name("uid"), encoding.name("mail")
+    numens = [numen for text in _texts(raw, by.numen) if (numen := read_numen(text)) is not None]
+    classes = frozenset(
+        value.decode("ascii", "replace").lower() for value in raw.values.get("objectClass", ())
+    )
+    incumbent = Incumbent(
+        dn=raw.dn,
+        uids=_texts(raw, uid),
+        mails=_texts(raw, mail),
+        others=tuple(
+            text
+            for name in settings.taken_attributes
+            if name.lower() not in (uid.lower(), mail.lower())
+            for text in _texts(raw, name)
+        ),
+        matricules=tuple(text.strip() for text in _texts(raw, by.matricule)),
+        numens=tuple(by.digest(numen.reveal()) for numen in numens),
+        rights=encoding.rights(raw),
+        civilite="".join(_texts(raw, encoding.name("personalTitle"))[:1]),
+        private_mail="".join(_texts(raw, encoding.name("supannMailPrive"))[:1]),
+    )
+    inside = under(raw.dn, settings.accounts)
+    if inside:
+        incumbent = replace(incumbent, fault=_fault(raw, incumbent, settings, encoding, classes))
+    shows = bool(numens) or any(read_numen(text) for text in incumbent.matricules)
+    return Stranger(incumbent, managed, classes, shows, inside)
+
+
+def _fault(
+    raw: RawEntry,
+    one: Incumbent,
+    settings: DirectorySettings,
+    encoding: Encoding,
+    classes: frozenset[str],
+) -> str:
+    """What of the entry itself cannot be adopted, "" where nothing is in the way."""
+    structural = raw.text(_STRUCTURAL)
+    if structural.lower() != _PERSON.lower() and _PERSON.lower() not in classes:
+        return (
+            f"its structural class is {structural or 'unknown'}, and no server makes an {_PERSON} of it; "
+            "make the entry anew"
+        )
+    if len(one.uids) == 1 and not same_dn(raw.dn, account_dn(settings, one.uid)):
+        return (
+            f"its name is {raw.dn}, where that of an account is {account_dn(settings, one.uid)}; "
+            "piactl renames no entry"
+        )
+    if raw.values.get(encoding.name("oathTOTPToken")):
+        return "a one-time-code device is linked to it that piactl does not know; unlink it first"
+    closed = [name for name in ("pwdStartTime", "pwdEndTime") if raw.values.get(encoding.name(name))]
+    if closed:
+        names = " and ".join(encoding.name(name) for name in closed)
+        return f"its log in is bounded by {names}, and nothing tells why; take that off it first"
+    try:
+        for values in encoding.managed(raw).values():
+            for value in values:
+                value.decode()
+    except UnicodeDecodeError:
+        return "it holds values that are no text in UTF-8; put them right first"
+    return ""
+
+
+def _texts(raw: RawEntry, attribute: str) -> tuple[str, ...]:
+    found = next((values for name, values in raw.values.items() if name.lower() == attribute.lower()), ())
+    return tuple(value.decode("utf-8", "replace") for value in found)
+
+
+def adoption_write(stranger: Stranger, account: Account, encoding: Encoding, by: Recognition) -> EntryWrite:
+    """The one atomic write that makes the entry this account: piactl's classes and attributes come to it,
+    values that it holds otherwise are replaced, and everything else stays.
+
+    What it was recognised by and its addresses must still be what they were. A replaced value that looks
+    like a NUMEN is not named in the write.
+    """
+    delete, add = differences(stranger.values, encoding.values(account))
+    linked = (LINKED_CLASS,) if encoding.name("oathTOTPToken") in add else ()
+    missing = tuple(
+        name.encode() for name in (*OBJECT_CLASSES, *linked) if name.lower() not in stranger.classes
+    )
+    asserted = [encoding.name("mail")]
+    if by.matricule.lower() in (name.lower() for name in stranger.values):
+        asserted.append(next(name for name in stranger.values if name.lower() == by.matricule.lower()))
+    gone, come = dict(delete), {"objectClass": missing, **add}
+    for name in asserted:
+        if name not in gone and name not in come:
+            gone[name] = come[name] = stranger.values[name]
+    for name, values in delete.items():
+        if any(read_numen(value.decode()) for value in values):
+            gone[name], come[name] = (), encoding.values(account).get(name, ())
+    return EntryWrite("modify", stranger.incumbent.dn, add=come, delete=gone)
+
+
+Shown = dict[str, list[str]]
+"""Values by attribute, as a plan may show them."""
+
+
+def replaced_values(stranger: Stranger, write: EntryWrite) -> tuple[Shown, Shown]:
+    """(before, after) of the attributes whose values the write takes away, as a plan may show them."""
+    before: Shown = {}
+    after: Shown = {}
+    for name, values in write.delete.items():
+        old = values or stranger.values.get(name, ())
+        if set(old) == set(write.add.get(name, ())):
+            continue
+        before[name] = [harmless(value.decode("utf-8", "replace")) for value in old]
+        after[name] = [value.decode() for value in write.add.get(name, ())]
+    return before, after

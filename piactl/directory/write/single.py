@@ -1,0 +1,201 @@
+"""Writes entries: each write once, atomically, on the condition that the entry is what it was taken for.
+
+A write without a reply is neither done nor failed: it is read back before anything else is tried.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable
+
+from piactl.directory.client.connection import Session
+from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
+from piactl.directory.client.controls import POST_READ, PRE_READ, Control, assertion_control, csn_controls
+from piactl.directory.client.deadline import Deadline
+from piactl.directory.client.fast_search import csn_in
+from piactl.directory.client.reader import DirectoryReader
+from piactl.directory.client.result_codes import (
+    AGAIN,
+    NO_SUCH_OBJECT,
+    ONE_ENTRY,
+    STALE,
+    SUCCESS,
+    ConnectionLost,
+    Result,
+    described,
+    refusal,
+)
+from piactl.directory.port import EntryWrite, Outcome, RawEntry, Values, WriteResult
+from piactl.directory.write.entry_state import UNREADABLE, Standing, differing, folded, standing
+from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, ReplyLost
+
+_PAUSES = (0.0, 0.3, 1.0, 2.0)
+"""Seconds before each try to reach a server again after a reply was lost."""
+
+_WHO = ("modifiersName", "modifyTimestamp")
+
+
+class DirectoryWriter(DirectoryReader):
+    """The Writer of `port`. In a modify, a `delete` of no values replaces whatever the attribute has, which
+    is how values are written that cannot be read (passwords)."""
+
+    def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
+        for write in writes:
+            yield self._one(write)
+
+    def _one(self, write: EntryWrite, *, answer: Result | None = None, doubtful: bool = False) -> WriteResult:
+        """Sends, and settles what the reply, or the want of one, means.
+
+        `answer`: it was sent before, and that was the reply. `doubtful`: it was sent before, without a
+        reply, and is not written.
+        """
+        strict = True
+        for _ in range(3):
+            if answer is None:
+                if write.op == "delete" and not self._asserts():
+                    # nothing else makes a deletion conditional: the entry is looked at just before it
+                    settled = self._settled(write, doubtful)
+                    if settled is not None:
+                        return settled
+                try:
+                    answer = self._sent(write, strict)
+                except ConnectionLost as lost:
+                    settled = self._after_silence(write, lost, doubtful)
+                    if settled is not None:
+                        return settled
+                    doubtful = True
+                    continue
+                except DirectoryUnreachable as gone:
+                    raise _still_in_doubt(write, gone) if doubtful else gone from None
+            result, answer = answer, None
+            if result.code == SUCCESS:
+                before, after = map(csn_in, map(result.controls.get, (PRE_READ, POST_READ)))
+                return WriteResult(write, Outcome.APPLIED, "", before, after)
+            if result.code not in STALE or (result.code == NO_SUCH_OBJECT and write.op == "add"):
+                return self._refused(write, result)
+            settled = self._settled(write, doubtful)
+            if settled is not None:
+                return settled
+            if not strict:
+                return WriteResult(write, Outcome.FAILED, f"the server refused: {described(result)}")
+            strict = False
+        message = f"{write.dn}: three attempts gave no answer that could be understood. Read it back."
+        raise ReplyLost(message, [write.dn])
+
+    def _after_silence(self, write: EntryWrite, lost: ConnectionLost, doubtful: bool) -> WriteResult | None:
+        """What a write without a reply did; None where it did nothing and may be sent once more."""
+        entry = self._read_back(write, lost)
+        where = standing(write, entry)
+        if where is Standing.DONE:
+            return WriteResult(write, Outcome.APPLIED)
+        if where is Standing.OTHER:
+            return _conflict(write, entry)
+        if doubtful:
+            raise _still_in_doubt(write, lost) from None
+        return None
+
+    def _sent(self, write: EntryWrite, strict: bool) -> Result:
+        """One request and its result; a busy server is asked again until the deadline of the operation."""
+        session = self._link.to_write()
+        deadline = Deadline(session.operation_timeout)
+        pause = 0.05
+        while True:
+            controls = self._controls(write, strict)
+            result = session.write(write, controls, f"write {write.dn!r}", deadline)
+            if result.code not in AGAIN or not deadline.allows(pause):
+                return result
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+    def _asserts(self) -> bool:
+        return ASSERTION_OID in self._link.live().facts.controls
+
+    def _controls(self, write: EntryWrite, strict: bool) -> list[Control]:
+        """The controls of a write: its assertion, and what returns its entryCSN, where the server has them.
+
+        `strict` false leaves out the absence of added values: servers that count two spellings as one
+        value find an added value there that, byte for byte, is not. The modify itself still fails when
+        a deleted value is missing or an added one is there.
+        """
+        supported = self._link.live().facts.controls
+        controls = csn_controls(write.op, supported)
+        if write.op != "add" and self._asserts():
+            absent = _new_values(write) if strict and write.op == "modify" else {}
+            assertion = assertion_control(_readable(write.delete), absent)
+            controls += [assertion] if assertion else []
+        return controls
+
+    def _read_back(self, write: EntryWrite, lost: ConnectionLost) -> RawEntry | None:
+        """The entry as it is now, through a new connection. Raises ReplyLost where it cannot be had."""
+        deadline = Deadline(self._link.session.operation_timeout)
+        error: Exception = lost
+        for pause in _PAUSES:
+            if not deadline.allows(pause):
+                break
+            time.sleep(pause)
+            try:
+                return self._current(self._link.live(), write)
+            except (DirectoryUnreachable, DirectoryRefused, DirectoryTruncated) as failed:
+                error = failed
+        raise ReplyLost(
+            f"{write.dn}: the {write.op} was sent, no answer came, and it cannot be read back: done or not.\n"
+            f"{error}\nThe next run reads it back and goes on from what it finds.",
+            [write.dn],
+        ) from None
+
+    def _settled(self, write: EntryWrite, doubtful: bool) -> WriteResult | None:
+        """What a refusal for not being as expected means; None where it is as expected all the same."""
+        try:
+            entry = self._current(self._link.live(), write)
+        except ConnectionLost as lost:
+            entry = self._read_back(write, lost)
+        where = standing(write, entry)
+        if where is Standing.DONE:
+            return WriteResult(write, Outcome.APPLIED if doubtful else Outcome.ALREADY)
+        if where is Standing.OTHER:
+            return _conflict(write, entry)
+        return None
+
+    def _current(self, session: Session, write: EntryWrite) -> RawEntry | None:
+        return session.entry(write.dn, tuple(dict.fromkeys((*write.delete, *write.add, *_WHO))))
+
+    def _refused(self, write: EntryWrite, result: Result) -> WriteResult:
+        if result.code in ONE_ENTRY or result.code == NO_SUCH_OBJECT:
+            words = f"the server refused: {described(result)}"
+            if result.code == NO_SUCH_OBJECT:
+                words += f"; there is nothing to add it to (found: {result.matched or 'nothing'})"
+            return WriteResult(write, Outcome.FAILED, words)
+        raise refusal(result, self._link.session.uri, f"{write.op} {write.dn!r}")
+
+
+def _still_in_doubt(write: EntryWrite, why: Exception) -> ReplyLost:
+    return ReplyLost(
+        f"{why}\n{write.dn} was sent without an answer, and was not done when read back; it may be yet.\n"
+        "The next run reads it back and goes on from what it finds.",
+        [write.dn],
+    )
+
+
+def _conflict(write: EntryWrite, entry: RawEntry | None) -> WriteResult:
+    if entry is None:
+        return WriteResult(write, Outcome.CONFLICT, "the entry is gone")
+    names = ", ".join(differing(write, entry)) or "its values"
+    who, when = entry.text(_WHO[0]), entry.text(_WHO[1])
+    verb = "is there already with other values" if write.op == "add" else "changed since"
+    by = f"; last modified by {who or 'somebody'} at {when or 'an unknown time'}"
+    return WriteResult(write, Outcome.CONFLICT, f"{verb}: {names}{by}")
+
+
+def _readable(values: Values) -> Values:
+    return {name: held for name, held in values.items() if name.lower() not in UNREADABLE}
+
+
+def _new_values(write: EntryWrite) -> Values:
+    """Added values whose absence can be asserted: not new spellings of a deleted value, not replacements."""
+    new: dict[str, tuple[bytes, ...]] = {}
+    for name, values in _readable(write.add).items():
+        if write.delete.get(name) == ():
+            continue
+        gone = {folded(value) for value in write.delete.get(name, ())}
+        new[name] = tuple(value for value in values if folded(value) not in gone)
+    return new

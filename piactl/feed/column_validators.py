@@ -1,0 +1,150 @@
+"""What one value of one column may be, and what it is read as.
+
+A check takes trimmed, mapped text that is not blank and gives `(value, None)` or `(None, fault)`, where
+a fault is a pair of a code of `codes.REJECTIONS` and what is wrong with this very value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from piactl.core.model.numen import read_numen
+from piactl.core.model.uai import read_uai
+from piactl.core.naming.local_part import without_invisible
+from piactl.feed.mojibake import shown
+
+Fault = tuple[str, str]
+Check = Callable[[str], tuple[Any, Fault | None]]
+
+_MATRICULE = re.compile(r"[A-Za-z0-9]{1,20}")
+_NUMEN = re.compile(r"[0-9]{2}[A-Z][0-9]{7}[A-Z]{3}", re.IGNORECASE)
+_MAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_NUMBER = re.compile(r"([0-9]{1,3}(?:[.,][0-9]{1,6})?)\s*%?")
+_FRACTION = re.compile(r"([0-9]{1,4})\s*/\s*([0-9]{1,4})")
+_MODALITIES = frozenset({"principale", "secondaire", "suppleance"})
+_OPEN = date(9999, 12, 31)
+_EARLIEST, _LATEST = date(1950, 1, 1), date(2100, 12, 31)
+_EARLIEST_BIRTH = date(1900, 1, 1)
+_CODE_LENGTH = 40
+
+
+def is_matricule(text: str) -> bool:
+    """Whether this can be a matricule. The shape of a NUMEN cannot: it is a secret, and no key."""
+    return _MATRICULE.fullmatch(text) is not None and _NUMEN.fullmatch(text) is None
+
+
+def check_matricule(text: str) -> tuple[Any, Fault | None]:
+    """Kept as text: leading zeros matter."""
+    if _MATRICULE.fullmatch(text) is None:
+        return None, ("bad-matricule", f"{shown(text)} is no matricule: 1 to 20 letters and digits")
+    if _NUMEN.fullmatch(text) is not None:
+        return None, ("matricule-is-numen", "a NUMEN stands in the place of the matricule")
+    return text, None
+
+
+def check_numen(text: str) -> tuple[Any, Fault | None]:
+    """The message never shows the value."""
+    numen = read_numen(text)
+    if numen is None:
+        return None, ("bad-numen", "it is no NUMEN: 13 characters such as 01E9501234ABC (value not shown)")
+    return numen, None
+
+
+def check_name(text: str) -> tuple[Any, Fault | None]:
+    """Kept as given but for what cannot be seen, inner blanks collapsed; whether it makes an address is
+    decided elsewhere."""
+    return " ".join(without_invisible(text).split()), None
+
+
+def check_code(text: str) -> tuple[Any, Fault | None]:
+    if len(text) > _CODE_LENGTH or not text.isprintable():
+        return None, ("bad-code", f"{shown(text)} is no code: at most {_CODE_LENGTH} printable characters")
+    return text, None
+
+
+def check_uai(text: str) -> tuple[Any, Fault | None]:
+    uai, why = read_uai(text)
+    if uai is None:
+        known = "wrong:" in why or "is wrong" in why
+        return None, ("bad-uai", why if known else f"{shown(text)} is no UAI: seven digits and a letter")
+    return uai, None
+
+
+def check_mail(text: str) -> tuple[Any, Fault | None]:
+    if _MAIL.fullmatch(text) is None or not text.isprintable():
+        return None, ("bad-mail", f"{shown(text)} is no address: one @ and no blanks")
+    return text, None
+
+
+def check_modality(text: str) -> tuple[Any, Fault | None]:
+    if text.lower() not in _MODALITIES:
+        return None, ("bad-modality", f"{shown(text)} is none of principale, secondaire, suppleance")
+    return text.lower(), None
+
+
+def check_quotite(text: str) -> tuple[Any, Fault | None]:
+    """Kept as text."""
+    number, fraction = _NUMBER.fullmatch(text), _FRACTION.fullmatch(text)
+    if number is not None and float(number.group(1).replace(",", ".")) <= 100:
+        return text, None
+    if fraction is not None and 0 < int(fraction.group(2)) >= int(fraction.group(1)):
+        return text, None
+    return None, ("bad-quotite", f"{shown(text)} is no quotite: 0 to 100, or a fraction such as 9/18")
+
+
+class DateCheck:
+    """Reads a day in one of the formats of a source (strptime), tried in order."""
+
+    def __init__(self, formats: Sequence[str], first: date, last: date, *, may_be_open: bool = False) -> None:
+        self._formats = tuple(formats)
+        self._first, self._last = first, last
+        self._may_be_open = may_be_open
+
+    def __call__(self, text: str) -> tuple[Any, Fault | None]:
+        day = self._read(text)
+        if day is None:
+            return None, ("bad-date", f"{shown(text)} is no date of the calendar in a format of the source")
+        if self._may_be_open and day == _OPEN:
+            return None, None
+        if not self._first <= day <= self._last:
+            between = f"{self._first.isoformat()} and {self._last.isoformat()}"
+            return None, ("date-out-of-range", f"{day.isoformat()} is not between {between}")
+        return day, None
+
+    def _read(self, text: str) -> date | None:
+        if self._may_be_open and text in ("31/12/9999", "9999-12-31"):
+            return _OPEN
+        if not text.isascii():
+            return None
+        for style in self._formats:
+            try:
+                return datetime.strptime(text, style).date()  # noqa: DTZ007 - a civil day has no zone
+            except ValueError:
+                continue
+        return None
+
+
+def column_checks(date_formats: Sequence[str]) -> dict[str, Check]:
+    """The check of each canonical column, in canonical order."""
+    return {
+        "matricule": check_matricule,
+        "numen": check_numen,
+        "civilite": check_code,
+        "nom_usage": check_name,
+        "nom_famille": check_name,
+        "prenom": check_name,
+        "date_naissance": DateCheck(date_formats, _EARLIEST_BIRTH, _LATEST),
+        "courriel_prive": check_mail,
+        "corps": check_code,
+        "position": check_code,
+        "uai": check_uai,
+        "fonction": check_code,
+        "discipline": check_code,
+        "modalite": check_modality,
+        "quotite": check_quotite,
+        "debut": DateCheck(date_formats, _EARLIEST, _LATEST),
+        "fin": DateCheck(date_formats, _EARLIEST, _LATEST, may_be_open=True),
+    }

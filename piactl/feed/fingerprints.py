@@ -1,0 +1,91 @@
+"""Whose each line of a feed is, and a keyed digest of all lines of each person.
+
+Two feeds that say the very same of a person, in whatever order, give the same digest; so whoever is already
+settled need not be understood again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
+from io import BufferedReader
+from pathlib import Path
+
+from piactl.core.model.settings import SourceSettings
+from piactl.errors import FeedRefused
+from piactl.feed.feed_file import longest_line, open_feed
+from piactl.feed.header import Layout, read_layout
+from piactl.feed.mojibake import CODECS
+from piactl.feed.row_parser import Pattern, RowReader, without_end
+
+_MASK = (1 << 64) - 1
+
+
+@dataclass(slots=True)
+class LineDigests:
+    """`owners` and `numbers` have one item per line of the file, the header's first: the matricule the line
+    would be read under ("" where none), and the number of its pattern in `patterns`.
+    `people`: matricule -> the digest of all its lines. `digest` is the SHA-256 of the file."""
+
+    layout: Layout
+    owners: list[str] = field(default_factory=list, repr=False)
+    numbers: array[int] = field(default_factory=lambda: array("I"), repr=False)
+    patterns: Sequence[Pattern] = field(default=(), repr=False)
+    people: dict[str, int] = field(default_factory=dict, repr=False)
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Whose lines of a feed are passed by, because they are known already."""
+
+    lines: LineDigests
+    people: Container[str]
+
+
+def digest_lines(path: Path, source: SourceSettings, key: bytes) -> LineDigests | None:
+    """The digests of a feed under a key; None where it cannot be read so far, and reading it as a whole says
+    why. Nothing is judged here."""
+    try:
+        with open_feed(path, source) as stream:
+            return _digests(stream, source, key)
+    except (FeedRefused, UnicodeDecodeError):
+        return None
+
+
+def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> LineDigests | None:
+    longest = longest_line(source)
+    header = stream.readline(longest + 1)
+    whole = hashlib.sha256(header)
+    text = header.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n").decode(CODECS[source.encoding])
+    layout, _ = read_layout(text, source)
+    if layout is None or len(header) > longest:
+        return None
+    found = LineDigests(layout)
+    rows = RowReader(layout, source)
+    found.patterns = rows.patterns
+    start = hashlib.blake2b(header + source.name.encode(), key=key, digest_size=8)
+    owners, numbers, people = found.owners, found.numbers, found.people
+    owners.append("")
+    numbers.append(0)
+    last = ""
+    most = source.limits.max_rows + 2
+    while raw := stream.readline(longest + 1):
+        if len(raw) > longest or len(owners) > most:
+            return None
+        whole.update(raw)
+        bare = without_end(raw)
+        owner, pattern = rows.owner(bare)
+        if owner:
+            # the rows of one person mostly stand together: one text for all of them
+            last = owner = last if owner == last else owner
+            line = start.copy()
+            line.update(bare)
+            number = int.from_bytes(line.digest(), "little")
+            people[owner] = people.get(owner, 0) + number & _MASK
+        owners.append(owner)
+        numbers.append(pattern)
+    found.digest = whole.hexdigest()
+    return found

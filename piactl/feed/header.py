@@ -1,0 +1,106 @@
+"""The header of a feed: which canonical column stands where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from piactl.core.model.settings import SourceSettings
+from piactl.feed.csv_record import StrayQuote, UnclosedQuote, split_record
+from piactl.feed.error_codes import refusal
+from piactl.feed.mojibake import BLANKS, shown
+
+COLUMNS = (
+    "matricule", "numen", "civilite", "nom_usage", "nom_famille", "prenom", "date_naissance",
+    "courriel_prive",
+    "corps", "position", "uai", "fonction", "discipline", "modalite", "quotite", "debut", "fin",
+)  # fmt: skip
+"""The canonical columns; the first eight are the person's, the rest the assignment's."""
+
+PERSON_COLUMNS = COLUMNS[:8]
+REQUIRED = ("matricule", "nom_famille", "prenom", "uai", "fonction", "debut")
+REJECT_COLUMN = "rejet"
+"""The column that a rejects file adds. It is never read, and it makes the feed a delta: a file of
+corrected rejects lists only those who were rejected, so nobody is absent from it."""
+
+_DELIMITERS = (";", ",", "\t")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """`places`: canonical column -> index of its field. `extras`: names that are not read."""
+
+    delimiter: str
+    names: tuple[str, ...]
+    places: Mapping[str, int]
+    extras: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        return len(self.names)
+
+    @property
+    def is_rejects(self) -> bool:
+        return REJECT_COLUMN in self.names
+
+    def is_header(self, fields: Sequence[str]) -> bool:
+        """Whether a row is the header once more."""
+        return tuple(_plain(field.strip(BLANKS + '"')) for field in fields) == self.names
+
+
+def read_layout(header: str, source: SourceSettings) -> tuple[Layout | None, list[tuple[str, str]]]:
+    """The layout of a feed with this header line, and the refusals; None where there is any.
+
+    A delimiter that the source does not give is the one under which the most columns are known.
+    """
+    tried = []
+    for delimiter in (source.delimiter,) if source.delimiter else _DELIMITERS:
+        try:
+            names = tuple(_plain(name) for name in split_record(header, delimiter))
+        except UnclosedQuote:
+            return None, [refusal("unclosed-quote", "line 1: a quote is not closed on its line")]
+        except StrayQuote:
+            continue
+        tried.append(_placed(delimiter, names, source))
+    if not tried:
+        return None, [refusal("missing-column", "the header is not quoted as RFC 4180 asks")]
+    best = max(tried, key=lambda layout: len(layout.places))
+    refusals = [*_missing(best, source), *_doubled(best, source)]
+    return (None if refusals else best), refusals
+
+
+def _plain(name: str) -> str:
+    return name.strip(BLANKS).lower()
+
+
+def _header_name(column: str, source: SourceSettings) -> str:
+    return _plain(source.columns.get(column, column))
+
+
+def _placed(delimiter: str, names: tuple[str, ...], source: SourceSettings) -> Layout:
+    places = {}
+    for column in COLUMNS:
+        name = _header_name(column, source)
+        if column not in source.constants and name in names:
+            places[column] = names.index(name)
+    used = set(places.values())
+    extras = tuple(n for i, n in enumerate(names) if i not in used and n != REJECT_COLUMN)
+    return Layout(delimiter, names, places, extras)
+
+
+def _missing(layout: Layout, source: SourceSettings) -> list[tuple[str, str]]:
+    found = []
+    for column in REQUIRED:
+        if column in layout.places or column in source.constants:
+            continue
+        name = _header_name(column, source)
+        what = f"column {column} is missing" + (f" (header {shown(name)})" if name != column else "")
+        near = get_close_matches(name, layout.names, 1, 0.75)
+        found.append(refusal("missing-column", what + (f"; there is {shown(near[0])}" if near else "")))
+    return found
+
+
+def _doubled(layout: Layout, source: SourceSettings) -> list[tuple[str, str]]:
+    doubled = [c for c in layout.places if layout.names.count(_header_name(c, source)) > 1]
+    return [refusal("doubled-column", f"column {column} stands twice in the header") for column in doubled]

@@ -1,0 +1,182 @@
+"""Rows -> people: what belongs together, what contradicts, who is held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.numen import Numen
+from piactl.core.model.person import Person
+from piactl.core.plan.plan import Rejection
+from piactl.feed.error_codes import rejection_message
+from piactl.feed.row_parser import BrokenRow, Row
+
+_PERSON_FIELDS = {
+    "numen": "numen",
+    "civilite": "civilite",
+    "nom_usage": "usage_name",
+    "nom_famille": "family_name",
+    "prenom": "given_name",
+    "date_naissance": "birth_date",
+    "courriel_prive": "private_mail",
+}
+_ASSIGNMENT_FIELDS = {
+    "corps": "corps",
+    "position": "position",
+    "discipline": "discipline",
+    "modalite": "modality",
+    "quotite": "quotite",
+    "fin": "end",
+}
+_MOST_ASSIGNMENTS = 500
+_FEW = 5
+
+
+class Gathering:
+    """Takes the rows of one feed, then tells people, rejections and holds."""
+
+    def __init__(self, file: str, source: str) -> None:
+        self.file, self.source = file, source
+        self.people: dict[str, Person] = {}
+        self.rejections: list[Rejection] = []
+        self.held: dict[str, str] = {}
+        self.rejected_lines: dict[int, None] = {}
+        self.duplicates: list[int] = []
+        self.unusual_numens: list[int] = []
+        self.unattributed = 0
+        self.remarked: set[str] = set()
+        self._held_lines: dict[str, list[int]] = {}
+        self._contradictions: dict[str, tuple[list[str], list[int]]] = {}
+        self.numens_elsewhere: list[tuple[Numen, str]] = []
+
+    def add(self, row: Row, line: int) -> None:
+        """Takes one row that was understood."""
+        (matricule, numen, civilite, usage, family, given, birth, mail,
+         corps, position, uai, function, discipline, modality, quotite, start, end) = row  # fmt: skip
+        assignment = Assignment(
+            uai, function, start, end, corps, position, modality, discipline, quotite,
+            self.source, f"{self.file}:{line}",
+        )  # fmt: skip
+        if numen is not None and numen.unusual:
+            self.unusual_numens.append(line)
+            self.remarked.add(matricule)
+        known = self.people.get(matricule)
+        person = Person(
+            matricule, family, given, usage, civilite, birth, mail,
+            numen if known is None else known.numen, (assignment,), (line,),
+        )  # fmt: skip
+        if known is None:
+            self.people[matricule] = person
+        else:
+            self._add_to(known, person, numen, line)
+
+    def _add_to(self, known: Person, person: Person, numen: Numen | None, line: int) -> None:
+        differ = _differing(known, person, _PERSON_FIELDS)
+        if numen != known.numen:
+            differ.insert(0, "numen")
+            if numen is not None:
+                self.numens_elsewhere.append((numen, known.matricule))
+        if differ:
+            columns, lines = self._contradictions.setdefault(known.matricule, ([], []))
+            columns.extend(c for c in differ if c not in columns)
+            lines.append(line)
+            return
+        if len(known.assignments) >= _MOST_ASSIGNMENTS:
+            self._reject(
+                line, "debut", "too-many-assignments", f"more than {_MOST_ASSIGNMENTS} rows", known.matricule
+            )
+            return
+        assignment = person.assignments[0]
+        for other, other_line in zip(known.assignments, known.lines, strict=True):
+            if other == assignment:
+                self.duplicates.append(line)
+                self.remarked.add(known.matricule)
+                return
+            if other.key == assignment.key:
+                self._clash(known.matricule, (other, other_line), (assignment, line))
+                return
+        self.people[known.matricule] = Person(
+            known.matricule, known.family_name, known.given_name, known.usage_name, known.civilite,
+            known.birth_date, known.private_mail, known.numen,
+            (*known.assignments, assignment), (*known.lines, line),
+        )  # fmt: skip
+
+    def _clash(self, matricule: str, first: tuple[Assignment, int], second: tuple[Assignment, int]) -> None:
+        columns = _differing(first[0], second[0], _ASSIGNMENT_FIELDS)
+        for (_, line), (_, other) in ((first, second), (second, first)):
+            detail = f"another row of this assignment, line {other}, differs in {', '.join(columns)}"
+            self._reject(line, columns[0], "assignment-contradicts", detail, matricule)
+
+    def add_broken(self, broken: BrokenRow, line: int) -> None:
+        """Takes one row that was not."""
+        if not broken.attributed:
+            self.unattributed += 1
+        if broken.numen is not None and broken.matricule is not None:
+            self.numens_elsewhere.append((broken.numen, broken.matricule))
+        for column, (code, detail) in broken.faults:
+            self._reject(line, column, code, detail, broken.matricule)
+
+    def _reject(self, line: int, column: str, code: str, detail: str, matricule: str | None) -> None:
+        message = rejection_message(code, detail)
+        self.rejections.append(Rejection(self.file, line, column, code, message, matricule))
+        self.rejected_lines[line] = None
+        if matricule is not None:
+            lines = self._held_lines.setdefault(matricule, [])
+            if line not in lines[-1:]:
+                lines.append(line)
+            self.held.setdefault(matricule, f"{self.file}:{line}: {column or 'row'}: {message} [{code}]")
+
+    def finish(self) -> list[int]:
+        """Takes the held people out of `people`; gives the lines of their rows and of all rejections."""
+        for matricule, (columns, lines) in self._contradictions.items():
+            everywhere = sorted({*self.people[matricule].lines, *lines})
+            where = f"rows of one person differ in {', '.join(columns)}: lines {_few(everywhere)}"
+            for line in everywhere:
+                self._reject(line, columns[0], "person-contradicts", where, matricule)
+        self._hold_shared_numens()
+        lines = list(self.rejected_lines)
+        for matricule in self.held:
+            person = self.people.pop(matricule, None)
+            if person is not None:
+                lines += person.lines
+                if person.numen is not None:
+                    self.numens_elsewhere.append((person.numen, matricule))
+        self.rejections.sort(key=lambda r: (r.line, r.column, r.code))
+        return sorted(set(lines))
+
+    def _hold_shared_numens(self) -> None:
+        # Sorting the values costs less memory than a table of a million of them.
+        values = [p.numen.reveal() for p in self.people.values() if p.numen is not None]
+        values += [numen.reveal() for numen, _ in self.numens_elsewhere]
+        values.sort()
+        shared = {a for a, b in pairwise(values) if a == b}
+        if not shared:
+            return
+        owners: dict[str, dict[str, None]] = {}
+        for numen, matricule in [*self._with_numen(), *self.numens_elsewhere]:
+            if numen.reveal() in shared:
+                owners.setdefault(numen.reveal(), {})[matricule] = None
+        for matricules in owners.values():
+            if len(matricules) > 1:
+                for matricule in matricules:
+                    self._hold_sharing(matricule, sorted(matricules))
+
+    def _with_numen(self) -> Iterable[tuple[Numen, str]]:
+        return ((p.numen, p.matricule) for p in self.people.values() if p.numen is not None)
+
+    def _hold_sharing(self, matricule: str, matricules: Sequence[str]) -> None:
+        detail = f"one NUMEN stands under the matricules {_few(matricules)}"
+        person = self.people.get(matricule)
+        lines = person.lines if person is not None else tuple(self._held_lines.get(matricule, ()))
+        for line in lines:
+            self._reject(line, "numen", "numen-shared", detail, matricule)
+
+
+def _differing(left: object, right: object, fields: dict[str, str]) -> list[str]:
+    return [column for column, name in fields.items() if getattr(left, name) != getattr(right, name)]
+
+
+def _few(items: Sequence[object]) -> str:
+    text = ", ".join(str(item) for item in items[:_FEW])
+    return text if len(items) <= _FEW else f"{text} and {len(items) - _FEW} more"

@@ -1,0 +1,345 @@
+"""One pass over a feed, line by line, so that memory grows with the people and not with the bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from array import array
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from io import BufferedReader
+from pathlib import Path
+
+from piactl.core.model.settings import SourceSettings
+from piactl.core.plan.feed_limits import ROW, FeedFacts
+from piactl.errors import FeedRefused
+from piactl.feed.csv_record import UnclosedQuote
+from piactl.feed.error_codes import refusal
+from piactl.feed.feed import Feed
+from piactl.feed.feed_file import longest_line, open_feed
+from piactl.feed.fingerprints import Skipped
+from piactl.feed.header import COLUMNS, Layout, read_layout
+from piactl.feed.mojibake import CODECS, is_wholesale, likely_encoding
+from piactl.feed.people_builder import Gathering
+from piactl.feed.row_parser import BrokenRow, FieldTooLong, RowReader, without_end
+from piactl.feed.warnings import Remark, date_remarks, file_date, layout_remarks, row_remarks
+
+# The last line of a feed, `#FIN;rows=N;date=AAAA-MM-JJ`, with `;sha256=HEX` where the source can.
+
+_MARK = b"#FIN"
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_COUNT = re.compile(r"[0-9]{1,12}")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Trailer:
+    """`sha256` is that of all bytes before the line, lower case, "" where it is not given."""
+
+    rows: int
+    date: date
+    sha256: str = ""
+
+
+def is_trailer(raw: bytes) -> bool:
+    """Whether a line is meant as the last one, right or wrong."""
+    return raw[:4].upper() == _MARK
+
+
+def read_trailer(raw: bytes) -> Trailer | None:
+    """The trailer in a line, None where it is cut or wrong.
+
+    Both `rows` and `date` must be there, so that no beginning of a whole trailer can pass for one with
+    another count. Empty parts at its end are ignored: spreadsheets pad rows.
+    """
+    try:
+        parts = raw.decode("ascii").strip().split(";")
+    except UnicodeDecodeError:
+        return None
+    while parts and not parts[-1].strip():
+        parts.pop()
+    given: dict[str, str] = {}
+    for part in parts[1:]:
+        name, sign, value = part.partition("=")
+        name = name.strip().lower()
+        if not sign or name in given:
+            return None
+        given[name] = value.strip()
+    if not parts or parts[0].strip().upper() != "#FIN" or not {"rows", "date"} <= given.keys():
+        return None
+    if not given.keys() <= {"rows", "date", "sha256"}:
+        return None
+    return _trailer(given["rows"], given["date"], given.get("sha256"))
+
+
+def _trailer(rows: str, day: str, sha256: str | None) -> Trailer | None:
+    if not _COUNT.fullmatch(rows) or not _DAY.fullmatch(day):
+        return None
+    if sha256 is not None and not _SHA256.fullmatch(sha256):
+        return None
+    try:
+        return Trailer(int(rows), date.fromisoformat(day), (sha256 or "").lower())
+    except ValueError:
+        return None
+
+
+_BOM = b"\xef\xbb\xbf"
+_WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_SAMPLE = 65_536
+_MOSTLY = 50_000
+
+
+class OnePass:
+    """Reads one feed from an open file at its start; `feed()` may be called once."""
+
+    def __init__(
+        self, path: Path, source: SourceSettings, stream: BufferedReader, skipped: Skipped | None = None
+    ) -> None:
+        self.skipped = skipped
+        self.passed = 0
+        self.path, self.source, self.stream = path, source, stream
+        self.refusals: list[tuple[str, str]] = []
+        self.gathering = Gathering(path.name, source.name)
+        self.digest = hashlib.sha256()
+        self.offsets = array("Q", [0])
+        self.header = b""
+        self.layout: Layout | None = None
+        self.rows: RowReader | None = None
+        self.trailer: Trailer | None = None
+        self.trailer_line = 0
+        self.after_trailer = 0
+        self.second_header = 0
+        self.ended = True
+        self.count = 0
+        self.sample = b""
+        self.longest = longest_line(source)
+
+    def feed(self) -> Feed:
+        """The feed. Raises FeedRefused with every reason found, and OSError."""
+        self._read_header()
+        try:
+            self._read_rows()
+        except UnclosedQuote:
+            line = len(self.offsets)
+            self._stop(
+                "unclosed-quote", f"line {line}: a quote is not closed on its line, which swallows rows"
+            )
+        except FieldTooLong:
+            most = self.source.limits.max_field
+            self._stop("field-too-long", f"line {len(self.offsets)}: a field has more than {most} characters")
+        self._judge()
+        lines = self.gathering.finish()
+        return Feed(
+            facts=self._facts(),
+            people=self.gathering.people,
+            rejections=tuple(self.gathering.rejections),
+            held=self.gathering.held,
+            remarks=tuple(self._remarks()),
+            delimiter=self.layout.delimiter if self.layout else "",
+            encoding=self.source.encoding,
+            is_rejects=self.layout is not None and self.layout.is_rejects,
+            header=self.header,
+            raw_lines=self._raw_lines(lines),
+            remarked=frozenset(self.gathering.remarked),
+            other_numens=tuple(numen for numen, _ in self.gathering.numens_elsewhere),
+            columns=frozenset(self.layout.places if self.layout else ()) | frozenset(self.source.constants),
+        )
+
+    def _refuse(self, code: str, detail: str = "") -> None:
+        self.refusals.append(refusal(code, detail))
+
+    def _stop(self, code: str, detail: str = "") -> None:
+        """Refuses at once, with all that was found so far."""
+        self._refuse(code, detail)
+        raise FeedRefused(str(self.path), self.refusals)
+
+    def _read_header(self) -> None:
+        raw = self.stream.readline(self.longest + 1)
+        self.digest.update(raw)
+        self.header = raw
+        if not raw:
+            self._stop("empty")
+        if raw.startswith(_WIDE_BOMS):
+            self._stop("wrong-encoding", f"it is UTF-16, and {self.source.encoding} is configured")
+        has_bom = raw.startswith(_BOM)
+        bare = raw[3:] if has_bom else raw
+        if has_bom and not bare and not self.stream.peek(1):
+            self._stop("bom-only")
+        self._check_end(raw)
+        if has_bom and self.source.encoding != "utf-8":
+            self._refuse(
+                "wrong-encoding", f"it begins as UTF-8 does, and {self.source.encoding} is configured"
+            )
+        if not bare.strip() or is_trailer(bare):
+            self._stop("empty", "there is no header: the first line is blank or the last line of a feed")
+        try:
+            header = without_end(bare).decode(CODECS[self.source.encoding])
+        except UnicodeDecodeError:
+            instead = likely_encoding(bare, self.source.encoding)
+            self._stop(
+                "wrong-encoding", f"the header is not {self.source.encoding}; {instead} would decode it"
+            )
+        self.layout, found = read_layout(header, self.source)
+        self.refusals += found
+        if self.layout is not None:
+            self.rows = RowReader(self.layout, self.source)
+            for column in self.rows.columns:
+                fault = column.cell(column.constant)[1] if column.name in self.source.constants else None
+                if fault is not None:
+                    self._refuse("bad-constant", f"constant {column.name}: {fault[1]}")
+
+    def _check_end(self, raw: bytes) -> None:
+        self.ended = raw.endswith(b"\n")
+        if not self.ended and len(raw) > self.longest:
+            line = len(self.offsets)
+            self._stop("line-too-long", f"line {line} is longer than {self.longest} bytes")
+
+    def _read_rows(self) -> None:
+        read = self.rows.read if self.rows else None
+        add, add_broken, offsets = self.gathering.add, self.gathering.add_broken, self.offsets
+        most, place, line = self.source.limits.max_rows, len(self.header), 1
+        owners = self.skipped.lines.owners if self.skipped else ()
+        known: Container[str] = self.skipped.people if self.skipped else ()
+        numbers = self.skipped.lines.numbers if self.skipped else array("I")
+        passed: Counter[int] = Counter()
+        while raw := self.stream.readline(self.longest + 1):
+            line += 1
+            offsets.append(place)
+            place += len(raw)
+            self._check_end(raw)
+            if raw[:1] == b"#" and not self.trailer_line and is_trailer(raw):
+                self._read_trailer(raw, line)
+            elif self.trailer_line:
+                self.after_trailer += 1
+            else:
+                self.count += 1
+                if self.count > most:
+                    self._stop("too-many-rows", f"more than the {most} rows that the source may have")
+                if line <= len(owners) and owners[line - 1] in known:
+                    passed[numbers[line - 1]] += 1
+                    if self.rows is not None and not raw.isascii():
+                        self.rows.not_ascii += 1
+                elif read is not None:
+                    row = read(without_end(raw))
+                    if isinstance(row, BrokenRow):
+                        self._look_at_broken(raw, line)
+                        add_broken(row, line)
+                    else:
+                        add(row, line)
+            self.digest.update(raw)
+        self._pass_by(passed)
+
+    def _pass_by(self, lines: Mapping[int, int]) -> None:
+        """Counts the lines that were not read, by the number of their pattern, as they would have been."""
+        if self.skipped is None or self.rows is None:
+            return
+        for number, count in lines.items():
+            self.rows.count(self.skipped.lines.patterns[number], count)
+        known = self.skipped.people
+        self.passed = sum(1 for matricule in self.skipped.lines.people if matricule in known)
+
+    def _read_trailer(self, raw: bytes, line: int) -> None:
+        self.trailer_line = line
+        self.trailer = read_trailer(raw)
+        if self.trailer is None:
+            self._refuse("bad-trailer", f"line {line}: the #FIN line is cut or wrong")
+        elif self.trailer.sha256 and self.trailer.sha256 != self.digest.hexdigest():
+            self._refuse("wrong-digest")
+
+    def _look_at_broken(self, raw: bytes, line: int) -> None:
+        """What one broken row tells of the whole file."""
+        if len(self.sample) < _SAMPLE and not raw.isascii():
+            self.sample += raw
+        rejected = len(self.gathering.rejected_lines)
+        if rejected > _MOSTLY and 2 * rejected > self.count:
+            self._stop("mostly-rejected", f"{rejected} of the first {self.count} rows cannot be understood")
+        if self.layout is not None and not self.second_header:
+            fields = without_end(raw).removeprefix(_BOM).decode("latin-1").split(self.layout.delimiter)
+            if self.layout.is_header(fields):
+                self.second_header = line
+                self._refuse("second-header", f"line {line} is the header once more: files were put together")
+
+    def _judge(self) -> None:
+        """Refuses what can only be seen at the end."""
+        if self.after_trailer:
+            self._refuse(
+                "after-trailer", f"{self.after_trailer} lines follow the #FIN line {self.trailer_line}"
+            )
+        if self.trailer is not None and self.trailer.rows != self.count:
+            self._refuse("wrong-count", f"{self.count} rows, and the #FIN line says {self.trailer.rows}")
+        if not self.trailer_line and not self.ended:
+            self._refuse("cut", f"line {len(self.offsets)} does not end: the file was cut")
+        if self.source.trailer and not self.trailer_line and not (self.layout and self.layout.is_rejects):
+            self._refuse("no-trailer")
+        if not self.count:
+            self._refuse("header-only")
+        self._judge_encoding()
+        if self.refusals:
+            raise FeedRefused(str(self.path), self.refusals)
+
+    def _judge_encoding(self) -> None:
+        rows, configured = self.rows, self.source.encoding
+        if rows is None or any(code == "wrong-encoding" for code, _ in self.refusals):
+            return
+        bad = rows.undecodable + rows.damaged
+        if is_wholesale(bad, self.count, rows.not_ascii, self.source.limits):
+            what = f"do not decode as {configured}" if rows.undecodable else "hold damaged text"
+            instead = likely_encoding(self.sample, configured)
+            self._refuse("wrong-encoding", f"{bad} of {self.count} rows {what}; {instead} would decode them")
+
+    def _facts(self) -> FeedFacts:
+        rows, layout = self.rows, self.layout
+        columns = {ROW: (self.count, rows.misshapen if rows else 0)}
+        if rows is not None:
+            columns |= {c: (rows.values[i], rows.bad[i]) for i, c in enumerate(COLUMNS)}
+        is_rejects = layout is not None and layout.is_rejects
+        return FeedFacts(
+            source=self.source.name,
+            file=self.path.name,
+            digest=self.digest.hexdigest(),
+            date=self.trailer.date if self.trailer else self._named(),
+            full=self.source.full and not is_rejects,
+            complete=self.trailer is not None or not self.source.trailer,
+            rows=self.count,
+            people=len(self.gathering.people) + len(self.gathering.held) + self.passed,
+            columns=columns,
+            unattributed=self.gathering.unattributed,
+            uncommon=rows.uncommon() if rows is not None else {},
+        )
+
+    def _remarks(self) -> list[Remark]:
+        layout = layout_remarks(self.layout) if self.layout else []
+        dates = date_remarks(self.trailer.date if self.trailer else None, self._named())
+        return [*row_remarks(self.gathering), *layout, *dates]
+
+    def _named(self) -> date | None:
+        return file_date(self.path.name, self.source.date_pattern)
+
+    def _raw_lines(self, lines: Sequence[int]) -> dict[int, bytes]:
+        found = {}
+        for line in lines:
+            self.stream.seek(self.offsets[line - 1])
+            found[line] = self.stream.readline(self.longest + 1)
+        return found
+
+
+# Reads a feed from a regular file.
+
+
+def read_feed(path: Path, source: SourceSettings, skipped: Skipped | None = None) -> Feed:
+    """The feed in a regular file, by the layout of its source, without the people that are `skipped`.
+
+    Raises FeedRefused with every reason found where the file as a whole cannot be trusted. The limits
+    that compare it with the last feed applied are `core.feedlimits.feed_refusals`, for the caller.
+    """
+    with open_feed(path, source) as stream:
+        before = os.fstat(stream.fileno())
+        feed = OnePass(path, source, stream, skipped).feed()
+        after = os.fstat(stream.fileno())
+    moved = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
+    if moved or (skipped is not None and skipped.lines.digest != feed.facts.digest):
+        raise FeedRefused(str(path), [refusal("changed")])
+    return feed

@@ -1,0 +1,78 @@
+"""The rejects file: rows that were not understood, unchanged, to be corrected and fed again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from piactl.core.model.settings import SourceSettings
+from piactl.core.plan.plan import Rejection
+from piactl.feed.feed import Feed
+from piactl.feed.header import REJECT_COLUMN
+from piactl.feed.mojibake import CODECS
+from piactl.private_files import write_private
+
+_BOTH = "held: see the other rows of this person"
+
+
+def write_rejects(path: Path, feed: Feed, source: SourceSettings) -> int:
+    """Writes the header, every rejected row and every other row of a held person; gives how many rows.
+
+    Each row is unchanged, byte by byte, and has one more field, `rejet`, with codes and messages; a
+    `rejet` field that it had from an earlier rejects file is replaced. The reader ignores the column,
+    and takes a file that has it for a delta, also from a full source and without a trailer: it lists
+    only rejected people, so nobody may count as absent from it.
+
+    The data cells are for feeding, so cells that a spreadsheet would take for formulas are left as they
+    are; the `rejet` field begins with a code. The file has mode 0600, for it may hold NUMENs, and
+    appears whole or not at all; a symbolic link at `path` is replaced, never followed. Without a row
+    nothing is written. Raises PiactlError where it cannot be.
+    """
+    if not feed.raw_lines:
+        return 0
+    write_private(path, rejects_content(feed, source))
+    return len(feed.raw_lines)
+
+
+def rejects_content(feed: Feed, source: SourceSettings) -> bytes:
+    """The bytes of the rejects file of a feed."""
+    reasons: dict[int, list[Rejection]] = {}
+    for rejection in feed.rejections:
+        reasons.setdefault(rejection.line, []).append(rejection)
+    codec = CODECS[source.encoding]
+    cut = feed.is_rejects and feed.header.strip().lower().endswith(REJECT_COLUMN.encode())
+    delimiter = feed.delimiter.encode()
+    header = (
+        _body(feed.header) if feed.is_rejects else _body(feed.header) + delimiter + REJECT_COLUMN.encode()
+    )
+    pieces = [header + _end(feed.header)]
+    for line, raw in sorted(feed.raw_lines.items()):
+        body = _body(raw)
+        if cut:
+            body = _without_reason(body, delimiter)
+        why = _reason(reasons.get(line, []), feed.delimiter).encode(codec, "replace")
+        pieces.append(body + delimiter + why + _end(raw))
+    return b"".join(pieces)
+
+
+def _body(raw: bytes) -> bytes:
+    return raw[:-2] if raw.endswith(b"\r\n") else raw.removesuffix(b"\n")
+
+
+def _end(raw: bytes) -> bytes:
+    return b"\r\n" if raw.endswith(b"\r\n") else b"\n"
+
+
+def _without_reason(body: bytes, delimiter: bytes) -> bytes:
+    """A row of an earlier rejects file without its last field, which was written without any quote."""
+    kept, sign, reason = body.rpartition(delimiter)
+    return kept if sign and b'"' not in reason else body
+
+
+def _reason(rejections: list[Rejection], delimiter: str) -> str:
+    """Codes and messages in one field that needs no quotes, so that it can be taken off again."""
+    text = (
+        " | ".join(f"{r.code}: {r.column + ': ' if r.column else ''}{r.message}" for r in rejections) or _BOTH
+    )
+    instead = {";": ",", ",": ";", "\t": " "}.get(delimiter, " ")
+    text = text.replace(delimiter, instead).replace('"', "'")
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -1,0 +1,292 @@
+"""One line of a feed -> the values of one row, or every reason why not."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from piactl.core.model.numen import Numen
+from piactl.core.model.settings import SourceSettings
+from piactl.core.plan.feed_limits import CODED
+from piactl.feed.column_validators import Check, Fault, column_checks, is_matricule
+from piactl.feed.csv_record import StrayQuote, UnclosedQuote, split_record
+from piactl.feed.header import COLUMNS, REQUIRED, Layout
+from piactl.feed.mojibake import BLANKS, CODECS, SUSPECT, text_fault
+
+Row = list[Any]
+"""The values of one row in the order of COLUMNS: text ("" is none), a date or None, a Numen or None."""
+
+Pattern = tuple[int, tuple[str, ...]]
+"""What a row counts for in the facts of its feed: a bit for each column that holds a value, and the values of
+the coded columns."""
+
+_MEMO = 50_000
+_UNIQUE = frozenset({"matricule", "numen", "courriel_prive"})
+_NONE_WHEN_BLANK = frozenset({"numen", "date_naissance", "debut", "fin"})
+_MATRICULE, _NUMEN, _USAGE, _FAMILY, _BIRTH, _START, _END = (
+    COLUMNS.index(c)
+    for c in ("matricule", "numen", "nom_usage", "nom_famille", "date_naissance", "debut", "fin")
+)
+_CODED = _CORPS, _POSITION, _FUNCTION = tuple(COLUMNS.index(c) for c in CODED)
+
+
+@dataclass(slots=True)
+class BrokenRow:
+    """A row that cannot be used. `faults` are (column, fault); `attributed`: the matricule is sure.
+
+    A matricule that is not sure, because the fields of the row slipped, still holds its person.
+    """
+
+    matricule: str | None
+    attributed: bool
+    faults: list[tuple[str, Fault]]
+    numen: Numen | None = None
+
+
+class FieldTooLong(Exception):
+    """A field is longer than the source allows."""
+
+
+@dataclass(slots=True)
+class Column:
+    """How the raw text of one column becomes a value. Results are remembered: most values repeat."""
+
+    name: str
+    place: int
+    check: Check
+    table: Mapping[str, str]
+    constant: str = ""
+    memo: dict[str, tuple[Any, Fault | None, int]] = field(default_factory=dict)
+
+    def cell(self, raw: str) -> tuple[Any, Fault | None, int]:
+        """(value, fault, whether it counts as a value). Blank and `X` are none, also out of the table."""
+        text = raw.strip(BLANKS)
+        text = self.table.get(text, text).strip(BLANKS)
+        result: tuple[Any, Fault | None, int]
+        if text not in ("", "X"):
+            result = (*self.check(text), 1)
+        elif self.name in REQUIRED:
+            result = (None, ("missing-value", f"{self.name} is blank"), 1)
+        else:
+            result = (None if self.name in _NONE_WHEN_BLANK else "", None, 0)
+        if self.name not in _UNIQUE and len(self.memo) < _MEMO:
+            self.memo[raw] = result
+        return result
+
+
+class RowReader:
+    """Reads the rows of one feed and counts, per column, the values and the bad ones."""
+
+    def __init__(self, layout: Layout, source: SourceSettings) -> None:
+        self.layout = layout
+        self._codec = CODECS[source.encoding]
+        self._longest = source.limits.max_field
+        checks = column_checks(source.date_formats)
+        self.columns = [
+            Column(
+                name,
+                layout.places.get(name, -1),
+                checks[name],
+                {} if name in source.constants else source.values.get(name, {}),
+                source.constants.get(name, ""),
+            )
+            for name in COLUMNS
+        ]
+        self._plan = [(i, c.place, c.constant, c.memo, c.cell) for i, c in enumerate(self.columns)]
+        self._used = set(layout.places.values())
+        mark = re.escape(layout.delimiter)
+        around = "" if source.values else f"(?:^|{mark})(?:[{BLANKS}]|X(?:{mark}|$))|[{BLANKS}](?:{mark}|$)"
+        self._odd = re.compile(around)
+        self._coded_places = [p for p in (self.columns[i].place for i in _CODED) if p >= 0]
+        self.patterns: list[Pattern] = [(0, ())]
+        self._numbers: dict[Pattern, int] = {self.patterns[0]: 0}
+        self._seen: dict[tuple[tuple[bool, ...], tuple[str, ...]], int] = {}
+        self.codes: Counter[tuple[str, ...]] = Counter()
+        self.values = [0] * len(COLUMNS)
+        self.bad = [0] * len(COLUMNS)
+        self.misshapen = self.damaged = self.undecodable = self.not_ascii = 0
+
+    def read(self, raw: bytes) -> Row | BrokenRow:
+        """One line without its end. Raises UnclosedQuote or FieldTooLong, which refuse the feed."""
+        try:
+            text = raw.decode(self._codec)
+        except UnicodeDecodeError:
+            return self._read_undecodable(raw)
+        delimiter = self.layout.delimiter
+        if raw.isascii():
+            clean = (text.replace("\t", "") if delimiter == "\t" else text).isprintable()
+        else:
+            self.not_ascii += 1
+            clean = SUSPECT.search(text) is None
+        try:
+            fields = text.split(delimiter) if '"' not in text else split_record(text, delimiter)
+        except StrayQuote:
+            return self._shapeless(text.split(delimiter), "bad-quoting", "")
+        if len(text) > self._longest and any(len(f) > self._longest for f in fields):
+            raise FieldTooLong
+        if len(fields) != self.layout.width:
+            return self._wrong_width(fields)
+        return self._read_fields(fields, {} if clean else self._damage(fields))
+
+    def owner(self, raw: bytes) -> tuple[str, int]:
+        """Under which matricule `read` would take the line, "" for none, and the number of its pattern in
+        `patterns`; 0 is that of a line without values. Counts nothing and raises nothing."""
+        delimiter = self.layout.delimiter
+        try:
+            text = raw.decode(self._codec)
+        except UnicodeDecodeError:
+            text = raw.decode("latin-1")
+        try:
+            fields = text.split(delimiter) if '"' not in text else split_record(text, delimiter)
+        except (StrayQuote, UnclosedQuote):
+            fields = text.split(delimiter)
+        if len(fields) != self.layout.width:
+            return self._guess(fields) or "", 0
+        key = self.columns[_MATRICULE]
+        owner = key.cell(fields[key.place] if key.place >= 0 else key.constant)[0]
+        return owner or "", self._number(text, fields)
+
+    def _number(self, text: str, fields: Sequence[str]) -> int:
+        """The number of the pattern of a line."""
+        if self._odd.search(text) is not None:
+            return self._number_of(fields)
+        # no field is blank in any other way than by being empty
+        seen = (tuple(map(bool, fields)), tuple([fields[place] for place in self._coded_places]))
+        number = self._seen.get(seen)
+        if number is None:
+            number = self._seen[seen] = self._number_of(fields)
+        return number
+
+    def _number_of(self, fields: Sequence[str]) -> int:
+        mask, values = 0, []
+        for i, place, constant, memo, cell in self._plan:
+            cut = fields[place] if place >= 0 else constant
+            value, _, counts = memo.get(cut) or cell(cut)
+            mask |= counts << i
+            values.append(value)
+        pattern = (mask, tuple([values[i] or "" for i in _CODED]))
+        number = self._numbers.setdefault(pattern, len(self.patterns))
+        if number == len(self.patterns):
+            self.patterns.append(pattern)
+        return number
+
+    def count(self, pattern: Pattern, lines: int) -> None:
+        """Counts so many lines of a pattern that were not read, for they are known."""
+        mask, codes = pattern
+        for i in range(len(COLUMNS)):
+            self.values[i] += lines * (mask >> i & 1)
+        if codes:
+            self.codes[codes] += lines
+
+    def uncommon(self) -> dict[str, int]:
+        """Of each coded column how many rows hold another value than its commonest, blank being a value."""
+        found = {}
+        for place, name in enumerate(CODED):
+            column: Counter[str] = Counter()
+            for codes, rows in self.codes.items():
+                column[codes[place]] += rows
+            found[name] = column.total() - max(column.values(), default=0)
+        return found
+
+    def _read_fields(self, fields: Sequence[str], damage: Mapping[int, Fault]) -> Row | BrokenRow:
+        row: Row = []
+        faults: list[tuple[str, Fault]] = []
+        values = self.values
+        for i, place, constant, memo, cell in self._plan:
+            raw = fields[place] if place >= 0 else constant
+            value, fault, counts = memo.get(raw) or cell(raw)
+            values[i] += counts
+            if damage and place in damage:
+                fault, value = damage[place], None
+            if fault is not None:
+                faults.append((COLUMNS[i], fault))
+                self.bad[i] += 1
+            row.append(value)
+        self.codes[row[_CORPS] or "", row[_POSITION] or "", row[_FUNCTION] or ""] += 1
+        if damage:
+            unread = (place for place in damage if place not in self._used)
+            faults += [(self.layout.names[place], damage[place]) for place in unread]
+        faults += self._between(row)
+        if faults:
+            matricule = row[_MATRICULE]
+            return BrokenRow(matricule, matricule is not None, faults, row[_NUMEN])
+        if row[_USAGE] == row[_FAMILY]:
+            row[_USAGE] = ""
+        return row
+
+    def _between(self, row: Row) -> list[tuple[str, Fault]]:
+        """What is wrong between the values of a row."""
+        start, end, birth = row[_START], row[_END], row[_BIRTH]
+        if start is None:
+            return []
+        faults: list[tuple[str, Fault]] = []
+        if end is not None and end < start:
+            self.bad[_END] += 1
+            detail = f"fin {end.isoformat()} is before debut {start.isoformat()}"
+            faults.append(("fin", ("end-before-start", detail)))
+        if birth is not None and birth >= start:
+            self.bad[_BIRTH] += 1
+            faults.append(("date_naissance", ("birth-after-start", "date_naissance is not before debut")))
+        return faults
+
+    def _damage(self, fields: Sequence[str]) -> dict[int, Fault]:
+        """Damaged fields by place; in columns that are not read only control characters count."""
+        found = {}
+        for place, text in enumerate(fields):
+            fault = text_fault(text)
+            if fault is not None and (place in self._used or fault[0] == "control-character"):
+                found[place] = fault
+        self.damaged += any(code == "damaged-text" for code, _ in found.values())
+        return found
+
+    def _read_undecodable(self, raw: bytes) -> BrokenRow:
+        self.undecodable += 1
+        self.not_ascii += 1
+        delimiter = self.layout.delimiter
+        # ISO-8859-1 maps every byte to itself, so the fields can be cut apart before they are decoded.
+        latin = raw.decode("latin-1")
+        try:
+            parts = split_record(latin, delimiter)
+        except StrayQuote:
+            return self._shapeless(latin.split(delimiter), "undecodable", "")
+        if any(len(part) > self._longest for part in parts):
+            raise FieldTooLong
+        if len(parts) != self.layout.width:
+            return self._shapeless(parts, "undecodable", "")
+        fields, damage = [], {}
+        for place, part in enumerate(parts):
+            try:
+                fields.append(part.encode("latin-1").decode(self._codec))
+            except UnicodeDecodeError:
+                fields.append("")
+                damage[place] = ("undecodable", "bytes are not of the configured encoding")
+        broken = self._read_fields(fields, damage)
+        if isinstance(broken, BrokenRow):
+            return broken
+        return BrokenRow(broken[_MATRICULE], attributed=True, faults=[("", ("undecodable", ""))])
+
+    def _wrong_width(self, fields: Sequence[str]) -> BrokenRow:
+        if fields == [""]:
+            return self._shapeless(fields, "empty-row", "")
+        code = "too-few-fields" if len(fields) < self.layout.width else "too-many-fields"
+        return self._shapeless(fields, code, f"{len(fields)} fields where the header has {self.layout.width}")
+
+    def _shapeless(self, fields: Sequence[str], code: str, detail: str) -> BrokenRow:
+        """A row whose fields may have slipped: what looks like its matricule is held, but nothing is sure."""
+        self.misshapen += 1
+        return BrokenRow(self._guess(fields), attributed=False, faults=[("", (code, detail))])
+
+    def _guess(self, fields: Sequence[str]) -> str | None:
+        place = self.layout.places.get("matricule", -1)
+        guess = fields[place].strip(BLANKS + '"') if 0 <= place < len(fields) else ""
+        return guess if guess != "X" and is_matricule(guess) else None
+
+
+def without_end(raw: bytes) -> bytes:
+    """A line without its end."""
+    if raw.endswith(b"\r\n"):
+        return raw[:-2]
+    return raw[:-1] if raw.endswith(b"\n") else raw

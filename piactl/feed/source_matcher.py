@@ -1,0 +1,44 @@
+"""Which source a feed file comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from piactl.core.model.settings import SourceSettings
+from piactl.errors import UsageError
+
+
+def source_of(path: Path, sources: Mapping[str, SourceSettings]) -> SourceSettings:
+    """The source whose `files` patterns fit the base name of `path`, or the only one there is.
+
+    Raises UsageError, naming the sources, where none or several fit.
+    """
+    fitting = [s for s in sources.values() if any(fnmatchcase(path.name, pattern) for pattern in s.files)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting and len(sources) == 1:
+        return next(iter(sources.values()))
+    if not sources:
+        raise UsageError(f"{path}: the configuration has no source; declare one under `sources:`")
+    several = ", ".join(s.name for s in fitting)
+    problem = f"fits several sources ({several})" if fitting else "fits the `files` of no source"
+    raise UsageError(f"{path}: {problem}; write NAME={path} with one of: {', '.join(sources)}")
+
+
+def feed_argument(text: str, sources: Mapping[str, SourceSettings]) -> tuple[SourceSettings, Path]:
+    """The source and the file that `PATH` or `NAME=PATH` on a command line means.
+
+    Raises UsageError where the name is no source, or where the path alone does not tell.
+    """
+    name, sign, rest = text.partition("=")
+    if sign and name in sources:
+        if not rest:
+            raise UsageError(f"{text}: no file is named; write {name}=PATH")
+        return sources[name], Path(rest)
+    if sign and "/" not in name and not Path(text).exists():
+        raise UsageError(
+            f"{text}: no source is named {name!r}; the sources are: {', '.join(sources) or 'none'}"
+        )
+    return source_of(Path(text), sources), Path(text)

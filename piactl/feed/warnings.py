@@ -1,0 +1,82 @@
+"""What is worth a sentence about a feed and rejects nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from piactl.feed.header import Layout
+from piactl.feed.mojibake import shown
+from piactl.feed.people_builder import Gathering
+
+_FEW = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something worth a sentence that rejects nothing. `lines` are the first few of `count`.
+
+    Codes: `duplicates`, `unusual-numen`, `unknown-columns`, `date-differs`, `no-date`, `rejects-file`.
+    """
+
+    code: str
+    message: str
+    count: int = 1
+    lines: tuple[int, ...] = ()
+
+
+def row_remarks(gathering: Gathering) -> list[Remark]:
+    """What is worth saying of the rows."""
+    found = []
+    if gathering.duplicates:
+        found.append(_of_lines("duplicates", "rows stand there again and count once", gathering.duplicates))
+    if gathering.unusual_numens:
+        found.append(_of_lines("unusual-numen", "NUMENs have an unusual end", gathering.unusual_numens))
+    return found
+
+
+def layout_remarks(layout: Layout) -> list[Remark]:
+    """What is worth saying of the header."""
+    found = []
+    if layout.extras:
+        names = ", ".join(shown(name) for name in layout.extras[:_FEW])
+        more = f" and {len(layout.extras) - _FEW} more" if len(layout.extras) > _FEW else ""
+        found.append(Remark("unknown-columns", f"columns not read: {names}{more}", len(layout.extras)))
+    if layout.is_rejects:
+        found.append(Remark("rejects-file", "a file of corrected rejects: nobody is absent from it"))
+    return found
+
+
+def date_remarks(trailer: date | None, named: date | None) -> list[Remark]:
+    """What is worth saying of the feed's date, given the one of its last line and that of its name."""
+    if trailer is None and named is None:
+        return [
+            Remark("no-date", "its date is unknown, so whether it is older than the last one cannot be told")
+        ]
+    if trailer is not None and named is not None and trailer != named:
+        both = (
+            f"the #FIN line says {trailer.isoformat()}, the file name {named.isoformat()}; the first counts"
+        )
+        return [Remark("date-differs", both)]
+    return []
+
+
+def file_date(name: str, pattern: str) -> date | None:
+    """The first real date that `pattern` (groups year, month, day) finds in a file name."""
+    if not pattern:
+        return None
+    for found in re.finditer(pattern, name):
+        parts = found.groupdict()
+        try:
+            return date(int(parts["year"]), int(parts["month"]), int(parts["day"]))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def _of_lines(code: str, what: str, lines: Sequence[int]) -> Remark:
+    first = ", ".join(str(line) for line in lines[:_FEW])
+    more = "..." if len(lines) > _FEW else ""
+    return Remark(code, f"{len(lines)} {what} (line {first}{more})", len(lines), tuple(lines[:_FEW]))

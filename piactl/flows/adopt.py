@@ -1,0 +1,292 @@
+"""Adopting: entries that an academy already has become accounts, where HR says whose they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from piactl.core.model.account import Account, State
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.person import Person
+from piactl.core.naming.local_part import UnusableName, local_part
+from piactl.core.plan.adoption import (
+    Match,
+    clashes,
+    kept_aliases,
+    main_address,
+    obstacle,
+    recognised,
+)
+from piactl.core.plan.change import LOSING, Change, Kind
+from piactl.core.plan.diff import account_facts, changes_of, home_establishments
+from piactl.core.plan.guards import counts_by_kind, refusals
+from piactl.core.plan.plan import Basis, FeedBasis, Hold, Plan
+from piactl.core.plan.run_state import LastRun, Memory
+from piactl.core.rules.desired import MATRICULE, NUMEN, Desired, Rules, Subject, desired_account
+from piactl.core.rules.reasons import state_reason
+from piactl.core.text import counted
+from piactl.directory.port import Reader
+from piactl.directory.store.accounts import read_accounts
+from piactl.directory.store.state_records import read_memory
+from piactl.directory.store.unmanaged_entries import (
+    Recognition,
+    Stranger,
+    adoption_write,
+    read_strangers,
+    replaced_values,
+)
+from piactl.errors import UsageError
+from piactl.flows.plan.inputs.account_index import Book
+from piactl.flows.plan.inputs.load_feeds import check_limits
+from piactl.flows.plan.inputs.merge_feeds import SourcedFeed, Told, judged, told_by
+from piactl.flows.plan.inputs.numen_conflicts import hold_shared_numens
+from piactl.flows.plan.inputs.site import Site
+from piactl.flows.plan.rows.bundle import AccountWrite, Proposal
+
+# Whose the entries are that piactl does not manage, and what stands in the way of adopting them.
+
+
+def recognised_entries(
+    strangers: Mapping[str, Stranger], told: Told, book: Book, rules: Rules, by: Recognition
+) -> tuple[list[Match], list[Hold]]:
+    """The entries of people of the feeds that nothing stands in the way of, by uid; and why of the others.
+
+    `strangers` are all entries that piactl does not manage, by DN.
+    """
+    inside = [stranger.incumbent for stranger in strangers.values() if stranger.inside]
+    matches, unmatched = recognised(inside, {**told.people, **told.held}, _numens(told, by))
+    holds = [Hold(one.matricule, one.incumbent.uid or one.incumbent.dn, one.why) for one in unmatched]
+    names = ((dn, stranger.incumbent.names) for dn, stranger in strangers.items())
+    clashing = clashes(matches, book.names, names)
+    good = []
+    for match in matches:
+        one = match.incumbent
+        why = _obstacle(match, told, book, rules) or clashing.get(one.dn, "")
+        if why:
+            holds.append(Hold(match.matricule, one.uid or one.dn, why))
+        else:
+            good.append(match)
+    return sorted(good, key=lambda match: match.incumbent.uid), holds
+
+
+def _numens(told: Told, by: Recognition) -> dict[str, str]:
+    """Matricule by digest of the NUMEN; one that two people have names nobody."""
+    if not by.numen:
+        return {}
+    digests = {m: by.digest(p.numen.reveal()) for m, p in told.people.items() if p.numen is not None}
+    owners = Counter(digests.values())
+    return {digest: m for m, digest in digests.items() if owners[digest] == 1}
+
+
+def _obstacle(match: Match, told: Told, book: Book, rules: Rules) -> str:
+    entry = book.entry(match.matricule, rules.keys)
+    if entry is not None:
+        return f"its person, matricule {match.matricule}, has the account {entry.account.uid} already"
+    if match.matricule in told.held:
+        return told.held[match.matricule]
+    if match.incumbent.uid in rules.policy.protected:
+        return "protected: no import touches it"
+    return obstacle(match.incumbent, rules.policy.domain)
+
+
+@dataclass(frozen=True, slots=True)
+class _Adoption:
+    """One entry and the account that it becomes."""
+
+    match: Match
+    desired: Desired
+    write: AccountWrite
+    changes: tuple[Change, ...]
+
+
+def propose_adoption(
+    reader: Reader,
+    site: Site,
+    feeds: Sequence[SourcedFeed],
+    as_of: date,
+    *,
+    matricule_attribute: str = "",
+    numen_attribute: str = "",
+    accepted: Collection[str] = (),
+) -> Proposal:
+    """The plan that makes accounts of the entries whose people the feeds tell, and its writes.
+
+    Entries are recognised by the attribute that holds the matricule (supannEmpId unless another is named),
+    and, only where `numen_attribute` is given, by the NUMEN. The feeds are not taken as applied, and nobody
+    else changes. Entries that cannot be adopted are holds of the plan, each with why. Raises FeedRefused,
+    UsageError, DirectoryTruncated, DirectoryUnreachable.
+    """
+    keys = site.keys
+    by = Recognition(
+        matricule_attribute or site.encoding.name("supannEmpId"),
+        numen_attribute,
+        lambda numen: keys.digest(NUMEN, numen),
+    )
+    return _Adopting(reader, site, feeds, as_of, by).proposal(accepted)
+
+
+class _Adopting:
+    def __init__(
+        self, reader: Reader, site: Site, feeds: Sequence[SourcedFeed], as_of: date, by: Recognition
+    ) -> None:
+        self.reader, self.site, self.as_of, self.by = reader, site, as_of, by
+        self.feeds = [judged(sourced, site.policy, site.register) for sourced in feeds]
+        self.rules = site.rules(as_of)
+        self.memory = read_memory(reader, site.settings.directory.state, site.keys, site.unreadable).memory
+        self.book = Book()
+        for entry in read_accounts(reader, site.settings.directory, site.encoding):
+            self.book.add(entry)
+        self.holds: list[Hold] = []
+
+    def proposal(self, accepted: Collection[str]) -> Proposal:
+        known = {m: entry.account.assignments for m, entry in self.book.by_matricule.items()}
+        known.update({m: one.assignments for m, one in self.memory.waiting.items()})
+        check_limits(self.feeds, self.memory, known, self.as_of, accepted)
+        accounts = {m: entry.account for m, entry in self.book.by_matricule.items()}
+        told = told_by(self.feeds, known, accounts, self.memory, self.rules)
+        hold_shared_numens(told, self.book, self.memory, self.rules.keys)
+        try:
+            directory, encoding = self.site.settings.directory, self.site.encoding
+            found = read_strangers(self.reader, directory, encoding, self.by)
+            strangers = {stranger.incumbent.dn: stranger for stranger in found}
+        except ValueError as error:
+            raise UsageError(f"--matricule-attribute, --numen-attribute: {error}") from None
+        matches, self.holds = recognised_entries(strangers, told, self.book, self.rules, self.by)
+        adoptions = list(self._adoptions(matches, strangers, told))
+        return self._proposal(adoptions, strangers, told)
+
+    def _hold(self, match: Match, why: str) -> None:
+        self.holds.append(Hold(match.matricule, match.incumbent.uid, why))
+
+    def _adoptions(
+        self, matches: Iterable[Match], strangers: Mapping[str, Stranger], told: Told
+    ) -> Iterator[_Adoption]:
+        for match in matches:
+            person = told.people[match.matricule]
+            waiting = self.memory.waiting.get(match.matricule)
+            known = waiting.assignments if waiting else ()
+            try:
+                subject = self._subject(match, person, told.assignments.get(match.matricule, known))
+            except UnusableName as error:
+                self._hold(match, str(error))
+                continue
+            if subject is None:
+                why = (
+                    "it has several addresses, and none is that of its uid or its name; keep one as its mail"
+                )
+                self._hold(match, why)
+                continue
+            desired = desired_account(subject, self.rules)
+            if desired is None or desired.account.state is State.ARCHIVED:
+                why = "its person left so long ago that the account would be archived, that is emptied"
+                self._hold(match, why)
+                continue
+            yield self._adoption(match, strangers[match.incumbent.dn], desired)
+
+    def _subject(self, match: Match, person: Person, assignments: tuple[Assignment, ...]) -> Subject | None:
+        """The person with the entry as if it had always been an account that is open; None where nobody can
+        tell which address is its own. Raises UnusableName."""
+        one, domain, keys = match.incumbent, self.rules.policy.domain, self.rules.keys
+        base = local_part(person.given_name, person.usage_name, person.family_name)
+        address = main_address(one, domain, base)
+        if address is None:
+            return None
+        aliases = kept_aliases(one, domain, address)
+        current = Account(
+            uid=one.uid,
+            matricule=match.matricule,
+            matricule_digest=keys.digest(MATRICULE, match.matricule),
+            civilite=one.civilite,
+            family_name=person.family_name,
+            given_name=person.given_name,
+            usage_name=person.usage_name,
+            private_mail=one.private_mail,
+            address=address,
+            aliases=aliases,
+            identifiers=aliases | {one.uid, address},
+            assignments=assignments,
+            entitlements=one.rights,
+        )
+        return Subject(match.matricule, current, person, assignments)
+
+    def _adoption(self, match: Match, stranger: Stranger, desired: Desired) -> _Adoption:
+        account = desired.account
+        write = adoption_write(stranger, account, self.site.encoding_for(self.reader), self.by)
+        before, after = replaced_values(stranger, write)
+        reason, behind = state_reason(desired.career, self.as_of)
+        feed, _, line = (behind.origin if behind else "").rpartition(":")
+        adopted = Change(
+            kind=Kind.ADOPT,
+            uid=account.uid,
+            matricule=account.matricule,
+            before=before,
+            after={**account_facts(account), "aliases": sorted(account.aliases), **after},
+            reason=f"adopted by its {match.by}; {reason}",
+            effective=account.state_from or self.as_of,
+            feed=feed or None,
+            line=int(line) if line.isdigit() else None,
+            establishments=home_establishments(account, self.as_of),
+            profiles=account.profiles,
+        )
+        # what the rules take from an entry that could do everything until now counts for the guards
+        losses = [change for change in changes_of(desired, self.rules) if change.kind in LOSING]
+        kinds = tuple(dict.fromkeys(change.kind.value for change in (adopted, *losses)))
+        row = AccountWrite(account.uid, kinds, adopted.reason, write)
+        return _Adoption(match, desired, row, (adopted, *losses))
+
+    def _proposal(
+        self, adoptions: Sequence[_Adoption], strangers: Mapping[str, Stranger], told: Told
+    ) -> Proposal:
+        changes = [change for one in adoptions for change in one.changes]
+        census = self.book.census(self.as_of)
+        plan = Plan(
+            basis=self._basis(),
+            changes=tuple(changes),
+            rejections=tuple(told.rejections),
+            holds=tuple(sorted(self.holds, key=lambda hold: (hold.matricule or "", hold.uid or ""))),
+            refusals=tuple(refusals(changes, census, self.rules.policy, self.as_of)),
+            remarks=tuple(self._remarks(adoptions, strangers, told)),
+            summary=counts_by_kind(changes),
+        )
+        # without the digests of policy and register the next night looks at everything
+        last = LastRun("", self.as_of, "", "", "", True, census)
+        writes = tuple(one.write for one in adoptions)
+        return Proposal(plan, writes, (), Memory(last, self.memory.sources, self.memory.waiting))
+
+    def _basis(self) -> Basis:
+        facts = [sourced.feed.facts for sourced in self.feeds]
+        return Basis(
+            feeds=tuple(FeedBasis(f.source, f.file, f.digest, f.date, f.rows, f.full) for f in facts),
+            policy=self.rules.policy.digest,
+            register=self.site.register_digest,
+            directory=self.site.settings.directory.accounts,
+            after=self.memory.last.run if self.memory.last else "",
+            as_of=self.as_of,
+        )
+
+    def _remarks(
+        self, adoptions: Sequence[_Adoption], strangers: Mapping[str, Stranger], told: Told
+    ) -> Iterator[str]:
+        inside = [stranger for stranger in strangers.values() if stranger.inside]
+        adopted = {one.match.matricule for one in adoptions}
+        left = [m for m in told.people if m not in adopted and m not in self.book.by_matricule]
+        by = f"{self.by.matricule} and {self.by.numen}" if self.by.numen else self.by.matricule
+        yield (f"by {by}: {len(adopted)} of {counted(len(inside), 'entry', 'entries')} that were not managed")
+        if left:
+            yield (
+                f"{counted(len(left), 'person', 'people')} of the feed without an entry to adopt: the next "
+                "night makes new accounts for them, so see first to the entries that are held"
+            )
+        if not any(stranger.incumbent.matricules for stranger in inside) and inside:
+            yield (
+                f"no entry has the attribute {self.by.matricule}; where the matricule stands, "
+                "--matricule-attribute says"
+            )
+        shown = sum(stranger.shows_numen for stranger in inside)
+        if shown:
+            yield (
+                f"{counted(shown, 'entry', 'entries')} with a NUMEN in clear, a secret: piactl keeps "
+                "a keyed digest of it; take it away when nothing needs it there any more"
+            )

@@ -1,0 +1,369 @@
+"""Making a plan true: guards, then one write per account, each journalled before it is sent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from piactl.core.plan.change import Kind
+from piactl.core.plan.guards import Refusal
+from piactl.core.plan.run_state import LastRun
+from piactl.core.text import counted
+from piactl.directory.port import Outcome, WriteResult
+from piactl.directory.store.state_records import (
+    DATA,
+    UnreadableRecord,
+    is_record,
+    last_run_record,
+    misplaced_entries,
+    read_last_run,
+    read_run,
+    record_write,
+    stored,
+    waiting_record,
+)
+from piactl.errors import PiactlError, StalePlan, UnsafePlan
+from piactl.flows.apply.run import Run, head_facts, must, put_record
+from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
+from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
+from piactl.flows.plan.inputs.site import Site
+from piactl.flows.plan.rows.bundle import AccountWrite, Work, Writes
+
+
+@dataclass(slots=True)
+class Done:
+    """What became of a run. `problems` are (uid, outcome, message) of those that were not made."""
+
+    run: str
+    status: str = "done"
+    counts: Counter[str] = field(default_factory=Counter)
+    problems: list[tuple[str, str, str]] = field(default_factory=list)
+    failed: list[AccountWrite] = field(default_factory=list)
+    results: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Outcome and message by uid; where `brief`, only of those whose write was not simply made."""
+    stopped: str = ""
+    brief: bool = False
+
+
+Progress = Callable[[int, int], None]
+Stop = Callable[[], str]
+"""The name of a signal that asked to stop, "" while none did."""
+Tell = Callable[[str, WriteResult], None]
+"""Is given the uid of an account and the result of each write to it."""
+
+
+Housekeeping = Callable[[Run], object]
+"""A step after the changes of a run, which they do not need."""
+
+
+def refused(refusals: Sequence[Refusal], allowed: Mapping[str, int]) -> list[Refusal]:
+    """The refusals that an approval, kind by kind with the exact number of accounts, does not cover."""
+    return [r for r in refusals if allowed.get(r.kind) != r.total]
+
+
+def apply_work(
+    run: Run,
+    work: Work,
+    *,
+    progress: Progress,
+    stop: Stop,
+    brief: bool = False,
+    housekeeping: Sequence[Housekeeping] = (),
+    tell: Tell | None = None,
+) -> Done:
+    """Makes the plan true; `brief` is as in Done. Raises UnsafePlan before the first write where a guard is
+    broken. The `housekeeping` comes after all changes; what fails of it is said, and is no failure of the
+    run.
+
+    Conflicts and failures of single accounts are counted and the rest goes on. What refuses every write
+    (DirectoryUnreachable, DirectoryRefused, LockLost, JournalUnusable) is raised after the record of the
+    run says so.
+    """
+    broken = refused(work.refusals, run.order.allowed)
+    facts = _facts(work)
+    if broken:
+        run.journal.end({"refused": len(broken)})
+        run.record("refused", **facts, journal=head_facts(run.journal.head))
+        raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written")
+    done = Done(run.order.run, brief=brief)
+    run.record("running", **facts)
+    try:
+        _mark_unclean(run, work)
+        keep_undo(run, work.writes)
+        # only an archival deletes anything
+        archives = Kind.ARCHIVE.value in work.summary
+        writes = _without_devices(run, work.writes, done, stop) if archives else work.writes
+        _write_accounts(run, writes, done, progress, stop, tell)
+        if not done.stopped:
+            run.lock.keep()
+            _write_records(run, work, done)
+    except PiactlError as error:
+        done.status = "failed"
+        _finish(run, facts, done, str(error))
+        raise
+    done.status = "stopped" if done.stopped else "partly" if done.problems else "done"
+    if not done.stopped:
+        for step in (_prune, _report_misplaced, *housekeeping):
+            _keep_house(run, step)
+    _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else "")
+    return done
+
+
+def _keep_house(run: Run, step: Housekeeping) -> None:
+    try:
+        run.lock.keep()
+        step(run)
+    except PiactlError as error:
+        run.say(f"the changes were made, but the housekeeping after them was not: {error}")
+    except Exception as bug:  # noqa: BLE001 - the night is done, whatever becomes of this
+        where = f"{step.__module__}.{step.__name__}"
+        run.say(
+            f"the changes were made; {where} failed ({type(bug).__name__}): a bug in piactl, please report it"
+        )
+
+
+def _prune(run: Run) -> None:
+    prune_undo(run, run.site.settings.keep_undo_days)
+    prune_runs(run, run.site.settings.keep_runs_days)
+
+
+def _report_misplaced(run: Run) -> None:
+    for found in misplaced_entries(run.writer, run.site.settings.directory.state):
+        run.site.unreadable.add(found)
+
+
+def _without_devices(run: Run, writes: Writes, done: Done, stop: Stop) -> Writes:
+    """Deletes the devices of accounts that are archived, all of them before any account is touched, however
+    many requests are on their way at once; the other writes. An account whose device could not be deleted is
+    left as it is, for the next night: nobody looks below an archived one again."""
+    devices = [one for one in writes if one.write.op == "delete"]
+    if not devices:
+        return writes
+    _write_accounts(run, devices, done, lambda _made, _total: None, stop)
+    if done.stopped:
+        return ()
+    kept = {one.uid for one in done.failed}
+    return [one for one in writes if one.write.op != "delete" and one.uid not in kept]
+
+
+def write_alone(
+    run: Run,
+    writes: Sequence[AccountWrite],
+    done: Done,
+    stop: Stop,
+    then: Mapping[str, Sequence[AccountWrite]] | None = None,
+) -> None:
+    """The writes of a one-off command, which leaves piactl's memory of the nights as it is. What became of
+    each stands in `done.results`, but for those that a stop or an error left undone. `then` are writes, by
+    uid, that follow one after the other where the account's own was made; the first that is not is its
+    outcome.
+
+    What refuses every write is raised after the record of the run says so, as by `apply_work`.
+    """
+    kinds = Counter(kind for one in writes for kind in one.kinds)
+    facts: dict[str, object] = {"summary": dict(kinds)}
+    run.record("running", **facts)
+    try:
+        if run.recorded:
+            keep_undo(run, writes)
+        _write_accounts(run, writes, done, lambda _made, _total: None, stop)
+        for uid, rows in (then or {}).items():
+            _write_then(run, uid, rows, done)
+    except PiactlError as error:
+        done.status = "failed"
+        _finish(run, facts, done, str(error))
+        raise
+    done.status = "stopped" if done.stopped else "partly" if done.problems else "done"
+    _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else "")
+
+
+def _write_then(run: Run, uid: str, rows: Sequence[AccountWrite], done: Done) -> None:
+    """No signal ends it: it is the rest of what was begun."""
+    first = done.results.get(uid)
+    for row in rows:
+        if first is None or done.results[uid][0] not in (Outcome.APPLIED.value, Outcome.ALREADY.value):
+            return
+        _write_accounts(run, [row], done, lambda _made, _total: None, lambda: "")
+    if first is not None and done.results[uid][0] in (Outcome.APPLIED.value, Outcome.ALREADY.value):
+        done.results[uid] = first
+
+
+def write_beside(run: Run, writes: Sequence[AccountWrite]) -> Done:
+    """Journalled writes of what is no part of the plan: no record of the run counts them."""
+    done = Done(run.order.run)
+    if writes:
+        _write_accounts(run, writes, done, lambda _made, _total: None, lambda: "")
+    return done
+
+
+def _mark_unclean(run: Run, work: Work) -> None:
+    """Until this run has ended, whatever comes next has to look at everything."""
+    entry = run.writer.read(run.places.last_run, [DATA]) if work.writes or work.records else None
+    if entry is None:
+        return
+    data = entry.first(DATA)
+    last = run.site.unreadable.read(entry.dn, data, read_last_run)
+    if last is None:  # whoever reads it next looks at everything
+        return
+    write = record_write(run.places.last_run, data, last_run_record(replace(last, clean=False)))
+    if write is not None:
+        must(run.writer, write)
+
+
+def _facts(work: Work) -> dict[str, object]:
+    # an adoption looks at a feed and does not apply it: the night that does comes after
+    feeds = () if "adopt" in work.summary else work.basis.feeds
+    return {
+        "plan": work.fingerprint,
+        "policy": work.basis.policy,
+        "feeds": [{"source": f.source, "file": f.file, "digest": f.digest} for f in feeds],
+        "summary": dict(work.summary),
+        **({"undoes": work.undoes} if work.undoes else {}),
+    }
+
+
+def _finish(run: Run, facts: Mapping[str, object], done: Done, note: str) -> None:
+    """The end of the run, in the journal and in its record; where one cannot be written, the other is."""
+    first: PiactlError | None = None
+    try:
+        run.journal.end(done.counts)
+    except PiactlError as error:
+        first = error
+        note = note or str(error)
+    try:
+        run.record(
+            done.status,
+            **facts,
+            ended=run.now().isoformat(timespec="milliseconds"),
+            outcomes=dict(done.counts),
+            problems=[{"uid": u, "outcome": o, "message": m} for u, o, m in done.problems[:100]],
+            journal=head_facts(run.journal.head),
+            note=note,
+        )
+    except PiactlError as error:
+        run.say(f"the record of the run could not be finished: {error}")
+        first = first or error
+    # where the run failed before, that error is the one to tell; this one is only about the telling
+    if first is not None and done.status != "failed":
+        raise first
+
+
+def _write_accounts(
+    run: Run, writes: Writes, done: Done, progress: Progress, stop: Stop, tell: Tell | None = None
+) -> None:
+    writing = JournalledWriting(run, stop)
+    try:
+        for made, (one, result) in enumerate(writing.results(writes), 1):
+            _count(done, one, result)
+            if tell is not None:
+                tell(one.uid, result)
+            if made % BATCH == 0 or made == len(writes):
+                progress(made, len(writes))
+    finally:
+        done.stopped = done.stopped or writing.stopped
+        if writing.unmade:
+            done.counts[Outcome.FAILED.value] += writing.unmade
+
+
+def _count(done: Done, one: AccountWrite, result: WriteResult) -> None:
+    done.counts[result.outcome.value] += 1
+    if not done.brief or result.outcome is not Outcome.APPLIED:
+        done.results[one.uid] = (result.outcome.value, result.message)
+    if result.outcome in (Outcome.CONFLICT, Outcome.FAILED):
+        done.problems.append((one.uid, result.outcome.value, result.message))
+        done.failed.append(one)
+
+
+def _write_records(run: Run, work: Work, done: Done) -> None:
+    """Sources and people in waiting, and last the run itself: a crash before that makes the next run look
+    at everything."""
+    skipped = len(run.site.unreadable)
+    for result in run.writer.write(list(work.records)):
+        _check_written(run, result)
+    for one in done.failed:
+        if one.waiting is not None:
+            _keep_waiting(run, one)
+    if work.undoes:
+        _mark_undone(run, work.undoes)
+    if work.last is not None:
+        clean = work.last.clean and not done.problems and len(run.site.unreadable) == skipped
+        last = replace(work.last, run=run.order.run, plan=work.fingerprint, clean=clean)
+        _put_last_run(run, last)
+
+
+def _check_written(run: Run, result: WriteResult) -> None:
+    """Raises PiactlError where a record of piactl was not written. What another hand put in its place, or
+    below it, is reported instead."""
+    if result.outcome not in (Outcome.CONFLICT, Outcome.FAILED):
+        return
+    dn = result.write.dn
+    if result.write.op == "delete" and result.outcome is Outcome.FAILED:
+        advice = "delete what stands below it, then the entry"
+        run.site.unreadable.add(
+            UnreadableRecord(dn, f"the record is over and cannot be deleted ({result.message})", advice)
+        )
+    elif _is_foreign(run, dn):
+        why = "another entry is where piactl's record belongs, which was not written"
+        run.site.unreadable.add(UnreadableRecord(dn, why, "delete it"))
+    else:
+        raise PiactlError(f"{dn}: piactl's own record cannot be written: {result.message}")
+
+
+def _is_foreign(run: Run, dn: str) -> bool:
+    entry = run.writer.read(dn, ["objectClass"])
+    return entry is not None and not is_record(entry)
+
+
+def _put_last_run(run: Run, last: LastRun) -> None:
+    dn = run.places.last_run
+    write = record_write(dn, stored(run.writer.read(dn, [DATA])), last_run_record(last))
+    if write is not None:
+        _check_written(run, next(iter(run.writer.write([write]))))
+
+
+def _mark_undone(run: Run, undone: str) -> None:
+    """The record of a run that was undone says by which."""
+    dn = run.places.run(undone)
+    entry = run.writer.read(dn, [DATA])
+    if entry is not None:
+        record = run.site.unreadable.read(dn, entry.first(DATA), read_run)
+        if record is not None:
+            put_record(run.writer, dn, {**record, "undone_by": run.order.run})
+
+
+def _keep_waiting(run: Run, one: AccountWrite) -> None:
+    """Remembers what HR said of a person whose write failed, where no later feed would say it again."""
+    waiting = one.waiting
+    if waiting is None:
+        return
+    digest = run.site.keys.digest("matricule", waiting.person.matricule)
+    dn = run.places.waiting(digest)
+    write = record_write(dn, stored(run.writer.read(dn, [DATA])), waiting_record(waiting), waiting.due)
+    if write is not None:
+        _check_written(run, next(iter(run.writer.write([write]))))
+
+
+def check_fresh(work: Work, site: Site, last: LastRun | None) -> str:
+    """Whether a plan read from a file still fits: "" where it does, or the run that made it true already.
+
+    Raises StalePlan where policy, directory or the last run are others than those it was made from.
+    """
+    accounts = site.settings.directory.accounts
+    if work.basis.directory != accounts:
+        raise StalePlan(f"the plan was made for {work.basis.directory}, this directory is {accounts}")
+    if last is not None and last.plan == work.fingerprint and last.clean:
+        return last.run
+    if work.basis.policy != site.policy.digest:
+        raise StalePlan("the policy has changed since the plan was made; make the plan again")
+    if work.basis.register != site.register_digest:
+        raise StalePlan("the establishment register has changed since the plan was made; make the plan again")
+    after = last.run if last else ""
+    again = last is not None and last.plan == work.fingerprint
+    if last is not None and last.lost and work.basis.after:
+        raise StalePlan(
+            "the record of the last run cannot be read: nobody can tell if the plan still fits; make it again"
+        )
+    if work.basis.after != after and not again:
+        raise StalePlan(f"another run, {after}, has been made since the plan was; make the plan again")
+    return ""

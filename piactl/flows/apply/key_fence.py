@@ -1,0 +1,71 @@
+"""Saying in the directory which digest key is the current one, so that no host goes on without it.
+
+A host whose key file lacks it would not recognise who is known by a digest under it, and one where another
+key got the same id would recognise nobody: both have to end before they write.
+"""
+
+from __future__ import annotations
+
+from piactl.core.model.digests import DigestKeys, digest_key_id
+from piactl.directory.port import Outcome, Reader, Writer
+from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.state_records import DATA, Places, Record, record_write, stored, text_of
+from piactl.errors import PiactlError, SecretUnusable
+from piactl.flows.plan.inputs.site import Site
+
+_CHECK = "keys"
+
+
+def announce_key(writer: Writer, site: Site, keys: DigestKeys) -> None:
+    """Writes down which key is the current one, with a digest of its id under it. Raises PiactlError."""
+    dn = _record_dn(site)
+    record = {"current": keys.current, "check": keys.digest(_CHECK, keys.current)}
+    write = record_write(dn, stored(writer.read(dn, [DATA])), record)
+    if write is None:
+        return
+    result = next(iter(writer.write([write])))
+    if result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
+        raise PiactlError(f"{dn}: cannot be written: {result.message}")
+
+
+def check_current_key(reader: Reader, site: Site) -> None:
+    """Raises SecretUnusable where this host lacks the key that another one made current.
+
+    Where the record that says so cannot be read, each key that the digests of accounts need has to be here.
+    """
+    dn = _record_dn(site)
+    entry = reader.read(dn, [DATA])
+    if entry is None:
+        return
+    announced = site.unreadable.read(dn, entry.first(DATA), read_announced)
+    if announced is None:
+        _check_needed_keys(reader, site)
+        return
+    key, check = announced
+    if key in site.keys.keys and site.keys.matches(check, _CHECK, key):
+        return
+    wrong = "has another key of that id" if key in site.keys.keys else "lacks it"
+    raise SecretUnusable(
+        f"the current digest key of this directory is {key}, and {site.settings.keys_file} {wrong}; nothing "
+        "was changed.\nCopy the key file from the host where `piactl key add` was run"
+    )
+
+
+def read_announced(record: Record) -> tuple[str, str]:
+    """The id of the current key, and the digest of it. Raises KeyError, ValueError."""
+    return text_of(record, "current"), text_of(record, "check")
+
+
+def _check_needed_keys(reader: Reader, site: Site) -> None:
+    names = [site.encoding.name(name) for name in ("piactlMatriculeDigest", "piactlNumenDigest")]
+    for entry in reader.search(site.settings.directory.accounts, IN_ACCOUNTS, names):
+        for key in (digest_key_id(entry.text(name)) for name in names if entry.values.get(name)):
+            if key not in site.keys.keys:
+                raise SecretUnusable(
+                    f"{entry.dn} needs the digest key {key or '(none)'}, and {site.settings.keys_file} "
+                    "lacks it; nothing was changed.\nCopy the key file from the host where the nights run"
+                )
+
+
+def _record_dn(site: Site) -> str:
+    return Places(site.settings.directory.state).keys

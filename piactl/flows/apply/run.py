@@ -1,0 +1,317 @@
+"""One writing run: its lock, its journal, its record in the directory, what it does before it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen import masked
+from piactl.core.model.settings import Settings
+from piactl.core.plan.run_state import LastRun
+from piactl.core.text import counted
+from piactl.directory import filters
+from piactl.directory.port import EntryWrite, Outcome, Writer
+from piactl.directory.store.state_records import DATA, IN_RECORD, RUNS, Places, read_run, record_write, stored
+from piactl.errors import FeedRefused, PiactlError, StalePlan, UnsafePlan
+from piactl.flows.apply.default_password_policy import require_default_policy, warn_of_missing_policy
+from piactl.flows.apply.key_fence import check_current_key
+from piactl.flows.apply.run_lock import Holder, NoLock, RunLock, alive_alone, process_began, this_place
+from piactl.flows.plan.inputs.site import Site
+from piactl.journal import (
+    Actor,
+    Head,
+    Journal,
+    RunContext,
+    Settlement,
+    Standing,
+    in_doubt,
+    standing,
+)
+
+SECRETS = frozenset({"userPassword", "oathSecret", "piactlSealed"})
+MARK, UNDER_WAY = "description", b"running"
+"""What the record of a run carries while the run is under way."""
+FAR = timedelta(days=92)
+"""A clock this far beyond the last run is taken for a wrong one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a run was asked: its id, its date, the words of its command, who asked.
+
+    `today` is the clock's civil day, `explicit` whether the date was given on the command line.
+    """
+
+    run: str
+    as_of: date
+    today: date
+    explicit: bool
+    command: tuple[str, ...]
+    actor: Actor
+    reason: str = ""
+    allowed: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Run:
+    """A run under way: everything it may need, and what it says to people (`say`)."""
+
+    order: Order
+    site: Site
+    writer: Writer
+    journal: Journal
+    lock: RunLock | NoLock
+    now: Callable[[], datetime]
+    say: Callable[[str], None]
+    started: datetime
+    finished: bool = False
+    recorded: bool = True
+    """Whether the run leaves a record in the directory; the help desk's may not."""
+
+    @property
+    def places(self) -> Places:
+        return Places(self.site.settings.directory.state)
+
+    def record(self, status: str, **more: Any) -> None:
+        """Writes the run's record as it stands now; the last call of a run is its end."""
+        self.finished = status != "running"
+        if not self.recorded:
+            return
+        order = self.order
+        record = {
+            "run": order.run,
+            "command": " ".join(order.command),
+            "user": order.actor.user,
+            "sudo_user": order.actor.sudo_user,
+            "origin": order.actor.origin,
+            "host": order.actor.host,
+            "server": self.writer.facts().uri,
+            "as_of": order.as_of.isoformat(),
+            "started": self.started.isoformat(timespec="milliseconds"),
+            "status": status,
+            "reason": order.reason,
+            "allowed": dict(order.allowed),
+            **self.lock.facts(),
+            **more,
+        }
+        put_record(self.writer, self.places.run(order.run), without_numens(record))
+
+
+def without_numens(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record in which whatever looks like a NUMEN is masked, where a person or a message wrote it."""
+    written = {name: masked(str(record[name])) for name in ("command", "reason", "note") if record.get(name)}
+    problems = [{**one, "message": masked(one["message"])} for one in record.get("problems", [])]
+    return {**record, **written, **({"problems": problems} if problems else {})}
+
+
+def _finish_refused(run: Run, error: PiactlError) -> None:
+    """The last words of a run that ended before its first write."""
+    refused = isinstance(error, (FeedRefused, UnsafePlan, StalePlan))
+    try:
+        run.journal.end({})
+        run.record(
+            "refused" if refused else "failed",
+            ended=run.now().isoformat(timespec="milliseconds"),
+            note=str(error),
+            journal=head_facts(run.journal.head),
+        )
+    except PiactlError as silent:
+        run.say(f"the record of the run could not be written: {silent}")
+
+
+def put_record(writer: Writer, dn: str, record: Mapping[str, Any]) -> None:
+    """Makes the record of a run what it should be, whatever it was; one under way is marked, so that those
+    that died can be found among many. Raises PiactlError where it cannot."""
+    entry = writer.read(dn, [DATA, MARK])
+    write = record_write(dn, stored(entry), record)
+    marked = entry is not None and entry.first(MARK) is not None
+    running = record.get("status") == UNDER_WAY.decode()
+    add: dict[str, tuple[bytes, ...]] = {MARK: (UNDER_WAY,)} if running and not marked else {}
+    delete: dict[str, tuple[bytes, ...]] = {MARK: (UNDER_WAY,)} if marked and not running else {}
+    if write is None and not add and not delete:
+        return
+    write = write or EntryWrite("modify", dn)
+    must(writer, replace(write, add={**write.add, **add}, delete={**write.delete, **delete}))
+
+
+def must(writer: Writer, write: EntryWrite) -> None:
+    """One write of piactl's own that has to succeed."""
+    result = next(iter(writer.write([write])))
+    if result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
+        raise PiactlError(f"{write.dn}: piactl's own record cannot be written: {result.message}")
+
+
+@contextmanager
+def run_under_lock(
+    site: Site,
+    writer: Writer,
+    order: Order,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+    plan: str = "",
+) -> Iterator[Run]:
+    """Takes the lock, opens the journal and settles what earlier runs left in doubt.
+
+    Raises DefaultPolicyMissing with nothing written, LockHeld, JournalUnusable. Whatever ends the run, the
+    lock is given back where that is possible.
+    """
+    require_default_policy(writer, site)
+    settings = site.settings
+    lock = RunLock(writer, settings.directory.state, _holder(order), settings.lock_seconds, now)
+    abandoned = lock.acquire()
+    try:
+        with _journalled(site, writer, order, now, say, lock, plan) as run:
+            if abandoned:
+                say(abandoned)
+                run.journal.note(abandoned)
+            _mark_interrupted(run, abandoned or "it ended without a word")
+            with _told_of(run):
+                yield run
+    finally:
+        try:
+            lock.release()
+        except PiactlError as error:
+            say(f"the lock could not be given back ({error}); it expires by itself")
+
+
+@contextmanager
+def run_alone(
+    site: Site,
+    writer: Writer,
+    order: Order,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+    *,
+    recorded: bool,
+    emergency: bool = False,
+) -> Iterator[Run]:
+    """A run that takes no lock and waits for nobody: the preconditions of its writes protect it.
+
+    Opens the journal and settles what earlier runs left in doubt. Raises JournalUnusable, and
+    DefaultPolicyMissing with nothing written; an `emergency`, which takes access away, goes on with a
+    warning.
+    """
+    if emergency:
+        warn_of_missing_policy(writer, site, say)
+    else:
+        require_default_policy(writer, site)
+    with _journalled(site, writer, order, now, say, NoLock(_holder(order)), "") as run:
+        run.recorded = recorded
+        with _told_of(run):
+            yield run
+
+
+def _holder(order: Order) -> Holder:
+    actor = order.actor
+    return Holder(order.run, actor.host, actor.pid, process_began(actor.pid), actor.user, this_place())
+
+
+@contextmanager
+def _journalled(
+    site: Site,
+    writer: Writer,
+    order: Order,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+    lock: RunLock | NoLock,
+    plan: str,
+) -> Iterator[Run]:
+    keys = site.keys
+    journal = Journal(
+        site.settings.journal_file,
+        now=now,
+        digest=lambda text: keys.digest("journal", text),
+        secret=SECRETS,
+        context=RunContext(order.run, order.command, order.actor, order.as_of, plan, site.policy.digest),
+    )
+    with journal:
+        yield Run(order, site, writer, journal, lock, now, say, now())
+
+
+@contextmanager
+def _told_of(run: Run) -> Iterator[None]:
+    """Settles what is in doubt, then tells of the end of the run where it has not told of it itself."""
+    settle_doubts(run, run.site.keys)
+    try:
+        check_current_key(run.writer, run.site)
+        yield
+    except PiactlError as error:
+        if not run.finished:
+            _finish_refused(run, error)
+        raise
+
+
+def settle_doubts(run: Run, keys: DigestKeys) -> int:
+    """Reads back what earlier runs on this host left in doubt, and records what became of it."""
+    settled = []
+    for intent in in_doubt(run.site.settings.journal_file):
+        names = sorted({*intent.added, *intent.removed})
+        entry = run.writer.read(intent.dn, names)
+        stands = standing(
+            intent, entry.values if entry else None, lambda text: keys.candidates("journal", text)
+        )
+        outcome = {Standing.DONE: "applied", Standing.NOT_DONE: "failed"}.get(stands, "conflict")
+        settled.append(Settlement(intent.seq, outcome, f"read back after run {intent.run}: {stands.value}"))
+    if settled:
+        run.journal.resolved(settled)
+        done = sum(1 for one in settled if one.outcome == "applied")
+        writes = counted(
+            len(settled),
+            "write that an earlier run left in doubt was",
+            "writes that an earlier run left in doubt were",
+        )
+        run.say(f"{writes} read back: {done} had been made")
+    return len(settled)
+
+
+def _mark_interrupted(run: Run, why: str) -> None:
+    """The record of a run that died says so."""
+    marked = filters.all_of(IN_RECORD, filters.equals(MARK, UNDER_WAY.decode()))
+    for entry in list(run.writer.search(run.places.folder(RUNS), marked, [DATA], scope="one")):
+        record = run.site.unreadable.read(entry.dn, entry.first(DATA), read_run)
+        if record is None:
+            continue
+        running = record["status"] == "running" and record["run"] != run.order.run
+        if running and not alive_alone(record, run.now()):
+            put_record(run.writer, entry.dn, {**record, "status": "interrupted", "note": why})
+            feeds = ", ".join(feed["file"] for feed in record.get("feeds", []))
+            if feeds:
+                run.say(f"run {record['run']} did not end; feed again what it was given: {feeds}")
+
+
+def check_date(order: Order, last: LastRun | None, settings: Settings) -> None:
+    """Refuses to write as of a day on which nobody should. Raises UnsafePlan."""
+    any_date = settings.any_date
+    if order.as_of != order.today and not any_date:
+        raise UnsafePlan(
+            f"writing as of {order.as_of}, which is not today, is for trials: this directory's configuration "
+            "does not allow it (any_date)"
+        )
+    if last is None:
+        return
+    name = last.run or "its record cannot be read"
+    if order.as_of < last.as_of:
+        trial = (
+            f"if this is a trial go on with --as-of {last.as_of} or a later day, else " if any_date else ""
+        )
+        raise UnsafePlan(
+            f"the date of this run, {order.as_of}, is before that of the last one, {last.as_of} "
+            f"({name}):\n{trial}look at the clock (`date`)\nIf no run was made as of {last.as_of}: delete "
+            f"{Places(settings.directory.state).last_run}, and the next run looks at everything"
+        )
+    if last.as_of == date.min:  # lost, and no record of a run tells its day
+        return
+    if order.as_of - last.as_of > FAR and not order.explicit:
+        days = (order.as_of - last.as_of).days
+        raise UnsafePlan(
+            f"the date of this run, {order.as_of}, is {days} days after the last one ({name}): "
+            f"if the clock is right, say so with --as-of {order.as_of}"
+        )
+
+
+def head_facts(head: Head) -> dict[str, Any]:
+    return {"seq": head.seq, "hash": head.hash}

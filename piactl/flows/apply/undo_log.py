@@ -1,0 +1,170 @@
+"""What an undo of a run needs, kept in the directory so that any host can undo it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import count, islice
+from typing import Any
+
+from piactl.directory import filters
+from piactl.directory.dn import normal_dn
+from piactl.directory.port import EntryWrite, Outcome, Reader, Values
+from piactl.directory.store.state_records import (
+    DATA,
+    IN_RECORD,
+    RUNS,
+    Places,
+    Record,
+    UnreadableRecord,
+    UnreadableRecords,
+    record_write,
+    stored,
+    text_of,
+    texts_of,
+)
+from piactl.flows.apply.run import SECRETS, Run, must
+from piactl.flows.plan.rows.bundle import AccountWrite
+
+UNDO_CHUNK = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was kept of one account's write. `values` is False where it cannot be turned round: an archival,
+    or one that replaced what nobody may read or keep. `made` is the digest of the values of a creation."""
+
+    uid: str
+    kinds: tuple[str, ...]
+    write: EntryWrite
+    values: bool = True
+    made: str = ""
+
+
+def keep_undo(run: Run, writes: Iterable[AccountWrite]) -> None:
+    """Keeps what an undo of these account writes needs, before the first of them is made.
+
+    Readable by the writing identities only. Of a creation a digest of its values is enough to tell whether
+    they changed since; an archival cannot be undone, nor can what nobody may read, as passwords. Accounts
+    are never deleted: what is deleted are their devices, of which nothing is kept.
+    """
+    rows = (_row(one) for one in writes if one.write.op != "delete")
+    for number in count():
+        chunk = list(islice(rows, UNDO_CHUNK))
+        if not chunk:
+            return
+        run.lock.keep()
+        record = {"run": run.order.run, "changes": chunk}
+        must_write = record_write(run.places.undo(run.order.run, number), None, record)
+        if must_write is not None:
+            must(run.writer, must_write)
+
+
+def _row(one: AccountWrite) -> dict[str, Any]:
+    write = one.write
+    row: dict[str, Any] = {"uid": one.uid, "dn": write.dn, "op": write.op, "kinds": list(one.kinds)}
+    if write.op == "add":
+        row["made"] = values_digest(write.add)
+    elif (
+        "archive" not in one.kinds
+        and not SECRETS & {*write.add, *write.delete}
+        and all(write.delete.values())
+    ):
+        row["add"] = _texts(write.add)
+        row["delete"] = _texts(write.delete)
+    return row
+
+
+def values_digest(values: Values) -> str:
+    """A digest of the values of an entry, whatever its classes."""
+    parts = []
+    for name in sorted(values):
+        if name != "objectClass":
+            parts += [b"\0\0", name.encode(), *sorted(values[name])]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
+
+
+def read_undo(reader: Reader, state: str, run: str, unreadable: UnreadableRecords) -> Iterator[Kept]:
+    """What a run kept, in the order of its writes; nothing where it kept nothing or it was pruned. A part
+    that cannot be read is added to `unreadable`.
+
+    Only the writing identities may read it.
+    """
+    query = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
+    chunks = sorted(reader.search(Places(state).run(run), query, [DATA], scope="one"), key=lambda c: c.dn)
+    for chunk in chunks:
+        yield from unreadable.read(chunk.dn, chunk.first(DATA), read_kept) or ()
+
+
+def read_kept(record: Record) -> list[Kept]:
+    """What a record keeps of some accounts. Raises KeyError, TypeError, ValueError."""
+    return [_kept(row) for row in record["changes"]]
+
+
+def _kept(row: Record) -> Kept:
+    add, delete = _bytes(row.get("add", {})), _bytes(row.get("delete", {}))
+    op, dn = text_of(row, "op"), text_of(row, "dn")
+    if op not in ("add", "modify") or not normal_dn(dn):
+        raise ValueError("not a write of an account")
+    made = text_of(row, "made") if "made" in row else ""
+    kinds = texts_of(row["kinds"], "kinds")
+    return Kept(
+        text_of(row, "uid"),
+        kinds,
+        EntryWrite(op, dn, add=add, delete=delete),
+        bool(add or delete or op == "add"),
+        made,
+    )
+
+
+def _bytes(values: Record) -> Values:
+    return {name: tuple(value.encode() for value in texts_of(found, name)) for name, found in values.items()}
+
+
+def _texts(values: Mapping[str, Sequence[bytes]]) -> dict[str, list[str]]:
+    return {name: [value.decode() for value in found] for name, found in values.items()}
+
+
+def prune_undo(run: Run, days: int) -> int:
+    """Takes away what the undo of runs older than `days` needed."""
+    limit = f"{run.now() - timedelta(days=days):%Y%m%dT%H%M%S}"
+    gone = 0
+    query = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
+    for name in [chunk.dn for chunk in run.writer.search(run.places.folder(RUNS), query, ["cn"])]:
+        if _RUN_ID.match(name.partition(",")[2]) and name.partition("=")[2].partition("=")[2] < limit:
+            gone += _deleted(run, name)
+    return gone
+
+
+_RUN_ID = re.compile(r"cn=\d{8}T\d{6}-", re.IGNORECASE)
+"""How the name of a run's record begins; entries of other names are not piactl's."""
+
+
+def _deleted(run: Run, dn: str) -> bool:
+    """Deletes a record unless it changes meanwhile; whether it is gone by that. One that cannot be deleted
+    is reported."""
+    write = record_write(dn, stored(run.writer.read(dn, [DATA])), None)
+    if write is None:
+        return False
+    result = next(iter(run.writer.write([write])))
+    if result.outcome is Outcome.FAILED:
+        why = f"the record is old and cannot be deleted ({result.message})"
+        run.site.unreadable.add(UnreadableRecord(dn, why, "delete what stands below it"))
+    return result.outcome in (Outcome.APPLIED, Outcome.ALREADY)
+
+
+def prune_runs(run: Run, days: int) -> int:
+    """Takes away the records of runs older than `days`, for which nothing is kept any more; how many."""
+    limit = f"{run.now() - timedelta(days=days):%Y%m%dT%H%M%S}"
+    folder = run.places.folder(RUNS)
+    undo = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
+    kept = {chunk.dn.partition(",")[2].lower() for chunk in run.writer.search(folder, undo, ["cn"])}
+    old = [
+        entry.dn
+        for entry in run.writer.search(folder, IN_RECORD, ["cn"], scope="one")
+        if _RUN_ID.match(entry.dn) and entry.text("cn") < limit and entry.dn.lower() not in kept
+    ]
+    return sum(_deleted(run, dn) for dn in old)

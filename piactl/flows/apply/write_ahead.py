@@ -1,0 +1,107 @@
+"""Writing accounts: each write stands in the journal before it is sent, and what became of it after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from contextlib import closing
+from itertools import chain, islice
+
+from piactl.directory.port import EntryWrite, Outcome, WriteResult
+from piactl.errors import PiactlError, ReplyLost
+from piactl.flows.apply.run import Run
+from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.journal import IntendedWrite, Settlement
+
+BATCH = 100
+"""Writes whose intents, or whose outcomes, are synced to the journal together."""
+
+
+class JournalledWriting:
+    """The writes of a run, those that take something away before all others.
+
+    Each intent has one outcome at the end, but for writes that are in doubt: the next run settles those.
+    `stopped` is what asked to stop, "" where nothing did; `unmade` counts the intents that an error left
+    unmade.
+    """
+
+    def __init__(self, run: Run, stop: Callable[[], str]) -> None:
+        self.stopped = ""
+        self.unmade = 0
+        self._run, self._stop = run, stop
+        self._open: dict[int, tuple[int, AccountWrite]] = {}
+        self._settlements: list[Settlement] = []
+
+    def results(self, writes: Iterable[AccountWrite]) -> Generator[tuple[AccountWrite, WriteResult]]:
+        """What became of each, in order. Raises what refuses every write (DirectoryUnreachable,
+        DirectoryRefused, ReplyLost, LockLost, JournalUnusable), after the results that are known."""
+        coming = iter(writes)
+        gaining: list[AccountWrite] = []
+
+        def losing() -> Iterator[AccountWrite]:
+            for one in coming:
+                if not one.loses:
+                    gaining.append(one)
+                    return
+                yield one
+
+        # those that gain wait until all that lose are answered, however many are on their way at once
+        yield from self._written(losing())
+        if gaining and not self.stopped:
+            yield from self._written(chain(gaining, coming))
+
+    def _written(self, writes: Iterator[AccountWrite]) -> Generator[tuple[AccountWrite, WriteResult]]:
+        try:
+            with closing(self._run.writer.write(self._intended(writes))) as results:
+                for result in results:
+                    number, one = self._open.pop(id(result.write))
+                    self._settlements.append(Settlement(number, result.outcome.value, result.message))
+                    if len(self._settlements) >= BATCH:
+                        self._settle()
+                    yield one, result
+        except PiactlError as error:
+            doubtful = error.doubtful if isinstance(error, ReplyLost) else ()
+            self.unmade = self._end("not made: the run had to end", doubtful)
+            self._settle()
+            raise
+        self._end("not made: the run was stopped")
+        self._settle()
+
+    def _intended(self, writes: Iterator[AccountWrite]) -> Iterator[EntryWrite]:
+        """Each write when it is about to be sent: its intent is on the disk, the lock is held."""
+        while batch := list(islice(writes, BATCH)):
+            self.stopped = self._stop()
+            if self.stopped:
+                return
+            self._run.lock.keep()
+            numbers = self._run.journal.intents([_intent(one) for one in batch])
+            self._open |= {id(one.write): (number, one) for number, one in zip(numbers, batch, strict=True)}
+            for one in batch:
+                self.stopped = self._stop()
+                if self.stopped:
+                    return
+                self._run.lock.check()
+                yield one.write
+
+    def _end(self, why: str, doubtful: Collection[str] = ()) -> int:
+        """Settles the intents that were not made, all but those in doubt; how many they are."""
+        unmade = [number for number, one in self._open.values() if one.write.dn not in doubtful]
+        self._settlements += [Settlement(number, Outcome.FAILED.value, why) for number in unmade]
+        self._open.clear()
+        return len(unmade)
+
+    def _settle(self) -> None:
+        settlements, self._settlements = self._settlements, []
+        if settlements:
+            self._run.journal.outcomes(settlements)
+
+
+def _intent(one: AccountWrite) -> IntendedWrite:
+    return IntendedWrite(
+        uid=one.uid,
+        dn=one.write.dn,
+        op=one.write.op,
+        kinds=one.kinds,
+        reason=one.reason,
+        added=one.write.add,
+        removed=one.write.delete,
+    )

@@ -1,0 +1,133 @@
+"""`doctor`: everything that piactl relies on, looked at in numbered checks; nothing is changed by looking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from piactl.directory.open import open_reader
+from piactl.directory.port import Reader
+from piactl.errors import ConfigurationInvalid, Exit, PiactlError
+from piactl.flows.doctor.checks import CHECKS, Check, Finding, Outcome, broken, error, fine, skipped
+from piactl.flows.doctor.files import FreeBytes, examine_files, free_bytes
+from piactl.flows.doctor.journal import examine_journal
+from piactl.flows.doctor.records import Runs, examine_records, runs_of
+from piactl.flows.doctor.rights import RIGHTS
+from piactl.flows.doctor.server_settings import SETTINGS
+from piactl.flows.doctor.servers import examine_server, reachable
+from piactl.flows.plan.inputs.site import Site, open_site
+from piactl.secrets import read_password
+
+__all__ = ["CHECKS", "Check", "Examination", "Finding", "Outcome", "examine", "exit_code"]
+
+_OF_CONFIGURATION = ("D01", "D02", "D03", "D04", "D05")
+_OF_RECORDS = ("D15", "D27", "D28", "D29", "D30", "D32", "D36", "D37")
+_OF_JOURNAL = ("D08", "D09", "D10")
+_OF_FILES = ("D02", "D03", "D04", "D05", "D06", "D07")
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """All findings in the order of their numbers, and, within a check, of the servers."""
+
+    findings: tuple[Finding, ...]
+
+    def of(self, id_: str) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.check.id == id_)
+
+
+def examine(
+    configuration: Path | ConfigurationInvalid,
+    now: Callable[[], datetime],
+    host: str,
+    *,
+    free: FreeBytes = free_bytes,
+) -> Examination:
+    """Makes every check that can be made; those that cannot are skipped with why.
+
+    `configuration` is the file, or why there is none. `host` is this host as runs record it.
+    Never raises: a check that breaks in a way nobody foresaw has that as its error, the others go on.
+    """
+    findings = list(_all(configuration, now, host, free=free))
+    findings.sort(key=lambda finding: finding.check.id)
+    return Examination(tuple(findings))
+
+
+def exit_code(examination: Examination, *, strict: bool) -> Exit:
+    """0 nothing worse than a warning (`strict`: than a note), 10 the configuration, 8 no server, else 1."""
+    errors = {f.check.id for f in examination.findings if f.outcome is Outcome.ERROR}
+    if errors & set(_OF_CONFIGURATION):
+        return Exit.CONFIGURATION
+    if not reachable(list(examination.findings)):
+        return Exit.UNREACHABLE
+    worst_found = {f.outcome for f in examination.findings}
+    if errors or (strict and Outcome.WARNING in worst_found):
+        return Exit.FAILED
+    return Exit.DONE
+
+
+def _all(
+    configuration: Path | ConfigurationInvalid,
+    now: Callable[[], datetime],
+    host: str,
+    *,
+    free: FreeBytes,
+) -> Iterator[Finding]:
+    try:
+        site = _opened(configuration)
+    except ConfigurationInvalid as invalid:
+        yield error("D01", str(invalid), "Put the file right, then run piactl doctor again.")
+        for id_ in CHECKS:
+            if id_ != "D01":
+                yield skipped(id_, "there is no configuration to go by (D01)")
+        return
+    except Exception as bug:  # noqa: BLE001 - told as a finding, like everything that doctor meets
+        yield broken("D01", bug)
+        for id_ in CHECKS:
+            if id_ != "D01":
+                yield skipped(id_, "the check of the configuration failed (D01)")
+        return
+    yield fine("D01", site.settings.file)
+    yield from examine_files(site, free)
+    settings, checks = site.settings, {**SETTINGS, **RIGHTS}
+    for uri in settings.directory.servers:
+        yield from examine_server(uri, settings.directory, settings.password, now, checks)
+    yield from _with_reader(site, now, host)
+
+
+def _opened(configuration: Path | ConfigurationInvalid) -> Site:
+    if isinstance(configuration, ConfigurationInvalid):
+        raise configuration
+    return open_site(configuration)
+
+
+def _with_reader(site: Site, now: Callable[[], datetime], host: str) -> Iterator[Finding]:
+    """The journal and what the directory holds, read as the reader, or else as who is configured."""
+    names = [n for n in ("reader", "nightly", "administrator") if n in site.settings.directory.identities]
+    journal = site.settings.journal_file
+    for name in names:
+        try:
+            with open_reader(site.settings.directory, name, read_password) as reader:
+                runs = runs_of(site, reader, now())
+                found = [*examine_journal(journal, host, runs), *_records(site, reader, runs, host, now())]
+        except PiactlError:
+            continue
+        except Exception as bug:  # noqa: BLE001 - the journal is still to be looked at
+            found = [*examine_journal(journal, host, None), *(broken(id_, bug) for id_ in _OF_RECORDS)]
+        yield from found
+        return
+    yield from examine_journal(journal, host, None)
+    for id_ in _OF_RECORDS:
+        yield skipped(id_, "no server can be asked (D11, D12)")
+
+
+def _records(site: Site, reader: Reader, runs: Runs | None, host: str, now: datetime) -> Iterator[Finding]:
+    try:
+        zone = site.policy.timezone
+    except PiactlError:
+        zone = "UTC"
+    today = now.astimezone(ZoneInfo(zone)).date()
+    yield from examine_records(site, reader, runs, host, now, today)

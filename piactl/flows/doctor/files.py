@@ -1,0 +1,148 @@
+"""Checks of this host that need no server: configuration, policy, register, secrets, folders, disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from piactl.config.policy_lint import policy_warnings
+from piactl.core.model.settings import Settings
+from piactl.errors import PiactlError
+from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst
+from piactl.flows.plan.inputs.site import Site
+from piactl.private_files import run_as
+from piactl.secrets import read_password
+
+IDENTITIES = {
+    "reader": "plan and every command that shows",
+    "nightly": "nightly and apply",
+    "desk": "support (password, otp)",
+    "administrator": "the commands that change single accounts",
+}
+MEGABYTE = 1 << 20
+
+FreeBytes = Callable[[Path], tuple[int, int]]
+"""Free bytes and free inodes (-1: not counted) of the file system that a path is on."""
+
+
+def free_bytes(path: Path) -> tuple[int, int]:
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else -1
+
+
+def examine_files(site: Site, free: FreeBytes = free_bytes) -> Iterator[Finding]:
+    """D02 to D07."""
+    yield unless_broken("D02", lambda: _policy(site))
+    yield unless_broken("D03", lambda: _register(site))
+    yield unless_broken("D04", lambda: _keys(site))
+    yield unless_broken("D05", lambda: _passwords(site.settings))
+    yield unless_broken("D06", lambda: _state_folder(site.settings))
+    yield unless_broken("D07", lambda: _disk(site.settings, free))
+
+
+def _policy(site: Site) -> Finding:
+    try:
+        policy = site.policy
+    except PiactlError as refused:
+        return error("D02", str(refused), "Put the file right; every mistake is listed.")
+    warnings = [str(mistake) for mistake in policy_warnings(policy, site.settings.policy_file)]
+    good = f"{len(policy.profiles)} profiles, {len(policy.services)} services, time zone {policy.timezone}"
+    return worst("D02", [], warnings, "Change the policy, or keep it if it is meant.", good)
+
+
+def _register(site: Site) -> Finding:
+    try:
+        return fine("D03", f"{len(site.register)} establishments")
+    except PiactlError as refused:
+        return error("D03", str(refused), "Put the register right, or export it again.")
+
+
+def _keys(site: Site) -> Finding:
+    try:
+        keys = site.keys
+    except PiactlError as refused:
+        return error(
+            "D04", str(refused), "Without this file no plan can be made; never make a new key instead."
+        )
+    return fine("D04", f"current key {keys.current}, {len(keys.keys)} in all")
+
+
+def _passwords(settings: Settings) -> Finding:
+    bad = []
+    for name, identity in settings.directory.identities.items():
+        if identity.external:
+            continue
+        try:
+            read_password(identity.password_file)
+        except PiactlError as refused:
+            bad.append(f"{name}: {refused}")
+    lacking = [
+        f"no identity {n} (for {use})"
+        for n, use in IDENTITIES.items()
+        if n not in settings.directory.identities
+    ]
+    advice = (
+        "Do what is said of each file." if bad else "Add what this host needs under directory.identities."
+    )
+    good = f"those of {', '.join(settings.directory.identities)} are private"
+    return worst("D05", bad, lacking, advice, good)
+
+
+def _state_folder(settings: Settings) -> Finding:
+    folder = Path(settings.state_folder)
+    if folder.exists() and not folder.is_dir():
+        return error("D06", f"{folder} is not a folder", "Name a folder as state_folder.")
+    if not folder.exists():
+        above = nearest_folder(folder)
+        if not may_write(above):
+            return error(
+                "D06", f"{folder} is missing and cannot be made in {above}", f"mkdir -m 700 {folder}"
+            )
+        return fine("D06", f"{folder} will be made by the first run")
+    if not may_write(folder):
+        return error("D06", f"{folder} cannot be written by this user", doctor_as(folder))
+    mode = folder.stat().st_mode
+    if mode & 0o022:
+        found = f"{folder} can be written by others (mode {mode & 0o7777:04o})"
+        return error("D06", found, f"chmod 700 {folder}")
+    if mode & 0o055:
+        found = f"{folder} can be read by others (mode {mode & 0o7777:04o}); plans hold personal data"
+        return warning("D06", found, f"chmod 700 {folder}")
+    return fine("D06", str(folder))
+
+
+def doctor_as(path: Path) -> str:
+    """What to do where this user may not write what is another's."""
+    return f"Doctor has to look as the user that runs the nights: {run_as(path)}"
+
+
+def _disk(settings: Settings, free: FreeBytes) -> Finding:
+    errors, warnings, told = [], [], []
+    for what, path in (
+        ("journal", Path(settings.journal_file).parent),
+        ("state", Path(settings.state_folder)),
+    ):
+        try:
+            left, inodes = free(nearest_folder(path))
+        except OSError as refused:
+            return skipped("D07", f"{path}: {refused.strerror}")
+        words = f"{left // MEGABYTE:,} MiB free for the {what}"
+        told.append(words)
+        if left < 50 * MEGABYTE or 0 <= inodes < 100:
+            errors.append(words if left < 50 * MEGABYTE else f"{inodes} inodes left for the {what}")
+        elif left < 500 * MEGABYTE or 0 <= inodes < 2000:
+            warnings.append(words if left < 500 * MEGABYTE else f"{inodes} inodes left for the {what}")
+    advice = "Free space, rotate the journal (logrotate), or move it to another file system."
+    return worst("D07", errors, warnings, advice, ", ".join(told))
+
+
+def nearest_folder(path: Path) -> Path:
+    """The folder itself, or the nearest above it that exists."""
+    while not path.is_dir() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def may_write(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)

@@ -1,0 +1,93 @@
+"""Checks of the journal: writable, whole, nothing in doubt. Nothing is created by looking."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from piactl.core.text import counted
+from piactl.errors import PiactlError
+from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning
+from piactl.flows.doctor.files import doctor_as, may_write, nearest_folder
+from piactl.journal import Head, in_doubt, verify
+from piactl.journal.private_file import open_private
+
+Runs = Sequence[Mapping[str, Any]]
+
+
+def examine_journal(path: str, host: str, runs: Runs | None) -> Iterator[Finding]:
+    """D08 to D10; `runs` are the records of runs in the directory, None where they could not be read."""
+    yield unless_broken("D08", lambda: _writable(path))
+    try:
+        yield unless_broken("D09", lambda: _chain(path, _anchors(host, runs), known=runs is not None))
+    except PiactlError as refused:
+        yield error("D09", str(refused), "See: piactl journal verify")
+    try:
+        yield unless_broken("D10", lambda: _doubts(path))
+    except PiactlError:
+        yield skipped("D10", "the journal cannot be read (D09)")
+
+
+def _writable(path: str) -> Finding:
+    folder = nearest_folder(Path(path).parent)
+    above = Path(path).parent
+    if above.exists() and not above.is_dir():
+        return error("D08", f"{above} is not a folder", "Name another file as `journal`.")
+    if Path(path).is_dir():
+        return error("D08", f"{path} is a folder", "Name the file in it as `journal`.")
+    if not may_write(folder):
+        return error("D08", f"{folder} cannot be written by this user", doctor_as(folder))
+    if folder.stat().st_mode & 0o022 and not folder.stat().st_mode & 0o1000:
+        return error(
+            "D08", f"{folder} can be written by others, who could replace the journal", f"chmod 700 {folder}"
+        )
+    found = []
+    for name in (path, f"{path}.head"):
+        if not os.path.lexists(name):  # also a symbolic link that leads nowhere
+            continue
+        try:
+            os.close(open_private(name, os.O_RDWR))
+        except OSError as refused:
+            forbidden = isinstance(refused, PermissionError)
+            advice = doctor_as(Path(name)) if forbidden else "It has to be a plain file."
+            return error("D08", f"{name}: {refused.strerror}", advice)
+        except PiactlError as refused:
+            words, _, advice = str(refused).rpartition("\n")
+            return error("D08", words, advice)
+        found.append(name)
+    return fine("D08", path if found else f"{path} will be made by the first run")
+
+
+def _anchors(host: str, runs: Runs | None) -> dict[str, Head]:
+    """The heads that the runs of this host left in the directory."""
+    return {
+        str(run["run"]): Head(run["journal"]["seq"], run["journal"]["hash"])
+        for run in runs or ()
+        if run.get("host") == host and run.get("journal")
+    }
+
+
+def _chain(path: str, anchors: Mapping[str, Head], *, known: bool) -> Finding:
+    proof = verify(path, anchors)
+    if proof.problem is not None:
+        advice = (
+            "Keep the file and its .head as they are, find out who changed it, then restore it from a backup."
+        )
+        return error("D09", str(proof.problem), advice)
+    agree = len(anchors) - len(proof.uncovered)
+    words = f"{counted(proof.lines, 'line')} whole"
+    if not known:
+        return fine("D09", f"{words}; anchors not asked for")
+    return fine("D09", f"{words}, {counted(agree, 'anchor of a run agrees', 'anchors of runs agree')}")
+
+
+def _doubts(path: str) -> Finding:
+    doubtful = in_doubt(path)
+    if not doubtful:
+        return fine("D10", "none")
+    runs = ", ".join(sorted({intent.run for intent in doubtful}))
+    writes, have = counted(len(doubtful), "write"), "has" if len(doubtful) == 1 else "have"
+    found = f"{writes} of run {runs} {have} no outcome"
+    return warning("D10", found, "Run piactl nightly or apply: it first reads them back and settles them.")

@@ -1,0 +1,224 @@
+"""Checks of what the directory holds: base entries, keys that digests need, the lock, the last run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from piactl.core.text import counted
+from piactl.directory import filters
+from piactl.directory.port import Reader
+from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.activation_passwords import policy_faults, reuse_faults
+from piactl.directory.store.devices import read_all_devices
+from piactl.directory.store.state_records import (
+    ATTEMPTS,
+    DATA,
+    IN_RECORD,
+    PINS,
+    RUNS,
+    SOURCES,
+    WAITING,
+    Places,
+    UnreadableRecord,
+    UnreadableRecords,
+    misplaced_entries,
+    parsed,
+    read_memory,
+    read_runs,
+)
+from piactl.errors import PiactlError
+from piactl.flows.apply.key_fence import read_announced
+from piactl.flows.apply.run_lock import LONGEST, MARGIN, process_began, read_lock
+from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst
+from piactl.flows.helpdesk.key_rotation import key_needs, need_words
+from piactl.flows.helpdesk.rate_limit import read_all_attempts, read_attempts
+from piactl.flows.plan.inputs.account_index import LIVE
+from piactl.flows.plan.inputs.site import Site
+
+_FEW = 10
+"""How many accounts are named in one finding."""
+
+Runs = Sequence[Mapping[str, Any]]
+
+_ENDS = {
+    "interrupted": "died; the next run settles what it left and plans anew: run piactl nightly",
+    "failed": "failed; see piactl runs show {run}, put right what it says, and run it again",
+    "partly": "left changes undone; see piactl runs show {run}, then run piactl nightly again",
+    "stopped": "was stopped by a signal; run piactl nightly again for the rest",
+    "refused": "was refused by guards and wrote nothing; look at its plan, then approve it or mend the feed",
+}
+
+
+def examine_records(
+    site: Site, reader: Reader, runs: Runs | None, host: str, now: datetime, today: date
+) -> Iterator[Finding]:
+    """D15, D27 to D30, D32, D36, D37. `today` is the civil day of the policy's time zone."""
+    yield unless_broken("D15", lambda: _bases(site, reader))
+    yield _told("D27", lambda: _needed_keys(site, reader))
+    yield _told("D28", lambda: _lock(site, reader, host, now))
+    if runs is None:
+        yield skipped("D29", "the records of runs cannot be read")
+    else:
+        yield unless_broken("D29", lambda: _last_run(site, reader, runs, today))
+    yield _told("D30", lambda: _policy_of_codes(site, reader))
+    yield _told("D32", lambda: _protected(site, reader))
+    yield _told("D36", lambda: _addresses(site, reader))
+    yield _told("D37", lambda: _unreadable(site, reader, now))
+
+
+def _told(id_: str, check: Callable[[], Finding]) -> Finding:
+    """A check that the directory itself breaks is skipped with its words: another check names the cause."""
+    try:
+        return unless_broken(id_, check)
+    except PiactlError as refused:
+        return skipped(id_, str(refused).split("\n", 1)[0])
+
+
+def runs_of(site: Site, reader: Reader, now: datetime) -> Runs | None:
+    """The records of all runs, the latest first; None where they cannot be read."""
+    try:
+        return read_runs(reader, site.settings.directory.state, site.unreadable, now)
+    except PiactlError:
+        return None
+
+
+def _bases(site: Site, reader: Reader) -> Finding:
+    directory = site.settings.directory
+    places = Places(directory.state)
+    wanted = [directory.suffix, directory.accounts, directory.state]
+    wanted += [places.folder(name) for name in (RUNS, SOURCES, WAITING)]
+    later = [places.folder(name) for name in (ATTEMPTS, PINS)]
+    missing = [dn for dn in wanted if reader.read(dn, ["objectClass"]) is None]
+    minor = [dn for dn in later if reader.read(dn, ["objectClass"]) is None]
+    advice = "Add them (schemas/ldap/tree.ldif.in has them), or correct the bases."
+    errors, warnings = ([f"{dn} is missing" for dn in group] for group in (missing, minor))
+    return worst("D15", errors, warnings, advice, f"{len(wanted) + len(later)} entries are there")
+
+
+def _policy_of_codes(site: Site, reader: Reader) -> Finding:
+    policy = site.settings.password.activation_policy
+    if not policy:
+        return skipped("D30", "password.activation_policy is not set: no codes are given out")
+    faults = [*policy_faults(reader, policy), *reuse_faults(reader, policy)]
+    advice = f"Set {policy} as cn=activation in schemas/ldap/tree.ldif.in: docs/upgrade-directory.md."
+    return worst("D30", faults, [], advice, "codes end, and must be replaced")
+
+
+def _protected(site: Site, reader: Reader) -> Finding:
+    """An account that the policy protects carries the mark by which the ACLs exclude it."""
+    wanted = sorted(site.policy.protected)
+    if not wanted:
+        return skipped("D32", "the policy protects no account")
+    named = filters.any_of(*(filters.equals("uid", uid) for uid in wanted))
+    unmarked = filters.none_of(filters.equals("piactlProtected", "TRUE"))
+    query = filters.all_of(IN_ACCOUNTS, named, unmarked)
+    found = sorted(one.text("uid") for one in reader.search(site.settings.directory.accounts, query, ["uid"]))
+    wrong = [f"{uid} is protected by the policy, and its entry is not marked" for uid in found]
+    advice = 'Any change of it by an administrator marks it: piactl account unlock ACCOUNT --reason "..."'
+    return worst("D32", wrong, [], advice, "no account that the policy names is without the mark")
+
+
+def _addresses(site: Site, reader: Reader) -> Finding:
+    """An account whose owner is here, or is about to come, has an address."""
+    name, uid = site.encoding.name, site.encoding.name("uid")
+    live = filters.any_of(*(filters.equals(name("piactlState"), state.value) for state in LIVE))
+    query = filters.all_of(IN_ACCOUNTS, live, filters.none_of(filters.present(name("mail"))))
+    found = sorted(one.text(uid) for one in reader.search(site.settings.directory.accounts, query, [uid]))
+    some = ", ".join(found[:_FEW]) + (f" and {len(found) - _FEW} more" if len(found) > _FEW else "")
+    wrong = [f"{counted(len(found), 'account')} without an address: {some}"] if found else []
+    advice = "Another hand took it away: the next night with a feed puts it back from the ledger of names."
+    return worst("D36", wrong, [], advice, "every account that is open, or about to be, has one")
+
+
+def _unreadable(site: Site, reader: Reader, now: datetime) -> Finding:
+    """Every record is read as the commands read it, and every entry beside them is named."""
+    directory, unreadable = site.settings.directory, UnreadableRecords()
+    places = Places(directory.state)
+    read_memory(reader, directory.state, site.keys, unreadable)
+    read_runs(reader, directory.state, unreadable, now)
+    announced = reader.read(places.keys, [DATA])
+    if announced is not None:
+        unreadable.read(announced.dn, announced.first(DATA), read_announced)
+    for entry in reader.search(places.folder(ATTEMPTS), IN_RECORD, ["cn", DATA], scope="one"):
+        instants = unreadable.read(entry.dn, entry.first(DATA), _instants)
+        if instants and max(instants) > now + MARGIN:
+            why = "the count of identity checks is of an instant that lies ahead"
+            unreadable.add(UnreadableRecord(entry.dn, why, "look at the clocks of the hosts"))
+    for _ in read_all_devices(reader, directory.accounts, site.encoding, unreadable):
+        pass
+    for misplaced in misplaced_entries(reader, directory.state):
+        unreadable.add(misplaced)
+    # the lock has a check of its own
+    found = [str(one) for one in unreadable if one.dn != places.lock]
+    total = counted(len(found), "record cannot be read", "records cannot be read")
+    advice = "Restore these entries from a backup of the directory, or delete them by hand."
+    return worst("D37", [], [f"{total}: {'; '.join(found)}"] if found else [], advice, "all can be read")
+
+
+def _instants(record: Mapping[str, Any]) -> tuple[datetime, ...]:
+    """When the checks of a count were, of one account or of all."""
+    if "last" not in record:
+        return read_all_attempts(record)
+    last = read_attempts(record).last
+    return (last,) if last is not None else ()
+
+
+def _needed_keys(site: Site, reader: Reader) -> Finding:
+    try:
+        have = site.keys.keys
+    except PiactlError:
+        return skipped("D27", "the key file cannot be read (D04)")
+    needs = key_needs(reader, site)
+    lost = [
+        f"key {k or '(none)'}: {counted(need.counts.total(), 'digest')}, such as that of {need.example}"
+        for k, need in sorted(needs.items())
+        if k not in have
+    ]
+    counts = "; ".join(f"{key}: {need_words(need)}" for key, need in sorted(needs.items()))
+    advice = "Put the key's line back into the key file from its copy; a lost key cannot be made again."
+    return worst("D27", lost, [], advice, f"needed by key: {counts}" if needs else "no digest is stored yet")
+
+
+def _lock(site: Site, reader: Reader, host: str, now: datetime) -> Finding:
+    dn = Places(site.settings.directory.state).lock
+    entry = reader.read(dn, [DATA])
+    if entry is None:
+        return fine("D28", "free")
+    end = "If no run is under way, delete that entry."
+    try:
+        held = parsed(dn, entry.first(DATA), read_lock)
+    except UnreadableRecord as unreadable:
+        return error("D28", f"{dn} cannot be understood: {unreadable.why}", end)
+    holder, expires = held.holder, held.expires
+    whose = f"run {holder.run} of {holder.who} on {holder.host} since {held.since}"
+    late = now > expires + MARGIN
+    if expires > now + LONGEST + MARGIN:
+        return error("D28", f"{dn} expires on {expires:%Y-%m-%d}, later than any lock does: {whose}", end)
+    if holder.host == host and not (holder.began and process_began(holder.pid) == holder.began):
+        advice = "The next writing run takes it over and settles what that run left: run piactl nightly."
+        return warning("D28", f"left behind by {whose}: its process is gone", advice)
+    if late:
+        advice = "If that process hangs, end it; the next writing run takes the lock over."
+        return warning("D28", f"expired at {expires.isoformat(timespec='seconds')}: {whose}", advice)
+    return fine("D28", f"held by {whose}, until {expires.isoformat(timespec='seconds')} unless renewed")
+
+
+def _last_run(site: Site, reader: Reader, runs: Runs, today: date) -> Finding:
+    if not runs:
+        return fine("D29", "no run has written yet")
+    last = runs[0]
+    name, status = last["run"], str(last.get("status"))
+    words = f"run {name} as of {last.get('as_of')}: {status}"
+    if status == "running":
+        if reader.read(Places(site.settings.directory.state).lock, [DATA]) is not None:
+            return fine("D29", words)
+        return warning("D29", f"{words}, but nobody holds the lock", f"It {_ENDS['interrupted']}")
+    if status in _ENDS:
+        return warning("D29", words, f"It {_ENDS[status].format(run=name)}")
+    if str(last.get("as_of")) > today.isoformat():
+        found = f"{words}; that is after today, {today}: a run as of today is refused"
+        advice = "Set the clock right, or, in a trial, go on with --as-of that day or a later one."
+        return warning("D29", found, advice) if site.settings.any_date else error("D29", found, advice)
+    return fine("D29", words)

@@ -1,0 +1,262 @@
+"""Checks of the rights of the four identities, tried with requests that cannot change anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from piactl.core.model.settings import DirectorySettings
+from piactl.directory import filters
+from piactl.directory.dn import same_dn
+from piactl.directory.port import Values
+from piactl.directory.probe.server_config import ServerConfig
+from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.state_records import RUNS, SOURCES, WAITING, Places
+from piactl.flows.doctor.checks import Finding, error, fine, skipped, worst
+from piactl.flows.doctor.servers import Server
+
+_RIGHTS = "See the rights in schemas/ldap/slapd.conf.in; their order counts."
+
+
+_PAGE = "docs/upgrade-directory.md has the commands for a directory that stands."
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What one identity may, or must not: delete from `deleted`, add `added` and replace what `replaced`
+    names, on one kind of entry."""
+
+    identity: str
+    entry: str
+    may: bool
+    words: str
+    deleted: str
+    added: tuple[tuple[str, bytes], ...] = ()
+    replaced: tuple[tuple[str, bytes], ...] = ()
+
+
+_PASSWORD = (("userPassword", b"a rehearsal that cannot succeed"),)
+_SECOND = b"aB3!" + b"a rehearsal that no entry meets"
+_MARK = (("piactlProtected", b"TRUE"),)
+_RESET = (("pwdReset", b"TRUE"),)
+
+TRIALS = (
+    Trial("reader", "account", False, "change an account", "displayName"),
+    Trial("reader", RUNS, False, "change records", "description"),
+    Trial("nightly", "account", True, "change an account", "displayName"),
+    Trial("nightly", "account", True, "suspend a device", "oathTOTPToken"),
+    Trial("nightly", "account", True, "end the policy of codes for an account", "pwdPolicySubentry"),
+    Trial("nightly", "account", False, "set a password", "displayName", replaced=_PASSWORD),
+    Trial("nightly", "account", False, "mark an account as protected", "displayName", _MARK),
+    Trial("nightly", "protected", False, "change a protected account", "displayName"),
+    Trial("nightly", "suffix", False, "change entries that are not piactl's", "description"),
+    *(
+        Trial("nightly", place, True, f"write below ou={place}", "description")
+        for place in (RUNS, SOURCES, WAITING)
+    ),
+    Trial("desk", "account", True, "reset a password", "oathTOTPToken", replaced=_PASSWORD),
+    Trial("desk", "account", True, "ask for a new password", "oathTOTPToken", _RESET),
+    Trial("desk", "account", False, "change an account", "displayName"),
+    Trial("desk", "protected", False, "reset a protected account", "oathTOTPToken"),
+    Trial("desk", RUNS, False, "change records", "description"),
+    Trial("administrator", "account", True, "change an account", "displayName"),
+    Trial("administrator", "account", True, "mark an account as protected", "displayName", _MARK),
+    Trial("administrator", "protected", True, "change a protected account", "displayName"),
+    Trial("administrator", RUNS, True, "write records", "description"),
+)
+
+
+def rights(server: Server) -> Finding:
+    """D23. Kinds of entry that are not there are not tried, and said."""
+    places = _places(server)
+    tried = _try(server, TRIALS, places)
+    wrong = [*_root(server), *tried.wrong, *_readable_passwords(server)]
+    if not tried.answers and not wrong:
+        return skipped("D23", "the server's answers do not tell", server.uri)
+    lacking = sorted({trial.entry for trial in TRIALS if trial.identity in server.asking} - places.keys())
+    good = f"{tried.answers} tried, all as they should be"
+    if lacking:
+        good += f" (not tried: there is no {' and no '.join(lacking)} entry yet)"
+    return worst("D23", wrong, [], _RIGHTS, good, server.uri)
+
+
+def policy_of_an_account(server: Server) -> Finding:
+    """D33. Tried on an account: any policy but that of activation passwords is refused, and that is not."""
+    codes = server.passwords.activation_policy
+    trials = [
+        Trial(who, "account", False, words, deleted, (("pwdPolicySubentry", dn.encode()),))
+        for who, deleted in (("desk", "oathTOTPToken"), ("nightly", "displayName"))
+        for dn, words in (
+            (f"cn=doctor,{server.settings.suffix}", "put an account under a policy that is not there"),
+            (server.passwords.policy, "put an account under the default policy"),
+        )
+        if dn
+    ]
+    if codes:
+        words = f"put an account under {codes}"
+        put = (("pwdPolicySubentry", codes.encode()),)
+        trials.append(Trial("desk", "account", True, words, "oathTOTPToken", put))
+    rule = f'attrs=pwdPolicySubentry val.base="{codes or "the policy of activation passwords"}"'
+    advice = f"Let the desk write {rule} alone, by a rule before the one without val. {_PAGE}"
+    return _told("D33", server, trials, _places(server), advice, "only the policy of activation passwords")
+
+
+def one_password(server: Server) -> Finding:
+    """D34. Tried on an account that has a password: a second one is refused by the overlay, which is asked
+    before the rights and before the assertion that nothing meets.
+
+    That an account has a password shows by pwdChangedTime, which one that was loaded with it may lack.
+    """
+    query = filters.all_of(IN_ACCOUNTS, filters.present("pwdChangedTime"))
+    known = server.first.sample(server.settings.accounts, query)
+    account = known or server.first.sample(server.settings.accounts, IN_ACCOUNTS)
+    if account is None:
+        return skipped("D34", "not tried: there is no account yet", server.uri)
+    advice = "Add the overlay constraint with `constraint_attribute userPassword count 1`, restricted to "
+    advice += f"accounts (olcConstraintAttribute). {_PAGE}"
+    takes = server.first.takes_second(account.dn, "userPassword", _SECOND)
+    if takes is None:
+        words = "cannot be told: the server refuses for another reason before it counts passwords"
+        return skipped("D34", words, server.uri, advice)
+    if takes and known is None:
+        return skipped("D34", "not tried: no account is known to have a password", server.uri)
+    if takes:
+        return error("D34", "the server takes a second password, tried on an account", advice, server.uri)
+    return fine("D34", "a second one is refused, tried on an account", server.uri)
+
+
+def passwords_of_identities(server: Server) -> Finding:
+    """D35. Tried: each identity on its own entry and on those of the others."""
+    named = [name for name in server.settings.identities if _named(server, name)]
+    places: dict[str, str] = {name: server.settings.identities[name].dn for name in named}
+    trials = [
+        Trial(who, name, False, f"change the password of {name}", "userPassword")
+        for who in server.settings.identities
+        for name in named
+    ]
+    advice = 'Put `access to dn.subtree="the entries of the identities" attrs=userPassword by anonymous auth '
+    advice += f"by * none` before other rules on userPassword. {_PAGE}"
+    return _told("D35", server, trials, places, advice, "refused")
+
+
+def _named(server: Server, name: str) -> bool:
+    """Whether the identity binds by a name and a password; EXTERNAL may have no entry at all."""
+    identity = server.settings.identities[name]
+    return bool(identity.dn) and not identity.external
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What is wrong, how many trials had an answer, and what could not be tried, in words."""
+
+    wrong: tuple[str, ...]
+    answers: int
+    untried: tuple[str, ...]
+
+
+def _try(server: Server, trials: Iterable[Trial], places: Mapping[str, str]) -> Tried:
+    """Each trial as its identity, where it could bind and where there is an entry of the kind."""
+    wrong, untried, answers = [], {}, 0
+    for trial in trials:
+        dn = places.get(trial.entry)
+        if trial.identity not in server.asking:
+            untried[f"{trial.identity} cannot be asked"] = True
+            continue
+        if dn is None:
+            untried[f"there is no {trial.entry} entry yet"] = True
+            continue
+        added: Values = {name: (value,) for name, value in trial.added}
+        replaced: Values = {name: (value,) for name, value in trial.replaced}
+        answer = server.asking[trial.identity].may_change(dn, trial.deleted, added, replaced)
+        if answer is None:
+            untried[f"the server does not tell whether {trial.identity} can {trial.words}"] = True
+            continue
+        answers += 1
+        if answer != trial.may:
+            wrong.append(f"{trial.identity} {'cannot' if trial.may else 'can'} {trial.words}")
+    return Tried(tuple(wrong), answers, tuple(untried))
+
+
+def _told(
+    id_: str, server: Server, trials: Iterable[Trial], places: Mapping[str, str], advice: str, good: str
+) -> Finding:
+    """An error where a trial went wrong; skipped where one of them could not be made."""
+    tried = _try(server, trials, places)
+    if tried.wrong:
+        return error(id_, "; ".join(tried.wrong), advice, server.uri)
+    if tried.untried or not tried.answers:
+        words = f"{tried.answers} tried, all as they should be; not tried: {'; '.join(tried.untried)}"
+        return skipped(id_, words, server.uri)
+    return fine(id_, f"{good}: {tried.answers} tried, all as they should be", server.uri)
+
+
+def _places(server: Server) -> dict[str, str]:
+    """The DN of an entry of each kind that there is."""
+    settings = server.settings
+    mark = filters.equals("piactlProtected", "TRUE")
+    found: dict[str, str | None] = {"suffix": settings.suffix}
+    found["account"] = _any(server, filters.all_of(IN_ACCOUNTS, filters.none_of(mark)))
+    found["protected"] = _any(server, filters.all_of(IN_ACCOUNTS, mark))
+    for name in (RUNS, SOURCES, WAITING):
+        dn = Places(settings.state).folder(name)
+        found[name] = dn if server.first.entry(dn, ["ou"]) else None
+    return {kind: dn for kind, dn in found.items() if dn}
+
+
+def _any(server: Server, query: str) -> str | None:
+    entry = server.first.sample(server.settings.accounts, query)
+    return entry.dn if entry else None
+
+
+def _root(server: Server) -> list[str]:
+    """Identities that are the rootdn: rights and some rules of ppolicy do not hold for it."""
+    config = server.config
+    if config is None or not config.root:
+        return []
+    return [
+        f"{name} is the rootdn of the server, for which no rights hold"
+        for name in server.asking
+        if _is_root(config, server.settings, name)
+    ]
+
+
+def _is_root(config: ServerConfig, settings: DirectorySettings, name: str) -> bool:
+    return bool(settings.identities[name].dn) and same_dn(settings.identities[name].dn, config.root)
+
+
+def _readable_passwords(server: Server) -> list[str]:
+    """Hashes that an identity can read: its own entry and an account are looked at."""
+    found = []
+    names = [identity.dn for identity in server.settings.identities.values() if identity.dn]
+    with_password = server.first.sample(server.settings.accounts, IN_ACCOUNTS)
+    if with_password is not None:
+        names.append(with_password.dn)
+    for who, questions in server.asking.items():
+        for dn in names:
+            entry = questions.entry(dn, ["userPassword"])
+            if entry is not None and entry.values.get("userPassword"):
+                found.append(f"{who} can read the password hash of {dn}")
+                break
+    return found
+
+
+def rights_on_adds(server: Server) -> Finding:
+    """D22. The setting, where it can be seen. Nothing is tried: on a database that is still empty, a
+    rehearsed add (no-op control) leaves back-mdb 2.6.10 with attribute numbers that it never wrote."""
+    advice = "Set `add_content_acl on` (olcAddContentAcl: TRUE) on the database."
+    config = server.config
+    if config is None:
+        words = "cannot be told: cn=config may not be read"
+        return skipped("D22", words, server.uri, "let the reader read olcAddContentAcl in cn=config")
+    if not config.checks_adds:
+        return error("D22", "add_content_acl is off", advice, server.uri)
+    return fine("D22", "add_content_acl is on", server.uri)
+
+
+RIGHTS: Mapping[str, Callable[[Server], Finding]] = {
+    "D22": rights_on_adds,
+    "D23": rights,
+    "D33": policy_of_an_account,
+    "D34": one_password,
+    "D35": passwords_of_identities,
+}

@@ -1,0 +1,321 @@
+"""Checks of what a server is set to: schema, overlays, indexes, limits, checkpoint, room, clock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+
+from piactl.directory import filters
+from piactl.directory.dn import same_dn
+from piactl.directory.probe.server_config import UNLIMITED, database_overlays, database_room, server_time
+from piactl.directory.probe.subschema import OTP_CLASSES, PASSWORD_ATTRIBUTES, read_subschema, schema_faults
+from piactl.directory.store.accounts import IN_ACCOUNTS, closed_without_link
+from piactl.directory.store.attribute_map import LINKED_CLASS
+from piactl.flows.apply.default_password_policy import PUT_BACK
+from piactl.flows.apply.run_lock import MARGIN
+from piactl.flows.doctor.checks import Finding, error, fine, note, skipped, warning, worst
+from piactl.flows.doctor.servers import Server
+from piactl.resources import schemas_folder
+
+PPOLICY_CONTROL = "1.3.6.1.4.1.42.2.27.8.5.1"
+_UNSEEN = "let the reader see it, as schemas/ldap/slapd.conf.in does for cn=config and cn=monitor"
+_CANNOT = "cannot be told: cn=config may not be read"
+_INDEX = re.compile(r"^index\s+(\S+)\s+\S+", re.MULTILINE)
+_DRIFT_SECONDS = 10
+_SMALL_MAP = 256 << 20
+
+
+def schema(server: Server) -> Finding:
+    found = read_subschema(server.first)
+    if found is None:
+        return skipped("D16", "the schema may not be read", server.uri, "let the reader see cn=Subschema")
+    faults = schema_faults(found, server.settings.attributes)
+    advice = "Load the files of schemas/ldap (eduperson, supann, piactl), or correct directory.attributes."
+    return worst("D16", faults, [], advice, "all classes and attributes, with their rules", server.uri)
+
+
+def password_policy(server: Server) -> Finding:
+    found = read_subschema(server.first)
+    faults = []
+    if PPOLICY_CONTROL not in server.first.facts.controls:
+        faults.append("the server does not advertise password policies")
+    if found is not None:
+        faults += [f"attribute {n} is missing" for n in PASSWORD_ATTRIBUTES if not found.has_attribute(n)]
+    overlays = _overlays(server)
+    if overlays is not None and "ppolicy" not in overlays:
+        faults.append(f"the overlay ppolicy is not on the database of {server.settings.suffix}")
+    warnings = []
+    config = server.config
+    advice = "Add `overlay ppolicy` with its settings as in schemas/ldap/slapd.conf.in."
+    if config is not None and not faults:
+        if not config.hashes_passwords:
+            warnings.append("ppolicy_hash_cleartext is off: passwords set by piactl are stored in clear")
+        if not config.password_policy:
+            faults.append("there is no ppolicy_default: ends, starts and locks of accounts have no effect")
+    default_faults, default_warnings = _default_policy(server)
+    if default_faults:
+        faults += default_faults
+        advice = f"{PUT_BACK}."
+    warnings += default_warnings
+    if not faults and overlays is None:
+        return skipped(
+            "D17", "cannot be told: the module is there, the overlays may not be read", server.uri, _UNSEEN
+        )
+    return worst("D17", faults, warnings, advice, "ppolicy is on, passwords are hashed", server.uri)
+
+
+def _default_policy(server: Server) -> tuple[list[str], list[str]]:
+    """Faults and warnings of the default policy: the entry that the server names, and the one that
+    `password.policy` names, which every identity that writes has to see."""
+    set_, served = server.passwords.policy, server.config.password_policy if server.config else ""
+    faults, warnings = [], []
+    if served and server.first.entry(served, ["objectClass"]) is None:
+        faults.append(f"ppolicy_default {served} cannot be found")
+    if not set_:
+        return faults, ["password.policy is not set: no run notices that the default policy is missing"]
+    other = bool(served) and not same_dn(set_, served)
+    if other:
+        warnings.append(f"password.policy is {set_}, and ppolicy_default is {served}: runs look at the first")
+    blind = [name for name, asked in server.asking.items() if asked.entry(set_, ["objectClass"]) is None]
+    if blind and (other or not faults):
+        faults.append(f"{', '.join(blind)} cannot find {set_} (password.policy): runs refuse")
+    return faults, warnings
+
+
+def one_time_codes(server: Server) -> Finding:
+    found = read_subschema(server.first)
+    faults = []
+    if found is not None:
+        faults += [f"class {name} is missing" for name in OTP_CLASSES if name.lower() not in found.classes]
+    overlays = _overlays(server)
+    if overlays is not None and "otp" not in overlays:
+        faults.append(f"the overlay otp is not on the database of {server.settings.suffix}")
+    advice = "Add `moduleload otp` and `overlay otp` (slapd-contrib), or set otp.enforced_by: portal."
+    if not faults and overlays is None:
+        return skipped(
+            "D18", "cannot be told: the module is there, the overlays may not be read", server.uri, _UNSEEN
+        )
+    return worst("D18", faults, [], advice, "otp is on", server.uri)
+
+
+def closures(server: Server) -> Finding:
+    """D38. Whether closed and locked accounts are refused by their link to no device as well."""
+    lacking = [name for name, one in server.asking.items() if not one.has_class(LINKED_CLASS)]
+    overlays = _overlays(server)
+    alone = "closed and locked accounts are refused by the password policy alone"
+    advice = (
+        "Add `moduleload otp` and `overlay otp` (slapd-contrib), also where a portal asks for the codes; the "
+        "next night then links closed accounts to no device."
+    )
+    if len(lacking) == len(server.asking):
+        return warning("D38", f"{alone}: class {LINKED_CLASS} is missing", advice, server.uri)
+    if lacking:
+        found = f"{', '.join(lacking)} cannot see the class {LINKED_CLASS}, and would unlink closed accounts"
+        return warning("D38", found, "Let every identity read cn=Subschema.", server.uri)
+    if overlays is None:
+        return skipped(
+            "D38", "cannot be told: the module is there, the overlays may not be read", server.uri, _UNSEEN
+        )
+    if "otp" not in overlays:
+        found = f"{alone}: the overlay otp is not on the database of {server.settings.suffix}"
+        return warning("D38", found, advice, server.uri)
+    return _unlinked(server)
+
+
+def _unlinked(server: Server) -> Finding:
+    names = server.settings.attributes
+    query = closed_without_link(lambda attribute: names.get(attribute, attribute))
+    one = server.first.sample(server.settings.accounts, query)
+    if one is None:
+        return fine("D38", "refused by the password policy and by a link to no device", server.uri)
+    advice = (
+        "Run `piactl nightly`, which links them; a protected one: the same `piactl account close`, or a lock."
+    )
+    return warning(
+        "D38", f"closed accounts without a link to no device, such as {one.dn}", advice, server.uri
+    )
+
+
+def unique_names(server: Server) -> Finding:
+    names = [server.settings.attributes.get(name, name) for name in ("piactlIdentifier", "mail")]
+    seen = {name: _guarded(server, name) for name in names}
+    advice = (
+        "Set the overlay unique as in schemas/ldap/slapd.conf.in: one URI for each attribute, `serialize`."
+    )
+    config = server.config
+    if config is None:
+        open_ = [f"{name} is given twice without a refusal" for name, holds in seen.items() if holds is False]
+        if open_:
+            return worst("D19", open_[:1], open_[1:], advice, "", server.uri)
+        if all(seen.values()):
+            return fine("D19", f"{' and '.join(names)}: a taken value was refused", server.uri)
+        return skipped(
+            "D19", "cannot be told: no account to try with, and cn=config may not be read", server.uri
+        )
+    faults: dict[str, list[str]] = {name: [] for name in names}
+    for name in names:
+        rule = config.unique_rule(name, server.settings.accounts)
+        if seen[name] is False or (rule is None and seen[name] is None):
+            faults[name].append(f"{name} is not guarded below {server.settings.accounts}")
+        elif rule is not None and not rule.serialize:
+            faults[names[1]].append(f"{name} is guarded without `serialize`: two writers at once pass")
+    good = f"{' and '.join(names)} are guarded" + (", tried" if all(seen.values()) else "")
+    return worst("D19", faults[names[0]], faults[names[1]], advice, good, server.uri)
+
+
+def _guarded(server: Server, attribute: str) -> bool | None:
+    """Tried: would the base of the accounts get a value that an account has? Nothing can be changed by it."""
+    query = filters.all_of(IN_ACCOUNTS, filters.present(attribute))
+    found = server.first.sample(server.settings.accounts, query, attribute)
+    taken = found.first(attribute) if found else None
+    return server.first.guards_value(server.settings.accounts, attribute, taken) if taken else None
+
+
+def indexes(server: Server) -> Finding:
+    if server.config is None:
+        return skipped("D20", _CANNOT, server.uri, _UNSEEN)
+    wanted = [server.settings.attributes.get(name, name) for name in shipped_indexes()]
+    have = server.config.indexes
+    missing = [name for name in wanted if "eq" not in have.get(name.lower(), ())]
+    found = f"no eq index on {', '.join(missing)}"
+    advice = (
+        "Add `index NAME eq` to the database (olcDbIndex: slapd then makes it by itself); after a change of "
+    )
+    advice += "slapd.conf run slapindex."
+    return worst("D20", [], [found] if missing else [], advice, f"eq on {len(wanted)} attributes", server.uri)
+
+
+@cache
+def shipped_indexes() -> tuple[str, ...]:
+    """The attributes that the shipped settings index."""
+    text = (schemas_folder() / "ldap" / "slapd.conf.in").read_text(encoding="utf-8")
+    return tuple(name for names in _INDEX.findall(text) for name in names.split(","))
+
+
+def limits(server: Server) -> Finding:
+    errors, warnings, unknown = [], [], []
+    least = 0
+    for name, questions in server.asking.items():
+        size = server.config.size_limit_of(server.settings.identities[name].dn) if server.config else None
+        if server.settings.identities[name].external:
+            size = None
+        if size == UNLIMITED:
+            continue
+        cut, count = questions.is_cut(server.settings.suffix, filters.ANY_ENTRY)
+        least = max(least, count)
+        if cut:
+            errors.append(f"{name}: a search was cut at {count} entries")
+        elif size is None:
+            unknown.append(name)
+        elif size < 2 * count:
+            errors.append(f"{name}: at most {size} entries, and there are {count} already")
+        else:
+            warnings.append(f"{name}: at most {size} entries (there are {count})")
+    advice = 'Set `limits dn.exact="DN of the identity" size=unlimited time=unlimited` on the database.'
+    if not errors and not warnings and unknown:
+        words = f"cannot be told beyond the {least} entries of now: limits of {', '.join(unknown)}"
+        return skipped("D21", words, server.uri, _UNSEEN)
+    return worst("D21", errors, warnings, advice, f"none for {', '.join(server.asking)}", server.uri)
+
+
+def checkpoint(server: Server) -> Finding:
+    suffix = server.first.entry(server.settings.suffix, ["contextCSN"])
+    replicated = bool(suffix and suffix.values.get("contextCSN"))
+    overlays = _overlays(server)
+    if "syncprov" not in (overlays or ()) and not replicated:
+        words = "not replicated" if overlays is not None else "no contextCSN: not replicated"
+        return fine("D24", words, server.uri)
+    config = server.config
+    if config is None:
+        return skipped("D24", f"replicated; {_CANNOT}", server.uri, _UNSEEN)
+    if "syncprov" not in config.overlays:
+        return note(
+            "D24",
+            "a consumer, or once a provider: no overlay syncprov",
+            "Nothing, if that is meant.",
+            server.uri,
+        )
+    advice = (
+        "Set `syncprov-checkpoint 1 1` (olcSpCheckpoint: 1 1); it costs about a quarter of the write rate."
+    )
+    if not config.checkpoint:
+        return error("D24", "syncprov has no checkpoint that can be seen", advice, server.uri)
+    operations = int(config.checkpoint.split()[0])
+    if operations > 1:
+        return error("D24", f"syncprov-checkpoint {config.checkpoint} is coarse", advice, server.uri)
+    return fine("D24", f"syncprov-checkpoint {config.checkpoint}", server.uri)
+
+
+def room(server: Server) -> Finding:
+    found = next(filter(None, (database_room(q, server.settings.suffix) for q in server.each())), None)
+    if found is None and server.config is None:
+        return skipped("D25", "cannot be told: cn=monitor may not be read", server.uri, _UNSEEN)
+    size = found.size if found else server.config.max_size if server.config else 0
+    words = f"maxsize {size >> 20:,} MiB"
+    if found:
+        words += f", {found.share:.0%} used"
+    advice = (
+        "Raise `maxsize` of the mdb database (olcDbMaxSize, bytes): it is sparse and costs nothing unused."
+    )
+    if found and found.share > 0.9:
+        return error("D25", words, advice, server.uri)
+    if size < _SMALL_MAP or (found and found.share > 0.7):
+        return warning("D25", words, advice, server.uri)
+    return fine("D25", words, server.uri)
+
+
+def clock(server: Server) -> Finding:
+    for questions in server.each():
+        before = server.now()
+        there = server_time(questions)
+        after = server.now()
+        if there is None:
+            continue
+        # the server tells whole seconds
+        ahead = (before - there).total_seconds() - 1
+        behind = (there - after).total_seconds()
+        apart = max(ahead, behind, 0.0)
+        words = f"this host is {apart:.0f} s {'ahead of' if ahead > behind else 'behind'} the server"
+        advice = "Set both clocks by NTP (timedatectl, chronyc tracking)."
+        if apart > MARGIN.total_seconds():
+            return error("D26", words, advice, server.uri)
+        if apart > _DRIFT_SECONDS:
+            return warning("D26", words, advice, server.uri)
+        return fine("D26", "as on this host, to a second or two" if apart <= 2 else words, server.uri)
+    return skipped("D26", "cannot be told: cn=monitor may not be read", server.uri, _UNSEEN)
+
+
+def requests_in_flight(server: Server) -> Finding:
+    """Whether the server lets as many requests wait on one connection as piactl sends."""
+    most = server.settings.in_flight
+    words = f"up to {most} writes in flight" if most > 1 else "one write after the other"
+    if server.config is not None and 0 < server.config.pending < most:
+        words += f"; the server closes connections on which more than {server.config.pending} wait"
+        advice = "Raise olcConnMaxPendingAuth (conn_max_pending_auth), or lower directory.in_flight."
+        return note("D31", words, advice, server.uri)
+    if most == 1:
+        return note("D31", words, "Nights are faster with directory.in_flight: 64.", server.uri)
+    return fine("D31", words, server.uri)
+
+
+def _overlays(server: Server) -> tuple[str, ...] | None:
+    if server.config is not None:
+        return server.config.overlays
+    suffix = server.settings.suffix
+    return next((o for q in server.each() if (o := database_overlays(q, suffix)) is not None), None)
+
+
+SETTINGS: Mapping[str, Callable[[Server], Finding]] = {
+    "D16": schema,
+    "D17": password_policy,
+    "D18": one_time_codes,
+    "D19": unique_names,
+    "D20": indexes,
+    "D21": limits,
+    "D24": checkpoint,
+    "D25": room,
+    "D26": clock,
+    "D31": requests_in_flight,
+    "D38": closures,
+}

@@ -1,0 +1,192 @@
+"""Checks of each configured server: does it answer, to whom, and is it set as piactl needs it?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from piactl.core.model.settings import DirectorySettings, PasswordSettings
+from piactl.directory.client.controls import ASSERTION, PAGED, POST_READ, PRE_READ
+from piactl.directory.probe.probe import Questions, ServerUnusable, open_questions
+from piactl.directory.probe.server_config import ServerConfig, read_server_config, server_version
+from piactl.errors import DirectoryTruncated, DirectoryUnreachable, PiactlError, SecretUnusable
+from piactl.flows.doctor.checks import (
+    CHECKS,
+    Finding,
+    broken,
+    error,
+    fine,
+    skipped,
+    unless_broken,
+    warning,
+    worst,
+)
+from piactl.secrets import read_password
+
+_VERSION = re.compile(r"slapd (\d+)\.(\d+)")
+_ORDER = ("reader", "administrator", "nightly", "desk")
+"""Who is asked first: these two may see the server's settings."""
+
+
+@dataclass(slots=True)
+class Server:
+    """One server with everybody who could bind to it; `config` is None where it may not be read."""
+
+    uri: str
+    settings: DirectorySettings
+    asking: dict[str, Questions]
+    config: ServerConfig | None = None
+    now: Callable[[], datetime] = field(kw_only=True)
+    passwords: PasswordSettings = field(default=PasswordSettings(), kw_only=True)
+
+    @property
+    def first(self) -> Questions:
+        return next(iter(self.asking.values()))
+
+    def each(self) -> Iterator[Questions]:
+        yield from self.asking.values()
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What came of the attempts to bind to one server."""
+
+    findings: tuple[Finding, ...]
+    asking: Mapping[str, Questions]
+    answers: bool
+
+
+def examine_server(
+    uri: str,
+    settings: DirectorySettings,
+    passwords: PasswordSettings,
+    now: Callable[[], datetime],
+    checks: Mapping[str, Callable[[Server], Finding]],
+) -> Iterator[Finding]:
+    """D11 to D14, then `checks` by their ids, each in order; those of a server that nobody can ask are
+    skipped, and so is one that the server breaks off."""
+    with ExitStack() as stack:
+        try:
+            door = _bind_all(uri, settings, stack)
+        except Exception as bug:  # noqa: BLE001 - the other servers are still to be looked at
+            door = Door((broken("D11", bug, uri), skipped("D12", "the check of D11 failed", uri)), {}, False)
+        yield from door.findings
+        if not door.asking:
+            for id_ in ("D13", "D14", *checks):
+                yield skipped(id_, "nobody could bind to ask", uri)
+            return
+        server = Server(uri, settings, dict(door.asking), now=now, passwords=passwords)
+        try:
+            server.config = _config(server)
+        except Exception as bug:  # noqa: BLE001 - the checks that do not need it go on
+            yield broken("D16", bug, uri)
+        for id_, check in {"D13": _functions, "D14": _takes_writes, **checks}.items():
+            yield _asked(id_, check, server)
+
+
+def _asked(id_: str, check: Callable[[Server], Finding], server: Server) -> Finding:
+    try:
+        return unless_broken(id_, lambda: check(server), server.uri)
+    except (DirectoryUnreachable, DirectoryTruncated, PiactlError) as lost:
+        return skipped(id_, f"broken off: {str(lost).removeprefix(f'{server.uri}: ')}", server.uri)
+
+
+def _config(server: Server) -> ServerConfig | None:
+    for questions in server.each():
+        try:
+            found = read_server_config(questions, server.settings.suffix)
+        except PiactlError:
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _bind_all(uri: str, settings: DirectorySettings, stack: ExitStack) -> Door:
+    asking: dict[str, Questions] = {}
+    refused: list[str] = []
+    unreadable: list[str] = []
+    for name in sorted(settings.identities, key=lambda n: (*_ORDER, n).index(n)):
+        try:
+            asking[name] = stack.enter_context(open_questions(uri, settings, name, read_password))
+        except SecretUnusable as why:
+            unreadable.append(name)
+            refused.append(f"{name}: {why}")
+        except ServerUnusable as why:
+            if not why.refused:
+                return Door(
+                    (_silent(uri, str(why)), skipped("D12", "the server does not answer", uri)), {}, False
+                )
+            refused.append(f"{name}: {why}")
+    if not asking and len(unreadable) == len(settings.identities):
+        found = (
+            skipped("D11", "no password can be read (D05)", uri),
+            skipped("D12", "no password can be read", uri),
+        )
+        return Door(found, {}, False)
+    who = worst(
+        "D12",
+        refused,
+        [],
+        "Correct the name or the password file, or the entry of the identity on the server.",
+        f"{', '.join(asking)} can bind",
+        uri,
+    )
+    return Door((fine("D11", _transport(uri, settings), uri), who), asking, True)
+
+
+def _silent(uri: str, why: str) -> Finding:
+    advice = "Start the server, or correct its address under directory.servers (or directory.tls)."
+    if why.startswith("TLS: "):  # the server is there, and the reason says what to do
+        advice = "Correct the certificates or directory.tls."
+    return error("D11", why, advice, uri)
+
+
+def _transport(uri: str, settings: DirectorySettings) -> str:
+    scheme = uri.partition("://")[0].lower()
+    if scheme == "ldapi":
+        return "socket of this host"
+    if scheme != "ldaps" and not settings.tls.starttls:
+        return "in clear, on this host only"
+    verified = "certificate verified" if settings.tls.strict else "certificate verified, but not strictly"
+    return f"{'TLS' if scheme == 'ldaps' else 'StartTLS'}, {verified}"
+
+
+def _functions(server: Server) -> Finding:
+    facts = server.first.facts
+    version = next(filter(None, map(server_version, server.each())), "") or facts.vendor
+    lacking = []
+    if ASSERTION not in facts.controls:
+        lacking.append("no assertions (RFC 4528): a change between reading and writing is not always noticed")
+    if PAGED not in facts.controls:
+        lacking.append("no paged results (RFC 2696): large searches need much memory and unlimited size")
+    if not {PRE_READ, POST_READ} <= facts.controls:
+        lacking.append(
+            "no pre-read and post-read (RFC 4527): accounts that a night wrote are read again the next"
+        )
+    number = _VERSION.search(version)
+    if number and (int(number[1]), int(number[2])) < (2, 5):
+        lacking.append(f"{version} is older than OpenLDAP 2.5")
+    good = f"{version or 'a server that does not tell its version'}; assertions, paged results"
+    return worst("D13", [], lacking, "Use OpenLDAP 2.5 or later.", good, server.uri)
+
+
+def _takes_writes(server: Server) -> Finding:
+    if ASSERTION not in server.first.facts.controls:
+        return skipped("D14", "cannot be asked without assertions (RFC 4528)", server.uri)
+    why = server.first.refuses_writes(server.settings.suffix)
+    if not why:
+        return fine("D14", "yes", server.uri)
+    advice = "Name the provider that takes writes in directory.servers; look at olcReadOnly of its database."
+    if len(server.settings.servers) > 1:
+        return warning("D14", f"{why}; it can only be read", advice, server.uri)
+    return error("D14", why, advice, server.uri)
+
+
+def reachable(findings: list[Finding]) -> bool:
+    """Whether any server answered, or could not be asked for reasons of this host."""
+    doors = [f for f in findings if f.check is CHECKS["D11"]]
+    return any(f.outcome.value != "error" for f in doors)

@@ -1,0 +1,162 @@
+"""Who is about to lose what, for the warnings that are sent before it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from piactl.core.model.account import Account, State
+from piactl.core.model.periods import civil
+from piactl.core.plan.change import LOSING, Change, Kind
+from piactl.core.rules.entitlements import Right
+from piactl.flows.forecast.simulate import Forecast, Night
+from piactl.flows.plan.inputs.site import Site
+from piactl.flows.queries.accounts import account_on
+
+_OVER = (State.GRACE, State.DEACTIVATED, State.ARCHIVED)
+
+
+@dataclass(slots=True)
+class _Leaver:
+    """One account that loses something: as it was before, and what the nights then do to it."""
+
+    before: Account
+    why: str
+    lost: dict[Right, date] = field(default_factory=dict)
+    """Last day by right, of those that are not given back."""
+    closes: Mapping[str, object] | None = None
+    grace: bool = False
+    deactivated: date | None = None
+    archived: date | None = None
+
+    def take(self, change: Change, night: Night) -> None:
+        eve = night.day - timedelta(days=1)
+        self.grace = self.grace or change.after.get("state") == State.GRACE.value
+        if change.kind in (Kind.DEACTIVATE, Kind.ARCHIVE):
+            told = (change.before or {}).get("services")
+            for text in told if isinstance(told, list) else ():
+                service, _, uai = str(text).partition(":")
+                self.lost.setdefault((service, uai), eve)
+        if change.kind is Kind.DEACTIVATE:
+            self.deactivated, self.closes = change.effective, change.after
+        elif change.kind is Kind.ARCHIVE:
+            self.archived = change.effective
+        elif "service" in change.after:
+            right = (str(change.after["service"]), str(change.after.get("uai") or ""))
+            if change.kind is Kind.REVOKE:
+                self.lost.setdefault(right, min(eve, change.effective - timedelta(days=1)))
+            else:
+                self.lost.pop(right, None)
+
+
+def leavers(forecast: Forecast) -> tuple[list[dict[str, Any]], list[Night]]:
+    """One row per account that loses something within the forecast and has not got it back at its end, by
+    uid; and the nights themselves.
+
+    uid, matricule, display_name, address, private_mail; `state` before the first loss and `state_then` at
+    the end of the forecast; `services_ending` as service, uai, last_day; `login_ends` (the last day),
+    `grace_ends` (the last day), `deactivated_on`, `archived_on` (the first day), also where they lie beyond
+    the forecast and are known; `reason`. Days are ISO text, None where there is none.
+    """
+    found: dict[str, _Leaver] = {}
+    nights = []
+    for night in forecast.nights():
+        nights.append(night)
+        for change in night.plan.changes:
+            if change.kind in LOSING and change.uid not in found:
+                before = forecast.account(change.uid)
+                if before is not None:
+                    found[change.uid] = _Leaver(before, change.reason)
+            if change.uid in found:
+                found[change.uid].take(change, night)
+    rows = [_row(leaver, forecast) for _, leaver in sorted(found.items())]
+    return [row for row in rows if _loses(row)], nights
+
+
+def _loses(row: Mapping[str, Any]) -> bool:
+    dates = ("login_ends", "grace_ends", "deactivated_on", "archived_on")
+    return bool(row["services_ending"]) or any(row[name] for name in dates)
+
+
+def _row(leaver: _Leaver, forecast: Forecast) -> dict[str, Any]:
+    before = leaver.before
+    then = forecast.account(before.uid) or before
+    grace, deactivated, archived = _ends(leaver, then, forecast)
+    return {
+        "uid": before.uid,
+        "matricule": before.matricule,
+        "display_name": before.display_name,
+        "address": before.address,
+        "private_mail": before.private_mail or None,
+        "state": before.state.value,
+        "state_then": then.state.value,
+        "services_ending": [
+            {"service": service, "uai": uai or None, "last_day": last.isoformat()}
+            for (service, uai), last in sorted(leaver.lost.items())
+        ],
+        "login_ends": _login_ends(leaver, then, forecast),
+        "grace_ends": _iso(grace),
+        "deactivated_on": _iso(deactivated),
+        "archived_on": _iso(archived),
+        "reason": leaver.why,
+    }
+
+
+def _login_ends(leaver: _Leaver, then: Account, forecast: Forecast) -> str | None:
+    """The last day on which the person can log in, where that lies within the forecast or the person is
+    on the way out."""
+    before = leaver.before
+    if not _open(before, forecast.first):
+        return None
+    if then.state is State.ARCHIVED:
+        last = (leaver.closes or {}).get("login_until")
+        return str(last) if last else None
+    if then.login_until is None or (then.login_until > forecast.until and then.state not in _OVER):
+        return None
+    return then.login_until.isoformat()
+
+
+def _open(account: Account, day: date) -> bool:
+    """Whether the window of the account lets its owner log in on the day or later."""
+    return account.state not in (State.DEACTIVATED, State.ARCHIVED) and (
+        account.login_until is None or account.login_until >= day
+    )
+
+
+def _ends(leaver: _Leaver, then: Account, forecast: Forecast) -> tuple[date | None, date | None, date | None]:
+    """The last day of the grace, the first of the closure, the first of the archival."""
+    deactivated, archived = leaver.deactivated, leaver.archived
+    if then.state not in _OVER:
+        return None, None, None
+    if then.state is not State.ARCHIVED:
+        ahead = _segments_after(then, forecast.site, forecast.until)
+        deactivated = deactivated or ahead.get(State.DEACTIVATED)
+        archived = archived or ahead.get(State.ARCHIVED)
+    grace = then.state_until if then.state is State.GRACE else None
+    if (
+        grace is None
+        and leaver.deactivated is not None
+        and (leaver.grace or leaver.before.state is State.GRACE)
+    ):
+        grace = leaver.deactivated - timedelta(days=1)
+    return grace, deactivated, archived
+
+
+def _segments_after(account: Account, site: Site, day: date) -> dict[State, date]:
+    """The first day of each state that comes after the one of the day, until somebody returns."""
+    path, _ = account_on(account, site, day)
+    ahead: dict[State, date] = {}
+    for segment in path.segments:
+        if segment.first > day.toordinal():
+            if segment.state not in _OVER:
+                break
+            first = civil(segment.first)
+            if first is not None:
+                ahead.setdefault(segment.state, first)
+    return ahead
+
+
+def _iso(day: date | None) -> str | None:
+    return day.isoformat() if day else None

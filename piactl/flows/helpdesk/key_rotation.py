@@ -1,0 +1,140 @@
+"""The keys of the digests: which entries need which, making a new one current, letting an old one go.
+
+A new key is current at once on the host where it is made. Digests and sealed secrets under older keys verify
+as long as those are in the file, and move to the current one when their value is told anew: matricules and
+NUMENs in the next night with a feed, sealed secrets when a code is checked or their key is retired. What is
+kept of an archived account can never move: nobody tells its matricule any more. So a key that archived
+accounts need stays for ever.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from piactl.core.edits import ActRefused
+from piactl.core.model.account import State
+from piactl.core.model.digests import digest_key_id
+from piactl.core.text import counted
+from piactl.directory.port import EntryWrite, Reader
+from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.devices import device_change, read_all_devices, read_seal_keys
+from piactl.directory.store.state_records import ATTEMPTS, DATA, IN_RECORD, WAITING, Places, read_waiting
+from piactl.flows.accounts.edit import Preparation, Prepared
+from piactl.flows.plan.inputs.site import Site
+from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.otp import sealed, unsealed
+
+WHAT: Mapping[str, tuple[str, str]] = {
+    "matricules": ("matricule of an account", "matricules of accounts"),
+    "archived": ("matricule of an archived account", "matricules of archived accounts"),
+    "numens": ("NUMEN", "NUMENs"),
+    "waiting": ("person in waiting", "people in waiting"),
+    "devices": ("sealed secret of a device", "sealed secrets of devices"),
+    "attempts": ("count of identity checks", "counts of identity checks"),
+}
+"""What needs a key: the word of `key list`, and in words, one and more."""
+
+
+@dataclass(slots=True)
+class Need:
+    """What needs one key: numbers by the words of WHAT, and one of the entries."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    example: str = ""
+
+
+def key_needs(reader: Reader, site: Site) -> dict[str, Need]:
+    """What the directory needs of each key, by id; "" is that of a digest that names none."""
+    needs: dict[str, Need] = {}
+    for what, dn, key in _uses(reader, site):
+        need = needs.setdefault(key, Need())
+        need.counts[what] += 1
+        need.example = need.example or dn
+    return needs
+
+
+def _uses(reader: Reader, site: Site) -> Iterator[tuple[str, str, str]]:
+    directory = site.settings.directory
+    name = {n: directory.attributes.get(n, n) for n in ("piactlMatriculeDigest", "piactlNumenDigest")}
+    state = directory.attributes.get("piactlState", "piactlState")
+    for entry in reader.search(directory.accounts, IN_ACCOUNTS, [*name.values(), state]):
+        archived = entry.text(state) == State.ARCHIVED.value
+        for attribute, what in (("piactlMatriculeDigest", "matricules"), ("piactlNumenDigest", "numens")):
+            if entry.values.get(name[attribute]):
+                key = digest_key_id(entry.text(name[attribute]))
+                yield ("archived" if archived else what), entry.dn, key
+    places = Places(directory.state)
+    for entry in reader.search(places.folder(WAITING), IN_RECORD, ["cn", DATA], scope="one"):
+        keys = {digest_key_id(entry.text("cn"))}
+        waiting = site.unreadable.read(entry.dn, entry.first(DATA), read_waiting)
+        numen = waiting.numen_digest if waiting else None
+        for key in sorted(keys | ({digest_key_id(numen)} if numen else set())):
+            yield "waiting", entry.dn, key
+    for entry in reader.search(places.folder(ATTEMPTS), IN_RECORD, ["cn"], scope="one"):
+        if entry.text("cn").startswith("{"):
+            yield "attempts", entry.dn, digest_key_id(entry.text("cn"))
+    for dn, key in read_seal_keys(reader, directory.accounts, site.unreadable):
+        yield "devices", dn, key
+
+
+def need_words(need: Need) -> str:
+    """What needs a key, in words."""
+    return ", ".join(counted(need.counts[what], *words) for what, words in WHAT.items() if need.counts[what])
+
+
+def reseals(reader: Reader, site: Site, key: str) -> Iterator[tuple[str, EntryWrite]]:
+    """(uid, write) that moves each secret that is sealed with `key` to the current one. `reader` has to be
+    bound as the administrator. Raises SealBroken."""
+    for uid, entry in read_all_devices(
+        reader, site.settings.directory.accounts, site.encoding, site.unreadable
+    ):
+        if entry.device.sealed_with != key:
+            continue
+        secret = unsealed(entry.sealed, site.keys, uid, entry.device.name)
+        device = replace(entry.device, sealed_with=site.keys.current)
+        copy = sealed(secret, site.keys, uid, device.name)
+        write = device_change(entry, device, mark=secrets.token_hex(8), sealed=copy)
+        if write is not None:
+            yield uid, write
+
+
+def check_retirable(site: Site, key: str) -> None:
+    """Raises ActRefused for a key that is not there, or is the current one."""
+    keys = site.keys
+    if key not in keys.keys:
+        known = ", ".join(keys.keys)
+        raise ActRefused(f"{key}: the key file has no such key; it has {known}")
+    if key == keys.current:
+        raise ActRefused(f"{key}: it is the current key; make another one current first: piactl key add")
+
+
+def refuse_needed(key: str, need: Need | None, site: Site) -> None:
+    """Raises ActRefused where anything still needs a key, or may, with what is to be done about it."""
+    unsure = next(iter(site.unreadable), None)
+    if unsure is not None:
+        raise ActRefused(f"key {key} stays: a record that may need it cannot be read: {unsure}")
+    if need is None or not need.counts.total():
+        return
+    counts = need.counts
+    ways = []
+    if counts["matricules"] or counts["numens"] or counts["waiting"]:
+        ways.append("matricules and NUMENs move to the current key in a night with a feed that tells them")
+    if counts["attempts"]:
+        ways.append("counts of identity checks are forgotten after a week")
+    if counts["archived"]:
+        ways.append("those of archived accounts can never move: the key stays as long as they do")
+    total = counted(counts.total(), "value needs it", "values need it")
+    raise ActRefused(f"key {key} stays: {total} ({need_words(need)}).\n" + "; ".join(ways))
+
+
+def prepare_reseals(reader: Reader, site: Site, key: str, reason: str) -> Preparation:
+    """The writes that move every secret sealed with `key` to the current key, by account."""
+    by_uid: dict[str, list[AccountWrite]] = {}
+    for uid, write in reseals(reader, site, key):
+        by_uid.setdefault(uid, []).append(AccountWrite(uid, ("reseal",), reason, write))
+    return Preparation(
+        tuple(Prepared(uid, uid, write=rows[0], then=tuple(rows[1:])) for uid, rows in by_uid.items())
+    )

@@ -1,0 +1,28 @@
+"""One-time-code devices: enrolled, verified, suspended, given back, removed, resynchronised; and the check of
+a code wherever piactl itself has one to check.
+
+The order of the writes is what keeps an account safe in a crash: a code is used up before it has any effect,
+the link of the account moves in one write from the old device to the new one, and what nothing links to any
+more is deleted last. At no point between is an account that had a device open to the password alone, unless
+that is what was asked for.
+"""
+
+from piactl.flows.helpdesk.otp.code_check import Checked, CodeOutcome, use_code
+from piactl.flows.helpdesk.otp.enroll import Enrolment, prepare_enrolment
+from piactl.flows.helpdesk.otp.show import devices_shown
+from piactl.flows.helpdesk.otp.suspend import prepare_removal, prepare_resumption, prepare_suspension
+from piactl.flows.helpdesk.otp.verify import prepare_resync, prepare_verification
+
+__all__ = [
+    "Checked",
+    "CodeOutcome",
+    "Enrolment",
+    "devices_shown",
+    "prepare_enrolment",
+    "prepare_removal",
+    "prepare_resumption",
+    "prepare_resync",
+    "prepare_suspension",
+    "prepare_verification",
+    "use_code",
+]

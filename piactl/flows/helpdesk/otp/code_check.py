@@ -1,0 +1,140 @@
+"""Checking codes: good once, and used up before anything follows from them.
+
+A code is used up by a compare-and-swap on the device's entry: the last step it was read with is taken away
+and the new one put in, in one modify. Of two checks of one code at the same instant one finds the old value
+gone: for it the code was used already.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from piactl.core.credentials.totp_devices import DIGITS, CodeUsed, Match, match_code
+from piactl.core.edits import ActRefused
+from piactl.directory.port import EntryWrite, Outcome, Writer
+from piactl.directory.store.accounts import Entry
+from piactl.directory.store.devices import DeviceEntry, device_change, device_dn, read_devices
+from piactl.errors import PiactlError
+from piactl.flows.helpdesk.otp.holder import Holder
+from piactl.flows.plan.inputs.site import Site
+from piactl.otp import OtpSecret, sealed, unsealed
+
+_CODE = re.compile(rf"[0-9]{{{DIGITS}}}")
+
+
+class CodeOutcome(StrEnum):
+    """What became of the check of a code. NONE: the account has no device, so no code is asked for."""
+
+    GOOD = "good"
+    WRONG = "wrong"
+    USED = "used already"
+    SUSPENDED = "device suspended"
+    NONE = "no device"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """`message` says what to do next, "" for a good one."""
+
+    outcome: CodeOutcome
+    message: str = ""
+
+
+class WrongCode(ActRefused):
+    """A code that is not good; it counts as a failed try."""
+
+
+def read_code(text: str) -> str:
+    """The code in what somebody typed: blanks count for nothing. Raises WrongCode for what cannot be one,
+    without repeating it."""
+    code = "".join(text.split())
+    if not _CODE.fullmatch(code):
+        raise WrongCode(f"not a code: it has {DIGITS} digits, as the telephone shows them now")
+    return code
+
+
+def opened(site: Site, uid: str, entry: DeviceEntry) -> OtpSecret:
+    """The secret of a device. Raises PiactlError where there is no copy that this identity may read, and
+    SealBroken."""
+    if not entry.sealed:
+        raise PiactlError(
+            f"{uid}: codes of {entry.device.name} cannot be checked: the sealed copy of its secret is not "
+            "there, or this identity may not read it.\nA protected account: --administrator; else enrol anew"
+        )
+    return unsealed(entry.sealed, site.keys, uid, entry.device.name)
+
+
+def checked_match(uid: str, entry: DeviceEntry, secret: OtpSecret, code: str, now: datetime) -> Match:
+    """Where a code of a device stands. Raises WrongCode, which says why."""
+    try:
+        match = match_code(entry.device, secret.code, read_code(code), now)
+    except CodeUsed:
+        raise WrongCode(f"{uid}: this code, or a later one, was used before; wait for the next one") from None
+    if match is None:
+        raise WrongCode(
+            f"{uid}: the code is wrong. Is it that of this account, typed while the telephone showed it?\n"
+            "If its clock is wrong: set the telephone's time to automatic, or piactl otp resync " + uid
+        )
+    return match
+
+
+def used_up(site: Site, uid: str, entry: DeviceEntry, match: Match, **changed: object) -> EntryWrite:
+    """The write that uses a code up, changes other fields of the device with it, and seals its secret under
+    the current key where that is another."""
+    device = replace(entry.device, last_step=match.step, drift=match.drift, **changed)  # type: ignore[arg-type]
+    fresh = b""
+    if device.sealed_with != site.keys.current:
+        fresh = sealed(opened(site, uid, entry), site.keys, uid, device.name)
+        device = replace(device, sealed_with=site.keys.current)
+    write = device_change(entry, device, mark=secrets.token_hex(8), sealed=fresh)
+    if write is None:
+        raise AssertionError("the mark is never that of another write")
+    return write
+
+
+def use_code(
+    writer: Writer,
+    site: Site,
+    entry: Entry,
+    code: str,
+    now: datetime,
+    *,
+    stored: Callable[[EntryWrite], Outcome] | None = None,
+) -> Checked:
+    """Checks a code of the device in force and uses it up: GOOD is said of one code once, ever.
+
+    `writer` must be bound as an identity that may change devices (desk, administrator). `stored` makes the
+    write in another way than by `writer`, journalled say. Raises SealBroken, PiactlError where the code
+    cannot be checked.
+    """
+    devices = tuple(read_devices(writer, entry.dn, site.unreadable))
+    holder = Holder(entry.account.uid, entry, devices, site.encoding_for(writer))
+    uid = entry.account.uid
+    if not entry.account.device:
+        return Checked(CodeOutcome.NONE)
+    device = holder.in_force
+    if device is None and device_dn(entry.dn, entry.account.device) in site.unreadable:
+        raise PiactlError(
+            f"{uid}: codes of {entry.account.device} cannot be checked: its entry cannot be read.\n"
+            f"Delete that entry, then enrol another: piactl otp enroll {uid}"
+        )
+    if device is None:
+        advice = f"its device is suspended; enrol another: piactl otp enroll {uid}"
+        return Checked(CodeOutcome.SUSPENDED, f"{uid}: {advice}")
+    try:
+        match = checked_match(uid, device, opened(site, uid, device), code, now)
+    except WrongCode as wrong:
+        used = isinstance(wrong.__context__, CodeUsed)
+        return Checked(CodeOutcome.USED if used else CodeOutcome.WRONG, str(wrong))
+    write = used_up(site, uid, device, match)
+    outcome = stored(write) if stored else next(iter(writer.write([write]))).outcome
+    if outcome is not Outcome.APPLIED:
+        return Checked(
+            CodeOutcome.USED, f"{uid}: this code was used at the same moment; wait for the next one"
+        )
+    return Checked(CodeOutcome.GOOD)

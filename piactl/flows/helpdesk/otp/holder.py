@@ -1,0 +1,123 @@
+"""An account with its devices, and the parts that all changes of devices are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from piactl.core.credentials.totp_devices import NO_DEVICE, Device, in_force
+from piactl.core.edits import ActRefused
+from piactl.core.model.account import Account, State
+from piactl.directory.port import EntryWrite, Reader
+from piactl.directory.store.accounts import Entry
+from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.devices import DeviceEntry, device_delete, link_write, read_devices
+from piactl.errors import PiactlError
+from piactl.flows.accounts.edit import Preparation, Prepared
+from piactl.flows.plan.inputs.site import Site
+from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.queries.accounts import find_entry
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """An account as it was found by `name`, and the devices below it."""
+
+    name: str
+    entry: Entry
+    devices: tuple[DeviceEntry, ...]
+    encoding: Encoding
+
+    @property
+    def account(self) -> Account:
+        return self.entry.account
+
+    @property
+    def plain(self) -> list[Device]:
+        return [one.device for one in self.devices]
+
+    @property
+    def shut_words(self) -> str:
+        """Why nobody logs in to a closed or locked account, whatever its device."""
+        return f"the account is {'locked' if self.account.locked else 'closed'}, so nobody logs in"
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.account.device == NO_DEVICE
+
+    @property
+    def in_force(self) -> DeviceEntry | None:
+        return self.entry_of(in_force(self.plain, self.account.device))
+
+    def entry_of(self, device: Device | None) -> DeviceEntry | None:
+        return next((one for one in self.devices if one.device is device), None) if device else None
+
+    def others(self, kept: DeviceEntry | None) -> list[DeviceEntry]:
+        return [one for one in self.devices if one is not kept]
+
+
+def find_holder(reader: Reader, site: Site, name: str, identity: str = "") -> Holder:
+    """Raises AccountNotFound, and ActRefused for an archived account, which has no devices any more, or a
+    protected one, where `identity`, that will write, is the help desk's."""
+    entry = find_entry(reader, site, name)
+    if entry.account.protected and identity == "desk":
+        raise ActRefused(
+            f"{name}: the account is protected, and out of the help desk's reach.\n"
+            "An administrator can go on: --administrator"
+        )
+    if entry.account.state is State.ARCHIVED:
+        raise ActRefused(f"{name}: the account is archived; it logs in nowhere and has no device")
+    devices = tuple(read_devices(reader, entry.dn, site.unreadable))
+    return Holder(name, entry, devices, site.encoding_for(reader))
+
+
+def each(names: Iterable[str], one: Callable[[str], Prepared]) -> Preparation:
+    """What is prepared for each of the names, in their order; an account that cannot be is an error of its
+    own, and so is one that is named twice."""
+    seen: dict[str, str] = {}
+    accounts = []
+    for name in names:
+        try:
+            prepared = one(name)
+            if prepared.uid in seen:
+                first = seen[prepared.uid]
+                raise ActRefused(
+                    f"{name}: names the same account as {first} ({prepared.uid}); it is changed once"
+                )
+            seen[prepared.uid] = name
+            accounts.append(prepared)
+        except PiactlError as error:
+            accounts.append(Prepared(name, error=error))
+    return Preparation(tuple(accounts))
+
+
+def row(holder: Holder, kind: str, reason: str, write: EntryWrite) -> AccountWrite:
+    return AccountWrite(holder.account.uid, (kind,), reason, write)
+
+
+def prepared(
+    holder: Holder, kind: str, reason: str, writes: Sequence[EntryWrite | None], note: str
+) -> Prepared:
+    """The writes, one after the other; None among them are so already."""
+    rows = [row(holder, kind, reason, write) for write in writes if write is not None]
+    uid = holder.account.uid
+    if not rows:
+        return Prepared(holder.name, uid, note=note)
+    return Prepared(holder.name, uid, write=rows[0], then=tuple(rows[1:]), note=note)
+
+
+def link(holder: Holder, device: str) -> EntryWrite | None:
+    return link_write(holder.encoding, holder.entry, device)
+
+
+def deletions(devices: Iterable[DeviceEntry]) -> list[EntryWrite]:
+    return [device_delete(one) for one in devices]
+
+
+def login_words(holder: Holder, device: str) -> str:
+    """What logging in takes once `device` is in force for the account."""
+    if not holder.encoding.links:
+        words = "the portal asks for its codes" if device else "the portal asks for no code"
+    else:
+        words = "logging in takes the password followed by a code" if device else "the password alone logs in"
+    return f"{holder.shut_words}; once it opens again, {words}" if holder.account.shut else words

@@ -1,0 +1,59 @@
+"""What `otp show` tells of an account and its devices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from piactl.core.credentials.totp_devices import DeviceState, services_with_code
+from piactl.directory.port import Reader
+from piactl.directory.store.devices import DeviceEntry, device_dn, words_of
+from piactl.flows.helpdesk.otp.holder import Holder, find_holder
+from piactl.flows.plan.inputs.site import Site
+
+
+def devices_shown(reader: Reader, site: Site, name: str) -> Mapping[str, Any]:
+    """An account's devices and what they mean for it; no secret. `login` is what the directory asks for at
+    a bind, `refused_by` why it refuses: "closure" or "lock", whatever the device, or "device"; `blocked` are
+    the services that always need a code while no device is in force."""
+    holder = find_holder(reader, site, name)
+    account = holder.account
+    services = services_with_code(account.entitlements, site.policy)
+    # the server asks for codes of a device whether piactl can read its record or not
+    named = device_dn(holder.entry.dn, account.device) if account.device else ""
+    active = holder.in_force is not None or bool(named and named in site.unreadable)
+    return {
+        "uid": account.uid,
+        "state": account.state.value,
+        "enforced_by": site.policy.otp_enforced_by,
+        "in_force": account.device if active else None,
+        "suspended": bool(account.device) and not active,
+        "login": _login(holder),
+        "refused_by": _refused_by(holder),
+        "devices": [{**words_of(one), "use": _use(holder, one)} for one in holder.devices],
+        "services": [{"service": service.name, "otp": service.otp} for service in services],
+        "blocked": [] if active else [service.name for service in services if service.otp == "always"],
+    }
+
+
+def _login(holder: Holder) -> str:
+    if _refused_by(holder) is not None:
+        return "refused"
+    return "password and code" if holder.encoding.link(holder.account) else "password"
+
+
+def _refused_by(holder: Holder) -> str | None:
+    account = holder.account
+    if account.shut:
+        return "lock" if account.locked else "closure"
+    linked = bool(holder.encoding.link(account))
+    return "device" if linked and holder.in_force is None else None
+
+
+def _use(holder: Holder, entry: DeviceEntry) -> str:
+    """in force, waits (to be verified), suspended, or left over where a command died."""
+    if entry is holder.in_force:
+        return "in force"
+    if entry.device.state is DeviceState.PENDING:
+        return "waits"
+    return "suspended" if holder.is_suspended else "left over"

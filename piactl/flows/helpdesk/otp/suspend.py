@@ -1,0 +1,95 @@
+"""A device that is lost, found again, or given up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from piactl.core.credentials.totp_devices import NO_DEVICE, DeviceState, services_with_code, suspended
+from piactl.core.edits import ActRefused, Author
+from piactl.directory.port import Reader
+from piactl.directory.store.devices import device_change
+from piactl.flows.accounts.edit import Preparation, Prepared
+from piactl.flows.helpdesk.otp.holder import Holder, deletions, each, find_holder, link, login_words, prepared
+from piactl.flows.plan.inputs.site import Site
+
+
+def prepare_suspension(
+    reader: Reader, site: Site, names: Iterable[str], author: Author, now: datetime, identity: str
+) -> Preparation:
+    """The account is linked to a device that is none, so that logging in is refused until another is
+    verified or this one given back; then the device says so of itself."""
+
+    def one(name: str) -> Prepared:
+        holder = find_holder(reader, site, name, identity)
+        uid = holder.account.uid
+        if not holder.account.device:
+            raise ActRefused(
+                f"{uid}: no device is in force, so none can be suspended.\n"
+                f'To keep the account shut: piactl account lock {uid} --reason "..."'
+            )
+        device = holder.in_force or holder.entry_of(suspended(holder.plain, holder.account.device))
+        mark = None
+        if device is not None and device.device.state is not DeviceState.SUSPENDED:
+            mark = device_change(device, replace(device.device, state=DeviceState.SUSPENDED, suspended=now))
+        what = "logging in is refused" if site.encoding.links else "no code is good"
+        note = (
+            f"the device is suspended: {what} until another is verified (piactl otp enroll {uid}), or this "
+            f"one is found (piactl otp resume {uid})"
+        )
+        return prepared(holder, "otp-suspend", author.reason, [link(holder, NO_DEVICE), mark], note)
+
+    return each(names, one)
+
+
+def prepare_resumption(
+    reader: Reader, site: Site, names: Iterable[str], author: Author, identity: str
+) -> Preparation:
+    """The suspended device is in force again."""
+
+    def one(name: str) -> Prepared:
+        holder = find_holder(reader, site, name, identity)
+        uid = holder.account.uid
+        if holder.in_force is not None and holder.in_force.device.state is DeviceState.VERIFIED:
+            return prepared(holder, "otp-resume", author.reason, [], f"{holder.account.device} is in force")
+        device = holder.in_force or holder.entry_of(suspended(holder.plain, holder.account.device))
+        if device is None:
+            raise ActRefused(f"{uid}: it has no suspended device.\nEnrol one: piactl otp enroll {uid}")
+        named = device.device.name
+        mark = device_change(device, replace(device.device, state=DeviceState.VERIFIED, suspended=None))
+        note = f"{named} is in force again: {login_words(holder, named)}"
+        return prepared(holder, "otp-resume", author.reason, [mark, link(holder, named)], note)
+
+    return each(names, one)
+
+
+def prepare_removal(
+    reader: Reader, site: Site, names: Iterable[str], author: Author, identity: str, *, password_alone: bool
+) -> Preparation:
+    """The account is unlinked and its devices are deleted. Refused where a service of the account asks for
+    a code, unless `password_alone` says that it is meant."""
+
+    def one(name: str) -> Prepared:
+        holder = find_holder(reader, site, name, identity)
+        _refuse_needed(site, holder, password_alone)
+        words = login_words(holder, "")
+        note = f"it has no device any more: {words}" if holder.devices or holder.account.device else ""
+        writes = [link(holder, ""), *deletions(holder.devices)]
+        return prepared(holder, "otp-remove", author.reason, writes, note or "it has no device")
+
+    return each(names, one)
+
+
+def _refuse_needed(site: Site, holder: Holder, password_alone: bool) -> None:
+    if password_alone or not holder.account.device:
+        return
+    services = services_with_code(holder.account.entitlements, site.policy)
+    if services:
+        uid = holder.account.uid
+        names = ", ".join(f"{service.name} ({service.otp})" for service in services)
+        raise ActRefused(
+            f"{uid}: services of this account ask for a code: {names}.\n"
+            f"For a lost telephone: piactl otp suspend {uid}; for a new one: piactl otp enroll {uid}; "
+            "to go back to the password alone all the same, add --password-alone"
+        )

@@ -1,0 +1,62 @@
+"""Checking a new password against the rules, before anybody has to type it anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from piactl.core.credentials.password_rules import Owner, password_problems
+from piactl.core.model.account import Account
+from piactl.directory.dn import same_dn
+from piactl.directory.port import Reader
+from piactl.directory.store.activation_passwords import POLICY, read_minimum
+from piactl.flows.plan.inputs.site import Site
+from piactl.flows.queries.accounts import find_entry
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """`minimum` is what applied. `remarks` are about the check, not about the password."""
+
+    uid: str
+    minimum: int
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+
+def check_password(reader: Reader, site: Site, name: str, password: str) -> Checked:
+    """What is wrong with a password for an account, or for anybody where `name` is "".
+
+    The minimum is the greatest of the setting and of what the directory's own policy asks for; protected
+    accounts are administrators'. Raises as `find_entry`.
+    """
+    settings = site.settings.password
+    entry = find_entry(reader, site, name) if name else None
+    minimum, policy = settings.minimum, settings.policy
+    owner = Owner()
+    if entry is not None:
+        if entry.account.protected:
+            minimum = max(minimum, settings.administrator_minimum)
+        owner = Owner(_words(entry.account))
+        raw = reader.read(entry.dn, [POLICY])
+        own = raw.text(POLICY) if raw is not None else ""
+        if own and not (settings.activation_policy and same_dn(own, settings.activation_policy)):
+            policy = own
+    remarks = []
+    asked = read_minimum(reader, policy) if policy else None
+    if asked is None:
+        missing = f"{policy} is not there" if policy else "password.policy is not set in the configuration"
+        remarks.append(f"the directory's own rules are not known: {missing}")
+    minimum = max(minimum, asked or 0)
+    problems = password_problems(password, minimum, owner)
+    return Checked(entry.account.uid if entry else "", minimum, tuple(problems), tuple(remarks))
+
+
+def _words(account: Account) -> list[tuple[str, str]]:
+    words = [(account.uid, "the identifier")]
+    names = (account.given_name, account.family_name, account.usage_name)
+    for name in names:
+        words += [(part, "a name of its owner") for part in name.replace("-", " ").replace("'", " ").split()]
+    words += [(address.partition("@")[0], "an address of its owner") for address in account.identifiers]
+    if account.matricule:
+        words.append((account.matricule, "the matricule"))
+    return words

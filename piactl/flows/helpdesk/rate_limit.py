@@ -1,0 +1,278 @@
+"""Counting identity checks in the directory, so that every host slows down whoever guesses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from piactl.core.credentials.backoff import FREE_TRIES, Attempts, all_open_at, recent
+from piactl.directory.dn import child
+from piactl.directory.port import Outcome, Reader, Writer
+from piactl.directory.store.state_records import (
+    ATTEMPTS,
+    DATA,
+    IN_RECORD,
+    Places,
+    Record,
+    UnreadableRecord,
+    instant_of,
+    is_record,
+    number_of,
+    record_write,
+    stored,
+)
+from piactl.errors import Exit, PiactlError
+from piactl.flows.apply.default_password_policy import require_default_policy
+from piactl.flows.plan.inputs.site import Site
+
+if TYPE_CHECKING:
+    from piactl.flows.apply.run import Run
+
+_TRIES = 20
+"""Times that a count is read anew because another host counted in between."""
+
+T = TypeVar("T")
+All = tuple[datetime, ...]
+"""When the wrong checks of all accounts were."""
+
+
+class TooManyAttempts(PiactlError):
+    """Too many identity checks were wrong: the next is made at `open_at`, not before."""
+
+    exit_code = Exit.REFUSED
+
+    def __init__(self, message: str, open_at: datetime) -> None:
+        self.open_at = open_at
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One check that was counted as wrong before it was made; `right` takes that back."""
+
+    writer: Writer
+    site: Site
+    uid: str
+    at: datetime
+
+    def right(self) -> None:
+        """The check was right: nothing counts against the account any more."""
+        counts = _Counts(self.writer, self.site, self.at)
+        for dn in _records(self.writer, self.site, self.uid):
+            counts.change_own(dn, lambda _: Attempts())
+
+        def without(failures: All) -> All:
+            left = list(failures)
+            if self.at in left:
+                left.remove(self.at)
+            return tuple(left)
+
+        counts.change_all(without)
+
+
+def begin_attempt(writer: Writer, site: Site, uid: str, now: datetime) -> Attempt:
+    """Counts one identity check of an account, by compare-and-swap, before it is made.
+
+    Raises TooManyAttempts where the next may not be made yet, and DefaultPolicyMissing; that is not counted.
+    Raises UnreadableRecord where an entry that is no record of piactl is in the place of a count: no check is
+    made uncounted.
+    """
+    require_default_policy(writer, site)
+    limit = site.settings.password.failures_per_hour
+    counts = _Counts(writer, site, now)
+
+    def one_more(attempts: Attempts) -> Attempts:
+        attempts = attempts.remembered(now)
+        if attempts.open_at is not None and now < attempts.open_at:
+            raise TooManyAttempts(
+                f"{uid}: too many identity checks were wrong (the last {attempts.failures}); the next "
+                f"can be made at {shown_time(attempts.open_at, site)}",
+                attempts.open_at,
+            )
+        return attempts.failed(now)
+
+    def one_more_of_all(failures: All) -> All:
+        failures = recent(failures, now)
+        open_at = all_open_at(failures, limit)
+        if open_at is not None:
+            raise TooManyAttempts(
+                f"{len(failures)} identity checks, of all accounts, were wrong within the last hour: "
+                "somebody may be guessing; each left a note in the journal of its host\n"
+                f"The next check of any account can be made at {shown_time(open_at, site)}",
+                open_at,
+            )
+        return (*failures, now)
+
+    own = _records(writer, site, uid) or [_names(site, uid)[0]]
+    counts.settle(own[0])
+    one_more_of_all(counts.all())  # refuses before anything is counted
+    # the account first: who may not try again does not use up the tries of everybody
+    counts.change_own(own[0], one_more)
+    counts.change_all(one_more_of_all)
+    return Attempt(writer, site, uid, now)
+
+
+def tries_left(reader: Reader, site: Site, uid: str, now: datetime) -> int:
+    """How many checks of an account may still be wrong before the next has to wait."""
+    counts = _Counts(reader, site, now)
+    failures = sum(counts.own(dn).remembered(now).failures for dn in _records(reader, site, uid))
+    return max(0, FREE_TRIES - failures)
+
+
+def forget_old_attempts(run: Run) -> int:
+    """Deletes the counts that count no more; how many. Raises PiactlError."""
+    gone = 0
+    now, site, writer = run.now(), run.site, run.writer
+    counts = _Counts(writer, site, now)
+    folder = run.places.folder(ATTEMPTS)
+    for entry in list(writer.search(folder, IN_RECORD, [DATA], scope="one")):
+        if entry.dn.lower() == _all(site).lower():
+            counts.settle_all()
+            continue
+        attempts = site.unreadable.read(entry.dn, entry.first(DATA), read_attempts)
+        if attempts is None:
+            continue
+        if attempts.last is not None and attempts.last > now:
+            counts.settle(entry.dn)
+        elif not attempts.remembered(now).failures:
+            write = record_write(entry.dn, stored(entry), None)
+            if write is not None:
+                gone += next(iter(writer.write([write]))).outcome is Outcome.APPLIED
+    return gone
+
+
+def read_attempts(record: Record) -> Attempts:
+    """The wrong checks of one account. Raises KeyError, ValueError."""
+    if "last" not in record:
+        return Attempts()
+    return Attempts(number_of(record, "failures"), instant_of(record["last"]))
+
+
+def read_all_attempts(record: Record) -> All:
+    """When the wrong checks of all accounts were. Raises KeyError, ValueError."""
+    return tuple(instant_of(text) for text in record.get("failures", []))
+
+
+def shown_time(instant: datetime, site: Site) -> str:
+    """An instant in the time of the académie, to the minute."""
+    from zoneinfo import ZoneInfo
+
+    zone = site.policy.timezone
+    return f"{instant.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} ({zone})"
+
+
+def _names(site: Site, uid: str) -> list[str]:
+    """The names that the count of an account may have: digests of the uid, under the current key first."""
+    folder = Places(site.settings.directory.state).folder(ATTEMPTS)
+    return [child(folder, "cn", digest) for digest in site.keys.candidates(ATTEMPTS, uid)]
+
+
+def _records(reader: Reader, site: Site, uid: str) -> list[str]:
+    """Those of them that are there."""
+    return [dn for dn in _names(site, uid) if reader.read(dn, ["cn"]) is not None]
+
+
+def _all(site: Site) -> str:
+    return child(Places(site.settings.directory.state).folder(ATTEMPTS), "cn", "all")
+
+
+class _Counts:
+    """The counts in the directory as they are taken at `now`.
+
+    An unreadable count is neither none nor full: of an account, one more check may be made before the next
+    has to wait; of all accounts, half of what an hour allows is used up. An instant that lies ahead stands
+    for now, so that it makes nobody wait for longer than it would today, and lets nobody try more often.
+    """
+
+    def __init__(self, reader: Reader, site: Site, now: datetime) -> None:
+        self._reader, self._site, self._now = reader, site, now
+
+    def own(self, dn: str) -> Attempts:
+        return self._own(dn, stored(self._reader.read(dn, [DATA])))
+
+    def all(self) -> All:
+        return self._all(_all(self._site), stored(self._reader.read(_all(self._site), [DATA])))
+
+    def settle(self, dn: str) -> None:
+        """Stores counts whose instants lie ahead as of now, so that their time begins to run."""
+        data = stored(self._reader.read(dn, [DATA]))
+        attempts = None if data is None else self._site.unreadable.read(dn, data, read_attempts)
+        if attempts and attempts.last is not None and attempts.last > self._now:
+            self._report_ahead(dn)
+            self.change_own(dn, lambda as_of_now: as_of_now)
+        self.settle_all()
+
+    def settle_all(self) -> None:
+        dn = _all(self._site)
+        data = stored(self._reader.read(dn, [DATA]))
+        failures = None if data is None else self._site.unreadable.read(dn, data, read_all_attempts)
+        if failures and max(failures) > self._now:
+            self._report_ahead(dn)
+            self.change_all(lambda as_of_now: as_of_now)
+
+    def change_own(self, dn: str, change: Callable[[Attempts], Attempts]) -> None:
+        def changed(data: bytes | None) -> Record | None:
+            new = change(self._own(dn, data))
+            return {"failures": new.failures, "last": new.last.isoformat()} if new.last else None
+
+        self._change(dn, changed)
+
+    def change_all(self, change: Callable[[All], All]) -> None:
+        dn = _all(self._site)
+
+        def changed(data: bytes | None) -> Record | None:
+            new = change(self._all(dn, data))
+            return {"failures": [one.isoformat() for one in new]} if new else None
+
+        self._change(dn, changed)
+
+    def _own(self, dn: str, data: bytes | None) -> Attempts:
+        if data is None:
+            return Attempts()
+        attempts = self._site.unreadable.read(dn, data, read_attempts)
+        if attempts is None:
+            return Attempts(FREE_TRIES - 1, self._now)
+        return Attempts(attempts.failures, min(attempts.last, self._now)) if attempts.last else attempts
+
+    def _all(self, dn: str, data: bytes | None) -> All:
+        if data is None:
+            return ()
+        failures = self._site.unreadable.read(dn, data, read_all_attempts)
+        if failures is None:
+            return (self._now,) * (self._site.settings.password.failures_per_hour // 2)
+        return tuple(min(one, self._now) for one in failures)
+
+    def _report_ahead(self, dn: str) -> None:
+        why = "the count of identity checks is of an instant that lies ahead, and counts as of now"
+        self._site.unreadable.add(UnreadableRecord(dn, why, "look at the clocks of the hosts"))
+
+    def _change(self, dn: str, change: Callable[[bytes | None], Record | None]) -> None:
+        """Makes a count what `change` makes of it (None: gone), whatever other hosts do at the same time."""
+        writer: Writer = self._reader  # type: ignore[assignment]
+        for _ in range(_TRIES):
+            data = stored(writer.read(dn, [DATA]))
+            new = change(data)
+            write = record_write(dn, data, new)
+            if write is None:
+                return
+            result = next(iter(writer.write([write])))
+            if result.outcome is Outcome.APPLIED:
+                return
+            if result.outcome is Outcome.FAILED and new is None:
+                # an entry below it keeps it from being deleted; an empty count is as good as none
+                change = _empty
+            elif result.outcome is Outcome.FAILED or not self._is_ours(dn):
+                raise UnreadableRecord(
+                    dn, f"the count of identity checks cannot be written ({result.message})"
+                )
+        raise PiactlError("the count of identity checks changes faster than it can be written; try again")
+
+    def _is_ours(self, dn: str) -> bool:
+        entry = self._reader.read(dn, ["objectClass"])
+        return entry is None or is_record(entry)
+
+
+def _empty(_: bytes | None) -> Record | None:
+    return {"failures": 0}

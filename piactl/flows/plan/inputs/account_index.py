@@ -1,0 +1,81 @@
+"""The accounts of one run, as they were read, by what people are recognised by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+
+from piactl.core.model.account import Account, State
+from piactl.core.model.digests import DigestKeys
+from piactl.core.plan.diff import home_establishments
+from piactl.core.plan.guards import Census
+from piactl.directory.store.accounts import Entry, Unreadable
+
+LIVE = frozenset({State.ACTIVE, State.ON_LEAVE, State.GRACE, State.ANTICIPATED})
+
+
+@dataclass(slots=True)
+class Book:
+    """The accounts as they were read."""
+
+    by_matricule: dict[str, Entry] = field(default_factory=dict)
+    archived: dict[str, Entry] = field(default_factory=dict)
+    anonymous: list[Entry] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    doubled: dict[str, list[str]] = field(default_factory=dict)
+    numens: dict[str, str] = field(default_factory=dict)
+    matricules: dict[str, str] = field(default_factory=dict)
+    """Matricule by uid."""
+    names: set[str] = field(default_factory=set)
+    """Every name of every entry that was read, the unreadable and the doubled ones too."""
+
+    def add(self, entry: Entry | Unreadable) -> None:
+        if isinstance(entry, Unreadable):
+            self.names |= {entry.uid, *entry.identifiers}
+            self.unreadable.append(entry)
+            return
+        account = entry.account
+        self.names |= account.names
+        if account.numen_digest:
+            self.numens[account.numen_digest] = account.uid
+        if account.state is State.ARCHIVED:
+            self.archived[account.matricule_digest] = entry
+        elif account.matricule is None:
+            self.anonymous.append(entry)
+        elif account.matricule in self.by_matricule:
+            first = self.by_matricule[account.matricule].account.uid
+            self.doubled.setdefault(account.matricule, [first]).append(account.uid)
+        else:
+            self.by_matricule[account.matricule] = entry
+            self.matricules[account.uid] = account.matricule
+
+    def entries(self) -> Iterable[Entry]:
+        yield from (*self.by_matricule.values(), *self.archived.values(), *self.anonymous)
+
+    def accounts(self) -> Iterable[Account]:
+        return (entry.account for entry in self.entries())
+
+    def entry(self, matricule: str, keys: DigestKeys) -> Entry | None:
+        """The account of a matricule, an archived one too."""
+        entry = self.by_matricule.get(matricule)
+        if entry is None and self.archived:
+            digests = keys.candidates("matricule", matricule)
+            entry = next((self.archived[d] for d in digests if d in self.archived), None)
+        return entry
+
+    def census(self, as_of: date) -> Census:
+        """How many live accounts there are, where each belongs."""
+        return census_of(self.accounts(), as_of)
+
+
+def census_of(accounts: Iterable[Account], as_of: date) -> Census:
+    """How many of these accounts are live, where each belongs."""
+    total, places, profiles = 0, Counter[str](), Counter[str]()
+    for account in accounts:
+        if account.state in LIVE:
+            total += 1
+            places.update(home_establishments(account, as_of))
+            profiles.update(account.profiles)
+    return Census(total, dict(sorted(places.items())), dict(sorted(profiles.items())))

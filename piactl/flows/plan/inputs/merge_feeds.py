@@ -1,0 +1,391 @@
+"""What the feeds of one run say, all together: who, with which assignments, and who is held."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+
+from piactl.core.model.account import Account
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.numen import masked
+from piactl.core.model.person import Person, Register
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import SourceSettings
+from piactl.core.plan.feed_limits import SourceRecord, record_of
+from piactl.core.plan.plan import AbsentAssignment, Disagreement, Rejection
+from piactl.core.plan.run_state import Memory, SourceMemory
+from piactl.core.rules.absences import Absence, Key, Testimony, after_feed
+from piactl.core.rules.desired import Rules, address_problem, assignment_problems
+from piactl.core.rules.same_person import NAMES, PERSON_DATA, Named, another_person, same_name, spoken_name
+from piactl.feed.feed import Feed
+from piactl.flows.plan.inputs.disagreements import Resolver
+
+REMEMBERED = 100
+"""How many digests of applied feeds are kept per source."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourcedFeed:
+    """A feed with the settings of its source, the file it was read from, and, once it is judged, what the
+    policy and the names rule reject of it."""
+
+    feed: Feed
+    source: SourceSettings
+    path: Path
+    judgement: tuple[Rejection, ...] = ()
+
+    @property
+    def rejections(self) -> tuple[Rejection, ...]:
+        return (*self.feed.rejections, *self.judgement)
+
+    @property
+    def silence(self) -> bool:
+        """Whether it means anything that an assignment is not in it."""
+        facts = self.feed.facts
+        return facts.full and facts.complete and not facts.unattributed
+
+    def lists_all(self, matricule: str, assignments: Iterable[Assignment], as_of: date) -> bool:
+        """Whether all of these assignments of a person that are its source's stand in it, but for those that
+        were over on its day."""
+        day = min(self.feed.facts.date or as_of, as_of)
+        person = self.feed.people.get(matricule)
+        listed = {a.key for a in person.assignments} if person else set()
+        mine = (a for a in assignments if a.source == self.source.name)
+        return all(a.key in listed or (a.end is not None and a.end < day) for a in mine)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What somebody decided by hand for one run: the digests of `feeds` that may break the limits of their
+    source, and the matricules of `people` who are the person of their account under whatever names."""
+
+    feeds: Collection[str] = ()
+    people: Collection[str] = ()
+    reason: str = ""
+
+
+NOTHING = Accepted()
+
+
+@dataclass(slots=True)
+class Told:
+    """The outcome of all feeds. `people` and `assignments` by matricule; `held` says why of each held one."""
+
+    people: dict[str, Person] = field(default_factory=dict)
+    assignments: dict[str, tuple[Assignment, ...]] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
+    rejections: list[Rejection] = field(default_factory=list)
+    absents: list[AbsentAssignment] = field(default_factory=list)
+    sources: dict[str, SourceMemory] = field(default_factory=dict)
+    once: dict[str, tuple[Person, tuple[Assignment, ...]]] = field(default_factory=dict)
+    """What a delta says of a person, which no later feed may say again: the person and all assignments."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """Why something changes that no row says, by matricule."""
+    disagreements: list[Disagreement] = field(default_factory=list)
+    disputed: set[str] = field(default_factory=set)
+    """Of whom the feeds disagree, or something else is remembered from now on, by matricule."""
+    let_through: set[str] = field(default_factory=set)
+    """Who would be held as another person, were it not decided by hand."""
+
+    def hold(self, matricule: str, why: str) -> None:
+        self.held.setdefault(matricule, why)
+
+
+def told_by(
+    feeds: Sequence[SourcedFeed],
+    known: Mapping[str, tuple[Assignment, ...]],
+    accounts: Mapping[str, Account],
+    memory: Memory,
+    rules: Rules,
+    accepted: Accepted = NOTHING,
+) -> Told:
+    """Fold the feeds, in their order, into what is `known` of each matricule; `accounts` are those that are
+    not archived.
+
+    A person with any rejected row, in any of the feeds, is held: nothing of them changes in this run. So is
+    one under whose matricule a feed tells another person, unless that is `accepted`.
+    """
+    told = Told(sources=dict(memory.sources))
+    for sourced in feeds:
+        told.rejections += sourced.rejections
+        for matricule, why in sourced.feed.held.items():
+            told.hold(matricule, why)
+        for rejection in sourced.judgement:
+            told.hold(rejection.matricule or "", f"rejected rows: {rejection.message}")
+    _hold_other_people(feeds, accounts, memory, told, accepted)
+    for sourced in feeds:
+        _merge_people(sourced, accounts, told)
+        _merge_assignments(sourced, known, accounts, told, rules)
+    _resolve_disagreements(feeds, known, accounts, told, rules)
+    return told
+
+
+def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedFeed:
+    """The feed with what policy and names reject of it; those values count as bad in their columns, so
+    that a renamed code refuses a feed instead of holding everybody."""
+    feed = sourced.feed
+    found = tuple(
+        rejection
+        for person in feed.people.values()
+        for rejection in policy_rejections(person, feed.facts.file, policy, register)
+    )
+    if not found:
+        return sourced
+    columns = dict(feed.facts.columns)
+    for column, count in Counter(rejection.column for rejection in found).items():
+        values, bad = columns.get(column, (0, 0))
+        columns[column] = (values, bad + count)
+    feed = replace(feed, facts=replace(feed.facts, columns=columns))
+    return replace(sourced, feed=feed, judgement=found)
+
+
+def policy_rejections(person: Person, file: str, policy: Policy, register: Register) -> list[Rejection]:
+    """What the policy and the names rule cannot make sense of in the rows of one person."""
+    found = []
+    lines = dict(zip((a.key for a in person.assignments), person.lines, strict=False))
+    problems = assignment_problems(person.assignments, policy, register)
+    for assignment, column, code, message in problems:
+        line = lines.get(assignment.key, 0)
+        found.append(Rejection(file, line, column, code, message, person.matricule))
+    unusable = address_problem(person)
+    if unusable is not None:
+        line = min(person.lines, default=0)
+        found.append(Rejection(file, line, unusable.part, unusable.code, str(unusable), person.matricule))
+    return found
+
+
+def _hold_other_people(
+    feeds: Sequence[SourcedFeed],
+    accounts: Mapping[str, Account],
+    memory: Memory,
+    told: Told,
+    accepted: Accepted,
+) -> None:
+    """Holds whoever comes under a matricule whose account, or whose person in waiting, is another person.
+
+    What is kept of a person in waiting is compared too: it may be the news of a delta that was held.
+    """
+    for sourced in feeds:
+        for matricule, person in sourced.feed.people.items():
+            known = who_is_known(matricule, accounts, memory)
+            if known is not None and another_person(person, known):
+                origin = person.assignments[0].origin if person.assignments else sourced.feed.facts.file
+                _hold_other(matricule, person, known, origin, told, accepted)
+    for matricule, waiting in memory.waiting.items():
+        account = accounts.get(matricule)
+        if account is not None and another_person(waiting.person, account):
+            _hold_other(matricule, waiting.person, account, "as told earlier", told, accepted)
+
+
+def who_is_known(matricule: str, accounts: Mapping[str, Account], memory: Memory) -> Named | None:
+    """Whose matricule it is already: the account, or who waits for one."""
+    if matricule in accounts:
+        return accounts[matricule]
+    waiting = memory.waiting.get(matricule)
+    return waiting.person if waiting else None
+
+
+def _hold_other(
+    matricule: str, person: Named, known: Named, origin: str, told: Told, accepted: Accepted
+) -> None:
+    if matricule in accepted.people:
+        told.let_through.add(matricule)
+        told.notes[matricule] = f"--accept-person {matricule}: {masked(accepted.reason)}"
+        return
+    whose = "the account is of" if isinstance(known, Account) else "it waits for"
+    told.hold(
+        matricule,
+        f"{origin}: {spoken_name(person)} under matricule {matricule}, but {whose} {spoken_name(known)}; "
+        f"if HR confirms that it is one person: --accept-person {matricule} --reason TEXT",
+    )
+
+
+def _silent(sourced: SourcedFeed) -> frozenset[str]:
+    """The fields of a person that a feed has no column for."""
+    return frozenset(name for name, column in _COLUMNS.items() if column not in sourced.feed.columns)
+
+
+def _merge_people(sourced: SourcedFeed, accounts: Mapping[str, Account], told: Told) -> None:
+    """Joins what two feeds say of a person. Where they contradict each other nobody is changed: a newcomer
+    gets no account. Where it is only the data that an account keeps, they stay and the assignments go on."""
+    silent = _silent(sourced)
+    for matricule, one in sourced.feed.people.items():
+        person = replace(one, silent=silent) if silent else one
+        before = told.people.get(matricule)
+        if before is None:
+            told.people[matricule] = person
+            continue
+        merged, contradictions = merged_person(before, person)
+        sources = {teller.assignments[0].source for teller in (before, person)}
+        resolvable = matricule in accounts and len(sources) == 2
+        if contradictions and not (resolvable and set(contradictions) <= set(PERSON_DATA.values())):
+            columns = ", ".join(contradictions)
+            files = " and ".join(teller.assignments[0].origin for teller in (before, person))
+            told.hold(matricule, f"{files} contradict each other in {columns}")
+        told.people[matricule] = merged
+
+
+def _resolve_disagreements(
+    feeds: Sequence[SourcedFeed],
+    known: Mapping[str, tuple[Assignment, ...]],
+    accounts: Mapping[str, Account],
+    told: Told,
+    rules: Rules,
+) -> None:
+    """Leaves of each person who has an account the statements that count, and remembers the others."""
+    deviations = {name: dict(one.deviations) for name, one in told.sources.items()}
+    resolver = Resolver(rules.as_of, rules.keys, deviations)
+    silent = {sourced.source.name: _silent(sourced) for sourced in feeds}
+    for matricule, person in told.people.items():
+        account = accounts.get(matricule)
+        if account is None or matricule in told.held:
+            continue
+        told_by_source = {
+            s.source.name: s.feed.people[matricule] for s in feeds if matricule in s.feed.people
+        }
+        before = known.get(matricule, ())
+        assignments = told.assignments.get(matricule, before)
+        if resolver.is_sole(matricule, told_by_source, assignments):
+            continue
+        told.people[matricule] = resolver.resolved(
+            person,
+            account,
+            {name: replace(one, silent=silent[name]) for name, one in told_by_source.items()},
+            before,
+            assignments,
+            accepted=matricule in told.let_through,
+        )
+    told.disagreements = resolver.disagreements
+    told.disputed = {*resolver.moved, *(one.matricule or "" for one in resolver.disagreements)}
+    for name, after in deviations.items():
+        if after != told.sources[name].deviations:
+            told.sources[name] = replace(told.sources[name], deviations=after)
+
+
+_COLUMNS = {**PERSON_DATA, "birth_date": "date_naissance", "numen": "numen"}
+
+
+def merged_person(first: Person, second: Person) -> tuple[Person, list[str]]:
+    """One person out of two feeds, and the columns in which they contradict each other.
+
+    A blank yields to a value; names that differ only in case or accents are the same name, the first
+    spelling stays.
+    """
+    values: dict[str, object] = {}
+    contradictions = []
+    for name, column in _COLUMNS.items():
+        one, two = getattr(first, name), getattr(second, name)
+        if one and two and one != two and not (name in NAMES and same_name(one, two)):
+            contradictions.append(column)
+        values[name] = one or two
+    silent = first.silent & second.silent
+    return replace(first, silent=silent, **values), contradictions  # type: ignore[arg-type]
+
+
+def _merge_assignments(
+    sourced: SourcedFeed,
+    known: Mapping[str, tuple[Assignment, ...]],
+    accounts: Mapping[str, Account],
+    told: Told,
+    rules: Rules,
+) -> None:
+    def ends(assignment: Assignment) -> bool:
+        position = rules.policy.position(assignment.position)
+        return position is not None and position.ends
+
+    facts, source = sourced.feed.facts, sourced.source
+    waiting: Mapping[Key, Absence] = {}
+    if source.name in told.sources:
+        waiting = told.sources[source.name].absences
+    testimony = Testimony(
+        source=source.name,
+        digest=facts.digest,
+        # a feed dated ahead must not put an absence into the future
+        day=min(facts.date or rules.as_of, rules.as_of),
+        silence=sourced.silence,
+        absent_runs=source.absent_runs,
+    )
+    absences: dict[Key, Absence] = {}
+    waiting_of: dict[str, dict[Key, Absence]] = {}
+    for key, absence in waiting.items():
+        waiting_of.setdefault(key[0], {})[key] = absence
+    for matricule in _concerned(sourced, known, told, waiting):
+        before = told.assignments.get(matricule, known.get(matricule, ()))
+        person = sourced.feed.people.get(matricule)
+        if matricule in told.held:
+            absences.update(waiting_of.get(matricule, {}))
+        if person is not None and not facts.full:
+            once = after_feed(matricule, before, person.assignments, testimony, {}, ends)[0]
+            told.once[matricule] = (told.people.get(matricule, person), once)
+        if matricule in told.held:
+            continue
+        rows = person.assignments if person else ()
+        after, waits = after_feed(matricule, before, rows, testimony, waiting, ends)
+        absences.update({absence.key: absence for absence in waits})
+        for key, absence in waiting_of.get(matricule, {}).items():
+            if key in absences or key[1:] in {row.key for row in rows} or not _ended(key, before, after):
+                continue
+            # kept until a later run finds the assignment ended: the write of this one may fail
+            feeds = tuple(dict.fromkeys([*absence.feeds, facts.digest]))
+            absences[key] = replace(absence, feeds=feeds)
+            since = absence.since.isoformat()
+            absent = f"absent from {len(feeds)} feeds of {source.name} since {since}"
+            told.notes[matricule] = "; ".join(filter(None, (told.notes.get(matricule), absent)))
+        if after != before:
+            told.assignments[matricule] = after
+    told.absents = [a for a in told.absents if a.source != source.name]
+    told.absents += [
+        AbsentAssignment(_uid(a.matricule, accounts), source.name, a, source.absent_runs)
+        for _, a in sorted(absences.items())
+        if len(a.feeds) < source.absent_runs
+    ]
+    before_it = told.sources.get(source.name)
+    record = _record(sourced, told, rules.as_of)
+    earlier = before_it.applied if before_it else ()
+    applied = (*(digest for digest in earlier if digest != record.digest), record.digest)
+    undone = tuple(d for d in before_it.undone if d != facts.digest) if before_it else ()
+    deviations = before_it.deviations if before_it else {}
+    told.sources[source.name] = SourceMemory(record, absences, applied[-REMEMBERED:], undone, deviations)
+
+
+def _uid(matricule: str, accounts: Mapping[str, Account]) -> str | None:
+    account = accounts.get(matricule)
+    return account.uid if account else None
+
+
+def _ended(key: Key, before: Sequence[Assignment], after: Sequence[Assignment]) -> bool:
+    """Whether the assignment of an absence is another after the feed than before it."""
+    old = [a for a in before if a.key == key[1:]]
+    return bool(old) and old != [a for a in after if a.key == key[1:]]
+
+
+def _concerned(
+    sourced: SourcedFeed,
+    known: Mapping[str, tuple[Assignment, ...]],
+    told: Told,
+    waiting: Mapping[Key, Absence],
+) -> Iterable[str]:
+    """Whom the feed says something of: those in it, and, by its silence, those its source knows."""
+    name = sourced.source.name
+    silent = [
+        matricule
+        for matricule, assignments in known.items()
+        if matricule not in sourced.feed.people and any(a.source == name for a in assignments)
+    ]
+    early = [m for m in told.assignments if m not in known and m not in sourced.feed.people]
+    rest = [key[0] for key in waiting]
+    return dict.fromkeys([*sourced.feed.people, *silent, *early, *rest])
+
+
+def _record(sourced: SourcedFeed, told: Told, as_of: date) -> SourceRecord:
+    """What is remembered of this feed. A file of corrected rejects does not stand in the feed's place."""
+    facts = sourced.feed.facts
+    before = told.sources.get(sourced.source.name)
+    if sourced.source.full and not facts.full and before is not None:
+        return before.record
+    # a feed dated ahead of the run must not make all those that come before its day "older"
+    day = min(facts.date, as_of) if facts.date else None
+    return record_of(facts, day)

@@ -1,0 +1,366 @@
+"""Making a plan: what one run would change. Nothing here can write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from piactl.core.model.account import State
+from piactl.core.naming.allocation import all_named, named
+from piactl.core.naming.local_part import TakenNames
+from piactl.core.plan.guards import Census, tally
+from piactl.core.plan.plan import Basis, Changes, FeedBasis, ForeignAddress, Plan
+from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
+from piactl.core.rules.desired import (
+    NUMEN,
+    Desired,
+    local_of,
+)
+from piactl.core.rules.same_person import another_person
+from piactl.directory.port import Reader
+from piactl.directory.store.accounts import (
+    Entry,
+    Unreadable,
+    read_accounts,
+    read_accounts_named,
+    read_accounts_of,
+)
+from piactl.directory.store.attribute_scans import (
+    read_foreign_names,
+    read_identifiers,
+    read_numen_holders,
+    read_owners,
+)
+from piactl.directory.store.state_records import memory_writes, read_memory
+from piactl.errors import UsageError
+from piactl.flows.plan.chunked.assemble import Composing, Names
+from piactl.flows.plan.incremental.evaluate import Look
+from piactl.flows.plan.incremental.unchanged import NotSettled, Settling
+from piactl.flows.plan.inputs.account_index import Book, census_of
+from piactl.flows.plan.inputs.load_feeds import check_held, check_limits
+from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed, Told, judged, who_is_known
+from piactl.flows.plan.inputs.numen_conflicts import hold_shared_numens
+from piactl.flows.plan.inputs.site import Site
+from piactl.flows.plan.rows.bundle import Proposal, Writes
+from piactl.flows.plan.rows.entry_diff import Differing
+
+
+def due_alone(reader: Reader, site: Site, memory: Memory, feeds: Sequence[SourcedFeed]) -> bool:
+    """Whether only what the date makes due has to be looked at: nothing else has changed since the last
+    run, and that one left nothing undone."""
+    last = memory.last
+    return (
+        not feeds
+        and last is not None
+        and last.clean
+        and last.policy == site.policy.digest
+        and last.register == site.register_digest
+        and last.otp_schema == site.encoding_for(reader).otp_schema
+    )
+
+
+def propose(
+    reader: Reader,
+    site: Site,
+    feeds: Sequence[SourcedFeed],
+    as_of: date,
+    accepted: Accepted = NOTHING,
+    tick: Callable[[], None] = lambda: None,
+    settling: Settling | None = None,
+) -> Proposal:
+    """The plan of one run and its writes; without feeds, what dates and the policy alone change.
+
+    Reads the directory in whole searches, never one per person. Raises FeedRefused where a feed breaks a
+    limit of its source and is not `accepted`, UsageError where what is accepted is nothing of this run,
+    DirectoryTruncated, DirectoryUnreachable; a plan that breaks guards is returned with its refusals. `tick`
+    is called now and then, never while the directory is being read. `settling` says who is passed by; the
+    feeds were read without them. Raises NotSettled where somebody of them has to be looked at after all.
+    """
+    strangers = sorted(set(accepted.feeds) - {sourced.feed.facts.digest for sourced in feeds})
+    if strangers:
+        raise UsageError(
+            f"--accept-feed {strangers[0]}: no feed of this run has this digest; the message that refused it "
+            "says the right one"
+        )
+    feeds = [judged(sourced, site.policy, site.register) for sourced in feeds]
+    planning = _Planning(reader, site, feeds, as_of, tick, settling, accepted)
+    passed = settling.old.known(settling.marks()) if settling else {}
+    check_limits(feeds, planning.memory, planning.known(), as_of, accepted.feeds, passed)
+    return planning.proposal()
+
+
+class _Planning(Look):
+    def __init__(
+        self,
+        reader: Reader,
+        site: Site,
+        feeds: Sequence[SourcedFeed],
+        as_of: date,
+        tick: Callable[[], None],
+        settling: Settling | None = None,
+        accepted: Accepted = NOTHING,
+    ) -> None:
+        self.reader, self.directory = reader, site.settings.directory
+        state, keys = self.directory.state, site.keys
+        remembered = read_memory(reader, state, keys, site.unreadable, due=None if feeds else as_of)
+        self.due_only = due_alone(reader, site, remembered.memory, feeds)
+        if not feeds and not self.due_only:
+            remembered = read_memory(reader, state, keys, site.unreadable)
+        self.remembered = remembered
+        super().__init__(site, feeds, as_of, remembered.memory, Book(), settling, tick, accepted)
+        for entry in self._entries():
+            self.book.add(entry)
+        # whoever waits may have an account that was not read, above all an archived one: it is theirs
+        if self.due_only:
+            self._add_others(self.memory.waiting)
+        elif settling and settling.passes:
+            self._refuse_passed([*self.memory.waiting, *self._absent()])
+            people = [m for sourced in feeds for m in (*sourced.feed.people, *sourced.feed.held)]
+            self._add_others(dict.fromkeys([*people, *self.memory.waiting]))
+            self._check_numens()
+
+    def _entries(self) -> Iterable[Entry | Unreadable]:
+        encoding = self.site.encoding
+        if self.settling and self.settling.passes:
+            return read_accounts_named(self.reader, self.directory, encoding, self.settling.others)
+        return read_accounts(self.reader, self.directory, encoding, due=self.as_of if self.due_only else None)
+
+    def _add_others(self, matricules: Iterable[str]) -> None:
+        """Reads the accounts of these people that were not read yet."""
+        seen = {entry.account.uid for entry in self.book.entries()}
+        missing = [m for m in matricules if m not in self.book.by_matricule]
+        for entry in read_accounts_of(
+            self.reader, self.directory, self.site.encoding, self.rules.keys, missing
+        ):
+            if isinstance(entry, Unreadable) or entry.account.uid not in seen:
+                self.book.add(entry)
+
+    def _absent(self) -> Iterable[str]:
+        return (key[0] for source in self.memory.sources.values() for key in source.absences)
+
+    def _refuse_passed(self, matricules: Iterable[str]) -> None:
+        """Raises NotSettled where one of these people is passed by."""
+        for matricule in matricules:
+            if self.settling is not None and matricule in self.settling:
+                raise NotSettled
+
+    def _check_numens(self) -> None:
+        """Raises NotSettled where somebody who is passed by has the NUMEN of somebody who is not."""
+        keys = self.rules.keys
+        numens = {n for sourced in self.feeds for n in sourced.feed.numens()}
+        digests = [digest for numen in numens for digest in keys.candidates(NUMEN, numen.reveal())]
+        seen = {entry.account.uid for entry in self.book.entries()}
+        holders = read_numen_holders(self.reader, self.directory, self.site.encoding, digests)
+        passed = [(uid, matricule) for uid, matricule in holders if uid not in seen]
+        if passed:
+            raise NotSettled(passed)
+
+    def proposal(self) -> Proposal:
+        """Raises FeedRefused where too many people of a feed that is not `accepted` are held."""
+        told = self.told()
+        self._refuse_needless(told)
+        hold_shared_numens(told, self.book, self.memory, self.rules.keys)
+        self._find_owners()
+        subjects = self.subjects(told)
+        waits = {key[0] for name in told.sources for key in self.unconfirmed(told, name)}
+        desired, names = self._named(self.desired(subjects, waits))
+        told_once = any(not sourced.feed.facts.full for sourced in self.feeds)
+        differing = Differing(self.reader, self.site, self.rules, self.book, self.memory.waiting, told_once)
+        rows = differing.rows(desired)
+        self.tick()
+        self.holds += differing.holds
+        check_held(self.feeds, self.holds, self.memory, self.as_of, self.accepted.feeds)
+        before = self._census()
+        by_uid = {d.account.uid: d for d in desired}
+        # archived accounts that only get their link are none of them
+        written = [by_uid[uid] for uid in dict.fromkeys(write.uid for write, _ in rows) if uid in by_uid]
+        after = before.plus(
+            census_of((d.subject.current for d in written if d.subject.current), self.as_of), -1
+        ).plus(census_of((d.account for d in written), self.as_of))
+        waiting = self._waiting(told, {d.subject.matricule for d in desired})
+        self._keep_news_of_held(told, waiting)
+        changes: Changes = tuple(change for _, made in rows for change in made)
+        writes: Writes = tuple(write for write, _ in rows)
+        foreign = self._foreign_addresses()
+        counted = tally(changes)
+        if self.settling is not None and self.settling.aside is not None:
+            composing = Composing(self.settling, self.settling.aside, differing, self.as_of, self.tick)
+            changes, writes = composing.composed(rows, names, Path(self.site.settings.state_folder))
+            counted, after = composing.tally, composing.census(after)
+        plan = Plan(
+            basis=self._basis(),
+            changes=changes,
+            rejections=tuple(self.rejections),
+            holds=tuple(sorted(self.holds, key=lambda hold: (hold.matricule or "", hold.uid or ""))),
+            absents=tuple(told.absents),
+            foreign_addresses=tuple(self._foreign(foreign)),
+            disagreements=tuple(sorted(told.disagreements, key=lambda one: one.uid)),
+            refusals=tuple(counted.refusals(before, self.rules.policy, self.as_of)),
+            remarks=tuple(self._remarks()),
+            summary=counted.by_kind(),
+        )
+        digests = self.rules.policy.digest, self.site.register_digest
+        otp_schema = self.site.encoding_for(self.reader).otp_schema
+        last = LastRun("", self.as_of, *digests, "", True, after, otp_schema)
+        memory = Memory(last, self._without_archived(told, desired), waiting, foreign)
+        state = self.directory.state
+        records = tuple(memory_writes(self.remembered, memory, state, self.rules.keys))
+        unsure = self.unsure(told, memory)
+        self.mark_settled({*unsure, *(write.uid for write, _ in rows)})
+        self.foresee(((d.account, self._csn(d)) for d in written), unsure)
+        return Proposal(plan, writes, records, memory, self.settling)
+
+    def _refuse_needless(self, told: Told) -> None:
+        """Raises UsageError where somebody is accepted by hand who would not be held: a slip of the hand
+        must not let anybody through on another day."""
+        needless = sorted(set(self.accepted.people) - told.let_through)
+        if needless:
+            raise UsageError(
+                f"--accept-person {needless[0]}: nobody is held as another person under this matricule in "
+                "this run; the message that held one says the right matricule"
+            )
+
+    def _csn(self, desired: Desired) -> bytes:
+        """The entryCSN of the entry that an account is to be made of, b"" where there is none or it was not
+        read."""
+        matricule = desired.subject.matricule
+        entry = self.book.entry(matricule, self.rules.keys) if matricule else None
+        return entry.csn if entry else b""
+
+    def _census(self) -> Census:
+        """The accounts before the run. A night without a feed relies on what the last one left."""
+        if self.due_only and self.memory.last:
+            return self.memory.last.census
+        here = self.book.census(self.as_of)
+        return here.plus(self.settling.old.census(self.settling.marks())) if self.settling else here
+
+    def _named(self, desired: Sequence[Desired]) -> tuple[list[Desired], Names]:
+        """With the names that those who need one get, and the names of the newcomers set aside."""
+        aside = self.settling.aside if self.settling else None
+        if aside is None and not any(one.base for one in desired):
+            return list(desired), Names()
+        names = set(read_foreign_names(self.reader, self.directory, self.site.encoding)) | self.book.names
+        if self.due_only:
+            names |= set(read_identifiers(self.reader, self.directory, self.site.encoding))
+        policy = self.rules.policy
+        passed = self.settling.names() if self.settling else ()
+        taken = TakenNames(map(local_of, names), policy.first_homonym_digit, passed)
+        if aside is None:
+            return named(desired, taken, policy), Names()
+        names_aside = Names()
+        return all_named(desired, aside.claims(), taken, policy, names_aside.give), names_aside
+
+    def _waiting(self, told: Told, with_account: set[str | None]) -> dict[str, Waiting]:
+        waiting: dict[str, Waiting] = {}
+        before = self.memory.waiting
+        for matricule in dict.fromkeys([*before, *told.people]):
+            old = before.get(matricule)
+            if matricule in told.held:
+                if old:
+                    waiting[matricule] = old
+                continue
+            if matricule in with_account or matricule in self.book.by_matricule:
+                continue
+            person = told.people.get(matricule) or (old.person if old else None)
+            if person is None:
+                continue
+            numen = old.numen_digest if old else None
+            if person.numen is not None:
+                numen = self.rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
+            assignments = told.assignments.get(matricule, old.assignments if old else ())
+            one = waiting_for(person, numen, assignments, self.rules.policy, self.as_of)
+            if one is not None:
+                waiting[matricule] = one
+        return waiting
+
+    def _keep_news_of_held(self, told: Told, waiting: dict[str, Waiting]) -> None:
+        """A delta tells its news once: of whoever is held, they wait until the person is free again. Those of
+        another person do not: with a decision by hand the delta is fed again."""
+        accounts = {m: entry.account for m, entry in self.book.by_matricule.items()}
+        for matricule in {hold.matricule for hold in self.holds} & told.once.keys():
+            person, assignments = told.once[matricule or ""]
+            known = who_is_known(matricule or "", accounts, self.memory)
+            if known is not None and another_person(person, known):
+                continue
+            old = self.memory.waiting.get(matricule or "")
+            numen = old.numen_digest if old else None
+            if person.numen is not None:
+                numen = self.rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
+            waiting[matricule or ""] = Waiting(bare(person), numen, assignments, self.as_of)
+
+    def _find_owners(self) -> None:
+        """Whose the addresses are that another hand put on the entries: the account in whose ledger they
+        stand, else the first that has them."""
+        found = {a: e.account.uid for e in self.book.entries() for a in e.account.foreign_addresses}
+        if not found:
+            return
+        holders = ((a, e.account.uid) for e in self.book.entries() for a in e.account.foreign_addresses)
+        for address, uid in sorted(holders, key=lambda one: one[1]):
+            self.owners.setdefault(address.casefold(), uid)
+        self.owners.update(read_owners(self.reader, self.directory, self.site.encoding, sorted(found)))
+
+    def _foreign_addresses(self) -> dict[str, dict[str, date]]:
+        """What another hand put on accounts: what is there now of those that were looked at, of the others
+        what was there when they were. A night without a feed sees what is due alone."""
+        before = self.memory.foreign_addresses
+        passes = self.due_only or (self.settling is not None and self.settling.passes)
+        after = {uid: dict(found) for uid, found in before.items()} if passes else {}
+        for entry in self.book.entries():
+            account, foreign = entry.account, entry.account.foreign_addresses
+            if not foreign and account.uid not in before:
+                continue
+            after.pop(account.uid, None)
+            known = {address.casefold(): since for address, since in before.get(account.uid, {}).items()}
+            here = {
+                address: known.get(address.casefold(), self.as_of)
+                for address in account.addresses
+                if address.casefold() in known or address in foreign
+            }
+            if here:
+                after[account.uid] = dict(sorted(here.items()))
+        return after
+
+    def _foreign(self, foreign: Mapping[str, Mapping[str, date]]) -> Iterable[ForeignAddress]:
+        for uid, found in sorted(foreign.items()):
+            for address, since in found.items():
+                owner = self.owners.get(address.casefold(), uid)
+                yield ForeignAddress(uid, address, since, owner if owner != uid else "")
+
+    def _without_archived(self, told: Told, desired: Iterable[Desired]) -> dict[str, SourceMemory]:
+        """What is remembered of sources, but for what they said of people who are archived."""
+        gone = {one.subject.matricule for one in desired if one.account.state is State.ARCHIVED}
+        sources = dict(told.sources)
+        for name, one in told.sources.items():
+            if not gone.isdisjoint(one.deviations):
+                left = {m: deviation for m, deviation in one.deviations.items() if m not in gone}
+                sources[name] = replace(one, deviations=left)
+        return sources
+
+    def _basis(self) -> Basis:
+        facts = [sourced.feed.facts for sourced in self.feeds]
+        return Basis(
+            feeds=tuple(FeedBasis(f.source, f.file, f.digest, f.date, f.rows, f.full) for f in facts),
+            policy=self.rules.policy.digest,
+            register=self.site.register_digest,
+            directory=self.directory.accounts,
+            after=self.memory.last.run if self.memory.last else "",
+            as_of=self.as_of,
+        )
+
+    def _remarks(self) -> Iterable[str]:
+        for sourced in self.feeds:
+            facts = sourced.feed.facts
+            last = self.memory.sources.get(facts.source)
+            if last is not None and last.record.digest == facts.digest:
+                yield f"{facts.file}: this very feed was applied already; it adds nothing"
+            for remark in sourced.feed.remarks:
+                yield f"{facts.file}: {remark.message}"
+            if facts.unattributed:
+                yield (
+                    f"{facts.file}: {facts.unattributed} rows could not be told whose they are: no absence "
+                    f"from source {facts.source} counts in this run"
+                )
+        if self.due_only:
+            yield "no feed: only what the date makes due was looked at"

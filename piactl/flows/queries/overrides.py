@@ -1,0 +1,63 @@
+"""What was done by hand and still holds: exceptions and pins, of all accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import Any
+
+from piactl.core.model.account import Account
+from piactl.core.model.overrides import pin_words, running
+from piactl.directory.port import Reader
+from piactl.directory.store.accounts import Unreadable, read_accounts_with
+from piactl.flows.plan.inputs.site import Site
+
+Told = Callable[[str], None]
+
+
+def exceptions_by_hand(reader: Reader, site: Site, as_of: date, unreadable: Told) -> list[dict[str, Any]]:
+    """One row per exception that has not ended, by uid; `unreadable` is told why of entries that cannot be
+    read."""
+    rows = [
+        {
+            "uid": account.uid,
+            "kind": "grant" if one.grants else "deny",
+            "service": one.service,
+            "uai": one.uai or None,
+            "start": one.start.isoformat(),
+            "end": one.end.isoformat(),
+            "by": one.by,
+            "reason": one.reason,
+        }
+        for account in _accounts(reader, site, "piactlException", unreadable)
+        for one in account.exceptions
+        if one.end >= as_of
+    ]
+    return sorted(rows, key=lambda row: (row["uid"], row["service"], row["uai"] or "", row["start"]))
+
+
+def pins_by_hand(reader: Reader, site: Site, as_of: date, unreadable: Told) -> list[dict[str, Any]]:
+    """One row per pin that holds, by its last day; `unreadable` as for `exceptions_by_hand`."""
+    rows = [
+        {
+            "uid": account.uid,
+            "kind": pin.kind.value,
+            "what": pin_words(pin).partition(", by hand")[0],
+            "until": pin.until.isoformat(),
+            "made": pin.made.isoformat(),
+            "by": pin.by,
+            "reason": pin.reason,
+            "sponsor": pin.sponsor or None,
+        }
+        for account in _accounts(reader, site, "piactlPin", unreadable)
+        for pin in running(account.pins, as_of)
+    ]
+    return sorted(rows, key=lambda row: (row["until"], row["uid"], row["kind"]))
+
+
+def _accounts(reader: Reader, site: Site, attribute: str, unreadable: Told) -> Iterator[Account]:
+    for one in read_accounts_with(reader, site.settings.directory, site.encoding, attribute):
+        if isinstance(one, Unreadable):
+            unreadable(one.why)
+        else:
+            yield one.account

@@ -1,0 +1,93 @@
+"""Reading back the policy: its services and profiles, what gives them, and on which line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from piactl.config.suggestions import hint
+from piactl.core.model.policy import Policy, Position, Profile, Service, When
+from piactl.errors import UsageError
+
+
+def service_rows(policy: Policy) -> list[dict[str, Any]]:
+    """The services in the order of the policy, as `service list -o json` prints them; days are numbers,
+    `profiles` is all of them where the policy says `all`."""
+    return [_service(service, policy) for service in policy.services.values()]
+
+
+def service_view(policy: Policy, name: str) -> dict[str, Any]:
+    """One service, as `service show -o json` prints it: also which profiles give it, by which condition, and
+    what each position leaves of it, with their lines in the policy.
+
+    Raises UsageError with the nearest word where the policy has no such service.
+    """
+    service = policy.services.get(name)
+    if service is None:
+        raise UsageError(f"{name}: the policy has no such service; {hint(name, policy.services)}")
+    return {
+        **_service(service, policy),
+        "urn": policy.urn + name + (":UAI" if service.per_establishment else ""),
+        "given_by": [_profile(one) for one in policy.profiles if service.serves(one.name)],
+        "positions": [_position(one, service) for one in policy.positions.values()],
+    }
+
+
+def profile_rows(policy: Policy) -> list[dict[str, Any]]:
+    """The profiles in the order of the policy, which is the order in which they are tried."""
+    return [
+        {**_profile(one), "services": [s.name for s in policy.services.values() if s.serves(one.name)]}
+        for one in policy.profiles
+    ]
+
+
+def profile_view(policy: Policy, name: str) -> dict[str, Any]:
+    """One profile, as `profile show -o json` prints it: its condition, the profiles that are tried before
+    it, the grace after it by corps, and its services.
+
+    Raises UsageError with the nearest word where the policy has no such profile.
+    """
+    names = [one.name for one in policy.profiles]
+    if name not in names:
+        raise UsageError(f"{name}: the policy has no such profile; {hint(name, names)}")
+    place = names.index(name)
+    return {
+        **_profile(policy.profiles[place]),
+        "tried_before": names[:place],
+        "services": [_service(one, policy) for one in policy.services.values() if one.serves(name)],
+        "grace": [{"when": _when(one.when), "days": one.days, "line": one.line} for one in policy.grace],
+    }
+
+
+def _service(service: Service, policy: Policy) -> dict[str, Any]:
+    return {
+        "name": service.name,
+        "label": service.label,
+        "scope": "establishment" if service.per_establishment else "person",
+        "grant_delay": service.grant_delay,
+        "mutation_delay": service.mutation_delay,
+        "meanwhile": None if service.per_establishment else ("keep" if service.keep else "none"),
+        "handover": service.handover,
+        "in_grace": service.in_grace,
+        "otp": service.otp,
+        "profiles": [one.name for one in policy.profiles if service.serves(one.name)],
+        "line": service.line,
+    }
+
+
+def _profile(profile: Profile) -> dict[str, Any]:
+    return {"name": profile.name, "when": _when(profile.when), "line": profile.line}
+
+
+def _when(when: When) -> dict[str, list[str]]:
+    return {field: sorted(values) for field, values in when.conditions.items()}
+
+
+def _position(position: Position, service: Service) -> dict[str, Any]:
+    """What a position makes of a service: `keeps`, or not, or that it ends all assignments."""
+    return {
+        "name": position.name,
+        "keeps": not position.ends and position.keeps_service(service.name),
+        "ends": position.ends,
+        "lock": position.lock,
+        "line": position.line,
+    }

@@ -1,0 +1,106 @@
+"""The life of an account as a picture's worth of periods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from piactl.core.model.account import Account, State
+from piactl.core.model.periods import OPEN, civil
+from piactl.core.timeline_rows import Group, Piece, Row, chronicle
+from piactl.errors import UsageError
+from piactl.flows.plan.inputs.site import Site
+from piactl.flows.queries.accounts import account_on
+
+_BACK, _AHEAD, _LEAST, _ROOM = 365, 400, 90, 15
+"""Days: how far a picture goes back and ahead without being asked, how far at least, and the room left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The rows of an account, and the days that are to be drawn, both included."""
+
+    account: Account
+    rows: Sequence[Row]
+    as_of: date
+    first: date
+    last: date
+
+
+def timeline(
+    account: Account, site: Site, as_of: date, first: date | None = None, last: date | None = None
+) -> Timeline:
+    """What assignments and policy, as they stand now, say of all days; a change by hand that is over on a
+    later day is over there too. Without `first` and `last` the days around `as_of` on which something
+    changes, a year or so at most each way. An archived account has no rows.
+
+    Raises UsageError where `last` comes before `first`.
+    """
+    rows: list[Row] = []
+    if account.state is not State.ARCHIVED:
+        rows = chronicle(account, _pieces(account, site, as_of), site.policy)
+    begin, end = _days(rows, as_of)
+    first, last = first or (min(begin, last) if last else begin), last or (max(end, first) if first else end)
+    if last < first:
+        raise UsageError(f"--until {last}: is before --from {first}")
+    inside = [row for row in rows if any(_meets(s.first, s.last, first, last) for s in row.spans)]
+    return Timeline(account, inside, as_of, first, last)
+
+
+def _pieces(account: Account, site: Site, as_of: date) -> list[Piece]:
+    """The careers of the account: today's, and one more from each day on which a change by hand is over."""
+    starts = sorted({pin.until + timedelta(days=1) for pin in account.pins if pin.until >= as_of})
+    pieces: list[Piece] = []
+    begin = 1
+    for day, following in zip([as_of, *starts], [*starts, None], strict=True):
+        end = OPEN if following is None else following.toordinal() - 1
+        pieces.append(((begin, end), account_on(account, site, day)[0]))
+        begin = end + 1
+    return pieces
+
+
+def _days(rows: Sequence[Row], as_of: date) -> tuple[date, date]:
+    """The days to draw: from and to the first of a month."""
+    today = as_of.toordinal()
+    edges = [edge for row in rows for span in row.spans for edge in (span.first, span.last + 1)]
+    near = [edge for edge in edges if today - _BACK <= edge <= today + _AHEAD]
+    begin = min([today - _LEAST, *(edge - _ROOM for edge in near)])
+    end = max([today + _LEAST, *(edge + _ROOM for edge in near)])
+    first = date.fromordinal(begin).replace(day=1)
+    last = (date.fromordinal(end).replace(day=1) + timedelta(days=32)).replace(day=1) - timedelta(days=1)
+    return first, last
+
+
+def _meets(begin: int, end: int, first: date, last: date) -> bool:
+    return begin <= last.toordinal() and end >= first.toordinal()
+
+
+def timeline_facts(drawn: Timeline) -> dict[str, Any]:
+    """What `account timeline -o json` prints: who, the days, and for each sort of row the rows that have a
+    day there, each with `label`, `note` and its whole `periods` (`from`, `to`: None is open; `kind`)."""
+    account = drawn.account
+    facts: dict[str, Any] = {
+        "uid": account.uid,
+        "matricule": account.matricule,
+        "display_name": None if account.state is State.ARCHIVED else account.display_name,
+        "as_of": drawn.as_of.isoformat(),
+        "from": drawn.first.isoformat(),
+        "until": drawn.last.isoformat(),
+    }
+    for group in Group:
+        facts[group.value] = [_row_facts(row) for row in drawn.rows if row.group is group]
+    return facts
+
+
+def _row_facts(row: Row) -> dict[str, Any]:
+    periods = [
+        {"from": _iso(span.first), "to": _iso(span.last), "kind": span.shade.value} for span in row.spans
+    ]
+    return {"label": row.label, "note": row.note or None, "periods": periods}
+
+
+def _iso(day: int) -> str | None:
+    found = civil(day)
+    return found.isoformat() if found else None

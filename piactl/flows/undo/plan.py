@@ -1,0 +1,245 @@
+"""`undo`: the plan that puts back what a run changed. Nothing here can write.
+
+Accounts are put back, one by one, where they still hold what the run put in. What piactl remembers of feeds
+is not turned back, but for two things: the next night looks at everything, and the feeds of the run are
+refused until they are accepted by hand, for they would do the same again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from piactl.core.plan.change import Change
+from piactl.core.plan.guards import counts_by_kind, refusals
+from piactl.core.plan.plan import Basis, Hold, Plan
+from piactl.core.plan.run_state import Memory
+from piactl.directory.port import RawEntry, Reader
+from piactl.directory.store.state_records import memory_writes, read_memory, read_runs
+from piactl.errors import AccountNotFound, PiactlError
+from piactl.flows.apply.run import Order
+from piactl.flows.apply.run_lock import alive_alone
+from piactl.flows.apply.undo_log import Kept, read_undo
+from piactl.flows.plan.inputs.site import Site
+from piactl.flows.plan.plan_file import PlanFile, plan_document
+from piactl.flows.plan.rows.bundle import Proposal, Work
+from piactl.flows.undo.revert import WHO, Fate, Inverting, Reversal
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """The plan of an undo, with the run that it undoes and what becomes of each account of that run."""
+
+    record: Record
+    reversals: tuple[Reversal, ...]
+    plan: PlanFile
+    incomplete: bool = False
+    """Whether a part of what the run kept cannot be read: its accounts are not among the reversals."""
+
+    def of(self, fate: Fate) -> list[Reversal]:
+        return [one for one in self.reversals if one.fate is fate]
+
+
+def propose_undo(reader: Reader, site: Site, name: str, order: Order, now: datetime) -> Undoing:
+    """The plan that undoes the run `name`; `last` is the last one that changed accounts and was no undo.
+
+    `reader` must be one that may read what runs keep. Raises AccountNotFound for a run that there is not,
+    PiactlError where it is still at work or nothing is left to undo it with. A plan that breaks guards is
+    returned with its refusals.
+    """
+    records = read_runs(reader, site.settings.directory.state, site.unreadable, now)
+    record = _chosen(records, name, now)
+    state = site.settings.directory.state
+    before = len(site.unreadable)
+    kept = list(read_undo(reader, state, record["run"], site.unreadable))
+    incomplete = len(site.unreadable) > before
+    if not kept and incomplete:
+        raise PiactlError(
+            f"run {record['run']}: nothing that its undo needs can be read; nothing was changed"
+        )
+    if not kept and (record.get("outcomes") or record.get("summary")) and record["status"] != "refused":
+        _explain_nothing_kept(record, site)
+    words = f"undo of run {record['run']}"
+    reason = f"{words}: {order.reason}" if order.reason else words
+    since = _Since(reader, site, records, record)
+    inverting = Inverting(reader, site, site.rules(order.as_of), record, reason, since.words)
+    reversals = tuple(inverting.reversals(kept))
+    proposal = _proposal(reader, site, records, record, reversals, order.as_of)
+    document = plan_document(proposal, site.keys, Path(site.settings.state_folder), _facts(record, reversals))
+    return Undoing(record, reversals, PlanFile(_work(document, proposal), document), incomplete)
+
+
+def _chosen(records: Sequence[Record], name: str, now: datetime) -> Record:
+    changing = (r for r in records if r.get("summary") and r["status"] != "refused" and not r.get("undoes"))
+    found = next(changing, None) if name == "last" else next((r for r in records if r["run"] == name), None)
+    if found is None:
+        which = "no run has changed accounts" if name == "last" else f"{name}: there is no such run"
+        raise AccountNotFound(
+            f"{which}; see: piactl runs list\nWhat support does to passwords and devices leaves no run; "
+            "it is in the journal and cannot be undone"
+        )
+    if found["status"] == "running" and alive_alone(found, now):
+        raise PiactlError(f"run {found['run']} is still at work; undo it when it has ended")
+    return found
+
+
+def _explain_nothing_kept(record: Record, site: Site) -> None:
+    days = site.settings.keep_undo_days
+    raise PiactlError(
+        f"run {record['run']}: what its undo needs is not there; it is taken away after {days} days "
+        "(keep_undo_days).\nWhat the run changed is in the journal: piactl journal show --run "
+        f"{record['run']}"
+    )
+
+
+@dataclass(slots=True)
+class _Since:
+    """Tells who changed an account after the run: a later run where one is known, else another hand."""
+
+    reader: Reader
+    site: Site
+    records: Sequence[Record]
+    record: Record
+    later: dict[str, list[tuple[Record, frozenset[str]]]] | None = None
+    """By uid, the runs after this one that wrote it, the latest first, and the attributes they wrote."""
+
+    def words(self, kept: Kept, raw: RawEntry, names: Sequence[str]) -> str:
+        if self.later is None:
+            self.later = self._read_later()
+        mine = {*kept.write.add, *kept.write.delete}
+        for record, touched in self.later.get(kept.uid, ()):
+            if not mine or touched & mine:
+                return (
+                    f"changed since by run {record['run']} of {_author(record)}: {record.get('command', '')}"
+                )
+        who, when = raw.text(WHO[0]) or "somebody", _spoken_time(raw.text(WHO[1]))
+        what = f" in {', '.join(names)}" if names else ""
+        return f"changed since{what}; last modified by {who} {when}"
+
+    def _read_later(self) -> dict[str, list[tuple[Record, frozenset[str]]]]:
+        found: dict[str, list[tuple[Record, frozenset[str]]]] = defaultdict(list)
+        state = self.site.settings.directory.state
+        for record in self.records:
+            if record["run"] == self.record["run"]:
+                break
+            for one in read_undo(self.reader, state, record["run"], self.site.unreadable):
+                found[one.uid].append((record, frozenset({*one.write.add, *one.write.delete})))
+        return found
+
+
+def _author(record: Record) -> str:
+    return str(record.get("sudo_user") or record.get("user") or "somebody")
+
+
+def _spoken_time(text: str) -> str:
+    """A GeneralizedTime as people read it."""
+    try:
+        return f"at {datetime.strptime(text[:14], '%Y%m%d%H%M%S'):%Y-%m-%d %H:%M:%S} UTC"  # noqa: DTZ007
+    except ValueError:
+        return "at an unknown time"
+
+
+def _proposal(
+    reader: Reader,
+    site: Site,
+    records: Sequence[Record],
+    record: Record,
+    reversals: Sequence[Reversal],
+    as_of: date,
+) -> Proposal:
+    state = site.settings.directory.state
+    remembered = read_memory(reader, state, site.keys, site.unreadable, due=as_of)
+    last = remembered.memory.last
+    rows = [one for one in reversals if one.write is not None]
+    rows.sort(key=lambda one: (one.write is not None and not one.write.loses, one.uid))
+    changes: list[Change] = [change for one in rows for change in one.changes]
+    sources = remembered.memory.sources
+    if rows or any(one.get("undoes") == record["run"] for one in records):
+        sources = _marked(remembered.memory, records, record)
+    marks = memory_writes(remembered, replace(remembered.memory, sources=sources), state, site.keys)
+    left = [one for one in reversals if one.fate in (Fate.KEPT, Fate.IMPOSSIBLE)]
+    plan = Plan(
+        basis=Basis(
+            feeds=(),
+            policy=site.policy.digest,
+            register=site.register_digest,
+            directory=site.settings.directory.accounts,
+            after=last.run if last else "",
+            as_of=as_of,
+        ),
+        changes=tuple(changes),
+        holds=tuple(Hold(one.matricule, one.uid, one.why) for one in left),
+        refusals=tuple(refusals(changes, last.census, site.policy, as_of)) if last else (),
+        remarks=(f"undo of run {record['run']}: {record.get('command', '')}",),
+        summary=counts_by_kind(changes),
+    )
+    # not clean: the next night must look at everything
+    after = replace(last, as_of=as_of, clean=False) if last else None
+    writes = tuple(one.write for one in rows if one.write is not None)
+    return Proposal(plan, writes, tuple(marks), Memory(after, sources))
+
+
+def _marked(memory: Memory, records: Sequence[Record], record: Record) -> dict[str, Any]:
+    """The memory of the sources in which the feeds of the run are undone, or, where the run was itself an
+    undo, no longer are."""
+    by_id = {one["run"]: one for one in records}
+    undone = True
+    origin: Record | None = record
+    while origin is not None and origin.get("undoes"):
+        # each once: records that name each other would have no end
+        origin, undone = by_id.pop(origin["undoes"], None), not undone
+    sources = dict(memory.sources)
+    for feed in (origin or {}).get("feeds", []):
+        source = sources.get(feed["source"])
+        if source is None:
+            continue
+        others = tuple(one for one in source.undone if one != feed["digest"])
+        marked = (*others, feed["digest"]) if undone else others
+        if set(marked) != set(source.undone):
+            sources[feed["source"]] = replace(source, undone=marked)
+    return sources
+
+
+def _facts(record: Record, reversals: Sequence[Reversal]) -> dict[str, Any]:
+    """What the plan says of its undo, as schemas/json/plan.schema.json has it."""
+    return {
+        "run": record["run"],
+        "command": record.get("command", ""),
+        "user": _author(record),
+        "as_of": record.get("as_of", ""),
+        "started": record["started"],
+        "feeds": list(record.get("feeds", [])),
+        "unchanged": sum(1 for one in reversals if one.fate is Fate.BEFORE),
+        "accounts": [
+            {
+                "uid": one.uid,
+                "outcome": one.fate.value,
+                "message": one.why,
+                "kinds": list(one.write.kinds) if one.write else [],
+                "returns": list(one.returns),
+                "sources": list(one.sources),
+            }
+            for one in reversals
+            if one.fate is not Fate.BEFORE
+        ],
+    }
+
+
+def _work(document: Mapping[str, Any], proposal: Proposal) -> Work:
+    plan = proposal.plan
+    return Work(
+        fingerprint=document["fingerprint"],
+        basis=plan.basis,
+        summary=plan.summary,
+        refusals=plan.refusals,
+        writes=proposal.writes,
+        records=proposal.records,
+        last=proposal.memory.last,
+        undoes=document["undo"]["run"],
+    )

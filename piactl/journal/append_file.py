@@ -1,0 +1,290 @@
+"""The file of the journal: appended to under a lock, synced, its chain taken up where it ended.
+
+What is between the head record and the end of the file was never acknowledged to anybody, because the head
+is written last. So the state after a crash is found in that stretch alone, whatever the size of the file:
+whole lines of it are kept, a torn one is discarded, and everything else is refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from piactl.core.journal_line import (
+    CUT,
+    GENESIS,
+    MAX_LINE,
+    BrokenLine,
+    Head,
+    JournalLine,
+    ended,
+    gap,
+    opens_file,
+    proved,
+    sealed,
+)
+from piactl.errors import JournalUnusable
+from piactl.journal import file_locks as locks
+from piactl.journal.errors import chain_broken
+from piactl.journal.head_file import SUFFIX, HeadDamaged, HeadRecord, read_head, write_head
+from piactl.journal.private_file import make_folder, open_private, same_file
+from piactl.journal.rotated_files import last_line, lines_backwards
+
+Body = Mapping[str, object]
+
+
+class ChainFile:
+    """One process's hold on the journal at `path`; `stamp` gives time and run of lines made on its own."""
+
+    def __init__(self, path: str, stamp: Callable[[], Body], *, patience: float = 30.0) -> None:
+        self.path = path
+        self._stamp = stamp
+        self._patience = patience
+        self._fd = self._head_fd = -1
+        self._known = HeadRecord(GENESIS, 0, 0)
+
+    @property
+    def head(self) -> Head:
+        """The last line that this process wrote or saw."""
+        return self._known.head
+
+    def hold(self, run: str) -> None:
+        """Opens the files and marks `run` as alive. Raises OSError, JournalUnusable."""
+        self._open_head()
+        if not locks.say_alive(self._head_fd, run):
+            raise JournalUnusable(
+                f"{self.path}: run {run} is already under way in another process.\nWait for its end."
+            )
+
+    def append(self, bodies: Sequence[Body]) -> list[Head]:
+        """Writes one line per body, in one go, synced before it returns. Raises OSError, JournalUnusable.
+
+        After an error the file may hold lines, or a piece of one, that nobody was told of; whoever
+        appends next deals with them.
+        """
+        with locks.appending(self._head_fd, self._patience):
+            if not same_file(self._head_fd, self.path + SUFFIX):
+                raise chain_broken(self.path, "its .head file was replaced while this run had it open")
+            self._open_journal()
+            self._catch_up()
+            return self._write([{**self._stamp(), **body} for body in bodies])
+
+    def close(self) -> None:
+        for fd in (self._fd, self._head_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._head_fd = -1
+
+    def _open_head(self) -> None:
+        make_folder(Path(self.path).parent)
+        self._head_fd = open_private(self.path + SUFFIX, os.O_RDWR)
+
+    def _open_journal(self) -> None:
+        if self._fd >= 0 and same_file(self._fd, self.path):
+            return
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._fd = open_private(self.path, os.O_RDWR | os.O_APPEND)
+
+    def _write(self, bodies: Sequence[Body]) -> list[Head]:
+        lines, heads, after = [], [], self._known.head
+        for body in bodies:
+            line, after = sealed(body, after)
+            lines.append(line)
+            heads.append(after)
+        data = memoryview(b"".join(lines))
+        end = self._known.end + len(data)
+        while data:
+            data = data[os.write(self._fd, data) :]
+        os.fsync(self._fd)
+        self._advance(after, end)
+        return heads
+
+    def _advance(self, head: Head, end: int) -> None:
+        self._known = HeadRecord(head, end, os.fstat(self._fd).st_ino)
+        write_head(self._head_fd, self._known)
+
+    def _catch_up(self) -> None:
+        """Makes `_known` the true end of the file, whoever wrote last and however that ended."""
+        size, inode = os.fstat(self._fd).st_size, os.fstat(self._fd).st_ino
+        try:
+            record = read_head(self._head_fd)
+        except HeadDamaged:
+            record = None
+            if size == 0:
+                why = f"the journal is empty and its record {self.path}{SUFFIX} is damaged"
+                raise chain_broken(self.path, why) from None
+        if record is None:
+            self._take_up(size, inode)
+        elif (record, size) == (self._known, record.end) and record.inode == inode:
+            return
+        elif record.inode != inode and (end := self._end_after_prune(record.head, size)):
+            # pruned, and killed before it said so
+            self._advance(record.head, end)
+            self._accept(size)
+        elif size >= record.end > 0 and self._ends_in(record):
+            self._known = HeadRecord(record.head, record.end, inode)
+            self._accept(size)
+        elif record.head == GENESIS or size == 0 or record.inode != inode or self._continues(record.head):
+            self._known = HeadRecord(record.head, 0, inode)
+            self._accept(size)
+            if self._known.end == 0 and record.head != GENESIS:
+                self._write([self._continued(record.head)])
+        else:
+            raise chain_broken(
+                self.path, f"line {record.head.seq}, the last that was written, is not where it was"
+            )
+
+    def _continued(self, head: Head) -> Body:
+        return {**self._stamp(), "type": "continued", "after": {"seq": head.seq, "hash": head.hash}}
+
+    def _ends_in(self, record: HeadRecord) -> bool:
+        raw = last_line(self._fd, record.end)
+        try:
+            return raw.endswith(b"\n") and proved(raw).head == record.head
+        except BrokenLine:
+            return False
+
+    def _continues(self, head: Head) -> bool:
+        """Whether the file begins with the line that names `head` as the one it continues."""
+        first = self._first_line()
+        return first is not None and first.type == "continued" and not gap(head, first)
+
+    def _end_after_prune(self, head: Head, size: int) -> int:
+        """Where `head` ends in a file that begins with a cut; 0 in any other, and where it is not there."""
+        first = self._first_line()
+        if first is None or first.type != CUT:
+            return 0
+        end = size
+        try:
+            for raw in lines_backwards(self._fd, size):
+                if _head_of(raw) == head:
+                    return end
+                end -= len(raw)
+        except BrokenLine:
+            return 0
+        return 0
+
+    def _first_line(self) -> JournalLine | None:
+        try:
+            return proved(os.pread(self._fd, MAX_LINE, 0).split(b"\n", 1)[0])
+        except BrokenLine:
+            return None
+
+    def _take_up(self, size: int, inode: int) -> None:
+        """There is no head record: a new journal, or one whose head file was lost."""
+        self._known = HeadRecord(GENESIS, 0, inode)
+        if size == 0:
+            self._advance(GENESIS, 0)
+            return
+        first = self._first_line()
+        if first is None or not opens_file(first):
+            raise chain_broken(
+                self.path, "its first line is not one of a journal, and there is no .head file"
+            )
+        end = size
+        try:
+            if _is_torn(raw := last_line(self._fd, end)):
+                end -= len(raw)
+                raw = last_line(self._fd, end)
+            head = proved(raw).head
+        except BrokenLine as broken:
+            raise chain_broken(self.path, f"its last line {broken}") from None
+        self._known = HeadRecord(head, end, inode)
+        self._accept(size)
+        text = f"the head file was missing or damaged; the chain was taken up at line {head.seq}"
+        self._write([{**self._stamp(), "type": "note", "text": text}])
+
+    def _accept(self, size: int) -> None:
+        """Goes over what was never acknowledged, from `_known.end` to the end of the file at `size`."""
+        start = self._known.end
+        data = _read(self._fd, start, size)
+        head, end = self._known.head, start
+        while end < size:
+            raw = data[end - start : data.find(b"\n", end - start) + 1 or size - start]
+            try:
+                line = proved(ended(raw))
+            except BrokenLine as broken:
+                torn = broken.torn and (end + len(raw) == size or b"\0" in raw)
+                if not torn:
+                    raise chain_broken(self.path, f"after line {head.seq}, a line {broken}") from None
+                break
+            why = gap(head, line)
+            if end == 0 and not why and not opens_file(line):
+                why = f"begins the file and does not say that it continues line {head.seq}"
+            if why:
+                raise chain_broken(self.path, f"after line {head.seq}, a line {why}")
+            head, end = line.head, end + len(raw)
+        if end > start:
+            # a sync that failed leaves pages marked clean that never reached the disk: write them again
+            self._overwrite(data[: end - start], start)
+            self._advance(head, end)
+        if end < size:
+            self._repair(data[end - start :])
+
+    def _repair(self, torn: bytes) -> None:
+        """Discards a torn tail: the line that says so is put over it, and then what is left is cut off.
+
+        In that order: a crash in between leaves a shorter torn tail behind a line that is already there.
+        """
+        if self._known.end == 0 and self._known.head != GENESIS:
+            line, head = sealed(self._continued(self._known.head), self._known.head)
+        else:
+            line, head = b"", self._known.head
+        digest = hashlib.sha256(torn).hexdigest()
+        repair, head = sealed(
+            {**self._stamp(), "type": "repair", "length": len(torn), "sha256": digest}, head
+        )
+        line += repair
+        end = self._known.end + len(line)
+        self._overwrite(line, self._known.end)
+        os.ftruncate(self._fd, end)
+        os.fsync(self._fd)
+        self._advance(head, end)
+
+    def _overwrite(self, data: bytes, offset: int) -> None:
+        """Writes and syncs at `offset`. O_APPEND would put it at the end, hence a descriptor without it."""
+        fd = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if os.fstat(fd).st_ino != os.fstat(self._fd).st_ino:
+                raise OSError(errno.EAGAIN, "it was rotated away while it was being repaired")
+            view, at = memoryview(data), offset
+            while view:
+                written = os.pwrite(fd, view, at)
+                view, at = view[written:], at + written
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _head_of(raw: bytes) -> Head | None:
+    """The head that a line is; None for what is no line, and for a cut, which only stands in for one."""
+    try:
+        line = proved(ended(raw))
+    except BrokenLine:
+        return None
+    return None if line.type == CUT else line.head
+
+
+def _is_torn(raw: bytes) -> bool:
+    try:
+        proved(ended(raw))
+    except BrokenLine as broken:
+        return broken.torn
+    return False
+
+
+def _read(fd: int, start: int, end: int) -> bytes:
+    """The bytes from `start` to `end`, all of them. Raises OSError where the file got shorter."""
+    pieces = []
+    while start < end:
+        piece = os.pread(fd, end - start, start)
+        if not piece:
+            raise OSError(errno.EIO, "it got shorter while it was being read")
+        pieces.append(piece)
+        start += len(piece)
+    return b"".join(pieces)

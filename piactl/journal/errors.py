@@ -1,0 +1,69 @@
+"""Why a journal cannot be used, in words that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import stat
+
+from piactl.errors import Exit, JournalUnusable
+from piactl.private_files import may_not
+
+
+class JournalForbidden(JournalUnusable):
+    """This user may not use the journal."""
+
+    exit_code = Exit.CONFIGURATION
+
+
+_ADVICE = {
+    errno.ENOSPC: "Free space on its file system, then run again",
+    errno.EDQUOT: "Raise the quota or free space, then run again",
+    errno.EFBIG: "Raise the limit on file size (ulimit -f) or rotate it, then run again",
+    errno.EROFS: "Mount its file system writable, then run again",
+    errno.EPERM: "Give this user the right to write it (an append-only flag, chattr +a, forbids repairs)",
+    errno.ELOOP: "It is a symbolic link: name the file itself in the configuration",
+    errno.ETIMEDOUT: "Find the process that hangs (fuser on its .head file) and end it, then run again",
+}
+
+
+def refused_by_system(path: str, error: OSError) -> JournalUnusable:
+    """For a journal that the system does not let us use."""
+    if error.errno == errno.EISDIR:
+        return no_file(error.filename or path, stat.S_IFDIR)
+    if error.errno == errno.EACCES:
+        file = error.filename or path
+        return JournalForbidden(f"{file}: {may_not(file, 'use')}\nWithout the journal no change is made.")
+    advice = _ADVICE.get(error.errno or 0, "Look at the disk and the system log, then run again")
+    what = error.strerror or type(error).__name__
+    return JournalUnusable(
+        f"{path}: the journal cannot be used: {what}. Without it no change is made.\n{advice}."
+    )
+
+
+def no_file(path: str, mode: int) -> JournalUnusable:
+    """For what stands at the path of a journal and is no regular file; `mode` as stat tells it."""
+    if stat.S_ISDIR(mode):
+        return JournalUnusable(
+            f"{path}: is a folder. Without a journal no change is made.\nName the file in it."
+        )
+    return JournalUnusable(
+        f"{path}: is not a regular file, so it keeps nothing.\nName a file for the journal."
+    )
+
+
+def chain_broken(path: str, why: str) -> JournalUnusable:
+    """For a journal that was tampered with, or put back from an old copy."""
+    return JournalUnusable(
+        f"{path}: the chain of the journal is broken: {why}. No change is made.\n"
+        "See `piactl journal verify`. Restore the file, or move it and its .head file to safe keeping:\n"
+        "a new chain then starts."
+    )
+
+
+def unreadable(path: str, line: int, why: str) -> JournalUnusable:
+    """For a line in the middle of the file that cannot be read; `line` counts from 1, 0 means unknown."""
+    place = f"{path}:{line}" if line else path
+    return JournalUnusable(
+        f"{place}: a line {why}.\nSee `piactl journal verify` for the first bad line. "
+        "A rotated file that is damaged can be put back from a copy, or moved to safe keeping."
+    )

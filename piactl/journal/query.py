@@ -1,0 +1,246 @@
+"""Reading the journal for people: lines in order, by run, entry, user and period."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from piactl.core.journal_line import BrokenLine, JournalLine, ended, parsed
+from piactl.journal import file_locks as locks
+from piactl.journal.errors import unreadable
+from piactl.journal.head_file import SUFFIX
+from piactl.journal.rotated_files import files_of, raw_lines
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which lines are wanted: all that is given must fit. `user` is the user, the sudo user or the login of
+    the run; `since` and `until` are aware instants, both included. For `uid` the outcomes come along."""
+
+    run: str | None = None
+    uid: str | None = None
+    user: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def read_lines(path: str, wanted: Wanted | None = None) -> Iterator[JournalLine]:
+    """The wanted lines, oldest first, rotated files included, read as they are asked for.
+
+    Hashes are not proved (`verify` does that); a tail that is just being written is left out. No journal is
+    no lines. Raises JournalUnusable at a line that cannot be read.
+    """
+    wanted = wanted or Wanted()
+    since, until = _text(wanted.since), _text(wanted.until)
+    runs: set[str] = set()
+    intents: set[int] = set()
+    for name in files_of(path):
+        for line in lines_of(name):
+            if line.type == "run" and wanted.user in _users(line):
+                runs.add(line.run)
+            if line.type == "intent" and line.fields.get("uid") == wanted.uid:
+                intents.add(line.seq)
+            if wanted.run is not None and line.run != wanted.run:
+                continue
+            if wanted.user is not None and line.run not in runs:
+                continue
+            if wanted.uid is not None and not {line.seq, line.fields.get("intent")} & intents:
+                continue
+            if (since is None or line.time >= since) and (until is None or line.time <= until):
+                yield line
+
+
+def lines_of(name: str, skips: Callable[[bytes], bool] | None = None) -> Iterator[JournalLine]:
+    """The lines of one file, but for those that `skips` says need no parsing. Raises JournalUnusable."""
+    number = 0
+    try:
+        for raw, more in raw_lines(name):
+            number += 1
+            if more and skips is not None and skips(raw):
+                continue
+            try:
+                line = parsed(ended(raw))
+            except BrokenLine as broken:
+                if broken.torn and not more:
+                    return
+                raise
+            yield line
+    except BrokenLine as broken:
+        raise unreadable(name, number, str(broken)) from None
+
+
+def _users(line: JournalLine) -> tuple[object, ...]:
+    return tuple(line.fields.get(name) for name in ("user", "sudo_user", "login"))
+
+
+def _text(instant: datetime | None) -> str | None:
+    return None if instant is None else text_of(instant)
+
+
+def text_of(instant: datetime) -> str:
+    """An aware instant in the form of the lines, where order of text is order of time."""
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# The changes that the journal tells: intent and outcome as one, with who was behind the run.
+
+IN_DOUBT = "in doubt"
+UNDER_WAY = "under way"
+
+_INTENT_OF = re.compile(rb'"intent":(\d+)')
+_NOTHING: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class JournalledChange:
+    """One intent and what became of it. `seq` is the number of the intent's line, `time` and `settled` are
+    UTC, ISO 8601 ("" while there is no outcome). `user`, `sudo_user` and `login` are those of the run.
+    `attributes` are names. `outcome` is a word of OUTCOMES, IN_DOUBT where the run died before it was known,
+    UNDER_WAY where the run is still alive."""
+
+    seq: int
+    time: str
+    settled: str
+    run: str
+    user: str
+    sudo_user: str
+    login: str
+    origin: str
+    host: str
+    command: tuple[str, ...]
+    uid: str
+    dn: str
+    op: str
+    kinds: tuple[str, ...]
+    attributes: tuple[str, ...]
+    reason: str
+    outcome: str
+    message: str
+
+    @property
+    def author(self) -> str:
+        """Who is behind it, as far as it is known: who logged in, else who used sudo, else the account."""
+        return self.login or self.sudo_user or self.user
+
+
+def changes(path: str, wanted: Wanted | None = None, kind: str = "") -> Iterator[JournalledChange]:
+    """The wanted changes in the order of their intents, rotated files included, read as they are asked for.
+
+    The period is that of the intents. Changes whose outcome is not known come at their place once
+    everything after them was read. Hashes are not proved. Raises JournalUnusable.
+    """
+    reading = _Reading(wanted or Wanted(), kind)
+    for name in files_of(path):
+        for line in lines_of(name, reading.skips):
+            yield from reading.take(line)
+    yield from reading.rest(_alive(path, reading.runs_waiting()))
+
+
+class _Reading:
+    """Intents that wait for their outcome, and behind them those that are settled already."""
+
+    def __init__(self, wanted: Wanted, kind: str) -> None:
+        self._wanted = wanted
+        self._kind = kind
+        self._since = text_of(wanted.since) if wanted.since else ""
+        self._until = text_of(wanted.until) if wanted.until else "~"
+        named = (("uid", wanted.uid), ("run", wanted.run))
+        self._needed = [_as_written(name, text) for name, text in named if text is not None]
+        self._runs: dict[str, Mapping[str, Any]] = {}
+        self._waiting: OrderedDict[int, JournalledChange] = OrderedDict()
+
+    def skips(self, raw: bytes) -> bool:
+        """Whether a line can be passed over unparsed: most are, where one account is asked for."""
+        found = _INTENT_OF.search(raw)
+        if found is not None:
+            return int(found[1]) not in self._waiting
+        return b'"type":"intent"' in raw and not all(text in raw for text in self._needed)
+
+    def take(self, line: JournalLine) -> Iterator[JournalledChange]:
+        if line.type == "run":
+            self._runs[line.run] = line.fields
+        elif line.type == "end":
+            self._runs.pop(line.run, None)
+        elif line.type == "intent":
+            change = _change(line, self._runs.get(line.run, _NOTHING))
+            if self._fits(change):
+                self._waiting[line.seq] = change
+        elif line.type in ("outcome", "resolved"):
+            self._settle(line)
+            while self._waiting and (first := next(iter(self._waiting.values()))).outcome:
+                yield self._waiting.pop(first.seq)
+
+    def _settle(self, line: JournalLine) -> None:
+        number = line.fields.get("intent")
+        change = self._waiting.get(number) if isinstance(number, int) else None
+        if change is not None:
+            outcome, message = str(line.fields.get("outcome")), str(line.fields.get("message", ""))
+            self._waiting[change.seq] = replace(change, settled=line.time, outcome=outcome, message=message)
+
+    def _fits(self, change: JournalledChange) -> bool:
+        wanted = self._wanted
+        return (
+            wanted.uid in (None, change.uid)
+            and wanted.run in (None, change.run)
+            and wanted.user in (None, change.user, change.sudo_user, change.login)
+            and (not self._kind or self._kind in change.kinds)
+            and self._since <= change.time <= self._until
+        )
+
+    def runs_waiting(self) -> set[str]:
+        return {change.run for change in self._waiting.values() if not change.outcome}
+
+    def rest(self, alive: set[str]) -> Iterator[JournalledChange]:
+        for change in self._waiting.values():
+            if change.outcome:
+                yield change
+            else:
+                yield replace(change, outcome=UNDER_WAY if change.run in alive else IN_DOUBT)
+
+
+def _change(line: JournalLine, run: Mapping[str, Any]) -> JournalledChange:
+    f = line.fields
+    return JournalledChange(
+        seq=line.seq,
+        time=line.time,
+        settled="",
+        run=line.run,
+        user=str(run.get("user", "")),
+        sudo_user=str(run.get("sudo_user", "")),
+        login=str(run.get("login", "")),
+        origin=str(run.get("origin", "")),
+        host=str(run.get("host", "")),
+        command=tuple(map(str, run.get("command", ()))),
+        uid=str(f.get("uid", "")),
+        dn=str(f.get("dn", "")),
+        op=str(f.get("op", "")),
+        kinds=tuple(map(str, f.get("kinds", ()))),
+        attributes=tuple(map(str, f.get("attributes", ()))),
+        reason=str(f.get("reason", "")),
+        outcome="",
+        message="",
+    )
+
+
+def _as_written(name: str, text: str) -> bytes:
+    """A field as it stands in a line."""
+    return json.dumps({name: text}, separators=(",", ":"))[1:-1].encode("ascii")
+
+
+def _alive(path: str, runs: set[str]) -> set[str]:
+    if not runs:
+        return set()
+    try:
+        fd = os.open(path + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return set()
+    try:
+        return {run for run in runs if locks.is_alive(fd, run)}
+    finally:
+        os.close(fd)

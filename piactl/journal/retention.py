@@ -1,0 +1,251 @@
+"""Cutting off the oldest lines, provably, and so that a crash harms nothing.
+
+What is left begins with a `cut` line. It names the number and hash of the last line that went, so that the
+next line still follows it; and it names a `prune` line further on in the chain, which was written before
+anything was removed and says the same. Killed at any moment, the journal is the old one or the new one:
+the new file replaces the old by a rename, and rotated files that lie before a cut count as gone.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from piactl.core.journal_line import CUT, Head, parsed, sealed_in_place
+from piactl.errors import JournalUnusable
+from piactl.journal import file_locks as locks
+from piactl.journal.errors import chain_broken, refused_by_system
+from piactl.journal.head_file import SUFFIX, HeadRecord, read_head, write_head
+from piactl.journal.private_file import open_private, same_file, sync_folder
+from piactl.journal.query import read_lines, text_of
+from piactl.journal.rotated_files import files_of, left_behind, opened
+from piactl.journal.writer import Journal
+
+# Which lines of the journal may go: the oldest, whole runs, nothing that is still needed.
+
+
+@dataclass(frozen=True, slots=True)
+class Removable:
+    """What can go: `lines` lines, the oldest written at `since`, up to `removed`. `kept` are runs because of
+    which lines before the day stay: under way, in doubt, or not yet over on that day."""
+
+    removed: Head
+    lines: int
+    since: str
+    kept: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Extent:
+    """The lines of one run: the number of the first and what it follows, and the number of the last."""
+
+    first: int
+    after: str
+    last: float
+
+
+def removable(path: str, before: datetime) -> Removable | None:
+    """The oldest lines that were all written before that instant and that nothing after them needs.
+
+    None where there are none. Whole runs only, and never one that is alive or that left an intent without
+    an outcome: everything from its first line on stays. Raises JournalUnusable.
+    """
+    limit = text_of(before)
+    runs: dict[str, _Extent] = {}
+    intents: dict[int, str] = {}  # still open: number, run
+    bound: tuple[int, str] | None = None
+    first, since, end = 0, "", (1, "")
+    for line in read_lines(path):
+        if line.type == CUT:
+            continue
+        if not first:
+            first, since = line.seq, line.time
+        if bound is None and line.time >= limit:
+            bound = line.seq, line.prev
+        runs.setdefault(line.run, _Extent(line.seq, line.prev, 0)).last = line.seq
+        if line.type == "intent":
+            intents[line.seq] = line.run
+        elif line.type in ("outcome", "resolved"):
+            # what settles an intent belongs to its run, whoever wrote it
+            run = intents.pop(line.fields["intent"], "")
+            if run in runs:
+                runs[run].last = line.seq
+        end = line.seq + 1, line.hash
+    bound = bound or end
+    for run in {*intents.values(), *_alive(path, runs)}:
+        runs[run].last = math.inf
+    place, kept = _moved_back(bound, runs)
+    if not first or place[0] <= first:
+        return None
+    return Removable(Head(place[0] - 1, place[1]), place[0] - first, since, kept)
+
+
+def _moved_back(bound: tuple[int, str], runs: dict[str, _Extent]) -> tuple[tuple[int, str], tuple[str, ...]]:
+    """The cut moved to before every run that it would cut in two, and those runs."""
+    kept = []
+    for run, extent in sorted(runs.items(), key=lambda pair: pair[1].first, reverse=True):
+        if extent.first < bound[0] <= extent.last:
+            bound = extent.first, extent.after
+            kept.append(run)
+    return bound, tuple(kept)
+
+
+def _alive(path: str, runs: dict[str, _Extent]) -> set[str]:
+    try:
+        fd = os.open(path + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return set()
+    try:
+        return {run for run in runs if locks.is_alive(fd, run)}
+    finally:
+        os.close(fd)
+
+
+_PRUNE = "prune"
+_PATIENCE = 30.0
+_PIECE = 1 << 20
+
+
+@contextmanager
+def pruning(path: str) -> Iterator[None]:
+    """Only one process at a time prunes the journal. Raises JournalUnusable where another does."""
+    fd = open_private(path + SUFFIX, os.O_RDWR)
+    try:
+        if not locks.say_alive(fd, _PRUNE):
+            raise JournalUnusable(f"{path}: is being pruned by another process.\nWait for its end.")
+        yield
+    finally:
+        os.close(fd)
+
+
+def cut_off(path: str, what: Removable, journal: Journal, before: str, by: str, now: str, run: str) -> None:
+    """Removes what `removable` found, under `pruning`, while `journal` is begun; the chain told of it first.
+
+    Raises JournalUnusable: the journal is then as it was, but for the `prune` line.
+    """
+    facts: dict[str, Any] = {
+        "removed": {"seq": what.removed.seq, "hash": what.removed.hash},
+        "lines": what.lines,
+        "before": before,
+        "by": by,
+    }
+    told = journal.prune(facts)
+    body = {
+        **facts, "type": CUT, "time": now, "run": run, "told": {"seq": told.seq, "hash": told.hash}
+    }  # fmt: skip
+    opening = sealed_in_place(body, what.removed)
+    try:
+        _rewrite(path, _file_with(path, what.removed.seq + 1), what.removed.seq + 1, opening)
+        remove_left_behind(path)
+    except OSError as refused:
+        raise refused_by_system(path, refused) from None
+
+
+def remove_left_behind(path: str) -> int:
+    """Removes rotated files and copies that an interrupted prune left; how many. Raises OSError."""
+    folder = Path(path).parent
+    gone = [*map(Path, left_behind(path)), *folder.glob(f".{Path(path).name}.cut-*")]
+    for file in gone:
+        file.unlink()
+    if gone:
+        sync_folder(folder)
+    return len(gone)
+
+
+def _file_with(path: str, seq: int) -> str:
+    """The file in which the line with that number is, or which begins after it."""
+    found = path
+    for name in reversed(files_of(path)):
+        found = name
+        with opened(name) as file:
+            first = file.readline()
+        if first and parsed(first).seq <= seq:
+            break
+    return found
+
+
+def _rewrite(path: str, name: str, seq: int, opening: bytes) -> None:
+    """Replaces the file `name` of the journal `path` by `opening` and its lines from number `seq` on."""
+    temporary = Path(path).parent / f".{Path(path).name}.cut-{secrets.token_hex(8)}"
+    packed = name.endswith(".gz")
+    try:
+        with opened(name) as source, _created(temporary, Path(name)) as target:
+            offset = _offset(name, source, seq)
+            source.seek(offset)
+            if packed:
+                with gzip.GzipFile("", "wb", fileobj=target) as packing:
+                    packing.write(opening)
+                    shutil.copyfileobj(source, packing, _PIECE)
+            else:
+                target.write(opening)
+                shutil.copyfileobj(source, target, _PIECE)
+            _sync(target)  # most of it before the lock, under which others wait
+            with _nobody_appends(path) as head_fd:
+                if not packed:
+                    shutil.copyfileobj(source, target, _PIECE)  # what was appended meanwhile
+                    _sync(target)
+                _put_in_place(path, name, source.fileno(), temporary, len(opening) - offset, head_fd)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _put_in_place(path: str, name: str, old: int, temporary: Path, moved: int, head_fd: int) -> None:
+    """Renames, and says in the head file where the end of the journal is now: `moved` bytes further on."""
+    if not same_file(old, name):
+        raise JournalUnusable(
+            f"{name}: was rotated while it was being pruned; it is as it was.\nPrune again."
+        )
+    record = read_head(head_fd)
+    temporary.replace(name)
+    sync_folder(Path(path).parent)
+    if name == path and record is not None:
+        write_head(head_fd, HeadRecord(record.head, record.end + moved, Path(name).stat().st_ino))
+
+
+def _offset(name: str, source: IO[bytes], seq: int) -> int:
+    """Where the line with that number begins. Raises JournalUnusable."""
+    offset = 0
+    for raw in source:
+        line = parsed(raw)
+        if line.type != CUT and line.seq >= seq:
+            return offset
+        offset += len(raw)
+    raise chain_broken(name, f"line {seq} is not in it any more")
+
+
+@contextmanager
+def _created(temporary: Path, like: Path) -> Iterator[IO[bytes]]:
+    """A new file for writing, with the owner and the mode of another."""
+    there = like.stat()
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        os.fchmod(fd, there.st_mode & 0o700)
+        made = os.fstat(fd)
+        if (there.st_uid, there.st_gid) != (made.st_uid, made.st_gid):
+            os.fchown(fd, there.st_uid, there.st_gid)
+        yield file
+
+
+def _sync(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+@contextmanager
+def _nobody_appends(path: str) -> Iterator[int]:
+    """Holds the right to append; gives the descriptor of the head file."""
+    fd = open_private(path + SUFFIX, os.O_RDWR)
+    try:
+        with locks.appending(fd, _PATIENCE):
+            yield fd
+    finally:
+        os.close(fd)

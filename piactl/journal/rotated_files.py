@@ -1,0 +1,189 @@
+"""The journal and what logrotate made of it: the files of one chain, oldest first.
+
+Rotated files are found beside the journal by their names: `<journal>.N` and `<journal>-DATE`, also `.gz`.
+Hence for logrotate: `create` or `nocreate`, `dateext` or not, `compress` or not; but never `copytruncate`
+(lines written between its copy and its cut are lost), `olddir`, `extension`, or another compression.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+from piactl.core.journal_line import CUT, MAX_LINE, BrokenLine, JournalLine, ended, parsed, proved
+from piactl.journal.errors import no_file, refused_by_system
+
+# Reading a file from its end, line by line.
+
+_CHUNK = 64 * 1024
+
+
+def lines_backwards(fd: int, end: int) -> Iterator[bytes]:
+    """The lines before offset `end`, last first, with their newlines; the first given may lack its own.
+
+    Raises BrokenLine at a line that is longer than any that is ever written.
+    """
+    pieces: list[bytes] = []  # of the line that is being found, last piece first
+    length = 0
+    while end:
+        start = max(0, end - _CHUNK)
+        chunk = os.pread(fd, end - start, start)
+        if len(chunk) < end - start:
+            raise BrokenLine("was cut while it was being read", torn=False)
+        end = start
+        *rest, tail = chunk.split(b"\n")
+        if not rest:
+            pieces.append(tail)
+            length += len(tail)
+            if length > MAX_LINE:
+                raise BrokenLine(f"is longer than {MAX_LINE} bytes", torn=False)
+            continue
+        last = tail + b"".join(reversed(pieces))
+        if last:
+            yield last
+        for line in reversed(rest[1:]):
+            yield line + b"\n"
+        pieces = [rest[0] + b"\n"]
+        length = len(pieces[0])
+    last = b"".join(reversed(pieces))
+    if last:
+        yield last
+
+
+def last_line(fd: int, end: int) -> bytes:
+    """The line that ends at offset `end`, b"" at the beginning of the file. Raises BrokenLine."""
+    return next(lines_backwards(fd, end), b"")
+
+
+_ROTATED = re.compile(r"(\.[0-9]+|-[0-9]{6,8}([-_.][0-9]+)*)(\.gz)?")
+
+
+def files_of(path: str) -> tuple[str, ...]:
+    """The files of the chain whose newest is at `path` (left out where missing), oldest first.
+
+    What lies before a file that begins with a cut was pruned: a prune that was interrupted left it behind.
+    Raises JournalUnusable where one of them cannot be read.
+    """
+    journal = Path(path)
+    try:
+        names = [p.name for p in journal.parent.iterdir()]
+    except FileNotFoundError:
+        return ()
+    except OSError as refused:
+        raise refused_by_system(path, refused) from None
+    rotated = [
+        str(journal.parent / name)
+        for name in names
+        if name.startswith(journal.name) and _ROTATED.fullmatch(name[len(journal.name) :])
+    ]
+    files = sorted(_placed(name) for name in rotated)
+    if journal.name in names:
+        files.append(_placed(path))
+    cuts = [at for at, (_seq, cut, _name) in enumerate(files) if cut]
+    return tuple(name for _seq, _cut, name in files[cuts[-1] if cuts else 0 :])
+
+
+def left_behind(path: str) -> tuple[str, ...]:
+    """The rotated files that a prune should have removed and did not: those before the last cut."""
+    there = files_of(path)
+    folder = Path(path).parent
+    names = (p.name for p in folder.iterdir())
+    return tuple(
+        sorted(
+            str(folder / name)
+            for name in names
+            if name.startswith(Path(path).name)
+            and _ROTATED.fullmatch(name[len(Path(path).name) :])
+            and str(folder / name) not in there
+        )
+    )
+
+
+def _placed(path: str) -> tuple[int, bool, str]:
+    """Where the file belongs, and whether it begins with a cut. One whose first line cannot be read comes
+    first: verify then names it."""
+    with opened(path) as file:
+        try:
+            first = parsed(file.readline(MAX_LINE))  # of a cut .gz the beginning can be read
+        except BrokenLine:
+            return 0, False, path
+        except (OSError, EOFError, zlib.error):
+            return 0, False, path
+        return first.seq, first.type == CUT, path
+
+
+@contextmanager
+def opened(path: str) -> Iterator[IO[bytes]]:
+    """The file for reading from its beginning, decompressed. Raises JournalUnusable."""
+    try:
+        # not blocking: a pipe that stands there would be waited for
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as refused:
+        raise refused_by_system(path, refused) from None
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(fd)
+        raise no_file(path, mode)
+    with os.fdopen(fd, "rb") as file:
+        if path.endswith(".gz"):
+            import gzip  # only for old files, and slow to import
+
+            with gzip.open(file, "rb") as content:
+                yield cast("IO[bytes]", content)
+        else:
+            yield file
+
+
+def raw_lines(path: str) -> Iterator[tuple[bytes, bool]]:
+    """The lines of one file, each with whether more follows, up to where it ended when it was opened: what is
+    being appended meanwhile would look torn. The last one may lack its newline, one that is too long is cut.
+
+    Raises JournalUnusable, and BrokenLine where a compressed file is damaged.
+    """
+    with opened(path) as file:
+        left = sys.maxsize if path.endswith(".gz") else os.fstat(file.fileno()).st_size
+        try:
+            raw = file.readline(min(MAX_LINE + 1, left))
+            while raw:
+                left -= len(raw)
+                following = file.readline(min(MAX_LINE + 1, left)) if left else b""
+                yield raw, bool(following)
+                raw = following
+        except OSError as refused:
+            if refused.errno is not None:
+                raise refused_by_system(path, refused) from None
+            raise BrokenLine(f"cannot be decompressed ({refused})", torn=False) from None
+        except (EOFError, zlib.error) as damaged:
+            raise BrokenLine(f"cannot be decompressed ({damaged})", torn=False) from None
+
+
+def newest_first(path: str) -> Iterator[JournalLine]:
+    """The lines of all files of the chain, last first, each proved by its hash; a torn tail is left out.
+
+    Plain files are read from their end, as far as asked; compressed ones need reading whole.
+    Raises JournalUnusable; BrokenLine at a line in the middle that cannot be read.
+    """
+    for name in reversed(files_of(path)):
+        for number, raw in enumerate(_raw_newest_first(name)):
+            try:
+                line = proved(ended(raw))
+            except BrokenLine as broken:
+                if number == 0 and broken.torn:
+                    continue
+                raise
+            yield line
+
+
+def _raw_newest_first(name: str) -> Iterator[bytes]:
+    if name.endswith(".gz"):
+        yield from [raw for raw, _more in raw_lines(name)][::-1]
+        return
+    with opened(name) as file:
+        yield from lines_backwards(file.fileno(), os.fstat(file.fileno()).st_size)

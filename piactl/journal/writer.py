@@ -1,0 +1,238 @@
+"""Writing the journal: what a run is about to do, before it does it, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from types import TracebackType
+from typing import Self, TypeVar
+
+from piactl.core.journal_line import GENESIS, OUTCOMES, Head, LineTooLong
+from piactl.core.model.numen import masked
+from piactl.errors import JournalUnusable
+from piactl.journal.actor import Actor
+from piactl.journal.append_file import Body, ChainFile
+from piactl.journal.errors import refused_by_system
+from piactl.journal.intent import IntendedWrite, Settlement, digests
+from piactl.journal.pending_intents import unsettled
+
+_SHORTEST_VALUE = 4
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What is known of a run as it starts. `command` are its words, which by rule hold no secret; `plan` is
+    the fingerprint of the plan, `policy` the digest of the policy, "" where there is none."""
+
+    run: str
+    command: tuple[str, ...]
+    actor: Actor
+    as_of: date | None = None
+    plan: str = ""
+    policy: str = ""
+
+
+class Journal:
+    """The journal at `path`, for one run. Used as `with Journal(...) as journal`, or begin() and close().
+
+    `now` gives aware UTC instants; `digest` the keyed digest of one text; `secret` names the attributes of
+    whose values not even that is kept. Every method that writes returns only when its lines are on the disk
+    and raises JournalUnusable otherwise; after that nothing more can be written through this object.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        now: Callable[[], datetime],
+        digest: Callable[[str], str],
+        secret: Collection[str],
+        context: RunContext,
+        patience: float = 30.0,
+    ) -> None:
+        self._path = path
+        self._now = now
+        self._digest = digest
+        self._secret = frozenset(name.lower() for name in secret)
+        self._context = context
+        self._file = ChainFile(path, self._stamp, patience=patience)
+        self._pending: dict[int, tuple[str, ...]] = {}
+        self._doubts: set[int] | None = None
+        self._seen = GENESIS
+        self._unusable = f"{path}: the run was not begun in the journal. No change is made.\nThis is a bug."
+
+    @property
+    def head(self) -> Head:
+        """Number and hash of the last line that this run wrote or saw: what callers anchor elsewhere."""
+        return self._file.head
+
+    def begin(self) -> Head:
+        """Opens or creates the file, repairs a torn tail, and writes the `run` line."""
+        actor, context = self._context.actor, self._context
+        self._unusable = ""
+        self._guarded(lambda: self._file.hold(context.run))
+        self._append([])
+        self._seen = self.head
+        before = self._guarded(lambda: unsettled(self._path))
+        if not before.hidden:
+            self._doubts = {line.seq for line in before.intents}
+        body = {
+            "type": "run",
+            "command": [masked(word) for word in context.command],
+            "user": actor.user,
+            "sudo_user": actor.sudo_user,
+            "login": actor.login,
+            "origin": actor.origin,
+            "host": actor.host,
+            "pid": actor.pid,
+            "as_of": context.as_of.isoformat() if context.as_of else None,
+            "plan": context.plan,
+            "policy": context.policy,
+            "clean": before.clean,
+        }
+        return self._append([body])[0]
+
+    def intents(self, writes: Sequence[IntendedWrite]) -> list[int]:
+        """Records what is about to be written, and returns the number of each intent. Only then write."""
+        heads = self._append([self._intent(write) for write in writes])
+        for head, write in zip(heads, writes, strict=True):
+            self._pending[head.seq] = _texts(write)
+        return [head.seq for head in heads]
+
+    def outcomes(self, settlements: Sequence[Settlement]) -> None:
+        """Records what became of intents of this run. Each has exactly one: ValueError for a second."""
+        numbers = [s.intent for s in settlements]
+        if len(set(numbers)) < len(numbers) or not set(numbers) <= self._pending.keys():
+            raise ValueError("an outcome for what is no open intent of this run")
+        self._append([_settlement("outcome", s, self._pending[s.intent]) for s in settlements])
+        for number in numbers:
+            del self._pending[number]
+
+    def resolved(self, settlements: Sequence[Settlement]) -> None:
+        """Records what reading back found of intents that earlier runs left in doubt."""
+        self._append([_settlement("resolved", s, ()) for s in settlements])
+        if self._doubts is not None:
+            self._doubts -= {s.intent for s in settlements}
+
+    def note(self, text: str) -> None:
+        """Records a sentence without values."""
+        self._append([{"type": "note", "text": masked(text)}])
+
+    def prune(self, facts: Mapping[str, object]) -> Head:
+        """Records that lines are about to be cut off: what the `cut` line of `cutting` has to match."""
+        return self._append([{"type": "prune", **facts}])[0]
+
+    def end(self, counts: Mapping[str, int]) -> Head:
+        """Records the end of the run, and returns the head to anchor."""
+        self._append([])  # to see what others wrote meanwhile
+        body = {"type": "end", "counts": dict(counts), "open": len(self._pending), "clean": self._clean()}
+        return self._append([body])[0]
+
+    def close(self) -> None:
+        """Lets go of the file. Intents without an outcome are in doubt from then on."""
+        self._file.close()
+        self._unusable = (
+            f"{self._path}: the journal of this run was closed. No change is made.\nThis is a bug."
+        )
+
+    def __enter__(self) -> Self:
+        try:
+            self.begin()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _append(self, bodies: Sequence[Body]) -> list[Head]:
+        before = self._seen
+        heads = self._guarded(lambda: self._file.append(bodies))
+        self._seen = self.head
+        if self._seen.seq != before.seq + len(bodies):
+            # others wrote meanwhile, and what they left open is in the file alone
+            self._doubts = None
+        return heads
+
+    def _clean(self) -> int:
+        """The number below which every intent is settled; read back only where this run cannot know it."""
+        if self._doubts is None:
+            return self._guarded(lambda: unsettled(self._path)).clean
+        return min([*self._doubts, *self._pending], default=self._seen.seq + 1)
+
+    def _guarded(self, work: Callable[[], _T]) -> _T:
+        """Does `work`; whatever interrupts it, a signal too, ends the use of this object."""
+        if self._unusable:
+            raise JournalUnusable(self._unusable)
+        self._unusable = (
+            f"{self._path}: writing the journal was interrupted. No further change is made.\nRun again."
+        )
+        try:
+            result = work()
+        except OSError as refused:
+            error = refused_by_system(self._path, refused)
+            self._unusable = str(error)
+            raise error from None
+        except JournalUnusable as error:
+            self._unusable = str(error)
+            raise
+        except LineTooLong as error:
+            self._unusable = f"{self._path}: {error}. No further change is made.\nThis is a bug."
+            raise JournalUnusable(self._unusable) from None
+        self._unusable = ""
+        return result
+
+    def _stamp(self) -> Body:
+        now = self._now()
+        if now.tzinfo is None:
+            raise ValueError("the journal needs aware instants")
+        time = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {"time": time, "run": self._context.run}
+
+    def _intent(self, write: IntendedWrite) -> Body:
+        added = digests(write.dn, write.added, self._digest, self._secret)
+        removed = digests(write.dn, write.removed, self._digest, self._secret)
+        return {
+            "type": "intent",
+            "uid": write.uid,
+            "dn": write.dn,
+            "op": write.op,
+            "kinds": list(write.kinds),
+            "reason": masked(write.reason),
+            "attributes": {
+                name: {"added": added.get(name, []), "removed": removed.get(name, [])}
+                for name in [*added, *(n for n in removed if n not in added)]
+            },
+        }
+
+
+def _texts(write: IntendedWrite) -> tuple[str, ...]:
+    """The values of a write as a message could quote them; not the uid, which the journal names anyway."""
+    values = {
+        v.decode("utf-8", "replace")
+        for side in (write.added, write.removed)
+        for vs in side.values()
+        for v in vs
+    }
+    return tuple(
+        sorted((v for v in values if len(v) >= _SHORTEST_VALUE and v != write.uid), key=len, reverse=True)
+    )
+
+
+def _settlement(kind: str, settlement: Settlement, values: Sequence[str]) -> Body:
+    if settlement.outcome not in OUTCOMES:
+        raise ValueError(f"{settlement.outcome!r} is not an outcome: {', '.join(OUTCOMES)}")
+    message = settlement.message
+    for value in values if message else ():
+        message = message.replace(value, "[value]")
+    return {
+        "type": kind,
+        "intent": settlement.intent,
+        "outcome": settlement.outcome,
+        "message": masked(message),
+    }

@@ -1,0 +1,207 @@
+"""Files of piactl's own that others must not read and that appear whole or not at all, and whose they are."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO
+
+from piactl.errors import NotPermitted, PiactlError
+
+
+def may_not(path: Path | str, verb: str = "read") -> str:
+    """Which user may not do that with a file, and what to do: without the path, for after a colon."""
+    return f"user {user_name(os.geteuid())} may not {verb} it; {run_as(path)}"
+
+
+def run_as(path: Path | str) -> str:
+    """As which user piactl should be run, where this one may not use a file."""
+    owner = _owner(Path(path))
+    if owner == os.geteuid():
+        return "check its mode and those of the folders above it"
+    # the configuration is root's and read by the group of who runs the nights
+    name = user_name(owner) if owner else "piactl"
+    return f"run piactl as the user that runs the nights: runuser -u {name} -- piactl ..."
+
+
+def user_name(uid: int) -> str:
+    """The name of a user, the number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _owner(path: Path) -> int:
+    """The owner of a file, or of the nearest folder above it that this user can see."""
+    for one in (path.absolute(), *path.absolute().parents):
+        try:
+            return one.lstat().st_uid
+        except (OSError, ValueError):
+            continue
+    return 0
+
+
+def make_private_folder(folder: Path) -> None:
+    """Makes a folder of mode 0700, and those above it, where they are missing. Raises PiactlError, and
+    NotPermitted where this user may not write in it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise NotPermitted(f"{folder}: {may_not(folder, 'write')}")
+    except PermissionError:
+        raise NotPermitted(f"{folder}: {may_not(folder, 'make')}") from None
+    except OSError as error:
+        raise PiactlError(
+            f"{folder}: cannot be made ({error.strerror}); check the rights and the disk, or name another"
+        ) from None
+
+
+def forget_old(folder: Path, days: int, now: datetime) -> None:
+    """Removes the files of a folder that were written more than `days` days before `now`. Raises
+    NotPermitted."""
+    oldest = now.timestamp() - days * 86400
+    try:
+        for old in folder.glob("*"):
+            if old.is_file() and old.stat().st_mtime < oldest:
+                old.unlink(missing_ok=True)
+    except PermissionError:
+        raise NotPermitted(f"{folder}: {may_not(folder, 'use')}") from None
+
+
+def write_public(path: Path, content: bytes) -> None:
+    """The same with mode 0644, for a file that others are meant to read."""
+    write_private(path, content, mode=0o644)
+
+
+def write_private(path: Path, content: bytes | Iterable[bytes], *, mode: int = 0o600) -> None:
+    """Writes a file of mode 0600: a temporary beside it, synced, renamed, and the folder synced.
+
+    A symbolic link at `path` is replaced, not followed. `content` may come in pieces; where making them
+    raises, no file is left.
+    Raises PiactlError.
+    """
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}"
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            with os.fdopen(os.open(temporary, flags, mode), "wb") as stream:
+                os.fchmod(stream.fileno(), mode)  # whatever the umask
+                stream.writelines([content] if isinstance(content, bytes) else content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a path"
+        raise PiactlError(
+            f"{path}: cannot be written ({why}); check its folder, its rights and the disk"
+        ) from None
+
+
+def create_private(path: Path) -> int:
+    """Makes a new, empty file of mode 0600 and returns its descriptor, open for writing. What is there
+    already, a symbolic link too, is never written to. Raises PiactlError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except FileExistsError:
+        raise PiactlError(f"{path}: is there already, and is not overwritten; name a new file") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a path"
+        raise PiactlError(f"{path}: cannot be made ({why}); check its folder and its rights") from None
+    os.fchmod(descriptor, 0o600)  # whatever the umask
+    return descriptor
+
+
+# A file that nobody else can open and that is gone with the process: what does not fit into the memory.
+
+IN_MEMORY = 32 << 20
+"""Bytes that are kept in the memory before there is a file."""
+
+BLOCK = 1 << 20
+
+
+class NamelessFile:
+    """Bytes that are only ever added to.
+
+    `folder` is where the file is made, if one is needed; where this process may not write there, the system's
+    own for temporary files. What is read back is what was written: no other process sees it.
+    Raises PiactlError where it cannot be written or read back.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: BinaryIO | None = None
+        self._end = 0  # of what is in the file; the rest is fresh
+        self._fresh = bytearray()
+
+    def __len__(self) -> int:
+        return self._end + len(self._fresh)
+
+    def add(self, data: bytes) -> int:
+        """Adds to the end; where that was."""
+        place = len(self)
+        self._fresh += data
+        if len(self._fresh) >= (IN_MEMORY if self._file is None else BLOCK):
+            self._put()
+        return place
+
+    def read(self, place: int, length: int) -> bytes:
+        """The bytes at a place, fewer at the end."""
+        if place < self._end < place + length:
+            self._put()
+        if place >= self._end:
+            start = place - self._end
+            return bytes(self._fresh[start : start + length])
+        found = b""
+        length = min(length, self._end - place)
+        try:
+            while len(found) < length:
+                piece = os.pread(self._descriptor(), length - len(found), place + len(found))
+                if not piece:
+                    raise OSError(0, "it is shorter than what was written")  # noqa: TRY301 - told as any other
+                found += piece
+        except OSError as error:
+            raise self._unusable(error) from None
+        return found
+
+    def _put(self) -> None:
+        try:
+            descriptor = self._descriptor()
+            with memoryview(self._fresh) as fresh:
+                done = 0
+                while done < len(fresh):
+                    done += os.pwrite(descriptor, fresh[done:], self._end + done)
+        except OSError as error:
+            raise self._unusable(error) from None
+        self._end += len(self._fresh)
+        self._fresh.clear()
+
+    def _descriptor(self) -> int:
+        if self._file is None:
+            folder = self._folder if os.access(self._folder, os.W_OK) else None
+            self._file = TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - closed with the object
+        return self._file.fileno()
+
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _unusable(self, error: OSError) -> PiactlError:
+        return PiactlError(
+            f"{self._folder}: a large plan cannot be kept there while it is made ({error.strerror}); make "
+            "room on that disk"
+        )

@@ -1,0 +1,298 @@
+"""The life of an account as a picture: one self-contained SVG file, readable in the light and in the dark.
+
+No script, no font and nothing else from elsewhere. Whatever comes from outside is text, escaped; a browser
+shows the days and the reason of a period where the pointer rests on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from xml.sax.saxutils import escape
+
+from piactl.core.model.periods import civil
+from piactl.core.timeline_rows import Group, Row, Shade, Span
+from piactl.report.escaping import shown
+
+# How the picture of a life looks: colours for light and dark, and patterns, so that no colour has to be told
+# from another for the meaning.
+
+CLASSES = {
+    Shade.COUNTS: "post",
+    Shade.LEAVE: "leave",
+    Shade.UNCOUNTED: "faint",
+    Shade.ENDING: "stop",
+    Shade.ACTIVE: "active",
+    Shade.ON_LEAVE: "leave",
+    Shade.GRACE: "grace",
+    Shade.ANTICIPATED: "soon",
+    Shade.DEACTIVATED: "closed",
+    Shade.ARCHIVED: "gone",
+    Shade.LOGIN: "login",
+    Shade.LOCK: "stop",
+    Shade.HELD: "held",
+    Shade.KEPT: "kept",
+    Shade.HANDOVER: "handover",
+    Shade.IN_GRACE: "grace",
+    Shade.GRANTED: "granted",
+    Shade.WAITING: "faint",
+    Shade.DENIED: "denied",
+    Shade.GRANT: "granted",
+    Shade.DENIAL: "denied",
+    Shade.PIN: "hand",
+}
+"""The class of each shade in the picture."""
+
+MEANING = {
+    Shade.HELD: "held",
+    Shade.KEPT: "kept over a delay",
+    Shade.HANDOVER: "after a mutation",
+    Shade.IN_GRACE: "through the grace",
+    Shade.GRANTED: "by a grant",
+    Shade.WAITING: "not yet: a delay runs",
+    Shade.DENIED: "denied",
+    Shade.LEAVE: "on leave",
+    Shade.UNCOUNTED: "does not count",
+    Shade.ENDING: "ends all posts",
+    Shade.LOCK: "locked",
+}
+"""What is explained below the picture; the rest says it itself."""
+
+PATTERNS = (
+    '<pattern id="stripes" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+    '<rect class="p-back" width="6" height="6"/><rect class="p-line" width="3" height="6"/></pattern>'
+    '<pattern id="dots" width="5" height="5" patternUnits="userSpaceOnUse">'
+    '<rect class="p-back" width="5" height="5"/><circle class="p-line" cx="2.5" cy="2.5" r="1.4"/></pattern>'
+    '<pattern id="cross" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+    '<rect class="p-no" width="7" height="7"/><rect class="p-noline" width="2" height="7"/></pattern>'
+)
+
+_LIGHT = """
+.paper{fill:#fff}.title{fill:#182230}.sub,.key{fill:#5a6778}.group{fill:#44546a}.label{fill:#253143}
+.rule{stroke:#d9e0e8}.month{stroke:#eef2f6}.year{stroke:#b9c4d1}.yearword{fill:#253143}.monthword{fill:#6b7889}
+.post{fill:#4a6fa5}.leave{fill:#a9a0d8}.active,.login{fill:#2f9e68}.grace{fill:#f0b54a}.soon{fill:#a8d5f2}
+.closed{fill:#c3cbd5}.gone{fill:#8c97a5}.held{fill:#2f6fde}.kept{fill:url(#dots)}.handover{fill:url(#stripes)}
+.granted{fill:#12958f}.denied,.stop{fill:url(#cross)}.hand{fill:#b06ac4}
+.faint{fill:#f6f8fa;stroke:#7f8c9d}.p-back{fill:#cfe0fb}.p-line{fill:#2f6fde}.p-no{fill:#fbdcd9}.p-noline{fill:#cf3d33}
+.word{fill:#fff}.w-grace,.w-soon,.w-closed,.w-leave{fill:#182230}.w-gone{fill:#fff}
+.today{stroke:#d6336c}.flag{fill:#d6336c}.flagword{fill:#fff}
+"""
+_DARK = """
+.paper{fill:#141a22}.title{fill:#eef2f7}.sub,.key{fill:#9fadbd}.group{fill:#b4c1d0}.label{fill:#dbe3ec}
+.rule{stroke:#2b3644}.month{stroke:#1e2732}.year{stroke:#44546a}.yearword{fill:#dbe3ec}.monthword{fill:#8b99aa}
+.post{fill:#7fa3d8}.leave{fill:#8f86c9}.active,.login{fill:#3fb57c}.grace{fill:#d99a2b}.soon{fill:#5d9cc4}
+.closed{fill:#556272}.gone{fill:#3a4553}.held{fill:#5b94f5}.granted{fill:#2fb5ae}.hand{fill:#c08ad1}
+.faint{fill:#1b232d;stroke:#77869a}.p-back{fill:#233a5e}.p-line{fill:#6aa0f8}.p-no{fill:#4a2422}.p-noline{fill:#f0685e}
+.word,.w-grace,.w-soon,.w-leave{fill:#0c1118}.w-closed,.w-gone{fill:#eef2f7}
+.today{stroke:#f06595}.flag{fill:#f06595}.flagword{fill:#12161c}
+"""
+STYLE = (
+    "text{font-family:system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;font-size:12px}"
+    ".title{font-size:20px;font-weight:600}.group{font-size:12px;font-weight:700;letter-spacing:.04em}"
+    ".sub,.key,.monthword{font-size:11px}.yearword{font-size:12px;font-weight:600}.word{font-size:10px}"
+    ".flagword{font-size:10px;font-weight:600}.today{stroke-width:1.5}"
+    ".faint{stroke-dasharray:3 2}.rule,.month,.year{stroke-width:1}"
+    f"{_LIGHT}@media (prefers-color-scheme:dark){{{_DARK}}}"
+)
+
+
+WIDTH, LEFT, RIGHT = 1120, 214, 22
+TOP, ROW, BAR, HEAD, LEGEND = 96, 23, 13, 30, 20
+_LETTER = 6.3
+"""About the width of a letter of a label, in the units of the picture."""
+
+_GROUPS = {
+    Group.ASSIGNMENTS: "Assignments",
+    Group.STATES: "State",
+    Group.LOGIN: "Log in",
+    Group.LOCKS: "Locks",
+    Group.SERVICES: "Services",
+    Group.EXCEPTIONS: "Exceptions",
+    Group.PINS: "By hand",
+}
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    first: int
+    last: int
+
+    def x(self, day: int) -> float:
+        """Where a day begins; outside the picture it is the nearest edge."""
+        part = (day - self.first) / (self.last - self.first + 1)
+        return LEFT + (WIDTH - LEFT - RIGHT) * max(0.0, min(1.0, part))
+
+
+def timeline_svg(
+    title: str, rows: Sequence[Row], *, as_of: date, first: date, last: date, mark: str = "today"
+) -> str:
+    """The picture of the rows from `first` to `last`, both included, as the text of an SVG file. `mark` is
+    the word beside `as_of`."""
+    scale = _Scale(first.toordinal(), last.toordinal())
+    body = list(_rows(_one_state_row(rows), scale))
+    height = TOP + sum(used for used, _ in body) + 14
+    legend = _legend(rows, height)
+    whole = height + 3 * LEGEND if legend else height
+    what = (
+        f"Assignments, states, log in, locks, services and exceptions from {first} to {last}, as of {as_of}."
+    )
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {whole}" width="{WIDTH}" '
+        f'height="{whole}" role="img" aria-labelledby="title desc">',
+        f'<title id="title">{_text(title)}</title>',
+        f'<desc id="desc">{_text(what)} {_text(_spoken(rows))}</desc>',
+        f"<style>{STYLE}</style>",
+        f"<defs>{PATTERNS}</defs>",
+        f'<rect class="paper" width="{WIDTH}" height="{whole}" rx="10"/>',
+        f'<text class="title" x="22" y="38">{_text(title)}</text>',
+        f'<text class="sub" x="{WIDTH - RIGHT}" y="38" text-anchor="end">{first} to {last}</text>',
+        *_grid(scale, height - 14),
+    ]
+    parts += [drawn for _, drawn in body]
+    parts += [*_today(scale, as_of, mark, height - 14), *legend, "</svg>"]
+    return "\n".join(parts) + "\n"
+
+
+def _text(text: str) -> str:
+    """Text from outside in a picture: visible, and never markup."""
+    legal = "".join(c for c in shown(text) if ord(c) & 0xFFFE != 0xFFFE)
+    return escape(legal, {'"': "&quot;"})
+
+
+def _spoken(rows: Sequence[Row]) -> str:
+    """The rows in words, for whoever cannot see the picture."""
+    sentences = []
+    for row in rows:
+        spans = "; ".join(f"{span.shade.value} {_days(span)}" for span in row.spans)
+        sentences.append(f"{row.group.value}, {row.label}: {spans}.")
+    return " ".join(sentences)
+
+
+def _days(span: Span) -> str:
+    first, last = civil(span.first), civil(span.last)
+    begin = f"from {first} " if first and span.first > 1 else ""
+    return f"{begin}to {last}" if last else begin.strip() or "always"
+
+
+def _one_state_row(rows: Sequence[Row]) -> list[Row]:
+    """The rows with all states in one: in colours there is room for them."""
+    states = [row for row in rows if row.group is Group.STATES]
+    result = []
+    for row in rows:
+        if row.group is not Group.STATES:
+            result.append(row)
+        elif row is states[0]:
+            spans = sorted((s for one in states for s in one.spans), key=lambda span: span.first)
+            result.append(Row(Group.STATES, "state", "", spans))
+    return result
+
+
+def _grid(scale: _Scale, bottom: float) -> Iterator[str]:
+    """Months and years: lines all the way down, words above."""
+    wide = (WIDTH - LEFT - RIGHT) * 30.4 / (scale.last - scale.first + 1)
+    day = date.fromordinal(scale.first)
+    years_from = -100.0
+    months_from = -100.0
+    while day.toordinal() <= scale.last:
+        x = scale.x(day.toordinal())
+        begins = day.month == 1 and day.day == 1
+        if begins or wide >= 9:
+            kind = "year" if begins else "month"
+            yield f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 22}" y2="{bottom}"/>'
+        if (begins or day.toordinal() == scale.first) and x - years_from > 34 and x < WIDTH - RIGHT - 30:
+            years_from = x
+            yield f'<text class="yearword" x="{x + 3:.1f}" y="{TOP - 24}">{day.year}</text>'
+        if x - months_from > 26 and wide >= 9 and x < WIDTH - RIGHT - 20:
+            months_from = x
+            yield f'<text class="monthword" x="{x + 3:.1f}" y="{TOP - 10}">{_MONTHS[day.month - 1]}</text>'
+        if (day.year, day.month) == (date.max.year, 12):
+            return
+        day = date(day.year + day.month // 12, day.month % 12 + 1, 1)
+
+
+def _rows(rows: Sequence[Row], scale: _Scale) -> Iterator[tuple[int, str]]:
+    """Each row with the height it takes."""
+    y, group = TOP, None
+    for number, row in enumerate(rows):
+        used, parts = ROW, []
+        if row.group is not group:
+            group = row.group
+            used += HEAD
+            y += HEAD
+            parts.append(f'<text class="group" x="22" y="{y - 6}">{_GROUPS[row.group]}</text>')
+            parts.append(f'<line class="rule" x1="22" x2="{WIDTH - RIGHT}" y1="{y - 1}" y2="{y - 1}"/>')
+        parts += _row(row, number, y, scale)
+        y += ROW
+        yield used, "\n".join(parts)
+
+
+def _row(row: Row, number: int, y: int, scale: _Scale) -> Iterator[str]:
+    label = shown(row.label)
+    room = int((LEFT - 34) / _LETTER)
+    short = label if len(label) <= room else label[: room - 1] + "…"
+    note = f"{row.label}: {row.note}" if row.note else row.label
+    yield f'<g><title>{_text(note)}</title><text class="label" x="26" y="{y + 16}">{_text(short)}</text></g>'
+    for span in row.spans:
+        if span.last >= scale.first and span.first <= scale.last:
+            yield _bar(row, span, y + 5, scale)
+
+
+def _bar(row: Row, span: Span, y: float, scale: _Scale) -> str:
+    x, end = scale.x(span.first), scale.x(min(span.last, scale.last) + 1)
+    width = max(2.5, end - x - 1)
+    told = f"{row.label}: {span.shade.value}, {_days(span)}" + (f". {row.note}" if row.note else "")
+    drawn = f'<path class="bar {CLASSES[span.shade]}" d="{_outline(x, y, width, span, scale)}"/>'
+    word = span.shade.value
+    if row.group is Group.STATES and width > len(word) * _LETTER + 12:
+        drawn += f'<text class="word w-{CLASSES[span.shade]}" x="{x + 6:.1f}" y="{y + 10}">{word}</text>'
+    return f"<g><title>{_text(told)}</title>{drawn}</g>"
+
+
+def _outline(x: float, y: float, width: float, span: Span, scale: _Scale) -> str:
+    """A bar whose ends are round where they are ends, and flat where it goes on outside the picture."""
+    end = min(3.5, width / 2)
+    left = end if span.first >= scale.first else 0.0
+    right = end if span.last <= scale.last else 0.0
+    b = BAR
+    return (
+        f"M{x + left:.1f} {y}h{width - left - right:.1f}"
+        + (f"a{right:.1f} {right:.1f} 0 0 1 {right:.1f} {right:.1f}v{b - 2 * right:.1f}"
+           f"a{right:.1f} {right:.1f} 0 0 1 -{right:.1f} {right:.1f}" if right else f"v{b}")
+        + f"h-{width - left - right:.1f}"
+        + (f"a{left:.1f} {left:.1f} 0 0 1 -{left:.1f} -{left:.1f}v-{b - 2 * left:.1f}"
+           f"a{left:.1f} {left:.1f} 0 0 1 {left:.1f} -{left:.1f}z" if left else "z")
+    )  # fmt: skip
+
+
+def _today(scale: _Scale, as_of: date, mark: str, bottom: float) -> Iterator[str]:
+    if not scale.first <= as_of.toordinal() <= scale.last:
+        return
+    x = (scale.x(as_of.toordinal()) + scale.x(as_of.toordinal() + 1)) / 2
+    word = f"{mark} {as_of}"
+    wide = len(word) * 5.9 + 12
+    left = max(LEFT - 20, min(x - wide / 2, WIDTH - RIGHT - wide))
+    yield f'<line class="today" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 4}" y2="{bottom}"/>'
+    yield f'<rect class="flag" x="{left:.1f}" y="{TOP - 4}" width="{wide:.1f}" height="17" rx="8.5"/>'
+    yield f'<text class="flagword" x="{left + wide / 2:.1f}" y="{TOP + 8}" text-anchor="middle">{word}</text>'
+
+
+def _legend(rows: Sequence[Row], y: float) -> list[str]:
+    """What the looks of services and assignments mean, for those there are; a look is told once."""
+    there = {span.shade for row in rows if row.group is not Group.STATES for span in row.spans}
+    looks: dict[str, list[str]] = {}
+    for shade, meaning in MEANING.items():
+        if shade in there:
+            looks.setdefault(CLASSES[shade], []).append(meaning)
+    x, parts = 26.0, []
+    for look, meanings in looks.items():
+        words = ", ".join(meanings)
+        wide = 26 + len(words) * 6.1 + 16
+        if x + wide > WIDTH:
+            x, y = 26.0, y + LEGEND
+        box = f'x="{x:.1f}" y="{y}" width="20" height="{BAR}" rx="3.5"'
+        parts.append(f'<rect class="bar {look}" {box}/>')
+        parts.append(f'<text class="key" x="{x + 26:.1f}" y="{y + 11}">{words}</text>')
+        x += wide
+    return parts

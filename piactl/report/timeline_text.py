@@ -1,0 +1,183 @@
+"""The life of an account drawn with characters: blocks for periods, months above, dates beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from piactl.core.model.periods import civil, union
+from piactl.core.timeline_rows import Group, Row, Shade, Span
+from piactl.report.escaping import shown
+
+_SOLID, _DENSE, _LIGHT, _FAINT, _DOTS, _NOT = range(6)
+_UNICODE = "█▓▒░·×"
+_ASCII = "#=+-.x"
+_LOOK = {
+    Shade.LEAVE: _DENSE,
+    Shade.UNCOUNTED: _FAINT,
+    Shade.ENDING: _NOT,
+    Shade.ON_LEAVE: _DENSE,
+    Shade.GRACE: _LIGHT,
+    Shade.ANTICIPATED: _FAINT,
+    Shade.DEACTIVATED: _DOTS,
+    Shade.ARCHIVED: _DOTS,
+    Shade.LOCK: _NOT,
+    Shade.KEPT: _DENSE,
+    Shade.HANDOVER: _LIGHT,
+    Shade.IN_GRACE: _LIGHT,
+    Shade.WAITING: _FAINT,
+    Shade.DENIED: _NOT,
+    Shade.DENIAL: _NOT,
+}
+_MEANING = {
+    Shade.HELD: "held",
+    Shade.KEPT: "kept over a delay",
+    Shade.HANDOVER: "after a mutation",
+    Shade.IN_GRACE: "through the grace",
+    Shade.GRANTED: "by a grant",
+    Shade.WAITING: "not yet: a delay runs",
+    Shade.DENIED: "denied",
+    Shade.LEAVE: "position keeps some rights or none",
+    Shade.UNCOUNTED: "does not count",
+    Shade.ENDING: "ends all posts",
+}
+_HAD = (Shade.HELD, Shade.KEPT, Shade.HANDOVER, Shade.IN_GRACE, Shade.GRANTED)
+_DATES = 24
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """Days `first` to `last` (ordinals) over so many columns."""
+
+    first: int
+    last: int
+    columns: int
+
+    def column(self, day: int) -> int:
+        """The column of a day; outside the picture it is the nearest."""
+        place = (day - self.first) * self.columns // (self.last - self.first + 1)
+        return max(0, min(self.columns - 1, place))
+
+    def columns_of(self, span: Span) -> range:
+        """The columns of the days of a span, at least one."""
+        begin = self.column(span.first)
+        end = self.columns if span.last >= self.last else self.column(span.last + 1)
+        return range(begin, max(begin + 1, end))
+
+
+def timeline_text(
+    title: str,
+    rows: Sequence[Row],
+    *,
+    as_of: date,
+    first: date,
+    last: date,
+    width: int = 100,
+    ascii_only: bool = False,
+) -> str:
+    """`title` and the rows as lines of at most `width` columns (40 at least). Of the spans that share a
+    column the shortest is drawn, so that none is lost. Dates are those of today's period, else of the next,
+    else of the last."""
+    glyphs = _ASCII if ascii_only else _UNICODE
+    names = [shown(row.label) for row in rows]
+    label = min(max((len(name) for name in names), default=8) + 3, max(12, width * 3 // 10))
+    columns = max(8, width - label - _DATES - 1)
+    scale = _Scale(first.toordinal(), last.toordinal(), columns)
+    lines = [shown(title), ""]
+    lines += [" " * label + line for line in _axis(scale, as_of, ascii_only=ascii_only)]
+    group: Group | None = None
+    for row, name in zip(rows, names, strict=True):
+        if row.group is not group:
+            group = row.group
+            lines.append(group.value)
+        picture = _picture(row, scale, as_of, glyphs, ascii_only=ascii_only)
+        lines.append(f"  {_cut(name, label - 3):<{label - 2}}{picture} {_dates(row, as_of)}")
+    lines += ["", *_legend(rows, glyphs, width)]
+    text = "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
+    return text.encode("ascii", "backslashreplace").decode() if ascii_only else text
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "~"
+
+
+def _axis(scale: _Scale, as_of: date, *, ascii_only: bool) -> Iterator[str]:
+    """A line of years, one of months, and one that marks today."""
+    years, months = [" "] * scale.columns, [" "] * scale.columns
+    for day in _month_starts(scale):
+        at = scale.column(day.toordinal())
+        if day.month == 1 or day.toordinal() == scale.first:
+            _write(years, at, str(day.year))
+        _write(months, at, _MONTHS[day.month - 1])
+    yield "".join(years)
+    yield "".join(months)
+    if scale.first <= as_of.toordinal() <= scale.last:
+        at = scale.column(as_of.toordinal())
+        mark, word = ("v" if ascii_only else "▼"), as_of.isoformat()
+        room = at + 2 + len(word) <= scale.columns
+        yield (" " * at + f"{mark} {word}") if room else f"{word} {mark}".rjust(at + 1)
+
+
+def _month_starts(scale: _Scale) -> Iterator[date]:
+    day = date.fromordinal(scale.first)
+    while day.toordinal() <= scale.last:
+        yield day
+        if (day.year, day.month) == (date.max.year, 12):
+            return
+        day = date(day.year + day.month // 12, day.month % 12 + 1, 1)
+
+
+def _write(line: list[str], at: int, word: str) -> None:
+    """Puts a word where there is room for it and a blank before it."""
+    end = at + len(word)
+    if end <= len(line) and all(c == " " for c in line[max(0, at - 1) : end]):
+        line[at:end] = word
+
+
+def _picture(row: Row, scale: _Scale, as_of: date, glyphs: str, *, ascii_only: bool) -> str:
+    cells = [" "] * scale.columns
+    if scale.first <= as_of.toordinal() <= scale.last:
+        cells[scale.column(as_of.toordinal())] = "|" if ascii_only else "│"
+    visible = [span for span in row.spans if span.last >= scale.first and span.first <= scale.last]
+    for span in sorted(visible, key=lambda span: span.first - span.last):
+        for at in scale.columns_of(span):
+            cells[at] = glyphs[_LOOK.get(span.shade, _SOLID)]
+    return "".join(cells)
+
+
+def _dates(row: Row, as_of: date) -> str:
+    spans = row.spans
+    if row.group is Group.SERVICES:
+        had = [(span.first, span.last) for span in spans if span.shade in _HAD]
+        spans = [Span(*period, Shade.HELD) for period in union(had)] or spans
+    span = _told(spans, as_of.toordinal())
+    first, last = civil(span.first), civil(span.last)
+    begin = first.isoformat() if first and span.first > 1 else ""
+    return f"{begin}..{last.isoformat() if last else ''}"
+
+
+def _told(spans: Sequence[Span], today: int) -> Span:
+    """Today's span, else the next, else the last."""
+    here = [span for span in spans if span.first <= today <= span.last]
+    ahead = [span for span in spans if span.first > today]
+    return (here or ahead or [spans[-1]])[0]
+
+
+def _legend(rows: Sequence[Row], glyphs: str, width: int) -> Iterator[str]:
+    """What the glyphs mean, for the shades there are; a glyph is told once."""
+    there = {span.shade for row in rows for span in row.spans}
+    looks: dict[str, list[str]] = {}
+    for shade, meaning in _MEANING.items():
+        if shade in there:
+            looks.setdefault(glyphs[_LOOK.get(shade, _SOLID)], []).append(meaning)
+    line = ""
+    for glyph, meanings in looks.items():
+        piece = f"{glyph} {', '.join(meanings)}"
+        if line and len(line) + 3 + len(piece) > width:
+            yield line
+            line = ""
+        line += ("   " if line else "") + piece
+    if line:
+        yield line

@@ -1,0 +1,276 @@
+"""Starting, stopping and looking at a sandbox: a private slapd with everything that piactl relies on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from piactl.errors import SandboxUnavailable
+from piactl.sandbox.config_files import (
+    copy_schemas,
+    initial_ldif,
+    prepare_files,
+    render_slapd_conf,
+    socket_uri,
+    tree_settings,
+)
+from piactl.sandbox.files import claimed, found, looked_at
+from piactl.sandbox.slapd import (
+    Process,
+    end,
+    last_lines,
+    launch,
+    recall,
+    remember,
+    wait_until_answering,
+)
+
+# Where OpenLDAP's programs, modules and schemas are on this machine.
+
+_PROGRAM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/local/libexec", "/opt/symas/lib")
+_MODULE_FOLDERS = (
+    "/usr/lib/ldap",
+    "/usr/lib64/openldap",
+    "/usr/lib/openldap",
+    "/usr/libexec/openldap",
+    "/usr/local/libexec/openldap",
+    "/opt/symas/lib/openldap",
+)
+_SCHEMA_FOLDERS = ("/etc/ldap/schema", "/etc/openldap/schema", "/usr/local/etc/openldap/schema")
+_MODULES = ("back_mdb", "otp", "ppolicy", "unique", "constraint", "argon2", "syncprov")
+_LOG_MODULES = ("accesslog",)
+_SCHEMAS = ("core", "cosine", "inetorgperson")
+
+
+@dataclass(frozen=True, slots=True)
+class Software:
+    """Programs and folders of an OpenLDAP that has everything the sandbox needs."""
+
+    slapd: Path
+    slapadd: Path
+    modules: Path
+    schema: Path
+
+
+def find_software(*, accesslog: bool = False) -> Software:
+    """OpenLDAP as installed, whether or not its folder is on PATH.
+
+    Raises SandboxUnavailable naming everything that is missing and the command that installs it.
+    """
+    slapd, slapadd = _program("slapd"), _program("slapadd")
+    wanted = _MODULES + (_LOG_MODULES if accesslog else ())
+    modules, no_modules = _folder(_MODULE_FOLDERS, wanted, (".so", ".la"), "module")
+    schema, no_schemas = _folder(_SCHEMA_FOLDERS, _SCHEMAS, (".schema",), "schema")
+    missing = [name for name, path in (("slapd", slapd), ("slapadd", slapadd)) if path is None]
+    missing += no_modules + no_schemas
+    if missing or slapd is None or slapadd is None:
+        raise SandboxUnavailable(
+            f"the sandbox needs OpenLDAP 2.5 or later; missing here: {', '.join(missing)}\n"
+            "On Debian and Ubuntu they are in the packages slapd, ldap-utils and slapd-contrib:\n"
+            "  sudo apt install slapd ldap-utils slapd-contrib"
+        )
+    return Software(slapd, slapadd, modules, schema)
+
+
+def _program(name: str) -> Path | None:
+    # Debian has slapd in /usr/sbin, which is not on the PATH of ordinary users
+    path = os.pathsep.join([os.environ.get("PATH", ""), *_PROGRAM_FOLDERS])
+    found = shutil.which(name, path=path)
+    return Path(found) if found else None
+
+
+def _folder(
+    folders: tuple[str, ...], names: tuple[str, ...], endings: tuple[str, ...], kind: str
+) -> tuple[Path, list[str]]:
+    """The folder that has most of `names`, and what it lacks."""
+
+    def lacking(folder: Path) -> list[str]:
+        return [n for n in names if not any((folder / f"{n}{e}").is_file() for e in endings)]
+
+    best = min((Path(f) for f in folders), key=lambda folder: len(lacking(folder)))
+    return best, [f"{kind} {name}" for name in lacking(best)]
+
+
+# A Unix socket's path may have some 100 bytes; what is longer goes to the temporary folder.
+_SOCKET_BYTES = 90
+_MAXSIZE = 4 << 30
+_PORT_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxStatus:
+    """A sandbox as it is now.
+
+    `uris` are where it answers, the ldapi one first; empty when it is stopped. `configuration` is the file
+    to give to piactl. `changed`: whether the command that returned this started or stopped it.
+    """
+
+    folder: Path
+    running: bool
+    pid: int | None
+    uris: tuple[str, ...]
+    configuration: Path
+    changed: bool = False
+
+
+def start_sandbox(folder: Path, *, accesslog: bool = False) -> SandboxStatus:
+    """Makes the sandbox in `folder` where there is none, and starts it where it does not run.
+
+    A running one is left alone; files and data that exist are kept. `accesslog` counts only when it is
+    made. Returns when the server answers. Raises SandboxUnavailable: OpenLDAP is not installed, the
+    folder holds something else, or the server does not start (with the end of its log).
+    """
+    folder = folder.absolute()
+    with claimed(folder):
+        status = _status(folder)
+        if status.running:
+            return status
+        software = find_software(accesslog=accesslog)
+        _prepare(folder, software, accesslog=accesslog)
+        _start(folder, software)
+        return _status(folder, changed=True)
+
+
+def stop_sandbox(folder: Path) -> SandboxStatus:
+    """Ends exactly the server that this sandbox started and waits for it; its data stay.
+
+    Raises SandboxUnavailable where `folder` is no sandbox, or its server does not end.
+    """
+    folder = folder.absolute()
+    with found(folder):
+        process = recall(_process_file(folder))
+        if process is None:
+            return _status(folder)
+        end(process)
+        _process_file(folder).unlink(missing_ok=True)
+        place = _socket(folder)
+        place.unlink(missing_ok=True)
+        if place.parent != folder / "slapd":
+            shutil.rmtree(place.parent, ignore_errors=True)
+        return _status(folder, changed=True)
+
+
+def sandbox_status(folder: Path) -> SandboxStatus:
+    """Whether the sandbox in `folder` runs, and where.
+
+    Raises SandboxUnavailable where there is none, or where it is another user's.
+    """
+    folder = folder.absolute()
+    with looked_at(folder):
+        return _status(folder)
+
+
+def _status(folder: Path, *, changed: bool = False) -> SandboxStatus:
+    process = recall(_process_file(folder))
+    uris: tuple[str, ...] = ()
+    if process is not None:
+        port = (folder / "slapd" / "port").read_text(encoding="ascii").strip()
+        uris = (socket_uri(_socket(folder)), f"ldap://127.0.0.1:{port}")
+    return SandboxStatus(
+        folder, process is not None, process.pid if process else None, uris, folder / "piactl.yaml", changed
+    )
+
+
+def _process_file(folder: Path) -> Path:
+    return folder / "slapd" / "process.json"
+
+
+def _socket(folder: Path) -> Path:
+    beside = folder / "slapd" / "ldapi"
+    if len(os.fsencode(beside)) <= _SOCKET_BYTES:
+        return beside
+    # the same name at every start, because piactl.yaml holds it
+    name = f"piactl-{os.getuid()}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
+    return Path(tempfile.gettempdir()) / name / "ldapi"
+
+
+def _prepare(folder: Path, software: Software, *, accesslog: bool) -> None:
+    """Everything that the server needs before its first start; `made` tells that it is whole."""
+    inner = folder / "slapd"
+    passwords = prepare_files(folder, _socket(folder))
+    if (inner / "made").exists():
+        return
+    copy_schemas(inner / "schema")
+    for name in ("data", "log"):
+        shutil.rmtree(inner / name, ignore_errors=True)  # what an interrupted start left
+        (inner / name).mkdir(mode=0o700)
+    values = {
+        "schema": str(software.schema),
+        "own_schema": str(inner / "schema"),
+        "modules": str(software.modules),
+        "run": str(inner),
+        "data": str(inner / "data"),
+        "log_data": str(inner / "log"),
+        "maxsize": str(_MAXSIZE),
+        **tree_settings(),
+    }
+    try:
+        text = render_slapd_conf(values, accesslog=accesslog)
+    except ValueError as error:
+        raise SandboxUnavailable(f"{folder}: {error}\nName another folder.") from None
+    # whoever runs the sandbox owns its data anyway, and so may look at everything in it
+    owner = f"gidNumber={os.getgid()}+uidNumber={os.getuid()},cn=peercred,cn=external,cn=auth"
+    (inner / "slapd.conf").write_text(
+        f'authz-regexp "^{owner.replace("+", "[+]")}$" "{values["root"]}"\n{text}'
+    )
+    _load(folder, software, initial_ldif(passwords))
+    (inner / "made").touch()
+
+
+def _load(folder: Path, software: Software, ldif: str) -> None:
+    command = [str(software.slapadd), "-f", str(folder / "slapd" / "slapd.conf")]
+    command += ["-b", tree_settings()["suffix"]]
+    done = subprocess.run(command, input=ldif.encode(), capture_output=True, check=False)
+    log = folder / "slapd.log"
+    with log.open("ab") as stream:
+        stream.write(done.stderr)
+    if done.returncode:
+        raise SandboxUnavailable(f"slapadd could not make the directory\n{last_lines(log)}")
+
+
+def _start(folder: Path, software: Software) -> None:
+    inner, place, log = folder / "slapd", _socket(folder), folder / "slapd.log"
+    if place.parent != inner:
+        _private_folder(place.parent)
+    for tries_left in reversed(range(_PORT_TRIES)):
+        place.unlink(missing_ok=True)
+        port = _unused_port()
+        listen = f"{socket_uri(place)} ldap://127.0.0.1:{port}/"
+        command = [str(software.slapd), "-f", str(inner / "slapd.conf"), "-h", listen, "-d", "none"]
+        process: Process | None = None
+        try:
+            process = launch(command, log)
+            # the port first: who finds the process reads it
+            (inner / "port").write_text(f"{port}\n", encoding="ascii")
+            remember(process, _process_file(folder))
+            wait_until_answering(process, place, log)
+        except SandboxUnavailable:
+            if process is not None:
+                end(process)
+            # another program may have taken the port since it was found unused
+            if not tries_left or "address already in use" not in last_lines(log).lower():
+                raise
+        else:
+            return
+
+
+def _private_folder(place: Path) -> None:
+    """A folder in the temporary one that nobody else made and nobody else may enter."""
+    place.mkdir(mode=0o700, exist_ok=True)
+    found = place.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise SandboxUnavailable(f"{place} belongs to somebody else\nName a folder with a shorter path.")
+
+
+def _unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
