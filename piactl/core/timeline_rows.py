@@ -11,7 +11,7 @@ from enum import Enum
 
 from piactl.core.model.account import Account, State
 from piactl.core.model.assignment import Assignment
-from piactl.core.model.overrides import spoken_pin
+from piactl.core.model.overrides import spoken_override
 from piactl.core.model.periods import Period, difference, intersection, ordinal, union
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import Career
@@ -46,7 +46,7 @@ class Shade(Enum):
     DENIED = "denied"
     GRANT = "grant"
     DENIAL = "denial"
-    PIN = "by hand"
+    OVERRIDE = "by hand"
 
 
 class Group(Enum):
@@ -58,7 +58,7 @@ class Group(Enum):
     LOCKS = "locks"
     SERVICES = "services"
     EXCEPTIONS = "exceptions"
-    PINS = "pins"
+    OVERRIDES = "overrides"
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +236,11 @@ def _hand_rows(account: Account) -> Iterable[Row]:
         shade = Shade.GRANT if one.grants else Shade.DENIAL
         span = Span(one.start.toordinal(), one.end.toordinal(), shade)
         yield Row(Group.EXCEPTIONS, label, spoken_exception(one), [span])
-    for pin in sorted(account.pins, key=lambda p: (p.made, p.kind.value)):
-        span = Span(pin.made.toordinal(), pin.until.toordinal(), Shade.PIN)
-        yield Row(Group.PINS, f"{pin.kind.value} {pin.uai}".strip(), spoken_pin(pin), [span])
+    for override in sorted(account.overrides, key=lambda p: (p.made, p.kind.value)):
+        span = Span(override.made.toordinal(), override.until.toordinal(), Shade.OVERRIDE)
+        yield Row(
+            Group.OVERRIDES,
+            f"{override.kind.value} {override.uai}".strip(),
+            spoken_override(override),
+            [span],
+        )

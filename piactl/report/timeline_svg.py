@@ -40,7 +40,7 @@ CLASSES = {
     Shade.DENIED: "denied",
     Shade.GRANT: "granted",
     Shade.DENIAL: "denied",
-    Shade.PIN: "hand",
+    Shade.OVERRIDE: "hand",
 }
 """The class of each shade in the picture."""
 
@@ -109,7 +109,7 @@ _GROUPS = {
     Group.LOCKS: "Locks",
     Group.SERVICES: "Services",
     Group.EXCEPTIONS: "Exceptions",
-    Group.PINS: "By hand",
+    Group.OVERRIDES: "By hand",
 }
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 

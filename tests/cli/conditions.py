@@ -366,11 +366,13 @@ CASES: dict[str, Case] = {
         ("exception", "list"),
         wrong=((("exception", "list", "--service", "iporf"), "", 2, "iprof"),),
     ),
-    "pin list": Case(("pin", "list"), wrong=((("pin", "list", "--as-of", "soon"), "", 2, "is no day"),)),
-    "pin end": act(
-        "pin end",
+    "override list": Case(
+        ("override", "list"), wrong=((("override", "list", "--as-of", "soon"), "", 2, "is no day"),)
+    ),
+    "override end": act(
+        "override end",
         before=CLOSED,
-        wrong=((("pin", "end", CLAIRE, "--kind", "lock", *WHY), "", 2, "the kinds are"),),
+        wrong=((("override", "end", CLAIRE, "--kind", "lock", *WHY), "", 2, "the kinds are"),),
     ),
     "service list": Case(("service", "list"), wrong=((("service", "list", "x"), "", 2, "x"),)),
     "service show": Case(

@@ -165,7 +165,7 @@ def test_acting_under_cron(loaded: Academy, cron: Forks, words: str) -> None:
             said(ran)
         if case.acting:
             assert ran.out.startswith(f"{CLAIRE}: a"), ran  # applied, or already so
-        if case.asks and words.split()[0] in ("account", "assignment", "exception", "pin", "undo"):
+        if case.asks and words.split()[0] in ("account", "assignment", "exception", "override", "undo"):
             assert loaded.managed() != before, ran
         assert loaded.run("journal", "verify").code == 0
     finally:

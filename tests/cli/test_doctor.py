@@ -318,7 +318,7 @@ def test_a_server_that_takes_no_writes(clinic: Clinic) -> None:
 
 
 def test_base_entries_that_are_gone(clinic: Clinic) -> None:
-    for name, result, code in (("pins", "warning", 0), ("waiting", "error", 1)):
+    for name, result, code in (("overrides", "warning", 0), ("waiting", "error", 1)):
         clinic.remove(f"ou={name},{clinic.sandbox.state}")
         clinic.finds("D15", result, f"ou={name},", code)
 

@@ -76,8 +76,8 @@ exception deny {} --service iprof --until U W
 exception end C --service {} W D
 exception end C --service iprof --uai {} W D
 exception list --service {}
-pin end {} W
-pin end C --kind {} W D
+override end {} W
+override end C --kind {} W D
 service show {}
 profile show {}
 why {}
@@ -239,7 +239,7 @@ def test_a_reason_is_exact_in_json_and_harmless_elsewhere(loaded: Academy, reaso
     places = {
         ("account", "show", CLAIRE): lambda one: one["lock"]["reason"],
         ("exception", "list"): lambda one: one[0]["reason"],
-        ("pin", "list"): lambda one: one[0]["reason"],
+        ("override", "list"): lambda one: one[0]["reason"],
         ("journal", "show", "--account", CLAIRE): lambda one: one[-1]["reason"],
         ("account", "history", CLAIRE): lambda one: one[-1]["reason"],
         ("runs", "show", "last"): lambda one: one["reason"],
@@ -278,7 +278,11 @@ def test_a_name_in_the_directory_is_exact_in_json_and_harmless_elsewhere(loaded:
     assert loaded.run("account", "close", CLAIRE, "--until", LATER, "--from", UNTIL, *WHY).code == 0
     listed = loaded.run("account", "list", "-o", "json").json
     assert f"{name} {name}" in {one["display_name"] for one in listed}
-    for place in (("account", "list"), ("forecast", "--leavers", "40", "--private-mail"), ("pin", "list")):
+    for place in (
+        ("account", "list"),
+        ("forecast", "--leavers", "40", "--private-mail"),
+        ("override", "list"),
+    ):
         for layout in ("table", "csv", "tsv", "ndjson"):
             ran = loaded.run(*place, "-o", layout)
             shown(ran, layout)

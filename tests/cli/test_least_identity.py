@@ -14,7 +14,8 @@ from .conditions import CASES, CLAIRE, WHY, filled, load
 IDENTITIES = ("reader", "nightly", "desk", "administrator")
 READING = (
     "plan adopt forecast why account.list account.show account.timeline account.history exception.list "
-    "pin.list otp.show key.list journal.show journal.verify journal.prune runs.list runs.show password.check"
+    "override.list otp.show key.list journal.show journal.verify journal.prune runs.list runs.show "
+    "password.check"
 )
 NONE = (
     "init completion feed.check feed.rejects service.list service.show profile.list profile.show "

@@ -94,6 +94,6 @@ def test_a_numen_in_a_reason_is_kept_nowhere(staffed: Academy) -> None:
     staffed.run("exception", "grant", CLAIRE, "--service", "iprof", "--until", day(30).isoformat(), *why)
     staffed.run("account", "close", CLAIRE, "--until", day(30).isoformat(), *why)
     entry = staffed.entry(CLAIRE)
-    kept = b"".join(v for name in ("piactlLock", "piactlException", "piactlPin") for v in entry[name])
+    kept = b"".join(v for name in ("piactlLock", "piactlException", "piactlOverride") for v in entry[name])
     assert kept.count(b"said 20E********** on the telephone") == 3
     assert NUMEN not in kept.decode() + "".join(staffed.said)

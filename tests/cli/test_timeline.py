@@ -58,7 +58,7 @@ def test_days_that_are_asked_for(moved: Academy) -> None:
 def test_periods(moved: Academy) -> None:
     ran = moved.run("account", "timeline", "claire.dubreuil", "--as-of", DAY, "-o", "json")
     facts = ran.json
-    groups = ["assignments", "states", "login", "locks", "services", "exceptions", "pins"]
+    groups = ["assignments", "states", "login", "locks", "services", "exceptions", "overrides"]
     assert list(facts) == ["uid", "matricule", "display_name", "as_of", "from", "until", *groups]
     services = {one["label"]: one for one in facts["services"]}
     assert services["iprof"]["note"] == "I-Prof"

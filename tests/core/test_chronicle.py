@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from piactl.core.model.account import Account, Lock, ServiceException
 from piactl.core.model.assignment import Assignment
-from piactl.core.model.overrides import Pin, PinKind, pinned
+from piactl.core.model.overrides import Override, OverrideKind, overridden
 from piactl.core.model.periods import OPEN
 from piactl.core.model.policy import Policy, Position, Profile, Service, When
 from piactl.core.rules.career import career
@@ -105,9 +105,9 @@ MOVE = (
 
 
 def rows_of(one: Account, *, until: date | None = None) -> dict[tuple[str, str], Row]:
-    """The rows by group and label; `until` is the last day of the pins."""
+    """The rows by group and label; `until` is the last day of the overrides."""
     days = date(2026, 10, 1)
-    now = career(pinned(one.assignments, one.pins, days), POLICY, {}, exceptions=one.exceptions)
+    now = career(overridden(one.assignments, one.overrides, days), POLICY, {}, exceptions=one.exceptions)
     pieces = [(ALWAYS, now)]
     if until is not None:
         edge = until.toordinal()
@@ -168,12 +168,12 @@ def told_open(row: Row) -> list[tuple[int, int, str]]:
 def test_what_was_done_by_hand() -> None:
     lock = Lock(date(2026, 10, 5), date(2026, 10, 9), "dupond", "telephone lost")
     deny = ServiceException(False, "iprof", "", date(2026, 10, 20), date(2026, 10, 31), "dupond", "x")
-    pin = Pin(
-        PinKind.END, date(2026, 11, 30), date(2026, 9, 20), "martin", "left",
+    override = Override(
+        OverrideKind.END, date(2026, 11, 30), date(2026, 9, 20), "martin", "left",
         uai=A, function="ENS", start=date(2026, 9, 1), day=date(2026, 10, 31),
     )  # fmt: skip
-    one = account(MOVE[:1], lock=lock, exceptions=(deny,), pins=(pin,))
-    rows = rows_of(one, until=pin.until)
+    one = account(MOVE[:1], lock=lock, exceptions=(deny,), overrides=(override,))
+    rows = rows_of(one, until=override.until)
     assert told(rows["locks", "by hand"]) == [("2026-10-05", "2026-10-09", "locked")]
     assert rows["locks", "by hand"].note == "dupond: telephone lost"
     assert ("2026-10-10", "2026-10-31", "log in") in told(rows["login", "log in"])
@@ -188,4 +188,4 @@ def test_what_was_done_by_hand() -> None:
         ("2026-12-01", "2026-12-31", "counts"),
     ]
     assert told(rows["exceptions", "deny iprof"]) == [("2026-10-20", "2026-10-31", "denial")]
-    assert told(rows["pins", f"end {A}"]) == [("2026-09-20", "2026-11-30", "by hand")]
+    assert told(rows["overrides", f"end {A}"]) == [("2026-09-20", "2026-11-30", "by hand")]

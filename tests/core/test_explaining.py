@@ -19,7 +19,7 @@ from piactl.core.explain.service_right import right_answer, right_answers
 from piactl.core.model.account import Account, Lock, ServiceException, State
 from piactl.core.model.assignment import Assignment
 from piactl.core.model.digests import DigestKeys
-from piactl.core.model.overrides import Pin, PinKind
+from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.periods import holding
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
 from piactl.core.rules.desired import Rules, Subject, desired_account
@@ -46,14 +46,18 @@ def questions(draw: st.DrawFn) -> tuple[Life, Account, date]:
         grants = draw(st.booleans())
         place = draw(st.sampled_from(uais if grants else ("", *uais)))
         exceptions.append(ServiceException(grants, service, place, first, last, "an admin", "a reason"))
-    pins = []
+    overrides = []
     for first, last in draw(st.lists(spans, max_size=2)):
         if life.assignments and draw(st.booleans()):
             a = draw(st.sampled_from(life.assignments))
             where = {"uai": a.uai, "function": a.function, "start": a.start}
-            pins.append(Pin(PinKind.END, last, first, "an admin", "a reason", day=first, **where))
+            overrides.append(
+                Override(OverrideKind.END, last, first, "an admin", "a reason", day=first, **where)
+            )
         else:
-            pins.append(Pin(PinKind.CLOSE, last, first, "an admin", "a reason", day=first, grace=2))
+            overrides.append(
+                Override(OverrideKind.CLOSE, last, first, "an admin", "a reason", day=first, grace=2)
+            )
     account = Account(
         uid="alix.vie",
         matricule="1",
@@ -63,13 +67,13 @@ def questions(draw: st.DrawFn) -> tuple[Life, Account, date]:
         address="alix.vie@ac-amiens.fr",
         assignments=life.assignments,
         exceptions=tuple(exceptions),
-        pins=tuple(pins),
+        overrides=tuple(overrides),
         state=State.ACTIVE if life.closed_on is None else State.DEACTIVATED,
         state_from=life.closed_on,
     )
     edges = [a.start for a in life.assignments] + [a.end for a in life.assignments if a.end]
     edges += [e.start for e in exceptions] + [e.end for e in exceptions]
-    edges += [p.until for p in pins] + [p.made for p in pins]
+    edges += [p.until for p in overrides] + [p.made for p in overrides]
     if not edges:
         return life, account, draw(days)
     near = st.tuples(st.sampled_from(edges), st.sampled_from((0, 1, -1, 2, 3, 5, -3)))

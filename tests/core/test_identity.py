@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from piactl.core.model.account import Account
-from piactl.core.model.overrides import Pin, PinKind
+from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.person import Person
 from piactl.core.rules.same_person import (
     Statement,
@@ -111,9 +111,15 @@ def test_spelling_is_a_difference_where_it_is_no_name() -> None:
 
 
 def test_what_was_done_by_hand_is_no_statement() -> None:
-    pin = Pin(
-        PinKind.NAME, date(2027, 1, 1), date(2026, 9, 1), "desk", "mariage", value="Bernard", was="Petit-Roy"
+    override = Override(
+        OverrideKind.NAME,
+        date(2027, 1, 1),
+        date(2026, 9, 1),
+        "desk",
+        "mariage",
+        value="Bernard",
+        was="Petit-Roy",
     )
     assert data_of(ACCOUNT)["usage_name"] == "Bernard"
-    assert data_of(replace(ACCOUNT, pins=(pin,)))["usage_name"] == "Petit-Roy"
-    assert data_of(replace(ACCOUNT, usage_name="Kern", pins=(pin,)))["usage_name"] == "Kern"
+    assert data_of(replace(ACCOUNT, overrides=(override,)))["usage_name"] == "Petit-Roy"
+    assert data_of(replace(ACCOUNT, usage_name="Kern", overrides=(override,)))["usage_name"] == "Kern"

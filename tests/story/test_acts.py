@@ -130,7 +130,7 @@ def test_a_usage_name_and_the_way_back(claire: Academy) -> None:
     assert claire.values(CLAIRE, "mail") == ["claire.dubreuil@ac-amiens.fr"]
     assert claire.values(CLAIRE, "piactlAlias") == ["claire.aubry@ac-amiens.fr"]
     assert claire.values(CLAIRE, "uid") == [CLAIRE]
-    assert claire.values(CLAIRE, "piactlPin") == []
+    assert claire.values(CLAIRE, "piactlOverride") == []
 
 
 @pytest.mark.parametrize("fed", [True, False])
@@ -138,7 +138,7 @@ def test_a_usage_name_by_hand_is_over_on_its_day(claire: Academy, fed: bool) -> 
     act(claire, "account", "rename", CLAIRE, "--usage-name", "Aubry", "--until", "2026-09-10")
     claire.night("2026-09-11", *([claire.feed(row(), IDA, day="2026-09-11")] if fed else []))
     assert claire.values(CLAIRE, "mail") == ["claire.dubreuil@ac-amiens.fr"]
-    assert claire.values(CLAIRE, "piactlPin") == []
+    assert claire.values(CLAIRE, "piactlOverride") == []
     claire.quiet_night("2026-09-12")
 
 
@@ -235,8 +235,8 @@ def test_an_end_by_hand_holds_against_hr_to_its_day(claire: Academy) -> None:
     act(claire, "assignment", "end", CLAIRE, "--on", "2026-09-30", "--until", "2026-10-20")
     night(claire, "2026-10-01")
     assert state(claire) == "grace"
-    (pin,) = claire.run("pin", "list", "-o", "json", "--as-of", "2026-10-01").json
-    assert (pin["uid"], pin["kind"], pin["until"], pin["reason"]) == (
+    (override,) = claire.run("override", "list", "-o", "json", "--as-of", "2026-10-01").json
+    assert (override["uid"], override["kind"], override["until"], override["reason"]) == (
         CLAIRE,
         "end",
         "2026-10-20",
@@ -244,7 +244,7 @@ def test_an_end_by_hand_holds_against_hr_to_its_day(claire: Academy) -> None:
     )
     claire.night("2026-10-21")
     assert state(claire) == "active"
-    assert claire.run("pin", "list", "-o", "json", "--as-of", "2026-10-21").json == []
+    assert claire.run("override", "list", "-o", "json", "--as-of", "2026-10-21").json == []
 
 
 def test_an_end_by_hand_survives_a_corrected_start(claire: Academy) -> None:
@@ -281,7 +281,7 @@ def test_pins_taken_back(claire: Academy) -> None:
         claire, "assignment", "move", CLAIRE, "--to", MICHELIS, "--start", "2026-10-01", "--end", "2027-08-31"
     )
     act(claire, "account", "rename", CLAIRE, "--usage-name", "Aubry", "--until", "2026-12-31")
-    act(claire, "pin", "end", CLAIRE)
+    act(claire, "override", "end", CLAIRE)
     after = claire.managed()
     for entries in (before, after):
         for name in ("piactlIdentifier", "piactlAlias"):
@@ -302,8 +302,8 @@ def test_an_account_for_somebody_hr_does_not_know(claire: Academy) -> None:
     assert act(claire, *words, "--sponsor", "personne", code=9).err.count("--sponsor") == 1
     made = one(act(claire, *words, "--sponsor", "ida.roy"))
     assert (made["uid"], made["kinds"]) == ("eva.novak", ["create"])
-    (pin,) = claire.run("pin", "list", "-o", "json", "--as-of", DAY).json
-    assert (pin["sponsor"], pin["until"]) == ("ida.roy", "2026-09-20")
+    (override,) = claire.run("override", "list", "-o", "json", "--as-of", DAY).json
+    assert (override["sponsor"], override["until"]) == ("ida.roy", "2026-09-20")
     night(claire, "2026-09-06")
     night(claire, "2026-09-07")
     assert state(claire, "eva.novak") == "active"

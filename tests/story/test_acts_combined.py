@@ -24,7 +24,7 @@ def test_an_end_is_taken_back_by_the_end_that_hr_says(academy: Academy) -> None:
     assert longer["outcome"] == "applied"
     assert one(act(academy, *END, "--on", "2026-10-31", "--until", "2027-07-31"))["outcome"] == "already so"
     act(academy, *END, "--on", "2027-08-31")
-    assert academy.values(CLAIRE, "piactlPin") == []
+    assert academy.values(CLAIRE, "piactlOverride") == []
     assert academy.show(CLAIRE, "2026-12-01")["state"] == "active"
 
 
@@ -56,7 +56,7 @@ def test_a_leave_that_is_ended_leaves_the_post_around_it(academy: Academy) -> No
     assert academy.show(CLAIRE, "2027-02-01")["state"] == "active"
     act(academy, *END, "--start", "2026-09-01", "--on", "2026-12-31", "--until", "2027-12-31")
     assert academy.show(CLAIRE, "2027-01-01")["state"] == "grace"
-    assert len(academy.values(CLAIRE, "piactlPin")) == 2
+    assert len(academy.values(CLAIRE, "piactlOverride")) == 2
 
 
 def test_what_hand_and_hr_tell_alike_is_ended_at_once(claire: Academy) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from piactl.core.model.account import Account, Lock, ServiceException
-from piactl.core.model.overrides import Pin, PinKind
+from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.person import Person
 from piactl.core.naming.allocation import named
 from piactl.core.naming.local_part import TakenNames
@@ -75,11 +75,11 @@ def by_hand(account: Account, number: int) -> Account:
         account = replace(account, exceptions=(one,))
     if number % 3 == 0:
         post = account.assignments[0]
-        pin = Pin(
-            PinKind.END, end, FIRST, "dupond", "a trial",
+        override = Override(
+            OverrideKind.END, end, FIRST, "dupond", "a trial",
             uai=post.uai, function=post.function, start=post.start, day=max(day, post.start),
         )  # fmt: skip
-        account = replace(account, pins=(pin,))
+        account = replace(account, overrides=(override,))
     return account
 
 

@@ -166,7 +166,7 @@ def test_another_hand_on_any_managed_attribute_is_noticed(academy: Academy, attr
         "supannRessourceEtatDate": "{COMPTE}I:SupannInactif:20200101:",
         "piactlAssignment": "0800010B$ENS$2026-01-01$$$$$$$autre$",
         "piactlException": "grant$iprof$$2026-01-01$2030-01-01$x$y",
-        "piactlPin": "close$2030-01-01$2026-01-01$x$y$$$$2026-01-02$$$$0",
+        "piactlOverride": "close$2030-01-01$2026-01-01$x$y$$$$2026-01-02$$$$0",
         "piactlLock": "2026-01-01$$x$y",
         "piactlMatriculeDigest": "{k1}00",
     }.get(attribute, "autre")

@@ -1,4 +1,4 @@
-"""`pin list|end`: what was changed by hand over HR, and taking it back."""
+"""`override list|end`: what was changed by hand over HR, and taking it back."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ COLUMNS = ("uid", "kind", "what", "until", "made", "by", "reason", "sponsor")
 
 def list_(output: Output = None, as_of: AsOf = None) -> int:
     """List the changes by hand that hold, by the day on which they end."""
-    from piactl.flows.queries.overrides import pins_by_hand
+    from piactl.flows.queries.overrides import overrides_in_force
     from piactl.report.table import rendered
 
     site = this_site()
     unreadable: list[str] = []
     with reading(site) as reader:
-        rows = pins_by_hand(reader, site, read_day(as_of, today(site)), unreadable.append)
+        rows = overrides_in_force(reader, site, read_day(as_of, today(site)), unreadable.append)
     put(rendered(rows, COLUMNS, layout_or_default(output)))
     for why in unreadable:
         say(why)
@@ -44,13 +44,13 @@ def end_(
 ) -> int:
     """Take changes by hand back before their day: what HR says holds again."""
     from piactl.core.edits import closing
-    from piactl.core.model.overrides import PinKind
+    from piactl.core.model.overrides import OverrideKind
 
-    words = [one.value for one in PinKind]
+    words = [one.value for one in OverrideKind]
     wrong = [word for word in kind or [] if word not in words]
     if wrong:
         raise UsageError(f"--kind {wrong[0]}: the kinds are {', '.join(words)}")
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     site, order, author = acting.begin(manner)
-    kinds = [PinKind(word) for word in kind or words]
-    return acting.act_on(names, closing.end_pins(author, kinds), manner, site, order)
+    kinds = [OverrideKind(word) for word in kind or words]
+    return acting.act_on(names, closing.end_overrides(author, kinds), manner, site, order)

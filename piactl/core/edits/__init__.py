@@ -51,7 +51,7 @@ def told_by_hr(account: Account, as_of: date) -> bool:
     return any(a.source != MANUAL and (a.end is None or a.end >= as_of) for a in account.assignments)
 
 
-def pin_end(account: Account, until: date | None, as_of: date) -> date:
+def override_end(account: Account, until: date | None, as_of: date) -> date:
     """The last day of a change by hand: as given; for a person of whom HR says nothing, the end of the last
     assignment. Raises ActRefused where HR has a say and no end is given, or it is past."""
     if until is not None:

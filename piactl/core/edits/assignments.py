@@ -1,4 +1,4 @@
-"""Assignments by hand: added, ended, moved. What HR said stays; a pin lies over it until its end."""
+"""Assignments by hand: added, ended, moved. What HR said stays; an override lies over it until its end."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from piactl.core.edits import Act, ActRefused, Altered, Author, pin_end
+from piactl.core.edits import Act, ActRefused, Altered, Author, override_end
 from piactl.core.model.account import Account
 from piactl.core.model.assignment import Assignment
-from piactl.core.model.overrides import MANUAL, Pin, PinKind, pinned
+from piactl.core.model.overrides import MANUAL, Override, OverrideKind, overridden
 from piactl.core.rules.desired import Rules, assignment_problems
 from piactl.core.rules.reasons import spoken
 
@@ -41,12 +41,12 @@ def add(author: Author, new: Assignment, sponsor: str = "") -> Act:
     return act
 
 
-def added_pin(new: Assignment, author: Author, sponsor: str, as_of: date) -> Pin:
-    """The pin that says who added an assignment, why, and who answers for it."""
+def added_override(new: Assignment, author: Author, sponsor: str, as_of: date) -> Override:
+    """The override that says who added an assignment, why, and who answers for it."""
     if new.end is None:
         raise ActRefused("an assignment by hand needs an end: add --end DATE")
-    return Pin(
-        PinKind.ADD,
+    return Override(
+        OverrideKind.ADD,
         new.end,
         as_of,
         author.by,
@@ -76,14 +76,16 @@ def check_assignment(new: Assignment, rules: Rules) -> None:
 
 def _added(account: Account, new: Assignment, author: Author, sponsor: str, rules: Rules) -> Altered:
     check_assignment(new, rules)
-    pin = added_pin(new, author, sponsor, rules.as_of)
+    override = added_override(new, author, sponsor, rules.as_of)
     same = next((a for a in account.assignments if a.key == new.key), None)
     if same is not None and same != new:
         raise ActRefused(f"{account.uid}: it has this assignment already: {spoken(same)}")
     if same is not None:
         return Altered(account)
     assignments = _sorted([*account.assignments, new])
-    return Altered(replace(account, assignments=assignments, pins=(*account.pins, pin)), author.note)
+    return Altered(
+        replace(account, assignments=assignments, overrides=(*account.overrides, override)), author.note
+    )
 
 
 def end(author: Author, meant: Meant, last_day: date, until: date | None = None) -> Act:
@@ -105,7 +107,7 @@ def _ended(
 ) -> Account:
     if one.source == MANUAL:
         return account if one.end == last_day else _ended_by_hand(account, one, last_day)
-    kept = tuple(p for p in account.pins if not p.made_for(one, account.assignments))
+    kept = tuple(p for p in account.overrides if not p.made_for(one, account.assignments))
     if one.end is not None and last_day > one.end:
         raise ActRefused(
             f"{account.uid}: HR ends it on {one.end} already, and by hand it can only end sooner: "
@@ -113,15 +115,15 @@ def _ended(
             f"--function {one.function} --start {one.end + timedelta(days=1)} --end {last_day}"
         )
     if one.end == last_day:
-        return replace(account, pins=kept)
-    stays = pin_end(account, until, rules.as_of)
+        return replace(account, overrides=kept)
+    stays = override_end(account, until, rules.as_of)
     if stays <= last_day:
         raise ActRefused(
             f"{account.uid}: a change by hand that holds to {stays} cannot end an assignment on {last_day}: "
             "what HR says would hold again the next day.\nGive --until a day after that"
         )
-    pin = Pin(
-        PinKind.END,
+    override = Override(
+        OverrideKind.END,
         stays,
         rules.as_of,
         author.by,
@@ -131,10 +133,10 @@ def _ended(
         start=one.start,
         day=last_day,
     )
-    same = (pin.day, pin.until, pin.reason)
-    if any((p.day, p.until, p.reason) == same for p in account.pins if p not in kept):
+    same = (override.day, override.until, override.reason)
+    if any((p.day, p.until, p.reason) == same for p in account.overrides if p not in kept):
         return account
-    return replace(account, pins=(*kept, pin))
+    return replace(account, overrides=(*kept, override))
 
 
 def _outlasting(rows: Sequence[Assignment], last_day: date) -> list[Assignment]:
@@ -146,7 +148,7 @@ def _last_days(account: Account, one: Assignment, rules: Rules) -> list[date | N
     """The last day of an assignment as it stands, by HR or by hand; none where it never begins."""
     return [
         a.end
-        for a in pinned(account.assignments, account.pins, rules.as_of)
+        for a in overridden(account.assignments, account.overrides, rules.as_of)
         if (a.key, a.source) == (one.key, one.source)
     ]
 
@@ -155,11 +157,15 @@ def _ended_by_hand(account: Account, one: Assignment, last_day: date) -> Account
     """An assignment that was made by hand simply gets another end; one that had not begun goes."""
     key = one.key
     rest = [a for a in account.assignments if a is not one]
-    pins = [p for p in account.pins if not (p.kind is PinKind.ADD and (p.uai, p.function, p.start) == key)]
+    overrides = [
+        p
+        for p in account.overrides
+        if not (p.kind is OverrideKind.ADD and (p.uai, p.function, p.start) == key)
+    ]
     if last_day >= one.start:
         rest.append(replace(one, end=last_day))
-        pins += [replace(p, until=last_day) for p in account.pins if p not in pins]
-    return replace(account, assignments=_sorted(rest), pins=tuple(pins))
+        overrides += [replace(p, until=last_day) for p in account.overrides if p not in overrides]
+    return replace(account, assignments=_sorted(rest), overrides=tuple(overrides))
 
 
 def move(

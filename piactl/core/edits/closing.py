@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
-from piactl.core.edits import Act, ActRefused, Altered, Author, pin_end, told_by_hr
-from piactl.core.edits.assignments import added_pin, check_assignment
+from piactl.core.edits import Act, ActRefused, Altered, Author, override_end, told_by_hr
+from piactl.core.edits.assignments import added_override, check_assignment
 from piactl.core.model.account import Account, State
 from piactl.core.model.assignment import Assignment
-from piactl.core.model.overrides import MANUAL, Pin, PinKind, running
+from piactl.core.model.overrides import MANUAL, Override, OverrideKind, running
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.reasons import spoken
 
@@ -26,17 +26,19 @@ def close(author: Author, day: date, until: date | None = None, grace: int = 0) 
         if account.state is State.DEACTIVATED and not open_:
             return Altered(account)
         _refuse_to_miss(account, open_, day, rules)
-        stays = pin_end(account, until, rules.as_of)
+        stays = override_end(account, until, rules.as_of)
         if stays < day:
             raise ActRefused(
                 f"{account.uid}: a closure from {day} on cannot be over on {stays}; give a later --until"
             )
-        pin = Pin(PinKind.CLOSE, stays, rules.as_of, author.by, author.reason, day=day, grace=grace)
-        same = [p for p in account.pins if p.kind is PinKind.CLOSE]
+        override = Override(
+            OverrideKind.CLOSE, stays, rules.as_of, author.by, author.reason, day=day, grace=grace
+        )
+        same = [p for p in account.overrides if p.kind is OverrideKind.CLOSE]
         if any((p.day, p.until, p.grace, p.reason) == (day, stays, grace, author.reason) for p in same):
             return Altered(account)
-        kept = tuple(p for p in account.pins if p not in same)
-        return Altered(replace(account, pins=(*kept, pin)), author.note)
+        kept = tuple(p for p in account.overrides if p not in same)
+        return Altered(replace(account, overrides=(*kept, override)), author.note)
 
     return act
 
@@ -63,9 +65,9 @@ def reopen(author: Author, until: date | None = None) -> Act:
     today to then. A lock stays a lock."""
 
     def act(account: Account, rules: Rules) -> Altered:
-        closed = [p for p in running(account.pins, rules.as_of) if p.kind is PinKind.CLOSE]
+        closed = [p for p in running(account.overrides, rules.as_of) if p.kind is OverrideKind.CLOSE]
         if closed:
-            account = replace(account, pins=tuple(p for p in account.pins if p not in closed))
+            account = replace(account, overrides=tuple(p for p in account.overrides if p not in closed))
             state = _state(account, rules)
             if state not in _CLOSED or (until is None and state is State.GRACE):
                 return Altered(account, author.note)
@@ -82,8 +84,8 @@ def reopen(author: Author, until: date | None = None) -> Act:
         )
         check_assignment(new, rules)
         assignments = (*(a for a in account.assignments if a.key != new.key), new)
-        pins = (*account.pins, added_pin(new, author, "", rules.as_of))
-        return Altered(replace(account, assignments=assignments, pins=pins), author.note)
+        overrides = (*account.overrides, added_override(new, author, "", rules.as_of))
+        return Altered(replace(account, assignments=assignments, overrides=overrides), author.note)
 
     return act
 
@@ -112,31 +114,33 @@ def rename(author: Author, usage_name: str, until: date | None = None) -> Act:
     is taken back. For a person of HR it holds to `until`."""
 
     def act(account: Account, rules: Rules) -> Altered:
-        before = next((p for p in account.pins if p.kind is PinKind.NAME), None)
+        before = next((p for p in account.overrides if p.kind is OverrideKind.NAME), None)
         if account.usage_name == usage_name and (before is None or until in (None, before.until)):
             return Altered(account)
-        pins = tuple(p for p in account.pins if p.kind is not PinKind.NAME)
+        overrides = tuple(p for p in account.overrides if p.kind is not OverrideKind.NAME)
         if not told_by_hr(account, rules.as_of):
-            return Altered(replace(account, usage_name=usage_name, pins=pins), author.note)
+            return Altered(replace(account, usage_name=usage_name, overrides=overrides), author.note)
         was = before.was if before else account.usage_name
         if usage_name == was:
-            return Altered(replace(account, usage_name=was, pins=pins), author.note)
-        stays = pin_end(account, until, rules.as_of)
-        pin = Pin(PinKind.NAME, stays, rules.as_of, author.by, author.reason, value=usage_name, was=was)
-        return Altered(replace(account, pins=(*pins, pin)), author.note)
+            return Altered(replace(account, usage_name=was, overrides=overrides), author.note)
+        stays = override_end(account, until, rules.as_of)
+        override = Override(
+            OverrideKind.NAME, stays, rules.as_of, author.by, author.reason, value=usage_name, was=was
+        )
+        return Altered(replace(account, overrides=(*overrides, override)), author.note)
 
     return act
 
 
-def end_pins(author: Author, kinds: Collection[PinKind]) -> Act:
+def end_overrides(author: Author, kinds: Collection[OverrideKind]) -> Act:
     """Ends the changes by hand of these kinds today: HR's word holds again. An assignment that was added
     ends yesterday; one that has not begun goes."""
 
     def act(account: Account, rules: Rules) -> Altered:
-        gone = [p for p in account.pins if p.kind in kinds]
+        gone = [p for p in account.overrides if p.kind in kinds]
         if not gone:
             return Altered(account)
-        added = {(p.uai, p.function, p.start) for p in gone if p.kind is PinKind.ADD}
+        added = {(p.uai, p.function, p.start) for p in gone if p.kind is OverrideKind.ADD}
         yesterday = rules.as_of - timedelta(days=1)
         rows = []
         for row in account.assignments:
@@ -144,9 +148,9 @@ def end_pins(author: Author, kinds: Collection[PinKind]) -> Act:
                 rows.append(row)
             elif row.start <= yesterday:
                 rows.append(replace(row, end=yesterday))
-        name = next((p.was for p in gone if p.kind is PinKind.NAME), account.usage_name)
-        kept = tuple(p for p in account.pins if p not in gone)
-        altered = replace(account, pins=kept, assignments=tuple(rows), usage_name=name)
+        name = next((p.was for p in gone if p.kind is OverrideKind.NAME), account.usage_name)
+        kept = tuple(p for p in account.overrides if p not in gone)
+        altered = replace(account, overrides=kept, assignments=tuple(rows), usage_name=name)
         return Altered(altered, author.note)
 
     return act

@@ -9,7 +9,7 @@ from piactl.core.explain.counterfactual import reopening, unlocking, waiting
 from piactl.core.explain.question import Answer, Case, Remedy, Rule, next_day, span
 from piactl.core.model.account import State
 from piactl.core.model.assignment import Assignment
-from piactl.core.model.overrides import PinKind, next_end, running, spoken_pin
+from piactl.core.model.overrides import OverrideKind, next_end, running, spoken_override
 from piactl.core.rules.mobility import Post
 from piactl.core.rules.outlook import outlook
 from piactl.core.rules.reasons import last_post, state_reason
@@ -52,13 +52,13 @@ def state_ground(case: Case) -> tuple[str, tuple[Rule, ...], Assignment | None]:
     """Why, in a sentence; the rules behind it, the deciding one first; the assignment behind it."""
     if case.account.state is State.ARCHIVED:
         return "the personal data are erased; uid and addresses are kept for this person alone", (), None
-    closed = [p for p in running(case.account.pins, case.as_of) if p.kind is PinKind.CLOSE]
+    closed = [p for p in running(case.account.overrides, case.as_of) if p.kind is OverrideKind.CLOSE]
     if case.state is not case.career.state_on(case.as_of):
         text = "no assignment is left; it is kept for the retention, counted from the day it was closed"
         return text, (Rule("accounts.retention"),), None
     text, assignment = state_reason(case.career, case.as_of)
     if closed and case.state not in (State.ACTIVE, State.ON_LEAVE):
-        text = f"{spoken_pin(closed[0])}; {text}"
+        text = f"{spoken_override(closed[0])}; {text}"
     return text, tuple(_rules(case)), assignment
 
 
@@ -113,8 +113,8 @@ def _notes(case: Case) -> Iterator[str]:
         yield f"locked by a position that HR told, {_from_to(first, last)}"
     if case.account.protected:
         yield "protected: no import and no help desk touches it"
-    for pin in running(case.account.pins, case.as_of):
-        yield spoken_pin(pin)
+    for override in running(case.account.overrides, case.as_of):
+        yield spoken_override(override)
 
 
 def _from_to(first: date | None, last: date | None) -> str:
@@ -124,7 +124,7 @@ def _from_to(first: date | None, last: date | None) -> str:
 def _coming(case: Case) -> Iterator[tuple[date, str]]:
     if case.account.state is State.ARCHIVED:
         return
-    over = next_end(case.account.pins, case.as_of)
+    over = next_end(case.account.overrides, case.as_of)
     ahead = outlook(None, case.career, case.as_of, over or case.as_of)
     # from the end of a change by hand on, other things come
     yield from (event for event in ahead if over is None or event[0] < over)

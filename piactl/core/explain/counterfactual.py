@@ -9,7 +9,7 @@ from piactl.core.edits import Act, ActRefused, Author
 from piactl.core.edits.exceptions import deny, end_exceptions, grant
 from piactl.core.explain.question import Case, Remedy
 from piactl.core.model.account import Account, ServiceException, State
-from piactl.core.model.overrides import PinKind, running
+from piactl.core.model.overrides import OverrideKind, running
 from piactl.core.model.periods import Period, holding
 from piactl.core.model.policy import Position, Service
 from piactl.core.rules.mobility import Post
@@ -58,7 +58,7 @@ def reopening(case: Case, seen: Seen) -> Iterable[Remedy]:
     """An account that no assignment opens: what closed it by hand taken back, or the last one anew."""
     from piactl.core.edits.closing import reopen  # loaded where an account is closed
 
-    if any(pin.kind is PinKind.CLOSE for pin in running(case.account.pins, case.as_of)):
+    if any(override.kind is OverrideKind.CLOSE for override in running(case.account.overrides, case.as_of)):
         text, act, until = "the closure by hand taken back", reopen(_AUTHOR), ""
     else:
         text, act = "an assignment on the day: the last one anew", reopen(_AUTHOR, _until(case))

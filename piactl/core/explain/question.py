@@ -151,7 +151,9 @@ class Case:
     @cached_property
     def _careers(self) -> list[tuple[int, int, Career]]:
         """First and last day over which a career is known to hold, and the career."""
-        ends = sorted({pin.until.toordinal() + 1 for pin in running(self.account.pins, self.as_of)})
+        ends = sorted(
+            {override.until.toordinal() + 1 for override in running(self.account.overrides, self.as_of)}
+        )
         lasts = [end - 1 for end in ends] + [OPEN]
         paths = [self.career, *(self.decide(self.account, date.fromordinal(end))[0] for end in ends)]
         return list(zip([BEGINNING, *ends], lasts, paths, strict=True))

@@ -17,7 +17,7 @@ from piactl.core.explain.counterfactual import (
 from piactl.core.explain.question import Answer, Case, Rule, absence, next_day, span
 from piactl.core.model.account import State
 from piactl.core.model.assignment import Assignment
-from piactl.core.model.overrides import running, spoken_pin
+from piactl.core.model.overrides import running, spoken_override
 from piactl.core.model.periods import civil, holding
 from piactl.core.model.policy import Position, Service
 from piactl.core.rules.entitlements import own_periods
@@ -194,5 +194,5 @@ def _notes(case: Case, service: Service, uai: str) -> Iterator[str]:
         mine = exception.service == service.name and exception.uai in ("", uai)
         if mine and exception.end >= case.as_of:
             yield spoken_exception(exception)
-    for pin in running(case.account.pins, case.as_of):
-        yield spoken_pin(pin)
+    for override in running(case.account.overrides, case.as_of):
+        yield spoken_override(override)

@@ -7,7 +7,7 @@ from datetime import date
 from enum import Enum
 
 from piactl.core.model.assignment import Assignment
-from piactl.core.model.overrides import Pin
+from piactl.core.model.overrides import Override
 
 
 class State(Enum):
@@ -56,7 +56,8 @@ class Account:
     it, `other_mails` what another hand put beside its address. `entitlements`
     are pairs (service, uai), uai "" for person scope, of the day the account was computed for, and so are
     `profiles`, `establishments` (UAIs, the main one first) and `corps`.
-    `assignments` are as HR and administrators said them; `pins` lie over them (see `pins.pinned`).
+    `assignments` are as HR and administrators said them; `overrides` lie over them (see
+    `overrides.overridden`).
     `login_from` and `login_until` are the first and last day of the login window that the directory
     itself enforces, None where that side is open; a window in the past refuses.
     `device` names the one-time-code device in force, an entry below the account, "" without one.
@@ -89,7 +90,7 @@ class Account:
     entitlements: frozenset[tuple[str, str]] = frozenset()
     lock: Lock | None = None
     exceptions: tuple[ServiceException, ...] = ()
-    pins: tuple[Pin, ...] = ()
+    overrides: tuple[Override, ...] = ()
     protected: bool = False
     device: str = ""
 

@@ -1,7 +1,7 @@
-"""Changes by hand on what HR says: dated pins that imports respect, and that end by themselves.
+"""Dated changes by hand over what HR says. Imports respect them, and they end by themselves.
 
-What HR says stays on the entry as HR said it; a pin lies over it until its last day. So HR's word is back,
-whatever came in the meantime, when the pin is over, without a feed having to tell it again.
+The entry keeps HR's data; an override lies over them until its last day. When it ends, HR's data apply again,
+without a feed having to repeat them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MANUAL = "manual"
 """The source of assignments that were made by hand; no HR source has this name."""
 
 
-class PinKind(Enum):
+class OverrideKind(Enum):
     """ADD: an assignment of the source MANUAL was made. END: an assignment of HR ends on `day`. CLOSE: all
     assignments end, and the account is closed from `day`. NAME: the usage name is `value`."""
 
@@ -28,14 +28,14 @@ class PinKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pin:
+class Override:
     """`until` is its last day, `made` the day it was made, `by` its author.
 
     `uai`, `function`, `start` name the assignment of ADD and END. `was` is the usage name before NAME.
     `sponsor` is who answers for a person whom HR does not know. `grace` are the days of grace of CLOSE.
     """
 
-    kind: PinKind
+    kind: OverrideKind
     until: date
     made: date
     by: str
@@ -53,7 +53,7 @@ class Pin:
         """The assignments of HR that this END ends: the one it was made for and what lies inside it. HR may
         have corrected its start since: then it is the nearest. One that begins after the last day is
         another, a return; one that began before is another too, such as the post around a leave."""
-        if self.kind is not PinKind.END or self.start is None or self.day is None:
+        if self.kind is not OverrideKind.END or self.start is None or self.day is None:
             return ()
         start, last = self.start, max(self.day, self.start)
         post = [
@@ -72,14 +72,20 @@ class Pin:
         ) == (self.uai, self.function)
 
 
-def running(pins: Iterable[Pin], as_of: date) -> tuple[Pin, ...]:
-    """The pins that are not over on the day."""
-    return tuple(pin for pin in pins if pin.until >= as_of)
+def running(overrides: Iterable[Override], as_of: date) -> tuple[Override, ...]:
+    """The overrides that are not over on the day."""
+    return tuple(override for override in overrides if override.until >= as_of)
 
 
-def pinned(assignments: Sequence[Assignment], pins: Iterable[Pin], as_of: date) -> tuple[Assignment, ...]:
-    """The assignments as the pins of the day leave them; the rules see these. Same order."""
-    endings = [(pin.day, pin.ended(assignments)) for pin in running(pins, as_of) if pin.kind is PinKind.END]
+def overridden(
+    assignments: Sequence[Assignment], overrides: Iterable[Override], as_of: date
+) -> tuple[Assignment, ...]:
+    """The assignments as the overrides of the day leave them; the rules see these. Same order."""
+    endings = [
+        (override.day, override.ended(assignments))
+        for override in running(overrides, as_of)
+        if override.kind is OverrideKind.END
+    ]
     if not endings:
         return tuple(assignments)
     result = []
@@ -92,49 +98,54 @@ def pinned(assignments: Sequence[Assignment], pins: Iterable[Pin], as_of: date) 
     return tuple(result)
 
 
-def closings(pins: Iterable[Pin], as_of: date) -> tuple[tuple[date, int], ...]:
+def closings(overrides: Iterable[Override], as_of: date) -> tuple[tuple[date, int], ...]:
     """(first closed day, days of grace from it) of the closures by hand that hold on the day."""
     return tuple(
-        (pin.day, pin.grace)
-        for pin in running(pins, as_of)
-        if pin.kind is PinKind.CLOSE and pin.day is not None
+        (override.day, override.grace)
+        for override in running(overrides, as_of)
+        if override.kind is OverrideKind.CLOSE and override.day is not None
     )
 
 
-def pinned_name(pins: Iterable[Pin], name: str, as_of: date, *, told: bool) -> str:
+def overridden_name(overrides: Iterable[Override], name: str, as_of: date, *, told: bool) -> str:
     """The usage name on the day. `told`: `name` is what HR says now, not what stood on the entry."""
-    for pin in pins:
-        if pin.kind is not PinKind.NAME:
+    for override in overrides:
+        if override.kind is not OverrideKind.NAME:
             continue
-        if pin.until >= as_of:
-            return pin.value
-        if not told and name == pin.value:
-            return pin.was
+        if override.until >= as_of:
+            return override.value
+        if not told and name == override.value:
+            return override.was
     return name
 
 
-def retold(pins: Iterable[Pin], name: str) -> tuple[Pin, ...]:
-    """The pins once HR has told the usage name `name`: it is what holds again after a NAME."""
-    return tuple(replace(pin, was=name) if pin.kind is PinKind.NAME else pin for pin in pins)
+def retold(overrides: Iterable[Override], name: str) -> tuple[Override, ...]:
+    """The overrides once HR has told the usage name `name`: it is what holds again after a NAME."""
+    return tuple(
+        replace(override, was=name) if override.kind is OverrideKind.NAME else override
+        for override in overrides
+    )
 
 
-def next_end(pins: Iterable[Pin], as_of: date) -> date | None:
-    """The next day on which a pin is over."""
-    return min((pin.until + timedelta(days=1) for pin in running(pins, as_of)), default=None)
+def next_end(overrides: Iterable[Override], as_of: date) -> date | None:
+    """The next day on which an override is over."""
+    return min((override.until + timedelta(days=1) for override in running(overrides, as_of)), default=None)
 
 
-def pin_words(pin: Pin) -> str:
-    """What a pin does, and until when."""
+def override_words(override: Override) -> str:
+    """What an override does, and until when."""
+    post = f"{override.function} at {override.uai} from {override.start}"
+    names = override.value or "none", override.was or "none"
     what = {
-        PinKind.ADD: f"{pin.function} at {pin.uai} from {pin.start} was added",
-        PinKind.END: f"{pin.function} at {pin.uai} from {pin.start} ends on {pin.day}",
-        PinKind.CLOSE: f"closed from {pin.day}",
-        PinKind.NAME: f"the usage name is {pin.value or 'none'} instead of {pin.was or 'none'}",
-    }[pin.kind]
-    return f"{what}, by hand until {pin.until}"
+        OverrideKind.ADD: f"{post} was added",
+        OverrideKind.END: f"{post} ends on {override.day}",
+        OverrideKind.CLOSE: f"closed from {override.day}",
+        OverrideKind.NAME: f"the usage name is {names[0]} instead of {names[1]}",
+    }[override.kind]
+    return f"{what}, by hand until {override.until}"
 
 
-def spoken_pin(pin: Pin) -> str:
-    """A pin in a sentence, with its author and reason."""
-    sponsor = f", sponsor {pin.sponsor}" if pin.sponsor else ""
-    return f"{pin_words(pin)} ({pin.by}: {pin.reason}{sponsor})"
+def spoken_override(override: Override) -> str:
+    """An override in a sentence, with its author and reason."""
+    sponsor = f", sponsor {override.sponsor}" if override.sponsor else ""
+    return f"{override_words(override)} ({override.by}: {override.reason}{sponsor})"

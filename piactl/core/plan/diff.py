@@ -8,7 +8,7 @@ from datetime import date
 from piactl.core.model.account import Account, Lock, State
 from piactl.core.model.assignment import Assignment
 from piactl.core.model.digests import digest_key_id
-from piactl.core.model.overrides import pin_words, spoken_pin
+from piactl.core.model.overrides import override_words, spoken_override
 from piactl.core.plan.change import Change, Kind
 from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.entitlements import Right
@@ -203,7 +203,7 @@ class _Maker:
             kept = set(current.assignments) & set(account.assignments)
             before["assignments"] = [spoken(a) for a in current.assignments if a not in kept]
             after["assignments"] = [spoken(a) for a in account.assignments if a not in kept]
-        for name, said in (("pins", pin_words), ("exceptions", spoken_exception)):
+        for name, said in (("overrides", override_words), ("exceptions", spoken_exception)):
             olds, news = getattr(current, name), getattr(account, name)
             if set(olds) != set(news):
                 before[name] = [said(one) for one in olds if one not in news]
@@ -265,8 +265,14 @@ class _Maker:
 
     def _over(self) -> str:
         """What ended by itself of what was done by hand."""
-        ended = [f"a change by hand is over: {spoken_pin(pin)}" for pin in self.current.pins]
-        ended = [e for e, pin in zip(ended, self.current.pins, strict=True) if pin.until < self.rules.as_of]
+        ended = [
+            f"a change by hand is over: {spoken_override(override)}" for override in self.current.overrides
+        ]
+        ended = [
+            e
+            for e, override in zip(ended, self.current.overrides, strict=True)
+            if override.until < self.rules.as_of
+        ]
         ended += [
             f"an exception is over: {spoken_exception(one)}"
             for one in self.current.exceptions

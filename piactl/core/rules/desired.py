@@ -10,7 +10,15 @@ from piactl.core.credentials.totp_devices import NO_DEVICE
 from piactl.core.model.account import Account, State
 from piactl.core.model.assignment import Assignment
 from piactl.core.model.digests import DigestKeys
-from piactl.core.model.overrides import Pin, closings, next_end, pinned, pinned_name, retold, running
+from piactl.core.model.overrides import (
+    Override,
+    closings,
+    next_end,
+    overridden,
+    overridden_name,
+    retold,
+    running,
+)
 from piactl.core.model.person import Person, Register
 from piactl.core.model.policy import Policy
 from piactl.core.naming.local_part import UnusableName, has_base, local_part
@@ -50,7 +58,7 @@ class Subject:
     assignments: tuple[Assignment, ...]
     numen_digest: str | None = None
     note: str = ""
-    pins: tuple[Pin, ...] = ()
+    overrides: tuple[Override, ...] = ()
     """Changes by hand that come with a new account; those of an account that is there are its own."""
 
 
@@ -79,23 +87,28 @@ def desired_account(subject: Subject, rules: Rules) -> Desired | None:
     closed_on = _closed_on(current, rules.as_of)
     lock = current.lock
     exceptions = tuple(e for e in current.exceptions if e.end >= rules.as_of)
-    pins = running(current.pins, rules.as_of)
+    overrides = running(current.overrides, rules.as_of)
     path = career(
-        pinned(subject.assignments, pins, rules.as_of),
+        overridden(subject.assignments, overrides, rules.as_of),
         rules.policy,
         rules.register,
         exceptions=exceptions,
         closed_on=closed_on,
-        closings=closings(pins, rules.as_of),
+        closings=closings(overrides, rules.as_of),
     )
-    stand = standing(path, rules.as_of, lock=lock, exceptions=exceptions, closed_on=closed_on, pins=pins)
+    stand = standing(
+        path, rules.as_of, lock=lock, exceptions=exceptions, closed_on=closed_on, overrides=overrides
+    )
     if stand.state is State.ARCHIVED and not _retained(current, path, rules):
         return Desired(subject, archived(current, stand), path)
     if stand.state is State.ARCHIVED:
         stand = _closed(stand, closed_on, rules)
-        stand = replace(stand, next_due=max(filter(None, (stand.next_due, next_end(pins, rules.as_of)))))
+        stand = replace(stand, next_due=max(filter(None, (stand.next_due, next_end(overrides, rules.as_of)))))
     account = _standing_as(
-        replace(current, lock=lock, exceptions=exceptions, pins=pins, assignments=subject.assignments), stand
+        replace(
+            current, lock=lock, exceptions=exceptions, overrides=overrides, assignments=subject.assignments
+        ),
+        stand,
     )
     account = _under_current_key(account, rules.keys)
     if subject.numen_digest is not None:
@@ -103,7 +116,7 @@ def desired_account(subject: Subject, rules: Rules) -> Desired | None:
         account = replace(account, numen_digest=subject.numen_digest)
     if subject.person is not None:
         account = _told(account, subject.person, rules.keys)
-    account = _with_pinned_name(account, current, rules.as_of, subject.person)
+    account = _with_overridden_name(account, current, rules.as_of, subject.person)
     return Desired(subject, account, path, renamed_base(current, account))
 
 
@@ -134,7 +147,7 @@ def with_ledger(current: Account, owners: Mapping[str, str]) -> Account:
 def _retained(current: Account, path: Career, rules: Rules) -> bool:
     """Whether an account whose retention was over long ago, and that opened again since for a start that
     was then cancelled, has not been closed for the whole retention once more: an archival is for good."""
-    if running(current.pins, rules.as_of):
+    if running(current.overrides, rules.as_of):
         # an archival is for good, and a change by hand has an end
         return True
     if current.state_from is None:
@@ -171,7 +184,7 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
     if person is None or subject.matricule is None:
         return None
     path = career(subject.assignments, rules.policy, rules.register)
-    stand = standing(path, rules.as_of, pins=subject.pins)
+    stand = standing(path, rules.as_of, overrides=subject.overrides)
     if stand.state not in OPENING:
         return None
     blank = Account(
@@ -180,7 +193,7 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
         matricule_digest=rules.keys.digest(MATRICULE, subject.matricule),
         numen_digest=subject.numen_digest,
         assignments=subject.assignments,
-        pins=subject.pins,
+        overrides=subject.overrides,
     )
     account = _told(_standing_as(blank, stand), person, rules.keys)
     return Desired(subject, account, path, _base(account))
@@ -191,10 +204,12 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
     if subject.person is None:
         return None
     path = career(subject.assignments, rules.policy, rules.register)
-    stand = standing(path, rules.as_of, lock=current.lock, pins=subject.pins)
+    stand = standing(path, rules.as_of, lock=current.lock, overrides=subject.overrides)
     if stand.state not in OPENING:
         return None
-    back = replace(current, matricule=subject.matricule, assignments=subject.assignments, pins=subject.pins)
+    back = replace(
+        current, matricule=subject.matricule, assignments=subject.assignments, overrides=subject.overrides
+    )
     account = _under_current_key(_standing_as(back, stand), rules.keys)
     account = _told(account, subject.person, rules.keys)
     return Desired(subject, account, path, _base(account))
@@ -232,11 +247,11 @@ def _told(account: Account, person: Person, keys: DigestKeys) -> Account:
     return replace(account, numen_digest=numen, **told)
 
 
-def _with_pinned_name(account: Account, current: Account, as_of: date, person: Person | None) -> Account:
+def _with_overridden_name(account: Account, current: Account, as_of: date, person: Person | None) -> Account:
     told = person is not None and "usage_name" not in person.silent
     if told:
-        account = replace(account, pins=retold(account.pins, account.usage_name))
-    name = pinned_name(current.pins, account.usage_name, as_of, told=told)
+        account = replace(account, overrides=retold(account.overrides, account.usage_name))
+    name = overridden_name(current.overrides, account.usage_name, as_of, told=told)
     return account if name == account.usage_name else replace(account, usage_name=name)
 
 

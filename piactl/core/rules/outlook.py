@@ -11,14 +11,16 @@ from piactl.core.rules.career import Career
 from piactl.core.rules.entitlements import Right
 
 
-def outlook(before: Career | None, after: Career, as_of: date, pinned_until: date) -> list[tuple[date, str]]:
+def outlook(
+    before: Career | None, after: Career, as_of: date, overridden_until: date
+) -> list[tuple[date, str]]:
     """(day, sentence) of what comes after `as_of` by `after` and would not by `before`, in order of days.
 
-    Up to `pinned_until` nothing is archived: what was done by hand has an end.
+    Up to `overridden_until` nothing is archived: what was done by hand has an end.
     """
     told = set(_events(before, as_of)) if before else set()
     found = {event for event in _events(after, as_of) if event not in told}
-    return sorted(e for e in found if e[1] != _ARCHIVED or e[0] > pinned_until)
+    return sorted(e for e in found if e[1] != _ARCHIVED or e[0] > overridden_until)
 
 
 _ARCHIVED = f"state {State.ARCHIVED.value}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from piactl.core.model.account import Account
-from piactl.core.model.overrides import PinKind
+from piactl.core.model.overrides import OverrideKind
 from piactl.core.naming.local_part import UnusableName, name_words
 
 PERSON_DATA = {
@@ -99,7 +99,7 @@ def _same(name: str, one: str, other: str) -> bool:
 def data_of(account: Account) -> dict[str, str]:
     """What sources said of the person of an account, whatever was put over it by hand."""
     data = {name: str(getattr(account, name)) for name in PERSON_DATA}
-    for pin in account.pins:
-        if pin.kind is PinKind.NAME and account.usage_name == pin.value:
-            data["usage_name"] = pin.was
+    for override in account.overrides:
+        if override.kind is OverrideKind.NAME and account.usage_name == override.value:
+            data["usage_name"] = override.was
     return data

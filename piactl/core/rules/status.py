@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 from piactl.core.model.account import Lock, ServiceException, State
 from piactl.core.model.assignment import Assignment
-from piactl.core.model.overrides import Pin, next_end
+from piactl.core.model.overrides import Override, next_end
 from piactl.core.model.periods import OPEN, Period, civil, difference, holding
 from piactl.core.rules.career import Career
 from piactl.core.rules.entitlements import Right
@@ -42,9 +42,9 @@ def standing(
     lock: Lock | None = None,
     exceptions: Sequence[ServiceException] = (),
     closed_on: date | None = None,
-    pins: Sequence[Pin] = (),
+    overrides: Sequence[Override] = (),
 ) -> Standing:
-    """The standing on `as_of`. `career` already has exceptions and pins in it; here they only expire."""
+    """The standing on `as_of`. `career` already has exceptions and overrides in it; here they only expire."""
     segment = career.segment_on(as_of)
     login_from, login_until = login_window(career, as_of, lock)
     posts = [post.assignment for post in career.posts_behind(as_of)]
@@ -55,7 +55,7 @@ def standing(
         locked=career.locked_on(as_of) or (lock is not None and lock.covers(as_of)),
         login_from=login_from,
         login_until=login_until,
-        next_due=_next_due(career, as_of, lock, exceptions, pins),
+        next_due=_next_due(career, as_of, lock, exceptions, overrides),
         profiles=career.profiles_on(as_of),
         establishments=_establishments(posts),
         corps=tuple(sorted({assignment.corps for assignment in posts if assignment.corps})),
@@ -94,9 +94,9 @@ def _next_due(
     as_of: date,
     lock: Lock | None,
     exceptions: Sequence[ServiceException],
-    pins: Sequence[Pin],
+    overrides: Sequence[Override],
 ) -> date | None:
-    days = [career.next_change(as_of), next_end(pins, as_of)]
+    days = [career.next_change(as_of), next_end(overrides, as_of)]
     if lock is not None:
         days += [lock.since, lock.until + timedelta(days=1) if lock.until else None]
     days += [exception.end + timedelta(days=1) for exception in exceptions]

@@ -20,11 +20,11 @@ from piactl.directory.store.composite_values import (
     assignment_text,
     exception_text,
     lock_text,
-    pin_text,
+    override_text,
     read_assignment,
     read_exception,
     read_lock,
-    read_pin,
+    read_override,
 )
 from piactl.errors import PiactlError
 
@@ -73,7 +73,7 @@ MANAGED = (
     "piactlAssignment",
     "piactlLock",
     "piactlException",
-    "piactlPin",
+    "piactlOverride",
     "piactlProtected",
     "piactlDevice",
     "oathTOTPToken",
@@ -149,7 +149,7 @@ class Encoding:
             "piactlProfile": list(account.profiles),
             "piactlAssignment": [assignment_text(a) for a in account.assignments],
             "piactlException": [exception_text(e) for e in account.exceptions],
-            "piactlPin": [pin_text(p) for p in account.pins],
+            "piactlOverride": [override_text(p) for p in account.overrides],
         }
 
     def _state_texts(self, account: Account) -> dict[str, list[str]]:
@@ -296,8 +296,8 @@ class _Reading:
             lock = read_lock(self.one(attribute)) if self.one(attribute) else None
             attribute = "piactlException"
             exceptions = tuple(map(read_exception, self.all(attribute)))
-            attribute = "piactlPin"
-            pins = tuple(map(read_pin, self.all(attribute)))
+            attribute = "piactlOverride"
+            overrides = tuple(map(read_override, self.all(attribute)))
             attribute = "piactlNextDue"
             due = self.one(attribute)
             next_due = _read_day(due)
@@ -345,7 +345,7 @@ class _Reading:
             entitlements=self.encoding.rights(self.entry),
             lock=lock,
             exceptions=exceptions,
-            pins=pins,
+            overrides=overrides,
             protected=self.one("piactlProtected") == "TRUE",
             device=self.one("piactlDevice"),
         )

@@ -11,7 +11,7 @@ from datetime import date
 
 from piactl.core.model.account import Lock, ServiceException
 from piactl.core.model.assignment import Assignment
-from piactl.core.model.overrides import Pin, PinKind
+from piactl.core.model.overrides import Override, OverrideKind
 
 
 def join_fields(fields: Sequence[str]) -> str:
@@ -95,32 +95,32 @@ def read_exception(text: str) -> ServiceException:
     )
 
 
-def pin_text(pin: Pin) -> str:
+def override_text(override: Override) -> str:
     return join_fields(
         [
-            pin.kind.value,
-            _day(pin.until),
-            _day(pin.made),
-            pin.by,
-            pin.reason,
-            pin.uai,
-            pin.function,
-            _day(pin.start),
-            _day(pin.day),
-            pin.value,
-            pin.was,
-            pin.sponsor,
-            str(pin.grace),
+            override.kind.value,
+            _day(override.until),
+            _day(override.made),
+            override.by,
+            override.reason,
+            override.uai,
+            override.function,
+            _day(override.start),
+            _day(override.day),
+            override.value,
+            override.was,
+            override.sponsor,
+            str(override.grace),
         ]
     )
 
 
-def read_pin(text: str) -> Pin:
+def read_override(text: str) -> Override:
     kind, until, made, by, reason, uai, function, start, day, value, was, sponsor, grace = split_fields(
         text, 13
     )
-    return Pin(
-        kind=PinKind(kind),
+    return Override(
+        kind=OverrideKind(kind),
         until=date.fromisoformat(until),
         made=date.fromisoformat(made),
         by=by,

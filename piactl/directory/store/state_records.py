@@ -322,7 +322,7 @@ DUE = "piactlNextDue"
 RECORD_CLASS = "piactlRecord"
 IN_RECORD = filters.equals("objectClass", RECORD_CLASS)
 
-SOURCES, WAITING, RUNS, ATTEMPTS, PINS = "sources", "waiting", "runs", "attempts", "pins"
+SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES = "sources", "waiting", "runs", "attempts", "overrides"
 
 AHEAD = timedelta(minutes=1)
 """How far the start of a run may lie ahead of this host's clock."""
@@ -449,7 +449,7 @@ def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
     """The entries below the state entry that piactl did not write."""
     places = Places(state)
     top = normal_dn(state)
-    folders = {normal_dn(places.folder(name)) for name in (SOURCES, WAITING, RUNS, ATTEMPTS, PINS)}
+    folders = {normal_dn(places.folder(name)) for name in (SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES)}
     single = {normal_dn(dn) for dn in (places.last_run, places.addresses, places.lock, places.keys)}
     found = []
     for entry in reader.search(state, filters.ANY_ENTRY, ["objectClass"]):

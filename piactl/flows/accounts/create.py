@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from piactl.core.edits import ActRefused, Author
-from piactl.core.edits.assignments import added_pin, check_assignment
+from piactl.core.edits.assignments import added_override, check_assignment
 from piactl.core.model.account import State
 from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import MANUAL
@@ -69,9 +69,9 @@ def prepare_newcomer(
         raise ActRefused(f"{person.given_name} {person.family_name}: {unusable}")
     sponsor = _sponsor(reader, site, newcomer.sponsor)
     entry = _earlier(reader, site, matricule)
-    pin = added_pin(post, author, sponsor, order.as_of)
+    override = added_override(post, author, sponsor, order.as_of)
     current = entry.account if entry else None
-    subject = Subject(matricule, current, person, (post,), note=author.note, pins=(pin,))
+    subject = Subject(matricule, current, person, (post,), note=author.note, overrides=(override,))
     desired = desired_account(subject, rules)
     if desired is None:
         raise ActRefused(

@@ -184,7 +184,7 @@ def intended(
     kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
     row = AccountWrite(uid, kinds, reason or changes[0].reason, write)
     before = account_on(entry.account, site, rules.as_of)[0] if entry else None
-    held = max((pin.until for pin in desired.account.pins), default=rules.as_of)
+    held = max((override.until for override in desired.account.overrides), default=rules.as_of)
     ahead = tuple(outlook(before, desired.career, rules.as_of, held))
     return Prepared(name, uid, tuple(changes), row, ahead)
 

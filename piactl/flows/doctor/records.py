@@ -16,7 +16,7 @@ from piactl.directory.store.state_records import (
     ATTEMPTS,
     DATA,
     IN_RECORD,
-    PINS,
+    OVERRIDES,
     RUNS,
     SOURCES,
     WAITING,
@@ -89,7 +89,7 @@ def _bases(site: Site, reader: Reader) -> Finding:
     places = Places(directory.state)
     wanted = [directory.suffix, directory.accounts, directory.state]
     wanted += [places.folder(name) for name in (RUNS, SOURCES, WAITING)]
-    later = [places.folder(name) for name in (ATTEMPTS, PINS)]
+    later = [places.folder(name) for name in (ATTEMPTS, OVERRIDES)]
     missing = [dn for dn in wanted if reader.read(dn, ["objectClass"]) is None]
     minor = [dn for dn in later if reader.read(dn, ["objectClass"]) is None]
     advice = "Add them (schemas/ldap/tree.ldif.in has them), or correct the bases."

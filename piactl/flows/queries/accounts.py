@@ -9,7 +9,7 @@ from typing import Any
 
 from piactl.core.model.account import Account, State
 from piactl.core.model.numen import read_numen
-from piactl.core.model.overrides import closings, pinned
+from piactl.core.model.overrides import closings, overridden
 from piactl.core.model.periods import civil
 from piactl.core.rules.career import Career, career
 from piactl.core.rules.status import Standing, standing
@@ -70,12 +70,12 @@ def account_on(account: Account, site: Site, as_of: date) -> tuple[Career, Stand
     """The career of an account and its standing on a day, by the very functions that plan."""
     closed_on = account.state_from if account.state is State.DEACTIVATED else None
     path = career(
-        pinned(account.assignments, account.pins, as_of),
+        overridden(account.assignments, account.overrides, as_of),
         site.policy,
         site.register,
         exceptions=account.exceptions,
         closed_on=closed_on or as_of,
-        closings=closings(account.pins, as_of),
+        closings=closings(account.overrides, as_of),
     )
     stand = standing(
         path,
@@ -83,7 +83,7 @@ def account_on(account: Account, site: Site, as_of: date) -> tuple[Career, Stand
         lock=account.lock,
         exceptions=account.exceptions,
         closed_on=closed_on or as_of,
-        pins=account.pins,
+        overrides=account.overrides,
     )
     return path, stand
 

@@ -1,4 +1,4 @@
-"""What was done by hand and still holds: exceptions and pins, of all accounts."""
+"""What was done by hand and still holds: exceptions and overrides, of all accounts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from piactl.core.model.account import Account
-from piactl.core.model.overrides import pin_words, running
+from piactl.core.model.overrides import override_words, running
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Unreadable, read_accounts_with
 from piactl.flows.plan.inputs.site import Site
@@ -36,21 +36,21 @@ def exceptions_by_hand(reader: Reader, site: Site, as_of: date, unreadable: Told
     return sorted(rows, key=lambda row: (row["uid"], row["service"], row["uai"] or "", row["start"]))
 
 
-def pins_by_hand(reader: Reader, site: Site, as_of: date, unreadable: Told) -> list[dict[str, Any]]:
-    """One row per pin that holds, by its last day; `unreadable` as for `exceptions_by_hand`."""
+def overrides_in_force(reader: Reader, site: Site, as_of: date, unreadable: Told) -> list[dict[str, Any]]:
+    """One row per override that holds, by its last day; `unreadable` as for `exceptions_by_hand`."""
     rows = [
         {
             "uid": account.uid,
-            "kind": pin.kind.value,
-            "what": pin_words(pin).partition(", by hand")[0],
-            "until": pin.until.isoformat(),
-            "made": pin.made.isoformat(),
-            "by": pin.by,
-            "reason": pin.reason,
-            "sponsor": pin.sponsor or None,
+            "kind": override.kind.value,
+            "what": override_words(override).partition(", by hand")[0],
+            "until": override.until.isoformat(),
+            "made": override.made.isoformat(),
+            "by": override.by,
+            "reason": override.reason,
+            "sponsor": override.sponsor or None,
         }
-        for account in _accounts(reader, site, "piactlPin", unreadable)
-        for pin in running(account.pins, as_of)
+        for account in _accounts(reader, site, "piactlOverride", unreadable)
+        for override in running(account.overrides, as_of)
     ]
     return sorted(rows, key=lambda row: (row["until"], row["uid"], row["kind"]))
 

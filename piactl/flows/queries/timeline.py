@@ -51,7 +51,9 @@ def timeline(
 
 def _pieces(account: Account, site: Site, as_of: date) -> list[Piece]:
     """The careers of the account: today's, and one more from each day on which a change by hand is over."""
-    starts = sorted({pin.until + timedelta(days=1) for pin in account.pins if pin.until >= as_of})
+    starts = sorted(
+        {override.until + timedelta(days=1) for override in account.overrides if override.until >= as_of}
+    )
     pieces: list[Piece] = []
     begin = 1
     for day, following in zip([as_of, *starts], [*starts, None], strict=True):

@@ -160,7 +160,7 @@ class Inverting:
         if where is Standing.OTHER:
             names = () if kept.made else differing(_inverse(kept, raw), raw)
             return self._kept(entry, self.since(kept, raw, names))
-        bare = replace(account, assignments=(), pins=(), exceptions=())
+        bare = replace(account, assignments=(), overrides=(), exceptions=())
         desired = desired_account(Subject(account.matricule, bare, None, ()), self.rules)
         if desired is None:
             raise AssertionError("an account that is there always has a desired one")
