@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import Account, Right, State
 from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import spoken_override
 from piactl.core.model.periods import Period, difference, intersection, ordinal, union
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import Career
-from piactl.core.rules.entitlements import Right, own_periods, rights_of
+from piactl.core.rules.entitlements import own_periods, rights_of
 from piactl.core.rules.mobility import Post
 from piactl.core.rules.reasons import spoken, spoken_exception
 

@@ -42,8 +42,8 @@ from piactl.flows.plan.inputs.account_index import Book
 from piactl.flows.plan.inputs.load_feeds import check_limits
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed, Told, judged, told_by
 from piactl.flows.plan.inputs.numen_conflicts import hold_shared_numens
-from piactl.flows.plan.inputs.site import Site
 from piactl.flows.plan.rows.bundle import AccountWrite, Proposal
+from piactl.flows.site import Site
 
 # Whose the entries are that piactl does not manage, and what stands in the way of adopting them.
 

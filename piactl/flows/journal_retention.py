@@ -8,10 +8,11 @@ from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
 from piactl.directory.port import Reader
+from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.state_records import read_runs
 from piactl.errors import JournalUnusable
-from piactl.flows.apply.run import SECRETS, Order
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.apply.run import Order
+from piactl.flows.site import Site
 from piactl.journal import Actor, Head, Journal, RunContext, Verification, verify
 from piactl.journal.query import text_of
 from piactl.journal.retention import Removable, cut_off, pruning, removable, remove_left_behind

@@ -18,9 +18,9 @@ from piactl.flows.plan.build import proposed, scan_feeds
 from piactl.flows.plan.incremental.cache_file import keep
 from piactl.flows.plan.incremental.unchanged import Settling
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
-from piactl.flows.plan.inputs.site import Site
 from piactl.flows.plan.plan_file import PlanFile, plan_document, plan_pieces
 from piactl.flows.plan.rows.bundle import Proposal, Work
+from piactl.flows.site import Site
 from piactl.private_files import forget_old, make_private_folder, write_private
 from piactl.report.plan_text import Document
 

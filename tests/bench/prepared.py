@@ -76,8 +76,8 @@ def _parts(feed: Path, folder: Path) -> list[Path]:
 def _entries(configuration: str, part: Path, day: str, ldif: Path) -> None:
     from piactl.directory.open import open_reader
     from piactl.flows.plan.inputs.load_feeds import read_feeds
-    from piactl.flows.plan.inputs.site import open_site
     from piactl.flows.plan.reconcile import propose
+    from piactl.flows.site import open_site
     from piactl.secrets import read_password
 
     site = open_site(Path(configuration))

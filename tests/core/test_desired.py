@@ -13,10 +13,10 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.numen import read_numen
 from piactl.core.model.person import Establishment, Person
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
-from piactl.core.naming.allocation import named
 from piactl.core.naming.local_part import TakenNames, UnusableName
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import changes_of, home_establishments, state_kind
+from piactl.core.rules.address_allocation import named
 from piactl.core.rules.desired import (
     PLACEHOLDER,
     Desired,

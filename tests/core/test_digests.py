@@ -12,10 +12,10 @@ from piactl.core.model.digests import DigestKeys, digest_key_id
 from piactl.core.model.numen import read_numen
 from piactl.core.model.person import Person
 from piactl.core.model.policy import Policy, Profile, When
-from piactl.core.naming.allocation import named
 from piactl.core.naming.local_part import TakenNames
 from piactl.core.plan.change import Change
 from piactl.core.plan.diff import changes_of
+from piactl.core.rules.address_allocation import named
 from piactl.core.rules.desired import Rules, Subject, desired_account
 
 DAY = date(2026, 9, 1)

@@ -17,7 +17,7 @@ from piactl.feed.feed import Feed
 from piactl.feed.header import COLUMNS, PERSON_COLUMNS, REQUIRED
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import policy_rejections
-from piactl.flows.plan.inputs.site import Site, open_site
+from piactl.flows.site import Site, open_site
 from piactl.sandbox.config_files import prepare_files
 
 TOP = Path(__file__).resolve().parents[2]

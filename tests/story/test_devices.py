@@ -22,8 +22,8 @@ from piactl.flows.helpdesk.otp import (
     prepare_verification,
     use_code,
 )
-from piactl.flows.plan.inputs.site import open_site
 from piactl.flows.queries.accounts import find_entry
+from piactl.flows.site import open_site
 from piactl.journal import who
 from piactl.secrets import read_password
 

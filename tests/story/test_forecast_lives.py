@@ -14,18 +14,18 @@ import pytest
 from piactl.core.model.account import Account, Lock, ServiceException
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.person import Person
-from piactl.core.naming.allocation import named
 from piactl.core.naming.local_part import TakenNames
 from piactl.core.plan.change import Change
 from piactl.core.plan.run_state import LastRun, waiting_for
+from piactl.core.rules.address_allocation import named
 from piactl.core.rules.desired import Desired, Subject, desired_account
 from piactl.directory.port import EntryWrite, RawEntry, ServerFacts
 from piactl.directory.simulated_directory import ImaginedDirectory
 from piactl.directory.store.accounts import account_write
 from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write, waiting_record
 from piactl.flows.forecast.simulate import Forecast
-from piactl.flows.plan.inputs.site import Site, open_site
 from piactl.flows.plan.reconcile import propose
+from piactl.flows.site import Site, open_site
 from tests.story.test_timelines import FIRST, collected
 
 TOP = Path(__file__).resolve().parents[2]

@@ -24,7 +24,7 @@ from piactl.directory.port import Writer
 from piactl.errors import LockLost
 from piactl.flows.apply.run_lock import Holder, RunLock
 from piactl.flows.plan import reconcile as planning
-from piactl.flows.plan.inputs.site import open_site
+from piactl.flows.site import open_site
 from piactl.secrets import read_password
 
 from .academy import Academy, Ran

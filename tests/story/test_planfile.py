@@ -20,10 +20,10 @@ import pytest
 from piactl import private_files as namelessfile
 from piactl.errors import PiactlError, StalePlan
 from piactl.flows.plan.chunked.staging import Spool
-from piactl.flows.plan.inputs.site import open_site
 from piactl.flows.plan.plan_file import PlanFile, read_plan
 from piactl.flows.plan.rows import json_lines as lines
 from piactl.flows.plan.rows.json_lines import Lines
+from piactl.flows.site import open_site
 from piactl.private_files import NamelessFile
 
 from .academy import Academy

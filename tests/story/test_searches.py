@@ -13,9 +13,9 @@ from piactl.directory.open import open_reader
 from piactl.directory.port import RawEntry, Reader, ServerFacts
 from piactl.flows.plan.build import proposed, scan_feeds
 from piactl.flows.plan.inputs.load_feeds import read_feeds
-from piactl.flows.plan.inputs.site import open_site
 from piactl.flows.plan.reconcile import propose
 from piactl.flows.plan.rows.bundle import Proposal
+from piactl.flows.site import open_site
 from piactl.secrets import read_password
 
 from .academy import Academy

@@ -26,7 +26,7 @@ from piactl.flows.plan.build import scan_feeds
 from piactl.flows.plan.chunked import chunks as sifting
 from piactl.flows.plan.incremental import unchanged as settling
 from piactl.flows.plan.incremental.unchanged import Settling
-from piactl.flows.plan.inputs.site import Site, open_site
+from piactl.flows.site import Site, open_site
 from piactl.sandbox.config_files import identity_dn
 from piactl.secrets import read_password
 from tests.directory.wire import Wire, operation

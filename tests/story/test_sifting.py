@@ -21,7 +21,7 @@ from piactl.flows.plan import build as proposing
 from piactl.flows.plan.build import scan_feeds
 from piactl.flows.plan.chunked import chunks as sifting
 from piactl.flows.plan.incremental.unchanged import Settling, settle
-from piactl.flows.plan.inputs.site import open_site
+from piactl.flows.site import open_site
 from piactl.secrets import read_password
 
 from .academy import Academy

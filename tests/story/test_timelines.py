@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from piactl.core.model.account import State
 from piactl.core.model.assignment import Assignment
-from piactl.flows.plan.inputs.site import open_site
+from piactl.flows.site import open_site
 from tests.core import oracle
 
 from .academy import Academy

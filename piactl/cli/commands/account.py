@@ -12,7 +12,7 @@ from piactl.cli.framework.options import AsOf, Output, ShowOutput, read_day
 from piactl.errors import Exit, PiactlError
 
 if TYPE_CHECKING:
-    from piactl.flows.plan.inputs.site import Site
+    from piactl.flows.site import Site
 
 
 COLUMNS = (

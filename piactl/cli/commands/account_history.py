@@ -14,8 +14,8 @@ from piactl.errors import AccountNotFound, DirectoryUnreachable, Exit, PiactlErr
 
 if TYPE_CHECKING:
     from piactl.directory.probe.access_log import LoggedWrite
-    from piactl.flows.plan.inputs.site import Site
     from piactl.flows.queries.history import Event
+    from piactl.flows.site import Site
     from piactl.journal.query import JournalledChange
 
 IDENTITIES = ("reader", "desk", "administrator")

@@ -23,8 +23,8 @@ from piactl.cli.framework.prompts import confirmed
 from piactl.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from piactl.flows.plan.inputs.site import Site
     from piactl.flows.plan.rows.bundle import Proposal
+    from piactl.flows.site import Site
 
 
 def adopt(

@@ -14,7 +14,7 @@ from piactl.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from piactl.core.model.policy import Service
-    from piactl.flows.plan.inputs.site import Site
+    from piactl.flows.site import Site
 
 
 COLUMNS = ("uid", "kind", "service", "uai", "start", "end", "by", "reason")

@@ -13,7 +13,7 @@ from piactl.errors import Exit
 
 if TYPE_CHECKING:
     from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
-    from piactl.flows.plan.inputs.site import Site
+    from piactl.flows.site import Site
 
 
 File = Annotated[str, typer.Argument(metavar="FEED", help="A feed file, PATH or SOURCE=PATH.")]

@@ -16,7 +16,7 @@ from piactl.errors import AccountNotFound, Exit, PiactlError, UsageError
 
 if TYPE_CHECKING:
     from piactl.core.journal_line import Head
-    from piactl.flows.plan.inputs.site import Site
+    from piactl.flows.site import Site
     from piactl.journal import Wanted
     from piactl.journal.query import JournalledChange
 

@@ -14,7 +14,7 @@ from piactl.errors import Exit, PiactlError
 
 if TYPE_CHECKING:
     from piactl.flows.apply.run import Order
-    from piactl.flows.plan.inputs.site import Site
+    from piactl.flows.site import Site
 
 COLUMNS = ("key", "current", "here", "matricules", "archived", "numens", "waiting", "devices", "attempts")
 

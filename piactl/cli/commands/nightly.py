@@ -28,8 +28,8 @@ from piactl.errors import Exit, PiactlError
 if TYPE_CHECKING:
     from piactl.flows.apply.run import Order
     from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
-    from piactl.flows.plan.inputs.site import Site
     from piactl.flows.plan.rows.bundle import Proposal
+    from piactl.flows.site import Site
 
 
 def nightly(

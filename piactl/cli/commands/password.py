@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from piactl.directory.port import Writer
     from piactl.flows.apply.run import Order
     from piactl.flows.helpdesk.activation import Coded, CodeFile, Given
-    from piactl.flows.plan.inputs.site import Site
+    from piactl.flows.site import Site
 
 
 # Handing out codes: to a terminal or a new file, and never one that was not set or that nobody can read.

@@ -20,7 +20,7 @@ from piactl.errors import Exit, UnsafePlan
 if TYPE_CHECKING:
     from piactl.flows.apply.executor import Done
     from piactl.flows.apply.run import Order
-    from piactl.flows.plan.inputs.site import Site
+    from piactl.flows.site import Site
     from piactl.flows.undo.plan import Undoing
 
 IDENTITY = "administrator"

@@ -13,7 +13,7 @@ from piactl.errors import Exit, PiactlError, UsageError
 
 if TYPE_CHECKING:
     from piactl.core.model.policy import Service
-    from piactl.flows.plan.inputs.site import Site
+    from piactl.flows.site import Site
 
 LOGIN = "login"
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from piactl.core.edits import Act, Author
     from piactl.flows.accounts.edit import Preparation, Prepared
     from piactl.flows.apply.run import Order
-    from piactl.flows.plan.inputs.site import Site
+    from piactl.flows.site import Site
 
 
 # The accounts that a command is for: named on the command line, or on stdin.

@@ -16,7 +16,7 @@ from piactl.errors import ConfigurationInvalid, Mistake
 
 if TYPE_CHECKING:
     from piactl.directory.port import Reader, Writer
-    from piactl.flows.plan.inputs.site import Site
+    from piactl.flows.site import Site
 
 _MOST_UNREADABLE = 5
 SYSTEM_CONFIGURATION = Path("/etc/piactl/piactl.yaml")
@@ -67,7 +67,7 @@ def _is_there(path: Path) -> bool:
 
 
 def this_site() -> Site:
-    from piactl.flows.plan.inputs.site import open_site
+    from piactl.flows.site import open_site
 
     return open_site(configuration_path())
 

@@ -13,7 +13,7 @@ import typer
 from piactl.errors import UsageError
 
 if TYPE_CHECKING:
-    from piactl.flows.plan.inputs.site import Site
+    from piactl.flows.site import Site
 
 
 class Layout(StrEnum):

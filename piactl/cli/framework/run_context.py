@@ -18,8 +18,8 @@ from piactl.errors import Exit, UnsafePlan
 if TYPE_CHECKING:
     from piactl.flows.apply.executor import Done
     from piactl.flows.apply.run import Order
-    from piactl.flows.plan.inputs.site import Site
     from piactl.flows.plan.plan_file import PlanFile
+    from piactl.flows.site import Site
 
 
 # Signals that ask a writing run to stop: it ends the write in hand, records it, and stops cleanly.

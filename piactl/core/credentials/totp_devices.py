@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from piactl.core.model.account import Right
 from piactl.core.model.policy import Policy, Service
-from piactl.core.rules.entitlements import Right
 
 PERIOD = 30
 """Seconds of one step."""

@@ -21,6 +21,10 @@ class State(Enum):
     ARCHIVED = "archived"
 
 
+Right = tuple[str, str]
+"""A service and, where the service has that scope, the UAI of an establishment, else ""."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lock:
     """An administrator's suspension from `since`, to `until` included where it is known."""
@@ -87,7 +91,7 @@ class Account:
     establishments: tuple[str, ...] = ()
     corps: tuple[str, ...] = ()
     assignments: tuple[Assignment, ...] = ()
-    entitlements: frozenset[tuple[str, str]] = frozenset()
+    entitlements: frozenset[Right] = frozenset()
     lock: Lock | None = None
     exceptions: tuple[ServiceException, ...] = ()
     overrides: tuple[Override, ...] = ()

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 
-from piactl.core.model.account import Account, Lock, State
+from piactl.core.model.account import Account, Lock, Right, State
 from piactl.core.model.assignment import Assignment
 from piactl.core.model.digests import digest_key_id
 from piactl.core.model.overrides import override_words, spoken_override
 from piactl.core.plan.change import Change, Kind
 from piactl.core.rules.desired import Desired, Rules
-from piactl.core.rules.entitlements import Right
 from piactl.core.rules.reasons import grant_reason, revoke_reason, spoken, spoken_exception, state_reason
 
 _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from piactl.core.model.account import ServiceException, State
+from piactl.core.model.account import Right, ServiceException, State
 from piactl.core.model.assignment import Assignment
 from piactl.core.model.periods import Period, civil, holding, ordinal
 from piactl.core.model.person import Register
 from piactl.core.model.policy import Policy
-from piactl.core.rules.entitlements import Right, rights_of, with_exceptions
+from piactl.core.rules.entitlements import rights_of, with_exceptions
 from piactl.core.rules.lifecycle import Segment, lock_periods, login_periods, state_segments
 from piactl.core.rules.mobility import Post, endings_of, posts_of
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from piactl.core.model.account import ServiceException, State
+from piactl.core.model.account import Right, ServiceException, State
 from piactl.core.model.periods import Period, difference, holding, intersection, union
 from piactl.core.model.policy import Policy, Service
 from piactl.core.rules.lifecycle import Segment
 from piactl.core.rules.mobility import Post
 
-Right = tuple[str, str]
 Rights = Mapping[Right, list[Period]]
 
 _HANDOVER_STATES = (State.ACTIVE, State.ON_LEAVE, State.GRACE)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from piactl.core.model.account import State
+from piactl.core.model.account import Right, State
 from piactl.core.model.periods import OPEN, holding
 from piactl.core.rules.career import Career
-from piactl.core.rules.entitlements import Right
 
 
 def outlook(

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from piactl.core.model.account import Lock, ServiceException, State
+from piactl.core.model.account import Lock, Right, ServiceException, State
 from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import Override, next_end
 from piactl.core.model.periods import OPEN, Period, civil, difference, holding
 from piactl.core.rules.career import Career
-from piactl.core.rules.entitlements import Right
 from piactl.core.rules.lifecycle import BEGINNING
 
 NEVER = date(1970, 1, 1)

@@ -29,6 +29,8 @@ from piactl.directory.store.composite_values import (
 from piactl.errors import PiactlError
 
 ACCOUNT_CLASS = "piactlAccount"
+SECRETS = frozenset({"userPassword", "oathSecret", "piactlSealed"})
+"""Attributes whose values are secrets, under the names of the server; not even a digest of them is kept."""
 OBJECT_CLASSES = ("inetOrgPerson", "eduPerson", "supannPerson", ACCOUNT_CLASS)
 LINKED_CLASS = "oathTOTPUser"
 """The class of slapo-otp that an account has as long as it is linked to a device."""

@@ -21,8 +21,8 @@ from piactl.feed.column_validators import check_code, check_mail, check_matricul
 from piactl.flows.accounts.edit import Preparation, Prepared, intended
 from piactl.flows.apply.run import Order
 from piactl.flows.plan.inputs.account_index import LIVE
-from piactl.flows.plan.inputs.site import Site
 from piactl.flows.queries.accounts import find_account
+from piactl.flows.site import Site
 
 OWN_MATRICULES = "EXT-"
 """What the matricules begin with that stand for people whom no HR knows."""

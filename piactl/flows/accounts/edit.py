@@ -13,11 +13,11 @@ from datetime import date, datetime
 
 from piactl.core.edits import Act, ActRefused
 from piactl.core.model.account import State
-from piactl.core.naming.allocation import named
 from piactl.core.naming.local_part import TakenNames, UnusableName
 from piactl.core.plan.change import Change
 from piactl.core.plan.diff import changes_of
 from piactl.core.plan.guards import Refusal, refusals
+from piactl.core.rules.address_allocation import named
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
 from piactl.core.rules.outlook import outlook
 from piactl.core.text import counted
@@ -28,10 +28,10 @@ from piactl.directory.store.state_records import read_last
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone
 from piactl.flows.apply.run import Order, check_date, run_alone
-from piactl.flows.plan.inputs.site import Site
 from piactl.flows.plan.rows.bundle import AccountWrite
 from piactl.flows.plan.rows.entry_diff import restored_change
 from piactl.flows.queries.accounts import account_on, find_entry
+from piactl.flows.site import Site
 
 # Telling other systems of a lock: sessions that are open there go on until they are ended there.
 

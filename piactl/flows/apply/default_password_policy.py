@@ -11,7 +11,7 @@ from collections.abc import Callable
 from piactl.directory.port import Reader
 from piactl.directory.store.activation_passwords import policy_exists
 from piactl.errors import DefaultPolicyMissing
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.site import Site
 
 PUT_BACK = (
     'Put it back from schemas/ldap/tree.ldif.in, by the commands of docs/upgrade-directory.md ("A password '

@@ -27,8 +27,8 @@ from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.run import Run, head_facts, must, put_record
 from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
-from piactl.flows.plan.inputs.site import Site
 from piactl.flows.plan.rows.bundle import AccountWrite, Work, Writes
+from piactl.flows.site import Site
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from piactl.directory.port import Outcome, Reader, Writer
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.state_records import DATA, Places, Record, record_write, stored, text_of
 from piactl.errors import PiactlError, SecretUnusable
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.site import Site
 
 _CHECK = "keys"
 

@@ -15,12 +15,13 @@ from piactl.core.plan.run_state import LastRun
 from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.port import EntryWrite, Outcome, Writer
+from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.state_records import DATA, IN_RECORD, RUNS, Places, read_run, record_write, stored
 from piactl.errors import FeedRefused, PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.default_password_policy import require_default_policy, warn_of_missing_policy
 from piactl.flows.apply.key_fence import check_current_key
 from piactl.flows.apply.run_lock import Holder, NoLock, RunLock, alive_alone, process_began, this_place
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.site import Site
 from piactl.journal import (
     Actor,
     Head,
@@ -32,7 +33,6 @@ from piactl.journal import (
     standing,
 )
 
-SECRETS = frozenset({"userPassword", "oathSecret", "piactlSealed"})
 MARK, UNDER_WAY = "description", b"running"
 """What the record of a run carries while the run is under way."""
 FAR = timedelta(days=92)

@@ -13,6 +13,7 @@ from typing import Any
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Outcome, Reader, Values
+from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.state_records import (
     DATA,
     IN_RECORD,
@@ -26,7 +27,7 @@ from piactl.directory.store.state_records import (
     text_of,
     texts_of,
 )
-from piactl.flows.apply.run import SECRETS, Run, must
+from piactl.flows.apply.run import Run, must
 from piactl.flows.plan.rows.bundle import AccountWrite
 
 UNDO_CHUNK = 400

@@ -18,7 +18,7 @@ from piactl.flows.doctor.records import Runs, examine_records, runs_of
 from piactl.flows.doctor.rights import RIGHTS
 from piactl.flows.doctor.server_settings import SETTINGS
 from piactl.flows.doctor.servers import examine_server, reachable
-from piactl.flows.plan.inputs.site import Site, open_site
+from piactl.flows.site import Site, open_site
 from piactl.secrets import read_password
 
 __all__ = ["CHECKS", "Check", "Examination", "Finding", "Outcome", "examine", "exit_code"]

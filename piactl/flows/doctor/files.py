@@ -10,7 +10,7 @@ from piactl.config.policy_lint import policy_warnings
 from piactl.core.model.settings import Settings
 from piactl.errors import PiactlError
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.site import Site
 from piactl.private_files import run_as
 from piactl.secrets import read_password
 

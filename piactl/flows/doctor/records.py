@@ -35,7 +35,7 @@ from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_bro
 from piactl.flows.helpdesk.key_rotation import key_needs, need_words
 from piactl.flows.helpdesk.rate_limit import read_all_attempts, read_attempts
 from piactl.flows.plan.inputs.account_index import LIVE
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.site import Site
 
 _FEW = 10
 """How many accounts are named in one finding."""

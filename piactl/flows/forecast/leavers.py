@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import Account, Right, State
 from piactl.core.model.periods import civil
 from piactl.core.plan.change import LOSING, Change, Kind
-from piactl.core.rules.entitlements import Right
 from piactl.flows.forecast.simulate import Forecast, Night
-from piactl.flows.plan.inputs.site import Site
 from piactl.flows.queries.accounts import account_on
+from piactl.flows.site import Site
 
 _OVER = (State.GRACE, State.DEACTIVATED, State.ARCHIVED)
 

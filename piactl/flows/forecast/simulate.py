@@ -24,10 +24,10 @@ from piactl.directory.store.state_records import (
     record_write,
     stored,
 )
-from piactl.flows.plan.inputs.site import Site
 from piactl.flows.plan.reconcile import due_alone, propose
 from piactl.flows.plan.rows.bundle import Proposal
 from piactl.flows.plan.rows.serialize import change_facts
+from piactl.flows.site import Site
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from piactl.core.model.account import Account
 from piactl.directory.dn import same_dn
 from piactl.directory.port import Reader
 from piactl.directory.store.activation_passwords import POLICY, read_minimum
-from piactl.flows.plan.inputs.site import Site
 from piactl.flows.queries.accounts import find_entry
+from piactl.flows.site import Site
 
 
 @dataclass(frozen=True, slots=True)

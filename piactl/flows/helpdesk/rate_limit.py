@@ -25,7 +25,7 @@ from piactl.directory.store.state_records import (
 )
 from piactl.errors import Exit, PiactlError
 from piactl.flows.apply.default_password_policy import require_default_policy
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.site import Site
 
 if TYPE_CHECKING:
     from piactl.flows.apply.run import Run

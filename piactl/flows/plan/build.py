@@ -22,9 +22,9 @@ from piactl.flows.plan.incremental.unchanged import (
 )
 from piactl.flows.plan.inputs.load_feeds import in_order, raise_refused
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
-from piactl.flows.plan.inputs.site import Site
 from piactl.flows.plan.reconcile import due_alone, propose
 from piactl.flows.plan.rows.bundle import Proposal
+from piactl.flows.site import Site
 
 _TRIES = 3
 """Before everybody is looked at: each finds some more who cannot be passed by."""

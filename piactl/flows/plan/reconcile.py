@@ -8,11 +8,11 @@ from datetime import date
 from pathlib import Path
 
 from piactl.core.model.account import State
-from piactl.core.naming.allocation import all_named, named
 from piactl.core.naming.local_part import TakenNames
 from piactl.core.plan.guards import Census, tally
 from piactl.core.plan.plan import Basis, Changes, FeedBasis, ForeignAddress, Plan
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
+from piactl.core.rules.address_allocation import all_named, named
 from piactl.core.rules.desired import (
     NUMEN,
     Desired,
@@ -42,9 +42,9 @@ from piactl.flows.plan.inputs.account_index import Book, census_of
 from piactl.flows.plan.inputs.load_feeds import check_held, check_limits
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed, Told, judged, who_is_known
 from piactl.flows.plan.inputs.numen_conflicts import hold_shared_numens
-from piactl.flows.plan.inputs.site import Site
 from piactl.flows.plan.rows.bundle import Proposal, Writes
 from piactl.flows.plan.rows.entry_diff import Differing
+from piactl.flows.site import Site
 
 
 def due_alone(reader: Reader, site: Site, memory: Memory, feeds: Sequence[SourcedFeed]) -> bool:

@@ -16,7 +16,7 @@ from piactl.core.rules.status import Standing, standing
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, Unreadable, find_accounts, read_accounts
 from piactl.errors import AccountNotFound, PiactlError
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.site import Site
 
 View = Mapping[str, Any]
 

@@ -14,8 +14,8 @@ from piactl.core.model.account import Account, State
 from piactl.core.model.policy import Service
 from piactl.core.rules.reasons import spoken
 from piactl.directory.port import Reader
-from piactl.flows.plan.inputs.site import Site
 from piactl.flows.queries.accounts import account_on, find_entry
+from piactl.flows.site import Site
 
 View = Mapping[str, Any]
 

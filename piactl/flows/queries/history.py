@@ -10,9 +10,9 @@ from piactl.directory.dn import normal_dn
 from piactl.directory.port import Reader
 from piactl.directory.probe.access_log import LoggedWrite
 from piactl.directory.store.accounts import Entry, find_accounts
+from piactl.directory.store.attribute_map import SECRETS
 from piactl.errors import PiactlError
-from piactl.flows.apply.run import SECRETS
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.site import Site
 from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange
 
 JOURNAL, ACCESS_LOG = "journal", "access log"

@@ -10,7 +10,7 @@ from piactl.core.model.account import Account
 from piactl.core.model.overrides import override_words, running
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Unreadable, read_accounts_with
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.site import Site
 
 Told = Callable[[str], None]
 

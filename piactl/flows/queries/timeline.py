@@ -11,8 +11,8 @@ from piactl.core.model.account import Account, State
 from piactl.core.model.periods import OPEN, civil
 from piactl.core.timeline_rows import Group, Piece, Row, chronicle
 from piactl.errors import UsageError
-from piactl.flows.plan.inputs.site import Site
 from piactl.flows.queries.accounts import account_on
+from piactl.flows.site import Site
 
 _BACK, _AHEAD, _LEAST, _ROOM = 365, 400, 90, 15
 """Days: how far a picture goes back and ahead without being asked, how far at least, and the room left."""

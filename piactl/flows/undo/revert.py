@@ -30,10 +30,10 @@ from piactl.directory.store.composite_values import read_assignment
 from piactl.directory.store.devices import link_write
 from piactl.directory.write.entry_state import Standing, differing, standing
 from piactl.flows.apply.undo_log import Kept, values_digest
-from piactl.flows.plan.inputs.site import Site
 from piactl.flows.plan.rows.bundle import AccountWrite
 from piactl.flows.plan.rows.entry_diff import restored_change
 from piactl.flows.queries.accounts import account_on
+from piactl.flows.site import Site
 
 WHO = ("modifiersName", "modifyTimestamp")
 _TOLD = ("sn", "givenName", "personalTitle", "supannNomDeNaissance", "supannMailPrive", "piactlNumenDigest")

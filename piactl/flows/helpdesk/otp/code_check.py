@@ -21,7 +21,7 @@ from piactl.directory.store.accounts import Entry
 from piactl.directory.store.devices import DeviceEntry, device_change, device_dn, read_devices
 from piactl.errors import PiactlError
 from piactl.flows.helpdesk.otp.holder import Holder
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.site import Site
 from piactl.otp import OtpSecret, sealed, unsealed
 
 _CODE = re.compile(rf"[0-9]{{{DIGITS}}}")

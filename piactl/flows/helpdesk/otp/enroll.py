@@ -12,7 +12,7 @@ from piactl.directory.port import Reader
 from piactl.directory.store.devices import device_add
 from piactl.flows.accounts.edit import Preparation, Prepared
 from piactl.flows.helpdesk.otp.holder import Holder, deletions, each, find_holder, prepared
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.site import Site
 from piactl.otp import new_device_name, new_secret, sealed
 
 

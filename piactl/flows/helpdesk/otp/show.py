@@ -9,7 +9,7 @@ from piactl.core.credentials.totp_devices import DeviceState, services_with_code
 from piactl.directory.port import Reader
 from piactl.directory.store.devices import DeviceEntry, device_dn, words_of
 from piactl.flows.helpdesk.otp.holder import Holder, find_holder
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.site import Site
 
 
 def devices_shown(reader: Reader, site: Site, name: str) -> Mapping[str, Any]:

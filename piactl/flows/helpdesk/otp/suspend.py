@@ -12,7 +12,7 @@ from piactl.directory.port import Reader
 from piactl.directory.store.devices import device_change
 from piactl.flows.accounts.edit import Preparation, Prepared
 from piactl.flows.helpdesk.otp.holder import Holder, deletions, each, find_holder, link, login_words, prepared
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.site import Site
 
 
 def prepare_suspension(

@@ -21,7 +21,7 @@ from piactl.flows.accounts.edit import Preparation
 from piactl.flows.helpdesk.otp.code_check import WrongCode, checked_match, opened, read_code, used_up
 from piactl.flows.helpdesk.otp.holder import Holder, deletions, each, find_holder, link, login_words, prepared
 from piactl.flows.helpdesk.rate_limit import begin_attempt
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.site import Site
 from piactl.otp import OtpSecret
 
 Ask = Callable[[str], str]

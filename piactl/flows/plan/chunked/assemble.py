@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from piactl.core.naming.allocation import addressed
 from piactl.core.plan.guards import Census, Tally
+from piactl.core.rules.address_allocation import addressed
 from piactl.flows.plan.chunked.staging import Aside
 from piactl.flows.plan.incremental.unchanged import Settling
 from piactl.flows.plan.rows.entry_diff import Differing, Row, place_of

@@ -18,9 +18,9 @@ from itertools import islice
 from pathlib import Path
 
 from piactl.core.model.account import State
-from piactl.core.naming.allocation import claim_of
 from piactl.core.plan.run_state import Memory
 from piactl.core.plan.sync_cache import key_of
+from piactl.core.rules.address_allocation import claim_of
 from piactl.core.rules.desired import MATRICULE, NUMEN, Desired
 from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.store.accounts import Entry, Unreadable, read_accounts_named
@@ -39,8 +39,8 @@ from piactl.flows.plan.inputs.account_index import Book
 from piactl.flows.plan.inputs.load_feeds import in_order
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed, Told, judged
 from piactl.flows.plan.inputs.numen_conflicts import hold_shared_numens
-from piactl.flows.plan.inputs.site import Site
 from piactl.flows.plan.rows.entry_diff import Differing
+from piactl.flows.site import Site
 
 MANY = 100_000
 """Fewer people to look at are looked at all at once, which takes less time."""

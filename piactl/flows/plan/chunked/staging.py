@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from piactl.core.naming.allocation import Claim
 from piactl.core.plan.change import Change
+from piactl.core.rules.address_allocation import Claim
 from piactl.core.rules.desired import Desired
 from piactl.flows.plan.rows.bundle import AccountWrite
 from piactl.private_files import NamelessFile

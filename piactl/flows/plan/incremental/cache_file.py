@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from piactl.core.plan.sync_cache import WIDTH, Marks
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.site import Site
 from piactl.private_files import make_private_folder, write_private
 
 _FILE = "settled"

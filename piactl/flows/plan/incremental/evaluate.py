@@ -18,7 +18,7 @@ from piactl.core.rules.desired import Desired, Subject, assignment_problems, des
 from piactl.flows.plan.incremental.unchanged import Settling
 from piactl.flows.plan.inputs.account_index import Book
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed, Told, told_by
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.site import Site
 
 TICK = 5_000
 """People between two signs of life."""

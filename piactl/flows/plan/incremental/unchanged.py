@@ -40,7 +40,7 @@ from piactl.feed.reader import read_feed
 from piactl.flows.plan.chunked.staging import Aside
 from piactl.flows.plan.incremental.cache_file import load
 from piactl.flows.plan.inputs.account_index import LIVE
-from piactl.flows.plan.inputs.site import Site
+from piactl.flows.site import Site
 
 MOST = 0.3
 """Where a larger share of the accounts is not settled, looking at everybody is as fast."""

@@ -18,8 +18,8 @@ from piactl.directory.store.accounts import Entry, account_write, read_whole
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import device_deletions, link_write
 from piactl.flows.plan.inputs.account_index import Book
-from piactl.flows.plan.inputs.site import Site
 from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.site import Site
 
 Row = tuple[AccountWrite, list[Change]]
 
