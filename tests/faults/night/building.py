@@ -65,7 +65,11 @@ def _settle_configuration(world: World) -> None:
     settings["directory"]["connect_timeout"] = 2
     settings["sources"] = {
         # the rentrée of this little académie would otherwise be taken for another one's file
-        "hr": {"kind": "full", "files": ["rh-*.csv"], "limits": {"size_share": 3.0, "known_share": 0.5}},
+        "hr": {
+            "kind": "full",
+            "files": ["rh-*.csv"],
+            "limits": {"size_share": 3.0, "known_share": 0.5, "column_share": 0.5},
+        },
         "ce": {"kind": "delta", "files": ["ce-*.csv"]},
     }
     world.config.write_text(yaml.safe_dump(settings, allow_unicode=True))
