@@ -68,7 +68,8 @@ def _uses(reader: Reader, site: Site) -> Iterator[tuple[str, str, str]]:
                 yield ("archived" if archived else what), entry.dn, key
     places = Places(directory.state)
     for entry in reader.search(places.folder(WAITING), IN_RECORD, ["cn", DATA], scope="one"):
-        keys = {digest_key_id(entry.text("cn"))}
+        # an entry of another name is no record of a person
+        keys = {digest_key_id(entry.text("cn"))} if entry.text("cn").startswith("{") else set()
         waiting = site.unreadable.read(entry.dn, entry.first(DATA), read_waiting)
         numen = waiting.numen_digest if waiting else None
         for key in sorted(keys | ({digest_key_id(numen)} if numen else set())):
