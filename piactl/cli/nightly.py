@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,9 +61,12 @@ def _run(
     from piactl.report.plantext import plan_text
 
     progress = ProgressLine("written")
+    read: list[tuple[str, Path]] = []
 
-    def keep_rejects(read: Sequence[SourcedFeed], proposal: Proposal) -> None:
-        _keep_rejects(site, order, read, proposal)
+    def keep_rejects(sourced: Sequence[SourcedFeed], proposal: Proposal) -> None:
+        # the feeds themselves are let go of before anything is written
+        read.extend((one.feed.facts.digest, one.path) for one in sourced)
+        _keep_rejects(site, order, sourced, proposal)
 
     with stop_on_signals() as stop, writing(site) as writer:
         try:
@@ -101,8 +105,23 @@ def _run(
     if lost is not None:
         say(f"{lost}\nThe run itself is {done.status}; see: piactl runs show {done.run}")
         code = int(lost.exit_code)
+    if code == Exit.DONE:
+        _keep_applied(site, read)
     _metrics(site, order, code, document, done)
     return code
+
+
+def _keep_applied(site: Site, read: Sequence[tuple[str, Path]]) -> None:
+    """Leaves on this host what the last night that ended with 0 has applied, digests and paths as sha256sum
+    writes them: what moves feeds away can tell them from what arrived meanwhile."""
+    from piactl.privatefiles import write_private
+
+    # sha256sum would write a line break as an escape, and such a name stays where it is
+    lines = [f"{digest}  {path.absolute()}\n" for digest, path in read if "\n" not in str(path)]
+    try:
+        write_private(Path(site.settings.state_folder) / "applied.sha256", os.fsencode("".join(lines)))
+    except PiactlError as error:
+        say(f"the feeds are applied, but what moves them away cannot know it; move them yourself: {error}")
 
 
 def _keep_rejects(site: Site, order: Order, feeds: Sequence[SourcedFeed], proposal: Proposal) -> None:

@@ -93,7 +93,11 @@ def _directory(document: Document, node: Node, folder: Path) -> DirectorySetting
         accounts=node.at("accounts").text(),
         state=node.at("state").text(),
         identities={name: _identity(value, folder) for name, value in node.at("identities").entries()},
-        tls=TlsSettings(_path(tls.at("ca_file"), folder), tls.at("starttls").truth(False)),
+        tls=TlsSettings(
+            _path(tls.at("ca_file"), folder),
+            tls.at("starttls").truth(_DIRECTORY.tls.starttls),
+            tls.at("strict").truth(_DIRECTORY.tls.strict),
+        ),
         connect_timeout=node.at("connect_timeout").integer(_DIRECTORY.connect_timeout),
         operation_timeout=node.at("operation_timeout").integer(_DIRECTORY.operation_timeout),
         page_size=node.at("page_size").integer(_DIRECTORY.page_size),

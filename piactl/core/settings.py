@@ -23,10 +23,12 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """`ca_file` "" is the system's store. Certificates are always verified."""
+    """`ca_file` "" is the system's store. Certificates are always verified; `strict` also asks for the
+    extensions that RFC 5280 demands of them."""
 
     ca_file: str = ""
     starttls: bool = False
+    strict: bool = True
 
 
 @dataclass(frozen=True, slots=True)

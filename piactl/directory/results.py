@@ -146,4 +146,6 @@ def _certificate(error: Any) -> str:
         return "TLS: the server's certificate has expired: renew it"
     if error.verify_code in (62, 64):
         return f"TLS: the server's certificate is for another name ({why}): use its name in `servers`"
+    if error.verify_code in (24, 79):
+        return f"TLS: the CA's certificate is not marked as one ({why}): make it anew with `CA:TRUE`"
     return f"TLS: the server's certificate is not trusted ({why}): set `ca_file` to the CA that signed it"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
+from dataclasses import replace
 from typing import Any
 
 import ldap3
 from ldap3.core.exceptions import LDAPException
 
 from piactl.core.settings import DirectorySettings, Identity
+from piactl.directory.certificates import lacking
 from piactl.directory.deadline import Deadline
 from piactl.directory.messages import Result
 from piactl.directory.strategy import SilentConnection, VerifiedTls
@@ -26,6 +29,7 @@ class SecuredConnection(SilentConnection):
     def __init__(
         self, address: str, settings: DirectorySettings, identity: Identity, secret: bytes, deadline: Deadline
     ) -> None:
+        self._address, self._settings = address, settings
         self._starttls = address.startswith("ldap://")
         server = ldap3.Server(address, get_info=ldap3.NONE, tls=VerifiedTls(settings.tls))
         who: dict[str, Any] = {"user": identity.dn, "password": secret}
@@ -34,6 +38,32 @@ class SecuredConnection(SilentConnection):
         super().__init__(server, settings.connect_timeout, deadline, **who)
 
     def establish(self) -> None:
+        try:
+            self._secure()
+        except Exception as error:
+            refused = self.strategy.failure or error
+            if isinstance(refused, ssl.SSLCertVerificationError) and self._settings.tls.strict:
+                self.strategy.failure = self._without_strict(refused)
+            raise
+
+    def _without_strict(self, refused: ssl.SSLCertVerificationError) -> Exception:
+        """Why the certificates were refused: where another connection shows that only the strict check minds
+        them, what they lack, else what is wrong with them in any case. Nothing is sent on that connection."""
+        tls = replace(self._settings.tls, strict=False)
+        nobody = Identity(external=True)
+        second = SecuredConnection(
+            self._address, replace(self._settings, tls=tls), nobody, b"", self.strategy.deadline
+        )
+        try:
+            second._secure()
+            return TlsRefused(lacking(second.socket, refused.verify_message))
+        except (LDAPException, OSError, PiactlError) as error:
+            again = second.strategy.failure or error
+            return again if isinstance(again, ssl.SSLCertVerificationError) else refused
+        finally:
+            second.strategy.close()
+
+    def _secure(self) -> None:
         try:
             self.open(read_server_info=False)
         except LDAPException:

@@ -23,6 +23,8 @@ class VerifiedTls(ldap3.Tls):  # type: ignore[misc,unused-ignore]
     def __init__(self, settings: TlsSettings) -> None:
         super().__init__(validate=ssl.CERT_REQUIRED)
         self._ca_file = settings.ca_file
+        # Python 3.13 sets both by itself, 3.11 and 3.12 neither
+        self._flags = ssl.VERIFY_X509_PARTIAL_CHAIN | (ssl.VERIFY_X509_STRICT if settings.strict else 0)
 
     def wrap_socket(self, connection: Any, do_handshake: bool = True) -> None:
         try:
@@ -31,6 +33,7 @@ class VerifiedTls(ldap3.Tls):  # type: ignore[misc,unused-ignore]
             raise ValueError(f"{self._ca_file} holds no certificate in PEM form") from None
         except OSError as error:
             raise ValueError(f"ca_file {self._ca_file}: {error.strerror}") from None
+        context.verify_flags = context.verify_flags & ~ssl.VERIFY_X509_STRICT | self._flags
         connection.socket = context.wrap_socket(connection.socket, server_hostname=connection.server.host)
 
 

@@ -69,7 +69,7 @@ def test_a_configuration_that_says_everything():
     )
     assert directory.identities["nightly"].password_file == "credential:nightly"
     assert directory.identities["desk"].password_file == "/etc/piactl/desk"
-    assert directory.tls == TlsSettings(str(path.parent / "tls/ca.pem"), starttls=True)
+    assert directory.tls == TlsSettings(str(path.parent / "tls/ca.pem"), starttls=True, strict=False)
     assert (directory.connect_timeout, directory.operation_timeout, directory.page_size) == (3, 20, 1000)
     assert (directory.in_flight, directory.transactions) == (32, "first-migration")
     assert directory.attributes == {"supannMailPrive": "mailPrive"}
@@ -173,7 +173,7 @@ def test_starttls_allows_passwords(written):
   tls: {starttls: true}
 """
     )
-    assert read_settings(written(text)).directory.tls.starttls
+    assert read_settings(written(text)).directory.tls == TlsSettings(starttls=True, strict=True)
 
 
 def test_a_password_in_an_address_is_refused_and_not_shown(written, mistakes_of):

@@ -192,7 +192,9 @@ def own_certificate(folder: Path) -> tuple[TlsSettings, str]:
     """What a client needs to trust a server of this host, and the lines of the server's settings."""
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=trial"
-    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    usage = "keyUsage=critical,digitalSignature,keyCertSign"  # the strict check asks a CA for one
+    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", usage]
+    more += ["-keyout", str(key), "-out", str(certificate)]
     subprocess.run([*command.split(), *more], check=True, capture_output=True, timeout=30)
     lines = f"TLSCertificateFile {certificate}\nTLSCertificateKeyFile {key}"
     return TlsSettings(ca_file=str(certificate)), lines

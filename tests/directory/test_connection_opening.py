@@ -57,7 +57,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
             "-subj",
             f"/CN={ca}",
             "-addext",
-            "keyUsage=critical,keyCertSign,cRLSign",  # Python 3.13 verifies strictly (RFC 5280)
+            "keyUsage=critical,keyCertSign,cRLSign",  # certificates are verified strictly (RFC 5280)
             "-keyout",
             f"{folder}/{ca}.key",
             "-out",

@@ -319,15 +319,28 @@ def test_the_policy_of_the_examples_is_that_of_the_sandbox() -> None:
         assert (EXAMPLES / name).resolve() == ROOT / "schemas" / "sandbox" / name
 
 
-def test_the_systemd_unit_is_shut_in() -> None:
+@pytest.mark.parametrize("name", ["piactl-nightly", "piactl-applied"])
+def test_the_systemd_units_are_shut_in(name: str) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("systemd-analyze is not here")
-    unit = EXAMPLES / "systemd" / "piactl-nightly.service"
+    unit = EXAMPLES / "systemd" / f"{name}.service"
     command = [analyze, "security", "--offline=true", "--no-pager", "--threshold=15", str(unit)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert "Overall exposure level" in done.stdout, done.stderr
     assert done.returncode == 0, done.stdout.splitlines()[-1]
+
+
+def test_systemd_finds_nothing_wrong_in_the_units() -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not here")
+    units = sorted(str(unit) for unit in (EXAMPLES / "systemd").iterdir())
+    assert len(units) == 4
+    done = subprocess.run(
+        [analyze, "verify", "--man=no", *units], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_logrotate_keeps_the_chain() -> None:

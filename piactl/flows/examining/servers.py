@@ -139,6 +139,8 @@ def _bind_all(uri: str, settings: DirectorySettings, stack: ExitStack) -> Door:
 
 def _silent(uri: str, why: str) -> Finding:
     advice = "Start the server, or correct its address under directory.servers (or directory.tls)."
+    if why.startswith("TLS: "):  # the server is there, and the reason says what to do
+        advice = "Correct the certificates or directory.tls."
     return error("D11", why, advice, uri)
 
 
@@ -146,9 +148,10 @@ def _transport(uri: str, settings: DirectorySettings) -> str:
     scheme = uri.partition("://")[0].lower()
     if scheme == "ldapi":
         return "socket of this host"
-    if scheme == "ldaps":
-        return "TLS, certificate verified"
-    return "StartTLS, certificate verified" if settings.tls.starttls else "in clear, on this host only"
+    if scheme != "ldaps" and not settings.tls.starttls:
+        return "in clear, on this host only"
+    verified = "certificate verified" if settings.tls.strict else "certificate verified, but not strictly"
+    return f"{'TLS' if scheme == 'ldaps' else 'StartTLS'}, {verified}"
 
 
 def _functions(server: Server) -> Finding:

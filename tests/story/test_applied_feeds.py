@@ -1,0 +1,183 @@
+"""Feeds that a night has applied leave the folder of the feeds, by the very lines of the shipped examples."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .academy import Academy
+from .feeds import row, text
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+def setting(unit: str, name: str) -> str:
+    """The only value of a setting of a unit file."""
+    content = (EXAMPLES / "systemd" / unit).read_text(encoding="utf-8").replace("\\\n", " ")
+    [value] = [line.partition("=")[2] for line in content.splitlines() if line.startswith(f"{name}=")]
+    return value
+
+
+def command_line(unit: str) -> list[str]:
+    """What systemd starts, as it reads the line."""
+    return shlex.split(setting(unit, "ExecStart").replace("$$", "$").replace("%%", "%"))
+
+
+def cron_line() -> str:
+    lines = (EXAMPLES / "cron" / "piactl").read_text(encoding="utf-8").splitlines()
+    [line] = [line for line in lines if line[:1].isdigit()]
+    *_, command = line.split(maxsplit=6)[5:]
+    return command
+
+
+class Host:
+    """The folders of the examples below one of the test's own, and a `piactl` that knows the sandbox."""
+
+    def __init__(self, academy: Academy, folder: Path) -> None:
+        self.academy, self.folder = academy, folder
+        self.feeds, self.applied = folder / "feeds", folder / "applied"
+        for made in (self.feeds, self.applied, folder / "bin"):
+            made.mkdir()
+        state = academy.sandbox.folder / "state"
+        self._places = {
+            "/srv/piactl": str(folder),
+            "/var/lib/piactl": str(state),
+            "/usr/bin/piactl": "piactl",
+        }
+        program = folder / "bin" / "piactl"
+        program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m piactl "$@"\n')
+        program.chmod(0o755)
+
+    def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        for place, here in self._places.items():
+            command = [word.replace(place, here) for word in command]
+        path = f"{self.folder / 'bin'}:/usr/bin:/bin"
+        return subprocess.run(
+            command,
+            env={**self.academy.environment(), "PATH": path},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd="/",
+        )
+
+    def timer(self) -> int:
+        """As systemd does it: what OnSuccess names is started where the night ended with 0."""
+        assert setting("piactl-nightly.service", "OnSuccess") == "piactl-applied.service"
+        night = self.run(command_line("piactl-nightly.service"))
+        assert "Traceback" not in night.stderr, night.stderr
+        if night.returncode == 0:
+            moved = self.mover()
+            assert moved.returncode == 0, moved.stderr
+        return night.returncode
+
+    def mover(self) -> subprocess.CompletedProcess[str]:
+        return self.run(command_line("piactl-applied.service"))
+
+    def cron(self) -> int:
+        return self.run(["/bin/sh", "-c", cron_line()]).returncode
+
+    def deliver(self, name: str, *rows: str, day: str) -> Path:
+        file = self.feeds / name
+        file.write_text(text(rows or [row()], day), encoding="utf-8")
+        return file
+
+
+@pytest.fixture
+def host(academy: Academy, tmp_path: Path) -> Host:
+    academy.sources(hr="kind: full", more="kind: full")
+    (tmp_path / "srv").mkdir()
+    return Host(academy, tmp_path / "srv")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))  # noqa: PTH208
+
+
+WAYS: list[Callable[[Host], int]] = [Host.timer, Host.cron]
+
+
+@pytest.mark.parametrize("run", WAYS, ids=["timer", "cron"])
+def test_what_a_good_night_applied_is_moved(host: Host, run: Callable[[Host], int]) -> None:
+    content = host.deliver("hr-1.csv", day="2026-09-01").read_bytes()
+    host.deliver("more-of the day.csv", row(matricule="2001", prenom="Ida"), day="2026-09-01")
+    (host.feeds / ".hr-2.csv").write_text("not yet whole")
+    (host.applied / "hr-1.csv").write_text("of an earlier day")
+    assert run(host) == 0
+    assert names(host.feeds) == [".hr-2.csv"]
+    assert names(host.applied) == ["hr-1.csv", "hr-1.csv.~1~", "more-of the day.csv"]
+    assert (host.applied / "hr-1.csv").read_bytes() == content
+    assert (host.applied / "hr-1.csv.~1~").read_text() == "of an earlier day"
+    assert run(host) == 0  # a night without feeds
+    assert len(names(host.applied)) == 3
+
+
+@pytest.mark.parametrize("run", WAYS, ids=["timer", "cron"])
+def test_a_feed_that_adds_nothing_is_moved_too(host: Host, run: Callable[[Host], int]) -> None:
+    host.deliver("hr-1.csv", day="2026-09-01")
+    assert run(host) == 0
+    host.deliver("hr-1-again.csv", day="2026-09-01")
+    assert run(host) == 0
+    assert names(host.feeds) == []
+    assert names(host.applied) == ["hr-1-again.csv", "hr-1.csv"]
+
+
+@pytest.mark.parametrize("run", WAYS, ids=["timer", "cron"])
+def test_after_any_other_end_everything_stays(host: Host, run: Callable[[Host], int]) -> None:
+    host.deliver("hr-1.csv", day="2026-09-02")
+    assert run(host) == 0
+    host.deliver("hr-2.csv", day="2026-09-01")
+    assert run(host) == 6
+    assert names(host.feeds) == ["hr-2.csv"]
+    host.academy.edit("piactl.yaml", "\njournal: ", "\nstrict: true\njournal: ")
+    wrong = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="30/02/2026")
+    host.deliver("hr-2.csv", row(), wrong, day="2026-09-03")
+    assert run(host) == 5
+    assert host.mover().returncode == 0  # nor would it move them if it were started
+    assert names(host.feeds) == ["hr-2.csv"]
+    assert names(host.applied) == ["hr-1.csv"]
+
+
+def test_what_arrived_meanwhile_stays(host: Host) -> None:
+    """Under a new name, and under that of a feed that was applied, whatever the times of the files say."""
+    applied = host.deliver("hr-1.csv", day="2026-09-01")
+    replaced = host.deliver("more-1.csv", row(matricule="2001", prenom="Ida"), day="2026-09-01")
+    times = replaced.stat()
+    assert host.run(command_line("piactl-nightly.service")).returncode == 0
+    later = (row(matricule="2001", prenom="Ida"), row(matricule="2002", prenom="Nour", nom_famille="Caron"))
+    for name in ("more-1.csv", "more-2.csv"):
+        new = host.deliver(name, *later, day="2026-09-02")
+        os.utime(new, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert host.mover().returncode == 0
+    assert names(host.feeds) == ["more-1.csv", "more-2.csv"]
+    assert names(host.applied) == [applied.name]
+
+
+def test_a_name_of_two_lines_moves_nothing_else(host: Host) -> None:
+    host.deliver("hr-1.csv", day="2026-09-01")
+    host.deliver("more-\n1.csv", row(matricule="2001", prenom="Ida"), day="2026-09-01")
+    assert host.timer() == 0
+    assert names(host.feeds) == ["more-\n1.csv"]
+
+
+def test_a_move_that_fails_is_a_failure(host: Host) -> None:
+    host.deliver("hr-1.csv", day="2026-09-01")
+    assert host.run(command_line("piactl-nightly.service")).returncode == 0
+    host.applied.rmdir()
+    moved = host.mover()
+    assert moved.returncode != 0
+    assert "applied" in moved.stderr
+    assert names(host.feeds) == ["hr-1.csv"]
+
+
+def test_both_ways_are_one() -> None:
+    _, _, script = command_line("piactl-applied.service")
+    assert cron_line().split()[-len(script.split()) :] == script.split()

@@ -1,0 +1,137 @@
+"""The metrics of a night: what Prometheus can parse, readable by monitoring, which sees nothing else."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from piactl.config.settings import read_settings
+from piactl.privatefiles import write_public
+
+from .academy import Academy
+from .feeds import row
+
+TOP = Path(__file__).resolve().parents[2]
+PIACTL, MONITORING = "daemon", "nobody"
+"""Users that every Debian has, for piactl's and for the one that node_exporter runs as."""
+
+NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+LABELS = r'\{[a-zA-Z_]\w*="(?:[^"\\\n]|\\[\\"n])*"\}'
+SAMPLE = re.compile(rf"(?P<series>(?P<name>{NAME})(?:{LABELS})?) (?P<value>-?\d+)")
+
+
+def samples(text: str) -> dict[str, int]:
+    """The value of each series, after a strict reading of the text format 0.0.4: each family once, told by a
+    HELP and a TYPE line before its samples, no series twice, the last line ended."""
+    assert text.endswith("\n")
+    found: dict[str, int] = {}
+    families: list[str] = []
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.startswith("#"):
+            told = re.fullmatch(rf"# HELP ({NAME}) [^\\\n]+", line)
+            assert told, line
+            assert next(lines) == f"# TYPE {told[1]} gauge"
+            assert told[1] not in families
+            families.append(told[1])
+            continue
+        sample = SAMPLE.fullmatch(line)
+        assert sample, line
+        assert sample["name"] == families[-1]
+        assert sample["series"] not in found
+        found[sample["series"]] = int(sample["value"])
+    return found
+
+
+@contextmanager
+def user(name: str, umask: int) -> Iterator[None]:
+    """This process with the rights of another user."""
+    entry, groups, before = pwd.getpwnam(name), os.getgroups(), os.umask(umask)
+    os.setgroups([])
+    os.setegid(entry.pw_gid)
+    os.seteuid(entry.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+        os.umask(before)
+
+
+def test_nights_leave_what_prometheus_reads(academy: Academy) -> None:
+    file = academy.folder / "metrics" / "piactl.prom"
+    file.parent.mkdir()
+    academy.edit("piactl.yaml", "\njournal: ", f"\nmetrics: {file}\njournal: ")
+    before = os.umask(0o077)
+    try:
+        wrong = row(matricule="1002", prenom="Hugo", debut="30/02/2026")
+        academy.night("2026-09-02", academy.feed(row(), wrong, day="2026-09-02"))
+        told = samples(file.read_text(encoding="utf-8"))
+        assert told["piactl_last_run_exit_code"] == 0
+        assert told['piactl_last_run_accounts{kind="create"}'] == 1
+        assert told['piactl_last_run_writes{outcome="applied"}'] >= 1
+        assert told["piactl_last_run_rejections"] == 1
+        academy.night("2026-09-03", academy.feed(row(), day="2026-09-01"), code=6)
+        assert samples(file.read_text(encoding="utf-8"))["piactl_last_run_exit_code"] == 6
+    finally:
+        os.umask(before)
+    assert file.stat().st_mode & 0o777 == 0o644
+    assert [one.name for one in file.parent.iterdir()] == [file.name]
+
+
+@pytest.fixture
+def host() -> Iterator[Path]:
+    """A folder that is the root of a host as the second step of the README leaves it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make folders for other users")
+    block = (
+        (TOP / "README.md")
+        .read_text(encoding="utf-8")
+        .split("2. The user and the folders.")[1]
+        .split("```")[1]
+    )
+    lines = re.findall(r"install -d [^&\n]*", block)
+    assert len(lines) >= 4
+    with tempfile.TemporaryDirectory(prefix="pia") as folder:
+        Path(folder).chmod(0o755)
+        script = "\n".join(lines).replace(" /", f" {folder}/").replace(" piactl", f" {PIACTL}")
+        command = ["bash", "-euc", f"umask 022; HR=root; {script}"]
+        subprocess.run(command, check=True, capture_output=True, timeout=30)
+        yield Path(folder)
+
+
+def test_monitoring_reads_them_and_nothing_else(host: Path) -> None:
+    settings = read_settings(TOP / "examples" / "piactl.yaml")
+    file = host / settings.metrics_file[1:]
+    with user(PIACTL, 0o077):
+        write_public(file, b"piactl_last_run_exit_code 0\n")
+        state = host / settings.state_folder[1:] / "plans"
+        state.mkdir()
+    with user(MONITORING, 0o022):
+        assert file.read_bytes() == b"piactl_last_run_exit_code 0\n"
+        assert os.access(file.parent, os.R_OK | os.X_OK, effective_ids=True)
+        for shut in (state, host / "etc/piactl/secrets", host / "srv/piactl/feeds", host / "var/log/piactl"):
+            with pytest.raises(PermissionError):
+                list(shut.iterdir())
+        with pytest.raises(PermissionError):
+            file.write_bytes(b"")
+
+
+def test_the_unit_can_write_them_and_leaves_their_folder_open() -> None:
+    """systemd gives each StateDirectory= the same mode, at every start."""
+    unit = (TOP / "examples" / "systemd" / "piactl-nightly.service").read_text(encoding="utf-8")
+    settings = dict(line.split("=", 1) for line in unit.splitlines() if line[:1].isupper() and "=" in line)
+    folder = Path(read_settings(TOP / "examples" / "piactl.yaml").metrics_file).parent
+    assert str(folder) in settings["ReadWritePaths"].replace("-/", "/").split()
+    shut = [Path("/var/lib") / name for name in settings["StateDirectory"].split()]
+    assert settings["StateDirectoryMode"] == "0700"
+    assert not {folder, *folder.parents} & set(shut)
