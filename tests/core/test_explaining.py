@@ -381,9 +381,7 @@ def test_exceptions_of_other_services_are_not_mixed_in(service: str, rows: tuple
         case = case_of(Life(rows, policy, None, D, D), account, D)
         found = right_answers(case, policy.services[service])
         # the accounts that were tried have all exceptions
-        return [
-            replace(one, remedies=tuple(replace(r, tried=None) for r in one.remedies)) for one in found
-        ]
+        return [replace(one, remedies=tuple(replace(r, tried=None) for r in one.remedies)) for one in found]
 
     assert answered(every) == answered(own)
     others = [one for one in every if one.service != service]

@@ -4,7 +4,6 @@ looks at what is due alone, tells what a look at everybody on every single day f
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,31 +21,17 @@ from piactl.core.pins import Pin, PinKind
 from piactl.core.waiting import waiting_for
 from piactl.directory.accounts import account_write
 from piactl.directory.imagined import ImaginedDirectory
-from piactl.directory.port import EntryWrite, RawEntry, ServerFacts
+from piactl.directory.port import EntryWrite
 from piactl.directory.records import DATA, Places, record_write
 from piactl.directory.recordtext import last_run_record, waiting_record
 from piactl.flows.forecasting import Forecast
 from piactl.flows.planning import propose
 from piactl.flows.site import Site, open_site
+from tests.empty_directory import EmptyDirectory
 from tests.story.test_timelines import FIRST, collected
 
 TOP = Path(__file__).resolve().parents[2]
 Told = list[tuple[date, Change]]
-
-
-class Nothing:
-    """A directory without an entry."""
-
-    def facts(self) -> ServerFacts:
-        return ServerFacts("", frozenset(), frozenset(), frozenset(), ())
-
-    def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
-        return None
-
-    def search(
-        self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
-    ) -> Iterator[RawEntry]:
-        return iter(())
 
 
 @pytest.fixture
@@ -90,7 +75,7 @@ def settled(desired: Desired, account: Account, site: Site) -> Account:
 def peopled(site: Site, number: int) -> ImaginedDirectory:
     """A directory in memory on the evening of FIRST: accounts, and whoever is to have one later."""
     rules, places = site.rules(FIRST), Places(site.settings.directory.state)
-    directory = ImaginedDirectory(Nothing())
+    directory = ImaginedDirectory(EmptyDirectory())
     writes: list[EntryWrite | None] = []
     made: list[Desired] = []
     for index, life in enumerate(collected(number)):
