@@ -314,6 +314,14 @@ def test_a_server_that_takes_no_writes(clinic: Clinic) -> None:
     assert "(53)" in told["D14"][0]["found"]
 
 
+def test_rights_of_which_none_could_be_tried_are_not_called_fine(clinic: Clinic) -> None:
+    """A read-only server refuses every request before it looks at the rights."""
+    assert re.match(r"[1-9]\d* tried, all as they should be", clinic.doctor()[1]["D23"][0]["found"])
+    clinic.reconfigure((r"(?m)^maxsize", "readonly on\nmaxsize"))
+    (row,) = clinic.doctor()[1]["D23"]
+    assert (row["result"], row["found"]) == ("skipped", "the server's answers do not tell")
+
+
 # ---- what the directory holds
 
 

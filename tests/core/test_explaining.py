@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from piactl.core.credentials.credentials import Credentials, PasswordPolicy
+
 from piactl.core.explain.account_state import state_answer
 from piactl.core.explain.login import Circumstances, login_answer
 from piactl.core.explain.question import Answer, Case
@@ -359,6 +359,36 @@ def test_reasons(name: str) -> None:
     one = right_answer(case, POLICY.services[service], uai)
     assert expected in one.reason
     assert tuple(f"{rule.key}:{rule.line}" for rule in one.rules)[: len(rules)] == rules
+
+
+@pytest.mark.parametrize("rows", [(FORMER, MOVED), (OTHER,)], ids=["a teacher", "another"])
+@pytest.mark.parametrize("service", ["iprof", "mail", "siecle", "notes"])
+def test_exceptions_of_other_services_are_not_mixed_in(service: str, rows: tuple[Assignment, ...]) -> None:
+    """Neither in the answer nor beside it: as if there were none."""
+    every = [granted(yes, name) for name in ("iprof", "mail") for yes in (True, False)]
+    every += [granted(yes, "siecle", uai) for uai in UAIS[:2] for yes in (True, False)]
+    every += [granted(True, "notes", "0801616X"), granted(False, "notes")]
+    own = [one for one in every if one.service == service]
+    notes = Service("notes", "Notes", frozenset({"enseignant"}), True)
+    policy = replace(POLICY, services={**POLICY.services, "notes": notes})
+
+    def answered(exceptions: list[ServiceException]) -> list[Answer]:
+        account = Account(
+            uid="alix.vie",
+            matricule="1",
+            matricule_digest="",
+            assignments=rows,
+            exceptions=tuple(exceptions),
+        )
+        case = case_of(Life(rows, policy, None, D, D), account, D)
+        found = right_answers(case, policy.services[service])
+        # the accounts that were tried have all exceptions
+        return [replace(one, remedies=tuple(replace(r, tried=None) for r in one.remedies)) for one in found]
+
+    assert answered(every) == answered(own)
+    others = [one for one in every if one.service != service]
+    assert answered(others) == answered([])
+    assert all(not one.notes for one in answered(others))
 
 
 def test_a_position_that_does_not_keep_it() -> None:

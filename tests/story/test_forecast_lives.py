@@ -4,7 +4,6 @@ looks at what is due alone, tells what a look at everybody on every single day f
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -19,38 +18,18 @@ from piactl.core.plan.change import Change
 from piactl.core.plan.run_state import LastRun, waiting_for
 from piactl.core.rules.address_allocation import named
 from piactl.core.rules.desired import Desired, Subject, desired_account
-from piactl.directory.port import EntryWrite, RawEntry, ServerFacts
+from piactl.directory.port import EntryWrite
 from piactl.directory.simulated_directory import ImaginedDirectory
 from piactl.directory.store.accounts import account_write
 from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write, waiting_record
 from piactl.flows.forecast.simulate import Forecast
 from piactl.flows.plan.reconcile import propose
 from piactl.flows.site import Site, open_site
+from tests.empty_directory import EmptyDirectory
 from tests.story.test_timelines import FIRST, collected
 
 TOP = Path(__file__).resolve().parents[2]
 Told = list[tuple[date, Change]]
-
-
-class Nothing:
-    """A directory without an entry, with slapo-otp or without it."""
-
-    def __init__(self, *, otp: bool) -> None:
-        self._otp = otp
-
-    def facts(self) -> ServerFacts:
-        return ServerFacts("", frozenset(), frozenset(), frozenset(), ())
-
-    def has_class(self, name: str) -> bool:
-        return self._otp
-
-    def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
-        return None
-
-    def search(
-        self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
-    ) -> Iterator[RawEntry]:
-        return iter(())
 
 
 @pytest.fixture
@@ -94,7 +73,7 @@ def settled(desired: Desired, account: Account, site: Site) -> Account:
 def peopled(site: Site, number: int, *, otp: bool = True) -> ImaginedDirectory:
     """A directory in memory on the evening of FIRST: accounts, and whoever is to have one later."""
     rules, places = site.rules(FIRST), Places(site.settings.directory.state)
-    directory = ImaginedDirectory(Nothing(otp=otp))
+    directory = ImaginedDirectory(EmptyDirectory(otp=otp))
     writes: list[EntryWrite | None] = []
     made: list[Desired] = []
     for index, life in enumerate(collected(number)):

@@ -45,20 +45,51 @@ def wait_until_it_listens(process: subprocess.Popen[str]) -> None:
         time.sleep(0.002)
 
 
+def wait_until_it_stands(world: World, process: subprocess.Popen[str]) -> None:
+    """Stops the run, until it goes on, and waits until the server has made what is on its way from it: it
+    answers twice with the same entries."""
+    process.send_signal(signal.SIGSTOP)
+    until = time.monotonic() + 30
+    while Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2][0] != "T":
+        assert time.monotonic() < until, "the run does not stop"
+        time.sleep(0.001)
+    before, now = None, world.stamps()
+    while now != before:
+        assert time.monotonic() < until, "somebody else writes"
+        before, now = now, world.stamps()
+
+
 def killed_at(world: World, call: str, number: int, config: Path | None = None) -> bool:
     """kill -9 before the system call of that name and number; False where there are fewer of them."""
+    code, _ = signalled(world, signal.SIGKILL, call, number, config=config)
+    return code == -signal.SIGKILL
+
+
+def signalled(
+    world: World,
+    sent: signal.Signals,
+    call: str,
+    number: int,
+    *,
+    path: Path | None = None,
+    config: Path | None = None,
+) -> tuple[int, str]:
+    """A night that gets a signal at the system call of that name and number, of those about the file `path`
+    where one is given: its exit code and what it said on stdout."""
     log = world.folder / "strace.log"
-    fault = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
+    word = sent.name.removeprefix("SIG")
+    about = ["-P", str(path)] if path else []
+    fault = [*about, "-e", f"trace={call}", "-e", f"inject={call}:signal={word}:when={number}"]
     process = world.spawn(
         ["strace", "-qq", "-o", str(log), *fault, *world.night(config=config)], start_new_session=True
     )
     try:
-        process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         raise
-    return process.returncode == -signal.SIGKILL
+    return process.returncode, out
 
 
 def calls_of(world: World) -> list[tuple[str, int]]:

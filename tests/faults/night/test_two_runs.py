@@ -14,7 +14,7 @@ from typing import Any
 import ldap3
 import pytest
 
-from .moments import AFTER_LOSSES, wait_for_lines
+from .moments import AFTER_LOSSES, wait_for_lines, wait_until_it_stands
 from .survival import check_directory, check_half, check_journal, check_survived, story
 from .world import IN_FLIGHT, LOCK, NEXT, World
 
@@ -165,8 +165,7 @@ def test_a_run_that_slept_longer_than_its_lock_writes_nothing_more(world: World)
     run = world.spawn(world.night(prelude=CLOCK_THAT_JUMPS))
     try:
         assert wait_for_lines(world, run, AFTER_LOSSES)
-        os.kill(run.pid, signal.SIGSTOP)
-        time.sleep(0.05)
+        wait_until_it_stands(world, run)
         before = len(check_half(world))
         assert 60 <= before < 160, "the fault came too late: the batch was made"
         jump.touch()

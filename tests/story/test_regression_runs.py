@@ -1,4 +1,4 @@
-"""Faults of runs, their lock, their records and their plans, found once, that must not come back."""
+"""Regression tests of runs, their lock, their records and their plans."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from piactl import clock
 from piactl.directory.open import open_writer
 from piactl.directory.port import Writer
 from piactl.errors import LockLost
+from piactl.flows.apply import run_lock as locking
 from piactl.flows.apply.run_lock import Holder, RunLock
 from piactl.flows.plan import reconcile as planning
 from piactl.flows.site import open_site
@@ -134,7 +135,26 @@ def test_a_plan_that_takes_long_renews_the_lock_meanwhile(
     assert expiries[1] - expiries[0] == timedelta(seconds=200)
 
 
+def test_a_process_that_proc_hides_counts_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    began = locking.process_began(1)
+    assert locking._alive(1, began)
+    monkeypatch.setattr(locking, "process_began", lambda _pid: 0)
+    assert locking._alive(1, began)
+    monkeypatch.setattr(locking, "process_began", lambda _pid: began + 1)
+    assert not locking._alive(1, began)
+    assert Path("/proc/self/ns/pid").readlink().name in locking.this_place()
+
+
 # Records
+
+
+def test_a_numen_in_a_reason_is_in_no_record(academy: Academy) -> None:
+    numen = "01E9501234ABC"
+    feed = academy.feed(CLAIRE, day=DAY)
+    digest = academy.run("feed", "check", feed, "-o", "json").json["digest"]
+    words = ["--as-of", DAY, "--accept-feed", digest, "--reason", f"agent {numen} vu"]
+    assert academy.run("nightly", feed, *words).code == 0
+    assert numen not in academy.run("runs", "show", "last", "-o", "json").out
 
 
 def test_a_refused_feed_is_in_the_list_of_runs_with_its_reason(academy: Academy) -> None:

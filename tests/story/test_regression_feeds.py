@@ -1,4 +1,4 @@
-"""Faults in what feeds say and do not say, found once, that must not come back."""
+"""Regression tests of what feeds say and do not say."""
 
 from __future__ import annotations
 
@@ -181,3 +181,20 @@ def test_a_code_that_the_policy_forgot_holds_nobody_whose_post_is_over(academy: 
     assert plan["holds"] == []
     academy.night("2026-05-01")
     assert academy.values("claire.dubreuil", "piactlState") == ["deactivated"]
+
+
+# A delta
+
+
+def test_the_news_of_a_delta_waits_while_its_person_is_held(academy: Academy) -> None:
+    academy.sources(epp="kind: full", moves="kind: delta")
+    claire, hugo = feeds.row(), feeds.row(matricule="1002", prenom="Hugo")
+    mission = feeds.row(debut="2026-02-01", uai="0801616X")
+    academy.night("2026-03-01", academy.feed(claire, day="2026-03-01", source="epp"))
+    academy.night("2026-03-02", academy.feed(mission, day="2026-03-02", source="moves"))
+    ended = feeds.row(debut="2026-02-01", uai="0801616X", fin="2026-03-31")
+    wrong = academy.feed(feeds.row(uai="0800009B"), hugo, day="2026-03-03", source="epp")
+    academy.night("2026-03-03", wrong, academy.feed(ended, day="2026-03-03", source="moves"))
+    academy.night("2026-03-04", academy.feed(claire, hugo, day="2026-03-04", source="epp"))
+    ends_by_uai = {a["uai"]: a["end"] for a in academy.show("claire.dubreuil", "2026-03-04")["assignments"]}
+    assert ends_by_uai == {"0800009A": None, "0801616X": "2026-03-31"}

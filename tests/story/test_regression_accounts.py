@@ -1,4 +1,4 @@
-"""Faults in what becomes of accounts, found once, that must not come back."""
+"""Regression tests of what becomes of accounts."""
 
 from __future__ import annotations
 
@@ -29,6 +29,20 @@ def test_an_archival_takes_what_other_systems_put_beside_what_piactl_manages(aca
     entry = academy.entry("claire.dubreuil")
     assert entry["piactlState"] == [b"archived"]
     assert set(foreign).isdisjoint(entry)
+
+
+def test_a_photo_on_a_leavers_entry_does_not_stop_the_night(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(row(fin="2026-03-31"), day=DAY))
+    foreign = {
+        "jpegPhoto": [("MODIFY_ADD", [b"\xff\xd8\xff"])],
+        "eduPersonEntitlement": [("MODIFY_ADD", ["urn:mace:other:app:right"])],
+    }
+    with academy.sandbox.root() as root:
+        root.modify(academy.dn("claire.dubreuil"), foreign)
+    academy.night("2027-01-01")
+    entry = academy.entry("claire.dubreuil")
+    assert entry["piactlState"] == [b"archived"]
+    assert foreign.keys().isdisjoint(entry)
 
 
 def test_a_name_of_a_doubled_account_is_taken(academy: Academy) -> None:
