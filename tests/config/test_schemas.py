@@ -205,7 +205,7 @@ PLAN = {
 ACCOUNT = {
     "uid": "marie.martin", "matricule": "M1", "address": "marie.martin@ac-amiens.fr", "aliases": [],
     "display_name": "Marie Martin", "state": "on-leave", "locked": False, "login_from": "2026-09-01",
-    "login_until": None, "next_due": None, "profiles": ["enseignant"],
+    "login_until": None, "refused_by": [], "next_due": None, "profiles": ["enseignant"],
     "assignments": [
         {
             "uai": "0800009A", "function": "ENS", "corps": "551", "position": None, "modality": None,

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from piactl.core.credentials.credentials import Credentials, PasswordPolicy
 
+from piactl.core.credentials.credentials import Credentials, PasswordPolicy
 from piactl.core.explain.account_state import state_answer
 from piactl.core.explain.login import Circumstances, login_answer
 from piactl.core.explain.question import Answer, Case

@@ -103,8 +103,12 @@ def killing(sandbox: Sandbox, last: int) -> Iterator[Killing]:
 def before_and_after() -> tuple[list[str], list[str]]:
     """The rows of DAY, and those of NEXT: some people have left."""
     rows = crowd(PEOPLE)
-    left = [line.replace("2026-09-01;", f"2026-09-01;{DAY}") for line in rows[:LEAVERS]]
-    return rows, [*left, *rows[LEAVERS:]]
+
+    def ended(day: str) -> list[str]:
+        ends = [line.replace("2026-09-01;", f"2026-09-01;{day}") for line in rows[:LEAVERS]]
+        return [*ends, *rows[LEAVERS:]]
+
+    return ended("2027-08-31"), ended(DAY)
 
 
 def holders(academy: Academy) -> int:
@@ -122,13 +126,13 @@ def test_a_run_whose_server_is_lost_ends_and_writes_nothing_at_the_next_server(
 ) -> None:
     academy, second = pair.academy, pair.second
     at_second: dict[str, list[bytes]] = {}
-    release_codes = nightly.release_codes
+    plan_document = nightly.plan_document
 
-    def lagging(run: Any) -> None:
+    def lagging(*arguments: Any) -> Any:
         """The lock comes through to the second server, what follows does not."""
         pair.copy_records()
         at_second.update(everything(second))
-        release_codes(run)
+        return plan_document(*arguments)
 
     with killing(academy.sandbox, last=12) as proxy:
         pair.name_first(proxy.uri)
@@ -137,7 +141,7 @@ def test_a_run_whose_server_is_lost_ends_and_writes_nothing_at_the_next_server(
         pair.copy()
         feed = academy.feed(*some_left, day=NEXT)
         with monkeypatch.context() as patched:
-            patched.setattr(nightly, "release_codes", lagging)
+            patched.setattr(nightly, "plan_document", lagging)
             ran = academy.run("nightly", feed, "--as-of", NEXT, "-o", "json")
         assert proxy.fired == 1
         assert everything(second) == at_second

@@ -90,11 +90,13 @@ def nothing_at_all_written(academy: Academy) -> Iterator[None]:
     assert everything() == before
 
 
-def test_without_it_the_server_lets_a_locked_account_in(staff: Academy) -> None:
-    """Which is why."""
-    assert not lets_in(staff, LEA)
+def test_without_it_the_server_lets_an_account_in_whose_end_is_past(staff: Academy) -> None:
+    """Which is why. A lock holds all the same, by its link to no device."""
+    staff.change(IDA, pwdEndTime=["20260101000000Z"])
+    assert not lets_in(staff, IDA)
     without_policy(staff)
-    assert lets_in(staff, LEA)
+    assert lets_in(staff, IDA)
+    assert not lets_in(staff, LEA)
 
 
 @pytest.mark.parametrize("name", REFUSED)

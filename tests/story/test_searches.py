@@ -61,6 +61,7 @@ class CountingReader:
 
 @pytest.mark.parametrize("first_load", [True, False])
 def test_searches_do_not_follow_people(academy: Academy, first_load: bool) -> None:
+    academy.edit("policy.yaml", "      create:     {max: 30,", "      create:     {max: 60,")
     site = open_site(academy.sandbox.config)
     asked = []
     for number in (4, 50):

@@ -320,7 +320,7 @@ def change_is_noticed(
     assert {c["uid"] for c in same(academy, "2026-09-07", feed)["changes"]} == {"claire.dubreuil"}
 
 
-READ, WRITTEN = "release_codes", "keep"
+READ, WRITTEN = "plan_document", "keep"
 """What a night calls when it has read the accounts, and when it has written them."""
 
 
@@ -399,14 +399,14 @@ def test_marks_are_void_after_a_run_that_did_not_end_well(
     feed = academy.feed(row(civilite="MME"), IDA, day=NEXT)
     assert passed(academy, feed, NEXT) == {"1999"}
     if end == "in part":
-        release_codes = nightly.release_codes
+        plan_document = nightly.plan_document
 
-        def other_hand(run: Any) -> None:
+        def other_hand(*arguments: Any) -> Any:
             academy.change("claire.dubreuil", personalTitle=["Dr"])
-            release_codes(run)
+            return plan_document(*arguments)
 
         with monkeypatch.context() as patched:
-            patched.setattr(nightly, "release_codes", other_hand)
+            patched.setattr(nightly, "plan_document", other_hand)
             academy.night(NEXT, feed, code=5)
     else:
         how = "os._exit(9)" if end == "killed" else "raise DirectoryUnreachable('the server is gone')"

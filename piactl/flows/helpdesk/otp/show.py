@@ -28,26 +28,26 @@ def devices_shown(reader: Reader, site: Site, name: str) -> Mapping[str, Any]:
         "enforced_by": site.policy.otp_enforced_by,
         "in_force": account.device if active else None,
         "suspended": bool(account.device) and not active,
-        "login": _login(holder),
-        "refused_by": _refused_by(holder),
+        "login": _login(holder, active=active),
+        "refused_by": _refused_by(holder, active=active),
         "devices": [{**words_of(one), "use": _use(holder, one)} for one in holder.devices],
         "services": [{"service": service.name, "otp": service.otp} for service in services],
         "blocked": [] if active else [service.name for service in services if service.otp == "always"],
     }
 
 
-def _login(holder: Holder) -> str:
-    if _refused_by(holder) is not None:
+def _login(holder: Holder, *, active: bool) -> str:
+    if _refused_by(holder, active=active) is not None:
         return "refused"
     return "password and code" if holder.encoding.link(holder.account) else "password"
 
 
-def _refused_by(holder: Holder) -> str | None:
+def _refused_by(holder: Holder, *, active: bool) -> str | None:
     account = holder.account
     if account.shut:
         return "lock" if account.locked else "closure"
     linked = bool(holder.encoding.link(account))
-    return "device" if linked and holder.in_force is None else None
+    return "device" if linked and not active else None
 
 
 def _use(holder: Holder, entry: DeviceEntry) -> str:
