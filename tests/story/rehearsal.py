@@ -14,14 +14,14 @@ from pathlib import Path
 
 from piactl.core.plan.guards import in_period
 from piactl.core.plan.run_state import LastRun
-from piactl.directory.port import RawEntry, ServerFacts
 from piactl.directory.simulated_directory import ImaginedDirectory
 from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write
 from piactl.feed.reader import read_feed
-from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
+from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
 from piactl.flows.plan.reconcile import propose
 from piactl.flows.plan.rows.bundle import Proposal
 from piactl.flows.site import open_site
+from tests.empty_directory import EmptyDirectory
 
 TOP = Path(__file__).resolve().parents[2]
 sys.path.append(str(TOP / "examples"))
@@ -33,21 +33,6 @@ from invented.feeds import write_feeds as write_feeds  # noqa: E402
 from invented.places import HEADER, establishments, how_many  # type: ignore[import-not-found]  # noqa: E402
 
 Rows = list[list[str]]
-
-
-class Nothing:
-    """A directory without an entry."""
-
-    def facts(self) -> ServerFacts:
-        return ServerFacts("", frozenset(), frozenset(), frozenset(), ())
-
-    def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
-        return None
-
-    def search(
-        self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
-    ) -> Iterator[RawEntry]:
-        return iter(())
 
 
 class Rehearsal:
@@ -68,13 +53,13 @@ class Rehearsal:
         keys.chmod(0o600)
         self.folder = folder
         self.site = open_site(folder / "piactl.yaml")
-        self.directory = ImaginedDirectory(Nothing())
+        self.directory = ImaginedDirectory(EmptyDirectory())
 
     def plan(self, feed: Path, day: date, *, accept: bool = False) -> Proposal:
         """The plan of a night with this feed. Raises FeedRefused."""
         source = self.site.settings.sources["rh"]
         sourced = SourcedFeed(read_feed(feed, source), source, feed)
-        accepted = [sourced.feed.facts.digest] if accept else []
+        accepted = Accepted(feeds=[sourced.feed.facts.digest]) if accept else NOTHING
         return propose(self.directory, self.site, [sourced], day, accepted)
 
     def period(self, day: date) -> str:
