@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from piactl.flows.doctor.checks import CHECKS
+
 TOP = Path(__file__).resolve().parents[2]
 PAGES = [
     TOP / "CONTRIBUTING.md",
@@ -46,3 +48,9 @@ def test_the_layers_are_those_of_the_contracts() -> None:
         word for word in re.findall(r"\w+", drawing) if word in {"cli", "flows", "feed", "core", "errors"}
     ]
     assert sequence == ["cli", "flows", "feed", "core", "errors"]
+
+
+def test_checks_of_doctor_exist() -> None:
+    for page in [*PAGES, TOP / "CHANGELOG.md"]:
+        numbers = set(re.findall(r"\bD\d\d\b", page.read_text(encoding="utf-8")))
+        assert numbers <= {*CHECKS}, page.name
