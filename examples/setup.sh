@@ -72,7 +72,7 @@ _environment() {  # extras, "" or [dev]
 }
 
 _has_slapd || _install slapd ldap-utils slapd-contrib
-# the pipe of the README is run by a test
+# a test runs the pipe of docs/accounts.md
 [ "${extras:-}" != "[dev]" ] || command -v jq >/dev/null || _install jq
 _environment "${extras:-}"
 python="$top/.venv/bin/python"

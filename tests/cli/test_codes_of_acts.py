@@ -1,4 +1,4 @@
-"""The exit codes of the README as the one-off commands reach them."""
+"""The documented exit codes as the one-off commands reach them."""
 
 from __future__ import annotations
 

@@ -175,11 +175,11 @@ def test_complete_certificates_are_taken(certificates: Certificates) -> None:
             assert answers(server, certificates.folder / "right.pem", strict=strict) == ["", ""]
 
 
-def test_the_lines_of_the_readme_mend_a_plain_ca(certificates: Certificates, tmp_path: Path) -> None:
+def test_the_documented_commands_mend_a_plain_ca(certificates: Certificates, tmp_path: Path) -> None:
     """With the new certificate of the CA also those are good that it signed before."""
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "administration.md").read_text(encoding="utf-8")
     [lines] = [
-        block for block in re.findall(r"```\n(.*?)```", readme, re.DOTALL) if "openssl req -x509" in block
+        block for block in re.findall(r"```\n(.*?)```", page, re.DOTALL) if "openssl req -x509" in block
     ]
     lines = lines.replace("CN=Our CA", "CN=plain").replace("DNS:ldap1.example.org", "IP:127.0.0.1")
     made = Certificates(tmp_path)

@@ -1,4 +1,4 @@
-"""examples/FEED.md says what is true: its feeds are accepted, its codes and columns are those of the code."""
+"""docs/feed.md says what is true: its feeds are accepted, its codes and columns are those of the code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from piactl.flows.site import Site, open_site
 from piactl.sandbox.config_files import prepare_files
 
 TOP = Path(__file__).resolve().parents[2]
-DOCUMENT = (TOP / "examples" / "FEED.md").read_text(encoding="utf-8")
+DOCUMENT = (TOP / "docs" / "feed.md").read_text(encoding="utf-8")
 MOVER, RETIRING = "0012346", "0012345"
 
 
@@ -179,8 +179,3 @@ def test_a_retirement_ends_the_open_post(site: Site, tmp_path: Path) -> None:
 def test_the_numbers_are_those_of_the_settings(site: Site) -> None:
     assert f"`absent_runs` ({site.settings.sources['hr'].absent_runs})" in DOCUMENT
     assert f"`bridge` ({site.policy.bridge})" in DOCUMENT
-
-
-def test_the_readme_leads_to_it() -> None:
-    assert "(examples/FEED.md)" in (TOP / "README.md").read_text(encoding="utf-8")
-    assert "FEED.md" in (TOP / "examples" / "README.md").read_text(encoding="utf-8")

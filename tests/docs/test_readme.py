@@ -1,7 +1,8 @@
-"""The README says what is true: every command is in it, its tour works, its exit codes are the code's."""
+"""The README and the generated documents are true: output, commands, exit codes, tour, links, man pages."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -10,36 +11,60 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from piactl.cli.framework.commands import COMMANDS
+from piactl.errors import Exit
+
 TOP = Path(__file__).resolve().parents[2]
-README = (TOP / "README.md").read_text(encoding="utf-8")
+PAGES = sorted(
+    [*TOP.glob("*.md"), *TOP.glob("docs/**/*.md"), *TOP.glob("examples/*.md"), *TOP.glob("tests/**/*.md")]
+)
 
 
-def commands() -> Iterator[str]:
-    """The full name of every command, from the program itself."""
-    from piactl.cli.framework.commands import COMMANDS
+def _generator() -> ModuleType:
+    """docs/generate.py as a module."""
+    place = importlib.util.spec_from_file_location("docs_generate", TOP / "docs" / "generate.py")
+    assert place is not None
+    assert place.loader is not None
+    module = importlib.util.module_from_spec(place)
+    sys.modules[place.name] = module
+    place.loader.exec_module(module)
+    return module
 
-    yield from COMMANDS
+
+generate = _generator()
 
 
-def test_every_command_is_told() -> None:
-    table = README.split("## The commands")[1].split("\n## ")[0]
-    told = set()
-    for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
-        first = ""
-        for quoted in re.findall(r"`([^`]+)`", cell):
-            words = [word for word in quoted.split() if re.fullmatch(r"[a-z]+", word)]
-            first = first or words[0]
-            told.add(" ".join(words))
-            told.add(f"{first} {words[0]}")
-    missing = [name for name in commands() if name not in told]
-    assert not missing, f"not in the README: {missing}"
+def test_the_readme_is_short() -> None:
+    assert len((TOP / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_commands_page_is_fresh() -> None:
+    """After a change of a command: python docs/generate.py commands"""
+    assert (TOP / "docs" / "commands.md").read_text(encoding="utf-8") == generate.commands_page()
+
+
+def test_the_readme_shows_what_commands_print() -> None:
+    """After a change of words: python docs/generate.py examples"""
+    readme = (TOP / "README.md").read_text(encoding="utf-8")
+    assert readme.count("```console\n$ ") == 3
+    assert generate.stable(readme) == generate.stable(generate.refreshed_examples(readme))
+
+
+def test_every_command_is_documented() -> None:
+    page = (TOP / "docs" / "commands.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## piactl (.*)$", page, re.MULTILINE)
+    assert headings == list(COMMANDS)
+    for heading, section in zip(headings, page.split("\n## piactl ")[1:], strict=True):
+        assert f"```\npiactl {heading} [OPTIONS]" in section
+        assert len(section.split("```")[2].strip()) > 10, heading
 
 
 def test_help_of_every_command() -> None:
-    for name in commands():
+    for name in COMMANDS:
         done = subprocess.run(
             [sys.executable, "-m", "piactl", *name.split(), "--help"],
             capture_output=True,
@@ -55,10 +80,86 @@ def test_help_of_every_command() -> None:
 
 
 def test_exit_codes_are_those_of_the_code() -> None:
-    from piactl.errors import Exit
+    page = (TOP / "docs" / "commands.md").read_text(encoding="utf-8")
+    documented = [int(number) for number in re.findall(r"^\| (\d+) \| ", page, re.MULTILINE)]
+    assert documented == [int(code) for code in Exit]
+    night = (
+        (TOP / "docs" / "administration.md").read_text(encoding="utf-8").split("## Exit codes of a night")[1]
+    )
+    assert {int(number) for number in re.findall(r"^\| (\d+) \| ", night, re.MULTILINE)} < {
+        int(code) for code in Exit
+    }
 
-    told = {int(number) for number in re.findall(r"^\| (\d+) \| ", README, re.MULTILINE)}
-    assert told == {int(code) for code in Exit}
+
+# ---- links
+
+
+def _anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(TOP)) for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        assert file.exists(), f"{page.name}: {target}"
+        assert not anchor or anchor in _anchors(file), f"{page.name}: {target}"
+
+
+def test_every_page_is_linked() -> None:
+    """From the README, or from a page that is."""
+    linked, todo = set(), [TOP / "README.md"]
+    while todo:
+        page = todo.pop()
+        if page in linked or page.suffix != ".md":
+            continue
+        linked.add(page)
+        targets = re.findall(r"\]\(([^)\s#]+)", page.read_text(encoding="utf-8"))
+        todo += [(page.parent / t).resolve() for t in targets if not re.match(r"[a-z]+:", t)]
+    assert {page for page in PAGES if page.is_relative_to(TOP / "docs")} <= linked
+
+
+# ---- man pages
+
+
+def test_man_pages(tmp_path: Path) -> None:
+    assert generate.main(["man", str(tmp_path)]) == 0
+    pages = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    assert {"piactl.1", *(f"piactl-{words.split()[0]}.1" for words in COMMANDS)} == {*pages}
+    for name, page in pages.items():
+        lines = page.splitlines()
+        assert lines[0].startswith(f'.TH "{name[:-2].upper()}"'.replace("-", "\\-"))
+        assert {".SH NAME", ".SH SYNOPSIS", ".SH EXIT STATUS"} <= {*lines}, name
+        macros = {line.split()[0] for line in lines if line.startswith((".", "'"))}
+        assert macros <= {".TH", ".SH", ".PP", ".TP", ".br"}, name
+        assert not any("`" in line for line in lines), name
+    for words in COMMANDS:
+        plain = pages[f"piactl-{words.split()[0]}.1"].replace("\\-", "-")
+        assert f"piactl {words} [OPTIONS]" in plain
+    assert all(f".TP\n\\fB{int(code)}\\fR\n" in pages["piactl.1"] for code in Exit)
+
+
+def test_man_pages_have_no_errors(tmp_path: Path) -> None:
+    lint = next((tool for tool in ("mandoc", "groff") if shutil.which(tool)), None)
+    if lint is None:
+        pytest.skip("neither mandoc nor groff is installed")
+    words = (
+        ["mandoc", "-T", "lint", "-W", "error"]
+        if lint == "mandoc"
+        else ["groff", "-man", "-Tutf8", "-ww", "-z"]
+    )
+    generate.main(["man", str(tmp_path)])
+    files = sorted(str(path) for path in tmp_path.iterdir())
+    done = subprocess.run([*words, *files], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+# ---- the tour
 
 
 @pytest.fixture
@@ -76,7 +177,7 @@ def folder() -> Iterator[Path]:
 
 
 def test_the_tour_works(folder: Path) -> None:
-    block = README.split("## A tour in five minutes")[1].split("```")[1]
+    block = (TOP / "docs" / "tutorial.md").read_text(encoding="utf-8").split("```")[1]
     lines = [line.split("#")[0].rstrip() for line in block.strip().splitlines()]
     lines = [line for line in lines if line and not line.startswith(". ")]
     assert len(lines) > 12
@@ -93,4 +194,4 @@ def test_the_tour_works(folder: Path) -> None:
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "camille.verdelot" in done.stdout
-    assert "whole: " in done.stdout
+    assert re.search(r"\d+ lines", done.stdout)

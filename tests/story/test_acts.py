@@ -381,10 +381,10 @@ def test_a_pipe_of_accounts_in_their_order(claire: Academy) -> None:
     assert "names the same account" in results[3]["message"]
 
 
-def test_the_pipe_of_the_readme(academy: Academy, tmp_path: Path) -> None:
-    """As it stands there, with a shell, jq and the command."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (pipe,) = re.findall(r"^piactl account list .* \|\n    piactl account lock - .*$", readme, re.MULTILINE)
+def test_the_pipe_of_the_documents(academy: Academy, tmp_path: Path) -> None:
+    """The pipe of docs/accounts.md, run with a shell, jq and the command."""
+    page = (Path(__file__).parents[2] / "docs" / "accounts.md").read_text()
+    (pipe,) = re.findall(r"^piactl account list .* \|\n    piactl account lock - .*$", page, re.MULTILINE)
     today = date.today()
     left = {"debut": "2020-09-01", "fin": (today - timedelta(days=1)).isoformat()}
     people = [

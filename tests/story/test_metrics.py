@@ -90,11 +90,11 @@ def test_nights_leave_what_prometheus_reads(academy: Academy) -> None:
 
 @pytest.fixture
 def host() -> Iterator[Path]:
-    """A folder that is the root of a host as the second step of the README leaves it."""
+    """A folder that is the root of a host as the second step of docs/administration.md leaves it."""
     if os.geteuid() != 0:
         pytest.skip("only root can make folders for other users")
     block = (
-        (TOP / "README.md")
+        (TOP / "docs" / "administration.md")
         .read_text(encoding="utf-8")
         .split("2. The user and the folders.")[1]
         .split("```")[1]

@@ -12,7 +12,7 @@ from piactl.cli.framework.context import SYSTEM_CONFIGURATION, put, say
 from piactl.errors import Exit
 
 _NEXT = """\
-Next, as the README says step by step under "A real directory":
+Next, as docs/administration.md says step by step:
   1. edit what is marked: grep -n EDIT {files}
   2. load the schema and the server settings:    {schemas}
   3. make the four service identities in the directory, and put their passwords into

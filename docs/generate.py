@@ -1,0 +1,320 @@
+"""Writes the documents that are made from the program itself.
+
+    python docs/generate.py commands      docs/commands.md, from the help of the commands
+    python docs/generate.py examples      the output in README.md, from a sandbox with invented people
+    python docs/generate.py man DIR       the man pages, into DIR
+
+Tests check that docs/commands.md and the examples are up to date.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TOP = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TOP))
+
+from piactl import __version__  # noqa: E402
+from piactl.cli.framework.application import assembled  # noqa: E402
+from piactl.cli.framework.commands import COMMANDS, NOUNS  # noqa: E402
+from piactl.errors import Exit  # noqa: E402
+
+COMMANDS_PAGE = TOP / "docs" / "commands.md"
+README = TOP / "README.md"
+
+EXIT_CODES = {
+    Exit.DONE: "done, or nothing to do",
+    Exit.FAILED: "failed",
+    Exit.USAGE: "the command line is wrong",
+    Exit.CHANGES: "the plan has changes (`plan --detailed-exitcode`)",
+    Exit.REFUSED: "refused by a guard; nothing was written",
+    Exit.PARTLY: "done in part: conflicts, failures, a signal; with `--strict` also rejected rows",
+    Exit.FEED_REFUSED: "a feed is refused as a whole; nothing was written",
+    Exit.LOCKED: "another run holds the lock, or the lock cannot be read",
+    Exit.UNREACHABLE: "no directory server can be used",
+    Exit.NOT_FOUND: "not found",
+    Exit.CONFIGURATION: "configuration, policy, register or a secret file is invalid, or this user may not "
+    "read it, or the default password policy is missing",
+    Exit.BUG: "a bug in piactl",
+}
+
+STREAMS = """\
+Data go to stdout, messages to stderr. Lists print a table on a terminal and tsv elsewhere; `-o` selects
+`table`, `json`, `ndjson`, `csv` or `tsv`. The name of an account can be its uid, an address, an alias or the
+matricule; `-` reads names from stdin, one per line, as plain text or as JSON objects with a `uid`.
+
+Dates are civil days, written YYYY-MM-DD. `--as-of` answers for another day than today. A command that writes
+accepts another day only where the configuration says `any_date: true`, as that of a sandbox does."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: its words, its usage, its help in paragraphs, and its parameters as (term, help)."""
+
+    words: str
+    summary: str
+    usage: str
+    paragraphs: tuple[str, ...]
+    arguments: tuple[tuple[str, str], ...]
+    options: tuple[tuple[str, str], ...]
+
+
+def program() -> list[Command]:
+    """All commands, in the order of the help."""
+    application = assembled(whole=True)
+    context = application.make_context("piactl", ["doctor"], resilient_parsing=True)
+    commands = []
+    for words, (_, _, summary) in COMMANDS.items():
+        command = application
+        for word in words.split():
+            command = command.commands[word]
+        commands.append(_command(words, summary, command, type(context)(command, info_name=words)))
+    return commands
+
+
+def global_options() -> tuple[tuple[str, str], ...]:
+    application = assembled(whole=True)
+    context = application.make_context("piactl", ["doctor"], resilient_parsing=True)
+    return tuple(_option(p, context) for p in application.get_params(context) if "--help" not in p.opts)
+
+
+def _command(words: str, summary: str, command: Any, context: Any) -> Command:
+    arguments, options, usage = [], [], [f"piactl {words}", "[OPTIONS]"]
+    for parameter in command.get_params(context):
+        if parameter.param_type_name == "option":
+            if "--help" not in parameter.opts:
+                options.append(_option(parameter, context))
+            continue
+        term, text = parameter.get_help_record(context) or (parameter.name.upper(), parameter.help or "")
+        name = re.sub(r" <.*>$|[\[\]{}.]", "", term).upper().replace("SERVICE|LOGIN", "SERVICE|login")
+        arguments.append((name, _sentence(text)))
+        several = "..." if parameter.nargs == -1 else ""
+        usage.append(f"{name}{several}" if parameter.required else f"[{name}{several}]")
+    help_text = command.help or summary
+    paragraphs = tuple(" ".join(p.split()) for p in help_text.split("\n\n"))
+    return Command(words, summary, " ".join(usage), paragraphs, tuple(arguments), tuple(options))
+
+
+_TYPES = {"str": "TEXT", "list[str]": "TEXT", "int": "N", "int range": "N", "path": "FILE"}
+
+
+def _option(parameter: Any, context: Any) -> tuple[str, str]:
+    term, text = parameter.get_help_record(context)
+    return re.sub(r"<(.*?)>", lambda match: _TYPES.get(match[1], match[1]), term), _sentence(text)
+
+
+def _sentence(text: str) -> str:
+    """Help of a parameter in one line, without what the usage line says already."""
+    return " ".join(text.replace("[required]", "").split())
+
+
+def commands_page() -> str:
+    """The text of docs/commands.md."""
+    lines = [
+        "# Commands",
+        "",
+        "This page is generated by `docs/generate.py commands` from the program's own help. Do not edit it.",
+        "",
+        *STREAMS.splitlines(),
+        "",
+        "| command | what it does |",
+        "|---|---|",
+    ]
+    commands = program()
+    lines += [f"| [`{c.words}`](#piactl-{c.words.replace(' ', '-')}) | {c.summary} |" for c in commands]
+    lines += ["", "## Exit codes", "", "| code | meaning |", "|---|---|"]
+    lines += [f"| {int(code)} | {EXIT_CODES[code]} |" for code in Exit]
+    lines += ["", "## Options of every command", ""]
+    lines += ["Before the name of the command:", ""]
+    lines += [f"- `{term}`: {text}" for term, text in global_options()]
+    lines += ["", "After it, `-h` or `--help` shows its help."]
+    for command in commands:
+        lines += ["", f"## piactl {command.words}", "", "```", command.usage, "```"]
+        for paragraph in command.paragraphs:
+            lines += ["", *_filled(paragraph)]
+        parameters = command.arguments + command.options
+        if parameters:
+            lines += [""]
+        lines += [f"- `{term}`: {text}" if text else f"- `{term}`" for term, text in parameters]
+    return "\n".join(lines) + "\n"
+
+
+def _filled(paragraph: str, width: int = 118) -> list[str]:
+    lines = [""]
+    for word in paragraph.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return lines
+
+
+# ---- man pages
+
+
+def man_pages() -> dict[str, str]:
+    """The text of each man page by the name of its file: one for piactl, one for each first word."""
+    pages = {"piactl.1": _overview()}
+    groups: dict[str, list[Command]] = {}
+    for command in program():
+        groups.setdefault(command.words.split()[0], []).append(command)
+    for noun, commands in groups.items():
+        pages[f"piactl-{noun}.1"] = _group(noun, commands)
+    return pages
+
+
+def _head(name: str, summary: str) -> list[str]:
+    title = name.upper().replace("-", r"\-")
+    return [
+        f'.TH "{title}" "1" "" "piactl {__version__}" "piactl"',
+        ".SH NAME",
+        f"{_roff(name)} \\- {_roff(summary.rstrip('.'))}",
+    ]
+
+
+def _overview() -> str:
+    lines = _head("piactl", "administer the life of staff accounts in an LDAP directory")
+    lines += [".SH SYNOPSIS", r"\fBpiactl\fR [\fIOPTIONS\fR] \fICOMMAND\fR [\fIARGUMENTS\fR]"]
+    lines += [".SH DESCRIPTION"]
+    for paragraph in STREAMS.split("\n\n"):
+        lines += [".PP", _roff(" ".join(paragraph.split()))]
+    lines += [".SH OPTIONS", *_terms(global_options())]
+    lines += [".SH COMMANDS", *_terms([(c.words, c.summary) for c in program()])]
+    lines += [".SH EXIT STATUS", *_terms([(str(int(code)), EXIT_CODES[code]) for code in Exit])]
+    lines += [
+        ".SH ENVIRONMENT",
+        *_terms([("PIACTL_CONFIG", "The configuration, where --config is not given.")]),
+    ]
+    lines += [
+        ".SH FILES",
+        *_terms([("/etc/piactl/piactl.yaml", "The configuration, where nothing else is given.")]),
+    ]
+    pages = sorted({c.words.split()[0] for c in program()})
+    lines += [".SH SEE ALSO", ", ".join(rf"\fBpiactl\-{page}\fR(1)" for page in pages)]
+    return "\n".join(lines) + "\n"
+
+
+def _group(noun: str, commands: list[Command]) -> str:
+    lines = _head(f"piactl-{noun}", NOUNS.get(noun) or commands[0].summary)
+    lines += [".SH SYNOPSIS"]
+    for command in commands:
+        lines += [_roff(command.usage), ".br"]
+    lines.pop()
+    for command in commands:
+        several = len(commands) > 1
+        lines += [f'.SH "{_roff(command.words.upper())}"' if several else ".SH DESCRIPTION"]
+        for paragraph in command.paragraphs:
+            lines += [".PP", _roff(paragraph)]
+        lines += _terms(command.arguments + command.options)
+    lines += [".SH EXIT STATUS", r"See \fBpiactl\fR(1).", ".SH SEE ALSO", r"\fBpiactl\fR(1)"]
+    return "\n".join(lines) + "\n"
+
+
+def _terms(terms: Any) -> list[str]:
+    lines = []
+    for term, text in terms:
+        lines += [".TP", rf"\fB{_roff(term)}\fR", _roff(text) or r"\&"]
+    return lines
+
+
+def _roff(text: str) -> str:
+    """Text with what roff reads as its own made plain; `words` in bold."""
+    text = text.replace("\\", r"\e").replace("-", r"\-").replace("'", r"\(aq")
+    text = re.sub(r"`([^`]+)`", r"\\fB\1\\fR", text)
+    return rf"\&{text}" if text.startswith(".") else text
+
+
+# ---- examples of the README
+
+
+_VOLATILE = (
+    (re.compile(r"\b\d{8}T\d{6}-[0-9a-f]{6}\b"), "RUN"),
+    (re.compile(r"\b[0-9a-f]{12}\b"), "DIGEST"),
+)
+_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PREPARATION = """
+piactl sandbox start --dir box
+python examples/make_feeds.py --people 500 --seed 9 --today 2026-09-04 --out feeds
+piactl plan feeds/rh-night1-2026-07-26.csv --as-of 2026-07-26 --out first.json
+piactl apply first.json
+piactl nightly feeds/rh-night2-2026-09-02.csv --as-of 2026-09-02
+"""
+
+
+def refreshed_examples(text: str) -> str:
+    """The text with the output of each `$ command` in its console blocks as the command prints it now."""
+    folder = Path(tempfile.mkdtemp(prefix="piactl-docs-"))
+    try:
+        (folder / "examples").symlink_to(TOP / "examples")
+        for line in _PREPARATION.strip().splitlines():
+            _output(line, folder)
+        return _BLOCK.sub(lambda block: f"```console\n{''.join(_played(block[1], folder))}```", text)
+    finally:
+        _output("piactl sandbox stop --dir box", folder)
+        shutil.rmtree(folder)
+
+
+def _played(block: str, folder: Path) -> Iterator[str]:
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            yield f"{line}\n{_output(line[2:], folder)}"
+
+
+def _output(command: str, folder: Path) -> str:
+    """What a command prints on stdout; raises where it fails."""
+    words = {"piactl": [sys.executable, "-m", "piactl"], "python": [sys.executable]}
+    first, *rest = command.split()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(TOP),
+        "PIACTL_CONFIG": str(folder / "box" / "piactl.yaml"),
+        "LANG": "C.UTF-8",
+        "COLUMNS": "100",
+    }
+    done = subprocess.run(
+        words[first] + rest,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{command}: exit code {done.returncode}\n{done.stderr}")
+    return done.stdout
+
+
+def stable(text: str) -> str:
+    """The text without what differs between two runs: digests and ids."""
+    for pattern, word in _VOLATILE:
+        text = pattern.sub(word, text)
+    return text
+
+
+def main(arguments: list[str]) -> int:
+    match arguments:
+        case ["commands"]:
+            COMMANDS_PAGE.write_text(commands_page(), encoding="utf-8")
+        case ["examples"]:
+            README.write_text(refreshed_examples(README.read_text(encoding="utf-8")), encoding="utf-8")
+        case ["man", folder]:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            for name, page in man_pages().items():
+                (Path(folder) / name).write_text(page, encoding="utf-8")
+        case _:
+            sys.stderr.write(__doc__ or "")
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

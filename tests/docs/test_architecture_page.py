@@ -1,0 +1,56 @@
+"""The documents name modules that exist, and docs/architecture.md the layers that the build checks."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from piactl.flows.doctor.checks import CHECKS
+
+TOP = Path(__file__).resolve().parents[2]
+PAGES = [
+    TOP / "CONTRIBUTING.md",
+    TOP / "SECURITY.md",
+    *TOP.glob("docs/*.md"),
+    *TOP.glob("docs/decisions/*.md"),
+]
+_PLACES = (
+    r"(?:cli|flows|core|feed|directory|journal|config|report|otp|sandbox|piactl|tests|schemas|examples|docs)"
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(TOP)) for page in PAGES])
+def test_modules_exist(page: Path) -> None:
+    """Each path that begins with a folder of the project or of the package, in words or in a drawing."""
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(rf"(?<![\w/.-])({_PLACES}/[\w/.-]*[\w/])(?![\w-]*\*)", text))
+    missing = [name for name in named if not (TOP / name).exists() and not (TOP / "piactl" / name).exists()]
+    assert not missing, missing
+
+
+def test_the_layers_are_those_of_the_contracts() -> None:
+    page = (TOP / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawing = page.split("## Layers")[1].split("```")[1]
+    table = page.split("## Layers")[1].split("## Where")[0]
+    project = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = {c["name"]: c for c in project["tool"]["importlinter"]["contracts"]}
+    order = [name for row in contracts["one layer order"]["layers"] for name in re.findall(r"\w+", row)]
+    for name in order:
+        assert re.search(rf"\b{name}\b", drawing + table) or name == "__main__", name
+    for contract in ("layers of flows", "layers of core", "layers of cli"):
+        for row in contracts[contract]["layers"]:
+            for name in re.findall(r"\w+", row):
+                assert re.search(rf"\b{name}\b", drawing), (contract, name)
+    sequence = [
+        word for word in re.findall(r"\w+", drawing) if word in {"cli", "flows", "feed", "core", "errors"}
+    ]
+    assert sequence == ["cli", "flows", "feed", "core", "errors"]
+
+
+def test_checks_of_doctor_exist() -> None:
+    for page in [*PAGES, TOP / "CHANGELOG.md"]:
+        numbers = set(re.findall(r"\bD\d\d\b", page.read_text(encoding="utf-8")))
+        assert numbers <= {*CHECKS}, page.name

@@ -1,0 +1,26 @@
+"""The numbers in the documents are those of the code and of the example configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from piactl.config.settings import read_settings
+from piactl.core.credentials import backoff
+from piactl.core.model.settings import Settings
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+UNDO, SECRETS = ((DOCS / name).read_text("utf-8") for name in ("undo.md", "passwords-and-one-time-codes.md"))
+
+
+def test_days_of_undo() -> None:
+    settings = read_settings(DOCS.parent / "examples" / "piactl.yaml")
+    assert settings.keep_undo_days == Settings.__dataclass_fields__["keep_undo_days"].default
+    assert f"`keep_undo_days` ({settings.keep_undo_days})" in UNDO
+
+
+def test_attempts_and_clocks() -> None:
+    settings = read_settings(DOCS.parent / "examples" / "piactl.yaml")
+    assert f"`password.failures_per_hour` ({settings.password.failures_per_hour})" in SECRETS
+    assert (backoff.FIRST_WAIT.seconds, backoff.LONGEST_WAIT.days, backoff.FORGOTTEN_AFTER.days) == (60, 1, 7)
+    assert "one minute, then two,\n  four, up to a day" in SECRETS
+    assert "a week without attempts" in SECRETS
