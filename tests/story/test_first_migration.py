@@ -206,12 +206,12 @@ def test_refused_where_accounts_exist(academy: Academy) -> None:
 
 
 def test_refused_where_the_plan_changes_an_entry(academy: Academy) -> None:
-    academy.night(DAY, academy.feed(*crowd(4), day=DAY))
-    changed = [
-        row(matricule="5000", prenom="Louise", nom_famille="Vaubanaaa", courriel_prive="l@example.org")
-    ]
-    _, plan = planned(academy, *changed, *crowd(4)[1:], day=NEXT)
-    refused(academy, plan, "is there already")
+    values = {"objectClass": ["inetOrgPerson", "supannPerson"], "cn": "x", "sn": "x", "supannEmpId": "1001"}
+    academy.sandbox.add(academy.dn("cdubreuil"), {**values, "mail": "claire.dubreuil@ac-amiens.fr"})
+    plan = academy.folder / "adoption.json"
+    ran = academy.run("adopt", academy.feed(row(), day=DAY), "--as-of", DAY, "--out", plan)
+    assert "1  adopt" in ran.out
+    refused(academy, plan, "uid=cdubreuil", "is there already")
 
 
 def test_refused_where_a_feed_was_applied_before(academy: Academy) -> None:

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from piactl.core.rules.desired import local_of
 from piactl.core.text import counted
-from piactl.directory.dn import normal_dn
 from piactl.directory.ldif import ldif_entry
 from piactl.directory.port import Outcome, Writer
 from piactl.directory.store.accounts import IN_ACCOUNTS, NAMES
@@ -87,12 +86,6 @@ def _check_loadable(run: Run, work: Work) -> None:
     directory = run.site.settings.directory
     if not len(work.writes):
         raise NotLoadable("the plan makes no account; apply it without --ldif")
-    changed = next((one for one in work.writes if one.write.op != "add"), None)
-    if changed is not None:
-        raise NotLoadable(
-            f"the plan changes {changed.write.dn}, which is there already; an LDIF can only make accounts.\n"
-            "Apply the plan without --ldif"
-        )
     account = next(iter(run.writer.search(directory.accounts, IN_ACCOUNTS, ["cn"])), None)
     if account is not None:
         raise NotLoadable(
@@ -108,19 +101,24 @@ def _check_loadable(run: Run, work: Work) -> None:
 
 
 def _check_names(run: Run, work: Work) -> None:
-    """Raises NotLoadable where a name would be given twice, which the overlay `unique` refuses."""
+    """Raises NotLoadable where a write makes no account, or a name would be given twice, which the overlay
+    `unique` refuses."""
     directory, encoding = run.site.settings.directory, run.site.encoding
     attributes = [encoding.name(name) for name in NAMES]
     seen: set[str] = set()
-    entries: set[str] = set()
     for one in work.writes:
+        if one.write.op != "add":
+            raise NotLoadable(
+                f"the plan changes {one.write.dn}, which is there already; an LDIF can only make accounts.\n"
+                "Apply the plan without --ldif"
+            )
+        # the uid is among them
         values = {value.decode().casefold() for name in attributes for value in one.write.add.get(name, ())}
-        dn = normal_dn(one.write.dn)
-        double = min(values & seen, default=one.uid if dn in entries else "")
-        if double:
-            raise NotLoadable(f"{double}: the plan gives this name to two accounts; make the plan again")
+        if not values.isdisjoint(seen):
+            raise NotLoadable(
+                f"{min(values & seen)}: the plan gives this name to two accounts; make the plan again"
+            )
         seen |= values
-        entries.add(dn)
     locals_ = {local_of(name) for name in seen}
     for name in read_foreign_names(run.writer, directory, encoding):
         if local_of(name.casefold()) in locals_:

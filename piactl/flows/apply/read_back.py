@@ -35,15 +35,24 @@ def read_back(reader: Reader, base: str, intents: Sequence[Intent], keys: Digest
 
 def _searched(reader: Reader, base: str, intents: Sequence[Intent], keys: DigestKeys) -> dict[int, Standing]:
     """How the entry of each intent stands, by number of the intent."""
-    by_dn: dict[str, list[Intent]] = defaultdict(list)
-    for intent in intents:
-        by_dn[normal_dn(intent.dn)].append(intent)
     standings: dict[int, Standing] = {}
-    for entry in reader.search(base, filters.ANY_ENTRY, _attributes(intents)):
-        for intent in by_dn.pop(normal_dn(entry.dn), ()):
-            standings[intent.seq] = _standing(intent, entry.values, keys)
-    for missing in by_dn.values():
-        standings.update((intent.seq, _standing(intent, None, keys)) for intent in missing)
+    attributes = _attributes(intents)
+    missing: Sequence[Intent] = intents
+    # names are compared as they are first: to normalise them takes longer than the search
+    for key in (str.casefold, normal_dn):
+        by_dn: dict[str, list[Intent]] = defaultdict(list)
+        for intent in missing:
+            by_dn[key(intent.dn)].append(intent)
+        unknown = False
+        for entry in reader.search(base, filters.ANY_ENTRY, attributes):
+            found = by_dn.pop(key(entry.dn), None)
+            unknown = unknown or found is None
+            for intent in found or ():
+                standings[intent.seq] = _standing(intent, entry.values, keys)
+        missing = [intent for rest in by_dn.values() for intent in rest]
+        if not missing or not unknown:
+            break
+    standings.update((intent.seq, _standing(intent, None, keys)) for intent in missing)
     return standings
 
 
