@@ -79,11 +79,13 @@ def write_public(path: Path, content: bytes) -> None:
     write_private(path, content, mode=0o644)
 
 
-def write_private(path: Path, content: bytes | Iterable[bytes], *, mode: int = 0o600) -> None:
+def write_private(
+    path: Path, content: bytes | Iterable[bytes], *, mode: int = 0o600, new: bool = False
+) -> None:
     """Writes a file of mode 0600: a temporary beside it, synced, renamed, and the folder synced.
 
-    A symbolic link at `path` is replaced, not followed. `content` may come in pieces; where making them
-    raises, no file is left.
+    A symbolic link at `path` is replaced, not followed. `new`: what is there already is not replaced.
+    `content` may come in pieces; where making them raises, no file is left.
     Raises PiactlError.
     """
     temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}"
@@ -95,7 +97,11 @@ def write_private(path: Path, content: bytes | Iterable[bytes], *, mode: int = 0
                 stream.writelines([content] if isinstance(content, bytes) else content)
                 stream.flush()
                 os.fsync(stream.fileno())
-            temporary.replace(path)
+            if new:
+                os.link(temporary, path)
+                temporary.unlink()
+            else:
+                temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

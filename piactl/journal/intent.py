@@ -20,7 +20,8 @@ class IntendedWrite:
     """One write that is about to be sent: `op` is add, modify or delete.
 
     `added` and `removed` are raw values by attribute; they reach the file only as keyed digests. `reason`
-    is written as it is: it must name facts (a feed line, a rule), never a person's data.
+    is written as it is: it must name facts (a feed line, a rule), never a person's data. `load`: it goes into
+    an LDIF, which a person loads later.
     """
 
     uid: str
@@ -30,6 +31,7 @@ class IntendedWrite:
     reason: str
     added: Values = field(default_factory=dict, repr=False)
     removed: Values = field(default_factory=dict, repr=False)
+    load: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Intent:
     reason: str
     added: Digests
     removed: Digests
+    load: bool = False
 
 
 class Standing(Enum):
@@ -89,8 +92,10 @@ def intent_of(line: JournalLine) -> Intent:
         side: {name: tuple(both.get(side, ())) for name, both in f["attributes"].items() if both.get(side)}
         for side in ("added", "removed")
     }
-    kinds = tuple(f["kinds"])
-    return Intent(line.seq, line.run, line.time, f["uid"], f["dn"], f["op"], kinds, f["reason"], **sides)
+    kinds, load = tuple(f["kinds"]), f.get("load") is True
+    return Intent(
+        line.seq, line.run, line.time, f["uid"], f["dn"], f["op"], kinds, f["reason"], **sides, load=load
+    )
 
 
 def standing(intent: Intent, present: Values | None, candidates: Callable[[str], Iterable[str]]) -> Standing:

@@ -202,6 +202,7 @@ class Journal:
             "uid": write.uid,
             "dn": write.dn,
             "op": write.op,
+            **({"load": True} if write.load else {}),
             "kinds": list(write.kinds),
             "reason": masked(write.reason),
             "attributes": {

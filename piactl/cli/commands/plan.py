@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from piactl.cli.framework.context import put, reading, say, this_site, today
+from piactl.cli.framework.context import ProgressLine, put, reading, say, this_site, today, writing
 from piactl.cli.framework.options import (
     AcceptFeed,
     AcceptPerson,
@@ -22,8 +24,20 @@ from piactl.cli.framework.options import (
     read_allowed,
     read_day,
 )
-from piactl.cli.framework.run_context import apply_plan, done_code
-from piactl.errors import Exit, UsageError
+from piactl.cli.framework.run_context import (
+    _now,
+    apply_plan,
+    done_code,
+    new_order,
+    say_refused,
+    stop_on_signals,
+    tell,
+)
+from piactl.errors import Exit, UnsafePlan, UsageError
+
+if TYPE_CHECKING:
+    from piactl.flows.plan.plan_file import PlanFile
+    from piactl.flows.site import Site
 
 
 def plan(
@@ -144,15 +158,73 @@ def apply(
     ] = None,
     reason: Reason = "",
     output: RunOutput = PlanLayout.TEXT,
+    ldif: Annotated[
+        str,
+        typer.Option(
+            "--ldif", metavar="FILE", help="Write a first migration to a new file, for slapadd to load."
+        ),
+    ] = "",
 ) -> int:
     """Make exactly this plan true, entry by entry.
 
     An entry that changed since the plan was made is a conflict: it is skipped and told, the rest goes on.
+    With --ldif no account is written: the LDIF is for slapadd and a stopped server, in a directory that has
+    no accounts yet, and the next run reads back what was loaded.
     Exit codes: 0 done, 4 refused by a guard, 5 done in part, 7 another run is writing.
     """
     allowed = read_allowed(allow or [])
     need_reason(reason, "--allow", allowed)
     site = this_site()
     plan_file = read_plan_file(file, site)
+    if ldif:
+        return _load(site, plan_file, file, Path(ldif), allowed, reason, output)
     done = apply_plan(site, plan_file, file, allowed, reason, output)
     return done_code(done)
+
+
+def _load(
+    site: Site,
+    plan_file: PlanFile,
+    name: str,
+    ldif: Path,
+    allowed: Mapping[str, int],
+    reason: str,
+    output: PlanLayout,
+) -> int:
+    from piactl.core.text import counted
+    from piactl.flows.apply.executor import refused
+    from piactl.flows.apply.offline_load import run_offline_load
+    from piactl.flows.apply.run import LOADING
+
+    work = plan_file.work
+    broken = refused(work.refusals, allowed)
+    if broken:
+        say_refused(plan_file.document, name)
+        number = counted(len(broken), "guard is broken", "guards are broken")
+        raise UnsafePlan(f"{number}; nothing was written")
+    order = new_order(site, work.basis.as_of, reason, allowed)
+    progress = ProgressLine("prepared")
+    with stop_on_signals() as stop, writing(site) as writer:
+        try:
+            done = run_offline_load(
+                site, writer, order, work, ldif, now=_now, say=say, progress=progress, stop=stop
+            )
+        finally:
+            progress.close()
+    tell(done, output)
+    if done.status != LOADING:
+        return done_code(done)
+    for line in _next_steps(site.settings.directory.suffix, ldif):
+        say(line)
+    return int(Exit.DONE)
+
+
+def _next_steps(suffix: str, ldif: Path) -> list[str]:
+    return [
+        "Nothing is loaded yet. Let no other run begin before this. On the host of the server, as root:",
+        "  systemctl stop slapd",
+        f"  slapadd -q -b {shlex.quote(suffix)} -l {shlex.quote(str(ldif.absolute()))}",
+        "  chown -R openldap:openldap /var/lib/ldap    # the user and the database folder of slapd",
+        "  systemctl start slapd",
+        "Then run piactl nightly: it reads the accounts back. Delete the LDIF: it holds personal data.",
+    ]

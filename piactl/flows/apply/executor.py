@@ -81,7 +81,7 @@ def apply_work(
     run says so.
     """
     broken = refused(work.refusals, run.order.allowed)
-    facts = _facts(work)
+    facts = run_facts(work)
     if broken:
         run.journal.end({"refused": len(broken)})
         run.record("refused", **facts, journal=head_facts(run.journal.head))
@@ -89,7 +89,7 @@ def apply_work(
     done = Done(run.order.run, brief=brief)
     run.record("running", **facts)
     try:
-        _mark_unclean(run, work)
+        mark_unclean(run, work)
         keep_undo(run, work.writes)
         # only an archival deletes anything
         archives = Kind.ARCHIVE.value in work.summary
@@ -197,7 +197,7 @@ def write_beside(run: Run, writes: Sequence[AccountWrite]) -> Done:
     return done
 
 
-def _mark_unclean(run: Run, work: Work) -> None:
+def mark_unclean(run: Run, work: Work) -> None:
     """Until this run has ended, whatever comes next has to look at everything."""
     entry = run.writer.read(run.places.last_run, [DATA]) if work.writes or work.records else None
     if entry is None:
@@ -211,7 +211,8 @@ def _mark_unclean(run: Run, work: Work) -> None:
         must(run.writer, write)
 
 
-def _facts(work: Work) -> dict[str, object]:
+def run_facts(work: Work) -> dict[str, object]:
+    """What the record of a run says of its plan."""
     # an adoption looks at a feed and does not apply it: the night that does comes after
     feeds = () if "adopt" in work.summary else work.basis.feeds
     return {

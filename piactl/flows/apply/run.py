@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -16,25 +17,38 @@ from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.store.attribute_map import SECRETS
-from piactl.directory.store.state_records import DATA, IN_RECORD, RUNS, Places, read_run, record_write, stored
+from piactl.directory.store.state_records import (
+    DATA,
+    IN_RECORD,
+    RUNS,
+    Places,
+    Record,
+    last_run_record,
+    read_last_run,
+    read_run,
+    record_write,
+    stored,
+)
 from piactl.errors import FeedRefused, PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.default_password_policy import require_default_policy, warn_of_missing_policy
 from piactl.flows.apply.key_fence import check_current_key
+from piactl.flows.apply.read_back import read_back
 from piactl.flows.apply.run_lock import Holder, NoLock, RunLock, alive_alone, process_began, this_place
 from piactl.flows.site import Site
 from piactl.journal import (
     Actor,
     Head,
+    Intent,
     Journal,
     RunContext,
     Settlement,
-    Standing,
     in_doubt,
-    standing,
 )
 
-MARK, UNDER_WAY = "description", b"running"
-"""What the record of a run carries while the run is under way."""
+LOADING = "loading"
+"""The status of a run that wrote an LDIF, until a later run has read its accounts back."""
+MARK, MARKED = "description", ("running", LOADING)
+"""What the record of a run carries while its status is one of these, so that a search finds it."""
 FAR = timedelta(days=92)
 """A clock this far beyond the last run is taken for a wrong one."""
 
@@ -124,14 +138,14 @@ def _finish_refused(run: Run, error: PiactlError) -> None:
 
 
 def put_record(writer: Writer, dn: str, record: Mapping[str, Any]) -> None:
-    """Makes the record of a run what it should be, whatever it was; one under way is marked, so that those
-    that died can be found among many. Raises PiactlError where it cannot."""
+    """Makes the record of a run what it should be, whatever it was; one that has not ended is marked, so that
+    it can be found among many. Raises PiactlError where it cannot."""
     entry = writer.read(dn, [DATA, MARK])
     write = record_write(dn, stored(entry), record)
-    marked = entry is not None and entry.first(MARK) is not None
-    running = record.get("status") == UNDER_WAY.decode()
-    add: dict[str, tuple[bytes, ...]] = {MARK: (UNDER_WAY,)} if running and not marked else {}
-    delete: dict[str, tuple[bytes, ...]] = {MARK: (UNDER_WAY,)} if marked and not running else {}
+    marks = entry.values.get(MARK, ()) if entry is not None else ()
+    wanted = tuple(status.encode() for status in MARKED if record.get("status") == status)
+    add: dict[str, tuple[bytes, ...]] = {MARK: wanted} if wanted and marks != wanted else {}
+    delete: dict[str, tuple[bytes, ...]] = {MARK: tuple(marks)} if marks and marks != wanted else {}
     if write is None and not add and not delete:
         return
     write = write or EntryWrite("modify", dn)
@@ -246,16 +260,16 @@ def _told_of(run: Run) -> Iterator[None]:
 
 
 def settle_doubts(run: Run, keys: DigestKeys) -> int:
-    """Reads back what earlier runs on this host left in doubt, and records what became of it."""
-    settled = []
-    for intent in in_doubt(run.site.settings.journal_file):
-        names = sorted({*intent.added, *intent.removed})
-        entry = run.writer.read(intent.dn, names)
-        stands = standing(
-            intent, entry.values if entry else None, lambda text: keys.candidates("journal", text)
-        )
-        outcome = {Standing.DONE: "applied", Standing.NOT_DONE: "failed"}.get(stands, "conflict")
-        settled.append(Settlement(intent.seq, outcome, f"read back after run {intent.run}: {stands.value}"))
+    """Reads back what earlier runs on this host left in doubt, and records what became of it.
+
+    Only a run under the lock accounts for what a load by LDIF left: until then it may yet be loaded.
+    """
+    locked = isinstance(run.lock, RunLock)
+    intents = [one for one in in_doubt(run.site.settings.journal_file) if locked or not one.load]
+    settled = read_back(run.writer, run.site.settings.directory.accounts, intents, keys)
+    if locked:
+        # before the journal calls them settled: a run that dies in between leaves them to the next one
+        _end_loads(run, intents, settled)
     if settled:
         run.journal.resolved(settled)
         done = sum(1 for one in settled if one.outcome == "applied")
@@ -268,16 +282,77 @@ def settle_doubts(run: Run, keys: DigestKeys) -> int:
     return len(settled)
 
 
-def _mark_interrupted(run: Run, why: str) -> None:
-    """The record of a run that died says so."""
-    marked = filters.all_of(IN_RECORD, filters.equals(MARK, UNDER_WAY.decode()))
+def _unfinished(run: Run, status: str) -> Iterator[tuple[str, Record]]:
+    """Name and record of the other runs that are marked with this status."""
+    marked = filters.all_of(IN_RECORD, filters.equals(MARK, status))
     for entry in list(run.writer.search(run.places.folder(RUNS), marked, [DATA], scope="one")):
         record = run.site.unreadable.read(entry.dn, entry.first(DATA), read_run)
-        if record is None:
+        if record is not None and record["status"] == status and record["run"] != run.order.run:
+            yield entry.dn, record
+
+
+def _end_loads(run: Run, intents: Sequence[Intent], settled: Sequence[Settlement]) -> None:
+    """The records of runs that wrote an LDIF say what became of it; one that is not loaded by now is never
+    loaded: its first entry is made here, and slapadd refuses the file.
+
+    What the journal of another host knows is left to the runs there.
+    """
+    outcomes: dict[str, Counter[str]] = defaultdict(Counter)
+    for intent, settlement in zip(intents, settled, strict=True):
+        if intent.load:
+            outcomes[intent.run][settlement.outcome] += 1
+    for dn, record in _unfinished(run, LOADING):
+        name = record["run"]
+        counts = outcomes[name]
+        facts: dict[str, Any] = {"outcomes": dict(counts)}
+        if run.writer.read(run.places.undo(name, 0), ["cn"]) is None:
+            first = record_write(run.places.undo(name, 0), None, {"run": name, "changes": []})
+            if first is not None:
+                must(run.writer, first)
+            facts = {"summary": {}, "outcomes": {}}  # an undo has nothing to undo
+        elif not counts and record.get("host") != run.order.actor.host:
             continue
-        running = record["status"] == "running" and record["run"] != run.order.run
-        if running and not alive_alone(record, run.now()):
-            put_record(run.writer, entry.dn, {**record, "status": "interrupted", "note": why})
+        status, note = _load_ended(counts)
+        if status != "done":
+            _mark_unclean_after(run, name)
+        put_record(run.writer, dn, {**record, **facts, "status": status, "note": note})
+        run.say(f"run {name}: {note}")
+
+
+def _load_ended(counts: Mapping[str, int]) -> tuple[str, str]:
+    """Status and note of a run whose LDIF was read back."""
+    made, total = counts["applied"], sum(counts.values())
+    if not total:
+        return (
+            "failed",
+            "nothing of its LDIF can be read back from the journal of this host; see the accounts",
+        )
+    if not made:
+        return "failed", "its LDIF was not loaded and can no longer be; delete the file"
+    accounts = counted(made, "account")
+    if made == total:
+        return "done", f"its LDIF was loaded: {accounts}; delete the file"
+    return "partly", f"its LDIF was loaded in part: {accounts} of {total}; plan again for the rest"
+
+
+def _mark_unclean_after(run: Run, name: str) -> None:
+    """The next night looks at everything, where this load left the record of the last run."""
+    entry = run.writer.read(run.places.last_run, [DATA])
+    if entry is None:
+        return
+    data = entry.first(DATA)
+    last = run.site.unreadable.read(entry.dn, data, read_last_run)
+    if last is not None and last.run == name:
+        write = record_write(entry.dn, data, last_run_record(replace(last, clean=False)))
+        if write is not None:
+            must(run.writer, write)
+
+
+def _mark_interrupted(run: Run, why: str) -> None:
+    """The record of a run that died says so."""
+    for dn, record in _unfinished(run, "running"):
+        if not alive_alone(record, run.now()):
+            put_record(run.writer, dn, {**record, "status": "interrupted", "note": why})
             feeds = ", ".join(feed["file"] for feed in record.get("feeds", []))
             if feeds:
                 run.say(f"run {record['run']} did not end; feed again what it was given: {feeds}")

@@ -46,7 +46,14 @@ class Kept:
 
 
 def keep_undo(run: Run, writes: Iterable[AccountWrite]) -> None:
-    """Keeps what an undo of these account writes needs, before the first of them is made.
+    """Keeps what an undo of these account writes needs, before the first of them is made."""
+    for write in undo_writes(run, writes):
+        run.lock.keep()
+        must(run.writer, write)
+
+
+def undo_writes(run: Run, writes: Iterable[AccountWrite]) -> Iterator[EntryWrite]:
+    """The records that an undo of these account writes needs.
 
     Readable by the writing identities only. Of a creation a digest of its values is enough to tell whether
     they changed since; an archival cannot be undone, nor can what nobody may read, as passwords. Accounts
@@ -57,11 +64,10 @@ def keep_undo(run: Run, writes: Iterable[AccountWrite]) -> None:
         chunk = list(islice(rows, UNDO_CHUNK))
         if not chunk:
             return
-        run.lock.keep()
         record = {"run": run.order.run, "changes": chunk}
-        must_write = record_write(run.places.undo(run.order.run, number), None, record)
-        if must_write is not None:
-            must(run.writer, must_write)
+        write = record_write(run.places.undo(run.order.run, number), None, record)
+        if write is not None:
+            yield write
 
 
 def _row(one: AccountWrite) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class JournalledWriting:
             if self.stopped:
                 return
             self._run.lock.keep()
-            numbers = self._run.journal.intents([_intent(one) for one in batch])
+            numbers = self._run.journal.intents([intended_write(one) for one in batch])
             self._open |= {id(one.write): (number, one) for number, one in zip(numbers, batch, strict=True)}
             for one in batch:
                 self.stopped = self._stop()
@@ -95,7 +95,8 @@ class JournalledWriting:
             self._run.journal.outcomes(settlements)
 
 
-def _intent(one: AccountWrite) -> IntendedWrite:
+def intended_write(one: AccountWrite, *, load: bool = False) -> IntendedWrite:
+    """The write of an account as the journal records it; `load` where it goes into an LDIF."""
     return IntendedWrite(
         uid=one.uid,
         dn=one.write.dn,
@@ -104,4 +105,5 @@ def _intent(one: AccountWrite) -> IntendedWrite:
         reason=one.reason,
         added=one.write.add,
         removed=one.write.delete,
+        load=load,
     )

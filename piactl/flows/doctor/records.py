@@ -47,6 +47,7 @@ _ENDS = {
     "failed": "failed; see piactl runs show {run}, put right what it says, and run it again",
     "partly": "left changes undone; see piactl runs show {run}, then run piactl nightly again",
     "stopped": "was stopped by a signal; run piactl nightly again for the rest",
+    "loading": "wrote an LDIF that no run has read back; load it, then run piactl nightly",
     "refused": "was refused by guards and wrote nothing; look at its plan, then approve it or mend the feed",
 }
 

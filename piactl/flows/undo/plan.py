@@ -21,7 +21,7 @@ from piactl.core.plan.run_state import Memory
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.state_records import memory_writes, read_memory, read_runs
 from piactl.errors import AccountNotFound, PiactlError
-from piactl.flows.apply.run import Order
+from piactl.flows.apply.run import LOADING, Order
 from piactl.flows.apply.run_lock import alive_alone
 from piactl.flows.apply.undo_log import Kept, read_undo
 from piactl.flows.plan.plan_file import PlanFile, plan_document
@@ -86,6 +86,11 @@ def _chosen(records: Sequence[Record], name: str, now: datetime) -> Record:
         )
     if found["status"] == "running" and alive_alone(found, now):
         raise PiactlError(f"run {found['run']} is still at work; undo it when it has ended")
+    if found["status"] == LOADING:
+        raise PiactlError(
+            f"run {found['run']} wrote an LDIF that no run has read back yet; undo it after the next run: "
+            "piactl nightly"
+        )
     return found
 
 

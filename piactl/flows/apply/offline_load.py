@@ -1,0 +1,200 @@
+"""`apply PLAN --ldif FILE`: a first migration as an LDIF that slapadd loads into a stopped server.
+
+slapadd runs no overlay and checks no schema, so everything that they would refuse is checked here. The
+LDIF holds, in this order: what an undo of the run needs, the accounts, piactl's memory of the feeds. A load
+that ended early therefore lacks the memory, and the next run plans for everybody. The run stays `loading`
+until another run has read its accounts back (run.settle_doubts).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+from piactl.core.rules.desired import local_of
+from piactl.core.text import counted
+from piactl.directory.ldif import ldif_entry
+from piactl.directory.port import Outcome, Writer
+from piactl.directory.store.accounts import IN_ACCOUNTS, NAMES
+from piactl.directory.store.attribute_scans import read_foreign_names
+from piactl.directory.store.state_records import last_run_record, read_last, record_write
+from piactl.errors import PiactlError, StalePlan, UnsafePlan
+from piactl.flows.apply.executor import Done, Progress, Stop, check_fresh, mark_unclean, refused, run_facts
+from piactl.flows.apply.run import LOADING, Order, Run, check_date, head_facts, run_under_lock
+from piactl.flows.apply.undo_log import undo_writes
+from piactl.flows.apply.write_ahead import intended_write
+from piactl.flows.plan.rows.bundle import Work
+from piactl.flows.site import Site
+from piactl.journal import Settlement
+from piactl.private_files import write_private
+
+GROUP = 1000
+"""Intents that are synced to the journal together."""
+
+
+class NotLoadable(PiactlError):
+    """The plan, or the directory, is not that of a first migration."""
+
+
+class _Stopped(PiactlError):
+    """A signal asked to stop before the LDIF was whole."""
+
+
+def run_offline_load(
+    site: Site,
+    writer: Writer,
+    order: Order,
+    work: Work,
+    file: Path,
+    *,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+    progress: Progress,
+    stop: Stop,
+) -> Done:
+    """Writes the LDIF of a plan that makes accounts and nothing else, into a directory that has none.
+
+    `file` must not exist. Writes the intents to the journal and the run's record to the directory, but no
+    account. Raises NotLoadable, StalePlan, UnsafePlan, LockHeld with nothing written.
+    """
+    if file.exists() or file.is_symlink():
+        raise NotLoadable(f"{file}: is there already, and is not overwritten; name a new file")
+    with run_under_lock(site, writer, order, now, say, work.fingerprint) as run:
+        last = read_last(writer, site.settings.directory.state, site.unreadable)
+        made = check_fresh(work, site, last)
+        if made:
+            say(f"this plan was made true already by run {made}; nothing to do")
+            run.journal.end({})
+            run.record("done", plan=work.fingerprint, note=f"made true already by {made}")
+            return Done(order.run)
+        if order.as_of != order.today and not site.settings.any_date:
+            raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
+        check_date(order, last, site.settings)
+        broken = refused(work.refusals, order.allowed)
+        if broken:
+            raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written")
+        _check_loadable(run, work)
+        return _write_ldif(run, work, file, progress, stop, remember=last is None)
+
+
+def _check_loadable(run: Run, work: Work) -> None:
+    """Raises NotLoadable where slapadd would make what a server refuses, or where it has no empty place."""
+    directory = run.site.settings.directory
+    if not len(work.writes):
+        raise NotLoadable("the plan makes no account; apply it without --ldif")
+    account = next(iter(run.writer.search(directory.accounts, IN_ACCOUNTS, ["cn"])), None)
+    if account is not None:
+        raise NotLoadable(
+            f"{account.dn} is an account: --ldif is for a first migration, into a directory that has none.\n"
+            "Apply the plan without --ldif"
+        )
+    known = next((write for write in work.records if write.op != "add"), None)
+    if known is not None:
+        raise NotLoadable(
+            f"{known.dn} is there already: an earlier run has applied a feed.\nApply the plan without --ldif"
+        )
+    _check_names(run, work)
+
+
+def _check_names(run: Run, work: Work) -> None:
+    """Raises NotLoadable where a write makes no account, or a name would be given twice, which the overlay
+    `unique` refuses."""
+    directory, encoding = run.site.settings.directory, run.site.encoding
+    attributes = [encoding.name(name) for name in NAMES]
+    seen: set[str] = set()
+    for one in work.writes:
+        if one.write.op != "add":
+            raise NotLoadable(
+                f"the plan changes {one.write.dn}, which is there already; an LDIF can only make accounts.\n"
+                "Apply the plan without --ldif"
+            )
+        # the uid is among them
+        values = {value.decode().casefold() for name in attributes for value in one.write.add.get(name, ())}
+        if not values.isdisjoint(seen):
+            raise NotLoadable(
+                f"{min(values & seen)}: the plan gives this name to two accounts; make the plan again"
+            )
+        seen |= values
+    locals_ = {local_of(name) for name in seen}
+    for name in read_foreign_names(run.writer, directory, encoding):
+        if local_of(name.casefold()) in locals_:
+            raise NotLoadable(
+                f"{name}: an entry that piactl does not manage has this name, and the plan gives it to an "
+                "account; make the plan again"
+            )
+
+
+def _write_ldif(run: Run, work: Work, file: Path, progress: Progress, stop: Stop, *, remember: bool) -> Done:
+    """`remember`: the LDIF holds the record of the last run too; where there is one already, it is only
+    marked, and the next night looks at everything."""
+    done = Done(run.order.run, LOADING)
+    facts = {**run_facts(work), "ldif": str(file.absolute())}
+    intents: list[int] = []
+    run.record(LOADING, **facts)
+    try:
+        mark_unclean(run, work)
+        write_private(file, _pieces(run, work, intents, progress, stop, remember=remember), new=True)
+    except PiactlError as error:
+        _give_up(run, facts, intents, error)
+        if not isinstance(error, _Stopped):
+            raise
+        done.status, done.stopped = "stopped", str(error)
+        done.counts[Outcome.FAILED.value] = len(intents)
+        return done
+    done.counts = Counter({LOADING: len(intents)})
+    run.journal.end(done.counts)
+    run.record(LOADING, **facts, journal=head_facts(run.journal.head))
+    return done
+
+
+def _pieces(
+    run: Run, work: Work, intents: list[int], progress: Progress, stop: Stop, *, remember: bool
+) -> Iterator[bytes]:
+    """The text of the LDIF; the intents of accounts are on the disk before their entries."""
+    for undo in undo_writes(run, work.writes):
+        yield ldif_entry(undo.dn, undo.add)
+    writes = iter(work.writes)
+    while group := list(islice(writes, GROUP)):
+        signal = stop()
+        if signal:
+            raise _Stopped(signal)
+        run.lock.keep()
+        intents += run.journal.intents([intended_write(one, load=True) for one in group])
+        yield b"".join(ldif_entry(one.write.dn, one.write.add) for one in group)
+        progress(len(intents), len(work.writes))
+    for record in work.records:
+        yield ldif_entry(record.dn, record.add)
+    if remember and work.last is not None:
+        last = replace(work.last, run=run.order.run, plan=work.fingerprint)
+        state = record_write(run.places.last_run, None, last_run_record(last))
+        if state is not None:
+            yield ldif_entry(state.dn, state.add)
+    run.lock.keep()
+    run.lock.check()
+
+
+def _give_up(run: Run, facts: Mapping[str, object], intents: list[int], error: PiactlError) -> None:
+    """Ends a run of which no LDIF came."""
+    stopped = isinstance(error, _Stopped)
+    why = "not made: no LDIF was written"
+    try:
+        if intents:
+            run.journal.outcomes([Settlement(number, Outcome.FAILED.value, why) for number in intents])
+        run.journal.end({Outcome.FAILED.value: len(intents)})
+    except PiactlError as silent:
+        run.say(f"the next run reads back what this one left in the journal: {silent}")
+    try:
+        run.record(
+            "stopped" if stopped else "failed",
+            # without changes, so that no undo takes it for one that made some
+            **{**facts, "summary": {}},
+            ended=run.now().isoformat(timespec="milliseconds"),
+            note=f"stopped by {error}" if stopped else str(error),
+            journal=head_facts(run.journal.head),
+        )
+    except PiactlError as silent:
+        run.say(f"the record of the run could not be written: {silent}")

@@ -1,0 +1,81 @@
+"""LDIF as slapadd reads it: every value comes into the directory byte for byte."""
+
+from __future__ import annotations
+
+import subprocess
+from base64 import b64decode
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from piactl.directory.ldif import ldif_entry
+from piactl.sandbox.config_files import tree_settings
+from piactl.sandbox.server import find_software
+from tests.conftest import Sandbox
+
+
+def parsed(text: bytes) -> list[tuple[bytes, bytes]]:
+    """Names and values of an entry, by RFC 2849."""
+    pairs = []
+    for line in text.removesuffix(b"\n\n").split(b"\n"):
+        name, _, rest = line.partition(b":")
+        pairs.append((name, b64decode(rest[2:]) if rest.startswith(b": ") else rest.removeprefix(b" ")))
+    return pairs
+
+
+@given(st.lists(st.binary(max_size=20), min_size=1, max_size=4))
+@settings(deadline=None)
+def test_every_value_can_be_read_back(values: list[bytes]) -> None:
+    text = ldif_entry("cn=é,o=x", {"description": tuple(values)})
+    assert text.isascii()
+    assert parsed(text) == [(b"dn", "cn=é,o=x".encode()), *((b"description", v) for v in values)]
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (b"Claire Dubreuil", b"sn: Claire Dubreuil"),
+        (b" a", b"sn:: IGE="),
+        (b"a ", b"sn:: YSA="),
+        (b":a", b"sn:: OmE="),
+        (b"<a", b"sn:: PGE="),
+        (b"a:b<c #d", b"sn: a:b<c #d"),
+        (b"a\nb", b"sn:: YQpi"),
+        (b"a\tb", b"sn:: YQli"),
+        (b"", b"sn: "),
+        ("é".encode(), b"sn:: w6k="),
+    ],
+)
+def test_what_is_safe_stands_as_it_is(value: bytes, line: bytes) -> None:
+    assert ldif_entry("o=x", {"sn": (value,)}) == b"dn: o=x\n" + line + b"\n\n"
+
+
+def test_slapadd_loads_every_byte(sandbox: Sandbox) -> None:
+    odd = [
+        b" blank",
+        b"blank ",
+        b":colon",
+        b"<url",
+        b"#hash",
+        b"two\nlines",
+        "Zoé".encode(),
+        b"-",
+        b"x" * 5000,
+    ]
+    dn = f"cn=Zoé D'Hérouville\\, junior,{sandbox.accounts}"
+    values = {
+        "objectClass": (b"inetOrgPerson",),
+        "cn": ("Zoé D'Hérouville, junior".encode(),),
+        "sn": (b"x",),
+        "description": tuple(odd),
+    }
+    file = sandbox.folder / "odd.ldif"
+    file.write_bytes(ldif_entry(dn, values))
+    sandbox.stop()
+    command = [str(find_software().slapadd), "-q", "-f", str(sandbox.folder / "slapd" / "slapd.conf")]
+    subprocess.run([*command, "-b", tree_settings()["suffix"], "-l", str(file)], check=True, timeout=60)
+    sandbox.start()
+    entry = sandbox.entry(dn)
+    assert entry is not None
+    assert sorted(entry["description"]) == sorted(odd)
