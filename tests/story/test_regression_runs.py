@@ -188,7 +188,7 @@ def killed(academy: Academy, *feeds: Path) -> None:
     """A night that is killed on its way to its first account."""
     prelude = (
         "import os, signal\n"
-        "from piactl.flows import applying\n"
+        "from piactl.flows.apply import executor as applying\n"
         "applying._write_accounts = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "from piactl.cli import main\n"
         "main()"
