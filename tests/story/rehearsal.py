@@ -19,7 +19,7 @@ from piactl.directory.simulated_directory import ImaginedDirectory
 from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
-from piactl.flows.plan.reconcile import propose
+from piactl.flows.plan.reconcile import reconcile
 from piactl.flows.plan.rows.bundle import Proposal
 from piactl.flows.site import open_site
 
@@ -75,7 +75,7 @@ class Rehearsal:
         source = self.site.settings.sources["rh"]
         sourced = SourcedFeed(read_feed(feed, source), source, feed)
         accepted = [sourced.feed.facts.digest] if accept else []
-        return propose(self.directory, self.site, [sourced], day, accepted)
+        return reconcile(self.directory, self.site, [sourced], day, accepted)
 
     def period(self, day: date) -> str:
         """The period of the guards that a day lies in, "ordinary" where in none."""

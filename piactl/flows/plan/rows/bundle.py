@@ -13,7 +13,7 @@ from piactl.core.plan.run_state import LastRun, Memory, Waiting
 from piactl.directory.port import EntryWrite
 
 if TYPE_CHECKING:
-    from piactl.flows.plan.incremental.unchanged import Settling
+    from piactl.flows.plan.incremental.next_cache import NextCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class Proposal:
     writes: Writes
     records: tuple[EntryWrite, ...]
     memory: Memory
-    settling: Settling | None = None
-    """What the run leaves for the next one about accounts that need nothing."""
+    cache: NextCache | None = None
+    """The sync cache that the run leaves for the next one."""
 
 
 @dataclass(frozen=True, slots=True)

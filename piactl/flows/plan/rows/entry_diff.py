@@ -17,7 +17,7 @@ from piactl.directory.port import EntryWrite, Reader, Values
 from piactl.directory.store.accounts import Entry, account_write, read_whole
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import device_deletions, link_write
-from piactl.flows.plan.inputs.account_index import Book
+from piactl.flows.plan.inputs.account_index import AccountIndex
 from piactl.flows.plan.rows.bundle import AccountWrite
 from piactl.flows.site import Site
 
@@ -32,14 +32,14 @@ def place_of(row: Row) -> tuple[bool, str]:
 
 
 @dataclass(slots=True)
-class Differing:
+class EntryDiff:
     """`waiting` are the people in waiting before the run. `told_once`: a feed of this run is a delta, which
     tells its news only once. `holds` fills with the protected accounts that would have changed."""
 
     reader: Reader
     site: Site
     rules: Rules
-    book: Book
+    index: AccountIndex
     waiting: Mapping[str, Waiting]
     told_once: bool
     holds: list[Hold] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Differing:
     def write(self, one: Desired) -> EntryWrite | None:
         """The write that makes the account so; None where it is."""
         matricule = one.subject.matricule
-        entry = self.book.entry(matricule, self.rules.keys) if matricule else None
+        entry = self.index.entry(matricule, self.rules.keys) if matricule else None
         encoding = self.site.encoding_for(self.reader)
         return account_write(self.site.settings.directory, encoding, entry, one.account)
 
@@ -91,7 +91,7 @@ class Differing:
 
     def _unlinked_archived(self, coming_back: Container[str]) -> list[Row]:
         rows = []
-        for entry in self.book.archived.values():
+        for entry in self.index.archived.values():
             write = self.link_of_archived(entry) if entry.account.uid not in coming_back else None
             if write is None:
                 continue
