@@ -42,7 +42,8 @@ from piactl.flows.plan.inputs.account_index import AccountIndex
 from piactl.flows.plan.inputs.load_feeds import check_limits
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed, judged, merge_feeds
 from piactl.flows.plan.inputs.numen_conflicts import hold_shared_numens
-from piactl.flows.plan.rows.bundle import AccountWrite, Proposal
+from piactl.flows.plan.proposal import Proposal
+from piactl.flows.plan.rows.bundle import AccountWrite
 from piactl.flows.site import Site
 
 # Whose the entries are that piactl does not manage, and what stands in the way of adopting them.

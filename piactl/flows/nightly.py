@@ -21,7 +21,8 @@ from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.inputs.run_state import read_run_state
 from piactl.flows.plan.inputs.scan_feeds import scan_feeds
 from piactl.flows.plan.plan_file import PlanFile, plan_document, plan_pieces
-from piactl.flows.plan.rows.bundle import Proposal, Work
+from piactl.flows.plan.proposal import Proposal
+from piactl.flows.plan.rows.bundle import Work
 from piactl.flows.site import Site
 from piactl.private_files import forget_old, make_private_folder, write_private
 from piactl.report.plan_text import Document

@@ -19,8 +19,8 @@ from piactl.directory.simulated_directory import ImaginedDirectory
 from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
+from piactl.flows.plan.proposal import Proposal
 from piactl.flows.plan.reconcile import reconcile
-from piactl.flows.plan.rows.bundle import Proposal
 from piactl.flows.site import open_site
 
 TOP = Path(__file__).resolve().parents[2]

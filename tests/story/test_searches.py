@@ -14,8 +14,8 @@ from piactl.directory.port import RawEntry, Reader, ServerFacts
 from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.inputs.load_feeds import read_feeds
 from piactl.flows.plan.inputs.scan_feeds import scan_feeds
+from piactl.flows.plan.proposal import Proposal
 from piactl.flows.plan.reconcile import reconcile
-from piactl.flows.plan.rows.bundle import Proposal
 from piactl.flows.site import open_site
 from piactl.secrets import read_password
 

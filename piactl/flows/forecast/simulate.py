@@ -25,8 +25,8 @@ from piactl.directory.store.state_records import (
     stored,
 )
 from piactl.flows.plan.inputs.run_state import read_run_state
+from piactl.flows.plan.proposal import Proposal
 from piactl.flows.plan.reconcile import reconcile
-from piactl.flows.plan.rows.bundle import Proposal
 from piactl.flows.plan.rows.serialize import change_facts
 from piactl.flows.site import Site
 

@@ -18,8 +18,8 @@ from piactl.flows.plan.inputs.load_feeds import in_order, raise_refused
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
 from piactl.flows.plan.inputs.run_state import RunState, read_run_state
 from piactl.flows.plan.inputs.scan_feeds import Scan
+from piactl.flows.plan.proposal import Proposal
 from piactl.flows.plan.reconcile import reconcile
-from piactl.flows.plan.rows.bundle import Proposal
 from piactl.flows.site import Site
 
 

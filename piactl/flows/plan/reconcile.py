@@ -50,7 +50,8 @@ from piactl.flows.plan.inputs.merge_feeds import (
 )
 from piactl.flows.plan.inputs.numen_conflicts import hold_shared_numens
 from piactl.flows.plan.inputs.run_state import RunState, read_run_state
-from piactl.flows.plan.rows.bundle import Proposal, Writes
+from piactl.flows.plan.proposal import Proposal
+from piactl.flows.plan.rows.bundle import Writes
 from piactl.flows.plan.rows.entry_diff import EntryDiff
 from piactl.flows.site import Site
 
