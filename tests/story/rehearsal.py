@@ -18,7 +18,7 @@ from piactl.directory.port import RawEntry, ServerFacts
 from piactl.directory.simulated_directory import ImaginedDirectory
 from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write
 from piactl.feed.reader import read_feed
-from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
+from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.proposal import Proposal
 from piactl.flows.plan.reconcile import reconcile
 from piactl.flows.site import open_site
@@ -40,6 +40,9 @@ class Nothing:
 
     def facts(self) -> ServerFacts:
         return ServerFacts("", frozenset(), frozenset(), frozenset(), ())
+
+    def has_class(self, name: str) -> bool:
+        return True
 
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         return None
@@ -74,7 +77,7 @@ class Rehearsal:
         """The plan of a night with this feed. Raises FeedRefused."""
         source = self.site.settings.sources["rh"]
         sourced = SourcedFeed(read_feed(feed, source), source, feed)
-        accepted = [sourced.feed.facts.digest] if accept else []
+        accepted = Accepted([sourced.feed.facts.digest] if accept else [])
         return reconcile(self.directory, self.site, [sourced], day, accepted)
 
     def period(self, day: date) -> str:
