@@ -38,18 +38,19 @@ from piactl.directory.store.unmanaged_entries import (
     replaced_values,
 )
 from piactl.errors import UsageError
-from piactl.flows.plan.inputs.account_index import Book
+from piactl.flows.plan.inputs.account_index import AccountIndex
 from piactl.flows.plan.inputs.load_feeds import check_limits
-from piactl.flows.plan.inputs.merge_feeds import SourcedFeed, Told, judged, told_by
+from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed, judged, merge_feeds
 from piactl.flows.plan.inputs.numen_conflicts import hold_shared_numens
-from piactl.flows.plan.rows.bundle import AccountWrite, Proposal
+from piactl.flows.plan.proposal import Proposal
+from piactl.flows.plan.rows.bundle import AccountWrite
 from piactl.flows.site import Site
 
 # Whose the entries are that piactl does not manage, and what stands in the way of adopting them.
 
 
 def recognised_entries(
-    strangers: Mapping[str, Stranger], told: Told, book: Book, rules: Rules, by: Recognition
+    strangers: Mapping[str, Stranger], told: MergedFeeds, index: AccountIndex, rules: Rules, by: Recognition
 ) -> tuple[list[Match], list[Hold]]:
     """The entries of people of the feeds that nothing stands in the way of, by uid; and why of the others.
 
@@ -59,11 +60,11 @@ def recognised_entries(
     matches, unmatched = recognised(inside, {**told.people, **told.held}, _numens(told, by))
     holds = [Hold(one.matricule, one.incumbent.uid or one.incumbent.dn, one.why) for one in unmatched]
     names = ((dn, stranger.incumbent.names) for dn, stranger in strangers.items())
-    clashing = clashes(matches, book.names, names)
+    clashing = clashes(matches, index.names, names)
     good = []
     for match in matches:
         one = match.incumbent
-        why = _obstacle(match, told, book, rules) or clashing.get(one.dn, "")
+        why = _obstacle(match, told, index, rules) or clashing.get(one.dn, "")
         if why:
             holds.append(Hold(match.matricule, one.uid or one.dn, why))
         else:
@@ -71,7 +72,7 @@ def recognised_entries(
     return sorted(good, key=lambda match: match.incumbent.uid), holds
 
 
-def _numens(told: Told, by: Recognition) -> dict[str, str]:
+def _numens(told: MergedFeeds, by: Recognition) -> dict[str, str]:
     """Matricule by digest of the NUMEN; one that two people have names nobody."""
     if not by.numen:
         return {}
@@ -80,8 +81,8 @@ def _numens(told: Told, by: Recognition) -> dict[str, str]:
     return {digest: m for m, digest in digests.items() if owners[digest] == 1}
 
 
-def _obstacle(match: Match, told: Told, book: Book, rules: Rules) -> str:
-    entry = book.entry(match.matricule, rules.keys)
+def _obstacle(match: Match, told: MergedFeeds, index: AccountIndex, rules: Rules) -> str:
+    entry = index.entry(match.matricule, rules.keys)
     if entry is not None:
         return f"its person, matricule {match.matricule}, has the account {entry.account.uid} already"
     if match.matricule in told.held:
@@ -135,25 +136,25 @@ class _Adopting:
         self.feeds = [judged(sourced, site.policy, site.register) for sourced in feeds]
         self.rules = site.rules(as_of)
         self.memory = read_memory(reader, site.settings.directory.state, site.keys, site.unreadable).memory
-        self.book = Book()
+        self.index = AccountIndex()
         for entry in read_accounts(reader, site.settings.directory, site.encoding):
-            self.book.add(entry)
+            self.index.add(entry)
         self.holds: list[Hold] = []
 
     def proposal(self, accepted: Collection[str]) -> Proposal:
-        known = {m: entry.account.assignments for m, entry in self.book.by_matricule.items()}
+        known = {m: entry.account.assignments for m, entry in self.index.by_matricule.items()}
         known.update({m: one.assignments for m, one in self.memory.waiting.items()})
         check_limits(self.feeds, self.memory, known, self.as_of, accepted)
-        accounts = {m: entry.account for m, entry in self.book.by_matricule.items()}
-        told = told_by(self.feeds, known, accounts, self.memory, self.rules)
-        hold_shared_numens(told, self.book, self.memory, self.rules.keys)
+        accounts = {m: entry.account for m, entry in self.index.by_matricule.items()}
+        told = merge_feeds(self.feeds, known, accounts, self.memory, self.rules)
+        hold_shared_numens(told, self.index, self.memory, self.rules.keys)
         try:
             directory, encoding = self.site.settings.directory, self.site.encoding
             found = read_strangers(self.reader, directory, encoding, self.by)
             strangers = {stranger.incumbent.dn: stranger for stranger in found}
         except ValueError as error:
             raise UsageError(f"--matricule-attribute, --numen-attribute: {error}") from None
-        matches, self.holds = recognised_entries(strangers, told, self.book, self.rules, self.by)
+        matches, self.holds = recognised_entries(strangers, told, self.index, self.rules, self.by)
         adoptions = list(self._adoptions(matches, strangers, told))
         return self._proposal(adoptions, strangers, told)
 
@@ -161,7 +162,7 @@ class _Adopting:
         self.holds.append(Hold(match.matricule, match.incumbent.uid, why))
 
     def _adoptions(
-        self, matches: Iterable[Match], strangers: Mapping[str, Stranger], told: Told
+        self, matches: Iterable[Match], strangers: Mapping[str, Stranger], told: MergedFeeds
     ) -> Iterator[_Adoption]:
         for match in matches:
             person = told.people[match.matricule]
@@ -237,10 +238,10 @@ class _Adopting:
         return _Adoption(match, desired, row, (adopted, *losses))
 
     def _proposal(
-        self, adoptions: Sequence[_Adoption], strangers: Mapping[str, Stranger], told: Told
+        self, adoptions: Sequence[_Adoption], strangers: Mapping[str, Stranger], told: MergedFeeds
     ) -> Proposal:
         changes = [change for one in adoptions for change in one.changes]
-        census = self.book.census(self.as_of)
+        census = self.index.census(self.as_of)
         plan = Plan(
             basis=self._basis(),
             changes=tuple(changes),
@@ -267,11 +268,11 @@ class _Adopting:
         )
 
     def _remarks(
-        self, adoptions: Sequence[_Adoption], strangers: Mapping[str, Stranger], told: Told
+        self, adoptions: Sequence[_Adoption], strangers: Mapping[str, Stranger], told: MergedFeeds
     ) -> Iterator[str]:
         inside = [stranger for stranger in strangers.values() if stranger.inside]
         adopted = {one.match.matricule for one in adoptions}
-        left = [m for m in told.people if m not in adopted and m not in self.book.by_matricule]
+        left = [m for m in told.people if m not in adopted and m not in self.index.by_matricule]
         by = f"{self.by.matricule} and {self.by.numen}" if self.by.numen else self.by.matricule
         yield (f"by {by}: {len(adopted)} of {counted(len(inside), 'entry', 'entries')} that were not managed")
         if left:

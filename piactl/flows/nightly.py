@@ -14,12 +14,15 @@ from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, check_
 from piactl.flows.apply.run import Order, Run, check_date, head_facts, run_under_lock
 from piactl.flows.helpdesk.rate_limit import forget_old_attempts
 from piactl.flows.helpdesk.unblock import release_codes
-from piactl.flows.plan.build import proposed, scan_feeds
+from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.incremental.cache_file import keep
-from piactl.flows.plan.incremental.unchanged import Settling
+from piactl.flows.plan.incremental.next_cache import NextCache
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
+from piactl.flows.plan.inputs.run_state import read_run_state
+from piactl.flows.plan.inputs.scan_feeds import scan_feeds
 from piactl.flows.plan.plan_file import PlanFile, plan_document, plan_pieces
-from piactl.flows.plan.rows.bundle import Proposal, Work
+from piactl.flows.plan.proposal import Proposal
+from piactl.flows.plan.rows.bundle import Work
 from piactl.flows.site import Site
 from piactl.private_files import forget_old, make_private_folder, write_private
 from piactl.report.plan_text import Document
@@ -54,13 +57,14 @@ def run_nightly(
     """
     scans = scan_feeds(site, arguments)
     with run_under_lock(site, writer, order, now, say) as run:
-        last = read_last(writer, site.settings.directory.state, site.unreadable)
-        check_date(order, last, site.settings)
-        feeds, proposal = proposed(writer, site, scans, order.as_of, accepted, tick=run.lock.keep)
+        state = read_run_state(writer, site, order.as_of, feeds=bool(scans))
+        check_date(order, state.memory.last, site.settings)
+        feeds, proposal = build_plan(writer, site, scans, order.as_of, accepted, run.lock.keep, state)
         # with a million people, their lines take as much memory as all that is to come
         scans.clear()
-        if proposal.settling is not None:
-            proposal.settling.let_go()
+        cache = proposal.cache
+        if cache is not None:
+            cache.release_feeds()
         document = plan_document(proposal, site.keys, Path(site.settings.state_folder))
         run.lock.keep()
         run.journal.note(f"plan {document['fingerprint']}")
@@ -69,27 +73,25 @@ def run_nightly(
         file = _keep_plan(run, document) if document["changes"] else None
         if document["refusals"] and file is not None:
             _refuse(run, document, file)
-        settling = proposal.settling
         done = apply_work(
             run,
             _work(document, proposal),
             progress=progress,
             stop=stop,
             brief=True,
-            tell=settling.mark_written if settling is not None else None,
+            tell=cache.confirm if cache is not None else None,
             housekeeping=(release_codes, forget_old_attempts),
         )
-        # no marks are trusted after a run that did not end well
-        if settling is not None and settling.leaves and done.status == "done":
-            _leave_marks(run, settling)
+        # no cache is trusted after a run that did not end well
+        if cache is not None and cache.kept and done.status == "done":
+            _keep_cache(run, cache)
         return document, done, file
 
 
-def _leave_marks(run: Run, settling: Settling) -> None:
-    """For the next night of this host; a night without them only takes longer."""
-    settling.new.run = run.order.run
+def _keep_cache(run: Run, cache: NextCache) -> None:
+    """Writes the sync cache for the next run on this host; a run without it only takes longer."""
     try:
-        keep(run.site, settling.new)
+        keep(run.site, cache.finished(run.order.run))
     except PiactlError as error:
         run.say(f"what is settled could not be kept, so the next night looks at everybody: {error}")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.flows.plan.chunked import chunks as sifting
+from piactl.flows.plan.chunked import chunks
 from tests.conftest import Sandbox
 
 from .academy import Academy
@@ -15,11 +15,11 @@ from .academy import Academy
 
 @pytest.fixture(autouse=True)
 def in_batches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With --in-batches people are looked at two by two, as they are by some thousands where they are very
-    many; every story ends the same."""
+    """With --in-batches people are evaluated in chunks of two, as they are in chunks of some thousands where
+    there are more; every story ends the same."""
     if request.config.getoption("--in-batches"):
-        monkeypatch.setattr(sifting, "MANY", 0)
-        monkeypatch.setattr(sifting, "BATCH", 2)
+        monkeypatch.setattr(chunks, "FEWEST", 0)
+        monkeypatch.setattr(chunks, "SIZE", 2)
 
 
 @pytest.fixture

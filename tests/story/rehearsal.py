@@ -17,9 +17,9 @@ from piactl.core.plan.run_state import LastRun
 from piactl.directory.simulated_directory import ImaginedDirectory
 from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write
 from piactl.feed.reader import read_feed
-from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
-from piactl.flows.plan.reconcile import propose
-from piactl.flows.plan.rows.bundle import Proposal
+from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
+from piactl.flows.plan.proposal import Proposal
+from piactl.flows.plan.reconcile import reconcile
 from piactl.flows.site import open_site
 from tests.empty_directory import EmptyDirectory
 
@@ -59,8 +59,8 @@ class Rehearsal:
         """The plan of a night with this feed. Raises FeedRefused."""
         source = self.site.settings.sources["rh"]
         sourced = SourcedFeed(read_feed(feed, source), source, feed)
-        accepted = Accepted(feeds=[sourced.feed.facts.digest]) if accept else NOTHING
-        return propose(self.directory, self.site, [sourced], day, accepted)
+        accepted = Accepted([sourced.feed.facts.digest] if accept else [])
+        return reconcile(self.directory, self.site, [sourced], day, accepted)
 
     def period(self, day: date) -> str:
         """The period of the guards that a day lies in, "ordinary" where in none."""

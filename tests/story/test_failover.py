@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from piactl.flows import nightly
-from piactl.flows.plan.incremental import unchanged as settling
+from piactl.flows.plan.incremental import skip_set
 from tests.conftest import Sandbox
 from tests.directory.wire import MODIFY, Wire, operation
 
@@ -32,7 +32,7 @@ IPROF = b"urn:mace:ac-amiens.fr:service:iprof"
 @pytest.fixture(autouse=True)
 def always_pass_by(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where few are settled, as among the few people of these tests."""
-    monkeypatch.setattr(settling, "MOST", 1.0)
+    monkeypatch.setattr(skip_set, "MOST", 1.0)
 
 
 @dataclass
@@ -167,15 +167,15 @@ def test_what_a_fail_over_between_two_nights_loses_is_made_again(
     rows, some_left = before_and_after()
     academy.night(DAY, academy.feed(*rows, day=DAY))
     pair.copy()
-    leave_marks = nightly._leave_marks
+    keep_cache = nightly._keep_cache
 
     def losing(*arguments: Any) -> None:
         academy.sandbox.stop()
-        leave_marks(*arguments)
+        keep_cache(*arguments)
 
     feed = academy.feed(*some_left, day=NEXT)
     with monkeypatch.context() as patched:
-        patched.setattr(nightly, "_leave_marks", losing)
+        patched.setattr(nightly, "_keep_cache", losing)
         assert academy.night(NEXT, feed).json["outcomes"] == {"applied": LEAVERS}
     assert holders(second) == PEOPLE
     again = academy.night(NEXT, feed)

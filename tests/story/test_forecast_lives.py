@@ -23,7 +23,7 @@ from piactl.directory.simulated_directory import ImaginedDirectory
 from piactl.directory.store.accounts import account_write
 from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write, waiting_record
 from piactl.flows.forecast.simulate import Forecast
-from piactl.flows.plan.reconcile import propose
+from piactl.flows.plan.reconcile import reconcile
 from piactl.flows.site import Site, open_site
 from tests.empty_directory import EmptyDirectory
 from tests.story.test_timelines import FIRST, collected
@@ -110,7 +110,7 @@ def one_by_one(directory: ImaginedDirectory, site: Site, until: date, *, whole: 
         day += timedelta(days=1)
         if whole:
             directory.imagine([EntryWrite("delete", dn)])
-        proposal = propose(directory, site, [], day)
+        proposal = reconcile(directory, site, [], day)
         told += [(day, change) for change in proposal.plan.changes]
         directory.imagine(one.write for one in proposal.writes)
         directory.imagine(proposal.records)

@@ -19,10 +19,10 @@ import pytest
 
 from piactl import private_files as namelessfile
 from piactl.errors import PiactlError, StalePlan
-from piactl.flows.plan.chunked.staging import Spool
 from piactl.flows.plan.plan_file import PlanFile, read_plan
 from piactl.flows.plan.rows import json_lines as lines
 from piactl.flows.plan.rows.json_lines import Lines
+from piactl.flows.plan.rows.staged import Spool
 from piactl.flows.site import open_site
 from piactl.private_files import NamelessFile
 
@@ -173,7 +173,7 @@ def test_bytes_come_back_as_they_were_put(tmp_path: Path) -> None:
         texts.add(one.hex().encode())
     for number in chance.sample(range(300), 300):
         assert file.read(places[number], len(kept[number])) == kept[number]
-        assert spool.at(spooled[number]) == kept[number]
+        assert spool[spooled[number]] == kept[number]
     assert list(texts.texts()) == [one.hex().encode() for one in kept]
     assert (len(texts), len(file)) == (300, sum(map(len, kept)))
     assert list(tmp_path.iterdir()) == []

@@ -11,10 +11,11 @@ import pytest
 
 from piactl.directory.open import open_reader
 from piactl.directory.port import RawEntry, Reader, ServerFacts
-from piactl.flows.plan.build import proposed, scan_feeds
+from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.inputs.load_feeds import read_feeds
-from piactl.flows.plan.reconcile import propose
-from piactl.flows.plan.rows.bundle import Proposal
+from piactl.flows.plan.inputs.scan_feeds import scan_feeds
+from piactl.flows.plan.proposal import Proposal
+from piactl.flows.plan.reconcile import reconcile
 from piactl.flows.site import open_site
 from piactl.secrets import read_password
 
@@ -71,7 +72,7 @@ def test_searches_do_not_follow_people(academy: Academy, first_load: bool) -> No
         feeds = read_feeds([str(feed)], site.settings.sources)
         with open_reader(site.settings.directory, "reader", read_password) as reader:
             counting = CountingReader(reader)
-            proposal = propose(counting, site, feeds, date.fromisoformat(DAY))
+            proposal = reconcile(counting, site, feeds, date.fromisoformat(DAY))
         assert len(proposal.writes) == (number if first_load else 0)
         asked.append(counting.asked)
     assert asked[0] == asked[1] <= 6
@@ -82,7 +83,7 @@ def planned(academy: Academy, as_of: str, *feeds: str) -> tuple[CountingReader, 
     site = open_site(academy.sandbox.config)
     with open_reader(site.settings.directory, "reader", read_password) as reader:
         counting = CountingReader(reader)
-        _, proposal = proposed(counting, site, scan_feeds(site, feeds), date.fromisoformat(as_of))
+        _, proposal = build_plan(counting, site, scan_feeds(site, feeds), date.fromisoformat(as_of))
     return counting, proposal
 
 

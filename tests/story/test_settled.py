@@ -17,15 +17,17 @@ import ldap3
 import pytest
 
 from piactl.core.model.account import Account
-from piactl.core.plan.sync_cache import Marks, with_csn
+from piactl.core.plan.run_state import Memory
+from piactl.core.plan.sync_cache import SyncCache, with_csn
 from piactl.directory.open import open_reader
-from piactl.directory.port import WriteResult
+from piactl.directory.port import Reader, WriteResult
 from piactl.directory.store.attribute_map import MANAGED
 from piactl.flows import nightly
-from piactl.flows.plan.build import scan_feeds
-from piactl.flows.plan.chunked import chunks as sifting
-from piactl.flows.plan.incremental import unchanged as settling
-from piactl.flows.plan.incremental.unchanged import Settling
+from piactl.flows.plan.chunked import chunks
+from piactl.flows.plan.incremental import skip_set
+from piactl.flows.plan.incremental.next_cache import NextCache, next_cache
+from piactl.flows.plan.inputs.run_state import read_run_state
+from piactl.flows.plan.inputs.scan_feeds import Scan, scan_feeds
 from piactl.flows.site import Site, open_site
 from piactl.sandbox.config_files import identity_dn
 from piactl.secrets import read_password
@@ -46,7 +48,7 @@ IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", numen="20E9512345XY
 @pytest.fixture(autouse=True)
 def always_pass_by(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where few are settled, as among the few people of these tests."""
-    monkeypatch.setattr(settling, "MOST", 1.0)
+    monkeypatch.setattr(skip_set, "MOST", 1.0)
 
 
 class Rewriting(Wire):
@@ -83,9 +85,19 @@ def passed(academy: Academy, feed: Path, day: str) -> set[str]:
     site = open_site(academy.sandbox.config)
     scans = scan_feeds(site, [str(feed)])
     with open_reader(site.settings.directory, "reader", read_password) as reader:
-        found = settling.settle(reader, site, scans, date.fromisoformat(day))
-    assert found is not None
-    return set(found.settled)
+        return set(skipped(reader, site, scans, day)[0].unchanged)
+
+
+def skipped(
+    reader: Reader, site: Site, scans: list[Scan], day: str
+) -> tuple[skip_set.SkipSet, NextCache, Memory]:
+    """The skip set of a run before any chunk, the cache that it fills, and the memory of earlier runs."""
+    as_of = date.fromisoformat(day)
+    memory = read_run_state(reader, site, as_of, feeds=True).memory
+    cache = next_cache(reader, site, scans, as_of)
+    assert cache is not None
+    found = skip_set.unchanged_accounts(reader, site, cache, memory.last, memory.pending())
+    return found, cache, memory
 
 
 def both(academy: Academy, day: str, *feeds: Path) -> tuple[Any, Any]:
@@ -109,8 +121,8 @@ def both(academy: Academy, day: str, *feeds: Path) -> tuple[Any, Any]:
 def sifted() -> Iterator[None]:
     """As among very many people, in batches of one, so that everything is between batches."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sifting, "MANY", 0)
-        patched.setattr(sifting, "BATCH", 1)
+        patched.setattr(chunks, "FEWEST", 0)
+        patched.setattr(chunks, "SIZE", 1)
         yield
 
 
@@ -340,23 +352,23 @@ def test_a_mark_that_guesses_is_found_out(
     """Where a mark has whatever entryCSN its entry has, or any may have been written over, the test above
     fails."""
     read: list[bytes] = []
-    foresee, mark_written, keep = Settling.foresee, Settling.mark_written, nightly.keep
+    expect, confirm, keep = NextCache.expect, NextCache.confirm, nightly.keep
 
-    def foreseeing(self: Settling, account: Account, csn: bytes, as_of: date) -> None:
+    def expecting(self: NextCache, account: Account, csn: bytes, as_of: date) -> None:
         read.append(csn)
-        foresee(self, account, csn, as_of)
+        expect(self, account, csn, as_of)
 
-    def marking(self: Settling, uid: str, result: WriteResult) -> None:
-        mark_written(self, uid, replace(result, csn_before=read[-1]))
+    def confirming(self: NextCache, uid: str, result: WriteResult) -> None:
+        confirm(self, uid, replace(result, csn_before=read[-1]))
 
-    def keeping(site: Site, marks: Marks) -> None:
+    def keeping(site: Site, cache: SyncCache) -> None:
         (csn,) = academy.entry("claire.dubreuil")["entryCSN"]
-        marks.packed["1001"] = with_csn(marks.packed["1001"], csn)
-        keep(site, marks)
+        cache.packed["1001"] = with_csn(cache.packed["1001"], csn)
+        keep(site, cache)
 
     if moment == READ:
-        monkeypatch.setattr(Settling, "foresee", foreseeing)
-        monkeypatch.setattr(Settling, "mark_written", marking)
+        monkeypatch.setattr(NextCache, "expect", expecting)
+        monkeypatch.setattr(NextCache, "confirm", confirming)
     else:
         monkeypatch.setattr(nightly, "keep", keeping)
     with pytest.raises(AssertionError, match="1001"):

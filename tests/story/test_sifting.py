@@ -17,16 +17,16 @@ from piactl.core.model.account import Account
 from piactl.core.model.person import Person
 from piactl.directory.open import open_reader
 from piactl.directory.store.attribute_map import OBJECT_CLASSES
-from piactl.flows.plan import build as proposing
-from piactl.flows.plan.build import scan_feeds
-from piactl.flows.plan.chunked import chunks as sifting
-from piactl.flows.plan.incremental.unchanged import Settling, settle
+from piactl.flows.plan.chunked import chunks
+from piactl.flows.plan.incremental.skip_set import SkipSet
+from piactl.flows.plan.inputs.scan_feeds import scan_feeds
+from piactl.flows.plan.rows import staged as staging
 from piactl.flows.site import open_site
 from piactl.secrets import read_password
 
 from .academy import Academy
 from .feeds import MICHELIS, crowd, row
-from .test_settled import marks, night, passed, same, sifted
+from .test_settled import marks, night, passed, same, sifted, skipped
 
 DAY = "2026-09-05"
 NEXT = "2026-09-06"
@@ -34,29 +34,27 @@ IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", numen="20E9512345XY
 PEOPLE = tuple(crowd(8))
 
 
-def gone_over(academy: Academy, feed: Path, day: str) -> Settling:
-    """What a sifting leaves."""
+def gone_over(academy: Academy, feed: Path, day: str, tick: Callable[[], object] = lambda: None) -> SkipSet:
+    """The skip set after the chunks."""
     site = open_site(academy.sandbox.config)
     scans = scan_feeds(site, [str(feed)])
     with sifted(), open_reader(site.settings.directory, "reader", read_password) as reader:
-        settling = settle(reader, site, scans, date.fromisoformat(day))
-        assert settling is not None
-        sifting.sift(reader, site, scans, settling, date.fromisoformat(day), lambda: None)
-    return settling
+        skip, cache, memory = skipped(reader, site, scans, day)
+        as_of = date.fromisoformat(day)
+        return chunks.evaluate_in_chunks(reader, site, scans, skip, cache, memory, as_of, tick)
 
 
 def looked_at(academy: Academy, feed: Path, day: str) -> tuple[set[str], list[str]]:
-    """Whom a sifting passes by because they need nothing, by key, and whom it leaves to be looked at, by
-    uid."""
-    settling = gone_over(academy, feed, day)
-    return set(settling.settled), settling.others
+    """The accounts that need nothing, by key, and those left to the joint evaluation, by uid."""
+    skip = gone_over(academy, feed, day)
+    return set(skip.unchanged), list(skip.evaluate)
 
 
 def set_aside(academy: Academy, feed: Path, day: str) -> tuple[set[str], set[str]]:
-    """The accounts whose changes are set aside, by key, and the people whose accounts are."""
-    aside = gone_over(academy, feed, day).aside
-    assert aside is not None
-    return set(aside.changed), {claim.matricule for claim, _ in aside.claims()}
+    """The accounts whose changes are staged, by key, and the people whose new accounts are."""
+    staged = gone_over(academy, feed, day).staged
+    assert staged is not None
+    return set(staged.changed), {claim.matricule for claim, _ in staged.claims()}
 
 
 def unmarked(academy: Academy, day: str, *rows: str) -> None:
@@ -80,10 +78,8 @@ def test_it_leaves_the_marks_that_looking_at_everybody_leaves(academy: Academy) 
     again = academy.feed(IDA, *PEOPLE, row(civilite="MME"), day="2026-09-07")
     site = open_site(academy.sandbox.config)
     with open_reader(site.settings.directory, "reader", read_password) as reader:
-        scans = scan_feeds(site, [str(again)])
-        found = settle(reader, site, scans, date(2026, 9, 7))
-    assert found is not None
-    assert (len(found.settled), found.others) == (10, [])
+        found, _, _ = skipped(reader, site, scan_feeds(site, [str(again)]), "2026-09-07")
+    assert (len(found.unchanged), found.evaluate) == (10, ())
     assert same(academy, "2026-09-07", again)["changes"] == []
 
 
@@ -147,21 +143,23 @@ def test_a_first_load_in_batches_asks_no_more_of_the_memory_than_one_batch(acade
         alive.append(sum(isinstance(one, Person | Account) for one in gc.get_objects()))
         return original(*arguments)
 
-    original = sifting._Sifting._look_at_newcomers
+    original = chunks._Chunks._evaluate_newcomers
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sifting._Sifting, "_look_at_newcomers", looking)
+        patched.setattr(staging, "IN_MEMORY", 0)
+        patched.setattr(chunks._Chunks, "_evaluate_newcomers", looking)
         gone_over(academy, feed, DAY)
     assert len(alive) == 40
     assert max(alive) <= min(alive) + 4
 
 
-def test_no_numen_is_kept_out_of_the_memory(academy: Academy) -> None:
+def test_no_numen_is_kept_out_of_the_memory(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "IN_MEMORY", 0)
     unmarked(academy, DAY, row(), *PEOPLE)
     feed = academy.feed(*PEOPLE, row(numen="20E9500001AAA"), IDA, day=NEXT)
-    aside = gone_over(academy, feed, NEXT).aside
-    assert aside is not None
-    assert len(aside) == 2
-    kept = b"".join(spool._file.read(0, len(spool._file)) for spool in (aside._rows, aside._newcomers))
+    staged = gone_over(academy, feed, NEXT).staged
+    assert staged is not None
+    assert len(staged) == 2
+    kept = b"".join(spool._file.read(0, len(spool._file)) for spool in (staged._rows, staged._newcomers))
     assert b"claire.dubreuil" in kept
     assert b"Roy" in kept
     assert b"20E9" not in kept
@@ -232,9 +230,9 @@ def test_a_change_of_the_policy_without_a_feed_is_the_same_plan(academy: Academy
     slow = academy.run("plan", "--as-of", NEXT, "-o", "json")
     with sifted():
         calls = []
-        original = sifting.sift
+        original = chunks.evaluate_in_chunks
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(sifting, "sift", lambda *a: (calls.append(a), original(*a)))
+            patched.setattr(chunks, "evaluate_in_chunks", lambda *a: (calls.append(a), original(*a))[1])
             assert academy.run("plan", "--as-of", NEXT, "-o", "json") == slow
         assert len(slow.json["writes"]) == 10
         assert academy.night(NEXT).json["outcomes"] == {"applied": 10}
@@ -287,8 +285,7 @@ def test_who_is_settled_is_not_taken_for_two(academy: Academy) -> None:
     with_numen = [row(numen="20E9500001AAA"), IDA]
     night(academy, DAY, *with_numen, *PEOPLE)
     feed = academy.feed(*PEOPLE, row(numen="20E9500001AAA", quotite="50"), IDA, day=NEXT)
-    settling = gone_over(academy, feed, NEXT)
-    assert settling.others == []
+    assert gone_over(academy, feed, NEXT).evaluate == ()
 
 
 @pytest.mark.parametrize("harm", ["cut", "twice", "changed", "quote", "field"])
@@ -299,13 +296,14 @@ def test_a_feed_that_is_refused_is_refused_in_the_same_words(
     feed = academy.feed(row(), IDA, *PEOPLE, day=NEXT)
     whole = feed.read_bytes()
     if harm == "changed":
-        original = sifting.sift
+        original = chunks.evaluate_in_chunks
 
-        def sift(*arguments: Any) -> None:
-            original(*arguments)
+        def evaluate(*arguments: Any) -> SkipSet:
+            skip = original(*arguments)
             feed.write_bytes(whole.replace(b"Ida", b"Ada"))
+            return skip
 
-        monkeypatch.setattr(proposing.sifting, "sift", sift)
+        monkeypatch.setattr(chunks, "evaluate_in_chunks", evaluate)
     elif harm == "quote":
         feed.write_bytes(whole.replace(b"Ida", b'"Ida'))
     elif harm == "field":
@@ -344,11 +342,6 @@ def test_a_line_break_in_a_uid_hides_nobody(academy: Academy) -> None:
 
 def test_the_lock_is_kept_between_batches(academy: Academy) -> None:
     unmarked(academy, DAY, row(), IDA, *PEOPLE)
-    site = open_site(academy.sandbox.config)
-    scans = scan_feeds(site, [str(academy.feed(row(), IDA, *PEOPLE, day=NEXT))])
-    ticks = []
-    with sifted(), open_reader(site.settings.directory, "reader", read_password) as reader:
-        settling = settle(reader, site, scans, date.fromisoformat(NEXT))
-        assert settling is not None
-        sifting.sift(reader, site, scans, settling, date.fromisoformat(NEXT), lambda: ticks.append(1))
+    ticks: list[int] = []
+    gone_over(academy, academy.feed(row(), IDA, *PEOPLE, day=NEXT), NEXT, lambda: ticks.append(1))
     assert len(ticks) == 10

@@ -23,7 +23,7 @@ from piactl.cli.framework.prompts import confirmed
 from piactl.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from piactl.flows.plan.rows.bundle import Proposal
+    from piactl.flows.plan.proposal import Proposal
     from piactl.flows.site import Site
 
 

@@ -28,7 +28,7 @@ from piactl.errors import Exit, PiactlError
 if TYPE_CHECKING:
     from piactl.flows.apply.run import Order
     from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
-    from piactl.flows.plan.rows.bundle import Proposal
+    from piactl.flows.plan.proposal import Proposal
     from piactl.flows.site import Site
 
 

@@ -65,8 +65,9 @@ def plan(
     """
     if feeds and feeds[0] == "show":
         return _show(feeds[1:], output, everything=everything)
-    from piactl.flows.plan.build import proposed, scan_feeds
+    from piactl.flows.plan.build import build_plan
     from piactl.flows.plan.inputs.merge_feeds import Accepted
+    from piactl.flows.plan.inputs.scan_feeds import scan_feeds
     from piactl.flows.plan.plan_file import plan_document
 
     need_reason(reason, "--accept-feed", accept_feed or [])
@@ -76,7 +77,7 @@ def plan(
     scans = scan_feeds(site, feeds or [])
     with reading(site) as reader:
         accepted = Accepted(accept_feed or (), accept_person or (), reason)
-        _, proposal = proposed(reader, site, scans, day, accepted)
+        _, proposal = build_plan(reader, site, scans, day, accepted)
     document = plan_document(proposal, site.keys, Path(site.settings.state_folder))
     if out:
         from piactl.flows.plan.plan_file import plan_pieces

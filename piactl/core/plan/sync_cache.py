@@ -1,9 +1,9 @@
-"""What a run leaves about accounts that needed nothing, so that the next one can pass them by.
+"""The sync cache: what a run leaves about unchanged accounts, so that the next run can skip them.
 
-An account is settled as long as three things stay as they were: its entry (told by entryCSN, which every
-write by any hand moves), what the feeds say of the person (told by a keyed digest of their very lines), and
-what the date makes due. Then the rules would say again what they said. All marks are void under another
-policy, register or configuration, at another server, and after a run that did not end well.
+A cache entry is valid as long as three things are unchanged: the entry (its entryCSN moves with every write),
+the lines of the person in the feeds (by a keyed digest), and what the date makes due. The rules would then
+give the same result. The whole cache is void under another policy, register or configuration, at another
+server, and after a run that did not end well.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from itertools import chain
 from piactl.core.plan.guards import Census
 
 NOTHING_DUE = 0
-_MARK = struct.Struct("<QQQIIB")
+_ENTRY = struct.Struct("<QQQIIB")
 _CSN = struct.Struct("<Q")
-WIDTH = _MARK.size
+WIDTH = _ENTRY.size
 MOST_SOURCES = 8
 
 
@@ -37,11 +37,11 @@ def name_digest(local: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class CacheEntry:
     """`csn` is `csn_digest`, `rows` the digest of the person's lines in the feeds (0: none), `name` the
     `name_digest` of one of the account's names (0: none), `due` the ordinal of the next day on which the date
-    changes something (NOTHING_DUE: none), `home` a number in `Marks.homes`, `sources` a bit for each source
-    by which the person is known to be assigned."""
+    changes something (NOTHING_DUE: none), `home` a number in `SyncCache.homes`, `sources` a bit for each
+    source by which the person is known to be assigned."""
 
     csn: int
     rows: int
@@ -51,20 +51,20 @@ class Mark:
     sources: int
 
     def packed(self) -> bytes:
-        return _MARK.pack(self.csn, self.rows, self.name, self.due, self.home, self.sources)
+        return _ENTRY.pack(self.csn, self.rows, self.name, self.due, self.home, self.sources)
 
     @classmethod
-    def of(cls, packed: bytes) -> Mark:
-        return cls(*_MARK.unpack(packed))
+    def of(cls, packed: bytes) -> CacheEntry:
+        return cls(*_ENTRY.unpack(packed))
 
 
 def has_csn(packed: bytes, csn: bytes) -> bool:
-    """Whether the mark has this entryCSN."""
+    """Whether the cache entry has this entryCSN."""
     return packed.startswith(_CSN.pack(csn_digest(csn)))
 
 
 def with_csn(packed: bytes, csn: bytes) -> bytes:
-    """The mark, with this entryCSN in the place of the one it has."""
+    """The cache entry, with this entryCSN instead of its own."""
     return _CSN.pack(csn_digest(csn)) + packed[_CSN.size :]
 
 
@@ -76,12 +76,12 @@ NOT_LIVE: Home = ((), ())
 
 
 @dataclass(slots=True)
-class Marks:
-    """Marks by key: the matricule, or `uid:` and the uid of an account without one (an archived one).
+class SyncCache:
+    """Cache entries by key: the matricule, or `uid:` and the uid of an account without one (an archived one).
 
-    `basis` stands for everything that all marks depend on, `as_of` (ordinal) for the day they were made of.
-    `sources` are the names of the sources that were fed, in the order of the bits of `Mark.sources`. `server`
-    is where the entries were read and written, `run` the run that leaves the marks.
+    `basis` is a digest of everything that all entries depend on, `as_of` the ordinal of the day of the run.
+    `sources` are the names of the sources of the feeds, in the order of the bits of `CacheEntry.sources`.
+    `server` is where the accounts were read and written, `run` the run that leaves the cache.
     """
 
     basis: str
@@ -107,13 +107,13 @@ class Marks:
         return number
 
     def names(self, packed: Iterable[bytes], keys: Container[str]) -> NameDigests:
-        """Every name of the accounts with these marks, which have these keys."""
+        """Every name of the accounts with these cache entries and keys."""
         more = (names for key, names in self.more_names.items() if key in keys)
-        return NameDigests(chain((_MARK.unpack(mark)[2] for mark in packed), *more))
+        return NameDigests(chain((_ENTRY.unpack(entry)[2] for entry in packed), *more))
 
     def census(self, packed: Iterable[bytes]) -> Census:
-        """How many live accounts there are among these marks."""
-        return self.census_at(Counter(_MARK.unpack(mark)[4] for mark in packed))
+        """The census of the accounts with these cache entries."""
+        return self.census_at(Counter(_ENTRY.unpack(entry)[4] for entry in packed))
 
     def census_at(self, counts: Mapping[int, int]) -> Census:
         """The census of so many accounts at each home, by its number."""
@@ -128,8 +128,8 @@ class Marks:
         return Census(total, dict(places), dict(profiles))
 
     def known(self, packed: Iterable[bytes]) -> dict[str, int]:
-        """How many of these marks each source knows to be assigned."""
-        counts = Counter(mark[-1] for mark in packed)
+        """By source, how many of these accounts it knows to be assigned."""
+        counts = Counter(entry[-1] for entry in packed)
         return {
             name: sum(count for bits, count in counts.items() if bits >> at & 1)
             for at, name in enumerate(self.sources)

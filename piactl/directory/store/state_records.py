@@ -385,9 +385,10 @@ def read_memory(
     keys: DigestKeys,
     unreadable: UnreadableRecords,
     *,
-    due: date | None = None,
+    due: date | Callable[[LastRun | None], date | None] | None = None,
 ) -> Remembered:
-    """The memory of earlier runs; with `due`, only the people in waiting whose day has come.
+    """The memory of earlier runs; with `due`, only the people in waiting whose day has come. The day may
+    depend on the last run.
 
     Records that cannot be read are added to `unreadable`: the last run is then `lost`, of a source only what
     the records of runs hold is known, a person in waiting is left out. Raises DirectoryRefused where the
@@ -396,6 +397,8 @@ def read_memory(
     places = Places(state)
     raw: dict[str, bytes] = {}
     last_run = _last_run(reader, places, unreadable)
+    if callable(due):
+        due = due(last_run)
     # the bytes of what cannot be read are not kept: a write replaces them
     foreign: Mapping[str, Mapping[str, date]] = {}
     entry = reader.read(places.addresses, [DATA])

@@ -15,7 +15,6 @@ from piactl.core.edits import Act, ActRefused
 from piactl.core.model.account import State
 from piactl.core.naming.local_part import TakenNames, UnusableName
 from piactl.core.plan.change import Change
-from piactl.core.plan.diff import changes_of
 from piactl.core.plan.guards import Refusal, refusals
 from piactl.core.rules.address_allocation import named
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
@@ -29,7 +28,7 @@ from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone
 from piactl.flows.apply.run import Order, check_date, run_alone
 from piactl.flows.plan.rows.bundle import AccountWrite
-from piactl.flows.plan.rows.entry_diff import restored_change
+from piactl.flows.plan.rows.change_set import change_set
 from piactl.flows.queries.accounts import account_on, find_entry
 from piactl.flows.site import Site
 
@@ -180,13 +179,12 @@ def intended(
     uid = desired.account.uid
     if write is None:
         return Prepared(name, uid)
-    changes = changes_of(desired, rules) or [restored_change(desired, write, rules, site.encoding)]
-    kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
-    row = AccountWrite(uid, kinds, reason or changes[0].reason, write)
+    changes = change_set(desired, write, rules, site.encoding)
+    row = AccountWrite(uid, changes.kinds, reason or changes.changes[0].reason, write)
     before = account_on(entry.account, site, rules.as_of)[0] if entry else None
     held = max((override.until for override in desired.account.overrides), default=rules.as_of)
     ahead = tuple(outlook(before, desired.career, rules.as_of, held))
-    return Prepared(name, uid, tuple(changes), row, ahead)
+    return Prepared(name, uid, changes.changes, row, ahead)
 
 
 def _addressed(reader: Reader, site: Site, desired: Desired, rules: Rules) -> Desired:

@@ -9,7 +9,7 @@ from typing import Any
 
 from piactl.core.model.account import Account
 from piactl.core.plan.plan import Plan
-from piactl.core.plan.run_state import LastRun, Memory
+from piactl.core.plan.run_state import LastRun
 from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.simulated_directory import ImaginedDirectory
 from piactl.directory.store.accounts import IN_ACCOUNTS, Unreadable, account_dn, account_queries, entry_of
@@ -24,8 +24,9 @@ from piactl.directory.store.state_records import (
     record_write,
     stored,
 )
-from piactl.flows.plan.reconcile import due_alone, propose
-from piactl.flows.plan.rows.bundle import Proposal
+from piactl.flows.plan.inputs.run_state import read_run_state
+from piactl.flows.plan.proposal import Proposal
+from piactl.flows.plan.reconcile import reconcile
 from piactl.flows.plan.rows.serialize import change_facts
 from piactl.flows.site import Site
 
@@ -64,10 +65,9 @@ class Forecast:
         """
         day: date | None = self.first
         while day is not None and day <= self.until:
-            last = read_last(self._directory, self.site.settings.directory.state, self.site.unreadable)
-            whole = not due_alone(self._directory, self.site, Memory(last), [])
-            proposal = propose(self._directory, self.site, [], day)
-            yield Night(day, proposal.plan, whole)
+            state = read_run_state(self._directory, self.site, day, feeds=False)
+            proposal = reconcile(self._directory, self.site, [], day, state=state)
+            yield Night(day, proposal.plan, whole=not state.due_only)
             self._go_on(proposal, day)
             day = self._next(day)
 

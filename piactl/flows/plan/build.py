@@ -1,111 +1,98 @@
-"""From the feeds of a command to a plan: everybody is looked at, but those who are known to be settled."""
+"""Builds the plan of a run: state, skip set, chunks, joint evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date
 
+from piactl.core.plan.sync_cache import key_of
+from piactl.core.rules.desired import NUMEN
 from piactl.directory.port import Reader
-from piactl.directory.store.state_records import read_memory
+from piactl.directory.store.attribute_scans import read_numen_holders
 from piactl.errors import FeedRefused
 from piactl.feed.reader import read_feed
-from piactl.feed.source_matcher import feed_argument
-from piactl.flows.plan.chunked import chunks as sifting
-from piactl.flows.plan.incremental.unchanged import (
-    NotSettled,
-    Scan,
-    Settling,
-    lines_key,
-    nobody_settled,
-    scan_feed,
-    settle,
-)
+from piactl.flows.plan.chunked import chunks
+from piactl.flows.plan.incremental.next_cache import NextCache, next_cache
+from piactl.flows.plan.incremental.skip_set import SkipSet, unchanged_accounts
 from piactl.flows.plan.inputs.load_feeds import in_order, raise_refused
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
-from piactl.flows.plan.reconcile import due_alone, propose
-from piactl.flows.plan.rows.bundle import Proposal
+from piactl.flows.plan.inputs.run_state import RunState, read_run_state
+from piactl.flows.plan.inputs.scan_feeds import Scan
+from piactl.flows.plan.proposal import Proposal
+from piactl.flows.plan.reconcile import reconcile
 from piactl.flows.site import Site
 
-_TRIES = 3
-"""Before everybody is looked at: each finds some more who cannot be passed by."""
 
-
-def scan_feeds(site: Site, arguments: Sequence[str]) -> list[Scan]:
-    """Goes over the feeds that the arguments name. A delta, and a feed that cannot be gone over, is read.
-
-    Raises UsageError for an argument that fits no source, FeedRefused.
-    """
-    sources = site.settings.sources
-    named = [feed_argument(argument, sources) for argument in arguments]
-    key = lines_key(site) if named else b""
-    scans: list[Scan] = []
-    refused: list[FeedRefused] = []
-    for source, path in named:
-        try:
-            scans.append(scan_feed(source, path, key))
-        except FeedRefused as error:
-            refused.append(error)
-    raise_refused(refused)
-    return scans
-
-
-def proposed(
+def build_plan(
     reader: Reader,
     site: Site,
     scans: Sequence[Scan],
     as_of: date,
     accepted: Accepted = NOTHING,
     tick: Callable[[], None] = lambda: None,
+    state: RunState | None = None,
 ) -> tuple[list[SourcedFeed], Proposal]:
-    """The feeds and the plan of one run. Raises FeedRefused and what `propose` raises."""
-    settling = settle(reader, site, scans, as_of)
-    if settling is None and _many_accounts(reader, site, scans, as_of):
-        settling = nobody_settled(reader, site, scans, as_of)
-        if settling is not None:
-            sifting.sift(reader, site, scans, settling, as_of, tick, accepted.people)
-    elif settling is not None and settling.to_look_at() >= sifting.MANY:
-        sifting.sift(reader, site, scans, settling, as_of, tick, accepted.people)
-    for _ in range(_TRIES):
-        try:
-            return _proposed(reader, site, scans, as_of, accepted, tick, settling)
-        except NotSettled as met:
-            if settling is None or not met.accounts:
-                break
-            settling.look_at(met.accounts)
-    if settling is not None:
-        settling.pass_nobody()
-    return _proposed(reader, site, scans, as_of, accepted, tick, settling)
+    """The feeds and the plan of one run; `state` is read where it is not given.
+
+    Raises FeedRefused and what `reconcile` raises.
+    """
+    if state is None:
+        state = read_run_state(reader, site, as_of, feeds=bool(scans))
+    cache = None if state.due_only else next_cache(reader, site, scans, as_of)
+    skip = _skip_set(reader, site, scans, as_of, accepted, tick, state, cache)
+    feeds, skip = _read_feeds(reader, site, scans, skip)
+    return feeds, reconcile(reader, site, feeds, as_of, accepted, tick, state, skip, cache)
 
 
-def _many_accounts(reader: Reader, site: Site, scans: Sequence[Scan], as_of: date) -> bool:
-    """Whether very many accounts have to be looked at although no full feed tells of all people: for a change
-    of the policy, say, or beside a delta."""
-    memory = read_memory(reader, site.settings.directory.state, site.keys, site.unreadable, due=as_of).memory
-    if not scans and due_alone(reader, site, memory, ()):
-        return False
-    return memory.last is not None and memory.last.census.total >= sifting.MANY
-
-
-def _proposed(
+def _skip_set(
     reader: Reader,
     site: Site,
     scans: Sequence[Scan],
     as_of: date,
     accepted: Accepted,
     tick: Callable[[], None],
-    settling: Settling | None,
-) -> tuple[list[SourcedFeed], Proposal]:
-    feeds = _read(scans, site, settling)
-    return feeds, propose(reader, site, feeds, as_of, accepted, tick, settling)
+    state: RunState,
+    cache: NextCache | None,
+) -> SkipSet:
+    """The accounts that the joint evaluation leaves out: unchanged ones, and those evaluated in chunks."""
+    if cache is None:
+        return SkipSet()
+    memory = state.memory
+    skip = unchanged_accounts(reader, site, cache, memory.last, {*memory.pending(), *accepted.people})
+    accounts = len(skip.evaluate) if skip or memory.last is None else memory.last.census.total
+    if max(len(cache.rows) - len(skip.unchanged), accounts) < chunks.FEWEST:
+        return skip
+    return chunks.evaluate_in_chunks(reader, site, scans, skip, cache, memory, as_of, tick, accepted.people)
 
 
-def _read(scans: Sequence[Scan], site: Site, settling: Settling | None) -> list[SourcedFeed]:
+def _read_feeds(
+    reader: Reader, site: Site, scans: Sequence[Scan], skip: SkipSet
+) -> tuple[list[SourcedFeed], SkipSet]:
+    """The feeds without the rows of skipped accounts, and the skip set without the accounts that have the
+    NUMEN of somebody who is evaluated: they are evaluated too, and so on until nobody is added."""
+    keys = site.keys
+    checked: set[str] = set()
+    while True:
+        feeds = _read(site, scans, skip)
+        if not skip:
+            return feeds, skip
+        numens = {numen for sourced in feeds for numen in sourced.feed.numens()}
+        digests = {digest for numen in numens for digest in keys.candidates(NUMEN, numen.reveal())}
+        new = sorted(digests - checked)
+        holders = read_numen_holders(reader, site.settings.directory, site.encoding, new)
+        skipped = [(uid, matricule) for uid, matricule in holders if key_of(uid, matricule) in skip]
+        if not skipped:
+            return feeds, skip
+        checked |= digests
+        skip = skip.without(skipped)
+
+
+def _read(site: Site, scans: Sequence[Scan], skip: SkipSet) -> list[SourcedFeed]:
     feeds: list[SourcedFeed] = []
     refused: list[FeedRefused] = []
     for scan in scans:
-        skipped = settling.skipped(scan.lines) if settling else None
         try:
-            feed = scan.feed or read_feed(scan.path, scan.source, skipped)
+            feed = scan.feed or read_feed(scan.path, scan.source, skip.lines(scan.lines))
         except FeedRefused as error:
             refused.append(error)
         else:

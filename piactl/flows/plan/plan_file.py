@@ -17,7 +17,8 @@ from piactl.core.plan.guards import Refusal
 from piactl.core.plan.plan import AbsentAssignment, Basis, FeedBasis
 from piactl.directory.store.state_records import last_run_record, read_last_run
 from piactl.errors import StalePlan
-from piactl.flows.plan.rows.bundle import Proposal, Work
+from piactl.flows.plan.proposal import Proposal
+from piactl.flows.plan.rows.bundle import Work
 from piactl.flows.plan.rows.json_lines import Lines, encode
 from piactl.flows.plan.rows.serialize import PlannedWrites, change_lines, read_write, write_facts, write_lines
 

@@ -1,4 +1,4 @@
-"""Making a plan: what one run would change. Nothing here can write."""
+"""Reconciles the directory with feeds, dates and policy: the plan of one run. Nothing here can write."""
 
 from __future__ import annotations
 
@@ -30,53 +30,54 @@ from piactl.directory.store.accounts import (
 from piactl.directory.store.attribute_scans import (
     read_foreign_names,
     read_identifiers,
-    read_numen_holders,
     read_owners,
 )
-from piactl.directory.store.state_records import memory_writes, read_memory
+from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
-from piactl.flows.plan.chunked.assemble import Composing, Names
-from piactl.flows.plan.incremental.evaluate import Look
-from piactl.flows.plan.incremental.unchanged import NotSettled, Settling
-from piactl.flows.plan.inputs.account_index import Book, census_of
+from piactl.flows.plan.chunked.assemble import Names, PlanAssembly
+from piactl.flows.plan.incremental.evaluate import Evaluation
+from piactl.flows.plan.incremental.next_cache import NextCache
+from piactl.flows.plan.incremental.skip_set import SkipSet
+from piactl.flows.plan.inputs.account_index import AccountIndex, census_of
 from piactl.flows.plan.inputs.load_feeds import check_held, check_limits
-from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed, Told, judged, who_is_known
+from piactl.flows.plan.inputs.merge_feeds import (
+    NOTHING,
+    Accepted,
+    MergedFeeds,
+    SourcedFeed,
+    judged,
+    who_is_known,
+)
 from piactl.flows.plan.inputs.numen_conflicts import hold_shared_numens
-from piactl.flows.plan.rows.bundle import Proposal, Writes
-from piactl.flows.plan.rows.entry_diff import Differing
+from piactl.flows.plan.inputs.run_state import RunState, read_run_state
+from piactl.flows.plan.proposal import Proposal
+from piactl.flows.plan.rows.bundle import Writes
+from piactl.flows.plan.rows.entry_diff import EntryDiff
 from piactl.flows.site import Site
 
-
-def due_alone(reader: Reader, site: Site, memory: Memory, feeds: Sequence[SourcedFeed]) -> bool:
-    """Whether only what the date makes due has to be looked at: nothing else has changed since the last
-    run, and that one left nothing undone."""
-    last = memory.last
-    return (
-        not feeds
-        and last is not None
-        and last.clean
-        and last.policy == site.policy.digest
-        and last.register == site.register_digest
-        and last.otp_schema == site.encoding_for(reader).otp_schema
-    )
+EVERYBODY = SkipSet()
 
 
-def propose(
+def reconcile(
     reader: Reader,
     site: Site,
     feeds: Sequence[SourcedFeed],
     as_of: date,
     accepted: Accepted = NOTHING,
     tick: Callable[[], None] = lambda: None,
-    settling: Settling | None = None,
+    state: RunState | None = None,
+    skip: SkipSet = EVERYBODY,
+    cache: NextCache | None = None,
 ) -> Proposal:
     """The plan of one run and its writes; without feeds, what dates and the policy alone change.
 
+    Evaluates together everybody but the accounts of `skip`, without which the feeds were read, and adds the
+    staged changes. `state` is read where it is not given; `cache` collects what the run leaves for the next.
+    `tick` is called now and then.
+
     Reads the directory in whole searches, never one per person. Raises FeedRefused where a feed breaks a
     limit of its source and is not `accepted`, UsageError where what is accepted is nothing of this run,
-    DirectoryTruncated, DirectoryUnreachable; a plan that breaks guards is returned with its refusals. `tick`
-    is called now and then, never while the directory is being read. `settling` says who is passed by; the
-    feeds were read without them. Raises NotSettled where somebody of them has to be looked at after all.
+    DirectoryTruncated, DirectoryUnreachable; a plan that breaks guards is returned with its refusals.
     """
     strangers = sorted(set(accepted.feeds) - {sourced.feed.facts.digest for sourced in feeds})
     if strangers:
@@ -85,13 +86,17 @@ def propose(
             "says the right one"
         )
     feeds = [judged(sourced, site.policy, site.register) for sourced in feeds]
-    planning = _Planning(reader, site, feeds, as_of, tick, settling, accepted)
-    passed = settling.old.known(settling.marks()) if settling else {}
-    check_limits(feeds, planning.memory, planning.known(), as_of, accepted.feeds, passed)
-    return planning.proposal()
+    if state is None:
+        state = read_run_state(reader, site, as_of, feeds=bool(feeds))
+    evaluation = _JointEvaluation(reader, site, feeds, as_of, tick, state, skip, cache, accepted)
+    skipped = cache.cache.known(skip.entries()) if cache else {}
+    check_limits(feeds, state.memory, evaluation.known(), as_of, accepted.feeds, skipped)
+    return evaluation.proposal()
 
 
-class _Planning(Look):
+class _JointEvaluation(Evaluation):
+    """Evaluates together everybody who is not in the skip set, and makes the plan of all."""
+
     def __init__(
         self,
         reader: Reader,
@@ -99,78 +104,54 @@ class _Planning(Look):
         feeds: Sequence[SourcedFeed],
         as_of: date,
         tick: Callable[[], None],
-        settling: Settling | None = None,
-        accepted: Accepted = NOTHING,
+        state: RunState,
+        skip: SkipSet,
+        cache: NextCache | None,
+        accepted: Accepted,
     ) -> None:
         self.reader, self.directory = reader, site.settings.directory
-        state, keys = self.directory.state, site.keys
-        remembered = read_memory(reader, state, keys, site.unreadable, due=None if feeds else as_of)
-        self.due_only = due_alone(reader, site, remembered.memory, feeds)
-        if not feeds and not self.due_only:
-            remembered = read_memory(reader, state, keys, site.unreadable)
-        self.remembered = remembered
-        super().__init__(site, feeds, as_of, remembered.memory, Book(), settling, tick, accepted)
+        self.state, self.skip = state, skip
+        super().__init__(site, feeds, as_of, state.memory, AccountIndex(), cache, tick, accepted)
         for entry in self._entries():
-            self.book.add(entry)
-        # whoever waits may have an account that was not read, above all an archived one: it is theirs
-        if self.due_only:
+            self.index.add(entry)
+        # people in waiting may have an account that was not read, above all an archived one
+        if state.due_only:
             self._add_others(self.memory.waiting)
-        elif settling and settling.passes:
-            self._refuse_passed([*self.memory.waiting, *self._absent()])
+        elif skip:
             people = [m for sourced in feeds for m in (*sourced.feed.people, *sourced.feed.held)]
             self._add_others(dict.fromkeys([*people, *self.memory.waiting]))
-            self._check_numens()
 
     def _entries(self) -> Iterable[Entry | Unreadable]:
         encoding = self.site.encoding
-        if self.settling and self.settling.passes:
-            return read_accounts_named(self.reader, self.directory, encoding, self.settling.others)
-        return read_accounts(self.reader, self.directory, encoding, due=self.as_of if self.due_only else None)
+        if self.skip:
+            return read_accounts_named(self.reader, self.directory, encoding, self.skip.evaluate)
+        due = self.as_of if self.state.due_only else None
+        return read_accounts(self.reader, self.directory, encoding, due=due)
 
     def _add_others(self, matricules: Iterable[str]) -> None:
         """Reads the accounts of these people that were not read yet."""
-        seen = {entry.account.uid for entry in self.book.entries()}
-        missing = [m for m in matricules if m not in self.book.by_matricule]
+        seen = {entry.account.uid for entry in self.index.entries()}
+        missing = [m for m in matricules if m not in self.index.by_matricule]
         for entry in read_accounts_of(
             self.reader, self.directory, self.site.encoding, self.rules.keys, missing
         ):
             if isinstance(entry, Unreadable) or entry.account.uid not in seen:
-                self.book.add(entry)
-
-    def _absent(self) -> Iterable[str]:
-        return (key[0] for source in self.memory.sources.values() for key in source.absences)
-
-    def _refuse_passed(self, matricules: Iterable[str]) -> None:
-        """Raises NotSettled where one of these people is passed by."""
-        for matricule in matricules:
-            if self.settling is not None and matricule in self.settling:
-                raise NotSettled
-
-    def _check_numens(self) -> None:
-        """Raises NotSettled where somebody who is passed by has the NUMEN of somebody who is not."""
-        keys = self.rules.keys
-        numens = {n for sourced in self.feeds for n in sourced.feed.numens()}
-        digests = [digest for numen in numens for digest in keys.candidates(NUMEN, numen.reveal())]
-        seen = {entry.account.uid for entry in self.book.entries()}
-        holders = read_numen_holders(self.reader, self.directory, self.site.encoding, digests)
-        passed = [(uid, matricule) for uid, matricule in holders if uid not in seen]
-        if passed:
-            raise NotSettled(passed)
+                self.index.add(entry)
 
     def proposal(self) -> Proposal:
         """Raises FeedRefused where too many people of a feed that is not `accepted` are held."""
         told = self.told()
         self._refuse_needless(told)
-        hold_shared_numens(told, self.book, self.memory, self.rules.keys)
+        hold_shared_numens(told, self.index, self.memory, self.rules.keys)
         self._find_owners()
         subjects = self.subjects(told)
         waits = {key[0] for name in told.sources for key in self.unconfirmed(told, name)}
         desired, names = self._named(self.desired(subjects, waits))
         told_once = any(not sourced.feed.facts.full for sourced in self.feeds)
-        differing = Differing(self.reader, self.site, self.rules, self.book, self.memory.waiting, told_once)
-        rows = differing.rows(desired)
+        entry_diff = EntryDiff(self.reader, self.site, self.rules, self.index, self.memory.waiting, told_once)
+        rows = entry_diff.rows(desired)
         self.tick()
-        self.holds += differing.holds
+        self.holds += entry_diff.holds
         check_held(self.feeds, self.holds, self.memory, self.as_of, self.accepted.feeds)
         before = self._census()
         by_uid = {d.account.uid: d for d in desired}
@@ -185,10 +166,10 @@ class _Planning(Look):
         writes: Writes = tuple(write for write, _ in rows)
         foreign = self._foreign_addresses()
         counted = tally(changes)
-        if self.settling is not None and self.settling.aside is not None:
-            composing = Composing(self.settling, self.settling.aside, differing, self.as_of, self.tick)
-            changes, writes = composing.composed(rows, names, Path(self.site.settings.state_folder))
-            counted, after = composing.tally, composing.census(after)
+        if self.cache is not None and self.skip.staged is not None:
+            assembly = PlanAssembly(self.cache, self.skip.staged, entry_diff, self.as_of, self.tick)
+            changes, writes = assembly.rows(rows, names, Path(self.site.settings.state_folder))
+            counted, after = assembly.tally, assembly.census(after)
         plan = Plan(
             basis=self._basis(),
             changes=changes,
@@ -206,13 +187,16 @@ class _Planning(Look):
         last = LastRun("", self.as_of, *digests, "", True, after, otp_schema)
         memory = Memory(last, self._without_archived(told, desired), waiting, foreign)
         state = self.directory.state
-        records = tuple(memory_writes(self.remembered, memory, state, self.rules.keys))
+        records = tuple(memory_writes(self.state.remembered, memory, state, self.rules.keys))
         unsure = self.unsure(told, memory)
-        self.mark_settled({*unsure, *(write.uid for write, _ in rows)})
-        self.foresee(((d.account, self._csn(d)) for d in written), unsure)
-        return Proposal(plan, writes, records, memory, self.settling)
+        if self.cache is not None and self.cache.kept:
+            unchanged = self.cache_entries({*unsure, *(write.uid for write, _ in rows)})
+            self.cache.cache.packed.update(unchanged)
+            self.cache.skipped = self.skip.unchanged
+            self.expect(((d.account, self._csn(d)) for d in written), unsure)
+        return Proposal(plan, writes, records, memory, self.cache)
 
-    def _refuse_needless(self, told: Told) -> None:
+    def _refuse_needless(self, told: MergedFeeds) -> None:
         """Raises UsageError where somebody is accepted by hand who would not be held: a slip of the hand
         must not let anybody through on another day."""
         needless = sorted(set(self.accepted.people) - told.let_through)
@@ -226,33 +210,33 @@ class _Planning(Look):
         """The entryCSN of the entry that an account is to be made of, b"" where there is none or it was not
         read."""
         matricule = desired.subject.matricule
-        entry = self.book.entry(matricule, self.rules.keys) if matricule else None
+        entry = self.index.entry(matricule, self.rules.keys) if matricule else None
         return entry.csn if entry else b""
 
     def _census(self) -> Census:
         """The accounts before the run. A night without a feed relies on what the last one left."""
-        if self.due_only and self.memory.last:
+        if self.state.due_only and self.memory.last:
             return self.memory.last.census
-        here = self.book.census(self.as_of)
-        return here.plus(self.settling.old.census(self.settling.marks())) if self.settling else here
+        here = self.index.census(self.as_of)
+        return here.plus(self.cache.cache.census(self.skip.entries())) if self.cache else here
 
     def _named(self, desired: Sequence[Desired]) -> tuple[list[Desired], Names]:
-        """With the names that those who need one get, and the names of the newcomers set aside."""
-        aside = self.settling.aside if self.settling else None
-        if aside is None and not any(one.base for one in desired):
+        """With the names that those who need one get, and the names of the staged newcomers."""
+        staged = self.skip.staged
+        if staged is None and not any(one.base for one in desired):
             return list(desired), Names()
-        names = set(read_foreign_names(self.reader, self.directory, self.site.encoding)) | self.book.names
-        if self.due_only:
+        names = set(read_foreign_names(self.reader, self.directory, self.site.encoding)) | self.index.names
+        if self.state.due_only:
             names |= set(read_identifiers(self.reader, self.directory, self.site.encoding))
         policy = self.rules.policy
-        passed = self.settling.names() if self.settling else ()
-        taken = TakenNames(map(local_of, names), policy.first_homonym_digit, passed)
-        if aside is None:
+        skipped = self.cache.cache.names(self.skip.entries(), self.skip) if self.cache else ()
+        taken = TakenNames(map(local_of, names), policy.first_homonym_digit, skipped)
+        if staged is None:
             return named(desired, taken, policy), Names()
-        names_aside = Names()
-        return all_named(desired, aside.claims(), taken, policy, names_aside.give), names_aside
+        staged_names = Names()
+        return all_named(desired, staged.claims(), taken, policy, staged_names.give), staged_names
 
-    def _waiting(self, told: Told, with_account: set[str | None]) -> dict[str, Waiting]:
+    def _waiting(self, told: MergedFeeds, with_account: set[str | None]) -> dict[str, Waiting]:
         waiting: dict[str, Waiting] = {}
         before = self.memory.waiting
         for matricule in dict.fromkeys([*before, *told.people]):
@@ -261,7 +245,7 @@ class _Planning(Look):
                 if old:
                     waiting[matricule] = old
                 continue
-            if matricule in with_account or matricule in self.book.by_matricule:
+            if matricule in with_account or matricule in self.index.by_matricule:
                 continue
             person = told.people.get(matricule) or (old.person if old else None)
             if person is None:
@@ -275,10 +259,10 @@ class _Planning(Look):
                 waiting[matricule] = one
         return waiting
 
-    def _keep_news_of_held(self, told: Told, waiting: dict[str, Waiting]) -> None:
+    def _keep_news_of_held(self, told: MergedFeeds, waiting: dict[str, Waiting]) -> None:
         """A delta tells its news once: of whoever is held, they wait until the person is free again. Those of
         another person do not: with a decision by hand the delta is fed again."""
-        accounts = {m: entry.account for m, entry in self.book.by_matricule.items()}
+        accounts = {m: entry.account for m, entry in self.index.by_matricule.items()}
         for matricule in {hold.matricule for hold in self.holds} & told.once.keys():
             person, assignments = told.once[matricule or ""]
             known = who_is_known(matricule or "", accounts, self.memory)
@@ -293,10 +277,10 @@ class _Planning(Look):
     def _find_owners(self) -> None:
         """Whose the addresses are that another hand put on the entries: the account in whose ledger they
         stand, else the first that has them."""
-        found = {a: e.account.uid for e in self.book.entries() for a in e.account.foreign_addresses}
+        found = {a: e.account.uid for e in self.index.entries() for a in e.account.foreign_addresses}
         if not found:
             return
-        holders = ((a, e.account.uid) for e in self.book.entries() for a in e.account.foreign_addresses)
+        holders = ((a, e.account.uid) for e in self.index.entries() for a in e.account.foreign_addresses)
         for address, uid in sorted(holders, key=lambda one: one[1]):
             self.owners.setdefault(address.casefold(), uid)
         self.owners.update(read_owners(self.reader, self.directory, self.site.encoding, sorted(found)))
@@ -305,9 +289,9 @@ class _Planning(Look):
         """What another hand put on accounts: what is there now of those that were looked at, of the others
         what was there when they were. A night without a feed sees what is due alone."""
         before = self.memory.foreign_addresses
-        passes = self.due_only or (self.settling is not None and self.settling.passes)
-        after = {uid: dict(found) for uid, found in before.items()} if passes else {}
-        for entry in self.book.entries():
+        partly = self.state.due_only or bool(self.skip)
+        after = {uid: dict(found) for uid, found in before.items()} if partly else {}
+        for entry in self.index.entries():
             account, foreign = entry.account, entry.account.foreign_addresses
             if not foreign and account.uid not in before:
                 continue
@@ -328,7 +312,7 @@ class _Planning(Look):
                 owner = self.owners.get(address.casefold(), uid)
                 yield ForeignAddress(uid, address, since, owner if owner != uid else "")
 
-    def _without_archived(self, told: Told, desired: Iterable[Desired]) -> dict[str, SourceMemory]:
+    def _without_archived(self, told: MergedFeeds, desired: Iterable[Desired]) -> dict[str, SourceMemory]:
         """What is remembered of sources, but for what they said of people who are archived."""
         gone = {one.subject.matricule for one in desired if one.account.state is State.ARCHIVED}
         sources = dict(told.sources)
@@ -362,5 +346,5 @@ class _Planning(Look):
                     f"{facts.file}: {facts.unattributed} rows could not be told whose they are: no absence "
                     f"from source {facts.source} counts in this run"
                 )
-        if self.due_only:
+        if self.state.due_only:
             yield "no feed: only what the date makes due was looked at"

@@ -25,7 +25,8 @@ from piactl.flows.apply.run import LOADING, Order
 from piactl.flows.apply.run_lock import alive_alone
 from piactl.flows.apply.undo_log import Kept, read_undo
 from piactl.flows.plan.plan_file import PlanFile, plan_document
-from piactl.flows.plan.rows.bundle import Proposal, Work
+from piactl.flows.plan.proposal import Proposal
+from piactl.flows.plan.rows.bundle import Work
 from piactl.flows.site import Site
 from piactl.flows.undo.revert import WHO, Fate, Inverting, Reversal
 

@@ -11,7 +11,7 @@ from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import MANUAL
 from piactl.core.naming.local_part import UnusableName
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.diff import changes_of, home_establishments
+from piactl.core.plan.diff import home_establishments
 from piactl.core.plan.undo_effects import comes_back
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.directory.dn import normal_dn
@@ -31,7 +31,7 @@ from piactl.directory.store.devices import link_write
 from piactl.directory.write.entry_state import Standing, differing, standing
 from piactl.flows.apply.undo_log import Kept, values_digest
 from piactl.flows.plan.rows.bundle import AccountWrite
-from piactl.flows.plan.rows.entry_diff import restored_change
+from piactl.flows.plan.rows.change_set import change_set
 from piactl.flows.queries.accounts import account_on
 from piactl.flows.site import Site
 
@@ -208,9 +208,7 @@ class Inverting:
         current = entry.account
         path, _ = account_on(undone, self.site, self.rules.as_of)
         desired = Desired(Subject(undone.matricule, current, None, undone.assignments), undone, path)
-        found = changes_of(desired, self.rules) or [
-            restored_change(desired, write, self.rules, self.site.encoding)
-        ]
+        found = change_set(desired, write, self.rules, self.site.encoding).changes
         own = {"reason": self.reason, "effective": self.rules.as_of, "feed": None, "line": None}
         changes = tuple(replace(one, **own) for one in found)  # type: ignore[arg-type]
         kinds = tuple(dict.fromkeys(change.kind.value for change in changes))

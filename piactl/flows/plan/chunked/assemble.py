@@ -1,4 +1,4 @@
-"""Putting a plan together where what many people need was set aside: row by row, in the order of the plan."""
+"""Assembles the rows of a plan: those just made and the staged ones, in the order of the plan."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pathlib import Path
 
 from piactl.core.plan.guards import Census, Tally
 from piactl.core.rules.address_allocation import addressed
-from piactl.flows.plan.chunked.staging import Aside
-from piactl.flows.plan.incremental.unchanged import Settling
-from piactl.flows.plan.rows.entry_diff import Differing, Row, place_of
+from piactl.flows.plan.incremental.next_cache import NextCache
+from piactl.flows.plan.rows.entry_diff import EntryDiff, Row, place_of
 from piactl.flows.plan.rows.json_lines import Lines
 from piactl.flows.plan.rows.serialize import PlannedChanges, PlannedWrites, add_row
+from piactl.flows.plan.rows.staged import StagedChanges
 
 _TICK = 5_000
 
 
 @dataclass(slots=True)
 class Names:
-    """The uids and the local parts that newcomers get, and their numbers in the Aside, by uid."""
+    """The uids and the local parts that staged newcomers get, with their numbers."""
 
     uids: list[str] = field(default_factory=list)
     locals: list[str] = field(default_factory=list)
@@ -39,25 +39,28 @@ class Names:
             yield self.uids[at], self.locals[at], self.numbers[at]
 
 
-class Composing:
-    """Makes the rows of a plan out of those that were just made (`looked`) and those set aside.
+class PlanAssembly:
+    """Makes the rows of a plan out of those of the joint evaluation and the staged ones.
 
-    `homes` counts, by number, where the accounts set aside will count in the census.
+    `homes` counts, by number, where the staged accounts will count in the census.
     """
 
     def __init__(
-        self, settling: Settling, aside: Aside, differing: Differing, as_of: date, tick: Callable[[], None]
+        self,
+        cache: NextCache,
+        staged: StagedChanges,
+        entry_diff: EntryDiff,
+        as_of: date,
+        tick: Callable[[], None],
     ) -> None:
-        self.settling, self.aside, self.differing = settling, aside, differing
+        self.cache, self.staged, self.entry_diff = cache, staged, entry_diff
         self.as_of, self.tick = as_of, tick
         self.homes: Counter[int] = Counter()
         self.tally = Tally()
 
-    def composed(
-        self, looked: Sequence[Row], names: Names, folder: Path
-    ) -> tuple[PlannedChanges, PlannedWrites]:
+    def rows(self, joint: Sequence[Row], names: Names, folder: Path) -> tuple[PlannedChanges, PlannedWrites]:
         changes, writes = Lines(folder), Lines(folder)
-        merged = heapq.merge(looked, self._changed(), self._newcomers(names), key=place_of)
+        merged = heapq.merge(joint, self._changed(), self._newcomers(names), key=place_of)
         for number, (write, made) in enumerate(merged):
             if number % _TICK == 0:
                 self.tick()
@@ -66,25 +69,25 @@ class Composing:
         return PlannedChanges(changes), PlannedWrites(writes)
 
     def census(self, before: Census) -> Census:
-        """The census once the accounts set aside are written."""
-        marks = self.settling.new
-        gone = marks.census(self.aside.changed.values())
-        return before.plus(gone, -1).plus(marks.census_at(self.homes))
+        """The census once the staged changes are written."""
+        cache = self.cache.cache
+        gone = cache.census(self.staged.changed.values())
+        return before.plus(gone, -1).plus(cache.census_at(self.homes))
 
     def _changed(self) -> Iterator[Row]:
-        for row in self.aside.changed_rows():
+        for row in self.staged.changed_rows():
             self.homes[row.home] += 1
-            if row.mark is not None:
-                self.settling.written[row.write.uid] = row.mark
+            if row.pending is not None:
+                self.cache.pending[row.write.uid] = row.pending
             yield row.write, list(row.changes)
 
     def _newcomers(self, names: Names) -> Iterator[Row]:
-        policy = self.differing.rules.policy
+        policy = self.entry_diff.rules.policy
         for uid, local, number in names:
-            one = addressed(self.aside.newcomer(number), local, uid, policy)
-            write = self.differing.write(one)
+            desired = addressed(self.staged.newcomer(number), local, uid, policy)
+            write = self.entry_diff.write(desired)
             if write is None:
-                raise AssertionError("an account that is not there takes a write to make")
-            self.homes[self.settling.home(one.account, self.as_of)] += 1
-            self.settling.foresee(one.account, b"", self.as_of)
-            yield self.differing.row(one, write)
+                raise AssertionError("a new account takes a write")
+            self.homes[self.cache.home(desired.account, self.as_of)] += 1
+            self.cache.expect(desired.account, b"", self.as_of)
+            yield self.entry_diff.row(desired, write)

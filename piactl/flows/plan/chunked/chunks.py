@@ -1,9 +1,8 @@
-"""Going over very many people some at a time.
+"""Evaluates people chunk by chunk, each chunk with the feed rows of its people alone.
 
-Looking at everybody at once holds all accounts and all rows in memory. This goes over the accounts, and over
-the people without one, in batches, each with the rows of its people alone. Of those who need nothing it keeps
-a mark, of those who need something it sets that aside; whoever cannot be judged beside the batch only is then
-looked at together with all others of that kind.
+Evaluating everybody at once would hold all accounts and all rows in memory. A chunk keeps a cache entry of
+each account that needs nothing and stages what others need. People whose result depends on people outside of
+their chunk are left to the joint evaluation (see `reconcile`).
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from typing import TypeVar
 
 from piactl.core.model.account import State
 from piactl.core.plan.run_state import Memory
@@ -23,235 +23,238 @@ from piactl.core.plan.sync_cache import key_of
 from piactl.core.rules.address_allocation import claim_of
 from piactl.core.rules.desired import MATRICULE, NUMEN, Desired
 from piactl.directory.port import EntryWrite, Reader
-from piactl.directory.store.accounts import Entry, Unreadable, read_accounts_named
+from piactl.directory.store.accounts import Entry, Unreadable, read_accounts, read_accounts_named
 from piactl.directory.store.attribute_scans import read_numens, read_stamps, read_tombstones
-from piactl.directory.store.state_records import read_memory
 from piactl.errors import FeedRefused
 from piactl.feed.feed import Feed
 from piactl.feed.fingerprints import Skipped
 from piactl.feed.reader import read_feed
 from piactl.feed.row_index import PickedRows, picked_rows
 from piactl.flows.plan.chunked.duplicate_numens import SharedNumens, twice
-from piactl.flows.plan.chunked.staging import Aside, ChangedRow
-from piactl.flows.plan.incremental.evaluate import Look
-from piactl.flows.plan.incremental.unchanged import Scan, Settling
-from piactl.flows.plan.inputs.account_index import Book
+from piactl.flows.plan.incremental.evaluate import Evaluation
+from piactl.flows.plan.incremental.next_cache import NextCache
+from piactl.flows.plan.incremental.skip_set import SkipSet
+from piactl.flows.plan.inputs.account_index import AccountIndex
 from piactl.flows.plan.inputs.load_feeds import in_order
-from piactl.flows.plan.inputs.merge_feeds import SourcedFeed, Told, judged
+from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed, judged
 from piactl.flows.plan.inputs.numen_conflicts import hold_shared_numens
-from piactl.flows.plan.rows.entry_diff import Differing
+from piactl.flows.plan.inputs.scan_feeds import Scan
+from piactl.flows.plan.rows.entry_diff import EntryDiff
+from piactl.flows.plan.rows.staged import ChangedRow, StagedChanges
 from piactl.flows.site import Site
 
-MANY = 100_000
-"""Fewer people to look at are looked at all at once, which takes less time."""
+SIZE = 4_000
+"""People in a chunk: some 14 KiB each."""
 
-BATCH = 4_000
-"""People looked at together: some 14 KiB each."""
+FEWEST = SIZE
+"""Fewer people to evaluate fit into the joint evaluation alone."""
 
 
-def sift(
+def evaluate_in_chunks(
     reader: Reader,
     site: Site,
     scans: Sequence[Scan],
-    settling: Settling,
+    skip: SkipSet,
+    cache: NextCache,
+    memory: Memory,
     as_of: date,
     tick: Callable[[], None],
     accepted: Collection[str] = (),
-) -> None:
-    """Makes `settling` pass by whoever needs nothing, or what is set aside, but for the people `accepted` by
-    hand. Nobody is passed by where a feed is refused: reading it as a whole says why. `tick` is called
-    between two batches."""
+) -> SkipSet:
+    """The skip set with those who need nothing and the staged changes, but for the people `accepted` by hand.
+
+    Empty where a feed is refused: reading it as a whole says why. `tick` is called between two chunks.
+    """
     try:
         with ExitStack() as stack:
-            sifting = _Sifting(reader, site, settling, as_of)
-            sifting.apart |= set(accepted)
+            chunks = _Chunks(reader, site, skip, cache, memory, as_of)
+            chunks.apart |= set(accepted)
             for scan in scans:
                 if scan.lines is None:
-                    if scan.feed is None or scan.feed.facts.full:
-                        return
-                    sifting.put_apart(scan.feed)
+                    if scan.feed is not None:
+                        chunks.put_apart(scan.feed)
                     continue
                 rows = stack.enter_context(picked_rows(scan.path, scan.source, scan.lines))
                 # what the file as a whole says, without anybody's rows
                 feed = read_feed(scan.path, scan.source, Skipped(scan.lines, scan.lines.people))
-                sifting.add(SourcedFeed(feed, scan.source, scan.path), rows)
-            sifting.go_over(tick)
+                chunks.add(SourcedFeed(feed, scan.source, scan.path), rows)
+            return chunks.evaluated(tick)
     except FeedRefused:
-        settling.pass_nobody()
+        return SkipSet()
 
 
-class _Sifting:
-    def __init__(self, reader: Reader, site: Site, settling: Settling, as_of: date) -> None:
-        self.reader, self.site, self.settling, self.as_of = reader, site, settling, as_of
+class _Chunks:
+    """`apart` are the people that are left to the joint evaluation, by matricule."""
+
+    def __init__(
+        self, reader: Reader, site: Site, skip: SkipSet, cache: NextCache, memory: Memory, as_of: date
+    ) -> None:
+        self.reader, self.site, self.skip, self.cache, self.as_of = reader, site, skip, cache, as_of
         self.directory, self.rules = site.settings.directory, site.rules(as_of)
-        self.aside = Aside(Path(site.settings.state_folder))
-        self.memory = read_memory(reader, self.directory.state, site.keys, site.unreadable).memory
-        absent = {key[0] for source in self.memory.sources.values() for key in source.absences}
-        self.apart: set[str] = {*self.memory.waiting, *absent}
-        sources = {name: replace(one, absences={}) for name, one in self.memory.sources.items()}
-        self.calm = Memory(self.memory.last, sources)
+        self.memory = memory
+        self.apart = set(memory.pending())
+        sources = {name: replace(source, absences={}) for name, source in memory.sources.items()}
+        # nobody in a chunk waits or is absent
+        self.chunk_memory = Memory(memory.last, sources)
         self.feeds: list[SourcedFeed] = []
         self.rows: dict[str, PickedRows] = {}
         self.numens = SharedNumens()
         self.matricules = array("q")
+        self.unchanged: dict[str, bytes] = {}
+        self.staged = StagedChanges(Path(site.settings.state_folder))
+        self.evaluate: list[str] = []
 
     def add(self, feed: SourcedFeed, rows: PickedRows) -> None:
         self.feeds = in_order([*self.feeds, feed], self.site.settings.sources)
         self.rows[feed.source.name] = rows
 
     def put_apart(self, delta: Feed) -> None:
-        """Whoever a delta tells of is looked at with everybody else that is left."""
+        """Leaves the people of a delta to the joint evaluation."""
         self.apart |= {*delta.people, *delta.held}
         self._keep_numens(delta)
 
-    def go_over(self, tick: Callable[[], None]) -> None:
-        settling = self.settling
-        some_settled = settling.passes
-        settling.old, settling.settled = settling.new, settling.new.packed
-        batches = self._batches()
-        if some_settled:
-            for uid, matricule, digest in read_numens(self.reader, self.directory, self.site.encoding):
-                if key_of(uid, matricule) in settling.settled:
+    def evaluated(self, tick: Callable[[], None]) -> SkipSet:
+        encoding = self.site.encoding
+        if self.skip:
+            for uid, matricule, digest in read_numens(self.reader, self.directory, encoding):
+                if key_of(uid, matricule) in self.skip:
                     self.numens.add([digest])
-        for uids in batches:
+        for entries in _cut(self._entries()):
             tick()
-            self._look_at(uids.split("\n"))
-        for matricules in self._without_account():
+            self._evaluate(entries)
+        self.matricules = array("q", sorted(self.matricules))
+        for matricules in _cut(self._without_account()):
             tick()
-            self._look_at_newcomers(matricules)
-        settling.aside = self.aside if len(self.aside) else None
+            self._evaluate_newcomers(matricules)
         self._read_numens_apart()
-        shared = self.numens.find()
-        if shared:
-            everybody = read_numens(self.reader, self.directory, self.site.encoding)
-            settling.look_at((uid, matricule) for uid, matricule, digest in everybody if digest in shared)
-            settling.look_at(map(self.aside.account, shared.changed))
-            for number in shared.newcomers:
-                self.aside.forget_newcomer(number)
+        unchanged = {**self.skip.unchanged, **self.unchanged} if self.skip else self.unchanged
+        staged = self.staged if len(self.staged) else None
+        return self._without_doubles(SkipSet(unchanged, staged, tuple(self.evaluate)))
 
-    def _batches(self) -> list[str]:
-        """The uids of all accounts that are not settled, those of a batch in one text, which takes a third of
-        the memory. Those that share a matricule are put apart, to be looked at together."""
-        settling, matricules = self.settling, self.matricules
-        batches: list[str] = []
-        uids: list[str] = []
-        settling.others.clear()
-        for uid, matricule, _ in read_stamps(self.reader, self.directory, self.site.encoding):
-            if matricule is not None:
-                matricules.append(hash(matricule))
-            if key_of(uid, matricule) in settling.settled:
-                continue
-            # a line break in a uid is another hand's
-            (uids if "\n" not in uid else settling.others).append(uid)
-            if len(uids) == BATCH:
-                batches.append("\n".join(uids))
-                uids.clear()
-        if uids:
-            batches.append("\n".join(uids))
-        self.matricules = array("q", sorted(matricules))
-        doubled = twice(self.matricules)
+    def _entries(self) -> Iterator[Entry | Unreadable]:
+        """The accounts to evaluate."""
+        encoding = self.site.encoding
+        if self.skip:
+            return read_accounts_named(self.reader, self.directory, encoding, self.skip.evaluate)
+        return read_accounts(self.reader, self.directory, encoding)
+
+    def _without_doubles(self, skip: SkipSet) -> SkipSet:
+        """The skip set without the accounts that share a matricule or a NUMEN across chunks."""
+        doubled, shared = twice(self.matricules), self.numens.find()
         if doubled:
             stamps = read_stamps(self.reader, self.directory, self.site.encoding)
-            self.apart |= {
-                matricule for _, matricule, _ in stamps if matricule and hash(matricule) in doubled
-            }
-        return batches
+            skip = skip.without(
+                (uid, matricule) for uid, matricule, _ in stamps if matricule and hash(matricule) in doubled
+            )
+        if shared:
+            everybody = read_numens(self.reader, self.directory, self.site.encoding)
+            holders = [(uid, matricule) for uid, matricule, digest in everybody if digest in shared]
+            changed = map(self.staged.account, shared.changed)
+            skip = skip.without(chain(holders, changed), shared.newcomers)
+        return skip
 
-    def _look_at(self, uids: Sequence[str]) -> None:
-        """Marks those of a batch who need nothing, sets aside what others need; the rest will be looked at
-        with everybody else's."""
-        settling, book, foreign = self.settling, Book(), self.memory.foreign_addresses
-        for entry in read_accounts_named(self.reader, self.directory, self.site.encoding, uids):
+    def _evaluate(self, entries: Sequence[Entry | Unreadable]) -> None:
+        """Evaluates the accounts of a chunk: keeps the cache entries of those who need nothing, stages what
+        others need, leaves the rest to the joint evaluation."""
+        index, foreign = AccountIndex(), self.memory.foreign_addresses
+        uids = []
+        for entry in entries:
+            matricule, uid = (
+                (entry.matricule, entry.uid)
+                if isinstance(entry, Unreadable)
+                else (entry.account.matricule, entry.account.uid)
+            )
+            uids.append(uid)
+            if matricule is not None:
+                self.matricules.append(hash(matricule))
             if isinstance(entry, Unreadable):
                 continue
-            if entry.account.matricule not in self.apart and entry.account.uid not in foreign:
-                book.add(entry)
+            if matricule not in self.apart and uid not in foreign:
+                index.add(entry)
             elif entry.account.numen_digest:
-                self.numens.add_apart(entry.account.matricule, [entry.account.numen_digest])
-        look, told = self._look(book, book.by_matricule)
-        for entry in book.entries():
+                self.numens.add_apart(matricule, [entry.account.numen_digest])
+        evaluation, told = self._evaluation(index, index.by_matricule)
+        for entry in index.entries():
             own = filter(None, [entry.account.numen_digest])
             self.numens.add({*self._numens(told, entry.account.matricule), *own})
-        desired = self._desired(look, told)
-        unsure = look.unsure(told, Memory(None, told.sources))
+        desired = self._desired(evaluation, told)
+        unsure = evaluation.unsure(told, Memory(None, told.sources))
         changed = set()
-        differing = Differing(self.reader, self.site, self.rules, book, {}, told_once=False)
+        entry_diff = EntryDiff(self.reader, self.site, self.rules, index, {}, told_once=False)
         for one in desired:
             current = one.subject.current
-            held = book.by_matricule.get(one.subject.matricule or "")
+            held = index.by_matricule.get(one.subject.matricule or "")
             if current is not None and held is not None:
-                write = differing.write(one)
+                write = entry_diff.write(one)
                 if one.base is not None or write is not None:
                     changed.add(current.uid)
                 if write is not None and not {current.uid, current.matricule} & unsure:
-                    number = self._set_aside(one, held, write, differing, look)
+                    number = self._stage(one, held, write, entry_diff, evaluation)
                     if number is not None:
                         self.numens.changes(number, self._numens(told, current.matricule))
-        changed |= {e.account.uid for e in book.archived.values() if differing.link_of_archived(e)}
-        look.mark_settled({*unsure, *changed})
-        passed = {
+        changed |= {e.account.uid for e in index.archived.values() if entry_diff.link_of_archived(e)}
+        self.unchanged.update(evaluation.cache_entries({*unsure, *changed}))
+        done = {
             entry.account.uid
-            for entry in book.entries()
-            if (key := key_of(entry.account.uid, entry.account.matricule)) in settling.settled
-            or key in self.aside
+            for entry in index.entries()
+            if (key := key_of(entry.account.uid, entry.account.matricule)) in self.unchanged
+            or key in self.staged
         }
-        settling.others += [uid for uid in uids if uid not in passed]
+        self.evaluate += [uid for uid in uids if uid not in done]
 
-    def _set_aside(
-        self, one: Desired, entry: Entry, write: EntryWrite, differing: Differing, look: Look
+    def _stage(
+        self, one: Desired, entry: Entry, write: EntryWrite, entry_diff: EntryDiff, evaluation: Evaluation
     ) -> int | None:
-        """Keeps what an account needs, unless others have a say in that; its number."""
+        """Stages what an account needs, unless that depends on others; its number."""
         current, csn = entry.account, entry.csn
-        if one.base is not None or one.account.state is State.ARCHIVED or differing.protected(one):
+        if one.base is not None or one.account.state is State.ARCHIVED or entry_diff.protected(one):
             return None
-        if current.foreign_addresses:  # they may be of another account, and are told
+        if current.foreign_addresses:  # they may be those of another account, and the plan names them
             return None
-        settling = self.settling
-        before = settling.mark_of(current, 0, self.as_of)
-        if before is None:  # some source is silent
+        before = self.cache.entry_of(current, b"", self.as_of)
+        if before is None:  # some source does not list it
             return None
-        mark = settling.foreseen(one.account, csn, self.as_of) if look.listed(one.account) else None
-        account_write, changes = differing.row(one, write)
-        row = ChangedRow(account_write, tuple(changes), settling.home(one.account, self.as_of), mark)
-        return self.aside.add_changed(key_of(current.uid, current.matricule), before, row)
+        pending = None
+        if evaluation.listed(one.account):
+            packed = self.cache.entry_of(one.account, csn, self.as_of)
+            pending = packed and (key_of(one.account.uid, one.account.matricule), packed)
+        account_write, changes = entry_diff.row(one, write)
+        home = self.cache.home(one.account, self.as_of)
+        row = ChangedRow(account_write, tuple(changes), home, pending or None)
+        return self.staged.add_changed(key_of(current.uid, current.matricule), before, row)
 
-    def _without_account(self) -> Iterator[list[str]]:
-        """The people in the feeds who have none, a batch at a time."""
-        settled, known = self.settling.settled, self.matricules
-        tombs: set[str] | None = None
-        batch: list[str] = []
-        for matricule in self.settling.rows:
-            if matricule in settled or matricule in self.aside or matricule in self.apart:
+    def _without_account(self) -> Iterator[str]:
+        """The people in the feeds who have no account."""
+        known = self.matricules
+        tombstones: set[str] | None = None
+        for matricule in self.cache.rows:
+            if matricule in self.skip or matricule in self.apart:
                 continue
             number = hash(matricule)
-            at = bisect_left(known, number)
-            if at < len(known) and known[at] == number:
+            place = bisect_left(known, number)
+            if place < len(known) and known[place] == number:
                 continue
-            if tombs is None:
-                tombs = set(read_tombstones(self.reader, self.directory, self.site.encoding))
-            # whoever comes back from the archive is no newcomer
-            if tombs and not tombs.isdisjoint(self.rules.keys.candidates(MATRICULE, matricule)):
+            if tombstones is None:
+                tombstones = set(read_tombstones(self.reader, self.directory, self.site.encoding))
+            # people who come back from the archive are no newcomers
+            digests = self.rules.keys.candidates(MATRICULE, matricule) if tombstones else ()
+            if tombstones.isdisjoint(digests):
+                yield matricule
+            else:
                 self.apart.add(matricule)
-                continue
-            batch.append(matricule)
-            if len(batch) == BATCH:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
 
-    def _look_at_newcomers(self, matricules: Sequence[str]) -> None:
-        """Sets aside the accounts to be made for a batch of people who have none."""
-        look, told = self._look(Book(), matricules)
-        desired = self._desired(look, told)
-        unsure = look.unsure(told, Memory(None, told.sources))
+    def _evaluate_newcomers(self, matricules: Sequence[str]) -> None:
+        """Stages the new accounts of a chunk of people who have none."""
+        evaluation, told = self._evaluation(AccountIndex(), matricules)
+        desired = self._desired(evaluation, told)
+        unsure = evaluation.unsure(told, Memory(None, told.sources))
         by_matricule = {one.subject.matricule: one for one in desired}
         numbers = {}
         for matricule in matricules:
             one = by_matricule.get(matricule)
             claim = claim_of(one, self.rules.policy) if one else None
             if one is not None and claim is not None and matricule not in unsure:
-                numbers[matricule] = self.aside.add_newcomer(matricule, one, claim)
+                numbers[matricule] = self.staged.add_newcomer(matricule, one, claim)
         for matricule in told.people:
             numens = self._numens(told, matricule)
             self.numens.add(numens)
@@ -259,30 +262,30 @@ class _Sifting:
                 self.numens.comes(numbers[matricule], numens)
 
     def _read_numens_apart(self) -> None:
-        """Adds what the feeds tell of those who were put apart."""
-        apart = iter(self.apart)
-        while some := list(islice(apart, BATCH)):
+        """Adds the NUMENs that the feeds give to the people left to the joint evaluation."""
+        for matricules in _cut(iter(self.apart)):
             for sourced in self.feeds:
-                self._keep_numens(self._of(sourced, some).feed)
+                self._keep_numens(self._of(sourced, matricules).feed)
 
     def _keep_numens(self, feed: Feed) -> None:
-        """Keeps the NUMENs of a feed as those of people put apart."""
         for matricule, person in feed.people.items():
             if person.numen is not None:
-                found = self.rules.keys.candidates(NUMEN, person.numen.reveal())
-                self.numens.add_apart(matricule, found)
+                digests = self.rules.keys.candidates(NUMEN, person.numen.reveal())
+                self.numens.add_apart(matricule, digests)
 
-    def _look(self, book: Book, matricules: Iterable[str]) -> tuple[Look, Told]:
+    def _evaluation(self, index: AccountIndex, matricules: Iterable[str]) -> tuple[Evaluation, MergedFeeds]:
         feeds = [self._of(sourced, matricules) for sourced in self.feeds]
-        look = Look(self.site, feeds, self.as_of, self.calm, book, self.settling, lambda: None)
-        return look, look.told()
+        evaluation = Evaluation(
+            self.site, feeds, self.as_of, self.chunk_memory, index, self.cache, lambda: None
+        )
+        return evaluation, evaluation.told()
 
-    def _desired(self, look: Look, told: Told) -> list[Desired]:
-        hold_shared_numens(told, look.book, self.memory, self.rules.keys)
-        return look.desired(look.subjects(told), ())
+    def _desired(self, evaluation: Evaluation, told: MergedFeeds) -> list[Desired]:
+        hold_shared_numens(told, evaluation.index, self.memory, self.rules.keys)
+        return evaluation.desired(evaluation.subjects(told), ())
 
-    def _numens(self, told: Told, matricule: str | None) -> set[str]:
-        """The digests that the NUMEN which the feeds tell of somebody may have."""
+    def _numens(self, told: MergedFeeds, matricule: str | None) -> set[str]:
+        """The digests that the NUMEN of somebody in the feeds may have."""
         person = told.people.get(matricule or "")
         numen = person.numen if person else None
         return set(self.rules.keys.candidates(NUMEN, numen.reveal())) if numen else set()
@@ -293,3 +296,13 @@ class _Sifting:
         held = {**feed.held, **rows.held}
         feed = replace(feed, people=rows.people, held=held, remarked=feed.remarked | rows.remarked)
         return judged(replace(sourced, feed=feed), self.rules.policy, self.rules.register)
+
+
+T = TypeVar("T")
+
+
+def _cut(items: Iterable[T]) -> Iterator[list[T]]:
+    """The items in chunks."""
+    rest = iter(items)
+    while chunk := list(islice(rest, SIZE)):
+        yield chunk

@@ -1,4 +1,4 @@
-"""The file of a host that holds the marks of settled accounts: private, sealed, and only a cache."""
+"""The file of the sync cache of this host: private and sealed. Without it a run evaluates every account."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ import hmac
 import json
 from pathlib import Path
 
-from piactl.core.plan.sync_cache import WIDTH, Marks
+from piactl.core.plan.sync_cache import WIDTH, SyncCache
 from piactl.flows.site import Site
 from piactl.private_files import make_private_folder, write_private
 
 _FILE = "settled"
 
 
-def keep(site: Site, marks: Marks) -> None:
-    """Writes the marks for the next night of this host. Raises PiactlError."""
+def keep(site: Site, cache: SyncCache) -> None:
+    """Writes the sync cache for the next run on this host. Raises PiactlError."""
     head = {
-        "basis": marks.basis,
-        "server": marks.server,
-        "run": marks.run,
-        "as_of": marks.as_of,
-        "sources": marks.sources,
-        "homes": marks.homes,
-        "count": len(marks.packed),
+        "basis": cache.basis,
+        "server": cache.server,
+        "run": cache.run,
+        "as_of": cache.as_of,
+        "sources": cache.sources,
+        "homes": cache.homes,
+        "count": len(cache.packed),
         "width": WIDTH,
-        "more_names": {key: more for key, more in marks.more_names.items() if key in marks.packed},
+        "more_names": {key: more for key, more in cache.more_names.items() if key in cache.packed},
     }
     body = b"".join(
         [
             json.dumps(head, separators=(",", ":")).encode() + b"\n",
-            "\n".join(marks.packed).encode() + b"\n\n",
-            b"".join(marks.packed.values()),
+            "\n".join(cache.packed).encode() + b"\n\n",
+            b"".join(cache.packed.values()),
         ]
     )
     path = _path(site)
@@ -39,8 +39,8 @@ def keep(site: Site, marks: Marks) -> None:
     write_private(path, [_seal(site, body), body])
 
 
-def load(site: Site) -> Marks | None:
-    """The marks that the last night of this host left; None where there are none that can be trusted."""
+def load(site: Site) -> SyncCache | None:
+    """The sync cache that the last run on this host left; None where there is none that can be trusted."""
     try:
         whole = _path(site).read_bytes()
     except OSError:
@@ -56,16 +56,16 @@ def load(site: Site) -> Marks | None:
         names = keys.decode().split("\n")
         if count != len(names) or head["width"] != WIDTH:
             return None
-        marks = Marks(head["basis"], head["as_of"], tuple(head["sources"]), head["server"], head["run"])
-        marks.more_names = head["more_names"]
-        marks.homes = [(tuple(places), tuple(profiles)) for places, profiles in head["homes"]]
-        marks.packed = {
+        cache = SyncCache(head["basis"], head["as_of"], tuple(head["sources"]), head["server"], head["run"])
+        cache.more_names = head["more_names"]
+        cache.homes = [(tuple(places), tuple(profiles)) for places, profiles in head["homes"]]
+        cache.packed = {
             name: packed[at : at + WIDTH]
             for name, at in zip(names, range(0, len(packed), WIDTH), strict=True)
         }
     except (ValueError, KeyError, TypeError):
         return None
-    return marks
+    return cache
 
 
 def _path(site: Site) -> Path:

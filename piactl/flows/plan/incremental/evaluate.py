@@ -1,8 +1,8 @@
-"""One look at accounts and at what the feeds tell of them: who is told what, who is held, what should be."""
+"""Evaluates accounts and people against feeds and rules: who is held, and which account each should have."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -13,19 +13,21 @@ from piactl.core.model.person import Person
 from piactl.core.naming.local_part import UnusableName
 from piactl.core.plan.plan import Hold, Rejection
 from piactl.core.plan.run_state import Memory, Waiting
+from piactl.core.plan.sync_cache import key_of
 from piactl.core.rules.absences import Key
 from piactl.core.rules.desired import Desired, Subject, assignment_problems, desired_account, with_ledger
-from piactl.flows.plan.incremental.unchanged import Settling
-from piactl.flows.plan.inputs.account_index import Book
-from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed, Told, told_by
+from piactl.flows.plan.incremental.next_cache import NextCache
+from piactl.flows.plan.inputs.account_index import AccountIndex
+from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, MergedFeeds, SourcedFeed, merge_feeds
 from piactl.flows.site import Site
 
 TICK = 5_000
-"""People between two signs of life."""
+"""People between two calls of `tick`."""
 
 
-class Look:
-    """The accounts in `book`, the feeds, and what is remembered. `holds` and `rejections` fill on the way."""
+class Evaluation:
+    """One evaluation of the accounts in `index` and the people in the feeds. It fills `holds` and
+    `rejections`."""
 
     def __init__(
         self,
@@ -33,14 +35,14 @@ class Look:
         feeds: Sequence[SourcedFeed],
         as_of: date,
         memory: Memory,
-        book: Book,
-        settling: Settling | None,
+        index: AccountIndex,
+        cache: NextCache | None,
         tick: Callable[[], None],
         accepted: Accepted = NOTHING,
     ) -> None:
         self.site, self.feeds, self.as_of, self.tick = site, feeds, as_of, tick
         self.rules = site.rules(as_of)
-        self.memory, self.book, self.settling = memory, book, settling
+        self.memory, self.index, self.cache = memory, index, cache
         self.accepted = accepted
         self.owners: dict[str, str] = {}
         """Whose the addresses are that another hand put on entries (see `with_ledger`)."""
@@ -48,40 +50,40 @@ class Look:
         self.holds: list[Hold] = []
 
     def known(self) -> dict[str, tuple[Assignment, ...]]:
-        known = {m: entry.account.assignments for m, entry in self.book.by_matricule.items()}
+        known = {m: entry.account.assignments for m, entry in self.index.by_matricule.items()}
         # whoever waits although there is an account waits because a write of HR's news failed
         known.update({m: self._news(m, w) for m, w in self.memory.waiting.items()})
         return known
 
     def _news(self, matricule: str, wait: Waiting) -> tuple[Assignment, ...]:
         """What HR told of somebody who waits; what was done by hand stands on their account, if any."""
-        entry = self.book.by_matricule.get(matricule)
+        entry = self.index.by_matricule.get(matricule)
         if entry is None:
             return wait.assignments
         by_hand = [a for a in entry.account.assignments if a.source == MANUAL]
         told = [a for a in wait.assignments if a.source != MANUAL]
         return tuple(sorted([*told, *by_hand], key=lambda a: (a.start, a.uai, a.function, a.source)))
 
-    def told(self) -> Told:
-        accounts = {m: entry.account for m, entry in self.book.by_matricule.items()}
-        told = told_by(self.feeds, self.known(), accounts, self.memory, self.rules, self.accepted)
+    def told(self) -> MergedFeeds:
+        accounts = {m: entry.account for m, entry in self.index.by_matricule.items()}
+        told = merge_feeds(self.feeds, self.known(), accounts, self.memory, self.rules, self.accepted)
         self.rejections += told.rejections
-        for one in self.book.unreadable:
+        for one in self.index.unreadable:
             if one.matricule:
                 told.hold(one.matricule, one.why)
             else:
                 self.holds.append(Hold(None, one.uid, one.why))
-        for matricule, doubles in self.book.doubled.items():
+        for matricule, doubles in self.index.doubled.items():
             told.hold(matricule, f"several accounts have this matricule: {', '.join(doubles)}")
         return told
 
-    def subjects(self, told: Told) -> list[Subject]:
+    def subjects(self, told: MergedFeeds) -> list[Subject]:
         waiting = self.memory.waiting
         subjects = []
-        for matricule in dict.fromkeys([*self.book.by_matricule, *waiting, *told.people]):
+        for matricule in dict.fromkeys([*self.index.by_matricule, *waiting, *told.people]):
             if matricule in told.held:
                 continue
-            entry = self.book.entry(matricule, self.rules.keys)
+            entry = self.index.entry(matricule, self.rules.keys)
             wait = waiting.get(matricule)
             person: Person | None = told.people.get(matricule) or (wait.person if wait else None)
             known = self._news(matricule, wait) if wait else entry.account.assignments if entry else ()
@@ -95,9 +97,9 @@ class Look:
                     note=told.notes.get(matricule, ""),
                 )
             )
-        damaged = {one.matricule: one.uid for one in self.book.unreadable if one.matricule}
+        damaged = {one.matricule: one.uid for one in self.index.unreadable if one.matricule}
         for matricule, why in told.held.items():
-            entry = self.book.entry(matricule, self.rules.keys)
+            entry = self.index.entry(matricule, self.rules.keys)
             self.holds.append(Hold(matricule, entry.account.uid if entry else damaged.get(matricule), why))
         return subjects
 
@@ -138,44 +140,48 @@ class Look:
         desired = desired_account(replace(subject, current=with_ledger(current, self.owners)), self.rules)
         return replace(desired, subject=subject) if desired else None
 
-    def unconfirmed(self, told: Told, source: str) -> list[Key]:
+    def unconfirmed(self, told: MergedFeeds, source: str) -> list[Key]:
         settings = self.site.settings.sources.get(source)
         if settings is None:
             return []
         absences = told.sources[source].absences
         return [key for key, one in absences.items() if len(one.feeds) < settings.absent_runs]
 
-    def unsure(self, told: Told, memory: Memory) -> set[str]:
-        """Of whom, by matricule or uid, the look at the very same lines may find something else another
+    def unsure(self, told: MergedFeeds, memory: Memory) -> set[str]:
+        """The people, by matricule or uid, for whom the same feed rows may give another result another
         night."""
         unsure = {m for sourced in self.feeds for m in (*sourced.feed.remarked, *sourced.feed.held)}
         unsure |= {key[0] for source in memory.sources.values() for key in source.absences}
-        unsure |= {*memory.waiting, *told.held, *told.disputed, *self.book.doubled}
+        unsure |= {*memory.waiting, *told.held, *told.disputed, *self.index.doubled}
         return unsure | {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
 
-    def mark_settled(self, but: Container[str]) -> None:
-        """Marks the accounts that were looked at and are as the rules want them: all but those of some uids
+    def cache_entries(self, but: Container[str]) -> Iterator[tuple[str, bytes]]:
+        """The keys and cache entries of the evaluated accounts that need nothing: all but those of some uids
         and matricules."""
-        if self.settling is None:
+        if self.cache is None:
             return
-        for entry in self.book.entries():
+        for entry in self.index.entries():
             account = entry.account
             if account.uid in but or account.matricule in but or not entry.csn:
                 continue
+            if "\n" in account.uid:  # the cache file has one key a line
+                continue
             if self.listed(account):
-                self.settling.mark(account, entry.csn, self.as_of)
+                packed = self.cache.entry_of(account, entry.csn, self.as_of)
+                if packed is not None:
+                    yield key_of(account.uid, account.matricule), packed
 
-    def foresee(self, accounts: Iterable[tuple[Account, bytes]], unsure: Container[str]) -> None:
-        """Prepares the marks of accounts as they will be written; each comes with the entryCSN that its entry
-        was read with, b"" where there is none."""
-        if self.settling is None:
+    def expect(self, accounts: Iterable[tuple[Account, bytes]], unsure: Container[str]) -> None:
+        """Prepares the cache entries of accounts as they will be written, each given with the entryCSN that
+        it was read with, b"" for a new account."""
+        if self.cache is None:
             return
         for account, read in accounts:
             if account.uid not in unsure and account.matricule not in unsure and self.listed(account):
-                self.settling.foresee(account, read, self.as_of)
+                self.cache.expect(account, read, self.as_of)
 
     def listed(self, account: Account) -> bool:
-        """Whether no feed is silent on an assignment without that silence counting: the very same lines may
-        make it count another night."""
+        """Whether every feed whose omissions do not count lists all assignments of the account: the same feed
+        may count another night, and then an omission does too."""
         deaf = (sourced for sourced in self.feeds if not sourced.silence)
         return all(one.lists_all(account.matricule or "", account.assignments, self.as_of) for one in deaf)

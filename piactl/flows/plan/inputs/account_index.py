@@ -17,7 +17,7 @@ LIVE = frozenset({State.ACTIVE, State.ON_LEAVE, State.GRACE, State.ANTICIPATED})
 
 
 @dataclass(slots=True)
-class Book:
+class AccountIndex:
     """The accounts as they were read."""
 
     by_matricule: dict[str, Entry] = field(default_factory=dict)

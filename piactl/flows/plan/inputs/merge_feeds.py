@@ -71,7 +71,7 @@ NOTHING = Accepted()
 
 
 @dataclass(slots=True)
-class Told:
+class MergedFeeds:
     """The outcome of all feeds. `people` and `assignments` by matricule; `held` says why of each held one."""
 
     people: dict[str, Person] = field(default_factory=dict)
@@ -94,21 +94,21 @@ class Told:
         self.held.setdefault(matricule, why)
 
 
-def told_by(
+def merge_feeds(
     feeds: Sequence[SourcedFeed],
     known: Mapping[str, tuple[Assignment, ...]],
     accounts: Mapping[str, Account],
     memory: Memory,
     rules: Rules,
     accepted: Accepted = NOTHING,
-) -> Told:
+) -> MergedFeeds:
     """Fold the feeds, in their order, into what is `known` of each matricule; `accounts` are those that are
     not archived.
 
     A person with any rejected row, in any of the feeds, is held: nothing of them changes in this run. So is
     one under whose matricule a feed tells another person, unless that is `accepted`.
     """
-    told = Told(sources=dict(memory.sources))
+    told = MergedFeeds(sources=dict(memory.sources))
     for sourced in feeds:
         told.rejections += sourced.rejections
         for matricule, why in sourced.feed.held.items():
@@ -161,7 +161,7 @@ def _hold_other_people(
     feeds: Sequence[SourcedFeed],
     accounts: Mapping[str, Account],
     memory: Memory,
-    told: Told,
+    told: MergedFeeds,
     accepted: Accepted,
 ) -> None:
     """Holds whoever comes under a matricule whose account, or whose person in waiting, is another person.
@@ -189,7 +189,7 @@ def who_is_known(matricule: str, accounts: Mapping[str, Account], memory: Memory
 
 
 def _hold_other(
-    matricule: str, person: Named, known: Named, origin: str, told: Told, accepted: Accepted
+    matricule: str, person: Named, known: Named, origin: str, told: MergedFeeds, accepted: Accepted
 ) -> None:
     if matricule in accepted.people:
         told.let_through.add(matricule)
@@ -208,7 +208,7 @@ def _silent(sourced: SourcedFeed) -> frozenset[str]:
     return frozenset(name for name, column in _COLUMNS.items() if column not in sourced.feed.columns)
 
 
-def _merge_people(sourced: SourcedFeed, accounts: Mapping[str, Account], told: Told) -> None:
+def _merge_people(sourced: SourcedFeed, accounts: Mapping[str, Account], told: MergedFeeds) -> None:
     """Joins what two feeds say of a person. Where they contradict each other nobody is changed: a newcomer
     gets no account. Where it is only the data that an account keeps, they stay and the assignments go on."""
     silent = _silent(sourced)
@@ -232,7 +232,7 @@ def _resolve_disagreements(
     feeds: Sequence[SourcedFeed],
     known: Mapping[str, tuple[Assignment, ...]],
     accounts: Mapping[str, Account],
-    told: Told,
+    told: MergedFeeds,
     rules: Rules,
 ) -> None:
     """Leaves of each person who has an account the statements that count, and remembers the others."""
@@ -289,7 +289,7 @@ def _merge_assignments(
     sourced: SourcedFeed,
     known: Mapping[str, tuple[Assignment, ...]],
     accounts: Mapping[str, Account],
-    told: Told,
+    told: MergedFeeds,
     rules: Rules,
 ) -> None:
     def ends(assignment: Assignment) -> bool:
@@ -365,7 +365,7 @@ def _ended(key: Key, before: Sequence[Assignment], after: Sequence[Assignment]) 
 def _concerned(
     sourced: SourcedFeed,
     known: Mapping[str, tuple[Assignment, ...]],
-    told: Told,
+    told: MergedFeeds,
     waiting: Mapping[Key, Absence],
 ) -> Iterable[str]:
     """Whom the feed says something of: those in it, and, by its silence, those its source knows."""
@@ -380,7 +380,7 @@ def _concerned(
     return dict.fromkeys([*sourced.feed.people, *silent, *early, *rest])
 
 
-def _record(sourced: SourcedFeed, told: Told, as_of: date) -> SourceRecord:
+def _record(sourced: SourcedFeed, told: MergedFeeds, as_of: date) -> SourceRecord:
     """What is remembered of this feed. A file of corrected rejects does not stand in the feed's place."""
     facts = sourced.feed.facts
     before = told.sources.get(sourced.source.name)

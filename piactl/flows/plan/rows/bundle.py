@@ -1,19 +1,16 @@
-"""A plan with the exact writes that make it true."""
+"""The writes of a plan, and the plan ready to run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from piactl.core.plan.change import LOSING
 from piactl.core.plan.guards import Refusal
-from piactl.core.plan.plan import Basis, Plan
-from piactl.core.plan.run_state import LastRun, Memory, Waiting
+from piactl.core.plan.plan import Basis
+from piactl.core.plan.run_state import LastRun, Waiting
 from piactl.directory.port import EntryWrite
-
-if TYPE_CHECKING:
-    from piactl.flows.plan.incremental.unchanged import Settling
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +39,6 @@ class Writes(Protocol):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[AccountWrite]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A plan with the exact writes that make it true: first the accounts, then piactl's own records."""
-
-    plan: Plan
-    writes: Writes
-    records: tuple[EntryWrite, ...]
-    memory: Memory
-    settling: Settling | None = None
-    """What the run leaves for the next one about accounts that need nothing."""
 
 
 @dataclass(frozen=True, slots=True)

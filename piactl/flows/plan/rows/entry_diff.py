@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from piactl.core.model.account import State
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.diff import changes_of, home_establishments
 from piactl.core.plan.plan import Hold
 from piactl.core.plan.run_state import Waiting, bare
 from piactl.core.rules.career import career
@@ -15,10 +14,10 @@ from piactl.core.rules.desired import NUMEN, Desired, Rules, Subject
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Reader, Values
 from piactl.directory.store.accounts import Entry, account_write, read_whole
-from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import device_deletions, link_write
-from piactl.flows.plan.inputs.account_index import Book
+from piactl.flows.plan.inputs.account_index import AccountIndex
 from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.rows.change_set import change_set
 from piactl.flows.site import Site
 
 Row = tuple[AccountWrite, list[Change]]
@@ -32,14 +31,14 @@ def place_of(row: Row) -> tuple[bool, str]:
 
 
 @dataclass(slots=True)
-class Differing:
+class EntryDiff:
     """`waiting` are the people in waiting before the run. `told_once`: a feed of this run is a delta, which
     tells its news only once. `holds` fills with the protected accounts that would have changed."""
 
     reader: Reader
     site: Site
     rules: Rules
-    book: Book
+    index: AccountIndex
     waiting: Mapping[str, Waiting]
     told_once: bool
     holds: list[Hold] = field(default_factory=list)
@@ -68,7 +67,7 @@ class Differing:
     def write(self, one: Desired) -> EntryWrite | None:
         """The write that makes the account so; None where it is."""
         matricule = one.subject.matricule
-        entry = self.book.entry(matricule, self.rules.keys) if matricule else None
+        entry = self.index.entry(matricule, self.rules.keys) if matricule else None
         encoding = self.site.encoding_for(self.reader)
         return account_write(self.site.settings.directory, encoding, entry, one.account)
 
@@ -79,10 +78,9 @@ class Differing:
 
     def row(self, one: Desired, write: EntryWrite) -> Row:
         """A write with the changes that it makes."""
-        changes = changes_of(one, self.rules) or [restored_change(one, write, self.rules, self.site.encoding)]
-        kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
-        retry = self._retry(one.subject)
-        return AccountWrite(one.account.uid, kinds, changes[0].reason, write, retry), changes
+        changes = change_set(one, write, self.rules, self.site.encoding)
+        reason, retry = changes.changes[0].reason, self._retry(one.subject)
+        return AccountWrite(one.account.uid, changes.kinds, reason, write, retry), list(changes.changes)
 
     def link_of_archived(self, entry: Entry) -> EntryWrite | None:
         """The write that links an archived account to no device, None where it is so. It was archived before
@@ -91,7 +89,7 @@ class Differing:
 
     def _unlinked_archived(self, coming_back: Container[str]) -> list[Row]:
         rows = []
-        for entry in self.book.archived.values():
+        for entry in self.index.archived.values():
             write = self.link_of_archived(entry) if entry.account.uid not in coming_back else None
             if write is None:
                 continue
@@ -135,27 +133,3 @@ class Differing:
         if person.numen is not None:
             numen = self.rules.keys.digest(NUMEN, person.numen.reveal())
         return Waiting(bare(person), numen, subject.assignments, self.rules.as_of)
-
-
-def restored_change(desired: Desired, write: EntryWrite, rules: Rules, encoding: Encoding) -> Change:
-    """The rules have not changed, but somebody else's hand has: what they manage is put back. Or a closed or
-    locked account has no link yet by which the directory refuses it."""
-    names = sorted({*write.delete, *write.add})
-    before, after = {"attributes": names}, {"attributes": names}
-    reason = "managed attributes were changed by another hand: " + ", ".join(names)
-    link = encoding.name("oathTOTPToken")
-    if desired.account.shut and link in write.add and {link, "objectClass"}.issuperset(names):
-        before, after = {"refused_by": ["dates"]}, {"refused_by": ["dates", "link to no device"]}
-        shut = "locked" if desired.account.locked else "closed"
-        reason = f"the account is {shut}, and its dates alone count only where a password policy applies"
-    return Change(
-        kind=Kind.UPDATE,
-        uid=desired.account.uid,
-        matricule=desired.account.matricule,
-        before=before,
-        after=after,
-        reason=reason,
-        effective=rules.as_of,
-        establishments=home_establishments(desired.account, rules.as_of),
-        profiles=desired.account.profiles,
-    )

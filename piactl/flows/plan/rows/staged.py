@@ -1,11 +1,12 @@
-"""People who were looked at some at a time and need something: what that is, kept until the plan is made."""
+"""Staged changes: what the people of earlier chunks need, kept until the plan is assembled."""
 
 from __future__ import annotations
 
 import pickle
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -16,7 +17,8 @@ from piactl.core.rules.desired import Desired
 from piactl.flows.plan.rows.bundle import AccountWrite
 from piactl.private_files import NamelessFile
 
-# Values kept out of the memory, each found again by its place.
+IN_MEMORY = 40_000
+"""Values that a spool holds as they are; the rest goes to disk."""
 
 _LENGTH = struct.Struct("<I")
 
@@ -24,18 +26,30 @@ T = TypeVar("T")
 
 
 class Spool(Generic[T]):
-    """`folder` and the errors are those of NamelessFile."""
+    """Values found again by number: in memory while they are few, then on disk.
+
+    `folder` and the errors are those of NamelessFile.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._file = NamelessFile(folder)
+        self._held: list[T] = []
+        self._places = array("Q")
 
     def add(self, value: T) -> int:
-        """Keeps a value; its place."""
-        text = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-        return self._file.add(_LENGTH.pack(len(text)) + text)
+        """Keeps a value; returns its number."""
+        number = len(self._held) + len(self._places)
+        if number < IN_MEMORY:
+            self._held.append(value)
+        else:
+            text = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+            self._places.append(self._file.add(_LENGTH.pack(len(text)) + text))
+        return number
 
-    def at(self, place: int) -> T:
-        """The value at a place."""
+    def __getitem__(self, number: int) -> T:
+        if number < len(self._held):
+            return self._held[number]
+        place = self._places[number - len(self._held)]
         (length,) = _LENGTH.unpack(self._file.read(place, _LENGTH.size))
         # this process alone has written what it reads here
         value: T = pickle.loads(self._file.read(place + _LENGTH.size, length))  # noqa: S301
@@ -44,19 +58,19 @@ class Spool(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class ChangedRow:
-    """What one account needs. `home` is the number of where it will count in the census, `mark` its key and
-    the mark that is foreseen for it (see `Settling.written`)."""
+    """What one account needs. `home` is the number of where it will count in the census, `pending` its key
+    and the cache entry that is expected for it (see `NextCache.pending`)."""
 
     write: AccountWrite
     changes: tuple[Change, ...]
     home: int
-    mark: tuple[str, bytes] | None
+    pending: tuple[str, bytes] | None
 
 
-class Aside:
-    """In the memory there is of each only what orders the plan; `folder` is for the rest (see NamelessFile).
+class StagedChanges:
+    """Held in memory in any case: what orders the plan. `folder` is for the rest (see Spool).
 
-    `changed` has, by key, the mark of each account as it is before the run.
+    `changed` has, by key, the cache entry of each account as it is before the run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -69,7 +83,6 @@ class Aside:
         self._bases: list[str] = []
         self._uids: list[str] = []
         self._firsts = array("I")
-        self._places = array("Q")
 
     def __contains__(self, key: object) -> bool:
         return key in self.changed or key in self._new
@@ -78,18 +91,19 @@ class Aside:
         return len(self.changed) + len(self._new)
 
     def add_changed(self, key: str, before: bytes, row: ChangedRow) -> int:
-        """What an account needs; its number until the rows are put in order."""
+        """Stages the change of an account; returns its number."""
         self.changed[key] = before
-        self._order.append((not row.write.loses, row.write.uid, key, self._rows.add(row)))
-        return len(self._order) - 1
+        number = self._rows.add(row)
+        self._order.append((not row.write.loses, row.write.uid, key, number))
+        return number
 
     def account(self, number: int) -> tuple[str, str]:
-        """The uid and the key of an account that needs something."""
+        """The uid and the key of a changed account."""
         return self._order[number][1:3]
 
     def add_newcomer(self, matricule: str, desired: Desired, claim: Claim) -> int:
-        """An account to be made, still without a name; its number. `matricule` is kept as it is given, for
-        others keep that very text too."""
+        """Stages a new account, still without a name; returns its number. `matricule` is kept as it is given,
+        because other parts keep the same text."""
         self._new.add(matricule)
         self._matricules.append(matricule)
         self._bases.append(claim.base)
@@ -98,17 +112,19 @@ class Aside:
         self._firsts.append(claim.first)
         # what HR said of the person, the NUMEN among it, has gone into the account
         subject = replace(desired.subject, person=None)
-        self._places.append(self._newcomers.add(replace(desired, subject=subject)))
-        return len(self._places) - 1
+        return self._newcomers.add(replace(desired, subject=subject))
 
-    def forget_newcomer(self, number: int) -> None:
-        """It has to be looked at together with others."""
-        self._new.discard(self._matricules[number])
+    def without(self, keys: Collection[str], newcomers: Collection[int]) -> StagedChanges:
+        """The same without the changes of these keys and these newcomers, by number."""
+        left = copy(self)
+        left.changed = {key: entry for key, entry in self.changed.items() if key not in keys}
+        left._new = self._new - {self._matricules[number] for number in newcomers}
+        return left
 
     def changed_rows(self) -> Iterator[ChangedRow]:
         """In the order of a plan."""
-        self._order.sort()
-        return (self._rows.at(place) for _, _, key, place in self._order if key in self.changed)
+        order = sorted(self._order)
+        return (self._rows[number] for _, _, key, number in order if key in self.changed)
 
     def claims(self) -> Iterator[tuple[Claim, int]]:
         """The claims of the newcomers in their order, with their numbers."""
@@ -122,4 +138,4 @@ class Aside:
             yield claim, number
 
     def newcomer(self, number: int) -> Desired:
-        return self._newcomers.at(self._places[number])
+        return self._newcomers[number]

@@ -1,0 +1,59 @@
+"""The change set of one account: the LDAP write and the changes that it is shown as, from one function.
+
+Every write has a change that names it, and no change is shown without a write.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.diff import changes_of, home_establishments
+from piactl.core.rules.desired import Desired, Rules
+from piactl.directory.port import EntryWrite
+from piactl.directory.store.attribute_map import Encoding
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSet:
+    """One write with its changes, of which there is always one."""
+
+    write: EntryWrite
+    changes: tuple[Change, ...]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(change.kind.value for change in self.changes))
+
+
+def change_set(desired: Desired, write: EntryWrite, rules: Rules, encoding: Encoding) -> ChangeSet:
+    """The change set of the write that makes an account the desired one.
+
+    Where the account is already what the rules want, its entry is not: then one change names the attributes.
+    """
+    changes = changes_of(desired, rules) or [_restored(desired, write, rules, encoding)]
+    return ChangeSet(write, tuple(changes))
+
+
+def _restored(desired: Desired, write: EntryWrite, rules: Rules, encoding: Encoding) -> Change:
+    """The change of a write that restores managed attributes, or that links a closed or locked account to no
+    device so that the directory refuses it."""
+    names = sorted({*write.delete, *write.add})
+    before, after = {"attributes": names}, {"attributes": names}
+    reason = "managed attributes were changed by another hand: " + ", ".join(names)
+    link = encoding.name("oathTOTPToken")
+    if desired.account.shut and link in write.add and {link, "objectClass"}.issuperset(names):
+        before, after = {"refused_by": ["dates"]}, {"refused_by": ["dates", "link to no device"]}
+        shut = "locked" if desired.account.locked else "closed"
+        reason = f"the account is {shut}, and its dates alone count only where a password policy applies"
+    return Change(
+        kind=Kind.UPDATE,
+        uid=desired.account.uid,
+        matricule=desired.account.matricule,
+        before=before,
+        after=after,
+        reason=reason,
+        effective=rules.as_of,
+        establishments=home_establishments(desired.account, rules.as_of),
+        profiles=desired.account.profiles,
+    )
