@@ -46,8 +46,9 @@ from piactl.directory.simulated_directory import ImaginedDirectory
 from piactl.directory.store.accounts import account_dn, account_write
 from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write
 from piactl.feed.reader import read_feed
-from piactl.flows.plan.build import proposed, scan_feeds
+from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.inputs.account_index import census_of
+from piactl.flows.plan.inputs.scan_feeds import scan_feeds
 from piactl.flows.plan.rows.bundle import Proposal
 from piactl.flows.site import Site, open_site
 from tests.empty_directory import EmptyDirectory
@@ -281,7 +282,7 @@ class World:
                 path.write_text(text(feed_lines(given[key]), str(day)), encoding="utf-8")
                 feeds.append(str(path))
         scans = scan_feeds(self.site, feeds)
-        return proposed(self.directory, self.site, scans, given["as_of"])[1]
+        return build_plan(self.directory, self.site, scans, given["as_of"])[1]
 
     def apply(self, proposal: Proposal) -> None:
         self.directory.imagine(one.write for one in proposal.writes)
