@@ -48,7 +48,7 @@ def check_identities(document: Document, directory: Node) -> None:
         given = [key for key in ("dn", "password_file") if node.at(key).value is not None]
         if external and given:
             document.mistake(
-                node.at(given[0]), f"{label}: `external: true` takes no {' and no '.join(given)}"
+                node.at(given[0]), f"{label}: `external: true` cannot be combined with {' and '.join(given)}"
             )
         elif not external and len(given) < 2:
             lacking = " and ".join(key for key in ("dn", "password_file") if key not in given)
@@ -71,7 +71,7 @@ def check_tree(document: Document, directory: Node) -> None:
         if len(parts) <= len(suffix) or parts[-len(suffix) :] != suffix:
             document.mistake(
                 node,
-                f"directory.{key}: {quoted(node)} does not lie under the suffix {places['suffix'].text()}",
+                f"directory.{key}: {quoted(node)} is not below the suffix {places['suffix'].text()}",
             )
 
 
@@ -81,7 +81,7 @@ def check_attributes(document: Document, directory: Node) -> None:
     for name, node in directory.at("attributes").entries():
         owner = first.setdefault(node.text().casefold(), name)
         if owner != name and node.text():
-            document.mistake(node, f"directory.attributes.{name}: {node.text()} already stands for {owner}")
+            document.mistake(node, f"directory.attributes.{name}: {node.text()} is already used for {owner}")
 
 
 def normal_dn(dn: str) -> list[str]:
@@ -106,7 +106,7 @@ def _wrong_address(node: Node) -> str:
     """What is wrong with a server address, "" where nothing is. Never shows what may hold a password."""
     text = node.text()
     if "@" in text:
-        return "an address holds no user and no password; they belong under identities"
+        return "an address must not contain a user or a password; put them under identities"
     example = "ldapi:///, ldaps://ldap.example.fr or ldap://ldap.example.fr:389"
     try:
         url = urlsplit(text)

@@ -27,7 +27,7 @@ def day_of_year(document: Document, node: Node, label: str) -> tuple[int, int]:
         date(_LEAP_YEAR, month, day)
     except ValueError:
         if 1 <= month <= 12 and 1 <= day <= 31:  # the schema refuses the others
-            document.mistake(node, f"{label}: {quoted(node)} is no day of the year; that month is shorter")
+            document.mistake(node, f"{label}: {quoted(node)} is not a day of the year; that month is shorter")
         return (1, 1)
     return (month, day)
 

@@ -84,7 +84,7 @@ def _check_timezone(document: Document, node: Node) -> None:
         ZoneInfo(node.text(_USUAL.timezone))
     except (KeyError, ValueError, OSError):
         zones = available_timezones()
-        document.mistake(node, f"timezone: there is no time zone {quoted(node)}; {hint(node.text(), zones)}")
+        document.mistake(node, f"timezone: {quoted(node)} is not a time zone; {hint(node.text(), zones)}")
 
 
 def _when(document: Document, node: Node, label: str) -> When:
@@ -136,7 +136,7 @@ def _positions(document: Document, root: Node) -> dict[str, Position]:
         if name == "default" and node.at("ends").truth(False):
             document.mistake(
                 node.at("ends"),
-                "positions.default.ends: every assignment without a position would end; remove it",
+                "positions.default.ends: this would end every assignment without a position; remove it",
             )
         everything = keeps.value is None or keeps.value == "all"
         login, grace = node.at("login"), node.at("grace")
@@ -166,11 +166,12 @@ def _service(document: Document, name: str, node: Node, line: int) -> Service:
     per_establishment = node.at("scope").text("person") == "establishment"
     if handover.value is not None and not per_establishment:
         document.mistake(
-            handover, f"services.{name}.handover: only with `scope: establishment`; remove one of them"
+            handover,
+            f"services.{name}.handover: allowed only with `scope: establishment`; remove one of them",
         )
     if meanwhile.value is not None and per_establishment:
         document.mistake(
-            meanwhile, f"services.{name}.meanwhile: only with `scope: person`; remove one of them"
+            meanwhile, f"services.{name}.meanwhile: allowed only with `scope: person`; remove one of them"
         )
     grant_delay = node.at("grant_delay").integer(0)
     everyone = profiles.value is None or profiles.value == "all"

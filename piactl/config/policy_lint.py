@@ -34,8 +34,8 @@ def _unreachable(policy: Policy) -> dict[str, tuple[int, str]]:
             verb = "takes" if len(takers) == 1 else "take"
             found[profile.name] = (
                 profile.line,
-                f"profiles.{profile.name}: nobody can have it, {names} before it {verb} all that it fits;"
-                " move it up",
+                f"profiles.{profile.name}: nobody can have it: {names} before it {verb}"
+                " every assignment it matches; move it up",
             )
     return found
 
@@ -74,9 +74,9 @@ def _too_long(policy: Policy) -> list[tuple[int, str]]:
     return [
         (
             line,
-            f"{label}: {days} days and a retention of {policy.retention} keep data for"
+            f"{label}: {days} days of grace and {policy.retention} of retention keep data for"
             f" {days + policy.retention} days;"
-            f" beyond three months ({LONGEST_KEEPING}) is more than the arrêté du 30/11/2006, art. 6, allows",
+            f" the arrêté du 30/11/2006, art. 6, allows three months ({LONGEST_KEEPING})",
         )
         for line, label, days in graces
         if days + policy.retention > LONGEST_KEEPING

@@ -249,7 +249,7 @@ def _tell_keys(document: Document, error: Any, path: tuple[str | int, ...]) -> N
     where = f" in {_label(path)}" if path else ""
     if "propertyNames" in error.absolute_schema_path:
         key = error.instance
-        _tell_key(document, node, key, f"{key} cannot be a key{where}; {_expected_key(key, error)}")
+        _tell_key(document, node, key, f"{key} is not allowed as a key{where}; {_expected_key(key, error)}")
     elif error.validator == "additionalProperties":
         known = list(error.schema.get("properties", {}))
         for key in error.instance:
@@ -298,7 +298,7 @@ def _value_message(node: Node, error: Any) -> str:
     )
     if error.validator == "type":
         if node.value is None:
-            return f"there is no value; expected {expected}"
+            return f"the value is missing; expected {expected}"
         if "string" in types and unclear(node) and matches(error.schema.get("pattern", ""), node.raw):
             kind = "code " if node.raw[:1].isdigit() else ""
             return f'{kind}{node.raw} must be quoted: "{node.raw}"'
@@ -310,5 +310,5 @@ def _value_message(node: Node, error: Any) -> str:
             advice = f"expected {expected}"
         return f"{quoted(node)} is not valid; {advice}"
     if error.validator == "uniqueItems":
-        return "a value stands twice in this list; keep one"
+        return "a value appears twice in this list; keep one"
     return f"expected {expected}, found {quoted(node)}"

@@ -26,14 +26,18 @@ def read_sources(document: Document, node: Node) -> dict[str, SourceSettings]:
 def _source(document: Document, name: str, node: Node) -> SourceSettings:
     label = f"sources.{name}"
     if name == MANUAL:
-        document.mistake(node, f"{label}: is the source of what is done by hand; give this one another name")
+        document.mistake(
+            node, f"{label}: this name is reserved for changes made by hand; choose another name"
+        )
     _check_date_pattern(document, node.at("date_pattern"), label)
     for place in node.at("date_formats").text_nodes():
         _check_date_format(document, place, label)
     constants, columns = node.at("constants"), node.at("columns")
     for column, place in constants.entries():
         if column in dict(columns.entries()):
-            document.mistake(place, f"{label}.constants.{column}: it is also under columns; keep one of them")
+            document.mistake(
+                place, f"{label}.constants.{column}: this column is also under columns; keep one of them"
+            )
     limits = _limits(node.at("limits"), SourceLimits())
     return SourceSettings(
         name=name,
@@ -99,7 +103,7 @@ def _check_date_pattern(document: Document, node: Node, label: str) -> None:
     missing = [group for group in _DATE_GROUPS if group not in groups]
     if missing:
         wanted = " and ".join(f"(?P<{group}>...)" for group in missing)
-        document.mistake(node, f"{label}.date_pattern: it needs the group {wanted}")
+        document.mistake(node, f"{label}.date_pattern: the group {wanted} is missing")
 
 
 def _check_date_format(document: Document, node: Node, label: str) -> None:
@@ -113,7 +117,7 @@ def _check_date_format(document: Document, node: Node, label: str) -> None:
     if not good:
         document.mistake(
             node,
-            f"{label}.date_formats: {quoted(node)} does not hold a day, a month and a year, such as %d/%m/%Y",
+            f"{label}.date_formats: {quoted(node)} must contain a day, a month and a year, such as %d/%m/%Y",
         )
 
 
@@ -124,4 +128,7 @@ def _refuse_shared_files(document: Document, sources: Node) -> None:
         for place in source.at("files").text_nodes():
             owner = first.setdefault(PurePath(place.text()).name, name)
             if owner != name:
-                document.mistake(place, f"sources.{name}.files: {quoted(place)} is also of {owner}; keep one")
+                document.mistake(
+                    place,
+                    f"sources.{name}.files: {quoted(place)} is also a pattern of source {owner}; keep one",
+                )

@@ -50,7 +50,7 @@ def read_content(path: Path, *, max_bytes: int = MAX_BYTES) -> Content:
             column,
         ) from None
     if not text.strip():
-        raise _unusable(path, "the file is empty; write it, or put back the version that worked")
+        raise _unusable(path, "the file is empty; write it, or restore the last working version")
     strange = _UNPRINTABLE.search(text)
     if strange is not None:
         line, column = place_of(text, strange.start())
@@ -66,7 +66,7 @@ def place_of(text: str, offset: int) -> tuple[int, int]:
 def _read_bytes(path: Path, max_bytes: int) -> bytes:
     try:
         if path.is_dir():
-            raise _unusable(path, "this is a folder; name the file in it")
+            raise _unusable(path, "this is a folder; name a file in it")
         if path.exists() and not path.is_file():
             raise _unusable(path, "this is not a regular file; name a file")
         with path.open("rb") as file:
@@ -83,7 +83,7 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
         reason = getattr(error, "strerror", None) or "the path is not valid"
         raise _unusable(path, f"cannot be read: {reason}; check its owner, its mode and its path") from None
     if len(raw) > max_bytes:
-        raise _unusable(path, f"larger than {max_bytes:,} bytes; this is hardly the file that was meant")
+        raise _unusable(path, f"larger than {max_bytes:,} bytes; this is probably the wrong file")
     return raw
 
 
@@ -160,7 +160,7 @@ def parse_document(file: str, text: str, digest: str = "") -> Document:
         builder.root = None
     if builder.root is None:
         if not document.mistakes:
-            document.mistake((0, 0), "the file is empty; write it, or put back the version that worked")
+            document.mistake((0, 0), "the file is empty; write it, or restore the last working version")
         document.refuse_mistakes()
     else:
         document.root = builder.root
@@ -172,18 +172,18 @@ def _refuse_tabs(document: Document, text: str) -> None:
     for number, line in enumerate(text.split("\n"), 1):
         column = line[: len(line) - len(line.lstrip())].find("\t") + 1
         if column and line.strip():
-            document.mistake((number, column), "a tab in the indentation; use blanks")
+            document.mistake((number, column), "a tab in the indentation; use spaces")
     document.refuse_mistakes()
 
 
 def _plain_words(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or "cannot be read"
     if "mapping values are not allowed" in problem:
-        problem = "a `:` where none can be; put text that holds `: ` in quotes, and check the indentation"
+        problem = "a `:` is not allowed here; quote text that contains `: `, and check the indentation"
     elif "did not find expected key" in problem or "block end" in problem:
-        problem = "the indentation does not fit the lines above, or a quote or bracket is left open"
+        problem = "the indentation does not match the lines above, or a quote or bracket is not closed"
     elif "cannot start any token" in problem:
-        problem = "a character that cannot stand here; put the text in quotes, use blanks for tabs"
+        problem = "a character is not allowed here; quote the text, and use spaces instead of tabs"
     return f"this is not YAML here: {problem}"
 
 
@@ -212,10 +212,10 @@ class _Builder:
         if isinstance(event, yaml.DocumentStartEvent):
             self.documents += 1
             if self.documents > 1:
-                self.document.mistake(place, "a second document begins here; one file holds one document")
+                self.document.mistake(place, "a second document begins here; write one document per file")
                 return False
         elif isinstance(event, yaml.AliasEvent):
-            self.document.mistake(place, f"alias *{event.anchor} is refused; write the value out")
+            self.document.mistake(place, f"alias *{event.anchor} is not supported; write the value out")
             self.document.refused.add(place)
             self._put(Node("", *place, raw=f"*{event.anchor}"), place)
         elif isinstance(event, yaml.NodeEvent):
@@ -230,11 +230,11 @@ class _Builder:
     def _refuse_anchor_and_tag(self, event: Any, place: tuple[int, int]) -> None:
         if event.anchor is not None:
             self.document.mistake(
-                place, f"anchor &{event.anchor} is refused; write the value out where it is used"
+                place, f"anchor &{event.anchor} is not supported; write the value out where it is used"
             )
         if event.tag is not None:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            self.document.mistake(place, f"tag {tag} is refused; write plain values, and text in quotes")
+            self.document.mistake(place, f"tag {tag} is not supported; write plain values, and quote text")
 
     def _start(self, event: Any, place: tuple[int, int]) -> bool:
         if isinstance(event, yaml.ScalarEvent):
@@ -276,14 +276,14 @@ class _Builder:
             self.document.mistake(node, "a list or mapping cannot be a key")
             return None
         if node.raw == "<<" and node.plain:
-            self.document.mistake(node, "`<<` is refused; write the values out")
+            self.document.mistake(node, "`<<` is not supported; write the values out")
             return None
         if not isinstance(node.value, str):
             word = node.raw if node.value is not None or node.raw else "the empty key"
             self.document.mistake(node, f'key {word} must be quoted: "{node.raw}"')
         first = parent.node.key_places.get(node.raw)
         if first is not None:
-            self.document.mistake(node, f"key {node.raw} stands twice, first on line {first[0]}; keep one")
+            self.document.mistake(node, f"key {node.raw} appears twice, first on line {first[0]}; keep one")
             return None
         return node.raw
 

@@ -24,7 +24,7 @@ def open_feed(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
         # Without O_NONBLOCK, opening a named pipe would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "no usable name"
+        why = getattr(error, "strerror", None) or "the name is not valid"
         raise FeedRefused(str(path), [refusal("unreadable", f"the file cannot be read ({why})")]) from None
     try:
         _check_kind(path, os.fstat(descriptor), source)
@@ -46,5 +46,5 @@ def _check_kind(path: Path, facts: os.stat_result, source: SourceSettings) -> No
     if not stat.S_ISREG(facts.st_mode):
         raise FeedRefused(str(path), [refusal("not-a-file")])
     if facts.st_size > source.limits.max_bytes:
-        detail = f"{facts.st_size} bytes, and the source allows {source.limits.max_bytes}"
+        detail = f"the file has {facts.st_size} bytes, but the source allows {source.limits.max_bytes}"
         raise FeedRefused(str(path), [refusal("too-many-bytes", detail)])

@@ -64,7 +64,7 @@ def read_layout(header: str, source: SourceSettings) -> tuple[Layout | None, lis
             continue
         tried.append(_placed(delimiter, names, source))
     if not tried:
-        return None, [refusal("missing-column", "the header is not quoted as RFC 4180 asks")]
+        return None, [refusal("missing-column", "the header is not quoted as RFC 4180 requires")]
     best = max(tried, key=lambda layout: len(layout.places))
     refusals = [*_missing(best, source), *_doubled(best, source)]
     return (None if refusals else best), refusals
@@ -97,10 +97,10 @@ def _missing(layout: Layout, source: SourceSettings) -> list[tuple[str, str]]:
         name = _header_name(column, source)
         what = f"column {column} is missing" + (f" (header {shown(name)})" if name != column else "")
         near = get_close_matches(name, layout.names, 1, 0.75)
-        found.append(refusal("missing-column", what + (f"; there is {shown(near[0])}" if near else "")))
+        found.append(refusal("missing-column", what + (f"; the file has {shown(near[0])}" if near else "")))
     return found
 
 
 def _doubled(layout: Layout, source: SourceSettings) -> list[tuple[str, str]]:
     doubled = [c for c in layout.places if layout.names.count(_header_name(c, source)) > 1]
-    return [refusal("doubled-column", f"column {column} stands twice in the header") for column in doubled]
+    return [refusal("doubled-column", f"column {column} appears twice in the header") for column in doubled]

@@ -29,9 +29,9 @@ def text_fault(text: str) -> tuple[str, str] | None:
     text = text.strip(BLANKS)
     found = _CONTROL.search(text)
     if found:
-        return "control-character", f"it holds the control character U+{ord(found.group()):04X}"
+        return "control-character", f"contains the control character U+{ord(found.group()):04X}"
     if _DAMAGED.search(text):
-        return "damaged-text", f"{shown(text)} was damaged by a change of encoding"
+        return "damaged-text", f"{shown(text)} was damaged by a wrong change of encoding"
     return None
 
 

@@ -105,7 +105,7 @@ class Gathering:
     def _clash(self, matricule: str, first: tuple[Assignment, int], second: tuple[Assignment, int]) -> None:
         columns = _differing(first[0], second[0], _ASSIGNMENT_FIELDS)
         for (_, line), (_, other) in ((first, second), (second, first)):
-            detail = f"another row of this assignment, line {other}, differs in {', '.join(columns)}"
+            detail = f"another row of this assignment, line {other}, disagrees in {', '.join(columns)}"
             self._reject(line, columns[0], "assignment-contradicts", detail, matricule)
 
     def add_broken(self, broken: BrokenRow, line: int) -> None:
@@ -131,7 +131,7 @@ class Gathering:
         """Takes the held people out of `people`; gives the lines of their rows and of all rejections."""
         for matricule, (columns, lines) in self._contradictions.items():
             everywhere = sorted({*self.people[matricule].lines, *lines})
-            where = f"rows of one person differ in {', '.join(columns)}: lines {_few(everywhere)}"
+            where = f"rows of one person disagree in {', '.join(columns)}: lines {_few(everywhere)}"
             for line in everywhere:
                 self._reject(line, columns[0], "person-contradicts", where, matricule)
         self._hold_shared_numens()
@@ -166,7 +166,7 @@ class Gathering:
         return ((p.numen, p.matricule) for p in self.people.values() if p.numen is not None)
 
     def _hold_sharing(self, matricule: str, matricules: Sequence[str]) -> None:
-        detail = f"one NUMEN stands under the matricules {_few(matricules)}"
+        detail = f"the matricules {_few(matricules)} have the same NUMEN"
         person = self.people.get(matricule)
         lines = person.lines if person is not None else tuple(self._held_lines.get(matricule, ()))
         for line in lines:

@@ -125,7 +125,7 @@ class OnePass:
         except UnclosedQuote:
             line = len(self.offsets)
             self._stop(
-                "unclosed-quote", f"line {line}: a quote is not closed on its line, which swallows rows"
+                "unclosed-quote", f"line {line}: a quote is not closed on its line, so rows would be lost"
             )
         except FieldTooLong:
             most = self.source.limits.max_field
@@ -163,7 +163,7 @@ class OnePass:
         if not raw:
             self._stop("empty")
         if raw.startswith(_WIDE_BOMS):
-            self._stop("wrong-encoding", f"it is UTF-16, and {self.source.encoding} is configured")
+            self._stop("wrong-encoding", f"the file is UTF-16, but {self.source.encoding} is configured")
         has_bom = raw.startswith(_BOM)
         bare = raw[3:] if has_bom else raw
         if has_bom and not bare and not self.stream.peek(1):
@@ -171,10 +171,10 @@ class OnePass:
         self._check_end(raw)
         if has_bom and self.source.encoding != "utf-8":
             self._refuse(
-                "wrong-encoding", f"it begins as UTF-8 does, and {self.source.encoding} is configured"
+                "wrong-encoding", f"the file starts like UTF-8, but {self.source.encoding} is configured"
             )
         if not bare.strip() or is_trailer(bare):
-            self._stop("empty", "there is no header: the first line is blank or the last line of a feed")
+            self._stop("empty", "the file has no header: the first line is blank or a #FIN line")
         try:
             header = without_end(bare).decode(CODECS[self.source.encoding])
         except UnicodeDecodeError:
@@ -217,7 +217,7 @@ class OnePass:
             else:
                 self.count += 1
                 if self.count > most:
-                    self._stop("too-many-rows", f"more than the {most} rows that the source may have")
+                    self._stop("too-many-rows", f"more than the {most} rows that the source allows")
                 if line <= len(owners) and owners[line - 1] in known:
                     passed[numbers[line - 1]] += 1
                     if self.rows is not None and not raw.isascii():
@@ -255,12 +255,12 @@ class OnePass:
             self.sample += raw
         rejected = len(self.gathering.rejected_lines)
         if rejected > _MOSTLY and 2 * rejected > self.count:
-            self._stop("mostly-rejected", f"{rejected} of the first {self.count} rows cannot be understood")
+            self._stop("mostly-rejected", f"{rejected} of the first {self.count} rows cannot be read")
         if self.layout is not None and not self.second_header:
             fields = without_end(raw).removeprefix(_BOM).decode("latin-1").split(self.layout.delimiter)
             if self.layout.is_header(fields):
                 self.second_header = line
-                self._refuse("second-header", f"line {line} is the header once more: files were put together")
+                self._refuse("second-header", f"line {line} repeats the header: files were joined")
 
     def _judge(self) -> None:
         """Refuses what can only be seen at the end."""
@@ -269,9 +269,11 @@ class OnePass:
                 "after-trailer", f"{self.after_trailer} lines follow the #FIN line {self.trailer_line}"
             )
         if self.trailer is not None and self.trailer.rows != self.count:
-            self._refuse("wrong-count", f"{self.count} rows, and the #FIN line says {self.trailer.rows}")
+            self._refuse(
+                "wrong-count", f"the file has {self.count} rows, but the #FIN line says {self.trailer.rows}"
+            )
         if not self.trailer_line and not self.ended:
-            self._refuse("cut", f"line {len(self.offsets)} does not end: the file was cut")
+            self._refuse("cut", f"line {len(self.offsets)} has no line end: the file was cut")
         if self.source.trailer and not self.trailer_line and not (self.layout and self.layout.is_rejects):
             self._refuse("no-trailer")
         if not self.count:
@@ -286,7 +288,7 @@ class OnePass:
             return
         bad = rows.undecodable + rows.damaged
         if is_wholesale(bad, self.count, rows.not_ascii, self.source.limits):
-            what = f"do not decode as {configured}" if rows.undecodable else "hold damaged text"
+            what = f"do not decode as {configured}" if rows.undecodable else "contain damaged text"
             instead = likely_encoding(self.sample, configured)
             self._refuse("wrong-encoding", f"{bad} of {self.count} rows {what}; {instead} would decode them")
 

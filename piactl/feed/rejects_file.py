@@ -11,7 +11,7 @@ from piactl.feed.header import REJECT_COLUMN
 from piactl.feed.mojibake import CODECS
 from piactl.private_files import write_private
 
-_BOTH = "held: see the other rows of this person"
+_BOTH = "held because of other rows of this person"
 
 
 def write_rejects(path: Path, feed: Feed, source: SourceSettings) -> int:

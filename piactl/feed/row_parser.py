@@ -262,7 +262,7 @@ class RowReader:
                 fields.append(part.encode("latin-1").decode(self._codec))
             except UnicodeDecodeError:
                 fields.append("")
-                damage[place] = ("undecodable", "bytes are not of the configured encoding")
+                damage[place] = ("undecodable", "bytes are not valid in the configured encoding")
         broken = self._read_fields(fields, damage)
         if isinstance(broken, BrokenRow):
             return broken
@@ -272,7 +272,9 @@ class RowReader:
         if fields == [""]:
             return self._shapeless(fields, "empty-row", "")
         code = "too-few-fields" if len(fields) < self.layout.width else "too-many-fields"
-        return self._shapeless(fields, code, f"{len(fields)} fields where the header has {self.layout.width}")
+        return self._shapeless(
+            fields, code, f"the row has {len(fields)} fields, the header {self.layout.width}"
+        )
 
     def _shapeless(self, fields: Sequence[str], code: str, detail: str) -> BrokenRow:
         """A row whose fields may have slipped: what looks like its matricule is held, but nothing is sure."""

@@ -21,10 +21,10 @@ def source_of(path: Path, sources: Mapping[str, SourceSettings]) -> SourceSettin
     if not fitting and len(sources) == 1:
         return next(iter(sources.values()))
     if not sources:
-        raise UsageError(f"{path}: the configuration has no source; declare one under `sources:`")
+        raise UsageError(f"{path}: no source is configured; add one under `sources:`")
     several = ", ".join(s.name for s in fitting)
-    problem = f"fits several sources ({several})" if fitting else "fits the `files` of no source"
-    raise UsageError(f"{path}: {problem}; write NAME={path} with one of: {', '.join(sources)}")
+    problem = f"matches several sources ({several})" if fitting else "matches the `files` of no source"
+    raise UsageError(f"{path}: {problem}; write NAME={path}, where NAME is one of: {', '.join(sources)}")
 
 
 def feed_argument(text: str, sources: Mapping[str, SourceSettings]) -> tuple[SourceSettings, Path]:
@@ -35,10 +35,8 @@ def feed_argument(text: str, sources: Mapping[str, SourceSettings]) -> tuple[Sou
     name, sign, rest = text.partition("=")
     if sign and name in sources:
         if not rest:
-            raise UsageError(f"{text}: no file is named; write {name}=PATH")
+            raise UsageError(f"{text}: the file is missing; write {name}=PATH")
         return sources[name], Path(rest)
     if sign and "/" not in name and not Path(text).exists():
-        raise UsageError(
-            f"{text}: no source is named {name!r}; the sources are: {', '.join(sources) or 'none'}"
-        )
+        raise UsageError(f"{text}: unknown source {name!r}; the sources are: {', '.join(sources) or 'none'}")
     return source_of(Path(text), sources), Path(text)

@@ -31,9 +31,9 @@ def row_remarks(gathering: Gathering) -> list[Remark]:
     """What is worth saying of the rows."""
     found = []
     if gathering.duplicates:
-        found.append(_of_lines("duplicates", "rows stand there again and count once", gathering.duplicates))
+        found.append(_of_lines("duplicates", "rows are duplicates and count once", gathering.duplicates))
     if gathering.unusual_numens:
-        found.append(_of_lines("unusual-numen", "NUMENs have an unusual end", gathering.unusual_numens))
+        found.append(_of_lines("unusual-numen", "NUMENs have an unusual ending", gathering.unusual_numens))
     return found
 
 
@@ -45,20 +45,16 @@ def layout_remarks(layout: Layout) -> list[Remark]:
         more = f" and {len(layout.extras) - _FEW} more" if len(layout.extras) > _FEW else ""
         found.append(Remark("unknown-columns", f"columns not read: {names}{more}", len(layout.extras)))
     if layout.is_rejects:
-        found.append(Remark("rejects-file", "a file of corrected rejects: nobody is absent from it"))
+        found.append(Remark("rejects-file", "a file of corrected rejects; nobody counts as absent"))
     return found
 
 
 def date_remarks(trailer: date | None, named: date | None) -> list[Remark]:
     """What is worth saying of the feed's date, given the one of its last line and that of its name."""
     if trailer is None and named is None:
-        return [
-            Remark("no-date", "its date is unknown, so whether it is older than the last one cannot be told")
-        ]
+        return [Remark("no-date", "the feed has no date, so its age cannot be compared with the last one")]
     if trailer is not None and named is not None and trailer != named:
-        both = (
-            f"the #FIN line says {trailer.isoformat()}, the file name {named.isoformat()}; the first counts"
-        )
+        both = f"the #FIN line says {trailer}, the file name {named}; the #FIN line counts"
         return [Remark("date-differs", both)]
     return []
 

@@ -18,7 +18,7 @@ def read_uai(text: str) -> tuple[str | None, str]:
     value = text.strip().upper()
     match = _SHAPE.fullmatch(value)
     if match is None:
-        return None, f"{value!r} is not a UAI: seven digits and a letter, such as 0800009A"
+        return None, f"{value!r} is not a UAI: expected seven digits and a letter, such as 0800009A"
     digits, letter = match.groups()
     right = uai_letter(digits)
     if letter != right:

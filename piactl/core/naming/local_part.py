@@ -64,9 +64,9 @@ def without_invisible(text: str) -> str:
 def damaged(text: str) -> str:
     """What shows that `text` was decoded with the wrong encoding, "" where nothing does."""
     if "�" in text:
-        return "holds the replacement character U+FFFD"
+        return "contains the replacement character U+FFFD"
     if _C1.search(text):
-        return "holds a C1 control character, as Windows-1252 read as ISO-8859-1 does"
+        return "contains a C1 control character, as in Windows-1252 read as ISO-8859-1"
     if _MOJIBAKE.search(unicodedata.normalize("NFC", text)):
         return "looks like UTF-8 read as Windows-1252"
     return ""
@@ -82,7 +82,7 @@ def name_words(text: str, part: str) -> str:
     fault = damaged(text)
     if fault or "?" in text:
         raise UnusableName(
-            part, "name-damaged", f"{part} {fault or 'holds a question mark'}: correct it in HR"
+            part, "name-damaged", f"{part} {fault or 'contains a question mark'}: correct it in HR"
         )
     text = text.translate(_DROPPED)
     text = "".join(" " if c.isspace() else c for c in text)
@@ -94,7 +94,7 @@ def name_words(text: str, part: str) -> str:
     text = re.sub(r" *' *", "", text)
     text = re.sub(r"[ .-]+", "-", text).strip("-")
     if not text:
-        raise UnusableName(part, "name-empty", f"{part} holds no letter: correct it in HR")
+        raise UnusableName(part, "name-empty", f"{part} contains no letter: correct it in HR")
     return text
 
 
@@ -107,23 +107,23 @@ def _refuse(text: str, part: str) -> None:
             part, "name-placeholder", f"{part} is a placeholder ({text}), not a name: correct it in HR"
         )
     if _DIGIT.search(text):
-        raise UnusableName(part, "name-digit", f"{part} holds a digit: correct it in HR")
+        raise UnusableName(part, "name-digit", f"{part} contains a digit: correct it in HR")
     wrong = next((c for c in text if not _ALLOWED.fullmatch(c)), "")
     if wrong:
         shown = wrong if wrong.isascii() else f"U+{ord(wrong):04X}"
         raise UnusableName(
             part,
             "name-character",
-            f"{part} holds {shown}, which no rule turns into an address: correct it in HR",
+            f"{part} contains {shown}, which cannot be used in an address: correct it in HR",
         )
     honorifics = _HONORIFICS_GIVEN if part == "prenom" else _HONORIFICS_FAMILY
     if words[0] in honorifics:
         raise UnusableName(
-            part, "name-honorific", f"{part} begins with {words[0]}, which is no name: correct it in HR"
+            part, "name-honorific", f"{part} begins with {words[0]}, which is not a name: correct it in HR"
         )
     note = next((w for w in words if w in _NOTES), "") if len(words) > 1 else ""
     if note:
-        raise UnusableName(part, "name-note", f"{part} holds a marginal note ({note}): correct it in HR")
+        raise UnusableName(part, "name-note", f"{part} contains a marginal note ({note}): correct it in HR")
 
 
 def local_part(given_name: str, usage_name: str, family_name: str) -> str:

@@ -301,7 +301,7 @@ def assignment_problems(
     for assignment in assignments:
         position = policy.position(assignment.position)
         if position is None:
-            message = f"position {assignment.position!r} is not in the policy: list it under positions"
+            message = f"position {assignment.position!r} is not in the policy: add it under positions"
             problems.append((assignment, "position", "position-unknown", message))
         elif not position.ends and policy.profile(assignment, register) is None:
             message = f"fonction {assignment.function!r} fits no profile of the policy: add it to one"
