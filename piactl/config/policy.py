@@ -1,7 +1,7 @@
 """Reads `policy.yaml`: who gets what, when.
 
-Two steps that do not know each other: `check_schema` says what is wrong with the form, `_policy` builds
-the values and says which names lead nowhere. Building never fails on a wrong form.
+`check_schema` reports mistakes of form; `_policy` builds the values and reports names that are not defined.
+`_policy` never fails on a wrong form, so one run reports the mistakes of both.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ __all__ = ["DEFAULT_GRACE_DAYS", "policy_warnings", "read_policy"]
 
 DEFAULT_GRACE_DAYS = 30
 
-# `Policy` has slots, so its defaults are not class attributes: they are read off an empty one
+# `Policy` has slots, so its defaults are no class attributes: an empty policy holds them
 _USUAL = Policy()
 
 
 def read_policy(path: Path, *, validated: Collection[str] = ()) -> Policy:
-    """The policy in a file; ConfigurationInvalid holds every mistake in it, with line and column.
+    """The policy in a file. Raises ConfigurationInvalid with every mistake in it, by line and column.
 
-    `validated` are SHA-256 digests (hexadecimal) of contents that this version of piactl is known to have
-    accepted: for them the schema, which is slow to load, is not asked again.
+    `validated`: SHA-256 digests (hexadecimal) of contents that this version of piactl has already accepted.
+    For these the schema check, which is slow to load, is skipped.
     """
     document = read_document(path)
     if document.digest not in validated:
@@ -99,7 +99,7 @@ def _when(document: Document, node: Node, label: str) -> When:
 
 
 def _refuse_unknown(document: Document, node: Node, section: str, label: str) -> None:
-    """Says which of the names in `node` the section of the policy does not have."""
+    """Adds a mistake for each name in `node` that the section of the policy does not define."""
     known = dict(document.root.at(section).entries())
     for place in node.text_nodes():
         if place.text() not in known:

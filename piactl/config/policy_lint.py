@@ -1,4 +1,4 @@
-"""What a policy may say and hardly means."""
+"""Warnings about a policy: valid rules that are probably not intended."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _MOST_COMBINATIONS = 20_000
 
 
 def policy_warnings(policy: Policy, file: str = "policy.yaml") -> list[Mistake]:
-    """What is allowed and probably not meant, in the order of the file: profiles that nobody can have,
-    services that nobody gets, data kept longer than three months."""
+    """The warnings in file order: unreachable profiles, services without a reachable profile, and data kept
+    longer than three months."""
     unreachable = _unreachable(policy)
     found = [*unreachable.values(), *_too_long(policy)]
     for service in policy.services.values():
@@ -41,7 +41,7 @@ def _unreachable(policy: Policy) -> dict[str, tuple[int, str]]:
 
 
 def _takers(earlier: tuple[Profile, ...], when: When) -> list[str]:
-    """The earlier profiles that together take every assignment that `when` fits; none where some get by."""
+    """The earlier profiles that together match every assignment that `when` matches; [] if they do not."""
     names = list(when.conditions)
     for profile in earlier:
         conditions = profile.when.conditions

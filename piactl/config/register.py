@@ -22,21 +22,21 @@ DEGREES = ("", "1D", "2D")
 
 
 def read_register(path: Path) -> Register:
-    """The establishments by UAI; ConfigurationInvalid holds every bad line, duplicate and header mistake.
+    """The establishments by UAI. Raises ConfigurationInvalid with every mistake in the file.
 
-    The header is `uai;nom;nature;degre;secteur;commune` in any order, or the English names; `,` and tab
-    separate too. Only `uai` is required; a blank is no value. A line that begins with `#` is a comment.
+    The header is `uai;nom;nature;degre;secteur;commune` in any order, or the English names. The delimiter is
+    `;`, `,` or tab. Only `uai` is required. Lines that begin with `#` are comments.
     """
     content = read_content(path, max_bytes=MAX_REGISTER_BYTES)
-    reading = _Reading(str(path), content.text)
-    register = reading.register()
-    if reading.mistakes:
-        raise ConfigurationInvalid(reading.mistakes)
+    reader = _RegisterReader(str(path), content.text)
+    register = reader.register()
+    if reader.mistakes:
+        raise ConfigurationInvalid(reader.mistakes)
     return register
 
 
-class _Reading:
-    """One reading of one register; mistakes gather in the order of the file."""
+class _RegisterReader:
+    """Reads one register and collects its mistakes in file order."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file

@@ -13,11 +13,11 @@ from piactl.core.model.settings import LimitsPeriod, SourceLimits, SourceSetting
 
 _USUAL = SourceSettings("")
 _DATE_GROUPS = ("year", "month", "day")
-_TRIAL = datetime(2026, 9, 21)  # noqa: DTZ001 a civil day, whose year, month and day cannot be taken for one another
+_TRIAL = datetime(2026, 9, 21)  # noqa: DTZ001 a civil day; its year, month and day differ
 
 
 def read_sources(document: Document, node: Node) -> dict[str, SourceSettings]:
-    """The sources by name; what is wrong beyond their form is added to the document."""
+    """The sources by name. Adds to the document the mistakes that the schema cannot find."""
     sources = {name: _source(document, name, source) for name, source in node.entries()}
     _refuse_shared_files(document, node)
     return sources
@@ -80,7 +80,7 @@ def _limits(node: Node, usual: SourceLimits) -> SourceLimits:
 
 
 def _periods(document: Document, node: Node, usual: SourceLimits, label: str) -> tuple[LimitsPeriod, ...]:
-    """What a period leaves unsaid holds in it as outside it."""
+    """The periods; a limit that a period does not set is the one outside periods."""
     return tuple(
         LimitsPeriod(
             name,
@@ -109,7 +109,7 @@ def _check_date_pattern(document: Document, node: Node, label: str) -> None:
 def _check_date_format(document: Document, node: Node, label: str) -> None:
     text = node.text()
     try:
-        # without a year newer Pythons warn before they refuse
+        # newer Pythons warn about a format without a year before they refuse it
         has_year = any(word in text for word in ("%Y", "%y", "%G", "%D", "%x", "%c"))
         good = has_year and datetime.strptime(_TRIAL.strftime(text), text) == _TRIAL  # noqa: DTZ007 a civil day
     except (ValueError, re.error):
@@ -122,7 +122,7 @@ def _check_date_format(document: Document, node: Node, label: str) -> None:
 
 
 def _refuse_shared_files(document: Document, sources: Node) -> None:
-    """One file name pattern in two sources would leave open which of them a feed is."""
+    """Adds a mistake for a file name pattern of two sources: the source of a feed would be ambiguous."""
     first: dict[str, str] = {}
     for name, source in sources.entries():
         for place in source.at("files").text_nodes():

@@ -1,4 +1,4 @@
-"""The nearest valid word to a mistyped one."""
+"""Suggests the valid word closest to a mistyped one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What one value of one column may be, and what it is read as.
+"""Validates and converts the values of each feed column.
 
-A check takes trimmed, mapped text that is not blank and gives `(value, None)` or `(None, fault)`, where
-a fault is a pair of a code of `codes.REJECTIONS` and what is wrong with this very value.
+A check takes trimmed, mapped text that is not blank. It returns `(value, None)` or `(None, fault)`; a fault
+is a code of `error_codes.REJECTIONS` with a message about the value.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _CODE_LENGTH = 40
 
 
 def is_matricule(text: str) -> bool:
-    """Whether this can be a matricule. The shape of a NUMEN cannot: it is a secret, and no key."""
+    """Whether the text can be a matricule. A NUMEN cannot: it is a secret, not a key."""
     return _MATRICULE.fullmatch(text) is not None and _NUMEN.fullmatch(text) is None
 
 
 def check_matricule(text: str) -> tuple[Any, Fault | None]:
-    """Kept as text: leading zeros matter."""
+    """The matricule as text, because leading zeros count."""
     if _MATRICULE.fullmatch(text) is None:
         return None, (
             "bad-matricule",
@@ -49,7 +49,7 @@ def check_matricule(text: str) -> tuple[Any, Fault | None]:
 
 
 def check_numen(text: str) -> tuple[Any, Fault | None]:
-    """The message never shows the value."""
+    """The NUMEN. The message never shows the value."""
     numen = read_numen(text)
     if numen is None:
         return None, (
@@ -60,8 +60,8 @@ def check_numen(text: str) -> tuple[Any, Fault | None]:
 
 
 def check_name(text: str) -> tuple[Any, Fault | None]:
-    """Kept as given but for what cannot be seen, inner blanks collapsed; whether it makes an address is
-    decided elsewhere."""
+    """The name without invisible characters, inner blanks collapsed. `core.naming` decides whether it gives
+    an address."""
     return " ".join(without_invisible(text).split()), None
 
 
@@ -101,7 +101,7 @@ def check_modality(text: str) -> tuple[Any, Fault | None]:
 
 
 def check_quotite(text: str) -> tuple[Any, Fault | None]:
-    """Kept as text."""
+    """The quotite, as text."""
     number, fraction = _NUMBER.fullmatch(text), _FRACTION.fullmatch(text)
     if number is not None and float(number.group(1).replace(",", ".")) <= 100:
         return text, None
@@ -114,7 +114,7 @@ def check_quotite(text: str) -> tuple[Any, Fault | None]:
 
 
 class DateCheck:
-    """Reads a day in one of the formats of a source (strptime), tried in order."""
+    """Reads a date in one of the strptime formats of a source, tried in order."""
 
     def __init__(self, formats: Sequence[str], first: date, last: date, *, may_be_open: bool = False) -> None:
         self._formats = tuple(formats)

@@ -1,6 +1,6 @@
-"""The codes of what can be wrong in a feed, each with its meaning and what to do next.
+"""The error codes of feeds, each with its meaning and the next step.
 
-They are stable: the rejects file, the summary and the metrics show them, and people filter on them.
+The codes are stable: the rejects file, the summary and the metrics show them, and people filter on them.
 The codes of the limits of a source (`older`, `bad-column`, `held` and others) are in
 `piactl.core.plan.feed_limits`.
 """
@@ -75,7 +75,7 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
 
 
 def rejection_message(code: str, detail: str = "") -> str:
-    """What is wrong (`detail`, else the meaning of the code) and what to do next; one line."""
+    """One line: the problem (`detail`, or else the meaning of the code) and the next step."""
     meaning, advice = REJECTIONS[code]
     return f"{detail or meaning}; {advice}"
 

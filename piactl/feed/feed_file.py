@@ -1,4 +1,4 @@
-"""Opening a feed: a regular file, and none that is too large."""
+"""Opens a feed file; refuses files that are not regular or too large."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _LEAST = 65_536
 
 @contextmanager
 def open_feed(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
-    """The file at its start. Raises FeedRefused where it is no regular file, too large or unreadable, also
-    for what fails while it is read."""
+    """The open file. Raises FeedRefused if it is not a regular file, is too large, or cannot be read, then or
+    while the caller reads it."""
     try:
         # Without O_NONBLOCK, opening a named pipe would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -38,7 +38,7 @@ def open_feed(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
 
 
 def longest_line(source: SourceSettings) -> int:
-    """The bytes that a line may have."""
+    """The longest line of a feed of the source, in bytes."""
     return max(_LEAST, source.limits.max_field * 4 * 32)
 
 

@@ -1,4 +1,4 @@
-"""Rows -> people: what belongs together, what contradicts, who is held."""
+"""Builds people from rows; rejects contradictory rows and holds their people."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FEW = 5
 
 
 class Gathering:
-    """Takes the rows of one feed, then tells people, rejections and holds."""
+    """Collects the rows of one feed into people, rejections and held people."""
 
     def __init__(self, file: str, source: str) -> None:
         self.file, self.source = file, source
@@ -51,7 +51,7 @@ class Gathering:
         self.numens_elsewhere: list[tuple[Numen, str]] = []
 
     def add(self, row: Row, line: int) -> None:
-        """Takes one row that was understood."""
+        """Adds a valid row."""
         (matricule, numen, civilite, usage, family, given, birth, mail,
          corps, position, uai, function, discipline, modality, quotite, start, end) = row  # fmt: skip
         assignment = Assignment(
@@ -109,7 +109,7 @@ class Gathering:
             self._reject(line, columns[0], "assignment-contradicts", detail, matricule)
 
     def add_broken(self, broken: BrokenRow, line: int) -> None:
-        """Takes one row that was not."""
+        """Adds the rejections of a broken row."""
         if not broken.attributed:
             self.unattributed += 1
         if broken.numen is not None and broken.matricule is not None:
@@ -128,7 +128,7 @@ class Gathering:
             self.held.setdefault(matricule, f"{self.file}:{line}: {column or 'row'}: {message} [{code}]")
 
     def finish(self) -> list[int]:
-        """Takes the held people out of `people`; gives the lines of their rows and of all rejections."""
+        """Removes held people from `people`. Returns the lines of their rows and of all rejections."""
         for matricule, (columns, lines) in self._contradictions.items():
             everywhere = sorted({*self.people[matricule].lines, *lines})
             where = f"rows of one person disagree in {', '.join(columns)}: lines {_few(everywhere)}"

@@ -1,4 +1,4 @@
-"""One pass over a feed, line by line, so that memory grows with the people and not with the bytes."""
+"""Reads a feed file in one pass, line by line: memory grows with the people, not with the bytes."""
 
 from __future__ import annotations
 
@@ -27,8 +27,6 @@ from piactl.feed.people_builder import Gathering
 from piactl.feed.row_parser import BrokenRow, FieldTooLong, RowReader, without_end
 from piactl.feed.warnings import Remark, date_remarks, file_date, layout_remarks, row_remarks
 
-# The last line of a feed, `#FIN;rows=N;date=AAAA-MM-JJ`, with `;sha256=HEX` where the source can.
-
 _MARK = b"#FIN"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _COUNT = re.compile(r"[0-9]{1,12}")
@@ -37,7 +35,10 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Trailer:
-    """`sha256` is that of all bytes before the line, lower case, "" where it is not given."""
+    """The last line of a feed, `#FIN;rows=N;date=AAAA-MM-JJ` with an optional `;sha256=HEX`.
+
+    `sha256` is the digest of all bytes before the line, in lower case, or "".
+    """
 
     rows: int
     date: date
@@ -45,15 +46,15 @@ class Trailer:
 
 
 def is_trailer(raw: bytes) -> bool:
-    """Whether a line is meant as the last one, right or wrong."""
+    """Whether a line is a trailer, valid or not."""
     return raw[:4].upper() == _MARK
 
 
 def read_trailer(raw: bytes) -> Trailer | None:
-    """The trailer in a line, None where it is cut or wrong.
+    """The trailer in a line, or None if it is cut or wrong.
 
-    Both `rows` and `date` must be there, so that no beginning of a whole trailer can pass for one with
-    another count. Empty parts at its end are ignored: spreadsheets pad rows.
+    `rows` and `date` are both required, so that a cut trailer is never read as one with another count. Empty
+    parts at its end are ignored, because spreadsheets pad rows.
     """
     try:
         parts = raw.decode("ascii").strip().split(";")
@@ -93,7 +94,7 @@ _MOSTLY = 50_000
 
 
 class OnePass:
-    """Reads one feed from an open file at its start; `feed()` may be called once."""
+    """Reads one feed from an open file. Call `feed()` once."""
 
     def __init__(
         self, path: Path, source: SourceSettings, stream: BufferedReader, skipped: Skipped | None = None
@@ -118,7 +119,7 @@ class OnePass:
         self.longest = longest_line(source)
 
     def feed(self) -> Feed:
-        """The feed. Raises FeedRefused with every reason found, and OSError."""
+        """The feed. Raises FeedRefused with every reason found, or OSError."""
         self._read_header()
         try:
             self._read_rows()
@@ -130,7 +131,7 @@ class OnePass:
         except FieldTooLong:
             most = self.source.limits.max_field
             self._stop("field-too-long", f"line {len(self.offsets)}: a field has more than {most} characters")
-        self._judge()
+        self._check_complete()
         lines = self.gathering.finish()
         return Feed(
             facts=self._facts(),
@@ -152,7 +153,7 @@ class OnePass:
         self.refusals.append(refusal(code, detail))
 
     def _stop(self, code: str, detail: str = "") -> None:
-        """Refuses at once, with all that was found so far."""
+        """Raises FeedRefused with this reason and all found so far."""
         self._refuse(code, detail)
         raise FeedRefused(str(self.path), self.refusals)
 
@@ -225,15 +226,15 @@ class OnePass:
                 elif read is not None:
                     row = read(without_end(raw))
                     if isinstance(row, BrokenRow):
-                        self._look_at_broken(raw, line)
+                        self._check_whole_file(raw, line)
                         add_broken(row, line)
                     else:
                         add(row, line)
             self.digest.update(raw)
-        self._pass_by(passed)
+        self._count_skipped(passed)
 
-    def _pass_by(self, lines: Mapping[int, int]) -> None:
-        """Counts the lines that were not read, by the number of their pattern, as they would have been."""
+    def _count_skipped(self, lines: Mapping[int, int]) -> None:
+        """Adds skipped lines, given as counts by pattern, to the column statistics."""
         if self.skipped is None or self.rows is None:
             return
         for number, count in lines.items():
@@ -249,8 +250,8 @@ class OnePass:
         elif self.trailer.sha256 and self.trailer.sha256 != self.digest.hexdigest():
             self._refuse("wrong-digest")
 
-    def _look_at_broken(self, raw: bytes, line: int) -> None:
-        """What one broken row tells of the whole file."""
+    def _check_whole_file(self, raw: bytes, line: int) -> None:
+        """Checks whether a broken row shows a fault of the whole file."""
         if len(self.sample) < _SAMPLE and not raw.isascii():
             self.sample += raw
         rejected = len(self.gathering.rejected_lines)
@@ -262,8 +263,8 @@ class OnePass:
                 self.second_header = line
                 self._refuse("second-header", f"line {line} repeats the header: files were joined")
 
-    def _judge(self) -> None:
-        """Refuses what can only be seen at the end."""
+    def _check_complete(self) -> None:
+        """Makes the checks that need the whole file."""
         if self.after_trailer:
             self._refuse(
                 "after-trailer", f"{self.after_trailer} lines follow the #FIN line {self.trailer_line}"
@@ -278,11 +279,11 @@ class OnePass:
             self._refuse("no-trailer")
         if not self.count:
             self._refuse("header-only")
-        self._judge_encoding()
+        self._check_encoding()
         if self.refusals:
             raise FeedRefused(str(self.path), self.refusals)
 
-    def _judge_encoding(self) -> None:
+    def _check_encoding(self) -> None:
         rows, configured = self.rows, self.source.encoding
         if rows is None or any(code == "wrong-encoding" for code, _ in self.refusals):
             return
@@ -328,14 +329,11 @@ class OnePass:
         return found
 
 
-# Reads a feed from a regular file.
-
-
 def read_feed(path: Path, source: SourceSettings, skipped: Skipped | None = None) -> Feed:
-    """The feed in a regular file, by the layout of its source, without the people that are `skipped`.
+    """The feed in a file, in the layout of its source, without the `skipped` people.
 
-    Raises FeedRefused with every reason found where the file as a whole cannot be trusted. The limits
-    that compare it with the last feed applied are `core.feedlimits.feed_refusals`, for the caller.
+    Raises FeedRefused with every reason found if the file as a whole cannot be trusted. The caller checks the
+    limits against the last feed applied (`core.plan.feed_limits.feed_refusals`).
     """
     with open_feed(path, source) as stream:
         before = os.fstat(stream.fileno())

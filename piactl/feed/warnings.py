@@ -1,4 +1,4 @@
-"""What is worth a sentence about a feed and rejects nothing."""
+"""Remarks about a feed: problems that reject nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FEW = 5
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something worth a sentence that rejects nothing. `lines` are the first few of `count`.
+    """A problem of a feed that rejects nothing. `lines` are the first few of `count`.
 
     Codes: `duplicates`, `unusual-numen`, `unknown-columns`, `date-differs`, `no-date`, `rejects-file`.
     """
@@ -28,7 +28,7 @@ class Remark:
 
 
 def row_remarks(gathering: Gathering) -> list[Remark]:
-    """What is worth saying of the rows."""
+    """Remarks about rows."""
     found = []
     if gathering.duplicates:
         found.append(_of_lines("duplicates", "rows are duplicates and count once", gathering.duplicates))
@@ -38,7 +38,7 @@ def row_remarks(gathering: Gathering) -> list[Remark]:
 
 
 def layout_remarks(layout: Layout) -> list[Remark]:
-    """What is worth saying of the header."""
+    """Remarks about the header."""
     found = []
     if layout.extras:
         names = ", ".join(shown(name) for name in layout.extras[:_FEW])
@@ -50,7 +50,7 @@ def layout_remarks(layout: Layout) -> list[Remark]:
 
 
 def date_remarks(trailer: date | None, named: date | None) -> list[Remark]:
-    """What is worth saying of the feed's date, given the one of its last line and that of its name."""
+    """Remarks about the date of the feed: `trailer` from its #FIN line, `named` from its file name."""
     if trailer is None and named is None:
         return [Remark("no-date", "the feed has no date, so its age cannot be compared with the last one")]
     if trailer is not None and named is not None and trailer != named:

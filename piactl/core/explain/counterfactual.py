@@ -1,4 +1,4 @@
-"""What would turn the answer on a right, and the exceptions that bear on it."""
+"""Finds changes that would reverse an answer, and tries each on the rules before it proposes it."""
 
 from __future__ import annotations
 
@@ -14,24 +14,22 @@ from piactl.core.model.periods import Period, holding
 from piactl.core.model.policy import Position, Service
 from piactl.core.rules.mobility import Post
 
-# Changes that an administrator could make, each tried on the rules before it is proposed.
-
 _AUTHOR = Author("an administrator", "...")
 _USUAL = 30
-"""Days of an exception or an assignment in a proposal; whoever makes it says how long it is to be."""
+"""Days of a proposed exception or assignment; the administrator chooses the real length."""
 
 Seen = Callable[[Case], list[Period]]
-"""The days of the answer yes, of the case as it would be."""
+"""Returns the days of the answer yes for a changed case."""
 
 
 def waiting(day: date | None, case: Case) -> Iterable[Remedy]:
-    """That the date alone turns the answer on a later day."""
+    """The remedy to wait, if the date alone reverses the answer later."""
     if day is not None and day > case.as_of:
         yield Remedy(f"wait until {day}", day=day)
 
 
 def granting(case: Case, service: Service, uai: str, needed: date | None, seen: Seen) -> Iterable[Remedy]:
-    """An exception, no longer than it is `needed`."""
+    """The remedy of a grant, not longer than `needed`."""
     until = min(_until(case), needed or date.max)
     act = grant(_AUTHOR, service.name, uai, case.as_of, until)
     words = f"{_service(service, uai)} --until {until}{case.option}"
@@ -48,26 +46,26 @@ def denying(case: Case, service: Service, uai: str, seen: Seen) -> Iterable[Reme
 def ending_exception(
     case: Case, service: Service, uai: str, what: str, seen: Seen, *, yes: bool
 ) -> Iterable[Remedy]:
-    """The end of an exception; `uai` "" ends those of every establishment."""
+    """The remedy to end an exception; `uai` "" ends those of every establishment."""
     act = end_exceptions(_AUTHOR, service.name, uai)
     command = f"exception end {{}} {_service(service, uai)}{case.option}"
     return _tried(case, act, f"the end of the {what}", command, seen, yes=yes)
 
 
 def reopening(case: Case, seen: Seen) -> Iterable[Remedy]:
-    """An account that no assignment opens: what closed it by hand taken back, or the last one anew."""
+    """The remedy for an account without current assignment: undo a closure by hand, or renew the last one."""
     from piactl.core.edits.closing import reopen  # loaded where an account is closed
 
     if any(override.kind is OverrideKind.CLOSE for override in running(case.account.overrides, case.as_of)):
         text, act, until = "the closure by hand taken back", reopen(_AUTHOR), ""
     else:
-        text, act = "an assignment on the day: the last one anew", reopen(_AUTHOR, _until(case))
+        text, act = "an assignment on the day: renew the last one", reopen(_AUTHOR, _until(case))
         until = f" --until {_until(case)}"
     return _tried(case, act, text, f"account reopen {{}}{until}{case.option}", seen, yes=True)
 
 
 def unlocking(case: Case) -> Iterable[Remedy]:
-    """The administrator's lock lifted."""
+    """The remedy to lift the administrator's lock."""
     from piactl.core.edits.locks import unlock
 
     words = _command(case, f"account unlock {{}}{case.option}")
@@ -75,7 +73,7 @@ def unlocking(case: Case) -> Iterable[Remedy]:
 
 
 def _tried(case: Case, act: Act, text: str, command: str, seen: Seen, *, yes: bool) -> Iterable[Remedy]:
-    """The remedy, where the rules say that the act turns the answer, at once or on a later day."""
+    """The remedy, if by the rules the act reverses the answer, at once or on a later day."""
     if not case.acts:
         return
     try:
@@ -97,7 +95,7 @@ def _turned(case: Case, altered: Account, seen: Seen, *, yes: bool) -> date | No
         return case.as_of
     ahead = [first for first, _ in periods if first > case.number]
     before = [first for first, _ in seen(case) if first > case.number]
-    # what comes by itself as soon is no merit of the act
+    # a change that comes as soon without the act does not count
     return date.fromordinal(min(ahead)) if ahead and min(ahead) < min(before, default=10**9) else None
 
 
@@ -117,7 +115,7 @@ ASSIGNED = (State.ACTIVE, State.ON_LEAVE)
 
 
 def posts_with(case: Case, service: Service, uai: str) -> list[Post]:
-    """The posts of the day whose profile has it."""
+    """The posts of the day whose profile has the service."""
     return [
         post
         for post in case.career.posts_on(case.as_of)
@@ -126,7 +124,7 @@ def posts_with(case: Case, service: Service, uai: str) -> list[Post]:
 
 
 def exceptions_on(case: Case, service: Service, uai: str) -> list[ServiceException]:
-    """Those of the day, and denials of person scope with them: they deny every establishment."""
+    """The exceptions of the day, with denials of person scope, which apply to every establishment."""
     return [
         e
         for e in case.account.exceptions
@@ -137,7 +135,7 @@ def exceptions_on(case: Case, service: Service, uai: str) -> list[ServiceExcepti
 
 
 def denial_in_force(case: Case, service: Service, uai: str) -> ServiceException | None:
-    """The denial without which it would be held."""
+    """The denial without which the account would have the right."""
     denials = [e for e in exceptions_on(case, service, uai) if not e.grants]
     if not denials:
         return None
@@ -158,7 +156,7 @@ def losing(case: Case, service: Service, uai: str) -> Iterator[Remedy]:
 
 
 def gaining(case: Case, service: Service, uai: str, until: date | None) -> Iterator[Remedy]:
-    """`until`: after it the answer is yes by itself."""
+    """Remedies that give the right. After `until` the date alone gives it."""
 
     def seen(one: Case) -> list[tuple[int, int]]:
         return one.right_days(service.name, uai)
@@ -174,7 +172,7 @@ def gaining(case: Case, service: Service, uai: str, until: date | None) -> Itera
     posts = posts_with(case, service, uai)
     if any(not post.position.keeps_service(service.name) for post in posts):
         kept = sorted(p.name for p in case.rules.policy.positions.values() if _keeps(p, service))
-        yield Remedy(f"a position that keeps it, told by HR ({', '.join(kept)})")
+        yield Remedy(f"a position in the HR data that keeps it ({', '.join(kept)})")
     elif not posts and case.state in ASSIGNED:
         where = f" at {uai}" if uai else ""
         who = ", ".join(sorted(service.profiles or ())) or "any"

@@ -1,4 +1,4 @@
-"""Why an account has a service on a day, or has not."""
+"""Explains why an account has or does not have a service on a day."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ from piactl.core.rules.reasons import spoken_exception
 from piactl.core.text import counted
 
 Ground = tuple[str, tuple[Rule, ...], Assignment | None]
-"""Why, in a sentence; the rules behind it; the assignment behind it."""
+"""The reason as a sentence, the rules behind it, and the assignment."""
 
 
 def right_answers(case: Case, service: Service) -> list[Answer]:
-    """One answer for a service of person scope, else one for each establishment where it is, was or will
-    be held, has a post with it or an exception; else where the posts of the day are, else for none."""
+    """One answer for a service of person scope. For establishment scope one answer per establishment with a
+    past, current or future right, a post with the service, or an exception; else per establishment of the
+    day."""
     return [right_answer(case, service, uai) for uai in _places(case, service) or [""]]
 
 
@@ -45,7 +46,7 @@ def _places(case: Case, service: Service) -> list[str]:
 
 
 def right_answer(case: Case, service: Service, uai: str) -> Answer:
-    """The answer on one right, uai "" for person scope."""
+    """The answer about one right; uai "" for person scope."""
     periods = case.right_days(service.name, uai)
     yes = holding(periods, case.number) is not None
     reason, rules, assignment = (_given if yes else _refused)(case, service, uai)
@@ -67,9 +68,6 @@ def right_answer(case: Case, service: Service, uai: str) -> Answer:
     )
 
 
-# Why it is given
-
-
 def _given(case: Case, service: Service, uai: str) -> Ground:
     if not holding(case.bare.rights.get((service.name, uai), []), case.number):
         grant = next((e for e in exceptions_on(case, service, uai) if e.grants), None)
@@ -81,11 +79,11 @@ def _given(case: Case, service: Service, uai: str) -> Ground:
     if case.state is State.GRACE and service.in_grace:
         text, rules, assignment = state_ground(case)
         return f"lasts through the grace: {text}", (_rule(service), *rules), assignment
-    return "what was held goes on", (_rule(service),), None
+    return "an earlier right continues", (_rule(service),), None
 
 
 def _holders(case: Case, service: Service, uai: str) -> Iterator[Ground]:
-    """The posts that give it: by a right of their own, by a handover, or by what was held before them."""
+    """The posts that give the right: by themselves, by a handover, or by continuing an earlier right."""
     waiting_posts = []
     for post in posts_with(case, service, uai):
         delay = post.delay(service)
@@ -131,9 +129,6 @@ def _delay(post: Post, service: Service) -> str:
     return f"{counted(post.delay(service), 'day', 'days')} ({name})"
 
 
-# Why it is not
-
-
 def _refused(case: Case, service: Service, uai: str) -> Ground:
     denial = denial_in_force(case, service, uai)
     if denial is not None:
@@ -165,7 +160,7 @@ def _not_in_grace(case: Case, service: Service, uai: str) -> Ground:
 
 
 def _without(case: Case, service: Service, uai: str) -> Ground:
-    """No post of the day has it: one that had is over, or the profiles of the day have it not."""
+    """No post of the day has the service: its post has ended, or no profile of the day has it."""
     here = [p for p in case.career.posts if p.has(service) and uai in ("", p.assignment.uai)]
     over = max((p for p in here if p.last < case.number), key=lambda p: p.last, default=None)
     if uai and over is not None:

@@ -14,7 +14,7 @@ def uai_letter(digits: str) -> str:
 
 
 def read_uai(text: str) -> tuple[str | None, str]:
-    """`(uai, "")`, or `(None, why)` naming the right letter where only the letter is wrong."""
+    """`(uai, "")`, or `(None, reason)`; the reason gives the right letter if only the letter is wrong."""
     value = text.strip().upper()
     match = _SHAPE.fullmatch(value)
     if match is None:

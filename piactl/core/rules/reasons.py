@@ -1,4 +1,4 @@
-"""Why the rules give or take, in a sentence. A reason explains; it never decides."""
+"""Reasons for states and rights, as sentences. Reasons never decide anything."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ def spoken(assignment: Assignment) -> str:
     return f"{assignment.function} at {assignment.uai} from {assignment.start.isoformat()}{end}"
 
 
-def spoken_exception(one: ServiceException) -> str:
+def spoken_exception(exception: ServiceException) -> str:
     """`grant of iprof from 2026-09-01 to 2026-12-31 (dupond: replaces a colleague)`."""
-    what = "grant" if one.grants else "denial"
-    where = f" at {one.uai}" if one.uai else ""
-    return f"{what} of {one.service}{where} from {one.start} to {one.end} ({one.by}: {one.reason})"
+    what = "grant" if exception.grants else "denial"
+    where = f" at {exception.uai}" if exception.uai else ""
+    period = f"from {exception.start} to {exception.end}"
+    return f"{what} of {exception.service}{where} {period} ({exception.by}: {exception.reason})"
 
 
 def last_post(career: Career, as_of: date) -> Post | None:
-    """The post that ended last before the day."""
+    """The post with the latest end before the day."""
     number = as_of.toordinal()
     ended = [post for post in career.posts if post.last < number]
     return max(ended, key=lambda post: (post.last, post.first), default=None)
@@ -45,7 +46,7 @@ def state_reason(career: Career, as_of: date) -> tuple[str, Assignment | None]:
     if state is State.ON_LEAVE:
         return f"position {posts[0].position.name}: {spoken(posts[0].assignment)}", posts[0].assignment
     if last is None:
-        return "no assignment is left: the start was cancelled or moved away", None
+        return "no assignment is left: the start was cancelled or moved", None
     ended = _day(last.last)
     if state is State.GRACE:
         return f"{spoken(last.assignment)} ended on {ended}; grace until {_day(_grace(career, as_of))}", (
@@ -70,7 +71,7 @@ def _day(number: int) -> str:
 def grant_reason(
     career: Career, right: Right, as_of: date, policy: Policy
 ) -> tuple[str, Assignment | None, date]:
-    """Why a right is held on the day: sentence, assignment, day since when."""
+    """Why the account has a right on the day: sentence, assignment, first day of the right."""
     number = as_of.toordinal()
     period = holding(career.rights.get(right, []), number) or (number, number)
     since = civil(period[0]) or as_of
@@ -94,14 +95,14 @@ def grant_reason(
 def revoke_reason(
     career: Career, right: Right, as_of: date, policy: Policy
 ) -> tuple[str, Assignment | None, date]:
-    """Why a right is not held on the day: sentence, assignment, day since when."""
+    """Why the account does not have a right on the day: sentence, assignment, first day without it."""
     number = as_of.toordinal()
     ended = [last for _, last in career.rights.get(right, []) if last < number]
     since = civil(max(ended) + 1) if ended else None
     service = policy.services.get(right[0])
     state = career.state_on(as_of)
     if service is None:
-        return "the policy has no such service any more", None, as_of
+        return "the policy no longer has this service", None, as_of
     if state not in (State.ACTIVE, State.ON_LEAVE):
         text, assignment = state_reason(career, as_of)
         return text, assignment, since or as_of
@@ -125,7 +126,7 @@ def revoke_reason(
 
 
 def _ended_with(career: Career, right: Right, ended: list[int]) -> Post | None:
-    """The post with which a right ended, or after whose end it was handed over."""
+    """The post whose end, or handover, ended a right."""
     there = [
         post
         for post in career.posts
