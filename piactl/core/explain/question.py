@@ -15,7 +15,7 @@ from piactl.core.model.periods import OPEN, Period, civil, holding, intersection
 from piactl.core.rules.career import Career
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.lifecycle import BEGINNING
-from piactl.core.rules.status import Standing
+from piactl.core.rules.status import AccountStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Answer:
     causes: tuple[Cause, ...] = ()
 
 
-Decide = Callable[[Account, date], tuple[Career, Standing]]
+Decide = Callable[[Account, date], tuple[Career, AccountStatus]]
 """Returns the career of an account with the overrides of a day, and its status on that day."""
 
 

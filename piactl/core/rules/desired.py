@@ -23,7 +23,7 @@ from piactl.core.model.person import Person, Register
 from piactl.core.model.policy import Policy
 from piactl.core.naming.local_part import UnusableName, has_base, local_part
 from piactl.core.rules.career import Career, career
-from piactl.core.rules.status import NEVER, Standing, standing
+from piactl.core.rules.status import NEVER, AccountStatus, account_status
 
 OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})
 """The states in which an account is created, or restored from the archive."""
@@ -96,19 +96,21 @@ def desired_account(subject: Subject, rules: Rules) -> Desired | None:
         closed_on=closed_on,
         closings=closings(overrides, rules.as_of),
     )
-    stand = standing(
+    status = account_status(
         path, rules.as_of, lock=lock, exceptions=exceptions, closed_on=closed_on, overrides=overrides
     )
-    if stand.state is State.ARCHIVED and not _retained(current, path, rules):
-        return Desired(subject, archived(current, stand), path)
-    if stand.state is State.ARCHIVED:
-        stand = _closed(stand, closed_on, rules)
-        stand = replace(stand, next_due=max(filter(None, (stand.next_due, next_end(overrides, rules.as_of)))))
-    account = _standing_as(
+    if status.state is State.ARCHIVED and not _retained(current, path, rules):
+        return Desired(subject, archived(current, status), path)
+    if status.state is State.ARCHIVED:
+        status = _closed(status, closed_on, rules)
+        status = replace(
+            status, next_due=max(filter(None, (status.next_due, next_end(overrides, rules.as_of))))
+        )
+    account = _with_status(
         replace(
             current, lock=lock, exceptions=exceptions, overrides=overrides, assignments=subject.assignments
         ),
-        stand,
+        status,
     )
     account = _under_current_key(account, rules.keys)
     if subject.numen_digest is not None:
@@ -161,11 +163,11 @@ def _retained(current: Account, path: Career, rules: Rules) -> bool:
     )
 
 
-def _closed(stand: Standing, closed_on: date, rules: Rules) -> Standing:
+def _closed(status: AccountStatus, closed_on: date, rules: Rules) -> AccountStatus:
     """Deactivated from `closed_on` to the end of the retention."""
     end = closed_on + timedelta(days=rules.policy.retention)
     return replace(
-        stand,
+        status,
         state=State.DEACTIVATED,
         state_from=closed_on,
         state_until=end - timedelta(days=1),
@@ -185,8 +187,8 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
     if person is None or subject.matricule is None:
         return None
     path = career(subject.assignments, rules.policy, rules.register)
-    stand = standing(path, rules.as_of, overrides=subject.overrides)
-    if stand.state not in OPENING:
+    status = account_status(path, rules.as_of, overrides=subject.overrides)
+    if status.state not in OPENING:
         return None
     blank = Account(
         uid="",
@@ -196,7 +198,7 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
         assignments=subject.assignments,
         overrides=subject.overrides,
     )
-    account = _with_hr_data(_standing_as(blank, stand), person, rules.keys)
+    account = _with_hr_data(_with_status(blank, status), person, rules.keys)
     return Desired(subject, account, path, _base(account))
 
 
@@ -205,13 +207,13 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
     if subject.person is None:
         return None
     path = career(subject.assignments, rules.policy, rules.register)
-    stand = standing(path, rules.as_of, lock=current.lock, overrides=subject.overrides)
-    if stand.state not in OPENING:
+    status = account_status(path, rules.as_of, lock=current.lock, overrides=subject.overrides)
+    if status.state not in OPENING:
         return None
     back = replace(
         current, matricule=subject.matricule, assignments=subject.assignments, overrides=subject.overrides
     )
-    account = _under_current_key(_standing_as(back, stand), rules.keys)
+    account = _under_current_key(_with_status(back, status), rules.keys)
     account = _with_hr_data(account, subject.person, rules.keys)
     return Desired(subject, account, path, _base(account))
 
@@ -223,20 +225,20 @@ def _under_current_key(account: Account, keys: DigestKeys) -> Account:
     return replace(account, matricule_digest=keys.digest(MATRICULE, account.matricule))
 
 
-def _standing_as(account: Account, stand: Standing) -> Account:
+def _with_status(account: Account, status: AccountStatus) -> Account:
     return replace(
         account,
-        state=stand.state,
-        state_from=stand.state_from,
-        state_until=stand.state_until,
-        locked=stand.locked,
-        login_from=stand.login_from,
-        login_until=stand.login_until,
-        next_due=stand.next_due,
-        profiles=stand.profiles,
-        establishments=stand.establishments,
-        corps=stand.corps,
-        entitlements=stand.entitlements,
+        state=status.state,
+        state_from=status.state_from,
+        state_until=status.state_until,
+        locked=status.locked,
+        login_from=status.login_from,
+        login_until=status.login_until,
+        next_due=status.next_due,
+        profiles=status.profiles,
+        establishments=status.establishments,
+        corps=status.corps,
+        entitlements=status.entitlements,
     )
 
 
@@ -270,7 +272,7 @@ def renamed_base(current: Account, account: Account) -> str | None:
     return base
 
 
-def archived(current: Account, stand: Standing | None = None) -> Account:
+def archived(current: Account, status: AccountStatus | None = None) -> Account:
     """The archived form of an account. The uid, identifiers, digests, an administrator's lock and the mark of
     a lost device stay; an active device is removed."""
     return Account(
@@ -281,8 +283,8 @@ def archived(current: Account, stand: Standing | None = None) -> Account:
         family_name=PLACEHOLDER,
         identifiers=current.identifiers,
         state=State.ARCHIVED,
-        state_from=stand.state_from if stand else current.state_from,
-        login_until=stand.login_until if stand else NEVER,
+        state_from=status.state_from if status else current.state_from,
+        login_until=status.login_until if status else NEVER,
         lock=current.lock,
         locked=current.lock is not None,
         protected=current.protected,

@@ -18,7 +18,7 @@ NEVER = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AccountStatus:
     """The fields of an account that the rules derive from the date; see `Account`."""
 
     state: State
@@ -34,7 +34,7 @@ class Standing:
     entitlements: frozenset[Right]
 
 
-def standing(
+def account_status(
     career: Career,
     as_of: date,
     *,
@@ -42,13 +42,13 @@ def standing(
     exceptions: Sequence[ServiceException] = (),
     closed_on: date | None = None,
     overrides: Sequence[Override] = (),
-) -> Standing:
+) -> AccountStatus:
     """The status on `as_of`. `career` already includes exceptions and overrides; here they only set due
     dates."""
     segment = career.segment_on(as_of)
     login_from, login_until = login_window(career, as_of, lock)
     posts = [post.assignment for post in career.posts_behind(as_of)]
-    return Standing(
+    return AccountStatus(
         state=segment.state,
         state_from=closed_on if segment.first == BEGINNING else civil(segment.first),
         state_until=civil(segment.last),
