@@ -11,13 +11,13 @@ from enum import Enum
 
 from piactl.core.model.account import Account, Right, State
 from piactl.core.model.assignment import Assignment
-from piactl.core.model.overrides import spoken_override
+from piactl.core.model.overrides import override_text
 from piactl.core.model.periods import Period, difference, intersection, ordinal, union
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import Career
 from piactl.core.rules.entitlements import own_periods, rights_of
 from piactl.core.rules.mobility import Post
-from piactl.core.rules.reasons import spoken, spoken_exception
+from piactl.core.rules.reasons import assignment_text, exception_text
 
 
 class Shade(Enum):
@@ -84,7 +84,7 @@ Piece = tuple[Period, Career]
 """The days for which a career applies; the end of a change by hand starts another one."""
 
 
-def chronicle(account: Account, pieces: Sequence[Piece], policy: Policy) -> list[Row]:
+def timeline_rows(account: Account, pieces: Sequence[Piece], policy: Policy) -> list[Row]:
     """The rows of an account by group, without rows that have no day."""
     rows = [
         *_assignment_rows(account, pieces, policy),
@@ -92,7 +92,7 @@ def chronicle(account: Account, pieces: Sequence[Piece], policy: Policy) -> list
         _login_row(account, pieces),
         *_lock_rows(account, pieces),
         *_service_rows(pieces, policy),
-        *_hand_rows(account),
+        *_manual_rows(account),
     ]
     for row in rows:
         row.spans = _merged(row.spans)
@@ -114,7 +114,9 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
 
 def _assignment_rows(account: Account, pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
     for assignment in sorted(account.assignments, key=lambda a: (a.start, a.uai, a.function, a.source)):
-        note = spoken(assignment) + (f", position {assignment.position}" if assignment.position else "")
+        note = assignment_text(assignment) + (
+            f", position {assignment.position}" if assignment.position else ""
+        )
         row = Row(Group.ASSIGNMENTS, f"{assignment.function} {assignment.uai}", note)
         for inside, path in pieces:
             row.spans += _assigned(assignment, path, policy, inside)
@@ -178,7 +180,7 @@ def _service_rows(pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
     rows: dict[Right, Row] = {}
     for inside, path in pieces:
         ruled = rights_of(path.posts, path.segments, policy)
-        for right in dict.fromkeys([*ruled, *path.rights, *_awaited(path, policy)]):
+        for right in dict.fromkeys([*ruled, *path.rights, *_delayed_rights(path, policy)]):
             label = right[0] + (f" {right[1]}" if right[1] else "")
             service = policy.services.get(right[0])
             row = rows.setdefault(right, Row(Group.SERVICES, label, service.label if service else ""))
@@ -192,7 +194,7 @@ def _service_rows(pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
     )
 
 
-def _awaited(path: Career, policy: Policy) -> Iterable[Right]:
+def _delayed_rights(path: Career, policy: Policy) -> Iterable[Right]:
     """The rights that a post gives after its delay."""
     for post in path.posts:
         for service in policy.services.values():
@@ -230,17 +232,17 @@ def _right_spans(
     return spans + _spans(rest, inside, Shade.HANDOVER)
 
 
-def _hand_rows(account: Account) -> Iterable[Row]:
+def _manual_rows(account: Account) -> Iterable[Row]:
     for one in sorted(account.exceptions, key=lambda e: (e.start, e.service, e.uai)):
         label = f"{'grant' if one.grants else 'deny'} {one.service}" + (f" {one.uai}" if one.uai else "")
         shade = Shade.GRANT if one.grants else Shade.DENIAL
         span = Span(one.start.toordinal(), one.end.toordinal(), shade)
-        yield Row(Group.EXCEPTIONS, label, spoken_exception(one), [span])
+        yield Row(Group.EXCEPTIONS, label, exception_text(one), [span])
     for override in sorted(account.overrides, key=lambda p: (p.made, p.kind.value)):
         span = Span(override.made.toordinal(), override.until.toordinal(), Shade.OVERRIDE)
         yield Row(
             Group.OVERRIDES,
             f"{override.kind.value} {override.uai}".strip(),
-            spoken_override(override),
+            override_text(override),
             [span],
         )

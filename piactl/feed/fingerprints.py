@@ -18,7 +18,7 @@ from piactl.errors import FeedRefused
 from piactl.feed.feed_file import longest_line, open_feed
 from piactl.feed.header import Layout, read_layout
 from piactl.feed.mojibake import CODECS
-from piactl.feed.row_parser import Pattern, RowReader, without_end
+from piactl.feed.row_parser import Pattern, RowParser, without_end
 
 _MASK = (1 << 64) - 1
 
@@ -64,7 +64,7 @@ def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> Line
     if layout is None or len(header) > longest:
         return None
     found = LineDigests(layout)
-    rows = RowReader(layout, source)
+    rows = RowParser(layout, source)
     found.patterns = rows.patterns
     start = hashlib.blake2b(header + source.name.encode(), key=key, digest_size=8)
     owners, numbers, people = found.owners, found.numbers, found.people

@@ -33,7 +33,7 @@ _MOST_ASSIGNMENTS = 500
 _FEW = 5
 
 
-class Gathering:
+class PeopleBuilder:
     """Collects the rows of one feed into people, rejections and held people."""
 
     def __init__(self, file: str, source: str) -> None:

@@ -23,8 +23,8 @@ from piactl.feed.feed_file import longest_line, open_feed
 from piactl.feed.fingerprints import Skipped
 from piactl.feed.header import COLUMNS, Layout, read_layout
 from piactl.feed.mojibake import CODECS, is_wholesale, likely_encoding
-from piactl.feed.people_builder import Gathering
-from piactl.feed.row_parser import BrokenRow, FieldTooLong, RowReader, without_end
+from piactl.feed.people_builder import PeopleBuilder
+from piactl.feed.row_parser import BrokenRow, FieldTooLong, RowParser, without_end
 from piactl.feed.warnings import Remark, date_remarks, file_date, layout_remarks, row_remarks
 
 _MARK = b"#FIN"
@@ -93,7 +93,7 @@ _SAMPLE = 65_536
 _MOSTLY = 50_000
 
 
-class OnePass:
+class FeedReader:
     """Reads one feed from an open file. Call `feed()` once."""
 
     def __init__(
@@ -103,12 +103,12 @@ class OnePass:
         self.passed = 0
         self.path, self.source, self.stream = path, source, stream
         self.refusals: list[tuple[str, str]] = []
-        self.gathering = Gathering(path.name, source.name)
+        self.builder = PeopleBuilder(path.name, source.name)
         self.digest = hashlib.sha256()
         self.offsets = array("Q", [0])
         self.header = b""
         self.layout: Layout | None = None
-        self.rows: RowReader | None = None
+        self.rows: RowParser | None = None
         self.trailer: Trailer | None = None
         self.trailer_line = 0
         self.after_trailer = 0
@@ -132,20 +132,20 @@ class OnePass:
             most = self.source.limits.max_field
             self._stop("field-too-long", f"line {len(self.offsets)}: a field has more than {most} characters")
         self._check_complete()
-        lines = self.gathering.finish()
+        lines = self.builder.finish()
         return Feed(
             facts=self._facts(),
-            people=self.gathering.people,
-            rejections=tuple(self.gathering.rejections),
-            held=self.gathering.held,
+            people=self.builder.people,
+            rejections=tuple(self.builder.rejections),
+            held=self.builder.held,
             remarks=tuple(self._remarks()),
             delimiter=self.layout.delimiter if self.layout else "",
             encoding=self.source.encoding,
             is_rejects=self.layout is not None and self.layout.is_rejects,
             header=self.header,
             raw_lines=self._raw_lines(lines),
-            remarked=frozenset(self.gathering.remarked),
-            other_numens=tuple(numen for numen, _ in self.gathering.numens_elsewhere),
+            remarked=frozenset(self.builder.remarked),
+            other_numens=tuple(numen for numen, _ in self.builder.numens_elsewhere),
             columns=frozenset(self.layout.places if self.layout else ()) | frozenset(self.source.constants),
         )
 
@@ -186,7 +186,7 @@ class OnePass:
         self.layout, found = read_layout(header, self.source)
         self.refusals += found
         if self.layout is not None:
-            self.rows = RowReader(self.layout, self.source)
+            self.rows = RowParser(self.layout, self.source)
             for column in self.rows.columns:
                 fault = column.cell(column.constant)[1] if column.name in self.source.constants else None
                 if fault is not None:
@@ -200,7 +200,7 @@ class OnePass:
 
     def _read_rows(self) -> None:
         read = self.rows.read if self.rows else None
-        add, add_broken, offsets = self.gathering.add, self.gathering.add_broken, self.offsets
+        add, add_broken, offsets = self.builder.add, self.builder.add_broken, self.offsets
         most, place, line = self.source.limits.max_rows, len(self.header), 1
         owners = self.skipped.lines.owners if self.skipped else ()
         known: Container[str] = self.skipped.people if self.skipped else ()
@@ -254,7 +254,7 @@ class OnePass:
         """Checks whether a broken row shows a fault of the whole file."""
         if len(self.sample) < _SAMPLE and not raw.isascii():
             self.sample += raw
-        rejected = len(self.gathering.rejected_lines)
+        rejected = len(self.builder.rejected_lines)
         if rejected > _MOSTLY and 2 * rejected > self.count:
             self._stop("mostly-rejected", f"{rejected} of the first {self.count} rows cannot be read")
         if self.layout is not None and not self.second_header:
@@ -307,16 +307,16 @@ class OnePass:
             full=self.source.full and not is_rejects,
             complete=self.trailer is not None or not self.source.trailer,
             rows=self.count,
-            people=len(self.gathering.people) + len(self.gathering.held) + self.passed,
+            people=len(self.builder.people) + len(self.builder.held) + self.passed,
             columns=columns,
-            unattributed=self.gathering.unattributed,
+            unattributed=self.builder.unattributed,
             uncommon=rows.uncommon() if rows is not None else {},
         )
 
     def _remarks(self) -> list[Remark]:
         layout = layout_remarks(self.layout) if self.layout else []
         dates = date_remarks(self.trailer.date if self.trailer else None, self._named())
-        return [*row_remarks(self.gathering), *layout, *dates]
+        return [*row_remarks(self.builder), *layout, *dates]
 
     def _named(self) -> date | None:
         return file_date(self.path.name, self.source.date_pattern)
@@ -337,7 +337,7 @@ def read_feed(path: Path, source: SourceSettings, skipped: Skipped | None = None
     """
     with open_feed(path, source) as stream:
         before = os.fstat(stream.fileno())
-        feed = OnePass(path, source, stream, skipped).feed()
+        feed = FeedReader(path, source, stream, skipped).feed()
         after = os.fstat(stream.fileno())
     moved = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
     if moved or (skipped is not None and skipped.lines.digest != feed.facts.digest):

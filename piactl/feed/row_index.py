@@ -18,11 +18,11 @@ from piactl.feed.csv_record import UnclosedQuote
 from piactl.feed.feed import Feed
 from piactl.feed.feed_file import open_feed
 from piactl.feed.fingerprints import LineDigests
-from piactl.feed.people_builder import Gathering
-from piactl.feed.row_parser import BrokenRow, FieldTooLong, RowReader, without_end
+from piactl.feed.people_builder import PeopleBuilder
+from piactl.feed.row_parser import BrokenRow, FieldTooLong, RowParser, without_end
 
 
-class PickedRows:
+class RowIndex:
     """An index of the lines of an open feed, sorted by owner. It needs less memory than a table of all
     people."""
 
@@ -31,7 +31,7 @@ class PickedRows:
     ) -> None:
         self._file, self._source = path.name, source.name
         self._descriptor = stream.fileno()
-        self._rows = RowReader(lines.layout, source)
+        self._rows = RowParser(lines.layout, source)
         self._owners = owners = lines.owners
         self._places = array("Q", [0])
         place = 0
@@ -43,10 +43,10 @@ class PickedRows:
             "I", sorted((line for line in range(most) if owners[line]), key=owners.__getitem__)
         )
 
-    def of(self, matricules: Iterable[str]) -> Gathering:
+    def of(self, matricules: Iterable[str]) -> PeopleBuilder:
         """The rows of these people alone. Raises FeedRefused for a row that refuses the whole feed;
         `read_feed` then reports which row, and why."""
-        people = Gathering(self._file, self._source)
+        people = PeopleBuilder(self._file, self._source)
         for matricule in matricules:
             for line in self._lines_of(matricule):
                 start, end = self._places[line], self._places[line + 1]
@@ -71,11 +71,11 @@ class PickedRows:
 
 
 @contextmanager
-def picked_rows(path: Path, source: SourceSettings, lines: LineDigests) -> Iterator[PickedRows]:
+def open_row_index(path: Path, source: SourceSettings, lines: LineDigests) -> Iterator[RowIndex]:
     """The row index of a feed whose lines are digested. Raises FeedRefused if the file cannot be read, then
     or while the caller reads it."""
     with open_feed(path, source) as stream:
-        yield PickedRows(path, source, stream, lines)
+        yield RowIndex(path, source, stream, lines)
 
 
 def with_rejections(feed: Feed, path: Path, rejections: Iterable[Rejection]) -> Feed:

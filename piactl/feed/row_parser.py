@@ -77,7 +77,7 @@ class Column:
         return result
 
 
-class RowReader:
+class RowParser:
     """Parses the rows of one feed and counts the values and the faults of each column."""
 
     def __init__(self, layout: Layout, source: SourceSettings) -> None:

@@ -9,7 +9,7 @@ from datetime import date
 
 from piactl.feed.header import Layout
 from piactl.feed.mojibake import shown
-from piactl.feed.people_builder import Gathering
+from piactl.feed.people_builder import PeopleBuilder
 
 _FEW = 5
 
@@ -27,13 +27,13 @@ class Remark:
     lines: tuple[int, ...] = ()
 
 
-def row_remarks(gathering: Gathering) -> list[Remark]:
+def row_remarks(builder: PeopleBuilder) -> list[Remark]:
     """Remarks about rows."""
     found = []
-    if gathering.duplicates:
-        found.append(_of_lines("duplicates", "rows are duplicates and count once", gathering.duplicates))
-    if gathering.unusual_numens:
-        found.append(_of_lines("unusual-numen", "NUMENs have an unusual ending", gathering.unusual_numens))
+    if builder.duplicates:
+        found.append(_of_lines("duplicates", "rows are duplicates and count once", builder.duplicates))
+    if builder.unusual_numens:
+        found.append(_of_lines("unusual-numen", "NUMENs have an unusual ending", builder.unusual_numens))
     return found
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from piactl.core.explain.counterfactual import reopening, unlocking, waiting
+from piactl.core.explain.counterfactual import reopen_remedy, unlock_remedy, wait_remedy
 from piactl.core.explain.question import Answer, Case, Remedy, Rule, next_day, span
 from piactl.core.model.account import State
 from piactl.core.model.assignment import Assignment
-from piactl.core.model.overrides import OverrideKind, next_end, running, spoken_override
+from piactl.core.model.overrides import OverrideKind, next_end, override_text, running
 from piactl.core.rules.mobility import Post
 from piactl.core.rules.outlook import outlook
 from piactl.core.rules.reasons import last_post, state_reason
@@ -60,7 +60,7 @@ def state_ground(case: Case) -> tuple[str, tuple[Rule, ...], Assignment | None]:
         return text, (Rule("accounts.retention"),), None
     text, assignment = state_reason(case.career, case.as_of)
     if closed and case.state not in (State.ACTIVE, State.ON_LEAVE):
-        text = f"{spoken_override(closed[0])}; {text}"
+        text = f"{override_text(closed[0])}; {text}"
     return text, tuple(_rules(case)), assignment
 
 
@@ -116,7 +116,7 @@ def _notes(case: Case) -> Iterator[str]:
     if case.account.protected:
         yield "protected: neither imports nor the help desk change it"
     for override in running(case.account.overrides, case.as_of):
-        yield spoken_override(override)
+        yield override_text(override)
 
 
 def _from_to(first: date | None, last: date | None) -> str:
@@ -143,13 +143,13 @@ def _remedies(case: Case) -> Iterator[Remedy]:
         yield Remedy("if the person is back: an assignment in the HR data or by hand", command)
         return
     if case.desired.lock is not None and case.desired.locked:
-        yield from unlocking(case)
+        yield from unlock_remedy(case)
     _, until = state_span(case)
-    yield from waiting(next_day(until), case)
+    yield from wait_remedy(next_day(until), case)
     if case.state in (State.ACTIVE, State.ON_LEAVE):
         yield from _closing(case)
         return
-    yield from reopening(case, lambda one: one.state_days(State.ACTIVE))
+    yield from reopen_remedy(case, lambda one: one.state_days(State.ACTIVE))
 
 
 def _closing(case: Case) -> Iterator[Remedy]:

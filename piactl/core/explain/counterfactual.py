@@ -22,37 +22,37 @@ Seen = Callable[[Case], list[Period]]
 """Returns the days of the answer yes for a changed case."""
 
 
-def waiting(day: date | None, case: Case) -> Iterable[Remedy]:
+def wait_remedy(day: date | None, case: Case) -> Iterable[Remedy]:
     """The remedy to wait, if the date alone reverses the answer later."""
     if day is not None and day > case.as_of:
         yield Remedy(f"wait until {day}", day=day)
 
 
-def granting(case: Case, service: Service, uai: str, needed: date | None, seen: Seen) -> Iterable[Remedy]:
+def grant_remedy(case: Case, service: Service, uai: str, needed: date | None, seen: Seen) -> Iterable[Remedy]:
     """The remedy of a grant, not longer than `needed`."""
     until = min(_until(case), needed or date.max)
     act = grant(_AUTHOR, service.name, uai, case.as_of, until)
     words = f"{_service(service, uai)} --until {until}{case.option}"
-    return _tried(case, act, "an exception", f"exception grant {{}} {words}", seen, yes=True)
+    return _effective_remedy(case, act, "an exception", f"exception grant {{}} {words}", seen, yes=True)
 
 
-def denying(case: Case, service: Service, uai: str, seen: Seen) -> Iterable[Remedy]:
+def deny_remedy(case: Case, service: Service, uai: str, seen: Seen) -> Iterable[Remedy]:
     until = _until(case)
     act = deny(_AUTHOR, service.name, uai, case.as_of, until)
     words = f"{_service(service, uai)} --until {until}{case.option}"
-    return _tried(case, act, "a denial", f"exception deny {{}} {words}", seen, yes=False)
+    return _effective_remedy(case, act, "a denial", f"exception deny {{}} {words}", seen, yes=False)
 
 
-def ending_exception(
+def end_exception_remedy(
     case: Case, service: Service, uai: str, what: str, seen: Seen, *, yes: bool
 ) -> Iterable[Remedy]:
     """The remedy to end an exception; `uai` "" ends those of every establishment."""
     act = end_exceptions(_AUTHOR, service.name, uai)
     command = f"exception end {{}} {_service(service, uai)}{case.option}"
-    return _tried(case, act, f"the end of the {what}", command, seen, yes=yes)
+    return _effective_remedy(case, act, f"the end of the {what}", command, seen, yes=yes)
 
 
-def reopening(case: Case, seen: Seen) -> Iterable[Remedy]:
+def reopen_remedy(case: Case, seen: Seen) -> Iterable[Remedy]:
     """The remedy for an account without current assignment: undo a closure by hand, or renew the last one."""
     from piactl.core.edits.closing import reopen  # loaded where an account is closed
 
@@ -61,10 +61,10 @@ def reopening(case: Case, seen: Seen) -> Iterable[Remedy]:
     else:
         text, act = "an assignment on the day: renew the last one", reopen(_AUTHOR, _until(case))
         until = f" --until {_until(case)}"
-    return _tried(case, act, text, f"account reopen {{}}{until}{case.option}", seen, yes=True)
+    return _effective_remedy(case, act, text, f"account reopen {{}}{until}{case.option}", seen, yes=True)
 
 
-def unlocking(case: Case) -> Iterable[Remedy]:
+def unlock_remedy(case: Case) -> Iterable[Remedy]:
     """The remedy to lift the administrator's lock."""
     from piactl.core.edits.locks import unlock
 
@@ -72,7 +72,9 @@ def unlocking(case: Case) -> Iterable[Remedy]:
     yield Remedy("lift the lock", words, case.as_of, unlock(_AUTHOR)(case.account, case.rules).account)
 
 
-def _tried(case: Case, act: Act, text: str, command: str, seen: Seen, *, yes: bool) -> Iterable[Remedy]:
+def _effective_remedy(
+    case: Case, act: Act, text: str, command: str, seen: Seen, *, yes: bool
+) -> Iterable[Remedy]:
     """The remedy, if by the rules the act reverses the answer, at once or on a later day."""
     if not case.acts:
         return
@@ -80,14 +82,14 @@ def _tried(case: Case, act: Act, text: str, command: str, seen: Seen, *, yes: bo
         altered = act(case.account, case.rules).account
     except ActRefused:
         return
-    day = _turned(case, altered, seen, yes=yes)
+    day = _first_changed_day(case, altered, seen, yes=yes)
     if day is None:
         return
     later = f", from {day} on" if day > case.as_of else ""
     yield Remedy(text + later, _command(case, command), day, altered)
 
 
-def _turned(case: Case, altered: Account, seen: Seen, *, yes: bool) -> date | None:
+def _first_changed_day(case: Case, altered: Account, seen: Seen, *, yes: bool) -> date | None:
     periods = seen(case.of(altered))
     if not yes:
         return None if holding(periods, case.number) else case.as_of
@@ -145,17 +147,17 @@ def denial_in_force(case: Case, service: Service, uai: str) -> ServiceException 
     return denials[0] if held or (granted and open_) else None
 
 
-def losing(case: Case, service: Service, uai: str) -> Iterator[Remedy]:
+def lose_remedies(case: Case, service: Service, uai: str) -> Iterator[Remedy]:
     def seen(one: Case) -> list[tuple[int, int]]:
         return one.right_days(service.name, uai)
 
     for exception in exceptions_on(case, service, uai):
         if exception.grants:
-            yield from ending_exception(case, service, exception.uai, "grant", seen, yes=False)
-    yield from denying(case, service, uai, seen)
+            yield from end_exception_remedy(case, service, exception.uai, "grant", seen, yes=False)
+    yield from deny_remedy(case, service, uai, seen)
 
 
-def gaining(case: Case, service: Service, uai: str, until: date | None) -> Iterator[Remedy]:
+def gain_remedies(case: Case, service: Service, uai: str, until: date | None) -> Iterator[Remedy]:
     """Remedies that give the right. After `until` the date alone gives it."""
 
     def seen(one: Case) -> list[tuple[int, int]]:
@@ -163,11 +165,11 @@ def gaining(case: Case, service: Service, uai: str, until: date | None) -> Itera
 
     denial = denial_in_force(case, service, uai)
     if denial is not None:
-        yield from ending_exception(case, service, denial.uai, "denial", seen, yes=True)
+        yield from end_exception_remedy(case, service, denial.uai, "denial", seen, yes=True)
     if uai or not service.per_establishment:
-        yield from granting(case, service, uai, until, seen)
+        yield from grant_remedy(case, service, uai, until, seen)
     if case.state in (State.GRACE, State.DEACTIVATED, State.ANTICIPATED):
-        yield from reopening(case, seen)
+        yield from reopen_remedy(case, seen)
         return
     posts = posts_with(case, service, uai)
     if any(not post.position.keeps_service(service.name) for post in posts):
@@ -176,14 +178,14 @@ def gaining(case: Case, service: Service, uai: str, until: date | None) -> Itera
     elif not posts and case.state in ASSIGNED:
         where = f" at {uai}" if uai else ""
         who = ", ".join(sorted(service.profiles or ())) or "any"
-        yield Remedy(f"an assignment{where} with a profile that has it ({who})", _adding(case, uai))
+        yield Remedy(f"an assignment{where} with a profile that has it ({who})", _add_command(case, uai))
 
 
 def _keeps(position: Position, service: Service) -> bool:
     return not position.ends and position.keeps_service(service.name)
 
 
-def _adding(case: Case, uai: str) -> str:
+def _add_command(case: Case, uai: str) -> str:
     place = uai or "UAI"
     return (
         f"piactl assignment add {case.account.uid} --uai {place} --function CODE --end DATE"

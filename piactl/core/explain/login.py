@@ -9,18 +9,18 @@ from datetime import date, datetime, timedelta
 from piactl.core.credentials.credentials import Credentials
 from piactl.core.credentials.totp_devices import NO_DEVICE
 from piactl.core.explain.account_state import state_ground, state_span
-from piactl.core.explain.counterfactual import waiting
+from piactl.core.explain.counterfactual import wait_remedy
 from piactl.core.explain.question import Answer, Case, Cause, Effect, Rule, absence, next_day, span
 from piactl.core.model.account import State
 from piactl.core.model.periods import OPEN, Period, civil, difference, holding
 from piactl.core.rules.career import Career
 from piactl.core.rules.mobility import Post
-from piactl.core.rules.reasons import spoken
+from piactl.core.rules.reasons import assignment_text
 from piactl.core.text import counted
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class LoginContext:
     """What a login depends on besides the rules. `now` is the time at which passwords are checked, `show`
     formats a time. `by_server`: the directory itself requires one-time codes. `last_run` is the day of the
     last run, None if there was none or it is unknown."""
@@ -32,7 +32,7 @@ class Circumstances:
     last_run: date | None = None
 
 
-def by_password(case: Case, around: Circumstances) -> Iterator[Cause]:
+def password_causes(case: Case, around: LoginContext) -> Iterator[Cause]:
     uid, known, show = case.account.uid, around.credentials, around.show
     activate = f"piactl password activate {uid}"
     if known.changed is None:
@@ -84,7 +84,7 @@ def _block(uid: str, known: Credentials, until: datetime | None, show: Callable[
     return Cause("blocked", Effect.REFUSED, text, f"piactl password unblock {uid}", until)
 
 
-def by_device(case: Case, around: Circumstances) -> Iterator[Cause]:
+def device_causes(case: Case, around: LoginContext) -> Iterator[Cause]:
     uid, device = case.account.uid, around.credentials.device
     enroll = f"piactl otp enroll {uid}"
     if device is None:
@@ -121,7 +121,7 @@ _WEIGHT = {Effect.LET_IN: 0, Effect.REFUSED: 0, Effect.ASKED: 1, Effect.SERVICE:
 """The order of causes: those that refuse the login come first."""
 
 
-def login_answer(case: Case, around: Circumstances) -> Answer:
+def login_answer(case: Case, around: LoginContext) -> Answer:
     """The answer about login: no if any cause refuses it."""
     causes = tuple(sorted(_causes(case, around), key=lambda cause: _WEIGHT[cause.effect]))
     yes = not any(cause.effect is Effect.REFUSED for cause in causes)
@@ -141,7 +141,7 @@ def login_answer(case: Case, around: Circumstances) -> Answer:
         assignment=assignment,
         notes=tuple(_notes(case, around)),
         causes=causes,
-        remedies=() if yes else tuple(waiting(next_day(until), case)),
+        remedies=() if yes else tuple(wait_remedy(next_day(until), case)),
     )
 
 
@@ -166,7 +166,7 @@ def login_span(case: Case) -> tuple[date | None, date | None]:
     return (span if holding(periods, case.number) else absence)(periods, case.number)
 
 
-def entry_lets_in(case: Case, known: Credentials) -> bool:
+def entry_allows_login(case: Case, known: Credentials) -> bool:
     """Whether the directory allows login on the day: the login window of the entry includes it, and no link
     to a device refuses."""
     account = case.account
@@ -182,21 +182,21 @@ def _is_denied(case: Case, known: Credentials) -> bool:
 
 def entry_differs(case: Case, known: Credentials) -> bool:
     """Whether directory and rules differ about login on the day."""
-    return entry_lets_in(case, known) is not (holding(login_days(case), case.number) is not None)
+    return entry_allows_login(case, known) is not (holding(login_days(case), case.number) is not None)
 
 
-def _causes(case: Case, around: Circumstances) -> Iterator[Cause]:
+def _causes(case: Case, around: LoginContext) -> Iterator[Cause]:
     yield from _by_the_entry(case, around)
     yield from _locks(case)
     yield from _by_state(case)
     if case.state is State.ARCHIVED:
         return
-    yield from by_password(case, around)
-    yield from by_device(case, around)
+    yield from password_causes(case, around)
+    yield from device_causes(case, around)
     yield from _services(case)
 
 
-def _by_the_entry(case: Case, around: Circumstances) -> Iterator[Cause]:
+def _by_the_entry(case: Case, around: LoginContext) -> Iterator[Cause]:
     """The cause of a directory entry that differs from the rules."""
     known = around.credentials
     if not entry_differs(case, known):
@@ -206,7 +206,7 @@ def _by_the_entry(case: Case, around: Circumstances) -> Iterator[Cause]:
     if _is_denied(case, known):
         window = "it is linked to no device, as a closed or locked account is"
     since = f"the last run was as of {around.last_run}" if around.last_run else "no run has been recorded"
-    if entry_lets_in(case, known):
+    if entry_allows_login(case, known):
         text = f"the entry allows the login ({window}), but the rules do not; {since}"
         yield Cause("entry", Effect.LET_IN, text, "piactl nightly")
     else:
@@ -240,7 +240,7 @@ def _locks(case: Case) -> Iterator[Cause]:
 
 def _row(post: Post) -> str:
     row = post.assignment
-    return spoken(row) + (f" [{row.origin}]" if row.origin else "")
+    return assignment_text(row) + (f" [{row.origin}]" if row.origin else "")
 
 
 def _by_state(case: Case) -> Iterator[Cause]:
@@ -305,7 +305,7 @@ def _is_waited_for(case: Case, post: Post, name: str, uai: str) -> bool:
     )
 
 
-def _notes(case: Case, around: Circumstances) -> Iterator[str]:
+def _notes(case: Case, around: LoginContext) -> Iterator[str]:
     device = around.credentials.device
     if around.credentials.linked and device is not None and device.there:
         yield f"the directory requires password and code of {device.name}, never the password alone"

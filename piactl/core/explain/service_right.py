@@ -9,20 +9,20 @@ from piactl.core.explain.counterfactual import (
     ASSIGNED,
     denial_in_force,
     exceptions_on,
-    gaining,
-    losing,
+    gain_remedies,
+    lose_remedies,
     posts_with,
-    waiting,
+    wait_remedy,
 )
 from piactl.core.explain.question import Answer, Case, Rule, absence, next_day, span
 from piactl.core.model.account import State
 from piactl.core.model.assignment import Assignment
-from piactl.core.model.overrides import running, spoken_override
+from piactl.core.model.overrides import override_text, running
 from piactl.core.model.periods import civil, holding
 from piactl.core.model.policy import Position, Service
 from piactl.core.rules.entitlements import own_periods
 from piactl.core.rules.mobility import Post
-from piactl.core.rules.reasons import spoken_exception
+from piactl.core.rules.reasons import exception_text
 from piactl.core.text import counted
 
 Ground = tuple[str, tuple[Rule, ...], Assignment | None]
@@ -51,7 +51,7 @@ def right_answer(case: Case, service: Service, uai: str) -> Answer:
     yes = holding(periods, case.number) is not None
     reason, rules, assignment = (_given if yes else _refused)(case, service, uai)
     since, until = span(periods, case.number) if yes else absence(periods, case.number)
-    remedies = losing(case, service, uai) if yes else gaining(case, service, uai, until)
+    remedies = lose_remedies(case, service, uai) if yes else gain_remedies(case, service, uai, until)
     return Answer(
         subject=service.name,
         uai=uai,
@@ -64,7 +64,7 @@ def right_answer(case: Case, service: Service, uai: str) -> Answer:
         rules=rules,
         assignment=assignment,
         notes=tuple(_notes(case, service, uai)),
-        remedies=(*waiting(next_day(until), case), *remedies),
+        remedies=(*wait_remedy(next_day(until), case), *remedies),
     )
 
 
@@ -72,8 +72,8 @@ def _given(case: Case, service: Service, uai: str) -> Ground:
     if not holding(case.bare.rights.get((service.name, uai), []), case.number):
         grant = next((e for e in exceptions_on(case, service, uai) if e.grants), None)
         if grant is not None:
-            return f"an exception: {spoken_exception(grant)}", (), None
-    held = next(_holders(case, service, uai), None)
+            return f"an exception: {exception_text(grant)}", (), None
+    held = next(_granting_posts(case, service, uai), None)
     if held is not None:
         return held
     if case.state is State.GRACE and service.in_grace:
@@ -82,7 +82,7 @@ def _given(case: Case, service: Service, uai: str) -> Ground:
     return "an earlier right continues", (_rule(service),), None
 
 
-def _holders(case: Case, service: Service, uai: str) -> Iterator[Ground]:
+def _granting_posts(case: Case, service: Service, uai: str) -> Iterator[Ground]:
     """The posts that give the right: by themselves, by a handover, or by continuing an earlier right."""
     waiting_posts = []
     for post in posts_with(case, service, uai):
@@ -132,7 +132,7 @@ def _delay(post: Post, service: Service) -> str:
 def _refused(case: Case, service: Service, uai: str) -> Ground:
     denial = denial_in_force(case, service, uai)
     if denial is not None:
-        return f"an exception: {spoken_exception(denial)}", (), None
+        return f"an exception: {exception_text(denial)}", (), None
     if case.state is State.GRACE:
         return _not_in_grace(case, service, uai)
     if case.state not in ASSIGNED:
@@ -188,6 +188,6 @@ def _notes(case: Case, service: Service, uai: str) -> Iterator[str]:
     for exception in case.account.exceptions:
         mine = exception.service == service.name and exception.uai in ("", uai)
         if mine and exception.end >= case.as_of:
-            yield spoken_exception(exception)
+            yield exception_text(exception)
     for override in running(case.account.overrides, case.as_of):
-        yield spoken_override(override)
+        yield override_text(override)

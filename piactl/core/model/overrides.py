@@ -146,7 +146,7 @@ def override_words(override: Override) -> str:
     return f"{what}, by hand until {override.until}"
 
 
-def spoken_override(override: Override) -> str:
+def override_text(override: Override) -> str:
     """An override in a sentence, with its author and reason."""
     sponsor = f", sponsor {override.sponsor}" if override.sponsor else ""
     return f"{override_words(override)} ({override.by}: {override.reason}{sponsor})"

@@ -54,7 +54,7 @@ def another_person(told: Named, known: Named) -> bool:
     return family.isdisjoint(ours) and not same_name(told.given_name, known.given_name)
 
 
-def spoken_name(one: Named) -> str:
+def name_text(one: Named) -> str:
     """The names of a person in a sentence, with the name at birth if it differs."""
     name = f"{one.given_name} {one.usage_name or one.family_name}".strip()
     return f"{name} ({one.family_name} at birth)" if one.usage_name else name
