@@ -208,7 +208,7 @@ CASES: dict[str, Case] = {
             ),
             (("account", "create", *PERSON, *WHY, "--end", "2020-01-01"), "", 1, "is past"),
             (("account", "create", *PERSON, *WHY, "--uai", "0800010A"), "", 2, "0800010B would be right"),
-            (("account", "create", *PERSON, *WHY, "--given-name", "J3"), "", 1, "holds a digit"),
+            (("account", "create", *PERSON, *WHY, "--given-name", "J3"), "", 1, "contains a digit"),
             (
                 ("account", "create", *PERSON, *WHY, "--matricule", NUMEN),
                 "",
