@@ -14,7 +14,7 @@ _COMMA = re.compile(r"(?<!\\),")
 
 
 def check_servers(document: Document, directory: Node) -> None:
-    """Every address can be used, and none carries a password in the clear to another host."""
+    """Adds a mistake for each unusable address, and for each that would send a password in the clear."""
     identities = [node for _, node in directory.at("identities").entries()]
     password = any(node.at("password_file").value is not None for node in identities)
     external = any(node.at("external").truth(False) for node in identities)
@@ -39,7 +39,7 @@ def check_servers(document: Document, directory: Node) -> None:
 
 
 def check_identities(document: Document, directory: Node) -> None:
-    """Each identity is EXTERNAL, or a name and a password file, never both."""
+    """Adds a mistake for each identity that is not either EXTERNAL or a DN with a password file."""
     for name, node in directory.at("identities").entries():
         if not isinstance(node.value, dict):
             continue
@@ -48,7 +48,7 @@ def check_identities(document: Document, directory: Node) -> None:
         given = [key for key in ("dn", "password_file") if node.at(key).value is not None]
         if external and given:
             document.mistake(
-                node.at(given[0]), f"{label}: `external: true` takes no {' and no '.join(given)}"
+                node.at(given[0]), f"{label}: `external: true` cannot be combined with {' and '.join(given)}"
             )
         elif not external and len(given) < 2:
             lacking = " and ".join(key for key in ("dn", "password_file") if key not in given)
@@ -59,7 +59,8 @@ def check_identities(document: Document, directory: Node) -> None:
 
 
 def check_tree(document: Document, directory: Node) -> None:
-    """suffix, accounts and state are distinguished names, and the last two lie under the first."""
+    """Adds a mistake if suffix, accounts or state is not a DN, or accounts or state is not below the
+    suffix."""
     places = {key: directory.at(key) for key in ("suffix", "accounts", "state")}
     fine = [check_dn(document, node, f"directory.{key}") for key, node in places.items()]
     if not all(fine):
@@ -71,26 +72,26 @@ def check_tree(document: Document, directory: Node) -> None:
         if len(parts) <= len(suffix) or parts[-len(suffix) :] != suffix:
             document.mistake(
                 node,
-                f"directory.{key}: {quoted(node)} does not lie under the suffix {places['suffix'].text()}",
+                f"directory.{key}: {quoted(node)} is not below the suffix {places['suffix'].text()}",
             )
 
 
 def check_attributes(document: Document, directory: Node) -> None:
-    """No two attributes are renamed to the same one."""
+    """Adds a mistake if two attributes are renamed to the same one."""
     first: dict[str, str] = {}
     for name, node in directory.at("attributes").entries():
         owner = first.setdefault(node.text().casefold(), name)
         if owner != name and node.text():
-            document.mistake(node, f"directory.attributes.{name}: {node.text()} already stands for {owner}")
+            document.mistake(node, f"directory.attributes.{name}: {node.text()} is already used for {owner}")
 
 
 def normal_dn(dn: str) -> list[str]:
-    """The names of a DN, spelled alike for a comparison without case and blanks."""
+    """The RDNs of a DN in lower case and without blanks, for comparison."""
     return [re.sub(r"\s*=\s*", "=", part.strip().casefold(), count=1) for part in _COMMA.split(dn)]
 
 
 def check_dn(document: Document, node: Node, label: str) -> bool:
-    """Whether the text of a node is a distinguished name; a mistake of the document where it is not."""
+    """Whether the text of a node is a distinguished name. Adds a mistake if it is not."""
     if not isinstance(node.value, str):
         return False
     for part in _COMMA.split(node.value):
@@ -103,10 +104,10 @@ def check_dn(document: Document, node: Node, label: str) -> bool:
 
 
 def _wrong_address(node: Node) -> str:
-    """What is wrong with a server address, "" where nothing is. Never shows what may hold a password."""
+    """What is wrong with a server address, or "". The message never shows a possible password."""
     text = node.text()
     if "@" in text:
-        return "an address holds no user and no password; they belong under identities"
+        return "an address must not contain a user or a password; put them under identities"
     example = "ldapi:///, ldaps://ldap.example.fr or ldap://ldap.example.fr:389"
     try:
         url = urlsplit(text)

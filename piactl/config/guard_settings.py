@@ -1,4 +1,4 @@
-"""Guards of the policy: the built-in ones, and how the policy changes them."""
+"""Reads the guards of the policy: the defaults, and the limits and periods that override them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from types import MappingProxyType
 from piactl.config.strict_yaml import Document, Node, quoted
 from piactl.core.model.policy import Guard, GuardPeriod, Limit
 
-# Days of the year, as periods of guards and limits name them.
-
 _LEAP_YEAR = 2028
+"""A year that has all days of the calendar, 02-29 included."""
 
 
 def day_of_year(document: Document, node: Node, label: str) -> tuple[int, int]:
-    """(month, day) of a text MM-DD; one that is no day of any year is a mistake of the document.
+    """(month, day) of a text MM-DD. Adds a mistake to the document if no year has that day.
 
-    Where the text has not that shape at all its schema has said so, and (1, 1) stands in.
+    Returns (1, 1) for a text of another form; the schema has already reported it.
     """
     parts = node.text().split("-")
     if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):
@@ -26,8 +25,8 @@ def day_of_year(document: Document, node: Node, label: str) -> tuple[int, int]:
     try:
         date(_LEAP_YEAR, month, day)
     except ValueError:
-        if 1 <= month <= 12 and 1 <= day <= 31:  # the schema refuses the others
-            document.mistake(node, f"{label}: {quoted(node)} is no day of the year; that month is shorter")
+        if 1 <= month <= 12 and 1 <= day <= 31:  # the schema reports all others
+            document.mistake(node, f"{label}: {quoted(node)} is not a day of the year; that month is shorter")
         return (1, 1)
     return (month, day)
 
@@ -53,17 +52,17 @@ DEFAULT_GUARDS: Mapping[str, Guard] = MappingProxyType(
         "unlock": Guard(Limit(10, 0.005)),
     }
 )
-"""The guards of the kinds that a policy does not name, the whole year, so that those of kinds that give let a
-rentrée pass. A policy changes them; nothing switches them off."""
+"""The guards of kinds that a policy does not name, all year; create, grant and update are wide enough for a
+rentrée. A policy can change them but not switch them off."""
 
 
 def read_guards(guards: Node) -> dict[str, Guard]:
-    """The guards in force outside periods, by kind. What a policy leaves unsaid is the built-in."""
+    """The guards outside periods, by kind; the defaults apply to kinds that the policy does not name."""
     return {**DEFAULT_GUARDS, **_guards(guards, DEFAULT_GUARDS)}
 
 
 def read_guard_periods(document: Document, guards: Node) -> tuple[GuardPeriod, ...]:
-    """The periods, in the order of the file; what one leaves unsaid of a kind holds in it as outside it."""
+    """The periods in file order. A limit that a period does not set is the one outside periods."""
     usual = read_guards(guards)
     periods = []
     for name, node in guards.at("periods").entries():

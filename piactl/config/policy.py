@@ -1,7 +1,7 @@
 """Reads `policy.yaml`: who gets what, when.
 
-Two steps that do not know each other: `check_schema` says what is wrong with the form, `_policy` builds
-the values and says which names lead nowhere. Building never fails on a wrong form.
+`check_schema` reports mistakes of form; `_policy` builds the values and reports names that are not defined.
+`_policy` never fails on a wrong form, so one run reports the mistakes of both.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ __all__ = ["DEFAULT_GRACE_DAYS", "policy_warnings", "read_policy"]
 
 DEFAULT_GRACE_DAYS = 30
 
-# `Policy` has slots, so its defaults are not class attributes: they are read off an empty one
+# `Policy` has slots, so its defaults are no class attributes: an empty policy holds them
 _USUAL = Policy()
 
 
 def read_policy(path: Path, *, validated: Collection[str] = ()) -> Policy:
-    """The policy in a file; ConfigurationInvalid holds every mistake in it, with line and column.
+    """The policy in a file. Raises ConfigurationInvalid with every mistake in it, by line and column.
 
-    `validated` are SHA-256 digests (hexadecimal) of contents that this version of piactl is known to have
-    accepted: for them the schema, which is slow to load, is not asked again.
+    `validated`: SHA-256 digests (hexadecimal) of contents that this version of piactl has already accepted.
+    For these the schema check, which is slow to load, is skipped.
     """
     document = read_document(path)
     if document.digest not in validated:
@@ -84,7 +84,7 @@ def _check_timezone(document: Document, node: Node) -> None:
         ZoneInfo(node.text(_USUAL.timezone))
     except (KeyError, ValueError, OSError):
         zones = available_timezones()
-        document.mistake(node, f"timezone: there is no time zone {quoted(node)}; {hint(node.text(), zones)}")
+        document.mistake(node, f"timezone: {quoted(node)} is not a time zone; {hint(node.text(), zones)}")
 
 
 def _when(document: Document, node: Node, label: str) -> When:
@@ -99,7 +99,7 @@ def _when(document: Document, node: Node, label: str) -> When:
 
 
 def _refuse_unknown(document: Document, node: Node, section: str, label: str) -> None:
-    """Says which of the names in `node` the section of the policy does not have."""
+    """Adds a mistake for each name in `node` that the section of the policy does not define."""
     known = dict(document.root.at(section).entries())
     for place in node.text_nodes():
         if place.text() not in known:
@@ -136,7 +136,7 @@ def _positions(document: Document, root: Node) -> dict[str, Position]:
         if name == "default" and node.at("ends").truth(False):
             document.mistake(
                 node.at("ends"),
-                "positions.default.ends: every assignment without a position would end; remove it",
+                "positions.default.ends: this would end every assignment without a position; remove it",
             )
         everything = keeps.value is None or keeps.value == "all"
         login, grace = node.at("login"), node.at("grace")
@@ -166,11 +166,12 @@ def _service(document: Document, name: str, node: Node, line: int) -> Service:
     per_establishment = node.at("scope").text("person") == "establishment"
     if handover.value is not None and not per_establishment:
         document.mistake(
-            handover, f"services.{name}.handover: only with `scope: establishment`; remove one of them"
+            handover,
+            f"services.{name}.handover: allowed only with `scope: establishment`; remove one of them",
         )
     if meanwhile.value is not None and per_establishment:
         document.mistake(
-            meanwhile, f"services.{name}.meanwhile: only with `scope: person`; remove one of them"
+            meanwhile, f"services.{name}.meanwhile: allowed only with `scope: person`; remove one of them"
         )
     grant_delay = node.at("grant_delay").integer(0)
     everyone = profiles.value is None or profiles.value == "all"

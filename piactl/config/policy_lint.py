@@ -1,4 +1,4 @@
-"""What a policy may say and hardly means."""
+"""Warnings about a policy: valid rules that are probably not intended."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _MOST_COMBINATIONS = 20_000
 
 
 def policy_warnings(policy: Policy, file: str = "policy.yaml") -> list[Mistake]:
-    """What is allowed and probably not meant, in the order of the file: profiles that nobody can have,
-    services that nobody gets, data kept longer than three months."""
+    """The warnings in file order: unreachable profiles, services without a reachable profile, and data kept
+    longer than three months."""
     unreachable = _unreachable(policy)
     found = [*unreachable.values(), *_too_long(policy)]
     for service in policy.services.values():
@@ -34,14 +34,14 @@ def _unreachable(policy: Policy) -> dict[str, tuple[int, str]]:
             verb = "takes" if len(takers) == 1 else "take"
             found[profile.name] = (
                 profile.line,
-                f"profiles.{profile.name}: nobody can have it, {names} before it {verb} all that it fits;"
-                " move it up",
+                f"profiles.{profile.name}: nobody can have it: {names} before it {verb}"
+                " every assignment it matches; move it up",
             )
     return found
 
 
 def _takers(earlier: tuple[Profile, ...], when: When) -> list[str]:
-    """The earlier profiles that together take every assignment that `when` fits; none where some get by."""
+    """The earlier profiles that together match every assignment that `when` matches; [] if they do not."""
     names = list(when.conditions)
     for profile in earlier:
         conditions = profile.when.conditions
@@ -74,9 +74,9 @@ def _too_long(policy: Policy) -> list[tuple[int, str]]:
     return [
         (
             line,
-            f"{label}: {days} days and a retention of {policy.retention} keep data for"
+            f"{label}: {days} days of grace and {policy.retention} of retention keep data for"
             f" {days + policy.retention} days;"
-            f" beyond three months ({LONGEST_KEEPING}) is more than the arrêté du 30/11/2006, art. 6, allows",
+            f" the arrêté du 30/11/2006, art. 6, allows three months ({LONGEST_KEEPING})",
         )
         for line, label, days in graces
         if days + policy.retention > LONGEST_KEEPING

@@ -22,21 +22,21 @@ DEGREES = ("", "1D", "2D")
 
 
 def read_register(path: Path) -> Register:
-    """The establishments by UAI; ConfigurationInvalid holds every bad line, duplicate and header mistake.
+    """The establishments by UAI. Raises ConfigurationInvalid with every mistake in the file.
 
-    The header is `uai;nom;nature;degre;secteur;commune` in any order, or the English names; `,` and tab
-    separate too. Only `uai` is required; a blank is no value. A line that begins with `#` is a comment.
+    The header is `uai;nom;nature;degre;secteur;commune` in any order, or the English names. The delimiter is
+    `;`, `,` or tab. Only `uai` is required. Lines that begin with `#` are comments.
     """
     content = read_content(path, max_bytes=MAX_REGISTER_BYTES)
-    reading = _Reading(str(path), content.text)
-    register = reading.register()
-    if reading.mistakes:
-        raise ConfigurationInvalid(reading.mistakes)
+    reader = _RegisterReader(str(path), content.text)
+    register = reader.register()
+    if reader.mistakes:
+        raise ConfigurationInvalid(reader.mistakes)
     return register
 
 
-class _Reading:
-    """One reading of one register; mistakes gather in the order of the file."""
+class _RegisterReader:
+    """Reads one register and collects its mistakes in file order."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
@@ -67,14 +67,18 @@ class _Reading:
                     continue
                 if establishment.uai in found:
                     self.mistake(
-                        line, 0, f"{establishment.uai} stands twice, first on line {lines[establishment.uai]}"
+                        line,
+                        0,
+                        f"{establishment.uai} appears twice, first on line {lines[establishment.uai]}",
                     )
                     continue
                 found[establishment.uai], lines[establishment.uai] = establishment, line
         except csv.Error as error:
             self.mistake(self.rows.line_num, 0, f"not CSV: {error}; check the quotes of this line")
         if not found and not self.mistakes:
-            self.mistake(0, 0, "there is a header and no establishment; add the lines, or name another file")
+            self.mistake(
+                0, 0, "the file has a header but no establishment; add the lines, or name another file"
+            )
         return found
 
     def _columns(self, row: list[str], line: int) -> list[str]:
@@ -85,7 +89,7 @@ class _Reading:
             if not column:
                 self.mistake(line, number, f"unknown column {name!r}; {hint(name, _HEADERS)}")
             elif column in columns:
-                self.mistake(line, number, f"column {name} stands twice; keep one")
+                self.mistake(line, number, f"column {name} appears twice; keep one")
             columns.append(column)
         if "uai" not in columns:
             self.mistake(line, 0, "column uai is missing; the header is uai;nom;nature;degre;secteur;commune")
@@ -104,9 +108,7 @@ class _Reading:
             self.mistake(line, columns.index("uai") + 1, why)
         degree, nature = cells.get("degree", "").upper(), cells.get("nature", "").upper()
         if degree not in DEGREES:
-            self.mistake(
-                line, columns.index("degree") + 1, f"degree {degree!r} is neither 1D nor 2D nor blank"
-            )
+            self.mistake(line, columns.index("degree") + 1, f"degree {degree!r} is not 1D, 2D or blank")
         if not _NATURE.fullmatch(nature):
             self.mistake(line, columns.index("nature") + 1, f"nature {nature!r} is not a code such as 300")
         if uai is None or len(self.mistakes) > before:

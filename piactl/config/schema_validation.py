@@ -1,6 +1,6 @@
-"""Checks a document against its JSON Schema and says what is wrong in plain words, with line and column.
+"""Validates a document against its JSON Schema and reports mistakes in plain words, with line and column.
 
-In the schemas `description` is written to complete "expected ...": it is what a message shows.
+Messages show the `description` of a schema after "expected": write descriptions to fit.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from piactl.config.strict_yaml import Document, Node, quoted, unclear
 from piactl.config.suggestions import hint
 from piactl.resources import schemas_folder
 
-# Whether a document is as its JSON Schema says, without the library that says what is wrong with it.
-#
-# Nearly every file is right, and jsonschema takes longer to load than a command has; it is only asked what to
-# say where this does not accept. A keyword that is not known here accepts nothing.
+# A small validator for valid files. Nearly every file is valid, and jsonschema takes 80 ms to load, so it is
+# loaded only to describe the mistakes of a file that this validator does not accept. A schema keyword that is
+# unknown here makes `accepts` return False.
 
 Schema = Mapping[str, Any]
 """A schema; true and false are schemas too."""
@@ -27,11 +26,11 @@ _SILENT = frozenset({"$schema", "$id", "$defs", "title", "description", "then"})
 
 
 class _UnknownKeyword(Exception):
-    """The schema asks for something that only the library knows."""
+    """The schema uses a keyword that only jsonschema supports."""
 
 
 def accepts(schema: Schema, document: object) -> bool:
-    """True only where jsonschema would find nothing; `integer` means a number written without a point."""
+    """True only if jsonschema would find no mistake. An `integer` is a number written without a point."""
     try:
         return _fits(schema, document, schema)
     except _UnknownKeyword:
@@ -130,7 +129,7 @@ def _fast_pattern(wanted: Any, value: Any, _schema: Schema, _whole: Schema) -> b
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether a pattern as ECMA means it is in a text: `$` is the end, not before a last newline."""
+    """Whether an ECMA pattern matches in a text: `$` is the end, not the place before a last newline."""
     return re.search(re.sub(r"\$$", r"\\Z", pattern), text) is not None
 
 
@@ -197,7 +196,7 @@ def schema(name: str) -> dict[str, Any]:
 def _validator(name: str) -> Any:
     from jsonschema import Draft202012Validator, validators  # imported here: it costs 80 ms
 
-    # in JSON Schema 1.0 is an integer; in a file that a person wrote it is a mistake
+    # JSON Schema accepts 1.0 as an integer; in a file written by hand it is a mistake
     checker = Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _checker, value: isinstance(value, int) and not isinstance(value, bool)
     )
@@ -207,7 +206,7 @@ def _validator(name: str) -> Any:
 
 
 def _pattern(validator: Any, pattern: str, instance: object, _schema: object) -> Iterator[Exception]:
-    """The keyword `pattern` as ECMA means it: `$` is the end of the text, not before a last newline."""
+    """The keyword `pattern` with ECMA semantics; see `matches`."""
     from jsonschema import ValidationError
 
     if isinstance(instance, str) and not matches(pattern, instance):
@@ -215,18 +214,18 @@ def _pattern(validator: Any, pattern: str, instance: object, _schema: object) ->
 
 
 def check_schema(document: Document, name: str) -> None:
-    """Adds a mistake to the document for everything that schema `name` refuses."""
+    """Adds to the document every mistake that schema `name` reports."""
     data = document.root.data()
     if accepts(schema(name), data):
         return
-    told: dict[tuple[Any, ...], str] = {}
+    reported: set[tuple[Any, ...]] = set()
     errors = sorted(_validator(name).iter_errors(data), key=lambda e: e.validator != "type")
     for error in errors:
         path = tuple(error.absolute_path)
         if error.validator in _KEY_ERRORS or "propertyNames" in error.absolute_schema_path:
-            _tell_keys(document, error, path)
-        elif path not in told:  # one mistake for one value, the type first
-            told[path] = error.validator
+            _report_keys(document, error, path)
+        elif path not in reported:  # one mistake for one value, the type first
+            reported.add(path)
             node = _node(document.root, path)
             if (node.line, node.column) not in document.refused:
                 document.mistake(node, f"{_label(path)}: {_value_message(node, error)}")
@@ -240,21 +239,21 @@ def _node(root: Node, path: Sequence[str | int]) -> Node:
 
 
 def _label(path: Iterable[str | int]) -> str:
-    """The dotted name of a place; members of lists are told by their line."""
+    """The dotted name of a place, without the indexes of lists: the line identifies these."""
     return ".".join(step for step in path if isinstance(step, str)) or "the file"
 
 
-def _tell_keys(document: Document, error: Any, path: tuple[str | int, ...]) -> None:
+def _report_keys(document: Document, error: Any, path: tuple[str | int, ...]) -> None:
     node = _node(document.root, path)
     where = f" in {_label(path)}" if path else ""
     if "propertyNames" in error.absolute_schema_path:
         key = error.instance
-        _tell_key(document, node, key, f"{key} cannot be a key{where}; {_expected_key(key, error)}")
+        _report_key(document, node, key, f"{key} is not allowed as a key{where}; {_expected_key(key, error)}")
     elif error.validator == "additionalProperties":
         known = list(error.schema.get("properties", {}))
         for key in error.instance:
             if key not in known:
-                _tell_key(
+                _report_key(
                     document,
                     node,
                     key,
@@ -267,7 +266,7 @@ def _tell_keys(document: Document, error: Any, path: tuple[str | int, ...]) -> N
 
 
 def _missing(error: Any) -> list[str]:
-    """The keys that one `required` or `dependentRequired` error tells of (the library makes one each)."""
+    """The missing keys of a `required` or `dependentRequired` error."""
     wanted: list[str] = []
     if error.validator == "required":
         wanted = [key for key in error.validator_value if key not in error.instance]
@@ -278,7 +277,7 @@ def _missing(error: Any) -> list[str]:
     return wanted
 
 
-def _tell_key(document: Document, node: Node, key: str, message: str) -> None:
+def _report_key(document: Document, node: Node, key: str, message: str) -> None:
     place = node.key_places.get(key, (node.line, node.column))
     if not document.has_mistake(*place):
         document.mistake(place, message)
@@ -298,7 +297,7 @@ def _value_message(node: Node, error: Any) -> str:
     )
     if error.validator == "type":
         if node.value is None:
-            return f"there is no value; expected {expected}"
+            return f"the value is missing; expected {expected}"
         if "string" in types and unclear(node) and matches(error.schema.get("pattern", ""), node.raw):
             kind = "code " if node.raw[:1].isdigit() else ""
             return f'{kind}{node.raw} must be quoted: "{node.raw}"'
@@ -310,5 +309,5 @@ def _value_message(node: Node, error: Any) -> str:
             advice = f"expected {expected}"
         return f"{quoted(node)} is not valid; {advice}"
     if error.validator == "uniqueItems":
-        return "a value stands twice in this list; keep one"
+        return "a value appears twice in this list; keep one"
     return f"expected {expected}, found {quoted(node)}"

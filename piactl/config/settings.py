@@ -1,4 +1,4 @@
-"""Reads `piactl.yaml`: where things are on this host, and how the HR sources look."""
+"""Reads `piactl.yaml`: paths of this host, the directory, and the layouts of the HR sources."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _USUAL = Settings("", _DIRECTORY, "", "", "", "", "")
 
 
 def read_settings(path: Path, *, validated: Collection[str] = ()) -> Settings:
-    """The settings in a file; ConfigurationInvalid holds every mistake in it, with line and column.
+    """The settings in a file. Raises ConfigurationInvalid with every mistake in it, by line and column.
 
-    Relative paths in it are taken from its folder; those returned are absolute. `validated`: as for
+    Relative paths start at the folder of the file; returned paths are absolute. `validated`: see
     `read_policy`.
     """
     document = read_document(path)
@@ -80,7 +80,7 @@ def _password(document: Document, node: Node) -> PasswordSettings:
 
 
 def _path(node: Node, folder: Path) -> str:
-    """An absolute path; "" where none is given."""
+    """An absolute path, or "" if none is given."""
     text = node.text()
     if not text or text.startswith(CREDENTIAL):
         return text

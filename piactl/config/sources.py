@@ -13,11 +13,11 @@ from piactl.core.model.settings import LimitsPeriod, SourceLimits, SourceSetting
 
 _USUAL = SourceSettings("")
 _DATE_GROUPS = ("year", "month", "day")
-_TRIAL = datetime(2026, 9, 21)  # noqa: DTZ001 a civil day, whose year, month and day cannot be taken for one another
+_TRIAL = datetime(2026, 9, 21)  # noqa: DTZ001 a civil day; its year, month and day differ
 
 
 def read_sources(document: Document, node: Node) -> dict[str, SourceSettings]:
-    """The sources by name; what is wrong beyond their form is added to the document."""
+    """The sources by name. Adds to the document the mistakes that the schema cannot find."""
     sources = {name: _source(document, name, source) for name, source in node.entries()}
     _refuse_shared_files(document, node)
     return sources
@@ -26,14 +26,18 @@ def read_sources(document: Document, node: Node) -> dict[str, SourceSettings]:
 def _source(document: Document, name: str, node: Node) -> SourceSettings:
     label = f"sources.{name}"
     if name == MANUAL:
-        document.mistake(node, f"{label}: is the source of what is done by hand; give this one another name")
+        document.mistake(
+            node, f"{label}: this name is reserved for changes made by hand; choose another name"
+        )
     _check_date_pattern(document, node.at("date_pattern"), label)
     for place in node.at("date_formats").text_nodes():
         _check_date_format(document, place, label)
     constants, columns = node.at("constants"), node.at("columns")
     for column, place in constants.entries():
         if column in dict(columns.entries()):
-            document.mistake(place, f"{label}.constants.{column}: it is also under columns; keep one of them")
+            document.mistake(
+                place, f"{label}.constants.{column}: this column is also under columns; keep one of them"
+            )
     limits = _limits(node.at("limits"), SourceLimits())
     return SourceSettings(
         name=name,
@@ -76,7 +80,7 @@ def _limits(node: Node, usual: SourceLimits) -> SourceLimits:
 
 
 def _periods(document: Document, node: Node, usual: SourceLimits, label: str) -> tuple[LimitsPeriod, ...]:
-    """What a period leaves unsaid holds in it as outside it."""
+    """The periods; a limit that a period does not set is the one outside periods."""
     return tuple(
         LimitsPeriod(
             name,
@@ -99,13 +103,13 @@ def _check_date_pattern(document: Document, node: Node, label: str) -> None:
     missing = [group for group in _DATE_GROUPS if group not in groups]
     if missing:
         wanted = " and ".join(f"(?P<{group}>...)" for group in missing)
-        document.mistake(node, f"{label}.date_pattern: it needs the group {wanted}")
+        document.mistake(node, f"{label}.date_pattern: the group {wanted} is missing")
 
 
 def _check_date_format(document: Document, node: Node, label: str) -> None:
     text = node.text()
     try:
-        # without a year newer Pythons warn before they refuse
+        # newer Pythons warn about a format without a year before they refuse it
         has_year = any(word in text for word in ("%Y", "%y", "%G", "%D", "%x", "%c"))
         good = has_year and datetime.strptime(_TRIAL.strftime(text), text) == _TRIAL  # noqa: DTZ007 a civil day
     except (ValueError, re.error):
@@ -113,15 +117,18 @@ def _check_date_format(document: Document, node: Node, label: str) -> None:
     if not good:
         document.mistake(
             node,
-            f"{label}.date_formats: {quoted(node)} does not hold a day, a month and a year, such as %d/%m/%Y",
+            f"{label}.date_formats: {quoted(node)} must contain a day, a month and a year, such as %d/%m/%Y",
         )
 
 
 def _refuse_shared_files(document: Document, sources: Node) -> None:
-    """One file name pattern in two sources would leave open which of them a feed is."""
+    """Adds a mistake for a file name pattern of two sources: the source of a feed would be ambiguous."""
     first: dict[str, str] = {}
     for name, source in sources.entries():
         for place in source.at("files").text_nodes():
             owner = first.setdefault(PurePath(place.text()).name, name)
             if owner != name:
-                document.mistake(place, f"sources.{name}.files: {quoted(place)} is also of {owner}; keep one")
+                document.mistake(
+                    place,
+                    f"sources.{name}.files: {quoted(place)} is also a pattern of source {owner}; keep one",
+                )

@@ -1,7 +1,7 @@
-"""YAML without its surprises: no double keys, aliases, anchors, tags, or second documents.
+"""Strict YAML: refuses duplicate keys, aliases, anchors, tags and second documents.
 
-Built on PyYAML's parser events, where anchors and tags can still be seen, so that every mistake of a
-file is found in one reading and every value keeps its line and column.
+Uses PyYAML's parser events, which still contain anchors and tags. One reading reports every mistake of a
+file, and each value keeps its line and column.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ import yaml
 from piactl.errors import ConfigurationInvalid, Mistake
 from piactl.private_files import may_not
 
-# Reading a configuration file as text, whole, or saying why that cannot be.
-
 MAX_BYTES = 1_000_000
-"""No file that people write is near this size; one that is was named by mistake."""
+"""The largest configuration file; a larger one is probably the wrong file."""
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -35,7 +33,7 @@ class Content:
 
 
 def read_content(path: Path, *, max_bytes: int = MAX_BYTES) -> Content:
-    """The file as UTF-8 text without control characters; ConfigurationInvalid says what to do otherwise."""
+    """The content of a UTF-8 file without control characters. Raises ConfigurationInvalid for any other."""
     raw = _read_bytes(path, max_bytes)
     try:
         text = raw.decode("utf-8-sig")
@@ -50,7 +48,7 @@ def read_content(path: Path, *, max_bytes: int = MAX_BYTES) -> Content:
             column,
         ) from None
     if not text.strip():
-        raise _unusable(path, "the file is empty; write it, or put back the version that worked")
+        raise _unusable(path, "the file is empty; write it, or restore the last working version")
     strange = _UNPRINTABLE.search(text)
     if strange is not None:
         line, column = place_of(text, strange.start())
@@ -59,14 +57,14 @@ def read_content(path: Path, *, max_bytes: int = MAX_BYTES) -> Content:
 
 
 def place_of(text: str, offset: int) -> tuple[int, int]:
-    """Line and column, from 1, of a character."""
+    """Line and column of a character, both from 1."""
     return text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1
 
 
 def _read_bytes(path: Path, max_bytes: int) -> bytes:
     try:
         if path.is_dir():
-            raise _unusable(path, "this is a folder; name the file in it")
+            raise _unusable(path, "this is a folder; name a file in it")
         if path.exists() and not path.is_file():
             raise _unusable(path, "this is not a regular file; name a file")
         with path.open("rb") as file:
@@ -83,7 +81,7 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
         reason = getattr(error, "strerror", None) or "the path is not valid"
         raise _unusable(path, f"cannot be read: {reason}; check its owner, its mode and its path") from None
     if len(raw) > max_bytes:
-        raise _unusable(path, f"larger than {max_bytes:,} bytes; this is hardly the file that was meant")
+        raise _unusable(path, f"larger than {max_bytes:,} bytes; this is probably the wrong file")
     return raw
 
 
@@ -92,7 +90,7 @@ def _unusable(path: Path, message: str, line: int = 0, column: int = 0) -> Confi
 
 
 MAX_DEPTH = 20
-"""The deepest of our files needs seven levels."""
+"""Nesting levels of a file; the deepest of ours needs seven."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _RESOLVERS: dict[str | None, list[tuple[str, Any]]] = yaml.SafeLoader.yaml_implicit_resolvers
@@ -100,18 +98,18 @@ _RESOLVERS: dict[str | None, list[tuple[str, Any]]] = yaml.SafeLoader.yaml_impli
 
 @dataclass(slots=True)
 class Document:
-    """A YAML file as read. `mistakes` grows as it is checked; `digest` is the SHA-256 of its bytes."""
+    """A parsed YAML file. Checks add to `mistakes`; `digest` is the SHA-256 of its bytes."""
 
     file: str
     digest: str
     root: Node
     mistakes: list[Mistake] = field(default_factory=list)
     refused: set[tuple[int, int]] = field(default_factory=set)
-    """Places whose value is known to be unusable: nothing more need be said of them."""
-    _told: set[tuple[int, int]] = field(default_factory=set)
+    """Places whose value is already reported as unusable; later checks skip them."""
+    _mistaken: set[tuple[int, int]] = field(default_factory=set)
 
     def mistake(self, place: Node | tuple[int, int], message: str) -> None:
-        """Notes a mistake; of one plain value only the first that is found."""
+        """Records a mistake; for a scalar only the first one."""
         line, column = (place.line, place.column) if isinstance(place, Node) else place
         if (
             isinstance(place, Node)
@@ -120,29 +118,29 @@ class Document:
         ):
             return
         self.mistakes.append(Mistake(self.file, line, column, message))
-        self._told.add((line, column))
+        self._mistaken.add((line, column))
 
     def has_mistake(self, line: int, column: int) -> bool:
-        return (line, column) in self._told
+        return (line, column) in self._mistaken
 
     def refuse_mistakes(self) -> None:
-        """Raises ConfigurationInvalid with all of them, in the order of the file, where there are any."""
+        """Raises ConfigurationInvalid with all mistakes in file order, if there are any."""
         if self.mistakes:
             unique = dict.fromkeys(self.mistakes)
             raise ConfigurationInvalid(sorted(unique, key=lambda m: (m.line, m.column)))
 
 
 def read_document(path: Path) -> Document:
-    """The document in a YAML file, with the mistakes of its form that do not hinder reading on.
+    """The document in a YAML file, with the mistakes of form that do not stop the parser.
 
-    Raises ConfigurationInvalid where there is nothing to read on: no file, not UTF-8, empty, not YAML.
+    Raises ConfigurationInvalid if the file is missing, not UTF-8, empty or not YAML.
     """
     content = read_content(path)
     return parse_document(str(path), content.text, content.digest)
 
 
 def parse_document(file: str, text: str, digest: str = "") -> Document:
-    """Like `read_document`, of text already read."""
+    """Like `read_document`, for text already read."""
     document = Document(file, digest, Node(None, 1, 1))
     _refuse_tabs(document, text)
     builder = _Builder(document)
@@ -160,7 +158,7 @@ def parse_document(file: str, text: str, digest: str = "") -> Document:
         builder.root = None
     if builder.root is None:
         if not document.mistakes:
-            document.mistake((0, 0), "the file is empty; write it, or put back the version that worked")
+            document.mistake((0, 0), "the file is empty; write it, or restore the last working version")
         document.refuse_mistakes()
     else:
         document.root = builder.root
@@ -168,28 +166,28 @@ def parse_document(file: str, text: str, digest: str = "") -> Document:
 
 
 def _refuse_tabs(document: Document, text: str) -> None:
-    """YAML forbids tabs in indentation and says so badly; all of them are named here."""
+    """Reports every tab in the indentation, because the message of PyYAML is unclear."""
     for number, line in enumerate(text.split("\n"), 1):
         column = line[: len(line) - len(line.lstrip())].find("\t") + 1
         if column and line.strip():
-            document.mistake((number, column), "a tab in the indentation; use blanks")
+            document.mistake((number, column), "a tab in the indentation; use spaces")
     document.refuse_mistakes()
 
 
 def _plain_words(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or "cannot be read"
     if "mapping values are not allowed" in problem:
-        problem = "a `:` where none can be; put text that holds `: ` in quotes, and check the indentation"
+        problem = "a `:` is not allowed here; quote text that contains `: `, and check the indentation"
     elif "did not find expected key" in problem or "block end" in problem:
-        problem = "the indentation does not fit the lines above, or a quote or bracket is left open"
+        problem = "the indentation does not match the lines above, or a quote or bracket is not closed"
     elif "cannot start any token" in problem:
-        problem = "a character that cannot stand here; put the text in quotes, use blanks for tabs"
+        problem = "a character is not allowed here; quote the text, and use spaces instead of tabs"
     return f"this is not YAML here: {problem}"
 
 
 @dataclass(slots=True)
 class _Open:
-    """A list or mapping whose end has not come yet."""
+    """A list or mapping that is not closed yet."""
 
     node: Node
     is_mapping: bool
@@ -199,7 +197,7 @@ class _Open:
 
 
 class _Builder:
-    """Puts the events of one document together; `take` returns False where reading on makes no sense."""
+    """Builds nodes from the events of a document; `take` returns False when parsing should stop."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -212,10 +210,10 @@ class _Builder:
         if isinstance(event, yaml.DocumentStartEvent):
             self.documents += 1
             if self.documents > 1:
-                self.document.mistake(place, "a second document begins here; one file holds one document")
+                self.document.mistake(place, "a second document begins here; write one document per file")
                 return False
         elif isinstance(event, yaml.AliasEvent):
-            self.document.mistake(place, f"alias *{event.anchor} is refused; write the value out")
+            self.document.mistake(place, f"alias *{event.anchor} is not supported; write the value out")
             self.document.refused.add(place)
             self._put(Node("", *place, raw=f"*{event.anchor}"), place)
         elif isinstance(event, yaml.NodeEvent):
@@ -230,11 +228,11 @@ class _Builder:
     def _refuse_anchor_and_tag(self, event: Any, place: tuple[int, int]) -> None:
         if event.anchor is not None:
             self.document.mistake(
-                place, f"anchor &{event.anchor} is refused; write the value out where it is used"
+                place, f"anchor &{event.anchor} is not supported; write the value out where it is used"
             )
         if event.tag is not None:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            self.document.mistake(place, f"tag {tag} is refused; write plain values, and text in quotes")
+            self.document.mistake(place, f"tag {tag} is not supported; write plain values, and quote text")
 
     def _start(self, event: Any, place: tuple[int, int]) -> bool:
         if isinstance(event, yaml.ScalarEvent):
@@ -271,19 +269,19 @@ class _Builder:
                 parent.node.key_places[parent.key] = parent.key_place
 
     def _key(self, parent: _Open, node: Node) -> str | None:
-        """The text of a key, None where its value is to be dropped; the mistakes in it are noted."""
+        """The text of a key, or None if its value is to be dropped. Records the mistakes in it."""
         if isinstance(node.value, list | dict):
             self.document.mistake(node, "a list or mapping cannot be a key")
             return None
         if node.raw == "<<" and node.plain:
-            self.document.mistake(node, "`<<` is refused; write the values out")
+            self.document.mistake(node, "`<<` is not supported; write the values out")
             return None
         if not isinstance(node.value, str):
             word = node.raw if node.value is not None or node.raw else "the empty key"
             self.document.mistake(node, f'key {word} must be quoted: "{node.raw}"')
         first = parent.node.key_places.get(node.raw)
         if first is not None:
-            self.document.mistake(node, f"key {node.raw} stands twice, first on line {first[0]}; keep one")
+            self.document.mistake(node, f"key {node.raw} appears twice, first on line {first[0]}; keep one")
             return None
         return node.raw
 
@@ -295,7 +293,7 @@ def _is_text(raw: str) -> bool:
 
 
 def quoted(node: Node) -> str:
-    """A value as a message shows it: as it stands in the file, shortened."""
+    """A value for a message: as in the file, shortened."""
     if isinstance(node.value, dict):
         return "a mapping" if node.value else "an empty mapping"
     if isinstance(node.value, list):
@@ -308,14 +306,12 @@ def quoted(node: Node) -> str:
 
 
 def unclear(node: Node) -> bool:
-    """Whether it is a scalar that must be quoted where text is wanted."""
+    """Whether the node is a scalar that must be quoted to be text."""
     return node.plain and isinstance(node.value, int | float | Unclear)
 
 
-# What a YAML file says, value by value, each with its place.
-#
-# A scalar that YAML parsers read in different ways (`051`, `no`, `12:30`, `1_000`, a date) is never
-# converted: it is `Unclear`, which fits no type, so that whoever wrote it is asked for quotes.
+# YAML parsers read some scalars in different ways (`051`, `no`, `12:30`, `1_000`, a date). These are never
+# converted: they become `Unclear`, which matches no type, and the message asks for quotes.
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,18}")
@@ -334,8 +330,8 @@ class Unclear:
 class Node:
     """One value of the file; `line` and `column` count from 1.
 
-    The readers (`text`, `integer`...) give their default where the value is of another type: what is
-    wrong with a file is said by its validation, and building from a validated file cannot fail.
+    The readers (`text`, `integer`...) return their default if the value has another type. Validation reports
+    wrong types, so building values from a node never fails.
     """
 
     value: str | int | float | bool | Unclear | list[Node] | dict[str, Node] | None
@@ -346,18 +342,18 @@ class Node:
     key_places: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def at(self, key: str) -> Node:
-        """The value of a key; an empty node at this one's place where there is none."""
+        """The value of a key, or an empty node at the place of this one."""
         if isinstance(self.value, dict) and key in self.value:
             return self.value[key]
         return Node(None, self.line, self.column)
 
     def entries(self) -> Iterator[tuple[str, Node]]:
-        """Keys and values in the order of the file; none where this is not a mapping."""
+        """Keys and values in file order; none if this is not a mapping."""
         if isinstance(self.value, dict):
             yield from self.value.items()
 
     def items(self) -> list[Node]:
-        """The members; none where this is not a list."""
+        """The members; none if this is not a list."""
         return self.value if isinstance(self.value, list) else []
 
     def key_line(self, key: str) -> int:
@@ -379,7 +375,7 @@ class Node:
         return self.value if isinstance(self.value, bool) else default
 
     def texts(self) -> list[str]:
-        """The texts of a list, or of one text alone."""
+        """The texts of a list, or the one text of a scalar."""
         if isinstance(self.value, str):
             return [self.value]
         return [item.value for item in self.items() if isinstance(item.value, str)]
@@ -390,7 +386,7 @@ class Node:
         return [member for member in members if isinstance(member.value, str)]
 
     def data(self) -> object:
-        """The value without places, for a schema to look at."""
+        """The value without places, for schema validation."""
         if isinstance(self.value, dict):
             return {key: node.data() for key, node in self.value.items()}
         if isinstance(self.value, list):
@@ -399,7 +395,7 @@ class Node:
 
 
 def plain_value(raw: str, *, is_text_to_yaml: bool) -> str | int | float | bool | Unclear | None:
-    """What an unquoted scalar means. `is_text_to_yaml`: YAML 1.1 itself reads it as text."""
+    """The value of an unquoted scalar. `is_text_to_yaml`: YAML 1.1 reads it as text."""
     if _INTEGER.fullmatch(raw):
         return int(raw)
     if _NUMBER.fullmatch(raw):

@@ -1,8 +1,8 @@
-"""Lines of the journal and the chain that they make: values and arithmetic only.
+"""Journal lines and their hash chain: values and hashes only, no files.
 
 A line is one JSON object in canonical form (keys sorted, no blanks, ASCII) followed by its own hash:
 `{...,"hash":"H"}` where H is the SHA-256 of the object without `hash`, and `prev` inside the object is
-the hash of the line before. So every byte of a line is covered by its hash, and every line by the next.
+the hash of the line before. Each hash covers every byte of its line, and each line covers the one before.
 `jq -cSa 'del(.hash)' | tr -d '\\n' | sha256sum` gives the same hash without piactl.
 """
 
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 MAX_LINE = 4 * 1024 * 1024
-"""Bytes of the longest line that is written or read."""
+"""The longest line, in bytes."""
 
 OUTCOMES = ("applied", "already so", "conflict", "failed")
-"""What can become of an intent."""
+"""The possible outcomes of an intent."""
 
 _TAIL = re.compile(rb',"hash":"([0-9a-f]{64})"\}$')
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -27,21 +27,21 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=T
 
 
 class Head(NamedTuple):
-    """The last line of a chain: its number and its hash. Anchored elsewhere, it proves all lines up to it."""
+    """The number and hash of the last line of a chain. Stored elsewhere, it proves all lines up to it."""
 
     seq: int
     hash: str
 
 
 GENESIS = Head(0, "0" * 64)
-"""What the first line of all follows."""
+"""The head before the first line of a journal."""
 
 CUT, EXPORT = "cut", "export"
 """Types of the lines that a pruned journal and an export begin with; see `sealed_in_place`."""
 
 
 class BrokenLine(Exception):
-    """Bytes that are not a line. `torn` tells what a crash can leave from what only a hand can."""
+    """Bytes that are not a valid line. `torn`: a crash can cause this; otherwise the line was edited."""
 
     def __init__(self, why: str, *, torn: bool) -> None:
         self.torn = torn
@@ -49,12 +49,12 @@ class BrokenLine(Exception):
 
 
 class LineTooLong(Exception):
-    """A line would be longer than MAX_LINE: nobody could read it back."""
+    """A line would be longer than MAX_LINE, so it could not be read back."""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalLine:
-    """One line. `time` is UTC, ISO 8601; `fields` are those that belong to its type only."""
+    """One line. `time` is UTC in ISO 8601; `fields` are the fields of its type."""
 
     seq: int
     time: str
@@ -83,7 +83,7 @@ def sealed(body: Mapping[str, object], after: Head) -> tuple[bytes, Head]:
 
 
 def parsed(raw: bytes) -> JournalLine:
-    """The line in `raw` (with or without its newline), its hash not yet proved. Raises BrokenLine."""
+    """The line in `raw` (with or without newline), without a check of its hash. Raises BrokenLine."""
     raw = raw.removesuffix(b"\n")
     try:
         found = json.loads(raw.decode("ascii"))
@@ -99,7 +99,7 @@ def parsed(raw: bytes) -> JournalLine:
 
 
 def ended(raw: bytes) -> bytes:
-    """`raw`, where it has its newline. Raises BrokenLine."""
+    """`raw`, if it ends in a newline. Raises BrokenLine otherwise."""
     if raw.endswith(b"\n"):
         return raw
     if len(raw) > MAX_LINE:
@@ -108,9 +108,9 @@ def ended(raw: bytes) -> bytes:
 
 
 def proved(raw: bytes) -> JournalLine:
-    """As `parsed`, and the line is in canonical form and its hash is that of its content."""
+    """Like `parsed`, but raises BrokenLine also if the form is not canonical or the hash is wrong."""
     raw = raw.removesuffix(b"\n")
-    line = parsed(raw)  # a key given twice, too, shows in the canonical form below
+    line = parsed(raw)  # the check of the canonical form below also finds duplicate keys
     tail = _TAIL.search(raw)
     if tail is None or not _HASH.fullmatch(line.prev):
         raise BrokenLine("was edited: it does not end in its hash", torn=False)
@@ -125,7 +125,7 @@ def proved(raw: bytes) -> JournalLine:
 
 
 def gap(after: Head, line: JournalLine) -> str:
-    """Why `line` cannot be the one that follows `after`; "" where it is."""
+    """Why `line` cannot follow `after`, or "" if it does."""
     due = after.seq + 1
     if line.seq > due:
         missing = f"line {due} is" if line.seq == due + 1 else f"lines {due} to {line.seq - 1} are"
@@ -138,19 +138,19 @@ def gap(after: Head, line: JournalLine) -> str:
 
 
 def opens_file(line: JournalLine) -> bool:
-    """Whether a file may begin with `line`: the first of all, one that names what it continues, or a cut."""
+    """Whether a file may begin with `line`: the first line, one that continues another file, or a cut."""
     return (line.seq == 1 and line.prev == GENESIS.hash) or line.type in ("continued", CUT)
 
 
 def sealed_in_place(body: Mapping[str, object], of: Head) -> bytes:
-    """The bytes of a line that stands in for the line `of`, which is not in the file, and for all before it.
+    """The bytes of a line that replaces the line `of` and all lines before it, which are not in the file.
 
-    It has that line's number, and that line's hash as its `prev`: so the next line follows both.
-    Raises LineTooLong.
+    It has the number of that line, and its hash as `prev`, so that the next line follows both. Raises
+    LineTooLong.
     """
     return sealed(body, Head(of.seq - 1, of.hash))[0]
 
 
 def replaced(line: JournalLine) -> Head:
-    """The line that a `cut` or `export` line stands in for: what the next line follows."""
+    """The head of the line that a `cut` or `export` line replaces; the next line follows it."""
     return Head(line.seq, line.prev)

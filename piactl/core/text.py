@@ -1,9 +1,9 @@
-"""Numbers of things in a sentence: one guard is, two guards are."""
+"""Singular and plural in messages."""
 
 from __future__ import annotations
 
 
-def counted(number: int, one: str, more: str = "") -> str:
-    """`1 row`, `2 rows`; `more` is the plural where it is not `one` with an s ("is broken", "are broken"
-    go with it: `counted(n, "guard is broken", "guards are broken")`)."""
-    return f"{number} {one if number == 1 else more or one + 's'}"
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """`1 row`, `2 rows`. `plural` is needed if it is not the singular with an s, as in
+    `counted(n, "guard is broken", "guards are broken")`."""
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"

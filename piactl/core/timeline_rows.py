@@ -1,6 +1,6 @@
-"""The life of an account as rows of periods: posts, states, log in, locks, services, what was done by hand.
+"""The timeline of an account as rows of periods: posts, states, login, locks, services, changes by hand.
 
-Everything is taken from careers, which decide; here it is only told apart by cause.
+The periods come from careers, which apply the rules; this module only sorts them by cause.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from enum import Enum
 
 from piactl.core.model.account import Account, Right, State
 from piactl.core.model.assignment import Assignment
-from piactl.core.model.overrides import spoken_override
+from piactl.core.model.overrides import override_text
 from piactl.core.model.periods import Period, difference, intersection, ordinal, union
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import Career
 from piactl.core.rules.entitlements import own_periods, rights_of
 from piactl.core.rules.mobility import Post
-from piactl.core.rules.reasons import spoken, spoken_exception
+from piactl.core.rules.reasons import assignment_text, exception_text
 
 
 class Shade(Enum):
-    """Why a period is there. Of an assignment: it counts, keeps some rights only, is not counted, ends all
-    others. Of a right: held by a post, kept over a delay, after a mutation, through the grace, by a grant
-    alone; or not yet, for a delay runs, or not, for it is denied. The states have their own words."""
+    """The cause of a period. An assignment counts, keeps some rights only, is not counted, or ends all
+    others. A right is held by a post, kept in a delay, after a mutation, in grace, or granted by an
+    exception; or it is delayed or denied. States have a shade each."""
 
     COUNTS = "counts"
     LEAVE = "leave"
@@ -50,7 +50,7 @@ class Shade(Enum):
 
 
 class Group(Enum):
-    """The sorts of rows, in their order; the value is the word of JSON."""
+    """The groups of rows, in order; the values appear in JSON."""
 
     ASSIGNMENTS = "assignments"
     STATES = "states"
@@ -63,7 +63,7 @@ class Group(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Days `first` to `last`, both included, as ordinals (see `days`)."""
+    """Days `first` to `last`, both included, as ordinals (see `model.periods`)."""
 
     first: int
     last: int
@@ -72,7 +72,7 @@ class Span:
 
 @dataclass(slots=True)
 class Row:
-    """One line of the picture. `label` is short, `note` says the rest."""
+    """One row of the timeline: a short `label`, details in `note`."""
 
     group: Group
     label: str
@@ -81,18 +81,18 @@ class Row:
 
 
 Piece = tuple[Period, Career]
-"""The days for which a career holds: a change by hand that is over makes another of it."""
+"""The days for which a career applies; the end of a change by hand starts another one."""
 
 
-def chronicle(account: Account, pieces: Sequence[Piece], policy: Policy) -> list[Row]:
-    """The rows of an account, group by group; rows without a day are left out."""
+def timeline_rows(account: Account, pieces: Sequence[Piece], policy: Policy) -> list[Row]:
+    """The rows of an account by group, without rows that have no day."""
     rows = [
         *_assignment_rows(account, pieces, policy),
         *_state_rows(pieces),
         _login_row(account, pieces),
         *_lock_rows(account, pieces),
         *_service_rows(pieces, policy),
-        *_hand_rows(account),
+        *_manual_rows(account),
     ]
     for row in rows:
         row.spans = _merged(row.spans)
@@ -104,7 +104,7 @@ def _spans(periods: Iterable[Period], inside: Period, shade: Shade) -> list[Span
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
-    """Spans by day; those of one shade that overlap or adjoin are one."""
+    """Spans by day; those of one shade that overlap or adjoin are merged."""
     by_shade: dict[Shade, list[Period]] = {}
     for span in spans:
         by_shade.setdefault(span.shade, []).append((span.first, span.last))
@@ -114,7 +114,9 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
 
 def _assignment_rows(account: Account, pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
     for assignment in sorted(account.assignments, key=lambda a: (a.start, a.uai, a.function, a.source)):
-        note = spoken(assignment) + (f", position {assignment.position}" if assignment.position else "")
+        note = assignment_text(assignment) + (
+            f", position {assignment.position}" if assignment.position else ""
+        )
         row = Row(Group.ASSIGNMENTS, f"{assignment.function} {assignment.uai}", note)
         for inside, path in pieces:
             row.spans += _assigned(assignment, path, policy, inside)
@@ -138,7 +140,7 @@ def _of(post: Post, assignment: Assignment) -> bool:
 
 
 def _state_rows(pieces: Sequence[Piece]) -> Iterable[Row]:
-    """One row for each state. What lies before the first post is no state: there was no account."""
+    """One row per state. The days before the first post have no state, because there was no account."""
     for state in State:
         row = Row(Group.STATES, state.value)
         for inside, path in pieces:
@@ -178,7 +180,7 @@ def _service_rows(pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
     rows: dict[Right, Row] = {}
     for inside, path in pieces:
         ruled = rights_of(path.posts, path.segments, policy)
-        for right in dict.fromkeys([*ruled, *path.rights, *_awaited(path, policy)]):
+        for right in dict.fromkeys([*ruled, *path.rights, *_delayed_rights(path, policy)]):
             label = right[0] + (f" {right[1]}" if right[1] else "")
             service = policy.services.get(right[0])
             row = rows.setdefault(right, Row(Group.SERVICES, label, service.label if service else ""))
@@ -192,8 +194,8 @@ def _service_rows(pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
     )
 
 
-def _awaited(path: Career, policy: Policy) -> Iterable[Right]:
-    """The rights that a post gives, after its delay."""
+def _delayed_rights(path: Career, policy: Policy) -> Iterable[Right]:
+    """The rights that a post gives after its delay."""
     for post in path.posts:
         for service in policy.services.values():
             if post.has(service) and own_periods(post, service):
@@ -230,17 +232,17 @@ def _right_spans(
     return spans + _spans(rest, inside, Shade.HANDOVER)
 
 
-def _hand_rows(account: Account) -> Iterable[Row]:
+def _manual_rows(account: Account) -> Iterable[Row]:
     for one in sorted(account.exceptions, key=lambda e: (e.start, e.service, e.uai)):
         label = f"{'grant' if one.grants else 'deny'} {one.service}" + (f" {one.uai}" if one.uai else "")
         shade = Shade.GRANT if one.grants else Shade.DENIAL
         span = Span(one.start.toordinal(), one.end.toordinal(), shade)
-        yield Row(Group.EXCEPTIONS, label, spoken_exception(one), [span])
+        yield Row(Group.EXCEPTIONS, label, exception_text(one), [span])
     for override in sorted(account.overrides, key=lambda p: (p.made, p.kind.value)):
         span = Span(override.made.toordinal(), override.until.toordinal(), Shade.OVERRIDE)
         yield Row(
             Group.OVERRIDES,
             f"{override.kind.value} {override.uai}".strip(),
-            spoken_override(override),
+            override_text(override),
             [span],
         )

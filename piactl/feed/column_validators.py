@@ -1,7 +1,7 @@
-"""What one value of one column may be, and what it is read as.
+"""Validates and converts the values of each feed column.
 
-A check takes trimmed, mapped text that is not blank and gives `(value, None)` or `(None, fault)`, where
-a fault is a pair of a code of `codes.REJECTIONS` and what is wrong with this very value.
+A check takes trimmed, mapped text that is not blank. It returns `(value, None)` or `(None, fault)`; a fault
+is a code of `error_codes.REJECTIONS` with a message about the value.
 """
 
 from __future__ import annotations
@@ -32,36 +32,45 @@ _CODE_LENGTH = 40
 
 
 def is_matricule(text: str) -> bool:
-    """Whether this can be a matricule. The shape of a NUMEN cannot: it is a secret, and no key."""
+    """Whether the text can be a matricule. A NUMEN cannot: it is a secret, not a key."""
     return _MATRICULE.fullmatch(text) is not None and _NUMEN.fullmatch(text) is None
 
 
 def check_matricule(text: str) -> tuple[Any, Fault | None]:
-    """Kept as text: leading zeros matter."""
+    """The matricule as text, because leading zeros count."""
     if _MATRICULE.fullmatch(text) is None:
-        return None, ("bad-matricule", f"{shown(text)} is no matricule: 1 to 20 letters and digits")
+        return None, (
+            "bad-matricule",
+            f"{shown(text)} is not a matricule: expected 1 to 20 letters and digits",
+        )
     if _NUMEN.fullmatch(text) is not None:
-        return None, ("matricule-is-numen", "a NUMEN stands in the place of the matricule")
+        return None, ("matricule-is-numen", "the column matricule contains a NUMEN")
     return text, None
 
 
 def check_numen(text: str) -> tuple[Any, Fault | None]:
-    """The message never shows the value."""
+    """The NUMEN. The message never shows the value."""
     numen = read_numen(text)
     if numen is None:
-        return None, ("bad-numen", "it is no NUMEN: 13 characters such as 01E9501234ABC (value not shown)")
+        return None, (
+            "bad-numen",
+            "not a NUMEN: expected 13 characters such as 01E9501234ABC (value not shown)",
+        )
     return numen, None
 
 
 def check_name(text: str) -> tuple[Any, Fault | None]:
-    """Kept as given but for what cannot be seen, inner blanks collapsed; whether it makes an address is
-    decided elsewhere."""
+    """The name without invisible characters, inner blanks collapsed. `core.naming` decides whether it gives
+    an address."""
     return " ".join(without_invisible(text).split()), None
 
 
 def check_code(text: str) -> tuple[Any, Fault | None]:
     if len(text) > _CODE_LENGTH or not text.isprintable():
-        return None, ("bad-code", f"{shown(text)} is no code: at most {_CODE_LENGTH} printable characters")
+        return None, (
+            "bad-code",
+            f"{shown(text)} is not a code: expected at most {_CODE_LENGTH} printable characters",
+        )
     return text, None
 
 
@@ -69,34 +78,43 @@ def check_uai(text: str) -> tuple[Any, Fault | None]:
     uai, why = read_uai(text)
     if uai is None:
         known = "wrong:" in why or "is wrong" in why
-        return None, ("bad-uai", why if known else f"{shown(text)} is no UAI: seven digits and a letter")
+        return None, (
+            "bad-uai",
+            why if known else f"{shown(text)} is not a UAI: expected seven digits and a letter",
+        )
     return uai, None
 
 
 def check_mail(text: str) -> tuple[Any, Fault | None]:
     if _MAIL.fullmatch(text) is None or not text.isprintable():
-        return None, ("bad-mail", f"{shown(text)} is no address: one @ and no blanks")
+        return None, ("bad-mail", f"{shown(text)} is not a mail address: expected one @ and no blanks")
     return text, None
 
 
 def check_modality(text: str) -> tuple[Any, Fault | None]:
     if text.lower() not in _MODALITIES:
-        return None, ("bad-modality", f"{shown(text)} is none of principale, secondaire, suppleance")
+        return None, (
+            "bad-modality",
+            f"{shown(text)} is not a modalite: expected principale, secondaire or suppleance",
+        )
     return text.lower(), None
 
 
 def check_quotite(text: str) -> tuple[Any, Fault | None]:
-    """Kept as text."""
+    """The quotite, as text."""
     number, fraction = _NUMBER.fullmatch(text), _FRACTION.fullmatch(text)
     if number is not None and float(number.group(1).replace(",", ".")) <= 100:
         return text, None
     if fraction is not None and 0 < int(fraction.group(2)) >= int(fraction.group(1)):
         return text, None
-    return None, ("bad-quotite", f"{shown(text)} is no quotite: 0 to 100, or a fraction such as 9/18")
+    return None, (
+        "bad-quotite",
+        f"{shown(text)} is not a quotite: expected 0 to 100, or a fraction such as 9/18",
+    )
 
 
 class DateCheck:
-    """Reads a day in one of the formats of a source (strptime), tried in order."""
+    """Reads a date in one of the strptime formats of a source, tried in order."""
 
     def __init__(self, formats: Sequence[str], first: date, last: date, *, may_be_open: bool = False) -> None:
         self._formats = tuple(formats)
@@ -106,7 +124,7 @@ class DateCheck:
     def __call__(self, text: str) -> tuple[Any, Fault | None]:
         day = self._read(text)
         if day is None:
-            return None, ("bad-date", f"{shown(text)} is no date of the calendar in a format of the source")
+            return None, ("bad-date", f"{shown(text)} is not a valid date in a format of the source")
         if self._may_be_open and day == _OPEN:
             return None, None
         if not self._first <= day <= self._last:

@@ -1,7 +1,7 @@
-"""One record of a CSV file, by the letter of RFC 4180, save that it never goes beyond its line.
+"""Splits one CSV record as RFC 4180 says, except that a record never spans lines.
 
-A line break inside quotes cannot be told from a quote that was lost, and a lost quote swallows rows: so
-a quote that is not closed on its line is an error of the whole file.
+A line break inside quotes looks the same as a lost closing quote, and a lost quote hides rows. So a quote
+that is not closed on its line is an error of the whole file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ class UnclosedQuote(Exception):
 
 
 class StrayQuote(Exception):
-    """A quote inside an unquoted field, or text behind a closing quote."""
+    """A quote inside an unquoted field, or text after a closing quote."""
 
 
 def split_record(text: str, delimiter: str) -> list[str]:
@@ -39,7 +39,7 @@ def split_record(text: str, delimiter: str) -> list[str]:
 
 
 def _quoted(text: str, place: int) -> tuple[str, int]:
-    """The field whose opening quote stands before `place`, and where its closing quote ends."""
+    """The field whose opening quote is before `place`, and the index after its closing quote."""
     pieces: list[str] = []
     while True:
         quote = text.find('"', place)

@@ -1,6 +1,6 @@
-"""The codes of what can be wrong in a feed, each with its meaning and what to do next.
+"""The error codes of feeds, each with its meaning and the next step.
 
-They are stable: the rejects file, the summary and the metrics show them, and people filter on them.
+The codes are stable: the rejects file, the summary and the metrics show them, and people filter on them.
 The codes of the limits of a source (`older`, `bad-column`, `held` and others) are in
 `piactl.core.plan.feed_limits`.
 """
@@ -9,26 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_AT_SOURCE = "correct it in HR, or in the rejects file and feed that"
-_EXPORT = "ask for the export to be made again"
+_AT_SOURCE = "correct it in HR, or correct the rejects file and feed it"
+_EXPORT = "request a new export"
 
 REJECTIONS: Mapping[str, tuple[str, str]] = {
     "empty-row": ("the line is empty", "remove it"),
     "too-few-fields": ("the row has fewer fields than the header", _AT_SOURCE),
     "too-many-fields": ("the row has more fields than the header", _AT_SOURCE),
     "bad-quoting": (
-        "a quote stands where RFC 4180 allows none",
+        "a quote is in a place that RFC 4180 does not allow",
         "quote the whole field and double its quotes",
     ),
-    "undecodable": ("bytes are not of the configured encoding", _AT_SOURCE),
-    "control-character": ("a field holds a control character", _AT_SOURCE),
-    "damaged-text": ("text was damaged by a change of encoding", _AT_SOURCE),
+    "undecodable": ("bytes are not valid in the configured encoding", _AT_SOURCE),
+    "control-character": ("a field contains a control character", _AT_SOURCE),
+    "damaged-text": ("text was damaged by a wrong change of encoding", _AT_SOURCE),
     "missing-value": ("a required value is blank", _AT_SOURCE),
     "bad-matricule": ("a matricule is 1 to 20 letters and digits", _AT_SOURCE),
-    "matricule-is-numen": ("a NUMEN stands in the place of the matricule", "check the columns of the source"),
+    "matricule-is-numen": ("the column matricule contains a NUMEN", "check the columns of the source"),
     "bad-numen": ("a NUMEN has 13 characters such as 01E9501234ABC", _AT_SOURCE),
-    "bad-date": ("not a date of the calendar in a format of the source", _AT_SOURCE),
-    "date-out-of-range": ("the date cannot be meant", _AT_SOURCE),
+    "bad-date": ("not a valid date in a format of the source", _AT_SOURCE),
+    "date-out-of-range": ("the date is not plausible", _AT_SOURCE),
     "end-before-start": ("fin is before debut", _AT_SOURCE),
     "birth-after-start": ("date_naissance is not before debut", _AT_SOURCE),
     "bad-uai": ("a UAI is seven digits and a key letter", _AT_SOURCE),
@@ -39,43 +39,43 @@ REJECTIONS: Mapping[str, tuple[str, str]] = {
     ),
     "bad-quotite": ("quotite is 0 to 100, or a fraction", _AT_SOURCE),
     "bad-code": ("a code is short printable text", _AT_SOURCE),
-    "person-contradicts": ("rows of one person differ in the person's columns", _AT_SOURCE),
-    "assignment-contradicts": ("rows of one assignment differ", _AT_SOURCE),
-    "numen-shared": ("one NUMEN stands under several matricules", "find out in HR whose it is"),
-    "too-many-assignments": ("one matricule has more rows than any person can", _AT_SOURCE),
+    "person-contradicts": ("rows of one person disagree in the person's columns", _AT_SOURCE),
+    "assignment-contradicts": ("rows of one assignment disagree", _AT_SOURCE),
+    "numen-shared": ("several matricules have the same NUMEN", "find the right owner in HR"),
+    "too-many-assignments": ("one matricule has more rows than one person can have", _AT_SOURCE),
 }
 """Code of a rejected row -> (meaning, next step)."""
 
 REFUSALS: Mapping[str, tuple[str, str]] = {
-    "unreadable": ("the file cannot be read", "check its name and its rights"),
-    "not-a-file": ("this is no regular file", "save it to a file first"),
-    "changed": ("the file changed while it was read", "feed it again once it is wholly there"),
-    "empty": ("the file is empty: zero people is never data", _EXPORT),
-    "bom-only": ("the file holds a byte order mark and nothing else", _EXPORT),
-    "header-only": ("there is a header and no row: zero people is never data", _EXPORT),
+    "unreadable": ("the file cannot be read", "check its name and its permissions"),
+    "not-a-file": ("not a regular file", "save it to a file first"),
+    "changed": ("the file changed while it was read", "feed it again when it is complete"),
+    "empty": ("the file is empty; an empty feed is never valid", _EXPORT),
+    "bom-only": ("the file contains only a byte order mark", _EXPORT),
+    "header-only": ("the file has a header but no rows; an empty feed is never valid", _EXPORT),
     "missing-column": ("a required column is missing", "map it in `columns` of the source"),
-    "doubled-column": ("a column stands twice in the header", _EXPORT),
+    "doubled-column": ("a column appears twice in the header", _EXPORT),
     "bad-constant": ("a constant of the source is wrong", "correct `constants` of the source"),
-    "second-header": ("the header stands twice: files were put together", "feed each of them by itself"),
-    "cut": ("the last line does not end: the file was cut", _EXPORT),
+    "second-header": ("the header appears twice: files were joined", "feed each file separately"),
+    "cut": ("the last line has no line end: the file was cut", _EXPORT),
     "unclosed-quote": ("a quote is not closed on its line", _EXPORT),
     "no-trailer": ("the last line, #FIN, is missing: the file is incomplete", _EXPORT),
-    "bad-trailer": ("the #FIN line is cut or wrong", "it reads #FIN;rows=N;date=AAAA-MM-JJ"),
-    "wrong-count": ("the number of rows is not that of the #FIN line", _EXPORT),
-    "wrong-digest": ("the rows are not those that the #FIN line vouches for", _EXPORT),
+    "bad-trailer": ("the #FIN line is cut or wrong", "write it as #FIN;rows=N;date=AAAA-MM-JJ"),
+    "wrong-count": ("the number of rows differs from the #FIN line", _EXPORT),
+    "wrong-digest": ("the content does not match the sha256 of the #FIN line", _EXPORT),
     "after-trailer": ("lines follow the #FIN line", _EXPORT),
-    "wrong-encoding": ("the file is not of the configured encoding", "set `encoding` of the source"),
-    "too-many-bytes": ("the file is larger than the source may be", "check it, then raise `max_bytes`"),
-    "too-many-rows": ("there are more rows than the source may have", "check it, then raise `max_rows`"),
+    "wrong-encoding": ("the file is not in the configured encoding", "set `encoding` of the source"),
+    "too-many-bytes": ("the file is larger than the source allows", "check it, then raise `max_bytes`"),
+    "too-many-rows": ("the file has more rows than the source allows", "check it, then raise `max_rows`"),
     "field-too-long": ("a field is longer than the source allows", "check it, then raise `max_field`"),
-    "line-too-long": ("a line has no end within reason", "check that this is a CSV file"),
-    "mostly-rejected": ("most rows cannot be understood", "check the layout of the source"),
+    "line-too-long": ("a line is too long", "check that this is a CSV file"),
+    "mostly-rejected": ("most rows cannot be read", "check the layout of the source"),
 }
 """Code of a refused feed -> (meaning, next step)."""
 
 
 def rejection_message(code: str, detail: str = "") -> str:
-    """What is wrong (`detail`, else the meaning of the code) and what to do next; one line."""
+    """One line: the problem (`detail`, or else the meaning of the code) and the next step."""
     meaning, advice = REJECTIONS[code]
     return f"{detail or meaning}; {advice}"
 

@@ -1,4 +1,4 @@
-"""One feed that was read: who is in it, what was rejected, who is held."""
+"""The result of reading a feed: people, rejections and held people."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from piactl.feed.warnings import Remark
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """`people` by matricule are those all of whose rows were understood; `held` says why of the others.
+    """`people`: matricule -> person, for people whose rows are all valid. `held`: matricule -> reason, for
+    the others.
 
-    `raw_lines` are the bytes, with their ends, of every rejected row and of every row of a held person,
-    by line; like `header` they are for the rejects file, and they hold NUMENs.
+    `raw_lines` maps line numbers to the bytes, with line end, of every rejected row and of every row of a
+    held person. They and `header` are for the rejects file, and contain NUMENs.
     """
 
     facts: FeedFacts
@@ -31,16 +32,17 @@ class Feed:
     header: bytes = field(default=b"", repr=False)
     raw_lines: Mapping[int, bytes] = field(default_factory=dict, repr=False)
     columns: frozenset[str] = frozenset()
-    """The canonical columns that it has: a blank in one is no value, of another it says nothing."""
+    """The canonical columns of the feed. A missing column says nothing; a blank in a column is an empty
+    value."""
 
     remarked: frozenset[str] = frozenset()
-    """The matricules with lines that a remark is about."""
+    """The matricules with a remark about one of their lines."""
 
     other_numens: tuple[Numen, ...] = field(default=(), repr=False)
     """NUMENs of rows that contradict others or are broken."""
 
     def numens(self) -> Iterator[Numen]:
-        """Every NUMEN that was read."""
+        """Every NUMEN in the feed."""
         yield from self.other_numens
         for person in self.people.values():
             if person.numen is not None:
@@ -48,10 +50,10 @@ class Feed:
 
     @property
     def unattributed(self) -> int:
-        """How many rows could not be told whose they are; then no absence means anything."""
+        """The number of rows without a certain owner. If there are any, no absence counts."""
         return self.facts.unattributed
 
     @property
     def present(self) -> frozenset[str]:
-        """Every matricule that the feed names, held ones included."""
+        """Every matricule in the feed, held ones included."""
         return frozenset(self.people) | frozenset(self.held)

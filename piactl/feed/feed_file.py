@@ -1,4 +1,4 @@
-"""Opening a feed: a regular file, and none that is too large."""
+"""Opens a feed file; refuses files that are not regular or too large."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _LEAST = 65_536
 
 @contextmanager
 def open_feed(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
-    """The file at its start. Raises FeedRefused where it is no regular file, too large or unreadable, also
-    for what fails while it is read."""
+    """The open file. Raises FeedRefused if it is not a regular file, is too large, or cannot be read, then or
+    while the caller reads it."""
     try:
         # Without O_NONBLOCK, opening a named pipe would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "no usable name"
+        why = getattr(error, "strerror", None) or "the name is not valid"
         raise FeedRefused(str(path), [refusal("unreadable", f"the file cannot be read ({why})")]) from None
     try:
         _check_kind(path, os.fstat(descriptor), source)
@@ -38,7 +38,7 @@ def open_feed(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
 
 
 def longest_line(source: SourceSettings) -> int:
-    """The bytes that a line may have."""
+    """The longest line of a feed of the source, in bytes."""
     return max(_LEAST, source.limits.max_field * 4 * 32)
 
 
@@ -46,5 +46,5 @@ def _check_kind(path: Path, facts: os.stat_result, source: SourceSettings) -> No
     if not stat.S_ISREG(facts.st_mode):
         raise FeedRefused(str(path), [refusal("not-a-file")])
     if facts.st_size > source.limits.max_bytes:
-        detail = f"{facts.st_size} bytes, and the source allows {source.limits.max_bytes}"
+        detail = f"the file has {facts.st_size} bytes, but the source allows {source.limits.max_bytes}"
         raise FeedRefused(str(path), [refusal("too-many-bytes", detail)])

@@ -1,7 +1,7 @@
-"""Whose each line of a feed is, and a keyed digest of all lines of each person.
+"""The owner of each feed line, and a keyed digest of all lines of each person.
 
-Two feeds that say the very same of a person, in whatever order, give the same digest; so whoever is already
-settled need not be understood again.
+The digest does not depend on the order of the lines. A person whose digest is unchanged since the last run
+need not be parsed again.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from piactl.errors import FeedRefused
 from piactl.feed.feed_file import longest_line, open_feed
 from piactl.feed.header import Layout, read_layout
 from piactl.feed.mojibake import CODECS
-from piactl.feed.row_parser import Pattern, RowReader, without_end
+from piactl.feed.row_parser import Pattern, RowParser, without_end
 
 _MASK = (1 << 64) - 1
 
 
 @dataclass(slots=True)
 class LineDigests:
-    """`owners` and `numbers` have one item per line of the file, the header's first: the matricule the line
-    would be read under ("" where none), and the number of its pattern in `patterns`.
-    `people`: matricule -> the digest of all its lines. `digest` is the SHA-256 of the file."""
+    """`owners` and `numbers` have one item per line, the header first: the matricule of the line ("" if it
+    has none) and the index of its pattern in `patterns`. `people`: matricule -> digest of all its lines.
+    `digest` is the SHA-256 of the file."""
 
     layout: Layout
     owners: list[str] = field(default_factory=list, repr=False)
@@ -39,15 +39,15 @@ class LineDigests:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Whose lines of a feed are passed by, because they are known already."""
+    """The people whose lines are not parsed, because they are unchanged."""
 
     lines: LineDigests
     people: Container[str]
 
 
 def digest_lines(path: Path, source: SourceSettings, key: bytes) -> LineDigests | None:
-    """The digests of a feed under a key; None where it cannot be read so far, and reading it as a whole says
-    why. Nothing is judged here."""
+    """The digests of a feed under a key. None if the feed cannot be read this far; `read_feed` then reports
+    the reason. Validates no row."""
     try:
         with open_feed(path, source) as stream:
             return _digests(stream, source, key)
@@ -64,7 +64,7 @@ def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> Line
     if layout is None or len(header) > longest:
         return None
     found = LineDigests(layout)
-    rows = RowReader(layout, source)
+    rows = RowParser(layout, source)
     found.patterns = rows.patterns
     start = hashlib.blake2b(header + source.name.encode(), key=key, digest_size=8)
     owners, numbers, people = found.owners, found.numbers, found.people
@@ -79,7 +79,7 @@ def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> Line
         bare = without_end(raw)
         owner, pattern = rows.owner(bare)
         if owner:
-            # the rows of one person mostly stand together: one text for all of them
+            # the rows of a person are mostly adjacent: share one string for all of them
             last = owner = last if owner == last else owner
             line = start.copy()
             line.update(bare)

@@ -1,4 +1,4 @@
-"""The header of a feed: which canonical column stands where."""
+"""Reads the header of a feed: the field index of each canonical column."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ COLUMNS = (
 PERSON_COLUMNS = COLUMNS[:8]
 REQUIRED = ("matricule", "nom_famille", "prenom", "uai", "fonction", "debut")
 REJECT_COLUMN = "rejet"
-"""The column that a rejects file adds. It is never read, and it makes the feed a delta: a file of
-corrected rejects lists only those who were rejected, so nobody is absent from it."""
+"""The column that a rejects file adds. Its values are ignored, and it makes the feed a delta: a file of
+corrected rejects lists only rejected people, so nobody counts as absent."""
 
 _DELIMITERS = (";", ",", "\t")
 
@@ -45,14 +45,14 @@ class Layout:
         return REJECT_COLUMN in self.names
 
     def is_header(self, fields: Sequence[str]) -> bool:
-        """Whether a row is the header once more."""
+        """Whether a row repeats the header."""
         return tuple(_plain(field.strip(BLANKS + '"')) for field in fields) == self.names
 
 
 def read_layout(header: str, source: SourceSettings) -> tuple[Layout | None, list[tuple[str, str]]]:
-    """The layout of a feed with this header line, and the refusals; None where there is any.
+    """The layout of a feed with this header line, and the refusals; the layout is None if there are refusals.
 
-    A delimiter that the source does not give is the one under which the most columns are known.
+    If the source sets no delimiter, the one that gives the most known columns is used.
     """
     tried = []
     for delimiter in (source.delimiter,) if source.delimiter else _DELIMITERS:
@@ -64,7 +64,7 @@ def read_layout(header: str, source: SourceSettings) -> tuple[Layout | None, lis
             continue
         tried.append(_placed(delimiter, names, source))
     if not tried:
-        return None, [refusal("missing-column", "the header is not quoted as RFC 4180 asks")]
+        return None, [refusal("missing-column", "the header is not quoted as RFC 4180 requires")]
     best = max(tried, key=lambda layout: len(layout.places))
     refusals = [*_missing(best, source), *_doubled(best, source)]
     return (None if refusals else best), refusals
@@ -97,10 +97,10 @@ def _missing(layout: Layout, source: SourceSettings) -> list[tuple[str, str]]:
         name = _header_name(column, source)
         what = f"column {column} is missing" + (f" (header {shown(name)})" if name != column else "")
         near = get_close_matches(name, layout.names, 1, 0.75)
-        found.append(refusal("missing-column", what + (f"; there is {shown(near[0])}" if near else "")))
+        found.append(refusal("missing-column", what + (f"; the file has {shown(near[0])}" if near else "")))
     return found
 
 
 def _doubled(layout: Layout, source: SourceSettings) -> list[tuple[str, str]]:
     doubled = [c for c in layout.places if layout.names.count(_header_name(c, source)) > 1]
-    return [refusal("doubled-column", f"column {column} stands twice in the header") for column in doubled]
+    return [refusal("doubled-column", f"column {column} appears twice in the header") for column in doubled]

@@ -1,4 +1,4 @@
-"""Text that was damaged on its way, and how a value is shown in a message."""
+"""Detects text damaged by a wrong encoding, and formats values for messages."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _TAIL = "\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜�
 _DAMAGED = re.compile(f"[\u0080-\u009f\ufffd]|[ÂÃÄÅ][{_TAIL}]|â€|ï»¿|ï¿½")
 _CONTROL = re.compile("[\u0000-\u001f\u007f]")
 SUSPECT = re.compile(f"{_CONTROL.pattern}|{_DAMAGED.pattern}")
-"""Finds any line that `text_fault` could object to."""
+"""Matches every line in which `text_fault` could find a fault."""
 
 BLANKS = " \t\u00a0\u2007\u202f"
-"""What may stand around a value; a tab inside one is a control character."""
+"""Characters stripped around a value; a tab inside a value is a control character."""
 
 _NUMEN_LIKE = re.compile(r"([0-9]\s*[0-9]\s*[A-Za-z])\s*[0-9]\s*[0-9][0-9A-Za-z\s]*")
 _SHOWN = 40
@@ -25,29 +25,31 @@ _SMALLEST = 3
 
 
 def text_fault(text: str) -> tuple[str, str] | None:
-    """Why a field cannot be what was meant, as (code, detail): control characters, U+FFFD, mojibake."""
+    """The fault of a damaged field as (code, detail): control characters, U+FFFD, mojibake. None if valid."""
     text = text.strip(BLANKS)
     found = _CONTROL.search(text)
     if found:
-        return "control-character", f"it holds the control character U+{ord(found.group()):04X}"
+        return "control-character", f"contains the control character U+{ord(found.group()):04X}"
     if _DAMAGED.search(text):
-        return "damaged-text", f"{shown(text)} was damaged by a change of encoding"
+        return "damaged-text", f"{shown(text)} was damaged by a wrong change of encoding"
     return None
 
 
 def shown(value: str) -> str:
-    """A value for a message: quoted, control characters escaped, cut, and anything like a NUMEN masked.
+    """A value for a message: quoted, escaped, shortened, and with anything like a NUMEN masked.
 
-    A row whose fields slipped may have a NUMEN in any column, so every value shown goes through here.
+    Every value in a message is formatted here, because a row with shifted fields may have a NUMEN in any
+    column.
     """
     masked = _NUMEN_LIKE.sub(lambda found: found.group(1) + "*" * (len(found.group()) - 3), value)
     return repr(masked if len(masked) <= _SHOWN else masked[: _SHOWN - 1] + "…")
 
 
 def is_wholesale(bad: int, rows: int, not_ascii: int, limits: SourceLimits) -> bool:
-    """Whether so many rows are damaged that the encoding of the whole file must be another.
+    """Whether so many rows are damaged that the whole file must have another encoding.
 
-    Names in capitals have few accents, so the rows that hold any other letter are a measure too.
+    Names in capitals have few accents, so the damaged rows are also compared with the rows that are not
+    ASCII.
     """
     if bad >= max(limits.bad_floor, 1) and (bad > limits.bad_share * rows or 2 * bad > not_ascii):
         return True
@@ -55,7 +57,7 @@ def is_wholesale(bad: int, rows: int, not_ascii: int, limits: SourceLimits) -> b
 
 
 def likely_encoding(sample: bytes, configured: str) -> str:
-    """The name of the encoding that would decode `sample`, the configured one aside."""
+    """The encoding, other than the configured one, that would decode `sample`."""
     if b"\0" in sample:
         return "utf-16"
     if configured != "utf-8":

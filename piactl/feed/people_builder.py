@@ -1,4 +1,4 @@
-"""Rows -> people: what belongs together, what contradicts, who is held."""
+"""Builds people from rows; rejects contradictory rows and holds their people."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _MOST_ASSIGNMENTS = 500
 _FEW = 5
 
 
-class Gathering:
-    """Takes the rows of one feed, then tells people, rejections and holds."""
+class PeopleBuilder:
+    """Collects the rows of one feed into people, rejections and held people."""
 
     def __init__(self, file: str, source: str) -> None:
         self.file, self.source = file, source
@@ -51,7 +51,7 @@ class Gathering:
         self.numens_elsewhere: list[tuple[Numen, str]] = []
 
     def add(self, row: Row, line: int) -> None:
-        """Takes one row that was understood."""
+        """Adds a valid row."""
         (matricule, numen, civilite, usage, family, given, birth, mail,
          corps, position, uai, function, discipline, modality, quotite, start, end) = row  # fmt: skip
         assignment = Assignment(
@@ -105,11 +105,11 @@ class Gathering:
     def _clash(self, matricule: str, first: tuple[Assignment, int], second: tuple[Assignment, int]) -> None:
         columns = _differing(first[0], second[0], _ASSIGNMENT_FIELDS)
         for (_, line), (_, other) in ((first, second), (second, first)):
-            detail = f"another row of this assignment, line {other}, differs in {', '.join(columns)}"
+            detail = f"another row of this assignment, line {other}, disagrees in {', '.join(columns)}"
             self._reject(line, columns[0], "assignment-contradicts", detail, matricule)
 
     def add_broken(self, broken: BrokenRow, line: int) -> None:
-        """Takes one row that was not."""
+        """Adds the rejections of a broken row."""
         if not broken.attributed:
             self.unattributed += 1
         if broken.numen is not None and broken.matricule is not None:
@@ -128,10 +128,10 @@ class Gathering:
             self.held.setdefault(matricule, f"{self.file}:{line}: {column or 'row'}: {message} [{code}]")
 
     def finish(self) -> list[int]:
-        """Takes the held people out of `people`; gives the lines of their rows and of all rejections."""
+        """Removes held people from `people`. Returns the lines of their rows and of all rejections."""
         for matricule, (columns, lines) in self._contradictions.items():
             everywhere = sorted({*self.people[matricule].lines, *lines})
-            where = f"rows of one person differ in {', '.join(columns)}: lines {_few(everywhere)}"
+            where = f"rows of one person disagree in {', '.join(columns)}: lines {_few(everywhere)}"
             for line in everywhere:
                 self._reject(line, columns[0], "person-contradicts", where, matricule)
         self._hold_shared_numens()
@@ -166,7 +166,7 @@ class Gathering:
         return ((p.numen, p.matricule) for p in self.people.values() if p.numen is not None)
 
     def _hold_sharing(self, matricule: str, matricules: Sequence[str]) -> None:
-        detail = f"one NUMEN stands under the matricules {_few(matricules)}"
+        detail = f"the matricules {_few(matricules)} have the same NUMEN"
         person = self.people.get(matricule)
         lines = person.lines if person is not None else tuple(self._held_lines.get(matricule, ()))
         for line in lines:

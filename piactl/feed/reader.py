@@ -1,4 +1,4 @@
-"""One pass over a feed, line by line, so that memory grows with the people and not with the bytes."""
+"""Reads a feed file in one pass, line by line: memory grows with the people, not with the bytes."""
 
 from __future__ import annotations
 
@@ -23,11 +23,9 @@ from piactl.feed.feed_file import longest_line, open_feed
 from piactl.feed.fingerprints import Skipped
 from piactl.feed.header import COLUMNS, Layout, read_layout
 from piactl.feed.mojibake import CODECS, is_wholesale, likely_encoding
-from piactl.feed.people_builder import Gathering
-from piactl.feed.row_parser import BrokenRow, FieldTooLong, RowReader, without_end
+from piactl.feed.people_builder import PeopleBuilder
+from piactl.feed.row_parser import BrokenRow, FieldTooLong, RowParser, without_end
 from piactl.feed.warnings import Remark, date_remarks, file_date, layout_remarks, row_remarks
-
-# The last line of a feed, `#FIN;rows=N;date=AAAA-MM-JJ`, with `;sha256=HEX` where the source can.
 
 _MARK = b"#FIN"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -37,7 +35,10 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Trailer:
-    """`sha256` is that of all bytes before the line, lower case, "" where it is not given."""
+    """The last line of a feed, `#FIN;rows=N;date=AAAA-MM-JJ` with an optional `;sha256=HEX`.
+
+    `sha256` is the digest of all bytes before the line, in lower case, or "".
+    """
 
     rows: int
     date: date
@@ -45,15 +46,15 @@ class Trailer:
 
 
 def is_trailer(raw: bytes) -> bool:
-    """Whether a line is meant as the last one, right or wrong."""
+    """Whether a line is a trailer, valid or not."""
     return raw[:4].upper() == _MARK
 
 
 def read_trailer(raw: bytes) -> Trailer | None:
-    """The trailer in a line, None where it is cut or wrong.
+    """The trailer in a line, or None if it is cut or wrong.
 
-    Both `rows` and `date` must be there, so that no beginning of a whole trailer can pass for one with
-    another count. Empty parts at its end are ignored: spreadsheets pad rows.
+    `rows` and `date` are both required, so that a cut trailer is never read as one with another count. Empty
+    parts at its end are ignored, because spreadsheets pad rows.
     """
     try:
         parts = raw.decode("ascii").strip().split(";")
@@ -92,8 +93,8 @@ _SAMPLE = 65_536
 _MOSTLY = 50_000
 
 
-class OnePass:
-    """Reads one feed from an open file at its start; `feed()` may be called once."""
+class FeedReader:
+    """Reads one feed from an open file. Call `feed()` once."""
 
     def __init__(
         self, path: Path, source: SourceSettings, stream: BufferedReader, skipped: Skipped | None = None
@@ -102,12 +103,12 @@ class OnePass:
         self.passed = 0
         self.path, self.source, self.stream = path, source, stream
         self.refusals: list[tuple[str, str]] = []
-        self.gathering = Gathering(path.name, source.name)
+        self.builder = PeopleBuilder(path.name, source.name)
         self.digest = hashlib.sha256()
         self.offsets = array("Q", [0])
         self.header = b""
         self.layout: Layout | None = None
-        self.rows: RowReader | None = None
+        self.rows: RowParser | None = None
         self.trailer: Trailer | None = None
         self.trailer_line = 0
         self.after_trailer = 0
@@ -118,33 +119,33 @@ class OnePass:
         self.longest = longest_line(source)
 
     def feed(self) -> Feed:
-        """The feed. Raises FeedRefused with every reason found, and OSError."""
+        """The feed. Raises FeedRefused with every reason found, or OSError."""
         self._read_header()
         try:
             self._read_rows()
         except UnclosedQuote:
             line = len(self.offsets)
             self._stop(
-                "unclosed-quote", f"line {line}: a quote is not closed on its line, which swallows rows"
+                "unclosed-quote", f"line {line}: a quote is not closed on its line, so rows would be lost"
             )
         except FieldTooLong:
             most = self.source.limits.max_field
             self._stop("field-too-long", f"line {len(self.offsets)}: a field has more than {most} characters")
-        self._judge()
-        lines = self.gathering.finish()
+        self._check_complete()
+        lines = self.builder.finish()
         return Feed(
             facts=self._facts(),
-            people=self.gathering.people,
-            rejections=tuple(self.gathering.rejections),
-            held=self.gathering.held,
+            people=self.builder.people,
+            rejections=tuple(self.builder.rejections),
+            held=self.builder.held,
             remarks=tuple(self._remarks()),
             delimiter=self.layout.delimiter if self.layout else "",
             encoding=self.source.encoding,
             is_rejects=self.layout is not None and self.layout.is_rejects,
             header=self.header,
             raw_lines=self._raw_lines(lines),
-            remarked=frozenset(self.gathering.remarked),
-            other_numens=tuple(numen for numen, _ in self.gathering.numens_elsewhere),
+            remarked=frozenset(self.builder.remarked),
+            other_numens=tuple(numen for numen, _ in self.builder.numens_elsewhere),
             columns=frozenset(self.layout.places if self.layout else ()) | frozenset(self.source.constants),
         )
 
@@ -152,7 +153,7 @@ class OnePass:
         self.refusals.append(refusal(code, detail))
 
     def _stop(self, code: str, detail: str = "") -> None:
-        """Refuses at once, with all that was found so far."""
+        """Raises FeedRefused with this reason and all found so far."""
         self._refuse(code, detail)
         raise FeedRefused(str(self.path), self.refusals)
 
@@ -163,7 +164,7 @@ class OnePass:
         if not raw:
             self._stop("empty")
         if raw.startswith(_WIDE_BOMS):
-            self._stop("wrong-encoding", f"it is UTF-16, and {self.source.encoding} is configured")
+            self._stop("wrong-encoding", f"the file is UTF-16, but {self.source.encoding} is configured")
         has_bom = raw.startswith(_BOM)
         bare = raw[3:] if has_bom else raw
         if has_bom and not bare and not self.stream.peek(1):
@@ -171,10 +172,10 @@ class OnePass:
         self._check_end(raw)
         if has_bom and self.source.encoding != "utf-8":
             self._refuse(
-                "wrong-encoding", f"it begins as UTF-8 does, and {self.source.encoding} is configured"
+                "wrong-encoding", f"the file starts like UTF-8, but {self.source.encoding} is configured"
             )
         if not bare.strip() or is_trailer(bare):
-            self._stop("empty", "there is no header: the first line is blank or the last line of a feed")
+            self._stop("empty", "the file has no header: the first line is blank or a #FIN line")
         try:
             header = without_end(bare).decode(CODECS[self.source.encoding])
         except UnicodeDecodeError:
@@ -185,7 +186,7 @@ class OnePass:
         self.layout, found = read_layout(header, self.source)
         self.refusals += found
         if self.layout is not None:
-            self.rows = RowReader(self.layout, self.source)
+            self.rows = RowParser(self.layout, self.source)
             for column in self.rows.columns:
                 fault = column.cell(column.constant)[1] if column.name in self.source.constants else None
                 if fault is not None:
@@ -199,7 +200,7 @@ class OnePass:
 
     def _read_rows(self) -> None:
         read = self.rows.read if self.rows else None
-        add, add_broken, offsets = self.gathering.add, self.gathering.add_broken, self.offsets
+        add, add_broken, offsets = self.builder.add, self.builder.add_broken, self.offsets
         most, place, line = self.source.limits.max_rows, len(self.header), 1
         owners = self.skipped.lines.owners if self.skipped else ()
         known: Container[str] = self.skipped.people if self.skipped else ()
@@ -217,7 +218,7 @@ class OnePass:
             else:
                 self.count += 1
                 if self.count > most:
-                    self._stop("too-many-rows", f"more than the {most} rows that the source may have")
+                    self._stop("too-many-rows", f"more than the {most} rows that the source allows")
                 if line <= len(owners) and owners[line - 1] in known:
                     passed[numbers[line - 1]] += 1
                     if self.rows is not None and not raw.isascii():
@@ -225,15 +226,15 @@ class OnePass:
                 elif read is not None:
                     row = read(without_end(raw))
                     if isinstance(row, BrokenRow):
-                        self._look_at_broken(raw, line)
+                        self._check_whole_file(raw, line)
                         add_broken(row, line)
                     else:
                         add(row, line)
             self.digest.update(raw)
-        self._pass_by(passed)
+        self._count_skipped(passed)
 
-    def _pass_by(self, lines: Mapping[int, int]) -> None:
-        """Counts the lines that were not read, by the number of their pattern, as they would have been."""
+    def _count_skipped(self, lines: Mapping[int, int]) -> None:
+        """Adds skipped lines, given as counts by pattern, to the column statistics."""
         if self.skipped is None or self.rows is None:
             return
         for number, count in lines.items():
@@ -249,44 +250,46 @@ class OnePass:
         elif self.trailer.sha256 and self.trailer.sha256 != self.digest.hexdigest():
             self._refuse("wrong-digest")
 
-    def _look_at_broken(self, raw: bytes, line: int) -> None:
-        """What one broken row tells of the whole file."""
+    def _check_whole_file(self, raw: bytes, line: int) -> None:
+        """Checks whether a broken row shows a fault of the whole file."""
         if len(self.sample) < _SAMPLE and not raw.isascii():
             self.sample += raw
-        rejected = len(self.gathering.rejected_lines)
+        rejected = len(self.builder.rejected_lines)
         if rejected > _MOSTLY and 2 * rejected > self.count:
-            self._stop("mostly-rejected", f"{rejected} of the first {self.count} rows cannot be understood")
+            self._stop("mostly-rejected", f"{rejected} of the first {self.count} rows cannot be read")
         if self.layout is not None and not self.second_header:
             fields = without_end(raw).removeprefix(_BOM).decode("latin-1").split(self.layout.delimiter)
             if self.layout.is_header(fields):
                 self.second_header = line
-                self._refuse("second-header", f"line {line} is the header once more: files were put together")
+                self._refuse("second-header", f"line {line} repeats the header: files were joined")
 
-    def _judge(self) -> None:
-        """Refuses what can only be seen at the end."""
+    def _check_complete(self) -> None:
+        """Makes the checks that need the whole file."""
         if self.after_trailer:
             self._refuse(
                 "after-trailer", f"{self.after_trailer} lines follow the #FIN line {self.trailer_line}"
             )
         if self.trailer is not None and self.trailer.rows != self.count:
-            self._refuse("wrong-count", f"{self.count} rows, and the #FIN line says {self.trailer.rows}")
+            self._refuse(
+                "wrong-count", f"the file has {self.count} rows, but the #FIN line says {self.trailer.rows}"
+            )
         if not self.trailer_line and not self.ended:
-            self._refuse("cut", f"line {len(self.offsets)} does not end: the file was cut")
+            self._refuse("cut", f"line {len(self.offsets)} has no line end: the file was cut")
         if self.source.trailer and not self.trailer_line and not (self.layout and self.layout.is_rejects):
             self._refuse("no-trailer")
         if not self.count:
             self._refuse("header-only")
-        self._judge_encoding()
+        self._check_encoding()
         if self.refusals:
             raise FeedRefused(str(self.path), self.refusals)
 
-    def _judge_encoding(self) -> None:
+    def _check_encoding(self) -> None:
         rows, configured = self.rows, self.source.encoding
         if rows is None or any(code == "wrong-encoding" for code, _ in self.refusals):
             return
         bad = rows.undecodable + rows.damaged
         if is_wholesale(bad, self.count, rows.not_ascii, self.source.limits):
-            what = f"do not decode as {configured}" if rows.undecodable else "hold damaged text"
+            what = f"do not decode as {configured}" if rows.undecodable else "contain damaged text"
             instead = likely_encoding(self.sample, configured)
             self._refuse("wrong-encoding", f"{bad} of {self.count} rows {what}; {instead} would decode them")
 
@@ -304,16 +307,16 @@ class OnePass:
             full=self.source.full and not is_rejects,
             complete=self.trailer is not None or not self.source.trailer,
             rows=self.count,
-            people=len(self.gathering.people) + len(self.gathering.held) + self.passed,
+            people=len(self.builder.people) + len(self.builder.held) + self.passed,
             columns=columns,
-            unattributed=self.gathering.unattributed,
+            unattributed=self.builder.unattributed,
             uncommon=rows.uncommon() if rows is not None else {},
         )
 
     def _remarks(self) -> list[Remark]:
         layout = layout_remarks(self.layout) if self.layout else []
         dates = date_remarks(self.trailer.date if self.trailer else None, self._named())
-        return [*row_remarks(self.gathering), *layout, *dates]
+        return [*row_remarks(self.builder), *layout, *dates]
 
     def _named(self) -> date | None:
         return file_date(self.path.name, self.source.date_pattern)
@@ -326,18 +329,15 @@ class OnePass:
         return found
 
 
-# Reads a feed from a regular file.
-
-
 def read_feed(path: Path, source: SourceSettings, skipped: Skipped | None = None) -> Feed:
-    """The feed in a regular file, by the layout of its source, without the people that are `skipped`.
+    """The feed in a file, in the layout of its source, without the `skipped` people.
 
-    Raises FeedRefused with every reason found where the file as a whole cannot be trusted. The limits
-    that compare it with the last feed applied are `core.feedlimits.feed_refusals`, for the caller.
+    Raises FeedRefused with every reason found if the file as a whole cannot be trusted. The caller checks the
+    limits against the last feed applied (`core.plan.feed_limits.feed_refusals`).
     """
     with open_feed(path, source) as stream:
         before = os.fstat(stream.fileno())
-        feed = OnePass(path, source, stream, skipped).feed()
+        feed = FeedReader(path, source, stream, skipped).feed()
         after = os.fstat(stream.fileno())
     moved = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
     if moved or (skipped is not None and skipped.lines.digest != feed.facts.digest):

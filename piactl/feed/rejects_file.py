@@ -1,4 +1,4 @@
-"""The rejects file: rows that were not understood, unchanged, to be corrected and fed again."""
+"""Writes the rejects file: the rejected rows, unchanged, to be corrected and fed again."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from piactl.feed.header import REJECT_COLUMN
 from piactl.feed.mojibake import CODECS
 from piactl.private_files import write_private
 
-_BOTH = "held: see the other rows of this person"
+_BOTH = "held because of other rows of this person"
 
 
 def write_rejects(path: Path, feed: Feed, source: SourceSettings) -> int:
-    """Writes the header, every rejected row and every other row of a held person; gives how many rows.
+    """Writes the header, every rejected row and every other row of a held person. Returns the number of rows.
 
-    Each row is unchanged, byte by byte, and has one more field, `rejet`, with codes and messages; a
-    `rejet` field that it had from an earlier rejects file is replaced. The reader ignores the column,
-    and takes a file that has it for a delta, also from a full source and without a trailer: it lists
-    only rejected people, so nobody may count as absent from it.
+    Each row is unchanged, byte for byte, plus a field `rejet` with codes and messages; it replaces a `rejet`
+    field from an earlier rejects file. The reader ignores the column and treats the file as a delta without a
+    trailer, even from a full source: it lists only rejected people, so nobody counts as absent.
 
-    The data cells are for feeding, so cells that a spreadsheet would take for formulas are left as they
-    are; the `rejet` field begins with a code. The file has mode 0600, for it may hold NUMENs, and
-    appears whole or not at all; a symbolic link at `path` is replaced, never followed. Without a row
-    nothing is written. Raises PiactlError where it cannot be.
+    Cells that a spreadsheet would read as formulas stay as they are, because the file is fed again; the
+    `rejet` field begins with a code. The file has mode 0600, because it may contain NUMENs, and is written
+    atomically; a symbolic link at `path` is replaced, not followed. Without rows no file is written. Raises
+    PiactlError if the file cannot be written.
     """
     if not feed.raw_lines:
         return 0
@@ -63,13 +62,13 @@ def _end(raw: bytes) -> bytes:
 
 
 def _without_reason(body: bytes, delimiter: bytes) -> bytes:
-    """A row of an earlier rejects file without its last field, which was written without any quote."""
+    """A row of an earlier rejects file without its last field, which never contains quotes."""
     kept, sign, reason = body.rpartition(delimiter)
     return kept if sign and b'"' not in reason else body
 
 
 def _reason(rejections: list[Rejection], delimiter: str) -> str:
-    """Codes and messages in one field that needs no quotes, so that it can be taken off again."""
+    """Codes and messages in one field without quotes, so that it can be removed again."""
     text = (
         " | ".join(f"{r.code}: {r.column + ': ' if r.column else ''}{r.message}" for r in rejections) or _BOTH
     )

@@ -1,4 +1,4 @@
-"""Reading the rows of some people of a feed, wherever they stand in it."""
+"""Reads the rows of chosen people from a feed, by random access."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from piactl.feed.csv_record import UnclosedQuote
 from piactl.feed.feed import Feed
 from piactl.feed.feed_file import open_feed
 from piactl.feed.fingerprints import LineDigests
-from piactl.feed.people_builder import Gathering
-from piactl.feed.row_parser import BrokenRow, FieldTooLong, RowReader, without_end
+from piactl.feed.people_builder import PeopleBuilder
+from piactl.feed.row_parser import BrokenRow, FieldTooLong, RowParser, without_end
 
 
-class PickedRows:
-    """The lines of an open feed in the order of their owners, so that anybody's are found without a table of
-    all people."""
+class RowIndex:
+    """An index of the lines of an open feed, sorted by owner. It needs less memory than a table of all
+    people."""
 
     def __init__(
         self, path: Path, source: SourceSettings, stream: BufferedReader, lines: LineDigests
     ) -> None:
         self._file, self._source = path.name, source.name
         self._descriptor = stream.fileno()
-        self._rows = RowReader(lines.layout, source)
+        self._rows = RowParser(lines.layout, source)
         self._owners = owners = lines.owners
         self._places = array("Q", [0])
         place = 0
@@ -39,51 +39,50 @@ class PickedRows:
             place += len(raw)
             self._places.append(place)
         most = min(len(owners), len(self._places) - 1)
-        self._order = array("I", sorted((at for at in range(most) if owners[at]), key=owners.__getitem__))
+        self._order = array(
+            "I", sorted((line for line in range(most) if owners[line]), key=owners.__getitem__)
+        )
 
-    def of(self, matricules: Iterable[str]) -> Gathering:
-        """What the rows of these people say, nobody else's being known. Raises FeedRefused for a row that
-        refuses the feed: reading the whole of it says which, and why."""
-        found = Gathering(self._file, self._source)
+    def of(self, matricules: Iterable[str]) -> PeopleBuilder:
+        """The rows of these people alone. Raises FeedRefused for a row that refuses the whole feed;
+        `read_feed` then reports which row, and why."""
+        people = PeopleBuilder(self._file, self._source)
         for matricule in matricules:
-            for at in self._lines_of(matricule):
-                start, end = self._places[at], self._places[at + 1]
+            for line in self._lines_of(matricule):
+                start, end = self._places[line], self._places[line + 1]
                 try:
                     row = self._rows.read(without_end(os.pread(self._descriptor, end - start, start)))
                 except (UnclosedQuote, FieldTooLong):
                     raise FeedRefused(self._file, [("row", "a row cannot be read")]) from None
                 if isinstance(row, BrokenRow):
-                    found.add_broken(row, at + 1)
+                    people.add_broken(row, line + 1)
                 else:
-                    found.add(row, at + 1)
-        found.finish()
-        return found
+                    people.add(row, line + 1)
+        people.finish()
+        return people
 
     def _lines_of(self, matricule: str) -> Iterator[int]:
-        """Its lines in the order of the file, the header's being 0."""
+        """The lines of a matricule in file order; the header is line 0."""
         order, owners = self._order, self._owners
-        at = bisect_left(order, matricule, key=owners.__getitem__)
-        while at < len(order) and owners[order[at]] == matricule:
-            yield order[at]
-            at += 1
+        index = bisect_left(order, matricule, key=owners.__getitem__)
+        while index < len(order) and owners[order[index]] == matricule:
+            yield order[index]
+            index += 1
 
 
 @contextmanager
-def picked_rows(path: Path, source: SourceSettings, lines: LineDigests) -> Iterator[PickedRows]:
-    """The rows of a feed that was gone over. Raises FeedRefused where it cannot be read, for what fails later
-    too."""
+def open_row_index(path: Path, source: SourceSettings, lines: LineDigests) -> Iterator[RowIndex]:
+    """The row index of a feed whose lines are digested. Raises FeedRefused if the file cannot be read, then
+    or while the caller reads it."""
     with open_feed(path, source) as stream:
-        yield PickedRows(path, source, stream, lines)
-
-
-# Rows that read well and that the policy or the names rule rejects: their bytes, read once more.
+        yield RowIndex(path, source, stream, lines)
 
 
 def with_rejections(feed: Feed, path: Path, rejections: Iterable[Rejection]) -> Feed:
-    """The feed with these rejections too, and the raw bytes of all rows of the people that they concern.
+    """The feed with more rejections, made by the policy or the naming rule, and the raw bytes of their rows.
 
-    `path` is the file that the feed was read from; where it cannot be read any more the feed comes back
-    with the rejections and without those bytes.
+    Includes all rows of the people concerned. `path` is the file of the feed; if it can no longer be read,
+    the rejections are added without the bytes.
     """
     more = tuple(rejections)
     if not more:

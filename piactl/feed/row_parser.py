@@ -1,4 +1,4 @@
-"""One line of a feed -> the values of one row, or every reason why not."""
+"""Parses a feed line into the values of a row, or into every fault of it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Row = list[Any]
 """The values of one row in the order of COLUMNS: text ("" is none), a date or None, a Numen or None."""
 
 Pattern = tuple[int, tuple[str, ...]]
-"""What a row counts for in the facts of its feed: a bit for each column that holds a value, and the values of
-the coded columns."""
+"""The part of a row that the feed statistics count: a bit for each column with a value, and the values of the
+coded columns."""
 
 _MEMO = 50_000
 _UNIQUE = frozenset({"matricule", "numen", "courriel_prive"})
@@ -35,9 +35,9 @@ _CODED = _CORPS, _POSITION, _FUNCTION = tuple(COLUMNS.index(c) for c in CODED)
 
 @dataclass(slots=True)
 class BrokenRow:
-    """A row that cannot be used. `faults` are (column, fault); `attributed`: the matricule is sure.
+    """A row that cannot be used. `faults` are (column, fault); `attributed`: the matricule is certain.
 
-    A matricule that is not sure, because the fields of the row slipped, still holds its person.
+    An uncertain matricule (the fields of the row are shifted) still holds its person.
     """
 
     matricule: str | None
@@ -52,7 +52,7 @@ class FieldTooLong(Exception):
 
 @dataclass(slots=True)
 class Column:
-    """How the raw text of one column becomes a value. Results are remembered: most values repeat."""
+    """Converts the raw text of one column into a value. Results are cached, because most values repeat."""
 
     name: str
     place: int
@@ -62,7 +62,7 @@ class Column:
     memo: dict[str, tuple[Any, Fault | None, int]] = field(default_factory=dict)
 
     def cell(self, raw: str) -> tuple[Any, Fault | None, int]:
-        """(value, fault, whether it counts as a value). Blank and `X` are none, also out of the table."""
+        """(value, fault, 1 if it counts as a value). Blank and `X` are no value, also after mapping."""
         text = raw.strip(BLANKS)
         text = self.table.get(text, text).strip(BLANKS)
         result: tuple[Any, Fault | None, int]
@@ -77,8 +77,8 @@ class Column:
         return result
 
 
-class RowReader:
-    """Reads the rows of one feed and counts, per column, the values and the bad ones."""
+class RowParser:
+    """Parses the rows of one feed and counts the values and the faults of each column."""
 
     def __init__(self, layout: Layout, source: SourceSettings) -> None:
         self.layout = layout
@@ -110,7 +110,7 @@ class RowReader:
         self.misshapen = self.damaged = self.undecodable = self.not_ascii = 0
 
     def read(self, raw: bytes) -> Row | BrokenRow:
-        """One line without its end. Raises UnclosedQuote or FieldTooLong, which refuse the feed."""
+        """Parses a line without its end. Raises UnclosedQuote or FieldTooLong, which refuse the feed."""
         try:
             text = raw.decode(self._codec)
         except UnicodeDecodeError:
@@ -132,8 +132,8 @@ class RowReader:
         return self._read_fields(fields, {} if clean else self._damage(fields))
 
     def owner(self, raw: bytes) -> tuple[str, int]:
-        """Under which matricule `read` would take the line, "" for none, and the number of its pattern in
-        `patterns`; 0 is that of a line without values. Counts nothing and raises nothing."""
+        """The matricule that `read` would find in the line ("" for none), and the index of its pattern in
+        `patterns` (0 for a line without values). Counts nothing and raises nothing."""
         delimiter = self.layout.delimiter
         try:
             text = raw.decode(self._codec)
@@ -153,7 +153,7 @@ class RowReader:
         """The number of the pattern of a line."""
         if self._odd.search(text) is not None:
             return self._number_of(fields)
-        # no field is blank in any other way than by being empty
+        # every blank field is empty here
         seen = (tuple(map(bool, fields)), tuple([fields[place] for place in self._coded_places]))
         number = self._seen.get(seen)
         if number is None:
@@ -174,7 +174,7 @@ class RowReader:
         return number
 
     def count(self, pattern: Pattern, lines: int) -> None:
-        """Counts so many lines of a pattern that were not read, for they are known."""
+        """Adds a number of skipped lines of a pattern to the statistics."""
         mask, codes = pattern
         for i in range(len(COLUMNS)):
             self.values[i] += lines * (mask >> i & 1)
@@ -182,7 +182,7 @@ class RowReader:
             self.codes[codes] += lines
 
     def uncommon(self) -> dict[str, int]:
-        """Of each coded column how many rows hold another value than its commonest, blank being a value."""
+        """For each coded column, the number of rows without its most common value; blank is a value."""
         found = {}
         for place, name in enumerate(CODED):
             column: Counter[str] = Counter()
@@ -218,7 +218,7 @@ class RowReader:
         return row
 
     def _between(self, row: Row) -> list[tuple[str, Fault]]:
-        """What is wrong between the values of a row."""
+        """Faults between values of a row: end before start, birth after start."""
         start, end, birth = row[_START], row[_END], row[_BIRTH]
         if start is None:
             return []
@@ -233,7 +233,7 @@ class RowReader:
         return faults
 
     def _damage(self, fields: Sequence[str]) -> dict[int, Fault]:
-        """Damaged fields by place; in columns that are not read only control characters count."""
+        """Damaged fields by index; in unused columns only control characters count."""
         found = {}
         for place, text in enumerate(fields):
             fault = text_fault(text)
@@ -246,7 +246,7 @@ class RowReader:
         self.undecodable += 1
         self.not_ascii += 1
         delimiter = self.layout.delimiter
-        # ISO-8859-1 maps every byte to itself, so the fields can be cut apart before they are decoded.
+        # ISO-8859-1 maps every byte to itself, so the line can be split before its fields are decoded.
         latin = raw.decode("latin-1")
         try:
             parts = split_record(latin, delimiter)
@@ -262,7 +262,7 @@ class RowReader:
                 fields.append(part.encode("latin-1").decode(self._codec))
             except UnicodeDecodeError:
                 fields.append("")
-                damage[place] = ("undecodable", "bytes are not of the configured encoding")
+                damage[place] = ("undecodable", "bytes are not valid in the configured encoding")
         broken = self._read_fields(fields, damage)
         if isinstance(broken, BrokenRow):
             return broken
@@ -272,10 +272,12 @@ class RowReader:
         if fields == [""]:
             return self._shapeless(fields, "empty-row", "")
         code = "too-few-fields" if len(fields) < self.layout.width else "too-many-fields"
-        return self._shapeless(fields, code, f"{len(fields)} fields where the header has {self.layout.width}")
+        return self._shapeless(
+            fields, code, f"the row has {len(fields)} fields, the header {self.layout.width}"
+        )
 
     def _shapeless(self, fields: Sequence[str], code: str, detail: str) -> BrokenRow:
-        """A row whose fields may have slipped: what looks like its matricule is held, but nothing is sure."""
+        """A row whose fields may be shifted: it holds the probable matricule, without certainty."""
         self.misshapen += 1
         return BrokenRow(self._guess(fields), attributed=False, faults=[("", (code, detail))])
 

@@ -1,4 +1,4 @@
-"""What is worth a sentence about a feed and rejects nothing."""
+"""Remarks about a feed: problems that reject nothing."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from datetime import date
 
 from piactl.feed.header import Layout
 from piactl.feed.mojibake import shown
-from piactl.feed.people_builder import Gathering
+from piactl.feed.people_builder import PeopleBuilder
 
 _FEW = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something worth a sentence that rejects nothing. `lines` are the first few of `count`.
+    """A problem of a feed that rejects nothing. `lines` are the first few of `count`.
 
     Codes: `duplicates`, `unusual-numen`, `unknown-columns`, `date-differs`, `no-date`, `rejects-file`.
     """
@@ -27,38 +27,34 @@ class Remark:
     lines: tuple[int, ...] = ()
 
 
-def row_remarks(gathering: Gathering) -> list[Remark]:
-    """What is worth saying of the rows."""
+def row_remarks(builder: PeopleBuilder) -> list[Remark]:
+    """Remarks about rows."""
     found = []
-    if gathering.duplicates:
-        found.append(_of_lines("duplicates", "rows stand there again and count once", gathering.duplicates))
-    if gathering.unusual_numens:
-        found.append(_of_lines("unusual-numen", "NUMENs have an unusual end", gathering.unusual_numens))
+    if builder.duplicates:
+        found.append(_of_lines("duplicates", "rows are duplicates and count once", builder.duplicates))
+    if builder.unusual_numens:
+        found.append(_of_lines("unusual-numen", "NUMENs have an unusual ending", builder.unusual_numens))
     return found
 
 
 def layout_remarks(layout: Layout) -> list[Remark]:
-    """What is worth saying of the header."""
+    """Remarks about the header."""
     found = []
     if layout.extras:
         names = ", ".join(shown(name) for name in layout.extras[:_FEW])
         more = f" and {len(layout.extras) - _FEW} more" if len(layout.extras) > _FEW else ""
         found.append(Remark("unknown-columns", f"columns not read: {names}{more}", len(layout.extras)))
     if layout.is_rejects:
-        found.append(Remark("rejects-file", "a file of corrected rejects: nobody is absent from it"))
+        found.append(Remark("rejects-file", "a file of corrected rejects; nobody counts as absent"))
     return found
 
 
 def date_remarks(trailer: date | None, named: date | None) -> list[Remark]:
-    """What is worth saying of the feed's date, given the one of its last line and that of its name."""
+    """Remarks about the date of the feed: `trailer` from its #FIN line, `named` from its file name."""
     if trailer is None and named is None:
-        return [
-            Remark("no-date", "its date is unknown, so whether it is older than the last one cannot be told")
-        ]
+        return [Remark("no-date", "the feed has no date, so its age cannot be compared with the last one")]
     if trailer is not None and named is not None and trailer != named:
-        both = (
-            f"the #FIN line says {trailer.isoformat()}, the file name {named.isoformat()}; the first counts"
-        )
+        both = f"the #FIN line says {trailer}, the file name {named}; the #FIN line counts"
         return [Remark("date-differs", both)]
     return []
 

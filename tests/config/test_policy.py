@@ -146,7 +146,7 @@ WRONG = [
     ("accounts: {first_homonym_digit: 10}", 4, 33, "from 0 to 9, found 10"),
     ("accounts: {unknown_establishment: rejet}", 4, 35, "did you mean rejection?"),
     ("accounts: {urn: 'urn:mace:x'}", 4, 17, "beginning of the URNs"),
-    ("accounts:", 4, 10, "there is no value"),
+    ("accounts:", 4, 10, "the value is missing"),
     ("grace: []", 4, 8, "found an empty list"),
     ("grace: [{when: {corps: [051]}, days: 3}]", 4, 25, 'code 051 must be quoted: "051"'),
     ("grace: [{when: {corps: 776}, days: 3}]", 4, 24, 'code 776 must be quoted: "776"'),
@@ -167,9 +167,9 @@ WRONG = [
     ("positions: {x: {login: yes}}", 4, 24, "write true, not yes"),
     ("positions: {x: {lock: off}}", 4, 23, "write false, not off"),
     ("positions: {x: {grace: 1.5}}", 4, 24, "whole number"),
-    ("positions: {default: {ends: true}}", 4, 29, "every assignment without a position would end"),
+    ("positions: {default: {ends: true}}", 4, 29, "this would end every assignment without a position"),
     ("positions: {051: {}}", 4, 13, 'key 051 must be quoted: "051"'),
-    ("positions: {x: }", 4, 16, "there is no value"),
+    ("positions: {x: }", 4, 16, "the value is missing"),
     ("guards: {deactivat: {max: 1, share: 0.1}}", 4, 10, "did you mean deactivate?"),
     ("guards: {lock: {max: 1}}", 4, 16, "share is missing in guards.lock"),
     ("guards: {lock: {share: 0.1}}", 4, 16, "max is missing in guards.lock"),
@@ -177,16 +177,16 @@ WRONG = [
     ("guards: {lock: {max: 1, share: 1}}", 4, 32, "a share from 0 to less than 1"),
     ("guards: {lock: {max: 1, share: 5%}}", 4, 32, "found 5%"),
     ("guards: {lock: {max: 1, share: .5}}", 4, 32, "found .5"),
-    ("guards: {periods: {x: {from: 02-30, to: 03-01}}}", 4, 30, "02-30 is no day of the year"),
+    ("guards: {periods: {x: {from: 02-30, to: 03-01}}}", 4, 30, "02-30 is not a day of the year"),
     ("guards: {periods: {x: {from: 2026-02-03, to: 03-01}}}", 4, 30, "a day of the year as MM-DD"),
     ("guards: {periods: {x: {from: 03-01}}}", 4, 23, "to is missing"),
     ("protected: [Admin]", 4, 13, "a uid of small letters"),
-    ("protected: [a, a]", 4, 12, "stands twice in this list"),
+    ("protected: [a, a]", 4, 12, "appears twice in this list"),
     ("otp: {enforced_by: portail}", 4, 20, "did you mean portal?"),
     ("otp: {issuer: 'Amiens: PIA'}", 4, 15, "without a colon"),
     ("otp: {resync_minutes: 2}", 4, 23, "5 to 1440"),
     ("wages: 3", 4, 1, "unknown key wages"),
-    ("services: {x: {label: X}}", 4, 1, "key services stands twice, first on line 3"),
+    ("services: {x: {label: X}}", 4, 1, "key services appears twice, first on line 3"),
 ]
 
 
@@ -260,7 +260,7 @@ def test_warnings_of_the_example():
     assert [(m.file, m.line) for m in found] == [("p.yaml", 5), ("p.yaml", 10)]
     assert "30/11/2006" in found[0].message
     assert "120 days" in found[0].message
-    assert "enseignant1d: nobody can have it, enseignant before it takes" in found[1].message
+    assert "enseignant1d: nobody can have it: enseignant before it takes" in found[1].message
 
 
 @pytest.mark.parametrize(

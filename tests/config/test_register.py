@@ -45,17 +45,17 @@ def test_a_quoted_name_may_hold_separators_and_line_breaks(written):
 WRONG = [
     (HEADER + "0800009B;A;300;2D;PU;Amiens", 2, 1, "0800009A would be right"),
     (HEADER + "80009A;A;300;2D;PU;Amiens", 2, 1, "is not a UAI"),
-    (HEADER + "0800009A;A;300;3D;PU;Amiens", 2, 4, "'3D' is neither 1D nor 2D nor blank"),
+    (HEADER + "0800009A;A;300;3D;PU;Amiens", 2, 4, "'3D' is not 1D, 2D or blank"),
     (HEADER + "0800009A;A;3-0;2D;PU;Amiens", 2, 3, "'3-0' is not a code"),
     (HEADER + "0800009A;A;300;2D;PU", 2, 0, "5 values for 6 columns"),
     (HEADER + "0800009A;A;300;2D;PU;Amiens;x", 2, 0, "7 values for 6 columns"),
-    (HEADER + "0800009A;;;;;\n0800010B;;;;;\n0800009a;;;;;", 4, 0, "0800009A stands twice, first on line 2"),
+    (HEADER + "0800009A;;;;;\n0800010B;;;;;\n0800009a;;;;;", 4, 0, "0800009A appears twice, first on line 2"),
     (HEADER + '0800009A;"A;300;2D;PU;Amiens\n0800010B;;;;;\n', 3, 0, "not CSV"),
     (HEADER + '0800009A;"A"x;300;2D;PU;Amiens', 2, 0, "not CSV"),
-    (HEADER, 0, 0, "a header and no establishment"),
+    (HEADER, 0, 0, "a header but no establishment"),
     ("nom;commune\nA;Amiens", 1, 0, "column uai is missing"),
     ("uai;comune\n0800009A;Amiens", 1, 2, "unknown column 'comune'; did you mean commune?"),
-    ("uai;nom;name\n0800009A;A;A", 1, 3, "column name stands twice"),
+    ("uai;nom;name\n0800009A;A;A", 1, 3, "column name appears twice"),
 ]
 
 

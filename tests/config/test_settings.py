@@ -187,11 +187,11 @@ WRONG = [
     ("identities: {reader: {external: true}}\n  servers: [\"ldaps://l.fr\"]", 12, 13, "needs ldapi://"),
     ("identities: {reader: {dn: c=fr}}", 11, 24, "password_file is missing"),
     ("identities: {reader: {}}", 11, 24, "dn and password_file is missing"),
-    ("identities: {reader: {external: true, dn: c=fr}}", 11, 45, "takes no dn"),
+    ("identities: {reader: {external: true, dn: c=fr}}", 11, 45, "cannot be combined with dn"),
     ("identities: {reader: {dn: 'c=fr,,', password_file: x}}", 11, 29, "is not a distinguished name"),
     ("identities: {raeder: {external: true}}", 11, 16, "did you mean reader?"),
     ("identities: {}", 11, 15, "an empty mapping"),
-    ("attributes: {mail: courriel, cn: Courriel}", 11, 36, "already stands for mail"),
+    ("attributes: {mail: courriel, cn: Courriel}", 11, 36, "is already used for mail"),
     ("attributes: {'a b': x}", 11, 16, "the name of an LDAP attribute"),
     ("page_size: 0", 11, 14, "entries, a whole number from 1"),
     ("connect_timeout: 5s", 11, 20, "found 5s"),
@@ -213,7 +213,7 @@ def test_a_tree_outside_the_suffix(written, mistakes_of, key):
     ]
     (mistake,) = mistakes_of(read_settings, written("\n".join(lines)))
     assert mistake.line == next(n for n, line in enumerate(lines, 1) if "c=de" in line)
-    assert f"directory.{key}: ou=x,o=gouv,c=de does not lie under the suffix" in mistake.message
+    assert f"directory.{key}: ou=x,o=gouv,c=de is not below the suffix" in mistake.message
 
 
 def test_case_and_blanks_of_names_do_not_matter(written):
@@ -227,21 +227,21 @@ WRONG_SOURCES = [
     ("delimiter: ':'", 12, "is not valid"),
     ("encoding: latin1", 11, "utf-8, windows-1252 or iso-8859-15"),
     ("encoding: iso-8859-1", 11, "did you mean iso-8859-15?"),
-    ("date_formats: ['%d/%m']", 16, "does not hold a day, a month and a year"),
-    ("date_formats: ['%']", 16, "does not hold a day, a month and a year"),
-    ("date_formats: ['%d-%d-%Y']", 16, "does not hold a day, a month and a year"),
+    ("date_formats: ['%d/%m']", 16, "must contain a day, a month and a year"),
+    ("date_formats: ['%']", 16, "must contain a day, a month and a year"),
+    ("date_formats: ['%d-%d-%Y']", 16, "must contain a day, a month and a year"),
     ("columns: {matricul: MAT}", 11, "did you mean matricule?"),
     ("columns: {corps: 12}", 18, 'code 12 must be quoted: "12"'),
     ("values: {position: {01: activite}}", 21, 'key 01 must be quoted: "01"'),
     ("values: {position: {no: activite}}", 21, 'key no must be quoted: "no"'),
     ("values: {position: {'01': 3}}", 27, 'code 3 must be quoted: "3"'),
-    ("values: {nom: {}}", 10, "nom cannot be a key"),
+    ("values: {nom: {}}", 10, "nom is not allowed as a key"),
     ("constants: {corps: 551}", 20, 'code 551 must be quoted: "551"'),
-    ("columns: {corps: C}, constants: {corps: '551'}", 41, "it is also under columns"),
+    ("columns: {corps: C}, constants: {corps: '551'}", 41, "this column is also under columns"),
     ("absent_runs: 0", 14, "found 0"),
     ("limits: {size_shar: 1}", 10, "did you mean size_share?"),
     ("limits: {bad_share: 2}", 21, "a share from 0 to 1"),
-    ("limits: {periods: {r: {from: 04-31, to: 05-01}}}", 30, "04-31 is no day of the year"),
+    ("limits: {periods: {r: {from: 04-31, to: 05-01}}}", 30, "04-31 is not a day of the year"),
     ("trailer: no", 10, "write false, not no"),
 ]
 

@@ -14,7 +14,7 @@ from piactl.core.model.overrides import Override, OverrideKind, overridden
 from piactl.core.model.periods import OPEN
 from piactl.core.model.policy import Policy, Position, Profile, Service, When
 from piactl.core.rules.career import career
-from piactl.core.timeline_rows import Group, Row, Shade, chronicle
+from piactl.core.timeline_rows import Group, Row, Shade, timeline_rows
 
 from .strategies import REGISTER, Life, lives
 from .test_oracle_rules import ORDINARY
@@ -36,7 +36,7 @@ def check(life: Life, *exceptions: ServiceException) -> None:
     path = career(
         life.assignments, life.policy, REGISTER, exceptions=exceptions, closed_on=life.closed_on or life.first
     )
-    rows = chronicle(account(life.assignments, exceptions=exceptions), [(ALWAYS, path)], life.policy)
+    rows = timeline_rows(account(life.assignments, exceptions=exceptions), [(ALWAYS, path)], life.policy)
     services = {tuple((row.label + " ").split(" ")[:2]): row for row in rows if row.group is Group.SERVICES}
     states = {row.label: row for row in rows if row.group is Group.STATES}
     login = [row for row in rows if row.group is Group.LOGIN]
@@ -113,7 +113,7 @@ def rows_of(one: Account, *, until: date | None = None) -> dict[tuple[str, str],
         edge = until.toordinal()
         later = career(one.assignments, POLICY, {}, exceptions=one.exceptions)
         pieces = [((1, edge), now), ((edge + 1, OPEN), later)]
-    return {(row.group.value, row.label): row for row in chronicle(one, pieces, POLICY)}
+    return {(row.group.value, row.label): row for row in timeline_rows(one, pieces, POLICY)}
 
 
 def told(row: Row) -> list[tuple[str, str, str]]:
@@ -149,7 +149,7 @@ def test_leave_ending_and_lock() -> None:
     )
     shades = [
         [shade for _, _, shade in told_open(row)]
-        for row in chronicle(account(posts), [(ALWAYS, career(posts, POLICY, {}))], POLICY)
+        for row in timeline_rows(account(posts), [(ALWAYS, career(posts, POLICY, {}))], POLICY)
         if row.group is Group.ASSIGNMENTS
     ]
     assert shades == [

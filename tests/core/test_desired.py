@@ -257,7 +257,7 @@ def test_a_mutation_says_its_delays_and_its_handover() -> None:
 def test_a_service_taken_out_of_the_policy_is_revoked() -> None:
     fewer = replace(POLICY, services={k: v for k, v in POLICY.services.items() if k != "iprof"})
     found = changed(date(2026, 10, 2), person(post()), made(), fewer)
-    assert "no such service" in found[Kind.REVOKE][0].reason
+    assert "no longer has this service" in found[Kind.REVOKE][0].reason
 
 
 def test_a_cancelled_start_closes_and_its_retention_runs_from_that_day() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from piactl.core.credentials.credentials import Credentials, PasswordPolicy
 from piactl.core.explain.account_state import state_answer
-from piactl.core.explain.login import Circumstances, login_answer
+from piactl.core.explain.login import LoginContext, login_answer
 from piactl.core.explain.question import Answer, Case
 from piactl.core.explain.service_right import right_answer, right_answers
 from piactl.core.model.account import Account, Lock, ServiceException, State
@@ -183,8 +183,8 @@ NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 FINE = Credentials(changed=NOW - timedelta(days=90), policy=PasswordPolicy("cn=default", blocks=True))
 
 
-def around(credentials: Credentials = FINE) -> Circumstances:
-    return Circumstances(credentials, NOW, lambda instant: instant.isoformat())
+def around(credentials: Credentials = FINE) -> LoginContext:
+    return LoginContext(credentials, NOW, lambda instant: instant.isoformat())
 
 
 def lets_in(account: Account, day: date) -> bool:

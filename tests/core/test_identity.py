@@ -14,10 +14,10 @@ from piactl.core.rules.same_person import (
     Statement,
     another_person,
     data_of,
+    name_text,
     resolved_value,
     same_name,
     sources_differ,
-    spoken_name,
 )
 
 PERSON = Person("C110", "Petit", "Julie")
@@ -71,8 +71,8 @@ def test_names_are_compared_by_the_rule_of_addresses(one: str, other: str, same:
 
 
 def test_names_in_a_sentence() -> None:
-    assert spoken_name(ACCOUNT) == "Julie Bernard (Petit at birth)"
-    assert spoken_name(PERSON) == "Julie Petit"
+    assert name_text(ACCOUNT) == "Julie Bernard (Petit at birth)"
+    assert name_text(PERSON) == "Julie Petit"
 
 
 A, OLD_A, B, OLD_B, BLANK, OLD_BLANK = (

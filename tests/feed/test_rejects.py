@@ -89,7 +89,7 @@ def test_reasons_are_in_the_encoding_of_the_feed(sample, read, encoding):
     codec = {"windows-1252": "cp1252"}.get(encoding, encoding)
     text = sample.text(sample.row(quotite="moitié"), *sample.four()[1:])
     feed = read(text.encode(codec), encoding=encoding)
-    assert "moitié' is no quotite" in rejects_content(feed, source).decode(codec)
+    assert "moitié' is not a quotite" in rejects_content(feed, source).decode(codec)
 
 
 def test_nothing_is_written_where_nothing_was_rejected(sample, read, tmp_path):

@@ -278,7 +278,7 @@ def test_what_is_said_of_it(staff: Staff) -> None:
         assert "REFUSED by a link to no device as well" in staff.run("account", "show", uid).out
         [answer] = staff.run("why", uid, "login", "-o", "json").json["answers"]
         assert not answer["yes"]
-        assert any("by a link to no device, whatever the password policy" in note for note in answer["notes"])
+        assert any("by a link to no device, under any password policy" in note for note in answer["notes"])
         assert "never the password alone" not in staff.run("why", uid, "login").out
     assert staff.run("account", "show", NOUR, "-o", "json").json["refused_by"] == []
     [view] = staff.run("otp", "show", NOUR, "-o", "json").json
@@ -300,7 +300,7 @@ def test_a_lock_that_ended_waits_for_its_night_and_why_says_so(staff: Staff) -> 
     [answer] = staff.run("why", CLAIRE, "login", "-o", "json").json["answers"]
     assert answer["yes"] is staff.accepts(CLAIRE) is False
     [cause] = [one for one in answer["causes"] if one["kind"] == "entry"]
-    assert "the entry refuses (it is linked to no device" in cause["text"]
+    assert "the entry refuses it (it is linked to no device" in cause["text"]
     assert cause["command"] == "piactl nightly"
 
 

@@ -11,7 +11,7 @@ from piactl.core.model.account import Account
 from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind, overridden
 from piactl.core.rules.desired import Rules, assignment_problems
-from piactl.core.rules.reasons import spoken
+from piactl.core.rules.reasons import assignment_text
 
 _CODE_LENGTH = 40
 
@@ -79,7 +79,7 @@ def _added(account: Account, new: Assignment, author: Author, sponsor: str, rule
     override = added_override(new, author, sponsor, rules.as_of)
     same = next((a for a in account.assignments if a.key == new.key), None)
     if same is not None and same != new:
-        raise ActRefused(f"{account.uid}: it has this assignment already: {spoken(same)}")
+        raise ActRefused(f"{account.uid}: it has this assignment already: {assignment_text(same)}")
     if same is not None:
         return Altered(account)
     assignments = _sorted([*account.assignments, new])
@@ -111,7 +111,7 @@ def _ended(
     if one.end is not None and last_day > one.end:
         raise ActRefused(
             f"{account.uid}: HR ends it on {one.end} already, and by hand it can only end sooner: "
-            f"{spoken(one)}\nTo prolong it: piactl assignment add {account.uid} --uai {one.uai} "
+            f"{assignment_text(one)}\nTo prolong it: piactl assignment add {account.uid} --uai {one.uai} "
             f"--function {one.function} --start {one.end + timedelta(days=1)} --end {last_day}"
         )
     if one.end == last_day:
@@ -183,7 +183,7 @@ def move(
             kept = {n: getattr(new, n) or getattr(old, n) for n in _POST}
             post = replace(new, **kept)
         if post.uai == old.uai and post.function == old.function:
-            raise ActRefused(f"{account.uid}: it is at {old.uai} already: {spoken(old)}")
+            raise ActRefused(f"{account.uid}: it is at {old.uai} already: {assignment_text(old)}")
         without = account
         for one in _outlasting(left, last_day):
             without = _ended(without, one, last_day, until or new.end, author, rules)
@@ -211,7 +211,7 @@ def _meant(account: Account, meant: Meant, last_day: date, rules: Rules) -> list
         raise ActRefused(f"{account.uid}: no assignment that goes on is meant; it has:\n{_list(account)}")
     raise ActRefused(
         f"{account.uid}: several assignments can be meant; add --uai, --function or --start:\n"
-        + "\n".join(f"  {spoken(a)}" for a in going_on)
+        + "\n".join(f"  {assignment_text(a)}" for a in going_on)
     )
 
 
@@ -221,7 +221,7 @@ def _is_ending(assignment: Assignment, rules: Rules) -> bool:
 
 
 def _list(account: Account) -> str:
-    return "\n".join(f"  {spoken(a)}" for a in account.assignments) or "  none"
+    return "\n".join(f"  {assignment_text(a)}" for a in account.assignments) or "  none"
 
 
 def _sorted(assignments: Sequence[Assignment]) -> tuple[Assignment, ...]:

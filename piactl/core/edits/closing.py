@@ -12,7 +12,7 @@ from piactl.core.model.account import Account, State
 from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind, running
 from piactl.core.rules.desired import Rules, Subject, desired_account
-from piactl.core.rules.reasons import spoken
+from piactl.core.rules.reasons import assignment_text
 
 _CLOSED = frozenset({State.DEACTIVATED, State.GRACE})
 
@@ -50,12 +50,12 @@ def _refuse_to_miss(account: Account, open_: Sequence[Assignment], day: date, ru
     if begun:
         raise ActRefused(
             f"{account.uid}: closed from {day} on, it would stay open by what began after that day: "
-            f"{spoken(begun[0])}\nClose it from {begun[0].start} on or later"
+            f"{assignment_text(begun[0])}\nClose it from {begun[0].start} on or later"
         )
     if ahead and len(ahead) == len(open_) and account.state in (State.ANTICIPATED, State.DEACTIVATED):
         raise ActRefused(
             f"{account.uid}: nothing of it is open on {day}, and what begins later would open it: "
-            f"{spoken(ahead[0])}\nClose it from {ahead[0].start} on, or keep it shut: "
+            f"{assignment_text(ahead[0])}\nClose it from {ahead[0].start} on, or keep it shut: "
             f'piactl account lock {account.uid} --reason "..."'
         )
 

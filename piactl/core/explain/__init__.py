@@ -1,5 +1,5 @@
-"""Why the rules give what they give: answers made with the deciding functions, for people to read.
+"""Explains decisions of the rules, with the functions that make them.
 
-`case` holds the account and the day, `states`, `rights` and `logins` one question each; they are imported
-from there, so that a command loads the one that it asks.
+`question` has the case and the answer; `account_state`, `service_right` and `login` answer one question each.
+Import from these modules, so that a command loads only the one it needs.
 """

@@ -1,15 +1,15 @@
-"""Why an account is in its state on a day, and what would change it."""
+"""Explains the state of an account on a day, and what would change it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from piactl.core.explain.counterfactual import reopening, unlocking, waiting
+from piactl.core.explain.counterfactual import reopen_remedy, unlock_remedy, wait_remedy
 from piactl.core.explain.question import Answer, Case, Remedy, Rule, next_day, span
 from piactl.core.model.account import State
 from piactl.core.model.assignment import Assignment
-from piactl.core.model.overrides import OverrideKind, next_end, running, spoken_override
+from piactl.core.model.overrides import OverrideKind, next_end, override_text, running
 from piactl.core.rules.mobility import Post
 from piactl.core.rules.outlook import outlook
 from piactl.core.rules.reasons import last_post, state_reason
@@ -18,7 +18,7 @@ OPEN_STATES = (State.ACTIVE, State.ON_LEAVE, State.GRACE)
 
 
 def state_answer(case: Case) -> Answer:
-    """The state of the account; yes where it is open (active, on leave, in grace)."""
+    """The answer about the state; yes if the account is open (active, on leave, in grace)."""
     text, rules, assignment = state_ground(case)
     since, until = state_span(case)
     return Answer(
@@ -37,11 +37,11 @@ def state_answer(case: Case) -> Answer:
 
 
 def state_span(case: Case) -> tuple[date | None, date | None]:
-    """First and last day of the state; None where there is none or it is not known."""
+    """First and last day of the state; None if there is none or it is unknown."""
     desired = case.desired
     since, until = span(case.state_days(desired.state), case.number)
     if case.career.state_on(case.as_of) is not desired.state:
-        # kept out of the archive for longer than the assignments alone say, or in it already
+        # archived later than the assignments alone require, or already archived
         due = desired.next_due
         until = due - timedelta(days=1) if due is not None and due > case.as_of else None
     since = since or desired.state_from
@@ -49,16 +49,18 @@ def state_span(case: Case) -> tuple[date | None, date | None]:
 
 
 def state_ground(case: Case) -> tuple[str, tuple[Rule, ...], Assignment | None]:
-    """Why, in a sentence; the rules behind it, the deciding one first; the assignment behind it."""
+    """The reason as a sentence, the rules behind it (the deciding one first), and the assignment."""
     if case.account.state is State.ARCHIVED:
-        return "the personal data are erased; uid and addresses are kept for this person alone", (), None
+        return "personal data are erased; the uid and the addresses stay reserved for this person", (), None
     closed = [p for p in running(case.account.overrides, case.as_of) if p.kind is OverrideKind.CLOSE]
     if case.state is not case.career.state_on(case.as_of):
-        text = "no assignment is left; it is kept for the retention, counted from the day it was closed"
+        text = (
+            "no assignment is left; the account is kept for the retention, counted from the day it was closed"
+        )
         return text, (Rule("accounts.retention"),), None
     text, assignment = state_reason(case.career, case.as_of)
     if closed and case.state not in (State.ACTIVE, State.ON_LEAVE):
-        text = f"{spoken_override(closed[0])}; {text}"
+        text = f"{override_text(closed[0])}; {text}"
     return text, tuple(_rules(case)), assignment
 
 
@@ -89,7 +91,7 @@ def _profile(case: Case, post: Post) -> Iterator[Rule]:
 
 
 def _grace(case: Case, last: Post) -> Rule:
-    """Where the policy says how long the grace after a post is: an ending's row, the position, the corps."""
+    """The rule that sets the grace after a post: of an ending, of the position, or of the corps."""
     policy, register = case.rules.policy, case.rules.register
     row = last.assignment
     for assignment in case.account.assignments:
@@ -110,11 +112,11 @@ def _notes(case: Case) -> Iterator[str]:
         yield f"locked from {lock.since}{until} by {lock.by}: {lock.reason}"
     if case.career.locked_on(case.as_of):
         first, last = span(case.days(lambda path: path.locked), case.number)
-        yield f"locked by a position that HR told, {_from_to(first, last)}"
+        yield f"locked by a position in the HR data, {_from_to(first, last)}"
     if case.account.protected:
-        yield "protected: no import and no help desk touches it"
+        yield "protected: neither imports nor the help desk change it"
     for override in running(case.account.overrides, case.as_of):
-        yield spoken_override(override)
+        yield override_text(override)
 
 
 def _from_to(first: date | None, last: date | None) -> str:
@@ -126,10 +128,10 @@ def _coming(case: Case) -> Iterator[tuple[date, str]]:
         return
     over = next_end(case.account.overrides, case.as_of)
     ahead = outlook(None, case.career, case.as_of, over or case.as_of)
-    # from the end of a change by hand on, other things come
+    # after the end of an override other events apply
     yield from (event for event in ahead if over is None or event[0] < over)
     if over is not None:
-        yield over, "a change by hand is over: what HR says holds again"
+        yield over, "a change by hand ends: the HR data apply again"
 
 
 def _remedies(case: Case) -> Iterator[Remedy]:
@@ -138,21 +140,21 @@ def _remedies(case: Case) -> Iterator[Remedy]:
             "piactl account create --matricule M --family-name N --given-name N --uai UAI "
             '--function CODE --end DATE --sponsor ACCOUNT --reason "..."'
         )
-        yield Remedy("if the person is back: an assignment told by HR, or by hand", command)
+        yield Remedy("if the person is back: an assignment in the HR data or by hand", command)
         return
     if case.desired.lock is not None and case.desired.locked:
-        yield from unlocking(case)
+        yield from unlock_remedy(case)
     _, until = state_span(case)
-    yield from waiting(next_day(until), case)
+    yield from wait_remedy(next_day(until), case)
     if case.state in (State.ACTIVE, State.ON_LEAVE):
         yield from _closing(case)
         return
-    yield from reopening(case, lambda one: one.state_days(State.ACTIVE))
+    yield from reopen_remedy(case, lambda one: one.state_days(State.ACTIVE))
 
 
 def _closing(case: Case) -> Iterator[Remedy]:
     if case.state is State.ON_LEAVE:
-        yield Remedy("a position that keeps all rights, told by HR")
+        yield Remedy("a position in the HR data that keeps all rights")
     elif case.acts:
         command = f'piactl account close {case.account.uid} --until DATE{case.option} --reason "..."'
         yield Remedy("a closure by hand", command)

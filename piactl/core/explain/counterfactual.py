@@ -1,4 +1,4 @@
-"""What would turn the answer on a right, and the exceptions that bear on it."""
+"""Finds changes that would reverse an answer, and tries each on the rules before it proposes it."""
 
 from __future__ import annotations
 
@@ -14,82 +14,82 @@ from piactl.core.model.periods import Period, holding
 from piactl.core.model.policy import Position, Service
 from piactl.core.rules.mobility import Post
 
-# Changes that an administrator could make, each tried on the rules before it is proposed.
-
 _AUTHOR = Author("an administrator", "...")
 _USUAL = 30
-"""Days of an exception or an assignment in a proposal; whoever makes it says how long it is to be."""
+"""Days of a proposed exception or assignment; the administrator chooses the real length."""
 
 Seen = Callable[[Case], list[Period]]
-"""The days of the answer yes, of the case as it would be."""
+"""Returns the days of the answer yes for a changed case."""
 
 
-def waiting(day: date | None, case: Case) -> Iterable[Remedy]:
-    """That the date alone turns the answer on a later day."""
+def wait_remedy(day: date | None, case: Case) -> Iterable[Remedy]:
+    """The remedy to wait, if the date alone reverses the answer later."""
     if day is not None and day > case.as_of:
         yield Remedy(f"wait until {day}", day=day)
 
 
-def granting(case: Case, service: Service, uai: str, needed: date | None, seen: Seen) -> Iterable[Remedy]:
-    """An exception, no longer than it is `needed`."""
+def grant_remedy(case: Case, service: Service, uai: str, needed: date | None, seen: Seen) -> Iterable[Remedy]:
+    """The remedy of a grant, not longer than `needed`."""
     until = min(_until(case), needed or date.max)
     act = grant(_AUTHOR, service.name, uai, case.as_of, until)
     words = f"{_service(service, uai)} --until {until}{case.option}"
-    return _tried(case, act, "an exception", f"exception grant {{}} {words}", seen, yes=True)
+    return _effective_remedy(case, act, "an exception", f"exception grant {{}} {words}", seen, yes=True)
 
 
-def denying(case: Case, service: Service, uai: str, seen: Seen) -> Iterable[Remedy]:
+def deny_remedy(case: Case, service: Service, uai: str, seen: Seen) -> Iterable[Remedy]:
     until = _until(case)
     act = deny(_AUTHOR, service.name, uai, case.as_of, until)
     words = f"{_service(service, uai)} --until {until}{case.option}"
-    return _tried(case, act, "a denial", f"exception deny {{}} {words}", seen, yes=False)
+    return _effective_remedy(case, act, "a denial", f"exception deny {{}} {words}", seen, yes=False)
 
 
-def ending_exception(
+def end_exception_remedy(
     case: Case, service: Service, uai: str, what: str, seen: Seen, *, yes: bool
 ) -> Iterable[Remedy]:
-    """The end of an exception; `uai` "" ends those of every establishment."""
+    """The remedy to end an exception; `uai` "" ends those of every establishment."""
     act = end_exceptions(_AUTHOR, service.name, uai)
     command = f"exception end {{}} {_service(service, uai)}{case.option}"
-    return _tried(case, act, f"the end of the {what}", command, seen, yes=yes)
+    return _effective_remedy(case, act, f"the end of the {what}", command, seen, yes=yes)
 
 
-def reopening(case: Case, seen: Seen) -> Iterable[Remedy]:
-    """An account that no assignment opens: what closed it by hand taken back, or the last one anew."""
+def reopen_remedy(case: Case, seen: Seen) -> Iterable[Remedy]:
+    """The remedy for an account without current assignment: undo a closure by hand, or renew the last one."""
     from piactl.core.edits.closing import reopen  # loaded where an account is closed
 
     if any(override.kind is OverrideKind.CLOSE for override in running(case.account.overrides, case.as_of)):
         text, act, until = "the closure by hand taken back", reopen(_AUTHOR), ""
     else:
-        text, act = "an assignment on the day: the last one anew", reopen(_AUTHOR, _until(case))
+        text, act = "an assignment on the day: renew the last one", reopen(_AUTHOR, _until(case))
         until = f" --until {_until(case)}"
-    return _tried(case, act, text, f"account reopen {{}}{until}{case.option}", seen, yes=True)
+    return _effective_remedy(case, act, text, f"account reopen {{}}{until}{case.option}", seen, yes=True)
 
 
-def unlocking(case: Case) -> Iterable[Remedy]:
-    """The administrator's lock lifted."""
+def unlock_remedy(case: Case) -> Iterable[Remedy]:
+    """The remedy to lift the administrator's lock."""
     from piactl.core.edits.locks import unlock
 
     words = _command(case, f"account unlock {{}}{case.option}")
     yield Remedy("lift the lock", words, case.as_of, unlock(_AUTHOR)(case.account, case.rules).account)
 
 
-def _tried(case: Case, act: Act, text: str, command: str, seen: Seen, *, yes: bool) -> Iterable[Remedy]:
-    """The remedy, where the rules say that the act turns the answer, at once or on a later day."""
+def _effective_remedy(
+    case: Case, act: Act, text: str, command: str, seen: Seen, *, yes: bool
+) -> Iterable[Remedy]:
+    """The remedy, if by the rules the act reverses the answer, at once or on a later day."""
     if not case.acts:
         return
     try:
         altered = act(case.account, case.rules).account
     except ActRefused:
         return
-    day = _turned(case, altered, seen, yes=yes)
+    day = _first_changed_day(case, altered, seen, yes=yes)
     if day is None:
         return
     later = f", from {day} on" if day > case.as_of else ""
     yield Remedy(text + later, _command(case, command), day, altered)
 
 
-def _turned(case: Case, altered: Account, seen: Seen, *, yes: bool) -> date | None:
+def _first_changed_day(case: Case, altered: Account, seen: Seen, *, yes: bool) -> date | None:
     periods = seen(case.of(altered))
     if not yes:
         return None if holding(periods, case.number) else case.as_of
@@ -97,7 +97,7 @@ def _turned(case: Case, altered: Account, seen: Seen, *, yes: bool) -> date | No
         return case.as_of
     ahead = [first for first, _ in periods if first > case.number]
     before = [first for first, _ in seen(case) if first > case.number]
-    # what comes by itself as soon is no merit of the act
+    # a change that comes as soon without the act does not count
     return date.fromordinal(min(ahead)) if ahead and min(ahead) < min(before, default=10**9) else None
 
 
@@ -117,7 +117,7 @@ ASSIGNED = (State.ACTIVE, State.ON_LEAVE)
 
 
 def posts_with(case: Case, service: Service, uai: str) -> list[Post]:
-    """The posts of the day whose profile has it."""
+    """The posts of the day whose profile has the service."""
     return [
         post
         for post in case.career.posts_on(case.as_of)
@@ -126,7 +126,7 @@ def posts_with(case: Case, service: Service, uai: str) -> list[Post]:
 
 
 def exceptions_on(case: Case, service: Service, uai: str) -> list[ServiceException]:
-    """Those of the day, and denials of person scope with them: they deny every establishment."""
+    """The exceptions of the day, with denials of person scope, which apply to every establishment."""
     return [
         e
         for e in case.account.exceptions
@@ -137,7 +137,7 @@ def exceptions_on(case: Case, service: Service, uai: str) -> list[ServiceExcepti
 
 
 def denial_in_force(case: Case, service: Service, uai: str) -> ServiceException | None:
-    """The denial without which it would be held."""
+    """The denial without which the account would have the right."""
     denials = [e for e in exceptions_on(case, service, uai) if not e.grants]
     if not denials:
         return None
@@ -147,45 +147,45 @@ def denial_in_force(case: Case, service: Service, uai: str) -> ServiceException 
     return denials[0] if held or (granted and open_) else None
 
 
-def losing(case: Case, service: Service, uai: str) -> Iterator[Remedy]:
+def lose_remedies(case: Case, service: Service, uai: str) -> Iterator[Remedy]:
     def seen(one: Case) -> list[tuple[int, int]]:
         return one.right_days(service.name, uai)
 
     for exception in exceptions_on(case, service, uai):
         if exception.grants:
-            yield from ending_exception(case, service, exception.uai, "grant", seen, yes=False)
-    yield from denying(case, service, uai, seen)
+            yield from end_exception_remedy(case, service, exception.uai, "grant", seen, yes=False)
+    yield from deny_remedy(case, service, uai, seen)
 
 
-def gaining(case: Case, service: Service, uai: str, until: date | None) -> Iterator[Remedy]:
-    """`until`: after it the answer is yes by itself."""
+def gain_remedies(case: Case, service: Service, uai: str, until: date | None) -> Iterator[Remedy]:
+    """Remedies that give the right. After `until` the date alone gives it."""
 
     def seen(one: Case) -> list[tuple[int, int]]:
         return one.right_days(service.name, uai)
 
     denial = denial_in_force(case, service, uai)
     if denial is not None:
-        yield from ending_exception(case, service, denial.uai, "denial", seen, yes=True)
+        yield from end_exception_remedy(case, service, denial.uai, "denial", seen, yes=True)
     if uai or not service.per_establishment:
-        yield from granting(case, service, uai, until, seen)
+        yield from grant_remedy(case, service, uai, until, seen)
     if case.state in (State.GRACE, State.DEACTIVATED, State.ANTICIPATED):
-        yield from reopening(case, seen)
+        yield from reopen_remedy(case, seen)
         return
     posts = posts_with(case, service, uai)
     if any(not post.position.keeps_service(service.name) for post in posts):
         kept = sorted(p.name for p in case.rules.policy.positions.values() if _keeps(p, service))
-        yield Remedy(f"a position that keeps it, told by HR ({', '.join(kept)})")
+        yield Remedy(f"a position in the HR data that keeps it ({', '.join(kept)})")
     elif not posts and case.state in ASSIGNED:
         where = f" at {uai}" if uai else ""
         who = ", ".join(sorted(service.profiles or ())) or "any"
-        yield Remedy(f"an assignment{where} with a profile that has it ({who})", _adding(case, uai))
+        yield Remedy(f"an assignment{where} with a profile that has it ({who})", _add_command(case, uai))
 
 
 def _keeps(position: Position, service: Service) -> bool:
     return not position.ends and position.keeps_service(service.name)
 
 
-def _adding(case: Case, uai: str) -> str:
+def _add_command(case: Case, uai: str) -> str:
     place = uai or "UAI"
     return (
         f"piactl assignment add {case.account.uid} --uai {place} --function CODE --end DATE"

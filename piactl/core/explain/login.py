@@ -1,4 +1,4 @@
-"""Why a log in does not work: every cause at once, the first to remove first."""
+"""Explains why a login fails: lists every cause, the first to remove first."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ from datetime import date, datetime, timedelta
 from piactl.core.credentials.credentials import Credentials
 from piactl.core.credentials.totp_devices import NO_DEVICE
 from piactl.core.explain.account_state import state_ground, state_span
-from piactl.core.explain.counterfactual import waiting
+from piactl.core.explain.counterfactual import wait_remedy
 from piactl.core.explain.question import Answer, Case, Cause, Effect, Rule, absence, next_day, span
 from piactl.core.model.account import State
 from piactl.core.model.periods import OPEN, Period, civil, difference, holding
 from piactl.core.rules.career import Career
 from piactl.core.rules.mobility import Post
-from piactl.core.rules.reasons import spoken
+from piactl.core.rules.reasons import assignment_text
 from piactl.core.text import counted
-
-# What a password and a device do to a log in.
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
-    """What a log in depends on besides the rules. `now` is the instant for which passwords are judged and
-    `show` says an instant in words. `by_server`: the directory itself asks for codes. `last_run` is the day
-    of the last run, None where there was none or it is not known."""
+class LoginContext:
+    """What a login depends on besides the rules. `now` is the time at which passwords are checked, `show`
+    formats a time. `by_server`: the directory itself requires one-time codes. `last_run` is the day of the
+    last run, None if there was none or it is unknown."""
 
     credentials: Credentials
     now: datetime
@@ -34,7 +32,7 @@ class Circumstances:
     last_run: date | None = None
 
 
-def by_password(case: Case, around: Circumstances) -> Iterator[Cause]:
+def password_causes(case: Case, around: LoginContext) -> Iterator[Cause]:
     uid, known, show = case.account.uid, around.credentials, around.show
     activate = f"piactl password activate {uid}"
     if known.changed is None:
@@ -45,12 +43,13 @@ def by_password(case: Case, around: Circumstances) -> Iterator[Cause]:
         ends = known.code_until
         if blocked:
             when = f" at {show(ends)}" if ends else ""
-            text = f"the code that support gave out has ended{when}, by time or by wrong tries, unused"
+            text = f"the activation password ended unused{when}, by time or by wrong attempts"
             yield Cause("code-ended", Effect.REFUSED, text, activate)
             return
         valid = f", valid until {show(ends)}" if ends else ""
         text = (
-            f"a code was given out at {show(known.changed)} and is not used yet{valid}: log in with it once"
+            f"an activation password was issued at {show(known.changed)}{valid}, and is not used yet:"
+            " log in with it once"
         )
         yield Cause("code-unused", Effect.ASKED, text, activate, ends)
         return
@@ -80,12 +79,12 @@ def _block(uid: str, known: Credentials, until: datetime | None, show: Callable[
     if until is None:
         end = ", until it is lifted"
         if known.policy is None:
-            end = "; until when is not known: the settings name no password policy (password.policy)"
+            end = "; its end is not known: the settings name no password policy (password.policy)"
     text = f"blocked by wrong passwords{since}{end}"
     return Cause("blocked", Effect.REFUSED, text, f"piactl password unblock {uid}", until)
 
 
-def by_device(case: Case, around: Circumstances) -> Iterator[Cause]:
+def device_causes(case: Case, around: LoginContext) -> Iterator[Cause]:
     uid, device = case.account.uid, around.credentials.device
     enroll = f"piactl otp enroll {uid}"
     if device is None:
@@ -93,18 +92,20 @@ def by_device(case: Case, around: Circumstances) -> Iterator[Cause]:
         return
     if not device.there:
         effect = Effect.REFUSED if around.by_server else Effect.SERVICE
-        text = f"the device {device.name} was given up as lost and none has replaced it"
+        text = f"the device {device.name} was reported lost and has not been replaced"
         yield Cause("device-lost", effect, text, enroll)
     elif device.drift or (around.credentials.linked and around.credentials.failures):
         seconds = abs(device.drift) * device.step
         side = "ahead" if device.drift > 0 else "behind"
         was = f"{seconds} s {side} at its last good code, and is allowed to be" if device.drift else "right"
-        text = f"the clock of the device {device.name} was {was}; if its codes are refused, it drifted since"
+        text = (
+            f"the clock of the device {device.name} was {was}; if its codes are refused, it has drifted since"
+        )
         yield Cause("device-drift", Effect.ASKED, text, f"piactl otp resync {uid}")
 
 
 def _without_device(case: Case, enroll: str) -> Iterator[Cause]:
-    """Services of the account that ask for a code which nothing can make."""
+    """The cause of services that require a one-time code from an account without device."""
     policy = case.rules.policy.services
     held = sorted({name for name, _ in case.desired.entitlements if name in policy})
     always = [policy[name].label for name in held if policy[name].otp == "always"]
@@ -112,20 +113,20 @@ def _without_device(case: Case, enroll: str) -> Iterator[Cause]:
     parts = [f"always by {', '.join(always)}"] if always else []
     parts += [f"from outside by {', '.join(outside)}"] if outside else []
     if parts:
-        text = f"a one-time code is asked for {'; '.join(parts)}, and no device is active"
+        text = f"a one-time code is required {'; '.join(parts)}, but no device is active"
         yield Cause("device-none", Effect.SERVICE, text, enroll)
 
 
 _WEIGHT = {Effect.LET_IN: 0, Effect.REFUSED: 0, Effect.ASKED: 1, Effect.SERVICE: 2}
-"""What refuses is removed first."""
+"""The order of causes: those that refuse the login come first."""
 
 
-def login_answer(case: Case, around: Circumstances) -> Answer:
-    """The answer to "it does not work": no where a cause refuses the log in."""
+def login_answer(case: Case, around: LoginContext) -> Answer:
+    """The answer about login: no if any cause refuses it."""
     causes = tuple(sorted(_causes(case, around), key=lambda cause: _WEIGHT[cause.effect]))
     yes = not any(cause.effect is Effect.REFUSED for cause in causes)
     by_rules = holding(login_days(case), case.number) is not None
-    # where a password or the entry refuses what the rules allow, the rules know no day of it
+    # if a password or the entry refuses what the rules allow, the rules do not give the days
     since, until = login_span(case) if yes is by_rules else (None, None)
     first = next((c for c in causes if c.effect is Effect.REFUSED), None)
     text, rules, assignment = state_ground(case)
@@ -140,12 +141,12 @@ def login_answer(case: Case, around: Circumstances) -> Answer:
         assignment=assignment,
         notes=tuple(_notes(case, around)),
         causes=causes,
-        remedies=() if yes else tuple(waiting(next_day(until), case)),
+        remedies=() if yes else tuple(wait_remedy(next_day(until), case)),
     )
 
 
 def login_days(case: Case) -> list[Period]:
-    """The days on which the rules let in, with an administrator's lock over them."""
+    """The days on which the rules allow login, without those of an administrator's lock."""
     if case.account.state is State.ARCHIVED:
         return []
     lock = case.account.lock
@@ -160,43 +161,43 @@ def login_days(case: Case) -> list[Period]:
 
 
 def login_span(case: Case) -> tuple[date | None, date | None]:
-    """First and last day of the answer that the rules give."""
+    """First and last day of the answer by the rules."""
     periods = login_days(case)
     return (span if holding(periods, case.number) else absence)(periods, case.number)
 
 
-def entry_lets_in(case: Case, known: Credentials) -> bool:
-    """Whether the directory lets in on the day: the window that the entry holds, which is the one that the
-    directory enforces, has the day, and no link refuses."""
+def entry_allows_login(case: Case, known: Credentials) -> bool:
+    """Whether the directory allows login on the day: the login window of the entry includes it, and no link
+    to a device refuses."""
     account = case.account
     inside = (account.login_from or case.as_of) <= case.as_of <= (account.login_until or case.as_of)
     return inside and not _is_denied(case, known)
 
 
 def _is_denied(case: Case, known: Credentials) -> bool:
-    """Whether the link to no device of a closed or locked account refuses. Only nights move it, so of other
-    days than today it says nothing; that of a lost device is a cause of its own."""
+    """Whether the entry refuses login by a link to no device, as on a closed or locked account. Only nights
+    change the link, so it counts for today only. A lost device is a separate cause."""
     return known.denied and case.account.device != NO_DEVICE and not case.option
 
 
 def entry_differs(case: Case, known: Credentials) -> bool:
-    """Whether the directory does another thing on the day than the rules say."""
-    return entry_lets_in(case, known) is not (holding(login_days(case), case.number) is not None)
+    """Whether directory and rules differ about login on the day."""
+    return entry_allows_login(case, known) is not (holding(login_days(case), case.number) is not None)
 
 
-def _causes(case: Case, around: Circumstances) -> Iterator[Cause]:
+def _causes(case: Case, around: LoginContext) -> Iterator[Cause]:
     yield from _by_the_entry(case, around)
     yield from _locks(case)
     yield from _by_state(case)
     if case.state is State.ARCHIVED:
         return
-    yield from by_password(case, around)
-    yield from by_device(case, around)
+    yield from password_causes(case, around)
+    yield from device_causes(case, around)
     yield from _services(case)
 
 
-def _by_the_entry(case: Case, around: Circumstances) -> Iterator[Cause]:
-    """What the directory enforces where that is not what the rules say."""
+def _by_the_entry(case: Case, around: LoginContext) -> Iterator[Cause]:
+    """The cause of a directory entry that differs from the rules."""
     known = around.credentials
     if not entry_differs(case, known):
         return
@@ -205,11 +206,11 @@ def _by_the_entry(case: Case, around: Circumstances) -> Iterator[Cause]:
     if _is_denied(case, known):
         window = "it is linked to no device, as a closed or locked account is"
     since = f"the last run was as of {around.last_run}" if around.last_run else "no run has been recorded"
-    if entry_lets_in(case, known):
-        text = f"the entry lets in ({window}), and the rules do not; {since}"
+    if entry_allows_login(case, known):
+        text = f"the entry allows the login ({window}), but the rules do not; {since}"
         yield Cause("entry", Effect.LET_IN, text, "piactl nightly")
     else:
-        text = f"the rules let in, and the entry refuses ({window}); {since}"
+        text = f"the rules allow the login, but the entry refuses it ({window}); {since}"
         yield Cause("entry", Effect.REFUSED, text, "piactl nightly")
 
 
@@ -233,13 +234,13 @@ def _locks(case: Case) -> Iterator[Cause]:
     _, last = span(case.days(lambda path: path.locked), case.number)
     post = next((p for p in case.career.posts_on(case.as_of) if p.position.lock), None)
     until = f" until {last}" if last else ", no end known"
-    why = f"position {post.position.name}: {_row(post)}" if post else "a position that ended everything"
+    why = f"position {post.position.name}: {_row(post)}" if post else "a position that ended all assignments"
     yield Cause("position-lock", Effect.REFUSED, f"locked by HR{until}: {why}", "", last)
 
 
 def _row(post: Post) -> str:
     row = post.assignment
-    return spoken(row) + (f" [{row.origin}]" if row.origin else "")
+    return assignment_text(row) + (f" [{row.origin}]" if row.origin else "")
 
 
 def _by_state(case: Case) -> Iterator[Cause]:
@@ -258,19 +259,19 @@ def _by_state(case: Case) -> Iterator[Cause]:
     elif case.state is State.GRACE:
         refused = not case.career.login_on(case.as_of)
         effect = Effect.REFUSED if refused else Effect.SERVICE
-        more = "; log in was refused on the last day, and is" if refused else ""
+        more = "; login was refused on the last day and still is" if refused else ""
         yield Cause("grace", effect, f"in grace: {text}{more}", reopen, until)
     elif case.state is State.ON_LEAVE and not _may_log_in(case):
-        yield Cause("leave", Effect.REFUSED, f"on leave without log in: {text}", "", until)
+        yield Cause("leave", Effect.REFUSED, f"on leave without login: {text}", "", until)
 
 
 def _may_log_in(case: Case) -> bool:
-    """Whether the positions of the day let in; a lock is a cause of its own."""
+    """Whether the positions of the day allow login; a lock is a separate cause."""
     return case.career.login_on(case.as_of) or case.career.locked_on(case.as_of)
 
 
 def _position_rules(case: Case) -> tuple[Rule, ...]:
-    """The position that decides on the log in, on leave."""
+    """The positions that decide about login on leave."""
     if case.state is not State.ON_LEAVE:
         return ()
     positions = {post.position.name: post.position for post in case.career.posts_on(case.as_of)}
@@ -278,7 +279,7 @@ def _position_rules(case: Case) -> tuple[Rule, ...]:
 
 
 def _services(case: Case) -> Iterator[Cause]:
-    """Services whose delay after a start or a mutation still runs."""
+    """Services in their delay after a start or a mutation."""
     for post in case.career.posts_on(case.as_of):
         for service in case.rules.policy.services.values():
             begins = civil(post.first + post.delay(service))
@@ -304,10 +305,10 @@ def _is_waited_for(case: Case, post: Post, name: str, uai: str) -> bool:
     )
 
 
-def _notes(case: Case, around: Circumstances) -> Iterator[str]:
+def _notes(case: Case, around: LoginContext) -> Iterator[str]:
     device = around.credentials.device
     if around.credentials.linked and device is not None and device.there:
-        yield f"the directory wants password and then a code of {device.name}, never the password alone"
+        yield f"the directory requires password and code of {device.name}, never the password alone"
     if case.account.shut and not case.option:
         yield _how_refused(around.credentials)
     if case.option:
@@ -315,9 +316,7 @@ def _notes(case: Case, around: Circumstances) -> Iterator[str]:
 
 
 def _how_refused(known: Credentials) -> str:
-    """By what the directory itself refuses a closed or locked account."""
+    """How the directory refuses a closed or locked account."""
     if known.denied:
-        return (
-            "the directory refuses it by its dates and by a link to no device, whatever the password policy"
-        )
+        return "the directory refuses it by its dates and by a link to no device, under any password policy"
     return "the directory refuses it by its dates alone, which count only where a password policy applies"

@@ -1,4 +1,4 @@
-"""One account on one day, with the very functions that decide about it."""
+"""The case (one account on one day) and the answer of `why`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,12 @@ from piactl.core.model.periods import OPEN, Period, civil, holding, intersection
 from piactl.core.rules.career import Career
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.lifecycle import BEGINNING
-from piactl.core.rules.status import Standing
-
-# What `why` answers: yes or no, over which days, by which rule, and what would turn it.
+from piactl.core.rules.status import AccountStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What of the policy decides: its key there (`services.iprof`), and its line, 0 where the policy says
-    nothing and its default holds."""
+    """A deciding rule of the policy: its key (`services.iprof`) and its line, 0 for a default."""
 
     key: str
     line: int = 0
@@ -31,11 +28,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """One change that would turn an answer, in a sentence, with the command that does it, "" where no
-    command can (HR, the policy, time).
+    """A change that would reverse an answer, as a sentence, with its command, or "" if no command makes the
+    change (HR, the policy, time).
 
-    `day` is the first day of the other answer, None where it cannot be told. `tried` is the account as the
-    command would leave it, on which the rules were asked for `day`; None where none was tried.
+    `day` is the first day of the other answer, None if unknown. `tried` is the account after the command,
+    with which the rules gave `day`; None if no command was tried.
     """
 
     text: str
@@ -45,8 +42,8 @@ class Remedy:
 
 
 class Effect(Enum):
-    """What a cause does to a log in: it is refused; it asks for something more; it works, and a service is
-    missing; it is let in although the rules refuse it."""
+    """The effect of a cause on a login: refused; something more is required; it works, but a service is
+    missing; allowed although the rules refuse it."""
 
     REFUSED = "refused"
     ASKED = "asked"
@@ -56,7 +53,7 @@ class Effect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One reason why a log in does not work as expected, and the command that helps, "" where none does."""
+    """One reason why a login does not work as expected, and the command that helps, or ""."""
 
     kind: str
     effect: Effect
@@ -67,14 +64,13 @@ class Cause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One question with its answer. `since` and `until` are the first and last day of the answer as it is,
-    None where there is none or it is not known.
+    """One question with its answer. `since` and `until` are its first and last day, None if there is none or
+    it is unknown.
 
-    `subject` is "state", "login" or a service; `uai` one establishment of a service of that scope, else "".
-    `verdict` is the answer in a word: yes or no, or the state. `rules` go from the one that decides to those
-    behind it. `notes` are what else bears on it: exceptions, changes by hand. `coming` is what follows on
-    later days. `remedies` are what would turn it, the smallest first. `causes` are those of a log in that
-    does not work, the first to remove first.
+    `subject` is "state", "login" or a service; `uai` the establishment of a service of that scope, else "".
+    `verdict` is yes or no, or the state. `rules` starts with the deciding rule. `notes` are exceptions and
+    overrides that matter. `coming` are later events. `remedies` are changes that would reverse the answer,
+    the smallest first. `causes` are the causes of a failing login, the first to remove first.
     """
 
     subject: str
@@ -93,14 +89,14 @@ class Answer:
     causes: tuple[Cause, ...] = ()
 
 
-Decide = Callable[[Account, date], tuple[Career, Standing]]
-"""The career of an account as its changes by hand leave it on a day, and its standing on that day."""
+Decide = Callable[[Account, date], tuple[Career, AccountStatus]]
+"""Returns the career of an account with the overrides of a day, and its status on that day."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """The account that is asked about, as its entry holds it, and the day. `acts`: commands could change it
-    as of that day; `option` is what they need to be told for that, "" on the day itself."""
+    """The account in question, as on its entry, and the day. `acts`: commands can change it as of that day,
+    with the option `option`, "" for today."""
 
     account: Account
     rules: Rules
@@ -122,12 +118,12 @@ class Case:
 
     @cached_property
     def bare(self) -> Career:
-        """What the rules say without exceptions."""
+        """The career without exceptions."""
         return self.decide(replace(self.account, exceptions=()), self.as_of)[0]
 
     @cached_property
     def desired(self) -> Account:
-        """The account that a plan of the day wants."""
+        """The desired account in a plan of the day."""
         subject = Subject(self.account.matricule, self.account, None, self.account.assignments)
         desired = desired_account(subject, self.rules)
         return desired.account if desired else self.account
@@ -137,12 +133,12 @@ class Case:
         return self.desired.state
 
     def of(self, account: Account) -> Case:
-        """The same question of another account."""
+        """The same question about another account."""
         return replace(self, account=account)
 
     def days(self, periods_of: Callable[[Career], Sequence[Period]]) -> list[Period]:
-        """The days of something over time, as it is known on the day: where changes by hand end, the rules
-        are asked again, for from then on what HR says holds."""
+        """The days that `periods_of` finds, as known on the day. After the end of each override the career is
+        computed again, because the HR data apply from then on."""
         found: list[Period] = []
         for first, last, path in self._careers:
             found += intersection(periods_of(path), [(first, last)])
@@ -150,7 +146,7 @@ class Case:
 
     @cached_property
     def _careers(self) -> list[tuple[int, int, Career]]:
-        """First and last day over which a career is known to hold, and the career."""
+        """First and last day of each career, and the career."""
         ends = sorted(
             {override.until.toordinal() + 1 for override in running(self.account.overrides, self.as_of)}
         )
@@ -168,7 +164,7 @@ class Case:
 
 
 def span(periods: Sequence[Period], number: int) -> tuple[date | None, date | None]:
-    """First and last day of the period that holds the day; None is an open side."""
+    """First and last day of the period that includes the day; None is an open side."""
     period = holding(periods, number)
     if period is None:
         return None, None
@@ -176,12 +172,12 @@ def span(periods: Sequence[Period], number: int) -> tuple[date | None, date | No
 
 
 def absence(periods: Sequence[Period], number: int) -> tuple[date | None, date | None]:
-    """First and last day without, around a day without; None is an open side."""
+    """First and last day of the gap around the day; None is an open side."""
     before = [last for _, last in periods if last < number]
     after = [first for first, _ in periods if first > number]
     return (civil(max(before) + 1) if before else None), (civil(min(after) - 1) if after else None)
 
 
 def next_day(day: date | None) -> date | None:
-    """The day after; None where there is no such day."""
+    """The next day, or None if there is none."""
     return day + timedelta(days=1) if day is not None and day < date.max else None

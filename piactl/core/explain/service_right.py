@@ -1,4 +1,4 @@
-"""Why an account has a service on a day, or has not."""
+"""Explains why an account has or does not have a service on a day."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ from piactl.core.explain.counterfactual import (
     ASSIGNED,
     denial_in_force,
     exceptions_on,
-    gaining,
-    losing,
+    gain_remedies,
+    lose_remedies,
     posts_with,
-    waiting,
+    wait_remedy,
 )
 from piactl.core.explain.question import Answer, Case, Rule, absence, next_day, span
 from piactl.core.model.account import State
 from piactl.core.model.assignment import Assignment
-from piactl.core.model.overrides import running, spoken_override
+from piactl.core.model.overrides import override_text, running
 from piactl.core.model.periods import civil, holding
 from piactl.core.model.policy import Position, Service
 from piactl.core.rules.entitlements import own_periods
 from piactl.core.rules.mobility import Post
-from piactl.core.rules.reasons import spoken_exception
+from piactl.core.rules.reasons import exception_text
 from piactl.core.text import counted
 
 Ground = tuple[str, tuple[Rule, ...], Assignment | None]
-"""Why, in a sentence; the rules behind it; the assignment behind it."""
+"""The reason as a sentence, the rules behind it, and the assignment."""
 
 
 def right_answers(case: Case, service: Service) -> list[Answer]:
-    """One answer for a service of person scope, else one for each establishment where it is, was or will
-    be held, has a post with it or an exception; else where the posts of the day are, else for none."""
+    """One answer for a service of person scope. For establishment scope one answer per establishment with a
+    past, current or future right, a post with the service, or an exception; else per establishment of the
+    day."""
     return [right_answer(case, service, uai) for uai in _places(case, service) or [""]]
 
 
@@ -45,12 +46,12 @@ def _places(case: Case, service: Service) -> list[str]:
 
 
 def right_answer(case: Case, service: Service, uai: str) -> Answer:
-    """The answer on one right, uai "" for person scope."""
+    """The answer about one right; uai "" for person scope."""
     periods = case.right_days(service.name, uai)
     yes = holding(periods, case.number) is not None
     reason, rules, assignment = (_given if yes else _refused)(case, service, uai)
     since, until = span(periods, case.number) if yes else absence(periods, case.number)
-    remedies = losing(case, service, uai) if yes else gaining(case, service, uai, until)
+    remedies = lose_remedies(case, service, uai) if yes else gain_remedies(case, service, uai, until)
     return Answer(
         subject=service.name,
         uai=uai,
@@ -63,29 +64,26 @@ def right_answer(case: Case, service: Service, uai: str) -> Answer:
         rules=rules,
         assignment=assignment,
         notes=tuple(_notes(case, service, uai)),
-        remedies=(*waiting(next_day(until), case), *remedies),
+        remedies=(*wait_remedy(next_day(until), case), *remedies),
     )
-
-
-# Why it is given
 
 
 def _given(case: Case, service: Service, uai: str) -> Ground:
     if not holding(case.bare.rights.get((service.name, uai), []), case.number):
         grant = next((e for e in exceptions_on(case, service, uai) if e.grants), None)
         if grant is not None:
-            return f"an exception: {spoken_exception(grant)}", (), None
-    held = next(_holders(case, service, uai), None)
+            return f"an exception: {exception_text(grant)}", (), None
+    held = next(_granting_posts(case, service, uai), None)
     if held is not None:
         return held
     if case.state is State.GRACE and service.in_grace:
         text, rules, assignment = state_ground(case)
         return f"lasts through the grace: {text}", (_rule(service), *rules), assignment
-    return "what was held goes on", (_rule(service),), None
+    return "an earlier right continues", (_rule(service),), None
 
 
-def _holders(case: Case, service: Service, uai: str) -> Iterator[Ground]:
-    """The posts that give it: by a right of their own, by a handover, or by what was held before them."""
+def _granting_posts(case: Case, service: Service, uai: str) -> Iterator[Ground]:
+    """The posts that give the right: by themselves, by a handover, or by continuing an earlier right."""
     waiting_posts = []
     for post in posts_with(case, service, uai):
         delay = post.delay(service)
@@ -131,13 +129,10 @@ def _delay(post: Post, service: Service) -> str:
     return f"{counted(post.delay(service), 'day', 'days')} ({name})"
 
 
-# Why it is not
-
-
 def _refused(case: Case, service: Service, uai: str) -> Ground:
     denial = denial_in_force(case, service, uai)
     if denial is not None:
-        return f"an exception: {spoken_exception(denial)}", (), None
+        return f"an exception: {exception_text(denial)}", (), None
     if case.state is State.GRACE:
         return _not_in_grace(case, service, uai)
     if case.state not in ASSIGNED:
@@ -165,7 +160,7 @@ def _not_in_grace(case: Case, service: Service, uai: str) -> Ground:
 
 
 def _without(case: Case, service: Service, uai: str) -> Ground:
-    """No post of the day has it: one that had is over, or the profiles of the day have it not."""
+    """No post of the day has the service: its post has ended, or no profile of the day has it."""
     here = [p for p in case.career.posts if p.has(service) and uai in ("", p.assignment.uai)]
     over = max((p for p in here if p.last < case.number), key=lambda p: p.last, default=None)
     if uai and over is not None:
@@ -193,6 +188,6 @@ def _notes(case: Case, service: Service, uai: str) -> Iterator[str]:
     for exception in case.account.exceptions:
         mine = exception.service == service.name and exception.uai in ("", uai)
         if mine and exception.end >= case.as_of:
-            yield spoken_exception(exception)
+            yield exception_text(exception)
     for override in running(case.account.overrides, case.as_of):
-        yield spoken_override(override)
+        yield override_text(override)

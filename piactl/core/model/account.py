@@ -11,7 +11,8 @@ from piactl.core.model.overrides import Override
 
 
 class State(Enum):
-    """What the assignments make of an account on a day; the value is the word of the command line."""
+    """The state of an account on a day, derived from its assignments. The values appear on the command
+    line."""
 
     ACTIVE = "active"
     ON_LEAVE = "on-leave"
@@ -22,12 +23,12 @@ class State(Enum):
 
 
 Right = tuple[str, str]
-"""A service and, where the service has that scope, the UAI of an establishment, else ""."""
+"""A service, and the UAI of an establishment if the service has that scope, else ""."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """An administrator's suspension from `since`, to `until` included where it is known."""
+    """A suspension by an administrator from `since` to `until` (None: no known end), both included."""
 
     since: date
     until: date | None
@@ -53,18 +54,16 @@ class ServiceException:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One account, as the directory holds it (current) or as it should be (desired).
+    """One account, current (as in the directory) or desired (as it should be).
 
-    `matricule` is None once archived, then only its keyed digest is left. `identifiers` are the uid and
-    every address and alias it has or had, the ledger of its names; `aliases` the addresses that still lead to
-    it, `other_mails` what another hand put beside its address. `entitlements`
-    are pairs (service, uai), uai "" for person scope, of the day the account was computed for, and so are
-    `profiles`, `establishments` (UAIs, the main one first) and `corps`.
-    `assignments` are as HR and administrators said them; `overrides` lie over them (see
-    `overrides.overridden`).
-    `login_from` and `login_until` are the first and last day of the login window that the directory
-    itself enforces, None where that side is open; a window in the past refuses.
-    `device` names the one-time-code device in force, an entry below the account, "" without one.
+    `matricule` is None for an archived account; its keyed digest remains. `identifiers` is the ledger of
+    names: the uid and every address and alias that the account has or had. `aliases` are the addresses that
+    still deliver to it, `other_mails` addresses that another tool added. `entitlements` are pairs (service,
+    uai), uai "" for person scope. They, `profiles`, `establishments` (UAIs, the main one first) and `corps`
+    are those of the day the account was computed for. `assignments` are as HR and administrators set them;
+    `overrides` apply on top (`overrides.overridden`). `login_from` and `login_until` are the first and last
+    day of the login window that the directory enforces, None for an open side; a window in the past refuses
+    the login. `device` is the name of the active one-time-code device, an entry below the account, or "".
     """
 
     uid: str
@@ -100,13 +99,13 @@ class Account:
 
     @property
     def addresses(self) -> frozenset[str]:
-        """Every address that stands on the entry."""
+        """Every address on the entry."""
         own = frozenset((self.address,)) if self.address else frozenset()
         return own | self.aliases | self.other_mails
 
     @property
     def foreign_addresses(self) -> frozenset[str]:
-        """Those of the entry that are not in its ledger of names: another hand put them there."""
+        """Addresses on the entry that are not in its ledger of names: another tool wrote them."""
         if self.addresses <= self.identifiers:
             return frozenset()
         known = {name.casefold() for name in self.identifiers}
@@ -114,12 +113,12 @@ class Account:
 
     @property
     def names(self) -> frozenset[str]:
-        """Every name that nobody else may get: the ledger, and what stands on the entry beside it."""
+        """Every name reserved for this account: the ledger and all addresses on the entry."""
         return self.identifiers | self.addresses
 
     @property
     def shut(self) -> bool:
-        """Whether it is closed or locked: nobody logs in until it is reopened or unlocked."""
+        """Whether it is closed or locked: login is refused until it is reopened or unlocked."""
         return self.locked or self.state in (State.DEACTIVATED, State.ARCHIVED)
 
     @property

@@ -1,4 +1,4 @@
-"""One affectation, as HR tells it."""
+"""An assignment (affectation) from the HR data."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from datetime import date
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A person at an establishment in a function over civil days, both included; `end` None is open.
+    """A person's function at an establishment from `start` to `end`, both included; `end` None is open.
 
-    `source` names the feed source that vouches for it. `origin` is the feed row it was last read from
-    (`epp-20260901.csv:17`); it explains and never decides, so two assignments that differ only in it
-    are equal.
+    `source` is the feed source it comes from. `origin` is the feed row it was last read from
+    (`epp-20260901.csv:17`). It is for explanations only, so it is not part of the comparison.
     """
 
     uai: str
@@ -29,7 +28,7 @@ class Assignment:
 
     @property
     def key(self) -> tuple[str, str, date]:
-        """What identifies it among the assignments of one person in one source."""
+        """Identifies the assignment among those of one person in one source."""
         return (self.uai, self.function, self.start)
 
     def covers(self, day: date) -> bool:

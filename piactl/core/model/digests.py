@@ -1,4 +1,4 @@
-"""Keyed digests: what is stored of values that must be recognised and not read."""
+"""Keyed digests, stored in place of values that must be recognised but not readable."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class DigestKeys:
-    """HMAC-SHA-256 keys by id; new digests are made with `current`, all of them verify.
+    """HMAC-SHA-256 keys by id. `current` makes new digests; every key verifies.
 
-    A digest is written `{id}hex`. `purpose` keeps digests of different kinds of value apart.
+    A digest is written `{id}hex`. `purpose` makes digests of different kinds of values differ.
     """
 
     current: str
@@ -26,21 +26,21 @@ class DigestKeys:
         return tuple(self._with(key, purpose, value) for key in [self.current, *others])
 
     def matches(self, stored: str, purpose: str, value: str) -> bool:
-        """Whether `stored` is a digest of `value` under the key it names, in constant time."""
+        """Whether `stored` is a digest of `value` under the key it names. Compares in constant time."""
         key = digest_key_id(stored)
         return key in self.keys and hmac.compare_digest(
             stored.encode(), self._with(key, purpose, value).encode()
         )
 
     def keep_or_renew(self, stored: str | None, purpose: str, value: str) -> str:
-        """The digest of `value` under the current key, which is `stored` where that is one. A value that is
-        told anew moves to a new key so; until then its older digest verifies."""
+        """The digest of `value` under the current key; `stored` itself if it is one. Digests move to a new
+        key this way when a feed repeats their value; until then the older digest verifies."""
         if stored is not None and not self.is_older(stored) and self.matches(stored, purpose, value):
             return stored
         return self.digest(purpose, value)
 
     def is_older(self, stored: str) -> bool:
-        """Whether `stored` is under another key than the current one."""
+        """Whether the key of `stored` is not the current one."""
         return digest_key_id(stored) != self.current
 
     def _with(self, key: str, purpose: str, value: str) -> str:
@@ -49,5 +49,5 @@ class DigestKeys:
 
 
 def digest_key_id(stored: str) -> str:
-    """The id of the key a digest names."""
+    """The id of the key of a digest."""
     return stored[1 : stored.find("}")] if stored.startswith("{") else ""

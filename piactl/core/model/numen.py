@@ -11,7 +11,7 @@ _WORD = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{13}(?![0-9A-Za-z])")
 
 
 class Numen:
-    """Thirteen characters that must not be shown: `str` and `repr` mask them, `reveal()` is for digests."""
+    """A NUMEN. `str` and `repr` mask it; only code that makes digests calls `reveal()`."""
 
     __slots__ = ("_value", "unusual")
 
@@ -35,10 +35,9 @@ class Numen:
 
 
 def read_numen(text: str) -> Numen | None:
-    """The NUMEN in `text` after removing blanks and upper-casing.
+    """The NUMEN in `text`, blanks removed and in upper case; None if it is not one.
 
-    None where it is not one. A tail of another shape is accepted as `unusual`: no check key is
-    documented, so the shape of the last eight characters is a warning only.
+    An ending of another form is accepted as `unusual`, with a warning: no check key is documented.
     """
     value = _BLANK.sub("", text).upper()
     if not value.isascii():
@@ -51,7 +50,7 @@ def read_numen(text: str) -> Numen | None:
 
 
 def masked(text: str) -> str:
-    """`text` with everything that looks like a NUMEN masked: it is a secret wherever it came from."""
+    """`text` with everything that looks like a NUMEN masked."""
 
     def mask(found: re.Match[str]) -> str:
         numen = read_numen(found[0])

@@ -1,7 +1,7 @@
-"""Dated changes by hand over what HR says. Imports respect them, and they end by themselves.
+"""Overrides: dated changes by hand to the HR data. Imports respect them until they expire.
 
-The entry keeps HR's data; an override lies over them until its last day. When it ends, HR's data apply again,
-without a feed having to repeat them.
+The entry keeps the HR data; an override applies on top until its last day. Then the HR data apply again, even
+if no feed repeats them.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from enum import Enum
 from piactl.core.model.assignment import Assignment
 
 MANUAL = "manual"
-"""The source of assignments that were made by hand; no HR source has this name."""
+"""The source of assignments made by hand; no HR source may have this name."""
 
 
 class OverrideKind(Enum):
-    """ADD: an assignment of the source MANUAL was made. END: an assignment of HR ends on `day`. CLOSE: all
-    assignments end, and the account is closed from `day`. NAME: the usage name is `value`."""
+    """ADD adds an assignment of the source MANUAL. END ends an HR assignment on `day`. CLOSE ends all
+    assignments and closes the account from `day`. NAME sets the usage name to `value`."""
 
     ADD = "add"
     END = "end"
@@ -31,8 +31,8 @@ class OverrideKind(Enum):
 class Override:
     """`until` is its last day, `made` the day it was made, `by` its author.
 
-    `uai`, `function`, `start` name the assignment of ADD and END. `was` is the usage name before NAME.
-    `sponsor` is who answers for a person whom HR does not know. `grace` are the days of grace of CLOSE.
+    `uai`, `function`, `start` identify the assignment of ADD and END. `was` is the usage name before NAME.
+    `sponsor` is responsible for a person who is not in the HR data. `grace` is the grace of CLOSE in days.
     """
 
     kind: OverrideKind
@@ -50,9 +50,10 @@ class Override:
     grace: int = 0
 
     def ended(self, assignments: Iterable[Assignment]) -> tuple[Assignment, ...]:
-        """The assignments of HR that this END ends: the one it was made for and what lies inside it. HR may
-        have corrected its start since: then it is the nearest. One that begins after the last day is
-        another, a return; one that began before is another too, such as the post around a leave."""
+        """The HR assignments that this END ends: the one it was made for, and those inside it. If HR has
+        corrected the start, it is the assignment with the nearest start. An assignment that begins after the
+        last day is a return, and one that began earlier is another, such as the post around a leave: neither
+        ends."""
         if self.kind is not OverrideKind.END or self.start is None or self.day is None:
             return ()
         start, last = self.start, max(self.day, self.start)
@@ -65,7 +66,7 @@ class Override:
         return tuple(a for a in post if a.start >= nearest)
 
     def made_for(self, assignment: Assignment, assignments: Iterable[Assignment]) -> bool:
-        """Whether this END was made for that one of the assignments."""
+        """Whether this END was made for this assignment."""
         return assignment.start == min((a.start for a in self.ended(assignments)), default=None) and (
             assignment.uai,
             assignment.function,
@@ -73,14 +74,14 @@ class Override:
 
 
 def running(overrides: Iterable[Override], as_of: date) -> tuple[Override, ...]:
-    """The overrides that are not over on the day."""
+    """The overrides that have not expired on the day."""
     return tuple(override for override in overrides if override.until >= as_of)
 
 
 def overridden(
     assignments: Sequence[Assignment], overrides: Iterable[Override], as_of: date
 ) -> tuple[Assignment, ...]:
-    """The assignments as the overrides of the day leave them; the rules see these. Same order."""
+    """The assignments with the overrides of the day applied, in the same order, as the rules see them."""
     endings = [
         (override.day, override.ended(assignments))
         for override in running(overrides, as_of)
@@ -99,7 +100,7 @@ def overridden(
 
 
 def closings(overrides: Iterable[Override], as_of: date) -> tuple[tuple[date, int], ...]:
-    """(first closed day, days of grace from it) of the closures by hand that hold on the day."""
+    """(first closed day, days of grace) of each closure by hand in force on the day."""
     return tuple(
         (override.day, override.grace)
         for override in running(overrides, as_of)
@@ -107,20 +108,20 @@ def closings(overrides: Iterable[Override], as_of: date) -> tuple[tuple[date, in
     )
 
 
-def overridden_name(overrides: Iterable[Override], name: str, as_of: date, *, told: bool) -> str:
-    """The usage name on the day. `told`: `name` is what HR says now, not what stood on the entry."""
+def overridden_name(overrides: Iterable[Override], name: str, as_of: date, *, from_hr: bool) -> str:
+    """The usage name on the day. `from_hr`: `name` comes from the HR data, not from the entry."""
     for override in overrides:
         if override.kind is not OverrideKind.NAME:
             continue
         if override.until >= as_of:
             return override.value
-        if not told and name == override.value:
+        if not from_hr and name == override.value:
             return override.was
     return name
 
 
-def retold(overrides: Iterable[Override], name: str) -> tuple[Override, ...]:
-    """The overrides once HR has told the usage name `name`: it is what holds again after a NAME."""
+def with_hr_name(overrides: Iterable[Override], name: str) -> tuple[Override, ...]:
+    """The overrides after the HR data give the usage name `name`, which applies again when a NAME expires."""
     return tuple(
         replace(override, was=name) if override.kind is OverrideKind.NAME else override
         for override in overrides
@@ -128,12 +129,12 @@ def retold(overrides: Iterable[Override], name: str) -> tuple[Override, ...]:
 
 
 def next_end(overrides: Iterable[Override], as_of: date) -> date | None:
-    """The next day on which an override is over."""
+    """The first day after the next override to expire."""
     return min((override.until + timedelta(days=1) for override in running(overrides, as_of)), default=None)
 
 
 def override_words(override: Override) -> str:
-    """What an override does, and until when."""
+    """The effect of an override and its last day."""
     post = f"{override.function} at {override.uai} from {override.start}"
     names = override.value or "none", override.was or "none"
     what = {
@@ -145,7 +146,7 @@ def override_words(override: Override) -> str:
     return f"{what}, by hand until {override.until}"
 
 
-def spoken_override(override: Override) -> str:
+def override_text(override: Override) -> str:
     """An override in a sentence, with its author and reason."""
     sponsor = f", sponsor {override.sponsor}" if override.sponsor else ""
     return f"{override_words(override)} ({override.by}: {override.reason}{sponsor})"

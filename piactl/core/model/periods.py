@@ -1,7 +1,7 @@
 """Arithmetic on periods of civil days.
 
-Inside the rules a day is its proleptic ordinal (`date.toordinal`) and an open end is `OPEN`, so that
-sums cannot overflow a date. A period is a pair (first day, last day), both included.
+The rules count days as proleptic ordinals (`date.toordinal`) with `OPEN` for an open end, so that sums cannot
+overflow a date. A period is a pair (first day, last day), both included.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def ordinal(day: date | None) -> int:
 
 
 def civil(day: int) -> date | None:
-    """The date of an ordinal; beyond the calendar is None, an open end."""
+    """The date of an ordinal; None beyond the calendar (an open end)."""
     return None if day > _LAST else date.fromordinal(day)
 
 
 def union(periods: Iterable[Period]) -> list[Period]:
-    """Sorted periods in which those that overlap or adjoin are one; empty ones are dropped."""
+    """The sorted periods; those that overlap or adjoin are merged, empty ones dropped."""
     result: list[Period] = []
     ordered = list(periods)
     if len(ordered) > 1:
@@ -45,9 +45,9 @@ def union(periods: Iterable[Period]) -> list[Period]:
 
 
 def intersection(left: Iterable[Period], right: Iterable[Period]) -> list[Period]:
-    """The days that both hold."""
+    """The days in both."""
     left, right = list(left), list(right)
-    if len(left) == len(right) == 1:  # by far the most
+    if len(left) == len(right) == 1:  # the most frequent case by far
         (a, b), (c, d) = left[0], right[0]
         first, last = max(a, c), min(b, d)
         return [(first, last)] if first <= last else []
@@ -55,7 +55,7 @@ def intersection(left: Iterable[Period], right: Iterable[Period]) -> list[Period
 
 
 def difference(left: Iterable[Period], right: Iterable[Period]) -> list[Period]:
-    """The days of `left` that `right` does not hold."""
+    """The days of `left` that are not in `right`."""
     result = union(left)
     for c, d in right:
         if c > d:
@@ -74,7 +74,7 @@ def difference(left: Iterable[Period], right: Iterable[Period]) -> list[Period]:
 
 
 def holding(periods: Iterable[Period], day: int) -> Period | None:
-    """The period that holds `day`."""
+    """The period that contains `day`, or None."""
     for period in periods:
         if period[0] <= day <= period[1]:
             return period

@@ -1,4 +1,4 @@
-"""One agent as HR tells it."""
+"""A person in the HR data, and the establishment register."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from piactl.core.model.numen import Numen
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """All that one feed says of one matricule. Blank text is none."""
+    """The data of one matricule in one feed. "" is no value."""
 
     matricule: str
     family_name: str
@@ -26,12 +26,12 @@ class Person:
     lines: tuple[int, ...] = field(default=(), compare=False)
     """The line of the feed of each assignment, in the same order."""
     silent: frozenset[str] = field(default=frozenset(), compare=False)
-    """The fields that the feed has no column for: their blanks say nothing, and erase nothing."""
+    """Fields without a column in the feed: their blanks do not erase values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Establishment:
-    """One line of the establishment register; blank text is none."""
+    """One line of the establishment register; "" is no value."""
 
     uai: str
     name: str = ""

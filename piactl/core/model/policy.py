@@ -1,4 +1,4 @@
-"""Who gets what, when: the values that `policy.yaml` is read into."""
+"""The policy: who gets what, when. Built from `policy.yaml`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from piactl.core.model.person import Register
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """A condition on an assignment: each named field must hold one of its values; none is always true.
+    """A condition on an assignment: each field must have one of its values. Without fields it is always true.
 
-    Fields: fonction corps discipline modalite position uai (of the assignment), nature degree sector
-    (of its establishment, blank where the register does not know it).
+    Fields: fonction corps discipline modalite position uai (of the assignment), nature degree sector (of its
+    establishment; blank if it is not in the register).
     """
 
     conditions: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -50,10 +50,10 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """What an administrative position leaves of the rights of an assignment.
+    """An administrative position, and the rights that an assignment keeps in it.
 
-    `keeps` None is all services. `login` None is the default: yes where it keeps a service.
-    `grace` None is the grace of the corps. `ends` makes it the end of all assignments.
+    `keeps` None keeps all services. `login` None allows login if a service is kept. `grace` None is the grace
+    of the corps. `ends`: the position ends all assignments.
     """
 
     name: str
@@ -80,7 +80,8 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`profiles` None is all. Delays and the handover are in days. `keep`: a held right bridges a delay."""
+    """`profiles` None is all. Delays and handover are in days. `keep`: an existing right continues in a
+    delay."""
 
     name: str
     label: str
@@ -107,7 +108,7 @@ class GraceRule:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Broken when more than `max` and more than `share` (0 to 1) of the accounts in scope."""
+    """Exceeded by more than `max` accounts and more than `share` (0 to 1) of the accounts in scope."""
 
     max: int
     share: float
@@ -115,7 +116,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The limits of one kind of change: over all, in any one establishment, in any one profile."""
+    """The limits of one kind of change: overall, per establishment and per profile."""
 
     overall: Limit | None = None
     per_establishment: Limit | None = None
@@ -124,9 +125,9 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class GuardPeriod:
-    """A time of the year in which other guards hold; `first` and `last` are (month, day), both included.
+    """A part of the year with other guards; `first` and `last` are (month, day), both included.
 
-    A period whose last day comes before its first one in the year runs over New Year.
+    A period whose last day is before its first day spans New Year.
     """
 
     name: str
@@ -137,10 +138,10 @@ class GuardPeriod:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The whole policy. `uid_form` is address (the local part of the first address) or initial (first
-    letter of the given name and the surname). `otp_issuer` is what an authenticator shows over the account,
-    `otp_reach` how many minutes wrong a device's clock may be to be resynchronised. `digest` is the SHA-256
-    of its file, in hexadecimal."""
+    """The whole policy. `uid_form` is address (the local part of the first address) or initial (first letter
+    of the given name and the surname). `otp_issuer` is the name that authenticators show with the account,
+    `otp_reach` the largest clock error, in minutes, that a resynchronisation corrects. `digest` is the
+    SHA-256 of its file, in hexadecimal."""
 
     timezone: str = "Europe/Paris"
     domain: str = "ac-amiens.fr"
@@ -171,20 +172,20 @@ class Policy:
     )
 
     def position(self, name: str) -> Position | None:
-        """The position of that name; blank is `default`; None where the policy does not list it."""
+        """The position of that name (blank: `default`), or None if the policy does not list it."""
         if not name:
             return self.positions.get("default") or Position("default")
         return self.positions.get(name)
 
     def profile(self, assignment: Assignment, register: Register) -> Profile | None:
-        """The first profile that fits."""
+        """The first profile that matches, or None."""
         if not self._asked:
             asked = {name for profile in self.profiles for name in profile.when.conditions}
             self._asked[True] = tuple(f for name, f in ASSIGNMENT_FIELDS.items() if name in asked)
             self._asked[False] = tuple(name for name in ESTABLISHMENT_FIELDS if name in asked)
         own, of_place = self._asked[True], self._asked[False]
         place = register.get(assignment.uai) if of_place else None
-        # in what the conditions ask for, most assignments are like many others
+        # most assignments share their values in the fields that conditions use: cache by these
         key = (
             *[getattr(assignment, name) for name in own],
             *([getattr(place, name) for name in of_place] if place else ()),
@@ -195,14 +196,14 @@ class Policy:
         return self._fitting[key]
 
     def services_of(self, profile: str) -> tuple[Service, ...]:
-        """The services that a profile has, in the order of the policy; none for a blank one."""
+        """The services of a profile, in policy order; none for a blank profile."""
         if profile not in self._serving:
             served = (s for s in self.services.values() if profile and s.serves(profile))
             self._serving[profile] = tuple(served)
         return self._serving[profile]
 
     def grace_days(self, assignment: Assignment, register: Register) -> int:
-        """The grace after this assignment: its position's own, else the first rule that fits, else none."""
+        """Days of grace after the assignment: of its position, else of the first matching rule, else 0."""
         position = self.position(assignment.position)
         if position is not None and position.grace is not None:
             return position.grace

@@ -1,4 +1,4 @@
-"""The values that `piactl.yaml` is read into. Paths are absolute text; nothing here is a secret."""
+"""The settings. Built from `piactl.yaml`. Paths are absolute; no value is a secret."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 CREDENTIAL = "credential:"
-"""`credential:NAME` in place of a secret's path is the systemd credential NAME (LoadCredential=)."""
+"""`credential:NAME` in place of a path names a systemd credential (LoadCredential=)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """How one service identity binds: SASL EXTERNAL over ldapi, or a name and a password file."""
+    """How a service identity binds: SASL EXTERNAL over ldapi, or a DN and a password file."""
 
     external: bool = False
     dn: str = ""
@@ -20,8 +20,8 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """`ca_file` "" is the system's store. Certificates are always verified; `strict` also asks for the
-    extensions that RFC 5280 demands of them."""
+    """`ca_file` "" is the system store. Certificates are always verified; `strict` also requires the
+    extensions of RFC 5280."""
 
     ca_file: str = ""
     starttls: bool = False
@@ -30,10 +30,10 @@ class TlsSettings:
 
 @dataclass(frozen=True, slots=True)
 class DirectorySettings:
-    """Where the directory is and how to talk to it. Deadlines are in seconds, per operation.
+    """The directory and its connections. Timeouts are in seconds, per operation.
 
     `attributes` renames LDAP attributes: the name that piactl uses by default -> the one used here.
-    `in_flight`: requests that a writer has on their way at once; 1 is one after the other.
+    `in_flight`: pending requests of a writer; 1 waits for each answer.
     `taken_attributes`: attributes of unmanaged entries whose addresses count as taken.
     """
 
@@ -61,7 +61,7 @@ class SourceLimits:
     with at least `size_floor` rows of difference. `column_share`: how far the share of rows with a value in
     one column may be from that of the last feed, with at least `column_floor` rows of difference.
     `held_share`: of the people of a feed, how many may be held, with at least `held_floor` of them.
-    The upper bounds stop a runaway file.
+    The maxima stop a runaway file.
     """
 
     bad_share: float = 0.05
@@ -81,7 +81,7 @@ class SourceLimits:
 
 @dataclass(frozen=True, slots=True)
 class LimitsPeriod:
-    """A time of the year, (month, day) both included, in which other limits hold."""
+    """A part of the year, (month, day) both included, with other limits."""
 
     name: str
     first: tuple[int, int]
@@ -91,10 +91,10 @@ class LimitsPeriod:
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """One HR source and how its layout is brought to the canonical one.
+    """An HR source and the mapping of its layout to the canonical one.
 
     `full`: a complete feed lists everyone. `trailer`: a feed without its `#FIN` line is incomplete.
-    `delimiter` "" is found in the header (one of `;` `,` tab). `encoding` is utf-8, windows-1252 or
+    `delimiter` "" is detected in the header (`;` `,` or tab). `encoding` is utf-8, windows-1252 or
     iso-8859-15, decoded strictly. `files` are patterns (fnmatch) of the file names of the source.
     `date_pattern` is a regular expression with groups `year`, `month`, `day` for the feed's date in the
     file name. `columns`: canonical column -> header name there. `values`: canonical column -> raw value
@@ -120,11 +120,11 @@ class SourceSettings:
 
 @dataclass(frozen=True, slots=True)
 class PasswordSettings:
-    """Passwords and the codes that stand for them. `policy` and `activation_policy` are DNs of ppolicy
-    entries: the one of people, and the one under which an account is while its password is a code.
+    """Passwords and activation passwords. `policy` and `activation_policy` are DNs of ppolicy entries: the
+    one of people, and the one that applies to an account until its activation password is replaced.
 
-    A code lasts `code_hours`. `minimum` and `administrator_minimum` are characters. Beyond
-    `failures_per_hour` wrong identity checks, of all accounts together, none is made for a while.
+    An activation password lasts `code_hours`. `minimum` and `administrator_minimum` are in characters. After
+    `failures_per_hour` wrong identity checks, over all accounts, checks are refused for a while.
     """
 
     policy: str = ""
@@ -137,8 +137,8 @@ class PasswordSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The whole configuration of one host. `lock_hook` are the words of the command that is told of locks,
-    which has `hook_seconds` for it."""
+    """The configuration of one host. `lock_hook` is the command, with arguments, that is called for locks and
+    may run for `hook_seconds`."""
 
     file: str
     directory: DirectorySettings

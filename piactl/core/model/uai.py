@@ -14,11 +14,11 @@ def uai_letter(digits: str) -> str:
 
 
 def read_uai(text: str) -> tuple[str | None, str]:
-    """`(uai, "")`, or `(None, why)` naming the right letter where only the letter is wrong."""
+    """`(uai, "")`, or `(None, reason)`; the reason gives the right letter if only the letter is wrong."""
     value = text.strip().upper()
     match = _SHAPE.fullmatch(value)
     if match is None:
-        return None, f"{value!r} is not a UAI: seven digits and a letter, such as 0800009A"
+        return None, f"{value!r} is not a UAI: expected seven digits and a letter, such as 0800009A"
     digits, letter = match.groups()
     right = uai_letter(digits)
     if letter != right:

@@ -1,4 +1,4 @@
-"""From a name to the local part of an address, and who gets which one among homonyms."""
+"""Turns names into local parts of addresses, and numbers homonyms."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from functools import lru_cache
 from piactl.errors import PiactlError
 
 MAX_LOCAL = 64 - 2
-"""RFC 5321 allows 64 octets in a local part; two are kept for the digits of a homonym."""
+"""RFC 5321 allows 64 octets in a local part; two are reserved for the digits of a homonym."""
 
 
 class UnusableName(PiactlError):
-    """A name that the rule cannot turn into an address. `part` is the canonical column at fault."""
+    """A name gives no address. `part` is the canonical column at fault."""
 
     def __init__(self, part: str, code: str, message: str) -> None:
         self.part = part
@@ -57,16 +57,16 @@ _RESERVED_PREFIX = "ce."
 
 
 def without_invisible(text: str) -> str:
-    """`text` composed (NFC), without the zero-width characters and soft hyphens that nobody meant."""
+    """`text` in NFC, without zero-width characters and soft hyphens."""
     return text if text.isascii() else unicodedata.normalize("NFC", text.translate(_DROPPED))
 
 
 def damaged(text: str) -> str:
-    """What shows that `text` was decoded with the wrong encoding, "" where nothing does."""
+    """The sign that `text` was decoded with the wrong encoding, or ""."""
     if "�" in text:
-        return "holds the replacement character U+FFFD"
+        return "contains the replacement character U+FFFD"
     if _C1.search(text):
-        return "holds a C1 control character, as Windows-1252 read as ISO-8859-1 does"
+        return "contains a C1 control character, as in Windows-1252 read as ISO-8859-1"
     if _MOJIBAKE.search(unicodedata.normalize("NFC", text)):
         return "looks like UTF-8 read as Windows-1252"
     return ""
@@ -74,15 +74,15 @@ def damaged(text: str) -> str:
 
 @lru_cache(maxsize=20_000)
 def name_words(text: str, part: str) -> str:
-    """One name in the letters of an address, words joined by hyphens.
+    """A name in the letters of an address, words joined by hyphens.
 
-    Raises UnusableName for what must not be guessed: damage, placeholders, honorifics, digits, marginal
-    notes, other alphabets. `part` names the column in the message.
+    Raises UnusableName for names that need a decision: damaged text, placeholders, honorifics, digits,
+    marginal notes, other alphabets. `part` is the column in the message.
     """
     fault = damaged(text)
     if fault or "?" in text:
         raise UnusableName(
-            part, "name-damaged", f"{part} {fault or 'holds a question mark'}: correct it in HR"
+            part, "name-damaged", f"{part} {fault or 'contains a question mark'}: correct it in HR"
         )
     text = text.translate(_DROPPED)
     text = "".join(" " if c.isspace() else c for c in text)
@@ -94,7 +94,7 @@ def name_words(text: str, part: str) -> str:
     text = re.sub(r" *' *", "", text)
     text = re.sub(r"[ .-]+", "-", text).strip("-")
     if not text:
-        raise UnusableName(part, "name-empty", f"{part} holds no letter: correct it in HR")
+        raise UnusableName(part, "name-empty", f"{part} contains no letter: correct it in HR")
     return text
 
 
@@ -107,27 +107,27 @@ def _refuse(text: str, part: str) -> None:
             part, "name-placeholder", f"{part} is a placeholder ({text}), not a name: correct it in HR"
         )
     if _DIGIT.search(text):
-        raise UnusableName(part, "name-digit", f"{part} holds a digit: correct it in HR")
+        raise UnusableName(part, "name-digit", f"{part} contains a digit: correct it in HR")
     wrong = next((c for c in text if not _ALLOWED.fullmatch(c)), "")
     if wrong:
         shown = wrong if wrong.isascii() else f"U+{ord(wrong):04X}"
         raise UnusableName(
             part,
             "name-character",
-            f"{part} holds {shown}, which no rule turns into an address: correct it in HR",
+            f"{part} contains {shown}, which cannot be used in an address: correct it in HR",
         )
     honorifics = _HONORIFICS_GIVEN if part == "prenom" else _HONORIFICS_FAMILY
     if words[0] in honorifics:
         raise UnusableName(
-            part, "name-honorific", f"{part} begins with {words[0]}, which is no name: correct it in HR"
+            part, "name-honorific", f"{part} begins with {words[0]}, which is not a name: correct it in HR"
         )
     note = next((w for w in words if w in _NOTES), "") if len(words) > 1 else ""
     if note:
-        raise UnusableName(part, "name-note", f"{part} holds a marginal note ({note}): correct it in HR")
+        raise UnusableName(part, "name-note", f"{part} contains a marginal note ({note}): correct it in HR")
 
 
 def local_part(given_name: str, usage_name: str, family_name: str) -> str:
-    """`prenom.nom`, at most 62 characters, without a homonym's digit. Raises UnusableName."""
+    """`prenom.nom`, at most 62 characters, without the digit of a homonym. Raises UnusableName."""
     given = name_words(given_name, "prenom")
     surname, part = (usage_name, "nom_usage") if usage_name.strip() else (family_name, "nom_famille")
     family = name_words(surname, part)
@@ -145,13 +145,13 @@ def local_part(given_name: str, usage_name: str, family_name: str) -> str:
 
 
 def initial_uid(given_name: str, usage_name: str, family_name: str) -> str:
-    """The other form of a uid: the first letter of the given name and the surname, letters only."""
+    """The uid of the form `initial`: first letter of the given name, then the surname, letters only."""
     given, _, family = local_part(given_name, usage_name, family_name).partition(".")
     return given[0] + family.replace("-", "")
 
 
 def _cut(family: str, room: int) -> str:
-    """The words that fit, without a particle left dangling at the end."""
+    """The words that fit into the length, without a particle at the end."""
     words = family.split("-")
     while words and (len("-".join(words)) > room or words[-1] in _PARTICLES):
         words.pop()
@@ -159,25 +159,26 @@ def _cut(family: str, room: int) -> str:
 
 
 def has_base(local: str, base: str) -> bool:
-    """Whether `local` is `base`, with or without a homonym's digits."""
+    """Whether `local` is `base`, with or without the digits of a homonym."""
     return local == base or (local.startswith(base) and local[len(base) :].isdigit())
 
 
 class TakenNames:
-    """The local parts that any account, archived account or unmanaged entry has or had; `also` are more."""
+    """The local parts in use, now or before, by accounts, archived accounts and unmanaged entries, and
+    `also`."""
 
     def __init__(self, taken: Iterable[str], first_digit: int, also: Container[str] = ()) -> None:
         self._taken = {name.lower() for name in taken}
         self._also = also
         self._first = first_digit
-        # where to go on for a base: without it, n homonyms would cost n * n look-ups
+        # the next number of each base; without it n homonyms would take n * n look-ups
         self._next: dict[str, int] = {}
 
     def __contains__(self, local: str) -> bool:
         return local in self._taken or local in self._also
 
     def take(self, base: str) -> str:
-        """The first free local part of a base, now taken: no digit, then the first digit and up."""
+        """Takes and returns the first free local part of a base: without digit, then from the first digit."""
         if base not in self:
             self._taken.add(base)
             return base

@@ -8,10 +8,16 @@ from datetime import date
 from piactl.core.model.account import Account, Lock, Right, State
 from piactl.core.model.assignment import Assignment
 from piactl.core.model.digests import digest_key_id
-from piactl.core.model.overrides import override_words, spoken_override
+from piactl.core.model.overrides import override_text, override_words
 from piactl.core.plan.change import Change, Kind
 from piactl.core.rules.desired import Desired, Rules
-from piactl.core.rules.reasons import grant_reason, revoke_reason, spoken, spoken_exception, state_reason
+from piactl.core.rules.reasons import (
+    assignment_text,
+    exception_text,
+    grant_reason,
+    revoke_reason,
+    state_reason,
+)
 
 _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
 _CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
@@ -176,7 +182,7 @@ class _Maker:
         day = self.rules.as_of
         return next(
             (
-                spoken_exception(one)
+                exception_text(one)
                 for one in self.account.exceptions
                 if (one.service, one.uai) == right and one.grants == grants and one.start <= day <= one.end
             ),
@@ -200,9 +206,9 @@ class _Maker:
                 before[name], after[name] = old, new
         if set(current.assignments) != set(account.assignments):
             kept = set(current.assignments) & set(account.assignments)
-            before["assignments"] = [spoken(a) for a in current.assignments if a not in kept]
-            after["assignments"] = [spoken(a) for a in account.assignments if a not in kept]
-        for name, said in (("overrides", override_words), ("exceptions", spoken_exception)):
+            before["assignments"] = [assignment_text(a) for a in current.assignments if a not in kept]
+            after["assignments"] = [assignment_text(a) for a in account.assignments if a not in kept]
+        for name, said in (("overrides", override_words), ("exceptions", exception_text)):
             olds, news = getattr(current, name), getattr(account, name)
             if set(olds) != set(news):
                 before[name] = [said(one) for one in olds if one not in news]
@@ -265,7 +271,7 @@ class _Maker:
     def _over(self) -> str:
         """What ended by itself of what was done by hand."""
         ended = [
-            f"a change by hand is over: {spoken_override(override)}" for override in self.current.overrides
+            f"a change by hand is over: {override_text(override)}" for override in self.current.overrides
         ]
         ended = [
             e
@@ -273,7 +279,7 @@ class _Maker:
             if override.until < self.rules.as_of
         ]
         ended += [
-            f"an exception is over: {spoken_exception(one)}"
+            f"an exception is over: {exception_text(one)}"
             for one in self.current.exceptions
             if one.end < self.rules.as_of
         ]

@@ -1,6 +1,6 @@
-"""What a feed's silence means: an assignment that a complete full feed no longer lists.
+"""Absences: assignments that a complete full feed no longer lists.
 
-Source: design "The feed". An absence ends an assignment only after several distinct complete feeds.
+An absence ends an assignment only after several distinct complete feeds agree.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Key = tuple[str, str, str, date]
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """An assignment missing from the feeds of its source since `since`, so far from `feeds` (digests)."""
+    """An assignment missing since `since` from the feeds of its source with the digests `feeds`."""
 
     matricule: str
     uai: str
@@ -33,9 +33,10 @@ class Absence:
 
 @dataclass(frozen=True, slots=True)
 class Testimony:
-    """What one feed may say: `digest` names it, `day` is its date, `silence` whether an absence counts.
+    """The properties of a feed that matter for absences: digest, date, and whether an absence counts
+    (`silence`).
 
-    Silence counts only for a complete full feed in which every row could be attributed to a person.
+    Absences count only for a complete full feed in which every row has a certain owner.
     """
 
     source: str
@@ -53,19 +54,19 @@ def after_feed(
     waiting: Mapping[Key, Absence],
     ends: Callable[[Assignment], bool] = lambda _: False,
 ) -> tuple[tuple[Assignment, ...], list[Absence]]:
-    """The assignments of a person after one feed, and the absences that still wait for confirmation.
+    """The assignments of a person after one feed, and the absences that are not yet confirmed.
 
-    `known` are all assignments known before, of every source; those of other sources stay. An assignment
-    that ended before the feed's day is history and stays. One whose start was corrected (the same post,
-    overlapping, under a start that was not known) is replaced, unless that would take back a start that
-    has come. What the feed tells counts at once.
+    `known` are all assignments before the feed, of every source; those of other sources stay. An assignment
+    that ended before the day of the feed stays. An assignment with a corrected start (the same post,
+    overlapping, under a new start) is replaced, unless the correction would undo a start that has passed.
+    Assignments in the feed count at once.
 
-    `ends` says which rows end all others (a retirement). Such a row that has begun is history too, for
-    HR soon drops the retired altogether; it is taken back only where HR goes on listing a post that it ended.
+    `ends` says which rows end all others (a retirement). Such a row also stays once it has begun, because HR
+    soon stops listing retired people; it is removed only if the feed still lists a post that it ended.
     """
     others = [a for a in known if a.source != testimony.source]
     mine = {a.key: a for a in known if a.source == testimony.source}
-    # the known one of two equals is kept: it has the origin that the entry holds, so nothing is rewritten
+    # of two equal assignments keep the known one: its origin is on the entry, so nothing is rewritten
     result = {a.key: mine[a.key] if mine.get(a.key) == a else a for a in told}
     waits: list[Absence] = []
     for key, assignment in mine.items():
@@ -81,7 +82,7 @@ def after_feed(
         if any(_is_correction(new, assignment, testimony.day, ends) for new in news):
             continue
         if any(ends(row) and row.start > assignment.start for row in told) and not ends(assignment):
-            # HR says by that row on which day the post ends, and no longer lists the post itself
+            # the row of the ending gives the last day of the post, which the feed no longer lists
             result[key] = assignment
             continue
         ending = ends(assignment) and assignment.start <= testimony.day
@@ -99,8 +100,8 @@ def after_feed(
 
 
 def _is_correction(new: Assignment, old: Assignment, day: date, ends: Callable[[Assignment], bool]) -> bool:
-    """The same post under another start. A post that has begun and would only begin later is none: that
-    would close an account at once, so it is an absence and a new start."""
+    """Whether `new` is the same post with a corrected start. A post that has begun cannot get a later start
+    this way, because that would close an account at once: it is an absence and a new start."""
     begun = old.start <= day < new.start
     same = new.uai == old.uai and new.function == old.function and ends(new) == ends(old)
     return same and new.overlaps(old) and not begun
@@ -109,7 +110,7 @@ def _is_correction(new: Assignment, old: Assignment, day: date, ends: Callable[[
 def _contradicted(
     ending: Assignment, told: Sequence[Assignment], day: date, ends: Callable[[Assignment], bool]
 ) -> bool:
-    """Whether the feed goes on listing a post, of today or to come, that this row had ended."""
+    """Whether the feed still lists a current or future post that this row ended."""
     return any(
         not ends(post) and post.start <= ending.start and (post.end is None or post.end >= day)
         for post in told

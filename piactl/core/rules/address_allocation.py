@@ -1,4 +1,4 @@
-"""Who gets which address: in the order of first start, then matricule, whatever the order of the feed."""
+"""Allocates addresses by first start, then matricule, independent of the order of the feed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from piactl.core.rules.desired import Desired, local_of
 
 
 class Claim(NamedTuple):
-    """A claim to a name; claims are granted in their order.
+    """A claim to a name. Claims are granted in sort order.
 
-    `first` is the ordinal of the first day of any assignment; `base` the local part without a homonym's
-    digits, "" where an address of old is taken back; `uid` the base of a uid of another form, "" where there
-    is none to be given.
+    `first` is the ordinal of the first day of any assignment. `base` is the local part without the digits of
+    a homonym, "" if the account reuses a former address. `uid` is the base of a uid of another form, or "".
     """
 
     first: int
@@ -28,7 +27,7 @@ class Claim(NamedTuple):
 
 
 def claim_of(desired: Desired, policy: Policy) -> Claim | None:
-    """What an account that should be claims; None where it needs no name."""
+    """The claim of a desired account; None if it needs no name."""
     if desired.base is None:
         return None
     account, subject = desired.account, desired.subject
@@ -41,13 +40,13 @@ def claim_of(desired: Desired, policy: Policy) -> Claim | None:
 
 
 def take(claim: Claim, taken: TakenNames) -> tuple[str, str]:
-    """The local part and the uid that a claim gets, now taken; "" for what it does not claim."""
+    """Takes and returns the local part and the uid of a claim; "" for a name that it does not claim."""
     local = taken.take(claim.base) if claim.base else ""
     return local, taken.take(claim.uid) if claim.uid else local
 
 
 def addressed(desired: Desired, local: str, uid: str, policy: Policy) -> Desired:
-    """The account with the names that its claim got."""
+    """The desired account with the names of its claim."""
     account, base = desired.account, desired.base or ""
     address = f"{local}@{policy.domain}" if local else _of_old(account, base)[0]
     uid = account.uid or uid or local_of(address)
@@ -64,7 +63,7 @@ def addressed(desired: Desired, local: str, uid: str, policy: Policy) -> Desired
 
 
 def named(desired: Sequence[Desired], taken: TakenNames, policy: Policy) -> list[Desired]:
-    """Gives addresses to those that need one, in the order of their claims; same order out."""
+    """The desired accounts, in the same order, with addresses allocated in the order of their claims."""
     return all_named(desired, (), taken, policy, lambda *_: None)
 
 
@@ -75,10 +74,12 @@ def all_named(
     policy: Policy,
     give: Callable[[str, str, int], None],
 ) -> list[Desired]:
-    """The same where `others` claim names too, in the order of their claims and each with a number: `give`
-    is told the local part, the uid and the number of each of them."""
+    """Like `named`, with further sorted claims in `others`, each with a number. Calls `give` with the local
+    part, the uid and the number of each of these."""
     own = sorted(
-        (claim, index) for index, one in enumerate(desired) if (claim := claim_of(one, policy)) is not None
+        (claim, index)
+        for index, account in enumerate(desired)
+        if (claim := claim_of(account, policy)) is not None
     )
     result = list(desired)
     tagged = heapq.merge(((claim, True, at) for claim, at in own), ((c, False, n) for c, n in others))
@@ -92,5 +93,5 @@ def all_named(
 
 
 def _of_old(account: Account, base: str) -> list[str]:
-    """The account's own addresses of that base, which no other account may have."""
+    """The addresses of that base in the ledger of the account, which no other account may have."""
     return sorted(i for i in account.identifiers if "@" in i and has_base(local_of(i), base))

@@ -1,4 +1,4 @@
-"""All that the rules say of one person over time: one value that answers for any day."""
+"""The career of a person: posts, states, locks, login and rights under the policy, for any day."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from piactl.core.rules.mobility import Post, endings_of, posts_of
 
 @dataclass(frozen=True, slots=True)
 class Career:
-    """Posts, state, locks by position, login and rights over all days. Built by `career`."""
+    """Posts, states, locks by position, login and rights over time. Built by `career`."""
 
     posts: tuple[Post, ...]
     segments: tuple[Segment, ...]
@@ -48,7 +48,7 @@ class Career:
         return holding(self.login, day.toordinal()) is not None
 
     def posts_on(self, day: date) -> list[Post]:
-        """The posts that count on the day, the one that starts last first."""
+        """The posts that count on the day, latest start first."""
         number = day.toordinal()
         return [post for post in reversed(self.posts) if holding(post.counts, number)]
 
@@ -56,8 +56,8 @@ class Career:
         return tuple(post.assignment for post in self.posts_on(day))
 
     def posts_behind(self, day: date) -> list[Post]:
-        """The posts that make the account what it is on the day: those that count; in grace those of the
-        last day; anticipated those about to start; else none."""
+        """The posts that determine the account on the day: those that count; in grace those of the last day;
+        while anticipated those about to start; else none."""
         segment = self.segment_on(day)
         if segment.state is State.GRACE:
             return self.posts_on(date.fromordinal(segment.first - 1))
@@ -70,13 +70,13 @@ class Career:
         return tuple(sorted({post.profile for post in self.posts_behind(day) if post.profile}))
 
     def next_change(self, day: date) -> date | None:
-        """The next day on which the date alone changes state, rights, locks, login or what counts."""
+        """The next day on which state, rights, locks, login or counting posts change by date alone."""
         number = day.toordinal()
         ahead = sorted({b for b in self._boundaries() if b > number})
-        now = self._look(number)
+        now = self._facts_on(number)
         for boundary in ahead:
             moment = civil(boundary)
-            if moment is not None and self._look(boundary) != now:
+            if moment is not None and self._facts_on(boundary) != now:
                 return moment
         return None
 
@@ -91,7 +91,7 @@ class Career:
         for post in self.posts:
             yield post.first - self.open_before
 
-    def _look(self, number: int) -> tuple[object, ...]:
+    def _facts_on(self, number: int) -> tuple[object, ...]:
         day = date.fromordinal(number)
         return (
             self.state_on(day),
@@ -113,10 +113,9 @@ def career(
 ) -> Career:
     """The career of these assignments of one person under a policy.
 
-    `closed_on` is the day an account was found without any assignment: its retention runs from there.
-    `exceptions` come last over the rights. An assignment that fits no profile has no service, one in a
-    position that the policy does not list keeps none; callers report those before they get here.
-    `closings` are closures by hand: first closed day and days of grace.
+    `closed_on` is the day the account was found without assignments; its retention starts on it. `exceptions`
+    apply last. An assignment without a matching profile has no service, and one in an unknown position keeps
+    none; callers report both first. `closings` are closures by hand: first closed day and days of grace.
     """
     endings = endings_of(assignments, policy, register, closings)
     posts = posts_of(assignments, endings, policy, register)

@@ -1,4 +1,4 @@
-"""Which account a person should have on a day, from the rules and from nothing else."""
+"""Computes the desired account of a person on a day, from the rules alone."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from piactl.core.model.overrides import (
     next_end,
     overridden,
     overridden_name,
-    retold,
     running,
+    with_hr_name,
 )
 from piactl.core.model.person import Person, Register
 from piactl.core.model.policy import Policy
 from piactl.core.naming.local_part import UnusableName, has_base, local_part
 from piactl.core.rules.career import Career, career
-from piactl.core.rules.status import NEVER, Standing, standing
+from piactl.core.rules.status import NEVER, AccountStatus, account_status
 
 OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})
-"""The states in which an account is made, or comes back from the archive."""
+"""The states in which an account is created, or restored from the archive."""
 
-_TOLD = ("family_name", "given_name", "usage_name", "civilite", "private_mail")
+_HR_FIELDS = ("family_name", "given_name", "usage_name", "civilite", "private_mail")
 MATRICULE = "matricule"
 NUMEN = "numen"
 PLACEHOLDER = "archive"
@@ -36,7 +36,7 @@ PLACEHOLDER = "archive"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """All that decides besides the person: policy, establishments, the day, the digest keys."""
+    """The inputs of the rules besides the person: policy, establishments, day, digest keys."""
 
     policy: Policy
     register: Register
@@ -46,10 +46,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One person in one run: the account there is, what HR says now (None: nothing new), all assignments.
+    """One person in one run: the current account, the new HR data (None: nothing new), all assignments.
 
-    `numen_digest` is what is known of the NUMEN where `person` does not carry it (a person in waiting).
-    `note` explains assignments that no feed row tells: an absence that was confirmed.
+    `numen_digest` is the digest of the NUMEN if `person` does not contain it (a person in waiting). `note`
+    explains changes of assignments that come from no feed row: a confirmed absence.
     """
 
     matricule: str | None
@@ -59,12 +59,12 @@ class Subject:
     numen_digest: str | None = None
     note: str = ""
     overrides: tuple[Override, ...] = ()
-    """Changes by hand that come with a new account; those of an account that is there are its own."""
+    """Overrides of a new account; an existing account has its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The account that should be. `base` is the local part it still has to be given an address for."""
+    """The desired account. `base` is the local part for a new address, None if it needs no address."""
 
     subject: Subject
     account: Account
@@ -73,9 +73,9 @@ class Desired:
 
 
 def desired_account(subject: Subject, rules: Rules) -> Desired | None:
-    """The account this person should have; None where none is to be made.
+    """The account that this person should have, or None if no account should be created.
 
-    Raises UnusableName where an address is needed and the name gives none.
+    Raises UnusableName if the account needs an address and the name gives none.
     """
     current = subject.current
     if current is None:
@@ -96,40 +96,42 @@ def desired_account(subject: Subject, rules: Rules) -> Desired | None:
         closed_on=closed_on,
         closings=closings(overrides, rules.as_of),
     )
-    stand = standing(
+    status = account_status(
         path, rules.as_of, lock=lock, exceptions=exceptions, closed_on=closed_on, overrides=overrides
     )
-    if stand.state is State.ARCHIVED and not _retained(current, path, rules):
-        return Desired(subject, archived(current, stand), path)
-    if stand.state is State.ARCHIVED:
-        stand = _closed(stand, closed_on, rules)
-        stand = replace(stand, next_due=max(filter(None, (stand.next_due, next_end(overrides, rules.as_of)))))
-    account = _standing_as(
+    if status.state is State.ARCHIVED and not _retained(current, path, rules):
+        return Desired(subject, archived(current, status), path)
+    if status.state is State.ARCHIVED:
+        status = _closed(status, closed_on, rules)
+        status = replace(
+            status, next_due=max(filter(None, (status.next_due, next_end(overrides, rules.as_of))))
+        )
+    account = _with_status(
         replace(
             current, lock=lock, exceptions=exceptions, overrides=overrides, assignments=subject.assignments
         ),
-        stand,
+        status,
     )
     account = _under_current_key(account, rules.keys)
     if subject.numen_digest is not None:
-        # what HR told of somebody who waits, and the account has not got yet
+        # from the HR data of a person in waiting; the account does not have it yet
         account = replace(account, numen_digest=subject.numen_digest)
     if subject.person is not None:
-        account = _told(account, subject.person, rules.keys)
+        account = _with_hr_data(account, subject.person, rules.keys)
     account = _with_overridden_name(account, current, rules.as_of, subject.person)
     return Desired(subject, account, path, renamed_base(current, account))
 
 
 def with_ledger(current: Account, owners: Mapping[str, str]) -> Account:
-    """The account as the rules of a night see it, whatever another hand did to its addresses.
+    """The account with a complete ledger of names, even if another tool changed its addresses.
 
-    An address that is not in its ledger of names enters it, so that nobody else ever gets it. The address
-    itself stays where it is until somebody decides, for it may be in use by now. `owners` are the uids of the
-    accounts in whose ledgers such addresses stand, by address without case: those enter no second one.
+    An address that is not in the ledger is added, so that no other account gets it. The address itself stays
+    on the entry until an administrator decides, because it may be in use. `owners` maps such addresses, in
+    lower case, to the uid of the account whose ledger has them; they are not added to a second ledger.
 
-    A missing address is put back, which loses nothing: it is in the ledger, and nobody else may have it. Of
-    several it is one that is no alias, and rather one of the name. A missing alias stays away, for the ledger
-    cannot tell it from an address that an undo took back.
+    A missing main address is restored from the ledger: no other account can have it. Addresses that are not
+    aliases come first, then those that match the name. A missing alias is not restored, because the ledger
+    does not distinguish it from an address that an undo removed.
     """
     foreign = (a for a in current.foreign_addresses if owners.get(a.casefold(), current.uid) == current.uid)
     current = replace(current, identifiers=current.identifiers.union(foreign))
@@ -138,17 +140,18 @@ def with_ledger(current: Account, owners: Mapping[str, str]) -> Account:
         return current
     try:
         base = _base(current)
-    except UnusableName:  # on an entry anything may stand
+    except UnusableName:  # an entry may have any name
         base = ""
     address = min(past, key=lambda one: (one in current.aliases, not has_base(local_of(one), base), one))
     return replace(current, address=address, aliases=current.aliases - {address})
 
 
 def _retained(current: Account, path: Career, rules: Rules) -> bool:
-    """Whether an account whose retention was over long ago, and that opened again since for a start that
-    was then cancelled, has not been closed for the whole retention once more: an archival is for good."""
+    """Whether an account stays although its first retention is over. It does while it has overrides, and if
+    it was reopened for a start that was cancelled, until a whole retention has passed again: archiving is
+    final."""
     if running(current.overrides, rules.as_of):
-        # an archival is for good, and a change by hand has an end
+        # archiving is final, but an override expires
         return True
     if current.state_from is None:
         return False
@@ -160,11 +163,11 @@ def _retained(current: Account, path: Career, rules: Rules) -> bool:
     )
 
 
-def _closed(stand: Standing, closed_on: date, rules: Rules) -> Standing:
-    """Deactivated since `closed_on`, until the retention from there is over."""
+def _closed(status: AccountStatus, closed_on: date, rules: Rules) -> AccountStatus:
+    """Deactivated from `closed_on` to the end of the retention."""
     end = closed_on + timedelta(days=rules.policy.retention)
     return replace(
-        stand,
+        status,
         state=State.DEACTIVATED,
         state_from=closed_on,
         state_until=end - timedelta(days=1),
@@ -173,7 +176,7 @@ def _closed(stand: Standing, closed_on: date, rules: Rules) -> Standing:
 
 
 def _closed_on(current: Account, as_of: date) -> date:
-    """The day an account was found without any assignment; retention runs from it."""
+    """The day the account was found without assignments; the retention starts on it."""
     if current.state is State.DEACTIVATED and current.state_from is not None:
         return current.state_from
     return as_of
@@ -184,8 +187,8 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
     if person is None or subject.matricule is None:
         return None
     path = career(subject.assignments, rules.policy, rules.register)
-    stand = standing(path, rules.as_of, overrides=subject.overrides)
-    if stand.state not in OPENING:
+    status = account_status(path, rules.as_of, overrides=subject.overrides)
+    if status.state not in OPENING:
         return None
     blank = Account(
         uid="",
@@ -195,63 +198,63 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
         assignments=subject.assignments,
         overrides=subject.overrides,
     )
-    account = _told(_standing_as(blank, stand), person, rules.keys)
+    account = _with_hr_data(_with_status(blank, status), person, rules.keys)
     return Desired(subject, account, path, _base(account))
 
 
 def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | None:
-    """Out of the archive, with the uid and the addresses that were kept for this person alone."""
+    """The account restored from the archive, with the uid and the addresses reserved for this person."""
     if subject.person is None:
         return None
     path = career(subject.assignments, rules.policy, rules.register)
-    stand = standing(path, rules.as_of, lock=current.lock, overrides=subject.overrides)
-    if stand.state not in OPENING:
+    status = account_status(path, rules.as_of, lock=current.lock, overrides=subject.overrides)
+    if status.state not in OPENING:
         return None
     back = replace(
         current, matricule=subject.matricule, assignments=subject.assignments, overrides=subject.overrides
     )
-    account = _under_current_key(_standing_as(back, stand), rules.keys)
-    account = _told(account, subject.person, rules.keys)
+    account = _under_current_key(_with_status(back, status), rules.keys)
+    account = _with_hr_data(account, subject.person, rules.keys)
     return Desired(subject, account, path, _base(account))
 
 
 def _under_current_key(account: Account, keys: DigestKeys) -> Account:
-    """The digest of a matricule that is known moves to a new key; that of an archived account never can."""
+    """The account with its matricule digest under the current key, if it still has its matricule."""
     if account.matricule is None or not keys.is_older(account.matricule_digest):
         return account
     return replace(account, matricule_digest=keys.digest(MATRICULE, account.matricule))
 
 
-def _standing_as(account: Account, stand: Standing) -> Account:
+def _with_status(account: Account, status: AccountStatus) -> Account:
     return replace(
         account,
-        state=stand.state,
-        state_from=stand.state_from,
-        state_until=stand.state_until,
-        locked=stand.locked,
-        login_from=stand.login_from,
-        login_until=stand.login_until,
-        next_due=stand.next_due,
-        profiles=stand.profiles,
-        establishments=stand.establishments,
-        corps=stand.corps,
-        entitlements=stand.entitlements,
+        state=status.state,
+        state_from=status.state_from,
+        state_until=status.state_until,
+        locked=status.locked,
+        login_from=status.login_from,
+        login_until=status.login_until,
+        next_due=status.next_due,
+        profiles=status.profiles,
+        establishments=status.establishments,
+        corps=status.corps,
+        entitlements=status.entitlements,
     )
 
 
-def _told(account: Account, person: Person, keys: DigestKeys) -> Account:
+def _with_hr_data(account: Account, person: Person, keys: DigestKeys) -> Account:
     numen = account.numen_digest
     if person.numen is not None:
         numen = keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
-    told = {name: getattr(person, name) for name in _TOLD if name not in person.silent}
-    return replace(account, numen_digest=numen, **told)
+    values = {name: getattr(person, name) for name in _HR_FIELDS if name not in person.silent}
+    return replace(account, numen_digest=numen, **values)
 
 
 def _with_overridden_name(account: Account, current: Account, as_of: date, person: Person | None) -> Account:
-    told = person is not None and "usage_name" not in person.silent
-    if told:
-        account = replace(account, overrides=retold(account.overrides, account.usage_name))
-    name = overridden_name(current.overrides, account.usage_name, as_of, told=told)
+    from_hr = person is not None and "usage_name" not in person.silent
+    if from_hr:
+        account = replace(account, overrides=with_hr_name(account.overrides, account.usage_name))
+    name = overridden_name(current.overrides, account.usage_name, as_of, from_hr=from_hr)
     return account if name == account.usage_name else replace(account, usage_name=name)
 
 
@@ -260,7 +263,7 @@ def _base(account: Account) -> str:
 
 
 def renamed_base(current: Account, account: Account) -> str | None:
-    """The base of a new address where the name itself changed, not its accents, case or spelling."""
+    """The base of a new address if the name changed in more than accents, case or spelling; else None."""
     if (current.given_name, current.surname) == (account.given_name, account.surname):
         return None
     base = _base(account)
@@ -269,9 +272,9 @@ def renamed_base(current: Account, account: Account) -> str | None:
     return base
 
 
-def archived(current: Account, stand: Standing | None = None) -> Account:
-    """The tombstone of an account: uid, identifiers, digests and an administrator's lock stay, and that its
-    device was lost. A device in force goes."""
+def archived(current: Account, status: AccountStatus | None = None) -> Account:
+    """The archived form of an account. The uid, identifiers, digests, an administrator's lock and the mark of
+    a lost device stay; an active device is removed."""
     return Account(
         uid=current.uid,
         matricule=None,
@@ -280,8 +283,8 @@ def archived(current: Account, stand: Standing | None = None) -> Account:
         family_name=PLACEHOLDER,
         identifiers=current.identifiers,
         state=State.ARCHIVED,
-        state_from=stand.state_from if stand else current.state_from,
-        login_until=stand.login_until if stand else NEVER,
+        state_from=status.state_from if status else current.state_from,
+        login_until=status.login_until if status else NEVER,
         lock=current.lock,
         locked=current.lock is not None,
         protected=current.protected,
@@ -296,12 +299,12 @@ def local_of(address: str) -> str:
 def assignment_problems(
     assignments: Iterable[Assignment], policy: Policy, register: Register
 ) -> list[tuple[Assignment, str, str, str]]:
-    """What the policy cannot make sense of: (assignment, column, code, message)."""
+    """Assignments that the policy does not cover: (assignment, column, code, message)."""
     problems = []
     for assignment in assignments:
         position = policy.position(assignment.position)
         if position is None:
-            message = f"position {assignment.position!r} is not in the policy: list it under positions"
+            message = f"position {assignment.position!r} is not in the policy: add it under positions"
             problems.append((assignment, "position", "position-unknown", message))
         elif not position.ends and policy.profile(assignment, register) is None:
             message = f"fonction {assignment.function!r} fits no profile of the policy: add it to one"
@@ -313,7 +316,7 @@ def assignment_problems(
 
 
 def address_problem(person: Person) -> UnusableName | None:
-    """Why the name of a person gives no address, None where it does."""
+    """The error if the name of a person gives no address, else None."""
     try:
         local_part(person.given_name, person.usage_name, person.family_name)
     except UnusableName as unusable:

@@ -1,7 +1,6 @@
 """The rights to services over time.
 
-Source: design "Rights over time, and movers", from the delay on. A right is (service, uai), uai "" for
-person scope; its days are sorted, disjoint periods of ordinals.
+A right is (service, uai), uai "" for person scope; its days are sorted, disjoint periods of ordinals.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _HANDOVER_STATES = (State.ACTIVE, State.ON_LEAVE, State.GRACE)
 def rights_of(
     posts: Sequence[Post], segments: Sequence[Segment], policy: Policy
 ) -> dict[Right, list[Period]]:
-    """All rights by the rules, account or not, before exceptions and locks."""
+    """All rights by the rules, before exceptions and locks, whether or not there is an account."""
     graces = [(s.first, s.last) for s in segments if s.state is State.GRACE]
     rights: dict[Right, list[Period]] = {}
     having: dict[str, list[Post]] = {}
@@ -48,7 +47,7 @@ def rights_of(
 
 
 def own_periods(post: Post, service: Service) -> list[Period]:
-    """The days on which a post gives the right to a service by itself, its delay over."""
+    """The days on which a post alone gives the right to a service, after its delay."""
     if not post.position.keeps_service(service.name):
         return []
     return intersection([(post.first + post.delay(service), post.last)], post.counts)
@@ -80,7 +79,7 @@ def _establishment_right(
 def _person_right(
     own: Sequence[tuple[Post, list[Period]]], service: Service, graces: Sequence[Period]
 ) -> list[Period]:
-    """Own rights, bridged over delays and through graces, decided in the order of the days."""
+    """The rights of the posts, continued over delays and graces, decided in order of days."""
     periods = _joined(own)
     decisions: list[tuple[int, Post | None, Period]] = []
     if service.in_grace:
@@ -100,9 +99,10 @@ def _person_right(
 def with_exceptions(
     rights: Rights, exceptions: Iterable[ServiceException], segments: Sequence[Segment]
 ) -> dict[Right, list[Period]]:
-    """Rights after exceptions: a grant has effect in active, on-leave and grace, a denial always.
+    """The rights after exceptions. A grant applies while the account is active, on leave or in grace; a
+    denial always applies.
 
-    A denial of person scope of a service of establishments denies it everywhere.
+    A denial without UAI denies a service of establishment scope at every establishment.
     """
     result = {right: list(periods) for right, periods in rights.items()}
     open_days = [(s.first, s.last) for s in segments if s.state in _HANDOVER_STATES]

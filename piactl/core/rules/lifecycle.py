@@ -1,7 +1,6 @@
 """The state of an account over time, from its posts alone.
 
-Source: design "The life of an account". Days are ordinals; segments are sorted, disjoint and cover all
-days from the beginning of time to `OPEN`.
+Days are ordinals. Segments are sorted and disjoint, and cover all days from `BEGINNING` to `OPEN`.
 """
 
 from __future__ import annotations
@@ -27,7 +26,8 @@ class Segment:
 def state_segments(
     posts: Sequence[Post], endings: Sequence[Ending], policy: Policy, closed_on: int | None
 ) -> list[Segment]:
-    """`closed_on` is the day an account was found without any post; retention then runs from it."""
+    """The segments. `closed_on` is the day the account was found without posts; the retention starts on
+    it."""
     assigned = union((post.first, post.last) for post in posts)
     active = union(period for post in posts if post.position.keeps_all for period in post.counts)
     segments: list[Segment] = []
@@ -54,7 +54,8 @@ def _gap(
     policy: Policy,
     closed_on: int | None,
 ) -> list[Segment]:
-    """The days first..last without a post, before `start` (None: no later one), after `ended` (-1: none)."""
+    """The segments of the days first..last without post, before `start` (None: no later post) and after
+    `ended` (-1: no earlier post)."""
     result = []
     closed = closed_on if closed_on is not None else BEGINNING
     if ended >= 0:
@@ -77,10 +78,10 @@ def _gap(
 
 
 class _Graces:
-    """How far the grace reaches in each stretch of days without a post, asked for from the first to the last.
+    """The last day of grace in each gap between posts. Call `until` for the gaps in order.
 
-    An ending that comes while the account is still open replaces the graces of all posts before it, for the
-    grace is the person's; one that comes later leaves none.
+    The grace belongs to the person: an ending while the account is open replaces the graces of all earlier
+    posts. A later ending gives no grace.
     """
 
     def __init__(self, posts: Sequence[Post], endings: Sequence[Ending]) -> None:
@@ -88,7 +89,7 @@ class _Graces:
         self._open = [False] * len(endings)
 
     def until(self, first: int, last: int, ended: int) -> int:
-        """The last day of grace in the days first..last, which come after a post that ended on `ended`."""
+        """The last day of grace in the gap first..last after a post that ended on `ended`."""
         until = max(self._own(post, first) for post in self._posts if post.last <= ended)
         for index, ending in enumerate(self._endings):
             if not first <= ending.day <= last:
@@ -99,7 +100,7 @@ class _Graces:
         return until
 
     def _own(self, post: Post, first: int) -> int:
-        """The last day of grace of one post as it stands before the days from `first`."""
+        """The last day of grace of one post, after the endings before `first`."""
         reached = [i for i, e in enumerate(self._endings) if post.first < e.day < first]
         if not reached:
             return post.last + post.grace
@@ -108,7 +109,7 @@ class _Graces:
 
 
 def lock_periods(posts: Sequence[Post], endings: Sequence[Ending]) -> list[Period]:
-    """The days on which a position locks the account: while it counts, or from an ending to a return."""
+    """The days locked by a position: while its post counts, or from an ending until a return."""
     periods = [period for post in posts if post.position.lock for period in post.counts]
     for ending in endings:
         if ending.lock:
@@ -120,7 +121,7 @@ def lock_periods(posts: Sequence[Post], endings: Sequence[Ending]) -> list[Perio
 def login_periods(
     posts: Sequence[Post], segments: Sequence[Segment], locked: Sequence[Period]
 ) -> list[Period]:
-    """The days on which the rules let the account log in, before an administrator's lock."""
+    """The days on which the rules allow login, before an administrator's lock."""
     opening = union(
         period
         for post in posts

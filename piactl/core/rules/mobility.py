@@ -1,6 +1,6 @@
-"""Which assignments count on which days, which continue another and which are a mutation.
+"""Posts: on which days an assignment counts, and whether it continues another or is a mutation.
 
-Source: design "Rights over time, and movers", first part. Days are ordinals (see `days`).
+Days are ordinals (see `model.periods`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ UNKNOWN_POSITION = Position("", keeps=frozenset())
 
 @dataclass(slots=True)
 class Post:
-    """An assignment as the rules see it: its end after a retirement, what it continues and follows. `grace`
-    is in days, before what an ending makes of it."""
+    """An assignment as the rules see it: cut at endings, with the posts that it continues or follows. `grace`
+    is in days, before any ending changes it."""
 
     assignment: Assignment
     first: int
@@ -37,7 +37,7 @@ class Post:
         return bool(self.profile) and service.serves(self.profile)
 
     def delay(self, service: Service) -> int:
-        """Days from the start of this post to the right."""
+        """Days from the start of this post until it gives the right."""
         if any(post.has(service) for post in self.continues):
             return 0
         return service.mutation_delay if self.follows else service.grant_delay
@@ -45,7 +45,7 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What ends all assignments the day before: retirement, death, striking off, a closure by hand."""
+    """Ends all assignments on the day before: retirement, death, striking off, or a closure by hand."""
 
     day: int
     grace: int
@@ -58,21 +58,21 @@ def endings_of(
     register: Register,
     closings: Iterable[tuple[date, int]] = (),
 ) -> list[Ending]:
-    """The endings, by day. `closings` are closures by hand: first closed day and days of grace."""
+    """The endings in order of days. `closings` are closures by hand: first closed day and days of grace."""
     result = [Ending(day.toordinal(), grace, lock=False) for day, grace in closings]
     for assignment in assignments:
         position = policy.position(assignment.position)
         if position is not None and position.ends:
             grace = policy.grace_days(assignment, register)
             result.append(Ending(assignment.start.toordinal(), grace, position.lock))
-    # of two on one day (a retirement and a death) the one with the shorter grace has the last word
+    # of two on one day (a retirement and a death) the one with the shorter grace wins
     return sorted(result, key=lambda ending: (ending.day, -ending.grace))
 
 
 def posts_of(
     assignments: Sequence[Assignment], endings: Sequence[Ending], policy: Policy, register: Register
 ) -> list[Post]:
-    """The assignments that are none of the endings, by start, with what each counts, continues, follows."""
+    """The assignments that are not endings, as posts, in order of start."""
     posts = []
     for assignment in assignments:
         position = policy.position(assignment.position) or UNKNOWN_POSITION

@@ -1,4 +1,4 @@
-"""What will follow from a change, day by day: what the rules say of the days to come, before and after it."""
+"""Future events that a change of an account causes, by comparing careers before and after it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from piactl.core.rules.career import Career
 def outlook(
     before: Career | None, after: Career, as_of: date, overridden_until: date
 ) -> list[tuple[date, str]]:
-    """(day, sentence) of what comes after `as_of` by `after` and would not by `before`, in order of days.
+    """(day, sentence) of the events after `as_of` that are in `after` but not in `before`, in order of days.
 
-    Up to `overridden_until` nothing is archived: what was done by hand has an end.
+    Nothing is archived up to `overridden_until`: an override has an end.
     """
-    told = set(_events(before, as_of)) if before else set()
-    found = {event for event in _events(after, as_of) if event not in told}
+    known = set(_events(before, as_of)) if before else set()
+    found = {event for event in _events(after, as_of) if event not in known}
     return sorted(e for e in found if e[1] != _ARCHIVED or e[0] > overridden_until)
 
 

@@ -1,4 +1,4 @@
-"""Why the rules give or take, in a sentence. A reason explains; it never decides."""
+"""Reasons for states and rights, as sentences. Reasons never decide anything."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from piactl.core.rules.career import Career
 from piactl.core.rules.mobility import Post
 
 
-def spoken(assignment: Assignment) -> str:
+def assignment_text(assignment: Assignment) -> str:
     """`ENS at 0800009A from 2026-09-01 to 2027-08-31`."""
     end = f" to {assignment.end.isoformat()}" if assignment.end else ""
     return f"{assignment.function} at {assignment.uai} from {assignment.start.isoformat()}{end}"
 
 
-def spoken_exception(one: ServiceException) -> str:
+def exception_text(exception: ServiceException) -> str:
     """`grant of iprof from 2026-09-01 to 2026-12-31 (dupond: replaces a colleague)`."""
-    what = "grant" if one.grants else "denial"
-    where = f" at {one.uai}" if one.uai else ""
-    return f"{what} of {one.service}{where} from {one.start} to {one.end} ({one.by}: {one.reason})"
+    what = "grant" if exception.grants else "denial"
+    where = f" at {exception.uai}" if exception.uai else ""
+    period = f"from {exception.start} to {exception.end}"
+    return f"{what} of {exception.service}{where} {period} ({exception.by}: {exception.reason})"
 
 
 def last_post(career: Career, as_of: date) -> Post | None:
-    """The post that ended last before the day."""
+    """The post with the latest end before the day."""
     number = as_of.toordinal()
     ended = [post for post in career.posts if post.last < number]
     return max(ended, key=lambda post: (post.last, post.first), default=None)
@@ -39,22 +40,26 @@ def state_reason(career: Career, as_of: date) -> tuple[str, Assignment | None]:
     last = last_post(career, as_of)
     if state is State.ANTICIPATED:
         soonest = min(posts, key=lambda post: post.first)
-        return f"{spoken(soonest.assignment)} begins soon", soonest.assignment
+        return f"{assignment_text(soonest.assignment)} begins soon", soonest.assignment
     if state is State.ACTIVE:
-        return f"assigned: {spoken(posts[0].assignment)}", posts[0].assignment
+        return f"assigned: {assignment_text(posts[0].assignment)}", posts[0].assignment
     if state is State.ON_LEAVE:
-        return f"position {posts[0].position.name}: {spoken(posts[0].assignment)}", posts[0].assignment
+        return f"position {posts[0].position.name}: {assignment_text(posts[0].assignment)}", posts[
+            0
+        ].assignment
     if last is None:
-        return "no assignment is left: the start was cancelled or moved away", None
+        return "no assignment is left: the start was cancelled or moved", None
     ended = _day(last.last)
     if state is State.GRACE:
-        return f"{spoken(last.assignment)} ended on {ended}; grace until {_day(_grace(career, as_of))}", (
-            last.assignment
+        return (
+            f"{assignment_text(last.assignment)} ended on {ended}; grace until {_day(_grace(career, as_of))}",
+            (last.assignment),
         )
     graces = [s.last for s in career.segments if s.state is State.GRACE and s.last < as_of.toordinal()]
     grace = max((g for g in graces if g >= last.last), default=last.last)
     return (
-        f"the last assignment, {spoken(last.assignment)}, ended on {ended}, its grace on {_day(grace)}"
+        f"the last assignment, {assignment_text(last.assignment)}, ended on {ended},"
+        f" its grace on {_day(grace)}"
     ), last.assignment
 
 
@@ -70,7 +75,7 @@ def _day(number: int) -> str:
 def grant_reason(
     career: Career, right: Right, as_of: date, policy: Policy
 ) -> tuple[str, Assignment | None, date]:
-    """Why a right is held on the day: sentence, assignment, day since when."""
+    """Why the account has a right on the day: sentence, assignment, first day of the right."""
     number = as_of.toordinal()
     period = holding(career.rights.get(right, []), number) or (number, number)
     since = civil(period[0]) or as_of
@@ -80,12 +85,12 @@ def grant_reason(
             continue
         delay = post.delay(service)
         if number < post.first + delay:
-            text = f"kept while the delay of {delay} days of {spoken(post.assignment)} runs"
+            text = f"kept while the delay of {delay} days of {assignment_text(post.assignment)} runs"
             return text, post.assignment, since
         after = ""
         if delay:
             after = f", {delay} days after the start" + (" of a mutation" if post.follows else "")
-        return f"profile {post.profile}: {spoken(post.assignment)}{after}", post.assignment, since
+        return f"profile {post.profile}: {assignment_text(post.assignment)}{after}", post.assignment, since
     if career.state_on(as_of) is State.GRACE:
         return "lasts through the grace", None, since
     return "handover after a mutation, or an exception", None, since
@@ -94,14 +99,14 @@ def grant_reason(
 def revoke_reason(
     career: Career, right: Right, as_of: date, policy: Policy
 ) -> tuple[str, Assignment | None, date]:
-    """Why a right is not held on the day: sentence, assignment, day since when."""
+    """Why the account does not have a right on the day: sentence, assignment, first day without it."""
     number = as_of.toordinal()
     ended = [last for _, last in career.rights.get(right, []) if last < number]
     since = civil(max(ended) + 1) if ended else None
     service = policy.services.get(right[0])
     state = career.state_on(as_of)
     if service is None:
-        return "the policy has no such service any more", None, as_of
+        return "the policy no longer has this service", None, as_of
     if state not in (State.ACTIVE, State.ON_LEAVE):
         text, assignment = state_reason(career, as_of)
         return text, assignment, since or as_of
@@ -109,23 +114,23 @@ def revoke_reason(
         if not post.has(service) or (right[1] and post.assignment.uai != right[1]):
             continue
         if not post.position.keeps_service(service.name):
-            text = f"position {post.position.name} does not keep it: {spoken(post.assignment)}"
+            text = f"position {post.position.name} does not keep it: {assignment_text(post.assignment)}"
             return text, post.assignment, since or as_of
         begins = post.first + post.delay(service)
         if number < begins:
             text = f"the delay of {post.delay(service)} days runs until {_day(begins - 1)}"
-            return f"{text}: {spoken(post.assignment)}", post.assignment, since or as_of
+            return f"{text}: {assignment_text(post.assignment)}", post.assignment, since or as_of
     over = _ended_with(career, right, ended)
     if over is None or since is None:
         return "no assignment of today gives it", None, since or as_of
-    text = f"{spoken(over.assignment)} is over"
+    text = f"{assignment_text(over.assignment)} is over"
     if over.last < max(ended):
         text += f", and the handover of {service.handover} days after it"
     return text, over.assignment, since
 
 
 def _ended_with(career: Career, right: Right, ended: list[int]) -> Post | None:
-    """The post with which a right ended, or after whose end it was handed over."""
+    """The post whose end, or handover, ended a right."""
     there = [
         post
         for post in career.posts

@@ -1,4 +1,4 @@
-"""Whose account it is: whether the names that a source gives may speak for the account of a matricule."""
+"""Compares names: does the person in a feed match the account of the same matricule?"""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PERSON_DATA = {
     "civilite": "civilite",
     "private_mail": "courriel_prive",
 }
-"""The fields of a person that an account keeps, with their columns in a feed."""
+"""The fields of a person on an account, with their feed columns."""
 
 NAMES = ("family_name", "given_name", "usage_name")
 
 
 class Named(Protocol):
-    """A person as HR tells it, or an account."""
+    """A person in the HR data, or an account."""
 
     @property
     def family_name(self) -> str: ...
@@ -36,27 +36,26 @@ class Named(Protocol):
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether two names are the same by the rule that makes addresses of them: accents, case, hyphens and
-    apostrophes make no difference."""
+    """Whether two names give the same address: accents, case, hyphens and apostrophes do not count."""
     return _folded(one) == _folded(other)
 
 
 def another_person(told: Named, known: Named) -> bool:
-    """Whether family name and given name both differ. One of them alone is a marriage or a correction, and
-    of the family names at birth and in usage it is enough that any two agree.
+    """Whether both family name and given name differ. A difference in one of them is a marriage or a
+    correction. Family names match if any two of the names at birth and in usage match.
 
-    `known` is the account, or who waits for one. The tombstone of an archived account has no names: nothing
-    can be compared with it, so a return from the archive is whoever HR says.
+    `known` is the account, or a person in waiting. An archived account has no names to compare, so a return
+    from the archive is always accepted.
     """
     if told.given_name == known.given_name or told.family_name == known.family_name:
-        return False  # nearly everybody, on nearly every night: folding takes longer
+        return False  # the fast path: most people, in most nights
     family = {_folded(told.family_name), _folded(told.usage_name)} - {""}
     ours = {_folded(known.family_name), _folded(known.usage_name)} - {""}
     return family.isdisjoint(ours) and not same_name(told.given_name, known.given_name)
 
 
-def spoken_name(one: Named) -> str:
-    """The names of a person in a sentence, the one at birth too where it is another."""
+def name_text(one: Named) -> str:
+    """The names of a person in a sentence, with the name at birth if it differs."""
     name = f"{one.given_name} {one.usage_name or one.family_name}".strip()
     return f"{name} ({one.family_name} at birth)" if one.usage_name else name
 
@@ -64,13 +63,13 @@ def spoken_name(one: Named) -> str:
 def _folded(name: str) -> str:
     try:
         return name_words(name, "nom_famille") if name.strip() else ""
-    except UnusableName:  # on an entry anything may stand
+    except UnusableName:  # an entry may have any name
         return " ".join(name.casefold().split())
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a source says tonight in one field of a person; `new` where it did not say so before."""
+    """The value of one field of a person in a source tonight; `new` if it differs from the last one."""
 
     source: str
     value: str
@@ -78,8 +77,8 @@ class Statement:
 
 
 def resolved_value(name: str, current: str, statements: Sequence[Statement]) -> str:
-    """The value of a field of somebody whom several sources know: a new statement, unless another source says
-    otherwise in the same run; a blank yields to a value. Else it stays as it is."""
+    """The value of a field of a person in several sources: the new one, unless sources contradict each other
+    in the same run; a value wins over a blank. Otherwise the current value."""
     filled = [one for one in statements if one.value]
     if any(not _same(name, one.value, filled[0].value) for one in filled):
         return current
@@ -87,8 +86,8 @@ def resolved_value(name: str, current: str, statements: Sequence[Statement]) -> 
 
 
 def sources_differ(name: str, value: str, statements: Sequence[Statement]) -> bool:
-    """Whether a source says otherwise than the value that a field has now. A blank does so only where it is
-    new: many sources have a column that they never fill."""
+    """Whether a source differs from the current value of a field. A blank differs only if it is new, because
+    many sources have a column that they never fill."""
     return any((one.value or one.new) and not _same(name, one.value, value) for one in statements)
 
 
@@ -97,7 +96,7 @@ def _same(name: str, one: str, other: str) -> bool:
 
 
 def data_of(account: Account) -> dict[str, str]:
-    """What sources said of the person of an account, whatever was put over it by hand."""
+    """The data of the person from sources, without overrides."""
     data = {name: str(getattr(account, name)) for name in PERSON_DATA}
     for override in account.overrides:
         if override.kind is OverrideKind.NAME and account.usage_name == override.value:

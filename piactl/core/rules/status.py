@@ -1,4 +1,4 @@
-"""What an account is on one day: a career, an administrator's lock and a date."""
+"""The status of an account on one day, from its career, an administrator's lock and the date."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from piactl.core.rules.career import Career
 from piactl.core.rules.lifecycle import BEGINNING
 
 NEVER = date(1970, 1, 1)
-"""The last day of login of an account that never had one."""
+"""The last login day of an account that never had a login window."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """The part of an account that follows from the rules and the date. Fields as in `Account`."""
+class AccountStatus:
+    """The fields of an account that the rules derive from the date; see `Account`."""
 
     state: State
     state_from: date | None
@@ -34,7 +34,7 @@ class Standing:
     entitlements: frozenset[Right]
 
 
-def standing(
+def account_status(
     career: Career,
     as_of: date,
     *,
@@ -42,12 +42,13 @@ def standing(
     exceptions: Sequence[ServiceException] = (),
     closed_on: date | None = None,
     overrides: Sequence[Override] = (),
-) -> Standing:
-    """The standing on `as_of`. `career` already has exceptions and overrides in it; here they only expire."""
+) -> AccountStatus:
+    """The status on `as_of`. `career` already includes exceptions and overrides; here they only set due
+    dates."""
     segment = career.segment_on(as_of)
     login_from, login_until = login_window(career, as_of, lock)
     posts = [post.assignment for post in career.posts_behind(as_of)]
-    return Standing(
+    return AccountStatus(
         state=segment.state,
         state_from=closed_on if segment.first == BEGINNING else civil(segment.first),
         state_until=civil(segment.last),
@@ -63,7 +64,7 @@ def standing(
 
 
 def _establishments(assignments: Sequence[Assignment]) -> tuple[str, ...]:
-    """The main one first (modality principale, else the one that started last), then the others sorted."""
+    """The UAIs, the main one first (modality principale, else the latest start), the others sorted."""
     if not assignments:
         return ()
     main = next((a for a in assignments if a.modality == "principale"), assignments[0]).uai
@@ -71,8 +72,8 @@ def _establishments(assignments: Sequence[Assignment]) -> tuple[str, ...]:
 
 
 def login_window(career: Career, as_of: date, lock: Lock | None) -> tuple[date | None, date | None]:
-    """First and last day of the login window that the directory is told: the one that holds `as_of`, else
-    the next one, else the last one, else one that ended long ago. None is an open side."""
+    """First and last day of the login window for the directory: the one that includes `as_of`, else the next
+    one, else the last one, else one in the past. None is an open side."""
     allowed: Sequence[Period] = career.login
     if lock is not None:
         until = OPEN if lock.until is None else lock.until.toordinal()

@@ -14,7 +14,7 @@ from piactl.core.credentials.activation_password import Code, new_code, valid_un
 from piactl.core.credentials.totp_devices import NO_DEVICE
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import Account, State
-from piactl.core.rules.status import Standing
+from piactl.core.rules.status import AccountStatus
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.activation_passwords import Ending, code_write, policy_faults
@@ -203,7 +203,7 @@ def _with_device(account: Account, site: Site) -> str:
     return ", followed by a one-time code of the device as before"
 
 
-def refuse_code(account: Account, stand: Standing, as_of: date, identity: str) -> None:
+def refuse_code(account: Account, stand: AccountStatus, as_of: date, identity: str) -> None:
     """Raises ActRefused for an account that a code would not open, or that `identity` may not touch."""
     uid = account.uid
     if account.state is State.ARCHIVED:

@@ -12,7 +12,7 @@ from piactl.core.model.numen import read_numen
 from piactl.core.model.overrides import closings, overridden
 from piactl.core.model.periods import civil
 from piactl.core.rules.career import Career, career
-from piactl.core.rules.status import Standing, standing
+from piactl.core.rules.status import AccountStatus, account_status
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, Unreadable, find_accounts, read_accounts
 from piactl.errors import AccountNotFound, PiactlError
@@ -66,7 +66,7 @@ def all_accounts(reader: Reader, site: Site, report_unreadable: Any) -> Iterator
             yield one.account
 
 
-def account_on(account: Account, site: Site, as_of: date) -> tuple[Career, Standing]:
+def account_on(account: Account, site: Site, as_of: date) -> tuple[Career, AccountStatus]:
     """The career of an account and its standing on a day, by the very functions that plan."""
     closed_on = account.state_from if account.state is State.DEACTIVATED else None
     path = career(
@@ -77,7 +77,7 @@ def account_on(account: Account, site: Site, as_of: date) -> tuple[Career, Stand
         closed_on=closed_on or as_of,
         closings=closings(account.overrides, as_of),
     )
-    stand = standing(
+    stand = account_status(
         path,
         as_of,
         lock=account.lock,

@@ -12,7 +12,7 @@ from piactl.core.explain.question import Answer, Case, Rule
 from piactl.core.explain.service_right import right_answers
 from piactl.core.model.account import Account, State
 from piactl.core.model.policy import Service
-from piactl.core.rules.reasons import spoken
+from piactl.core.rules.reasons import assignment_text
 from piactl.directory.port import Reader
 from piactl.flows.queries.accounts import account_on, find_entry
 from piactl.flows.site import Site
@@ -36,7 +36,7 @@ def why_service(reader: Reader, site: Site, name: str, service: Service, as_of: 
 def why_login(reader: Reader, site: Site, name: str, as_of: date, now: datetime) -> View:
     """Whether the account can log in, and everything that stands in the way."""
     # loaded here: the other questions do not need them
-    from piactl.core.explain.login import Circumstances, entry_differs, login_answer
+    from piactl.core.explain.login import LoginContext, entry_differs, login_answer
     from piactl.directory.store.credentials import read_credentials
 
     entry = find_entry(reader, site, name)
@@ -49,7 +49,7 @@ def why_login(reader: Reader, site: Site, name: str, as_of: date, now: datetime)
         return instant.astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
     by_server = site.policy.otp_enforced_by == "directory"
-    around = Circumstances(known, now, show, by_server, last)
+    around = LoginContext(known, now, show, by_server, last)
     return _view(site, case, [login_answer(case, around)])
 
 
@@ -131,7 +131,7 @@ def _assignment(one: Answer) -> dict[str, Any] | None:
     if row is None:
         return None
     return {
-        "text": spoken(row),
+        "text": assignment_text(row),
         "uai": row.uai,
         "function": row.function,
         "start": row.start.isoformat(),

@@ -9,7 +9,7 @@ from typing import Any
 
 from piactl.core.model.account import Account, State
 from piactl.core.model.periods import OPEN, civil
-from piactl.core.timeline_rows import Group, Piece, Row, chronicle
+from piactl.core.timeline_rows import Group, Piece, Row, timeline_rows
 from piactl.errors import UsageError
 from piactl.flows.queries.accounts import account_on
 from piactl.flows.site import Site
@@ -40,7 +40,7 @@ def timeline(
     """
     rows: list[Row] = []
     if account.state is not State.ARCHIVED:
-        rows = chronicle(account, _pieces(account, site, as_of), site.policy)
+        rows = timeline_rows(account, _pieces(account, site, as_of), site.policy)
     begin, end = _days(rows, as_of)
     first, last = first or (min(begin, last) if last else begin), last or (max(end, first) if first else end)
     if last < first:

@@ -29,7 +29,7 @@ from piactl.errors import FeedRefused
 from piactl.feed.feed import Feed
 from piactl.feed.fingerprints import Skipped
 from piactl.feed.reader import read_feed
-from piactl.feed.row_index import PickedRows, picked_rows
+from piactl.feed.row_index import RowIndex, open_row_index
 from piactl.flows.plan.chunked.duplicate_numens import SharedNumens, twice
 from piactl.flows.plan.incremental.evaluate import Evaluation
 from piactl.flows.plan.incremental.next_cache import NextCache
@@ -74,7 +74,7 @@ def evaluate_in_chunks(
                     if scan.feed is not None:
                         chunks.put_apart(scan.feed)
                     continue
-                rows = stack.enter_context(picked_rows(scan.path, scan.source, scan.lines))
+                rows = stack.enter_context(open_row_index(scan.path, scan.source, scan.lines))
                 # what the file as a whole says, without anybody's rows
                 feed = read_feed(scan.path, scan.source, Skipped(scan.lines, scan.lines.people))
                 chunks.add(SourcedFeed(feed, scan.source, scan.path), rows)
@@ -97,14 +97,14 @@ class _Chunks:
         # nobody in a chunk waits or is absent
         self.chunk_memory = Memory(memory.last, sources)
         self.feeds: list[SourcedFeed] = []
-        self.rows: dict[str, PickedRows] = {}
+        self.rows: dict[str, RowIndex] = {}
         self.numens = SharedNumens()
         self.matricules = array("q")
         self.unchanged: dict[str, bytes] = {}
         self.staged = StagedChanges(Path(site.settings.state_folder))
         self.evaluate: list[str] = []
 
-    def add(self, feed: SourcedFeed, rows: PickedRows) -> None:
+    def add(self, feed: SourcedFeed, rows: RowIndex) -> None:
         self.feeds = in_order([*self.feeds, feed], self.site.settings.sources)
         self.rows[feed.source.name] = rows
 

@@ -19,7 +19,7 @@ from piactl.core.plan.plan import AbsentAssignment, Disagreement, Rejection
 from piactl.core.plan.run_state import Memory, SourceMemory
 from piactl.core.rules.absences import Absence, Key, Testimony, after_feed
 from piactl.core.rules.desired import Rules, address_problem, assignment_problems
-from piactl.core.rules.same_person import NAMES, PERSON_DATA, Named, another_person, same_name, spoken_name
+from piactl.core.rules.same_person import NAMES, PERSON_DATA, Named, another_person, name_text, same_name
 from piactl.feed.feed import Feed
 from piactl.flows.plan.inputs.disagreements import Resolver
 
@@ -198,7 +198,7 @@ def _hold_other(
     whose = "the account is of" if isinstance(known, Account) else "it waits for"
     told.hold(
         matricule,
-        f"{origin}: {spoken_name(person)} under matricule {matricule}, but {whose} {spoken_name(known)}; "
+        f"{origin}: {name_text(person)} under matricule {matricule}, but {whose} {name_text(known)}; "
         f"if HR confirms that it is one person: --accept-person {matricule} --reason TEXT",
     )
 
