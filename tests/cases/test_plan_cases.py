@@ -49,7 +49,7 @@ from piactl.feed.reader import read_feed
 from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.inputs.account_index import census_of
 from piactl.flows.plan.inputs.scan_feeds import scan_feeds
-from piactl.flows.plan.rows.bundle import Proposal
+from piactl.flows.plan.proposal import Proposal
 from piactl.flows.site import Site, open_site
 from tests.empty_directory import EmptyDirectory
 from tests.story.feeds import COLUMNS, text
