@@ -282,7 +282,7 @@ def test_verify_without_the_directory_says_that_it_did_not_compare(academy: Acad
     academy.sandbox.stop()
     ran = academy.run("journal", "verify")
     assert ran.code == Exit.UNREACHABLE
-    assert ran.out.startswith("whole: ")
+    assert ran.out.startswith("journal intact: ")
     assert "not compared" in ran.out
     assert "cannot be asked for the anchors" in ran.err
     file = academy.sandbox.folder / "journal" / "piactl.jsonl"

@@ -374,7 +374,7 @@ def test_a_night_that_may_not_do_that_goes_on(staff: Academy) -> None:
     assert "stays under the policy of codes" in ran.err
     assert staff.entry(CLAIRE)["pwdPolicySubentry"] == [CODES]
     told = {one["id"]: one for one in staff.run("doctor", "-o", "json").json}
-    assert "nightly cannot end the policy of codes" in told["D23"]["found"]
+    assert "nightly cannot remove the policy of activation passwords" in told["D23"]["found"]
     assert staff.run("journal", "verify").code == 0
 
 

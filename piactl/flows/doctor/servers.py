@@ -1,4 +1,4 @@
-"""Checks of each configured server: does it answer, to whom, and is it set as piactl needs it?"""
+"""Checks of each configured server: reachability, identities, functions, and the checks it is given."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from piactl.secrets import read_password
 
 _VERSION = re.compile(r"slapd (\d+)\.(\d+)")
 _ORDER = ("reader", "administrator", "nightly", "desk")
-"""Who is asked first: these two may see the server's settings."""
+"""The order of binding; the first two can read the server's settings."""
 
 
 @dataclass(slots=True)
 class Server:
-    """One server with everybody who could bind to it; `config` is None where it may not be read."""
+    """One server with a probe for each identity that could bind; `config` is None if it is not readable."""
 
     uri: str
     settings: DirectorySettings
@@ -52,7 +52,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What came of the attempts to bind to one server."""
+    """The result of the attempts to bind to one server."""
 
     findings: tuple[Finding, ...]
     asking: Mapping[str, Questions]
@@ -66,17 +66,17 @@ def examine_server(
     now: Callable[[], datetime],
     checks: Mapping[str, Callable[[Server], Finding]],
 ) -> Iterator[Finding]:
-    """D11 to D14, then `checks` by their ids, each in order; those of a server that nobody can ask are
-    skipped, and so is one that the server breaks off."""
+    """Yields D11 to D14, then `checks`, in order. A check is skipped if no identity can bind, or if the
+    connection breaks."""
     with ExitStack() as stack:
         try:
             door = _bind_all(uri, settings, stack)
-        except Exception as bug:  # noqa: BLE001 - the other servers are still to be looked at
+        except Exception as bug:  # noqa: BLE001 - the other servers must still be checked
             door = Door((broken("D11", bug, uri), skipped("D12", "the check of D11 failed", uri)), {}, False)
         yield from door.findings
         if not door.asking:
             for id_ in ("D13", "D14", *checks):
-                yield skipped(id_, "nobody could bind to ask", uri)
+                yield skipped(id_, "no identity can bind (D12)", uri)
             return
         server = Server(uri, settings, dict(door.asking), now=now, passwords=passwords)
         try:
@@ -91,7 +91,7 @@ def _asked(id_: str, check: Callable[[Server], Finding], server: Server) -> Find
     try:
         return unless_broken(id_, lambda: check(server), server.uri)
     except (DirectoryUnreachable, DirectoryTruncated, PiactlError) as lost:
-        return skipped(id_, f"broken off: {str(lost).removeprefix(f'{server.uri}: ')}", server.uri)
+        return skipped(id_, f"interrupted: {str(lost).removeprefix(f'{server.uri}: ')}", server.uri)
 
 
 def _config(server: Server) -> ServerConfig | None:
@@ -131,7 +131,7 @@ def _bind_all(uri: str, settings: DirectorySettings, stack: ExitStack) -> Door:
         "D12",
         refused,
         [],
-        "Correct the name or the password file, or the entry of the identity on the server.",
+        "Correct the DN, the password file, or the identity's entry on the server.",
         f"{', '.join(asking)} can bind",
         uri,
     )
@@ -140,7 +140,7 @@ def _bind_all(uri: str, settings: DirectorySettings, stack: ExitStack) -> Door:
 
 def _silent(uri: str, why: str) -> Finding:
     advice = "Start the server, or correct its address under directory.servers (or directory.tls)."
-    if why.startswith("TLS: "):  # the server is there, and the reason says what to do
+    if why.startswith("TLS: "):  # the server answers, and the reason says what to do
         advice = "Correct the certificates or directory.tls."
     return error("D11", why, advice, uri)
 
@@ -148,10 +148,10 @@ def _silent(uri: str, why: str) -> Finding:
 def _transport(uri: str, settings: DirectorySettings) -> str:
     scheme = uri.partition("://")[0].lower()
     if scheme == "ldapi":
-        return "socket of this host"
+        return "local socket"
     if scheme != "ldaps" and not settings.tls.starttls:
-        return "in clear, on this host only"
-    verified = "certificate verified" if settings.tls.strict else "certificate verified, but not strictly"
+        return "unencrypted, on this host only"
+    verified = "certificate verified" if settings.tls.strict else "certificate verified, not strictly"
     return f"{'TLS' if scheme == 'ldaps' else 'StartTLS'}, {verified}"
 
 
@@ -160,33 +160,31 @@ def _functions(server: Server) -> Finding:
     version = next(filter(None, map(server_version, server.each())), "") or facts.vendor
     lacking = []
     if ASSERTION not in facts.controls:
-        lacking.append("no assertions (RFC 4528): a change between reading and writing is not always noticed")
+        lacking.append("no assertions (RFC 4528): a change between reading and writing can go unnoticed")
     if PAGED not in facts.controls:
         lacking.append("no paged results (RFC 2696): large searches need much memory and unlimited size")
     if not {PRE_READ, POST_READ} <= facts.controls:
-        lacking.append(
-            "no pre-read and post-read (RFC 4527): accounts that a night wrote are read again the next"
-        )
+        lacking.append("no pre-read and post-read (RFC 4527): each night reads again what the last one wrote")
     number = _VERSION.search(version)
     if number and (int(number[1]), int(number[2])) < (2, 5):
         lacking.append(f"{version} is older than OpenLDAP 2.5")
-    good = f"{version or 'a server that does not tell its version'}; assertions, paged results"
+    good = f"{version or 'unknown version'}; assertions, paged results"
     return worst("D13", [], lacking, "Use OpenLDAP 2.5 or later.", good, server.uri)
 
 
 def _takes_writes(server: Server) -> Finding:
     if ASSERTION not in server.first.facts.controls:
-        return skipped("D14", "cannot be asked without assertions (RFC 4528)", server.uri)
+        return skipped("D14", "not tried: the server has no assertions (RFC 4528)", server.uri)
     why = server.first.refuses_writes(server.settings.suffix)
     if not why:
         return fine("D14", "yes", server.uri)
-    advice = "Name the provider that takes writes in directory.servers; look at olcReadOnly of its database."
+    advice = "Name a provider that accepts writes in directory.servers; check olcReadOnly of its database."
     if len(server.settings.servers) > 1:
-        return warning("D14", f"{why}; it can only be read", advice, server.uri)
+        return warning("D14", f"{why}; it is used for reading only", advice, server.uri)
     return error("D14", why, advice, server.uri)
 
 
 def reachable(findings: list[Finding]) -> bool:
-    """Whether any server answered, or could not be asked for reasons of this host."""
+    """Whether any server answered, or could not be tried because of this host."""
     doors = [f for f in findings if f.check is CHECKS["D11"]]
     return any(f.outcome.value != "error" for f in doors)
