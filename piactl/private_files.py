@@ -1,4 +1,4 @@
-"""Files of piactl's own that others must not read and that appear whole or not at all, and whose they are."""
+"""Private files: readable by their owner only, replaced atomically; and temporary files."""
 
 from __future__ import annotations
 
@@ -126,10 +126,8 @@ def create_private(path: Path) -> int:
     return descriptor
 
 
-# A file that nobody else can open and that is gone with the process: what does not fit into the memory.
-
 IN_MEMORY = 32 << 20
-"""Bytes that are kept in the memory before there is a file."""
+"""Bytes that are kept in memory before a temporary file is used."""
 
 BLOCK = 1 << 20
 

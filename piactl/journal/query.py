@@ -1,4 +1,4 @@
-"""Reading the journal for people: lines in order, by run, entry, user and period."""
+"""Queries of the journal: lines in order, and changes (intent and outcome), by run, entry, user, period."""
 
 from __future__ import annotations
 
@@ -87,8 +87,6 @@ def text_of(instant: datetime) -> str:
     """An aware instant in the form of the lines, where order of text is order of time."""
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
-
-# The changes that the journal tells: intent and outcome as one, with who was behind the run.
 
 IN_DOUBT = "in doubt"
 UNDER_WAY = "under way"

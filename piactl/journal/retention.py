@@ -1,9 +1,9 @@
-"""Cutting off the oldest lines, provably, and so that a crash harms nothing.
+"""Removes the oldest lines of the journal: whole runs that nothing needs any more.
 
-What is left begins with a `cut` line. It names the number and hash of the last line that went, so that the
-next line still follows it; and it names a `prune` line further on in the chain, which was written before
-anything was removed and says the same. Killed at any moment, the journal is the old one or the new one:
-the new file replaces the old by a rename, and rotated files that lie before a cut count as gone.
+The remaining file begins with a `cut` line. It names the number and hash of the last removed line, so that
+the chain stays verifiable. It also names a `prune` line later in the chain, which was written before the
+removal and has the same facts. A crash leaves the old journal or the new one: a rename replaces the file,
+and rotated files before a cut are ignored.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ from piactl.journal.private_file import open_private, same_file, sync_folder
 from piactl.journal.query import read_lines, text_of
 from piactl.journal.rotated_files import files_of, left_behind, opened
 from piactl.journal.writer import Journal
-
-# Which lines of the journal may go: the oldest, whole runs, nothing that is still needed.
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""The life of an account as a picture: one self-contained SVG file, readable in the light and in the dark.
+"""Draws the timeline of an account as one self-contained SVG file, for light and dark backgrounds.
 
-No script, no font and nothing else from elsewhere. Whatever comes from outside is text, escaped; a browser
-shows the days and the reason of a period where the pointer rests on it.
+The file has no script and loads nothing. All values are escaped text. Patterns carry the meaning as well as
+colours. A browser shows the days and the reason of a period when the pointer rests on it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from xml.sax.saxutils import escape
 from piactl.core.model.periods import civil
 from piactl.core.timeline_rows import Group, Row, Shade, Span
 from piactl.report.escaping import shown
-
-# How the picture of a life looks: colours for light and dark, and patterns, so that no colour has to be told
-# from another for the meaning.
 
 CLASSES = {
     Shade.COUNTS: "post",

@@ -1,4 +1,4 @@
-"""Starting, stopping and looking at a sandbox: a private slapd with everything that piactl relies on."""
+"""Starts, stops and inspects a sandbox: a private slapd with everything that piactl needs."""
 
 from __future__ import annotations
 
@@ -31,8 +31,6 @@ from piactl.sandbox.slapd import (
     remember,
     wait_until_answering,
 )
-
-# Where OpenLDAP's programs, modules and schemas are on this machine.
 
 _PROGRAM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/local/libexec", "/opt/symas/lib")
 _MODULE_FOLDERS = (
@@ -98,7 +96,7 @@ def _folder(
     return best, [f"{kind} {name}" for name in lacking(best)]
 
 
-# A Unix socket's path may have some 100 bytes; what is longer goes to the temporary folder.
+# The path of a Unix socket is limited to some 100 bytes; a longer one goes to the temporary folder.
 _SOCKET_BYTES = 90
 _MAXSIZE = 4 << 30
 _PORT_TRIES = 5

@@ -17,7 +17,7 @@ from piactl.cli import run
 from piactl.clock import utc_now
 from piactl.config.settings import read_settings
 from piactl.core.model.digests import DigestKeys
-from piactl.directory.probe.probe import open_questions
+from piactl.directory.probe.probe import open_probe
 from piactl.flows.apply.run_lock import process_began
 from piactl.flows.doctor import CHECKS, examine, exit_code
 from piactl.flows.doctor.servers import Server, _functions, _takes_writes
@@ -293,9 +293,9 @@ def test_a_wrong_password(clinic: Clinic) -> None:
 
 def test_a_server_that_lacks_functions(clinic: Clinic) -> None:
     settings = read_settings(clinic.sandbox.config).directory
-    with open_questions(clinic.sandbox.uri, settings, "reader", read_password) as asking:
-        asking._session.facts = dataclasses.replace(asking.facts, controls=frozenset())
-        server = Server(clinic.sandbox.uri, settings, {"reader": asking}, now=utc_now)
+    with open_probe(clinic.sandbox.uri, settings, "reader", read_password) as probe:
+        probe._session.facts = dataclasses.replace(probe.facts, controls=frozenset())
+        server = Server(clinic.sandbox.uri, settings, {"reader": probe}, now=utc_now)
         found = _functions(server)
         assert found.outcome.value == "warning"
         assert "RFC 4528" in found.found

@@ -43,9 +43,7 @@ class ServerUnusable(PiactlError):
 
 
 @contextmanager
-def open_questions(
-    uri: str, settings: DirectorySettings, identity: str, password: Password
-) -> Iterator[Questions]:
+def open_probe(uri: str, settings: DirectorySettings, identity: str, password: Password) -> Iterator[Probe]:
     """Bound to that server as that identity; closed at the end.
 
     Raises ServerUnusable, and SecretUnusable where the password cannot be read.
@@ -57,12 +55,12 @@ def open_questions(
         refused = why.everywhere or str(why).startswith("bind as ")
         raise ServerUnusable(str(why), refused=refused) from None
     try:
-        yield Questions(session, identity)
+        yield Probe(session, identity)
     finally:
         session.close()
 
 
-class Questions:
+class Probe:
     """What can be asked. An answer of None means that it cannot be told. Raises DirectoryUnreachable."""
 
     def __init__(self, session: Session, identity: str) -> None:

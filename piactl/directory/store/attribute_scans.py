@@ -1,4 +1,4 @@
-"""A few attributes of very many entries: what a run wants to know of those that it does not look at whole."""
+"""Searches for a few attributes: of all entries, for incremental planning; of a few, for completion."""
 
 from __future__ import annotations
 
@@ -100,10 +100,8 @@ def read_foreign_names(reader: Reader, settings: DirectorySettings, encoding: En
                 yield value.decode("utf-8", "replace")
 
 
-# A few names for somebody who is typing one: asked of one server, within a fraction of a second.
-
 MOST = 50
-"""More names than that help nobody who is typing."""
+"""The largest number of names that completion offers."""
 
 _ACCOUNT = filters.equals("objectClass", "piactlAccount")
 

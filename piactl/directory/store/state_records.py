@@ -1,4 +1,7 @@
-"""piactl's own records below its state entry: the last run, sources, people in waiting, runs, the lock."""
+"""piactl's own records below its state entry: the last run, sources, waiting people, runs, the lock.
+
+They are stored as JSON in one canonical form, so that equal records are equal bytes.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,6 @@ from piactl.directory.dn import child, normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader
 from piactl.directory.store.composite_values import assignment_text, read_assignment
 from piactl.errors import Exit, PiactlError
-
-# piactl's own records as JSON text: one canonical form, so that equal records are equal bytes.
 
 Record = Mapping[str, Any]
 T = TypeVar("T")

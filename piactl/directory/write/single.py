@@ -26,7 +26,7 @@ from piactl.directory.client.result_codes import (
     refusal,
 )
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Values, WriteResult
-from piactl.directory.write.entry_state import UNREADABLE, Standing, differing, folded, standing
+from piactl.directory.write.entry_state import UNREADABLE, EntryState, differing, entry_state, folded
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, ReplyLost
 
 _PAUSES = (0.0, 0.3, 1.0, 2.0)
@@ -85,10 +85,10 @@ class DirectoryWriter(DirectoryReader):
     def _after_silence(self, write: EntryWrite, lost: ConnectionLost, doubtful: bool) -> WriteResult | None:
         """What a write without a reply did; None where it did nothing and may be sent once more."""
         entry = self._read_back(write, lost)
-        where = standing(write, entry)
-        if where is Standing.DONE:
+        state = entry_state(write, entry)
+        if state is EntryState.DONE:
             return WriteResult(write, Outcome.APPLIED)
-        if where is Standing.OTHER:
+        if state is EntryState.OTHER:
             return _conflict(write, entry)
         if doubtful:
             raise _still_in_doubt(write, lost) from None
@@ -149,10 +149,10 @@ class DirectoryWriter(DirectoryReader):
             entry = self._current(self._link.live(), write)
         except ConnectionLost as lost:
             entry = self._read_back(write, lost)
-        where = standing(write, entry)
-        if where is Standing.DONE:
+        state = entry_state(write, entry)
+        if state is EntryState.DONE:
             return WriteResult(write, Outcome.APPLIED if doubtful else Outcome.ALREADY)
-        if where is Standing.OTHER:
+        if state is EntryState.OTHER:
             return _conflict(write, entry)
         return None
 

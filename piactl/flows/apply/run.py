@@ -25,12 +25,12 @@ from piactl.flows.site import Site
 from piactl.journal import (
     Actor,
     Head,
+    IntentOutcome,
     Journal,
     RunContext,
     Settlement,
-    Standing,
     in_doubt,
-    standing,
+    intent_outcome,
 )
 
 MARK, UNDER_WAY = "description", b"running"
@@ -251,10 +251,10 @@ def settle_doubts(run: Run, keys: DigestKeys) -> int:
     for intent in in_doubt(run.site.settings.journal_file):
         names = sorted({*intent.added, *intent.removed})
         entry = run.writer.read(intent.dn, names)
-        stands = standing(
+        stands = intent_outcome(
             intent, entry.values if entry else None, lambda text: keys.candidates("journal", text)
         )
-        outcome = {Standing.DONE: "applied", Standing.NOT_DONE: "failed"}.get(stands, "conflict")
+        outcome = {IntentOutcome.DONE: "applied", IntentOutcome.NOT_DONE: "failed"}.get(stands, "conflict")
         settled.append(Settlement(intent.seq, outcome, f"read back after run {intent.run}: {stands.value}"))
     if settled:
         run.journal.resolved(settled)

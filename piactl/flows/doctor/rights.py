@@ -79,7 +79,7 @@ def rights(server: Server) -> Finding:
     wrong = [*_root(server), *tried.wrong, *_readable_passwords(server)]
     if not tried.answers and not wrong:
         return skipped("D23", "the server's answers do not show the rights", server.uri)
-    lacking = sorted({trial.entry for trial in TRIALS if trial.identity in server.asking} - places.keys())
+    lacking = sorted({trial.entry for trial in TRIALS if trial.identity in server.probes} - places.keys())
     good = f"{tried.answers} tried, all as expected"
     if lacking:
         good += f" (not tried: there is no {' and no '.join(lacking)} entry yet)"
@@ -165,7 +165,7 @@ def _try(server: Server, trials: Iterable[Trial], places: Mapping[str, str]) -> 
     wrong, untried, answers = [], {}, 0
     for trial in trials:
         dn = places.get(trial.entry)
-        if trial.identity not in server.asking:
+        if trial.identity not in server.probes:
             untried[f"{trial.identity} cannot bind"] = True
             continue
         if dn is None:
@@ -173,7 +173,7 @@ def _try(server: Server, trials: Iterable[Trial], places: Mapping[str, str]) -> 
             continue
         added: Values = {name: (value,) for name, value in trial.added}
         replaced: Values = {name: (value,) for name, value in trial.replaced}
-        answer = server.asking[trial.identity].may_change(dn, trial.deleted, added, replaced)
+        answer = server.probes[trial.identity].may_change(dn, trial.deleted, added, replaced)
         if answer is None:
             untried[f"the server does not show whether {trial.identity} can {trial.words}"] = True
             continue
@@ -221,7 +221,7 @@ def _root(server: Server) -> list[str]:
         return []
     return [
         f"{name} is the rootdn of the server, which no access rule restricts"
-        for name in server.asking
+        for name in server.probes
         if _is_root(config, server.settings, name)
     ]
 
@@ -237,9 +237,9 @@ def _readable_passwords(server: Server) -> list[str]:
     with_password = server.first.sample(server.settings.accounts, IN_ACCOUNTS)
     if with_password is not None:
         names.append(with_password.dn)
-    for who, questions in server.asking.items():
+    for who, probe in server.probes.items():
         for dn in names:
-            entry = questions.entry(dn, ["userPassword"])
+            entry = probe.entry(dn, ["userPassword"])
             if entry is not None and entry.values.get("userPassword"):
                 found.append(f"{who} can read the password hash of {dn}")
                 break

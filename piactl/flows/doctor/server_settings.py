@@ -79,7 +79,7 @@ def _default_policy(server: Server) -> tuple[list[str], list[str]]:
     other = bool(served) and not same_dn(set_, served)
     if other:
         warnings.append(f"password.policy is {set_}, and ppolicy_default is {served}: runs check the first")
-    blind = [name for name, asked in server.asking.items() if asked.entry(set_, ["objectClass"]) is None]
+    blind = [name for name, asked in server.probes.items() if asked.entry(set_, ["objectClass"]) is None]
     if blind and (other or not faults):
         faults.append(f"{', '.join(blind)} cannot find {set_} (password.policy): runs refuse")
     return faults, warnings
@@ -103,14 +103,14 @@ def one_time_codes(server: Server) -> Finding:
 
 def closures(server: Server) -> Finding:
     """D38. Whether a link to no device also makes the server refuse closed and locked accounts."""
-    lacking = [name for name, one in server.asking.items() if not one.has_class(LINKED_CLASS)]
+    lacking = [name for name, one in server.probes.items() if not one.has_class(LINKED_CLASS)]
     overlays = _overlays(server)
     alone = "only the password policy refuses closed and locked accounts"
     advice = (
         "Add `moduleload otp` and `overlay otp` (slapd-contrib), also where a portal asks for the codes; the "
         "next night then links closed accounts to no device."
     )
-    if len(lacking) == len(server.asking):
+    if len(lacking) == len(server.probes):
         return warning("D38", f"{alone}: class {LINKED_CLASS} is missing", advice, server.uri)
     if lacking:
         found = f"{', '.join(lacking)} cannot read the class {LINKED_CLASS} and would unlink closed accounts"
@@ -202,13 +202,13 @@ def shipped_indexes() -> tuple[str, ...]:
 def limits(server: Server) -> Finding:
     errors, warnings, unknown = [], [], []
     least = 0
-    for name, questions in server.asking.items():
+    for name, probe in server.probes.items():
         size = server.config.size_limit_of(server.settings.identities[name].dn) if server.config else None
         if server.settings.identities[name].external:
             size = None
         if size == UNLIMITED:
             continue
-        cut, count = questions.is_cut(server.settings.suffix, filters.ANY_ENTRY)
+        cut, count = probe.is_cut(server.settings.suffix, filters.ANY_ENTRY)
         least = max(least, count)
         if cut:
             errors.append(f"{name}: a search was truncated at {count} entries")
@@ -222,7 +222,7 @@ def limits(server: Server) -> Finding:
     if not errors and not warnings and unknown:
         words = f"unknown beyond the {least} entries of today: limits of {', '.join(unknown)}"
         return skipped("D21", words, server.uri, _UNSEEN)
-    return worst("D21", errors, warnings, advice, f"none for {', '.join(server.asking)}", server.uri)
+    return worst("D21", errors, warnings, advice, f"none for {', '.join(server.probes)}", server.uri)
 
 
 def checkpoint(server: Server) -> Finding:
@@ -272,9 +272,9 @@ def room(server: Server) -> Finding:
 
 
 def clock(server: Server) -> Finding:
-    for questions in server.each():
+    for probe in server.each():
         before = server.now()
-        there = server_time(questions)
+        there = server_time(probe)
         after = server.now()
         if there is None:
             continue

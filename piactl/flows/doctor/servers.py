@@ -10,7 +10,7 @@ from datetime import datetime
 
 from piactl.core.model.settings import DirectorySettings, PasswordSettings
 from piactl.directory.client.controls import ASSERTION, PAGED, POST_READ, PRE_READ
-from piactl.directory.probe.probe import Questions, ServerUnusable, open_questions
+from piactl.directory.probe.probe import Probe, ServerUnusable, open_probe
 from piactl.directory.probe.server_config import ServerConfig, read_server_config, server_version
 from piactl.errors import DirectoryTruncated, DirectoryUnreachable, PiactlError, SecretUnusable
 from piactl.flows.doctor.checks import (
@@ -37,25 +37,25 @@ class Server:
 
     uri: str
     settings: DirectorySettings
-    asking: dict[str, Questions]
+    probes: dict[str, Probe]
     config: ServerConfig | None = None
     now: Callable[[], datetime] = field(kw_only=True)
     passwords: PasswordSettings = field(default=PasswordSettings(), kw_only=True)
 
     @property
-    def first(self) -> Questions:
-        return next(iter(self.asking.values()))
+    def first(self) -> Probe:
+        return next(iter(self.probes.values()))
 
-    def each(self) -> Iterator[Questions]:
-        yield from self.asking.values()
+    def each(self) -> Iterator[Probe]:
+        yield from self.probes.values()
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class BindResult:
     """The result of the attempts to bind to one server."""
 
     findings: tuple[Finding, ...]
-    asking: Mapping[str, Questions]
+    probes: Mapping[str, Probe]
     answers: bool
 
 
@@ -70,15 +70,17 @@ def examine_server(
     connection breaks."""
     with ExitStack() as stack:
         try:
-            door = _bind_all(uri, settings, stack)
+            bound = _bind_all(uri, settings, stack)
         except Exception as bug:  # noqa: BLE001 - the other servers must still be checked
-            door = Door((broken("D11", bug, uri), skipped("D12", "the check of D11 failed", uri)), {}, False)
-        yield from door.findings
-        if not door.asking:
+            bound = BindResult(
+                (broken("D11", bug, uri), skipped("D12", "the check of D11 failed", uri)), {}, False
+            )
+        yield from bound.findings
+        if not bound.probes:
             for id_ in ("D13", "D14", *checks):
                 yield skipped(id_, "no identity can bind (D12)", uri)
             return
-        server = Server(uri, settings, dict(door.asking), now=now, passwords=passwords)
+        server = Server(uri, settings, dict(bound.probes), now=now, passwords=passwords)
         try:
             server.config = _config(server)
         except Exception as bug:  # noqa: BLE001 - the checks that do not need it go on
@@ -95,9 +97,9 @@ def _asked(id_: str, check: Callable[[Server], Finding], server: Server) -> Find
 
 
 def _config(server: Server) -> ServerConfig | None:
-    for questions in server.each():
+    for probe in server.each():
         try:
-            found = read_server_config(questions, server.settings.suffix)
+            found = read_server_config(probe, server.settings.suffix)
         except PiactlError:
             continue
         if found is not None:
@@ -105,37 +107,37 @@ def _config(server: Server) -> ServerConfig | None:
     return None
 
 
-def _bind_all(uri: str, settings: DirectorySettings, stack: ExitStack) -> Door:
-    asking: dict[str, Questions] = {}
+def _bind_all(uri: str, settings: DirectorySettings, stack: ExitStack) -> BindResult:
+    probes: dict[str, Probe] = {}
     refused: list[str] = []
     unreadable: list[str] = []
     for name in sorted(settings.identities, key=lambda n: (*_ORDER, n).index(n)):
         try:
-            asking[name] = stack.enter_context(open_questions(uri, settings, name, read_password))
+            probes[name] = stack.enter_context(open_probe(uri, settings, name, read_password))
         except SecretUnusable as why:
             unreadable.append(name)
             refused.append(f"{name}: {why}")
         except ServerUnusable as why:
             if not why.refused:
-                return Door(
+                return BindResult(
                     (_silent(uri, str(why)), skipped("D12", "the server does not answer", uri)), {}, False
                 )
             refused.append(f"{name}: {why}")
-    if not asking and len(unreadable) == len(settings.identities):
+    if not probes and len(unreadable) == len(settings.identities):
         found = (
             skipped("D11", "no password can be read (D05)", uri),
             skipped("D12", "no password can be read", uri),
         )
-        return Door(found, {}, False)
+        return BindResult(found, {}, False)
     who = worst(
         "D12",
         refused,
         [],
         "Correct the DN, the password file, or the identity's entry on the server.",
-        f"{', '.join(asking)} can bind",
+        f"{', '.join(probes)} can bind",
         uri,
     )
-    return Door((fine("D11", _transport(uri, settings), uri), who), asking, True)
+    return BindResult((fine("D11", _transport(uri, settings), uri), who), probes, True)
 
 
 def _silent(uri: str, why: str) -> Finding:
@@ -186,5 +188,5 @@ def _takes_writes(server: Server) -> Finding:
 
 def reachable(findings: list[Finding]) -> bool:
     """Whether any server answered, or could not be tried because of this host."""
-    doors = [f for f in findings if f.check is CHECKS["D11"]]
-    return any(f.outcome.value != "error" for f in doors)
+    reached = [f for f in findings if f.check is CHECKS["D11"]]
+    return any(f.outcome.value != "error" for f in reached)
