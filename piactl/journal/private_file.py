@@ -1,4 +1,4 @@
-"""Opening files that are ours alone: never through a symbolic link, mode 0600, created durably."""
+"""Opens private files: never through a symbolic link, with mode 0600, created durably."""
 
 from __future__ import annotations
 

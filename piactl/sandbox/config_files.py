@@ -133,7 +133,7 @@ def prepare_files(folder: Path, socket: Path) -> dict[str, bytes]:
             _write_new(folder / name, shipped.read_bytes(), 0o644)
         except FileNotFoundError:
             raise SandboxUnavailable(
-                f"{shipped} is missing: piactl is not installed whole\nInstall it again."
+                f"{shipped} is missing: the installation is incomplete\nInstall piactl again."
             ) from None
     return passwords
 

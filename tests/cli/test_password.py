@@ -227,7 +227,7 @@ def test_a_file_that_is_there_is_left_alone(staff: Academy) -> None:
     with staff.nothing_written():
         ran = staff.run("password", "activate", CLAIRE, "--to", path)
         assert ran.code == 1
-        assert "is there already" in ran.err
+        assert "already exists" in ran.err
         link = staff.folder / "link.csv"
         link.symlink_to(staff.folder / "elsewhere")
         assert staff.run("password", "activate", CLAIRE, "--to", link).code == 1

@@ -268,7 +268,7 @@ def test_a_server_that_fails_at_the_root_dse_is_passed_over(slapd: PlainSlapd, f
 
 
 def test_a_server_of_another_tree_is_passed_over(slapd: PlainSlapd) -> None:
-    with pytest.raises(DirectoryUnreachable, match="does not hold o=other"):
+    with pytest.raises(DirectoryUnreachable, match="does not serve o=other"):
         with open_reader(replace(slapd.settings(), suffix="o=other"), "clerk", password):
             pass
 
