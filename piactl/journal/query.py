@@ -84,7 +84,7 @@ def _text(instant: datetime | None) -> str | None:
 
 
 def text_of(instant: datetime) -> str:
-    """An aware instant in the form of the lines, where order of text is order of time."""
+    """An aware instant in the format of the journal, in which text order is time order."""
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -227,7 +227,7 @@ def _change(line: JournalLine, run: Mapping[str, Any]) -> JournalledChange:
 
 
 def _as_written(name: str, text: str) -> bytes:
-    """A field as it stands in a line."""
+    """A field in the spelling of a journal line."""
     return json.dumps({name: text}, separators=(",", ":"))[1:-1].encode("ascii")
 
 

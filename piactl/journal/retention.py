@@ -240,7 +240,7 @@ def _sync(file: IO[bytes]) -> None:
 
 @contextmanager
 def _nobody_appends(path: str) -> Iterator[int]:
-    """Holds the right to append; gives the descriptor of the head file."""
+    """Holds the append lock; yields the descriptor of the head file."""
     fd = open_private(path + SUFFIX, os.O_RDWR)
     try:
         with locks.appending(fd, _PATIENCE):

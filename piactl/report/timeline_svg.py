@@ -153,13 +153,13 @@ def timeline_svg(
 
 
 def _text(text: str) -> str:
-    """Text from outside in a picture: visible, and never markup."""
+    """External text for a picture, escaped so that it is never markup."""
     legal = "".join(c for c in shown(text) if ord(c) & 0xFFFE != 0xFFFE)
     return escape(legal, {'"': "&quot;"})
 
 
 def _spoken(rows: Sequence[Row]) -> str:
-    """The rows in words, for whoever cannot see the picture."""
+    """A text description of the rows, for screen readers."""
     sentences = []
     for row in rows:
         spans = "; ".join(f"{span.shade.value} {_days(span)}" for span in row.spans)
@@ -174,7 +174,7 @@ def _days(span: Span) -> str:
 
 
 def _one_state_row(rows: Sequence[Row]) -> list[Row]:
-    """The rows with all states in one: in colours there is room for them."""
+    """The rows, with all states merged into one row, which colours keep readable."""
     states = [row for row in rows if row.group is Group.STATES]
     result = []
     for row in rows:
@@ -210,7 +210,7 @@ def _grid(scale: _Scale, bottom: float) -> Iterator[str]:
 
 
 def _rows(rows: Sequence[Row], scale: _Scale) -> Iterator[tuple[int, str]]:
-    """Each row with the height it takes."""
+    """Each row with its height."""
     y, group = TOP, None
     for number, row in enumerate(rows):
         used, parts = ROW, []
@@ -276,7 +276,7 @@ def _today(scale: _Scale, as_of: date, mark: str, bottom: float) -> Iterator[str
 
 
 def _legend(rows: Sequence[Row], y: float) -> list[str]:
-    """What the looks of services and assignments mean, for those there are; a look is told once."""
+    """The legend of the shades in use; each shade is explained once."""
     there = {span.shade for row in rows if row.group is not Group.STATES for span in row.spans}
     looks: dict[str, list[str]] = {}
     for shade, meaning in MEANING.items():

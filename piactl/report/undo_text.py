@@ -1,4 +1,4 @@
-"""What an undo does, or did, to each account of a run, and what may come back."""
+"""The text output of an undo: its result for each account, and changes that a later night may repeat."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _some(lines: Sequence[str], most: int) -> Iterator[str]:
 
 
 def _returning(result: Result, most: int) -> Iterator[str]:
-    """What the nights to come would do once more."""
+    """The changes that coming nights would repeat."""
     back = [one for one in result["accounts"] if one["outcome"].endswith("reversed")]
     rules = [f"{one['uid']}: {', '.join(one['returns'])}" for one in back if one["returns"]]
     fed: dict[str, list[str]] = defaultdict(list)

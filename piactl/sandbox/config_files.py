@@ -166,7 +166,7 @@ def _password(file: Path) -> bytes:
 
 
 def _write_new(file: Path, content: bytes, mode: int) -> None:
-    """Writes a file that is not there yet, whole or not at all."""
+    """Writes a missing file atomically."""
     if file.exists():
         return
     fresh = file.with_name(f".{file.name}.new")

@@ -156,7 +156,7 @@ def stop_sandbox(folder: Path) -> SandboxStatus:
 
 
 def sandbox_status(folder: Path) -> SandboxStatus:
-    """Whether the sandbox in `folder` runs, and where.
+    """The state of the sandbox in `folder`.
 
     Raises SandboxUnavailable where there is none, or where it is another user's.
     """

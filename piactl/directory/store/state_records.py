@@ -430,7 +430,7 @@ def read_memory(
 
 
 def read_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> LastRun | None:
-    """What the last run left, None before the first; `lost` where its record cannot be read."""
+    """The state of the last run; None before the first, `lost` if its record cannot be read."""
     return _last_run(reader, Places(state), unreadable)
 
 
@@ -447,7 +447,7 @@ def read_runs(reader: Reader, state: str, unreadable: UnreadableRecords, now: da
 
 
 def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
-    """The entries below the state entry that piactl did not write."""
+    """The entries below the state entry that are not piactl's."""
     places = Places(state)
     top = normal_dn(state)
     folders = {normal_dn(places.folder(name)) for name in (SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES)}
@@ -545,7 +545,7 @@ def _source_of_runs(
 
 
 def _is_undone(record: Record, ids: Mapping[str, Record]) -> bool:
-    """Whether the run is undone, and the undo is not itself undone."""
+    """Whether the run was undone, and that undo was not undone."""
     undone, seen = False, set()
     by = record.get("undone_by")
     while by and by not in seen:

@@ -1,4 +1,4 @@
-"""What happened to one account: the journal of this host and the access log of the server, told as one."""
+"""The history of one account: the journal of this host merged with the access log of the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was done by hand and still holds: exceptions and overrides, of all accounts."""
+"""Lists the exceptions and overrides in force, of all accounts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def exceptions_by_hand(reader: Reader, site: Site, as_of: date, unreadable: Told
 
 
 def overrides_in_force(reader: Reader, site: Site, as_of: date, unreadable: Told) -> list[dict[str, Any]]:
-    """One row per override that holds, by its last day; `unreadable` as for `exceptions_by_hand`."""
+    """One row per override in force, by its last day; `unreadable` as for `exceptions_by_hand`."""
     rows = [
         {
             "uid": account.uid,
