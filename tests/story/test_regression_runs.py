@@ -188,8 +188,8 @@ def killed(academy: Academy, *feeds: Path) -> None:
     """A night that is killed on its way to its first account."""
     prelude = (
         "import os, signal\n"
-        "from piactl.flows import applying\n"
-        "applying._write_accounts = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from piactl.flows.apply import executor\n"
+        "executor._write_accounts = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "from piactl.cli import main\n"
         "main()"
     )
