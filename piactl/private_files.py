@@ -170,7 +170,7 @@ class NamelessFile:
             while len(found) < length:
                 piece = os.pread(self._descriptor(), length - len(found), place + len(found))
                 if not piece:
-                    raise OSError(0, "it is shorter than what was written")  # noqa: TRY301 - told as any other
+                    raise OSError(0, "it is shorter than what was written")  # noqa: TRY301 - reported as any other
                 found += piece
         except OSError as error:
             raise self._unusable(error) from None

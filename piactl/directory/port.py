@@ -85,7 +85,7 @@ class ServerFacts:
 
     @property
     def server(self) -> str:
-        """What tells this server from others: one name may lead to several."""
+        """The identity of this server, because one name can resolve to several servers."""
         return f"{self.uri} {self.address}".rstrip()
 
 

@@ -63,7 +63,7 @@ class IntentOutcome(Enum):
     DONE = "applied"
     NOT_DONE = "not applied"
     CHANGED = "changed since"
-    UNKNOWN = "cannot be told from the entry"
+    UNKNOWN = "unknown from the entry"
 
 
 def digest_text(dn: str, attribute: str, value: bytes) -> str:

@@ -73,7 +73,7 @@ def removable(path: str, before: datetime) -> Removable | None:
         if line.type == "intent":
             intents[line.seq] = line.run
         elif line.type in ("outcome", "resolved"):
-            # what settles an intent belongs to its run, whoever wrote it
+            # the outcome of an intent belongs to its run, no matter which run wrote it
             run = intents.pop(line.fields["intent"], "")
             if run in runs:
                 runs[run].last = line.seq
@@ -126,7 +126,7 @@ def pruning(path: str) -> Iterator[None]:
 
 
 def cut_off(path: str, what: Removable, journal: Journal, before: str, by: str, now: str, run: str) -> None:
-    """Removes what `removable` found, under `pruning`, while `journal` is begun; the chain told of it first.
+    """Removes what `removable` found, under `pruning`, with an open `journal`; records the prune in it first.
 
     Raises JournalUnusable: the journal is then as it was, but for the `prune` line.
     """
@@ -136,9 +136,9 @@ def cut_off(path: str, what: Removable, journal: Journal, before: str, by: str, 
         "before": before,
         "by": by,
     }
-    told = journal.prune(facts)
+    announced = journal.prune(facts)
     body = {
-        **facts, "type": CUT, "time": now, "run": run, "told": {"seq": told.seq, "hash": told.hash}
+        **facts, "type": CUT, "time": now, "run": run, "told": {"seq": announced.seq, "hash": announced.hash}
     }  # fmt: skip
     opening = sealed_in_place(body, what.removed)
     try:

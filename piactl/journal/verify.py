@@ -124,10 +124,10 @@ class Proof:
         removed = Head(int(f["removed"]["seq"]), str(f["removed"]["hash"]))
         if removed != self.at:
             raise Bad(self.number, "is a cut whose number or hash is not that of the last line removed")
-        told = Head(int(f["told"]["seq"]), str(f["told"]["hash"]))
+        announced = Head(int(f["told"]["seq"]), str(f["told"]["hash"]))
         self.cut = Cut(removed, int(f["lines"]), str(f["before"]), str(f["by"]), line.time, line.run)
-        self._announced = told.seq, {name: f[name] for name in CUT_FACTS}
-        self._expect_later("the cut", told)
+        self._announced = announced.seq, {name: f[name] for name in CUT_FACTS}
+        self._expect_later("the cut", announced)
 
     def _expect_later(self, label: str, head: Head) -> None:
         if head.seq < self.first:

@@ -144,11 +144,15 @@ def what_changes(change: Mapping[str, Any]) -> str:
 def _left_alone(document: Document, most: int) -> Iterator[str]:
     groups = (
         ("rejections", "rows rejected", _rejection),
-        ("holds", "held: left exactly as they are", _hold),
-        ("disagreements", "told otherwise by two sources: names and private address stay", _hold),
+        ("holds", "held: left unchanged", _hold),
+        (
+            "disagreements",
+            "disagreements between two sources: names and private address stay unchanged",
+            _hold,
+        ),
         (
             "foreign_addresses",
-            "addresses put there by another hand: they stay, nobody else gets them",
+            "addresses added by another program: kept and reserved",
             _foreign,
         ),
         ("absents", "assignments absent from the feed, waiting for confirmation", _absent),

@@ -239,12 +239,12 @@ def _row(row: Row, number: int, y: int, scale: _Scale) -> Iterator[str]:
 def _bar(row: Row, span: Span, y: float, scale: _Scale) -> str:
     x, end = scale.x(span.first), scale.x(min(span.last, scale.last) + 1)
     width = max(2.5, end - x - 1)
-    told = f"{row.label}: {span.shade.value}, {_days(span)}" + (f". {row.note}" if row.note else "")
+    tooltip = f"{row.label}: {span.shade.value}, {_days(span)}" + (f". {row.note}" if row.note else "")
     drawn = f'<path class="bar {CLASSES[span.shade]}" d="{_outline(x, y, width, span, scale)}"/>'
     word = span.shade.value
     if row.group is Group.STATES and width > len(word) * _LETTER + 12:
         drawn += f'<text class="word w-{CLASSES[span.shade]}" x="{x + 6:.1f}" y="{y + 10}">{word}</text>'
-    return f"<g><title>{_text(told)}</title>{drawn}</g>"
+    return f"<g><title>{_text(tooltip)}</title>{drawn}</g>"
 
 
 def _outline(x: float, y: float, width: float, span: Span, scale: _Scale) -> str:

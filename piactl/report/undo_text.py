@@ -58,8 +58,8 @@ def _account(one: Mapping[str, Any]) -> str:
             rights["gets" if change["kind"] == "grant" else "loses"].append(what)
         else:
             others.append(what)
-    told = [f"{verb} {', '.join(whats)}" for verb, whats in rights.items() if whats]
-    return f"{one['uid']}: {'; '.join([*others, *told])}"
+    right_changes = [f"{verb} {', '.join(whats)}" for verb, whats in rights.items() if whats]
+    return f"{one['uid']}: {'; '.join([*others, *right_changes])}"
 
 
 def _some(lines: Sequence[str], most: int) -> Iterator[str]:
@@ -89,7 +89,7 @@ def _returning(result: Result, most: int) -> Iterator[str]:
         )
         yield from _some(uids, most)
         if source in result["deltas"]:
-            yield f"{'':9}{source} tells its news only once: what was right in it, HR has to send again"
+            yield f"{'':9}{source} sends each change only once: HR has to send the correct rows again"
     if back:
         for feed in result["feeds"]:
             yield f"{'':9}this very file is refused from now on: {feed['source']}={feed['file']}"
@@ -102,6 +102,6 @@ def undo_summary(result: Result) -> str:
         counts[one["outcome"]] += 1
     if result["unchanged"]:
         counts["as before already"] = result["unchanged"]
-    told = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
+    outcomes = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
     accounts = counted(sum(counts.values()), "account", "accounts")
-    return f"run {result['run']}: {result['status']}; of {accounts} {told}\n"
+    return f"run {result['run']}: {result['status']}; of {accounts} {outcomes}\n"

@@ -138,5 +138,5 @@ def _shortly(one: View) -> str:
     if one["yes"]:
         return _since(one).removeprefix(", ").removesuffix(", no end known")
     begins = next((r["day"] for r in one["remedies"] if r["day"] and not r["command"]), None)
-    told = not begins or begins in one["reason"]
-    return str(one["reason"]) + ("" if told else f"; from {begins} on")
+    shows_begin = not begins or begins in one["reason"]
+    return str(one["reason"]) + ("" if shows_begin else f"; from {begins} on")

@@ -70,9 +70,9 @@ def _claim(folder: Path) -> None:
         if _BUSY in within:
             return
         if within or set(names) - {"slapd"} or ("slapd" in names and not inner.is_dir()):
-            told = ", ".join(names[:_NAMES_TOLD]) + (", ..." if len(names) > _NAMES_TOLD else "")
+            listed = ", ".join(names[:_NAMES_TOLD]) + (", ..." if len(names) > _NAMES_TOLD else "")
             raise SandboxUnavailable(
-                f"{folder} is not empty and is no sandbox (it has {told})\nName a new folder."
+                f"{folder} is not empty and is no sandbox (it has {listed})\nName a new folder."
             )
         folder.chmod(0o700)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

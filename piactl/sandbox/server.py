@@ -190,7 +190,7 @@ def _socket(folder: Path) -> Path:
 
 
 def _prepare(folder: Path, software: Software, *, accesslog: bool) -> None:
-    """Everything that the server needs before its first start; `made` tells that it is whole."""
+    """Creates everything that the server needs before its first start; the file `made` marks it complete."""
     inner = folder / "slapd"
     passwords = prepare_files(folder, _socket(folder))
     if (inner / "made").exists():
@@ -213,7 +213,7 @@ def _prepare(folder: Path, software: Software, *, accesslog: bool) -> None:
         text = render_slapd_conf(values, accesslog=accesslog)
     except ValueError as error:
         raise SandboxUnavailable(f"{folder}: {error}\nName another folder.") from None
-    # whoever runs the sandbox owns its data anyway, and so may look at everything in it
+    # the user of a sandbox owns its data anyway, and may read all of it
     owner = f"gidNumber={os.getgid()}+uidNumber={os.getuid()},cn=peercred,cn=external,cn=auth"
     (inner / "slapd.conf").write_text(
         f'authz-regexp "^{owner.replace("+", "[+]")}$" "{values["root"]}"\n{text}'

@@ -29,7 +29,7 @@ BAD_CREDENTIALS, NO_RIGHT, BUSY, UNAVAILABLE, UNWILLING, EXISTS, OTHER, ASSERTIO
 TRUNCATING = frozenset({TIME_LIMIT, SIZE_LIMIT, 9, REFERRAL, ADMIN_LIMIT})
 AGAIN = frozenset({BUSY, UNAVAILABLE})
 STALE = frozenset({NO_SUCH_ATTRIBUTE, VALUE_EXISTS, NO_SUCH_OBJECT, EXISTS, ASSERTION})
-"""The entry is not what the write took it for; reading it back tells what it is."""
+"""The entry does not have the expected values; it must be read back."""
 ONE_ENTRY = frozenset({17, 18, 19, 21, 33, 34, 36, 64, 65, 66, 67, 69, 71})
 """Refusals of this one entry, which say nothing of the next."""
 

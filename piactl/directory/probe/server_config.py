@@ -120,7 +120,7 @@ class ServerConfig:
     pending: int = 0
 
     def size_limit_of(self, dn: str) -> int | None:
-        """How many entries a search of that identity may give; UNLIMITED, or None where it cannot be told."""
+        """The size limit of that identity: a number, UNLIMITED, or None if it is unknown."""
         if self.root and same_dn(dn, self.root):
             return UNLIMITED
         for who, what in self.limits:

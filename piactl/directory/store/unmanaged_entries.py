@@ -112,7 +112,7 @@ def _fault(
     closed = [name for name in ("pwdStartTime", "pwdEndTime") if raw.values.get(encoding.name(name))]
     if closed:
         names = " and ".join(encoding.name(name) for name in closed)
-        return f"its log in is bounded by {names}, and nothing tells why; take that off it first"
+        return f"its log in is bounded by {names}, for an unknown reason; remove that first"
     try:
         for values in encoding.managed(raw).values():
             for value in values:

@@ -58,7 +58,7 @@ def find_entry(reader: Reader, site: Site, name: str) -> Entry:
 
 
 def all_accounts(reader: Reader, site: Site, report_unreadable: Any) -> Iterator[Account]:
-    """Every account, in directory order; `report_unreadable` is told why of those that cannot be read."""
+    """Every account, in directory order; calls `report_unreadable` for each unreadable one."""
     for one in read_accounts(reader, site.settings.directory, site.encoding):
         if isinstance(one, Unreadable):
             report_unreadable(one.why)
