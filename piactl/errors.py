@@ -1,4 +1,4 @@
-"""The errors that piactl raises on purpose, each named for the fact, each with its exit code.
+"""The expected errors of piactl, each with its exit code.
 
 A message says what, where and what next, in one to three lines, and never holds a secret.
 """
@@ -11,7 +11,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """Exit codes of the command; each means one thing."""
+    """Exit codes of the command; each has one meaning."""
 
     DONE = 0
     FAILED = 1
@@ -28,14 +28,14 @@ class Exit(IntEnum):
 
 
 class PiactlError(Exception):
-    """An error that was foreseen: `str(error)` is all that a person is shown."""
+    """An expected error; the user is shown `str(error)` and nothing else."""
 
     exit_code = Exit.FAILED
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One mistake in a file that a person wrote; `line` and `column` count from 1, 0 means unknown."""
+    """One mistake in a file written by hand; `line` and `column` count from 1, 0 means unknown."""
 
     file: str
     line: int
@@ -62,7 +62,7 @@ class ConfigurationInvalid(PiactlError):
 
 
 class UsageError(PiactlError):
-    """The command line asks for something that does not make sense."""
+    """The command line is wrong."""
 
     exit_code = Exit.USAGE
 
@@ -81,7 +81,7 @@ class FeedRefused(PiactlError):
 
 
 class FeedsRefused(FeedRefused):
-    """Several feeds of one run are refused, each for its reasons."""
+    """Several feeds of one run are refused; `errors` holds one error for each."""
 
     def __init__(self, errors: Sequence[FeedRefused]) -> None:
         self.errors = tuple(errors)
@@ -91,17 +91,17 @@ class FeedsRefused(FeedRefused):
 
 
 class DirectoryUnreachable(PiactlError):
-    """No server of the list can be used now."""
+    """No configured server can be used."""
 
     exit_code = Exit.UNREACHABLE
 
 
 class DirectoryTruncated(PiactlError):
-    """A search ended before its end (size or time limit, referral): its result must not be used."""
+    """A search was truncated (size or time limit, referral); its result must not be used."""
 
 
 class DirectoryRefused(PiactlError):
-    """The server refused an operation in a way that would refuse all of them; `result` is the LDAP code."""
+    """The server refuses all operations, not only this one; `result` is the LDAP result code."""
 
     def __init__(self, message: str, result: int) -> None:
         self.result = result
@@ -109,9 +109,9 @@ class DirectoryRefused(PiactlError):
 
 
 class ReplyLost(PiactlError):
-    """Writes were sent and no reply came: each may or may not have been done.
+    """Writes were sent without an answer: each may or may not have been made.
 
-    `doubtful` are the names of their entries.
+    `doubtful` holds the DNs of their entries.
     """
 
     exit_code = Exit.UNREACHABLE
@@ -122,7 +122,7 @@ class ReplyLost(PiactlError):
 
 
 class AccountNotFound(PiactlError):
-    """No account answers to that name."""
+    """There is no such account."""
 
     exit_code = Exit.NOT_FOUND
 
@@ -140,13 +140,13 @@ class LockLost(PiactlError):
 
 
 class UnsafePlan(PiactlError):
-    """A plan broke guards; nothing was written."""
+    """Guards refused a plan; nothing was written."""
 
     exit_code = Exit.REFUSED
 
 
 class StalePlan(PiactlError):
-    """A plan file was made from other inputs than those of now, or was edited."""
+    """A plan file was made from other inputs than the current ones, or was edited."""
 
 
 class JournalUnusable(PiactlError):
@@ -160,7 +160,7 @@ class SecretUnusable(PiactlError):
 
 
 class DefaultPolicyMissing(PiactlError):
-    """The entry of the default password policy is not there, and without it the server enforces nothing."""
+    """The entry of the default password policy is missing; without it the server enforces nothing."""
 
     exit_code = Exit.CONFIGURATION
 

@@ -1,4 +1,4 @@
-"""Files of piactl's own that others must not read and that appear whole or not at all, and whose they are."""
+"""Private files: readable by their owner only, replaced atomically; and temporary files."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from piactl.errors import NotPermitted, PiactlError
 
 
 def may_not(path: Path | str, verb: str = "read") -> str:
-    """Which user may not do that with a file, and what to do: without the path, for after a colon."""
+    """Says that this user may not use a file, and what to do; does not name the path."""
     return f"user {user_name(os.geteuid())} may not {verb} it; {run_as(path)}"
 
 
 def run_as(path: Path | str) -> str:
-    """As which user piactl should be run, where this one may not use a file."""
+    """Advice on the user that piactl should run as, if this user may not use a file."""
     owner = _owner(Path(path))
     if owner == os.geteuid():
         return "check its mode and those of the folders above it"
@@ -30,7 +30,7 @@ def run_as(path: Path | str) -> str:
 
 
 def user_name(uid: int) -> str:
-    """The name of a user, the number where it has none."""
+    """The name of a user, or the number if it has no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -38,7 +38,7 @@ def user_name(uid: int) -> str:
 
 
 def _owner(path: Path) -> int:
-    """The owner of a file, or of the nearest folder above it that this user can see."""
+    """The owner of a file, or of the nearest visible folder above it."""
     for one in (path.absolute(), *path.absolute().parents):
         try:
             return one.lstat().st_uid
@@ -48,8 +48,8 @@ def _owner(path: Path) -> int:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Makes a folder of mode 0700, and those above it, where they are missing. Raises PiactlError, and
-    NotPermitted where this user may not write in it."""
+    """Creates a folder with mode 0700, and its parents, if missing. Raises PiactlError, and NotPermitted
+    if this user cannot write to it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -75,7 +75,7 @@ def forget_old(folder: Path, days: int, now: datetime) -> None:
 
 
 def write_public(path: Path, content: bytes) -> None:
-    """The same with mode 0644, for a file that others are meant to read."""
+    """Like `write_private`, with mode 0644, for a file that others may read."""
     write_private(path, content, mode=0o644)
 
 
@@ -118,13 +118,13 @@ def write_private(
 
 
 def create_private(path: Path) -> int:
-    """Makes a new, empty file of mode 0600 and returns its descriptor, open for writing. What is there
-    already, a symbolic link too, is never written to. Raises PiactlError."""
+    """Creates an empty file with mode 0600 and returns its descriptor, open for writing. Never writes to an
+    existing file or symbolic link. Raises PiactlError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags, 0o600)
     except FileExistsError:
-        raise PiactlError(f"{path}: is there already, and is not overwritten; name a new file") from None
+        raise PiactlError(f"{path}: already exists and is not overwritten; name a new file") from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a path"
         raise PiactlError(f"{path}: cannot be made ({why}); check its folder and its rights") from None
@@ -132,10 +132,8 @@ def create_private(path: Path) -> int:
     return descriptor
 
 
-# A file that nobody else can open and that is gone with the process: what does not fit into the memory.
-
 IN_MEMORY = 32 << 20
-"""Bytes that are kept in the memory before there is a file."""
+"""Bytes that are kept in memory before a temporary file is used."""
 
 BLOCK = 1 << 20
 
@@ -158,7 +156,7 @@ class NamelessFile:
         return self._end + len(self._fresh)
 
     def add(self, data: bytes) -> int:
-        """Adds to the end; where that was."""
+        """Appends bytes and returns their offset."""
         place = len(self)
         self._fresh += data
         if len(self._fresh) >= (IN_MEMORY if self._file is None else BLOCK):
@@ -166,7 +164,7 @@ class NamelessFile:
         return place
 
     def read(self, place: int, length: int) -> bytes:
-        """The bytes at a place, fewer at the end."""
+        """The bytes at an offset; fewer at the end of the file."""
         if place < self._end < place + length:
             self._put()
         if place >= self._end:
@@ -178,7 +176,7 @@ class NamelessFile:
             while len(found) < length:
                 piece = os.pread(self._descriptor(), length - len(found), place + len(found))
                 if not piece:
-                    raise OSError(0, "it is shorter than what was written")  # noqa: TRY301 - told as any other
+                    raise OSError(0, "it is shorter than what was written")  # noqa: TRY301 - reported as any other
                 found += piece
         except OSError as error:
             raise self._unusable(error) from None

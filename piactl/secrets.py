@@ -23,7 +23,7 @@ _CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
 
 
 def read_password(path: str) -> bytes:
-    """The password in a file, without one line break at its end.
+    """The password in a file, without a trailing line break.
 
     SecretUnusable where the file is missing, not regular, a symbolic link, of another owner than this
     user or root, open to group or others, or empty; it says what to do.
@@ -33,7 +33,7 @@ def read_password(path: str) -> bytes:
     if not password:
         raise SecretUnusable(f"{path}: the password file is empty; write the password into it")
     if b"\0" in password or b"\n" in password:
-        raise SecretUnusable(f"{path}: a password file holds one line of text; this one holds more")
+        raise SecretUnusable(f"{path}: a password file has exactly one line; this file has more")
     return password
 
 
@@ -59,15 +59,15 @@ def read_keys(path: str) -> DigestKeys:
             keys[match[1]] = bytes.fromhex(match[2])
     if wrong:
         raise SecretUnusable(
-            f"{path}: {'; '.join(wrong)}. Put the key file back from its copy; a lost key is lost"
+            f"{path}: {'; '.join(wrong)}. Restore the key file from its copy; a lost key cannot be recovered"
         )
     if not keys:
-        raise SecretUnusable(f"{path}: the file holds no key; put it back from its copy")
+        raise SecretUnusable(f"{path}: the file has no key; restore it from its copy")
     return DigestKeys(next(iter(keys)), keys)
 
 
 def new_keys_text() -> str:
-    """The text of a key file with one new random key, `k1`."""
+    """The content of a key file with one new random key, `k1`."""
     comment = "# keys of the digests: <id> <64 hex digits>, the first is the current one. Keep a copy."
     return f"{comment}\nk1 {token_hex(32)}\n"
 
@@ -82,7 +82,7 @@ def add_key(path: str, key: str = "") -> str:
     keys = read_keys(_own_file(path)).keys
     fresh = key or _next_id(keys)
     if fresh in keys:
-        raise SecretUnusable(f"{path}: there is a key {fresh} already; an id never means another key")
+        raise SecretUnusable(f"{path}: key {fresh} already exists; an id is never reused for another key")
     if not _KEY_LINE.fullmatch(f"{fresh} {'0' * 64}"):
         raise SecretUnusable(f"{fresh}: not the id of a key: letters, digits, - and _, at most 32 of them")
     lines = _read_private(path).decode("utf-8", "surrogateescape").split("\n")
@@ -92,10 +92,10 @@ def add_key(path: str, key: str = "") -> str:
 
 
 def drop_key(path: str, key: str) -> None:
-    """Takes a key that is not the current one out of a key file. Raises SecretUnusable."""
+    """Removes a key from a key file, unless it is the current one. Raises SecretUnusable."""
     keys = read_keys(_own_file(path))
     if key == keys.current or key not in keys.keys:
-        raise SecretUnusable(f"{path}: key {key} is the current one, or is not there; nothing was changed")
+        raise SecretUnusable(f"{path}: key {key} is the current key or does not exist; nothing was changed")
     lines = _read_private(path).decode("utf-8", "surrogateescape").split("\n")
     _write_lines(path, [line for line in lines if line.strip().partition(" ")[0] != key])
 
@@ -129,7 +129,7 @@ def _read_private(path: str) -> bytes:
         raise SecretUnusable(f"{path}: {may_not(file)}") from None
     except OSError as error:
         if os.path.islink(file):  # noqa: PTH114 the rest of this module works on text and descriptors
-            raise SecretUnusable(f"{path}: a symbolic link is refused; name the file it leads to") from None
+            raise SecretUnusable(f"{path}: a symbolic link is refused; name its target") from None
         raise SecretUnusable(f"{path}: cannot be read: {error.strerror}; check its owner and mode") from None
     except ValueError:
         raise SecretUnusable(
@@ -141,9 +141,7 @@ def _read_private(path: str) -> bytes:
     finally:
         os.close(descriptor)
     if len(content) > _MAX_BYTES:
-        raise SecretUnusable(
-            f"{path}: larger than {_MAX_BYTES} bytes; this is hardly the secret that was meant"
-        )
+        raise SecretUnusable(f"{path}: larger than {_MAX_BYTES} bytes; this is probably the wrong file")
     return content
 
 
@@ -164,7 +162,7 @@ def _refuse_exposed(path: str, status: os.stat_result, *, is_credential: bool) -
     exposed = stat.S_IRWXO if is_credential else stat.S_IRWXG | stat.S_IRWXO
     if status.st_mode & exposed:
         raise SecretUnusable(
-            f"{path}: mode {stat.S_IMODE(status.st_mode):04o} lets others at it; `chmod 600 {path}`"
+            f"{path}: mode {stat.S_IMODE(status.st_mode):04o} gives others access; `chmod 600 {path}`"
         )
 
 

@@ -16,7 +16,7 @@ ANY_ENTRY = "(objectClass=*)"
 
 
 def equals(attribute: str, value: str | bytes) -> str:
-    """Entries with that value. An empty value finds nothing: no entry has one."""
+    """Entries with that value. An empty value matches nothing, because no entry has one."""
     return f"({_name(attribute)}={escaped(value)})"
 
 
@@ -26,7 +26,7 @@ def present(attribute: str) -> str:
 
 
 def begins(attribute: str, value: str | bytes) -> str:
-    """Entries with a value that begins so; the attribute needs a substring rule."""
+    """Entries with a value that begins with the text; the attribute needs a substring rule."""
     return f"({_name(attribute)}={escaped(value)}*)"
 
 
@@ -41,17 +41,17 @@ def at_least(attribute: str, value: str | bytes) -> str:
 
 
 def all_of(*filters: str) -> str:
-    """Entries that every filter finds; at least one filter, so that nothing never means everything."""
+    """Entries that match every filter; requires at least one, so that none never means all."""
     return f"(&{_joined(filters)})"
 
 
 def any_of(*filters: str) -> str:
-    """Entries that one of the filters finds; at least one filter."""
+    """Entries that match one of the filters; requires at least one."""
     return f"(|{_joined(filters)})"
 
 
 def none_of(*filters: str) -> str:
-    """Entries that none of the filters finds; at least one filter."""
+    """Entries that match none of the filters; requires at least one."""
     return f"(!(|{_joined(filters)}))"
 
 

@@ -1,4 +1,4 @@
-"""The two doors: a reader, and, where writing is meant, a writer."""
+"""Opens a reader or a writer of the directory."""
 
 from __future__ import annotations
 

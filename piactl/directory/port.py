@@ -85,20 +85,20 @@ class ServerFacts:
 
     @property
     def server(self) -> str:
-        """What tells this server from others: one name may lead to several."""
+        """The identity of this server, because one name can resolve to several servers."""
         return f"{self.uri} {self.address}".rstrip()
 
 
 class Reader(Protocol):
-    """Reads; every search is paged and complete, or raises DirectoryTruncated or DirectoryUnreachable."""
+    """Reads. Every search is paged and complete, or raises DirectoryTruncated or DirectoryUnreachable."""
 
     def facts(self) -> ServerFacts: ...
 
     def has_class(self, name: str) -> bool:
-        """Whether the server's schema has this object class; not where the schema may not be read."""
+        """Whether the schema of the server has this object class; false if the schema is not readable."""
 
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
-        """One entry by its name, None where there is none."""
+        """One entry by its DN; None if there is none."""
 
     def search(
         self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
@@ -110,7 +110,7 @@ class Reader(Protocol):
 
 
 class Writer(Reader, Protocol):
-    """Also writes, and from the first write on only reads and writes at the server of that write."""
+    """Reads and writes; after the first write, uses only the server of that write."""
 
     def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
         """One result per write, in order. A write whose reply was lost is read back and resolved.

@@ -1,7 +1,6 @@
-"""A directory as it would be after writes that nobody makes: a Reader over another one.
+"""A Reader that shows a directory as it would be after writes, without making them.
 
-Nothing is ever written. What is asked of it is answered by the real directory, with the imagined entries in
-the place of the real ones.
+Reads go to the real directory; entries changed by simulated writes replace the real ones.
 """
 
 from __future__ import annotations
@@ -12,8 +11,6 @@ from functools import lru_cache
 
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, ServerFacts, Values
-
-# Whether an entry in memory is one that a search filter finds; the filters are those of `filters`.
 
 Matches = Callable[[Values], bool]
 
@@ -123,7 +120,7 @@ class _Reach:
         return base == self.base and self.query in parts and any(day <= self.last for day in days)
 
 
-class ImaginedDirectory:
+class SimulatedDirectory:
     """The Reader of `port` over `real`; memory grows with what is taken in and written, not with what is
     there. Attributes keep the spelling in which they were asked for or written first."""
 
@@ -169,7 +166,7 @@ class ImaginedDirectory:
                     yield entry.dn, value
 
     def held(self, dn: str) -> RawEntry | None:
-        """The entry as it is imagined, None where it is not in memory."""
+        """The simulated entry; None if no simulated write touched it."""
         return self._entries.get(normal_dn(dn))
 
     def facts(self) -> ServerFacts:
@@ -188,7 +185,7 @@ class ImaginedDirectory:
     def search(
         self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
     ) -> Iterator[RawEntry]:
-        """As the real directory after the imagined writes would answer; memory's own entries come last."""
+        """Searches as if the simulated writes had been made; simulated entries come last."""
         if not any(reach.answers(base, query) for reach in self._reaches):
             yield from self._unchanged(base, query, attributes, scope)
         finds, top = matcher(query), normal_dn(base)
@@ -197,7 +194,7 @@ class ImaginedDirectory:
             if (inside or (name == top and scope == "subtree")) and finds(entry.values):
                 yield _only(entry, attributes)
 
-    def imagine(self, writes: Iterable[EntryWrite]) -> None:
+    def apply(self, writes: Iterable[EntryWrite]) -> None:
         """Goes on as if these writes had been made, one after the other."""
         for write in writes:
             name = normal_dn(write.dn)

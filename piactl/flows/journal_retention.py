@@ -1,4 +1,4 @@
-"""Retention of the journal: its oldest lines go, and what is left says so, provably."""
+"""Retention of the journal: removes its oldest lines and records the removal verifiably."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ Anchors = Mapping[str, Head]
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """`gone` is what was removed (in a trial: would be), None where there was nothing to remove; `after` is
-    the journal as it was proved to be then."""
+    """`gone` describes the removed lines (in a trial: the removable ones), None if there are none; `after` is
+    the verification of the journal afterwards."""
 
     gone: Removable | None
     after: Verification
 
 
 def anchors_of(reader: Reader, site: Site, host: str, now: datetime) -> dict[str, Head]:
-    """The heads that the runs of a host left in the directory, by run."""
+    """The journal heads in the records of this host's runs, by run."""
     records = read_runs(reader, site.settings.directory.state, site.unreadable, now)
     return {
         str(record["run"]): Head(record["journal"]["seq"], record["journal"]["hash"])
@@ -40,22 +40,22 @@ def anchors_of(reader: Reader, site: Site, host: str, now: datetime) -> dict[str
 
 
 def behind(actor: Actor) -> str:
-    """The person behind a run, as far as it is known."""
+    """The user who started a run, as precisely as it is known."""
     return actor.login or actor.sudo_user or actor.user
 
 
 def midnight(day: date, timezone: str) -> datetime:
-    """The instant at which a civil day begins."""
+    """The beginning of a day in a time zone."""
     return datetime.combine(day, time(), ZoneInfo(timezone))
 
 
 def prune_journal(
     site: Site, order: Order, before: date, anchors: Anchors, now: Callable[[], datetime], *, trial: bool
 ) -> Pruned:
-    """Removes the lines that were written before a civil day, whole runs only, none that is still needed.
+    """Removes the lines written before a day: only complete runs, and no line that is still needed.
 
-    The whole chain is proved before and after, against the anchors too. Raises JournalUnusable where it is
-    not whole, with nothing removed. In a trial nothing is written.
+    Verifies the whole chain and its anchors before and after. Raises JournalUnusable, with nothing removed,
+    if the journal is not intact. A trial writes nothing.
     """
     path = site.settings.journal_file
     proof = _proved(path, anchors)
@@ -84,7 +84,7 @@ def _proved(path: str, anchors: Anchors) -> Verification:
     proof = verify(path, anchors)
     if proof.problem is not None:
         raise JournalUnusable(
-            f"{proof.problem}\nA journal that is not whole is not pruned: what would go may be the evidence. "
+            f"{proof.problem}\nA damaged journal is not pruned, because the lines may be evidence. "
             "See: piactl journal verify"
         )
     return proof

@@ -20,8 +20,8 @@ _REGISTER_COMMENT = f"# {MARK}: your establishments, one a line; these are examp
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The files of a first configuration: those that were written, those that were there and were left, and
-    how many lines are marked to be edited."""
+    """The files of a first configuration: `written` ones, existing ones `left` unchanged, and the number of
+    lines `marked` for editing."""
 
     written: tuple[Path, ...]
     left: tuple[Path, ...]
@@ -29,10 +29,10 @@ class Begun:
 
 
 def write_first_files(folder: Path) -> Begun:
-    """Writes what of a first configuration is missing in `folder`; nothing that is there is changed.
+    """Writes the missing files of a first configuration to `folder`; existing files stay unchanged.
 
-    The folder of the secrets has mode 0700, the key file 0600. Raises PiactlError where something cannot be
-    written, and ConfigurationInvalid or SecretUnusable where the files, old and new, do not go together.
+    The folder of the secrets has mode 0700, the key file 0600. Raises PiactlError if a file cannot be
+    written, and ConfigurationInvalid or SecretUnusable if the resulting files are not valid.
     """
     secrets = folder / "secrets"
     contents = {folder / name: _content(name) for name in FILES}
@@ -65,7 +65,7 @@ def _content(name: str) -> bytes:
         content = example(name).read_bytes()
     except OSError:
         raise PiactlError(
-            f"{example(name)} is missing: piactl is not installed whole. Install it again."
+            f"{example(name)} is missing: the installation is incomplete. Install piactl again."
         ) from None
     if name == "establishments.csv":
         header, _, rest = content.partition(b"\n")

@@ -2,14 +2,14 @@
 
 from piactl.core.journal_line import Head, JournalLine
 from piactl.journal.actor import Actor, who
-from piactl.journal.intent import IntendedWrite, Intent, Settlement, Standing, standing
+from piactl.journal.intent import IntendedWrite, Intent, IntentOutcome, Settlement, intent_outcome
 from piactl.journal.pending_intents import in_doubt
 from piactl.journal.query import Wanted, read_lines
 from piactl.journal.verify import Cut, Problem, Verification, verify, verify_file
 from piactl.journal.writer import Journal, RunContext
 
 __all__ = [
-    "Actor", "Cut", "Head", "IntendedWrite", "Intent", "Journal", "JournalLine", "Problem", "RunContext",
-    "Settlement", "Standing", "Verification", "Wanted", "in_doubt", "read_lines", "standing", "verify",
-    "verify_file", "who",
+    "Actor", "Cut", "Head", "IntendedWrite", "Intent", "IntentOutcome", "Journal", "JournalLine", "Problem",
+    "RunContext", "Settlement", "Verification", "Wanted", "in_doubt", "intent_outcome", "read_lines",
+    "verify", "verify_file", "who",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Who is behind a run: the user, who used sudo, and whether cron, systemd or a person started it."""
+"""The actor of a run: its user, the user of sudo, and whether cron, systemd or a terminal started it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Actor:
 
 
 def who(environ: Mapping[str, str] = os.environ) -> Actor:
-    """The actor of this process. Never fails: what cannot be learned is ""."""
+    """The actor of this process. Never fails: unknown facts are ""."""
     return Actor(
         user=_name(os.getuid()),
         sudo_user=_plain(environ.get("SUDO_USER", "")),
@@ -87,5 +87,5 @@ def _name(uid: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """At most 255 characters: the environment is the caller's."""
+    """The text cut to 255 characters, because the caller controls the environment."""
     return text[:255]

@@ -109,7 +109,7 @@ class ChainFile:
         write_head(self._head_fd, self._known)
 
     def _catch_up(self) -> None:
-        """Makes `_known` the true end of the file, whoever wrote last and however that ended."""
+        """Updates `_known` to the true end of the file, even after a write by another process or a crash."""
         size, inode = os.fstat(self._fd).st_size, os.fstat(self._fd).st_ino
         try:
             record = read_head(self._head_fd)

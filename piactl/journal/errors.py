@@ -1,4 +1,4 @@
-"""Why a journal cannot be used, in words that say what to do."""
+"""The errors of an unusable journal, with advice."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _LENGTH = 20 + 1 + 64 + 1 + 20 + 1 + 20 + 1 + 16 + 1
 
 
 class HeadDamaged(Exception):
-    """The record was once whole and is not any more."""
+    """The head record is damaged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What is about to be written to the directory: names of attributes, and keyed digests of values."""
+"""Intents: journal lines about writes before they are sent, with keyed digests instead of values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import Enum
 from piactl.core.journal_line import JournalLine
 
 SECRET = "{secret}"  # noqa: S105 - the mark, not a secret
-"""Stands for the digest of a secret: of a password not even a keyed digest is kept."""
+"""Replaces the digest of a secret: the journal holds not even a keyed digest of a password."""
 
 Values = Mapping[str, Iterable[bytes]]
 Digests = Mapping[str, tuple[str, ...]]
@@ -17,11 +17,11 @@ Digests = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class IntendedWrite:
-    """One write that is about to be sent: `op` is add, modify or delete.
+    """One write before it is sent; `op` is add, modify or delete.
 
-    `added` and `removed` are raw values by attribute; they reach the file only as keyed digests. `reason`
-    is written as it is: it must name facts (a feed line, a rule), never a person's data. `load`: it goes into
-    an LDIF, which a person loads later.
+    `added` and `removed` are raw values by attribute; the journal stores only keyed digests of them.
+    `reason` is stored unchanged, so it must name facts (a feed line, a rule), never personal data. `load`:
+    the write is in an LDIF, which a person loads later.
     """
 
     uid: str
@@ -36,7 +36,7 @@ class IntendedWrite:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of the intent with number `intent`: a word of OUTCOMES, and a message without values."""
+    """The outcome of the intent with number `intent`: a word of OUTCOMES, and a message without values."""
 
     intent: int
     outcome: str
@@ -45,7 +45,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """One intent line as it was read. The digests are those of `digests`, by attribute."""
+    """One intent line read from the journal, with digests by attribute as `digests` makes them."""
 
     seq: int
     run: str
@@ -60,18 +60,18 @@ class Intent:
     load: bool = False
 
 
-class Standing(Enum):
-    """How the entry of an intent stands now."""
+class IntentOutcome(Enum):
+    """What the entry shows of the write of an intent."""
 
     DONE = "applied"
     NOT_DONE = "not applied"
     CHANGED = "changed since"
-    UNKNOWN = "cannot be told from the entry"
+    UNKNOWN = "unknown from the entry"
 
 
 def digest_text(dn: str, attribute: str, value: bytes) -> str:
-    """The text of which a digest is made. Entry and attribute are in it, so that equal values of two
-    people cannot be told to be equal; latin-1 gives every byte string a text of its own."""
+    """The text that is digested. It includes entry and attribute, so that digests do not show that two
+    people have equal values; latin-1 maps every byte string to a different text."""
     return f"{dn.lower()}\0{attribute.lower()}\0{value.decode('latin-1')}"
 
 
@@ -86,7 +86,7 @@ def digests(
 
 
 def intent_of(line: JournalLine) -> Intent:
-    """The intent in a line of that type."""
+    """The intent that a journal line holds."""
     f = line.fields
     sides = {
         side: {name: tuple(both.get(side, ())) for name, both in f["attributes"].items() if both.get(side)}
@@ -98,14 +98,17 @@ def intent_of(line: JournalLine) -> Intent:
     )
 
 
-def standing(intent: Intent, present: Values | None, candidates: Callable[[str], Iterable[str]]) -> Standing:
-    """How the entry stands whose present values are `present` (None: there is no such entry).
+def intent_outcome(
+    intent: Intent, present: Values | None, candidates: Callable[[str], Iterable[str]]
+) -> IntentOutcome:
+    """Whether the write of an intent was made, judged by the entry's `present` values (None: no entry).
 
     `present` must hold the attributes that the intent names, as far as they have values; `candidates` gives
     the digests of one text under every key still known. UNKNOWN where only secrets were to change.
     """
     if present is None:
-        return {"add": Standing.NOT_DONE, "delete": Standing.DONE}.get(intent.op, Standing.CHANGED)
+        without_entry = {"add": IntentOutcome.NOT_DONE, "delete": IntentOutcome.DONE}
+        return without_entry.get(intent.op, IntentOutcome.CHANGED)
     wanted = {n.lower() for side in (intent.added, intent.removed) for n in side}
     there = {
         (name.lower(), found)
@@ -117,11 +120,11 @@ def standing(intent: Intent, present: Values | None, candidates: Callable[[str],
     added = {(n.lower(), d) for n, found in intent.added.items() for d in found if d != SECRET}
     removed = {(n.lower(), d) for n, found in intent.removed.items() for d in found if d != SECRET} - added
     if not added and not removed:
-        return Standing.UNKNOWN
+        return IntentOutcome.UNKNOWN
     if intent.op == "delete":
-        return Standing.NOT_DONE if removed <= there else Standing.CHANGED
+        return IntentOutcome.NOT_DONE if removed <= there else IntentOutcome.CHANGED
     if added <= there and not removed & there:
-        return Standing.DONE
+        return IntentOutcome.DONE
     if intent.op == "modify" and removed <= there and not added & there:
-        return Standing.NOT_DONE
-    return Standing.CHANGED
+        return IntentOutcome.NOT_DONE
+    return IntentOutcome.CHANGED

@@ -1,4 +1,4 @@
-"""Opening files that are ours alone: never through a symbolic link, mode 0600, created durably."""
+"""Opens private files: never through a symbolic link, with mode 0600, created durably."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _refuse_shared(path: str, found: os.stat_result) -> None:
     if found.st_mode & 0o022:
         raise JournalUnusable(f"{path}: can be written by others. No change is made.\nchmod 600 {path}")
     if found.st_uid not in (0, os.geteuid()):
-        # root is never told to take the file: the nights could not write it any more
+        # never advises root to take the file: the nights could no longer write it
         as_user = f"Run piactl as that user: runuser -u {user_name(found.st_uid)} -- piactl ..."
         other = "Run piactl as that user, or give the file to the user that runs it."
         raise JournalUnusable(

@@ -1,4 +1,4 @@
-"""Reading the journal for people: lines in order, by run, entry, user and period."""
+"""Queries of the journal: lines in order, and changes (intent and outcome), by run, entry, user, period."""
 
 from __future__ import annotations
 
@@ -84,11 +84,9 @@ def _text(instant: datetime | None) -> str | None:
 
 
 def text_of(instant: datetime) -> str:
-    """An aware instant in the form of the lines, where order of text is order of time."""
+    """An aware instant in the format of the journal, in which text order is time order."""
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
-
-# The changes that the journal tells: intent and outcome as one, with who was behind the run.
 
 IN_DOUBT = "in doubt"
 UNDER_WAY = "under way"
@@ -229,7 +227,7 @@ def _change(line: JournalLine, run: Mapping[str, Any]) -> JournalledChange:
 
 
 def _as_written(name: str, text: str) -> bytes:
-    """A field as it stands in a line."""
+    """A field in the spelling of a journal line."""
     return json.dumps({name: text}, separators=(",", ":"))[1:-1].encode("ascii")
 
 

@@ -1,9 +1,9 @@
-"""Cutting off the oldest lines, provably, and so that a crash harms nothing.
+"""Removes the oldest lines of the journal: whole runs that nothing needs any more.
 
-What is left begins with a `cut` line. It names the number and hash of the last line that went, so that the
-next line still follows it; and it names a `prune` line further on in the chain, which was written before
-anything was removed and says the same. Killed at any moment, the journal is the old one or the new one:
-the new file replaces the old by a rename, and rotated files that lie before a cut count as gone.
+The remaining file begins with a `cut` line. It names the number and hash of the last removed line, so that
+the chain stays verifiable. It also names a `prune` line later in the chain, which was written before the
+removal and has the same facts. A crash leaves the old journal or the new one: a rename replaces the file,
+and rotated files before a cut are ignored.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ from piactl.journal.private_file import open_private, same_file, sync_folder
 from piactl.journal.query import read_lines, text_of
 from piactl.journal.rotated_files import files_of, left_behind, opened
 from piactl.journal.writer import Journal
-
-# Which lines of the journal may go: the oldest, whole runs, nothing that is still needed.
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ def removable(path: str, before: datetime) -> Removable | None:
         if line.type == "intent":
             intents[line.seq] = line.run
         elif line.type in ("outcome", "resolved"):
-            # what settles an intent belongs to its run, whoever wrote it
+            # the outcome of an intent belongs to its run, no matter which run wrote it
             run = intents.pop(line.fields["intent"], "")
             if run in runs:
                 runs[run].last = line.seq
@@ -128,7 +126,7 @@ def pruning(path: str) -> Iterator[None]:
 
 
 def cut_off(path: str, what: Removable, journal: Journal, before: str, by: str, now: str, run: str) -> None:
-    """Removes what `removable` found, under `pruning`, while `journal` is begun; the chain told of it first.
+    """Removes what `removable` found, under `pruning`, with an open `journal`; records the prune in it first.
 
     Raises JournalUnusable: the journal is then as it was, but for the `prune` line.
     """
@@ -138,9 +136,9 @@ def cut_off(path: str, what: Removable, journal: Journal, before: str, by: str, 
         "before": before,
         "by": by,
     }
-    told = journal.prune(facts)
+    announced = journal.prune(facts)
     body = {
-        **facts, "type": CUT, "time": now, "run": run, "told": {"seq": told.seq, "hash": told.hash}
+        **facts, "type": CUT, "time": now, "run": run, "told": {"seq": announced.seq, "hash": announced.hash}
     }  # fmt: skip
     opening = sealed_in_place(body, what.removed)
     try:
@@ -242,7 +240,7 @@ def _sync(file: IO[bytes]) -> None:
 
 @contextmanager
 def _nobody_appends(path: str) -> Iterator[int]:
-    """Holds the right to append; gives the descriptor of the head file."""
+    """Holds the append lock; yields the descriptor of the head file."""
     fd = open_private(path + SUFFIX, os.O_RDWR)
     try:
         with locks.appending(fd, _PATIENCE):

@@ -1,8 +1,8 @@
-"""The journal and what logrotate made of it: the files of one chain, oldest first.
+"""The files of one journal, rotated ones included, oldest first; reads them forwards and backwards.
 
-Rotated files are found beside the journal by their names: `<journal>.N` and `<journal>-DATE`, also `.gz`.
-Hence for logrotate: `create` or `nocreate`, `dateext` or not, `compress` or not; but never `copytruncate`
-(lines written between its copy and its cut are lost), `olddir`, `extension`, or another compression.
+Rotated files lie beside the journal and are named `<journal>.N` or `<journal>-DATE`, also with `.gz`.
+logrotate may use `create` or `nocreate`, `dateext` and `compress`, but not `copytruncate` (it loses lines
+written between the copy and the cut), `olddir`, `extension`, or another compression.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from typing import IO, cast
 
 from piactl.core.journal_line import CUT, MAX_LINE, BrokenLine, JournalLine, ended, parsed, proved
 from piactl.journal.errors import no_file, refused_by_system
-
-# Reading a file from its end, line by line.
 
 _CHUNK = 64 * 1024
 

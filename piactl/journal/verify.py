@@ -1,17 +1,16 @@
-"""Proving the journal: every line unaltered, none missing, added or moved.
+"""Verifies the journal: no line was edited, removed, added or moved.
 
-What can be proved by what:
+Three things detect tampering:
 
-- the file alone: any edit, removal, insertion or move of lines in the middle, unless every hash from there
-  to the end was computed anew;
-- the .head file beside it: that its end was not cut, against a hand that forgot that file;
-- an anchor (kept where that hand does not reach): that nothing up to the anchored line was altered in any
-  way, computed anew or not. What comes after the last anchor is only as safe as the first two make it.
+- The file alone shows every edit, removal, insertion or move of lines, unless all later hashes were rebuilt.
+- The .head file beside it shows that the end was cut off, unless that file was changed too.
+- An anchor, stored in the directory, shows every change up to the anchored line, even with rebuilt hashes.
+  Lines after the last anchor have only the first two protections.
 
-Removal of the oldest rotated files is retention, not tampering: `first` says where the chain now begins.
-Where lines were pruned, the file begins with a cut: it names the last line that went, and a `prune` line
-further on, which the chain and its anchors cover, must say the same. So a cut cannot be made up behind the
-last anchor's back, and an anchor older than the cut (`uncovered`) is one of a line that was pruned.
+Removing the oldest rotated files is retention, not tampering: `first` is the number of the first line left.
+A pruned journal begins with a cut line. It names the last removed line, and a `prune` line later in the chain
+must have the same facts. The chain and its anchors cover the `prune` line, so a cut cannot be forged before
+the last anchor. An anchor older than the cut (`uncovered`) belongs to a pruned line.
 """
 
 from __future__ import annotations
@@ -39,16 +38,14 @@ from piactl.core.journal_line import (
 from piactl.journal.head_file import SUFFIX, HeadDamaged, read_head
 from piactl.journal.rotated_files import files_of, opened, raw_lines
 
-# The proof of a chain, line by line: what `verify` and `verify_file` go by.
-
 CUT_FACTS = ("removed", "lines", "before", "by")
-"""What a `cut` line and the `prune` line that announced it say alike."""
+"""Facts that a `cut` line and its `prune` line must have in common."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What is known of the lines that were pruned: `removed` is the last of them, `lines` how many this cut
-    took, all written before the day `before` (ISO); `by` whom, at what `time`, in which run."""
+    """The facts of a prune: `removed` is the last removed line, `lines` their number, all written before the
+    day `before` (ISO). `by`, `time` and `run` name the user, the time and the run."""
 
     removed: Head
     lines: int
@@ -59,7 +56,7 @@ class Cut:
 
 
 class Bad(Exception):
-    """The line with that number in its file (from 1) is bad, and why."""
+    """A line is bad: `line` is its number in the file (from 1), the message says why."""
 
     def __init__(self, line: int, why: str) -> None:
         self.line = line
@@ -67,7 +64,7 @@ class Bad(Exception):
 
 
 class Proof:
-    """The chain so far. `opener` is what else than a journal's own lines the chain may begin with."""
+    """The state of the verification. `opener` is the type of the line that may precede the chain."""
 
     def __init__(self, anchors: list[tuple[str, Head]], opener: str = CUT) -> None:
         self.at = GENESIS
@@ -83,12 +80,12 @@ class Proof:
             self.expect(label, anchor)
 
     def expect(self, label: str, anchor: Head) -> None:
-        """The line with the anchor's number must be the anchor's."""
+        """Requires the line with the anchor's number to have the anchor's hash."""
         if anchor.seq:
             self._due.setdefault(anchor.seq, []).append((label, anchor.hash))
 
     def file(self, name: str, *, last: bool) -> None:
-        """Goes over one file. Raises Bad, and BrokenLine for a line that is none."""
+        """Verifies one file. Raises Bad, and BrokenLine for a line that cannot be parsed."""
         self.number = 0
         for raw, more in raw_lines(name):
             self.number += 1
@@ -127,10 +124,10 @@ class Proof:
         removed = Head(int(f["removed"]["seq"]), str(f["removed"]["hash"]))
         if removed != self.at:
             raise Bad(self.number, "is a cut whose number or hash is not that of the last line removed")
-        told = Head(int(f["told"]["seq"]), str(f["told"]["hash"]))
+        announced = Head(int(f["told"]["seq"]), str(f["told"]["hash"]))
         self.cut = Cut(removed, int(f["lines"]), str(f["before"]), str(f["by"]), line.time, line.run)
-        self._announced = told.seq, {name: f[name] for name in CUT_FACTS}
-        self._expect_later("the cut", told)
+        self._announced = announced.seq, {name: f[name] for name in CUT_FACTS}
+        self._expect_later("the cut", announced)
 
     def _expect_later(self, label: str, head: Head) -> None:
         if head.seq < self.first:
@@ -162,7 +159,7 @@ class Proof:
                 raise Bad(self.number, why)
 
     def finish(self) -> None:
-        """Raises where an anchor lies beyond the end, or an export goes on after its own."""
+        """Raises Bad if an anchor lies beyond the end, or if an export continues after its last line."""
         for seq in sorted(self._due):
             if seq > self.at.seq:
                 label = self._due[seq][0][0]
@@ -178,7 +175,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """The first bad line: the file, its line (from 1), and why it is bad."""
+    """The first bad line: its file, its number (from 1), and the reason."""
 
     file: str
     line: int
@@ -190,10 +187,13 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was proved. `lines` were good, from number `first` to `head`; `torn` bytes of an unfinished line
-    at the very end are no problem: they were never acknowledged. `anchored` is the highest number that an
-    anchor proves (0: none); `uncovered` are runs whose anchor is older than the files that are left. `cut`
-    is what the journal says of the lines that were pruned, `opening` the first line of an export."""
+    """The result of a verification.
+
+    `lines` lines are intact, from number `first` to `head`. `torn` counts the bytes of an unfinished last
+    line, which is no problem because it was never acknowledged. `anchored` is the highest number covered by
+    an anchor (0: none). `uncovered` are runs whose anchored line is no longer in the files. `cut` describes
+    pruned lines, `opening` is the first line of an export.
+    """
 
     problem: Problem | None
     lines: int
@@ -213,10 +213,10 @@ class Verification:
 def verify(
     path: str, anchors: Mapping[str, tuple[int, str]] | None = None, head: tuple[int, str] | None = None
 ) -> Verification:
-    """Reads the whole chain, rotated files included, one line at a time, up to the first problem.
+    """Verifies the whole chain, rotated files included, up to the first problem.
 
-    `anchors` are heads by run, `head` is the last one known from elsewhere; the .head file beside the
-    journal is a further one. Raises JournalUnusable where a file cannot be read at all.
+    `anchors` are heads by run, `head` is a head stored elsewhere; the .head file beside the journal is
+    compared too. Raises JournalUnusable if a file cannot be read.
     """
     named = [(f"run {run}", Head(*anchor)) for run, anchor in (anchors or {}).items()]
     named += [("the head that was given", Head(*head))] if head is not None else []
@@ -251,15 +251,15 @@ def verify(
 
 
 def verify_file(path: str, head: tuple[int, str] | None = None) -> Verification:
-    """The same for one file by itself: an export, or one file of a journal that was copied elsewhere.
+    """Verifies one file by itself: an export, or a copied file of a journal.
 
-    Of an export the first line names the last, so its end cannot be cut unseen; `head`, kept elsewhere, is
-    what a hand that knows how to make hashes anew cannot get past. Nothing beside the file is looked at.
+    The first line of an export names the last one, so a cut end is detected. Only a `head` stored elsewhere
+    detects rebuilt hashes. No other file is read.
     """
     with opened(path) as file:
         try:
             kind = parsed(file.readline(MAX_LINE)).type
-        except (BrokenLine, OSError, EOFError, zlib.error):  # what is wrong with it, the proof will say
+        except (BrokenLine, OSError, EOFError, zlib.error):  # the verification will report the problem
             kind = CUT
     proof = Proof(
         [("the head that was given", Head(*head))] if head is not None else [],

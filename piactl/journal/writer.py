@@ -1,4 +1,4 @@
-"""Writing the journal: what a run is about to do, before it does it, and what became of it."""
+"""Writes the journal of a run: each intent before its write, and the outcome after it."""
 
 from __future__ import annotations
 
@@ -95,14 +95,14 @@ class Journal:
         return self._append([body])[0]
 
     def intents(self, writes: Sequence[IntendedWrite]) -> list[int]:
-        """Records what is about to be written, and returns the number of each intent. Only then write."""
+        """Records intents and returns their numbers. Call this before the writes are sent."""
         heads = self._append([self._intent(write) for write in writes])
         for head, write in zip(heads, writes, strict=True):
             self._pending[head.seq] = _texts(write)
         return [head.seq for head in heads]
 
     def outcomes(self, settlements: Sequence[Settlement]) -> None:
-        """Records what became of intents of this run. Each has exactly one: ValueError for a second."""
+        """Records outcomes of intents of this run. Raises ValueError for a second outcome of an intent."""
         numbers = [s.intent for s in settlements]
         if len(set(numbers)) < len(numbers) or not set(numbers) <= self._pending.keys():
             raise ValueError("an outcome for what is no open intent of this run")
@@ -111,7 +111,7 @@ class Journal:
             del self._pending[number]
 
     def resolved(self, settlements: Sequence[Settlement]) -> None:
-        """Records what reading back found of intents that earlier runs left in doubt."""
+        """Records the outcomes, read back, of intents that earlier runs left in doubt."""
         self._append([_settlement("resolved", s, ()) for s in settlements])
         if self._doubts is not None:
             self._doubts -= {s.intent for s in settlements}
@@ -131,7 +131,7 @@ class Journal:
         return self._append([body])[0]
 
     def close(self) -> None:
-        """Lets go of the file. Intents without an outcome are in doubt from then on."""
+        """Closes the file. Intents without an outcome are in doubt from then on."""
         self._file.close()
         self._unusable = (
             f"{self._path}: the journal of this run was closed. No change is made.\nThis is a bug."

@@ -1,4 +1,4 @@
-"""One account as people read it."""
+"""The text output of one account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A code as it is shown, once, on a terminal: to be read out or copied."""
+"""Shows an activation password once on a terminal, to be read out or copied."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from piactl.report.escaping import shown
 
 
 def code_text(uid: str, display_name: str, address: str, code: str, until: str) -> str:
-    """One account's code, set off so that nobody misses or misreads it."""
+    """The activation password of one account, set apart so that it is easy to read."""
     who = f"{shown(display_name)} ({shown(uid)})" + (f", {shown(address)}" if address else "")
     return (
         f"\n  {who}\n"

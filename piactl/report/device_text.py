@@ -1,4 +1,4 @@
-"""An account's devices as people read them."""
+"""The text output of an account's devices."""
 
 from __future__ import annotations
 

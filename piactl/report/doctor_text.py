@@ -1,4 +1,4 @@
-"""What `doctor` found, for people: a line for each check that is fine, more where something is to be done."""
+"""The output of `doctor`: one line for each passed check, more where the operator has to act."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _lines(row: Mapping[str, str], *, several: bool) -> list[str]:
 
 def _summary(rows: Sequence[Mapping[str, str]]) -> str:
     counts = Counter(row["result"] for row in rows)
-    told = [
+    counted_results = [
         f"{counts[name]} {name}" for name in ("error", "warning", "note", "skipped", "ok") if counts[name]
     ]
-    return f"{len(rows)} checks: {', '.join(told)}"
+    return f"{len(rows)} checks: {', '.join(counted_results)}"

@@ -1,4 +1,4 @@
-"""What a one-off command did, or would do, account by account."""
+"""The text output of a one-off edit: its changes by account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text from outside, made harmless for a terminal and for a spreadsheet."""
+"""Escapes external text for terminals and spreadsheets."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def _escape(char: str) -> str:
 
 
 def neutral(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
+    """A cell that a spreadsheet does not read as a formula."""
     return "'" + text if text.startswith(_FORMULA) else text

@@ -1,4 +1,4 @@
-"""What dates alone will change, as tables: nights in numbers, single changes, people who lose something."""
+"""The tables of a forecast: nights in numbers, single changes, people who lose a right."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def change_table(rows: Iterable[Row], layout: str) -> Iterable[str]:
 
 
 def leaver_table(rows: Iterable[Row], layout: str, *, private_mail: bool) -> Iterable[str]:
-    """One line per person; the private address only where it is asked for."""
+    """One line per person; the private address only on request."""
     columns = list(LEAVER_COLUMNS)
     if private_mail:
         columns.insert(columns.index("address") + 1, "private_mail")
@@ -74,7 +74,7 @@ def leaver_table(rows: Iterable[Row], layout: str, *, private_mail: bool) -> Ite
 
 
 def stopped_text(day: str, refusals: Sequence[Row]) -> str:
-    """Which guards would stop a night, in lines."""
+    """The guards that would stop a night, one per line."""
     lines = [line.strip() for line in refusal_lines(refusals) if line.strip()]
     return "\n".join([f"{day}: this night would be stopped, and nothing written:", *lines])
 

@@ -1,4 +1,4 @@
-"""What is said of a journal that was proved, and of one that was pruned."""
+"""The output of `journal verify` and `journal prune`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from piactl.report.escaping import shown
 
 
 class Pruned(Protocol):
-    """What a cut says of the lines that went."""
+    """What a cut line records about the removed lines."""
 
     @property
     def removed(self) -> Head: ...
@@ -25,7 +25,7 @@ class Pruned(Protocol):
 
 
 class Proved(Protocol):
-    """A chain without a problem."""
+    """A verified chain without a problem."""
 
     @property
     def lines(self) -> int: ...
@@ -42,7 +42,7 @@ class Proved(Protocol):
 
 
 class Gone(Protocol):
-    """Lines that were removed, or could be."""
+    """Lines that were removed, or could be removed."""
 
     @property
     def removed(self) -> Head: ...
@@ -55,24 +55,24 @@ class Gone(Protocol):
 
 
 def proof_text(proof: Proved, anchors: int | None) -> str:
-    """A whole journal, in sentences; `anchors` is how many it was compared with, None for not compared."""
-    whole = f"whole: {counted(proof.lines, 'line')}"
+    """The result for an intact journal; `anchors` is how many were compared, None if none were read."""
+    intact = f"journal intact: {counted(proof.lines, 'line')}"
     if anchors is None:
-        lines = [f"{whole}; not compared with the anchors of runs"]
+        lines = [f"{intact}; run anchors not compared"]
     else:
-        agree = anchors - len(proof.uncovered)
-        lines = [f"{whole}, {counted(agree, 'anchor of a run agrees', 'anchors of runs agree')}"]
+        matching = anchors - len(proof.uncovered)
+        lines = [f"{intact}, {counted(matching, 'run anchor matches', 'run anchors match')}"]
     lines += _cut_lines(proof.cut)
     if proof.uncovered:
         gone = "were pruned" if proof.cut else "are in files that were removed"
-        one, more = "anchor of a run is", "anchors of runs are"
-        lines.append(f"{counted(len(proof.uncovered), one, more)} older: their lines {gone}")
+        singular, plural = "run anchor is", "run anchors are"
+        lines.append(f"{counted(len(proof.uncovered), singular, plural)} older: their lines {gone}")
     return "".join(shown(line) + "\n" for line in lines)
 
 
 def file_text(proof: Proved, *, anchored: bool) -> str:
-    """A file that was proved by itself."""
-    lines = [f"whole: {counted(proof.lines, 'line')}, {proof.first} to {proof.head.seq}"]
+    """The result for a file that was verified by itself."""
+    lines = [f"journal intact: {counted(proof.lines, 'line')}, {proof.first} to {proof.head.seq}"]
     opening = proof.opening
     if opening is not None and "host" in opening.fields:
         f = opening.fields
@@ -83,10 +83,12 @@ def file_text(proof: Proved, *, anchored: bool) -> str:
         lines.append(f"{made}{', the period ' + period if period else ''}")
     lines += _cut_lines(proof.cut)
     if anchored:
-        lines.append("the head that was given is in it: it is the chain of which that head was kept")
+        lines.append("the head given with --head is in this chain")
     else:
         head = f"{proof.head.seq}:{proof.head.hash}"
-        lines.append(f"head {head}: without one kept elsewhere (--head) all of it may have been made anew")
+        lines.append(
+            f"head {head}: without a head stored elsewhere (--head), the whole file may have been rebuilt"
+        )
     return "".join(shown(line) + "\n" for line in lines)
 
 
@@ -100,17 +102,15 @@ def _cut_lines(cut: Pruned | None) -> list[str]:
 
 
 def pruned_text(gone: Gone | None, before: str, *, trial: bool) -> str:
-    """What went, or would go."""
+    """Which lines were removed, or with `trial` would be."""
     if gone is None:
-        return f"no line of the journal before {before} can go; nothing was changed\n"
-    verb = "would go" if trial else "removed"
+        return f"no line before {before} can be removed; the journal is unchanged\n"
+    verb = "would be removed" if trial else "removed"
     number = gone.removed.seq
     text = f"{counted(gone.lines, 'line')} {verb}, up to number {number}, the oldest of {gone.since[:10]}"
     lines = [text + ("" if trial else f"; the journal now begins with number {number + 1}")]
     if gone.kept:
         runs = ", ".join(gone.kept[:3]) + (", ..." if len(gone.kept) > 3 else "")
-        one, more = "run", "runs"
-        lines.append(
-            f"lines before {before} of {counted(len(gone.kept), one, more)} stay, not over by then: {runs}"
-        )
+        number_of_runs = counted(len(gone.kept), "run")
+        lines.append(f"lines before {before} of {number_of_runs} are kept, not over by then: {runs}")
     return "".join(shown(line) + "\n" for line in lines)

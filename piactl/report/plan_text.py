@@ -1,4 +1,4 @@
-"""A plan as people read it: what happens to whom and why, and what was refused or left alone."""
+"""The text output of a plan: changes by account with reasons, refusals and skipped accounts."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _of_each_kind(
 
 
 def _update(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """What an update changes, field by field, old to new."""
+    """The changes of an update by field, old to new."""
     parts = []
     for name in after:
         old, new = before.get(name), after[name]
@@ -123,7 +123,7 @@ def change_text(change: Mapping[str, Any], *, who: bool = True) -> str:
 
 
 def what_changes(change: Mapping[str, Any]) -> str:
-    """What one change changes, without who and why."""
+    """The content of one change, without account and reason."""
     before, after = change["before"] or {}, change["after"]
     what = ""
     if change["kind"] == "adopt":
@@ -144,11 +144,15 @@ def what_changes(change: Mapping[str, Any]) -> str:
 def _left_alone(document: Document, most: int) -> Iterator[str]:
     groups = (
         ("rejections", "rows rejected", _rejection),
-        ("holds", "held: left exactly as they are", _hold),
-        ("disagreements", "told otherwise by two sources: names and private address stay", _hold),
+        ("holds", "held: left unchanged", _hold),
+        (
+            "disagreements",
+            "disagreements between two sources: names and private address stay unchanged",
+            _hold,
+        ),
         (
             "foreign_addresses",
-            "addresses put there by another hand: they stay, nobody else gets them",
+            "addresses added by another program: kept and reserved",
             _foreign,
         ),
         ("absents", "assignments absent from the feed, waiting for confirmation", _absent),
@@ -187,7 +191,7 @@ def _absent(one: Mapping[str, Any]) -> str:
 
 
 def refusal_lines(refusals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Each broken guard with its numbers; nothing where none is broken."""
+    """Each broken guard with its numbers; empty if none is broken."""
     for one in refusals:
         limit = one["limit"]
         yield ""

@@ -1,4 +1,4 @@
-"""One service or one profile of the policy, for people."""
+"""The text output of one service or one profile of the policy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def service_text(view: View, file: str) -> str:
 
 
 def profile_text(view: View, file: str) -> str:
-    """A profile: what fits it, and its services."""
+    """A profile: its condition and its services."""
     return "".join(shown(line).rstrip() + "\n" for line in _profile_lines(view, file))
 
 

@@ -1,7 +1,7 @@
-"""The life of an account as a picture: one self-contained SVG file, readable in the light and in the dark.
+"""Draws the timeline of an account as one self-contained SVG file, for light and dark backgrounds.
 
-No script, no font and nothing else from elsewhere. Whatever comes from outside is text, escaped; a browser
-shows the days and the reason of a period where the pointer rests on it.
+The file has no script and loads nothing. All values are escaped text. Patterns carry the meaning as well as
+colours. A browser shows the days and the reason of a period when the pointer rests on it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from xml.sax.saxutils import escape
 from piactl.core.model.periods import civil
 from piactl.core.timeline_rows import Group, Row, Shade, Span
 from piactl.report.escaping import shown
-
-# How the picture of a life looks: colours for light and dark, and patterns, so that no colour has to be told
-# from another for the meaning.
 
 CLASSES = {
     Shade.COUNTS: "post",
@@ -156,13 +153,13 @@ def timeline_svg(
 
 
 def _text(text: str) -> str:
-    """Text from outside in a picture: visible, and never markup."""
+    """External text for a picture, escaped so that it is never markup."""
     legal = "".join(c for c in shown(text) if ord(c) & 0xFFFE != 0xFFFE)
     return escape(legal, {'"': "&quot;"})
 
 
 def _spoken(rows: Sequence[Row]) -> str:
-    """The rows in words, for whoever cannot see the picture."""
+    """A text description of the rows, for screen readers."""
     sentences = []
     for row in rows:
         spans = "; ".join(f"{span.shade.value} {_days(span)}" for span in row.spans)
@@ -177,7 +174,7 @@ def _days(span: Span) -> str:
 
 
 def _one_state_row(rows: Sequence[Row]) -> list[Row]:
-    """The rows with all states in one: in colours there is room for them."""
+    """The rows, with all states merged into one row, which colours keep readable."""
     states = [row for row in rows if row.group is Group.STATES]
     result = []
     for row in rows:
@@ -213,7 +210,7 @@ def _grid(scale: _Scale, bottom: float) -> Iterator[str]:
 
 
 def _rows(rows: Sequence[Row], scale: _Scale) -> Iterator[tuple[int, str]]:
-    """Each row with the height it takes."""
+    """Each row with its height."""
     y, group = TOP, None
     for number, row in enumerate(rows):
         used, parts = ROW, []
@@ -242,12 +239,12 @@ def _row(row: Row, number: int, y: int, scale: _Scale) -> Iterator[str]:
 def _bar(row: Row, span: Span, y: float, scale: _Scale) -> str:
     x, end = scale.x(span.first), scale.x(min(span.last, scale.last) + 1)
     width = max(2.5, end - x - 1)
-    told = f"{row.label}: {span.shade.value}, {_days(span)}" + (f". {row.note}" if row.note else "")
+    tooltip = f"{row.label}: {span.shade.value}, {_days(span)}" + (f". {row.note}" if row.note else "")
     drawn = f'<path class="bar {CLASSES[span.shade]}" d="{_outline(x, y, width, span, scale)}"/>'
     word = span.shade.value
     if row.group is Group.STATES and width > len(word) * _LETTER + 12:
         drawn += f'<text class="word w-{CLASSES[span.shade]}" x="{x + 6:.1f}" y="{y + 10}">{word}</text>'
-    return f"<g><title>{_text(told)}</title>{drawn}</g>"
+    return f"<g><title>{_text(tooltip)}</title>{drawn}</g>"
 
 
 def _outline(x: float, y: float, width: float, span: Span, scale: _Scale) -> str:
@@ -279,7 +276,7 @@ def _today(scale: _Scale, as_of: date, mark: str, bottom: float) -> Iterator[str
 
 
 def _legend(rows: Sequence[Row], y: float) -> list[str]:
-    """What the looks of services and assignments mean, for those there are; a look is told once."""
+    """The legend of the shades in use; each shade is explained once."""
     there = {span.shade for row in rows if row.group is not Group.STATES for span in row.spans}
     looks: dict[str, list[str]] = {}
     for shade, meaning in MEANING.items():

@@ -1,4 +1,4 @@
-"""The life of an account drawn with characters: blocks for periods, months above, dates beside."""
+"""Draws the timeline of an account with characters: blocks for periods, months above, dates beside."""
 
 from __future__ import annotations
 
@@ -159,14 +159,14 @@ def _dates(row: Row, as_of: date) -> str:
 
 
 def _told(spans: Sequence[Span], today: int) -> Span:
-    """Today's span, else the next, else the last."""
+    """The current span, or the next one, or the last one."""
     here = [span for span in spans if span.first <= today <= span.last]
     ahead = [span for span in spans if span.first > today]
     return (here or ahead or [spans[-1]])[0]
 
 
 def _legend(rows: Sequence[Row], glyphs: str, width: int) -> Iterator[str]:
-    """What the glyphs mean, for the shades there are; a glyph is told once."""
+    """The legend of the glyphs in use; each glyph is explained once."""
     there = {span.shade for row in rows for span in row.spans}
     looks: dict[str, list[str]] = {}
     for shade, meaning in _MEANING.items():

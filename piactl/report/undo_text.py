@@ -1,4 +1,4 @@
-"""What an undo does, or did, to each account of a run, and what may come back."""
+"""The text output of an undo: its result for each account, and changes that a later night may repeat."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def _account(one: Mapping[str, Any]) -> str:
             rights["gets" if change["kind"] == "grant" else "loses"].append(what)
         else:
             others.append(what)
-    told = [f"{verb} {', '.join(whats)}" for verb, whats in rights.items() if whats]
-    return f"{one['uid']}: {'; '.join([*others, *told])}"
+    right_changes = [f"{verb} {', '.join(whats)}" for verb, whats in rights.items() if whats]
+    return f"{one['uid']}: {'; '.join([*others, *right_changes])}"
 
 
 def _some(lines: Sequence[str], most: int) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _some(lines: Sequence[str], most: int) -> Iterator[str]:
 
 
 def _returning(result: Result, most: int) -> Iterator[str]:
-    """What the nights to come would do once more."""
+    """The changes that coming nights would repeat."""
     back = [one for one in result["accounts"] if one["outcome"].endswith("reversed")]
     rules = [f"{one['uid']}: {', '.join(one['returns'])}" for one in back if one["returns"]]
     fed: dict[str, list[str]] = defaultdict(list)
@@ -89,7 +89,7 @@ def _returning(result: Result, most: int) -> Iterator[str]:
         )
         yield from _some(uids, most)
         if source in result["deltas"]:
-            yield f"{'':9}{source} tells its news only once: what was right in it, HR has to send again"
+            yield f"{'':9}{source} sends each change only once: HR has to send the correct rows again"
     if back:
         for feed in result["feeds"]:
             yield f"{'':9}this very file is refused from now on: {feed['source']}={feed['file']}"
@@ -102,6 +102,6 @@ def undo_summary(result: Result) -> str:
         counts[one["outcome"]] += 1
     if result["unchanged"]:
         counts["as before already"] = result["unchanged"]
-    told = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
+    outcomes = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
     accounts = counted(sum(counts.values()), "account", "accounts")
-    return f"run {result['run']}: {result['status']}; of {accounts} {told}\n"
+    return f"run {result['run']}: {result['status']}; of {accounts} {outcomes}\n"

@@ -1,4 +1,4 @@
-"""Why an account is what it is, as people read it."""
+"""The text output of `why`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WIDTH = 11
 
 
 def why_rows(view: View) -> Iterator[dict[str, Any]]:
-    """One row for each answer; for a log in with causes one for each cause."""
+    """One row for each answer; for a login with several causes, one for each cause."""
     for one in view["answers"]:
         assignment = one["assignment"] or {}
         row = {
@@ -83,7 +83,7 @@ def _since(one: View) -> str:
 
 
 def _details(view: View, one: View, *, indent: str = "  ", named: bool = False) -> Iterator[str]:
-    """`named`: the reason has been told already."""
+    """`named`: the reason has been shown already."""
     if not named:
         yield _field(indent, "why", one["reason"])
     if one["rules"]:
@@ -138,5 +138,5 @@ def _shortly(one: View) -> str:
     if one["yes"]:
         return _since(one).removeprefix(", ").removesuffix(", no end known")
     begins = next((r["day"] for r in one["remedies"] if r["day"] and not r["command"]), None)
-    told = not begins or begins in one["reason"]
-    return str(one["reason"]) + ("" if told else f"; from {begins} on")
+    shows_begin = not begins or begins in one["reason"]
+    return str(one["reason"]) + ("" if shows_begin else f"; from {begins} on")

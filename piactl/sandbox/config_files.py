@@ -1,4 +1,4 @@
-"""The files of a sandbox: configuration, policy, register, passwords and keys."""
+"""Writes the files of a sandbox: configuration, policy, register, secrets, server settings, entries."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from urllib.parse import quote
 
 from piactl.errors import SandboxUnavailable
 from piactl.resources import schemas_folder
-
-# Fills the placeholders of the server settings in `schemas/ldap/*.in`.
 
 
 def render(name: str, values: Mapping[str, str]) -> str:
@@ -38,8 +36,6 @@ def render_slapd_conf(values: Mapping[str, str], *, accesslog: bool = False) -> 
         parts["accesslog_overlay"] = render("accesslog-overlay.conf.in", values)
     return render("slapd.conf.in", {**values, **parts})
 
-
-# What a new sandbox's directory holds before its first start: bases, service identities, policies.
 
 SUFFIX = "o=gouv,c=fr"
 _EDUCATION = f"ou=education,{SUFFIX}"
@@ -137,7 +133,7 @@ def prepare_files(folder: Path, socket: Path) -> dict[str, bytes]:
             _write_new(folder / name, shipped.read_bytes(), 0o644)
         except FileNotFoundError:
             raise SandboxUnavailable(
-                f"{shipped} is missing: piactl is not installed whole\nInstall it again."
+                f"{shipped} is missing: the installation is incomplete\nInstall piactl again."
             ) from None
     return passwords
 
@@ -170,7 +166,7 @@ def _password(file: Path) -> bytes:
 
 
 def _write_new(file: Path, content: bytes, mode: int) -> None:
-    """Writes a file that is not there yet, whole or not at all."""
+    """Writes a missing file atomically."""
     if file.exists():
         return
     fresh = file.with_name(f".{file.name}.new")

@@ -1,4 +1,4 @@
-"""The folder of a sandbox: whose it is, that it is one, and that one command at a time works in it."""
+"""The folder of a sandbox: checks it and its owner, and locks it for one command at a time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def found(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def looked_at(folder: Path) -> Iterator[None]:
-    """Only looks. Raises SandboxUnavailable where it is no sandbox, or the system refuses to show it."""
+    """Changes nothing. Raises SandboxUnavailable if the folder is not a readable sandbox."""
     with _telling(folder):
         if not (folder / "slapd" / _BUSY).is_file():
             raise SandboxUnavailable(f"{folder} is no sandbox\n`piactl sandbox start` makes one.")
@@ -70,9 +70,9 @@ def _claim(folder: Path) -> None:
         if _BUSY in within:
             return
         if within or set(names) - {"slapd"} or ("slapd" in names and not inner.is_dir()):
-            told = ", ".join(names[:_NAMES_TOLD]) + (", ..." if len(names) > _NAMES_TOLD else "")
+            listed = ", ".join(names[:_NAMES_TOLD]) + (", ..." if len(names) > _NAMES_TOLD else "")
             raise SandboxUnavailable(
-                f"{folder} is not empty and is no sandbox (it has {told})\nName a new folder."
+                f"{folder} is not empty and is no sandbox (it has {listed})\nName a new folder."
             )
         folder.chmod(0o700)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def _claim(folder: Path) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Two commands at once on one sandbox wait for each other."""
+    """Lets one command at a time work in a sandbox; others wait."""
     with (folder / "slapd" / _BUSY).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

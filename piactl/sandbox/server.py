@@ -1,4 +1,4 @@
-"""Starting, stopping and looking at a sandbox: a private slapd with everything that piactl relies on."""
+"""Starts, stops and inspects a sandbox: a private slapd with everything that piactl needs."""
 
 from __future__ import annotations
 
@@ -31,8 +31,6 @@ from piactl.sandbox.slapd import (
     remember,
     wait_until_answering,
 )
-
-# Where OpenLDAP's programs, modules and schemas are on this machine.
 
 _PROGRAM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/local/libexec", "/opt/symas/lib")
 _MODULE_FOLDERS = (
@@ -98,7 +96,7 @@ def _folder(
     return best, [f"{kind} {name}" for name in lacking(best)]
 
 
-# A Unix socket's path may have some 100 bytes; what is longer goes to the temporary folder.
+# The path of a Unix socket is limited to some 100 bytes; a longer one goes to the temporary folder.
 _SOCKET_BYTES = 90
 _MAXSIZE = 4 << 30
 _PORT_TRIES = 5
@@ -158,7 +156,7 @@ def stop_sandbox(folder: Path) -> SandboxStatus:
 
 
 def sandbox_status(folder: Path) -> SandboxStatus:
-    """Whether the sandbox in `folder` runs, and where.
+    """The state of the sandbox in `folder`.
 
     Raises SandboxUnavailable where there is none, or where it is another user's.
     """
@@ -192,7 +190,7 @@ def _socket(folder: Path) -> Path:
 
 
 def _prepare(folder: Path, software: Software, *, accesslog: bool) -> None:
-    """Everything that the server needs before its first start; `made` tells that it is whole."""
+    """Creates everything that the server needs before its first start; the file `made` marks it complete."""
     inner = folder / "slapd"
     passwords = prepare_files(folder, _socket(folder))
     if (inner / "made").exists():
@@ -215,7 +213,7 @@ def _prepare(folder: Path, software: Software, *, accesslog: bool) -> None:
         text = render_slapd_conf(values, accesslog=accesslog)
     except ValueError as error:
         raise SandboxUnavailable(f"{folder}: {error}\nName another folder.") from None
-    # whoever runs the sandbox owns its data anyway, and so may look at everything in it
+    # the user of a sandbox owns its data anyway, and may read all of it
     owner = f"gidNumber={os.getgid()}+uidNumber={os.getuid()},cn=peercred,cn=external,cn=auth"
     (inner / "slapd.conf").write_text(
         f'authz-regexp "^{owner.replace("+", "[+]")}$" "{values["root"]}"\n{text}'

@@ -1,4 +1,4 @@
-"""Starting slapd in a session of its own, and recognising it later so that nothing else is ever ended."""
+"""Starts slapd in its own session, and identifies it later so that no other process is ended."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Subject, desired_account
 from piactl.directory.port import EntryWrite
-from piactl.directory.simulated_directory import ImaginedDirectory
+from piactl.directory.simulated_directory import SimulatedDirectory
 from piactl.directory.store.accounts import account_dn, account_write
 from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write
 from piactl.feed.reader import read_feed
@@ -184,7 +184,7 @@ class World:
 
     folder: Path
     site: Site
-    directory: ImaginedDirectory
+    directory: SimulatedDirectory
 
     @classmethod
     def make(cls, folder: Path, policy: Mapping[str, Any]) -> World:
@@ -194,7 +194,7 @@ class World:
         keys.chmod(0o600)
         (folder / "piactl.yaml").write_text(CONFIGURATION)
         (folder / "establishments.csv").write_text(ESTABLISHMENTS, encoding="utf-8")
-        world = cls(folder, open_site(folder / "piactl.yaml"), ImaginedDirectory(EmptyDirectory()))
+        world = cls(folder, open_site(folder / "piactl.yaml"), SimulatedDirectory(EmptyDirectory()))
         world.set_policy(policy)
         return world
 
@@ -205,14 +205,14 @@ class World:
 
     def put(self, write: EntryWrite | None) -> None:
         assert write is not None
-        self.directory.imagine([write])
+        self.directory.apply([write])
 
     def remember(self, last: LastRun) -> None:
         """Writes the record that a run leaves at its end."""
         dn = Places(self.site.settings.directory.state).last_run
         entry = self.directory.read(dn, [DATA])
         write = record_write(dn, entry.first(DATA) if entry else None, last_run_record(last))
-        self.directory.imagine([write] if write else [])
+        self.directory.apply([write] if write else [])
 
     # Accounts
 
@@ -285,8 +285,8 @@ class World:
         return build_plan(self.directory, self.site, scans, given["as_of"])[1]
 
     def apply(self, proposal: Proposal) -> None:
-        self.directory.imagine(one.write for one in proposal.writes)
-        self.directory.imagine(proposal.records)
+        self.directory.apply(one.write for one in proposal.writes)
+        self.directory.apply(proposal.records)
         assert proposal.memory.last is not None
         self.remember(proposal.memory.last)
 

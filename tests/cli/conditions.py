@@ -393,7 +393,7 @@ CASES: dict[str, Case] = {
         reason=False,
         wrong=(
             (("password", "activate", CLAIRE), "", 2, "never to a pipe"),
-            (("password", "activate", CLAIRE, "--to", "{feed}"), "", 1, "is there already"),
+            (("password", "activate", CLAIRE, "--to", "{feed}"), "", 1, "already exists"),
             (("password", "activate", CLAIRE, "--to", "{new}/x"), "", 1, "cannot be made"),
         ),
     ),
@@ -435,7 +435,7 @@ CASES: dict[str, Case] = {
         reason=False,
         wrong=(
             (("otp", "enroll", CLAIRE), "", 2, "never to a pipe"),
-            (("otp", "enroll", CLAIRE, "--uri-file", "{feed}"), "", 1, "is there already"),
+            (("otp", "enroll", CLAIRE, "--uri-file", "{feed}"), "", 1, "already exists"),
             (("otp", "enroll", CLAIRE, IDA, "--png", "{new}"), "", 2, "--png is for one account"),
         ),
     ),

@@ -17,7 +17,7 @@ from piactl.cli import run
 from piactl.clock import utc_now
 from piactl.config.settings import read_settings
 from piactl.core.model.digests import DigestKeys
-from piactl.directory.probe.probe import open_questions
+from piactl.directory.probe.probe import open_probe
 from piactl.flows.apply.run_lock import process_began
 from piactl.flows.doctor import CHECKS, examine, exit_code
 from piactl.flows.doctor.servers import Server, _functions, _takes_writes
@@ -138,9 +138,7 @@ def test_an_empty_directory_says_what_could_not_be_tried(sandbox: Any, capsys: A
     assert "not tried: there is no account and no protected entry yet" in told["D23"][0]["found"]
     assert told["D19"][0]["found"] == "piactlIdentifier and mail are guarded"
     assert told["D33"][0]["result"] == "skipped"
-    assert (
-        "0 tried, all as they should be; not tried: there is no account entry yet" in told["D33"][0]["found"]
-    )
+    assert "0 tried, all as expected; not tried: there is no account entry yet" in told["D33"][0]["found"]
     assert told["D34"][0]["found"] == "not tried: there is no account yet"
 
 
@@ -149,12 +147,12 @@ def test_a_journal_that_agrees_with_its_run_is_fine(clinic: Clinic, capsys: Any)
     capsys.readouterr()
     code, told = clinic.doctor("--strict")
     assert code == 0, told
-    assert "1 anchor of a run agrees" in told["D09"][0]["found"]
+    assert "1 run anchor matches" in told["D09"][0]["found"]
     assert told["D29"][0]["found"].endswith("done")
 
 
 def nightly(clinic: Clinic) -> int:
-    """A night without feeds; the accounts of these tests cannot be understood, so they go first."""
+    """A night without feeds; the accounts of these tests cannot be read, so they go first."""
     clinic.remove(*clinic.sandbox.entries(clinic.sandbox.accounts, "(uid=*)"))
     return run(["--config", str(clinic.sandbox.config), "nightly"])
 
@@ -209,7 +207,7 @@ def test_an_identity_that_is_not_configured(clinic: Clinic) -> None:
 
 def test_a_state_folder_that_others_can_write(clinic: Clinic) -> None:
     (clinic.sandbox.folder / "state").chmod(0o777)
-    clinic.finds("D06", "error", "can be written by others", 1)
+    clinic.finds("D06", "error", "others can write to", 1)
 
 
 def test_a_disk_that_is_nearly_full(clinic: Clinic) -> None:
@@ -268,12 +266,12 @@ def test_a_stopped_server(clinic: Clinic) -> None:
 def test_how_many_writes_are_in_flight(clinic: Clinic) -> None:
     clinic.finds("D31", "ok", "up to 64 writes in flight", 0)
     clinic.configure(("directory:\n", "directory:\n  in_flight: 1\n"))
-    clinic.finds("D31", "note", "one write after the other", 0)
+    clinic.finds("D31", "note", "one write at a time", 0)
 
 
 def test_a_server_that_lets_few_requests_wait(clinic: Clinic) -> None:
     clinic.reconfigure(("^", "conn_max_pending_auth 40\n"))
-    clinic.finds("D31", "note", "more than 40 wait", 0)
+    clinic.finds("D31", "note", "more than 40 pending", 0)
 
 
 def test_one_of_two_servers_is_down(clinic: Clinic) -> None:
@@ -295,9 +293,9 @@ def test_a_wrong_password(clinic: Clinic) -> None:
 
 def test_a_server_that_lacks_functions(clinic: Clinic) -> None:
     settings = read_settings(clinic.sandbox.config).directory
-    with open_questions(clinic.sandbox.uri, settings, "reader", read_password) as asking:
-        asking._session.facts = dataclasses.replace(asking.facts, controls=frozenset())
-        server = Server(clinic.sandbox.uri, settings, {"reader": asking}, now=utc_now)
+    with open_probe(clinic.sandbox.uri, settings, "reader", read_password) as probe:
+        probe._session.facts = dataclasses.replace(probe.facts, controls=frozenset())
+        server = Server(clinic.sandbox.uri, settings, {"reader": probe}, now=utc_now)
         found = _functions(server)
         assert found.outcome.value == "warning"
         assert "RFC 4528" in found.found
@@ -316,10 +314,10 @@ def test_a_server_that_takes_no_writes(clinic: Clinic) -> None:
 
 def test_rights_of_which_none_could_be_tried_are_not_called_fine(clinic: Clinic) -> None:
     """A read-only server refuses every request before it looks at the rights."""
-    assert re.match(r"[1-9]\d* tried, all as they should be", clinic.doctor()[1]["D23"][0]["found"])
+    assert re.match(r"[1-9]\d* tried, all as expected", clinic.doctor()[1]["D23"][0]["found"])
     clinic.reconfigure((r"(?m)^maxsize", "readonly on\nmaxsize"))
     (row,) = clinic.doctor()[1]["D23"]
-    assert (row["result"], row["found"]) == ("skipped", "the server's answers do not tell")
+    assert (row["result"], row["found"]) == ("skipped", "the server's answers do not show the rights")
 
 
 # ---- what the directory holds
@@ -360,9 +358,9 @@ def test_a_lock(clinic: Clinic) -> None:
     cases: list[tuple[Any, str, str, int]] = [
         (lock(), "ok", "held by run r9", 0),
         (lock(**here), "ok", "held by run r9", 0),
-        (lock(**here | {"began": 1}), "warning", "its process is gone", 0),
+        (lock(**here | {"began": 1}), "warning", "its process has ended", 0),
         (lock(expires="2026-01-01T00:00:00+00:00"), "warning", "expired at 2026-01-01", 0),
-        (b"no json", "error", "cannot be understood", 1),
+        (b"no json", "error", "cannot be read", 1),
     ]
     for record, result, words, code in cases:
         clinic.record("cn=lock", record)
@@ -439,7 +437,7 @@ RULE = "access to attrs=pwdHistory by [*] none\n"
             r'(limits dn.exact="cn=piactl-reader.*") size=\S+',
             r"\1 size=4",
             "error",
-            "reader: a search was cut",
+            "reader: a search was truncated",
         ),
         (
             "D21",
@@ -467,7 +465,10 @@ def test_closures_that_rest_on_the_password_policy_alone(clinic: Clinic) -> None
     clinic.reconfigure(("\noverlay otp\n", "\n"))
     [row] = clinic.doctor()[1]["D38"]
     assert row["result"] == "warning"
-    assert "refused by the password policy alone: the overlay otp is not on the database" in row["found"]
+    assert (
+        "only the password policy refuses closed and locked accounts: the overlay otp is not on the database"
+        in row["found"]
+    )
     assert "overlay otp" in row["advice"]
 
 
@@ -478,7 +479,7 @@ def test_an_identity_that_cannot_see_the_schema(clinic: Clinic) -> None:
         f'database frontend\naccess to dn.base="cn=Subschema"\n  by dn.exact={nightly} none\n  by * read\n'
     )
     clinic.reconfigure((r"(?m)^database config\n", f"{hidden}access to * by * read\n\ndatabase config\n"))
-    clinic.finds("D38", "warning", "nightly cannot see the class oathTOTPUser", 0)
+    clinic.finds("D38", "warning", "nightly cannot read the class oathTOTPUser", 0)
 
 
 @pytest.mark.parametrize(
@@ -520,12 +521,12 @@ DESK = r"(?s)(attrs=pwdPolicySubentry\n.*?piactl-desk[^ ]*) =zrscd"
         (
             "D33",
             (DESK, r"\1 write"),
-            "desk can put an account under a policy that is not there; desk can put an account under the "
+            "desk can put an account under a policy that does not exist; desk can put an account under the "
             "default policy",
             f'val.base="cn=activation,{POLICIES}"',
         ),
         ("D33", (ONLY_CODES, ""), f"desk cannot put an account under cn=activation,{POLICIES}", "val.base"),
-        ("D34", (COUNT, "\n"), "takes a second password, tried on an account", "userPassword count 1"),
+        ("D34", (COUNT, "\n"), "accepts a second password (tried on an account)", "userPassword count 1"),
         (
             "D35",
             (SELF, "access to attrs=userPassword\n  by self =xw\n"),
@@ -568,7 +569,7 @@ def test_the_password_of_an_identity_that_another_can_change(clinic: Clinic) -> 
 def test_an_identity_that_is_not_at_hand_is_not_called_fine(clinic: Clinic) -> None:
     clinic.configure((r"    desk: .*\n", ""))
     told = clinic.doctor()[1]
-    assert (told["D33"][0]["result"], "desk cannot be asked" in told["D33"][0]["found"]) == ("skipped", True)
+    assert (told["D33"][0]["result"], "desk cannot bind" in told["D33"][0]["found"]) == ("skipped", True)
     assert told["D35"][0]["result"] == "ok"
 
 
@@ -581,7 +582,7 @@ def test_a_code_that_may_be_its_own_replacement(clinic: Clinic) -> None:
 
 def test_the_default_policy_is_missing(clinic: Clinic) -> None:
     clinic.remove(f"cn=default,{POLICIES}")
-    row = clinic.finds("D17", "error", f"ppolicy_default cn=default,{POLICIES} cannot be found", 1)
+    row = clinic.finds("D17", "error", f"ppolicy_default cn=default,{POLICIES} does not exist", 1)
     assert "tree.ldif.in" in row["advice"]
     clinic.reconfigure((HIDDEN, ""))
     clinic.finds("D17", "error", f"cannot find cn=default,{POLICIES} (password.policy)", 1)
@@ -589,7 +590,7 @@ def test_the_default_policy_is_missing(clinic: Clinic) -> None:
 
 def test_the_default_policy_is_another_or_not_told(clinic: Clinic) -> None:
     clinic.configure((r"  policy: cn=default,", "  policy: cn=services,"))
-    clinic.finds("D17", "warning", "runs look at the first", 0)
+    clinic.finds("D17", "warning", "runs check the first", 0)
     clinic.configure((r"  policy: cn=services,.*\n", ""))
     clinic.finds("D17", "warning", "password.policy is not set", 0)
 
@@ -613,7 +614,7 @@ def test_an_identity_that_is_the_rootdn(clinic: Clinic) -> None:
     [
         ("syncprov-checkpoint 1 1\n", "ok", "syncprov-checkpoint 1 1"),
         ("syncprov-checkpoint 100 1\n", "error", "100 1 is coarse"),
-        ("", "error", "no checkpoint"),
+        ("", "error", "no visible checkpoint"),
     ],
 )
 def test_the_checkpoint_of_replication(
@@ -650,8 +651,13 @@ def test_what_cannot_be_seen_is_tried_or_skipped_and_never_called_fine(clinic: C
 @pytest.mark.parametrize(
     ("id_", "pattern", "replacement", "words"),
     [
-        ("D19", r"\noverlay unique\n(unique_uri.*\n)+", "\n", "piactlIdentifier is given twice"),
-        ("D21", r'(limits dn.exact="cn=piactl-reader.*") size=\S+', r"\1 size=4", "reader: a search was cut"),
+        ("D19", r"\noverlay unique\n(unique_uri.*\n)+", "\n", "piactlIdentifier can be given twice"),
+        (
+            "D21",
+            r'(limits dn.exact="cn=piactl-reader.*") size=\S+',
+            r"\1 size=4",
+            "reader: a search was truncated",
+        ),
     ],
 )
 def test_a_fault_that_cannot_be_seen_shows_when_tried(

@@ -282,7 +282,7 @@ def test_verify_without_the_directory_says_that_it_did_not_compare(academy: Acad
     academy.sandbox.stop()
     ran = academy.run("journal", "verify")
     assert ran.code == Exit.UNREACHABLE
-    assert ran.out.startswith("whole: ")
+    assert ran.out.startswith("journal intact: ")
     assert "not compared" in ran.out
     assert "cannot be asked for the anchors" in ran.err
     file = academy.sandbox.folder / "journal" / "piactl.jsonl"
@@ -312,7 +312,7 @@ def test_a_day_before_the_last_run_is_told_with_the_way_on(academy: Academy, any
         academy.edit("piactl.yaml", "any_date: true ", "any_date: false ")
     ran = academy.run("nightly")
     assert ran.code == Exit.REFUSED
-    assert "look at the clock (`date`)" in ran.err
+    assert "check the clock (`date`)" in ran.err
     assert ("if this is a trial go on with --as-of" in ran.err) is any_date
     if any_date:
         assert academy.run("nightly", "--as-of", str(later)).code == Exit.DONE

@@ -213,7 +213,7 @@ def test_an_export_is_proved_by_itself(academy: Academy, past: Past, words: str,
     past.path.unlink()
     ran = academy.run("journal", "verify", out, "--head", head)
     assert ran.code == 0, ran.err
-    assert f"whole: {lines} lines" in ran.out
+    assert f"journal intact: {lines} lines" in ran.out
     assert "exported from" in ran.out
     other = f"{head.partition(':')[0]}:{'0' * 64}"
     assert academy.run("journal", "verify", out, "--head", other).code == 1
@@ -303,7 +303,7 @@ def test_prune_removes_what_is_old_and_says_so(academy: Academy, settled: Past) 
     before = settled.path.read_bytes()
     trial = academy.run("journal", "prune", "--before", "2022-06-01", "--dry-run")
     assert (trial.code, settled.path.read_bytes()) == (0, before)
-    assert "12 lines would go" in trial.out
+    assert "12 lines would be removed" in trial.out
     done = academy.run("journal", "prune", "--before", "2022-06-01")
     assert done.code == 0, done.err
     assert "12 lines removed" in done.out
@@ -312,10 +312,10 @@ def test_prune_removes_what_is_old_and_says_so(academy: Academy, settled: Past) 
     told = academy.run("journal", "verify")
     assert told.code == 0, told.err
     assert "lines up to 12, written before 2022-06-01, were pruned by" in told.out
-    assert "1 anchor of a run agrees" in told.out
+    assert "1 run anchor matches" in told.out
     assert academy.run("doctor").code == 0
     academy.quiet_night("2026-09-06")
-    assert "2 anchors of runs agree" in academy.run("journal", "verify").out
+    assert "2 run anchors match" in academy.run("journal", "verify").out
 
 
 def test_anchors_before_the_cut_are_told_as_pruned(academy: Academy) -> None:
@@ -327,9 +327,9 @@ def test_anchors_before_the_cut_are_told_as_pruned(academy: Academy) -> None:
     assert academy.run("journal", "prune", "--before", "2022-01-01").code == 0
     told = academy.run("journal", "verify")
     assert told.code == 0, told.err
-    assert "1 anchor of a run is older: their lines were pruned" in told.out
-    assert "1 anchor of a run agrees" in academy.run("doctor").out
-    assert "1 anchor of a run agrees" in told.out
+    assert "1 run anchor is older: their lines were pruned" in told.out
+    assert "1 run anchor matches" in academy.run("doctor").out
+    assert "1 run anchor matches" in told.out
 
 
 def age(path: Path) -> None:
@@ -362,7 +362,7 @@ def test_prune_keeps_what_is_in_doubt(academy: Academy, past: Past) -> None:
     ran = academy.run("journal", "prune", "--before", "2025-01-01")
     assert ran.code == 0, ran.err
     assert "12 lines removed" in ran.out
-    assert "of 1 run stay, not over by then: r3" in ran.out
+    assert "of 1 run are kept, not over by then: r3" in ran.out
     assert ("r3", "bo.li", "in doubt") in shown(academy)
 
 

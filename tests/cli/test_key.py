@@ -126,7 +126,7 @@ def test_a_host_without_the_current_key_writes_nothing(academy: Academy) -> None
     assert academy.run("key", "add", *WHY).code == 0
     new = keys_file(academy).read_bytes()
     forged = old.replace(b"k1 ", b"k2 " + b"ab" * 32 + b"\nk1 ", 1)
-    for content, words in ((old, "lacks it"), (forged, "has another key of that id")):
+    for content, words in ((old, "lacks it"), (forged, "has another key with that id")):
         keys_file(academy).write_bytes(content)
         with academy.nothing_written():
             ran = academy.run("nightly", feed(academy, second), "--as-of", second)

@@ -91,7 +91,7 @@ def test_files_are_private_new_and_only_there_when_it_is_done(two: Academy) -> N
     for options in (("--png", png), ("--uri-file", uri), ("--png", folder / "new.png", "--uri-file", uri)):
         ran = two.run("otp", "enroll", UID, *options)
         assert ran.code == 1
-        assert "is there already" in ran.err
+        assert "already exists" in ran.err
     assert (png.read_bytes(), uri.read_bytes()) == before
     assert not (folder / "new.png").exists()
     link = folder / "link"

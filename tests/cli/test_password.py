@@ -227,7 +227,7 @@ def test_a_file_that_is_there_is_left_alone(staff: Academy) -> None:
     with staff.nothing_written():
         ran = staff.run("password", "activate", CLAIRE, "--to", path)
         assert ran.code == 1
-        assert "is there already" in ran.err
+        assert "already exists" in ran.err
         link = staff.folder / "link.csv"
         link.symlink_to(staff.folder / "elsewhere")
         assert staff.run("password", "activate", CLAIRE, "--to", link).code == 1
@@ -374,7 +374,7 @@ def test_a_night_that_may_not_do_that_goes_on(staff: Academy) -> None:
     assert "stays under the policy of codes" in ran.err
     assert staff.entry(CLAIRE)["pwdPolicySubentry"] == [CODES]
     told = {one["id"]: one for one in staff.run("doctor", "-o", "json").json}
-    assert "nightly cannot end the policy of codes" in told["D23"]["found"]
+    assert "nightly cannot remove the policy of activation passwords" in told["D23"]["found"]
     assert staff.run("journal", "verify").code == 0
 
 

@@ -89,8 +89,8 @@ def test_a_file_of_another_user(private):
     [
         (b"", "is empty"),
         (b"\n", "is empty"),
-        (b"a\n" + CANARY.encode() + b"\n", "one line of text"),
-        (CANARY.encode() + b"\0", "one line of text"),
+        (b"a\n" + CANARY.encode() + b"\n", "exactly one line"),
+        (CANARY.encode() + b"\0", "exactly one line"),
         (CANARY.encode() * 10_000, "larger than 65536 bytes"),
     ],
 )
@@ -127,7 +127,7 @@ def test_every_bad_line_of_a_key_file_is_told_and_none_is_shown(private):
 
 
 def test_a_file_without_a_key(private):
-    assert "holds no key" in refusal(read_keys, private(b"# nothing\n"))
+    assert "has no key" in refusal(read_keys, private(b"# nothing\n"))
 
 
 def test_systemd_credentials(private, tmp_path, monkeypatch):

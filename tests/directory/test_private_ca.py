@@ -166,7 +166,7 @@ def test_doctor_names_it_and_says_where_it_is_waived(certificates: Certificates,
     assert refused.check.id == "D11"
     assert CA_LACKS in refused.found
     assert "Start the server" not in refused.advice
-    assert taken.found == "TLS, certificate verified, but not strictly"
+    assert taken.found == "TLS, certificate verified, not strictly"
 
 
 def test_complete_certificates_are_taken(certificates: Certificates) -> None:

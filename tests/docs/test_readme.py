@@ -194,4 +194,4 @@ def test_the_tour_works(folder: Path) -> None:
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "camille.verdelot" in done.stdout
-    assert re.search(r"\d+ lines", done.stdout)
+    assert "journal intact: " in done.stdout

@@ -17,7 +17,7 @@ import pytest
 
 from piactl.core.journal_line import GENESIS, MAX_LINE
 from piactl.errors import JournalUnusable
-from piactl.journal import Settlement, Standing, Wanted, in_doubt, read_lines, standing, verify
+from piactl.journal import IntentOutcome, Settlement, Wanted, in_doubt, intent_outcome, read_lines, verify
 
 from .journals import digest, intend, journal_path, make_journal
 
@@ -284,21 +284,21 @@ URN, OTHER = b"urn:mace:ac-amiens.fr:service:iprof", b"urn:mace:ac-amiens.fr:ser
 @pytest.mark.parametrize(
     ("op", "added", "removed", "present", "expected"),
     [
-        ("add", [URN], [], None, Standing.NOT_DONE),
-        ("add", [URN], [], [URN, OTHER], Standing.DONE),
-        ("add", [URN], [], [OTHER], Standing.CHANGED),
-        ("delete", [], [URN], None, Standing.DONE),
-        ("delete", [], [URN], [URN], Standing.NOT_DONE),
-        ("delete", [], [URN], [OTHER], Standing.CHANGED),
-        ("modify", [URN], [OTHER], [URN], Standing.DONE),
-        ("modify", [URN], [OTHER], [OTHER], Standing.NOT_DONE),
-        ("modify", [URN], [OTHER], [URN, OTHER], Standing.CHANGED),
-        ("modify", [URN], [OTHER], [], Standing.CHANGED),
-        ("modify", [URN], [OTHER], None, Standing.CHANGED),
-        ("modify", [], [OTHER], [], Standing.DONE),
-        ("modify", [], [OTHER], [OTHER], Standing.NOT_DONE),
-        ("modify", [URN], [], [], Standing.NOT_DONE),
-        ("modify", [], [], [], Standing.UNKNOWN),
+        ("add", [URN], [], None, IntentOutcome.NOT_DONE),
+        ("add", [URN], [], [URN, OTHER], IntentOutcome.DONE),
+        ("add", [URN], [], [OTHER], IntentOutcome.CHANGED),
+        ("delete", [], [URN], None, IntentOutcome.DONE),
+        ("delete", [], [URN], [URN], IntentOutcome.NOT_DONE),
+        ("delete", [], [URN], [OTHER], IntentOutcome.CHANGED),
+        ("modify", [URN], [OTHER], [URN], IntentOutcome.DONE),
+        ("modify", [URN], [OTHER], [OTHER], IntentOutcome.NOT_DONE),
+        ("modify", [URN], [OTHER], [URN, OTHER], IntentOutcome.CHANGED),
+        ("modify", [URN], [OTHER], [], IntentOutcome.CHANGED),
+        ("modify", [URN], [OTHER], None, IntentOutcome.CHANGED),
+        ("modify", [], [OTHER], [], IntentOutcome.DONE),
+        ("modify", [], [OTHER], [OTHER], IntentOutcome.NOT_DONE),
+        ("modify", [URN], [], [], IntentOutcome.NOT_DONE),
+        ("modify", [], [], [], IntentOutcome.UNKNOWN),
     ],
 )
 def test_how_an_entry_stands(
@@ -313,11 +313,11 @@ def test_how_an_entry_stands(
         journal.intents([intend("a.b", op=op, **sides)])
     (intent,) = in_doubt(journal_path)
     values = None if present is None else {"EDUPERSONENTITLEMENT": present, "cn": [b"A B"]}
-    found = standing(intent, values, lambda text: [digest("another key" + text), digest(text)])
+    found = intent_outcome(intent, values, lambda text: [digest("another key" + text), digest(text)])
     assert found is expected
     if present:
-        lost = standing(intent, values, lambda text: [digest("another key" + text)])
-        assert lost is not Standing.NOT_DONE or not removed
+        lost = intent_outcome(intent, values, lambda text: [digest("another key" + text)])
+        assert lost is not IntentOutcome.NOT_DONE or not removed
 
 
 # --- rotation ----------------------------------------------------------------------------------------------

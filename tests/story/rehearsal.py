@@ -14,7 +14,7 @@ from pathlib import Path
 
 from piactl.core.plan.guards import in_period
 from piactl.core.plan.run_state import LastRun
-from piactl.directory.simulated_directory import ImaginedDirectory
+from piactl.directory.simulated_directory import SimulatedDirectory
 from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
@@ -53,7 +53,7 @@ class Rehearsal:
         keys.chmod(0o600)
         self.folder = folder
         self.site = open_site(folder / "piactl.yaml")
-        self.directory = ImaginedDirectory(EmptyDirectory())
+        self.directory = SimulatedDirectory(EmptyDirectory())
 
     def plan(self, feed: Path, day: date, *, accept: bool = False) -> Proposal:
         """The plan of a night with this feed. Raises FeedRefused."""
@@ -69,11 +69,11 @@ class Rehearsal:
 
     def make(self, proposal: Proposal, day: date) -> None:
         """The directory as the night would leave it."""
-        self.directory.imagine(one.write for one in proposal.writes)
-        self.directory.imagine(proposal.records)
+        self.directory.apply(one.write for one in proposal.writes)
+        self.directory.apply(proposal.records)
         assert proposal.memory.last is not None
         last = replace(proposal.memory.last, run=f"night-{day}")
-        self.directory.imagine(self._run_record(last))
+        self.directory.apply(self._run_record(last))
 
     def _run_record(self, last: LastRun) -> Iterator:
         dn = Places(self.site.settings.directory.state).last_run

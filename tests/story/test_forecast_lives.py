@@ -19,7 +19,7 @@ from piactl.core.plan.run_state import LastRun, waiting_for
 from piactl.core.rules.address_allocation import named
 from piactl.core.rules.desired import Desired, Subject, desired_account
 from piactl.directory.port import EntryWrite
-from piactl.directory.simulated_directory import ImaginedDirectory
+from piactl.directory.simulated_directory import SimulatedDirectory
 from piactl.directory.store.accounts import account_write
 from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write, waiting_record
 from piactl.flows.forecast.simulate import Forecast
@@ -70,10 +70,10 @@ def settled(desired: Desired, account: Account, site: Site) -> Account:
     return after.account
 
 
-def peopled(site: Site, number: int, *, otp: bool = True) -> ImaginedDirectory:
+def peopled(site: Site, number: int, *, otp: bool = True) -> SimulatedDirectory:
     """A directory in memory on the evening of FIRST: accounts, and whoever is to have one later."""
     rules, places = site.rules(FIRST), Places(site.settings.directory.state)
-    directory = ImaginedDirectory(EmptyDirectory(otp=otp))
+    directory = SimulatedDirectory(EmptyDirectory(otp=otp))
     writes: list[EntryWrite | None] = []
     made: list[Desired] = []
     for index, life in enumerate(collected(number)):
@@ -97,11 +97,11 @@ def peopled(site: Site, number: int, *, otp: bool = True) -> ImaginedDirectory:
     digests = site.policy.digest, site.register_digest
     last = LastRun("first", FIRST, *digests, "", True, otp_schema=otp)
     writes.append(record_write(places.last_run, None, last_run_record(last)))
-    directory.imagine(write for write in writes if write is not None)
+    directory.apply(write for write in writes if write is not None)
     return directory
 
 
-def one_by_one(directory: ImaginedDirectory, site: Site, until: date, *, whole: bool) -> Told:
+def one_by_one(directory: SimulatedDirectory, site: Site, until: date, *, whole: bool) -> Told:
     """Every night after FIRST, one after the other; `whole`: each looks at everybody."""
     told: Told = []
     dn = Places(site.settings.directory.state).last_run
@@ -109,16 +109,16 @@ def one_by_one(directory: ImaginedDirectory, site: Site, until: date, *, whole: 
     while day < until:
         day += timedelta(days=1)
         if whole:
-            directory.imagine([EntryWrite("delete", dn)])
+            directory.apply([EntryWrite("delete", dn)])
         proposal = reconcile(directory, site, [], day)
         told += [(day, change) for change in proposal.plan.changes]
-        directory.imagine(one.write for one in proposal.writes)
-        directory.imagine(proposal.records)
+        directory.apply(one.write for one in proposal.writes)
+        directory.apply(proposal.records)
         entry = directory.read(dn, [DATA])
         assert proposal.memory.last is not None
         record = last_run_record(proposal.memory.last)
         write = record_write(dn, entry.first(DATA) if entry else None, record)
-        directory.imagine([write] if write else [])
+        directory.apply([write] if write else [])
     return told
 
 

@@ -352,7 +352,7 @@ def test_a_lock_that_cannot_be_read_is_not_free(loaded: Damaged, damage: str) ->
         ran = loaded.night()
     assert ran.code == Exit.LOCKED, ran
     assert loaded.names["lock"] in ran.err
-    assert "Once no run is at work, delete the entry" in ran.err
+    assert "If no run is under way, delete the entry" in ran.err
     loaded.remove(loaded.names["lock"])
     assert loaded.night().code == Exit.DONE
 

@@ -106,7 +106,7 @@ def test_a_lock_that_ran_out_and_that_another_run_took_is_lost(academy: Academy)
         now.on(400)
         state = academy.sandbox.state
         RunLock(writer, state, Holder("other", "third.example", 1, 1, "piactl"), 300, now).acquire()
-        with pytest.raises(LockLost, match="another run took the lock over"):
+        with pytest.raises(LockLost, match="another run took over the lock"):
             lock.keep()
         lock.release()
         assert record(academy, "cn=lock")["run"] == "other"
@@ -188,8 +188,8 @@ def killed(academy: Academy, *feeds: Path) -> None:
     """A night that is killed on its way to its first account."""
     prelude = (
         "import os, signal\n"
-        "from piactl.flows.apply import executor as applying\n"
-        "applying._write_accounts = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from piactl.flows.apply import executor\n"
+        "executor._write_accounts = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "from piactl.cli import main\n"
         "main()"
     )
@@ -217,9 +217,9 @@ def test_a_run_that_was_killed_is_not_listed_as_running_for_ever(academy: Academ
     killed(academy, feed)
     assert runs(academy)[0]["status"] == "running"
     ran = academy.night(NEXT)
-    assert f"did not end; feed again what it was given: {feed.name}" in ran.err
+    assert f"was interrupted; apply its feeds again: {feed.name}" in ran.err
     assert [one["status"] for one in runs(academy)] == ["done", "interrupted", "done"]
-    assert "whose process on this host is gone" in runs(academy)[1]["note"]
+    assert "whose process on this host has ended" in runs(academy)[1]["note"]
 
 
 @pytest.mark.parametrize("data", ["rubbish", "[]", "{}", '{"expires": "soon", "pid": 1, "began": 1}'])

@@ -276,7 +276,7 @@ def test_a_delta_has_to_tell_its_news_again(academy: Academy) -> None:
     academy.night(DAY, academy.feed(NOUR, day=DAY, source="news"))
     ran = academy.run("undo", "last", "--as-of", DAY, *WHY)
     assert ran.code == 0, ran.err
-    assert "news tells its news only once: what was right in it, HR has to send again" in ran.out
+    assert "news sends each change only once: HR has to send the correct rows again" in ran.out
 
 
 # One-off commands

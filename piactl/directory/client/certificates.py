@@ -1,4 +1,4 @@
-"""What a chain of certificates lacks of what RFC 5280 demands, for a message that says what to make anew."""
+"""Explains what a certificate chain lacks of the requirements of RFC 5280, and how to correct it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _AUTHORITY_KEY_IDENTIFIER = bytes.fromhex("0603551d23")
 def lacking(link: ssl.SSLSocket, message: str) -> str:
     """What the strict check misses in the certificates that a connection without it was made with, and what
     to do; `message` is OpenSSL's own word of the first fault, for those that are not looked for here."""
-    faults = list(_faults(link)) or [f"a certificate is not as RFC 5280 demands ({message})"]
+    faults = list(_faults(link)) or [f"a certificate does not conform to RFC 5280 ({message})"]
     return f"TLS: {'; '.join(faults)}; or set `strict: false` under directory.tls"
 
 
@@ -26,14 +26,14 @@ def _faults(link: ssl.SSLSocket) -> Iterator[str]:
     if facts["issuer"] != facts["subject"] and _AUTHORITY_KEY_IDENTIFIER not in der:
         yield (
             f"the server's certificate '{_name(facts['subject'])}' has no authorityKeyIdentifier extension "
-            "(sign it anew with `authorityKeyIdentifier=keyid`)"
+            "(sign it again with `authorityKeyIdentifier=keyid`)"
         )
     known: list[Any] = link.context.get_ca_certs()
     for authority, content in zip(known, link.context.get_ca_certs(binary_form=True), strict=True):
         if authority["subject"] == facts["issuer"] and _KEY_USAGE not in content:
             yield (
                 f"the certificate of the CA '{_name(authority['subject'])}' has no keyUsage extension "
-                "(make it anew with `keyUsage=critical,keyCertSign,cRLSign`)"
+                "(create it again with `keyUsage=critical,keyCertSign,cRLSign`)"
             )
 
 

@@ -1,4 +1,4 @@
-"""A connection to one server: made and bound within a deadline, then used through ldap3 with our strategy."""
+"""A connection to one server: made and bound within a deadline, then used through ldap3 and our strategy."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ _START_TLS = "1.3.6.1.4.1.1466.20037"
 _SCOPES: dict[str, Any] = {"base": ldap3.BASE, "one": ldap3.LEVEL, "subtree": ldap3.SUBTREE}
 
 Password = Callable[[str], bytes]
-"""Reads the password of an identity from the file that its settings name."""
+"""Reads the password of an identity from a file."""
 
 
 class Unusable(Exception):
-    """A server of the list that cannot be used, and why; `everywhere` if the others would say the same."""
+    """A server cannot be used; `everywhere` if the other servers would give the same answer."""
 
     def __init__(self, why: str, *, everywhere: bool = False) -> None:
         self.everywhere = everywhere
@@ -57,7 +57,7 @@ class Unusable(Exception):
 
 
 class SilentConnection(ldap3.Connection):  # type: ignore[misc,unused-ignore]
-    """ldap3's connection with our strategy; it shows neither name nor password, and forgets the password."""
+    """ldap3's connection with our strategy. Its repr has no secrets, and it drops the password."""
 
     strategy: PipelinedStrategy
 
@@ -102,7 +102,7 @@ class SilentConnection(ldap3.Connection):  # type: ignore[misc,unused-ignore]
 
 
 class Session:
-    """A connection in use. After an error of transport it is closed and stays so."""
+    """An open connection. A transport error closes it for good."""
 
     def __init__(self, uri: str, connection: SilentConnection, operation_timeout: float) -> None:
         self.uri = uri
@@ -126,7 +126,7 @@ class Session:
         return str(name[0]) if isinstance(name, tuple) else ""
 
     def close(self) -> None:
-        """Says goodbye where that is possible, and closes the socket in any case."""
+        """Unbinds if possible, and closes the socket in any case."""
         if not self.closed:
             self._strategy.deadline = Deadline(1)
             with contextlib.suppress(OSError, ValueError, LDAPException):
@@ -139,8 +139,10 @@ class Session:
 
     @contextlib.contextmanager
     def _operation(self, doing: str, deadline: Deadline | None = None) -> Iterator[None]:
-        """One operation, within its deadline. After an error the session is closed, so that nothing late
-        can be mistaken for the answer to something else. Raises ConnectionLost."""
+        """Runs one operation within its deadline. Raises ConnectionLost.
+
+        An error closes the session, so that a late answer is not taken for that of another request.
+        """
         try:
             with translated(self.uri, doing):
                 self._strategy.deadline = deadline or Deadline(self.operation_timeout)
@@ -217,14 +219,14 @@ class Session:
             self._connection.response = None
         if self._strategy.references:
             raise DirectoryTruncated(
-                f"{self.uri}: {doing}: a part of the tree lies elsewhere "
-                f"({', '.join(self._strategy.references)}); nothing of it is used.\n"
-                "Referrals are not followed: name a server that holds it all in `servers`."
+                f"{self.uri}: {doing}: a part of the tree is on another server "
+                f"({', '.join(self._strategy.references)}); the result is not used.\n"
+                "Referrals are not followed: name a server in `servers` that holds the whole tree."
             )
         return entries, self._strategy.result
 
     def entry(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
-        """One entry by name, None where there is none (or none that may be seen)."""
+        """One entry by DN; None if it does not exist or is not visible."""
         entries, result = self.page(dn, "base", ANY_ENTRY, attributes)
         if result.code == NO_SUCH_OBJECT:
             return None
@@ -307,7 +309,7 @@ def _without_strict(
 
 
 def _establish(connection: SilentConnection, starttls: bool) -> None:
-    """Connects, with TLS where that is wanted. Raises an error of transport, Unusable."""
+    """Connects, with TLS if configured. Raises a transport error, or Unusable."""
     try:
         connection.open(read_server_info=False)
     except LDAPException:
@@ -321,18 +323,18 @@ def _establish(connection: SilentConnection, starttls: bool) -> None:
     if result.code:
         raise Unusable(f"StartTLS refused ({described(result)})")
     if connection.strategy.has_bytes():
-        raise Unusable("the server sent more than the answer before TLS began: somebody may be in between")
+        raise Unusable("the server sent data after its StartTLS answer: the connection may be intercepted")
     connection.strategy.begin_tls()
 
 
 def _check_bound(result: Result, identity: Identity) -> None:
-    """Raises Unusable where the bind was refused."""
+    """Raises Unusable if the bind was refused."""
     if result.code == 0:
         return
     who = "EXTERNAL" if identity.external else identity.dn
     words = f"bind as {who} refused: {described(result)}"
     if result.code == BAD_CREDENTIALS:
-        raise Unusable(f"{words}. Check the name and the password file of this identity.", everywhere=True)
+        raise Unusable(f"{words}. Check the DN and the password file of this identity.", everywhere=True)
     raise Unusable(words)
 
 
@@ -357,16 +359,14 @@ def _facts(session: Session) -> ServerFacts:
 
 
 def _allowed_password(uri: str, settings: DirectorySettings, identity: Identity, password: Password) -> bytes:
-    """The password, if it may travel to this server: not in clear to another host."""
+    """The password. Raises Unusable if it would be sent in clear text to another host, or is empty."""
     parts = urlsplit(uri)
     clear = parts.scheme.lower() == "ldap" and not settings.tls.starttls
     if clear and not _is_this_host(parts.hostname or ""):
-        raise Unusable("the password would travel in clear: set `starttls: true` or use ldaps://")
+        raise Unusable("the password would be sent in clear text: set `starttls: true` or use ldaps://")
     secret = password(identity.password_file)
     if not secret or not identity.dn:
-        raise Unusable(
-            "an empty name or password would be an anonymous bind: check the identity", everywhere=True
-        )
+        raise Unusable("an empty DN or password would bind anonymously: check the identity", everywhere=True)
     return secret
 
 

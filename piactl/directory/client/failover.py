@@ -1,7 +1,7 @@
-"""The ordered list of servers, and the way to one that can be used now.
+"""Connects to the first usable server of the configured list.
 
-ldap3's own pool loops for ever when all servers are down and picks ones that hang; this one asks each in
-turn, once, and says of every one that it could not use why.
+ldap3's own pool loops forever when all servers are down, and picks servers that hang. This one tries each
+server once, in order, and reports why it could not use it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from piactl.directory.port import EntryWrite, ServerFacts
 from piactl.errors import ConfigurationInvalid, DirectoryUnreachable, Mistake, PiactlError
 
 _ONE_SERVER = (
-    "\nThis command writes there and does not go on at another server."
-    "\nThe next run settles what is in doubt."
+    "\nThis command has written to that server and does not switch to another one."
+    "\nThe next run settles the writes in doubt."
 )
 
 
 class Servers:
-    """Makes connections of one identity; `writing` asks for a server that takes writes."""
+    """Makes connections for one identity; `writing` requires a server that accepts writes."""
 
     def __init__(
         self, settings: DirectorySettings, identity: str, password: Password, *, writing: bool = False
@@ -39,10 +39,10 @@ class Servers:
         self._writing = writing
 
     def connect(self, first: str = "", only: ServerFacts | None = None) -> Session:
-        """A session with the first server of the list that can be used, `first` being asked before all; with
-        `only`, a session with that very server.
+        """A session with the first usable server of the list, `first` tried before the others; with `only`, a
+        session with exactly that server.
 
-        Raises DirectoryUnreachable naming every server that was asked, and why it was not used.
+        Raises DirectoryUnreachable with the reason for each server tried.
         """
         tried: list[str] = []
         starts: list[str] = []
@@ -60,7 +60,7 @@ class Servers:
             + "\n  ".join(tried or ["`servers` is empty"])
             + (_ONE_SERVER if only else "")
             + "".join(f"\nStart it: {command}" for command in starts)
-            + "\nSee what else is wrong: piactl doctor"
+            + "\nFor all problems, run: piactl doctor"
         )
 
     def _usable(self, uri: str, only: ServerFacts | None) -> Session:
@@ -84,30 +84,30 @@ class Servers:
         contexts = session.facts.naming_contexts
         suffix = self._settings.suffix
         if contexts and not any(under(suffix, context) for context in contexts if context):
-            raise Unusable(f"it does not hold {suffix} but {', '.join(contexts)}")
+            raise Unusable(f"it does not serve {suffix}, only {', '.join(contexts)}")
 
     def _is(self, server: ServerFacts, session: Session) -> None:
-        """Raises Unusable where the name of a server now leads to another one."""
+        """Raises Unusable if the name of the server now resolves to another server."""
         if session.facts.server != server.server:
             raise Unusable(f"another server answers there ({session.facts.address})")
 
     def _takes_writes(self, session: Session) -> None:
-        """Asks for a change of the suffix entry under a condition that no entry meets.
+        """Requests a change of the suffix entry with an assertion that no entry meets.
 
-        A server that takes writes answers that the condition is not met (or that the entry is not there
-        yet, or that this identity has no right on it); a consumer or a read-only database refuses before.
+        A writable server answers that the assertion failed (or that the entry does not exist, or that this
+        identity has no right on it). A consumer or a read-only database refuses before that.
         """
         if ASSERTION_OID not in session.facts.controls:
             return
         probe = EntryWrite("modify", self._settings.suffix, add={"objectClass": (b"top",)})
         result = session.write(probe, [never_control()], "ask whether it takes writes")
         if result.code in (REFERRAL, UNWILLING):
-            raise Unusable(f"it is read-only, {described(result)}: name the server that takes writes")
+            raise Unusable(f"it is read-only, {described(result)}: name the server that accepts writes")
 
 
 class Link:
-    """The session in use, made again when it was lost: with any server of the list, but after the first
-    write only with the server of that write. Another one may lack what was written, without knowing."""
+    """The current session, replaced when it is lost: by a session with any server of the list, but after the
+    first write only with the same server. Another server may not have that write yet."""
 
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
@@ -115,7 +115,7 @@ class Link:
         self.session = servers.connect()
 
     def live(self) -> Session:
-        """The session; a new one where the last was lost. Raises DirectoryUnreachable."""
+        """The current session, or a new one if it was lost. Raises DirectoryUnreachable."""
         return self.again() if self.session.closed else self.session
 
     def to_write(self) -> Session:
@@ -125,13 +125,13 @@ class Link:
         return session
 
     def again(self) -> Session:
-        """A new session, with the same server if that can be used."""
+        """A new session, with the same server if possible."""
         self.session.drop()
         self.session = self._servers.connect(self.session.uri, self._written)
         return self.session
 
     def another(self) -> Session:
-        """One more session beside this one, for the caller to close."""
+        """An additional session, which the caller closes."""
         return self._servers.connect(self.session.uri, self._written)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Reads a directory: whole answers or an error, never a part that looks whole."""
+"""Reads a directory: complete results or an error, never a partial result."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _Answer = TypeVar("_Answer")
 
 
 class DirectoryReader:
-    """The Reader of `port` over one connection; searches within searches get a connection of their own.
+    """The Reader of `port` over one connection; a nested search uses a connection of its own.
 
-    What is read changes nothing, so an idle connection that the server has closed is made again and the
-    reading repeated, once; a search that has already handed out entries is not repeated.
+    If the server has closed an idle connection, a read is repeated once on a new one. A search that has
+    already yielded entries is not repeated.
     """
 
     def __init__(self, link: Link, page_size: int) -> None:
@@ -28,7 +28,7 @@ class DirectoryReader:
         self._classes: dict[str, bool] = {}
 
     def facts(self) -> ServerFacts:
-        """What the server in use says of itself; another server answers after a failover."""
+        """The facts about the current server; a failover changes them."""
         return self._link.live().facts
 
     def has_class(self, name: str) -> bool:
@@ -57,7 +57,7 @@ class DirectoryReader:
         if not session.paging:
             yield from self._pages(session, base, query, attributes, scope)
             return
-        # a server keeps one paged search per connection: a second one would end the first
+        # a server keeps one paged search per connection: a second one ends the first
         session = self._link.another()
         try:
             yield from self._pages(session, base, query, attributes, scope)
@@ -77,7 +77,7 @@ class DirectoryReader:
             while True:
                 following = _checked(result, paged, session.uri, doing)
                 if following and following == cookie and not entries:
-                    raise DirectoryTruncated(f"{session.uri}: {doing}: the server goes round in a circle.")
+                    raise DirectoryTruncated(f"{session.uri}: {doing}: the server repeats the same page.")
                 yield from entries
                 if not following:
                     return
@@ -104,12 +104,12 @@ class DirectoryReader:
 
 
 def _checked(result: Result, paged: bool, uri: str, doing: str) -> bytes:
-    """The cookie of the next page, empty at the end. Raises for an end that is none."""
+    """The cookie of the next page, empty at the end. Raises if the search was not completed."""
     if result.code:
         raise unfinished(result, uri, doing)
     if paged and result.cookie is None:
         raise DirectoryTruncated(
-            f"{uri}: {doing}: the server did not say whether this was all; nothing of it is used.\n"
-            "Look at its log: it advertises paged results but does not answer with them."
+            f"{uri}: {doing}: the server did not say whether the result is complete; it is not used.\n"
+            "Check its log: it advertises paged results but does not return them."
         )
     return result.cookie or b""

@@ -29,7 +29,7 @@ BAD_CREDENTIALS, NO_RIGHT, BUSY, UNAVAILABLE, UNWILLING, EXISTS, OTHER, ASSERTIO
 TRUNCATING = frozenset({TIME_LIMIT, SIZE_LIMIT, 9, REFERRAL, ADMIN_LIMIT})
 AGAIN = frozenset({BUSY, UNAVAILABLE})
 STALE = frozenset({NO_SUCH_ATTRIBUTE, VALUE_EXISTS, NO_SUCH_OBJECT, EXISTS, ASSERTION})
-"""The entry is not what the write took it for; reading it back tells what it is."""
+"""The entry does not have the expected values; it must be read back."""
 ONE_ENTRY = frozenset({17, 18, 19, 21, 33, 34, 36, 64, 65, 66, 67, 69, 71})
 """Refusals of this one entry, which say nothing of the next."""
 
@@ -89,19 +89,19 @@ def refusal(result: Result, uri: str, doing: str) -> PiactlError:
 
 
 def unfinished(result: Result, uri: str, doing: str) -> PiactlError:
-    """The error for a search that did not end well: what it has found must not be used."""
+    """The error for a search that failed: its result must not be used."""
     if result.code not in TRUNCATING:
         return refusal(result, uri, doing)
     advice = _ADVICE.get(result.code, "")
     return DirectoryTruncated(
-        f"{uri}: {doing}: cut short, {described(result)}; nothing of it is used.\n{advice}".rstrip()
+        f"{uri}: {doing}: truncated, {described(result)}; the result is not used.\n{advice}".rstrip()
     )
 
 
 class ConnectionLost(DirectoryUnreachable):
-    """The connection broke or gave no answer in time; what was sent on it may have been done.
+    """The connection broke, or no answer came in time; the requests sent may have been executed.
 
-    `late` says that it was the deadline.
+    `late`: the deadline passed.
     """
 
     def __init__(self, message: str, *, late: bool = False) -> None:
@@ -111,7 +111,7 @@ class ConnectionLost(DirectoryUnreachable):
 
 @contextmanager
 def translated(uri: str, doing: str) -> Iterator[None]:
-    """Lets no error of transport out: they become ConnectionLost, saying where and what."""
+    """Turns transport errors into ConnectionLost with the server and the operation."""
     try:
         yield
     except PiactlError:
@@ -125,21 +125,21 @@ def translated(uri: str, doing: str) -> Iterator[None]:
 
 
 def of_transport(error: BaseException) -> bool:
-    """Whether it is an error of the socket or of what came through it. What ldap3 and pyasn1 refuse to send
-    is none: it was not sent."""
+    """Whether it is an error of the socket or of the received data. A request that ldap3 or pyasn1 refuses to
+    send is none, because nothing was sent."""
     if isinstance(error, PyAsn1Error):
         return False
     return isinstance(error, OSError | ValueError | IndexError | LDAPCommunicationError)
 
 
 def reason(error: BaseException) -> str:
-    """Why a server could not be used, in words, with what to do where that is known."""
+    """Why a server could not be used, with advice if there is any."""
     if isinstance(error, ssl.SSLError):
         return _tls(error)
     if isinstance(error, TimeoutError):
         return str(error) if str(error) not in ("", "timed out") else "no answer in time"
     if isinstance(error, ConnectionRefusedError):
-        return "connection refused: is the server running there?"
+        return "connection refused: is the server running?"
     if isinstance(error, OSError):
         return (error.strerror or str(error) or type(error).__name__).lower()
     if isinstance(error, (ValueError, IndexError)):
@@ -160,5 +160,5 @@ def _certificate(error: ssl.SSLCertVerificationError) -> str:
     if error.verify_code in (62, 64):
         return f"TLS: the server's certificate is for another name ({why}): use its name in `servers`"
     if error.verify_code in (24, 79):
-        return f"TLS: the CA's certificate is not marked as one ({why}): make it anew with `CA:TRUE`"
+        return f"TLS: the CA's certificate is not marked as a CA ({why}): create it again with `CA:TRUE`"
     return f"TLS: the server's certificate is not trusted ({why}): set `ca_file` to the CA that signed it"

@@ -1,9 +1,9 @@
-"""One server as one identity sees it, asked without failover and without any way to change something.
+"""Queries one server as one identity, without failover and without changing anything.
 
-Whether an operation would be allowed is asked by requests that cannot succeed, whatever the server is:
+To see whether an operation would be allowed, the probe sends requests that cannot succeed on any server:
 
-- under an assertion (RFC 4528) that no entry satisfies: slapd asks its overlays first, so `unique` shows;
-- with the deletion of a value that is not there: slapd looks at the rights first, for all of the request;
+- with an assertion (RFC 4528) that no entry satisfies: slapd asks its overlays first, so `unique` shows;
+- with the deletion of a missing value: slapd checks the rights first, for the whole request;
 - under OpenLDAP's no-op control, which rolls back. It is critical: a server that lacks it refuses.
 """
 
@@ -35,7 +35,7 @@ _CONSTRAINT = 19
 
 
 class ServerUnusable(PiactlError):
-    """A server cannot be used by an identity; `refused`: it answers, and does not take the identity."""
+    """An identity cannot use a server; `refused`: the server answers but refuses the identity."""
 
     def __init__(self, why: str, *, refused: bool) -> None:
         self.refused = refused
@@ -43,27 +43,25 @@ class ServerUnusable(PiactlError):
 
 
 @contextmanager
-def open_questions(
-    uri: str, settings: DirectorySettings, identity: str, password: Password
-) -> Iterator[Questions]:
-    """Bound to that server as that identity; closed at the end.
+def open_probe(uri: str, settings: DirectorySettings, identity: str, password: Password) -> Iterator[Probe]:
+    """A probe bound to that server as that identity; closed at the end.
 
-    Raises ServerUnusable, and SecretUnusable where the password cannot be read.
+    Raises ServerUnusable, and SecretUnusable if the password cannot be read.
     """
     try:
         session = open_session(uri, settings, settings.identities[identity], password, read_only=False)
     except Unusable as why:
-        # a bind that is refused for other reasons than the password tells of the server in its words
+        # a bind that is refused for another reason than the password also shows that the server answers
         refused = why.everywhere or str(why).startswith("bind as ")
         raise ServerUnusable(str(why), refused=refused) from None
     try:
-        yield Questions(session, identity)
+        yield Probe(session, identity)
     finally:
         session.close()
 
 
-class Questions:
-    """What can be asked. An answer of None means that it cannot be told. Raises DirectoryUnreachable."""
+class Probe:
+    """Queries of one server. An answer of None means unknown. Every query can raise DirectoryUnreachable."""
 
     def __init__(self, session: Session, identity: str) -> None:
         self._session = session
@@ -78,7 +76,7 @@ class Questions:
         return self._session.facts
 
     def entry(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
-        """One entry, None where there is none or where it may not be seen."""
+        """One entry; None if it does not exist or is not visible."""
         found, code = self._search(dn, "base", "(objectClass=*)", attributes)
         return found[0] if found and not code else None
 
@@ -87,19 +85,18 @@ class Questions:
         return self._session.has_class(name)
 
     def entries(self, base: str, query: str, attributes: Sequence[str]) -> list[RawEntry]:
-        """All that may be seen; none where the base may not be seen. Meant for cn=config and cn=monitor,
-        which refuse paged results."""
+        """All visible entries; none if the base is not visible. For cn=config and cn=monitor, which refuse
+        paged results."""
         return self._search(base, "subtree", query, attributes)[0]
 
     def sample(self, base: str, query: str, attribute: str = "1.1") -> RawEntry | None:
-        """Any one of the entries, with that attribute; the rest is not read."""
+        """One matching entry with that attribute; no others are read."""
         size = 1 if PAGED in self.facts.controls else None
         found, _ = self._session.page(base, "subtree", query, [attribute], size=size)
         return found[0] if found else None
 
     def is_cut(self, base: str, query: str) -> tuple[bool, int]:
-        """Whether a search is cut short by a limit, and how many entries it gave: not much beyond
-        ENOUGH are read."""
+        """Whether a limit truncates a search, and the number of entries; reads little more than ENOUGH."""
         size = _PAGE if PAGED in self.facts.controls else None
         count, cookie = 0, b""
         while True:
@@ -116,7 +113,7 @@ class Questions:
         return found, result.code
 
     def refuses_writes(self, suffix: str) -> str:
-        """Why the server takes no writes (a consumer, read-only), "" where it does or that is not known."""
+        """Why the server refuses writes (a consumer, read-only); "" if it accepts them or it is unknown."""
         result = self._never(suffix, {"objectClass": (b"top",)})
         return described(result) if result.code in (REFERRAL, UNWILLING) else ""
 
@@ -126,8 +123,8 @@ class Questions:
         return {_CONSTRAINT: True, ASSERTION: False}.get(result.code)
 
     def takes_second(self, dn: str, attribute: str, value: bytes) -> bool | None:
-        """Whether the server takes one more value beside that which the entry `dn` has, by the overlay
-        constraint; None also where something else refuses it first."""
+        """Whether the server accepts a second value for an attribute of the entry `dn`, which the overlay
+        constraint can refuse; None if it is unknown or something else refuses it first."""
         result = self._never(dn, {attribute: (value,)})
         if result.code == _CONSTRAINT and f"constraint on {attribute}" in result.text:
             return False
@@ -139,7 +136,7 @@ class Questions:
         """Whether this identity may delete values of the attribute `deleted`, add values, and replace those
         of other attributes.
 
-        `deleted` must take text or names, so that the value that is not there can be made up.
+        `deleted` must have a text or DN syntax, so that a missing value can be invented.
         """
         nobody = token_hex(16)
         value = f"cn={nobody}" if deleted in ("oathTOTPToken", "pwdPolicySubentry") else nobody

@@ -1,4 +1,4 @@
-"""The settings of one slapd, as its cn=config shows them to an identity that may read it."""
+"""Reads the settings of slapd from cn=config, and its time, version and database size from cn=monitor."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from urllib.parse import unquote
 
 from piactl.directory.dn import normal_dn, same_dn, under
 from piactl.directory.port import RawEntry
-from piactl.directory.probe.probe import Questions
-
-# What cn=monitor of a slapd tells: its time, its version, the room in its database.
+from piactl.directory.probe.probe import Probe
 
 _PAGE_BYTES = 4096
 """Of mdb on every machine with pages of 4 KiB; the shares do not depend on it."""
@@ -30,15 +28,15 @@ class Room:
         return self.used / self.size if self.size else 0.0
 
 
-def server_version(questions: Questions) -> str:
+def server_version(probe: Probe) -> str:
     """The server's own words on what it is, "" where they may not be read."""
-    entry = questions.entry(_context(questions), ["monitoredInfo"])
+    entry = probe.entry(_context(probe), ["monitoredInfo"])
     return entry.text("monitoredInfo") if entry else ""
 
 
-def server_time(questions: Questions) -> datetime | None:
+def server_time(probe: Probe) -> datetime | None:
     """The server's clock now, to the second, UTC; None where it may not be read."""
-    entry = questions.entry(f"cn=Current,cn=Time,{_context(questions)}", ["monitorTimestamp"])
+    entry = probe.entry(f"cn=Current,cn=Time,{_context(probe)}", ["monitorTimestamp"])
     text = entry.text("monitorTimestamp") if entry else ""
     try:
         return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
@@ -46,21 +44,21 @@ def server_time(questions: Questions) -> datetime | None:
         return None
 
 
-def database_room(questions: Questions, suffix: str) -> Room | None:
+def database_room(probe: Probe, suffix: str) -> Room | None:
     """The room in the database of the suffix; None where it may not be read, or is not mdb."""
     attributes = ["namingContexts", "olmMDBPagesMax", "olmMDBPagesUsed", "olmMDBPagesFree"]
-    base = f"cn=Databases,{_context(questions)}"
-    for entry in questions.entries(base, "(objectClass=olmMDBDatabase)", attributes):
+    base = f"cn=Databases,{_context(probe)}"
+    for entry in probe.entries(base, "(objectClass=olmMDBDatabase)", attributes):
         if any(same_dn(value.decode(), suffix) for value in entry.values.get("namingContexts", ())):
             most, used, free = (int(entry.text(name) or 0) for name in attributes[1:])
             return Room(most * _PAGE_BYTES, max(0, used - free) * _PAGE_BYTES) if most else None
     return None
 
 
-def database_overlays(questions: Questions, suffix: str) -> tuple[str, ...] | None:
+def database_overlays(probe: Probe, suffix: str) -> tuple[str, ...] | None:
     """The overlays of the database of the suffix; None where they may not be read."""
-    base = f"cn=Databases,{_context(questions)}"
-    for entry in questions.entries(
+    base = f"cn=Databases,{_context(probe)}"
+    for entry in probe.entries(
         base, "(monitoredInfo=*)", ["namingContexts", "monitorOverlay", "monitoredInfo"]
     ):
         names = [value.decode() for value in entry.values.get("namingContexts", ())]
@@ -69,8 +67,8 @@ def database_overlays(questions: Questions, suffix: str) -> tuple[str, ...] | No
     return None
 
 
-def _context(questions: Questions) -> str:
-    return questions.facts.monitor_context or "cn=Monitor"
+def _context(probe: Probe) -> str:
+    return probe.facts.monitor_context or "cn=Monitor"
 
 
 _ATTRIBUTES = (
@@ -122,7 +120,7 @@ class ServerConfig:
     pending: int = 0
 
     def size_limit_of(self, dn: str) -> int | None:
-        """How many entries a search of that identity may give; UNLIMITED, or None where it cannot be told."""
+        """The size limit of that identity: a number, UNLIMITED, or None if it is unknown."""
         if self.root and same_dn(dn, self.root):
             return UNLIMITED
         for who, what in self.limits:
@@ -139,10 +137,10 @@ class ServerConfig:
         return next(rules, None)
 
 
-def read_server_config(questions: Questions, suffix: str) -> ServerConfig | None:
+def read_server_config(probe: Probe, suffix: str) -> ServerConfig | None:
     """None where cn=config may not be read, or holds no database for the suffix."""
-    context = questions.facts.config_context or "cn=config"
-    found = questions.entries(context, "(|(olcDatabase=*)(olcOverlay=*)(objectClass=olcGlobal))", _ATTRIBUTES)
+    context = probe.facts.config_context or "cn=config"
+    found = probe.entries(context, "(|(olcDatabase=*)(olcOverlay=*)(objectClass=olcGlobal))", _ATTRIBUTES)
     holder = _database(found, suffix)
     if holder is None:
         return None

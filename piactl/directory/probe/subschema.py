@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from piactl.directory.probe.probe import Questions
+from piactl.directory.probe.probe import Probe
 from piactl.directory.store.attribute_map import MANAGED, OBJECT_CLASSES
 from piactl.directory.store.state_records import RECORD_CLASS
 from piactl.resources import schemas_folder
@@ -48,11 +48,11 @@ class Subschema:
         return found.equality if found else ""
 
 
-def read_subschema(questions: Questions) -> Subschema | None:
+def read_subschema(probe: Probe) -> Subschema | None:
     """The schema of the server; None where it may not be read."""
-    root = questions.entry("", ["subschemaSubentry"])
+    root = probe.entry("", ["subschemaSubentry"])
     place = root.text("subschemaSubentry") if root else ""
-    entry = questions.entry(place or "cn=Subschema", ["attributeTypes", "objectClasses"])
+    entry = probe.entry(place or "cn=Subschema", ["attributeTypes", "objectClasses"])
     if entry is None or not entry.values.get("attributeTypes"):
         return None
     attributes = _types(value.decode("utf-8", "replace") for value in entry.values["attributeTypes"])

@@ -1,4 +1,4 @@
-"""Reading accounts: all of them, those that are due, or one by any of its names."""
+"""Reads accounts: all of them, those that are due, or one by any of its names."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from piactl.directory.store.attribute_map import (
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An account with the very values its entry holds, which a later write asserts."""
+    """An account with the exact values of its entry, which a later write asserts."""
 
     dn: str
     account: Account
     values: Values = field(repr=False)
     csn: bytes = b""
-    """The entryCSN that it was read with; every write by any hand moves it."""
+    """The entryCSN when the account was read; every write changes it."""
 
 
 CSN = "entryCSN"
@@ -38,7 +38,7 @@ CSN = "entryCSN"
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A managed entry that cannot be understood: left alone, named, and its identifiers count as taken."""
+    """A managed entry that cannot be parsed: reported, left unchanged, its identifiers stay taken."""
 
     dn: str
     uid: str
@@ -48,7 +48,7 @@ class Unreadable:
 
 
 NAMES = ("piactlIdentifier", "mail", "piactlAlias")
-"""The attributes whose values nobody else may get: the ledger of names, and what another hand may change."""
+"""The attributes with reserved values: the ledger of names, and those that other programs may change."""
 
 IN_ACCOUNTS = filters.equals("objectClass", ACCOUNT_CLASS)
 AT_ONCE = 50
@@ -58,7 +58,7 @@ AT_ONCE = 50
 def read_accounts(
     reader: Reader, settings: DirectorySettings, encoding: Encoding, *, due: date | None = None
 ) -> Iterator[Entry | Unreadable]:
-    """Every managed account below the accounts base; with `due`, only those whose day has come."""
+    """All managed accounts below the accounts base; with `due`, only those due on that day."""
     query = IN_ACCOUNTS
     if due is not None:
         query = filters.all_of(query, filters.at_most(encoding.name("piactlNextDue"), f"{due:%Y%m%d}"))
@@ -76,7 +76,7 @@ def read_accounts_named(
 
 
 def account_queries(encoding: Encoding, uids: Sequence[str] | None) -> Iterator[str]:
-    """The filters that find every account, or those of `uids`."""
+    """The filters that match all accounts, or those of `uids`."""
     if uids is None:
         yield IN_ACCOUNTS
         return
@@ -137,7 +137,7 @@ def entry_of(raw: RawEntry, encoding: Encoding) -> Entry | Unreadable:
 def find_accounts(
     reader: Reader, settings: DirectorySettings, encoding: Encoding, keys: DigestKeys, name: str
 ) -> list[Entry | Unreadable]:
-    """The accounts that `name` means: a uid, an address, an alias or a matricule, archived ones too."""
+    """The accounts with that uid, address, alias or matricule, archived ones included."""
     digests = keys.candidates("matricule", name)
     query = filters.all_of(
         IN_ACCOUNTS,
@@ -161,7 +161,7 @@ def read_whole(
     uids: Sequence[str],
     attributes: Sequence[str] = ("*",),
 ) -> Iterator[RawEntry]:
-    """The accounts of these uids with every attribute that can be read, or these, some at a time."""
+    """The accounts of these uids with all readable attributes, or the given ones, in chunks."""
     for query in account_queries(encoding, uids):
         yield from reader.search(settings.accounts, query, attributes)
 
@@ -173,7 +173,7 @@ def account_dn(settings: DirectorySettings, uid: str) -> str:
 def account_write(
     settings: DirectorySettings, encoding: Encoding, current: Entry | None, desired: Account
 ) -> EntryWrite | None:
-    """The one atomic write that makes an entry the desired account, None where it is so already."""
+    """The atomic write that turns an entry into the desired account; None if nothing differs."""
     values = encoding.values(desired)
     if current is None:
         linked = (LINKED_CLASS,) if encoding.name("oathTOTPToken") in values else ()
@@ -199,7 +199,7 @@ def account_change(encoding: Encoding, dn: str, current: Values, values: Values)
 
 
 def _spelled(current: Values, values: Values, name: str) -> Values:
-    """A link that is right stays as the server spells it: names of entries have many spellings."""
+    """Keeps a correct link as the server spells it, because a DN has several spellings."""
     old, new = current.get(name, ()), values.get(name, ())
     if len(old) == len(new) == 1 and same_dn(old[0].decode("utf-8", "replace"), new[0].decode()):
         return {**values, name: old}

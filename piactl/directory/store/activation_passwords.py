@@ -101,7 +101,7 @@ def reuse_faults(reader: Reader, policy: str) -> list[str]:
 
 
 def policy_exists(reader: Reader, policy: str) -> bool:
-    """Whether there is an entry of that name, and it may be seen."""
+    """Whether the entry exists and is visible."""
     return reader.read(policy, ["objectClass"]) is not None
 
 

@@ -84,7 +84,7 @@ MANAGED = (
 
 
 class UnreadableEntry(PiactlError):
-    """An entry holds a managed value that cannot be understood; it is left alone and named."""
+    """A managed value of an entry cannot be parsed; the entry is reported and left unchanged."""
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,14 @@ class Encoding:
 
     @cached_property
     def attributes(self) -> tuple[str, ...]:
-        """What to ask for when accounts are read."""
+        """The attributes to request when accounts are read."""
         return tuple(self.names.get(name, name) for name in MANAGED)
 
     def name(self, attribute: str) -> str:
         return self.names.get(attribute, attribute)
 
     def values(self, account: Account) -> dict[str, tuple[bytes, ...]]:
-        """All managed values of an account, none of them empty; objectClass is not among them."""
+        """All managed values of an account, except objectClass; none is empty."""
         texts = _archived_texts(account) if account.state is State.ARCHIVED else self._texts(account)
         texts.update(self._state_texts(account))
         texts["piactlDevice"] = _one(account.device)
@@ -196,7 +196,7 @@ class Encoding:
         return _Reading(self, entry).account()
 
     def managed(self, entry: RawEntry) -> dict[str, tuple[bytes, ...]]:
-        """The managed values that an entry holds now, in the order of `values`."""
+        """The current managed values of an entry, in the order of `values`."""
         found: dict[str, tuple[bytes, ...]] = {}
         for default in MANAGED:
             name = self.names.get(default, default)
@@ -238,7 +238,7 @@ def _one(value: str | None) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def midnight(day: date, timezone: str) -> str:
-    """The instant a civil day begins, as GeneralizedTime in UTC."""
+    """The beginning of a day as GeneralizedTime in UTC."""
     local = datetime.combine(day, time(), ZoneInfo(timezone))
     return local.astimezone(UTC).strftime("%Y%m%d%H%M%SZ")
 
@@ -362,12 +362,12 @@ class _Reading:
 
 @lru_cache(maxsize=4096)
 def _read_day(text: str) -> date | None:
-    """A day written YYYYMMDD, None for nothing. Raises ValueError."""
+    """The day of a YYYYMMDD text; None for an empty text. Raises ValueError."""
     return datetime.strptime(text, "%Y%m%d").date() if text else None  # noqa: DTZ007
 
 
 def differences(current: Values, desired: Values) -> tuple[Values, Values]:
-    """(values to take away, values to put in) that make the managed values of an entry the desired ones."""
+    """(values to remove, values to add) that turn the managed values of an entry into the desired ones."""
     delete: dict[str, tuple[bytes, ...]] = {}
     add: dict[str, tuple[bytes, ...]] = {}
     for name in dict.fromkeys([*current, *desired]):

@@ -1,4 +1,4 @@
-"""A few attributes of very many entries: what a run wants to know of those that it does not look at whole."""
+"""Searches for a few attributes: of all entries, for incremental planning; of a few, for completion."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Stamp = tuple[str, str | None, bytes]
 
 
 def read_stamps(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[Stamp]:
-    """uid, matricule and entryCSN of every account."""
+    """The uid, matricule and entryCSN of every account."""
     uid, matricule = encoding.name("uid"), encoding.name("supannEmpId")
     for raw in reader.search(settings.accounts, IN_ACCOUNTS, [uid, matricule, CSN]):
         yield raw.text(uid), raw.text(matricule) or None, raw.first(CSN) or b""
@@ -70,7 +70,7 @@ def read_identifiers(reader: Reader, settings: DirectorySettings, encoding: Enco
 def read_owners(
     reader: Reader, settings: DirectorySettings, encoding: Encoding, names: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
-    """(name, uid) of each account in whose ledger one of these names stands; the name without case."""
+    """(name, uid) of each account whose ledger has one of these names; the name in lower case."""
     name, uid = encoding.name("piactlIdentifier"), encoding.name("uid")
     wanted = {one.casefold() for one in names}
     for start in range(0, len(names), AT_ONCE):
@@ -100,23 +100,21 @@ def read_foreign_names(reader: Reader, settings: DirectorySettings, encoding: En
                 yield value.decode("utf-8", "replace")
 
 
-# A few names for somebody who is typing one: asked of one server, within a fraction of a second.
-
 MOST = 50
-"""More names than that help nobody who is typing."""
+"""The largest number of names that completion offers."""
 
 _ACCOUNT = filters.equals("objectClass", "piactlAccount")
 
 
 def suggested_uids(settings: DirectorySettings, password: Password, prefix: str, seconds: float) -> list[str]:
-    """At most MOST uids of accounts that begin so. Raises whatever keeps them from coming in time."""
+    """At most MOST uids of accounts with that prefix. Raises the error if the search fails or is too slow."""
     uid = settings.attributes.get("uid", "uid")
     query = filters.all_of(_ACCOUNT, filters.begins(uid, prefix) if prefix else filters.present(uid))
     return _suggested(settings, password, settings.accounts, query, uid, seconds)
 
 
 def suggested_runs(settings: DirectorySettings, password: Password, prefix: str, seconds: float) -> list[str]:
-    """Ids of runs that begin so, as `suggested_uids`."""
+    """Ids of runs with that prefix, like `suggested_uids`."""
     query = filters.all_of(IN_RECORD, filters.begins("cn", prefix)) if prefix else IN_RECORD
     return _suggested(settings, password, Places(settings.state).folder(RUNS), query, "cn", seconds)
 

@@ -207,7 +207,7 @@ def _one(text: str) -> tuple[bytes, ...]:
 
 
 def words_of(entry: DeviceEntry) -> Mapping[str, Any]:
-    """What `otp show` tells of a device; no secret, open or sealed, is in it."""
+    """The facts that `otp show` prints about a device; it has no secret, sealed or not."""
     device = entry.device
     return {
         "device": device.name,

@@ -1,4 +1,7 @@
-"""piactl's own records below its state entry: the last run, sources, people in waiting, runs, the lock."""
+"""piactl's own records below its state entry: the last run, sources, waiting people, runs, the lock.
+
+They are stored as JSON in one canonical form, so that equal records are equal bytes.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,6 @@ from piactl.directory.dn import child, normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader
 from piactl.directory.store.composite_values import assignment_text, read_assignment
 from piactl.errors import Exit, PiactlError
-
-# piactl's own records as JSON text: one canonical form, so that equal records are equal bytes.
 
 Record = Mapping[str, Any]
 T = TypeVar("T")
@@ -432,7 +433,7 @@ def read_memory(
 
 
 def read_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> LastRun | None:
-    """What the last run left, None before the first; `lost` where its record cannot be read."""
+    """The state of the last run; None before the first, `lost` if its record cannot be read."""
     return _last_run(reader, Places(state), unreadable)
 
 
@@ -449,7 +450,7 @@ def read_runs(reader: Reader, state: str, unreadable: UnreadableRecords, now: da
 
 
 def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
-    """The entries below the state entry that piactl did not write."""
+    """The entries below the state entry that are not piactl's."""
     places = Places(state)
     top = normal_dn(state)
     folders = {normal_dn(places.folder(name)) for name in (SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES)}
@@ -547,7 +548,7 @@ def _source_of_runs(
 
 
 def _is_undone(record: Record, ids: Mapping[str, Record]) -> bool:
-    """Whether the run is undone, and the undo is not itself undone."""
+    """Whether the run was undone, and that undo was not undone."""
     undone, seen = False, set()
     by = record.get("undone_by")
     while by and by not in seen:

@@ -1,4 +1,4 @@
-"""Entries that were there before piactl: reading them, and the one write that makes one an account."""
+"""Reads entries that piactl does not manage yet, and makes the write that adopts one as an account."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _fault(
     closed = [name for name in ("pwdStartTime", "pwdEndTime") if raw.values.get(encoding.name(name))]
     if closed:
         names = " and ".join(encoding.name(name) for name in closed)
-        return f"its log in is bounded by {names}, and nothing tells why; take that off it first"
+        return f"its log in is bounded by {names}, for an unknown reason; remove that first"
     try:
         for values in encoding.managed(raw).values():
             for value in values:
@@ -153,7 +153,7 @@ def adoption_write(stranger: Stranger, account: Account, encoding: Encoding, by:
 
 
 Shown = dict[str, list[str]]
-"""Values by attribute, as a plan may show them."""
+"""Values by attribute, in a form that a plan can show."""
 
 
 def replaced_values(stranger: Stranger, write: EntryWrite) -> tuple[Shown, Shown]:

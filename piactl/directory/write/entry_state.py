@@ -1,4 +1,4 @@
-"""Where an entry stands towards a write: as the write wants it, as it was before, or neither. Pure."""
+"""Compares an entry with a write: made already, not made yet, or changed by someone else. Pure."""
 
 from __future__ import annotations
 
@@ -8,36 +8,41 @@ from enum import Enum
 from piactl.directory.port import EntryWrite, RawEntry
 
 UNREADABLE = frozenset({"userpassword", "oathsecret"})
-"""Attributes that service identities write and cannot read, or that the server stores changed (hashed)."""
+"""Attributes that service identities write but cannot read, or that the server stores hashed."""
 
 Fold = Callable[[bytes], bytes]
 
 
-class Standing(Enum):
-    DONE = "as the write wants it"
-    UNTOUCHED = "as it was before the write"
+class EntryState(Enum):
+    """The state of an entry with respect to a write."""
+
+    DONE = "as after the write"
+    UNTOUCHED = "as before the write"
     OTHER = "neither"
 
 
-def standing(write: EntryWrite, entry: RawEntry | None) -> Standing:
-    """Compares byte for byte, and, where that says neither, once more without case and blanks: servers
-    store some values in a spelling of their own."""
+def entry_state(write: EntryWrite, entry: RawEntry | None) -> EntryState:
+    """The state of `entry` (None: there is none) with respect to `write`.
+
+    Compares byte for byte. If that gives OTHER, compares again without case and blanks, because servers
+    normalise some values.
+    """
     if write.op == "delete":
         if entry is None:
-            return Standing.DONE
-        return Standing.OTHER if differing(write, entry) else Standing.UNTOUCHED
+            return EntryState.DONE
+        return EntryState.OTHER if differing(write, entry) else EntryState.UNTOUCHED
     if entry is None:
-        return Standing.UNTOUCHED if write.op == "add" else Standing.OTHER
+        return EntryState.UNTOUCHED if write.op == "add" else EntryState.OTHER
     if write.op == "add":
-        return Standing.OTHER if differing(write, entry) else Standing.DONE
+        return EntryState.OTHER if differing(write, entry) else EntryState.DONE
     exact = _modified(write, entry, bytes)
-    if exact is Standing.OTHER and not _only_spelling(write):
+    if exact is EntryState.OTHER and not _only_spelling(write):
         return _modified(write, entry, folded)
     return exact
 
 
 def differing(write: EntryWrite, entry: RawEntry) -> tuple[str, ...]:
-    """Attributes in which the entry is not what the write needs (modify, delete) or makes (add)."""
+    """Attributes whose values differ from what the write expects (modify, delete) or makes (add)."""
     names = []
     for attribute in dict.fromkeys((*write.delete, *write.add)):
         if attribute.lower() in UNREADABLE:
@@ -57,14 +62,14 @@ def differing(write: EntryWrite, entry: RawEntry) -> tuple[str, ...]:
 
 
 def folded(value: bytes) -> bytes:
-    """A value without case and blanks; bytes that are no text stay as they are."""
+    """A value without case and blanks; bytes that are not UTF-8 stay unchanged."""
     try:
         return "".join(value.decode("utf-8").casefold().split()).encode()
     except UnicodeDecodeError:
         return value
 
 
-def _modified(write: EntryWrite, entry: RawEntry, fold: Fold) -> Standing:
+def _modified(write: EntryWrite, entry: RawEntry, fold: Fold) -> EntryState:
     done = untouched = True
     seen = False
     for attribute in dict.fromkeys((*write.delete, *write.add)):
@@ -74,18 +79,18 @@ def _modified(write: EntryWrite, entry: RawEntry, fold: Fold) -> Standing:
         have = _values(entry, attribute, fold)
         added = {fold(value) for value in write.add.get(attribute, ())}
         deleted = {fold(value) for value in write.delete.get(attribute, ())}
-        if write.delete.get(attribute) == ():  # a replacement needs nothing of what was there
+        if write.delete.get(attribute) == ():  # a replacement does not depend on the old values
             done = done and have == added
             continue
         done = done and added <= have and not (deleted - added) & have
         untouched = untouched and deleted <= have and not (added - deleted) & have
     if done and seen:
-        return Standing.DONE
-    return Standing.UNTOUCHED if untouched else Standing.OTHER
+        return EntryState.DONE
+    return EntryState.UNTOUCHED if untouched else EntryState.OTHER
 
 
 def _only_spelling(write: EntryWrite) -> bool:
-    """Whether an attribute goes from one spelling of a value to another: folding would hide the change."""
+    """Whether the write changes only the spelling of a value, which folding would hide."""
     return any(
         {folded(value) for value in values} & {folded(value) for value in write.add.get(attribute, ())}
         for attribute, values in write.delete.items()

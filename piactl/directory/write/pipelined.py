@@ -1,7 +1,7 @@
-"""Writes many entries: the plain writer's promises, with many requests on their way at once.
+"""Writes many entries with the guarantees of the single writer, and with many requests in flight.
 
-A yes, and a refusal of that one entry, is taken as it comes. Whatever else is answered, or is not, waits
-until nothing is on its way any more, and is then settled as the plain writer does, one after the other.
+A success, or a refusal that concerns one entry, is final at once. Every other answer, and every missing one,
+waits until no request is in flight. The single writer's rules then decide each of them in turn.
 """
 
 from __future__ import annotations
@@ -19,16 +19,13 @@ from piactl.directory.port import EntryWrite, WriteResult
 from piactl.directory.write.single import DirectoryWriter
 from piactl.errors import PiactlError, ReplyLost
 
-# Writes on their way to one server: which were sent, which are answered, which must not be sent beside them.
-#
-# Bookkeeping only; `bulk` does the sending.
-
 
 @dataclass(slots=True)
-class Sent:
-    """A write; `out` once any of it may have gone out, `answer` is None until there is one.
+class InFlightWrite:
+    """A write in the window. `out` is true once any byte of it may have been sent; `answer` is None until
+    the server answers.
 
-    `doubtful`: it went out before, without an answer. `result`: what became of it, once that is known.
+    `doubtful`: it was sent before without an answer. `result` is the outcome, once it is known.
     """
 
     write: EntryWrite
@@ -39,69 +36,69 @@ class Sent:
 
     @property
     def plain(self) -> bool:
-        """Whether the answer is a yes, or a refusal that says nothing of other entries."""
+        """Whether the answer is a success, or a refusal that concerns this entry only."""
         return self.answer is not None and (self.answer.code == SUCCESS or self.answer.code in ONE_ENTRY)
 
     @property
     def silent(self) -> bool:
-        """Whether it went out, and no answer has come."""
+        """Whether it was sent and has no answer."""
         return self.out and self.answer is None
 
 
 @dataclass(slots=True)
-class Flight:
-    """What is on its way, in the order of sending. `waiting` are those without an answer, by the number of
-    their request in `session`.
+class Window:
+    """The writes in flight, in the order of sending. `waiting` holds those without an answer, by the number
+    of their request in `session`.
 
-    `lost`: the connection broke; `losses` times since anything was last achieved. `troubled`: a write of
-    them needs more than to be told.
+    `lost` is the error that broke the connection; `losses` counts such errors since the last answer.
+    `unsettled`: at least one write has no final answer and must be settled.
     """
 
     session: Session
-    sent: deque[Sent] = field(default_factory=deque)
-    waiting: dict[int, Sent] = field(default_factory=dict)
+    sent: deque[InFlightWrite] = field(default_factory=deque)
+    waiting: dict[int, InFlightWrite] = field(default_factory=dict)
     lost: ConnectionLost | None = None
     losses: int = 0
-    troubled: bool = False
+    unsettled: bool = False
     _names: set[str] = field(default_factory=set)
     _above: set[str] = field(default_factory=set)
 
-    def may_join(self, write: EntryWrite) -> bool:
-        """Whether this write meets the same entry whichever of those on their way are done before it."""
+    def can_add(self, write: EntryWrite) -> bool:
+        """Whether the result of this write is independent of the writes in flight."""
         if not self.sent:
             return True
         name, above = _lineage(write.dn)
         if "\\" in name or name in self._names or name in self._above:
-            return False  # spelled with escapes, two names may be one
+            return False  # two spellings with escapes may be the same name
         return self._names.isdisjoint(above)
 
-    def join(self, write: EntryWrite) -> Sent:
-        sent = Sent(write)
+    def add(self, write: EntryWrite) -> InFlightWrite:
+        sent = InFlightWrite(write)
         self.sent.append(sent)
         name, above = _lineage(write.dn)
         self._names.add(name)
-        # never taken out again: at worst a write waits that would not have to
+        # never removed: at worst a write waits without need
         self._above.update(above)
         return sent
 
-    def number(self, numbers: Sequence[int], sent: Sequence[Sent]) -> None:
-        """Notes under which numbers they went out."""
+    def number(self, numbers: Sequence[int], sent: Sequence[InFlightWrite]) -> None:
+        """Records the request numbers of sent writes."""
         self.waiting.update(zip(numbers, sent, strict=True))
 
-    def answered(self, number: int, answer: Result) -> Sent:
+    def answered(self, number: int, answer: Result) -> InFlightWrite:
         sent = self.waiting.pop(number)
         sent.answer = answer
         self.losses = 0
-        self.troubled = self.troubled or not sent.plain
+        self.unsettled = self.unsettled or not sent.plain
         return sent
 
     def broken(self, lost: ConnectionLost) -> None:
-        self.lost, self.troubled = lost, True
+        self.lost, self.unsettled = lost, True
         self.losses += 1
         self.waiting.clear()
 
-    def leave(self) -> WriteResult | None:
-        """Takes out the first one if it is known what became of it."""
+    def pop_completed(self) -> WriteResult | None:
+        """Removes the first write and returns its result; None if that is not known yet."""
         if not self.sent or self.sent[0].result is None:
             return None
         first = self.sent.popleft()
@@ -110,7 +107,7 @@ class Flight:
 
 
 def _lineage(dn: str) -> tuple[str, frozenset[str]]:
-    """A name without case and blanks, and the names of all entries above it."""
+    """A name without case and blanks, and the names of all its ancestors."""
     name = "".join(dn.casefold().split())
     return name, _upwards(name.partition(",")[2])
 
@@ -122,141 +119,141 @@ def _upwards(name: str) -> frozenset[str]:
 
 
 PIECE = 16
-"""Writes that are sent together: fewer cost more of both sides, more would make the time longer between what
-`writes` looks at before it gives one and its sending."""
+"""Writes that are sent together. Fewer cost more CPU on both sides; more would lengthen the time between the
+checks that the caller makes before a write and its sending."""
 
 
-class Coming:
-    """The writes still to be sent. `error` is what ended them: their own, or what the server said; `ended`
-    where they came to their end."""
+class WriteQueue:
+    """The writes that are not sent yet. `error` is the error that ended them, from their source or from the
+    server; `ended` is true once the source is exhausted."""
 
     def __init__(self, writes: Iterable[EntryWrite]) -> None:
         self._writes = iter(writes)
-        self._held: EntryWrite | None = None
+        self._returned: EntryWrite | None = None
         self.error: BaseException | None = None
         self.ended = False
 
     def next(self) -> EntryWrite | None:
-        """The next one, None when there is none any more."""
+        """The next write, None at the end."""
         if self.error is not None:
             return None
-        if self._held is not None:
-            held, self._held = self._held, None
-            return held
+        if self._returned is not None:
+            returned, self._returned = self._returned, None
+            return returned
         try:
             write = next(self._writes, None)
-        except BaseException as error:  # noqa: BLE001 - raised again when all that was sent is accounted for
+        except BaseException as error:  # noqa: BLE001 - raised again once every sent write is accounted for
             self.error = error
             return None
         self.ended = write is None
         return write
 
-    def hold(self, write: EntryWrite) -> None:
-        """Puts one back."""
-        self._held = write
+    def put_back(self, write: EntryWrite) -> None:
+        """Returns a write to the front of the queue."""
+        self._returned = write
 
 
 class BulkWriter(DirectoryWriter):
-    """The Writer of `port`, with up to `in_flight` requests sent from the first one not yet told on."""
+    """The Writer of `port`, with up to `in_flight` requests sent and not yet reported."""
 
     def __init__(self, link: Link, page_size: int, in_flight: int) -> None:
         super().__init__(link, page_size)
         self._in_flight = in_flight
 
     def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
-        coming, flight = Coming(writes), Flight(self._link.session)
+        queue, window = WriteQueue(writes), Window(self._link.session)
         try:
-            while self._fill(flight, coming):
-                self._receive(flight)
-                if flight.troubled:
-                    self._land(flight)
-                    coming.error = self._settle(flight, coming.error)
-                while (result := flight.leave()) is not None:
+            while self._fill(window, queue):
+                self._receive(window)
+                if window.unsettled:
+                    self._drain(window)
+                    queue.error = self._settle(window, queue.error)
+                while (result := window.pop_completed()) is not None:
                     yield result
         finally:
-            self._land(flight)
-        if coming.error is not None:
-            raise coming.error
+            self._drain(window)
+        if queue.error is not None:
+            raise queue.error
 
-    def _fill(self, flight: Flight, coming: Coming) -> bool:
-        """Sends what may join those on their way; False when there is nothing to wait for any more."""
+    def _fill(self, window: Window, queue: WriteQueue) -> bool:
+        """Fills the window; False when no write is in flight any more."""
         piece = min(PIECE, self._in_flight)
-        while not flight.troubled and len(flight.sent) <= self._in_flight - piece:
-            fresh = self._joined(flight, coming, piece)
-            if coming.ended and len(flight.sent) == len(fresh) == 1:
-                # a lone write is the plain writer's
-                flight.troubled = True
+        while not window.unsettled and len(window.sent) <= self._in_flight - piece:
+            batch = self._next_batch(window, queue, piece)
+            if queue.ended and len(window.sent) == len(batch) == 1:
+                # the single writer's rules apply to a lone write
+                window.unsettled = True
                 break
             try:
-                self._post(flight, fresh)
+                self._send(window, batch)
             except PiactlError as unreachable:
-                coming.error = unreachable
-                flight.sent = deque(one for one in flight.sent if one.out)
-            if len(fresh) < piece:
+                queue.error = unreachable
+                window.sent = deque(one for one in window.sent if one.out)
+            if len(batch) < piece:
                 break
-        return bool(flight.sent)
+        return bool(window.sent)
 
-    def _joined(self, flight: Flight, coming: Coming, limit: int) -> list[Sent]:
-        """The next writes to be sent, no more than `limit`."""
-        fresh: list[Sent] = []
-        while len(fresh) < limit and (write := coming.next()) is not None:
-            # without assertions only the plain writer's look at the entry makes a deletion conditional
+    def _next_batch(self, window: Window, queue: WriteQueue, limit: int) -> list[InFlightWrite]:
+        """The next writes to send, at most `limit`."""
+        batch: list[InFlightWrite] = []
+        while len(batch) < limit and (write := queue.next()) is not None:
+            # without assertions, only the single writer's read of the entry makes a deletion conditional
             alone = write.op == "delete" and not self._asserts()
-            if not flight.may_join(write) or (alone and flight.sent):
-                coming.hold(write)
+            if not window.can_add(write) or (alone and window.sent):
+                queue.put_back(write)
                 break
-            sent = flight.join(write)
+            sent = window.add(write)
             if alone:
-                flight.troubled = True
+                window.unsettled = True
                 break
-            fresh.append(sent)
-        return fresh
+            batch.append(sent)
+        return batch
 
-    def _post(self, flight: Flight, fresh: Sequence[Sent]) -> None:
-        """Raises DirectoryUnreachable where there is no connection and none can be made."""
-        if not fresh:
+    def _send(self, window: Window, batch: Sequence[InFlightWrite]) -> None:
+        """Sends writes. Raises DirectoryUnreachable if no connection can be made."""
+        if not batch:
             return
-        if not flight.waiting:
-            flight.session = self._link.to_write()
-        writes = [(one.write, self._controls(one.write, True)) for one in fresh]
-        for one in fresh:
+        if not window.waiting:
+            window.session = self._link.to_write()
+        writes = [(one.write, self._controls(one.write, True)) for one in batch]
+        for one in batch:
             one.out = True
         try:
-            flight.number(flight.session.post(writes, _doing(flight)), fresh)
+            window.number(window.session.post(writes, _doing(window)), batch)
         except ConnectionLost as lost:
-            flight.broken(lost)
+            window.broken(lost)
 
-    def _receive(self, flight: Flight) -> None:
-        if not flight.waiting:
+    def _receive(self, window: Window) -> None:
+        if not window.waiting:
             return
         try:
-            for number, answer in flight.session.answers(flight.waiting, _doing(flight)):
-                sent = flight.answered(number, answer)
+            for number, answer in window.session.answers(window.waiting, _doing(window)):
+                sent = window.answered(number, answer)
                 if sent.plain:
                     sent.result = self._one(sent.write, answer=answer)
         except ConnectionLost as lost:
-            flight.broken(lost)
+            window.broken(lost)
 
-    def _land(self, flight: Flight) -> None:
-        """Waits for all that is on its way."""
-        while flight.waiting:
-            self._receive(flight)
+    def _drain(self, window: Window) -> None:
+        """Waits until no write is in flight."""
+        while window.waiting:
+            self._receive(window)
 
-    def _settle(self, flight: Flight, error: BaseException | None) -> BaseException | None:
-        """Finds out what became of all that are in trouble; what was lost and is not done is sent once more.
+    def _settle(self, window: Window, error: BaseException | None) -> BaseException | None:
+        """Settles every write without a final answer; a write that was lost and not made is sent once more.
 
-        Returns `error`, or what is met here that ends the run. After an error nothing is sent any more, and
-        only those whose result is known stay in the flight.
+        Returns `error`, or an error met here that ends the run. After an error nothing is sent, and only
+        writes with a known result stay in the window.
         """
-        lost, flight.lost, flight.troubled = flight.lost, None, False
-        silent: list[Sent] = []
+        lost, window.lost, window.unsettled = window.lost, None, False
+        silent: list[InFlightWrite] = []
         unreadable = False
-        for one in [one for one in flight.sent if one.result is None]:
+        for one in [one for one in window.sent if one.result is None]:
             try:
                 if not (one.silent and unreadable):
-                    one.result = self._found_out(one, lost, error)
+                    one.result = self._outcome(one, lost, error)
                 if one.silent and one.result is not None:
-                    flight.losses = 0
+                    window.losses = 0
             except ReplyLost as met:
                 unreadable = True
                 if error is None:
@@ -266,16 +263,16 @@ class BulkWriter(DirectoryWriter):
             if one.silent and one.result is None:
                 silent.append(one)
         if silent and error is None:
-            error = self._repeat(flight, silent, lost)
+            error = self._repeat(window, silent, lost)
         if error is not None:
-            flight.sent = deque(one for one in flight.sent if one.result is not None)
+            window.sent = deque(one for one in window.sent if one.result is not None)
             error = with_doubts(error, [one.write.dn for one in silent])
         return error
 
-    def _found_out(
-        self, one: Sent, lost: ConnectionLost | None, error: BaseException | None
+    def _outcome(
+        self, one: InFlightWrite, lost: ConnectionLost | None, error: BaseException | None
     ) -> WriteResult | None:
-        """What became of it; None where it is not made, or, if it is silent, not yet."""
+        """The outcome of a write; None if it was not made, or, without an answer, not yet."""
         if one.silent and lost is not None:
             return self._after_silence(one.write, lost, False)
         if error is None:
@@ -286,27 +283,27 @@ class BulkWriter(DirectoryWriter):
         return None
 
     def _repeat(
-        self, flight: Flight, silent: Sequence[Sent], lost: ConnectionLost | None
+        self, window: Window, silent: Sequence[InFlightWrite], lost: ConnectionLost | None
     ) -> PiactlError | None:
-        """Sends once more; or the error that ends the run, where the last repetition achieved nothing."""
-        if flight.losses > 1:
+        """Sends the writes once more; returns the error that ends the run if that did not help before."""
+        if window.losses > 1:
             return ReplyLost(f"{lost}\nIt was sent twice without an answer, and was not done when read back.")
         for one in silent:
             one.doubtful = True
         try:
-            self._post(flight, silent)
+            self._send(window, silent)
         except PiactlError as unreachable:
             return unreachable
         return None
 
 
-def _doing(flight: Flight) -> str:
-    first, more = flight.sent[0].write, len(flight.sent) - 1
+def _doing(window: Window) -> str:
+    first, more = window.sent[0].write, len(window.sent) - 1
     return f"write {first.dn!r}" + (f" and {more} more" if more else "")
 
 
 def with_doubts(error: BaseException, doubtful: Sequence[str]) -> BaseException:
-    """The error, as one that names the writes in doubt where there are any."""
+    """The error, extended by the names of the writes in doubt if there are any."""
     if not doubtful or not isinstance(error, PiactlError):
         return error
     if isinstance(error, ReplyLost) and error.doubtful == tuple(doubtful):

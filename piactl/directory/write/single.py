@@ -1,6 +1,6 @@
-"""Writes entries: each write once, atomically, on the condition that the entry is what it was taken for.
+"""Writes entries: each write once, atomically, and only if the entry has the expected values.
 
-A write without a reply is neither done nor failed: it is read back before anything else is tried.
+A write without an answer may or may not have been made: the entry is read back before anything else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from piactl.directory.client.result_codes import (
     refusal,
 )
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Values, WriteResult
-from piactl.directory.write.entry_state import UNREADABLE, Standing, differing, folded, standing
+from piactl.directory.write.entry_state import UNREADABLE, EntryState, differing, entry_state, folded
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, ReplyLost
 
 _PAUSES = (0.0, 0.3, 1.0, 2.0)
@@ -44,16 +44,16 @@ class DirectoryWriter(DirectoryReader):
             yield self._one(write)
 
     def _one(self, write: EntryWrite, *, answer: Result | None = None, doubtful: bool = False) -> WriteResult:
-        """Sends, and settles what the reply, or the want of one, means.
+        """Sends one write and returns its result.
 
-        `answer`: it was sent before, and that was the reply. `doubtful`: it was sent before, without a
-        reply, and is not written.
+        `answer` is the answer if the write was sent before. `doubtful`: it was sent before without an
+        answer, and was not made.
         """
         strict = True
         for _ in range(3):
             if answer is None:
                 if write.op == "delete" and not self._asserts():
-                    # nothing else makes a deletion conditional: the entry is looked at just before it
+                    # nothing else makes a deletion conditional: read the entry just before it
                     settled = self._settled(write, doubtful)
                     if settled is not None:
                         return settled
@@ -79,23 +79,23 @@ class DirectoryWriter(DirectoryReader):
             if not strict:
                 return WriteResult(write, Outcome.FAILED, f"the server refused: {described(result)}")
             strict = False
-        message = f"{write.dn}: three attempts gave no answer that could be understood. Read it back."
+        message = f"{write.dn}: three attempts gave no usable answer. Read the entry back."
         raise ReplyLost(message, [write.dn])
 
     def _after_silence(self, write: EntryWrite, lost: ConnectionLost, doubtful: bool) -> WriteResult | None:
-        """What a write without a reply did; None where it did nothing and may be sent once more."""
+        """The result of a write without an answer; None if it was not made and can be sent once more."""
         entry = self._read_back(write, lost)
-        where = standing(write, entry)
-        if where is Standing.DONE:
+        state = entry_state(write, entry)
+        if state is EntryState.DONE:
             return WriteResult(write, Outcome.APPLIED)
-        if where is Standing.OTHER:
+        if state is EntryState.OTHER:
             return _conflict(write, entry)
         if doubtful:
             raise _still_in_doubt(write, lost) from None
         return None
 
     def _sent(self, write: EntryWrite, strict: bool) -> Result:
-        """One request and its result; a busy server is asked again until the deadline of the operation."""
+        """Sends one request and returns its result; repeats it until the deadline if the server is busy."""
         session = self._link.to_write()
         deadline = Deadline(session.operation_timeout)
         pause = 0.05
@@ -126,7 +126,7 @@ class DirectoryWriter(DirectoryReader):
         return controls
 
     def _read_back(self, write: EntryWrite, lost: ConnectionLost) -> RawEntry | None:
-        """The entry as it is now, through a new connection. Raises ReplyLost where it cannot be had."""
+        """The current entry, read on a new connection. Raises ReplyLost if it cannot be read."""
         deadline = Deadline(self._link.session.operation_timeout)
         error: Exception = lost
         for pause in _PAUSES:
@@ -138,21 +138,22 @@ class DirectoryWriter(DirectoryReader):
             except (DirectoryUnreachable, DirectoryRefused, DirectoryTruncated) as failed:
                 error = failed
         raise ReplyLost(
-            f"{write.dn}: the {write.op} was sent, no answer came, and it cannot be read back: done or not.\n"
-            f"{error}\nThe next run reads it back and goes on from what it finds.",
+            f"{write.dn}: the {write.op} was sent without an answer, and cannot be read back: "
+            f"it may or may not have been made.\n"
+            f"{error}\nThe next run reads it back and continues from its state.",
             [write.dn],
         ) from None
 
     def _settled(self, write: EntryWrite, doubtful: bool) -> WriteResult | None:
-        """What a refusal for not being as expected means; None where it is as expected all the same."""
+        """The result of a write refused for unexpected values; None if the values are as expected."""
         try:
             entry = self._current(self._link.live(), write)
         except ConnectionLost as lost:
             entry = self._read_back(write, lost)
-        where = standing(write, entry)
-        if where is Standing.DONE:
+        state = entry_state(write, entry)
+        if state is EntryState.DONE:
             return WriteResult(write, Outcome.APPLIED if doubtful else Outcome.ALREADY)
-        if where is Standing.OTHER:
+        if state is EntryState.OTHER:
             return _conflict(write, entry)
         return None
 
@@ -163,15 +164,15 @@ class DirectoryWriter(DirectoryReader):
         if result.code in ONE_ENTRY or result.code == NO_SUCH_OBJECT:
             words = f"the server refused: {described(result)}"
             if result.code == NO_SUCH_OBJECT:
-                words += f"; there is nothing to add it to (found: {result.matched or 'nothing'})"
+                words += f"; its parent entry is missing (found: {result.matched or 'nothing'})"
             return WriteResult(write, Outcome.FAILED, words)
         raise refusal(result, self._link.session.uri, f"{write.op} {write.dn!r}")
 
 
 def _still_in_doubt(write: EntryWrite, why: Exception) -> ReplyLost:
     return ReplyLost(
-        f"{why}\n{write.dn} was sent without an answer, and was not done when read back; it may be yet.\n"
-        "The next run reads it back and goes on from what it finds.",
+        f"{why}\n{write.dn} was sent without an answer; read back, it had not been made, but may be later.\n"
+        "The next run reads it back and continues from its state.",
         [write.dn],
     )
 
@@ -181,8 +182,8 @@ def _conflict(write: EntryWrite, entry: RawEntry | None) -> WriteResult:
         return WriteResult(write, Outcome.CONFLICT, "the entry is gone")
     names = ", ".join(differing(write, entry)) or "its values"
     who, when = entry.text(_WHO[0]), entry.text(_WHO[1])
-    verb = "is there already with other values" if write.op == "add" else "changed since"
-    by = f"; last modified by {who or 'somebody'} at {when or 'an unknown time'}"
+    verb = "already exists with other values" if write.op == "add" else "changed since"
+    by = f"; last modified by {who or 'an unknown user'} at {when or 'an unknown time'}"
     return WriteResult(write, Outcome.CONFLICT, f"{verb}: {names}{by}")
 
 

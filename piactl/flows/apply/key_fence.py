@@ -1,7 +1,7 @@
-"""Saying in the directory which digest key is the current one, so that no host goes on without it.
+"""Records the current digest key in the directory, so that no host writes without it.
 
-A host whose key file lacks it would not recognise who is known by a digest under it, and one where another
-key got the same id would recognise nobody: both have to end before they write.
+A host without that key would not recognise people whose digests were made with it. A host with another key
+of the same id would recognise nobody. Both must stop before they write.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _CHECK = "keys"
 
 
 def announce_key(writer: Writer, site: Site, keys: DigestKeys) -> None:
-    """Writes down which key is the current one, with a digest of its id under it. Raises PiactlError."""
+    """Records the current key: its id, and a digest of the id made with it. Raises PiactlError."""
     dn = _record_dn(site)
     record = {"current": keys.current, "check": keys.digest(_CHECK, keys.current)}
     write = record_write(dn, stored(writer.read(dn, [DATA])), record)
@@ -25,13 +25,13 @@ def announce_key(writer: Writer, site: Site, keys: DigestKeys) -> None:
         return
     result = next(iter(writer.write([write])))
     if result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
-        raise PiactlError(f"{dn}: cannot be written: {result.message}")
+        raise PiactlError(f"{dn} cannot be written: {result.message}")
 
 
 def check_current_key(reader: Reader, site: Site) -> None:
-    """Raises SecretUnusable where this host lacks the key that another one made current.
+    """Raises SecretUnusable if this host lacks the current key.
 
-    Where the record that says so cannot be read, each key that the digests of accounts need has to be here.
+    If the record cannot be read, this host needs every key that the digests of accounts were made with.
     """
     dn = _record_dn(site)
     entry = reader.read(dn, [DATA])
@@ -44,7 +44,7 @@ def check_current_key(reader: Reader, site: Site) -> None:
     key, check = announced
     if key in site.keys.keys and site.keys.matches(check, _CHECK, key):
         return
-    wrong = "has another key of that id" if key in site.keys.keys else "lacks it"
+    wrong = "has another key with that id" if key in site.keys.keys else "lacks it"
     raise SecretUnusable(
         f"the current digest key of this directory is {key}, and {site.settings.keys_file} {wrong}; nothing "
         "was changed.\nCopy the key file from the host where `piactl key add` was run"

@@ -1,4 +1,4 @@
-"""One writing run: its lock, its journal, its record in the directory, what it does before it writes."""
+"""One writing run: its lock, its journal, its record in the directory, its checks before the first write."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ LOADING = "loading"
 MARK, MARKED = "description", ("running", LOADING)
 """What the record of a run carries while its status is one of these, so that a search finds it."""
 FAR = timedelta(days=92)
-"""A clock this far beyond the last run is taken for a wrong one."""
+"""A clock this far after the last run counts as wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a run was asked: its id, its date, the words of its command, who asked.
+    """The request for a run: its id, its date, its command, its user.
 
-    `today` is the clock's civil day, `explicit` whether the date was given on the command line.
+    `today` is the date of the clock. `explicit`: the date was given on the command line.
     """
 
     run: str
@@ -72,7 +72,7 @@ class Order:
 
 @dataclass(slots=True)
 class Run:
-    """A run under way: everything it may need, and what it says to people (`say`)."""
+    """A run under way, with everything it needs; `say` prints a message for the user."""
 
     order: Order
     site: Site
@@ -84,14 +84,14 @@ class Run:
     started: datetime
     finished: bool = False
     recorded: bool = True
-    """Whether the run leaves a record in the directory; the help desk's may not."""
+    """Whether the run has a record in the directory; the help desk has no right to write one."""
 
     @property
     def places(self) -> Places:
         return Places(self.site.settings.directory.state)
 
     def record(self, status: str, **more: Any) -> None:
-        """Writes the run's record as it stands now; the last call of a run is its end."""
+        """Writes the record of the run; any status but `running` ends the run."""
         self.finished = status != "running"
         if not self.recorded:
             return
@@ -116,14 +116,14 @@ class Run:
 
 
 def without_numens(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record in which whatever looks like a NUMEN is masked, where a person or a message wrote it."""
+    """The record with everything masked that looks like a NUMEN in the text of users and messages."""
     written = {name: masked(str(record[name])) for name in ("command", "reason", "note") if record.get(name)}
     problems = [{**one, "message": masked(one["message"])} for one in record.get("problems", [])]
     return {**record, **written, **({"problems": problems} if problems else {})}
 
 
 def _finish_refused(run: Run, error: PiactlError) -> None:
-    """The last words of a run that ended before its first write."""
+    """Records the end of a run that ended before its first write."""
     refused = isinstance(error, (FeedRefused, UnsafePlan, StalePlan))
     try:
         run.journal.end({})
@@ -138,8 +138,8 @@ def _finish_refused(run: Run, error: PiactlError) -> None:
 
 
 def put_record(writer: Writer, dn: str, record: Mapping[str, Any]) -> None:
-    """Makes the record of a run what it should be, whatever it was; one that has not ended is marked, so that
-    it can be found among many. Raises PiactlError where it cannot."""
+    """Writes the record of a run, and marks one that has not ended, so that a search finds it. Raises
+    PiactlError."""
     entry = writer.read(dn, [DATA, MARK])
     write = record_write(dn, stored(entry), record)
     marks = entry.values.get(MARK, ()) if entry is not None else ()
@@ -153,7 +153,7 @@ def put_record(writer: Writer, dn: str, record: Mapping[str, Any]) -> None:
 
 
 def must(writer: Writer, write: EntryWrite) -> None:
-    """One write of piactl's own that has to succeed."""
+    """Makes one write of piactl's own records. Raises PiactlError if it fails."""
     result = next(iter(writer.write([write])))
     if result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
         raise PiactlError(f"{write.dn}: piactl's own record cannot be written: {result.message}")
@@ -168,10 +168,10 @@ def run_under_lock(
     say: Callable[[str], None],
     plan: str = "",
 ) -> Iterator[Run]:
-    """Takes the lock, opens the journal and settles what earlier runs left in doubt.
+    """Takes the lock, opens the journal and settles the writes that earlier runs left in doubt.
 
-    Raises DefaultPolicyMissing with nothing written, LockHeld, JournalUnusable. Whatever ends the run, the
-    lock is given back where that is possible.
+    Raises DefaultPolicyMissing (with nothing written), LockHeld, JournalUnusable. Releases the lock at the
+    end in every case, if the directory can be reached.
     """
     require_default_policy(writer, site)
     settings = site.settings
@@ -182,14 +182,14 @@ def run_under_lock(
             if abandoned:
                 say(abandoned)
                 run.journal.note(abandoned)
-            _mark_interrupted(run, abandoned or "it ended without a word")
-            with _told_of(run):
+            _mark_interrupted(run, abandoned or "it ended without recording its outcome")
+            with _with_end_recorded(run):
                 yield run
     finally:
         try:
             lock.release()
         except PiactlError as error:
-            say(f"the lock could not be given back ({error}); it expires by itself")
+            say(f"the lock could not be released ({error}); it expires by itself")
 
 
 @contextmanager
@@ -203,11 +203,11 @@ def run_alone(
     recorded: bool,
     emergency: bool = False,
 ) -> Iterator[Run]:
-    """A run that takes no lock and waits for nobody: the preconditions of its writes protect it.
+    """A run without the lock: the preconditions of its writes protect it.
 
-    Opens the journal and settles what earlier runs left in doubt. Raises JournalUnusable, and
-    DefaultPolicyMissing with nothing written; an `emergency`, which takes access away, goes on with a
-    warning.
+    Opens the journal and settles the writes that earlier runs left in doubt. Raises JournalUnusable, and
+    DefaultPolicyMissing with nothing written. An `emergency`, which removes access, only warns of a missing
+    policy.
     """
     if emergency:
         warn_of_missing_policy(writer, site, say)
@@ -215,7 +215,7 @@ def run_alone(
         require_default_policy(writer, site)
     with _journalled(site, writer, order, now, say, NoLock(_holder(order)), "") as run:
         run.recorded = recorded
-        with _told_of(run):
+        with _with_end_recorded(run):
             yield run
 
 
@@ -247,8 +247,8 @@ def _journalled(
 
 
 @contextmanager
-def _told_of(run: Run) -> Iterator[None]:
-    """Settles what is in doubt, then tells of the end of the run where it has not told of it itself."""
+def _with_end_recorded(run: Run) -> Iterator[None]:
+    """Settles the writes in doubt, and records the end of a run that failed before it recorded its own."""
     settle_doubts(run, run.site.keys)
     try:
         check_current_key(run.writer, run.site)
@@ -260,7 +260,7 @@ def _told_of(run: Run) -> Iterator[None]:
 
 
 def settle_doubts(run: Run, keys: DigestKeys) -> int:
-    """Reads back what earlier runs on this host left in doubt, and records what became of it.
+    """Reads back the writes that earlier runs on this host left in doubt, and journals their outcomes.
 
     Only a run under the lock accounts for what a load by LDIF left: until then it may yet be loaded.
     """
@@ -355,11 +355,11 @@ def _mark_interrupted(run: Run, why: str) -> None:
             put_record(run.writer, dn, {**record, "status": "interrupted", "note": why})
             feeds = ", ".join(feed["file"] for feed in record.get("feeds", []))
             if feeds:
-                run.say(f"run {record['run']} did not end; feed again what it was given: {feeds}")
+                run.say(f"run {record['run']} was interrupted; apply its feeds again: {feeds}")
 
 
 def check_date(order: Order, last: LastRun | None, settings: Settings) -> None:
-    """Refuses to write as of a day on which nobody should. Raises UnsafePlan."""
+    """Raises UnsafePlan if the run must not write as of its date."""
     any_date = settings.any_date
     if order.as_of != order.today and not any_date:
         raise UnsafePlan(
@@ -375,16 +375,16 @@ def check_date(order: Order, last: LastRun | None, settings: Settings) -> None:
         )
         raise UnsafePlan(
             f"the date of this run, {order.as_of}, is before that of the last one, {last.as_of} "
-            f"({name}):\n{trial}look at the clock (`date`)\nIf no run was made as of {last.as_of}: delete "
-            f"{Places(settings.directory.state).last_run}, and the next run looks at everything"
+            f"({name}):\n{trial}check the clock (`date`)\nIf no run was made as of {last.as_of}: delete "
+            f"{Places(settings.directory.state).last_run}, and the next run checks every account"
         )
-    if last.as_of == date.min:  # lost, and no record of a run tells its day
+    if last.as_of == date.min:  # lost, and no record of a run has its date
         return
     if order.as_of - last.as_of > FAR and not order.explicit:
         days = (order.as_of - last.as_of).days
         raise UnsafePlan(
             f"the date of this run, {order.as_of}, is {days} days after the last one ({name}): "
-            f"if the clock is right, say so with --as-of {order.as_of}"
+            f"if the clock is right, confirm it with --as-of {order.as_of}"
         )
 
 

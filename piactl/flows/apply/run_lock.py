@@ -24,15 +24,15 @@ from piactl.directory.store.state_records import (
 from piactl.errors import LockHeld, LockLost, PiactlError
 
 MARGIN = timedelta(seconds=60)
-"""How far the clocks of two hosts may be apart before one takes a living lock for an expired one."""
+"""The largest difference between the clocks of two hosts at which no valid lock counts as expired."""
 LONGEST = timedelta(days=1)
-"""The longest that a lock lasts without being renewed, by the schema of the configuration."""
+"""The longest time that the configuration allows a lock to last without renewal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lock. `began` is when the process started, in clock ticks since boot: a reused process
-    number is another process."""
+    """The holder of a lock. `began` is the start of the process in clock ticks since boot; it tells the
+    process from a later one with the same number."""
 
     run: str
     host: str
@@ -40,12 +40,12 @@ class Holder:
     began: int
     who: str
     place: str = ""
-    """Which boot of which machine and which process numbers `pid` belongs to."""
+    """The boot of the machine and the process namespace that `pid` belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldLock:
-    """A lock as its entry holds it."""
+    """A lock as its entry stores it."""
 
     holder: Holder
     since: str
@@ -53,7 +53,7 @@ class HeldLock:
 
 
 def read_lock(r: Record) -> HeldLock:
-    """The lock of a record. Raises KeyError, ValueError."""
+    """Parses the record of a lock. Raises KeyError, ValueError."""
     holder = Holder(
         text_of(r, "run"),
         text_of(r, "host"),
@@ -66,7 +66,7 @@ def read_lock(r: Record) -> HeldLock:
 
 
 class RunLock:
-    """The lock of one run; `seconds` is how long it lasts without being renewed."""
+    """The lock of one run; it expires after `seconds` without renewal."""
 
     def __init__(
         self, writer: Writer, state: str, holder: Holder, seconds: int, now: Callable[[], datetime]
@@ -79,68 +79,67 @@ class RunLock:
         self._until = now()
 
     def facts(self) -> Record:
-        """What the record of the run says of its lock."""
+        """The facts about the lock for the record of the run."""
         return {}
 
     def acquire(self) -> str:
-        """Takes the lock; "" or a sentence that says whose abandoned lock it took over.
+        """Takes the lock. Returns "", or a sentence about the abandoned lock that it took over.
 
-        Raises LockHeld at once where another run holds it.
+        Raises LockHeld at once if another run holds it.
         """
         entry = self._writer.read(self._dn, [DATA])
-        said = ""
+        takeover = ""
         if entry is None:
             new = self._record()
             add = {"objectClass": (b"piactlRecord",), "cn": (b"lock",), DATA: (new,)}
             write = EntryWrite("add", self._dn, add=add)
         else:
             old = stored(entry) or b""
-            said = self._abandoned(old)
+            takeover = self._abandoned(old)
             new = self._record()
             write = EntryWrite("modify", self._dn, delete={DATA: (old,)}, add={DATA: (new,)})
         if not self._done(write):
-            raise LockHeld("another run has just taken the lock; it goes first")
+            raise LockHeld("another run has just taken the lock")
         self._held = new
-        return said
+        return takeover
 
     def _abandoned(self, data: bytes) -> str:
-        """Whose abandoned lock it is. Raises LockHeld for one that is held, or that cannot be read: a lock
-        is never taken for free."""
+        """Describes an abandoned lock. Raises LockHeld if the lock is held or cannot be read."""
         try:
             held = parsed(self._dn, data, read_lock)
         except UnreadableRecord as error:
             raise LockHeld(
-                f"{error.dn}: the lock counts as held: {error.why}\nOnce no run is at work, delete the entry"
+                f"{error.dn}: the lock counts as held: {error.why}\nIf no run is under way, delete the entry"
             ) from None
         run, host = held.holder.run, held.holder.host
         here = (host, held.holder.place) == (self._holder.host, self._holder.place)
         if here and not _alive(held.holder.pid, held.holder.began):
-            return f"took over the lock of run {run}, whose process on this host is gone"
+            return f"took over the lock of run {run}, whose process on this host has ended"
         if self._now() > held.expires + MARGIN:
             return f"took over the lock of run {run} on {host}, which expired at {held.expires.isoformat()}"
-        said = (
+        holder = (
             f"run {run} of {held.holder.who} on {host} (process {held.holder.pid}) is writing since "
             f"{held.since}; run again when it has ended"
         )
         if held.expires > self._now() + LONGEST + MARGIN:
-            said += (
-                f"\n{self._dn}: expires on {held.expires:%Y-%m-%d}, later than any lock does.\n"
-                "Once no run is at work, delete the entry"
+            holder += (
+                f"\n{self._dn}: expires on {held.expires:%Y-%m-%d}, later than any lock can.\n"
+                "If no run is under way, delete the entry"
             )
-        raise LockHeld(said)
+        raise LockHeld(holder)
 
     def check(self) -> None:
-        """Raises LockLost where the lock has run out, without asking the directory: before every write, for
-        a process may be stopped, or a write may take long, for longer than the lock lasts."""
+        """Raises LockLost if the lock has expired; does not read the directory. Called before every write,
+        because a stopped process or a slow write can outlast the lock."""
         if self._held is None or self._now() >= self._until:
             raise LockLost(
                 "the lock of this run expired before it was renewed; no further change is made. Run again; "
-                "where that happens often, raise lock_seconds"
+                "if this happens often, raise lock_seconds"
             )
 
     def keep(self) -> None:
-        """Makes sure that the lock is still ours, and renews it when it is time, even after it has run out
-        where nobody took it over meanwhile. Raises LockLost."""
+        """Checks that this run still holds the lock, and renews it when due, even an expired one that no
+        other run took over. Raises LockLost."""
         held = self._held or b""
         if self._now() < self._renew_at:
             entry = self._writer.read(self._dn, [DATA])
@@ -151,17 +150,17 @@ class RunLock:
             self._held = new if ours else None
         if not ours:
             self._held = None
-            raise LockLost("another run took the lock over; no further change is made")
+            raise LockLost("another run took over the lock; no further change is made")
 
     def release(self) -> None:
-        """Gives the lock back; what is not ours any more is left alone."""
+        """Releases the lock, unless another run took it over."""
         if self._held is not None:
             held, self._held = self._held, None
             self._done(EntryWrite("delete", self._dn, delete={DATA: (held,)}))
 
     def _record(self) -> bytes:
         now = self._now()
-        # renewed at a third, so that two renewals may fail before another host may take it
+        # renewed after a third, so that two renewals can fail before another host takes it
         self._renew_at = now + self._span / 3
         self._until = now + self._span
         h = self._holder
@@ -186,13 +185,13 @@ class RunLock:
 
 
 class NoLock:
-    """In place of the lock, for a run of its own that waits for nobody."""
+    """Replaces the lock in a run that needs none."""
 
     def __init__(self, holder: Holder) -> None:
         self._holder = holder
 
     def facts(self) -> Record:
-        """By which another run tells whether this one is still at work."""
+        """The facts by which another run sees whether this run is still under way."""
         h = self._holder
         return {"alone": {"pid": h.pid, "began": h.began, "place": h.place}}
 
@@ -200,15 +199,15 @@ class NoLock:
         """Nothing to renew."""
 
     def check(self) -> None:
-        """Nothing that could have run out."""
+        """Nothing can expire."""
 
 
 LONG_ALONE = timedelta(hours=12)
-"""After so long, a run of its own on another host is taken for dead; so is one that starts so far ahead."""
+"""A run without a lock on another host counts as dead after this time, or if it starts this far ahead."""
 
 
 def alive_alone(record: Record, now: datetime) -> bool:
-    """Whether the record is that of a run of its own that may still be at work."""
+    """Whether the record is that of a run without a lock that may still be under way."""
     alone = record.get("alone")
     if not isinstance(alone, Mapping):
         return False
@@ -218,7 +217,7 @@ def alive_alone(record: Record, now: datetime) -> bool:
 
 
 def process_began(pid: int) -> int:
-    """When a process of this host started, in clock ticks since boot; 0 where there is none."""
+    """The start of a process of this host in clock ticks since boot; 0 if there is none."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()[19])
     except (OSError, IndexError, ValueError):
@@ -232,12 +231,12 @@ def _alive(pid: int, began: int) -> bool:
         return False
     except PermissionError:
         pass
-    # 0: the process is there, but /proc hides it from us; then only the expiry decides
+    # 0: the process exists, but /proc hides it; then only the expiry decides
     return process_began(pid) in (0, began)
 
 
 def this_place() -> str:
-    """The boot of this machine and the namespace of its process numbers, where the system tells them."""
+    """The boot of this machine and its process namespace; "" if the system does not show them."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"

@@ -1,4 +1,4 @@
-"""What an undo of a run needs, kept in the directory so that any host can undo it."""
+"""The undo log of runs, stored in the directory so that any host can undo them."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ UNDO_CHUNK = 400
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What was kept of one account's write. `values` is False where it cannot be turned round: an archival,
-    or one that replaced what nobody may read or keep. `made` is the digest of the values of a creation."""
+    """One logged write of an account. `values` is False if the write cannot be undone: an archival, or a
+    replacement of values that cannot be read. `made` is the digest of the values of a new account."""
 
     uid: str
     kinds: tuple[str, ...]
@@ -46,7 +46,7 @@ class Kept:
 
 
 def keep_undo(run: Run, writes: Iterable[AccountWrite]) -> None:
-    """Keeps what an undo of these account writes needs, before the first of them is made."""
+    """Stores what an undo of these account writes needs, before the first of them is made."""
     for write in undo_writes(run, writes):
         run.lock.keep()
         must(run.writer, write)
@@ -55,9 +55,9 @@ def keep_undo(run: Run, writes: Iterable[AccountWrite]) -> None:
 def undo_writes(run: Run, writes: Iterable[AccountWrite]) -> Iterator[EntryWrite]:
     """The records that an undo of these account writes needs.
 
-    Readable by the writing identities only. Of a creation a digest of its values is enough to tell whether
-    they changed since; an archival cannot be undone, nor can what nobody may read, as passwords. Accounts
-    are never deleted: what is deleted are their devices, of which nothing is kept.
+    Only the writing identities can read it. For a new account, a digest shows whether its values changed
+    since. Archivals and unreadable values, such as passwords, cannot be undone. Accounts are never deleted;
+    deleted devices are not logged.
     """
     rows = (_row(one) for one in writes if one.write.op != "delete")
     for number in count():
@@ -86,7 +86,7 @@ def _row(one: AccountWrite) -> dict[str, Any]:
 
 
 def values_digest(values: Values) -> str:
-    """A digest of the values of an entry, whatever its classes."""
+    """A digest of the values of an entry, except its object classes."""
     parts = []
     for name in sorted(values):
         if name != "objectClass":
@@ -95,10 +95,10 @@ def values_digest(values: Values) -> str:
 
 
 def read_undo(reader: Reader, state: str, run: str, unreadable: UnreadableRecords) -> Iterator[Kept]:
-    """What a run kept, in the order of its writes; nothing where it kept nothing or it was pruned. A part
-    that cannot be read is added to `unreadable`.
+    """Yields the logged writes of a run in order; none if the log is empty or was pruned. Adds unreadable
+    parts to `unreadable`.
 
-    Only the writing identities may read it.
+    Only the writing identities can read the log.
     """
     query = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
     chunks = sorted(reader.search(Places(state).run(run), query, [DATA], scope="one"), key=lambda c: c.dn)
@@ -107,7 +107,7 @@ def read_undo(reader: Reader, state: str, run: str, unreadable: UnreadableRecord
 
 
 def read_kept(record: Record) -> list[Kept]:
-    """What a record keeps of some accounts. Raises KeyError, TypeError, ValueError."""
+    """The logged writes of one record. Raises KeyError, TypeError, ValueError."""
     return [_kept(row) for row in record["changes"]]
 
 
@@ -136,7 +136,7 @@ def _texts(values: Mapping[str, Sequence[bytes]]) -> dict[str, list[str]]:
 
 
 def prune_undo(run: Run, days: int) -> int:
-    """Takes away what the undo of runs older than `days` needed."""
+    """Deletes the undo log of runs older than `days`; returns the number of deleted records."""
     limit = f"{run.now() - timedelta(days=days):%Y%m%dT%H%M%S}"
     gone = 0
     query = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
@@ -147,24 +147,24 @@ def prune_undo(run: Run, days: int) -> int:
 
 
 _RUN_ID = re.compile(r"cn=\d{8}T\d{6}-", re.IGNORECASE)
-"""How the name of a run's record begins; entries of other names are not piactl's."""
+"""The beginning of the name of a run's record; entries with other names are not piactl's."""
 
 
 def _deleted(run: Run, dn: str) -> bool:
-    """Deletes a record unless it changes meanwhile; whether it is gone by that. One that cannot be deleted
-    is reported."""
+    """Deletes a record unless it has changed; returns whether it was deleted. Reports one that cannot be
+    deleted."""
     write = record_write(dn, stored(run.writer.read(dn, [DATA])), None)
     if write is None:
         return False
     result = next(iter(run.writer.write([write])))
     if result.outcome is Outcome.FAILED:
         why = f"the record is old and cannot be deleted ({result.message})"
-        run.site.unreadable.add(UnreadableRecord(dn, why, "delete what stands below it"))
+        run.site.unreadable.add(UnreadableRecord(dn, why, "delete the entries below it"))
     return result.outcome in (Outcome.APPLIED, Outcome.ALREADY)
 
 
 def prune_runs(run: Run, days: int) -> int:
-    """Takes away the records of runs older than `days`, for which nothing is kept any more; how many."""
+    """Deletes the records of runs older than `days` that have no undo log; returns their number."""
     limit = f"{run.now() - timedelta(days=days):%Y%m%dT%H%M%S}"
     folder = run.places.folder(RUNS)
     undo = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))

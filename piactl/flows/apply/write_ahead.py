@@ -1,4 +1,4 @@
-"""Writing accounts: each write stands in the journal before it is sent, and what became of it after."""
+"""Writes accounts with a write-ahead journal: the intent before each write, the outcome after it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from piactl.flows.plan.rows.bundle import AccountWrite
 from piactl.journal import IntendedWrite, Settlement
 
 BATCH = 100
-"""Writes whose intents, or whose outcomes, are synced to the journal together."""
+"""The number of intents, or outcomes, that one sync of the journal covers."""
 
 
 class JournalledWriting:
-    """The writes of a run, those that take something away before all others.
+    """The writes of a run; writes that remove something come first.
 
-    Each intent has one outcome at the end, but for writes that are in doubt: the next run settles those.
-    `stopped` is what asked to stop, "" where nothing did; `unmade` counts the intents that an error left
-    unmade.
+    At the end, each intent has one outcome, except for writes in doubt, which the next run settles.
+    `stopped` says what asked to stop ("" if nothing did). `unmade` counts the intents that were not sent
+    because of an error.
     """
 
     def __init__(self, run: Run, stop: Callable[[], str]) -> None:
@@ -32,8 +32,8 @@ class JournalledWriting:
         self._settlements: list[Settlement] = []
 
     def results(self, writes: Iterable[AccountWrite]) -> Generator[tuple[AccountWrite, WriteResult]]:
-        """What became of each, in order. Raises what refuses every write (DirectoryUnreachable,
-        DirectoryRefused, ReplyLost, LockLost, JournalUnusable), after the results that are known."""
+        """Yields the result of each write, in order. Raises an error that ends all writes, after the known
+        results (DirectoryUnreachable, DirectoryRefused, ReplyLost, LockLost, JournalUnusable)."""
         coming = iter(writes)
         gaining: list[AccountWrite] = []
 
@@ -44,7 +44,7 @@ class JournalledWriting:
                     return
                 yield one
 
-        # those that gain wait until all that lose are answered, however many are on their way at once
+        # writes that add something wait until all that remove something are answered
         yield from self._written(losing())
         if gaining and not self.stopped:
             yield from self._written(chain(gaining, coming))
@@ -67,7 +67,7 @@ class JournalledWriting:
         self._settle()
 
     def _intended(self, writes: Iterator[AccountWrite]) -> Iterator[EntryWrite]:
-        """Each write when it is about to be sent: its intent is on the disk, the lock is held."""
+        """Yields each write to be sent, after its intent is on disk and the lock is checked."""
         while batch := list(islice(writes, BATCH)):
             self.stopped = self._stop()
             if self.stopped:
@@ -83,7 +83,7 @@ class JournalledWriting:
                 yield one.write
 
     def _end(self, why: str, doubtful: Collection[str] = ()) -> int:
-        """Settles the intents that were not made, all but those in doubt; how many they are."""
+        """Settles the intents that were not sent, except those in doubt; returns their number."""
         unmade = [number for number, one in self._open.values() if one.write.dn not in doubtful]
         self._settlements += [Settlement(number, Outcome.FAILED.value, why) for number in unmade]
         self._open.clear()

@@ -1,4 +1,4 @@
-"""`doctor`: everything that piactl relies on, looked at in numbered checks; nothing is changed by looking."""
+"""`doctor`: numbered checks of everything that piactl relies on. The checks change nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OF_FILES = ("D02", "D03", "D04", "D05", "D06", "D07")
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """All findings in the order of their numbers, and, within a check, of the servers."""
+    """All findings, in the order of check numbers, then of servers."""
 
     findings: tuple[Finding, ...]
 
@@ -46,10 +46,10 @@ def examine(
     *,
     free: FreeBytes = free_bytes,
 ) -> Examination:
-    """Makes every check that can be made; those that cannot are skipped with why.
+    """Runs every check; a check that cannot run is skipped with the reason.
 
-    `configuration` is the file, or why there is none. `host` is this host as runs record it.
-    Never raises: a check that breaks in a way nobody foresaw has that as its error, the others go on.
+    `configuration` is the file, or the error that says why there is none. `host` is the name of this host
+    in the records of runs. Never raises: a check that fails with a bug reports it, and the others go on.
     """
     findings = list(_all(configuration, now, host, free=free))
     findings.sort(key=lambda finding: finding.check.id)
@@ -57,7 +57,7 @@ def examine(
 
 
 def exit_code(examination: Examination, *, strict: bool) -> Exit:
-    """0 nothing worse than a warning (`strict`: than a note), 10 the configuration, 8 no server, else 1."""
+    """0 for nothing worse than a warning (`strict`: a note), 10 configuration, 8 no server, otherwise 1."""
     errors = {f.check.id for f in examination.findings if f.outcome is Outcome.ERROR}
     if errors & set(_OF_CONFIGURATION):
         return Exit.CONFIGURATION
@@ -79,12 +79,12 @@ def _all(
     try:
         site = _opened(configuration)
     except ConfigurationInvalid as invalid:
-        yield error("D01", str(invalid), "Put the file right, then run piactl doctor again.")
+        yield error("D01", str(invalid), "Correct the file, then run piactl doctor again.")
         for id_ in CHECKS:
             if id_ != "D01":
-                yield skipped(id_, "there is no configuration to go by (D01)")
+                yield skipped(id_, "there is no valid configuration (D01)")
         return
-    except Exception as bug:  # noqa: BLE001 - told as a finding, like everything that doctor meets
+    except Exception as bug:  # noqa: BLE001 - reported as a finding, like every problem
         yield broken("D01", bug)
         for id_ in CHECKS:
             if id_ != "D01":
@@ -105,7 +105,7 @@ def _opened(configuration: Path | ConfigurationInvalid) -> Site:
 
 
 def _with_reader(site: Site, now: Callable[[], datetime], host: str) -> Iterator[Finding]:
-    """The journal and what the directory holds, read as the reader, or else as who is configured."""
+    """Checks the journal and the records in the directory, as the first configured identity that can read."""
     names = [n for n in ("reader", "nightly", "administrator") if n in site.settings.directory.identities]
     journal = site.settings.journal_file
     for name in names:
@@ -115,13 +115,13 @@ def _with_reader(site: Site, now: Callable[[], datetime], host: str) -> Iterator
                 found = [*examine_journal(journal, host, runs), *_records(site, reader, runs, host, now())]
         except PiactlError:
             continue
-        except Exception as bug:  # noqa: BLE001 - the journal is still to be looked at
+        except Exception as bug:  # noqa: BLE001 - the journal must still be checked
             found = [*examine_journal(journal, host, None), *(broken(id_, bug) for id_ in _OF_RECORDS)]
         yield from found
         return
     yield from examine_journal(journal, host, None)
     for id_ in _OF_RECORDS:
-        yield skipped(id_, "no server can be asked (D11, D12)")
+        yield skipped(id_, "no server can be queried (D11, D12)")
 
 
 def _records(site: Site, reader: Reader, runs: Runs | None, host: str, now: datetime) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The numbered checks of `doctor`. A number keeps its meaning for ever; a new check takes the next one."""
+"""The numbered checks of `doctor`. A number never changes its meaning; a new check takes the next number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from piactl.private_files import may_not, run_as
 
 
 class Outcome(StrEnum):
-    """How one check ended, from fine to worst; skipped is not known, and never counts as fine."""
+    """The result of one check, from best to worst. A skipped check is unknown, not good."""
 
     OK = "ok"
     SKIPPED = "skipped"
@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`severity`: what a failure is at worst. `meaning`: what follows from a failure, for people."""
+    """`severity` is the worst result of the check. `meaning` says what a failure leads to."""
 
     id: str
     title: str
@@ -36,94 +36,134 @@ CHECKS: dict[str, Check] = {
     check.id: check
     for check in (
         Check("D01", "configuration", _E, "Without a valid configuration no command works."),
-        Check("D02", "policy", _E, "The policy decides who gets what; what it hardly means is told here."),
-        Check("D03", "establishments", _E, "Profiles match on the register; without it nothing is planned."),
-        Check("D04", "digest keys", _E, "Without the keys nobody is recognised by matricule or NUMEN."),
-        Check("D05", "password files", _E, "A password that others can read is everybody's."),
-        Check("D06", "state folder", _E, "Plans and rejected rows are kept there; a run fails without it."),
-        Check("D07", "free disk space", _E, "A journal that cannot be written stops every change."),
-        Check("D08", "journal file", _E, "No journal, no change: runs stop before the first write."),
+        Check(
+            "D02", "policy", _E, "The policy decides who gets what; probable mistakes in it are listed here."
+        ),
+        Check("D03", "establishments", _E, "Profiles match on the register; without it no plan can be made."),
+        Check("D04", "digest keys", _E, "Without the keys, nobody is recognised by matricule or NUMEN."),
+        Check("D05", "password files", _E, "Anyone who can read a password file can bind as that identity."),
+        Check("D06", "state folder", _E, "Plans and rejected rows are stored there; a run fails without it."),
+        Check("D07", "free disk space", _E, "Without room for the journal, no change can be made."),
+        Check("D08", "journal file", _E, "Without the journal, runs stop before the first write."),
         Check(
             "D09",
             "journal chain",
             _E,
-            "A line was edited, removed or reordered: the record cannot be trusted.",
+            "A line was edited, removed or reordered: the journal cannot be trusted.",
         ),
-        Check("D10", "writes in doubt", _W, "A run died in mid-write: it is not known which were made."),
         Check(
-            "D11", "server answers", _E, "A server that cannot be reached safely is no help in a failover."
+            "D10",
+            "writes in doubt",
+            _W,
+            "A run was killed while writing: some writes may or may not have been made.",
         ),
-        Check("D12", "identities", _E, "Commands that bind as an identity fail without it."),
         Check(
-            "D13", "server functions", _W, "What a server lacks, piactl does in a slower or less safe way."
+            "D11",
+            "server answers",
+            _E,
+            "A server that cannot be reached securely cannot be used, not even for failover.",
+        ),
+        Check("D12", "identities", _E, "Commands that bind as a missing or refused identity fail."),
+        Check(
+            "D13", "server functions", _W, "Where a server lacks a function, piactl is slower or less safe."
         ),
         Check("D14", "takes writes", _E, "A read-only server or a consumer refuses every change."),
         Check(
             "D15",
             "base entries",
             _E,
-            "Runs read and write below these entries and stop where one is missing.",
+            "Runs read and write below these entries, and stop if one is missing.",
         ),
-        Check("D16", "schema", _E, "Entries with attributes that the server does not know are refused."),
+        Check("D16", "schema", _E, "The server refuses entries with unknown attributes."),
         Check(
             "D17",
             "password policy",
             _E,
-            "Without ppolicy and its default policy, ends, starts and locks of accounts have no effect.",
+            "Without ppolicy and its default policy, the starts, ends and locks of accounts have no effect.",
         ),
-        Check("D18", "one-time codes", _E, "Without the overlay otp, slapd accepts the password alone."),
         Check(
-            "D19", "unique names", _E, "Two administrators at once can give the same address to two people."
+            "D18",
+            "one-time codes",
+            _E,
+            "Without the otp overlay, slapd accepts a password without a one-time code.",
         ),
-        Check("D20", "indexes", _W, "Searches read everything, and with `unique` adds are six times slower."),
         Check(
-            "D21", "limits", _E, "A search that is cut short ends every run: a part is never taken for all."
+            "D19",
+            "unique names",
+            _E,
+            "Two administrators working at once can give the same address to two people.",
+        ),
+        Check(
+            "D20",
+            "indexes",
+            _W,
+            "Without indexes, searches read the whole database, and adds with `unique` are six times slower.",
+        ),
+        Check(
+            "D21", "limits", _E, "A truncated search ends the run: piactl never plans from incomplete data."
         ),
         Check(
             "D22",
             "rights on adds",
             _E,
-            "Without add_content_acl who may add an account may give it a password.",
+            "Without add_content_acl, an identity that can add an account can also set its password.",
         ),
-        Check("D23", "rights of identities", _E, "Each identity must be able to do its part, and no more."),
         Check(
-            "D24", "checkpoint", _E, "A killed provider can lose acknowledged writes on its peer for good."
+            "D23", "rights of identities", _E, "Each identity needs the rights for its tasks, and no others."
         ),
-        Check("D25", "room in the database", _E, "A full map refuses every write (80)."),
-        Check("D26", "clock", _E, "Locks expire, codes are valid and days begin by clocks that must agree."),
         Check(
-            "D27", "keys that entries need", _E, "People whose digest names a lost key are not recognised."
+            "D24",
+            "checkpoint",
+            _E,
+            "If a provider is killed, its peer can permanently lose acknowledged writes.",
+        ),
+        Check("D25", "room in the database", _E, "A full database refuses every write (result 80)."),
+        Check("D26", "clock", _E, "Lock expiry, one-time codes and start dates depend on clocks that agree."),
+        Check(
+            "D27",
+            "keys that entries need",
+            _E,
+            "People whose digest was made with a lost key are not recognised.",
         ),
         Check(
             "D28",
             "lock",
             _W,
-            "One run writes at a time; a lock left behind makes the next one wait or take over.",
+            "Only one run writes at a time; the next one waits for an abandoned lock or takes it over.",
         ),
-        Check("D29", "last run", _W, "What the last run left undone is not made good by waiting."),
-        Check("D30", "policy of codes", _E, "Codes for a first log in must end, and must be replaced."),
-        Check("D31", "requests in flight", Outcome.NOTE, "How fast a night of many changes can be."),
-        Check("D32", "protected accounts", _E, "What the policy protects the help desk must not reach."),
+        Check("D29", "last run", _W, "Changes that the last run did not make wait for another run."),
+        Check(
+            "D30",
+            "policy of activation passwords",
+            _E,
+            "Activation passwords must expire, and must be changed at the first login.",
+        ),
+        Check(
+            "D31", "requests in flight", Outcome.NOTE, "This limits the speed of a night with many changes."
+        ),
+        Check(
+            "D32", "protected accounts", _E, "The help desk must not be able to change protected accounts."
+        ),
         Check(
             "D33",
-            "policy of an account",
+            "password policy of an account",
             _E,
-            "Under a password policy that is not there, ends and locks of an account have no effect.",
+            "If an account's password policy does not exist, its end and its locks have no effect.",
         ),
-        Check("D34", "one password", _E, "A second password beside the owner's logs in as well."),
+        Check("D34", "one password", _E, "A second password on an account also logs in."),
         Check(
             "D35",
             "passwords of identities",
             _E,
-            "Who may change the password of an identity can lock out every host, and every run.",
+            "Anyone who can change an identity's password can lock out every host and every run.",
         ),
-        Check("D36", "addresses of accounts", _E, "Nobody can write to an account without an address."),
-        Check("D37", "piactl's own records", _W, "Commands go on without the records that they cannot read."),
+        Check("D36", "addresses of accounts", _E, "An account without an address receives no mail."),
+        Check("D37", "piactl's own records", _W, "Commands ignore the records that they cannot read."),
         Check(
             "D38",
             "closures",
             _W,
-            "Where only the password policy refuses closed and locked accounts, a fault in it opens them.",
+            "If only the password policy refuses closed and locked accounts, a fault in it opens them.",
         ),
     )
 }
@@ -131,9 +171,9 @@ CHECKS: dict[str, Check] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found, at `where`: a server's URI, or "" for this host and the directory as a whole.
+    """The result of one check. `where` is a server's URI, or "" for this host or the whole directory.
 
-    `found` is said in any case, `advice` where something is to be done.
+    `found` is always set, `advice` only where the operator has to act.
     """
 
     check: Check
@@ -177,8 +217,8 @@ def error(id_: str, found: str, advice: str, where: str = "") -> Finding:
 
 
 def unless_broken(id_: str, check: Callable[[], Finding], where: str = "") -> Finding:
-    """What the check finds; where it breaks in a way that nobody foresaw, that is its error, and the other
-    checks go on. Raises PiactlError, which means something to each caller."""
+    """Returns the finding of `check`. An unexpected exception becomes an error finding, so that the other
+    checks go on. Raises PiactlError, which each caller handles in its own way."""
     try:
         return check()
     except PiactlError:
@@ -191,7 +231,7 @@ def unless_broken(id_: str, check: Callable[[], Finding], where: str = "") -> Fi
 
 
 def broken(id_: str, bug: Exception, where: str = "") -> Finding:
-    """The finding of a check that broke, told without the values that the error may hold."""
+    """The finding of a check that failed with a bug; leaves out values that the exception may hold."""
     found = f"the check itself failed: {type(bug).__name__}"
     return error(id_, found, "This is a bug in piactl: please report it with this line.", where)
 
@@ -199,10 +239,10 @@ def broken(id_: str, bug: Exception, where: str = "") -> Finding:
 def worst(
     id_: str, errors: list[str], warnings: list[str], advice: str, good: str, where: str = ""
 ) -> Finding:
-    """One finding out of many: an error if there is one, with every error and warning in its words."""
-    told = "; ".join([*errors, *warnings])
+    """Combines errors and warnings into one finding; an error if there is at least one error."""
+    problems = "; ".join([*errors, *warnings])
     if errors:
-        return error(id_, told, advice, where)
+        return error(id_, problems, advice, where)
     if warnings:
-        return warning(id_, told, advice, where)
+        return warning(id_, problems, advice, where)
     return fine(id_, good, where)

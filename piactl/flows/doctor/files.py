@@ -45,26 +45,24 @@ def _policy(site: Site) -> Finding:
     try:
         policy = site.policy
     except PiactlError as refused:
-        return error("D02", str(refused), "Put the file right; every mistake is listed.")
+        return error("D02", str(refused), "Correct the file; every mistake is listed.")
     warnings = [str(mistake) for mistake in policy_warnings(policy, site.settings.policy_file)]
     good = f"{len(policy.profiles)} profiles, {len(policy.services)} services, time zone {policy.timezone}"
-    return worst("D02", [], warnings, "Change the policy, or keep it if it is meant.", good)
+    return worst("D02", [], warnings, "Change the policy, or keep it if this is intended.", good)
 
 
 def _register(site: Site) -> Finding:
     try:
         return fine("D03", f"{len(site.register)} establishments")
     except PiactlError as refused:
-        return error("D03", str(refused), "Put the register right, or export it again.")
+        return error("D03", str(refused), "Correct the register, or export it again.")
 
 
 def _keys(site: Site) -> Finding:
     try:
         keys = site.keys
     except PiactlError as refused:
-        return error(
-            "D04", str(refused), "Without this file no plan can be made; never make a new key instead."
-        )
+        return error("D04", str(refused), "Restore this file; do not replace it by a new key.")
     return fine("D04", f"current key {keys.current}, {len(keys.keys)} in all")
 
 
@@ -83,9 +81,11 @@ def _passwords(settings: Settings) -> Finding:
         if n not in settings.directory.identities
     ]
     advice = (
-        "Do what is said of each file." if bad else "Add what this host needs under directory.identities."
+        "Follow the advice for each file."
+        if bad
+        else "Add the identities that this host needs under directory.identities."
     )
-    good = f"those of {', '.join(settings.directory.identities)} are private"
+    good = f"private: {', '.join(settings.directory.identities)}"
     return worst("D05", bad, lacking, advice, good)
 
 
@@ -97,29 +97,29 @@ def _state_folder(settings: Settings) -> Finding:
         above = nearest_folder(folder)
         if not may_write(above):
             return error(
-                "D06", f"{folder} is missing and cannot be made in {above}", f"mkdir -m 700 {folder}"
+                "D06", f"{folder} does not exist and cannot be created in {above}", f"mkdir -m 700 {folder}"
             )
-        return fine("D06", f"{folder} will be made by the first run")
+        return fine("D06", f"{folder} will be created by the first run")
     if not may_write(folder):
-        return error("D06", f"{folder} cannot be written by this user", doctor_as(folder))
+        return error("D06", f"this user cannot write to {folder}", doctor_as(folder))
     mode = folder.stat().st_mode
     if mode & 0o022:
-        found = f"{folder} can be written by others (mode {mode & 0o7777:04o})"
+        found = f"others can write to {folder} (mode {mode & 0o7777:04o})"
         return error("D06", found, f"chmod 700 {folder}")
     if mode & 0o055:
-        found = f"{folder} can be read by others (mode {mode & 0o7777:04o}); plans hold personal data"
+        found = f"others can read {folder} (mode {mode & 0o7777:04o}); plans hold personal data"
         return warning("D06", found, f"chmod 700 {folder}")
     return fine("D06", str(folder))
 
 
 def doctor_as(path: Path) -> str:
-    """What to do where this user may not write what is another's."""
-    return f"Doctor has to look as the user that runs the nights: {run_as(path)}"
+    """The advice where this user cannot write to another user's file."""
+    return f"Run doctor as the user that runs the nights: {run_as(path)}"
 
 
 def _disk(settings: Settings, free: FreeBytes) -> Finding:
-    errors, warnings, told = [], [], []
-    for what, path in (
+    errors, warnings, free_space = [], [], []
+    for purpose, path in (
         ("journal", Path(settings.journal_file).parent),
         ("state", Path(settings.state_folder)),
     ):
@@ -127,14 +127,14 @@ def _disk(settings: Settings, free: FreeBytes) -> Finding:
             left, inodes = free(nearest_folder(path))
         except OSError as refused:
             return skipped("D07", f"{path}: {refused.strerror}")
-        words = f"{left // MEGABYTE:,} MiB free for the {what}"
-        told.append(words)
+        words = f"{left // MEGABYTE:,} MiB free for the {purpose}"
+        free_space.append(words)
         if left < 50 * MEGABYTE or 0 <= inodes < 100:
-            errors.append(words if left < 50 * MEGABYTE else f"{inodes} inodes left for the {what}")
+            errors.append(words if left < 50 * MEGABYTE else f"{inodes} inodes left for the {purpose}")
         elif left < 500 * MEGABYTE or 0 <= inodes < 2000:
-            warnings.append(words if left < 500 * MEGABYTE else f"{inodes} inodes left for the {what}")
+            warnings.append(words if left < 500 * MEGABYTE else f"{inodes} inodes left for the {purpose}")
     advice = "Free space, rotate the journal (logrotate), or move it to another file system."
-    return worst("D07", errors, warnings, advice, ", ".join(told))
+    return worst("D07", errors, warnings, advice, ", ".join(free_space))
 
 
 def nearest_folder(path: Path) -> Path:

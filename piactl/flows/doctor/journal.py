@@ -1,4 +1,4 @@
-"""Checks of the journal: writable, whole, nothing in doubt. Nothing is created by looking."""
+"""Checks of the journal: writable, intact, no writes in doubt. The checks create no file."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def _writable(path: str) -> Finding:
     if Path(path).is_dir():
         return error("D08", f"{path} is a folder", "Name the file in it as `journal`.")
     if not may_write(folder):
-        return error("D08", f"{folder} cannot be written by this user", doctor_as(folder))
+        return error("D08", f"this user cannot write to {folder}", doctor_as(folder))
     if folder.stat().st_mode & 0o022 and not folder.stat().st_mode & 0o1000:
         return error(
-            "D08", f"{folder} can be written by others, who could replace the journal", f"chmod 700 {folder}"
+            "D08", f"others can write to {folder} and could replace the journal", f"chmod 700 {folder}"
         )
     found = []
     for name in (path, f"{path}.head"):
@@ -51,13 +51,13 @@ def _writable(path: str) -> Finding:
             os.close(open_private(name, os.O_RDWR))
         except OSError as refused:
             forbidden = isinstance(refused, PermissionError)
-            advice = doctor_as(Path(name)) if forbidden else "It has to be a plain file."
+            advice = doctor_as(Path(name)) if forbidden else "Replace it by a regular file."
             return error("D08", f"{name}: {refused.strerror}", advice)
         except PiactlError as refused:
             words, _, advice = str(refused).rpartition("\n")
             return error("D08", words, advice)
         found.append(name)
-    return fine("D08", path if found else f"{path} will be made by the first run")
+    return fine("D08", path if found else f"{path} will be created by the first run")
 
 
 def _anchors(host: str, runs: Runs | None) -> dict[str, Head]:
@@ -73,14 +73,14 @@ def _chain(path: str, anchors: Mapping[str, Head], *, known: bool) -> Finding:
     proof = verify(path, anchors)
     if proof.problem is not None:
         advice = (
-            "Keep the file and its .head as they are, find out who changed it, then restore it from a backup."
+            "Keep the file and its .head unchanged, find out who changed it, then restore it from a backup."
         )
         return error("D09", str(proof.problem), advice)
     agree = len(anchors) - len(proof.uncovered)
-    words = f"{counted(proof.lines, 'line')} whole"
+    words = f"journal intact: {counted(proof.lines, 'line')}"
     if not known:
-        return fine("D09", f"{words}; anchors not asked for")
-    return fine("D09", f"{words}, {counted(agree, 'anchor of a run agrees', 'anchors of runs agree')}")
+        return fine("D09", f"{words}; run anchors not compared")
+    return fine("D09", f"{words}, {counted(agree, 'run anchor matches', 'run anchors match')}")
 
 
 def _doubts(path: str) -> Finding:
@@ -90,4 +90,6 @@ def _doubts(path: str) -> Finding:
     runs = ", ".join(sorted({intent.run for intent in doubtful}))
     writes, have = counted(len(doubtful), "write"), "has" if len(doubtful) == 1 else "have"
     found = f"{writes} of run {runs} {have} no outcome"
-    return warning("D10", found, "Run piactl nightly or apply: it first reads them back and settles them.")
+    return warning(
+        "D10", found, "Run piactl nightly or apply: it first reads these entries and records the outcome."
+    )

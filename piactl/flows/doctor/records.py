@@ -1,4 +1,4 @@
-"""Checks of what the directory holds: base entries, keys that digests need, the lock, the last run."""
+"""Checks of the directory's content: base entries, digest keys in use, the lock, the last run."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _FEW = 10
 Runs = Sequence[Mapping[str, Any]]
 
 _ENDS = {
-    "interrupted": "died; the next run settles what it left and plans anew: run piactl nightly",
-    "failed": "failed; see piactl runs show {run}, put right what it says, and run it again",
-    "partly": "left changes undone; see piactl runs show {run}, then run piactl nightly again",
-    "stopped": "was stopped by a signal; run piactl nightly again for the rest",
+    "interrupted": "was killed; run piactl nightly, which completes its records and makes a new plan",
+    "failed": "failed; see piactl runs show {run}, correct the cause, and run it again",
+    "partly": "made only some of the changes; see piactl runs show {run}, then run piactl nightly again",
+    "stopped": "was stopped by a signal; run piactl nightly again for the remaining changes",
+    "refused": "was refused by guards and wrote nothing; check its plan, then approve it or correct the feed",
     "loading": "wrote an LDIF that no run has read back; load it, then run piactl nightly",
-    "refused": "was refused by guards and wrote nothing; look at its plan, then approve it or mend the feed",
 }
 
 
@@ -70,7 +70,7 @@ def examine_records(
 
 
 def _told(id_: str, check: Callable[[], Finding]) -> Finding:
-    """A check that the directory itself breaks is skipped with its words: another check names the cause."""
+    """Skips a check that a directory error ends; another check reports that error."""
     try:
         return unless_broken(id_, check)
     except PiactlError as refused:
@@ -101,14 +101,14 @@ def _bases(site: Site, reader: Reader) -> Finding:
 def _policy_of_codes(site: Site, reader: Reader) -> Finding:
     policy = site.settings.password.activation_policy
     if not policy:
-        return skipped("D30", "password.activation_policy is not set: no codes are given out")
+        return skipped("D30", "password.activation_policy is not set: no activation passwords are issued")
     faults = [*policy_faults(reader, policy), *reuse_faults(reader, policy)]
     advice = f"Set {policy} as cn=activation in schemas/ldap/tree.ldif.in: docs/upgrade-directory.md."
-    return worst("D30", faults, [], advice, "codes end, and must be replaced")
+    return worst("D30", faults, [], advice, "activation passwords expire and must be changed")
 
 
 def _protected(site: Site, reader: Reader) -> Finding:
-    """An account that the policy protects carries the mark by which the ACLs exclude it."""
+    """Every account that the policy protects has the mark that the access rules test."""
     wanted = sorted(site.policy.protected)
     if not wanted:
         return skipped("D32", "the policy protects no account")
@@ -116,25 +116,25 @@ def _protected(site: Site, reader: Reader) -> Finding:
     unmarked = filters.none_of(filters.equals("piactlProtected", "TRUE"))
     query = filters.all_of(IN_ACCOUNTS, named, unmarked)
     found = sorted(one.text("uid") for one in reader.search(site.settings.directory.accounts, query, ["uid"]))
-    wrong = [f"{uid} is protected by the policy, and its entry is not marked" for uid in found]
+    wrong = [f"{uid} is protected by the policy, but its entry is not marked" for uid in found]
     advice = 'Any change of it by an administrator marks it: piactl account unlock ACCOUNT --reason "..."'
-    return worst("D32", wrong, [], advice, "no account that the policy names is without the mark")
+    return worst("D32", wrong, [], advice, "every protected account is marked")
 
 
 def _addresses(site: Site, reader: Reader) -> Finding:
-    """An account whose owner is here, or is about to come, has an address."""
+    """Every open or coming account has an address."""
     name, uid = site.encoding.name, site.encoding.name("uid")
     live = filters.any_of(*(filters.equals(name("piactlState"), state.value) for state in LIVE))
     query = filters.all_of(IN_ACCOUNTS, live, filters.none_of(filters.present(name("mail"))))
     found = sorted(one.text(uid) for one in reader.search(site.settings.directory.accounts, query, [uid]))
     some = ", ".join(found[:_FEW]) + (f" and {len(found) - _FEW} more" if len(found) > _FEW else "")
     wrong = [f"{counted(len(found), 'account')} without an address: {some}"] if found else []
-    advice = "Another hand took it away: the next night with a feed puts it back from the ledger of names."
-    return worst("D36", wrong, [], advice, "every account that is open, or about to be, has one")
+    advice = "Another program removed it: the next night with a feed restores it from the ledger of names."
+    return worst("D36", wrong, [], advice, "every open or coming account has one")
 
 
 def _unreadable(site: Site, reader: Reader, now: datetime) -> Finding:
-    """Every record is read as the commands read it, and every entry beside them is named."""
+    """Reads every record as the commands do, and reports the unreadable and misplaced ones."""
     directory, unreadable = site.settings.directory, UnreadableRecords()
     places = Places(directory.state)
     read_memory(reader, directory.state, site.keys, unreadable)
@@ -145,8 +145,8 @@ def _unreadable(site: Site, reader: Reader, now: datetime) -> Finding:
     for entry in reader.search(places.folder(ATTEMPTS), IN_RECORD, ["cn", DATA], scope="one"):
         instants = unreadable.read(entry.dn, entry.first(DATA), _instants)
         if instants and max(instants) > now + MARGIN:
-            why = "the count of identity checks is of an instant that lies ahead"
-            unreadable.add(UnreadableRecord(entry.dn, why, "look at the clocks of the hosts"))
+            why = "the last identity check counted there is in the future"
+            unreadable.add(UnreadableRecord(entry.dn, why, "check the clocks of the hosts"))
     for _ in read_all_devices(reader, directory.accounts, site.encoding, unreadable):
         pass
     for misplaced in misplaced_entries(reader, directory.state):
@@ -159,7 +159,7 @@ def _unreadable(site: Site, reader: Reader, now: datetime) -> Finding:
 
 
 def _instants(record: Mapping[str, Any]) -> tuple[datetime, ...]:
-    """When the checks of a count were, of one account or of all."""
+    """The times of the identity checks in a record, of one account or of all."""
     if "last" not in record:
         return read_all_attempts(record)
     last = read_attempts(record).last
@@ -178,7 +178,7 @@ def _needed_keys(site: Site, reader: Reader) -> Finding:
         if k not in have
     ]
     counts = "; ".join(f"{key}: {need_words(need)}" for key, need in sorted(needs.items()))
-    advice = "Put the key's line back into the key file from its copy; a lost key cannot be made again."
+    advice = "Restore the key's line in the key file from its copy; a lost key cannot be made again."
     return worst("D27", lost, [], advice, f"needed by key: {counts}" if needs else "no digest is stored yet")
 
 
@@ -187,19 +187,19 @@ def _lock(site: Site, reader: Reader, host: str, now: datetime) -> Finding:
     entry = reader.read(dn, [DATA])
     if entry is None:
         return fine("D28", "free")
-    end = "If no run is under way, delete that entry."
+    end = "If no run is under way, delete this entry."
     try:
         held = parsed(dn, entry.first(DATA), read_lock)
     except UnreadableRecord as unreadable:
-        return error("D28", f"{dn} cannot be understood: {unreadable.why}", end)
+        return error("D28", f"{dn} cannot be read: {unreadable.why}", end)
     holder, expires = held.holder, held.expires
     whose = f"run {holder.run} of {holder.who} on {holder.host} since {held.since}"
     late = now > expires + MARGIN
     if expires > now + LONGEST + MARGIN:
-        return error("D28", f"{dn} expires on {expires:%Y-%m-%d}, later than any lock does: {whose}", end)
+        return error("D28", f"{dn} expires on {expires:%Y-%m-%d}, later than any lock can: {whose}", end)
     if holder.host == host and not (holder.began and process_began(holder.pid) == holder.began):
-        advice = "The next writing run takes it over and settles what that run left: run piactl nightly."
-        return warning("D28", f"left behind by {whose}: its process is gone", advice)
+        advice = "Run piactl nightly: it takes the lock over and completes the records of that run."
+        return warning("D28", f"abandoned by {whose}: its process has ended", advice)
     if late:
         advice = "If that process hangs, end it; the next writing run takes the lock over."
         return warning("D28", f"expired at {expires.isoformat(timespec='seconds')}: {whose}", advice)
@@ -215,11 +215,11 @@ def _last_run(site: Site, reader: Reader, runs: Runs, today: date) -> Finding:
     if status == "running":
         if reader.read(Places(site.settings.directory.state).lock, [DATA]) is not None:
             return fine("D29", words)
-        return warning("D29", f"{words}, but nobody holds the lock", f"It {_ENDS['interrupted']}")
+        return warning("D29", f"{words}, but no run holds the lock", f"It {_ENDS['interrupted']}")
     if status in _ENDS:
         return warning("D29", words, f"It {_ENDS[status].format(run=name)}")
     if str(last.get("as_of")) > today.isoformat():
-        found = f"{words}; that is after today, {today}: a run as of today is refused"
-        advice = "Set the clock right, or, in a trial, go on with --as-of that day or a later one."
+        found = f"{words}; that is after today ({today}), so a run as of today is refused"
+        advice = "Correct the clock. In a trial, use --as-of with that day or a later one."
         return warning("D29", found, advice) if site.settings.any_date else error("D29", found, advice)
     return fine("D29", words)

@@ -1,4 +1,4 @@
-"""Checks of the rights of the four identities, tried with requests that cannot change anything."""
+"""Checks of the rights of the four identities, with requests that cannot change anything."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from piactl.directory.store.state_records import RUNS, SOURCES, WAITING, Places
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, worst
 from piactl.flows.doctor.servers import Server
 
-_RIGHTS = "See the rights in schemas/ldap/slapd.conf.in; their order counts."
+_RIGHTS = "Compare the access rules with schemas/ldap/slapd.conf.in; their order matters."
 
 
-_PAGE = "docs/upgrade-directory.md has the commands for a directory that stands."
+_PAGE = "docs/upgrade-directory.md has the commands for an existing directory."
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What one identity may, or must not: delete from `deleted`, add `added` and replace what `replaced`
-    names, on one kind of entry."""
+    """A change that one identity may or must not make to one kind of entry: delete from `deleted`, add
+    `added`, replace the attributes in `replaced`."""
 
     identity: str
     entry: str
@@ -45,7 +45,13 @@ TRIALS = (
     Trial("reader", RUNS, False, "change records", "description"),
     Trial("nightly", "account", True, "change an account", "displayName"),
     Trial("nightly", "account", True, "suspend a device", "oathTOTPToken"),
-    Trial("nightly", "account", True, "end the policy of codes for an account", "pwdPolicySubentry"),
+    Trial(
+        "nightly",
+        "account",
+        True,
+        "remove the policy of activation passwords from an account",
+        "pwdPolicySubentry",
+    ),
     Trial("nightly", "account", False, "set a password", "displayName", replaced=_PASSWORD),
     Trial("nightly", "account", False, "mark an account as protected", "displayName", _MARK),
     Trial("nightly", "protected", False, "change a protected account", "displayName"),
@@ -67,27 +73,27 @@ TRIALS = (
 
 
 def rights(server: Server) -> Finding:
-    """D23. Kinds of entry that are not there are not tried, and said."""
+    """D23. Kinds of entry that do not exist yet are named in the finding."""
     places = _places(server)
     tried = _try(server, TRIALS, places)
     wrong = [*_root(server), *tried.wrong, *_readable_passwords(server)]
     if not tried.answers and not wrong:
-        return skipped("D23", "the server's answers do not tell", server.uri)
-    lacking = sorted({trial.entry for trial in TRIALS if trial.identity in server.asking} - places.keys())
-    good = f"{tried.answers} tried, all as they should be"
+        return skipped("D23", "the server's answers do not show the rights", server.uri)
+    lacking = sorted({trial.entry for trial in TRIALS if trial.identity in server.probes} - places.keys())
+    good = f"{tried.answers} tried, all as expected"
     if lacking:
         good += f" (not tried: there is no {' and no '.join(lacking)} entry yet)"
     return worst("D23", wrong, [], _RIGHTS, good, server.uri)
 
 
 def policy_of_an_account(server: Server) -> Finding:
-    """D33. Tried on an account: any policy but that of activation passwords is refused, and that is not."""
+    """D33. Tried on an account: the server must refuse every policy except that of activation passwords."""
     codes = server.passwords.activation_policy
     trials = [
         Trial(who, "account", False, words, deleted, (("pwdPolicySubentry", dn.encode()),))
         for who, deleted in (("desk", "oathTOTPToken"), ("nightly", "displayName"))
         for dn, words in (
-            (f"cn=doctor,{server.settings.suffix}", "put an account under a policy that is not there"),
+            (f"cn=doctor,{server.settings.suffix}", "put an account under a policy that does not exist"),
             (server.passwords.policy, "put an account under the default policy"),
         )
         if dn
@@ -97,15 +103,15 @@ def policy_of_an_account(server: Server) -> Finding:
         put = (("pwdPolicySubentry", codes.encode()),)
         trials.append(Trial("desk", "account", True, words, "oathTOTPToken", put))
     rule = f'attrs=pwdPolicySubentry val.base="{codes or "the policy of activation passwords"}"'
-    advice = f"Let the desk write {rule} alone, by a rule before the one without val. {_PAGE}"
+    advice = f"Let the desk write only {rule}, by a rule before the one without val. {_PAGE}"
     return _told("D33", server, trials, _places(server), advice, "only the policy of activation passwords")
 
 
 def one_password(server: Server) -> Finding:
-    """D34. Tried on an account that has a password: a second one is refused by the overlay, which is asked
-    before the rights and before the assertion that nothing meets.
+    """D34. Tried on an account that has a password: the overlay must refuse a second one. slapd asks it
+    before it checks the rights and the assertion that no entry meets.
 
-    That an account has a password shows by pwdChangedTime, which one that was loaded with it may lack.
+    An account with pwdChangedTime has a password; an account that was loaded with its password may lack it.
     """
     query = filters.all_of(IN_ACCOUNTS, filters.present("pwdChangedTime"))
     known = server.first.sample(server.settings.accounts, query)
@@ -116,17 +122,17 @@ def one_password(server: Server) -> Finding:
     advice += f"accounts (olcConstraintAttribute). {_PAGE}"
     takes = server.first.takes_second(account.dn, "userPassword", _SECOND)
     if takes is None:
-        words = "cannot be told: the server refuses for another reason before it counts passwords"
+        words = "unknown: the server refuses for another reason before it counts passwords"
         return skipped("D34", words, server.uri, advice)
     if takes and known is None:
         return skipped("D34", "not tried: no account is known to have a password", server.uri)
     if takes:
-        return error("D34", "the server takes a second password, tried on an account", advice, server.uri)
-    return fine("D34", "a second one is refused, tried on an account", server.uri)
+        return error("D34", "the server accepts a second password (tried on an account)", advice, server.uri)
+    return fine("D34", "a second one is refused (tried on an account)", server.uri)
 
 
 def passwords_of_identities(server: Server) -> Finding:
-    """D35. Tried: each identity on its own entry and on those of the others."""
+    """D35. Tried by each identity on its own entry and on those of the others."""
     named = [name for name in server.settings.identities if _named(server, name)]
     places: dict[str, str] = {name: server.settings.identities[name].dn for name in named}
     trials = [
@@ -140,14 +146,14 @@ def passwords_of_identities(server: Server) -> Finding:
 
 
 def _named(server: Server, name: str) -> bool:
-    """Whether the identity binds by a name and a password; EXTERNAL may have no entry at all."""
+    """Whether the identity binds with a DN and a password; an EXTERNAL identity may have no entry."""
     identity = server.settings.identities[name]
     return bool(identity.dn) and not identity.external
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What is wrong, how many trials had an answer, and what could not be tried, in words."""
+    """The wrong answers, the number of answers, and the trials that could not be made."""
 
     wrong: tuple[str, ...]
     answers: int
@@ -155,21 +161,21 @@ class Tried:
 
 
 def _try(server: Server, trials: Iterable[Trial], places: Mapping[str, str]) -> Tried:
-    """Each trial as its identity, where it could bind and where there is an entry of the kind."""
+    """Makes each trial whose identity could bind and whose kind of entry exists."""
     wrong, untried, answers = [], {}, 0
     for trial in trials:
         dn = places.get(trial.entry)
-        if trial.identity not in server.asking:
-            untried[f"{trial.identity} cannot be asked"] = True
+        if trial.identity not in server.probes:
+            untried[f"{trial.identity} cannot bind"] = True
             continue
         if dn is None:
             untried[f"there is no {trial.entry} entry yet"] = True
             continue
         added: Values = {name: (value,) for name, value in trial.added}
         replaced: Values = {name: (value,) for name, value in trial.replaced}
-        answer = server.asking[trial.identity].may_change(dn, trial.deleted, added, replaced)
+        answer = server.probes[trial.identity].may_change(dn, trial.deleted, added, replaced)
         if answer is None:
-            untried[f"the server does not tell whether {trial.identity} can {trial.words}"] = True
+            untried[f"the server does not show whether {trial.identity} can {trial.words}"] = True
             continue
         answers += 1
         if answer != trial.may:
@@ -180,18 +186,18 @@ def _try(server: Server, trials: Iterable[Trial], places: Mapping[str, str]) -> 
 def _told(
     id_: str, server: Server, trials: Iterable[Trial], places: Mapping[str, str], advice: str, good: str
 ) -> Finding:
-    """An error where a trial went wrong; skipped where one of them could not be made."""
+    """An error if a trial had a wrong answer; skipped if one could not be made."""
     tried = _try(server, trials, places)
     if tried.wrong:
         return error(id_, "; ".join(tried.wrong), advice, server.uri)
     if tried.untried or not tried.answers:
-        words = f"{tried.answers} tried, all as they should be; not tried: {'; '.join(tried.untried)}"
+        words = f"{tried.answers} tried, all as expected; not tried: {'; '.join(tried.untried)}"
         return skipped(id_, words, server.uri)
-    return fine(id_, f"{good}: {tried.answers} tried, all as they should be", server.uri)
+    return fine(id_, f"{good}: {tried.answers} tried, all as expected", server.uri)
 
 
 def _places(server: Server) -> dict[str, str]:
-    """The DN of an entry of each kind that there is."""
+    """The DN of one entry of each kind that exists."""
     settings = server.settings
     mark = filters.equals("piactlProtected", "TRUE")
     found: dict[str, str | None] = {"suffix": settings.suffix}
@@ -209,13 +215,13 @@ def _any(server: Server, query: str) -> str | None:
 
 
 def _root(server: Server) -> list[str]:
-    """Identities that are the rootdn: rights and some rules of ppolicy do not hold for it."""
+    """Identities that are the rootdn, which access rules and some rules of ppolicy do not restrict."""
     config = server.config
     if config is None or not config.root:
         return []
     return [
-        f"{name} is the rootdn of the server, for which no rights hold"
-        for name in server.asking
+        f"{name} is the rootdn of the server, which no access rule restricts"
+        for name in server.probes
         if _is_root(config, server.settings, name)
     ]
 
@@ -225,15 +231,15 @@ def _is_root(config: ServerConfig, settings: DirectorySettings, name: str) -> bo
 
 
 def _readable_passwords(server: Server) -> list[str]:
-    """Hashes that an identity can read: its own entry and an account are looked at."""
+    """Password hashes that an identity can read, on the entries of identities and on one account."""
     found = []
     names = [identity.dn for identity in server.settings.identities.values() if identity.dn]
     with_password = server.first.sample(server.settings.accounts, IN_ACCOUNTS)
     if with_password is not None:
         names.append(with_password.dn)
-    for who, questions in server.asking.items():
+    for who, probe in server.probes.items():
         for dn in names:
-            entry = questions.entry(dn, ["userPassword"])
+            entry = probe.entry(dn, ["userPassword"])
             if entry is not None and entry.values.get("userPassword"):
                 found.append(f"{who} can read the password hash of {dn}")
                 break
@@ -241,13 +247,13 @@ def _readable_passwords(server: Server) -> list[str]:
 
 
 def rights_on_adds(server: Server) -> Finding:
-    """D22. The setting, where it can be seen. Nothing is tried: on a database that is still empty, a
-    rehearsed add (no-op control) leaves back-mdb 2.6.10 with attribute numbers that it never wrote."""
+    """D22. Reads the setting only. Nothing is tried: on a database that is still empty, a
+    trial add (no-op control) leaves back-mdb 2.6.10 with attribute numbers that it never wrote."""
     advice = "Set `add_content_acl on` (olcAddContentAcl: TRUE) on the database."
     config = server.config
     if config is None:
-        words = "cannot be told: cn=config may not be read"
-        return skipped("D22", words, server.uri, "let the reader read olcAddContentAcl in cn=config")
+        words = "unknown: cn=config is not readable"
+        return skipped("D22", words, server.uri, "Let the reader read olcAddContentAcl in cn=config.")
     if not config.checks_adds:
         return error("D22", "add_content_acl is off", advice, server.uri)
     return fine("D22", "add_content_acl is on", server.uri)

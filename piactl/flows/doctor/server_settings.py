@@ -1,4 +1,4 @@
-"""Checks of what a server is set to: schema, overlays, indexes, limits, checkpoint, room, clock."""
+"""Checks of the settings of a server: schema, overlays, indexes, limits, checkpoint, size, clock."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from piactl.flows.doctor.servers import Server
 from piactl.resources import schemas_folder
 
 PPOLICY_CONTROL = "1.3.6.1.4.1.42.2.27.8.5.1"
-_UNSEEN = "let the reader see it, as schemas/ldap/slapd.conf.in does for cn=config and cn=monitor"
-_CANNOT = "cannot be told: cn=config may not be read"
+_UNSEEN = "Give the reader access, as schemas/ldap/slapd.conf.in does for cn=config and cn=monitor."
+_CANNOT = "unknown: cn=config is not readable"
 _INDEX = re.compile(r"^index\s+(\S+)\s+\S+", re.MULTILINE)
 _DRIFT_SECONDS = 10
 _SMALL_MAP = 256 << 20
@@ -29,10 +29,12 @@ _SMALL_MAP = 256 << 20
 def schema(server: Server) -> Finding:
     found = read_subschema(server.first)
     if found is None:
-        return skipped("D16", "the schema may not be read", server.uri, "let the reader see cn=Subschema")
+        return skipped("D16", "the schema is not readable", server.uri, "Let the reader read cn=Subschema.")
     faults = schema_faults(found, server.settings.attributes)
     advice = "Load the files of schemas/ldap (eduperson, supann, piactl), or correct directory.attributes."
-    return worst("D16", faults, [], advice, "all classes and attributes, with their rules", server.uri)
+    return worst(
+        "D16", faults, [], advice, "all classes and attributes exist, with their matching rules", server.uri
+    )
 
 
 def password_policy(server: Server) -> Finding:
@@ -60,24 +62,24 @@ def password_policy(server: Server) -> Finding:
     warnings += default_warnings
     if not faults and overlays is None:
         return skipped(
-            "D17", "cannot be told: the module is there, the overlays may not be read", server.uri, _UNSEEN
+            "D17", "unknown: the module is loaded, but the overlays are not readable", server.uri, _UNSEEN
         )
     return worst("D17", faults, warnings, advice, "ppolicy is on, passwords are hashed", server.uri)
 
 
 def _default_policy(server: Server) -> tuple[list[str], list[str]]:
-    """Faults and warnings of the default policy: the entry that the server names, and the one that
-    `password.policy` names, which every identity that writes has to see."""
+    """Faults and warnings of the default policy: the entry that the server names, and the one in
+    `password.policy`, which every writing identity must be able to read."""
     set_, served = server.passwords.policy, server.config.password_policy if server.config else ""
     faults, warnings = [], []
     if served and server.first.entry(served, ["objectClass"]) is None:
-        faults.append(f"ppolicy_default {served} cannot be found")
+        faults.append(f"ppolicy_default {served} does not exist")
     if not set_:
         return faults, ["password.policy is not set: no run notices that the default policy is missing"]
     other = bool(served) and not same_dn(set_, served)
     if other:
-        warnings.append(f"password.policy is {set_}, and ppolicy_default is {served}: runs look at the first")
-    blind = [name for name, asked in server.asking.items() if asked.entry(set_, ["objectClass"]) is None]
+        warnings.append(f"password.policy is {set_}, and ppolicy_default is {served}: runs check the first")
+    blind = [name for name, asked in server.probes.items() if asked.entry(set_, ["objectClass"]) is None]
     if blind and (other or not faults):
         faults.append(f"{', '.join(blind)} cannot find {set_} (password.policy): runs refuse")
     return faults, warnings
@@ -94,28 +96,28 @@ def one_time_codes(server: Server) -> Finding:
     advice = "Add `moduleload otp` and `overlay otp` (slapd-contrib), or set otp.enforced_by: portal."
     if not faults and overlays is None:
         return skipped(
-            "D18", "cannot be told: the module is there, the overlays may not be read", server.uri, _UNSEEN
+            "D18", "unknown: the module is loaded, but the overlays are not readable", server.uri, _UNSEEN
         )
     return worst("D18", faults, [], advice, "otp is on", server.uri)
 
 
 def closures(server: Server) -> Finding:
-    """D38. Whether closed and locked accounts are refused by their link to no device as well."""
-    lacking = [name for name, one in server.asking.items() if not one.has_class(LINKED_CLASS)]
+    """D38. Whether a link to no device also makes the server refuse closed and locked accounts."""
+    lacking = [name for name, one in server.probes.items() if not one.has_class(LINKED_CLASS)]
     overlays = _overlays(server)
-    alone = "closed and locked accounts are refused by the password policy alone"
+    alone = "only the password policy refuses closed and locked accounts"
     advice = (
         "Add `moduleload otp` and `overlay otp` (slapd-contrib), also where a portal asks for the codes; the "
         "next night then links closed accounts to no device."
     )
-    if len(lacking) == len(server.asking):
+    if len(lacking) == len(server.probes):
         return warning("D38", f"{alone}: class {LINKED_CLASS} is missing", advice, server.uri)
     if lacking:
-        found = f"{', '.join(lacking)} cannot see the class {LINKED_CLASS}, and would unlink closed accounts"
+        found = f"{', '.join(lacking)} cannot read the class {LINKED_CLASS} and would unlink closed accounts"
         return warning("D38", found, "Let every identity read cn=Subschema.", server.uri)
     if overlays is None:
         return skipped(
-            "D38", "cannot be told: the module is there, the overlays may not be read", server.uri, _UNSEEN
+            "D38", "unknown: the module is loaded, but the overlays are not readable", server.uri, _UNSEEN
         )
     if "otp" not in overlays:
         found = f"{alone}: the overlay otp is not on the database of {server.settings.suffix}"
@@ -145,13 +147,13 @@ def unique_names(server: Server) -> Finding:
     )
     config = server.config
     if config is None:
-        open_ = [f"{name} is given twice without a refusal" for name, holds in seen.items() if holds is False]
+        open_ = [f"{name} can be given twice" for name, holds in seen.items() if holds is False]
         if open_:
             return worst("D19", open_[:1], open_[1:], advice, "", server.uri)
         if all(seen.values()):
             return fine("D19", f"{' and '.join(names)}: a taken value was refused", server.uri)
         return skipped(
-            "D19", "cannot be told: no account to try with, and cn=config may not be read", server.uri
+            "D19", "unknown: there is no account to try with, and cn=config is not readable", server.uri
         )
     faults: dict[str, list[str]] = {name: [] for name in names}
     for name in names:
@@ -159,13 +161,17 @@ def unique_names(server: Server) -> Finding:
         if seen[name] is False or (rule is None and seen[name] is None):
             faults[name].append(f"{name} is not guarded below {server.settings.accounts}")
         elif rule is not None and not rule.serialize:
-            faults[names[1]].append(f"{name} is guarded without `serialize`: two writers at once pass")
+            faults[names[1]].append(
+                f"{name} is guarded without `serialize`: two simultaneous writers get past it"
+            )
     good = f"{' and '.join(names)} are guarded" + (", tried" if all(seen.values()) else "")
     return worst("D19", faults[names[0]], faults[names[1]], advice, good, server.uri)
 
 
 def _guarded(server: Server, attribute: str) -> bool | None:
-    """Tried: would the base of the accounts get a value that an account has? Nothing can be changed by it."""
+    """Whether the server refuses to give the value of an account to a second entry; None if it is unknown.
+
+    The request cannot succeed."""
     query = filters.all_of(IN_ACCOUNTS, filters.present(attribute))
     found = server.first.sample(server.settings.accounts, query, attribute)
     taken = found.first(attribute) if found else None
@@ -196,27 +202,27 @@ def shipped_indexes() -> tuple[str, ...]:
 def limits(server: Server) -> Finding:
     errors, warnings, unknown = [], [], []
     least = 0
-    for name, questions in server.asking.items():
+    for name, probe in server.probes.items():
         size = server.config.size_limit_of(server.settings.identities[name].dn) if server.config else None
         if server.settings.identities[name].external:
             size = None
         if size == UNLIMITED:
             continue
-        cut, count = questions.is_cut(server.settings.suffix, filters.ANY_ENTRY)
+        cut, count = probe.is_cut(server.settings.suffix, filters.ANY_ENTRY)
         least = max(least, count)
         if cut:
-            errors.append(f"{name}: a search was cut at {count} entries")
+            errors.append(f"{name}: a search was truncated at {count} entries")
         elif size is None:
             unknown.append(name)
         elif size < 2 * count:
-            errors.append(f"{name}: at most {size} entries, and there are {count} already")
+            errors.append(f"{name}: at most {size} entries, and the directory has {count}")
         else:
             warnings.append(f"{name}: at most {size} entries (there are {count})")
     advice = 'Set `limits dn.exact="DN of the identity" size=unlimited time=unlimited` on the database.'
     if not errors and not warnings and unknown:
-        words = f"cannot be told beyond the {least} entries of now: limits of {', '.join(unknown)}"
+        words = f"unknown beyond the {least} entries of today: limits of {', '.join(unknown)}"
         return skipped("D21", words, server.uri, _UNSEEN)
-    return worst("D21", errors, warnings, advice, f"none for {', '.join(server.asking)}", server.uri)
+    return worst("D21", errors, warnings, advice, f"none for {', '.join(server.probes)}", server.uri)
 
 
 def checkpoint(server: Server) -> Finding:
@@ -232,15 +238,15 @@ def checkpoint(server: Server) -> Finding:
     if "syncprov" not in config.overlays:
         return note(
             "D24",
-            "a consumer, or once a provider: no overlay syncprov",
-            "Nothing, if that is meant.",
+            "a consumer, or a former provider: no overlay syncprov",
+            "No action, if this is intended.",
             server.uri,
         )
     advice = (
         "Set `syncprov-checkpoint 1 1` (olcSpCheckpoint: 1 1); it costs about a quarter of the write rate."
     )
     if not config.checkpoint:
-        return error("D24", "syncprov has no checkpoint that can be seen", advice, server.uri)
+        return error("D24", "syncprov has no visible checkpoint", advice, server.uri)
     operations = int(config.checkpoint.split()[0])
     if operations > 1:
         return error("D24", f"syncprov-checkpoint {config.checkpoint} is coarse", advice, server.uri)
@@ -250,7 +256,7 @@ def checkpoint(server: Server) -> Finding:
 def room(server: Server) -> Finding:
     found = next(filter(None, (database_room(q, server.settings.suffix) for q in server.each())), None)
     if found is None and server.config is None:
-        return skipped("D25", "cannot be told: cn=monitor may not be read", server.uri, _UNSEEN)
+        return skipped("D25", "unknown: cn=monitor is not readable", server.uri, _UNSEEN)
     size = found.size if found else server.config.max_size if server.config else 0
     words = f"maxsize {size >> 20:,} MiB"
     if found:
@@ -266,13 +272,13 @@ def room(server: Server) -> Finding:
 
 
 def clock(server: Server) -> Finding:
-    for questions in server.each():
+    for probe in server.each():
         before = server.now()
-        there = server_time(questions)
+        there = server_time(probe)
         after = server.now()
         if there is None:
             continue
-        # the server tells whole seconds
+        # the server reports whole seconds
         ahead = (before - there).total_seconds() - 1
         behind = (there - after).total_seconds()
         apart = max(ahead, behind, 0.0)
@@ -282,20 +288,20 @@ def clock(server: Server) -> Finding:
             return error("D26", words, advice, server.uri)
         if apart > _DRIFT_SECONDS:
             return warning("D26", words, advice, server.uri)
-        return fine("D26", "as on this host, to a second or two" if apart <= 2 else words, server.uri)
-    return skipped("D26", "cannot be told: cn=monitor may not be read", server.uri, _UNSEEN)
+        return fine("D26", "agrees with this host within two seconds" if apart <= 2 else words, server.uri)
+    return skipped("D26", "unknown: cn=monitor is not readable", server.uri, _UNSEEN)
 
 
 def requests_in_flight(server: Server) -> Finding:
-    """Whether the server lets as many requests wait on one connection as piactl sends."""
+    """Whether the server accepts as many pending requests on one connection as piactl sends."""
     most = server.settings.in_flight
-    words = f"up to {most} writes in flight" if most > 1 else "one write after the other"
+    words = f"up to {most} writes in flight" if most > 1 else "one write at a time"
     if server.config is not None and 0 < server.config.pending < most:
-        words += f"; the server closes connections on which more than {server.config.pending} wait"
+        words += f"; the server closes a connection with more than {server.config.pending} pending requests"
         advice = "Raise olcConnMaxPendingAuth (conn_max_pending_auth), or lower directory.in_flight."
         return note("D31", words, advice, server.uri)
     if most == 1:
-        return note("D31", words, "Nights are faster with directory.in_flight: 64.", server.uri)
+        return note("D31", words, "Set directory.in_flight: 64 for faster nights.", server.uri)
     return fine("D31", words, server.uri)
 
 

@@ -1,4 +1,4 @@
-"""Checks of each configured server: does it answer, to whom, and is it set as piactl needs it?"""
+"""Checks of each configured server: reachability, identities, functions, and the checks it is given."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import datetime
 
 from piactl.core.model.settings import DirectorySettings, PasswordSettings
 from piactl.directory.client.controls import ASSERTION, PAGED, POST_READ, PRE_READ
-from piactl.directory.probe.probe import Questions, ServerUnusable, open_questions
+from piactl.directory.probe.probe import Probe, ServerUnusable, open_probe
 from piactl.directory.probe.server_config import ServerConfig, read_server_config, server_version
 from piactl.errors import DirectoryTruncated, DirectoryUnreachable, PiactlError, SecretUnusable
 from piactl.flows.doctor.checks import (
@@ -28,34 +28,34 @@ from piactl.secrets import read_password
 
 _VERSION = re.compile(r"slapd (\d+)\.(\d+)")
 _ORDER = ("reader", "administrator", "nightly", "desk")
-"""Who is asked first: these two may see the server's settings."""
+"""The order of binding; the first two can read the server's settings."""
 
 
 @dataclass(slots=True)
 class Server:
-    """One server with everybody who could bind to it; `config` is None where it may not be read."""
+    """One server with a probe for each identity that could bind; `config` is None if it is not readable."""
 
     uri: str
     settings: DirectorySettings
-    asking: dict[str, Questions]
+    probes: dict[str, Probe]
     config: ServerConfig | None = None
     now: Callable[[], datetime] = field(kw_only=True)
     passwords: PasswordSettings = field(default=PasswordSettings(), kw_only=True)
 
     @property
-    def first(self) -> Questions:
-        return next(iter(self.asking.values()))
+    def first(self) -> Probe:
+        return next(iter(self.probes.values()))
 
-    def each(self) -> Iterator[Questions]:
-        yield from self.asking.values()
+    def each(self) -> Iterator[Probe]:
+        yield from self.probes.values()
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """What came of the attempts to bind to one server."""
+class BindResult:
+    """The result of the attempts to bind to one server."""
 
     findings: tuple[Finding, ...]
-    asking: Mapping[str, Questions]
+    probes: Mapping[str, Probe]
     answers: bool
 
 
@@ -66,19 +66,21 @@ def examine_server(
     now: Callable[[], datetime],
     checks: Mapping[str, Callable[[Server], Finding]],
 ) -> Iterator[Finding]:
-    """D11 to D14, then `checks` by their ids, each in order; those of a server that nobody can ask are
-    skipped, and so is one that the server breaks off."""
+    """Yields D11 to D14, then `checks`, in order. A check is skipped if no identity can bind, or if the
+    connection breaks."""
     with ExitStack() as stack:
         try:
-            door = _bind_all(uri, settings, stack)
-        except Exception as bug:  # noqa: BLE001 - the other servers are still to be looked at
-            door = Door((broken("D11", bug, uri), skipped("D12", "the check of D11 failed", uri)), {}, False)
-        yield from door.findings
-        if not door.asking:
+            bound = _bind_all(uri, settings, stack)
+        except Exception as bug:  # noqa: BLE001 - the other servers must still be checked
+            bound = BindResult(
+                (broken("D11", bug, uri), skipped("D12", "the check of D11 failed", uri)), {}, False
+            )
+        yield from bound.findings
+        if not bound.probes:
             for id_ in ("D13", "D14", *checks):
-                yield skipped(id_, "nobody could bind to ask", uri)
+                yield skipped(id_, "no identity can bind (D12)", uri)
             return
-        server = Server(uri, settings, dict(door.asking), now=now, passwords=passwords)
+        server = Server(uri, settings, dict(bound.probes), now=now, passwords=passwords)
         try:
             server.config = _config(server)
         except Exception as bug:  # noqa: BLE001 - the checks that do not need it go on
@@ -91,13 +93,13 @@ def _asked(id_: str, check: Callable[[Server], Finding], server: Server) -> Find
     try:
         return unless_broken(id_, lambda: check(server), server.uri)
     except (DirectoryUnreachable, DirectoryTruncated, PiactlError) as lost:
-        return skipped(id_, f"broken off: {str(lost).removeprefix(f'{server.uri}: ')}", server.uri)
+        return skipped(id_, f"interrupted: {str(lost).removeprefix(f'{server.uri}: ')}", server.uri)
 
 
 def _config(server: Server) -> ServerConfig | None:
-    for questions in server.each():
+    for probe in server.each():
         try:
-            found = read_server_config(questions, server.settings.suffix)
+            found = read_server_config(probe, server.settings.suffix)
         except PiactlError:
             continue
         if found is not None:
@@ -105,42 +107,42 @@ def _config(server: Server) -> ServerConfig | None:
     return None
 
 
-def _bind_all(uri: str, settings: DirectorySettings, stack: ExitStack) -> Door:
-    asking: dict[str, Questions] = {}
+def _bind_all(uri: str, settings: DirectorySettings, stack: ExitStack) -> BindResult:
+    probes: dict[str, Probe] = {}
     refused: list[str] = []
     unreadable: list[str] = []
     for name in sorted(settings.identities, key=lambda n: (*_ORDER, n).index(n)):
         try:
-            asking[name] = stack.enter_context(open_questions(uri, settings, name, read_password))
+            probes[name] = stack.enter_context(open_probe(uri, settings, name, read_password))
         except SecretUnusable as why:
             unreadable.append(name)
             refused.append(f"{name}: {why}")
         except ServerUnusable as why:
             if not why.refused:
-                return Door(
+                return BindResult(
                     (_silent(uri, str(why)), skipped("D12", "the server does not answer", uri)), {}, False
                 )
             refused.append(f"{name}: {why}")
-    if not asking and len(unreadable) == len(settings.identities):
+    if not probes and len(unreadable) == len(settings.identities):
         found = (
             skipped("D11", "no password can be read (D05)", uri),
             skipped("D12", "no password can be read", uri),
         )
-        return Door(found, {}, False)
+        return BindResult(found, {}, False)
     who = worst(
         "D12",
         refused,
         [],
-        "Correct the name or the password file, or the entry of the identity on the server.",
-        f"{', '.join(asking)} can bind",
+        "Correct the DN, the password file, or the identity's entry on the server.",
+        f"{', '.join(probes)} can bind",
         uri,
     )
-    return Door((fine("D11", _transport(uri, settings), uri), who), asking, True)
+    return BindResult((fine("D11", _transport(uri, settings), uri), who), probes, True)
 
 
 def _silent(uri: str, why: str) -> Finding:
     advice = "Start the server, or correct its address under directory.servers (or directory.tls)."
-    if why.startswith("TLS: "):  # the server is there, and the reason says what to do
+    if why.startswith("TLS: "):  # the server answers, and the reason says what to do
         advice = "Correct the certificates or directory.tls."
     return error("D11", why, advice, uri)
 
@@ -148,10 +150,10 @@ def _silent(uri: str, why: str) -> Finding:
 def _transport(uri: str, settings: DirectorySettings) -> str:
     scheme = uri.partition("://")[0].lower()
     if scheme == "ldapi":
-        return "socket of this host"
+        return "local socket"
     if scheme != "ldaps" and not settings.tls.starttls:
-        return "in clear, on this host only"
-    verified = "certificate verified" if settings.tls.strict else "certificate verified, but not strictly"
+        return "unencrypted, on this host only"
+    verified = "certificate verified" if settings.tls.strict else "certificate verified, not strictly"
     return f"{'TLS' if scheme == 'ldaps' else 'StartTLS'}, {verified}"
 
 
@@ -160,33 +162,31 @@ def _functions(server: Server) -> Finding:
     version = next(filter(None, map(server_version, server.each())), "") or facts.vendor
     lacking = []
     if ASSERTION not in facts.controls:
-        lacking.append("no assertions (RFC 4528): a change between reading and writing is not always noticed")
+        lacking.append("no assertions (RFC 4528): a change between reading and writing can go unnoticed")
     if PAGED not in facts.controls:
         lacking.append("no paged results (RFC 2696): large searches need much memory and unlimited size")
     if not {PRE_READ, POST_READ} <= facts.controls:
-        lacking.append(
-            "no pre-read and post-read (RFC 4527): accounts that a night wrote are read again the next"
-        )
+        lacking.append("no pre-read and post-read (RFC 4527): each night reads again what the last one wrote")
     number = _VERSION.search(version)
     if number and (int(number[1]), int(number[2])) < (2, 5):
         lacking.append(f"{version} is older than OpenLDAP 2.5")
-    good = f"{version or 'a server that does not tell its version'}; assertions, paged results"
+    good = f"{version or 'unknown version'}; assertions, paged results"
     return worst("D13", [], lacking, "Use OpenLDAP 2.5 or later.", good, server.uri)
 
 
 def _takes_writes(server: Server) -> Finding:
     if ASSERTION not in server.first.facts.controls:
-        return skipped("D14", "cannot be asked without assertions (RFC 4528)", server.uri)
+        return skipped("D14", "not tried: the server has no assertions (RFC 4528)", server.uri)
     why = server.first.refuses_writes(server.settings.suffix)
     if not why:
         return fine("D14", "yes", server.uri)
-    advice = "Name the provider that takes writes in directory.servers; look at olcReadOnly of its database."
+    advice = "Name a provider that accepts writes in directory.servers; check olcReadOnly of its database."
     if len(server.settings.servers) > 1:
-        return warning("D14", f"{why}; it can only be read", advice, server.uri)
+        return warning("D14", f"{why}; it is used for reading only", advice, server.uri)
     return error("D14", why, advice, server.uri)
 
 
 def reachable(findings: list[Finding]) -> bool:
-    """Whether any server answered, or could not be asked for reasons of this host."""
-    doors = [f for f in findings if f.check is CHECKS["D11"]]
-    return any(f.outcome.value != "error" for f in doors)
+    """Whether any server answered, or could not be tried because of this host."""
+    reached = [f for f in findings if f.check is CHECKS["D11"]]
+    return any(f.outcome.value != "error" for f in reached)

@@ -11,7 +11,7 @@ from piactl.core.model.account import Account
 from piactl.core.plan.plan import Plan
 from piactl.core.plan.run_state import LastRun
 from piactl.directory.port import EntryWrite, Reader
-from piactl.directory.simulated_directory import ImaginedDirectory
+from piactl.directory.simulated_directory import SimulatedDirectory
 from piactl.directory.store.accounts import IN_ACCOUNTS, Unreadable, account_dn, account_queries, entry_of
 from piactl.directory.store.state_records import (
     DATA,
@@ -50,7 +50,7 @@ class Forecast:
 
     def __init__(self, reader: Reader, site: Site, first: date, until: date) -> None:
         self.site, self.first, self.until = site, first, until
-        self._directory = ImaginedDirectory(reader)
+        self._directory = SimulatedDirectory(reader)
         self._attributes = (*site.encoding.attributes, "objectClass")
         settings, last = site.settings.directory, f"{until:%Y%m%d}".encode()
         due = site.encoding.name("piactlNextDue")
@@ -80,11 +80,11 @@ class Forecast:
     def _go_on(self, proposal: Proposal, day: date) -> None:
         """The directory as the run would leave it."""
         self._take(proposal)
-        self._directory.imagine(one.write for one in proposal.writes)
-        self._directory.imagine(proposal.records)
+        self._directory.apply(one.write for one in proposal.writes)
+        self._directory.apply(proposal.records)
         last = proposal.memory.last
         if last is not None:
-            self._directory.imagine(self._run_record(replace(last, run=f"forecast-{day}")))
+            self._directory.apply(self._run_record(replace(last, run=f"forecast-{day}")))
 
     def _take(self, proposal: Proposal) -> None:
         """Reads, some at a time, the entries that a look at everything has found something to do for."""

@@ -1,4 +1,4 @@
-"""Reading back: accounts as of any day, from what their entries hold and the policy."""
+"""Queries of accounts as of any day, from their entries and the policy."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def find_entry(reader: Reader, site: Site, name: str) -> Entry:
 
 
 def all_accounts(reader: Reader, site: Site, report_unreadable: Any) -> Iterator[Account]:
-    """Every account, in directory order; `report_unreadable` is told why of those that cannot be read."""
+    """Every account, in directory order; calls `report_unreadable` for each unreadable one."""
     for one in read_accounts(reader, site.settings.directory, site.encoding):
         if isinstance(one, Unreadable):
             report_unreadable(one.why)
@@ -67,7 +67,7 @@ def all_accounts(reader: Reader, site: Site, report_unreadable: Any) -> Iterator
 
 
 def account_on(account: Account, site: Site, as_of: date) -> tuple[Career, AccountStatus]:
-    """The career of an account and its standing on a day, by the very functions that plan."""
+    """The career and the status of an account on a day, from the functions that planning uses."""
     closed_on = account.state_from if account.state is State.DEACTIVATED else None
     path = career(
         overridden(account.assignments, account.overrides, as_of),
@@ -153,7 +153,7 @@ def _lock(account: Account) -> dict[str, Any] | None:
 
 
 def _archived(account: Account) -> dict[str, Any]:
-    """A tombstone: its identifiers are all that is left to tell."""
+    """The document of an archived account, which has only its identifiers."""
     return {
         "uid": account.uid,
         "matricule": None,

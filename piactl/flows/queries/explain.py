@@ -21,7 +21,7 @@ View = Mapping[str, Any]
 
 
 def why_state(reader: Reader, site: Site, name: str, as_of: date, now: datetime) -> View:
-    """The state of an account, and each service in short. Raises as `find_entry`."""
+    """The state of an account, and a summary of each service. Raises as `find_entry`."""
     case = _case(site, find_entry(reader, site, name).account, as_of, now)
     services = [answer for one in site.policy.services.values() for answer in _in_short(case, one)]
     return _view(site, case, [state_answer(case), *services])
@@ -34,7 +34,7 @@ def why_service(reader: Reader, site: Site, name: str, service: Service, as_of: 
 
 
 def why_login(reader: Reader, site: Site, name: str, as_of: date, now: datetime) -> View:
-    """Whether the account can log in, and everything that stands in the way."""
+    """Whether the account can log in, and every reason why it cannot."""
     # loaded here: the other questions do not need them
     from piactl.core.explain.login import LoginContext, entry_differs, login_answer
     from piactl.directory.store.credentials import read_credentials

@@ -1,4 +1,4 @@
-"""What happened to one account: the journal of this host and the access log of the server, told as one."""
+"""The history of one account: the journal of this host merged with the access log of the server."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _of_journal(change: JournalledChange, write: LoggedWrite | None, names: Mapp
 def _of_log(write: LoggedWrite, names: Mapping[str, str]) -> Event:
     identity = _identity(write.by, names)
     said = (
-        "by another hand"
+        "by another program"
         if identity == write.by
         else "not in this journal: another host's, pruned, or by hand"
     )

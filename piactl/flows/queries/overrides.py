@@ -1,4 +1,4 @@
-"""What was done by hand and still holds: exceptions and overrides, of all accounts."""
+"""Lists the exceptions and overrides in force, of all accounts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Unreadable, read_accounts_with
 from piactl.flows.site import Site
 
-Told = Callable[[str], None]
+ReportUnreadable = Callable[[str], None]
 
 
-def exceptions_by_hand(reader: Reader, site: Site, as_of: date, unreadable: Told) -> list[dict[str, Any]]:
-    """One row per exception that has not ended, by uid; `unreadable` is told why of entries that cannot be
-    read."""
+def exceptions_by_hand(
+    reader: Reader, site: Site, as_of: date, unreadable: ReportUnreadable
+) -> list[dict[str, Any]]:
+    """One row per exception that has not ended, by uid; `unreadable` is called with the reason
+    for each unreadable entry."""
     rows = [
         {
             "uid": account.uid,
@@ -36,8 +38,10 @@ def exceptions_by_hand(reader: Reader, site: Site, as_of: date, unreadable: Told
     return sorted(rows, key=lambda row: (row["uid"], row["service"], row["uai"] or "", row["start"]))
 
 
-def overrides_in_force(reader: Reader, site: Site, as_of: date, unreadable: Told) -> list[dict[str, Any]]:
-    """One row per override that holds, by its last day; `unreadable` as for `exceptions_by_hand`."""
+def overrides_in_force(
+    reader: Reader, site: Site, as_of: date, unreadable: ReportUnreadable
+) -> list[dict[str, Any]]:
+    """One row per override in force, by its last day; `unreadable` as for `exceptions_by_hand`."""
     rows = [
         {
             "uid": account.uid,
@@ -55,7 +59,7 @@ def overrides_in_force(reader: Reader, site: Site, as_of: date, unreadable: Told
     return sorted(rows, key=lambda row: (row["until"], row["uid"], row["kind"]))
 
 
-def _accounts(reader: Reader, site: Site, attribute: str, unreadable: Told) -> Iterator[Account]:
+def _accounts(reader: Reader, site: Site, attribute: str, unreadable: ReportUnreadable) -> Iterator[Account]:
     for one in read_accounts_with(reader, site.settings.directory, site.encoding, attribute):
         if isinstance(one, Unreadable):
             unreadable(one.why)

@@ -1,4 +1,4 @@
-"""Reading back the policy: its services and profiles, what gives them, and on which line."""
+"""Queries of the policy: its services and profiles, what grants them, and on which line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def service_view(policy: Policy, name: str) -> dict[str, Any]:
 
 
 def profile_rows(policy: Policy) -> list[dict[str, Any]]:
-    """The profiles in the order of the policy, which is the order in which they are tried."""
+    """The profiles in the order of the policy, in which they are tried."""
     return [
         {**_profile(one), "services": [s.name for s in policy.services.values() if s.serves(one.name)]}
         for one in policy.profiles

@@ -1,4 +1,4 @@
-"""The life of an account as a picture's worth of periods."""
+"""The periods of an account's timeline."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from piactl.directory.store.accounts import (
 from piactl.directory.store.attribute_map import ACCOUNT_CLASS, differences
 from piactl.directory.store.composite_values import read_assignment
 from piactl.directory.store.devices import link_write
-from piactl.directory.write.entry_state import Standing, differing, standing
+from piactl.directory.write.entry_state import EntryState, differing, entry_state
 from piactl.flows.apply.undo_log import Kept, values_digest
 from piactl.flows.plan.rows.bundle import AccountWrite
 from piactl.flows.plan.rows.change_set import change_set
@@ -119,22 +119,22 @@ class Inverting:
             archived = "archive" in kept.kinds
             why = "it was archived: its data are gone" if archived else "what was there before was not kept"
             return Reversal(kept.uid, None, Fate.IMPOSSIBLE, why)
-        where = Standing.DONE if creation else standing(kept.write, raw)
-        if where is Standing.UNTOUCHED:
+        where = EntryState.DONE if creation else entry_state(kept.write, raw)
+        if where is EntryState.UNTOUCHED:
             return Reversal(kept.uid, None, Fate.BEFORE)
         if creation and not _managed(raw):
             # another entry of that name was in the way, and still is
             return Reversal(kept.uid, None, Fate.BEFORE)
         entry = entry_of(raw, self.site.encoding)
         if isinstance(entry, Unreadable):
-            changed = where is Standing.OTHER
+            changed = where is EntryState.OTHER
             why = self.since(kept, raw, differing(_inverse(kept, raw), raw)) if changed else entry.why
             return Reversal(kept.uid, entry.matricule, Fate.KEPT, why)
         if self._protected(entry.account):
             return self._kept(entry, "protected: of such accounts only what was done by hand is undone")
         if creation or self._was_archived(kept):
             return self._closed(kept, raw, entry, where)
-        if where is Standing.OTHER:
+        if where is EntryState.OTHER:
             return self._kept(entry, self.since(kept, raw, differing(_inverse(kept, raw), raw)))
         return self._restored(kept, raw, entry)
 
@@ -149,15 +149,15 @@ class Inverting:
     def _kept(self, entry: Entry, why: str) -> Reversal:
         return Reversal(entry.account.uid, entry.account.matricule, Fate.KEPT, why)
 
-    def _closed(self, kept: Kept, raw: RawEntry, entry: Entry, where: Standing) -> Reversal:
+    def _closed(self, kept: Kept, raw: RawEntry, entry: Entry, where: EntryState) -> Reversal:
         """An account that the run made, or brought back from the archive, is never taken away, for its
         addresses must go to nobody else: it loses its assignments, and the rules close it."""
         account = entry.account
         if account.state in _CLOSED:
             return Reversal(account.uid, account.matricule, Fate.BEFORE)
         if kept.made and values_digest(entry.values) != kept.made:
-            where = Standing.OTHER
-        if where is Standing.OTHER:
+            where = EntryState.OTHER
+        if where is EntryState.OTHER:
             names = () if kept.made else differing(_inverse(kept, raw), raw)
             return self._kept(entry, self.since(kept, raw, names))
         bare = replace(account, assignments=(), overrides=(), exceptions=())

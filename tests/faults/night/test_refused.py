@@ -57,7 +57,7 @@ def test_a_clock_behind_the_last_run_is_refused(world: World) -> None:
     refused = world.run(world.command("nightly", "--as-of", str(yesterday), *world.feeds))
     assert refused.code == 4, (refused.code, refused.said)
     assert f"{yesterday}, is before that of the last one, {NEXT}" in refused.said
-    assert "look at the clock" in refused.said
+    assert "check the clock" in refused.said
     assert world.stamps(ACCOUNTS) == before
     assert world.lock() is None
     check_directory(world)
@@ -79,7 +79,7 @@ def test_a_clock_far_ahead_is_refused_unless_the_day_is_said(world: World) -> No
     refused = world.run(world.command("nightly", prelude=on(wrong)))
     assert refused.code == 4, (refused.code, refused.said)
     assert "is 93 days after the last one" in refused.said
-    assert f"if the clock is right, say so with --as-of {wrong}" in refused.said
+    assert f"if the clock is right, confirm it with --as-of {wrong}" in refused.said
     assert world.stamps(ACCOUNTS) == before
     assert world.lock() is None
     said = world.run(world.command("nightly", "--as-of", str(wrong), prelude=on(wrong)))

@@ -99,7 +99,7 @@ def test_a_read_only_server_is_refused_before_the_first_write(world: World) -> N
     ended = world.run(world.night())
     assert ended.code == 8, (ended.code, ended.said)
     assert "read-only" in ended.said
-    assert "name the server that takes writes" in ended.said
+    assert "name the server that accepts writes" in ended.said
     assert world.stamps() == before
     assert world.lines() == []
     world.server_settings(readonly="")

@@ -136,7 +136,7 @@ def test_a_lock_taken_by_another_hand_in_mid_run_ends_the_run(world: World) -> N
     os.kill(run.pid, signal.SIGCONT)
     ended = world.wait(run, began)
     assert ended.code == 7, ended.said
-    assert "another run took the lock over; no further change is made" in ended.said
+    assert "another run took over the lock; no further change is made" in ended.said
     done = check_half(world)
     # what was in hand was ended, more was not begun
     assert len(done) < len(world.changed) - 50
