@@ -97,7 +97,7 @@ CASES: dict[str, Case] = {
         ("plan", "{feed}"),
         wrong=(
             (("plan", "{new}"), "", 6, "cannot be read"),
-            (("plan", "--as-of", "2026-02-30"), "", 2, "is no day"),
+            (("plan", "--as-of", "2026-02-30"), "", 2, "not a valid date"),
             (("plan", "show", "{new}"), "", 2, "cannot be read"),
             (("plan", "show", "{feed}"), "", 1, "is no plan"),
         ),
@@ -149,7 +149,7 @@ CASES: dict[str, Case] = {
     "forecast": Case(
         ("forecast", "--leavers", "30"),
         wrong=(
-            (("forecast", "--until", "soon"), "", 2, "is no day"),
+            (("forecast", "--until", "soon"), "", 2, "not a valid date"),
             (("forecast", "--as-of", "9999-12-31"), "", 2, "is not between"),
             (("forecast", "--leavers", "0", "--list"), "", 2, "--leavers is a list already"),
         ),
@@ -367,7 +367,7 @@ CASES: dict[str, Case] = {
         wrong=((("exception", "list", "--service", "iporf"), "", 2, "iprof"),),
     ),
     "override list": Case(
-        ("override", "list"), wrong=((("override", "list", "--as-of", "soon"), "", 2, "is no day"),)
+        ("override", "list"), wrong=((("override", "list", "--as-of", "soon"), "", 2, "not a valid date"),)
     ),
     "override end": act(
         "override end",
@@ -509,7 +509,7 @@ CASES: dict[str, Case] = {
     "journal prune": Case(
         ("journal", "prune", "--before", "2020-01-01"),
         wrong=(
-            (("journal", "prune", "--before", "soon"), "", 2, "--before soon: is no day"),
+            (("journal", "prune", "--before", "soon"), "", 2, "--before soon: not a valid date"),
             (("journal", "prune", "--before", "2100-01-01"), "", 2, "not in the future"),
         ),
         missing=("journal", "prune"),

@@ -72,7 +72,7 @@ def test_what_is_not_told_stays_under_its_key() -> None:
 
 @pytest.mark.parametrize(
     ("before", "words", "was"),
-    [("20E1234567ABC", "HR tells another NUMEN", "known"), (None, "HR tells a NUMEN now", None)],
+    [("20E1234567ABC", "another NUMEN in the HR data", "known"), (None, "first NUMEN in the HR data", None)],
 )
 def test_a_numen_that_HR_tells_otherwise(before: str | None, words: str, was: str | None) -> None:  # noqa: N802
     account, _ = night(OLD, person(before))

@@ -355,7 +355,7 @@ def test_exceptions_are_given_listed_respected_and_end(claire: Academy) -> None:
         (("--service", "iprof", "--uai", THUILLIER, "--until", "2026-12-31"), "leave --uai out"),
         (("--service", "iprof"), "--until"),
         (("--until", "2026-12-31"), "--service"),
-        (("--service", "iprof", "--until", "demain"), "is no day"),
+        (("--service", "iprof", "--until", "demain"), "not a valid date"),
         (("--service", "iprof", "--until", "2026-09-01"), "before the first day"),
     ],
 )

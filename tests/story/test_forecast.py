@@ -251,7 +251,7 @@ def test_leavers_for_a_mail_merge(leaving: Academy) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--until", "soon"), "--until soon: is no day"),
+        (("--until", "soon"), "--until soon: not a valid date"),
         (("--until", "2026-09-01"), "--until 2026-09-01: is before the first night that can be foretold"),
         (("--until", "2096-09-01"), "days ahead"),
         (("--leavers", "0"), "--leavers 0: give a number of days"),

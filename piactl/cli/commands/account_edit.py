@@ -25,7 +25,7 @@ def lock(
     """Lock accounts at once, whatever HR says; a password reset does not undo it.
 
     The lock ends with --until, else with `account unlock`. Sessions already open elsewhere go on; the
-    command under hooks.lock of the configuration is told of the lock.
+    command under hooks.lock of the configuration is called.
     """
     from piactl.core.edits import locks
 
@@ -117,7 +117,7 @@ def rename(
     """Give a person another usage name. The address follows; the old one still leads to the account.
 
     Going back to a former name takes the former address back. The uid never changes. For a person of HR
-    the name holds to --until, which must be given: meanwhile HR can be told of it.
+    the name holds to --until, which is required: HR can correct its data by then.
     """
     from piactl.core.edits import closing
 

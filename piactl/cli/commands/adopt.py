@@ -59,9 +59,7 @@ def adopt(
         list[str] | None,
         typer.Option("--allow", metavar="KIND=N", help="With --apply: approve a broken guard, exact number."),
     ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask on a terminal. No guard is passed by it.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation. Guards still apply.")] = False,
     output: PlanOutput = PlanLayout.TEXT,
     as_of: AsOf = None,
     accept_feed: AcceptFeed = None,

@@ -38,7 +38,7 @@ def forecast(
 ) -> int:
     """Tell what dates alone will change: what each night without a feed would do, by day and kind of change.
 
-    json and ndjson hold every change with its day, as a plan tells it. Where a guard would stop a night it
+    json and ndjson hold every change with its day, as in a plan. Where a guard would stop a night it
     is said, and the nights after it go on as if that one had been approved. What HR will say is not known:
     a feed changes what comes after it. `--leavers 30` lists who is about to lose what, one row a person,
     for the warnings to send. Nothing is written.

@@ -41,7 +41,7 @@ def nightly(
     accept_person: AcceptPerson = None,
     reason: Reason = "",
 ) -> int:
-    """Read the feeds, plan, guard and apply, in one run.
+    """Read the feeds, plan, check the guards and apply, in one run.
 
     Without feeds: what dates and the policy alone make due. Exit codes: 0 done, 4 refused by a guard,
     5 done in part, 6 feed refused (nothing written), 7 another run is writing, 8 directory unreachable,

@@ -166,9 +166,9 @@ def apply(
         ),
     ] = "",
 ) -> int:
-    """Make exactly this plan true, entry by entry.
+    """Apply exactly this plan, entry by entry.
 
-    An entry that changed since the plan was made is a conflict: it is skipped and told, the rest goes on.
+    An entry that changed since the plan was made is a conflict: it is reported and skipped.
     With --ldif no account is written: the LDIF is for slapadd and a stopped server, in a directory that has
     no accounts yet, and the next run reads back what was loaded.
     Exit codes: 0 done, 4 refused by a guard, 5 done in part, 7 another run is writing.

@@ -30,7 +30,7 @@ def list_(
 
 
 def show(
-    run: Annotated[str, typer.Argument(help="The id of a run, as `runs list` tells it; or `last`.")],
+    run: Annotated[str, typer.Argument(help="The id of a run, as in `runs list`, or `last`.")],
     output: Output = None,
 ) -> None:
     """Show one run: what it was asked, what it planned, what became of it."""

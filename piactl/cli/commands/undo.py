@@ -32,7 +32,7 @@ def undo(
         str,
         typer.Argument(
             metavar="RUN",
-            help="The id of a run, as `runs list` tells it; last is the last one that changed accounts.",
+            help="The id of a run, as in `runs list`; `last` is the last one that changed accounts.",
         ),
     ],
     reason: Reason = "",
@@ -53,7 +53,7 @@ def undo(
 
     Each account is put back whole, or kept where anything that the run wrote was changed since, and then it
     is said by whom. An account that the run made is closed, never deleted. An archival cannot be undone.
-    What the next night would do again is told. An undo that was interrupted is finished by repeating it.
+    What the next night would do again is listed. An undo that was interrupted is finished by repeating it.
     Exit codes: 0 all is as before, 4 refused by a guard, 5 some accounts were kept, 7 a run is writing.
     """
     from piactl.flows.undo.plan import propose_undo

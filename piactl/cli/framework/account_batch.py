@@ -73,7 +73,7 @@ Names = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal. No guard is passed by it.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation. Guards still apply.")]
 ActOutput = Annotated[
     Layout | None,
     typer.Option("-o", "--output", help="How to print the results; text without it.", show_default=False),

@@ -88,7 +88,7 @@ def read_date(option: str, text: str | None) -> date | None:
         if not FIRST_DAY <= day <= LAST_DAY:
             raise UsageError(f"{option} {text}: is not between {FIRST_DAY} and {LAST_DAY}")
         return day
-    raise UsageError(f"{option} {text}: is no day; write it as 2026-09-01")
+    raise UsageError(f"{option} {text}: not a valid date; use 2026-09-01")
 
 
 def read_allowed(values: Sequence[str]) -> dict[str, int]:
@@ -149,7 +149,7 @@ def _instant(option: str, text: str, zone: ZoneInfo, wrong: list[str], *, whole_
         return None
     moment, whole = _read(text.strip(), zone)
     if moment is None:
-        wrong.append(f"{option} {text}: is no day; write it as 2026-09-01, or as 2026-09-01T03:15")
+        wrong.append(f"{option} {text}: not a valid date or time; use 2026-09-01 or 2026-09-01T03:15")
     elif not FIRST_DAY <= moment.date() <= LAST_DAY:
         wrong.append(f"{option} {text}: is not between {FIRST_DAY} and {LAST_DAY}")
     elif whole and whole_day:

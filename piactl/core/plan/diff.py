@@ -254,7 +254,9 @@ class _Maker:
         if self.current.numen_digest != self.account.numen_digest:
             before["numen"] = "known" if self.current.numen_digest else None
             after["numen"] = "another"
-            return "HR tells another NUMEN" if self.current.numen_digest else "HR tells a NUMEN now"
+            return (
+                "another NUMEN in the HR data" if self.current.numen_digest else "first NUMEN in the HR data"
+            )
         return ""
 
     def _by_another_hand(self, after: Mapping[str, object]) -> str:
@@ -265,7 +267,7 @@ class _Maker:
         if "address" in after:
             reasons.append("another hand took the address away: it is put back")
         if after.keys() - {"identifiers", "address"} or not reasons:
-            reasons.insert(0, "HR tells it otherwise now")
+            reasons.insert(0, "changed in the HR data")
         return "; ".join(reasons)
 
     def _over(self) -> str:

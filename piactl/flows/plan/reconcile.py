@@ -338,7 +338,7 @@ class _JointEvaluation(Evaluation):
             facts = sourced.feed.facts
             last = self.memory.sources.get(facts.source)
             if last is not None and last.record.digest == facts.digest:
-                yield f"{facts.file}: this very feed was applied already; it adds nothing"
+                yield f"{facts.file}: this file has already been applied"
             for remark in sourced.feed.remarks:
                 yield f"{facts.file}: {remark.message}"
             if facts.unattributed:

@@ -87,7 +87,7 @@ def check_limits(
         )
         memory_of = memory.sources.get(source.name)
         if memory_of and _came_before(facts, memory_of):
-            message = "this very file was applied before, and others after it; take it away. "
+            message = "this file was applied before, and others after it: remove it. "
             message += f"Only to go back to what it says: --accept-feed {facts.digest} --reason TEXT"
             found.append(("older", message))
         if memory_of and facts.digest in memory_of.undone:
