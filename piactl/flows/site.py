@@ -42,7 +42,12 @@ class Site:
 
     @cached_property
     def register_digest(self) -> str:
-        return hashlib.sha256(Path(self.settings.establishments_file).read_bytes()).hexdigest()
+        file = self.settings.establishments_file
+        try:
+            return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        except OSError:
+            read_register(Path(file))  # whose error says what is wrong
+            raise
 
     @cached_property
     def keys(self) -> DigestKeys:

@@ -468,7 +468,7 @@ CASES: dict[str, Case] = {
         wrong=(
             (("key", "add"), "", 2, "needs a reason"),
             (("key", "add", "--id", "\x1b[2J", *WHY), "", 10, "not the id of a key"),
-            (("key", "add", "--id", "k1", *WHY), "", 10, "there is a key k1 already"),
+            (("key", "add", "--id", "k1", *WHY), "", 10, "key k1 already exists"),
         ),
     ),
     "key retire": Case(

@@ -152,7 +152,7 @@ def test_what_is_wrong_with_the_words(academy: Academy) -> None:
     before = keys_file(academy).read_bytes()
     for words, code, said in [
         (("add",), 2, "needs a reason"),
-        (("add", "--id", "k1", *WHY), 10, "there is a key k1 already"),
+        (("add", "--id", "k1", *WHY), 10, "key k1 already exists"),
         (("add", "--id", "k 2", *WHY), 10, "not the id of a key"),
         (("retire", "k1", *WHY), 1, "it is the current key"),
         (("retire", "k7", *WHY), 1, "no such key"),

@@ -201,7 +201,7 @@ def test_the_documented_commands_mend_a_plain_ca(certificates: Certificates, tmp
         ("expired", "plain", "expired"),
         ("elsewhere", "plain", "another name"),
         ("of-plain", "foreign", "not trusted"),
-        ("of-nothing", "nothing", "the CA's certificate is not marked as one"),
+        ("of-nothing", "nothing", "the CA's certificate is not marked as a CA"),
     ],
 )
 def test_chain_dates_and_name_are_verified_all_the_same(

@@ -146,7 +146,7 @@ def test_a_run_whose_server_is_lost_ends_and_writes_nothing_at_the_next_server(
         assert proxy.fired == 1
         assert everything(second) == at_second
         assert ran.code == 8
-        assert "does not switch to another one.\npiactl: The next run settles what is in doubt." in ran.err
+        assert "does not switch to another one.\npiactl: The next run settles the writes in doubt." in ran.err
         assert passed(academy, feed, NEXT) == set()
         with second.sandbox.root() as root:
             root.delete(f"cn=lock,{second.sandbox.state}")  # its process, this one, is not gone

@@ -89,7 +89,8 @@ class World:
     def spawn(self, command: list[str], **how: Any) -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
         return subprocess.Popen(
-            command,
+            # nohup, and a shell that starts tests in the background, leave signals ignored
+            ["env", "--default-signal=HUP,INT", *command],
             cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
