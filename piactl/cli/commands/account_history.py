@@ -54,8 +54,8 @@ def history(
     read, from there: so also what was written by another hand, or by piactl on another host. What both know
     is one row. Values are never shown. Instants are UTC.
 
-    Exit codes: 0 told, 8 told from the journal alone because the directory cannot be asked, 9 neither knows
-    the account.
+    Exit codes: 0 shown, 8 shown from the journal alone because no server answers, 9 neither knows the
+    account.
     """
     from piactl.core.model.numen import read_numen
     from piactl.core.text import counted

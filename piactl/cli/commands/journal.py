@@ -286,7 +286,7 @@ def prune(
     """Remove the oldest lines of the journal, for good, and leave a provable cut.
 
     Whole runs go, never one that is under way, in doubt, or not over before DATE. What is left begins with a
-    line that says what went, who did it and when, and `journal verify` tells it. Nothing is removed where
+    line that says what was removed, by whom and when; `journal verify` shows it. Nothing is removed where
     the chain is not whole, or where the directory cannot be asked for its anchors. Export first what you have
     to keep. The CNIL advises to keep logs for 6 to 12 months; nothing is ever pruned by itself.
     """

@@ -78,7 +78,7 @@ def _run(
     read: list[tuple[str, Path]] = []
 
     def keep_rejects(sourced: Sequence[SourcedFeed], proposal: Proposal) -> None:
-        # the feeds themselves are let go of before anything is written
+        # the feeds are freed before the first write
         read.extend((one.feed.facts.digest, one.path) for one in sourced)
         _keep_rejects(site, order, sourced, proposal)
 

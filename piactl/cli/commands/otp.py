@@ -328,4 +328,4 @@ def _show_once(enrolment: Enrolment) -> None:
     from piactl.otp.qr_code import drawn
 
     put([drawn(enrolment.uri), f"{enrolment.uri}\n"])
-    say("scan it now: it is shown only once. Whoever photographs it has the device; clear the screen after")
+    say("scan it now: it is shown only once. A photograph of it is a copy of the device: clear the screen")

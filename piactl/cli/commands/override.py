@@ -1,4 +1,4 @@
-"""`override list|end`: what was changed by hand over HR, and taking it back."""
+"""`override list|end`: lists and ends dated changes by hand over HR data."""
 
 from __future__ import annotations
 

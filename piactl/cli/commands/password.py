@@ -71,7 +71,7 @@ def hand_out(
         if not acting.agreed(site, preparation, manner):
             say("nothing was changed")
             return int(Exit.FAILED)
-        # only what is under way is ended in good order; whoever is asked may leave at once
+        # signals are held back only while writing; a prompt may be left at once
         with stop_on_signals() as stop:
             file = _code_file(to, private_mail)
             try:

@@ -163,7 +163,7 @@ def decide(
         if not agreed(site, preparation, manner):
             say("nothing was changed")
             return int(Exit.FAILED)
-        # only what is under way is ended in good order; whoever is asked may leave at once
+        # signals are held back only while writing; a prompt may be left at once
         try:
             with stop_on_signals() as stop:
                 carry_out(
