@@ -191,32 +191,42 @@ def test_nobody_left_to_ask(slapd: PlainSlapd) -> None:
 
 
 def kill_during_series(slapd: PlainSlapd, size: int, kills: int, pause: float) -> None:
+    """Writes while the server is killed `kills` times: `pause` seconds, and a whole window of answers, apart.
+
+    A write that is lost twice without an answer in between ends the run, so a server that is killed sooner
+    than it can answer would show nothing.
+    """
     uids = [f"k{number:05d}" for number in range(size)]
-    stop = threading.Event()
+    settings = slapd.settings(operation=10)
+    outcomes: list[Outcome] = []
+    finished = threading.Event()
     done = 0
 
     def killer() -> None:
         nonlocal done
-        while done < kills and not stop.wait(pause):
-            slapd.kill()
-            slapd.start()
-            done += 1
+        due = 0
+        while done < kills and not finished.wait(pause):
+            if len(outcomes) >= due:
+                slapd.kill()
+                slapd.start()
+                due = len(outcomes) + settings.in_flight + 1
+                done += 1
 
     thread = threading.Thread(target=killer)
-    with open_writer(slapd.settings(operation=10), "clerk", password) as writer:
+    with open_writer(settings, "clerk", password) as writer:
         thread.start()
         try:
-            outcomes = [result.outcome for result in writer.write([added(uid) for uid in uids])]
+            outcomes.extend(result.outcome for result in writer.write([added(uid) for uid in uids]))
             while done < kills:
                 again = [
                     EntryWrite("modify", f"uid={uid},{PEOPLE}", delete={"cn": (b"x",)}, add={"cn": (b"y",)})
                     for uid in uids
                 ]
-                outcomes += [result.outcome for result in writer.write(again)]
+                outcomes.extend(result.outcome for result in writer.write(again))
                 back = [EntryWrite("modify", write.dn, delete=write.add, add=write.delete) for write in again]
-                outcomes += [result.outcome for result in writer.write(back)]
+                outcomes.extend(result.outcome for result in writer.write(back))
         finally:
-            stop.set()
+            finished.set()
             thread.join(30)
         assert done == kills, "the server was not killed"
         assert set(outcomes) == {Outcome.APPLIED}
