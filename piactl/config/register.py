@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import re
 from io import StringIO
 from pathlib import Path
@@ -33,6 +34,15 @@ def read_register(path: Path) -> Register:
     if reader.mistakes:
         raise ConfigurationInvalid(reader.mistakes)
     return register
+
+
+def register_digest(path: Path) -> str:
+    """The SHA-256 of the file of a register, in hex. Raises ConfigurationInvalid."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        read_register(path)  # its error says what is wrong
+        raise
 
 
 class _RegisterReader:

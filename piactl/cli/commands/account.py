@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli.framework.account_batch import read_names
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site, today
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
 from piactl.cli.framework.options import AsOf, Output, ShowOutput, read_day
 from piactl.errors import Exit, PiactlError
 
 if TYPE_CHECKING:
-    from piactl.flows.site import Site
+    from piactl.cli.framework.configuration import Configuration
 
 
 COLUMNS = (
@@ -41,14 +41,14 @@ def list_(
     from piactl.flows.queries.accounts import account_view, all_accounts
     from piactl.report.table import rendered
 
-    site = this_site()
-    _check_filters(site, state or [], profile, uai)
-    day = read_day(as_of, today(site))
+    configuration = this_configuration()
+    _check_filters(configuration, state or [], profile, uai)
+    day = read_day(as_of, today(configuration))
     unreadable: list[str] = []
-    with reading(site) as reader:
-        accounts = sorted(all_accounts(reader, site, unreadable.append), key=lambda a: a.uid)
-        otp_schema = site.encoding_for(reader).otp_schema
-    views = (account_view(account, site, day, otp_schema=otp_schema) for account in accounts)
+    with reading(configuration) as reader:
+        accounts = sorted(all_accounts(reader, configuration, unreadable.append), key=lambda a: a.uid)
+        otp_schema = configuration.encoding_for(reader).otp_schema
+    views = (account_view(account, configuration, day, otp_schema=otp_schema) for account in accounts)
     rows = (v for v in views if _wanted(v, state or [], profile, uai.strip().upper(), day.isoformat()))
     put(rendered(rows, COLUMNS, layout_or_default(output)))
     for why in unreadable:
@@ -56,7 +56,7 @@ def list_(
     return int(Exit.PARTLY if unreadable else Exit.DONE)
 
 
-def _check_filters(site: Site, states: list[str], profile: str, uai: str) -> None:
+def _check_filters(configuration: Configuration, states: list[str], profile: str, uai: str) -> None:
     """Raises UsageError with everything that is wrong: a word that fits nothing would look like nobody."""
     from piactl.config.suggestions import hint
     from piactl.core.model.account import State
@@ -70,7 +70,7 @@ def _check_filters(site: Site, states: list[str], profile: str, uai: str) -> Non
         if wanted not in valid
     ]
     if profile:
-        profiles = [one.name for one in site.policy.profiles]
+        profiles = [one.name for one in configuration.policy.profiles]
         if profile not in profiles:
             wrong.append(f"--profile {profile}: the policy has no such profile; {hint(profile, profiles)}")
     if uai:
@@ -106,16 +106,16 @@ def show(
     """
     from piactl.flows.queries.accounts import account_view, find_account
 
-    site = this_site()
-    day = read_day(as_of, today(site))
+    configuration = this_configuration()
+    day = read_day(as_of, today(configuration))
     views, code = [], int(Exit.DONE)
     wanted = read_names(names)
-    with reading(site) as reader:
-        otp_schema = site.encoding_for(reader).otp_schema
+    with reading(configuration) as reader:
+        otp_schema = configuration.encoding_for(reader).otp_schema
         for name in wanted:
             try:
-                account = find_account(reader, site, name)
-                views.append(account_view(account, site, day, otp_schema=otp_schema))
+                account = find_account(reader, configuration, name)
+                views.append(account_view(account, configuration, day, otp_schema=otp_schema))
             except PiactlError as error:
                 if len(wanted) == 1:
                     raise

@@ -30,8 +30,8 @@ def lock(
     from piactl.core.edits import locks
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True)
-    site, order, author = acting.begin(manner)
-    return acting.act_on(names, locks.lock(author, read_date("--until", until)), manner, site, order)
+    configuration, order, author = acting.begin(manner)
+    return acting.act_on(names, locks.lock(author, read_date("--until", until)), manner, configuration, order)
 
 
 def unlock(
@@ -47,8 +47,8 @@ def unlock(
     from piactl.core.edits import locks
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    site, order, author = acting.begin(manner)
-    return acting.act_on(names, locks.unlock(author), manner, site, order)
+    configuration, order, author = acting.begin(manner)
+    return acting.act_on(names, locks.unlock(author), manner, configuration, order)
 
 
 def close(
@@ -75,10 +75,10 @@ def close(
     from piactl.core.edits import closing
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True)
-    site, order, author = acting.begin(manner)
+    configuration, order, author = acting.begin(manner)
     day = read_date("--from", from_) or order.as_of
     return acting.act_on(
-        names, closing.close(author, day, read_date("--until", until), grace), manner, site, order
+        names, closing.close(author, day, read_date("--until", until), grace), manner, configuration, order
     )
 
 
@@ -98,8 +98,10 @@ def reopen(
     from piactl.core.edits import closing
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    site, order, author = acting.begin(manner)
-    return acting.act_on(names, closing.reopen(author, read_date("--until", until)), manner, site, order)
+    configuration, order, author = acting.begin(manner)
+    return acting.act_on(
+        names, closing.reopen(author, read_date("--until", until)), manner, configuration, order
+    )
 
 
 def rename(
@@ -124,9 +126,9 @@ def rename(
     if usage_name is None:
         raise UsageError('the new name is missing: add --usage-name NAME, or --usage-name "" for none')
     manner = Manner(reason, dry_run, yes, output, (), as_of)
-    site, order, author = acting.begin(manner)
+    configuration, order, author = acting.begin(manner)
     act = closing.rename(author, usage_name.strip(), read_date("--until", until))
-    return acting.act_on([account], act, manner, site, order)
+    return acting.act_on([account], act, manner, configuration, order)
 
 
 def create(
@@ -174,7 +176,10 @@ def create(
         end=read_date("--end", end),
         sponsor=sponsor,
     )
-    site, order, author = acting.begin(manner)
+    configuration, order, author = acting.begin(manner)
     return acting.decide(
-        lambda reader: prepare_newcomer(reader, site, newcomer, author, order), manner, site, order
+        lambda reader: prepare_newcomer(reader, configuration, newcomer, author, order),
+        manner,
+        configuration,
+        order,
     )

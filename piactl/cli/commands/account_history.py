@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import Output, Since, Until, read_period
 from piactl.errors import AccountNotFound, DirectoryUnreachable, Exit, PiactlError
 
 if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
     from piactl.directory.probe.access_log import LoggedWrite
     from piactl.flows.queries.history import Event
-    from piactl.flows.site import Site
     from piactl.journal.query import JournalledChange
 
 IDENTITIES = ("reader", "desk", "administrator")
@@ -62,24 +62,24 @@ def history(
     from piactl.flows.queries.history import recounted
     from piactl.report.table import rendered
 
-    site, name = this_site(), account.strip()
-    first, last = read_period(site, since, until)
-    told = _resolve(site, name)
-    changes = _of_journal(site, told.uid or name, first, last)
+    configuration, name = this_configuration(), account.strip()
+    first, last = read_period(configuration, since, until)
+    told = _resolve(configuration, name)
+    changes = _of_journal(configuration, told.uid or name, first, last)
     if told.uid:
-        _ask_log(site, told, {change.dn for change in changes}, first)
+        _ask_log(configuration, told, {change.dn for change in changes}, first)
     if read_numen(name) is not None:
         raise AccountNotFound(
             "a NUMEN is a secret and names no account; give a uid, an address or a matricule"
         )
-    if not told.uid and not changes and not _of_journal(site, name, None, None):
+    if not told.uid and not changes and not _of_journal(configuration, name, None, None):
         if told.code is Exit.UNREACHABLE:
             say(f"{name}: the journal of this host knows no such uid")
             return int(told.code)
         raise AccountNotFound(
             f"{name}: neither the directory nor the journal of this host knows this account"
         )
-    identities = {who: one.dn for who, one in site.settings.directory.identities.items()}
+    identities = {who: one.dn for who, one in configuration.settings.directory.identities.items()}
     limit = last.timestamp() if last else float("inf")
     writes = [w for w in told.writes if datetime.fromisoformat(w.time).timestamp() <= limit]
     noted = [] if logins else [w for w in writes if w.of_logging_in]
@@ -95,40 +95,40 @@ def history(
 
 
 def _of_journal(
-    site: Site, uid: str, since: datetime | None, until: datetime | None
+    configuration: Configuration, uid: str, since: datetime | None, until: datetime | None
 ) -> list[JournalledChange]:
     from piactl.journal import Wanted
     from piactl.journal.query import changes
 
-    return list(changes(site.settings.journal_file, Wanted(uid=uid, since=since, until=until)))
+    return list(changes(configuration.settings.journal_file, Wanted(uid=uid, since=since, until=until)))
 
 
-def _resolve(site: Site, name: str) -> _Told:
+def _resolve(configuration: Configuration, name: str) -> _Told:
     """The account that the name means, as the directory knows it."""
     from piactl.flows.queries.history import uid_meant
 
     told = _Told()
     try:
-        with reading(site) as reader:
-            told.uid = uid_meant(reader, site, name)
+        with reading(configuration) as reader:
+            told.uid = uid_meant(reader, configuration, name)
     except DirectoryUnreachable as error:
         say(f"{error}\nOnly the journal of this host is told.")
         told.code = Exit.UNREACHABLE
     return told
 
 
-def _ask_log(site: Site, told: _Told, journalled: set[str], since: datetime | None) -> None:
+def _ask_log(configuration: Configuration, told: _Told, journalled: set[str], since: datetime | None) -> None:
     """The writes of the account, of its devices, and of those that the journal knows it had."""
     from piactl.directory.probe.access_log import find_logs, logged_writes, names_of_account
 
     hidden: tuple[str, ...] = ()
     refused: list[str] = []
-    settings = site.settings.directory
+    settings = configuration.settings.directory
     for identity in IDENTITIES:
         if identity not in settings.identities:
             continue
         try:
-            with reading(site, identity) as reader:
+            with reading(configuration, identity) as reader:
                 found = find_logs(reader, settings.suffix)
                 hidden = found.hidden
                 if found.readable:

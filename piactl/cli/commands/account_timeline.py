@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework.context import put, reading, say, this_site, today
+from piactl.cli.framework.context import put, reading, say, this_configuration, today
 from piactl.cli.framework.options import AsOf, read_date, read_day
 from piactl.errors import Exit, PiactlError
 
@@ -49,11 +49,11 @@ def timeline(
     from piactl.flows.queries.timeline import timeline as timeline_of
     from piactl.flows.queries.timeline import timeline_facts
 
-    site = this_site()
-    day = read_day(as_of, today(site))
+    configuration = this_configuration()
+    day = read_day(as_of, today(configuration))
     first, last = read_date("--from", from_), read_date("--until", until)
-    with reading(site) as reader:
-        drawn = timeline_of(find_account(reader, site, account), site, day, first, last)
+    with reading(configuration) as reader:
+        drawn = timeline_of(find_account(reader, configuration, account), configuration, day, first, last)
     if svg:
         _write_svg(drawn, svg, "as of" if as_of else "today")
     elif output is TimelineLayout.JSON:

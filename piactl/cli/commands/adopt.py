@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import put, reading, say, this_site, today
+from piactl.cli.framework.context import put, reading, say, this_configuration, today
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
@@ -23,8 +23,8 @@ from piactl.cli.framework.prompts import confirmed
 from piactl.errors import Exit, UsageError
 
 if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
     from piactl.flows.plan.proposal import Proposal
-    from piactl.flows.site import Site
 
 
 def adopt(
@@ -80,11 +80,11 @@ def adopt(
         raise UsageError(
             "--allow goes with --apply; a plan that is kept is approved by: piactl apply PLAN --allow"
         )
-    site = this_site()
-    proposal = _proposed(site, feeds, matricule_attribute, numen_attribute, as_of, accept_feed or [])
-    document, file = _kept(site, proposal, out, keep=apply_)
+    configuration = this_configuration()
+    proposal = _proposed(configuration, feeds, matricule_attribute, numen_attribute, as_of, accept_feed or [])
+    document, file = _kept(configuration, proposal, out, keep=apply_)
     if apply_:
-        return _apply(site, document, file, allowed, reason, output, yes=yes)
+        return _apply(configuration, document, file, allowed, reason, output, yes=yes)
     _show(document, output, everything=everything)
     if document["refusals"]:
         from piactl.report.plan_text import approval
@@ -97,17 +97,22 @@ def adopt(
 
 
 def _proposed(
-    site: Site, feeds: list[str], matricule: str, numen: str, as_of: str | None, accepted: list[str]
+    configuration: Configuration,
+    feeds: list[str],
+    matricule: str,
+    numen: str,
+    as_of: str | None,
+    accepted: list[str],
 ) -> Proposal:
     from piactl.flows.adopt import propose_adoption
     from piactl.flows.plan.inputs.load_feeds import read_feeds
 
-    day = read_day(as_of, today(site))
-    read = read_feeds(feeds, site.settings.sources)
-    with reading(site) as reader:
+    day = read_day(as_of, today(configuration))
+    read = read_feeds(feeds, configuration.settings.sources)
+    with reading(configuration) as reader:
         return propose_adoption(
             reader,
-            site,
+            configuration,
             read,
             day,
             matricule_attribute=matricule,
@@ -116,14 +121,16 @@ def _proposed(
         )
 
 
-def _kept(site: Site, proposal: Proposal, out: str, *, keep: bool) -> tuple[dict[str, Any], str]:
+def _kept(
+    configuration: Configuration, proposal: Proposal, out: str, *, keep: bool
+) -> tuple[dict[str, Any], str]:
     """The plan as JSON values, and the file that it is kept in, "" in none."""
     from piactl.flows.plan.plan_file import plan_document, plan_pieces
     from piactl.private_files import make_private_folder, write_private
 
-    document = plan_document(proposal, site.keys, Path(site.settings.state_folder))
+    document = plan_document(proposal, configuration.keys, Path(configuration.settings.state_folder))
     if not out and keep:
-        folder = Path(site.settings.state_folder) / "plans"
+        folder = Path(configuration.settings.state_folder) / "plans"
         make_private_folder(folder)
         out = str(folder / f"{document['fingerprint'][:16]}.json")
     if out:
@@ -133,7 +140,7 @@ def _kept(site: Site, proposal: Proposal, out: str, *, keep: bool) -> tuple[dict
 
 
 def _apply(
-    site: Site,
+    configuration: Configuration,
     document: dict[str, Any],
     file: str,
     allowed: dict[str, int],
@@ -151,7 +158,9 @@ def _apply(
         if not confirmed(f"Adopt {len(document['writes'])} entries?"):
             say("nothing was changed")
             return int(Exit.FAILED)
-    return done_code(apply_plan(site, read_plan_file(file, site), file, allowed, reason, output))
+    return done_code(
+        apply_plan(configuration, read_plan_file(file, configuration), file, allowed, reason, output)
+    )
 
 
 def _show(document: dict[str, Any], output: PlanLayout, *, everything: bool) -> None:

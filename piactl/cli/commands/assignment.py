@@ -42,13 +42,13 @@ def add(
     from piactl.core.edits import assignments
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    site, order, author = acting.begin(manner)
+    configuration, order, author = acting.begin(manner)
     _need({"--uai": uai, "--function": function, "--end": end})
     new = _assignment(uai, function, read_date("--start", start) or order.as_of, read_date("--end", end))
     from dataclasses import replace
 
     new = replace(new, corps=corps.strip(), position=position.strip())
-    return acting.act_on(names, assignments.add(author, new), manner, site, order)
+    return acting.act_on(names, assignments.add(author, new), manner, configuration, order)
 
 
 def end_(
@@ -75,12 +75,12 @@ def end_(
     from piactl.core.edits import assignments
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    site, order, author = acting.begin(manner)
+    configuration, order, author = acting.begin(manner)
     _need({"--on": on})
     last_day = read_date("--on", on) or order.as_of
     meant = assignments.Meant(_uai(uai), function.strip().upper(), read_date("--start", start))
     act = assignments.end(author, meant, last_day, read_date("--until", until))
-    return acting.act_on(names, act, manner, site, order)
+    return acting.act_on(names, act, manner, configuration, order)
 
 
 def move(
@@ -110,11 +110,11 @@ def move(
     from piactl.core.edits import assignments
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    site, order, author = acting.begin(manner)
+    configuration, order, author = acting.begin(manner)
     _need({"--to": to, "--end": end})
     new = _assignment(to, function, read_date("--start", start) or order.as_of, read_date("--end", end))
     act = assignments.move(author, assignments.Meant(_uai(from_)), new, read_date("--until", until))
-    return acting.act_on(names, act, manner, site, order)
+    return acting.act_on(names, act, manner, configuration, order)
 
 
 def _need(given: dict[str, str | None]) -> None:

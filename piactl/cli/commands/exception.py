@@ -8,13 +8,13 @@ import typer
 
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import ActAsOf, ActOutput, Allow, DryRun, Manner, Names, Until, Yes
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site, today
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
 from piactl.cli.framework.options import AsOf, Output, Reason, read_date, read_day
 from piactl.errors import Exit, UsageError
 
 if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
     from piactl.core.model.policy import Service
-    from piactl.flows.site import Site
 
 
 COLUMNS = ("uid", "kind", "service", "uai", "start", "end", "by", "reason")
@@ -71,8 +71,8 @@ def _except(
 ) -> int:
     from piactl.core.edits import exceptions
 
-    site, order, author = acting.begin(manner)
-    place = _checked(site, service, uai)
+    configuration, order, author = acting.begin(manner)
+    place = _checked(configuration, service, uai)
     end = read_date("--until", until)
     if end is None:
         raise UsageError("an exception needs an end: add --until DATE")
@@ -80,7 +80,7 @@ def _except(
     if end < start:
         raise UsageError(f"--until {end} is before the first day, {start}")
     make = exceptions.grant if grants else exceptions.deny
-    return acting.act_on(names, make(author, service, place, start, end), manner, site, order)
+    return acting.act_on(names, make(author, service, place, start, end), manner, configuration, order)
 
 
 def end_(
@@ -98,11 +98,11 @@ def end_(
     from piactl.core.edits import exceptions
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    site, order, author = acting.begin(manner)
+    configuration, order, author = acting.begin(manner)
     if not service:
         raise UsageError("add --service, as `exception list` shows it")
     act = exceptions.end_exceptions(author, service, uai.strip().upper())
-    return acting.act_on(names, act, manner, site, order)
+    return acting.act_on(names, act, manner, configuration, order)
 
 
 def list_(
@@ -114,12 +114,14 @@ def list_(
     from piactl.flows.queries.overrides import exceptions_by_hand
     from piactl.report.table import rendered
 
-    site = this_site()
+    configuration = this_configuration()
     unreadable: list[str] = []
-    with reading(site) as reader:
-        rows = exceptions_by_hand(reader, site, read_day(as_of, today(site)), unreadable.append)
+    with reading(configuration) as reader:
+        rows = exceptions_by_hand(
+            reader, configuration, read_day(as_of, today(configuration)), unreadable.append
+        )
         if service and not any(row["service"] == service for row in rows):
-            _known(site, service)
+            _known(configuration, service)
         rows = [row for row in rows if service in ("", row["service"])]
     put(rendered(rows, COLUMNS, layout_or_default(output)))
     for why in unreadable:
@@ -127,23 +129,23 @@ def list_(
     return int(Exit.PARTLY if unreadable else Exit.DONE)
 
 
-def _known(site: Site, name: str) -> Service:
+def _known(configuration: Configuration, name: str) -> Service:
     from piactl.config.suggestions import hint
 
-    known = site.policy.services.get(name)
+    known = configuration.policy.services.get(name)
     if known is None:
-        names = list(site.policy.services)
+        names = list(configuration.policy.services)
         raise UsageError(f"--service {name}: the policy has no such service; {hint(name, names)}")
     return known
 
 
-def _checked(site: Site, service: str, uai: str) -> str:
+def _checked(configuration: Configuration, service: str, uai: str) -> str:
     """The UAI of an exception, "" for person scope. Raises UsageError with everything that is wrong."""
     from piactl.core.model.uai import read_uai
 
     if not service:
         raise UsageError("add --service")
-    known = _known(site, service)
+    known = _known(configuration, service)
     if known.per_establishment and not uai:
         raise UsageError(f"{service} is a service of one establishment: add --uai")
     if uai and not known.per_establishment:

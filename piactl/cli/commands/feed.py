@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import put, say, this_site, today
+from piactl.cli.framework.context import put, say, this_configuration, today
 from piactl.cli.framework.options import PlanLayout, RunOutput
 from piactl.errors import Exit
 
 if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
     from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
-    from piactl.flows.site import Site
 
 
 File = Annotated[str, typer.Argument(metavar="FEED", help="A feed file, PATH or SOURCE=PATH.")]
@@ -32,9 +32,9 @@ def check(
     from piactl.core.plan.run_state import Memory
     from piactl.flows.plan.inputs.load_feeds import check_limits
 
-    site = this_site()
-    sourced = _read(file, site)
-    check_limits([sourced], Memory(), {}, today(site), ())
+    configuration = this_configuration()
+    sourced = _read(file, configuration)
+    check_limits([sourced], Memory(), {}, today(configuration), ())
     feed, rejections = sourced.feed, sorted(sourced.rejections, key=lambda r: (r.line, r.column))
     facts = feed.facts
     held: dict[str | None, str] = {r.matricule: r.message for r in sourced.judgement}
@@ -78,18 +78,20 @@ def rejects(
     from piactl.feed.rejects_file import write_rejects
     from piactl.feed.row_index import with_rejections
 
-    sourced = _read(file, this_site())
+    sourced = _read(file, this_configuration())
     feed = with_rejections(sourced.feed, sourced.path, sourced.judgement)
     count = write_rejects(Path(out), feed, sourced.source)
     say(f"{counted(count, 'row')} written to {out}" if count else "no row is rejected; nothing was written")
     return int(Exit.DONE)
 
 
-def _read(file: str, site: Site) -> SourcedFeed:
+def _read(file: str, configuration: Configuration) -> SourcedFeed:
     from piactl.flows.plan.inputs.load_feeds import read_feeds
     from piactl.flows.plan.inputs.merge_feeds import judged
 
-    return judged(read_feeds([file], site.settings.sources)[0], site.policy, site.register)
+    return judged(
+        read_feeds([file], configuration.settings.sources)[0], configuration.policy, configuration.register
+    )
 
 
 def _print(document: dict[str, Any], output: PlanLayout) -> None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site, today
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
 from piactl.cli.framework.options import Output, Since, Until, read_period
 from piactl.errors import AccountNotFound, Exit, PiactlError, UsageError
 
 if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
     from piactl.core.journal_line import Head
-    from piactl.flows.site import Site
     from piactl.journal import Wanted
     from piactl.journal.query import JournalledChange
 
@@ -31,18 +31,18 @@ Period = tuple[datetime | None, datetime | None]
 
 
 def show_changes(
-    site: Site, account: str, run: str, author: str, period: Period, kind: str, layout: str
+    configuration: Configuration, account: str, run: str, author: str, period: Period, kind: str, layout: str
 ) -> int:
     """Prints the changes that fit everything that is given; "" is not given."""
     from piactl.journal import Wanted
     from piactl.report.table import rendered
 
-    path = site.settings.journal_file
+    path = configuration.settings.journal_file
     run = _last_run(path) if run == "last" else run
     wanted = Wanted(run or None, account or None, author or None, *period)
     rows = _some(_rows(path, wanted, kind))
     if rows is None and account:
-        uid = _uid_of(site, account)
+        uid = _uid_of(configuration, account)
         rows = (
             None
             if uid == account
@@ -107,15 +107,15 @@ def _last_run(path: str) -> str:
     raise AccountNotFound(f"{path}: no run has changed anything yet")
 
 
-def _uid_of(site: Site, name: str) -> str:
+def _uid_of(configuration: Configuration, name: str) -> str:
     """The uid of what is no uid in the journal, as the directory knows it. Raises AccountNotFound."""
     from piactl.core.model.numen import masked
     from piactl.flows.queries.history import uid_meant
 
     called = masked(name)
     try:
-        with reading(site) as reader:
-            uid = uid_meant(reader, site, name)
+        with reading(configuration) as reader:
+            uid = uid_meant(reader, configuration, name)
     except PiactlError:
         say(f"{called}: is no uid in this journal; whether it is another name of an account cannot be asked:")
         raise
@@ -149,9 +149,15 @@ def show(
     are.
     """
 
-    site = this_site()
+    configuration = this_configuration()
     return show_changes(
-        site, account.strip(), run, author, read_period(site, since, until), kind, layout_or_default(output)
+        configuration,
+        account.strip(),
+        run,
+        author,
+        read_period(configuration, since, until),
+        kind,
+        layout_or_default(output),
     )
 
 
@@ -183,15 +189,15 @@ def verify(
         return _verify_file(file, head)
     if head:
         raise UsageError("--head goes with a FILE; without one the heads are asked of the directory")
-    site = this_site()
+    configuration = this_configuration()
     anchors: dict[str, Head] = {}
     compared = True
     try:
-        anchors = _anchors(site)
+        anchors = _anchors(configuration)
     except PiactlError as error:
         compared = False
         say(f"the directory cannot be asked for the anchors: {error}\nOnly the chain itself is checked.")
-    found = verify_journal(site.settings.journal_file, anchors, None)
+    found = verify_journal(configuration.settings.journal_file, anchors, None)
     if found.problem is not None:
         say(str(found.problem))
         return int(Exit.FAILED)
@@ -230,13 +236,13 @@ def _read_head(text: str) -> tuple[int, str] | None:
     return int(seq), digest
 
 
-def _anchors(site: Site) -> dict[str, Head]:
+def _anchors(configuration: Configuration) -> dict[str, Head]:
     from piactl.clock import utc_now
     from piactl.flows.journal_retention import anchors_of
     from piactl.journal import who
 
-    with reading(site) as reader:
-        return anchors_of(reader, site, who().host, utc_now())
+    with reading(configuration) as reader:
+        return anchors_of(reader, configuration, who().host, utc_now())
 
 
 def export(
@@ -260,9 +266,9 @@ def export(
     from piactl.journal.export import export_lines, extract
     from piactl.private_files import write_private
 
-    site = this_site()
-    path = site.settings.journal_file
-    found = extract(path, *read_period(site, since, until))
+    configuration = this_configuration()
+    path = configuration.settings.journal_file
+    found = extract(path, *read_period(configuration, since, until))
     if found is None:
         raise PiactlError(f"{path}: the journal has no line of that period; nothing is exported")
     actor = who()
@@ -295,11 +301,18 @@ def prune(
     from piactl.flows.journal_retention import prune_journal
     from piactl.report.journal_text import pruned_text
 
-    site = this_site()
-    first, _ = read_period(site, before, "", option="--before")
-    now = today(site)
+    configuration = this_configuration()
+    first, _ = read_period(configuration, before, "", option="--before")
+    now = today(configuration)
     if first is None or (first.hour, first.minute) != (0, 0) or first.date() > now:
         raise UsageError(f"--before {before}: write a day that is not in the future, as 2026-09-01")
-    done = prune_journal(site, new_order(site, None), first.date(), _anchors(site), utc_now, trial=dry_run)
+    done = prune_journal(
+        configuration,
+        new_order(configuration, None),
+        first.date(),
+        _anchors(configuration),
+        utc_now,
+        trial=dry_run,
+    )
     put([pruned_text(done.gone, first.date().isoformat(), trial=dry_run)])
     return int(Exit.DONE)

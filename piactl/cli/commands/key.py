@@ -8,13 +8,13 @@ import typer
 
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import DryRun, Manner
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site, writing
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, writing
 from piactl.cli.framework.options import Output, Reason
 from piactl.errors import Exit, PiactlError
 
 if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
     from piactl.flows.apply.run import Order
-    from piactl.flows.site import Site
 
 COLUMNS = ("key", "current", "here", "matricules", "archived", "numens", "waiting", "devices", "attempts")
 
@@ -28,10 +28,10 @@ def list_(output: Output = None) -> int:
     from piactl.flows.helpdesk.key_rotation import WHAT, Need, key_needs
     from piactl.report.table import rendered
 
-    site = this_site()
-    keys = site.keys
-    with reading(site) as reader:
-        needs = key_needs(reader, site)
+    configuration = this_configuration()
+    keys = configuration.keys
+    with reading(configuration) as reader:
+        needs = key_needs(reader, configuration)
     rows = [
         {
             "key": key or "(none)",
@@ -45,8 +45,8 @@ def list_(output: Output = None) -> int:
     lacking = [row["key"] for row in rows if not row["here"]]
     if lacking:
         say(
-            f"this host's key file, {site.settings.keys_file}, lacks {', '.join(map(str, lacking))}: put the "
-            "lines back from its copy, or from another host"
+            f"this host's key file, {configuration.settings.keys_file}, lacks "
+            f"{', '.join(map(str, lacking))}: put the lines back from its copy, or from another host"
         )
     return int(Exit.FAILED if lacking else Exit.DONE)
 
@@ -65,16 +65,16 @@ def add(
     from piactl.flows.apply.key_fence import announce_key
     from piactl.secrets import add_key, read_keys
 
-    site, order, _ = acting.begin(Manner(reason))
-    path = site.settings.keys_file
-    with writing(site, "administrator") as writer:
+    configuration, order, _ = acting.begin(Manner(reason))
+    path = configuration.settings.keys_file
+    with writing(configuration, "administrator") as writer:
         # first what may refuse: a host that lacks the current key must not add another
-        with _journalled(site, writer, order) as run:
+        with _journalled(configuration, writer, order) as run:
             fresh = add_key(path, name.strip())
             run.journal.note(f"digest key {fresh} was made the current one")
             run.journal.end({})
         try:
-            announce_key(writer, site, read_keys(path))
+            announce_key(writer, configuration, read_keys(path))
         except PiactlError as error:
             say(f"key {fresh} is in {path}, but the other hosts cannot be told of it: {error}")
     say(f"key {fresh} is the current one. Copy {path} to every other host now, and keep a copy elsewhere")
@@ -99,40 +99,44 @@ def retire(
     from piactl.journal import in_doubt
     from piactl.secrets import drop_key
 
-    site, order, author = acting.begin(Manner(reason, dry_run))
-    check_retirable(site, key)
-    with writing(site, "administrator") as writer:
-        needs = key_needs(writer, site).get(key)
+    configuration, order, author = acting.begin(Manner(reason, dry_run))
+    check_retirable(configuration, key)
+    with writing(configuration, "administrator") as writer:
+        needs = key_needs(writer, configuration).get(key)
         sealed = needs.counts.pop("devices", 0) if needs else 0
-        refuse_needed(key, needs, site)
-        if in_doubt(site.settings.journal_file):
+        refuse_needed(key, needs, configuration)
+        if in_doubt(configuration.settings.journal_file):
             raise ActRefused(
                 f"key {key} stays: writes of an earlier run are in doubt, and only it can tell of them."
                 "\nRun piactl nightly, which reads them back, then try again"
             )
         if dry_run:
-            moved = f"{sealed} sealed secrets would move to {site.keys.current}, and " if sealed else ""
-            say(f"{moved}key {key} would be taken out of {site.settings.keys_file}")
+            moved = (
+                f"{sealed} sealed secrets would move to {configuration.keys.current}, and " if sealed else ""
+            )
+            say(f"{moved}key {key} would be taken out of {configuration.settings.keys_file}")
             return int(Exit.DONE)
-        preparation = prepare_reseals(writer, site, key, author.reason)
-        carry_out(site, writer, order, preparation, now=_now, say=say, stop=lambda: "", recorded=False)
-        refuse_needed(key, key_needs(writer, site).get(key), site)
-        with _journalled(site, writer, order) as run:
-            drop_key(site.settings.keys_file, key)
+        preparation = prepare_reseals(writer, configuration, key, author.reason)
+        carry_out(
+            configuration, writer, order, preparation, now=_now, say=say, stop=lambda: "", recorded=False
+        )
+        refuse_needed(key, key_needs(writer, configuration).get(key), configuration)
+        with _journalled(configuration, writer, order) as run:
+            drop_key(configuration.settings.keys_file, key)
             run.journal.note(f"digest key {key} was retired")
             run.journal.end({})
     say(
-        f"key {key} is out of {site.settings.keys_file}. Take it out on the other hosts too; keep it in the "
-        "copy as long as a backup of the directory may have to be read"
+        f"key {key} is out of {configuration.settings.keys_file}. Take it out on the other hosts too; keep "
+        "it in the copy as long as a backup of the directory may have to be read"
     )
     put([f"{key}\n"])
     return int(Exit.DONE)
 
 
-def _journalled(site: Site, writer: Any, order: Order) -> Any:
+def _journalled(configuration: Configuration, writer: Any, order: Order) -> Any:
     from piactl.flows.apply.run import run_alone
 
-    return run_alone(site, writer, order, _now, say, recorded=False)
+    return run_alone(configuration, writer, order, _now, say, recorded=False)
 
 
 def _now() -> Any:

@@ -26,10 +26,10 @@ from piactl.cli.framework.stdout import StdoutLost
 from piactl.errors import Exit, PiactlError
 
 if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration as Site
     from piactl.flows.apply.run import Order
     from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
     from piactl.flows.plan.proposal import Proposal
-    from piactl.flows.site import Site
 
 
 def nightly(

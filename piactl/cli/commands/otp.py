@@ -14,7 +14,7 @@ import typer
 
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import ActOutput, DryRun, Manner, Names, Yes, read_names
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import Reason, ShowOutput
 from piactl.errors import Exit, PiactlError, UsageError
 
@@ -47,11 +47,11 @@ def verify(
     from piactl.flows.helpdesk.otp import prepare_verification
 
     manner = desk_manner(reason or "verification", administrator, False, True, output)
-    site, order, author = acting.begin(manner)
+    configuration, order, author = acting.begin(manner)
     return acting.decide(
-        lambda writer: prepare_verification(writer, site, name, _ask, author, _now, manner.identity),
+        lambda writer: prepare_verification(writer, configuration, name, _ask, author, _now, manner.identity),
         manner,
-        site,
+        configuration,
         order,
     )
 
@@ -70,11 +70,11 @@ def resync(
     from piactl.flows.helpdesk.otp import prepare_resync
 
     manner = desk_manner(reason or "resynchronisation", administrator, False, True, output)
-    site, order, author = acting.begin(manner)
+    configuration, order, author = acting.begin(manner)
     return acting.decide(
-        lambda writer: prepare_resync(writer, site, name, _ask, author, _now, manner.identity),
+        lambda writer: prepare_resync(writer, configuration, name, _ask, author, _now, manner.identity),
         manner,
-        site,
+        configuration,
         order,
     )
 
@@ -95,12 +95,12 @@ def suspend(
     from piactl.flows.helpdesk.otp import prepare_suspension
 
     manner = replace(desk_manner(reason, administrator, dry_run, yes, output), emergency=True)
-    site, order, author = acting.begin(manner)
+    configuration, order, author = acting.begin(manner)
     wanted = read_names(names)
     return acting.decide(
-        lambda reader: prepare_suspension(reader, site, wanted, author, _now(), manner.identity),
+        lambda reader: prepare_suspension(reader, configuration, wanted, author, _now(), manner.identity),
         manner,
-        site,
+        configuration,
         order,
     )
 
@@ -117,10 +117,13 @@ def resume(
     from piactl.flows.helpdesk.otp import prepare_resumption
 
     manner = desk_manner(reason, administrator, dry_run, yes, output)
-    site, order, author = acting.begin(manner)
+    configuration, order, author = acting.begin(manner)
     wanted = read_names(names)
     return acting.decide(
-        lambda reader: prepare_resumption(reader, site, wanted, author, manner.identity), manner, site, order
+        lambda reader: prepare_resumption(reader, configuration, wanted, author, manner.identity),
+        manner,
+        configuration,
+        order,
     )
 
 
@@ -143,14 +146,14 @@ def remove(
     from piactl.flows.helpdesk.otp import prepare_removal
 
     manner = desk_manner(reason, administrator, dry_run, yes, output)
-    site, order, author = acting.begin(manner)
+    configuration, order, author = acting.begin(manner)
     wanted = read_names(names)
     return acting.decide(
         lambda reader: prepare_removal(
-            reader, site, wanted, author, manner.identity, password_alone=password_alone
+            reader, configuration, wanted, author, manner.identity, password_alone=password_alone
         ),
         manner,
-        site,
+        configuration,
         order,
     )
 
@@ -164,20 +167,20 @@ def show(names: Names, output: ShowOutput = None) -> int:
     from piactl.report.device_text import COLUMNS, devices_text
     from piactl.report.table import rendered
 
-    site = this_site()
+    configuration = this_configuration()
     wanted = read_names(names)
     views, code = [], int(Exit.DONE)
-    with reading(site) as reader:
+    with reading(configuration) as reader:
         for name in wanted:
             try:
-                views.append(devices_shown(reader, site, name))
+                views.append(devices_shown(reader, configuration, name))
             except PiactlError as error:
                 if len(wanted) == 1:
                     raise
                 say(str(error))
                 code = int(Exit.PARTLY)
     if output is None:
-        put(devices_text(view, site.policy.timezone) for view in views)
+        put(devices_text(view, configuration.policy.timezone) for view in views)
     else:
         put(rendered(views, COLUMNS, layout_or_default(output)))
     return code
@@ -243,12 +246,14 @@ def enroll(
     on_screen = sys.stdout.isatty() and len(wanted) == 1 and output is None
     _need_a_way(wanted, png, uri_file, on_screen or dry_run)
     manner = desk_manner(reason or "enrolment", administrator, dry_run, yes, output)
-    site, order, author = acting.begin(manner)
+    configuration, order, author = acting.begin(manner)
     prepared: list[Enrolment] = []
     made: list[Enrolment] = []
 
     def make(reader: Any) -> Any:
-        preparation, enrolments = prepare_enrolment(reader, site, wanted, author, utc_now(), manner.identity)
+        preparation, enrolments = prepare_enrolment(
+            reader, configuration, wanted, author, utc_now(), manner.identity
+        )
         prepared.extend(enrolments)
         return preparation
 
@@ -258,7 +263,7 @@ def enroll(
             made.extend(one for one in prepared if outcomes.get(one.uid) == "applied")
             keep(made, len(wanted) == 1)
 
-        code = acting.decide(make, manner, site, order, done)
+        code = acting.decide(make, manner, configuration, order, done)
     if on_screen and made:
         _show_once(made[0])
     return code

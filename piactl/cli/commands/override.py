@@ -8,7 +8,7 @@ import typer
 
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import ActAsOf, ActOutput, Allow, DryRun, Manner, Names, Yes
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site, today
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
 from piactl.cli.framework.options import AsOf, Output, Reason, read_day
 from piactl.errors import Exit, UsageError
 
@@ -20,10 +20,12 @@ def list_(output: Output = None, as_of: AsOf = None) -> int:
     from piactl.flows.queries.overrides import overrides_in_force
     from piactl.report.table import rendered
 
-    site = this_site()
+    configuration = this_configuration()
     unreadable: list[str] = []
-    with reading(site) as reader:
-        rows = overrides_in_force(reader, site, read_day(as_of, today(site)), unreadable.append)
+    with reading(configuration) as reader:
+        rows = overrides_in_force(
+            reader, configuration, read_day(as_of, today(configuration)), unreadable.append
+        )
     put(rendered(rows, COLUMNS, layout_or_default(output)))
     for why in unreadable:
         say(why)
@@ -51,6 +53,6 @@ def end_(
     if wrong:
         raise UsageError(f"--kind {wrong[0]}: the kinds are {', '.join(words)}")
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    site, order, author = acting.begin(manner)
+    configuration, order, author = acting.begin(manner)
     kinds = [OverrideKind(word) for word in kind or words]
-    return acting.act_on(names, closing.end_overrides(author, kinds), manner, site, order)
+    return acting.act_on(names, closing.end_overrides(author, kinds), manner, configuration, order)

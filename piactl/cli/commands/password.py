@@ -11,17 +11,17 @@ import typer
 
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import ActOutput, DryRun, Manner, Names, Yes, read_names
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site, writing
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, writing
 from piactl.cli.framework.options import Reason, ShowOutput
 from piactl.cli.framework.prompts import ask_secret
 from piactl.cli.framework.run_context import stop_on_signals
 from piactl.errors import Exit, PiactlError, UsageError
 
 if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
     from piactl.directory.port import Writer
     from piactl.flows.apply.run import Order
     from piactl.flows.helpdesk.activation import Coded, CodeFile, Given
-    from piactl.flows.site import Site
 
 
 # Handing out codes: to a terminal or a new file, and never one that was not set or that nobody can read.
@@ -45,7 +45,7 @@ def need_a_way(manner: Manner, to: str | None) -> None:
 def hand_out(
     names: Sequence[str],
     manner: Manner,
-    site: Site,
+    configuration: Configuration,
     order: Order,
     to: str | None,
     private_mail: bool,
@@ -58,17 +58,17 @@ def hand_out(
     need_a_way(manner, to)
 
     def prepared(reader: Any) -> tuple[list[Coded], Preparation]:
-        coded = prepare_codes(reader, site, names, order, _instant(), manner.identity)
+        coded = prepare_codes(reader, configuration, names, order, _instant(), manner.identity)
         return coded, Preparation(tuple(one.prepared for one in coded))
 
     if manner.dry_run:
-        with reading(site) as reader:
-            return acting.finish(site, prepared(reader)[1], manner, acting.foretold)
-    with writing(site, manner.identity) as writer:
+        with reading(configuration) as reader:
+            return acting.finish(configuration, prepared(reader)[1], manner, acting.foretold)
+    with writing(configuration, manner.identity) as writer:
         coded, preparation = prepared(writer)
         if not preparation.writes:
-            return acting.finish(site, preparation, manner, acting.foretold)
-        if not acting.agreed(site, preparation, manner):
+            return acting.finish(configuration, preparation, manner, acting.foretold)
+        if not acting.agreed(configuration, preparation, manner):
             say("nothing was changed")
             return int(Exit.FAILED)
         # signals are held back only while writing; a prompt may be left at once
@@ -78,16 +78,16 @@ def hand_out(
                 if check is not None:
                     check(writer)
                 if file is not None:
-                    file.promise(_rows(site, coded, None))
-                given = give_codes(site, writer, order, coded, now=_instant, say=say, stop=stop)
+                    file.promise(_rows(configuration, coded, None))
+                given = give_codes(configuration, writer, order, coded, now=_instant, say=say, stop=stop)
             except PiactlError:  # with no code set
                 if file is not None:
                     file.drop()
                 raise
-    lost = _kept(file, _rows(site, coded, given))
-    code = acting.finish(site, preparation, manner, given.became, run=order.run)
+    lost = _kept(file, _rows(configuration, coded, given))
+    code = acting.finish(configuration, preparation, manner, given.became, run=order.run)
     if lost is None:
-        _tell(site, coded, given, to)
+        _tell(configuration, coded, given, to)
     error = given.error or lost
     if error is not None:
         raise error
@@ -109,7 +109,7 @@ def _kept(file: CodeFile | None, rows: Sequence[dict[str, str]]) -> PiactlError 
     return None
 
 
-def _rows(site: Site, coded: Sequence[Coded], given: Given | None) -> list[dict[str, str]]:
+def _rows(configuration: Configuration, coded: Sequence[Coded], given: Given | None) -> list[dict[str, str]]:
     """The rows of the file: of all codes, or, once given, of those that were set or may have been."""
     from piactl.flows.helpdesk.rate_limit import shown_time
 
@@ -125,27 +125,27 @@ def _rows(site: Site, coded: Sequence[Coded], given: Given | None) -> list[dict[
                 "uid": one.account.uid,
                 "address": one.account.address or "",
                 "display_name": one.account.display_name,
-                "private_mail": _private_mail(site, one),
+                "private_mail": _private_mail(configuration, one),
                 "code": one.code.reveal(),
-                "valid_until": shown_time(one.ends, site),
+                "valid_until": shown_time(one.ends, configuration),
                 "outcome": outcome,
             }
         )
     return rows
 
 
-def _private_mail(site: Site, one: Coded) -> str:
+def _private_mail(configuration: Configuration, one: Coded) -> str:
     """Nothing for an address that leads to the mailbox which the code is to open."""
     account = one.account
     mail = account.private_mail if account is not None else ""
-    return "" if mail.casefold().endswith(f"@{site.policy.domain.casefold()}") else mail
+    return "" if mail.casefold().endswith(f"@{configuration.policy.domain.casefold()}") else mail
 
 
-def _tell(site: Site, coded: Sequence[Coded], given: Given, to: str | None) -> None:
+def _tell(configuration: Configuration, coded: Sequence[Coded], given: Given, to: str | None) -> None:
     """Shows the codes where no file has them, and says what follows."""
     from piactl.report.activation_text import code_text
 
-    rows = _rows(site, coded, given)
+    rows = _rows(configuration, coded, given)
     if not rows:
         return
     if to is None:
@@ -199,8 +199,8 @@ def activate(
     way than the mailbox of the account.
     """
     manner = _manner(reason or "first connection", administrator, dry_run, yes, output)
-    site, order, _ = acting.begin(manner)
-    return hand_out(read_names(names), manner, site, order, to, private_mail)
+    configuration, order, _ = acting.begin(manner)
+    return hand_out(read_names(names), manner, configuration, order, to, private_mail)
 
 
 def reset(
@@ -238,12 +238,12 @@ def reset(
         raise UsageError("an identity is checked for one account at a time; name one")
     asked = reason or "reset after a check of identity"
     manner = _manner(asked, administrator or without_check, dry_run, yes or not without_check, output)
-    site, order, _ = acting.begin(manner)
+    configuration, order, _ = acting.begin(manner)
     need_a_way(manner, to)
     check = None
     if not (without_check or dry_run):
-        check = _identity_check(site, wanted[0], order, manner.identity, numen_file, code_file)
-    return hand_out(wanted, manner, site, order, to, private_mail, check)
+        check = _identity_check(configuration, wanted[0], order, manner.identity, numen_file, code_file)
+    return hand_out(wanted, manner, configuration, order, to, private_mail, check)
 
 
 def unblock(
@@ -261,12 +261,12 @@ def unblock(
     from piactl.flows.helpdesk.unblock import prepare_unblocking
 
     manner = _manner(reason or "unblocked", administrator, dry_run, yes, output)
-    site, order, _ = acting.begin(manner)
+    configuration, order, _ = acting.begin(manner)
     wanted = read_names(names)
     return acting.decide(
-        lambda reader: prepare_unblocking(reader, site, wanted, order, _now(), manner.identity),
+        lambda reader: prepare_unblocking(reader, configuration, wanted, order, _now(), manner.identity),
         manner,
-        site,
+        configuration,
         order,
     )
 
@@ -288,11 +288,11 @@ def check(
     """
     from piactl.flows.helpdesk.password_check import check_password
 
-    site = this_site()
+    configuration = this_configuration()
     source = password_file or (None if sys.stdin.isatty() else "-")
     password = ask_secret("The new password", source, "--password-file")
-    with reading(site) as reader:
-        checked = check_password(reader, site, name, password)
+    with reading(configuration) as reader:
+        checked = check_password(reader, configuration, name, password)
     for remark in checked.remarks:
         say(remark)
     if output is None:
@@ -318,7 +318,12 @@ def _manner(reason: str, administrator: bool, dry_run: bool, yes: bool, output: 
 
 
 def _identity_check(
-    site: Site, name: str, order: Order, identity: str, numen_file: str | None, code_file: str | None
+    configuration: Configuration,
+    name: str,
+    order: Order,
+    identity: str,
+    numen_file: str | None,
+    code_file: str | None,
 ) -> Check:
     """Asks for what proves who somebody is; the check itself is made once the directory can be written."""
     from piactl.core.credentials.totp_devices import NO_DEVICE
@@ -332,10 +337,10 @@ def _identity_check(
     )
     from piactl.flows.queries.accounts import account_on, find_entry
 
-    with reading(site, identity) as reader:
-        entry = find_entry(reader, site, name)
+    with reading(configuration, identity) as reader:
+        entry = find_entry(reader, configuration, name)
     account = entry.account
-    refuse_code(account, account_on(account, site, order.as_of)[1], order.as_of, identity)
+    refuse_code(account, account_on(account, configuration, order.as_of)[1], order.as_of, identity)
     refuse_unprovable(account)
     numen = understood_numen(ask_secret(f"NUMEN of {account.uid}", numen_file, "--numen-file"))
     code = None
@@ -343,9 +348,9 @@ def _identity_check(
         code = ask_secret(f"One-time code of {account.uid}", code_file, "--code-file")
 
     def made(writer: Writer) -> None:
-        by_device = proof_by_device(site, writer, order, entry, now=_now, say=say)
-        trace = journalled_trace(site, writer, order, now=_now, say=say)
-        prove(writer, site, account, numen, code, by_device, _now(), trace)
+        by_device = proof_by_device(configuration, writer, order, entry, now=_now, say=say)
+        trace = journalled_trace(configuration, writer, order, now=_now, say=say)
+        prove(writer, configuration, account, numen, code, by_device, _now(), trace)
 
     return made
 

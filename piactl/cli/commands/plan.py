@@ -36,8 +36,8 @@ from piactl.cli.framework.run_context import (
 from piactl.errors import Exit, UnsafePlan, UsageError
 
 if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration as Site
     from piactl.flows.plan.plan_file import PlanFile
-    from piactl.flows.site import Site
 
 
 def plan(

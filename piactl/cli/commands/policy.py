@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import layout_or_default, put, this_site
+from piactl.cli.framework.context import layout_or_default, put, this_configuration
 from piactl.cli.framework.options import Output, ShowOutput
 
 SERVICE_COLUMNS = (
@@ -29,7 +29,7 @@ def list_services(output: Output = None) -> None:
     """List the services of the policy: scope, delays in days, one-time code, profiles, line."""
     from piactl.flows.queries.policy import service_rows
 
-    policy = this_site().policy
+    policy = this_configuration().policy
     layout = layout_or_default(output)
     rows = service_rows(policy)
     if layout == "table":
@@ -45,10 +45,10 @@ def show_service(
     from piactl.flows.queries.policy import service_view
     from piactl.report.policy_text import service_text
 
-    site = this_site()
-    view = service_view(site.policy, service)
+    configuration = this_configuration()
+    view = service_view(configuration.policy, service)
     if output is None:
-        put([service_text(view, site.settings.policy_file)])
+        put([service_text(view, configuration.settings.policy_file)])
     else:
         rows = {**view, "given_by": [one["name"] for one in view["given_by"]]}
         kept = [one["name"] for one in view["positions"] if one["keeps"]]
@@ -61,7 +61,7 @@ def list_profiles(output: Output = None) -> None:
     from piactl.report.policy_text import condition
 
     layout = layout_or_default(output)
-    rows = profile_rows(this_site().policy)
+    rows = profile_rows(this_configuration().policy)
     if layout not in _OBJECTS:
         rows = [{**row, "when": condition(row["when"])} for row in rows]
     _put_rows(rows, PROFILE_COLUMNS, layout)
@@ -75,10 +75,10 @@ def show_profile(
     from piactl.flows.queries.policy import profile_view
     from piactl.report.policy_text import condition, profile_text
 
-    site = this_site()
-    view = profile_view(site.policy, profile)
+    configuration = this_configuration()
+    view = profile_view(configuration.policy, profile)
     if output is None:
-        put([profile_text(view, site.settings.policy_file)])
+        put([profile_text(view, configuration.settings.policy_file)])
     else:
         row = {
             **view,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import layout_or_default, put, reading, this_site
+from piactl.cli.framework.context import layout_or_default, put, reading, this_configuration
 from piactl.cli.framework.options import Output
 from piactl.errors import AccountNotFound
 
@@ -60,9 +60,9 @@ def _records() -> list[Mapping[str, Any]]:
     from piactl.clock import utc_now
     from piactl.directory.store.state_records import read_runs
 
-    site = this_site()
-    with reading(site) as reader:
-        return read_runs(reader, site.settings.directory.state, site.unreadable, utc_now())
+    configuration = this_configuration()
+    with reading(configuration) as reader:
+        return read_runs(reader, configuration.settings.directory.state, configuration.unreadable, utc_now())
 
 
 def _told(record: Mapping[str, Any]) -> dict[str, Any]:

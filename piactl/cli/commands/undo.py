@@ -18,9 +18,9 @@ from piactl.cli.framework.stdout import StdoutLost
 from piactl.errors import Exit, UnsafePlan
 
 if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
     from piactl.flows.apply.executor import Done
     from piactl.flows.apply.run import Order
-    from piactl.flows.site import Site
     from piactl.flows.undo.plan import Undoing
 
 IDENTITY = "administrator"
@@ -59,27 +59,27 @@ def undo(
     from piactl.flows.undo.plan import propose_undo
 
     manner = Manner(reason, dry_run, yes, allow=allow or [], as_of=as_of, identity=IDENTITY)
-    site, order, _ = begin(manner, changes=not (dry_run or out))
-    with reading(site, IDENTITY) as reader:
-        undoing = propose_undo(reader, site, run, order, _now())
+    configuration, order, _ = begin(manner, changes=not (dry_run or out))
+    with reading(configuration, IDENTITY) as reader:
+        undoing = propose_undo(reader, configuration, run, order, _now())
     if out:
         _keep(undoing, out)
     if dry_run or out:
-        return _foretell(undoing, site, order, output, everything=everything)
+        return _foretell(undoing, configuration, order, output, everything=everything)
     work = undoing.plan.work
     if not work.writes and not work.records:
-        return _finish(undoing, _result(undoing, site), output, everything=everything)
+        return _finish(undoing, _result(undoing, configuration), output, everything=everything)
     _refuse_broken(undoing, order)
-    if not _agreed(undoing, site, yes=yes):
+    if not _agreed(undoing, configuration, yes=yes):
         say("nothing was changed")
         return int(Exit.FAILED)
-    done = _apply(undoing, site, order)
-    result = _result(undoing, site, done)
+    done = _apply(undoing, configuration, order)
+    result = _result(undoing, configuration, done)
     locked = [one["uid"] for one in result["accounts"] if "lock" in one["kinds"] and _made(one)]
     if locked:
         from piactl.flows.accounts.edit import call_lock_hook
 
-        call_lock_hook(site, locked, say)
+        call_lock_hook(configuration, locked, say)
     return _finish(undoing, result, output, everything=everything)
 
 
@@ -91,8 +91,10 @@ def _keep(undoing: Undoing, out: str) -> None:
     say(f"kept in {out}; make it true with: piactl apply {out}")
 
 
-def _foretell(undoing: Undoing, site: Site, order: Order, output: PlanLayout, *, everything: bool) -> int:
-    _print(_result(undoing, site), output, everything=everything)
+def _foretell(
+    undoing: Undoing, configuration: Configuration, order: Order, output: PlanLayout, *, everything: bool
+) -> int:
+    _print(_result(undoing, configuration), output, everything=everything)
     if undoing.incomplete:
         say("some accounts of the run are not known, because what it kept of them cannot be read")
     return int(Exit.REFUSED if _say_broken(undoing, order) else Exit.DONE)
@@ -125,7 +127,7 @@ def _refuse_broken(undoing: Undoing, order: Order) -> None:
         raise UnsafePlan(f"{broken}; nothing was written")
 
 
-def _agreed(undoing: Undoing, site: Site, *, yes: bool) -> bool:
+def _agreed(undoing: Undoing, configuration: Configuration, *, yes: bool) -> bool:
     """Whether it may be done: always where nobody can be asked."""
     writes = undoing.plan.work.writes
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -133,25 +135,25 @@ def _agreed(undoing: Undoing, site: Site, *, yes: bool) -> bool:
     from piactl.core.text import counted
     from piactl.report.undo_text import undo_text
 
-    print(undo_text(_result(undoing, site)), end="", file=sys.stderr)
+    print(undo_text(_result(undoing, configuration)), end="", file=sys.stderr)
     accounts = counted(len(writes), "account", "accounts")
     return confirmed(f"Put back {accounts}?" if writes else "Change no account, but note the undo?")
 
 
-def _apply(undoing: Undoing, site: Site, order: Order) -> Done:
+def _apply(undoing: Undoing, configuration: Configuration, order: Order) -> Done:
     from piactl.flows.nightly import run_apply
 
     progress = ProgressLine("put back")
-    with stop_on_signals() as stop, writing(site, IDENTITY) as writer:
+    with stop_on_signals() as stop, writing(configuration, IDENTITY) as writer:
         try:
             return run_apply(
-                site, writer, order, undoing.plan, now=_now, say=say, progress=progress, stop=stop
+                configuration, writer, order, undoing.plan, now=_now, say=say, progress=progress, stop=stop
             )
         finally:
             progress.close()
 
 
-def _result(undoing: Undoing, site: Site, done: Done | None = None) -> dict[str, Any]:
+def _result(undoing: Undoing, configuration: Configuration, done: Done | None = None) -> dict[str, Any]:
     """What -o json prints, as the README documents it."""
     facts = undoing.plan.document["undo"]
     changes: dict[str, list[Any]] = {}
@@ -173,7 +175,7 @@ def _result(undoing: Undoing, site: Site, done: Done | None = None) -> dict[str,
         "status": done.status if done else "nothing to do" if not undoing.plan.work.writes else "not made",
         "undoes": facts["run"],
         **{name: facts[name] for name in ("command", "user", "as_of", "started", "feeds", "unchanged")},
-        "deltas": sorted(name for name, one in site.settings.sources.items() if not one.full),
+        "deltas": sorted(name for name, one in configuration.settings.sources.items() if not one.full),
         "accounts": accounts,
         "refusals": undoing.plan.document["refusals"],
         "plan": undoing.plan.document["fingerprint"],

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from piactl.cli.framework.account_batch import read_names
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import AsOf, ShowOutput, read_day
 from piactl.errors import Exit, PiactlError, UsageError
 
 if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
     from piactl.core.model.policy import Service
-    from piactl.flows.site import Site
 
 LOGIN = "login"
 
@@ -45,17 +46,17 @@ def why(
     """
     from piactl.clock import civil_today, utc_now
 
-    site = this_site()
-    service = _service(site, subject)
-    day = read_day(as_of, civil_today(site.policy.timezone))
+    configuration = this_configuration()
+    service = _service(configuration.policy.services, subject)
+    day = read_day(as_of, civil_today(configuration.policy.timezone))
     now = utc_now()
     names = read_names([account])
     views: list[Any] = []
     code = int(Exit.DONE)
-    with reading(site) as reader:
+    with reading(configuration) as reader:
         for name in names:
             try:
-                views.append(_asked(reader, site, name, subject, service, day, now))
+                views.append(_asked(reader, configuration, name, subject, service, day, now))
             except PiactlError as error:
                 if account != "-":
                     raise
@@ -65,28 +66,32 @@ def why(
     return code
 
 
-def _service(site: Site, subject: str) -> Service | None:
+def _service(services: Mapping[str, Service], subject: str) -> Service | None:
     """The service of that name; None for `login` and for the state. Raises UsageError."""
     if subject in ("", LOGIN):
         return None
-    service = site.policy.services.get(subject)
+    service = services.get(subject)
     if service is None:
         from piactl.config.suggestions import hint
 
-        raise UsageError(
-            f"{subject}: the policy has no such service; {hint(subject, [*site.policy.services, LOGIN])}"
-        )
+        raise UsageError(f"{subject}: the policy has no such service; {hint(subject, [*services, LOGIN])}")
     return service
 
 
 def _asked(
-    reader: Any, site: Site, name: str, subject: str, service: Service | None, day: Any, now: Any
+    reader: Any,
+    configuration: Configuration,
+    name: str,
+    subject: str,
+    service: Service | None,
+    day: Any,
+    now: Any,
 ) -> Any:
     from piactl.flows.queries.explain import why_login, why_service, why_state
 
     if service is not None:
-        return why_service(reader, site, name, service, day, now)
-    return (why_login if subject == LOGIN else why_state)(reader, site, name, day, now)
+        return why_service(reader, configuration, name, service, day, now)
+    return (why_login if subject == LOGIN else why_state)(reader, configuration, name, day, now)
 
 
 def _print(views: list[Any], layout: str, *, one: bool) -> None:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site, today, writing
+from piactl.cli.framework.context import (
+    layout_or_default,
+    put,
+    reading,
+    say,
+    this_configuration,
+    today,
+    writing,
+)
 from piactl.cli.framework.options import Layout, read_allowed, read_day
 from piactl.cli.framework.prompts import confirmed
 from piactl.cli.framework.run_context import _now, new_order, stop_on_signals
@@ -17,10 +25,10 @@ from piactl.cli.framework.stdout import StdoutLost
 from piactl.errors import Exit, PiactlError, UsageError
 
 if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
     from piactl.core.edits import Act, Author
     from piactl.flows.accounts.edit import Preparation, Prepared
     from piactl.flows.apply.run import Order
-    from piactl.flows.site import Site
 
 
 # The accounts that a command is for: named on the command line, or on stdin.
@@ -107,19 +115,19 @@ class Manner:
     """Whether it takes access away, and so goes on where the default password policy is missing."""
 
 
-def begin(manner: Manner, *, changes: bool = True) -> tuple[Site, Order, Author]:
-    """The site, the order of the run and its author. Raises UsageError without a reason, unless the command
-    `changes` nothing."""
+def begin(manner: Manner, *, changes: bool = True) -> tuple[Configuration, Order, Author]:
+    """The configuration, the order of the run and its author. Raises UsageError without a reason, unless the
+    command `changes` nothing."""
     from piactl.core.edits import Author
     from piactl.core.model.numen import masked
 
     if changes and not manner.reason.strip():
         raise UsageError('a change by hand needs a reason: add --reason "..."')
-    site = this_site()
-    day = read_day(manner.as_of, today(site)) if manner.as_of else None
+    configuration = this_configuration()
+    day = read_day(manner.as_of, today(configuration)) if manner.as_of else None
     reason = masked(manner.reason)
-    order = new_order(site, day, reason, read_allowed(manner.allow))
-    return site, order, Author(author_of(order), reason)
+    order = new_order(configuration, day, reason, read_allowed(manner.allow))
+    return configuration, order, Author(author_of(order), reason)
 
 
 def author_of(order: Order) -> str:
@@ -128,7 +136,7 @@ def author_of(order: Order) -> str:
     return actor.login or actor.sudo_user or actor.user
 
 
-def act_on(names: Sequence[str], act: Act, manner: Manner, site: Site, order: Order) -> int:
+def act_on(names: Sequence[str], act: Act, manner: Manner, configuration: Configuration, order: Order) -> int:
     """Does the act to each account that is named; its exit code.
 
     Shows what would change and asks, on a terminal; elsewhere it acts. Raises UnsafePlan where a guard is
@@ -137,13 +145,15 @@ def act_on(names: Sequence[str], act: Act, manner: Manner, site: Site, order: Or
     from piactl.flows.accounts.edit import prepare
 
     wanted = read_names(names)
-    return decide(lambda reader: prepare(reader, site, wanted, act, order), manner, site, order)
+    return decide(
+        lambda reader: prepare(reader, configuration, wanted, act, order), manner, configuration, order
+    )
 
 
 def decide(
     make: Any,
     manner: Manner,
-    site: Site,
+    configuration: Configuration,
     order: Order,
     done: Callable[[Mapping[str, str]], None] | None = None,
 ) -> int:
@@ -153,21 +163,21 @@ def decide(
 
     acted, failure = Acted(order.run), None
     if manner.dry_run:
-        with reading(site) as reader:
+        with reading(configuration) as reader:
             preparation = make(reader)
         _say_guards(preparation, order)
-        return finish(site, preparation, manner, foretold)
-    with writing(site, manner.identity) as writer:
+        return finish(configuration, preparation, manner, foretold)
+    with writing(configuration, manner.identity) as writer:
         preparation = make(writer)
         _say_guards(preparation, order)
-        if not agreed(site, preparation, manner):
+        if not agreed(configuration, preparation, manner):
             say("nothing was changed")
             return int(Exit.FAILED)
         # signals are held back only while writing; a prompt may be left at once
         try:
             with stop_on_signals() as stop:
                 carry_out(
-                    site,
+                    configuration,
                     writer,
                     order,
                     preparation,
@@ -190,17 +200,17 @@ def decide(
         doubtful = one.write is not None and one.write.write.dn in getattr(failure, "doubtful", ())
         return ("in doubt" if doubtful else "not made", "the command had to end")
 
-    hooked = _call_hooks(site, preparation, became)
+    hooked = _call_hooks(configuration, preparation, became)
     if failure is not None:
         put_results([result_facts(one, became(one)) for one in preparation.accounts], manner.output)
         raise failure
     if done is not None:
         done({one.uid: became(one)[0] for one in preparation.accounts if one.write is not None})
-    code = finish(site, preparation, manner, became, run=order.run)
+    code = finish(configuration, preparation, manner, became, run=order.run)
     return code if hooked or code != Exit.DONE else int(Exit.PARTLY)
 
 
-def agreed(site: Site, preparation: Preparation, manner: Manner) -> bool:
+def agreed(configuration: Configuration, preparation: Preparation, manner: Manner) -> bool:
     """Whether it may be done: always where nobody can be asked."""
     if manner.yes or not preparation.writes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
@@ -258,7 +268,9 @@ def result_facts(one: Prepared, became: tuple[str, str]) -> dict[str, Any]:
     }
 
 
-def finish(site: Site, preparation: Preparation, manner: Manner, became: Any, run: str = "") -> int:
+def finish(
+    configuration: Configuration, preparation: Preparation, manner: Manner, became: Any, run: str = ""
+) -> int:
     """Prints the results in the order of the names; the exit code."""
     accounts = preparation.accounts
     if len(accounts) == 1 and accounts[0].error is not None and manner.output is None:
@@ -291,7 +303,7 @@ def put_results(results: Sequence[dict[str, Any]], output: Layout | None) -> Non
         put(rendered(results, COLUMNS, layout_or_default(output)))
 
 
-def _call_hooks(site: Site, preparation: Preparation, became: Any) -> bool:
+def _call_hooks(configuration: Configuration, preparation: Preparation, became: Any) -> bool:
     """Tells the outside of each lock that was made; False where that failed."""
     locked = [
         one
@@ -302,4 +314,4 @@ def _call_hooks(site: Site, preparation: Preparation, became: Any) -> bool:
         return True
     from piactl.flows.accounts.edit import call_lock_hook
 
-    return call_lock_hook(site, [one.uid for one in locked], say)
+    return call_lock_hook(configuration, [one.uid for one in locked], say)

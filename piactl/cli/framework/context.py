@@ -15,8 +15,8 @@ from piactl.cli.framework.stdout import discard
 from piactl.errors import ConfigurationInvalid, Mistake
 
 if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
     from piactl.directory.port import Reader, Writer
-    from piactl.flows.site import Site
 
 _MOST_UNREADABLE = 5
 SYSTEM_CONFIGURATION = Path("/etc/piactl/piactl.yaml")
@@ -66,44 +66,54 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def this_site() -> Site:
-    from piactl.flows.site import open_site
+def this_configuration() -> Configuration:
+    """The configuration that the command line or the environment names. Raises ConfigurationInvalid."""
+    from piactl.cli.framework.configuration import open_configuration
 
-    return open_site(configuration_path())
+    return open_configuration(configuration_path())
 
 
-def today(site: Site) -> date:
+this_site = this_configuration
+
+
+def today(configuration: Configuration) -> date:
     from piactl.clock import civil_today
 
-    return civil_today(site.policy.timezone)
+    return civil_today(configuration.policy.timezone)
 
 
 @contextmanager
-def reading(site: Site, identity: str = "reader") -> Iterator[Reader]:
+def reading(configuration: Configuration, identity: str = "reader") -> Iterator[Reader]:
     from piactl.directory.open import open_reader
     from piactl.secrets import read_password
 
-    with open_reader(site.settings.directory, identity, read_password) as reader, _reporting(site):
+    with (
+        open_reader(configuration.settings.directory, identity, read_password) as reader,
+        _reporting(configuration),
+    ):
         yield reader
 
 
 @contextmanager
-def writing(site: Site, identity: str = "nightly") -> Iterator[Writer]:
+def writing(configuration: Configuration, identity: str = "nightly") -> Iterator[Writer]:
     from piactl.directory.open import open_writer
     from piactl.secrets import read_password
 
-    with open_writer(site.settings.directory, identity, read_password) as writer, _reporting(site):
+    with (
+        open_writer(configuration.settings.directory, identity, read_password) as writer,
+        _reporting(configuration),
+    ):
         yield writer
 
 
 @contextmanager
-def _reporting(site: Site) -> Iterator[None]:
+def _reporting(configuration: Configuration) -> Iterator[None]:
     """Reports, however it ends, the records that could not be read meanwhile."""
-    before = len(site.unreadable)
+    before = len(configuration.unreadable)
     try:
         yield
     finally:
-        found = list(site.unreadable)[before:]
+        found = list(configuration.unreadable)[before:]
         for error in found[:_MOST_UNREADABLE]:
             say(f"skipped {error}")
         if len(found) > _MOST_UNREADABLE:

@@ -13,7 +13,7 @@ import typer
 from piactl.errors import UsageError
 
 if TYPE_CHECKING:
-    from piactl.flows.site import Site
+    from piactl.cli.framework.configuration import Configuration
 
 
 class Layout(StrEnum):
@@ -127,13 +127,13 @@ _DAYS = ("%Y-%m-%d", "%d/%m/%Y")
 
 
 def read_period(
-    site: Site, since: str, until: str, *, option: str = "--since"
+    configuration: Configuration, since: str, until: str, *, option: str = "--since"
 ) -> tuple[datetime | None, datetime | None]:
     """The two instants, both included, None where nothing was given; days are those of the policy's
     timezone. `option` is the one that gave the first. Raises UsageError with everything that is wrong."""
     if not since and not until:
         return None, None
-    zone = ZoneInfo(site.policy.timezone)
+    zone = ZoneInfo(configuration.policy.timezone)
     wrong: list[str] = []
     first = _instant(option, since, zone, wrong, whole_day=False)
     last = _instant("--until", until, zone, wrong, whole_day=True)

@@ -16,10 +16,10 @@ from piactl.cli.framework.options import PlanLayout
 from piactl.errors import Exit, UnsafePlan
 
 if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
     from piactl.flows.apply.executor import Done
     from piactl.flows.apply.run import Order
     from piactl.flows.plan.plan_file import PlanFile
-    from piactl.flows.site import Site
 
 
 # Signals that ask a writing run to stop: it ends the write in hand, records it, and stops cleanly.
@@ -53,14 +53,17 @@ def stop_on_signals() -> Iterator[StopFlag]:
 
 
 def new_order(
-    site: Site, as_of: date | None, reason: str = "", allowed: Mapping[str, int] | None = None
+    configuration: Configuration,
+    as_of: date | None,
+    reason: str = "",
+    allowed: Mapping[str, int] | None = None,
 ) -> Order:
     """The order of a run that starts now. `as_of` None is today."""
     from piactl.flows.apply.run import Order
     from piactl.journal import who
 
     now = _now()
-    day = today(site)
+    day = today(configuration)
     return Order(
         run=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
         as_of=as_of or day,
@@ -80,7 +83,12 @@ def _now() -> datetime:
 
 
 def apply_plan(
-    site: Site, plan: PlanFile, name: str, allowed: Mapping[str, int], reason: str, output: PlanLayout
+    configuration: Configuration,
+    plan: PlanFile,
+    name: str,
+    allowed: Mapping[str, int],
+    reason: str,
+    output: PlanLayout,
 ) -> Done:
     from piactl.core.text import counted
     from piactl.flows.apply.executor import refused
@@ -91,13 +99,15 @@ def apply_plan(
         say_refused(plan.document, name)
         number = counted(len(broken), "guard is broken", "guards are broken")
         raise UnsafePlan(f"{number}; nothing was written")
-    order = new_order(site, plan.work.basis.as_of, reason, allowed)
+    order = new_order(configuration, plan.work.basis.as_of, reason, allowed)
     # entries that piactl does not manage yet are out of the reach of the nights
     identity = "administrator" if "adopt" in plan.work.summary else "nightly"
     progress = ProgressLine("written")
-    with stop_on_signals() as stop, writing(site, identity) as writer:
+    with stop_on_signals() as stop, writing(configuration, identity) as writer:
         try:
-            done = run_apply(site, writer, order, plan, now=_now, say=say, progress=progress, stop=stop)
+            done = run_apply(
+                configuration, writer, order, plan, now=_now, say=say, progress=progress, stop=stop
+            )
         finally:
             progress.close()
     tell(done, output)

@@ -6,16 +6,18 @@ Sources: inetOrgPerson (RFC 2798), eduPerson, SUPANN 2021, ppolicy (draft-behera
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
 from piactl.core.credentials.totp_devices import NO_DEVICE
 from piactl.core.model.account import Account, State
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import DirectorySettings
 from piactl.core.rules.desired import PLACEHOLDER
 from piactl.directory.dn import child
-from piactl.directory.port import RawEntry, Values
+from piactl.directory.port import RawEntry, Reader, Values
 from piactl.directory.store.composite_values import (
     assignment_text,
     exception_text,
@@ -108,6 +110,15 @@ class Encoding:
     def attributes(self) -> tuple[str, ...]:
         """The attributes to request when accounts are read."""
         return tuple(self.names.get(name, name) for name in MANAGED)
+
+    def fitted_to(self, reader: Reader) -> Encoding:
+        """How accounts are written in the directory behind `reader`. On a server without slapo-otp closed
+        accounts have no link, which its schema could not hold."""
+        return self if reader.has_class(LINKED_CLASS) else self._without_otp
+
+    @cached_property
+    def _without_otp(self) -> Encoding:
+        return replace(self, otp_schema=False)
 
     def name(self, attribute: str) -> str:
         return self.names.get(attribute, attribute)
@@ -217,6 +228,14 @@ class Encoding:
                 service, _, uai = text[len(self.urn) :].partition(":")
                 rights.add((service, uai))
         return frozenset(rights)
+
+
+def encoding_of(policy: Policy, directory: DirectorySettings) -> Encoding:
+    """How accounts are written where this policy and these settings hold."""
+    by_server = policy.otp_enforced_by == "directory"
+    return Encoding(
+        policy.domain, policy.urn, policy.timezone, directory.attributes, directory.accounts, by_server
+    )
 
 
 def _own_address(mails: Sequence[str], identifiers: Set[str], aliases: Set[str]) -> str | None:

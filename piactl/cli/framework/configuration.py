@@ -1,0 +1,61 @@
+"""The configuration of this host. Flows get its parts as parameters; only `cli` holds it as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+
+from piactl.config.policy import read_policy
+from piactl.config.register import read_register, register_digest
+from piactl.config.settings import read_settings
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.person import Register
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import Settings
+from piactl.core.rules.desired import Rules
+from piactl.directory.store.attribute_map import Encoding, encoding_of
+from piactl.directory.store.state_records import UnreadableRecords
+from piactl.flows.site import Site
+from piactl.secrets import read_keys
+
+
+@dataclass(frozen=True)
+class Configuration(Site):
+    """The settings, and the files they name. Each file is read when it is first asked for, and only once.
+
+    `unreadable` are the records of the directory that the command did without; it reports them at its end.
+    Every property raises ConfigurationInvalid or SecretUnusable where its file is not valid.
+    """
+
+    settings: Settings
+    unreadable: UnreadableRecords = field(default_factory=UnreadableRecords, compare=False)
+
+    @cached_property
+    def policy(self) -> Policy:
+        return read_policy(Path(self.settings.policy_file))
+
+    @cached_property
+    def register(self) -> Register:
+        return read_register(Path(self.settings.establishments_file))
+
+    @cached_property
+    def register_digest(self) -> str:
+        return register_digest(Path(self.settings.establishments_file))
+
+    @cached_property
+    def keys(self) -> DigestKeys:
+        return read_keys(self.settings.keys_file)
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        return encoding_of(self.policy, self.settings.directory)
+
+    def rules(self, as_of: date) -> Rules:
+        return Rules(self.policy, self.register, as_of, self.keys)
+
+
+def open_configuration(path: Path) -> Configuration:
+    """The configuration of a `piactl.yaml`. Raises ConfigurationInvalid."""
+    return Configuration(read_settings(path))
