@@ -1,15 +1,15 @@
-"""Adopting: entries that an academy already has become accounts, where HR says whose they are."""
+"""Adoption: makes accounts of entries that the directory already has, where HR names their owner."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 
 from piactl.core.model.account import Account, State
 from piactl.core.model.assignment import Assignment
 from piactl.core.model.person import Person
+from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.local_part import UnusableName, local_part
 from piactl.core.plan.adoption import (
     Match,
@@ -29,7 +29,8 @@ from piactl.core.rules.reasons import state_reason
 from piactl.core.text import counted
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import read_accounts
-from piactl.directory.store.state_records import read_memory
+from piactl.directory.store.attribute_map import encoding_of
+from piactl.directory.store.state_records import UnreadableRecords, read_memory
 from piactl.directory.store.unmanaged_entries import (
     Recognition,
     Stranger,
@@ -44,7 +45,6 @@ from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed, judge
 from piactl.flows.plan.inputs.numen_conflicts import hold_shared_numens
 from piactl.flows.plan.proposal import Proposal
 from piactl.flows.plan.rows.bundle import AccountWrite
-from piactl.flows.site import Site
 
 # Whose the entries are that piactl does not manage, and what stands in the way of adopting them.
 
@@ -104,9 +104,11 @@ class _Adoption:
 
 def propose_adoption(
     reader: Reader,
-    site: Site,
+    directory: DirectorySettings,
+    rules: Rules,
+    register_digest: str,
+    unreadable: UnreadableRecords,
     feeds: Sequence[SourcedFeed],
-    as_of: date,
     *,
     matricule_attribute: str = "",
     numen_attribute: str = "",
@@ -119,25 +121,32 @@ def propose_adoption(
     else changes. Entries that cannot be adopted are holds of the plan, each with why. Raises FeedRefused,
     UsageError, DirectoryTruncated, DirectoryUnreachable.
     """
-    keys = site.keys
     by = Recognition(
-        matricule_attribute or site.encoding.name("supannEmpId"),
+        matricule_attribute or directory.attributes.get("supannEmpId", "supannEmpId"),
         numen_attribute,
-        lambda numen: keys.digest(NUMEN, numen),
+        lambda numen: rules.keys.digest(NUMEN, numen),
     )
-    return _Adopting(reader, site, feeds, as_of, by).proposal(accepted)
+    return _Adopting(reader, directory, rules, register_digest, unreadable, feeds, by).proposal(accepted)
 
 
 class _Adopting:
     def __init__(
-        self, reader: Reader, site: Site, feeds: Sequence[SourcedFeed], as_of: date, by: Recognition
+        self,
+        reader: Reader,
+        directory: DirectorySettings,
+        rules: Rules,
+        register_digest: str,
+        unreadable: UnreadableRecords,
+        feeds: Sequence[SourcedFeed],
+        by: Recognition,
     ) -> None:
-        self.reader, self.site, self.as_of, self.by = reader, site, as_of, by
-        self.feeds = [judged(sourced, site.policy, site.register) for sourced in feeds]
-        self.rules = site.rules(as_of)
-        self.memory = read_memory(reader, site.settings.directory.state, site.keys, site.unreadable).memory
+        self.reader, self.directory, self.rules, self.by = reader, directory, rules, by
+        self.register_digest, self.as_of = register_digest, rules.as_of
+        self.encoding = encoding_of(rules.policy, directory)
+        self.feeds = [judged(sourced, rules.policy, rules.register) for sourced in feeds]
+        self.memory = read_memory(reader, directory.state, rules.keys, unreadable).memory
         self.index = AccountIndex()
-        for entry in read_accounts(reader, site.settings.directory, site.encoding):
+        for entry in read_accounts(reader, directory, self.encoding):
             self.index.add(entry)
         self.holds: list[Hold] = []
 
@@ -149,9 +158,8 @@ class _Adopting:
         told = merge_feeds(self.feeds, known, accounts, self.memory, self.rules)
         hold_shared_numens(told, self.index, self.memory, self.rules.keys)
         try:
-            directory, encoding = self.site.settings.directory, self.site.encoding
-            found = read_strangers(self.reader, directory, encoding, self.by)
-            strangers = {stranger.incumbent.dn: stranger for stranger in found}
+            unmanaged = read_strangers(self.reader, self.directory, self.encoding, self.by)
+            strangers = {stranger.incumbent.dn: stranger for stranger in unmanaged}
         except ValueError as error:
             raise UsageError(f"--matricule-attribute, --numen-attribute: {error}") from None
         matches, self.holds = recognised_entries(strangers, told, self.index, self.rules, self.by)
@@ -214,7 +222,7 @@ class _Adopting:
 
     def _adoption(self, match: Match, stranger: Stranger, desired: Desired) -> _Adoption:
         account = desired.account
-        write = adoption_write(stranger, account, self.site.encoding_for(self.reader), self.by)
+        write = adoption_write(stranger, account, self.encoding.fitted_to(self.reader), self.by)
         before, after = replaced_values(stranger, write)
         reason, behind = state_reason(desired.career, self.as_of)
         feed, _, line = (behind.origin if behind else "").rpartition(":")
@@ -261,8 +269,8 @@ class _Adopting:
         return Basis(
             feeds=tuple(FeedBasis(f.source, f.file, f.digest, f.date, f.rows, f.full) for f in facts),
             policy=self.rules.policy.digest,
-            register=self.site.register_digest,
-            directory=self.site.settings.directory.accounts,
+            register=self.register_digest,
+            directory=self.directory.accounts,
             after=self.memory.last.run if self.memory.last else "",
             as_of=self.as_of,
         )

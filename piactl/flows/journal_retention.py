@@ -9,10 +9,9 @@ from zoneinfo import ZoneInfo
 
 from piactl.directory.port import Reader
 from piactl.directory.store.attribute_map import SECRETS
-from piactl.directory.store.state_records import read_runs
+from piactl.directory.store.state_records import UnreadableRecords, read_runs
 from piactl.errors import JournalUnusable
 from piactl.flows.apply.run import Order
-from piactl.flows.site import Site
 from piactl.journal import Actor, Head, Journal, RunContext, Verification, verify
 from piactl.journal.query import text_of
 from piactl.journal.retention import Removable, cut_off, pruning, removable, remove_left_behind
@@ -29,9 +28,11 @@ class Pruned:
     after: Verification
 
 
-def anchors_of(reader: Reader, site: Site, host: str, now: datetime) -> dict[str, Head]:
+def anchors_of(
+    reader: Reader, state: str, unreadable: UnreadableRecords, host: str, now: datetime
+) -> dict[str, Head]:
     """The journal heads in the records of this host's runs, by run."""
-    records = read_runs(reader, site.settings.directory.state, site.unreadable, now)
+    records = read_runs(reader, state, unreadable, now)
     return {
         str(record["run"]): Head(record["journal"]["seq"], record["journal"]["hash"])
         for record in records
@@ -50,27 +51,35 @@ def midnight(day: date, timezone: str) -> datetime:
 
 
 def prune_journal(
-    site: Site, order: Order, before: date, anchors: Anchors, now: Callable[[], datetime], *, trial: bool
+    path: str,
+    order: Order,
+    before: date,
+    timezone: str,
+    anchors: Anchors,
+    now: Callable[[], datetime],
+    digest: Callable[[str], str],
+    *,
+    trial: bool,
 ) -> Pruned:
-    """Removes the lines written before a day: only complete runs, and no line that is still needed.
+    """Removes the lines written before a day of `timezone`: only complete runs, and no line that is still
+    needed. `digest` is the keyed digest of the journal.
 
     Verifies the whole chain and its anchors before and after. Raises JournalUnusable, with nothing removed,
     if the journal is not intact. A trial writes nothing.
     """
-    path = site.settings.journal_file
     proof = _proved(path, anchors)
     if trial or not proof.lines:
-        return Pruned(removable(path, midnight(before, site.policy.timezone)), proof)
+        return Pruned(removable(path, midnight(before, timezone)), proof)
     with pruning(path):
         remove_left_behind(path)
-        gone = removable(path, midnight(before, site.policy.timezone))
+        gone = removable(path, midnight(before, timezone))
         if gone is None:
             return Pruned(None, proof)
-        context = RunContext(order.run, order.command, order.actor, order.as_of, "", site.policy.digest)
+        context = RunContext(order.run, order.command, order.actor, order.as_of, "", order.policy)
         with Journal(
             path,
             now=now,
-            digest=lambda text: site.keys.digest("journal", text),
+            digest=digest,
             secret=SECRETS,
             context=context,
         ) as journal:

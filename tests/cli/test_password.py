@@ -17,9 +17,9 @@ import ldap3
 import pyotp
 import pytest
 
+from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_writer
 from piactl.flows.helpdesk.rate_limit import TooManyAttempts, begin_attempt
-from piactl.flows.site import open_site
 from piactl.sandbox.config_files import POLICIES
 from piactl.secrets import read_password
 from tests.story.academy import Academy, Ran
@@ -425,18 +425,21 @@ def test_wrong_answers_are_counted_and_slowed_down(staff: Academy) -> None:
 
 
 def test_many_at_once_are_no_more_tries_than_one_after_another(staff: Academy) -> None:
-    site = open_site(staff.sandbox.config)
+    configuration = open_configuration(staff.sandbox.config)
     now = datetime.now(UTC)
 
     def attempt(number: int) -> bool:
-        with open_writer(site.settings.directory, "desk", read_password) as writer:
+        with open_writer(configuration.settings.directory, "desk", read_password) as writer:
+            checks = configuration.identity_checks(writer)
             try:
-                begin_attempt(writer, site, CLAIRE, now + timedelta(microseconds=number))
+                begin_attempt(checks, CLAIRE, now + timedelta(microseconds=number))
             except TooManyAttempts:
                 return False
             return True
 
-    assert site.policy is not None
+    # read once, before the threads
+    assert configuration.policy is not None
+    assert configuration.keys is not None
     with ThreadPoolExecutor(8) as pool:
         allowed = list(pool.map(attempt, range(12)))
     assert allowed.count(True) == 5
@@ -447,18 +450,19 @@ def test_many_at_once_are_no_more_tries_than_one_after_another(staff: Academy) -
 
 def test_a_limit_over_all_accounts(staff: Academy) -> None:
     staff.edit("piactl.yaml", "password:\n", "password:\n  failures_per_hour: 5\n")
-    site = open_site(staff.sandbox.config)
+    configuration = open_configuration(staff.sandbox.config)
     now = datetime.now(UTC)
-    with open_writer(site.settings.directory, "desk", read_password) as writer:
+    with open_writer(configuration.settings.directory, "desk", read_password) as writer:
+        checks = configuration.identity_checks(writer)
         for number in range(4):
-            begin_attempt(writer, site, f"somebody{number}", now)
-        begin_attempt(writer, site, "right", now).right()
-        begin_attempt(writer, site, "somebody5", now)
+            begin_attempt(checks, f"somebody{number}", now)
+        begin_attempt(checks, "right", now).right()
+        begin_attempt(checks, "somebody5", now)
         before = attempts(staff)
         with pytest.raises(TooManyAttempts, match="of all accounts"):
-            begin_attempt(writer, site, CLAIRE, now + timedelta(minutes=59))
+            begin_attempt(checks, CLAIRE, now + timedelta(minutes=59))
         assert attempts(staff) == before, "who is refused is not counted"
-        begin_attempt(writer, site, CLAIRE, now + timedelta(minutes=61)).right()
+        begin_attempt(checks, CLAIRE, now + timedelta(minutes=61)).right()
 
 
 def test_an_old_key_still_proves(staff: Academy) -> None:

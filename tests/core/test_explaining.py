@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +22,7 @@ from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.periods import holding
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
 from piactl.core.rules.desired import Rules, Subject, desired_account
-from piactl.flows.queries.accounts import account_on
+from piactl.flows.queries.accounts import career_and_status
 
 from .strategies import REGISTER, UAIS, Life, lives
 from .test_oracle_rules import ORDINARY as USUAL
@@ -82,8 +81,7 @@ def questions(draw: st.DrawFn) -> tuple[Life, Account, date]:
 
 def case_of(life: Life, account: Account, day: date) -> Case:
     rules = Rules(life.policy, REGISTER, day, KEYS)
-    site = SimpleNamespace(policy=life.policy, register=REGISTER)
-    return Case(account, rules, lambda one, on: account_on(one, site, on))  # type: ignore[arg-type]
+    return Case(account, rules, lambda one, on: career_and_status(one, life.policy, REGISTER, on))
 
 
 def planned(life: Life, account: Account, day: date) -> Account:

@@ -16,11 +16,11 @@ import ldap3
 import pytest
 from ldap3.core.exceptions import LDAPInsufficientAccessRightsResult
 
+from piactl.cli.framework.configuration import open_configuration
 from piactl.core.credentials.activation_password import Code
 from piactl.directory.open import open_writer
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.store.activation_passwords import Ending, code_write, read_released, unblock_write
-from piactl.flows.site import open_site
 from piactl.sandbox.config_files import POLICIES
 from piactl.secrets import read_password
 from tests.conftest import Sandbox
@@ -52,7 +52,7 @@ def place(sandbox: Sandbox) -> Sandbox:
 
 @contextmanager
 def desk(sandbox: Sandbox) -> Iterator[Writer]:
-    settings = open_site(sandbox.config).settings.directory
+    settings = open_configuration(sandbox.config).settings.directory
     with open_writer(settings, "desk", read_password) as writer:
         yield writer
 
@@ -214,7 +214,7 @@ def test_wrong_tries_kill_a_code_until_it_is_unblocked(place: Sandbox) -> None:
 
 
 def test_who_replaced_the_code_leaves_the_policy_of_codes(place: Sandbox) -> None:
-    settings = open_site(place.config).settings.directory
+    settings = open_configuration(place.config).settings.directory
     set_code(place, 600)
     with open_writer(settings, "nightly", read_password) as writer:
         assert list(read_released(writer, settings, CODES)) == []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.core.model.account import State
 from piactl.core.plan.feed_limits import LIMIT_CODES
 from piactl.core.rules.career import Career, career
@@ -17,7 +18,6 @@ from piactl.feed.feed import Feed
 from piactl.feed.header import COLUMNS, PERSON_COLUMNS, REQUIRED
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import policy_rejections
-from piactl.flows.site import Site, open_site
 from piactl.sandbox.config_files import prepare_files
 
 TOP = Path(__file__).resolve().parents[2]
@@ -58,43 +58,45 @@ def codes_of_names_and_policy() -> set[str]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def configuration(tmp_path: Path) -> Configuration:
     """The configuration, policy and register of a sandbox; no server is asked for."""
     prepare_files(tmp_path, tmp_path / "no-socket")
-    return open_site(tmp_path / "piactl.yaml")
+    return open_configuration(tmp_path / "piactl.yaml")
 
 
-def read(site: Site, folder: Path, content: str) -> Feed:
+def read(configuration: Configuration, folder: Path, content: str) -> Feed:
     path = folder / "rh.csv"
     path.write_text(content, encoding="utf-8")
-    return read_feed(path, site.settings.sources["hr"])
+    return read_feed(path, configuration.settings.sources["hr"])
 
 
-def rejected(site: Site, feed: Feed) -> list[str]:
+def rejected(configuration: Configuration, feed: Feed) -> list[str]:
     found = [rejection.code for rejection in feed.rejections]
     for person in feed.people.values():
-        found += [r.code for r in policy_rejections(person, "rh.csv", site.policy, site.register)]
+        found += [
+            r.code for r in policy_rejections(person, "rh.csv", configuration.policy, configuration.register)
+        ]
     return found
 
 
-def life(site: Site, folder: Path, name: str, matricule: str) -> Career:
+def life(configuration: Configuration, folder: Path, name: str, matricule: str) -> Career:
     """The career that the rows of a block make of a person."""
     header = block("csv").splitlines()[0]
-    feed = read(site, folder, f"{header}\n{block(name)}")
-    assert rejected(site, feed) == []
-    return career(feed.people[matricule].assignments, site.policy, site.register)
+    feed = read(configuration, folder, f"{header}\n{block(name)}")
+    assert rejected(configuration, feed) == []
+    return career(feed.people[matricule].assignments, configuration.policy, configuration.register)
 
 
-def test_the_example_is_accepted(site: Site, tmp_path: Path) -> None:
+def test_the_example_is_accepted(configuration: Configuration, tmp_path: Path) -> None:
     assert len(block("csv").splitlines()) == 5
-    feed = read(site, tmp_path, block("csv"))
-    assert rejected(site, feed) == []
+    feed = read(configuration, tmp_path, block("csv"))
+    assert rejected(configuration, feed) == []
     assert feed.remarks == ()
     assert feed.facts.rows == 3
     assert feed.facts.date == date(2026, 9, 1)
     assert feed.facts.complete
     assert {m: len(person.assignments) for m, person in feed.people.items()} == {RETIRING: 1, MOVER: 2}
-    assert all(a.uai in site.register for person in feed.people.values() for a in person.assignments)
+    assert all(a.uai in configuration.register for person in feed.people.values() for a in person.assignments)
 
 
 @pytest.mark.parametrize(
@@ -111,11 +113,11 @@ def test_the_example_is_accepted(site: Site, tmp_path: Path) -> None:
     ],
 )
 def test_what_the_table_says_of_wrong_values(
-    site: Site, tmp_path: Path, right: str, wrong: str, code: str
+    configuration: Configuration, tmp_path: Path, right: str, wrong: str, code: str
 ) -> None:
     assert right in block("csv")
-    feed = read(site, tmp_path, block("csv").replace(right, wrong, 1))
-    assert rejected(site, feed) == [code]
+    feed = read(configuration, tmp_path, block("csv").replace(right, wrong, 1))
+    assert rejected(configuration, feed) == [code]
 
 
 @pytest.mark.parametrize(
@@ -127,9 +129,11 @@ def test_what_the_table_says_of_wrong_values(
         (";corps;", ";debut;", "doubled-column"),
     ],
 )
-def test_what_refuses_it(site: Site, tmp_path: Path, right: str, wrong: str, code: str) -> None:
+def test_what_refuses_it(
+    configuration: Configuration, tmp_path: Path, right: str, wrong: str, code: str
+) -> None:
     with pytest.raises(FeedRefused) as refused:
-        read(site, tmp_path, block("csv").replace(right, wrong, 1))
+        read(configuration, tmp_path, block("csv").replace(right, wrong, 1))
     assert [found for found, _ in refused.value.refusals] == [code]
 
 
@@ -150,32 +154,35 @@ def test_every_code_is_told_once_and_no_other() -> None:
     assert sorted(rejecting) == sorted({*REJECTIONS, *codes_of_names_and_policy()})
 
 
-def test_a_mutation_is_one(site: Site, tmp_path: Path) -> None:
-    old, new = life(site, tmp_path, "mutation", MOVER).posts
+def test_a_mutation_is_one(configuration: Configuration, tmp_path: Path) -> None:
+    old, new = life(configuration, tmp_path, "mutation", MOVER).posts
     assert new.follows
     assert old.followed
     far = block("mutation").replace("01/09/2026", "01/12/2026")
     header = block("csv").splitlines()[0]
-    person = read(site, tmp_path, f"{header}\n{far}").people[MOVER]
-    assert not any(post.follows for post in career(person.assignments, site.policy, site.register).posts)
+    person = read(configuration, tmp_path, f"{header}\n{far}").people[MOVER]
+    assert not any(
+        post.follows
+        for post in career(person.assignments, configuration.policy, configuration.register).posts
+    )
 
 
-def test_after_a_leave_the_post_goes_on(site: Site, tmp_path: Path) -> None:
-    path = life(site, tmp_path, "leave", RETIRING)
+def test_after_a_leave_the_post_goes_on(configuration: Configuration, tmp_path: Path) -> None:
+    path = life(configuration, tmp_path, "leave", RETIRING)
     states = [path.state_on(day) for day in (date(2027, 1, 31), date(2027, 2, 1), date(2027, 6, 30))]
     assert states == [State.ACTIVE, State.ON_LEAVE, State.ON_LEAVE]
     assert path.state_on(date(2027, 7, 1)) is State.ACTIVE
     assert path.rights_on(date(2027, 7, 1)) == path.rights_on(date(2027, 1, 31))
 
 
-def test_a_retirement_ends_the_open_post(site: Site, tmp_path: Path) -> None:
-    path = life(site, tmp_path, "retirement", RETIRING)
+def test_a_retirement_ends_the_open_post(configuration: Configuration, tmp_path: Path) -> None:
+    path = life(configuration, tmp_path, "retirement", RETIRING)
     first = date(2026, 10, 1)
     assert path.state_on(first - timedelta(days=1)) is State.ACTIVE
     assert path.state_on(first) is State.GRACE
     assert path.state_on(date(2027, 12, 1)) is State.ARCHIVED
 
 
-def test_the_numbers_are_those_of_the_settings(site: Site) -> None:
-    assert f"`absent_runs` ({site.settings.sources['hr'].absent_runs})" in DOCUMENT
-    assert f"`bridge` ({site.policy.bridge})" in DOCUMENT
+def test_the_numbers_are_those_of_the_settings(configuration: Configuration) -> None:
+    assert f"`absent_runs` ({configuration.settings.sources['hr'].absent_runs})" in DOCUMENT
+    assert f"`bridge` ({configuration.policy.bridge})" in DOCUMENT

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
+from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.core.edits import Author
 from piactl.directory.open import open_writer
-from piactl.directory.port import EntryWrite, WriteResult
+from piactl.directory.port import EntryWrite, Writer, WriteResult
+from piactl.directory.store.accounts import Entry
 from piactl.errors import DirectoryRefused, PiactlError
 from piactl.flows.accounts.edit import carry_out
 from piactl.flows.apply.run import Order
 from piactl.flows.helpdesk.otp import (
+    Checked,
     CodeOutcome,
     prepare_resumption,
     prepare_suspension,
@@ -23,7 +26,6 @@ from piactl.flows.helpdesk.otp import (
     use_code,
 )
 from piactl.flows.queries.accounts import find_entry
-from piactl.flows.site import open_site
 from piactl.journal import who
 from piactl.secrets import read_password
 
@@ -312,18 +314,19 @@ def test_protected_accounts_are_out_of_the_desks_reach(claire: Academy) -> None:
 def test_the_rights_alone_keep_the_desk_away(claire: Academy) -> None:
     """Whatever the command believes, the server refuses."""
     phone = verified(claire, UID)
-    site, _ = site_and_entry(claire)
-    with open_writer(site.settings.directory, "desk", read_password) as writer:
-        made = prepare_suspension(writer, site, [UID], Author("t", "t"), now(), "desk")
+    configuration, _ = configuration_and_entry(claire)
+    with open_writer(configuration.settings.directory, "desk", read_password) as writer:
+        store, unreadable = configuration.accounts(writer), configuration.unreadable
+        made = prepare_suspension(store, unreadable, [UID], Author("t", "t"), now(), "desk")
         claire.change(UID, piactlProtected=["TRUE"])
         [row_] = made.writes
         with pytest.raises(DirectoryRefused):
             list(writer.write([row_.write]))
         with pytest.raises(DirectoryRefused):
             list(writer.write([made.accounts[0].then[0].write]))
-        entry = find_entry(writer, site, UID)
+        entry = find_entry(store, UID)
         with pytest.raises(PiactlError, match="cannot be checked"):
-            use_code(writer, site, entry, phone.code(), now())
+            checked(configuration, writer, entry, phone.code())
 
 
 def test_guessing_is_slowed_down(claire: Academy) -> None:
@@ -340,23 +343,30 @@ def test_guessing_is_slowed_down(claire: Academy) -> None:
 # ---- what happens at the same time, and in a crash
 
 
-def site_and_entry(academy: Academy) -> Any:
-    site = open_site(academy.sandbox.config)
-    with open_writer(site.settings.directory, "desk", read_password) as writer:
-        return site, find_entry(writer, site, UID)
+def configuration_and_entry(academy: Academy) -> tuple[Configuration, Entry]:
+    configuration = open_configuration(academy.sandbox.config)
+    with open_writer(configuration.settings.directory, "desk", read_password) as writer:
+        return configuration, find_entry(configuration.accounts(writer), UID)
+
+
+def checked(configuration: Configuration, writer: Writer, entry: Entry, code: str) -> Checked:
+    encoding, keys, unreadable = configuration.encoding, configuration.keys, configuration.unreadable
+    return use_code(writer, encoding, keys, unreadable, entry, code, datetime.now(UTC))
 
 
 def test_a_code_at_eight_places_at_once_is_good_at_one(claire: Academy) -> None:
     phone = verified(claire, UID)
-    site, entry = site_and_entry(claire)
-    site.keys  # noqa: B018 read once, before the threads
+    configuration, entry = configuration_and_entry(claire)
+    # read once, before the threads
+    assert configuration.encoding
+    assert configuration.keys
     for _ in range(3):
         code, found, barrier = phone.code(), [], Barrier(8)
 
         def use(code: str = code, found: list[Any] = found, barrier: Barrier = barrier) -> None:
-            with open_writer(site.settings.directory, "desk", read_password) as writer:
+            with open_writer(configuration.settings.directory, "desk", read_password) as writer:
                 barrier.wait()
-                found.append(use_code(writer, site, entry, code, datetime.now(UTC)).outcome)
+                found.append(checked(configuration, writer, entry, code).outcome)
 
         threads = [Thread(target=use) for _ in range(8)]
         for thread in threads:
@@ -368,9 +378,9 @@ def test_a_code_at_eight_places_at_once_is_good_at_one(claire: Academy) -> None:
 
 def test_a_code_where_piactl_asks_for_it(claire: Academy) -> None:
     def use(code: str) -> CodeOutcome:
-        site, entry = site_and_entry(claire)
-        with open_writer(site.settings.directory, "desk", read_password) as writer:
-            return use_code(writer, site, entry, code, datetime.now(UTC)).outcome
+        configuration, entry = configuration_and_entry(claire)
+        with open_writer(configuration.settings.directory, "desk", read_password) as writer:
+            return checked(configuration, writer, entry, code).outcome
 
     assert use("123456") is CodeOutcome.NONE
     phone = verified(claire, UID)
@@ -404,7 +414,7 @@ class Dying:
 
 def order() -> Order:
     now = datetime.now(UTC)
-    return Order(f"{now:%Y%m%dT%H%M%S}-{now.microsecond:06}", day(0), day(0), False, ("piactl",), who())
+    return Order(f"{now:%Y%m%dT%H%M%S}-{now.microsecond:06}", day(0), day(0), False, ("piactl",), who(), "")
 
 
 def now() -> datetime:
@@ -430,21 +440,31 @@ def begun(academy: Academy, what: str, before: str) -> Phone:
 )
 def test_a_crash_after_so_many_writes(claire: Academy, what: str, before: str, left: int) -> None:
     phone = begun(claire, what, before)
-    site = open_site(claire.sandbox.config)
+    configuration = open_configuration(claire.sandbox.config)
     author = Author("t", "a test")
-    with open_writer(site.settings.directory, "desk", read_password) as real:
+    with open_writer(configuration.settings.directory, "desk", read_password) as real:
         dying: Any = Dying(real, left)
+        store, unreadable = configuration.accounts(dying), configuration.unreadable
         made = {
             "verify": lambda: prepare_verification(
-                dying, site, UID, lambda _: phone.code(), author, now, "desk"
+                store, configuration.identity_checks(dying), UID, lambda _: phone.code(), author, now, "desk"
             ),
-            "suspend": lambda: prepare_suspension(dying, site, [UID], author, now(), "desk"),
-            "resume": lambda: prepare_resumption(dying, site, [UID], author, "desk"),
+            "suspend": lambda: prepare_suspension(store, unreadable, [UID], author, now(), "desk"),
+            "resume": lambda: prepare_resumption(store, unreadable, [UID], author, "desk"),
         }[what]()
         assert made.accounts[0].error is None
         with pytest.raises(PiactlError, match="died"):
             carry_out(
-                site, dying, order(), made, now=now, say=lambda _: None, stop=lambda: "", recorded=False
+                dying,
+                order(),
+                made,
+                configuration.settings,
+                configuration.keys,
+                unreadable,
+                now=now,
+                say=lambda _: None,
+                stop=lambda: "",
+                recorded=False,
             )
     if before != "none":
         assert not lets_in(claire), "the password alone"

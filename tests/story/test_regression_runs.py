@@ -19,13 +19,13 @@ import ldap3
 import pytest
 
 from piactl import clock
+from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_writer
 from piactl.directory.port import Writer
 from piactl.errors import LockLost
 from piactl.flows.apply import run_lock as locking
 from piactl.flows.apply.run_lock import Holder, RunLock
 from piactl.flows.plan import reconcile as planning
-from piactl.flows.site import open_site
 from piactl.secrets import read_password
 
 from .academy import Academy, Ran
@@ -78,11 +78,11 @@ class Leaps:
 @contextmanager
 def locks(academy: Academy) -> Iterator[tuple[Writer, RunLock, Leaps]]:
     """A lock of 300 seconds that is held, the clock it goes by, and a writer."""
-    site = open_site(academy.sandbox.config)
+    configuration = open_configuration(academy.sandbox.config)
     now = Leaps()
     holder = Holder("20260910T010203-abcdef", "other.example", 4242, 1, "piactl", "elsewhere")
-    with open_writer(site.settings.directory, "nightly", read_password) as writer:
-        lock = RunLock(writer, site.settings.directory.state, holder, 300, now)
+    with open_writer(configuration.settings.directory, "nightly", read_password) as writer:
+        lock = RunLock(writer, configuration.settings.directory.state, holder, 300, now)
         lock.acquire()
         yield writer, lock, now
 

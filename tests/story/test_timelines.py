@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from piactl.cli.framework.configuration import open_configuration
 from piactl.core.model.account import State
 from piactl.core.model.assignment import Assignment
-from piactl.flows.site import open_site
 from tests.core import oracle
 
 from .academy import Academy
@@ -99,12 +99,12 @@ def check(academy: Academy, many: list[tuple[Assignment, ...]]) -> int:
     )
     academy.twice("2027-02-01", feed)
     names = academy.names()
-    site = open_site(academy.sandbox.config)
+    configuration = open_configuration(academy.sandbox.config)
     compared = 0
     asked: dict[date, dict[str, oracle.Day]] = {}
     for number, life in enumerate(many):
-        world = oracle.world(life, site.policy, site.register)
-        last = max(a.end or a.start for a in life) + timedelta(days=site.policy.retention + 65)
+        world = oracle.world(life, configuration.policy, configuration.register)
+        last = max(a.end or a.start for a in life) + timedelta(days=configuration.policy.retention + 65)
         history = oracle.history(world, FIRST, last)
         made = history[FIRST].state in (State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED)
         assert (str(7000 + number) in names) == made, life
@@ -164,8 +164,8 @@ def test_the_directory_holds_what_was_foretold(academy: Academy) -> None:
     feed = academy.feed(*(line for n, life in enumerate(many) for line in lines(n, life)), day="2027-02-01")
     academy.night("2027-02-01", feed)
     uids = sorted(academy.names().values())
-    site = open_site(academy.sandbox.config)
-    prefix = site.policy.urn
+    configuration = open_configuration(academy.sandbox.config)
+    prefix = configuration.policy.urn
     days = [FIRST + timedelta(days=offset) for offset in range(0, 260, 13)]
     foretold = {
         day: academy.run(

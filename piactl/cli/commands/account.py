@@ -12,7 +12,7 @@ from piactl.cli.framework.options import AsOf, Output, ShowOutput, read_day
 from piactl.errors import Exit, PiactlError
 
 if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
+    from piactl.core.model.policy import Policy
 
 
 COLUMNS = (
@@ -42,13 +42,15 @@ def list_(
     from piactl.report.table import rendered
 
     configuration = this_configuration()
-    _check_filters(configuration, state or [], profile, uai)
+    _check_filters(configuration.policy, state or [], profile, uai)
     day = read_day(as_of, today(configuration))
     unreadable: list[str] = []
     with reading(configuration) as reader:
-        accounts = sorted(all_accounts(reader, configuration, unreadable.append), key=lambda a: a.uid)
-        otp_schema = configuration.encoding_for(reader).otp_schema
-    views = (account_view(account, configuration, day, otp_schema=otp_schema) for account in accounts)
+        directory, encoding = configuration.settings.directory, configuration.encoding
+        accounts = sorted(all_accounts(reader, directory, encoding, unreadable.append), key=lambda a: a.uid)
+        otp_schema = encoding.fitted_to(reader).otp_schema
+    policy, register = configuration.policy, configuration.register
+    views = (account_view(account, policy, register, day, otp_schema=otp_schema) for account in accounts)
     rows = (v for v in views if _wanted(v, state or [], profile, uai.strip().upper(), day.isoformat()))
     put(rendered(rows, COLUMNS, layout_or_default(output)))
     for why in unreadable:
@@ -56,7 +58,7 @@ def list_(
     return int(Exit.PARTLY if unreadable else Exit.DONE)
 
 
-def _check_filters(configuration: Configuration, states: list[str], profile: str, uai: str) -> None:
+def _check_filters(policy: Policy, states: list[str], profile: str, uai: str) -> None:
     """Raises UsageError with everything that is wrong: a word that fits nothing would look like nobody."""
     from piactl.config.suggestions import hint
     from piactl.core.model.account import State
@@ -70,7 +72,7 @@ def _check_filters(configuration: Configuration, states: list[str], profile: str
         if wanted not in valid
     ]
     if profile:
-        profiles = [one.name for one in configuration.policy.profiles]
+        profiles = [one.name for one in policy.profiles]
         if profile not in profiles:
             wrong.append(f"--profile {profile}: the policy has no such profile; {hint(profile, profiles)}")
     if uai:
@@ -111,11 +113,13 @@ def show(
     views, code = [], int(Exit.DONE)
     wanted = read_names(names)
     with reading(configuration) as reader:
-        otp_schema = configuration.encoding_for(reader).otp_schema
+        store = configuration.accounts(reader)
+        otp_schema = store.encoding.fitted_to(reader).otp_schema
         for name in wanted:
             try:
-                account = find_account(reader, configuration, name)
-                views.append(account_view(account, configuration, day, otp_schema=otp_schema))
+                account = find_account(store, name)
+                policy, register = configuration.policy, configuration.register
+                views.append(account_view(account, policy, register, day, otp_schema=otp_schema))
             except PiactlError as error:
                 if len(wanted) == 1:
                     raise

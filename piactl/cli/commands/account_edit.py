@@ -178,7 +178,13 @@ def create(
     )
     configuration, order, author = acting.begin(manner)
     return acting.decide(
-        lambda reader: prepare_newcomer(reader, configuration, newcomer, author, order),
+        lambda reader: prepare_newcomer(
+            configuration.accounts(reader),
+            configuration.rules(order.as_of),
+            newcomer,
+            author,
+            order.reason,
+        ),
         manner,
         configuration,
         order,

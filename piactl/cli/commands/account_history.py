@@ -105,12 +105,18 @@ def _of_journal(
 
 def _resolve(configuration: Configuration, name: str) -> _Told:
     """The account that the name means, as the directory knows it."""
-    from piactl.flows.queries.history import uid_meant
+    from piactl.flows.queries.history import find_uid
 
     told = _Told()
     try:
         with reading(configuration) as reader:
-            told.uid = uid_meant(reader, configuration, name)
+            told.uid = find_uid(
+                reader,
+                configuration.settings.directory,
+                configuration.encoding,
+                configuration.keys,
+                name,
+            )
     except DirectoryUnreachable as error:
         say(f"{error}\nOnly the journal of this host is told.")
         told.code = Exit.UNREACHABLE

@@ -53,7 +53,14 @@ def timeline(
     day = read_day(as_of, today(configuration))
     first, last = read_date("--from", from_), read_date("--until", until)
     with reading(configuration) as reader:
-        drawn = timeline_of(find_account(reader, configuration, account), configuration, day, first, last)
+        drawn = timeline_of(
+            find_account(configuration.accounts(reader), account),
+            configuration.policy,
+            configuration.register,
+            day,
+            first,
+            last,
+        )
     if svg:
         _write_svg(drawn, svg, "as of" if as_of else "today")
     elif output is TimelineLayout.JSON:

@@ -112,9 +112,11 @@ def _proposed(
     with reading(configuration) as reader:
         return propose_adoption(
             reader,
-            configuration,
+            configuration.settings.directory,
+            configuration.rules(day),
+            configuration.register_digest,
+            configuration.unreadable,
             read,
-            day,
             matricule_attribute=matricule,
             numen_attribute=numen,
             accepted=accepted,

@@ -13,8 +13,7 @@ from piactl.cli.framework.options import AsOf, Output, Reason, read_date, read_d
 from piactl.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.core.model.policy import Service
+    from piactl.core.model.policy import Policy, Service
 
 
 COLUMNS = ("uid", "kind", "service", "uai", "start", "end", "by", "reason")
@@ -72,7 +71,7 @@ def _except(
     from piactl.core.edits import exceptions
 
     configuration, order, author = acting.begin(manner)
-    place = _checked(configuration, service, uai)
+    place = _checked(configuration.policy, service, uai)
     end = read_date("--until", until)
     if end is None:
         raise UsageError("an exception needs an end: add --until DATE")
@@ -118,10 +117,14 @@ def list_(
     unreadable: list[str] = []
     with reading(configuration) as reader:
         rows = exceptions_by_hand(
-            reader, configuration, read_day(as_of, today(configuration)), unreadable.append
+            reader,
+            configuration.settings.directory,
+            configuration.encoding,
+            read_day(as_of, today(configuration)),
+            unreadable.append,
         )
         if service and not any(row["service"] == service for row in rows):
-            _known(configuration, service)
+            _known(configuration.policy, service)
         rows = [row for row in rows if service in ("", row["service"])]
     put(rendered(rows, COLUMNS, layout_or_default(output)))
     for why in unreadable:
@@ -129,23 +132,23 @@ def list_(
     return int(Exit.PARTLY if unreadable else Exit.DONE)
 
 
-def _known(configuration: Configuration, name: str) -> Service:
+def _known(policy: Policy, name: str) -> Service:
     from piactl.config.suggestions import hint
 
-    known = configuration.policy.services.get(name)
+    known = policy.services.get(name)
     if known is None:
-        names = list(configuration.policy.services)
+        names = list(policy.services)
         raise UsageError(f"--service {name}: the policy has no such service; {hint(name, names)}")
     return known
 
 
-def _checked(configuration: Configuration, service: str, uai: str) -> str:
+def _checked(policy: Policy, service: str, uai: str) -> str:
     """The UAI of an exception, "" for person scope. Raises UsageError with everything that is wrong."""
     from piactl.core.model.uai import read_uai
 
     if not service:
         raise UsageError("add --service")
-    known = _known(configuration, service)
+    known = _known(policy, service)
     if known.per_establishment and not uai:
         raise UsageError(f"{service} is a service of one establishment: add --uai")
     if uai and not known.per_establishment:

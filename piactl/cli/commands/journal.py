@@ -110,12 +110,18 @@ def _last_run(path: str) -> str:
 def _uid_of(configuration: Configuration, name: str) -> str:
     """The uid of what is no uid in the journal, as the directory knows it. Raises AccountNotFound."""
     from piactl.core.model.numen import masked
-    from piactl.flows.queries.history import uid_meant
+    from piactl.flows.queries.history import find_uid
 
     called = masked(name)
     try:
         with reading(configuration) as reader:
-            uid = uid_meant(reader, configuration, name)
+            uid = find_uid(
+                reader,
+                configuration.settings.directory,
+                configuration.encoding,
+                configuration.keys,
+                name,
+            )
     except PiactlError:
         say(f"{called}: is no uid in this journal; whether it is another name of an account cannot be asked:")
         raise
@@ -242,7 +248,9 @@ def _anchors(configuration: Configuration) -> dict[str, Head]:
     from piactl.journal import who
 
     with reading(configuration) as reader:
-        return anchors_of(reader, configuration, who().host, utc_now())
+        return anchors_of(
+            reader, configuration.settings.directory.state, configuration.unreadable, who().host, utc_now()
+        )
 
 
 def export(
@@ -307,11 +315,13 @@ def prune(
     if first is None or (first.hour, first.minute) != (0, 0) or first.date() > now:
         raise UsageError(f"--before {before}: write a day that is not in the future, as 2026-09-01")
     done = prune_journal(
-        configuration,
+        configuration.settings.journal_file,
         new_order(configuration, None),
         first.date(),
+        configuration.policy.timezone,
         _anchors(configuration),
         utc_now,
+        lambda text: configuration.keys.digest("journal", text),
         trial=dry_run,
     )
     put([pruned_text(done.gone, first.date().isoformat(), trial=dry_run)])

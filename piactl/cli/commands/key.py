@@ -31,7 +31,7 @@ def list_(output: Output = None) -> int:
     configuration = this_configuration()
     keys = configuration.keys
     with reading(configuration) as reader:
-        needs = key_needs(reader, configuration)
+        needs = key_needs(reader, configuration.settings.directory, configuration.unreadable)
     rows = [
         {
             "key": key or "(none)",
@@ -74,7 +74,7 @@ def add(
             run.journal.note(f"digest key {fresh} was made the current one")
             run.journal.end({})
         try:
-            announce_key(writer, configuration, read_keys(path))
+            announce_key(writer, configuration.settings.directory.state, read_keys(path))
         except PiactlError as error:
             say(f"key {fresh} is in {path}, but the other hosts cannot be told of it: {error}")
     say(f"key {fresh} is the current one. Copy {path} to every other host now, and keep a copy elsewhere")
@@ -100,33 +100,41 @@ def retire(
     from piactl.secrets import drop_key
 
     configuration, order, author = acting.begin(Manner(reason, dry_run))
-    check_retirable(configuration, key)
+    settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
+    check_retirable(keys, key)
     with writing(configuration, "administrator") as writer:
-        needs = key_needs(writer, configuration).get(key)
+        needs = key_needs(writer, settings.directory, unreadable).get(key)
         sealed = needs.counts.pop("devices", 0) if needs else 0
-        refuse_needed(key, needs, configuration)
-        if in_doubt(configuration.settings.journal_file):
+        refuse_needed(key, needs, unreadable)
+        if in_doubt(settings.journal_file):
             raise ActRefused(
                 f"key {key} stays: writes of an earlier run are in doubt, and only it can tell of them."
                 "\nRun piactl nightly, which reads them back, then try again"
             )
         if dry_run:
-            moved = (
-                f"{sealed} sealed secrets would move to {configuration.keys.current}, and " if sealed else ""
-            )
-            say(f"{moved}key {key} would be taken out of {configuration.settings.keys_file}")
+            moved = f"{sealed} sealed secrets would move to {keys.current}, and " if sealed else ""
+            say(f"{moved}key {key} would be taken out of {settings.keys_file}")
             return int(Exit.DONE)
-        preparation = prepare_reseals(writer, configuration, key, author.reason)
+        preparation = prepare_reseals(configuration.accounts(writer), key, author.reason, unreadable)
         carry_out(
-            configuration, writer, order, preparation, now=_now, say=say, stop=lambda: "", recorded=False
+            writer,
+            order,
+            preparation,
+            settings,
+            keys,
+            unreadable,
+            now=_now,
+            say=say,
+            stop=lambda: "",
+            recorded=False,
         )
-        refuse_needed(key, key_needs(writer, configuration).get(key), configuration)
+        refuse_needed(key, key_needs(writer, settings.directory, unreadable).get(key), unreadable)
         with _journalled(configuration, writer, order) as run:
-            drop_key(configuration.settings.keys_file, key)
+            drop_key(settings.keys_file, key)
             run.journal.note(f"digest key {key} was retired")
             run.journal.end({})
     say(
-        f"key {key} is out of {configuration.settings.keys_file}. Take it out on the other hosts too; keep "
+        f"key {key} is out of {settings.keys_file}. Take it out on the other hosts too; keep "
         "it in the copy as long as a backup of the directory may have to be read"
     )
     put([f"{key}\n"])
@@ -136,7 +144,16 @@ def retire(
 def _journalled(configuration: Configuration, writer: Any, order: Order) -> Any:
     from piactl.flows.apply.run import run_alone
 
-    return run_alone(configuration, writer, order, _now, say, recorded=False)
+    return run_alone(
+        writer,
+        order,
+        configuration.settings,
+        configuration.keys,
+        configuration.unreadable,
+        _now,
+        say,
+        recorded=False,
+    )
 
 
 def _now() -> Any:

@@ -49,7 +49,15 @@ def verify(
     manner = desk_manner(reason or "verification", administrator, False, True, output)
     configuration, order, author = acting.begin(manner)
     return acting.decide(
-        lambda writer: prepare_verification(writer, configuration, name, _ask, author, _now, manner.identity),
+        lambda writer: prepare_verification(
+            configuration.accounts(writer),
+            configuration.identity_checks(writer),
+            name,
+            _ask,
+            author,
+            _now,
+            manner.identity,
+        ),
         manner,
         configuration,
         order,
@@ -72,7 +80,16 @@ def resync(
     manner = desk_manner(reason or "resynchronisation", administrator, False, True, output)
     configuration, order, author = acting.begin(manner)
     return acting.decide(
-        lambda writer: prepare_resync(writer, configuration, name, _ask, author, _now, manner.identity),
+        lambda writer: prepare_resync(
+            configuration.accounts(writer),
+            configuration.identity_checks(writer),
+            configuration.policy.otp_reach,
+            name,
+            _ask,
+            author,
+            _now,
+            manner.identity,
+        ),
         manner,
         configuration,
         order,
@@ -98,7 +115,14 @@ def suspend(
     configuration, order, author = acting.begin(manner)
     wanted = read_names(names)
     return acting.decide(
-        lambda reader: prepare_suspension(reader, configuration, wanted, author, _now(), manner.identity),
+        lambda reader: prepare_suspension(
+            configuration.accounts(reader),
+            configuration.unreadable,
+            wanted,
+            author,
+            _now(),
+            manner.identity,
+        ),
         manner,
         configuration,
         order,
@@ -120,7 +144,9 @@ def resume(
     configuration, order, author = acting.begin(manner)
     wanted = read_names(names)
     return acting.decide(
-        lambda reader: prepare_resumption(reader, configuration, wanted, author, manner.identity),
+        lambda reader: prepare_resumption(
+            configuration.accounts(reader), configuration.unreadable, wanted, author, manner.identity
+        ),
         manner,
         configuration,
         order,
@@ -150,7 +176,13 @@ def remove(
     wanted = read_names(names)
     return acting.decide(
         lambda reader: prepare_removal(
-            reader, configuration, wanted, author, manner.identity, password_alone=password_alone
+            configuration.accounts(reader),
+            configuration.policy,
+            configuration.unreadable,
+            wanted,
+            author,
+            manner.identity,
+            password_alone=password_alone,
         ),
         manner,
         configuration,
@@ -173,7 +205,11 @@ def show(names: Names, output: ShowOutput = None) -> int:
     with reading(configuration) as reader:
         for name in wanted:
             try:
-                views.append(devices_shown(reader, configuration, name))
+                views.append(
+                    devices_shown(
+                        configuration.accounts(reader), configuration.policy, configuration.unreadable, name
+                    )
+                )
             except PiactlError as error:
                 if len(wanted) == 1:
                     raise
@@ -252,7 +288,13 @@ def enroll(
 
     def make(reader: Any) -> Any:
         preparation, enrolments = prepare_enrolment(
-            reader, configuration, wanted, author, utc_now(), manner.identity
+            configuration.accounts(reader),
+            configuration.policy.otp_issuer,
+            configuration.unreadable,
+            wanted,
+            author,
+            utc_now(),
+            manner.identity,
         )
         prepared.extend(enrolments)
         return preparation

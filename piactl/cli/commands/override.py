@@ -24,7 +24,11 @@ def list_(output: Output = None, as_of: AsOf = None) -> int:
     unreadable: list[str] = []
     with reading(configuration) as reader:
         rows = overrides_in_force(
-            reader, configuration, read_day(as_of, today(configuration)), unreadable.append
+            reader,
+            configuration.settings.directory,
+            configuration.encoding,
+            read_day(as_of, today(configuration)),
+            unreadable.append,
         )
     put(rendered(rows, COLUMNS, layout_or_default(output)))
     for why in unreadable:

@@ -19,6 +19,7 @@ from piactl.errors import Exit, PiactlError, UsageError
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
+    from piactl.core.model.policy import Policy
     from piactl.directory.port import Writer
     from piactl.flows.apply.run import Order
     from piactl.flows.helpdesk.activation import Coded, CodeFile, Given
@@ -58,17 +59,20 @@ def hand_out(
     need_a_way(manner, to)
 
     def prepared(reader: Any) -> tuple[list[Coded], Preparation]:
-        coded = prepare_codes(reader, configuration, names, order, _instant(), manner.identity)
+        store, rules = configuration.accounts(reader), configuration.rules(order.as_of)
+        coded = prepare_codes(
+            store, rules, configuration.settings, names, order.reason, _now(), manner.identity
+        )
         return coded, Preparation(tuple(one.prepared for one in coded))
 
     if manner.dry_run:
         with reading(configuration) as reader:
-            return acting.finish(configuration, prepared(reader)[1], manner, acting.foretold)
+            return acting.finish(prepared(reader)[1], manner, acting.foretold)
     with writing(configuration, manner.identity) as writer:
         coded, preparation = prepared(writer)
         if not preparation.writes:
-            return acting.finish(configuration, preparation, manner, acting.foretold)
-        if not acting.agreed(configuration, preparation, manner):
+            return acting.finish(preparation, manner, acting.foretold)
+        if not acting.agreed(preparation, manner):
             say("nothing was changed")
             return int(Exit.FAILED)
         # signals are held back only while writing; a prompt may be left at once
@@ -78,16 +82,26 @@ def hand_out(
                 if check is not None:
                     check(writer)
                 if file is not None:
-                    file.promise(_rows(configuration, coded, None))
-                given = give_codes(configuration, writer, order, coded, now=_instant, say=say, stop=stop)
+                    file.promise(_rows(configuration.policy, coded, None))
+                given = give_codes(
+                    writer,
+                    order,
+                    coded,
+                    configuration.settings,
+                    configuration.keys,
+                    configuration.unreadable,
+                    now=_now,
+                    say=say,
+                    stop=stop,
+                )
             except PiactlError:  # with no code set
                 if file is not None:
                     file.drop()
                 raise
-    lost = _kept(file, _rows(configuration, coded, given))
-    code = acting.finish(configuration, preparation, manner, given.became, run=order.run)
+    lost = _kept(file, _rows(configuration.policy, coded, given))
+    code = acting.finish(preparation, manner, given.became, run=order.run)
     if lost is None:
-        _tell(configuration, coded, given, to)
+        _tell(configuration.policy, coded, given, to)
     error = given.error or lost
     if error is not None:
         raise error
@@ -109,7 +123,7 @@ def _kept(file: CodeFile | None, rows: Sequence[dict[str, str]]) -> PiactlError 
     return None
 
 
-def _rows(configuration: Configuration, coded: Sequence[Coded], given: Given | None) -> list[dict[str, str]]:
+def _rows(policy: Policy, coded: Sequence[Coded], given: Given | None) -> list[dict[str, str]]:
     """The rows of the file: of all codes, or, once given, of those that were set or may have been."""
     from piactl.flows.helpdesk.rate_limit import shown_time
 
@@ -125,27 +139,27 @@ def _rows(configuration: Configuration, coded: Sequence[Coded], given: Given | N
                 "uid": one.account.uid,
                 "address": one.account.address or "",
                 "display_name": one.account.display_name,
-                "private_mail": _private_mail(configuration, one),
+                "private_mail": _private_mail(policy.domain, one),
                 "code": one.code.reveal(),
-                "valid_until": shown_time(one.ends, configuration),
+                "valid_until": shown_time(one.ends, policy.timezone),
                 "outcome": outcome,
             }
         )
     return rows
 
 
-def _private_mail(configuration: Configuration, one: Coded) -> str:
+def _private_mail(domain: str, one: Coded) -> str:
     """Nothing for an address that leads to the mailbox which the code is to open."""
     account = one.account
     mail = account.private_mail if account is not None else ""
-    return "" if mail.casefold().endswith(f"@{configuration.policy.domain.casefold()}") else mail
+    return "" if mail.casefold().endswith(f"@{domain.casefold()}") else mail
 
 
-def _tell(configuration: Configuration, coded: Sequence[Coded], given: Given, to: str | None) -> None:
+def _tell(policy: Policy, coded: Sequence[Coded], given: Given, to: str | None) -> None:
     """Shows the codes where no file has them, and says what follows."""
     from piactl.report.activation_text import code_text
 
-    rows = _rows(configuration, coded, given)
+    rows = _rows(policy, coded, given)
     if not rows:
         return
     if to is None:
@@ -157,12 +171,6 @@ def _tell(configuration: Configuration, coded: Sequence[Coded], given: Given, to
     else:
         say(f"the codes are in {to}, mode 0600; delete it once they are handed over")
     say("applications that still log in with an old password stop; sessions that are open go on to their end")
-
-
-def _instant() -> datetime:
-    from piactl.clock import utc_now
-
-    return utc_now()
 
 
 Administrator = Annotated[
@@ -264,7 +272,15 @@ def unblock(
     configuration, order, _ = acting.begin(manner)
     wanted = read_names(names)
     return acting.decide(
-        lambda reader: prepare_unblocking(reader, configuration, wanted, order, _now(), manner.identity),
+        lambda reader: prepare_unblocking(
+            configuration.accounts(reader),
+            configuration.rules(order.as_of),
+            configuration.settings.password,
+            wanted,
+            order.reason,
+            _now(),
+            manner.identity,
+        ),
         manner,
         configuration,
         order,
@@ -287,12 +303,14 @@ def check(
     1 where not.
     """
     from piactl.flows.helpdesk.password_check import check_password
+    from piactl.flows.queries.accounts import find_entry
 
     configuration = this_configuration()
     source = password_file or (None if sys.stdin.isatty() else "-")
     password = ask_secret("The new password", source, "--password-file")
     with reading(configuration) as reader:
-        checked = check_password(reader, configuration, name, password)
+        entry = find_entry(configuration.accounts(reader), name) if name else None
+        checked = check_password(reader, configuration.settings.password, entry, password)
     for remark in checked.remarks:
         say(remark)
     if output is None:
@@ -335,12 +353,14 @@ def _identity_check(
         refuse_unprovable,
         understood_numen,
     )
-    from piactl.flows.queries.accounts import account_on, find_entry
+    from piactl.flows.queries.accounts import career_and_status, find_entry
 
     with reading(configuration, identity) as reader:
-        entry = find_entry(reader, configuration, name)
+        entry = find_entry(configuration.accounts(reader), name)
     account = entry.account
-    refuse_code(account, account_on(account, configuration, order.as_of)[1], order.as_of, identity)
+    policy, register = configuration.policy, configuration.register
+    _, status = career_and_status(account, policy, register, order.as_of)
+    refuse_code(account, status, order.as_of, identity)
     refuse_unprovable(account)
     numen = understood_numen(ask_secret(f"NUMEN of {account.uid}", numen_file, "--numen-file"))
     code = None
@@ -348,9 +368,14 @@ def _identity_check(
         code = ask_secret(f"One-time code of {account.uid}", code_file, "--code-file")
 
     def made(writer: Writer) -> None:
-        by_device = proof_by_device(configuration, writer, order, entry, now=_now, say=say)
-        trace = journalled_trace(configuration, writer, order, now=_now, say=say)
-        prove(writer, configuration, account, numen, code, by_device, _now(), trace)
+        settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
+        encoding = configuration.encoding
+        by_device = proof_by_device(
+            writer, order, entry, encoding, settings, keys, unreadable, now=_now, say=say
+        )
+        trace = journalled_trace(writer, order, settings, keys, unreadable, now=_now, say=say)
+        checks = configuration.identity_checks(writer)
+        prove(checks, account, numen, code, by_device, _now(), trace)
 
     return made
 

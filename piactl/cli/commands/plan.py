@@ -208,7 +208,18 @@ def _load(
     with stop_on_signals() as stop, writing(site) as writer:
         try:
             done = run_offline_load(
-                site, writer, order, work, ldif, now=_now, say=say, progress=progress, stop=stop
+                writer,
+                order,
+                work,
+                ldif,
+                site.settings,
+                site.policy,
+                site.keys,
+                site.unreadable,
+                now=_now,
+                say=say,
+                progress=progress,
+                stop=stop,
             )
         finally:
             progress.close()

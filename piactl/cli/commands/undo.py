@@ -61,7 +61,16 @@ def undo(
     manner = Manner(reason, dry_run, yes, allow=allow or [], as_of=as_of, identity=IDENTITY)
     configuration, order, _ = begin(manner, changes=not (dry_run or out))
     with reading(configuration, IDENTITY) as reader:
-        undoing = propose_undo(reader, configuration, run, order, _now())
+        undoing = propose_undo(
+            reader,
+            configuration.settings,
+            configuration.rules(order.as_of),
+            configuration.register_digest,
+            configuration.unreadable,
+            run,
+            order.reason,
+            _now(),
+        )
     if out:
         _keep(undoing, out)
     if dry_run or out:
@@ -79,7 +88,7 @@ def undo(
     if locked:
         from piactl.flows.accounts.edit import call_lock_hook
 
-        call_lock_hook(configuration, locked, say)
+        call_lock_hook(configuration.settings, locked, say)
     return _finish(undoing, result, output, everything=everything)
 
 

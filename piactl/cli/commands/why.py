@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from piactl.errors import Exit, PiactlError, UsageError
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.core.model.policy import Service
+    from piactl.directory.port import Reader
 
 LOGIN = "login"
 
@@ -56,7 +58,7 @@ def why(
     with reading(configuration) as reader:
         for name in names:
             try:
-                views.append(_asked(reader, configuration, name, subject, service, day, now))
+                views.append(_answered(reader, configuration, name, subject, service, day, now))
             except PiactlError as error:
                 if account != "-":
                     raise
@@ -78,20 +80,23 @@ def _service(services: Mapping[str, Service], subject: str) -> Service | None:
     return service
 
 
-def _asked(
-    reader: Any,
+def _answered(
+    reader: Reader,
     configuration: Configuration,
     name: str,
     subject: str,
     service: Service | None,
-    day: Any,
-    now: Any,
+    day: date,
+    now: datetime,
 ) -> Any:
     from piactl.flows.queries.explain import why_login, why_service, why_state
 
+    store, rules, settings = configuration.accounts(reader), configuration.rules(day), configuration.settings
     if service is not None:
-        return why_service(reader, configuration, name, service, day, now)
-    return (why_login if subject == LOGIN else why_state)(reader, configuration, name, day, now)
+        return why_service(store, rules, name, service, now, settings)
+    if subject == LOGIN:
+        return why_login(store, rules, name, now, settings, configuration.unreadable)
+    return why_state(store, rules, name, now, settings)
 
 
 def _print(views: list[Any], layout: str, *, one: bool) -> None:

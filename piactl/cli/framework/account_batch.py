@@ -27,6 +27,8 @@ from piactl.errors import Exit, PiactlError, UsageError
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.core.edits import Act, Author
+    from piactl.core.model.settings import Settings
+    from piactl.directory.port import Reader
     from piactl.flows.accounts.edit import Preparation, Prepared
     from piactl.flows.apply.run import Order
 
@@ -145,13 +147,16 @@ def act_on(names: Sequence[str], act: Act, manner: Manner, configuration: Config
     from piactl.flows.accounts.edit import prepare
 
     wanted = read_names(names)
-    return decide(
-        lambda reader: prepare(reader, configuration, wanted, act, order), manner, configuration, order
-    )
+
+    def make(reader: Reader) -> Preparation:
+        store, rules = configuration.accounts(reader), configuration.rules(order.as_of)
+        return prepare(store, rules, wanted, act, order.reason, configuration.unreadable)
+
+    return decide(make, manner, configuration, order)
 
 
 def decide(
-    make: Any,
+    make: Callable[[Any], Preparation],
     manner: Manner,
     configuration: Configuration,
     order: Order,
@@ -166,21 +171,23 @@ def decide(
         with reading(configuration) as reader:
             preparation = make(reader)
         _say_guards(preparation, order)
-        return finish(configuration, preparation, manner, foretold)
+        return finish(preparation, manner, foretold)
     with writing(configuration, manner.identity) as writer:
         preparation = make(writer)
         _say_guards(preparation, order)
-        if not agreed(configuration, preparation, manner):
+        if not agreed(preparation, manner):
             say("nothing was changed")
             return int(Exit.FAILED)
         # signals are held back only while writing; a prompt may be left at once
         try:
             with stop_on_signals() as stop:
                 carry_out(
-                    configuration,
                     writer,
                     order,
                     preparation,
+                    configuration.settings,
+                    configuration.keys,
+                    configuration.unreadable,
                     now=_now,
                     say=say,
                     stop=stop,
@@ -200,17 +207,17 @@ def decide(
         doubtful = one.write is not None and one.write.write.dn in getattr(failure, "doubtful", ())
         return ("in doubt" if doubtful else "not made", "the command had to end")
 
-    hooked = _call_hooks(configuration, preparation, became)
+    hooked = _call_hooks(configuration.settings, preparation, became)
     if failure is not None:
         put_results([result_facts(one, became(one)) for one in preparation.accounts], manner.output)
         raise failure
     if done is not None:
         done({one.uid: became(one)[0] for one in preparation.accounts if one.write is not None})
-    code = finish(configuration, preparation, manner, became, run=order.run)
+    code = finish(preparation, manner, became, run=order.run)
     return code if hooked or code != Exit.DONE else int(Exit.PARTLY)
 
 
-def agreed(configuration: Configuration, preparation: Preparation, manner: Manner) -> bool:
+def agreed(preparation: Preparation, manner: Manner) -> bool:
     """Whether it may be done: always where nobody can be asked."""
     if manner.yes or not preparation.writes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
@@ -268,9 +275,7 @@ def result_facts(one: Prepared, became: tuple[str, str]) -> dict[str, Any]:
     }
 
 
-def finish(
-    configuration: Configuration, preparation: Preparation, manner: Manner, became: Any, run: str = ""
-) -> int:
+def finish(preparation: Preparation, manner: Manner, became: Any, run: str = "") -> int:
     """Prints the results in the order of the names; the exit code."""
     accounts = preparation.accounts
     if len(accounts) == 1 and accounts[0].error is not None and manner.output is None:
@@ -303,7 +308,7 @@ def put_results(results: Sequence[dict[str, Any]], output: Layout | None) -> Non
         put(rendered(results, COLUMNS, layout_or_default(output)))
 
 
-def _call_hooks(configuration: Configuration, preparation: Preparation, became: Any) -> bool:
+def _call_hooks(settings: Settings, preparation: Preparation, became: Any) -> bool:
     """Tells the outside of each lock that was made; False where that failed."""
     locked = [
         one
@@ -314,4 +319,4 @@ def _call_hooks(configuration: Configuration, preparation: Preparation, became: 
         return True
     from piactl.flows.accounts.edit import call_lock_hook
 
-    return call_lock_hook(configuration, [one.uid for one in locked], say)
+    return call_lock_hook(settings, [one.uid for one in locked], say)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from piactl.config.policy import read_policy
 from piactl.config.register import read_register, register_digest
@@ -15,10 +16,15 @@ from piactl.core.model.person import Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import Rules
+from piactl.directory.port import Reader, Writer
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.state_records import UnreadableRecords
+from piactl.flows.queries.accounts import AccountStore
 from piactl.flows.site import Site
 from piactl.secrets import read_keys
+
+if TYPE_CHECKING:
+    from piactl.flows.helpdesk.rate_limit import IdentityChecks
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,21 @@ class Configuration(Site):
     def encoding(self) -> Encoding:
         return encoding_of(self.policy, self.settings.directory)
 
+    def accounts(self, reader: Reader) -> AccountStore:
+        """The accounts that `reader` reads."""
+        return AccountStore(reader, self.settings.directory, self.encoding, self.keys, self.policy.protected)
+
+    def identity_checks(self, writer: Writer) -> IdentityChecks:
+        """The counts of identity checks that `writer` keeps."""
+        # loaded here: few commands check an identity
+        from piactl.flows.helpdesk.rate_limit import IdentityChecks
+
+        settings = self.settings
+        state, timezone = settings.directory.state, self.policy.timezone
+        return IdentityChecks(writer, state, settings.password, self.keys, timezone, self.unreadable)
+
     def rules(self, as_of: date) -> Rules:
+        """The inputs of the rules on a day."""
         return Rules(self.policy, self.register, as_of, self.keys)
 
 

@@ -71,6 +71,7 @@ def new_order(
         explicit=as_of is not None,
         command=("piactl", *sys.argv[1:]),
         actor=who(),
+        policy=configuration.policy.digest,
         reason=reason,
         allowed=allowed or {},
     )

@@ -13,16 +13,13 @@ from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Person
 from piactl.core.model.uai import read_uai
-from piactl.core.rules.desired import Subject, address_problem, desired_account
-from piactl.directory.port import Reader
+from piactl.core.rules.desired import Rules, Subject, address_problem, desired_account
 from piactl.directory.store.accounts import Entry, read_accounts_of
 from piactl.errors import AccountNotFound, PiactlError, UsageError
 from piactl.feed.column_validators import check_code, check_mail, check_matricule
-from piactl.flows.accounts.edit import Preparation, Prepared, intended
-from piactl.flows.apply.run import Order
+from piactl.flows.accounts.edit import Preparation, intended
 from piactl.flows.plan.inputs.account_index import LIVE
-from piactl.flows.queries.accounts import find_account
-from piactl.flows.site import Site
+from piactl.flows.queries.accounts import AccountStore, find_account
 
 OWN_MATRICULES = "EXT-"
 """What the matricules begin with that stand for people whom no HR knows."""
@@ -47,13 +44,12 @@ class Newcomer:
 
 
 def prepare_newcomer(
-    reader: Reader, site: Site, newcomer: Newcomer, author: Author, order: Order
+    store: AccountStore, rules: Rules, newcomer: Newcomer, author: Author, reason: str
 ) -> Preparation:
     """The account that the person would get. Raises UsageError with everything that is missing, ActRefused,
     AccountNotFound for the sponsor."""
     _check_values(newcomer)
-    rules = site.rules(order.as_of)
-    post = _post(newcomer, order.as_of)
+    post = _post(newcomer, rules.as_of)
     check_assignment(post, rules)
     matricule = newcomer.matricule.strip() or OWN_MATRICULES + secrets.token_hex(5).upper()
     person = Person(
@@ -67,19 +63,18 @@ def prepare_newcomer(
     unusable = address_problem(person)
     if unusable is not None:
         raise ActRefused(f"{person.given_name} {person.family_name}: {unusable}")
-    sponsor = _sponsor(reader, site, newcomer.sponsor)
-    entry = _earlier(reader, site, matricule)
-    override = added_override(post, author, sponsor, order.as_of)
+    sponsor = _sponsor(store, newcomer.sponsor)
+    entry = _earlier(store, matricule)
+    override = added_override(post, author, sponsor, rules.as_of)
     current = entry.account if entry else None
     subject = Subject(matricule, current, person, (post,), note=author.note, overrides=(override,))
     desired = desired_account(subject, rules)
     if desired is None:
         raise ActRefused(
-            f"the start, {post.start}, is more than {site.policy.open_before} days ahead: make it then"
+            f"the start, {post.start}, is more than {rules.policy.open_before} days ahead: make it then"
         )
     name = f"{person.given_name} {person.usage_name or person.family_name}"
-    one: Prepared = intended(reader, site, name, entry, desired, rules, order.reason)
-    return Preparation((one,))
+    return Preparation((intended(store, name, entry, desired, rules, reason),))
 
 
 def _check_values(newcomer: Newcomer) -> None:
@@ -114,9 +109,9 @@ def _post(newcomer: Newcomer, as_of: date) -> Assignment:
     )
 
 
-def _sponsor(reader: Reader, site: Site, name: str) -> str:
+def _sponsor(store: AccountStore, name: str) -> str:
     try:
-        sponsor = find_account(reader, site, name)
+        sponsor = find_account(store, name)
     except AccountNotFound as error:
         raise AccountNotFound(f"--sponsor {error}") from None
     if sponsor.state not in LIVE:
@@ -124,17 +119,16 @@ def _sponsor(reader: Reader, site: Site, name: str) -> str:
     return sponsor.uid
 
 
-def _earlier(reader: Reader, site: Site, matricule: str) -> Entry | None:
+def _earlier(store: AccountStore, matricule: str) -> Entry | None:
     """The archived account of a person who is back. Raises ActRefused where they have one that is not."""
-    directory = site.settings.directory
-    for one in read_accounts_of(reader, directory, site.encoding, site.keys, [matricule]):
-        if not isinstance(one, Entry):
-            raise PiactlError(one.why)
-        if one.account.state is not State.ARCHIVED:
-            uid = one.account.uid
+    for entry in read_accounts_of(store.reader, store.directory, store.encoding, store.keys, [matricule]):
+        if not isinstance(entry, Entry):
+            raise PiactlError(entry.why)
+        if entry.account.state is not State.ARCHIVED:
+            uid = entry.account.uid
             raise ActRefused(
                 f"matricule {matricule} has the account {uid} already; see: piactl account show {uid}\n"
                 f"An assignment more: piactl assignment add {uid} ..."
             )
-        return one
+        return entry
     return None

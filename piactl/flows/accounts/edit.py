@@ -13,6 +13,8 @@ from datetime import date, datetime
 
 from piactl.core.edits import Act, ActRefused
 from piactl.core.model.account import State
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.settings import Settings
 from piactl.core.naming.local_part import TakenNames, UnusableName
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal, refusals
@@ -20,28 +22,27 @@ from piactl.core.rules.address_allocation import named
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
 from piactl.core.rules.outlook import outlook
 from piactl.core.text import counted
-from piactl.directory.port import Reader, Writer
+from piactl.directory.port import Writer
 from piactl.directory.store.accounts import Entry, account_write
 from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers
-from piactl.directory.store.state_records import read_last
+from piactl.directory.store.state_records import UnreadableRecords, read_last
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone
 from piactl.flows.apply.run import Order, check_date, run_alone
 from piactl.flows.plan.rows.bundle import AccountWrite
 from piactl.flows.plan.rows.change_set import change_set
-from piactl.flows.queries.accounts import account_on, find_entry
-from piactl.flows.site import Site
+from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
 
 # Telling other systems of a lock: sessions that are open there go on until they are ended there.
 
 
-def call_lock_hook(site: Site, uids: Sequence[str], say: Callable[[str], None]) -> bool:
+def call_lock_hook(settings: Settings, uids: Sequence[str], say: Callable[[str], None]) -> bool:
     """Calls the configured command once, with a JSON object on its stdin: {"event": "lock", "uids": [...]}.
 
     Without one it says that open sessions go on. False where the command failed; the lock stands all the
     same.
     """
-    command = site.settings.lock_hook
+    command = settings.lock_hook
     if not command:
         say(
             "sessions that are open elsewhere go on: end them there, or name a command in hooks.lock "
@@ -56,11 +57,11 @@ def call_lock_hook(site: Site, uids: Sequence[str], say: Callable[[str], None]) 
             text=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=site.settings.hook_seconds,
+            timeout=settings.hook_seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        why = f"did not end within {site.settings.hook_seconds} seconds"
+        why = f"did not end within {settings.hook_seconds} seconds"
     except OSError as error:
         why = f"could not be started: {error.strerror}"
     else:
@@ -111,32 +112,36 @@ class Acted:
     stopped: str = ""
 
 
-def prepare(reader: Reader, site: Site, names: Iterable[str], act: Act, order: Order) -> Preparation:
+def prepare(
+    store: AccountStore,
+    rules: Rules,
+    names: Iterable[str],
+    act: Act,
+    reason: str,
+    unreadable: UnreadableRecords,
+) -> Preparation:
     """What the act would change of each account, in the order of `names`. Nothing here can write.
 
     An account that cannot be found or changed is an error of its own; the others go on.
     """
-    rules = site.rules(order.as_of)
     seen: dict[str, str] = {}
     accounts = []
     for name in names:
         uid = ""
         try:
-            entry = find_entry(reader, site, name)
+            entry = find_entry(store, name)
             uid = entry.account.uid
             if uid in seen:
                 raise ActRefused(f"{name}: names the same account as {seen[uid]} ({uid}); it is changed once")
             seen[uid] = name
-            accounts.append(_prepared(reader, site, name, entry, act, rules, order.reason))
+            accounts.append(_prepared(store, name, entry, act, rules, reason))
         except PiactlError as error:
             accounts.append(Prepared(name, uid, error=error))
     changes = [change for one in accounts for change in one.changes]
-    return Preparation(tuple(accounts), tuple(_broken(reader, site, changes, order)))
+    return Preparation(tuple(accounts), tuple(_broken(store, changes, rules, unreadable)))
 
 
-def _prepared(
-    reader: Reader, site: Site, name: str, entry: Entry, act: Act, rules: Rules, reason: str
-) -> Prepared:
+def _prepared(store: AccountStore, name: str, entry: Entry, act: Act, rules: Rules, reason: str) -> Prepared:
     current = entry.account
     if current.state is State.ARCHIVED:
         raise ActRefused(
@@ -160,12 +165,11 @@ def _prepared(
     # the act itself may have changed the name already
     base = desired.base or renamed_base(current, desired.account)
     desired = replace(desired, subject=replace(subject, current=current), base=base)
-    return intended(reader, site, name, entry, desired, rules, reason)
+    return intended(store, name, entry, desired, rules, reason)
 
 
 def intended(
-    reader: Reader,
-    site: Site,
+    store: AccountStore,
     name: str,
     entry: Entry | None,
     desired: Desired,
@@ -174,42 +178,47 @@ def intended(
 ) -> Prepared:
     """The changes and the one write that make an account the desired one, with the address it needs."""
     if desired.base is not None:
-        desired = _addressed(reader, site, desired, rules)
-    write = account_write(site.settings.directory, site.encoding_for(reader), entry, desired.account)
+        desired = _addressed(store, desired, rules)
+    write = account_write(store.directory, store.encoding.fitted_to(store.reader), entry, desired.account)
     uid = desired.account.uid
     if write is None:
         return Prepared(name, uid)
-    changes = change_set(desired, write, rules, site.encoding)
+    changes = change_set(desired, write, rules, store.encoding)
     row = AccountWrite(uid, changes.kinds, reason or changes.changes[0].reason, write)
-    before = account_on(entry.account, site, rules.as_of)[0] if entry else None
+    before = None
+    if entry is not None:
+        before, _ = career_and_status(entry.account, rules.policy, rules.register, rules.as_of)
     held = max((override.until for override in desired.account.overrides), default=rules.as_of)
     ahead = tuple(outlook(before, desired.career, rules.as_of, held))
     return Prepared(name, uid, changes.changes, row, ahead)
 
 
-def _addressed(reader: Reader, site: Site, desired: Desired, rules: Rules) -> Desired:
-    directory = site.settings.directory
+def _addressed(store: AccountStore, desired: Desired, rules: Rules) -> Desired:
     taken = {
-        *read_foreign_names(reader, directory, site.encoding),
-        *read_identifiers(reader, directory, site.encoding),
+        *read_foreign_names(store.reader, store.directory, store.encoding),
+        *read_identifiers(store.reader, store.directory, store.encoding),
     }
     names = TakenNames((local_of(name) for name in taken), rules.policy.first_homonym_digit)
     return named([desired], names, rules.policy)[0]
 
 
-def _broken(reader: Reader, site: Site, changes: Sequence[Change], order: Order) -> Sequence[Refusal]:
+def _broken(
+    store: AccountStore, changes: Sequence[Change], rules: Rules, unreadable: UnreadableRecords
+) -> Sequence[Refusal]:
     """The guards of the day, against the accounts that the last run counted."""
     if not changes:
         return ()
-    last = read_last(reader, site.settings.directory.state, site.unreadable)
-    return refusals(changes, last.census, site.policy, order.as_of) if last else ()
+    last = read_last(store.reader, store.directory.state, unreadable)
+    return refusals(changes, last.census, rules.policy, rules.as_of) if last else ()
 
 
 def carry_out(
-    site: Site,
     writer: Writer,
     order: Order,
     preparation: Preparation,
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
     *,
     now: Callable[[], datetime],
     say: Callable[[str], None],
@@ -231,9 +240,11 @@ def carry_out(
         raise UnsafePlan(f"{guards}; nothing was written")
     if not preparation.writes:
         return acted
-    last = read_last(writer, site.settings.directory.state, site.unreadable)
-    check_date(order, last, site.settings)
-    with run_alone(site, writer, order, now, say, recorded=recorded, emergency=emergency) as run:
+    last = read_last(writer, settings.directory.state, unreadable)
+    check_date(order, last, settings)
+    with run_alone(
+        writer, order, settings, keys, unreadable, now, say, recorded=recorded, emergency=emergency
+    ) as run:
         done = Done(order.run, results=acted.outcomes)
         then = {one.uid: one.then for one in preparation.accounts if one.then}
         write_alone(run, preparation.writes, done, stop, then)

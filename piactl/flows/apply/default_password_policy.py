@@ -11,7 +11,6 @@ from collections.abc import Callable
 from piactl.directory.port import Reader
 from piactl.directory.store.activation_passwords import policy_exists
 from piactl.errors import DefaultPolicyMissing
-from piactl.flows.site import Site
 
 PUT_BACK = (
     'Put it back from schemas/ldap/tree.ldif.in, by the commands of docs/upgrade-directory.md ("A password '
@@ -19,10 +18,9 @@ PUT_BACK = (
 )
 
 
-def require_default_policy(reader: Reader, site: Site) -> None:
-    """Raises DefaultPolicyMissing where the entry of `password.policy` is not there: what a run would write
-    has no effect then. Nothing is required where the setting is empty; `doctor` warns of that."""
-    policy = site.settings.password.policy
+def require_default_policy(reader: Reader, policy: str) -> None:
+    """Raises DefaultPolicyMissing where there is no entry `policy` (the DN in `password.policy`): what a run
+    would write has no effect then. Nothing is required where the DN is empty; `doctor` warns of that."""
     if policy and not policy_exists(reader, policy):
         raise DefaultPolicyMissing(
             f"{policy} (password.policy) is missing, or may not be read: without the default password policy "
@@ -30,9 +28,8 @@ def require_default_policy(reader: Reader, site: Site) -> None:
         )
 
 
-def warn_of_missing_policy(reader: Reader, site: Site, say: Callable[[str], None]) -> None:
-    """Says the same of a change that takes access away, which is made nevertheless."""
-    policy = site.settings.password.policy
+def warn_of_missing_policy(reader: Reader, policy: str, say: Callable[[str], None]) -> None:
+    """Says that the entry is missing, for a change that takes access away and is made nevertheless."""
     if policy and not policy_exists(reader, policy):
         say(
             f"warning: {policy} (password.policy) is missing, or may not be read: until it is back, "

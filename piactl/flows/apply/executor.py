@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from piactl.config.register import register_digest
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.run_state import LastRun
@@ -124,13 +128,13 @@ def _keep_house(run: Run, step: Housekeeping) -> None:
 
 
 def _prune(run: Run) -> None:
-    prune_undo(run, run.site.settings.keep_undo_days)
-    prune_runs(run, run.site.settings.keep_runs_days)
+    prune_undo(run, run.settings.keep_undo_days)
+    prune_runs(run, run.settings.keep_runs_days)
 
 
 def _report_misplaced(run: Run) -> None:
-    for found in misplaced_entries(run.writer, run.site.settings.directory.state):
-        run.site.unreadable.add(found)
+    for misplaced in misplaced_entries(run.writer, run.settings.directory.state):
+        run.unreadable.add(misplaced)
 
 
 def _without_devices(run: Run, writes: Writes, done: Done, stop: Stop) -> Writes:
@@ -203,7 +207,7 @@ def mark_unclean(run: Run, work: Work) -> None:
     if entry is None:
         return
     data = entry.first(DATA)
-    last = run.site.unreadable.read(entry.dn, data, read_last_run)
+    last = run.unreadable.read(entry.dn, data, read_last_run)
     if last is None:  # whoever reads it next looks at everything
         return
     write = record_write(run.places.last_run, data, last_run_record(replace(last, clean=False)))
@@ -279,7 +283,7 @@ def _count(done: Done, one: AccountWrite, result: WriteResult) -> None:
 def _write_records(run: Run, work: Work, done: Done) -> None:
     """Sources and people in waiting, and last the run itself: a crash before that makes the next run look
     at everything."""
-    skipped = len(run.site.unreadable)
+    skipped = len(run.unreadable)
     for result in run.writer.write(list(work.records)):
         _check_written(run, result)
     for one in done.failed:
@@ -288,7 +292,7 @@ def _write_records(run: Run, work: Work, done: Done) -> None:
     if work.undoes:
         _mark_undone(run, work.undoes)
     if work.last is not None:
-        clean = work.last.clean and not done.problems and len(run.site.unreadable) == skipped
+        clean = work.last.clean and not done.problems and len(run.unreadable) == skipped
         last = replace(work.last, run=run.order.run, plan=work.fingerprint, clean=clean)
         _put_last_run(run, last)
 
@@ -301,12 +305,12 @@ def _check_written(run: Run, result: WriteResult) -> None:
     dn = result.write.dn
     if result.write.op == "delete" and result.outcome is Outcome.FAILED:
         advice = "delete what stands below it, then the entry"
-        run.site.unreadable.add(
+        run.unreadable.add(
             UnreadableRecord(dn, f"the record is over and cannot be deleted ({result.message})", advice)
         )
     elif _is_foreign(run, dn):
         why = "another entry is where piactl's record belongs, which was not written"
-        run.site.unreadable.add(UnreadableRecord(dn, why, "delete it"))
+        run.unreadable.add(UnreadableRecord(dn, why, "delete it"))
     else:
         raise PiactlError(f"{dn}: piactl's own record cannot be written: {result.message}")
 
@@ -328,7 +332,7 @@ def _mark_undone(run: Run, undone: str) -> None:
     dn = run.places.run(undone)
     entry = run.writer.read(dn, [DATA])
     if entry is not None:
-        record = run.site.unreadable.read(dn, entry.first(DATA), read_run)
+        record = run.unreadable.read(dn, entry.first(DATA), read_run)
         if record is not None:
             put_record(run.writer, dn, {**record, "undone_by": run.order.run})
 
@@ -338,7 +342,7 @@ def _keep_waiting(run: Run, one: AccountWrite) -> None:
     waiting = one.waiting
     if waiting is None:
         return
-    digest = run.site.keys.digest("matricule", waiting.person.matricule)
+    digest = run.keys.digest("matricule", waiting.person.matricule)
     dn = run.places.waiting(digest)
     write = record_write(dn, stored(run.writer.read(dn, [DATA])), waiting_record(waiting), waiting.due)
     if write is not None:
@@ -346,18 +350,22 @@ def _keep_waiting(run: Run, one: AccountWrite) -> None:
 
 
 def check_fresh(work: Work, site: Site, last: LastRun | None) -> str:
-    """Whether a plan read from a file still fits: "" where it does, or the run that made it true already.
+    return check_plan_fits(work, site.settings, site.policy, last)
 
-    Raises StalePlan where policy, directory or the last run are others than those it was made from.
+
+def check_plan_fits(work: Work, settings: Settings, policy: Policy, last: LastRun | None) -> str:
+    """Checks that a plan read from a file still fits; returns the run that already applied it, "" for none.
+
+    Raises StalePlan if policy, register, directory or the last run are not those the plan was made from.
     """
-    accounts = site.settings.directory.accounts
+    accounts = settings.directory.accounts
     if work.basis.directory != accounts:
         raise StalePlan(f"the plan was made for {work.basis.directory}, this directory is {accounts}")
     if last is not None and last.plan == work.fingerprint and last.clean:
         return last.run
-    if work.basis.policy != site.policy.digest:
+    if work.basis.policy != policy.digest:
         raise StalePlan("the policy has changed since the plan was made; make the plan again")
-    if work.basis.register != site.register_digest:
+    if work.basis.register != register_digest(Path(settings.establishments_file)):
         raise StalePlan("the establishment register has changed since the plan was made; make the plan again")
     after = last.run if last else ""
     again = last is not None and last.plan == work.fingerprint

@@ -7,18 +7,27 @@ of the same id would recognise nobody. Both must stop before they write.
 from __future__ import annotations
 
 from piactl.core.model.digests import DigestKeys, digest_key_id
+from piactl.core.model.settings import Settings
 from piactl.directory.port import Outcome, Reader, Writer
 from piactl.directory.store.accounts import IN_ACCOUNTS
-from piactl.directory.store.state_records import DATA, Places, Record, record_write, stored, text_of
+from piactl.directory.store.state_records import (
+    DATA,
+    Places,
+    Record,
+    UnreadableRecords,
+    record_write,
+    stored,
+    text_of,
+)
 from piactl.errors import PiactlError, SecretUnusable
-from piactl.flows.site import Site
 
 _CHECK = "keys"
 
 
-def announce_key(writer: Writer, site: Site, keys: DigestKeys) -> None:
-    """Records the current key: its id, and a digest of the id made with it. Raises PiactlError."""
-    dn = _record_dn(site)
+def announce_key(writer: Writer, state: str, keys: DigestKeys) -> None:
+    """Records the current key below the entry `state`: its id, and a digest of the id made with it. Raises
+    PiactlError."""
+    dn = Places(state).keys
     record = {"current": keys.current, "check": keys.digest(_CHECK, keys.current)}
     write = record_write(dn, stored(writer.read(dn, [DATA])), record)
     if write is None:
@@ -28,25 +37,27 @@ def announce_key(writer: Writer, site: Site, keys: DigestKeys) -> None:
         raise PiactlError(f"{dn} cannot be written: {result.message}")
 
 
-def check_current_key(reader: Reader, site: Site) -> None:
+def check_current_key(
+    reader: Reader, settings: Settings, keys: DigestKeys, unreadable: UnreadableRecords
+) -> None:
     """Raises SecretUnusable if this host lacks the current key.
 
     If the record cannot be read, this host needs every key that the digests of accounts were made with.
     """
-    dn = _record_dn(site)
+    dn = Places(settings.directory.state).keys
     entry = reader.read(dn, [DATA])
     if entry is None:
         return
-    announced = site.unreadable.read(dn, entry.first(DATA), read_announced)
+    announced = unreadable.read(dn, entry.first(DATA), read_announced)
     if announced is None:
-        _check_needed_keys(reader, site)
+        _check_needed_keys(reader, settings, keys)
         return
     key, check = announced
-    if key in site.keys.keys and site.keys.matches(check, _CHECK, key):
+    if key in keys.keys and keys.matches(check, _CHECK, key):
         return
-    wrong = "has another key with that id" if key in site.keys.keys else "lacks it"
+    wrong = "has another key with that id" if key in keys.keys else "lacks it"
     raise SecretUnusable(
-        f"the current digest key of this directory is {key}, and {site.settings.keys_file} {wrong}; nothing "
+        f"the current digest key of this directory is {key}, and {settings.keys_file} {wrong}; nothing "
         "was changed.\nCopy the key file from the host where `piactl key add` was run"
     )
 
@@ -56,16 +67,14 @@ def read_announced(record: Record) -> tuple[str, str]:
     return text_of(record, "current"), text_of(record, "check")
 
 
-def _check_needed_keys(reader: Reader, site: Site) -> None:
-    names = [site.encoding.name(name) for name in ("piactlMatriculeDigest", "piactlNumenDigest")]
-    for entry in reader.search(site.settings.directory.accounts, IN_ACCOUNTS, names):
+def _check_needed_keys(reader: Reader, settings: Settings, keys: DigestKeys) -> None:
+    directory = settings.directory
+    digests = ("piactlMatriculeDigest", "piactlNumenDigest")
+    names = [directory.attributes.get(name, name) for name in digests]
+    for entry in reader.search(directory.accounts, IN_ACCOUNTS, names):
         for key in (digest_key_id(entry.text(name)) for name in names if entry.values.get(name)):
-            if key not in site.keys.keys:
+            if key not in keys.keys:
                 raise SecretUnusable(
-                    f"{entry.dn} needs the digest key {key or '(none)'}, and {site.settings.keys_file} "
+                    f"{entry.dn} needs the digest key {key or '(none)'}, and {settings.keys_file} "
                     "lacks it; nothing was changed.\nCopy the key file from the host where the nights run"
                 )
-
-
-def _record_dn(site: Site) -> str:
-    return Places(site.settings.directory.state).keys

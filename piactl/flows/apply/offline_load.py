@@ -15,20 +15,31 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import local_of
 from piactl.core.text import counted
 from piactl.directory.ldif import ldif_entry
 from piactl.directory.port import Outcome, Writer
 from piactl.directory.store.accounts import IN_ACCOUNTS, NAMES
+from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.attribute_scans import read_foreign_names
-from piactl.directory.store.state_records import last_run_record, read_last, record_write
+from piactl.directory.store.state_records import UnreadableRecords, last_run_record, read_last, record_write
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
-from piactl.flows.apply.executor import Done, Progress, Stop, check_fresh, mark_unclean, refused, run_facts
-from piactl.flows.apply.run import LOADING, Order, Run, check_date, head_facts, run_under_lock
+from piactl.flows.apply.executor import (
+    Done,
+    Progress,
+    Stop,
+    check_plan_fits,
+    mark_unclean,
+    refused,
+    run_facts,
+)
+from piactl.flows.apply.run import LOADING, Order, Run, check_date, head_facts, locked_run
 from piactl.flows.apply.undo_log import undo_writes
 from piactl.flows.apply.write_ahead import intended_write
 from piactl.flows.plan.rows.bundle import Work
-from piactl.flows.site import Site
 from piactl.journal import Settlement
 from piactl.private_files import write_private
 
@@ -45,11 +56,14 @@ class _Stopped(PiactlError):
 
 
 def run_offline_load(
-    site: Site,
     writer: Writer,
     order: Order,
     work: Work,
     file: Path,
+    settings: Settings,
+    policy: Policy,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
     *,
     now: Callable[[], datetime],
     say: Callable[[str], None],
@@ -63,27 +77,27 @@ def run_offline_load(
     """
     if file.exists() or file.is_symlink():
         raise NotLoadable(f"{file}: is there already, and is not overwritten; name a new file")
-    with run_under_lock(site, writer, order, now, say, work.fingerprint) as run:
-        last = read_last(writer, site.settings.directory.state, site.unreadable)
-        made = check_fresh(work, site, last)
+    with locked_run(writer, order, settings, keys, unreadable, now, say, work.fingerprint) as run:
+        last = read_last(writer, settings.directory.state, unreadable)
+        made = check_plan_fits(work, settings, policy, last)
         if made:
             say(f"this plan was made true already by run {made}; nothing to do")
             run.journal.end({})
             run.record("done", plan=work.fingerprint, note=f"made true already by {made}")
             return Done(order.run)
-        if order.as_of != order.today and not site.settings.any_date:
+        if order.as_of != order.today and not settings.any_date:
             raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
-        check_date(order, last, site.settings)
+        check_date(order, last, settings)
         broken = refused(work.refusals, order.allowed)
         if broken:
             raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written")
-        _check_loadable(run, work)
+        _check_loadable(run, work, encoding_of(policy, settings.directory))
         return _write_ldif(run, work, file, progress, stop, remember=last is None)
 
 
-def _check_loadable(run: Run, work: Work) -> None:
+def _check_loadable(run: Run, work: Work, encoding: Encoding) -> None:
     """Raises NotLoadable where slapadd would make what a server refuses, or where it has no empty place."""
-    directory = run.site.settings.directory
+    directory = run.settings.directory
     if not len(work.writes):
         raise NotLoadable("the plan makes no account; apply it without --ldif")
     account = next(iter(run.writer.search(directory.accounts, IN_ACCOUNTS, ["cn"])), None)
@@ -97,13 +111,12 @@ def _check_loadable(run: Run, work: Work) -> None:
         raise NotLoadable(
             f"{known.dn} is there already: an earlier run has applied a feed.\nApply the plan without --ldif"
         )
-    _check_names(run, work)
+    _check_names(run, work, encoding)
 
 
-def _check_names(run: Run, work: Work) -> None:
+def _check_names(run: Run, work: Work, encoding: Encoding) -> None:
     """Raises NotLoadable where a write makes no account, or a name would be given twice, which the overlay
     `unique` refuses."""
-    directory, encoding = run.site.settings.directory, run.site.encoding
     attributes = [encoding.name(name) for name in NAMES]
     seen: set[str] = set()
     for one in work.writes:
@@ -120,7 +133,7 @@ def _check_names(run: Run, work: Work) -> None:
             )
         seen |= values
     locals_ = {local_of(name) for name in seen}
-    for name in read_foreign_names(run.writer, directory, encoding):
+    for name in read_foreign_names(run.writer, run.settings.directory, encoding):
         if local_of(name.casefold()) in locals_:
             raise NotLoadable(
                 f"{name}: an entry that piactl does not manage has this name, and the plan gives it to an "

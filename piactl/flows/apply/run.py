@@ -23,6 +23,7 @@ from piactl.directory.store.state_records import (
     RUNS,
     Places,
     Record,
+    UnreadableRecords,
     last_run_record,
     read_last_run,
     read_run,
@@ -57,7 +58,8 @@ FAR = timedelta(days=92)
 class Order:
     """The request for a run: its id, its date, its command, its user.
 
-    `today` is the date of the clock. `explicit`: the date was given on the command line.
+    `today` is the date of the clock. `explicit`: the date was given on the command line. `policy` is the
+    digest of the policy in force.
     """
 
     run: str
@@ -66,6 +68,7 @@ class Order:
     explicit: bool
     command: tuple[str, ...]
     actor: Actor
+    policy: str
     reason: str = ""
     allowed: Mapping[str, int] = field(default_factory=dict)
 
@@ -75,7 +78,9 @@ class Run:
     """A run under way, with everything it needs; `say` prints a message for the user."""
 
     order: Order
-    site: Site
+    settings: Settings
+    keys: DigestKeys
+    unreadable: UnreadableRecords
     writer: Writer
     journal: Journal
     lock: RunLock | NoLock
@@ -85,10 +90,11 @@ class Run:
     finished: bool = False
     recorded: bool = True
     """Whether the run has a record in the directory; the help desk has no right to write one."""
+    site: Any = None
 
     @property
     def places(self) -> Places:
-        return Places(self.site.settings.directory.state)
+        return Places(self.settings.directory.state)
 
     def record(self, status: str, **more: Any) -> None:
         """Writes the record of the run; any status but `running` ends the run."""
@@ -168,17 +174,32 @@ def run_under_lock(
     say: Callable[[str], None],
     plan: str = "",
 ) -> Iterator[Run]:
+    with locked_run(writer, order, site.settings, site.keys, site.unreadable, now, say, plan) as run:
+        run.site = site
+        yield run
+
+
+@contextmanager
+def locked_run(
+    writer: Writer,
+    order: Order,
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+    plan: str = "",
+) -> Iterator[Run]:
     """Takes the lock, opens the journal and settles the writes that earlier runs left in doubt.
 
     Raises DefaultPolicyMissing (with nothing written), LockHeld, JournalUnusable. Releases the lock at the
     end in every case, if the directory can be reached.
     """
-    require_default_policy(writer, site)
-    settings = site.settings
+    require_default_policy(writer, settings.password.policy)
     lock = RunLock(writer, settings.directory.state, _holder(order), settings.lock_seconds, now)
     abandoned = lock.acquire()
     try:
-        with _journalled(site, writer, order, now, say, lock, plan) as run:
+        with _journalled(writer, order, settings, keys, unreadable, now, say, lock, plan) as run:
             if abandoned:
                 say(abandoned)
                 run.journal.note(abandoned)
@@ -194,9 +215,11 @@ def run_under_lock(
 
 @contextmanager
 def run_alone(
-    site: Site,
     writer: Writer,
     order: Order,
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
     now: Callable[[], datetime],
     say: Callable[[str], None],
     *,
@@ -210,10 +233,11 @@ def run_alone(
     policy.
     """
     if emergency:
-        warn_of_missing_policy(writer, site, say)
+        warn_of_missing_policy(writer, settings.password.policy, say)
     else:
-        require_default_policy(writer, site)
-    with _journalled(site, writer, order, now, say, NoLock(_holder(order)), "") as run:
+        require_default_policy(writer, settings.password.policy)
+    lock = NoLock(_holder(order))
+    with _journalled(writer, order, settings, keys, unreadable, now, say, lock, "") as run:
         run.recorded = recorded
         with _with_end_recorded(run):
             yield run
@@ -226,32 +250,33 @@ def _holder(order: Order) -> Holder:
 
 @contextmanager
 def _journalled(
-    site: Site,
     writer: Writer,
     order: Order,
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
     now: Callable[[], datetime],
     say: Callable[[str], None],
     lock: RunLock | NoLock,
     plan: str,
 ) -> Iterator[Run]:
-    keys = site.keys
     journal = Journal(
-        site.settings.journal_file,
+        settings.journal_file,
         now=now,
         digest=lambda text: keys.digest("journal", text),
         secret=SECRETS,
-        context=RunContext(order.run, order.command, order.actor, order.as_of, plan, site.policy.digest),
+        context=RunContext(order.run, order.command, order.actor, order.as_of, plan, order.policy),
     )
     with journal:
-        yield Run(order, site, writer, journal, lock, now, say, now())
+        yield Run(order, settings, keys, unreadable, writer, journal, lock, now, say, now())
 
 
 @contextmanager
 def _with_end_recorded(run: Run) -> Iterator[None]:
     """Settles the writes in doubt, and records the end of a run that failed before it recorded its own."""
-    settle_doubts(run, run.site.keys)
+    settle_doubts(run)
     try:
-        check_current_key(run.writer, run.site)
+        check_current_key(run.writer, run.settings, run.keys, run.unreadable)
         yield
     except PiactlError as error:
         if not run.finished:
@@ -259,14 +284,14 @@ def _with_end_recorded(run: Run) -> Iterator[None]:
         raise
 
 
-def settle_doubts(run: Run, keys: DigestKeys) -> int:
+def settle_doubts(run: Run) -> int:
     """Reads back the writes that earlier runs on this host left in doubt, and journals their outcomes.
 
     Only a run under the lock accounts for what a load by LDIF left: until then it may yet be loaded.
     """
     locked = isinstance(run.lock, RunLock)
-    intents = [one for one in in_doubt(run.site.settings.journal_file) if locked or not one.load]
-    settled = read_back(run.writer, run.site.settings.directory.accounts, intents, keys)
+    intents = [one for one in in_doubt(run.settings.journal_file) if locked or not one.load]
+    settled = read_back(run.writer, run.settings.directory.accounts, intents, run.keys)
     if locked:
         # before the journal calls them settled: a run that dies in between leaves them to the next one
         _end_loads(run, intents, settled)
@@ -286,7 +311,7 @@ def _unfinished(run: Run, status: str) -> Iterator[tuple[str, Record]]:
     """Name and record of the other runs that are marked with this status."""
     marked = filters.all_of(IN_RECORD, filters.equals(MARK, status))
     for entry in list(run.writer.search(run.places.folder(RUNS), marked, [DATA], scope="one")):
-        record = run.site.unreadable.read(entry.dn, entry.first(DATA), read_run)
+        record = run.unreadable.read(entry.dn, entry.first(DATA), read_run)
         if record is not None and record["status"] == status and record["run"] != run.order.run:
             yield entry.dn, record
 
@@ -341,7 +366,7 @@ def _mark_unclean_after(run: Run, name: str) -> None:
     if entry is None:
         return
     data = entry.first(DATA)
-    last = run.site.unreadable.read(entry.dn, data, read_last_run)
+    last = run.unreadable.read(entry.dn, data, read_last_run)
     if last is not None and last.run == name:
         write = record_write(entry.dn, data, last_run_record(replace(last, clean=False)))
         if write is not None:

@@ -159,7 +159,7 @@ def _deleted(run: Run, dn: str) -> bool:
     result = next(iter(run.writer.write([write])))
     if result.outcome is Outcome.FAILED:
         why = f"the record is old and cannot be deleted ({result.message})"
-        run.site.unreadable.add(UnreadableRecord(dn, why, "delete the entries below it"))
+        run.unreadable.add(UnreadableRecord(dn, why, "delete the entries below it"))
     return result.outcome in (Outcome.APPLIED, Outcome.ALREADY)
 
 

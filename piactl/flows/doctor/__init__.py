@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from piactl.config.policy import read_policy
+from piactl.config.settings import read_settings
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import Settings
 from piactl.directory.open import open_reader
-from piactl.directory.port import Reader
+from piactl.directory.store.state_records import UnreadableRecords
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError
 from piactl.flows.doctor.checks import CHECKS, Check, Finding, Outcome, broken, error, fine, skipped
 from piactl.flows.doctor.files import FreeBytes, examine_files, free_bytes
 from piactl.flows.doctor.journal import examine_journal
-from piactl.flows.doctor.records import Runs, examine_records, runs_of
+from piactl.flows.doctor.records import Content, Runs, examine_records, runs_of
 from piactl.flows.doctor.rights import RIGHTS
 from piactl.flows.doctor.server_settings import SETTINGS
 from piactl.flows.doctor.servers import examine_server, reachable
-from piactl.flows.site import Site, open_site
-from piactl.secrets import read_password
+from piactl.secrets import read_keys, read_password
 
 __all__ = ["CHECKS", "Check", "Examination", "Finding", "Outcome", "examine", "exit_code"]
 
@@ -77,7 +82,7 @@ def _all(
     free: FreeBytes,
 ) -> Iterator[Finding]:
     try:
-        site = _opened(configuration)
+        settings = _settings(configuration)
     except ConfigurationInvalid as invalid:
         yield error("D01", str(invalid), "Correct the file, then run piactl doctor again.")
         for id_ in CHECKS:
@@ -90,29 +95,39 @@ def _all(
             if id_ != "D01":
                 yield skipped(id_, "the check of the configuration failed (D01)")
         return
-    yield fine("D01", site.settings.file)
-    yield from examine_files(site, free)
-    settings, checks = site.settings, {**SETTINGS, **RIGHTS}
+    # each file is read once; one that is not valid raises its error at each call
+    policy = cache(lambda: read_policy(Path(settings.policy_file)))
+    keys = cache(lambda: read_keys(settings.keys_file))
+    yield fine("D01", settings.file)
+    yield from examine_files(settings, policy, keys, free)
+    checks = {**SETTINGS, **RIGHTS}
     for uri in settings.directory.servers:
         yield from examine_server(uri, settings.directory, settings.password, now, checks)
-    yield from _with_reader(site, now, host)
+    yield from _with_reader(settings, policy, keys, now, host)
 
 
-def _opened(configuration: Path | ConfigurationInvalid) -> Site:
+def _settings(configuration: Path | ConfigurationInvalid) -> Settings:
     if isinstance(configuration, ConfigurationInvalid):
         raise configuration
-    return open_site(configuration)
+    return read_settings(configuration)
 
 
-def _with_reader(site: Site, now: Callable[[], datetime], host: str) -> Iterator[Finding]:
+def _with_reader(
+    settings: Settings,
+    policy: Callable[[], Policy],
+    keys: Callable[[], DigestKeys],
+    now: Callable[[], datetime],
+    host: str,
+) -> Iterator[Finding]:
     """Checks the journal and the records in the directory, as the first configured identity that can read."""
-    names = [n for n in ("reader", "nightly", "administrator") if n in site.settings.directory.identities]
-    journal = site.settings.journal_file
+    names = [n for n in ("reader", "nightly", "administrator") if n in settings.directory.identities]
+    journal = settings.journal_file
     for name in names:
         try:
-            with open_reader(site.settings.directory, name, read_password) as reader:
-                runs = runs_of(site, reader, now())
-                found = [*examine_journal(journal, host, runs), *_records(site, reader, runs, host, now())]
+            with open_reader(settings.directory, name, read_password) as reader:
+                content = Content(reader, settings, policy, keys, UnreadableRecords())
+                runs = runs_of(content, now())
+                found = [*examine_journal(journal, host, runs), *_records(content, runs, host, now())]
         except PiactlError:
             continue
         except Exception as bug:  # noqa: BLE001 - the journal must still be checked
@@ -124,10 +139,10 @@ def _with_reader(site: Site, now: Callable[[], datetime], host: str) -> Iterator
         yield skipped(id_, "no server can be queried (D11, D12)")
 
 
-def _records(site: Site, reader: Reader, runs: Runs | None, host: str, now: datetime) -> Iterator[Finding]:
+def _records(content: Content, runs: Runs | None, host: str, now: datetime) -> Iterator[Finding]:
     try:
-        zone = site.policy.timezone
+        zone = content.policy().timezone
     except PiactlError:
         zone = "UTC"
     today = now.astimezone(ZoneInfo(zone)).date()
-    yield from examine_records(site, reader, runs, host, now, today)
+    yield from examine_records(content, runs, host, now, today)

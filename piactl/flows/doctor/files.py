@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from piactl.config.policy_lint import policy_warnings
+from piactl.config.register import read_register
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.errors import PiactlError
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst
-from piactl.flows.site import Site
 from piactl.private_files import run_as
 from piactl.secrets import read_password
 
@@ -31,36 +33,41 @@ def free_bytes(path: Path) -> tuple[int, int]:
     return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else -1
 
 
-def examine_files(site: Site, free: FreeBytes = free_bytes) -> Iterator[Finding]:
-    """D02 to D07."""
-    yield unless_broken("D02", lambda: _policy(site))
-    yield unless_broken("D03", lambda: _register(site))
-    yield unless_broken("D04", lambda: _keys(site))
-    yield unless_broken("D05", lambda: _passwords(site.settings))
-    yield unless_broken("D06", lambda: _state_folder(site.settings))
-    yield unless_broken("D07", lambda: _disk(site.settings, free))
+def examine_files(
+    settings: Settings,
+    policy: Callable[[], Policy],
+    keys: Callable[[], DigestKeys],
+    free: FreeBytes = free_bytes,
+) -> Iterator[Finding]:
+    """D02 to D07. `policy` and `keys` raise PiactlError where their file is not valid."""
+    yield unless_broken("D02", lambda: _policy(policy, settings.policy_file))
+    yield unless_broken("D03", lambda: _register(Path(settings.establishments_file)))
+    yield unless_broken("D04", lambda: _keys(keys))
+    yield unless_broken("D05", lambda: _passwords(settings))
+    yield unless_broken("D06", lambda: _state_folder(settings))
+    yield unless_broken("D07", lambda: _disk(settings, free))
 
 
-def _policy(site: Site) -> Finding:
+def _policy(read: Callable[[], Policy], file: str) -> Finding:
     try:
-        policy = site.policy
+        policy = read()
     except PiactlError as refused:
         return error("D02", str(refused), "Correct the file; every mistake is listed.")
-    warnings = [str(mistake) for mistake in policy_warnings(policy, site.settings.policy_file)]
+    warnings = [str(mistake) for mistake in policy_warnings(policy, file)]
     good = f"{len(policy.profiles)} profiles, {len(policy.services)} services, time zone {policy.timezone}"
     return worst("D02", [], warnings, "Change the policy, or keep it if this is intended.", good)
 
 
-def _register(site: Site) -> Finding:
+def _register(file: Path) -> Finding:
     try:
-        return fine("D03", f"{len(site.register)} establishments")
+        return fine("D03", f"{len(read_register(file))} establishments")
     except PiactlError as refused:
         return error("D03", str(refused), "Correct the register, or export it again.")
 
 
-def _keys(site: Site) -> Finding:
+def _keys(read: Callable[[], DigestKeys]) -> Finding:
     try:
-        keys = site.keys
+        keys = read()
     except PiactlError as refused:
         return error("D04", str(refused), "Restore this file; do not replace it by a new key.")
     return fine("D04", f"current key {keys.current}, {len(keys.keys)} in all")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.activation_passwords import policy_faults, reuse_faults
+from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.devices import read_all_devices
 from piactl.directory.store.state_records import (
     ATTEMPTS,
@@ -35,7 +40,6 @@ from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_bro
 from piactl.flows.helpdesk.key_rotation import key_needs, need_words
 from piactl.flows.helpdesk.rate_limit import read_all_attempts, read_attempts
 from piactl.flows.plan.inputs.account_index import LIVE
-from piactl.flows.site import Site
 
 _FEW = 10
 """How many accounts are named in one finding."""
@@ -52,24 +56,45 @@ _ENDS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The content of the directory, with what this host needs to read it. `policy` and `keys` raise
+    PiactlError where their file is not valid."""
+
+    reader: Reader
+    settings: Settings
+    policy: Callable[[], Policy]
+    keys: Callable[[], DigestKeys]
+    unreadable: UnreadableRecords
+
+    @property
+    def directory(self) -> DirectorySettings:
+        return self.settings.directory
+
+    @property
+    def encoding(self) -> Encoding:
+        return encoding_of(self.policy(), self.directory)
+
+
 def examine_records(
-    site: Site, reader: Reader, runs: Runs | None, host: str, now: datetime, today: date
+    content: Content, runs: Runs | None, host: str, now: datetime, today: date
 ) -> Iterator[Finding]:
     """D15, D27 to D30, D32, D36, D37. `today` is the civil day of the policy's time zone."""
-    yield unless_broken("D15", lambda: _bases(site, reader))
-    yield _told("D27", lambda: _needed_keys(site, reader))
-    yield _told("D28", lambda: _lock(site, reader, host, now))
+    reader, settings, directory = content.reader, content.settings, content.directory
+    yield unless_broken("D15", lambda: _bases(reader, directory))
+    yield _unless_refused("D27", lambda: _needed_keys(content))
+    yield _unless_refused("D28", lambda: _lock(reader, directory, host, now))
     if runs is None:
         yield skipped("D29", "the records of runs cannot be read")
     else:
-        yield unless_broken("D29", lambda: _last_run(site, reader, runs, today))
-    yield _told("D30", lambda: _policy_of_codes(site, reader))
-    yield _told("D32", lambda: _protected(site, reader))
-    yield _told("D36", lambda: _addresses(site, reader))
-    yield _told("D37", lambda: _unreadable(site, reader, now))
+        yield unless_broken("D29", lambda: _last_run(reader, settings, runs, today))
+    yield _unless_refused("D30", lambda: _policy_of_codes(reader, settings.password.activation_policy))
+    yield _unless_refused("D32", lambda: _protected(content))
+    yield _unless_refused("D36", lambda: _addresses(content))
+    yield _unless_refused("D37", lambda: _unreadable(content, now))
 
 
-def _told(id_: str, check: Callable[[], Finding]) -> Finding:
+def _unless_refused(id_: str, check: Callable[[], Finding]) -> Finding:
     """Skips a check that a directory error ends; another check reports that error."""
     try:
         return unless_broken(id_, check)
@@ -77,16 +102,15 @@ def _told(id_: str, check: Callable[[], Finding]) -> Finding:
         return skipped(id_, str(refused).split("\n", 1)[0])
 
 
-def runs_of(site: Site, reader: Reader, now: datetime) -> Runs | None:
+def runs_of(content: Content, now: datetime) -> Runs | None:
     """The records of all runs, the latest first; None where they cannot be read."""
     try:
-        return read_runs(reader, site.settings.directory.state, site.unreadable, now)
+        return read_runs(content.reader, content.directory.state, content.unreadable, now)
     except PiactlError:
         return None
 
 
-def _bases(site: Site, reader: Reader) -> Finding:
-    directory = site.settings.directory
+def _bases(reader: Reader, directory: DirectorySettings) -> Finding:
     places = Places(directory.state)
     wanted = [directory.suffix, directory.accounts, directory.state]
     wanted += [places.folder(name) for name in (RUNS, SOURCES, WAITING)]
@@ -98,8 +122,7 @@ def _bases(site: Site, reader: Reader) -> Finding:
     return worst("D15", errors, warnings, advice, f"{len(wanted) + len(later)} entries are there")
 
 
-def _policy_of_codes(site: Site, reader: Reader) -> Finding:
-    policy = site.settings.password.activation_policy
+def _policy_of_codes(reader: Reader, policy: str) -> Finding:
     if not policy:
         return skipped("D30", "password.activation_policy is not set: no activation passwords are issued")
     faults = [*policy_faults(reader, policy), *reuse_faults(reader, policy)]
@@ -107,37 +130,39 @@ def _policy_of_codes(site: Site, reader: Reader) -> Finding:
     return worst("D30", faults, [], advice, "activation passwords expire and must be changed")
 
 
-def _protected(site: Site, reader: Reader) -> Finding:
+def _protected(content: Content) -> Finding:
     """Every account that the policy protects has the mark that the access rules test."""
-    wanted = sorted(site.policy.protected)
+    wanted = sorted(content.policy().protected)
     if not wanted:
         return skipped("D32", "the policy protects no account")
     named = filters.any_of(*(filters.equals("uid", uid) for uid in wanted))
     unmarked = filters.none_of(filters.equals("piactlProtected", "TRUE"))
     query = filters.all_of(IN_ACCOUNTS, named, unmarked)
-    found = sorted(one.text("uid") for one in reader.search(site.settings.directory.accounts, query, ["uid"]))
-    wrong = [f"{uid} is protected by the policy, but its entry is not marked" for uid in found]
+    entries = content.reader.search(content.directory.accounts, query, ["uid"])
+    uids = sorted(entry.text("uid") for entry in entries)
+    wrong = [f"{uid} is protected by the policy, but its entry is not marked" for uid in uids]
     advice = 'Any change of it by an administrator marks it: piactl account unlock ACCOUNT --reason "..."'
     return worst("D32", wrong, [], advice, "every protected account is marked")
 
 
-def _addresses(site: Site, reader: Reader) -> Finding:
+def _addresses(content: Content) -> Finding:
     """Every open or coming account has an address."""
-    name, uid = site.encoding.name, site.encoding.name("uid")
+    name = content.encoding.name
     live = filters.any_of(*(filters.equals(name("piactlState"), state.value) for state in LIVE))
     query = filters.all_of(IN_ACCOUNTS, live, filters.none_of(filters.present(name("mail"))))
-    found = sorted(one.text(uid) for one in reader.search(site.settings.directory.accounts, query, [uid]))
-    some = ", ".join(found[:_FEW]) + (f" and {len(found) - _FEW} more" if len(found) > _FEW else "")
-    wrong = [f"{counted(len(found), 'account')} without an address: {some}"] if found else []
+    entries = content.reader.search(content.directory.accounts, query, [name("uid")])
+    uids = sorted(entry.text(name("uid")) for entry in entries)
+    some = ", ".join(uids[:_FEW]) + (f" and {len(uids) - _FEW} more" if len(uids) > _FEW else "")
+    wrong = [f"{counted(len(uids), 'account')} without an address: {some}"] if uids else []
     advice = "Another program removed it: the next night with a feed restores it from the ledger of names."
     return worst("D36", wrong, [], advice, "every open or coming account has one")
 
 
-def _unreadable(site: Site, reader: Reader, now: datetime) -> Finding:
+def _unreadable(content: Content, now: datetime) -> Finding:
     """Reads every record as the commands do, and reports the unreadable and misplaced ones."""
-    directory, unreadable = site.settings.directory, UnreadableRecords()
+    reader, directory, unreadable = content.reader, content.directory, UnreadableRecords()
     places = Places(directory.state)
-    read_memory(reader, directory.state, site.keys, unreadable)
+    read_memory(reader, directory.state, content.keys(), unreadable)
     read_runs(reader, directory.state, unreadable, now)
     announced = reader.read(places.keys, [DATA])
     if announced is not None:
@@ -147,7 +172,7 @@ def _unreadable(site: Site, reader: Reader, now: datetime) -> Finding:
         if instants and max(instants) > now + MARGIN:
             why = "the last identity check counted there is in the future"
             unreadable.add(UnreadableRecord(entry.dn, why, "check the clocks of the hosts"))
-    for _ in read_all_devices(reader, directory.accounts, site.encoding, unreadable):
+    for _ in read_all_devices(reader, directory.accounts, content.encoding, unreadable):
         pass
     for misplaced in misplaced_entries(reader, directory.state):
         unreadable.add(misplaced)
@@ -166,12 +191,12 @@ def _instants(record: Mapping[str, Any]) -> tuple[datetime, ...]:
     return (last,) if last is not None else ()
 
 
-def _needed_keys(site: Site, reader: Reader) -> Finding:
+def _needed_keys(content: Content) -> Finding:
     try:
-        have = site.keys.keys
+        have = content.keys().keys
     except PiactlError:
         return skipped("D27", "the key file cannot be read (D04)")
-    needs = key_needs(reader, site)
+    needs = key_needs(content.reader, content.directory, content.unreadable)
     lost = [
         f"key {k or '(none)'}: {counted(need.counts.total(), 'digest')}, such as that of {need.example}"
         for k, need in sorted(needs.items())
@@ -182,8 +207,8 @@ def _needed_keys(site: Site, reader: Reader) -> Finding:
     return worst("D27", lost, [], advice, f"needed by key: {counts}" if needs else "no digest is stored yet")
 
 
-def _lock(site: Site, reader: Reader, host: str, now: datetime) -> Finding:
-    dn = Places(site.settings.directory.state).lock
+def _lock(reader: Reader, directory: DirectorySettings, host: str, now: datetime) -> Finding:
+    dn = Places(directory.state).lock
     entry = reader.read(dn, [DATA])
     if entry is None:
         return fine("D28", "free")
@@ -206,14 +231,14 @@ def _lock(site: Site, reader: Reader, host: str, now: datetime) -> Finding:
     return fine("D28", f"held by {whose}, until {expires.isoformat(timespec='seconds')} unless renewed")
 
 
-def _last_run(site: Site, reader: Reader, runs: Runs, today: date) -> Finding:
+def _last_run(reader: Reader, settings: Settings, runs: Runs, today: date) -> Finding:
     if not runs:
         return fine("D29", "no run has written yet")
     last = runs[0]
     name, status = last["run"], str(last.get("status"))
     words = f"run {name} as of {last.get('as_of')}: {status}"
     if status == "running":
-        if reader.read(Places(site.settings.directory.state).lock, [DATA]) is not None:
+        if reader.read(Places(settings.directory.state).lock, [DATA]) is not None:
             return fine("D29", words)
         return warning("D29", f"{words}, but no run holds the lock", f"It {_ENDS['interrupted']}")
     if status in _ENDS:
@@ -221,5 +246,5 @@ def _last_run(site: Site, reader: Reader, runs: Runs, today: date) -> Finding:
     if str(last.get("as_of")) > today.isoformat():
         found = f"{words}; that is after today ({today}), so a run as of today is refused"
         advice = "Correct the clock. In a trial, use --as-of with that day or a later one."
-        return warning("D29", found, advice) if site.settings.any_date else error("D29", found, advice)
+        return warning("D29", found, advice) if settings.any_date else error("D29", found, advice)
     return fine("D29", words)

@@ -14,19 +14,22 @@ from piactl.core.credentials.activation_password import Code, new_code, valid_un
 from piactl.core.credentials.totp_devices import NO_DEVICE
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import Account, State
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.settings import Settings
+from piactl.core.rules.desired import Rules
 from piactl.core.rules.status import AccountStatus
-from piactl.directory.port import Reader, Writer
+from piactl.directory.port import Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.activation_passwords import Ending, code_write, policy_faults
-from piactl.directory.store.state_records import read_last
+from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.state_records import UnreadableRecords, read_last
 from piactl.errors import ConfigurationInvalid, Mistake, PiactlError, ReplyLost
 from piactl.flows.accounts.edit import Prepared
 from piactl.flows.apply.executor import Done, Stop, write_alone
 from piactl.flows.apply.run import Order, check_date, run_alone
 from piactl.flows.helpdesk.rate_limit import shown_time
 from piactl.flows.plan.rows.bundle import AccountWrite
-from piactl.flows.queries.accounts import account_on, find_entry
-from piactl.flows.site import Site
+from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
 from piactl.private_files import create_private, write_private
 from piactl.report.table import rendered
 
@@ -127,14 +130,20 @@ class Given:
 
 
 def prepare_codes(
-    reader: Reader, site: Site, names: Sequence[str], order: Order, now: datetime, identity: str
+    store: AccountStore,
+    rules: Rules,
+    settings: Settings,
+    names: Sequence[str],
+    reason: str,
+    now: datetime,
+    identity: str,
 ) -> list[Coded]:
     """A code for each account that may have one, in the order of `names`; nothing is written.
 
     Raises ConfigurationInvalid without a policy for codes, PiactlError where it does not do for them.
     """
-    policy = activation_policy(site)
-    faults = policy_faults(reader, policy)
+    policy = activation_policy(settings)
+    faults = policy_faults(store.reader, policy)
     if faults:
         raise PiactlError(
             f"{policy}: codes cannot be given out under this password policy: {'; '.join(faults)}.\n"
@@ -145,26 +154,26 @@ def prepare_codes(
     for name in names:
         uid = ""
         try:
-            entry = find_entry(reader, site, name)
+            entry = find_entry(store, name)
             uid = entry.account.uid
             if uid in seen:
                 raise ActRefused(f"{name}: names the same account as {seen[uid]} ({uid}); it gets one code")
             seen[uid] = name
-            coded.append(_coded(reader, site, name, entry, order, now, identity))
+            coded.append(_coded(store, rules, settings, name, entry, reason, now, identity))
         except PiactlError as error:
             coded.append(Coded(Prepared(name, uid, error=error)))
     return coded
 
 
-def activation_policy(site: Site) -> str:
+def activation_policy(settings: Settings) -> str:
     """The DN of the policy of codes. Raises ConfigurationInvalid where none is set."""
-    policy = site.settings.password.activation_policy
+    policy = settings.password.activation_policy
     if not policy:
         example = "password: {policy: cn=default,..., activation_policy: cn=activation,...}"
         raise ConfigurationInvalid(
             [
                 Mistake(
-                    site.settings.file,
+                    settings.file,
                     0,
                     0,
                     f"codes need a password policy of their own: add\n{example}\n"
@@ -176,34 +185,42 @@ def activation_policy(site: Site) -> str:
 
 
 def _coded(
-    reader: Reader, site: Site, name: str, entry: Entry, order: Order, now: datetime, identity: str
+    store: AccountStore,
+    rules: Rules,
+    settings: Settings,
+    name: str,
+    entry: Entry,
+    reason: str,
+    now: datetime,
+    identity: str,
 ) -> Coded:
     account = entry.account
-    stand = account_on(account, site, order.as_of)[1]
-    refuse_code(account, stand, order.as_of, identity)
-    opens = stand.login_from if stand.login_from and stand.login_from > order.as_of else None
-    midnight = datetime.combine(opens, time(), ZoneInfo(site.policy.timezone)) if opens else None
-    ends = valid_until(now, midnight, site.settings.password.code_hours)
+    _, status = career_and_status(account, rules.policy, rules.register, rules.as_of)
+    refuse_code(account, status, rules.as_of, identity)
+    opens = status.login_from if status.login_from and status.login_from > rules.as_of else None
+    timezone = rules.policy.timezone
+    midnight = datetime.combine(opens, time(), ZoneInfo(timezone)) if opens else None
+    ends = valid_until(now, midnight, settings.password.code_hours)
     code = new_code(secrets.choice)
-    write = code_write(reader, entry.dn, code, ends, activation_policy(site))
-    row = AccountWrite(account.uid, ("password",), order.reason, write)
-    note = f"a code, valid until {shown_time(ends, site)}"
-    note += _with_device(account, site)
+    write = code_write(store.reader, entry.dn, code, ends, activation_policy(settings))
+    row = AccountWrite(account.uid, ("password",), reason, write)
+    note = f"a code, valid until {shown_time(ends, timezone)}"
+    note += _with_device(account, store.encoding)
     if opens:
         note += f"; the account opens on {opens}"
     return Coded(Prepared(name, account.uid, write=row, note=note), code, account, ends, opens)
 
 
-def _with_device(account: Account, site: Site) -> str:
+def _with_device(account: Account, encoding: Encoding) -> str:
     """What the server asks for besides the code."""
-    if not account.device or not site.encoding.links:
+    if not account.device or not encoding.links:
         return ""
     if account.device == NO_DEVICE:
         return "; its device is suspended, so logging in is refused until another is verified"
     return ", followed by a one-time code of the device as before"
 
 
-def refuse_code(account: Account, stand: AccountStatus, as_of: date, identity: str) -> None:
+def refuse_code(account: Account, status: AccountStatus, as_of: date, identity: str) -> None:
     """Raises ActRefused for an account that a code would not open, or that `identity` may not touch."""
     uid = account.uid
     if account.state is State.ARCHIVED:
@@ -219,44 +236,46 @@ def refuse_code(account: Account, stand: AccountStatus, as_of: date, identity: s
             f"{uid}: locked from {lock.since}{until} by {lock.by}: {lock.reason}\nA code would not open it. "
             f'If the lock is to end: piactl account unlock {uid} --reason "..."'
         )
-    if stand.locked:
+    if status.locked:
         raise ActRefused(
             f"{uid}: locked by its position in HR; a code would not open it.\nSee: piactl why {uid} login"
         )
-    closed = stand.login_until is not None and stand.login_until < as_of
-    if stand.state is State.DEACTIVATED or closed:
-        since = f" since {stand.state_from}" if stand.state_from else ""
+    closed = status.login_until is not None and status.login_until < as_of
+    if status.state is State.DEACTIVATED or closed:
+        since = f" since {status.state_from}" if status.state_from else ""
         raise ActRefused(
-            f"{uid}: {stand.state.value}{since}, and nobody may log in; a code would not open it.\n"
+            f"{uid}: {status.state.value}{since}, and nobody may log in; a code would not open it.\n"
             f"See: piactl why {uid} login"
         )
 
 
 def give_codes(
-    site: Site,
     writer: Writer,
     order: Order,
     coded: Sequence[Coded],
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
     *,
     now: Callable[[], datetime],
     say: Callable[[str], None],
     stop: Stop,
 ) -> Given:
-    """Sets the codes: one journalled write per account. What ends it early is in the result, so that whoever
-    asked can still be told which codes were set.
+    """Sets the codes: one journalled write per account. What ends it early is in the result, beside the
+    codes that were set before.
 
     Raises PiactlError only before the first of them.
     """
     writes = [one.prepared.write for one in coded if one.prepared.write is not None]
     if not writes:
         return Given()
-    last = read_last(writer, site.settings.directory.state, site.unreadable)
-    check_date(order, last, site.settings)
+    last = read_last(writer, settings.directory.state, unreadable)
+    check_date(order, last, settings)
     done = Done(order.run)
     given = Given(done.results)
     begun = False
     try:
-        with run_alone(site, Ending(writer), order, now, say, recorded=False) as run:
+        with run_alone(Ending(writer), order, settings, keys, unreadable, now, say, recorded=False) as run:
             begun = True
             write_alone(run, writes, done, stop)
     except PiactlError as error:

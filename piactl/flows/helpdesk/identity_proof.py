@@ -7,18 +7,21 @@ from datetime import datetime
 
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import Account
+from piactl.core.model.digests import DigestKeys
 from piactl.core.model.numen import Numen, read_numen
+from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import NUMEN
 from piactl.core.text import counted
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.store.accounts import Entry
+from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.state_records import UnreadableRecords
 from piactl.errors import PiactlError, UsageError
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.run import Order, run_alone
 from piactl.flows.helpdesk.otp import CodeOutcome, use_code
-from piactl.flows.helpdesk.rate_limit import begin_attempt, tries_left
+from piactl.flows.helpdesk.rate_limit import IdentityChecks, begin_attempt, tries_left
 from piactl.flows.plan.rows.bundle import AccountWrite
-from piactl.flows.site import Site
 
 Proof = Callable[[str], bool]
 """Whether a code of the device in force is good; a good one is used up by it."""
@@ -37,10 +40,13 @@ def understood_numen(text: str) -> Numen:
 
 
 def proof_by_device(
-    site: Site,
     writer: Writer,
     order: Order,
     entry: Entry,
+    encoding: Encoding,
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
     *,
     now: Callable[[], datetime],
     say: Callable[[str], None],
@@ -50,23 +56,31 @@ def proof_by_device(
 
     def good(code: str) -> bool:
         def stored(write: EntryWrite) -> Outcome:
-            with run_alone(site, writer, order, now, say, recorded=False) as run:
+            with run_alone(writer, order, settings, keys, unreadable, now, say, recorded=False) as run:
                 done = write_beside(run, [AccountWrite(uid, ("otp-code",), order.reason, write)])
                 run.journal.end(done.counts)
             return Outcome(done.results[uid][0])
 
-        return use_code(writer, site, entry, code, now(), stored=stored).outcome is CodeOutcome.GOOD
+        checked = use_code(writer, encoding, keys, unreadable, entry, code, now(), stored=stored)
+        return checked.outcome is CodeOutcome.GOOD
 
     return good
 
 
 def journalled_trace(
-    site: Site, writer: Writer, order: Order, *, now: Callable[[], datetime], say: Callable[[str], None]
+    writer: Writer,
+    order: Order,
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
+    *,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
 ) -> Callable[[str], None]:
-    """What leaves a note in the journal of this host."""
+    """A function that leaves a note in the journal of this host."""
 
     def trace(text: str) -> None:
-        with run_alone(site, writer, order, now, say, recorded=False) as run:
+        with run_alone(writer, order, settings, keys, unreadable, now, say, recorded=False) as run:
             run.journal.note(text)
             run.journal.end({})
 
@@ -83,8 +97,7 @@ def refuse_unprovable(account: Account) -> None:
 
 
 def prove(
-    writer: Writer,
-    site: Site,
+    checks: IdentityChecks,
     account: Account,
     numen: Numen,
     code: str | None,
@@ -99,8 +112,8 @@ def prove(
     TooManyAttempts, ActRefused.
     """
     refuse_unprovable(account)
-    attempt = begin_attempt(writer, site, account.uid, now)
-    right = site.keys.matches(account.numen_digest or "", NUMEN, numen.reveal())
+    attempt = begin_attempt(checks, account.uid, now)
+    right = checks.keys.matches(account.numen_digest or "", NUMEN, numen.reveal())
     if code is not None:
         right = use_code(code) and right
     if right:
@@ -109,6 +122,6 @@ def prove(
     what = "the NUMEN" if code is None else "the NUMEN and the one-time code do not both belong to"
     said = f"{account.uid}: {what} is not that of" if code is None else f"{account.uid}: {what}"
     trace(f"{account.uid}: an identity check was wrong")
-    left = tries_left(writer, site, account.uid, now)
+    left = tries_left(checks, account.uid, now)
     after = f"{counted(left, 'try is', 'tries are')} left" if left else "the next try has to wait"
     raise NotProved(f"{said} this account; nothing was changed, and {after}")

@@ -16,15 +16,24 @@ from dataclasses import dataclass, field, replace
 
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import State
-from piactl.core.model.digests import digest_key_id
+from piactl.core.model.digests import DigestKeys, digest_key_id
+from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
 from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.devices import device_change, read_all_devices, read_seal_keys
-from piactl.directory.store.state_records import ATTEMPTS, DATA, IN_RECORD, WAITING, Places, read_waiting
+from piactl.directory.store.state_records import (
+    ATTEMPTS,
+    DATA,
+    IN_RECORD,
+    WAITING,
+    Places,
+    UnreadableRecords,
+    read_waiting,
+)
 from piactl.flows.accounts.edit import Preparation, Prepared
 from piactl.flows.plan.rows.bundle import AccountWrite
-from piactl.flows.site import Site
+from piactl.flows.queries.accounts import AccountStore
 from piactl.otp import sealed, unsealed
 
 WHAT: Mapping[str, tuple[str, str]] = {
@@ -46,18 +55,19 @@ class Need:
     example: str = ""
 
 
-def key_needs(reader: Reader, site: Site) -> dict[str, Need]:
+def key_needs(reader: Reader, directory: DirectorySettings, unreadable: UnreadableRecords) -> dict[str, Need]:
     """What the directory needs of each key, by id; "" is that of a digest that names none."""
     needs: dict[str, Need] = {}
-    for what, dn, key in _uses(reader, site):
+    for what, dn, key in _uses(reader, directory, unreadable):
         need = needs.setdefault(key, Need())
         need.counts[what] += 1
         need.example = need.example or dn
     return needs
 
 
-def _uses(reader: Reader, site: Site) -> Iterator[tuple[str, str, str]]:
-    directory = site.settings.directory
+def _uses(
+    reader: Reader, directory: DirectorySettings, unreadable: UnreadableRecords
+) -> Iterator[tuple[str, str, str]]:
     name = {n: directory.attributes.get(n, n) for n in ("piactlMatriculeDigest", "piactlNumenDigest")}
     state = directory.attributes.get("piactlState", "piactlState")
     for entry in reader.search(directory.accounts, IN_ACCOUNTS, [*name.values(), state]):
@@ -70,14 +80,14 @@ def _uses(reader: Reader, site: Site) -> Iterator[tuple[str, str, str]]:
     for entry in reader.search(places.folder(WAITING), IN_RECORD, ["cn", DATA], scope="one"):
         # an entry of another name is no record of a person
         keys = {digest_key_id(entry.text("cn"))} if entry.text("cn").startswith("{") else set()
-        waiting = site.unreadable.read(entry.dn, entry.first(DATA), read_waiting)
+        waiting = unreadable.read(entry.dn, entry.first(DATA), read_waiting)
         numen = waiting.numen_digest if waiting else None
         for key in sorted(keys | ({digest_key_id(numen)} if numen else set())):
             yield "waiting", entry.dn, key
     for entry in reader.search(places.folder(ATTEMPTS), IN_RECORD, ["cn"], scope="one"):
         if entry.text("cn").startswith("{"):
             yield "attempts", entry.dn, digest_key_id(entry.text("cn"))
-    for dn, key in read_seal_keys(reader, directory.accounts, site.unreadable):
+    for dn, key in read_seal_keys(reader, directory.accounts, unreadable):
         yield "devices", dn, key
 
 
@@ -86,25 +96,23 @@ def need_words(need: Need) -> str:
     return ", ".join(counted(need.counts[what], *words) for what, words in WHAT.items() if need.counts[what])
 
 
-def reseals(reader: Reader, site: Site, key: str) -> Iterator[tuple[str, EntryWrite]]:
-    """(uid, write) that moves each secret that is sealed with `key` to the current one. `reader` has to be
+def reseals(store: AccountStore, key: str, unreadable: UnreadableRecords) -> Iterator[tuple[str, EntryWrite]]:
+    """(uid, write) that moves each secret that is sealed with `key` to the current one. The reader has to be
     bound as the administrator. Raises SealBroken."""
-    for uid, entry in read_all_devices(
-        reader, site.settings.directory.accounts, site.encoding, site.unreadable
-    ):
+    keys = store.keys
+    for uid, entry in read_all_devices(store.reader, store.directory.accounts, store.encoding, unreadable):
         if entry.device.sealed_with != key:
             continue
-        secret = unsealed(entry.sealed, site.keys, uid, entry.device.name)
-        device = replace(entry.device, sealed_with=site.keys.current)
-        copy = sealed(secret, site.keys, uid, device.name)
+        secret = unsealed(entry.sealed, keys, uid, entry.device.name)
+        device = replace(entry.device, sealed_with=keys.current)
+        copy = sealed(secret, keys, uid, device.name)
         write = device_change(entry, device, mark=secrets.token_hex(8), sealed=copy)
         if write is not None:
             yield uid, write
 
 
-def check_retirable(site: Site, key: str) -> None:
+def check_retirable(keys: DigestKeys, key: str) -> None:
     """Raises ActRefused for a key that is not there, or is the current one."""
-    keys = site.keys
     if key not in keys.keys:
         known = ", ".join(keys.keys)
         raise ActRefused(f"{key}: the key file has no such key; it has {known}")
@@ -112,9 +120,9 @@ def check_retirable(site: Site, key: str) -> None:
         raise ActRefused(f"{key}: it is the current key; make another one current first: piactl key add")
 
 
-def refuse_needed(key: str, need: Need | None, site: Site) -> None:
+def refuse_needed(key: str, need: Need | None, unreadable: UnreadableRecords) -> None:
     """Raises ActRefused where anything still needs a key, or may, with what is to be done about it."""
-    unsure = next(iter(site.unreadable), None)
+    unsure = next(iter(unreadable), None)
     if unsure is not None:
         raise ActRefused(f"key {key} stays: a record that may need it cannot be read: {unsure}")
     if need is None or not need.counts.total():
@@ -131,10 +139,10 @@ def refuse_needed(key: str, need: Need | None, site: Site) -> None:
     raise ActRefused(f"key {key} stays: {total} ({need_words(need)}).\n" + "; ".join(ways))
 
 
-def prepare_reseals(reader: Reader, site: Site, key: str, reason: str) -> Preparation:
+def prepare_reseals(store: AccountStore, key: str, reason: str, unreadable: UnreadableRecords) -> Preparation:
     """The writes that move every secret sealed with `key` to the current key, by account."""
     by_uid: dict[str, list[AccountWrite]] = {}
-    for uid, write in reseals(reader, site, key):
+    for uid, write in reseals(store, key, unreadable):
         by_uid.setdefault(uid, []).append(AccountWrite(uid, ("reseal",), reason, write))
     return Preparation(
         tuple(Prepared(uid, uid, write=rows[0], then=tuple(rows[1:])) for uid, rows in by_uid.items())

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from piactl.core.credentials.password_rules import Owner, password_problems
 from piactl.core.model.account import Account
+from piactl.core.model.settings import PasswordSettings
 from piactl.directory.dn import same_dn
 from piactl.directory.port import Reader
+from piactl.directory.store.accounts import Entry
 from piactl.directory.store.activation_passwords import POLICY, read_minimum
-from piactl.flows.queries.accounts import find_entry
-from piactl.flows.site import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,12 @@ class Checked:
     remarks: tuple[str, ...] = ()
 
 
-def check_password(reader: Reader, site: Site, name: str, password: str) -> Checked:
-    """What is wrong with a password for an account, or for anybody where `name` is "".
+def check_password(reader: Reader, settings: PasswordSettings, entry: Entry | None, password: str) -> Checked:
+    """What is wrong with a password for the account of an entry, or for anybody where there is no entry.
 
-    The minimum is the greatest of the setting and of what the directory's own policy asks for; protected
-    accounts are administrators'. Raises as `find_entry`.
+    The minimum is the greater one of the setting and of the directory's own policy; protected accounts are
+    administrators'.
     """
-    settings = site.settings.password
-    entry = find_entry(reader, site, name) if name else None
     minimum, policy = settings.minimum, settings.policy
     owner = Owner()
     if entry is not None:

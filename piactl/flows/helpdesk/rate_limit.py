@@ -1,4 +1,4 @@
-"""Counting identity checks in the directory, so that every host slows down whoever guesses."""
+"""Counts identity checks in the directory, so that every host slows down somebody who guesses."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
+from zoneinfo import ZoneInfo
 
 from piactl.core.credentials.backoff import FREE_TRIES, Attempts, all_open_at, recent
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.settings import PasswordSettings
 from piactl.directory.dn import child
-from piactl.directory.port import Outcome, Reader, Writer
+from piactl.directory.port import Outcome, Writer
 from piactl.directory.store.state_records import (
     ATTEMPTS,
     DATA,
@@ -17,6 +20,7 @@ from piactl.directory.store.state_records import (
     Places,
     Record,
     UnreadableRecord,
+    UnreadableRecords,
     instant_of,
     is_record,
     number_of,
@@ -25,7 +29,6 @@ from piactl.directory.store.state_records import (
 )
 from piactl.errors import Exit, PiactlError
 from piactl.flows.apply.default_password_policy import require_default_policy
-from piactl.flows.site import Site
 
 if TYPE_CHECKING:
     from piactl.flows.apply.run import Run
@@ -49,18 +52,32 @@ class TooManyAttempts(PiactlError):
 
 
 @dataclass(frozen=True, slots=True)
+class IdentityChecks:
+    """The identity checks that are counted in one directory, below the entry `state`.
+
+    Counts are found by digests of uids under `keys`. Messages show instants in `timezone`.
+    """
+
+    writer: Writer
+    state: str
+    passwords: PasswordSettings
+    keys: DigestKeys
+    timezone: str
+    unreadable: UnreadableRecords
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One check that was counted as wrong before it was made; `right` takes that back."""
 
-    writer: Writer
-    site: Site
+    checks: IdentityChecks
     uid: str
     at: datetime
 
     def right(self) -> None:
         """The check was right: nothing counts against the account any more."""
-        counts = _Counts(self.writer, self.site, self.at)
-        for dn in _records(self.writer, self.site, self.uid):
+        counts = _counts(self.checks, self.at)
+        for dn in _records(self.checks, self.uid):
             counts.change_own(dn, lambda _: Attempts())
 
         def without(failures: All) -> All:
@@ -72,23 +89,23 @@ class Attempt:
         counts.change_all(without)
 
 
-def begin_attempt(writer: Writer, site: Site, uid: str, now: datetime) -> Attempt:
+def begin_attempt(checks: IdentityChecks, uid: str, now: datetime) -> Attempt:
     """Counts one identity check of an account, by compare-and-swap, before it is made.
 
     Raises TooManyAttempts where the next may not be made yet, and DefaultPolicyMissing; that is not counted.
     Raises UnreadableRecord where an entry that is no record of piactl is in the place of a count: no check is
     made uncounted.
     """
-    require_default_policy(writer, site)
-    limit = site.settings.password.failures_per_hour
-    counts = _Counts(writer, site, now)
+    require_default_policy(checks.writer, checks.passwords.policy)
+    limit = checks.passwords.failures_per_hour
+    counts = _counts(checks, now)
 
     def one_more(attempts: Attempts) -> Attempts:
         attempts = attempts.remembered(now)
         if attempts.open_at is not None and now < attempts.open_at:
             raise TooManyAttempts(
                 f"{uid}: too many identity checks were wrong (the last {attempts.failures}); the next "
-                f"can be made at {shown_time(attempts.open_at, site)}",
+                f"can be made at {shown_time(attempts.open_at, checks.timezone)}",
                 attempts.open_at,
             )
         return attempts.failed(now)
@@ -100,38 +117,39 @@ def begin_attempt(writer: Writer, site: Site, uid: str, now: datetime) -> Attemp
             raise TooManyAttempts(
                 f"{len(failures)} identity checks, of all accounts, were wrong within the last hour: "
                 "somebody may be guessing; each left a note in the journal of its host\n"
-                f"The next check of any account can be made at {shown_time(open_at, site)}",
+                f"The next check of any account can be made at {shown_time(open_at, checks.timezone)}",
                 open_at,
             )
         return (*failures, now)
 
-    own = _records(writer, site, uid) or [_names(site, uid)[0]]
+    own = _records(checks, uid) or [_names(checks, uid)[0]]
     counts.settle(own[0])
     one_more_of_all(counts.all())  # refuses before anything is counted
-    # the account first: who may not try again does not use up the tries of everybody
+    # the account first: a refused try does not use up the tries of all accounts
     counts.change_own(own[0], one_more)
     counts.change_all(one_more_of_all)
-    return Attempt(writer, site, uid, now)
+    return Attempt(checks, uid, now)
 
 
-def tries_left(reader: Reader, site: Site, uid: str, now: datetime) -> int:
+def tries_left(checks: IdentityChecks, uid: str, now: datetime) -> int:
     """How many checks of an account may still be wrong before the next has to wait."""
-    counts = _Counts(reader, site, now)
-    failures = sum(counts.own(dn).remembered(now).failures for dn in _records(reader, site, uid))
+    counts = _counts(checks, now)
+    failures = sum(counts.own(dn).remembered(now).failures for dn in _records(checks, uid))
     return max(0, FREE_TRIES - failures)
 
 
 def forget_old_attempts(run: Run) -> int:
     """Deletes the counts that count no more; how many. Raises PiactlError."""
     gone = 0
-    now, site, writer = run.now(), run.site, run.writer
-    counts = _Counts(writer, site, now)
+    now, writer = run.now(), run.writer
+    state, limit = run.settings.directory.state, run.settings.password.failures_per_hour
+    counts = _Counts(writer, state, limit, run.unreadable, now)
     folder = run.places.folder(ATTEMPTS)
     for entry in list(writer.search(folder, IN_RECORD, [DATA], scope="one")):
-        if entry.dn.lower() == _all(site).lower():
+        if entry.dn.lower() == _all(state).lower():
             counts.settle_all()
             continue
-        attempts = site.unreadable.read(entry.dn, entry.first(DATA), read_attempts)
+        attempts = run.unreadable.read(entry.dn, entry.first(DATA), read_attempts)
         if attempts is None:
             continue
         if attempts.last is not None and attempts.last > now:
@@ -155,27 +173,29 @@ def read_all_attempts(record: Record) -> All:
     return tuple(instant_of(text) for text in record.get("failures", []))
 
 
-def shown_time(instant: datetime, site: Site) -> str:
-    """An instant in the time of the académie, to the minute."""
-    from zoneinfo import ZoneInfo
-
-    zone = site.policy.timezone
-    return f"{instant.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} ({zone})"
+def shown_time(instant: datetime, timezone: str) -> str:
+    """An instant in a time zone, to the minute."""
+    return f"{instant.astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M} ({timezone})"
 
 
-def _names(site: Site, uid: str) -> list[str]:
-    """The names that the count of an account may have: digests of the uid, under the current key first."""
-    folder = Places(site.settings.directory.state).folder(ATTEMPTS)
-    return [child(folder, "cn", digest) for digest in site.keys.candidates(ATTEMPTS, uid)]
+def _names(checks: IdentityChecks, uid: str) -> list[str]:
+    """The DNs that the count of an account may have: digests of the uid, under the current key first."""
+    folder = Places(checks.state).folder(ATTEMPTS)
+    return [child(folder, "cn", digest) for digest in checks.keys.candidates(ATTEMPTS, uid)]
 
 
-def _records(reader: Reader, site: Site, uid: str) -> list[str]:
-    """Those of them that are there."""
-    return [dn for dn in _names(site, uid) if reader.read(dn, ["cn"]) is not None]
+def _records(checks: IdentityChecks, uid: str) -> list[str]:
+    """The DNs of the counts of an account that exist."""
+    return [dn for dn in _names(checks, uid) if checks.writer.read(dn, ["cn"]) is not None]
 
 
-def _all(site: Site) -> str:
-    return child(Places(site.settings.directory.state).folder(ATTEMPTS), "cn", "all")
+def _all(state: str) -> str:
+    return child(Places(state).folder(ATTEMPTS), "cn", "all")
+
+
+def _counts(checks: IdentityChecks, now: datetime) -> _Counts:
+    limit = checks.passwords.failures_per_hour
+    return _Counts(checks.writer, checks.state, limit, checks.unreadable, now)
 
 
 class _Counts:
@@ -186,28 +206,32 @@ class _Counts:
     for now, so that it makes nobody wait for longer than it would today, and lets nobody try more often.
     """
 
-    def __init__(self, reader: Reader, site: Site, now: datetime) -> None:
-        self._reader, self._site, self._now = reader, site, now
+    def __init__(
+        self, writer: Writer, state: str, limit: int, unreadable: UnreadableRecords, now: datetime
+    ) -> None:
+        """`limit` is the number of wrong checks of all accounts that an hour allows."""
+        self._writer, self._limit, self._unreadable, self._now = writer, limit, unreadable, now
+        self._dn_of_all = _all(state)
 
     def own(self, dn: str) -> Attempts:
-        return self._own(dn, stored(self._reader.read(dn, [DATA])))
+        return self._own(dn, stored(self._writer.read(dn, [DATA])))
 
     def all(self) -> All:
-        return self._all(_all(self._site), stored(self._reader.read(_all(self._site), [DATA])))
+        return self._all(self._dn_of_all, stored(self._writer.read(self._dn_of_all, [DATA])))
 
     def settle(self, dn: str) -> None:
         """Stores counts whose instants lie ahead as of now, so that their time begins to run."""
-        data = stored(self._reader.read(dn, [DATA]))
-        attempts = None if data is None else self._site.unreadable.read(dn, data, read_attempts)
+        data = stored(self._writer.read(dn, [DATA]))
+        attempts = None if data is None else self._unreadable.read(dn, data, read_attempts)
         if attempts and attempts.last is not None and attempts.last > self._now:
             self._report_ahead(dn)
             self.change_own(dn, lambda as_of_now: as_of_now)
         self.settle_all()
 
     def settle_all(self) -> None:
-        dn = _all(self._site)
-        data = stored(self._reader.read(dn, [DATA]))
-        failures = None if data is None else self._site.unreadable.read(dn, data, read_all_attempts)
+        dn = self._dn_of_all
+        data = stored(self._writer.read(dn, [DATA]))
+        failures = None if data is None else self._unreadable.read(dn, data, read_all_attempts)
         if failures and max(failures) > self._now:
             self._report_ahead(dn)
             self.change_all(lambda as_of_now: as_of_now)
@@ -220,7 +244,7 @@ class _Counts:
         self._change(dn, changed)
 
     def change_all(self, change: Callable[[All], All]) -> None:
-        dn = _all(self._site)
+        dn = self._dn_of_all
 
         def changed(data: bytes | None) -> Record | None:
             new = change(self._all(dn, data))
@@ -231,7 +255,7 @@ class _Counts:
     def _own(self, dn: str, data: bytes | None) -> Attempts:
         if data is None:
             return Attempts()
-        attempts = self._site.unreadable.read(dn, data, read_attempts)
+        attempts = self._unreadable.read(dn, data, read_attempts)
         if attempts is None:
             return Attempts(FREE_TRIES - 1, self._now)
         return Attempts(attempts.failures, min(attempts.last, self._now)) if attempts.last else attempts
@@ -239,18 +263,18 @@ class _Counts:
     def _all(self, dn: str, data: bytes | None) -> All:
         if data is None:
             return ()
-        failures = self._site.unreadable.read(dn, data, read_all_attempts)
+        failures = self._unreadable.read(dn, data, read_all_attempts)
         if failures is None:
-            return (self._now,) * (self._site.settings.password.failures_per_hour // 2)
+            return (self._now,) * (self._limit // 2)
         return tuple(min(one, self._now) for one in failures)
 
     def _report_ahead(self, dn: str) -> None:
         why = "the count of identity checks is of an instant that lies ahead, and counts as of now"
-        self._site.unreadable.add(UnreadableRecord(dn, why, "look at the clocks of the hosts"))
+        self._unreadable.add(UnreadableRecord(dn, why, "look at the clocks of the hosts"))
 
     def _change(self, dn: str, change: Callable[[bytes | None], Record | None]) -> None:
         """Makes a count what `change` makes of it (None: gone), whatever other hosts do at the same time."""
-        writer: Writer = self._reader  # type: ignore[assignment]
+        writer = self._writer
         for _ in range(_TRIES):
             data = stored(writer.read(dn, [DATA]))
             new = change(data)
@@ -270,7 +294,7 @@ class _Counts:
         raise PiactlError("the count of identity checks changes faster than it can be written; try again")
 
     def _is_ours(self, dn: str) -> bool:
-        entry = self._reader.read(dn, ["objectClass"])
+        entry = self._writer.read(dn, ["objectClass"])
         return entry is None or is_record(entry)
 
 

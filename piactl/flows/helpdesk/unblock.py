@@ -10,23 +10,29 @@ from piactl.core.credentials.activation_password import valid_until
 from piactl.core.credentials.credentials import Credentials
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import State
-from piactl.directory.port import Reader
+from piactl.core.model.settings import PasswordSettings
+from piactl.core.rules.desired import Rules
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.activation_passwords import read_released, unblock_write
 from piactl.directory.store.credentials import read_credentials
 from piactl.errors import DirectoryRefused, PiactlError
 from piactl.flows.accounts.edit import Preparation, Prepared
 from piactl.flows.apply.executor import write_beside
-from piactl.flows.apply.run import Order, Run
+from piactl.flows.apply.run import Run
 from piactl.flows.helpdesk.activation import ADMINISTRATOR
 from piactl.flows.helpdesk.rate_limit import shown_time
 from piactl.flows.plan.rows.bundle import AccountWrite
-from piactl.flows.queries.accounts import account_on, find_entry
-from piactl.flows.site import Site
+from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
 
 
 def prepare_unblocking(
-    reader: Reader, site: Site, names: Sequence[str], order: Order, now: datetime, identity: str
+    store: AccountStore,
+    rules: Rules,
+    passwords: PasswordSettings,
+    names: Sequence[str],
+    reason: str,
+    now: datetime,
+    identity: str,
 ) -> Preparation:
     """What takes away the blocks of these accounts, in the order of `names`; nothing is written."""
     seen: set[str] = set()
@@ -34,19 +40,26 @@ def prepare_unblocking(
     for name in names:
         uid = ""
         try:
-            entry = find_entry(reader, site, name)
+            entry = find_entry(store, name)
             uid = entry.account.uid
             if uid in seen:
                 raise ActRefused(f"{name}: names an account once more ({uid}); it is unblocked once")
             seen.add(uid)
-            prepared.append(_prepared(reader, site, name, entry, order, now, identity))
+            prepared.append(_prepared(store, rules, passwords, name, entry, reason, now, identity))
         except PiactlError as error:
             prepared.append(Prepared(name, uid, error=error))
     return Preparation(tuple(prepared))
 
 
 def _prepared(
-    reader: Reader, site: Site, name: str, entry: Entry, order: Order, now: datetime, identity: str
+    store: AccountStore,
+    rules: Rules,
+    passwords: PasswordSettings,
+    name: str,
+    entry: Entry,
+    reason: str,
+    now: datetime,
+    identity: str,
 ) -> Prepared:
     account, uid = entry.account, entry.account.uid
     if account.state is State.ARCHIVED:
@@ -55,28 +68,31 @@ def _prepared(
         raise ActRefused(
             f"{uid}: the account is protected: only an administrator unblocks it: add --administrator"
         )
-    known = read_credentials(reader, entry.dn, "", site.settings.password)
+    known = read_credentials(store.reader, entry.dn, "", passwords)
     if known.blocked_for_good:
         raise ActRefused(
             f"{uid}: the directory holds a lock without an end that wrong passwords do not make; "
             "whoever set it by hand takes it away"
         )
-    ends = code_end(known, entry, site, now)
+    timezone = rules.policy.timezone
+    ends = code_end(known, entry, timezone, passwords.code_hours, now)
     if ends is not None and ends <= now:
         raise ActRefused(
-            f"{uid}: the code that was given out ended unused at {shown_time(ends, site)}.\n"
+            f"{uid}: the code that was given out ended unused at {shown_time(ends, timezone)}.\n"
             f"Give another: piactl password activate {uid}"
         )
     blocked, _ = known.blocked_until(now)
     used = known.policy is not None and known.policy.code and not known.is_code
-    write = unblock_write(reader, entry.dn, ends=ends, released=used)
-    note = _note(site, known, entry, order, blocked=blocked, ends=ends)
+    write = unblock_write(store.reader, entry.dn, ends=ends, released=used)
+    note = _note(rules, known, entry, blocked=blocked, ends=ends)
     if write is None:
         return Prepared(name, uid, note=note)
-    return Prepared(name, uid, write=AccountWrite(uid, ("unblock",), order.reason, write), note=note)
+    return Prepared(name, uid, write=AccountWrite(uid, ("unblock",), reason, write), note=note)
 
 
-def code_end(known: Credentials, entry: Entry, site: Site, now: datetime) -> datetime | None:
+def code_end(
+    known: Credentials, entry: Entry, timezone: str, code_hours: int, now: datetime
+) -> datetime | None:
     """When the code that the password is was to end, None where it is none: a block by wrong tries stands
     where its end stood, so that is counted again from when it was given."""
     if not known.is_code or known.changed is None:
@@ -84,23 +100,21 @@ def code_end(known: Credentials, entry: Entry, site: Site, now: datetime) -> dat
     if known.blocked is not None and known.blocked > now:
         return known.blocked
     opens = entry.account.login_from
-    midnight = datetime.combine(opens, time(), ZoneInfo(site.policy.timezone)) if opens else None
-    return valid_until(known.changed, midnight, site.settings.password.code_hours)
+    midnight = datetime.combine(opens, time(), ZoneInfo(timezone)) if opens else None
+    return valid_until(known.changed, midnight, code_hours)
 
 
-def _note(
-    site: Site, known: Credentials, entry: Entry, order: Order, *, blocked: bool, ends: datetime | None
-) -> str:
+def _note(rules: Rules, known: Credentials, entry: Entry, *, blocked: bool, ends: datetime | None) -> str:
     """What was or is in the way, for who asked."""
     uid = entry.account.uid
     said = "the block by wrong passwords is gone" if blocked else "no wrong passwords block it"
     if ends is not None:
-        said += f"; its password is a code, valid until {shown_time(ends, site)}"
+        said += f"; its password is a code, valid until {shown_time(ends, rules.policy.timezone)}"
     elif known.changed is None:
         said += f"; no password was ever set: piactl password activate {uid}"
-    stand = account_on(entry.account, site, order.as_of)[1]
-    first, last = stand.login_from or order.as_of, stand.login_until or order.as_of
-    if stand.locked or not first <= order.as_of <= last:
+    _, status = career_and_status(entry.account, rules.policy, rules.register, rules.as_of)
+    first, last = status.login_from or rules.as_of, status.login_until or rules.as_of
+    if status.locked or not first <= rules.as_of <= last:
         said += f"; but something else keeps it closed: piactl why {uid} login"
     elif not blocked:
         said += f"; if the login does not work: piactl why {uid} login"
@@ -121,13 +135,13 @@ def release_codes(run: Run) -> int:
 
 
 def _released(run: Run) -> int:
-    policy = run.site.settings.password.activation_policy
+    policy = run.settings.password.activation_policy
     if not policy:
         return 0
     reason = "its owner has replaced the code by a password"
     released = [
         AccountWrite(uid, ("password",), reason, write)
-        for uid, write in read_released(run.writer, run.site.settings.directory, policy)
+        for uid, write in read_released(run.writer, run.settings.directory, policy)
     ]
     done = write_beside(run, released)
     for uid, outcome, message in done.problems:

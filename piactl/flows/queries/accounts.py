@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 from piactl.core.model.account import Account, State
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.digests import DigestKeys
 from piactl.core.model.numen import read_numen
 from piactl.core.model.overrides import closings, overridden
 from piactl.core.model.periods import civil
+from piactl.core.model.person import Register
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import DirectorySettings
 from piactl.core.rules.career import Career, career
 from piactl.core.rules.status import AccountStatus, account_status
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, Unreadable, find_accounts, read_accounts
+from piactl.directory.store.attribute_map import Encoding
 from piactl.errors import AccountNotFound, PiactlError
 from piactl.flows.site import Site
 
 View = Mapping[str, Any]
 
 
-def find_account(reader: Reader, site: Site, name: str) -> Account:
-    """The account that a uid, an address, an alias or a matricule means. Raises as `find_entry`."""
-    return find_entry(reader, site, name).account
+@dataclass(frozen=True, slots=True)
+class AccountStore:
+    """The accounts of one directory, as `reader` reads them and as they are found by name.
+
+    Matricules are found by their digests under `keys`. `protected` are the uids that the policy protects.
+    """
+
+    reader: Reader
+    directory: DirectorySettings
+    encoding: Encoding
+    keys: DigestKeys
+    protected: Collection[str]
 
 
-def find_entry(reader: Reader, site: Site, name: str) -> Entry:
-    """The account that a uid, an address, an alias or a matricule means, with the values of its entry. It is
-    protected where its entry is marked so or the policy names it.
+def find_account(store: AccountStore, name: str) -> Account:
+    """The account with this uid, address, alias or matricule. Raises as `find_entry`."""
+    return find_entry(store, name).account
+
+
+def find_entry(store: AccountStore, name: str) -> Entry:
+    """The account with this uid, address, alias or matricule, and the values of its entry. It is protected
+    where its entry is marked so or the policy names it.
 
     Raises AccountNotFound, and PiactlError where the entry cannot be understood or several are meant.
     """
@@ -40,44 +60,53 @@ def find_entry(reader: Reader, site: Site, name: str) -> Entry:
             f"{numen}: this is a NUMEN, which is a secret and names no account; give a uid, an address or a "
             "matricule"
         )
-    found = find_accounts(reader, site.settings.directory, site.encoding, site.keys, name)
-    if not found:
+    entries = find_accounts(store.reader, store.directory, store.encoding, store.keys, name)
+    if not entries:
         raise AccountNotFound(f"{name}: no account has this uid, address, alias or matricule")
-    if len(found) > 1:
-        exact = [one for one in found if isinstance(one, Entry) and one.account.uid == name]
+    if len(entries) > 1:
+        exact = [entry for entry in entries if isinstance(entry, Entry) and entry.account.uid == name]
         if len(exact) != 1:
-            uids = ", ".join(sorted(o.account.uid if isinstance(o, Entry) else o.uid for o in found))
+            uids = ", ".join(sorted(e.account.uid if isinstance(e, Entry) else e.uid for e in entries))
             raise PiactlError(f"{name}: several accounts answer to it ({uids}); name one by its uid")
-        found = [*exact]
-    one = found[0]
-    if isinstance(one, Unreadable):
-        raise PiactlError(one.why)
-    if one.account.uid in site.policy.protected:
-        return replace(one, account=replace(one.account, protected=True))
-    return one
+        entries = [*exact]
+    entry = entries[0]
+    if isinstance(entry, Unreadable):
+        raise PiactlError(entry.why)
+    if entry.account.uid in store.protected:
+        return replace(entry, account=replace(entry.account, protected=True))
+    return entry
 
 
-def all_accounts(reader: Reader, site: Site, report_unreadable: Any) -> Iterator[Account]:
-    """Every account, in directory order; calls `report_unreadable` for each unreadable one."""
-    for one in read_accounts(reader, site.settings.directory, site.encoding):
-        if isinstance(one, Unreadable):
-            report_unreadable(one.why)
+def all_accounts(
+    reader: Reader, directory: DirectorySettings, encoding: Encoding, report_unreadable: Callable[[str], Any]
+) -> Iterator[Account]:
+    """Every account, in directory order; calls `report_unreadable` with the reason for each unreadable
+    entry."""
+    for entry in read_accounts(reader, directory, encoding):
+        if isinstance(entry, Unreadable):
+            report_unreadable(entry.why)
         else:
-            yield one.account
+            yield entry.account
 
 
 def account_on(account: Account, site: Site, as_of: date) -> tuple[Career, AccountStatus]:
+    return career_and_status(account, site.policy, site.register, as_of)
+
+
+def career_and_status(
+    account: Account, policy: Policy, register: Register, as_of: date
+) -> tuple[Career, AccountStatus]:
     """The career and the status of an account on a day, from the functions that planning uses."""
     closed_on = account.state_from if account.state is State.DEACTIVATED else None
     path = career(
         overridden(account.assignments, account.overrides, as_of),
-        site.policy,
-        site.register,
+        policy,
+        register,
         exceptions=account.exceptions,
         closed_on=closed_on or as_of,
         closings=closings(account.overrides, as_of),
     )
-    stand = account_status(
+    status = account_status(
         path,
         as_of,
         lock=account.lock,
@@ -85,18 +114,20 @@ def account_on(account: Account, site: Site, as_of: date) -> tuple[Career, Accou
         closed_on=closed_on or as_of,
         overrides=account.overrides,
     )
-    return path, stand
+    return path, status
 
 
-def account_view(account: Account, site: Site, as_of: date, *, otp_schema: bool) -> dict[str, Any]:
+def account_view(
+    account: Account, policy: Policy, register: Register, as_of: date, *, otp_schema: bool
+) -> dict[str, Any]:
     """What `account show -o json` prints, as schemas/json/account.schema.json says. `otp_schema` as in
     `Encoding`."""
     if account.state is State.ARCHIVED:
         return {**_archived(account), "refused_by": ["dates", *(["link"] if otp_schema else [])]}
-    path, stand = account_on(account, site, as_of)
-    window = stand.login_from or as_of, stand.login_until or as_of
+    path, status = career_and_status(account, policy, register, as_of)
+    window = status.login_from or as_of, status.login_until or as_of
     refused_by = [] if window[0] <= as_of <= window[1] else ["dates"]
-    if otp_schema and replace(account, state=stand.state, locked=stand.locked).shut:
+    if otp_schema and replace(account, state=status.state, locked=status.locked).shut:
         refused_by.append("link")
     profiles = {id(post.assignment): post.profile for post in path.posts}
     return {
@@ -105,13 +136,13 @@ def account_view(account: Account, site: Site, as_of: date, *, otp_schema: bool)
         "address": account.address,
         "aliases": sorted(account.aliases),
         "display_name": account.display_name,
-        "state": stand.state.value,
-        "locked": stand.locked,
-        "login_from": _iso(stand.login_from),
-        "login_until": _iso(stand.login_until),
+        "state": status.state.value,
+        "locked": status.locked,
+        "login_from": _iso(status.login_from),
+        "login_until": _iso(status.login_until),
         "refused_by": refused_by,
-        "next_due": _iso(stand.next_due),
-        "profiles": list(stand.profiles),
+        "next_due": _iso(status.next_due),
+        "profiles": list(status.profiles),
         "assignments": [
             {
                 "uai": a.uai,
@@ -121,7 +152,7 @@ def account_view(account: Account, site: Site, as_of: date, *, otp_schema: bool)
                 "modality": a.modality or None,
                 "start": a.start.isoformat(),
                 "end": _iso(a.end),
-                "profile": profiles.get(id(a)) or _profile(account, a, site),
+                "profile": profiles.get(id(a)) or _profile(a, policy, register),
             }
             for a in account.assignments
         ],
@@ -130,8 +161,8 @@ def account_view(account: Account, site: Site, as_of: date, *, otp_schema: bool)
     }
 
 
-def _profile(account: Account, assignment: Any, site: Site) -> str | None:
-    profile = site.policy.profile(assignment, site.register)
+def _profile(assignment: Assignment, policy: Policy, register: Register) -> str | None:
+    profile = policy.profile(assignment, register)
     return profile.name if profile else None
 
 

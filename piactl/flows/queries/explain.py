@@ -12,62 +12,69 @@ from piactl.core.explain.question import Answer, Case, Rule
 from piactl.core.explain.service_right import right_answers
 from piactl.core.model.account import Account, State
 from piactl.core.model.policy import Service
+from piactl.core.model.settings import Settings
+from piactl.core.rules.desired import Rules
 from piactl.core.rules.reasons import assignment_text
-from piactl.directory.port import Reader
-from piactl.flows.queries.accounts import account_on, find_entry
-from piactl.flows.site import Site
+from piactl.directory.store.state_records import UnreadableRecords
+from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
 
 View = Mapping[str, Any]
 
 
-def why_state(reader: Reader, site: Site, name: str, as_of: date, now: datetime) -> View:
-    """The state of an account, and a summary of each service. Raises as `find_entry`."""
-    case = _case(site, find_entry(reader, site, name).account, as_of, now)
-    services = [answer for one in site.policy.services.values() for answer in _in_short(case, one)]
-    return _view(site, case, [state_answer(case), *services])
+def why_state(store: AccountStore, rules: Rules, name: str, now: datetime, settings: Settings) -> View:
+    """The state of an account on a day, and a summary of each service. Raises as `find_entry`."""
+    case = _case(find_entry(store, name).account, rules, now, settings)
+    services = [answer for service in rules.policy.services.values() for answer in _in_short(case, service)]
+    return _view(case, [state_answer(case), *services], settings)
 
 
-def why_service(reader: Reader, site: Site, name: str, service: Service, as_of: date, now: datetime) -> View:
+def why_service(
+    store: AccountStore, rules: Rules, name: str, service: Service, now: datetime, settings: Settings
+) -> View:
     """One service of an account, for each establishment where it has that scope."""
-    case = _case(site, find_entry(reader, site, name).account, as_of, now)
-    return _view(site, case, right_answers(case, service))
+    case = _case(find_entry(store, name).account, rules, now, settings)
+    return _view(case, right_answers(case, service), settings)
 
 
-def why_login(reader: Reader, site: Site, name: str, as_of: date, now: datetime) -> View:
+def why_login(
+    store: AccountStore,
+    rules: Rules,
+    name: str,
+    now: datetime,
+    settings: Settings,
+    unreadable: UnreadableRecords,
+) -> View:
     """Whether the account can log in, and every reason why it cannot."""
     # loaded here: the other questions do not need them
     from piactl.core.explain.login import LoginContext, entry_differs, login_answer
     from piactl.directory.store.credentials import read_credentials
+    from piactl.directory.store.state_records import read_last
 
-    entry = find_entry(reader, site, name)
-    case = _case(site, entry.account, as_of, now)
-    known = read_credentials(reader, entry.dn, entry.account.device, site.settings.password)
-    last = _last_run(reader, site) if entry_differs(case, known) else None
-    zone = ZoneInfo(site.policy.timezone)
+    entry = find_entry(store, name)
+    case = _case(entry.account, rules, now, settings)
+    credentials = read_credentials(store.reader, entry.dn, entry.account.device, settings.password)
+    last_night = None
+    if entry_differs(case, credentials):
+        last = read_last(store.reader, store.directory.state, unreadable)
+        last_night = last.as_of if last and not last.lost else None
+    zone = ZoneInfo(rules.policy.timezone)
 
     def show(instant: datetime) -> str:
         return instant.astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
-    by_server = site.policy.otp_enforced_by == "directory"
-    around = LoginContext(known, now, show, by_server, last)
-    return _view(site, case, [login_answer(case, around)])
+    by_server = rules.policy.otp_enforced_by == "directory"
+    around = LoginContext(credentials, now, show, by_server, last_night)
+    return _view(case, [login_answer(case, around)], settings)
 
 
-def _last_run(reader: Reader, site: Site) -> date | None:
-    from piactl.directory.store.state_records import read_last
-
-    last = read_last(reader, site.settings.directory.state, site.unreadable)
-    return last.as_of if last and not last.lost else None
-
-
-def _case(site: Site, account: Account, as_of: date, now: datetime) -> Case:
-    today = now.astimezone(ZoneInfo(site.policy.timezone)).date()
+def _case(account: Account, rules: Rules, now: datetime, settings: Settings) -> Case:
+    today = now.astimezone(ZoneInfo(rules.policy.timezone)).date()
     return Case(
         account,
-        site.rules(as_of),
-        lambda one, day: account_on(one, site, day),
-        acts=as_of == today or site.settings.any_date,
-        option="" if as_of == today else f" --as-of {as_of}",
+        rules,
+        lambda changed, day: career_and_status(changed, rules.policy, rules.register, day),
+        acts=rules.as_of == today or settings.any_date,
+        option="" if rules.as_of == today else f" --as-of {rules.as_of}",
     )
 
 
@@ -76,35 +83,35 @@ def _in_short(case: Case, service: Service) -> list[Answer]:
     if case.account.state is State.ARCHIVED:
         return []
     answers = right_answers(case, service)
-    wanted = [one for one in answers if one.yes or one.until is not None]
+    wanted = [answer for answer in answers if answer.yes or answer.until is not None]
     return wanted or answers[-1:]
 
 
-def _view(site: Site, case: Case, answers: Sequence[Answer]) -> View:
+def _view(case: Case, answers: Sequence[Answer], settings: Settings) -> View:
     """What `why -o json` prints, as schemas/json/why.schema.json says."""
     return {
         "uid": case.account.uid,
         "display_name": case.account.display_name or None,
         "as_of": case.as_of.isoformat(),
-        "policy_file": site.settings.policy_file,
-        "answers": [_answer(site, case, one) for one in answers],
+        "policy_file": settings.policy_file,
+        "answers": [_answer(answer) for answer in answers],
     }
 
 
-def _answer(site: Site, case: Case, one: Answer) -> dict[str, Any]:
+def _answer(answer: Answer) -> dict[str, Any]:
     return {
-        "subject": one.subject,
-        "uai": one.uai or None,
-        "label": one.label or None,
-        "yes": one.yes,
-        "verdict": one.verdict,
-        "since": _iso(one.since),
-        "until": _iso(one.until),
-        "reason": one.reason,
-        "rules": [_rule(rule) for rule in one.rules],
-        "assignment": _assignment(one),
-        "notes": list(one.notes),
-        "coming": [{"day": day.isoformat(), "what": what} for day, what in one.coming],
+        "subject": answer.subject,
+        "uai": answer.uai or None,
+        "label": answer.label or None,
+        "yes": answer.yes,
+        "verdict": answer.verdict,
+        "since": _iso(answer.since),
+        "until": _iso(answer.until),
+        "reason": answer.reason,
+        "rules": [_rule(rule) for rule in answer.rules],
+        "assignment": _assignment(answer),
+        "notes": list(answer.notes),
+        "coming": [{"day": day.isoformat(), "what": what} for day, what in answer.coming],
         "causes": [
             {
                 "kind": cause.kind,
@@ -113,11 +120,11 @@ def _answer(site: Site, case: Case, one: Answer) -> dict[str, Any]:
                 "until": _iso(cause.until),
                 "command": cause.command or None,
             }
-            for cause in one.causes
+            for cause in answer.causes
         ],
         "remedies": [
             {"text": remedy.text, "day": _iso(remedy.day), "command": remedy.command or None}
-            for remedy in one.remedies
+            for remedy in answer.remedies
         ],
     }
 
@@ -126,8 +133,8 @@ def _rule(rule: Rule) -> dict[str, Any]:
     return {"key": rule.key, "line": rule.line or None}
 
 
-def _assignment(one: Answer) -> dict[str, Any] | None:
-    row = one.assignment
+def _assignment(answer: Answer) -> dict[str, Any] | None:
+    row = answer.assignment
     if row is None:
         return None
     return {

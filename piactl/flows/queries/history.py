@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.settings import DirectorySettings
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import Reader
 from piactl.directory.probe.access_log import LoggedWrite
 from piactl.directory.store.accounts import Entry, find_accounts
-from piactl.directory.store.attribute_map import SECRETS
+from piactl.directory.store.attribute_map import SECRETS, Encoding
 from piactl.errors import PiactlError
-from piactl.flows.site import Site
 from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange
 
 JOURNAL, ACCESS_LOG = "journal", "access log"
@@ -49,14 +50,16 @@ class Event:
     message: str
 
 
-def uid_meant(reader: Reader, site: Site, name: str) -> str:
-    """The uid of the account that a uid, an address, an alias or a matricule means, "" where there is none.
+def find_uid(
+    reader: Reader, directory: DirectorySettings, encoding: Encoding, keys: DigestKeys, name: str
+) -> str:
+    """The uid of the account with this uid, address, alias or matricule, "" where there is none.
 
-    Also of an entry that cannot be understood: its history may tell why. Raises PiactlError where several
-    are meant.
+    Also of an entry that cannot be read as an account: its history may show why. Raises PiactlError where
+    several accounts answer to the name.
     """
-    found = find_accounts(reader, site.settings.directory, site.encoding, site.keys, name) if name else []
-    uids = sorted({one.account.uid if isinstance(one, Entry) else one.uid for one in found})
+    entries = find_accounts(reader, directory, encoding, keys, name) if name else []
+    uids = sorted({entry.account.uid if isinstance(entry, Entry) else entry.uid for entry in entries})
     if len(uids) > 1 and name not in uids:
         raise PiactlError(f"{name}: several accounts answer to it ({', '.join(uids)}); name one by its uid")
     return name if name in uids else "".join(uids)

@@ -8,15 +8,20 @@ from typing import Any
 
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import override_words, running
+from piactl.core.model.settings import DirectorySettings
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Unreadable, read_accounts_with
-from piactl.flows.site import Site
+from piactl.directory.store.attribute_map import Encoding
 
 ReportUnreadable = Callable[[str], None]
 
 
 def exceptions_by_hand(
-    reader: Reader, site: Site, as_of: date, unreadable: ReportUnreadable
+    reader: Reader,
+    directory: DirectorySettings,
+    encoding: Encoding,
+    as_of: date,
+    unreadable: ReportUnreadable,
 ) -> list[dict[str, Any]]:
     """One row per exception that has not ended, by uid; `unreadable` is called with the reason
     for each unreadable entry."""
@@ -31,7 +36,7 @@ def exceptions_by_hand(
             "by": one.by,
             "reason": one.reason,
         }
-        for account in _accounts(reader, site, "piactlException", unreadable)
+        for account in _accounts(reader, directory, encoding, "piactlException", unreadable)
         for one in account.exceptions
         if one.end >= as_of
     ]
@@ -39,7 +44,11 @@ def exceptions_by_hand(
 
 
 def overrides_in_force(
-    reader: Reader, site: Site, as_of: date, unreadable: ReportUnreadable
+    reader: Reader,
+    directory: DirectorySettings,
+    encoding: Encoding,
+    as_of: date,
+    unreadable: ReportUnreadable,
 ) -> list[dict[str, Any]]:
     """One row per override in force, by its last day; `unreadable` as for `exceptions_by_hand`."""
     rows = [
@@ -53,15 +62,21 @@ def overrides_in_force(
             "reason": override.reason,
             "sponsor": override.sponsor or None,
         }
-        for account in _accounts(reader, site, "piactlOverride", unreadable)
+        for account in _accounts(reader, directory, encoding, "piactlOverride", unreadable)
         for override in running(account.overrides, as_of)
     ]
     return sorted(rows, key=lambda row: (row["until"], row["uid"], row["kind"]))
 
 
-def _accounts(reader: Reader, site: Site, attribute: str, unreadable: ReportUnreadable) -> Iterator[Account]:
-    for one in read_accounts_with(reader, site.settings.directory, site.encoding, attribute):
-        if isinstance(one, Unreadable):
-            unreadable(one.why)
+def _accounts(
+    reader: Reader,
+    directory: DirectorySettings,
+    encoding: Encoding,
+    attribute: str,
+    unreadable: ReportUnreadable,
+) -> Iterator[Account]:
+    for entry in read_accounts_with(reader, directory, encoding, attribute):
+        if isinstance(entry, Unreadable):
+            unreadable(entry.why)
         else:
-            yield one.account
+            yield entry.account

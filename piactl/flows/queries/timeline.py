@@ -9,10 +9,11 @@ from typing import Any
 
 from piactl.core.model.account import Account, State
 from piactl.core.model.periods import OPEN, civil
+from piactl.core.model.person import Register
+from piactl.core.model.policy import Policy
 from piactl.core.timeline_rows import Group, Piece, Row, timeline_rows
 from piactl.errors import UsageError
-from piactl.flows.queries.accounts import account_on
-from piactl.flows.site import Site
+from piactl.flows.queries.accounts import career_and_status
 
 _BACK, _AHEAD, _LEAST, _ROOM = 365, 400, 90, 15
 """Days: how far a picture goes back and ahead without being asked, how far at least, and the room left."""
@@ -30,7 +31,12 @@ class Timeline:
 
 
 def timeline(
-    account: Account, site: Site, as_of: date, first: date | None = None, last: date | None = None
+    account: Account,
+    policy: Policy,
+    register: Register,
+    as_of: date,
+    first: date | None = None,
+    last: date | None = None,
 ) -> Timeline:
     """What assignments and policy, as they stand now, say of all days; a change by hand that is over on a
     later day is over there too. Without `first` and `last` the days around `as_of` on which something
@@ -40,7 +46,7 @@ def timeline(
     """
     rows: list[Row] = []
     if account.state is not State.ARCHIVED:
-        rows = timeline_rows(account, _pieces(account, site, as_of), site.policy)
+        rows = timeline_rows(account, _pieces(account, policy, register, as_of), policy)
     begin, end = _days(rows, as_of)
     first, last = first or (min(begin, last) if last else begin), last or (max(end, first) if first else end)
     if last < first:
@@ -49,7 +55,7 @@ def timeline(
     return Timeline(account, inside, as_of, first, last)
 
 
-def _pieces(account: Account, site: Site, as_of: date) -> list[Piece]:
+def _pieces(account: Account, policy: Policy, register: Register, as_of: date) -> list[Piece]:
     """The careers of the account: today's, and one more from each day on which a change by hand is over."""
     starts = sorted(
         {override.until + timedelta(days=1) for override in account.overrides if override.until >= as_of}
@@ -58,7 +64,7 @@ def _pieces(account: Account, site: Site, as_of: date) -> list[Piece]:
     begin = 1
     for day, following in zip([as_of, *starts], [*starts, None], strict=True):
         end = OPEN if following is None else following.toordinal() - 1
-        pieces.append(((begin, end), account_on(account, site, day)[0]))
+        pieces.append(((begin, end), career_and_status(account, policy, register, day)[0]))
         begin = end + 1
     return pieces
 

@@ -10,24 +10,26 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import counts_by_kind, refusals
 from piactl.core.plan.plan import Basis, Hold, Plan
 from piactl.core.plan.run_state import Memory
+from piactl.core.rules.desired import Rules
 from piactl.directory.port import RawEntry, Reader
-from piactl.directory.store.state_records import memory_writes, read_memory, read_runs
+from piactl.directory.store.attribute_map import encoding_of
+from piactl.directory.store.state_records import UnreadableRecords, memory_writes, read_memory, read_runs
 from piactl.errors import AccountNotFound, PiactlError
-from piactl.flows.apply.run import LOADING, Order
+from piactl.flows.apply.run import LOADING
 from piactl.flows.apply.run_lock import alive_alone
 from piactl.flows.apply.undo_log import Kept, read_undo
 from piactl.flows.plan.plan_file import PlanFile, plan_document
 from piactl.flows.plan.proposal import Proposal
 from piactl.flows.plan.rows.bundle import Work
-from piactl.flows.site import Site
 from piactl.flows.undo.revert import WHO, Fate, Inverting, Reversal
 
 Record = Mapping[str, Any]
@@ -47,32 +49,42 @@ class Undoing:
         return [one for one in self.reversals if one.fate is fate]
 
 
-def propose_undo(reader: Reader, site: Site, name: str, order: Order, now: datetime) -> Undoing:
+def propose_undo(
+    reader: Reader,
+    settings: Settings,
+    rules: Rules,
+    register_digest: str,
+    unreadable: UnreadableRecords,
+    name: str,
+    reason: str,
+    now: datetime,
+) -> Undoing:
     """The plan that undoes the run `name`; `last` is the last one that changed accounts and was no undo.
 
     `reader` must be one that may read what runs keep. Raises AccountNotFound for a run that there is not,
     PiactlError where it is still at work or nothing is left to undo it with. A plan that breaks guards is
     returned with its refusals.
     """
-    records = read_runs(reader, site.settings.directory.state, site.unreadable, now)
+    directory = settings.directory
+    records = read_runs(reader, directory.state, unreadable, now)
     record = _chosen(records, name, now)
-    state = site.settings.directory.state
-    before = len(site.unreadable)
-    kept = list(read_undo(reader, state, record["run"], site.unreadable))
-    incomplete = len(site.unreadable) > before
+    before = len(unreadable)
+    kept = list(read_undo(reader, directory.state, record["run"], unreadable))
+    incomplete = len(unreadable) > before
     if not kept and incomplete:
         raise PiactlError(
             f"run {record['run']}: nothing that its undo needs can be read; nothing was changed"
         )
     if not kept and (record.get("outcomes") or record.get("summary")) and record["status"] != "refused":
-        _explain_nothing_kept(record, site)
+        _explain_nothing_kept(record, settings.keep_undo_days)
     words = f"undo of run {record['run']}"
-    reason = f"{words}: {order.reason}" if order.reason else words
-    since = _Since(reader, site, records, record)
-    inverting = Inverting(reader, site, site.rules(order.as_of), record, reason, since.words)
+    reason = f"{words}: {reason}" if reason else words
+    since = _Since(reader, directory.state, unreadable, records, record)
+    encoding = encoding_of(rules.policy, directory)
+    inverting = Inverting(reader, directory, encoding, rules, record, reason, since.words)
     reversals = tuple(inverting.reversals(kept))
-    proposal = _proposal(reader, site, records, record, reversals, order.as_of)
-    document = plan_document(proposal, site.keys, Path(site.settings.state_folder), _facts(record, reversals))
+    proposal = _proposal(reader, directory, rules, register_digest, unreadable, records, record, reversals)
+    document = plan_document(proposal, rules.keys, Path(settings.state_folder), _facts(record, reversals))
     return Undoing(record, reversals, PlanFile(_work(document, proposal), document), incomplete)
 
 
@@ -95,8 +107,7 @@ def _chosen(records: Sequence[Record], name: str, now: datetime) -> Record:
     return found
 
 
-def _explain_nothing_kept(record: Record, site: Site) -> None:
-    days = site.settings.keep_undo_days
+def _explain_nothing_kept(record: Record, days: int) -> None:
     raise PiactlError(
         f"run {record['run']}: what its undo needs is not there; it is taken away after {days} days "
         "(keep_undo_days).\nWhat the run changed is in the journal: piactl journal show --run "
@@ -109,7 +120,8 @@ class _Since:
     """Tells who changed an account after the run: a later run where one is known, else another hand."""
 
     reader: Reader
-    site: Site
+    state: str
+    unreadable: UnreadableRecords
     records: Sequence[Record]
     record: Record
     later: dict[str, list[tuple[Record, frozenset[str]]]] | None = None
@@ -130,11 +142,10 @@ class _Since:
 
     def _read_later(self) -> dict[str, list[tuple[Record, frozenset[str]]]]:
         found: dict[str, list[tuple[Record, frozenset[str]]]] = defaultdict(list)
-        state = self.site.settings.directory.state
         for record in self.records:
             if record["run"] == self.record["run"]:
                 break
-            for one in read_undo(self.reader, state, record["run"], self.site.unreadable):
+            for one in read_undo(self.reader, self.state, record["run"], self.unreadable):
                 found[one.uid].append((record, frozenset({*one.write.add, *one.write.delete})))
         return found
 
@@ -153,14 +164,16 @@ def _spoken_time(text: str) -> str:
 
 def _proposal(
     reader: Reader,
-    site: Site,
+    directory: DirectorySettings,
+    rules: Rules,
+    register_digest: str,
+    unreadable: UnreadableRecords,
     records: Sequence[Record],
     record: Record,
     reversals: Sequence[Reversal],
-    as_of: date,
 ) -> Proposal:
-    state = site.settings.directory.state
-    remembered = read_memory(reader, state, site.keys, site.unreadable, due=as_of)
+    as_of = rules.as_of
+    remembered = read_memory(reader, directory.state, rules.keys, unreadable, due=as_of)
     last = remembered.memory.last
     rows = [one for one in reversals if one.write is not None]
     rows.sort(key=lambda one: (one.write is not None and not one.write.loses, one.uid))
@@ -168,20 +181,21 @@ def _proposal(
     sources = remembered.memory.sources
     if rows or any(one.get("undoes") == record["run"] for one in records):
         sources = _marked(remembered.memory, records, record)
-    marks = memory_writes(remembered, replace(remembered.memory, sources=sources), state, site.keys)
+    marked = replace(remembered.memory, sources=sources)
+    marks = memory_writes(remembered, marked, directory.state, rules.keys)
     left = [one for one in reversals if one.fate in (Fate.KEPT, Fate.IMPOSSIBLE)]
     plan = Plan(
         basis=Basis(
             feeds=(),
-            policy=site.policy.digest,
-            register=site.register_digest,
-            directory=site.settings.directory.accounts,
+            policy=rules.policy.digest,
+            register=register_digest,
+            directory=directory.accounts,
             after=last.run if last else "",
             as_of=as_of,
         ),
         changes=tuple(changes),
         holds=tuple(Hold(one.matricule, one.uid, one.why) for one in left),
-        refusals=tuple(refusals(changes, last.census, site.policy, as_of)) if last else (),
+        refusals=tuple(refusals(changes, last.census, rules.policy, as_of)) if last else (),
         remarks=(f"undo of run {record['run']}: {record.get('command', '')}",),
         summary=counts_by_kind(changes),
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import MANUAL
+from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.local_part import UnusableName
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import home_establishments
@@ -25,15 +26,14 @@ from piactl.directory.store.accounts import (
     entry_of,
     read_whole,
 )
-from piactl.directory.store.attribute_map import ACCOUNT_CLASS, differences
+from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding, differences
 from piactl.directory.store.composite_values import read_assignment
 from piactl.directory.store.devices import link_write
 from piactl.directory.write.entry_state import EntryState, differing, entry_state
 from piactl.flows.apply.undo_log import Kept, values_digest
 from piactl.flows.plan.rows.bundle import AccountWrite
 from piactl.flows.plan.rows.change_set import change_set
-from piactl.flows.queries.accounts import account_on
-from piactl.flows.site import Site
+from piactl.flows.queries.accounts import career_and_status
 
 WHO = ("modifiersName", "modifyTimestamp")
 _TOLD = ("sn", "givenName", "personalTitle", "supannNomDeNaissance", "supannMailPrive", "piactlNumenDigest")
@@ -73,7 +73,8 @@ class Inverting:
     """`record` is that of the run; `reason` stands at every change of the undo."""
 
     reader: Reader
-    site: Site
+    directory: DirectorySettings
+    encoding: Encoding
     rules: Rules
     record: Mapping[str, Any]
     reason: str
@@ -91,16 +92,16 @@ class Inverting:
         An entry that is given back has those it came with, which count as taken as well."""
         if ACCOUNT_CLASS.encode() in write.add.get("objectClass", ()):
             return write
-        name = self.site.encoding.name("piactlIdentifier")
+        name = self.encoding.name("piactlIdentifier")
         add = {attribute: values for attribute, values in write.add.items() if attribute != name}
         return replace(write, add=add)
 
     def _entries(self, kept: Sequence[Kept]) -> dict[str, RawEntry]:
-        encoding, settings = self.site.encoding, self.site.settings.directory
+        encoding = self.encoding
         touched = (name for one in kept for name in (*one.write.add, *one.write.delete))
         names = list(dict.fromkeys([*encoding.attributes, "objectClass", *WHO, *touched]))
         uids = list(dict.fromkeys(one.uid for one in kept))
-        whole = read_whole(self.reader, settings, encoding, uids, names)
+        whole = read_whole(self.reader, self.directory, encoding, uids, names)
         found = {normal_dn(raw.dn): raw for raw in whole}
         for one in kept:
             # an entry that is no account any more may still be there
@@ -125,7 +126,7 @@ class Inverting:
         if creation and not _managed(raw):
             # another entry of that name was in the way, and still is
             return Reversal(kept.uid, None, Fate.BEFORE)
-        entry = entry_of(raw, self.site.encoding)
+        entry = entry_of(raw, self.encoding)
         if isinstance(entry, Unreadable):
             changed = where is EntryState.OTHER
             why = self.since(kept, raw, differing(_inverse(kept, raw), raw)) if changed else entry.why
@@ -143,7 +144,7 @@ class Inverting:
         return not by_hand and (account.protected or account.uid in self.rules.policy.protected)
 
     def _was_archived(self, kept: Kept) -> bool:
-        old = kept.write.delete.get(self.site.encoding.name("piactlState"), ())
+        old = kept.write.delete.get(self.encoding.name("piactlState"), ())
         return State.ARCHIVED.value.encode() in old
 
     def _kept(self, entry: Entry, why: str) -> Reversal:
@@ -164,8 +165,8 @@ class Inverting:
         desired = desired_account(Subject(account.matricule, bare, None, ()), self.rules)
         if desired is None:
             raise AssertionError("an account that is there always has a desired one")
-        encoding = self.site.encoding_for(self.reader)
-        write = account_write(self.site.settings.directory, encoding, entry, desired.account)
+        encoding = self.encoding.fitted_to(self.reader)
+        write = account_write(self.directory, encoding, entry, desired.account)
         if write is None:
             return Reversal(account.uid, account.matricule, Fate.BEFORE)
         sources = {one.source for one in account.assignments} - {MANUAL}
@@ -181,7 +182,7 @@ class Inverting:
             change = self._released(account)
             row = AccountWrite(account.uid, (change.kind.value,), self.reason, write)
             return Reversal(account.uid, account.matricule, Fate.REVERSED, "", row, (change,))
-        undone = entry_of(after, self.site.encoding)
+        undone = entry_of(after, self.encoding)
         if isinstance(undone, Unreadable):
             return self._kept(entry, undone.why)
         returns = self._returns(account, undone.account)
@@ -190,7 +191,7 @@ class Inverting:
     def _linked(self, raw: RawEntry, write: EntryWrite) -> EntryWrite:
         """The write with the link that follows from what it leaves: the night may have moved that since, and
         an account that is closed or locked again must have it, one that opens must not."""
-        encoding = self.site.encoding_for(self.reader)
+        encoding = self.encoding.fitted_to(self.reader)
         after = RawEntry(raw.dn, written(raw.values, write))
         undone = entry_of(after, encoding)
         if not _managed(after):
@@ -205,10 +206,10 @@ class Inverting:
     def _reversed(
         self, entry: Entry, undone: Account, write: EntryWrite, returns: Sequence[str], sources: set[str]
     ) -> Reversal:
-        current = entry.account
-        path, _ = account_on(undone, self.site, self.rules.as_of)
+        current, rules = entry.account, self.rules
+        path, _ = career_and_status(undone, rules.policy, rules.register, rules.as_of)
         desired = Desired(Subject(undone.matricule, current, None, undone.assignments), undone, path)
-        found = change_set(desired, write, self.rules, self.site.encoding).changes
+        found = change_set(desired, write, self.rules, self.encoding).changes
         own = {"reason": self.reason, "effective": self.rules.as_of, "feed": None, "line": None}
         changes = tuple(replace(one, **own) for one in found)  # type: ignore[arg-type]
         kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
@@ -247,7 +248,7 @@ class Inverting:
 
     def _sources(self, write: EntryWrite) -> set[str]:
         """The sources of HR that told what the write takes back."""
-        name = self.site.encoding.name
+        name = self.encoding.name
         texts = [
             value for side in (write.add, write.delete) for value in side.get(name("piactlAssignment"), ())
         ]

@@ -16,12 +16,14 @@ from enum import StrEnum
 
 from piactl.core.credentials.totp_devices import DIGITS, CodeUsed, Match, match_code
 from piactl.core.edits import ActRefused
+from piactl.core.model.digests import DigestKeys
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.store.accounts import Entry
+from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import DeviceEntry, device_change, device_dn, read_devices
+from piactl.directory.store.state_records import UnreadableRecords
 from piactl.errors import PiactlError
 from piactl.flows.helpdesk.otp.holder import Holder
-from piactl.flows.site import Site
 from piactl.otp import OtpSecret, sealed, unsealed
 
 _CODE = re.compile(rf"[0-9]{{{DIGITS}}}")
@@ -58,7 +60,7 @@ def read_code(text: str) -> str:
     return code
 
 
-def opened(site: Site, uid: str, entry: DeviceEntry) -> OtpSecret:
+def opened(keys: DigestKeys, uid: str, entry: DeviceEntry) -> OtpSecret:
     """The secret of a device. Raises PiactlError where there is no copy that this identity may read, and
     SealBroken."""
     if not entry.sealed:
@@ -66,7 +68,7 @@ def opened(site: Site, uid: str, entry: DeviceEntry) -> OtpSecret:
             f"{uid}: codes of {entry.device.name} cannot be checked: the sealed copy of its secret is not "
             "there, or this identity may not read it.\nA protected account: --administrator; else enrol anew"
         )
-    return unsealed(entry.sealed, site.keys, uid, entry.device.name)
+    return unsealed(entry.sealed, keys, uid, entry.device.name)
 
 
 def checked_match(uid: str, entry: DeviceEntry, secret: OtpSecret, code: str, now: datetime) -> Match:
@@ -83,14 +85,14 @@ def checked_match(uid: str, entry: DeviceEntry, secret: OtpSecret, code: str, no
     return match
 
 
-def used_up(site: Site, uid: str, entry: DeviceEntry, match: Match, **changed: object) -> EntryWrite:
+def used_up(keys: DigestKeys, uid: str, entry: DeviceEntry, match: Match, **changed: object) -> EntryWrite:
     """The write that uses a code up, changes other fields of the device with it, and seals its secret under
     the current key where that is another."""
     device = replace(entry.device, last_step=match.step, drift=match.drift, **changed)  # type: ignore[arg-type]
     fresh = b""
-    if device.sealed_with != site.keys.current:
-        fresh = sealed(opened(site, uid, entry), site.keys, uid, device.name)
-        device = replace(device, sealed_with=site.keys.current)
+    if device.sealed_with != keys.current:
+        fresh = sealed(opened(keys, uid, entry), keys, uid, device.name)
+        device = replace(device, sealed_with=keys.current)
     write = device_change(entry, device, mark=secrets.token_hex(8), sealed=fresh)
     if write is None:
         raise AssertionError("the mark is never that of another write")
@@ -99,7 +101,9 @@ def used_up(site: Site, uid: str, entry: DeviceEntry, match: Match, **changed: o
 
 def use_code(
     writer: Writer,
-    site: Site,
+    encoding: Encoding,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
     entry: Entry,
     code: str,
     now: datetime,
@@ -112,13 +116,13 @@ def use_code(
     write in another way than by `writer`, journalled say. Raises SealBroken, PiactlError where the code
     cannot be checked.
     """
-    devices = tuple(read_devices(writer, entry.dn, site.unreadable))
-    holder = Holder(entry.account.uid, entry, devices, site.encoding_for(writer))
+    devices = tuple(read_devices(writer, entry.dn, unreadable))
+    holder = Holder(entry.account.uid, entry, devices, encoding.fitted_to(writer))
     uid = entry.account.uid
     if not entry.account.device:
         return Checked(CodeOutcome.NONE)
     device = holder.in_force
-    if device is None and device_dn(entry.dn, entry.account.device) in site.unreadable:
+    if device is None and device_dn(entry.dn, entry.account.device) in unreadable:
         raise PiactlError(
             f"{uid}: codes of {entry.account.device} cannot be checked: its entry cannot be read.\n"
             f"Delete that entry, then enrol another: piactl otp enroll {uid}"
@@ -127,11 +131,11 @@ def use_code(
         advice = f"its device is suspended; enrol another: piactl otp enroll {uid}"
         return Checked(CodeOutcome.SUSPENDED, f"{uid}: {advice}")
     try:
-        match = checked_match(uid, device, opened(site, uid, device), code, now)
+        match = checked_match(uid, device, opened(keys, uid, device), code, now)
     except WrongCode as wrong:
         used = isinstance(wrong.__context__, CodeUsed)
         return Checked(CodeOutcome.USED if used else CodeOutcome.WRONG, str(wrong))
-    write = used_up(site, uid, device, match)
+    write = used_up(keys, uid, device, match)
     outcome = stored(write) if stored else next(iter(writer.write([write]))).outcome
     if outcome is not Outcome.APPLIED:
         return Checked(

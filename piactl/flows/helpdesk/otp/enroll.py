@@ -8,11 +8,12 @@ from datetime import datetime
 
 from piactl.core.credentials.totp_devices import Device, DeviceState, suspended
 from piactl.core.edits import Author
-from piactl.directory.port import Reader
+from piactl.core.model.digests import DigestKeys
 from piactl.directory.store.devices import device_add
+from piactl.directory.store.state_records import UnreadableRecords
 from piactl.flows.accounts.edit import Preparation, Prepared
 from piactl.flows.helpdesk.otp.holder import Holder, deletions, each, find_holder, prepared
-from piactl.flows.site import Site
+from piactl.flows.queries.accounts import AccountStore
 from piactl.otp import new_device_name, new_secret, sealed
 
 
@@ -26,15 +27,22 @@ class Enrolment:
 
 
 def prepare_enrolment(
-    reader: Reader, site: Site, names: Iterable[str], author: Author, now: datetime, identity: str
+    store: AccountStore,
+    issuer: str,
+    unreadable: UnreadableRecords,
+    names: Iterable[str],
+    author: Author,
+    now: datetime,
+    identity: str,
 ) -> tuple[Preparation, list[Enrolment]]:
     """A new device for each account, which takes the place of one that still waits to be verified; what is
-    in force stays so. The enrolments are of those accounts that have no error, in their order."""
+    in force stays so. The enrolments are of those accounts that have no error, in their order. The device
+    shows `issuer` beside its codes."""
     enrolments: dict[str, Enrolment] = {}
 
     def one(name: str) -> Prepared:
-        holder = find_holder(reader, site, name, identity)
-        prepared_, enrolment = _enrolled(site, holder, author, now)
+        holder = find_holder(store, name, unreadable, identity)
+        prepared_, enrolment = _enrolled(holder, store.keys, issuer, author, now)
         # an account that is named twice has the device of the first time
         enrolments.setdefault(enrolment.uid, enrolment)
         return prepared_
@@ -42,21 +50,23 @@ def prepare_enrolment(
     return each(names, one), list(enrolments.values())
 
 
-def _enrolled(site: Site, holder: Holder, author: Author, now: datetime) -> tuple[Prepared, Enrolment]:
+def _enrolled(
+    holder: Holder, keys: DigestKeys, issuer: str, author: Author, now: datetime
+) -> tuple[Prepared, Enrolment]:
     account = holder.account
     secret, name = new_secret(), new_device_name()
-    device = Device(name, DeviceState.PENDING, now, author.by, sealed_with=site.keys.current)
-    copy = sealed(secret, site.keys, account.uid, name)
+    device = Device(name, DeviceState.PENDING, now, author.by, sealed_with=keys.current)
+    copy = sealed(secret, keys, account.uid, name)
     kept = {account.device, getattr(suspended(holder.plain, account.device), "name", "")}
     abandoned = [one for one in holder.devices if one.device.name not in kept]
     writes = [device_add(holder.entry.dn, device, secret.raw, copy), *deletions(abandoned)]
     address = account.address or account.uid
-    enrolment = Enrolment(account.uid, address, secret.uri(site.policy.otp_issuer, address))
-    note = f"device {name} is made; {_until(site, holder)}.\nNext: piactl otp verify {account.uid}"
+    enrolment = Enrolment(account.uid, address, secret.uri(issuer, address))
+    note = f"device {name} is made; {_until(holder)}.\nNext: piactl otp verify {account.uid}"
     return prepared(holder, "otp-enroll", author.reason, writes, note), enrolment
 
 
-def _until(site: Site, holder: Holder) -> str:
+def _until(holder: Holder) -> str:
     """What holds until the new device is verified."""
     if holder.account.shut:
         return f"{holder.shut_words}, before it is verified and after"
@@ -64,6 +74,6 @@ def _until(site: Site, holder: Holder) -> str:
         return "until it is verified, logging in stays refused"
     if holder.in_force is not None:
         return f"until it is verified, {holder.account.device} stays in force"
-    if not site.encoding.links:
+    if not holder.encoding.links:
         return "until it is verified, the portal does not count it"
     return "until it is verified, the password alone logs in"

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from piactl.core.credentials.totp_devices import NO_DEVICE, Device, in_force
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import Account, State
-from piactl.directory.port import EntryWrite, Reader
+from piactl.directory.port import EntryWrite
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import DeviceEntry, device_delete, link_write, read_devices
+from piactl.directory.store.state_records import UnreadableRecords
 from piactl.errors import PiactlError
 from piactl.flows.accounts.edit import Preparation, Prepared
 from piactl.flows.plan.rows.bundle import AccountWrite
-from piactl.flows.queries.accounts import find_entry
-from piactl.flows.site import Site
+from piactl.flows.queries.accounts import AccountStore, find_entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,10 @@ class Holder:
         return [one for one in self.devices if one is not kept]
 
 
-def find_holder(reader: Reader, site: Site, name: str, identity: str = "") -> Holder:
+def find_holder(store: AccountStore, name: str, unreadable: UnreadableRecords, identity: str = "") -> Holder:
     """Raises AccountNotFound, and ActRefused for an archived account, which has no devices any more, or a
     protected one, where `identity`, that will write, is the help desk's."""
-    entry = find_entry(reader, site, name)
+    entry = find_entry(store, name)
     if entry.account.protected and identity == "desk":
         raise ActRefused(
             f"{name}: the account is protected, and out of the help desk's reach.\n"
@@ -67,8 +67,8 @@ def find_holder(reader: Reader, site: Site, name: str, identity: str = "") -> Ho
         )
     if entry.account.state is State.ARCHIVED:
         raise ActRefused(f"{name}: the account is archived; it logs in nowhere and has no device")
-    devices = tuple(read_devices(reader, entry.dn, site.unreadable))
-    return Holder(name, entry, devices, site.encoding_for(reader))
+    devices = tuple(read_devices(store.reader, entry.dn, unreadable))
+    return Holder(name, entry, devices, store.encoding.fitted_to(store.reader))
 
 
 def each(names: Iterable[str], one: Callable[[str], Prepared]) -> Preparation:

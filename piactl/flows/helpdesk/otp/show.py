@@ -6,26 +6,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from piactl.core.credentials.totp_devices import DeviceState, services_with_code
-from piactl.directory.port import Reader
+from piactl.core.model.policy import Policy
 from piactl.directory.store.devices import DeviceEntry, device_dn, words_of
+from piactl.directory.store.state_records import UnreadableRecords
 from piactl.flows.helpdesk.otp.holder import Holder, find_holder
-from piactl.flows.site import Site
+from piactl.flows.queries.accounts import AccountStore
 
 
-def devices_shown(reader: Reader, site: Site, name: str) -> Mapping[str, Any]:
+def devices_shown(
+    store: AccountStore, policy: Policy, unreadable: UnreadableRecords, name: str
+) -> Mapping[str, Any]:
     """An account's devices and what they mean for it; no secret. `login` is what the directory asks for at
     a bind, `refused_by` why it refuses: "closure" or "lock", whatever the device, or "device"; `blocked` are
     the services that always need a code while no device is in force."""
-    holder = find_holder(reader, site, name)
+    holder = find_holder(store, name, unreadable)
     account = holder.account
-    services = services_with_code(account.entitlements, site.policy)
+    services = services_with_code(account.entitlements, policy)
     # the server asks for codes of a device whether piactl can read its record or not
     named = device_dn(holder.entry.dn, account.device) if account.device else ""
-    active = holder.in_force is not None or bool(named and named in site.unreadable)
+    active = holder.in_force is not None or bool(named and named in unreadable)
     return {
         "uid": account.uid,
         "state": account.state.value,
-        "enforced_by": site.policy.otp_enforced_by,
+        "enforced_by": policy.otp_enforced_by,
         "in_force": account.device if active else None,
         "suspended": bool(account.device) and not active,
         "login": _login(holder, active=active),

@@ -8,21 +8,27 @@ from datetime import datetime
 
 from piactl.core.credentials.totp_devices import NO_DEVICE, DeviceState, services_with_code, suspended
 from piactl.core.edits import ActRefused, Author
-from piactl.directory.port import Reader
+from piactl.core.model.policy import Policy
 from piactl.directory.store.devices import device_change
+from piactl.directory.store.state_records import UnreadableRecords
 from piactl.flows.accounts.edit import Preparation, Prepared
 from piactl.flows.helpdesk.otp.holder import Holder, deletions, each, find_holder, link, login_words, prepared
-from piactl.flows.site import Site
+from piactl.flows.queries.accounts import AccountStore
 
 
 def prepare_suspension(
-    reader: Reader, site: Site, names: Iterable[str], author: Author, now: datetime, identity: str
+    store: AccountStore,
+    unreadable: UnreadableRecords,
+    names: Iterable[str],
+    author: Author,
+    now: datetime,
+    identity: str,
 ) -> Preparation:
     """The account is linked to a device that is none, so that logging in is refused until another is
     verified or this one given back; then the device says so of itself."""
 
     def one(name: str) -> Prepared:
-        holder = find_holder(reader, site, name, identity)
+        holder = find_holder(store, name, unreadable, identity)
         uid = holder.account.uid
         if not holder.account.device:
             raise ActRefused(
@@ -33,7 +39,7 @@ def prepare_suspension(
         mark = None
         if device is not None and device.device.state is not DeviceState.SUSPENDED:
             mark = device_change(device, replace(device.device, state=DeviceState.SUSPENDED, suspended=now))
-        what = "logging in is refused" if site.encoding.links else "no code is good"
+        what = "logging in is refused" if holder.encoding.links else "no code is good"
         note = (
             f"the device is suspended: {what} until another is verified (piactl otp enroll {uid}), or this "
             f"one is found (piactl otp resume {uid})"
@@ -44,12 +50,16 @@ def prepare_suspension(
 
 
 def prepare_resumption(
-    reader: Reader, site: Site, names: Iterable[str], author: Author, identity: str
+    store: AccountStore,
+    unreadable: UnreadableRecords,
+    names: Iterable[str],
+    author: Author,
+    identity: str,
 ) -> Preparation:
     """The suspended device is in force again."""
 
     def one(name: str) -> Prepared:
-        holder = find_holder(reader, site, name, identity)
+        holder = find_holder(store, name, unreadable, identity)
         uid = holder.account.uid
         if holder.in_force is not None and holder.in_force.device.state is DeviceState.VERIFIED:
             return prepared(holder, "otp-resume", author.reason, [], f"{holder.account.device} is in force")
@@ -65,14 +75,21 @@ def prepare_resumption(
 
 
 def prepare_removal(
-    reader: Reader, site: Site, names: Iterable[str], author: Author, identity: str, *, password_alone: bool
+    store: AccountStore,
+    policy: Policy,
+    unreadable: UnreadableRecords,
+    names: Iterable[str],
+    author: Author,
+    identity: str,
+    *,
+    password_alone: bool,
 ) -> Preparation:
     """The account is unlinked and its devices are deleted. Refused where a service of the account asks for
     a code, unless `password_alone` says that it is meant."""
 
     def one(name: str) -> Prepared:
-        holder = find_holder(reader, site, name, identity)
-        _refuse_needed(site, holder, password_alone)
+        holder = find_holder(store, name, unreadable, identity)
+        _refuse_needed(policy, holder, password_alone)
         words = login_words(holder, "")
         note = f"it has no device any more: {words}" if holder.devices or holder.account.device else ""
         writes = [link(holder, ""), *deletions(holder.devices)]
@@ -81,10 +98,10 @@ def prepare_removal(
     return each(names, one)
 
 
-def _refuse_needed(site: Site, holder: Holder, password_alone: bool) -> None:
+def _refuse_needed(policy: Policy, holder: Holder, password_alone: bool) -> None:
     if password_alone or not holder.account.device:
         return
-    services = services_with_code(holder.account.entitlements, site.policy)
+    services = services_with_code(holder.account.entitlements, policy)
     if services:
         uid = holder.account.uid
         names = ", ".join(f"{service.name} ({service.otp})" for service in services)

@@ -15,13 +15,12 @@ from piactl.core.credentials.totp_devices import (
     to_verify,
 )
 from piactl.core.edits import ActRefused, Author
-from piactl.directory.port import Writer
 from piactl.directory.store.devices import DeviceEntry
 from piactl.flows.accounts.edit import Preparation
 from piactl.flows.helpdesk.otp.code_check import WrongCode, checked_match, opened, read_code, used_up
 from piactl.flows.helpdesk.otp.holder import Holder, deletions, each, find_holder, link, login_words, prepared
-from piactl.flows.helpdesk.rate_limit import begin_attempt
-from piactl.flows.site import Site
+from piactl.flows.helpdesk.rate_limit import IdentityChecks, begin_attempt
+from piactl.flows.queries.accounts import AccountStore
 from piactl.otp import OtpSecret
 
 Ask = Callable[[str], str]
@@ -29,8 +28,8 @@ Ask = Callable[[str], str]
 
 
 def prepare_verification(
-    writer: Writer,
-    site: Site,
+    store: AccountStore,
+    checks: IdentityChecks,
     name: str,
     ask: Ask,
     author: Author,
@@ -43,19 +42,19 @@ def prepare_verification(
     The check counts as an attempt, as that of a NUMEN does. Raises WrongCode, TooManyAttempts; that the
     account is not found, or no device waits, is told before a code is asked for.
     """
-    holder = find_holder(writer, site, name, identity)
+    holder = find_holder(store, name, checks.unreadable, identity)
     device = holder.entry_of(to_verify(holder.plain, holder.account.device))
     if device is None:
         raise ActRefused(_nothing_waits(holder))
     uid, named = holder.account.uid, device.device.name
-    secret = opened(site, uid, device)
+    secret = opened(store.keys, uid, device)
     code = read_code(ask(f"Code of {named} for {uid}"))
     instant = now()
-    attempt = begin_attempt(writer, site, uid, instant)
+    attempt = begin_attempt(checks, uid, instant)
     match = checked_match(uid, device, secret, code, instant)
     attempt.right()
     writes = [
-        used_up(site, uid, device, match, state=DeviceState.VERIFIED, verified=instant, suspended=None),
+        used_up(store.keys, uid, device, match, state=DeviceState.VERIFIED, verified=instant, suspended=None),
         link(holder, named),
         *deletions(holder.others(device)),
     ]
@@ -72,49 +71,50 @@ def _nothing_waits(holder: Holder) -> str:
 
 
 def prepare_resync(
-    writer: Writer,
-    site: Site,
+    store: AccountStore,
+    checks: IdentityChecks,
+    reach_minutes: int,
     name: str,
     ask: Ask,
     author: Author,
     now: Callable[[], datetime],
     identity: str,
 ) -> Preparation:
-    """Finds how wrong the clock of a device goes from two of its codes that follow each other, within the
-    reach that the policy sets, and prepares to write it down. Both codes are used up by it.
+    """Finds how wrong the clock of a device goes from two of its codes that follow each other, at most
+    `reach_minutes`, and prepares to write it down. Both codes are used up by it.
 
     It is the device in force; where the codes are not its, or none is, the one that waits to be verified.
     """
-    holder = find_holder(writer, site, name, identity)
+    holder = find_holder(store, name, checks.unreadable, identity)
     tried = [holder.in_force, holder.entry_of(to_verify(holder.plain, holder.account.device))]
     devices = [one for one in tried if one is not None]
     uid = holder.account.uid
     if not devices:
         raise ActRefused(f"{uid}: it has no device in force and none that waits; see: piactl otp show {uid}")
-    opened_ = [(one, opened(site, uid, one)) for one in devices]
+    opened_ = [(one, opened(store.keys, uid, one)) for one in devices]
     first = read_code(ask(f"First code for {uid}"))
     second = read_code(ask("The code that came after it"))
     if first == second:
         raise WrongCode(f"{uid}: this is the same code twice; wait until the telephone shows another one")
     instant = now()
-    attempt = begin_attempt(writer, site, uid, instant)
-    device, match = _found(site, uid, opened_, (first, second), instant)
+    attempt = begin_attempt(checks, uid, instant)
+    device, match = _matching(reach_minutes, uid, opened_, (first, second), instant)
     attempt.right()
-    writes = [used_up(site, uid, device, match)]
+    writes = [used_up(store.keys, uid, device, match)]
     said = drift_words(match.drift)
     clock = "right" if not match.drift else f"{said} of the time"
     note = f"the clock of {device.device.name} is {clock}; its codes count so from now on, the next one first"
     return each([name], lambda _: prepared(holder, "otp-resync", author.reason, writes, note))
 
 
-def _found(
-    site: Site,
+def _matching(
+    reach_minutes: int,
     uid: str,
     devices: Sequence[tuple[DeviceEntry, OtpSecret]],
     pair: tuple[str, str],
     now: datetime,
 ) -> tuple[DeviceEntry, Match]:
-    reach = site.policy.otp_reach * 60 // PERIOD
+    reach = reach_minutes * 60 // PERIOD
     for device, secret in devices:
         try:
             match = match_pair(device.device, secret.code, pair, now, reach)
@@ -122,11 +122,10 @@ def _found(
             raise WrongCode(_went_back(uid, device, now)) from None
         if match is not None:
             return device, match
-    minutes = site.policy.otp_reach
     raise WrongCode(
         f"{uid}: these are not two codes of its device that follow each other, or its clock is more than "
-        f"{minutes} minutes wrong.\nGive a code, wait for the next, give that; or set the telephone's time "
-        f"to automatic; or enrol anew: piactl otp enroll {uid}"
+        f"{reach_minutes} minutes wrong.\nGive a code, wait for the next, give that; or set the telephone's "
+        f"time to automatic; or enrol anew: piactl otp enroll {uid}"
     )
 
 
