@@ -74,6 +74,7 @@ def this_configuration() -> Configuration:
 
 
 this_site = this_configuration
+"""The name that `plan`, `nightly` and `forecast` call it by."""
 
 
 def today(configuration: Configuration) -> date:

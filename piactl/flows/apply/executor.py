@@ -350,6 +350,7 @@ def _keep_waiting(run: Run, one: AccountWrite) -> None:
 
 
 def check_fresh(work: Work, site: Site, last: LastRun | None) -> str:
+    """`check_plan_fits`, as the nightly flow calls it."""
     return check_plan_fits(work, site.settings, site.policy, last)
 
 

@@ -91,6 +91,7 @@ class Run:
     recorded: bool = True
     """Whether the run has a record in the directory; the help desk has no right to write one."""
     site: Any = None
+    """The Site of a run by `run_under_lock`."""
 
     @property
     def places(self) -> Places:
@@ -174,6 +175,7 @@ def run_under_lock(
     say: Callable[[str], None],
     plan: str = "",
 ) -> Iterator[Run]:
+    """`locked_run`, as the nightly flow calls it."""
     with locked_run(writer, order, site.settings, site.keys, site.unreadable, now, say, plan) as run:
         run.site = site
         yield run

@@ -90,6 +90,7 @@ def all_accounts(
 
 
 def account_on(account: Account, site: Site, as_of: date) -> tuple[Career, AccountStatus]:
+    """`career_and_status`, as the forecast calls it."""
     return career_and_status(account, site.policy, site.register, as_of)
 
 
