@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,7 +10,12 @@ import typer
 from piactl.cli.framework.account_batch import read_names
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
 from piactl.cli.framework.options import AsOf, Output, ShowOutput, read_day
-from piactl.errors import Exit, PiactlError
+from piactl.config.suggestions import hint
+from piactl.core.model.account import State
+from piactl.core.model.uai import read_uai
+from piactl.errors import Exit, PiactlError, UsageError
+from piactl.report.account_text import account_text
+from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.core.model.policy import Policy
@@ -39,7 +45,6 @@ def list_(
 ) -> int:
     """List the accounts, by uid."""
     from piactl.flows.queries.accounts import account_view, all_accounts
-    from piactl.report.table import rendered
 
     configuration = this_configuration()
     _check_filters(configuration.policy, state or [], profile, uai)
@@ -60,10 +65,6 @@ def list_(
 
 def _check_filters(policy: Policy, states: list[str], profile: str, uai: str) -> None:
     """Raises UsageError with everything that is wrong: a word that fits nothing would look like nobody."""
-    from piactl.config.suggestions import hint
-    from piactl.core.model.account import State
-    from piactl.core.model.uai import read_uai
-    from piactl.errors import UsageError
 
     valid = [one.value for one in State]
     wrong = [
@@ -130,12 +131,7 @@ def show(
 
 
 def _print(views: list[dict[str, Any]], layout: str, day: str, *, one: bool) -> None:
-    from piactl.report.account_text import account_text
-    from piactl.report.table import rendered
-
     if layout == "json" and one:
-        import json
-
         put([json.dumps(views[0], ensure_ascii=False, indent=2) + "\n"])
     elif layout:
         put(rendered(views, COLUMNS, layout))

@@ -9,6 +9,7 @@ import typer
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import ActAsOf, ActOutput, Allow, DryRun, Manner, Names, Until, Yes
 from piactl.cli.framework.options import Reason, read_date
+from piactl.core.edits import closing, locks
 from piactl.errors import UsageError
 
 
@@ -27,7 +28,6 @@ def lock(
     The lock ends with --until, else with `account unlock`. Sessions already open elsewhere go on; the
     command under hooks.lock of the configuration is called.
     """
-    from piactl.core.edits import locks
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True)
     configuration, order, author = acting.begin(manner)
@@ -44,7 +44,6 @@ def unlock(
     as_of: ActAsOf = None,
 ) -> int:
     """Lift an administrator's lock. What HR's dates say holds again at once."""
-    from piactl.core.edits import locks
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     configuration, order, author = acting.begin(manner)
@@ -72,7 +71,6 @@ def close(
     For a person of HR the closure holds to --until, which must be given; then HR's word holds again. An
     assignment that starts after the closure opens the account again. For an emergency use `account lock`.
     """
-    from piactl.core.edits import closing
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True)
     configuration, order, author = acting.begin(manner)
@@ -95,7 +93,6 @@ def reopen(
     """Open closed accounts again: take back a closure by hand, or, with --until, give the last assignment
     anew from today to that day. A lock stays a lock.
     """
-    from piactl.core.edits import closing
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     configuration, order, author = acting.begin(manner)
@@ -121,7 +118,6 @@ def rename(
     Going back to a former name takes the former address back. The uid never changes. For a person of HR
     the name holds to --until, which is required: HR can correct its data by then.
     """
-    from piactl.core.edits import closing
 
     if usage_name is None:
         raise UsageError('the new name is missing: add --usage-name NAME, or --usage-name "" for none')

@@ -10,7 +10,10 @@ import typer
 
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import Output, Since, Until, read_period
+from piactl.core.model.numen import read_numen
+from piactl.core.text import counted
 from piactl.errors import AccountNotFound, DirectoryUnreachable, Exit, PiactlError
+from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -57,10 +60,7 @@ def history(
     Exit codes: 0 shown, 8 shown from the journal alone because no server answers, 9 neither knows the
     account.
     """
-    from piactl.core.model.numen import read_numen
-    from piactl.core.text import counted
     from piactl.flows.queries.history import recounted
-    from piactl.report.table import rendered
 
     configuration, name = this_configuration(), account.strip()
     first, last = read_period(configuration, since, until)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +14,7 @@ import typer
 from piactl.cli.framework.context import put, reading, say, this_configuration, today
 from piactl.cli.framework.options import AsOf, read_date, read_day
 from piactl.errors import Exit, PiactlError
+from piactl.report.timeline_text import timeline_text
 
 if TYPE_CHECKING:
     from piactl.flows.queries.timeline import Timeline
@@ -64,8 +67,6 @@ def timeline(
     if svg:
         _write_svg(drawn, svg, "as of" if as_of else "today")
     elif output is TimelineLayout.JSON:
-        import json
-
         put([json.dumps(timeline_facts(drawn), ensure_ascii=False, indent=2) + "\n"])
     else:
         put([_text(drawn)])
@@ -84,10 +85,6 @@ def _title(drawn: Timeline) -> str:
 
 
 def _text(drawn: Timeline) -> str:
-    import shutil
-
-    from piactl.report.timeline_text import timeline_text
-
     width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     return timeline_text(
@@ -102,6 +99,7 @@ def _text(drawn: Timeline) -> str:
 
 
 def _write_svg(drawn: Timeline, file: str, mark: str) -> None:
+    # loaded here: it loads sockets
     from piactl.report.timeline_svg import timeline_svg
 
     picture = timeline_svg(_title(drawn), drawn.rows, as_of=drawn.as_of, first=drawn.first, last=drawn.last)

@@ -21,6 +21,7 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.prompts import confirmed
 from piactl.errors import Exit, UsageError
+from piactl.report.plan_text import approval, plan_text
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -87,8 +88,6 @@ def adopt(
         return _apply(configuration, document, file, allowed, reason, output, yes=yes)
     _show(document, output, everything=everything)
     if document["refusals"]:
-        from piactl.report.plan_text import approval
-
         say(f"To approve it: {approval(document['refusals'], file or 'FILE')}")
         return int(Exit.REFUSED)
     if file and document["writes"]:
@@ -153,7 +152,6 @@ def _apply(
 ) -> int:
     from piactl.cli.commands.plan import read_plan_file
     from piactl.cli.framework.run_context import apply_plan, done_code
-    from piactl.report.plan_text import plan_text
 
     if not yes and document["writes"] and sys.stdin.isatty() and sys.stderr.isatty():
         print(plan_text(document), end="", file=sys.stderr)
@@ -167,7 +165,6 @@ def _apply(
 
 def _show(document: dict[str, Any], output: PlanLayout, *, everything: bool) -> None:
     from piactl.flows.plan.plan_file import plan_pieces
-    from piactl.report.plan_text import plan_text
 
     if output is PlanLayout.JSON:
         put(piece.decode() for piece in plan_pieces(document))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,10 @@ import typer
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import ActAsOf, ActOutput, Allow, DryRun, Manner, Names, Until, Yes
 from piactl.cli.framework.options import Reason, read_date
+from piactl.core.edits import assignments
+from piactl.core.model.assignment import Assignment
+from piactl.core.model.overrides import MANUAL
+from piactl.core.model.uai import read_uai
 from piactl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,13 +44,11 @@ def add(
     as_of: ActAsOf = None,
 ) -> int:
     """Give accounts one more assignment, from --start (today without it) to --end."""
-    from piactl.core.edits import assignments
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     configuration, order, author = acting.begin(manner)
     _need({"--uai": uai, "--function": function, "--end": end})
     new = _assignment(uai, function, read_date("--start", start) or order.as_of, read_date("--end", end))
-    from dataclasses import replace
 
     new = replace(new, corps=corps.strip(), position=position.strip())
     return acting.act_on(names, assignments.add(author, new), manner, configuration, order)
@@ -72,7 +75,6 @@ def end_(
     For an assignment of HR it holds to --until, which must be given; then HR's word holds again. The grace
     of the policy follows as after any end.
     """
-    from piactl.core.edits import assignments
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     configuration, order, author = acting.begin(manner)
@@ -107,7 +109,6 @@ def move(
     What the delays of the policy make of it is shown day by day before it is done. For a person of HR the
     end of the old assignment holds to --until, else to --end.
     """
-    from piactl.core.edits import assignments
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     configuration, order, author = acting.begin(manner)
@@ -124,15 +125,11 @@ def _need(given: dict[str, str | None]) -> None:
 
 
 def _assignment(uai: str, function: str, start: date, end: date | None) -> Assignment:
-    from piactl.core.model.assignment import Assignment
-    from piactl.core.model.overrides import MANUAL
-
     return Assignment(uai=_uai(uai), function=function.strip().upper(), start=start, end=end, source=MANUAL)
 
 
 def _uai(text: str) -> str:
     """A UAI with its right letter, "" for none. Raises UsageError."""
-    from piactl.core.model.uai import read_uai
 
     if not text:
         return ""

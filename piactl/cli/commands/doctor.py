@@ -9,7 +9,10 @@ import typer
 
 from piactl.cli.framework.context import configuration_path, put
 from piactl.cli.framework.options import Layout, Output
+from piactl.clock import utc_now
 from piactl.errors import ConfigurationInvalid
+from piactl.report.doctor_text import doctor_text
+from piactl.report.table import rendered
 
 COLUMNS = ("id", "title", "where", "result", "severity", "found", "meaning", "advice")
 
@@ -24,11 +27,8 @@ def doctor(
     Exit codes: 0 no error (with --strict: no warning), 1 an error was found, 8 no server can be reached,
     10 configuration, policy or secrets cannot be used.
     """
-    from piactl.clock import utc_now
     from piactl.flows.doctor import examine, exit_code
     from piactl.journal import who
-    from piactl.report.doctor_text import doctor_text
-    from piactl.report.table import rendered
 
     configuration: Path | ConfigurationInvalid
     try:

@@ -10,7 +10,11 @@ from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import ActAsOf, ActOutput, Allow, DryRun, Manner, Names, Until, Yes
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
 from piactl.cli.framework.options import AsOf, Output, Reason, read_date, read_day
+from piactl.config.suggestions import hint
+from piactl.core.edits import exceptions
+from piactl.core.model.uai import read_uai
 from piactl.errors import Exit, UsageError
+from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.core.model.policy import Policy, Service
@@ -68,8 +72,6 @@ def _except(
     until: str | None,
     manner: Manner,
 ) -> int:
-    from piactl.core.edits import exceptions
-
     configuration, order, author = acting.begin(manner)
     place = _checked(configuration.policy, service, uai)
     end = read_date("--until", until)
@@ -94,7 +96,6 @@ def end_(
     as_of: ActAsOf = None,
 ) -> int:
     """End exceptions before their day: what the policy gives holds again."""
-    from piactl.core.edits import exceptions
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     configuration, order, author = acting.begin(manner)
@@ -111,7 +112,6 @@ def list_(
 ) -> int:
     """List the exceptions that have not ended, by account."""
     from piactl.flows.queries.overrides import exceptions_by_hand
-    from piactl.report.table import rendered
 
     configuration = this_configuration()
     unreadable: list[str] = []
@@ -133,8 +133,6 @@ def list_(
 
 
 def _known(policy: Policy, name: str) -> Service:
-    from piactl.config.suggestions import hint
-
     known = policy.services.get(name)
     if known is None:
         names = list(policy.services)
@@ -144,7 +142,6 @@ def _known(policy: Policy, name: str) -> Service:
 
 def _checked(policy: Policy, service: str, uai: str) -> str:
     """The UAI of an exception, "" for person scope. Raises UsageError with everything that is wrong."""
-    from piactl.core.model.uai import read_uai
 
     if not service:
         raise UsageError("add --service")

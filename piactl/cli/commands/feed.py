@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,10 @@ import typer
 
 from piactl.cli.framework.context import put, say, this_configuration, today
 from piactl.cli.framework.options import PlanLayout, RunOutput
+from piactl.core.plan.run_state import Memory
+from piactl.core.text import counted
 from piactl.errors import Exit
+from piactl.report.escaping import shown
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -29,7 +33,6 @@ def check(
     Needs no directory, and so does not compare it with the last one. Exit codes: 0 it can be used, 6 it is
     refused as a whole.
     """
-    from piactl.core.plan.run_state import Memory
     from piactl.flows.plan.inputs.load_feeds import check_limits
 
     configuration = this_configuration()
@@ -74,7 +77,6 @@ def rejects(
 
     Corrected, that file can be fed again: it adds to the feed and never stands for the whole of it.
     """
-    from piactl.core.text import counted
     from piactl.feed.rejects_file import write_rejects
     from piactl.feed.row_index import with_rejections
 
@@ -96,12 +98,8 @@ def _read(file: str, configuration: Configuration) -> SourcedFeed:
 
 def _print(document: dict[str, Any], output: PlanLayout) -> None:
     if output is PlanLayout.JSON:
-        import json
-
         put([json.dumps(document, ensure_ascii=False, indent=1) + "\n"])
         return
-    from piactl.core.text import counted
-    from piactl.report.escaping import shown
 
     of = f" of {document['date']}" if document["date"] else ""
     sort = "full" if document["full"] else "delta"

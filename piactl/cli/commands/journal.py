@@ -12,7 +12,13 @@ import typer
 
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
 from piactl.cli.framework.options import Output, Since, Until, read_period
+from piactl.clock import utc_now
+from piactl.core.journal_line import BrokenLine
+from piactl.core.model.numen import masked
+from piactl.core.text import counted
 from piactl.errors import AccountNotFound, Exit, PiactlError, UsageError
+from piactl.report.journal_text import file_text, proof_text, pruned_text
+from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -35,7 +41,6 @@ def show_changes(
 ) -> int:
     """Prints the changes that fit everything that is given; "" is not given."""
     from piactl.journal import Wanted
-    from piactl.report.table import rendered
 
     path = configuration.settings.journal_file
     run = _last_run(path) if run == "last" else run
@@ -94,7 +99,6 @@ def row_of(change: JournalledChange) -> dict[str, Any]:
 
 def _last_run(path: str) -> str:
     """The run of the latest change. Raises AccountNotFound where there is none."""
-    from piactl.core.journal_line import BrokenLine
     from piactl.journal.errors import unreadable
     from piactl.journal.rotated_files import newest_first
 
@@ -109,7 +113,6 @@ def _last_run(path: str) -> str:
 
 def _uid_of(configuration: Configuration, name: str) -> str:
     """The uid of what is no uid in the journal, as the directory knows it. Raises AccountNotFound."""
-    from piactl.core.model.numen import masked
     from piactl.flows.queries.history import find_uid
 
     called = masked(name)
@@ -189,7 +192,6 @@ def verify(
     but the directory cannot be asked for the heads.
     """
     from piactl.journal import verify as verify_journal
-    from piactl.report.journal_text import proof_text
 
     if file is not None:
         return _verify_file(file, head)
@@ -213,7 +215,6 @@ def verify(
 
 def _verify_file(file: Path, head: str) -> int:
     from piactl.journal import verify_file
-    from piactl.report.journal_text import file_text
 
     kept = _read_head(head)
     try:
@@ -243,7 +244,6 @@ def _read_head(text: str) -> tuple[int, str] | None:
 
 
 def _anchors(configuration: Configuration) -> dict[str, Head]:
-    from piactl.clock import utc_now
     from piactl.flows.journal_retention import anchors_of
     from piactl.journal import who
 
@@ -267,8 +267,6 @@ def export(
     or added since; against somebody who makes all hashes anew only the head kept elsewhere does
     (`journal verify FILE --head`). It proves nothing outside its period.
     """
-    from piactl.clock import utc_now
-    from piactl.core.text import counted
     from piactl.flows.journal_retention import behind
     from piactl.journal import who
     from piactl.journal.export import export_lines, extract
@@ -305,9 +303,7 @@ def prune(
     to keep. The CNIL advises to keep logs for 6 to 12 months; nothing is ever pruned by itself.
     """
     from piactl.cli.framework.run_context import new_order
-    from piactl.clock import utc_now
     from piactl.flows.journal_retention import prune_journal
-    from piactl.report.journal_text import pruned_text
 
     configuration = this_configuration()
     first, _ = read_period(configuration, before, "", option="--before")

@@ -10,7 +10,10 @@ from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import DryRun, Manner
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, writing
 from piactl.cli.framework.options import Output, Reason
+from piactl.clock import utc_now
+from piactl.core.edits import ActRefused
 from piactl.errors import Exit, PiactlError
+from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -26,7 +29,6 @@ def list_(output: Output = None) -> int:
     people unknown to this host.
     """
     from piactl.flows.helpdesk.key_rotation import WHAT, Need, key_needs
-    from piactl.report.table import rendered
 
     configuration = this_configuration()
     keys = configuration.keys
@@ -93,7 +95,6 @@ def retire(
     Sealed secrets of devices are moved to the current key first. Refused, with the numbers, while a digest
     needs the key; what is kept of archived accounts never moves.
     """
-    from piactl.core.edits import ActRefused
     from piactl.flows.accounts.edit import carry_out
     from piactl.flows.helpdesk.key_rotation import check_retirable, key_needs, prepare_reseals, refuse_needed
     from piactl.journal import in_doubt
@@ -157,6 +158,4 @@ def _journalled(configuration: Configuration, writer: Any, order: Order) -> Any:
 
 
 def _now() -> Any:
-    from piactl.clock import utc_now
-
     return utc_now()

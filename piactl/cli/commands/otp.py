@@ -16,7 +16,10 @@ from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import ActOutput, DryRun, Manner, Names, Yes, read_names
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import Reason, ShowOutput
+from piactl.clock import utc_now
 from piactl.errors import Exit, PiactlError, UsageError
+from piactl.report.device_text import COLUMNS, devices_text
+from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.flows.helpdesk.otp import Enrolment
@@ -196,8 +199,6 @@ def show(names: Names, output: ShowOutput = None) -> int:
     Services that always ask for a code are shown as blocked while no device is in force. Never a secret.
     """
     from piactl.flows.helpdesk.otp import devices_shown
-    from piactl.report.device_text import COLUMNS, devices_text
-    from piactl.report.table import rendered
 
     configuration = this_configuration()
     wanted = read_names(names)
@@ -243,8 +244,6 @@ def _ask(what: str) -> str:
 
 
 def _now() -> Any:
-    from piactl.clock import utc_now
-
     return utc_now()
 
 
@@ -275,7 +274,6 @@ def enroll(
     It takes over only when a code of it was given: `otp verify`. Until then an older device stays in force,
     and an account that has none logs in with the password alone.
     """
-    from piactl.clock import utc_now
     from piactl.flows.helpdesk.otp import prepare_enrolment
 
     wanted = read_names(names)

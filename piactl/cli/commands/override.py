@@ -10,7 +10,10 @@ from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import ActAsOf, ActOutput, Allow, DryRun, Manner, Names, Yes
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
 from piactl.cli.framework.options import AsOf, Output, Reason, read_day
+from piactl.core.edits import closing
+from piactl.core.model.overrides import OverrideKind
 from piactl.errors import Exit, UsageError
+from piactl.report.table import rendered
 
 COLUMNS = ("uid", "kind", "what", "until", "made", "by", "reason", "sponsor")
 
@@ -18,7 +21,6 @@ COLUMNS = ("uid", "kind", "what", "until", "made", "by", "reason", "sponsor")
 def list_(output: Output = None, as_of: AsOf = None) -> int:
     """List the changes by hand that hold, by the day on which they end."""
     from piactl.flows.queries.overrides import overrides_in_force
-    from piactl.report.table import rendered
 
     configuration = this_configuration()
     unreadable: list[str] = []
@@ -49,8 +51,6 @@ def end_(
     as_of: ActAsOf = None,
 ) -> int:
     """Take changes by hand back before their day: what HR says holds again."""
-    from piactl.core.edits import closing
-    from piactl.core.model.overrides import OverrideKind
 
     words = [one.value for one in OverrideKind]
     wrong = [word for word in kind or [] if word not in words]

@@ -15,7 +15,11 @@ from piactl.cli.framework.context import layout_or_default, put, reading, say, t
 from piactl.cli.framework.options import Reason, ShowOutput
 from piactl.cli.framework.prompts import ask_secret
 from piactl.cli.framework.run_context import stop_on_signals
+from piactl.clock import utc_now
+from piactl.core.credentials.totp_devices import NO_DEVICE
 from piactl.errors import Exit, PiactlError, UsageError
+from piactl.report.activation_text import code_text
+from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -157,7 +161,6 @@ def _private_mail(domain: str, one: Coded) -> str:
 
 def _tell(policy: Policy, coded: Sequence[Coded], given: Given, to: str | None) -> None:
     """Shows the codes where no file has them, and says what follows."""
-    from piactl.report.activation_text import code_text
 
     rows = _rows(policy, coded, given)
     if not rows:
@@ -316,8 +319,6 @@ def check(
     if output is None:
         put([*(f"{problem}\n" for problem in checked.problems)] or [f"good ({checked.minimum} or more)\n"])
     else:
-        from piactl.report.table import rendered
-
         facts = {
             "uid": checked.uid or None,
             "good": not checked.problems,
@@ -344,7 +345,6 @@ def _identity_check(
     code_file: str | None,
 ) -> Check:
     """Asks for what proves who somebody is; the check itself is made once the directory can be written."""
-    from piactl.core.credentials.totp_devices import NO_DEVICE
     from piactl.flows.helpdesk.activation import refuse_code
     from piactl.flows.helpdesk.identity_proof import (
         journalled_trace,
@@ -381,6 +381,4 @@ def _identity_check(
 
 
 def _now() -> datetime:
-    from piactl.clock import utc_now
-
     return utc_now()

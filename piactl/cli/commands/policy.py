@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
 
 from piactl.cli.framework.context import layout_or_default, put, this_configuration
 from piactl.cli.framework.options import Output, ShowOutput
+from piactl.report.policy_text import condition, profile_text, service_text
+from piactl.report.table import rendered
 
 SERVICE_COLUMNS = (
     "name",
@@ -43,7 +46,6 @@ def show_service(
 ) -> None:
     """Show one service: when its rights begin and end, which profiles and positions give or take it."""
     from piactl.flows.queries.policy import service_view
-    from piactl.report.policy_text import service_text
 
     configuration = this_configuration()
     view = service_view(configuration.policy, service)
@@ -58,7 +60,6 @@ def show_service(
 def list_profiles(output: Output = None) -> None:
     """List the profiles in the order in which they are tried: whom they fit, what they give, line."""
     from piactl.flows.queries.policy import profile_rows
-    from piactl.report.policy_text import condition
 
     layout = layout_or_default(output)
     rows = profile_rows(this_configuration().policy)
@@ -73,7 +74,6 @@ def show_profile(
 ) -> None:
     """Show one profile: which assignments fit it, and what it gives."""
     from piactl.flows.queries.policy import profile_view
-    from piactl.report.policy_text import condition, profile_text
 
     configuration = this_configuration()
     view = profile_view(configuration.policy, profile)
@@ -101,18 +101,13 @@ def _few(profiles: list[str], every: int) -> str:
 
 
 def _put_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], layout: str) -> None:
-    from piactl.report.table import rendered
-
     put(rendered(rows, columns, layout))
 
 
 def _put_one(view: dict[str, Any], row: dict[str, Any], layout: str) -> None:
     """One object for programs, or its fields line by line."""
-    from piactl.report.table import rendered
 
     if layout == "json":
-        import json
-
         put([json.dumps(view, ensure_ascii=False, indent=2) + "\n"])
     elif layout == "ndjson":
         put(rendered([view], (), layout))

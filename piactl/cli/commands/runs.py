@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
@@ -10,7 +11,9 @@ import typer
 
 from piactl.cli.framework.context import layout_or_default, put, reading, this_configuration
 from piactl.cli.framework.options import Output
+from piactl.clock import utc_now
 from piactl.errors import AccountNotFound
+from piactl.report.table import rendered
 
 COLUMNS = ("run", "as_of", "status", "user", "host", "started", "ended", "outcomes", "note")
 
@@ -20,7 +23,6 @@ def list_(
     most: Annotated[int, typer.Option("--most", help="How many, the latest first; 0 for all.")] = 20,
 ) -> None:
     """List the runs, the latest first."""
-    from piactl.report.table import rendered
 
     rows = [_told(record) for record in _records()]
     layout = layout_or_default(output)
@@ -34,7 +36,6 @@ def show(
     output: Output = None,
 ) -> None:
     """Show one run: what it was asked, what it planned, what became of it."""
-    from piactl.report.table import rendered
 
     records = _records()
     found = next((r for r in records if run in (r["run"], "last")), None)
@@ -43,8 +44,6 @@ def show(
     told = _told(found)
     layout = layout_or_default(output)
     if layout == "json":
-        import json
-
         put([json.dumps(told, ensure_ascii=False, indent=2) + "\n"])
     elif layout == "ndjson":
         put(rendered([told], (), layout))
@@ -57,7 +56,6 @@ _OBJECTS = ("json", "ndjson")
 
 
 def _records() -> list[Mapping[str, Any]]:
-    from piactl.clock import utc_now
     from piactl.directory.store.state_records import read_runs
 
     configuration = this_configuration()

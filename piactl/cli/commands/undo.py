@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,10 @@ from piactl.cli.framework.options import PlanLayout, Reason, RunOutput
 from piactl.cli.framework.prompts import confirmed
 from piactl.cli.framework.run_context import _now, stop_on_signals
 from piactl.cli.framework.stdout import StdoutLost
+from piactl.core.text import counted
 from piactl.errors import Exit, UnsafePlan
+from piactl.report.plan_text import refusal_lines
+from piactl.report.undo_text import undo_summary, undo_text
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -111,10 +115,8 @@ def _foretell(
 
 def _say_broken(undoing: Undoing, order: Order) -> str:
     """Tells which guards stand in the way, "" where none does; a mass of them only by the first few."""
-    from piactl.core.text import counted
     from piactl.flows.apply.executor import refused
     from piactl.flows.plan.plan_file import refusal_facts
-    from piactl.report.plan_text import refusal_lines
 
     broken = refused(undoing.plan.work.refusals, order.allowed)
     if not broken:
@@ -141,8 +143,6 @@ def _agreed(undoing: Undoing, configuration: Configuration, *, yes: bool) -> boo
     writes = undoing.plan.work.writes
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
-    from piactl.core.text import counted
-    from piactl.report.undo_text import undo_text
 
     print(undo_text(_result(undoing, configuration)), end="", file=sys.stderr)
     accounts = counted(len(writes), "account", "accounts")
@@ -197,12 +197,8 @@ def _made(one: Mapping[str, Any]) -> bool:
 
 def _print(result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -> None:
     if output is PlanLayout.JSON:
-        import json
-
         put([json.dumps(result, ensure_ascii=False, indent=1) + "\n"])
     else:
-        from piactl.report.undo_text import undo_text
-
         put([undo_text(result, most=0 if everything else 5)])
 
 
@@ -211,8 +207,6 @@ def _finish(undoing: Undoing, result: Mapping[str, Any], output: PlanLayout, *, 
     try:
         _print(result, output, everything=everything)
         if output is not PlanLayout.JSON and result["run"]:
-            from piactl.report.undo_text import undo_summary
-
             put([undo_summary(result)])
     except StdoutLost as error:
         if not result["run"]:
@@ -221,8 +215,6 @@ def _finish(undoing: Undoing, result: Mapping[str, Any], output: PlanLayout, *, 
         return int(Exit.FAILED)
     left = [one for one in result["accounts"] if not _made(one)]
     if left:
-        from piactl.core.text import counted
-
         accounts = counted(len(left), "account of the run is", "accounts of the run are")
         say(f"{accounts} not as before it")
     if undoing.incomplete:

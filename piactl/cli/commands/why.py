@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,11 @@ import typer
 from piactl.cli.framework.account_batch import read_names
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import AsOf, ShowOutput, read_day
+from piactl.clock import civil_today, utc_now
+from piactl.config.suggestions import hint
 from piactl.errors import Exit, PiactlError, UsageError
+from piactl.report.table import rendered
+from piactl.report.why_text import COLUMNS, why_rows, why_text
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -46,7 +51,6 @@ def why(
     With `-` the accounts come from stdin, one per line, plain or as objects with a uid, and the answers are
     in that order.
     """
-    from piactl.clock import civil_today, utc_now
 
     configuration = this_configuration()
     service = _service(configuration.policy.services, subject)
@@ -74,8 +78,6 @@ def _service(services: Mapping[str, Service], subject: str) -> Service | None:
         return None
     service = services.get(subject)
     if service is None:
-        from piactl.config.suggestions import hint
-
         raise UsageError(f"{subject}: the policy has no such service; {hint(subject, [*services, LOGIN])}")
     return service
 
@@ -101,19 +103,12 @@ def _answered(
 
 def _print(views: list[Any], layout: str, *, one: bool) -> None:
     if layout == "json" and one:
-        import json
-
         put([json.dumps(views[0], ensure_ascii=False, indent=2) + "\n"])
         return
-    from piactl.report.why_text import COLUMNS, why_rows, why_text
 
     if layout in ("json", "ndjson"):
-        from piactl.report.table import rendered
-
         put(rendered(views, COLUMNS, layout))
     elif layout:
-        from piactl.report.table import rendered
-
         put(rendered((row for view in views for row in why_rows(view)), COLUMNS, layout))
     else:
         put("\n" * bool(number) + why_text(view) for number, view in enumerate(views))
