@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import pwd
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -130,6 +131,22 @@ def create_private(path: Path) -> int:
         raise PiactlError(f"{path}: cannot be made ({why}); check its folder and its rights") from None
     os.fchmod(descriptor, 0o600)  # whatever the umask
     return descriptor
+
+
+@contextmanager
+def lock_file(path: Path) -> Iterator[int]:
+    """The descriptor of a file for locks, created with mode 0600 where it is missing. Raises PiactlError."""
+    make_private_folder(path.parent)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise PiactlError(
+            f"{path}: cannot be opened ({error.strerror}); check its folder and its rights"
+        ) from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 IN_MEMORY = 32 << 20

@@ -112,6 +112,9 @@ class Reader(Protocol):
 class Writer(Reader, Protocol):
     """Reads and writes; after the first write, uses only the server of that write."""
 
+    def who(self) -> str:
+        """The DN that the server knows this identity by."""
+
     def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
         """One result per write, in order. A write whose reply was lost is read back and resolved.
 

@@ -407,6 +407,7 @@ def test_a_schema_that_is_not_as_shipped_tells_every_fault(clinic: Clinic) -> No
         ),
         ("piactlDigest", "piactlDigest2", "attribute piactlDigest is missing"),
         ("'piactlRecord'", "'piactlRecord2'", "class piactlRecord is missing"),
+        ("SUP piactlRecord ", "SUP piactlRecord2 ", "class piactlRecord is missing"),
         (r"(NAME 'piactlData'(?s:.*?))EQUALITY \w+", r"\1", "attribute piactlData has no EQUALITY"),
     ]
     edit(clinic.sandbox.folder / "slapd" / "slapd.conf", ("@piactlRecord,", ""))
@@ -446,7 +447,7 @@ RULE = "access to attrs=pwdHistory by [*] none\n"
             "warning",
             "desk: at most 9999",
         ),
-        ("D21", r'limits dn.exact="cn=piactl-nightly.*\n', "", "warning", "nightly: at most 500"),
+        ("D21", r'limits dn.subtree="cn=piactl-nightly.*\n', "", "warning", "nightly: at most 500"),
         ("D22", r"add_content_acl on", "add_content_acl off", "error", "add_content_acl is off"),
         ("D25", r"(?m)^maxsize .*", "maxsize 10485760", "warning", "maxsize 10 MiB"),
     ],
@@ -547,6 +548,49 @@ def test_a_right_that_gives_wrong_access_is_found_by_trying(
     assert "docs/upgrade-directory.md" in row["advice"]
     assert clinic.sandbox.entries("o=gouv,c=fr") == before
     assert clinic.sandbox.accepts(account, PASSWORD)
+
+
+GROUP = r'by group/piactlRunLock/piactlWriter.exact="[^"]*" (write|=\w+)'
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_server_that_does_not_refuse_a_run_without_the_lock(clinic: Clinic, hidden: bool) -> None:
+    clinic.finds("D39", "ok", "4 changes tried without the run lock, all refused", 0)
+    clinic.finds("D23", "ok", "all as expected", 0)
+    assert clinic.sandbox.entry(f"cn=lock,{clinic.sandbox.state}") is None
+    nightly = 'by dn.subtree="cn=piactl-nightly,ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"'
+    clinic.reconfigure((GROUP, rf"{nightly} \1"), *([(HIDDEN, "")] if hidden else []))
+    row = clinic.finds("D39", "error", "nightly can change an account without the run lock", 1)
+    assert "nightly can write below ou=waiting without the run lock" in row["found"]
+    assert "docs/upgrade-directory.md" in row["advice"]
+
+
+def test_a_schema_without_the_class_of_the_run_lock(clinic: Clinic) -> None:
+    """The schema and the rules of an earlier version: runs go on, and doctor says what the server lacks."""
+    file = clinic.sandbox.folder / "slapd" / "schema" / "piactl.schema"
+    text = file.read_text()
+    file.write_text(text[: text.index("objectclass ( piactlObjectClass:3")])
+    clinic.reconfigure(
+        (GROUP, r"by dn.exact=cn=piactl-nightly,ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr \1")
+    )
+    clinic.finds("D39", "error", "the server lacks piactlRunLock", 1)
+    assert nightly(clinic) == 0
+
+
+def test_rights_are_tried_beside_a_run_that_holds_the_lock(clinic: Clinic) -> None:
+    dn = f"cn=lock,{clinic.sandbox.state}"
+    data = json.dumps(lock()).encode()
+    values = {"objectClass": ["piactlRecord", "piactlRunLock"], "cn": "lock", "piactlData": data}
+    nightly = "cn=piactl-nightly,ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"
+    clinic.sandbox.add(dn, values | {"piactlWriter": f"cn=other.example,{nightly}"})
+    clinic.finds("D23", "ok", "nightly not tried: another run holds the run lock", 0)
+    clinic.finds("D39", "ok", "all refused", 0)
+    clinic.remove(dn)
+    clinic.sandbox.add(dn, values | {"piactlWriter": nightly})
+    clinic.finds("D39", "skipped", "a run of this host holds the run lock", 0)
+    before = clinic.sandbox.entries(dn)
+    clinic.finds("D23", "ok", "all as expected", 0)
+    assert clinic.sandbox.entries(dn) == before
 
 
 def test_without_a_known_password_a_second_one_is_not_tried(sandbox: Any, capsys: Any) -> None:
@@ -683,7 +727,7 @@ def test_a_failing_check_says_what_it_means_and_what_to_do(clinic: Clinic, capsy
 
 
 def test_the_numbers_are_those_of_the_book() -> None:
-    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 39)]
+    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 40)]
     for check in CHECKS.values():
         assert check.severity.value in WORKED
         assert check.meaning.endswith(".")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 from ldap3.core.exceptions import (
     LDAPConstraintViolationResult,
     LDAPInsufficientAccessRightsResult,
+    LDAPNoSuchObjectResult,
     LDAPOperationResult,
 )
 
@@ -28,7 +29,10 @@ SERVICES = "ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"
 PASSWORD = "correct horse battery"
 FRESH = "another long passphrase"
 
-EVERYBODY = ("reader", "nightly", "desk", "administrator", "self", "other", "anonymous")
+LATE = f"cn=late.example,cn=piactl-nightly,{SERVICES}"
+"""The nightly identity of a host that does not hold the run lock; `nightly` holds it."""
+
+EVERYBODY = ("reader", "nightly", "late", "desk", "administrator", "self", "other", "anonymous")
 SEES = {"reader", "nightly", "desk", "administrator"}
 APPLIES = {"nightly", "administrator"}
 SUPPORTS = {"desk", "administrator"}
@@ -131,6 +135,28 @@ def arrange(root: ldap3.Connection, place: Place) -> None:
         root.add(f"cn=otp,{holder}", attributes=device(f"cn=otp,{holder}"))
     for dn in (place.run, place.undo, place.attempt, place.state_record, place.waiting):
         root.add(dn, attributes={"objectClass": "piactlRecord", "piactlData": "{}"})
+
+
+def arrange_all(sandbox: Any) -> dict[str, Place]:
+    """Entries of every kind for each identity; nightly holds the run lock."""
+    places = {who: Place(who, sandbox.accounts, sandbox.state) for who in EVERYBODY}
+    with sandbox.root() as root:
+        for place in places.values():
+            arrange(root, place)
+        unlocked(root, places["self"])
+        hold_lock(root, sandbox.state)
+        late = {
+            "objectClass": ["applicationProcess", "simpleSecurityObject"],
+            "userPassword": hashed(PASSWORD),
+        }
+        root.add(LATE, attributes={**late, "pwdPolicySubentry": f"cn=services,{POLICIES}"})
+    return places
+
+
+def hold_lock(root: ldap3.Connection, state: str, who: str = f"cn=piactl-nightly,{SERVICES}") -> None:
+    """Makes `who` the holder of the run lock."""
+    values = {"objectClass": ["piactlRecord", "piactlRunLock"], "piactlData": "{}", "piactlWriter": who}
+    root.add(f"cn=lock,{state}", attributes=values)
 
 
 def read(kind: str, attribute: str, prefix: str = "") -> Do:
@@ -370,14 +396,14 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
     "delete a device": (take_out("account", "cn=otp,"), SUPPORTS | {"nightly"}),
     "delete a device, protected": (take_out("protected", "cn=otp,"), ADMINISTRATOR),
     "write the state": (put("state_record", piactlData='{"run": 1}'), APPLIES),
-    "take the lock": (put_in("state_record", new_record, "cn=lock,"), APPLIES),
-    "let the lock go": (take_out("state_record"), APPLIES),
+    "add a record": (put_in("state_record", new_record, "cn=below,"), APPLIES),
+    "delete a record": (take_out("state_record"), APPLIES),
     "write a run": (put("run", piactlData='{"run": 1}'), APPLIES),
     "write an undo record": (put("undo", piactlData='{"run": 1}'), APPLIES),
     "delete an undo record": (take_out("undo"), APPLIES),
     "write who is absent": (put("waiting", piactlData='{"run": 1}'), APPLIES),
-    "count an attempt": (put("attempt", piactlData='{"n": 1}'), SUPPORTS | {"nightly"}),
-    "forget attempts": (take_out("attempt"), SUPPORTS | {"nightly"}),
+    "count an attempt": (put("attempt", piactlData='{"n": 1}'), SUPPORTS | {"nightly", "late"}),
+    "forget attempts": (take_out("attempt"), SUPPORTS | {"nightly", "late"}),
     "change the policy of passwords": (put(f"cn=default,{POLICIES}", pwdMinLength="1"), NOBODY),
     "make a service identity": (
         put_in(f"cn=evil,{SERVICES}", lambda who, dn: {"objectClass": "applicationProcess"}),
@@ -449,6 +475,48 @@ HOSTILE: dict[str, tuple[Do, set[str]]] = {
 """Values that give wrong access, by what is written: who gets through with them."""
 
 
+def own_dn(place: Place) -> str:
+    return LATE if place.who == "late" else f"cn=piactl-{place.who},{SERVICES}"
+
+
+def take_lock(writer: str = "") -> Do:
+    """Adds the run lock, in the name of the identity itself or of `writer`."""
+
+    def do(connection: ldap3.Connection, place: Place) -> None:
+        hold_lock(connection, place.state, writer or own_dn(place))
+
+    return do
+
+
+def take_over(writer: str = "") -> Do:
+    def do(connection: ldap3.Connection, place: Place) -> None:
+        changes = {"piactlWriter": writer or own_dn(place), "piactlData": '{"run": 1}'}
+        connection.modify(
+            f"cn=lock,{place.state}", {k: [(ldap3.MODIFY_REPLACE, [v])] for k, v in changes.items()}
+        )
+
+    return do
+
+
+def release_lock(connection: ldap3.Connection, place: Place) -> None:
+    connection.delete(f"cn=lock,{place.state}")
+
+
+LOCKS: dict[str, tuple[Do, set[str]]] = {
+    "add": (take_lock(), APPLIES | {"late"}),
+    "take over": (take_over(), APPLIES | {"late"}),
+    "release": (release_lock, APPLIES | {"late"}),
+    **{
+        f"{how} for {who}": (do(dn), ADMINISTRATOR)
+        for how, do in (("add", take_lock), ("hand over", take_over))
+        for who, dn in {
+            "the desk": f"cn=piactl-desk,{SERVICES}",
+            "an account": "uid=u.reader,ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr",
+        }.items()
+    },
+}
+
+
 def person_device(dn: str) -> dict[str, Any]:
     """A device that is something to log in with besides."""
     values = device(dn, cn="two", userPassword=FRESH)
@@ -462,6 +530,8 @@ def bound(sandbox: Any, who: str, place: Place) -> Any:
         return sandbox.bind(place.account, PASSWORD)
     if who == "other":
         return sandbox.bind(Place("reader", place.accounts, place.state).unmanaged, PASSWORD)
+    if who == "late":
+        return sandbox.bind(LATE, PASSWORD)
     return sandbox.bind("", "") if who == "anonymous" else sandbox.connect(who)
 
 
@@ -485,12 +555,9 @@ def unlocked(root: ldap3.Connection, place: Place) -> None:
 def test_reading(sandbox: Any, name: str) -> None:
     do, expected = READS[name]
     allowed = set()
-    places = {who: Place(who, sandbox.accounts, sandbox.state) for who in EVERYBODY}
+    places = arrange_all(sandbox)
     with sandbox.root() as root:
-        for place in places.values():
-            arrange(root, place)
         assert do(root, places["reader"])  # the value is there to be read
-        unlocked(root, places["self"])
     for who, place in places.items():
         with bound(sandbox, who, place) as connection:
             try:
@@ -498,13 +565,41 @@ def test_reading(sandbox: Any, name: str) -> None:
                     allowed.add(who)
             except LDAPOperationResult as refused:
                 require_refusal(who, refused)
-    assert allowed == expected
+    # the run lock is about writing
+    assert allowed == expected | ({"late"} if "nightly" in expected else set())
 
 
+@pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
 @pytest.mark.parametrize("name", WRITES)
-def test_writing(sandbox: Any, name: str) -> None:
+def test_writing(sandbox: Any, name: str, form: str) -> None:
     do, expected = WRITES[name]
-    assert who_may(sandbox, do) == expected
+    with served(sandbox, form) as server:
+        assert who_may(server, do) == expected
+
+
+@pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_run_lock(sandbox: Any, name: str, form: str) -> None:
+    """A nightly identity takes the lock for itself, or from another one, and gives it to nobody else."""
+    do, expected = LOCKS[name]
+    dn = f"cn=lock,{sandbox.state}"
+    with served(sandbox, form) as server:
+        places = arrange_all(server)
+        allowed = set()
+        for who, place in places.items():
+            with server.root() as root:
+                with suppress(LDAPNoSuchObjectResult):
+                    root.delete(dn)
+                if not name.startswith("add"):
+                    hold_lock(root, server.state, f"cn=piactl-administrator,{SERVICES}")
+            with bound(server, who, place) as connection:
+                try:
+                    do(connection, place)
+                except LDAPOperationResult as refused:
+                    require_refusal(who, refused)
+                else:
+                    allowed.add(who)
+    assert allowed == expected
 
 
 @pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
@@ -528,11 +623,7 @@ def served(sandbox: Any, form: str) -> Iterator[Any]:
 def who_may(sandbox: Any, do: Do, refusals: Container[int] = REFUSALS) -> set[str]:
     """Who gets through with the operation; a refusal changes nothing."""
     allowed = set()
-    places = {who: Place(who, sandbox.accounts, sandbox.state) for who in EVERYBODY}
-    with sandbox.root() as root:
-        for place in places.values():
-            arrange(root, place)
-        unlocked(root, places["self"])
+    places = arrange_all(sandbox)
     for who, place in places.items():
         with bound(sandbox, who, place) as connection:
             before = stamps(sandbox)
@@ -578,6 +669,8 @@ def test_the_matrix_notices_what_add_content_acl_does(sandbox: Any) -> None:
     sandbox.start()
     place = Place("nightly", sandbox.accounts, sandbox.state)
     do, expected = WRITES["add an account with a password"]
+    with sandbox.root() as root:
+        hold_lock(root, sandbox.state)
     with sandbox.connect("nightly") as connection:
         do(connection, place)
     assert sandbox.entry(place.new)["userPassword"][0].startswith(b"{ARGON2}")
@@ -611,6 +704,7 @@ def test_a_class_alone_is_refused_for_want_of_rights(
     place = Place("x", sandbox.accounts, sandbox.state)
     with sandbox.root() as root:
         arrange(root, place)
+        hold_lock(root, sandbox.state)
     for identity in refused:
         with sandbox.connect(identity) as connection, pytest.raises(LDAPInsufficientAccessRightsResult):
             connection.modify(getattr(place, kind), {"objectClass": [(operation, [name])]})
@@ -621,6 +715,7 @@ def test_one_write_with_an_assertion_by_nightly(sandbox: Any) -> None:
     place = Place("nightly", sandbox.accounts, sandbox.state)
     with sandbox.root() as root:
         arrange(root, place)
+        hold_lock(root, sandbox.state)
     changes = {"piactlState": [(ldap3.MODIFY_REPLACE, ["grace"])]}
     with sandbox.connect("nightly") as connection:
         with pytest.raises(LDAPOperationResult) as refused:

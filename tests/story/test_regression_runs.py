@@ -102,10 +102,14 @@ def test_a_lock_that_ran_out_and_that_nobody_took_is_still_ours(academy: Academy
 
 
 def test_a_lock_that_ran_out_and_that_another_run_took_is_lost(academy: Academy) -> None:
-    with locks(academy) as (writer, lock, now):
+    settings = open_configuration(academy.sandbox.config).settings.directory
+    with (
+        locks(academy) as (_, lock, now),
+        open_writer(settings, "administrator", read_password) as writer,
+    ):
         now.on(400)
-        state = academy.sandbox.state
-        RunLock(writer, state, Holder("other", "third.example", 1, 1, "piactl"), 300, now).acquire()
+        other = Holder("other", "third.example", 1, 1, "piactl")
+        RunLock(writer, settings.state, other, 300, now).acquire()
         with pytest.raises(LockLost, match="another run took over the lock"):
             lock.keep()
         lock.release()

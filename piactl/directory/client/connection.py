@@ -42,6 +42,7 @@ _ROOT_DSE = (
 ).split()
 _LDAPI_DEFAULTS = ("/run/slapd/ldapi", "/var/run/slapd/ldapi", "/var/run/ldapi", "/run/openldap/ldapi")
 _START_TLS = "1.3.6.1.4.1.1466.20037"
+_WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
 _SCOPES: dict[str, Any] = {"base": ldap3.BASE, "one": ldap3.LEVEL, "subtree": ldap3.SUBTREE}
 
 Password = Callable[[str], bytes]
@@ -233,6 +234,15 @@ class Session:
         if result.code:
             raise unfinished(result, self.uri, f"read {dn!r}")
         return entries[0] if entries else None
+
+    def who_am_i(self) -> str:
+        """The DN that the server knows this session by (RFC 4532); "" where it is anonymous."""
+        with self._operation("ask who is bound"):
+            self._connection.extended(_WHO_AM_I)
+        result = self._strategy.result
+        if result.code:
+            raise unfinished(result, self.uri, "ask who is bound")
+        return result.value.decode("utf-8", "replace").removeprefix("dn:")
 
     def has_class(self, name: str) -> bool:
         """Whether the schema has this object class; the server looks for it, so that little is sent."""

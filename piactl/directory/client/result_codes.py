@@ -53,7 +53,7 @@ _ADVICE = {
 @dataclass(frozen=True, slots=True)
 class Result:
     """How an operation ended. `controls` are those of the answer, their values encoded, by OID; `cookie` is
-    that of the paged results control, None where there was none."""
+    that of the paged results control, None where there was none; `value` that of an extended operation."""
 
     code: int
     matched: str = ""
@@ -61,6 +61,7 @@ class Result:
     referrals: tuple[str, ...] = ()
     controls: Mapping[str, bytes] = field(default_factory=dict)
     cookie: bytes | None = None
+    value: bytes = b""
 
 
 def named(code: int) -> str:

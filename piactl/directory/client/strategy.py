@@ -251,6 +251,7 @@ class DeadlineStrategy(SyncStrategy):
             payload = decoded["payload"]
             code, matched, text = (field[3] for field in payload[:3])
             referrals = [uri[3] for field in payload[3:] if field[:3] == (2, True, 3) for uri in field[3]]
+            value = next((field[3] for field in payload[3:] if field[:3] == (2, False, 11)), b"")
             controls = dict(self._control(control[3]) for control in decoded["controls"] or ())
             return Result(
                 int(code),
@@ -259,6 +260,7 @@ class DeadlineStrategy(SyncStrategy):
                 tuple(uri.decode("utf-8", "replace") for uri in referrals),
                 controls,
                 self._cookie(decoded["controls"] or ()),
+                value,
             )
         except _MISREAD as error:
             raise ValueError(f"a result that cannot be read: {error}") from None

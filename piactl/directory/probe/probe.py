@@ -80,6 +80,10 @@ class Probe:
         found, code = self._search(dn, "base", "(objectClass=*)", attributes)
         return found[0] if found and not code else None
 
+    def who(self) -> str:
+        """The DN that the server knows this identity by."""
+        return self._session.who_am_i()
+
     def has_class(self, name: str) -> bool:
         """Whether this identity sees the object class in the schema."""
         return self._session.has_class(name)

@@ -134,6 +134,9 @@ class Ending:
     def has_class(self, name: str) -> bool:
         return self.writer.has_class(name)
 
+    def who(self) -> str:
+        return self.writer.who()
+
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         return self.writer.read(dn, attributes)
 

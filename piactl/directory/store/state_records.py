@@ -322,6 +322,8 @@ DATA = "piactlData"
 DUE = "piactlNextDue"
 RECORD_CLASS = "piactlRecord"
 IN_RECORD = filters.equals("objectClass", RECORD_CLASS)
+LOCK_CLASS, LOCK_WRITER = "piactlRunLock", "piactlWriter"
+"""The class of the run lock, and the attribute that names its holder to the access rules."""
 
 SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES = "sources", "waiting", "runs", "attempts", "overrides"
 

@@ -39,6 +39,9 @@ class DirectoryWriter(DirectoryReader):
     """The Writer of `port`. In a modify, a `delete` of no values replaces whatever the attribute has, which
     is how values are written that cannot be read (passwords)."""
 
+    def who(self) -> str:
+        return self._repeated(lambda session: session.who_am_i())
+
     def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
         for write in writes:
             yield self._one(write)

@@ -18,6 +18,7 @@ from piactl.directory.port import Outcome, WriteResult
 from piactl.directory.store.state_records import (
     DATA,
     UnreadableRecord,
+    dumps,
     is_record,
     last_run_record,
     misplaced_entries,
@@ -93,7 +94,7 @@ def apply_work(
     done = Done(run.order.run, brief=brief)
     run.record("running", **facts)
     try:
-        mark_unclean(run, work)
+        planned_on = mark_unclean(run, work)
         keep_undo(run, work.writes)
         # only an archival deletes anything
         archives = Kind.ARCHIVE.value in work.summary
@@ -101,11 +102,12 @@ def apply_work(
         _write_accounts(run, writes, done, progress, stop, tell)
         if not done.stopped:
             run.lock.keep()
-            _write_records(run, work, done)
-    except PiactlError as error:
+            _write_records(run, work, done, planned_on)
+    except PiactlError as refused_write:
+        error = run.lock.cause(refused_write)
         done.status = "failed"
         _finish(run, facts, done, str(error))
-        raise
+        raise error from None
     done.status = "stopped" if done.stopped else "partly" if done.problems else "done"
     if not done.stopped:
         for step in (_prune, _report_misplaced, *housekeeping):
@@ -201,18 +203,26 @@ def write_beside(run: Run, writes: Sequence[AccountWrite]) -> Done:
     return done
 
 
-def mark_unclean(run: Run, work: Work) -> None:
-    """Until this run has ended, whatever comes next has to look at everything."""
-    entry = run.writer.read(run.places.last_run, [DATA]) if work.writes or work.records else None
+def mark_unclean(run: Run, work: Work) -> bytes | None:
+    """Marks the last run as one that did not end well, so that after a crash the next run evaluates every
+    account; the record of the last run as it stands then, None where there is none.
+
+    Raises StalePlan where the record is not that of the run that the plan follows.
+    """
+    entry = run.writer.read(run.places.last_run, [DATA])
     if entry is None:
-        return
-    data = entry.first(DATA)
+        return None
+    data = entry.first(DATA) or b""
     last = run.unreadable.read(entry.dn, data, read_last_run)
-    if last is None:  # whoever reads it next looks at everything
-        return
-    write = record_write(run.places.last_run, data, last_run_record(replace(last, clean=False)))
+    if last is None or not (work.writes or work.records):  # unreadable: the next run evaluates every account
+        return data
+    if last.run != work.basis.after:
+        raise StalePlan(f"another run, {last.run}, has been recorded since this one was planned; run again")
+    record = last_run_record(replace(last, clean=False))
+    write = record_write(run.places.last_run, data, record)
     if write is not None:
         must(run.writer, write)
+    return dumps(record)
 
 
 def run_facts(work: Work) -> dict[str, object]:
@@ -280,7 +290,7 @@ def _count(done: Done, one: AccountWrite, result: WriteResult) -> None:
         done.failed.append(one)
 
 
-def _write_records(run: Run, work: Work, done: Done) -> None:
+def _write_records(run: Run, work: Work, done: Done, planned_on: bytes | None) -> None:
     """Sources and people in waiting, and last the run itself: a crash before that makes the next run look
     at everything."""
     skipped = len(run.unreadable)
@@ -294,7 +304,7 @@ def _write_records(run: Run, work: Work, done: Done) -> None:
     if work.last is not None:
         clean = work.last.clean and not done.problems and len(run.unreadable) == skipped
         last = replace(work.last, run=run.order.run, plan=work.fingerprint, clean=clean)
-        _put_last_run(run, last)
+        _put_last_run(run, last, planned_on)
 
 
 def _check_written(run: Run, result: WriteResult) -> None:
@@ -320,9 +330,9 @@ def _is_foreign(run: Run, dn: str) -> bool:
     return entry is not None and not is_record(entry)
 
 
-def _put_last_run(run: Run, last: LastRun) -> None:
-    dn = run.places.last_run
-    write = record_write(dn, stored(run.writer.read(dn, [DATA])), last_run_record(last))
+def _put_last_run(run: Run, last: LastRun, planned_on: bytes | None) -> None:
+    """Replaces the record that the plan was made on, and no other."""
+    write = record_write(run.places.last_run, planned_on, last_run_record(last))
     if write is not None:
         _check_written(run, next(iter(run.writer.write([write]))))
 

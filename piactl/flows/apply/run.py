@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from piactl.core.model.digests import DigestKeys
@@ -34,7 +35,15 @@ from piactl.errors import FeedRefused, PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.default_password_policy import require_default_policy, warn_of_missing_policy
 from piactl.flows.apply.key_fence import check_current_key
 from piactl.flows.apply.read_back import read_back
-from piactl.flows.apply.run_lock import Holder, NoLock, RunLock, alive_alone, process_began, this_place
+from piactl.flows.apply.run_lock import (
+    Holder,
+    NoLock,
+    RunLock,
+    alive_alone,
+    host_lock,
+    process_began,
+    this_place,
+)
 from piactl.flows.site import Site
 from piactl.journal import (
     Actor,
@@ -199,20 +208,21 @@ def locked_run(
     """
     require_default_policy(writer, settings.password.policy)
     lock = RunLock(writer, settings.directory.state, _holder(order), settings.lock_seconds, now)
-    abandoned = lock.acquire()
-    try:
-        with _journalled(writer, order, settings, keys, unreadable, now, say, lock, plan) as run:
-            if abandoned:
-                say(abandoned)
-                run.journal.note(abandoned)
-            _mark_interrupted(run, abandoned or "it ended without recording its outcome")
-            with _with_end_recorded(run):
-                yield run
-    finally:
+    with host_lock(Path(settings.state_folder), lock):
+        abandoned = lock.acquire()
         try:
-            lock.release()
-        except PiactlError as error:
-            say(f"the lock could not be released ({error}); it expires by itself")
+            with _journalled(writer, order, settings, keys, unreadable, now, say, lock, plan) as run:
+                if abandoned:
+                    say(abandoned)
+                    run.journal.note(abandoned)
+                _mark_interrupted(run, abandoned or "it ended without recording its outcome")
+                with _with_end_recorded(run):
+                    yield run
+        finally:
+            try:
+                lock.release()
+            except PiactlError as error:
+                say(f"the lock could not be released ({error}); it expires by itself")
 
 
 @contextmanager

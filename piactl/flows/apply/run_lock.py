@@ -1,16 +1,30 @@
-"""One writing run at a time: a lock in the directory that works across hosts and expires by itself."""
+"""One writing run at a time: a lock in the directory that works across hosts and expires by itself.
+
+The lock entry names the identity that holds it, and the access rules of the server trust that entry: without
+the lock a nightly identity writes neither accounts nor records. So a run that was stopped, and whose lock
+another host took over, is refused by the server, whatever it still believes. This needs one identity per
+host; a file lock keeps a second run of the same host out.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from piactl.directory.port import EntryWrite, Outcome, Writer
+from piactl.directory.client.result_codes import NO_RIGHT
+from piactl.directory.dn import same_dn
+from piactl.directory.port import EntryWrite, Outcome, RawEntry, Writer, WriteResult
 from piactl.directory.store.state_records import (
     DATA,
+    LOCK_CLASS,
+    LOCK_WRITER,
+    RECORD_CLASS,
     Places,
     Record,
     UnreadableRecord,
@@ -18,15 +32,21 @@ from piactl.directory.store.state_records import (
     instant_of,
     number_of,
     parsed,
-    stored,
     text_of,
 )
-from piactl.errors import LockHeld, LockLost, PiactlError
+from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError
+from piactl.private_files import lock_file
 
 MARGIN = timedelta(seconds=60)
 """The largest difference between the clocks of two hosts at which no valid lock counts as expired."""
 LONGEST = timedelta(days=1)
 """The longest time that the configuration allows a lock to last without renewal."""
+
+
+TRIAL = "doctor"
+"""The run of a lock that doctor holds for the moment in which it tries the rights of the nightly identity."""
+TRIAL_SECONDS = 10
+"""How long doctor may hold it, and how long a run waits for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +86,10 @@ def read_lock(r: Record) -> HeldLock:
 
 
 class RunLock:
-    """The lock of one run; it expires after `seconds` without renewal."""
+    """The lock of one run; it expires after `seconds` without renewal.
+
+    `fenced`: the server knows the class that its access rules trust; known once the lock was acquired.
+    """
 
     def __init__(
         self, writer: Writer, state: str, holder: Holder, seconds: int, now: Callable[[], datetime]
@@ -77,6 +100,8 @@ class RunLock:
         self._held: bytes | None = None
         self._renew_at = now()
         self._until = now()
+        self.fenced = True
+        self._identity = writer.who()
 
     def facts(self) -> Record:
         """The facts about the lock for the record of the run."""
@@ -85,48 +110,121 @@ class RunLock:
     def acquire(self) -> str:
         """Takes the lock. Returns "", or a sentence about the abandoned lock that it took over.
 
-        Raises LockHeld at once if another run holds it.
+        Raises LockHeld at once if another run holds it, and after some seconds if doctor does not release it.
         """
-        entry = self._writer.read(self._dn, [DATA])
-        takeover = ""
+        patience = time.monotonic() + TRIAL_SECONDS
+        while True:
+            entry = self._read()
+            held = self._parsed(entry) if entry is not None else None
+            if held is None or held.holder.run != TRIAL or time.monotonic() > patience:
+                return self._take(entry, held)
+            time.sleep(0.05)
+
+    def _take(self, entry: RawEntry | None, held: HeldLock | None) -> str:
+        takeover = self._abandoned(held, entry.text(LOCK_WRITER)) if entry is not None and held else ""
+        new = self._record()
+        if entry is not None and not entry.values.get(LOCK_WRITER):
+            # an earlier version of piactl made the entry, or the server lacks the class; the structural class
+            # of an entry cannot change
+            self._must(
+                self._written(EntryWrite("delete", self._dn, delete={DATA: entry.values.get(DATA, ())}))
+            )
+            entry = None
         if entry is None:
-            new = self._record()
-            add = {"objectClass": (b"piactlRecord",), "cn": (b"lock",), DATA: (new,)}
-            write = EntryWrite("add", self._dn, add=add)
+            self._add(new)
         else:
-            old = stored(entry) or b""
-            takeover = self._abandoned(old)
-            new = self._record()
-            write = EntryWrite("modify", self._dn, delete={DATA: (old,)}, add={DATA: (new,)})
-        if not self._done(write):
-            raise LockHeld("another run has just taken the lock")
+            add = {DATA: (new,)}
+            delete: dict[str, tuple[bytes, ...]] = {DATA: (entry.first(DATA) or b"",)}
+            if not same_dn(entry.text(LOCK_WRITER), self._identity):
+                add[LOCK_WRITER] = (self._identity.encode(),)
+                delete[LOCK_WRITER] = entry.values[LOCK_WRITER]
+            self._must(self._written(EntryWrite("modify", self._dn, delete=delete, add=add)))
         self._held = new
         return takeover
 
-    def _abandoned(self, data: bytes) -> str:
-        """Describes an abandoned lock. Raises LockHeld if the lock is held or cannot be read."""
+    def _add(self, data: bytes) -> None:
+        """Adds the entry: of the plain class if the server lacks that of the lock. It is tried, because not
+        every identity can read the schema."""
+        names = {"cn": (b"lock",), DATA: (data,)}
+        plain = {"objectClass": (RECORD_CLASS.encode(),), **names}
+        fence = {
+            **plain,
+            "objectClass": (RECORD_CLASS.encode(), LOCK_CLASS.encode()),
+            LOCK_WRITER: (self._identity.encode(),),
+        }
+        result = self._written(EntryWrite("add", self._dn, add=fence))
+        self.fenced = result.outcome is not Outcome.FAILED
+        self._must(result if self.fenced else self._written(EntryWrite("add", self._dn, add=plain)))
+
+    def _must(self, result: WriteResult) -> None:
+        """Raises LockHeld if another run was faster."""
+        if not self._done(result):
+            raise LockHeld("another run has just taken the lock")
+
+    def _read(self) -> RawEntry | None:
+        return self._writer.read(self._dn, [DATA, LOCK_WRITER])
+
+    def _parsed(self, entry: RawEntry) -> HeldLock:
+        """The lock as stored. Raises LockHeld if it cannot be read."""
         try:
-            held = parsed(self._dn, data, read_lock)
+            return parsed(self._dn, entry.first(DATA) or b"", read_lock)
         except UnreadableRecord as error:
             raise LockHeld(
                 f"{error.dn}: the lock counts as held: {error.why}\nIf no run is under way, delete the entry"
             ) from None
+
+    def _abandoned(self, held: HeldLock, identity: str) -> str:
+        """Describes an abandoned lock, which `identity` holds. Raises LockHeld if it is not abandoned, or if
+        its run could still write after a takeover."""
         run, host = held.holder.run, held.holder.host
         here = (host, held.holder.place) == (self._holder.host, self._holder.place)
         if here and not _alive(held.holder.pid, held.holder.began):
             return f"took over the lock of run {run}, whose process on this host has ended"
         if self._now() > held.expires + MARGIN:
+            if host != self._holder.host and identity and same_dn(identity, self._identity):
+                raise LockHeld(
+                    f"the lock of run {run} on {host} expired at {held.expires.isoformat()}, but that run "
+                    f"could still write: it binds as the same identity, {identity}\n"
+                    f"If its process {held.holder.pid} on {host} has ended, delete the entry {self._dn}.\n"
+                    "Give each host its own nightly identity: docs/administration.md"
+                )
             return f"took over the lock of run {run} on {host}, which expired at {held.expires.isoformat()}"
+        raise LockHeld(self._described(held))
+
+    def _described(self, held: HeldLock) -> str:
         holder = (
-            f"run {run} of {held.holder.who} on {host} (process {held.holder.pid}) is writing since "
-            f"{held.since}; run again when it has ended"
+            f"run {held.holder.run} of {held.holder.who} on {held.holder.host} (process {held.holder.pid}) "
+            f"is writing since {held.since}; run again when it has ended"
         )
         if held.expires > self._now() + LONGEST + MARGIN:
             holder += (
                 f"\n{self._dn}: expires on {held.expires:%Y-%m-%d}, later than any lock can.\n"
                 "If no run is under way, delete the entry"
             )
-        raise LockHeld(holder)
+        return holder
+
+    def holder(self) -> str:
+        """A sentence about the run that holds the lock, "" where nobody does. Raises LockHeld if the lock
+        cannot be read."""
+        entry = self._read()
+        return self._described(self._parsed(entry)) if entry is not None else ""
+
+    def cause(self, error: PiactlError) -> PiactlError:
+        """The reason for a refused write: LockLost if the server refused it because another run took over
+        the lock, else `error`."""
+        if not self.fenced or not isinstance(error, DirectoryRefused) or error.result != NO_RIGHT:
+            return error
+        try:
+            entry = self._read()
+        except PiactlError:
+            return error
+        if entry is not None and entry.first(DATA) == self._held:
+            return error
+        self._held = None
+        return LockLost(
+            "another run took over the lock; the server refused the change that followed, and no further one "
+            "is made. Run again; if this happens often, raise lock_seconds"
+        )
 
     def check(self) -> None:
         """Raises LockLost if the lock has expired; does not read the directory. Called before every write,
@@ -146,7 +244,9 @@ class RunLock:
             ours = entry is not None and entry.first(DATA) == held
         else:
             new = self._record()
-            ours = self._done(EntryWrite("modify", self._dn, delete={DATA: (held,)}, add={DATA: (new,)}))
+            ours = self._done(
+                self._written(EntryWrite("modify", self._dn, delete={DATA: (held,)}, add={DATA: (new,)}))
+            )
             self._held = new if ours else None
         if not ours:
             self._held = None
@@ -156,7 +256,7 @@ class RunLock:
         """Releases the lock, unless another run took it over."""
         if self._held is not None:
             held, self._held = self._held, None
-            self._done(EntryWrite("delete", self._dn, delete={DATA: (held,)}))
+            self._done(self._written(EntryWrite("delete", self._dn, delete={DATA: (held,)})))
 
     def _record(self) -> bytes:
         now = self._now()
@@ -177,11 +277,27 @@ class RunLock:
             }
         )
 
-    def _done(self, write: EntryWrite) -> bool:
-        result = next(iter(self._writer.write([write])))
+    def _written(self, write: EntryWrite) -> WriteResult:
+        return next(iter(self._writer.write([write])))
+
+    def _done(self, result: WriteResult) -> bool:
         if result.outcome is Outcome.FAILED:
             raise PiactlError(f"{self._dn}: the lock cannot be written: {result.message}")
         return result.outcome in (Outcome.APPLIED, Outcome.ALREADY)
+
+
+@contextmanager
+def host_lock(folder: Path, lock: RunLock) -> Iterator[None]:
+    """Keeps a second run of this host out for as long as it is held: both bind as the same identity, between
+    which the server cannot tell. Raises LockHeld."""
+    with lock_file(folder / "run.lock") as descriptor:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LockHeld(
+                lock.holder() or "another run on this host is about to write or has just done so"
+            ) from None
+        yield
 
 
 class NoLock:
@@ -194,6 +310,10 @@ class NoLock:
         """The facts by which another run sees whether this run is still under way."""
         h = self._holder
         return {"alone": {"pid": h.pid, "began": h.began, "place": h.place}}
+
+    def cause(self, error: PiactlError) -> PiactlError:
+        """The error itself: there is no lock that could be lost."""
+        return error
 
     def keep(self) -> None:
         """Nothing to renew."""

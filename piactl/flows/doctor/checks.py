@@ -165,6 +165,12 @@ CHECKS: dict[str, Check] = {
             _W,
             "If only the password policy refuses closed and locked accounts, a fault in it opens them.",
         ),
+        Check(
+            "D39",
+            "run lock",
+            _E,
+            "A run that was stopped, and whose lock another host took over, must not write when it goes on.",
+        ),
     )
 }
 

@@ -1,19 +1,30 @@
-"""Checks of the rights of the four identities, with requests that cannot change anything."""
+"""Checks of the rights of the four identities, with requests that cannot change anything.
+
+A nightly identity has its rights while it holds the run lock, so doctor takes the lock for the moment of the
+trial if no run holds it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
+from piactl.directory.open import open_writer
 from piactl.directory.port import Values
 from piactl.directory.probe.server_config import ServerConfig
 from piactl.directory.store.accounts import IN_ACCOUNTS
-from piactl.directory.store.state_records import RUNS, SOURCES, WAITING, Places
+from piactl.directory.store.state_records import LOCK_CLASS, LOCK_WRITER, RUNS, SOURCES, WAITING, Places
+from piactl.errors import PiactlError
+from piactl.flows.apply.run_lock import TRIAL, TRIAL_SECONDS, Holder, RunLock, process_began, this_place
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, worst
 from piactl.flows.doctor.servers import Server
+from piactl.secrets import read_password
 
 _RIGHTS = "Compare the access rules with schemas/ldap/slapd.conf.in; their order matters."
 
@@ -83,6 +94,8 @@ def rights(server: Server) -> Finding:
     good = f"{tried.answers} tried, all as expected"
     if lacking:
         good += f" (not tried: there is no {' and no '.join(lacking)} entry yet)"
+    if tried.no_lock:
+        good += f" (nightly not tried: {tried.no_lock})"
     return worst("D23", wrong, [], _RIGHTS, good, server.uri)
 
 
@@ -158,15 +171,96 @@ class Tried:
     wrong: tuple[str, ...]
     answers: int
     untried: tuple[str, ...]
+    no_lock: str = ""
 
 
 def _try(server: Server, trials: Iterable[Trial], places: Mapping[str, str]) -> Tried:
-    """Makes each trial whose identity could bind and whose kind of entry exists."""
+    """Makes each trial whose identity could bind and whose kind of entry exists; those of the nightly
+    identity with the run lock."""
+    chosen = list(trials)
+    if any(trial.identity == "nightly" for trial in chosen) and "nightly" in server.probes:
+        with _run_lock(server) as why:
+            return _tried(server, chosen, places, why)
+    return _tried(server, chosen, places, "")
+
+
+@contextmanager
+def _run_lock(server: Server) -> Iterator[str]:
+    """Holds the run lock as the nightly identity; yields why it cannot, "" if it can.
+
+    Only on the first server: on two at once, two locks would meet in the replication.
+    """
+    if _holds_lock(server):
+        yield ""
+        return
+    if server.uri != server.settings.servers[0]:
+        yield "the run lock is only taken on the first server"
+        return
+    if server.first.entry(Places(server.settings.state).lock, ["cn"]) is not None:
+        yield "another run holds the run lock"
+        return
+    with ExitStack() as stack:
+        try:
+            settings = replace(server.settings, servers=(server.uri,))
+            writer = stack.enter_context(open_writer(settings, "nightly", read_password))
+            host = socket.gethostname()
+            holder = Holder(TRIAL, host, os.getpid(), process_began(os.getpid()), TRIAL, this_place())
+            lock = RunLock(writer, settings.state, holder, TRIAL_SECONDS, server.now)
+            lock.acquire()
+            stack.callback(lock.release)
+        except PiactlError:
+            yield "the run lock cannot be taken"
+            return
+        yield ""
+
+
+def _holds_lock(server: Server) -> bool:
+    """Whether a run that binds as this host's nightly identity holds the run lock now."""
+    entry = server.first.entry(Places(server.settings.state).lock, [LOCK_WRITER])
+    return entry is not None and same_dn(entry.text(LOCK_WRITER), server.probes["nightly"].who())
+
+
+def run_lock(server: Server) -> Finding:
+    """D39. Tried: without the run lock the nightly identity must change no account and no record."""
+    advice = f"Upgrade the schema and the access rules (by group). {_PAGE}"
+    if not any(probe.has_class(LOCK_CLASS) for probe in server.each()):
+        words = (
+            "the server lacks piactlRunLock: a run that lost its lock while it was stopped can still write"
+        )
+        return error("D39", words, advice, server.uri)
+    if "nightly" not in server.probes:
+        return skipped("D39", "not tried: nightly cannot bind", server.uri)
+    trials = [
+        Trial("nightly", place, False, f"{words} without the run lock", deleted)
+        for place, words, deleted in (
+            ("account", "change an account", "displayName"),
+            (RUNS, f"write below ou={RUNS}", "description"),
+            (SOURCES, f"write below ou={SOURCES}", "description"),
+            (WAITING, f"write below ou={WAITING}", "description"),
+        )
+    ]
+    if _holds_lock(server):
+        return skipped("D39", "not tried: a run of this host holds the run lock", server.uri)
+    places = _places(server)
+    tried = _tried(server, [trial for trial in trials if trial.entry in places], places, "")
+    if tried.wrong and _holds_lock(server):
+        return skipped("D39", "not tried: a run of this host took the run lock meanwhile", server.uri)
+    if not tried.answers:
+        return skipped("D39", "the server's answers do not show the rights", server.uri)
+    good = f"{tried.answers} changes tried without the run lock, all refused"
+    return worst("D39", list(tried.wrong), [], advice, good, server.uri)
+
+
+def _tried(server: Server, trials: Iterable[Trial], places: Mapping[str, str], no_lock: str) -> Tried:
+    """Makes the trials; those of the nightly identity not if `no_lock` says why it has no run lock."""
     wrong, untried, answers = [], {}, 0
     for trial in trials:
         dn = places.get(trial.entry)
         if trial.identity not in server.probes:
             untried[f"{trial.identity} cannot bind"] = True
+            continue
+        if trial.identity == "nightly" and no_lock:
+            untried[no_lock] = True
             continue
         if dn is None:
             untried[f"there is no {trial.entry} entry yet"] = True
@@ -180,7 +274,7 @@ def _try(server: Server, trials: Iterable[Trial], places: Mapping[str, str]) -> 
         answers += 1
         if answer != trial.may:
             wrong.append(f"{trial.identity} {'cannot' if trial.may else 'can'} {trial.words}")
-    return Tried(tuple(wrong), answers, tuple(untried))
+    return Tried(tuple(wrong), answers, tuple(untried), no_lock)
 
 
 def _told(
@@ -265,4 +359,5 @@ RIGHTS: Mapping[str, Callable[[Server], Finding]] = {
     "D33": policy_of_an_account,
     "D34": one_password,
     "D35": passwords_of_identities,
+    "D39": run_lock,
 }
