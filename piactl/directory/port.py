@@ -115,6 +115,10 @@ class Writer(Reader, Protocol):
     def who(self) -> str:
         """The DN that the server knows this identity by."""
 
+    def lagging(self, seconds: float) -> list[str]:
+        """A sentence for each other server of the list that does not have, after so many seconds at most,
+        everything that this server has now."""
+
     def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
         """One result per write, in order. A write whose reply was lost is read back and resolved.
 

@@ -27,6 +27,8 @@ class Chosen:
     """What the options before the command said."""
 
     config: str = ""
+    on: str = ""
+    reason: str = ""
 
 
 chosen = Chosen()
@@ -97,13 +99,26 @@ def reading(configuration: Configuration, identity: str = "reader") -> Iterator[
 
 @contextmanager
 def writing(configuration: Configuration, identity: str = "nightly") -> Iterator[Writer]:
-    from piactl.directory.open import open_writer
+    from piactl.clock import utc_now
+    from piactl.flows.apply.writing_server import open_writing_server
+    from piactl.journal import who
     from piactl.secrets import read_password
 
-    with (
-        open_writer(configuration.settings.directory, identity, read_password) as writer,
-        _reporting(configuration),
-    ):
+    opened = open_writing_server(
+        configuration.settings.directory,
+        identity,
+        read_password,
+        configuration.unreadable,
+        on=chosen.on,
+        reason=chosen.reason,
+        # the preconditions of their writes protect the commands that change single accounts
+        ask_all=identity == "nightly",
+        actor=who(),
+        now=utc_now(),
+    )
+    with opened as (writer, note), _reporting(configuration):
+        if note:
+            say(note)
         yield writer
 
 

@@ -129,6 +129,10 @@ def tell(done: Done, output: PlanLayout, document: Mapping[str, Any] | None = No
     """The last words of a run: as json on stdout, or as a sentence; problems each on a line of stderr."""
     for uid, outcome, message in done.problems:
         say(f"{uid}: {outcome}: {message}")
+    for server in done.lagging:
+        say(f"not yet on {server}")
+    if done.lagging:
+        say("The next run evaluates every account again.")
     if output is PlanLayout.JSON:
         import json
 
@@ -138,6 +142,8 @@ def tell(done: Done, output: PlanLayout, document: Mapping[str, Any] | None = No
             "outcomes": dict(done.counts),
             "problems": [{"uid": u, "outcome": o, "message": m} for u, o, m in done.problems],
         }
+        if done.lagging:
+            facts["lagging"] = done.lagging
         if document is not None:
             facts["summary"] = document["summary"]
             facts["plan"] = document["fingerprint"]

@@ -23,7 +23,8 @@ _ONE_SERVER = (
 
 
 class Servers:
-    """Makes connections for one identity; `writing` requires a server that accepts writes."""
+    """Makes connections for one identity; `writing` means the first server of the list, which must accept
+    writes: on two servers at once, two runs could each hold the run lock."""
 
     def __init__(
         self, settings: DirectorySettings, identity: str, password: Password, *, writing: bool = False
@@ -46,7 +47,8 @@ class Servers:
         """
         tried: list[str] = []
         starts: list[str] = []
-        uris = [only.uri] if only else sorted(self._settings.servers, key=lambda uri: uri != first)
+        listed = self._settings.servers[:1] if self._writing else self._settings.servers
+        uris = [only.uri] if only else sorted(listed, key=lambda uri: uri != first)
         for uri in uris:
             try:
                 return self._usable(uri, only)
@@ -62,6 +64,20 @@ class Servers:
             + "".join(f"\nStart it: {command}" for command in starts)
             + "\nFor all problems, run: piactl doctor"
         )
+
+    @property
+    def suffix(self) -> str:
+        return self._settings.suffix
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """The servers of the list after the first."""
+        return self._settings.servers[1:]
+
+    def peer(self, uri: str) -> Session:
+        """A session for reading with one server. Raises Unusable."""
+        identity = self._settings.identities[self._name]
+        return open_session(uri, self._settings, identity, self._password, read_only=True)
 
     def _usable(self, uri: str, only: ServerFacts | None) -> Session:
         identity = self._settings.identities[self._name]
@@ -110,7 +126,7 @@ class Link:
     first write only with the same server. Another server may not have that write yet."""
 
     def __init__(self, servers: Servers) -> None:
-        self._servers = servers
+        self.servers = servers
         self._written: ServerFacts | None = None
         self.session = servers.connect()
 
@@ -127,12 +143,12 @@ class Link:
     def again(self) -> Session:
         """A new session, with the same server if possible."""
         self.session.drop()
-        self.session = self._servers.connect(self.session.uri, self._written)
+        self.session = self.servers.connect(self.session.uri, self._written)
         return self.session
 
     def another(self) -> Session:
         """An additional session, which the caller closes."""
-        return self._servers.connect(self.session.uri, self._written)
+        return self.servers.connect(self.session.uri, self._written)
 
     def close(self) -> None:
         self.session.close()

@@ -137,6 +137,9 @@ class Ending:
     def who(self) -> str:
         return self.writer.who()
 
+    def lagging(self, seconds: float) -> list[str]:
+        return self.writer.lagging(seconds)
+
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         return self.writer.read(dn, attributes)
 

@@ -366,6 +366,10 @@ class Places:
         return child(self.state, "cn", "lock")
 
     @property
+    def move(self) -> str:
+        return child(self.state, "cn", "writing-server")
+
+    @property
     def keys(self) -> str:
         return child(self.state, "cn", "keys")
 
@@ -456,7 +460,9 @@ def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
     places = Places(state)
     top = normal_dn(state)
     folders = {normal_dn(places.folder(name)) for name in (SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES)}
-    single = {normal_dn(dn) for dn in (places.last_run, places.addresses, places.lock, places.keys)}
+    single = {
+        normal_dn(dn) for dn in (places.last_run, places.addresses, places.lock, places.keys, places.move)
+    }
     found = []
     for entry in reader.search(state, filters.ANY_ENTRY, ["objectClass"]):
         name = normal_dn(entry.dn)

@@ -49,6 +49,8 @@ class Done:
     """Outcome and message by uid; where `brief`, only of those whose write was not simply made."""
     stopped: str = ""
     brief: bool = False
+    lagging: list[str] = field(default_factory=list)
+    """A sentence for each server of the list that does not have yet what this run wrote."""
 
 
 Progress = Callable[[int, int], None]
@@ -102,17 +104,20 @@ def apply_work(
         _write_accounts(run, writes, done, progress, stop, tell)
         if not done.stopped:
             run.lock.keep()
+            done.lagging = run.writer.lagging(run.settings.directory.replication_seconds)
+            run.lock.keep()
             _write_records(run, work, done, planned_on)
     except PiactlError as refused_write:
         error = run.lock.cause(refused_write)
         done.status = "failed"
         _finish(run, facts, done, str(error))
         raise error from None
-    done.status = "stopped" if done.stopped else "partly" if done.problems else "done"
+    done.status = "stopped" if done.stopped else "partly" if done.problems or done.lagging else "done"
     if not done.stopped:
         for step in (_prune, _report_misplaced, *housekeeping):
             _keep_house(run, step)
-    _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else "")
+    note = "; ".join(f"not yet on {server}" for server in done.lagging)
+    _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else note)
     return done
 
 
@@ -302,7 +307,8 @@ def _write_records(run: Run, work: Work, done: Done, planned_on: bytes | None) -
     if work.undoes:
         _mark_undone(run, work.undoes)
     if work.last is not None:
-        clean = work.last.clean and not done.problems and len(run.unreadable) == skipped
+        settled = not done.problems and not done.lagging and len(run.unreadable) == skipped
+        clean = work.last.clean and settled
         last = replace(work.last, run=run.order.run, plan=work.fingerprint, clean=clean)
         _put_last_run(run, last, planned_on)
 
