@@ -60,8 +60,8 @@ def open_writing_server(
     """A writer of the server that piactl writes to, and a sentence about a move, "" where there is none.
 
     `on` moves the writes to that server, for a `reason`. Without `ask_all` the other servers are only asked
-    for the record of a move if the first does not answer. Raises UsageError for a server that is not listed or
-    a move without a reason, and DirectoryUnreachable.
+    for the record of a move if the first does not answer. Raises UsageError for a server that is not listed
+    or a move without a reason, and DirectoryUnreachable.
     """
     first, *others = settings.servers
     if on:
