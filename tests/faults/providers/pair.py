@@ -36,8 +36,9 @@ from .checker import (
 )
 from .link import Link
 
-CONVERGED = 15.0
-"""Seconds within which two providers that reach each other have the same contextCSN."""
+CONVERGED = 120.0
+"""Seconds within which two providers that reach each other have the same contextCSN. Where both refresh at
+the same time, slapd refuses one of them (53), which tries again after a minute."""
 _ROOT = tree_settings()["root"]
 _ON_THE_FIRST_DAY = f"""
 from datetime import date
@@ -124,6 +125,17 @@ class Pair:
             assert waited < limit, f"not the same after {limit:.0f} s: {first} and {second}"
             time.sleep(0.02)
 
+    def come_back(self, *, in_turn: bool) -> None:
+        """Starts the first provider again. `in_turn`: the second asks it only when it has caught up."""
+        if in_turn:
+            self.links[0].cut()
+        self.one.start_slapd()
+        until = time.monotonic() + CONVERGED
+        while in_turn and not _covers(*self.stamps()):
+            assert time.monotonic() < until, "the first provider does not catch up"
+            time.sleep(0.02)
+        self.links[0].mend()
+
     # ---- what is there
 
     def directories(self) -> tuple[Entries, Entries]:
@@ -167,6 +179,12 @@ def _context(world: World) -> frozenset[bytes]:
     with world.root() as connection:
         connection.search(SUFFIX, "(objectClass=*)", ldap3.BASE, attributes=["contextCSN"])
         return frozenset(connection.response[0]["raw_attributes"].get("contextCSN", ()))
+
+
+def _covers(one: frozenset[bytes], other: frozenset[bytes]) -> bool:
+    """Whether `one` has of each provider a CSN at least as new as `other`."""
+    newest = {csn.split(b"#")[2]: csn for csn in one}
+    return all(newest.get(csn.split(b"#")[2], b"") >= csn for csn in other)
 
 
 def build_pair(people: int = PEOPLE) -> Pair:
