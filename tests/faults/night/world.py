@@ -173,13 +173,17 @@ class World:
 
     def reset(self) -> None:
         """Puts directory, server settings, journal and state files back to the morning before the night."""
+        self.restore()
+        self.start_slapd()
+
+    def restore(self) -> None:
+        """Ends the server, and puts everything back like `reset`."""
         self.kill_slapd()
         saved = self.folder / "saved"
         for name in _KEPT:
             shutil.rmtree(self.folder / name, ignore_errors=True)
             shutil.copytree(saved / name, self.folder / name)
         shutil.copy(saved / "slapd.conf", self.folder / "slapd" / "slapd.conf")
-        self.start_slapd()
 
     def save(self) -> None:
         stop_sandbox(self.folder)
