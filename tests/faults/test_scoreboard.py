@@ -175,7 +175,6 @@ def writer_lost(pair: Pair, seed: int, rounds: int, *, in_turn: bool = False) ->
         counts["second behind"] += bool(behind)
         fail_over(pair)
         pair.come_back(in_turn=in_turn or rng.random() < 0.5)
-        pair.converge()
         finished(pair)
         check(pair, context)
     report("R3", seed, rounds, counts)

@@ -126,12 +126,16 @@ class Pair:
             time.sleep(0.02)
 
     def come_back(self, *, in_turn: bool) -> None:
-        """Starts the first provider again. `in_turn`: the second asks it only when it has caught up."""
+        """Starts the first provider again; returns when it has all that the second one wrote.
+
+        `in_turn`: the second asks it only then. What a killed provider wrote last may reach the other with
+        its next write only, so that `converge` would not end.
+        """
         if in_turn:
             self.links[0].cut()
         self.one.start_slapd()
         until = time.monotonic() + CONVERGED
-        while in_turn and not _covers(*self.stamps()):
+        while not _covers(*self.stamps()):
             assert time.monotonic() < until, "the first provider does not catch up"
             time.sleep(0.02)
         self.links[0].mend()
