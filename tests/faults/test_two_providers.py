@@ -13,14 +13,16 @@ from pathlib import Path
 import ldap3
 import pytest
 
-from piactl.sandbox.config_files import ACCOUNTS
+from piactl.sandbox.config_files import ACCOUNTS, SUFFIX
 
+from .night.moments import wait_for_lines
 from .night.world import World
 from .providers.checker import (
     OF_A_RUN,
     Entries,
     chain_faults,
     differences,
+    directory,
     doubled,
     lost_writes,
     of_nights,
@@ -101,6 +103,31 @@ def test_the_checker_reports_a_partition_in_which_both_sides_write(pair: Pair) -
     now = pair.directories()
     lost = [differences(entries, then, ignored=OF_A_RUN) for entries, then in zip(now, written, strict=True)]
     assert any(lost), "both sides kept what they had acknowledged"
+
+
+# ---- a server is lost
+
+
+def written_at_second(pair: Pair) -> frozenset[tuple[str, bytes]]:
+    """Name and entryCSN of the entries whose last write a client made there: it carries that server's number,
+    and what replication brought carries that of the first."""
+    return frozenset(stamp for stamp in pair.two.stamps() if b"#002#" in stamp[1])
+
+
+def test_a_run_whose_server_is_lost_ends_8_and_writes_nowhere_else(pair: Pair) -> None:
+    began = time.monotonic()
+    run = pair.one.spawn(pair.one.night(config=pair.config))
+    assert wait_for_lines(pair.one, run, 102)
+    pair.part()
+    before = written_at_second(pair)
+    pair.one.kill_slapd()
+    ended = pair.one.wait(run, began)
+    assert written_at_second(pair) == before
+    assert ended.code == 8, ended.said
+    entries = directory(pair.two.uri, SUFFIX)
+    missing = lost_writes(pair.one.journal, pair.keys, entries, pair.one.begin)
+    assert missing, "the second server had all that was acknowledged"
+    pair.one.start_slapd()
 
 
 # ---- the checker
