@@ -41,6 +41,8 @@ _VOLATILE = frozenset(
     "entryUUID entryCSN createTimestamp modifyTimestamp creatorsName modifiersName structuralObjectClass "
     "entryDN subschemaSubentry hasSubordinates".split()
 )
+_KEPT = ("slapd/data", "slapd/log", "journal", "state")
+"""The folders that make the morning before the night."""
 Entries = dict[str, dict[str, list[bytes]]]
 
 
@@ -171,18 +173,23 @@ class World:
 
     def reset(self) -> None:
         """Puts directory, server settings, journal and state files back to the morning before the night."""
+        self.restore()
+        self.start_slapd()
+
+    def restore(self) -> None:
+        """Ends the server, and puts everything back like `reset`."""
         self.kill_slapd()
         saved = self.folder / "saved"
-        for name in ("slapd/data", "journal", "state"):
+        for name in _KEPT:
             shutil.rmtree(self.folder / name, ignore_errors=True)
             shutil.copytree(saved / name, self.folder / name)
         shutil.copy(saved / "slapd.conf", self.folder / "slapd" / "slapd.conf")
-        self.start_slapd()
 
     def save(self) -> None:
         stop_sandbox(self.folder)
         saved = self.folder / "saved"
-        for name in ("slapd/data", "journal", "state"):
+        shutil.rmtree(saved, ignore_errors=True)
+        for name in _KEPT:
             shutil.copytree(self.folder / name, saved / name)
         shutil.copy(self.folder / "slapd" / "slapd.conf", saved / "slapd.conf")
         self.start_slapd()
