@@ -94,6 +94,7 @@ def apply_work(
         run.record("refused", **facts, journal=head_facts(run.journal.head))
         raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written")
     done = Done(run.order.run, brief=brief)
+    last: LastRun | None = None
     run.record("running", **facts)
     try:
         planned_on = mark_unclean(run, work)
@@ -104,18 +105,17 @@ def apply_work(
         _write_accounts(run, writes, done, progress, stop, tell)
         if not done.stopped:
             run.lock.keep()
-            done.lagging = run.writer.lagging(run.settings.directory.replication_seconds)
-            run.lock.keep()
-            _write_records(run, work, done, planned_on)
+            last = _write_records(run, work, done, planned_on)
     except PiactlError as refused_write:
         error = run.lock.cause(refused_write)
         done.status = "failed"
         _finish(run, facts, done, str(error))
         raise error from None
-    done.status = "stopped" if done.stopped else "partly" if done.problems or done.lagging else "done"
     if not done.stopped:
         for step in (_prune, _report_misplaced, *housekeeping):
             _keep_house(run, step)
+        _wait_for_servers(run, done, last)
+    done.status = "stopped" if done.stopped else "partly" if done.problems or done.lagging else "done"
     note = "; ".join(f"not yet on {server}" for server in done.lagging)
     _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else note)
     return done
@@ -132,6 +132,22 @@ def _keep_house(run: Run, step: Housekeeping) -> None:
         run.say(
             f"the changes were made; {where} failed ({type(bug).__name__}): a bug in piactl, please report it"
         )
+
+
+def _wait_for_servers(run: Run, done: Done, last: LastRun | None) -> None:
+    """Waits until every server of the list has what this run wrote; only then does the record of the last run
+    say that it ended well, as `last` does."""
+    directory = run.settings.directory
+    if len(directory.servers) == 1:
+        return
+    try:
+        run.lock.keep()
+        done.lagging = run.writer.lagging(directory.replication_seconds)
+        run.lock.keep()
+        if last is not None and last.clean and not done.lagging:
+            _put_last_run(run, last, dumps(last_run_record(replace(last, clean=False))))
+    except PiactlError as error:
+        done.lagging = [f"the other servers, as far as is known: {error}"]
 
 
 def _prune(run: Run) -> None:
@@ -295,9 +311,10 @@ def _count(done: Done, one: AccountWrite, result: WriteResult) -> None:
         done.failed.append(one)
 
 
-def _write_records(run: Run, work: Work, done: Done, planned_on: bytes | None) -> None:
-    """Sources and people in waiting, and last the run itself: a crash before that makes the next run look
-    at everything."""
+def _write_records(run: Run, work: Work, done: Done, planned_on: bytes | None) -> LastRun | None:
+    """Writes the records of sources and people in waiting, and last that of the run itself: a crash before
+    that makes the next run evaluate every account. Where other servers have to follow, the record does not
+    yet say that the run ended well; it is returned as it will be then."""
     skipped = len(run.unreadable)
     for result in run.writer.write(list(work.records)):
         _check_written(run, result)
@@ -306,11 +323,13 @@ def _write_records(run: Run, work: Work, done: Done, planned_on: bytes | None) -
             _keep_waiting(run, one)
     if work.undoes:
         _mark_undone(run, work.undoes)
-    if work.last is not None:
-        settled = not done.problems and not done.lagging and len(run.unreadable) == skipped
-        clean = work.last.clean and settled
-        last = replace(work.last, run=run.order.run, plan=work.fingerprint, clean=clean)
-        _put_last_run(run, last, planned_on)
+    if work.last is None:
+        return None
+    clean = work.last.clean and not done.problems and len(run.unreadable) == skipped
+    last = replace(work.last, run=run.order.run, plan=work.fingerprint, clean=clean)
+    alone = len(run.settings.directory.servers) == 1
+    _put_last_run(run, last if alone else replace(last, clean=False), planned_on)
+    return last
 
 
 def _check_written(run: Run, result: WriteResult) -> None:
