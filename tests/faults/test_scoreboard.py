@@ -183,8 +183,12 @@ def writer_lost(pair: Pair, seed: int, rounds: int, *, in_turn: bool = False) ->
 
 
 def fail_over(pair: Pair) -> None:
-    """The first provider is down; the run is made at the second."""
-    finished(pair)
+    """The first provider is down; an operator has the run made at the second."""
+    words = night(pair)
+    at = words.index("nightly")
+    ended = pair.one.run([*words[:at], "--on", pair.two.uri, "--reason", "the first is lost", *words[at:]])
+    assert ended.code == 5, ended.said
+    assert f"not yet on {pair.one.uri}: cannot be reached" in ended.said
 
 
 def test_r3_writer_lost(pair: Pair) -> None:

@@ -211,7 +211,10 @@ def build_pair(people: int = PEOPLE) -> Pair:
         password = secrets.token_urlsafe(16)
         for number, (world, other) in enumerate(((one, links[1]), (two, links[0])), 1):
             _replicate(world, one.folder, number, other, password)
-        one.configure(pair.config.name, directory__servers=[one.uri, two.uri])
+        servers = [one.uri, two.uri]
+        one.configure(
+            pair.config.name, directory__servers=servers, directory__replication_seconds=int(CONVERGED)
+        )
         for world in (one, two):
             world.start_slapd()
         for world in (one, two):
