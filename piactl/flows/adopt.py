@@ -29,7 +29,7 @@ from piactl.core.rules.reasons import state_reason
 from piactl.core.text import counted
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import read_accounts
-from piactl.directory.store.state_records import read_memory
+from piactl.directory.store.memory_records import read_memory
 from piactl.directory.store.unmanaged_entries import (
     Recognition,
     Stranger,

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from piactl.directory.port import Reader
 from piactl.directory.store.attribute_map import SECRETS
-from piactl.directory.store.state_records import read_runs
+from piactl.directory.store.run_records import read_runs
 from piactl.errors import JournalUnusable
 from piactl.flows.apply.run import Order
 from piactl.flows.site import Site

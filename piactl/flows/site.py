@@ -18,7 +18,7 @@ from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import Rules
 from piactl.directory.port import Reader
 from piactl.directory.store.attribute_map import LINKED_CLASS, Encoding
-from piactl.directory.store.state_records import UnreadableRecords
+from piactl.directory.store.records import UnreadableRecords
 from piactl.secrets import read_keys
 
 

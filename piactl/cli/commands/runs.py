@@ -58,7 +58,7 @@ _OBJECTS = ("json", "ndjson")
 
 def _records() -> list[Mapping[str, Any]]:
     from piactl.clock import utc_now
-    from piactl.directory.store.state_records import read_runs
+    from piactl.directory.store.run_records import read_runs
 
     site = this_site()
     with reading(site) as reader:

@@ -13,7 +13,7 @@ from piactl.directory.client.deadline import Deadline
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.state_records import IN_RECORD, RUNS, Places
+from piactl.directory.store.records import IN_RECORD, RUNS, Places
 
 Stamp = tuple[str, str | None, bytes]
 """uid, matricule and entryCSN of an account."""

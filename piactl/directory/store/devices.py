@@ -18,7 +18,7 @@ from piactl.directory.dn import child, normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_change
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.state_records import (
+from piactl.directory.store.records import (
     DATA,
     RECORD_CLASS,
     Record,

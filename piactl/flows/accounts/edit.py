@@ -23,7 +23,7 @@ from piactl.core.text import counted
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.accounts import Entry, account_write
 from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers
-from piactl.directory.store.state_records import read_last
+from piactl.directory.store.memory_records import read_last
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone
 from piactl.flows.apply.run import Order, check_date, run_alone

@@ -9,7 +9,7 @@ from __future__ import annotations
 from piactl.core.model.digests import DigestKeys, digest_key_id
 from piactl.directory.port import Outcome, Reader, Writer
 from piactl.directory.store.accounts import IN_ACCOUNTS
-from piactl.directory.store.state_records import DATA, Places, Record, record_write, stored, text_of
+from piactl.directory.store.records import DATA, Places, Record, record_write, stored, text_of
 from piactl.errors import PiactlError, SecretUnusable
 from piactl.flows.site import Site
 

@@ -21,7 +21,8 @@ from piactl.directory.ldif import ldif_entry
 from piactl.directory.port import Outcome, Writer
 from piactl.directory.store.accounts import IN_ACCOUNTS, NAMES
 from piactl.directory.store.attribute_scans import read_foreign_names
-from piactl.directory.store.state_records import last_run_record, read_last, record_write
+from piactl.directory.store.memory_records import last_run_record, read_last
+from piactl.directory.store.records import record_write
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.executor import Done, Progress, Stop, check_fresh, mark_unclean, refused, run_facts
 from piactl.flows.apply.run import LOADING, Order, Run, check_date, head_facts, run_under_lock

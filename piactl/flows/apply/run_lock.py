@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from piactl.directory.port import EntryWrite, Outcome, Writer
-from piactl.directory.store.state_records import (
+from piactl.directory.store.records import (
     DATA,
     Places,
     Record,

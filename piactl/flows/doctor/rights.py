@@ -11,7 +11,7 @@ from piactl.directory.dn import same_dn
 from piactl.directory.port import Values
 from piactl.directory.probe.server_config import ServerConfig
 from piactl.directory.store.accounts import IN_ACCOUNTS
-from piactl.directory.store.state_records import RUNS, SOURCES, WAITING, Places
+from piactl.directory.store.records import RUNS, SOURCES, WAITING, Places
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, worst
 from piactl.flows.doctor.servers import Server
 

@@ -18,7 +18,7 @@ from piactl.core.rules.status import AccountStatus
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.activation_passwords import Ending, code_write, policy_faults
-from piactl.directory.store.state_records import read_last
+from piactl.directory.store.memory_records import read_last
 from piactl.errors import ConfigurationInvalid, Mistake, PiactlError, ReplyLost
 from piactl.flows.accounts.edit import Prepared
 from piactl.flows.apply.executor import Done, Stop, write_alone

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from piactl.core.credentials.backoff import FREE_TRIES, Attempts, all_open_at, recent
 from piactl.directory.dn import child
 from piactl.directory.port import Outcome, Reader, Writer
-from piactl.directory.store.state_records import (
+from piactl.directory.store.records import (
     ATTEMPTS,
     DATA,
     IN_RECORD,

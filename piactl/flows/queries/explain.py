@@ -54,7 +54,7 @@ def why_login(reader: Reader, site: Site, name: str, as_of: date, now: datetime)
 
 
 def _last_run(reader: Reader, site: Site) -> date | None:
-    from piactl.directory.store.state_records import read_last
+    from piactl.directory.store.memory_records import read_last
 
     last = read_last(reader, site.settings.directory.state, site.unreadable)
     return last.as_of if last and not last.lost else None

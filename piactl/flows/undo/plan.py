@@ -19,7 +19,8 @@ from piactl.core.plan.guards import counts_by_kind, refusals
 from piactl.core.plan.plan import Basis, Hold, Plan
 from piactl.core.plan.run_state import Memory
 from piactl.directory.port import RawEntry, Reader
-from piactl.directory.store.state_records import memory_writes, read_memory, read_runs
+from piactl.directory.store.memory_records import memory_writes, read_memory
+from piactl.directory.store.run_records import read_runs
 from piactl.errors import AccountNotFound, PiactlError
 from piactl.flows.apply.run import LOADING, Order
 from piactl.flows.apply.run_lock import alive_alone
