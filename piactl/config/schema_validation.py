@@ -12,7 +12,6 @@ from functools import cache
 from typing import Any
 
 from piactl.config.strict_yaml import Document, Node, quoted, unclear
-from piactl.config.suggestions import hint
 from piactl.resources import schemas_folder
 
 # A small validator for valid files; jsonschema is loaded only to describe the mistakes of a file that this
@@ -312,3 +311,21 @@ def _value_message(node: Node, error: Any) -> str:
     if error.validator == "uniqueItems":
         return "a value appears twice in this list; keep one"
     return f"expected {expected}, found {quoted(node)}"
+
+
+_NEAR_ENOUGH = 55
+_MOST_LISTED = 16
+
+
+def hint(word: str, valid: Iterable[str]) -> str:
+    """`did you mean X?`, or a list of the valid words if none is close, or that none is defined."""
+    from rapidfuzz import fuzz, process  # imported here: only a mistake needs it
+
+    words = sorted(set(valid))
+    if not words:
+        return "none is defined"
+    best = process.extractOne(word.casefold(), {w: w.casefold() for w in words}, scorer=fuzz.ratio)
+    if best is not None and best[1] >= _NEAR_ENOUGH:
+        return f"did you mean {best[2]}?"
+    listed = ", ".join(words[:_MOST_LISTED])
+    return f"valid values: {listed}" + (", ..." if len(words) > _MOST_LISTED else "")

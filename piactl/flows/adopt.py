@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from piactl.core.model.account import Account, State
-from piactl.core.model.assignment import Assignment
-from piactl.core.model.person import Person
+from piactl.core.model.person import Assignment, Person
 from piactl.core.naming.local_part import UnusableName, local_part
 from piactl.core.plan.adoption import (
     Match,

@@ -27,7 +27,7 @@ from piactl.core.journal_line import (
     sealed,
 )
 from piactl.errors import JournalUnusable
-from piactl.journal import file_locks as locks
+from piactl.journal import head_file as locks
 from piactl.journal.errors import chain_broken
 from piactl.journal.head_file import SUFFIX, HeadDamaged, HeadRecord, read_head, write_head
 from piactl.journal.private_file import make_folder, open_private, same_file

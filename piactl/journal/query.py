@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from piactl.core.journal_line import BrokenLine, JournalLine, ended, parsed
-from piactl.journal import file_locks as locks
+from piactl.journal import head_file as locks
 from piactl.journal.errors import unreadable
 from piactl.journal.head_file import SUFFIX
 from piactl.journal.rotated_files import files_of, raw_lines

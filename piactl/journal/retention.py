@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from piactl.core.journal_line import CUT, Head, parsed, sealed_in_place
 from piactl.errors import JournalUnusable
-from piactl.journal import file_locks as locks
+from piactl.journal import head_file as locks
 from piactl.journal.errors import chain_broken, refused_by_system
 from piactl.journal.head_file import SUFFIX, HeadRecord, read_head, write_head
 from piactl.journal.private_file import open_private, same_file, sync_folder

@@ -14,8 +14,7 @@ from piactl.errors import JournalUnusable
 from piactl.journal.actor import Actor
 from piactl.journal.append_file import Body, ChainFile
 from piactl.journal.errors import refused_by_system
-from piactl.journal.intent import IntendedWrite, Settlement, digests
-from piactl.journal.pending_intents import unsettled
+from piactl.journal.intent import IntendedWrite, Settlement, digests, unsettled
 
 _SHORTEST_VALUE = 4
 _T = TypeVar("_T")

@@ -35,9 +35,8 @@ import pytest
 import yaml
 
 from piactl.core.model.account import Account, Lock, ServiceException
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind
-from piactl.core.model.person import Person
+from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Subject, desired_account

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from piactl.core.model.account import State
-from piactl.core.model.assignment import Assignment
+from piactl.core.model.person import Assignment
 from piactl.flows.site import open_site
 from tests.core import oracle
 

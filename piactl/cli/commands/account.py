@@ -58,9 +58,9 @@ def list_(
 
 def _check_filters(site: Site, states: list[str], profile: str, uai: str) -> None:
     """Raises UsageError with everything that is wrong: a word that fits nothing would look like nobody."""
-    from piactl.config.suggestions import hint
+    from piactl.config.schema_validation import hint
     from piactl.core.model.account import State
-    from piactl.core.model.uai import read_uai
+    from piactl.core.model.person import read_uai
     from piactl.errors import UsageError
 
     valid = [one.value for one in State]

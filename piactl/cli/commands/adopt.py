@@ -19,7 +19,7 @@ from piactl.cli.framework.options import (
     read_allowed,
     read_day,
 )
-from piactl.cli.framework.prompts import confirmed
+from piactl.cli.framework.terminal import confirmed
 from piactl.errors import Exit, UsageError
 
 if TYPE_CHECKING:

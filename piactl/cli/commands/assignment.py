@@ -13,7 +13,7 @@ from piactl.cli.framework.options import Reason, read_date
 from piactl.errors import UsageError
 
 if TYPE_CHECKING:
-    from piactl.core.model.assignment import Assignment
+    from piactl.core.model.person import Assignment
 
 
 Uai = Annotated[str, typer.Option("--uai", help="The establishment.")]
@@ -124,15 +124,15 @@ def _need(given: dict[str, str | None]) -> None:
 
 
 def _assignment(uai: str, function: str, start: date, end: date | None) -> Assignment:
-    from piactl.core.model.assignment import Assignment
     from piactl.core.model.overrides import MANUAL
+    from piactl.core.model.person import Assignment
 
     return Assignment(uai=_uai(uai), function=function.strip().upper(), start=start, end=end, source=MANUAL)
 
 
 def _uai(text: str) -> str:
     """A UAI with its right letter, "" for none. Raises UsageError."""
-    from piactl.core.model.uai import read_uai
+    from piactl.core.model.person import read_uai
 
     if not text:
         return ""

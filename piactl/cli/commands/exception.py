@@ -128,7 +128,7 @@ def list_(
 
 
 def _known(site: Site, name: str) -> Service:
-    from piactl.config.suggestions import hint
+    from piactl.config.schema_validation import hint
 
     known = site.policy.services.get(name)
     if known is None:
@@ -139,7 +139,7 @@ def _known(site: Site, name: str) -> Service:
 
 def _checked(site: Site, service: str, uai: str) -> str:
     """The UAI of an exception, "" for person scope. Raises UsageError with everything that is wrong."""
-    from piactl.core.model.uai import read_uai
+    from piactl.core.model.person import read_uai
 
     if not service:
         raise UsageError("add --service")

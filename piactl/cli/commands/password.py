@@ -13,8 +13,8 @@ from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import ActOutput, DryRun, Manner, Names, Yes, read_names
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site, writing
 from piactl.cli.framework.options import Reason, ShowOutput
-from piactl.cli.framework.prompts import ask_secret
 from piactl.cli.framework.run_context import stop_on_signals
+from piactl.cli.framework.terminal import ask_secret
 from piactl.errors import Exit, PiactlError, UsageError
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _private_mail(site: Site, one: Coded) -> str:
 
 def _tell(site: Site, coded: Sequence[Coded], given: Given, to: str | None) -> None:
     """Shows the codes where no file has them, and says what follows."""
-    from piactl.report.activation_text import code_text
+    from piactl.report.account_text import code_text
 
     rows = _rows(site, coded, given)
     if not rows:

@@ -71,7 +71,7 @@ def _service(site: Site, subject: str) -> Service | None:
         return None
     service = site.policy.services.get(subject)
     if service is None:
-        from piactl.config.suggestions import hint
+        from piactl.config.schema_validation import hint
 
         raise UsageError(
             f"{subject}: the policy has no such service; {hint(subject, [*site.policy.services, LOGIN])}"

@@ -11,9 +11,8 @@ import typer
 
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_site, today, writing
 from piactl.cli.framework.options import Layout, read_allowed, read_day
-from piactl.cli.framework.prompts import confirmed
 from piactl.cli.framework.run_context import _now, new_order, stop_on_signals
-from piactl.cli.framework.stdout import StdoutLost
+from piactl.cli.framework.terminal import StdoutLost, confirmed
 from piactl.errors import Exit, PiactlError, UsageError
 
 if TYPE_CHECKING:
@@ -205,7 +204,7 @@ def agreed(site: Site, preparation: Preparation, manner: Manner) -> bool:
     if manner.yes or not preparation.writes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     from piactl.core.text import counted
-    from piactl.report.edit_text import result_text
+    from piactl.report.plan_text import result_text
 
     for one in preparation.accounts:
         print(result_text(result_facts(one, foretold(one))), end="", file=sys.stderr)
@@ -282,13 +281,13 @@ def finish(site: Site, preparation: Preparation, manner: Manner, became: Any, ru
 
 
 def put_results(results: Sequence[dict[str, Any]], output: Layout | None) -> None:
-    from piactl.report.edit_text import COLUMNS, result_text
+    from piactl.report.plan_text import RESULT_COLUMNS, result_text
     from piactl.report.table import rendered
 
     if output is None:
         put(result_text(result) for result in results)
     else:
-        put(rendered(results, COLUMNS, layout_or_default(output)))
+        put(rendered(results, RESULT_COLUMNS, layout_or_default(output)))
 
 
 def _call_hooks(site: Site, preparation: Preparation, became: Any) -> bool:

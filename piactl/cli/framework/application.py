@@ -14,7 +14,7 @@ from typer.main import get_command
 from piactl import __version__
 from piactl.cli.framework.commands import COMMANDS, NOUNS, asked
 from piactl.cli.framework.context import chosen, say
-from piactl.cli.framework.stdout import discard
+from piactl.cli.framework.terminal import discard
 from piactl.errors import Exit, UsageError
 
 # The values of options and arguments, converted without pydantic where they need no conversion.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import Override
+from piactl.core.model.person import Assignment
 
 
 class State(Enum):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from piactl.core.model.assignment import Assignment
-from piactl.core.model.person import Register
+from piactl.core.model.person import Assignment, Register
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,7 @@ import ldap3
 from ldap3.core.exceptions import LDAPException
 
 from piactl.core.model.settings import DirectorySettings, Identity
-from piactl.directory.client.certificates import lacking
 from piactl.directory.client.controls import Control
-from piactl.directory.client.deadline import Deadline
 from piactl.directory.client.pipelined_writer import ControlledWrite, PipelinedStrategy, changes_of
 from piactl.directory.client.result_codes import (
     BAD_CREDENTIALS,
@@ -26,12 +24,13 @@ from piactl.directory.client.result_codes import (
     ConnectionLost,
     Result,
     described,
+    lacking,
     of_transport,
     reason,
     translated,
     unfinished,
 )
-from piactl.directory.client.strategy import Spelling, VerifiedTls, spelling
+from piactl.directory.client.strategy import Deadline, Spelling, VerifiedTls, spelling
 from piactl.directory.filters import ANY_ENTRY, equals
 from piactl.directory.port import EntryWrite, RawEntry, ServerFacts
 from piactl.errors import DirectoryTruncated, PiactlError

@@ -5,7 +5,7 @@ ldap3 takes several times the CPU for a search of all accounts (docs/decisions/l
 
 from __future__ import annotations
 
-from piactl.directory.client.ber import header
+from piactl.directory.client.controls import header
 from piactl.directory.client.strategy import DeadlineStrategy, Message, Spelling, spelled_name
 from piactl.directory.port import RawEntry
 

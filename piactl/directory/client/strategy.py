@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
@@ -23,9 +24,7 @@ from ldap3.strategy.sync import SyncStrategy
 from ldap3.utils import asn1
 
 from piactl.core.model.settings import TlsSettings
-from piactl.directory.client.ber import INTEGER, SEQUENCE, header, number
-from piactl.directory.client.controls import PAGED
-from piactl.directory.client.deadline import Deadline
+from piactl.directory.client.controls import INTEGER, PAGED, SEQUENCE, header, number
 from piactl.directory.client.result_codes import Result, described
 from piactl.directory.port import RawEntry
 
@@ -364,3 +363,28 @@ def _connected(address: tuple[int, int, int, Any], timeout: float) -> socket.soc
         link.close()
         raise
     return link
+
+
+class Deadline:
+    """The moment, `seconds` from its making, at which one operation is given up."""
+
+    __slots__ = ("_end", "seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Seconds left, more than 0. Raises TimeoutError when there are none."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise self.passed()
+        return left
+
+    def passed(self) -> TimeoutError:
+        """The error for an answer that did not come in time."""
+        return TimeoutError(f"no complete answer within {self.seconds:.3g} s")
+
+    def allows(self, seconds: float) -> bool:
+        """Whether that long can be waited and some time is left after it."""
+        return self._end - time.monotonic() > seconds

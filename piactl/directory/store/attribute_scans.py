@@ -9,7 +9,7 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.directory import filters
 from piactl.directory.client.connection import Password, open_session
 from piactl.directory.client.controls import PAGED
-from piactl.directory.client.deadline import Deadline
+from piactl.directory.client.strategy import Deadline
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES
 from piactl.directory.store.attribute_map import Encoding

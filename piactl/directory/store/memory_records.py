@@ -1,5 +1,5 @@
-"""The records of piactl's memory from run to run: the last run, sources, people in waiting, and addresses that
-other tools added."""
+"""The records of piactl's memory from run to run: the last run, sources, people in waiting, addresses of
+other tools."""
 
 from __future__ import annotations
 

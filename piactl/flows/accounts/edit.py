@@ -17,8 +17,8 @@ from piactl.core.naming.local_part import TakenNames, UnusableName
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal, refusals
 from piactl.core.rules.address_allocation import named
+from piactl.core.rules.career import outlook
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
-from piactl.core.rules.outlook import outlook
 from piactl.core.text import counted
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.accounts import Entry, account_write

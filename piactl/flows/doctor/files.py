@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from piactl.config.policy_lint import policy_warnings
+from piactl.config.policy import policy_warnings
 from piactl.core.model.settings import Settings
 from piactl.errors import PiactlError
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst

@@ -14,7 +14,7 @@ from piactl.core.credentials.activation_password import Code, new_code, valid_un
 from piactl.core.credentials.totp_devices import NO_DEVICE
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import Account, State
-from piactl.core.rules.status import AccountStatus
+from piactl.core.rules.career import AccountStatus
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.activation_passwords import Ending, code_write, policy_faults

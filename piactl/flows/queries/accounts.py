@@ -11,8 +11,7 @@ from piactl.core.model.account import Account, State
 from piactl.core.model.numen import read_numen
 from piactl.core.model.overrides import closings, overridden
 from piactl.core.model.periods import civil
-from piactl.core.rules.career import Career, career
-from piactl.core.rules.status import AccountStatus, account_status
+from piactl.core.rules.career import AccountStatus, Career, account_status, career
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, Unreadable, find_accounts, read_accounts
 from piactl.errors import AccountNotFound, PiactlError
