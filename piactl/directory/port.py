@@ -81,6 +81,7 @@ class ServerFacts:
     vendor: str = ""
     config_context: str = ""
     monitor_context: str = ""
+    subschema: str = "cn=Subschema"
     address: str = ""
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from piactl.config.policy import read_policy
 from piactl.config.register import read_register
@@ -15,11 +16,13 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.person import Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
-from piactl.core.rules.desired import Rules
 from piactl.directory.port import Reader
 from piactl.directory.store.attribute_map import LINKED_CLASS, Encoding
 from piactl.directory.store.records import UnreadableRecords
 from piactl.secrets import read_keys
+
+if TYPE_CHECKING:
+    from piactl.core.rules.desired import Rules
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class Site:
         return self.encoding if reader.has_class(LINKED_CLASS) else self._encoding_without_otp
 
     def rules(self, as_of: date) -> Rules:
+        from piactl.core.rules.desired import Rules  # here: `account show` needs no rules
+
         return Rules(self.policy, self.register, as_of, self.keys)
 
 

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from piactl.core.model.account import Account, Lock, ServiceException, State
+from piactl.core.model.account import PLACEHOLDER, Account, Lock, ServiceException, State
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.numen import read_numen
 from piactl.core.model.person import Assignment, Establishment, Person
@@ -18,7 +18,6 @@ from piactl.core.plan.diff import changes_of, home_establishments, state_kind
 from piactl.core.rules.address_allocation import named
 from piactl.core.rules.career import NEVER
 from piactl.core.rules.desired import (
-    PLACEHOLDER,
     Desired,
     Rules,
     Subject,

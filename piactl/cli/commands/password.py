@@ -321,7 +321,7 @@ def _identity_check(
     site: Site, name: str, order: Order, identity: str, numen_file: str | None, code_file: str | None
 ) -> Check:
     """Asks for what proves who somebody is; the check itself is made once the directory can be written."""
-    from piactl.core.credentials.totp_devices import NO_DEVICE
+    from piactl.core.model.account import NO_DEVICE
     from piactl.flows.helpdesk.activation import refuse_code
     from piactl.flows.helpdesk.identity_proof import (
         journalled_trace,

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from piactl.core.credentials.totp_devices import NO_DEVICE
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, State
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.overrides import (
     Override,
@@ -29,7 +28,6 @@ OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})
 _HR_FIELDS = ("family_name", "given_name", "usage_name", "civilite", "private_mail")
 MATRICULE = "matricule"
 NUMEN = "numen"
-PLACEHOLDER = "archive"
 
 
 @dataclass(frozen=True, slots=True)

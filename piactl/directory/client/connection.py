@@ -37,7 +37,7 @@ from piactl.errors import DirectoryTruncated, PiactlError
 
 _ROOT_DSE = (
     "supportedControl supportedExtension supportedFeatures namingContexts vendorName vendorVersion "
-    "configContext monitorContext"
+    "configContext monitorContext subschemaSubentry"
 ).split()
 _LDAPI_DEFAULTS = ("/run/slapd/ldapi", "/var/run/slapd/ldapi", "/var/run/ldapi", "/run/openldap/ldapi")
 _START_TLS = "1.3.6.1.4.1.1466.20037"
@@ -235,8 +235,7 @@ class Session:
 
     def has_class(self, name: str) -> bool:
         """Whether the schema has this object class; the server looks for it, so that little is sent."""
-        root = self.entry("", ["subschemaSubentry"])
-        place = (root and root.text("subschemaSubentry")) or "cn=Subschema"
+        place = self.facts.subschema
         entries, result = self.page(place, "base", equals("objectClasses", name), ["1.1"])
         if result.code not in (0, NO_SUCH_OBJECT, NO_RIGHT):
             raise unfinished(result, self.uri, f"read {place!r}")
@@ -353,6 +352,7 @@ def _facts(session: Session) -> ServerFacts:
         vendor=" ".join(texts("vendorName") + texts("vendorVersion")),
         config_context="".join(texts("configContext")[:1]),
         monitor_context="".join(texts("monitorContext")[:1]),
+        subschema="".join(texts("subschemaSubentry")[:1]) or "cn=Subschema",
         address=session.address(),
     )
 

@@ -11,9 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
-from piactl.core.credentials.totp_devices import NO_DEVICE
-from piactl.core.model.account import Account, State
-from piactl.core.rules.desired import PLACEHOLDER
+from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, State
 from piactl.directory.dn import child
 from piactl.directory.port import RawEntry, Values
 from piactl.directory.store.composite_values import (

@@ -11,9 +11,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from piactl.core.credentials.activation_password import Code, new_code, valid_until
-from piactl.core.credentials.totp_devices import NO_DEVICE
 from piactl.core.edits import ActRefused
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.core.rules.career import AccountStatus
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.accounts import Entry

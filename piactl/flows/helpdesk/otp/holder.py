@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from piactl.core.credentials.totp_devices import NO_DEVICE, Device, in_force
+from piactl.core.credentials.totp_devices import Device, in_force
 from piactl.core.edits import ActRefused
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from piactl.core.credentials.totp_devices import NO_DEVICE, DeviceState, services_with_code, suspended
+from piactl.core.credentials.totp_devices import DeviceState, services_with_code, suspended
 from piactl.core.edits import ActRefused, Author
+from piactl.core.model.account import NO_DEVICE
 from piactl.directory.port import Reader
 from piactl.directory.store.devices import device_change
 from piactl.flows.accounts.edit import Preparation, Prepared
