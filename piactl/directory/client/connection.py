@@ -16,6 +16,7 @@ from ldap3.core.exceptions import LDAPException
 
 from piactl.core.model.settings import DirectorySettings, Identity
 from piactl.directory.client.controls import Control
+from piactl.directory.client.fast_search import encoded_search
 from piactl.directory.client.pipelined_writer import ControlledWrite, PipelinedStrategy, changes_of
 from piactl.directory.client.result_codes import (
     BAD_CREDENTIALS,
@@ -42,6 +43,8 @@ _ROOT_DSE = (
 _LDAPI_DEFAULTS = ("/run/slapd/ldapi", "/var/run/slapd/ldapi", "/var/run/ldapi", "/run/openldap/ldapi")
 _START_TLS = "1.3.6.1.4.1.1466.20037"
 _SCOPES: dict[str, Any] = {"base": ldap3.BASE, "one": ldap3.LEVEL, "subtree": ldap3.SUBTREE}
+_LONG_FILTER = 500
+"""Characters of a filter from which on our own encoder is worth its use: a dozen names."""
 
 Password = Callable[[str], bytes]
 """Reads the password of an identity from a file."""
@@ -202,6 +205,12 @@ class Session:
         doing = f"search below {base!r}" if base else "read the root DSE"
         names = tuple(attributes)
         self._strategy.spelled = self._spelled.setdefault(names, spelling(names))
+        seconds = int(self.operation_timeout)
+        if len(query) >= _LONG_FILTER:
+            operation = encoded_search(base, list(_SCOPES).index(scope), seconds, query, names)
+            with self._operation(doing):
+                entries = self._strategy.search_many(operation, size, cookie)
+            return self._complete(entries, doing)
         with self._operation(doing):
             self._connection.search(
                 base,
@@ -209,13 +218,17 @@ class Session:
                 _SCOPES[scope],
                 ldap3.DEREF_NEVER,
                 names,
-                time_limit=int(self.operation_timeout),
+                time_limit=seconds,
                 paged_size=size,
                 paged_criticality=True,
                 paged_cookie=cookie,
             )
-            entries: list[RawEntry] = self._connection.response
+            entries = self._connection.response
             self._connection.response = None
+        return self._complete(entries, doing)
+
+    def _complete(self, entries: list[RawEntry], doing: str) -> tuple[list[RawEntry], Result]:
+        """The entries of a search and its result. Raises DirectoryTruncated where parts lie elsewhere."""
         if self._strategy.references:
             raise DirectoryTruncated(
                 f"{self.uri}: {doing}: a part of the tree is on another server "
