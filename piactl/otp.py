@@ -6,7 +6,7 @@ slapd checks codes at a bind from `oathSecret`, which no service identity may re
 where there is no bind to make, because the password is not known or is what is asked for: when a device is
 verified, resynchronised, or stands in for the person at a password reset. Ways that were weighed:
 
-- letting an identity read `oathSecret`: whoever gets that identity's password has every second factor of the
+- letting an identity read `oathSecret`: anyone with that identity's password has every second factor of the
   académie, from any host that reaches the directory;
 - letting slapd check it, by a helper entry with a known password linked to the device: needs an identity
   that may make entries with passwords, and one bind for each of the hundreds of steps of a resynchronisation;
@@ -77,7 +77,7 @@ def unsealed(copy: bytes, keys: DigestKeys, uid: str, device: str) -> OtpSecret:
 
 
 def _cipher(key: bytes) -> AESGCM:
-    # loaded when a seal is made or opened: whoever only looks at devices does not wait for it
+    # loaded only to make or open a seal
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     return AESGCM(hmac.new(key, _PURPOSE, hashlib.sha256).digest())
@@ -102,7 +102,7 @@ class OtpSecret:
         return self._totp().generate_otp(step)
 
     def uri(self, issuer: str, address: str) -> str:
-        """What an authenticator scans (Key URI Format): whoever reads it has the device."""
+        """The URI that an authenticator scans (Key URI Format). It contains the secret."""
         return self._totp(issuer, address).provisioning_uri()
 
     def _totp(self, issuer: str | None = None, address: str | None = None) -> pyotp.TOTP:

@@ -1,4 +1,4 @@
-"""Adopting: entries that an academy already has become accounts, where HR says whose they are."""
+"""Adopting: entries that an académie already has become accounts, where HR says whose they are."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def _check(text: str) -> str:
 
 
 def read_head(fd: int) -> HeadRecord | None:
-    """The record, None where none was ever written whole. Raises HeadDamaged."""
+    """The record; None if none was written yet. Raises HeadDamaged."""
     raw = os.pread(fd, _LENGTH, 0)
     if len(raw) < _LENGTH:
         return None
@@ -93,10 +93,10 @@ def _run_byte(run: str) -> int:
 
 @contextmanager
 def appending(fd: int, patience: float) -> Iterator[None]:
-    """Holds the right to append. TimeoutError after some `patience` seconds: a process that hangs while it
-    holds the lock must not hang all others for ever.
+    """Holds the lock to append. Raises TimeoutError after some `patience` seconds, so that one process that
+    hangs with the lock does not block all others for ever.
 
-    Whoever waits keeps the turn, so that one that appends without a pause cannot keep all others out.
+    A waiting process holds the turn lock, so that one that appends without a pause cannot keep it out.
     """
     patience -= _wait_for(fd, _TURN_BYTE, patience)
     try:
@@ -110,7 +110,7 @@ def appending(fd: int, patience: float) -> Iterator[None]:
 
 
 def _wait_for(fd: int, byte: int, patience: float) -> float:
-    """Takes the lock on a byte and returns how long that took, some seconds. Raises TimeoutError."""
+    """Locks a byte; returns the seconds that it waited. Raises TimeoutError."""
     waited, pause = 0.0, _PAUSE
     while not _taken(fd, byte):
         if waited >= patience:
@@ -131,10 +131,10 @@ def _taken(fd: int, byte: int) -> bool:
 
 
 def say_alive(fd: int, run: str) -> bool:
-    """Marks `run` as alive until `fd` is closed or the process ends; False where another already is it."""
+    """Marks `run` as alive until `fd` is closed or the process ends; False if another process has."""
     return _taken(fd, _run_byte(run))
 
 
 def is_alive(fd: int, run: str) -> bool:
-    """Whether a process of this host, other than through `fd`, is `run` now."""
+    """Whether `run` is alive on this host, through another descriptor than `fd`."""
     return _ask(fd, fcntl.F_OFD_GETLK, fcntl.F_WRLCK, _run_byte(run)) != fcntl.F_UNLCK

@@ -143,7 +143,7 @@ def intent_outcome(
 
 class Unsettled(NamedTuple):
     """Intents without an outcome, in order, and the number below which every intent is settled. `hidden`:
-    there are lines above that number that were rotated out of sight."""
+    lines above that number are in rotated files that are gone."""
 
     intents: tuple[JournalLine, ...]
     clean: int
@@ -151,7 +151,7 @@ class Unsettled(NamedTuple):
 
 
 def unsettled(path: str) -> Unsettled:
-    """Reads back as far as needed. Raises JournalUnusable where it meets a line that cannot be read."""
+    """Reads back as far as needed. Raises JournalUnusable for a line that cannot be read."""
     settled: set[int] = set()
     found: list[JournalLine] = []
     clean: int | None = None
@@ -177,15 +177,15 @@ def unsettled(path: str) -> Unsettled:
         raise refused_by_system(path, refused) from None
     found.reverse()
     if clean is not None and reached > clean:
-        # what lies between was rotated out of sight: it must not be called settled
+        # the lines between are in files that are gone: they cannot count as settled
         return Unsettled(tuple(found), clean, hidden=True)
     return Unsettled(tuple(found), found[0].seq if found else last + 1)
 
 
 def in_doubt(path: str) -> list[Intent]:
-    """The intents that need reading back, oldest first: without outcome, of runs that are no longer alive.
+    """The intents to read back, oldest first: without outcome, of runs that are no longer alive.
 
-    A run that is alive on this host is still at work on its own. Raises JournalUnusable.
+    A run that is alive on this host writes its own outcomes. Raises JournalUnusable.
     """
     lines = unsettled(path).intents
     if not lines:

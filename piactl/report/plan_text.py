@@ -29,8 +29,8 @@ MEANING = {
 
 
 def plan_text(document: Document, *, most: int = 3, rest: str = "every change: --all") -> str:
-    """The summary of a plan; `most` is how many changes of each kind are shown, 0 for all, and `rest` says
-    how the others can be seen."""
+    """The summary of a plan with at most `most` changes of each kind, 0 for all; `rest` says how to see the
+    others."""
     return "\n".join(_lines(document, most, rest)) + "\n"
 
 

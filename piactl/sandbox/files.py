@@ -120,9 +120,9 @@ def socket_uri(path: Path) -> str:
 
 
 def prepare_files(folder: Path, socket: Path) -> dict[str, bytes]:
-    """Makes whatever of the sandbox's files is missing, keeps the others; the identities' passwords.
+    """Creates the missing files of the sandbox and keeps the others. Returns the identities' passwords.
 
-    Raises SandboxUnavailable where the policy and the register that ship with piactl are not there.
+    Raises SandboxUnavailable if the policy or the register that ship with piactl are missing.
     """
     for name in ("secrets", "journal", "state"):
         (folder / name).mkdir(mode=0o700, exist_ok=True)
@@ -179,19 +179,18 @@ def _write_new(file: Path, content: bytes, mode: int) -> None:
     fresh.replace(file)
 
 
-_NAMES_TOLD = 4
+_MOST_NAMES = 4
 _BUSY = "busy"
-"""The first file that is made in `slapd`: who has it is a sandbox, however far its first start came."""
+"""The first file in `slapd`; a folder with it is a sandbox, even if its first start failed."""
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Makes the folder a sandbox's where it is none, and has it alone.
+    """Makes a new or empty folder a sandbox (mode 0700) if it is none, and locks it.
 
-    An empty folder becomes private (mode 0700); one that holds anything else is left as it is.
-    Raises SandboxUnavailable, also for whatever the system refuses inside.
+    Raises SandboxUnavailable for a folder with other content, and for every OSError inside the block.
     """
-    with _telling(folder):
+    with _translated(folder):
         _claim(folder)
         with _alone(folder):
             yield
@@ -199,22 +198,22 @@ def claimed(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def found(folder: Path) -> Iterator[None]:
-    """Has the folder of a sandbox alone. Raises SandboxUnavailable like `claimed`, and where it is none."""
+    """Locks the folder of a sandbox. Raises SandboxUnavailable like `claimed`, and if it is no sandbox."""
     with looked_at(folder), _alone(folder):
         yield
 
 
 @contextmanager
 def looked_at(folder: Path) -> Iterator[None]:
-    """Changes nothing. Raises SandboxUnavailable if the folder is not a readable sandbox."""
-    with _telling(folder):
+    """Checks the folder without a lock. Raises SandboxUnavailable if it is not a readable sandbox."""
+    with _translated(folder):
         if not (folder / "slapd" / _BUSY).is_file():
             raise SandboxUnavailable(f"{folder} is no sandbox\n`piactl sandbox start` makes one.")
         yield
 
 
 @contextmanager
-def _telling(folder: Path) -> Iterator[None]:
+def _translated(folder: Path) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
@@ -240,7 +239,7 @@ def _claim(folder: Path) -> None:
         if _BUSY in within:
             return
         if within or set(names) - {"slapd"} or ("slapd" in names and not inner.is_dir()):
-            listed = ", ".join(names[:_NAMES_TOLD]) + (", ..." if len(names) > _NAMES_TOLD else "")
+            listed = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
             raise SandboxUnavailable(
                 f"{folder} is not empty and is no sandbox (it has {listed})\nName a new folder."
             )
@@ -251,7 +250,7 @@ def _claim(folder: Path) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Lets one command at a time work in a sandbox; others wait."""
+    """Locks a sandbox for one command; others wait."""
     with (folder / "slapd" / _BUSY).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

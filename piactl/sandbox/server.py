@@ -102,8 +102,8 @@ _PORT_TRIES = 5
 class SandboxStatus:
     """A sandbox as it is now.
 
-    `uris` are where it answers, the ldapi one first; empty when it is stopped. `configuration` is the file
-    to give to piactl. `changed`: whether the command that returned this started or stopped it.
+    `uris` are its addresses, the ldapi one first; empty when it is stopped. `configuration` is the file to
+    give to piactl. `changed`: whether this command started or stopped it.
     """
 
     folder: Path
@@ -115,11 +115,11 @@ class SandboxStatus:
 
 
 def start_sandbox(folder: Path, *, accesslog: bool = False) -> SandboxStatus:
-    """Makes the sandbox in `folder` where there is none, and starts it where it does not run.
+    """Creates the sandbox in `folder` if there is none, and starts it if it does not run.
 
-    A running one is left alone; files and data that exist are kept. `accesslog` counts only when it is
-    made. Returns when the server answers. Raises SandboxUnavailable: OpenLDAP is not installed, the
-    folder holds something else, or the server does not start (with the end of its log).
+    Existing files and data are kept. `accesslog` only matters at the creation. Returns when the server
+    answers. Raises SandboxUnavailable: OpenLDAP is not installed, the folder has other content, or the server
+    does not start (with the end of its log).
     """
     folder = folder.absolute()
     with claimed(folder):
@@ -133,9 +133,9 @@ def start_sandbox(folder: Path, *, accesslog: bool = False) -> SandboxStatus:
 
 
 def stop_sandbox(folder: Path) -> SandboxStatus:
-    """Ends exactly the server that this sandbox started and waits for it; its data stay.
+    """Stops the server that this sandbox started, and no other; its data stay.
 
-    Raises SandboxUnavailable where `folder` is no sandbox, or its server does not end.
+    Raises SandboxUnavailable if `folder` is no sandbox, or its server does not stop.
     """
     folder = folder.absolute()
     with found(folder):
@@ -154,7 +154,7 @@ def stop_sandbox(folder: Path) -> SandboxStatus:
 def sandbox_status(folder: Path) -> SandboxStatus:
     """The state of the sandbox in `folder`.
 
-    Raises SandboxUnavailable where there is none, or where it is another user's.
+    Raises SandboxUnavailable if there is none, or if it is another user's.
     """
     folder = folder.absolute()
     with looked_at(folder):
@@ -256,7 +256,7 @@ def _start(folder: Path, software: Software) -> None:
 
 
 def _private_folder(place: Path) -> None:
-    """A folder in the temporary one that nobody else made and nobody else may enter."""
+    """Creates a private folder in the temporary folder; refuses one of another user."""
     place.mkdir(mode=0o700, exist_ok=True)
     found = place.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
@@ -279,7 +279,7 @@ _ANONYMOUS_BIND = bytes.fromhex("300c020101600702010304008000")
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process of this boot: a pid that was given to another process since has other ticks."""
+    """One process of this boot; the start time tells it from a later process with the same pid."""
 
     pid: int
     started_ticks: int
@@ -290,7 +290,7 @@ class Process:
 
 
 def _observe(pid: int) -> Process | None:
-    """The process that has `pid` now; None where there is none, or only the remains of one."""
+    """The process that has `pid` now; None if there is none, or only a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -302,14 +302,14 @@ def _observe(pid: int) -> Process | None:
 
 
 def remember(process: Process, file: Path) -> None:
-    """Writes down which process it is."""
+    """Writes the identity of a process to a file."""
     fresh = file.with_suffix(".new")
     fresh.write_text(json.dumps(asdict(process)) + "\n", encoding="ascii")
     fresh.replace(file)
 
 
 def recall(file: Path) -> Process | None:
-    """The process that `remember` wrote down, if it is still that one. Raises OSError."""
+    """The process that `remember` wrote to a file; None if it has ended. Raises OSError."""
     try:
         process = Process(**json.loads(file.read_text(encoding="ascii")))
     except (FileNotFoundError, ValueError, TypeError):
@@ -320,7 +320,7 @@ def recall(file: Path) -> Process | None:
 def launch(command: list[str], log: Path) -> Process:
     """Starts `command` in a session of its own, so that it outlives this one; output goes to `log`."""
     with log.open("ab") as output:
-        # The shell leaves at once, so that the server is nobody's child and needs nobody to wait for it
+        # the shell ends at once, so that the server is no child of this process and needs no wait
         shell = subprocess.run(
             ["/bin/sh", "-c", '"$@" </dev/null >&2 & echo $!', "sh", *command],
             stdin=subprocess.DEVNULL,

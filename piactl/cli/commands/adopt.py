@@ -1,4 +1,4 @@
-"""`adopt`: entries that an academy already has become accounts."""
+"""`adopt`: entries that an académie already has become accounts."""
 
 from __future__ import annotations
 

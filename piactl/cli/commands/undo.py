@@ -151,7 +151,7 @@ def _apply(undoing: Undoing, site: Site, order: Order) -> Done:
 
 
 def _result(undoing: Undoing, site: Site, done: Done | None = None) -> dict[str, Any]:
-    """What -o json prints, as the README documents it."""
+    """What -o json prints; see docs/undo.md."""
     facts = undoing.plan.document["undo"]
     changes: dict[str, list[Any]] = {}
     for change in undoing.plan.document["changes"]:

@@ -16,7 +16,7 @@ _ESCAPED = "piactl-escaped"
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:
-    """What the encoding of stdout lacks, as JSON writes it: so what is JSON stays so."""
+    """A character that the encoding of stdout lacks, escaped as in JSON, so that JSON stays valid."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
@@ -24,15 +24,15 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
 
 
 class StdoutLost(PiactlError):
-    """What was to be printed did not reach stdout."""
+    """Stdout cannot be written."""
 
 
 class WatchedStdout:
-    """`stream`, whose failures are StdoutLost; but BrokenPipeError where whoever read has gone.
+    """`stream`, whose errors become StdoutLost, except BrokenPipeError.
 
-    Characters that its encoding lacks are written as escapes. Who has failed once always fails: libraries try
-    a stream out and swallow what it says. What the stream still holds goes nowhere: flushed at the
-    interpreter's end, it would be noise and an exit code of its own.
+    Characters that its encoding lacks are written as escapes. After one error every call fails, because
+    libraries try a stream and swallow its error. The unwritten rest is discarded: a flush at the end of the
+    interpreter would print a traceback and change the exit code.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -46,15 +46,15 @@ class WatchedStdout:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        with self._telling():
+        with self._translated():
             return self._stream.write(text)
 
     def flush(self) -> None:
-        with self._telling():
+        with self._translated():
             self._stream.flush()
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _translated(self) -> Iterator[None]:
         if self._lost:
             raise StdoutLost(self._lost)
         try:
@@ -70,14 +70,14 @@ class WatchedStdout:
 
 
 def discard(stream: TextIO) -> None:
-    """Lets go to nowhere what the stream still holds and all that comes."""
+    """Redirects the rest of a stream to the null device."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
 def confirmed(question: str) -> bool:
-    """Whether the person at the terminal says yes; anything else is a no."""
+    """Whether the person at the terminal answers yes; any other answer is a no."""
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     try:
         return sys.stdin.readline().strip().lower() in ("y", "yes", "o", "oui")
@@ -86,11 +86,11 @@ def confirmed(question: str) -> bool:
 
 
 def ask_secret(what: str, source: str | None, option: str) -> str:
-    """A secret: from `source` (`-` is the next line of stdin, else a file of mode 0600), and without one
-    asked for on a terminal. `option` is the option that names the source, for the message.
+    """A secret: from `source` (`-` is the next line of stdin, else a file of mode 0600), else from a prompt
+    on a terminal. `option` is the option that names the source, for the message.
 
-    Raises UsageError where there is none to be had, SecretUnusable for a file that others can read. Never
-    waits for somebody who is not there.
+    Raises UsageError if there is no secret, SecretUnusable for a file that others can read. Never waits for
+    input without a terminal.
     """
     if source == "-":
         return _line_of_stdin(what, option)

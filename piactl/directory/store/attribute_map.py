@@ -218,7 +218,7 @@ class Encoding:
 
 
 def _own_address(mails: Sequence[str], identifiers: Set[str], aliases: Set[str]) -> str | None:
-    """The address of the account among the values of mail, where another hand added more: one that is in its
+    """The address of the account among the values of mail, to which other tools may add: one that is in its
     ledger of names and no alias."""
     if len(mails) <= 1:
         return mails[0] if mails else None

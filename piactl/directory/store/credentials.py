@@ -1,4 +1,4 @@
-"""What the directory says of the password and the device of one account (ppolicy, slapo-otp).
+"""Reads the state of the password and the device of one account (ppolicy, slapo-otp).
 
 Operational attributes are asked for by name. Neither a password nor the secret of a device can be read.
 """

@@ -166,8 +166,7 @@ def read_addresses(r: Record) -> dict[str, dict[str, date]]:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A memory as it was read, with the bytes of each record, so that a later write can assert them, none of
-    those that cannot be read.
+    """A memory as it was read, with the bytes of each readable record, which a later write asserts.
 
     `complete` is False where only the people in waiting that are due were read.
     """

@@ -30,7 +30,7 @@ FORMAT, FORMATS = "format", (1,)
 
 
 class UnreadableRecord(PiactlError):
-    """A record of piactl in the directory cannot be read. `why` holds nothing of its values."""
+    """A record of piactl in the directory cannot be read. `why` contains no value of it."""
 
     exit_code = Exit.CONFIGURATION
 
@@ -40,7 +40,7 @@ class UnreadableRecord(PiactlError):
 
 
 class UnreadableRecords:
-    """The records that one command found unreadable and did without, each once, in the order found."""
+    """The unreadable records that one command skipped, each once, in the order found."""
 
     def __init__(self) -> None:
         self._found: dict[str, UnreadableRecord] = {}
@@ -58,7 +58,7 @@ class UnreadableRecords:
         return normal_dn(dn) in self._found
 
     def read(self, dn: str, data: bytes | None, parse: Callable[[Record], T]) -> T | None:
-        """The parsed record, None where it cannot be read, which is noted."""
+        """The parsed record; None if it cannot be read, and then it is added."""
         try:
             return parsed(dn, data, parse)
         except UnreadableRecord as error:
@@ -67,7 +67,7 @@ class UnreadableRecords:
 
 
 class Misshapen(ValueError):
-    """A record has another shape than its kind; the text holds nothing of its values."""
+    """A record has a wrong shape; the text contains no value of it."""
 
 
 def dumps(record: Record) -> bytes:
@@ -94,7 +94,7 @@ def loads(name: str, data: bytes | None) -> Record:
 
 
 def parsed(dn: str, data: bytes | None, parse: Callable[[Record], T]) -> T:
-    """A record as the value it stands for. Raises UnreadableRecord, whatever is wrong with it."""
+    """The value of a record. Raises UnreadableRecord."""
     record = loads(dn, data)
     try:
         return parse(record)
@@ -210,7 +210,7 @@ def is_record(entry: RawEntry) -> bool:
 
 
 def stored(entry: RawEntry | None) -> bytes | None:
-    """What a record holds, as `record_write` takes it: None without an entry, b"" for an empty one."""
+    """The content of a record for `record_write`: None without an entry, b"" for an empty one."""
     return None if entry is None else entry.first(DATA) or b""
 
 
@@ -225,9 +225,9 @@ def cn_of(entry: RawEntry) -> str:
 def record_write(
     dn: str, old: bytes | None, record: Record | None, due: date | None = None
 ) -> EntryWrite | None:
-    """What makes the record of `dn` the given one (None: gone); None where it is so already.
+    """The write that makes the record of `dn` the given one (None: deletes it); None if nothing changes.
 
-    `old` is what the entry holds, as `stored` says it, whether it can be read or not.
+    `old` is the content of the entry, as `stored` returns it, readable or not.
     """
     if record is None:
         return EntryWrite("delete", dn, delete={DATA: (old,)} if old else {}) if old is not None else None

@@ -68,7 +68,7 @@ def read_run(r: Record) -> Record:
 
 def read_runs(reader: Reader, state: str, unreadable: UnreadableRecords, now: datetime) -> list[Record]:
     """The records of all runs, the latest first. Those that start after `now` come last: a clock was wrong,
-    or somebody else wrote them."""
+    or another program wrote them."""
     records = all_runs(reader, Places(state), unreadable)
     ahead = [record for record in records if instant_of(record["started"]) > now + AHEAD]
     for record in ahead:
