@@ -16,6 +16,8 @@ Values = Mapping[str, tuple[bytes, ...]]
 
 @dataclass(frozen=True, slots=True)
 class RawEntry:
+    """An entry as the server returns it."""
+
     dn: str
     values: Values
 
