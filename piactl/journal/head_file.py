@@ -17,7 +17,7 @@ import hashlib
 import os
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -138,3 +138,17 @@ def say_alive(fd: int, run: str) -> bool:
 def is_alive(fd: int, run: str) -> bool:
     """Whether `run` is alive on this host, through another descriptor than `fd`."""
     return _ask(fd, fcntl.F_OFD_GETLK, fcntl.F_WRLCK, _run_byte(run)) != fcntl.F_UNLCK
+
+
+def alive_runs(path: str, runs: Collection[str]) -> set[str]:
+    """Those of `runs` that are alive on this host, for the journal at `path`. Raises OSError."""
+    if not runs:
+        return set()
+    try:
+        fd = os.open(path + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return set()
+    try:
+        return {run for run in runs if is_alive(fd, run)}
+    finally:
+        os.close(fd)

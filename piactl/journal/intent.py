@@ -7,16 +7,14 @@ there: it costs what was written since the last run that left nothing in doubt, 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
 from piactl.core.journal_line import BrokenLine, JournalLine
-from piactl.journal import head_file as locks
 from piactl.journal.errors import refused_by_system, unreadable
-from piactl.journal.head_file import SUFFIX
+from piactl.journal.head_file import alive_runs
 from piactl.journal.rotated_files import newest_first
 
 SECRET = "{secret}"  # noqa: S105 - the mark, not a secret
@@ -188,14 +186,5 @@ def in_doubt(path: str) -> list[Intent]:
     A run that is alive on this host writes its own outcomes. Raises JournalUnusable.
     """
     lines = unsettled(path).intents
-    if not lines:
-        return []
-    try:
-        fd = os.open(path + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return [intent_of(line) for line in lines]
-    try:
-        alive = {run for run in {line.run for line in lines} if locks.is_alive(fd, run)}
-    finally:
-        os.close(fd)
+    alive = alive_runs(path, {line.run for line in lines})
     return [intent_of(line) for line in lines if line.run not in alive]

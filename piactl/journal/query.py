@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from piactl.core.journal_line import BrokenLine, JournalLine, ended, parsed
-from piactl.journal import head_file as locks
 from piactl.journal.errors import unreadable
-from piactl.journal.head_file import SUFFIX
+from piactl.journal.head_file import alive_runs
 from piactl.journal.rotated_files import files_of, raw_lines
 
 
@@ -138,7 +137,10 @@ def changes(path: str, wanted: Wanted | None = None, kind: str = "") -> Iterator
     for name in files_of(path):
         for line in lines_of(name, reading.skips):
             yield from reading.take(line)
-    yield from reading.rest(_alive(path, reading.runs_waiting()))
+    alive: set[str] = set()
+    with suppress(OSError):  # a reader that may not open the head file
+        alive = alive_runs(path, reading.runs_waiting())
+    yield from reading.rest(alive)
 
 
 class _Reading:
@@ -230,16 +232,3 @@ def _change(line: JournalLine, run: Mapping[str, Any]) -> JournalledChange:
 def _as_written(name: str, text: str) -> bytes:
     """A field in the spelling of a journal line."""
     return json.dumps({name: text}, separators=(",", ":"))[1:-1].encode("ascii")
-
-
-def _alive(path: str, runs: set[str]) -> set[str]:
-    if not runs:
-        return set()
-    try:
-        fd = os.open(path + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return set()
-    try:
-        return {run for run in runs if locks.is_alive(fd, run)}
-    finally:
-        os.close(fd)
