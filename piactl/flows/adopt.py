@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from piactl.core.model.account import Account, State
-from piactl.core.model.assignment import Assignment
-from piactl.core.model.person import Person
+from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.local_part import UnusableName, local_part
 from piactl.core.plan.adoption import (
@@ -30,7 +29,8 @@ from piactl.core.text import counted
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import read_accounts
 from piactl.directory.store.attribute_map import encoding_of
-from piactl.directory.store.state_records import UnreadableRecords, read_memory
+from piactl.directory.store.memory_records import read_memory
+from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.unmanaged_entries import (
     Recognition,
     Stranger,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from piactl.core.text import counted
 from piactl.directory.port import Writer
-from piactl.directory.store.state_records import read_last
+from piactl.directory.store.memory_records import read_last
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, check_fresh
 from piactl.flows.apply.run import Order, Run, check_date, head_facts, run_under_lock

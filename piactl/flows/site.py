@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from piactl.config.policy import read_policy
 from piactl.config.register import read_register, register_digest
@@ -14,11 +15,13 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.person import Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
-from piactl.core.rules.desired import Rules
 from piactl.directory.port import Reader
 from piactl.directory.store.attribute_map import Encoding, encoding_of
-from piactl.directory.store.state_records import UnreadableRecords
+from piactl.directory.store.records import UnreadableRecords
 from piactl.secrets import read_keys
+
+if TYPE_CHECKING:
+    from piactl.core.rules.desired import Rules
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Site:
         return self.encoding.fitted_to(reader)
 
     def rules(self, as_of: date) -> Rules:
+        from piactl.core.rules.desired import Rules  # here: `account show` needs no rules
+
         return Rules(self.policy, self.register, as_of, self.keys)
 
 

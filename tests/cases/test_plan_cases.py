@@ -35,16 +35,16 @@ import pytest
 import yaml
 
 from piactl.core.model.account import Account, Lock, ServiceException
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind
-from piactl.core.model.person import Person
+from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Subject, desired_account
 from piactl.directory.port import EntryWrite
 from piactl.directory.simulated_directory import SimulatedDirectory
 from piactl.directory.store.accounts import account_dn, account_write
-from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write
+from piactl.directory.store.memory_records import last_run_record
+from piactl.directory.store.records import DATA, Places, record_write
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.inputs.account_index import census_of

@@ -19,8 +19,8 @@ from piactl.config.register import DEGREES, FIELDS
 from piactl.config.settings import read_settings
 from piactl.config.strict_yaml import Node
 from piactl.core.model.account import State
+from piactl.core.model.person import read_uai, uai_letter
 from piactl.core.model.policy import ASSIGNMENT_FIELDS, ESTABLISHMENT_FIELDS
-from piactl.core.model.uai import read_uai, uai_letter
 from piactl.errors import ConfigurationInvalid
 from piactl.resources import schemas_folder
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piactl.core.model.account import Account, Lock, ServiceException
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import Override, OverrideKind, overridden
 from piactl.core.model.periods import OPEN
+from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy, Position, Profile, Service, When
 from piactl.core.rules.career import career
 from piactl.core.timeline_rows import Group, Row, Shade, timeline_rows

@@ -7,18 +7,17 @@ from datetime import date, timedelta
 
 import pytest
 
-from piactl.core.model.account import Account, Lock, ServiceException, State
-from piactl.core.model.assignment import Assignment
+from piactl.core.model.account import PLACEHOLDER, Account, Lock, ServiceException, State
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.numen import read_numen
-from piactl.core.model.person import Establishment, Person
+from piactl.core.model.person import Assignment, Establishment, Person
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
 from piactl.core.naming.local_part import TakenNames, UnusableName
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import changes_of, home_establishments, state_kind
 from piactl.core.rules.address_allocation import named
+from piactl.core.rules.career import NEVER
 from piactl.core.rules.desired import (
-    PLACEHOLDER,
     Desired,
     Rules,
     Subject,
@@ -26,7 +25,6 @@ from piactl.core.rules.desired import (
     assignment_problems,
     desired_account,
 )
-from piactl.core.rules.status import NEVER
 
 START = date(2026, 9, 1)
 POLICY = Policy(

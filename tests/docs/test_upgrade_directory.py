@@ -15,7 +15,7 @@ import pytest
 from ldap3.core.exceptions import LDAPConstraintViolationResult
 
 from piactl.cli import run
-from piactl.sandbox.config_files import POLICIES, identity_dn
+from piactl.sandbox.files import POLICIES, identity_dn
 from tests.directory.config_server import ConfigServer, config_server
 
 TOP = Path(__file__).resolve().parents[2]

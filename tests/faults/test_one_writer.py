@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.sandbox.config_files import ACCOUNTS, POLICIES, STATE, identity_dn
+from piactl.sandbox.files import ACCOUNTS, POLICIES, STATE, identity_dn
 
 from .night.world import NEXT, Ended
 from .providers.link import Link

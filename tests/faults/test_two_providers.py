@@ -13,7 +13,7 @@ from pathlib import Path
 import ldap3
 import pytest
 
-from piactl.sandbox.config_files import ACCOUNTS, SUFFIX
+from piactl.sandbox.files import ACCOUNTS, SUFFIX
 
 from .night.moments import wait_for_lines
 from .night.world import World

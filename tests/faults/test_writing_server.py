@@ -7,7 +7,7 @@ from pathlib import Path
 import ldap3
 import pytest
 
-from piactl.sandbox.config_files import STATE
+from piactl.sandbox.files import STATE
 
 from .night.world import Ended
 from .providers.pair import Pair

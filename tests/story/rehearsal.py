@@ -15,7 +15,8 @@ from pathlib import Path
 from piactl.core.plan.guards import in_period
 from piactl.core.plan.run_state import LastRun
 from piactl.directory.simulated_directory import SimulatedDirectory
-from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write
+from piactl.directory.store.memory_records import last_run_record
+from piactl.directory.store.records import DATA, Places, record_write
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.proposal import Proposal

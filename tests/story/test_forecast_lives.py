@@ -21,7 +21,8 @@ from piactl.core.rules.desired import Desired, Subject, desired_account
 from piactl.directory.port import EntryWrite
 from piactl.directory.simulated_directory import SimulatedDirectory
 from piactl.directory.store.accounts import account_write
-from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write, waiting_record
+from piactl.directory.store.memory_records import last_run_record, waiting_record
+from piactl.directory.store.records import DATA, Places, record_write
 from piactl.flows.forecast.simulate import Forecast
 from piactl.flows.plan.reconcile import reconcile
 from piactl.flows.site import Site, open_site

@@ -17,7 +17,7 @@ import pytest
 
 from piactl.errors import Exit
 from piactl.sandbox import start_sandbox, stop_sandbox
-from piactl.sandbox.config_files import identity_dn
+from piactl.sandbox.files import identity_dn
 from tests.conftest import Sandbox
 
 from .academy import Academy, Ran

@@ -29,7 +29,7 @@ from piactl.flows.plan.incremental.next_cache import NextCache, next_cache
 from piactl.flows.plan.inputs.run_state import read_run_state
 from piactl.flows.plan.inputs.scan_feeds import Scan, scan_feeds
 from piactl.flows.site import Site, open_site
-from piactl.sandbox.config_files import identity_dn
+from piactl.sandbox.files import identity_dn
 from piactl.secrets import read_password
 from tests.directory.wire import Wire, operation
 

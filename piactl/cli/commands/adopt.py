@@ -1,4 +1,4 @@
-"""`adopt`: entries that an academy already has become accounts."""
+"""`adopt`: entries that an académie already has become accounts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from piactl.cli.framework.options import (
     read_allowed,
     read_day,
 )
-from piactl.cli.framework.prompts import confirmed
+from piactl.cli.framework.terminal import confirmed
 from piactl.errors import Exit, UsageError
 from piactl.report.plan_text import approval, plan_text
 

@@ -22,7 +22,7 @@ from piactl.cli.framework.options import (
     read_day,
 )
 from piactl.cli.framework.run_context import _now, done_code, new_order, say_refused, stop_on_signals, tell
-from piactl.cli.framework.stdout import StdoutLost
+from piactl.cli.framework.terminal import StdoutLost
 from piactl.errors import Exit, PiactlError
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ import typer
 from piactl.cli.framework.account_batch import ActAsOf, Allow, DryRun, Manner, Yes, begin
 from piactl.cli.framework.context import ProgressLine, put, reading, say, writing
 from piactl.cli.framework.options import PlanLayout, Reason, RunOutput
-from piactl.cli.framework.prompts import confirmed
 from piactl.cli.framework.run_context import _now, stop_on_signals
-from piactl.cli.framework.stdout import StdoutLost
+from piactl.cli.framework.terminal import StdoutLost, confirmed
 from piactl.core.text import counted
 from piactl.errors import Exit, UnsafePlan
 from piactl.report.plan_text import refusal_lines

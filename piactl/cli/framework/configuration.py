@@ -18,7 +18,7 @@ from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import Rules
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.attribute_map import Encoding, encoding_of
-from piactl.directory.store.state_records import UnreadableRecords
+from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.queries.accounts import AccountStore
 from piactl.flows.site import Site
 from piactl.secrets import read_keys

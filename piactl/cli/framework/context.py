@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from piactl.cli.framework.stdout import discard
+from piactl.cli.framework.terminal import discard
 from piactl.errors import ConfigurationInvalid, Mistake
 
 if TYPE_CHECKING:

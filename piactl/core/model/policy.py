@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from piactl.core.model.assignment import Assignment
-from piactl.core.model.person import Register
+from piactl.core.model.person import Assignment, Register
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,8 @@ def _field(name: str, assignment: Assignment, register: Register) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
+    """A profile and the condition under which an assignment gives it; `line` is its line of the policy."""
+
     name: str
     when: When
     line: int = 0
@@ -101,6 +102,8 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class GraceRule:
+    """The days of grace of the assignments that match a condition."""
+
     when: When
     days: int
     line: int = 0

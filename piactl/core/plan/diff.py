@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import date
 
 from piactl.core.model.account import Account, Lock, Right, State
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.digests import digest_key_id
 from piactl.core.model.overrides import override_text, override_words
+from piactl.core.model.person import Assignment
 from piactl.core.plan.change import Change, Kind
 from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.reasons import (

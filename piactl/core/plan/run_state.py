@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
-from piactl.core.model.assignment import Assignment
-from piactl.core.model.person import Person
+from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy
 from piactl.core.plan.feed_limits import SourceRecord
 from piactl.core.plan.guards import Census

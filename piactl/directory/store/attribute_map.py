@@ -11,11 +11,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
-from piactl.core.credentials.totp_devices import NO_DEVICE
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, State
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.rules.desired import PLACEHOLDER
 from piactl.directory.dn import child
 from piactl.directory.port import RawEntry, Reader, Values
 from piactl.directory.store.composite_values import (
@@ -239,7 +237,7 @@ def encoding_of(policy: Policy, directory: DirectorySettings) -> Encoding:
 
 
 def _own_address(mails: Sequence[str], identifiers: Set[str], aliases: Set[str]) -> str | None:
-    """The address of the account among the values of mail, where another hand added more: one that is in its
+    """The address of the account among the values of mail, to which other tools may add: one that is in its
     ledger of names and no alias."""
     if len(mails) <= 1:
         return mails[0] if mails else None

@@ -11,7 +11,6 @@ from collections.abc import Generator, Iterable
 from piactl.directory.client.connection import Session
 from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
 from piactl.directory.client.controls import POST_READ, PRE_READ, Control, assertion_control, csn_controls
-from piactl.directory.client.deadline import Deadline
 from piactl.directory.client.fast_search import csn_in
 from piactl.directory.client.reader import DirectoryReader
 from piactl.directory.client.result_codes import (
@@ -25,6 +24,7 @@ from piactl.directory.client.result_codes import (
     described,
     refusal,
 )
+from piactl.directory.client.strategy import Deadline
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Values, WriteResult
 from piactl.directory.write.entry_state import UNREADABLE, EntryState, differing, entry_state, folded
 from piactl.directory.write.replication import lagging_servers

@@ -15,19 +15,17 @@ from piactl.core.plan.guards import Refusal
 from piactl.core.plan.run_state import LastRun
 from piactl.core.text import counted
 from piactl.directory.port import Outcome, WriteResult
-from piactl.directory.store.state_records import (
+from piactl.directory.store.memory_records import last_run_record, read_last_run, waiting_record
+from piactl.directory.store.records import (
     DATA,
     UnreadableRecord,
     dumps,
     is_record,
-    last_run_record,
     misplaced_entries,
-    read_last_run,
-    read_run,
     record_write,
     stored,
-    waiting_record,
 )
+from piactl.directory.store.run_records import read_run
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.run import Run, head_facts, must, put_record
 from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo

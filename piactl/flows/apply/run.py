@@ -18,19 +18,18 @@ from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.store.attribute_map import SECRETS
-from piactl.directory.store.state_records import (
+from piactl.directory.store.memory_records import last_run_record, read_last_run
+from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
     RUNS,
     Places,
     Record,
     UnreadableRecords,
-    last_run_record,
-    read_last_run,
-    read_run,
     record_write,
     stored,
 )
+from piactl.directory.store.run_records import read_run
 from piactl.errors import FeedRefused, PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.default_password_policy import require_default_policy, warn_of_missing_policy
 from piactl.flows.apply.key_fence import check_current_key

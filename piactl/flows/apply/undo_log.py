@@ -14,7 +14,7 @@ from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Outcome, Reader, Values
 from piactl.directory.store.attribute_map import SECRETS
-from piactl.directory.store.state_records import (
+from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
     RUNS,

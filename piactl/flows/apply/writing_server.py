@@ -17,14 +17,7 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.directory.client.connection import Password
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import Outcome, Reader, Writer
-from piactl.directory.store.state_records import (
-    DATA,
-    Places,
-    UnreadableRecords,
-    record_write,
-    stored,
-    text_of,
-)
+from piactl.directory.store.records import DATA, Places, UnreadableRecords, record_write, stored, text_of
 from piactl.errors import DirectoryUnreachable, PiactlError, UsageError
 from piactl.journal import Actor
 

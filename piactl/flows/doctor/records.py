@@ -17,7 +17,8 @@ from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.activation_passwords import policy_faults, reuse_faults
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.devices import read_all_devices
-from piactl.directory.store.state_records import (
+from piactl.directory.store.memory_records import read_memory
+from piactl.directory.store.records import (
     ATTEMPTS,
     DATA,
     IN_RECORD,
@@ -30,9 +31,8 @@ from piactl.directory.store.state_records import (
     UnreadableRecords,
     misplaced_entries,
     parsed,
-    read_memory,
-    read_runs,
 )
+from piactl.directory.store.run_records import read_runs
 from piactl.errors import PiactlError
 from piactl.flows.apply.key_fence import read_announced
 from piactl.flows.apply.run_lock import LONGEST, MARGIN, process_began, read_lock

@@ -13,17 +13,8 @@ from piactl.core.plan.run_state import LastRun
 from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.simulated_directory import SimulatedDirectory
 from piactl.directory.store.accounts import IN_ACCOUNTS, Unreadable, account_dn, account_queries, entry_of
-from piactl.directory.store.state_records import (
-    DATA,
-    DUE,
-    IN_RECORD,
-    WAITING,
-    Places,
-    last_run_record,
-    read_last,
-    record_write,
-    stored,
-)
+from piactl.directory.store.memory_records import last_run_record, read_last
+from piactl.directory.store.records import DATA, DUE, IN_RECORD, WAITING, Places, record_write, stored
 from piactl.flows.plan.inputs.run_state import read_run_state
 from piactl.flows.plan.proposal import Proposal
 from piactl.flows.plan.reconcile import reconcile

@@ -15,7 +15,7 @@ from piactl.core.text import counted
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.state_records import UnreadableRecords
+from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError, UsageError
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.run import Order, run_alone

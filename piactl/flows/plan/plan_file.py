@@ -15,7 +15,7 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Limit
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.plan import AbsentAssignment, Basis, FeedBasis
-from piactl.directory.store.state_records import last_run_record, read_last_run
+from piactl.directory.store.memory_records import last_run_record, read_last_run
 from piactl.errors import StalePlan
 from piactl.flows.plan.proposal import Proposal
 from piactl.flows.plan.rows.bundle import Work

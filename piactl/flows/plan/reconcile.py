@@ -32,7 +32,7 @@ from piactl.directory.store.attribute_scans import (
     read_identifiers,
     read_owners,
 )
-from piactl.directory.store.state_records import memory_writes
+from piactl.directory.store.memory_records import memory_writes
 from piactl.errors import UsageError
 from piactl.flows.plan.chunked.assemble import Names, PlanAssembly
 from piactl.flows.plan.incremental.evaluate import Evaluation

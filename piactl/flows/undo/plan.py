@@ -22,7 +22,9 @@ from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import Rules
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_map import encoding_of
-from piactl.directory.store.state_records import UnreadableRecords, memory_writes, read_memory, read_runs
+from piactl.directory.store.memory_records import memory_writes, read_memory
+from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.run_records import read_runs
 from piactl.errors import AccountNotFound, PiactlError
 from piactl.flows.apply.run import LOADING
 from piactl.flows.apply.run_lock import alive_alone

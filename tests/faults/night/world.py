@@ -29,7 +29,7 @@ from piactl.core.journal_line import JournalLine
 from piactl.core.model.settings import DirectorySettings
 from piactl.journal import read_lines
 from piactl.sandbox import start_sandbox, stop_sandbox
-from piactl.sandbox.config_files import ACCOUNTS, STATE, SUFFIX
+from piactl.sandbox.files import ACCOUNTS, STATE, SUFFIX
 
 ROOT = Path(__file__).resolve().parents[3]
 FIRST, NEXT = date(2026, 8, 22), date(2026, 9, 2)

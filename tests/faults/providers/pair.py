@@ -19,7 +19,7 @@ from pathlib import Path
 import ldap3
 
 from piactl.sandbox import stop_sandbox
-from piactl.sandbox.config_files import ACCOUNTS, SUFFIX, tree_settings
+from piactl.sandbox.files import ACCOUNTS, SUFFIX, tree_settings
 from tests.faults.night.building import PEOPLE, build_world, end_world
 from tests.faults.night.world import FIRST, World
 

@@ -7,9 +7,8 @@ from dataclasses import replace
 from datetime import date
 
 from piactl.core.model.account import Account, State
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import MANUAL
-from piactl.core.model.person import Person
+from piactl.core.model.person import Assignment, Person
 from piactl.core.naming.local_part import UnusableName
 from piactl.core.plan.plan import Hold, Rejection
 from piactl.core.plan.run_state import Memory, Waiting

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from piactl.core.model.account import Account
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.overrides import MANUAL
-from piactl.core.model.person import Person
+from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.plan import Disagreement
 from piactl.core.plan.run_state import Deviation
 from piactl.core.rules.same_person import PERSON_DATA, Statement, data_of, resolved_value, sources_differ

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 
-from piactl.core.model.assignment import Assignment
+from piactl.core.model.person import Assignment
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import FeedFacts, SourceRecord, feed_refusals, held_refusal, record_of
 from piactl.core.plan.plan import Hold
 from piactl.core.plan.run_state import Memory, SourceMemory
 from piactl.errors import FeedRefused, FeedsRefused
+from piactl.feed.feed_file import feed_argument
 from piactl.feed.reader import read_feed
-from piactl.feed.source_matcher import feed_argument
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 
 

@@ -9,9 +9,8 @@ from datetime import date
 from pathlib import Path
 
 from piactl.core.model.account import Account
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.numen import masked
-from piactl.core.model.person import Person, Register
+from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import SourceRecord, record_of

@@ -7,7 +7,7 @@ from datetime import date
 
 from piactl.core.plan.run_state import LastRun, Memory
 from piactl.directory.port import Reader
-from piactl.directory.store.state_records import Remembered, read_memory
+from piactl.directory.store.memory_records import Remembered, read_memory
 from piactl.flows.site import Site
 
 

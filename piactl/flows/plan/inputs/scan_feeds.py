@@ -12,9 +12,9 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.sync_cache import MOST_SOURCES
 from piactl.errors import FeedRefused
 from piactl.feed.feed import Feed
+from piactl.feed.feed_file import feed_argument
 from piactl.feed.fingerprints import LineDigests, digest_lines
 from piactl.feed.reader import read_feed
-from piactl.feed.source_matcher import feed_argument
 from piactl.flows.plan.inputs.load_feeds import raise_refused
 from piactl.flows.site import Site
 

@@ -11,7 +11,7 @@ from typing import Any
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.run_state import Waiting
 from piactl.directory.port import EntryWrite
-from piactl.directory.store.state_records import read_waiting, waiting_record
+from piactl.directory.store.memory_records import read_waiting, waiting_record
 from piactl.flows.plan.rows.bundle import AccountWrite
 from piactl.flows.plan.rows.json_lines import Lines, encode
 

@@ -1,10 +1,12 @@
-"""The sealed copy of a device's secret, with which piactl itself checks a code.
+"""One-time codes (RFC 6238): the secret of a device, its QR code, and its sealed copy.
+
+The only home of pyotp, segno and cryptography; each is loaded when it is needed.
 
 slapd checks codes at a bind from `oathSecret`, which no service identity may read. piactl has codes to check
 where there is no bind to make, because the password is not known or is what is asked for: when a device is
 verified, resynchronised, or stands in for the person at a password reset. Ways that were weighed:
 
-- letting an identity read `oathSecret`: whoever gets that identity's password has every second factor of the
+- letting an identity read `oathSecret`: anyone with that identity's password has every second factor of the
   académie, from any host that reaches the directory;
 - letting slapd check it, by a helper entry with a known password linked to the device: needs an identity
   that may make entries with passwords, and one bind for each of the hundreds of steps of a resynchronisation;
@@ -20,17 +22,22 @@ open. The id of the key stands before the copy; a copy under an older key is sea
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
+import io
 import secrets
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from piactl.core.credentials.totp_devices import DIGITS, PERIOD
 from piactl.core.model.digests import DigestKeys, digest_key_id
 from piactl.errors import PiactlError
-from piactl.otp.one_time_codes import OtpSecret
 
 if TYPE_CHECKING:
+    import pyotp
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 
 _NONCE = 12
 _PURPOSE = b"piactl: seal of one-time-code secrets, 1"
@@ -70,7 +77,7 @@ def unsealed(copy: bytes, keys: DigestKeys, uid: str, device: str) -> OtpSecret:
 
 
 def _cipher(key: bytes) -> AESGCM:
-    # loaded when a seal is made or opened: whoever only looks at devices does not wait for it
+    # loaded only to make or open a seal
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     return AESGCM(hmac.new(key, _PURPOSE, hashlib.sha256).digest())
@@ -78,3 +85,60 @@ def _cipher(key: bytes) -> AESGCM:
 
 def _place(uid: str, device: str) -> bytes:
     return f"{uid}\0{device}".encode()
+
+
+SECRET_BYTES = 20
+"""160 bits, the length of the hash under HMAC-SHA-1 (RFC 4226, R6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtpSecret:
+    """A device's secret; nothing that prints values shows it."""
+
+    raw: bytes = field(repr=False)
+
+    def code(self, step: int) -> str:
+        """The code of a step of 30 seconds since 1970."""
+        return self._totp().generate_otp(step)
+
+    def uri(self, issuer: str, address: str) -> str:
+        """The URI that an authenticator scans (Key URI Format). It contains the secret."""
+        return self._totp(issuer, address).provisioning_uri()
+
+    def _totp(self, issuer: str | None = None, address: str | None = None) -> pyotp.TOTP:
+        import pyotp
+
+        text = base64.b32encode(self.raw).decode("ascii")
+        return pyotp.TOTP(text, digits=DIGITS, interval=PERIOD, name=address, issuer=issuer)
+
+
+def new_secret() -> OtpSecret:
+    """A fresh secret from the system's generator."""
+    return OtpSecret(secrets.token_bytes(SECRET_BYTES))
+
+
+def new_device_name() -> str:
+    """A name that no device had before: with a new one for each, a link can never lead to the wrong one."""
+    return f"otp-{secrets.token_hex(4)}"
+
+
+_SCALE = 6
+"""Pixels of one module in the PNG."""
+
+
+def drawn(uri: str) -> str:
+    """The QR code in half blocks, light on dark or dark on light alike: phones read both."""
+    import segno
+
+    text = io.StringIO()
+    segno.make(uri, error="m", micro=False).terminal(out=text, compact=True, border=2)
+    return text.getvalue()
+
+
+def png(uri: str) -> bytes:
+    """The QR code as a PNG file."""
+    import segno
+
+    picture = io.BytesIO()
+    segno.make(uri, error="m", micro=False).save(picture, kind="png", scale=_SCALE)
+    return picture.getvalue()
