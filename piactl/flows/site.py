@@ -71,7 +71,7 @@ class Site:
         return self.encoding if reader.has_class(LINKED_CLASS) else self._encoding_without_otp
 
     def rules(self, as_of: date) -> Rules:
-        return Rules(self.policy, self.register, as_of, self.keys)
+        return Rules(self.policy, self.register, as_of, self.keys, self.register_digest)
 
 
 def open_site(path: Path) -> Site:

@@ -46,12 +46,11 @@ from piactl.directory.simulated_directory import SimulatedDirectory
 from piactl.directory.store.accounts import account_dn, account_write
 from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write
 from piactl.feed.reader import read_feed
-from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.inputs.account_index import census_of
-from piactl.flows.plan.inputs.scan_feeds import scan_feeds
-from piactl.flows.plan.proposal import Proposal
+from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.site import Site, open_site
 from tests.empty_directory import EmptyDirectory
+from tests.planning import plan_night
 from tests.story.feeds import COLUMNS, text
 
 HERE = Path(__file__).parent
@@ -273,7 +272,7 @@ class World:
 
     # Nights
 
-    def plan(self, given: Given) -> Proposal:
+    def plan(self, given: Given) -> ReadyPlan:
         feeds = []
         for source, key in (("hr", "people"), ("moves", "moves")):
             if key in given:
@@ -281,14 +280,13 @@ class World:
                 path = self.folder / f"{source}-{given['as_of']}.csv"
                 path.write_text(text(feed_lines(given[key]), str(day)), encoding="utf-8")
                 feeds.append(str(path))
-        scans = scan_feeds(self.site, feeds)
-        return build_plan(self.directory, self.site, scans, given["as_of"])[1]
+        return plan_night(self.directory, self.site, feeds, given["as_of"])
 
-    def apply(self, proposal: Proposal) -> None:
-        self.directory.apply(one.write for one in proposal.writes)
-        self.directory.apply(proposal.records)
-        assert proposal.memory.last is not None
-        self.remember(proposal.memory.last)
+    def apply(self, ready: ReadyPlan) -> None:
+        self.directory.apply(one.write for one in ready.writes)
+        self.directory.apply(ready.records)
+        assert ready.last is not None
+        self.remember(ready.last)
 
 
 def read_manual(post: str) -> Assignment:
@@ -353,8 +351,8 @@ def check_change(change: Change, expected: Given) -> None:
         assert after.keys() - implied <= facts.keys(), f"{name} sets more: {after}"
 
 
-def check_plan(case: Given, proposal: Proposal) -> None:
-    plan = proposal.plan
+def check_plan(case: Given, ready: ReadyPlan) -> None:
+    plan = ready.plan
     changes, expected = list(plan.changes), expected_changes(case)
     listing = "\n".join(f"{c.kind.value} {c.uid} {dict(c.after)} because {c.reason}" for c in changes)
     assert [(c.kind, c.uid) for c in changes] == [(kind, uid) for kind, uid, _ in expected], listing
@@ -369,11 +367,7 @@ def check_plan(case: Given, proposal: Proposal) -> None:
     assert all(reasons[name] in why for name, why in holds.items()), holds
     rejections = [f"line {r.line} {r.column} {r.code}" for r in plan.rejections]
     assert rejections == case.get("rejections", []), plan.rejections
-    absents = [
-        f"{a.absence.matricule} {a.absence.uai} {a.absence.function} {a.absence.start}: "
-        f"{len(a.absence.feeds)} of {a.needed}"
-        for a in plan.absents
-    ]
+    absents = [f"{a.matricule} {a.uai} {a.function} {a.start}: {a.seen} of {a.needed}" for a in plan.absents]
     assert absents == case.get("absents", []), absents
 
 
@@ -402,15 +396,15 @@ def test_plan(case: Given, tmp_path: Path) -> None:
         world.apply(earlier)
     if "new_policy" in case:
         world.set_policy(merged(case.get("policy", {}), case["new_policy"]))
-    proposal = world.plan(case)
-    check_plan(case, proposal)
-    if proposal.plan.refusals:
+    ready = world.plan(case)
+    check_plan(case, ready)
+    if ready.plan.refusals:
         return
-    world.apply(proposal)
+    world.apply(ready)
     again = world.plan(case)
     assert not list(again.plan.changes), "the same night once more changes something"
     # a night without a feed looks only at what is due, and so may say less of what it holds
-    assert again.plan.holds == proposal.plan.holds or not case.keys() & {"people", "moves"}
+    assert again.plan.holds == ready.plan.holds or not case.keys() & {"people", "moves"}
 
 
 @pytest.mark.parametrize(

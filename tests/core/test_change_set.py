@@ -19,7 +19,7 @@ from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, account_write, entry_of
 from piactl.directory.store.attribute_map import Encoding
-from piactl.flows.plan.rows.change_set import change_set
+from piactl.flows.plan.change_set import change_set
 
 from .strategies import REGISTER, lives
 

@@ -23,9 +23,9 @@ from piactl.directory.simulated_directory import SimulatedDirectory
 from piactl.directory.store.accounts import account_write
 from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write, waiting_record
 from piactl.flows.forecast.simulate import Forecast
-from piactl.flows.plan.reconcile import reconcile
 from piactl.flows.site import Site, open_site
 from tests.empty_directory import EmptyDirectory
+from tests.planning import managed_accounts, plan_at_once
 from tests.story.test_timelines import FIRST, collected
 
 TOP = Path(__file__).resolve().parents[2]
@@ -110,13 +110,13 @@ def one_by_one(directory: SimulatedDirectory, site: Site, until: date, *, whole:
         day += timedelta(days=1)
         if whole:
             directory.apply([EntryWrite("delete", dn)])
-        proposal = reconcile(directory, site, [], day)
-        told += [(day, change) for change in proposal.plan.changes]
-        directory.apply(one.write for one in proposal.writes)
-        directory.apply(proposal.records)
+        ready = plan_at_once(directory, site, [], day)
+        told += [(day, change) for change in ready.plan.changes]
+        directory.apply(one.write for one in ready.writes)
+        directory.apply(ready.records)
         entry = directory.read(dn, [DATA])
-        assert proposal.memory.last is not None
-        record = last_run_record(proposal.memory.last)
+        assert ready.last is not None
+        record = last_run_record(ready.last)
         write = record_write(dn, entry.first(DATA) if entry else None, record)
         directory.apply([write] if write else [])
     return told
@@ -124,7 +124,11 @@ def one_by_one(directory: SimulatedDirectory, site: Site, until: date, *, whole:
 
 def compare(site: Site, number: int, days: int, *, whole: bool, otp: bool = True) -> Told:
     until = FIRST + timedelta(days=days)
-    nights = Forecast(peopled(site, number, otp=otp), site, FIRST + timedelta(days=1), until).nights()
+    accounts = managed_accounts(peopled(site, number, otp=otp), site)
+    forecast = Forecast(
+        accounts, site.rules, site.settings.sources, site.unreadable, FIRST + timedelta(days=1), until
+    )
+    nights = forecast.nights()
     told = [(night.day, change) for night in nights for change in night.plan.changes]
     assert told == one_by_one(peopled(site, number, otp=otp), site, until, whole=whole)
     return told

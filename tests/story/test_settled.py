@@ -17,21 +17,21 @@ import ldap3
 import pytest
 
 from piactl.core.model.account import Account
+from piactl.core.model.digests import DigestKeys
 from piactl.core.plan.run_state import Memory
 from piactl.core.plan.sync_cache import SyncCache, with_csn
 from piactl.directory.open import open_reader
 from piactl.directory.port import Reader, WriteResult
 from piactl.directory.store.attribute_map import MANAGED
 from piactl.flows import nightly
-from piactl.flows.plan.chunked import chunks
-from piactl.flows.plan.incremental import skip_set
-from piactl.flows.plan.incremental.next_cache import NextCache, next_cache
-from piactl.flows.plan.inputs.run_state import read_run_state
-from piactl.flows.plan.inputs.scan_feeds import Scan, scan_feeds
+from piactl.flows.plan import chunks, incremental
+from piactl.flows.plan.incremental import NextCache, next_cache
+from piactl.flows.plan.inputs.load_feeds import Scan, scan_feeds
 from piactl.flows.site import Site, open_site
 from piactl.sandbox.config_files import identity_dn
 from piactl.secrets import read_password
 from tests.directory.wire import Wire, operation
+from tests.planning import managed_accounts, run_state
 
 from .academy import Academy
 from .feeds import MARESCHAL, MICHELIS, crowd, row
@@ -48,7 +48,7 @@ IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", numen="20E9512345XY
 @pytest.fixture(autouse=True)
 def always_pass_by(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where few are settled, as among the few people of these tests."""
-    monkeypatch.setattr(skip_set, "MOST", 1.0)
+    monkeypatch.setattr(incremental, "MOST", 1.0)
 
 
 class Rewriting(Wire):
@@ -83,20 +83,21 @@ def marks(academy: Academy) -> Path:
 def passed(academy: Academy, feed: Path, day: str) -> set[str]:
     """Who would be passed by."""
     site = open_site(academy.sandbox.config)
-    scans = scan_feeds(site, [str(feed)])
+    scans = scan_feeds([str(feed)], site.settings.sources, site.keys)
     with open_reader(site.settings.directory, "reader", read_password) as reader:
         return set(skipped(reader, site, scans, day)[0].unchanged)
 
 
 def skipped(
     reader: Reader, site: Site, scans: list[Scan], day: str
-) -> tuple[skip_set.SkipSet, NextCache, Memory]:
+) -> tuple[incremental.SkipSet, NextCache, Memory]:
     """The skip set of a run before any chunk, the cache that it fills, and the memory of earlier runs."""
-    as_of = date.fromisoformat(day)
-    memory = read_run_state(reader, site, as_of, feeds=True).memory
-    cache = next_cache(reader, site, scans, as_of)
+    as_of, folder = date.fromisoformat(day), Path(site.settings.state_folder)
+    memory = run_state(reader, site, as_of, feeds=True).memory
+    accounts = managed_accounts(reader, site)
+    cache = next_cache(accounts, site.rules(as_of), site.settings, scans)
     assert cache is not None
-    found = skip_set.unchanged_accounts(reader, site, cache, memory.last, memory.pending())
+    found = incremental.unchanged_accounts(accounts, site.keys, folder, cache, memory.last, memory.pending())
     return found, cache, memory
 
 
@@ -332,7 +333,7 @@ def change_is_noticed(
     assert {c["uid"] for c in same(academy, "2026-09-07", feed)["changes"]} == {"claire.dubreuil"}
 
 
-READ, WRITTEN = "plan_document", "keep"
+READ, WRITTEN = "sealed", "keep"
 """What a night calls when it has read the accounts, and when it has written them."""
 
 
@@ -361,10 +362,10 @@ def test_a_mark_that_guesses_is_found_out(
     def confirming(self: NextCache, uid: str, result: WriteResult) -> None:
         confirm(self, uid, replace(result, csn_before=read[-1]))
 
-    def keeping(site: Site, cache: SyncCache) -> None:
+    def keeping(cache: SyncCache, folder: Path, keys: DigestKeys) -> None:
         (csn,) = academy.entry("claire.dubreuil")["entryCSN"]
         cache.packed["1001"] = with_csn(cache.packed["1001"], csn)
-        keep(site, cache)
+        keep(cache, folder, keys)
 
     if moment == READ:
         monkeypatch.setattr(NextCache, "expect", expecting)
@@ -411,14 +412,14 @@ def test_marks_are_void_after_a_run_that_did_not_end_well(
     feed = academy.feed(row(civilite="MME"), IDA, day=NEXT)
     assert passed(academy, feed, NEXT) == {"1999"}
     if end == "in part":
-        plan_document = nightly.plan_document
+        seal = nightly.sealed
 
         def other_hand(*arguments: Any) -> Any:
             academy.change("claire.dubreuil", personalTitle=["Dr"])
-            return plan_document(*arguments)
+            return seal(*arguments)
 
         with monkeypatch.context() as patched:
-            patched.setattr(nightly, "plan_document", other_hand)
+            patched.setattr(nightly, "sealed", other_hand)
             academy.night(NEXT, feed, code=5)
     else:
         how = "os._exit(9)" if end == "killed" else "raise DirectoryUnreachable('the server is gone')"

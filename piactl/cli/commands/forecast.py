@@ -44,16 +44,18 @@ def forecast(
     for the warnings to send. Nothing is written.
     """
     from piactl.flows.forecast.simulate import Forecast, first_night
+    from piactl.flows.plan.inputs.account_index import ManagedAccounts
 
     _check(until, leavers, list_=list_, private_mail=private_mail)
     site = this_site()
     asked = read_day(as_of, today(site))
     with reading(site) as reader:
-        first = first_night(reader, site, asked)
+        accounts = ManagedAccounts(reader, site.settings.directory, site.encoding_for(reader))
+        first = first_night(accounts, site.unreadable, asked)
         last = _last_day(first, until, leavers)
         if first > asked:
             say(f"the last night was of {first}: nothing can be due before, so the forecast begins there")
-        run = Forecast(reader, site, first, last)
+        run = Forecast(accounts, site.rules, site.settings.sources, site.unreadable, first, last)
         layout = layout_or_default(output)
         nights = _leavers(run, layout, private_mail=private_mail) if leavers else _nights(run, layout, list_)
     _tell(nights, last)

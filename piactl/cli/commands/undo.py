@@ -66,8 +66,7 @@ def undo(
         _keep(undoing, out)
     if dry_run or out:
         return _foretell(undoing, site, order, output, everything=everything)
-    work = undoing.plan.work
-    if not work.writes and not work.records:
+    if not undoing.ready.writes and not undoing.ready.records:
         return _finish(undoing, _result(undoing, site), output, everything=everything)
     _refuse_broken(undoing, order)
     if not _agreed(undoing, site, yes=yes):
@@ -87,7 +86,7 @@ def _keep(undoing: Undoing, out: str) -> None:
     from piactl.flows.plan.plan_file import plan_pieces
     from piactl.private_files import write_private
 
-    write_private(Path(out), plan_pieces(undoing.plan.document))
+    write_private(Path(out), plan_pieces(undoing.ready))
     say(f"kept in {out}; make it true with: piactl apply {out}")
 
 
@@ -105,7 +104,7 @@ def _say_broken(undoing: Undoing, order: Order) -> str:
     from piactl.flows.plan.plan_file import refusal_facts
     from piactl.report.plan_text import refusal_lines
 
-    broken = refused(undoing.plan.work.refusals, order.allowed)
+    broken = refused(undoing.ready.plan.refusals, order.allowed)
     if not broken:
         return ""
     for line in refusal_lines([refusal_facts(one) for one in broken[:_FIRST_GUARDS]]):
@@ -127,7 +126,7 @@ def _refuse_broken(undoing: Undoing, order: Order) -> None:
 
 def _agreed(undoing: Undoing, site: Site, *, yes: bool) -> bool:
     """Whether it may be done: always where nobody can be asked."""
-    writes = undoing.plan.work.writes
+    writes = undoing.ready.writes
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     from piactl.core.text import counted
@@ -139,23 +138,26 @@ def _agreed(undoing: Undoing, site: Site, *, yes: bool) -> bool:
 
 
 def _apply(undoing: Undoing, site: Site, order: Order) -> Done:
+    from piactl.flows.apply.run import run_under_lock
     from piactl.flows.nightly import run_apply
 
     progress = ProgressLine("put back")
     with stop_on_signals() as stop, writing(site, IDENTITY) as writer:
         try:
-            return run_apply(
-                site, writer, order, undoing.plan, now=_now, say=say, progress=progress, stop=stop
-            )
+            begin_run = run_under_lock(site, writer, order, _now, say, undoing.ready.fingerprint)
+            return run_apply(begin_run, undoing.ready, progress=progress, stop=stop)
         finally:
             progress.close()
 
 
 def _result(undoing: Undoing, site: Site, done: Done | None = None) -> dict[str, Any]:
     """What -o json prints, as the README documents it."""
-    facts = undoing.plan.document["undo"]
+    from piactl.flows.plan.plan_file import plan_document
+
+    document = plan_document(undoing.ready)
+    facts = document["undo"]
     changes: dict[str, list[Any]] = {}
-    for change in undoing.plan.document["changes"]:
+    for change in document["changes"]:
         changes.setdefault(change["uid"], []).append(change)
     accounts = []
     for one in facts["accounts"]:
@@ -170,13 +172,13 @@ def _result(undoing: Undoing, site: Site, done: Done | None = None) -> dict[str,
         )
     return {
         "run": done.run if done else None,
-        "status": done.status if done else "nothing to do" if not undoing.plan.work.writes else "not made",
+        "status": done.status if done else "nothing to do" if not undoing.ready.writes else "not made",
         "undoes": facts["run"],
         **{name: facts[name] for name in ("command", "user", "as_of", "started", "feeds", "unchanged")},
         "deltas": sorted(name for name, one in site.settings.sources.items() if not one.full),
         "accounts": accounts,
-        "refusals": undoing.plan.document["refusals"],
-        "plan": undoing.plan.document["fingerprint"],
+        "refusals": document["refusals"],
+        "plan": document["fingerprint"],
     }
 
 

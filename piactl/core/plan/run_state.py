@@ -76,7 +76,7 @@ class SourceMemory:
 
     `applied` are the digests of the last hundred feeds, the latest last: one of them again is older than
     the last one, whatever its date says. `undone` are the digests of those whose run was undone: they would
-    do the same once more. `deviations` are by matricule (see flows.disagreement).
+    do the same once more. `deviations` are by matricule (see flows.plan.inputs.disagreements).
     """
 
     record: SourceRecord
@@ -97,7 +97,9 @@ class Memory:
     the day since when they are known. Once in the ledger, nothing on the entry tells them from its own."""
 
     def pending(self) -> set[str]:
-        """The people in waiting and those with an absence to confirm, by matricule: every run evaluates
+        """The people about whom more is remembered than their accounts hold, by matricule: those in waiting,
+        those with an absence to confirm, those whom a source describes differently. Every run evaluates
         them."""
         absent = {key[0] for source in self.sources.values() for key in source.absences}
-        return {*self.waiting, *absent}
+        deviating = {matricule for source in self.sources.values() for matricule in source.deviations}
+        return {*self.waiting, *absent, *deviating}

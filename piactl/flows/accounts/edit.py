@@ -27,8 +27,8 @@ from piactl.directory.store.state_records import read_last
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone
 from piactl.flows.apply.run import Order, check_date, run_alone
-from piactl.flows.plan.rows.bundle import AccountWrite
-from piactl.flows.plan.rows.change_set import change_set
+from piactl.flows.plan.change_set import change_set
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import account_on, find_entry
 from piactl.flows.site import Site
 

@@ -27,7 +27,7 @@ from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.run import Run, head_facts, must, put_record
 from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
-from piactl.flows.plan.rows.bundle import AccountWrite, Work, Writes
+from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan, Writes
 from piactl.flows.site import Site
 
 
@@ -64,7 +64,7 @@ def refused(refusals: Sequence[Refusal], allowed: Mapping[str, int]) -> list[Ref
 
 def apply_work(
     run: Run,
-    work: Work,
+    ready: ReadyPlan,
     *,
     progress: Progress,
     stop: Stop,
@@ -80,8 +80,8 @@ def apply_work(
     (DirectoryUnreachable, DirectoryRefused, LockLost, JournalUnusable) is raised after the record of the
     run says so.
     """
-    broken = refused(work.refusals, run.order.allowed)
-    facts = run_facts(work)
+    broken = refused(ready.plan.refusals, run.order.allowed)
+    facts = run_facts(ready)
     if broken:
         run.journal.end({"refused": len(broken)})
         run.record("refused", **facts, journal=head_facts(run.journal.head))
@@ -89,15 +89,15 @@ def apply_work(
     done = Done(run.order.run, brief=brief)
     run.record("running", **facts)
     try:
-        mark_unclean(run, work)
-        keep_undo(run, work.writes)
+        mark_unclean(run, ready)
+        keep_undo(run, ready.writes)
         # only an archival deletes anything
-        archives = Kind.ARCHIVE.value in work.summary
-        writes = _without_devices(run, work.writes, done, stop) if archives else work.writes
+        archives = Kind.ARCHIVE.value in ready.plan.summary
+        writes = _without_devices(run, ready.writes, done, stop) if archives else ready.writes
         _write_accounts(run, writes, done, progress, stop, tell)
         if not done.stopped:
             run.lock.keep()
-            _write_records(run, work, done)
+            _write_records(run, ready, done)
     except PiactlError as error:
         done.status = "failed"
         _finish(run, facts, done, str(error))
@@ -197,9 +197,9 @@ def write_beside(run: Run, writes: Sequence[AccountWrite]) -> Done:
     return done
 
 
-def mark_unclean(run: Run, work: Work) -> None:
+def mark_unclean(run: Run, ready: ReadyPlan) -> None:
     """Until this run has ended, whatever comes next has to look at everything."""
-    entry = run.writer.read(run.places.last_run, [DATA]) if work.writes or work.records else None
+    entry = run.writer.read(run.places.last_run, [DATA]) if ready.writes or ready.records else None
     if entry is None:
         return
     data = entry.first(DATA)
@@ -211,16 +211,16 @@ def mark_unclean(run: Run, work: Work) -> None:
         must(run.writer, write)
 
 
-def run_facts(work: Work) -> dict[str, object]:
+def run_facts(ready: ReadyPlan) -> dict[str, object]:
     """What the record of a run says of its plan."""
     # an adoption looks at a feed and does not apply it: the night that does comes after
-    feeds = () if "adopt" in work.summary else work.basis.feeds
+    feeds = () if "adopt" in ready.plan.summary else ready.plan.basis.feeds
     return {
-        "plan": work.fingerprint,
-        "policy": work.basis.policy,
+        "plan": ready.fingerprint,
+        "policy": ready.plan.basis.policy,
         "feeds": [{"source": f.source, "file": f.file, "digest": f.digest} for f in feeds],
-        "summary": dict(work.summary),
-        **({"undoes": work.undoes} if work.undoes else {}),
+        "summary": dict(ready.plan.summary),
+        **({"undoes": ready.undoes} if ready.undoes else {}),
     }
 
 
@@ -276,20 +276,20 @@ def _count(done: Done, one: AccountWrite, result: WriteResult) -> None:
         done.failed.append(one)
 
 
-def _write_records(run: Run, work: Work, done: Done) -> None:
+def _write_records(run: Run, ready: ReadyPlan, done: Done) -> None:
     """Sources and people in waiting, and last the run itself: a crash before that makes the next run look
     at everything."""
     skipped = len(run.site.unreadable)
-    for result in run.writer.write(list(work.records)):
+    for result in run.writer.write(list(ready.records)):
         _check_written(run, result)
     for one in done.failed:
         if one.waiting is not None:
             _keep_waiting(run, one)
-    if work.undoes:
-        _mark_undone(run, work.undoes)
-    if work.last is not None:
-        clean = work.last.clean and not done.problems and len(run.site.unreadable) == skipped
-        last = replace(work.last, run=run.order.run, plan=work.fingerprint, clean=clean)
+    if ready.undoes:
+        _mark_undone(run, ready.undoes)
+    if ready.last is not None:
+        clean = ready.last.clean and not done.problems and len(run.site.unreadable) == skipped
+        last = replace(ready.last, run=run.order.run, plan=ready.fingerprint, clean=clean)
         _put_last_run(run, last)
 
 
@@ -345,26 +345,26 @@ def _keep_waiting(run: Run, one: AccountWrite) -> None:
         _check_written(run, next(iter(run.writer.write([write]))))
 
 
-def check_fresh(work: Work, site: Site, last: LastRun | None) -> str:
+def check_fresh(ready: ReadyPlan, site: Site, last: LastRun | None) -> str:
     """Whether a plan read from a file still fits: "" where it does, or the run that made it true already.
 
     Raises StalePlan where policy, directory or the last run are others than those it was made from.
     """
     accounts = site.settings.directory.accounts
-    if work.basis.directory != accounts:
-        raise StalePlan(f"the plan was made for {work.basis.directory}, this directory is {accounts}")
-    if last is not None and last.plan == work.fingerprint and last.clean:
+    if ready.plan.basis.directory != accounts:
+        raise StalePlan(f"the plan was made for {ready.plan.basis.directory}, this directory is {accounts}")
+    if last is not None and last.plan == ready.fingerprint and last.clean:
         return last.run
-    if work.basis.policy != site.policy.digest:
+    if ready.plan.basis.policy != site.policy.digest:
         raise StalePlan("the policy has changed since the plan was made; make the plan again")
-    if work.basis.register != site.register_digest:
+    if ready.plan.basis.register != site.register_digest:
         raise StalePlan("the establishment register has changed since the plan was made; make the plan again")
     after = last.run if last else ""
-    again = last is not None and last.plan == work.fingerprint
-    if last is not None and last.lost and work.basis.after:
+    again = last is not None and last.plan == ready.fingerprint
+    if last is not None and last.lost and ready.plan.basis.after:
         raise StalePlan(
             "the record of the last run cannot be read: nobody can tell if the plan still fits; make it again"
         )
-    if work.basis.after != after and not again:
+    if ready.plan.basis.after != after and not again:
         raise StalePlan(f"another run, {after}, has been made since the plan was; make the plan again")
     return ""

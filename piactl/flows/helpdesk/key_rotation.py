@@ -23,7 +23,7 @@ from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.devices import device_change, read_all_devices, read_seal_keys
 from piactl.directory.store.state_records import ATTEMPTS, DATA, IN_RECORD, WAITING, Places, read_waiting
 from piactl.flows.accounts.edit import Preparation, Prepared
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.site import Site
 from piactl.otp import sealed, unsealed
 

@@ -11,6 +11,8 @@ from piactl.core.model.account import Account, State
 from piactl.core.model.numen import read_numen
 from piactl.core.model.overrides import closings, overridden
 from piactl.core.model.periods import civil
+from piactl.core.model.person import Register
+from piactl.core.model.policy import Policy
 from piactl.core.rules.career import Career, career
 from piactl.core.rules.status import AccountStatus, account_status
 from piactl.directory.port import Reader
@@ -67,12 +69,18 @@ def all_accounts(reader: Reader, site: Site, report_unreadable: Any) -> Iterator
 
 
 def account_on(account: Account, site: Site, as_of: date) -> tuple[Career, AccountStatus]:
+    return career_and_status(account, site.policy, site.register, as_of)
+
+
+def career_and_status(
+    account: Account, policy: Policy, register: Register, as_of: date
+) -> tuple[Career, AccountStatus]:
     """The career and the status of an account on a day, from the functions that planning uses."""
     closed_on = account.state_from if account.state is State.DEACTIVATED else None
     path = career(
         overridden(account.assignments, account.overrides, as_of),
-        site.policy,
-        site.register,
+        policy,
+        register,
         exceptions=account.exceptions,
         closed_on=closed_on or as_of,
         closings=closings(account.overrides, as_of),

@@ -24,9 +24,8 @@ from piactl.errors import AccountNotFound, PiactlError
 from piactl.flows.apply.run import LOADING, Order
 from piactl.flows.apply.run_lock import alive_alone
 from piactl.flows.apply.undo_log import Kept, read_undo
-from piactl.flows.plan.plan_file import PlanFile, plan_document
-from piactl.flows.plan.proposal import Proposal
-from piactl.flows.plan.rows.bundle import Work
+from piactl.flows.plan.plan_file import sealed
+from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.site import Site
 from piactl.flows.undo.revert import WHO, Fate, Inverting, Reversal
 
@@ -39,7 +38,7 @@ class Undoing:
 
     record: Record
     reversals: tuple[Reversal, ...]
-    plan: PlanFile
+    ready: ReadyPlan
     incomplete: bool = False
     """Whether a part of what the run kept cannot be read: its accounts are not among the reversals."""
 
@@ -71,9 +70,8 @@ def propose_undo(reader: Reader, site: Site, name: str, order: Order, now: datet
     since = _Since(reader, site, records, record)
     inverting = Inverting(reader, site, site.rules(order.as_of), record, reason, since.words)
     reversals = tuple(inverting.reversals(kept))
-    proposal = _proposal(reader, site, records, record, reversals, order.as_of)
-    document = plan_document(proposal, site.keys, Path(site.settings.state_folder), _facts(record, reversals))
-    return Undoing(record, reversals, PlanFile(_work(document, proposal), document), incomplete)
+    ready = _planned(reader, site, records, record, reversals, order.as_of)
+    return Undoing(record, reversals, sealed(ready, site.keys, Path(site.settings.state_folder)), incomplete)
 
 
 def _chosen(records: Sequence[Record], name: str, now: datetime) -> Record:
@@ -151,14 +149,14 @@ def _spoken_time(text: str) -> str:
         return "at an unknown time"
 
 
-def _proposal(
+def _planned(
     reader: Reader,
     site: Site,
     records: Sequence[Record],
     record: Record,
     reversals: Sequence[Reversal],
     as_of: date,
-) -> Proposal:
+) -> ReadyPlan:
     state = site.settings.directory.state
     remembered = read_memory(reader, state, site.keys, site.unreadable, due=as_of)
     last = remembered.memory.last
@@ -188,7 +186,7 @@ def _proposal(
     # not clean: the next night must look at everything
     after = replace(last, as_of=as_of, clean=False) if last else None
     writes = tuple(one.write for one in rows if one.write is not None)
-    return Proposal(plan, writes, tuple(marks), Memory(after, sources))
+    return ReadyPlan(plan, writes, tuple(marks), after, _facts(record, reversals))
 
 
 def _marked(memory: Memory, records: Sequence[Record], record: Record) -> dict[str, Any]:
@@ -235,17 +233,3 @@ def _facts(record: Record, reversals: Sequence[Reversal]) -> dict[str, Any]:
             if one.fate is not Fate.BEFORE
         ],
     }
-
-
-def _work(document: Mapping[str, Any], proposal: Proposal) -> Work:
-    plan = proposal.plan
-    return Work(
-        fingerprint=document["fingerprint"],
-        basis=plan.basis,
-        summary=plan.summary,
-        refusals=plan.refusals,
-        writes=proposal.writes,
-        records=proposal.records,
-        last=proposal.memory.last,
-        undoes=document["undo"]["run"],
-    )

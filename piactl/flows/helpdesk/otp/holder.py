@@ -14,7 +14,7 @@ from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import DeviceEntry, device_delete, link_write, read_devices
 from piactl.errors import PiactlError
 from piactl.flows.accounts.edit import Preparation, Prepared
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import find_entry
 from piactl.flows.site import Site
 
