@@ -122,13 +122,14 @@ def one_by_one(directory: SimulatedDirectory, site: Site, until: date, *, whole:
     return told
 
 
+def forecast(directory: SimulatedDirectory, site: Site, first: date, until: date) -> Forecast:
+    accounts = managed_accounts(directory, site)
+    return Forecast(accounts, site.rules, site.settings.sources, site.unreadable, first, until)
+
+
 def compare(site: Site, number: int, days: int, *, whole: bool, otp: bool = True) -> Told:
     until = FIRST + timedelta(days=days)
-    accounts = managed_accounts(peopled(site, number, otp=otp), site)
-    forecast = Forecast(
-        accounts, site.rules, site.settings.sources, site.unreadable, FIRST + timedelta(days=1), until
-    )
-    nights = forecast.nights()
+    nights = forecast(peopled(site, number, otp=otp), site, FIRST + timedelta(days=1), until).nights()
     told = [(night.day, change) for night in nights for change in night.plan.changes]
     assert told == one_by_one(peopled(site, number, otp=otp), site, until, whole=whole)
     return told
@@ -160,7 +161,7 @@ def test_the_forecast_writes_nothing(site: Site) -> None:
         entry.dn: entry
         for entry in directory.search(site.settings.directory.suffix, "(objectClass=*)", ["*"])
     }
-    assert list(Forecast(directory, site, FIRST, FIRST + timedelta(days=90)).nights())
+    assert list(forecast(directory, site, FIRST, FIRST + timedelta(days=90)).nights())
     after = {
         entry.dn: entry
         for entry in directory.search(site.settings.directory.suffix, "(objectClass=*)", ["*"])
