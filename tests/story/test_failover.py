@@ -23,7 +23,7 @@ from tests.directory.wire import MODIFY, Wire, operation
 
 from .academy import Academy
 from .feeds import crowd, row
-from .test_settled import DAY, IDA, NEXT, passed
+from .test_sync_cache import DAY, IDA, NEXT, passed
 
 PEOPLE, LEAVERS = 60, 22
 IPROF = b"urn:mace:ac-amiens.fr:service:iprof"

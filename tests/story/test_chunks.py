@@ -1,4 +1,4 @@
-"""Very many people are gone over some at a time, and the plan is the one that looking at everybody makes."""
+"""People evaluated in chunks get the plan that evaluating everybody together makes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.planning import managed_accounts
 
 from .academy import Academy
 from .feeds import MICHELIS, crowd, row
-from .test_settled import marks, night, passed, same, sifted, skipped
+from .test_sync_cache import marks, night, passed, same, sifted, skipped
 
 DAY = "2026-09-05"
 NEXT = "2026-09-06"

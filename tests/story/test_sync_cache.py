@@ -1,4 +1,4 @@
-"""Accounts that need nothing are passed by, and the plan is the one that looking at everybody makes."""
+"""Unchanged accounts are skipped, and the plan is the one that evaluating everybody makes."""
 
 from __future__ import annotations
 
@@ -290,6 +290,71 @@ def test_a_night_of_another_host_in_between(academy: Academy) -> None:
         same(academy, "2026-09-08", academy.feed(*rows, day="2026-09-08"))
 
 
+@pytest.mark.parametrize("between", ["no feed", "a delta", "a plan applied", "an edit", "another host"])
+def test_the_cache_survives_a_run_in_between(academy: Academy, between: str) -> None:
+    """The run in between changes Claire, and nobody else has to be evaluated the night after."""
+    academy.sources(hr="kind: full", moves="kind: delta")
+    leo = row(matricule="1998", prenom="Léo", nom_famille="Kern")
+    claire = row(fin=DAY) if between == "no feed" else row()
+    night(academy, DAY, claire, IDA, leo)
+    cache = marks(academy).read_bytes()
+    changed = row(civilite="MME")
+    if between == "no feed":
+        assert academy.night(NEXT).json["outcomes"] == {"applied": 1}
+    elif between == "a delta":
+        academy.night(NEXT, academy.feed(changed, day=NEXT, source="moves"))
+    elif between == "a plan applied":
+        file = academy.folder / "plan.json"
+        feed = academy.feed(changed, IDA, leo, day=NEXT)
+        assert academy.run("plan", feed, "--as-of", NEXT, "--out", file).code == 0
+        assert academy.run("apply", file).code == 0
+    elif between == "an edit":
+        ran = academy.run("account", "lock", "claire.dubreuil", "--reason", "x", "--yes", "--as-of", NEXT)
+        assert ran.code == 0, ran.err
+    else:
+        marks(academy).unlink()
+        night(academy, NEXT, changed, IDA, leo)
+        assert marks(academy).read_bytes() != cache
+        marks(academy).write_bytes(cache)
+    assert marks(academy).read_bytes() == cache
+    for rows in (
+        (claire, IDA, leo),
+        (changed, IDA, leo),
+        (IDA, leo),
+        (claire, IDA.replace("Roy", "Rey"), leo),
+    ):
+        feed = academy.feed(*rows, day="2026-09-07")
+        unchanged = {"1999", "1998"} if IDA in rows else {"1998"}
+        assert passed(academy, feed, "2026-09-07") == unchanged
+        same(academy, "2026-09-07", feed)
+
+
+def test_the_numen_of_a_person_whom_a_run_in_between_left_in_waiting(academy: Academy) -> None:
+    """A delta gives a newcomer the NUMEN of an account: the news waits, and the account is not skipped."""
+    academy.sources(hr="kind: full", moves="kind: delta")
+    night(academy, DAY, row(), IDA)
+    thief = row(matricule="7777", prenom="Max", nom_famille="Olin", numen="20E9512345XYZ")
+    academy.night(NEXT, academy.feed(thief, day=NEXT, source="moves"))
+    feed = academy.feed(row(), IDA, day="2026-09-07")
+    plan = same(academy, "2026-09-07", feed)
+    assert {hold["matricule"] for hold in plan["holds"]} == {"1999", "7777"}
+
+
+def test_what_a_source_said_otherwise_in_between_is_remembered(academy: Academy) -> None:
+    academy.sources(epp="kind: full", agape="kind: full")
+    first = academy.feed(row(), IDA, day=DAY, source="epp")
+    second = academy.feed(row(uai=MARESCHAL, fonction="DIR"), day=DAY, source="agape")
+    academy.night(DAY, first, second)
+    other = academy.feed(row(uai=MARESCHAL, fonction="DIR", civilite="MME"), day=NEXT, source="agape")
+    one = academy.feed(row(civilite="M."), IDA, day=NEXT, source="epp")
+    cache = marks(academy).read_bytes()
+    academy.night(NEXT, one, other)
+    academy.night("2026-09-07", one, other)
+    marks(academy).write_bytes(cache)
+    for feeds in ((first, second), (one, other), (first, other), (one, second)):
+        same(academy, "2026-09-08", *feeds)
+
+
 def test_several_sources_at_once(academy: Academy) -> None:
     academy.sources(epp="kind: full", agape="kind: full")
     first = academy.feed(row(), IDA, day=DAY, source="epp")
@@ -477,8 +542,11 @@ def random_nights(make_academy: Callable[..., Academy], seed: int, nights: int) 
             academy.change(uid, displayName=["Autre Main"])
         if random.random() < 0.2:
             marks(academy).unlink(missing_ok=True)
+        cache = marks(academy).read_bytes() if marks(academy).exists() else None
         with sifted() if random.random() < 0.5 else nullcontext():
             academy.night(day.isoformat(), *([feed] if random.random() < 0.8 else []))
+        if cache is not None and random.random() < 0.3:  # that night was one of another host
+            marks(academy).write_bytes(cache)
         day = date.fromordinal(day.toordinal() + random.choice((1, 1, 1, 2, 5, 20)))
     assert settled > 2 * nights, f"seed {seed}: hardly anybody was ever settled"
 
