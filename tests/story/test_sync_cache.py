@@ -193,6 +193,19 @@ def test_another_hand_on_any_managed_attribute_is_noticed(academy: Academy, attr
     same(academy, NEXT, feed)
 
 
+def test_an_entry_is_evaluated_where_its_place_in_the_census_changes(academy: Academy) -> None:
+    """Claire has retired, so the end of her other post changes nothing of her account; but it counts at
+    another establishment."""
+    retired = row(debut="2026-09-03", position="retraite")
+    rows = (retired, row(uai=MARESCHAL, debut="2025-09-01", fin=DAY), IDA)
+    night(academy, "2026-09-01", *rows)
+    night(academy, DAY, *rows)
+    assert academy.values("claire.dubreuil", "piactlState") == ["grace"]
+    feed = academy.feed(*rows, day=NEXT)
+    assert passed(academy, feed, NEXT) == {"1999"}
+    assert same(academy, NEXT, feed)["changes"] == []
+
+
 def test_an_entry_that_is_gone_or_came_from_elsewhere_is_noticed(academy: Academy) -> None:
     night(academy, DAY, row(), IDA)
     with academy.sandbox.root() as root:

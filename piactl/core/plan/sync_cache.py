@@ -42,8 +42,8 @@ def name_digest(local: str) -> int:
 class CacheEntry:
     """`csn` is `csn_digest`, `rows` the digest of the person's lines in the feeds (0: none), `name` the
     `name_digest` of one of the account's names (0: none), `due` the ordinal of the next day on which the date
-    changes something (NOTHING_DUE: none), `home` a number in `SyncCache.homes`, `sources` a bit for each
-    source by which the person is known to be assigned."""
+    changes something of the account or its home (NOTHING_DUE: none), `home` a number in `SyncCache.homes`,
+    `sources` a bit for each source by which the person is known to be assigned."""
 
     csn: int
     rows: int

@@ -13,7 +13,7 @@ import hmac
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from piactl import __version__
@@ -115,14 +115,14 @@ class NextCache:
         if any(account.matricule not in self.present[number] for number in listing):
             return None
         sources = sum(1 << number for number in listing)
-        due = account.next_due.toordinal() if account.next_due else NOTHING_DUE
         rows = self.rows.get(account.matricule or "", 0)
         key = key_of(account.uid, account.matricule)
         name, *more = sorted({name_digest(local_of(text)) for text in account.names}) or [0]
         self.cache.more_names.pop(key, None)
         if more:
             self.cache.more_names[key] = more
-        return CacheEntry(csn_digest(csn), rows, name, due, self.home(account, as_of), sources).packed()
+        due, home = _valid_until(account, as_of), self.home(account, as_of)
+        return CacheEntry(csn_digest(csn), rows, name, due, home, sources).packed()
 
     def expect(self, account: Account, read: bytes, as_of: date) -> None:
         """Prepares the entry of an account as this run will write it; `read` is the entryCSN with which it
@@ -156,6 +156,17 @@ class NextCache:
     def finished(self) -> SyncCache:
         """The cache that this run leaves."""
         return replace(self.cache, packed={**self.skipped, **self.cache.packed})
+
+
+def _valid_until(account: Account, as_of: date) -> int:
+    """The ordinal of the next day on which the date changes the account, or the place where it counts in the
+    census, which may change where an assignment begins or ends; NOTHING_DUE if there is none."""
+    edges = {assignment.start for assignment in account.assignments}
+    edges |= {a.end + timedelta(days=1) for a in account.assignments if a.end is not None}
+    days = [day.toordinal() for day in edges if day > as_of]
+    if account.next_due is not None:
+        days.append(account.next_due.toordinal())
+    return min(days, default=NOTHING_DUE)
 
 
 def next_cache(
