@@ -76,7 +76,7 @@ def _read_feeds(
     NUMEN of a person who is evaluated or waits: they are evaluated too, and so on until none is added."""
     checked: set[str] = set()
     # a run between may have left people in waiting whom the cache does not know
-    waiting = {one.numen_digest for one in state.memory.waiting.values() if one.numen_digest}
+    waiting = {record.numen_digest for record in state.memory.waiting.values() if record.numen_digest}
     while True:
         feeds = _read(sources, scans, skip)
         if not skip:

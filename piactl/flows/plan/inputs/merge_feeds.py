@@ -257,7 +257,10 @@ def _resolve_disagreements(
             accepted=matricule in merged.let_through,
         )
     merged.disagreements = resolver.disagreements
-    merged.disputed = {*resolver.moved, *(one.matricule or "" for one in resolver.disagreements)}
+    merged.disputed = {
+        *resolver.moved,
+        *(disagreement.matricule or "" for disagreement in resolver.disagreements),
+    }
     for name, after in deviations.items():
         if after != merged.sources[name].deviations:
             merged.sources[name] = replace(merged.sources[name], deviations=after)
@@ -376,7 +379,7 @@ def _concerned(
     merged: MergedFeeds,
     waiting: Mapping[Key, Absence],
 ) -> Iterable[str]:
-    """Whom the feed says something of: those in it, and, by its silence, those its source knows."""
+    """The people whom the feed may change: those that it lists, and those that its source knows."""
     name = sourced.source.name
     silent = [
         matricule
