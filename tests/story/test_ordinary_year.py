@@ -56,8 +56,8 @@ def test_no_night_is_stopped(tmp_path: Path, people: int, every: int, seed: int)
     most: dict[tuple[str, str], tuple[float, int, date]] = {}
     for one in feeds:
         day = one.night.day
-        proposal = rehearsal.plan(one.path, day)
-        plan, last = proposal.plan, proposal.memory.last
+        ready = rehearsal.plan(one.path, day)
+        plan, last = ready.plan, ready.last
         assert last is not None
         assert plan.refusals == (), (day, plan.refusals)
         # among very many the generator makes one or two rows of a person that contradict each other
@@ -67,7 +67,7 @@ def test_no_night_is_stopped(tmp_path: Path, people: int, every: int, seed: int)
                 time = rehearsal.period(day)
                 seen = (number / last.census.total, number, day)
                 most[time, kind] = max(most.get((time, kind), seen), seen)
-        rehearsal.make(proposal, day)
+        rehearsal.make(ready, day)
     assert most["rentree", Kind.UPDATE.value][1] > 0.05 * people
     print(f"\n{people} people, {len(feeds)} nights; the most of each kind in one night:")
     for (time, kind), (share, number, day) in sorted(most.items()):

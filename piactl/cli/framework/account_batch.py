@@ -253,7 +253,7 @@ def _say_guards(preparation: Preparation, order: Order) -> None:
 def result_facts(one: Prepared, became: tuple[str, str]) -> dict[str, Any]:
     """The result object of one account; see docs/accounts.md."""
     from piactl.core.model.numen import read_numen
-    from piactl.flows.plan.rows.serialize import change_facts
+    from piactl.flows.plan.plan_file import change_facts
 
     outcome, message = became
     if one.error is not None:

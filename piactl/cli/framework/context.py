@@ -75,10 +75,6 @@ def this_configuration() -> Configuration:
     return open_configuration(configuration_path())
 
 
-this_site = this_configuration
-"""The name that `plan`, `nightly` and `forecast` call it by."""
-
-
 def today(configuration: Configuration) -> date:
     from piactl.clock import civil_today
 

@@ -1,8 +1,8 @@
-"""The difference between the account there is and the account there should be, as changes with reasons."""
+"""Explains the difference between the current and the desired account as changes with reasons."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from datetime import date
 
 from piactl.core.model.account import Account, Lock, Right, State
@@ -21,6 +21,22 @@ from piactl.core.rules.reasons import (
 
 _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
 _CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
+_FOLLOWING = ("state_from", "state_until", "next_due", "profiles", "establishments", "corps")
+_DIGESTS = ("numen_digest", "matricule_digest")
+FOLLOWING = frozenset({*_FOLLOWING, *_DIGESTS, "matricule"})
+"""Fields that change together with others. A plan names them only if nothing else changes."""
+
+_CAUSES = ("assignments", "overrides", "exceptions", "lock", "locked", "state", "entitlements")
+_NAMED_BY: Mapping[str, tuple[str, ...]] = {
+    "address": ("address", "other_mails", "identifiers"),  # an address enters the ledger
+    "aliases": ("aliases", "identifiers"),
+    "digest_key": _DIGESTS,
+    "display_name": ("given_name", "family_name", "usage_name"),
+    "numen": ("numen_digest",),
+    "refused_by": ("device",),
+    "service": ("entitlements",),
+    "services": ("entitlements",),
+}
 
 
 def state_kind(before: State, after: State) -> Kind | None:
@@ -40,10 +56,11 @@ def state_kind(before: State, after: State) -> Kind | None:
     }[after]
 
 
-def changes_of(desired: Desired, rules: Rules) -> list[Change]:
-    """All changes that make the current account the desired one; one write will do them all."""
+def changes_of(desired: Desired, rules: Rules, fields: Container[str] | None = None) -> list[Change]:
+    """The changes that make the current account the desired one. `fields` are those whose attributes the
+    entry has otherwise, all if None: a difference that no attribute shows is no change."""
     current, account = desired.subject.current, desired.account
-    maker = _Maker(desired, rules)
+    maker = _Maker(desired, rules, fields)
     if current is None:
         return [maker.created()]
     if account.state is State.ARCHIVED:
@@ -63,8 +80,25 @@ def changes_of(desired: Desired, rules: Rules) -> list[Change]:
     return changes
 
 
+def owner(fields: Container[str], changes: Sequence[Change]) -> Change:
+    """The change to which a written attribute with these fields belongs: the one that names it, else the one
+    that brings it, else the first."""
+    named = [(change, named_fields(change)) for change in changes]
+    for change, names in named:
+        if any(name in fields for name in names):
+            return change
+    bringing = (change for cause in _CAUSES for change, names in named if cause in names)
+    return next(bringing, changes[0])
+
+
+def named_fields(change: Change) -> frozenset[str]:
+    """The fields of an account that the facts of a change name."""
+    facts = {**(change.before or {}), **change.after}
+    return frozenset(field for name in facts for field in _NAMED_BY.get(name, (name,)))
+
+
 def account_facts(account: Account) -> dict[str, object]:
-    """An account as the plan and the reports tell it: plain values, dates as ISO text."""
+    """An account as plans and reports show it: plain values, dates as ISO text."""
     return {
         "state": account.state.value,
         "address": account.address,
@@ -86,7 +120,7 @@ def _iso(day: date | None) -> str | None:
     return day.isoformat() if day else None
 
 
-def _spoken_lock(lock: Lock | None) -> str | None:
+def _lock_text(lock: Lock | None) -> str | None:
     if lock is None:
         return None
     until = f" to {lock.until}" if lock.until else ""
@@ -96,10 +130,10 @@ def _spoken_lock(lock: Lock | None) -> str | None:
 class _Maker:
     """Makes the changes of one account; the scopes for the guards are those of the account before."""
 
-    def __init__(self, desired: Desired, rules: Rules) -> None:
-        self.desired, self.rules = desired, rules
+    def __init__(self, desired: Desired, rules: Rules, fields: Container[str] | None) -> None:
+        self.desired, self.rules, self.fields = desired, rules, fields
         self.account = desired.account
-        # a creation has nothing before it, and asks for nothing of it
+        # a creation has no account before it, and uses nothing of it
         self.current = desired.subject.current or desired.account
         self.reason, self.behind = state_reason(desired.career, rules.as_of)
         if desired.subject.note:
@@ -131,6 +165,9 @@ class _Maker:
             establishments=self.establishments,
             profiles=self.profiles,
         )
+
+    def _written(self, field: str) -> bool:
+        return self.fields is None or field in self.fields
 
     def created(self) -> Change:
         effective = self.account.state_from or self.rules.as_of
@@ -178,7 +215,7 @@ class _Maker:
         return self._right(Kind.REVOKE, right, reason, behind, since)
 
     def _exception(self, right: Right, *, grants: bool) -> str:
-        """The exception that gives (or denies) a right on the day, in words, "" where none does."""
+        """The text of the exception that grants (or denies) a right on the day, "" if none does."""
         day = self.rules.as_of
         return next(
             (
@@ -196,25 +233,26 @@ class _Maker:
         return self._change(kind, before, after, reason, since, behind)
 
     def update(self, *, rest: bool) -> list[Change]:
-        """One change for all other fields; bookkeeping alone is told only where nothing else is (`rest`)."""
+        """One change for all other fields; those that follow from others are named only if nothing else
+        changes (`rest`)."""
         current, account = self.current, self.account
         before: dict[str, object] = {}
         after: dict[str, object] = {}
         for name in _NAMES:
             old, new = getattr(current, name), getattr(account, name)
-            if old != new:
+            if old != new and self._written(name):
                 before[name], after[name] = old, new
         if set(current.assignments) != set(account.assignments):
             kept = set(current.assignments) & set(account.assignments)
             before["assignments"] = [assignment_text(a) for a in current.assignments if a not in kept]
             after["assignments"] = [assignment_text(a) for a in account.assignments if a not in kept]
-        for name, said in (("overrides", override_words), ("exceptions", exception_text)):
+        for name, text in (("overrides", override_words), ("exceptions", exception_text)):
             olds, news = getattr(current, name), getattr(account, name)
             if set(olds) != set(news):
-                before[name] = [said(one) for one in olds if one not in news]
-                after[name] = [said(one) for one in news if one not in olds]
+                before[name] = [text(old) for old in olds if old not in news]
+                after[name] = [text(new) for new in news if new not in olds]
         if current.lock != account.lock and current.locked == account.locked:
-            before["lock"], after["lock"] = _spoken_lock(current.lock), _spoken_lock(account.lock)
+            before["lock"], after["lock"] = _lock_text(current.lock), _lock_text(account.lock)
         if current.device != account.device:
             before["device"], after["device"] = current.device, account.device
         for name in ("login_from", "login_until"):
@@ -226,11 +264,11 @@ class _Maker:
         seen = sorted(current.foreign_addresses & account.identifiers)
         if seen:
             before["identifiers"], after["identifiers"] = [], seen
-        reason = self.desired.subject.note or self._over() or self._by_another_hand(after)
+        reason = self.desired.subject.note or self._over() or self._reason_of(after)
         if not after and rest and current != account:
-            for name in ("state_from", "state_until", "next_due", "profiles", "establishments", "corps"):
+            for name in _FOLLOWING:
                 old, new = _plain(getattr(current, name)), _plain(getattr(account, name))
-                if old != new:
+                if old != new and self._written(name):
                     before[name], after[name] = old, new
             reason = "what follows from the rules has changed"
             if not after:
@@ -241,7 +279,7 @@ class _Maker:
         return [self._change(Kind.UPDATE, before, after, reason, self.rules.as_of, rows[0] if rows else None)]
 
     def _digests(self, before: dict[str, object], after: dict[str, object]) -> str:
-        """Digests are told by their keys alone: what they are of is nobody's business."""
+        """Names the keys of the digests, because what they are made of is secret; the reason."""
         digests = [
             (self.current.matricule_digest, self.account.matricule_digest),
             (self.current.numen_digest, self.account.numen_digest),
@@ -259,8 +297,8 @@ class _Maker:
             )
         return ""
 
-    def _by_another_hand(self, after: Mapping[str, object]) -> str:
-        """What happened to the addresses of the entry; where it is only that, HR says nothing new."""
+    def _reason_of(self, after: Mapping[str, object]) -> str:
+        """The reason of a change of the entry's addresses by another program, and of HR data."""
         reasons = []
         if "identifiers" in after:
             reasons.append("another hand put it on the entry: it stays, and nobody else gets it")
@@ -271,7 +309,7 @@ class _Maker:
         return "; ".join(reasons)
 
     def _over(self) -> str:
-        """What ended by itself of what was done by hand."""
+        """The overrides and exceptions that ended, as a reason."""
         ended = [
             f"a change by hand is over: {override_text(override)}" for override in self.current.overrides
         ]

@@ -1,4 +1,4 @@
-"""What outlives a run besides the accounts: the last run, sources, absences and people in waiting."""
+"""What runs remember besides the accounts: the last run, sources, absences and people in waiting."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from piactl.core.plan.feed_limits import SourceRecord
 from piactl.core.plan.guards import Census
 from piactl.core.rules.absences import Absence, Key
 
-# People whom HR has told of and whose account is not due yet.
+# People whom HR lists and whose account is not due yet.
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What is remembered of such a person, so that a night without a feed can make the account.
+    """The record of such a person, with which a night without a feed can make the account.
 
     `person` carries neither NUMEN nor assignments; `numen_digest` and `assignments` stand for them.
     """
@@ -41,7 +41,7 @@ def waiting_for(
 
 
 def bare(person: Person) -> Person:
-    """The person without what must not or need not be remembered."""
+    """The person without secrets, and without what the record keeps elsewhere."""
     return replace(person, numen=None, assignments=(), lines=(), birth_date=None)
 
 
@@ -75,7 +75,7 @@ class SourceMemory:
 
     `applied` are the digests of the last hundred feeds, the latest last: one of them again is older than
     the last one, whatever its date says. `undone` are the digests of those whose run was undone: they would
-    do the same once more. `deviations` are by matricule (see flows.disagreement).
+    do the same once more. `deviations` are by matricule (see flows.plan.inputs.disagreements).
     """
 
     record: SourceRecord
@@ -92,11 +92,13 @@ class Memory:
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     """People in waiting by matricule."""
     foreign_addresses: Mapping[str, Mapping[str, date]] = field(default_factory=dict)
-    """The addresses that another hand put on accounts and about which nobody has decided: uid -> address ->
-    the day since when they are known. Once in the ledger, nothing on the entry tells them from its own."""
+    """The addresses that other programs put on accounts, until an administrator decides: uid -> address ->
+    the first day. On the entry itself, an address in the ledger does not show where it came from."""
 
     def pending(self) -> set[str]:
-        """The people in waiting and those with an absence to confirm, by matricule: every run evaluates
+        """The people about whom more is remembered than their accounts hold, by matricule: those in waiting,
+        those with an absence to confirm, those whom a source describes differently. Every run evaluates
         them."""
         absent = {key[0] for source in self.sources.values() for key in source.absences}
-        return {*self.waiting, *absent}
+        deviating = {matricule for source in self.sources.values() for matricule in source.deviations}
+        return {*self.waiting, *absent, *deviating}

@@ -1,9 +1,11 @@
 """The sync cache: what a run leaves about unchanged accounts, so that the next run can skip them.
 
 A cache entry is valid as long as three things are unchanged: the entry (its entryCSN moves with every write),
-the lines of the person in the feeds (by a keyed digest), and what the date makes due. The rules would then
-give the same result. The whole cache is void under another policy, register or configuration, at another
-server, and after a run that did not end well.
+the lines of the person in the feeds (by a keyed digest), and what the date makes due. The rules then give the
+same result, whichever runs were made in between and on whichever host: what a run changes of an account moves
+its entryCSN, and what it leaves to be remembered of a person is in the records, whose people every run
+evaluates (`Memory.pending`). The whole cache is void under another policy, register or configuration, at
+another server, and after a run that did not end well.
 """
 
 from __future__ import annotations
@@ -40,8 +42,8 @@ def name_digest(local: str) -> int:
 class CacheEntry:
     """`csn` is `csn_digest`, `rows` the digest of the person's lines in the feeds (0: none), `name` the
     `name_digest` of one of the account's names (0: none), `due` the ordinal of the next day on which the date
-    changes something (NOTHING_DUE: none), `home` a number in `SyncCache.homes`, `sources` a bit for each
-    source by which the person is known to be assigned."""
+    changes something of the account or its home (NOTHING_DUE: none), `home` a number in `SyncCache.homes`,
+    `sources` a bit for each source by which the person is known to be assigned."""
 
     csn: int
     rows: int
@@ -81,14 +83,13 @@ class SyncCache:
 
     `basis` is a digest of everything that all entries depend on, `as_of` the ordinal of the day of the run.
     `sources` are the names of the sources of the feeds, in the order of the bits of `CacheEntry.sources`.
-    `server` is where the accounts were read and written, `run` the run that leaves the cache.
+    `server` is where the accounts were read and written.
     """
 
     basis: str
     as_of: int
     sources: tuple[str, ...]
     server: str = ""
-    run: str = ""
     homes: list[Home] = field(default_factory=lambda: [NOT_LIVE])
     packed: dict[str, bytes] = field(default_factory=dict, repr=False)
     more_names: dict[str, list[int]] = field(default_factory=dict, repr=False)
@@ -137,8 +138,8 @@ class SyncCache:
 
 
 class NameDigests:
-    """Names of which only the digests are known. Of a thousand thousand names not one in a million million
-    looks taken that is not; then its owner gets a digit."""
+    """Names of which only the digests are known. Among a million names, a free one looks taken once in some
+    10**13 times; its owner then gets a digit."""
 
     def __init__(self, digests: Iterable[int]) -> None:
         self._digests = array("Q", sorted(digests))

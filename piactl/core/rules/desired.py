@@ -32,12 +32,16 @@ NUMEN = "numen"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The inputs of the rules besides the person: policy, establishments, day, digest keys."""
+    """The inputs of the rules besides the person: policy, establishments, day, digest keys.
+
+    `register_digest` names the register in plans and records; the rules do not use it.
+    """
 
     policy: Policy
     register: Register
     as_of: date
     keys: DigestKeys
+    register_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone
 from piactl.flows.apply.run import Order, check_date, run_alone
-from piactl.flows.plan.rows.bundle import AccountWrite
-from piactl.flows.plan.rows.change_set import change_set
+from piactl.flows.plan.change_set import change_set
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
 
 # Telling other systems of a lock: sessions that are open there go on until they are ended there.

@@ -43,7 +43,6 @@ from piactl.flows.apply.run_lock import (
     process_began,
     this_place,
 )
-from piactl.flows.site import Site
 from piactl.journal import (
     Actor,
     Head,
@@ -98,8 +97,6 @@ class Run:
     finished: bool = False
     recorded: bool = True
     """Whether the run has a record in the directory; the help desk has no right to write one."""
-    site: Any = None
-    """The Site of a run by `run_under_lock`."""
 
     @property
     def places(self) -> Places:
@@ -172,21 +169,6 @@ def must(writer: Writer, write: EntryWrite) -> None:
     result = next(iter(writer.write([write])))
     if result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
         raise PiactlError(f"{write.dn}: piactl's own record cannot be written: {result.message}")
-
-
-@contextmanager
-def run_under_lock(
-    site: Site,
-    writer: Writer,
-    order: Order,
-    now: Callable[[], datetime],
-    say: Callable[[str], None],
-    plan: str = "",
-) -> Iterator[Run]:
-    """`locked_run`, as the nightly flow calls it."""
-    with locked_run(writer, order, site.settings, site.keys, site.unreadable, now, say, plan) as run:
-        run.site = site
-        yield run
 
 
 @contextmanager

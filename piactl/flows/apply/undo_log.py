@@ -28,7 +28,7 @@ from piactl.directory.store.records import (
     texts_of,
 )
 from piactl.flows.apply.run import Run, must
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite
 
 UNDO_CHUNK = 400
 

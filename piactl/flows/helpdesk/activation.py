@@ -28,7 +28,7 @@ from piactl.flows.accounts.edit import Prepared
 from piactl.flows.apply.executor import Done, Stop, write_alone
 from piactl.flows.apply.run import Order, check_date, run_alone
 from piactl.flows.helpdesk.rate_limit import shown_time
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
 from piactl.private_files import create_private, write_private
 from piactl.report.table import rendered

@@ -21,7 +21,7 @@ from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.run import Order, run_alone
 from piactl.flows.helpdesk.otp import CodeOutcome, use_code
 from piactl.flows.helpdesk.rate_limit import IdentityChecks, begin_attempt, tries_left
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite
 
 Proof = Callable[[str], bool]
 """Whether a code of the device in force is good; a good one is used up by it."""

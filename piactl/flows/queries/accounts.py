@@ -20,7 +20,6 @@ from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, Unreadable, find_accounts, read_accounts
 from piactl.directory.store.attribute_map import Encoding
 from piactl.errors import AccountNotFound, PiactlError
-from piactl.flows.site import Site
 
 View = Mapping[str, Any]
 
@@ -85,11 +84,6 @@ def all_accounts(
             report_unreadable(entry.why)
         else:
             yield entry.account
-
-
-def account_on(account: Account, site: Site, as_of: date) -> tuple[Career, AccountStatus]:
-    """`career_and_status`, as the forecast calls it."""
-    return career_and_status(account, site.policy, site.register, as_of)
 
 
 def career_and_status(

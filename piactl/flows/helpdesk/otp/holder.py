@@ -15,7 +15,7 @@ from piactl.directory.store.devices import DeviceEntry, device_delete, link_writ
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError
 from piactl.flows.accounts.edit import Preparation, Prepared
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 
 

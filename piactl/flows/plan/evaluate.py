@@ -1,24 +1,30 @@
-"""Evaluates accounts and people against feeds and rules: who is held, and which account each should have."""
+"""Evaluates accounts and people against feeds and rules: the holds, and the desired account of each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
 
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person
+from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.local_part import UnusableName
 from piactl.core.plan.plan import Hold, Rejection
 from piactl.core.plan.run_state import Memory, Waiting
 from piactl.core.plan.sync_cache import key_of
 from piactl.core.rules.absences import Key
-from piactl.core.rules.desired import Desired, Subject, assignment_problems, desired_account, with_ledger
-from piactl.flows.plan.incremental.next_cache import NextCache
+from piactl.core.rules.desired import (
+    Desired,
+    Rules,
+    Subject,
+    assignment_problems,
+    desired_account,
+    with_ledger,
+)
+from piactl.flows.plan.incremental import NextCache
 from piactl.flows.plan.inputs.account_index import AccountIndex
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, MergedFeeds, SourcedFeed, merge_feeds
-from piactl.flows.site import Site
 
 TICK = 5_000
 """People between two calls of `tick`."""
@@ -30,85 +36,90 @@ class Evaluation:
 
     def __init__(
         self,
-        site: Site,
+        rules: Rules,
+        sources: Mapping[str, SourceSettings],
         feeds: Sequence[SourcedFeed],
-        as_of: date,
         memory: Memory,
         index: AccountIndex,
         cache: NextCache | None,
         tick: Callable[[], None],
         accepted: Accepted = NOTHING,
     ) -> None:
-        self.site, self.feeds, self.as_of, self.tick = site, feeds, as_of, tick
-        self.rules = site.rules(as_of)
+        self.rules, self.sources, self.feeds, self.tick = rules, sources, feeds, tick
+        self.as_of = rules.as_of
         self.memory, self.index, self.cache = memory, index, cache
         self.accepted = accepted
         self.owners: dict[str, str] = {}
-        """Whose the addresses are that another hand put on entries (see `with_ledger`)."""
+        """The owners of addresses that another program put on entries (see `with_ledger`)."""
         self.rejections: list[Rejection] = []
         self.holds: list[Hold] = []
 
     def known(self) -> dict[str, tuple[Assignment, ...]]:
+        """The assignments of each person before the run, by matricule."""
         known = {m: entry.account.assignments for m, entry in self.index.by_matricule.items()}
-        # whoever waits although there is an account waits because a write of HR's news failed
+        # a person in waiting who has an account waits because a write of HR's news failed
         known.update({m: self._news(m, w) for m, w in self.memory.waiting.items()})
         return known
 
     def _news(self, matricule: str, wait: Waiting) -> tuple[Assignment, ...]:
-        """What HR told of somebody who waits; what was done by hand stands on their account, if any."""
+        """The assignments of a person in waiting: those of HR, and the manual ones of the account, if any."""
         entry = self.index.by_matricule.get(matricule)
         if entry is None:
             return wait.assignments
-        by_hand = [a for a in entry.account.assignments if a.source == MANUAL]
-        told = [a for a in wait.assignments if a.source != MANUAL]
-        return tuple(sorted([*told, *by_hand], key=lambda a: (a.start, a.uai, a.function, a.source)))
+        manual = [a for a in entry.account.assignments if a.source == MANUAL]
+        of_hr = [a for a in wait.assignments if a.source != MANUAL]
+        return tuple(sorted([*of_hr, *manual], key=lambda a: (a.start, a.uai, a.function, a.source)))
 
-    def told(self) -> MergedFeeds:
+    def merge(self) -> MergedFeeds:
+        """The feeds merged, with the people held whose accounts cannot be read or are several."""
         accounts = {m: entry.account for m, entry in self.index.by_matricule.items()}
-        told = merge_feeds(self.feeds, self.known(), accounts, self.memory, self.rules, self.accepted)
-        self.rejections += told.rejections
-        for one in self.index.unreadable:
-            if one.matricule:
-                told.hold(one.matricule, one.why)
+        merged = merge_feeds(self.feeds, self.known(), accounts, self.memory, self.rules, self.accepted)
+        self.rejections += merged.rejections
+        for entry in self.index.unreadable:
+            if entry.matricule:
+                merged.hold(entry.matricule, entry.why)
             else:
-                self.holds.append(Hold(None, one.uid, one.why))
+                self.holds.append(Hold(None, entry.uid, entry.why))
         for matricule, doubles in self.index.doubled.items():
-            told.hold(matricule, f"several accounts have this matricule: {', '.join(doubles)}")
-        return told
+            merged.hold(matricule, f"several accounts have this matricule: {', '.join(doubles)}")
+        return merged
 
-    def subjects(self, told: MergedFeeds) -> list[Subject]:
+    def subjects(self, merged: MergedFeeds) -> list[Subject]:
+        """The people to compute accounts for; everybody else is a hold."""
         waiting = self.memory.waiting
         subjects = []
-        for matricule in dict.fromkeys([*self.index.by_matricule, *waiting, *told.people]):
-            if matricule in told.held:
+        for matricule in dict.fromkeys([*self.index.by_matricule, *waiting, *merged.people]):
+            if matricule in merged.held:
                 continue
             entry = self.index.entry(matricule, self.rules.keys)
             wait = waiting.get(matricule)
-            person: Person | None = told.people.get(matricule) or (wait.person if wait else None)
+            person: Person | None = merged.people.get(matricule) or (wait.person if wait else None)
             known = self._news(matricule, wait) if wait else entry.account.assignments if entry else ()
             subjects.append(
                 Subject(
                     matricule=matricule,
                     current=entry.account if entry else None,
                     person=person,
-                    assignments=told.assignments.get(matricule, known),
+                    assignments=merged.assignments.get(matricule, known),
                     numen_digest=wait.numen_digest if wait else None,
-                    note=told.notes.get(matricule, ""),
+                    note=merged.notes.get(matricule, ""),
                 )
             )
-        damaged = {one.matricule: one.uid for one in self.index.unreadable if one.matricule}
-        for matricule, why in told.held.items():
+        damaged = {entry.matricule: entry.uid for entry in self.index.unreadable if entry.matricule}
+        for matricule, why in merged.held.items():
             entry = self.index.entry(matricule, self.rules.keys)
             self.holds.append(Hold(matricule, entry.account.uid if entry else damaged.get(matricule), why))
         return subjects
 
     def desired(self, subjects: Iterable[Subject], absent: Collection[str]) -> list[Desired]:
+        """The desired accounts. People for whom none can be computed are holds, as are those of the
+        matricules `absent` whose account would be archived."""
         result = []
         for number, subject in enumerate(subjects):
             if number % TICK == 0:
                 self.tick()
             uid = subject.current.uid if subject.current else None
-            # what is over must hold nobody back, least of all from an end
+            # a past assignment must not hold an account, least of all back from its end
             running = [a for a in subject.assignments if a.end is None or a.end >= self.as_of]
             problems = assignment_problems(running, self.rules.policy, self.rules.register)
             if problems:
@@ -124,7 +135,7 @@ class Evaluation:
                 and desired.account.state is State.ARCHIVED
                 and subject.matricule in absent
             ):
-                # what an archival erases could not tell any more what HR takes back
+                # an archival erases what a return of the assignment would need
                 why = "its archival waits until the absence of an assignment is confirmed"
                 self.holds.append(Hold(subject.matricule, uid, why))
                 continue
@@ -139,19 +150,20 @@ class Evaluation:
         desired = desired_account(replace(subject, current=with_ledger(current, self.owners)), self.rules)
         return replace(desired, subject=subject) if desired else None
 
-    def unconfirmed(self, told: MergedFeeds, source: str) -> list[Key]:
-        settings = self.site.settings.sources.get(source)
+    def unconfirmed(self, merged: MergedFeeds, source: str) -> list[Key]:
+        """The absences of a source that further feeds have to confirm."""
+        settings = self.sources.get(source)
         if settings is None:
             return []
-        absences = told.sources[source].absences
-        return [key for key, one in absences.items() if len(one.feeds) < settings.absent_runs]
+        absences = merged.sources[source].absences
+        return [key for key, absence in absences.items() if len(absence.feeds) < settings.absent_runs]
 
-    def unsure(self, told: MergedFeeds, memory: Memory) -> set[str]:
-        """The people, by matricule or uid, for whom the same feed rows may give another result another
+    def unsure(self, merged: MergedFeeds, memory: Memory) -> set[str]:
+        """The people, by matricule or uid, for whom the same feed rows may have another result another
         night."""
         unsure = {m for sourced in self.feeds for m in (*sourced.feed.remarked, *sourced.feed.held)}
         unsure |= {key[0] for source in memory.sources.values() for key in source.absences}
-        unsure |= {*memory.waiting, *told.held, *told.disputed, *self.index.doubled}
+        unsure |= {*memory.waiting, *merged.held, *merged.disputed, *self.index.doubled}
         return unsure | {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
 
     def cache_entries(self, but: Container[str]) -> Iterator[tuple[str, bytes]]:
@@ -180,7 +192,10 @@ class Evaluation:
                 self.cache.expect(account, read, self.as_of)
 
     def listed(self, account: Account) -> bool:
-        """Whether every feed whose omissions do not count lists all assignments of the account: the same feed
-        may count another night, and then an omission does too."""
-        deaf = (sourced for sourced in self.feeds if not sourced.silence)
-        return all(one.lists_all(account.matricule or "", account.assignments, self.as_of) for one in deaf)
+        """Whether every feed whose omissions do not count lists all assignments of the account: another night
+        the same omission may count."""
+        uncounted = (sourced for sourced in self.feeds if not sourced.silence)
+        return all(
+            sourced.lists_all(account.matricule or "", account.assignments, self.as_of)
+            for sourced in uncounted
+        )

@@ -1,4 +1,4 @@
-"""Very many people are gone over some at a time, and the plan is the one that looking at everybody makes."""
+"""People evaluated in chunks get the plan that evaluating everybody together makes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from typing import Any
 import ldap3
 import pytest
 
+from piactl.cli.framework.configuration import open_configuration
 from piactl.core.model.account import Account
 from piactl.core.model.person import Person
 from piactl.directory.open import open_reader
 from piactl.directory.store.attribute_map import OBJECT_CLASSES
-from piactl.flows.plan.chunked import chunks
-from piactl.flows.plan.incremental.skip_set import SkipSet
-from piactl.flows.plan.inputs.scan_feeds import scan_feeds
-from piactl.flows.plan.rows import staged as staging
-from piactl.flows.site import open_site
+from piactl.flows.plan import chunks
+from piactl.flows.plan import staged as staging
+from piactl.flows.plan.incremental import SkipSet
+from piactl.flows.plan.inputs.load_feeds import scan_feeds
 from piactl.secrets import read_password
+from tests.planning import managed_accounts
 
 from .academy import Academy
 from .feeds import MICHELIS, crowd, row
-from .test_settled import marks, night, passed, same, sifted, skipped
+from .test_sync_cache import marks, night, passed, same, sifted, skipped
 
 DAY = "2026-09-05"
 NEXT = "2026-09-06"
@@ -36,12 +37,16 @@ PEOPLE = tuple(crowd(8))
 
 def gone_over(academy: Academy, feed: Path, day: str, tick: Callable[[], object] = lambda: None) -> SkipSet:
     """The skip set after the chunks."""
-    site = open_site(academy.sandbox.config)
-    scans = scan_feeds(site, [str(feed)])
-    with sifted(), open_reader(site.settings.directory, "reader", read_password) as reader:
-        skip, cache, memory = skipped(reader, site, scans, day)
+    configuration = open_configuration(academy.sandbox.config)
+    scans = scan_feeds([str(feed)], configuration.settings.sources, configuration.keys)
+    with sifted(), open_reader(configuration.settings.directory, "reader", read_password) as reader:
+        skip, cache, memory = skipped(reader, configuration, scans, day)
         as_of = date.fromisoformat(day)
-        return chunks.evaluate_in_chunks(reader, site, scans, skip, cache, memory, as_of, tick)
+        accounts, rules = managed_accounts(reader, configuration), configuration.rules(as_of)
+        folder = Path(configuration.settings.state_folder)
+        return chunks.evaluate_in_chunks(
+            accounts, rules, configuration.settings.sources, folder, scans, skip, cache, memory, tick
+        )
 
 
 def looked_at(academy: Academy, feed: Path, day: str) -> tuple[set[str], list[str]]:
@@ -76,9 +81,10 @@ def test_it_leaves_the_marks_that_looking_at_everybody_leaves(academy: Academy) 
     with sifted():
         academy.night(NEXT, feed)
     again = academy.feed(IDA, *PEOPLE, row(civilite="MME"), day="2026-09-07")
-    site = open_site(academy.sandbox.config)
-    with open_reader(site.settings.directory, "reader", read_password) as reader:
-        found, _, _ = skipped(reader, site, scan_feeds(site, [str(again)]), "2026-09-07")
+    configuration = open_configuration(academy.sandbox.config)
+    with open_reader(configuration.settings.directory, "reader", read_password) as reader:
+        scans = scan_feeds([str(again)], configuration.settings.sources, configuration.keys)
+        found, _, _ = skipped(reader, configuration, scans, "2026-09-07")
     assert (len(found.unchanged), found.evaluate) == (10, ())
     assert same(academy, "2026-09-07", again)["changes"] == []
 

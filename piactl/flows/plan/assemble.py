@@ -7,16 +7,13 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from pathlib import Path
 
 from piactl.core.plan.guards import Census, Tally
 from piactl.core.rules.address_allocation import addressed
-from piactl.flows.plan.incremental.next_cache import NextCache
-from piactl.flows.plan.rows.entry_diff import EntryDiff, Row, place_of
-from piactl.flows.plan.rows.json_lines import Lines
-from piactl.flows.plan.rows.serialize import PlannedChanges, PlannedWrites, add_row
-from piactl.flows.plan.rows.staged import StagedChanges
+from piactl.flows.plan.entry_diff import EntryDiff, Row, place_of
+from piactl.flows.plan.incremental import NextCache
+from piactl.flows.plan.plan_file import Lines, PlannedChanges, PlannedWrites, add_row
+from piactl.flows.plan.staged import StagedChanges
 
 _TICK = 5_000
 
@@ -35,14 +32,14 @@ class Names:
         self.numbers.append(number)
 
     def __iter__(self) -> Iterator[tuple[str, str, int]]:
-        for at in sorted(range(len(self.uids)), key=self.uids.__getitem__):
-            yield self.uids[at], self.locals[at], self.numbers[at]
+        for position in sorted(range(len(self.uids)), key=self.uids.__getitem__):
+            yield self.uids[position], self.locals[position], self.numbers[position]
 
 
 class PlanAssembly:
     """Makes the rows of a plan out of those of the joint evaluation and the staged ones.
 
-    `homes` counts, by number, where the staged accounts will count in the census.
+    `homes` counts the staged accounts by the number of their home in the census after the run.
     """
 
     def __init__(
@@ -50,16 +47,16 @@ class PlanAssembly:
         cache: NextCache,
         staged: StagedChanges,
         entry_diff: EntryDiff,
-        as_of: date,
         tick: Callable[[], None],
     ) -> None:
         self.cache, self.staged, self.entry_diff = cache, staged, entry_diff
-        self.as_of, self.tick = as_of, tick
+        self.as_of, self.tick = entry_diff.rules.as_of, tick
         self.homes: Counter[int] = Counter()
         self.tally = Tally()
 
-    def rows(self, joint: Sequence[Row], names: Names, folder: Path) -> tuple[PlannedChanges, PlannedWrites]:
-        changes, writes = Lines(folder), Lines(folder)
+    def rows(self, joint: Sequence[Row], names: Names) -> tuple[PlannedChanges, PlannedWrites]:
+        """The changes and writes of `joint` and the staged ones, in the order of the plan."""
+        changes, writes = Lines(self.staged.folder), Lines(self.staged.folder)
         merged = heapq.merge(joint, self._changed(), self._newcomers(names), key=place_of)
         for number, (write, made) in enumerate(merged):
             if number % _TICK == 0:

@@ -1,4 +1,4 @@
-"""Accounts that need nothing are passed by, and the plan is the one that looking at everybody makes."""
+"""Unchanged accounts are skipped, and the plan is the one that evaluating everybody makes."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from typing import Any
 import ldap3
 import pytest
 
+from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.core.model.account import Account
+from piactl.core.model.digests import DigestKeys
 from piactl.core.plan.run_state import Memory
 from piactl.core.plan.sync_cache import SyncCache, with_csn
 from piactl.directory.open import open_reader
 from piactl.directory.port import Reader, WriteResult
 from piactl.directory.store.attribute_map import MANAGED
 from piactl.flows import nightly
-from piactl.flows.plan.chunked import chunks
-from piactl.flows.plan.incremental import skip_set
-from piactl.flows.plan.incremental.next_cache import NextCache, next_cache
-from piactl.flows.plan.inputs.run_state import read_run_state
-from piactl.flows.plan.inputs.scan_feeds import Scan, scan_feeds
-from piactl.flows.site import Site, open_site
+from piactl.flows.plan import chunks, incremental
+from piactl.flows.plan.incremental import NextCache, next_cache
+from piactl.flows.plan.inputs.load_feeds import Scan, scan_feeds
 from piactl.sandbox.files import identity_dn
 from piactl.secrets import read_password
 from tests.directory.wire import Wire, operation
+from tests.planning import managed_accounts, run_state
 
 from .academy import Academy
 from .feeds import MARESCHAL, MICHELIS, crowd, row
@@ -48,7 +48,7 @@ IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", numen="20E9512345XY
 @pytest.fixture(autouse=True)
 def always_pass_by(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where few are settled, as among the few people of these tests."""
-    monkeypatch.setattr(skip_set, "MOST", 1.0)
+    monkeypatch.setattr(incremental, "MOST", 1.0)
 
 
 class Rewriting(Wire):
@@ -82,21 +82,24 @@ def marks(academy: Academy) -> Path:
 
 def passed(academy: Academy, feed: Path, day: str) -> set[str]:
     """Who would be passed by."""
-    site = open_site(academy.sandbox.config)
-    scans = scan_feeds(site, [str(feed)])
-    with open_reader(site.settings.directory, "reader", read_password) as reader:
-        return set(skipped(reader, site, scans, day)[0].unchanged)
+    configuration = open_configuration(academy.sandbox.config)
+    scans = scan_feeds([str(feed)], configuration.settings.sources, configuration.keys)
+    with open_reader(configuration.settings.directory, "reader", read_password) as reader:
+        return set(skipped(reader, configuration, scans, day)[0].unchanged)
 
 
 def skipped(
-    reader: Reader, site: Site, scans: list[Scan], day: str
-) -> tuple[skip_set.SkipSet, NextCache, Memory]:
+    reader: Reader, configuration: Configuration, scans: list[Scan], day: str
+) -> tuple[incremental.SkipSet, NextCache, Memory]:
     """The skip set of a run before any chunk, the cache that it fills, and the memory of earlier runs."""
-    as_of = date.fromisoformat(day)
-    memory = read_run_state(reader, site, as_of, feeds=True).memory
-    cache = next_cache(reader, site, scans, as_of)
+    as_of, folder = date.fromisoformat(day), Path(configuration.settings.state_folder)
+    memory = run_state(reader, configuration, as_of, feeds=True).memory
+    accounts = managed_accounts(reader, configuration)
+    cache = next_cache(accounts, configuration.rules(as_of), configuration.settings, scans)
     assert cache is not None
-    found = skip_set.unchanged_accounts(reader, site, cache, memory.last, memory.pending())
+    found = incremental.unchanged_accounts(
+        accounts, configuration.keys, folder, cache, memory.last, memory.pending()
+    )
     return found, cache, memory
 
 
@@ -190,6 +193,19 @@ def test_another_hand_on_any_managed_attribute_is_noticed(academy: Academy, attr
     feed = academy.feed(full, IDA, day=NEXT)
     assert passed(academy, feed, NEXT) == {"1999"}
     same(academy, NEXT, feed)
+
+
+def test_an_entry_is_evaluated_where_its_place_in_the_census_changes(academy: Academy) -> None:
+    """Claire has retired, so the end of her other post changes nothing of her account; but it counts at
+    another establishment."""
+    retired = row(debut="2026-09-03", position="retraite")
+    rows = (retired, row(uai=MARESCHAL, debut="2025-09-01", fin=DAY), IDA)
+    night(academy, "2026-09-01", *rows)
+    night(academy, DAY, *rows)
+    assert academy.values("claire.dubreuil", "piactlState") == ["grace"]
+    feed = academy.feed(*rows, day=NEXT)
+    assert passed(academy, feed, NEXT) == {"1999"}
+    assert same(academy, NEXT, feed)["changes"] == []
 
 
 def test_an_entry_that_is_gone_or_came_from_elsewhere_is_noticed(academy: Academy) -> None:
@@ -289,6 +305,71 @@ def test_a_night_of_another_host_in_between(academy: Academy) -> None:
         same(academy, "2026-09-08", academy.feed(*rows, day="2026-09-08"))
 
 
+@pytest.mark.parametrize("between", ["no feed", "a delta", "a plan applied", "an edit", "another host"])
+def test_the_cache_survives_a_run_in_between(academy: Academy, between: str) -> None:
+    """The run in between changes Claire, and nobody else has to be evaluated the night after."""
+    academy.sources(hr="kind: full", moves="kind: delta")
+    leo = row(matricule="1998", prenom="Léo", nom_famille="Kern")
+    claire = row(fin=DAY) if between == "no feed" else row()
+    night(academy, DAY, claire, IDA, leo)
+    cache = marks(academy).read_bytes()
+    changed = row(civilite="MME")
+    if between == "no feed":
+        assert academy.night(NEXT).json["outcomes"] == {"applied": 1}
+    elif between == "a delta":
+        academy.night(NEXT, academy.feed(changed, day=NEXT, source="moves"))
+    elif between == "a plan applied":
+        file = academy.folder / "plan.json"
+        feed = academy.feed(changed, IDA, leo, day=NEXT)
+        assert academy.run("plan", feed, "--as-of", NEXT, "--out", file).code == 0
+        assert academy.run("apply", file).code == 0
+    elif between == "an edit":
+        ran = academy.run("account", "lock", "claire.dubreuil", "--reason", "x", "--yes", "--as-of", NEXT)
+        assert ran.code == 0, ran.err
+    else:
+        marks(academy).unlink()
+        night(academy, NEXT, changed, IDA, leo)
+        assert marks(academy).read_bytes() != cache
+        marks(academy).write_bytes(cache)
+    assert marks(academy).read_bytes() == cache
+    for rows in (
+        (claire, IDA, leo),
+        (changed, IDA, leo),
+        (IDA, leo),
+        (claire, IDA.replace("Roy", "Rey"), leo),
+    ):
+        feed = academy.feed(*rows, day="2026-09-07")
+        unchanged = {"1999", "1998"} if IDA in rows else {"1998"}
+        assert passed(academy, feed, "2026-09-07") == unchanged
+        same(academy, "2026-09-07", feed)
+
+
+def test_the_numen_of_a_person_whom_a_run_in_between_left_in_waiting(academy: Academy) -> None:
+    """A delta gives a newcomer the NUMEN of an account: the news waits, and the account is not skipped."""
+    academy.sources(hr="kind: full", moves="kind: delta")
+    night(academy, DAY, row(), IDA)
+    thief = row(matricule="7777", prenom="Max", nom_famille="Olin", numen="20E9512345XYZ")
+    academy.night(NEXT, academy.feed(thief, day=NEXT, source="moves"))
+    feed = academy.feed(row(), IDA, day="2026-09-07")
+    plan = same(academy, "2026-09-07", feed)
+    assert {hold["matricule"] for hold in plan["holds"]} == {"1999", "7777"}
+
+
+def test_what_a_source_said_otherwise_in_between_is_remembered(academy: Academy) -> None:
+    academy.sources(epp="kind: full", agape="kind: full")
+    first = academy.feed(row(), IDA, day=DAY, source="epp")
+    second = academy.feed(row(uai=MARESCHAL, fonction="DIR"), day=DAY, source="agape")
+    academy.night(DAY, first, second)
+    other = academy.feed(row(uai=MARESCHAL, fonction="DIR", civilite="MME"), day=NEXT, source="agape")
+    one = academy.feed(row(civilite="M."), IDA, day=NEXT, source="epp")
+    cache = marks(academy).read_bytes()
+    academy.night(NEXT, one, other)
+    academy.night("2026-09-07", one, other)
+    marks(academy).write_bytes(cache)
+    for feeds in ((first, second), (one, other), (first, other), (one, second)):
+        same(academy, "2026-09-08", *feeds)
+
+
 def test_several_sources_at_once(academy: Academy) -> None:
     academy.sources(epp="kind: full", agape="kind: full")
     first = academy.feed(row(), IDA, day=DAY, source="epp")
@@ -332,7 +413,7 @@ def change_is_noticed(
     assert {c["uid"] for c in same(academy, "2026-09-07", feed)["changes"]} == {"claire.dubreuil"}
 
 
-READ, WRITTEN = "plan_document", "keep"
+READ, WRITTEN = "sealed", "keep"
 """What a night calls when it has read the accounts, and when it has written them."""
 
 
@@ -361,10 +442,10 @@ def test_a_mark_that_guesses_is_found_out(
     def confirming(self: NextCache, uid: str, result: WriteResult) -> None:
         confirm(self, uid, replace(result, csn_before=read[-1]))
 
-    def keeping(site: Site, cache: SyncCache) -> None:
+    def keeping(cache: SyncCache, folder: Path, keys: DigestKeys) -> None:
         (csn,) = academy.entry("claire.dubreuil")["entryCSN"]
         cache.packed["1001"] = with_csn(cache.packed["1001"], csn)
-        keep(site, cache)
+        keep(cache, folder, keys)
 
     if moment == READ:
         monkeypatch.setattr(NextCache, "expect", expecting)
@@ -411,14 +492,14 @@ def test_marks_are_void_after_a_run_that_did_not_end_well(
     feed = academy.feed(row(civilite="MME"), IDA, day=NEXT)
     assert passed(academy, feed, NEXT) == {"1999"}
     if end == "in part":
-        plan_document = nightly.plan_document
+        seal = nightly.sealed
 
         def other_hand(*arguments: Any) -> Any:
             academy.change("claire.dubreuil", personalTitle=["Dr"])
-            return plan_document(*arguments)
+            return seal(*arguments)
 
         with monkeypatch.context() as patched:
-            patched.setattr(nightly, "plan_document", other_hand)
+            patched.setattr(nightly, "sealed", other_hand)
             academy.night(NEXT, feed, code=5)
     else:
         how = "os._exit(9)" if end == "killed" else "raise DirectoryUnreachable('the server is gone')"
@@ -476,8 +557,11 @@ def random_nights(make_academy: Callable[..., Academy], seed: int, nights: int) 
             academy.change(uid, displayName=["Autre Main"])
         if random.random() < 0.2:
             marks(academy).unlink(missing_ok=True)
+        cache = marks(academy).read_bytes() if marks(academy).exists() else None
         with sifted() if random.random() < 0.5 else nullcontext():
             academy.night(day.isoformat(), *([feed] if random.random() < 0.8 else []))
+        if cache is not None and random.random() < 0.3:  # that night was one of another host
+            marks(academy).write_bytes(cache)
         day = date.fromordinal(day.toordinal() + random.choice((1, 1, 1, 2, 5, 20)))
     assert settled > 2 * nights, f"seed {seed}: hardly anybody was ever settled"
 

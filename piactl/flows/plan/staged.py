@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from piactl.core.plan.change import Change
 from piactl.core.rules.address_allocation import Claim
 from piactl.core.rules.desired import Desired
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.private_files import NamelessFile
 
 IN_MEMORY = 40_000
@@ -68,12 +68,14 @@ class ChangedRow:
 
 
 class StagedChanges:
-    """Held in memory in any case: what orders the plan. `folder` is for the rest (see Spool).
+    """Changes and new accounts. What orders the plan stays in memory, the rest may go to `folder` (see
+    Spool).
 
     `changed` has, by key, the cache entry of each account as it is before the run.
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.changed: dict[str, bytes] = {}
         self._rows: Spool[ChangedRow] = Spool(folder)
         self._order: list[tuple[bool, str, str, int]] = []
@@ -102,15 +104,15 @@ class StagedChanges:
         return self._order[number][1:3]
 
     def add_newcomer(self, matricule: str, desired: Desired, claim: Claim) -> int:
-        """Stages a new account, still without a name; returns its number. `matricule` is kept as it is given,
-        because other parts keep the same text."""
+        """Stages a new account, still without a name; returns its number. `matricule` is not copied, because
+        other parts hold the same text."""
         self._new.add(matricule)
         self._matricules.append(matricule)
         self._bases.append(claim.base)
-        # mostly there is none of another form
+        # mostly ""
         self._uids.append(claim.uid)
         self._firsts.append(claim.first)
-        # what HR said of the person, the NUMEN among it, has gone into the account
+        # the HR data of the person, with the NUMEN, are in the account by now
         subject = replace(desired.subject, person=None)
         return self._newcomers.add(replace(desired, subject=subject))
 
