@@ -36,8 +36,8 @@ class Resolver:
     moved: set[str] = field(default_factory=set)
 
     def is_sole(self, matricule: str, listed: Collection[str], assignments: Sequence[Assignment]) -> bool:
-        """Whether only one source knows a person, and no other lists the person tonight: then nothing is to be
-        decided or remembered."""
+        """Whether one source alone knows a person, and no other lists the person tonight: then nothing is to
+        be decided or remembered."""
         sources = self._sources_of(assignments)
         if len(sources) > 1:
             return False
