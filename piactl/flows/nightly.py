@@ -93,7 +93,7 @@ def run_nightly(
 def _keep_cache(run: Run, cache: NextCache, folder: Path, rules: Rules) -> None:
     """Writes the sync cache for the next run on this host; without it that run only takes longer."""
     try:
-        keep(cache.finished(), folder, rules.keys)
+        keep(cache.finished(run.order.run), folder, rules.keys)
     except PiactlError as error:
         run.say(f"what is settled could not be kept, so the next night looks at everybody: {error}")
 

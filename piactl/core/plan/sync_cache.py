@@ -5,7 +5,8 @@ the lines of the person in the feeds (by a keyed digest), and what the date make
 same result, whichever runs were made in between and on whichever host: what a run changes of an account moves
 its entryCSN, and what it leaves to be remembered of a person is in the records, whose people every run
 evaluates (`Memory.pending`). The whole cache is void under another policy, register or configuration, at
-another server, and after a run that did not end well.
+another server, in a directory that does not know the run that left it, such as a restored one, and after a
+run that did not end well.
 """
 
 from __future__ import annotations
@@ -83,13 +84,14 @@ class SyncCache:
 
     `basis` is a digest of everything that all entries depend on, `as_of` the ordinal of the day of the run.
     `sources` are the names of the sources of the feeds, in the order of the bits of `CacheEntry.sources`.
-    `server` is where the accounts were read and written.
+    `server` is where the accounts were read and written, `run` the run that leaves the cache.
     """
 
     basis: str
     as_of: int
     sources: tuple[str, ...]
     server: str = ""
+    run: str = ""
     homes: list[Home] = field(default_factory=lambda: [NOT_LIVE])
     packed: dict[str, bytes] = field(default_factory=dict, repr=False)
     more_names: dict[str, list[int]] = field(default_factory=dict, repr=False)

@@ -38,7 +38,7 @@ from piactl.core.rules.desired import Rules, local_of
 from piactl.directory.port import WriteResult
 from piactl.directory.store.attribute_scans import Stamp, read_stamps
 from piactl.directory.store.memory_records import Remembered, read_memory
-from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.records import Places, UnreadableRecords
 from piactl.feed.fingerprints import LineDigests, Skipped
 from piactl.flows.plan.inputs.account_index import LIVE, ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import Scan, digests_of_people
@@ -154,9 +154,9 @@ class NextCache:
         """Frees what is not needed once the plan is made."""
         self.rows, self.present = {}, ()
 
-    def finished(self) -> SyncCache:
+    def finished(self, run: str) -> SyncCache:
         """The cache that this run leaves."""
-        return replace(self.cache, packed={**self.skipped, **self.cache.packed})
+        return replace(self.cache, run=run, packed={**self.skipped, **self.cache.packed})
 
 
 def _valid_until(account: Account, as_of: date) -> int:
@@ -210,6 +210,7 @@ def keep(cache: SyncCache, folder: Path, keys: DigestKeys) -> None:
     head = {
         "basis": cache.basis,
         "server": cache.server,
+        "run": cache.run,
         "as_of": cache.as_of,
         "sources": cache.sources,
         "homes": cache.homes,
@@ -245,7 +246,7 @@ def load(folder: Path, keys: DigestKeys) -> SyncCache | None:
         cache_keys = names.decode().split("\n")
         if count != len(cache_keys) or head["width"] != WIDTH:
             return None
-        cache = SyncCache(head["basis"], head["as_of"], tuple(head["sources"]), head["server"])
+        cache = SyncCache(head["basis"], head["as_of"], tuple(head["sources"]), head["server"], head["run"])
         cache.more_names = head["more_names"]
         cache.homes = [(tuple(places), tuple(profiles)) for places, profiles in head["homes"]]
         cache.packed = {
@@ -327,6 +328,8 @@ def unchanged_accounts(
     # from its first write to its end a run is not clean: then the outcome of its writes is not known
     if old.server != new.server or last is None or not last.clean:
         return SkipSet()
+    if old.run != last.run and not _knows_run(accounts, old.run):
+        return SkipSet()
     stamps = read_stamps(*accounts)
     skip = _compared(stamps, old.packed, cache.rows, new.as_of, always)
     if accounts.reader.facts().server != old.server:
@@ -337,6 +340,11 @@ def unchanged_accounts(
     new.homes[:] = old.homes
     new.more_names = old.more_names
     return skip
+
+
+def _knows_run(accounts: ManagedAccounts, run: str) -> bool:
+    """Whether the directory has the record of a run: one that was restored lacks those after its backup."""
+    return accounts.reader.read(Places(accounts.directory.state).run(run), ["cn"]) is not None
 
 
 def _compared(
