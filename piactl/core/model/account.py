@@ -22,6 +22,9 @@ class State(Enum):
     ARCHIVED = "archived"
 
 
+LIVE = frozenset({State.ACTIVE, State.ON_LEAVE, State.GRACE, State.ANTICIPATED})
+"""The states of accounts that are not closed."""
+
 Right = tuple[str, str]
 """A service, and the UAI of an establishment if the service has that scope, else ""."""
 

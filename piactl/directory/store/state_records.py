@@ -168,7 +168,9 @@ def last_run_record(last: LastRun) -> Record:
             "total": last.census.total,
             "by_establishment": dict(last.census.by_establishment),
             "by_profile": dict(last.census.by_profile),
+            "by_service": dict(last.census.by_service),
         },
+        "losses": {day.isoformat(): dict(counts) for day, counts in last.losses.items()},
     }
 
 
@@ -187,9 +189,11 @@ def read_last_run(r: Record) -> LastRun:
             number_of(census, "total"),
             _counts(census["by_establishment"], "by_establishment"),
             _counts(census["by_profile"], "by_profile"),
+            _counts(census.get("by_service", {}), "by_service"),
         ),
         # a run before there was such a link left none
         otp_schema=r.get("otp_schema", False) is True,
+        losses={date.fromisoformat(d): _counts(counts, d) for d, counts in r.get("losses", {}).items()},
     )
 
 

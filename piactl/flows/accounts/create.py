@@ -8,7 +8,7 @@ from datetime import date
 
 from piactl.core.edits import ActRefused, Author
 from piactl.core.edits.assignments import added_override, check_assignment
-from piactl.core.model.account import State
+from piactl.core.model.account import LIVE, State
 from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Person
@@ -20,7 +20,6 @@ from piactl.errors import AccountNotFound, PiactlError, UsageError
 from piactl.feed.column_validators import check_code, check_mail, check_matricule
 from piactl.flows.accounts.edit import Preparation, Prepared, intended
 from piactl.flows.apply.run import Order
-from piactl.flows.plan.inputs.account_index import LIVE
 from piactl.flows.queries.accounts import find_account
 from piactl.flows.site import Site
 

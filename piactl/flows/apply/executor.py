@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from piactl.core.plan.change import Kind
-from piactl.core.plan.guards import Refusal
+from piactl.core.plan.guards import Refusal, losses_without
 from piactl.core.plan.run_state import LastRun
 from piactl.core.text import counted
 from piactl.directory.port import Outcome, WriteResult
@@ -289,7 +289,8 @@ def _write_records(run: Run, work: Work, done: Done) -> None:
         _mark_undone(run, work.undoes)
     if work.last is not None:
         clean = work.last.clean and not done.problems and len(run.site.unreadable) == skipped
-        last = replace(work.last, run=run.order.run, plan=work.fingerprint, clean=clean)
+        losses = losses_without(work.last.losses, run.order.allowed)
+        last = replace(work.last, run=run.order.run, plan=work.fingerprint, clean=clean, losses=losses)
         _put_last_run(run, last)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
+from piactl.core.model.account import LIVE
 from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.port import Reader
@@ -34,7 +35,6 @@ from piactl.flows.apply.run_lock import LONGEST, MARGIN, process_began, read_loc
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst
 from piactl.flows.helpdesk.key_rotation import key_needs, need_words
 from piactl.flows.helpdesk.rate_limit import read_all_attempts, read_attempts
-from piactl.flows.plan.inputs.account_index import LIVE
 from piactl.flows.site import Site
 
 _FEW = 10

@@ -16,13 +16,16 @@ _FILE = "settled"
 
 def keep(site: Site, cache: SyncCache) -> None:
     """Writes the sync cache for the next run on this host. Raises PiactlError."""
+    # many homes have the same services
+    sets = {s: number for number, s in enumerate(dict.fromkeys(services for _, _, services in cache.homes))}
     head = {
         "basis": cache.basis,
         "server": cache.server,
         "run": cache.run,
         "as_of": cache.as_of,
         "sources": cache.sources,
-        "homes": cache.homes,
+        "homes": [(places, profiles, sets[services]) for places, profiles, services in cache.homes],
+        "services": [*sets],
         "count": len(cache.packed),
         "width": WIDTH,
         "more_names": {key: more for key, more in cache.more_names.items() if key in cache.packed},
@@ -58,12 +61,15 @@ def load(site: Site) -> SyncCache | None:
             return None
         cache = SyncCache(head["basis"], head["as_of"], tuple(head["sources"]), head["server"], head["run"])
         cache.more_names = head["more_names"]
-        cache.homes = [(tuple(places), tuple(profiles)) for places, profiles in head["homes"]]
+        sets = [*map(tuple, head["services"])]
+        cache.homes = [
+            (tuple(at), tuple(profiles), sets[services]) for at, profiles, services in head["homes"]
+        ]
         cache.packed = {
             name: packed[at : at + WIDTH]
             for name, at in zip(names, range(0, len(packed), WIDTH), strict=True)
         }
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError):
         return None
     return cache
 

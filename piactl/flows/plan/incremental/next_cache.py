@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from piactl import __version__
-from piactl.core.model.account import Account
-from piactl.core.plan.diff import home_establishments
+from piactl.core.model.account import LIVE, Account
+from piactl.core.plan.diff import home_establishments, services_of
 from piactl.core.plan.sync_cache import (
     MOST_SOURCES,
     NOTHING_DUE,
@@ -23,7 +23,6 @@ from piactl.core.plan.sync_cache import (
 )
 from piactl.core.rules.desired import local_of
 from piactl.directory.port import Reader, WriteResult
-from piactl.flows.plan.inputs.account_index import LIVE
 from piactl.flows.plan.inputs.scan_feeds import Scan, digests_of_people
 from piactl.flows.site import Site
 
@@ -84,7 +83,7 @@ class NextCache:
 
     def home(self, account: Account, as_of: date) -> int:
         """The number in `cache.homes` of where an account counts in the census."""
-        home = (home_establishments(account, as_of), account.profiles)
+        home = (home_establishments(account, as_of), account.profiles, services_of(account))
         return self.cache.home(home, live=account.state in LIVE)
 
     def release_feeds(self) -> None:

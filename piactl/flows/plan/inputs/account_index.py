@@ -7,13 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import LIVE, Account, State
 from piactl.core.model.digests import DigestKeys
-from piactl.core.plan.diff import home_establishments
+from piactl.core.plan.diff import home_establishments, services_of
 from piactl.core.plan.guards import Census
 from piactl.directory.store.accounts import Entry, Unreadable
-
-LIVE = frozenset({State.ACTIVE, State.ON_LEAVE, State.GRACE, State.ANTICIPATED})
 
 
 @dataclass(slots=True)
@@ -72,10 +70,11 @@ class AccountIndex:
 
 def census_of(accounts: Iterable[Account], as_of: date) -> Census:
     """How many of these accounts are live, where each belongs."""
-    total, places, profiles = 0, Counter[str](), Counter[str]()
+    total, places, profiles, services = 0, Counter[str](), Counter[str](), Counter[str]()
     for account in accounts:
         if account.state in LIVE:
             total += 1
             places.update(home_establishments(account, as_of))
             profiles.update(account.profiles)
-    return Census(total, dict(sorted(places.items())), dict(sorted(profiles.items())))
+            services.update(services_of(account))
+    return Census(total, *(dict(sorted(counts.items())) for counts in (places, profiles, services)))
