@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.person import Person
-from piactl.core.plan.feed_limits import SourceRecord
+from piactl.core.plan.feed_limits import PastFeed, SourceRecord
 from piactl.core.plan.guards import Census
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting
 from piactl.core.rules.absences import Absence
@@ -205,8 +205,7 @@ def source_record(memory: SourceMemory) -> Record:
         "date": _iso(record.date),
         "rows": record.rows,
         "people": record.people,
-        "columns": {name: list(counts) for name, counts in record.columns.items()},
-        "uncommon": dict(record.uncommon),
+        "past": [_past_record(one) for one in record.past],
         "applied": list(memory.applied),
         **({"undone": list(memory.undone)} if memory.undone else {}),
         **(
@@ -221,24 +220,41 @@ def source_record(memory: SourceMemory) -> Record:
     }
 
 
+def _past_record(past: PastFeed) -> Record:
+    return {
+        "digest": past.digest,
+        "rows": past.rows,
+        "filled": dict(past.filled),
+        "distinct": dict(past.distinct),
+        "values": {column: dict(counts) for column, counts in past.values.items()},
+        **({"accepted": True} if past.accepted else {}),
+    }
+
+
+def _read_past(r: Record) -> PastFeed:
+    return PastFeed(
+        text_of(r, "digest"),
+        number_of(r, "rows"),
+        _counts(r["filled"], "filled"),
+        _counts(r["distinct"], "distinct"),
+        {column: _counts(counts, "values") for column, counts in r["values"].items()},
+        r.get("accepted", False) is True,
+    )
+
+
 def read_source(r: Record) -> SourceMemory:
     absences = [
         Absence(matricule, uai, function, date.fromisoformat(start), date.fromisoformat(since), tuple(feeds))
         for matricule, uai, function, start, since, feeds in r["absences"]
         if texts_of([matricule, uai, function, *feeds], "absences")
     ]
-    columns = {
-        name: (number_of({name: values}, name), number_of({name: bad}, name))
-        for name, (values, bad) in r["columns"].items()
-    }
     record = SourceRecord(
         text_of(r, "source"),
         text_of(r, "digest"),
         _day(r["date"]),
         number_of(r, "rows"),
         number_of(r, "people"),
-        columns,
-        _counts(r.get("uncommon", {}), "uncommon"),
+        tuple(map(_read_past, r.get("past", []))),
     )
     undone = texts_of(r.get("undone", []), "undone")
     deviations = {}

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 from piactl.core.model.assignment import Assignment
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import FeedFacts, SourceRecord, feed_refusals, held_refusal, record_of
+from piactl.core.plan.feed_limits import (
+    FeedFacts,
+    SourceRecord,
+    comparable,
+    feed_refusals,
+    held_refusal,
+    record_of,
+)
 from piactl.core.plan.plan import Hold
 from piactl.core.plan.run_state import Memory, SourceMemory
 from piactl.errors import FeedRefused, FeedsRefused
@@ -67,7 +75,10 @@ def check_limits(
 
     `passed`: how many people of each source, known and in the feed, are not in `known` but passed by.
     """
-    last: dict[str, SourceRecord] = {name: one.record for name, one in memory.sources.items()}
+    last: dict[str, SourceRecord] = {
+        name: replace(one.record, past=comparable(one.record.past, one.undone))
+        for name, one in memory.sources.items()
+    }
     refused: list[FeedRefused] = []
     for sourced in feeds:
         facts, source = sourced.feed.facts, sourced.source
@@ -99,7 +110,7 @@ def check_limits(
         if found and facts.digest not in accepted:
             refused.append(FeedRefused(str(sourced.path), found))
         if facts.full or not source.full:
-            last[source.name] = record_of(facts, facts.date)
+            last[source.name] = record_of(facts, facts.date, last.get(source.name))
     raise_refused(refused)
 
 

@@ -118,7 +118,7 @@ def merge_feeds(
     _hold_other_people(feeds, accounts, memory, told, accepted)
     for sourced in feeds:
         _merge_people(sourced, accounts, told)
-        _merge_assignments(sourced, known, accounts, told, rules)
+        _merge_assignments(sourced, known, accounts, told, rules, accepted)
     _resolve_disagreements(feeds, known, accounts, told, rules)
     return told
 
@@ -291,6 +291,7 @@ def _merge_assignments(
     accounts: Mapping[str, Account],
     told: MergedFeeds,
     rules: Rules,
+    accepted: Accepted,
 ) -> None:
     def ends(assignment: Assignment) -> bool:
         position = rules.policy.position(assignment.position)
@@ -343,7 +344,7 @@ def _merge_assignments(
         if len(a.feeds) < source.absent_runs
     ]
     before_it = told.sources.get(source.name)
-    record = _record(sourced, told, rules.as_of)
+    record = _record(sourced, told, rules.as_of, accepted)
     earlier = before_it.applied if before_it else ()
     applied = (*(digest for digest in earlier if digest != record.digest), record.digest)
     undone = tuple(d for d in before_it.undone if d != facts.digest) if before_it else ()
@@ -380,7 +381,7 @@ def _concerned(
     return dict.fromkeys([*sourced.feed.people, *silent, *early, *rest])
 
 
-def _record(sourced: SourcedFeed, told: MergedFeeds, as_of: date) -> SourceRecord:
+def _record(sourced: SourcedFeed, told: MergedFeeds, as_of: date, accepted: Accepted) -> SourceRecord:
     """What is remembered of this feed. A file of corrected rejects does not stand in the feed's place."""
     facts = sourced.feed.facts
     before = told.sources.get(sourced.source.name)
@@ -388,4 +389,5 @@ def _record(sourced: SourcedFeed, told: MergedFeeds, as_of: date) -> SourceRecor
         return before.record
     # a feed dated ahead of the run must not make all those that come before its day "older"
     day = min(facts.date, as_of) if facts.date else None
-    return record_of(facts, day)
+    let_through = facts.digest in accepted.feeds
+    return record_of(facts, day, before.record if before else None, accepted=let_through)
