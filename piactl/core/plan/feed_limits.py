@@ -291,8 +291,8 @@ def _changed_columns(
         for value in sorted({*counts, *frequent}) if told else ():
             before = _share(told, [one.values[column].get(value, 0) for one in told])
             if _apart(counts.get(value, 0), before, facts.rows, limits):
-                apart.append((abs(counts.get(value, 0) / facts.rows - before), value, before))
-        if apart:
+                apart.append((counts.get(value, 0) / facts.rows - before, value, before))
+        if apart:  # what there is more of says more than what is missing
             _, value, before = max(apart)
             now = _of(counts.get(value, 0), facts.rows)
             found.setdefault(column, f"{value or 'blank'} in {now}, {before:.1%} {_in(told, limits)}")
@@ -311,12 +311,12 @@ def _unvaried(facts: FeedFacts, past: Sequence[PastFeed], limits: SourceLimits) 
         least = VARIED if column in CODED else limits.column_floor
         if not told or sum(other) < least * len(told):
             continue
-        before = sum(other) / sum(one.rows for one in told)
+        rows = sum(one.rows for one in told)
         common = max(counts, key=lambda value: counts[value])
         now = facts.rows - counts[common]
-        if now < LEFT * before * facts.rows:
+        if now < LEFT * sum(other) * facts.rows / rows:
             share = f"{common or 'blank'} in {_of(counts[common], facts.rows)}"
-            yield column, f"{share}, another value in {before:.1%} {_feeds(told)}"
+            yield column, f"{share}, another value in {sum(other) / rows:.1%} {_feeds(told)}"
     for column, values in facts.distinct.items():
         told = [one for one in past if column in one.distinct and column not in one.values]
         before = sum(one.distinct[column] for one in told) / max(len(told), 1)
