@@ -10,7 +10,7 @@ import pytest
 from .academy import Academy, Ran
 from .feeds import MICHELIS, crowd, row
 
-GUARD = "  deactivate: {max: 10, share: 0.01, per_establishment: {max: 5, share: 0.2}}\n  archive:"
+GUARD = "  deactivate: {floor: 15, share: 0.01, per_establishment: {max: 5, share: 0.2}}\n  archive:"
 
 
 def ended(rows: list[str], day: str) -> list[str]:
@@ -45,7 +45,7 @@ def test_overall(academy: Academy) -> None:
     told_end(academy, loaded(academy, 30), 7)
     with academy.nothing_written():
         ran = academy.night("2026-04-01", code=4)
-    assert "deactivate: 7 of 30 accounts (all accounts); the limit is 6 and 20.0%" in ran.err
+    assert "deactivate: 7 of 30 accounts, 23.3% (all accounts); the limit is 6 and 20.0%" in ran.err
     assert "--allow deactivate=7" in ran.err
 
 
@@ -77,7 +77,7 @@ def test_per_establishment(academy: Academy) -> None:
     academy.night("2026-03-02", academy.feed(*rows, day="2026-03-02"))
     with academy.nothing_written():
         ran = academy.night("2026-04-01", code=4)
-    assert f"deactivate: 4 of 6 accounts (establishment {MICHELIS})" in ran.err
+    assert f"deactivate: 4 of 6 accounts, 66.7% (establishment {MICHELIS})" in ran.err
 
 
 def test_period(academy: Academy) -> None:
@@ -144,7 +144,9 @@ def test_a_dry_run_is_refused_too(academy: Academy) -> None:
 
 
 def test_a_first_load_is_not_guarded_and_a_second_one_is(academy: Academy) -> None:
-    academy.edit("policy.yaml", "  create:     {max: 20, share: 0.02}", "  create:     {max: 5, share: 0.02}")
+    academy.edit(
+        "policy.yaml", "  create:     {floor: 20, share: 0.02}", "  create:     {max: 5, share: 0.02}"
+    )
     rows = crowd(30, debut="2026-01-01")
     academy.night("2026-03-01", academy.feed(*rows[:20], day="2026-03-01"))
     with academy.nothing_written():
@@ -186,11 +188,15 @@ def test_a_service_for_everybody_is_stopped_and_approved(academy: Academy) -> No
     )
     with academy.nothing_written():
         ran = academy.night("2026-03-02", code=4)
-    assert "REFUSED by the guard grant: 30 of 30 accounts (all accounts); the limit is 20 and 3.0%" in ran.err
+    refused = "REFUSED by the guard grant: 30 of 30 accounts, 100.0% (all accounts); the limit is 10 and 3.0%"
+    assert refused in ran.err
+    assert (
+        "guard service_growth: 30 accounts more than 0 (service stylo); the limit is 10 and 5.0%" in ran.err
+    )
     assert "such as " in ran.err
     command = re.search(r"To approve this plan: (.+)$", ran.err, re.MULTILINE)
     assert command is not None
-    assert "--allow grant=30" in command[1]
+    assert "--allow grant=30 --allow service_growth=30" in command[1]
     words = shlex.split(command[1].replace('"..."', '"Stylo opens"'))
     assert academy.run(*words[1:]).code == 0
     assert (
