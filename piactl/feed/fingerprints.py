@@ -18,7 +18,7 @@ from piactl.errors import FeedRefused
 from piactl.feed.feed_file import longest_line, open_feed
 from piactl.feed.header import Layout, read_layout
 from piactl.feed.mojibake import CODECS
-from piactl.feed.row_parser import Pattern, RowParser, without_end
+from piactl.feed.row_parser import PRUNE, Pattern, RowParser, without_end
 
 _MASK = (1 << 64) - 1
 
@@ -88,5 +88,7 @@ def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> Line
             people[owner] = people.get(owner, 0) + number & _MASK
         owners.append(owner)
         numbers.append(pattern)
+        if not len(owners) % PRUNE:
+            rows.prune()
     found.digest, found.distinct = whole.hexdigest(), rows.distinct()
     return found

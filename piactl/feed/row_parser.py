@@ -33,8 +33,8 @@ _MATRICULE, _NUMEN, _USAGE, _FAMILY, _BIRTH, _START, _END = (
 )
 _COUNTED = tuple(COLUMNS.index(c) for c in COUNTED)
 _COUNTED_VALUES = itemgetter(*_COUNTED)
-_PRUNE = 1024
-"""Lines after which columns with many distinct values are no longer watched."""
+PRUNE = 2048
+"""Lines after which columns with many distinct values are no longer watched, a power of two."""
 
 
 @dataclass(slots=True)
@@ -100,6 +100,8 @@ class RowParser:
             for name in COLUMNS
         ]
         self._plan = [(i, c.place, c.constant, c.memo, c.cell) for i, c in enumerate(self.columns)]
+        self._counted_plan = [self._plan[i] for i in _COUNTED]
+        self._masks: dict[tuple[bool, ...], int] = {}
         self._used = set(layout.places.values())
         mark = re.escape(layout.delimiter)
         around = "" if source.values else f"(?:^|{mark})(?:[{BLANKS}]|X(?:{mark}|$))|[{BLANKS}](?:{mark}|$)"
@@ -153,7 +155,8 @@ class RowParser:
             fields = text.split(delimiter)
         if len(fields) != self.layout.width:
             return self._guess(fields) or "", 0
-        self._watch(fields)
+        for add, _, place in self._watched:
+            add(fields[place])
         key = self.columns[_MATRICULE]
         owner = key.cell(fields[key.place] if key.place >= 0 else key.constant)[0]
         return owner or "", self._number(text, fields)
@@ -166,17 +169,28 @@ class RowParser:
         seen = (tuple(map(bool, fields)), tuple([fields[place] for place in self._counted_places]))
         number = self._seen.get(seen)
         if number is None:
-            number = self._seen[seen] = self._number_of(fields)
+            mask = self._masks.get(seen[0])
+            if mask is None:
+                mask = self._masks[seen[0]] = self._mask_of(fields)
+            number = self._seen[seen] = self._number_with(mask, fields)
         return number
 
     def _number_of(self, fields: Sequence[str]) -> int:
-        mask, values = 0, []
+        return self._number_with(self._mask_of(fields), fields)
+
+    def _mask_of(self, fields: Sequence[str]) -> int:
+        mask = 0
         for i, place, constant, memo, cell in self._plan:
             cut = fields[place] if place >= 0 else constant
-            value, _, counts = memo.get(cut) or cell(cut)
-            mask |= counts << i
-            values.append(value)
-        pattern = (mask, tuple([values[i] or "" for i in _COUNTED]))
+            mask |= (memo.get(cut) or cell(cut))[2] << i
+        return mask
+
+    def _number_with(self, mask: int, fields: Sequence[str]) -> int:
+        values = []
+        for _, place, constant, memo, cell in self._counted_plan:
+            cut = fields[place] if place >= 0 else constant
+            values.append((memo.get(cut) or cell(cut))[0] or "")
+        pattern = (mask, tuple(values))
         number = self._numbers.setdefault(pattern, len(self.patterns))
         if number == len(self.patterns):
             self.patterns.append(pattern)
@@ -202,15 +216,16 @@ class RowParser:
         """For each other column of the file, the number of its values but blank, MOST_DISTINCT for more."""
         return {name: min(len(seen - {"", "X"}), MOST_DISTINCT) for name, seen in self._distinct.items()}
 
-    def _watch(self, fields: Sequence[str]) -> None:
+    def prune(self) -> None:
+        """Stops to watch the columns whose distinct values are enough."""
+        self._watched = [one for one in self._watched if len(self._distinct[one[1]]) < MOST_DISTINCT + 2]
+
+    def _read_fields(self, fields: Sequence[str], damage: Mapping[int, Fault]) -> Row | BrokenRow:
         for add, _, place in self._watched:
             add(fields[place])
         self._lines += 1
-        if not self._lines % _PRUNE:
-            self._watched = [one for one in self._watched if len(self._distinct[one[1]]) < MOST_DISTINCT + 2]
-
-    def _read_fields(self, fields: Sequence[str], damage: Mapping[int, Fault]) -> Row | BrokenRow:
-        self._watch(fields)
+        if not self._lines % PRUNE:
+            self.prune()
         row: Row = []
         faults: list[tuple[str, Fault]] = []
         values = self.values

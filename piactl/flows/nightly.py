@@ -70,7 +70,8 @@ def run_nightly(
         run.journal.note(f"plan {document['fingerprint']}")
         keep_rejects(feeds, proposal)
         feeds.clear()
-        file = _keep_plan(run, document) if document["changes"] else None
+        # people who are held can break a guard although nothing changes
+        file = _keep_plan(run, document) if document["changes"] or document["refusals"] else None
         if document["refusals"] and file is not None:
             _refuse(run, document, file)
         done = apply_work(
