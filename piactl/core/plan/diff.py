@@ -321,7 +321,9 @@ def effect_on(current: Account | None, account: Account) -> Effect:
     if current is None:
         return Effect(belongings(account))
     before, after = belongings(current), belongings(account)
-    return Effect(after - before, before - after, tuple(other_values(current, account)))
+    # an archived account has no names and no assignments to compare
+    kept = State.ARCHIVED not in (current.state, account.state)
+    return Effect(after - before, before - after, tuple(other_values(current, account)) if kept else ())
 
 
 _DETAILS = ("corps", "position", "discipline", "modality", "quotite")
