@@ -73,6 +73,7 @@ def _policy(document: Document) -> Policy:
         otp_reach=root.at("otp").at("resync_minutes").integer(_USUAL.otp_reach),
         guards=read_guards(guards),
         periods=read_guard_periods(document, guards),
+        window=guards.at("window").integer(7),
         protected=frozenset(root.at("protected").texts()),
         digest=document.digest,
     )

@@ -22,7 +22,7 @@ from piactl.resources import schemas_folder
 Schema = Mapping[str, Any]
 """A schema; true and false are schemas too."""
 
-_SILENT = frozenset({"$schema", "$id", "$defs", "title", "description", "then"})
+_SILENT = frozenset({"$schema", "$id", "$defs", "title", "description", "then", "else"})
 
 
 class _UnknownKeyword(Exception):
@@ -119,9 +119,8 @@ def _dependent(wanted: Any, value: Any, _schema: Schema, _whole: Schema) -> bool
 
 
 def _if(wanted: Any, value: Any, schema: Schema, whole: Schema) -> bool:
-    if "else" in schema:
-        raise _UnknownKeyword
-    return not _fits(wanted, value, whole) or _fits(schema.get("then", {}), value, whole)
+    branch = "then" if _fits(wanted, value, whole) else "else"
+    return _fits(schema.get(branch, {}), value, whole)
 
 
 def _fast_pattern(wanted: Any, value: Any, _schema: Schema, _whole: Schema) -> bool:

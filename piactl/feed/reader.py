@@ -309,7 +309,8 @@ class FeedReader:
             people=len(self.builder.people) + len(self.builder.held) + self.passed,
             columns=columns,
             unattributed=self.builder.unattributed,
-            uncommon=rows.uncommon() if rows is not None else {},
+            values=rows.counts() if rows is not None else {},
+            distinct=self.skipped.lines.distinct if self.skipped else rows.distinct() if rows else {},
         )
 
     def _remarks(self) -> list[Remark]:

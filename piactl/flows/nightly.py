@@ -72,7 +72,9 @@ def run_nightly(
         run.journal.note(f"plan {ready.fingerprint}")
         keep_rejects(feeds, ready)
         feeds.clear()
-        file = _keep_plan(run, ready, folder, settings.keep_undo_days) if ready.plan.changes else None
+        # people who are held can break a guard although nothing changes
+        kept = ready.plan.changes or ready.plan.refusals
+        file = _keep_plan(run, ready, folder, settings.keep_undo_days) if kept else None
         if ready.plan.refusals and file is not None:
             _refuse(run, ready, file)
         done = apply_work(

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from piactl.core.plan.guards import GROWTH
 from piactl.report.escaping import shown
 
 Document = Mapping[str, Any]
@@ -193,10 +194,14 @@ def _absent(one: Mapping[str, Any]) -> str:
 def refusal_lines(refusals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Each broken guard with its numbers; empty if none is broken."""
     for one in refusals:
-        limit = one["limit"]
+        limit, found, of = one["limit"], one["found"], one["of"]
+        share = f", {found / of:.1%}" if of else ""
+        what = f"{found} of {of} accounts{share} ({one['scope']})"
+        if one["kind"] in GROWTH.values():
+            what = f"{found} accounts more than {of}{share} ({one['scope']})"
         yield ""
         yield (
-            f"REFUSED by the guard {one['guard']}: {one['found']} of {one['of']} accounts ({one['scope']}); "
+            f"REFUSED by the guard {one['guard']}: {what}; "
             f"the limit is {limit['max']} and {limit['share']:.1%}"
         )
         yield f"  such as {shown(', '.join(one['sample']))}"

@@ -267,9 +267,9 @@ def _states(_last: str, _config: str, _first: bool) -> list[Suggestion]:
 
 
 def _guarded(_last: str, _config: str, _first: bool) -> list[Suggestion]:
-    from piactl.core.plan.change import Kind
+    from piactl.core.plan.guards import GUARD_KINDS
 
-    return [(f"{kind.value}=", "") for kind in Kind]
+    return [(f"{kind}=", "") for kind in GUARD_KINDS]
 
 
 def _kinds(_last: str, _config: str, _first: bool) -> list[Suggestion]:

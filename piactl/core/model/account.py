@@ -28,6 +28,8 @@ account. No device has this name, so the server asks for a code that nobody can 
 the password alone is not enough."""
 PLACEHOLDER = "archive"
 """The names of an archived account."""
+LIVE = frozenset({State.ACTIVE, State.ON_LEAVE, State.GRACE, State.ANTICIPATED})
+"""The states of accounts that are not closed."""
 
 Right = tuple[str, str]
 """A service, and the UAI of an establishment if the service has that scope, else ""."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import date
 
-from piactl.core.model.account import Account, Lock, Right, State
+from piactl.core.model.account import LIVE, Account, Lock, Right, State
 from piactl.core.model.digests import digest_key_id
 from piactl.core.model.overrides import override_text, override_words
 from piactl.core.model.person import Assignment
-from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.change import Belongings, Change, Effect, Kind
 from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.reasons import (
     assignment_text,
@@ -18,6 +18,7 @@ from piactl.core.rules.reasons import (
     revoke_reason,
     state_reason,
 )
+from piactl.core.rules.same_person import NAMES, same_name
 
 _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
 _CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
@@ -141,6 +142,7 @@ class _Maker:
         scope = self.current if self.current.assignments else self.account
         self.establishments = home_establishments(scope, rules.as_of)
         self.profiles = scope.profiles
+        self.effect = effect_on(desired.subject.current, self.account)
 
     def _change(
         self,
@@ -164,6 +166,7 @@ class _Maker:
             line=int(line) if line.isdigit() else None,
             establishments=self.establishments,
             profiles=self.profiles,
+            effect=self.effect,
         )
 
     def _written(self, field: str) -> bool:
@@ -336,3 +339,49 @@ def home_establishments(account: Account, as_of: date) -> tuple[str, ...]:
         return tuple(sorted({a.uai for a in account.assignments}))
     last = max(a.end for a in ended if a.end is not None)
     return tuple(sorted({a.uai for a in ended if a.end == last}))
+
+
+def belongings(account: Account) -> Belongings:
+    """The profiles and the services of an account, at whatever establishment; none of a closed one."""
+    if account.state not in LIVE:
+        return frozenset()
+    services = (("service", name) for name in services_of(account))
+    return frozenset([*services, *(("profile", name) for name in account.profiles)])
+
+
+def services_of(account: Account) -> tuple[str, ...]:
+    """The services that an account has a right to, at whatever establishment."""
+    return tuple(sorted({service for service, _ in account.entitlements}))
+
+
+def effect_on(current: Account | None, account: Account) -> Effect:
+    """What becomes of an account (None: there is none yet) that will be as `account` is."""
+    if current is None:
+        return Effect(belongings(account))
+    before, after = belongings(current), belongings(account)
+    # an archived account has no names and no assignments to compare
+    kept = State.ARCHIVED not in (current.state, account.state)
+    return Effect(after - before, before - after, tuple(other_values(current, account)) if kept else ())
+
+
+_DETAILS = ("corps", "position", "discipline", "modality", "quotite")
+
+
+def other_values(current: Account, account: Account) -> Iterator[str]:
+    """What a feed tells otherwise than before although nothing has begun or ended: `establishment` or
+    `function` where an assignment has the start and the other one of the two of a known assignment,
+    `details` where a known assignment has other values, `name` where a name differs in more than its
+    spelling. A mutation is none of these: it has a start of its own."""
+    known = {a.key: a for a in current.assignments}
+    starts = {(a.source, a.start, a.function) for a in current.assignments}
+    places = {(a.source, a.start, a.uai) for a in current.assignments}
+    new = [a for a in account.assignments if a.key not in known]
+    if any((a.source, a.start, a.function) in starts for a in new):
+        yield "establishment"
+    if any((a.source, a.start, a.uai) in places for a in new):
+        yield "function"
+    kept = ((known[a.key], a) for a in account.assignments if a.key in known)
+    if any(getattr(old, name) != getattr(a, name) for old, a in kept for name in _DETAILS):
+        yield "details"
+    if any(not same_name(getattr(current, name), getattr(account, name)) for name in NAMES):
+        yield "name"

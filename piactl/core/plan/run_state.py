@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy
 from piactl.core.plan.feed_limits import SourceRecord
-from piactl.core.plan.guards import Census
+from piactl.core.plan.guards import Census, Losses
 from piactl.core.rules.absences import Absence, Key
 
 # People whom HR lists and whose account is not due yet.
@@ -50,6 +50,7 @@ class LastRun:
     """The last run that wrote: `clean` means that every change it planned was made.
 
     `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan.
+    `losses` are those of the last days, its own among them.
     `otp_schema`: it linked closed accounts to no device, which the server's schema must have. `lost`: its
     record cannot be read; of it only the day is known, the first day of the calendar where not even that.
     """
@@ -63,6 +64,7 @@ class LastRun:
     census: Census = field(default_factory=Census)
     otp_schema: bool = False
     lost: bool = False
+    losses: Losses = field(default_factory=dict)
 
 
 Deviation = Mapping[str, str]

@@ -71,10 +71,10 @@ def with_csn(packed: bytes, csn: bytes) -> bytes:
     return _CSN.pack(csn_digest(csn)) + packed[_CSN.size :]
 
 
-Home = tuple[tuple[str, ...], tuple[str, ...]]
-"""Where an account counts in the census: establishments and profiles."""
+Home = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""Where an account counts in the census: establishments, profiles and services."""
 
-NOT_LIVE: Home = ((), ())
+NOT_LIVE: Home = ((), (), ())
 """The home of number 0."""
 
 
@@ -120,15 +120,15 @@ class SyncCache:
 
     def census_at(self, counts: Mapping[int, int]) -> Census:
         """The census of so many accounts at each home, by its number."""
-        total, places, profiles = 0, Counter[str](), Counter[str]()
+        total, belonging = 0, (Counter[str](), Counter[str](), Counter[str]())
         for number, count in counts.items():
             if not number:
                 continue
             total += count
-            for names, into in zip(self.homes[number], (places, profiles), strict=True):
+            for names, into in zip(self.homes[number], belonging, strict=True):
                 for name in names:
                     into[name] += count
-        return Census(total, dict(places), dict(profiles))
+        return Census(total, *map(dict, belonging))
 
     def known(self, packed: Iterable[bytes]) -> dict[str, int]:
         """By source, how many of these accounts it knows to be assigned."""

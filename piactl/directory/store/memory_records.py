@@ -9,7 +9,7 @@ from datetime import date
 
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.person import Person
-from piactl.core.plan.feed_limits import SourceRecord
+from piactl.core.plan.feed_limits import PastFeed, SourceRecord
 from piactl.core.plan.guards import Census
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting
 from piactl.core.rules.absences import Absence
@@ -54,7 +54,9 @@ def last_run_record(last: LastRun) -> Record:
             "total": last.census.total,
             "by_establishment": dict(last.census.by_establishment),
             "by_profile": dict(last.census.by_profile),
+            "by_service": dict(last.census.by_service),
         },
+        "losses": {day.isoformat(): dict(counts) for day, counts in last.losses.items()},
     }
 
 
@@ -73,9 +75,11 @@ def read_last_run(r: Record) -> LastRun:
             number_of(census, "total"),
             counts_of(census["by_establishment"], "by_establishment"),
             counts_of(census["by_profile"], "by_profile"),
+            counts_of(census.get("by_service", {}), "by_service"),
         ),
         # a run before there was such a link left none
         otp_schema=r.get("otp_schema", False) is True,
+        losses={date.fromisoformat(d): counts_of(counts, d) for d, counts in r.get("losses", {}).items()},
     )
 
 
@@ -87,8 +91,7 @@ def source_record(memory: SourceMemory) -> Record:
         "date": _iso(record.date),
         "rows": record.rows,
         "people": record.people,
-        "columns": {name: list(counts) for name, counts in record.columns.items()},
-        "uncommon": dict(record.uncommon),
+        "past": [_past_record(one) for one in record.past],
         "applied": list(memory.applied),
         **({"undone": list(memory.undone)} if memory.undone else {}),
         **(
@@ -103,24 +106,41 @@ def source_record(memory: SourceMemory) -> Record:
     }
 
 
+def _past_record(past: PastFeed) -> Record:
+    return {
+        "digest": past.digest,
+        "rows": past.rows,
+        "filled": dict(past.filled),
+        "distinct": dict(past.distinct),
+        "values": {column: dict(counts) for column, counts in past.values.items()},
+        **({"accepted": True} if past.accepted else {}),
+    }
+
+
+def _read_past(r: Record) -> PastFeed:
+    return PastFeed(
+        text_of(r, "digest"),
+        number_of(r, "rows"),
+        counts_of(r["filled"], "filled"),
+        counts_of(r["distinct"], "distinct"),
+        {column: counts_of(counts, "values") for column, counts in r["values"].items()},
+        r.get("accepted", False) is True,
+    )
+
+
 def read_source(r: Record) -> SourceMemory:
     absences = [
         Absence(matricule, uai, function, date.fromisoformat(start), date.fromisoformat(since), tuple(feeds))
         for matricule, uai, function, start, since, feeds in r["absences"]
         if texts_of([matricule, uai, function, *feeds], "absences")
     ]
-    columns = {
-        name: (number_of({name: values}, name), number_of({name: bad}, name))
-        for name, (values, bad) in r["columns"].items()
-    }
     record = SourceRecord(
         text_of(r, "source"),
         text_of(r, "digest"),
         _day(r["date"]),
         number_of(r, "rows"),
         number_of(r, "people"),
-        columns,
-        counts_of(r.get("uncommon", {}), "uncommon"),
+        tuple(map(_read_past, r.get("past", []))),
     )
     undone = texts_of(r.get("undone", []), "undone")
     deviations = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 from piactl.config.register import register_digest
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
-from piactl.core.plan.guards import Refusal
+from piactl.core.plan.guards import Refusal, losses_without
 from piactl.core.plan.run_state import LastRun
 from piactl.core.text import counted
 from piactl.directory.port import Outcome, WriteResult
@@ -324,7 +324,8 @@ def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | N
     if ready.last is None:
         return None
     clean = ready.last.clean and not done.problems and len(run.unreadable) == skipped
-    last = replace(ready.last, run=run.order.run, plan=ready.fingerprint, clean=clean)
+    losses = losses_without(ready.last.losses, run.order.allowed)
+    last = replace(ready.last, run=run.order.run, plan=ready.fingerprint, clean=clean, losses=losses)
     alone = len(run.settings.directory.servers) == 1
     _put_last_run(run, last if alone else replace(last, clean=False), planned_on)
     return last

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from piactl.core.model.account import LIVE
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings, Settings
@@ -39,7 +40,6 @@ from piactl.flows.apply.run_lock import LONGEST, MARGIN, process_began, read_loc
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst
 from piactl.flows.helpdesk.key_rotation import key_needs, need_words
 from piactl.flows.helpdesk.rate_limit import read_all_attempts, read_attempts
-from piactl.flows.plan.inputs.account_index import LIVE
 
 _FEW = 10
 """How many accounts are named in one finding."""

@@ -17,10 +17,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from piactl import __version__
-from piactl.core.model.account import Account
+from piactl.core.model.account import LIVE, Account
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import Settings
-from piactl.core.plan.diff import home_establishments
+from piactl.core.plan.diff import home_establishments, services_of
 from piactl.core.plan.run_state import LastRun, Memory
 from piactl.core.plan.sync_cache import (
     MOST_SOURCES,
@@ -40,7 +40,7 @@ from piactl.directory.store.attribute_scans import Stamp, read_stamps
 from piactl.directory.store.memory_records import Remembered, read_memory
 from piactl.directory.store.records import Places, UnreadableRecords
 from piactl.feed.fingerprints import LineDigests, Skipped
-from piactl.flows.plan.inputs.account_index import LIVE, ManagedAccounts
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import Scan, digests_of_people
 from piactl.flows.plan.staged import StagedChanges
 from piactl.private_files import make_private_folder, write_private
@@ -147,7 +147,7 @@ class NextCache:
 
     def home(self, account: Account, as_of: date) -> int:
         """The number in `cache.homes` of where an account counts in the census."""
-        home = (home_establishments(account, as_of), account.profiles)
+        home = (home_establishments(account, as_of), account.profiles, services_of(account))
         return self.cache.home(home, live=account.state in LIVE)
 
     def release_feeds(self) -> None:
@@ -207,13 +207,16 @@ def _basis(accounts: ManagedAccounts, rules: Rules, settings: Settings) -> str:
 
 def keep(cache: SyncCache, folder: Path, keys: DigestKeys) -> None:
     """Writes the sync cache for the next run on this host. Raises PiactlError."""
+    # many homes have the same services
+    sets = {s: number for number, s in enumerate(dict.fromkeys(services for _, _, services in cache.homes))}
     head = {
         "basis": cache.basis,
         "server": cache.server,
         "run": cache.run,
         "as_of": cache.as_of,
         "sources": cache.sources,
-        "homes": cache.homes,
+        "homes": [(places, profiles, sets[services]) for places, profiles, services in cache.homes],
+        "services": [*sets],
         "count": len(cache.packed),
         "width": WIDTH,
         "more_names": {key: more for key, more in cache.more_names.items() if key in cache.packed},
@@ -248,12 +251,15 @@ def load(folder: Path, keys: DigestKeys) -> SyncCache | None:
             return None
         cache = SyncCache(head["basis"], head["as_of"], tuple(head["sources"]), head["server"], head["run"])
         cache.more_names = head["more_names"]
-        cache.homes = [(tuple(places), tuple(profiles)) for places, profiles in head["homes"]]
+        sets = [*map(tuple, head["services"])]
+        cache.homes = [
+            (tuple(places), tuple(profiles), sets[services]) for places, profiles, services in head["homes"]
+        ]
         cache.packed = {
             key: packed[at : at + WIDTH]
             for key, at in zip(cache_keys, range(0, len(packed), WIDTH), strict=True)
         }
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError):
         return None
     return cache
 

@@ -9,7 +9,7 @@ from datetime import date
 from piactl.core.model.account import State
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.local_part import TakenNames
-from piactl.core.plan.guards import Census, tally
+from piactl.core.plan.guards import NO_LOSSES, Census, losses_with, tally
 from piactl.core.plan.plan import Basis, Changes, FeedBasis, ForeignAddress, Plan
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
 from piactl.core.rules.address_allocation import all_named, named
@@ -153,6 +153,7 @@ class _JointEvaluation(Evaluation):
             assembly = PlanAssembly(self.cache, self.skip.staged, entry_diff, self.tick)
             changes, writes = assembly.rows(rows, names)
             counted, after = assembly.tally, assembly.census(after)
+        losses = self.memory.last.losses if self.memory.last else NO_LOSSES
         plan = Plan(
             basis=self._basis(),
             changes=changes,
@@ -161,12 +162,22 @@ class _JointEvaluation(Evaluation):
             absents=tuple(merged.absents),
             foreign_addresses=tuple(self._foreign(foreign)),
             disagreements=tuple(sorted(merged.disagreements, key=lambda disagreement: disagreement.uid)),
-            refusals=tuple(counted.refusals(before, self.rules.policy, self.as_of)),
+            refusals=tuple(
+                counted.refusals(
+                    before,
+                    self.rules.policy,
+                    self.as_of,
+                    held=[hold.uid or hold.matricule or "" for hold in self.holds],
+                    losses=losses,
+                )
+            ),
             remarks=tuple(self._remarks()),
             summary=counted.by_kind(),
         )
         digests = self.rules.policy.digest, self.rules.register_digest
-        last = LastRun("", self.as_of, *digests, "", True, after, self.accounts.encoding.otp_schema)
+        otp_schema = self.accounts.encoding.otp_schema
+        losses = losses_with(losses, plan.summary, self.as_of)
+        last = LastRun("", self.as_of, *digests, "", True, after, otp_schema, losses=losses)
         memory = Memory(last, self._without_archived(merged, desired), waiting, foreign)
         state_base = self.accounts.directory.state
         records = tuple(memory_writes(self.state.remembered, memory, state_base, self.rules.keys))

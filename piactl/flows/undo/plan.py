@@ -16,9 +16,9 @@ from typing import Any
 
 from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.change import Change
-from piactl.core.plan.guards import counts_by_kind, refusals
+from piactl.core.plan.guards import Losses, counts_by_kind, refusals
 from piactl.core.plan.plan import Basis, Hold, Plan
-from piactl.core.plan.run_state import Memory
+from piactl.core.plan.run_state import LastRun, Memory
 from piactl.core.rules.desired import Rules
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_map import encoding_of
@@ -200,9 +200,14 @@ def _planned(
         summary=counts_by_kind(changes),
     )
     # not clean: the next night must look at everything
-    after = replace(last, as_of=as_of, clean=False) if last else None
+    after = replace(last, as_of=as_of, clean=False, losses=_losses_left(last, record)) if last else None
     writes = tuple(one.write for one in rows if one.write is not None)
     return ReadyPlan(plan, writes, tuple(marks), after, _facts(record, reversals))
+
+
+def _losses_left(last: LastRun, record: Record) -> Losses:
+    """The losses that later runs count, without those of the day of the run that is undone."""
+    return {day: counts for day, counts in last.losses.items() if day.isoformat() != record.get("as_of")}
 
 
 def _marked(memory: Memory, records: Sequence[Record], record: Record) -> dict[str, Any]:

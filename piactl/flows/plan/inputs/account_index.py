@@ -8,16 +8,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
 
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import LIVE, Account, State
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.plan.diff import home_establishments
+from piactl.core.plan.diff import home_establishments, services_of
 from piactl.core.plan.guards import Census
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, Unreadable
 from piactl.directory.store.attribute_map import Encoding
-
-LIVE = frozenset({State.ACTIVE, State.ON_LEAVE, State.GRACE, State.ANTICIPATED})
 
 
 class ManagedAccounts(NamedTuple):
@@ -86,10 +84,11 @@ class AccountIndex:
 
 def census_of(accounts: Iterable[Account], as_of: date) -> Census:
     """The number of live accounts among these, and of those at each establishment and in each profile."""
-    total, places, profiles = 0, Counter[str](), Counter[str]()
+    total, places, profiles, services = 0, Counter[str](), Counter[str](), Counter[str]()
     for account in accounts:
         if account.state in LIVE:
             total += 1
             places.update(home_establishments(account, as_of))
             profiles.update(account.profiles)
-    return Census(total, dict(sorted(places.items())), dict(sorted(profiles.items())))
+            services.update(services_of(account))
+    return Census(total, *(dict(sorted(counts.items())) for counts in (places, profiles, services)))

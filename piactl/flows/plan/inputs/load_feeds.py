@@ -9,14 +9,21 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.person import Assignment
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import FeedFacts, SourceRecord, feed_refusals, held_refusal, record_of
+from piactl.core.plan.feed_limits import (
+    FeedFacts,
+    SourceRecord,
+    comparable,
+    feed_refusals,
+    held_refusal,
+    record_of,
+)
 from piactl.core.plan.plan import Hold
 from piactl.core.plan.run_state import Memory, SourceMemory
 from piactl.core.plan.sync_cache import MOST_SOURCES
@@ -129,7 +136,10 @@ def check_limits(
 
     `skipped` counts, for each source, the skipped people, who are in the feed and not in `known`.
     """
-    last: dict[str, SourceRecord] = {name: one.record for name, one in memory.sources.items()}
+    last: dict[str, SourceRecord] = {
+        name: replace(one.record, past=comparable(one.record.past, one.undone))
+        for name, one in memory.sources.items()
+    }
     refused: list[FeedRefused] = []
     for sourced in feeds:
         facts, source = sourced.feed.facts, sourced.source
@@ -161,7 +171,7 @@ def check_limits(
         if found and facts.digest not in accepted:
             refused.append(FeedRefused(str(sourced.path), found))
         if facts.full or not source.full:
-            last[source.name] = record_of(facts, facts.date)
+            last[source.name] = record_of(facts, facts.date, last.get(source.name))
     raise_refused(refused)
 
 

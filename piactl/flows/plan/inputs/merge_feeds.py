@@ -117,7 +117,7 @@ def merge_feeds(
     _hold_other_people(feeds, accounts, memory, merged, accepted)
     for sourced in feeds:
         _merge_people(sourced, accounts, merged)
-        _merge_assignments(sourced, known, accounts, merged, rules)
+        _merge_assignments(sourced, known, accounts, merged, rules, accepted)
     _resolve_disagreements(feeds, known, accounts, merged, rules)
     return merged
 
@@ -291,6 +291,7 @@ def _merge_assignments(
     accounts: Mapping[str, Account],
     merged: MergedFeeds,
     rules: Rules,
+    accepted: Accepted,
 ) -> None:
     def ends(assignment: Assignment) -> bool:
         position = rules.policy.position(assignment.position)
@@ -353,7 +354,7 @@ def _merge_assignments(
         if len(a.feeds) < source.absent_runs
     ]
     before_it = merged.sources.get(source.name)
-    record = _record(sourced, merged, rules.as_of)
+    record = _record(sourced, merged, rules.as_of, accepted)
     earlier = before_it.applied if before_it else ()
     applied = (*(digest for digest in earlier if digest != record.digest), record.digest)
     undone = tuple(d for d in before_it.undone if d != facts.digest) if before_it else ()
@@ -390,7 +391,7 @@ def _concerned(
     return dict.fromkeys([*sourced.feed.people, *silent, *early, *rest])
 
 
-def _record(sourced: SourcedFeed, merged: MergedFeeds, as_of: date) -> SourceRecord:
+def _record(sourced: SourcedFeed, merged: MergedFeeds, as_of: date, accepted: Accepted) -> SourceRecord:
     """What is remembered of this feed. A file of corrected rejects does not stand in the feed's place."""
     facts = sourced.feed.facts
     before = merged.sources.get(sourced.source.name)
@@ -398,4 +399,5 @@ def _record(sourced: SourcedFeed, merged: MergedFeeds, as_of: date) -> SourceRec
         return before.record
     # a feed dated ahead of the run must not make all those that come before its day "older"
     day = min(facts.date, as_of) if facts.date else None
-    return record_of(facts, day)
+    let_through = facts.digest in accepted.feeds
+    return record_of(facts, day, before.record if before else None, accepted=let_through)
