@@ -6,7 +6,7 @@ They are stored as JSON in one canonical form, so that equal records are equal b
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
@@ -449,6 +449,18 @@ def read_runs(reader: Reader, state: str, unreadable: UnreadableRecords, now: da
         advice = "look at the clocks; delete the entry if no such run was made"
         unreadable.add(UnreadableRecord(Places(state).run(record["run"]), why, advice))
     return [*(record for record in records if record not in ahead), *ahead]
+
+
+def heads_of(runs: Iterable[Record], host: str) -> list[Record]:
+    """The runs of a host, the latest first, whose records hold a line of its journal, back to the run that
+    began that journal. `runs` are in the order of `read_runs`."""
+    found = []
+    for record in runs:
+        if record.get("host") == host and record.get("journal"):
+            found.append(record)
+            if record.get("begun"):
+                break
+    return found
 
 
 def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from piactl.core.text import counted
+from piactl.directory.store.state_records import heads_of
 from piactl.errors import PiactlError
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning
 from piactl.flows.doctor.files import doctor_as, may_write, nearest_folder
@@ -64,8 +65,7 @@ def _anchors(host: str, runs: Runs | None) -> dict[str, Head]:
     """The heads that the runs of this host left in the directory."""
     return {
         str(run["run"]): Head(run["journal"]["seq"], run["journal"]["hash"])
-        for run in runs or ()
-        if run.get("host") == host and run.get("journal")
+        for run in heads_of(runs or (), host)
     }
 
 
