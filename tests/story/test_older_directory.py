@@ -49,9 +49,9 @@ def last_run(academy: Academy) -> str:
     [
         f"nightly --as-of {LATER}",
         "account unlock claire.dubreuil",
-        "account reopen claire.dubreuil",
+        "account rename claire.dubreuil --usage-name Morel --until 2026-10-01",
         "password activate claire.dubreuil --to FILE",
-        "exception grant claire.dubreuil iprof",
+        "exception grant claire.dubreuil --service iprof --until 2026-10-01",
     ],
 )
 def test_a_directory_that_lacks_the_last_run_is_not_written_to(restored: Academy, command: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
-from piactl.cli.framework.options import Output, Since, Until, read_period
+from piactl.cli.framework.options import Output, Reason, Since, Until, read_period
 from piactl.clock import utc_now
 from piactl.core.journal_line import BrokenLine
 from piactl.core.model.numen import masked
@@ -321,4 +321,31 @@ def prune(
         trial=dry_run,
     )
     put([pruned_text(done.gone, first.date().isoformat(), trial=dry_run)])
+    return int(Exit.DONE)
+
+
+def begin(reason: Reason = "") -> int:
+    """Begin the journal of this host anew, where lines that its runs wrote are missing.
+
+    First restore the journal from a copy, if there is one. The new chain begins with a line that says what is
+    missing, by which user it was begun and why; `journal verify` no longer compares earlier runs with it.
+    Refused where no line is missing. Exit codes: 0 begun, 1 no line is missing, 7 another run is writing.
+    """
+    from piactl.cli.framework.account_batch import Manner
+    from piactl.cli.framework.account_batch import begin as begin_act
+    from piactl.cli.framework.context import writing
+    from piactl.flows.recover.begin_journal import begin_journal
+
+    configuration, order, _ = begin_act(Manner(reason))
+    with writing(configuration) as writer:
+        begin_journal(
+            writer,
+            order,
+            configuration.settings,
+            configuration.keys,
+            configuration.unreadable,
+            now=utc_now,
+            say=say,
+        )
+    put([f"run {order.run}: the journal begins anew\n"])
     return int(Exit.DONE)

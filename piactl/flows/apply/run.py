@@ -141,8 +141,8 @@ class Run:
     def end(
         self, counts: Mapping[str, int], feeds: Sequence[Mapping[str, str]] = (), *, finished: bool = True
     ) -> None:
-        """Writes the end of the run to the journal, with what later runs compare with the directory. They leave
-        out a run that is not `finished`: its feeds count as not applied."""
+        """Writes the end of the run to the journal, with what later runs compare with the directory. They
+        leave out a run that is not `finished`: its feeds count as not applied."""
         recorded = finished and self.in_directory and self.compared
         self.journal.end(counts, recorded=recorded, remembered=recorded and self.remembered, feeds=feeds)
 
