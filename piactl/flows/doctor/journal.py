@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from piactl.core.model.settings import Settings
 from piactl.core.text import counted
-from piactl.directory.store.state_records import heads_of
-from piactl.errors import PiactlError
+from piactl.directory.port import Reader
+from piactl.directory.store.state_records import UnreadableRecords, heads_of
+from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
+from piactl.flows.apply.compare_runs import compare_runs
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning
 from piactl.flows.doctor.files import doctor_as, may_write, nearest_folder
 from piactl.journal import Head, in_doubt, verify
@@ -29,6 +33,25 @@ def examine_journal(path: str, host: str, runs: Runs | None) -> Iterator[Finding
         yield unless_broken("D10", lambda: _doubts(path))
     except PiactlError:
         yield skipped("D10", "the journal cannot be read (D09)")
+
+
+def examine_runs(
+    reader: Reader, host: str, settings: Settings, unreadable: UnreadableRecords, now: datetime
+) -> Finding:
+    """D40. Skipped where the journal cannot be read, or the directory cannot be asked."""
+
+    def compared() -> Finding:
+        try:
+            compare_runs(reader, host, settings, unreadable, lambda: now)
+        except (DirectoryOlder, JournalMissing) as error_found:
+            found, _, advice = str(error_found).partition("\n")
+            return error("D40", found, advice)
+        return fine("D40", "the directory has the last run of this host")
+
+    try:
+        return unless_broken("D40", compared)
+    except PiactlError as refused:
+        return skipped("D40", str(refused).split("\n", 1)[0])
 
 
 def _writable(path: str) -> Finding:
