@@ -91,7 +91,7 @@ def test_a_restored_directory_ends_as_the_undisturbed_one(make: Callable[[], Aca
     assert [feed["file"] for feed in found["feeds"]] == [feed.name for _, feed in nights]
     states = {one["uid"]: one["state"] for run in found["runs"] for one in run["accounts"]}
     assert states == {"lea.fontaine": "missing", "noel.carpentier": "differs", "ida.rollin": "differs"}
-    assert "ida.rollin: differs (lock)" in academy.run("recover").out
+    assert "ida.rollin: differs (lock, update)" in academy.run("recover").out
 
     assert academy.run("recover", "--accept").code == 2
     accepted = academy.run("recover", "--accept", "--reason", "backup of Sunday")
