@@ -46,3 +46,45 @@ def _what(account: Mapping[str, Any]) -> str:
 
 def _feed(feed: Mapping[str, str]) -> str:
     return f"{feed['source']}={feed['file']} (sha256 {feed['digest'][:12]}...)"
+
+
+def comparison_text(found: Mapping[str, Any]) -> str:
+    """`found` as in `doctor --compare -o json`."""
+    lines = [f"{' and '.join(found['servers'])}, compared as {found['identity']}"]
+    if not found["level"]:
+        lines.append("replication has not ended: the contextCSN of the servers differs")
+    for kind, number in sorted(found["entries"].items()):
+        lines.append(f"  {counted(number, kind)}: {found['differing'].get(kind, 0) or 'none'} differing")
+    if found["coming"]:
+        lines.append(f"  {found['coming']} of the differing entries are still to come by replication")
+    lines += [f"  {_difference(one)}" for one in found["differences"]]
+    left = sum(found["differing"].values()) - len(found["differences"])
+    if left > 0:
+        lines.append(f"  ... and {left} more")
+    if found["differing"] and not found["coming"]:
+        first, other = found["servers"][:2]
+        lines.append(f"To give {first} what {other} has: piactl recover --from {other}")
+    return "".join(f"{shown(line)}\n" for line in lines)
+
+
+def _difference(one: Mapping[str, Any]) -> str:
+    words = [f"lacking on {', '.join(one['lacking'])}"] if one["lacking"] else []
+    words += [", ".join(one["attributes"])] if one["attributes"] else []
+    coming = " (still to come)" if one["coming"] else ""
+    return f"{one['dn']}: {'; '.join(words)}{coming}"
+
+
+def mending_text(found: Mapping[str, Any]) -> str:
+    """`found` as in `recover --from SERVER -o json`."""
+    if not found["writes"] and not found["left"]:
+        return f"{found['to']} has all that {found['from']} has\n"
+    lines = [f"{found['to']} would get from {found['from']}:"]
+    counts = Counter((one["kind"], one["op"]) for one in found["writes"])
+    words = {"add": "to add", "modify": "to change"}
+    lines += [f"  {counted(number, kind)} {words[op]}" for (kind, op), number in sorted(counts.items())]
+    lines += [f"  {one['dn']}: {', '.join(one['attributes'])}" for one in found["writes"][:_MOST]]
+    if len(found["writes"]) > _MOST:
+        lines.append(f"  ... and {len(found['writes']) - _MOST} more; all of them: -o json")
+    lines += [f"{one['dn']}: {one['why']}" for one in found["left"]]
+    lines += [f"{uid}: needs a new activation password" for uid in found["passwords"]]
+    return "".join(f"{shown(line)}\n" for line in lines)

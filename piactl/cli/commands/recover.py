@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,20 +13,28 @@ from piactl.cli.framework.account_batch import Manner, Yes, begin
 from piactl.cli.framework.context import put, reading, say, this_configuration, writing
 from piactl.cli.framework.options import PlanLayout, Reason, RunOutput
 from piactl.cli.framework.prompts import confirmed
+from piactl.cli.framework.run_context import done_code, tell
 from piactl.clock import utc_now
 from piactl.core.text import counted
 from piactl.errors import DirectoryOlder, Exit, UsageError
-from piactl.report.recover_text import lost_text
+from piactl.report.recover_text import lost_text, mending_text
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.directory.port import Reader
+
+IDENTITY = "administrator"
+"""Who writes at the first server what another one has."""
 
 
 def recover(
     accept: Annotated[
         bool, typer.Option("--accept", help="Record that these runs are lost, so that writing is possible.")
     ] = False,
+    source: Annotated[
+        str,
+        typer.Option("--from", metavar="SERVER", help="Give the first server what this one of the list has."),
+    ] = "",
     reason: Reason = "",
     yes: Yes = False,
     output: RunOutput = PlanLayout.TEXT,
@@ -38,11 +47,20 @@ def recover(
     delta feeds to apply again, in their order. Nothing is changed.
 
     With --accept the runs count as lost, in the journal and in the directory: commands write again, and the
-    sources take these feeds again. No account is changed. Exit codes: 0 the directory lacks no run, or the
-    loss was accepted, 7 another run is writing, 11 the directory lacks runs.
+    sources take these feeds again. No account is changed.
+
+    With --from the first server of directory.servers is compared with SERVER, and the plan of what it would
+    get is shown: entries that it lacks or has otherwise; entries that only the first one has stay. With
+    --reason the plan is carried out, entry by entry. No password is copied: the accounts that need a new
+    activation password are named. Exit codes: 0 the directory lacks no run, or it was done, 5 done in part,
+    7 another run is writing, 11 the directory lacks runs.
     """
+    if source and accept:
+        raise UsageError("--accept and --from exclude each other")
+    if source:
+        return _mend(source, reason, output, yes=yes)
     if reason and not accept:
-        raise UsageError("--reason goes with --accept")
+        raise UsageError("--reason goes with --accept or --from")
     if accept and not reason.strip():
         raise UsageError('add --reason "..." to --accept')
     configuration = this_configuration()
@@ -132,3 +150,68 @@ def _accept(reason: str, found: dict[str, Any], output: PlanLayout) -> int:
     for feed in feeds:
         say(f"apply again: {feed['source']}={feed['file']} (sha256 {feed['digest'][:12]}...)")
     return int(Exit.DONE)
+
+
+def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool) -> int:
+    from piactl.flows.recover.mend import mend, propose_mending
+    from piactl.secrets import read_password
+
+    configuration, order, _ = begin(Manner(reason), changes=bool(reason))
+    settings = configuration.settings
+    mending = propose_mending(
+        settings.directory,
+        read_password,
+        configuration.encoding,
+        source,
+        IDENTITY,
+        order.reason,
+        Path(settings.state_folder),
+    )
+    found = {
+        "from": mending.source,
+        "to": mending.to,
+        "writes": [
+            {
+                "dn": one.write.dn,
+                "kind": kind,
+                "op": one.write.op,
+                "attributes": sorted({*one.write.add, *one.write.delete}),
+            }
+            for one, kind in zip(mending.writes, mending.kinds, strict=True)
+        ],
+        "left": [{"dn": dn, "why": why} for dn, why in mending.left],
+        "passwords": mending.passwords,
+    }
+    if not reason or not mending.writes:
+        _put_mending(found, output)
+        return int(Exit.DONE)
+    if not yes and sys.stdin.isatty() and sys.stderr.isatty():
+        print(mending_text(found), end="", file=sys.stderr)
+        if not confirmed(f"Write {counted(len(mending.writes), 'entry', 'entries')} at {mending.to}?"):
+            say("nothing was changed")
+            return int(Exit.FAILED)
+    done = mend(
+        mending,
+        order,
+        settings,
+        read_password,
+        IDENTITY,
+        configuration.keys,
+        configuration.unreadable,
+        now=utc_now,
+        say=say,
+    )
+    for uid in mending.passwords:
+        say(f"{uid}: needs a new activation password")
+    if output is PlanLayout.JSON:
+        _put_mending({**found, "run": done.run, "status": done.status, "outcomes": dict(done.counts)}, output)
+    else:
+        tell(done, output)
+    return done_code(done)
+
+
+def _put_mending(found: dict[str, Any], output: PlanLayout) -> None:
+    if output is PlanLayout.JSON:
+        put([json.dumps(found, ensure_ascii=False, indent=1) + "\n"])
+    else:
+        put([mending_text(found)])
