@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from piactl.flows.doctor import compare
 from piactl.flows.recover import differences
 
 from .academy import Academy
@@ -70,6 +71,30 @@ def test_a_password_that_differs_shows_by_the_time_of_its_change(two: Pair) -> N
 def test_failed_logins_are_no_difference(two: Pair) -> None:
     two.academy.sandbox.accepts(two.academy.dn("ida.rollin"), "wrong")
     compared(two.academy)
+
+
+def test_what_replication_is_still_to_bring_is_counted_apart(
+    two: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are providers; the second does not fetch what the first has got since."""
+    for one in (two.second, two.academy):
+        one.sandbox.stop()
+        conf = one.sandbox.folder / "slapd" / "slapd.conf"
+        text = conf.read_text()
+        assert text.count("\noverlay otp\n") == 1
+        conf.write_text(text.replace("\noverlay otp\n", "\noverlay otp\noverlay syncprov\n"))
+        one.sandbox.start()
+    two.academy.change("claire.dubreuil", description=["one"])
+    two.academy.sandbox.stop()  # this writes its contextCSN
+    two.copy()
+    two.academy.sandbox.start()
+    assert compared(two.academy)["level"]
+    monkeypatch.setattr(compare, "PATIENCE", 0.0)
+    two.academy.change("claire.dubreuil", description=["two"])
+    found = compared(two.academy, code=1)
+    assert (found["level"], found["coming"], found["differing"]) == (False, 1, {"account": 1})
+    assert found["differences"][0]["coming"]
+    assert "still to come" in two.academy.run("doctor", "--compare").out
 
 
 def test_one_server_cannot_be_compared(academy: Academy) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,17 +38,13 @@ class Comparison:
 
 
 def compare_servers(
-    settings: DirectorySettings,
-    password: Password,
-    encoding: Encoding,
-    folder: Path,
-    *,
-    patience: float = PATIENCE,
-    clock: Callable[[], float] = time.monotonic,
-    pause: Callable[[float], None] = time.sleep,
+    settings: DirectorySettings, password: Password, encoding: Encoding, folder: Path
 ) -> Comparison:
-    """Compares all servers of the list. Changes nothing. Raises UsageError where there is one server only,
-    DirectoryUnreachable for the first one that cannot be read."""
+    """Compares all servers of the list; `folder` is where what exceeds the memory goes. Changes nothing.
+
+    Raises UsageError where there is one server only, DirectoryUnreachable for the first one that cannot be
+    read.
+    """
     servers = tuple(settings.servers)
     if len(servers) < 2:
         raise UsageError("directory.servers has one server only; there is nothing to compare")
@@ -61,9 +55,7 @@ def compare_servers(
             uri: stack.enter_context(open_reader(replace(settings, servers=(uri,)), identity, password))
             for uri in servers
         }
-        level = wait_until_equal(
-            list(readers.values()), settings.suffix, patience=patience, clock=clock, pause=pause
-        )
+        level = wait_until_equal(list(readers.values()), settings.suffix, PATIENCE)
         comparison = Comparison(servers, identity, level)
         for one in differences(readers, scope, settings.suffix, folder, comparison.entries):
             comparison.differing[one.kind] += 1

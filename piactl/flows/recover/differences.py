@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import heapq
 import secrets
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -202,19 +203,12 @@ def server_csns(reader: Reader, suffix: str) -> tuple[str, ...]:
     return tuple(sorted(value.decode() for value in entry.values.get(SERVER_CSN, ()))) if entry else ()
 
 
-def wait_until_equal(
-    readers: Sequence[Reader],
-    suffix: str,
-    *,
-    patience: float,
-    clock: Callable[[], float],
-    pause: Callable[[float], None],
-) -> bool:
+def wait_until_equal(readers: Sequence[Reader], suffix: str, patience: float) -> bool:
     """Whether all servers have the same contextCSN, now or within `patience` seconds."""
-    deadline = clock() + patience
+    deadline = time.monotonic() + patience
     while True:
         if len({server_csns(reader, suffix) for reader in readers}) == 1:
             return True
-        if clock() >= deadline:
+        if time.monotonic() >= deadline:
             return False
-        pause(0.25)
+        time.sleep(0.25)
