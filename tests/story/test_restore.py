@@ -107,7 +107,7 @@ def test_a_restored_directory_ends_as_the_undisturbed_one(make: Callable[[], Aca
     assert academy.run("journal", "verify").code == 0
 
 
-def test_feeds_of_lost_runs_are_welcome_after_a_later_one(
+def test_feeds_of_lost_runs_are_taken_after_a_later_one(
     make: Callable[[], Academy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another host has applied a later feed before the loss was seen here."""

@@ -1,4 +1,4 @@
-"""Accepts that the directory lacks runs: writing is possible again, and their feeds are welcome again."""
+"""Accepts that the directory lacks runs: writing is possible again, and sources take their feeds again."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def accept_lost_runs(
         run.record("running")
         run.journal.accepted(names, order.reason)
         for feed in feeds:
-            _welcome(run, feed)
+            _take_again(run, feed)
         _evaluate_everybody(run)
         # later runs compare the directory with this one
         run.compared = True
@@ -64,7 +64,7 @@ def accept_lost_runs(
     return lost, feeds
 
 
-def _welcome(run: Run, feed: Feed) -> None:
+def _take_again(run: Run, feed: Feed) -> None:
     """Has the source of a feed take it once more, whatever its date."""
     dn = run.places.source(feed["source"])
     entry = run.writer.read(dn, [DATA])
