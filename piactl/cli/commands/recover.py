@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import Manner, Yes, begin
+from piactl.cli.framework.account_batch import DryRun, Manner, Yes, begin
 from piactl.cli.framework.context import put, reading, say, this_configuration, writing
 from piactl.cli.framework.options import PlanLayout, Reason, RunOutput
 from piactl.cli.framework.prompts import confirmed
@@ -36,6 +36,7 @@ def recover(
         typer.Option("--from", metavar="SERVER", help="Give the first server what this one of the list has."),
     ] = "",
     reason: Reason = "",
+    dry_run: DryRun = False,
     yes: Yes = False,
     output: RunOutput = PlanLayout.TEXT,
 ) -> int:
@@ -58,7 +59,7 @@ def recover(
     if source and accept:
         raise UsageError("--accept and --from exclude each other")
     if source:
-        return _mend(source, reason, output, yes=yes)
+        return _mend(source, reason, output, yes=yes, dry_run=dry_run)
     if reason and not accept:
         raise UsageError("--reason goes with --accept or --from")
     if accept and not reason.strip():
@@ -66,7 +67,7 @@ def recover(
     configuration = this_configuration()
     with reading(configuration) as reader:
         found = _found(configuration, reader)
-    if not accept:
+    if dry_run or not accept:
         _print(found, output)
         return int(Exit.OLDER if found["older"] or found["runs"] else Exit.DONE)
     if found["runs"] and not _agreed(found, yes=yes):
@@ -152,7 +153,7 @@ def _accept(reason: str, found: dict[str, Any], output: PlanLayout) -> int:
     return int(Exit.DONE)
 
 
-def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool) -> int:
+def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool, dry_run: bool) -> int:
     from piactl.flows.recover.mend import mend, propose_mending
     from piactl.secrets import read_password
 
@@ -182,7 +183,7 @@ def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool) -> int:
         "left": [{"dn": dn, "why": why} for dn, why in mending.left],
         "passwords": mending.passwords,
     }
-    if not reason or not mending.writes:
+    if dry_run or not reason or not mending.writes:
         _put_mending(found, output)
         return int(Exit.DONE)
     if not yes and sys.stdin.isatty() and sys.stderr.isatty():
