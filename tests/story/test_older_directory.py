@@ -21,11 +21,11 @@ NOEL = row(matricule="2001", prenom="Noel", nom_famille="Carpentier", uai=MICHEL
 @pytest.fixture
 def restored(academy: Academy, tmp_path: Path) -> Academy:
     """An academy whose directory was restored from the copy of the night before the last."""
-    academy.night(DAY, academy.feed(row(), IDA, day=DAY))
+    academy.night(DAY, academy.feed(row(numen="20E9512345XYZ"), IDA, day=DAY))
     academy.sandbox.stop()
     shutil.copytree(academy.sandbox.folder / "slapd" / "data", tmp_path / "slapd" / "data")
     academy.sandbox.start()
-    academy.night(NEXT, academy.feed(row(), IDA, NOEL, day=NEXT))
+    academy.night(NEXT, academy.feed(row(numen="20E9512345XYZ"), IDA, NOEL, day=NEXT))
     restore(academy, tmp_path)
     return academy
 
@@ -66,6 +66,19 @@ def test_a_directory_that_lacks_the_last_run_is_not_written_to(restored: Academy
     assert ran.code == 11, ran.err
     assert last_run(restored) in ran.err or "account unlock" in command
     assert "piactl recover" in ran.err
+    assert restored.sandbox.entries("o=gouv,c=fr") == before
+
+
+def test_an_identity_check_is_not_even_counted(restored: Academy) -> None:
+    before = restored.sandbox.entries("o=gouv,c=fr")
+    numen = restored.folder / "numen"
+    numen.write_text("20E9512345XYZ")
+    numen.chmod(0o600)
+    ran = restored.run(
+        *("password", "reset", "claire.dubreuil", "--numen-file", numen, "--reason", "trial"),
+        *("--to", restored.folder / "codes.csv"),
+    )
+    assert ran.code == 11, ran.err
     assert restored.sandbox.entries("o=gouv,c=fr") == before
 
 
