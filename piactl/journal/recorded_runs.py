@@ -33,7 +33,7 @@ class RecordedRun:
 @dataclass(frozen=True, slots=True)
 class LastRecorded:
     """The last recorded run, None where there is none. `known` is false where no line tells: in a new
-    journal, and in one that only earlier versions wrote."""
+    journal, in one that only earlier versions wrote, and before a line that cannot be read."""
 
     run: RecordedRun | None
     known: bool
@@ -46,7 +46,8 @@ class LastRecorded:
 
 
 def last_recorded(path: str) -> LastRecorded:
-    """Reads back as far as needed. Raises JournalUnusable at a line that cannot be read."""
+    """Reads back as far as needed. Raises JournalUnusable where a file cannot be read, or a line lacks what
+    belongs to it."""
     found: LastRecorded | None = None
     upto = reached = 0
     try:
@@ -59,8 +60,8 @@ def last_recorded(path: str) -> LastRecorded:
                 return LastRecorded(RecordedRun(line.run, line.time, remembered), known=True)
             if found is None and line.type == "run" and "last" in line.fields:
                 found, upto = LastRecorded(_told(line.fields["last"]), known=True), int(line.fields["upto"])
-    except BrokenLine as broken:
-        raise unreadable(path, 0, f"before number {reached} {broken}" if reached else str(broken)) from None
+    except BrokenLine:
+        pass  # a run that begins reads what it needs of the chain itself, and says what is wrong with it
     except (KeyError, TypeError, ValueError):
         raise unreadable(path, 0, f"number {reached} lacks what belongs to its type") from None
     except OSError as refused:
@@ -77,12 +78,14 @@ def _told(facts: Mapping[str, Any] | None) -> RecordedRun | None:
 @dataclass(frozen=True, slots=True)
 class Extent:
     """The numbers of the first and last line that are there, 0 for none; `pruned`: a cut precedes the first.
-    `written` is the number of the last line ever written, as the head file says it, 0 without that file."""
+    `written` is the number of the last line ever written, as the head file says it, 0 without that file.
+    `empty`: the file that is appended to is not there, or holds nothing yet."""
 
     first: int
     last: int
     pruned: bool
     written: int
+    empty: bool
 
 
 def extent(path: str) -> Extent:
@@ -94,9 +97,10 @@ def extent(path: str) -> Extent:
     except BrokenLine as broken:
         raise unreadable(path, 0, str(broken)) from None
     first: JournalLine | None = next((line for name in files for line in lines_of(name)), None)
+    empty = not Path(path).exists() or not Path(path).stat().st_size
     if first is None or last is None:
-        return Extent(0, 0, pruned=False, written=written)
-    return Extent(first.seq, last.seq, pruned=first.type == CUT, written=written)
+        return Extent(0, 0, pruned=False, written=written, empty=empty)
+    return Extent(first.seq, last.seq, pruned=first.type == CUT, written=written, empty=empty)
 
 
 def rotated_without_journal(path: str) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from piactl.directory.store.state_records import (
     read_last,
     read_runs,
 )
-from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
+from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.flows.apply.run_lock import MARGIN
 from piactl.journal.recorded_runs import (
     Extent,
@@ -49,11 +49,15 @@ def compare_runs(
     """Whether the directory has the last run of this host that left a record, and the journal its lines.
 
     Reads the end of the journal, the record of one run and the last run. Raises DirectoryOlder and
-    JournalMissing; one of these that is `tolerated` is said instead, and the result is then false.
+    JournalMissing; one of these that is `tolerated` is said instead, and the result is then false. It is
+    false, too, for a journal that cannot be read, which is reported where it is opened for writing.
     """
     try:
-        recorded = last_recorded(settings.journal_file)
-        _check_journal(reader, host, settings, unreadable, now(), recorded)
+        recorded, there = last_recorded(settings.journal_file), extent(settings.journal_file)
+    except JournalUnusable:
+        return False
+    try:
+        _check_journal(reader, host, settings, unreadable, now(), recorded, there)
         if recorded.run is not None:
             _check_directory(reader, settings, unreadable, now(), recorded.run)
     except tolerated as error:
@@ -108,13 +112,13 @@ def _check_journal(
     unreadable: UnreadableRecords,
     now: datetime,
     recorded: LastRecorded,
+    there: Extent,
 ) -> None:
     path = settings.journal_file
     left = rotated_without_journal(path)
     if left:
         raise _missing(path, f"only {', '.join(left)} and no .head file are left of it")
-    there = extent(path)
-    if there.last < there.written:
+    if there.empty and there.last < there.written:  # of a file with lines, the chain tells
         raise _missing(path, f"line {there.written} was written, and lines after {there.last} are not there")
     if recorded.known:
         return

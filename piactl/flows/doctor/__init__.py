@@ -127,9 +127,11 @@ def _with_reader(
             with open_reader(settings.directory, name, read_password) as reader:
                 content = Content(reader, settings, policy, keys, UnreadableRecords())
                 runs = runs_of(content, now())
+                of_journal = list(examine_journal(journal, host, runs))
+                chain = next(one for one in of_journal if one.check.id == "D09")
                 found = [
-                    *examine_journal(journal, host, runs),
-                    examine_runs(reader, host, settings, content.unreadable, now()),
+                    *of_journal,
+                    examine_runs(reader, host, settings, content.unreadable, now(), chain),
                     *_records(content, runs, host, now()),
                 ]
         except PiactlError:

@@ -13,8 +13,8 @@ from piactl.core.text import counted
 from piactl.directory.port import Reader
 from piactl.directory.store.state_records import UnreadableRecords, heads_of
 from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
-from piactl.flows.apply.compare_runs import compare_runs
-from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning
+from piactl.flows.apply.compare_runs import BEGIN, compare_runs
+from piactl.flows.doctor.checks import Finding, Outcome, error, fine, skipped, unless_broken, warning
 from piactl.flows.doctor.files import doctor_as, may_write, nearest_folder
 from piactl.journal import Head, in_doubt, verify
 from piactl.journal.private_file import open_private
@@ -36,13 +36,21 @@ def examine_journal(path: str, host: str, runs: Runs | None) -> Iterator[Finding
 
 
 def examine_runs(
-    reader: Reader, host: str, settings: Settings, unreadable: UnreadableRecords, now: datetime
+    reader: Reader,
+    host: str,
+    settings: Settings,
+    unreadable: UnreadableRecords,
+    now: datetime,
+    chain: Finding,
 ) -> Finding:
-    """D40. Skipped where the journal cannot be read, or the directory cannot be asked."""
+    """D40. Skipped where the chain of the journal is not whole, or the directory cannot be asked."""
+    if chain.outcome is not Outcome.OK:
+        return skipped("D40", "the journal is not whole (D09)")
 
     def compared() -> Finding:
         try:
-            compare_runs(reader, host, settings, unreadable, lambda: now)
+            if not compare_runs(reader, host, settings, unreadable, lambda: now):
+                return skipped("D40", "the journal cannot be read (D08)")
         except (DirectoryOlder, JournalMissing) as error_found:
             found, _, advice = str(error_found).partition("\n")
             return error("D40", found, advice)
@@ -97,6 +105,8 @@ def _chain(path: str, anchors: Mapping[str, Head], *, known: bool) -> Finding:
     if proof.problem is not None:
         advice = (
             "Keep the file and its .head unchanged, find out who changed it, then restore it from a backup."
+            if proof.lines
+            else f"Restore it from a copy; if there is none: {BEGIN}"
         )
         return error("D09", str(proof.problem), advice)
     agree = len(anchors) - len(proof.uncovered)
