@@ -44,6 +44,7 @@ EXIT_CODES = {
     Exit.NOT_FOUND: "not found",
     Exit.CONFIGURATION: "configuration, policy, register or a secret file is invalid, or this user may not "
     "read it, or the default password policy is missing",
+    Exit.OLDER: "the directory lacks a run that the journal of this host has: `piactl recover`",
     Exit.BUG: "a bug in piactl",
 }
 

@@ -24,6 +24,7 @@ class Exit(IntEnum):
     UNREACHABLE = 8
     NOT_FOUND = 9
     CONFIGURATION = 10
+    OLDER = 11
     BUG = 70
 
 
@@ -151,6 +152,16 @@ class StalePlan(PiactlError):
 
 class JournalUnusable(PiactlError):
     """The journal cannot be written or its chain is broken: no change is made."""
+
+
+class JournalMissing(JournalUnusable):
+    """The journal of this host lacks lines that its runs wrote; no change is made."""
+
+
+class DirectoryOlder(PiactlError):
+    """The directory lacks a run that the journal of this host has: it is older than the journal."""
+
+    exit_code = Exit.OLDER
 
 
 class SecretUnusable(PiactlError):

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from piactl.directory.port import Reader
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.records import UnreadableRecords
-from piactl.directory.store.run_records import read_runs
+from piactl.directory.store.run_records import heads_of, read_runs
 from piactl.errors import JournalUnusable
 from piactl.flows.apply.run import Order
 from piactl.journal import Actor, Head, Journal, RunContext, Verification, verify
@@ -33,11 +33,9 @@ def anchors_of(
     reader: Reader, state: str, unreadable: UnreadableRecords, host: str, now: datetime
 ) -> dict[str, Head]:
     """The journal heads in the records of this host's runs, by run."""
-    records = read_runs(reader, state, unreadable, now)
+    records = heads_of(read_runs(reader, state, unreadable, now), host)
     return {
-        str(record["run"]): Head(record["journal"]["seq"], record["journal"]["hash"])
-        for record in records
-        if record.get("host") == host and record.get("journal")
+        str(record["run"]): Head(record["journal"]["seq"], record["journal"]["hash"]) for record in records
     }
 
 

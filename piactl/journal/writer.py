@@ -16,6 +16,7 @@ from piactl.journal.append_file import Body, ChainFile
 from piactl.journal.errors import refused_by_system
 from piactl.journal.intent import IntendedWrite, Settlement, digests, unsettled
 from piactl.journal.query import text_of
+from piactl.journal.recorded_runs import last_recorded
 
 _SHORTEST_VALUE = 4
 _T = TypeVar("_T")
@@ -32,6 +33,8 @@ class RunContext:
     as_of: date | None = None
     plan: str = ""
     policy: str = ""
+    compared: bool = False
+    """Whether the runs of this journal were compared with those in the directory, and none is missing."""
 
 
 class Journal:
@@ -78,6 +81,7 @@ class Journal:
         before = self._guarded(lambda: unsettled(self._path))
         if not before.hidden:
             self._doubts = {line.seq for line in before.intents}
+        recorded = self._guarded(lambda: last_recorded(self._path))
         body = {
             "type": "run",
             "command": [masked(word) for word in context.command],
@@ -91,6 +95,7 @@ class Journal:
             "plan": context.plan,
             "policy": context.policy,
             "clean": before.clean,
+            **(recorded.facts(self._seen.seq) if recorded.known or context.compared else {}),
         }
         return self._append([body])[0]
 
@@ -120,14 +125,42 @@ class Journal:
         """Records a sentence without values."""
         self._append([{"type": "note", "text": masked(text)}])
 
+    def begun(self, reason: str, why: str) -> None:
+        """Records that a new chain begins because lines of the old one are missing, and `why` they count as
+        missing."""
+        self._append([{"type": "begun", "reason": masked(reason), "why": masked(why)}])
+
+    def accepted(self, runs: Sequence[str], reason: str) -> None:
+        """Records that the directory lacks these runs, and that this was accepted."""
+        self._append([{"type": "accepted", "runs": list(runs), "reason": masked(reason)}])
+
     def prune(self, facts: Mapping[str, object]) -> Head:
         """Records that lines are about to be cut off: what the `cut` line of `cutting` has to match."""
         return self._append([{"type": "prune", **facts}])[0]
 
-    def end(self, counts: Mapping[str, int]) -> Head:
-        """Records the end of the run, and returns the head to anchor."""
+    def end(
+        self,
+        counts: Mapping[str, int],
+        *,
+        recorded: bool = False,
+        remembered: bool = False,
+        feeds: Sequence[Mapping[str, str]] = (),
+    ) -> Head:
+        """Records the end of the run, and returns the head to anchor.
+
+        `recorded`: the run has a record in the directory. `remembered`: it is the last run there. `feeds`:
+        source, file and digest of each feed it applied.
+        """
         self._append([])  # to see what others wrote meanwhile
-        body = {"type": "end", "counts": dict(counts), "open": len(self._pending), "clean": self._clean()}
+        body = {
+            "type": "end",
+            "counts": dict(counts),
+            "open": len(self._pending),
+            "clean": self._clean(),
+            **({"recorded": True} if recorded else {}),
+            **({"remembered": True} if remembered else {}),
+            **({"feeds": [dict(feed) for feed in feeds]} if feeds else {}),
+        }
         return self._append([body])[0]
 
     def close(self) -> None:

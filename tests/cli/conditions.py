@@ -514,6 +514,25 @@ CASES: dict[str, Case] = {
         ),
         missing=("journal", "prune"),
     ),
+    "journal begin": Case(
+        ("journal", "begin", *WHY),
+        code=1,
+        wrong=(
+            (("journal", "begin", *WHY), "", 1, "no line of the journal of this host is missing"),
+            (("journal", "begin"), "", 2, "needs a reason"),
+        ),
+        missing=("journal", "begin"),
+    ),
+    "recover": Case(
+        ("recover",),
+        wrong=(
+            (("recover", "--accept"), "", 2, 'add --reason "..." to --accept'),
+            (("recover", "--accept", *WHY), "", 1, "the directory lacks no run"),
+            (("recover", *WHY), "", 2, "--reason goes with"),
+            (("recover", "--from", "{new}"), "", 2, "name a server of directory.servers"),
+            (("recover", "--from", "{new}", "--accept", *WHY), "", 2, "exclude each other"),
+        ),
+    ),
     "sandbox start": Case(
         ("sandbox", "start", "--dir", "{new}"),
         wrong=((("sandbox", "start", "--dir", "{feed}"), "", 1, "hr.csv"),),

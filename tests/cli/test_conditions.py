@@ -29,7 +29,7 @@ ROOT = str(Path(__file__).parents[2])
 ACTING = [words for words, case in CASES.items() if case.acting]
 ASKING = [words for words, case in CASES.items() if case.asks]
 WRITE_BY_THEMSELVES = {
-    *("init", "nightly", "feed rejects", "key add", "account create"),
+    *("init", "nightly", "feed rejects", "key add", "account create", "journal begin"),
     *("sandbox start", "sandbox stop", "sandbox status"),
 }
 TOLD = re.compile("carried out; see: piactl (journal show --run|runs show) [0-9T]+-[0-9a-f]{6}")

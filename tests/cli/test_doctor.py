@@ -237,7 +237,20 @@ def test_a_journal_that_was_taken_away_whole(clinic: Clinic, capsys: Any) -> Non
     capsys.readouterr()
     for file in (clinic.sandbox.folder / "journal").iterdir():
         file.unlink()
-    clinic.finds("D09", "error", "run ", 1)
+    row = clinic.finds("D09", "error", "run ", 1)
+    assert "piactl journal begin --reason" in row["advice"]
+
+
+def test_a_directory_that_lacks_the_last_run(clinic: Clinic, capsys: Any) -> None:
+    assert nightly(clinic) == 0
+    capsys.readouterr()
+    runs = f"ou=runs,{clinic.sandbox.state}"
+    with clinic.sandbox.root() as root:
+        for dn in sorted(clinic.sandbox.entries(runs), key=len, reverse=True):
+            if dn != runs:
+                root.delete(dn)
+    row = clinic.finds("D40", "error", "the directory is older than the journal", 1)
+    assert "piactl recover" in row["advice"]
 
 
 def test_writes_in_doubt(clinic: Clinic) -> None:
@@ -727,7 +740,7 @@ def test_a_failing_check_says_what_it_means_and_what_to_do(clinic: Clinic, capsy
 
 
 def test_the_numbers_are_those_of_the_book() -> None:
-    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 40)]
+    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 41)]
     for check in CHECKS.values():
         assert check.severity.value in WORKED
         assert check.meaning.endswith(".")

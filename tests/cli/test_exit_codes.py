@@ -107,6 +107,17 @@ def configuration(academy: Academy) -> Ran:
     return academy.run("plan")
 
 
+def older(academy: Academy) -> Ran:
+    """The record of the last run is gone, as after a restore."""
+    load(academy)
+    last = academy.run("runs", "show", "last", "-o", "json").json["run"]
+    below = academy.sandbox.entries(f"cn={last},ou=runs,{academy.sandbox.state}")
+    with academy.sandbox.root() as root:
+        for dn in sorted(below, key=len, reverse=True):
+            root.delete(dn)
+    return academy.run("nightly", "--as-of", DAY)
+
+
 def policy_of_two_mistakes(academy: Academy) -> Ran:
     academy.edit("policy.yaml", "handover: 7\n", "handovr: 7\n")
     academy.edit("policy.yaml", "meanwhile: none", "meanwhile: nonne")
@@ -125,6 +136,7 @@ CODES: dict[str, tuple[Exit, Callable[[Academy], Ran], tuple[str, ...]]] = {
     "unreachable": (Exit.UNREACHABLE, unreachable, ("ldapi",)),
     "not found": (Exit.NOT_FOUND, not_found, ("nobody.here",)),
     "configuration": (Exit.CONFIGURATION, configuration, ("policy.yaml", "open_befor", "open_before")),
+    "older directory": (Exit.OLDER, older, ("run 2", "ended on", "piactl recover")),
     "two mistakes at once": (
         Exit.CONFIGURATION,
         policy_of_two_mistakes,

@@ -178,6 +178,8 @@ def test_what_a_fail_over_between_two_nights_loses_is_made_again(
         patched.setattr(nightly, "_keep_cache", losing)
         assert academy.night(NEXT, feed).json["outcomes"] == {"applied": LEAVERS}
     assert holders(second) == PEOPLE
+    academy.night(NEXT, feed, code=11)
+    assert academy.run("recover", "--accept", "--reason", "the first server is lost").code == 0
     again = academy.night(NEXT, feed)
     assert again.json["outcomes"] == {"applied": LEAVERS}
     assert holders(second) == PEOPLE - LEAVERS

@@ -10,8 +10,9 @@ import typer
 from piactl.cli.framework.context import configuration_path, put
 from piactl.cli.framework.options import Layout, Output
 from piactl.clock import utc_now
-from piactl.errors import ConfigurationInvalid
+from piactl.errors import ConfigurationInvalid, Exit
 from piactl.report.doctor_text import doctor_text
+from piactl.report.recover_text import comparison_text
 from piactl.report.table import rendered
 
 COLUMNS = ("id", "title", "where", "result", "severity", "found", "meaning", "advice")
@@ -20,13 +21,21 @@ COLUMNS = ("id", "title", "where", "result", "severity", "found", "meaning", "ad
 def doctor(
     output: Output = None,
     strict: Annotated[bool, typer.Option("--strict", help="A warning counts as an error.")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Only compare all servers of the list, value by value.")
+    ] = False,
 ) -> int:
     """Check the server, its schema, overlays, indexes, limits and rights, the clock, the lock, the journal.
 
     Each check has a number that it keeps, and says what a failure means and what to do. Nothing is changed.
-    Exit codes: 0 no error (with --strict: no warning), 1 an error was found, 8 no server can be reached,
-    10 configuration, policy or secrets cannot be used.
+    With --compare the servers of directory.servers are compared instead: accounts, devices, piactl's own
+    records, and the state of passwords. They have 30 seconds to catch up; entries that replication is still
+    to bring are counted apart. Exit codes of --compare: 0 all hold the same, 1 they differ, 8 one of them
+    cannot be read. Without it: 0 no error (with --strict: no warning), 1 an error was found, 8 no server can
+    be reached, 10 configuration, policy or secrets cannot be used.
     """
+    if compare:
+        return _compare(output)
     from piactl.flows.doctor import examine, exit_code
     from piactl.journal import who
 
@@ -42,3 +51,41 @@ def doctor(
     else:
         put(rendered(rows, COLUMNS, output.value))
     return int(exit_code(examination, strict=strict))
+
+
+def _compare(output: Layout | None) -> int:
+    import json
+
+    from piactl.cli.framework.context import this_configuration
+    from piactl.flows.doctor.compare import compare_servers
+    from piactl.secrets import read_password
+
+    configuration = this_configuration()
+    folder = Path(configuration.settings.state_folder)
+    found = compare_servers(configuration.settings.directory, read_password, configuration.encoding, folder)
+    rows = [
+        {
+            "dn": one.dn,
+            "kind": one.kind,
+            "lacking": list(one.lacking),
+            "attributes": list(one.attributes),
+            "coming": one.coming,
+        }
+        for one in found.first
+    ]
+    facts = {
+        "servers": list(found.servers),
+        "identity": found.identity,
+        "level": found.level,
+        "entries": dict(found.entries),
+        "differing": dict(found.differing),
+        "coming": found.coming,
+        "differences": rows,
+    }
+    if output is Layout.JSON:
+        put([json.dumps(facts, ensure_ascii=False, indent=1) + "\n"])
+    elif output in (None, Layout.TABLE):
+        put([comparison_text(facts)])
+    else:
+        put(rendered(rows, ("dn", "kind", "lacking", "attributes", "coming"), output.value))
+    return int(Exit.FAILED if found.differing else Exit.DONE)

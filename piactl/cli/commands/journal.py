@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
-from piactl.cli.framework.options import Output, Since, Until, read_period
+from piactl.cli.framework.account_batch import DryRun, Manner
+from piactl.cli.framework.account_batch import begin as begin_act
+from piactl.cli.framework.context import (
+    layout_or_default,
+    put,
+    reading,
+    say,
+    this_configuration,
+    today,
+    writing,
+)
+from piactl.cli.framework.options import Output, Reason, Since, Until, read_period
 from piactl.clock import utc_now
 from piactl.core.journal_line import BrokenLine
 from piactl.core.model.numen import masked
@@ -321,4 +331,25 @@ def prune(
         trial=dry_run,
     )
     put([pruned_text(done.gone, first.date().isoformat(), trial=dry_run)])
+    return int(Exit.DONE)
+
+
+def begin(reason: Reason = "", dry_run: DryRun = False) -> int:
+    """Begin the journal of this host anew, where lines that its runs wrote are missing.
+
+    First restore the journal from a copy, if there is one. The new chain begins with a line that says what is
+    missing, by which user it was begun and why; `journal verify` no longer compares earlier runs with it.
+    Refused where no line is missing. Exit codes: 0 begun, 1 no line is missing, 7 another run is writing.
+    """
+    from piactl.flows.recover.begin_journal import begin_journal, missing_lines
+
+    configuration, order, _ = begin_act(Manner(reason, dry_run))
+    settings, unreadable = configuration.settings, configuration.unreadable
+    with writing(configuration) as writer:
+        missing = missing_lines(writer, order.actor.host, settings, unreadable, utc_now)
+        if dry_run:
+            put([f"{missing}\n"])
+            return int(Exit.DONE)
+        begin_journal(writer, order, missing, settings, configuration.keys, unreadable, now=utc_now, say=say)
+    put([f"run {order.run}: the journal begins anew\n"])
     return int(Exit.DONE)

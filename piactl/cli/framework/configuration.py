@@ -62,11 +62,16 @@ class Configuration:
         return AccountStore(reader, self.settings.directory, self.encoding, self.keys, self.policy.protected)
 
     def identity_checks(self, writer: Writer) -> IdentityChecks:
-        """The counts of identity checks that `writer` keeps."""
+        """The counts of identity checks that `writer` keeps. Each check is a write: raises DirectoryOlder and
+        JournalMissing before the first one."""
         # loaded here: few commands check an identity
+        from piactl.clock import utc_now
+        from piactl.flows.apply.compare_runs import compare_runs
         from piactl.flows.helpdesk.rate_limit import IdentityChecks
+        from piactl.journal import who
 
         settings = self.settings
+        compare_runs(writer, who().host, settings, self.unreadable, utc_now)
         state, timezone = settings.directory.state, self.policy.timezone
         return IdentityChecks(writer, state, settings.password, self.keys, timezone, self.unreadable)
 

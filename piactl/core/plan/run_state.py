@@ -77,7 +77,8 @@ class SourceMemory:
 
     `applied` are the digests of the last hundred feeds, the latest last: one of them again is older than
     the last one, whatever its date says. `undone` are the digests of those whose run was undone: they would
-    do the same once more. `deviations` are by matricule (see flows.plan.inputs.disagreements).
+    do the same once more. `deviations` are by matricule (see flows.plan.inputs.disagreements). `again` are
+    the digests of feeds whose runs the directory lost: they may be applied once more, whatever their date.
     """
 
     record: SourceRecord
@@ -85,6 +86,7 @@ class SourceMemory:
     applied: tuple[str, ...] = ()
     undone: tuple[str, ...] = ()
     deviations: Mapping[str, Deviation] = field(default_factory=dict)
+    again: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,7 @@ def source_record(memory: SourceMemory) -> Record:
         "past": [_past_record(one) for one in record.past],
         "applied": list(memory.applied),
         **({"undone": list(memory.undone)} if memory.undone else {}),
+        **({"again": list(memory.again)} if memory.again else {}),
         **(
             {"deviations": {m: dict(one) for m, one in memory.deviations.items()}}
             if memory.deviations
@@ -148,7 +149,8 @@ def read_source(r: Record) -> SourceMemory:
         texts_of([matricule, *digests.values()], "deviations")
         deviations[matricule] = dict(digests)
     applied = texts_of(r["applied"], "applied")
-    return SourceMemory(record, {a.key: a for a in absences}, applied, undone, deviations)
+    again = texts_of(r.get("again", []), "again")
+    return SourceMemory(record, {a.key: a for a in absences}, applied, undone, deviations, again)
 
 
 _PERSON = ("matricule", "family_name", "given_name", "usage_name", "civilite", "private_mail")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 
 from piactl.directory.port import Reader
@@ -101,3 +101,15 @@ def is_undone(record: Record, ids: Mapping[str, Record]) -> bool:
         undone = not undone
         by = ids.get(by, {}).get("undone_by")
     return undone
+
+
+def heads_of(runs: Iterable[Record], host: str) -> list[Record]:
+    """The runs of a host, the latest first, whose records hold a line of its journal, back to the run that
+    began that journal. `runs` are in the order of `read_runs`."""
+    found = []
+    for record in runs:
+        if record.get("host") == host and record.get("journal"):
+            found.append(record)
+            if record.get("begun"):
+                break
+    return found

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from piactl.config.register import register_digest
 from piactl.core.model.settings import Settings
@@ -257,11 +258,11 @@ def run_facts(ready: ReadyPlan) -> dict[str, object]:
     }
 
 
-def _finish(run: Run, facts: Mapping[str, object], done: Done, note: str) -> None:
+def _finish(run: Run, facts: Mapping[str, Any], done: Done, note: str) -> None:
     """The end of the run, in the journal and in its record; where one cannot be written, the other is."""
     first: PiactlError | None = None
     try:
-        run.journal.end(done.counts)
+        run.end(done.counts, facts.get("feeds") or (), finished=done.status != "failed")
     except PiactlError as error:
         first = error
         note = note or str(error)
@@ -359,6 +360,7 @@ def _put_last_run(run: Run, last: LastRun, planned_on: bytes | None) -> None:
     write = record_write(run.places.last_run, planned_on, last_run_record(last))
     if write is not None:
         _check_written(run, next(iter(run.writer.write([write]))))
+    run.remembered = True
 
 
 def _mark_undone(run: Run, undone: str) -> None:

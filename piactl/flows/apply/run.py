@@ -30,7 +30,8 @@ from piactl.directory.store.records import (
     stored,
 )
 from piactl.directory.store.run_records import read_run
-from piactl.errors import FeedRefused, PiactlError, StalePlan, UnsafePlan
+from piactl.errors import DirectoryOlder, FeedRefused, JournalMissing, PiactlError, StalePlan, UnsafePlan
+from piactl.flows.apply.compare_runs import Tolerated, compare_runs
 from piactl.flows.apply.default_password_policy import require_default_policy, warn_of_missing_policy
 from piactl.flows.apply.key_fence import check_current_key
 from piactl.flows.apply.read_back import read_back
@@ -96,7 +97,13 @@ class Run:
     started: datetime
     finished: bool = False
     recorded: bool = True
-    """Whether the run has a record in the directory; the help desk has no right to write one."""
+    """Whether the run leaves a record in the directory; the help desk has no right to write one."""
+    compared: bool = True
+    """Whether the directory has the last run of this host; else no later run is compared with this one."""
+    in_directory: bool = False
+    """Whether its record is in the directory."""
+    remembered: bool = False
+    """Whether it is the last run of `cn=state`."""
 
     @property
     def places(self) -> Places:
@@ -125,6 +132,15 @@ class Run:
             **more,
         }
         put_record(self.writer, self.places.run(order.run), without_numens(record))
+        self.in_directory = True
+
+    def end(
+        self, counts: Mapping[str, int], feeds: Sequence[Mapping[str, str]] = (), *, finished: bool = True
+    ) -> None:
+        """Writes the end of the run to the journal, with what later runs compare with the directory. They
+        leave out a run that is not `finished`: its feeds count as not applied."""
+        recorded = finished and self.in_directory and self.compared
+        self.journal.end(counts, recorded=recorded, remembered=recorded and self.remembered, feeds=feeds)
 
 
 def without_numens(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,18 +197,23 @@ def locked_run(
     now: Callable[[], datetime],
     say: Callable[[str], None],
     plan: str = "",
+    tolerated: Tolerated = (),
 ) -> Iterator[Run]:
     """Takes the lock, opens the journal and settles the writes that earlier runs left in doubt.
 
-    Raises DefaultPolicyMissing (with nothing written), LockHeld, JournalUnusable. Releases the lock at the
-    end in every case, if the directory can be reached.
+    Raises DefaultPolicyMissing, DirectoryOlder and JournalMissing with nothing written, unless the error is
+    `tolerated`; LockHeld, JournalUnusable. Releases the lock at the end in every case, if the directory can
+    be reached.
     """
     require_default_policy(writer, settings.password.policy)
+    compared = compare_runs(writer, order.actor.host, settings, unreadable, now, tolerated)
     lock = RunLock(writer, settings.directory.state, _holder(order), settings.lock_seconds, now)
     with host_lock(Path(settings.state_folder), lock):
         abandoned = lock.acquire()
         try:
-            with _journalled(writer, order, settings, keys, unreadable, now, say, lock, plan) as run:
+            with _journalled(
+                writer, order, settings, keys, unreadable, now, say, lock, plan, compared
+            ) as run:
                 if abandoned:
                     say(abandoned)
                     run.journal.note(abandoned)
@@ -222,15 +243,17 @@ def run_alone(
     """A run without the lock: the preconditions of its writes protect it.
 
     Opens the journal and settles the writes that earlier runs left in doubt. Raises JournalUnusable, and
-    DefaultPolicyMissing with nothing written. An `emergency`, which removes access, only warns of a missing
-    policy.
+    DefaultPolicyMissing, DirectoryOlder and JournalMissing with nothing written. An `emergency`, which
+    removes access, only warns of these three.
     """
     if emergency:
         warn_of_missing_policy(writer, settings.password.policy, say)
     else:
         require_default_policy(writer, settings.password.policy)
+    tolerated: Tolerated = (DirectoryOlder, JournalMissing) if emergency else ()
+    compared = compare_runs(writer, order.actor.host, settings, unreadable, now, tolerated, say)
     lock = NoLock(_holder(order))
-    with _journalled(writer, order, settings, keys, unreadable, now, say, lock, "") as run:
+    with _journalled(writer, order, settings, keys, unreadable, now, say, lock, "", compared) as run:
         run.recorded = recorded
         with _with_end_recorded(run):
             yield run
@@ -252,16 +275,20 @@ def _journalled(
     say: Callable[[str], None],
     lock: RunLock | NoLock,
     plan: str,
+    compared: bool,
 ) -> Iterator[Run]:
     journal = Journal(
         settings.journal_file,
         now=now,
         digest=lambda text: keys.digest("journal", text),
         secret=SECRETS,
-        context=RunContext(order.run, order.command, order.actor, order.as_of, plan, order.policy),
+        context=RunContext(order.run, order.command, order.actor, order.as_of, plan, order.policy, compared),
     )
     with journal:
-        yield Run(order, settings, keys, unreadable, writer, journal, lock, now, say, now())
+        started = now()
+        yield Run(
+            order, settings, keys, unreadable, writer, journal, lock, now, say, started, compared=compared
+        )
 
 
 @contextmanager

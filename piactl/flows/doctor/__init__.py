@@ -19,7 +19,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError
 from piactl.flows.doctor.checks import CHECKS, Check, Finding, Outcome, broken, error, fine, skipped
 from piactl.flows.doctor.files import FreeBytes, examine_files, free_bytes
-from piactl.flows.doctor.journal import examine_journal
+from piactl.flows.doctor.journal import examine_journal, examine_runs
 from piactl.flows.doctor.records import Content, Runs, examine_records, runs_of
 from piactl.flows.doctor.rights import RIGHTS
 from piactl.flows.doctor.server_settings import SETTINGS
@@ -29,7 +29,7 @@ from piactl.secrets import read_keys, read_password
 __all__ = ["CHECKS", "Check", "Examination", "Finding", "Outcome", "examine", "exit_code"]
 
 _OF_CONFIGURATION = ("D01", "D02", "D03", "D04", "D05")
-_OF_RECORDS = ("D15", "D27", "D28", "D29", "D30", "D32", "D36", "D37")
+_OF_RECORDS = ("D15", "D27", "D28", "D29", "D30", "D32", "D36", "D37", "D40")
 _OF_JOURNAL = ("D08", "D09", "D10")
 _OF_FILES = ("D02", "D03", "D04", "D05", "D06", "D07")
 
@@ -127,7 +127,13 @@ def _with_reader(
             with open_reader(settings.directory, name, read_password) as reader:
                 content = Content(reader, settings, policy, keys, UnreadableRecords())
                 runs = runs_of(content, now())
-                found = [*examine_journal(journal, host, runs), *_records(content, runs, host, now())]
+                of_journal = list(examine_journal(journal, host, runs))
+                chain = next(one for one in of_journal if one.check.id == "D09")
+                found = [
+                    *of_journal,
+                    examine_runs(reader, host, settings, content.unreadable, now(), chain),
+                    *_records(content, runs, host, now()),
+                ]
         except PiactlError:
             continue
         except Exception as bug:  # noqa: BLE001 - the journal must still be checked

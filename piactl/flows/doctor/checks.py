@@ -171,6 +171,12 @@ CHECKS: dict[str, Check] = {
             _E,
             "A run that was stopped, and whose lock another host took over, must not write when it goes on.",
         ),
+        Check(
+            "D40",
+            "runs in the directory",
+            _E,
+            "A restored directory lacks changes, and a journal without lines proves none: no run writes.",
+        ),
     )
 }
 

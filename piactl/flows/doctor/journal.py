@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from piactl.core.model.settings import Settings
 from piactl.core.text import counted
-from piactl.errors import PiactlError
-from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning
+from piactl.directory.port import Reader
+from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.run_records import heads_of
+from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
+from piactl.flows.apply.compare_runs import BEGIN, compare_runs
+from piactl.flows.doctor.checks import Finding, Outcome, error, fine, skipped, unless_broken, warning
 from piactl.flows.doctor.files import doctor_as, may_write, nearest_folder
 from piactl.journal import Head, in_doubt, verify
 from piactl.journal.append_file import open_private
@@ -28,6 +34,33 @@ def examine_journal(path: str, host: str, runs: Runs | None) -> Iterator[Finding
         yield unless_broken("D10", lambda: _doubts(path))
     except PiactlError:
         yield skipped("D10", "the journal cannot be read (D09)")
+
+
+def examine_runs(
+    reader: Reader,
+    host: str,
+    settings: Settings,
+    unreadable: UnreadableRecords,
+    now: datetime,
+    chain: Finding,
+) -> Finding:
+    """D40. Skipped where the chain of the journal is not whole, or the directory cannot be asked."""
+    if chain.outcome is not Outcome.OK:
+        return skipped("D40", "the journal is not whole (D09)")
+
+    def compared() -> Finding:
+        try:
+            if not compare_runs(reader, host, settings, unreadable, lambda: now):
+                return skipped("D40", "the journal cannot be read (D08)")
+        except (DirectoryOlder, JournalMissing) as error_found:
+            found, _, advice = str(error_found).partition("\n")
+            return error("D40", found, advice)
+        return fine("D40", "the directory has the last run of this host")
+
+    try:
+        return unless_broken("D40", compared)
+    except PiactlError as refused:
+        return skipped("D40", str(refused).split("\n", 1)[0])
 
 
 def _writable(path: str) -> Finding:
@@ -64,8 +97,7 @@ def _anchors(host: str, runs: Runs | None) -> dict[str, Head]:
     """The heads that the runs of this host left in the directory."""
     return {
         str(run["run"]): Head(run["journal"]["seq"], run["journal"]["hash"])
-        for run in runs or ()
-        if run.get("host") == host and run.get("journal")
+        for run in heads_of(runs or (), host)
     }
 
 
@@ -74,6 +106,8 @@ def _chain(path: str, anchors: Mapping[str, Head], *, known: bool) -> Finding:
     if proof.problem is not None:
         advice = (
             "Keep the file and its .head unchanged, find out who changed it, then restore it from a backup."
+            if proof.lines
+            else f"Restore it from a copy; if there is none: {BEGIN}"
         )
         return error("D09", str(proof.problem), advice)
     agree = len(anchors) - len(proof.uncovered)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import resource
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,11 +69,17 @@ def test_a_broken_chain(world: World, harm: Callable[[Path], None]) -> None:
 
 
 @pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with 288 KB of room."""
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=288k", "tmpfs", str(tmp_path)], check=False)
+def full_disk(world: World, tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with the journal, rotated away a moment ago, and 288 KB of room."""
+    files = (world.journal, Path(f"{world.journal}.head"))
+    size = sum(-(-file.stat().st_size // 4096) * 4 for file in files) + 288
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(tmp_path)], check=False
+    )
     if done.returncode:
         pytest.skip("mounting a tmpfs needs root")
+    shutil.copy2(files[0], tmp_path / f"{files[0].name}.1")
+    shutil.copy2(files[1], tmp_path)
     yield tmp_path
     subprocess.run(["umount", str(tmp_path)], check=True)
 

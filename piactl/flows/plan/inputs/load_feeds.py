@@ -162,6 +162,8 @@ def check_limits(
             message = "this file was applied before, and others after it: remove it. "
             message += f"Only to go back to what it says: --accept-feed {facts.digest} --reason TEXT"
             found.append(("older", message))
+        if memory_of and facts.digest in memory_of.again:
+            found = [refusal for refusal in found if refusal[0] != "older"]
         if memory_of and facts.digest in memory_of.undone:
             message = (
                 "the run that applied it was undone, and it would do the same again; ask HR for another."

@@ -359,7 +359,10 @@ def _merge_assignments(
     applied = (*(digest for digest in earlier if digest != record.digest), record.digest)
     undone = tuple(d for d in before_it.undone if d != facts.digest) if before_it else ()
     deviations = before_it.deviations if before_it else {}
-    merged.sources[source.name] = SourceMemory(record, absences, applied[-REMEMBERED:], undone, deviations)
+    again = tuple(d for d in before_it.again if d != facts.digest) if before_it else ()
+    merged.sources[source.name] = SourceMemory(
+        record, absences, applied[-REMEMBERED:], undone, deviations, again
+    )
 
 
 def _uid(matricule: str, accounts: Mapping[str, Account]) -> str | None:

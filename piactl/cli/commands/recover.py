@@ -1,0 +1,218 @@
+"""`recover`: what a restored or another directory lacks of the runs of this host."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piactl.cli.framework.account_batch import DryRun, Manner, Yes, begin
+from piactl.cli.framework.context import put, reading, say, this_configuration, writing
+from piactl.cli.framework.options import PlanLayout, Reason, RunOutput
+from piactl.cli.framework.run_context import done_code, tell
+from piactl.cli.framework.terminal import confirmed
+from piactl.clock import utc_now
+from piactl.core.text import counted
+from piactl.errors import DirectoryOlder, Exit, UsageError
+from piactl.report.recover_text import lost_text, mending_text
+
+if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
+    from piactl.directory.port import Reader
+
+IDENTITY = "administrator"
+"""Who writes at the first server what another one has."""
+
+
+def recover(
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Record that these runs are lost, so that writing is possible.")
+    ] = False,
+    source: Annotated[
+        str,
+        typer.Option("--from", metavar="SERVER", help="Give the first server what this one of the list has."),
+    ] = "",
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: RunOutput = PlanLayout.TEXT,
+) -> int:
+    """Show the runs that the journal of this host has and the directory lacks.
+
+    The directory lacks them after the restore of a backup, or where another server answers that did not get
+    them. Each run is shown with its feeds and with what the directory now has of each account that it wrote:
+    present, missing, or different; a password is unknown, for the journal has no trace of it. Then come the
+    delta feeds to apply again, in their order. Nothing is changed.
+
+    With --accept the runs count as lost, in the journal and in the directory: commands write again, and the
+    sources take these feeds again. No account is changed.
+
+    With --from the first server of directory.servers is compared with SERVER, and the plan of what it would
+    get is shown: entries that it lacks or has otherwise; entries that only the first one has stay. With
+    --reason the plan is carried out, entry by entry. No password is copied: the accounts that need a new
+    activation password are named. Exit codes: 0 the directory lacks no run, or it was done, 5 done in part,
+    7 another run is writing, 11 the directory lacks runs.
+    """
+    if source and accept:
+        raise UsageError("--accept and --from exclude each other")
+    if source:
+        return _mend(source, reason, output, yes=yes, dry_run=dry_run)
+    if reason and not accept:
+        raise UsageError("--reason goes with --accept or --from")
+    if accept and not reason.strip():
+        raise UsageError('add --reason "..." to --accept')
+    configuration = this_configuration()
+    with reading(configuration) as reader:
+        found = _found(configuration, reader)
+    if dry_run or not accept:
+        _print(found, output)
+        return int(Exit.OLDER if found["older"] or found["runs"] else Exit.DONE)
+    if found["runs"] and not _agreed(found, yes=yes):
+        say("nothing was changed")
+        return int(Exit.FAILED)
+    return _accept(reason, found, output)
+
+
+def _found(configuration: Configuration, reader: Reader) -> dict[str, Any]:
+    """What -o json prints."""
+    from piactl.flows.apply.compare_runs import compare_runs
+    from piactl.flows.recover.lost_runs import feeds_to_apply, intended_accounts, lost_runs
+    from piactl.journal import who
+
+    settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
+    why = ""
+    try:
+        compare_runs(reader, who().host, settings, unreadable, utc_now)
+    except DirectoryOlder as older:
+        why = str(older).split("\n", 1)[0]
+    lost = lost_runs(reader, settings, unreadable, utc_now())
+    runs = [
+        {
+            "run": one.run,
+            "started": one.started,
+            "ended": one.ended or None,
+            "as_of": one.as_of or None,
+            "command": list(one.command),
+            "user": one.user,
+            "feeds": [dict(feed) for feed in one.feeds],
+            "accounts": [
+                {
+                    "uid": account.uid,
+                    "kinds": list(account.kinds),
+                    "attributes": list(account.attributes),
+                    "state": account.state,
+                }
+                for account in intended_accounts(reader, one, keys)
+            ],
+        }
+        for one in lost
+    ]
+    feeds = feeds_to_apply(reader, lost, settings, keys, unreadable) if lost else []
+    return {"older": why or None, "runs": runs, "feeds": [dict(feed) for feed in feeds]}
+
+
+def _print(found: dict[str, Any], output: PlanLayout) -> None:
+    if output is PlanLayout.JSON:
+        put([json.dumps(found, ensure_ascii=False, indent=1) + "\n"])
+    else:
+        put([lost_text(found)])
+
+
+def _agreed(found: dict[str, Any], *, yes: bool) -> bool:
+    """Whether it may be done: always where nobody can be asked."""
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    print(lost_text(found), end="", file=sys.stderr)
+    return confirmed(f"Accept that the directory lacks {counted(len(found['runs']), 'run')}?")
+
+
+def _accept(reason: str, found: dict[str, Any], output: PlanLayout) -> int:
+    from piactl.flows.recover.accept import accept_lost_runs
+
+    configuration, order, _ = begin(Manner(reason))
+    with writing(configuration) as writer:
+        lost, feeds = accept_lost_runs(
+            writer,
+            order,
+            configuration.settings,
+            configuration.keys,
+            configuration.unreadable,
+            now=utc_now,
+            say=say,
+        )
+    if output is PlanLayout.JSON:
+        accepted = {"run": order.run, "accepted": [one.run for one in lost], **found}
+        put([json.dumps(accepted, ensure_ascii=False, indent=1) + "\n"])
+        return int(Exit.DONE)
+    put([f"run {order.run}: accepted that the directory lacks {counted(len(lost), 'run')}\n"])
+    for feed in feeds:
+        say(f"apply again: {feed['source']}={feed['file']} (sha256 {feed['digest'][:12]}...)")
+    return int(Exit.DONE)
+
+
+def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool, dry_run: bool) -> int:
+    from piactl.flows.recover.mend import mend, propose_mending
+    from piactl.secrets import read_password
+
+    configuration, order, _ = begin(Manner(reason), changes=bool(reason))
+    settings = configuration.settings
+    mending = propose_mending(
+        settings.directory,
+        read_password,
+        configuration.encoding,
+        source,
+        IDENTITY,
+        order.reason,
+        Path(settings.state_folder),
+    )
+    found = {
+        "from": mending.source,
+        "to": mending.to,
+        "writes": [
+            {
+                "dn": one.write.dn,
+                "kind": kind,
+                "op": one.write.op,
+                "attributes": sorted({*one.write.add, *one.write.delete}),
+            }
+            for one, kind in zip(mending.writes, mending.kinds, strict=True)
+        ],
+        "left": [{"dn": dn, "why": why} for dn, why in mending.left],
+        "passwords": mending.passwords,
+    }
+    if dry_run or not reason or not mending.writes:
+        _put_mending(found, output)
+        return int(Exit.DONE)
+    if not yes and sys.stdin.isatty() and sys.stderr.isatty():
+        print(mending_text(found), end="", file=sys.stderr)
+        if not confirmed(f"Write {counted(len(mending.writes), 'entry', 'entries')} at {mending.to}?"):
+            say("nothing was changed")
+            return int(Exit.FAILED)
+    done = mend(
+        mending,
+        order,
+        settings,
+        read_password,
+        IDENTITY,
+        configuration.keys,
+        configuration.unreadable,
+        now=utc_now,
+        say=say,
+    )
+    for uid in mending.passwords:
+        say(f"{uid}: needs a new activation password")
+    if output is PlanLayout.JSON:
+        _put_mending({**found, "run": done.run, "status": done.status, "outcomes": dict(done.counts)}, output)
+    else:
+        tell(done, output)
+    return done_code(done)
+
+
+def _put_mending(found: dict[str, Any], output: PlanLayout) -> None:
+    if output is PlanLayout.JSON:
+        put([json.dumps(found, ensure_ascii=False, indent=1) + "\n"])
+    else:
+        put([mending_text(found)])

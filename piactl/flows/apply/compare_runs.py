@@ -1,0 +1,135 @@
+"""Compares the runs that the journal of this host has with those in the directory, before the first write.
+
+A directory that was restored from a backup, or another server after the loss of the first, can lack runs that
+were acknowledged. A journal that was removed lacks lines that the directory refers to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from piactl.core.model.settings import Settings
+from piactl.core.plan.run_state import LastRun
+from piactl.directory.port import Reader
+from piactl.directory.store.memory_records import read_last
+from piactl.directory.store.records import Places, Record, UnreadableRecords
+from piactl.directory.store.run_records import heads_of, read_runs
+from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
+from piactl.flows.apply.run_lock import MARGIN
+from piactl.journal.recorded_runs import (
+    Extent,
+    LastRecorded,
+    RecordedRun,
+    extent,
+    last_recorded,
+    rotated_without_journal,
+)
+
+Tolerated = tuple[type[PiactlError], ...]
+
+BEGIN = "piactl journal begin --reason TEXT"
+_STAMP = "%Y%m%dT%H%M%S"
+
+
+def compare_runs(
+    reader: Reader,
+    host: str,
+    settings: Settings,
+    unreadable: UnreadableRecords,
+    now: Callable[[], datetime],
+    tolerated: Tolerated = (),
+    say: Callable[[str], None] = lambda _text: None,
+) -> bool:
+    """Whether the directory has the last run of this host that left a record, and the journal its lines.
+
+    Reads the end of the journal, the record of one run and the last run. Raises DirectoryOlder and
+    JournalMissing; one of these that is `tolerated` is said instead, and the result is then false. It is
+    false, too, for a journal that cannot be read, which is reported where it is opened for writing.
+    """
+    try:
+        recorded, there = last_recorded(settings.journal_file), extent(settings.journal_file)
+    except JournalUnusable:
+        return False
+    try:
+        _check_journal(reader, host, settings, unreadable, now(), recorded, there)
+        if recorded.run is not None:
+            _check_directory(reader, settings, unreadable, now(), recorded.run)
+    except tolerated as error:
+        say(f"warning: {error}")
+        return False
+    return True
+
+
+def _check_directory(
+    reader: Reader, settings: Settings, unreadable: UnreadableRecords, now: datetime, recorded: RecordedRun
+) -> None:
+    ended = datetime.fromisoformat(recorded.ended)
+    # a day less: the clocks of the hosts that delete old records may be apart
+    if now - ended > timedelta(days=settings.keep_runs_days - 1):
+        return
+    state = settings.directory.state
+    if reader.read(Places(state).run(recorded.run), ["cn"]) is None:
+        raise DirectoryOlder(_older(recorded, "the directory does not have it"))
+    if recorded.remembered:
+        last = read_last(reader, state, unreadable)
+        if last is not None and is_before(last, recorded.run):
+            raise DirectoryOlder(_older(recorded, f"the last run of the directory is {last.run}"))
+
+
+def is_before(last: LastRun, run: str) -> bool:
+    """Whether the last run of the directory began before `run`, beyond what two clocks may be apart. Unknown
+    is no."""
+    began, other = began_at(last.run), began_at(run)
+    return began is not None and other is not None and began < other - MARGIN
+
+
+def began_at(run: str) -> datetime | None:
+    """The instant at which a run began, by its id; None for an id of another form."""
+    try:
+        return datetime.strptime(run.partition("-")[0], _STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _older(recorded: RecordedRun, why: str) -> str:
+    return (
+        f"the directory is older than the journal of this host: run {recorded.run} ended on "
+        f"{recorded.ended[:10]}, and {why}.\n"
+        "Nothing is written. What is lacking, and the way on: piactl recover"
+    )
+
+
+def _check_journal(
+    reader: Reader,
+    host: str,
+    settings: Settings,
+    unreadable: UnreadableRecords,
+    now: datetime,
+    recorded: LastRecorded,
+    there: Extent,
+) -> None:
+    path = settings.journal_file
+    left = rotated_without_journal(path)
+    if left:
+        raise _missing(path, f"only {', '.join(left)} and no .head file are left of it")
+    if there.empty and there.last < there.written:  # of a file with lines, the chain tells
+        raise _missing(path, f"line {there.written} was written, and lines after {there.last} are not there")
+    if recorded.known:
+        return
+    for record in heads_of(read_runs(reader, settings.directory.state, unreadable, now), host):
+        if not _holds(there, record):
+            seq = record["journal"]["seq"]
+            raise _missing(path, f"run {record['run']} of this host wrote its line {seq}, which is not there")
+
+
+def _holds(there: Extent, record: Record) -> bool:
+    seq = record["journal"]["seq"]
+    return bool(seq <= there.last and (seq >= there.first or there.pruned))
+
+
+def _missing(path: str, why: str) -> JournalMissing:
+    return JournalMissing(
+        f"{path}: the journal of this host is not whole: {why}.\n"
+        f"No change is made. Restore it from a copy; if there is none: {BEGIN}"
+    )

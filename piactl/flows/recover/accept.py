@@ -1,0 +1,80 @@
+"""Accepts that the directory lacks runs: writing is possible again, and sources take their feeds again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.settings import Settings
+from piactl.core.text import counted
+from piactl.directory.port import Writer
+from piactl.directory.store.memory_records import last_run_record, read_last_run, read_source, source_record
+from piactl.directory.store.records import DATA, UnreadableRecords, record_write, stored
+from piactl.errors import DirectoryOlder, PiactlError
+from piactl.flows.apply.run import Order, Run, head_facts, locked_run, must
+from piactl.flows.recover.lost_runs import Feed, LostRun, feeds_to_apply, lost_runs
+
+
+def accept_lost_runs(
+    writer: Writer,
+    order: Order,
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
+    *,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+) -> tuple[list[LostRun], list[Feed]]:
+    """Records in the journal and in the directory that the lost runs are gone; these runs, and the feeds to
+    apply again in their order.
+
+    The next night evaluates every account. Changes no account. Raises PiactlError with nothing written where
+    no run is lost, JournalMissing, LockHeld.
+    """
+    with locked_run(writer, order, settings, keys, unreadable, now, say, tolerated=(DirectoryOlder,)) as run:
+        lost = lost_runs(writer, settings, unreadable, now())
+        if run.compared and not lost:
+            raise PiactlError("the directory lacks no run of this host; there is nothing to accept")
+        feeds = feeds_to_apply(writer, lost, settings, keys, unreadable)
+        names = [one.run for one in lost]
+        run.record("running")
+        run.journal.accepted(names, order.reason)
+        for feed in feeds:
+            _take_again(run, feed)
+        _evaluate_everybody(run)
+        # later runs compare the directory with this one
+        run.compared = True
+        run.end({})
+        run.record(
+            "done",
+            ended=run.now().isoformat(timespec="milliseconds"),
+            journal=head_facts(run.journal.head),
+            note=f"accepted that the directory lacks {counted(len(names), 'run')}: {', '.join(names)}",
+        )
+    return lost, feeds
+
+
+def _take_again(run: Run, feed: Feed) -> None:
+    """Has the source of a feed take it once more, whatever its date."""
+    dn = run.places.source(feed["source"])
+    entry = run.writer.read(dn, [DATA])
+    memory = run.unreadable.read(dn, entry.first(DATA), read_source) if entry is not None else None
+    if memory is None:
+        return  # nothing is remembered of this source that could refuse it
+    again = dict.fromkeys([*memory.again, feed["digest"]])
+    write = record_write(dn, stored(entry), source_record(replace(memory, again=tuple(again))))
+    if write is not None:
+        must(run.writer, write)
+
+
+def _evaluate_everybody(run: Run) -> None:
+    entry = run.writer.read(run.places.last_run, [DATA])
+    data = entry.first(DATA) if entry is not None else None
+    last = run.unreadable.read(run.places.last_run, data, read_last_run) if data else None
+    if last is None:
+        return
+    write = record_write(run.places.last_run, data, last_run_record(replace(last, clean=False)))
+    if write is not None:
+        must(run.writer, write)

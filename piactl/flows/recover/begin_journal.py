@@ -1,0 +1,68 @@
+"""Begins the journal of this host anew, where lines that its runs wrote are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.settings import Settings
+from piactl.directory.port import Reader, Writer
+from piactl.directory.store.records import UnreadableRecords
+from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
+from piactl.flows.apply.compare_runs import compare_runs
+from piactl.flows.apply.run import Order, head_facts, locked_run
+from piactl.journal.recorded_runs import rotated_without_journal
+
+
+def missing_lines(
+    reader: Reader,
+    host: str,
+    settings: Settings,
+    unreadable: UnreadableRecords,
+    now: Callable[[], datetime],
+) -> str:
+    """Why lines of the journal count as missing, in a sentence. Raises PiactlError where none is missing."""
+    try:
+        compare_runs(reader, host, settings, unreadable, now, (DirectoryOlder,))
+    except JournalMissing as missing:
+        return str(missing).split("\n", 1)[0]
+    raise PiactlError(
+        f"{settings.journal_file}: no line of the journal of this host is missing; there is nothing to begin"
+    )
+
+
+def begin_journal(
+    writer: Writer,
+    order: Order,
+    missing: str,
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
+    *,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+) -> None:
+    """Writes a line that says what is `missing` and why a new chain begins, and a record that begins the
+    journal anew.
+
+    Raises JournalUnusable where rotated files would be mixed with the new ones; nothing is written then.
+    """
+    path = settings.journal_file
+    left = rotated_without_journal(path)
+    if left:
+        raise JournalUnusable(f"{path}: move {', '.join(left)} to safe keeping, then begin the journal")
+    tolerated = (JournalMissing, DirectoryOlder)
+    with locked_run(writer, order, settings, keys, unreadable, now, say, tolerated=tolerated) as run:
+        run.record("running", begun=True)
+        run.journal.begun(order.reason, missing)
+        # later runs compare the directory with this one
+        run.compared = True
+        run.end({})
+        run.record(
+            "done",
+            begun=True,
+            ended=run.now().isoformat(timespec="milliseconds"),
+            journal=head_facts(run.journal.head),
+            note="began the journal of this host anew",
+        )

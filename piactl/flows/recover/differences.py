@@ -1,0 +1,214 @@
+"""Compares servers value by value: accounts, devices, piactl's own records, and the state of passwords.
+
+Each server is read once, in pages; of each entry a digest is kept, in sorted blocks outside the memory.
+Entries whose digests differ are read again from each server, which tells by which attributes they differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+
+from piactl.directory import filters
+from piactl.directory.dn import normal_dn, same_dn, under
+from piactl.directory.port import RawEntry, Reader, Values
+from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding
+from piactl.directory.store.records import IN_RECORD, Places
+from piactl.private_files import NamelessFile
+
+PASSWORD, CHANGED = "userPassword", "pwdChangedTime"
+PASSWORD_STATE = ("pwdReset", "pwdAccountLockedTime", "pwdPolicySubentry")
+"""What the server keeps of a password beside it, as far as it replicates; failures and last uses do not."""
+CSN, SERVER_CSN = "entryCSN", "contextCSN"
+
+ACCOUNT, DEVICE, RECORD = "account", "device", "record"
+_BLOCK = 20_000
+"""So many digests are sorted in the memory at a time."""
+_LENGTH = 16
+_IN_ACCOUNTS = filters.any_of(filters.equals("objectClass", ACCOUNT_CLASS), IN_RECORD)
+
+Stamped = tuple[str, bytes]
+"""The normal DN of an entry and a keyed digest of its values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is compared: below the base of the accounts and below the state entry, but for the run lock."""
+
+    accounts: str
+    state: str
+    encoding: Encoding
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        # some of the managed attributes are operational: `*` does not ask for those
+        return tuple(dict.fromkeys(["*", *self.encoding.attributes, *PASSWORD_STATE, CHANGED, CSN]))
+
+    def entries(self, reader: Reader) -> Iterator[RawEntry]:
+        lock = normal_dn(Places(self.state).lock)
+        yield from reader.search(self.accounts, _IN_ACCOUNTS, self.attributes)
+        for entry in reader.search(self.state, IN_RECORD, self.attributes):
+            if normal_dn(entry.dn) != lock:
+                yield entry
+
+    def entry(self, reader: Reader, dn: str) -> RawEntry | None:
+        return reader.read(dn, self.attributes)
+
+    def kind(self, dn: str) -> str:
+        """Which of the three an entry is, by its place."""
+        if under(dn, self.state):
+            return RECORD
+        return ACCOUNT if same_dn(dn.partition(",")[2], self.accounts) else DEVICE
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An entry that is not the same on all servers. `lacking` are the servers that do not have it,
+    `attributes` the names of those that differ between the others. `coming`: a server has not got the last
+    write of it yet, as its contextCSN says."""
+
+    dn: str
+    kind: str
+    lacking: tuple[str, ...]
+    attributes: tuple[str, ...]
+    coming: bool
+
+
+def compared_values(entry: RawEntry) -> Values:
+    """The values that have to be the same everywhere. The time of the last change of a password stands for
+    the password where the identity may not read it."""
+    return {
+        name: values
+        for name, values in entry.values.items()
+        if values and name != CSN and not (name == CHANGED and entry.values.get(PASSWORD))
+    }
+
+
+def differing_attributes(entries: Sequence[RawEntry]) -> tuple[str, ...]:
+    """The names of the attributes whose values are not the same in all of these entries."""
+    found = [{name: sorted(values) for name, values in compared_values(entry).items()} for entry in entries]
+    names = sorted({name for values in found for name in values})
+    return tuple(name for name in names if any(one.get(name) != found[0].get(name) for one in found))
+
+
+class SortedStamps:
+    """The entries of one server by DN. `folder` is where what exceeds the memory goes."""
+
+    def __init__(self, entries: Iterator[RawEntry], key: bytes, folder: Path) -> None:
+        self._file = NamelessFile(folder)
+        self._blocks: list[tuple[int, int]] = []
+        block: list[Stamped] = []
+        for entry in entries:
+            block.append((normal_dn(entry.dn), _digest(entry, key)))
+            if len(block) == _BLOCK:
+                self._put(block)
+        self._put(block)
+
+    def _put(self, block: list[Stamped]) -> None:
+        block.sort()
+        start = len(self._file)
+        for dn, digest in block:
+            name = dn.encode()
+            self._file.add(len(name).to_bytes(4, "big") + name + digest)
+        self._blocks.append((start, len(self._file)))
+        block.clear()
+
+    def __iter__(self) -> Iterator[Stamped]:
+        return heapq.merge(*(self._read(start, end) for start, end in self._blocks))
+
+    def _read(self, at: int, end: int) -> Iterator[Stamped]:
+        while at < end:
+            length = int.from_bytes(self._file.read(at, 4), "big")
+            line = self._file.read(at + 4, length + _LENGTH)
+            yield line[:length].decode(), line[length:]
+            at += 4 + length + _LENGTH
+
+
+def _digest(entry: RawEntry, key: bytes) -> bytes:
+    text = repr(sorted((name, sorted(values)) for name, values in compared_values(entry).items()))
+    return hashlib.blake2b(text.encode(), key=key, digest_size=_LENGTH).digest()
+
+
+def differences(
+    readers: Mapping[str, Reader], scope: Scope, suffix: str, folder: Path, counts: Counter[str]
+) -> Iterator[Difference]:
+    """The entries that differ between the servers, by DN; `counts` gets the number of entries of each kind.
+
+    `readers` by the URI of the server. An entry that is the same once it is read again counts as the same: it
+    was being written.
+    """
+    key = secrets.token_bytes(32)
+    stamps = [
+        ((dn, uri, digest) for dn, digest in SortedStamps(scope.entries(reader), key, folder))
+        for uri, reader in readers.items()
+    ]
+    at = ""
+    found: dict[str, bytes] = {}
+    for dn, uri, digest in heapq.merge(*stamps, key=itemgetter(0)):
+        if dn != at:
+            yield from _differing(at, found, readers, scope, suffix, counts)
+            at, found = dn, {}
+        found[uri] = digest
+    yield from _differing(at, found, readers, scope, suffix, counts)
+
+
+def _differing(
+    dn: str,
+    digests: Mapping[str, bytes],
+    readers: Mapping[str, Reader],
+    scope: Scope,
+    suffix: str,
+    counts: Counter[str],
+) -> Iterator[Difference]:
+    if not digests:
+        return
+    counts[scope.kind(dn)] += 1
+    if len(digests) == len(readers) and len(set(digests.values())) == 1:
+        return
+    entries = {uri: scope.entry(reader, dn) for uri, reader in readers.items()}
+    there = [entry for entry in entries.values() if entry is not None]
+    lacking = tuple(uri for uri, entry in entries.items() if entry is None)
+    names = differing_attributes(there)
+    if there and (lacking or names):
+        coming = _coming(entries, readers, suffix)
+        yield Difference(there[0].dn, scope.kind(dn), lacking, names, coming)
+
+
+def _coming(entries: Mapping[str, RawEntry | None], readers: Mapping[str, Reader], suffix: str) -> bool:
+    """Whether a server has not got the newest write of an entry, by its contextCSN."""
+    newest = max((entry.text(CSN) for entry in entries.values() if entry is not None), default="")
+    return any(
+        not _reached(server_csns(reader, suffix), newest)
+        for uri, reader in readers.items()
+        if (entry := entries[uri]) is None or entry.text(CSN) != newest
+    )
+
+
+def _reached(csns: Sequence[str], newest: str) -> bool:
+    """Whether the CSN is at most the one of the same provider; yes where the server tells none of it."""
+    provider = newest.split("#")[2:3]
+    return all(csn >= newest for csn in csns if csn.split("#")[2:3] == provider)
+
+
+def server_csns(reader: Reader, suffix: str) -> tuple[str, ...]:
+    """The contextCSN of a server, one for each provider; none where it does not replicate."""
+    entry = reader.read(suffix, [SERVER_CSN])
+    return tuple(sorted(value.decode() for value in entry.values.get(SERVER_CSN, ()))) if entry else ()
+
+
+def wait_until_equal(readers: Sequence[Reader], suffix: str, patience: float) -> bool:
+    """Whether all servers have the same contextCSN, now or within `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        if len({server_csns(reader, suffix) for reader in readers}) == 1:
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.25)

@@ -1,0 +1,182 @@
+"""The runs that the journal of this host has and the directory lacks, and what each of them intended.
+
+A run is lost if it left a record that the directory lacks, if it was the last run and `cn=state` is that of
+an earlier one, or if it comes after such a run and left no record.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from piactl.core.journal_line import JournalLine
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.settings import Settings
+from piactl.directory.port import Reader
+from piactl.directory.store.memory_records import read_last, read_memory
+from piactl.directory.store.records import IN_RECORD, RUNS, Places, UnreadableRecords
+from piactl.flows.apply.compare_runs import began_at, is_before
+from piactl.journal import Intent, IntentOutcome, intent_outcome, read_lines
+from piactl.journal.intent import intent_of
+
+Feed = Mapping[str, str]
+"""Source, file and digest of a feed that a run applied."""
+
+MISSING, PRESENT, DIFFERS, SECRET = "missing", "present", "differs", "unknown"
+_STATES = {IntentOutcome.DONE: PRESENT, IntentOutcome.UNKNOWN: SECRET}
+_MADE = ("applied", "already so", "")
+"""The outcomes of writes that were, or may have been, made; "" is that of a run that was killed."""
+
+
+@dataclass(slots=True)
+class LostRun:
+    """A run that the directory lacks. `ended` is "" where it was killed; `recorded`: it left a record.
+    `remembered`: it was then the last run of `cn=state`."""
+
+    run: str
+    started: str
+    command: tuple[str, ...]
+    user: str
+    as_of: str
+    ended: str = ""
+    recorded: bool = False
+    remembered: bool = False
+    plan: str = ""
+    feeds: tuple[Feed, ...] = ()
+    intents: dict[int, Intent] = field(default_factory=dict)
+    outcomes: dict[int, str] = field(default_factory=dict)
+
+    def writes(self) -> list[Intent]:
+        """The intents that were, or may have been, carried out."""
+        return [one for seq, one in self.intents.items() if self.outcomes.get(seq, "") in _MADE]
+
+
+@dataclass(frozen=True, slots=True)
+class IntendedAccount:
+    """One write of a lost run. `state` is PRESENT where the directory has what it intended, MISSING where it
+    has no such entry, DIFFERS where the entry holds something else, SECRET where only a password was
+    written, of which the journal has no digest."""
+
+    uid: str
+    kinds: tuple[str, ...]
+    attributes: tuple[str, ...]
+    state: str
+
+
+def lost_runs(
+    reader: Reader, settings: Settings, unreadable: UnreadableRecords, now: datetime
+) -> list[LostRun]:
+    """The runs of this host that the directory lacks, in their order, but for those accepted as lost.
+
+    Runs older than `keep_runs_days` are left out, because their records may have been deleted. Raises
+    JournalUnusable.
+    """
+    state = settings.directory.state
+    folder = reader.search(Places(state).folder(RUNS), IN_RECORD, ["cn"], scope="one")
+    present = {entry.text("cn") for entry in folder}
+    last = read_last(reader, state, unreadable)
+    later = {run for run in present if last is not None and is_before(last, run)}
+    runs, accepted = _runs_without(settings.journal_file, present, later)
+    since = now - timedelta(days=settings.keep_runs_days - 1)
+    lost: list[LostRun] = []
+    for one in runs:
+        began = began_at(one.run)
+        if one.run in accepted or (began is not None and began < since):
+            continue
+        missing = one.remembered if one.run in present else one.recorded
+        followed = lost and one.run not in present and (one.writes() or one.feeds)
+        if missing or followed:
+            one.feeds = one.feeds or _feeds_of_plan(settings, one.plan)
+            lost.append(one)
+    return lost
+
+
+def _runs_without(
+    path: str, present: Collection[str], later: Collection[str]
+) -> tuple[list[LostRun], set[str]]:
+    """The runs of the journal that are not `present`, or are `later` than the last run of the directory; and
+    those that a present run accepted as lost."""
+    runs: dict[str, LostRun] = {}
+    accepted: dict[str, set[str]] = defaultdict(set)
+    accepting: set[str] = set()
+    for line in read_lines(path):
+        if line.type == "accepted":
+            accepted[line.run] |= set(line.fields["runs"])
+        if line.type == "end" and line.run in present and line.fields.get("recorded") is True:
+            accepting.add(line.run)
+        if line.run in present and line.run not in later:
+            continue
+        if line.type == "run":
+            runs[line.run] = _begun(line)
+        elif line.run in runs:
+            _add(runs[line.run], line)
+    return list(runs.values()), {run for by in accepting & accepted.keys() for run in accepted[by]}
+
+
+def _begun(line: JournalLine) -> LostRun:
+    f = line.fields
+    user = str(f.get("login") or f.get("sudo_user") or f.get("user") or "")
+    return LostRun(line.run, line.time, tuple(map(str, f["command"])), user, str(f.get("as_of") or ""))
+
+
+def _add(run: LostRun, line: JournalLine) -> None:
+    f = line.fields
+    if line.type == "intent":
+        run.intents[line.seq] = intent_of(line)
+    elif line.type in ("outcome", "resolved"):
+        run.outcomes[f["intent"]] = str(f["outcome"])
+    elif line.type == "note" and str(f["text"]).startswith("plan "):
+        run.plan = str(f["text"]).removeprefix("plan ")
+    elif line.type == "end":
+        run.ended, run.recorded = line.time, f.get("recorded") is True
+        run.remembered = f.get("remembered") is True
+        run.feeds = tuple(f.get("feeds", ()))
+
+
+def _feeds_of_plan(settings: Settings, plan: str) -> tuple[Feed, ...]:
+    """The feeds of a plan that this host kept; none where it kept no such plan."""
+    if not plan:
+        return ()
+    file = Path(settings.state_folder) / "plans" / f"{plan[:16]}.json"
+    try:
+        feeds = json.loads(file.read_text(encoding="utf-8"))["basis"]["feeds"]
+        return tuple({name: str(feed[name]) for name in ("source", "file", "digest")} for feed in feeds)
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+
+
+def intended_accounts(reader: Reader, run: LostRun, keys: DigestKeys) -> list[IntendedAccount]:
+    """What the run intended of each account, compared by digests with what the directory has now."""
+    found = []
+    for intent in run.writes():
+        attributes = tuple(dict.fromkeys([*intent.added, *intent.removed]))
+        entry = reader.read(intent.dn, attributes or ("objectClass",))
+        values = entry.values if entry is not None else None
+        outcome = intent_outcome(intent, values, lambda text: keys.candidates("journal", text))
+        absent = entry is None and intent.op != "delete"
+        state = MISSING if absent else _STATES.get(outcome, DIFFERS)
+        found.append(IntendedAccount(intent.uid, intent.kinds, attributes, state))
+    return found
+
+
+def feeds_to_apply(
+    reader: Reader,
+    lost: Iterable[LostRun],
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
+) -> list[Feed]:
+    """The delta feeds of the lost runs in their order, each once, but for those that the directory has."""
+    sources = read_memory(reader, settings.directory.state, keys, unreadable).memory.sources
+    found: dict[str, Feed] = {}
+    for feed in (feed for run in lost for feed in run.feeds):
+        source = settings.sources.get(feed["source"])
+        memory = sources.get(feed["source"])
+        applied = memory is not None and feed["digest"] in memory.applied
+        if source is not None and not source.full and not applied:
+            found.setdefault(feed["digest"], feed)
+    return list(found.values())

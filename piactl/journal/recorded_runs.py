@@ -1,0 +1,123 @@
+"""The last run of a journal that left a record in the directory, found without reading the whole journal.
+
+The `end` line of such a run says `recorded`. A `run` line carries `last`: the last recorded run among the
+lines up to a number. So reading back from the end may stop there: it costs what was written since the last
+run that began, not what the journal holds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from piactl.core.journal_line import CUT, BrokenLine, JournalLine
+from piactl.journal.errors import refused_by_system, unreadable
+from piactl.journal.head_file import SUFFIX, HeadDamaged, read_head
+from piactl.journal.query import lines_of
+from piactl.journal.rotated_files import files_of, newest_first
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """A run that left a record in the directory. `ended` is UTC, ISO 8601. `remembered`: it was then the last
+    run of `cn=state`."""
+
+    run: str
+    ended: str
+    remembered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LastRecorded:
+    """The last recorded run, None where there is none. `known` is false where no line tells: in a new
+    journal, in one that only earlier versions wrote, and before a line that cannot be read."""
+
+    run: RecordedRun | None
+    known: bool
+
+    def facts(self, upto: int) -> dict[str, object]:
+        """What a `run` line says of it, for the lines up to this number."""
+        run = self.run
+        told = None if run is None else {"run": run.run, "ended": run.ended, "remembered": run.remembered}
+        return {"last": told, "upto": upto}
+
+
+def last_recorded(path: str) -> LastRecorded:
+    """Reads back as far as needed. Raises JournalUnusable where a file cannot be read, or a line lacks what
+    belongs to it."""
+    found: LastRecorded | None = None
+    upto = reached = 0
+    try:
+        for line in newest_first(path):
+            reached = line.seq
+            if found is not None and line.seq <= upto:
+                return found
+            if line.type == "end" and line.fields.get("recorded") is True:
+                remembered = line.fields.get("remembered") is True
+                return LastRecorded(RecordedRun(line.run, line.time, remembered), known=True)
+            if found is None and line.type == "run" and "last" in line.fields:
+                found, upto = LastRecorded(_told(line.fields["last"]), known=True), int(line.fields["upto"])
+    except BrokenLine:
+        pass  # a run that begins reads what it needs of the chain itself, and says what is wrong with it
+    except (KeyError, TypeError, ValueError):
+        raise unreadable(path, 0, f"number {reached} lacks what belongs to its type") from None
+    except OSError as refused:
+        raise refused_by_system(path, refused) from None
+    return found or LastRecorded(None, known=False)
+
+
+def _told(facts: Mapping[str, Any] | None) -> RecordedRun | None:
+    if facts is None:
+        return None
+    return RecordedRun(str(facts["run"]), str(facts["ended"]), facts["remembered"] is True)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The numbers of the first and last line that are there, 0 for none; `pruned`: a cut precedes the first.
+    `written` is the number of the last line ever written, as the head file says it, 0 without that file.
+    `empty`: the file that is appended to is not there, or holds nothing yet."""
+
+    first: int
+    last: int
+    pruned: bool
+    written: int
+    empty: bool
+
+
+def extent(path: str) -> Extent:
+    """Which lines of the journal are there. Raises JournalUnusable."""
+    written = _written(path)  # first: what is appended meanwhile is then no missing line
+    files = files_of(path)
+    try:
+        last = next(newest_first(path), None)
+    except BrokenLine as broken:
+        raise unreadable(path, 0, str(broken)) from None
+    first: JournalLine | None = next((line for name in files for line in lines_of(name)), None)
+    empty = not Path(path).exists() or not Path(path).stat().st_size
+    if first is None or last is None:
+        return Extent(0, 0, pruned=False, written=written, empty=empty)
+    return Extent(first.seq, last.seq, pruned=first.type == CUT, written=written, empty=empty)
+
+
+def rotated_without_journal(path: str) -> tuple[str, ...]:
+    """The rotated files beside which neither the journal nor its head file is."""
+    there = Path(path).exists() or Path(path + SUFFIX).exists()
+    return () if there else files_of(path)
+
+
+def _written(path: str) -> int:
+    try:
+        fd = os.open(path + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        record = read_head(fd)
+    except (HeadDamaged, OSError):
+        return 0
+    finally:
+        os.close(fd)
+    return record.head.seq if record else 0

@@ -1,0 +1,141 @@
+"""All servers compared value by value, and the first one mended from another."""
+
+from __future__ import annotations
+
+import pytest
+
+from piactl.flows.doctor import compare
+from piactl.flows.recover import differences
+
+from .academy import Academy
+from .feeds import crowd, row
+from .test_failover import Pair, pair
+
+__all__ = ["pair"]
+
+DAY, NEXT = "2026-09-05", "2026-09-06"
+IDA = row(matricule="1999", prenom="Ida", nom_famille="Rollin")
+NOEL = row(matricule="2001", prenom="Noel", nom_famille="Carpentier")
+
+
+@pytest.fixture
+def two(pair: Pair) -> Pair:
+    """Two servers with the same content."""
+    pair.name_first(pair.academy.sandbox.uri)
+    pair.academy.night(DAY, pair.academy.feed(row(), IDA, *crowd(7), day=DAY))
+    pair.copy()
+    return pair
+
+
+def compared(academy: Academy, code: int = 0) -> dict:  # type: ignore[type-arg]
+    ran = academy.run("doctor", "--compare", "-o", "json")
+    assert ran.code == code, ran.out + ran.err
+    return ran.json  # type: ignore[no-any-return]
+
+
+def test_equal_servers_are_equal(two: Pair) -> None:
+    found = compared(two.academy)
+    assert found["entries"]["account"] == 9
+    assert found["entries"]["record"] > 1
+    assert (found["differing"], found["differences"]) == ({}, [])
+
+
+def test_every_difference_is_counted_and_named(two: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(differences, "_BLOCK", 3)
+    academy, second = two.academy, two.second
+    academy.change("claire.dubreuil", telephoneNumber=["0322000000"])
+    second.change("ida.rollin", pwdReset=["TRUE"])
+    with second.sandbox.root() as root:
+        root.delete(second.dn("louise.vaubanaaa"))
+        root.delete(f"cn=state,{second.sandbox.state}")
+    found = compared(academy, code=1)
+    assert found["differing"] == {"account": 3, "record": 1}
+    told = {one["dn"].split(",")[0]: (one["lacking"], one["attributes"]) for one in found["differences"]}
+    assert told == {
+        "uid=claire.dubreuil": ([], ["telephoneNumber"]),
+        "uid=ida.rollin": ([], ["pwdReset"]),
+        "uid=louise.vaubanaaa": ([second.sandbox.uri], []),
+        "cn=state": ([second.sandbox.uri], []),
+    }
+    assert "piactl recover --from" in academy.run("doctor", "--compare").out
+
+
+def test_a_password_that_differs_shows_by_the_time_of_its_change(two: Pair) -> None:
+    academy = two.academy
+    codes = academy.folder / "codes.csv"
+    assert academy.run("password", "activate", "ida.rollin", "--to", codes, "--reason", "x").code == 0
+    (one,) = compared(academy, code=1)["differences"]
+    assert {"pwdChangedTime", "pwdPolicySubentry", "pwdReset"} <= set(one["attributes"])
+
+
+def test_failed_logins_are_no_difference(two: Pair) -> None:
+    two.academy.sandbox.accepts(two.academy.dn("ida.rollin"), "wrong")
+    compared(two.academy)
+
+
+def test_what_replication_is_still_to_bring_is_counted_apart(
+    two: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are providers; the second does not fetch what the first has got since."""
+    for one in (two.second, two.academy):
+        one.sandbox.stop()
+        conf = one.sandbox.folder / "slapd" / "slapd.conf"
+        text = conf.read_text()
+        assert text.count("\noverlay otp\n") == 1
+        conf.write_text(text.replace("\noverlay otp\n", "\noverlay otp\noverlay syncprov\n"))
+        one.sandbox.start()
+    two.academy.change("claire.dubreuil", description=["one"])
+    two.academy.sandbox.stop()  # this writes its contextCSN
+    two.copy()
+    two.academy.sandbox.start()
+    assert compared(two.academy)["level"]
+    monkeypatch.setattr(compare, "PATIENCE", 0.0)
+    two.academy.change("claire.dubreuil", description=["two"])
+    found = compared(two.academy, code=1)
+    assert (found["level"], found["coming"], found["differing"]) == (False, 1, {"account": 1})
+    assert found["differences"][0]["coming"]
+    assert "still to come" in two.academy.run("doctor", "--compare").out
+
+
+def test_one_server_cannot_be_compared(academy: Academy) -> None:
+    assert academy.run("doctor", "--compare").code == 2
+
+
+def test_the_first_server_gets_what_another_one_has(two: Pair) -> None:
+    academy, second = two.academy, two.second
+    feed = academy.feed(row(civilite="MME"), IDA, NOEL, *crowd(7), day=NEXT)
+    academy.night(NEXT, feed)
+    older(two)
+    extra = academy.run("recover", "--from", second.sandbox.uri, "-o", "json")
+    assert extra.code == 0, extra.err
+    kinds = {(one["kind"], one["op"]) for one in extra.json["writes"]}
+    assert {("account", "add"), ("account", "modify"), ("record", "add"), ("record", "modify")} <= kinds
+    assert extra.json["passwords"] == ["noel.carpentier"]
+    assert "noel.carpentier" not in academy.names().values()
+    assert academy.run("nightly", "--as-of", NEXT).code == 11
+    ran = academy.run("recover", "--from", second.sandbox.uri, "--reason", "the disk was lost")
+    assert ran.code == 0, ran.err
+    assert "noel.carpentier: needs a new activation password" in ran.err
+    assert academy.managed() == second.managed()
+    assert academy.run("recover").code == 0
+    academy.night(NEXT, feed)
+    assert academy.run("journal", "verify").code == 0
+
+
+def older(two: Pair) -> None:
+    """Gives the first server what the second has, and the second what the first had: the first is behind."""
+    one, other = two.academy.sandbox, two.second.sandbox
+    one.stop()
+    other.stop()
+    here, there = one.folder / "slapd" / "data", other.folder / "slapd" / "data"
+    aside = here.with_name("aside")
+    here.rename(aside)
+    there.rename(here)
+    aside.rename(there)
+    one.start()
+    other.start()
+
+
+def test_a_server_that_is_not_in_the_list_is_no_source(two: Pair) -> None:
+    assert two.academy.run("recover", "--from", "ldap://nowhere.example").code == 2
+    assert two.academy.run("recover", "--from", two.academy.sandbox.uri).code == 2

@@ -1,0 +1,180 @@
+"""A directory that lacks a run of this host's journal, and a journal that lacks lines: nothing is written."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from piactl.flows.apply import compare_runs
+
+from .academy import Academy
+from .feeds import MICHELIS, row
+from .test_failover import copy_data
+
+DAY, NEXT, LATER = "2026-09-05", "2026-09-06", "2026-09-07"
+IDA = row(matricule="1999", prenom="Ida", nom_famille="Rollin")
+NOEL = row(matricule="2001", prenom="Noel", nom_famille="Carpentier", uai=MICHELIS)
+
+
+@pytest.fixture
+def restored(academy: Academy, tmp_path: Path) -> Academy:
+    """An academy whose directory was restored from the copy of the night before the last."""
+    academy.night(DAY, academy.feed(row(numen="20E9512345XYZ"), IDA, day=DAY))
+    academy.sandbox.stop()
+    shutil.copytree(academy.sandbox.folder / "slapd" / "data", tmp_path / "slapd" / "data")
+    academy.sandbox.start()
+    academy.night(NEXT, academy.feed(row(numen="20E9512345XYZ"), IDA, NOEL, day=NEXT))
+    restore(academy, tmp_path)
+    return academy
+
+
+def restore(academy: Academy, backup: Path) -> None:
+    academy.sandbox.stop()
+    copy_data(backup, academy.sandbox.folder)
+    academy.sandbox.start()
+
+
+def journal_of(academy: Academy) -> Path:
+    return academy.sandbox.folder / "journal" / "piactl.jsonl"
+
+
+def last_run(academy: Academy) -> str:
+    return str(academy.run("journal", "show", "--run", "last", "-o", "json").json[0]["run"])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"nightly --as-of {LATER}",
+        "account unlock claire.dubreuil",
+        "account rename claire.dubreuil --usage-name Morel --until 2026-10-01",
+        "password activate claire.dubreuil --to FILE",
+        "exception grant claire.dubreuil --service iprof --until 2026-10-01",
+    ],
+)
+def test_a_directory_that_lacks_the_last_run_is_not_written_to(restored: Academy, command: str) -> None:
+    words = command.replace("FILE", str(restored.folder / "codes.csv")).split()
+    if command.startswith("account unlock"):
+        assert restored.run("account", "lock", "claire.dubreuil", "--reason", "trial").code == 0
+    before = restored.sandbox.entries("o=gouv,c=fr")
+    extra = () if "nightly" in command else ("--reason", "trial", "--as-of", DAY)
+    if "password" in command:
+        extra = ("--reason", "trial")
+    ran = restored.run(*words, *extra)
+    assert ran.code == 11, ran.err
+    assert last_run(restored) in ran.err or "account unlock" in command
+    assert "piactl recover" in ran.err
+    assert restored.sandbox.entries("o=gouv,c=fr") == before
+
+
+def test_an_identity_check_is_not_even_counted(restored: Academy) -> None:
+    before = restored.sandbox.entries("o=gouv,c=fr")
+    numen = restored.folder / "numen"
+    numen.write_text("20E9512345XYZ")
+    numen.chmod(0o600)
+    ran = restored.run(
+        *("password", "reset", "claire.dubreuil", "--numen-file", numen, "--reason", "trial"),
+        *("--to", restored.folder / "codes.csv"),
+    )
+    assert ran.code == 11, ran.err
+    assert restored.sandbox.entries("o=gouv,c=fr") == before
+
+
+def test_closing_the_door_stays_possible_and_hides_nothing(restored: Academy) -> None:
+    ran = restored.run("account", "lock", "claire.dubreuil", "--reason", "stolen", "--as-of", DAY)
+    assert ran.code == 0, ran.err
+    assert "warning: the directory is older" in ran.err
+    assert restored.show("claire.dubreuil", DAY)["lock"] is not None
+    assert restored.run("nightly", "--as-of", LATER).code == 11
+
+
+def test_a_directory_whose_last_run_is_an_earlier_one_is_not_written_to(
+    academy: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record of the night is there, `cn=state` is that of the night before."""
+    monkeypatch.setattr(compare_runs, "MARGIN", compare_runs.MARGIN * 0)
+    academy.night(DAY, academy.feed(row(), day=DAY))
+    dn = f"cn=state,{academy.sandbox.state}"
+    before = academy.sandbox.entry(dn)
+    assert before is not None
+    academy.night(NEXT, academy.feed(row(), IDA, day=NEXT))
+    with academy.sandbox.root() as root:
+        root.modify(dn, {"piactlData": [("MODIFY_REPLACE", before["piactlData"])]})
+    older = compare_runs.began_at(last_run(academy))
+    monkeypatch.setattr(compare_runs, "began_at", _apart(older))
+    ran = academy.run("nightly", "--as-of", LATER)
+    assert ran.code == 11, ran.err
+    assert "the last run of the directory is" in ran.err
+
+
+def _apart(latest):  # type: ignore[no-untyped-def]
+    """Runs of one test begin within a second: all but the latest count as an hour before it."""
+    from datetime import timedelta
+
+    real = compare_runs.began_at
+    seen: list[str] = []
+
+    def began(run: str):  # type: ignore[no-untyped-def]
+        seen.append(run)
+        return real(run) - timedelta(hours=1) if len(seen) == 1 else real(run)
+
+    return began
+
+
+def test_a_deleted_last_run_is_no_older_directory(academy: Academy) -> None:
+    """Deleting `cn=state` is the documented way to have every account evaluated."""
+    academy.night(DAY, academy.feed(row(), day=DAY))
+    with academy.sandbox.root() as root:
+        root.delete(f"cn=state,{academy.sandbox.state}")
+    academy.night(NEXT, academy.feed(row(), IDA, day=NEXT))
+
+
+def test_runs_of_the_help_desk_leave_no_record_and_are_not_asked_for(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(row(), day=DAY))
+    codes = academy.folder / "codes.csv"
+    assert academy.run("password", "activate", "claire.dubreuil", "--to", codes, "--reason", "x").code == 0
+    academy.night(NEXT, academy.feed(row(), IDA, day=NEXT))
+
+
+def test_a_removed_journal_is_refused_until_it_is_begun_anew(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(row(), day=DAY))
+    for file in journal_of(academy).parent.glob("*"):
+        file.unlink()
+    feed = academy.feed(row(), IDA, day=NEXT)
+    ran = academy.run("nightly", feed, "--as-of", NEXT)
+    assert ran.code == 1, ran.err
+    assert "piactl journal begin --reason" in ran.err
+    assert not journal_of(academy).exists()
+    assert academy.run("journal", "begin").code == 2
+    assert academy.run("journal", "begin", "--reason", "lost with the disk").code == 0
+    academy.night(NEXT, feed)
+    assert academy.run("journal", "verify").code == 0
+    assert "lost with the disk" in journal_of(academy).read_text()
+    assert academy.run("journal", "begin", "--reason", "again").code == 1
+
+
+def test_a_journal_removed_without_its_head_file_is_refused(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(row(), day=DAY))
+    journal_of(academy).unlink()
+    assert academy.run("nightly", "--as-of", NEXT).code == 1
+    assert academy.run("journal", "begin", "--reason", "lost").code == 0
+    academy.night(NEXT)
+    assert academy.run("journal", "verify").code == 0
+
+
+def test_a_rotated_journal_is_no_missing_one(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(row(), day=DAY))
+    journal_of(academy).rename(journal_of(academy).with_name(journal_of(academy).name + ".1"))
+    academy.night(NEXT)
+
+
+def test_a_lock_without_the_journal_does_not_begin_one_unsaid(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(row(), day=DAY))
+    for file in journal_of(academy).parent.glob("*"):
+        file.unlink()
+    ran = academy.run("account", "lock", "claire.dubreuil", "--reason", "stolen", "--as-of", DAY)
+    assert ran.code == 0, ran.err
+    assert "warning:" in ran.err
+    assert academy.run("nightly", "--as-of", NEXT).code == 1
