@@ -216,6 +216,11 @@ def test_wrong_tries_kill_a_code_until_it_is_unblocked(place: Sandbox) -> None:
 def test_who_replaced_the_code_leaves_the_policy_of_codes(place: Sandbox) -> None:
     settings = open_configuration(place.config).settings.directory
     set_code(place, 600)
+    lock = {
+        "objectClass": ["piactlRecord", "piactlRunLock"],
+        "piactlWriter": settings.identities["nightly"].dn,
+    }
+    place.add(f"cn=lock,{place.state}", lock)
     with open_writer(settings, "nightly", read_password) as writer:
         assert list(read_released(writer, settings, CODES)) == []
         choose(place)

@@ -236,7 +236,7 @@ def mark_unclean(run: Run, ready: ReadyPlan) -> bytes | None:
         ready.writes or ready.records
     ):  # unreadable: the next run evaluates every account
         return data
-    if last.run != ready.plan.basis.after:
+    if last.run != ready.plan.basis.after and last.plan != ready.fingerprint:
         raise StalePlan(f"another run, {last.run}, has been recorded since this one was planned; run again")
     record = last_run_record(replace(last, clean=False))
     write = record_write(run.places.last_run, data, record)

@@ -123,38 +123,32 @@ class RunLock:
     def _take(self, entry: RawEntry | None, held: HeldLock | None) -> str:
         takeover = self._abandoned(held, entry.text(LOCK_WRITER)) if entry is not None and held else ""
         new = self._record()
-        if entry is not None and not entry.values.get(LOCK_WRITER):
-            # an earlier version of piactl made the entry, or the server lacks the class; the structural class
-            # of an entry cannot change
-            self._must(
-                self._written(EntryWrite("delete", self._dn, delete={DATA: entry.values.get(DATA, ())}))
-            )
-            entry = None
-        if entry is None:
-            self._add(new)
-        else:
-            add = {DATA: (new,)}
-            delete: dict[str, tuple[bytes, ...]] = {DATA: (entry.first(DATA) or b"",)}
-            if not same_dn(entry.text(LOCK_WRITER), self._identity):
-                add[LOCK_WRITER] = (self._identity.encode(),)
-                delete[LOCK_WRITER] = entry.values[LOCK_WRITER]
-            self._must(self._written(EntryWrite("modify", self._dn, delete=delete, add=add)))
+        # not every identity can read the schema, so the class of the lock is tried
+        result = self._written(self._taking(entry, new, fenced=True))
+        self.fenced = result.outcome is not Outcome.FAILED
+        if not self.fenced:
+            result = self._written(self._taking(entry, new, fenced=False))
+        self._must(result)
         self._held = new
         return takeover
 
-    def _add(self, data: bytes) -> None:
-        """Adds the entry: of the plain class if the server lacks that of the lock. It is tried, because not
-        every identity can read the schema."""
-        names = {"cn": (b"lock",), DATA: (data,)}
-        plain = {"objectClass": (RECORD_CLASS.encode(),), **names}
-        fence = {
-            **plain,
-            "objectClass": (RECORD_CLASS.encode(), LOCK_CLASS.encode()),
-            LOCK_WRITER: (self._identity.encode(),),
-        }
-        result = self._written(EntryWrite("add", self._dn, add=fence))
-        self.fenced = result.outcome is not Outcome.FAILED
-        self._must(result if self.fenced else self._written(EntryWrite("add", self._dn, add=plain)))
+    def _taking(self, entry: RawEntry | None, data: bytes, *, fenced: bool) -> EntryWrite:
+        """The write that makes the lock this run's; `entry` is what is there."""
+        own = self._identity.encode()
+        if entry is None:
+            classes = (RECORD_CLASS.encode(), *((LOCK_CLASS.encode(),) if fenced else ()))
+            fence = {LOCK_WRITER: (own,)} if fenced else {}
+            return EntryWrite(
+                "add", self._dn, add={"objectClass": classes, "cn": (b"lock",), DATA: (data,), **fence}
+            )
+        add, delete = {DATA: (data,)}, {DATA: entry.values.get(DATA, ())}
+        if fenced and not same_dn(entry.text(LOCK_WRITER), self._identity):
+            add[LOCK_WRITER] = (own,)
+            if entry.values.get(LOCK_WRITER):
+                delete[LOCK_WRITER] = entry.values[LOCK_WRITER]
+            if LOCK_CLASS.encode() not in entry.values["objectClass"]:  # made by an earlier version of piactl
+                add["objectClass"] = (LOCK_CLASS.encode(),)
+        return EntryWrite("modify", self._dn, delete=delete, add=add)
 
     def _must(self, result: WriteResult) -> None:
         """Raises LockHeld if another run was faster."""
@@ -162,7 +156,7 @@ class RunLock:
             raise LockHeld("another run has just taken the lock")
 
     def _read(self) -> RawEntry | None:
-        return self._writer.read(self._dn, [DATA, LOCK_WRITER])
+        return self._writer.read(self._dn, ["objectClass", DATA, LOCK_WRITER])
 
     def _parsed(self, entry: RawEntry) -> HeldLock:
         """The lock as stored. Raises LockHeld if it cannot be read."""
@@ -295,7 +289,7 @@ def host_lock(folder: Path, lock: RunLock) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise LockHeld(
-                lock.holder() or "another run on this host is about to write or has just done so"
+                lock.holder() or "another run on this host begins or ends at this moment; run again"
             ) from None
         yield
 
