@@ -11,6 +11,8 @@ from piactl.core.plan.guards import (
     Census,
     counts_by_kind,
     in_period,
+    losses_before,
+    losses_beyond,
     losses_since,
     losses_with,
     losses_without,
@@ -224,3 +226,16 @@ def test_losses_are_kept_for_a_month_and_an_approval_clears_them() -> None:
     assert losses_since(losses, TODAY) == {"lock": 3, "revoke": 5}
     assert losses_without(losses, ["lock_window"]) == {TODAY: {"revoke": 5}}
     assert losses_without(losses, ["revoke", "grant"]) == {TODAY - 30 * day: {"lock": 2}, TODAY: {"lock": 3}}
+
+
+def test_losses_of_a_run_that_did_not_end_count_once() -> None:
+    day, next_day = date(2026, 9, 2), date(2026, 9, 3)
+    planned = {day: {"revoke": 60, "suspend": 7}}
+    recorded = {day: {"suspend": 2}}
+    assert losses_beyond(planned, recorded) == {day: {"revoke": 60, "suspend": 5}}
+    # the rest of it on the same day: 45 were made
+    before = losses_before({}, planned, {"revoke": 15}, day)
+    assert before == {day: {"revoke": 45, "suspend": 7}}
+    assert losses_with(before, {"revoke": 15}, day) == planned
+    # on another day nobody knows what was made
+    assert losses_before({}, planned, {"revoke": 15}, next_day) == planned

@@ -104,6 +104,21 @@ def losses_with(losses: Losses, summary: Mapping[str, int], as_of: date) -> Loss
     return {**kept, as_of: dict(Counter(kept.get(as_of, {})) + Counter(lost))} if lost else kept
 
 
+def losses_beyond(losses: Losses, recorded: Losses) -> Losses:
+    """The losses that are not recorded yet."""
+    more = {day: dict(Counter(counts) - Counter(recorded.get(day, {}))) for day, counts in losses.items()}
+    return {day: counts for day, counts in more.items() if counts}
+
+
+def losses_before(losses: Losses, unfinished: Losses, summary: Mapping[str, int], as_of: date) -> Losses:
+    """The losses of the runs before a plan with this summary. Of an unfinished run of the same day they are
+    those that the plan does not repeat, of one of another day all that it planned."""
+    for day, planned in unfinished.items():
+        made = Counter(planned) - Counter(summary if day == as_of else {})
+        losses = losses_with(losses, made, day)
+    return losses
+
+
 def losses_without(losses: Losses, allowed: Iterable[str]) -> Losses:
     """The losses but for the kinds that somebody approved, alone or in the window: these begin anew."""
     approved = {kind for kind, window in WINDOW.items() if {kind, window} & {*allowed}}

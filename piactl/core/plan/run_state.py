@@ -50,7 +50,8 @@ class LastRun:
     """The last run that wrote: `clean` means that every change it planned was made.
 
     `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan.
-    `losses` are those of the last days, its own among them.
+    `losses` are those of the last days, its own among them; `unfinished` what a later run planned beyond
+    them, which began to write and has not recorded its end.
     `otp_schema`: it linked closed accounts to no device, which the server's schema must have. `lost`: its
     record cannot be read; of it only the day is known, the first day of the calendar where not even that.
     """
@@ -65,6 +66,7 @@ class LastRun:
     otp_schema: bool = False
     lost: bool = False
     losses: Losses = field(default_factory=dict)
+    unfinished: Losses = field(default_factory=dict)
 
 
 Deviation = Mapping[str, str]

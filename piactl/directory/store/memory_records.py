@@ -10,7 +10,7 @@ from datetime import date
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.person import Person
 from piactl.core.plan.feed_limits import PastFeed, SourceRecord
-from piactl.core.plan.guards import Census
+from piactl.core.plan.guards import Census, Losses
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting
 from piactl.core.rules.absences import Absence
 from piactl.core.rules.desired import address_problem
@@ -56,7 +56,8 @@ def last_run_record(last: LastRun) -> Record:
             "by_profile": dict(last.census.by_profile),
             "by_service": dict(last.census.by_service),
         },
-        "losses": {day.isoformat(): dict(counts) for day, counts in last.losses.items()},
+        "losses": _losses_record(last.losses),
+        **({"unfinished": _losses_record(last.unfinished)} if last.unfinished else {}),
     }
 
 
@@ -79,8 +80,17 @@ def read_last_run(r: Record) -> LastRun:
         ),
         # a run before there was such a link left none
         otp_schema=r.get("otp_schema", False) is True,
-        losses={date.fromisoformat(d): counts_of(counts, d) for d, counts in r.get("losses", {}).items()},
+        losses=_read_losses(r.get("losses", {})),
+        unfinished=_read_losses(r.get("unfinished", {})),
     )
+
+
+def _losses_record(losses: Losses) -> Record:
+    return {day.isoformat(): dict(counts) for day, counts in losses.items()}
+
+
+def _read_losses(r: Record) -> Losses:
+    return {date.fromisoformat(day): counts_of(counts, day) for day, counts in r.items()}
 
 
 def source_record(memory: SourceMemory) -> Record:

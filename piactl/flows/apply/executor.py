@@ -11,7 +11,7 @@ from typing import Any
 from piactl.config.register import register_digest
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
-from piactl.core.plan.guards import Refusal, losses_without
+from piactl.core.plan.guards import Refusal, losses_beyond, losses_without
 from piactl.core.plan.run_state import LastRun
 from piactl.core.text import counted
 from piactl.directory.port import Outcome, WriteResult
@@ -238,7 +238,9 @@ def mark_unclean(run: Run, ready: ReadyPlan) -> bytes | None:
         return data
     if last.run != ready.plan.basis.after and last.plan != ready.fingerprint:
         raise StalePlan(f"another run, {last.run}, has been recorded since this one was planned; run again")
-    record = last_run_record(replace(last, clean=False))
+    planned = losses_without(ready.last.losses, run.order.allowed) if ready.last else last.losses
+    unfinished = losses_beyond(planned, last.losses) or last.unfinished
+    record = last_run_record(replace(last, clean=False, unfinished=unfinished))
     write = record_write(run.places.last_run, data, record)
     if write is not None:
         must(run.writer, write)

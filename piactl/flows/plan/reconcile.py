@@ -9,7 +9,7 @@ from datetime import date
 from piactl.core.model.account import State
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.local_part import TakenNames
-from piactl.core.plan.guards import NO_LOSSES, Census, losses_with, tally
+from piactl.core.plan.guards import NO_LOSSES, Census, losses_before, losses_with, tally
 from piactl.core.plan.plan import Basis, Changes, FeedBasis, ForeignAddress, Plan
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
 from piactl.core.rules.address_allocation import all_named, named
@@ -153,7 +153,10 @@ class _JointEvaluation(Evaluation):
             assembly = PlanAssembly(self.cache, self.skip.staged, entry_diff, self.tick)
             changes, writes = assembly.rows(rows, names)
             counted, after = assembly.tally, assembly.census(after)
-        losses = self.memory.last.losses if self.memory.last else NO_LOSSES
+        losses = NO_LOSSES
+        if self.memory.last:
+            past, unfinished = self.memory.last.losses, self.memory.last.unfinished
+            losses = losses_before(past, unfinished, counted.by_kind(), self.as_of)
         plan = Plan(
             basis=self._basis(),
             changes=changes,

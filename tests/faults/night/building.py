@@ -85,8 +85,9 @@ def _settle_configuration(world: World, people: int) -> None:
     policy = yaml.safe_load(file.read_text())
     for guards in (policy["guards"], *policy["guards"]["periods"].values()):
         for guard in guards.values():
-            if isinstance(guard, dict) and "max" in guard:
-                guard["max"] = 2 * people
+            if isinstance(guard, dict) and "floor" in guard:
+                guard["floor"] = 2 * people
+                guard.get("per_establishment", {}).update(max=2 * people)
     file.write_text(yaml.safe_dump(policy, allow_unicode=True))
 
 
