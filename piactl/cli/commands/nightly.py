@@ -89,7 +89,7 @@ def _run(
                 writer,
                 order,
                 feeds,
-                Accepted(*accepted, order.reason),
+                Accepted(*accepted, order.reason, order.explicit),
                 now=_now,
                 say=say,
                 progress=progress,

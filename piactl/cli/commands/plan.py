@@ -76,7 +76,7 @@ def plan(
     day = read_day(as_of, today(site))
     scans = scan_feeds(site, feeds or [])
     with reading(site) as reader:
-        accepted = Accepted(accept_feed or (), accept_person or (), reason)
+        accepted = Accepted(accept_feed or (), accept_person or (), reason, bool(as_of))
         _, proposal = build_plan(reader, site, scans, day, accepted)
     document = plan_document(proposal, site.keys, Path(site.settings.state_folder))
     if out:

@@ -44,6 +44,7 @@ from piactl.flows.apply.run_lock import (
     process_began,
     this_place,
 )
+from piactl.flows.apply.server_clock import check_server_clock
 from piactl.flows.site import Site
 from piactl.journal import (
     Actor,
@@ -203,7 +204,8 @@ def locked_run(
 ) -> Iterator[Run]:
     """Takes the lock, opens the journal and settles the writes that earlier runs left in doubt.
 
-    Raises DefaultPolicyMissing (with nothing written), LockHeld, JournalUnusable. Releases the lock at the
+    Raises DefaultPolicyMissing and UnsafePlan for a wrong clock (both with nothing written), LockHeld,
+    JournalUnusable. Releases the lock at the
     end in every case, if the directory can be reached.
     """
     require_default_policy(writer, settings.password.policy)
@@ -211,6 +213,8 @@ def locked_run(
     with host_lock(Path(settings.state_folder), lock):
         abandoned = lock.acquire()
         try:
+            # before the journal: its lines and the record of the run would carry the wrong time
+            check_server_clock(lock.clock_reading(), settings.clock_minutes)
             with _journalled(writer, order, settings, keys, unreadable, now, say, lock, plan) as run:
                 if abandoned:
                     say(abandoned)

@@ -39,7 +39,7 @@ from piactl.flows.plan.incremental.evaluate import Evaluation
 from piactl.flows.plan.incremental.next_cache import NextCache
 from piactl.flows.plan.incremental.skip_set import SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, census_of
-from piactl.flows.plan.inputs.load_feeds import check_held, check_limits
+from piactl.flows.plan.inputs.load_feeds import check_feed_dates, check_held, check_limits
 from piactl.flows.plan.inputs.merge_feeds import (
     NOTHING,
     Accepted,
@@ -76,8 +76,9 @@ def reconcile(
     `tick` is called now and then.
 
     Reads the directory in whole searches, never one per person. Raises FeedRefused where a feed breaks a
-    limit of its source and is not `accepted`, UsageError where what is accepted is nothing of this run,
-    DirectoryTruncated, DirectoryUnreachable; a plan that breaks guards is returned with its refusals.
+    limit of its source and is not `accepted`, UnsafePlan where the date of one is far from `as_of`,
+    UsageError where what is accepted is nothing of this run, DirectoryTruncated, DirectoryUnreachable; a plan
+    that breaks guards is returned with its refusals.
     """
     strangers = sorted(set(accepted.feeds) - {sourced.feed.facts.digest for sourced in feeds})
     if strangers:
@@ -85,6 +86,8 @@ def reconcile(
             f"--accept-feed {strangers[0]}: no feed of this run has this digest; the message that refused it "
             "says the right one"
         )
+    if not accepted.date:
+        check_feed_dates(feeds, as_of, accepted.feeds)
     feeds = [judged(sourced, site.policy, site.register) for sourced in feeds]
     if state is None:
         state = read_run_state(reader, site, as_of, feeds=bool(feeds))

@@ -10,7 +10,8 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import FeedFacts, SourceRecord, feed_refusals, held_refusal, record_of
 from piactl.core.plan.plan import Hold
 from piactl.core.plan.run_state import Memory, SourceMemory
-from piactl.errors import FeedRefused, FeedsRefused
+from piactl.core.text import counted
+from piactl.errors import FeedRefused, FeedsRefused, UnsafePlan
 from piactl.feed.reader import read_feed
 from piactl.feed.source_matcher import feed_argument
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
@@ -53,6 +54,34 @@ def _came_before(facts: FeedFacts, memory: SourceMemory) -> bool:
     last = memory.record
     later = facts.date is not None and last.date is not None and facts.date > last.date
     return facts.digest in memory.applied and facts.digest != last.digest and not later
+
+
+def check_feed_dates(feeds: Sequence[SourcedFeed], as_of: date, accepted: Collection[str]) -> None:
+    """Raises UnsafePlan if the date of a feed is further from that of the run than the `feed_days` of its
+    source: the clock may be wrong, and then nothing of the run is right."""
+    far = [
+        _far(sourced, as_of)
+        for sourced in feeds
+        if sourced.feed.facts.date is not None
+        and abs((as_of - sourced.feed.facts.date).days) > sourced.source.feed_days
+        and sourced.feed.facts.digest not in accepted
+    ]
+    if far:
+        raise UnsafePlan(
+            "\n".join(far)
+            + "\nCheck the clock (`date`), and ask HR for the feed of today. If the date of the "
+            f"run and the feeds are right: --as-of {as_of}"
+        )
+
+
+def _far(sourced: SourcedFeed, as_of: date) -> str:
+    day = sourced.feed.facts.date or as_of
+    apart = counted(abs((as_of - day).days), "day")
+    where = "before" if day < as_of else "after"
+    return (
+        f"{sourced.path}: its date, {day}, is {apart} {where} that of this run, {as_of} "
+        f"(limit: {sourced.source.feed_days}); nothing was written"
+    )
 
 
 def check_limits(
