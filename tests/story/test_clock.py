@@ -103,3 +103,63 @@ def test_how_many_days_a_feed_may_be_away_is_a_setting(loaded: Academy) -> None:
 def test_feeds_within_the_limit_are_used(loaded: Academy) -> None:
     feed = loaded.feed(row(debut="2020-09-01"), day=this_day(7))
     assert loaded.run("nightly", feed).code == 0
+
+
+# The way out after a run with a wrong clock
+
+
+@pytest.fixture
+def ahead(loaded: Academy) -> Academy:
+    """After a run with the clocks of host and server 87 days ahead, in which a post ended."""
+    feed = loaded.feed(row(debut="2020-09-01", fin=this_day(86)), day=this_day())
+    assert loaded.run("nightly", feed).code == 0
+    assert loaded.night(this_day(87)).json["summary"]
+    return loaded
+
+
+def test_a_rewind_makes_nights_welcome_again(ahead: Academy) -> None:
+    wrong = ahead.run("runs", "list", "-o", "json").json[0]["run"]
+    refused = ahead.run("nightly")
+    assert refused.code == 4
+    assert f"piactl runs rewind --to {this_day()}" in refused.err
+    with ahead.nothing_written():
+        ran = ahead.run("runs", "rewind", "--to", this_day(), "--reason", "wrong clock")
+    assert ran.code == 0, ran.err
+    assert f"the day of the last run is {this_day()}; it was {this_day(87)}" in ran.out
+    assert "1 run lies after" in ran.err
+    assert f"piactl undo {wrong}" in ran.err
+    record = ahead.run("runs", "show", "last", "-o", "json").json
+    assert (record["status"], record["reason"], record["rewound"]) == ("done", "wrong clock", [wrong])
+    journal = next((ahead.sandbox.folder / "journal").glob("*.jsonl"))
+    assert f"set back from {this_day(87)} to {this_day()}: wrong clock" in journal.read_text()
+    # the next night opens what the date had closed
+    night = ahead.run("nightly", "-o", "json")
+    assert night.code == 0, night.err
+    assert ahead.values("claire.dubreuil", "piactlState") == ["active"]
+    assert ahead.run("journal", "verify").code == 0
+
+
+def test_undo_puts_back_what_the_wrong_run_changed(ahead: Academy) -> None:
+    wrong = ahead.run("runs", "list", "-o", "json").json[0]["run"]
+    assert ahead.run("runs", "rewind", "--to", this_day(), "--reason", "wrong clock").code == 0
+    undone = ahead.run("undo", wrong, "--yes", "--reason", "wrong clock")
+    assert undone.code == 0, undone.err
+    assert ahead.values("claire.dubreuil", "piactlState") == ["active"]
+
+
+@pytest.mark.parametrize("days", [87, 100])
+def test_a_rewind_goes_back_only(ahead: Academy, days: int) -> None:
+    before = ahead.sandbox.entry(f"cn=state,{ahead.sandbox.state}")
+    ran = ahead.run("runs", "rewind", "--to", this_day(days), "--reason", "a slip")
+    assert ran.code == 1
+    assert f"is {this_day(87)}; name a day before it" in ran.err
+    assert ahead.sandbox.entry(f"cn=state,{ahead.sandbox.state}") == before
+
+
+def test_a_lost_record_after_a_rewind_does_not_bring_the_wrong_day_back(ahead: Academy) -> None:
+    assert ahead.run("runs", "rewind", "--to", this_day(), "--reason", "wrong clock").code == 0
+    with ahead.sandbox.root() as connection:
+        connection.modify(
+            f"cn=state,{ahead.sandbox.state}", {"piactlData": [("MODIFY_REPLACE", ["rubbish"])]}
+        )
+    assert ahead.run("nightly").code == 0

@@ -285,8 +285,10 @@ def read_run(r: Record) -> Record:
     for name in _RUN_TEXTS:
         if r.get(name) is not None:
             text_of(r, name)
-    if "as_of" in r:
-        date.fromisoformat(r["as_of"])
+    for name in ("as_of", "day"):
+        if name in r:
+            date.fromisoformat(r[name])
+    texts_of(r.get("rewound", []), "rewound")
     for name in ("summary", "outcomes", "allowed"):
         _counts(r.get(name) or {}, name)
     for name, fields in (
@@ -498,7 +500,12 @@ def _last_run(reader: Reader, places: Places, unreadable: UnreadableRecords) -> 
     if last is None:
         # of what a run leaves, only the day must not be lost: an earlier one would give back what it took
         runs = _runs(reader, places, unreadable)
-        days = [date.fromisoformat(record["as_of"]) for record in runs if "as_of" in record]
+        rewound = {run for record in runs for run in record.get("rewound", [])}
+        days = [
+            date.fromisoformat(record.get("day") or record["as_of"])
+            for record in runs
+            if "as_of" in record and record["run"] not in rewound
+        ]
         last = LastRun("", max(days, default=date.min), "", "", "", clean=False, lost=True)
     return last
 

@@ -414,10 +414,15 @@ def check_date(order: Order, last: LastRun | None, settings: Settings) -> None:
         trial = (
             f"if this is a trial go on with --as-of {last.as_of} or a later day, else " if any_date else ""
         )
+        way = (
+            f'If the clock was wrong in that run: piactl runs rewind --to {order.as_of} --reason "..."'
+            if not last.lost
+            else f"If no run was made as of {last.as_of}: "
+            f"delete {Places(settings.directory.state).last_run}, and the next run checks every account"
+        )
         raise UnsafePlan(
             f"the date of this run, {order.as_of}, is before that of the last one, {last.as_of} "
-            f"({name}):\n{trial}check the clock (`date`)\nIf no run was made as of {last.as_of}: delete "
-            f"{Places(settings.directory.state).last_run}, and the next run checks every account"
+            f"({name}):\n{trial}check the clock (`date`)\n{way}"
         )
     if last.as_of == date.min:  # lost, and no record of a run has its date
         return
