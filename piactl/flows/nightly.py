@@ -10,16 +10,17 @@ from piactl.core.text import counted
 from piactl.directory.port import Writer
 from piactl.directory.store.state_records import read_last
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
-from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, check_fresh
+from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
+from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, check_fresh, refused
 from piactl.flows.apply.run import Order, Run, check_date, head_facts, run_under_lock
 from piactl.flows.helpdesk.rate_limit import forget_old_attempts
 from piactl.flows.helpdesk.unblock import release_codes
-from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.incremental.cache_file import keep
 from piactl.flows.plan.incremental.next_cache import NextCache
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.inputs.run_state import read_run_state
 from piactl.flows.plan.inputs.scan_feeds import scan_feeds
+from piactl.flows.plan.partial_feeds import build_continuing
 from piactl.flows.plan.plan_file import PlanFile, plan_document, plan_pieces
 from piactl.flows.plan.proposal import Proposal
 from piactl.flows.plan.rows.bundle import Work
@@ -55,11 +56,14 @@ def run_nightly(
 
     Raises FeedRefused with nothing written, RefusedPlan where guards are broken, LockHeld at once.
     """
-    scans = scan_feeds(site, arguments)
+    scans = scan_feeds(site, arguments, say)
     with run_under_lock(site, writer, order, now, say) as run:
         state = read_run_state(writer, site, order.as_of, feeds=bool(scans))
         check_date(order, state.memory.last, site.settings)
-        feeds, proposal = build_plan(writer, site, scans, order.as_of, accepted, run.lock.keep, state)
+        plan = build_continuing(writer, site, scans, order.as_of, accepted, run.lock.keep, state)
+        feeds, proposal = plan.feeds, plan.proposal
+        for message in plan.refused:
+            say(message)
         # with a million people, their lines take as much memory as all that is to come
         scans.clear()
         cache = proposal.cache
@@ -72,7 +76,10 @@ def run_nightly(
         feeds.clear()
         file = _keep_plan(run, document) if document["changes"] else None
         if document["refusals"] and file is not None:
-            _refuse(run, document, file)
+            allow_rest(run, proposal.plan)
+            if refused(proposal.plan.refusals, run.order.allowed):
+                _refuse(run, document, file)
+            document["refusals"] = []
         done = apply_work(
             run,
             _work(document, proposal),
@@ -82,6 +89,7 @@ def run_nightly(
             tell=cache.confirm if cache is not None else None,
             housekeeping=(release_codes, forget_old_attempts),
         )
+        done.without_feeds = bool(plan.refused)
         # no cache is trusted after a run that did not end well
         if cache is not None and cache.kept and done.status == "done":
             _keep_cache(run, cache)
@@ -164,4 +172,5 @@ def run_apply(
         if order.as_of != order.today and not site.settings.any_date:
             raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
         check_date(order, last, site.settings)
+        allow_same_plan(run, work.fingerprint, refused(work.refusals, order.allowed))
         return apply_work(run, work, progress=progress, stop=stop)

@@ -43,9 +43,10 @@ def nightly(
 ) -> int:
     """Read the feeds, plan, check the guards and apply, in one run.
 
-    Without feeds: what dates and the policy alone make due. Exit codes: 0 done, 4 refused by a guard,
-    5 done in part, 6 feed refused (nothing written), 7 another run is writing, 8 directory unreachable,
-    10 configuration or policy invalid, or the default password policy missing (nothing written).
+    Without feeds: what dates and the policy alone make due. Exit codes: 0 done, 4 refused by a guard or a
+    clock, 5 done in part, 6 feed refused (nothing written, but where the configuration says `continue`),
+    7 another run is writing, 8 directory unreachable, 10 configuration or policy invalid, or the default
+    password policy missing (nothing written).
     """
     need_reason(reason, "--accept-feed", accept_feed or [])
     need_reason(reason, "--accept-person", accept_person or [])
@@ -119,14 +120,14 @@ def _run(
     if lost is not None:
         say(f"{lost}\nThe run itself is {done.status}; see: piactl runs show {done.run}")
         code = int(lost.exit_code)
-    if code == Exit.DONE:
+    if code == Exit.DONE or (code == Exit.FEED_REFUSED and done.without_feeds):
         _keep_applied(site, read)
     _metrics(site, order, code, document, done)
     return code
 
 
 def _keep_applied(site: Site, read: Sequence[tuple[str, Path]]) -> None:
-    """Leaves on this host what the last night that ended with 0 has applied, digests and paths as sha256sum
+    """Leaves on this host what the last night that ended well has applied, digests and paths as sha256sum
     writes them: what moves feeds away can tell them from what arrived meanwhile."""
     from piactl.private_files import write_private
 

@@ -61,24 +61,27 @@ def plan(
 
     Writes nothing to the directory. Without feeds: what dates and the policy alone change.
     `plan show FILE` shows a plan that was kept.
-    Exit codes: 0 (with --detailed-exitcode 3 where there are changes), 4 where a guard is broken.
+    Exit codes: 0 (with --detailed-exitcode 3 where there are changes), 4 where a guard is broken,
+    6 where a feed is refused.
     """
     if feeds and feeds[0] == "show":
         return _show(feeds[1:], output, everything=everything)
-    from piactl.flows.plan.build import build_plan
     from piactl.flows.plan.inputs.merge_feeds import Accepted
     from piactl.flows.plan.inputs.scan_feeds import scan_feeds
+    from piactl.flows.plan.partial_feeds import build_continuing
     from piactl.flows.plan.plan_file import plan_document
 
     need_reason(reason, "--accept-feed", accept_feed or [])
     need_reason(reason, "--accept-person", accept_person or [])
     site = this_site()
     day = read_day(as_of, today(site))
-    scans = scan_feeds(site, feeds or [])
+    scans = scan_feeds(site, feeds or [], say)
     with reading(site) as reader:
         accepted = Accepted(accept_feed or (), accept_person or (), reason, bool(as_of))
-        _, proposal = build_plan(reader, site, scans, day, accepted)
-    document = plan_document(proposal, site.keys, Path(site.settings.state_folder))
+        made = build_continuing(reader, site, scans, day, accepted)
+    for message in made.refused:
+        say(message)
+    document = plan_document(made.proposal, site.keys, Path(site.settings.state_folder))
     if out:
         from piactl.flows.plan.plan_file import plan_pieces
         from piactl.private_files import write_private
@@ -94,6 +97,8 @@ def plan(
         say(f"{broken}; this plan would not be applied")
         say(f"To approve it: {approval(document['refusals'], out or 'FILE')}")
         return int(Exit.REFUSED)
+    if made.refused:
+        return int(Exit.FEED_REFUSED)
     if detailed_exitcode and document["changes"]:
         return int(Exit.CHANGES)
     return int(Exit.DONE)

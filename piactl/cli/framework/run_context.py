@@ -11,7 +11,7 @@ from datetime import date, datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from piactl.cli.framework.context import ProgressLine, put, say, today, writing
+from piactl.cli.framework.context import ProgressLine, put, reading, say, today, writing
 from piactl.cli.framework.options import PlanLayout
 from piactl.errors import Exit, UnsafePlan
 
@@ -96,7 +96,7 @@ def apply_plan(
     from piactl.flows.nightly import run_apply
 
     broken = refused(plan.work.refusals, allowed)
-    if broken:
+    if broken and not _interrupted(configuration, plan):
         say_refused(plan.document, name)
         number = counted(len(broken), "guard is broken", "guards are broken")
         raise UnsafePlan(f"{number}; nothing was written")
@@ -113,6 +113,15 @@ def apply_plan(
             progress.close()
     tell(done, output)
     return done
+
+
+def _interrupted(configuration: Configuration, plan: PlanFile) -> bool:
+    """Whether a run began to make the plan true, so that its approval may hold."""
+    from piactl.flows.apply.approved_rest import began
+
+    state = configuration.settings.directory.state
+    with reading(configuration) as reader:
+        return bool(began(None, reader, state, configuration.unreadable, plan.work.fingerprint))
 
 
 def say_refused(document: Mapping[str, Any], name: str) -> None:
@@ -148,4 +157,6 @@ def tell(done: Done, output: PlanLayout, document: Mapping[str, Any] | None = No
 
 
 def done_code(done: Done) -> int:
-    return int(Exit.DONE if done.status == "done" else Exit.PARTLY)
+    if done.status != "done":
+        return int(Exit.PARTLY)
+    return int(Exit.FEED_REFUSED if done.without_feeds else Exit.DONE)

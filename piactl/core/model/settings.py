@@ -139,9 +139,9 @@ class PasswordSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The configuration of one host. `clock_minutes`: how far the clocks of this host and of the server may
-    differ. `lock_hook` is the command, with arguments, that is called for locks and
-    may run for `hook_seconds`."""
+    """The configuration of one host. `go_on`: the sources without which a run goes on if their feed is
+    refused. `clock_minutes`: how far the clocks of this host and of the server may differ. `lock_hook` is the
+    command, with arguments, that is called for locks and may run for `hook_seconds`."""
 
     file: str
     directory: DirectorySettings
@@ -152,6 +152,7 @@ class Settings:
     state_folder: str
     metrics_file: str = ""
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
+    go_on: frozenset[str] = frozenset()
     any_date: bool = False
     strict: bool = False
     lock_seconds: int = 300

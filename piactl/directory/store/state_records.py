@@ -272,7 +272,7 @@ def read_waiting(r: Record) -> Waiting:
 
 _RUN_TEXTS = (
     *("command", "user", "sudo_user", "origin", "host", "reason", "note", "ended"),
-    *("plan", "policy", "undoes", "undone_by"),
+    *("plan", "policy", "after", "undoes", "undone_by"),
 )
 
 
@@ -441,10 +441,14 @@ def read_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> Last
     return _last_run(reader, Places(state), unreadable)
 
 
-def read_runs(reader: Reader, state: str, unreadable: UnreadableRecords, now: datetime) -> list[Record]:
-    """The records of all runs, the latest first. Those that start after `now` come last: a clock was wrong,
-    or somebody else wrote them."""
+def read_runs(
+    reader: Reader, state: str, unreadable: UnreadableRecords, now: datetime | None
+) -> list[Record]:
+    """The records of all runs, the latest first. With `now`, those that start after it come last: a clock
+    was wrong, or somebody else wrote them."""
     records = _runs(reader, Places(state), unreadable)
+    if now is None:
+        return records
     ahead = [record for record in records if instant_of(record["started"]) > now + AHEAD]
     for record in ahead:
         why = "the start of the run lies ahead of the clock of this host"

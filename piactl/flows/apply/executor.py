@@ -49,6 +49,8 @@ class Done:
     """Outcome and message by uid; where `brief`, only of those whose write was not simply made."""
     stopped: str = ""
     brief: bool = False
+    without_feeds: bool = False
+    """Whether the feeds of some source were refused and the run went on without them."""
 
 
 Progress = Callable[[int, int], None]
@@ -232,6 +234,7 @@ def run_facts(work: Work) -> dict[str, object]:
     return {
         "plan": work.fingerprint,
         "policy": work.basis.policy,
+        "after": work.basis.after,
         "feeds": [{"source": f.source, "file": f.file, "digest": f.digest} for f in feeds],
         "summary": dict(work.summary),
         **({"undoes": work.undoes} if work.undoes else {}),

@@ -17,6 +17,14 @@ from piactl.feed.source_matcher import feed_argument
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 
 
+class FeedsOfAnotherDay(UnsafePlan):
+    """Feeds whose date is far from that of the run; `others_fit`: that of another feed is not."""
+
+    def __init__(self, message: str, files: Sequence[str], *, others_fit: bool) -> None:
+        self.files, self.others_fit = tuple(files), others_fit
+        super().__init__(message)
+
+
 def read_feeds(arguments: Sequence[str], sources: Mapping[str, SourceSettings]) -> list[SourcedFeed]:
     """The feeds that the arguments of a command name, by source and date, an unknown date last.
 
@@ -57,20 +65,22 @@ def _came_before(facts: FeedFacts, memory: SourceMemory) -> bool:
 
 
 def check_feed_dates(feeds: Sequence[SourcedFeed], as_of: date, accepted: Collection[str]) -> None:
-    """Raises UnsafePlan if the date of a feed is further from that of the run than the `feed_days` of its
-    source: the clock may be wrong, and then nothing of the run is right."""
+    """Raises FeedsOfAnotherDay if the date of a feed is further from that of the run than the `feed_days` of
+    its source: the clock may be wrong, and then nothing of the run is right."""
+    dated = [sourced for sourced in feeds if sourced.feed.facts.date is not None]
     far = [
-        _far(sourced, as_of)
-        for sourced in feeds
-        if sourced.feed.facts.date is not None
-        and abs((as_of - sourced.feed.facts.date).days) > sourced.source.feed_days
+        sourced
+        for sourced in dated
+        if abs((as_of - (sourced.feed.facts.date or as_of)).days) > sourced.source.feed_days
         and sourced.feed.facts.digest not in accepted
     ]
     if far:
-        raise UnsafePlan(
-            "\n".join(far)
-            + "\nCheck the clock (`date`), and ask HR for the feed of today. If the date of the "
-            f"run and the feeds are right: --as-of {as_of}"
+        raise FeedsOfAnotherDay(
+            "\n".join(_far(sourced, as_of) for sourced in far)
+            + "\nCheck the clock (`date`), and ask HR for the feed of today. If the date of the run and the "
+            f"feeds are right: --as-of {as_of}",
+            [str(sourced.path) for sourced in far],
+            others_fit=len(far) < len(dated),
         )
 
 
@@ -80,7 +90,7 @@ def _far(sourced: SourcedFeed, as_of: date) -> str:
     where = "before" if day < as_of else "after"
     return (
         f"{sourced.path}: its date, {day}, is {apart} {where} that of this run, {as_of} "
-        f"(limit: {sourced.source.feed_days}); nothing was written"
+        f"(limit: {sourced.source.feed_days})"
     )
 
 

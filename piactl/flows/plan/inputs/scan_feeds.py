@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from piactl.errors import FeedRefused
 from piactl.feed.feed import Feed
 from piactl.feed.fingerprints import LineDigests, digest_lines
 from piactl.feed.reader import read_feed
-from piactl.feed.source_matcher import feed_argument
+from piactl.feed.source_matcher import NoSource, feed_argument
 from piactl.flows.plan.inputs.load_feeds import raise_refused
 from piactl.flows.site import Site
 
@@ -30,13 +30,15 @@ class Scan:
     feed: Feed | None = None
 
 
-def scan_feeds(site: Site, arguments: Sequence[str]) -> list[Scan]:
-    """Scans the feeds that the arguments of a command name.
+def scan_feeds(site: Site, arguments: Sequence[str], warn: Callable[[str], None] | None = None) -> list[Scan]:
+    """Scans the feeds that the arguments of a command name. With `warn`, files that are those of no source
+    are named to it and not read, if another one is a feed.
 
-    Raises UsageError for an argument that fits no source, FeedRefused for feeds that are read at once.
+    Raises UsageError for an argument that fits no source, FeedRefused for feeds that are read at once, but
+    not of a source under `continue`: reading it again says why.
     """
     sources = site.settings.sources
-    named = [feed_argument(argument, sources) for argument in arguments]
+    named = _named(arguments, sources, warn)
     key = _lines_key(site) if named else b""
     scans: list[Scan] = []
     refused: list[FeedRefused] = []
@@ -45,9 +47,30 @@ def scan_feeds(site: Site, arguments: Sequence[str]) -> list[Scan]:
             lines = digest_lines(path, source, key) if source.full else None
             scans.append(Scan(source, path, lines, None if lines is not None else read_feed(path, source)))
         except FeedRefused as error:
-            refused.append(error)
+            if source.name in site.settings.go_on:
+                scans.append(Scan(source, path, None))
+            else:
+                refused.append(error)
     raise_refused(refused)
     return scans
+
+
+def _named(
+    arguments: Sequence[str], sources: Mapping[str, SourceSettings], warn: Callable[[str], None] | None
+) -> list[tuple[SourceSettings, Path]]:
+    named: list[tuple[SourceSettings, Path]] = []
+    strange: list[NoSource] = []
+    for argument in arguments:
+        try:
+            named.append(feed_argument(argument, sources))
+        except NoSource as error:
+            strange.append(error)
+    if strange and (warn is None or not named):
+        raise strange[0]
+    for unread in strange:
+        if warn is not None:
+            warn(f"{unread.path}: not read: it matches the `files` of no source")
+    return named
 
 
 def digests_of_people(scans: Sequence[Scan]) -> dict[str, int] | None:
