@@ -13,7 +13,6 @@ from piactl.core.model.settings import Settings
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.state_records import (
     DATA,
-    Places,
     UnreadableRecords,
     last_run_record,
     parsed,
@@ -90,10 +89,3 @@ def rewind(
             journal=head_facts(run.journal.head),
         )
         return Rewound(order.run, last.as_of, to, after)
-
-
-def day_of_last_run(reader: Reader, state: str) -> date | None:
-    """The day of the last run, None before the first. Raises UnreadableRecord."""
-    dn = Places(state).last_run
-    entry = reader.read(dn, [DATA])
-    return parsed(dn, entry.first(DATA), read_last_run).as_of if entry is not None else None

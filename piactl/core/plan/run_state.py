@@ -95,6 +95,8 @@ class Memory:
     foreign_addresses: Mapping[str, Mapping[str, date]] = field(default_factory=dict)
     """The addresses that another hand put on accounts and about which nobody has decided: uid -> address ->
     the day since when they are known. Once in the ledger, nothing on the entry tells them from its own."""
+    archivals: Mapping[str, date] = field(default_factory=dict)
+    """The accounts that are due for archival: uid -> the day of the run that noted it first."""
 
     def pending(self) -> set[str]:
         """The people in waiting and those with an absence to confirm, by matricule: every run evaluates

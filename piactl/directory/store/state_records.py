@@ -320,6 +320,14 @@ def read_addresses(r: Record) -> dict[str, dict[str, date]]:
     return {uid: {a: date.fromisoformat(since) for a, since in found.items()} for uid, found in r.items()}
 
 
+def archivals_record(noted: Mapping[str, date]) -> Record:
+    return {uid: day.isoformat() for uid, day in noted.items()}
+
+
+def read_archivals(r: Record) -> dict[str, date]:
+    return {uid: date.fromisoformat(day) for uid, day in r.items()}
+
+
 DATA = "piactlData"
 DUE = "piactlNextDue"
 RECORD_CLASS = "piactlRecord"
@@ -362,6 +370,10 @@ class Places:
     @property
     def addresses(self) -> str:
         return child(self.state, "cn", "addresses")
+
+    @property
+    def archivals(self) -> str:
+        return child(self.state, "cn", "archivals")
 
     @property
     def lock(self) -> str:
@@ -411,6 +423,12 @@ def read_memory(
         readable = unreadable.read(entry.dn, entry.first(DATA), read_addresses)
         raw[entry.dn] = (entry.first(DATA) or b"") if readable is not None else b""
         foreign = readable or {}
+    archivals: Mapping[str, date] = {}
+    entry = reader.read(places.archivals, [DATA])
+    if entry is not None:
+        noted = unreadable.read(entry.dn, entry.first(DATA), read_archivals)
+        raw[entry.dn] = (entry.first(DATA) or b"") if noted is not None else b""
+        archivals = noted or {}
     sources = {}
     for entry in reader.search(places.folder(SOURCES), filters.ANY_ENTRY, ["objectClass", DATA], scope="one"):
         name = _cn(entry)
@@ -433,7 +451,7 @@ def read_memory(
         else:
             why = "its name is not the digest of its matricule under a key of this host"
             unreadable.add(UnreadableRecord(entry.dn, why, "put the key back, or delete the entry"))
-    return Remembered(Memory(last_run, sources, waiting, foreign), raw, complete=due is None)
+    return Remembered(Memory(last_run, sources, waiting, foreign, archivals), raw, complete=due is None)
 
 
 def read_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> LastRun | None:
@@ -462,7 +480,10 @@ def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
     places = Places(state)
     top = normal_dn(state)
     folders = {normal_dn(places.folder(name)) for name in (SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES)}
-    single = {normal_dn(dn) for dn in (places.last_run, places.addresses, places.lock, places.keys)}
+    single = {
+        normal_dn(dn)
+        for dn in (places.last_run, places.addresses, places.archivals, places.lock, places.keys)
+    }
     found = []
     for entry in reader.search(state, filters.ANY_ENTRY, ["objectClass"]):
         name = normal_dn(entry.dn)
@@ -598,7 +619,8 @@ def record_write(
 
 
 def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKeys) -> Iterator[EntryWrite]:
-    """The writes that make the records of sources, foreign addresses and people in waiting those of `after`.
+    """The writes that make the records of sources, foreign addresses, due archivals and people in waiting
+    those of `after`.
 
     The last run is written by the run itself, at its end. People in waiting that `before` did not read
     are left alone.
@@ -612,6 +634,10 @@ def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKey
             yield write
     dn, foreign = places.addresses, after.foreign_addresses
     write = record_write(dn, raw.get(dn.lower()), addresses_record(foreign) if foreign else None)
+    if write is not None:
+        yield write
+    dn, noted = places.archivals, after.archivals
+    write = record_write(dn, raw.get(dn.lower()), archivals_record(noted) if noted else None)
     if write is not None:
         yield write
     for matricule in sorted({*before.memory.waiting, *after.waiting}):

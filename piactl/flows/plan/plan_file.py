@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Limit
 from piactl.core.plan.guards import Refusal
-from piactl.core.plan.plan import AbsentAssignment, Basis, FeedBasis
+from piactl.core.plan.plan import AbsentAssignment, Basis, DueArchival, FeedBasis
 from piactl.directory.store.state_records import last_run_record, read_last_run
 from piactl.errors import StalePlan
 from piactl.flows.plan.proposal import Proposal
@@ -62,6 +62,7 @@ def plan_document(
         "writes": write_lines(proposal.writes, folder),
         "records": [write_facts(write) for write in proposal.records],
         "last": last_run_record(last) if last else None,
+        **({"archivals": [_archival(one) for one in plan.archivals]} if plan.archivals else {}),
         **({"undo": undo} if undo else {}),
     }
     document["fingerprint"] = fingerprint(document)
@@ -188,6 +189,10 @@ def absent_facts(absent: AbsentAssignment) -> dict[str, Any]:
         "seen": len(a.feeds),
         "needed": absent.needed,
     }
+
+
+def _archival(one: DueArchival) -> dict[str, Any]:
+    return {"uid": one.uid, "due": one.due.isoformat(), "noted": one.noted.isoformat()}
 
 
 def _fields(value: object, names: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -182,13 +182,16 @@ class _JointEvaluation(Evaluation):
             foreign_addresses=tuple(self._foreign(foreign)),
             disagreements=tuple(sorted(told.disagreements, key=lambda one: one.uid)),
             refusals=tuple(counted.refusals(before, self.rules.policy, self.as_of)),
+            archivals=tuple(one for _, one in sorted(self.archivals.items())),
             remarks=tuple(self._remarks()),
             summary=counted.by_kind(),
         )
         digests = self.rules.policy.digest, self.site.register_digest
         otp_schema = self.site.encoding_for(self.reader).otp_schema
         last = LastRun("", self.as_of, *digests, "", True, after, otp_schema)
-        memory = Memory(last, self._without_archived(told, desired), waiting, foreign)
+        memory = Memory(
+            last, self._without_archived(told, desired), waiting, foreign, self._archivals(by_uid)
+        )
         state = self.directory.state
         records = tuple(memory_writes(self.state.remembered, memory, state, self.rules.keys))
         unsure = self.unsure(told, memory)
@@ -314,6 +317,13 @@ class _JointEvaluation(Evaluation):
             for address, since in found.items():
                 owner = self.owners.get(address.casefold(), uid)
                 yield ForeignAddress(uid, address, since, owner if owner != uid else "")
+
+    def _archivals(self, evaluated: Container[str]) -> dict[str, date]:
+        """The archivals that are noted for the next runs. Those noted on a day after this run, by a wrong
+        clock, are void."""
+        before = self.memory.archivals.items()
+        kept = {uid: day for uid, day in before if uid not in evaluated and day <= self.as_of}
+        return dict(sorted({**kept, **{uid: one.noted for uid, one in self.archivals.items()}}.items()))
 
     def _without_archived(self, told: MergedFeeds, desired: Iterable[Desired]) -> dict[str, SourceMemory]:
         """What is remembered of sources, but for what they said of people who are archived."""

@@ -278,6 +278,8 @@ class _Chunks:
         evaluation = Evaluation(
             self.site, feeds, self.as_of, self.chunk_memory, index, self.cache, lambda: None
         )
+        # the joint evaluation, to which archivals are left, knows what earlier runs noted
+        evaluation.archives_at_once = True
         return evaluation, evaluation.told()
 
     def _desired(self, evaluation: Evaluation, told: MergedFeeds) -> list[Desired]:
