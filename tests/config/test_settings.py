@@ -76,6 +76,7 @@ def test_a_configuration_that_says_everything():
     assert directory.taken_attributes == ("uid", "mail")
     assert settings.metrics_file == "/var/lib/node_exporter/piactl.prom"
     assert (settings.any_date, settings.strict) == (True, True)
+    assert settings.go_on == {"epp"}
     assert (settings.lock_seconds, settings.keep_undo_days, settings.clock_minutes) == (600, 30, 15)
     codes = "cn=activation,ou=policies,o=gouv,c=fr"
     assert settings.password == PasswordSettings("cn=default,ou=policies,o=gouv,c=fr", codes, 48, 13, 17, 40)

@@ -171,6 +171,8 @@ CHECKS: dict[str, Check] = {
             _E,
             "A run that was stopped, and whose lock another host took over, must not write when it goes on.",
         ),
+        Check("D40", "day of the last run", _E, "No run is made before the day of the last one."),
+        Check("D41", "feeds of the sources", _W, "Without new feeds, accounts change by dates alone."),
     )
 }
 
