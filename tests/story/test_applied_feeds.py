@@ -103,7 +103,7 @@ def names(folder: Path) -> list[str]:
     return sorted(os.listdir(folder))  # noqa: PTH208
 
 
-DAYS = [(date.today() + timedelta(days=ahead)).isoformat() for ahead in range(3)]
+DAYS = [(date.today() + timedelta(days=ago)).isoformat() for ago in (-2, -1, 0)]
 """The command is given no date: the feeds are of these days."""
 WAYS: list[Callable[[Host], int]] = [Host.timer, Host.cron]
 

@@ -263,9 +263,9 @@ def test_no_secret_outlives_the_person(claire: Academy, jump: bool) -> None:
 def test_an_account_whose_device_cannot_be_deleted_is_not_archived(claire: Academy) -> None:
     """A device changed between the plan and its apply: whoever is archived would leave it behind."""
     verified(claire, UID)
-    eve, last = day(94).isoformat(), day(95).isoformat()
-    claire.night(eve, claire.feed(post(-100, -39), day=eve))
-    feed = claire.feed(post(-100, -39), row(matricule="1999", prenom="Ida", nom_famille="Roy"), day=last)
+    eve, last = day(-1).isoformat(), day(0).isoformat()
+    claire.night(eve, claire.feed(post(-100, -70), day=eve))
+    feed = claire.feed(post(-100, -70), row(matricule="1999", prenom="Ida", nom_famille="Roy"), day=last)
     file = claire.folder / "plan.json"
     assert claire.run("plan", feed, "--as-of", last, "--out", file).code == 0
     do(claire, "suspend", UID)
