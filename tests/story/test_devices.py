@@ -274,7 +274,9 @@ def test_an_account_whose_device_cannot_be_deleted_is_not_archived(claire: Acade
     assert claire.values(UID, "piactlState") == ["deactivated"]
     assert claire.names()["1999"] == "ida.roy"
     assert len(devices(claire)) == 1
+    # an archival that could not be made is noted anew
     claire.twice(last, feed)
+    claire.night(day(1).isoformat())
     assert claire.values(UID, "piactlState") == ["archived"]
     assert devices(claire) == {}
 
