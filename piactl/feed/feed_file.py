@@ -1,17 +1,84 @@
-"""Opens a feed file; refuses files that are not regular or too large."""
+"""Finds the source of a feed file by its name, and opens the file."""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from difflib import SequenceMatcher
+from fnmatch import fnmatchcase
 from io import BufferedReader
 from pathlib import Path
 
 from piactl.core.model.settings import SourceSettings
-from piactl.errors import FeedRefused
+from piactl.errors import FeedRefused, UsageError
 from piactl.feed.error_codes import refusal
+
+_WORD = re.compile(r"[^\W\d_]+")
+_NEAR = 0.66
+"""How alike the first words of two file names are, from 0 to 1, if one may be a slip for the other."""
+
+
+class NoSource(UsageError):
+    """A file whose name has nothing in common with the files of any source."""
+
+    def __init__(self, message: str, path: Path) -> None:
+        self.path = path
+        super().__init__(message)
+
+
+def source_of(path: Path, sources: Mapping[str, SourceSettings]) -> SourceSettings:
+    """The source whose `files` patterns match the base name of `path`, or the only source.
+
+    Raises UsageError with the names of the sources if none or several match; NoSource if no source has files
+    of a similar name.
+    """
+    fitting = [s for s in sources.values() if any(fnmatchcase(path.name, pattern) for pattern in s.files)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting and len(sources) == 1:
+        return next(iter(sources.values()))
+    if not sources:
+        raise UsageError(f"{path}: no source is configured; add one under `sources:`")
+    several = ", ".join(s.name for s in fitting)
+    problem = f"matches several sources ({several})" if fitting else "matches the `files` of no source"
+    message = f"{path}: {problem}; write NAME={path}, where NAME is one of: {', '.join(sources)}"
+    if fitting:
+        raise UsageError(message)
+    near = [source.name for source in sources.values() if _near(path.name, source)]
+    if near:
+        raise UsageError(f"{message}\nIts name is nearly that of a feed of {' or '.join(near)}")
+    raise NoSource(message, path)
+
+
+def _near(name: str, source: SourceSettings) -> bool:
+    """Whether the first word of a file name is nearly the source's, or that of one of its patterns."""
+    word = _first_word(name)
+    own = {_first_word(text) for text in (source.name, *source.files)} - {""}
+    return any(SequenceMatcher(None, word, one).ratio() >= _NEAR for one in own)
+
+
+def _first_word(text: str) -> str:
+    found = _WORD.match(text)
+    return found[0].casefold() if found else ""
+
+
+def feed_argument(text: str, sources: Mapping[str, SourceSettings]) -> tuple[SourceSettings, Path]:
+    """The source and the file of the argument `PATH` or `NAME=PATH`.
+
+    Raises UsageError if the name is not a source, or the path matches no single source.
+    """
+    name, sign, rest = text.partition("=")
+    if sign and name in sources:
+        if not rest:
+            raise UsageError(f"{text}: the file is missing; write {name}=PATH")
+        return sources[name], Path(rest)
+    if sign and "/" not in name and not Path(text).exists():
+        raise UsageError(f"{text}: unknown source {name!r}; the sources are: {', '.join(sources) or 'none'}")
+    return source_of(Path(text), sources), Path(text)
+
 
 _LEAST = 65_536
 

@@ -11,15 +11,9 @@ from piactl.core.edits import ActRefused
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import Settings
 from piactl.directory.port import Reader, Writer
-from piactl.directory.store.state_records import (
-    DATA,
-    UnreadableRecords,
-    last_run_record,
-    parsed,
-    read_last_run,
-    read_runs,
-    record_write,
-)
+from piactl.directory.store.memory_records import last_run_record, read_last_run
+from piactl.directory.store.records import DATA, UnreadableRecords, parsed, record_write
+from piactl.directory.store.run_records import read_runs
 from piactl.flows.apply.run import Order, head_facts, locked_run, must
 
 

@@ -336,7 +336,7 @@ def _files(png: str | None, uri_file: str | None) -> Iterator[Callable[[Sequence
         filled.add(path)
 
     def keep(enrolments: Sequence[Enrolment], one: bool) -> None:
-        from piactl.otp.qr_code import png as picture
+        from piactl.otp import png as picture
 
         if not enrolments:
             return
@@ -370,7 +370,7 @@ def _uris(enrolments: Sequence[Enrolment], one: bool) -> bytes:
 
 
 def _show_once(enrolment: Enrolment) -> None:
-    from piactl.otp.qr_code import drawn
+    from piactl.otp import drawn
 
     put([drawn(enrolment.uri), f"{enrolment.uri}\n"])
     say("scan it now: it is shown only once. A photograph of it is a copy of the device: clear the screen")

@@ -13,9 +13,8 @@ import typer
 from piactl.cli.framework.account_batch import ActAsOf, Allow, DryRun, Manner, Yes, begin
 from piactl.cli.framework.context import ProgressLine, put, reading, say, writing
 from piactl.cli.framework.options import PlanLayout, Reason, RunOutput
-from piactl.cli.framework.prompts import confirmed
 from piactl.cli.framework.run_context import _now, stop_on_signals
-from piactl.cli.framework.stdout import StdoutLost
+from piactl.cli.framework.terminal import StdoutLost, confirmed
 from piactl.core.text import counted
 from piactl.errors import Exit, UnsafePlan
 from piactl.report.plan_text import refusal_lines
@@ -79,8 +78,7 @@ def undo(
         _keep(undoing, out)
     if dry_run or out:
         return _foretell(undoing, configuration, order, output, everything=everything)
-    work = undoing.plan.work
-    if not work.writes and not work.records:
+    if not undoing.ready.writes and not undoing.ready.records:
         return _finish(undoing, _result(undoing, configuration), output, everything=everything)
     _refuse_broken(undoing, order)
     if not _agreed(undoing, configuration, yes=yes):
@@ -100,7 +98,7 @@ def _keep(undoing: Undoing, out: str) -> None:
     from piactl.flows.plan.plan_file import plan_pieces
     from piactl.private_files import write_private
 
-    write_private(Path(out), plan_pieces(undoing.plan.document))
+    write_private(Path(out), plan_pieces(undoing.ready))
     say(f"kept in {out}; make it true with: piactl apply {out}")
 
 
@@ -118,7 +116,7 @@ def _say_broken(undoing: Undoing, order: Order) -> str:
     from piactl.flows.apply.executor import refused
     from piactl.flows.plan.plan_file import refusal_facts
 
-    broken = refused(undoing.plan.work.refusals, order.allowed)
+    broken = refused(undoing.ready.plan.refusals, order.allowed)
     if not broken:
         return ""
     for line in refusal_lines([refusal_facts(one) for one in broken[:_FIRST_GUARDS]]):
@@ -140,7 +138,7 @@ def _refuse_broken(undoing: Undoing, order: Order) -> None:
 
 def _agreed(undoing: Undoing, configuration: Configuration, *, yes: bool) -> bool:
     """Whether it may be done: always where nobody can be asked."""
-    writes = undoing.plan.work.writes
+    writes = undoing.ready.writes
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
 
@@ -150,23 +148,35 @@ def _agreed(undoing: Undoing, configuration: Configuration, *, yes: bool) -> boo
 
 
 def _apply(undoing: Undoing, configuration: Configuration, order: Order) -> Done:
+    from piactl.flows.apply.run import locked_run
     from piactl.flows.nightly import run_apply
 
     progress = ProgressLine("put back")
     with stop_on_signals() as stop, writing(configuration, IDENTITY) as writer:
         try:
-            return run_apply(
-                configuration, writer, order, undoing.plan, now=_now, say=say, progress=progress, stop=stop
+            begin_run = locked_run(
+                writer,
+                order,
+                configuration.settings,
+                configuration.keys,
+                configuration.unreadable,
+                _now,
+                say,
+                undoing.ready.fingerprint,
             )
+            return run_apply(begin_run, undoing.ready, progress=progress, stop=stop)
         finally:
             progress.close()
 
 
 def _result(undoing: Undoing, configuration: Configuration, done: Done | None = None) -> dict[str, Any]:
     """What -o json prints, as the README documents it."""
-    facts = undoing.plan.document["undo"]
+    from piactl.flows.plan.plan_file import plan_document
+
+    document = plan_document(undoing.ready)
+    facts = document["undo"]
     changes: dict[str, list[Any]] = {}
-    for change in undoing.plan.document["changes"]:
+    for change in document["changes"]:
         changes.setdefault(change["uid"], []).append(change)
     accounts = []
     for one in facts["accounts"]:
@@ -181,13 +191,13 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
         )
     return {
         "run": done.run if done else None,
-        "status": done.status if done else "nothing to do" if not undoing.plan.work.writes else "not made",
+        "status": done.status if done else "nothing to do" if not undoing.ready.writes else "not made",
         "undoes": facts["run"],
         **{name: facts[name] for name in ("command", "user", "as_of", "started", "feeds", "unchanged")},
         "deltas": sorted(name for name, one in configuration.settings.sources.items() if not one.full),
         "accounts": accounts,
-        "refusals": undoing.plan.document["refusals"],
-        "plan": undoing.plan.document["fingerprint"],
+        "refusals": document["refusals"],
+        "plan": document["fingerprint"],
     }
 
 

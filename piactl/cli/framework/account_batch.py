@@ -19,9 +19,8 @@ from piactl.cli.framework.context import (
     writing,
 )
 from piactl.cli.framework.options import Layout, read_allowed, read_day
-from piactl.cli.framework.prompts import confirmed
 from piactl.cli.framework.run_context import _now, new_order, stop_on_signals
-from piactl.cli.framework.stdout import StdoutLost
+from piactl.cli.framework.terminal import StdoutLost, confirmed
 from piactl.errors import Exit, PiactlError, UsageError
 
 if TYPE_CHECKING:
@@ -222,7 +221,7 @@ def agreed(preparation: Preparation, manner: Manner) -> bool:
     if manner.yes or not preparation.writes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     from piactl.core.text import counted
-    from piactl.report.edit_text import result_text
+    from piactl.report.plan_text import result_text
 
     for one in preparation.accounts:
         print(result_text(result_facts(one, foretold(one))), end="", file=sys.stderr)
@@ -252,9 +251,9 @@ def _say_guards(preparation: Preparation, order: Order) -> None:
 
 
 def result_facts(one: Prepared, became: tuple[str, str]) -> dict[str, Any]:
-    """The result object of one account, as the README documents it."""
+    """The result object of one account; see docs/accounts.md."""
     from piactl.core.model.numen import read_numen
-    from piactl.flows.plan.rows.serialize import change_facts
+    from piactl.flows.plan.plan_file import change_facts
 
     outcome, message = became
     if one.error is not None:
@@ -299,13 +298,13 @@ def finish(preparation: Preparation, manner: Manner, became: Any, run: str = "")
 
 
 def put_results(results: Sequence[dict[str, Any]], output: Layout | None) -> None:
-    from piactl.report.edit_text import COLUMNS, result_text
+    from piactl.report.plan_text import RESULT_COLUMNS, result_text
     from piactl.report.table import rendered
 
     if output is None:
         put(result_text(result) for result in results)
     else:
-        put(rendered(results, COLUMNS, layout_or_default(output)))
+        put(rendered(results, RESULT_COLUMNS, layout_or_default(output)))
 
 
 def _call_hooks(settings: Settings, preparation: Preparation, became: Any) -> bool:

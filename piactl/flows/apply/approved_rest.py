@@ -9,7 +9,8 @@ from dataclasses import replace
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.plan import Basis, Plan
 from piactl.directory.port import Reader
-from piactl.directory.store.state_records import Record, UnreadableRecords, read_runs
+from piactl.directory.store.records import Record, UnreadableRecords
+from piactl.directory.store.run_records import read_runs
 from piactl.flows.apply.run import Run
 from piactl.flows.apply.undo_log import read_undo
 

@@ -11,24 +11,24 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from piactl.core.credentials.activation_password import Code, new_code, valid_until
-from piactl.core.credentials.totp_devices import NO_DEVICE
 from piactl.core.edits import ActRefused
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import Settings
+from piactl.core.rules.career import AccountStatus
 from piactl.core.rules.desired import Rules
-from piactl.core.rules.status import AccountStatus
 from piactl.directory.port import Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.activation_passwords import Ending, code_write, policy_faults
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.state_records import UnreadableRecords, read_last
+from piactl.directory.store.memory_records import read_last
+from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import ConfigurationInvalid, Mistake, PiactlError, ReplyLost
 from piactl.flows.accounts.edit import Prepared
 from piactl.flows.apply.executor import Done, Stop, write_alone
 from piactl.flows.apply.run import Order, check_date, run_alone
 from piactl.flows.helpdesk.rate_limit import shown_time
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
 from piactl.private_files import create_private, write_private
 from piactl.report.table import rendered

@@ -15,13 +15,13 @@ from piactl.core.text import counted
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.state_records import UnreadableRecords
+from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError, UsageError
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.run import Order, run_alone
 from piactl.flows.helpdesk.otp import CodeOutcome, use_code
 from piactl.flows.helpdesk.rate_limit import IdentityChecks, begin_attempt, tries_left
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite
 
 Proof = Callable[[str], bool]
 """Whether a code of the device in force is good; a good one is used up by it."""

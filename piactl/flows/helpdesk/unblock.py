@@ -21,7 +21,7 @@ from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.run import Run
 from piactl.flows.helpdesk.activation import ADMINISTRATOR
 from piactl.flows.helpdesk.rate_limit import shown_time
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
 
 

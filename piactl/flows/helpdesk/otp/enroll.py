@@ -10,7 +10,7 @@ from piactl.core.credentials.totp_devices import Device, DeviceState, suspended
 from piactl.core.edits import Author
 from piactl.core.model.digests import DigestKeys
 from piactl.directory.store.devices import device_add
-from piactl.directory.store.state_records import UnreadableRecords
+from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.accounts.edit import Preparation, Prepared
 from piactl.flows.helpdesk.otp.holder import Holder, deletions, each, find_holder, prepared
 from piactl.flows.queries.accounts import AccountStore
