@@ -10,6 +10,7 @@ from typing import Any
 from piactl.core.edits import ActRefused
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import Settings
+from piactl.core.plan.guards import losses_until
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.memory_records import last_run_record, read_last_run
 from piactl.directory.store.records import DATA, UnreadableRecords, parsed, record_write
@@ -68,8 +69,9 @@ def rewind(
         after = runs_after(writer, settings.directory.state, unreadable, to, now())
         note = f"the day of the last run is set back from {last.as_of} to {to}"
         run.journal.note(f"{note}: {order.reason}")
+        losses = losses_until(last.losses, to)
         # it is no longer the record that any plan was made on
-        record = last_run_record(replace(last, run=order.run, as_of=to, plan="", clean=False))
+        record = last_run_record(replace(last, run=order.run, as_of=to, plan="", clean=False, losses=losses))
         write = record_write(entry.dn, data, record)
         if write is not None:
             must(writer, write)

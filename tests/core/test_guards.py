@@ -12,6 +12,7 @@ from piactl.core.plan.guards import (
     counts_by_kind,
     in_period,
     losses_since,
+    losses_until,
     losses_with,
     losses_without,
     refusals,
@@ -224,3 +225,9 @@ def test_losses_are_kept_for_a_month_and_an_approval_clears_them() -> None:
     assert losses_since(losses, TODAY) == {"lock": 3, "revoke": 5}
     assert losses_without(losses, ["lock_window"]) == {TODAY: {"revoke": 5}}
     assert losses_without(losses, ["revoke", "grant"]) == {TODAY - 30 * day: {"lock": 2}, TODAY: {"lock": 3}}
+
+
+def test_losses_of_later_days_count_on_the_day_that_is_set() -> None:
+    day = timedelta(days=1)
+    losses = {TODAY - day: {"lock": 1}, TODAY: {"lock": 2}, TODAY + 87 * day: {"lock": 3, "revoke": 4}}
+    assert losses_until(losses, TODAY) == {TODAY - day: {"lock": 1}, TODAY: {"lock": 5, "revoke": 4}}

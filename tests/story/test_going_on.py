@@ -92,3 +92,14 @@ def test_a_plan_that_nobody_approved_does_not_go_on(academy: Academy, refused: P
     with academy.nothing_written():
         assert academy.run("apply", refused).code == 4
         assert academy.run("apply", refused).code == 4
+
+
+def test_people_held_are_approved_in_the_rest_too(academy: Academy) -> None:
+    """In a first load, no guard counts the people held; in its rest, one does."""
+    strange = [line.replace("Vauban", "1234") for line in strangers(60)]
+    feed = academy.feed(*crowd(MANY), *strange, day=DAY)
+    killed(academy, "nightly", feed, "--as-of", DAY)
+    assert len(academy.accounts()) < MANY
+    ran = academy.night(DAY, feed)
+    assert "held=60" in ran.err
+    assert len(academy.accounts()) == MANY

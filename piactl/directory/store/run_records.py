@@ -45,6 +45,8 @@ def read_run(r: Record) -> Record:
         if name in r:
             date.fromisoformat(r[name])
     texts_of(r.get("rewound", []), "rewound")
+    if "held" in r:
+        number_of(r, "held")
     for name in ("summary", "outcomes", "allowed"):
         counts_of(r.get(name) or {}, name)
     for name, fields in (

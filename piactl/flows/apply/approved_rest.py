@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
-from piactl.core.plan.guards import Refusal
+from piactl.core.plan.guards import GROWTH, HELD, OTHER, WINDOW, Refusal
 from piactl.core.plan.plan import Basis, Plan
 from piactl.directory.port import Reader
 from piactl.directory.store.records import Record, UnreadableRecords
@@ -17,6 +17,9 @@ from piactl.flows.apply.undo_log import read_undo
 INTERRUPTED = ("interrupted", "failed", "stopped")
 """The statuses of a run that began to write, because no guard refused it, and did not come to its end."""
 _AT_WORK = ("running", *INTERRUPTED)
+
+_KINDS = {window: kind for kind, window in WINDOW.items()}
+"""The kind of change that a guard over several days counts."""
 
 
 def began(run: Run | None, reader: Reader, state: str, unreadable: UnreadableRecords, plan: str) -> str:
@@ -40,19 +43,33 @@ def allow_same_plan(run: Run, plan: str, refusals: Sequence[Refusal]) -> None:
 
 def allow_rest(run: Run, plan: Plan) -> None:
     """Approves the broken guards of a plan with the same feeds, policy and last run as an interrupted run,
-    kind by kind, where every account with such a change had it in the plan of that run too."""
+    guard by guard, where every account that it counts had such a change in the plan of that run too."""
+    if not plan.refusals:
+        return
     left: dict[str, set[str]] = defaultdict(set)
-    kinds = {refusal.kind for refusal in plan.refusals}
     for change in plan.changes:
-        if change.kind.value in kinds:
-            left[change.kind.value].add(change.uid)
-    first = ""
-    for record in _interrupted(run, plan.basis) if kinds else ():
+        left[change.kind.value].add(change.uid)
+    first, held = "", 0
+    for record in _interrupted(run, plan.basis):
         first = first or str(record["run"])
+        held = max(held, record.get("held", 0))
         for kept in read_undo(run.writer, run.settings.directory.state, record["run"], run.unreadable):
-            for kind in kinds & {*kept.kinds}:
+            for kind in kept.kinds:
                 left[kind].discard(kept.uid)
-    _allow(run, first, [refusal for refusal in plan.refusals if not left[refusal.kind]])
+    if not first:
+        return
+    new = {kind for kind, uids in left.items() if uids}
+    _allow(run, first, [refusal for refusal in plan.refusals if _was_approved(refusal, new, held)])
+
+
+def _was_approved(refusal: Refusal, new: Collection[str], held: int) -> bool:
+    """Whether the guard counts nothing that the interrupted run did not plan: no change of the kinds `new`,
+    no more than `held` people who are held."""
+    if refusal.kind == HELD:
+        return refusal.found <= held
+    if refusal.kind in (*GROWTH.values(), *OTHER.values()):  # changes of any kind
+        return not new
+    return _KINDS.get(refusal.kind, refusal.kind) not in new
 
 
 def _interrupted(run: Run, basis: Basis) -> Iterator[Record]:

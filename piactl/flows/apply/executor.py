@@ -256,6 +256,7 @@ def run_facts(ready: ReadyPlan) -> dict[str, object]:
         "after": ready.plan.basis.after,
         "feeds": [{"source": f.source, "file": f.file, "digest": f.digest} for f in feeds],
         "summary": dict(ready.plan.summary),
+        **({"held": len(ready.plan.holds)} if ready.plan.holds else {}),
         **({"undoes": ready.undoes} if ready.undoes else {}),
     }
 

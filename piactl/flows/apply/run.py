@@ -186,8 +186,7 @@ def locked_run(
     """Takes the lock, opens the journal and settles the writes that earlier runs left in doubt.
 
     Raises DefaultPolicyMissing and UnsafePlan for a wrong clock (both with nothing written), LockHeld,
-    JournalUnusable. Releases the lock at the
-    end in every case, if the directory can be reached.
+    JournalUnusable. Releases the lock at the end in every case, if the directory can be reached.
     """
     require_default_policy(writer, settings.password.policy)
     lock = RunLock(writer, settings.directory.state, _holder(order), settings.lock_seconds, now)
