@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from piactl.config.schema_validation import check_schema
+from piactl.config.schema_validation import check_schema, hint
 from piactl.config.sources import read_sources
 from piactl.config.strict_yaml import Document, Node, quoted, read_document
 from piactl.core.model.settings import (
@@ -50,15 +50,25 @@ def _settings(document: Document, file: Path) -> Settings:
         state_folder=_path(root.at("state_folder"), folder),
         metrics_file=_path(root.at("metrics"), folder),
         sources=read_sources(document, root.at("sources")),
+        go_on=_go_on(document, root),
         any_date=root.at("any_date").truth(_USUAL.any_date),
         strict=root.at("strict").truth(_USUAL.strict),
         lock_seconds=root.at("lock_seconds").integer(_USUAL.lock_seconds),
+        clock_minutes=root.at("clock").at("server_minutes").integer(_USUAL.clock_minutes),
         keep_undo_days=root.at("keep_undo_days").integer(_USUAL.keep_undo_days),
         keep_runs_days=root.at("keep_runs_days").integer(_USUAL.keep_runs_days),
         lock_hook=tuple(root.at("hooks").at("lock").texts()),
         hook_seconds=root.at("hooks").at("seconds").integer(_USUAL.hook_seconds),
         password=_password(document, root.at("password")),
     )
+
+
+def _go_on(document: Document, root: Node) -> frozenset[str]:
+    sources = dict(root.at("sources").entries())
+    for place in root.at("continue").text_nodes():
+        if place.text() not in sources:
+            document.mistake(place, f"continue: {place.text()!r} is no source; {hint(place.text(), sources)}")
+    return frozenset(root.at("continue").texts())
 
 
 def _password(document: Document, node: Node) -> PasswordSettings:

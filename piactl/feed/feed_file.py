@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
 from io import BufferedReader
 from pathlib import Path
@@ -14,11 +16,24 @@ from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused, UsageError
 from piactl.feed.error_codes import refusal
 
+_WORD = re.compile(r"[^\W\d_]+")
+_NEAR = 0.66
+"""How alike the first words of two file names are, from 0 to 1, if one may be a slip for the other."""
+
+
+class NoSource(UsageError):
+    """A file whose name has nothing in common with the files of any source."""
+
+    def __init__(self, message: str, path: Path) -> None:
+        self.path = path
+        super().__init__(message)
+
 
 def source_of(path: Path, sources: Mapping[str, SourceSettings]) -> SourceSettings:
     """The source whose `files` patterns match the base name of `path`, or the only source.
 
-    Raises UsageError with the names of the sources if none or several match.
+    Raises UsageError with the names of the sources if none or several match; NoSource if no source has files
+    of a similar name.
     """
     fitting = [s for s in sources.values() if any(fnmatchcase(path.name, pattern) for pattern in s.files)]
     if len(fitting) == 1:
@@ -29,7 +44,25 @@ def source_of(path: Path, sources: Mapping[str, SourceSettings]) -> SourceSettin
         raise UsageError(f"{path}: no source is configured; add one under `sources:`")
     several = ", ".join(s.name for s in fitting)
     problem = f"matches several sources ({several})" if fitting else "matches the `files` of no source"
-    raise UsageError(f"{path}: {problem}; write NAME={path}, where NAME is one of: {', '.join(sources)}")
+    message = f"{path}: {problem}; write NAME={path}, where NAME is one of: {', '.join(sources)}"
+    if fitting:
+        raise UsageError(message)
+    near = [source.name for source in sources.values() if _near(path.name, source)]
+    if near:
+        raise UsageError(f"{message}\nIts name is nearly that of a feed of {' or '.join(near)}")
+    raise NoSource(message, path)
+
+
+def _near(name: str, source: SourceSettings) -> bool:
+    """Whether the first word of a file name is nearly the source's, or that of one of its patterns."""
+    word = _first_word(name)
+    own = {_first_word(text) for text in (source.name, *source.files)} - {""}
+    return any(SequenceMatcher(None, word, one).ratio() >= _NEAR for one in own)
+
+
+def _first_word(text: str) -> str:
+    found = _WORD.match(text)
+    return found[0].casefold() if found else ""
 
 
 def feed_argument(text: str, sources: Mapping[str, SourceSettings]) -> tuple[SourceSettings, Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 from piactl.core.model.settings import Settings
@@ -14,15 +15,16 @@ from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
-from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, check_plan_fits
+from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
+from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, check_plan_fits, refused
 from piactl.flows.apply.run import Run, check_date, head_facts
 from piactl.flows.helpdesk.rate_limit import forget_old_attempts
 from piactl.flows.helpdesk.unblock import release_codes
-from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.incremental import NextCache, keep, read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
+from piactl.flows.plan.partial_feeds import build_continuing
 from piactl.flows.plan.plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.private_files import forget_old, make_private_folder, write_private
@@ -45,6 +47,7 @@ def run_nightly(
     arguments: Sequence[str],
     accepted: Accepted,
     *,
+    say: Callable[[str], None],
     progress: Progress,
     stop: Stop,
     keep_rejects: Callable[[Sequence[SourcedFeed], ReadyPlan], None],
@@ -56,12 +59,15 @@ def run_nightly(
 
     Raises FeedRefused with nothing written, RefusedPlan if guards are broken, LockHeld at once.
     """
-    scans = scan_feeds(arguments, settings.sources, rules.keys)
+    scans = scan_feeds(arguments, settings.sources, rules.keys, settings.go_on, say)
     with under_lock as run:
         accounts = ManagedAccounts(run.writer, settings.directory, encoding(run.writer))
         state = read_run_state(accounts, rules, unreadable, feeds=bool(scans))
         check_date(run.order, state.memory.last, settings)
-        feeds, ready, cache = build_plan(accounts, rules, settings, scans, state, accepted, run.lock.keep)
+        made = build_continuing(accounts, rules, settings, scans, state, accepted, run.lock.keep)
+        feeds, ready, cache = made.feeds, made.ready, made.cache
+        for message in made.refused:
+            say(message)
         # with a million people, their lines take as much memory as all that is to come
         scans.clear()
         if cache is not None:
@@ -76,7 +82,10 @@ def run_nightly(
         kept = ready.plan.changes or ready.plan.refusals
         file = _keep_plan(run, ready, folder, settings.keep_undo_days) if kept else None
         if ready.plan.refusals and file is not None:
-            _refuse(run, ready, file)
+            allow_rest(run, ready.plan)
+            if refused(ready.plan.refusals, run.order.allowed):
+                _refuse(run, ready, file)
+            ready = replace(ready, plan=replace(ready.plan, refusals=()))
         done = apply_work(
             run,
             ready,
@@ -86,6 +95,7 @@ def run_nightly(
             tell=cache.confirm if cache is not None else None,
             housekeeping=(release_codes, forget_old_attempts),
         )
+        done.without_feeds = bool(made.refused)
         # a run that did not end well leaves no cache
         if cache is not None and cache.kept and done.status == "done":
             _keep_cache(run, cache, folder, rules)
@@ -146,4 +156,5 @@ def run_apply(
         if order.as_of != order.today and not settings.any_date:
             raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
         check_date(order, last, settings)
+        allow_same_plan(run, ready.fingerprint, refused(ready.plan.refusals, order.allowed))
         return apply_work(run, ready, progress=progress, stop=stop)

@@ -156,6 +156,7 @@ def _left_alone(document: Document, most: int) -> Iterator[str]:
             "addresses added by another program: kept and reserved",
             _foreign,
         ),
+        ("archivals", "archivals due, confirmed by the next night", _archival),
         ("absents", "assignments absent from the feed, waiting for confirmation", _absent),
     )
     for name, meaning, line in groups:
@@ -181,6 +182,10 @@ def _hold(one: Mapping[str, Any]) -> str:
 def _foreign(one: Mapping[str, Any]) -> str:
     owner = f", although it is a name of {one['owner']}" if one["owner"] else ""
     return f"{one['uid']}: {one['address']}, since {one['since']}{owner}"
+
+
+def _archival(one: Mapping[str, Any]) -> str:
+    return f"{one['uid']}: archival due since {one['due']}, confirmed by the next night"
 
 
 def _absent(one: Mapping[str, Any]) -> str:

@@ -165,6 +165,14 @@ CASES: dict[str, Case] = {
         missing=("why",),
     ),
     "runs list": Case(("runs", "list"), wrong=((("runs", "list", "--most", "many"), "", 2, "--most"),)),
+    "runs rewind": Case(
+        ("runs", "rewind", "--to", "2020-01-01", *WHY),
+        wrong=(
+            (("runs", "rewind", "--to", "2020-01-01"), "", 2, "needs a reason"),
+            (("runs", "rewind", "--to", LATER, *WHY), "", 1, "name a day before it"),
+        ),
+        missing=("runs", "rewind"),
+    ),
     "runs show": Case(
         ("runs", "show", "last"),
         wrong=((("runs", "show", "20200101T000000-abcdef"), "", 9, "there is no such run"),),

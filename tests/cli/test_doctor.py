@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -406,6 +406,30 @@ def test_a_last_run_of_a_later_day(clinic: Clinic) -> None:
     clinic.finds("D29", "error", "after today", 1)
 
 
+def test_a_day_of_the_last_run_that_is_to_come(clinic: Clinic) -> None:
+    clinic.finds("D41", "ok", "no run has written yet", 0)
+    census = {"total": 0, "by_establishment": {}, "by_profile": {}}
+    facts = {"run": "r1", "policy": "", "register": "", "plan": "", "clean": True, "census": census}
+    clinic.record("cn=state", {**facts, "as_of": "2099-01-01"})
+    clinic.finds("D41", "warning", "2099-01-01, which is after today", 0)
+    clinic.configure(("any_date: true", "any_date: false"))
+    row = clinic.finds("D41", "error", "2099-01-01, which is after today", 1)
+    assert f"piactl runs rewind --to {date.today()}" in row["advice"]
+
+
+def test_a_source_without_a_new_feed(clinic: Clinic) -> None:
+    clinic.finds("D42", "skipped", "trials", 0)
+    clinic.configure(("any_date: true", "any_date: false"))
+    clinic.finds("D42", "ok", "none is old", 0)
+    source = {"source": "hr", "digest": "d", "rows": 1, "people": 1, "columns": {}}
+    source |= {"applied": [], "absences": []}
+    for days, outcome in ((7, "ok"), (8, "warning")):
+        day = (date.today() - timedelta(days=days)).isoformat()
+        clinic.record("cn=hr,ou=sources", {**source, "date": day})
+        clinic.finds("D42", outcome, "none is old" if days == 7 else f"hr: the last feed is of {day}", 0)
+        clinic.remove(f"cn=hr,ou=sources,{clinic.sandbox.state}")
+
+
 # ---- the server's settings
 
 
@@ -739,7 +763,7 @@ def test_a_failing_check_says_what_it_means_and_what_to_do(clinic: Clinic, capsy
 
 
 def test_the_numbers_are_those_of_the_book() -> None:
-    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 41)]
+    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 43)]
     for check in CHECKS.values():
         assert check.severity.value in WORKED
         assert check.meaning.endswith(".")

@@ -82,7 +82,7 @@ def test_archived_accounts_need_their_key_for_ever(academy: Academy) -> None:
         matricule="1500", prenom="Jean", nom_famille="Parti", debut="2020-01-01", fin=day(-190).isoformat()
     )
     academy.night(start, feed(academy, start, gone))
-    academy.night(late, feed(academy, late, gone))
+    academy.nights(late, feed(academy, late, gone))
     assert academy.values("jean.parti", "piactlState") == ["archived"]
     assert academy.run("key", "add", *WHY).code == 0
     academy.night(second, feed(academy, second, gone))

@@ -22,7 +22,7 @@ def moved(academy: Academy) -> Academy:
     ]
     old = row(matricule="1002", prenom="Odile", nom_famille="Fayard", debut="2026-01-01", fin="2026-03-31")
     academy.night("2026-03-01", academy.feed(row(fonction="DIR", debut="2020-09-01"), old, day="2026-03-01"))
-    academy.night(DAY, academy.feed(*rows, old, day=DAY))
+    academy.nights(DAY, academy.feed(*rows, old, day=DAY))
     return academy
 
 

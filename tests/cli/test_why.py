@@ -117,7 +117,7 @@ def test_the_remedy_of_a_state_turns_it(academy: Academy, rows: list[str], state
 
 def test_an_archived_account(academy: Academy) -> None:
     told(academy, post(-100, -80), as_of=-75)
-    academy.night(day(0))
+    academy.nights(day(0))
     one = answer(academy)
     assert (one["verdict"], one["yes"]) == ("archived", False)
     assert not answer(academy, "iprof")["yes"]

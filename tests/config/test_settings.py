@@ -76,7 +76,8 @@ def test_a_configuration_that_says_everything():
     assert directory.taken_attributes == ("uid", "mail")
     assert settings.metrics_file == "/var/lib/node_exporter/piactl.prom"
     assert (settings.any_date, settings.strict) == (True, True)
-    assert (settings.lock_seconds, settings.keep_undo_days) == (600, 30)
+    assert settings.go_on == {"epp"}
+    assert (settings.lock_seconds, settings.keep_undo_days, settings.clock_minutes) == (600, 30, 15)
     codes = "cn=activation,ou=policies,o=gouv,c=fr"
     assert settings.password == PasswordSettings("cn=default,ou=policies,o=gouv,c=fr", codes, 48, 13, 17, 40)
     assert settings.sources == {
@@ -93,6 +94,7 @@ def test_a_configuration_that_says_everything():
             values={"position": {"01": "activite", "02": "retraite"}},
             constants={"corps": "551"},
             absent_runs=3,
+            feed_days=12,
             limits=SourceLimits(0.1, 10, 0.8, 30, 0.2, 40, 0.3, 25, 0.06, 15, 100_000, 50_000_000, 200),
             periods=(
                 LimitsPeriod(

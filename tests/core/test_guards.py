@@ -14,6 +14,7 @@ from piactl.core.plan.guards import (
     losses_before,
     losses_beyond,
     losses_since,
+    losses_until,
     losses_with,
     losses_without,
     refusals,
@@ -239,3 +240,9 @@ def test_losses_of_a_run_that_did_not_end_count_once() -> None:
     assert losses_with(before, {"revoke": 15}, day) == planned
     # on another day nobody knows what was made
     assert losses_before({}, planned, {"revoke": 15}, next_day) == planned
+
+
+def test_losses_of_later_days_count_on_the_day_that_is_set() -> None:
+    day = timedelta(days=1)
+    losses = {TODAY - day: {"lock": 1}, TODAY: {"lock": 2}, TODAY + 87 * day: {"lock": 3, "revoke": 4}}
+    assert losses_until(losses, TODAY) == {TODAY - day: {"lock": 1}, TODAY: {"lock": 5, "revoke": 4}}

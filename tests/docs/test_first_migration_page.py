@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from piactl.clock import civil_today
 from tests.conftest import Sandbox
 from tests.story.feeds import crowd, text
 
@@ -31,7 +32,7 @@ def commands() -> list[str]:
 def test_the_commands_of_the_page_load_a_first_migration(sandbox: Sandbox, tmp_path: Path) -> None:
     blocks = commands()
     assert len(blocks) == 5
-    (tmp_path / "hr.csv").write_text(text(crowd(12), "2026-09-01"), encoding="utf-8")
+    (tmp_path / "hr.csv").write_text(text(crowd(12), str(civil_today("Europe/Paris"))), encoding="utf-8")
     said = []
     for block in blocks:
         script = block.replace(" -F /etc/ldap/slapd.d", "")

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -118,6 +119,11 @@ class Academy:
         ran = self.run("nightly", *feeds, "--as-of", as_of, "-o", "json")
         assert ran.code == code, f"exit {ran.code}, not {code}: {ran.out}{ran.err}"
         return ran
+
+    def nights(self, as_of: str, *feeds: Path) -> Ran:
+        """A night without a feed on the eve of a day, and one on the day: an archival needs both."""
+        self.night((date.fromisoformat(as_of) - timedelta(days=1)).isoformat())
+        return self.night(as_of, *feeds)
 
     def quiet_night(self, as_of: str, *feeds: Path) -> None:
         """A night that must write to no account."""

@@ -317,7 +317,7 @@ def test_a_homonym_gets_the_next_number_and_a_return_the_own_address(claire: Aca
     assert one(act(claire, *words))["uid"] == "claire.dubreuil1"
     taken = act(claire, *words, code=1)
     assert "has the account claire.dubreuil1 already" in taken.err
-    claire.night("2027-03-01")
+    claire.nights("2027-03-01")
     assert state(claire, "claire.dubreuil1") == "archived"
     words[words.index("2026-09-20")] = "2027-06-30"
     assert one(act(claire, *words, day="2027-03-01"))["uid"] == "claire.dubreuil1"

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -102,13 +103,15 @@ def names(folder: Path) -> list[str]:
     return sorted(os.listdir(folder))  # noqa: PTH208
 
 
+DAYS = [(date.today() + timedelta(days=ago)).isoformat() for ago in (-2, -1, 0)]
+"""The command is given no date: the feeds are of these days."""
 WAYS: list[Callable[[Host], int]] = [Host.timer, Host.cron]
 
 
 @pytest.mark.parametrize("run", WAYS, ids=["timer", "cron"])
 def test_what_a_good_night_applied_is_moved(host: Host, run: Callable[[Host], int]) -> None:
-    content = host.deliver("hr-1.csv", day="2026-09-01").read_bytes()
-    host.deliver("more-of the day.csv", row(matricule="2001", prenom="Ida"), day="2026-09-01")
+    content = host.deliver("hr-1.csv", day=DAYS[0]).read_bytes()
+    host.deliver("more-of the day.csv", row(matricule="2001", prenom="Ida"), day=DAYS[0])
     (host.feeds / ".hr-2.csv").write_text("not yet whole")
     (host.applied / "hr-1.csv").write_text("of an earlier day")
     assert run(host) == 0
@@ -122,9 +125,9 @@ def test_what_a_good_night_applied_is_moved(host: Host, run: Callable[[Host], in
 
 @pytest.mark.parametrize("run", WAYS, ids=["timer", "cron"])
 def test_a_feed_that_adds_nothing_is_moved_too(host: Host, run: Callable[[Host], int]) -> None:
-    host.deliver("hr-1.csv", day="2026-09-01")
+    host.deliver("hr-1.csv", day=DAYS[0])
     assert run(host) == 0
-    host.deliver("hr-1-again.csv", day="2026-09-01")
+    host.deliver("hr-1-again.csv", day=DAYS[0])
     assert run(host) == 0
     assert names(host.feeds) == []
     assert names(host.applied) == ["hr-1-again.csv", "hr-1.csv"]
@@ -132,14 +135,14 @@ def test_a_feed_that_adds_nothing_is_moved_too(host: Host, run: Callable[[Host],
 
 @pytest.mark.parametrize("run", WAYS, ids=["timer", "cron"])
 def test_after_any_other_end_everything_stays(host: Host, run: Callable[[Host], int]) -> None:
-    host.deliver("hr-1.csv", day="2026-09-02")
+    host.deliver("hr-1.csv", day=DAYS[1])
     assert run(host) == 0
-    host.deliver("hr-2.csv", day="2026-09-01")
+    host.deliver("hr-2.csv", day=DAYS[0])
     assert run(host) == 6
     assert names(host.feeds) == ["hr-2.csv"]
     host.academy.edit("piactl.yaml", "\njournal: ", "\nstrict: true\njournal: ")
     wrong = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="30/02/2026")
-    host.deliver("hr-2.csv", row(), wrong, day="2026-09-03")
+    host.deliver("hr-2.csv", row(), wrong, day=DAYS[2])
     assert run(host) == 5
     assert host.mover().returncode == 0  # nor would it move them if it were started
     assert names(host.feeds) == ["hr-2.csv"]
@@ -148,13 +151,13 @@ def test_after_any_other_end_everything_stays(host: Host, run: Callable[[Host], 
 
 def test_what_arrived_meanwhile_stays(host: Host) -> None:
     """Under a new name, and under that of a feed that was applied, whatever the times of the files say."""
-    applied = host.deliver("hr-1.csv", day="2026-09-01")
-    replaced = host.deliver("more-1.csv", row(matricule="2001", prenom="Ida"), day="2026-09-01")
+    applied = host.deliver("hr-1.csv", day=DAYS[0])
+    replaced = host.deliver("more-1.csv", row(matricule="2001", prenom="Ida"), day=DAYS[0])
     times = replaced.stat()
     assert host.run(command_line("piactl-nightly.service")).returncode == 0
     later = (row(matricule="2001", prenom="Ida"), row(matricule="2002", prenom="Nour", nom_famille="Caron"))
     for name in ("more-1.csv", "more-2.csv"):
-        new = host.deliver(name, *later, day="2026-09-02")
+        new = host.deliver(name, *later, day=DAYS[1])
         os.utime(new, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert host.mover().returncode == 0
     assert names(host.feeds) == ["more-1.csv", "more-2.csv"]
@@ -162,14 +165,14 @@ def test_what_arrived_meanwhile_stays(host: Host) -> None:
 
 
 def test_a_name_of_two_lines_moves_nothing_else(host: Host) -> None:
-    host.deliver("hr-1.csv", day="2026-09-01")
-    host.deliver("more-\n1.csv", row(matricule="2001", prenom="Ida"), day="2026-09-01")
+    host.deliver("hr-1.csv", day=DAYS[0])
+    host.deliver("more-\n1.csv", row(matricule="2001", prenom="Ida"), day=DAYS[0])
     assert host.timer() == 0
     assert names(host.feeds) == ["more-\n1.csv"]
 
 
 def test_a_move_that_fails_is_a_failure(host: Host) -> None:
-    host.deliver("hr-1.csv", day="2026-09-01")
+    host.deliver("hr-1.csv", day=DAYS[0])
     assert host.run(command_line("piactl-nightly.service")).returncode == 0
     host.applied.rmdir()
     moved = host.mover()

@@ -213,7 +213,8 @@ def test_refused_without_any_policy_until_a_return(staff: Staff, name: str) -> N
 def test_archived_and_back(staff: Staff) -> None:
     """Whoever can still set a password opens nothing by that. What is left of a lost telephone is that it is
     lost; a device that was in force went with the archival."""
-    feed(staff.academy, -1, post(-300, -120))
+    for night in (-2, -1):
+        feed(staff.academy, night, post(-300, -120))
     assert staff.academy.values(CLAIRE, "piactlState") == ["archived"]
     staff.set_passwords()
     refused_in_any_case(staff)
@@ -424,6 +425,7 @@ def standing(academy: Academy) -> tuple[Academy, str]:
     assert academy.run("account", "lock", IDA, *WHY, "--as-of", day(-30).isoformat()).code == 0
     for index, end in ((0, -40), (2, -120)):
         rows[index] = row(**PEOPLE[index], **post(-300, end))
+    academy.night(day(-3).isoformat(), academy.feed(*rows, day=day(-3).isoformat()))
     academy.twice(day(-2).isoformat(), academy.feed(*rows, day=day(-2).isoformat()))
     states = {uid: academy.values(uid, "piactlState") for uid in EVERYBODY}
     assert states == {CLAIRE: ["deactivated"], IDA: ["active"], NOUR: ["archived"]}

@@ -244,6 +244,9 @@ def test_no_secret_outlives_the_person(claire: Academy, jump: bool) -> None:
     first, last = day(-5).isoformat(), day(95).isoformat()
     if not jump:
         claire.night(first, claire.feed(post(-100, -39), day=first))
+    eve = day(94).isoformat()
+    claire.night(eve, claire.feed(post(-100, -39), day=eve))
+    assert len(devices(claire)) == 2
     feed = claire.feed(post(-100, -39), day=last)
     plan = claire.plan(feed, "--as-of", last)
     assert [change["kind"] for change in plan["changes"]] == ["archive"]
@@ -260,17 +263,20 @@ def test_no_secret_outlives_the_person(claire: Academy, jump: bool) -> None:
 def test_an_account_whose_device_cannot_be_deleted_is_not_archived(claire: Academy) -> None:
     """A device changed between the plan and its apply: whoever is archived would leave it behind."""
     verified(claire, UID)
-    last = day(95).isoformat()
-    feed = claire.feed(post(-100, -39), row(matricule="1999", prenom="Ida", nom_famille="Roy"), day=last)
+    eve, last = day(-1).isoformat(), day(0).isoformat()
+    claire.night(eve, claire.feed(post(-100, -70), day=eve))
+    feed = claire.feed(post(-100, -70), row(matricule="1999", prenom="Ida", nom_famille="Roy"), day=last)
     file = claire.folder / "plan.json"
     assert claire.run("plan", feed, "--as-of", last, "--out", file).code == 0
     do(claire, "suspend", UID)
     ran = claire.run("apply", file)
     assert ran.code == 5
-    assert claire.values(UID, "piactlState") == ["active"]
+    assert claire.values(UID, "piactlState") == ["deactivated"]
     assert claire.names()["1999"] == "ida.roy"
     assert len(devices(claire)) == 1
+    # an archival that could not be made is noted anew
     claire.twice(last, feed)
+    claire.night(day(1).isoformat())
     assert claire.values(UID, "piactlState") == ["archived"]
     assert devices(claire) == {}
 

@@ -54,7 +54,9 @@ def test_retention_runs_from_the_day_a_start_was_cancelled(academy: Academy, fee
     for day in ("2026-03-10", "2026-03-20", "2026-04-02"):
         academy.quiet_night(day, *([academy.feed(IDA, day=day)] if feeding else []))
     assert state(academy, "claire.dubreuil") == "deactivated"
-    academy.night("2026-04-03", *([academy.feed(IDA, day="2026-04-03")] if feeding else []))
+    for day in ("2026-04-03", "2026-04-04"):
+        assert state(academy, "claire.dubreuil") == "deactivated"
+        academy.night(day, *([academy.feed(IDA, day=day)] if feeding else []))
     assert state(academy, "claire.dubreuil") == "archived"
 
 
@@ -187,11 +189,11 @@ def test_a_new_key_takes_over_while_the_old_one_still_verifies(academy: Academy)
         nom_famille="Petit",
         numen="20E9512345XYZ",
         debut="2025-09-01",
-        fin="2025-12-30",
+        fin="2025-12-29",
     )
     feed_rows = (row(numen="20E9500001AAA"), HUGO, gone)
     academy.night("2025-12-01", academy.feed(gone, IDA, day="2025-12-01"))
-    academy.night(DAY, academy.feed(*feed_rows, IDA, day=DAY))
+    academy.nights(DAY, academy.feed(*feed_rows, IDA, day=DAY))
     assert state(academy, "leo.petit") == "archived"
     keys = academy.sandbox.folder / "secrets" / "keys"
     keys.write_text(f"k2 {'5a' * 32}\n{keys.read_text()}")

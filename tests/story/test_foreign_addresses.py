@@ -165,7 +165,7 @@ def test_it_is_kept_for_ever_where_the_account_is_archived_that_night(academy: A
     gone = row(debut="2026-01-01", fin="2026-03-31")
     academy.night("2026-01-05", academy.feed(gone, IDA, day="2026-01-05"))
     hand(academy)
-    academy.night("2026-07-15")
+    academy.nights("2026-07-15")
     assert academy.values(CLAIRE, "piactlState") == ["archived"]
     assert THEIRS in academy.values(CLAIRE, "piactlIdentifier")
     assert stands(academy) == ([], [])
@@ -176,7 +176,7 @@ def test_it_is_kept_for_ever_where_the_account_is_archived_that_night(academy: A
 def test_a_name_on_a_tombstone_is_taken_with_marks_too(academy: Academy) -> None:
     gone = row(debut="2026-01-01", fin="2026-03-31")
     academy.night("2026-01-05", academy.feed(gone, IDA, day="2026-01-05"))
-    academy.night("2026-07-15")
+    academy.nights("2026-07-15")
     replaced(academy)
     academy.night(DAYS[0], academy.feed(IDA, day=DAYS[0]))
     academy.night(DAYS[1], academy.feed(IDA, day=DAYS[1]))

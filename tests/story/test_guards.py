@@ -171,7 +171,7 @@ def test_protected_accounts(academy: Academy) -> None:
     moved = {dn for dn, stamp in after.items() if before[dn] != stamp}
     assert moved == {academy.dn("nour.caron")}
     plan = academy.plan("--as-of", "2026-03-02")
-    academy.night("2026-12-01")
+    academy.nights("2026-12-01")
     for uid in ("admin.secours", "hugo.vasseur"):
         assert academy.stamps()[academy.dn(uid)] == before[academy.dn(uid)]
     assert academy.values("nour.caron", "piactlState") == ["archived"]

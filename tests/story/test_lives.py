@@ -37,6 +37,8 @@ def test_a_return_is_the_same_account(academy: Academy, state: str, again: str) 
     day, post = RETURNS[state]
     night(academy, "2026-01-05", claire(debut="2026-01-01", fin="2026-03-31"))
     night(academy, "2026-02-01", claire(nom_usage="Aubry", debut="2026-01-01", fin="2026-03-31"))
+    if state == "archived":
+        academy.night("2026-06-14")
     night(academy, day, claire(nom_usage="Aubry", **post))
     assert academy.values("claire.dubreuil", "piactlState") == [state]
     if state == "on-leave" and again == "anticipated":
@@ -65,14 +67,22 @@ def test_a_return_is_the_same_account(academy: Academy, state: str, again: str) 
 
 
 def test_the_ordinary_end_without_any_feed(academy: Academy) -> None:
-    """Active, grace, deactivated, archived on the very days; what is left is a tombstone."""
+    """Active, grace, deactivated on the very days, archived a night later; what is left is a tombstone."""
     night(academy, "2026-01-05", claire(**CONTRACT), claire(**{**CONTRACT, "uai": MICHELIS}))
     seen = {}
-    for day in ("2026-03-31", "2026-04-01", "2026-04-30", "2026-05-01", "2026-05-30", "2026-05-31"):
+    for day in (
+        "2026-03-31",
+        "2026-04-01",
+        "2026-04-30",
+        "2026-05-01",
+        "2026-05-30",
+        "2026-05-31",
+        "2026-06-01",
+    ):
         academy.night(day)
         academy.quiet_night(day)
         seen[day] = academy.values("claire.dubreuil", "piactlState")[0]
-    assert list(seen.values()) == ["active", "grace", "grace", "deactivated", "deactivated", "archived"]
+    assert list(seen.values()) == ["active", "grace", "grace", *["deactivated"] * 3, "archived"]
 
     entry = academy.entry("claire.dubreuil")
     operational = {
@@ -99,7 +109,7 @@ def test_an_archived_password_is_gone(academy: Academy) -> None:
     """A hash of a password is personal data too, and must not open what comes back."""
     night(academy, "2026-01-05", claire(**CONTRACT))
     academy.change("claire.dubreuil", userPassword=["Correct-Horse-7"])
-    academy.night("2026-06-15")
+    academy.nights("2026-06-15")
     assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
     assert not academy.sandbox.accepts(academy.dn("claire.dubreuil"), "Correct-Horse-7")
 
@@ -115,7 +125,8 @@ def test_retirement(academy: Academy) -> None:
         "2026-09-01": "grace",
         "2026-09-30": "grace",
         "2026-10-01": "deactivated",
-        "2026-10-31": "archived",
+        "2026-10-31": "deactivated",
+        "2026-11-01": "archived",
     }.items():
         academy.night(day)
         assert academy.values("claire.dubreuil", "piactlState") == [state], day

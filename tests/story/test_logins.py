@@ -87,7 +87,7 @@ def test_a_refused_return_opens_on_its_day(academy: Academy) -> None:
     """Out of the archive: refused, and accepted once the new post has begun."""
     old = post(-300, -190)
     written(academy, -200, old)
-    academy.night(day(-90).isoformat())
+    academy.nights(day(-90).isoformat())
     assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
     academy.night(day(-10).isoformat(), academy.feed(old, post(3), day=day(-10).isoformat()))
     academy.change("claire.dubreuil", userPassword=[PASSWORD])

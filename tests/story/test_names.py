@@ -95,7 +95,7 @@ def test_names_of_archived_accounts_are_never_given_again(academy: Academy) -> N
     gone = row(matricule="3200", prenom="Marie", nom_famille="Martin", debut="2026-01-01", fin="2026-03-31")
     stays = row(matricule="3299", prenom="Ysé", nom_famille="Lambert", debut="2026-01-01")
     academy.night("2026-01-05", academy.feed(gone, stays, day="2026-01-05"))
-    academy.night("2026-07-15")
+    academy.nights("2026-07-15")
     assert academy.values("marie.martin", "piactlState") == ["archived"]
     new = row(matricule="3201", prenom="Marie", nom_famille="Martin", debut="2026-09-01")
     academy.twice("2026-09-05", academy.feed(gone, stays, new, day="2026-09-05"))
@@ -134,6 +134,7 @@ def test_unmanaged_entries_are_taken_and_never_touched(
             row(prenom="Marie", nom_famille="Martin", debut="2026-10-20", fin="2027-01-31"), day="2027-12-01"
         ),
     )
+    academy.night("2027-12-02")
     after = academy.sandbox.entries("ou=ac-amiens,ou=education,o=gouv,c=fr", "(sn=*)")
     for dn, entry in before.items():
         assert after[dn] == entry

@@ -179,7 +179,7 @@ def test_a_return_from_the_archive_cannot_be_compared(academy: Academy) -> None:
     gone = row(debut="2026-01-01", fin="2026-03-31")
     stays = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")
     academy.night("2026-01-05", academy.feed(gone, stays, day="2026-01-05"))
-    academy.night("2026-07-15")
+    academy.nights("2026-07-15")
     assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
     back = row(prenom="Autre", nom_famille="Tout")
     academy.night(DAYS[0], academy.feed(back, stays, day=DAYS[0]))

@@ -25,7 +25,7 @@ def test_an_archival_takes_what_other_systems_put_beside_what_piactl_manages(aca
         "homePhone": ["+33 3 22 00 00 00"],
     }
     academy.change("claire.dubreuil", **foreign)
-    academy.night("2026-07-01")
+    academy.nights("2026-07-01")
     entry = academy.entry("claire.dubreuil")
     assert entry["piactlState"] == [b"archived"]
     assert set(foreign).isdisjoint(entry)
@@ -39,7 +39,7 @@ def test_a_photo_on_a_leavers_entry_does_not_stop_the_night(academy: Academy) ->
     }
     with academy.sandbox.root() as root:
         root.modify(academy.dn("claire.dubreuil"), foreign)
-    academy.night("2027-01-01")
+    academy.nights("2027-01-01")
     entry = academy.entry("claire.dubreuil")
     assert entry["piactlState"] == [b"archived"]
     assert foreign.keys().isdisjoint(entry)
@@ -82,7 +82,7 @@ def test_the_lock_of_an_administrator_goes_from_the_entry_with_its_end(academy: 
 def test_a_tombstone_keeps_no_lock_whose_end_has_passed(academy: Academy) -> None:
     academy.night(DAY, academy.feed(row(fin=DAY), IDA, day=DAY))
     academy.change("claire.dubreuil", piactlLock=["2026-03-01$2026-06-30$admin$compte compromis"])
-    academy.night("2026-07-01")
+    academy.nights("2026-07-01")
     assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
     assert academy.values("claire.dubreuil", "piactlLock") == []
 
@@ -98,7 +98,7 @@ def test_a_start_cancelled_long_after_a_closure_does_not_archive_at_once(academy
     # closed on the 18th, it stays for the whole retention once more, and no longer
     academy.quiet_night("2026-12-17")
     academy.quiet_night("2026-12-17", academy.feed(ended, IDA, day="2026-12-17"))
-    academy.night("2026-12-18")
+    academy.nights("2026-12-19")
     assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
 
 

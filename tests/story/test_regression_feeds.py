@@ -140,6 +140,7 @@ def test_an_archival_waits_for_an_unconfirmed_absence_on_a_night_without_a_feed_
     academy.quiet_night("2026-05-10")
     assert academy.values("claire.dubreuil", "piactlState") == ["deactivated"]
     academy.night("2026-05-11", academy.feed(IDA, day="2026-05-11"))
+    academy.night("2026-05-12")
     assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
 
 

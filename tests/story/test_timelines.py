@@ -175,7 +175,8 @@ def test_the_directory_holds_what_was_foretold(academy: Academy) -> None:
     }
     seen = set()
     for day in days:
-        academy.night(day.isoformat())
+        if day > FIRST:
+            academy.nights(day.isoformat())
         entries = academy.accounts()
         for view in foretold[day]:
             entry = entries[academy.dn(view["uid"])]

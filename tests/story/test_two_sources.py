@@ -229,7 +229,7 @@ def test_what_is_remembered_holds_no_name_and_ends_with_the_account(two: Academy
     ends = {"fin": DAYS[3]}
     clara = {"prenom": "Clara", "courriel_prive": "c.d@example.org"}
     two.night(DAYS[4], agape(two, DAYS[4], **clara, **ends), epp(two, DAYS[4], **ends))
-    two.night("2027-03-01")
+    two.nights("2027-03-01")
     assert two.values("claire.dubreuil", "piactlState") == ["archived"]
     assert "1001" not in sources(two)
 

@@ -184,7 +184,7 @@ def test_an_archival_cannot_be_undone(academy: Academy) -> None:
     left = row(debut="2025-09-01", fin="2026-05-31")
     academy.night("2026-05-01", academy.feed(left, HUGO, day="2026-05-01"))
     academy.night("2026-07-01")
-    academy.night(EVE)
+    academy.nights(EVE)
     assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
     with academy.nothing_written():
         result = undo(academy, day=EVE, code=5)
@@ -196,13 +196,13 @@ def test_whoever_came_back_from_the_archive_by_mistake_is_closed(academy: Academ
     left = row(debut="2025-09-01", fin="2026-05-31")
     academy.night("2026-05-01", academy.feed(left, HUGO, day="2026-05-01"))
     for day in ("2026-07-01", EVE):
-        academy.night(day)
+        academy.nights(day)
     academy.night(DAY, academy.feed(left, row(debut="2026-09-01"), HUGO, day=DAY))
     assert academy.values("claire.dubreuil", "piactlState") == ["active"]
     assert fates(undo(academy)) == {"claire.dubreuil": "reversed"}
     assert academy.values("claire.dubreuil", "piactlState") == ["deactivated"]
     assert undo(academy)["accounts"] == []
-    academy.night("2026-11-12")
+    academy.nights("2026-11-13")
     assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
 
 

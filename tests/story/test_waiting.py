@@ -158,7 +158,7 @@ def test_whoever_comes_back_from_the_archive_and_waits_gets_their_own_account(
     old = row(debut="2026-01-01", fin="2026-03-31", numen="20E9512345XYZ")
     stays = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")
     academy.night("2026-01-05", academy.feed(old, stays, day="2026-01-05"))
-    academy.night("2026-07-01")
+    academy.nights("2026-07-01")
     assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
     back = row(debut="2026-11-01", uai=MICHELIS, numen="20E9512345XYZ")
     feed = academy.feed(old, back, stays, day="2026-09-05")

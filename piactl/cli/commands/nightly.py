@@ -44,9 +44,10 @@ def nightly(
 ) -> int:
     """Read the feeds, plan, check the guards and apply, in one run.
 
-    Without feeds: what dates and the policy alone make due. Exit codes: 0 done, 4 refused by a guard,
-    5 done in part, 6 feed refused (nothing written), 7 another run is writing, 8 directory unreachable,
-    10 configuration or policy invalid, or the default password policy missing (nothing written).
+    Without feeds: what dates and the policy alone make due. Exit codes: 0 done, 4 refused by a guard or a
+    clock, 5 done in part, 6 feed refused (nothing written, but where the configuration says `continue`),
+    7 another run is writing, 8 directory unreachable, 10 configuration or policy invalid, or the default
+    password policy missing (nothing written).
     """
     need_reason(reason, "--accept-feed", accept_feed or [])
     need_reason(reason, "--accept-person", accept_person or [])
@@ -102,7 +103,8 @@ def _run(
                 configuration.encoding.fitted_to,
                 configuration.unreadable,
                 feeds,
-                Accepted(*accepted, order.reason),
+                Accepted(*accepted, order.reason, order.explicit),
+                say=say,
                 progress=progress,
                 stop=stop,
                 keep_rejects=keep_rejects,
@@ -130,14 +132,14 @@ def _run(
     if lost is not None:
         say(f"{lost}\nThe run itself is {done.status}; see: piactl runs show {done.run}")
         code = int(lost.exit_code)
-    if code == Exit.DONE:
+    if code == Exit.DONE or (code == Exit.FEED_REFUSED and done.without_feeds):
         _keep_applied(configuration, read)
     _metrics(configuration, order, code, ready, done)
     return code
 
 
 def _keep_applied(configuration: Configuration, read: Sequence[tuple[str, Path]]) -> None:
-    """Writes the digests and paths of the feeds of the last night that ended with 0, as sha256sum does: what
+    """Writes the digests and paths of the feeds of the last night that ended well, as sha256sum does: what
     moves feeds away uses it to leave those that arrived meanwhile."""
     from piactl.private_files import write_private
 

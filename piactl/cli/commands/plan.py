@@ -62,31 +62,33 @@ def plan(
 
     Writes nothing to the directory. Without feeds: what dates and the policy alone change.
     `plan show FILE` shows a plan that was kept.
-    Exit codes: 0 (with --detailed-exitcode 3 where there are changes), 4 where a guard is broken.
+    Exit codes: 0 (with --detailed-exitcode 3 where there are changes), 4 where a guard is broken,
+    6 where a feed is refused.
     """
     if feeds and feeds[0] == "show":
         return _show(feeds[1:], output, everything=everything)
-    from piactl.flows.plan.build import build_plan
     from piactl.flows.plan.incremental import read_run_state
     from piactl.flows.plan.inputs.account_index import ManagedAccounts
     from piactl.flows.plan.inputs.load_feeds import scan_feeds
     from piactl.flows.plan.inputs.merge_feeds import Accepted
+    from piactl.flows.plan.partial_feeds import build_continuing
     from piactl.flows.plan.plan_file import plan_pieces, refusal_facts, sealed
 
     need_reason(reason, "--accept-feed", accept_feed or [])
     need_reason(reason, "--accept-person", accept_person or [])
     configuration = this_configuration()
+    settings = configuration.settings
     day = read_day(as_of, today(configuration))
-    scans = scan_feeds(feeds or [], configuration.settings.sources, configuration.keys)
+    scans = scan_feeds(feeds or [], settings.sources, configuration.keys, settings.go_on, say)
     with reading(configuration) as reader:
-        accounts = ManagedAccounts(
-            reader, configuration.settings.directory, configuration.encoding.fitted_to(reader)
-        )
+        accounts = ManagedAccounts(reader, settings.directory, configuration.encoding.fitted_to(reader))
         rules = configuration.rules(day)
         state = read_run_state(accounts, rules, configuration.unreadable, feeds=bool(scans))
-        accepted = Accepted(accept_feed or (), accept_person or (), reason)
-        _, ready, _ = build_plan(accounts, rules, configuration.settings, scans, state, accepted)
-    ready = sealed(ready, configuration.keys, Path(configuration.settings.state_folder))
+        accepted = Accepted(accept_feed or (), accept_person or (), reason, bool(as_of))
+        made = build_continuing(accounts, rules, settings, scans, state, accepted)
+    for message in made.refused:
+        say(message)
+    ready = sealed(made.ready, configuration.keys, Path(settings.state_folder))
     if out:
         from piactl.private_files import write_private
 
@@ -102,6 +104,8 @@ def plan(
         say(f"{broken}; this plan would not be applied")
         say(f"To approve it: {approval(refusals, out or 'FILE')}")
         return int(Exit.REFUSED)
+    if made.refused:
+        return int(Exit.FEED_REFUSED)
     if detailed_exitcode and ready.plan.changes:
         return int(Exit.CHANGES)
     return int(Exit.DONE)

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import layout_or_default, put, reading, this_configuration
-from piactl.cli.framework.options import Output
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, writing
+from piactl.cli.framework.options import Output, Reason, need_reason, read_day
 from piactl.clock import utc_now
-from piactl.errors import AccountNotFound
+from piactl.core.text import counted
+from piactl.errors import AccountNotFound, Exit
 from piactl.report.table import rendered
 
 COLUMNS = ("run", "as_of", "status", "user", "host", "started", "ended", "outcomes", "note")
@@ -52,6 +53,43 @@ def show(
         put(rendered(rows, ("field", "value"), layout))
 
 
+def rewind(
+    to: Annotated[str, typer.Option("--to", metavar="DATE", help="The day that the last run gets.")],
+    reason: Reason = "",
+) -> int:
+    """Set the day of the last run back, after a run with a wrong clock, so that nights are accepted again.
+
+    Changes no account: the runs that lie after DATE are listed, and `undo RUN` puts back what each changed,
+    the latest first. The next night evaluates every account. DATE must be before the day of the last run.
+    """
+    from piactl.cli.framework.run_context import new_order
+    from piactl.flows.rewind import rewind as set_back
+
+    need_reason(reason, "runs rewind", ["a reason"])
+    configuration = this_configuration()
+    order = new_order(configuration, None, reason)
+    day = read_day(to, order.today)
+    with writing(configuration, "administrator") as writer:
+        done = set_back(
+            writer,
+            order,
+            configuration.settings,
+            configuration.keys,
+            configuration.unreadable,
+            day,
+            now=utc_now,
+            say=say,
+        )
+    put([f"run {done.run}: the day of the last run is {done.after}; it was {done.before}\n"])
+    changed = [one for one in done.runs if one.get("summary") and one["status"] != "refused"]
+    if changed:
+        runs = counted(len(changed), "run lies", "runs lie")
+        say(f"{runs} after {done.after}. `undo` puts back what they changed, the latest first:")
+    for one in changed:
+        say(f'  piactl undo {one["run"]} --reason "..."    # as of {one["as_of"]}, {one["status"]}')
+    return int(Exit.DONE)
+
+
 _OBJECTS = ("json", "ndjson")
 
 
@@ -87,7 +125,7 @@ def _to_the_second(instant: str) -> str:
 
 def _plain(name: str, value: object) -> object:
     """A value for a table: without braces and quotes."""
-    if isinstance(value, list):
+    if isinstance(value, list):  # of names, or of objects
         return "; ".join(_plain_item(item) for item in value)
     if not isinstance(value, dict):
         return value

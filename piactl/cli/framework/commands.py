@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "why": ("why", "why", "Explain a state, a right or a refused log in."),
     "runs list": ("runs", "list_", "List the runs, the latest first."),
     "runs show": ("runs", "show", "Show one run: its command and its outcome."),
+    "runs rewind": ("runs", "rewind", "Set the day of the last run back after a wrong clock."),
     "feed check": ("feed", "check", "Report everything that is wrong with a feed."),
     "feed rejects": ("feed", "rejects", "Write the rejected rows of a feed to a file, with reasons."),
     "account list": ("account", "list_", "List the accounts, by uid."),

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from piactl.cli.framework.context import ProgressLine, put, say, today, writing
+from piactl.cli.framework.context import ProgressLine, put, reading, say, today, writing
 from piactl.cli.framework.options import PlanLayout
 from piactl.errors import Exit, UnsafePlan
 
@@ -91,10 +91,12 @@ def apply_plan(
     reason: str,
     output: PlanLayout,
 ) -> Done:
+    from piactl.flows.apply.executor import refused
     from piactl.flows.apply.run import locked_run
     from piactl.flows.nightly import run_apply
 
-    refuse_broken(ready, name, allowed)
+    if refused(ready.plan.refusals, allowed) and not _interrupted(configuration, ready):
+        refuse_broken(ready, name, allowed)
     order = new_order(configuration, ready.plan.basis.as_of, reason, allowed)
     # entries that piactl does not manage yet are out of the reach of the nights
     identity = "administrator" if "adopt" in ready.plan.summary else "nightly"
@@ -116,6 +118,15 @@ def apply_plan(
             progress.close()
     tell(done, output)
     return done
+
+
+def _interrupted(configuration: Configuration, ready: ReadyPlan) -> bool:
+    """Whether a run began to make the plan true, so that its approval may hold."""
+    from piactl.flows.apply.approved_rest import began
+
+    state = configuration.settings.directory.state
+    with reading(configuration) as reader:
+        return bool(began(None, reader, state, configuration.unreadable, ready.fingerprint))
 
 
 def show_plan(ready: ReadyPlan, output: PlanLayout, *, most: int) -> None:
@@ -184,4 +195,6 @@ def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None
 
 
 def done_code(done: Done) -> int:
-    return int(Exit.DONE if done.status == "done" else Exit.PARTLY)
+    if done.status != "done":
+        return int(Exit.PARTLY)
+    return int(Exit.FEED_REFUSED if done.without_feeds else Exit.DONE)

@@ -113,6 +113,8 @@ def _notes(case: Case) -> Iterator[str]:
     if case.career.locked_on(case.as_of):
         first, last = span(case.days(lambda path: path.locked), case.number)
         yield f"locked by a position in the HR data, {_from_to(first, last)}"
+    if case.desired.state is State.ARCHIVED and case.account.state is not State.ARCHIVED:
+        yield "archival due: a first night notes it, the next night on a later day confirms it"
     if case.account.protected:
         yield "protected: neither imports nor the help desk change it"
     for override in running(case.account.overrides, case.as_of):

@@ -101,7 +101,8 @@ class SourceSettings:
     `date_pattern` is a regular expression with groups `year`, `month`, `day` for the feed's date in the
     file name. `columns`: canonical column -> header name there. `values`: canonical column -> raw value
     -> canonical value. `constants`: canonical column -> value for every row. `date_formats` are
-    strptime formats, tried in order.
+    strptime formats, tried in order. `feed_days`: how many days the date of a feed may be from that of the
+    run.
     """
 
     name: str
@@ -116,6 +117,7 @@ class SourceSettings:
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
     absent_runs: int = 2
+    feed_days: int = 7
     limits: SourceLimits = SourceLimits()
     periods: tuple[LimitsPeriod, ...] = ()
 
@@ -139,8 +141,9 @@ class PasswordSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The configuration of one host. `lock_hook` is the command, with arguments, that is called for locks and
-    may run for `hook_seconds`."""
+    """The configuration of one host. `go_on`: the sources without which a run goes on if their feed is
+    refused. `clock_minutes`: how far the clocks of this host and of the server may differ. `lock_hook` is the
+    command, with arguments, that is called for locks and may run for `hook_seconds`."""
 
     file: str
     directory: DirectorySettings
@@ -151,9 +154,11 @@ class Settings:
     state_folder: str
     metrics_file: str = ""
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
+    go_on: frozenset[str] = frozenset()
     any_date: bool = False
     strict: bool = False
     lock_seconds: int = 300
+    clock_minutes: int = 10
     keep_undo_days: int = 90
     keep_runs_days: int = 400
     lock_hook: tuple[str, ...] = ()

@@ -119,6 +119,14 @@ def losses_before(losses: Losses, unfinished: Losses, summary: Mapping[str, int]
     return losses
 
 
+def losses_until(losses: Losses, last: date) -> Losses:
+    """The losses with those of days after `last` on that day."""
+    moved: dict[date, Counter[str]] = {}
+    for day, counts in sorted(losses.items()):
+        moved.setdefault(min(day, last), Counter()).update(counts)
+    return {day: dict(counts) for day, counts in moved.items()}
+
+
 def losses_without(losses: Losses, allowed: Iterable[str]) -> Losses:
     """The losses but for the kinds that somebody approved, alone or in the window: these begin anew."""
     approved = {kind for kind, window in WINDOW.items() if {kind, window} & {*allowed}}

@@ -80,6 +80,16 @@ class ForeignAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class DueArchival:
+    """An account that should be archived since the day `due`, noted on the day `noted`: a run on a later day
+    archives it."""
+
+    uid: str
+    due: date
+    noted: date
+
+
+@dataclass(frozen=True, slots=True)
 class FeedBasis:
     source: str
     file: str
@@ -113,6 +123,7 @@ class Plan:
     disagreements: tuple[Disagreement, ...] = ()
     foreign_addresses: tuple[ForeignAddress, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    archivals: tuple[DueArchival, ...] = ()
     remarks: tuple[str, ...] = ()
     summary: Mapping[str, int] = field(default_factory=dict)
     """Accounts by kind of change."""

@@ -100,6 +100,8 @@ class Memory:
     foreign_addresses: Mapping[str, Mapping[str, date]] = field(default_factory=dict)
     """The addresses that other programs put on accounts, until an administrator decides: uid -> address ->
     the first day. On the entry itself, an address in the ledger does not show where it came from."""
+    archivals: Mapping[str, date] = field(default_factory=dict)
+    """The accounts that are due for archival: uid -> the day of the run that noted it first."""
 
     def pending(self) -> set[str]:
         """The people about whom more is remembered than their accounts hold, by matricule: those in waiting,

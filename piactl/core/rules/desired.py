@@ -17,6 +17,7 @@ from piactl.core.model.overrides import (
     running,
     with_hr_name,
 )
+from piactl.core.model.periods import civil
 from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy
 from piactl.core.naming.local_part import UnusableName, has_base, local_part
@@ -72,8 +73,9 @@ class Desired:
     base: str | None = None
 
 
-def desired_account(subject: Subject, rules: Rules) -> Desired | None:
-    """The account that this person should have, or None if no account should be created.
+def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) -> Desired | None:
+    """The account that this person should have, or None if no account should be created. Without `archives`,
+    an account that is due for archival stays deactivated.
 
     Raises UnusableName if the account needs an address and the name gives none.
     """
@@ -100,8 +102,10 @@ def desired_account(subject: Subject, rules: Rules) -> Desired | None:
         path, rules.as_of, lock=lock, exceptions=exceptions, closed_on=closed_on, overrides=overrides
     )
     if status.state is State.ARCHIVED and not _retained(current, path, rules):
-        return Desired(subject, archived(current, status), path)
-    if status.state is State.ARCHIVED:
+        if archives:
+            return Desired(subject, archived(current, status), path)
+        status = _due_for_archival(current, status, path, rules)
+    elif status.state is State.ARCHIVED:
         status = _closed(status, closed_on, rules)
         status = replace(
             status, next_due=max(filter(None, (status.next_due, next_end(overrides, rules.as_of))))
@@ -173,6 +177,27 @@ def _closed(status: AccountStatus, closed_on: date, rules: Rules) -> AccountStat
         state_until=end - timedelta(days=1),
         next_due=end,
     )
+
+
+def archival_day(current: Account, path: Career, rules: Rules) -> date:
+    """The first day on which an account that is due for archival should be archived."""
+    day = civil(path.segment_on(rules.as_of).first) or rules.as_of
+    if current.state is State.DEACTIVATED and current.state_from is not None:
+        day = max(day, current.state_from + timedelta(days=rules.policy.retention))
+    return min(day, rules.as_of)
+
+
+def _due_for_archival(current: Account, status: AccountStatus, path: Career, rules: Rules) -> AccountStatus:
+    """Deactivated until the archival, as the night before it left or would have left the account."""
+    due = archival_day(current, path, rules)
+    eve = due - timedelta(days=1)
+    since = current.state_from
+    if current.state is not State.DEACTIVATED:
+        before = path.segment_on(eve)
+        since = civil(before.first) if before.state is State.DEACTIVATED else due
+    elif current.next_due is not None and due <= current.next_due <= rules.as_of:
+        due = current.next_due
+    return replace(status, state=State.DEACTIVATED, state_from=since, state_until=eve, next_due=due)
 
 
 def _closed_on(current: Account, as_of: date) -> date:

@@ -1,5 +1,5 @@
 """The records of piactl's memory from run to run: the last run, sources, people in waiting, addresses of
-other tools."""
+other tools, due archivals."""
 
 from __future__ import annotations
 
@@ -196,6 +196,14 @@ def read_addresses(r: Record) -> dict[str, dict[str, date]]:
     return {uid: {a: date.fromisoformat(since) for a, since in found.items()} for uid, found in r.items()}
 
 
+def archivals_record(noted: Mapping[str, date]) -> Record:
+    return {uid: day.isoformat() for uid, day in noted.items()}
+
+
+def read_archivals(r: Record) -> dict[str, date]:
+    return {uid: date.fromisoformat(day) for uid, day in r.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Remembered:
     """A memory as it was read, with the bytes of each readable record, which a later write asserts.
@@ -235,6 +243,12 @@ def read_memory(
         readable = unreadable.read(entry.dn, entry.first(DATA), read_addresses)
         raw[entry.dn] = (entry.first(DATA) or b"") if readable is not None else b""
         foreign = readable or {}
+    archivals: Mapping[str, date] = {}
+    entry = reader.read(places.archivals, [DATA])
+    if entry is not None:
+        noted = unreadable.read(entry.dn, entry.first(DATA), read_archivals)
+        raw[entry.dn] = (entry.first(DATA) or b"") if noted is not None else b""
+        archivals = noted or {}
     sources = {}
     for entry in reader.search(places.folder(SOURCES), filters.ANY_ENTRY, ["objectClass", DATA], scope="one"):
         name = cn_of(entry)
@@ -257,7 +271,7 @@ def read_memory(
         else:
             why = "its name is not the digest of its matricule under a key of this host"
             unreadable.add(UnreadableRecord(entry.dn, why, "put the key back, or delete the entry"))
-    return Remembered(Memory(last_run, sources, waiting, foreign), raw, complete=due is None)
+    return Remembered(Memory(last_run, sources, waiting, foreign, archivals), raw, complete=due is None)
 
 
 def read_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> LastRun | None:
@@ -281,7 +295,12 @@ def _last_run(reader: Reader, places: Places, unreadable: UnreadableRecords) -> 
     if last is None:
         # of what a run leaves, only the day must not be lost: an earlier one would give back what it took
         runs = all_runs(reader, places, unreadable)
-        days = [date.fromisoformat(record["as_of"]) for record in runs if "as_of" in record]
+        rewound = {run for record in runs for run in record.get("rewound", [])}
+        days = [
+            date.fromisoformat(record.get("day") or record["as_of"])
+            for record in runs
+            if "as_of" in record and record["run"] not in rewound
+        ]
         last = LastRun("", max(days, default=date.min), "", "", "", clean=False, lost=True)
     return last
 
@@ -319,7 +338,8 @@ def _source_of_runs(
 
 
 def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKeys) -> Iterator[EntryWrite]:
-    """The writes that make the records of sources, foreign addresses and people in waiting those of `after`.
+    """The writes that make the records of sources, foreign addresses, due archivals and people in waiting
+    those of `after`.
 
     The last run is written by the run itself, at its end. People in waiting that `before` did not read
     are left alone.
@@ -333,6 +353,10 @@ def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKey
             yield write
     dn, foreign = places.addresses, after.foreign_addresses
     write = record_write(dn, raw.get(dn.lower()), addresses_record(foreign) if foreign else None)
+    if write is not None:
+        yield write
+    dn, noted = places.archivals, after.archivals
+    write = record_write(dn, raw.get(dn.lower()), archivals_record(noted) if noted else None)
     if write is not None:
         yield write
     for matricule in sorted({*before.memory.waiting, *after.waiting}):

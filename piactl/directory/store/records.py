@@ -165,6 +165,10 @@ class Places:
         return child(self.state, "cn", "addresses")
 
     @property
+    def archivals(self) -> str:
+        return child(self.state, "cn", "archivals")
+
+    @property
     def lock(self) -> str:
         return child(self.state, "cn", "lock")
 
@@ -194,7 +198,7 @@ def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
     places = Places(state)
     top = normal_dn(state)
     folders = {normal_dn(places.folder(name)) for name in (SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES)}
-    own = (places.last_run, places.addresses, places.lock, places.keys, places.move)
+    own = (places.last_run, places.addresses, places.archivals, places.lock, places.keys, places.move)
     single = {normal_dn(dn) for dn in own}
     found = []
     for entry in reader.search(state, filters.ANY_ENTRY, ["objectClass"]):

@@ -28,7 +28,7 @@ AHEAD = timedelta(minutes=1)
 
 _RUN_TEXTS = (
     *("command", "user", "sudo_user", "origin", "host", "reason", "note", "ended"),
-    *("plan", "policy", "undoes", "undone_by"),
+    *("plan", "policy", "after", "undoes", "undone_by"),
 )
 
 
@@ -41,8 +41,12 @@ def read_run(r: Record) -> Record:
     for name in _RUN_TEXTS:
         if r.get(name) is not None:
             text_of(r, name)
-    if "as_of" in r:
-        date.fromisoformat(r["as_of"])
+    for name in ("as_of", "day"):
+        if name in r:
+            date.fromisoformat(r[name])
+    texts_of(r.get("rewound", []), "rewound")
+    if "held" in r:
+        number_of(r, "held")
     for name in ("summary", "outcomes", "allowed"):
         counts_of(r.get(name) or {}, name)
     for name, fields in (
@@ -66,10 +70,14 @@ def read_run(r: Record) -> Record:
     return r
 
 
-def read_runs(reader: Reader, state: str, unreadable: UnreadableRecords, now: datetime) -> list[Record]:
-    """The records of all runs, the latest first. Those that start after `now` come last: a clock was wrong,
-    or another program wrote them."""
+def read_runs(
+    reader: Reader, state: str, unreadable: UnreadableRecords, now: datetime | None
+) -> list[Record]:
+    """The records of all runs, the latest first. With `now`, those that start after it come last: a clock
+    was wrong, or another program wrote them."""
     records = all_runs(reader, Places(state), unreadable)
+    if now is None:
+        return records
     ahead = [record for record in records if instant_of(record["started"]) > now + AHEAD]
     for record in ahead:
         why = "the start of the run lies ahead of the clock of this host"

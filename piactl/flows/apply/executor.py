@@ -48,6 +48,8 @@ class Done:
     brief: bool = False
     lagging: list[str] = field(default_factory=list)
     """A sentence for each server of the list that does not have yet what this run wrote."""
+    without_feeds: bool = False
+    """Whether the feeds of some source were refused and the run went on without them."""
 
 
 Progress = Callable[[int, int], None]
@@ -254,8 +256,10 @@ def run_facts(ready: ReadyPlan) -> dict[str, object]:
     return {
         "plan": ready.fingerprint,
         "policy": ready.plan.basis.policy,
+        "after": ready.plan.basis.after,
         "feeds": [{"source": f.source, "file": f.file, "digest": f.digest} for f in feeds],
         "summary": dict(ready.plan.summary),
+        **({"held": len(ready.plan.holds)} if ready.plan.holds else {}),
         **({"undoes": ready.undoes} if ready.undoes else {}),
     }
 

@@ -44,6 +44,7 @@ from piactl.flows.apply.run_lock import (
     process_began,
     this_place,
 )
+from piactl.flows.apply.server_clock import check_server_clock
 from piactl.journal import (
     Actor,
     Head,
@@ -202,8 +203,8 @@ def locked_run(
     """Takes the lock, opens the journal and settles the writes that earlier runs left in doubt.
 
     Raises DefaultPolicyMissing, DirectoryOlder and JournalMissing with nothing written, unless the error is
-    `tolerated`; LockHeld, JournalUnusable. Releases the lock at the end in every case, if the directory can
-    be reached.
+    `tolerated`; UnsafePlan for a wrong clock, LockHeld, JournalUnusable. Releases the lock at the end in every
+    case, if the directory can be reached.
     """
     require_default_policy(writer, settings.password.policy)
     compared = compare_runs(writer, order.actor.host, settings, unreadable, now, tolerated)
@@ -211,6 +212,8 @@ def locked_run(
     with host_lock(Path(settings.state_folder), lock):
         abandoned = lock.acquire()
         try:
+            # before the journal: its lines and the record of the run would carry the wrong time
+            check_server_clock(lock.clock_reading(), settings.clock_minutes)
             with _journalled(
                 writer, order, settings, keys, unreadable, now, say, lock, plan, compared
             ) as run:
@@ -418,10 +421,15 @@ def check_date(order: Order, last: LastRun | None, settings: Settings) -> None:
         trial = (
             f"if this is a trial go on with --as-of {last.as_of} or a later day, else " if any_date else ""
         )
+        way = (
+            f'If the clock was wrong in that run: piactl runs rewind --to {order.as_of} --reason "..."'
+            if not last.lost
+            else f"If no run was made as of {last.as_of}: "
+            f"delete {Places(settings.directory.state).last_run}, and the next run checks every account"
+        )
         raise UnsafePlan(
             f"the date of this run, {order.as_of}, is before that of the last one, {last.as_of} "
-            f"({name}):\n{trial}check the clock (`date`)\nIf no run was made as of {last.as_of}: delete "
-            f"{Places(settings.directory.state).last_run}, and the next run checks every account"
+            f"({name}):\n{trial}check the clock (`date`)\n{way}"
         )
     if last.as_of == date.min:  # lost, and no record of a run has its date
         return

@@ -35,6 +35,7 @@ from piactl.directory.store.records import (
     text_of,
 )
 from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError
+from piactl.flows.apply.server_clock import ClockReading, server_instant
 from piactl.private_files import lock_file
 
 MARGIN = timedelta(seconds=60)
@@ -101,6 +102,7 @@ class RunLock:
         self._renew_at = now()
         self._until = now()
         self.fenced = True
+        self._clock: ClockReading | None = None
         self._identity = writer.who()
 
     def facts(self) -> Record:
@@ -246,6 +248,16 @@ class RunLock:
             self._held = None
             raise LockLost("another run took over the lock; no further change is made")
 
+    def clock_reading(self) -> ClockReading | None:
+        """When the server made the last write of this lock, None if it does not say."""
+        if self._clock is not None:
+            return self._clock
+        # without post-read, or if the reply to the write was lost
+        entry = self._writer.read(self._dn, ["modifyTimestamp"])
+        server = server_instant(entry.first("modifyTimestamp") or b"") if entry is not None else None
+        now = self._now()
+        return ClockReading(now, server, now) if server is not None else None
+
     def release(self) -> None:
         """Releases the lock, unless another run took it over."""
         if self._held is not None:
@@ -272,7 +284,11 @@ class RunLock:
         )
 
     def _written(self, write: EntryWrite) -> WriteResult:
-        return next(iter(self._writer.write([write])))
+        before = self._now()
+        result = next(iter(self._writer.write([write])))
+        server = server_instant(result.csn_after)
+        self._clock = ClockReading(before, server, self._now()) if server is not None else None
+        return result
 
     def _done(self, result: WriteResult) -> bool:
         if result.outcome is Outcome.FAILED:

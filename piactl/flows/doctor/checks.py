@@ -177,6 +177,8 @@ CHECKS: dict[str, Check] = {
             _E,
             "A restored directory lacks changes, and a journal without lines proves none: no run writes.",
         ),
+        Check("D41", "day of the last run", _E, "No run is made before the day of the last one."),
+        Check("D42", "feeds of the sources", _W, "Without new feeds, accounts change by dates alone."),
     )
 }
 

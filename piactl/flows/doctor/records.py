@@ -18,7 +18,7 @@ from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.activation_passwords import policy_faults, reuse_faults
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.devices import read_all_devices
-from piactl.directory.store.memory_records import read_memory
+from piactl.directory.store.memory_records import read_last, read_memory
 from piactl.directory.store.records import (
     ATTEMPTS,
     DATA,
@@ -79,7 +79,7 @@ class Content:
 def examine_records(
     content: Content, runs: Runs | None, host: str, now: datetime, today: date
 ) -> Iterator[Finding]:
-    """D15, D27 to D30, D32, D36, D37. `today` is the civil day of the policy's time zone."""
+    """D15, D27 to D30, D32, D36, D37, D41, D42. `today` is the civil day of the policy's time zone."""
     reader, settings, directory = content.reader, content.settings, content.directory
     yield unless_broken("D15", lambda: _bases(reader, directory))
     yield _unless_refused("D27", lambda: _needed_keys(content))
@@ -92,6 +92,34 @@ def examine_records(
     yield _unless_refused("D32", lambda: _protected(content))
     yield _unless_refused("D36", lambda: _addresses(content))
     yield _unless_refused("D37", lambda: _unreadable(content, now))
+    yield _unless_refused("D41", lambda: _day_of_last_run(reader, settings, today))
+    yield _unless_refused("D42", lambda: _feeds(content, today))
+
+
+def _day_of_last_run(reader: Reader, settings: Settings, today: date) -> Finding:
+    last = read_last(reader, settings.directory.state, UnreadableRecords())
+    if last is None:
+        return fine("D41", "no run has written yet")
+    if last.as_of <= today:
+        return fine("D41", f"{last.as_of}")
+    found = f"{last.as_of}, which is after today ({today})"
+    advice = f'Correct the clocks, then: piactl runs rewind --to {today} --reason "..."'
+    return warning("D41", found, advice) if settings.any_date else error("D40", found, advice)
+
+
+def _feeds(content: Content, today: date) -> Finding:
+    """The last feed that was applied of each source is not older than `feed_days`."""
+    if content.settings.any_date:
+        return skipped("D42", "trials choose their date (any_date)")
+    memory = read_memory(content.reader, content.directory.state, content.keys(), UnreadableRecords()).memory
+    old = []
+    for name, source in content.settings.sources.items():
+        one = memory.sources.get(name)
+        day = one.record.date if one else None
+        if source.full and day is not None and abs((today - day).days) > source.feed_days:
+            old.append(f"{name}: the last feed is of {day}")
+    advice = "Ask HR for the feed of today; a night with a refused feed exits with 6."
+    return worst("D42", [], old, advice, "none is old")
 
 
 def _unless_refused(id_: str, check: Callable[[], Finding]) -> Finding:

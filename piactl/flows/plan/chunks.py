@@ -282,6 +282,8 @@ class _Chunks:
         evaluation = Evaluation(
             self.rules, self.sources, feeds, self.chunk_memory, index, self.cache, lambda: None
         )
+        # the joint evaluation, to which archivals are left, knows what earlier runs noted
+        evaluation.archives_at_once = True
         return evaluation, evaluation.merge()
 
     def _desired(self, evaluation: Evaluation, merged: MergedFeeds) -> list[Desired]:

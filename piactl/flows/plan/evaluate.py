@@ -10,7 +10,7 @@ from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.local_part import UnusableName
-from piactl.core.plan.plan import Hold, Rejection
+from piactl.core.plan.plan import DueArchival, Hold, Rejection
 from piactl.core.plan.run_state import Memory, Waiting
 from piactl.core.plan.sync_cache import key_of
 from piactl.core.rules.absences import Key
@@ -18,6 +18,7 @@ from piactl.core.rules.desired import (
     Desired,
     Rules,
     Subject,
+    archival_day,
     assignment_problems,
     desired_account,
     with_ledger,
@@ -53,6 +54,10 @@ class Evaluation:
         """The owners of addresses that another program put on entries (see `with_ledger`)."""
         self.rejections: list[Rejection] = []
         self.holds: list[Hold] = []
+        self.archivals: dict[str, DueArchival] = {}
+        """The accounts that are due for archival and not archived by this run, by uid."""
+        self.archives_at_once = False
+        """Whether an archival needs no earlier run that noted it: another evaluation asks for that."""
 
     def known(self) -> dict[str, tuple[Assignment, ...]]:
         """The assignments of each person before the run, by matricule."""
@@ -140,14 +145,31 @@ class Evaluation:
                 self.holds.append(Hold(subject.matricule, uid, why))
                 continue
             if desired is not None:
-                result.append(desired)
+                result.append(self._noted_before(desired))
         return result
 
-    def _desired(self, subject: Subject) -> Desired | None:
+    def _noted_before(self, one: Desired) -> Desired:
+        """The desired account; instead of an archived one, which is final, one that waits for a second run
+        unless a run of an earlier day noted the archival."""
+        current = one.subject.current
+        if self.archives_at_once or one.account.state is not State.ARCHIVED or current is None:
+            return one
+        if current.state is State.ARCHIVED or current.protected or current.uid in self.rules.policy.protected:
+            return one
+        due = archival_day(current, one.career, self.rules)
+        noted = self.memory.archivals.get(current.uid, self.as_of)
+        if due <= noted < self.as_of:
+            return one
+        self.archivals[current.uid] = DueArchival(current.uid, due, self.as_of)
+        waits = self._desired(one.subject, archives=False)
+        return waits or one
+
+    def _desired(self, subject: Subject, *, archives: bool = True) -> Desired | None:
         current = subject.current
         if current is None or current.state is State.ARCHIVED:
             return desired_account(subject, self.rules)
-        desired = desired_account(replace(subject, current=with_ledger(current, self.owners)), self.rules)
+        named = replace(subject, current=with_ledger(current, self.owners))
+        desired = desired_account(named, self.rules, archives=archives)
         return replace(desired, subject=subject) if desired else None
 
     def unconfirmed(self, merged: MergedFeeds, source: str) -> list[Key]:

@@ -19,6 +19,7 @@ from piactl.core.plan.plan import (
     AbsentAssignment,
     Basis,
     Disagreement,
+    DueArchival,
     FeedBasis,
     ForeignAddress,
     Hold,
@@ -140,6 +141,7 @@ def plan_document(plan: ReadyPlan) -> dict[str, Any]:
         else list(map(_account_write_facts, writes)),
         "records": [_write_facts(write) for write in plan.records],
         "last": last_run_record(plan.last) if plan.last else None,
+        **({"archivals": list(map(_facts, shown.archivals))} if shown.archivals else {}),
         **({"undo": plan.undo} if plan.undo else {}),
         **{name: getattr(plan, name) for name in _SEALS},
     }
@@ -218,6 +220,7 @@ def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
         refusals=tuple(map(_read_refusal, document["refusals"])),
         remarks=tuple(document["remarks"]),
         summary=document["summary"],
+        archivals=tuple(_read(DueArchival, facts) for facts in document.get("archivals", ())),
         **{name: tuple(_read(kind, facts) for facts in document[name]) for name, kind in _LISTS.items()},
     )
     return ReadyPlan(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -34,7 +34,7 @@ from piactl.flows.plan.entry_diff import EntryDiff
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, census_of
-from piactl.flows.plan.inputs.load_feeds import check_held, check_limits
+from piactl.flows.plan.inputs.load_feeds import check_feed_dates, check_held, check_limits
 from piactl.flows.plan.inputs.merge_feeds import (
     NOTHING,
     Accepted,
@@ -66,8 +66,9 @@ def reconcile(
     staged changes. `cache` collects what the run leaves for the next. `tick` is called now and then.
 
     Reads the directory in whole searches, never one per person. Raises FeedRefused if a feed breaks a limit
-    of its source and is not `accepted`, UsageError if a feed or a person that is accepted is not of this run,
-    DirectoryTruncated, DirectoryUnreachable; a plan that breaks guards is returned with its refusals.
+    of its source and is not `accepted`, UnsafePlan if the date of one is far from that of the run, UsageError
+    if a feed or a person that is accepted is not of this run, DirectoryTruncated, DirectoryUnreachable; a
+    plan that breaks guards is returned with its refusals.
     """
     strangers = sorted(set(accepted.feeds) - {sourced.feed.facts.digest for sourced in feeds})
     if strangers:
@@ -75,6 +76,8 @@ def reconcile(
             f"--accept-feed {strangers[0]}: no feed of this run has this digest; the message that refused it "
             "says the right one"
         )
+    if not accepted.date:
+        check_feed_dates(feeds, rules.as_of, accepted.feeds)
     feeds = [judged(sourced, rules.policy, rules.register) for sourced in feeds]
     evaluation = _JointEvaluation(accounts, rules, sources, feeds, state, accepted, tick, skip, cache)
     skipped = cache.cache.known(skip.entries()) if cache else {}
@@ -174,6 +177,7 @@ class _JointEvaluation(Evaluation):
                     losses=losses,
                 )
             ),
+            archivals=tuple(one for _, one in sorted(self.archivals.items())),
             remarks=tuple(self._remarks()),
             summary=counted.by_kind(),
         )
@@ -181,7 +185,8 @@ class _JointEvaluation(Evaluation):
         otp_schema = self.accounts.encoding.otp_schema
         losses = losses_with(losses, plan.summary, self.as_of)
         last = LastRun("", self.as_of, *digests, "", True, after, otp_schema, losses=losses)
-        memory = Memory(last, self._without_archived(merged, desired), waiting, foreign)
+        archivals = self._archivals(by_uid)
+        memory = Memory(last, self._without_archived(merged, desired), waiting, foreign, archivals)
         state_base = self.accounts.directory.state
         records = tuple(memory_writes(self.state.remembered, memory, state_base, self.rules.keys))
         unsure = self.unsure(merged, memory)
@@ -307,6 +312,13 @@ class _JointEvaluation(Evaluation):
             for address, since in found.items():
                 owner = self.owners.get(address.casefold(), uid)
                 yield ForeignAddress(uid, address, since, owner if owner != uid else None)
+
+    def _archivals(self, evaluated: Container[str]) -> dict[str, date]:
+        """The archivals that are noted for the next runs. Those noted on a day after this run, by a wrong
+        clock, are void."""
+        before = self.memory.archivals.items()
+        kept = {uid: day for uid, day in before if uid not in evaluated and day <= self.as_of}
+        return dict(sorted({**kept, **{uid: one.noted for uid, one in self.archivals.items()}}.items()))
 
     def _without_archived(self, merged: MergedFeeds, desired: Iterable[Desired]) -> dict[str, SourceMemory]:
         """The memory of sources without the deviations of people whose account is archived."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -27,12 +27,21 @@ from piactl.core.plan.feed_limits import (
 from piactl.core.plan.plan import Hold
 from piactl.core.plan.run_state import Memory, SourceMemory
 from piactl.core.plan.sync_cache import MOST_SOURCES
-from piactl.errors import FeedRefused, FeedsRefused
+from piactl.core.text import counted
+from piactl.errors import FeedRefused, FeedsRefused, UnsafePlan
 from piactl.feed.feed import Feed
-from piactl.feed.feed_file import feed_argument
+from piactl.feed.feed_file import NoSource, feed_argument
 from piactl.feed.fingerprints import LineDigests, digest_lines
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
+
+
+class FeedsOfAnotherDay(UnsafePlan):
+    """Feeds whose date is far from that of the run; `others_fit`: that of another feed is not."""
+
+    def __init__(self, message: str, files: Sequence[str], *, others_fit: bool) -> None:
+        self.files, self.others_fit = tuple(files), others_fit
+        super().__init__(message)
 
 
 def read_feeds(arguments: Sequence[str], sources: Mapping[str, SourceSettings]) -> list[SourcedFeed]:
@@ -65,13 +74,19 @@ class Scan:
 
 
 def scan_feeds(
-    arguments: Sequence[str], sources: Mapping[str, SourceSettings], keys: DigestKeys
+    arguments: Sequence[str],
+    sources: Mapping[str, SourceSettings],
+    keys: DigestKeys,
+    go_on: Collection[str] = (),
+    warn: Callable[[str], None] | None = None,
 ) -> list[Scan]:
-    """Scans the feeds that the arguments of a command name.
+    """Scans the feeds that the arguments of a command name. With `warn`, files that are those of no source
+    are named to it and not read, if another one is a feed.
 
-    Raises UsageError for an argument that fits no source, FeedRefused for feeds that are read at once.
+    Raises UsageError for an argument that fits no source, FeedRefused for feeds that are read at once, but
+    not of the sources `go_on`: reading such a feed again says why.
     """
-    named = [feed_argument(argument, sources) for argument in arguments]
+    named = _named(arguments, sources, warn)
     # the lines hold NUMENs, so their digests have a key
     key = hmac.new(keys.keys[keys.current], b"lines of feeds", hashlib.sha256).digest()
     scans: list[Scan] = []
@@ -81,9 +96,30 @@ def scan_feeds(
             lines = digest_lines(path, source, key) if source.full else None
             scans.append(Scan(source, path, lines, None if lines is not None else read_feed(path, source)))
         except FeedRefused as error:
-            refused.append(error)
+            if source.name in go_on:
+                scans.append(Scan(source, path, None))
+            else:
+                refused.append(error)
     raise_refused(refused)
     return scans
+
+
+def _named(
+    arguments: Sequence[str], sources: Mapping[str, SourceSettings], warn: Callable[[str], None] | None
+) -> list[tuple[SourceSettings, Path]]:
+    named: list[tuple[SourceSettings, Path]] = []
+    strange: list[NoSource] = []
+    for argument in arguments:
+        try:
+            named.append(feed_argument(argument, sources))
+        except NoSource as error:
+            strange.append(error)
+    if strange and (warn is None or not named):
+        raise strange[0]
+    for unread in strange:
+        if warn is not None:
+            warn(f"{unread.path}: not read: it matches the `files` of no source")
+    return named
 
 
 def digests_of_people(scans: Sequence[Scan]) -> dict[str, int] | None:
@@ -122,6 +158,36 @@ def _came_before(facts: FeedFacts, memory: SourceMemory) -> bool:
     last = memory.record
     later = facts.date is not None and last.date is not None and facts.date > last.date
     return facts.digest in memory.applied and facts.digest != last.digest and not later
+
+
+def check_feed_dates(feeds: Sequence[SourcedFeed], as_of: date, accepted: Collection[str]) -> None:
+    """Raises FeedsOfAnotherDay if the date of a feed is further from that of the run than the `feed_days` of
+    its source: the clock may be wrong, and then nothing of the run is right."""
+    dated = [sourced for sourced in feeds if sourced.feed.facts.date is not None]
+    far = [
+        sourced
+        for sourced in dated
+        if abs((as_of - (sourced.feed.facts.date or as_of)).days) > sourced.source.feed_days
+        and sourced.feed.facts.digest not in accepted
+    ]
+    if far:
+        raise FeedsOfAnotherDay(
+            "\n".join(_far(sourced, as_of) for sourced in far)
+            + "\nCheck the clock (`date`), and ask HR for the feed of today. If the date of the run and the "
+            f"feeds are right: --as-of {as_of}",
+            [str(sourced.path) for sourced in far],
+            others_fit=len(far) < len(dated),
+        )
+
+
+def _far(sourced: SourcedFeed, as_of: date) -> str:
+    day = sourced.feed.facts.date or as_of
+    apart = counted(abs((as_of - day).days), "day")
+    where = "before" if day < as_of else "after"
+    return (
+        f"{sourced.path}: its date, {day}, is {apart} {where} that of this run, {as_of} "
+        f"(limit: {sourced.source.feed_days})"
+    )
 
 
 def check_limits(

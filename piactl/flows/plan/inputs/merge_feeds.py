@@ -59,11 +59,13 @@ class SourcedFeed:
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """Decisions by hand for one run: the digests of `feeds` that may break the limits of their source, and
-    the matricules of `people` who are the person of their account although the names differ."""
+    the matricules of `people` who are the person of their account although the names differ. `date`: that of
+    the run was given on the command line."""
 
     feeds: Collection[str] = ()
     people: Collection[str] = ()
     reason: str = ""
+    date: bool = False
 
 
 NOTHING = Accepted()

@@ -1,0 +1,87 @@
+"""`runs rewind`: sets the day of the last run back, after a run with a wrong clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+
+from piactl.core.edits import ActRefused
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.settings import Settings
+from piactl.core.plan.guards import losses_until
+from piactl.directory.port import Reader, Writer
+from piactl.directory.store.memory_records import last_run_record, read_last_run
+from piactl.directory.store.records import DATA, UnreadableRecords, parsed, record_write
+from piactl.directory.store.run_records import read_runs
+from piactl.flows.apply.run import Order, head_facts, locked_run, must
+
+
+@dataclass(frozen=True, slots=True)
+class Rewound:
+    """The days before and after, and the runs that lie after the new day, the latest first."""
+
+    run: str
+    before: date
+    after: date
+    runs: tuple[Mapping[str, Any], ...]
+
+
+def runs_after(
+    reader: Reader, state: str, unreadable: UnreadableRecords, day: date, now: datetime
+) -> tuple[Mapping[str, Any], ...]:
+    """The records of the runs as of a later day than `day` that were not undone, the latest first."""
+    return tuple(
+        record
+        for record in read_runs(reader, state, unreadable, now)
+        if "as_of" in record and date.fromisoformat(record["as_of"]) > day and not record.get("undone_by")
+    )
+
+
+def rewind(
+    writer: Writer,
+    order: Order,
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
+    to: date,
+    *,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+) -> Rewound:
+    """Sets the day of the last run back to `to`, so that nights as of that day and later are accepted; the
+    next one evaluates every account. Accounts stay as they are.
+
+    Raises ActRefused where there is no run yet and for a day that is not before that of the last run,
+    UnreadableRecord, LockHeld, UnsafePlan for a wrong clock, JournalUnusable.
+    """
+    with locked_run(writer, order, settings, keys, unreadable, now, say) as run:
+        entry = writer.read(run.places.last_run, [DATA])
+        if entry is None:
+            raise ActRefused("no run has written yet: there is nothing to set back")
+        data = entry.first(DATA) or b""
+        last = parsed(entry.dn, data, read_last_run)
+        if to >= last.as_of:
+            raise ActRefused(
+                f"--to {to}: the day of the last run, {last.run}, is {last.as_of}; name a day before it"
+            )
+        after = runs_after(writer, settings.directory.state, unreadable, to, now())
+        note = f"the day of the last run is set back from {last.as_of} to {to}"
+        run.journal.note(f"{note}: {order.reason}")
+        losses = losses_until(last.losses, to)
+        # it is no longer the record that any plan was made on
+        record = last_run_record(replace(last, run=order.run, as_of=to, plan="", clean=False, losses=losses))
+        write = record_write(entry.dn, data, record)
+        if write is not None:
+            must(writer, write)
+        run.journal.end({})
+        run.record(
+            "done",
+            note=note,
+            rewound=[one["run"] for one in after],
+            day=to.isoformat(),
+            ended=now().isoformat(timespec="milliseconds"),
+            journal=head_facts(run.journal.head),
+        )
+        return Rewound(order.run, last.as_of, to, after)

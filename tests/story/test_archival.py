@@ -1,0 +1,105 @@
+"""An archival erases for good, so it needs two nights on different days."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .academy import Academy
+from .feeds import row
+from .test_clock import Shift, clock_ahead, this_day
+
+__all__ = ["clock_ahead"]
+
+IDA = row(matricule="1002", prenom="Ida")
+DUE, NEXT = "2027-02-01", "2027-02-02"
+CLAIRE = "claire.dubreuil"
+
+
+@pytest.fixture
+def leaver(academy: Academy) -> Academy:
+    """Somebody whose retention is over before DUE."""
+    academy.night(
+        "2026-09-05",
+        academy.feed(row(fin="2026-09-30"), IDA, day="2026-09-05"),
+    )
+    return academy
+
+
+def state(academy: Academy) -> str:
+    return academy.values(CLAIRE, "piactlState")[0]
+
+
+def noted(academy: Academy) -> bytes | None:
+    entry = academy.sandbox.entry(f"cn=archivals,{academy.sandbox.state}")
+    return entry["piactlData"][0] if entry else None
+
+
+def closed(academy: Academy) -> None:
+    academy.night("2026-11-05")
+    assert state(academy) == "deactivated"
+
+
+@pytest.mark.parametrize("night_by_night", [True, False])
+def test_the_first_night_notes_and_the_next_one_archives(leaver: Academy, night_by_night: bool) -> None:
+    if night_by_night:
+        closed(leaver)
+    plan = leaver.plan("--as-of", DUE)
+    assert [one["uid"] for one in plan["archivals"]] == [CLAIRE]
+    assert "archive" not in plan["summary"]
+    text = leaver.run("plan", "--as-of", DUE).out
+    assert f"{CLAIRE}: archival due since 2026-1" in text
+    assert "confirmed by the next night" in text
+    why = leaver.run("why", CLAIRE, "--as-of", DUE).out
+    assert "archival due: a first night notes it" in why
+    leaver.night(DUE)
+    assert state(leaver) == "deactivated"
+    assert noted(leaver) == f'{{"{CLAIRE}":"{DUE}"}}'.encode()
+    # the same day as often as wanted
+    leaver.quiet_night(DUE)
+    leaver.quiet_night(DUE, leaver.feed(row(fin="2026-09-30"), IDA, day=DUE))
+    assert state(leaver) == "deactivated"
+    assert leaver.night(NEXT).json["summary"]["archive"] == 1
+    assert state(leaver) == "archived"
+    assert noted(leaver) is None
+
+
+def test_a_return_between_the_nights_undoes_the_note(leaver: Academy) -> None:
+    closed(leaver)
+    leaver.night(DUE)
+    back = leaver.feed(row(debut="2027-02-02", fin="2027-02-03"), IDA, day=NEXT)
+    leaver.night(NEXT, back)
+    assert state(leaver) == "active"
+    assert noted(leaver) is None
+    # a note of an earlier time counts for no later archival
+    leaver.night("2027-08-01")
+    assert state(leaver) == "deactivated"
+    leaver.night("2027-08-02")
+    assert state(leaver) == "archived"
+
+
+def test_a_note_by_a_wrong_clock_counts_for_nothing(academy: Academy) -> None:
+    feed: Path = academy.feed(row(debut="2020-09-01", fin=this_day(3)), row(matricule="1002"), day=this_day())
+    assert academy.run("nightly", feed).code == 0
+    academy.night(this_day(87))
+    assert state(academy) == "deactivated"
+    assert noted(academy) is not None
+    assert academy.run("runs", "rewind", "--to", this_day(), "--reason", "wrong clock").code == 0
+    assert academy.run("nightly").code == 0
+    assert state(academy) == "active"
+    assert noted(academy) is None
+    # nor where the account was not looked at meanwhile: it is due on another day
+    academy.night(this_day(86))
+    assert state(academy) == "deactivated"
+
+
+def test_a_host_ahead_of_its_server_archives_nobody(academy: Academy, clock_ahead: Shift) -> None:
+    from datetime import timedelta
+
+    feed = academy.feed(row(debut="2020-09-01", fin=this_day(3)), row(matricule="1002"), day=this_day())
+    assert academy.run("nightly", feed).code == 0
+    for days in (87, 88, 89):
+        with academy.nothing_written(), clock_ahead(timedelta(days=days)):
+            assert academy.run("nightly").code == 4
+    assert state(academy) == "active"

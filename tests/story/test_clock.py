@@ -1,0 +1,165 @@
+"""A host or a server whose clock is wrong: nothing is written, and a run with a wrong date can be left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, date, datetime, timedelta, tzinfo
+
+import pytest
+
+import piactl.clock
+
+from .academy import Academy
+from .feeds import row
+
+Shift = Callable[[timedelta], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def clock_ahead(monkeypatch: pytest.MonkeyPatch) -> Shift:
+    """Sets the clock of this host, not that of the server, ahead by so much."""
+
+    @contextmanager
+    def shifted(by: timedelta) -> Iterator[None]:
+        class Wrong(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+                return datetime.now(tz) + by
+
+        with monkeypatch.context() as patched:
+            patched.setattr(piactl.clock, "datetime", Wrong)
+            yield
+
+    return shifted
+
+
+def today() -> date:
+    return piactl.clock.civil_today("Europe/Paris")
+
+
+def this_day(days: int = 0) -> str:
+    return (today() + timedelta(days=days)).isoformat()
+
+
+@pytest.fixture
+def loaded(academy: Academy) -> Academy:
+    ran = academy.run("nightly", academy.feed(row(debut="2020-09-01"), day=this_day()))
+    assert ran.code == 0, ran.err
+    return academy
+
+
+@pytest.mark.parametrize("by", [timedelta(days=87), timedelta(minutes=12), -timedelta(minutes=12)])
+def test_a_host_whose_clock_is_not_the_servers_writes_nothing(
+    loaded: Academy, clock_ahead: Shift, by: timedelta
+) -> None:
+    records = loaded.sandbox.entries(loaded.sandbox.state)
+    feed = loaded.feed(row(debut="2020-09-01", prenom="Clara"), day=this_day())
+    plan = loaded.folder / "plan.json"
+    assert loaded.run("plan", feed, "--out", plan, "--as-of", today().isoformat()).code == 0
+    with loaded.nothing_written(), clock_ahead(by):
+        ran = loaded.run("nightly", feed)
+        confirmed = loaded.run("nightly", "--as-of", today().isoformat())
+        applied = loaded.run("apply", plan)
+    assert (ran.code, confirmed.code, applied.code) == (4, 4, 4), ran.err
+    assert "the clock of this host says" in ran.err
+    assert f"{datetime.now(UTC):%Y-%m-%d}" in ran.err
+    assert "timedatectl" in ran.err
+    assert "limit: 10 minutes" in confirmed.err
+    # no record of a run either: it would have the wrong time
+    assert loaded.sandbox.entries(loaded.sandbox.state) == records
+
+
+def test_a_small_difference_is_no_reason(loaded: Academy, clock_ahead: Shift) -> None:
+    with clock_ahead(timedelta(minutes=8)):
+        assert loaded.run("nightly").code == 0
+    loaded.edit("piactl.yaml", "any_date: true", "clock: {server_minutes: 7}\nany_date: true")
+    with clock_ahead(timedelta(minutes=8)):
+        assert loaded.run("nightly").code == 4
+    assert loaded.run("nightly").code == 0
+
+
+@pytest.mark.parametrize("days", [-8, 8])
+def test_a_feed_of_another_day_refuses_the_run(loaded: Academy, days: int) -> None:
+    feed = loaded.feed(row(debut="2020-09-01", prenom="Clara"), day=this_day(days))
+    with loaded.nothing_written():
+        plan = loaded.run("plan", feed)
+        ran = loaded.run("nightly", feed)
+    assert (plan.code, ran.code) == (4, 4)
+    assert f"its date, {this_day(days)}, is 8 days {'before' if days < 0 else 'after'}" in ran.err
+    assert f"--as-of {this_day()}" in ran.err
+    # confirmed, the date is no reason any more: what is left is that the last feed is later
+    confirmed = loaded.run("nightly", feed, "--as-of", this_day())
+    assert confirmed.code == (6 if days < 0 else 0)
+    assert ("[older]" in confirmed.err) is (days < 0)
+
+
+def test_how_many_days_a_feed_may_be_away_is_a_setting(loaded: Academy) -> None:
+    loaded.edit("piactl.yaml", "{kind: full,", "{kind: full, feed_days: 9,")
+    assert loaded.run("nightly", loaded.feed(row(debut="2020-09-01"), day=this_day(9))).code == 0
+    assert loaded.run("nightly", loaded.feed(row(debut="2020-09-01"), day=this_day(10))).code == 4
+
+
+def test_feeds_within_the_limit_are_used(loaded: Academy) -> None:
+    feed = loaded.feed(row(debut="2020-09-01"), day=this_day(7))
+    assert loaded.run("nightly", feed).code == 0
+
+
+# The way out after a run with a wrong clock
+
+
+@pytest.fixture
+def ahead(loaded: Academy) -> Academy:
+    """After a run with the clocks of host and server 87 days ahead, in which a post ended."""
+    feed = loaded.feed(row(debut="2020-09-01", fin=this_day(86)), day=this_day())
+    assert loaded.run("nightly", feed).code == 0
+    assert loaded.night(this_day(87)).json["summary"]
+    return loaded
+
+
+def test_a_rewind_makes_nights_welcome_again(ahead: Academy) -> None:
+    wrong = ahead.run("runs", "list", "-o", "json").json[0]["run"]
+    refused = ahead.run("nightly")
+    assert refused.code == 4
+    assert f"piactl runs rewind --to {this_day()}" in refused.err
+    with ahead.nothing_written():
+        ran = ahead.run("runs", "rewind", "--to", this_day(), "--reason", "wrong clock")
+    assert ran.code == 0, ran.err
+    assert f"the day of the last run is {this_day()}; it was {this_day(87)}" in ran.out
+    assert "1 run lies after" in ran.err
+    assert f"piactl undo {wrong}" in ran.err
+    record = ahead.run("runs", "show", "last", "-o", "json").json
+    assert (record["status"], record["reason"], record["rewound"]) == ("done", "wrong clock", [wrong])
+    journal = next((ahead.sandbox.folder / "journal").glob("*.jsonl"))
+    assert f"set back from {this_day(87)} to {this_day()}: wrong clock" in journal.read_text()
+    # the next night opens what the date had closed
+    night = ahead.run("nightly", "-o", "json")
+    assert night.code == 0, night.err
+    assert ahead.values("claire.dubreuil", "piactlState") == ["active"]
+    assert ahead.run("journal", "verify").code == 0
+
+
+def test_undo_puts_back_what_the_wrong_run_changed(ahead: Academy) -> None:
+    wrong = ahead.run("runs", "list", "-o", "json").json[0]["run"]
+    assert ahead.run("runs", "rewind", "--to", this_day(), "--reason", "wrong clock").code == 0
+    undone = ahead.run("undo", wrong, "--yes", "--reason", "wrong clock")
+    assert undone.code == 0, undone.err
+    assert ahead.values("claire.dubreuil", "piactlState") == ["active"]
+
+
+@pytest.mark.parametrize("days", [87, 100])
+def test_a_rewind_goes_back_only(ahead: Academy, days: int) -> None:
+    before = ahead.sandbox.entry(f"cn=state,{ahead.sandbox.state}")
+    ran = ahead.run("runs", "rewind", "--to", this_day(days), "--reason", "a slip")
+    assert ran.code == 1
+    assert f"is {this_day(87)}; name a day before it" in ran.err
+    assert ahead.sandbox.entry(f"cn=state,{ahead.sandbox.state}") == before
+
+
+def test_a_lost_record_after_a_rewind_does_not_bring_the_wrong_day_back(ahead: Academy) -> None:
+    assert ahead.run("runs", "rewind", "--to", this_day(), "--reason", "wrong clock").code == 0
+    with ahead.sandbox.root() as connection:
+        connection.modify(
+            f"cn=state,{ahead.sandbox.state}", {"piactlData": [("MODIFY_REPLACE", ["rubbish"])]}
+        )
+    assert ahead.run("nightly").code == 0

@@ -1,0 +1,106 @@
+"""One bad source beside a good one, and files that are those of no source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .academy import Academy
+from .feeds import MICHELIS, row
+
+DAY, NEXT = "2026-09-05", "2026-09-06"
+HUGO = row(matricule="2001", prenom="Hugo", nom_famille="Vasseur", uai=MICHELIS)
+
+
+@pytest.fixture
+def two(academy: Academy) -> Academy:
+    """Two full sources with a person each; the post of the first one's ends, and one lives by the date."""
+    academy.sources(agape="kind: full", epp="kind: full")
+    ends = row(fin="2026-09-05")
+    academy.night(DAY, academy.feed(ends, day=DAY, source="agape"), academy.feed(HUGO, day=DAY, source="epp"))
+    return academy
+
+
+def go_on(academy: Academy, sources: str) -> None:
+    academy.edit("piactl.yaml", "any_date: true", f"continue: [{sources}]\nany_date: true")
+
+
+def feeds(academy: Academy, bad: bytes) -> tuple[Path, Path]:
+    """A feed of agape that is refused, and one of epp in which somebody comes."""
+    comes = row(matricule="2002", prenom="Nour", nom_famille="Caron", uai=MICHELIS)
+    return academy.raw_feed(bad, source="agape"), academy.feed(HUGO, comes, day=NEXT, source="epp")
+
+
+BAD = [b"", b"matricule;nom\n1;2\n", row(matricule="3001").encode() + b"\n"]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_dates_and_the_good_source_go_on(two: Academy, bad: bytes) -> None:
+    go_on(two, "agape")
+    refused, good = feeds(two, bad)
+    ran = two.night(NEXT, refused, good, code=6)
+    assert ran.json["status"] == "done"
+    assert ran.json["summary"]["create"] == 1
+    assert str(refused) in ran.err
+    assert "feed refused of agape: dates and the other sources go on without it" in ran.err
+    assert two.names()["2002"] == "nour.caron"
+    # the date took what it had to take, and nobody of the refused source is absent
+    assert two.values("claire.dubreuil", "piactlState") == ["grace"]
+    plan = two.run("plan", refused, good, "--as-of", NEXT)
+    assert plan.code == 6
+    assert "go on without it" in plan.out
+    kept = (two.sandbox.folder / "state" / "applied.sha256").read_text()
+    assert str(good) in kept
+    assert str(refused) not in kept
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("sources", ["", "epp"])
+def test_without_the_setting_everything_stops(two: Academy, bad: bytes, sources: str) -> None:
+    go_on(two, sources)
+    refused, good = feeds(two, bad)
+    with two.nothing_written():
+        two.night(NEXT, refused, good, code=6)
+
+
+def test_a_limit_that_a_feed_breaks_stops_its_source_only(two: Academy) -> None:
+    go_on(two, "agape, epp")
+    older = two.feed(row(prenom="Clara"), day="2026-09-01", source="agape")
+    comes = row(matricule="2002", prenom="Nour", nom_famille="Caron", uai=MICHELIS)
+    ran = two.night(NEXT, older, two.feed(HUGO, comes, day=NEXT, source="epp"), code=6)
+    assert "[older]" in ran.err
+    assert ran.json["summary"]["create"] == 1
+    # all of them refused: the dates alone
+    assert two.night(NEXT, older, code=6).json["status"] == "done"
+    two.quiet_night(NEXT)
+
+
+def test_an_unknown_file_is_named_and_not_read(two: Academy) -> None:
+    stray = two.folder / "lost+found.txt"
+    stray.write_text("nothing of HR")
+    good = two.feed(HUGO, day=NEXT, source="epp")
+    ran = two.night(NEXT, good, stray)
+    assert f"{stray}: not read: it matches the `files` of no source" in ran.err
+    # with nothing else, it is a mistake
+    alone = two.run("nightly", stray, "--as-of", NEXT)
+    assert alone.code == 2
+    assert "matches the `files` of no source" in alone.err
+
+
+@pytest.mark.parametrize("name", ["agape_2026.csv", "agappe-001.csv", "EPP-001.csv"])
+def test_a_file_that_is_nearly_a_sources_stops_the_night(two: Academy, name: str) -> None:
+    slip = two.folder / name
+    slip.write_text("x")
+    good = two.feed(HUGO, day=NEXT, source="epp")
+    with two.nothing_written():
+        ran = two.run("nightly", good, slip, "--as-of", NEXT)
+    assert ran.code == 2
+    assert "Its name is nearly that of a feed of" in ran.err
+
+
+def test_the_sources_that_may_be_left_out_must_exist(two: Academy) -> None:
+    go_on(two, "agap")
+    ran = two.run("nightly", "--as-of", NEXT)
+    assert ran.code == 10
+    assert "'agap' is no source; did you mean agape?" in ran.err

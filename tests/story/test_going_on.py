@@ -1,0 +1,105 @@
+"""The rest of a plan whose run was killed goes on; what was not in that plan is asked for."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from .academy import Academy
+from .feeds import crowd, row
+
+DAY = "2026-09-05"
+MANY = 600
+
+
+def killed(academy: Academy, *words: str | Path) -> None:
+    """kill -9 of a command once it has made some accounts, and before it has made all."""
+    journal = academy.sandbox.folder / "journal" / "piactl.jsonl"
+    before = lines(journal)
+    process = subprocess.Popen(
+        academy.words(*words),
+        env=academy.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + 60
+    while lines(journal) < before + 150:
+        assert process.poll() is None, "the run ended before it was killed"
+        assert time.monotonic() < until, "the run writes nothing"
+        time.sleep(0.001)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+
+
+def lines(journal: Path) -> int:
+    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+
+def test_a_first_load_that_was_killed_goes_on(academy: Academy) -> None:
+    feed = academy.feed(*crowd(MANY), day=DAY)
+    killed(academy, "nightly", feed, "--as-of", DAY)
+    made = len(academy.accounts())
+    assert 0 < made < MANY
+    # people who were not in that plan, as many as are left, are asked for
+    others = academy.feed(*crowd(made), *strangers(MANY - made), day=DAY)
+    with academy.nothing_written():
+        refused = academy.night(DAY, others, code=4)
+    assert "create" in refused.err
+    ran = academy.night(DAY, feed)
+    assert "goes on with the rest of run" in ran.err
+    assert len(academy.accounts()) == MANY
+    academy.quiet_night(DAY, feed)
+    record = academy.run("runs", "list", "-o", "json").json
+    assert [one["status"] for one in record] == ["done", "done", "refused", "interrupted"]
+
+
+def strangers(number: int) -> list[str]:
+    return [line.replace("5", "7", 1).replace("Vauban", "Turgot") for line in crowd(number)]
+
+
+def test_the_rest_of_a_first_load_goes_on_the_next_day(academy: Academy) -> None:
+    feed = academy.feed(*crowd(MANY), day=DAY)
+    killed(academy, "nightly", feed, "--as-of", DAY)
+    academy.night("2026-09-06", feed)
+    assert len(academy.accounts()) == MANY
+
+
+@pytest.fixture
+def refused(academy: Academy) -> Path:
+    """A plan that closes everybody but one, which a guard refuses."""
+    academy.night(DAY, academy.feed(row(), *crowd(MANY, fin="2027-08-31"), day=DAY))
+    gone = academy.feed(row(), *crowd(MANY, fin="2026-09-06"), day="2027-03-01")
+    return Path(academy.night("2027-03-01", gone, code=4).plan_file)
+
+
+def test_an_approved_plan_that_was_killed_goes_on(academy: Academy, refused: Path) -> None:
+    count = academy.run("plan", "show", refused, "-o", "json").json["summary"]
+    allow = [word for kind, number in count.items() for word in ("--allow", f"{kind}={number}")]
+    killed(academy, "apply", refused, *allow, "--reason", "they left")
+    again = academy.run("apply", refused)
+    assert again.code == 0, again.err
+    assert "goes on with the rest of run" in again.err
+    assert "made true already" in academy.run("apply", refused).err
+    open_ = [e for e in academy.accounts().values() if e["piactlState"] == [b"active"]]
+    assert len(open_) == 1
+
+
+def test_a_plan_that_nobody_approved_does_not_go_on(academy: Academy, refused: Path) -> None:
+    with academy.nothing_written():
+        assert academy.run("apply", refused).code == 4
+        assert academy.run("apply", refused).code == 4
+
+
+def test_people_held_are_approved_in_the_rest_too(academy: Academy) -> None:
+    """In a first load, no guard counts the people held; in its rest, one does."""
+    strange = [line.replace("Vauban", "1234") for line in strangers(60)]
+    feed = academy.feed(*crowd(MANY), *strange, day=DAY)
+    killed(academy, "nightly", feed, "--as-of", DAY)
+    assert len(academy.accounts()) < MANY
+    ran = academy.night(DAY, feed)
+    assert "held=60" in ran.err
+    assert len(academy.accounts()) == MANY
