@@ -53,7 +53,7 @@ def rewind(
     """Sets the day of the last run back to `to`, so that nights as of that day and later are accepted; the
     next one evaluates every account. Accounts stay as they are.
 
-    Raises ActRefused where there is no run yet and for a day that is not before that of the last run,
+    Raises ActRefused where there is no run yet and for a day after that of the last run,
     UnreadableRecord, LockHeld, UnsafePlan for a wrong clock, JournalUnusable.
     """
     with locked_run(writer, order, settings, keys, unreadable, now, say) as run:
@@ -62,7 +62,7 @@ def rewind(
             raise ActRefused("no run has written yet: there is nothing to set back")
         data = entry.first(DATA) or b""
         last = parsed(entry.dn, data, read_last_run)
-        if to >= last.as_of:
+        if to > last.as_of:
             raise ActRefused(
                 f"--to {to}: the day of the last run, {last.run}, is {last.as_of}; name a day before it"
             )

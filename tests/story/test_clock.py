@@ -147,7 +147,7 @@ def test_undo_puts_back_what_the_wrong_run_changed(ahead: Academy) -> None:
     assert ahead.values("claire.dubreuil", "piactlState") == ["active"]
 
 
-@pytest.mark.parametrize("days", [87, 100])
+@pytest.mark.parametrize("days", [88, 100])
 def test_a_rewind_goes_back_only(ahead: Academy, days: int) -> None:
     before = ahead.sandbox.entry(f"cn=state,{ahead.sandbox.state}")
     ran = ahead.run("runs", "rewind", "--to", this_day(days), "--reason", "a slip")

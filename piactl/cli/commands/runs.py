@@ -60,7 +60,7 @@ def rewind(
     """Set the day of the last run back, after a run with a wrong clock, so that nights are accepted again.
 
     Changes no account: the runs that lie after DATE are listed, and `undo RUN` puts back what each changed,
-    the latest first. The next night evaluates every account. DATE must be before the day of the last run.
+    the latest first. The next night evaluates every account. DATE is not after the day of the last run.
     """
     from piactl.cli.framework.run_context import new_order
     from piactl.flows.rewind import rewind as set_back
