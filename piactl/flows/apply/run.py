@@ -203,8 +203,8 @@ def locked_run(
     """Takes the lock, opens the journal and settles the writes that earlier runs left in doubt.
 
     Raises DefaultPolicyMissing, DirectoryOlder and JournalMissing with nothing written, unless the error is
-    `tolerated`; UnsafePlan for a wrong clock, LockHeld, JournalUnusable. Releases the lock at the end in every
-    case, if the directory can be reached.
+    `tolerated`; UnsafePlan for a wrong clock, LockHeld, JournalUnusable. Releases the lock at the end in
+    every case, if the directory can be reached.
     """
     require_default_policy(writer, settings.password.policy)
     compared = compare_runs(writer, order.actor.host, settings, unreadable, now, tolerated)
