@@ -450,13 +450,13 @@ def test_dry_runs_write_nothing_and_need_only_the_reader(claire: Academy) -> Non
 def test_another_hand_in_between_is_a_conflict(claire: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     from piactl.cli.framework import account_batch as acting
 
-    agreed = acting.agreed
+    agrees = acting.BatchConsole.agrees
 
     def meanwhile(*arguments: Any) -> bool:
         claire.change(CLAIRE, piactlState=["grace"])
-        return agreed(*arguments)
+        return agrees(*arguments)
 
-    monkeypatch.setattr(acting, "agreed", meanwhile)
+    monkeypatch.setattr(acting.BatchConsole, "agrees", meanwhile)
     night(claire, "2026-09-06", row(fin="2026-09-30"), IDA)
     ran = act(claire, "account", "close", CLAIRE, "--until", "2026-12-31", day="2026-09-06", code=1)
     assert one(ran)["outcome"] == "conflict"

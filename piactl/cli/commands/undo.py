@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import ActAsOf, Allow, DryRun, Manner, Yes, begin
+from piactl.cli.framework.account_batch import (
+    ActAsOf,
+    Allow,
+    DryRun,
+    Manner,
+    Yes,
+    begin,
+    can_ask,
+    say_broken_guards,
+)
 from piactl.cli.framework.context import ProgressLine, put, reading, say, writing
 from piactl.cli.framework.options import PlanLayout, Reason, RunOutput
 from piactl.cli.framework.prompts import confirmed
 from piactl.cli.framework.run_context import _now, stop_on_signals
 from piactl.cli.framework.stdout import StdoutLost
 from piactl.core.text import counted
-from piactl.errors import Exit, UnsafePlan
-from piactl.report.plan_text import refusal_lines
+from piactl.errors import Exit
 from piactl.report.undo_text import undo_summary, undo_text
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
+    from piactl.core.plan.guards import Refusal
     from piactl.flows.apply.executor import Done
     from piactl.flows.apply.run import Order
     from piactl.flows.undo.plan import Undoing
@@ -60,6 +69,7 @@ def undo(
     What the next night would do again is listed. An undo that was interrupted is finished by repeating it.
     Exit codes: 0 all is as before, 4 refused by a guard, 5 some accounts were kept, 7 a run is writing.
     """
+    from piactl.flows.accounts.batch import refuse_broken_guards
     from piactl.flows.undo.plan import propose_undo
 
     manner = Manner(reason, dry_run, yes, allow=allow or [], as_of=as_of, identity=IDENTITY)
@@ -82,7 +92,7 @@ def undo(
     work = undoing.plan.work
     if not work.writes and not work.records:
         return _finish(undoing, _result(undoing, configuration), output, everything=everything)
-    _refuse_broken(undoing, order)
+    refuse_broken_guards(undoing.plan.work.refusals, order.allowed, _say_broken)
     if not _agreed(undoing, configuration, yes=yes):
         say("nothing was changed")
         return int(Exit.FAILED)
@@ -107,43 +117,26 @@ def _keep(undoing: Undoing, out: str) -> None:
 def _foretell(
     undoing: Undoing, configuration: Configuration, order: Order, output: PlanLayout, *, everything: bool
 ) -> int:
+    from piactl.flows.apply.executor import refused
+
     _print(_result(undoing, configuration), output, everything=everything)
     if undoing.incomplete:
         say("some accounts of the run are not known, because what it kept of them cannot be read")
-    return int(Exit.REFUSED if _say_broken(undoing, order) else Exit.DONE)
-
-
-def _say_broken(undoing: Undoing, order: Order) -> str:
-    """Tells which guards stand in the way, "" where none does; a mass of them only by the first few."""
-    from piactl.flows.apply.executor import refused
-    from piactl.flows.plan.plan_file import refusal_facts
-
     broken = refused(undoing.plan.work.refusals, order.allowed)
-    if not broken:
-        return ""
-    for line in refusal_lines([refusal_facts(one) for one in broken[:_FIRST_GUARDS]]):
-        if line:
-            say(line)
-    if len(broken) > _FIRST_GUARDS:
-        say(f"... and {len(broken) - _FIRST_GUARDS} more guards; all of them: --dry-run -o json")
-    totals = {one.kind: one.total for one in broken}
-    allow = " ".join(f"--allow {kind}={total}" for kind, total in sorted(totals.items()))
-    say(f'If it is meant so, repeat the command with {allow} --reason "..."')
-    return counted(len(broken), "guard is broken", "guards are broken")
-
-
-def _refuse_broken(undoing: Undoing, order: Order) -> None:
-    broken = _say_broken(undoing, order)
     if broken:
-        raise UnsafePlan(f"{broken}; nothing was written")
+        _say_broken(broken)
+    return int(Exit.REFUSED if broken else Exit.DONE)
+
+
+def _say_broken(broken: Sequence[Refusal]) -> None:
+    say_broken_guards(broken, most=_FIRST_GUARDS, more=' --reason "..."')
 
 
 def _agreed(undoing: Undoing, configuration: Configuration, *, yes: bool) -> bool:
     """Whether it may be done: always where nobody can be asked."""
     writes = undoing.plan.work.writes
-    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask(yes=yes):
         return True
-
     print(undo_text(_result(undoing, configuration)), end="", file=sys.stderr)
     accounts = counted(len(writes), "account", "accounts")
     return confirmed(f"Put back {accounts}?" if writes else "Change no account, but note the undo?")

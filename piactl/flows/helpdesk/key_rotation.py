@@ -31,7 +31,7 @@ from piactl.directory.store.state_records import (
     UnreadableRecords,
     read_waiting,
 )
-from piactl.flows.accounts.edit import Preparation, Prepared
+from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.plan.rows.bundle import AccountWrite
 from piactl.flows.queries.accounts import AccountStore
 from piactl.otp import sealed, unsealed
@@ -139,11 +139,11 @@ def refuse_needed(key: str, need: Need | None, unreadable: UnreadableRecords) ->
     raise ActRefused(f"key {key} stays: {total} ({need_words(need)}).\n" + "; ".join(ways))
 
 
-def prepare_reseals(store: AccountStore, key: str, reason: str, unreadable: UnreadableRecords) -> Preparation:
+def prepare_reseals(store: AccountStore, key: str, reason: str, unreadable: UnreadableRecords) -> Batch:
     """The writes that move every secret sealed with `key` to the current key, by account."""
     by_uid: dict[str, list[AccountWrite]] = {}
     for uid, write in reseals(store, key, unreadable):
         by_uid.setdefault(uid, []).append(AccountWrite(uid, ("reseal",), reason, write))
-    return Preparation(
-        tuple(Prepared(uid, uid, write=rows[0], then=tuple(rows[1:])) for uid, rows in by_uid.items())
+    return Batch(
+        tuple(PreparedAccount(uid, uid, write=rows[0], then=tuple(rows[1:])) for uid, rows in by_uid.items())
     )

@@ -15,14 +15,14 @@ from piactl.core.rules.desired import Rules
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.activation_passwords import read_released, unblock_write
 from piactl.directory.store.credentials import read_credentials
-from piactl.errors import DirectoryRefused, PiactlError
-from piactl.flows.accounts.edit import Preparation, Prepared
+from piactl.errors import DirectoryRefused
+from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.run import Run
 from piactl.flows.helpdesk.activation import ADMINISTRATOR
 from piactl.flows.helpdesk.rate_limit import shown_time
 from piactl.flows.plan.rows.bundle import AccountWrite
-from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
+from piactl.flows.queries.accounts import AccountStore, career_and_status
 
 
 def prepare_unblocking(
@@ -33,22 +33,16 @@ def prepare_unblocking(
     reason: str,
     now: datetime,
     identity: str,
-) -> Preparation:
+) -> Batch:
     """What takes away the blocks of these accounts, in the order of `names`; nothing is written."""
-    seen: set[str] = set()
-    prepared = []
-    for name in names:
-        uid = ""
-        try:
-            entry = find_entry(store, name)
-            uid = entry.account.uid
-            if uid in seen:
-                raise ActRefused(f"{name}: names an account once more ({uid}); it is unblocked once")
-            seen.add(uid)
-            prepared.append(_prepared(store, rules, passwords, name, entry, reason, now, identity))
-        except PiactlError as error:
-            prepared.append(Prepared(name, uid, error=error))
-    return Preparation(tuple(prepared))
+    return Batch(
+        prepare_each(
+            store,
+            names,
+            lambda name, entry: _prepared(store, rules, passwords, name, entry, reason, now, identity),
+            "it is unblocked once",
+        )
+    )
 
 
 def _prepared(
@@ -60,7 +54,7 @@ def _prepared(
     reason: str,
     now: datetime,
     identity: str,
-) -> Prepared:
+) -> PreparedAccount:
     account, uid = entry.account, entry.account.uid
     if account.state is State.ARCHIVED:
         raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more")
@@ -86,8 +80,8 @@ def _prepared(
     write = unblock_write(store.reader, entry.dn, ends=ends, released=used)
     note = _note(rules, known, entry, blocked=blocked, ends=ends)
     if write is None:
-        return Prepared(name, uid, note=note)
-    return Prepared(name, uid, write=AccountWrite(uid, ("unblock",), reason, write), note=note)
+        return PreparedAccount(name, uid, note=note)
+    return PreparedAccount(name, uid, write=AccountWrite(uid, ("unblock",), reason, write), note=note)
 
 
 def code_end(
