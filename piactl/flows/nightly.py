@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from piactl.core.model.run_status import RunStatus
 from piactl.core.text import counted
 from piactl.directory.port import Writer
 from piactl.directory.store.state_records import read_last
@@ -83,7 +84,7 @@ def run_nightly(
             housekeeping=(release_codes, forget_old_attempts),
         )
         # no cache is trusted after a run that did not end well
-        if cache is not None and cache.kept and done.status == "done":
+        if cache is not None and cache.kept and done.status is RunStatus.DONE:
             _keep_cache(run, cache)
         return document, done, file
 
@@ -112,7 +113,7 @@ def _refuse(run: Run, document: Document, file: Path) -> None:
     which = ", ".join(f"{one['kind']} ({one['found']} of {one['of']})" for one in document["refusals"])
     run.journal.end({"refused": len(document["refusals"])})
     run.record(
-        "refused",
+        RunStatus.REFUSED,
         plan=document["fingerprint"],
         policy=document["basis"]["policy"],
         feeds=document["basis"]["feeds"],
@@ -159,7 +160,7 @@ def run_apply(
         if made:
             say(f"this plan was made true already by run {made}; nothing to do")
             run.journal.end({})
-            run.record("done", plan=work.fingerprint, note=f"made true already by {made}")
+            run.record(RunStatus.DONE, plan=work.fingerprint, note=f"made true already by {made}")
             return Done(order.run)
         if order.as_of != order.today and not site.settings.any_date:
             raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")

@@ -11,6 +11,7 @@ import typer
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import Output, Since, Until, read_period
 from piactl.core.model.numen import read_numen
+from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
 from piactl.errors import AccountNotFound, DirectoryUnreachable, Exit, PiactlError
 from piactl.report.table import rendered
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from piactl.flows.queries.history import Event
     from piactl.journal.query import JournalledChange
 
-IDENTITIES = ("reader", "desk", "administrator")
+IDENTITIES = (IdentityName.READER, IdentityName.DESK, IdentityName.ADMINISTRATOR)
 """Those that the log is asked with, the least first: the first that may read it does."""
 
 COLUMNS = (

@@ -65,7 +65,7 @@ def add(
     manner = Manner(reason, recorded=False)
     configuration, order, _ = acting.begin(manner)
     path = configuration.settings.keys_file
-    with writing(configuration, "administrator") as writer:
+    with writing(configuration, manner.identity) as writer:
         # first what may refuse: a host that lacks the current key must not add another
         with acting.command_run(configuration, order, manner).begun(writer) as run:
             fresh = add_key(path, name.strip())
@@ -101,7 +101,7 @@ def retire(
     command = acting.command_run(configuration, order, manner)
     settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
     check_retirable(keys, key)
-    with writing(configuration, "administrator") as writer:
+    with writing(configuration, manner.identity) as writer:
         needs = key_needs(writer, settings.directory, unreadable).get(key)
         sealed = needs.counts.pop("devices", 0) if needs else 0
         refuse_needed(key, needs, unreadable)

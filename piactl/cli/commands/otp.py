@@ -14,6 +14,7 @@ from piactl.cli.framework.account_batch import ActOutput, DryRun, Manner, Names,
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import Reason, ShowOutput
 from piactl.clock import utc_now
+from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, PiactlError, UsageError
 from piactl.report.device_text import COLUMNS, devices_text
 from piactl.report.table import rendered
@@ -223,7 +224,7 @@ def show(names: Names, output: ShowOutput = None) -> int:
 def desk_manner(reason: str, administrator: bool, dry_run: bool, yes: bool, output: Any) -> Manner:
     """The help desk's identity unless more is asked for. No record of the run is left in the directory, for
     the desk may write none and an undo could not bring a secret back; the journal has it all."""
-    identity = "administrator" if administrator else "desk"
+    identity = IdentityName.ADMINISTRATOR if administrator else IdentityName.DESK
     return Manner(reason, dry_run, yes, output, identity=identity, recorded=False)
 
 

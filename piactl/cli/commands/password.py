@@ -14,6 +14,7 @@ from piactl.cli.framework.context import layout_or_default, put, reading, say, t
 from piactl.cli.framework.options import Reason, ShowOutput
 from piactl.cli.framework.prompts import ask_secret
 from piactl.clock import utc_now
+from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit
 from piactl.report.activation_text import code_text
 from piactl.report.table import rendered
@@ -237,7 +238,7 @@ def check(
 def _manner(reason: str, administrator: bool, dry_run: bool, yes: bool, output: Any) -> Manner:
     """The help desk's identity unless more is asked for; no record in the directory, for no undo could bring
     a password back; the journal has it all."""
-    identity = "administrator" if administrator else "desk"
+    identity = IdentityName.ADMINISTRATOR if administrator else IdentityName.DESK
     return Manner(reason, dry_run, yes, output, identity=identity, recorded=False)
 
 

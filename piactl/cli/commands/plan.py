@@ -192,10 +192,10 @@ def _load(
     reason: str,
     output: PlanLayout,
 ) -> int:
+    from piactl.core.model.run_status import RunStatus
     from piactl.core.text import counted
     from piactl.flows.apply.executor import refused
     from piactl.flows.apply.offline_load import run_offline_load
-    from piactl.flows.apply.run import LOADING
 
     work = plan_file.work
     broken = refused(work.refusals, allowed)
@@ -224,7 +224,7 @@ def _load(
         finally:
             progress.close()
     tell(done, output)
-    if done.status != LOADING:
+    if done.status is not RunStatus.LOADING:
         return done_code(done)
     for line in _next_steps(site.settings.directory.suffix, ldif):
         say(line)

@@ -25,6 +25,8 @@ from piactl.cli.framework.options import PlanLayout, Reason, RunOutput
 from piactl.cli.framework.prompts import confirmed
 from piactl.cli.framework.run_context import _now, stop_on_signals
 from piactl.cli.framework.stdout import StdoutLost
+from piactl.core.model.settings import IdentityName
+from piactl.core.plan.change import Kind
 from piactl.core.text import counted
 from piactl.errors import Exit
 from piactl.report.undo_text import undo_summary, undo_text
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from piactl.flows.apply.run import Order
     from piactl.flows.undo.plan import Undoing
 
-IDENTITY = "administrator"
+IDENTITY = IdentityName.ADMINISTRATOR
 _FIRST_GUARDS = 3
 
 
@@ -98,7 +100,7 @@ def undo(
         return int(Exit.FAILED)
     done = _apply(undoing, configuration, order)
     result = _result(undoing, configuration, done)
-    locked = [one["uid"] for one in result["accounts"] if "lock" in one["kinds"] and _made(one)]
+    locked = [one["uid"] for one in result["accounts"] if Kind.LOCK.value in one["kinds"] and _made(one)]
     if locked:
         from piactl.flows.accounts.edit import call_lock_hook
 
@@ -157,6 +159,9 @@ def _apply(undoing: Undoing, configuration: Configuration, order: Order) -> Done
 
 def _result(undoing: Undoing, configuration: Configuration, done: Done | None = None) -> dict[str, Any]:
     """What -o json prints, as the README documents it."""
+    from piactl.directory.port import Outcome
+    from piactl.flows.undo.revert import Fate
+
     facts = undoing.plan.document["undo"]
     changes: dict[str, list[Any]] = {}
     for change in undoing.plan.document["changes"]:
@@ -164,11 +169,12 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
     accounts = []
     for one in facts["accounts"]:
         outcome, message = one["outcome"], one["message"]
-        if outcome == "reversed" and done is None:
+        if outcome == Fate.REVERSED and done is None:
             outcome = "would be reversed"
-        elif outcome == "reversed" and done is not None:
+        elif outcome == Fate.REVERSED and done is not None:
             became, message = done.results.get(one["uid"], ("not made", f"stopped by {done.stopped}"))
-            outcome = "reversed" if became in ("applied", "already so") else became
+            made = became in (Outcome.APPLIED.value, Outcome.ALREADY.value)
+            outcome = Fate.REVERSED.value if made else became
         accounts.append(
             {**one, "outcome": outcome, "message": message, "changes": changes.get(one["uid"], [])}
         )
@@ -185,7 +191,9 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
 
 
 def _made(one: Mapping[str, Any]) -> bool:
-    return bool(one["outcome"] == "reversed")
+    from piactl.flows.undo.revert import Fate
+
+    return bool(one["outcome"] == Fate.REVERSED)
 
 
 def _print(result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -> None:

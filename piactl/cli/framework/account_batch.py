@@ -23,6 +23,7 @@ from piactl.cli.framework.options import Layout, read_allowed, read_day
 from piactl.cli.framework.prompts import confirmed
 from piactl.cli.framework.run_context import _now, new_order, stop_on_signals
 from piactl.cli.framework.stdout import StdoutLost
+from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, PiactlError, UsageError
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Manner:
     output: Layout | None = None
     allow: Sequence[str] = ()
     as_of: str | None = None
-    identity: str = "administrator"
+    identity: str = IdentityName.ADMINISTRATOR
     recorded: bool = True
     """Whether the run leaves a record in the directory; the help desk's identity may write none."""
     emergency: bool = False

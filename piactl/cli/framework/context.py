@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from piactl.cli.framework.stdout import discard
+from piactl.core.model.settings import IdentityName
 from piactl.errors import ConfigurationInvalid, Mistake
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def today(configuration: Configuration) -> date:
 
 
 @contextmanager
-def reading(configuration: Configuration, identity: str = "reader") -> Iterator[Reader]:
+def reading(configuration: Configuration, identity: str = IdentityName.READER) -> Iterator[Reader]:
     from piactl.directory.open import open_reader
     from piactl.secrets import read_password
 
@@ -96,7 +97,7 @@ def reading(configuration: Configuration, identity: str = "reader") -> Iterator[
 
 
 @contextmanager
-def writing(configuration: Configuration, identity: str = "nightly") -> Iterator[Writer]:
+def writing(configuration: Configuration, identity: str = IdentityName.NIGHTLY) -> Iterator[Writer]:
     from piactl.directory.open import open_writer
     from piactl.secrets import read_password
 

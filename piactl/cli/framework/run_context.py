@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from piactl.cli.framework.context import ProgressLine, put, say, today, writing
 from piactl.cli.framework.options import PlanLayout
+from piactl.core.model.run_status import RunStatus
+from piactl.core.model.settings import IdentityName
+from piactl.core.plan.change import Kind
 from piactl.errors import Exit, UnsafePlan
 
 if TYPE_CHECKING:
@@ -102,7 +105,7 @@ def apply_plan(
         raise UnsafePlan(f"{number}; nothing was written")
     order = new_order(configuration, plan.work.basis.as_of, reason, allowed)
     # entries that piactl does not manage yet are out of the reach of the nights
-    identity = "administrator" if "adopt" in plan.work.summary else "nightly"
+    identity = IdentityName.ADMINISTRATOR if Kind.ADOPT.value in plan.work.summary else IdentityName.NIGHTLY
     progress = ProgressLine("written")
     with stop_on_signals() as stop, writing(configuration, identity) as writer:
         try:
@@ -148,4 +151,4 @@ def tell(done: Done, output: PlanLayout, document: Mapping[str, Any] | None = No
 
 
 def done_code(done: Done) -> int:
-    return int(Exit.DONE if done.status == "done" else Exit.PARTLY)
+    return int(Exit.DONE if done.status is RunStatus.DONE else Exit.PARTLY)

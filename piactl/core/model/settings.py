@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 CREDENTIAL = "credential:"
 """`credential:NAME` in place of a path names a systemd credential (LoadCredential=)."""
@@ -26,6 +27,15 @@ class TlsSettings:
     ca_file: str = ""
     starttls: bool = False
     strict: bool = True
+
+
+class IdentityName(StrEnum):
+    """The accounts that piactl binds as, by what they may do."""
+
+    READER = "reader"
+    NIGHTLY = "nightly"
+    DESK = "desk"
+    ADMINISTRATOR = "administrator"
 
 
 @dataclass(frozen=True, slots=True)

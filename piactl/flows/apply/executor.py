@@ -9,6 +9,7 @@ from pathlib import Path
 
 from piactl.config.register import register_digest
 from piactl.core.model.policy import Policy
+from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
@@ -41,7 +42,7 @@ class Done:
     """What became of a run. `problems` are (uid, outcome, message) of those that were not made."""
 
     run: str
-    status: str = "done"
+    status: RunStatus = RunStatus.DONE
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[tuple[str, str, str]] = field(default_factory=list)
     failed: list[AccountWrite] = field(default_factory=list)
@@ -49,6 +50,13 @@ class Done:
     """Outcome and message by uid; where `brief`, only of those whose write was not simply made."""
     stopped: str = ""
     brief: bool = False
+
+    @property
+    def ended_status(self) -> RunStatus:
+        """The status of a run that no error ended."""
+        if self.stopped:
+            return RunStatus.STOPPED
+        return RunStatus.PARTLY if self.problems else RunStatus.DONE
 
 
 Progress = Callable[[int, int], None]
@@ -89,10 +97,10 @@ def apply_work(
     facts = run_facts(work)
     if broken:
         run.journal.end({"refused": len(broken)})
-        run.record("refused", **facts, journal=head_facts(run.journal.head))
+        run.record(RunStatus.REFUSED, **facts, journal=head_facts(run.journal.head))
         raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written")
     done = Done(run.order.run, brief=brief)
-    run.record("running", **facts)
+    run.record(RunStatus.RUNNING, **facts)
     try:
         planned_on = mark_unclean(run, work)
         keep_undo(run, work.writes)
@@ -105,10 +113,10 @@ def apply_work(
             _write_records(run, work, done, planned_on)
     except PiactlError as refused_write:
         error = run.lock.cause(refused_write)
-        done.status = "failed"
+        done.status = RunStatus.FAILED
         _finish(run, facts, done, str(error))
         raise error from None
-    done.status = "stopped" if done.stopped else "partly" if done.problems else "done"
+    done.status = done.ended_status
     if not done.stopped:
         for step in (_prune, _report_misplaced, *housekeeping):
             _keep_house(run, step)
@@ -169,7 +177,7 @@ def write_alone(
     """
     kinds = Counter(kind for one in writes for kind in one.kinds)
     facts: dict[str, object] = {"summary": dict(kinds)}
-    run.record("running", **facts)
+    run.record(RunStatus.RUNNING, **facts)
     try:
         if run.recorded:
             keep_undo(run, writes)
@@ -177,10 +185,10 @@ def write_alone(
         for uid, rows in (then or {}).items():
             _write_then(run, uid, rows, done)
     except PiactlError as error:
-        done.status = "failed"
+        done.status = RunStatus.FAILED
         _finish(run, facts, done, str(error))
         raise
-    done.status = "stopped" if done.stopped else "partly" if done.problems else "done"
+    done.status = done.ended_status
     _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else "")
 
 
@@ -228,7 +236,7 @@ def mark_unclean(run: Run, work: Work) -> bytes | None:
 def run_facts(work: Work) -> dict[str, object]:
     """What the record of a run says of its plan."""
     # an adoption looks at a feed and does not apply it: the night that does comes after
-    feeds = () if "adopt" in work.summary else work.basis.feeds
+    feeds = () if Kind.ADOPT.value in work.summary else work.basis.feeds
     return {
         "plan": work.fingerprint,
         "policy": work.basis.policy,
@@ -260,7 +268,7 @@ def _finish(run: Run, facts: Mapping[str, object], done: Done, note: str) -> Non
         run.say(f"the record of the run could not be finished: {error}")
         first = first or error
     # where the run failed before, that error is the one to tell; this one is only about the telling
-    if first is not None and done.status != "failed":
+    if first is not None and done.status is not RunStatus.FAILED:
         raise first
 
 

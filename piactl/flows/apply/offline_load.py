@@ -17,6 +17,7 @@ from pathlib import Path
 
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Policy
+from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import local_of
 from piactl.core.text import counted
@@ -36,7 +37,7 @@ from piactl.flows.apply.executor import (
     refused,
     run_facts,
 )
-from piactl.flows.apply.run import LOADING, Order, Run, check_date, head_facts, locked_run
+from piactl.flows.apply.run import Order, Run, check_date, head_facts, locked_run
 from piactl.flows.apply.undo_log import undo_writes
 from piactl.flows.apply.write_ahead import intended_write
 from piactl.flows.plan.rows.bundle import Work
@@ -83,7 +84,7 @@ def run_offline_load(
         if made:
             say(f"this plan was made true already by run {made}; nothing to do")
             run.journal.end({})
-            run.record("done", plan=work.fingerprint, note=f"made true already by {made}")
+            run.record(RunStatus.DONE, plan=work.fingerprint, note=f"made true already by {made}")
             return Done(order.run)
         if order.as_of != order.today and not settings.any_date:
             raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
@@ -144,10 +145,10 @@ def _check_names(run: Run, work: Work, encoding: Encoding) -> None:
 def _write_ldif(run: Run, work: Work, file: Path, progress: Progress, stop: Stop, *, remember: bool) -> Done:
     """`remember`: the LDIF holds the record of the last run too; where there is one already, it is only
     marked, and the next night looks at everything."""
-    done = Done(run.order.run, LOADING)
+    done = Done(run.order.run, RunStatus.LOADING)
     facts = {**run_facts(work), "ldif": str(file.absolute())}
     intents: list[int] = []
-    run.record(LOADING, **facts)
+    run.record(RunStatus.LOADING, **facts)
     try:
         mark_unclean(run, work)
         write_private(file, _pieces(run, work, intents, progress, stop, remember=remember), new=True)
@@ -155,12 +156,12 @@ def _write_ldif(run: Run, work: Work, file: Path, progress: Progress, stop: Stop
         _give_up(run, facts, intents, error)
         if not isinstance(error, _Stopped):
             raise
-        done.status, done.stopped = "stopped", str(error)
+        done.status, done.stopped = RunStatus.STOPPED, str(error)
         done.counts[Outcome.FAILED.value] = len(intents)
         return done
-    done.counts = Counter({LOADING: len(intents)})
+    done.counts = Counter({RunStatus.LOADING: len(intents)})
     run.journal.end(done.counts)
-    run.record(LOADING, **facts, journal=head_facts(run.journal.head))
+    run.record(RunStatus.LOADING, **facts, journal=head_facts(run.journal.head))
     return done
 
 
@@ -202,7 +203,7 @@ def _give_up(run: Run, facts: Mapping[str, object], intents: list[int], error: P
         run.say(f"the next run reads back what this one left in the journal: {silent}")
     try:
         run.record(
-            "stopped" if stopped else "failed",
+            RunStatus.STOPPED if stopped else RunStatus.FAILED,
             # without changes, so that no undo takes it for one that made some
             **{**facts, "summary": {}},
             ended=run.now().isoformat(timespec="milliseconds"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Policy
+from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.text import counted
 from piactl.directory import filters
@@ -46,13 +47,17 @@ _FEW = 10
 
 Runs = Sequence[Mapping[str, Any]]
 
-_ENDS = {
-    "interrupted": "was killed; run piactl nightly, which completes its records and makes a new plan",
-    "failed": "failed; see piactl runs show {run}, correct the cause, and run it again",
-    "partly": "made only some of the changes; see piactl runs show {run}, then run piactl nightly again",
-    "stopped": "was stopped by a signal; run piactl nightly again for the remaining changes",
-    "refused": "was refused by guards and wrote nothing; check its plan, then approve it or correct the feed",
-    "loading": "wrote an LDIF that no run has read back; load it, then run piactl nightly",
+_ENDS: Mapping[str, str] = {
+    RunStatus.INTERRUPTED: "was killed; run piactl nightly, which completes its records and makes a new plan",
+    RunStatus.FAILED: "failed; see piactl runs show {run}, correct the cause, and run it again",
+    RunStatus.PARTLY: (
+        "made only some of the changes; see piactl runs show {run}, then run piactl nightly again"
+    ),
+    RunStatus.STOPPED: "was stopped by a signal; run piactl nightly again for the remaining changes",
+    RunStatus.REFUSED: (
+        "was refused by guards and wrote nothing; check its plan, then approve it or correct the feed"
+    ),
+    RunStatus.LOADING: "wrote an LDIF that no run has read back; load it, then run piactl nightly",
 }
 
 
@@ -237,10 +242,10 @@ def _last_run(reader: Reader, settings: Settings, runs: Runs, today: date) -> Fi
     last = runs[0]
     name, status = last["run"], str(last.get("status"))
     words = f"run {name} as of {last.get('as_of')}: {status}"
-    if status == "running":
+    if status == RunStatus.RUNNING:
         if reader.read(Places(settings.directory.state).lock, [DATA]) is not None:
             return fine("D29", words)
-        return warning("D29", f"{words}, but no run holds the lock", f"It {_ENDS['interrupted']}")
+        return warning("D29", f"{words}, but no run holds the lock", f"It {_ENDS[RunStatus.INTERRUPTED]}")
     if status in _ENDS:
         return warning("D29", words, f"It {_ENDS[status].format(run=name)}")
     if str(last.get("as_of")) > today.isoformat():

@@ -14,7 +14,7 @@ from piactl.core.credentials.activation_password import Code, new_code, valid_un
 from piactl.core.credentials.totp_devices import NO_DEVICE
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import Account, State
-from piactl.core.model.settings import Settings
+from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.status import AccountStatus
 from piactl.directory.port import Writer
@@ -27,8 +27,6 @@ from piactl.flows.helpdesk.activation_file import ActivationFile
 from piactl.flows.helpdesk.rate_limit import shown_time
 from piactl.flows.plan.rows.bundle import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status
-
-ADMINISTRATOR = "administrator"
 
 IdentityCheck = Callable[[Writer], None]
 """Raises PiactlError where the person has not proved who they are."""
@@ -192,7 +190,7 @@ def _refuse_closed(account: Account, status: AccountStatus, as_of: date, identit
     uid = account.uid
     if account.state is State.ARCHIVED:
         raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more")
-    if account.protected and identity != ADMINISTRATOR:
+    if account.protected and identity != IdentityName.ADMINISTRATOR:
         raise ActRefused(
             f"{uid}: the account is protected: only an administrator gives it a code: add --administrator"
         )

@@ -10,6 +10,7 @@ from piactl.core.credentials.totp_devices import NO_DEVICE
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import Account
 from piactl.core.model.numen import Numen, read_numen
+from piactl.core.model.settings import IdentityName
 from piactl.core.rules.desired import NUMEN, Rules
 from piactl.core.text import counted
 from piactl.directory.port import EntryWrite, Outcome
@@ -18,7 +19,7 @@ from piactl.directory.store.attribute_map import Encoding
 from piactl.errors import PiactlError, UsageError
 from piactl.flows.accounts.batch import CommandRun
 from piactl.flows.apply.executor import write_beside
-from piactl.flows.helpdesk.activation import ADMINISTRATOR, refuse_activation
+from piactl.flows.helpdesk.activation import refuse_activation
 from piactl.flows.helpdesk.otp import CodeOutcome, use_code
 from piactl.flows.helpdesk.rate_limit import IdentityChecks, begin_attempt, tries_left
 from piactl.flows.plan.rows.bundle import AccountWrite
@@ -59,7 +60,7 @@ def reset_terms(
         raise UsageError('a reset without a check of identity needs a reason: add --reason "..."')
     if not without_check and not dry_run and len(names) != 1:
         raise UsageError("an identity is checked for one account at a time; name one")
-    identity = ADMINISTRATOR if administrator or without_check else "desk"
+    identity = IdentityName.ADMINISTRATOR if administrator or without_check else IdentityName.DESK
     return ResetTerms(identity, reason or "reset after a check of identity", not without_check)
 
 

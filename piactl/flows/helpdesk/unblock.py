@@ -10,7 +10,7 @@ from piactl.core.credentials.activation_password import valid_until
 from piactl.core.credentials.credentials import Credentials
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import State
-from piactl.core.model.settings import PasswordSettings
+from piactl.core.model.settings import IdentityName, PasswordSettings
 from piactl.core.rules.desired import Rules
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.activation_passwords import read_released, unblock_write
@@ -19,7 +19,6 @@ from piactl.errors import DirectoryRefused
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.run import Run
-from piactl.flows.helpdesk.activation import ADMINISTRATOR
 from piactl.flows.helpdesk.rate_limit import shown_time
 from piactl.flows.plan.rows.bundle import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status
@@ -58,7 +57,7 @@ def _prepared(
     account, uid = entry.account, entry.account.uid
     if account.state is State.ARCHIVED:
         raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more")
-    if account.protected and identity != ADMINISTRATOR:
+    if account.protected and identity != IdentityName.ADMINISTRATOR:
         raise ActRefused(
             f"{uid}: the account is protected: only an administrator unblocks it: add --administrator"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from piactl.core.model.account import Account, State
@@ -40,13 +40,13 @@ _TOLD = ("sn", "givenName", "personalTitle", "supannNomDeNaissance", "supannMail
 _CLOSED = (State.DEACTIVATED, State.ARCHIVED)
 
 
-class Fate(Enum):
+class Fate(StrEnum):
     """BEFORE: the account is as it was before the run, which never wrote it or was undone already."""
 
     REVERSED = "reversed"
     KEPT = "kept"
     IMPOSSIBLE = "impossible"
-    BEFORE = "already so"
+    BEFORE = "before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Inverting:
             fate, why = (Fate.BEFORE, "") if creation else (Fate.IMPOSSIBLE, "the entry is gone")
             return Reversal(kept.uid, None, fate, why)
         if not kept.values:
-            archived = "archive" in kept.kinds
+            archived = Kind.ARCHIVE.value in kept.kinds
             why = "it was archived: its data are gone" if archived else "what was there before was not kept"
             return Reversal(kept.uid, None, Fate.IMPOSSIBLE, why)
         where = EntryState.DONE if creation else entry_state(kept.write, raw)

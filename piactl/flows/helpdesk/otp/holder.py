@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from piactl.core.credentials.totp_devices import NO_DEVICE, Device, in_force
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import Account, State
+from piactl.core.model.settings import IdentityName
 from piactl.directory.port import EntryWrite
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
@@ -64,7 +65,7 @@ def find_holder(store: AccountStore, name: str, unreadable: UnreadableRecords, i
 def _holder(
     store: AccountStore, name: str, entry: Entry, unreadable: UnreadableRecords, identity: str
 ) -> Holder:
-    if entry.account.protected and identity == "desk":
+    if entry.account.protected and identity == IdentityName.DESK:
         raise ActRefused(
             f"{name}: the account is protected, and out of the help desk's reach.\n"
             "An administrator can go on: --administrator"
