@@ -14,7 +14,7 @@ from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, check_fresh
 from piactl.flows.apply.run import Order, Run, check_date, head_facts, run_under_lock
 from piactl.flows.helpdesk.rate_limit import forget_old_attempts
-from piactl.flows.helpdesk.unblock import release_codes
+from piactl.flows.helpdesk.unblock import release_activation_policy
 from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.incremental.cache_file import keep
 from piactl.flows.plan.incremental.next_cache import NextCache
@@ -81,7 +81,7 @@ def run_nightly(
             stop=stop,
             brief=True,
             tell=cache.confirm if cache is not None else None,
-            housekeeping=(release_codes, forget_old_attempts),
+            housekeeping=(release_activation_policy, forget_old_attempts),
         )
         # no cache is trusted after a run that did not end well
         if cache is not None and cache.kept and done.status is RunStatus.DONE:

@@ -16,7 +16,7 @@ from piactl.cli.framework.prompts import ask_secret
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit
-from piactl.report.activation_text import code_text
+from piactl.report.activation_text import activation_text
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def hand_out(
     private_mail: bool,
     check: IdentityCheck | None = None,
 ) -> int:
-    """Sets codes, shows them where no file has them, and says what follows; the exit code."""
+    """Sets activation passwords, shows them where no file has them, and says what follows; the exit code."""
     from piactl.flows.helpdesk.activation import ActivationDelivery
 
     rules = configuration.rules(order.as_of)
@@ -46,12 +46,18 @@ def hand_out(
             return
         if to is None:
             put(
-                code_text(row["uid"], row["display_name"], row["address"], row["code"], row["valid_until"])
+                activation_text(
+                    row["uid"],
+                    row["display_name"],
+                    row["address"],
+                    row["activation_password"],
+                    row["valid_until"],
+                )
                 for row in delivery.rows
             )
             say("shown this once: read it out or hand it over, then clear the screen")
         else:
-            say(f"the codes are in {to}, mode 0600; delete it once they are handed over")
+            say(f"the activation passwords are in {to}, mode 0600; delete it once they are handed over")
         say(
             "applications that still log in with an old password stop; sessions that are open go on to their "
             "end"
@@ -86,9 +92,7 @@ Administrator = Annotated[
 ]
 To = Annotated[
     str | None,
-    typer.Option(
-        "--to", metavar="FILE", help="Write the codes to a new CSV file of mode 0600, for a mail merge."
-    ),
+    typer.Option("--to", metavar="FILE", help="Write them to a new CSV file of mode 0600, for a mail merge."),
 ]
 PrivateMail = Annotated[
     bool, typer.Option("--private-mail", help="With --to: the private address of each person too.")
@@ -105,11 +109,11 @@ def activate(
     output: ActOutput = None,
     administrator: Administrator = False,
 ) -> int:
-    """Give accounts a code for the first connection: a password for once, that must be changed at once.
+    """Give accounts an activation password: for one log in, to be replaced at once.
 
-    It is shown once, on a terminal, or written to a new file. It takes the place of any password, ends by
-    itself (password.code_hours), and is never sent anywhere by piactl: hand it over, or send it by another
-    way than the mailbox of the account.
+    It is shown once, on a terminal, or written to a new file. It takes the place of any password, and ends
+    by itself (password.activation_hours). piactl sends it nowhere: hand it over, or send it by another way
+    than the mailbox of the account.
     """
     manner = _manner(reason or "first connection", administrator, dry_run, yes, output)
     configuration, order, _ = acting.begin(manner)
@@ -123,9 +127,9 @@ def reset(
         str | None,
         typer.Option("--numen-file", metavar="FILE", help="Where the NUMEN is; - for stdin."),
     ] = None,
-    code_file: Annotated[
+    one_time_code_file: Annotated[
         str | None,
-        typer.Option("--code-file", metavar="FILE", help="Where the one-time code is; - for stdin."),
+        typer.Option("--one-time-code-file", metavar="FILE", help="Where the one-time code is; - for stdin."),
     ] = None,
     without_check: Annotated[
         bool,
@@ -139,7 +143,7 @@ def reset(
     output: ActOutput = None,
     administrator: Administrator = False,
 ) -> int:
-    """Give an account a code for a forgotten password, once the person has proved who they are.
+    """Give an account an activation password, once the person has proved who they are.
 
     The NUMEN is asked for, and a one-time code where a device is in force; on a terminal without echo, else
     from files or stdin. Wrong answers are counted for all hosts: after five the next has to wait, longer
@@ -159,7 +163,7 @@ def reset(
     _refuse_unsafe_way(manner, to)
     check = None
     if asks_for_proof:
-        check = _identity_check(configuration, wanted[0], order, manner, numen_file, code_file)
+        check = _identity_check(configuration, wanted[0], order, manner, numen_file, one_time_code_file)
     return hand_out(wanted, manner, configuration, order, to, private_mail, check)
 
 
@@ -248,7 +252,7 @@ def _identity_check(
     order: Order,
     manner: Manner,
     numen_file: str | None,
-    code_file: str | None,
+    one_time_code_file: str | None,
 ) -> IdentityCheck:
     """Asks for what proves who somebody is; the check itself is made once the directory can be written."""
     from piactl.flows.helpdesk.identity_proof import check_proof, proof_needed, understood_numen
@@ -258,7 +262,9 @@ def _identity_check(
         needed = proof_needed(configuration.accounts(reader), rules, name, manner.identity)
     uid = needed.entry.account.uid
     numen = understood_numen(ask_secret(f"NUMEN of {uid}", numen_file, "--numen-file"))
-    code = ask_secret(f"One-time code of {uid}", code_file, "--code-file") if needed.one_time_code else None
+    code = None
+    if needed.one_time_code:
+        code = ask_secret(f"One-time code of {uid}", one_time_code_file, "--one-time-code-file")
     command = acting.command_run(configuration, order, manner)
 
     def check(writer: Writer) -> None:

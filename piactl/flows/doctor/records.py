@@ -93,7 +93,7 @@ def examine_records(
         yield skipped("D29", "the records of runs cannot be read")
     else:
         yield unless_broken("D29", lambda: _last_run(reader, settings, runs, today))
-    yield _unless_refused("D30", lambda: _policy_of_codes(reader, settings.password.activation_policy))
+    yield _unless_refused("D30", lambda: _activation_policy(reader, settings.password.activation_policy))
     yield _unless_refused("D32", lambda: _protected(content))
     yield _unless_refused("D36", lambda: _addresses(content))
     yield _unless_refused("D37", lambda: _unreadable(content, now))
@@ -127,7 +127,7 @@ def _bases(reader: Reader, directory: DirectorySettings) -> Finding:
     return worst("D15", errors, warnings, advice, f"{len(wanted) + len(later)} entries are there")
 
 
-def _policy_of_codes(reader: Reader, policy: str) -> Finding:
+def _activation_policy(reader: Reader, policy: str) -> Finding:
     if not policy:
         return skipped("D30", "password.activation_policy is not set: no activation passwords are issued")
     faults = [*policy_faults(reader, policy), *reuse_faults(reader, policy)]

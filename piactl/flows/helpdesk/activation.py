@@ -1,5 +1,5 @@
-"""Giving out codes: who gets one, and what is handed out. Each is a password for once, under a policy of its
-own, that must be changed at once.
+"""Activation passwords: who gets one, and what is handed out. Each is for one log in, under a policy of its
+own, and has to be replaced at once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
-from piactl.core.credentials.activation_password import Code, new_code, valid_until
+from piactl.core.credentials.activation_password import (
+    ActivationPassword,
+    new_activation_password,
+    valid_until,
+)
 from piactl.core.credentials.totp_devices import NO_DEVICE
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import Account, State
@@ -19,7 +23,7 @@ from piactl.core.rules.desired import Rules
 from piactl.core.rules.status import AccountStatus
 from piactl.directory.port import Writer
 from piactl.directory.store.accounts import Entry
-from piactl.directory.store.activation_passwords import Ending, code_write, policy_faults
+from piactl.directory.store.activation_passwords import Ending, activation_write, policy_faults
 from piactl.directory.store.attribute_map import Encoding
 from piactl.errors import ConfigurationInvalid, Mistake, PiactlError, UsageError
 from piactl.flows.accounts.batch import AccountOutcome, Batch, PreparedAccount, prepare_each
@@ -33,32 +37,33 @@ IdentityCheck = Callable[[Writer], None]
 
 
 def refuse_unsafe_way(*, to_file: bool, results_printed: bool, on_terminal: bool) -> None:
-    """Raises UsageError where a code could reach nobody, or somebody it is not meant for."""
+    """Raises UsageError where an activation password could reach nobody, or a person who must not have it."""
     if to_file:
         return
     if results_printed:
-        raise UsageError("printed results never hold a code: with -o add --to FILE")
+        raise UsageError("printed results never hold an activation password: with -o add --to FILE")
     if not on_terminal:
         raise UsageError(
-            "a code is shown on a terminal or written to a new file, never to a pipe: add --to FILE"
+            "an activation password is shown on a terminal or written to a new file, never to a pipe: add "
+            "--to FILE"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """The code that an account is to have, and when it ends."""
+    """The activation password that an account is to have, and when it ends."""
 
     account: Account
-    code: Code
+    password: ActivationPassword
     ends: datetime
 
 
 @dataclass(slots=True)
 class ActivationDelivery:
-    """The codes of a batch, and how they are handed out: in a new file, or as `rows` where there is none.
+    """The activation passwords of a batch, and how they are handed out: in a new file, else as `rows`.
 
-    All codes are in the file before the first is set. `check`, where there is one, is made before that: no
-    code is set for a person who has not proved who they are.
+    All are in the file before the first is set. `check`, where there is one, is made before that: none is set
+    for a person who has not proved who they are.
     """
 
     settings: Settings
@@ -67,29 +72,29 @@ class ActivationDelivery:
     private_mail: bool = False
     check: IdentityCheck | None = None
     rows: list[dict[str, str]] = field(default_factory=list)
-    """The codes that were set or may have been, by column of the file, once the batch is written."""
+    """Those that were set or may have been, by column of the file, once the batch is written."""
     _activations: dict[str, Activation] = field(default_factory=dict)
     _file: ActivationFile | None = None
 
     def prepare(
         self, store: AccountStore, names: Sequence[str], reason: str, now: datetime, identity: str
     ) -> Batch:
-        """A code for each account that may have one, in the order of `names`; nothing is written.
+        """One for each account that may have one, in the order of `names`; nothing is written.
 
-        Raises ConfigurationInvalid without a policy for codes, PiactlError where it does not do for them.
+        Raises ConfigurationInvalid without a policy for them, PiactlError where it does not do for them.
         """
         policy = activation_policy(self.settings)
         faults = policy_faults(store.reader, policy)
         if faults:
             raise PiactlError(
-                f"{policy}: codes cannot be given out under this password policy: {'; '.join(faults)}.\n"
+                f"{policy}: no activation password can be given out under this policy: {'; '.join(faults)}.\n"
                 "Set it as cn=activation in schemas/ldap/tree.ldif.in; see: piactl doctor"
             )
 
         def prepare(name: str, entry: Entry) -> PreparedAccount:
             return self._prepared(store, name, entry, reason, now, identity)
 
-        return Batch(prepare_each(store, names, prepare, "it gets one code"))
+        return Batch(prepare_each(store, names, prepare, "it gets one activation password"))
 
     def _prepared(
         self, store: AccountStore, name: str, entry: Entry, reason: str, now: datetime, identity: str
@@ -99,11 +104,12 @@ class ActivationDelivery:
         opens = status.login_from if status.login_from and status.login_from > rules.as_of else None
         timezone = rules.policy.timezone
         midnight = datetime.combine(opens, time(), ZoneInfo(timezone)) if opens else None
-        ends = valid_until(now, midnight, self.settings.password.code_hours)
-        code = new_code(secrets.choice)
-        self._activations[account.uid] = Activation(account, code, ends)
-        write = code_write(store.reader, entry.dn, code, ends, activation_policy(self.settings))
-        note = f"a code, valid until {shown_time(ends, timezone)}{_with_device(account, store.encoding)}"
+        ends = valid_until(now, midnight, self.settings.password.activation_hours)
+        password = new_activation_password(secrets.choice)
+        self._activations[account.uid] = Activation(account, password, ends)
+        write = activation_write(store.reader, entry.dn, password, ends, activation_policy(self.settings))
+        note = f"an activation password, valid until {shown_time(ends, timezone)}"
+        note += _with_device(account, store.encoding)
         if opens:
             note += f"; the account opens on {opens}"
         row = AccountWrite(account.uid, ("password",), reason, write)
@@ -119,7 +125,7 @@ class ActivationDelivery:
         return Ending(writer)
 
     def keep(self, outcomes: Mapping[str, AccountOutcome]) -> None:
-        """Finishes the file with the codes that were set or may have been.
+        """Finishes the file with the activation passwords that were set or may have been.
 
         Raises ActivationFileUnfinished.
         """
@@ -137,21 +143,21 @@ class ActivationDelivery:
 
     def _row(self, activation: Activation, outcome: str) -> dict[str, str]:
         account, policy = activation.account, self.rules.policy
-        # the mailbox that the code is to open is no way to send it
+        # the mailbox that it is to open is no way to send it
         own = account.private_mail.casefold().endswith(f"@{policy.domain.casefold()}")
         return {
             "uid": account.uid,
             "address": account.address or "",
             "display_name": account.display_name,
             "private_mail": "" if own else account.private_mail,
-            "code": activation.code.reveal(),
+            "activation_password": activation.password.reveal(),
             "valid_until": shown_time(activation.ends, policy.timezone),
             "outcome": outcome,
         }
 
 
 def activation_policy(settings: Settings) -> str:
-    """The DN of the policy of codes. Raises ConfigurationInvalid where none is set."""
+    """The DN of the policy of activation passwords. Raises ConfigurationInvalid where none is set."""
     policy = settings.password.activation_policy
     if not policy:
         example = "password: {policy: cn=default,..., activation_policy: cn=activation,...}"
@@ -161,7 +167,7 @@ def activation_policy(settings: Settings) -> str:
                     settings.file,
                     0,
                     0,
-                    f"codes need a password policy of their own: add\n{example}\n"
+                    f"activation passwords need a password policy of their own: add\n{example}\n"
                     "with the policies of schemas/ldap/tree.ldif.in",
                 )
             ]
@@ -170,7 +176,7 @@ def activation_policy(settings: Settings) -> str:
 
 
 def _with_device(account: Account, encoding: Encoding) -> str:
-    """What the server asks for besides the code."""
+    """What the server asks for besides the activation password."""
     if not account.device or not encoding.links:
         return ""
     if account.device == NO_DEVICE:
@@ -179,8 +185,8 @@ def _with_device(account: Account, encoding: Encoding) -> str:
 
 
 def refuse_activation(account: Account, rules: Rules, identity: str) -> AccountStatus:
-    """The status of an account that may have a code. Raises ActRefused for one that a code would not open,
-    or that `identity` may not change."""
+    """The status of an account that may have an activation password. Raises ActRefused for an account that it
+    would not open, or that `identity` may not change."""
     _, status = career_and_status(account, rules.policy, rules.register, rules.as_of)
     _refuse_closed(account, status, rules.as_of, identity)
     return status
@@ -192,23 +198,26 @@ def _refuse_closed(account: Account, status: AccountStatus, as_of: date, identit
         raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more")
     if account.protected and identity != IdentityName.ADMINISTRATOR:
         raise ActRefused(
-            f"{uid}: the account is protected: only an administrator gives it a code: add --administrator"
+            f"{uid}: the account is protected: only an administrator gives it an activation password: add "
+            "--administrator"
         )
     lock = account.lock
     if lock is not None and lock.covers(as_of):
         until = f" to {lock.until}" if lock.until else ""
         raise ActRefused(
-            f"{uid}: locked from {lock.since}{until} by {lock.by}: {lock.reason}\nA code would not open it. "
+            f"{uid}: locked from {lock.since}{until} by {lock.by}: {lock.reason}\n"
+            "An activation password would not open it. "
             f'If the lock is to end: piactl account unlock {uid} --reason "..."'
         )
     if status.locked:
         raise ActRefused(
-            f"{uid}: locked by its position in HR; a code would not open it.\nSee: piactl why {uid} login"
+            f"{uid}: locked by its position in HR; an activation password would not open it.\n"
+            f"See: piactl why {uid} login"
         )
     closed = status.login_until is not None and status.login_until < as_of
     if status.state is State.DEACTIVATED or closed:
         since = f" since {status.state_from}" if status.state_from else ""
         raise ActRefused(
-            f"{uid}: {status.state.value}{since}, and nobody may log in; a code would not open it.\n"
-            f"See: piactl why {uid} login"
+            f"{uid}: {status.state.value}{since}, and nobody may log in; an activation password would "
+            f"not open it.\nSee: piactl why {uid} login"
         )

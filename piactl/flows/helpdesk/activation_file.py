@@ -1,8 +1,8 @@
-"""The file that codes are handed out in: it holds no code that was not set, and every code that was.
+"""The file that hands out activation passwords: it holds each that was set, and none that was not.
 
-All codes are written and synced to FILE.unfinished before the first is set. FILE, made empty before, gets
-those that were set once all is over, and then FILE.unfinished is deleted. Whatever happens in between, every
-code that was set can be read, and a FILE that holds codes is complete and true.
+All are written and synced to FILE.unfinished before the first is set. FILE, made empty before, gets those
+that were set at the end, and then FILE.unfinished is deleted. If the command dies in between, every one that
+was set can be read, and a FILE with content is complete and true.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from piactl.private_files import create_private, write_private
 from piactl.report.table import rendered
 
 Row = Mapping[str, str]
-COLUMNS = ("uid", "address", "display_name", "code", "valid_until", "outcome")
+COLUMNS = ("uid", "address", "display_name", "activation_password", "valid_until", "outcome")
 
 
 class ActivationFileUnfinished(PiactlError):
-    """FILE could not be finished; the codes are in FILE.unfinished."""
+    """FILE could not be finished; the activation passwords are in FILE.unfinished."""
 
 
 class ActivationFile:
-    """A new file of mode 0600, fit for a mail merge: CSV, one row for each code that was set.
+    """A new file of mode 0600, fit for a mail merge: CSV, one row for each activation password that was set.
 
     `private_mail`: with a column of that name. Raises PiactlError where FILE or FILE.unfinished is there
     already or cannot be made.
@@ -36,13 +36,13 @@ class ActivationFile:
         self.columns = (*COLUMNS[:3], *mail, *COLUMNS[3:])
         if os.path.lexists(self.unfinished):
             raise PiactlError(
-                f"{self.unfinished}: left by a command that did not end; any code in it may have been set.\n"
-                "Give those accounts new codes, then delete it; or name another file"
+                f"{self.unfinished}: left by a command that did not end; any of its passwords may be set.\n"
+                "Give those accounts new ones, then delete it; or name another file"
             )
         os.close(create_private(self.path))
 
     def promise(self, rows: Iterable[Row]) -> None:
-        """Keeps all codes before the first is set. Raises PiactlError, and nothing is left behind."""
+        """Keeps all of them before the first is set. Raises PiactlError, and nothing is left behind."""
         try:
             write_private(self.unfinished, self._content(rows))
         except PiactlError:
@@ -50,14 +50,16 @@ class ActivationFile:
             raise
 
     def keep(self, rows: Sequence[Row]) -> None:
-        """The codes that were set, or may have been. Raises ActivationFileUnfinished."""
+        """Keeps those that were set, or may have been. Raises ActivationFileUnfinished."""
         if not rows:
             self.drop()
             return
         try:
             write_private(self.path, self._content(rows))
         except PiactlError as error:
-            raise ActivationFileUnfinished(f"{error}\nThe codes are in {self.unfinished}") from None
+            raise ActivationFileUnfinished(
+                f"{error}\nThe activation passwords are in {self.unfinished}"
+            ) from None
         self.unfinished.unlink(missing_ok=True)
 
     def drop(self) -> None:

@@ -1,4 +1,4 @@
-"""Proving who somebody is before their password is reset: by the NUMEN, and a code of the device in force."""
+"""Who a person is before their password is reset: proved by the NUMEN, and a code of the device in force."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ class ProofNeeded:
 
 
 def proof_needed(store: AccountStore, rules: Rules, name: str, identity: str) -> ProofNeeded:
-    """Raises AccountNotFound, and ActRefused for an account that gets no code, or of whose person nothing is
-    known that could be compared."""
+    """Raises AccountNotFound, and ActRefused for an account that gets no activation password, or of whose
+    person nothing is known that could be compared."""
     entry = find_entry(store, name)
     refuse_activation(entry.account, rules, identity)
     refuse_unprovable(entry.account)

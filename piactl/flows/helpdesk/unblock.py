@@ -68,14 +68,14 @@ def _prepared(
             "whoever set it by hand takes it away"
         )
     timezone = rules.policy.timezone
-    ends = code_end(known, entry, timezone, passwords.code_hours, now)
+    ends = activation_end(known, entry, timezone, passwords.activation_hours, now)
     if ends is not None and ends <= now:
         raise ActRefused(
-            f"{uid}: the code that was given out ended unused at {shown_time(ends, timezone)}.\n"
+            f"{uid}: its activation password ended unused at {shown_time(ends, timezone)}.\n"
             f"Give another: piactl password activate {uid}"
         )
     blocked, _ = known.blocked_until(now)
-    used = known.policy is not None and known.policy.code and not known.is_code
+    used = known.policy is not None and known.policy.activation and not known.is_activation
     write = unblock_write(store.reader, entry.dn, ends=ends, released=used)
     note = _note(rules, known, entry, blocked=blocked, ends=ends)
     if write is None:
@@ -83,18 +83,18 @@ def _prepared(
     return PreparedAccount(name, uid, write=AccountWrite(uid, ("unblock",), reason, write), note=note)
 
 
-def code_end(
-    known: Credentials, entry: Entry, timezone: str, code_hours: int, now: datetime
+def activation_end(
+    known: Credentials, entry: Entry, timezone: str, activation_hours: int, now: datetime
 ) -> datetime | None:
-    """When the code that the password is was to end, None where it is none: a block by wrong tries stands
-    where its end stood, so that is counted again from when it was given."""
-    if not known.is_code or known.changed is None:
+    """When the activation password ends, None where the password is none: a block by wrong tries stands where
+    its end stood, so that is counted again from when it was given."""
+    if not known.is_activation or known.changed is None:
         return None
     if known.blocked is not None and known.blocked > now:
         return known.blocked
     opens = entry.account.login_from
     midnight = datetime.combine(opens, time(), ZoneInfo(timezone)) if opens else None
-    return valid_until(known.changed, midnight, code_hours)
+    return valid_until(known.changed, midnight, activation_hours)
 
 
 def _note(rules: Rules, known: Credentials, entry: Entry, *, blocked: bool, ends: datetime | None) -> str:
@@ -102,7 +102,7 @@ def _note(rules: Rules, known: Credentials, entry: Entry, *, blocked: bool, ends
     uid = entry.account.uid
     said = "the block by wrong passwords is gone" if blocked else "no wrong passwords block it"
     if ends is not None:
-        said += f"; its password is a code, valid until {shown_time(ends, rules.policy.timezone)}"
+        said += f"; it has an activation password, valid until {shown_time(ends, rules.policy.timezone)}"
     elif known.changed is None:
         said += f"; no password was ever set: piactl password activate {uid}"
     _, status = career_and_status(entry.account, rules.policy, rules.register, rules.as_of)
@@ -114,8 +114,8 @@ def _note(rules: Rules, known: Credentials, entry: Entry, *, blocked: bool, ends
     return said
 
 
-def release_codes(run: Run) -> int:
-    """Takes those who have replaced their code by a password out of the policy of codes; how many accounts.
+def release_activation_policy(run: Run) -> int:
+    """Takes accounts whose owner has chosen a password out of the policy of activation passwords; how many.
 
     Until then only one thing is stricter for them: a block by wrong passwords lasts until it is lifted. So a
     directory that refuses it does not stop the night.
@@ -123,7 +123,7 @@ def release_codes(run: Run) -> int:
     try:
         return _released(run)
     except DirectoryRefused as refused:
-        run.say(f"who has replaced a code by a password stays under the policy of codes: {refused}")
+        run.say(f"accounts with a chosen password stay under the policy of activation passwords: {refused}")
         return 0
 
 
@@ -131,12 +131,12 @@ def _released(run: Run) -> int:
     policy = run.settings.password.activation_policy
     if not policy:
         return 0
-    reason = "its owner has replaced the code by a password"
+    reason = "its owner has replaced the activation password"
     released = [
         AccountWrite(uid, ("password",), reason, write)
         for uid, write in read_released(run.writer, run.settings.directory, policy)
     ]
     done = write_beside(run, released)
     for uid, outcome, message in done.problems:
-        run.say(f"{uid}: still under the policy of codes: {outcome}: {message}")
+        run.say(f"{uid}: still under the policy of activation passwords: {outcome}: {message}")
     return len(released) - len(done.problems)
