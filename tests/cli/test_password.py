@@ -570,7 +570,7 @@ def test_a_block_by_wrong_passwords_is_taken_away(staff: Academy) -> None:
     assert lets_in(staff, CLAIRE, OWN)
     with staff.nothing_written():
         again = staff.run("password", "unblock", CLAIRE, "-o", "json")
-    assert (again.code, again.json[0]["outcome"]) == (0, "already so")
+    assert (again.code, again.json[0]["outcome"]) == (0, "unchanged")
     assert f"piactl why {CLAIRE} login" in again.json[0]["message"]
 
 

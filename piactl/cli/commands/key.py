@@ -57,7 +57,7 @@ def add(
     """Make a new key the current one, and print its id. The older keys go on verifying.
 
     It is written to the key file of this host, which has to be copied to every other host before its next
-    run: one without the new key refuses to write. Digests move to it as nights tell the values anew.
+    run: one without the new key refuses to write. Digests move to it as feeds bring the values again.
     """
     from piactl.flows.apply.key_fence import announce_key
     from piactl.secrets import add_key, read_keys
@@ -74,7 +74,7 @@ def add(
         try:
             announce_key(writer, configuration.settings.directory.state, read_keys(path))
         except PiactlError as error:
-            say(f"key {fresh} is in {path}, but the other hosts cannot be told of it: {error}")
+            say(f"key {fresh} is in {path}, but the directory cannot announce it to the other hosts: {error}")
     say(f"key {fresh} is the current one. Copy {path} to every other host now, and keep a copy elsewhere")
     say("digests move to it with the next night that has a feed; see: piactl key list")
     put([f"{fresh}\n"])

@@ -100,7 +100,11 @@ def undo(
         return int(Exit.FAILED)
     done = _apply(undoing, configuration, order)
     result = _result(undoing, configuration, done)
-    locked = [one["uid"] for one in result["accounts"] if Kind.LOCK.value in one["kinds"] and _made(one)]
+    locked = [
+        account["uid"]
+        for account in result["accounts"]
+        if Kind.LOCK.value in account["kinds"] and _made(account)
+    ]
     if locked:
         from piactl.flows.accounts.edit import call_lock_hook
 
@@ -167,33 +171,33 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
     for change in undoing.plan.document["changes"]:
         changes.setdefault(change["uid"], []).append(change)
     accounts = []
-    for one in facts["accounts"]:
-        outcome, message = one["outcome"], one["message"]
+    for account in facts["accounts"]:
+        outcome, message = account["outcome"], account["message"]
         if outcome == Fate.REVERSED and done is None:
             outcome = "would be reversed"
         elif outcome == Fate.REVERSED and done is not None:
-            became, message = done.results.get(one["uid"], ("not made", f"stopped by {done.stopped}"))
+            became, message = done.results.get(account["uid"], ("not made", f"stopped by {done.stopped}"))
             made = became in (Outcome.APPLIED.value, Outcome.ALREADY.value)
             outcome = Fate.REVERSED.value if made else became
         accounts.append(
-            {**one, "outcome": outcome, "message": message, "changes": changes.get(one["uid"], [])}
+            {**account, "outcome": outcome, "message": message, "changes": changes.get(account["uid"], [])}
         )
     return {
         "run": done.run if done else None,
         "status": done.status if done else "nothing to do" if not undoing.plan.work.writes else "not made",
         "undoes": facts["run"],
         **{name: facts[name] for name in ("command", "user", "as_of", "started", "feeds", "unchanged")},
-        "deltas": sorted(name for name, one in configuration.settings.sources.items() if not one.full),
+        "deltas": sorted(name for name, source in configuration.settings.sources.items() if not source.full),
         "accounts": accounts,
         "refusals": undoing.plan.document["refusals"],
         "plan": undoing.plan.document["fingerprint"],
     }
 
 
-def _made(one: Mapping[str, Any]) -> bool:
+def _made(account: Mapping[str, Any]) -> bool:
     from piactl.flows.undo.revert import Fate
 
-    return bool(one["outcome"] == Fate.REVERSED)
+    return bool(account["outcome"] == Fate.REVERSED)
 
 
 def _print(result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -> None:
@@ -214,7 +218,7 @@ def _finish(undoing: Undoing, result: Mapping[str, Any], output: PlanLayout, *, 
             raise
         say(f"{error}\nThe undo itself was carried out; see: piactl runs show {result['run']}")
         return int(Exit.FAILED)
-    left = [one for one in result["accounts"] if not _made(one)]
+    left = [account for account in result["accounts"] if not _made(account)]
     if left:
         accounts = counted(len(left), "account of the run is", "accounts of the run are")
         say(f"{accounts} not as before it")

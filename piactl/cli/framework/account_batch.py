@@ -52,7 +52,7 @@ def read_names(arguments: Sequence[str]) -> list[str]:
 
 
 def _names_of_stdin() -> Iterator[str]:
-    # as bytes: what is no text is told with its line, whatever the locale
+    # as bytes: the message names the line that is no text, whatever the locale
     for number, raw in enumerate(sys.stdin.buffer, 1):
         try:
             line = (raw.removeprefix(_BOM) if number == 1 else raw).decode().strip()

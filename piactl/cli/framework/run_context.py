@@ -130,6 +130,9 @@ def say_refused(document: Mapping[str, Any], name: str) -> None:
 
 def tell(done: Done, output: PlanLayout, document: Mapping[str, Any] | None = None) -> None:
     """The last words of a run: as json on stdout, or as a sentence; problems each on a line of stderr."""
+    from piactl.directory.port import Outcome
+    from piactl.flows.accounts.batch import AccountOutcome
+
     for uid, outcome, message in done.problems:
         say(f"{uid}: {outcome}: {message}")
     if output is PlanLayout.JSON:
@@ -146,7 +149,11 @@ def tell(done: Done, output: PlanLayout, document: Mapping[str, Any] | None = No
             facts["plan"] = document["fingerprint"]
         put([json.dumps(facts, ensure_ascii=False, indent=1) + "\n"])
         return
-    counts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(done.counts.items()))
+    # stored outcomes have another word for it
+    shown = {Outcome.ALREADY.value: AccountOutcome.ALREADY.value}
+    counts = ", ".join(
+        f"{number} {shown.get(outcome, outcome)}" for outcome, number in sorted(done.counts.items())
+    )
     put([f"run {done.run}: {done.status}; {counts or 'nothing to do'}\n"])
 
 

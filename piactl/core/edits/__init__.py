@@ -31,7 +31,7 @@ class Altered:
 
 
 Act = Callable[[Account, Rules], Altered]
-"""Raises ActRefused. An account that comes back as it was is already so."""
+"""Raises ActRefused. An account that comes back as it was is unchanged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,10 @@ from piactl.flows.queries.accounts import AccountStore, find_entry
 
 
 class AccountOutcome(StrEnum):
-    """What became of one account of a command, as results show it."""
+    """What became of one account of a command, as results show it. Journals say `already so` for ALREADY."""
 
     APPLIED = "applied"
-    ALREADY = "already so"
+    ALREADY = "unchanged"
     CONFLICT = "conflict"
     FAILED = "failed"
     WOULD_CHANGE = "would change"

@@ -134,8 +134,8 @@ def intended(
     before = None
     if entry is not None:
         before, _ = career_and_status(entry.account, rules.policy, rules.register, rules.as_of)
-    held = max((override.until for override in desired.account.overrides), default=rules.as_of)
-    ahead = tuple(outlook(before, desired.career, rules.as_of, held))
+    last_override = max((override.until for override in desired.account.overrides), default=rules.as_of)
+    ahead = tuple(outlook(before, desired.career, rules.as_of, last_override))
     return PreparedAccount(name, uid, changes.changes, row, ahead)
 
 

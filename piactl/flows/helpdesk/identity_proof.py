@@ -134,7 +134,7 @@ def prove(
     """Compares in constant time with the keyed digest of the account, under every key that is known, and has
     the code used up where one is needed (`code` is then not None). Both are looked at, whichever is wrong.
 
-    The check is counted before it is made; `trace` is told of a wrong one. Raises NotProved,
+    The check is counted before it is made; `trace` notes a wrong one. Raises NotProved,
     TooManyAttempts, ActRefused.
     """
     refuse_unprovable(account)

@@ -1,9 +1,9 @@
-"""The keys of the digests: which entries need which, making a new one current, letting an old one go.
+"""The keys of the digests: which entries need which, and when an old one can be retired.
 
 A new key is current at once on the host where it is made. Digests and sealed secrets under older keys verify
-as long as those are in the file, and move to the current one when their value is told anew: matricules and
+as long as those are in the file, and move to the current one when their value comes again: matricules and
 NUMENs in the next night with a feed, sealed secrets when a code is checked or their key is retired. What is
-kept of an archived account can never move: nobody tells its matricule any more. So a key that archived
+kept of an archived account can never move: no feed has its matricule any more. So a key that archived
 accounts need stays for ever.
 """
 
@@ -130,7 +130,7 @@ def refuse_needed(key: str, need: Need | None, unreadable: UnreadableRecords) ->
     counts = need.counts
     ways = []
     if counts["matricules"] or counts["numens"] or counts["waiting"]:
-        ways.append("matricules and NUMENs move to the current key in a night with a feed that tells them")
+        ways.append("matricules and NUMENs move to the current key in a night with a feed that has them")
     if counts["attempts"]:
         ways.append("counts of identity checks are forgotten after a week")
     if counts["archived"]:

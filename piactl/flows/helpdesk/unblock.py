@@ -1,4 +1,4 @@
-"""Taking away a block by wrong passwords, and nothing else: no lock of an administrator, no password."""
+"""How a block by wrong passwords ends: nothing else changes, no lock of an administrator, no password."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _prepared(
     if known.blocked_for_good:
         raise ActRefused(
             f"{uid}: the directory holds a lock without an end that wrong passwords do not make; "
-            "whoever set it by hand takes it away"
+            "the administrator of the directory who set it takes it away"
         )
     timezone = rules.policy.timezone
     ends = activation_end(known, entry, timezone, passwords.activation_hours, now)
@@ -98,7 +98,7 @@ def activation_end(
 
 
 def _note(rules: Rules, known: Credentials, entry: Entry, *, blocked: bool, ends: datetime | None) -> str:
-    """What was or is in the way, for who asked."""
+    """What was or is in the way, for the person who asked."""
     uid = entry.account.uid
     said = "the block by wrong passwords is gone" if blocked else "no wrong passwords block it"
     if ends is not None:

@@ -1,4 +1,4 @@
-"""Enrolling a device: it is made, shown once, and waits to be verified."""
+"""A new device: it is made, shown once, and waits to be verified."""
 
 from __future__ import annotations
 

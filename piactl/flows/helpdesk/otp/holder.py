@@ -21,7 +21,7 @@ from piactl.flows.queries.accounts import AccountStore, find_entry
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """An account as it was found by `name`, and the devices below it."""
+    """An account that `name` stands for, and the devices below it."""
 
     name: str
     entry: Entry
@@ -98,7 +98,7 @@ def row(holder: Holder, kind: str, reason: str, write: EntryWrite) -> AccountWri
 def prepared(
     holder: Holder, kind: str, reason: str, writes: Sequence[EntryWrite | None], note: str
 ) -> PreparedAccount:
-    """The writes, one after the other; None among them are so already."""
+    """The writes, one after the other; None among them change nothing."""
     rows = [row(holder, kind, reason, write) for write in writes if write is not None]
     uid = holder.account.uid
     if not rows:

@@ -1,4 +1,4 @@
-"""Verifying a device, which puts it in force, and resynchronising one whose clock is wrong."""
+"""How a device comes into force, and how the wrong clock of a device is allowed for."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def prepare_verification(
     account linked to it, and older devices deleted, in that order.
 
     The check counts as an attempt, as that of a NUMEN does. Raises WrongCode, TooManyAttempts; that the
-    account is not found, or no device waits, is told before a code is asked for.
+    account is not found, or no device waits, is raised before a code is asked for.
     """
     holder = find_holder(store, name, checks.unreadable, identity)
     device = holder.entry_of(to_verify(holder.plain, holder.account.device))
