@@ -16,7 +16,7 @@ import pytest
 from hypothesis import settings
 
 from piactl.sandbox import SandboxStatus, start_sandbox, stop_sandbox
-from piactl.sandbox.config_files import ACCOUNTS, STATE, identity_dn
+from piactl.sandbox.files import ACCOUNTS, STATE, identity_dn
 
 # how long one example takes depends on what else the machine does
 settings.register_profile("piactl", deadline=None)

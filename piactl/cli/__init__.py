@@ -12,7 +12,7 @@ def main() -> None:
     # a command ends soon and leaves no cycles to be found; looking for them costs a night a fifth of its time
     gc.disable()
     _open_missing_streams()
-    from piactl.cli.framework.stdout import WatchedStdout
+    from piactl.cli.framework.terminal import WatchedStdout
 
     stdout = sys.stdout
     sys.stdout = WatchedStdout(stdout)

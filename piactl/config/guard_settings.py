@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from piactl.config.strict_yaml import Document, Node, quoted
 from piactl.core.model.policy import Guard, GuardPeriod, Limit
+from piactl.core.plan.guards import GUARD_KINDS
 
 _LEAP_YEAR = 2028
 """A year that has all days of the calendar, 02-29 included."""
@@ -31,10 +32,9 @@ def day_of_year(document: Document, node: Node, label: str) -> tuple[int, int]:
     return (month, day)
 
 
-CHANGE_KINDS = (
-    "create", "adopt", "update", "rename", "grant", "revoke", "suspend",
-    "reopen", "deactivate", "archive", "lock", "unlock",
-)  # fmt: skip
+def _floor(floor: int, share: float) -> Guard:
+    return Guard(Limit(floor, share, scales=True))
+
 
 DEFAULT_GUARDS: Mapping[str, Guard] = MappingProxyType(
     {
@@ -50,6 +50,18 @@ DEFAULT_GUARDS: Mapping[str, Guard] = MappingProxyType(
         "grant": Guard(Limit(30, 0.25)),
         "reopen": Guard(Limit(20, 0.04)),
         "unlock": Guard(Limit(10, 0.005)),
+        "profile_growth": _floor(20, 0.25),
+        "service_growth": _floor(30, 0.25),
+        "other_establishment": _floor(15, 0.01),
+        "other_function": _floor(15, 0.01),
+        "other_details": _floor(40, 0.08),
+        "other_name": _floor(20, 0.02),
+        "held": _floor(25, 0.05),
+        "revoke_window": _floor(80, 0.20),
+        "suspend_window": _floor(40, 0.04),
+        "deactivate_window": _floor(60, 0.10),
+        "archive_window": _floor(60, 0.10),
+        "lock_window": _floor(15, 0.01),
     }
 )
 """The guards of kinds that a policy does not name, all year; create, grant and update are wide enough for a
@@ -75,7 +87,7 @@ def read_guard_periods(document: Document, guards: Node) -> tuple[GuardPeriod, .
 def _guards(node: Node, usual: Mapping[str, Guard]) -> dict[str, Guard]:
     none = Guard()
     return {
-        kind: _guard(value, usual.get(kind, none)) for kind, value in node.entries() if kind in CHANGE_KINDS
+        kind: _guard(value, usual.get(kind, none)) for kind, value in node.entries() if kind in GUARD_KINDS
     }
 
 
@@ -88,7 +100,8 @@ def _guard(node: Node, usual: Guard) -> Guard:
 
 
 def _limit(node: Node) -> Limit | None:
-    limit, share = node.at("max"), node.at("share")
-    if limit.value is None or share.value is None:
+    fixed, floor, share = node.at("max"), node.at("floor"), node.at("share")
+    number = fixed if floor.value is None else floor
+    if number.value is None or share.value is None:
         return None
-    return Limit(limit.integer(0), share.number(0.0))
+    return Limit(number.integer(0), share.number(0.0), scales=number is floor)

@@ -8,10 +8,9 @@ import re
 from io import StringIO
 from pathlib import Path
 
+from piactl.config.schema_validation import hint
 from piactl.config.strict_yaml import read_content
-from piactl.config.suggestions import hint
-from piactl.core.model.person import Establishment, Register
-from piactl.core.model.uai import read_uai
+from piactl.core.model.person import Establishment, Register, read_uai
 from piactl.errors import ConfigurationInvalid, Mistake
 
 MAX_REGISTER_BYTES = 50_000_000

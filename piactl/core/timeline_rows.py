@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from piactl.core.model.account import Account, Right, State
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import override_text
 from piactl.core.model.periods import Period, difference, intersection, ordinal, union
+from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import Career
 from piactl.core.rules.entitlements import own_periods, rights_of

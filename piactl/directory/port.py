@@ -16,6 +16,8 @@ Values = Mapping[str, tuple[bytes, ...]]
 
 @dataclass(frozen=True, slots=True)
 class RawEntry:
+    """An entry as the server returns it."""
+
     dn: str
     values: Values
 
@@ -55,10 +57,10 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """What became of one write. For a conflict `message` says what changed, by whom and when.
+    """The result of one write. For a conflict `message` says what changed, by whom and when.
 
     `csn_before` and `csn_after`: the entryCSN of the entry just before a modify, and just after an add or a
-    modify, as the server told them in its very answer; empty where it did not.
+    modify, from the controls of the answer; empty without them.
     """
 
     write: EntryWrite
@@ -70,8 +72,8 @@ class WriteResult:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What the root DSE says. OIDs as text. `address` is the network address that answers at `uri`, empty on
-    a socket of this host."""
+    """The content of the root DSE. OIDs as text. `address` is the network address that answers at `uri`,
+    empty on a socket of this host."""
 
     uri: str
     controls: frozenset[str]
@@ -81,6 +83,7 @@ class ServerFacts:
     vendor: str = ""
     config_context: str = ""
     monitor_context: str = ""
+    subschema: str = "cn=Subschema"
     address: str = ""
 
     @property
@@ -114,6 +117,10 @@ class Writer(Reader, Protocol):
 
     def who(self) -> str:
         """The DN that the server knows this identity by."""
+
+    def lagging(self, seconds: float) -> list[str]:
+        """A sentence for each other server of the list that does not have, after so many seconds at most,
+        everything that this server has now."""
 
     def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
         """One result per write, in order. A write whose reply was lost is read back and resolved.

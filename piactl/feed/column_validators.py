@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Any
 
 from piactl.core.model.numen import read_numen
-from piactl.core.model.uai import read_uai
+from piactl.core.model.person import read_uai
 from piactl.core.naming.local_part import without_invisible
 from piactl.feed.mojibake import shown
 

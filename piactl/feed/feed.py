@@ -1,15 +1,85 @@
-"""The result of reading a feed: people, rejections and held people."""
+"""The result of reading a feed: people, rejections, held people, and remarks that reject nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
 from piactl.core.model.numen import Numen
 from piactl.core.model.person import Person
 from piactl.core.plan.feed_limits import FeedFacts
 from piactl.core.plan.plan import Rejection
-from piactl.feed.warnings import Remark
+from piactl.feed.header import Layout
+from piactl.feed.mojibake import shown
+from piactl.feed.people_builder import PeopleBuilder
+
+_FEW = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A problem of a feed that rejects nothing. `lines` are the first few of `count`.
+
+    Codes: `duplicates`, `unusual-numen`, `unknown-columns`, `date-differs`, `no-date`, `rejects-file`.
+    """
+
+    code: str
+    message: str
+    count: int = 1
+    lines: tuple[int, ...] = ()
+
+
+def row_remarks(builder: PeopleBuilder) -> list[Remark]:
+    """Remarks about rows."""
+    found = []
+    if builder.duplicates:
+        found.append(_of_lines("duplicates", "rows are duplicates and count once", builder.duplicates))
+    if builder.unusual_numens:
+        found.append(_of_lines("unusual-numen", "NUMENs have an unusual ending", builder.unusual_numens))
+    return found
+
+
+def layout_remarks(layout: Layout) -> list[Remark]:
+    """Remarks about the header."""
+    found = []
+    if layout.extras:
+        names = ", ".join(shown(name) for name in layout.extras[:_FEW])
+        more = f" and {len(layout.extras) - _FEW} more" if len(layout.extras) > _FEW else ""
+        found.append(Remark("unknown-columns", f"columns not read: {names}{more}", len(layout.extras)))
+    if layout.is_rejects:
+        found.append(Remark("rejects-file", "a file of corrected rejects; nobody counts as absent"))
+    return found
+
+
+def date_remarks(trailer: date | None, named: date | None) -> list[Remark]:
+    """Remarks about the date of the feed: `trailer` from its #FIN line, `named` from its file name."""
+    if trailer is None and named is None:
+        return [Remark("no-date", "the feed has no date, so its age cannot be compared with the last one")]
+    if trailer is not None and named is not None and trailer != named:
+        both = f"the #FIN line says {trailer}, the file name {named}; the #FIN line counts"
+        return [Remark("date-differs", both)]
+    return []
+
+
+def file_date(name: str, pattern: str) -> date | None:
+    """The first real date that `pattern` (groups year, month, day) finds in a file name."""
+    if not pattern:
+        return None
+    for found in re.finditer(pattern, name):
+        parts = found.groupdict()
+        try:
+            return date(int(parts["year"]), int(parts["month"]), int(parts["day"]))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def _of_lines(code: str, what: str, lines: Sequence[int]) -> Remark:
+    first = ", ".join(str(line) for line in lines[:_FEW])
+    more = "..." if len(lines) > _FEW else ""
+    return Remark(code, f"{len(lines)} {what} (line {first}{more})", len(lines), tuple(lines[:_FEW]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
@@ -18,7 +18,7 @@ from piactl.errors import FeedRefused
 from piactl.feed.feed_file import longest_line, open_feed
 from piactl.feed.header import Layout, read_layout
 from piactl.feed.mojibake import CODECS
-from piactl.feed.row_parser import Pattern, RowParser, without_end
+from piactl.feed.row_parser import PRUNE, Pattern, RowParser, without_end
 
 _MASK = (1 << 64) - 1
 
@@ -27,7 +27,7 @@ _MASK = (1 << 64) - 1
 class LineDigests:
     """`owners` and `numbers` have one item per line, the header first: the matricule of the line ("" if it
     has none) and the index of its pattern in `patterns`. `people`: matricule -> digest of all its lines.
-    `digest` is the SHA-256 of the file."""
+    `digest` is the SHA-256 of the file, `distinct` as in FeedFacts."""
 
     layout: Layout
     owners: list[str] = field(default_factory=list, repr=False)
@@ -35,6 +35,7 @@ class LineDigests:
     patterns: Sequence[Pattern] = field(default=(), repr=False)
     people: dict[str, int] = field(default_factory=dict, repr=False)
     digest: str = ""
+    distinct: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,5 +88,7 @@ def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> Line
             people[owner] = people.get(owner, 0) + number & _MASK
         owners.append(owner)
         numbers.append(pattern)
-    found.digest = whole.hexdigest()
+        if not len(owners) % PRUNE:
+            rows.prune()
+    found.digest, found.distinct = whole.hexdigest(), rows.distinct()
     return found

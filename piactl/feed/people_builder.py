@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.numen import Numen
-from piactl.core.model.person import Person
+from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.plan import Rejection
 from piactl.feed.error_codes import rejection_message
 from piactl.feed.row_parser import BrokenRow, Row

@@ -18,14 +18,13 @@ from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.errors import FeedRefused
 from piactl.feed.csv_record import UnclosedQuote
 from piactl.feed.error_codes import refusal
-from piactl.feed.feed import Feed
+from piactl.feed.feed import Feed, Remark, date_remarks, file_date, layout_remarks, row_remarks
 from piactl.feed.feed_file import longest_line, open_feed
 from piactl.feed.fingerprints import Skipped
 from piactl.feed.header import COLUMNS, Layout, read_layout
 from piactl.feed.mojibake import CODECS, is_wholesale, likely_encoding
 from piactl.feed.people_builder import PeopleBuilder
 from piactl.feed.row_parser import BrokenRow, FieldTooLong, RowParser, without_end
-from piactl.feed.warnings import Remark, date_remarks, file_date, layout_remarks, row_remarks
 
 _MARK = b"#FIN"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -310,7 +309,8 @@ class FeedReader:
             people=len(self.builder.people) + len(self.builder.held) + self.passed,
             columns=columns,
             unattributed=self.builder.unattributed,
-            uncommon=rows.uncommon() if rows is not None else {},
+            values=rows.counts() if rows is not None else {},
+            distinct=self.skipped.lines.distinct if self.skipped else rows.distinct() if rows else {},
         )
 
     def _remarks(self) -> list[Remark]:

@@ -6,11 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from piactl.core.model.numen import Numen
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import CODED
+from piactl.core.plan.feed_limits import COUNTED, MOST_DISTINCT
 from piactl.feed.column_validators import Check, Fault, column_checks, is_matricule
 from piactl.feed.csv_record import StrayQuote, UnclosedQuote, split_record
 from piactl.feed.header import COLUMNS, REQUIRED, Layout
@@ -21,7 +22,7 @@ Row = list[Any]
 
 Pattern = tuple[int, tuple[str, ...]]
 """The part of a row that the feed statistics count: a bit for each column with a value, and the values of the
-coded columns."""
+counted columns."""
 
 _MEMO = 50_000
 _UNIQUE = frozenset({"matricule", "numen", "courriel_prive"})
@@ -30,7 +31,10 @@ _MATRICULE, _NUMEN, _USAGE, _FAMILY, _BIRTH, _START, _END = (
     COLUMNS.index(c)
     for c in ("matricule", "numen", "nom_usage", "nom_famille", "date_naissance", "debut", "fin")
 )
-_CODED = _CORPS, _POSITION, _FUNCTION = tuple(COLUMNS.index(c) for c in CODED)
+_COUNTED = tuple(COLUMNS.index(c) for c in COUNTED)
+_COUNTED_VALUES = itemgetter(*_COUNTED)
+PRUNE = 2048
+"""Lines after which columns with many distinct values are no longer watched, a power of two."""
 
 
 @dataclass(slots=True)
@@ -96,11 +100,17 @@ class RowParser:
             for name in COLUMNS
         ]
         self._plan = [(i, c.place, c.constant, c.memo, c.cell) for i, c in enumerate(self.columns)]
+        self._counted_plan = [self._plan[i] for i in _COUNTED]
+        self._masks: dict[tuple[bool, ...], int] = {}
         self._used = set(layout.places.values())
         mark = re.escape(layout.delimiter)
         around = "" if source.values else f"(?:^|{mark})(?:[{BLANKS}]|X(?:{mark}|$))|[{BLANKS}](?:{mark}|$)"
         self._odd = re.compile(around)
-        self._coded_places = [p for p in (self.columns[i].place for i in _CODED) if p >= 0]
+        self._counted_places = [p for p in (self.columns[i].place for i in _COUNTED) if p >= 0]
+        own = [(name, place) for name, place in layout.places.items() if name not in COUNTED]
+        self._distinct: dict[str, set[str]] = {name: set() for name, _ in own}
+        self._watched = [(self._distinct[name].add, name, place) for name, place in own]
+        self._lines = 0
         self.patterns: list[Pattern] = [(0, ())]
         self._numbers: dict[Pattern, int] = {self.patterns[0]: 0}
         self._seen: dict[tuple[tuple[bool, ...], tuple[str, ...]], int] = {}
@@ -145,6 +155,8 @@ class RowParser:
             fields = text.split(delimiter)
         if len(fields) != self.layout.width:
             return self._guess(fields) or "", 0
+        for add, _, place in self._watched:
+            add(fields[place])
         key = self.columns[_MATRICULE]
         owner = key.cell(fields[key.place] if key.place >= 0 else key.constant)[0]
         return owner or "", self._number(text, fields)
@@ -154,20 +166,31 @@ class RowParser:
         if self._odd.search(text) is not None:
             return self._number_of(fields)
         # every blank field is empty here
-        seen = (tuple(map(bool, fields)), tuple([fields[place] for place in self._coded_places]))
+        seen = (tuple(map(bool, fields)), tuple([fields[place] for place in self._counted_places]))
         number = self._seen.get(seen)
         if number is None:
-            number = self._seen[seen] = self._number_of(fields)
+            mask = self._masks.get(seen[0])
+            if mask is None:
+                mask = self._masks[seen[0]] = self._mask_of(fields)
+            number = self._seen[seen] = self._number_with(mask, fields)
         return number
 
     def _number_of(self, fields: Sequence[str]) -> int:
-        mask, values = 0, []
+        return self._number_with(self._mask_of(fields), fields)
+
+    def _mask_of(self, fields: Sequence[str]) -> int:
+        mask = 0
         for i, place, constant, memo, cell in self._plan:
             cut = fields[place] if place >= 0 else constant
-            value, _, counts = memo.get(cut) or cell(cut)
-            mask |= counts << i
-            values.append(value)
-        pattern = (mask, tuple([values[i] or "" for i in _CODED]))
+            mask |= (memo.get(cut) or cell(cut))[2] << i
+        return mask
+
+    def _number_with(self, mask: int, fields: Sequence[str]) -> int:
+        values = []
+        for _, place, constant, memo, cell in self._counted_plan:
+            cut = fields[place] if place >= 0 else constant
+            values.append((memo.get(cut) or cell(cut))[0] or "")
+        pattern = (mask, tuple(values))
         number = self._numbers.setdefault(pattern, len(self.patterns))
         if number == len(self.patterns):
             self.patterns.append(pattern)
@@ -181,17 +204,28 @@ class RowParser:
         if codes:
             self.codes[codes] += lines
 
-    def uncommon(self) -> dict[str, int]:
-        """For each coded column, the number of rows without its most common value; blank is a value."""
-        found = {}
-        for place, name in enumerate(CODED):
-            column: Counter[str] = Counter()
-            for codes, rows in self.codes.items():
-                column[codes[place]] += rows
-            found[name] = column.total() - max(column.values(), default=0)
-        return found
+    def counts(self) -> dict[str, dict[str, int]]:
+        """For each counted column, the number of rows with each value; blank is a value."""
+        found: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
+        for codes, rows in self.codes.items():
+            for name, value in zip(COUNTED, codes, strict=True):
+                found[name][value] += rows
+        return {name: dict(column) for name, column in found.items()}
+
+    def distinct(self) -> dict[str, int]:
+        """For each other column of the file, the number of its values but blank, MOST_DISTINCT for more."""
+        return {name: min(len(seen - {"", "X"}), MOST_DISTINCT) for name, seen in self._distinct.items()}
+
+    def prune(self) -> None:
+        """Stops to watch the columns whose distinct values are enough."""
+        self._watched = [one for one in self._watched if len(self._distinct[one[1]]) < MOST_DISTINCT + 2]
 
     def _read_fields(self, fields: Sequence[str], damage: Mapping[int, Fault]) -> Row | BrokenRow:
+        for add, _, place in self._watched:
+            add(fields[place])
+        self._lines += 1
+        if not self._lines % PRUNE:
+            self.prune()
         row: Row = []
         faults: list[tuple[str, Fault]] = []
         values = self.values
@@ -205,7 +239,7 @@ class RowParser:
                 faults.append((COLUMNS[i], fault))
                 self.bad[i] += 1
             row.append(value)
-        self.codes[row[_CORPS] or "", row[_POSITION] or "", row[_FUNCTION] or ""] += 1
+        self.codes[tuple([value or "" for value in _COUNTED_VALUES(row)])] += 1
         if damage:
             unread = (place for place in damage if place not in self._used)
             faults += [(self.layout.names[place], damage[place]) for place in unread]

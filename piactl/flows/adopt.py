@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from piactl.core.model.account import Account, State
-from piactl.core.model.assignment import Assignment
-from piactl.core.model.person import Person
+from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.local_part import UnusableName, local_part
 from piactl.core.plan.adoption import (
@@ -23,14 +22,15 @@ from piactl.core.plan.change import LOSING, Change, Kind
 from piactl.core.plan.diff import account_facts, changes_of, home_establishments
 from piactl.core.plan.guards import counts_by_kind, refusals
 from piactl.core.plan.plan import Basis, FeedBasis, Hold, Plan
-from piactl.core.plan.run_state import LastRun, Memory
+from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import MATRICULE, NUMEN, Desired, Rules, Subject, desired_account
 from piactl.core.rules.reasons import state_reason
 from piactl.core.text import counted
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import read_accounts
 from piactl.directory.store.attribute_map import encoding_of
-from piactl.directory.store.state_records import UnreadableRecords, read_memory
+from piactl.directory.store.memory_records import read_memory
+from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.unmanaged_entries import (
     Recognition,
     Stranger,
@@ -42,9 +42,8 @@ from piactl.errors import UsageError
 from piactl.flows.plan.inputs.account_index import AccountIndex
 from piactl.flows.plan.inputs.load_feeds import check_limits
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed, judged, merge_feeds
-from piactl.flows.plan.inputs.numen_conflicts import hold_shared_numens
-from piactl.flows.plan.proposal import Proposal
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.inputs.shared_numens import hold_shared_numens
+from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
 
 # Whose the entries are that piactl does not manage, and what stands in the way of adopting them.
 
@@ -113,7 +112,7 @@ def propose_adoption(
     matricule_attribute: str = "",
     numen_attribute: str = "",
     accepted: Collection[str] = (),
-) -> Proposal:
+) -> ReadyPlan:
     """The plan that makes accounts of the entries whose people the feeds tell, and its writes.
 
     Entries are recognised by the attribute that holds the matricule (supannEmpId unless another is named),
@@ -126,7 +125,7 @@ def propose_adoption(
         numen_attribute,
         lambda numen: rules.keys.digest(NUMEN, numen),
     )
-    return _Adopting(reader, directory, rules, register_digest, unreadable, feeds, by).proposal(accepted)
+    return _Adopting(reader, directory, rules, register_digest, unreadable, feeds, by).plan(accepted)
 
 
 class _Adopting:
@@ -150,7 +149,7 @@ class _Adopting:
             self.index.add(entry)
         self.holds: list[Hold] = []
 
-    def proposal(self, accepted: Collection[str]) -> Proposal:
+    def plan(self, accepted: Collection[str]) -> ReadyPlan:
         known = {m: entry.account.assignments for m, entry in self.index.by_matricule.items()}
         known.update({m: one.assignments for m, one in self.memory.waiting.items()})
         check_limits(self.feeds, self.memory, known, self.as_of, accepted)
@@ -164,7 +163,7 @@ class _Adopting:
             raise UsageError(f"--matricule-attribute, --numen-attribute: {error}") from None
         matches, self.holds = recognised_entries(strangers, told, self.index, self.rules, self.by)
         adoptions = list(self._adoptions(matches, strangers, told))
-        return self._proposal(adoptions, strangers, told)
+        return self._planned(adoptions, strangers, told)
 
     def _hold(self, match: Match, why: str) -> None:
         self.holds.append(Hold(match.matricule, match.incumbent.uid, why))
@@ -245,9 +244,9 @@ class _Adopting:
         row = AccountWrite(account.uid, kinds, adopted.reason, write)
         return _Adoption(match, desired, row, (adopted, *losses))
 
-    def _proposal(
+    def _planned(
         self, adoptions: Sequence[_Adoption], strangers: Mapping[str, Stranger], told: MergedFeeds
-    ) -> Proposal:
+    ) -> ReadyPlan:
         changes = [change for one in adoptions for change in one.changes]
         census = self.index.census(self.as_of)
         plan = Plan(
@@ -262,7 +261,7 @@ class _Adopting:
         # without the digests of policy and register the next night looks at everything
         last = LastRun("", self.as_of, "", "", "", True, census)
         writes = tuple(one.write for one in adoptions)
-        return Proposal(plan, writes, (), Memory(last, self.memory.sources, self.memory.waiting))
+        return ReadyPlan(plan, writes, (), last)
 
     def _basis(self) -> Basis:
         facts = [sourced.feed.facts for sourced in self.feeds]

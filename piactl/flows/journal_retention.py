@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 from piactl.directory.port import Reader
 from piactl.directory.store.attribute_map import SECRETS
-from piactl.directory.store.state_records import UnreadableRecords, read_runs
+from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.run_records import read_runs
 from piactl.errors import JournalUnusable
 from piactl.flows.apply.run import Order
 from piactl.journal import Actor, Head, Journal, RunContext, Verification, verify

@@ -1,168 +1,150 @@
-"""The nightly: read, plan, guard and apply in one run under the lock. And `apply` of a plan made before."""
+"""`nightly`: read, plan, check the guards and apply in one run under the lock; `apply`: a plan of a file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from piactl.core.model.run_status import RunStatus
+from piactl.core.model.settings import Settings
+from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
-from piactl.directory.port import Writer
-from piactl.directory.store.state_records import read_last
+from piactl.directory.port import Reader
+from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.memory_records import read_last
+from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
-from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, check_fresh
-from piactl.flows.apply.run import Order, Run, check_date, head_facts, run_under_lock
+from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, check_plan_fits
+from piactl.flows.apply.run import Run, check_date, head_facts
 from piactl.flows.helpdesk.rate_limit import forget_old_attempts
 from piactl.flows.helpdesk.unblock import release_activation_policy
 from piactl.flows.plan.build import build_plan
-from piactl.flows.plan.incremental.cache_file import keep
-from piactl.flows.plan.incremental.next_cache import NextCache
+from piactl.flows.plan.incremental import NextCache, keep, read_run_state
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.inputs.load_feeds import scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
-from piactl.flows.plan.inputs.run_state import read_run_state
-from piactl.flows.plan.inputs.scan_feeds import scan_feeds
-from piactl.flows.plan.plan_file import PlanFile, plan_document, plan_pieces
-from piactl.flows.plan.proposal import Proposal
-from piactl.flows.plan.rows.bundle import Work
-from piactl.flows.site import Site
+from piactl.flows.plan.plan_file import plan_document, plan_pieces, sealed
+from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.private_files import forget_old, make_private_folder, write_private
-from piactl.report.plan_text import Document
 
 
 class RefusedPlan(UnsafePlan):
-    """A plan that breaks guards, kept in `file` so that it can be looked at and approved."""
+    """A plan that breaks guards, kept in `file` so that it can be read and approved."""
 
-    def __init__(self, message: str, document: Document, file: Path) -> None:
-        self.document, self.file = document, file
+    def __init__(self, message: str, ready: ReadyPlan, file: Path) -> None:
+        self.ready, self.file = ready, file
         super().__init__(message)
 
 
 def run_nightly(
-    site: Site,
-    writer: Writer,
-    order: Order,
+    under_lock: AbstractContextManager[Run],
+    settings: Settings,
+    rules: Rules,
+    encoding: Callable[[Reader], Encoding],
+    unreadable: UnreadableRecords,
     arguments: Sequence[str],
     accepted: Accepted,
     *,
-    now: Callable[[], datetime],
-    say: Callable[[str], None],
     progress: Progress,
     stop: Stop,
-    keep_rejects: Callable[[Sequence[SourcedFeed], Proposal], None],
-) -> tuple[Document, Done, Path | None]:
-    """One night: its plan, what became of it, and the file the plan is kept in where it has changes.
+    keep_rejects: Callable[[Sequence[SourcedFeed], ReadyPlan], None],
+) -> tuple[ReadyPlan, Done, Path | None]:
+    """One night: its plan, the outcome, and the file of the plan if it has changes.
 
-    `keep_rejects` is given the feeds and the plan before anything is written.
+    `under_lock` begins the run once the feeds are scanned; `encoding` is that of a server. `keep_rejects` is
+    called with the feeds and the plan before anything is written.
 
-    Raises FeedRefused with nothing written, RefusedPlan where guards are broken, LockHeld at once.
+    Raises FeedRefused with nothing written, RefusedPlan if guards are broken, LockHeld at once.
     """
-    scans = scan_feeds(site, arguments)
-    with run_under_lock(site, writer, order, now, say) as run:
-        state = read_run_state(writer, site, order.as_of, feeds=bool(scans))
-        check_date(order, state.memory.last, site.settings)
-        feeds, proposal = build_plan(writer, site, scans, order.as_of, accepted, run.lock.keep, state)
+    scans = scan_feeds(arguments, settings.sources, rules.keys)
+    with under_lock as run:
+        accounts = ManagedAccounts(run.writer, settings.directory, encoding(run.writer))
+        state = read_run_state(accounts, rules, unreadable, feeds=bool(scans))
+        check_date(run.order, state.memory.last, settings)
+        feeds, ready, cache = build_plan(accounts, rules, settings, scans, state, accepted, run.lock.keep)
         # with a million people, their lines take as much memory as all that is to come
         scans.clear()
-        cache = proposal.cache
         if cache is not None:
             cache.release_feeds()
-        document = plan_document(proposal, site.keys, Path(site.settings.state_folder))
+        folder = Path(settings.state_folder)
+        ready = sealed(ready, rules.keys, folder)
         run.lock.keep()
-        run.journal.note(f"plan {document['fingerprint']}")
-        keep_rejects(feeds, proposal)
+        run.journal.note(f"plan {ready.fingerprint}")
+        keep_rejects(feeds, ready)
         feeds.clear()
-        file = _keep_plan(run, document) if document["changes"] else None
-        if document["refusals"] and file is not None:
-            _refuse(run, document, file)
+        # people who are held can break a guard although nothing changes
+        kept = ready.plan.changes or ready.plan.refusals
+        file = _keep_plan(run, ready, folder, settings.keep_undo_days) if kept else None
+        if ready.plan.refusals and file is not None:
+            _refuse(run, ready, file)
         done = apply_work(
             run,
-            _work(document, proposal),
+            ready,
             progress=progress,
             stop=stop,
             brief=True,
             tell=cache.confirm if cache is not None else None,
             housekeeping=(release_activation_policy, forget_old_attempts),
         )
-        # no cache is trusted after a run that did not end well
+        # a run that did not end well leaves no cache
         if cache is not None and cache.kept and done.status is RunStatus.DONE:
-            _keep_cache(run, cache)
-        return document, done, file
+            _keep_cache(run, cache, folder, rules)
+        return ready, done, file
 
 
-def _keep_cache(run: Run, cache: NextCache) -> None:
-    """Writes the sync cache for the next run on this host; a run without it only takes longer."""
+def _keep_cache(run: Run, cache: NextCache, folder: Path, rules: Rules) -> None:
+    """Writes the sync cache for the next run on this host; without it that run only takes longer."""
     try:
-        keep(run.site, cache.finished(run.order.run))
+        keep(cache.finished(run.order.run), folder, rules.keys)
     except PiactlError as error:
         run.say(f"what is settled could not be kept, so the next night looks at everybody: {error}")
 
 
-def _keep_plan(run: Run, document: Document) -> Path:
-    """Keeps the plan on this host, where it can be looked at and approved; those of long ago go."""
-    folder = Path(run.site.settings.state_folder) / "plans"
-    file = folder / f"{document['fingerprint'][:16]}.json"
+def _keep_plan(run: Run, ready: ReadyPlan, folder: Path, days: int) -> Path:
+    """Keeps the plan on this host, where it can be read and approved, and deletes those older than `days`."""
+    folder = folder / "plans"
+    file = folder / f"{ready.fingerprint[:16]}.json"
     make_private_folder(folder)
-    write_private(file, plan_pieces(document))
-    forget_old(folder, run.site.settings.keep_undo_days, run.now())
+    write_private(file, plan_pieces(ready))
+    forget_old(folder, days, run.now())
     return file
 
 
-def _refuse(run: Run, document: Document, file: Path) -> None:
+def _refuse(run: Run, ready: ReadyPlan, file: Path) -> None:
     """Ends the run with nothing written."""
-    broken = counted(len(document["refusals"]), "guard is broken", "guards are broken")
-    which = ", ".join(f"{one['kind']} ({one['found']} of {one['of']})" for one in document["refusals"])
-    run.journal.end({"refused": len(document["refusals"])})
+    refusals = ready.plan.refusals
+    broken = counted(len(refusals), "guard is broken", "guards are broken")
+    which = ", ".join(f"{refusal.kind} ({refusal.found} of {refusal.of})" for refusal in refusals)
+    run.journal.end({"refused": len(refusals)})
     run.record(
         RunStatus.REFUSED,
-        plan=document["fingerprint"],
-        policy=document["basis"]["policy"],
-        feeds=document["basis"]["feeds"],
-        summary=document["summary"],
+        plan=ready.fingerprint,
+        policy=ready.plan.basis.policy,
+        feeds=plan_document(ready)["basis"]["feeds"],
+        summary=dict(ready.plan.summary),
         journal=head_facts(run.journal.head),
         ended=run.now().isoformat(timespec="milliseconds"),
         note=f"{broken}: {which}",
     )
-    raise RefusedPlan(f"{broken}; nothing was written. The plan is kept in {file}", document, file)
-
-
-def _work(document: Document, proposal: Proposal) -> Work:
-    plan, last = proposal.plan, proposal.memory.last
-    if last is None:
-        raise AssertionError("a proposal always says what the last run will be")
-    return Work(
-        document["fingerprint"],
-        plan.basis,
-        plan.summary,
-        plan.refusals,
-        proposal.writes,
-        proposal.records,
-        last,
-    )
+    raise RefusedPlan(f"{broken}; nothing was written. The plan is kept in {file}", ready, file)
 
 
 def run_apply(
-    site: Site,
-    writer: Writer,
-    order: Order,
-    plan: PlanFile,
-    *,
-    now: Callable[[], datetime],
-    say: Callable[[str], None],
-    progress: Progress,
-    stop: Stop,
+    under_lock: AbstractContextManager[Run], ready: ReadyPlan, *, progress: Progress, stop: Stop
 ) -> Done:
-    """Applies exactly the plan of a file. Raises StalePlan, UnsafePlan, LockHeld; the same plan again is
-    nothing to do."""
-    work = plan.work
-    with run_under_lock(site, writer, order, now, say, work.fingerprint) as run:
-        last = read_last(writer, site.settings.directory.state, site.unreadable)
-        made = check_fresh(work, site, last)
+    """Applies exactly this plan, in the run that `under_lock` begins. Raises StalePlan, UnsafePlan, LockHeld;
+    if the plan was applied already there is nothing to do."""
+    with under_lock as run:
+        order, settings = run.order, run.settings
+        last = read_last(run.writer, settings.directory.state, run.unreadable)
+        made = check_plan_fits(ready, settings, order.policy, last)
         if made:
-            say(f"this plan was made true already by run {made}; nothing to do")
+            run.say(f"this plan was made true already by run {made}; nothing to do")
             run.journal.end({})
-            run.record(RunStatus.DONE, plan=work.fingerprint, note=f"made true already by {made}")
+            run.record(RunStatus.DONE, plan=ready.fingerprint, note=f"made true already by {made}")
             return Done(order.run)
-        if order.as_of != order.today and not site.settings.any_date:
+        if order.as_of != order.today and not settings.any_date:
             raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
-        check_date(order, last, site.settings)
-        return apply_work(run, work, progress=progress, stop=stop)
+        check_date(order, last, settings)
+        return apply_work(run, ready, progress=progress, stop=stop)

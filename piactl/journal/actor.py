@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from piactl.private_files import user_name
 
 _CRON = re.compile(r"(cron|crond|CRON|CROND|anacron|fcron|atd)")
 _NO_LOGIN = 2**32 - 1
@@ -31,7 +32,7 @@ class Actor:
 def who(environ: Mapping[str, str] = os.environ) -> Actor:
     """The actor of this process. Never fails: unknown facts are ""."""
     return Actor(
-        user=_name(os.getuid()),
+        user=user_name(os.getuid()),
         sudo_user=_plain(environ.get("SUDO_USER", "")),
         login=_audit_login(),
         origin=_origin(environ),
@@ -76,14 +77,7 @@ def _audit_login() -> str:
         uid = int(Path("/proc/self/loginuid").read_text())
     except (OSError, ValueError):
         return ""
-    return "" if uid == _NO_LOGIN else _name(uid)
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
+    return "" if uid == _NO_LOGIN else user_name(uid)
 
 
 def _plain(text: str) -> str:

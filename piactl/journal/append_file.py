@@ -1,8 +1,8 @@
-"""The file of the journal: appended to under a lock, synced, its chain taken up where it ended.
+"""The file of the journal: lines are appended under a lock and synced; the chain continues where it ended.
 
-What is between the head record and the end of the file was never acknowledged to anybody, because the head
-is written last. So the state after a crash is found in that stretch alone, whatever the size of the file:
-whole lines of it are kept, a torn one is discarded, and everything else is refused.
+The head is written last, so the lines between the head record and the end of the file were never
+acknowledged. After a crash only these lines need a check, whatever the size of the file: whole lines are
+kept, a torn one is discarded, everything else is refused.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -27,17 +28,18 @@ from piactl.core.journal_line import (
     sealed,
 )
 from piactl.errors import JournalUnusable
-from piactl.journal import file_locks as locks
-from piactl.journal.errors import chain_broken
+from piactl.journal import head_file as locks
+from piactl.journal.errors import chain_broken, no_file
 from piactl.journal.head_file import SUFFIX, HeadDamaged, HeadRecord, read_head, write_head
-from piactl.journal.private_file import make_folder, open_private, same_file
 from piactl.journal.rotated_files import last_line, lines_backwards
+from piactl.private_files import user_name
 
 Body = Mapping[str, object]
 
 
 class ChainFile:
-    """One process's hold on the journal at `path`; `stamp` gives time and run of lines made on its own."""
+    """The journal at `path`, open in one process; `stamp` gives time and run of the lines that this class
+    adds itself."""
 
     def __init__(self, path: str, stamp: Callable[[], Body], *, patience: float = 30.0) -> None:
         self.path = path
@@ -60,10 +62,10 @@ class ChainFile:
             )
 
     def append(self, bodies: Sequence[Body]) -> list[Head]:
-        """Writes one line per body, in one go, synced before it returns. Raises OSError, JournalUnusable.
+        """Writes one line per body, in one write, and syncs. Raises OSError, JournalUnusable.
 
-        After an error the file may hold lines, or a piece of one, that nobody was told of; whoever
-        appends next deals with them.
+        After an error the file may end in lines, or a part of one, that were not acknowledged; the next
+        append repairs it.
         """
         with locks.appending(self._head_fd, self._patience):
             if not same_file(self._head_fd, self.path + SUFFIX):
@@ -123,7 +125,7 @@ class ChainFile:
         elif (record, size) == (self._known, record.end) and record.inode == inode:
             return
         elif record.inode != inode and (end := self._end_after_prune(record.head, size)):
-            # pruned, and killed before it said so
+            # a process pruned the file and died before it wrote the head
             self._advance(record.head, end)
             self._accept(size)
         elif size >= record.end > 0 and self._ends_in(record):
@@ -155,7 +157,7 @@ class ChainFile:
         return first is not None and first.type == "continued" and not gap(head, first)
 
     def _end_after_prune(self, head: Head, size: int) -> int:
-        """Where `head` ends in a file that begins with a cut; 0 in any other, and where it is not there."""
+        """The offset at which `head` ends in a file that begins with a cut; 0 if there is none."""
         first = self._first_line()
         if first is None or first.type != CUT:
             return 0
@@ -176,7 +178,7 @@ class ChainFile:
             return None
 
     def _take_up(self, size: int, inode: int) -> None:
-        """There is no head record: a new journal, or one whose head file was lost."""
+        """Continues without a head record: a new journal, or one whose head file was lost."""
         self._known = HeadRecord(GENESIS, 0, inode)
         if size == 0:
             self._advance(GENESIS, 0)
@@ -200,7 +202,7 @@ class ChainFile:
         self._write([{**self._stamp(), "type": "note", "text": text}])
 
     def _accept(self, size: int) -> None:
-        """Goes over what was never acknowledged, from `_known.end` to the end of the file at `size`."""
+        """Checks the lines that were not acknowledged, from `_known.end` to the end of the file at `size`."""
         start = self._known.end
         data = _read(self._fd, start, size)
         head, end = self._known.head, start
@@ -227,9 +229,9 @@ class ChainFile:
             self._repair(data[end - start :])
 
     def _repair(self, torn: bytes) -> None:
-        """Discards a torn tail: the line that says so is put over it, and then what is left is cut off.
+        """Discards a torn tail: a `repair` line overwrites it, then the rest is cut off.
 
-        In that order: a crash in between leaves a shorter torn tail behind a line that is already there.
+        In that order: after a crash in between, a shorter torn tail follows a valid line.
         """
         if self._known.end == 0 and self._known.head != GENESIS:
             line, head = sealed(self._continued(self._known.head), self._known.head)
@@ -247,7 +249,7 @@ class ChainFile:
         self._advance(head, end)
 
     def _overwrite(self, data: bytes, offset: int) -> None:
-        """Writes and syncs at `offset`. O_APPEND would put it at the end, hence a descriptor without it."""
+        """Writes and syncs at `offset`, through a descriptor without O_APPEND, which ignores offsets."""
         fd = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             if os.fstat(fd).st_ino != os.fstat(self._fd).st_ino:
@@ -262,7 +264,7 @@ class ChainFile:
 
 
 def _head_of(raw: bytes) -> Head | None:
-    """The head that a line is; None for what is no line, and for a cut, which only stands in for one."""
+    """The head of a line; None for a broken line, and for a cut, which only replaces removed lines."""
     try:
         line = proved(ended(raw))
     except BrokenLine:
@@ -279,7 +281,7 @@ def _is_torn(raw: bytes) -> bool:
 
 
 def _read(fd: int, start: int, end: int) -> bytes:
-    """The bytes from `start` to `end`, all of them. Raises OSError where the file got shorter."""
+    """All bytes from `start` to `end`. Raises OSError if the file is shorter."""
     pieces = []
     while start < end:
         piece = os.pread(fd, end - start, start)
@@ -288,3 +290,76 @@ def _read(fd: int, start: int, end: int) -> bytes:
         pieces.append(piece)
         start += len(piece)
     return b"".join(pieces)
+
+
+def open_private(path: str, flags: int) -> int:
+    """A descriptor of the regular file at `path`, created with mode 0600 (whatever the umask) if missing.
+
+    Raises OSError, and JournalUnusable if it is not a regular file or others can write it.
+    """
+    flags |= os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    while True:
+        try:
+            fd = os.open(path, flags)
+            break
+        except FileNotFoundError:
+            pass
+        try:
+            fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            continue
+        os.fchmod(fd, 0o600)
+        sync_folder(Path(path).parent)
+        break
+    try:
+        _refuse_shared(path, os.fstat(fd))
+    except JournalUnusable:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _refuse_shared(path: str, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise no_file(path, found.st_mode)
+    if found.st_mode & 0o022:
+        raise JournalUnusable(f"{path}: can be written by others. No change is made.\nchmod 600 {path}")
+    if found.st_uid not in (0, os.geteuid()):
+        # never advises root to take the file: the nights could no longer write it
+        as_user = f"Run piactl as that user: runuser -u {user_name(found.st_uid)} -- piactl ..."
+        other = "Run piactl as that user, or give the file to the user that runs it."
+        raise JournalUnusable(
+            f"{path}: belongs to another user (uid {found.st_uid}). No change is made.\n"
+            f"{as_user if os.geteuid() == 0 else other}"
+        )
+
+
+def same_file(fd: int, path: str) -> bool:
+    """Whether `path` still names the file that `fd` has open."""
+    try:
+        there = Path(path).lstat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(fd), there)
+
+
+def make_folder(folder: Path) -> None:
+    """Creates `folder`, and those above it, with mode 0700 where they are missing. Raises OSError."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    try:
+        folder.mkdir(0o700)
+    except FileExistsError:
+        return
+    folder.chmod(0o700)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in `folder` durable. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

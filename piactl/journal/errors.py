@@ -27,7 +27,7 @@ _ADVICE = {
 
 
 def refused_by_system(path: str, error: OSError) -> JournalUnusable:
-    """For a journal that the system does not let us use."""
+    """The error for a journal that the system does not let piactl use."""
     if error.errno == errno.EISDIR:
         return no_file(error.filename or path, stat.S_IFDIR)
     if error.errno == errno.EACCES:
@@ -41,7 +41,7 @@ def refused_by_system(path: str, error: OSError) -> JournalUnusable:
 
 
 def no_file(path: str, mode: int) -> JournalUnusable:
-    """For what stands at the path of a journal and is no regular file; `mode` as stat tells it."""
+    """The error for a path that is not a regular file; `mode` is its `st_mode`."""
     if stat.S_ISDIR(mode):
         return JournalUnusable(
             f"{path}: is a folder. Without a journal no change is made.\nName the file in it."
@@ -52,7 +52,7 @@ def no_file(path: str, mode: int) -> JournalUnusable:
 
 
 def chain_broken(path: str, why: str) -> JournalUnusable:
-    """For a journal that was tampered with, or put back from an old copy."""
+    """The error for a journal that was changed from outside, or restored from an old copy."""
     return JournalUnusable(
         f"{path}: the chain of the journal is broken: {why}. No change is made.\n"
         "See `piactl journal verify`. Restore the file, or move it and its .head file to safe keeping:\n"
@@ -61,7 +61,7 @@ def chain_broken(path: str, why: str) -> JournalUnusable:
 
 
 def unreadable(path: str, line: int, why: str) -> JournalUnusable:
-    """For a line in the middle of the file that cannot be read; `line` counts from 1, 0 means unknown."""
+    """The error for a line that cannot be read; `line` counts from 1, 0 means unknown."""
     place = f"{path}:{line}" if line else path
     return JournalUnusable(
         f"{place}: a line {why}.\nSee `piactl journal verify` for the first bad line. "

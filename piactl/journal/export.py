@@ -1,13 +1,13 @@
-"""An export: the lines of a period as they are, with what proves them without the journal they came from.
+"""Exports: the unchanged lines of a period, with a first line that makes them verifiable by themselves.
 
-The first line, of type `export`, stands in for everything before the period: it has the number and, as its
-`prev`, the hash of the line before, so the first exported line follows it. It names the head that the last
-exported line must be, how many lines there are, which period, of which host, by whom and when.
+The first line, of type `export`, replaces everything before the period: it has the number of the line before
+and, as its `prev`, the hash of that line, so the first exported line follows it. It names the head that the
+last exported line must be, the number of lines, the period, the host, the author and the time.
 
-What an export proves by itself: that between its first and its last line nothing was edited, removed, added
-or moved after it was made, except by somebody who made all hashes anew, first line and end included. Against
-that hand, compare its head (number and hash) with one that was kept elsewhere when it was made, or verify
-the journal that it came from. It does not prove that what it says happened, nor anything outside the period.
+An export proves that no line between its first and its last was edited, removed, added or moved afterwards,
+unless all hashes were computed anew. To exclude that, compare its head (number and hash) with one that was
+stored elsewhere, or verify the journal that it came from. It proves neither that the events happened nor
+anything outside the period.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from piactl.journal.rotated_files import files_of, raw_lines
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """Which lines are exported: those after `before`, up to `head`; there are `lines`."""
+    """The exported lines: those after `before`, up to and including `head`; `lines` is their number."""
 
     before: Head
     head: Head
@@ -42,10 +42,10 @@ class Extract:
 
 
 def extract(path: str, since: datetime | None, until: datetime | None) -> Extract | None:
-    """The lines from the first to the last of a period (both instants included), None where it has none.
+    """The lines from the first to the last of a period (both instants included); None if it has none.
 
-    Where the clock was put back, lines of another time lie between them and come along.
-    Raises JournalUnusable.
+    If the clock was put back, lines of another time may lie between them; they are included. Raises
+    JournalUnusable.
     """
     first, last = text_of(since) if since else "", text_of(until) if until else "~"
     before = head = None
@@ -59,10 +59,10 @@ def extract(path: str, since: datetime | None, until: datetime | None) -> Extrac
 
 
 def export_lines(path: str, what: Extract, facts: Mapping[str, str], now: datetime) -> Iterator[bytes]:
-    """The bytes of the export, line by line, each proved as it passes.
+    """Yields the lines of the export and proves each.
 
-    `facts` are said in the first line: since, until (the days that were asked for, "" for none), host, by.
-    Raises JournalUnusable at a line that is not whole: what came before it is then no export.
+    `facts` are fields of the first line: since, until (the days of the request, "" for none), host, by.
+    Raises JournalUnusable for a broken line; the lines before it are then no valid export.
     """
     head = {"seq": what.head.seq, "hash": what.head.hash}
     body = {**facts, "type": EXPORT, "time": text_of(now), "run": "", "lines": what.lines, "head": head}

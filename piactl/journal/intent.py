@@ -1,12 +1,21 @@
-"""Intents: journal lines about writes before they are sent, with keyed digests instead of values."""
+"""Intents: journal lines about writes before they are sent, with keyed digests instead of values.
+
+An intent without an outcome is in doubt: its run died in between. `run` and `end` lines carry `clean`: every
+intent with a lower number has an outcome. This stays true, so reading back from the end of the file may stop
+there: it costs what was written since the last run that left nothing in doubt, not what the journal holds.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
-from piactl.core.journal_line import JournalLine
+from piactl.core.journal_line import BrokenLine, JournalLine
+from piactl.journal.errors import refused_by_system, unreadable
+from piactl.journal.head_file import alive_runs
+from piactl.journal.rotated_files import newest_first
 
 SECRET = "{secret}"  # noqa: S105 - the mark, not a secret
 """Replaces the digest of a secret: the journal holds not even a keyed digest of a password."""
@@ -128,3 +137,54 @@ def intent_outcome(
     if intent.op == "modify" and removed <= there and not added & there:
         return IntentOutcome.NOT_DONE
     return IntentOutcome.CHANGED
+
+
+class Unsettled(NamedTuple):
+    """Intents without an outcome, in order, and the number below which every intent is settled. `hidden`:
+    lines above that number are in rotated files that are gone."""
+
+    intents: tuple[JournalLine, ...]
+    clean: int
+    hidden: bool = False
+
+
+def unsettled(path: str) -> Unsettled:
+    """Reads back as far as needed. Raises JournalUnusable for a line that cannot be read."""
+    settled: set[int] = set()
+    found: list[JournalLine] = []
+    clean: int | None = None
+    last = reached = 0
+    try:
+        for line in newest_first(path):
+            last = last or line.seq
+            if clean is not None and line.seq < clean:
+                reached = clean
+                break
+            reached = line.seq
+            if line.type in ("outcome", "resolved"):
+                settled.add(line.fields["intent"])
+            elif line.type == "intent" and line.seq not in settled:
+                found.append(line)
+            elif line.type in ("run", "end") and clean is None:
+                clean = line.fields["clean"]
+    except BrokenLine as broken:
+        raise unreadable(path, 0, f"before number {reached} {broken}" if reached else str(broken)) from None
+    except (KeyError, TypeError):
+        raise unreadable(path, 0, f"before number {reached} lacks what belongs to its type") from None
+    except OSError as refused:
+        raise refused_by_system(path, refused) from None
+    found.reverse()
+    if clean is not None and reached > clean:
+        # the lines between are in files that are gone: they cannot count as settled
+        return Unsettled(tuple(found), clean, hidden=True)
+    return Unsettled(tuple(found), found[0].seq if found else last + 1)
+
+
+def in_doubt(path: str) -> list[Intent]:
+    """The intents to read back, oldest first: without outcome, of runs that are no longer alive.
+
+    A run that is alive on this host writes its own outcomes. Raises JournalUnusable.
+    """
+    lines = unsettled(path).intents
+    alive = alive_runs(path, {line.run for line in lines})
+    return [intent_of(line) for line in lines if line.run not in alive]

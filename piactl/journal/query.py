@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from piactl.core.journal_line import BrokenLine, JournalLine, ended, parsed
-from piactl.journal import file_locks as locks
 from piactl.journal.errors import unreadable
-from piactl.journal.head_file import SUFFIX
+from piactl.journal.head_file import alive_runs
 from piactl.journal.rotated_files import files_of, raw_lines
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which lines are wanted: all that is given must fit. `user` is the user, the sudo user or the login of
-    the run; `since` and `until` are aware instants, both included. For `uid` the outcomes come along."""
+    """A filter of lines; every given field must match. `user` is the user, the sudo user or the login of the
+    run; `since` and `until` are aware instants, both included. `uid` also matches the outcomes of its
+    intents."""
 
     run: str | None = None
     uid: str | None = None
@@ -31,10 +31,10 @@ class Wanted:
 
 
 def read_lines(path: str, wanted: Wanted | None = None) -> Iterator[JournalLine]:
-    """The wanted lines, oldest first, rotated files included, read as they are asked for.
+    """Yields the wanted lines, oldest first, from the rotated files too; none without a journal.
 
-    Hashes are not proved (`verify` does that); a tail that is just being written is left out. No journal is
-    no lines. Raises JournalUnusable at a line that cannot be read.
+    Hashes are not proved (`verify` does that); a last line that is still being written is left out. Raises
+    JournalUnusable for a line that cannot be read.
     """
     wanted = wanted or Wanted()
     since, until = _text(wanted.since), _text(wanted.until)
@@ -57,7 +57,7 @@ def read_lines(path: str, wanted: Wanted | None = None) -> Iterator[JournalLine]
 
 
 def lines_of(name: str, skips: Callable[[bytes], bool] | None = None) -> Iterator[JournalLine]:
-    """The lines of one file, but for those that `skips` says need no parsing. Raises JournalUnusable."""
+    """Yields the lines of one file, without those that `skips` names. Raises JournalUnusable."""
     number = 0
     try:
         for raw, more in raw_lines(name):
@@ -97,10 +97,10 @@ _NOTHING: Mapping[str, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class JournalledChange:
-    """One intent and what became of it. `seq` is the number of the intent's line, `time` and `settled` are
-    UTC, ISO 8601 ("" while there is no outcome). `user`, `sudo_user` and `login` are those of the run.
-    `attributes` are names. `outcome` is a word of OUTCOMES, IN_DOUBT where the run died before it was known,
-    UNDER_WAY where the run is still alive."""
+    """One intent and its outcome. `seq` is the number of the intent's line, `time` and `settled` are UTC, ISO
+    8601 ("" while there is no outcome). `user`, `sudo_user` and `login` are those of the run. `attributes`
+    are names. `outcome` is a word of OUTCOMES, IN_DOUBT if the run died before it was known, UNDER_WAY if the
+    run is still alive."""
 
     seq: int
     time: str
@@ -123,25 +123,28 @@ class JournalledChange:
 
     @property
     def author(self) -> str:
-        """Who is behind it, as far as it is known: who logged in, else who used sudo, else the account."""
+        """The person behind it, as far as known: the login, else the sudo user, else the user."""
         return self.login or self.sudo_user or self.user
 
 
 def changes(path: str, wanted: Wanted | None = None, kind: str = "") -> Iterator[JournalledChange]:
-    """The wanted changes in the order of their intents, rotated files included, read as they are asked for.
+    """Yields the wanted changes in the order of their intents, from the rotated files too.
 
-    The period is that of the intents. Changes whose outcome is not known come at their place once
-    everything after them was read. Hashes are not proved. Raises JournalUnusable.
+    The period is that of the intents. A change without an outcome is yielded in its place, once the whole
+    journal is read. Hashes are not proved. Raises JournalUnusable.
     """
     reading = _Reading(wanted or Wanted(), kind)
     for name in files_of(path):
         for line in lines_of(name, reading.skips):
             yield from reading.take(line)
-    yield from reading.rest(_alive(path, reading.runs_waiting()))
+    alive: set[str] = set()
+    with suppress(OSError):  # a reader that may not open the head file
+        alive = alive_runs(path, reading.runs_waiting())
+    yield from reading.rest(alive)
 
 
 class _Reading:
-    """Intents that wait for their outcome, and behind them those that are settled already."""
+    """Intents in order: those without an outcome yet, and later ones that are settled."""
 
     def __init__(self, wanted: Wanted, kind: str) -> None:
         self._wanted = wanted
@@ -154,7 +157,7 @@ class _Reading:
         self._waiting: OrderedDict[int, JournalledChange] = OrderedDict()
 
     def skips(self, raw: bytes) -> bool:
-        """Whether a line can be passed over unparsed: most are, where one account is asked for."""
+        """Whether a line needs no parsing; most need none if one account is wanted."""
         found = _INTENT_OF.search(raw)
         if found is not None:
             return int(found[1]) not in self._waiting
@@ -229,16 +232,3 @@ def _change(line: JournalLine, run: Mapping[str, Any]) -> JournalledChange:
 def _as_written(name: str, text: str) -> bytes:
     """A field in the spelling of a journal line."""
     return json.dumps({name: text}, separators=(",", ":"))[1:-1].encode("ascii")
-
-
-def _alive(path: str, runs: set[str]) -> set[str]:
-    if not runs:
-        return set()
-    try:
-        fd = os.open(path + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return set()
-    try:
-        return {run for run in runs if locks.is_alive(fd, run)}
-    finally:
-        os.close(fd)

@@ -22,10 +22,10 @@ from typing import IO, Any
 
 from piactl.core.journal_line import CUT, Head, parsed, sealed_in_place
 from piactl.errors import JournalUnusable
-from piactl.journal import file_locks as locks
+from piactl.journal import head_file as locks
+from piactl.journal.append_file import open_private, same_file, sync_folder
 from piactl.journal.errors import chain_broken, refused_by_system
-from piactl.journal.head_file import SUFFIX, HeadRecord, read_head, write_head
-from piactl.journal.private_file import open_private, same_file, sync_folder
+from piactl.journal.head_file import SUFFIX, HeadRecord, alive_runs, read_head, write_head
 from piactl.journal.query import read_lines, text_of
 from piactl.journal.rotated_files import files_of, left_behind, opened
 from piactl.journal.writer import Journal
@@ -79,7 +79,7 @@ def removable(path: str, before: datetime) -> Removable | None:
                 runs[run].last = line.seq
         end = line.seq + 1, line.hash
     bound = bound or end
-    for run in {*intents.values(), *_alive(path, runs)}:
+    for run in {*intents.values(), *alive_runs(path, runs)}:
         runs[run].last = math.inf
     place, kept = _moved_back(bound, runs)
     if not first or place[0] <= first:
@@ -95,17 +95,6 @@ def _moved_back(bound: tuple[int, str], runs: dict[str, _Extent]) -> tuple[tuple
             bound = extent.first, extent.after
             kept.append(run)
     return bound, tuple(kept)
-
-
-def _alive(path: str, runs: dict[str, _Extent]) -> set[str]:
-    try:
-        fd = os.open(path + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return set()
-    try:
-        return {run for run in runs if locks.is_alive(fd, run)}
-    finally:
-        os.close(fd)
 
 
 _PRUNE = "prune"

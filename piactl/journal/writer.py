@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -14,8 +14,8 @@ from piactl.errors import JournalUnusable
 from piactl.journal.actor import Actor
 from piactl.journal.append_file import Body, ChainFile
 from piactl.journal.errors import refused_by_system
-from piactl.journal.intent import IntendedWrite, Settlement, digests
-from piactl.journal.pending_intents import unsettled
+from piactl.journal.intent import IntendedWrite, Settlement, digests, unsettled
+from piactl.journal.query import text_of
 
 _SHORTEST_VALUE = 4
 _T = TypeVar("_T")
@@ -191,8 +191,7 @@ class Journal:
         now = self._now()
         if now.tzinfo is None:
             raise ValueError("the journal needs aware instants")
-        time = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return {"time": time, "run": self._context.run}
+        return {"time": text_of(now), "run": self._context.run}
 
     def _intent(self, write: IntendedWrite) -> Body:
         added = digests(write.dn, write.added, self._digest, self._secret)

@@ -1,4 +1,4 @@
-"""The text output of one account."""
+"""The text output of one account, and of an activation password."""
 
 from __future__ import annotations
 
@@ -62,3 +62,14 @@ def _login(view: View) -> str:
     if view["locked"] or view["state"] in ("deactivated", "archived"):
         return f"{dates}; REFUSED by these dates alone, which count only where a password policy applies"
     return dates
+
+
+def activation_text(uid: str, display_name: str, address: str, password: str, until: str) -> str:
+    """The activation password of one account, set apart so that it is easy to read."""
+    who = f"{shown(display_name)} ({shown(uid)})" + (f", {shown(address)}" if address else "")
+    return (
+        f"\n  {who}\n"
+        f"  activation password  {password}\n"
+        f"  valid until          {until}\n"
+        "  It is typed in the place of the password, hyphens included; then a new password is asked for.\n\n"
+    )

@@ -16,7 +16,7 @@ COLUMNS = ("uid", "state", "login", "in_force", "suspended", "blocked")
 
 
 def devices_text(view: View, timezone: str) -> str:
-    """The devices of one account; instants in that time zone, to the minute."""
+    """The devices of one account; instants are in that time zone, to the minute."""
     return "".join(f"{shown(line)}\n" for line in _lines(view, ZoneInfo(timezone)))
 
 

@@ -38,8 +38,8 @@ LEAVER_COLUMNS = (
 
 
 def day_table(rows: Sequence[Row], layout: str) -> Iterable[str]:
-    """One line per night, accounts by kind of change; for people only the kinds that there are, with a
-    line of sums under more than one night."""
+    """One line per night, accounts by kind of change; a table has only the kinds that occur, and a line of
+    sums for more than one night."""
     people = layout == "table"
     kinds = [kind for kind in ORDER if not people or any(row.get(kind) for row in rows)]
     lines = [{**dict.fromkeys(kinds, "" if people else 0), **row} for row in rows]
@@ -53,8 +53,7 @@ def day_table(rows: Sequence[Row], layout: str) -> Iterable[str]:
 
 
 def change_table(rows: Iterable[Row], layout: str) -> Iterable[str]:
-    """One line per change. json and ndjson hold it whole, as a plan does; elsewhere before and after are
-    words."""
+    """One line per change. json and ndjson have it as in a plan; in the others before and after are words."""
     if layout in ("json", "ndjson"):
         return rendered(rows, (), layout)
     lines = ({**row, "before": _facts(row["before"]), "after": _facts(row["after"])} for row in rows)

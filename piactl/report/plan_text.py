@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from piactl.core.plan.guards import GROWTH
 from piactl.report.escaping import shown
 
 Document = Mapping[str, Any]
@@ -29,8 +30,8 @@ MEANING = {
 
 
 def plan_text(document: Document, *, most: int = 3, rest: str = "every change: --all") -> str:
-    """The summary of a plan; `most` is how many changes of each kind are shown, 0 for all, and `rest` says
-    how the others can be seen."""
+    """The summary of a plan with at most `most` changes of each kind, 0 for all; `rest` says how to see the
+    others."""
     return "\n".join(_lines(document, most, rest)) + "\n"
 
 
@@ -193,10 +194,14 @@ def _absent(one: Mapping[str, Any]) -> str:
 def refusal_lines(refusals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Each broken guard with its numbers; empty if none is broken."""
     for one in refusals:
-        limit = one["limit"]
+        limit, found, of = one["limit"], one["found"], one["of"]
+        share = f", {found / of:.1%}" if of else ""
+        what = f"{found} of {of} accounts{share} ({one['scope']})"
+        if one["kind"] in GROWTH.values():
+            what = f"{found} accounts more than {of}{share} ({one['scope']})"
         yield ""
         yield (
-            f"REFUSED by the guard {one['guard']}: {one['found']} of {one['of']} accounts ({one['scope']}); "
+            f"REFUSED by the guard {one['guard']}: {what}; "
             f"the limit is {limit['max']} and {limit['share']:.1%}"
         )
         yield f"  such as {shown(', '.join(one['sample']))}"
@@ -207,3 +212,29 @@ def approval(refusals: Sequence[Mapping[str, Any]], file: str) -> str:
     totals = {one["kind"]: one["total"] for one in refusals}
     allow = " ".join(f"--allow {kind}={total}" for kind, total in sorted(totals.items()))
     return f'piactl apply {shlex.quote(file)} {allow} --reason "..."'
+
+
+Result = Mapping[str, Any]
+
+RESULT_COLUMNS = ("account", "uid", "outcome", "kinds", "message")
+_FIRST_DAYS = 8
+
+
+def result_text(result: Result) -> str:
+    """One account: each change with its reason, and what follows on later days."""
+    return "".join(f"{shown(line)}\n" for line in _result_lines(result))
+
+
+def _result_lines(result: Result) -> Iterator[str]:
+    who = result["uid"] or result["account"]
+    said = f"{who}: {result['outcome']}"
+    first, *more = result["message"].split("\n")
+    yield f"{said}: {first}" if first else said
+    yield from (f"  {line}" for line in more)
+    for change in result["changes"]:
+        yield f"  {change['kind']:<11}{change_text(change, who=False)}"
+    ahead = result["outlook"]
+    for event in ahead[:_FIRST_DAYS]:
+        yield f"  {event['day']} {event['what']}"
+    if len(ahead) > _FIRST_DAYS:
+        yield f"  ... and {len(ahead) - _FIRST_DAYS} more; see: piactl account timeline {who}"

@@ -29,7 +29,7 @@ def profile_text(view: View, file: str) -> str:
 
 
 def condition(when: Mapping[str, Sequence[str]]) -> str:
-    """`fonction ENS or DOC, degree 1D`; what always fits is said so."""
+    """`fonction ENS or DOC, degree 1D`; `every assignment` without a condition."""
     return ", ".join(f"{name} {' or '.join(values)}" for name, values in when.items()) or "every assignment"
 
 

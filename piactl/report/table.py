@@ -16,9 +16,9 @@ Row = Mapping[str, Any]
 
 
 def rendered(rows: Iterable[Row], columns: Sequence[str], layout: str) -> Iterable[str]:
-    """The text of the rows, in pieces, each with its line end. json and ndjson hold the whole rows, exact;
-    table, csv and tsv the named columns. csv is for spreadsheets: cells that begin like a formula get an
-    apostrophe. tsv writes tab, newline and backslash inside a value as escapes."""
+    """The text of the rows, in pieces. json and ndjson have the whole rows; table, csv and tsv the named
+    columns. In csv, cells that a spreadsheet would read as a formula get an apostrophe. tsv escapes tab,
+    newline and backslash inside a value."""
     if layout == "json":
         yield json.dumps(list(rows), ensure_ascii=False, indent=2) + "\n"
     elif layout == "ndjson":

@@ -54,7 +54,7 @@ MEANING = {
     Shade.ENDING: "ends all posts",
     Shade.LOCK: "locked",
 }
-"""What is explained below the picture; the rest says it itself."""
+"""The shades in the legend below the picture; the others need none."""
 
 PATTERNS = (
     '<pattern id="stripes" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
@@ -117,7 +117,7 @@ class _Scale:
     last: int
 
     def x(self, day: int) -> float:
-        """Where a day begins; outside the picture it is the nearest edge."""
+        """The abscissa at which a day begins; outside the picture the nearest edge."""
         part = (day - self.first) / (self.last - self.first + 1)
         return LEFT + (WIDTH - LEFT - RIGHT) * max(0.0, min(1.0, part))
 
@@ -187,7 +187,7 @@ def _one_state_row(rows: Sequence[Row]) -> list[Row]:
 
 
 def _grid(scale: _Scale, bottom: float) -> Iterator[str]:
-    """Months and years: lines all the way down, words above."""
+    """The lines of months and years, and their words above."""
     wide = (WIDTH - LEFT - RIGHT) * 30.4 / (scale.last - scale.first + 1)
     day = date.fromordinal(scale.first)
     years_from = -100.0

@@ -130,7 +130,7 @@ def _month_starts(scale: _Scale) -> Iterator[date]:
 
 
 def _write(line: list[str], at: int, word: str) -> None:
-    """Puts a word where there is room for it and a blank before it."""
+    """Writes a word into the line if there is room for it and a blank before it."""
     end = at + len(word)
     if end <= len(line) and all(c == " " for c in line[max(0, at - 1) : end]):
         line[at:end] = word

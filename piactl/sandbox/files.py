@@ -1,27 +1,196 @@
-"""The folder of a sandbox: checks it and its owner, and locks it for one command at a time."""
+"""The folder of a sandbox: checked, locked for one command at a time, and filled with files."""
 
 from __future__ import annotations
 
+import base64
 import fcntl
-from collections.abc import Iterator
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from string import Template
+from urllib.parse import quote
 
 from piactl.errors import SandboxUnavailable
+from piactl.resources import schemas_folder
 
-_NAMES_TOLD = 4
+
+def render(name: str, values: Mapping[str, str]) -> str:
+    """The text of `schemas/ldap/<name>` with each `${placeholder}` replaced by its value.
+
+    Raises KeyError for a placeholder without a value, and ValueError for a value that would end the
+    line or the quotes it stands in, and so change the meaning of the settings.
+    """
+    for key, value in values.items():
+        if not key.startswith("accesslog_") and any(c in value for c in '"\\\n\r\0'):
+            raise ValueError(f"{key}: quotes, backslashes and line ends cannot stand in server settings")
+    return Template((schemas_folder() / "ldap" / name).read_text(encoding="utf-8")).substitute(values)
+
+
+def render_slapd_conf(values: Mapping[str, str], *, accesslog: bool = False) -> str:
+    """All of slapd.conf; with `accesslog` also the database and the overlay that log writes."""
+    parts = {"accesslog_database": "", "accesslog_overlay": ""}
+    if accesslog:
+        parts["accesslog_database"] = render("accesslog-database.conf.in", values)
+        parts["accesslog_overlay"] = render("accesslog-overlay.conf.in", values)
+    return render("slapd.conf.in", {**values, **parts})
+
+
+SUFFIX = "o=gouv,c=fr"
+_EDUCATION = f"ou=education,{SUFFIX}"
+_ACADEMIE = f"ou=ac-amiens,{_EDUCATION}"
+ACCOUNTS = f"ou=personnels EN,{_ACADEMIE}"
+STATE = f"ou=piactl,{_ACADEMIE}"
+_SERVICES = f"ou=services,{_ACADEMIE}"
+POLICIES = f"ou=policies,{_ACADEMIE}"
+IDENTITIES = ("reader", "nightly", "desk", "administrator")
+
+
+def identity_dn(identity: str) -> str:
+    """The DN of one of IDENTITIES."""
+    return f"cn=piactl-{identity},{_SERVICES}"
+
+
+def tree_settings() -> dict[str, str]:
+    """The placeholders of the server settings that name places of the tree."""
+    return {
+        "suffix": SUFFIX,
+        "accounts": ACCOUNTS,
+        "state": STATE,
+        "services": _SERVICES,
+        "policies": POLICIES,
+        "suffix_uri": quote(SUFFIX, safe="=,"),
+        "accounts_uri": quote(ACCOUNTS, safe="=,"),
+        "root": f"cn=root,{_SERVICES}",
+        **{identity: identity_dn(identity) for identity in IDENTITIES},
+    }
+
+
+def initial_ldif(passwords: Mapping[str, bytes]) -> str:
+    """The whole initial tree as LDIF for slapadd; `passwords` has one for each of IDENTITIES.
+
+    Only hashes of them are in the result.
+    """
+    hashes = {f"{identity}_hash": _hashed(passwords[identity]) for identity in IDENTITIES}
+    above = f"dn: {SUFFIX}\nobjectClass: organization\no: gouv\n\n"
+    above += "".join(
+        f"dn: {dn}\nobjectClass: organizationalUnit\nou: {dn.split(',')[0].removeprefix('ou=')}\n\n"
+        for dn in (_EDUCATION, _ACADEMIE, ACCOUNTS)
+    )
+    return above + render("tree.ldif.in", {**tree_settings(), **hashes})
+
+
+def _hashed(password: bytes) -> str:
+    # 256 random bits need no slow hash, and a service identity binds at every command
+    salt = secrets.token_bytes(16)
+    digest = hashlib.sha1(password + salt, usedforsecurity=False).digest()
+    return "{SSHA}" + base64.b64encode(digest + salt).decode("ascii")
+
+
+_CONFIGURATION = """\
+# Configuration of a sandbox: a private directory for trials, with invented data only.
+version: 1
+directory:
+  servers: ["{uri}"]
+  suffix: {suffix}
+  accounts: {accounts}
+  state: {state}
+  identities:
+{identities}
+policy: policy.yaml
+establishments: establishments.csv
+keys: secrets/keys
+journal: journal/piactl.jsonl
+state_folder: state
+any_date: true        # trials may write as of any day
+password:
+  policy: cn=default,{policies}
+  activation_policy: cn=activation,{policies}
+sources:
+  hr: {{kind: full, files: ["*.csv"]}}
+"""
+
+
+def socket_uri(path: Path) -> str:
+    """The ldapi URI of a Unix socket."""
+    return "ldapi://" + quote(str(path), safe="")
+
+
+def prepare_files(folder: Path, socket: Path) -> dict[str, bytes]:
+    """Creates the missing files of the sandbox and keeps the others. Returns the identities' passwords.
+
+    Raises SandboxUnavailable if the policy or the register that ship with piactl are missing.
+    """
+    for name in ("secrets", "journal", "state"):
+        (folder / name).mkdir(mode=0o700, exist_ok=True)
+    passwords = {identity: _password(folder / "secrets" / identity) for identity in IDENTITIES}
+    _write_new(folder / "secrets" / "keys", f"k1 {secrets.token_hex(32)}\n".encode("ascii"), 0o600)
+    _write_new(folder / "piactl.yaml", configuration(socket).encode(), 0o644)
+    for name in ("policy.yaml", "establishments.csv"):
+        shipped = schemas_folder() / "sandbox" / name
+        try:
+            _write_new(folder / name, shipped.read_bytes(), 0o644)
+        except FileNotFoundError:
+            raise SandboxUnavailable(
+                f"{shipped} is missing: the installation is incomplete\nInstall piactl again."
+            ) from None
+    return passwords
+
+
+def configuration(socket: Path) -> str:
+    """The text of the sandbox's piactl.yaml, for a server on the Unix socket `socket`."""
+    identities = "\n".join(
+        f'    {name}: {{dn: "{identity_dn(name)}", password_file: secrets/{name}}}' for name in IDENTITIES
+    )
+    return _CONFIGURATION.format(
+        uri=socket_uri(socket),
+        suffix=SUFFIX,
+        accounts=ACCOUNTS,
+        state=STATE,
+        policies=POLICIES,
+        identities=identities,
+    )
+
+
+def copy_schemas(target: Path) -> None:
+    """Copies piactl's LDAP schemas, so that the sandbox's database does not depend on where piactl is."""
+    target.mkdir(exist_ok=True)
+    for file in (schemas_folder() / "ldap").glob("*.schema"):
+        shutil.copyfile(file, target / file.name)
+
+
+def _password(file: Path) -> bytes:
+    _write_new(file, secrets.token_urlsafe(32).encode("ascii") + b"\n", 0o600)
+    return file.read_bytes().removesuffix(b"\n")
+
+
+def _write_new(file: Path, content: bytes, mode: int) -> None:
+    """Writes a missing file atomically."""
+    if file.exists():
+        return
+    fresh = file.with_name(f".{file.name}.new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+    fresh.replace(file)
+
+
+_MOST_NAMES = 4
 _BUSY = "busy"
-"""The first file that is made in `slapd`: who has it is a sandbox, however far its first start came."""
+"""The first file in `slapd`; a folder with it is a sandbox, even if its first start failed."""
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Makes the folder a sandbox's where it is none, and has it alone.
+    """Makes a new or empty folder a sandbox (mode 0700) if it is none, and locks it.
 
-    An empty folder becomes private (mode 0700); one that holds anything else is left as it is.
-    Raises SandboxUnavailable, also for whatever the system refuses inside.
+    Raises SandboxUnavailable for a folder with other content, and for every OSError inside the block.
     """
-    with _telling(folder):
+    with _translated(folder):
         _claim(folder)
         with _alone(folder):
             yield
@@ -29,22 +198,22 @@ def claimed(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def found(folder: Path) -> Iterator[None]:
-    """Has the folder of a sandbox alone. Raises SandboxUnavailable like `claimed`, and where it is none."""
+    """Locks the folder of a sandbox. Raises SandboxUnavailable like `claimed`, and if it is no sandbox."""
     with looked_at(folder), _alone(folder):
         yield
 
 
 @contextmanager
 def looked_at(folder: Path) -> Iterator[None]:
-    """Changes nothing. Raises SandboxUnavailable if the folder is not a readable sandbox."""
-    with _telling(folder):
+    """Checks the folder without a lock. Raises SandboxUnavailable if it is not a readable sandbox."""
+    with _translated(folder):
         if not (folder / "slapd" / _BUSY).is_file():
             raise SandboxUnavailable(f"{folder} is no sandbox\n`piactl sandbox start` makes one.")
         yield
 
 
 @contextmanager
-def _telling(folder: Path) -> Iterator[None]:
+def _translated(folder: Path) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
@@ -70,7 +239,7 @@ def _claim(folder: Path) -> None:
         if _BUSY in within:
             return
         if within or set(names) - {"slapd"} or ("slapd" in names and not inner.is_dir()):
-            listed = ", ".join(names[:_NAMES_TOLD]) + (", ..." if len(names) > _NAMES_TOLD else "")
+            listed = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
             raise SandboxUnavailable(
                 f"{folder} is not empty and is no sandbox (it has {listed})\nName a new folder."
             )
@@ -81,7 +250,7 @@ def _claim(folder: Path) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Lets one command at a time work in a sandbox; others wait."""
+    """Locks a sandbox for one command; others wait."""
     with (folder / "slapd" / _BUSY).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

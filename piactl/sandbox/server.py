@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 import tempfile
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from piactl.errors import SandboxUnavailable
-from piactl.sandbox.config_files import (
+from piactl.sandbox.files import (
+    claimed,
     copy_schemas,
+    found,
     initial_ldif,
+    looked_at,
     prepare_files,
     render_slapd_conf,
     socket_uri,
     tree_settings,
-)
-from piactl.sandbox.files import claimed, found, looked_at
-from piactl.sandbox.slapd import (
-    Process,
-    end,
-    last_lines,
-    launch,
-    recall,
-    remember,
-    wait_until_answering,
 )
 
 _PROGRAM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/local/libexec", "/opt/symas/lib")
@@ -106,8 +102,8 @@ _PORT_TRIES = 5
 class SandboxStatus:
     """A sandbox as it is now.
 
-    `uris` are where it answers, the ldapi one first; empty when it is stopped. `configuration` is the file
-    to give to piactl. `changed`: whether the command that returned this started or stopped it.
+    `uris` are its addresses, the ldapi one first; empty when it is stopped. `configuration` is the file to
+    give to piactl. `changed`: whether this command started or stopped it.
     """
 
     folder: Path
@@ -119,11 +115,11 @@ class SandboxStatus:
 
 
 def start_sandbox(folder: Path, *, accesslog: bool = False) -> SandboxStatus:
-    """Makes the sandbox in `folder` where there is none, and starts it where it does not run.
+    """Creates the sandbox in `folder` if there is none, and starts it if it does not run.
 
-    A running one is left alone; files and data that exist are kept. `accesslog` counts only when it is
-    made. Returns when the server answers. Raises SandboxUnavailable: OpenLDAP is not installed, the
-    folder holds something else, or the server does not start (with the end of its log).
+    Existing files and data are kept. `accesslog` only matters at the creation. Returns when the server
+    answers. Raises SandboxUnavailable: OpenLDAP is not installed, the folder has other content, or the server
+    does not start (with the end of its log).
     """
     folder = folder.absolute()
     with claimed(folder):
@@ -137,9 +133,9 @@ def start_sandbox(folder: Path, *, accesslog: bool = False) -> SandboxStatus:
 
 
 def stop_sandbox(folder: Path) -> SandboxStatus:
-    """Ends exactly the server that this sandbox started and waits for it; its data stay.
+    """Stops the server that this sandbox started, and no other; its data stay.
 
-    Raises SandboxUnavailable where `folder` is no sandbox, or its server does not end.
+    Raises SandboxUnavailable if `folder` is no sandbox, or its server does not stop.
     """
     folder = folder.absolute()
     with found(folder):
@@ -158,7 +154,7 @@ def stop_sandbox(folder: Path) -> SandboxStatus:
 def sandbox_status(folder: Path) -> SandboxStatus:
     """The state of the sandbox in `folder`.
 
-    Raises SandboxUnavailable where there is none, or where it is another user's.
+    Raises SandboxUnavailable if there is none, or if it is another user's.
     """
     folder = folder.absolute()
     with looked_at(folder):
@@ -260,7 +256,7 @@ def _start(folder: Path, software: Software) -> None:
 
 
 def _private_folder(place: Path) -> None:
-    """A folder in the temporary one that nobody else made and nobody else may enter."""
+    """Creates a private folder in the temporary folder; refuses one of another user."""
     place.mkdir(mode=0o700, exist_ok=True)
     found = place.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
@@ -272,3 +268,123 @@ def _unused_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+_STOP_SECONDS = 15.0
+_KILL_SECONDS = 5.0
+
+# An anonymous simple bind, message 1: the shortest question that every LDAP server answers.
+_ANONYMOUS_BIND = bytes.fromhex("300c020101600702010304008000")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of this boot; the start time tells it from a later process with the same pid."""
+
+    pid: int
+    started_ticks: int
+    boot: str
+
+    def alive(self) -> bool:
+        return _observe(self.pid) == self
+
+
+def _observe(pid: int) -> Process | None:
+    """The process that has `pid` now; None if there is none, or only a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    # the second field is the program's name in parentheses, and may hold anything
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else Process(pid, int(fields[19]), boot)
+
+
+def remember(process: Process, file: Path) -> None:
+    """Writes the identity of a process to a file."""
+    fresh = file.with_suffix(".new")
+    fresh.write_text(json.dumps(asdict(process)) + "\n", encoding="ascii")
+    fresh.replace(file)
+
+
+def recall(file: Path) -> Process | None:
+    """The process that `remember` wrote to a file; None if it has ended. Raises OSError."""
+    try:
+        process = Process(**json.loads(file.read_text(encoding="ascii")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+    return process if process.alive() else None
+
+
+def launch(command: list[str], log: Path) -> Process:
+    """Starts `command` in a session of its own, so that it outlives this one; output goes to `log`."""
+    with log.open("ab") as output:
+        # the shell ends at once, so that the server is no child of this process and needs no wait
+        shell = subprocess.run(
+            ["/bin/sh", "-c", '"$@" </dev/null >&2 & echo $!', "sh", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            start_new_session=True,
+            check=True,
+        )
+    process = _observe(int(shell.stdout))
+    if process is None:
+        raise SandboxUnavailable(f"slapd ended at once\n{last_lines(log)}")
+    return process
+
+
+def wait_until_answering(process: Process, path: Path, log: Path, *, seconds: float = 10.0) -> None:
+    """Returns when the server on the Unix socket `path` answers a bind.
+
+    Raises SandboxUnavailable with the end of its log when it dies or is silent for `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if _answers(path):
+            return
+        if not process.alive():
+            raise SandboxUnavailable(f"slapd ended while it started\n{last_lines(log)}")
+        time.sleep(0.01)
+    raise SandboxUnavailable(f"slapd did not answer within {seconds:.0f} seconds\n{last_lines(log)}")
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(1.0)
+        try:
+            connection.connect(str(path))
+            connection.sendall(_ANONYMOUS_BIND)
+            return connection.recv(1) == b"0"
+        except OSError:
+            return False
+
+
+def end(process: Process) -> None:
+    """Ends exactly this process and waits for it: asked first, then, after 15 seconds, by force.
+
+    Raises SandboxUnavailable when it is still there.
+    """
+    for wanted, seconds in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, _KILL_SECONDS)):
+        if not process.alive():
+            return
+        try:
+            os.kill(process.pid, wanted)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + seconds
+        while process.alive() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    if process.alive():
+        raise SandboxUnavailable(f"slapd (pid {process.pid}) does not end")
+
+
+def last_lines(log: Path, count: int = 8) -> str:
+    """The end of a log, for a message; where nothing is written there, that."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+    except OSError:
+        lines = []
+    shown = "\n".join(f"  {line}" for line in lines)
+    return f"The end of {log}:\n{shown}" if lines else f"{log} is empty."

@@ -74,18 +74,18 @@ def _parts(feed: Path, folder: Path) -> list[Path]:
 
 
 def _entries(configuration: str, part: Path, day: str, ldif: Path) -> None:
+    from piactl.cli.framework.configuration import open_configuration
     from piactl.directory.open import open_reader
     from piactl.flows.plan.inputs.load_feeds import read_feeds
-    from piactl.flows.plan.reconcile import reconcile
-    from piactl.flows.site import open_site
     from piactl.secrets import read_password
+    from tests.planning import plan_at_once
 
-    site = open_site(Path(configuration))
-    feeds = read_feeds([str(part)], site.settings.sources)
-    with open_reader(site.settings.directory, "reader", read_password) as reader:
-        proposal = reconcile(reader, site, feeds, date.fromisoformat(day))
+    configuration = open_configuration(Path(configuration))
+    feeds = read_feeds([str(part)], configuration.settings.sources)
+    with open_reader(configuration.settings.directory, "reader", read_password) as reader:
+        ready = plan_at_once(reader, configuration, feeds, date.fromisoformat(day))
     with ldif.open("w", encoding="utf-8") as file:
-        for one in proposal.writes:
+        for one in ready.writes:
             texts = {name: [value.decode() for value in values] for name, values in one.write.add.items()}
             file.writelines(
                 line for line in ldif_lines("add", one.write.dn, texts, {}) if line != "changetype: add\n"

@@ -34,24 +34,23 @@ from typing import Any
 import pytest
 import yaml
 
+from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.core.model.account import Account, Lock, ServiceException
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind
-from piactl.core.model.person import Person
+from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Subject, desired_account
 from piactl.directory.port import EntryWrite
 from piactl.directory.simulated_directory import SimulatedDirectory
 from piactl.directory.store.accounts import account_dn, account_write
-from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write
+from piactl.directory.store.memory_records import last_run_record
+from piactl.directory.store.records import DATA, Places, record_write
 from piactl.feed.reader import read_feed
-from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.inputs.account_index import census_of
-from piactl.flows.plan.inputs.scan_feeds import scan_feeds
-from piactl.flows.plan.proposal import Proposal
-from piactl.flows.site import Site, open_site
+from piactl.flows.plan.ready_plan import ReadyPlan
 from tests.empty_directory import EmptyDirectory
+from tests.planning import plan_night
 from tests.story.feeds import COLUMNS, text
 
 HERE = Path(__file__).parent
@@ -180,10 +179,10 @@ POLICY: dict[str, Any] = yaml.load((HERE / "policy.yaml").read_text(encoding="ut
 
 @dataclass
 class World:
-    """The files of one site, and a directory in memory."""
+    """The files of one configuration, and a directory in memory."""
 
     folder: Path
-    site: Site
+    configuration: Configuration
     directory: SimulatedDirectory
 
     @classmethod
@@ -194,14 +193,14 @@ class World:
         keys.chmod(0o600)
         (folder / "piactl.yaml").write_text(CONFIGURATION)
         (folder / "establishments.csv").write_text(ESTABLISHMENTS, encoding="utf-8")
-        world = cls(folder, open_site(folder / "piactl.yaml"), SimulatedDirectory(EmptyDirectory()))
+        world = cls(folder, open_configuration(folder / "piactl.yaml"), SimulatedDirectory(EmptyDirectory()))
         world.set_policy(policy)
         return world
 
     def set_policy(self, policy: Mapping[str, Any]) -> None:
         written = yaml.safe_dump(merged(POLICY, policy), allow_unicode=True, sort_keys=False)
         (self.folder / "policy.yaml").write_text(written, encoding="utf-8")
-        self.site = open_site(self.folder / "piactl.yaml")
+        self.site = open_configuration(self.folder / "piactl.yaml")
 
     def put(self, write: EntryWrite | None) -> None:
         assert write is not None
@@ -218,7 +217,7 @@ class World:
 
     def fill(self, accounts: Mapping[str, Any], unmanaged: Sequence[str], stood: date) -> None:
         """Puts the entries, and the record of the night of `stood`, into the directory."""
-        site, settings = self.site, self.site.settings.directory
+        configuration, settings = self.site, self.site.settings.directory
         left: list[Account] = []
         for key, value in accounts.items():
             given = value if isinstance(value, dict) else {"rows": value}
@@ -226,7 +225,7 @@ class World:
             for number, person in enumerate(self._people(key, given["rows"]), 1):
                 account = self._account(lettered(key, number), given, person, stood)
                 left.append(account)
-                self.put(account_write(settings, site.encoding, None, account))
+                self.put(account_write(settings, configuration.encoding, None, account))
                 changed = {name: (str(value).encode(),) for name, value in given.get("entry", {}).items()}
                 dn = account_dn(settings, account.uid)
                 self.put(EntryWrite("modify", dn, delete=dict.fromkeys(changed, ()), add=changed))
@@ -234,7 +233,9 @@ class World:
             values = {"objectClass": (b"inetOrgPerson",), "mail": (address.encode(),)}
             self.put(EntryWrite("add", f"cn={address},{settings.suffix}", add=values))
         census = census_of(left, stood)
-        self.remember(LastRun("", stood, site.policy.digest, site.register_digest, "", True, census))
+        self.remember(
+            LastRun("", stood, configuration.policy.digest, configuration.register_digest, "", True, census)
+        )
 
     def _people(self, key: str, rows: str | Sequence[str]) -> list[Person]:
         path = self.folder / "accounts.csv"
@@ -273,7 +274,7 @@ class World:
 
     # Nights
 
-    def plan(self, given: Given) -> Proposal:
+    def plan(self, given: Given) -> ReadyPlan:
         feeds = []
         for source, key in (("hr", "people"), ("moves", "moves")):
             if key in given:
@@ -281,14 +282,13 @@ class World:
                 path = self.folder / f"{source}-{given['as_of']}.csv"
                 path.write_text(text(feed_lines(given[key]), str(day)), encoding="utf-8")
                 feeds.append(str(path))
-        scans = scan_feeds(self.site, feeds)
-        return build_plan(self.directory, self.site, scans, given["as_of"])[1]
+        return plan_night(self.directory, self.site, feeds, given["as_of"])
 
-    def apply(self, proposal: Proposal) -> None:
-        self.directory.apply(one.write for one in proposal.writes)
-        self.directory.apply(proposal.records)
-        assert proposal.memory.last is not None
-        self.remember(proposal.memory.last)
+    def apply(self, ready: ReadyPlan) -> None:
+        self.directory.apply(one.write for one in ready.writes)
+        self.directory.apply(ready.records)
+        assert ready.last is not None
+        self.remember(ready.last)
 
 
 def read_manual(post: str) -> Assignment:
@@ -353,8 +353,8 @@ def check_change(change: Change, expected: Given) -> None:
         assert after.keys() - implied <= facts.keys(), f"{name} sets more: {after}"
 
 
-def check_plan(case: Given, proposal: Proposal) -> None:
-    plan = proposal.plan
+def check_plan(case: Given, ready: ReadyPlan) -> None:
+    plan = ready.plan
     changes, expected = list(plan.changes), expected_changes(case)
     listing = "\n".join(f"{c.kind.value} {c.uid} {dict(c.after)} because {c.reason}" for c in changes)
     assert [(c.kind, c.uid) for c in changes] == [(kind, uid) for kind, uid, _ in expected], listing
@@ -369,11 +369,7 @@ def check_plan(case: Given, proposal: Proposal) -> None:
     assert all(reasons[name] in why for name, why in holds.items()), holds
     rejections = [f"line {r.line} {r.column} {r.code}" for r in plan.rejections]
     assert rejections == case.get("rejections", []), plan.rejections
-    absents = [
-        f"{a.absence.matricule} {a.absence.uai} {a.absence.function} {a.absence.start}: "
-        f"{len(a.absence.feeds)} of {a.needed}"
-        for a in plan.absents
-    ]
+    absents = [f"{a.matricule} {a.uai} {a.function} {a.start}: {a.seen} of {a.needed}" for a in plan.absents]
     assert absents == case.get("absents", []), absents
 
 
@@ -402,15 +398,15 @@ def test_plan(case: Given, tmp_path: Path) -> None:
         world.apply(earlier)
     if "new_policy" in case:
         world.set_policy(merged(case.get("policy", {}), case["new_policy"]))
-    proposal = world.plan(case)
-    check_plan(case, proposal)
-    if proposal.plan.refusals:
+    ready = world.plan(case)
+    check_plan(case, ready)
+    if ready.plan.refusals:
         return
-    world.apply(proposal)
+    world.apply(ready)
     again = world.plan(case)
     assert not list(again.plan.changes), "the same night once more changes something"
     # a night without a feed looks only at what is due, and so may say less of what it holds
-    assert again.plan.holds == proposal.plan.holds or not case.keys() & {"people", "moves"}
+    assert again.plan.holds == ready.plan.holds or not case.keys() & {"people", "moves"}
 
 
 @pytest.mark.parametrize(

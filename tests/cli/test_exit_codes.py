@@ -45,9 +45,9 @@ def changes(academy: Academy) -> Ran:
 
 def refused(academy: Academy) -> Ran:
     academy.edit(
-        "policy.yaml", "  rename:     {max: 10, share: 0.005}", "  rename:     {max: 0, share: 0.005}"
+        "policy.yaml", "  rename:     {floor: 15, share: 0.005}", "  rename:     {max: 0, share: 0.005}"
     )
-    academy.edit("policy.yaml", "      rename:     {max: 20, share: 0.02}\n", "")
+    academy.edit("policy.yaml", "      rename:     {floor: 20, share: 0.02}\n", "")
     load(academy)
     return academy.run(
         "nightly", academy.feed(row(nom_usage="Aubry"), day="2026-09-06"), "--as-of", "2026-09-06"

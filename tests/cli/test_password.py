@@ -20,7 +20,7 @@ import pytest
 from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_writer
 from piactl.flows.helpdesk.rate_limit import TooManyAttempts, begin_attempt
-from piactl.sandbox.config_files import POLICIES
+from piactl.sandbox.files import POLICIES
 from piactl.secrets import read_password
 from tests.story.academy import Academy, Ran
 from tests.story.test_logins import day, post

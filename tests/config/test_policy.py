@@ -99,7 +99,24 @@ def test_what_a_policy_leaves_unsaid(written):
         "grant": Guard(Limit(30, 0.25)),
         "reopen": Guard(Limit(20, 0.04)),
         "unlock": Guard(Limit(10, 0.005)),
+        "profile_growth": _scaling(20, 0.25),
+        "service_growth": _scaling(30, 0.25),
+        "other_establishment": _scaling(15, 0.01),
+        "other_function": _scaling(15, 0.01),
+        "other_details": _scaling(40, 0.08),
+        "other_name": _scaling(20, 0.02),
+        "held": _scaling(25, 0.05),
+        "revoke_window": _scaling(80, 0.20),
+        "suspend_window": _scaling(40, 0.04),
+        "deactivate_window": _scaling(60, 0.10),
+        "archive_window": _scaling(60, 0.10),
+        "lock_window": _scaling(15, 0.01),
     }
+    assert policy.window == 7
+
+
+def _scaling(floor, share):
+    return Guard(Limit(floor, share, scales=True))
 
 
 def test_the_urn_follows_the_domain(written):
@@ -173,6 +190,11 @@ WRONG = [
     ("guards: {deactivat: {max: 1, share: 0.1}}", 4, 10, "did you mean deactivate?"),
     ("guards: {lock: {max: 1}}", 4, 16, "share is missing in guards.lock"),
     ("guards: {lock: {share: 0.1}}", 4, 16, "max is missing in guards.lock"),
+    ("guards: {lock: {floor: 1}}", 4, 16, "share is missing in guards.lock"),
+    ("guards: {lock: {floor: 1, max: 1, share: 0.1}}", 4, 32, "expected floor or max, not both, found 1"),
+    ("guards: {held: {share: 0.1}}", 4, 16, "max is missing in guards.held"),
+    ("guards: {held: {floor: 1, share: 0.1, per_profile: {max: 1, share: 0.1}}}", 4, 39, "unknown key"),
+    ("guards: {window: 1}", 4, 18, "the number of days whose losses count together, 2 to 31, found 1"),
     ("guards: {lock: {}}", 4, 16, "an empty mapping"),
     ("guards: {lock: {max: 1, share: 1}}", 4, 32, "a share from 0 to less than 1"),
     ("guards: {lock: {max: 1, share: 5%}}", 4, 32, "found 5%"),

@@ -13,14 +13,16 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from piactl.config.guard_settings import CHANGE_KINDS
+from piactl.config.guard_settings import DEFAULT_GUARDS
 from piactl.config.policy import read_policy
 from piactl.config.register import DEGREES, FIELDS
 from piactl.config.settings import read_settings
 from piactl.config.strict_yaml import Node
 from piactl.core.model.account import State
+from piactl.core.model.person import read_uai, uai_letter
 from piactl.core.model.policy import ASSIGNMENT_FIELDS, ESTABLISHMENT_FIELDS
-from piactl.core.model.uai import read_uai, uai_letter
+from piactl.core.plan.change import Kind
+from piactl.core.plan.guards import GUARD_KINDS
 from piactl.errors import ConfigurationInvalid
 from piactl.resources import schemas_folder
 
@@ -154,13 +156,12 @@ def dump(data: Any) -> str:
 def test_the_lists_of_words_are_those_of_the_code():
     policy = load("policy")
     guards = policy["properties"]["guards"]["properties"]
-    assert set(guards) - {"periods"} == set(CHANGE_KINDS)
+    assert set(guards) - {"periods", "window"} == set(GUARD_KINDS) == set(DEFAULT_GUARDS)
     period = guards["periods"]["additionalProperties"]["properties"]
-    assert set(period) - {"from", "to"} == set(CHANGE_KINDS)
+    assert set(period) - {"from", "to"} == set(GUARD_KINDS)
     assert set(policy["$defs"]["when"]["properties"]) == {*ASSIGNMENT_FIELDS, *ESTABLISHMENT_FIELDS}
-    assert set(load("plan")["properties"]["changes"]["items"]["properties"]["kind"]["enum"]) == set(
-        CHANGE_KINDS
-    )
+    kinds = load("plan")["properties"]["changes"]["items"]["properties"]["kind"]["enum"]
+    assert set(kinds) == {kind.value for kind in Kind}
     assert set(load("account")["properties"]["state"]["enum"]) == {state.value for state in State}
     line = load("establishments")["items"]["properties"]
     assert tuple(line) == FIELDS

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from piactl.core.model.assignment import Assignment
+from piactl.core.model.person import Assignment
 from piactl.core.rules.absences import Absence, Testimony, after_feed
 
 POST = Assignment("0800009A", "ENS", date(2026, 9, 1), source="rh", origin="a.csv:2")

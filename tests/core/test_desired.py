@@ -7,18 +7,17 @@ from datetime import date, timedelta
 
 import pytest
 
-from piactl.core.model.account import Account, Lock, ServiceException, State
-from piactl.core.model.assignment import Assignment
+from piactl.core.model.account import PLACEHOLDER, Account, Lock, ServiceException, State
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.numen import read_numen
-from piactl.core.model.person import Establishment, Person
+from piactl.core.model.person import Assignment, Establishment, Person
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
 from piactl.core.naming.local_part import TakenNames, UnusableName
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.diff import changes_of, home_establishments, state_kind
+from piactl.core.plan.diff import changes_of, effect_on, home_establishments, state_kind
 from piactl.core.rules.address_allocation import named
+from piactl.core.rules.career import NEVER
 from piactl.core.rules.desired import (
-    PLACEHOLDER,
     Desired,
     Rules,
     Subject,
@@ -26,7 +25,6 @@ from piactl.core.rules.desired import (
     assignment_problems,
     desired_account,
 )
-from piactl.core.rules.status import NEVER
 
 START = date(2026, 9, 1)
 POLICY = Policy(
@@ -315,3 +313,50 @@ def test_the_main_establishment_comes_first() -> None:
     main = replace(post("0801616X"), modality="principale")
     account = made(date(2026, 10, 1), post("0800009A", date(2026, 9, 15)), main, post("0800010B"))
     assert account.establishments == ("0801616X", "0800009A", "0800010B")
+
+
+@pytest.mark.parametrize(
+    ("told", "other"),
+    [
+        ({"uai": "0800010B"}, ("establishment",)),
+        ({"function": "DIR"}, ("function",)),
+        ({"quotite": "80"}, ("details",)),
+        ({"position": "conge"}, ("details",)),
+        ({"end": date(2027, 8, 31)}, ()),
+        ({"uai": "0800010B", "start": date(2027, 3, 1)}, ()),
+        ({"uai": "0800010B", "source": "other"}, ()),
+        ({"uai": "0800010B", "function": "DIR"}, ()),
+    ],
+)
+def test_what_is_another_value_without_a_new_assignment(
+    told: dict[str, object], other: tuple[str, ...]
+) -> None:
+    before = replace(made(), assignments=(post(),))
+    after = replace(before, assignments=(replace(post(), **told),))  # type: ignore[arg-type]
+    assert effect_on(before, after).other == other
+    # a post beside the known one that has its start and its function says the same
+    if "establishment" in other:
+        assert effect_on(before, replace(before, assignments=(*after.assignments, post()))).other == other
+
+
+def test_a_name_is_another_one_in_more_than_its_spelling() -> None:
+    before = replace(made(), family_name="Dupré", given_name="Anne", usage_name="")
+    for name, other in (("DUPRE", ()), ("Martel", ("name",))):
+        assert effect_on(before, replace(before, family_name=name)).other == other
+    archived = replace(before, state=State.ARCHIVED, family_name="-", assignments=())
+    assert effect_on(before, archived).other == effect_on(archived, before).other == ()
+
+
+def test_what_an_account_gains_and_loses() -> None:
+    teacher = replace(
+        made(),
+        profiles=("enseignant",),
+        entitlements=frozenset({("siecle", "0800009A"), ("siecle", "0800010B"), ("iprof", "")}),
+    )
+    head = replace(teacher, profiles=("direction",), entitlements=frozenset({("siecle", "0800009A")}))
+    effect = effect_on(teacher, head)
+    assert effect.gains == {("profile", "direction")}
+    assert effect.losses == {("profile", "enseignant"), ("service", "iprof")}
+    everything = {("profile", "enseignant"), ("service", "iprof"), ("service", "siecle")}
+    assert effect_on(None, teacher).gains == everything
+    assert effect_on(teacher, replace(teacher, state=State.DEACTIVATED)).losses == everything

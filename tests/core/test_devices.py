@@ -10,7 +10,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from piactl.core.credentials.totp_devices import (
-    NO_DEVICE,
     PERIOD,
     WINDOW,
     CodeUsed,
@@ -25,6 +24,7 @@ from piactl.core.credentials.totp_devices import (
     suspended,
     to_verify,
 )
+from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Policy, Service
 from piactl.otp import OtpSecret, SealBroken, new_secret, sealed, unsealed

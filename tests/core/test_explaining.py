@@ -16,10 +16,10 @@ from piactl.core.explain.login import LoginContext, login_answer
 from piactl.core.explain.question import Answer, Case
 from piactl.core.explain.service_right import right_answer, right_answers
 from piactl.core.model.account import Account, Lock, ServiceException, State
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.periods import holding
+from piactl.core.model.person import Assignment
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.flows.queries.accounts import career_and_status

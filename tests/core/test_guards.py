@@ -1,12 +1,22 @@
 """Limits stop a plan: overall, per establishment, per profile, with periods of the year."""
 
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 
 import pytest
 
 from piactl.core.model.policy import Guard, GuardPeriod, Limit, Policy
-from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.guards import Census, counts_by_kind, in_period, refusals
+from piactl.core.plan.change import Change, Effect, Kind
+from piactl.core.plan.guards import (
+    Census,
+    counts_by_kind,
+    in_period,
+    losses_since,
+    losses_with,
+    losses_without,
+    refusals,
+    tally,
+)
 
 CENSUS = Census(1000, {"0800009A": 20, "0800010B": 500}, {"enseignant": 900})
 TODAY = date(2026, 11, 24)
@@ -94,3 +104,123 @@ def test_updates_that_give_and_take_nothing_are_not_counted() -> None:
     (found,) = refusals([*moved, *others], CENSUS, guarded, TODAY)
     assert (found.found, found.of, found.total, found.sample) == (3, 1000, 912, ("u950", "u951", "u952"))
     assert refusals([*moved, *others], CENSUS, guarded, TODAY, {"update": 912}) == []
+
+
+@pytest.mark.parametrize(
+    ("accounts", "floor"), [(36_000, 120), (5_000, 44), (1_000, 20), (450, 13), (250, 10), (3, 10), (0, 10)]
+)
+def test_a_floor_follows_the_root_of_the_accounts_in_scope(accounts: int, floor: int) -> None:
+    assert Limit(20, 0.02, scales=True).among(accounts) == Limit(floor, 0.02)
+
+
+def test_a_small_floor_does_not_grow_below_its_reference() -> None:
+    assert [Limit(5, 0.1, scales=True).among(n).max for n in (3, 1_000, 36_000)] == [5, 5, 30]
+    assert Limit(20, 0.02).among(36_000) == Limit(20, 0.02)
+
+
+def test_a_refusal_tells_the_floor_of_its_scope() -> None:
+    guarded = policy(Guard(Limit(20, 0.01, scales=True)))
+    assert refusals(closing(13), replace(CENSUS, total=450), guarded, TODAY) == []
+    (one,) = refusals(closing(14), replace(CENSUS, total=450), guarded, TODAY)
+    assert one.limit == Limit(13, 0.01)
+
+
+HEADS = Census(1000, {}, {"direction": 20, "enseignant": 900}, {"siecle": 20, "messagerie": 1000})
+
+
+def becoming(
+    count: int, first: int = 0, gains: str = "direction", losses: str = "enseignant"
+) -> list[Change]:
+    """So many accounts, two changes each, that have one profile newly and another no longer."""
+    effect = Effect(frozenset({("profile", gains)}), frozenset({("profile", losses)}))
+    return [
+        Change(kind, f"u{n}", str(n), {}, {"assignments": []}, "why", TODAY, effect=effect)
+        for n in range(first, first + count)
+        for kind in (Kind.UPDATE, Kind.GRANT)
+    ]
+
+
+GROWING = Policy(guards={"profile_growth": Guard(Limit(5, 0.5)), "service_growth": Guard(Limit(5, 0.5))})
+
+
+def test_the_growth_of_a_profile() -> None:
+    assert refusals(becoming(10), HEADS, GROWING, TODAY) == []
+    (one,) = refusals(becoming(11), HEADS, GROWING, TODAY)
+    assert (one.guard, one.found, one.of, one.scope, one.total) == (
+        "profile_growth", 11, 20, "profile direction", 11,
+    )  # fmt: skip
+    assert one.sample == ("u0", "u1", "u2", "u3", "u4")
+    # whoever leaves the profile makes room, and the approval names all who come to any profile
+    both = [*becoming(11), *becoming(1, 11, "enseignant", "direction")]
+    assert refusals(both, HEADS, GROWING, TODAY) == []
+    more = [*becoming(13), *becoming(2, 13, "enseignant", "direction")]
+    (one,) = refusals(more, HEADS, GROWING, TODAY)
+    assert (one.found, one.total) == (11, 15)
+    assert refusals(more, HEADS, GROWING, TODAY, {"profile_growth": 15}) == []
+    assert len(refusals(more, HEADS, GROWING, TODAY, {"profile_growth": 11})) == 1
+
+
+def test_a_profile_that_nobody_has_grows_from_nothing() -> None:
+    assert refusals(becoming(5, gains="cpe"), HEADS, GROWING, TODAY) == []
+    (one,) = refusals(becoming(6, gains="cpe"), HEADS, GROWING, TODAY)
+    assert (one.found, one.of) == (6, 0)
+    # a first load makes everything anew
+    assert refusals(becoming(500), Census(), GROWING, TODAY) == []
+
+
+def test_the_growth_of_a_service_where_it_is_known() -> None:
+    effect = Effect(frozenset({("service", "siecle")}))
+    gaining = [replace(one, effect=effect) for one in becoming(11)]
+    (one,) = refusals(gaining, HEADS, GROWING, TODAY)
+    assert (one.kind, one.scope, one.found, one.of) == ("service_growth", "service siecle", 11, 20)
+    assert refusals(gaining, replace(HEADS, by_service={}), GROWING, TODAY) == []
+
+
+@pytest.mark.parametrize("name", ["establishment", "function", "details", "name"])
+def test_other_values_without_a_new_assignment(name: str) -> None:
+    guarded = Policy(guards={f"other_{name}": Guard(Limit(3, 0.001))})
+    told = [replace(one, effect=Effect(other=(name,))) for one in becoming(3)]
+    assert refusals(told, CENSUS, guarded, TODAY) == []
+    told = [replace(one, effect=Effect(other=(name,))) for one in becoming(4)]
+    (one,) = refusals(told, CENSUS, guarded, TODAY)
+    assert (one.guard, one.found, one.of, one.total) == (f"other_{name}", 4, 1000, 4)
+    assert refusals(told, CENSUS, guarded, TODAY, {f"other_{name}": 4}) == []
+
+
+def test_people_who_are_held() -> None:
+    guarded = Policy(guards={"held": Guard(Limit(3, 0.005))})
+    assert tally([]).refusals(CENSUS, guarded, TODAY, held=["m"] * 5) == []
+    (one,) = tally([]).refusals(CENSUS, guarded, TODAY, held=[f"m{n}" for n in range(6)])
+    assert (one.guard, one.found, one.of, one.sample) == ("held", 6, 1000, ("m0", "m1", "m2", "m3", "m4"))
+    assert tally([]).refusals(CENSUS, guarded, TODAY, {"held": 6}, held=["m"] * 6) == []
+    assert tally([]).refusals(Census(), guarded, TODAY, held=["m"] * 6) == []
+
+
+WEEK = Policy(guards={"deactivate_window": Guard(Limit(20, 0.02)), "deactivate": Guard(Limit(19, 0.01))})
+
+
+def test_losses_of_several_nights_count_together() -> None:
+    losses = {TODAY - timedelta(days=6): {"deactivate": 6}, TODAY - timedelta(days=1): {"deactivate": 5}}
+    planned = tally(closing(9))
+    assert planned.refusals(CENSUS, WEEK, TODAY, losses=losses) == []
+    (one,) = tally(closing(10)).refusals(CENSUS, WEEK, TODAY, losses=losses)
+    assert (one.guard, one.found, one.of, one.total) == ("deactivate_window", 21, 1000, 21)
+    assert one.scope == "all accounts, 7 days"
+    assert tally(closing(10)).refusals(CENSUS, WEEK, TODAY, {"deactivate_window": 21}, losses=losses) == []
+    # a day later the first night is a week ago; other kinds, and no loss at all, add nothing
+    assert tally(closing(10)).refusals(CENSUS, WEEK, TODAY + timedelta(days=1), losses=losses) == []
+    many = {TODAY: {"deactivate": 500, "revoke": 500}}
+    assert tally([]).refusals(CENSUS, WEEK, TODAY, losses=many) == []
+    assert tally(closing(10, kind=Kind.REVOKE)).refusals(CENSUS, WEEK, TODAY, losses=many) == []
+
+
+def test_losses_are_kept_for_a_month_and_an_approval_clears_them() -> None:
+    day = timedelta(days=1)
+    losses = losses_with({TODAY - 31 * day: {"lock": 1}, TODAY - 30 * day: {"lock": 2}}, {"grant": 9}, TODAY)
+    assert losses == {TODAY - 30 * day: {"lock": 2}}
+    losses = losses_with(losses, {"lock": 3, "revoke": 4, "grant": 5}, TODAY)
+    losses = losses_with(losses, {"revoke": 1}, TODAY)
+    assert losses == {TODAY - 30 * day: {"lock": 2}, TODAY: {"lock": 3, "revoke": 5}}
+    assert losses_since(losses, TODAY) == {"lock": 3, "revoke": 5}
+    assert losses_without(losses, ["lock_window"]) == {TODAY: {"revoke": 5}}
+    assert losses_without(losses, ["revoke", "grant"]) == {TODAY - 30 * day: {"lock": 2}, TODAY: {"lock": 3}}

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from piactl.core.model.account import State
-from piactl.core.model.assignment import Assignment
+from piactl.core.model.person import Assignment
 from piactl.core.rules.career import Career, career
 
 from . import oracle

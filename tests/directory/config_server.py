@@ -12,9 +12,8 @@ from typing import Any
 
 from piactl.resources import schemas_folder
 from piactl.sandbox import render
-from piactl.sandbox.config_files import IDENTITIES, initial_ldif, socket_uri, tree_settings
-from piactl.sandbox.server import find_software
-from piactl.sandbox.slapd import end, launch, wait_until_answering
+from piactl.sandbox.files import IDENTITIES, initial_ldif, socket_uri, tree_settings
+from piactl.sandbox.server import end, find_software, launch, wait_until_answering
 
 ROOT = tree_settings()["root"]
 Edit = Callable[[str], str]

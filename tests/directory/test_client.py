@@ -21,9 +21,17 @@ from ldap3.protocol.rfc4511 import LDAPMessage, MessageID, ProtocolOp
 from ldap3.utils.asn1 import encode
 
 from piactl.core.model.settings import TlsSettings
-from piactl.directory.client.ber import element, integer, octets
 from piactl.directory.client.connection import Session, open_session
-from piactl.directory.client.controls import POST_READ, PRE_READ, Control, assertion_control, csn_controls
+from piactl.directory.client.controls import (
+    POST_READ,
+    PRE_READ,
+    Control,
+    assertion_control,
+    csn_controls,
+    element,
+    integer,
+    octets,
+)
 from piactl.directory.client.fast_search import FastSearchStrategy, csn_in
 from piactl.directory.client.pipelined_writer import changes_of, encoded
 from piactl.directory.client.strategy import DeadlineStrategy, message_at, spelling

@@ -21,7 +21,7 @@ from piactl.core.credentials.activation_password import ActivationPassword
 from piactl.directory.open import open_writer
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.store.activation_passwords import Ending, activation_write, read_released, unblock_write
-from piactl.sandbox.config_files import POLICIES
+from piactl.sandbox.files import POLICIES
 from piactl.secrets import read_password
 from tests.conftest import Sandbox
 

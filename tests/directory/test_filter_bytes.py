@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ldap3.core.exceptions import LDAPInvalidFilterError
-from ldap3.operation.search import compile_filter, parse_filter
+from ldap3.operation.search import compile_filter, parse_filter, search_operation
 from ldap3.utils.asn1 import encode
 
-from piactl.directory.client.ber import element, octets
+from piactl.directory.client.controls import element, octets
+from piactl.directory.client.fast_search import encoded_filter, encoded_search
 from piactl.directory.filters import all_of, any_of, at_least, at_most, begins, equals, none_of, present
 from piactl.directory.open import open_reader
 from piactl.directory.port import Reader
@@ -82,6 +83,7 @@ def by_ldap3(query: str) -> bytes:
 def test_a_filter_is_what_its_values_say(both: Both) -> None:
     query, expected = both
     assert by_ldap3(query) == expected
+    assert encoded_filter(query) == expected
 
 
 @given(st.binary(max_size=40))
@@ -95,6 +97,23 @@ def test_depth() -> None:
     for _ in range(20):
         deep, expected = none_of(all_of(deep)), element(0xA2, element(0xA1, element(0xA0, expected)))
     assert by_ldap3(deep) == expected
+    assert encoded_filter(deep) == expected
+
+
+@pytest.mark.parametrize("query", ["", "uid=x", "(uid=x", "(uid=x))", "()", "(uid)", "(&(a=b)x)", "(&(a=b)"])
+def test_our_encoder_refuses_what_is_no_filter(query: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - whatever its words
+        encoded_filter(query)
+
+
+@pytest.mark.parametrize("scope", [0, 1, 2])
+def test_a_search_is_encoded_as_ldap3_encodes_it(scope: int) -> None:
+    names = [f"paul.martin{number}" for number in range(50)]
+    query = all_of(equals("objectClass", "piactlAccount"), any_of(*(equals("uid", name) for name in names)))
+    request = search_operation(
+        PEOPLE, query, scope, ldap3.DEREF_NEVER, ("uid", "mail"), 0, 60, False, True, True
+    )
+    assert encoded_search(PEOPLE, scope, 60, query, ("uid", "mail")) == encode(request)
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +129,11 @@ def test_what_is_no_filter_is_never_sent(reader: Reader, query: str) -> None:
     with pytest.raises(LDAPInvalidFilterError):
         list(reader.search(PEOPLE, query, ["uid"]))
     assert reader.read(PEOPLE, ["ou"]) is not None
+
+
+def test_a_long_filter_finds_what_a_short_one_finds(reader: Reader) -> None:
+    short = present("objectClass")
+    expected = [entry.dn for entry in reader.search(PEOPLE, short, ["ou"])]
+    longer = any_of(short, *(equals("uid", f"nobody{number}") for number in range(50)))
+    assert expected
+    assert [entry.dn for entry in reader.search(PEOPLE, longer, ["ou"])] == expected

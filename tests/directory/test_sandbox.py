@@ -22,7 +22,7 @@ from piactl.config.settings import read_settings
 from piactl.errors import SandboxUnavailable
 from piactl.sandbox import sandbox_status, start_sandbox, stop_sandbox
 from piactl.sandbox import server as software
-from piactl.sandbox.slapd import Process, _observe, remember
+from piactl.sandbox.server import Process, _observe, remember
 from piactl.secrets import read_keys, read_password
 
 

@@ -24,7 +24,7 @@ from ldap3.core.exceptions import (
 
 from piactl.resources import schemas_folder
 from piactl.sandbox import render, render_slapd_conf
-from piactl.sandbox.config_files import IDENTITIES, tree_settings
+from piactl.sandbox.files import IDENTITIES, tree_settings
 from tests.directory.config_server import config_server, settings_for
 
 PASSWORD = "correct horse battery"

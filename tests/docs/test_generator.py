@@ -15,12 +15,11 @@ from typing import Any
 
 import pytest
 
-from piactl.config.policy import read_policy
-from piactl.config.policy_lint import policy_warnings
+from piactl.config.policy import policy_warnings, read_policy
 from piactl.config.register import read_register
 from piactl.config.settings import read_settings
 from piactl.core.model.numen import read_numen
-from piactl.core.model.uai import read_uai
+from piactl.core.model.person import read_uai
 from piactl.core.naming.local_part import local_part
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -39,13 +39,14 @@ def test_the_guards_are_those_of_the_shipped_policy() -> None:
     for kind, (numbers, *limits, period) in table.items():
         limit = overall(policy.guards[kind])
         assert numbers == spoken(limit), kind
-        assert limits == [str(max(limit.max, int(limit.share * n))) for n in (450, 1_500, 36_000)], kind
+        among = [limit.among(n).max for n in (450, 5_000, 36_000)]
+        shares = [int(limit.share * n) for n in (450, 5_000, 36_000)]
+        assert limits == [str(max(both)) for both in zip(among, shares, strict=True)], kind
+        assert limit.scales, kind
         in_rentree = overall({**policy.guards, **rentree.guards}[kind])
         assert period.split(" (")[0] == spoken(in_rentree), kind
-        later = kind in graces.guards
+        later = graces.guards.get(kind) == rentree.guards.get(kind, limit)
         assert period.endswith("(to 31 December)") == later, kind
-        if later:
-            assert graces.guards[kind] == rentree.guards[kind]
     assert (rentree.first, rentree.last, graces.last) == ((8, 20), (9, 30), (12, 31))
 
 

@@ -101,7 +101,7 @@ def test_plans(academy: Academy) -> None:
     assert wrong("plan", empty) == []
 
     academy.edit(
-        "policy.yaml", "  rename:     {max: 10, share: 0.005}", "  rename:     {max: 0, share: 0.005}"
+        "policy.yaml", "  rename:     {floor: 15, share: 0.005}", "  rename:     {max: 0, share: 0.005}"
     )
     refused = academy.plan(academy.feed(*rows, day="2026-03-02"), "--as-of", "2026-03-02", code=4)
     assert refused["refusals"]

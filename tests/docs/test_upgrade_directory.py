@@ -15,12 +15,12 @@ import pytest
 from ldap3.core.exceptions import LDAPConstraintViolationResult
 
 from piactl.cli import run
-from piactl.sandbox.config_files import POLICIES
+from piactl.sandbox.files import POLICIES, identity_dn
 from tests.directory.config_server import ConfigServer, config_server
 
 TOP = Path(__file__).resolve().parents[2]
 PAGE = (TOP / "docs" / "upgrade-directory.md").read_text(encoding="utf-8")
-CHANGED = ("D30", "D33", "D34", "D35")
+CHANGED = ("D30", "D33", "D34", "D35", "D39")
 OWNER = f"gidNumber={os.getgid()}+uidNumber={os.getuid()}"
 PASSWORD, FRESH = "correct horse battery", "another long passphrase"
 CODE, OWN = "a code of twenty letters", "quatre chats gris et lents"
@@ -42,6 +42,7 @@ def commands(heading: str) -> str:
 def pasted(script: str, folder: Path, uri: str = "") -> str:
     """What the commands print, typed in one shell by the user of the test in place of root."""
     script = script.replace("gidNumber=0+uidNumber=0", OWNER).replace("ldapi:///", uri)
+    script = script.replace("rules.ldif", str(folder / "rules.ldif"))
     script = script.replace("/etc/piactl/secrets", str(folder / "secrets"))
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", f"{STUBS}\n{script}"],
@@ -76,22 +77,49 @@ RULES = (
 )
 
 
+def without_fence(text: str) -> str:
+    """The rules as they were before the run lock had a holder that they trust."""
+    places = r'dn\.exact="(cn=(?:lock|writing-server),[^"]*"|ou=piactl,[^"]*" attrs=children)'
+    text, rules = re.subn(rf"(?m)^(olcAccess:|access) to {places}.*\n(  by .*\n)+", "", text)
+    assert rules == 5
+    group = r'by group/piactlRunLock/piactlWriter\.exact="[^"]*" (\S+)\n'
+    nightly = f'by dn.exact="{identity_dn("nightly")}"'
+    text, trusted = re.subn(
+        rf'{group}(  by dn\.subtree="cn=piactl-nightly,[^"]*" read\n)?', rf"{nightly} \1\n", text
+    )
+    assert trusted > 10
+    return text.replace('dn.subtree="cn=piactl-nightly,', 'dn.exact="cn=piactl-nightly,')
+
+
+def former_schema(text: str) -> str:
+    """piactl.schema or piactl.ldif without the class of the run lock."""
+    before = (
+        r"(?m)^(# The access rules trust.*\n)?\S+ \( piactl(Attribute:17|ObjectClass:3) (.*\n)([ \t]+.*\n)*"
+    )
+    text, count = re.subn(before, "", text)
+    assert count == 2
+    return text
+
+
 def former_config(config: str) -> str:
     """config.ldif as it was, for whoever runs the test in place of root."""
     former = without(
-        config,
+        without_fence(config),
         *RULES,
         (r"^olcModuleLoad: constraint\n", ""),
         (r"^dn: olcOverlay=\{1\}constraint,.*\n(.+\n)+\n", ""),
     )
     for number, name in enumerate(("otp", "ppolicy"), start=1):
         former = former.replace(f"{{{number + 1}}}{name}", f"{{{number}}}{name}")
-    return former.replace("gidNumber=0+uidNumber=0", OWNER)
+    own = re.search(r"include: file://(\S+/)piactl.ldif\n", former)
+    assert own is not None
+    schema = former_schema(Path(f"{own[1]}piactl.ldif").read_text(encoding="utf-8"))
+    return former.replace(own[0], schema).replace("gidNumber=0+uidNumber=0", OWNER)
 
 
 def former_conf(conf: str) -> str:
     patterns = (r"^moduleload constraint\n", r"^overlay constraint\nconstraint_attribute .*\n")
-    return without(conf, *RULES, *((pattern, "") for pattern in patterns))
+    return without(without_fence(conf), *RULES, *((pattern, "") for pattern in patterns))
 
 
 def former_tree(tree: str) -> str:
@@ -130,7 +158,9 @@ class Standing:
     def doctor(self) -> tuple[int, dict[str, str]]:
         """The exit code, and the result of each check."""
         code = run(["--config", str(self.sandbox.config), "doctor", "-o", "json"])
-        told = json.loads(self._capsys.readouterr().out)
+        seen = self._capsys.readouterr()
+        assert seen.out, seen.err
+        told = json.loads(seen.out)
         return code, {one["id"]: one["result"] for one in told}
 
     def errors(self) -> set[str]:
@@ -162,6 +192,8 @@ def conf(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Standing:
     sandbox.stop()
     path = sandbox.folder / "slapd" / "slapd.conf"
     path.write_text(former_conf(path.read_text(encoding="utf-8")), encoding="utf-8")
+    schema = path.parent / "schema" / "piactl.schema"
+    schema.write_text(former_schema(schema.read_text(encoding="utf-8")), encoding="utf-8")
     sandbox.start()
     with sandbox.root() as root:
         root.modify(f"cn=activation,{POLICIES}", {"pwdInHistory": [(ldap3.MODIFY_DELETE, [])]})
@@ -169,7 +201,8 @@ def conf(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Standing:
 
 
 NAMES = commands("1. Names")
-BY_CONFIG = f"{NAMES}\n{commands('3. Servers configured by cn=config')}"
+LOCK_BY_CONFIG, LOCK_BY_CONF = commands("5. The run lock").split("\nconf=/etc/ldap/slapd.conf\n")
+BY_CONFIG = f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}"
 
 
 def test_by_cn_config(config: tuple[Standing, ConfigServer]) -> None:
@@ -237,7 +270,7 @@ def test_by_slapd_conf(conf: Standing) -> None:
     script = commands("4. Servers configured by slapd.conf")
     for file in ("rules.conf", "overlay.conf"):
         script = script.replace(file, str(conf.sandbox.folder / file))
-    by_conf(conf, script)
+    by_conf(conf, f"{script}\n{LOCK_BY_CONF}")
     conf.is_brought_over()
 
 

@@ -331,7 +331,11 @@ def test_lines_that_are_passed_by_count_as_if_they_were_read(values, sample, tmp
     lines = digest_lines(path, source, b"k")
     assert lines is not None
     whole = read_feed(path, source).facts
-    assert whole.uncommon == {"corps": 1, "position": 3, "fonction": 2}
+    assert whole.values["fonction"] == {"ENS": 3, "DIR": 1, "DOC": 1}
+    assert sorted(whole.values["position"].values()) == [1, 2, 2]
+    assert whole.values["corps"][""] == 1
+    assert (whole.distinct["matricule"], whole.distinct["uai"]) == (4, 2)
+    assert "fonction" not in whole.distinct
     for people in (lines.people, {"0001", "0003"}, ()):
         assert read_feed(path, source, Skipped(lines, people)).facts == whole
 

@@ -12,10 +12,13 @@ from piactl.core.plan.feed_limits import (
     LIMIT_CODES,
     ROW,
     FeedFacts,
+    PastFeed,
     SourceRecord,
+    comparable,
     feed_refusals,
     held_refusal,
     limits_on,
+    record_of,
 )
 
 DAY = date(2026, 11, 3)
@@ -144,10 +147,19 @@ COLUMNS = {ROW: (1000, 0), "position": (60, 0), "numen": (900, 0)}
 VARIED = {"corps": 700, "position": 60, "fonction": 400}
 
 
-def _columns(rows=1000, columns=COLUMNS, uncommon=VARIED, last_rows=1000, last_uncommon=VARIED):
-    facts = replace(FACTS, rows=rows, columns=columns, uncommon=uncommon)
-    last = replace(LAST, rows=last_rows, columns=COLUMNS, uncommon=last_uncommon)
-    loose = replace(SOURCE, limits=replace(SOURCE.limits, size_share=9.0))
+def _values(uncommon, rows):
+    return {column: {"A": rows - other, "B": other} for column, other in uncommon.items()}
+
+
+def _past(rows=1000, uncommon=VARIED, **more):
+    filled = {column: values for column, (values, _) in COLUMNS.items() if column != ROW}
+    return PastFeed("d" * 64, rows, filled, more.pop("distinct", {}), _values(uncommon, rows), **more)
+
+
+def _columns(rows=1000, columns=COLUMNS, uncommon=VARIED, past=(_past(),), share=0.2, **facts):
+    facts = replace(FACTS, rows=rows, columns=columns, values=_values(uncommon, rows), **facts)
+    last = replace(LAST, rows=past[-1].rows, past=tuple(past))
+    loose = replace(SOURCE, limits=replace(SOURCE.limits, size_share=9.0, column_share=share))
     return [message for code, message in feed_refusals(facts, last, KNOWN, KNOWN, loose, DAY)]
 
 
@@ -159,8 +171,8 @@ def test_a_column_filled_otherwise_than_in_the_last_feed(filled, refused):
     found = _columns(columns={**COLUMNS, "numen": (filled, 0)})
     assert len(found) == refused
     if refused:
-        assert f"column numen has a value in {filled} of 1000 rows" in found[0]
-        assert "in the last one in 90% (limit: 20 % of the rows, from 20)" in found[0]
+        assert f"column numen: a value in {filled} of 1000 rows" in found[0]
+        assert "90.0% in the last feed (limit: 20 % of the rows apart, from 20)" in found[0]
 
 
 def test_a_column_that_is_filled_at_last_is_another_one_too():
@@ -173,26 +185,87 @@ def test_a_column_that_is_filled_at_last_is_another_one_too():
     [(60, 0, True), (60, 5, True), (60, 6, False), (4, 0, True), (3, 0, True), (2, 0, False), (0, 0, False)],
 )
 def test_a_coded_column_that_is_all_alike(before, now, refused):
-    found = _columns(uncommon={**VARIED, "position": now}, last_uncommon={**VARIED, "position": before})
+    past = _past(uncommon={**VARIED, "position": before})
+    found = _columns(uncommon={**VARIED, "position": now}, past=[past])
     assert len(found) == refused
     if refused:
-        assert f"column position has the same value in {1000 - now} of 1000 rows" in found[0]
+        assert f"column position: A in {1000 - now} of 1000 rows" in found[0]
+        assert f"another value in {before / 10:.1f}% in the last feed" in found[0]
 
 
 def test_variety_is_in_proportion_to_the_rows():
-    assert _columns(rows=100, columns={}, uncommon={**VARIED, "fonction": 4}) == []
-    assert len(_columns(rows=100, columns={}, uncommon={**VARIED, "fonction": 3})) == 1
+    few = {"corps": 70, "position": 6}
+    assert _columns(rows=100, columns={}, uncommon={**few, "fonction": 4}, share=0.9) == []
+    assert len(_columns(rows=100, columns={}, uncommon={**few, "fonction": 3}, share=0.9)) == 1
 
 
 def test_few_rows_may_be_all_alike():
     few = {"corps": 3, "position": 5, "fonction": 10}
     none = dict.fromkeys(few, 0)
-    assert _columns(rows=19, columns={}, uncommon=none, last_rows=19, last_uncommon=few) == []
-    assert len(_columns(rows=20, columns={}, uncommon=none, last_rows=20, last_uncommon=few)) == 3
+    assert _columns(rows=19, columns={}, uncommon=none, past=[_past(19, few)]) == []
+    assert len(_columns(rows=20, columns={}, uncommon=none, past=[_past(20, few)])) == 3
+
+
+@pytest.mark.parametrize(("other", "refused"), [(19, False), (20, True)])
+def test_a_counted_column_that_decides_nothing_varies_from_the_floor_on(other, refused):
+    past = _past(uncommon={"modalite": other})
+    assert len(_columns(columns={}, uncommon={"modalite": 0}, past=[past])) == refused
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "refused"), [(500, 51, False), (500, 50, True), (10, 1, True), (9, 1, False)]
+)
+def test_a_column_of_few_distinct_values(before, now, refused):
+    past = _past(distinct={"date_naissance": before})
+    found = _columns(past=[past], distinct={"date_naissance": now})
+    assert len(found) == refused
+    if refused:
+        assert f"column date_naissance: {now} distinct values, {before} in the last feed" in found[0]
+
+
+def test_values_are_compared_with_all_feeds_that_are_remembered():
+    """Each night one more is a head of school: the last feed alone shows no difference."""
+    past = [_past(uncommon={"fonction": 2 + 20 * night}) for night in range(10)]
+    found = _columns(columns={}, uncommon={"fonction": 293}, past=past)
+    assert len(found) == 1
+    assert "column fonction: B in 293 of 1000 rows (29.3%), 9.2% in the last 10 feeds" in found[0]
+    assert _columns(columns={}, uncommon={"fonction": 292}, past=past) == []
+    assert _columns(columns={}, uncommon={"fonction": 293}, past=past[-1:]) == []
+
+
+def test_every_head_of_school_is_told_with_both_shares():
+    values = {"fonction": {"DIR": 1000}}
+    past = replace(_past(), values={"fonction": {"ENS": 998, "DIR": 2}})
+    facts = replace(FACTS, values=values)
+    (found,) = [m for _, m in feed_refusals(facts, replace(LAST, past=(past,)), KNOWN, KNOWN, SOURCE, DAY)]
+    assert "column fonction: DIR in 1000 of 1000 rows (100.0%), 0.2% in the last feed" in found
+
+
+def test_what_is_remembered_of_a_feed():
+    """Ten full feeds, each once; of counted columns the most frequent values alone."""
+    values = {"corps": {**{f"{n}": 100 - n for n in range(9)}, "rare": 4}, "position": {"": 4}}
+    record = LAST
+    for night in range(12):
+        facts = replace(FACTS, digest=f"{night}", columns=COLUMNS, values=values, distinct={"uai": 7})
+        record = record_of(facts, DAY, record)
+        assert record_of(facts, DAY, record) == record
+    assert [one.digest for one in record.past] == [str(night) for night in range(2, 12)]
+    assert record.past[-1].filled == {"position": 60, "numen": 900}
+    assert record.past[-1].distinct == {"uai": 7}
+    assert record.past[-1].values == {"corps": {f"{n}": 100 - n for n in range(8)}, "position": {}}
+    assert record_of(replace(FACTS, full=False), DAY, record).past == record.past
+
+
+def test_what_a_feed_is_compared_with():
+    """Nothing that was undone, nothing before what somebody let through."""
+    first, let, after = _past(), replace(_past(accepted=True), digest="let"), replace(_past(), digest="after")
+    assert comparable([first, let, after], ()) == (let, after)
+    assert comparable([first, let, after], ["let"]) == (first, after)
+    assert comparable([first, replace(first, rows=0)], ()) == (first,)
 
 
 def test_a_record_that_knows_nothing_of_columns_refuses_nothing():
-    facts = replace(FACTS, columns=COLUMNS, uncommon=dict.fromkeys(VARIED, 0))
+    facts = replace(FACTS, columns=COLUMNS, values=_values(dict.fromkeys(VARIED, 0), 1000))
     assert _codes(facts) == []
 
 

@@ -9,8 +9,8 @@ from datetime import date, timedelta
 
 import pytest
 
+from piactl.core.model.person import uai_letter
 from piactl.core.model.settings import SourceSettings
-from piactl.core.model.uai import uai_letter
 from piactl.feed.reader import read_feed
 
 ROWS = 300_000

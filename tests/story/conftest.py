@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.flows.plan.chunked import chunks
+from piactl.flows.plan import chunks
 from tests.conftest import Sandbox
 
 from .academy import Academy

@@ -12,16 +12,17 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+from piactl.cli.framework.configuration import open_configuration
 from piactl.core.plan.guards import in_period
 from piactl.core.plan.run_state import LastRun
 from piactl.directory.simulated_directory import SimulatedDirectory
-from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write
+from piactl.directory.store.memory_records import last_run_record
+from piactl.directory.store.records import DATA, Places, record_write
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
-from piactl.flows.plan.proposal import Proposal
-from piactl.flows.plan.reconcile import reconcile
-from piactl.flows.site import open_site
+from piactl.flows.plan.ready_plan import ReadyPlan
 from tests.empty_directory import EmptyDirectory
+from tests.planning import plan_at_once
 
 TOP = Path(__file__).resolve().parents[2]
 sys.path.append(str(TOP / "examples"))
@@ -36,8 +37,8 @@ Rows = list[list[str]]
 
 
 class Rehearsal:
-    """A site with the shipped policy, one full source `rh` with the default limits of a feed and those of
-    the shipped configuration in the rentrée, and a directory in memory."""
+    """A configuration with the shipped policy, one full source `rh` with the default limits of a feed and
+    those of the shipped configuration in the rentrée, and a directory in memory."""
 
     def __init__(self, folder: Path, register: Path) -> None:
         shutil.copy(TOP / "examples" / "policy.yaml", folder)
@@ -52,27 +53,27 @@ class Rehearsal:
         keys.write_text("k1 " + "ab" * 32 + "\n")
         keys.chmod(0o600)
         self.folder = folder
-        self.site = open_site(folder / "piactl.yaml")
+        self.site = open_configuration(folder / "piactl.yaml")
         self.directory = SimulatedDirectory(EmptyDirectory())
 
-    def plan(self, feed: Path, day: date, *, accept: bool = False) -> Proposal:
+    def plan(self, feed: Path, day: date, *, accept: bool = False) -> ReadyPlan:
         """The plan of a night with this feed. Raises FeedRefused."""
         source = self.site.settings.sources["rh"]
         sourced = SourcedFeed(read_feed(feed, source), source, feed)
         accepted = Accepted([sourced.feed.facts.digest] if accept else [])
-        return reconcile(self.directory, self.site, [sourced], day, accepted)
+        return plan_at_once(self.directory, self.site, [sourced], day, accepted)
 
     def period(self, day: date) -> str:
         """The period of the guards that a day lies in, "ordinary" where in none."""
         periods = self.site.policy.periods
         return next((p.name for p in periods if in_period(day, p.first, p.last)), "ordinary")
 
-    def make(self, proposal: Proposal, day: date) -> None:
+    def make(self, ready: ReadyPlan, day: date) -> None:
         """The directory as the night would leave it."""
-        self.directory.apply(one.write for one in proposal.writes)
-        self.directory.apply(proposal.records)
-        assert proposal.memory.last is not None
-        last = replace(proposal.memory.last, run=f"night-{day}")
+        self.directory.apply(one.write for one in ready.writes)
+        self.directory.apply(ready.records)
+        assert ready.last is not None
+        last = replace(ready.last, run=f"night-{day}")
         self.directory.apply(self._run_record(last))
 
     def _run_record(self, last: LastRun) -> Iterator:

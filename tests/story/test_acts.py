@@ -425,7 +425,7 @@ def test_a_line_of_stdin_that_is_no_name_stops_all(claire: Academy) -> None:
 def test_guards_stop_one_off_commands_too(claire: Academy) -> None:
     claire.edit(
         "policy.yaml",
-        "lock:       {max: 5, share: 0.001}",
+        "lock:       {floor: 5, share: 0.001}",
         "lock: {max: 1, share: 0.1}",
     )
     night(claire, "2026-09-06")

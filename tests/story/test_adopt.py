@@ -250,8 +250,8 @@ def test_what_changed_since_the_plan_is_a_conflict(academy: Academy) -> None:
 def test_many_are_guarded_even_where_there_are_no_accounts(academy: Academy) -> None:
     academy.edit(
         "policy.yaml",
-        "  lock:       {max: 5, share: 0.001}",
-        "  lock:       {max: 5, share: 0.001}\n  adopt: {max: 1, share: 0.1}",
+        "  lock:       {floor: 5, share: 0.001}",
+        "  lock:       {floor: 5, share: 0.001}\n  adopt: {max: 1, share: 0.1}",
     )
     feed = academy.feed(*PEOPLE)
     entry(academy, "cd", **supann("1001", mail="claire.dubreuil@ac-amiens.fr"))

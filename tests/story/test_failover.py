@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 from piactl.flows import nightly
-from piactl.flows.plan.incremental import skip_set
+from piactl.flows.plan import incremental
 from tests.conftest import Sandbox
 from tests.directory.wire import MODIFY, Wire, operation
 
 from .academy import Academy
 from .feeds import crowd, row
-from .test_settled import DAY, IDA, NEXT, passed
+from .test_sync_cache import DAY, IDA, NEXT, passed
 
 PEOPLE, LEAVERS = 60, 22
 IPROF = b"urn:mace:ac-amiens.fr:service:iprof"
@@ -32,7 +32,7 @@ IPROF = b"urn:mace:ac-amiens.fr:service:iprof"
 @pytest.fixture(autouse=True)
 def always_pass_by(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where few are settled, as among the few people of these tests."""
-    monkeypatch.setattr(skip_set, "MOST", 1.0)
+    monkeypatch.setattr(incremental, "MOST", 1.0)
 
 
 @dataclass
@@ -126,13 +126,13 @@ def test_a_run_whose_server_is_lost_ends_and_writes_nothing_at_the_next_server(
 ) -> None:
     academy, second = pair.academy, pair.second
     at_second: dict[str, list[bytes]] = {}
-    plan_document = nightly.plan_document
+    seal = nightly.sealed
 
     def lagging(*arguments: Any) -> Any:
         """The lock comes through to the second server, what follows does not."""
         pair.copy_records()
         at_second.update(everything(second))
-        return plan_document(*arguments)
+        return seal(*arguments)
 
     with killing(academy.sandbox, last=12) as proxy:
         pair.name_first(proxy.uri)
@@ -141,7 +141,7 @@ def test_a_run_whose_server_is_lost_ends_and_writes_nothing_at_the_next_server(
         pair.copy()
         feed = academy.feed(*some_left, day=NEXT)
         with monkeypatch.context() as patched:
-            patched.setattr(nightly, "plan_document", lagging)
+            patched.setattr(nightly, "sealed", lagging)
             ran = academy.run("nightly", feed, "--as-of", NEXT, "-o", "json")
         assert proxy.fired == 1
         assert everything(second) == at_second

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from piactl.sandbox.config_files import tree_settings
+from piactl.sandbox.files import tree_settings
 from piactl.sandbox.server import find_software
 
 from .academy import Academy, Ran

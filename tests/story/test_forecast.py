@@ -143,7 +143,7 @@ def test_everything_that_a_date_can_do(academy: Academy) -> None:
 
 def strict(academy: Academy) -> None:
     """Two accounts at most may be deactivated in a night."""
-    usual = "  deactivate: {max: 10, share: 0.01, per_establishment: {max: 5, share: 0.2}}\n  archive: "
+    usual = "  deactivate: {floor: 15, share: 0.01, per_establishment: {max: 5, share: 0.2}}\n  archive: "
     academy.edit("policy.yaml", usual, "  deactivate: {max: 2, share: 0.01}\n  archive: ")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.core.model.account import Account, Lock, ServiceException
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.person import Person
@@ -21,11 +22,11 @@ from piactl.core.rules.desired import Desired, Subject, desired_account
 from piactl.directory.port import EntryWrite
 from piactl.directory.simulated_directory import SimulatedDirectory
 from piactl.directory.store.accounts import account_write
-from piactl.directory.store.state_records import DATA, Places, last_run_record, record_write, waiting_record
+from piactl.directory.store.memory_records import last_run_record, waiting_record
+from piactl.directory.store.records import DATA, Places, record_write
 from piactl.flows.forecast.simulate import Forecast
-from piactl.flows.plan.reconcile import reconcile
-from piactl.flows.site import Site, open_site
 from tests.empty_directory import EmptyDirectory
+from tests.planning import managed_accounts, plan_at_once
 from tests.story.test_timelines import FIRST, collected
 
 TOP = Path(__file__).resolve().parents[2]
@@ -33,14 +34,14 @@ Told = list[tuple[date, Change]]
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def site(tmp_path: Path) -> Configuration:
     for name in ("piactl.yaml", "policy.yaml", "establishments.csv"):
         shutil.copy(TOP / "examples" / name, tmp_path)
     keys = tmp_path / "secrets" / "keys"
     keys.parent.mkdir(mode=0o700)
     keys.write_text("k1 " + "ab" * 32 + "\n")
     keys.chmod(0o600)
-    return open_site(tmp_path / "piactl.yaml")
+    return open_configuration(tmp_path / "piactl.yaml")
 
 
 def by_hand(account: Account, number: int) -> Account:
@@ -62,17 +63,17 @@ def by_hand(account: Account, number: int) -> Account:
     return account
 
 
-def settled(desired: Desired, account: Account, site: Site) -> Account:
+def settled(desired: Desired, account: Account, configuration: Configuration) -> Account:
     """The account after a night has looked at it."""
     subject = replace(desired.subject, current=account)
-    after = desired_account(subject, site.rules(FIRST))
+    after = desired_account(subject, configuration.rules(FIRST))
     assert after is not None
     return after.account
 
 
-def peopled(site: Site, number: int, *, otp: bool = True) -> SimulatedDirectory:
+def peopled(configuration: Configuration, number: int, *, otp: bool = True) -> SimulatedDirectory:
     """A directory in memory on the evening of FIRST: accounts, and whoever is to have one later."""
-    rules, places = site.rules(FIRST), Places(site.settings.directory.state)
+    rules, places = configuration.rules(FIRST), Places(configuration.settings.directory.state)
     directory = SimulatedDirectory(EmptyDirectory(otp=otp))
     writes: list[EntryWrite | None] = []
     made: list[Desired] = []
@@ -85,86 +86,103 @@ def peopled(site: Site, number: int, *, otp: bool = True) -> SimulatedDirectory:
         if desired is not None:
             made.append(desired)
             continue
-        one = waiting_for(person, None, posts, site.policy, FIRST)
+        one = waiting_for(person, None, posts, configuration.policy, FIRST)
         if one is not None:
-            dn = places.waiting(site.keys.digest("matricule", person.matricule))
+            dn = places.waiting(configuration.keys.digest("matricule", person.matricule))
             writes.append(record_write(dn, None, waiting_record(one), one.due))
     for index, desired in enumerate(
-        named(made, TakenNames((), site.policy.first_homonym_digit), site.policy)
+        named(made, TakenNames((), configuration.policy.first_homonym_digit), configuration.policy)
     ):
-        account = settled(desired, by_hand(desired.account, index), site)
-        writes.append(account_write(site.settings.directory, site.encoding_for(directory), None, account))
-    digests = site.policy.digest, site.register_digest
+        account = settled(desired, by_hand(desired.account, index), configuration)
+        writes.append(
+            account_write(
+                configuration.settings.directory, configuration.encoding.fitted_to(directory), None, account
+            )
+        )
+    digests = configuration.policy.digest, configuration.register_digest
     last = LastRun("first", FIRST, *digests, "", True, otp_schema=otp)
     writes.append(record_write(places.last_run, None, last_run_record(last)))
     directory.apply(write for write in writes if write is not None)
     return directory
 
 
-def one_by_one(directory: SimulatedDirectory, site: Site, until: date, *, whole: bool) -> Told:
+def one_by_one(
+    directory: SimulatedDirectory, configuration: Configuration, until: date, *, whole: bool
+) -> Told:
     """Every night after FIRST, one after the other; `whole`: each looks at everybody."""
     told: Told = []
-    dn = Places(site.settings.directory.state).last_run
+    dn = Places(configuration.settings.directory.state).last_run
     day = FIRST
     while day < until:
         day += timedelta(days=1)
         if whole:
             directory.apply([EntryWrite("delete", dn)])
-        proposal = reconcile(directory, site, [], day)
-        told += [(day, change) for change in proposal.plan.changes]
-        directory.apply(one.write for one in proposal.writes)
-        directory.apply(proposal.records)
+        ready = plan_at_once(directory, configuration, [], day)
+        told += [(day, change) for change in ready.plan.changes]
+        directory.apply(one.write for one in ready.writes)
+        directory.apply(ready.records)
         entry = directory.read(dn, [DATA])
-        assert proposal.memory.last is not None
-        record = last_run_record(proposal.memory.last)
+        assert ready.last is not None
+        record = last_run_record(ready.last)
         write = record_write(dn, entry.first(DATA) if entry else None, record)
         directory.apply([write] if write else [])
     return told
 
 
-def compare(site: Site, number: int, days: int, *, whole: bool, otp: bool = True) -> Told:
+def forecast(
+    directory: SimulatedDirectory, configuration: Configuration, first: date, until: date
+) -> Forecast:
+    accounts = managed_accounts(directory, configuration)
+    return Forecast(
+        accounts, configuration.rules, configuration.settings.sources, configuration.unreadable, first, until
+    )
+
+
+def compare(configuration: Configuration, number: int, days: int, *, whole: bool, otp: bool = True) -> Told:
     until = FIRST + timedelta(days=days)
-    nights = Forecast(peopled(site, number, otp=otp), site, FIRST + timedelta(days=1), until).nights()
+    nights = forecast(
+        peopled(configuration, number, otp=otp), configuration, FIRST + timedelta(days=1), until
+    ).nights()
     told = [(night.day, change) for night in nights for change in night.plan.changes]
-    assert told == one_by_one(peopled(site, number, otp=otp), site, until, whole=whole)
+    assert told == one_by_one(peopled(configuration, number, otp=otp), configuration, until, whole=whole)
     return told
 
 
 @pytest.mark.parametrize("otp", [True, False])
-def test_random_lives(site: Site, otp: bool) -> None:
-    told = compare(site, 25, 150, whole=True, otp=otp)
+def test_random_lives(configuration: Configuration, otp: bool) -> None:
+    told = compare(configuration, 25, 150, whole=True, otp=otp)
     assert len(told) > 150
     assert {change.kind.value for _, change in told} >= {
         "create", "update", "grant", "revoke", "suspend", "reopen", "deactivate", "archive", "lock", "unlock",
     }  # fmt: skip
 
 
-def test_nothing_is_due_between_the_leaps(site: Site) -> None:
+def test_nothing_is_due_between_the_leaps(configuration: Configuration) -> None:
     """The same against nights that look at what is due alone, but every night."""
-    assert compare(site, 20, 60, whole=False)
+    assert compare(configuration, 20, 60, whole=False)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("whole", [True, False])
-def test_many_random_lives(site: Site, whole: bool) -> None:
-    assert len(compare(site, 150, 330, whole=whole)) > 1500
+def test_many_random_lives(configuration: Configuration, whole: bool) -> None:
+    assert len(compare(configuration, 150, 330, whole=whole)) > 1500
 
 
-def test_the_forecast_writes_nothing(site: Site) -> None:
-    directory = peopled(site, 12)
+def test_the_forecast_writes_nothing(configuration: Configuration) -> None:
+    directory = peopled(configuration, 12)
     before = {
         entry.dn: entry
-        for entry in directory.search(site.settings.directory.suffix, "(objectClass=*)", ["*"])
+        for entry in directory.search(configuration.settings.directory.suffix, "(objectClass=*)", ["*"])
     }
-    assert list(Forecast(directory, site, FIRST, FIRST + timedelta(days=90)).nights())
+    assert list(forecast(directory, configuration, FIRST, FIRST + timedelta(days=90)).nights())
     after = {
         entry.dn: entry
-        for entry in directory.search(site.settings.directory.suffix, "(objectClass=*)", ["*"])
+        for entry in directory.search(configuration.settings.directory.suffix, "(objectClass=*)", ["*"])
     }
     assert before == after
 
 
-def test_the_comparison_can_fail(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_comparison_can_fail(configuration: Configuration, monkeypatch: pytest.MonkeyPatch) -> None:
     """A leap over days on which something is due must be seen."""
     usual = Forecast._next
 
@@ -174,4 +192,4 @@ def test_the_comparison_can_fail(site: Site, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(Forecast, "_next", too_far)
     with pytest.raises(AssertionError):
-        compare(site, 12, 60, whole=False)
+        compare(configuration, 12, 60, whole=False)

@@ -10,7 +10,7 @@ import pytest
 from .academy import Academy, Ran
 from .feeds import MICHELIS, crowd, row
 
-GUARD = "  deactivate: {max: 10, share: 0.01, per_establishment: {max: 5, share: 0.2}}\n  archive:"
+GUARD = "  deactivate: {floor: 15, share: 0.01, per_establishment: {max: 5, share: 0.2}}\n  archive:"
 
 
 def ended(rows: list[str], day: str) -> list[str]:
@@ -45,7 +45,7 @@ def test_overall(academy: Academy) -> None:
     told_end(academy, loaded(academy, 30), 7)
     with academy.nothing_written():
         ran = academy.night("2026-04-01", code=4)
-    assert "deactivate: 7 of 30 accounts (all accounts); the limit is 6 and 20.0%" in ran.err
+    assert "deactivate: 7 of 30 accounts, 23.3% (all accounts); the limit is 6 and 20.0%" in ran.err
     assert "--allow deactivate=7" in ran.err
 
 
@@ -77,7 +77,7 @@ def test_per_establishment(academy: Academy) -> None:
     academy.night("2026-03-02", academy.feed(*rows, day="2026-03-02"))
     with academy.nothing_written():
         ran = academy.night("2026-04-01", code=4)
-    assert f"deactivate: 4 of 6 accounts (establishment {MICHELIS})" in ran.err
+    assert f"deactivate: 4 of 6 accounts, 66.7% (establishment {MICHELIS})" in ran.err
 
 
 def test_period(academy: Academy) -> None:
@@ -144,7 +144,9 @@ def test_a_dry_run_is_refused_too(academy: Academy) -> None:
 
 
 def test_a_first_load_is_not_guarded_and_a_second_one_is(academy: Academy) -> None:
-    academy.edit("policy.yaml", "  create:     {max: 20, share: 0.02}", "  create:     {max: 5, share: 0.02}")
+    academy.edit(
+        "policy.yaml", "  create:     {floor: 20, share: 0.02}", "  create:     {max: 5, share: 0.02}"
+    )
     rows = crowd(30, debut="2026-01-01")
     academy.night("2026-03-01", academy.feed(*rows[:20], day="2026-03-01"))
     with academy.nothing_written():
@@ -186,11 +188,15 @@ def test_a_service_for_everybody_is_stopped_and_approved(academy: Academy) -> No
     )
     with academy.nothing_written():
         ran = academy.night("2026-03-02", code=4)
-    assert "REFUSED by the guard grant: 30 of 30 accounts (all accounts); the limit is 20 and 3.0%" in ran.err
+    refused = "REFUSED by the guard grant: 30 of 30 accounts, 100.0% (all accounts); the limit is 10 and 3.0%"
+    assert refused in ran.err
+    assert (
+        "guard service_growth: 30 accounts more than 0 (service stylo); the limit is 10 and 5.0%" in ran.err
+    )
     assert "such as " in ran.err
     command = re.search(r"To approve this plan: (.+)$", ran.err, re.MULTILINE)
     assert command is not None
-    assert "--allow grant=30" in command[1]
+    assert "--allow grant=30 --allow service_growth=30" in command[1]
     words = shlex.split(command[1].replace('"..."', '"Stylo opens"'))
     assert academy.run(*words[1:]).code == 0
     assert (
@@ -204,3 +210,48 @@ def test_a_new_digest_key_stops_no_night(academy: Academy) -> None:
     assert academy.run("key", "add", "--reason", "yearly").code == 0
     ran = academy.night("2026-03-02", academy.feed(*rows, day="2026-03-02"))
     assert ran.json["summary"] == {"update": 40}
+
+
+def test_losses_of_several_nights_count_together(academy: Academy) -> None:
+    """Three people a night leave: no night is over its limit. What was approved counts no more, and what was
+    undone neither."""
+    academy.edit(
+        "policy.yaml", "revoke_window:     {floor: 50, share: 0.06}", "revoke_window: {max: 5, share: 0.1}"
+    )
+    rows = loaded(academy, 30)
+
+    def left(night: int) -> list[str]:
+        """Those who ended on the day of one of the nights."""
+        gone = [line for n in range(night) for line in ended(rows[3 * n : 3 * n + 3], f"2026-03-0{n + 2}")]
+        return [*gone, *rows[3 * night :]]
+
+    academy.night("2026-03-03", academy.feed(*left(1), day="2026-03-03"))
+    feed = academy.feed(*left(2), day="2026-03-04")
+    with academy.nothing_written():
+        ran = academy.night("2026-03-04", feed, code=4)
+    refused = "REFUSED by the guard revoke_window: 6 of 30 accounts, 20.0% (all accounts, 7 days)"
+    assert f"{refused}; the limit is 5 and 10.0%" in ran.err
+    words = ["apply", ran.plan_file, "--reason", "départs vus"]
+    assert academy.run(*words, "--allow", "revoke_window=5").code == 4
+    assert academy.run(*words, "--allow", "revoke_window=6").code == 0
+    # the window begins anew: three are allowed again, and after an undo three others
+    academy.night("2026-03-05", academy.feed(*left(3), day="2026-03-05"))
+    assert academy.run("undo", "last", "--as-of", "2026-03-05", "--reason", "trop tôt").code == 0
+    other = [*left(2)[:-3], *ended(rows[-3:], "2026-03-05")]
+    assert academy.night("2026-03-06", academy.feed(*other, day="2026-03-06")).json["summary"]["revoke"] == 3
+
+
+def test_too_many_people_held_stop_a_night_without_a_feed(academy: Academy) -> None:
+    """No feed is wrong here: the policy no longer knows a position."""
+    academy.edit("policy.yaml", "held:       {floor: 25, share: 0.05}", "held: {max: 5, share: 0.1}")
+    rows = crowd(30, debut="2026-01-01", position="disponibilite")
+    academy.night("2026-03-01", academy.feed(*rows, day="2026-03-01"))
+    policy = (academy.sandbox.folder / "policy.yaml").read_text("utf-8")
+    (line,) = (one for one in policy.splitlines() if one.lstrip().startswith("disponibilite:"))
+    academy.edit("policy.yaml", f"{line}\n", "")
+    with academy.nothing_written():
+        ran = academy.night("2026-03-02", code=4)
+    assert "REFUSED by the guard held: 30 of 30 accounts, 100.0% (all accounts)" in ran.err
+    assert "--allow held=30" in ran.err
+    words = ["apply", ran.plan_file, "--reason", "la position suit"]
+    assert academy.run(*words, "--allow", "held=30").code == 0

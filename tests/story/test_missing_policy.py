@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from piactl.sandbox.config_files import POLICIES
+from piactl.sandbox.files import POLICIES
 
 from .academy import Academy
 from .phones import verified

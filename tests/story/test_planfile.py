@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 from piactl import private_files as namelessfile
+from piactl.cli.framework.configuration import open_configuration
 from piactl.errors import PiactlError, StalePlan
-from piactl.flows.plan.plan_file import PlanFile, read_plan
-from piactl.flows.plan.rows import json_lines as lines
-from piactl.flows.plan.rows.json_lines import Lines
-from piactl.flows.plan.rows.staged import Spool
-from piactl.flows.site import open_site
+from piactl.flows.plan import plan_file as lines
+from piactl.flows.plan.plan_file import Lines, PlannedWrites, plan_document, read_plan
+from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.flows.plan.staged import Spool
 from piactl.private_files import NamelessFile
 
 from .academy import Academy
@@ -47,9 +47,11 @@ def plan(academy: Academy, feed: Path) -> Path:
     return file
 
 
-def read(academy: Academy, text: bytes) -> PlanFile:
-    site = open_site(academy.sandbox.config)
-    return read_plan("plan.json", io.BytesIO(text), site.keys, Path(site.settings.state_folder))
+def read(academy: Academy, text: bytes) -> ReadyPlan:
+    configuration = open_configuration(academy.sandbox.config)
+    return read_plan(
+        "plan.json", io.BytesIO(text), configuration.keys, Path(configuration.settings.state_folder)
+    )
 
 
 def content(text: bytes) -> Any:
@@ -74,10 +76,11 @@ def test_the_file_is_json_with_each_row_on_a_line_of_its_own(academy: Academy, p
 @pytest.mark.parametrize("layout", [{}, {"indent": 1}, {"sort_keys": True}, {"separators": (",", ":")}])
 def test_a_plan_in_another_layout_is_the_same_plan(academy: Academy, plan: Path, layout: Any) -> None:
     as_written = read(academy, plan.read_bytes())
-    assert isinstance(as_written.document["writes"], Lines)
+    assert isinstance(as_written.writes, PlannedWrites)
+    assert isinstance(as_written.writes.rows, Lines)
     other = read(academy, json.dumps(json.loads(plan.read_bytes()), **layout).encode())
-    assert other.work.fingerprint == as_written.work.fingerprint
-    assert list(other.work.writes) == list(as_written.work.writes)
+    assert other.fingerprint == as_written.fingerprint
+    assert list(other.writes) == list(as_written.writes)
     plan.write_text(json.dumps(json.loads(plan.read_bytes()), **layout))
     assert academy.run("apply", plan).code == 0
 
@@ -87,7 +90,7 @@ def test_a_line_end_anywhere_leaves_the_plan_as_it_is_or_makes_it_none(
     academy: Academy, plan: Path, step: int
 ) -> None:
     text = plan.read_bytes()
-    before = list(read(academy, text).work.writes)
+    before = list(read(academy, text).writes)
     same = 0
     for place in range(0, len(text), step):
         try:
@@ -95,8 +98,8 @@ def test_a_line_end_anywhere_leaves_the_plan_as_it_is_or_makes_it_none(
         except StalePlan:
             continue
         same += 1
-        assert list(found.work.writes) == before
-        assert list(found.document["changes"]) == json.loads(text)["changes"]
+        assert list(found.writes) == before
+        assert list(plan_document(found)["changes"]) == json.loads(text)["changes"]
     assert 0 < same < len(text)
 
 

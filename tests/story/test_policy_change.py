@@ -102,7 +102,7 @@ def test_a_guard_sees_a_change_of_policy(academy: Academy) -> None:
     academy.edit("policy.yaml", "  - {days: 30}", "  - {days: 5}")
     academy.edit(
         "policy.yaml",
-        "  deactivate: {max: 10, share: 0.01, per_establishment: {max: 5, share: 0.2}}\n  archive:",
+        "  deactivate: {floor: 15, share: 0.01, per_establishment: {max: 5, share: 0.2}}\n  archive:",
         "  deactivate: {max: 0, share: 0}\n  archive:",
     )
     with academy.nothing_written():

@@ -17,7 +17,7 @@ import pytest
 
 from piactl.errors import Exit
 from piactl.sandbox import start_sandbox, stop_sandbox
-from piactl.sandbox.config_files import identity_dn
+from piactl.sandbox.files import identity_dn
 from tests.conftest import Sandbox
 
 from .academy import Academy, Ran
@@ -366,7 +366,7 @@ def test_without_the_state_the_day_of_the_last_run_and_the_guards_still_hold(loa
     assert f"before that of the last one, {DAY}" in early.err
     # as many as there are accounts, but nobody knows how many those are
     loaded.academy.edit(
-        "policy.yaml", "  lock:       {max: 5, share: 0.001}", "  lock:       {max: 0, share: 0.9}"
+        "policy.yaml", "  lock:       {floor: 5, share: 0.001}", "  lock:       {max: 0, share: 0.9}"
     )
     refused = loaded.academy.run("account", "lock", CLAIRE, *WHY)
     assert refused.code == Exit.REFUSED, refused

@@ -109,5 +109,5 @@ def test_a_feed_that_would_reopen_and_unlock_everybody_is_refused(academy: Acade
     back = academy.feed(*crowd(201, debut="2026-01-01", position="activite"), day="2026-03-02")
     with academy.nothing_written():
         ran = academy.night("2026-03-02", back, code=4)
-    assert "reopen: 201 of 201 accounts (all accounts); the limit is 10 and 1.0%" in ran.err
-    assert "unlock: 201 of 201 accounts (all accounts); the limit is 10 and 0.5%" in ran.err
+    assert "reopen: 201 of 201 accounts, 100.0% (all accounts); the limit is 10 and 1.0%" in ran.err
+    assert "unlock: 201 of 201 accounts, 100.0% (all accounts); the limit is 10 and 0.5%" in ran.err

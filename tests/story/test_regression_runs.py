@@ -171,7 +171,9 @@ def test_a_refused_feed_is_in_the_list_of_runs_with_its_reason(academy: Academy)
 
 
 def test_a_night_that_broke_a_guard_is_in_the_list_of_runs_with_its_reason(academy: Academy) -> None:
-    academy.edit("policy.yaml", "  create:     {max: 20, share: 0.02}", "  create:     {max: 0, share: 0.02}")
+    academy.edit(
+        "policy.yaml", "  create:     {floor: 20, share: 0.02}", "  create:     {max: 0, share: 0.02}"
+    )
     academy.night("2026-10-10", academy.feed(CLAIRE, day=DAY))
     academy.night("2026-10-11", academy.feed(CLAIRE, HUGO, day=NEXT), code=4)
     last = runs(academy)[0]

@@ -9,15 +9,13 @@ from typing import Any
 
 import pytest
 
+from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_reader
 from piactl.directory.port import RawEntry, Reader, ServerFacts
-from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.inputs.load_feeds import read_feeds
-from piactl.flows.plan.inputs.scan_feeds import scan_feeds
-from piactl.flows.plan.proposal import Proposal
-from piactl.flows.plan.reconcile import reconcile
-from piactl.flows.site import open_site
+from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.secrets import read_password
+from tests.planning import plan_at_once, plan_night
 
 from .academy import Academy
 from .feeds import MICHELIS, crowd, row
@@ -63,36 +61,36 @@ class CountingReader:
 @pytest.mark.parametrize("first_load", [True, False])
 def test_searches_do_not_follow_people(academy: Academy, first_load: bool) -> None:
     academy.edit("policy.yaml", "      create:     {max: 30,", "      create:     {max: 60,")
-    site = open_site(academy.sandbox.config)
+    configuration = open_configuration(academy.sandbox.config)
     asked = []
     for number in (4, 50):
         feed = academy.feed(*crowd(number), day=DAY)
         if not first_load:
             academy.night(DAY, feed)
-        feeds = read_feeds([str(feed)], site.settings.sources)
-        with open_reader(site.settings.directory, "reader", read_password) as reader:
+        feeds = read_feeds([str(feed)], configuration.settings.sources)
+        with open_reader(configuration.settings.directory, "reader", read_password) as reader:
             counting = CountingReader(reader)
-            proposal = reconcile(counting, site, feeds, date.fromisoformat(DAY))
-        assert len(proposal.writes) == (number if first_load else 0)
+            ready = plan_at_once(counting, configuration, feeds, date.fromisoformat(DAY))
+        assert len(ready.writes) == (number if first_load else 0)
         asked.append(counting.asked)
     assert asked[0] == asked[1] <= 6
 
 
-def planned(academy: Academy, as_of: str, *feeds: str) -> tuple[CountingReader, Proposal]:
+def planned(academy: Academy, as_of: str, *feeds: str) -> tuple[CountingReader, ReadyPlan]:
     """What a night with these feeds would do, and what it asks for that."""
-    site = open_site(academy.sandbox.config)
-    with open_reader(site.settings.directory, "reader", read_password) as reader:
+    configuration = open_configuration(academy.sandbox.config)
+    with open_reader(configuration.settings.directory, "reader", read_password) as reader:
         counting = CountingReader(reader)
-        _, proposal = build_plan(counting, site, scan_feeds(site, feeds), date.fromisoformat(as_of))
-    return counting, proposal
+        ready = plan_night(counting, configuration, feeds, date.fromisoformat(as_of))
+    return counting, ready
 
 
 def test_a_night_with_nothing_to_do_asks_three_attributes_and_writes_nothing(academy: Academy) -> None:
     people = crowd(30)
     academy.night(DAY, academy.feed(*people, day=DAY))
     feed = academy.feed(*reversed(people), day=NEXT)
-    counting, proposal = planned(academy, NEXT, str(feed))
-    assert proposal.writes == ()
+    counting, ready = planned(academy, NEXT, str(feed))
+    assert ready.writes == ()
     assert counting.accounts(academy) == dict.fromkeys(academy.names().values(), STAMP)
     academy.quiet_night(NEXT, feed)
 
@@ -102,8 +100,8 @@ def test_only_those_of_whom_hr_tells_otherwise_are_read_whole(academy: Academy) 
     academy.night(DAY, academy.feed(*people, day=DAY))
     moved = [people[0].replace("0800009A", MICHELIS), *people[1:]]
     feed = academy.feed(*moved, day=NEXT)
-    counting, proposal = planned(academy, NEXT, str(feed))
-    (write,) = proposal.writes
+    counting, ready = planned(academy, NEXT, str(feed))
+    (write,) = ready.writes
     asked = counting.accounts(academy)
     assert "piactlAssignment" in asked.pop(write.uid)
     assert len(asked) == 29
@@ -114,8 +112,8 @@ def test_a_name_for_somebody_new_asks_nothing_more_of_those_who_have_one(academy
     people = crowd(30)
     academy.night(DAY, academy.feed(*people, day=DAY))
     namesake = row(matricule="7777", prenom="Louise", nom_famille="Vaubanaaa")
-    counting, proposal = planned(academy, NEXT, str(academy.feed(*people, namesake, day=NEXT)))
-    (write,) = proposal.writes
+    counting, ready = planned(academy, NEXT, str(academy.feed(*people, namesake, day=NEXT)))
+    (write,) = ready.writes
     assert write.uid.endswith("1")
     assert set(map(frozenset, counting.accounts(academy).values())) == {frozenset(STAMP)}
 
@@ -123,7 +121,7 @@ def test_a_name_for_somebody_new_asks_nothing_more_of_those_who_have_one(academy
 def test_a_night_without_a_feed_reads_only_those_who_are_due(academy: Academy) -> None:
     stay, leave = crowd(30), crowd(33, fin=DAY)[30:]
     academy.night(DAY, academy.feed(*stay, *leave, day=DAY))
-    counting, proposal = planned(academy, NEXT)
-    due = {write.uid for write in proposal.writes}
+    counting, ready = planned(academy, NEXT)
+    due = {write.uid for write in ready.writes}
     assert len(due) == 3
     assert set(counting.accounts(academy)) == due

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from piactl.cli.framework.configuration import open_configuration
 from piactl.core.model.account import State
-from piactl.core.model.assignment import Assignment
+from piactl.core.model.person import Assignment
 from tests.core import oracle
 
 from .academy import Academy

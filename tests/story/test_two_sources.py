@@ -11,7 +11,7 @@ import pytest
 from . import feeds
 from .academy import Academy
 from .feeds import MARESCHAL, MICHELIS
-from .test_settled import same
+from .test_sync_cache import same
 
 DAYS = [f"2026-09-{day:02}" for day in range(5, 20)]
 IDA = feeds.row(matricule="1999", prenom="Ida", nom_famille="Roy")

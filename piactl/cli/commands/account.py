@@ -10,9 +10,9 @@ import typer
 from piactl.cli.framework.account_batch import read_names
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
 from piactl.cli.framework.options import AsOf, Output, ShowOutput, read_day
-from piactl.config.suggestions import hint
+from piactl.config.schema_validation import hint
 from piactl.core.model.account import State
-from piactl.core.model.uai import read_uai
+from piactl.core.model.person import read_uai
 from piactl.errors import Exit, PiactlError, UsageError
 from piactl.report.account_text import account_text
 from piactl.report.table import rendered

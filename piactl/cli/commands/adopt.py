@@ -1,14 +1,14 @@
-"""`adopt`: entries that an academy already has become accounts."""
+"""`adopt`: entries that an académie already has become accounts."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework.context import put, reading, say, this_configuration, today
+from piactl.cli.framework.context import reading, say, this_configuration, today
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
@@ -19,13 +19,14 @@ from piactl.cli.framework.options import (
     read_allowed,
     read_day,
 )
-from piactl.cli.framework.prompts import confirmed
+from piactl.cli.framework.run_context import show_plan
+from piactl.cli.framework.terminal import confirmed
 from piactl.errors import Exit, UsageError
-from piactl.report.plan_text import approval, plan_text
+from piactl.report.plan_text import plan_text
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
-    from piactl.flows.plan.proposal import Proposal
+    from piactl.flows.plan.ready_plan import ReadyPlan
 
 
 def adopt(
@@ -82,27 +83,31 @@ def adopt(
             "--allow goes with --apply; a plan that is kept is approved by: piactl apply PLAN --allow"
         )
     configuration = this_configuration()
-    proposal = _proposed(configuration, feeds, matricule_attribute, numen_attribute, as_of, accept_feed or [])
-    document, file = _kept(configuration, proposal, out, keep=apply_)
+    planned = _planned(configuration, feeds, matricule_attribute, numen_attribute, as_of, accept_feed or [])
+    ready, file = _kept(configuration, planned, out, keep=apply_)
     if apply_:
-        return _apply(configuration, document, file, allowed, reason, output, yes=yes)
-    _show(document, output, everything=everything)
-    if document["refusals"]:
-        say(f"To approve it: {approval(document['refusals'], file or 'FILE')}")
+        return _apply(configuration, ready, file, allowed, reason, output, yes=yes)
+    show_plan(ready, output, most=0 if everything else 5)
+    if ready.plan.refusals:
+        from piactl.flows.plan.plan_file import refusal_facts
+        from piactl.report.plan_text import approval
+
+        refusals = list(map(refusal_facts, ready.plan.refusals))
+        say(f"To approve it: {approval(refusals, file or 'FILE')}")
         return int(Exit.REFUSED)
-    if file and document["writes"]:
+    if file and ready.writes:
         say(f"make it true with: piactl apply {file}")
     return int(Exit.DONE)
 
 
-def _proposed(
+def _planned(
     configuration: Configuration,
     feeds: list[str],
     matricule: str,
     numen: str,
     as_of: str | None,
     accepted: list[str],
-) -> Proposal:
+) -> ReadyPlan:
     from piactl.flows.adopt import propose_adoption
     from piactl.flows.plan.inputs.load_feeds import read_feeds
 
@@ -122,27 +127,25 @@ def _proposed(
         )
 
 
-def _kept(
-    configuration: Configuration, proposal: Proposal, out: str, *, keep: bool
-) -> tuple[dict[str, Any], str]:
-    """The plan as JSON values, and the file that it is kept in, "" in none."""
-    from piactl.flows.plan.plan_file import plan_document, plan_pieces
+def _kept(configuration: Configuration, planned: ReadyPlan, out: str, *, keep: bool) -> tuple[ReadyPlan, str]:
+    """The sealed plan, and the file that it is kept in, "" if in none."""
+    from piactl.flows.plan.plan_file import plan_pieces, sealed
     from piactl.private_files import make_private_folder, write_private
 
-    document = plan_document(proposal, configuration.keys, Path(configuration.settings.state_folder))
+    ready = sealed(planned, configuration.keys, Path(configuration.settings.state_folder))
     if not out and keep:
         folder = Path(configuration.settings.state_folder) / "plans"
         make_private_folder(folder)
-        out = str(folder / f"{document['fingerprint'][:16]}.json")
+        out = str(folder / f"{ready.fingerprint[:16]}.json")
     if out:
-        write_private(Path(out), plan_pieces(document))
+        write_private(Path(out), plan_pieces(ready))
         say(f"the plan is kept in {out}")
-    return document, out
+    return ready, out
 
 
 def _apply(
     configuration: Configuration,
-    document: dict[str, Any],
+    ready: ReadyPlan,
     file: str,
     allowed: dict[str, int],
     reason: str,
@@ -150,23 +153,12 @@ def _apply(
     *,
     yes: bool,
 ) -> int:
-    from piactl.cli.commands.plan import read_plan_file
     from piactl.cli.framework.run_context import apply_plan, done_code
+    from piactl.flows.plan.plan_file import plan_document
 
-    if not yes and document["writes"] and sys.stdin.isatty() and sys.stderr.isatty():
-        print(plan_text(document), end="", file=sys.stderr)
-        if not confirmed(f"Adopt {len(document['writes'])} entries?"):
+    if not yes and ready.writes and sys.stdin.isatty() and sys.stderr.isatty():
+        print(plan_text(plan_document(ready)), end="", file=sys.stderr)
+        if not confirmed(f"Adopt {len(ready.writes)} entries?"):
             say("nothing was changed")
             return int(Exit.FAILED)
-    return done_code(
-        apply_plan(configuration, read_plan_file(file, configuration), file, allowed, reason, output)
-    )
-
-
-def _show(document: dict[str, Any], output: PlanLayout, *, everything: bool) -> None:
-    from piactl.flows.plan.plan_file import plan_pieces
-
-    if output is PlanLayout.JSON:
-        put(piece.decode() for piece in plan_pieces(document))
-    else:
-        put([plan_text(document, most=0 if everything else 5)])
+    return done_code(apply_plan(configuration, ready, file, allowed, reason, output))

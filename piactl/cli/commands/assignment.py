@@ -12,13 +12,12 @@ from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import ActAsOf, ActOutput, Allow, DryRun, Manner, Names, Until, Yes
 from piactl.cli.framework.options import Reason, read_date
 from piactl.core.edits import assignments
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import MANUAL
-from piactl.core.model.uai import read_uai
+from piactl.core.model.person import Assignment, read_uai
 from piactl.errors import UsageError
 
 if TYPE_CHECKING:
-    from piactl.core.model.assignment import Assignment
+    from piactl.core.model.person import Assignment
 
 
 Uai = Annotated[str, typer.Option("--uai", help="The establishment.")]

@@ -10,9 +10,9 @@ from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import ActAsOf, ActOutput, Allow, DryRun, Manner, Names, Until, Yes
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
 from piactl.cli.framework.options import AsOf, Output, Reason, read_date, read_day
-from piactl.config.suggestions import hint
+from piactl.config.schema_validation import hint
 from piactl.core.edits import exceptions
-from piactl.core.model.uai import read_uai
+from piactl.core.model.person import read_uai
 from piactl.errors import Exit, UsageError
 from piactl.report.table import rendered
 

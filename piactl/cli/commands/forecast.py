@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework.context import ProgressLine, layout_or_default, put, reading, say, this_site, today
+from piactl.cli.framework.context import (
+    ProgressLine,
+    layout_or_default,
+    put,
+    reading,
+    say,
+    this_configuration,
+    today,
+)
 from piactl.cli.framework.options import AsOf, Output, read_date, read_day
 from piactl.errors import Exit, UsageError
 
@@ -44,16 +52,27 @@ def forecast(
     for the warnings to send. Nothing is written.
     """
     from piactl.flows.forecast.simulate import Forecast, first_night
+    from piactl.flows.plan.inputs.account_index import ManagedAccounts
 
     _check(until, leavers, list_=list_, private_mail=private_mail)
-    site = this_site()
-    asked = read_day(as_of, today(site))
-    with reading(site) as reader:
-        first = first_night(reader, site, asked)
+    configuration = this_configuration()
+    asked = read_day(as_of, today(configuration))
+    with reading(configuration) as reader:
+        accounts = ManagedAccounts(
+            reader, configuration.settings.directory, configuration.encoding.fitted_to(reader)
+        )
+        first = first_night(accounts, configuration.unreadable, asked)
         last = _last_day(first, until, leavers)
         if first > asked:
             say(f"the last night was of {first}: nothing can be due before, so the forecast begins there")
-        run = Forecast(reader, site, first, last)
+        run = Forecast(
+            accounts,
+            configuration.rules,
+            configuration.settings.sources,
+            configuration.unreadable,
+            first,
+            last,
+        )
         layout = layout_or_default(output)
         nights = _leavers(run, layout, private_mail=private_mail) if leavers else _nights(run, layout, list_)
     _tell(nights, last)

@@ -316,7 +316,7 @@ def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, oth
 
 
 def _show_once(enrolment: Enrolment) -> None:
-    from piactl.otp.qr_code import drawn
+    from piactl.otp import drawn
 
     put([drawn(enrolment.uri), f"{enrolment.uri}\n"])
     say("scan it now: it is shown only once. A photograph of it is a copy of the device: clear the screen")

@@ -12,11 +12,11 @@ from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import ActOutput, DryRun, Manner, Names, Yes, read_names
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import Reason, ShowOutput
-from piactl.cli.framework.prompts import ask_secret
+from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit
-from piactl.report.activation_text import activation_text
+from piactl.report.account_text import activation_text
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""`plan` and `apply`: show what would change, and make exactly that true."""
+"""`plan` and `apply`: show what would change, and apply exactly that."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from piactl.cli.framework.context import ProgressLine, put, reading, say, this_site, today, writing
+from piactl.cli.framework.context import ProgressLine, reading, say, this_configuration, today, writing
 from piactl.cli.framework.options import (
     AcceptFeed,
     AcceptPerson,
@@ -29,15 +29,16 @@ from piactl.cli.framework.run_context import (
     apply_plan,
     done_code,
     new_order,
-    say_refused,
+    refuse_broken,
+    show_plan,
     stop_on_signals,
     tell,
 )
-from piactl.errors import Exit, UnsafePlan, UsageError
+from piactl.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration as Site
-    from piactl.flows.plan.plan_file import PlanFile
+    from piactl.cli.framework.configuration import Configuration
+    from piactl.flows.plan.ready_plan import ReadyPlan
 
 
 def plan(
@@ -66,73 +67,69 @@ def plan(
     if feeds and feeds[0] == "show":
         return _show(feeds[1:], output, everything=everything)
     from piactl.flows.plan.build import build_plan
+    from piactl.flows.plan.incremental import read_run_state
+    from piactl.flows.plan.inputs.account_index import ManagedAccounts
+    from piactl.flows.plan.inputs.load_feeds import scan_feeds
     from piactl.flows.plan.inputs.merge_feeds import Accepted
-    from piactl.flows.plan.inputs.scan_feeds import scan_feeds
-    from piactl.flows.plan.plan_file import plan_document
+    from piactl.flows.plan.plan_file import plan_pieces, refusal_facts, sealed
 
     need_reason(reason, "--accept-feed", accept_feed or [])
     need_reason(reason, "--accept-person", accept_person or [])
-    site = this_site()
-    day = read_day(as_of, today(site))
-    scans = scan_feeds(site, feeds or [])
-    with reading(site) as reader:
+    configuration = this_configuration()
+    day = read_day(as_of, today(configuration))
+    scans = scan_feeds(feeds or [], configuration.settings.sources, configuration.keys)
+    with reading(configuration) as reader:
+        accounts = ManagedAccounts(
+            reader, configuration.settings.directory, configuration.encoding.fitted_to(reader)
+        )
+        rules = configuration.rules(day)
+        state = read_run_state(accounts, rules, configuration.unreadable, feeds=bool(scans))
         accepted = Accepted(accept_feed or (), accept_person or (), reason)
-        _, proposal = build_plan(reader, site, scans, day, accepted)
-    document = plan_document(proposal, site.keys, Path(site.settings.state_folder))
+        _, ready, _ = build_plan(accounts, rules, configuration.settings, scans, state, accepted)
+    ready = sealed(ready, configuration.keys, Path(configuration.settings.state_folder))
     if out:
-        from piactl.flows.plan.plan_file import plan_pieces
         from piactl.private_files import write_private
 
-        write_private(Path(out), plan_pieces(document))
+        write_private(Path(out), plan_pieces(ready))
         say(f"kept in {out}; make it true with: piactl apply {out}")
-    _print(document, output, everything=everything)
-    if document["refusals"]:
+    show_plan(ready, output, most=0 if everything else 3)
+    refusals = list(map(refusal_facts, ready.plan.refusals))
+    if refusals:
         from piactl.core.text import counted
         from piactl.report.plan_text import approval
 
-        broken = counted(len(document["refusals"]), "guard is broken", "guards are broken")
+        broken = counted(len(refusals), "guard is broken", "guards are broken")
         say(f"{broken}; this plan would not be applied")
-        say(f"To approve it: {approval(document['refusals'], out or 'FILE')}")
+        say(f"To approve it: {approval(refusals, out or 'FILE')}")
         return int(Exit.REFUSED)
-    if detailed_exitcode and document["changes"]:
+    if detailed_exitcode and ready.plan.changes:
         return int(Exit.CHANGES)
     return int(Exit.DONE)
-
-
-def _print(document: Any, output: PlanLayout, *, everything: bool) -> None:
-    if output is PlanLayout.JSON:
-        from piactl.flows.plan.plan_file import plan_pieces
-
-        put(piece.decode() for piece in plan_pieces(document))
-    else:
-        from piactl.report.plan_text import plan_text
-
-        put([plan_text(document, most=0 if everything else 3)])
 
 
 def _show(files: list[str], output: PlanLayout, *, everything: bool) -> int:
     if len(files) != 1:
         raise UsageError("write: piactl plan show FILE")
-    site = this_site()
-    _print(read_plan_file(files[0], site).document, output, everything=everything)
+    configuration = this_configuration()
+    show_plan(read_plan_file(files[0], configuration), output, most=0 if everything else 3)
     return int(Exit.DONE)
 
 
-def read_plan_file(name: str, site: Any) -> Any:
-    """The plan in a file, `-` is stdin."""
+def read_plan_file(name: str, configuration: Configuration) -> ReadyPlan:
+    """The plan in a file, `-` is stdin. Raises UsageError, StalePlan."""
     from piactl.flows.plan.plan_file import read_plan
 
-    folder = Path(site.settings.state_folder)
+    folder = Path(configuration.settings.state_folder)
     try:
         with _seekable(name) as stream:
-            return read_plan(name, stream, site.keys, folder)
+            return read_plan(name, stream, configuration.keys, folder)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a path"
         raise UsageError(f"{name}: the plan cannot be read ({why})") from None
 
 
 def _seekable(name: str) -> BinaryIO:
-    """A file that can be read twice, a pipe's content too."""
+    """The file open for reading, or a copy of what a pipe holds: both can be read twice."""
     import shutil
     from contextlib import ExitStack
     from tempfile import TemporaryFile
@@ -175,17 +172,17 @@ def apply(
     """
     allowed = read_allowed(allow or [])
     need_reason(reason, "--allow", allowed)
-    site = this_site()
-    plan_file = read_plan_file(file, site)
+    configuration = this_configuration()
+    ready = read_plan_file(file, configuration)
     if ldif:
-        return _load(site, plan_file, file, Path(ldif), allowed, reason, output)
-    done = apply_plan(site, plan_file, file, allowed, reason, output)
+        return _load(configuration, ready, file, Path(ldif), allowed, reason, output)
+    done = apply_plan(configuration, ready, file, allowed, reason, output)
     return done_code(done)
 
 
 def _load(
-    site: Site,
-    plan_file: PlanFile,
+    configuration: Configuration,
+    ready: ReadyPlan,
     name: str,
     ldif: Path,
     allowed: Mapping[str, int],
@@ -193,29 +190,22 @@ def _load(
     output: PlanLayout,
 ) -> int:
     from piactl.core.model.run_status import RunStatus
-    from piactl.core.text import counted
-    from piactl.flows.apply.executor import refused
     from piactl.flows.apply.offline_load import run_offline_load
 
-    work = plan_file.work
-    broken = refused(work.refusals, allowed)
-    if broken:
-        say_refused(plan_file.document, name)
-        number = counted(len(broken), "guard is broken", "guards are broken")
-        raise UnsafePlan(f"{number}; nothing was written")
-    order = new_order(site, work.basis.as_of, reason, allowed)
+    refuse_broken(ready, name, allowed)
+    order = new_order(configuration, ready.plan.basis.as_of, reason, allowed)
     progress = ProgressLine("prepared")
-    with stop_on_signals() as stop, writing(site) as writer:
+    with stop_on_signals() as stop, writing(configuration) as writer:
         try:
             done = run_offline_load(
                 writer,
                 order,
-                work,
+                ready,
                 ldif,
-                site.settings,
-                site.policy,
-                site.keys,
-                site.unreadable,
+                configuration.settings,
+                configuration.policy,
+                configuration.keys,
+                configuration.unreadable,
                 now=_now,
                 say=say,
                 progress=progress,
@@ -226,7 +216,7 @@ def _load(
     tell(done, output)
     if done.status is not RunStatus.LOADING:
         return done_code(done)
-    for line in _next_steps(site.settings.directory.suffix, ldif):
+    for line in _next_steps(configuration.settings.directory.suffix, ldif):
         say(line)
     return int(Exit.DONE)
 

@@ -56,7 +56,7 @@ _OBJECTS = ("json", "ndjson")
 
 
 def _records() -> list[Mapping[str, Any]]:
-    from piactl.directory.store.state_records import read_runs
+    from piactl.directory.store.run_records import read_runs
 
     configuration = this_configuration()
     with reading(configuration) as reader:

@@ -22,9 +22,8 @@ from piactl.cli.framework.account_batch import (
 )
 from piactl.cli.framework.context import ProgressLine, put, reading, say, writing
 from piactl.cli.framework.options import PlanLayout, Reason, RunOutput
-from piactl.cli.framework.prompts import confirmed
 from piactl.cli.framework.run_context import _now, stop_on_signals
-from piactl.cli.framework.stdout import StdoutLost
+from piactl.cli.framework.terminal import StdoutLost, confirmed
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.text import counted
@@ -91,10 +90,9 @@ def undo(
         _keep(undoing, out)
     if dry_run or out:
         return _foretell(undoing, configuration, order, output, everything=everything)
-    work = undoing.plan.work
-    if not work.writes and not work.records:
+    if not undoing.ready.writes and not undoing.ready.records:
         return _finish(undoing, _result(undoing, configuration), output, everything=everything)
-    refuse_broken_guards(undoing.plan.work.refusals, order.allowed, _say_broken)
+    refuse_broken_guards(undoing.ready.plan.refusals, order.allowed, _say_broken)
     if not _agreed(undoing, configuration, yes=yes):
         say("nothing was changed")
         return int(Exit.FAILED)
@@ -116,7 +114,7 @@ def _keep(undoing: Undoing, out: str) -> None:
     from piactl.flows.plan.plan_file import plan_pieces
     from piactl.private_files import write_private
 
-    write_private(Path(out), plan_pieces(undoing.plan.document))
+    write_private(Path(out), plan_pieces(undoing.ready))
     say(f"kept in {out}; make it true with: piactl apply {out}")
 
 
@@ -128,7 +126,7 @@ def _foretell(
     _print(_result(undoing, configuration), output, everything=everything)
     if undoing.incomplete:
         say("some accounts of the run are not known, because what it kept of them cannot be read")
-    broken = refused(undoing.plan.work.refusals, order.allowed)
+    broken = refused(undoing.ready.plan.refusals, order.allowed)
     if broken:
         _say_broken(broken)
     return int(Exit.REFUSED if broken else Exit.DONE)
@@ -140,7 +138,7 @@ def _say_broken(broken: Sequence[Refusal]) -> None:
 
 def _agreed(undoing: Undoing, configuration: Configuration, *, yes: bool) -> bool:
     """Whether it may be done: always where nobody can be asked."""
-    writes = undoing.plan.work.writes
+    writes = undoing.ready.writes
     if not can_ask(yes=yes):
         return True
     print(undo_text(_result(undoing, configuration)), end="", file=sys.stderr)
@@ -149,14 +147,23 @@ def _agreed(undoing: Undoing, configuration: Configuration, *, yes: bool) -> boo
 
 
 def _apply(undoing: Undoing, configuration: Configuration, order: Order) -> Done:
+    from piactl.flows.apply.run import locked_run
     from piactl.flows.nightly import run_apply
 
     progress = ProgressLine("put back")
     with stop_on_signals() as stop, writing(configuration, IDENTITY) as writer:
         try:
-            return run_apply(
-                configuration, writer, order, undoing.plan, now=_now, say=say, progress=progress, stop=stop
+            begin_run = locked_run(
+                writer,
+                order,
+                configuration.settings,
+                configuration.keys,
+                configuration.unreadable,
+                _now,
+                say,
+                undoing.ready.fingerprint,
             )
+            return run_apply(begin_run, undoing.ready, progress=progress, stop=stop)
         finally:
             progress.close()
 
@@ -164,11 +171,13 @@ def _apply(undoing: Undoing, configuration: Configuration, order: Order) -> Done
 def _result(undoing: Undoing, configuration: Configuration, done: Done | None = None) -> dict[str, Any]:
     """What -o json prints, as the README documents it."""
     from piactl.directory.port import Outcome
+    from piactl.flows.plan.plan_file import plan_document
     from piactl.flows.undo.revert import Fate
 
-    facts = undoing.plan.document["undo"]
+    document = plan_document(undoing.ready)
+    facts = document["undo"]
     changes: dict[str, list[Any]] = {}
-    for change in undoing.plan.document["changes"]:
+    for change in document["changes"]:
         changes.setdefault(change["uid"], []).append(change)
     accounts = []
     for account in facts["accounts"]:
@@ -184,13 +193,13 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
         )
     return {
         "run": done.run if done else None,
-        "status": done.status if done else "nothing to do" if not undoing.plan.work.writes else "not made",
+        "status": done.status if done else "nothing to do" if not undoing.ready.writes else "not made",
         "undoes": facts["run"],
         **{name: facts[name] for name in ("command", "user", "as_of", "started", "feeds", "unchanged")},
         "deltas": sorted(name for name, source in configuration.settings.sources.items() if not source.full),
         "accounts": accounts,
-        "refusals": undoing.plan.document["refusals"],
-        "plan": undoing.plan.document["fingerprint"],
+        "refusals": document["refusals"],
+        "plan": document["fingerprint"],
     }
 
 

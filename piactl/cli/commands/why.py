@@ -13,7 +13,7 @@ from piactl.cli.framework.account_batch import read_names
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import AsOf, ShowOutput, read_day
 from piactl.clock import civil_today, utc_now
-from piactl.config.suggestions import hint
+from piactl.config.schema_validation import hint
 from piactl.errors import Exit, PiactlError, UsageError
 from piactl.report.table import rendered
 from piactl.report.why_text import COLUMNS, why_rows, why_text

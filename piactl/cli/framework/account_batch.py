@@ -20,9 +20,8 @@ from piactl.cli.framework.context import (
     writing,
 )
 from piactl.cli.framework.options import Layout, read_allowed, read_day
-from piactl.cli.framework.prompts import confirmed
 from piactl.cli.framework.run_context import _now, new_order, stop_on_signals
-from piactl.cli.framework.stdout import StdoutLost
+from piactl.cli.framework.terminal import StdoutLost, confirmed
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, PiactlError, UsageError
 
@@ -223,7 +222,7 @@ class BatchConsole:
     def agrees(self, batch: Batch) -> bool:
         from piactl.core.text import counted
         from piactl.flows.accounts.batch import BatchResult
-        from piactl.report.edit_text import result_text
+        from piactl.report.plan_text import result_text
 
         if not can_ask(yes=self.manner.yes):
             return True
@@ -259,9 +258,9 @@ def results_of(batch: Batch, result: BatchResult) -> list[dict[str, Any]]:
 
 
 def result_facts(account: PreparedAccount, result: BatchResult) -> dict[str, Any]:
-    """The result object of one account, as the README documents it."""
+    """The result object of one account; see docs/accounts.md."""
     from piactl.core.model.numen import read_numen
-    from piactl.flows.plan.rows.serialize import change_facts
+    from piactl.flows.plan.plan_file import change_facts
 
     outcome, message = result.of(account)
     return {
@@ -298,13 +297,13 @@ def finish(batch: Batch, result: BatchResult, manner: Manner) -> int:
 
 
 def put_results(results: Sequence[dict[str, Any]], output: Layout | None) -> None:
-    from piactl.report.edit_text import COLUMNS, result_text
+    from piactl.report.plan_text import RESULT_COLUMNS, result_text
     from piactl.report.table import rendered
 
     if output is None:
         put(result_text(result) for result in results)
     else:
-        put(rendered(results, COLUMNS, layout_or_default(output)))
+        put(rendered(results, RESULT_COLUMNS, layout_or_default(output)))
 
 
 def _call_hooks(settings: Settings, batch: Batch, result: BatchResult) -> bool:

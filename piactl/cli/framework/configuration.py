@@ -15,20 +15,19 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.person import Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
-from piactl.core.rules.desired import Rules
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.attribute_map import Encoding, encoding_of
-from piactl.directory.store.state_records import UnreadableRecords
+from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.queries.accounts import AccountStore
-from piactl.flows.site import Site
 from piactl.secrets import read_keys
 
 if TYPE_CHECKING:
+    from piactl.core.rules.desired import Rules
     from piactl.flows.helpdesk.rate_limit import IdentityChecks
 
 
 @dataclass(frozen=True)
-class Configuration(Site):
+class Configuration:
     """The settings, and the files they name. Each file is read when it is first asked for, and only once.
 
     `unreadable` are the records of the directory that the command did without; it reports them at its end.
@@ -73,7 +72,10 @@ class Configuration(Site):
 
     def rules(self, as_of: date) -> Rules:
         """The inputs of the rules on a day."""
-        return Rules(self.policy, self.register, as_of, self.keys)
+        # loaded here: `account show` needs no rules
+        from piactl.core.rules.desired import Rules
+
+        return Rules(self.policy, self.register, as_of, self.keys, self.register_digest)
 
 
 def open_configuration(path: Path) -> Configuration:

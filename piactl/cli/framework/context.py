@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from piactl.cli.framework.stdout import discard
+from piactl.cli.framework.terminal import discard
 from piactl.core.model.settings import IdentityName
 from piactl.errors import ConfigurationInvalid, Mistake
 
@@ -28,6 +28,8 @@ class Chosen:
     """What the options before the command said."""
 
     config: str = ""
+    on: str = ""
+    reason: str = ""
 
 
 chosen = Chosen()
@@ -74,10 +76,6 @@ def this_configuration() -> Configuration:
     return open_configuration(configuration_path())
 
 
-this_site = this_configuration
-"""The name that `plan`, `nightly` and `forecast` call it by."""
-
-
 def today(configuration: Configuration) -> date:
     from piactl.clock import civil_today
 
@@ -98,13 +96,26 @@ def reading(configuration: Configuration, identity: str = IdentityName.READER) -
 
 @contextmanager
 def writing(configuration: Configuration, identity: str = IdentityName.NIGHTLY) -> Iterator[Writer]:
-    from piactl.directory.open import open_writer
+    from piactl.clock import utc_now
+    from piactl.flows.apply.writing_server import open_writing_server
+    from piactl.journal import who
     from piactl.secrets import read_password
 
-    with (
-        open_writer(configuration.settings.directory, identity, read_password) as writer,
-        _reporting(configuration),
-    ):
+    opened = open_writing_server(
+        configuration.settings.directory,
+        identity,
+        read_password,
+        configuration.unreadable,
+        on=chosen.on,
+        reason=chosen.reason,
+        # the preconditions of their writes protect the commands that change single accounts
+        ask_all=identity == IdentityName.NIGHTLY,
+        actor=who(),
+        now=utc_now(),
+    )
+    with opened as (writer, note), _reporting(configuration):
+        if note:
+            say(note)
         yield writer
 
 

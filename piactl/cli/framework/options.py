@@ -93,15 +93,18 @@ def read_date(option: str, text: str | None) -> date | None:
 
 def read_allowed(values: Sequence[str]) -> dict[str, int]:
     """`--allow KIND=N` as numbers by kind. Raises UsageError."""
-    from piactl.core.plan.change import Kind
+    from piactl.core.plan.guards import GUARD_KINDS
 
     allowed: dict[str, int] = {}
-    kinds = {kind.value for kind in Kind}
     for value in values:
         kind, sign, number = value.partition("=")
-        if not sign or kind not in kinds or not (number.isascii() and number.isdigit() and len(number) < 10):
+        if (
+            not sign
+            or kind not in GUARD_KINDS
+            or not (number.isascii() and number.isdigit() and len(number) < 10)
+        ):
             raise UsageError(
-                f"--allow {value}: write KIND=N with a kind of change: {', '.join(sorted(kinds))}"
+                f"--allow {value}: write KIND=N with a kind of guard: {', '.join(sorted(GUARD_KINDS))}"
             )
         allowed[kind] = int(number)
     return allowed

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.flows.apply.executor import Done
     from piactl.flows.apply.run import Order
-    from piactl.flows.plan.plan_file import PlanFile
+    from piactl.flows.plan.ready_plan import ReadyPlan
 
 
 # Signals that ask a writing run to stop: it ends the write in hand, records it, and stops cleanly.
@@ -88,65 +88,102 @@ def _now() -> datetime:
 
 def apply_plan(
     configuration: Configuration,
-    plan: PlanFile,
+    ready: ReadyPlan,
     name: str,
     allowed: Mapping[str, int],
     reason: str,
     output: PlanLayout,
 ) -> Done:
-    from piactl.core.text import counted
-    from piactl.flows.apply.executor import refused
+    from piactl.flows.apply.run import locked_run
     from piactl.flows.nightly import run_apply
 
-    broken = refused(plan.work.refusals, allowed)
-    if broken:
-        say_refused(plan.document, name)
-        number = counted(len(broken), "guard is broken", "guards are broken")
-        raise UnsafePlan(f"{number}; nothing was written")
-    order = new_order(configuration, plan.work.basis.as_of, reason, allowed)
+    refuse_broken(ready, name, allowed)
+    order = new_order(configuration, ready.plan.basis.as_of, reason, allowed)
     # entries that piactl does not manage yet are out of the reach of the nights
-    identity = IdentityName.ADMINISTRATOR if Kind.ADOPT.value in plan.work.summary else IdentityName.NIGHTLY
+    adopts = Kind.ADOPT.value in ready.plan.summary
+    identity = IdentityName.ADMINISTRATOR if adopts else IdentityName.NIGHTLY
     progress = ProgressLine("written")
     with stop_on_signals() as stop, writing(configuration, identity) as writer:
         try:
-            done = run_apply(
-                configuration, writer, order, plan, now=_now, say=say, progress=progress, stop=stop
+            begin_run = locked_run(
+                writer,
+                order,
+                configuration.settings,
+                configuration.keys,
+                configuration.unreadable,
+                _now,
+                say,
+                ready.fingerprint,
             )
+            done = run_apply(begin_run, ready, progress=progress, stop=stop)
         finally:
             progress.close()
     tell(done, output)
     return done
 
 
-def say_refused(document: Mapping[str, Any], name: str) -> None:
+def show_plan(ready: ReadyPlan, output: PlanLayout, *, most: int) -> None:
+    """Prints a sealed plan; as text with at most so many changes of each kind, 0 for all."""
+    from piactl.flows.plan.plan_file import plan_document, plan_pieces
+
+    if output is PlanLayout.JSON:
+        put(piece.decode() for piece in plan_pieces(ready))
+    else:
+        from piactl.report.plan_text import plan_text
+
+        put([plan_text(plan_document(ready), most=most)])
+
+
+def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> None:
+    """Raises UnsafePlan where the plan in the file `name` breaks a guard that is not `allowed`."""
+    from piactl.core.text import counted
+    from piactl.flows.apply.executor import refused
+
+    broken = refused(ready.plan.refusals, allowed)
+    if broken:
+        say_refused(ready, name)
+        number = counted(len(broken), "guard is broken", "guards are broken")
+        raise UnsafePlan(f"{number}; nothing was written")
+
+
+def say_refused(ready: ReadyPlan, name: str) -> None:
+    """Reports the refusals of a plan, and how to read and approve it."""
+    from piactl.flows.plan.plan_file import refusal_facts
     from piactl.report.plan_text import approval, refusal_lines
 
-    for line in refusal_lines(document["refusals"]):
+    refusals = list(map(refusal_facts, ready.plan.refusals))
+    for line in refusal_lines(refusals):
         if line:
             say(line)
     say(f"To look at it: piactl plan show {name}")
-    say(f"To approve this plan: {approval(document['refusals'], name)}")
+    say(f"To approve this plan: {approval(refusals, name)}")
 
 
-def tell(done: Done, output: PlanLayout, document: Mapping[str, Any] | None = None) -> None:
-    """The last words of a run: as json on stdout, or as a sentence; problems each on a line of stderr."""
+def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None:
+    """Prints the outcome of a run: as json on stdout, or as a sentence; each problem on a line of stderr."""
     from piactl.directory.port import Outcome
     from piactl.flows.accounts.batch import AccountOutcome
 
     for uid, outcome, message in done.problems:
         say(f"{uid}: {outcome}: {message}")
+    for server in done.lagging:
+        say(f"not yet on {server}")
+    if done.lagging:
+        say("The next run evaluates every account again.")
     if output is PlanLayout.JSON:
         import json
 
-        facts = {
+        facts: dict[str, Any] = {
             "run": done.run,
             "status": done.status,
             "outcomes": dict(done.counts),
             "problems": [{"uid": u, "outcome": o, "message": m} for u, o, m in done.problems],
         }
-        if document is not None:
-            facts["summary"] = document["summary"]
-            facts["plan"] = document["fingerprint"]
+        if done.lagging:
+            facts["lagging"] = done.lagging
+        if ready is not None:
+            facts["summary"] = dict(ready.plan.summary)
+            facts["plan"] = ready.fingerprint
         put([json.dumps(facts, ensure_ascii=False, indent=1) + "\n"])
         return
     # stored outcomes have another word for it

@@ -1,4 +1,4 @@
-"""Activation passwords: each for one log in, easy to dictate; and how long they last."""
+"""The activation password: a password for one log in, easy to dictate, and how long it is valid."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 ALPHABET = "2346789cfhkmprtwx"
-"""Characters that are told apart when written by hand or said on the telephone, in French too: no 0 and o,
+"""Characters that differ clearly in handwriting and on the telephone, in French too: no 0 and o,
 1 and l, 5 and s; of letters that rhyme (b c d g p t v) only c, p and t, whose spelling words are common;
 and no vowel, so that none is a word."""
 GROUPS, LENGTH = 5, 4
@@ -14,7 +14,7 @@ GROUPS, LENGTH = 5, 4
 
 
 class ActivationPassword:
-    """A password that must not be shown: `str` and `repr` hide it, `reveal()` is for its owner."""
+    """A password that must not be shown: `str` and `repr` hide it, `reveal()` returns it."""
 
     __slots__ = ("_text",)
 

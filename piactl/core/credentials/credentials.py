@@ -1,4 +1,4 @@
-"""What a directory says of the password and the device of an account; never the secrets themselves."""
+"""The state of the password and the device of an account; never the secrets themselves."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from piactl.core.model.account import Right
+from piactl.core.model.account import NO_DEVICE, Right
 from piactl.core.model.policy import Policy, Service
 
 PERIOD = 30
@@ -22,10 +22,6 @@ PERIOD = 30
 DIGITS = 6
 WINDOW = 3
 """Steps before and after the expected one that are tried."""
-NO_DEVICE = "suspended"
-"""Stands in the place of the device in force while that is suspended, and in the link of a closed or locked
-account. No device has this name, so the server asks for a code that nobody can give: logging in is refused,
-the password alone is not enough."""
 
 Codes = Callable[[int], str]
 """The code of a step."""

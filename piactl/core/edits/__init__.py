@@ -1,6 +1,6 @@
-"""What an administrator may change of an account by hand, as pure functions of the account and the rules.
+"""One-off changes of an account by an administrator, as pure functions of the account and the rules.
 
-An act says only what is changed; what follows from it (state, rights, dates) the rules say afterwards.
+An act makes only its own change; the rules then compute what follows from it (state, rights, dates).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class ActRefused(PiactlError):
 
 @dataclass(frozen=True, slots=True)
 class Altered:
-    """What an act makes of an account before the rules have their say. `person` are told values that it
-    brings; `note` is a sentence that stands beside the reasons of the rules."""
+    """The account after an act, before the rules apply. `person` has values of HR that the act brings; `note`
+    is a sentence beside the reasons of the rules."""
 
     account: Account
     note: str = ""
@@ -31,12 +31,12 @@ class Altered:
 
 
 Act = Callable[[Account, Rules], Altered]
-"""Raises ActRefused. An account that comes back as it was is unchanged."""
+"""Raises ActRefused. An act that returns the account unchanged has nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who acts, and why, in a sentence."""
+    """The author of a change, and the reason in a sentence."""
 
     by: str
     reason: str
@@ -47,7 +47,7 @@ class Author:
 
 
 def told_by_hr(account: Account, as_of: date) -> bool:
-    """Whether HR has a say on the account on the day or later: then what is done by hand needs an end."""
+    """Whether HR has an assignment of the account on the day or later: a change by hand then needs an end."""
     return any(a.source != MANUAL and (a.end is None or a.end >= as_of) for a in account.assignments)
 
 

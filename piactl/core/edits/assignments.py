@@ -8,8 +8,8 @@ from datetime import date, timedelta
 
 from piactl.core.edits import Act, ActRefused, Altered, Author, override_end
 from piactl.core.model.account import Account
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind, overridden
+from piactl.core.model.person import Assignment
 from piactl.core.rules.desired import Rules, assignment_problems
 from piactl.core.rules.reasons import assignment_text
 

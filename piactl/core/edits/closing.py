@@ -9,8 +9,8 @@ from datetime import date, timedelta
 from piactl.core.edits import Act, ActRefused, Altered, Author, override_end, told_by_hr
 from piactl.core.edits.assignments import added_override, check_assignment
 from piactl.core.model.account import Account, State
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind, running
+from piactl.core.model.person import Assignment
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.reasons import assignment_text
 

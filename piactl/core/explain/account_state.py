@@ -8,10 +8,10 @@ from datetime import date, timedelta
 from piactl.core.explain.counterfactual import reopen_remedy, unlock_remedy, wait_remedy
 from piactl.core.explain.question import Answer, Case, Remedy, Rule, next_day, span
 from piactl.core.model.account import State
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import OverrideKind, next_end, override_text, running
+from piactl.core.model.person import Assignment
+from piactl.core.rules.career import outlook
 from piactl.core.rules.mobility import Post
-from piactl.core.rules.outlook import outlook
 from piactl.core.rules.reasons import last_post, state_reason
 
 OPEN_STATES = (State.ACTIVE, State.ON_LEAVE, State.GRACE)

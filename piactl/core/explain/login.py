@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from piactl.core.credentials.credentials import Credentials
-from piactl.core.credentials.totp_devices import NO_DEVICE
 from piactl.core.explain.account_state import state_ground, state_span
 from piactl.core.explain.counterfactual import wait_remedy
 from piactl.core.explain.question import Answer, Case, Cause, Effect, Rule, absence, next_day, span
-from piactl.core.model.account import State
+from piactl.core.model.account import NO_DEVICE, State
 from piactl.core.model.periods import OPEN, Period, civil, difference, holding
 from piactl.core.rules.career import Career
 from piactl.core.rules.mobility import Post

@@ -9,13 +9,12 @@ from enum import Enum
 from functools import cached_property
 
 from piactl.core.model.account import Account, State
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import running
 from piactl.core.model.periods import OPEN, Period, civil, holding, intersection, union
-from piactl.core.rules.career import Career
+from piactl.core.model.person import Assignment
+from piactl.core.rules.career import AccountStatus, Career
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.lifecycle import BEGINNING
-from piactl.core.rules.status import AccountStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from piactl.core.explain.counterfactual import (
 )
 from piactl.core.explain.question import Answer, Case, Rule, absence, next_day, span
 from piactl.core.model.account import State
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import override_text, running
 from piactl.core.model.periods import civil, holding
+from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Position, Service
 from piactl.core.rules.entitlements import own_periods
 from piactl.core.rules.mobility import Post

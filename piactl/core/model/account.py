@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import Override
+from piactl.core.model.person import Assignment
 
 
 class State(Enum):
@@ -21,6 +21,15 @@ class State(Enum):
     DEACTIVATED = "deactivated"
     ARCHIVED = "archived"
 
+
+NO_DEVICE = "suspended"
+"""Stands in the place of the device in force while that is suspended, and in the link of a closed or locked
+account. No device has this name, so the server asks for a code that nobody can give: logging in is refused,
+the password alone is not enough."""
+PLACEHOLDER = "archive"
+"""The names of an archived account."""
+LIVE = frozenset({State.ACTIVE, State.ON_LEAVE, State.GRACE, State.ANTICIPATED})
+"""The states of accounts that are not closed."""
 
 Right = tuple[str, str]
 """A service, and the UAI of an establishment if the service has that scope, else ""."""

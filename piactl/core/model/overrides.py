@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import Enum
 
-from piactl.core.model.assignment import Assignment
+from piactl.core.model.person import Assignment
 
 MANUAL = "manual"
 """The source of assignments made by hand; no HR source may have this name."""

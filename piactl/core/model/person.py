@@ -1,13 +1,47 @@
-"""A person in the HR data, and the establishment register."""
+"""A person in the HR data, the assignments, and the establishment register with its numbers (UAI)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.numen import Numen
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A person's function at an establishment from `start` to `end`, both included; `end` None is open.
+
+    `source` is the feed source it comes from. `origin` is the feed row it was last read from
+    (`epp-20260901.csv:17`). It is for explanations only, so it is not part of the comparison.
+    """
+
+    uai: str
+    function: str
+    start: date
+    end: date | None = None
+    corps: str = ""
+    position: str = ""
+    modality: str = ""
+    discipline: str = ""
+    quotite: str = ""
+    source: str = ""
+    origin: str = field(default="", compare=False)
+
+    @property
+    def key(self) -> tuple[str, str, date]:
+        """Identifies the assignment among those of one person in one source."""
+        return (self.uai, self.function, self.start)
+
+    def covers(self, day: date) -> bool:
+        return self.start <= day and (self.end is None or day <= self.end)
+
+    def overlaps(self, other: Assignment) -> bool:
+        return (self.end is None or other.start <= self.end) and (
+            other.end is None or self.start <= other.end
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +77,25 @@ class Establishment:
 
 Register = Mapping[str, Establishment]
 """Establishments by UAI."""
+
+
+_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
+_SHAPE = re.compile(r"([0-9]{7})([A-Z])")
+
+
+def uai_letter(digits: str) -> str:
+    """The key letter of seven digits."""
+    return _LETTERS[int(digits) % 23]
+
+
+def read_uai(text: str) -> tuple[str | None, str]:
+    """`(uai, "")`, or `(None, reason)`; the reason gives the right letter if only the letter is wrong."""
+    value = text.strip().upper()
+    match = _SHAPE.fullmatch(value)
+    if match is None:
+        return None, f"{value!r} is not a UAI: expected seven digits and a letter, such as 0800009A"
+    digits, letter = match.groups()
+    right = uai_letter(digits)
+    if letter != right:
+        return None, f"the key letter of UAI {value} is wrong: {digits}{right} would be right"
+    return value, ""

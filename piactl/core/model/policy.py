@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import sqrt
 
-from piactl.core.model.assignment import Assignment
-from piactl.core.model.person import Register
+from piactl.core.model.person import Assignment, Register
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ def _field(name: str, assignment: Assignment, register: Register) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
+    """A profile and the condition under which an assignment gives it; `line` is its line of the policy."""
+
     name: str
     when: When
     line: int = 0
@@ -101,17 +103,38 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class GraceRule:
+    """The days of grace of the assignments that match a condition."""
+
     when: When
     days: int
     line: int = 0
 
 
+REFERENCE = 1_000
+"""Accounts in scope for which a floor that scales is given."""
+
+LEAST = 10
+"""Accounts that always pass a floor that scales, where it is not smaller itself: so many can be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Exceeded by more than `max` accounts and more than `share` (0 to 1) of the accounts in scope."""
+    """Exceeded by more than `max` accounts and more than `share` (0 to 1) of the accounts in scope.
+
+    `scales`: `max` is the floor for REFERENCE accounts, and the floor for another number is `max` times the
+    root of their ratio, because a count varies by chance as the root of its mean.
+    """
 
     max: int
     share: float
+    scales: bool = False
+
+    def among(self, accounts: int) -> Limit:
+        """The limit that applies to a scope of so many accounts."""
+        if not self.scales:
+            return self
+        floor = int(self.max * sqrt(accounts / REFERENCE))
+        return Limit(max(floor, min(self.max, LEAST)), self.share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +163,8 @@ class GuardPeriod:
 class Policy:
     """The whole policy. `uid_form` is address (the local part of the first address) or initial (first letter
     of the given name and the surname). `otp_issuer` is the name that authenticators show with the account,
-    `otp_reach` the largest clock error, in minutes, that a resynchronisation corrects. `digest` is the
-    SHA-256 of its file, in hexadecimal."""
+    `otp_reach` the largest clock error, in minutes, that a resynchronisation corrects. `window` is the number
+    of days whose losses count together. `digest` is the SHA-256 of its file, in hexadecimal."""
 
     timezone: str = "Europe/Paris"
     domain: str = "ac-amiens.fr"
@@ -161,6 +184,7 @@ class Policy:
     otp_reach: int = 120
     guards: Mapping[str, Guard] = field(default_factory=dict)
     periods: tuple[GuardPeriod, ...] = ()
+    window: int = 7
     protected: frozenset[str] = frozenset()
     digest: str = ""
     _fitting: dict[tuple[str, ...], Profile | None] = field(

@@ -1,7 +1,7 @@
-"""Which entries that were there before piactl become accounts, and which do not and why. Pure.
+"""Decides which entries that piactl does not manage become accounts.
 
-An entry is adopted for what HR's identifier on it says, never for its name alone, and keeps its uid, its
-address and the other addresses of the domain. Whatever is doubtful leaves the entry as it is.
+An entry is adopted for HR's identifier on it, never for its name alone, and keeps its uid, its address and
+the other addresses of the domain. In doubt the entry stays as it is.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Incumbent:
     """An entry that piactl does not manage yet.
 
     `mails` are the values of its address attribute, `others` those of the other attributes whose addresses
-    count as taken, `matricules` and `numens` (keyed digests) what it may be recognised by, `rights` its
-    entitlements under piactl's URN. `fault` is what of the entry itself stands in the way, "" if nothing.
+    count as taken, `matricules` and `numens` (keyed digests) what may identify its person, `rights` its
+    entitlements under piactl's URN. `fault` is what prevents its adoption, "" if nothing.
     """
 
     dn: str
@@ -50,7 +50,7 @@ class Incumbent:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An entry and the matricule of the person whose it is. `by` says how it was recognised."""
+    """An entry and the matricule of its person. `by` is the identifier that they have in common."""
 
     incumbent: Incumbent
     matricule: str
@@ -59,7 +59,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Unmatched:
-    """An entry that is left as it is, and why; `matricule` where it is known whose it is."""
+    """An entry that stays as it is, and the reason; `matricule` if its person is known."""
 
     incumbent: Incumbent
     why: str
@@ -69,22 +69,22 @@ class Unmatched:
 def recognised(
     incumbents: Iterable[Incumbent], matricules: Iterable[str], numens: Mapping[str, str]
 ) -> tuple[list[Match], list[Unmatched]]:
-    """Whose each entry is: by its matricule, else by its NUMEN. `numens`: matricule by keyed digest.
+    """The person of each entry, by its matricule, else by its NUMEN. `numens`: matricule by keyed digest.
 
-    Two entries of one person are both left, and so is one whose identifiers name two people.
+    Two entries of one person both stay as they are, as does an entry whose identifiers name two people.
     """
     known = {matricule.casefold(): matricule for matricule in matricules}
     claims: dict[str, list[Match]] = defaultdict(list)
     unmatched: list[Unmatched] = []
-    for one in incumbents:
-        found = {known[m.casefold()]: "matricule" for m in one.matricules if m.casefold() in known}
+    for incumbent in incumbents:
+        found = {known[m.casefold()]: "matricule" for m in incumbent.matricules if m.casefold() in known}
         if not found:
-            found = {numens[digest]: "NUMEN" for digest in one.numens if digest in numens}
+            found = {numens[digest]: "NUMEN" for digest in incumbent.numens if digest in numens}
         if len(found) == 1:
             ((matricule, by),) = found.items()
-            claims[matricule].append(Match(one, matricule, by))
+            claims[matricule].append(Match(incumbent, matricule, by))
         else:
-            unmatched.append(Unmatched(one, _unknown(one, sorted(found))))
+            unmatched.append(Unmatched(incumbent, _unknown(incumbent, sorted(found))))
     matches: list[Match] = []
     for matricule, claimed in claims.items():
         if len(claimed) == 1:
@@ -96,12 +96,12 @@ def recognised(
     return matches, unmatched
 
 
-def _unknown(one: Incumbent, found: Sequence[str]) -> str:
+def _unknown(incumbent: Incumbent, found: Sequence[str]) -> str:
     if found:
         return f"its identifiers name several people of the feed: matricules {', '.join(found)}"
-    if one.matricules:
-        return f"matricule {', '.join(map(harmless, one.matricules))} is not in the feed"
-    if one.numens:
+    if incumbent.matricules:
+        return f"matricule {', '.join(map(harmless, incumbent.matricules))} is not in the feed"
+    if incumbent.numens:
         return "its NUMEN is not in the feed, and it has no matricule"
     return "it has no matricule"
 
@@ -114,20 +114,19 @@ def harmless(text: str) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
-def obstacle(one: Incumbent, domain: str) -> str:
-    """Why an entry cannot become an account, whoever it belongs to; "" where it can."""
-    if one.fault:
-        return one.fault
-    if len(one.uids) != 1:
-        return f"it has {len(one.uids) or 'no'} uids; an account has exactly one"
-    if not _UID.fullmatch(one.uid):
-        return (
-            f"uid {harmless(one.uid)} is not made of a-z, 0-9, dot and hyphen alone; piactl renames no entry"
-        )
-    if not one.mails:
+def obstacle(incumbent: Incumbent, domain: str) -> str:
+    """The reason why an entry cannot become the account of anybody, "" if it can."""
+    if incumbent.fault:
+        return incumbent.fault
+    if len(incumbent.uids) != 1:
+        return f"it has {len(incumbent.uids) or 'no'} uids; an account has exactly one"
+    if not _UID.fullmatch(incumbent.uid):
+        uid = harmless(incumbent.uid)
+        return f"uid {uid} is not made of a-z, 0-9, dot and hyphen alone; piactl renames no entry"
+    if not incumbent.mails:
         return "it has no address; give it one by hand"
-    if not any(in_domain(mail, domain) for mail in one.mails):
-        shown = ", ".join(map(harmless, one.mails))
+    if not any(in_domain(mail, domain) for mail in incumbent.mails):
+        shown = ", ".join(map(harmless, incumbent.mails))
         return f"its address {shown} is not in the domain {domain}; give it one by hand"
     return ""
 
@@ -137,21 +136,21 @@ def in_domain(address: str, domain: str) -> bool:
     return bool(local) and bool(sign) and host.casefold() == domain.casefold()
 
 
-def main_address(one: Incumbent, domain: str, base: str) -> str | None:
-    """The one address that its mail goes by: the only one, else that of its uid, else that of its name,
-    `base` being the local part of the name; None where several may be meant."""
-    here = [mail for mail in one.mails if in_domain(mail, domain)]
+def main_address(incumbent: Incumbent, domain: str, base: str) -> str | None:
+    """The main address of an entry: the only one, else that of its uid, else that of its name, whose local
+    part is `base`; None if several may be meant."""
+    here = [mail for mail in incumbent.mails if in_domain(mail, domain)]
     if len(here) > 1:
-        by_uid = [mail for mail in here if _local(mail) == one.uid.casefold()]
+        by_uid = [mail for mail in here if _local(mail) == incumbent.uid.casefold()]
         by_name = [mail for mail in here if has_base(_local(mail), base)]
         here = by_uid if len(by_uid) == 1 else by_name
     return here[0] if len(here) == 1 else None
 
 
-def kept_aliases(one: Incumbent, domain: str, address: str) -> frozenset[str]:
+def kept_aliases(incumbent: Incumbent, domain: str, address: str) -> frozenset[str]:
     """Its other addresses of the domain, one spelling of each."""
     spelled: dict[str, str] = {}
-    for name in sorted((*one.mails, *one.others)):
+    for name in sorted((*incumbent.mails, *incumbent.others)):
         if in_domain(name, domain) and name.casefold() != address.casefold():
             spelled.setdefault(name.casefold(), name)
     return frozenset(spelled.values())
@@ -164,8 +163,8 @@ def _local(address: str) -> str:
 def clashes(
     matches: Iterable[Match], managed: Iterable[str], strangers: Iterable[tuple[str, Iterable[str]]]
 ) -> dict[str, str]:
-    """Entries whose names another entry has too: why, by DN. `managed` are the identifiers of all accounts,
-    archived ones too, `strangers` the names of unmanaged entries by DN."""
+    """The reason, by DN, for each entry whose names another entry has too. `managed` are the identifiers of
+    all accounts, archived ones too, `strangers` the names of unmanaged entries by DN."""
     accounts = {name.casefold() for name in managed}
     owners: dict[str, set[str]] = defaultdict(set)
     for dn, names in strangers:
@@ -173,12 +172,12 @@ def clashes(
             owners[name.casefold()].add(dn)
     found: dict[str, str] = {}
     for match in matches:
-        one = match.incumbent
-        taken = sorted(one.names & accounts)
-        shared = sorted(name for name in one.names if owners[name] - {one.dn})
+        incumbent = match.incumbent
+        taken = sorted(incumbent.names & accounts)
+        shared = sorted(name for name in incumbent.names if owners[name] - {incumbent.dn})
         if taken:
-            found[one.dn] = f"an account, maybe an archived one, has or had {', '.join(taken)}"
+            found[incumbent.dn] = f"an account, maybe an archived one, has or had {', '.join(taken)}"
         elif shared:
-            others = ", ".join(sorted(owners[shared[0]] - {one.dn}))
-            found[one.dn] = f"{', '.join(shared)} stands on another entry too: {others}"
+            others = ", ".join(sorted(owners[shared[0]] - {incumbent.dn}))
+            found[incumbent.dn] = f"{', '.join(shared)} stands on another entry too: {others}"
     return found

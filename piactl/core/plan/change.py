@@ -28,8 +28,22 @@ class Kind(Enum):
 LOSING = frozenset({Kind.REVOKE, Kind.SUSPEND, Kind.DEACTIVATE, Kind.ARCHIVE, Kind.LOCK})
 """Kinds that take something away: accounts with one of them are written first."""
 
+Belongings = frozenset[tuple[str, str]]
+"""Pairs of "profile" or "service" and a name of the policy."""
+
 Facts = Mapping[str, object]
 """Values before or after a change, by field name: text, numbers, lists of text, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What all changes of one account together come to: the profiles and services that it has newly (`gains`)
+    and no longer (`losses`), and what of its person is `other` than before without a new assignment:
+    establishment, function, details, name (see `diff.other_values`)."""
+
+    gains: Belongings = frozenset()
+    losses: Belongings = frozenset()
+    other: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +51,7 @@ class Change:
     """One step for one account. `before` is None for a creation. The reason explains, it never decides.
 
     `feed` and `line` name the feed row behind it, where one is; `effective` is the civil day from which
-    the rules ask for it, which may be past. `establishments` and `profiles` are its scopes for guards.
+    the rules ask for it, which may be past. `establishments`, `profiles` and `effect` are for guards.
     """
 
     kind: Kind
@@ -51,3 +65,4 @@ class Change:
     line: int | None = None
     establishments: tuple[str, ...] = field(default=(), compare=False)
     profiles: tuple[str, ...] = field(default=(), compare=False)
+    effect: Effect = field(default=Effect(), compare=False)

@@ -1,15 +1,15 @@
-"""The difference between the account there is and the account there should be, as changes with reasons."""
+"""Explains the difference between the current and the desired account as changes with reasons."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import date
 
-from piactl.core.model.account import Account, Lock, Right, State
-from piactl.core.model.assignment import Assignment
+from piactl.core.model.account import LIVE, Account, Lock, Right, State
 from piactl.core.model.digests import digest_key_id
 from piactl.core.model.overrides import override_text, override_words
-from piactl.core.plan.change import Change, Kind
+from piactl.core.model.person import Assignment
+from piactl.core.plan.change import Belongings, Change, Effect, Kind
 from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.reasons import (
     assignment_text,
@@ -18,9 +18,26 @@ from piactl.core.rules.reasons import (
     revoke_reason,
     state_reason,
 )
+from piactl.core.rules.same_person import NAMES, same_name
 
 _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
 _CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
+_FOLLOWING = ("state_from", "state_until", "next_due", "profiles", "establishments", "corps")
+_DIGESTS = ("numen_digest", "matricule_digest")
+FOLLOWING = frozenset({*_FOLLOWING, *_DIGESTS, "matricule"})
+"""Fields that change together with others. A plan names them only if nothing else changes."""
+
+_CAUSES = ("assignments", "overrides", "exceptions", "lock", "locked", "state", "entitlements")
+_NAMED_BY: Mapping[str, tuple[str, ...]] = {
+    "address": ("address", "other_mails", "identifiers"),  # an address enters the ledger
+    "aliases": ("aliases", "identifiers"),
+    "digest_key": _DIGESTS,
+    "display_name": ("given_name", "family_name", "usage_name"),
+    "numen": ("numen_digest",),
+    "refused_by": ("device",),
+    "service": ("entitlements",),
+    "services": ("entitlements",),
+}
 
 
 def state_kind(before: State, after: State) -> Kind | None:
@@ -40,10 +57,11 @@ def state_kind(before: State, after: State) -> Kind | None:
     }[after]
 
 
-def changes_of(desired: Desired, rules: Rules) -> list[Change]:
-    """All changes that make the current account the desired one; one write will do them all."""
+def changes_of(desired: Desired, rules: Rules, fields: Container[str] | None = None) -> list[Change]:
+    """The changes that make the current account the desired one. `fields` are those whose attributes the
+    entry has otherwise, all if None: a difference that no attribute shows is no change."""
     current, account = desired.subject.current, desired.account
-    maker = _Maker(desired, rules)
+    maker = _Maker(desired, rules, fields)
     if current is None:
         return [maker.created()]
     if account.state is State.ARCHIVED:
@@ -63,8 +81,25 @@ def changes_of(desired: Desired, rules: Rules) -> list[Change]:
     return changes
 
 
+def owner(fields: Container[str], changes: Sequence[Change]) -> Change:
+    """The change to which a written attribute with these fields belongs: the one that names it, else the one
+    that brings it, else the first."""
+    named = [(change, named_fields(change)) for change in changes]
+    for change, names in named:
+        if any(name in fields for name in names):
+            return change
+    bringing = (change for cause in _CAUSES for change, names in named if cause in names)
+    return next(bringing, changes[0])
+
+
+def named_fields(change: Change) -> frozenset[str]:
+    """The fields of an account that the facts of a change name."""
+    facts = {**(change.before or {}), **change.after}
+    return frozenset(field for name in facts for field in _NAMED_BY.get(name, (name,)))
+
+
 def account_facts(account: Account) -> dict[str, object]:
-    """An account as the plan and the reports tell it: plain values, dates as ISO text."""
+    """An account as plans and reports show it: plain values, dates as ISO text."""
     return {
         "state": account.state.value,
         "address": account.address,
@@ -86,7 +121,7 @@ def _iso(day: date | None) -> str | None:
     return day.isoformat() if day else None
 
 
-def _spoken_lock(lock: Lock | None) -> str | None:
+def _lock_text(lock: Lock | None) -> str | None:
     if lock is None:
         return None
     until = f" to {lock.until}" if lock.until else ""
@@ -96,10 +131,10 @@ def _spoken_lock(lock: Lock | None) -> str | None:
 class _Maker:
     """Makes the changes of one account; the scopes for the guards are those of the account before."""
 
-    def __init__(self, desired: Desired, rules: Rules) -> None:
-        self.desired, self.rules = desired, rules
+    def __init__(self, desired: Desired, rules: Rules, fields: Container[str] | None) -> None:
+        self.desired, self.rules, self.fields = desired, rules, fields
         self.account = desired.account
-        # a creation has nothing before it, and asks for nothing of it
+        # a creation has no account before it, and uses nothing of it
         self.current = desired.subject.current or desired.account
         self.reason, self.behind = state_reason(desired.career, rules.as_of)
         if desired.subject.note:
@@ -107,6 +142,7 @@ class _Maker:
         scope = self.current if self.current.assignments else self.account
         self.establishments = home_establishments(scope, rules.as_of)
         self.profiles = scope.profiles
+        self.effect = effect_on(desired.subject.current, self.account)
 
     def _change(
         self,
@@ -130,7 +166,11 @@ class _Maker:
             line=int(line) if line.isdigit() else None,
             establishments=self.establishments,
             profiles=self.profiles,
+            effect=self.effect,
         )
+
+    def _written(self, field: str) -> bool:
+        return self.fields is None or field in self.fields
 
     def created(self) -> Change:
         effective = self.account.state_from or self.rules.as_of
@@ -178,7 +218,7 @@ class _Maker:
         return self._right(Kind.REVOKE, right, reason, behind, since)
 
     def _exception(self, right: Right, *, grants: bool) -> str:
-        """The exception that gives (or denies) a right on the day, in words, "" where none does."""
+        """The text of the exception that grants (or denies) a right on the day, "" if none does."""
         day = self.rules.as_of
         return next(
             (
@@ -196,25 +236,26 @@ class _Maker:
         return self._change(kind, before, after, reason, since, behind)
 
     def update(self, *, rest: bool) -> list[Change]:
-        """One change for all other fields; bookkeeping alone is told only where nothing else is (`rest`)."""
+        """One change for all other fields; those that follow from others are named only if nothing else
+        changes (`rest`)."""
         current, account = self.current, self.account
         before: dict[str, object] = {}
         after: dict[str, object] = {}
         for name in _NAMES:
             old, new = getattr(current, name), getattr(account, name)
-            if old != new:
+            if old != new and self._written(name):
                 before[name], after[name] = old, new
         if set(current.assignments) != set(account.assignments):
             kept = set(current.assignments) & set(account.assignments)
             before["assignments"] = [assignment_text(a) for a in current.assignments if a not in kept]
             after["assignments"] = [assignment_text(a) for a in account.assignments if a not in kept]
-        for name, said in (("overrides", override_words), ("exceptions", exception_text)):
+        for name, text in (("overrides", override_words), ("exceptions", exception_text)):
             olds, news = getattr(current, name), getattr(account, name)
             if set(olds) != set(news):
-                before[name] = [said(one) for one in olds if one not in news]
-                after[name] = [said(one) for one in news if one not in olds]
+                before[name] = [text(old) for old in olds if old not in news]
+                after[name] = [text(new) for new in news if new not in olds]
         if current.lock != account.lock and current.locked == account.locked:
-            before["lock"], after["lock"] = _spoken_lock(current.lock), _spoken_lock(account.lock)
+            before["lock"], after["lock"] = _lock_text(current.lock), _lock_text(account.lock)
         if current.device != account.device:
             before["device"], after["device"] = current.device, account.device
         for name in ("login_from", "login_until"):
@@ -226,11 +267,11 @@ class _Maker:
         seen = sorted(current.foreign_addresses & account.identifiers)
         if seen:
             before["identifiers"], after["identifiers"] = [], seen
-        reason = self.desired.subject.note or self._over() or self._by_another_hand(after)
+        reason = self.desired.subject.note or self._over() or self._reason_of(after)
         if not after and rest and current != account:
-            for name in ("state_from", "state_until", "next_due", "profiles", "establishments", "corps"):
+            for name in _FOLLOWING:
                 old, new = _plain(getattr(current, name)), _plain(getattr(account, name))
-                if old != new:
+                if old != new and self._written(name):
                     before[name], after[name] = old, new
             reason = "what follows from the rules has changed"
             if not after:
@@ -241,7 +282,7 @@ class _Maker:
         return [self._change(Kind.UPDATE, before, after, reason, self.rules.as_of, rows[0] if rows else None)]
 
     def _digests(self, before: dict[str, object], after: dict[str, object]) -> str:
-        """Digests are told by their keys alone: what they are of is nobody's business."""
+        """Names the keys of the digests, because what they are made of is secret; the reason."""
         digests = [
             (self.current.matricule_digest, self.account.matricule_digest),
             (self.current.numen_digest, self.account.numen_digest),
@@ -259,8 +300,8 @@ class _Maker:
             )
         return ""
 
-    def _by_another_hand(self, after: Mapping[str, object]) -> str:
-        """What happened to the addresses of the entry; where it is only that, HR says nothing new."""
+    def _reason_of(self, after: Mapping[str, object]) -> str:
+        """The reason of a change of the entry's addresses by another program, and of HR data."""
         reasons = []
         if "identifiers" in after:
             reasons.append("another hand put it on the entry: it stays, and nobody else gets it")
@@ -271,7 +312,7 @@ class _Maker:
         return "; ".join(reasons)
 
     def _over(self) -> str:
-        """What ended by itself of what was done by hand."""
+        """The overrides and exceptions that ended, as a reason."""
         ended = [
             f"a change by hand is over: {override_text(override)}" for override in self.current.overrides
         ]
@@ -298,3 +339,49 @@ def home_establishments(account: Account, as_of: date) -> tuple[str, ...]:
         return tuple(sorted({a.uai for a in account.assignments}))
     last = max(a.end for a in ended if a.end is not None)
     return tuple(sorted({a.uai for a in ended if a.end == last}))
+
+
+def belongings(account: Account) -> Belongings:
+    """The profiles and the services of an account, at whatever establishment; none of a closed one."""
+    if account.state not in LIVE:
+        return frozenset()
+    services = (("service", name) for name in services_of(account))
+    return frozenset([*services, *(("profile", name) for name in account.profiles)])
+
+
+def services_of(account: Account) -> tuple[str, ...]:
+    """The services that an account has a right to, at whatever establishment."""
+    return tuple(sorted({service for service, _ in account.entitlements}))
+
+
+def effect_on(current: Account | None, account: Account) -> Effect:
+    """What becomes of an account (None: there is none yet) that will be as `account` is."""
+    if current is None:
+        return Effect(belongings(account))
+    before, after = belongings(current), belongings(account)
+    # an archived account has no names and no assignments to compare
+    kept = State.ARCHIVED not in (current.state, account.state)
+    return Effect(after - before, before - after, tuple(other_values(current, account)) if kept else ())
+
+
+_DETAILS = ("corps", "position", "discipline", "modality", "quotite")
+
+
+def other_values(current: Account, account: Account) -> Iterator[str]:
+    """What a feed tells otherwise than before although nothing has begun or ended: `establishment` or
+    `function` where an assignment has the start and the other one of the two of a known assignment,
+    `details` where a known assignment has other values, `name` where a name differs in more than its
+    spelling. A mutation is none of these: it has a start of its own."""
+    known = {a.key: a for a in current.assignments}
+    starts = {(a.source, a.start, a.function) for a in current.assignments}
+    places = {(a.source, a.start, a.uai) for a in current.assignments}
+    new = [a for a in account.assignments if a.key not in known]
+    if any((a.source, a.start, a.function) in starts for a in new):
+        yield "establishment"
+    if any((a.source, a.start, a.uai) in places for a in new):
+        yield "function"
+    kept = ((known[a.key], a) for a in account.assignments if a.key in known)
+    if any(getattr(old, name) != getattr(a, name) for old, a in kept for name in _DETAILS):
+        yield "details"
+    if any(not same_name(getattr(current, name), getattr(account, name)) for name in NAMES):
+        yield "name"

@@ -6,14 +6,14 @@
 | `bad-column` | too many values of one column (or too many rows) are wrong: columns swapped, another layout |
 | `few-known` | too few of the matricules known of this source are in it: another académie's, a test file |
 | `size` | the number of rows is too far from that of the last feed applied |
-| `changed-column` | a column is filled in many more or fewer rows than in the last one, or all alike |
+| `changed-column` | the blanks or the values of a column are not those of the last feeds |
 | `held` | too many of its people are held: matricules moved against the other columns |
 | `undone` | the run that applied it was undone |
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date
@@ -26,7 +26,20 @@ ROW = "row"
 """The key of `FeedFacts.columns` that counts rows, not values: bad are those that could not be split."""
 
 CODED = ("corps", "position", "fonction")
-"""The columns that decide what a person may reach, with few values each: how they vary is counted."""
+"""The columns that decide what a person may reach, with few values each."""
+
+COUNTED = (*CODED, "civilite", "discipline", "modalite", "quotite")
+"""The columns with few values, none of them personal: how often each value occurs is counted. Of all others
+only blanks and distinct values are."""
+
+MOST_DISTINCT = 1_000
+"""Distinct values of a column beyond which they are no longer counted."""
+
+PAST = 10
+"""Full feeds of a source that are remembered."""
+
+_FREQUENT, _FREQUENT_ROWS = 8, 5
+"""Of a counted column so many values are remembered, each of so many rows at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +52,8 @@ class FeedFacts:
     `people` the matricules seen, held ones included. `columns`: canonical column -> (values, bad ones),
     where blanks do not count unless the column is required. `unattributed` counts the rows whose person
     could not be told for sure: while there are any, no absence from this feed means anything.
-    `uncommon`: of each coded column, how many rows hold another value than its commonest (blank is a value).
+    `values`: of each counted column, the rows with each value (blank is a value). `distinct`: of each column
+    in the file, how many values other than blank it has, MOST_DISTINCT for more.
     """
 
     source: str
@@ -52,37 +66,78 @@ class FeedFacts:
     people: int
     columns: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     unattributed: int = 0
-    uncommon: Mapping[str, int] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    distinct: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PastFeed:
+    """What is remembered of the columns of one full feed that was applied, as in FeedFacts: the rows with a
+    value, the distinct values, and the most frequent values of counted columns. `accepted`: somebody let it
+    through, so that feeds before it say nothing of those after it."""
+
+    digest: str
+    rows: int
+    filled: Mapping[str, int]
+    distinct: Mapping[str, int] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """What is remembered of the last feed of a source that was applied, of what `FeedFacts` tells. 0 rows:
-    their number is unknown."""
+    """What is remembered of the last feed of a source that was applied, of what `FeedFacts` tells, and of the
+    columns of the last PAST full ones, the latest last. 0 rows: their number is unknown."""
 
     source: str
     digest: str
     date: date | None
     rows: int
     people: int
-    columns: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    uncommon: Mapping[str, int] = field(default_factory=dict)
+    past: tuple[PastFeed, ...] = ()
 
 
-def record_of(facts: FeedFacts, day: date | None) -> SourceRecord:
-    """What to remember of a feed, as one of `day`."""
-    return SourceRecord(
-        facts.source, facts.digest, day, facts.rows, facts.people, facts.columns, facts.uncommon
-    )
+def record_of(
+    facts: FeedFacts, day: date | None, last: SourceRecord | None = None, *, accepted: bool = False
+) -> SourceRecord:
+    """What to remember of a feed, as one of `day`, after what is remembered already."""
+    past = last.past if last else ()
+    if facts.full and (not past or past[-1].digest != facts.digest):
+        past = (*past, _past(facts, accepted=accepted))[-PAST:]
+    return SourceRecord(facts.source, facts.digest, day, facts.rows, facts.people, past)
+
+
+def _past(facts: FeedFacts, *, accepted: bool) -> PastFeed:
+    filled = {name: values for name, (values, _) in facts.columns.items() if name != ROW}
+    frequent = {
+        column: {
+            value: rows
+            for value, rows in sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:_FREQUENT]
+            if rows >= _FREQUENT_ROWS
+        }
+        for column, counts in facts.values.items()
+    }
+    return PastFeed(facts.digest, facts.rows, filled, facts.distinct, frequent, accepted)
+
+
+def comparable(past: Sequence[PastFeed], undone: Collection[str]) -> tuple[PastFeed, ...]:
+    """The feeds with which the next one is compared: none whose run was undone, none before the last one that
+    somebody let through."""
+    left = [one for one in past if one.digest not in undone and one.rows]
+    first = max((at for at, one in enumerate(left) if one.accepted), default=0)
+    return tuple(left[first:])
 
 
 LIMIT_CODES = ("older", "bad-column", "few-known", "size", "changed-column", "held", "undone")
 
 VARIED = 3
-"""A coded column varied in a feed where so many rows held another value than its commonest."""
+"""A coded column varies in a feed where so many rows hold another value than its commonest."""
+
+DISTINCT = 10
+"""Another column varies where it has so many distinct values."""
 
 LEFT = 0.1
-"""It no longer does where less than this part of them, in proportion to the rows, is left."""
+"""A column no longer varies where less than this part of those rows or values is left."""
 
 _SAMPLE = 5
 
@@ -218,33 +273,77 @@ def _size(facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits) -> 
 def _changed_columns(
     facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits
 ) -> list[tuple[str, str]]:
-    """Columns filled in many more or fewer rows than in the last feed, and those that lost their variety."""
-    if last is None or not last.rows or not facts.rows:
+    """Columns that are not as in the last feeds: filled in many more or fewer rows, with other values, or no
+    longer varied."""
+    past = last.past if last else ()
+    if not past or not facts.rows:
         return []
     found: dict[str, str] = {}
-    for column, (values, _) in facts.columns.items():
-        before = last.columns.get(column, (0, 0))[0] / last.rows
-        apart = abs(values - before * facts.rows)
-        if column == ROW or column not in last.columns or apart < max(limits.column_floor, 1):
+    for column, (filled, _) in facts.columns.items():
+        told = [one for one in past if column in one.filled]
+        before = _share(told, [one.filled[column] for one in told])
+        if told and _apart(filled, before, facts.rows, limits):
+            found[column] = f"a value in {_of(filled, facts.rows)}, {before:.1%} {_in(told, limits)}"
+    for column, counts in facts.values.items():
+        told = [one for one in past if column in one.values]
+        frequent = {value for one in told for value in one.values[column]}
+        apart = []
+        for value in sorted({*counts, *frequent}) if told else ():
+            before = _share(told, [one.values[column].get(value, 0) for one in told])
+            if _apart(counts.get(value, 0), before, facts.rows, limits):
+                apart.append((counts.get(value, 0) / facts.rows - before, value, before))
+        if apart:  # what there is more of says more than what is missing
+            _, value, before = max(apart)
+            now = _of(counts.get(value, 0), facts.rows)
+            found.setdefault(column, f"{value or 'blank'} in {now}, {before:.1%} {_in(told, limits)}")
+    for column, message in _unvaried(facts, past, limits):
+        found.setdefault(column, message)
+    return [("changed-column", f"column {column}: {message}") for column, message in found.items()]
+
+
+def _unvaried(facts: FeedFacts, past: Sequence[PastFeed], limits: SourceLimits) -> Iterator[tuple[str, str]]:
+    """The columns that are nearly all alike and were not before. In a feed of a few rows chance does that."""
+    if past[-1].rows < limits.column_floor:
+        return
+    for column, counts in facts.values.items():
+        told = [one for one in past if column in one.values]
+        other = [one.rows - max(one.values[column].values(), default=0) for one in told]
+        least = VARIED if column in CODED else limits.column_floor
+        if not told or sum(other) < least * len(told):
             continue
-        if apart > limits.column_share * facts.rows:
-            allowed = _percent(limits.column_share)
-            found[column] = (
-                f"column {column} has a value in {values} of {facts.rows} rows ({values / facts.rows:.0%}), "
-                f"in the last one in {before:.0%} (limit: {allowed} of the rows, from {limits.column_floor})"
-            )
-    for column in CODED:
-        varied, now = last.uncommon.get(column, 0), facts.uncommon.get(column, 0)
-        # in a feed of a few rows chance alone makes them all alike
-        if last.rows < limits.column_floor or varied < VARIED:
-            continue
-        if now < LEFT * varied * facts.rows / last.rows:
-            message = (
-                f"column {column} has the same value in {facts.rows - now} of {facts.rows} rows; in the last "
-                f"one {varied} of {last.rows} rows had another (limit: {_percent(LEFT)} of them must be left)"
-            )
-            found.setdefault(column, message)
-    return [("changed-column", message) for message in found.values()]
+        rows = sum(one.rows for one in told)
+        common = max(counts, key=lambda value: counts[value])
+        now = facts.rows - counts[common]
+        if now < LEFT * sum(other) * facts.rows / rows:
+            share = f"{common or 'blank'} in {_of(counts[common], facts.rows)}"
+            yield column, f"{share}, another value in {sum(other) / rows:.1%} {_feeds(told)}"
+    for column, values in facts.distinct.items():
+        told = [one for one in past if column in one.distinct and column not in one.values]
+        before = sum(one.distinct[column] for one in told) / max(len(told), 1)
+        if before >= DISTINCT and values <= LEFT * before:
+            yield column, f"{values} distinct values, {before:.0f} {_feeds(told)}"
+
+
+def _share(past: Sequence[PastFeed], rows: Sequence[int]) -> float:
+    return sum(rows) / max(sum(one.rows for one in past), 1)
+
+
+def _apart(now: int, before: float, rows: int, limits: SourceLimits) -> bool:
+    apart = abs(now - before * rows)
+    return apart >= max(limits.column_floor, 1) and apart > limits.column_share * rows
+
+
+def _of(some: int, rows: int) -> str:
+    return f"{some} of {rows} rows ({some / rows:.1%})"
+
+
+def _in(past: Sequence[PastFeed], limits: SourceLimits) -> str:
+    allowed = _percent(limits.column_share)
+    return f"{_feeds(past)} (limit: {allowed} of the rows apart, from {limits.column_floor})"
+
+
+def _feeds(past: Sequence[PastFeed]) -> str:
+    return "in the last feed" if len(past) == 1 else f"in the last {len(past)} feeds"
 
 
 def _percent(share: float) -> str:

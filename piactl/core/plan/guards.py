@@ -1,16 +1,35 @@
-"""Limits that stop a plan before its first write."""
+"""Limits that stop a plan before its first write.
+
+| kind of guard | counts |
+|---|---|
+| a kind of change | the accounts with such a change |
+| `profile_growth`, `service_growth` | how many more accounts have one profile or one service |
+| `other_establishment`, ... | the accounts of which that is another although nothing has begun or ended |
+| `held` | the people who are held |
+| `revoke_window`, ... | the accounts with a change that takes away, in this plan and the last days together |
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 
 from piactl.core.model.policy import Guard, Limit, Policy
-from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.change import LOSING, Change, Effect, Kind
 
 SAMPLE = 5
+
+GROWTH = {"profile": "profile_growth", "service": "service_growth"}
+OTHER = {name: f"other_{name}" for name in ("establishment", "function", "details", "name")}
+HELD = "held"
+WINDOW = {kind.value: f"{kind.value}_window" for kind in Kind if kind in LOSING}
+GUARD_KINDS = (*(kind.value for kind in Kind), *GROWTH.values(), *OTHER.values(), HELD, *WINDOW.values())
+"""The kinds of guard: what policies limit and `--allow` names."""
+
+LONGEST_WINDOW = 31
+"""Days for which losses are remembered."""
 
 BOOKKEEPING = frozenset({"device", "digest_key"})
 """Fields of an update that gives and takes nothing: what alone changes them is not counted by guards. A new
@@ -19,11 +38,13 @@ digest key moves the digests of everybody; a closed account is linked to no devi
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """How many live accounts (not deactivated, not archived) there are: in all, by UAI, by profile."""
+    """How many live accounts (not deactivated, not archived) there are: in all, by UAI, by profile, by
+    service. Without any service it is that of a version that did not count them."""
 
     total: int = 0
     by_establishment: Mapping[str, int] = field(default_factory=dict)
     by_profile: Mapping[str, int] = field(default_factory=dict)
+    by_service: Mapping[str, int] = field(default_factory=dict)
 
     def plus(self, other: Census, sign: int = 1) -> Census:
         """The census of both together; with `sign` -1, without the other."""
@@ -36,12 +57,19 @@ class Census:
             max(0, self.total + sign * other.total),
             both(self.by_establishment, other.by_establishment),
             both(self.by_profile, other.by_profile),
+            both(self.by_service, other.by_service),
         )
+
+    def of(self, sort: str, name: str) -> int | None:
+        """The number of a profile or a service; None where it is not known, or there is nobody at all."""
+        counts = self.by_profile if sort == "profile" else self.by_service
+        return counts.get(name, 0) if counts else None
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One guard that a plan broke: `found` accounts with that kind of change, `of` accounts in `scope`."""
+    """One guard that a plan broke: `found` accounts of that kind, `of` accounts in `scope`; `limit` is that
+    of so many accounts. Of a growth, `of` is the number before it and `found` how many more there are."""
 
     guard: str
     kind: str
@@ -51,7 +79,36 @@ class Refusal:
     scope: str
     sample: tuple[str, ...]
     total: int
-    """Accounts with that kind of change in the whole plan: the number an approval must name."""
+    """Accounts of that kind in the whole plan: the number an approval must name."""
+
+
+Losses = Mapping[date, Mapping[str, int]]
+"""Accounts with each kind of change that takes away, by the day of the run."""
+
+NO_LOSSES: Losses = {}
+
+
+def losses_since(losses: Losses, first: date) -> Counter[str]:
+    """The losses from a day on, by kind."""
+    found: Counter[str] = Counter()
+    for day, counts in losses.items():
+        if day >= first:
+            found.update(counts)
+    return found
+
+
+def losses_with(losses: Losses, summary: Mapping[str, int], as_of: date) -> Losses:
+    """The losses with those of one more run; the oldest are forgotten."""
+    kept = {d: counts for d, counts in losses.items() if (as_of - d).days < LONGEST_WINDOW}
+    lost = {kind: summary[kind] for kind in WINDOW if summary.get(kind)}
+    return {**kept, as_of: dict(Counter(kept.get(as_of, {})) + Counter(lost))} if lost else kept
+
+
+def losses_without(losses: Losses, allowed: Iterable[str]) -> Losses:
+    """The losses but for the kinds that somebody approved, alone or in the window: these begin anew."""
+    approved = {kind for kind, window in WINDOW.items() if {kind, window} & {*allowed}}
+    left = {d: {k: n for k, n in counts.items() if k not in approved} for d, counts in losses.items()}
+    return {d: counts for d, counts in left.items() if counts}
 
 
 def guards_on(policy: Policy, as_of: date) -> dict[str, tuple[str, Guard]]:
@@ -79,14 +136,18 @@ class Tally:
         self._accounts: Counter[str] = Counter()
         self._overall: dict[str, _Count] = defaultdict(_Count)
         self._scoped: dict[tuple[str, str, str], _Count] = defaultdict(_Count)
+        self._gains: dict[tuple[str, str], _Count] = defaultdict(_Count)
+        self._gaining: Counter[str] = Counter()
+        self._losses: Counter[tuple[str, str]] = Counter()
 
     def add(self, changes: Iterable[Change]) -> None:
         """All the changes of one account, which counts once per kind and scope. No account twice."""
         kinds: dict[str, None] = {}
         overall: dict[str, str] = {}
         scoped: dict[tuple[str, str, str], str] = {}
+        effect, uid = Effect(), ""
         for change in changes:
-            kind = change.kind.value
+            kind, uid, effect = change.kind.value, change.uid, change.effect
             kinds[kind] = None
             if change.kind is Kind.UPDATE and change.after and change.after.keys() <= BOOKKEEPING:
                 continue
@@ -100,45 +161,90 @@ class Tally:
             self._overall[kind].add(uid)
         for key, uid in scoped.items():
             self._scoped[key].add(uid)
+        for belonging in effect.gains:
+            self._gains[belonging].add(uid)
+        self._gaining.update({sort for sort, _ in effect.gains})
+        self._losses.update(effect.losses)
+        for name in effect.other:
+            self._overall[OTHER[name]].add(uid)
 
     def by_kind(self) -> dict[str, int]:
         return dict(self._accounts)
 
     def refusals(
-        self, census: Census, policy: Policy, as_of: date, allowed: Mapping[str, int] | None = None
+        self,
+        census: Census,
+        policy: Policy,
+        as_of: date,
+        allowed: Mapping[str, int] | None = None,
+        *,
+        held: Sequence[str] = (),
+        losses: Losses = NO_LOSSES,
     ) -> list[Refusal]:
-        """All guards that are broken. `allowed` approves, kind by kind, exactly that many accounts."""
-        allowed = allowed or {}
+        """All guards that are broken. `allowed` approves, kind by kind, exactly that many accounts. `held`
+        are the people who are held, by uid or matricule, `losses` those of earlier runs."""
         guards = guards_on(policy, as_of)
+        counted = [*self._counted(census), *self._growth(census), *_held(held, census)]
+        counted += self._in_window(census, losses, as_of, policy.window)
         found: list[Refusal] = []
-        for kind, count in self._overall.items():
-            total = self._accounts[kind]
-            if kind not in guards or allowed.get(kind) == total:
+        for kind, sort, scope, of, count, total in counted:
+            name, guard = guards.get(kind, (kind, Guard()))
+            growth = kind in GROWTH.values()
+            per_scope = {"establishment": guard.per_establishment, "profile": guard.per_profile}
+            limit = guard.overall if growth else per_scope.get(sort, guard.overall)
+            if limit is None or (allowed or {}).get(kind) == total:
                 continue
-            name, guard = guards[kind]
+            limit = limit.among(of)
             # only a first load makes everything anew: nothing else touches many where nobody is
-            empty = kind != Kind.CREATE.value
-            limit = guard.overall
-            if limit and _broken(count.accounts, census.total, limit, empty=empty):
-                found.append(count.refusal(name, kind, census.total, limit, "all accounts", total))
-        for (kind, sort, scope), count in self._scoped.items():
-            total = self._accounts[kind]
-            if kind not in guards or allowed.get(kind) == total:
-                continue
-            name, guard = guards[kind]
-            limit = guard.per_establishment if sort == "establishment" else guard.per_profile
-            of = (census.by_establishment if sort == "establishment" else census.by_profile).get(scope, 0)
-            if limit and _broken(count.accounts, of, limit):
-                found.append(count.refusal(name, kind, of, limit, f"{sort} {scope}", total))
+            everywhere = growth or (not sort and kind not in _OF_FIRST_LOAD)
+            if count.accounts > limit.max and count.accounts > limit.share * of and (of > 0 or everywhere):
+                found.append(count.refusal(name, kind, of, limit, f"{sort} {scope}".strip(), total))
         return found
+
+    def _counted(self, census: Census) -> Iterator[_Counted]:
+        """The accounts with each kind of change, or of whom something is told otherwise, in all and by
+        scope."""
+        for kind, count in self._overall.items():
+            total = self._accounts.get(kind, count.accounts)
+            yield kind, "", "all accounts", census.total, count, total
+        for (kind, sort, scope), count in self._scoped.items():
+            of = (census.by_establishment if sort == "establishment" else census.by_profile).get(scope, 0)
+            yield kind, sort, scope, of, count, self._accounts[kind]
+
+    def _growth(self, census: Census) -> Iterator[_Counted]:
+        """By how many accounts each profile and service grows."""
+        for (sort, name), count in sorted(self._gains.items()):
+            of = census.of(sort, name)
+            if of is not None:
+                grown = _Count(count.accounts - self._losses[sort, name], count.sample)
+                yield GROWTH[sort], sort, name, of, grown, self._gaining[sort]
+
+    def _in_window(self, census: Census, losses: Losses, as_of: date, days: int) -> Iterator[_Counted]:
+        """The losses of the plan together with those of the days before it, where it adds to any."""
+        earlier = losses_since(losses, as_of - timedelta(days=days - 1))
+        for kind, window in WINDOW.items():
+            now = self._overall.get(kind)
+            if now is not None and earlier[kind]:
+                both = _Count(now.accounts + earlier[kind], now.sample)
+                yield window, "", f"all accounts, {days} days", census.total, both, both.accounts
+
+
+_Counted = tuple[str, str, str, int, "_Count", int]
+"""Kind, sort and name of the scope, accounts in it, those counted, and the number an approval must name."""
+
+_OF_FIRST_LOAD = (Kind.CREATE.value, HELD)
+
+
+def _held(held: Sequence[str], census: Census) -> Iterator[_Counted]:
+    if held:
+        yield HELD, "", "all accounts", census.total, _Count(len(held), [*held[:SAMPLE]]), len(held)
 
 
 class _Count:
     __slots__ = ("accounts", "sample")
 
-    def __init__(self) -> None:
-        self.accounts = 0
-        self.sample: list[str] = []
+    def __init__(self, accounts: int = 0, sample: Sequence[str] = ()) -> None:
+        self.accounts, self.sample = accounts, [*sample]
 
     def add(self, uid: str) -> None:
         self.accounts += 1
@@ -174,8 +280,3 @@ def refusals(
 ) -> list[Refusal]:
     """All guards that the changes break (see Tally)."""
     return tally(changes).refusals(census, policy, as_of, allowed)
-
-
-def _broken(found: int, of: int, limit: Limit, *, empty: bool = False) -> bool:
-    """`empty`: whether a scope that holds nobody is broken by what is beyond `max`."""
-    return found > limit.max and found > limit.share * of and (of > 0 or empty)

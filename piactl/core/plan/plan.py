@@ -9,9 +9,8 @@ from typing import Protocol
 
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal
-from piactl.core.rules.absences import Absence
 
-# What a feed says that cannot be used, and who is left alone because of it.
+# What a feed says that cannot be used, and the accounts that stay unchanged because of it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +35,8 @@ class Hold:
 
 
 class Changes(Protocol):
-    """Changes in the order in which they are made, those of one account together, gone over as often as
-    wanted: not all of them need be in the memory."""
+    """Changes in the order in which they are made, those of one account together. They can be read again;
+    most of them may be on disk."""
 
     def __len__(self) -> int: ...
 
@@ -46,17 +45,22 @@ class Changes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AbsentAssignment:
-    """An assignment that waits for its absence to be confirmed: seen in `seen` of `needed` feeds."""
+    """An assignment that is absent from `seen` feeds of its source since a day; `needed` feeds confirm it."""
 
+    matricule: str
     uid: str | None
     source: str
-    absence: Absence
+    uai: str
+    function: str
+    start: date
+    since: date
+    seen: int
     needed: int
 
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """Somebody whom two sources tell otherwise in these columns: there the account stays as it is."""
+    """A person whom two sources describe differently in these columns: there the account stays as it is."""
 
     matricule: str | None
     uid: str
@@ -66,13 +70,13 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class ForeignAddress:
-    """An address that another hand put on an account, seen since a day. `owner` is the uid of another account
-    that has or had it, "" where none does."""
+    """An address that another program put on an account, seen since a day. `owner` is the uid of another
+    account that has or had it, None if no account does."""
 
     uid: str
     address: str
     since: date
-    owner: str = ""
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class Basis:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The changes in the order in which they will be made, and everything that a reader must know of them."""
+    """The changes of one run in their order, what they were made from, and what was left out and why."""
 
     basis: Basis
     changes: Changes = ()

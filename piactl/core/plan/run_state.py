@@ -1,4 +1,4 @@
-"""What outlives a run besides the accounts: the last run, sources, absences and people in waiting."""
+"""What runs remember besides the accounts: the last run, sources, absences and people in waiting."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
-from piactl.core.model.assignment import Assignment
-from piactl.core.model.person import Person
+from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy
 from piactl.core.plan.feed_limits import SourceRecord
-from piactl.core.plan.guards import Census
+from piactl.core.plan.guards import Census, Losses
 from piactl.core.rules.absences import Absence, Key
 
-# People whom HR has told of and whose account is not due yet.
+# People whom HR lists and whose account is not due yet.
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What is remembered of such a person, so that a night without a feed can make the account.
+    """The record of such a person, with which a night without a feed can make the account.
 
     `person` carries neither NUMEN nor assignments; `numen_digest` and `assignments` stand for them.
     """
@@ -42,7 +41,7 @@ def waiting_for(
 
 
 def bare(person: Person) -> Person:
-    """The person without what must not or need not be remembered."""
+    """The person without secrets, and without what the record keeps elsewhere."""
     return replace(person, numen=None, assignments=(), lines=(), birth_date=None)
 
 
@@ -51,6 +50,7 @@ class LastRun:
     """The last run that wrote: `clean` means that every change it planned was made.
 
     `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan.
+    `losses` are those of the last days, its own among them.
     `otp_schema`: it linked closed accounts to no device, which the server's schema must have. `lost`: its
     record cannot be read; of it only the day is known, the first day of the calendar where not even that.
     """
@@ -64,6 +64,7 @@ class LastRun:
     census: Census = field(default_factory=Census)
     otp_schema: bool = False
     lost: bool = False
+    losses: Losses = field(default_factory=dict)
 
 
 Deviation = Mapping[str, str]
@@ -76,7 +77,7 @@ class SourceMemory:
 
     `applied` are the digests of the last hundred feeds, the latest last: one of them again is older than
     the last one, whatever its date says. `undone` are the digests of those whose run was undone: they would
-    do the same once more. `deviations` are by matricule (see flows.disagreement).
+    do the same once more. `deviations` are by matricule (see flows.plan.inputs.disagreements).
     """
 
     record: SourceRecord
@@ -93,11 +94,13 @@ class Memory:
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     """People in waiting by matricule."""
     foreign_addresses: Mapping[str, Mapping[str, date]] = field(default_factory=dict)
-    """The addresses that another hand put on accounts and about which nobody has decided: uid -> address ->
-    the day since when they are known. Once in the ledger, nothing on the entry tells them from its own."""
+    """The addresses that other programs put on accounts, until an administrator decides: uid -> address ->
+    the first day. On the entry itself, an address in the ledger does not show where it came from."""
 
     def pending(self) -> set[str]:
-        """The people in waiting and those with an absence to confirm, by matricule: every run evaluates
+        """The people about whom more is remembered than their accounts hold, by matricule: those in waiting,
+        those with an absence to confirm, those whom a source describes differently. Every run evaluates
         them."""
         absent = {key[0] for source in self.sources.values() for key in source.absences}
-        return {*self.waiting, *absent}
+        deviating = {matricule for source in self.sources.values() for matricule in source.deviations}
+        return {*self.waiting, *absent, *deviating}

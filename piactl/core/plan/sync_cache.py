@@ -1,9 +1,12 @@
 """The sync cache: what a run leaves about unchanged accounts, so that the next run can skip them.
 
 A cache entry is valid as long as three things are unchanged: the entry (its entryCSN moves with every write),
-the lines of the person in the feeds (by a keyed digest), and what the date makes due. The rules would then
-give the same result. The whole cache is void under another policy, register or configuration, at another
-server, and after a run that did not end well.
+the lines of the person in the feeds (by a keyed digest), and what the date makes due. The rules then give the
+same result, whichever runs were made in between and on whichever host: what a run changes of an account moves
+its entryCSN, and what it leaves to be remembered of a person is in the records, whose people every run
+evaluates (`Memory.pending`). The whole cache is void under another policy, register or configuration, at
+another server, in a directory that does not know the run that left it, such as a restored one, and after a
+run that did not end well.
 """
 
 from __future__ import annotations
@@ -40,8 +43,8 @@ def name_digest(local: str) -> int:
 class CacheEntry:
     """`csn` is `csn_digest`, `rows` the digest of the person's lines in the feeds (0: none), `name` the
     `name_digest` of one of the account's names (0: none), `due` the ordinal of the next day on which the date
-    changes something (NOTHING_DUE: none), `home` a number in `SyncCache.homes`, `sources` a bit for each
-    source by which the person is known to be assigned."""
+    changes something of the account or its home (NOTHING_DUE: none), `home` a number in `SyncCache.homes`,
+    `sources` a bit for each source by which the person is known to be assigned."""
 
     csn: int
     rows: int
@@ -68,10 +71,10 @@ def with_csn(packed: bytes, csn: bytes) -> bytes:
     return _CSN.pack(csn_digest(csn)) + packed[_CSN.size :]
 
 
-Home = tuple[tuple[str, ...], tuple[str, ...]]
-"""Where an account counts in the census: establishments and profiles."""
+Home = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""Where an account counts in the census: establishments, profiles and services."""
 
-NOT_LIVE: Home = ((), ())
+NOT_LIVE: Home = ((), (), ())
 """The home of number 0."""
 
 
@@ -117,15 +120,15 @@ class SyncCache:
 
     def census_at(self, counts: Mapping[int, int]) -> Census:
         """The census of so many accounts at each home, by its number."""
-        total, places, profiles = 0, Counter[str](), Counter[str]()
+        total, belonging = 0, (Counter[str](), Counter[str](), Counter[str]())
         for number, count in counts.items():
             if not number:
                 continue
             total += count
-            for names, into in zip(self.homes[number], (places, profiles), strict=True):
+            for names, into in zip(self.homes[number], belonging, strict=True):
                 for name in names:
                     into[name] += count
-        return Census(total, dict(places), dict(profiles))
+        return Census(total, *map(dict, belonging))
 
     def known(self, packed: Iterable[bytes]) -> dict[str, int]:
         """By source, how many of these accounts it knows to be assigned."""
@@ -137,8 +140,8 @@ class SyncCache:
 
 
 class NameDigests:
-    """Names of which only the digests are known. Of a thousand thousand names not one in a million million
-    looks taken that is not; then its owner gets a digit."""
+    """Names of which only the digests are known. Among a million names, a free one looks taken once in some
+    10**13 times; its owner then gets a digit."""
 
     def __init__(self, digests: Iterable[int]) -> None:
         self._digests = array("Q", sorted(digests))

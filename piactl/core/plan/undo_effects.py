@@ -1,4 +1,4 @@
-"""What an undo puts back and the rules, left to themselves, would do once more."""
+"""What an undo puts back and the next night would do again."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from piactl.core.model.account import Account
 
 
 def comes_back(current: Account, undone: Account, again: Account) -> tuple[str, ...]:
-    """In which respects an account becomes again what it is now, in words.
+    """The respects in which the next night makes an account again what it is now, as words.
 
     `current` is the account before the undo, `undone` after it, `again` what the rules then make of it.
     """
-    found = []
+    returning = []
     if undone.state is not current.state and again.state is current.state:
-        found.append(f"state {current.state.value}")
+        returning.append(f"state {current.state.value}")
     if undone.locked != current.locked and again.locked == current.locked:
-        found.append("locked" if current.locked else "no longer locked")
+        returning.append("locked" if current.locked else "no longer locked")
     if undone.surname != current.surname and again.surname == current.surname:
-        found.append(f"the name {current.display_name}")
+        returning.append(f"the name {current.display_name}")
     for right in sorted(current.entitlements ^ undone.entitlements):
         if (right in again.entitlements) == (right in current.entitlements):
             verb = "gets" if right in current.entitlements else "loses"
-            found.append(f"{verb} {':'.join(filter(None, right))}")
+            returning.append(f"{verb} {':'.join(filter(None, right))}")
     window = (current.login_from, current.login_until)
     same = (again.login_from, again.login_until) == window != (undone.login_from, undone.login_until)
-    if same and not found:
-        found.append(
+    if same and not returning:
+        returning.append(
             f"log in until {current.login_until}" if current.login_until else "log in without an end"
         )
-    return tuple(found)
+    return tuple(returning)

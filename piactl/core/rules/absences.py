@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from piactl.core.model.assignment import Assignment
+from piactl.core.model.person import Assignment
 
 Key = tuple[str, str, str, date]
 """Matricule, UAI, function, start."""

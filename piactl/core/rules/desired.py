@@ -6,9 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from piactl.core.credentials.totp_devices import NO_DEVICE
-from piactl.core.model.account import Account, State
-from piactl.core.model.assignment import Assignment
+from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, State
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.overrides import (
     Override,
@@ -19,11 +17,10 @@ from piactl.core.model.overrides import (
     running,
     with_hr_name,
 )
-from piactl.core.model.person import Person, Register
+from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy
 from piactl.core.naming.local_part import UnusableName, has_base, local_part
-from piactl.core.rules.career import Career, career
-from piactl.core.rules.status import NEVER, AccountStatus, account_status
+from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career
 
 OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})
 """The states in which an account is created, or restored from the archive."""
@@ -31,17 +28,20 @@ OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})
 _HR_FIELDS = ("family_name", "given_name", "usage_name", "civilite", "private_mail")
 MATRICULE = "matricule"
 NUMEN = "numen"
-PLACEHOLDER = "archive"
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The inputs of the rules besides the person: policy, establishments, day, digest keys."""
+    """The inputs of the rules besides the person: policy, establishments, day, digest keys.
+
+    `register_digest` names the register in plans and records; the rules do not use it.
+    """
 
     policy: Policy
     register: Register
     as_of: date
     keys: DigestKeys
+    register_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

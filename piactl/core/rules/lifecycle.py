@@ -18,6 +18,8 @@ BEGINNING = 1
 
 @dataclass(frozen=True, slots=True)
 class Segment:
+    """A state from `first` to `last`, both included, as ordinals."""
+
     first: int
     last: int
     state: State

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.periods import OPEN, Period, difference, ordinal
-from piactl.core.model.person import Register
+from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy, Position, Service
 
 UNKNOWN_POSITION = Position("", keeps=frozenset())

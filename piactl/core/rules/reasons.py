@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 from piactl.core.model.account import Right, ServiceException, State
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.periods import OPEN, civil, holding
+from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import Career
 from piactl.core.rules.mobility import Post

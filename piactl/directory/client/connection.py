@@ -15,9 +15,8 @@ import ldap3
 from ldap3.core.exceptions import LDAPException
 
 from piactl.core.model.settings import DirectorySettings, Identity
-from piactl.directory.client.certificates import lacking
 from piactl.directory.client.controls import Control
-from piactl.directory.client.deadline import Deadline
+from piactl.directory.client.fast_search import encoded_search
 from piactl.directory.client.pipelined_writer import ControlledWrite, PipelinedStrategy, changes_of
 from piactl.directory.client.result_codes import (
     BAD_CREDENTIALS,
@@ -26,24 +25,27 @@ from piactl.directory.client.result_codes import (
     ConnectionLost,
     Result,
     described,
+    lacking,
     of_transport,
     reason,
     translated,
     unfinished,
 )
-from piactl.directory.client.strategy import Spelling, VerifiedTls, spelling
+from piactl.directory.client.strategy import Deadline, Spelling, VerifiedTls, spelling
 from piactl.directory.filters import ANY_ENTRY, equals
 from piactl.directory.port import EntryWrite, RawEntry, ServerFacts
 from piactl.errors import DirectoryTruncated, PiactlError
 
 _ROOT_DSE = (
     "supportedControl supportedExtension supportedFeatures namingContexts vendorName vendorVersion "
-    "configContext monitorContext"
+    "configContext monitorContext subschemaSubentry"
 ).split()
 _LDAPI_DEFAULTS = ("/run/slapd/ldapi", "/var/run/slapd/ldapi", "/var/run/ldapi", "/run/openldap/ldapi")
 _START_TLS = "1.3.6.1.4.1.1466.20037"
 _WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
 _SCOPES: dict[str, Any] = {"base": ldap3.BASE, "one": ldap3.LEVEL, "subtree": ldap3.SUBTREE}
+_LONG_FILTER = 500
+"""Characters of a filter from which on our own encoder is worth its use: a dozen names."""
 
 Password = Callable[[str], bytes]
 """Reads the password of an identity from a file."""
@@ -204,6 +206,12 @@ class Session:
         doing = f"search below {base!r}" if base else "read the root DSE"
         names = tuple(attributes)
         self._strategy.spelled = self._spelled.setdefault(names, spelling(names))
+        seconds = int(self.operation_timeout)
+        if len(query) >= _LONG_FILTER:
+            operation = encoded_search(base, list(_SCOPES).index(scope), seconds, query, names)
+            with self._operation(doing):
+                entries = self._strategy.search_many(operation, size, cookie)
+            return self._complete(entries, doing)
         with self._operation(doing):
             self._connection.search(
                 base,
@@ -211,13 +219,17 @@ class Session:
                 _SCOPES[scope],
                 ldap3.DEREF_NEVER,
                 names,
-                time_limit=int(self.operation_timeout),
+                time_limit=seconds,
                 paged_size=size,
                 paged_criticality=True,
                 paged_cookie=cookie,
             )
-            entries: list[RawEntry] = self._connection.response
+            entries = self._connection.response
             self._connection.response = None
+        return self._complete(entries, doing)
+
+    def _complete(self, entries: list[RawEntry], doing: str) -> tuple[list[RawEntry], Result]:
+        """The entries of a search and its result. Raises DirectoryTruncated where parts lie elsewhere."""
         if self._strategy.references:
             raise DirectoryTruncated(
                 f"{self.uri}: {doing}: a part of the tree is on another server "
@@ -246,8 +258,7 @@ class Session:
 
     def has_class(self, name: str) -> bool:
         """Whether the schema has this object class; the server looks for it, so that little is sent."""
-        root = self.entry("", ["subschemaSubentry"])
-        place = (root and root.text("subschemaSubentry")) or "cn=Subschema"
+        place = self.facts.subschema
         entries, result = self.page(place, "base", equals("objectClasses", name), ["1.1"])
         if result.code not in (0, NO_SUCH_OBJECT, NO_RIGHT):
             raise unfinished(result, self.uri, f"read {place!r}")
@@ -364,6 +375,7 @@ def _facts(session: Session) -> ServerFacts:
         vendor=" ".join(texts("vendorName") + texts("vendorVersion")),
         config_context="".join(texts("configContext")[:1]),
         monitor_context="".join(texts("monitorContext")[:1]),
+        subschema="".join(texts("subschemaSubentry")[:1]) or "cn=Subschema",
         address=session.address(),
     )
 

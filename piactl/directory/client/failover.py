@@ -6,11 +6,14 @@ server once, in order, and reports why it could not use it.
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+from urllib.parse import unquote
+
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory.client.connection import Password, Session, Unusable, open_session
 from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
 from piactl.directory.client.controls import never_control
-from piactl.directory.client.ldapi import sandbox_start, shown_uri
 from piactl.directory.client.result_codes import REFERRAL, UNWILLING, described
 from piactl.directory.dn import under
 from piactl.directory.port import EntryWrite, ServerFacts
@@ -23,7 +26,8 @@ _ONE_SERVER = (
 
 
 class Servers:
-    """Makes connections for one identity; `writing` requires a server that accepts writes."""
+    """Makes connections for one identity; `writing` means the first server of the list, which must accept
+    writes: on two servers at once, two runs could each hold the run lock."""
 
     def __init__(
         self, settings: DirectorySettings, identity: str, password: Password, *, writing: bool = False
@@ -46,7 +50,8 @@ class Servers:
         """
         tried: list[str] = []
         starts: list[str] = []
-        uris = [only.uri] if only else sorted(self._settings.servers, key=lambda uri: uri != first)
+        listed = self._settings.servers[:1] if self._writing else self._settings.servers
+        uris = [only.uri] if only else sorted(listed, key=lambda uri: uri != first)
         for uri in uris:
             try:
                 return self._usable(uri, only)
@@ -62,6 +67,20 @@ class Servers:
             + "".join(f"\nStart it: {command}" for command in starts)
             + "\nFor all problems, run: piactl doctor"
         )
+
+    @property
+    def suffix(self) -> str:
+        return self._settings.suffix
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """The servers of the list after the first."""
+        return self._settings.servers[1:]
+
+    def peer(self, uri: str) -> Session:
+        """A session for reading with one server. Raises Unusable."""
+        identity = self._settings.identities[self._name]
+        return open_session(uri, self._settings, identity, self._password, read_only=True)
 
     def _usable(self, uri: str, only: ServerFacts | None) -> Session:
         identity = self._settings.identities[self._name]
@@ -110,7 +129,7 @@ class Link:
     first write only with the same server. Another server may not have that write yet."""
 
     def __init__(self, servers: Servers) -> None:
-        self._servers = servers
+        self.servers = servers
         self._written: ServerFacts | None = None
         self.session = servers.connect()
 
@@ -127,12 +146,36 @@ class Link:
     def again(self) -> Session:
         """A new session, with the same server if possible."""
         self.session.drop()
-        self.session = self._servers.connect(self.session.uri, self._written)
+        self.session = self.servers.connect(self.session.uri, self._written)
         return self.session
 
     def another(self) -> Session:
         """An additional session, which the caller closes."""
-        return self._servers.connect(self.session.uri, self._written)
+        return self.servers.connect(self.session.uri, self._written)
 
     def close(self) -> None:
         self.session.close()
+
+
+def shown_uri(uri: str) -> str:
+    """A server's URI for a message: the path of a socket is shown as it is, not with %2F."""
+    return f"ldapi://{unquote(uri[8:])}" if uri.lower().startswith("ldapi://") else uri
+
+
+def sandbox_start(uri: str, why: str) -> list[str]:
+    """The command that starts the sandbox whose socket this is, where `why` says that nobody listens there.
+
+    A sandbox with a long path has its socket elsewhere, and is not recognised.
+    """
+    if not uri.lower().startswith("ldapi://"):
+        return []
+    path = Path(unquote(uri[8:]))
+    folder = path.parent.parent
+    if path.parts[-2:] != ("slapd", "ldapi"):
+        return []
+    try:
+        stopped = not path.exists() or why.startswith("connection refused")
+        own = (folder / "piactl.yaml").is_file() and (folder / "slapd" / "busy").is_file()
+    except OSError:  # another user's
+        return []
+    return [f"piactl sandbox start --dir {shlex.quote(str(folder))}"] if stopped and own else []

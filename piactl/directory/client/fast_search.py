@@ -1,20 +1,107 @@
-"""Hot path: decodes the entries of searches in place.
+"""Hot path: encodes searches with long filters, and decodes the entries of all searches in place.
 
-ldap3 takes several times the CPU for a search of all accounts (docs/decisions/ldap3-with-a-strategy.md).
+ldap3 takes several times the CPU to decode all accounts, and 50 µs to encode each name of a filter of many
+names, against 4 µs here (docs/decisions/ldap3-with-a-strategy.md).
 """
 
 from __future__ import annotations
 
-from piactl.directory.client.ber import header
+from collections.abc import Sequence
+
+from piactl.directory.client.controls import (
+    ENUMERATED,
+    PAGED,
+    SEQUENCE,
+    TRUE,
+    element,
+    header,
+    integer,
+    octets,
+)
 from piactl.directory.client.strategy import DeadlineStrategy, Message, Spelling, spelled_name
 from piactl.directory.port import RawEntry
 
 
 class FastSearchStrategy(DeadlineStrategy):
-    """The strategy with a decoder of its own for entries."""
+    """The strategy with a decoder of its own for entries, and an encoder for searches with long filters."""
 
     def entry_of(self, message: Message) -> RawEntry:
         return _entry(message.data, message.start, message.end, self.spelled)
+
+    def search_many(self, operation: bytes, size: int | None, cookie: bytes) -> list[RawEntry]:
+        """The entries that an encoded search finds, of one page with `size`; the rest is in `result`.
+
+        Raises OSError, ValueError or IndexError.
+        """
+        number = self.new_number("searchRequest")
+        message = integer(number) + operation
+        if size is not None:
+            paged = element(SEQUENCE, integer(size) + octets(cookie))
+            message += element(0xA0, element(SEQUENCE, octets(PAGED.encode()) + TRUE + octets(paged)))
+        self.send_bytes(element(SEQUENCE, message))
+        return self.get_response(number)[0]
+
+
+def encoded_search(base: str, scope: int, time_limit: int, query: str, attributes: Sequence[str]) -> bytes:
+    """The operation of a search (RFC 4511 §4.5.1), byte for byte as ldap3 encodes it."""
+    names = b"".join(octets(name.encode()) for name in attributes)
+    return element(
+        0x63,
+        octets(base.encode())
+        + integer(scope, ENUMERATED)
+        + integer(0, ENUMERATED)  # aliases are not followed
+        + integer(0)  # no size limit
+        + integer(time_limit)
+        + element(0x01, b"\0")  # values too
+        + encoded_filter(query)
+        + element(SEQUENCE, names),
+    )
+
+
+_JOINED = {"&": 0xA0, "|": 0xA1, "!": 0xA2}
+_ORDERED = {">": 0xA5, "<": 0xA6}
+
+
+def encoded_filter(query: str) -> bytes:
+    """A filter made by the functions of `filters`, encoded. Raises ValueError for text that is none."""
+    data, end = _filter(query, 0)
+    if end != len(query):
+        raise ValueError("text after the end of a filter")
+    return data
+
+
+def _filter(query: str, at: int) -> tuple[bytes, int]:
+    """The filter that begins at `at`, and where it ends."""
+    if query[at : at + 1] != "(":
+        raise ValueError("a filter begins with a parenthesis")
+    tag = _JOINED.get(query[at + 1 : at + 2])
+    if tag is None:
+        end = query.index(")", at)
+        return _comparison(query[at + 1 : end]), end + 1
+    parts, at = [], at + 2
+    while query[at : at + 1] != ")":
+        part, at = _filter(query, at)
+        parts.append(part)
+    return element(tag, b"".join(parts)), at + 1
+
+
+def _comparison(text: str) -> bytes:
+    name, sign, value = text.partition("=")
+    if not name or not sign:
+        raise ValueError("a comparison without an attribute or a sign")
+    if value == "*":
+        return octets(name.encode(), 0x87)
+    if name[-1] in _ORDERED:
+        return element(_ORDERED[name[-1]], octets(name[:-1].encode()) + octets(_unescaped(value)))
+    if value.endswith("*"):
+        initial = element(SEQUENCE, octets(_unescaped(value[:-1]), 0x80))
+        return element(0xA4, octets(name.encode()) + initial)
+    return element(0xA3, octets(name.encode()) + octets(_unescaped(value)))
+
+
+def _unescaped(value: str) -> bytes:
+    first, *escapes = value.split("\\")
+    return first.encode() + b"".join(bytes.fromhex(part[:2]) + part[2:].encode() for part in escapes)
 
 
 def entry_in(value: bytes, spelled: Spelling) -> RawEntry:

@@ -10,8 +10,16 @@ from collections.abc import Container, Iterator, Sequence
 
 import ldap3
 
-from piactl.directory.client.ber import ENUMERATED, SEQUENCE, SET, TRUE, element, integer, octets
-from piactl.directory.client.controls import Control
+from piactl.directory.client.controls import (
+    ENUMERATED,
+    SEQUENCE,
+    SET,
+    TRUE,
+    Control,
+    element,
+    integer,
+    octets,
+)
 from piactl.directory.client.fast_search import FastSearchStrategy
 from piactl.directory.client.result_codes import Result
 from piactl.directory.port import EntryWrite

@@ -1,8 +1,8 @@
 """The client strategy of ldap3 that piactl sets on each connection, over TCP, TLS and ldapi alike.
 
 It adds what ldap3's own strategies lack: a deadline for a whole operation (ldap3 counts a timeout per recv,
-so a server that trickles holds an operation for ever), answers checked against their requests, sockets closed
-after a failure, certificates verified, and no secrets kept or shown. Nothing is sent twice.
+so a server that sends one byte at a time holds an operation for ever), answers matched to their requests,
+sockets closed after a failure, verified certificates, and no copies of secrets. It sends nothing twice.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
@@ -23,9 +24,7 @@ from ldap3.strategy.sync import SyncStrategy
 from ldap3.utils import asn1
 
 from piactl.core.model.settings import TlsSettings
-from piactl.directory.client.ber import INTEGER, SEQUENCE, header, number
-from piactl.directory.client.controls import PAGED
-from piactl.directory.client.deadline import Deadline
+from piactl.directory.client.controls import INTEGER, PAGED, SEQUENCE, header, number
 from piactl.directory.client.result_codes import Result, described
 from piactl.directory.port import RawEntry
 
@@ -89,10 +88,10 @@ class VerifiedTls(ldap3.Tls):  # type: ignore[misc,unused-ignore]
 
 
 class DeadlineStrategy(SyncStrategy):
-    """Synchronous, never re-sends, and every wait ends at `deadline`.
+    """A synchronous strategy that never sends again and whose waits all end at `deadline`.
 
-    `failure` is the error that kept the connection from being made, `result` that of the last operation,
-    `references` where the server said that parts of the last search lie.
+    `failure` is the error of the last attempt to connect, `result` the result of the last operation,
+    `references` the URIs of the continuation references of the last search.
     """
 
     connection: Any
@@ -126,12 +125,12 @@ class DeadlineStrategy(SyncStrategy):
         self.connection.closed = False
 
     def begin_tls(self) -> None:
-        """Shakes hands within the deadline. Raises OSError, ValueError."""
+        """Starts TLS within the deadline. Raises OSError, ValueError."""
         self._socket().settimeout(self.deadline.remaining())
         self.connection.server.tls.wrap_socket(self.connection)
 
     def release(self) -> None:
-        """Closes the socket without a word."""
+        """Closes the socket without an unbind."""
         self.connection.closed, self.connection.listening = True, False
         link, self.connection.socket = self.connection.socket, None
         if link is not None:
@@ -139,7 +138,7 @@ class DeadlineStrategy(SyncStrategy):
                 link.close()
 
     def send_bytes(self, data: bytes) -> None:
-        """Sends encoded messages. Raises OSError; how much has gone out then is unknown."""
+        """Sends encoded messages. Raises OSError; how much was sent is then unknown."""
         link = self._socket()
         link.settimeout(self.deadline.remaining())
         try:
@@ -148,7 +147,7 @@ class DeadlineStrategy(SyncStrategy):
             raise self.deadline.passed() from None
 
     def has_message(self) -> bool:
-        """Whether a whole message has come that was not taken yet. Raises ValueError."""
+        """Whether a whole message has arrived that was not read yet. Raises ValueError."""
         have = len(self._data) - self._at
         if have and self._data[self._at] != SEQUENCE:
             raise ValueError("no message begins like that")
@@ -160,7 +159,7 @@ class DeadlineStrategy(SyncStrategy):
         return end <= len(self._data)
 
     def has_bytes(self) -> bool:
-        """Whether anything has come that was not taken yet."""
+        """Whether bytes have arrived that were not read yet."""
         return self._at < len(self._data)
 
     def _socket(self) -> socket.socket:
@@ -172,9 +171,9 @@ class DeadlineStrategy(SyncStrategy):
     # ---- requests
 
     def new_number(self, request: str) -> int:
-        """The number of a new request of that kind; from now on its answer is expected.
+        """The number of a new request of that kind, whose answer is expected from now on.
 
-        Raises LDAPConnectionIsReadOnlyError. ldap3 itself lets an add through on such a connection.
+        Raises LDAPConnectionIsReadOnlyError; ldap3 itself sends an add on a read-only connection.
         """
         if self.connection.read_only and request in _WRITES:
             raise LDAPConnectionIsReadOnlyError("connection is read-only")
@@ -184,7 +183,7 @@ class DeadlineStrategy(SyncStrategy):
         return message_id
 
     def send(self, message_type: str, request: Any, controls: Any = None) -> int:
-        """Sends a request of ldap3. Its own way keeps a copy of the request, passwords and all."""
+        """Sends a request of ldap3. Its own method keeps a copy of the request with the password."""
         if not self.connection.listening:
             raise LDAPSocketOpenError("the connection is closed")
         message = LDAPMessage()
@@ -198,9 +197,9 @@ class DeadlineStrategy(SyncStrategy):
     # ---- answers
 
     def receive(self, wanted: Container[int]) -> Message:
-        """The next message to one of those requests; messages to others are kept until they are asked for.
+        """The next message to one of those requests; messages to other requests are kept for later.
 
-        Raises OSError; ValueError or IndexError for what is no LDAP, and for an answer to no request.
+        Raises OSError; ValueError or IndexError for bytes that are not LDAP, and for an answer to no request.
         """
         for at, message in enumerate(self._early):
             if message.number in wanted:
@@ -210,7 +209,7 @@ class DeadlineStrategy(SyncStrategy):
         return message
 
     def receive_present(self, wanted: Container[int]) -> Message | None:
-        """The same for what has come already; None where nothing has."""
+        """The next message among those that have arrived; None if there is none."""
         while self.has_message():
             message = self._next()
             if message.number in wanted:
@@ -327,7 +326,7 @@ class DeadlineStrategy(SyncStrategy):
 
 
 def message_at(data: bytes, at: int) -> Message:
-    """The message that begins at `at` and is there to its end. Raises ValueError or IndexError."""
+    """The whole message that begins at `at`. Raises ValueError or IndexError."""
     tag, start, stop = header(data, at)
     if tag != SEQUENCE:
         raise ValueError("not an LDAP message")
@@ -346,7 +345,7 @@ def spelling(attributes: tuple[str, ...]) -> Spelling:
 
 
 def spelled_name(name: bytes, spelled: Spelling) -> str:
-    """The name of an attribute as it was asked for, which may be known from the last time it was met."""
+    """The name of an attribute as it was asked for; adds it to `spelled`."""
     found = spelled.get(name) or spelled.get(name.lower()) or name.decode("ascii", "replace")
     spelled[name] = found
     return found
@@ -366,3 +365,28 @@ def _connected(address: tuple[int, int, int, Any], timeout: float) -> socket.soc
         link.close()
         raise
     return link
+
+
+class Deadline:
+    """The moment, `seconds` from its making, at which one operation is given up."""
+
+    __slots__ = ("_end", "seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Seconds left, more than 0. Raises TimeoutError when there are none."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise self.passed()
+        return left
+
+    def passed(self) -> TimeoutError:
+        """The error for an answer that did not come in time."""
+        return TimeoutError(f"no complete answer within {self.seconds:.3g} s")
+
+    def allows(self, seconds: float) -> bool:
+        """Whether that long can be waited and some time is left after it."""
+        return self._end - time.monotonic() > seconds

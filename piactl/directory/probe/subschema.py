@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from piactl.directory.probe.probe import Probe
 from piactl.directory.store.attribute_map import MANAGED, OBJECT_CLASSES
-from piactl.directory.store.state_records import RECORD_CLASS
+from piactl.directory.store.records import RECORD_CLASS
 from piactl.resources import schemas_folder
 
 OTP_CLASSES = ("oathTOTPUser", "oathTOTPToken", "oathTOTPParams")

@@ -52,7 +52,7 @@ NAMES = ("piactlIdentifier", "mail", "piactlAlias")
 
 IN_ACCOUNTS = filters.equals("objectClass", ACCOUNT_CLASS)
 AT_ONCE = 50
-"""Names or digests asked for in one search: slapd compares every entry it finds with half of them."""
+"""Names or digests in one search; slapd compares every entry that it finds with half of them."""
 
 
 def read_accounts(
@@ -185,8 +185,8 @@ def account_write(
 
 
 def account_change(encoding: Encoding, dn: str, current: Values, values: Values) -> EntryWrite | None:
-    """The modify that makes the `current` values of an account the desired ones, None where they are. The
-    class of those with a linked device, which demands the link, comes and goes with it."""
+    """The modify from the `current` values of an account to the desired ones, None if they are equal. The
+    class that requires a link to a device is added and removed with the link."""
     link = encoding.name("oathTOTPToken")
     delete, add = map(dict, differences(current, _spelled(current, values, link)))
     if not delete and not add:

@@ -27,8 +27,8 @@ def activation_write(
 ) -> EntryWrite:
     """The one write that sets an activation password, if no block comes or goes in between.
 
-    A lock that the entry holds is taken away by its value and not replaced: ppolicy else deletes the new
-    one with the old.
+    A lock of the entry is deleted by its value, not replaced: otherwise ppolicy deletes the new one with the
+    old.
     """
     return EntryWrite(
         "modify",
@@ -44,7 +44,7 @@ def activation_write(
 
 
 def unblock_write(reader: Reader, dn: str, *, ends: datetime | None, released: bool) -> EntryWrite | None:
-    """What takes a block by wrong passwords away, and with it the count of them; None where there is nothing.
+    """The write that lifts a block by wrong passwords and resets their count; None if nothing is to change.
 
     `ends` is the end of the activation password, None where the password is none. `released`: the policy of
     activation passwords is taken away with it.
@@ -61,8 +61,8 @@ def unblock_write(reader: Reader, dn: str, *, ends: datetime | None, released: b
 def read_released(
     reader: Reader, settings: DirectorySettings, policy: str
 ) -> Iterator[tuple[str, EntryWrite]]:
-    """(uid, write) of the accounts that are under the policy of activation passwords although their owner has
-    chosen a password. Protected ones, which only the administrator writes, are not among them."""
+    """(uid, write) of the accounts whose owner has replaced the activation password by another, and that are
+    still under its policy; without the protected ones, which only the administrator writes."""
     uid = settings.attributes.get("uid", "uid")
     query = filters.all_of(
         IN_ACCOUNTS,
@@ -96,8 +96,8 @@ def policy_faults(reader: Reader, policy: str) -> list[str]:
 
 
 def reuse_faults(reader: Reader, policy: str) -> list[str]:
-    """Why an activation password under this policy may be kept as the password; nothing where there is no
-    such policy, which `policy_faults` reports."""
+    """Why an activation password under this password policy may be kept as the password; nothing if there is
+    no such policy, which `policy_faults` reports."""
     entry = reader.read(policy, ["pwdInHistory"])
     if entry is None or entry.text("pwdInHistory") not in ("", "0"):
         return []
@@ -127,8 +127,8 @@ def _generalized(instant: datetime) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A writer that checks that each activation password it set has its end, and sets that where it has not:
-    a block by wrong passwords that came between reading and writing makes ppolicy delete it."""
+    """A writer that checks that each activation password it set has its end, and sets it again if it is
+    missing: ppolicy deletes it when a block by wrong passwords comes between reading and writing."""
 
     writer: Writer
 
@@ -140,6 +140,9 @@ class Ending:
 
     def who(self) -> str:
         return self.writer.who()
+
+    def lagging(self, seconds: float) -> list[str]:
+        return self.writer.lagging(seconds)
 
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         return self.writer.read(dn, attributes)

@@ -11,11 +11,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
-from piactl.core.credentials.totp_devices import NO_DEVICE
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, State
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.rules.desired import PLACEHOLDER
 from piactl.directory.dn import child
 from piactl.directory.port import RawEntry, Reader, Values
 from piactl.directory.store.composite_values import (
@@ -85,6 +83,48 @@ MANAGED = (
 """Every attribute that piactl writes; of eduPersonEntitlement only the values under its own URN."""
 
 
+_NAME = ("given_name", "family_name", "usage_name")
+_LINK = ("device", "state", "locked")
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "uid": ("uid",),
+    "cn": _NAME,
+    "sn": _NAME,
+    "givenName": _NAME,
+    "displayName": _NAME,
+    "personalTitle": ("civilite",),
+    "mail": ("address", "other_mails"),
+    "eduPersonPrincipalName": ("uid", "state"),
+    "eduPersonEntitlement": ("entitlements",),
+    "supannEmpId": ("matricule",),
+    "supannNomDeNaissance": ("family_name",),
+    "supannMailPrive": ("private_mail",),
+    "supannEntiteAffectation": ("establishments",),
+    "supannEntiteAffectationPrincipale": ("establishments",),
+    "supannEmpCorps": ("corps",),
+    "supannRessourceEtat": ("state", "locked"),
+    "supannRessourceEtatDate": ("state", "locked", "state_from", "state_until"),
+    "pwdStartTime": ("login_from",),
+    "pwdEndTime": ("login_until",),
+    "piactlState": ("state",),
+    "piactlIdentifier": ("identifiers",),
+    "piactlAlias": ("aliases",),
+    "piactlMatriculeDigest": ("matricule_digest",),
+    "piactlNumenDigest": ("numen_digest",),
+    "piactlNextDue": ("next_due",),
+    "piactlProfile": ("profiles",),
+    "piactlAssignment": ("assignments",),
+    "piactlLock": ("lock",),
+    "piactlException": ("exceptions",),
+    "piactlOverride": ("overrides",),
+    "piactlProtected": ("protected",),
+    "piactlDevice": ("device",),
+    "oathTOTPToken": _LINK,
+    "objectClass": _LINK,
+}
+"""The fields of an account that each attribute is made of."""
+
+
 class UnreadableEntry(PiactlError):
     """A managed value of an entry cannot be parsed; the entry is reported and left unchanged."""
 
@@ -122,6 +162,11 @@ class Encoding:
 
     def name(self, attribute: str) -> str:
         return self.names.get(attribute, attribute)
+
+    @cached_property
+    def fields(self) -> Mapping[str, tuple[str, ...]]:
+        """The fields of an account that each attribute of this directory is made of."""
+        return {self.name(attribute): fields for attribute, fields in FIELDS.items()}
 
     def values(self, account: Account) -> dict[str, tuple[bytes, ...]]:
         """All managed values of an account, except objectClass; none is empty."""
@@ -239,7 +284,7 @@ def encoding_of(policy: Policy, directory: DirectorySettings) -> Encoding:
 
 
 def _own_address(mails: Sequence[str], identifiers: Set[str], aliases: Set[str]) -> str | None:
-    """The address of the account among the values of mail, where another hand added more: one that is in its
+    """The address of the account among the values of mail, to which other tools may add: one that is in its
     ledger of names and no alias."""
     if len(mails) <= 1:
         return mails[0] if mails else None

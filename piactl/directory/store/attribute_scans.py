@@ -9,11 +9,11 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.directory import filters
 from piactl.directory.client.connection import Password, open_session
 from piactl.directory.client.controls import PAGED
-from piactl.directory.client.deadline import Deadline
+from piactl.directory.client.strategy import Deadline
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.state_records import IN_RECORD, RUNS, Places
+from piactl.directory.store.records import IN_RECORD, RUNS, Places
 
 Stamp = tuple[str, str | None, bytes]
 """uid, matricule and entryCSN of an account."""
@@ -58,8 +58,8 @@ def read_tombstones(reader: Reader, settings: DirectorySettings, encoding: Encod
 
 
 def read_identifiers(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
-    """The names of every managed account, archived ones included: its ledger, and what stands on the entry,
-    which another hand may have changed."""
+    """The names of every managed account, archived ones included: its ledger, and the names on the entry,
+    which other tools may change."""
     names = [encoding.name(name) for name in NAMES]
     for raw in reader.search(settings.accounts, IN_ACCOUNTS, names):
         for name in names:
@@ -84,8 +84,8 @@ def read_owners(
 
 
 def read_foreign_names(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
-    """The names that are not piactl's: uids and addresses of entries that it does not manage, anywhere below
-    the suffix, and what other systems put on its accounts in attributes that it does not manage."""
+    """The names that are not piactl's: uids and addresses of unmanaged entries, anywhere below the suffix,
+    and the values of unmanaged attributes on its accounts."""
     attributes = list(settings.taken_attributes)
     managed = {name.casefold() for name in encoding.attributes}
     beside = [name for name in attributes if name.casefold() not in managed]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from datetime import date
 
 from piactl.core.model.account import Lock, ServiceException
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.overrides import Override, OverrideKind
+from piactl.core.model.person import Assignment
 
 
 def join_fields(fields: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What the directory says of the password and the device of one account (ppolicy, slapo-otp).
+"""Reads the state of the password and the device of one account (ppolicy, slapo-otp).
 
 Operational attributes are asked for by name. Neither a password nor the secret of a device can be read.
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from piactl.core.credentials.credentials import Credentials, Device, PasswordPolicy
-from piactl.core.credentials.totp_devices import NO_DEVICE
+from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import PasswordSettings
 from piactl.directory import filters
 from piactl.directory.dn import child, same_dn

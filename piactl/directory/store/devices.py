@@ -18,7 +18,7 @@ from piactl.directory.dn import child, normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_change
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.state_records import (
+from piactl.directory.store.records import (
     DATA,
     RECORD_CLASS,
     Record,
@@ -41,8 +41,8 @@ _FEW = 20
 
 @dataclass(frozen=True, slots=True)
 class DeviceEntry:
-    """A device with the very values its entry holds, which a later write asserts. `sealed` is empty for who
-    may not read it."""
+    """A device with the exact values of its entry, which a later write asserts. `sealed` is empty for an
+    identity that may not read it."""
 
     dn: str
     device: Device
@@ -61,8 +61,8 @@ def read_devices(reader: Reader, account_dn: str, unreadable: UnreadableRecords)
 
 
 def device_deletions(reader: Reader, accounts: str, owners: Sequence[str]) -> dict[str, list[EntryWrite]]:
-    """The deletions of every device below these accounts (DNs), whoever made it, by normal DN of the account;
-    for many accounts in one search of all devices."""
+    """The deletions of every device below these accounts (DNs), by normal DN of the account; for many
+    accounts in one search of all devices."""
     few = len(owners) <= _FEW
     bases = [(dn, "one") for dn in owners] if few else [(accounts, "subtree")]
     wanted = {normal_dn(dn) for dn in owners}
@@ -149,8 +149,8 @@ def device_dn(account_dn: str, name: str) -> str:
 
 
 def device_add(account_dn: str, device: Device, secret: bytes, sealed: bytes) -> EntryWrite:
-    """The write that makes a device. Step 0 stands for no code used yet, so that every use of a code can
-    take an old value away."""
+    """The write that creates a device. Step 0 means that no code was used yet, so that every use of a code
+    deletes an old value."""
     dn = device_dn(account_dn, device.name)
     add = {
         "objectClass": _CLASSES,
@@ -171,9 +171,8 @@ def device_add(account_dn: str, device: Device, secret: bytes, sealed: bytes) ->
 def device_change(
     entry: DeviceEntry, device: Device, mark: str = "", sealed: bytes = b""
 ) -> EntryWrite | None:
-    """The compare-and-swap that makes a device what it should be, None where it is. `mark` makes the write
-    unlike any other: two that use up one code at once cannot be taken for each other. `sealed` is a new
-    sealed copy."""
+    """The compare-and-swap write from the entry to `device`, None if they are equal. `mark` makes each write
+    unique, so that two writes that use up the same code at once differ. `sealed` is a new sealed copy."""
     wanted: dict[str, tuple[bytes, ...]] = {DATA: (_record(device, mark),)}
     if device.last_step != entry.device.last_step:
         wanted[_STEP] = (str(device.last_step).encode(),)
@@ -193,8 +192,8 @@ def device_delete(entry: DeviceEntry) -> EntryWrite:
 
 
 def link_write(encoding: Encoding, entry: Entry, name: str) -> EntryWrite | None:
-    """The write that puts the device `name` in force for an account, "" for none, and changes nothing else
-    of it, so that who may only write devices can make it. None where it is so already."""
+    """The write that puts the device `name` in force for an account, "" for none; None if it is in force. It
+    changes nothing else, so an identity that may only write devices can send it."""
     account = replace(entry.account, device=name)
     wanted = {"piactlDevice": name, "oathTOTPToken": encoding.link(account)}
     values = {encoding.name(attribute): _one(text) for attribute, text in wanted.items()}

@@ -21,10 +21,10 @@ _PERSON = "inetOrgPerson"
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """An entry as it is: what of it decides, its values that piactl would manage, its classes.
+    """An unmanaged entry: the facts that decide, the values that piactl would manage, the classes.
 
-    `shows_numen`: an identifier of it looks like a NUMEN in clear. `inside`: whether it lies where accounts
-    lie; the others are read for the names that they have.
+    `shows_numen`: an identifier of it looks like a NUMEN in clear. `inside`: whether it is below the accounts
+    base; others are read for their names only.
     """
 
     incumbent: Incumbent
@@ -95,7 +95,7 @@ def _fault(
     encoding: Encoding,
     classes: frozenset[str],
 ) -> str:
-    """What of the entry itself cannot be adopted, "" where nothing is in the way."""
+    """Why the entry itself cannot be adopted, "" if it can."""
     structural = raw.text(_STRUCTURAL)
     if structural.lower() != _PERSON.lower() and _PERSON.lower() not in classes:
         return (
@@ -128,8 +128,8 @@ def _texts(raw: RawEntry, attribute: str) -> tuple[str, ...]:
 
 
 def adoption_write(stranger: Stranger, account: Account, encoding: Encoding, by: Recognition) -> EntryWrite:
-    """The one atomic write that makes the entry this account: piactl's classes and attributes come to it,
-    values that it holds otherwise are replaced, and everything else stays.
+    """The atomic write that makes the entry this account: it adds piactl's classes and attributes, replaces
+    values that differ, and leaves everything else.
 
     What it was recognised by and its addresses must still be what they were. A replaced value that looks
     like a NUMEN is not named in the write.

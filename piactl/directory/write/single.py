@@ -11,7 +11,6 @@ from collections.abc import Generator, Iterable
 from piactl.directory.client.connection import Session
 from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
 from piactl.directory.client.controls import POST_READ, PRE_READ, Control, assertion_control, csn_controls
-from piactl.directory.client.deadline import Deadline
 from piactl.directory.client.fast_search import csn_in
 from piactl.directory.client.reader import DirectoryReader
 from piactl.directory.client.result_codes import (
@@ -25,8 +24,10 @@ from piactl.directory.client.result_codes import (
     described,
     refusal,
 )
+from piactl.directory.client.strategy import Deadline
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Values, WriteResult
 from piactl.directory.write.entry_state import UNREADABLE, EntryState, differing, entry_state, folded
+from piactl.directory.write.replication import lagging_servers
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, ReplyLost
 
 _PAUSES = (0.0, 0.3, 1.0, 2.0)
@@ -38,6 +39,14 @@ _WHO = ("modifiersName", "modifyTimestamp")
 class DirectoryWriter(DirectoryReader):
     """The Writer of `port`. In a modify, a `delete` of no values replaces whatever the attribute has, which
     is how values are written that cannot be read (passwords)."""
+
+    _written: tuple[str, bytes] = ("", b"")
+
+    def lagging(self, seconds: float) -> list[str]:
+        servers = self._link.servers
+        return lagging_servers(
+            self._link.live(), servers.suffix, iter(servers.peers), servers.peer, self._written, seconds
+        )
 
     def who(self) -> str:
         return self._repeated(lambda session: session.who_am_i())
@@ -73,6 +82,8 @@ class DirectoryWriter(DirectoryReader):
             result, answer = answer, None
             if result.code == SUCCESS:
                 before, after = map(csn_in, map(result.controls.get, (PRE_READ, POST_READ)))
+                if after:
+                    self._written = write.dn, after
                 return WriteResult(write, Outcome.APPLIED, "", before, after)
             if result.code not in STALE or (result.code == NO_SUCH_OBJECT and write.op == "add"):
                 return self._refused(write, result)

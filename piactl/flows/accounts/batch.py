@@ -20,11 +20,12 @@ from piactl.core.plan.guards import Refusal
 from piactl.core.text import counted
 from piactl.directory.port import Outcome, Reader, Writer
 from piactl.directory.store.accounts import Entry
-from piactl.directory.store.state_records import UnreadableRecords, read_last
+from piactl.directory.store.memory_records import read_last
+from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import Exit, PiactlError, ReplyLost, UnsafePlan
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone
 from piactl.flows.apply.run import Order, Run, check_date, run_alone
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 
 

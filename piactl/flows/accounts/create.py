@@ -8,18 +8,15 @@ from datetime import date
 
 from piactl.core.edits import ActRefused, Author
 from piactl.core.edits.assignments import added_override, check_assignment
-from piactl.core.model.account import State
-from piactl.core.model.assignment import Assignment
+from piactl.core.model.account import LIVE, State
 from piactl.core.model.overrides import MANUAL
-from piactl.core.model.person import Person
-from piactl.core.model.uai import read_uai
+from piactl.core.model.person import Assignment, Person, read_uai
 from piactl.core.rules.desired import Rules, Subject, address_problem, desired_account
 from piactl.directory.store.accounts import Entry, read_accounts_of
 from piactl.errors import AccountNotFound, PiactlError, UsageError
 from piactl.feed.column_validators import check_code, check_mail, check_matricule
 from piactl.flows.accounts.batch import Batch
 from piactl.flows.accounts.edit import intended
-from piactl.flows.plan.inputs.account_index import LIVE
 from piactl.flows.queries.accounts import AccountStore, find_account
 
 OWN_MATRICULES = "EXT-"

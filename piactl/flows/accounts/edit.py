@@ -17,14 +17,15 @@ from piactl.core.naming.local_part import TakenNames, UnusableName
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal, refusals
 from piactl.core.rules.address_allocation import named
+from piactl.core.rules.career import outlook
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
-from piactl.core.rules.outlook import outlook
 from piactl.directory.store.accounts import Entry, account_write
 from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers
-from piactl.directory.store.state_records import UnreadableRecords, read_last
+from piactl.directory.store.memory_records import read_last
+from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
-from piactl.flows.plan.rows.bundle import AccountWrite
-from piactl.flows.plan.rows.change_set import change_set
+from piactl.flows.plan.change_set import change_set
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status
 
 # Telling other systems of a lock: sessions that are open there go on until they are ended there.

@@ -8,33 +8,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from piactl.config.register import register_digest
-from piactl.core.model.policy import Policy
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
-from piactl.core.plan.guards import Refusal
+from piactl.core.plan.guards import Refusal, losses_without
 from piactl.core.plan.run_state import LastRun
 from piactl.core.text import counted
 from piactl.directory.port import Outcome, WriteResult
-from piactl.directory.store.state_records import (
+from piactl.directory.store.memory_records import last_run_record, read_last_run, waiting_record
+from piactl.directory.store.records import (
     DATA,
     UnreadableRecord,
     dumps,
     is_record,
-    last_run_record,
     misplaced_entries,
-    read_last_run,
-    read_run,
     record_write,
     stored,
-    waiting_record,
 )
+from piactl.directory.store.run_records import read_run
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.run import Run, head_facts, must, put_record
 from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
-from piactl.flows.plan.rows.bundle import AccountWrite, Work, Writes
-from piactl.flows.site import Site
+from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan, Writes
 
 
 @dataclass(slots=True)
@@ -50,13 +46,15 @@ class Done:
     """Outcome and message by uid; where `brief`, only of those whose write was not simply made."""
     stopped: str = ""
     brief: bool = False
+    lagging: list[str] = field(default_factory=list)
+    """A sentence for each server of the list that does not have yet what this run wrote."""
 
     @property
     def ended_status(self) -> RunStatus:
         """The status of a run that no error ended."""
         if self.stopped:
             return RunStatus.STOPPED
-        return RunStatus.PARTLY if self.problems else RunStatus.DONE
+        return RunStatus.PARTLY if self.problems or self.lagging else RunStatus.DONE
 
 
 Progress = Callable[[int, int], None]
@@ -77,7 +75,7 @@ def refused(refusals: Sequence[Refusal], allowed: Mapping[str, int]) -> list[Ref
 
 def apply_work(
     run: Run,
-    work: Work,
+    ready: ReadyPlan,
     *,
     progress: Progress,
     stop: Stop,
@@ -93,34 +91,37 @@ def apply_work(
     (DirectoryUnreachable, DirectoryRefused, LockLost, JournalUnusable) is raised after the record of the
     run says so.
     """
-    broken = refused(work.refusals, run.order.allowed)
-    facts = run_facts(work)
+    broken = refused(ready.plan.refusals, run.order.allowed)
+    facts = run_facts(ready)
     if broken:
         run.journal.end({"refused": len(broken)})
         run.record(RunStatus.REFUSED, **facts, journal=head_facts(run.journal.head))
         raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written")
     done = Done(run.order.run, brief=brief)
+    last: LastRun | None = None
     run.record(RunStatus.RUNNING, **facts)
     try:
-        planned_on = mark_unclean(run, work)
-        keep_undo(run, work.writes)
+        planned_on = mark_unclean(run, ready)
+        keep_undo(run, ready.writes)
         # only an archival deletes anything
-        archives = Kind.ARCHIVE.value in work.summary
-        writes = _without_devices(run, work.writes, done, stop) if archives else work.writes
+        archives = Kind.ARCHIVE.value in ready.plan.summary
+        writes = _without_devices(run, ready.writes, done, stop) if archives else ready.writes
         _write_accounts(run, writes, done, progress, stop, tell)
         if not done.stopped:
             run.lock.keep()
-            _write_records(run, work, done, planned_on)
+            last = _write_records(run, ready, done, planned_on)
     except PiactlError as refused_write:
         error = run.lock.cause(refused_write)
         done.status = RunStatus.FAILED
         _finish(run, facts, done, str(error))
         raise error from None
-    done.status = done.ended_status
     if not done.stopped:
         for step in (_prune, _report_misplaced, *housekeeping):
             _keep_house(run, step)
-    _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else "")
+        _wait_for_servers(run, done, last)
+    done.status = done.ended_status
+    note = "; ".join(f"not yet on {server}" for server in done.lagging)
+    _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else note)
     return done
 
 
@@ -135,6 +136,22 @@ def _keep_house(run: Run, step: Housekeeping) -> None:
         run.say(
             f"the changes were made; {where} failed ({type(bug).__name__}): a bug in piactl, please report it"
         )
+
+
+def _wait_for_servers(run: Run, done: Done, last: LastRun | None) -> None:
+    """Waits until every server of the list has what this run wrote; only then does the record of the last run
+    say that it ended well, as `last` does."""
+    directory = run.settings.directory
+    if len(directory.servers) == 1:
+        return
+    try:
+        run.lock.keep()
+        done.lagging = run.writer.lagging(directory.replication_seconds)
+        run.lock.keep()
+        if last is not None and last.clean and not done.lagging:
+            _put_last_run(run, last, dumps(last_run_record(replace(last, clean=False))))
+    except PiactlError as error:
+        done.lagging = [f"the other servers, as far as is known: {error}"]
 
 
 def _prune(run: Run) -> None:
@@ -211,7 +228,7 @@ def write_beside(run: Run, writes: Sequence[AccountWrite]) -> Done:
     return done
 
 
-def mark_unclean(run: Run, work: Work) -> bytes | None:
+def mark_unclean(run: Run, ready: ReadyPlan) -> bytes | None:
     """Marks the last run as one that did not end well, so that after a crash the next run evaluates every
     account; the record of the last run as it stands then, None where there is none.
 
@@ -222,9 +239,11 @@ def mark_unclean(run: Run, work: Work) -> bytes | None:
         return None
     data = entry.first(DATA) or b""
     last = run.unreadable.read(entry.dn, data, read_last_run)
-    if last is None or not (work.writes or work.records):  # unreadable: the next run evaluates every account
+    if last is None or not (
+        ready.writes or ready.records
+    ):  # unreadable: the next run evaluates every account
         return data
-    if last.run != work.basis.after:
+    if last.run != ready.plan.basis.after:
         raise StalePlan(f"another run, {last.run}, has been recorded since this one was planned; run again")
     record = last_run_record(replace(last, clean=False))
     write = record_write(run.places.last_run, data, record)
@@ -233,16 +252,16 @@ def mark_unclean(run: Run, work: Work) -> bytes | None:
     return dumps(record)
 
 
-def run_facts(work: Work) -> dict[str, object]:
+def run_facts(ready: ReadyPlan) -> dict[str, object]:
     """What the record of a run says of its plan."""
     # an adoption looks at a feed and does not apply it: the night that does comes after
-    feeds = () if Kind.ADOPT.value in work.summary else work.basis.feeds
+    feeds = () if Kind.ADOPT.value in ready.plan.summary else ready.plan.basis.feeds
     return {
-        "plan": work.fingerprint,
-        "policy": work.basis.policy,
+        "plan": ready.fingerprint,
+        "policy": ready.plan.basis.policy,
         "feeds": [{"source": f.source, "file": f.file, "digest": f.digest} for f in feeds],
-        "summary": dict(work.summary),
-        **({"undoes": work.undoes} if work.undoes else {}),
+        "summary": dict(ready.plan.summary),
+        **({"undoes": ready.undoes} if ready.undoes else {}),
     }
 
 
@@ -298,21 +317,26 @@ def _count(done: Done, one: AccountWrite, result: WriteResult) -> None:
         done.failed.append(one)
 
 
-def _write_records(run: Run, work: Work, done: Done, planned_on: bytes | None) -> None:
-    """Sources and people in waiting, and last the run itself: a crash before that makes the next run look
-    at everything."""
+def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | None) -> LastRun | None:
+    """Writes the records of sources and people in waiting, and last that of the run itself: a crash before
+    that makes the next run evaluate every account. Where other servers have to follow, the record does not
+    yet say that the run ended well; it is returned as it will be then."""
     skipped = len(run.unreadable)
-    for result in run.writer.write(list(work.records)):
+    for result in run.writer.write(list(ready.records)):
         _check_written(run, result)
     for one in done.failed:
         if one.waiting is not None:
             _keep_waiting(run, one)
-    if work.undoes:
-        _mark_undone(run, work.undoes)
-    if work.last is not None:
-        clean = work.last.clean and not done.problems and len(run.unreadable) == skipped
-        last = replace(work.last, run=run.order.run, plan=work.fingerprint, clean=clean)
-        _put_last_run(run, last, planned_on)
+    if ready.undoes:
+        _mark_undone(run, ready.undoes)
+    if ready.last is None:
+        return None
+    clean = ready.last.clean and not done.problems and len(run.unreadable) == skipped
+    losses = losses_without(ready.last.losses, run.order.allowed)
+    last = replace(ready.last, run=run.order.run, plan=ready.fingerprint, clean=clean, losses=losses)
+    alone = len(run.settings.directory.servers) == 1
+    _put_last_run(run, last if alone else replace(last, clean=False), planned_on)
+    return last
 
 
 def _check_written(run: Run, result: WriteResult) -> None:
@@ -367,31 +391,27 @@ def _keep_waiting(run: Run, one: AccountWrite) -> None:
         _check_written(run, next(iter(run.writer.write([write]))))
 
 
-def check_fresh(work: Work, site: Site, last: LastRun | None) -> str:
-    """`check_plan_fits`, as the nightly flow calls it."""
-    return check_plan_fits(work, site.settings, site.policy, last)
-
-
-def check_plan_fits(work: Work, settings: Settings, policy: Policy, last: LastRun | None) -> str:
+def check_plan_fits(ready: ReadyPlan, settings: Settings, policy: str, last: LastRun | None) -> str:
     """Checks that a plan read from a file still fits; returns the run that already applied it, "" for none.
+    `policy` is the digest of today's policy.
 
     Raises StalePlan if policy, register, directory or the last run are not those the plan was made from.
     """
     accounts = settings.directory.accounts
-    if work.basis.directory != accounts:
-        raise StalePlan(f"the plan was made for {work.basis.directory}, this directory is {accounts}")
-    if last is not None and last.plan == work.fingerprint and last.clean:
+    if ready.plan.basis.directory != accounts:
+        raise StalePlan(f"the plan was made for {ready.plan.basis.directory}, this directory is {accounts}")
+    if last is not None and last.plan == ready.fingerprint and last.clean:
         return last.run
-    if work.basis.policy != policy.digest:
+    if ready.plan.basis.policy != policy:
         raise StalePlan("the policy has changed since the plan was made; make the plan again")
-    if work.basis.register != register_digest(Path(settings.establishments_file)):
+    if ready.plan.basis.register != register_digest(Path(settings.establishments_file)):
         raise StalePlan("the establishment register has changed since the plan was made; make the plan again")
     after = last.run if last else ""
-    again = last is not None and last.plan == work.fingerprint
-    if last is not None and last.lost and work.basis.after:
+    again = last is not None and last.plan == ready.fingerprint
+    if last is not None and last.lost and ready.plan.basis.after:
         raise StalePlan(
             "the record of the last run cannot be read: nobody can tell if the plan still fits; make it again"
         )
-    if work.basis.after != after and not again:
+    if ready.plan.basis.after != after and not again:
         raise StalePlan(f"another run, {after}, has been made since the plan was; make the plan again")
     return ""

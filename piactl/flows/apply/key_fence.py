@@ -10,7 +10,7 @@ from piactl.core.model.digests import DigestKeys, digest_key_id
 from piactl.core.model.settings import Settings
 from piactl.directory.port import Outcome, Reader, Writer
 from piactl.directory.store.accounts import IN_ACCOUNTS
-from piactl.directory.store.state_records import (
+from piactl.directory.store.records import (
     DATA,
     Places,
     Record,

@@ -26,7 +26,8 @@ from piactl.directory.port import Outcome, Writer
 from piactl.directory.store.accounts import IN_ACCOUNTS, NAMES
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.attribute_scans import read_foreign_names
-from piactl.directory.store.state_records import UnreadableRecords, last_run_record, read_last, record_write
+from piactl.directory.store.memory_records import last_run_record, read_last
+from piactl.directory.store.records import UnreadableRecords, record_write
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.executor import (
     Done,
@@ -40,7 +41,7 @@ from piactl.flows.apply.executor import (
 from piactl.flows.apply.run import Order, Run, check_date, head_facts, locked_run
 from piactl.flows.apply.undo_log import undo_writes
 from piactl.flows.apply.write_ahead import intended_write
-from piactl.flows.plan.rows.bundle import Work
+from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.journal import Settlement
 from piactl.private_files import write_private
 
@@ -59,7 +60,7 @@ class _Stopped(PiactlError):
 def run_offline_load(
     writer: Writer,
     order: Order,
-    work: Work,
+    ready: ReadyPlan,
     file: Path,
     settings: Settings,
     policy: Policy,
@@ -78,28 +79,28 @@ def run_offline_load(
     """
     if file.exists() or file.is_symlink():
         raise NotLoadable(f"{file}: is there already, and is not overwritten; name a new file")
-    with locked_run(writer, order, settings, keys, unreadable, now, say, work.fingerprint) as run:
+    with locked_run(writer, order, settings, keys, unreadable, now, say, ready.fingerprint) as run:
         last = read_last(writer, settings.directory.state, unreadable)
-        made = check_plan_fits(work, settings, policy, last)
+        made = check_plan_fits(ready, settings, policy.digest, last)
         if made:
             say(f"this plan was made true already by run {made}; nothing to do")
             run.journal.end({})
-            run.record(RunStatus.DONE, plan=work.fingerprint, note=f"made true already by {made}")
+            run.record(RunStatus.DONE, plan=ready.fingerprint, note=f"made true already by {made}")
             return Done(order.run)
         if order.as_of != order.today and not settings.any_date:
             raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
         check_date(order, last, settings)
-        broken = refused(work.refusals, order.allowed)
+        broken = refused(ready.plan.refusals, order.allowed)
         if broken:
             raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written")
-        _check_loadable(run, work, encoding_of(policy, settings.directory))
-        return _write_ldif(run, work, file, progress, stop, remember=last is None)
+        _check_loadable(run, ready, encoding_of(policy, settings.directory))
+        return _write_ldif(run, ready, file, progress, stop, remember=last is None)
 
 
-def _check_loadable(run: Run, work: Work, encoding: Encoding) -> None:
+def _check_loadable(run: Run, ready: ReadyPlan, encoding: Encoding) -> None:
     """Raises NotLoadable where slapadd would make what a server refuses, or where it has no empty place."""
     directory = run.settings.directory
-    if not len(work.writes):
+    if not len(ready.writes):
         raise NotLoadable("the plan makes no account; apply it without --ldif")
     account = next(iter(run.writer.search(directory.accounts, IN_ACCOUNTS, ["cn"])), None)
     if account is not None:
@@ -107,20 +108,20 @@ def _check_loadable(run: Run, work: Work, encoding: Encoding) -> None:
             f"{account.dn} is an account: --ldif is for a first migration, into a directory that has none.\n"
             "Apply the plan without --ldif"
         )
-    known = next((write for write in work.records if write.op != "add"), None)
+    known = next((write for write in ready.records if write.op != "add"), None)
     if known is not None:
         raise NotLoadable(
             f"{known.dn} is there already: an earlier run has applied a feed.\nApply the plan without --ldif"
         )
-    _check_names(run, work, encoding)
+    _check_names(run, ready, encoding)
 
 
-def _check_names(run: Run, work: Work, encoding: Encoding) -> None:
+def _check_names(run: Run, ready: ReadyPlan, encoding: Encoding) -> None:
     """Raises NotLoadable where a write makes no account, or a name would be given twice, which the overlay
     `unique` refuses."""
     attributes = [encoding.name(name) for name in NAMES]
     seen: set[str] = set()
-    for one in work.writes:
+    for one in ready.writes:
         if one.write.op != "add":
             raise NotLoadable(
                 f"the plan changes {one.write.dn}, which is there already; an LDIF can only make accounts.\n"
@@ -142,16 +143,18 @@ def _check_names(run: Run, work: Work, encoding: Encoding) -> None:
             )
 
 
-def _write_ldif(run: Run, work: Work, file: Path, progress: Progress, stop: Stop, *, remember: bool) -> Done:
+def _write_ldif(
+    run: Run, ready: ReadyPlan, file: Path, progress: Progress, stop: Stop, *, remember: bool
+) -> Done:
     """`remember`: the LDIF holds the record of the last run too; where there is one already, it is only
     marked, and the next night looks at everything."""
     done = Done(run.order.run, RunStatus.LOADING)
-    facts = {**run_facts(work), "ldif": str(file.absolute())}
+    facts = {**run_facts(ready), "ldif": str(file.absolute())}
     intents: list[int] = []
     run.record(RunStatus.LOADING, **facts)
     try:
-        mark_unclean(run, work)
-        write_private(file, _pieces(run, work, intents, progress, stop, remember=remember), new=True)
+        mark_unclean(run, ready)
+        write_private(file, _pieces(run, ready, intents, progress, stop, remember=remember), new=True)
     except PiactlError as error:
         _give_up(run, facts, intents, error)
         if not isinstance(error, _Stopped):
@@ -166,12 +169,12 @@ def _write_ldif(run: Run, work: Work, file: Path, progress: Progress, stop: Stop
 
 
 def _pieces(
-    run: Run, work: Work, intents: list[int], progress: Progress, stop: Stop, *, remember: bool
+    run: Run, ready: ReadyPlan, intents: list[int], progress: Progress, stop: Stop, *, remember: bool
 ) -> Iterator[bytes]:
     """The text of the LDIF; the intents of accounts are on the disk before their entries."""
-    for undo in undo_writes(run, work.writes):
+    for undo in undo_writes(run, ready.writes):
         yield ldif_entry(undo.dn, undo.add)
-    writes = iter(work.writes)
+    writes = iter(ready.writes)
     while group := list(islice(writes, GROUP)):
         signal = stop()
         if signal:
@@ -179,11 +182,11 @@ def _pieces(
         run.lock.keep()
         intents += run.journal.intents([intended_write(one, load=True) for one in group])
         yield b"".join(ldif_entry(one.write.dn, one.write.add) for one in group)
-        progress(len(intents), len(work.writes))
-    for record in work.records:
+        progress(len(intents), len(ready.writes))
+    for record in ready.records:
         yield ldif_entry(record.dn, record.add)
-    if remember and work.last is not None:
-        last = replace(work.last, run=run.order.run, plan=work.fingerprint)
+    if remember and ready.last is not None:
+        last = replace(ready.last, run=run.order.run, plan=ready.fingerprint)
         state = record_write(run.places.last_run, None, last_run_record(last))
         if state is not None:
             yield ldif_entry(state.dn, state.add)

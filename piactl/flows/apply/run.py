@@ -18,19 +18,18 @@ from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.store.attribute_map import SECRETS
-from piactl.directory.store.state_records import (
+from piactl.directory.store.memory_records import last_run_record, read_last_run
+from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
     RUNS,
     Places,
     Record,
     UnreadableRecords,
-    last_run_record,
-    read_last_run,
-    read_run,
     record_write,
     stored,
 )
+from piactl.directory.store.run_records import read_run
 from piactl.errors import FeedRefused, PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.default_password_policy import require_default_policy, warn_of_missing_policy
 from piactl.flows.apply.key_fence import check_current_key
@@ -44,7 +43,6 @@ from piactl.flows.apply.run_lock import (
     process_began,
     this_place,
 )
-from piactl.flows.site import Site
 from piactl.journal import (
     Actor,
     Head,
@@ -99,8 +97,6 @@ class Run:
     finished: bool = False
     recorded: bool = True
     """Whether the run has a record in the directory; the help desk has no right to write one."""
-    site: Any = None
-    """The Site of a run by `run_under_lock`."""
 
     @property
     def places(self) -> Places:
@@ -173,21 +169,6 @@ def must(writer: Writer, write: EntryWrite) -> None:
     result = next(iter(writer.write([write])))
     if result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
         raise PiactlError(f"{write.dn}: piactl's own record cannot be written: {result.message}")
-
-
-@contextmanager
-def run_under_lock(
-    site: Site,
-    writer: Writer,
-    order: Order,
-    now: Callable[[], datetime],
-    say: Callable[[str], None],
-    plan: str = "",
-) -> Iterator[Run]:
-    """`locked_run`, as the nightly flow calls it."""
-    with locked_run(writer, order, site.settings, site.keys, site.unreadable, now, say, plan) as run:
-        run.site = site
-        yield run
 
 
 @contextmanager

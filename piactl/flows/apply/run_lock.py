@@ -20,7 +20,7 @@ from pathlib import Path
 from piactl.directory.client.result_codes import NO_RIGHT
 from piactl.directory.dn import same_dn
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Writer, WriteResult
-from piactl.directory.store.state_records import (
+from piactl.directory.store.records import (
     DATA,
     LOCK_CLASS,
     LOCK_WRITER,

@@ -14,7 +14,7 @@ from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Outcome, Reader, Values
 from piactl.directory.store.attribute_map import SECRETS
-from piactl.directory.store.state_records import (
+from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
     RUNS,
@@ -28,7 +28,7 @@ from piactl.directory.store.state_records import (
     texts_of,
 )
 from piactl.flows.apply.run import Run, must
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite
 
 UNDO_CHUNK = 400
 

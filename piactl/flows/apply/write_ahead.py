@@ -9,7 +9,7 @@ from itertools import chain, islice
 from piactl.directory.port import EntryWrite, Outcome, WriteResult
 from piactl.errors import PiactlError, ReplyLost
 from piactl.flows.apply.run import Run
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.journal import IntendedWrite, Settlement
 
 BATCH = 100

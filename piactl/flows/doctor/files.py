@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from piactl.config.policy_lint import policy_warnings
+from piactl.config.policy import policy_warnings
 from piactl.config.register import read_register
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Policy

@@ -12,7 +12,7 @@ from piactl.errors import PiactlError
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning
 from piactl.flows.doctor.files import doctor_as, may_write, nearest_folder
 from piactl.journal import Head, in_doubt, verify
-from piactl.journal.private_file import open_private
+from piactl.journal.append_file import open_private
 
 Runs = Sequence[Mapping[str, Any]]
 

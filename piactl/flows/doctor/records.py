@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from piactl.core.model.account import LIVE
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.run_status import RunStatus
@@ -18,7 +19,8 @@ from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.activation_passwords import policy_faults, reuse_faults
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.devices import read_all_devices
-from piactl.directory.store.state_records import (
+from piactl.directory.store.memory_records import read_memory
+from piactl.directory.store.records import (
     ATTEMPTS,
     DATA,
     IN_RECORD,
@@ -31,16 +33,14 @@ from piactl.directory.store.state_records import (
     UnreadableRecords,
     misplaced_entries,
     parsed,
-    read_memory,
-    read_runs,
 )
+from piactl.directory.store.run_records import read_runs
 from piactl.errors import PiactlError
 from piactl.flows.apply.key_fence import read_announced
 from piactl.flows.apply.run_lock import LONGEST, MARGIN, process_began, read_lock
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst
 from piactl.flows.helpdesk.key_rotation import key_needs, need_words
 from piactl.flows.helpdesk.rate_limit import read_all_attempts, read_attempts
-from piactl.flows.plan.inputs.account_index import LIVE
 
 _FEW = 10
 """How many accounts are named in one finding."""

@@ -19,7 +19,7 @@ from piactl.directory.open import open_writer
 from piactl.directory.port import Values
 from piactl.directory.probe.server_config import ServerConfig
 from piactl.directory.store.accounts import IN_ACCOUNTS
-from piactl.directory.store.state_records import LOCK_CLASS, LOCK_WRITER, RUNS, SOURCES, WAITING, Places
+from piactl.directory.store.records import LOCK_CLASS, LOCK_WRITER, RUNS, SOURCES, WAITING, Places
 from piactl.errors import PiactlError
 from piactl.flows.apply.run_lock import TRIAL, TRIAL_SECONDS, Holder, RunLock, process_began, this_place
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, worst

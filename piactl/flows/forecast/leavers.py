@@ -1,4 +1,4 @@
-"""Who is about to lose what, for the warnings that are sent before it happens."""
+"""The people who lose something within a forecast, for the warnings that are sent before."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from piactl.core.model.account import Account, Right, State
 from piactl.core.model.periods import civil
 from piactl.core.plan.change import LOSING, Change, Kind
 from piactl.flows.forecast.simulate import Forecast, Night
-from piactl.flows.queries.accounts import account_on
-from piactl.flows.site import Site
+from piactl.flows.queries.accounts import career_and_status
 
 _OVER = (State.GRACE, State.DEACTIVATED, State.ARCHIVED)
 
 
 @dataclass(slots=True)
 class _Leaver:
-    """One account that loses something: as it was before, and what the nights then do to it."""
+    """One account that loses something: the account before, and what the nights change of it."""
 
     before: Account
     why: str
     lost: dict[Right, date] = field(default_factory=dict)
-    """Last day by right, of those that are not given back."""
+    """The last day of each right that is not given back."""
     closes: Mapping[str, object] | None = None
     grace: bool = False
     deactivated: date | None = None
@@ -34,8 +33,8 @@ class _Leaver:
         eve = night.day - timedelta(days=1)
         self.grace = self.grace or change.after.get("state") == State.GRACE.value
         if change.kind in (Kind.DEACTIVATE, Kind.ARCHIVE):
-            told = (change.before or {}).get("services")
-            for text in told if isinstance(told, list) else ():
+            services = (change.before or {}).get("services")
+            for text in services if isinstance(services, list) else ():
                 service, _, uai = str(text).partition(":")
                 self.lost.setdefault((service, uai), eve)
         if change.kind is Kind.DEACTIVATE:
@@ -51,8 +50,8 @@ class _Leaver:
 
 
 def leavers(forecast: Forecast) -> tuple[list[dict[str, Any]], list[Night]]:
-    """One row per account that loses something within the forecast and has not got it back at its end, by
-    uid; and the nights themselves.
+    """One row per account that loses something within the forecast and does not have it at its end, by uid;
+    and the nights themselves.
 
     uid, matricule, display_name, address, private_mail; `state` before the first loss and `state_then` at
     the end of the forecast; `services_ending` as service, uai, last_day; `login_ends` (the last day),
@@ -104,8 +103,7 @@ def _row(leaver: _Leaver, forecast: Forecast) -> dict[str, Any]:
 
 
 def _login_ends(leaver: _Leaver, then: Account, forecast: Forecast) -> str | None:
-    """The last day on which the person can log in, where that lies within the forecast or the person is
-    on the way out."""
+    """The last day on which the person can log in, if the forecast reaches it or the account is closing."""
     before = leaver.before
     if not _open(before, forecast.first):
         return None
@@ -118,7 +116,7 @@ def _login_ends(leaver: _Leaver, then: Account, forecast: Forecast) -> str | Non
 
 
 def _open(account: Account, day: date) -> bool:
-    """Whether the window of the account lets its owner log in on the day or later."""
+    """Whether the dates of the account allow a log in on the day or later."""
     return account.state not in (State.DEACTIVATED, State.ARCHIVED) and (
         account.login_until is None or account.login_until >= day
     )
@@ -130,7 +128,7 @@ def _ends(leaver: _Leaver, then: Account, forecast: Forecast) -> tuple[date | No
     if then.state not in _OVER:
         return None, None, None
     if then.state is not State.ARCHIVED:
-        ahead = _segments_after(then, forecast.site, forecast.until)
+        ahead = _segments_after(then, forecast)
         deactivated = deactivated or ahead.get(State.DEACTIVATED)
         archived = archived or ahead.get(State.ARCHIVED)
     grace = then.state_until if then.state is State.GRACE else None
@@ -143,9 +141,11 @@ def _ends(leaver: _Leaver, then: Account, forecast: Forecast) -> tuple[date | No
     return grace, deactivated, archived
 
 
-def _segments_after(account: Account, site: Site, day: date) -> dict[State, date]:
-    """The first day of each state that comes after the one of the day, until somebody returns."""
-    path, _ = account_on(account, site, day)
+def _segments_after(account: Account, forecast: Forecast) -> dict[State, date]:
+    """The first day of each state that follows the end of the forecast, until the person returns."""
+    day = forecast.until
+    rules = forecast.rules(day)
+    path, _ = career_and_status(account, rules.policy, rules.register, day)
     ahead: dict[State, date] = {}
     for segment in path.segments:
         if segment.first > day.toordinal():

@@ -15,12 +15,11 @@ from piactl.core.credentials.activation_password import (
     new_activation_password,
     valid_until,
 )
-from piactl.core.credentials.totp_devices import NO_DEVICE
 from piactl.core.edits import ActRefused
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.core.model.settings import IdentityName, Settings
+from piactl.core.rules.career import AccountStatus
 from piactl.core.rules.desired import Rules
-from piactl.core.rules.status import AccountStatus
 from piactl.directory.port import Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.activation_passwords import Ending, activation_write, policy_faults
@@ -29,7 +28,7 @@ from piactl.errors import ConfigurationInvalid, Mistake, PiactlError, UsageError
 from piactl.flows.accounts.batch import AccountOutcome, Batch, PreparedAccount, prepare_each
 from piactl.flows.helpdesk.activation_file import ActivationFile
 from piactl.flows.helpdesk.rate_limit import shown_time
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status
 
 IdentityCheck = Callable[[Writer], None]

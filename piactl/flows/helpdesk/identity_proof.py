@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from piactl.core.credentials.totp_devices import NO_DEVICE
 from piactl.core.edits import ActRefused
-from piactl.core.model.account import Account
+from piactl.core.model.account import NO_DEVICE, Account
 from piactl.core.model.numen import Numen, read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.rules.desired import NUMEN, Rules
@@ -22,7 +21,7 @@ from piactl.flows.apply.executor import write_beside
 from piactl.flows.helpdesk.activation import refuse_activation
 from piactl.flows.helpdesk.otp import CodeOutcome, use_code
 from piactl.flows.helpdesk.rate_limit import IdentityChecks, begin_attempt, tries_left
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 
 Proof = Callable[[str], bool]

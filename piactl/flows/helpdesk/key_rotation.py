@@ -22,17 +22,10 @@ from piactl.core.text import counted
 from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.devices import device_change, read_all_devices, read_seal_keys
-from piactl.directory.store.state_records import (
-    ATTEMPTS,
-    DATA,
-    IN_RECORD,
-    WAITING,
-    Places,
-    UnreadableRecords,
-    read_waiting,
-)
+from piactl.directory.store.memory_records import read_waiting
+from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, WAITING, Places, UnreadableRecords
 from piactl.flows.accounts.batch import Batch, PreparedAccount
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore
 from piactl.otp import sealed, unsealed
 

@@ -13,7 +13,7 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import PasswordSettings
 from piactl.directory.dn import child
 from piactl.directory.port import Outcome, Writer
-from piactl.directory.store.state_records import (
+from piactl.directory.store.records import (
     ATTEMPTS,
     DATA,
     IN_RECORD,

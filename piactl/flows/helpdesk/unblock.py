@@ -20,7 +20,7 @@ from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.run import Run
 from piactl.flows.helpdesk.rate_limit import shown_time
-from piactl.flows.plan.rows.bundle import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status
 
 

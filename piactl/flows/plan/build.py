@@ -1,93 +1,98 @@
-"""Builds the plan of a run: state, skip set, chunks, joint evaluation."""
+"""Builds the plan of a run: skip set, chunks, joint evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import date
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
+from piactl.core.model.settings import Settings, SourceSettings
 from piactl.core.plan.sync_cache import key_of
-from piactl.core.rules.desired import NUMEN
-from piactl.directory.port import Reader
+from piactl.core.rules.desired import NUMEN, Rules
 from piactl.directory.store.attribute_scans import read_numen_holders
 from piactl.errors import FeedRefused
 from piactl.feed.reader import read_feed
-from piactl.flows.plan.chunked import chunks
-from piactl.flows.plan.incremental.next_cache import NextCache, next_cache
-from piactl.flows.plan.incremental.skip_set import SkipSet, unchanged_accounts
-from piactl.flows.plan.inputs.load_feeds import in_order, raise_refused
+from piactl.flows.plan import chunks
+from piactl.flows.plan.incremental import NextCache, RunState, SkipSet, next_cache, unchanged_accounts
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.inputs.load_feeds import Scan, in_order, raise_refused
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
-from piactl.flows.plan.inputs.run_state import RunState, read_run_state
-from piactl.flows.plan.inputs.scan_feeds import Scan
-from piactl.flows.plan.proposal import Proposal
+from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.reconcile import reconcile
-from piactl.flows.site import Site
 
 
 def build_plan(
-    reader: Reader,
-    site: Site,
+    accounts: ManagedAccounts,
+    rules: Rules,
+    settings: Settings,
     scans: Sequence[Scan],
-    as_of: date,
+    state: RunState,
     accepted: Accepted = NOTHING,
     tick: Callable[[], None] = lambda: None,
-    state: RunState | None = None,
-) -> tuple[list[SourcedFeed], Proposal]:
-    """The feeds and the plan of one run; `state` is read where it is not given.
+) -> tuple[list[SourcedFeed], ReadyPlan, NextCache | None]:
+    """The feeds and the plan of one run, and the sync cache that it prepares for the next one.
 
     Raises FeedRefused and what `reconcile` raises.
     """
-    if state is None:
-        state = read_run_state(reader, site, as_of, feeds=bool(scans))
-    cache = None if state.due_only else next_cache(reader, site, scans, as_of)
-    skip = _skip_set(reader, site, scans, as_of, accepted, tick, state, cache)
-    feeds, skip = _read_feeds(reader, site, scans, skip)
-    return feeds, reconcile(reader, site, feeds, as_of, accepted, tick, state, skip, cache)
+    cache = None if state.due_only else next_cache(accounts, rules, settings, scans)
+    skip = SkipSet()
+    if cache is not None:
+        skip = _skip_set(accounts, rules, settings, scans, state, accepted, tick, cache)
+    feeds, skip = _read_feeds(accounts, rules, settings.sources, scans, skip, state)
+    plan = reconcile(accounts, rules, settings.sources, feeds, state, accepted, tick, skip, cache)
+    return feeds, plan, cache
 
 
 def _skip_set(
-    reader: Reader,
-    site: Site,
+    accounts: ManagedAccounts,
+    rules: Rules,
+    settings: Settings,
     scans: Sequence[Scan],
-    as_of: date,
+    state: RunState,
     accepted: Accepted,
     tick: Callable[[], None],
-    state: RunState,
-    cache: NextCache | None,
+    cache: NextCache,
 ) -> SkipSet:
     """The accounts that the joint evaluation leaves out: unchanged ones, and those evaluated in chunks."""
-    if cache is None:
-        return SkipSet()
-    memory = state.memory
-    skip = unchanged_accounts(reader, site, cache, memory.last, {*memory.pending(), *accepted.people})
-    accounts = len(skip.evaluate) if skip or memory.last is None else memory.last.census.total
-    if max(len(cache.rows) - len(skip.unchanged), accounts) < chunks.FEWEST:
+    memory, folder = state.memory, Path(settings.state_folder)
+    always = {*memory.pending(), *accepted.people}
+    skip = unchanged_accounts(accounts, rules.keys, folder, cache, memory.last, always)
+    count = len(skip.evaluate) if skip or memory.last is None else memory.last.census.total
+    if max(len(cache.rows) - len(skip.unchanged), count) < chunks.FEWEST:
         return skip
-    return chunks.evaluate_in_chunks(reader, site, scans, skip, cache, memory, as_of, tick, accepted.people)
+    return chunks.evaluate_in_chunks(
+        accounts, rules, settings.sources, folder, scans, skip, cache, memory, tick, accepted.people
+    )
 
 
 def _read_feeds(
-    reader: Reader, site: Site, scans: Sequence[Scan], skip: SkipSet
+    accounts: ManagedAccounts,
+    rules: Rules,
+    sources: Mapping[str, SourceSettings],
+    scans: Sequence[Scan],
+    skip: SkipSet,
+    state: RunState,
 ) -> tuple[list[SourcedFeed], SkipSet]:
     """The feeds without the rows of skipped accounts, and the skip set without the accounts that have the
-    NUMEN of somebody who is evaluated: they are evaluated too, and so on until nobody is added."""
-    keys = site.keys
+    NUMEN of a person who is evaluated or waits: they are evaluated too, and so on until none is added."""
     checked: set[str] = set()
+    # a run between may have left people in waiting whom the cache does not know
+    waiting = {record.numen_digest for record in state.memory.waiting.values() if record.numen_digest}
     while True:
-        feeds = _read(site, scans, skip)
+        feeds = _read(sources, scans, skip)
         if not skip:
             return feeds, skip
         numens = {numen for sourced in feeds for numen in sourced.feed.numens()}
-        digests = {digest for numen in numens for digest in keys.candidates(NUMEN, numen.reveal())}
-        new = sorted(digests - checked)
-        holders = read_numen_holders(reader, site.settings.directory, site.encoding, new)
+        digests = {digest for numen in numens for digest in rules.keys.candidates(NUMEN, numen.reveal())}
+        new = sorted((digests | waiting) - checked)
+        holders = read_numen_holders(*accounts, new)
         skipped = [(uid, matricule) for uid, matricule in holders if key_of(uid, matricule) in skip]
         if not skipped:
             return feeds, skip
-        checked |= digests
+        checked.update(new)
         skip = skip.without(skipped)
 
 
-def _read(site: Site, scans: Sequence[Scan], skip: SkipSet) -> list[SourcedFeed]:
+def _read(sources: Mapping[str, SourceSettings], scans: Sequence[Scan], skip: SkipSet) -> list[SourcedFeed]:
     feeds: list[SourcedFeed] = []
     refused: list[FeedRefused] = []
     for scan in scans:
@@ -98,4 +103,4 @@ def _read(site: Site, scans: Sequence[Scan], skip: SkipSet) -> list[SourcedFeed]
         else:
             feeds.append(SourcedFeed(feed, scan.source, scan.path))
     raise_refused(refused)
-    return in_order(feeds, site.settings.sources)
+    return in_order(feeds, sources)

@@ -1,75 +1,148 @@
-"""The plan as a file: what `plan -o json` prints and `apply` takes. It holds no secret and is signed."""
+"""The JSON form of a plan: what `plan -o json` prints and `apply` takes. It holds no secret and is signed."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Limit
+from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.guards import Refusal
-from piactl.core.plan.plan import AbsentAssignment, Basis, FeedBasis
-from piactl.directory.store.state_records import last_run_record, read_last_run
+from piactl.core.plan.plan import (
+    AbsentAssignment,
+    Basis,
+    Disagreement,
+    FeedBasis,
+    ForeignAddress,
+    Hold,
+    Plan,
+    Rejection,
+)
+from piactl.directory.port import EntryWrite
+from piactl.directory.store.memory_records import last_run_record, read_last_run, read_waiting, waiting_record
 from piactl.errors import StalePlan
-from piactl.flows.plan.proposal import Proposal
-from piactl.flows.plan.rows.bundle import Work
-from piactl.flows.plan.rows.json_lines import Lines, encode
-from piactl.flows.plan.rows.serialize import PlannedWrites, change_lines, read_write, write_facts, write_lines
+from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
+from piactl.private_files import BLOCK, NamelessFile
 
 VERSION = 1
 _PURPOSE = "plan"
+_SEALS = ("fingerprint", "signature")
+
+encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+"""A value as canonical JSON: no blanks, the names of each object sorted."""
+
+
+# The rows of a plan, its changes and its writes: a few in memory, many on disk.
+
+
+class Lines:
+    """JSON objects in the order in which they were added. They can be read again. `folder` and the errors are
+    those of NamelessFile."""
+
+    def __init__(self, folder: Path, rows: Iterable[object] = ()) -> None:
+        self._file = NamelessFile(folder)
+        self._count = 0
+        for row in rows:
+            self.add(encode(row).encode())
+
+    def add(self, text: bytes) -> None:
+        """Adds one row, which has no line end."""
+        self._file.add(text + b"\n")
+        self._count += 1
+
+    def texts(self) -> Iterator[bytes]:
+        """The rows as they were added."""
+        at, rest, end = 0, b"", len(self._file)
+        while at < end:
+            block = self._file.read(at, BLOCK)
+            at += len(block)
+            *whole, rest = (rest + block).split(b"\n")
+            yield from whole
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return map(json.loads, self.texts())
+
+    def __len__(self) -> int:
+        return self._count
 
 
 @dataclass(frozen=True, slots=True)
-class PlanFile:
-    """A plan that was read back: what apply needs of it, and the whole document for those who show it."""
+class PlannedWrites:
+    """The writes that the rows of a plan describe, read when they are asked for."""
 
-    work: Work
-    document: Mapping[str, Any]
+    rows: Lines | Sequence[Mapping[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[AccountWrite]:
+        return map(_read_account_write, self.rows)
 
 
-def plan_document(
-    proposal: Proposal, keys: DigestKeys, folder: Path, undo: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """The plan as JSON values, with its fingerprint and its signature under the current key; its `changes`
-    and `writes` are Lines, kept in `folder` where they are many. `undo` is what the plan of an undo says of
-    the run that it undoes, `run` among it."""
-    plan = proposal.plan
-    last = proposal.memory.last
-    document: dict[str, Any] = {
+@dataclass(frozen=True, slots=True)
+class PlannedChanges:
+    """The changes that the rows of a plan describe, without their scopes, which only the guards use."""
+
+    rows: Lines | Sequence[Mapping[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Change]:
+        return map(_read_change, self.rows)
+
+
+def add_row(changes: Lines, writes: Lines, write: AccountWrite, made: Iterable[Change]) -> None:
+    """Adds a write and its changes to the rows of a plan."""
+    for change in made:
+        changes.add(encode(change_facts(change)).encode())
+    writes.add(encode(_account_write_facts(write)).encode())
+
+
+# A plan and its JSON form.
+
+
+def sealed(plan: ReadyPlan, keys: DigestKeys, folder: Path) -> ReadyPlan:
+    """The plan with its fingerprint and its signature under the current key. Its changes and writes become
+    rows, which are kept in `folder` if they are many."""
+    changes, writes = plan.plan.changes, plan.writes
+    if not isinstance(changes, PlannedChanges):
+        changes = PlannedChanges(Lines(folder, map(change_facts, changes)))
+    if not isinstance(writes, PlannedWrites):
+        writes = PlannedWrites(Lines(folder, map(_account_write_facts, writes)))
+    plan = replace(plan, plan=replace(plan.plan, changes=changes), writes=writes)
+    found = fingerprint(plan_document(plan))
+    return replace(plan, fingerprint=found, signature=keys.digest(_PURPOSE, found))
+
+
+def plan_document(plan: ReadyPlan) -> dict[str, Any]:
+    """A sealed plan as JSON values, as schemas/json/plan.schema.json describes them; its `changes` and
+    `writes` are rows, read when they are asked for."""
+    shown = plan.plan
+    changes, writes = shown.changes, plan.writes
+    return {
         "version": VERSION,
-        "basis": _basis(plan.basis),
-        "summary": dict(plan.summary),
-        "changes": change_lines(plan.changes, folder),
-        "rejections": [_fields(r, "file line column code message matricule") for r in plan.rejections],
-        "holds": [_fields(h, "matricule uid why") for h in plan.holds],
-        "absents": [absent_facts(a) for a in plan.absents],
-        "disagreements": [
-            {**_fields(d, "matricule uid why"), "columns": list(d.columns)} for d in plan.disagreements
-        ],
-        "foreign_addresses": [
-            {**_fields(one, "uid address"), "since": one.since.isoformat(), "owner": one.owner or None}
-            for one in plan.foreign_addresses
-        ],
-        "refusals": [refusal_facts(r) for r in plan.refusals],
-        "remarks": list(plan.remarks),
-        "writes": write_lines(proposal.writes, folder),
-        "records": [write_facts(write) for write in proposal.records],
-        "last": last_run_record(last) if last else None,
-        **({"undo": undo} if undo else {}),
+        "basis": _facts(shown.basis),
+        "summary": dict(shown.summary),
+        "changes": changes.rows if isinstance(changes, PlannedChanges) else list(map(change_facts, changes)),
+        **{name: list(map(_facts, getattr(shown, name))) for name in _LISTS},
+        "refusals": [refusal_facts(refusal) for refusal in shown.refusals],
+        "remarks": list(shown.remarks),
+        "writes": writes.rows
+        if isinstance(writes, PlannedWrites)
+        else list(map(_account_write_facts, writes)),
+        "records": [_write_facts(write) for write in plan.records],
+        "last": last_run_record(plan.last) if plan.last else None,
+        **({"undo": plan.undo} if plan.undo else {}),
+        **{name: getattr(plan, name) for name in _SEALS},
     }
-    document["fingerprint"] = fingerprint(document)
-    document["signature"] = keys.digest(_PURPOSE, document["fingerprint"])
-    return document
-
-
-_SEALS = ("fingerprint", "signature")
 
 
 def fingerprint(document: Mapping[str, Any]) -> str:
@@ -81,8 +154,10 @@ def fingerprint(document: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def plan_pieces(document: Mapping[str, Any]) -> Iterator[bytes]:
-    """The plan as a file: canonical JSON, each change and each write on a line of its own, the seals last."""
+def plan_pieces(plan: ReadyPlan) -> Iterator[bytes]:
+    """A sealed plan as a file: canonical JSON, each change and each write on a line of its own, the seals
+    last."""
+    document = plan_document(plan)
     yield from _canonical(document, b"\n")
     yield from (b',"%b":%b' % (name.encode(), encode(document[name]).encode()) for name in _SEALS)
     yield b"}\n"
@@ -106,9 +181,11 @@ def _canonical(document: Mapping[str, Any], end: bytes) -> Iterator[bytes]:
         before = b","
 
 
-def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> PlanFile:
-    """The plan in a file, which can be read from its start again; its rows are kept in `folder` where they
-    are many. Raises StalePlan for what is no plan, was edited or was signed with another key."""
+def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> ReadyPlan:
+    """The plan in a file that can be read twice; its rows are kept in `folder` if they are many.
+
+    Raises StalePlan for a file that is no plan, was edited or was signed with another key.
+    """
     try:
         document = _rowwise(stream, folder)
         if document is None:
@@ -128,23 +205,36 @@ def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> Pl
         )
     if document["version"] != VERSION:
         raise StalePlan(f"{name}: was made by another version of piactl; make the plan again")
-    work = Work(
-        fingerprint=found,
+    try:
+        return _read_document(document)
+    except (ValueError, KeyError, TypeError):
+        raise StalePlan(f"{name}: was made by another version of piactl; make the plan again") from None
+
+
+def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
+    plan = Plan(
         basis=_read_basis(document["basis"]),
+        changes=PlannedChanges(document["changes"]),
+        refusals=tuple(map(_read_refusal, document["refusals"])),
+        remarks=tuple(document["remarks"]),
         summary=document["summary"],
-        refusals=tuple(_read_refusal(r) for r in document["refusals"]),
-        writes=PlannedWrites(document["writes"]),
-        records=tuple(read_write(w) for w in document["records"]),
-        last=read_last_run(document["last"]) if document["last"] else None,
-        undoes=document.get("undo", {}).get("run", ""),
+        **{name: tuple(_read(kind, facts) for facts in document[name]) for name, kind in _LISTS.items()},
     )
-    return PlanFile(work, document)
+    return ReadyPlan(
+        plan=plan,
+        writes=PlannedWrites(document["writes"]),
+        records=tuple(map(_read_write, document["records"])),
+        last=read_last_run(document["last"]) if document["last"] else None,
+        undo=document.get("undo"),
+        fingerprint=document["fingerprint"],
+        signature=document["signature"],
+    )
 
 
 def _rowwise(stream: BinaryIO, folder: Path) -> dict[str, Any] | None:
     """A plan in the layout of `plan_pieces`, its rows as Lines; None for any other layout.
 
-    What is given is what the fingerprint is then made of, wherever the lines of the file end.
+    The fingerprint is then made of these rows, wherever the lines of the file end.
     """
     try:
         return _rows_apart(stream, folder)
@@ -175,59 +265,105 @@ def _rows_apart(stream: BinaryIO, folder: Path) -> dict[str, Any] | None:
     return {**document, **{name: lines for name, lines in rows.items() if lines}}
 
 
-def absent_facts(absent: AbsentAssignment) -> dict[str, Any]:
-    a = absent.absence
+# The parts of a plan as JSON values and back.
+
+_LISTS: Mapping[str, type] = {
+    "rejections": Rejection,
+    "holds": Hold,
+    "absents": AbsentAssignment,
+    "disagreements": Disagreement,
+    "foreign_addresses": ForeignAddress,
+}
+"""The lists of a plan whose values are written field by field."""
+
+
+def _facts(value: Any) -> dict[str, Any]:
+    """A dataclass of plain values, days and tuples of them."""
+    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, tuple):
+        return [_facts(item) if isinstance(item, FeedBasis) else item for item in value]
+    return value
+
+
+def _read(kind: type, facts: Mapping[str, Any]) -> Any:
+    """The dataclass of which `_facts` made these values; its annotations, which are texts, say which of them
+    are days."""
+    values = dict(facts)
+    for field in fields(kind):
+        value = values[field.name]
+        if str(field.type).startswith("date") and value is not None:
+            values[field.name] = date.fromisoformat(value)
+        elif isinstance(value, list):
+            values[field.name] = tuple(value)
+    return kind(**values)
+
+
+def _read_basis(facts: Mapping[str, Any]) -> Basis:
+    feeds = tuple(_read(FeedBasis, feed) for feed in facts["feeds"])
+    return Basis(**{**facts, "feeds": feeds, "as_of": date.fromisoformat(facts["as_of"])})
+
+
+def refusal_facts(refusal: Refusal) -> dict[str, Any]:
+    limit = {"max": refusal.limit.max, "share": refusal.limit.share}
+    return {**_facts(refusal), "limit": limit}
+
+
+def _read_refusal(facts: Mapping[str, Any]) -> Refusal:
+    limit = Limit(facts["limit"]["max"], facts["limit"]["share"])
+    return Refusal(**{**facts, "limit": limit, "sample": tuple(facts["sample"])})
+
+
+def change_facts(change: Change) -> dict[str, Any]:
+    """A change as JSON values, without its scopes."""
     return {
-        "matricule": a.matricule,
-        "uid": absent.uid,
-        "source": absent.source,
-        "uai": a.uai,
-        "function": a.function,
-        "start": a.start.isoformat(),
-        "since": a.since.isoformat(),
-        "seen": len(a.feeds),
-        "needed": absent.needed,
+        "kind": change.kind.value,
+        "uid": change.uid,
+        "matricule": change.matricule,
+        "before": change.before,
+        "after": change.after,
+        "reason": change.reason,
+        "feed": change.feed,
+        "line": change.line,
+        "effective": change.effective.isoformat(),
     }
 
 
-def _fields(value: object, names: str) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in names.split()}
+def _read_change(facts: Mapping[str, Any]) -> Change:
+    values = {**facts, "kind": Kind(facts["kind"]), "effective": date.fromisoformat(facts["effective"])}
+    return Change(**values)
 
 
-def _basis(basis: Basis) -> dict[str, Any]:
+def _write_facts(write: EntryWrite) -> dict[str, Any]:
+    return {"op": write.op, "dn": write.dn, "add": _texts(write.add), "delete": _texts(write.delete)}
+
+
+def _read_write(facts: Mapping[str, Any]) -> EntryWrite:
+    return EntryWrite(facts["op"], facts["dn"], add=_bytes(facts["add"]), delete=_bytes(facts["delete"]))
+
+
+def _account_write_facts(write: AccountWrite) -> dict[str, Any]:
     return {
-        "feeds": [
-            {**_fields(f, "source file digest rows full"), "date": f.date.isoformat() if f.date else None}
-            for f in basis.feeds
-        ],
-        **_fields(basis, "policy register directory after"),
-        "as_of": basis.as_of.isoformat(),
+        "uid": write.uid,
+        "kinds": list(write.kinds),
+        "reason": write.reason,
+        **_write_facts(write.write),
+        "waiting": waiting_record(write.waiting) if write.waiting else None,
     }
 
 
-def _read_basis(b: Mapping[str, Any]) -> Basis:
-    feeds = tuple(
-        FeedBasis(
-            f["source"],
-            f["file"],
-            f["digest"],
-            date.fromisoformat(f["date"]) if f["date"] else None,
-            f["rows"],
-            f["full"],
-        )
-        for f in b["feeds"]
-    )
-    as_of = date.fromisoformat(b["as_of"])
-    return Basis(feeds, b["policy"], b["register"], b["directory"], b["after"], as_of)
+def _read_account_write(facts: Mapping[str, Any]) -> AccountWrite:
+    waiting = read_waiting(facts["waiting"]) if facts["waiting"] else None
+    return AccountWrite(facts["uid"], tuple(facts["kinds"]), facts["reason"], _read_write(facts), waiting)
 
 
-def refusal_facts(r: Refusal) -> dict[str, Any]:
-    limit = {"max": r.limit.max, "share": r.limit.share}
-    return {**_fields(r, "guard kind found of scope total"), "limit": limit, "sample": list(r.sample)}
+def _texts(values: Mapping[str, tuple[bytes, ...]]) -> dict[str, list[str]]:
+    return {name: list(map(bytes.decode, texts)) for name, texts in values.items()}
 
 
-def _read_refusal(r: Mapping[str, Any]) -> Refusal:
-    limit = Limit(r["limit"]["max"], r["limit"]["share"])
-    return Refusal(
-        r["guard"], r["kind"], r["found"], r["of"], limit, r["scope"], tuple(r["sample"]), r["total"]
-    )
+def _bytes(values: Mapping[str, list[str]]) -> dict[str, tuple[bytes, ...]]:
+    return {name: tuple(value.encode() for value in texts) for name, texts in values.items()}

@@ -8,21 +8,18 @@ from datetime import date
 from typing import Any
 
 from piactl.core.model.account import Account, State
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.numen import read_numen
 from piactl.core.model.overrides import closings, overridden
 from piactl.core.model.periods import civil
-from piactl.core.model.person import Register
+from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.rules.career import Career, career
-from piactl.core.rules.status import AccountStatus, account_status
+from piactl.core.rules.career import AccountStatus, Career, account_status, career
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, Unreadable, find_accounts, read_accounts
 from piactl.directory.store.attribute_map import Encoding
 from piactl.errors import AccountNotFound, PiactlError
-from piactl.flows.site import Site
 
 View = Mapping[str, Any]
 
@@ -87,11 +84,6 @@ def all_accounts(
             report_unreadable(entry.why)
         else:
             yield entry.account
-
-
-def account_on(account: Account, site: Site, as_of: date) -> tuple[Career, AccountStatus]:
-    """`career_and_status`, as the forecast calls it."""
-    return career_and_status(account, site.policy, site.register, as_of)
 
 
 def career_and_status(

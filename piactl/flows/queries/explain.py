@@ -15,7 +15,7 @@ from piactl.core.model.policy import Service
 from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.reasons import assignment_text
-from piactl.directory.store.state_records import UnreadableRecords
+from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
 
 View = Mapping[str, Any]
@@ -48,7 +48,7 @@ def why_login(
     # loaded here: the other questions do not need them
     from piactl.core.explain.login import LoginContext, entry_differs, login_answer
     from piactl.directory.store.credentials import read_credentials
-    from piactl.directory.store.state_records import read_last
+    from piactl.directory.store.memory_records import read_last
 
     entry = find_entry(store, name)
     case = _case(entry.account, rules, now, settings)

@@ -17,19 +17,20 @@ from typing import Any
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.change import Change
-from piactl.core.plan.guards import counts_by_kind, refusals
+from piactl.core.plan.guards import Losses, counts_by_kind, refusals
 from piactl.core.plan.plan import Basis, Hold, Plan
-from piactl.core.plan.run_state import Memory
+from piactl.core.plan.run_state import LastRun, Memory
 from piactl.core.rules.desired import Rules
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_map import encoding_of
-from piactl.directory.store.state_records import UnreadableRecords, memory_writes, read_memory, read_runs
+from piactl.directory.store.memory_records import memory_writes, read_memory
+from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.run_records import read_runs
 from piactl.errors import AccountNotFound, PiactlError
 from piactl.flows.apply.run_lock import alive_alone
 from piactl.flows.apply.undo_log import Kept, read_undo
-from piactl.flows.plan.plan_file import PlanFile, plan_document
-from piactl.flows.plan.proposal import Proposal
-from piactl.flows.plan.rows.bundle import Work
+from piactl.flows.plan.plan_file import sealed
+from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.undo.revert import WHO, Fate, Inverting, Reversal
 
 Record = Mapping[str, Any]
@@ -41,7 +42,7 @@ class Undoing:
 
     record: Record
     reversals: tuple[Reversal, ...]
-    plan: PlanFile
+    ready: ReadyPlan
     incomplete: bool = False
     """Whether a part of what the run kept cannot be read: its accounts are not among the reversals."""
 
@@ -87,9 +88,8 @@ def propose_undo(
     encoding = encoding_of(rules.policy, directory)
     inverting = Inverting(reader, directory, encoding, rules, record, reason, since.words)
     reversals = tuple(inverting.reversals(kept))
-    proposal = _proposal(reader, directory, rules, register_digest, unreadable, records, record, reversals)
-    document = plan_document(proposal, rules.keys, Path(settings.state_folder), _facts(record, reversals))
-    return Undoing(record, reversals, PlanFile(_work(document, proposal), document), incomplete)
+    ready = _planned(reader, directory, rules, register_digest, unreadable, records, record, reversals)
+    return Undoing(record, reversals, sealed(ready, rules.keys, Path(settings.state_folder)), incomplete)
 
 
 def _chosen(records: Sequence[Record], name: str, now: datetime) -> Record:
@@ -168,7 +168,7 @@ def _spoken_time(text: str) -> str:
         return "at an unknown time"
 
 
-def _proposal(
+def _planned(
     reader: Reader,
     directory: DirectorySettings,
     rules: Rules,
@@ -177,7 +177,7 @@ def _proposal(
     records: Sequence[Record],
     record: Record,
     reversals: Sequence[Reversal],
-) -> Proposal:
+) -> ReadyPlan:
     as_of = rules.as_of
     remembered = read_memory(reader, directory.state, rules.keys, unreadable, due=as_of)
     last = remembered.memory.last
@@ -206,9 +206,14 @@ def _proposal(
         summary=counts_by_kind(changes),
     )
     # not clean: the next night must look at everything
-    after = replace(last, as_of=as_of, clean=False) if last else None
+    after = replace(last, as_of=as_of, clean=False, losses=_losses_left(last, record)) if last else None
     writes = tuple(one.write for one in rows if one.write is not None)
-    return Proposal(plan, writes, tuple(marks), Memory(after, sources))
+    return ReadyPlan(plan, writes, tuple(marks), after, _facts(record, reversals))
+
+
+def _losses_left(last: LastRun, record: Record) -> Losses:
+    """The losses that later runs count, without those of the day of the run that is undone."""
+    return {day: counts for day, counts in last.losses.items() if day.isoformat() != record.get("as_of")}
 
 
 def _marked(memory: Memory, records: Sequence[Record], record: Record) -> dict[str, Any]:
@@ -255,17 +260,3 @@ def _facts(record: Record, reversals: Sequence[Reversal]) -> dict[str, Any]:
             if one.fate is not Fate.BEFORE
         ],
     }
-
-
-def _work(document: Mapping[str, Any], proposal: Proposal) -> Work:
-    plan = proposal.plan
-    return Work(
-        fingerprint=document["fingerprint"],
-        basis=plan.basis,
-        summary=plan.summary,
-        refusals=plan.refusals,
-        writes=proposal.writes,
-        records=proposal.records,
-        last=proposal.memory.last,
-        undoes=document["undo"]["run"],
-    )

@@ -31,8 +31,8 @@ from piactl.directory.store.composite_values import read_assignment
 from piactl.directory.store.devices import link_write
 from piactl.directory.write.entry_state import EntryState, differing, entry_state
 from piactl.flows.apply.undo_log import Kept, values_digest
-from piactl.flows.plan.rows.bundle import AccountWrite
-from piactl.flows.plan.rows.change_set import change_set
+from piactl.flows.plan.change_set import change_set
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import career_and_status
 
 WHO = ("modifiersName", "modifyTimestamp")

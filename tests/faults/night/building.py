@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -24,19 +25,25 @@ _COLUMNS = (
 )
 
 
-def build_world() -> World:
-    """A started sandbox after its first load, with the reference of the night. Some three seconds."""
+def build_world(
+    people: int = PEOPLE, *, accesslog: bool = False, arrange: Callable[[World], None] = lambda world: None
+) -> World:
+    """A started sandbox after its first load, with the reference of the night. Some three seconds.
+
+    `arrange` is called between the first load and the night.
+    """
     folder = Path(tempfile.mkdtemp(prefix="piactl-faults-"))
-    start_sandbox(folder)
+    start_sandbox(folder, accesslog=accesslog)
     world = World(folder)
     try:
-        first = _write_feeds(world)
-        _settle_configuration(world)
+        first = _write_feeds(world, people)
+        _settle_configuration(world, people)
         loaded = world.run(world.command("nightly", "--as-of", str(FIRST), str(first)))
         assert loaded.code == 0, loaded.said
+        arrange(world)
         world.begin = max(line.seq for line in read_lines(str(world.journal)))
         _run_undisturbed(world)
-        assert len(world.changed) >= 250, f"the night changes only {len(world.changed)} accounts"
+        assert len(world.changed) >= people + 10, f"the night changes only {len(world.changed)} accounts"
         assert any("ou=waiting" in dn for dn in world.reference.memory), "nobody waits after the night"
     except BaseException:
         end_world(world)
@@ -59,7 +66,7 @@ def end_world(world: World) -> None:
     shutil.rmtree(world.folder)
 
 
-def _settle_configuration(world: World) -> None:
+def _settle_configuration(world: World, people: int) -> None:
     settings = yaml.safe_load(world.config.read_text())
     settings["directory"]["operation_timeout"] = 5
     settings["directory"]["connect_timeout"] = 2
@@ -79,14 +86,14 @@ def _settle_configuration(world: World) -> None:
     for guards in (policy["guards"], *policy["guards"]["periods"].values()):
         for guard in guards.values():
             if isinstance(guard, dict) and "max" in guard:
-                guard["max"] = 2 * PEOPLE
+                guard["max"] = 2 * people
     file.write_text(yaml.safe_dump(policy, allow_unicode=True))
 
 
-def _write_feeds(world: World) -> Path:
+def _write_feeds(world: World, people: int) -> Path:
     """The first feed; those of the night, full and delta, are set in `world`."""
     folder = world.folder / "feeds"
-    nights = _generated(folder)
+    nights = _generated(folder, people)
     shutil.copy(folder / "establishments.csv", world.folder / "establishments.csv")
     first, second = (folder / name for name in nights)
     *rows, trailer = second.read_text().splitlines()
@@ -109,7 +116,7 @@ def _row(number: int, family: str, given: str, start: str) -> str:
     )
 
 
-def _generated(folder: Path, people: int = PEOPLE) -> list[str]:
+def _generated(folder: Path, people: int) -> list[str]:
     """Feeds of invented people by the generator of the examples, in a process of its own."""
     program = (
         "import sys; sys.path[:0] = sys.argv[1:3]\n"

@@ -92,7 +92,7 @@ def signalled(
     return process.returncode, out
 
 
-def calls_of(world: World) -> list[tuple[str, int]]:
+def calls_of(world: World, config: Path | None = None) -> list[tuple[str, int]]:
     """Name and number of each system call of an undisturbed night, in order; on the morning after it.
 
     How many pieces a long answer comes in depends on the moment, so it is the night of three with the fewest
@@ -104,7 +104,7 @@ def calls_of(world: World) -> list[tuple[str, int]]:
     for number in range(3):
         if number:
             world.reset()
-        done = world.run([*trace, *world.night()])
+        done = world.run([*trace, *world.night(config=config)])
         assert done.code == 0, done.said
         nights.append([line.partition("(")[0] for line in log.read_text().splitlines()])
     names = min(nights, key=lambda names: names.count("recvfrom"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.sandbox.config_files import ACCOUNTS, STATE
+from piactl.sandbox.files import ACCOUNTS, STATE
 
 from .moments import need_strace
 from .survival import check_half, check_survived, story

@@ -14,7 +14,7 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.sandbox.config_files import identity_dn
+from piactl.sandbox.files import identity_dn
 
 from .moments import AFTER_LOSSES, wait_for_lines, wait_until_it_stands
 from .survival import check_directory, check_half, check_journal, check_survived, story

@@ -29,7 +29,7 @@ from piactl.core.journal_line import JournalLine
 from piactl.core.model.settings import DirectorySettings
 from piactl.journal import read_lines
 from piactl.sandbox import start_sandbox, stop_sandbox
-from piactl.sandbox.config_files import ACCOUNTS, STATE, SUFFIX
+from piactl.sandbox.files import ACCOUNTS, STATE, SUFFIX
 
 ROOT = Path(__file__).resolve().parents[3]
 FIRST, NEXT = date(2026, 8, 22), date(2026, 9, 2)
@@ -41,6 +41,8 @@ _VOLATILE = frozenset(
     "entryUUID entryCSN createTimestamp modifyTimestamp creatorsName modifiersName structuralObjectClass "
     "entryDN subschemaSubentry hasSubordinates".split()
 )
+_KEPT = ("slapd/data", "slapd/log", "journal", "state")
+"""The folders that make the morning before the night."""
 Entries = dict[str, dict[str, list[bytes]]]
 
 
@@ -171,18 +173,23 @@ class World:
 
     def reset(self) -> None:
         """Puts directory, server settings, journal and state files back to the morning before the night."""
+        self.restore()
+        self.start_slapd()
+
+    def restore(self) -> None:
+        """Ends the server, and puts everything back like `reset`."""
         self.kill_slapd()
         saved = self.folder / "saved"
-        for name in ("slapd/data", "journal", "state"):
+        for name in _KEPT:
             shutil.rmtree(self.folder / name, ignore_errors=True)
             shutil.copytree(saved / name, self.folder / name)
         shutil.copy(saved / "slapd.conf", self.folder / "slapd" / "slapd.conf")
-        self.start_slapd()
 
     def save(self) -> None:
         stop_sandbox(self.folder)
         saved = self.folder / "saved"
-        for name in ("slapd/data", "journal", "state"):
+        shutil.rmtree(saved, ignore_errors=True)
+        for name in _KEPT:
             shutil.copytree(self.folder / name, saved / name)
         shutil.copy(self.folder / "slapd" / "slapd.conf", saved / "slapd.conf")
         self.start_slapd()

@@ -14,7 +14,7 @@ from piactl.core.edits import Author
 from piactl.core.model.digests import DigestKeys
 from piactl.directory.port import Writer
 from piactl.directory.store.devices import device_add
-from piactl.directory.store.state_records import UnreadableRecords
+from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import AccountOutcome, Batch, PreparedAccount
 from piactl.flows.helpdesk.otp.holder import Holder, deletions, prepare_holders, prepared
@@ -88,7 +88,7 @@ class EnrolmentDelivery:
 
     def keep(self, outcomes: Mapping[str, AccountOutcome]) -> None:
         """Fills the files with the devices that were made. Raises PiactlError."""
-        from piactl.otp.qr_code import png
+        from piactl.otp import png
 
         self.made = [one for one in self._prepared if outcomes.get(one.uid) is AccountOutcome.APPLIED]
         if not self.made:

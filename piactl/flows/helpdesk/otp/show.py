@@ -8,7 +8,7 @@ from typing import Any
 from piactl.core.credentials.totp_devices import DeviceState, services_with_code
 from piactl.core.model.policy import Policy
 from piactl.directory.store.devices import DeviceEntry, device_dn, words_of
-from piactl.directory.store.state_records import UnreadableRecords
+from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.helpdesk.otp.holder import Holder, find_holder
 from piactl.flows.queries.accounts import AccountStore
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from piactl.core.credentials.totp_devices import NO_DEVICE, DeviceState, services_with_code, suspended
+from piactl.core.credentials.totp_devices import DeviceState, services_with_code, suspended
 from piactl.core.edits import ActRefused, Author
+from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.policy import Policy
 from piactl.directory.store.devices import device_change
-from piactl.directory.store.state_records import UnreadableRecords
+from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.helpdesk.otp.holder import Holder, deletions, link, login_words, prepare_holders, prepared
 from piactl.flows.queries.accounts import AccountStore

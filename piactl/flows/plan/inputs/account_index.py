@@ -1,4 +1,4 @@
-"""The accounts of one run, as they were read, by what people are recognised by."""
+"""The accounts of one run, as they were read, by what identifies a person."""
 
 from __future__ import annotations
 
@@ -6,19 +6,31 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
+from typing import NamedTuple
 
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import LIVE, Account, State
 from piactl.core.model.digests import DigestKeys
-from piactl.core.plan.diff import home_establishments
+from piactl.core.model.settings import DirectorySettings
+from piactl.core.plan.diff import home_establishments, services_of
 from piactl.core.plan.guards import Census
+from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, Unreadable
+from piactl.directory.store.attribute_map import Encoding
 
-LIVE = frozenset({State.ACTIVE, State.ON_LEAVE, State.GRACE, State.ANTICIPATED})
+
+class ManagedAccounts(NamedTuple):
+    """Where the accounts of one directory are and how their entries are read and written. `encoding` is that
+    of the server behind `reader`."""
+
+    reader: Reader
+    directory: DirectorySettings
+    encoding: Encoding
 
 
 @dataclass(slots=True)
 class AccountIndex:
-    """The accounts as they were read."""
+    """Accounts by matricule, by digest and by name. `doubled` has the uids of a matricule that several
+    accounts have, `unreadable` the entries that cannot be parsed."""
 
     by_matricule: dict[str, Entry] = field(default_factory=dict)
     archived: dict[str, Entry] = field(default_factory=dict)
@@ -66,16 +78,17 @@ class AccountIndex:
         return entry
 
     def census(self, as_of: date) -> Census:
-        """How many live accounts there are, where each belongs."""
+        """The number of live accounts, and of those at each establishment and in each profile."""
         return census_of(self.accounts(), as_of)
 
 
 def census_of(accounts: Iterable[Account], as_of: date) -> Census:
-    """How many of these accounts are live, where each belongs."""
-    total, places, profiles = 0, Counter[str](), Counter[str]()
+    """The number of live accounts among these, and of those at each establishment and in each profile."""
+    total, places, profiles, services = 0, Counter[str](), Counter[str](), Counter[str]()
     for account in accounts:
         if account.state in LIVE:
             total += 1
             places.update(home_establishments(account, as_of))
             profiles.update(account.profiles)
-    return Census(total, dict(sorted(places.items())), dict(sorted(profiles.items())))
+            services.update(services_of(account))
+    return Census(total, *(dict(sorted(counts.items())) for counts in (places, profiles, services)))

@@ -1,4 +1,4 @@
-"""What several sources say of one person, where they differ: which of it counts, and what is remembered.
+"""Resolves what several sources say differently of one person, and remembers what did not count.
 
 The feed of one source alone cannot tell a change from an older statement: if both counted, the night of one
 source would rename an account, that of the other would rename it back. So a statement counts only where it
@@ -15,10 +15,9 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from piactl.core.model.account import Account
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.overrides import MANUAL
-from piactl.core.model.person import Person
+from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.plan import Disagreement
 from piactl.core.plan.run_state import Deviation
 from piactl.core.rules.same_person import PERSON_DATA, Statement, data_of, resolved_value, sources_differ
@@ -26,8 +25,8 @@ from piactl.core.rules.same_person import PERSON_DATA, Statement, data_of, resol
 
 @dataclass(slots=True)
 class Resolver:
-    """Decides person by person which source counts. `deviations` are those of each source by matricule, as
-    they stand after the run; `moved` are the matricules whose deviations are others than before it."""
+    """Decides for each person which source counts. `deviations` are those of each source by matricule, after
+    the run; `moved` are the matricules whose deviations the run changes."""
 
     as_of: date
     keys: DigestKeys
@@ -35,22 +34,22 @@ class Resolver:
     disagreements: list[Disagreement] = field(default_factory=list)
     moved: set[str] = field(default_factory=set)
 
-    def is_sole(self, matricule: str, told: Collection[str], assignments: Sequence[Assignment]) -> bool:
-        """Whether one source alone knows a person, and no other tells of them tonight: then there is nothing
-        to decide, or to remember any more."""
+    def is_sole(self, matricule: str, listed: Collection[str], assignments: Sequence[Assignment]) -> bool:
+        """Whether only one source knows a person, and no other lists the person tonight: then there is
+        nothing to decide or remember."""
         sources = self._sources_of(assignments)
         if len(sources) > 1:
             return False
         for deviations in self.deviations.values():
             if deviations.pop(matricule, None) is not None:
                 self.moved.add(matricule)
-        return sources.issuperset(told)
+        return sources.issuperset(listed)
 
     def resolved(
         self,
         person: Person,
         account: Account,
-        told: Mapping[str, Person],
+        listed: Mapping[str, Person],
         known: Sequence[Assignment],
         assignments: Sequence[Assignment],
         *,
@@ -58,18 +57,18 @@ class Resolver:
     ) -> Person:
         """The person with the statements that count; a field in which none does is silent.
 
-        `told` is what each source of the run says, `known` are the assignments before the run, `assignments`
-        those after it. `accepted`: by hand, so that whatever differs from the account is a change.
+        `listed` has the person of each source of the run, `known` are the assignments before the run,
+        `assignments` those after it. `accepted`: by hand, so every difference from the account is a change.
         """
         sources = self._sources_of(assignments)
-        told = {source: one for source, one in told.items() if source in sources}
+        listed = {source: one for source, one in listed.items() if source in sources}
         data = data_of(account)
         values: dict[str, str] = {}
         columns: list[str] = []
         for name, column in PERSON_DATA.items():
             statements = [
                 Statement(source, getattr(one, name), self._is_new(source, one, name, data, known, accepted))
-                for source, one in told.items()
+                for source, one in listed.items()
                 if name not in one.silent
             ]
             if len(sources) <= 1:
@@ -80,7 +79,7 @@ class Resolver:
             if sources_differ(name, values[name], statements):
                 columns.append(column)
         if columns:
-            self._tell(account, told, sources, columns)
+            self._report(account, listed, sources, columns)
         silent = {name for name, value in values.items() if value == data[name]}
         return replace(person, silent=person.silent | silent, **values)  # type: ignore[arg-type]
 
@@ -99,8 +98,8 @@ class Resolver:
         known: Sequence[Assignment],
         accepted: bool,
     ) -> bool:
-        """Whether a source did not say so before. The first statement of a source about somebody whom another
-        one knows is no change: it only fills what is blank."""
+        """Whether a source says something else than before. The first statement of a source about a person
+        whom another source knows is no change: it only fills blanks."""
         value = getattr(person, name)
         if value == data[name] or accepted:
             return bool(value != data[name])
@@ -121,13 +120,13 @@ class Resolver:
         before: str,
         after: str,
     ) -> None:
-        """Remembers the last statement of every source where it is not what the account will have. A source
-        that says nothing tonight said `before` last, unless a deviation says otherwise."""
-        told = {one.source: one.value for one in statements}
+        """Remembers the last statement of every source if the account will have another value. The last
+        statement of a source that says nothing tonight is its deviation, else `before`."""
+        said = {statement.source: statement.value for statement in statements}
         for source in sources & self.deviations.keys():
             stored = self._stored(source, matricule).get(name)
-            if source in told or stored is None:
-                last = told.get(source, before)
+            if source in said or stored is None:
+                last = said.get(source, before)
                 digest = self.keys.keep_or_renew(stored, _purpose(name), last) if last != after else None
             else:
                 digest = None if self.keys.matches(stored, _purpose(name), after) else stored
@@ -145,12 +144,12 @@ class Resolver:
         if not deviation:
             del self.deviations[source][matricule]
 
-    def _tell(
-        self, account: Account, told: Mapping[str, Person], sources: set[str], columns: Sequence[str]
+    def _report(
+        self, account: Account, listed: Mapping[str, Person], sources: set[str], columns: Sequence[str]
     ) -> None:
-        rows = " and ".join(one.assignments[0].origin for one in told.values())
-        silent = " and ".join(sorted(sources - told.keys()))
-        differ = f"{rows} differ" if len(told) > 1 else f"{rows} differs from {silent}"
+        rows = " and ".join(person.assignments[0].origin for person in listed.values())
+        silent = " and ".join(sorted(sources - listed.keys()))
+        differ = f"{rows} differ" if len(listed) > 1 else f"{rows} differs from {silent}"
         why = f"{differ} in {', '.join(columns)}"
         self.disagreements.append(Disagreement(account.matricule, account.uid, tuple(columns), why))
 

@@ -1,4 +1,4 @@
-"""What the feeds of one run say, all together: who, with which assignments, and who is held."""
+"""Merges the feeds of one run: each person with their assignments, and the people on hold."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from datetime import date
 from pathlib import Path
 
 from piactl.core.model.account import Account
-from piactl.core.model.assignment import Assignment
 from piactl.core.model.numen import masked
-from piactl.core.model.person import Person, Register
+from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import SourceRecord, record_of
@@ -29,8 +28,8 @@ REMEMBERED = 100
 
 @dataclass(frozen=True, slots=True)
 class SourcedFeed:
-    """A feed with the settings of its source, the file it was read from, and, once it is judged, what the
-    policy and the names rule reject of it."""
+    """A feed with the settings of its source and its file. `judgement` is what the policy and the rule for
+    names reject of it (see `judged`)."""
 
     feed: Feed
     source: SourceSettings
@@ -43,13 +42,13 @@ class SourcedFeed:
 
     @property
     def silence(self) -> bool:
-        """Whether it means anything that an assignment is not in it."""
+        """Whether an assignment that the feed does not list is absent."""
         facts = self.feed.facts
         return facts.full and facts.complete and not facts.unattributed
 
     def lists_all(self, matricule: str, assignments: Iterable[Assignment], as_of: date) -> bool:
-        """Whether all of these assignments of a person that are its source's stand in it, but for those that
-        were over on its day."""
+        """Whether the feed lists all assignments of a person that are of its source and were not over on its
+        day."""
         day = min(self.feed.facts.date or as_of, as_of)
         person = self.feed.people.get(matricule)
         listed = {a.key for a in person.assignments} if person else set()
@@ -59,8 +58,8 @@ class SourcedFeed:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What somebody decided by hand for one run: the digests of `feeds` that may break the limits of their
-    source, and the matricules of `people` who are the person of their account under whatever names."""
+    """Decisions by hand for one run: the digests of `feeds` that may break the limits of their source, and
+    the matricules of `people` who are the person of their account although the names differ."""
 
     feeds: Collection[str] = ()
     people: Collection[str] = ()
@@ -72,7 +71,7 @@ NOTHING = Accepted()
 
 @dataclass(slots=True)
 class MergedFeeds:
-    """The outcome of all feeds. `people` and `assignments` by matricule; `held` says why of each held one."""
+    """The feeds as one. All mappings are by matricule; `held` has the reason of each hold."""
 
     people: dict[str, Person] = field(default_factory=dict)
     assignments: dict[str, tuple[Assignment, ...]] = field(default_factory=dict)
@@ -81,14 +80,14 @@ class MergedFeeds:
     absents: list[AbsentAssignment] = field(default_factory=list)
     sources: dict[str, SourceMemory] = field(default_factory=dict)
     once: dict[str, tuple[Person, tuple[Assignment, ...]]] = field(default_factory=dict)
-    """What a delta says of a person, which no later feed may say again: the person and all assignments."""
+    """What a delta says of a person and no later feed may repeat: the person and all assignments."""
     notes: dict[str, str] = field(default_factory=dict)
-    """Why something changes that no row says, by matricule."""
+    """The reason of a change that comes from no row."""
     disagreements: list[Disagreement] = field(default_factory=list)
     disputed: set[str] = field(default_factory=set)
-    """Of whom the feeds disagree, or something else is remembered from now on, by matricule."""
+    """The people about whom the sources disagree, or of whom other deviations are remembered than before."""
     let_through: set[str] = field(default_factory=set)
-    """Who would be held as another person, were it not decided by hand."""
+    """The people who would be held as another person without a decision by hand."""
 
     def hold(self, matricule: str, why: str) -> None:
         self.held.setdefault(matricule, why)
@@ -102,30 +101,30 @@ def merge_feeds(
     rules: Rules,
     accepted: Accepted = NOTHING,
 ) -> MergedFeeds:
-    """Fold the feeds, in their order, into what is `known` of each matricule; `accounts` are those that are
-    not archived.
+    """Merges the feeds, in their order, into the assignments that are `known` of each matricule; `accounts`
+    are those that are not archived.
 
-    A person with any rejected row, in any of the feeds, is held: nothing of them changes in this run. So is
-    one under whose matricule a feed tells another person, unless that is `accepted`.
+    A person with a rejected row in any of the feeds is held: nothing of them changes in this run. So is a
+    matricule under which a feed has another person, unless that is `accepted`.
     """
-    told = MergedFeeds(sources=dict(memory.sources))
+    merged = MergedFeeds(sources=dict(memory.sources))
     for sourced in feeds:
-        told.rejections += sourced.rejections
+        merged.rejections += sourced.rejections
         for matricule, why in sourced.feed.held.items():
-            told.hold(matricule, why)
+            merged.hold(matricule, why)
         for rejection in sourced.judgement:
-            told.hold(rejection.matricule or "", f"rejected rows: {rejection.message}")
-    _hold_other_people(feeds, accounts, memory, told, accepted)
+            merged.hold(rejection.matricule or "", f"rejected rows: {rejection.message}")
+    _hold_other_people(feeds, accounts, memory, merged, accepted)
     for sourced in feeds:
-        _merge_people(sourced, accounts, told)
-        _merge_assignments(sourced, known, accounts, told, rules)
-    _resolve_disagreements(feeds, known, accounts, told, rules)
-    return told
+        _merge_people(sourced, accounts, merged)
+        _merge_assignments(sourced, known, accounts, merged, rules, accepted)
+    _resolve_disagreements(feeds, known, accounts, merged, rules)
+    return merged
 
 
 def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedFeed:
-    """The feed with what policy and names reject of it; those values count as bad in their columns, so
-    that a renamed code refuses a feed instead of holding everybody."""
+    """The feed with what the policy and the rule for names reject of it. Those values count as bad in their
+    columns, so that a renamed code refuses the feed instead of holding everybody."""
     feed = sourced.feed
     found = tuple(
         rejection
@@ -143,7 +142,7 @@ def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedF
 
 
 def policy_rejections(person: Person, file: str, policy: Policy, register: Register) -> list[Rejection]:
-    """What the policy and the names rule cannot make sense of in the rows of one person."""
+    """The rejections of the rows of one person by the policy and the rule for names."""
     found = []
     lines = dict(zip((a.key for a in person.assignments), person.lines, strict=False))
     problems = assignment_problems(person.assignments, policy, register)
@@ -161,27 +160,27 @@ def _hold_other_people(
     feeds: Sequence[SourcedFeed],
     accounts: Mapping[str, Account],
     memory: Memory,
-    told: MergedFeeds,
+    merged: MergedFeeds,
     accepted: Accepted,
 ) -> None:
-    """Holds whoever comes under a matricule whose account, or whose person in waiting, is another person.
+    """Holds each matricule whose person in the feeds is not the person of its account or in waiting.
 
-    What is kept of a person in waiting is compared too: it may be the news of a delta that was held.
+    The record of a person in waiting is compared with the account too: it may be the news of a held delta.
     """
     for sourced in feeds:
         for matricule, person in sourced.feed.people.items():
             known = who_is_known(matricule, accounts, memory)
             if known is not None and another_person(person, known):
                 origin = person.assignments[0].origin if person.assignments else sourced.feed.facts.file
-                _hold_other(matricule, person, known, origin, told, accepted)
+                _hold_other(matricule, person, known, origin, merged, accepted)
     for matricule, waiting in memory.waiting.items():
         account = accounts.get(matricule)
         if account is not None and another_person(waiting.person, account):
-            _hold_other(matricule, waiting.person, account, "as told earlier", told, accepted)
+            _hold_other(matricule, waiting.person, account, "as told earlier", merged, accepted)
 
 
 def who_is_known(matricule: str, accounts: Mapping[str, Account], memory: Memory) -> Named | None:
-    """Whose matricule it is already: the account, or who waits for one."""
+    """The account of a matricule, else the person in waiting, else None."""
     if matricule in accounts:
         return accounts[matricule]
     waiting = memory.waiting.get(matricule)
@@ -189,14 +188,14 @@ def who_is_known(matricule: str, accounts: Mapping[str, Account], memory: Memory
 
 
 def _hold_other(
-    matricule: str, person: Named, known: Named, origin: str, told: MergedFeeds, accepted: Accepted
+    matricule: str, person: Named, known: Named, origin: str, merged: MergedFeeds, accepted: Accepted
 ) -> None:
     if matricule in accepted.people:
-        told.let_through.add(matricule)
-        told.notes[matricule] = f"--accept-person {matricule}: {masked(accepted.reason)}"
+        merged.let_through.add(matricule)
+        merged.notes[matricule] = f"--accept-person {matricule}: {masked(accepted.reason)}"
         return
     whose = "the account is of" if isinstance(known, Account) else "it waits for"
-    told.hold(
+    merged.hold(
         matricule,
         f"{origin}: {name_text(person)} under matricule {matricule}, but {whose} {name_text(known)}; "
         f"if HR confirms that it is one person: --accept-person {matricule} --reason TEXT",
@@ -208,61 +207,62 @@ def _silent(sourced: SourcedFeed) -> frozenset[str]:
     return frozenset(name for name, column in _COLUMNS.items() if column not in sourced.feed.columns)
 
 
-def _merge_people(sourced: SourcedFeed, accounts: Mapping[str, Account], told: MergedFeeds) -> None:
-    """Joins what two feeds say of a person. Where they contradict each other nobody is changed: a newcomer
-    gets no account. Where it is only the data that an account keeps, they stay and the assignments go on."""
+def _merge_people(sourced: SourcedFeed, accounts: Mapping[str, Account], merged: MergedFeeds) -> None:
+    """Joins the rows of a person in two feeds. A contradiction holds the person; where an account exists and
+    only its data differ between two sources, the data stay and the assignments change."""
     silent = _silent(sourced)
-    for matricule, one in sourced.feed.people.items():
-        person = replace(one, silent=silent) if silent else one
-        before = told.people.get(matricule)
+    for matricule, listed in sourced.feed.people.items():
+        person = replace(listed, silent=silent) if silent else listed
+        before = merged.people.get(matricule)
         if before is None:
-            told.people[matricule] = person
+            merged.people[matricule] = person
             continue
-        merged, contradictions = merged_person(before, person)
-        sources = {teller.assignments[0].source for teller in (before, person)}
+        joined, contradictions = merged_person(before, person)
+        sources = {statement.assignments[0].source for statement in (before, person)}
         resolvable = matricule in accounts and len(sources) == 2
         if contradictions and not (resolvable and set(contradictions) <= set(PERSON_DATA.values())):
             columns = ", ".join(contradictions)
-            files = " and ".join(teller.assignments[0].origin for teller in (before, person))
-            told.hold(matricule, f"{files} contradict each other in {columns}")
-        told.people[matricule] = merged
+            files = " and ".join(statement.assignments[0].origin for statement in (before, person))
+            merged.hold(matricule, f"{files} contradict each other in {columns}")
+        merged.people[matricule] = joined
 
 
 def _resolve_disagreements(
     feeds: Sequence[SourcedFeed],
     known: Mapping[str, tuple[Assignment, ...]],
     accounts: Mapping[str, Account],
-    told: MergedFeeds,
+    merged: MergedFeeds,
     rules: Rules,
 ) -> None:
-    """Leaves of each person who has an account the statements that count, and remembers the others."""
-    deviations = {name: dict(one.deviations) for name, one in told.sources.items()}
+    """Keeps of each person who has an account the statements that count, and remembers the others."""
+    deviations = {name: dict(source.deviations) for name, source in merged.sources.items()}
     resolver = Resolver(rules.as_of, rules.keys, deviations)
     silent = {sourced.source.name: _silent(sourced) for sourced in feeds}
-    for matricule, person in told.people.items():
+    for matricule, person in merged.people.items():
         account = accounts.get(matricule)
-        if account is None or matricule in told.held:
+        if account is None or matricule in merged.held:
             continue
-        told_by_source = {
-            s.source.name: s.feed.people[matricule] for s in feeds if matricule in s.feed.people
-        }
+        by_source = {s.source.name: s.feed.people[matricule] for s in feeds if matricule in s.feed.people}
         before = known.get(matricule, ())
-        assignments = told.assignments.get(matricule, before)
-        if resolver.is_sole(matricule, told_by_source, assignments):
+        assignments = merged.assignments.get(matricule, before)
+        if resolver.is_sole(matricule, by_source, assignments):
             continue
-        told.people[matricule] = resolver.resolved(
+        merged.people[matricule] = resolver.resolved(
             person,
             account,
-            {name: replace(one, silent=silent[name]) for name, one in told_by_source.items()},
+            {name: replace(person_of, silent=silent[name]) for name, person_of in by_source.items()},
             before,
             assignments,
-            accepted=matricule in told.let_through,
+            accepted=matricule in merged.let_through,
         )
-    told.disagreements = resolver.disagreements
-    told.disputed = {*resolver.moved, *(one.matricule or "" for one in resolver.disagreements)}
+    merged.disagreements = resolver.disagreements
+    merged.disputed = {
+        *resolver.moved,
+        *(disagreement.matricule or "" for disagreement in resolver.disagreements),
+    }
     for name, after in deviations.items():
-        if after != told.sources[name].deviations:
-            told.sources[name] = replace(told.sources[name], deviations=after)
+        if after != merged.sources[name].deviations:
+            merged.sources[name] = replace(merged.sources[name], deviations=after)
 
 
 _COLUMNS = {**PERSON_DATA, "birth_date": "date_naissance", "numen": "numen"}
@@ -289,8 +289,9 @@ def _merge_assignments(
     sourced: SourcedFeed,
     known: Mapping[str, tuple[Assignment, ...]],
     accounts: Mapping[str, Account],
-    told: MergedFeeds,
+    merged: MergedFeeds,
     rules: Rules,
+    accepted: Accepted,
 ) -> None:
     def ends(assignment: Assignment) -> bool:
         position = rules.policy.position(assignment.position)
@@ -298,8 +299,8 @@ def _merge_assignments(
 
     facts, source = sourced.feed.facts, sourced.source
     waiting: Mapping[Key, Absence] = {}
-    if source.name in told.sources:
-        waiting = told.sources[source.name].absences
+    if source.name in merged.sources:
+        waiting = merged.sources[source.name].absences
     testimony = Testimony(
         source=source.name,
         digest=facts.digest,
@@ -312,15 +313,15 @@ def _merge_assignments(
     waiting_of: dict[str, dict[Key, Absence]] = {}
     for key, absence in waiting.items():
         waiting_of.setdefault(key[0], {})[key] = absence
-    for matricule in _concerned(sourced, known, told, waiting):
-        before = told.assignments.get(matricule, known.get(matricule, ()))
+    for matricule in _concerned(sourced, known, merged, waiting):
+        before = merged.assignments.get(matricule, known.get(matricule, ()))
         person = sourced.feed.people.get(matricule)
-        if matricule in told.held:
+        if matricule in merged.held:
             absences.update(waiting_of.get(matricule, {}))
         if person is not None and not facts.full:
             once = after_feed(matricule, before, person.assignments, testimony, {}, ends)[0]
-            told.once[matricule] = (told.people.get(matricule, person), once)
-        if matricule in told.held:
+            merged.once[matricule] = (merged.people.get(matricule, person), once)
+        if matricule in merged.held:
             continue
         rows = person.assignments if person else ()
         after, waits = after_feed(matricule, before, rows, testimony, waiting, ends)
@@ -333,22 +334,32 @@ def _merge_assignments(
             absences[key] = replace(absence, feeds=feeds)
             since = absence.since.isoformat()
             absent = f"absent from {len(feeds)} feeds of {source.name} since {since}"
-            told.notes[matricule] = "; ".join(filter(None, (told.notes.get(matricule), absent)))
+            merged.notes[matricule] = "; ".join(filter(None, (merged.notes.get(matricule), absent)))
         if after != before:
-            told.assignments[matricule] = after
-    told.absents = [a for a in told.absents if a.source != source.name]
-    told.absents += [
-        AbsentAssignment(_uid(a.matricule, accounts), source.name, a, source.absent_runs)
+            merged.assignments[matricule] = after
+    merged.absents = [a for a in merged.absents if a.source != source.name]
+    merged.absents += [
+        AbsentAssignment(
+            matricule=a.matricule,
+            uid=_uid(a.matricule, accounts),
+            source=source.name,
+            uai=a.uai,
+            function=a.function,
+            start=a.start,
+            since=a.since,
+            seen=len(a.feeds),
+            needed=source.absent_runs,
+        )
         for _, a in sorted(absences.items())
         if len(a.feeds) < source.absent_runs
     ]
-    before_it = told.sources.get(source.name)
-    record = _record(sourced, told, rules.as_of)
+    before_it = merged.sources.get(source.name)
+    record = _record(sourced, merged, rules.as_of, accepted)
     earlier = before_it.applied if before_it else ()
     applied = (*(digest for digest in earlier if digest != record.digest), record.digest)
     undone = tuple(d for d in before_it.undone if d != facts.digest) if before_it else ()
     deviations = before_it.deviations if before_it else {}
-    told.sources[source.name] = SourceMemory(record, absences, applied[-REMEMBERED:], undone, deviations)
+    merged.sources[source.name] = SourceMemory(record, absences, applied[-REMEMBERED:], undone, deviations)
 
 
 def _uid(matricule: str, accounts: Mapping[str, Account]) -> str | None:
@@ -365,27 +376,28 @@ def _ended(key: Key, before: Sequence[Assignment], after: Sequence[Assignment]) 
 def _concerned(
     sourced: SourcedFeed,
     known: Mapping[str, tuple[Assignment, ...]],
-    told: MergedFeeds,
+    merged: MergedFeeds,
     waiting: Mapping[Key, Absence],
 ) -> Iterable[str]:
-    """Whom the feed says something of: those in it, and, by its silence, those its source knows."""
+    """The people whom the feed may change: those that it lists, and those that its source knows."""
     name = sourced.source.name
     silent = [
         matricule
         for matricule, assignments in known.items()
         if matricule not in sourced.feed.people and any(a.source == name for a in assignments)
     ]
-    early = [m for m in told.assignments if m not in known and m not in sourced.feed.people]
+    early = [m for m in merged.assignments if m not in known and m not in sourced.feed.people]
     rest = [key[0] for key in waiting]
     return dict.fromkeys([*sourced.feed.people, *silent, *early, *rest])
 
 
-def _record(sourced: SourcedFeed, told: MergedFeeds, as_of: date) -> SourceRecord:
+def _record(sourced: SourcedFeed, merged: MergedFeeds, as_of: date, accepted: Accepted) -> SourceRecord:
     """What is remembered of this feed. A file of corrected rejects does not stand in the feed's place."""
     facts = sourced.feed.facts
-    before = told.sources.get(sourced.source.name)
+    before = merged.sources.get(sourced.source.name)
     if sourced.source.full and not facts.full and before is not None:
         return before.record
     # a feed dated ahead of the run must not make all those that come before its day "older"
     day = min(facts.date, as_of) if facts.date else None
-    return record_of(facts, day)
+    let_through = facts.digest in accepted.feeds
+    return record_of(facts, day, before.record if before else None, accepted=let_through)

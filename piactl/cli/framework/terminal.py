@@ -1,0 +1,128 @@
+"""The standard streams: stdout, which may fail, and questions on a terminal."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from typing import Any, TextIO
+
+from piactl.errors import PiactlError, UsageError
+
+_ESCAPED = "piactl-escaped"
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """A character that the encoding of stdout lacks, escaped as in JSON, so that JSON stays valid."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4)), error.end
+
+
+class StdoutLost(PiactlError):
+    """Stdout cannot be written."""
+
+
+class WatchedStdout:
+    """`stream`, whose errors become StdoutLost, except BrokenPipeError.
+
+    Characters that its encoding lacks are written as escapes. After one error every call fails, because
+    libraries try a stream and swallow its error. The unwritten rest is discarded: a flush at the end of the
+    interpreter would print a traceback and change the exit code.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        if isinstance(stream, TextIOWrapper):
+            codecs.register_error(_ESCAPED, _escaped)
+            stream.reconfigure(errors=_ESCAPED)
+        self._stream = stream
+        self._lost = ""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._translated():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._translated():
+            self._stream.flush()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        if self._lost:
+            raise StdoutLost(self._lost)
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            discard(self._stream)
+            self._lost = (
+                f"stdout cannot be written ({error.strerror}); free space there, or send it elsewhere"
+            )
+            raise StdoutLost(self._lost) from None
+
+
+def discard(stream: TextIO) -> None:
+    """Redirects the rest of a stream to the null device."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def confirmed(question: str) -> bool:
+    """Whether the person at the terminal answers yes; any other answer is a no."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes", "o", "oui")
+    except UnicodeDecodeError:
+        return False
+
+
+def ask_secret(what: str, source: str | None, option: str) -> str:
+    """A secret: from `source` (`-` is the next line of stdin, else a file of mode 0600), else from a prompt
+    on a terminal. `option` is the option that names the source, for the message.
+
+    Raises UsageError if there is no secret, SecretUnusable for a file that others can read. Never waits for
+    input without a terminal.
+    """
+    if source == "-":
+        return _line_of_stdin(what, option)
+    if source is not None:
+        from piactl.secrets import read_password
+
+        return read_password(os.path.abspath(source)).decode("utf-8", "replace")  # noqa: PTH100 the text it takes
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(
+            f"{what} is asked for on a terminal, and this is none: give it with {option} FILE (mode 0600), "
+            f"or {option} - for a line of stdin"
+        )
+    return _without_echo(what)
+
+
+def _line_of_stdin(what: str, option: str) -> str:
+    try:
+        line = sys.stdin.readline()
+    except UnicodeDecodeError:
+        raise UsageError(f"{what}: stdin is no UTF-8 text") from None
+    if not line.strip("\r\n"):
+        raise UsageError(f"{what}: {option} - was given, and stdin holds no line for it")
+    return line.rstrip("\r\n")
+
+
+def _without_echo(what: str) -> str:
+    import getpass
+
+    try:
+        text = getpass.getpass(f"{what} (not shown): ", stream=sys.stderr)
+    except EOFError:
+        raise UsageError(f"{what}: none was given; nothing was changed") from None
+    if not text:
+        raise UsageError(f"{what}: none was given; nothing was changed")
+    return text

@@ -1,0 +1,334 @@
+"""The records of piactl's memory from run to run: the last run, sources, people in waiting, addresses of
+other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.person import Person
+from piactl.core.plan.feed_limits import PastFeed, SourceRecord
+from piactl.core.plan.guards import Census
+from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting
+from piactl.core.rules.absences import Absence
+from piactl.core.rules.desired import address_problem
+from piactl.directory import filters
+from piactl.directory.dn import normal_dn
+from piactl.directory.port import EntryWrite, RawEntry, Reader
+from piactl.directory.store.composite_values import assignment_text, read_assignment
+from piactl.directory.store.records import (
+    DATA,
+    DUE,
+    IN_RECORD,
+    SOURCES,
+    WAITING,
+    Misshapen,
+    Places,
+    Record,
+    UnreadableRecord,
+    UnreadableRecords,
+    cn_of,
+    counts_of,
+    foreign_entry,
+    is_record,
+    number_of,
+    record_write,
+    text_of,
+    texts_of,
+)
+from piactl.directory.store.run_records import all_runs, is_undone
+
+
+def last_run_record(last: LastRun) -> Record:
+    return {
+        "run": last.run,
+        "as_of": last.as_of.isoformat(),
+        "policy": last.policy,
+        "register": last.register,
+        "plan": last.plan,
+        "clean": last.clean,
+        "otp_schema": last.otp_schema,
+        "census": {
+            "total": last.census.total,
+            "by_establishment": dict(last.census.by_establishment),
+            "by_profile": dict(last.census.by_profile),
+            "by_service": dict(last.census.by_service),
+        },
+        "losses": {day.isoformat(): dict(counts) for day, counts in last.losses.items()},
+    }
+
+
+def read_last_run(r: Record) -> LastRun:
+    census = r["census"]
+    if not isinstance(r["clean"], bool):
+        raise Misshapen("'clean' is neither true nor false")
+    return LastRun(
+        run=text_of(r, "run"),
+        as_of=date.fromisoformat(r["as_of"]),
+        policy=text_of(r, "policy"),
+        register=text_of(r, "register"),
+        plan=text_of(r, "plan"),
+        clean=r["clean"],
+        census=Census(
+            number_of(census, "total"),
+            counts_of(census["by_establishment"], "by_establishment"),
+            counts_of(census["by_profile"], "by_profile"),
+            counts_of(census.get("by_service", {}), "by_service"),
+        ),
+        # a run before there was such a link left none
+        otp_schema=r.get("otp_schema", False) is True,
+        losses={date.fromisoformat(d): counts_of(counts, d) for d, counts in r.get("losses", {}).items()},
+    )
+
+
+def source_record(memory: SourceMemory) -> Record:
+    record = memory.record
+    return {
+        "source": record.source,
+        "digest": record.digest,
+        "date": _iso(record.date),
+        "rows": record.rows,
+        "people": record.people,
+        "past": [_past_record(one) for one in record.past],
+        "applied": list(memory.applied),
+        **({"undone": list(memory.undone)} if memory.undone else {}),
+        **(
+            {"deviations": {m: dict(one) for m, one in memory.deviations.items()}}
+            if memory.deviations
+            else {}
+        ),
+        "absences": [
+            [a.matricule, a.uai, a.function, a.start.isoformat(), a.since.isoformat(), list(a.feeds)]
+            for _, a in sorted(memory.absences.items())
+        ],
+    }
+
+
+def _past_record(past: PastFeed) -> Record:
+    return {
+        "digest": past.digest,
+        "rows": past.rows,
+        "filled": dict(past.filled),
+        "distinct": dict(past.distinct),
+        "values": {column: dict(counts) for column, counts in past.values.items()},
+        **({"accepted": True} if past.accepted else {}),
+    }
+
+
+def _read_past(r: Record) -> PastFeed:
+    return PastFeed(
+        text_of(r, "digest"),
+        number_of(r, "rows"),
+        counts_of(r["filled"], "filled"),
+        counts_of(r["distinct"], "distinct"),
+        {column: counts_of(counts, "values") for column, counts in r["values"].items()},
+        r.get("accepted", False) is True,
+    )
+
+
+def read_source(r: Record) -> SourceMemory:
+    absences = [
+        Absence(matricule, uai, function, date.fromisoformat(start), date.fromisoformat(since), tuple(feeds))
+        for matricule, uai, function, start, since, feeds in r["absences"]
+        if texts_of([matricule, uai, function, *feeds], "absences")
+    ]
+    record = SourceRecord(
+        text_of(r, "source"),
+        text_of(r, "digest"),
+        _day(r["date"]),
+        number_of(r, "rows"),
+        number_of(r, "people"),
+        tuple(map(_read_past, r.get("past", []))),
+    )
+    undone = texts_of(r.get("undone", []), "undone")
+    deviations = {}
+    for matricule, digests in r.get("deviations", {}).items():
+        texts_of([matricule, *digests.values()], "deviations")
+        deviations[matricule] = dict(digests)
+    applied = texts_of(r["applied"], "applied")
+    return SourceMemory(record, {a.key: a for a in absences}, applied, undone, deviations)
+
+
+_PERSON = ("matricule", "family_name", "given_name", "usage_name", "civilite", "private_mail")
+
+
+def waiting_record(waiting: Waiting) -> Record:
+    return {
+        **{name: getattr(waiting.person, name) for name in _PERSON},
+        "numen_digest": waiting.numen_digest,
+        "assignments": [assignment_text(a) for a in waiting.assignments],
+        "due": waiting.due.isoformat(),
+    }
+
+
+def read_waiting(r: Record) -> Waiting:
+    for name in _PERSON:
+        text_of(r, name)
+    person = Person(**{name: r[name] for name in _PERSON})
+    if not person.matricule or address_problem(person) is not None:
+        raise Misshapen("its person has no matricule, or a name that no address can be made of")
+    numen = r["numen_digest"]
+    if numen is not None and not isinstance(numen, str):
+        raise Misshapen("'numen_digest' is not text")
+    assignments = tuple(read_assignment(text) for text in texts_of(r["assignments"], "assignments"))
+    return Waiting(person, numen, assignments, date.fromisoformat(r["due"]))
+
+
+def addresses_record(foreign: Mapping[str, Mapping[str, date]]) -> Record:
+    return {uid: {a: since.isoformat() for a, since in found.items()} for uid, found in foreign.items()}
+
+
+def read_addresses(r: Record) -> dict[str, dict[str, date]]:
+    return {uid: {a: date.fromisoformat(since) for a, since in found.items()} for uid, found in r.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A memory as it was read, with the bytes of each readable record, which a later write asserts.
+
+    `complete` is False where only the people in waiting that are due were read.
+    """
+
+    memory: Memory
+    raw: Mapping[str, bytes] = field(repr=False)
+    complete: bool = True
+
+
+def read_memory(
+    reader: Reader,
+    state: str,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
+    *,
+    due: date | Callable[[LastRun | None], date | None] | None = None,
+) -> Remembered:
+    """The memory of earlier runs; with `due`, only the people in waiting whose day has come. The day may
+    depend on the last run.
+
+    Records that cannot be read are added to `unreadable`: the last run is then `lost`, of a source only what
+    the records of runs hold is known, a person in waiting is left out. Raises DirectoryRefused where the
+    state entry or its folders are missing.
+    """
+    places = Places(state)
+    raw: dict[str, bytes] = {}
+    last_run = _last_run(reader, places, unreadable)
+    if callable(due):
+        due = due(last_run)
+    # the bytes of what cannot be read are not kept: a write replaces them
+    foreign: Mapping[str, Mapping[str, date]] = {}
+    entry = reader.read(places.addresses, [DATA])
+    if entry is not None:
+        readable = unreadable.read(entry.dn, entry.first(DATA), read_addresses)
+        raw[entry.dn] = (entry.first(DATA) or b"") if readable is not None else b""
+        foreign = readable or {}
+    sources = {}
+    for entry in reader.search(places.folder(SOURCES), filters.ANY_ENTRY, ["objectClass", DATA], scope="one"):
+        name = cn_of(entry)
+        source = _read_source(entry, name, unreadable)
+        raw[entry.dn] = (entry.first(DATA) or b"") if source is not None else b""
+        source = source or _source_of_runs(reader, places, name, unreadable)
+        if source is not None:
+            sources[name] = source
+    query = IN_RECORD if due is None else filters.all_of(IN_RECORD, filters.at_most(DUE, f"{due:%Y%m%d}"))
+    waiting: dict[str, Waiting] = {}
+    for entry in reader.search(places.folder(WAITING), query, [DATA], scope="one"):
+        raw[entry.dn] = b""
+        one = unreadable.read(entry.dn, entry.first(DATA), read_waiting)
+        if one is None:
+            continue
+        own = (places.waiting(digest) for digest in keys.candidates("matricule", one.person.matricule))
+        if normal_dn(entry.dn) in map(normal_dn, own):
+            raw[entry.dn] = entry.first(DATA) or b""
+            waiting[one.person.matricule] = one
+        else:
+            why = "its name is not the digest of its matricule under a key of this host"
+            unreadable.add(UnreadableRecord(entry.dn, why, "put the key back, or delete the entry"))
+    return Remembered(Memory(last_run, sources, waiting, foreign), raw, complete=due is None)
+
+
+def read_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> LastRun | None:
+    """The state of the last run; None before the first, `lost` if its record cannot be read."""
+    return _last_run(reader, Places(state), unreadable)
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+def _iso(day: date | None) -> str | None:
+    return day.isoformat() if day else None
+
+
+def _last_run(reader: Reader, places: Places, unreadable: UnreadableRecords) -> LastRun | None:
+    entry = reader.read(places.last_run, [DATA])
+    if entry is None:
+        return None
+    last = unreadable.read(entry.dn, entry.first(DATA), read_last_run)
+    if last is None:
+        # of what a run leaves, only the day must not be lost: an earlier one would give back what it took
+        runs = all_runs(reader, places, unreadable)
+        days = [date.fromisoformat(record["as_of"]) for record in runs if "as_of" in record]
+        last = LastRun("", max(days, default=date.min), "", "", "", clean=False, lost=True)
+    return last
+
+
+def _read_source(entry: RawEntry, name: str, unreadable: UnreadableRecords) -> SourceMemory | None:
+    if not is_record(entry):
+        unreadable.add(foreign_entry(entry.dn))
+        return None
+    source = unreadable.read(entry.dn, entry.first(DATA), read_source)
+    if source is not None and source.record.source != name:
+        unreadable.add(UnreadableRecord(entry.dn, "the record is that of another source"))
+        return None
+    return source
+
+
+def _source_of_runs(
+    reader: Reader, places: Places, name: str, unreadable: UnreadableRecords
+) -> SourceMemory | None:
+    """What the records of runs hold of the feeds of a source, None for nothing: so that an old feed, or one
+    whose run was undone, is still refused. Absences begin anew."""
+    records = all_runs(reader, places, unreadable)
+    ids = {record["run"]: record for record in records}
+    applied, undone = [], []
+    for record in reversed(records):
+        mine = [feed["digest"] for feed in record.get("feeds", []) if feed["source"] == name]
+        if record["status"] in ("done", "partly"):
+            applied += mine
+        if is_undone(record, ids):
+            undone += mine
+    if not applied:
+        return None
+    return SourceMemory(
+        SourceRecord(name, applied[-1], None, 0, 0), {}, tuple(dict.fromkeys(applied)), tuple(undone)
+    )
+
+
+def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKeys) -> Iterator[EntryWrite]:
+    """The writes that make the records of sources, foreign addresses and people in waiting those of `after`.
+
+    The last run is written by the run itself, at its end. People in waiting that `before` did not read
+    are left alone.
+    """
+    places = Places(state)
+    raw = {dn.lower(): data for dn, data in before.raw.items()}
+    for name, source in after.sources.items():
+        dn = places.source(name)
+        write = record_write(dn, raw.get(dn.lower()), source_record(source))
+        if write is not None:
+            yield write
+    dn, foreign = places.addresses, after.foreign_addresses
+    write = record_write(dn, raw.get(dn.lower()), addresses_record(foreign) if foreign else None)
+    if write is not None:
+        yield write
+    for matricule in sorted({*before.memory.waiting, *after.waiting}):
+        names = [places.waiting(digest) for digest in keys.candidates("matricule", matricule)]
+        dn = next((name for name in names if name.lower() in raw), names[0])
+        one = after.waiting.get(matricule)
+        write = record_write(
+            dn, raw.get(dn.lower()), waiting_record(one) if one else None, one.due if one else None
+        )
+        if write is not None:
+            yield write

@@ -1,0 +1,255 @@
+"""Records: piactl's own entries below its state entry. Their places, their JSON, their writes.
+
+A record is stored as JSON in one canonical form, so that equal records are equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from typing import Any, TypeVar
+
+from piactl.directory import filters
+from piactl.directory.dn import child, normal_dn
+from piactl.directory.port import EntryWrite, RawEntry, Reader
+from piactl.errors import Exit, PiactlError
+
+DATA = "piactlData"
+DUE = "piactlNextDue"
+RECORD_CLASS = "piactlRecord"
+IN_RECORD = filters.equals("objectClass", RECORD_CLASS)
+LOCK_CLASS, LOCK_WRITER = "piactlRunLock", "piactlWriter"
+"""The class of the run lock, and the attribute that names its holder to the access rules."""
+
+SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES = "sources", "waiting", "runs", "attempts", "overrides"
+
+Record = Mapping[str, Any]
+T = TypeVar("T")
+
+FORMAT, FORMATS = "format", (1,)
+"""The field that says in which format a record is, 1 where it is missing, and the formats read here."""
+
+
+class UnreadableRecord(PiactlError):
+    """A record of piactl in the directory cannot be read. `why` contains no value of it."""
+
+    exit_code = Exit.CONFIGURATION
+
+    def __init__(self, dn: str, why: str, advice: str = "restore the entry, or delete it") -> None:
+        self.dn, self.why, self.advice = dn, why, advice
+        super().__init__(f"{dn}: {why}; {advice}")
+
+
+class UnreadableRecords:
+    """The unreadable records that one command skipped, each once, in the order found."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, UnreadableRecord] = {}
+
+    def add(self, error: UnreadableRecord) -> None:
+        self._found.setdefault(normal_dn(error.dn), error)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __iter__(self) -> Iterator[UnreadableRecord]:
+        return iter(list(self._found.values()))
+
+    def __contains__(self, dn: str) -> bool:
+        return normal_dn(dn) in self._found
+
+    def read(self, dn: str, data: bytes | None, parse: Callable[[Record], T]) -> T | None:
+        """The parsed record; None if it cannot be read, and then it is added."""
+        try:
+            return parsed(dn, data, parse)
+        except UnreadableRecord as error:
+            self.add(error)
+            return None
+
+
+class Misshapen(ValueError):
+    """A record has a wrong shape; the text contains no value of it."""
+
+
+def dumps(record: Record) -> bytes:
+    return json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def loads(name: str, data: bytes | None) -> Record:
+    """The JSON object of a record. Raises UnreadableRecord."""
+    if not data:
+        raise UnreadableRecord(name, "the record is empty: it has no piactlData")
+    try:
+        record = json.loads(data.decode("utf-8"))
+        if b"\\ud" in data.lower():  # half of a character can be written nowhere
+            dumps(record)
+    except (ValueError, RecursionError):
+        raise UnreadableRecord(name, "the record is not JSON") from None
+    if not isinstance(record, dict):
+        raise UnreadableRecord(name, "the record is not a JSON object")
+    if record.get(FORMAT, 1) not in FORMATS:
+        raise UnreadableRecord(
+            name, "the record has an unknown format", "a later version of piactl wrote it: upgrade this host"
+        )
+    return record
+
+
+def parsed(dn: str, data: bytes | None, parse: Callable[[Record], T]) -> T:
+    """The value of a record. Raises UnreadableRecord."""
+    record = loads(dn, data)
+    try:
+        return parse(record)
+    except Misshapen as error:
+        raise UnreadableRecord(dn, str(error)) from None
+    except KeyError as error:
+        raise UnreadableRecord(dn, f"the record lacks {error.args[0]!r}") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        raise UnreadableRecord(dn, "the record holds a value that piactl does not write") from None
+
+
+def text_of(record: Record, name: str) -> str:
+    """A field that must be text."""
+    value = record[name]
+    if not isinstance(value, str):
+        raise Misshapen(f"{name!r} is not text")
+    return value
+
+
+def number_of(record: Record, name: str) -> int:
+    """A field that must be a whole number, not below zero."""
+    value = record[name]
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise Misshapen(f"{name!r} is not a number")
+    return value
+
+
+def instant_of(text: object) -> datetime:
+    """An instant with its time zone. Raises ValueError."""
+    if not isinstance(text, str):
+        raise Misshapen("an instant is not text")
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise Misshapen("an instant has no time zone")
+    return instant.astimezone(UTC)
+
+
+def texts_of(values: object, name: str) -> tuple[str, ...]:
+    """A field that must be a list of texts."""
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise Misshapen(f"{name!r} is not a list of texts")
+    return tuple(values)
+
+
+def counts_of(values: object, name: str) -> dict[str, int]:
+    if not isinstance(values, dict):
+        raise Misshapen(f"{name!r} is not an object")
+    return {key: number_of(values, key) for key in values}
+
+
+class Places:
+    """The names of the records below the state entry."""
+
+    def __init__(self, state: str) -> None:
+        self.state = state
+
+    def folder(self, name: str) -> str:
+        return child(self.state, "ou", name)
+
+    @property
+    def last_run(self) -> str:
+        return child(self.state, "cn", "state")
+
+    @property
+    def addresses(self) -> str:
+        return child(self.state, "cn", "addresses")
+
+    @property
+    def lock(self) -> str:
+        return child(self.state, "cn", "lock")
+
+    @property
+    def move(self) -> str:
+        return child(self.state, "cn", "writing-server")
+
+    @property
+    def keys(self) -> str:
+        return child(self.state, "cn", "keys")
+
+    def source(self, name: str) -> str:
+        return child(self.folder(SOURCES), "cn", name)
+
+    def waiting(self, digest: str) -> str:
+        return child(self.folder(WAITING), "cn", digest)
+
+    def run(self, run: str) -> str:
+        return child(self.folder(RUNS), "cn", run)
+
+    def undo(self, run: str, number: int) -> str:
+        return child(self.run(run), "cn", f"undo-{number:05d}")
+
+
+def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
+    """The entries below the state entry that are not piactl's."""
+    places = Places(state)
+    top = normal_dn(state)
+    folders = {normal_dn(places.folder(name)) for name in (SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES)}
+    own = (places.last_run, places.addresses, places.lock, places.keys, places.move)
+    single = {normal_dn(dn) for dn in own}
+    found = []
+    for entry in reader.search(state, filters.ANY_ENTRY, ["objectClass"]):
+        name = normal_dn(entry.dn)
+        above = name.partition(",")[2]
+        of_run = name.startswith("cn=undo-") and above.partition(",")[2] == normal_dn(places.folder(RUNS))
+        if name == top or name in folders:
+            continue
+        if not (name in single or above in folders or of_run):
+            found.append(UnreadableRecord(entry.dn, "no record of piactl belongs here", "delete the entry"))
+        elif not is_record(entry):
+            found.append(foreign_entry(entry.dn))
+    return found
+
+
+def is_record(entry: RawEntry) -> bool:
+    """Whether an entry, read with its classes, is one of piactl's records."""
+    classes = entry.values.get("objectClass", ())
+    return RECORD_CLASS.lower().encode() in {name.lower() for name in classes}
+
+
+def stored(entry: RawEntry | None) -> bytes | None:
+    """The content of a record for `record_write`: None without an entry, b"" for an empty one."""
+    return None if entry is None else entry.first(DATA) or b""
+
+
+def foreign_entry(dn: str) -> UnreadableRecord:
+    return UnreadableRecord(dn, f"the entry is not a {RECORD_CLASS}: piactl did not write it", "delete it")
+
+
+def cn_of(entry: RawEntry) -> str:
+    return entry.dn.partition("=")[2].partition(",")[0]
+
+
+def record_write(
+    dn: str, old: bytes | None, record: Record | None, due: date | None = None
+) -> EntryWrite | None:
+    """The write that makes the record of `dn` the given one (None: deletes it); None if nothing changes.
+
+    `old` is the content of the entry, as `stored` returns it, readable or not.
+    """
+    if record is None:
+        return EntryWrite("delete", dn, delete={DATA: (old,)} if old else {}) if old is not None else None
+    new = dumps(record)
+    if new == old:
+        return None
+    if old is None:
+        cn = dn.partition("=")[2].partition(",")[0]
+        add = {"objectClass": (RECORD_CLASS.encode(),), "cn": (cn.encode(),), DATA: (new,)}
+        if due is not None:
+            add[DUE] = (f"{due:%Y%m%d}".encode(),)
+        return EntryWrite("add", dn, add=add)
+    # an attribute with no values in `delete` is replaced, whatever it holds
+    delete: dict[str, tuple[bytes, ...]] = {DATA: (old,) if old else ()}
+    add = {DATA: (new,)}
+    if due is not None:
+        delete[DUE], add[DUE] = (), (f"{due:%Y%m%d}".encode(),)
+    return EntryWrite("modify", dn, add=add, delete=delete)

@@ -1,0 +1,142 @@
+"""The server that piactl writes to: the first of the list, unless an operator has moved the writes.
+
+Two servers that both take writes can each give the run lock while they cannot reach each other. So piactl
+never changes the server by itself. The word of the operator is a record on the server that the writes were
+moved to; it holds for every command and host until the first server is back and has everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from piactl.core.model.settings import DirectorySettings
+from piactl.directory.client.connection import Password
+from piactl.directory.open import open_reader, open_writer
+from piactl.directory.port import Outcome, Reader, Writer
+from piactl.directory.store.records import DATA, Places, UnreadableRecords, record_write, stored, text_of
+from piactl.errors import DirectoryUnreachable, PiactlError, UsageError
+from piactl.journal import Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The word of an operator that piactl writes to `server`, another one than the first of the list."""
+
+    server: str
+    reason: str
+    by: str
+    since: str
+
+
+def read_move(r: Mapping[str, Any]) -> Move:
+    """Parses the record of a move. Raises KeyError, ValueError."""
+    return Move(text_of(r, "server"), text_of(r, "reason"), text_of(r, "by"), text_of(r, "since"))
+
+
+@contextmanager
+def open_writing_server(
+    settings: DirectorySettings,
+    identity: str,
+    password: Password,
+    unreadable: UnreadableRecords,
+    *,
+    on: str = "",
+    reason: str = "",
+    ask_all: bool = True,
+    actor: Actor,
+    now: datetime,
+) -> Iterator[tuple[Writer, str]]:
+    """A writer of the server that piactl writes to, and a sentence about a move, "" where there is none.
+
+    `on` moves the writes to that server, for a `reason`. Without `ask_all` the other servers are only asked
+    for the record of a move if the first does not answer. Raises UsageError for a server that is not listed
+    or a move without a reason, and DirectoryUnreachable.
+    """
+    first, *others = settings.servers
+    if on:
+        if on not in settings.servers:
+            raise UsageError(f"--on {on}: not one of directory.servers ({', '.join(settings.servers)})")
+        if not reason.strip():
+            raise UsageError("--on needs a reason: piactl --on SERVER --reason TEXT COMMAND")
+    move = None if on or not others else _find_move(settings, identity, password, unreadable, ask_all)
+    server = on or (move.server if move else first)
+    back = move is not None and move.server != first and _has_everything(settings, move, identity, password)
+    if back:
+        server = first
+    order = replace(settings, servers=(server, *(uri for uri in settings.servers if uri != server)))
+    try:
+        with open_writer(order, identity, password) as writer:
+            if on and on != first:
+                who = actor.sudo_user or actor.user
+                _put(writer, settings.state, Move(on, reason, who, now.isoformat(timespec="seconds")))
+                yield writer, f"writes go to {on} from now on, until {first} is back and has everything"
+            elif back or (on and others):
+                _put(writer, settings.state, None)
+                yield writer, f"{first} is back and has everything: writes go to it again"
+            elif move is not None and server != first:
+                yield writer, f"writes go to {server} since {move.since} ({move.by}: {move.reason})"
+            else:
+                yield writer, ""
+    except DirectoryUnreachable as gone:
+        if on or not others or move is not None or server != first:
+            raise
+        raise type(gone)(
+            f"{gone}\nOnly the first server is written to. If it is lost for long, move the writes: "
+            "piactl --on SERVER --reason TEXT COMMAND (docs/administration.md)"
+        ) from None
+
+
+def _find_move(
+    settings: DirectorySettings,
+    identity: str,
+    password: Password,
+    unreadable: UnreadableRecords,
+    ask_all: bool,
+) -> Move | None:
+    """The record of a move, on the first server that has one; servers that cannot be asked are passed over.
+
+    A move to a server that is no longer listed is void.
+    """
+    for uri in settings.servers:
+        try:
+            with open_reader(replace(settings, servers=(uri,)), identity, password) as reader:
+                move = _move_at(reader, settings.state, unreadable)
+        except DirectoryUnreachable:
+            continue
+        if move is not None and move.server in settings.servers:
+            return move
+        if not ask_all:
+            break
+    return None
+
+
+def _move_at(reader: Reader, state: str, unreadable: UnreadableRecords) -> Move | None:
+    entry = reader.read(Places(state).move, [DATA])
+    return None if entry is None else unreadable.read(entry.dn, entry.first(DATA), read_move)
+
+
+def _has_everything(settings: DirectorySettings, move: Move, identity: str, password: Password) -> bool:
+    """Whether the first server has everything that the server of the move has."""
+    order = (move.server, settings.servers[0])
+    try:
+        with open_writer(replace(settings, servers=order), identity, password) as writer:
+            return not writer.lagging(0)
+    except PiactlError:
+        return False
+
+
+def _put(writer: Writer, state: str, move: Move | None) -> None:
+    """Writes or deletes the record of the move. Raises PiactlError."""
+    dn = Places(state).move
+    record = (
+        None if move is None else {name: getattr(move, name) for name in ("server", "reason", "by", "since")}
+    )
+    write = record_write(dn, stored(writer.read(dn, [DATA])), record)
+    if write is not None:
+        result = next(iter(writer.write([write])))
+        if result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
+            raise PiactlError(f"{dn}: the move of the writes cannot be recorded: {result.message}")

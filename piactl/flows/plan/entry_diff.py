@@ -1,0 +1,132 @@
+"""The writes and changes that make the desired accounts of the current ones, in the order of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from piactl.core.model.account import State
+from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.plan import Hold
+from piactl.core.plan.run_state import Waiting, bare
+from piactl.core.rules.career import career
+from piactl.core.rules.desired import NUMEN, Desired, Rules, Subject
+from piactl.directory.dn import normal_dn
+from piactl.directory.port import EntryWrite, Values
+from piactl.directory.store.accounts import Entry, account_write, read_whole
+from piactl.directory.store.devices import device_deletions, link_write
+from piactl.flows.plan.change_set import change_set
+from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
+from piactl.flows.plan.ready_plan import AccountWrite
+
+Row = tuple[AccountWrite, list[Change]]
+
+PROTECTED = "protected: no import touches it"
+
+
+def place_of(row: Row) -> tuple[bool, str]:
+    """The sort key of the rows of a plan: accounts that lose something first, then by uid."""
+    return not row[0].loses, row[0].uid
+
+
+@dataclass(slots=True)
+class EntryDiff:
+    """`waiting` are the people in waiting before the run. `has_delta`: a feed of this run is a delta, whose
+    news no later feed repeats. `holds` fills with the protected accounts that would have changed."""
+
+    accounts: ManagedAccounts
+    rules: Rules
+    index: AccountIndex
+    waiting: Mapping[str, Waiting]
+    has_delta: bool
+    holds: list[Hold] = field(default_factory=list)
+
+    def rows(self, desired: Sequence[Desired]) -> list[Row]:
+        """The writes, each with its changes, accounts that lose something first."""
+        accounts = [wanted.account for wanted in desired]
+        rows = self._unlinked_archived({account.uid for account in accounts})
+        foreign = self._foreign(account.uid for account in accounts if account.state is State.ARCHIVED)
+        for wanted in desired:
+            write = self.write(wanted)
+            if write is None:
+                continue
+            uid = wanted.account.uid
+            if self.protected(wanted):
+                self.holds.append(Hold(wanted.subject.matricule, uid, PROTECTED))
+                continue
+            if wanted.account.state is State.ARCHIVED:
+                # without values, because nobody can read some of them and some have no equality
+                write = replace(write, delete={**write.delete, **foreign.get(uid, {})})
+            rows.append(self.row(wanted, write))
+        # before the accounts, because the sort is stable: a crash in between leaves no device behind
+        rows = [*self._devices_of_archived([row for row, _ in rows]), *rows]
+        rows.sort(key=place_of)
+        return rows
+
+    def write(self, desired: Desired) -> EntryWrite | None:
+        """The write that makes the account the desired one; None if nothing differs."""
+        matricule = desired.subject.matricule
+        entry = self.index.entry(matricule, self.rules.keys) if matricule else None
+        return account_write(self.accounts.directory, self.accounts.encoding, entry, desired.account)
+
+    def protected(self, desired: Desired) -> bool:
+        """Whether no import may touch the account."""
+        current = desired.subject.current
+        return current is not None and (current.protected or current.uid in self.rules.policy.protected)
+
+    def row(self, desired: Desired, write: EntryWrite) -> Row:
+        """A write with the changes that it makes."""
+        changes = change_set(desired, write, self.rules, self.accounts.encoding)
+        reason, retry = changes.changes[0].reason, self._retry(desired.subject)
+        return AccountWrite(desired.account.uid, changes.kinds, reason, write, retry), list(changes.changes)
+
+    def link_of_archived(self, entry: Entry) -> EntryWrite | None:
+        """The write that links an archived account to no device, None if it has that link. It was archived
+        before there was such a link, or another program removed it; the rules ask for nothing more."""
+        return link_write(self.accounts.encoding, entry, entry.account.device)
+
+    def _unlinked_archived(self, coming_back: Container[str]) -> list[Row]:
+        rows = []
+        for entry in self.index.archived.values():
+            write = self.link_of_archived(entry) if entry.account.uid not in coming_back else None
+            if write is None:
+                continue
+            nobody = career((), self.rules.policy, self.rules.register)
+            unchanged = Desired(Subject(None, entry.account, None, ()), entry.account, nobody)
+            if self.protected(unchanged):
+                self.holds.append(Hold(None, entry.account.uid, PROTECTED))
+            else:
+                rows.append(self.row(unchanged, write))
+        return rows
+
+    def _devices_of_archived(self, rows: Iterable[AccountWrite]) -> list[Row]:
+        """The deletions of the devices of accounts that are archived: no secret outlives the person."""
+        archived = [row for row in rows if Kind.ARCHIVE.value in row.kinds]
+        dns = [row.write.dn for row in archived]
+        deletions = device_deletions(self.accounts.reader, self.accounts.directory.accounts, dns)
+        return [
+            (AccountWrite(row.uid, row.kinds, "the account is archived", write), [])
+            for row in archived
+            for write in deletions.get(normal_dn(row.write.dn), [])
+        ]
+
+    def _foreign(self, archived: Iterable[str]) -> dict[str, Values]:
+        """What an archival removes besides the managed values, by uid: attributes of other programs, rights
+        of other systems, the password."""
+        encoding = self.accounts.encoding
+        kept = {"objectclass", *(name.lower() for name in encoding.attributes)}
+        kept.discard(encoding.name("eduPersonEntitlement").lower())
+        removed: dict[str, Values] = {}
+        for raw in read_whole(*self.accounts, list(archived)):
+            names = [name for name in raw.values if name.lower() not in kept]
+            removed[raw.text(encoding.name("uid"))] = dict.fromkeys((*names, "userPassword"), ())
+        return removed
+
+    def _retry(self, subject: Subject) -> Waiting | None:
+        person = subject.person
+        if person is None or not self.has_delta:
+            return self.waiting.get(subject.matricule or "")
+        numen = subject.numen_digest
+        if person.numen is not None:
+            numen = self.rules.keys.digest(NUMEN, person.numen.reveal())
+        return Waiting(bare(person), numen, subject.assignments, self.rules.as_of)

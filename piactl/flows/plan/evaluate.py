@@ -1,0 +1,201 @@
+"""Evaluates accounts and people against feeds and rules: the holds, and the desired account of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from piactl.core.model.account import Account, State
+from piactl.core.model.overrides import MANUAL
+from piactl.core.model.person import Assignment, Person
+from piactl.core.model.settings import SourceSettings
+from piactl.core.naming.local_part import UnusableName
+from piactl.core.plan.plan import Hold, Rejection
+from piactl.core.plan.run_state import Memory, Waiting
+from piactl.core.plan.sync_cache import key_of
+from piactl.core.rules.absences import Key
+from piactl.core.rules.desired import (
+    Desired,
+    Rules,
+    Subject,
+    assignment_problems,
+    desired_account,
+    with_ledger,
+)
+from piactl.flows.plan.incremental import NextCache
+from piactl.flows.plan.inputs.account_index import AccountIndex
+from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, MergedFeeds, SourcedFeed, merge_feeds
+
+TICK = 5_000
+"""People between two calls of `tick`."""
+
+
+class Evaluation:
+    """One evaluation of the accounts in `index` and the people in the feeds. It fills `holds` and
+    `rejections`."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        sources: Mapping[str, SourceSettings],
+        feeds: Sequence[SourcedFeed],
+        memory: Memory,
+        index: AccountIndex,
+        cache: NextCache | None,
+        tick: Callable[[], None],
+        accepted: Accepted = NOTHING,
+    ) -> None:
+        self.rules, self.sources, self.feeds, self.tick = rules, sources, feeds, tick
+        self.as_of = rules.as_of
+        self.memory, self.index, self.cache = memory, index, cache
+        self.accepted = accepted
+        self.owners: dict[str, str] = {}
+        """The owners of addresses that another program put on entries (see `with_ledger`)."""
+        self.rejections: list[Rejection] = []
+        self.holds: list[Hold] = []
+
+    def known(self) -> dict[str, tuple[Assignment, ...]]:
+        """The assignments of each person before the run, by matricule."""
+        known = {m: entry.account.assignments for m, entry in self.index.by_matricule.items()}
+        # a person in waiting who has an account waits because a write of HR's news failed
+        known.update({m: self._news(m, w) for m, w in self.memory.waiting.items()})
+        return known
+
+    def _news(self, matricule: str, wait: Waiting) -> tuple[Assignment, ...]:
+        """The assignments of a person in waiting: those of HR, and the manual ones of the account, if any."""
+        entry = self.index.by_matricule.get(matricule)
+        if entry is None:
+            return wait.assignments
+        manual = [a for a in entry.account.assignments if a.source == MANUAL]
+        of_hr = [a for a in wait.assignments if a.source != MANUAL]
+        return tuple(sorted([*of_hr, *manual], key=lambda a: (a.start, a.uai, a.function, a.source)))
+
+    def merge(self) -> MergedFeeds:
+        """The feeds merged, with the people held whose accounts cannot be read or are several."""
+        accounts = {m: entry.account for m, entry in self.index.by_matricule.items()}
+        merged = merge_feeds(self.feeds, self.known(), accounts, self.memory, self.rules, self.accepted)
+        self.rejections += merged.rejections
+        for entry in self.index.unreadable:
+            if entry.matricule:
+                merged.hold(entry.matricule, entry.why)
+            else:
+                self.holds.append(Hold(None, entry.uid, entry.why))
+        for matricule, doubles in self.index.doubled.items():
+            merged.hold(matricule, f"several accounts have this matricule: {', '.join(doubles)}")
+        return merged
+
+    def subjects(self, merged: MergedFeeds) -> list[Subject]:
+        """The people to compute accounts for; everybody else is a hold."""
+        waiting = self.memory.waiting
+        subjects = []
+        for matricule in dict.fromkeys([*self.index.by_matricule, *waiting, *merged.people]):
+            if matricule in merged.held:
+                continue
+            entry = self.index.entry(matricule, self.rules.keys)
+            wait = waiting.get(matricule)
+            person: Person | None = merged.people.get(matricule) or (wait.person if wait else None)
+            known = self._news(matricule, wait) if wait else entry.account.assignments if entry else ()
+            subjects.append(
+                Subject(
+                    matricule=matricule,
+                    current=entry.account if entry else None,
+                    person=person,
+                    assignments=merged.assignments.get(matricule, known),
+                    numen_digest=wait.numen_digest if wait else None,
+                    note=merged.notes.get(matricule, ""),
+                )
+            )
+        damaged = {entry.matricule: entry.uid for entry in self.index.unreadable if entry.matricule}
+        for matricule, why in merged.held.items():
+            entry = self.index.entry(matricule, self.rules.keys)
+            self.holds.append(Hold(matricule, entry.account.uid if entry else damaged.get(matricule), why))
+        return subjects
+
+    def desired(self, subjects: Iterable[Subject], absent: Collection[str]) -> list[Desired]:
+        """The desired accounts. People for whom none can be computed are holds, as are those of the
+        matricules `absent` whose account would be archived."""
+        result = []
+        for number, subject in enumerate(subjects):
+            if number % TICK == 0:
+                self.tick()
+            uid = subject.current.uid if subject.current else None
+            # a past assignment must not hold an account, least of all back from its end
+            running = [a for a in subject.assignments if a.end is None or a.end >= self.as_of]
+            problems = assignment_problems(running, self.rules.policy, self.rules.register)
+            if problems:
+                self.holds.append(Hold(subject.matricule, uid, problems[0][3]))
+                continue
+            try:
+                desired = self._desired(subject)
+            except UnusableName as error:
+                self.holds.append(Hold(subject.matricule, uid, str(error)))
+                continue
+            if (
+                desired is not None
+                and desired.account.state is State.ARCHIVED
+                and subject.matricule in absent
+            ):
+                # an archival erases what a return of the assignment would need
+                why = "its archival waits until the absence of an assignment is confirmed"
+                self.holds.append(Hold(subject.matricule, uid, why))
+                continue
+            if desired is not None:
+                result.append(desired)
+        return result
+
+    def _desired(self, subject: Subject) -> Desired | None:
+        current = subject.current
+        if current is None or current.state is State.ARCHIVED:
+            return desired_account(subject, self.rules)
+        desired = desired_account(replace(subject, current=with_ledger(current, self.owners)), self.rules)
+        return replace(desired, subject=subject) if desired else None
+
+    def unconfirmed(self, merged: MergedFeeds, source: str) -> list[Key]:
+        """The absences of a source that further feeds have to confirm."""
+        settings = self.sources.get(source)
+        if settings is None:
+            return []
+        absences = merged.sources[source].absences
+        return [key for key, absence in absences.items() if len(absence.feeds) < settings.absent_runs]
+
+    def unsure(self, merged: MergedFeeds, memory: Memory) -> set[str]:
+        """The people, by matricule or uid, for whom the same feed rows may have another result another
+        night."""
+        unsure = {m for sourced in self.feeds for m in (*sourced.feed.remarked, *sourced.feed.held)}
+        unsure |= {key[0] for source in memory.sources.values() for key in source.absences}
+        unsure |= {*memory.waiting, *merged.held, *merged.disputed, *self.index.doubled}
+        return unsure | {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
+
+    def cache_entries(self, but: Container[str]) -> Iterator[tuple[str, bytes]]:
+        """The keys and cache entries of the evaluated accounts that need nothing: all but those of some uids
+        and matricules."""
+        if self.cache is None:
+            return
+        for entry in self.index.entries():
+            account = entry.account
+            if account.uid in but or account.matricule in but or not entry.csn:
+                continue
+            if "\n" in account.uid:  # the cache file has one key a line
+                continue
+            if self.listed(account):
+                packed = self.cache.entry_of(account, entry.csn, self.as_of)
+                if packed is not None:
+                    yield key_of(account.uid, account.matricule), packed
+
+    def expect(self, accounts: Iterable[tuple[Account, bytes]], unsure: Container[str]) -> None:
+        """Prepares the cache entries of accounts as they will be written, each given with the entryCSN that
+        it was read with, b"" for a new account."""
+        if self.cache is None:
+            return
+        for account, read in accounts:
+            if account.uid not in unsure and account.matricule not in unsure and self.listed(account):
+                self.cache.expect(account, read, self.as_of)
+
+    def listed(self, account: Account) -> bool:
+        """Whether every feed whose omissions do not count lists all assignments of the account: another night
+        the same omission may count."""
+        uncounted = (sourced for sourced in self.feeds if not sourced.silence)
+        return all(
+            sourced.lists_all(account.matricule or "", account.assignments, self.as_of)
+            for sourced in uncounted
+        )

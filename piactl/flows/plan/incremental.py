@@ -1,0 +1,379 @@
+"""Incremental planning: which accounts a run need not evaluate.
+
+A run without a feed evaluates only what is due, as long as nothing but the date has changed since the last
+run. A run with full feeds skips the accounts whose entryCSN, feed rows and due date are those of the sync
+cache (see `core.plan.sync_cache`). The cache is a file of this host. Without it, or where anything it depends
+on has changed, a run evaluates every account and finds the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from pathlib import Path
+
+from piactl import __version__
+from piactl.core.model.account import LIVE, Account
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.settings import Settings
+from piactl.core.plan.diff import home_establishments, services_of
+from piactl.core.plan.run_state import LastRun, Memory
+from piactl.core.plan.sync_cache import (
+    MOST_SOURCES,
+    NOTHING_DUE,
+    WIDTH,
+    CacheEntry,
+    SyncCache,
+    csn_digest,
+    has_csn,
+    key_of,
+    name_digest,
+    with_csn,
+)
+from piactl.core.rules.desired import Rules, local_of
+from piactl.directory.port import WriteResult
+from piactl.directory.store.attribute_scans import Stamp, read_stamps
+from piactl.directory.store.memory_records import Remembered, read_memory
+from piactl.directory.store.records import Places, UnreadableRecords
+from piactl.feed.fingerprints import LineDigests, Skipped
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.inputs.load_feeds import Scan, digests_of_people
+from piactl.flows.plan.staged import StagedChanges
+from piactl.private_files import make_private_folder, write_private
+
+_FILE = "settled"
+MOST = 0.3
+"""Where a larger share of the accounts has to be evaluated, evaluating all of them is as fast."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """The records that earlier runs left in the directory. `due_only`: the run has no feed and nothing but
+    the date has changed since the last run, so only accounts and people in waiting that are due are read."""
+
+    remembered: Remembered
+    due_only: bool
+
+    @property
+    def memory(self) -> Memory:
+        return self.remembered.memory
+
+
+def read_run_state(
+    accounts: ManagedAccounts, rules: Rules, unreadable: UnreadableRecords, *, feeds: bool
+) -> RunState:
+    """The state for a run with or without `feeds`. Raises what `read_memory` raises."""
+    due_only = False
+
+    def due(last: LastRun | None) -> date | None:
+        nonlocal due_only
+        due_only = not feeds and _only_the_date_changed(accounts, rules, last)
+        return rules.as_of if due_only else None
+
+    remembered = read_memory(accounts.reader, accounts.directory.state, rules.keys, unreadable, due=due)
+    return RunState(remembered, due_only)
+
+
+def _only_the_date_changed(accounts: ManagedAccounts, rules: Rules, last: LastRun | None) -> bool:
+    return (
+        last is not None
+        and last.clean
+        and last.policy == rules.policy.digest
+        and last.register == rules.register_digest
+        and last.otp_schema == accounts.encoding.otp_schema
+    )
+
+
+# The cache that a run leaves for the next one.
+
+
+@dataclass(slots=True)
+class NextCache:
+    """Collects the cache entries of the accounts that are, or will be after the run, what the rules want.
+
+    `rows` are the digests of all people in the feeds, `present` the people in the feed of each source.
+    `skipped` are the entries of the accounts that the run does not evaluate. `pending` has, by uid, the keys
+    and entries of the accounts that the run will write: until the write is confirmed, an entry has the
+    entryCSN that was read, or that of b"" for a new account. `kept`: the cache is written for the next run.
+    """
+
+    cache: SyncCache
+    rows: Mapping[str, int] = field(repr=False)
+    present: Sequence[Container[str]] = field(repr=False)
+    kept: bool
+    skipped: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    pending: dict[str, tuple[str, bytes]] = field(default_factory=dict, repr=False)
+
+    def entry_of(self, account: Account, csn: bytes, as_of: date) -> bytes | None:
+        """The packed entry of an account; its names beyond the first are kept at once. None if the feed of a
+        running assignment does not list the person: that absence may count another night."""
+        running = {a.source for a in account.assignments if a.end is None or a.end >= as_of}
+        listing = [number for number, name in enumerate(self.cache.sources) if name in running]
+        if any(account.matricule not in self.present[number] for number in listing):
+            return None
+        sources = sum(1 << number for number in listing)
+        rows = self.rows.get(account.matricule or "", 0)
+        key = key_of(account.uid, account.matricule)
+        name, *more = sorted({name_digest(local_of(text)) for text in account.names}) or [0]
+        self.cache.more_names.pop(key, None)
+        if more:
+            self.cache.more_names[key] = more
+        due, home = _valid_until(account, as_of), self.home(account, as_of)
+        return CacheEntry(csn_digest(csn), rows, name, due, home, sources).packed()
+
+    def expect(self, account: Account, read: bytes, as_of: date) -> None:
+        """Prepares the entry of an account as this run will write it; `read` is the entryCSN with which it
+        was read, b"" for a new account."""
+        packed = self.entry_of(account, read, as_of)
+        if packed is not None:
+            self.pending[account.uid] = key_of(account.uid, account.matricule), packed
+
+    def confirm(self, uid: str, result: WriteResult) -> None:
+        """Adds the entry of an account that this run has written.
+
+        Only if the result of that write names the entryCSN that it replaced, which must be the one that was
+        read, and the one that it set: the next run then evaluates what anyone else wrote before or after.
+        """
+        if not result.csn_after:
+            return
+        key, packed = self.pending.pop(uid, ("", b""))
+        unknown = result.write.op == "modify" and not result.csn_before
+        if key and not unknown and has_csn(packed, result.csn_before):
+            self.cache.packed[key] = with_csn(packed, result.csn_after)
+
+    def home(self, account: Account, as_of: date) -> int:
+        """The number in `cache.homes` of where an account counts in the census."""
+        home = (home_establishments(account, as_of), account.profiles, services_of(account))
+        return self.cache.home(home, live=account.state in LIVE)
+
+    def release_feeds(self) -> None:
+        """Frees what is not needed once the plan is made."""
+        self.rows, self.present = {}, ()
+
+    def finished(self, run: str) -> SyncCache:
+        """The cache that this run leaves."""
+        return replace(self.cache, run=run, packed={**self.skipped, **self.cache.packed})
+
+
+def _valid_until(account: Account, as_of: date) -> int:
+    """The ordinal of the next day on which the date changes the account, or the place where it counts in the
+    census, which may change where an assignment begins or ends; NOTHING_DUE if there is none."""
+    edges = {assignment.start for assignment in account.assignments}
+    edges |= {a.end + timedelta(days=1) for a in account.assignments if a.end is not None}
+    days = [day.toordinal() for day in edges if day > as_of]
+    if account.next_due is not None:
+        days.append(account.next_due.toordinal())
+    return min(days, default=NOTHING_DUE)
+
+
+def next_cache(
+    accounts: ManagedAccounts, rules: Rules, settings: Settings, scans: Sequence[Scan]
+) -> NextCache | None:
+    """The empty cache of a run with these feeds. It is kept only if all feeds were scanned, because then the
+    lines of everybody are known. None where a full feed was not scanned or two feeds are of one source."""
+    scanned = [scan for scan in scans if scan.lines is not None]
+    names = tuple(scan.source.name for scan in scanned)
+    full_unscanned = any(scan.feed is not None and scan.feed.facts.full for scan in scans)
+    if full_unscanned or len({*names}) < len(names) or len(names) > MOST_SOURCES:
+        return None
+    kept = digests_of_people(scans) is not None
+    server = accounts.reader.facts().server if kept else ""
+    cache = SyncCache(_basis(accounts, rules, settings), rules.as_of.toordinal(), names, server)
+    present = [scan.lines.people for scan in scanned if scan.lines]
+    return NextCache(cache, digests_of_people(scanned) or {}, present, kept)
+
+
+def _basis(accounts: ManagedAccounts, rules: Rules, settings: Settings) -> str:
+    """A digest of what every cache entry depends on: the version, policy, register, configuration and keys,
+    and whether closed accounts are linked to no device."""
+    facts = (
+        __version__,
+        rules.policy.digest,
+        rules.register_digest,
+        repr(settings),
+        accounts.encoding.otp_schema,
+        rules.keys.current,
+        sorted(rules.keys.keys),
+    )
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+# The file of the cache: private, and sealed with a key of this host.
+
+
+def keep(cache: SyncCache, folder: Path, keys: DigestKeys) -> None:
+    """Writes the sync cache for the next run on this host. Raises PiactlError."""
+    # many homes have the same services
+    sets = {s: number for number, s in enumerate(dict.fromkeys(services for _, _, services in cache.homes))}
+    head = {
+        "basis": cache.basis,
+        "server": cache.server,
+        "run": cache.run,
+        "as_of": cache.as_of,
+        "sources": cache.sources,
+        "homes": [(places, profiles, sets[services]) for places, profiles, services in cache.homes],
+        "services": [*sets],
+        "count": len(cache.packed),
+        "width": WIDTH,
+        "more_names": {key: more for key, more in cache.more_names.items() if key in cache.packed},
+    }
+    body = b"".join(
+        [
+            json.dumps(head, separators=(",", ":")).encode() + b"\n",
+            "\n".join(cache.packed).encode() + b"\n\n",
+            b"".join(cache.packed.values()),
+        ]
+    )
+    make_private_folder(folder)
+    write_private(folder / _FILE, [_seal(keys, body), body])
+
+
+def load(folder: Path, keys: DigestKeys) -> SyncCache | None:
+    """The sync cache in the state folder of this host; None if there is none, or its seal is not ours."""
+    try:
+        whole = (folder / _FILE).read_bytes()
+    except OSError:
+        return None
+    seal, body = whole[:32], memoryview(whole)[32:]
+    if not hmac.compare_digest(seal, _seal(keys, body)):
+        return None
+    try:
+        end = whole.index(b"\n", 32)
+        head = json.loads(whole[32:end])
+        count = head["count"]
+        names, packed = whole[end + 1 : -WIDTH * count - 2], whole[len(whole) - WIDTH * count :]
+        cache_keys = names.decode().split("\n")
+        if count != len(cache_keys) or head["width"] != WIDTH:
+            return None
+        cache = SyncCache(head["basis"], head["as_of"], tuple(head["sources"]), head["server"], head["run"])
+        cache.more_names = head["more_names"]
+        sets = [*map(tuple, head["services"])]
+        cache.homes = [
+            (tuple(places), tuple(profiles), sets[services]) for places, profiles, services in head["homes"]
+        ]
+        cache.packed = {
+            key: packed[at : at + WIDTH]
+            for key, at in zip(cache_keys, range(0, len(packed), WIDTH), strict=True)
+        }
+    except (ValueError, LookupError, TypeError):
+        return None
+    return cache
+
+
+def _seal(keys: DigestKeys, body: bytes | memoryview) -> bytes:
+    key = hmac.new(keys.keys[keys.current], b"settled accounts", hashlib.sha256).digest()
+    return hmac.new(key, body, hashlib.sha256).digest()
+
+
+# The accounts that are skipped.
+
+
+@dataclass(frozen=True, slots=True)
+class SkipSet:
+    """The accounts that the joint evaluation of a run leaves out.
+
+    `unchanged` are the cache entries of those that need nothing, by key; `staged` is what others need.
+    `evaluate` are the uids of all other accounts. An empty skip set means: evaluate every account.
+    """
+
+    unchanged: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    staged: StagedChanges | None = field(default=None, repr=False)
+    evaluate: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.unchanged) or self.staged is not None
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.unchanged or (self.staged is not None and key in self.staged)
+
+    def entries(self) -> Iterator[bytes]:
+        """The cache entries of all accounts in the set, as they are before the run."""
+        yield from self.unchanged.values()
+        if self.staged is not None:
+            yield from self.staged.changed.values()
+
+    def lines(self, lines: LineDigests | None) -> Skipped | None:
+        """The lines of a feed that are skipped."""
+        if lines is None or not self:
+            return None
+        return Skipped(lines, self.unchanged if self.staged is None else self)
+
+    def without(self, accounts: Iterable[tuple[str, str | None]], newcomers: Iterable[int] = ()) -> SkipSet:
+        """The set without these accounts, by uid and matricule, and these staged newcomers, by number."""
+        removed = [(uid, key) for uid, matricule in accounts if (key := key_of(uid, matricule)) in self]
+        keys, newcomers = {key for _, key in removed}, set(newcomers)
+        if not keys and not newcomers:
+            return self
+        unchanged = {key: entry for key, entry in self.unchanged.items() if key not in keys}
+        staged = self.staged.without(keys, newcomers) if self.staged is not None else None
+        evaluate = dict.fromkeys([*self.evaluate, *(uid for uid, _ in removed)])
+        return SkipSet(unchanged, staged or None, tuple(evaluate))
+
+
+def unchanged_accounts(
+    accounts: ManagedAccounts,
+    keys: DigestKeys,
+    folder: Path,
+    cache: NextCache,
+    last: LastRun | None,
+    always: Container[str],
+) -> SkipSet:
+    """The accounts that the sync cache in `folder` shows to be unchanged; empty if it cannot.
+
+    The people of the matricules `always` are evaluated in any case. Reads three attributes of every account,
+    and only if there is a cache to compare them with.
+    """
+    new = cache.cache
+    old = load(folder, keys) if cache.kept else None
+    if old is None or old.basis != new.basis or old.sources != new.sources or old.as_of > new.as_of:
+        return SkipSet()
+    # from its first write to its end a run is not clean: then the outcome of its writes is not known
+    if old.server != new.server or last is None or not last.clean:
+        return SkipSet()
+    if old.run != last.run and not _knows_run(accounts, old.run):
+        return SkipSet()
+    stamps = read_stamps(*accounts)
+    skip = _compared(stamps, old.packed, cache.rows, new.as_of, always)
+    if accounts.reader.facts().server != old.server:
+        return SkipSet()
+    if len(skip.evaluate) > MOST * (len(skip.evaluate) + len(skip.unchanged)):
+        return SkipSet()
+    # the numbers of homes and the other names of skipped accounts go on into the new cache
+    new.homes[:] = old.homes
+    new.more_names = old.more_names
+    return skip
+
+
+def _knows_run(accounts: ManagedAccounts, run: str) -> bool:
+    """Whether the directory has the record of a run: one that was restored lacks those after its backup."""
+    return accounts.reader.read(Places(accounts.directory.state).run(run), ["cn"]) is not None
+
+
+def _compared(
+    stamps: Iterable[Stamp],
+    entries: dict[str, bytes],
+    rows: Mapping[str, int],
+    today: int,
+    always: Container[str],
+) -> SkipSet:
+    """Takes the entries of unchanged accounts out of `entries`, one by one, so that they are held only
+    once."""
+    unchanged: dict[str, bytes] = {}
+    evaluate: list[str] = []
+    for uid, matricule, csn in stamps:
+        key = key_of(uid, matricule)
+        if key in unchanged:  # two accounts of one person have to be evaluated together
+            return SkipSet()
+        packed = entries.pop(key, None)
+        if packed is not None and key not in always:
+            entry = CacheEntry.of(packed)
+            same = entry.csn == csn_digest(csn) and entry.rows == rows.get(matricule or "", 0)
+            if same and (entry.due == NOTHING_DUE or entry.due > today):
+                unchanged[key] = packed
+                continue
+        evaluate.append(uid)
+    return SkipSet(unchanged, None, tuple(evaluate))

@@ -1,0 +1,63 @@
+"""A plan ready to run: the plan, the entry writes that carry it out, and the records that follow them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from piactl.core.plan.change import LOSING
+from piactl.core.plan.plan import Plan
+from piactl.core.plan.run_state import LastRun, Waiting
+from piactl.directory.port import EntryWrite
+
+
+@dataclass(frozen=True, slots=True)
+class AccountWrite:
+    """The one write of one account, with the kinds of change it makes and the reason for the journal."""
+
+    uid: str
+    kinds: tuple[str, ...]
+    reason: str
+    write: EntryWrite
+    waiting: Waiting | None = None
+    """What to remember of the person if the write fails and no later feed repeats the news."""
+
+    @property
+    def loses(self) -> bool:
+        return any(kind in _LOSING_WORDS for kind in self.kinds)
+
+
+_LOSING_WORDS = frozenset(kind.value for kind in LOSING)
+
+
+class Writes(Protocol):
+    """The writes of accounts in the order in which they are made. They can be read again; most of them may
+    be on disk."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[AccountWrite]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyPlan:
+    """A plan with its writes, just made or read from a file.
+
+    `writes` are those of accounts, `records` those of piactl's own entries, which follow. `last` is the
+    record of the run that carries the plan out. `undo` describes the run that the plan undoes. `fingerprint`
+    and `signature` are "" until the plan is sealed (see `plan_file.sealed`).
+    """
+
+    plan: Plan
+    writes: Writes
+    records: tuple[EntryWrite, ...]
+    last: LastRun | None
+    undo: Mapping[str, Any] | None = None
+    fingerprint: str = ""
+    signature: str = ""
+
+    @property
+    def undoes(self) -> str:
+        """The run that this plan undoes, "" for any other plan."""
+        return str(self.undo["run"]) if self.undo else ""

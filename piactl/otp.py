@@ -1,0 +1,144 @@
+"""One-time codes (RFC 6238): the secret of a device, its QR code, and its sealed copy.
+
+The only home of pyotp, segno and cryptography; each is loaded when it is needed.
+
+slapd checks codes at a bind from `oathSecret`, which no service identity may read. piactl has codes to check
+where there is no bind to make, because the password is not known or is what is asked for: when a device is
+verified, resynchronised, or stands in for the person at a password reset. Ways that were weighed:
+
+- letting an identity read `oathSecret`: anyone with that identity's password has every second factor of the
+  académie, from any host that reaches the directory;
+- letting slapd check it, by a helper entry with a known password linked to the device: needs an identity
+  that may make entries with passwords, and one bind for each of the hundreds of steps of a resynchronisation;
+- this one: a copy of the secret in the device's own entry (`piactlSealed`), encrypted under a key derived
+  from the site's key file. The directory alone, its backups, its replicas and its access log say nothing;
+  the key file alone says nothing; any host with both checks codes, and a device that is deleted takes its
+  copy along. Only the identities that change devices may read the copy at all.
+
+AES-256-GCM; the key is HMAC-SHA-256 of a fixed text under the key of the file, so that digests and seals
+never share a key; account and device are authenticated with it, so that a copy put on another entry does not
+open. The id of the key stands before the copy; a copy under an older key is sealed anew when it is used.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import io
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from piactl.core.credentials.totp_devices import DIGITS, PERIOD
+from piactl.core.model.digests import DigestKeys, digest_key_id
+from piactl.errors import PiactlError
+
+if TYPE_CHECKING:
+    import pyotp
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+
+_NONCE = 12
+_PURPOSE = b"piactl: seal of one-time-code secrets, 1"
+
+
+class SealBroken(PiactlError):
+    """The sealed copy of a secret does not open: its key is missing, or it is another entry's."""
+
+
+def sealed(secret: OtpSecret, keys: DigestKeys, uid: str, device: str) -> bytes:
+    """The copy of a secret for one device of one account, under the current key: `{key id}` and bytes."""
+    nonce = secrets.token_bytes(_NONCE)
+    box = _cipher(keys.keys[keys.current]).encrypt(nonce, secret.raw, _place(uid, device))
+    return b"{" + keys.current.encode("ascii") + b"}" + nonce + box
+
+
+def unsealed(copy: bytes, keys: DigestKeys, uid: str, device: str) -> OtpSecret:
+    """The secret in a copy. Raises SealBroken, which says which key is missing."""
+    where = f"device {device} of {uid}"
+    key = digest_key_id(copy[:64].decode("latin-1"))
+    if key not in keys.keys:
+        raise SealBroken(
+            f"{where}: its secret is sealed with key {key or '(none)'}, which this host's key file does not "
+            "have.\nCopy the key file from the host that has it; see: piactl key list"
+        )
+    from cryptography.exceptions import InvalidTag
+
+    box = copy[len(key) + 2 :]
+    try:
+        raw = _cipher(keys.keys[key]).decrypt(box[:_NONCE], box[_NONCE:], _place(uid, device))
+    except (InvalidTag, ValueError):
+        raise SealBroken(
+            f"{where}: the sealed copy of its secret was changed, or belongs to another device.\n"
+            f"Enrol a new device: piactl otp enroll {uid}"
+        ) from None
+    return OtpSecret(raw)
+
+
+def _cipher(key: bytes) -> AESGCM:
+    # loaded only to make or open a seal
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM(hmac.new(key, _PURPOSE, hashlib.sha256).digest())
+
+
+def _place(uid: str, device: str) -> bytes:
+    return f"{uid}\0{device}".encode()
+
+
+SECRET_BYTES = 20
+"""160 bits, the length of the hash under HMAC-SHA-1 (RFC 4226, R6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtpSecret:
+    """A device's secret; nothing that prints values shows it."""
+
+    raw: bytes = field(repr=False)
+
+    def code(self, step: int) -> str:
+        """The code of a step of 30 seconds since 1970."""
+        return self._totp().generate_otp(step)
+
+    def uri(self, issuer: str, address: str) -> str:
+        """The URI that an authenticator scans (Key URI Format). It contains the secret."""
+        return self._totp(issuer, address).provisioning_uri()
+
+    def _totp(self, issuer: str | None = None, address: str | None = None) -> pyotp.TOTP:
+        import pyotp
+
+        text = base64.b32encode(self.raw).decode("ascii")
+        return pyotp.TOTP(text, digits=DIGITS, interval=PERIOD, name=address, issuer=issuer)
+
+
+def new_secret() -> OtpSecret:
+    """A fresh secret from the system's generator."""
+    return OtpSecret(secrets.token_bytes(SECRET_BYTES))
+
+
+def new_device_name() -> str:
+    """A name that no device had before: with a new one for each, a link can never lead to the wrong one."""
+    return f"otp-{secrets.token_hex(4)}"
+
+
+_SCALE = 6
+"""Pixels of one module in the PNG."""
+
+
+def drawn(uri: str) -> str:
+    """The QR code in half blocks, light on dark or dark on light alike: phones read both."""
+    import segno
+
+    text = io.StringIO()
+    segno.make(uri, error="m", micro=False).terminal(out=text, compact=True, border=2)
+    return text.getvalue()
+
+
+def png(uri: str) -> bytes:
+    """The QR code as a PNG file."""
+    import segno
+
+    picture = io.BytesIO()
+    segno.make(uri, error="m", micro=False).save(picture, kind="png", scale=_SCALE)
+    return picture.getvalue()

@@ -1,0 +1,191 @@
+"""A picture of a life says of every day what the rules say, and gives each right one cause."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from piactl.core.model.account import Account, Lock, ServiceException
+from piactl.core.model.overrides import Override, OverrideKind, overridden
+from piactl.core.model.periods import OPEN
+from piactl.core.model.person import Assignment
+from piactl.core.model.policy import Policy, Position, Profile, Service, When
+from piactl.core.rules.career import career
+from piactl.core.timeline_rows import Group, Row, Shade, timeline_rows
+
+from .strategies import REGISTER, Life, lives
+from .test_oracle_rules import ORDINARY
+
+HAD = {Shade.HELD, Shade.KEPT, Shade.HANDOVER, Shade.IN_GRACE, Shade.GRANTED}
+ALWAYS = (1, OPEN)
+
+
+def account(assignments: tuple[Assignment, ...], **more: object) -> Account:
+    return replace(Account(uid="a.b", matricule="1", matricule_digest="x", assignments=assignments), **more)  # type: ignore[arg-type]
+
+
+def shades_on(row: Row, day: date) -> list[Shade]:
+    number = day.toordinal()
+    return [span.shade for span in row.spans if span.first <= number <= span.last]
+
+
+def check(life: Life, *exceptions: ServiceException) -> None:
+    path = career(
+        life.assignments, life.policy, REGISTER, exceptions=exceptions, closed_on=life.closed_on or life.first
+    )
+    rows = timeline_rows(account(life.assignments, exceptions=exceptions), [(ALWAYS, path)], life.policy)
+    services = {tuple((row.label + " ").split(" ")[:2]): row for row in rows if row.group is Group.SERVICES}
+    states = {row.label: row for row in rows if row.group is Group.STATES}
+    login = [row for row in rows if row.group is Group.LOGIN]
+    locks = [row for row in rows if row.group is Group.LOCKS]
+    day = life.first
+    begun = False
+    while day <= life.last:
+        had = {right for right, row in services.items() if HAD & set(shades_on(row, day))}
+        assert had == path.rights_on(day), day
+        for right, row in services.items():
+            assert len(shades_on(row, day)) <= 1, (right, day)
+        found = [name for name, row in states.items() if shades_on(row, day)]
+        begun = begun or bool(found)
+        assert found == ([path.state_on(day).value] if begun else []), day
+        assert any(shades_on(row, day) for row in login) == path.login_on(day), day
+        assert any(shades_on(row, day) for row in locks) == path.locked_on(day), day
+        day += timedelta(days=1)
+    for row in rows:
+        assert all(span.first <= span.last for span in row.spans)
+        assert row.spans, row
+
+
+@settings(ORDINARY, max_examples=60)
+@given(lives())
+def test_every_day_is_as_the_rules_say(life: Life) -> None:
+    check(life)
+
+
+@settings(ORDINARY, max_examples=40)
+@given(lives(), st.data())
+def test_with_exceptions(life: Life, data: st.DataObject) -> None:
+    names = st.sampled_from(sorted(life.policy.services)) | st.just("gone")
+    uais = st.sampled_from(("", "0800009A"))
+    start = life.first + timedelta(days=data.draw(st.integers(0, 90)))
+    one = ServiceException(
+        data.draw(st.booleans()),
+        data.draw(names),
+        data.draw(uais),
+        start,
+        start + timedelta(days=20),
+        "d",
+        "r",
+    )
+    check(life, one)
+
+
+POLICY = Policy(
+    profiles=(Profile("tous", When()),),
+    positions={
+        "default": Position("default"),
+        "conge": Position("conge", keeps=frozenset({"mail"})),
+        "retraite": Position("retraite", ends=True),
+        "suspension": Position("suspension", keeps=frozenset(), lock=True),
+    },
+    services={
+        "mail": Service("mail", "Courrier", in_grace=True),
+        "iprof": Service("iprof", "I-Prof", mutation_delay=2),
+        "siecle": Service("siecle", "SIECLE", per_establishment=True, mutation_delay=3, handover=10),
+    },
+)
+A, B = "0800009A", "0800010B"
+MOVE = (
+    Assignment(A, "ENS", date(2026, 9, 1), date(2026, 12, 31)),
+    Assignment(B, "ENS", date(2027, 1, 1), date(2027, 6, 30)),
+)
+
+
+def rows_of(one: Account, *, until: date | None = None) -> dict[tuple[str, str], Row]:
+    """The rows by group and label; `until` is the last day of the overrides."""
+    days = date(2026, 10, 1)
+    now = career(overridden(one.assignments, one.overrides, days), POLICY, {}, exceptions=one.exceptions)
+    pieces = [(ALWAYS, now)]
+    if until is not None:
+        edge = until.toordinal()
+        later = career(one.assignments, POLICY, {}, exceptions=one.exceptions)
+        pieces = [((1, edge), now), ((edge + 1, OPEN), later)]
+    return {(row.group.value, row.label): row for row in timeline_rows(one, pieces, POLICY)}
+
+
+def told(row: Row) -> list[tuple[str, str, str]]:
+    return [
+        (date.fromordinal(s.first).isoformat(), date.fromordinal(s.last).isoformat(), s.shade.value)
+        for s in row.spans
+    ]
+
+
+def test_a_mutation_in_all_its_shades() -> None:
+    rows = rows_of(account(MOVE))
+    assert told(rows["services", "iprof"]) == [
+        ("2026-09-01", "2026-12-31", "held"),
+        ("2027-01-01", "2027-01-02", "kept"),
+        ("2027-01-03", "2027-06-30", "held"),
+    ]
+    assert told(rows["services", f"siecle {A}"]) == [
+        ("2026-09-01", "2026-12-31", "held"),
+        ("2027-01-01", "2027-01-10", "handover"),
+    ]
+    assert told(rows["services", f"siecle {B}"]) == [
+        ("2027-01-01", "2027-01-03", "waiting"),
+        ("2027-01-04", "2027-06-30", "held"),
+    ]
+
+
+def test_leave_ending_and_lock() -> None:
+    posts = (
+        Assignment(A, "ENS", date(2026, 9, 1), None),
+        Assignment(A, "ENS", date(2026, 11, 1), date(2026, 11, 30), position="conge"),
+        Assignment(A, "ENS", date(2027, 2, 1), date(2027, 2, 10), position="suspension"),
+        Assignment(A, "ENS", date(2027, 5, 1), None, position="retraite"),
+    )
+    shades = [
+        [shade for _, _, shade in told_open(row)]
+        for row in timeline_rows(account(posts), [(ALWAYS, career(posts, POLICY, {}))], POLICY)
+        if row.group is Group.ASSIGNMENTS
+    ]
+    assert shades == [
+        ["counts", "not counted", "counts", "not counted", "counts", "not counted"],
+        ["leave"],
+        ["leave"],
+        ["ends all"],
+    ]
+    assert told(rows_of(account(posts))["locks", "by position"]) == [("2027-02-01", "2027-02-10", "locked")]
+
+
+def told_open(row: Row) -> list[tuple[int, int, str]]:
+    return [(span.first, span.last, span.shade.value) for span in row.spans]
+
+
+def test_what_was_done_by_hand() -> None:
+    lock = Lock(date(2026, 10, 5), date(2026, 10, 9), "dupond", "telephone lost")
+    deny = ServiceException(False, "iprof", "", date(2026, 10, 20), date(2026, 10, 31), "dupond", "x")
+    override = Override(
+        OverrideKind.END, date(2026, 11, 30), date(2026, 9, 20), "martin", "left",
+        uai=A, function="ENS", start=date(2026, 9, 1), day=date(2026, 10, 31),
+    )  # fmt: skip
+    one = account(MOVE[:1], lock=lock, exceptions=(deny,), overrides=(override,))
+    rows = rows_of(one, until=override.until)
+    assert told(rows["locks", "by hand"]) == [("2026-10-05", "2026-10-09", "locked")]
+    assert rows["locks", "by hand"].note == "dupond: telephone lost"
+    assert ("2026-10-10", "2026-10-31", "log in") in told(rows["login", "log in"])
+    assert told(rows["services", "iprof"]) == [
+        ("2026-09-01", "2026-10-19", "held"),
+        ("2026-10-20", "2026-10-31", "denied"),
+        ("2026-12-01", "2026-12-31", "held"),
+    ]
+    assert told(rows["assignments", f"ENS {A}"]) == [
+        ("2026-09-01", "2026-10-31", "counts"),
+        ("2026-11-01", "2026-11-30", "not counted"),
+        ("2026-12-01", "2026-12-31", "counts"),
+    ]
+    assert told(rows["exceptions", "deny iprof"]) == [("2026-10-20", "2026-10-31", "denial")]
+    assert told(rows["overrides", f"end {A}"]) == [("2026-09-20", "2026-11-30", "by hand")]

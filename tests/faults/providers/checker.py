@@ -1,0 +1,212 @@
+"""Compares directories and journals value by value, by what the files and the wire say.
+
+It uses nothing of piactl: entries come from `ldapsearch`, the journal is read as JSON, and digests and the
+chain are computed by the rules that the documents state. Every function returns its findings in words; an
+empty list means that there are none.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import subprocess
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Entries = Mapping[str, Mapping[str, Sequence[bytes]]]
+"""Entries by DN, their values by attribute, sorted; names of attributes in lower case."""
+
+OF_A_SERVER = frozenset(
+    "entrycsn modifiersname modifytimestamp contextcsn auditcontext entrydn subschemasubentry".split()
+)
+"""What each server has of its own, or stamps anew where replication resolves a conflict."""
+OF_A_RUN = OF_A_SERVER | frozenset("entryuuid createtimestamp creatorsname".split())
+"""What differs between two runs of the same nights."""
+ACKNOWLEDGED = ("applied", "already so")
+
+
+# ---- directories
+
+
+def directory(uri: str, base: str) -> Entries:
+    """All entries below `base` with every attribute, passwords and operational ones too, as root."""
+    command = [
+        "ldapsearch",
+        "-Q",
+        "-LLL",
+        "-o",
+        "ldif-wrap=no",
+        "-Y",
+        "EXTERNAL",
+        "-H",
+        uri,
+        "-b",
+        base,
+        "*",
+        "+",
+    ]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return parsed(done.stdout)
+
+
+def parsed(ldif: bytes) -> Entries:
+    """The entries of an LDIF whose lines are not folded."""
+    found: dict[str, dict[str, list[bytes]]] = {}
+    for block in ldif.split(b"\n\n"):
+        entry: dict[str, list[bytes]] = {}
+        for line in block.splitlines():
+            if line.startswith(b"#"):
+                continue
+            name, _, rest = line.partition(b":")
+            value = base64.b64decode(rest[1:]) if rest.startswith(b":") else rest.removeprefix(b" ")
+            entry.setdefault(name.decode().lower(), []).append(value)
+        if entry:
+            (dn,) = entry.pop("dn")
+            found[dn.decode()] = {name: sorted(values) for name, values in entry.items()}
+    return found
+
+
+def differences(one: Entries, other: Entries, ignored: Collection[str] = OF_A_SERVER) -> list[str]:
+    """Each entry and each attribute in which the two differ. Values are not shown: some are secrets."""
+    found = []
+    for dn in sorted({*one, *other}):
+        if dn not in one or dn not in other:
+            found.append(f"{dn}: only in the {'second' if dn not in one else 'first'}")
+            continue
+        for name in sorted({*one[dn], *other[dn]} - set(ignored)):
+            ours, theirs = one[dn].get(name, ()), other[dn].get(name, ())
+            if list(ours) != list(theirs):
+                found.append(f"{dn}: {name}: {len(ours)} and {len(theirs)} values, not the same")
+    return found
+
+
+def of_nights(entries: Entries) -> Entries:
+    """What two runs of the same nights leave alike: all but the records of the runs and their lock."""
+    kept: dict[str, Mapping[str, Sequence[bytes]]] = {}
+    for dn, entry in entries.items():
+        if ",ou=runs,ou=piactl," in dn or dn.startswith("cn=lock,ou=piactl,"):
+            continue
+        if dn.startswith("cn=state,ou=piactl,"):
+            record = json.loads(entry["piactldata"][0])
+            own = {key: value for key, value in record.items() if key not in ("run", "plan", "census")}
+            entry = {**entry, "piactldata": [json.dumps(own, sort_keys=True).encode()]}
+        kept[dn] = entry
+    return kept
+
+
+def doubled(
+    entries: Entries, attributes: Iterable[str] = ("supannempid", "piactlidentifier", "uid")
+) -> list[str]:
+    """Values that two entries have, of attributes that name one person or one account; a second password."""
+    found = []
+    for name in attributes:
+        owners: dict[bytes, str] = {}
+        for dn, entry in entries.items():
+            for value in entry.get(name, ()):
+                if owners.setdefault(value, dn) != dn:
+                    found.append(f"{dn}: {name}: the same value as {owners[value]}")
+    found += [
+        f"{dn}: {len(entry['userpassword'])} passwords"
+        for dn, entry in entries.items()
+        if len(entry.get("userpassword", ())) > 1
+    ]
+    return found
+
+
+# ---- journals
+
+
+def lines(journal: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in journal.read_bytes().splitlines()]
+
+
+def chain_faults(journal: Path) -> list[str]:
+    """Lines whose number, hash or predecessor is not that of an unbroken chain."""
+    found = []
+    previous = "0" * 64
+    for number, line in enumerate(lines(journal), 1):
+        own = line.pop("hash")
+        text = json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        if (line["seq"], line["prev"]) != (number, previous):
+            found.append(f"line {number}: does not follow the one before it")
+        if hashlib.sha256(text.encode()).hexdigest() != own:
+            found.append(f"line {number}: its hash is not that of its text")
+        previous = str(own)
+    return found
+
+
+def outcome_faults(journal: Path) -> list[str]:
+    """Intents that have no outcome, or more than one, and outcomes of no intent."""
+    verdicts: dict[int, list[str]] = {}
+    found = []
+    for line in lines(journal):
+        if line["type"] == "intent":
+            verdicts[line["seq"]] = []
+        elif line["type"] in ("outcome", "resolved"):
+            if line["intent"] in verdicts:
+                verdicts[line["intent"]].append(line["outcome"])
+            else:
+                found.append(f"line {line['seq']}: an outcome of no intent")
+    return found + [
+        f"intent {number}: {len(all_)} outcomes {all_}" for number, all_ in verdicts.items() if len(all_) != 1
+    ]
+
+
+def lost_writes(journal: Path, keys: Path, entries: Entries, since: int = 0) -> list[str]:
+    """What the journal says was written and is not there: entries, values, and values that were to go.
+
+    Only writes after line `since` count, in the order of the journal: a later one may undo an earlier one.
+    """
+    key_of = dict(line.split() for line in keys.read_text().splitlines() if line.strip())
+    wanted: dict[tuple[str, str, str], bool] = {}
+    gone: dict[str, bool] = {}
+    for line in _acknowledged(journal, since):
+        dn = str(line["dn"])
+        gone[dn] = line["op"] == "delete"
+        for name, both in line["attributes"].items():
+            wanted |= {(dn, name.lower(), digest): False for digest in both["removed"]}
+            wanted |= {(dn, name.lower(), digest): True for digest in both["added"]}
+    found = [
+        f"{dn}: {'still there' if away else 'not there'}"
+        for dn, away in gone.items()
+        if (dn in entries) == away
+    ]
+    for (dn, name, digest), there in wanted.items():
+        if dn not in entries or gone[dn]:
+            continue
+        values = entries[dn].get(name, ())
+        present = bool(values) if digest == "{secret}" else digest in _digests(dn, name, values, key_of)
+        if present != there:
+            found.append(
+                f"{dn}: {name}: a value {'that was written is lost' if there else 'removed is back'}"
+            )
+    return found
+
+
+def _acknowledged(journal: Path, since: int) -> list[dict[str, Any]]:
+    """The intents whose outcome says that the write was made, in order."""
+    intents: dict[int, dict[str, Any]] = {}
+    made = set()
+    for line in lines(journal):
+        if line["type"] == "intent" and line["seq"] > since:
+            intents[line["seq"]] = line
+        elif line["type"] in ("outcome", "resolved") and line["outcome"] in ACKNOWLEDGED:
+            made.add(line["intent"])
+    return [intent for number, intent in intents.items() if number in made]
+
+
+def _digests(dn: str, name: str, values: Sequence[bytes], keys: Mapping[str, str]) -> set[str]:
+    """HMAC-SHA-256 of purpose, entry, attribute and value, under each key."""
+    return {
+        "{" + key + "}" + hmac.digest(bytes.fromhex(secret), _text(dn, name, value), "sha256").hex()
+        for value in values
+        for key, secret in keys.items()
+    }
+
+
+def _text(dn: str, name: str, value: bytes) -> bytes:
+    return f"journal\0{dn.lower()}\0{name.lower()}\0{value.decode('latin-1')}".encode()

@@ -1,0 +1,290 @@
+"""Two providers of one directory by delta-syncrepl, each with piactl's schema, rights and overlays.
+
+What one pulls from the other goes through a `Link` of the test, which sets the lag, and makes and ends a
+partition.
+`Pair.reset` puts both back to the morning before the night of `World`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import re
+import secrets
+import shutil
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import ldap3
+
+from piactl.sandbox import stop_sandbox
+from piactl.sandbox.files import ACCOUNTS, SUFFIX, tree_settings
+from tests.faults.night.building import PEOPLE, build_world, end_world
+from tests.faults.night.world import FIRST, World
+
+from .checker import (
+    OF_A_RUN,
+    Entries,
+    chain_faults,
+    differences,
+    directory,
+    doubled,
+    lost_writes,
+    of_nights,
+    outcome_faults,
+)
+from .link import Link
+
+CONVERGED = 120.0
+"""Seconds within which two providers that reach each other have the same contextCSN. Where both refresh at
+the same time, slapd refuses one of them (53), which tries again after a minute."""
+_ROOT = tree_settings()["root"]
+_ON_THE_FIRST_DAY = f"""
+from datetime import date
+import piactl.clock as clock
+clock.civil_today = lambda timezone: date.fromisoformat("{FIRST}")
+"""
+LOG = "cn=accesslog"
+_LOG_PROVIDER = """
+overlay syncprov
+syncprov-nopresent TRUE
+syncprov-reloadhint TRUE
+syncprov-checkpoint 1 1
+
+"""
+_CONSUMER = """
+rootpw {password}
+syncrepl rid=00{number} provider={uri} bindmethod=simple binddn="{root}" credentials={password}
+  searchbase="{suffix}" logbase="{log}" logfilter="(&(objectClass=auditWriteObject)(reqResult=0))"
+  syncdata=accesslog schemachecking=on type=refreshAndPersist retry="1 +"
+multiprovider on
+
+"""
+
+
+@dataclass
+class Pair:
+    """`one` is the first server of the configuration, `two` the other; `links` lead to them, in this order.
+
+    `undisturbed` is the directory after a night that nothing disturbs, `config` names both servers.
+    """
+
+    one: World
+    two: World
+    links: tuple[Link, Link]
+    undisturbed: Entries = field(default_factory=dict)
+
+    @property
+    def config(self) -> Path:
+        return self.one.folder / "both.yaml"
+
+    @property
+    def keys(self) -> Path:
+        return self.one.folder / "secrets" / "keys"
+
+    def host(self, name: str, servers: list[str]) -> Path:
+        """The configuration of another host: a journal and state files of its own."""
+        own = self.one.folder / name
+        shutil.rmtree(own, ignore_errors=True)
+        return self.one.configure(
+            f"{name}.yaml",
+            directory__servers=servers,
+            journal=str(own / "journal" / "piactl.jsonl"),
+            state_folder=str(own / "state"),
+        )
+
+    # ---- lag and partition
+
+    def lag(self, seconds: float) -> None:
+        """Whatever one provider tells the other arrives so much later."""
+        for link in self.links:
+            link.delay = seconds
+
+    def part(self) -> None:
+        """Neither provider reaches the other; what is on its way is lost."""
+        for link in self.links:
+            link.cut()
+
+    def heal(self) -> None:
+        for link in self.links:
+            link.mend()
+
+    def stamps(self) -> tuple[frozenset[bytes], frozenset[bytes]]:
+        """contextCSN of both: the last write of each provider that each of them has."""
+        return _context(self.one), _context(self.two)
+
+    def converge(self, limit: float = CONVERGED) -> float:
+        """Waits until both have the same contextCSN; the seconds it took. Fails after `limit`."""
+        began = time.monotonic()
+        while True:
+            first, second = self.stamps()
+            waited = time.monotonic() - began
+            if first and first == second:
+                return waited
+            assert waited < limit, f"not the same after {limit:.0f} s: {first} and {second}"
+            time.sleep(0.02)
+
+    def come_back(self, *, in_turn: bool) -> None:
+        """Starts the first provider again; returns when it has all that the second one wrote.
+
+        `in_turn`: the second asks it only then. What a killed provider wrote last may reach the other with
+        its next write only, so that `converge` would not end.
+        """
+        if in_turn:
+            self.links[0].cut()
+        self.one.start_slapd()
+        until = time.monotonic() + CONVERGED
+        while not _covers(*self.stamps()):
+            assert time.monotonic() < until, "the first provider does not catch up"
+            time.sleep(0.02)
+        self.links[0].mend()
+
+    # ---- what is there
+
+    def directories(self) -> tuple[Entries, Entries]:
+        """All entries of both, as their root sees them."""
+        return directory(self.one.uri, SUFFIX), directory(self.two.uri, SUFFIX)
+
+    def findings(self, *journals: Path) -> list[str]:
+        """All that is wrong, in words: between the two directories, of each against the undisturbed night, of
+        each against the journal, and in the journal itself. `journals` are those of other hosts."""
+        first, second = self.directories()
+        found = [f"the two servers: {one}" for one in differences(first, second)]
+        own = (self.one.journal, self.one.begin)
+        for name, entries in (("first server", first), ("second server", second)):
+            wanted = differences(of_nights(entries), of_nights(self.undisturbed), OF_A_RUN)
+            found += [f"{name}, undisturbed night: {one}" for one in wanted]
+            found += [f"{name}: {one}" for one in doubled(entries)]
+            for journal, since in (own, *((path, 0) for path in journals)):
+                lost = lost_writes(journal, self.keys, entries, since)
+                found += [f"{name}, journal: {one}" for one in lost]
+        for journal in (self.one.journal, *journals):
+            found += [f"journal: {one}" for one in [*chain_faults(journal), *outcome_faults(journal)]]
+        return found
+
+    # ---- the morning before the night
+
+    def reset(self) -> None:
+        """Puts servers, journal and state files back; the providers reach each other without lag."""
+        self.heal()
+        self.lag(0.0)
+        # both are down at the same time: one would take what the other still has of the test before
+        for world in (self.one, self.two):
+            world.restore()
+        for world in (self.one, self.two):
+            world.start_slapd()
+
+    def close(self) -> None:
+        for link in self.links:
+            link.close()
+        for world in (self.one, self.two):
+            end_world(world)
+
+
+def _context(world: World) -> frozenset[bytes]:
+    with world.root() as connection:
+        connection.search(SUFFIX, "(objectClass=*)", ldap3.BASE, attributes=["contextCSN"])
+        return frozenset(connection.response[0]["raw_attributes"].get("contextCSN", ()))
+
+
+def _covers(one: frozenset[bytes], other: frozenset[bytes]) -> bool:
+    """Whether `one` has of each provider a CSN at least as new as `other`."""
+    newest = {csn.split(b"#")[2]: csn for csn in one}
+    return all(newest.get(csn.split(b"#")[2], b"") >= csn for csn in other)
+
+
+def build_pair(people: int = PEOPLE) -> Pair:
+    """Both providers started after the first load, with the result of the undisturbed night.
+
+    Some of the accounts have passwords, activation passwords and locks, see `_give_passwords`.
+    """
+    one = build_world(people, accesslog=True, arrange=_give_passwords)
+    undisturbed = directory(one.uri, SUFFIX)
+    one.reset()
+    stop_sandbox(one.folder)
+    two = replace(one, folder=one.folder.with_name(f"{one.folder.name}-two"))
+    shutil.copytree(one.folder, two.folder)
+    links = (Link(one.folder / "slapd" / "ldapi"), Link(two.folder / "slapd" / "ldapi"))
+    pair = Pair(one, two, links, undisturbed)
+    try:
+        password = secrets.token_urlsafe(16)
+        for number, (world, other) in enumerate(((one, links[1]), (two, links[0])), 1):
+            _replicate(world, one.folder, number, other, password)
+        servers = [one.uri, two.uri]
+        one.configure(
+            pair.config.name, directory__servers=servers, directory__replication_seconds=int(CONVERGED)
+        )
+        for world in (one, two):
+            world.start_slapd()
+        for world in (one, two):
+            _write_once(world)
+        pair.converge()
+        for world in (one, two):
+            world.save()
+        pair.converge()
+    except BaseException:
+        pair.close()
+        raise
+    return pair
+
+
+def _replicate(world: World, made_in: Path, number: int, other: Link, password: str) -> None:
+    """The settings of one provider, kept for every morning: those of the sandbox, and replication."""
+    text = (world.folder / "slapd" / "slapd.conf").read_text().replace(str(made_in), str(world.folder))
+    text = _inserted(text, r"pidfile .*\n", f"serverID {number}\n")
+    # the log is what the other one reads
+    text = _inserted(text, r"# ---- the directory\n", _LOG_PROVIDER)
+    consumer = _CONSUMER.format(
+        number=number, uri=other.uri, root=_ROOT, password=password, suffix=SUFFIX, log=LOG
+    )
+    text = _inserted(text, r"# ---- overlays\n", consumer)
+    (world.folder / "slapd" / "slapd.conf").write_text(text)
+
+
+def _write_once(world: World) -> None:
+    """A write and its contrary: the provider has a CSN of its own from now on."""
+    with world.root() as connection:
+        for operation in (ldap3.MODIFY_ADD, ldap3.MODIFY_DELETE):
+            connection.modify(SUFFIX, {"description": [(operation, [world.folder.name])]})
+
+
+def _inserted(text: str, before: str, more: str) -> str:
+    found = list(re.finditer(rf"(?m)^{before}", text))
+    assert len(found) == 1, f"{before!r} stands {len(found)} times in slapd.conf"
+    return text[: found[0].start()] + more + text[found[0].start() :]
+
+
+def _give_passwords(world: World) -> None:
+    """Of twelve accounts with an activation password six people choose their own; one is locked out by wrong
+    passwords, and an administrator locks one."""
+    uids = sorted(dn.split(",")[0].removeprefix("uid=") for dn in world.snapshot().accounts)[::19][:12]
+    codes = world.folder / "codes.csv"
+    _done(world, "password", "activate", *uids, "--to", str(codes), "--yes")
+    with codes.open(encoding="utf-8-sig") as file:
+        given = {row["uid"]: row["code"] for row in csv.DictReader(file)}
+    codes.unlink()
+    for uid in uids[:6]:
+        _simple_bind(world, uid, given[uid], then=secrets.token_urlsafe(18))
+    for _ in range(6):
+        with contextlib.suppress(ldap3.core.exceptions.LDAPInvalidCredentialsResult):
+            _simple_bind(world, uids[6], "not the password")
+    _done(world, "account", "lock", uids[7], "--reason", "trial", "--yes")
+
+
+def _done(world: World, *words: str) -> None:
+    ended = world.run(world.command(*words, prelude=_ON_THE_FIRST_DAY))
+    assert ended.code == 0, ended.said
+
+
+def _simple_bind(world: World, uid: str, password: str, then: str = "") -> None:
+    """Binds as an account; with `then`, its owner makes that the password."""
+    dn = f"uid={uid},{ACCOUNTS}"
+    server = ldap3.Server(world.uri, get_info=ldap3.NONE)
+    connection = ldap3.Connection(server, dn, password, raise_exceptions=True, receive_timeout=30)
+    try:
+        connection.bind()
+        if then:
+            connection.modify(dn, {"userPassword": [(ldap3.MODIFY_REPLACE, [then])]})
+    finally:
+        connection.unbind()

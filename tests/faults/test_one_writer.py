@@ -1,0 +1,126 @@
+"""One writer: of two hosts in a partition one writes, and a run that outlasts its lock writes nothing.
+
+`Pair.one` is the first server of the configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from piactl.sandbox.files import ACCOUNTS, POLICIES, STATE, identity_dn
+
+from .night.world import NEXT, Ended
+from .providers.link import Link
+from .providers.pair import Pair
+
+LATER = 400
+"""Seconds after which the lock of a run that does not renew it counts as expired."""
+ANOTHER_HOST = f"""
+import socket
+from datetime import timedelta
+import piactl.clock as clock
+socket.gethostname = lambda: "another.example"
+real = clock.utc_now
+clock.utc_now = lambda: real() + timedelta(seconds={LATER})
+"""
+STOPPED_AT = 130
+"""The number of the write, of those of a night, between whose lock check and sending the run stops."""
+STOPS = f"""
+import os, signal
+from piactl.flows.apply.run_lock import RunLock
+real_check, left = RunLock.check, [{STOPPED_AT}]
+def check(self):
+    real_check(self)
+    left[0] -= 1
+    if left[0] == 0:
+        os.kill(os.getpid(), signal.SIGSTOP)
+RunLock.check = check
+"""
+
+
+@pytest.fixture
+def way(pair: Pair) -> Iterator[Link]:
+    """The way of another host to the first server."""
+    link = Link(pair.one.folder / "slapd" / "ldapi")
+    yield link
+    link.close()
+
+
+def another_host(pair: Pair, servers: list[str]) -> Path:
+    """The configuration of another host, with a nightly identity of its own."""
+    config = pair.host("another", servers)
+    dn = f"cn=another,{identity_dn('nightly')}"
+    password = (pair.one.folder / "secrets" / "nightly").read_text().strip()
+    values = {
+        "objectClass": ["applicationProcess", "simpleSecurityObject"],
+        "cn": ["another"],
+        "userPassword": [password],
+        "pwdPolicySubentry": [f"cn=services,{POLICIES}"],
+    }
+    with pair.one.root() as connection:
+        connection.add(dn, attributes=values)
+    pair.converge()
+    config.write_text(config.read_text().replace(identity_dn("nightly"), dn))
+    return config
+
+
+def wait_until_stopped(pid: int) -> None:
+    until = time.monotonic() + 60
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "T":
+        assert time.monotonic() < until, "the run does not stop"
+        time.sleep(0.01)
+
+
+def test_of_two_runs_in_a_partition_one_writes(pair: Pair, way: Link) -> None:
+    other = another_host(pair, [way.uri, pair.two.uri])
+    pair.part()
+    way.cut()
+    before = pair.two.stamps(ACCOUNTS)
+    servers = [pair.one.uri, pair.two.uri]
+    config = pair.one.configure("brief.yaml", directory__servers=servers, directory__replication_seconds=1)
+    first = pair.one.run(pair.one.night(config=config))
+    second = pair.two.run(pair.two.night(config=other, prelude=ANOTHER_HOST))
+    assert first.code in (0, 5), first.said
+    assert pair.two.stamps(ACCOUNTS) == before, f"both wrote, the second with exit {second.code}"
+    assert second.code not in (0, 5), second.said
+
+
+@pytest.mark.parametrize("in_flight", [1, 64])
+def test_a_run_stopped_between_lock_check_and_sending_writes_nothing_after_a_takeover(
+    pair: Pair, in_flight: int
+) -> None:
+    """The other host applies the delta only, so that nothing else keeps the stale writes from being made."""
+    other = another_host(pair, [pair.one.uri, pair.two.uri])
+    servers = [pair.one.uri, pair.two.uri]
+    config = pair.one.configure("stale.yaml", directory__servers=servers, directory__in_flight=in_flight)
+    began = time.monotonic()
+    run = pair.one.spawn(pair.one.night(config=config, prelude=STOPS))
+    try:
+        wait_until_stopped(run.pid)
+        command = pair.one.command(
+            "nightly", "--as-of", str(NEXT), pair.one.feeds[1], config=other, prelude=ANOTHER_HOST
+        )
+        taken = pair.one.run(command)
+        assert taken.code == 0, taken.said
+        before = kept(pair)
+    finally:
+        os.kill(run.pid, signal.SIGCONT)
+    ended: Ended = pair.one.wait(run, began)
+    now = kept(pair)
+    assert now == before, f"{len(now - before)} stale entries written, exit {ended.code}"
+    assert ended.code == 7, ended.said
+
+
+def kept(pair: Pair) -> frozenset[tuple[str, bytes]]:
+    """Name and entryCSN of accounts and of what piactl remembers of the nights."""
+    return (
+        pair.one.stamps(ACCOUNTS)
+        | pair.one.stamps(f"cn=state,{STATE}")
+        | pair.one.stamps(f"ou=sources,{STATE}")
+    )

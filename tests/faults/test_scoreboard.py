@@ -1,0 +1,211 @@
+"""R1 to R3: the client killed, the server killed, and the writer of two providers lost in mid-import.
+
+Each round ends as an undisturbed night: nothing lost, doubled or half-made, on both providers alike, as the
+checker of `providers` sees it. Seeds and counts are printed; a round whose fault did not strike fails.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from piactl.sandbox.files import SUFFIX
+
+from .night.moments import calls_of, killed_at, need_strace, some_moment, wait_for_lines
+from .night.test_kill import WITHOUT_READ_BACK
+from .night.world import Ended
+from .providers.checker import directory, lost_writes
+from .providers.pair import Pair
+
+LAGS = (0.0, 0.1, 0.3, 0.6)
+FEW = 4
+"""The longest list of findings that a failure shows."""
+MID_BATCH = 190
+"""The number of the `sendto` in a night, one write at a time, that is in the middle of the second batch."""
+
+
+def night(pair: Pair, prelude: str = "") -> list[str]:
+    return pair.one.night(config=pair.config, prelude=prelude)
+
+
+def one_by_one(pair: Pair) -> Path:
+    """The configuration in which a run waits for the answer to each write."""
+    servers = [pair.one.uri, pair.two.uri]
+    return pair.one.configure("one_by_one.yaml", directory__servers=servers, directory__in_flight=1)
+
+
+def finished(pair: Pair, prelude: str = "") -> Ended:
+    """One more run, which must end well."""
+    ended = pair.one.run(night(pair, prelude))
+    assert ended.code == 0, ended.said
+    return ended
+
+
+def check(pair: Pair, context: str) -> None:
+    pair.converge()
+    found = pair.findings()
+    assert not found, f"{context}: {len(found)} findings: {found[:FEW]}"
+
+
+def report(name: str, seed: int, rounds: int, counts: Counter[str]) -> None:
+    print(f"{name}, seed {seed}: {rounds} rounds, {dict(counts)}")
+
+
+def while_it_writes(pair: Pair, run: subprocess.Popen[str], rng: random.Random) -> tuple[str, bool]:
+    """Waits for a random moment of the writes; says which, and whether the run was under way at it."""
+    lines, pause = rng.choice((102, 302, 502)), rng.uniform(0, 0.1) * pair.one.seconds
+    if wait_for_lines(pair.one, run, lines):
+        time.sleep(pause)
+    return f"{pause:.3f} s after line {lines}", run.poll() is None
+
+
+# ---- R1: the client is killed
+
+
+def client_killed_at_random(pair: Pair, seed: int, rounds: int) -> None:
+    rng = random.Random(seed)
+    counts: Counter[str] = Counter()
+    for number in range(rounds):
+        pair.reset()
+        pair.lag(rng.choice(LAGS))
+        process = pair.one.spawn(night(pair))
+        moment = some_moment(pair.one, process, rng)
+        process.kill()
+        process.communicate(timeout=20)
+        context = f"R1, seed {seed}, round {number}, killed {moment}"
+        counts["struck"] += process.returncode == -signal.SIGKILL
+        counts["in doubt"] += "read back" in finished(pair).said
+        check(pair, context)
+    report("R1 at random", seed, rounds, counts)
+    assert counts["struck"] == rounds, "a run had ended before it was killed"
+
+
+def client_killed_at_calls(pair: Pair, calls: list[tuple[str, int]]) -> None:
+    counts: Counter[str] = Counter()
+    config = one_by_one(pair)
+    for call, number in calls:
+        pair.reset()
+        struck = killed_at(pair.one, call, number, config)
+        counts[call] += struck
+        assert struck, f"the run had ended before {call} {number}"
+        finished(pair)
+        check(pair, f"R1, killed before {call} {number}")
+    report("R1 at system calls", 0, len(calls), counts)
+
+
+def test_r1_client_killed(pair: Pair) -> None:
+    client_killed_at_random(pair, seed=301, rounds=2)
+
+
+def test_r1_client_killed_at_system_calls(pair: Pair) -> None:
+    """Before the sync of intents, and between the answers of a batch that is sent one by one."""
+    need_strace()
+    client_killed_at_calls(pair, [("fdatasync", 2), ("sendto", MID_BATCH)])
+
+
+@pytest.mark.long
+def test_r1_client_killed_often(pair: Pair) -> None:
+    client_killed_at_random(pair, seed=1301, rounds=100)
+
+
+@pytest.mark.long
+def test_r1_client_killed_at_many_system_calls(pair: Pair) -> None:
+    need_strace()
+    calls = calls_of(pair.one, one_by_one(pair))
+    client_killed_at_calls(pair, random.Random(1302).sample(calls, 100))
+
+
+# ---- R2: the server is killed, and comes back
+
+
+def server_killed(pair: Pair, seed: int, rounds: int) -> None:
+    rng = random.Random(seed)
+    counts: Counter[str] = Counter()
+    for number in range(rounds):
+        pair.reset()
+        pair.lag(rng.choice(LAGS))
+        began = time.monotonic()
+        run = pair.one.spawn(night(pair))
+        moment, struck = while_it_writes(pair, run, rng)
+        counts["struck"] += struck
+        pair.one.kill_slapd()
+        pair.one.start_slapd()
+        ended = pair.one.wait(run, began)
+        assert ended.code in (0, 8), ended.said
+        counts[f"exit {ended.code}"] += 1
+        finished(pair)
+        check(pair, f"R2, seed {seed}, round {number}, slapd killed {moment}")
+    report("R2", seed, rounds, counts)
+    assert counts["struck"] == rounds, "a run had ended before its server was killed"
+
+
+def test_r2_server_killed(pair: Pair) -> None:
+    server_killed(pair, seed=302, rounds=2)
+
+
+@pytest.mark.long
+def test_r2_server_killed_often(pair: Pair) -> None:
+    server_killed(pair, seed=1302, rounds=100)
+
+
+# ---- R3: the writer is lost, the other provider goes on, the first one returns
+
+
+def writer_lost(pair: Pair, seed: int, rounds: int, *, in_turn: bool = False) -> None:
+    rng = random.Random(seed)
+    counts: Counter[str] = Counter()
+    for number in range(rounds):
+        pair.reset()
+        pair.lag(lag := rng.choice(LAGS))
+        began = time.monotonic()
+        run = pair.one.spawn(night(pair))
+        moment, struck = while_it_writes(pair, run, rng)
+        pair.one.kill_slapd()
+        ended = pair.one.wait(run, began)
+        context = f"R3, seed {seed}, round {number}, lag {lag}, slapd killed {moment}"
+        assert ended.code == 8, f"{context}: {ended.said}"
+        counts["struck"] += struck
+        behind = lost_writes(pair.one.journal, pair.keys, directory(pair.two.uri, SUFFIX), pair.one.begin)
+        counts["second behind"] += bool(behind)
+        fail_over(pair)
+        pair.come_back(in_turn=in_turn or rng.random() < 0.5)
+        finished(pair)
+        check(pair, context)
+    report("R3", seed, rounds, counts)
+    assert counts["struck"] == rounds, "a run had ended before its server was killed"
+    assert counts["second behind"], "the second server had every acknowledged write each time"
+
+
+def fail_over(pair: Pair) -> None:
+    """The first provider is down; an operator has the run made at the second."""
+    words = night(pair)
+    at = words.index("nightly")
+    ended = pair.one.run([*words[:at], "--on", pair.two.uri, "--reason", "the first is lost", *words[at:]])
+    assert ended.code == 5, ended.said
+    assert f"not yet on {pair.one.uri}: cannot be reached" in ended.said
+
+
+def test_r3_writer_lost(pair: Pair) -> None:
+    writer_lost(pair, seed=303, rounds=2, in_turn=True)
+
+
+@pytest.mark.long
+def test_r3_writer_lost_often(pair: Pair) -> None:
+    writer_lost(pair, seed=1303, rounds=100)
+
+
+# ---- negative controls
+
+
+def test_r1_fails_without_the_read_back(pair: Pair) -> None:
+    need_strace()
+    assert killed_at(pair.one, "sendto", MID_BATCH, one_by_one(pair))
+    finished(pair, WITHOUT_READ_BACK)
+    with pytest.raises(AssertionError, match="0 outcomes"):
+        check(pair, "without the read-back")

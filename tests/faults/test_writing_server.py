@@ -1,0 +1,122 @@
+"""One server takes the writes, and the others have them when a run says that it is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ldap3
+import pytest
+
+from piactl.sandbox.files import STATE
+
+from .night.world import Ended
+from .providers.pair import Pair
+
+MOVE = f"cn=writing-server,{STATE}"
+MINUTE = 60
+
+
+def both(pair: Pair, seconds: int = MINUTE) -> Path:
+    """The configuration with both servers, in which a run waits so many seconds for the second."""
+    servers = [pair.one.uri, pair.two.uri]
+    return pair.one.configure(
+        "waits.yaml", directory__servers=servers, directory__replication_seconds=seconds
+    )
+
+
+def night(pair: Pair, config: Path, *before: str) -> Ended:
+    words = pair.one.night(config=config)
+    at = words.index("nightly")
+    return pair.one.run([*words[:at], *before, *words[at:]])
+
+
+def test_a_run_is_done_when_the_other_server_has_what_it_wrote(pair: Pair) -> None:
+    pair.converge()
+    pair.lag(0.4)
+    ended = night(pair, both(pair))
+    accounts = pair.two.snapshot().accounts
+    assert ended.code == 0, ended.said
+    assert "not yet on" not in ended.said
+    assert accounts == pair.one.snapshot().accounts
+    pair.converge()
+    assert pair.findings() == []
+
+
+def test_a_run_names_the_server_that_lacks_what_it_wrote(pair: Pair) -> None:
+    pair.converge()
+    pair.part()
+    config = both(pair, seconds=1)
+    ended = night(pair, config)
+    assert ended.code == 5, ended.said
+    assert f"not yet on {pair.two.uri}: does not have everything yet" in ended.said
+    assert "The next run evaluates every account again." in ended.said
+    assert pair.one.snapshot().accounts == pair.one.reference.accounts
+    [record] = [one for one in pair.one.runs().values() if one["status"] == "partly"]
+    assert f"not yet on {pair.two.uri}" in record["note"]
+    pair.heal()
+    pair.converge()
+    again = night(pair, both(pair))
+    assert again.code == 0, again.said
+    pair.converge()
+    assert pair.findings() == []
+
+
+def test_a_server_that_is_down_is_named(pair: Pair) -> None:
+    pair.converge()
+    pair.two.kill_slapd()
+    ended = night(pair, both(pair, seconds=1))
+    pair.two.start_slapd()
+    assert ended.code == 5, ended.said
+    assert f"not yet on {pair.two.uri}: cannot be reached" in ended.said
+
+
+def test_writes_move_to_another_server_by_the_word_of_an_operator_only(pair: Pair) -> None:
+    pair.converge()
+    config = both(pair, seconds=1)
+    pair.one.kill_slapd()
+    before = pair.two.stamps()
+    refused = night(pair, config)
+    assert refused.code == 8, refused.said
+    assert "piactl --on SERVER --reason TEXT COMMAND" in refused.said
+    assert pair.two.stamps() == before
+    for words in (["--on", pair.two.uri], ["--on", "ldap://elsewhere.example", "--reason", "trial"]):
+        wrong = night(pair, config, *words)
+        assert wrong.code == 2, wrong.said
+    assert pair.two.stamps() == before
+
+    moved = night(pair, config, "--on", pair.two.uri, "--reason", "ldap1 is lost")
+    assert f"writes go to {pair.two.uri} from now on" in moved.said
+    # the first server lacks all of it
+    assert moved.code == 5, moved.said
+    assert pair.two.snapshot().accounts == pair.two.reference.accounts
+
+    # every later command goes there by itself
+    locked = pair.one.run(
+        pair.one.command("account", "lock", an_uid(pair), "--reason", "trial", "--yes", config=config)
+    )
+    assert locked.code == 0, locked.said
+    assert f"writes go to {pair.two.uri} since" in locked.said
+    assert "ldap1 is lost" in locked.said
+
+    # the first one is back, and does not have everything yet
+    pair.links[1].cut()
+    pair.one.start_slapd()
+    stays = night(pair, config)
+    assert f"writes go to {pair.two.uri} since" in stays.said, stays.said
+
+    pair.links[1].mend()
+    pair.come_back(in_turn=False)
+    pair.converge()
+    back = night(pair, both(pair))
+    assert f"{pair.one.uri} is back and has everything" in back.said, back.said
+    assert back.code == 0, back.said
+    pair.converge()
+    for world in (pair.one, pair.two):
+        with pytest.raises(ldap3.core.exceptions.LDAPNoSuchObjectResult):
+            world.entries(MOVE)
+
+
+def an_uid(pair: Pair) -> str:
+    """An account that the night leaves as it is."""
+    dn = sorted(set(pair.one.before.accounts) - pair.one.changed)[0]
+    return dn.split(",")[0].removeprefix("uid=")

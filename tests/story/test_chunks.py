@@ -1,0 +1,353 @@
+"""People evaluated in chunks get the plan that evaluating everybody together makes."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import ldap3
+import pytest
+
+from piactl.cli.framework.configuration import open_configuration
+from piactl.core.model.account import Account
+from piactl.core.model.person import Person
+from piactl.directory.open import open_reader
+from piactl.directory.store.attribute_map import OBJECT_CLASSES
+from piactl.flows.plan import chunks
+from piactl.flows.plan import staged as staging
+from piactl.flows.plan.incremental import SkipSet
+from piactl.flows.plan.inputs.load_feeds import scan_feeds
+from piactl.secrets import read_password
+from tests.planning import managed_accounts
+
+from .academy import Academy
+from .feeds import MICHELIS, crowd, row
+from .test_sync_cache import marks, night, passed, same, sifted, skipped
+
+DAY = "2026-09-05"
+NEXT = "2026-09-06"
+IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", numen="20E9512345XYZ")
+PEOPLE = tuple(crowd(8))
+
+
+def gone_over(academy: Academy, feed: Path, day: str, tick: Callable[[], object] = lambda: None) -> SkipSet:
+    """The skip set after the chunks."""
+    configuration = open_configuration(academy.sandbox.config)
+    scans = scan_feeds([str(feed)], configuration.settings.sources, configuration.keys)
+    with sifted(), open_reader(configuration.settings.directory, "reader", read_password) as reader:
+        skip, cache, memory = skipped(reader, configuration, scans, day)
+        as_of = date.fromisoformat(day)
+        accounts, rules = managed_accounts(reader, configuration), configuration.rules(as_of)
+        folder = Path(configuration.settings.state_folder)
+        return chunks.evaluate_in_chunks(
+            accounts, rules, configuration.settings.sources, folder, scans, skip, cache, memory, tick
+        )
+
+
+def looked_at(academy: Academy, feed: Path, day: str) -> tuple[set[str], list[str]]:
+    """The accounts that need nothing, by key, and those left to the joint evaluation, by uid."""
+    skip = gone_over(academy, feed, day)
+    return set(skip.unchanged), list(skip.evaluate)
+
+
+def set_aside(academy: Academy, feed: Path, day: str) -> tuple[set[str], set[str]]:
+    """The accounts whose changes are staged, by key, and the people whose new accounts are."""
+    staged = gone_over(academy, feed, day).staged
+    assert staged is not None
+    return set(staged.changed), {claim.matricule for claim, _ in staged.claims()}
+
+
+def unmarked(academy: Academy, day: str, *rows: str) -> None:
+    night(academy, day, *rows)
+    marks(academy).unlink()
+
+
+def test_whoever_needs_nothing_is_passed_by_and_nobody_else(academy: Academy) -> None:
+    unmarked(academy, DAY, row(), IDA, *PEOPLE)
+    feed = academy.feed(*PEOPLE, row(uai=MICHELIS), IDA, day=NEXT)
+    settled, others = looked_at(academy, feed, NEXT)
+    assert (len(settled), others) == (9, ["claire.dubreuil"])
+    assert {c["uid"] for c in same(academy, NEXT, feed)["changes"]} == {"claire.dubreuil"}
+
+
+def test_it_leaves_the_marks_that_looking_at_everybody_leaves(academy: Academy) -> None:
+    unmarked(academy, DAY, row(), IDA, *PEOPLE)
+    feed = academy.feed(*PEOPLE, row(civilite="MME"), IDA, day=NEXT)
+    with sifted():
+        academy.night(NEXT, feed)
+    again = academy.feed(IDA, *PEOPLE, row(civilite="MME"), day="2026-09-07")
+    configuration = open_configuration(academy.sandbox.config)
+    with open_reader(configuration.settings.directory, "reader", read_password) as reader:
+        scans = scan_feeds([str(again)], configuration.settings.sources, configuration.keys)
+        found, _, _ = skipped(reader, configuration, scans, "2026-09-07")
+    assert (len(found.unchanged), found.evaluate) == (10, ())
+    assert same(academy, "2026-09-07", again)["changes"] == []
+
+
+def test_what_people_need_is_set_aside(academy: Academy) -> None:
+    unmarked(academy, DAY, row(), IDA, *PEOPLE)
+    ben = row(matricule="1998", prenom="Ben", nom_famille="Roy")
+    feed = academy.feed(*PEOPLE, row(civilite="MME"), IDA, ben, day=NEXT)
+    assert set_aside(academy, feed, NEXT) == ({"1001"}, {"1998"})
+    assert looked_at(academy, feed, NEXT)[1] == []
+    changes = same(academy, NEXT, feed)["changes"]
+    assert {(c["kind"], c["uid"]) for c in changes} == {("update", "claire.dubreuil"), ("create", "ben.roy")}
+
+
+def test_it_is_the_same_where_marks_tell_of_many_and_more_have_to_be_looked_at(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA, *PEOPLE)
+    ben = row(matricule="1998", prenom="Ben", nom_famille="Roy")
+    feed = academy.feed(*PEOPLE, row(civilite="MME"), IDA, ben, day=NEXT)
+    assert set_aside(academy, feed, NEXT) == ({"1001"}, {"1998"})
+    slow = academy.run("plan", feed, "--as-of", NEXT, "-o", "json")
+    with sifted():
+        assert academy.run("plan", feed, "--as-of", NEXT, "-o", "json") == slow
+
+
+def test_a_first_load_made_in_batches_is_the_same_directory(
+    make_academy: Callable[..., Academy],
+) -> None:
+    """Homonyms among people in other batches, people who wait, who are held and who share a NUMEN."""
+    twins = [
+        row(matricule=f"30{n:02}", prenom="Ida", nom_famille="Roy", debut=f"20{n:02}-09-01") for n in range(9)
+    ]
+    late = row(matricule="3101", prenom="Noé", nom_famille="Kern", debut="2027-09-01")
+    shared = [
+        row(matricule=m, prenom="Zoé", nom_famille=name, numen="20E9512345XYZ")
+        for m, name in (("3201", "Abel"), ("3202", "Brun"))
+    ]
+    broken = row(matricule="3301", prenom="Max", nom_famille="Olin").replace("2026-09-01", "2026-09-31")
+    rows = [*reversed(twins), row(), late, shared[0], *PEOPLE, shared[1], broken]
+    found = []
+    for batches in (False, True):
+        academy = make_academy()
+        feed = academy.feed(*rows, day=DAY)
+        assert len(same(academy, DAY, feed)["writes"]) == 18
+        with sifted() if batches else nullcontext():
+            result = academy.run("nightly", feed, "--as-of", DAY, "-o", "json")
+        assert result.code == 0, result.err
+        again = academy.feed(*reversed(rows), day=NEXT)
+        assert same(academy, NEXT, again)["changes"] == []
+        owners = {entry["supannEmpId"][0]: entry["uid"] for entry in academy.accounts().values()}
+        found.append((json.loads(result.out)["outcomes"], owners, len(passed(academy, again, NEXT))))
+    assert found[0] == found[1]
+    assert found[0][0] == {"applied": 18}
+    assert found[0][2] == 18
+
+
+def test_a_first_load_in_batches_asks_no_more_of_the_memory_than_one_batch(academy: Academy) -> None:
+    """Nothing of the people of a batch is held when the next one is looked at, but what orders the plan."""
+    feed = academy.feed(*crowd(40), day=DAY)
+    alive = []
+
+    def looking(*arguments: Any) -> Any:
+        alive.append(sum(isinstance(one, Person | Account) for one in gc.get_objects()))
+        return original(*arguments)
+
+    original = chunks._Chunks._evaluate_newcomers
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(staging, "IN_MEMORY", 0)
+        patched.setattr(chunks._Chunks, "_evaluate_newcomers", looking)
+        gone_over(academy, feed, DAY)
+    assert len(alive) == 40
+    assert max(alive) <= min(alive) + 4
+
+
+def test_no_numen_is_kept_out_of_the_memory(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "IN_MEMORY", 0)
+    unmarked(academy, DAY, row(), *PEOPLE)
+    feed = academy.feed(*PEOPLE, row(numen="20E9500001AAA"), IDA, day=NEXT)
+    staged = gone_over(academy, feed, NEXT).staged
+    assert staged is not None
+    assert len(staged) == 2
+    kept = b"".join(spool._file.read(0, len(spool._file)) for spool in (staged._rows, staged._newcomers))
+    assert b"claire.dubreuil" in kept
+    assert b"Roy" in kept
+    assert b"20E9" not in kept
+
+
+def test_a_numen_of_two_people_in_two_batches_holds_both(academy: Academy) -> None:
+    unmarked(academy, DAY, IDA, *PEOPLE, row(numen="20E9500001AAA"))
+    # by another hand: HR says nothing of it, and every entry is as the feed wants it
+    (digest,) = academy.values("ida.roy", "piactlNumenDigest")
+    academy.change("claire.dubreuil", piactlNumenDigest=[digest])
+    feed = academy.feed(IDA, *PEOPLE, row(numen="20E9512345XYZ"), day=NEXT)
+    settled, others = looked_at(academy, feed, NEXT)
+    assert {"1999", "1001"}.isdisjoint(settled)
+    assert {"ida.roy", "claire.dubreuil"} <= set(others)
+    same(academy, NEXT, feed)
+
+
+def test_two_accounts_of_one_person_in_two_batches_are_held(academy: Academy) -> None:
+    unmarked(academy, DAY, row(), IDA, *PEOPLE)
+    with academy.sandbox.root() as root:
+        # as replication may leave it: no server would take it from a client
+        moved = root.modify(
+            academy.dn("ida.roy"),
+            {"supannEmpId": [(ldap3.MODIFY_REPLACE, ["1001"])]},
+            controls=[("1.3.6.1.4.1.4203.666.5.12", True, None)],
+        )
+        assert moved, root.result
+    feed = academy.feed(row(), *PEOPLE, day=NEXT)
+    settled, others = looked_at(academy, feed, NEXT)
+    assert "1001" not in settled
+    assert {"claire.dubreuil", "ida.roy"} == set(others)
+    (hold,) = same(academy, NEXT, feed)["holds"]
+    assert hold["why"].startswith("several accounts have this matricule")
+
+
+def test_who_waits_is_absent_or_comes_back_is_not_passed_by(academy: Academy) -> None:
+    gone = row(matricule="2001", prenom="Léa", nom_famille="Abel", fin="2026-09-20", debut="2020-09-01")
+    unmarked(academy, DAY, row(), IDA, gone, *PEOPLE)
+    unmarked(academy, "2026-09-06", IDA, gone, *PEOPLE)
+    late = row(matricule="3001", prenom="Noé", nom_famille="Kern", debut="2027-09-01")
+    unmarked(academy, "2026-09-07", IDA, gone, late, *PEOPLE)
+    for day in ("2026-09-08", "2027-08-30", "2033-01-01"):
+        feed = academy.feed(IDA, late, *PEOPLE, day=day)
+        plan = same(academy, day, feed)
+        unmarked(academy, day, IDA, late, *PEOPLE)
+    assert any(entry["piactlState"] == [b"archived"] for entry in academy.accounts().values())
+    back = row(matricule="2001", prenom="Léa", nom_famille="Abel", debut="2033-01-01")
+    feed = academy.feed(IDA, late, back, *PEOPLE, day="2033-01-02")
+    plan = same(academy, "2033-01-02", feed)
+    assert any(change["kind"] == "reopen" for change in plan["changes"])
+
+
+def test_rows_that_cannot_be_understood_hold_the_same_people(academy: Academy) -> None:
+    unmarked(academy, DAY, row(), IDA, *PEOPLE)
+    broken = row().replace("2026-09-01", "2026-09-31")
+    feed = academy.feed(broken, IDA.replace(";ENS;", ";???;"), PEOPLE[0] + ";", *PEOPLE[1:], day=NEXT)
+    assert len(same(academy, NEXT, feed)["holds"]) == 3
+
+
+def test_a_change_of_the_policy_without_a_feed_is_the_same_plan(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA, *PEOPLE)
+    academy.edit(
+        "policy.yaml",
+        "  # business applications, by function",
+        "  stylo: {label: Stylo, profiles: [enseignant]}",
+    )
+    before = marks(academy).read_bytes()
+    slow = academy.run("plan", "--as-of", NEXT, "-o", "json")
+    with sifted():
+        calls = []
+        original = chunks.evaluate_in_chunks
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(chunks, "evaluate_in_chunks", lambda *a: (calls.append(a), original(*a))[1])
+            assert academy.run("plan", "--as-of", NEXT, "-o", "json") == slow
+        assert len(slow.json["writes"]) == 10
+        assert academy.night(NEXT).json["outcomes"] == {"applied": 10}
+    assert len(calls) == 1
+    # what it found without a feed tells nothing of the lines of people
+    assert marks(academy).read_bytes() == before
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_delta_among_very_many_is_the_same_plan(academy: Academy, alone: bool) -> None:
+    academy.sources(hr="kind: full", moves="kind: delta")
+    night(academy, DAY, row(), IDA, *PEOPLE)
+    ben = row(matricule="1998", prenom="Ben", nom_famille="Roy")
+    shared = row(matricule="1997", prenom="Zoé", nom_famille="Abel", numen="20E9512345XYZ")
+    delta = academy.feed(row(civilite="MME"), ben, shared, day=NEXT, source="moves")
+    feeds = [delta] if alone else [academy.feed(*PEOPLE, row(), IDA, day=NEXT), delta]
+    slow = academy.run("plan", *feeds, "--as-of", NEXT, "-o", "json")
+    with sifted():
+        assert academy.run("plan", *feeds, "--as-of", NEXT, "-o", "json") == slow
+    assert {hold["matricule"] for hold in slow.json["holds"]} == {"1997", "1999"}
+    assert {c["uid"] for c in slow.json["changes"]} >= {"ben.roy"}
+
+
+@pytest.mark.parametrize("other", ["waits", "is absent", "comes back", "has an account"])
+def test_a_newcomer_with_the_numen_of_somebody_who_was_put_apart_is_held(
+    academy: Academy, other: str
+) -> None:
+    """HR tells the NUMEN of both for the first time: no entry has it yet."""
+    late = {"debut": "2027-09-01"} if other == "waits" else {"debut": "2020-09-01"}
+    gone = {"fin": "2026-09-20"} if other == "comes back" else {}
+    second = {"uai": MICHELIS, "modalite": "secondaire"}
+    posts = [row(matricule="2001", prenom="Léa", nom_famille="Abel", numen="", **late, **gone)]
+    absent = row(matricule="2001", prenom="Léa", nom_famille="Abel", numen="", **late, **second)
+    day = DAY
+    unmarked(academy, day, *PEOPLE, *posts, *([absent] if other == "is absent" else []))
+    if other == "comes back":
+        for day in ("2026-12-01", "2033-01-01"):
+            unmarked(academy, day, *PEOPLE)
+        assert any(entry["piactlState"] == [b"archived"] for entry in academy.accounts().values())
+        posts = [row(matricule="2001", prenom="Léa", nom_famille="Abel", debut="2032-12-31", numen="")]
+    day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+    told = [one.replace(";;", ";20E9512345XYZ;", 1) if ";20E" not in one else one for one in posts]
+    feed = academy.feed(*PEOPLE, *told, row(matricule="1998", prenom="Ben", numen="20E9512345XYZ"), day=day)
+    holds = same(academy, day, feed)["holds"]
+    assert {"1998", "2001"} <= {hold["matricule"] for hold in holds}
+
+
+def test_who_is_settled_is_not_taken_for_two(academy: Academy) -> None:
+    """Neither those that the marks settle nor those of the batches."""
+    with_numen = [row(numen="20E9500001AAA"), IDA]
+    night(academy, DAY, *with_numen, *PEOPLE)
+    feed = academy.feed(*PEOPLE, row(numen="20E9500001AAA", quotite="50"), IDA, day=NEXT)
+    assert gone_over(academy, feed, NEXT).evaluate == ()
+
+
+@pytest.mark.parametrize("harm", ["cut", "twice", "changed", "quote", "field"])
+def test_a_feed_that_is_refused_is_refused_in_the_same_words(
+    academy: Academy, harm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unmarked(academy, DAY, row(), IDA, *PEOPLE)
+    feed = academy.feed(row(), IDA, *PEOPLE, day=NEXT)
+    whole = feed.read_bytes()
+    if harm == "changed":
+        original = chunks.evaluate_in_chunks
+
+        def evaluate(*arguments: Any) -> SkipSet:
+            skip = original(*arguments)
+            feed.write_bytes(whole.replace(b"Ida", b"Ada"))
+            return skip
+
+        monkeypatch.setattr(chunks, "evaluate_in_chunks", evaluate)
+    elif harm == "quote":
+        feed.write_bytes(whole.replace(b"Ida", b'"Ida'))
+    elif harm == "field":
+        feed.write_bytes(whole.replace(b"Ida", b"I" * 5_000))
+    elif harm == "cut":
+        feed.write_bytes(whole[:-30])
+    else:
+        feed.write_bytes(whole + whole)
+    with sifted():
+        sparing = academy.run("plan", feed, "--as-of", NEXT)
+    assert sparing.code == 6
+    if harm == "changed":
+        assert "changed" in sparing.err
+    else:
+        assert sparing.err == academy.run("plan", feed, "--as-of", NEXT).err
+
+
+def test_a_line_break_in_a_uid_hides_nobody(academy: Academy) -> None:
+    unmarked(academy, DAY, row(), IDA, *PEOPLE)
+    with academy.sandbox.root() as root:
+        own = {
+            "uid": "x\ny",
+            "cn": "X",
+            "sn": "X",
+            "piactlState": "active",
+            "piactlMatriculeDigest": "x",
+            "piactlIdentifier": "x",
+        }
+        added = root.add(f"uid=x\\0Ay,{academy.sandbox.accounts}", [*OBJECT_CLASSES], own)
+        assert added, root.result
+    feed = academy.feed(row(), IDA, *PEOPLE, day=NEXT)
+    _, others = looked_at(academy, feed, NEXT)
+    assert others == ["x\ny"]
+    assert same(academy, NEXT, feed)["changes"] == []
+
+
+def test_the_lock_is_kept_between_batches(academy: Academy) -> None:
+    unmarked(academy, DAY, row(), IDA, *PEOPLE)
+    ticks: list[int] = []
+    gone_over(academy, academy.feed(row(), IDA, *PEOPLE, day=NEXT), NEXT, lambda: ticks.append(1))
+    assert len(ticks) == 10

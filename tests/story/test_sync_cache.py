@@ -1,0 +1,581 @@
+"""Unchanged accounts are skipped, and the plan is the one that evaluating everybody makes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import ldap3
+import pytest
+
+from piactl.cli.framework.configuration import Configuration, open_configuration
+from piactl.core.model.account import Account
+from piactl.core.model.digests import DigestKeys
+from piactl.core.plan.run_state import Memory
+from piactl.core.plan.sync_cache import SyncCache, with_csn
+from piactl.directory.open import open_reader
+from piactl.directory.port import Reader, WriteResult
+from piactl.directory.store.attribute_map import MANAGED
+from piactl.flows import nightly
+from piactl.flows.plan import chunks, incremental
+from piactl.flows.plan.incremental import NextCache, next_cache
+from piactl.flows.plan.inputs.load_feeds import Scan, scan_feeds
+from piactl.sandbox.files import identity_dn
+from piactl.secrets import read_password
+from tests.directory.wire import Wire, operation
+from tests.planning import managed_accounts, run_state
+
+from .academy import Academy
+from .feeds import MARESCHAL, MICHELIS, crowd, row
+from .test_random_hr import FIRST, HumanResources
+
+DAY = "2026-09-05"
+NEXT = "2026-09-06"
+POST_READ, NOTHING = b"1.3.6.1.1.13.2", b"1.3.6.1.1.13.9"
+SEARCHED, MODIFIED = 0x64, 0x67
+"""Tags of an entry that was searched for, and of the answer to a modify."""
+IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", numen="20E9512345XYZ")
+
+
+@pytest.fixture(autouse=True)
+def always_pass_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where few are settled, as among the few people of these tests."""
+    monkeypatch.setattr(incremental, "MOST", 1.0)
+
+
+class Rewriting(Wire):
+    """Puts one text in the place of another of the same length in the server's messages of kind `tag`."""
+
+    def __init__(self, port: int, old: bytes, new: bytes, tag: int | None) -> None:
+        self.old, self.new, self.answer = old, new, tag
+        super().__init__(port)
+
+    def _reply(self, message: bytes, *more: Any) -> None:
+        if operation(message)[1] == self.answer and self.old in message:
+            self.fired += 1
+            message = message.replace(self.old, self.new)
+        super()._reply(message, *more)
+
+
+@contextmanager
+def rewriting(academy: Academy, old: bytes, new: bytes, tag: int | None) -> Iterator[Rewriting]:
+    """Has the academy's server answer through that."""
+    proxy = Rewriting(int(academy.sandbox.tcp_uri.rpartition(":")[2].rstrip("/")), old, new, tag)
+    academy.edit("piactl.yaml", academy.sandbox.uri, proxy.uri)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+
+
+def marks(academy: Academy) -> Path:
+    return academy.sandbox.folder / "state" / "settled"
+
+
+def passed(academy: Academy, feed: Path, day: str) -> set[str]:
+    """Who would be passed by."""
+    configuration = open_configuration(academy.sandbox.config)
+    scans = scan_feeds([str(feed)], configuration.settings.sources, configuration.keys)
+    with open_reader(configuration.settings.directory, "reader", read_password) as reader:
+        return set(skipped(reader, configuration, scans, day)[0].unchanged)
+
+
+def skipped(
+    reader: Reader, configuration: Configuration, scans: list[Scan], day: str
+) -> tuple[incremental.SkipSet, NextCache, Memory]:
+    """The skip set of a run before any chunk, the cache that it fills, and the memory of earlier runs."""
+    as_of, folder = date.fromisoformat(day), Path(configuration.settings.state_folder)
+    memory = run_state(reader, configuration, as_of, feeds=True).memory
+    accounts = managed_accounts(reader, configuration)
+    cache = next_cache(accounts, configuration.rules(as_of), configuration.settings, scans)
+    assert cache is not None
+    found = incremental.unchanged_accounts(
+        accounts, configuration.keys, folder, cache, memory.last, memory.pending()
+    )
+    return found, cache, memory
+
+
+def both(academy: Academy, day: str, *feeds: Path) -> tuple[Any, Any]:
+    """The plan with the marks, and without them; that of people gone over in batches is the same as each."""
+    fast = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
+    with sifted():
+        assert academy.run("plan", *feeds, "--as-of", day, "-o", "json") == fast
+    kept = marks(academy).read_bytes() if marks(academy).exists() else None
+    marks(academy).unlink(missing_ok=True)
+    slow = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
+    with sifted():
+        sparing = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
+    if kept is not None:
+        marks(academy).write_bytes(kept)
+    assert (fast.code, fast.err) == (slow.code, slow.err)
+    assert sparing == slow
+    return (json.loads(fast.out), json.loads(slow.out)) if fast.out else ({}, {})
+
+
+@contextmanager
+def sifted() -> Iterator[None]:
+    """As among very many people, in batches of one, so that everything is between batches."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(chunks, "FEWEST", 0)
+        patched.setattr(chunks, "SIZE", 1)
+        yield
+
+
+def same(academy: Academy, day: str, *feeds: Path) -> Any:
+    fast, slow = both(academy, day, *feeds)
+    assert fast == slow
+    return slow
+
+
+def night(academy: Academy, day: str, *rows: str) -> Path:
+    feed = academy.feed(*rows, day=day)
+    academy.night(day, feed)
+    return feed
+
+
+def test_whoever_needs_nothing_is_passed_by_the_first_night_after(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA)
+    again = academy.feed(IDA, row(), day=NEXT)
+    assert passed(academy, again, NEXT) == {"1001", "1999"}
+    assert same(academy, NEXT, again)["changes"] == []
+
+
+def test_what_a_feed_says_otherwise_is_looked_at(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA)
+    moved = academy.feed(row(uai=MICHELIS), IDA, day=NEXT)
+    assert passed(academy, moved, NEXT) == {"1999"}
+    assert {c["uid"] for c in same(academy, NEXT, moved)["changes"]} == {"claire.dubreuil"}
+
+
+def test_what_the_date_makes_due_is_looked_at(academy: Academy) -> None:
+    rows = (row(fin=DAY), IDA)
+    night(academy, DAY, *rows)
+    feed = academy.feed(*rows, day=NEXT)
+    assert passed(academy, feed, NEXT) == {"1999"}
+    assert {c["uid"] for c in same(academy, NEXT, feed)["changes"]} == {"claire.dubreuil"}
+
+
+@pytest.mark.parametrize("attribute", [name for name in MANAGED if name != "uid"])
+def test_another_hand_on_any_managed_attribute_is_noticed(academy: Academy, attribute: str) -> None:
+    full = row(nom_usage="Aubry", civilite="MME", courriel_prive="c@example.org", numen="20E9500001AAA")
+    night(academy, DAY, full, IDA)
+    other = {
+        "eduPersonEntitlement": "urn:mace:ac-amiens.fr:service:siecle:0800009A",
+        "pwdStartTime": "20300101000000Z",
+        "pwdEndTime": "20200101000000Z",
+        "piactlNextDue": "20300101",
+        "piactlProtected": "TRUE",
+        "piactlState": "grace",
+        "piactlAlias": "autre@ac-amiens.fr",
+        "supannMailPrive": "autre@example.org",
+        "mail": "autre@ac-amiens.fr",
+        "oathTOTPToken": f"cn=x,{academy.dn('claire.aubry')}",
+        "supannRessourceEtatDate": "{COMPTE}I:SupannInactif:20200101:",
+        "piactlAssignment": "0800010B$ENS$2026-01-01$$$$$$$autre$",
+        "piactlException": "grant$iprof$$2026-01-01$2030-01-01$x$y",
+        "piactlOverride": "close$2030-01-01$2026-01-01$x$y$$$$2026-01-02$$$$0",
+        "piactlLock": "2026-01-01$$x$y",
+        "piactlMatriculeDigest": "{k1}00",
+    }.get(attribute, "autre")
+    with academy.sandbox.root() as root:
+        changes = {attribute: [(ldap3.MODIFY_REPLACE, [other])]}
+        if attribute == "oathTOTPToken":
+            changes["objectClass"] = [(ldap3.MODIFY_ADD, ["oathTOTPUser"])]
+        root.modify(academy.dn("claire.aubry"), changes)
+    feed = academy.feed(full, IDA, day=NEXT)
+    assert passed(academy, feed, NEXT) == {"1999"}
+    same(academy, NEXT, feed)
+
+
+def test_an_entry_is_evaluated_where_its_place_in_the_census_changes(academy: Academy) -> None:
+    """Claire has retired, so the end of her other post changes nothing of her account; but it counts at
+    another establishment."""
+    retired = row(debut="2026-09-03", position="retraite")
+    rows = (retired, row(uai=MARESCHAL, debut="2025-09-01", fin=DAY), IDA)
+    night(academy, "2026-09-01", *rows)
+    night(academy, DAY, *rows)
+    assert academy.values("claire.dubreuil", "piactlState") == ["grace"]
+    feed = academy.feed(*rows, day=NEXT)
+    assert passed(academy, feed, NEXT) == {"1999"}
+    assert same(academy, NEXT, feed)["changes"] == []
+
+
+def test_an_entry_that_is_gone_or_came_from_elsewhere_is_noticed(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA)
+    with academy.sandbox.root() as root:
+        root.delete(academy.dn("claire.dubreuil"))
+    feed = academy.feed(row(), IDA, day=NEXT)
+    assert [c["kind"] for c in same(academy, NEXT, feed)["changes"]] == ["create"]
+
+
+@pytest.mark.parametrize("what", ["policy", "register", "configuration", "marks"])
+def test_marks_are_void_when_what_they_rest_on_moves(academy: Academy, what: str) -> None:
+    night(academy, DAY, row(), IDA)
+    feed = academy.feed(row(), IDA, day=NEXT)
+    if what == "policy":
+        academy.edit("policy.yaml", "open_before: 15", "open_before: 16")
+    elif what == "register":
+        with (academy.sandbox.folder / "establishments.csv").open("a") as stream:
+            stream.write("\n")
+    elif what == "configuration":
+        academy.edit("piactl.yaml", "any_date: true", "any_date: true\nkeep_undo_days: 80")
+    else:
+        content = bytearray(marks(academy).read_bytes())
+        content[-1] ^= 1
+        marks(academy).write_bytes(content)
+    assert passed(academy, feed, NEXT) == set()
+    same(academy, NEXT, feed)
+
+
+def test_a_numen_of_somebody_who_is_passed_by_holds_both(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA)
+    thief = row(matricule="7777", prenom="Zoé", nom_famille="Kern", numen="20E9512345XYZ")
+    feed = academy.feed(row(), IDA, thief, day=NEXT)
+    plan = same(academy, NEXT, feed)
+    assert {hold["matricule"] for hold in plan["holds"]} == {"1999", "7777"}
+
+
+def test_a_homonym_of_somebody_who_is_passed_by_gets_a_number(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA)
+    feed = academy.feed(row(), IDA, row(matricule="7777"), day=NEXT)
+    (change,) = same(academy, NEXT, feed)["changes"]
+    assert change["uid"] == "claire.dubreuil1"
+
+
+def test_nobody_gets_an_earlier_name_of_somebody_who_is_passed_by(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA)
+    night(academy, NEXT, row(nom_usage="Aubry"), IDA)
+    feed = academy.feed(row(nom_usage="Aubry"), IDA, row(matricule="7777"), day="2026-09-07")
+    assert passed(academy, feed, "2026-09-07") == {"1001", "1999"}
+    (change,) = same(academy, "2026-09-07", feed)["changes"]
+    assert change["uid"] == "claire.dubreuil1"
+
+
+def test_guards_and_limits_count_those_who_are_passed_by(academy: Academy) -> None:
+    many = crowd(60)
+    night(academy, DAY, *many)
+    feed = academy.feed(*many[:58], day=NEXT)
+    assert len(passed(academy, feed, NEXT)) == 58
+    same(academy, NEXT, feed)
+    few = academy.feed(*many[:40], day=NEXT)
+    assert both(academy, NEXT, few) == ({}, {})
+    assert "only 40 of the 60" in academy.run("plan", few, "--as-of", NEXT).err
+    broken = [many[n].replace(";ENS;", ";???;") for n in range(30)]
+    both(academy, NEXT, academy.feed(*broken, *many[30:], day=NEXT))
+    closed = [line.replace("2026-09-01;", f"2026-09-01;{DAY}") for line in many[:20]]
+    same(academy, NEXT, academy.feed(*closed, *many[20:], day=NEXT))
+
+
+def test_silence_that_did_not_count_may_count_the_next_night(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA)
+    nobody = row(matricule="")
+    academy.night(NEXT, academy.feed(IDA, nobody, day=NEXT))
+    academy.night("2026-09-07", academy.feed(IDA, nobody, day="2026-09-07"))
+    feed = academy.feed(IDA, day="2026-09-08")
+    (absent,) = same(academy, "2026-09-08", feed)["absents"]
+    assert absent["uid"] == "claire.dubreuil"
+
+
+def test_silence_on_one_post_of_several_may_count_the_next_night(academy: Academy) -> None:
+    """The person is in the feed, with the very lines of the night in which silence meant nothing."""
+    night(academy, DAY, row(), row(uai=MARESCHAL, debut="2025-09-01"), IDA)
+    academy.night(NEXT, academy.feed(row(), IDA, row(matricule=""), day=NEXT))
+    feed = academy.feed(row(), IDA, day="2026-09-07")
+    assert passed(academy, feed, "2026-09-07") == {"1999"}
+    (absent,) = same(academy, "2026-09-07", feed)["absents"]
+    assert (absent["uid"], absent["uai"]) == ("claire.dubreuil", MARESCHAL)
+
+
+def test_a_night_of_another_host_in_between(academy: Academy) -> None:
+    """The other host has no marks of ours, and sees what we do not."""
+    night(academy, DAY, row(), IDA)
+    kept = marks(academy).read_bytes()
+    night(academy, NEXT, IDA)
+    night(academy, "2026-09-07", row(uai=MARESCHAL), row(fin="2026-09-06"), IDA)
+    marks(academy).write_bytes(kept)
+    for rows in ((row(), IDA), (IDA,), (row(uai=MARESCHAL), row(fin="2026-09-06"), IDA)):
+        same(academy, "2026-09-08", academy.feed(*rows, day="2026-09-08"))
+
+
+@pytest.mark.parametrize("between", ["no feed", "a delta", "a plan applied", "an edit", "another host"])
+def test_the_cache_survives_a_run_in_between(academy: Academy, between: str) -> None:
+    """The run in between changes Claire, and nobody else has to be evaluated the night after."""
+    academy.sources(hr="kind: full", moves="kind: delta")
+    leo = row(matricule="1998", prenom="Léo", nom_famille="Kern")
+    claire = row(fin=DAY) if between == "no feed" else row()
+    night(academy, DAY, claire, IDA, leo)
+    cache = marks(academy).read_bytes()
+    changed = row(civilite="MME")
+    if between == "no feed":
+        assert academy.night(NEXT).json["outcomes"] == {"applied": 1}
+    elif between == "a delta":
+        academy.night(NEXT, academy.feed(changed, day=NEXT, source="moves"))
+    elif between == "a plan applied":
+        file = academy.folder / "plan.json"
+        feed = academy.feed(changed, IDA, leo, day=NEXT)
+        assert academy.run("plan", feed, "--as-of", NEXT, "--out", file).code == 0
+        assert academy.run("apply", file).code == 0
+    elif between == "an edit":
+        ran = academy.run("account", "lock", "claire.dubreuil", "--reason", "x", "--yes", "--as-of", NEXT)
+        assert ran.code == 0, ran.err
+    else:
+        marks(academy).unlink()
+        night(academy, NEXT, changed, IDA, leo)
+        assert marks(academy).read_bytes() != cache
+        marks(academy).write_bytes(cache)
+    assert marks(academy).read_bytes() == cache
+    for rows in (
+        (claire, IDA, leo),
+        (changed, IDA, leo),
+        (IDA, leo),
+        (claire, IDA.replace("Roy", "Rey"), leo),
+    ):
+        feed = academy.feed(*rows, day="2026-09-07")
+        unchanged = {"1999", "1998"} if IDA in rows else {"1998"}
+        assert passed(academy, feed, "2026-09-07") == unchanged
+        same(academy, "2026-09-07", feed)
+
+
+def test_the_numen_of_a_person_whom_a_run_in_between_left_in_waiting(academy: Academy) -> None:
+    """A delta gives a newcomer the NUMEN of an account: the news waits, and the account is not skipped."""
+    academy.sources(hr="kind: full", moves="kind: delta")
+    night(academy, DAY, row(), IDA)
+    thief = row(matricule="7777", prenom="Max", nom_famille="Olin", numen="20E9512345XYZ")
+    academy.night(NEXT, academy.feed(thief, day=NEXT, source="moves"))
+    feed = academy.feed(row(), IDA, day="2026-09-07")
+    plan = same(academy, "2026-09-07", feed)
+    assert {hold["matricule"] for hold in plan["holds"]} == {"1999", "7777"}
+
+
+def test_what_a_source_said_otherwise_in_between_is_remembered(academy: Academy) -> None:
+    academy.sources(epp="kind: full", agape="kind: full")
+    first = academy.feed(row(), IDA, day=DAY, source="epp")
+    second = academy.feed(row(uai=MARESCHAL, fonction="DIR"), day=DAY, source="agape")
+    academy.night(DAY, first, second)
+    other = academy.feed(row(uai=MARESCHAL, fonction="DIR", civilite="MME"), day=NEXT, source="agape")
+    one = academy.feed(row(civilite="M."), IDA, day=NEXT, source="epp")
+    cache = marks(academy).read_bytes()
+    academy.night(NEXT, one, other)
+    academy.night("2026-09-07", one, other)
+    marks(academy).write_bytes(cache)
+    for feeds in ((first, second), (one, other), (first, other), (one, second)):
+        same(academy, "2026-09-08", *feeds)
+
+
+def test_several_sources_at_once(academy: Academy) -> None:
+    academy.sources(epp="kind: full", agape="kind: full")
+    first = academy.feed(row(), IDA, day=DAY, source="epp")
+    second = academy.feed(row(uai=MARESCHAL, fonction="DIR"), day=DAY, source="agape")
+    academy.night(DAY, first, second)
+    assert same(academy, NEXT, first, second)["changes"] == []
+    gone = academy.feed(row(matricule="5", prenom="Léo"), day=NEXT, source="agape")
+    assert same(academy, NEXT, first, gone)["absents"][0]["uid"] == "claire.dubreuil"
+
+
+def grant(academy: Academy, identity: str) -> None:
+    """Another hand: it gives Claire a right that the date will end, and nothing else."""
+    with academy.sandbox.connect(identity) as connection:
+        changes = {
+            "piactlException": [(ldap3.MODIFY_ADD, ["grant$siecle$0800009A$2026-09-01$2026-09-20$x$y"])],
+            "piactlNextDue": [(ldap3.MODIFY_REPLACE, ["20260921"])],
+        }
+        assert connection.modify(academy.dn("claire.dubreuil"), changes), connection.result
+
+
+def change_is_noticed(
+    academy: Academy, monkeypatch: pytest.MonkeyPatch, moment: str, identity: str = "administrator"
+) -> None:
+    """A night writes to Claire, and another hand does at that moment: the next night has to look at her."""
+    night(academy, DAY, row(), IDA)
+    if identity == "nightly":
+        academy.edit("piactl.yaml", identity_dn("administrator"), identity_dn("nightly"))
+    original = getattr(nightly, moment)
+
+    def interrupted(*arguments: Any) -> Any:
+        grant(academy, identity)
+        return original(*arguments)
+
+    rows = (row(civilite="MME"), IDA)
+    with monkeypatch.context() as patched:
+        patched.setattr(nightly, moment, interrupted)
+        night(academy, NEXT, *rows)
+    feed = academy.feed(*rows, day="2026-09-07")
+    assert academy.values("claire.dubreuil", "personalTitle") == ["MME"]
+    assert passed(academy, feed, "2026-09-07") == {"1999"}
+    assert {c["uid"] for c in same(academy, "2026-09-07", feed)["changes"]} == {"claire.dubreuil"}
+
+
+READ, WRITTEN = "sealed", "keep"
+"""What a night calls when it has read the accounts, and when it has written them."""
+
+
+@pytest.mark.parametrize("moment", [READ, WRITTEN])
+@pytest.mark.parametrize("identity", ["administrator", "nightly"])
+def test_another_hand_just_before_or_after_the_write_of_a_night_is_noticed(
+    academy: Academy, monkeypatch: pytest.MonkeyPatch, moment: str, identity: str
+) -> None:
+    """Also where the administrator and the nightly bind as one and the same."""
+    change_is_noticed(academy, monkeypatch, moment, identity)
+
+
+@pytest.mark.parametrize("moment", [READ, WRITTEN])
+def test_a_mark_that_guesses_is_found_out(
+    academy: Academy, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Where a mark has whatever entryCSN its entry has, or any may have been written over, the test above
+    fails."""
+    read: list[bytes] = []
+    expect, confirm, keep = NextCache.expect, NextCache.confirm, nightly.keep
+
+    def expecting(self: NextCache, account: Account, csn: bytes, as_of: date) -> None:
+        read.append(csn)
+        expect(self, account, csn, as_of)
+
+    def confirming(self: NextCache, uid: str, result: WriteResult) -> None:
+        confirm(self, uid, replace(result, csn_before=read[-1]))
+
+    def keeping(cache: SyncCache, folder: Path, keys: DigestKeys) -> None:
+        (csn,) = academy.entry("claire.dubreuil")["entryCSN"]
+        cache.packed["1001"] = with_csn(cache.packed["1001"], csn)
+        keep(cache, folder, keys)
+
+    if moment == READ:
+        monkeypatch.setattr(NextCache, "expect", expecting)
+        monkeypatch.setattr(NextCache, "confirm", confirming)
+    else:
+        monkeypatch.setattr(nightly, "keep", keeping)
+    with pytest.raises(AssertionError, match="1001"):
+        change_is_noticed(academy, monkeypatch, moment)
+
+
+@pytest.mark.parametrize(
+    "answer", [None, SEARCHED, MODIFIED], ids=["told", "not supported", "not in the answer"]
+)
+def test_only_a_write_that_the_server_tells_the_entrycsn_of_is_marked(
+    academy: Academy, answer: int | None
+) -> None:
+    """The others are looked at once more, and are marked then."""
+    with rewriting(academy, POST_READ, NOTHING, answer) as proxy:
+        night(academy, DAY, row(), IDA)
+        feed = night(academy, NEXT, row(civilite="MME"), IDA)
+        assert passed(academy, feed, "2026-09-07") == ({"1001", "1999"} if answer is None else {"1999"})
+        assert (proxy.fired > 0) == (answer is not None)
+        asked = any(POST_READ in request for request in proxy.requests)
+        assert asked == (answer != SEARCHED)
+        academy.quiet_night("2026-09-07", feed)
+        assert passed(academy, feed, "2026-09-08") == {"1001", "1999"}
+
+
+def test_an_entrycsn_that_is_not_that_of_the_entry_makes_no_harm(academy: Academy) -> None:
+    night(academy, DAY, row(), IDA)
+    (csn,) = academy.entry("ida.roy")["entryCSN"]
+    with rewriting(academy, csn[:4], b"1999", MODIFIED) as proxy:
+        night(academy, DAY, row(), IDA)  # the configuration is another one
+        feed = night(academy, NEXT, row(civilite="MME"), IDA)
+        assert proxy.fired
+        assert passed(academy, feed, "2026-09-07") == {"1999"}
+
+
+@pytest.mark.parametrize("end", ["in part", "killed", "server lost"])
+def test_marks_are_void_after_a_run_that_did_not_end_well(
+    academy: Academy, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    night(academy, DAY, row(civilite="M."), IDA)
+    feed = academy.feed(row(civilite="MME"), IDA, day=NEXT)
+    assert passed(academy, feed, NEXT) == {"1999"}
+    if end == "in part":
+        seal = nightly.sealed
+
+        def other_hand(*arguments: Any) -> Any:
+            academy.change("claire.dubreuil", personalTitle=["Dr"])
+            return seal(*arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(nightly, "sealed", other_hand)
+            academy.night(NEXT, feed, code=5)
+    else:
+        how = "os._exit(9)" if end == "killed" else "raise DirectoryUnreachable('the server is gone')"
+        ran = subprocess.run(
+            [sys.executable, "-c", DYING.format(how), "nightly", feed, "--as-of", NEXT],
+            env=academy.environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ran.returncode == (9 if end == "killed" else 8), ran.stderr
+    assert passed(academy, feed, NEXT) == set()
+    assert passed(academy, feed, "2026-09-07") == set()
+    same(academy, "2026-09-07", feed)
+    academy.night("2026-09-07", feed)
+    assert passed(academy, feed, "2026-09-08") == {"1001", "1999"}
+
+
+DYING = """
+import os
+from piactl.cli import main
+from piactl.errors import DirectoryUnreachable
+from piactl.flows.apply import executor as applying
+
+def end(*arguments):
+    {}
+
+applying.keep_undo = end  # just before the first account is written
+main()
+"""
+
+
+def random_nights(make_academy: Callable[..., Academy], seed: int, nights: int) -> None:
+    """Random nights, each planned with and without the marks of those before."""
+    academy = make_academy()
+    random = Random(seed)
+    hr = HumanResources(random)
+    for _ in range(14):
+        hr.arrive(FIRST)
+    day = FIRST
+    settled = 0
+    for _ in range(nights):
+        for _ in range(random.randint(0, 3)):
+            hr.change(random.choice(hr.agents), day)
+        if random.random() < 0.3:
+            hr.arrive(day)
+        feed = academy.feed(*hr.feed(), day=day.isoformat())
+        if marks(academy).exists():
+            settled += len(passed(academy, feed, day.isoformat()))
+        fast, slow = both(academy, day.isoformat(), feed)
+        assert fast == slow, f"seed {seed}, {day}"
+        if random.random() < 0.2 and academy.accounts():
+            uid = random.choice(sorted(academy.names().values()))
+            academy.change(uid, displayName=["Autre Main"])
+        if random.random() < 0.2:
+            marks(academy).unlink(missing_ok=True)
+        cache = marks(academy).read_bytes() if marks(academy).exists() else None
+        with sifted() if random.random() < 0.5 else nullcontext():
+            academy.night(day.isoformat(), *([feed] if random.random() < 0.8 else []))
+        if cache is not None and random.random() < 0.3:  # that night was one of another host
+            marks(academy).write_bytes(cache)
+        day = date.fromordinal(day.toordinal() + random.choice((1, 1, 1, 2, 5, 20)))
+    assert settled > 2 * nights, f"seed {seed}: hardly anybody was ever settled"
+
+
+@pytest.mark.parametrize("seed", [5, 8])
+def test_random_nights_plan_the_same_with_and_without(
+    make_academy: Callable[..., Academy], seed: int
+) -> None:
+    random_nights(make_academy, seed, 12)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(40, 60))
+def test_many_random_nights_plan_the_same_with_and_without(
+    make_academy: Callable[..., Academy], seed: int
+) -> None:
+    random_nights(make_academy, seed, 40)
