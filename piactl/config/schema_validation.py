@@ -178,6 +178,8 @@ _TYPES = {
     "array": "a list",
 }
 _KEY_ERRORS = ("required", "additionalProperties", "dependentRequired")
+_RENAMED = {"code_hours": "activation_hours"}
+"""Former names of keys, and what they are called now."""
 _YES = ("yes", "on", "y", "True", "TRUE", "Yes", "On", "YES", "ON")
 _NO = ("no", "off", "n", "False", "FALSE", "No", "Off", "NO", "OFF")
 
@@ -256,12 +258,17 @@ def _report_keys(document: Document, error: Any, path: tuple[str | int, ...]) ->
                     document,
                     node,
                     key,
-                    f"unknown key {key}{where}; {hint(key, set(known) - set(error.instance))}",
+                    f"unknown key {key}{where}; {_advice(key, set(known) - set(error.instance))}",
                 )
     else:
         for key in _missing(error):
             what = error.schema.get("properties", {}).get(key, {}).get("description", "")
             document.mistake(node, f"{key} is missing{where}" + (f"; expected {what}" if what else ""))
+
+
+def _advice(key: str, valid: set[str]) -> str:
+    now = _RENAMED.get(key)
+    return f"its name is {now} now" if now in valid else hint(key, valid)
 
 
 def _missing(error: Any) -> list[str]:

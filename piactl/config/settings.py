@@ -78,7 +78,7 @@ def _password(document: Document, node: Node) -> PasswordSettings:
     return PasswordSettings(
         policy=node.at("policy").text(),
         activation_policy=node.at("activation_policy").text(),
-        code_hours=node.at("code_hours").integer(usual.code_hours),
+        activation_hours=node.at("activation_hours").integer(usual.activation_hours),
         minimum=node.at("minimum").integer(usual.minimum),
         administrator_minimum=node.at("administrator_minimum").integer(usual.administrator_minimum),
         failures_per_hour=node.at("failures_per_hour").integer(usual.failures_per_hour),

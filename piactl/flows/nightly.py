@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
+from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
@@ -19,7 +20,7 @@ from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, check_plan_fits, refused
 from piactl.flows.apply.run import Run, check_date, head_facts
 from piactl.flows.helpdesk.rate_limit import forget_old_attempts
-from piactl.flows.helpdesk.unblock import release_codes
+from piactl.flows.helpdesk.unblock import release_activation_policy
 from piactl.flows.plan.incremental import NextCache, keep, read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import scan_feeds
@@ -93,11 +94,11 @@ def run_nightly(
             stop=stop,
             brief=True,
             tell=cache.confirm if cache is not None else None,
-            housekeeping=(release_codes, forget_old_attempts),
+            housekeeping=(release_activation_policy, forget_old_attempts),
         )
         done.without_feeds = bool(made.refused)
         # a run that did not end well leaves no cache
-        if cache is not None and cache.kept and done.status == "done":
+        if cache is not None and cache.kept and done.status is RunStatus.DONE:
             _keep_cache(run, cache, folder, rules)
         return ready, done, file
 
@@ -127,7 +128,7 @@ def _refuse(run: Run, ready: ReadyPlan, file: Path) -> None:
     which = ", ".join(f"{refusal.kind} ({refusal.found} of {refusal.of})" for refusal in refusals)
     run.journal.end({"refused": len(refusals)})
     run.record(
-        "refused",
+        RunStatus.REFUSED,
         plan=ready.fingerprint,
         policy=ready.plan.basis.policy,
         feeds=plan_document(ready)["basis"]["feeds"],
@@ -151,7 +152,7 @@ def run_apply(
         if made:
             run.say(f"this plan was made true already by run {made}; nothing to do")
             run.journal.end({})
-            run.record("done", plan=ready.fingerprint, note=f"made true already by {made}")
+            run.record(RunStatus.DONE, plan=ready.fingerprint, note=f"made true already by {made}")
             return Done(order.run)
         if order.as_of != order.today and not settings.any_date:
             raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")

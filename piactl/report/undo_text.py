@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from piactl.core.plan.change import Kind
 from piactl.core.text import counted
 from piactl.report.escaping import shown
 from piactl.report.plan_text import what_changes
@@ -55,7 +56,7 @@ def _account(one: Mapping[str, Any]) -> str:
     for change in one["changes"]:
         what = what_changes(change) or str(change["kind"])
         if "service" in change["after"]:
-            rights["gets" if change["kind"] == "grant" else "loses"].append(what)
+            rights["gets" if change["kind"] == Kind.GRANT.value else "loses"].append(what)
         else:
             others.append(what)
     right_changes = [f"{verb} {', '.join(whats)}" for verb, whats in rights.items() if whats]

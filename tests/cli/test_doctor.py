@@ -656,7 +656,9 @@ def test_an_identity_that_is_not_at_hand_is_not_called_fine(clinic: Clinic) -> N
 def test_a_code_that_may_be_its_own_replacement(clinic: Clinic) -> None:
     with clinic.sandbox.root() as root:
         root.modify(f"cn=activation,{POLICIES}", {"pwdInHistory": [(ldap3.MODIFY_REPLACE, [])]})
-    row = clinic.finds("D30", "error", "pwdInHistory is not set: a code may be its own replacement", 1)
+    row = clinic.finds(
+        "D30", "error", "pwdInHistory is not set: an activation password may be its own replacement", 1
+    )
     assert "docs/upgrade-directory.md" in row["advice"]
 
 

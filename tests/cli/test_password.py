@@ -49,7 +49,7 @@ def staff(academy: Academy) -> Academy:
 
 def codes(path: Path) -> dict[str, str]:
     with path.open(encoding="utf-8", newline="") as file:
-        return {one["uid"]: one["code"] for one in csv.DictReader(file)}
+        return {one["uid"]: one["activation_password"] for one in csv.DictReader(file)}
 
 
 def given(
@@ -99,10 +99,18 @@ def test_a_code_in_a_file_opens_the_account_until_it_is_replaced(staff: Academy)
     assert not Path(f"{path}.unfinished").exists()
     with path.open(encoding="utf-8", newline="") as file:
         (line,) = csv.DictReader(file)
-    assert list(line) == ["uid", "address", "display_name", "private_mail", "code", "valid_until", "outcome"]
+    assert list(line) == [
+        "uid",
+        "address",
+        "display_name",
+        "private_mail",
+        "activation_password",
+        "valid_until",
+        "outcome",
+    ]
     assert line["address"] == f"{CLAIRE}@ac-amiens.fr"
     assert (line["display_name"], line["private_mail"]) == ("Claire Dubreuil", "claire@example.org")
-    assert CODE.fullmatch(line["code"])
+    assert CODE.fullmatch(line["activation_password"])
     (result,) = ran.json
     assert (result["uid"], result["outcome"], result["kinds"]) == (CLAIRE, "applied", ["password"])
     assert line["valid_until"] in result["message"]
@@ -111,10 +119,10 @@ def test_a_code_in_a_file_opens_the_account_until_it_is_replaced(staff: Academy)
     assert (entry["pwdReset"], entry["pwdPolicySubentry"]) == ([b"TRUE"], [CODES])
     ends = datetime.strptime(entry["pwdAccountLockedTime"][0].decode(), "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
     assert timedelta(hours=71, minutes=59) < ends - datetime.now(UTC) <= timedelta(hours=72)
-    assert lets_in(staff, CLAIRE, line["code"])
-    choose(staff, CLAIRE, line["code"])
+    assert lets_in(staff, CLAIRE, line["activation_password"])
+    choose(staff, CLAIRE, line["activation_password"])
     assert lets_in(staff, CLAIRE, OWN)
-    assert not lets_in(staff, CLAIRE, line["code"])
+    assert not lets_in(staff, CLAIRE, line["activation_password"])
 
 
 def test_a_second_code_takes_the_place_of_the_first(staff: Academy) -> None:
@@ -145,7 +153,7 @@ def test_no_code_without_a_yes(staff: Academy) -> None:
     ("words", "said"),
     [
         ((), "never to a pipe: add --to FILE"),
-        (("-o", "json"), "printed results never hold a code: with -o add --to FILE"),
+        (("-o", "json"), "printed results never hold an activation password: with -o add --to FILE"),
     ],
 )
 def test_no_code_goes_to_a_pipe(staff: Academy, words: tuple[str, ...], said: str) -> None:
@@ -238,13 +246,13 @@ def test_a_file_that_is_there_is_left_alone(staff: Academy) -> None:
 
 DYING = """
 import os, sys
-from piactl.flows.helpdesk import activation as activating
-real = activating.write_alone
+from piactl.flows.accounts import batch
+real = batch.write_alone
 def dying(run, writes, *rest):
     if sys.argv[1] == "after":
         real(run, writes, *rest)
     os._exit(9)
-activating.write_alone = dying
+batch.write_alone = dying
 from piactl.cli import run
 sys.exit(run(sys.argv[2:]))
 """
@@ -286,7 +294,7 @@ def test_a_directory_that_goes_away_leaves_no_code_untold(
         for write in writes:  # type: ignore[attr-defined]
             yield from real(self, [write])
             if IDA in write.dn:
-                raise ReplyLost(f"{write.dn}: no answer came")
+                raise ReplyLost(f"{write.dn}: no answer came", [write.dn])
 
     def losing(self: Ending, writes: object) -> object:
         results = lost(self, writes)
@@ -364,14 +372,14 @@ def test_a_night_that_may_not_do_that_goes_on(staff: Academy) -> None:
     staff.sandbox.stop()
     settings = staff.sandbox.folder / "slapd" / "slapd.conf"
     text = settings.read_text(encoding="utf-8")
-    right = r'(attrs=pwdPolicySubentry.*\n(?:  by .*\n)*?  by dn.exact="cn=piactl-nightly[^"]*") =zrscd'
+    right = r'(attrs=pwdPolicySubentry.*\n(?:  by .*\n)*?  by group/[^"]*"cn=lock,[^"]*") =zrscd'
     former, count = re.subn(right, r"\1 read", text)
     assert count == 2
     settings.write_text(former, encoding="utf-8")
     staff.sandbox.start()
     ran = staff.run("nightly", "-o", "json")
     assert ran.code == 0, ran.err
-    assert "stays under the policy of codes" in ran.err
+    assert "stay under the policy of activation passwords" in ran.err
     assert staff.entry(CLAIRE)["pwdPolicySubentry"] == [CODES]
     told = {one["id"]: one for one in staff.run("doctor", "-o", "json").json}
     assert "nightly cannot remove the policy of activation passwords" in told["D23"]["found"]
@@ -499,18 +507,18 @@ def test_where_a_device_is_in_force_a_code_of_it_is_needed_too(staff: Academy) -
     messages = set()
     with staff.nothing_written():
         for numen, code in ((NUMEN, wrong), (OTHER, wrong), (NUMEN, used), (NUMEN, "abc")):
-            ran, found = reset(staff, f"{numen}\n{code}", "--code-file", "-")
+            ran, found = reset(staff, f"{numen}\n{code}", "--one-time-code-file", "-")
             assert (ran.code, found) == (1, {})
             messages.add(re.sub("[0-9] tr(y is|ies are)", "N", ran.err))
         assert reset(staff, NUMEN)[0].code == 2, "the code was not given"
     assert len(messages) == 1, f"which was wrong is not said: {messages}"
-    ran, _ = reset(staff, f"{OTHER}\n{digits[1]}", "--code-file", "-")
+    ran, _ = reset(staff, f"{OTHER}\n{digits[1]}", "--one-time-code-file", "-")
     assert (ran.code, "has to wait" in ran.err) == (1, True)
     assert re.sub(".*; ", "", ran.err) not in messages
     for dn in attempts(staff):
         with staff.sandbox.root() as root:
             root.delete(f"{dn},ou=attempts,{staff.sandbox.state}")
-    ran, found = reset(staff, f"{NUMEN}\n{digits[2]}", "--code-file", "-")
+    ran, found = reset(staff, f"{NUMEN}\n{digits[2]}", "--one-time-code-file", "-")
     assert ran.code == 0, ran.err
     assert not lets_in(staff, CLAIRE, found[CLAIRE]), "the device is asked for as before"
     assert lets_in(staff, CLAIRE, found[CLAIRE] + digits[3])
@@ -562,7 +570,7 @@ def test_a_block_by_wrong_passwords_is_taken_away(staff: Academy) -> None:
     assert lets_in(staff, CLAIRE, OWN)
     with staff.nothing_written():
         again = staff.run("password", "unblock", CLAIRE, "-o", "json")
-    assert (again.code, again.json[0]["outcome"]) == (0, "already so")
+    assert (again.code, again.json[0]["outcome"]) == (0, "unchanged")
     assert f"piactl why {CLAIRE} login" in again.json[0]["message"]
 
 
@@ -585,7 +593,7 @@ def test_a_code_blocked_by_wrong_tries_gets_its_end_back(staff: Academy) -> None
     block(staff)
     assert not lets_in(staff, CLAIRE, found[CLAIRE])
     ran = staff.run("password", "unblock", CLAIRE)
-    assert (ran.code, "its password is a code" in ran.out) == (0, True)
+    assert (ran.code, "it has an activation password" in ran.out) == (0, True)
     assert lets_in(staff, CLAIRE, found[CLAIRE])
     (again,) = staff.values(CLAIRE, "pwdAccountLockedTime")
     assert abs(int(again[:-1]) - int(ends[0][:-1])) <= 1, "counted from when it was given"
@@ -595,7 +603,7 @@ def test_a_code_blocked_by_wrong_tries_gets_its_end_back(staff: Academy) -> None
 
 def test_a_code_that_ended_is_not_given_more_time(staff: Academy) -> None:
     _, found = given(staff, CLAIRE)
-    staff.edit("piactl.yaml", "password:\n", "password:\n  code_hours: 1\n")
+    staff.edit("piactl.yaml", "password:\n", "password:\n  activation_hours: 1\n")
     with staff.sandbox.root() as root:
         past = f"{datetime.now(UTC) - timedelta(minutes=5):%Y%m%d%H%M%SZ}"
         old = f"{datetime.now(UTC) - timedelta(hours=2):%Y%m%d%H%M%SZ}"

@@ -78,8 +78,8 @@ def test_a_configuration_that_says_everything():
     assert (settings.any_date, settings.strict) == (True, True)
     assert settings.go_on == {"epp"}
     assert (settings.lock_seconds, settings.keep_undo_days, settings.clock_minutes) == (600, 30, 15)
-    codes = "cn=activation,ou=policies,o=gouv,c=fr"
-    assert settings.password == PasswordSettings("cn=default,ou=policies,o=gouv,c=fr", codes, 48, 13, 17, 40)
+    policy = "cn=activation,ou=policies,o=gouv,c=fr"
+    assert settings.password == PasswordSettings("cn=default,ou=policies,o=gouv,c=fr", policy, 48, 13, 17, 40)
     assert settings.sources == {
         "epp": SourceSettings(
             name="epp",
@@ -283,3 +283,9 @@ sources:
     assert [(m.line, m.column) for m in found] == [
         (1, 1), (2, 8), (3, 17), (6, 11), (8, 13), (9, 11), (12, 24), (14, 14), (14, 19),
     ]  # fmt: skip
+
+
+def test_a_key_of_a_former_name_is_refused_with_its_name_now(written, mistakes_of):
+    text = (Path(__file__).parent / "full_configuration.yaml").read_text(encoding="utf-8")
+    (mistake,) = mistakes_of(read_settings, written(text.replace("activation_hours: 48", "code_hours: 48")))
+    assert mistake.message == "unknown key code_hours in password; its name is activation_hours now"

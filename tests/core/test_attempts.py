@@ -8,7 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from piactl.core.credentials.activation_password import ALPHABET, GROUPS, LENGTH, new_code, valid_until
+from piactl.core.credentials.activation_password import (
+    ALPHABET,
+    GROUPS,
+    LENGTH,
+    new_activation_password,
+    valid_until,
+)
 from piactl.core.credentials.backoff import Attempts, all_open_at, recent, wait_after
 
 NOW = datetime(2026, 9, 1, 8, tzinfo=UTC)
@@ -53,7 +59,7 @@ def test_the_failures_of_all_accounts_count_for_an_hour() -> None:
 def test_a_code_is_hard_to_guess_and_easy_to_read() -> None:
     assert GROUPS * LENGTH * math.log2(len(set(ALPHABET))) >= 80
     assert not set(ALPHABET) & set("0o1li5saeiouyABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    drawn = [new_code(secrets.choice) for _ in range(500)]
+    drawn = [new_activation_password(secrets.choice) for _ in range(500)]
     texts = {code.reveal() for code in drawn}
     assert len(texts) == 500
     assert all([len(group) for group in text.split("-")] == [LENGTH] * GROUPS for text in texts)
@@ -61,7 +67,7 @@ def test_a_code_is_hard_to_guess_and_easy_to_read() -> None:
 
 
 def test_a_code_shows_itself_to_nobody() -> None:
-    code = new_code(secrets.choice)
+    code = new_activation_password(secrets.choice)
     assert code.reveal() not in f"{code} {code!r} {[code]}"
 
 

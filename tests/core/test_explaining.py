@@ -214,7 +214,7 @@ def test_logins_agree_with_the_plan(
 
 
 PEOPLE = PasswordPolicy("cn=people", blocks=True, block=timedelta(minutes=15), max_age=timedelta(days=365))
-CODES = PasswordPolicy("cn=codes", blocks=True, code=True)
+CODES = PasswordPolicy("cn=codes", blocks=True, activation=True)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 STATES_OF_A_PASSWORD: dict[str, tuple[Credentials, list[tuple[str, str]]]] = {
@@ -257,11 +257,11 @@ STATES_OF_A_PASSWORD: dict[str, tuple[Credentials, list[tuple[str, str]]]] = {
     ),
     "a code not used": (
         Credentials(NOW - DAY, True, blocked=NOW + DAY, policy=CODES),
-        [("code-unused", "asked")],
+        [("activation-unused", "asked")],
     ),
     "a code that ended": (
         Credentials(NOW - DAY, True, blocked=NOW - HOUR, policy=CODES),
-        [("code-ended", "refused")],
+        [("activation-ended", "refused")],
     ),
     "a code used, still under its policy": (Credentials(NOW - DAY, policy=CODES), []),
 }

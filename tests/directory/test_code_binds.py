@@ -17,10 +17,10 @@ import pytest
 from ldap3.core.exceptions import LDAPInsufficientAccessRightsResult
 
 from piactl.cli.framework.configuration import open_configuration
-from piactl.core.credentials.activation_password import Code
+from piactl.core.credentials.activation_password import ActivationPassword
 from piactl.directory.open import open_writer
 from piactl.directory.port import EntryWrite, Outcome, Writer
-from piactl.directory.store.activation_passwords import Ending, code_write, read_released, unblock_write
+from piactl.directory.store.activation_passwords import Ending, activation_write, read_released, unblock_write
 from piactl.sandbox.files import POLICIES
 from piactl.secrets import read_password
 from tests.conftest import Sandbox
@@ -63,7 +63,7 @@ def soon(seconds: float) -> datetime:
 
 def set_code(sandbox: Sandbox, seconds: float, code: str = CODE) -> Outcome:
     with desk(sandbox) as writer:
-        write = code_write(writer, dn(sandbox), Code(code), soon(seconds), CODES)
+        write = activation_write(writer, dn(sandbox), ActivationPassword(code), soon(seconds), CODES)
         return next(iter(Ending(writer).write([write]))).outcome
 
 
@@ -142,7 +142,7 @@ def test_why_the_old_lock_is_not_simply_replaced(place: Sandbox) -> None:
     """ppolicy deletes the new value with the old one, and the code would have no end."""
     set_code(place, 600)
     with desk(place) as writer:
-        write = code_write(writer, dn(place), Code(SECOND), soon(300), CODES)
+        write = activation_write(writer, dn(place), ActivationPassword(SECOND), soon(300), CODES)
         plain = replace(write, delete={**write.delete, "pwdAccountLockedTime": ()})
         assert next(iter(writer.write([plain]))).outcome is Outcome.APPLIED
     assert held(place, "pwdAccountLockedTime") == []
@@ -152,7 +152,7 @@ def test_a_block_between_reading_and_writing_leaves_no_code_without_an_end(place
     set_code(place, 600)
     choose(place)
     with desk(place) as writer:
-        write = code_write(writer, dn(place), Code(SECOND), soon(2), CODES)
+        write = activation_write(writer, dn(place), ActivationPassword(SECOND), soon(2), CODES)
         block(place)
         result = next(iter(Ending(writer).write([write])))
     assert result.outcome in (Outcome.APPLIED, Outcome.CONFLICT)
@@ -183,7 +183,7 @@ class Meddled:
 
 def test_a_code_that_lost_its_end_gets_it_again(place: Sandbox) -> None:
     with desk(place) as writer:
-        write = code_write(writer, dn(place), Code(CODE), soon(600), CODES)
+        write = activation_write(writer, dn(place), ActivationPassword(CODE), soon(600), CODES)
         assert next(iter(Ending(Meddled(writer, place)).write([write]))).outcome is Outcome.APPLIED
     assert held(place, "pwdAccountLockedTime") == [write.add["pwdAccountLockedTime"][0]]
 
@@ -192,7 +192,10 @@ def test_two_codes_at_the_same_moment_are_not_both_told(place: Sandbox) -> None:
     """Neither can read the password, and all else of the two writes is the same."""
     ends = soon(600)
     with desk(place) as writer:
-        writes = [code_write(writer, dn(place), Code(text), ends, CODES) for text in (CODE, CODE[::-1])]
+        writes = [
+            activation_write(writer, dn(place), ActivationPassword(text), ends, CODES)
+            for text in (CODE, CODE[::-1])
+        ]
         outcomes = [next(iter(Ending(writer).write([write]))).outcome for write in writes]
     assert outcomes == [Outcome.APPLIED, Outcome.CONFLICT]
     assert place.accepts(dn(place), CODE)

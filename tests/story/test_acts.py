@@ -75,7 +75,7 @@ def test_a_lock_beats_hr_and_a_password_reset_at_once(academy: Academy) -> None:
     assert not can_log_in(academy)
     assert academy.values(CLAIRE, "supannRessourceEtat") == ["{COMPTE}S:SupannVerrouAdministratif"]
     again = academy.run("account", "lock", CLAIRE, "--reason", "enquête", "-o", "json")
-    assert one(again)["outcome"] == "already so"
+    assert one(again)["outcome"] == "unchanged"
     academy.run("account", "unlock", CLAIRE, "--reason", "close")
     assert can_log_in(academy)
 
@@ -259,7 +259,7 @@ def test_an_assignment_more_is_left_alone_by_imports(claire: Academy) -> None:
     assert MARESCHAL in claire.values(CLAIRE, "supannEntiteAffectation")
     night(claire, "2026-09-06")
     assert MARESCHAL in claire.values(CLAIRE, "supannEntiteAffectation")
-    assert one(act(claire, *words, "--start", DAY, day="2026-09-06"))["outcome"] == "already so"
+    assert one(act(claire, *words, "--start", DAY, day="2026-09-06"))["outcome"] == "unchanged"
     claire.night("2026-09-21")
     assert MARESCHAL not in claire.values(CLAIRE, "supannEntiteAffectation")
 
@@ -450,13 +450,13 @@ def test_dry_runs_write_nothing_and_need_only_the_reader(claire: Academy) -> Non
 def test_another_hand_in_between_is_a_conflict(claire: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     from piactl.cli.framework import account_batch as acting
 
-    agreed = acting.agreed
+    agrees = acting.BatchConsole.agrees
 
     def meanwhile(*arguments: Any) -> bool:
         claire.change(CLAIRE, piactlState=["grace"])
-        return agreed(*arguments)
+        return agrees(*arguments)
 
-    monkeypatch.setattr(acting, "agreed", meanwhile)
+    monkeypatch.setattr(acting.BatchConsole, "agrees", meanwhile)
     night(claire, "2026-09-06", row(fin="2026-09-30"), IDA)
     ran = act(claire, "account", "close", CLAIRE, "--until", "2026-12-31", day="2026-09-06", code=1)
     assert one(ran)["outcome"] == "conflict"

@@ -22,7 +22,7 @@ def test_an_end_is_taken_back_by_the_end_that_hr_says(academy: Academy) -> None:
     act(academy, *END, "--on", "2026-10-31", "--until", "2027-06-30")
     longer = one(act(academy, *END, "--on", "2026-10-31", "--until", "2027-07-31"))
     assert longer["outcome"] == "applied"
-    assert one(act(academy, *END, "--on", "2026-10-31", "--until", "2027-07-31"))["outcome"] == "already so"
+    assert one(act(academy, *END, "--on", "2026-10-31", "--until", "2027-07-31"))["outcome"] == "unchanged"
     act(academy, *END, "--on", "2027-08-31")
     assert academy.values(CLAIRE, "piactlOverride") == []
     assert academy.show(CLAIRE, "2026-12-01")["state"] == "active"

@@ -147,7 +147,7 @@ def code_of(academy: Academy, verb: str, uid: str) -> str:
 def code_in(file: Path) -> str:
     with file.open(encoding="utf-8", newline="") as rows:
         [one] = csv.DictReader(rows)
-    return one["code"]
+    return one["activation_password"]
 
 
 def test_no_secret_is_left_anywhere(academy: Academy) -> None:

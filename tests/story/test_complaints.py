@@ -75,7 +75,7 @@ def test_forgotten_password(claire: Academy) -> None:
     followed(claire, cause["command"], "--numen-file", "-", "--to", str(file), stdin=f"{NUMEN}\n")
     with file.open(encoding="utf-8", newline="") as rows:
         [row] = csv.DictReader(rows)
-    with claire.sandbox.bind(claire.dn(CLAIRE), row["code"]) as connection:
+    with claire.sandbox.bind(claire.dn(CLAIRE), row["activation_password"]) as connection:
         connection.modify(claire.dn(CLAIRE), {"userPassword": [(ldap3.MODIFY_REPLACE, [NEW])]})
     assert lets_in(claire, NEW)
     assert not lets_in(claire, OWN)

@@ -15,7 +15,7 @@ from piactl.directory.open import open_writer
 from piactl.directory.port import EntryWrite, Writer, WriteResult
 from piactl.directory.store.accounts import Entry
 from piactl.errors import DirectoryRefused, PiactlError
-from piactl.flows.accounts.edit import carry_out
+from piactl.flows.accounts.batch import CommandRun, carry_out
 from piactl.flows.apply.run import Order
 from piactl.flows.helpdesk.otp import (
     Checked,
@@ -459,19 +459,17 @@ def test_a_crash_after_so_many_writes(claire: Academy, what: str, before: str, l
             "resume": lambda: prepare_resumption(store, unreadable, [UID], author, "desk"),
         }[what]()
         assert made.accounts[0].error is None
+        command = CommandRun(
+            order(),
+            configuration.settings,
+            configuration.keys,
+            unreadable,
+            now,
+            lambda _: None,
+            recorded=False,
+        )
         with pytest.raises(PiactlError, match="died"):
-            carry_out(
-                dying,
-                order(),
-                made,
-                configuration.settings,
-                configuration.keys,
-                unreadable,
-                now=now,
-                say=lambda _: None,
-                stop=lambda: "",
-                recorded=False,
-            )
+            raise carry_out(dying, made, command, lambda: "").error or AssertionError("it did not die")
     if before != "none":
         assert not lets_in(claire), "the password alone"
     # done again it is done, and the code that was used up is not good

@@ -161,7 +161,7 @@ def test_who_is_not_known_and_a_directory_that_is_away(logged: Academy) -> None:
     ran = logged.run("account", "history", UID, "-o", "ndjson")
     assert ran.code == 8
     assert [json.loads(line)["sources"] for line in ran.out.splitlines()] == [["journal"]] * 2
-    assert "Only the journal of this host" in ran.err
+    assert "from the journal of this host alone" in ran.err
     assert logged.run("account", "history", "nobody.here").code == 8
 
 

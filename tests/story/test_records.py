@@ -437,7 +437,7 @@ def test_a_device_in_force_that_cannot_be_read_lets_nobody_pass_by_the_number_al
     shown = academy.run("otp", "show", CLAIRE, "-o", "json").json[0]
     assert (shown["login"], shown["suspended"], shown["devices"]) == ("password and code", False, [])
     path = academy.folder / "codes.csv"
-    words = ("password", "reset", CLAIRE, "--numen-file", "-", "--code-file", "-", "--to", path)
+    words = ("password", "reset", CLAIRE, "--numen-file", "-", "--one-time-code-file", "-", "--to", path)
     ran = academy.run(*words, stdin=f"{NUMEN}\n{phone.code()}\n")
     assert ran.code not in (Exit.DONE, Exit.BUG), ran
     assert f",uid={CLAIRE}," in ran.err

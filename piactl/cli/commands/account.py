@@ -77,8 +77,8 @@ def _check_filters(policy: Policy, states: list[str], profile: str, uai: str) ->
         if profile not in profiles:
             wrong.append(f"--profile {profile}: the policy has no such profile; {hint(profile, profiles)}")
     if uai:
-        found, why = read_uai(uai)
-        if found is None:
+        known_uai, why = read_uai(uai)
+        if known_uai is None:
             wrong.append(f"--uai: {why}")
     if wrong:
         raise UsageError("\n".join(wrong))

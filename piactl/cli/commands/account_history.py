@@ -11,6 +11,7 @@ import typer
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import Output, Since, Until, read_period
 from piactl.core.model.numen import read_numen
+from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
 from piactl.errors import AccountNotFound, DirectoryUnreachable, Exit, PiactlError
 from piactl.report.table import rendered
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from piactl.flows.queries.history import Event
     from piactl.journal.query import JournalledChange
 
-IDENTITIES = ("reader", "desk", "administrator")
+IDENTITIES = (IdentityName.READER, IdentityName.DESK, IdentityName.ADMINISTRATOR)
 """Those that the log is asked with, the least first: the first that may read it does."""
 
 COLUMNS = (
@@ -32,8 +33,8 @@ _NAMES_ON_SCREEN = 3
 
 
 @dataclass
-class _Told:
-    """What the directory told: the uid it knows, the logged writes, and what could not be learned."""
+class _Answer:
+    """What the directory answers: the uid it knows, the logged writes, and what could not be learned."""
 
     uid: str = ""
     writes: list[LoggedWrite] = field(default_factory=list)
@@ -64,24 +65,24 @@ def history(
 
     configuration, name = this_configuration(), account.strip()
     first, last = read_period(configuration, since, until)
-    told = _resolve(configuration, name)
-    changes = _of_journal(configuration, told.uid or name, first, last)
-    if told.uid:
-        _ask_log(configuration, told, {change.dn for change in changes}, first)
+    answer = _resolve(configuration, name)
+    changes = _of_journal(configuration, answer.uid or name, first, last)
+    if answer.uid:
+        _ask_log(configuration, answer, {change.dn for change in changes}, first)
     if read_numen(name) is not None:
         raise AccountNotFound(
             "a NUMEN is a secret and names no account; give a uid, an address or a matricule"
         )
-    if not told.uid and not changes and not _of_journal(configuration, name, None, None):
-        if told.code is Exit.UNREACHABLE:
+    if not answer.uid and not changes and not _of_journal(configuration, name, None, None):
+        if answer.code is Exit.UNREACHABLE:
             say(f"{name}: the journal of this host knows no such uid")
-            return int(told.code)
+            return int(answer.code)
         raise AccountNotFound(
             f"{name}: neither the directory nor the journal of this host knows this account"
         )
     identities = {who: one.dn for who, one in configuration.settings.directory.identities.items()}
     limit = last.timestamp() if last else float("inf")
-    writes = [w for w in told.writes if datetime.fromisoformat(w.time).timestamp() <= limit]
+    writes = [w for w in answer.writes if datetime.fromisoformat(w.time).timestamp() <= limit]
     noted = [] if logins else [w for w in writes if w.of_logging_in]
     writes = [w for w in writes if w not in noted]
     layout = layout_or_default(output)
@@ -91,7 +92,7 @@ def history(
         one, more = "note of the server about logging in is", "notes of the server about logging in are"
         notes = counted(len(noted), one, more)
         say(f"{notes} left out; --logins shows them")
-    return int(told.code)
+    return int(answer.code)
 
 
 def _of_journal(
@@ -103,14 +104,14 @@ def _of_journal(
     return list(changes(configuration.settings.journal_file, Wanted(uid=uid, since=since, until=until)))
 
 
-def _resolve(configuration: Configuration, name: str) -> _Told:
+def _resolve(configuration: Configuration, name: str) -> _Answer:
     """The account that the name means, as the directory knows it."""
     from piactl.flows.queries.history import find_uid
 
-    told = _Told()
+    answer = _Answer()
     try:
         with reading(configuration) as reader:
-            told.uid = find_uid(
+            answer.uid = find_uid(
                 reader,
                 configuration.settings.directory,
                 configuration.encoding,
@@ -118,12 +119,14 @@ def _resolve(configuration: Configuration, name: str) -> _Told:
                 name,
             )
     except DirectoryUnreachable as error:
-        say(f"{error}\nOnly the journal of this host is told.")
-        told.code = Exit.UNREACHABLE
-    return told
+        say(f"{error}\nThe answer is from the journal of this host alone.")
+        answer.code = Exit.UNREACHABLE
+    return answer
 
 
-def _ask_log(configuration: Configuration, told: _Told, journalled: set[str], since: datetime | None) -> None:
+def _ask_log(
+    configuration: Configuration, answer: _Answer, journalled: set[str], since: datetime | None
+) -> None:
     """The writes of the account, of its devices, and of those that the journal knows it had."""
     from piactl.directory.probe.access_log import find_logs, logged_writes, names_of_account
 
@@ -138,9 +141,9 @@ def _ask_log(configuration: Configuration, told: _Told, journalled: set[str], si
                 found = find_logs(reader, settings.suffix)
                 hidden = found.hidden
                 if found.readable:
-                    names = {*journalled, *names_of_account(reader, settings, told.uid)}
+                    names = {*journalled, *names_of_account(reader, settings, answer.uid)}
                     for log in found.readable:
-                        told.writes += logged_writes(reader, log, names, since)
+                        answer.writes += logged_writes(reader, log, names, since)
                     return
         except DirectoryUnreachable:
             raise
@@ -149,7 +152,7 @@ def _ask_log(configuration: Configuration, told: _Told, journalled: set[str], si
     if hidden or refused:
         why = f"; {'; '.join(refused)}" if refused else ""
         place = f" ({', '.join(hidden)})" if hidden else ""
-        say(f"no access log{place} may be read here{why}: told from the journal of this host alone")
+        say(f"no access log{place} may be read here{why}: the answer is from the journal of this host alone")
     else:
         say("the server keeps no access log: what other hands or hosts wrote is not in this history")
 

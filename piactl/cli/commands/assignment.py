@@ -132,7 +132,7 @@ def _uai(text: str) -> str:
 
     if not text:
         return ""
-    found, why = read_uai(text)
-    if found is None:
+    known_uai, why = read_uai(text)
+    if known_uai is None:
         raise UsageError(f"{text}: {why}")
-    return found
+    return known_uai

@@ -152,7 +152,7 @@ def _checked(policy: Policy, service: str, uai: str) -> str:
         raise UsageError(f"{service} is the same in all establishments: leave --uai out")
     if not uai:
         return ""
-    found, why = read_uai(uai)
-    if found is None:
+    known_uai, why = read_uai(uai)
+    if known_uai is None:
         raise UsageError(f"--uai: {why}")
-    return found
+    return known_uai

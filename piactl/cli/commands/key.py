@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -10,14 +10,9 @@ from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import DryRun, Manner
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, writing
 from piactl.cli.framework.options import Output, Reason
-from piactl.clock import utc_now
 from piactl.core.edits import ActRefused
 from piactl.errors import Exit, PiactlError
 from piactl.report.table import rendered
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.flows.apply.run import Order
 
 COLUMNS = ("key", "current", "here", "matricules", "archived", "numens", "waiting", "devices", "attempts")
 
@@ -62,23 +57,24 @@ def add(
     """Make a new key the current one, and print its id. The older keys go on verifying.
 
     It is written to the key file of this host, which has to be copied to every other host before its next
-    run: one without the new key refuses to write. Digests move to it as nights tell the values anew.
+    run: one without the new key refuses to write. Digests move to it as feeds bring the values again.
     """
     from piactl.flows.apply.key_fence import announce_key
     from piactl.secrets import add_key, read_keys
 
-    configuration, order, _ = acting.begin(Manner(reason))
+    manner = Manner(reason, recorded=False)
+    configuration, order, _ = acting.begin(manner)
     path = configuration.settings.keys_file
-    with writing(configuration, "administrator") as writer:
+    with writing(configuration, manner.identity) as writer:
         # first what may refuse: a host that lacks the current key must not add another
-        with _journalled(configuration, writer, order) as run:
+        with acting.command_run(configuration, order, manner).begun(writer) as run:
             fresh = add_key(path, name.strip())
             run.journal.note(f"digest key {fresh} was made the current one")
             run.journal.end({})
         try:
             announce_key(writer, configuration.settings.directory.state, read_keys(path))
         except PiactlError as error:
-            say(f"key {fresh} is in {path}, but the other hosts cannot be told of it: {error}")
+            say(f"key {fresh} is in {path}, but the directory cannot announce it to the other hosts: {error}")
     say(f"key {fresh} is the current one. Copy {path} to every other host now, and keep a copy elsewhere")
     say("digests move to it with the next night that has a feed; see: piactl key list")
     put([f"{fresh}\n"])
@@ -95,15 +91,17 @@ def retire(
     Sealed secrets of devices are moved to the current key first. Refused, with the numbers, while a digest
     needs the key; what is kept of archived accounts never moves.
     """
-    from piactl.flows.accounts.edit import carry_out
+    from piactl.flows.accounts.batch import carry_out
     from piactl.flows.helpdesk.key_rotation import check_retirable, key_needs, prepare_reseals, refuse_needed
     from piactl.journal import in_doubt
     from piactl.secrets import drop_key
 
-    configuration, order, author = acting.begin(Manner(reason, dry_run))
+    manner = Manner(reason, dry_run, recorded=False)
+    configuration, order, author = acting.begin(manner)
+    command = acting.command_run(configuration, order, manner)
     settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
     check_retirable(keys, key)
-    with writing(configuration, "administrator") as writer:
+    with writing(configuration, manner.identity) as writer:
         needs = key_needs(writer, settings.directory, unreadable).get(key)
         sealed = needs.counts.pop("devices", 0) if needs else 0
         refuse_needed(key, needs, unreadable)
@@ -113,24 +111,15 @@ def retire(
                 "\nRun piactl nightly, which reads them back, then try again"
             )
         if dry_run:
-            moved = f"{sealed} sealed secrets would move to {keys.current}, and " if sealed else ""
-            say(f"{moved}key {key} would be taken out of {settings.keys_file}")
+            first = f"{sealed} sealed secrets would move to {keys.current}, and " if sealed else ""
+            say(f"{first}key {key} would be taken out of {settings.keys_file}")
             return int(Exit.DONE)
-        preparation = prepare_reseals(configuration.accounts(writer), key, author.reason, unreadable)
-        carry_out(
-            writer,
-            order,
-            preparation,
-            settings,
-            keys,
-            unreadable,
-            now=_now,
-            say=say,
-            stop=lambda: "",
-            recorded=False,
-        )
+        batch = prepare_reseals(configuration.accounts(writer), key, author.reason, unreadable)
+        moved = carry_out(writer, batch, command, lambda: "")
+        if moved.error is not None:
+            raise moved.error
         refuse_needed(key, key_needs(writer, settings.directory, unreadable).get(key), unreadable)
-        with _journalled(configuration, writer, order) as run:
+        with command.begun(writer) as run:
             drop_key(settings.keys_file, key)
             run.journal.note(f"digest key {key} was retired")
             run.journal.end({})
@@ -140,22 +129,3 @@ def retire(
     )
     put([f"{key}\n"])
     return int(Exit.DONE)
-
-
-def _journalled(configuration: Configuration, writer: Any, order: Order) -> Any:
-    from piactl.flows.apply.run import run_alone
-
-    return run_alone(
-        writer,
-        order,
-        configuration.settings,
-        configuration.keys,
-        configuration.unreadable,
-        _now,
-        say,
-        recorded=False,
-    )
-
-
-def _now() -> Any:
-    return utc_now()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +14,7 @@ from piactl.cli.framework.account_batch import ActOutput, DryRun, Manner, Names,
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import Reason, ShowOutput
 from piactl.clock import utc_now
+from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, PiactlError, UsageError
 from piactl.report.device_text import COLUMNS, devices_text
 from piactl.report.table import rendered
@@ -226,7 +224,7 @@ def show(names: Names, output: ShowOutput = None) -> int:
 def desk_manner(reason: str, administrator: bool, dry_run: bool, yes: bool, output: Any) -> Manner:
     """The help desk's identity unless more is asked for. No record of the run is left in the directory, for
     the desk may write none and an undo could not bring a secret back; the journal has it all."""
-    identity = "administrator" if administrator else "desk"
+    identity = IdentityName.ADMINISTRATOR if administrator else IdentityName.DESK
     return Manner(reason, dry_run, yes, output, identity=identity, recorded=False)
 
 
@@ -274,39 +272,36 @@ def enroll(
     It takes over only when a code of it was given: `otp verify`. Until then an older device stays in force,
     and an account that has none logs in with the password alone.
     """
-    from piactl.flows.helpdesk.otp import prepare_enrolment
+    from piactl.flows.helpdesk.otp import EnrolmentDelivery
 
     wanted = read_names(names)
     on_screen = sys.stdout.isatty() and len(wanted) == 1 and output is None
     _need_a_way(wanted, png, uri_file, on_screen or dry_run)
     manner = desk_manner(reason or "enrolment", administrator, dry_run, yes, output)
     configuration, order, author = acting.begin(manner)
-    prepared: list[Enrolment] = []
-    made: list[Enrolment] = []
+    files = (None, None) if dry_run else (png, uri_file)
+    with EnrolmentDelivery(*files, alone=len(wanted) == 1) as delivery:
 
-    def make(reader: Any) -> Any:
-        preparation, enrolments = prepare_enrolment(
-            configuration.accounts(reader),
-            configuration.policy.otp_issuer,
-            configuration.unreadable,
-            wanted,
-            author,
-            utc_now(),
-            manner.identity,
+        def show() -> None:
+            if on_screen and delivery.made:
+                _show_once(delivery.made[0])
+
+        return acting.decide(
+            lambda reader: delivery.prepare(
+                configuration.accounts(reader),
+                configuration.policy.otp_issuer,
+                configuration.unreadable,
+                wanted,
+                author,
+                utc_now(),
+                manner.identity,
+            ),
+            manner,
+            configuration,
+            order,
+            delivery,
+            show,
         )
-        prepared.extend(enrolments)
-        return preparation
-
-    with _files(None if dry_run else png, None if dry_run else uri_file) as keep:
-
-        def done(outcomes: Mapping[str, str]) -> None:
-            made.extend(one for one in prepared if outcomes.get(one.uid) == "applied")
-            keep(made, len(wanted) == 1)
-
-        code = acting.decide(make, manner, configuration, order, done)
-    if on_screen and made:
-        _show_once(made[0])
-    return code
 
 
 def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, otherwise: bool) -> None:
@@ -318,55 +313,6 @@ def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, oth
             "the secret of a device is shown on a terminal or written to a new file, never to a pipe: "
             "add --png FILE or --uri-file FILE"
         )
-
-
-@contextmanager
-def _files(png: str | None, uri_file: str | None) -> Iterator[Callable[[Sequence[Enrolment], bool], None]]:
-    """Makes the files before anything is changed, gives what fills them, and leaves no empty one behind."""
-    from piactl.private_files import create_private
-
-    open_: dict[str, int] = {}
-    filled: set[str] = set()
-
-    def fill(path: str, content: bytes) -> None:
-        with os.fdopen(open_[path], "wb", closefd=False) as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        filled.add(path)
-
-    def keep(enrolments: Sequence[Enrolment], one: bool) -> None:
-        from piactl.otp import png as picture
-
-        if not enrolments:
-            return
-        try:
-            if png:
-                fill(png, picture(enrolments[0].uri))
-            if uri_file:
-                fill(uri_file, _uris(enrolments, one))
-        except OSError as error:
-            again = "enrol once more, with a file that can be written"
-            raise PiactlError(
-                f"the device is made, but its file is not ({error.strerror}); {again}"
-            ) from None
-
-    try:
-        for path in filter(None, (png, uri_file)):
-            open_[path] = create_private(Path(path))
-        yield keep
-    finally:
-        for path, descriptor in open_.items():
-            os.close(descriptor)
-            if path not in filled:
-                Path(path).unlink(missing_ok=True)
-
-
-def _uris(enrolments: Sequence[Enrolment], one: bool) -> bytes:
-    if one:
-        return f"{enrolments[0].uri}\n".encode()
-    rows = [f"{e.uid}\t{e.address}\t{e.uri}\n" for e in enrolments]
-    return "".join(["uid\taddress\turi\n", *rows]).encode()
 
 
 def _show_once(enrolment: Enrolment) -> None:

@@ -3,48 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import ActOutput, DryRun, Manner, Names, Yes, read_names
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, writing
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import Reason, ShowOutput
-from piactl.cli.framework.run_context import stop_on_signals
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
-from piactl.core.model.account import NO_DEVICE
-from piactl.errors import Exit, PiactlError, UsageError
-from piactl.report.account_text import code_text
+from piactl.core.model.settings import IdentityName
+from piactl.errors import Exit
+from piactl.report.account_text import activation_text
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
-    from piactl.core.model.policy import Policy
     from piactl.directory.port import Writer
     from piactl.flows.apply.run import Order
-    from piactl.flows.helpdesk.activation import Coded, CodeFile, Given
-
-
-# Handing out codes: to a terminal or a new file, and never one that was not set or that nobody can read.
-
-Check = Callable[["Writer"], None]
-"""The check of an identity; raises where it is not proved."""
-
-
-def need_a_way(manner: Manner, to: str | None) -> None:
-    """Raises UsageError where a code could reach nobody, or somebody it is not meant for."""
-    if manner.dry_run or to:
-        return
-    if manner.output is not None:
-        raise UsageError("printed results never hold a code: with -o add --to FILE")
-    if not sys.stdout.isatty():
-        raise UsageError(
-            "a code is shown on a terminal or written to a new file, never to a pipe: add --to FILE"
-        )
+    from piactl.flows.helpdesk.activation import IdentityCheck
 
 
 def hand_out(
@@ -54,126 +33,55 @@ def hand_out(
     order: Order,
     to: str | None,
     private_mail: bool,
-    check: Check | None = None,
+    check: IdentityCheck | None = None,
 ) -> int:
-    """Prepares, asks, sets the codes, shows them; the exit code."""
-    from piactl.flows.accounts.edit import Preparation
-    from piactl.flows.helpdesk.activation import give_codes, prepare_codes
+    """Sets activation passwords, shows them where no file has them, and says what follows; the exit code."""
+    from piactl.flows.helpdesk.activation import ActivationDelivery
 
-    need_a_way(manner, to)
+    rules = configuration.rules(order.as_of)
+    delivery = ActivationDelivery(configuration.settings, rules, to, private_mail, check)
 
-    def prepared(reader: Any) -> tuple[list[Coded], Preparation]:
-        store, rules = configuration.accounts(reader), configuration.rules(order.as_of)
-        coded = prepare_codes(
-            store, rules, configuration.settings, names, order.reason, _now(), manner.identity
-        )
-        return coded, Preparation(tuple(one.prepared for one in coded))
-
-    if manner.dry_run:
-        with reading(configuration) as reader:
-            return acting.finish(prepared(reader)[1], manner, acting.foretold)
-    with writing(configuration, manner.identity) as writer:
-        coded, preparation = prepared(writer)
-        if not preparation.writes:
-            return acting.finish(preparation, manner, acting.foretold)
-        if not acting.agreed(preparation, manner):
-            say("nothing was changed")
-            return int(Exit.FAILED)
-        # signals are held back only while writing; a prompt may be left at once
-        with stop_on_signals() as stop:
-            file = _code_file(to, private_mail)
-            try:
-                if check is not None:
-                    check(writer)
-                if file is not None:
-                    file.promise(_rows(configuration.policy, coded, None))
-                given = give_codes(
-                    writer,
-                    order,
-                    coded,
-                    configuration.settings,
-                    configuration.keys,
-                    configuration.unreadable,
-                    now=_now,
-                    say=say,
-                    stop=stop,
+    def show() -> None:
+        if not delivery.rows:
+            return
+        if to is None:
+            put(
+                activation_text(
+                    row["uid"],
+                    row["display_name"],
+                    row["address"],
+                    row["activation_password"],
+                    row["valid_until"],
                 )
-            except PiactlError:  # with no code set
-                if file is not None:
-                    file.drop()
-                raise
-    lost = _kept(file, _rows(configuration.policy, coded, given))
-    code = acting.finish(preparation, manner, given.became, run=order.run)
-    if lost is None:
-        _tell(configuration.policy, coded, given, to)
-    error = given.error or lost
-    if error is not None:
-        raise error
-    return code
-
-
-def _code_file(to: str | None, private_mail: bool) -> CodeFile | None:
-    from piactl.flows.helpdesk.activation import CodeFile
-
-    return CodeFile(to, private_mail=private_mail) if to else None
-
-
-def _kept(file: CodeFile | None, rows: Sequence[dict[str, str]]) -> PiactlError | None:
-    try:
-        if file is not None:
-            file.keep(rows)
-    except PiactlError as error:
-        return error
-    return None
-
-
-def _rows(policy: Policy, coded: Sequence[Coded], given: Given | None) -> list[dict[str, str]]:
-    """The rows of the file: of all codes, or, once given, of those that were set or may have been."""
-    from piactl.flows.helpdesk.rate_limit import shown_time
-
-    rows = []
-    for one in coded:
-        outcome = given.became(one.prepared)[0] if given is not None else ""
-        if one.code is None or one.account is None or one.ends is None:
-            continue
-        if given is not None and outcome not in ("applied", "in doubt"):
-            continue
-        rows.append(
-            {
-                "uid": one.account.uid,
-                "address": one.account.address or "",
-                "display_name": one.account.display_name,
-                "private_mail": _private_mail(policy.domain, one),
-                "code": one.code.reveal(),
-                "valid_until": shown_time(one.ends, policy.timezone),
-                "outcome": outcome,
-            }
+                for row in delivery.rows
+            )
+            say("shown this once: read it out or hand it over, then clear the screen")
+        else:
+            say(f"the activation passwords are in {to}, mode 0600; delete it once they are handed over")
+        say(
+            "applications that still log in with an old password stop; sessions that are open go on to their "
+            "end"
         )
-    return rows
+
+    return acting.decide(
+        lambda reader: delivery.prepare(
+            configuration.accounts(reader), names, order.reason, utc_now(), manner.identity
+        ),
+        manner,
+        configuration,
+        order,
+        delivery,
+        show,
+    )
 
 
-def _private_mail(domain: str, one: Coded) -> str:
-    """Nothing for an address that leads to the mailbox which the code is to open."""
-    account = one.account
-    mail = account.private_mail if account is not None else ""
-    return "" if mail.casefold().endswith(f"@{domain.casefold()}") else mail
+def _refuse_unsafe_way(manner: Manner, to: str | None) -> None:
+    from piactl.flows.helpdesk.activation import refuse_unsafe_way
 
-
-def _tell(policy: Policy, coded: Sequence[Coded], given: Given, to: str | None) -> None:
-    """Shows the codes where no file has them, and says what follows."""
-
-    rows = _rows(policy, coded, given)
-    if not rows:
-        return
-    if to is None:
-        put(
-            code_text(row["uid"], row["display_name"], row["address"], row["code"], row["valid_until"])
-            for row in rows
+    if not manner.dry_run:
+        refuse_unsafe_way(
+            to_file=bool(to), results_printed=manner.output is not None, on_terminal=sys.stdout.isatty()
         )
-        say("shown this once: read it out or hand it over, then clear the screen")
-    else:
-        say(f"the codes are in {to}, mode 0600; delete it once they are handed over")
-    say("applications that still log in with an old password stop; sessions that are open go on to their end")
 
 
 Administrator = Annotated[
@@ -184,9 +92,7 @@ Administrator = Annotated[
 ]
 To = Annotated[
     str | None,
-    typer.Option(
-        "--to", metavar="FILE", help="Write the codes to a new CSV file of mode 0600, for a mail merge."
-    ),
+    typer.Option("--to", metavar="FILE", help="Write them to a new CSV file of mode 0600, for a mail merge."),
 ]
 PrivateMail = Annotated[
     bool, typer.Option("--private-mail", help="With --to: the private address of each person too.")
@@ -203,14 +109,15 @@ def activate(
     output: ActOutput = None,
     administrator: Administrator = False,
 ) -> int:
-    """Give accounts a code for the first connection: a password for once, that must be changed at once.
+    """Give accounts an activation password: for one log in, to be replaced at once.
 
-    It is shown once, on a terminal, or written to a new file. It takes the place of any password, ends by
-    itself (password.code_hours), and is never sent anywhere by piactl: hand it over, or send it by another
-    way than the mailbox of the account.
+    It is shown once, on a terminal, or written to a new file. It takes the place of any password, and ends
+    by itself (password.activation_hours). piactl sends it nowhere: hand it over, or send it by another way
+    than the mailbox of the account.
     """
     manner = _manner(reason or "first connection", administrator, dry_run, yes, output)
     configuration, order, _ = acting.begin(manner)
+    _refuse_unsafe_way(manner, to)
     return hand_out(read_names(names), manner, configuration, order, to, private_mail)
 
 
@@ -220,9 +127,9 @@ def reset(
         str | None,
         typer.Option("--numen-file", metavar="FILE", help="Where the NUMEN is; - for stdin."),
     ] = None,
-    code_file: Annotated[
+    one_time_code_file: Annotated[
         str | None,
-        typer.Option("--code-file", metavar="FILE", help="Where the one-time code is; - for stdin."),
+        typer.Option("--one-time-code-file", metavar="FILE", help="Where the one-time code is; - for stdin."),
     ] = None,
     without_check: Annotated[
         bool,
@@ -236,24 +143,27 @@ def reset(
     output: ActOutput = None,
     administrator: Administrator = False,
 ) -> int:
-    """Give an account a code for a forgotten password, once the person has proved who they are.
+    """Give an account an activation password, once the person has proved who they are.
 
     The NUMEN is asked for, and a one-time code where a device is in force; on a terminal without echo, else
     from files or stdin. Wrong answers are counted for all hosts: after five the next has to wait, longer
     each time. Which answer was wrong is not said.
     """
-    if without_check and not reason.strip():
-        raise UsageError('a reset without a check of identity needs a reason: add --reason "..."')
+    from piactl.flows.helpdesk.identity_proof import reset_terms
+
     wanted = read_names(names)
-    if not without_check and not dry_run and len(wanted) != 1:
-        raise UsageError("an identity is checked for one account at a time; name one")
-    asked = reason or "reset after a check of identity"
-    manner = _manner(asked, administrator or without_check, dry_run, yes or not without_check, output)
+    terms = reset_terms(
+        wanted, reason, administrator=administrator, without_check=without_check, dry_run=dry_run
+    )
+    asks_for_proof = terms.checked and not dry_run
+    manner = Manner(
+        terms.reason, dry_run, yes or terms.checked, output, identity=terms.identity, recorded=False
+    )
     configuration, order, _ = acting.begin(manner)
-    need_a_way(manner, to)
+    _refuse_unsafe_way(manner, to)
     check = None
-    if not (without_check or dry_run):
-        check = _identity_check(configuration, wanted[0], order, manner.identity, numen_file, code_file)
+    if asks_for_proof:
+        check = _identity_check(configuration, wanted[0], order, manner, numen_file, one_time_code_file)
     return hand_out(wanted, manner, configuration, order, to, private_mail, check)
 
 
@@ -281,7 +191,7 @@ def unblock(
             configuration.settings.password,
             wanted,
             order.reason,
-            _now(),
+            utc_now(),
             manner.identity,
         ),
         manner,
@@ -332,7 +242,7 @@ def check(
 def _manner(reason: str, administrator: bool, dry_run: bool, yes: bool, output: Any) -> Manner:
     """The help desk's identity unless more is asked for; no record in the directory, for no undo could bring
     a password back; the journal has it all."""
-    identity = "administrator" if administrator else "desk"
+    identity = IdentityName.ADMINISTRATOR if administrator else IdentityName.DESK
     return Manner(reason, dry_run, yes, output, identity=identity, recorded=False)
 
 
@@ -340,45 +250,26 @@ def _identity_check(
     configuration: Configuration,
     name: str,
     order: Order,
-    identity: str,
+    manner: Manner,
     numen_file: str | None,
-    code_file: str | None,
-) -> Check:
+    one_time_code_file: str | None,
+) -> IdentityCheck:
     """Asks for what proves who somebody is; the check itself is made once the directory can be written."""
-    from piactl.flows.helpdesk.activation import refuse_code
-    from piactl.flows.helpdesk.identity_proof import (
-        journalled_trace,
-        proof_by_device,
-        prove,
-        refuse_unprovable,
-        understood_numen,
-    )
-    from piactl.flows.queries.accounts import career_and_status, find_entry
+    from piactl.flows.helpdesk.identity_proof import check_proof, proof_needed, understood_numen
 
-    with reading(configuration, identity) as reader:
-        entry = find_entry(configuration.accounts(reader), name)
-    account = entry.account
-    policy, register = configuration.policy, configuration.register
-    _, status = career_and_status(account, policy, register, order.as_of)
-    refuse_code(account, status, order.as_of, identity)
-    refuse_unprovable(account)
-    numen = understood_numen(ask_secret(f"NUMEN of {account.uid}", numen_file, "--numen-file"))
+    with reading(configuration, manner.identity) as reader:
+        rules = configuration.rules(order.as_of)
+        needed = proof_needed(configuration.accounts(reader), rules, name, manner.identity)
+    uid = needed.entry.account.uid
+    numen = understood_numen(ask_secret(f"NUMEN of {uid}", numen_file, "--numen-file"))
     code = None
-    if account.device not in ("", NO_DEVICE):
-        code = ask_secret(f"One-time code of {account.uid}", code_file, "--code-file")
+    if needed.one_time_code:
+        code = ask_secret(f"One-time code of {uid}", one_time_code_file, "--one-time-code-file")
+    command = acting.command_run(configuration, order, manner)
 
-    def made(writer: Writer) -> None:
-        settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
-        encoding = configuration.encoding
-        by_device = proof_by_device(
-            writer, order, entry, encoding, settings, keys, unreadable, now=_now, say=say
+    def check(writer: Writer) -> None:
+        check_proof(
+            configuration.identity_checks(writer), needed, numen, code, configuration.encoding, command
         )
-        trace = journalled_trace(writer, order, settings, keys, unreadable, now=_now, say=say)
-        checks = configuration.identity_checks(writer)
-        prove(checks, account, numen, code, by_device, _now(), trace)
 
-    return made
-
-
-def _now() -> datetime:
-    return utc_now()
+    return check

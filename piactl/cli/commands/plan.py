@@ -193,8 +193,8 @@ def _load(
     reason: str,
     output: PlanLayout,
 ) -> int:
+    from piactl.core.model.run_status import RunStatus
     from piactl.flows.apply.offline_load import run_offline_load
-    from piactl.flows.apply.run import LOADING
 
     refuse_broken(ready, name, allowed)
     order = new_order(configuration, ready.plan.basis.as_of, reason, allowed)
@@ -218,7 +218,7 @@ def _load(
         finally:
             progress.close()
     tell(done, output)
-    if done.status != LOADING:
+    if done.status is not RunStatus.LOADING:
         return done_code(done)
     for line in _next_steps(configuration.settings.directory.suffix, ldif):
         say(line)

@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import ActAsOf, Allow, DryRun, Manner, Yes, begin
+from piactl.cli.framework.account_batch import (
+    ActAsOf,
+    Allow,
+    DryRun,
+    Manner,
+    Yes,
+    begin,
+    can_ask,
+    say_broken_guards,
+)
 from piactl.cli.framework.context import ProgressLine, put, reading, say, writing
 from piactl.cli.framework.options import PlanLayout, Reason, RunOutput
 from piactl.cli.framework.run_context import _now, stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirmed
+from piactl.core.model.settings import IdentityName
+from piactl.core.plan.change import Kind
 from piactl.core.text import counted
-from piactl.errors import Exit, UnsafePlan
-from piactl.report.plan_text import refusal_lines
+from piactl.errors import Exit
 from piactl.report.undo_text import undo_summary, undo_text
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
+    from piactl.core.plan.guards import Refusal
     from piactl.flows.apply.executor import Done
     from piactl.flows.apply.run import Order
     from piactl.flows.undo.plan import Undoing
 
-IDENTITY = "administrator"
+IDENTITY = IdentityName.ADMINISTRATOR
 _FIRST_GUARDS = 3
 
 
@@ -59,6 +70,7 @@ def undo(
     What the next night would do again is listed. An undo that was interrupted is finished by repeating it.
     Exit codes: 0 all is as before, 4 refused by a guard, 5 some accounts were kept, 7 a run is writing.
     """
+    from piactl.flows.accounts.batch import refuse_broken_guards
     from piactl.flows.undo.plan import propose_undo
 
     manner = Manner(reason, dry_run, yes, allow=allow or [], as_of=as_of, identity=IDENTITY)
@@ -80,13 +92,17 @@ def undo(
         return _foretell(undoing, configuration, order, output, everything=everything)
     if not undoing.ready.writes and not undoing.ready.records:
         return _finish(undoing, _result(undoing, configuration), output, everything=everything)
-    _refuse_broken(undoing, order)
+    refuse_broken_guards(undoing.ready.plan.refusals, order.allowed, _say_broken)
     if not _agreed(undoing, configuration, yes=yes):
         say("nothing was changed")
         return int(Exit.FAILED)
     done = _apply(undoing, configuration, order)
     result = _result(undoing, configuration, done)
-    locked = [one["uid"] for one in result["accounts"] if "lock" in one["kinds"] and _made(one)]
+    locked = [
+        account["uid"]
+        for account in result["accounts"]
+        if Kind.LOCK.value in account["kinds"] and _made(account)
+    ]
     if locked:
         from piactl.flows.accounts.edit import call_lock_hook
 
@@ -105,43 +121,26 @@ def _keep(undoing: Undoing, out: str) -> None:
 def _foretell(
     undoing: Undoing, configuration: Configuration, order: Order, output: PlanLayout, *, everything: bool
 ) -> int:
+    from piactl.flows.apply.executor import refused
+
     _print(_result(undoing, configuration), output, everything=everything)
     if undoing.incomplete:
         say("some accounts of the run are not known, because what it kept of them cannot be read")
-    return int(Exit.REFUSED if _say_broken(undoing, order) else Exit.DONE)
-
-
-def _say_broken(undoing: Undoing, order: Order) -> str:
-    """Tells which guards stand in the way, "" where none does; a mass of them only by the first few."""
-    from piactl.flows.apply.executor import refused
-    from piactl.flows.plan.plan_file import refusal_facts
-
     broken = refused(undoing.ready.plan.refusals, order.allowed)
-    if not broken:
-        return ""
-    for line in refusal_lines([refusal_facts(one) for one in broken[:_FIRST_GUARDS]]):
-        if line:
-            say(line)
-    if len(broken) > _FIRST_GUARDS:
-        say(f"... and {len(broken) - _FIRST_GUARDS} more guards; all of them: --dry-run -o json")
-    totals = {one.kind: one.total for one in broken}
-    allow = " ".join(f"--allow {kind}={total}" for kind, total in sorted(totals.items()))
-    say(f'If it is meant so, repeat the command with {allow} --reason "..."')
-    return counted(len(broken), "guard is broken", "guards are broken")
-
-
-def _refuse_broken(undoing: Undoing, order: Order) -> None:
-    broken = _say_broken(undoing, order)
     if broken:
-        raise UnsafePlan(f"{broken}; nothing was written")
+        _say_broken(broken)
+    return int(Exit.REFUSED if broken else Exit.DONE)
+
+
+def _say_broken(broken: Sequence[Refusal]) -> None:
+    say_broken_guards(broken, most=_FIRST_GUARDS, more=' --reason "..."')
 
 
 def _agreed(undoing: Undoing, configuration: Configuration, *, yes: bool) -> bool:
     """Whether it may be done: always where nobody can be asked."""
     writes = undoing.ready.writes
-    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask(yes=yes):
         return True
-
     print(undo_text(_result(undoing, configuration)), end="", file=sys.stderr)
     accounts = counted(len(writes), "account", "accounts")
     return confirmed(f"Put back {accounts}?" if writes else "Change no account, but note the undo?")
@@ -171,7 +170,9 @@ def _apply(undoing: Undoing, configuration: Configuration, order: Order) -> Done
 
 def _result(undoing: Undoing, configuration: Configuration, done: Done | None = None) -> dict[str, Any]:
     """What -o json prints, as the README documents it."""
+    from piactl.directory.port import Outcome
     from piactl.flows.plan.plan_file import plan_document
+    from piactl.flows.undo.revert import Fate
 
     document = plan_document(undoing.ready)
     facts = document["undo"]
@@ -179,30 +180,33 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
     for change in document["changes"]:
         changes.setdefault(change["uid"], []).append(change)
     accounts = []
-    for one in facts["accounts"]:
-        outcome, message = one["outcome"], one["message"]
-        if outcome == "reversed" and done is None:
+    for account in facts["accounts"]:
+        outcome, message = account["outcome"], account["message"]
+        if outcome == Fate.REVERSED and done is None:
             outcome = "would be reversed"
-        elif outcome == "reversed" and done is not None:
-            became, message = done.results.get(one["uid"], ("not made", f"stopped by {done.stopped}"))
-            outcome = "reversed" if became in ("applied", "already so") else became
+        elif outcome == Fate.REVERSED and done is not None:
+            became, message = done.results.get(account["uid"], ("not made", f"stopped by {done.stopped}"))
+            made = became in (Outcome.APPLIED.value, Outcome.ALREADY.value)
+            outcome = Fate.REVERSED.value if made else became
         accounts.append(
-            {**one, "outcome": outcome, "message": message, "changes": changes.get(one["uid"], [])}
+            {**account, "outcome": outcome, "message": message, "changes": changes.get(account["uid"], [])}
         )
     return {
         "run": done.run if done else None,
         "status": done.status if done else "nothing to do" if not undoing.ready.writes else "not made",
         "undoes": facts["run"],
         **{name: facts[name] for name in ("command", "user", "as_of", "started", "feeds", "unchanged")},
-        "deltas": sorted(name for name, one in configuration.settings.sources.items() if not one.full),
+        "deltas": sorted(name for name, source in configuration.settings.sources.items() if not source.full),
         "accounts": accounts,
         "refusals": document["refusals"],
         "plan": document["fingerprint"],
     }
 
 
-def _made(one: Mapping[str, Any]) -> bool:
-    return bool(one["outcome"] == "reversed")
+def _made(account: Mapping[str, Any]) -> bool:
+    from piactl.flows.undo.revert import Fate
+
+    return bool(account["outcome"] == Fate.REVERSED)
 
 
 def _print(result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -> None:
@@ -223,7 +227,7 @@ def _finish(undoing: Undoing, result: Mapping[str, Any], output: PlanLayout, *, 
             raise
         say(f"{error}\nThe undo itself was carried out; see: piactl runs show {result['run']}")
         return int(Exit.FAILED)
-    left = [one for one in result["accounts"] if not _made(one)]
+    left = [account for account in result["accounts"] if not _made(account)]
     if left:
         accounts = counted(len(left), "account of the run is", "accounts of the run are")
         say(f"{accounts} not as before it")

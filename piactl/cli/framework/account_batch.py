@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,14 +22,17 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import Layout, read_allowed, read_day
 from piactl.cli.framework.run_context import _now, new_order, stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirmed
+from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, PiactlError, UsageError
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.core.edits import Act, Author
     from piactl.core.model.settings import Settings
-    from piactl.directory.port import Reader
-    from piactl.flows.accounts.edit import Preparation, Prepared
+    from piactl.core.plan.guards import Refusal
+    from piactl.directory.port import Reader, Writer
+    from piactl.flows.accounts.batch import Batch, BatchResult, CommandRun, Delivery, PreparedAccount
+    from piactl.flows.apply.executor import Stop
     from piactl.flows.apply.run import Order
 
 
@@ -47,7 +51,7 @@ def read_names(arguments: Sequence[str]) -> list[str]:
 
 
 def _names_of_stdin() -> Iterator[str]:
-    # as bytes: what is no text is told with its line, whatever the locale
+    # as bytes: the message names the line that is no text, whatever the locale
     for number, raw in enumerate(sys.stdin.buffer, 1):
         try:
             line = (raw.removeprefix(_BOM) if number == 1 else raw).decode().strip()
@@ -109,7 +113,7 @@ class Manner:
     output: Layout | None = None
     allow: Sequence[str] = ()
     as_of: str | None = None
-    identity: str = "administrator"
+    identity: str = IdentityName.ADMINISTRATOR
     recorded: bool = True
     """Whether the run leaves a record in the directory; the help desk's identity may write none."""
     emergency: bool = False
@@ -147,147 +151,142 @@ def act_on(names: Sequence[str], act: Act, manner: Manner, configuration: Config
 
     wanted = read_names(names)
 
-    def make(reader: Reader) -> Preparation:
+    def prepared(reader: Reader) -> Batch:
         store, rules = configuration.accounts(reader), configuration.rules(order.as_of)
         return prepare(store, rules, wanted, act, order.reason, configuration.unreadable)
 
-    return decide(make, manner, configuration, order)
+    return decide(prepared, manner, configuration, order)
 
 
 def decide(
-    make: Callable[[Any], Preparation],
+    prepare: Callable[[Any], Batch],
     manner: Manner,
     configuration: Configuration,
     order: Order,
-    done: Callable[[Mapping[str, str]], None] | None = None,
+    delivery: Delivery | None = None,
+    show: Callable[[], None] | None = None,
 ) -> int:
-    """Makes the preparation (`make` is given a reader), shows it, asks, and carries it out. `done` is told
-    the outcome of each account that was to be written, by uid, before the results are printed."""
-    from piactl.flows.accounts.edit import Acted, carry_out
+    """Runs a batch and prints its results; the exit code. `show` prints the secrets that `delivery` holds."""
+    from piactl.flows.accounts.batch import run_batch
 
-    acted, failure = Acted(order.run), None
-    if manner.dry_run:
-        with reading(configuration) as reader:
-            preparation = make(reader)
-        _say_guards(preparation, order)
-        return finish(preparation, manner, foretold)
-    with writing(configuration, manner.identity) as writer:
-        preparation = make(writer)
-        _say_guards(preparation, order)
-        if not agreed(preparation, manner):
-            say("nothing was changed")
-            return int(Exit.FAILED)
-        # signals are held back only while writing; a prompt may be left at once
-        try:
-            with stop_on_signals() as stop:
-                carry_out(
-                    writer,
-                    order,
-                    preparation,
-                    configuration.settings,
-                    configuration.keys,
-                    configuration.unreadable,
-                    now=_now,
-                    say=say,
-                    stop=stop,
-                    recorded=manner.recorded,
-                    emergency=manner.emergency,
-                    acted=acted,
-                )
-        except PiactlError as error:
-            # what was made before it is told all the same, to the hooks too
-            if done is not None or not acted.outcomes:
-                raise
-            failure = error
-
-    def became(one: Prepared) -> tuple[str, str]:
-        if one.uid in acted.outcomes or failure is None:
-            return acted.outcomes.get(one.uid, ("not made", f"stopped by {acted.stopped}"))
-        doubtful = one.write is not None and one.write.write.dn in getattr(failure, "doubtful", ())
-        return ("in doubt" if doubtful else "not made", "the command had to end")
-
-    hooked = _call_hooks(configuration.settings, preparation, became)
-    if failure is not None:
-        put_results([result_facts(one, became(one)) for one in preparation.accounts], manner.output)
-        raise failure
-    if done is not None:
-        done({one.uid: became(one)[0] for one in preparation.accounts if one.write is not None})
-    code = finish(preparation, manner, became, run=order.run)
+    console = BatchConsole(configuration, manner)
+    run = command_run(configuration, order, manner)
+    batch, result = run_batch(prepare, run, console, delivery, dry_run=manner.dry_run)
+    if result is None:
+        say("nothing was changed")
+        return int(Exit.FAILED)
+    hooked = _call_hooks(configuration.settings, batch, result)
+    code = finish(batch, result, manner)
+    if show is not None and result.undelivered is None:
+        show()
+    error = result.error or result.undelivered
+    if error is not None:
+        raise error
     return code if hooked or code != Exit.DONE else int(Exit.PARTLY)
 
 
-def agreed(preparation: Preparation, manner: Manner) -> bool:
-    """Whether it may be done: always where nobody can be asked."""
-    if manner.yes or not preparation.writes or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return True
-    from piactl.core.text import counted
-    from piactl.report.plan_text import result_text
+def command_run(configuration: Configuration, order: Order, manner: Manner) -> CommandRun:
+    from piactl.flows.accounts.batch import CommandRun
 
-    for one in preparation.accounts:
-        print(result_text(result_facts(one, foretold(one))), end="", file=sys.stderr)
-    accounts = counted(len(preparation.writes), "account", "accounts")
-    return confirmed(f"Change {accounts}?")
-
-
-def foretold(one: Prepared) -> tuple[str, str]:
-    return ("would change", "")
+    return CommandRun(
+        order,
+        configuration.settings,
+        configuration.keys,
+        configuration.unreadable,
+        _now,
+        say,
+        recorded=manner.recorded,
+        emergency=manner.emergency,
+    )
 
 
-def _say_guards(preparation: Preparation, order: Order) -> None:
-    from piactl.flows.apply.executor import refused
+@dataclass(frozen=True, slots=True)
+class BatchConsole:
+    """The connections, signals and questions of a command, as `run_batch` needs them."""
+
+    configuration: Configuration
+    manner: Manner
+
+    def reading(self) -> AbstractContextManager[Reader]:
+        return reading(self.configuration)
+
+    def writing(self) -> AbstractContextManager[Writer]:
+        return writing(self.configuration, self.manner.identity)
+
+    def stop_on_signals(self) -> AbstractContextManager[Stop]:
+        return stop_on_signals()
+
+    def show_broken_guards(self, broken: Sequence[Refusal]) -> None:
+        say_broken_guards(broken)
+
+    def agrees(self, batch: Batch) -> bool:
+        from piactl.core.text import counted
+        from piactl.flows.accounts.batch import BatchResult
+        from piactl.report.plan_text import result_text
+
+        if not can_ask(yes=self.manner.yes):
+            return True
+        for facts in results_of(batch, BatchResult(planned=True)):
+            print(result_text(facts), end="", file=sys.stderr)
+        return confirmed(f"Change {counted(len(batch.writes), 'account', 'accounts')}?")
+
+
+def can_ask(*, yes: bool) -> bool:
+    """Whether a confirmation is wanted, and somebody is there to give it."""
+    return not yes and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def say_broken_guards(broken: Sequence[Refusal], *, most: int | None = None, more: str = "") -> None:
+    """Says which guards are broken, the first `most` of them, and how to approve them. `more` stands at the
+    end of the command that does."""
     from piactl.flows.plan.plan_file import refusal_facts
     from piactl.report.plan_text import refusal_lines
 
-    broken = refused(preparation.refusals, order.allowed)
-    if not broken:
-        return
-    for line in refusal_lines([refusal_facts(one) for one in broken]):
+    shown = broken[:most]
+    for line in refusal_lines([refusal_facts(refusal) for refusal in shown]):
         if line:
             say(line)
-    allow = " ".join(
-        f"--allow {kind}={total}" for kind, total in sorted({r.kind: r.total for r in broken}.items())
-    )
-    say(f"If it is meant so, repeat the command with {allow}")
+    if len(broken) > len(shown):
+        say(f"... and {len(broken) - len(shown)} more guards; all of them: --dry-run -o json")
+    totals = {refusal.kind: refusal.total for refusal in broken}
+    allow = " ".join(f"--allow {kind}={total}" for kind, total in sorted(totals.items()))
+    say(f"If it is meant so, repeat the command with {allow}{more}")
 
 
-def result_facts(one: Prepared, became: tuple[str, str]) -> dict[str, Any]:
+def results_of(batch: Batch, result: BatchResult) -> list[dict[str, Any]]:
+    return [result_facts(account, result) for account in batch.accounts]
+
+
+def result_facts(account: PreparedAccount, result: BatchResult) -> dict[str, Any]:
     """The result object of one account; see docs/accounts.md."""
     from piactl.core.model.numen import read_numen
     from piactl.flows.plan.plan_file import change_facts
 
-    outcome, message = became
-    if one.error is not None:
-        kind = "not found" if one.error.exit_code == Exit.NOT_FOUND else "refused"
-        outcome, message = kind, str(one.error)
-    elif one.write is None:
-        outcome, message = "already so", one.note
-    elif outcome in ("applied", "already so", "would change"):
-        message = message or one.note
+    outcome, message = result.of(account)
     return {
-        "account": str(read_numen(one.name) or one.name),
-        "uid": one.uid or None,
-        "outcome": outcome,
-        "kinds": list(one.write.kinds) if one.write else [],
+        "account": str(read_numen(account.name) or account.name),
+        "uid": account.uid or None,
+        "outcome": outcome.value,
+        "kinds": list(account.write.kinds) if account.write else [],
         "message": message,
-        "changes": [change_facts(change) for change in one.changes],
-        "outlook": [{"day": day.isoformat(), "what": what} for day, what in one.outlook],
+        "changes": [change_facts(change) for change in account.changes],
+        "outlook": [{"day": day.isoformat(), "what": what} for day, what in account.outlook],
     }
 
 
-def finish(preparation: Preparation, manner: Manner, became: Any, run: str = "") -> int:
+def finish(batch: Batch, result: BatchResult, manner: Manner) -> int:
     """Prints the results in the order of the names; the exit code."""
-    accounts = preparation.accounts
+    accounts = batch.accounts
     if len(accounts) == 1 and accounts[0].error is not None and manner.output is None:
         raise accounts[0].error
-    results = [result_facts(one, became(one)) for one in accounts]
     try:
-        put_results(results, manner.output)
+        put_results(results_of(batch, result), manner.output)
     except StdoutLost as lost:
-        if not (run and preparation.writes):
+        if not (result.run and batch.writes):
             raise
-        say(f"{lost}\nWhat was asked for was carried out; see: piactl journal show --run {run}")
+        say(f"{lost}\nWhat was asked for was carried out; see: piactl journal show --run {result.run}")
         return int(Exit.FAILED)
-    bad = [r for r in results if r["outcome"] not in ("applied", "already so", "would change")]
+    bad = [account for account in accounts if not result.of(account)[0].is_good]
     if not bad:
         return int(Exit.DONE)
     if len(accounts) == 1:
@@ -307,15 +306,17 @@ def put_results(results: Sequence[dict[str, Any]], output: Layout | None) -> Non
         put(rendered(results, RESULT_COLUMNS, layout_or_default(output)))
 
 
-def _call_hooks(settings: Settings, preparation: Preparation, became: Any) -> bool:
+def _call_hooks(settings: Settings, batch: Batch, result: BatchResult) -> bool:
     """Tells the outside of each lock that was made; False where that failed."""
-    locked = [
-        one
-        for one in preparation.accounts
-        if one.write is not None and "lock" in one.write.kinds and became(one)[0] == "applied"
-    ]
-    if not locked:
-        return True
+    from piactl.core.plan.change import Kind
+    from piactl.flows.accounts.batch import AccountOutcome
     from piactl.flows.accounts.edit import call_lock_hook
 
-    return call_lock_hook(settings, [one.uid for one in locked], say)
+    locked = [
+        account.uid
+        for account in batch.accounts
+        if account.write is not None
+        and Kind.LOCK.value in account.write.kinds
+        and result.of(account)[0] is AccountOutcome.APPLIED
+    ]
+    return call_lock_hook(settings, locked, say) if locked else True

@@ -18,7 +18,7 @@ NOUNS: Mapping[str, str] = {
     "override": "Changes by hand that hold against HR until their day.",
     "service": "Services of the policy: what they are, who gets them.",
     "profile": "Profiles of the policy: whom they fit, what they give.",
-    "password": "Passwords: codes for once, blocks, the rules.",
+    "password": "Activation passwords, resets, blocks, the rules.",
     "otp": "One-time-code devices: enrol, verify, suspend, show.",
     "key": "Keys of the digests: list, add, retire.",
     "journal": "The journal of changes on this host, provable.",

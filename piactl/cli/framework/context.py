@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from piactl.cli.framework.terminal import discard
+from piactl.core.model.settings import IdentityName
 from piactl.errors import ConfigurationInvalid, Mistake
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def today(configuration: Configuration) -> date:
 
 
 @contextmanager
-def reading(configuration: Configuration, identity: str = "reader") -> Iterator[Reader]:
+def reading(configuration: Configuration, identity: str = IdentityName.READER) -> Iterator[Reader]:
     from piactl.directory.open import open_reader
     from piactl.secrets import read_password
 
@@ -94,7 +95,7 @@ def reading(configuration: Configuration, identity: str = "reader") -> Iterator[
 
 
 @contextmanager
-def writing(configuration: Configuration, identity: str = "nightly") -> Iterator[Writer]:
+def writing(configuration: Configuration, identity: str = IdentityName.NIGHTLY) -> Iterator[Writer]:
     from piactl.clock import utc_now
     from piactl.flows.apply.writing_server import open_writing_server
     from piactl.journal import who
@@ -108,7 +109,7 @@ def writing(configuration: Configuration, identity: str = "nightly") -> Iterator
         on=chosen.on,
         reason=chosen.reason,
         # the preconditions of their writes protect the commands that change single accounts
-        ask_all=identity == "nightly",
+        ask_all=identity == IdentityName.NIGHTLY,
         actor=who(),
         now=utc_now(),
     )

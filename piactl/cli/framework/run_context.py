@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from piactl.cli.framework.context import ProgressLine, put, reading, say, today, writing
 from piactl.cli.framework.options import PlanLayout
+from piactl.core.model.run_status import RunStatus
+from piactl.core.model.settings import IdentityName
+from piactl.core.plan.change import Kind
 from piactl.errors import Exit, UnsafePlan
 
 if TYPE_CHECKING:
@@ -99,7 +102,8 @@ def apply_plan(
         refuse_broken(ready, name, allowed)
     order = new_order(configuration, ready.plan.basis.as_of, reason, allowed)
     # entries that piactl does not manage yet are out of the reach of the nights
-    identity = "administrator" if "adopt" in ready.plan.summary else "nightly"
+    adopts = Kind.ADOPT.value in ready.plan.summary
+    identity = IdentityName.ADMINISTRATOR if adopts else IdentityName.NIGHTLY
     progress = ProgressLine("written")
     with stop_on_signals() as stop, writing(configuration, identity) as writer:
         try:
@@ -168,6 +172,9 @@ def say_refused(ready: ReadyPlan, name: str) -> None:
 
 def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None:
     """Prints the outcome of a run: as json on stdout, or as a sentence; each problem on a line of stderr."""
+    from piactl.directory.port import Outcome
+    from piactl.flows.accounts.batch import AccountOutcome
+
     for uid, outcome, message in done.problems:
         say(f"{uid}: {outcome}: {message}")
     for server in done.lagging:
@@ -190,11 +197,15 @@ def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None
             facts["plan"] = ready.fingerprint
         put([json.dumps(facts, ensure_ascii=False, indent=1) + "\n"])
         return
-    counts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(done.counts.items()))
+    # stored outcomes have another word for it
+    shown = {Outcome.ALREADY.value: AccountOutcome.ALREADY.value}
+    counts = ", ".join(
+        f"{number} {shown.get(outcome, outcome)}" for outcome, number in sorted(done.counts.items())
+    )
     put([f"run {done.run}: {done.status}; {counts or 'nothing to do'}\n"])
 
 
 def done_code(done: Done) -> int:
-    if done.status != "done":
+    if done.status is not RunStatus.DONE:
         return int(Exit.PARTLY)
     return int(Exit.FEED_REFUSED if done.without_feeds else Exit.DONE)

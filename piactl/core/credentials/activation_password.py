@@ -1,4 +1,4 @@
-"""The activation password: a code for one log in, easy to dictate, and how long it is valid."""
+"""The activation password: a password for one log in, easy to dictate, and how long it is valid."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 ALPHABET = "2346789cfhkmprtwx"
 """Characters that differ clearly in handwriting and on the telephone, in French too: no 0 and o,
 1 and l, 5 and s; of letters that rhyme (b c d g p t v) only c, p and t, whose spelling words are common;
-and no vowel, so that no code is a word."""
+and no vowel, so that none is a word."""
 GROUPS, LENGTH = 5, 4
 """Twenty characters of seventeen: 81 bits."""
 
 
-class Code:
-    """A code that must not be shown: `str` and `repr` hide it, `reveal()` returns it."""
+class ActivationPassword:
+    """A password that must not be shown: `str` and `repr` hide it, `reveal()` returns it."""
 
     __slots__ = ("_text",)
 
@@ -25,18 +25,18 @@ class Code:
         return self._text
 
     def __repr__(self) -> str:
-        return "Code(***)"
+        return "ActivationPassword(***)"
 
     __str__ = __repr__
 
 
-def new_code(choose: Callable[[Sequence[str]], str]) -> Code:
-    """A code; `choose` picks one of a sequence by chance that nobody can foresee (`secrets.choice`)."""
+def new_activation_password(choose: Callable[[Sequence[str]], str]) -> ActivationPassword:
+    """A new one; `choose` picks one of a sequence by chance that nobody can foresee (`secrets.choice`)."""
     groups = ("".join(choose(ALPHABET) for _ in range(LENGTH)) for _ in range(GROUPS))
-    return Code("-".join(groups))
+    return ActivationPassword("-".join(groups))
 
 
 def valid_until(now: datetime, opens: datetime | None, hours: int) -> datetime:
-    """When a code given out now ends: its hours begin when the account opens, where that is later."""
+    """When an activation password of now ends: its hours begin when the account opens, if that is later."""
     begin = max(now, opens) if opens is not None else now
     return (begin + timedelta(hours=hours)).replace(microsecond=0)

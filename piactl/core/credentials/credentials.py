@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 @dataclass(frozen=True, slots=True)
 class PasswordPolicy:
     """The password policy that an account is under. `blocks`: wrong passwords block for `block` (zero: until
-    somebody lifts it). `max_age` zero: passwords do not expire. `code`: under it a password is a code that
-    support gave out."""
+    somebody lifts it). `max_age` zero: passwords do not expire. `activation`: it is the
+    policy of activation passwords."""
 
     name: str
     blocks: bool = False
     block: timedelta = timedelta()
     max_age: timedelta = timedelta()
-    code: bool = False
+    activation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,14 @@ class Credentials:
     failures: tuple[datetime, ...] = ()
 
     @property
-    def is_code(self) -> bool:
-        """Whether the password is a code that support gave out and nobody has used yet."""
-        return self.must_change and self.policy is not None and self.policy.code
+    def is_activation(self) -> bool:
+        """Whether the password is an activation password that nobody has used yet."""
+        return self.must_change and self.policy is not None and self.policy.activation
 
     @property
-    def code_until(self) -> datetime | None:
-        """When such a code ends: it is a block that lies ahead."""
-        return self.blocked if self.is_code else None
+    def activation_until(self) -> datetime | None:
+        """When such a password ends: it is a block that lies ahead."""
+        return self.blocked if self.is_activation else None
 
     def blocked_until(self, now: datetime) -> tuple[bool, datetime | None]:
         """Whether the password is blocked now, and until when, None where that does not end by itself."""

@@ -38,19 +38,19 @@ def password_causes(case: Case, around: LoginContext) -> Iterator[Cause]:
         yield Cause("no-password", Effect.REFUSED, "no password was ever set", activate)
         return
     blocked, until = known.blocked_until(around.now)
-    if known.is_code:
-        ends = known.code_until
+    if known.is_activation:
+        ends = known.activation_until
         if blocked:
             when = f" at {show(ends)}" if ends else ""
             text = f"the activation password ended unused{when}, by time or by wrong attempts"
-            yield Cause("code-ended", Effect.REFUSED, text, activate)
+            yield Cause("activation-ended", Effect.REFUSED, text, activate)
             return
         valid = f", valid until {show(ends)}" if ends else ""
         text = (
             f"an activation password was issued at {show(known.changed)}{valid}, and is not used yet:"
             " log in with it once"
         )
-        yield Cause("code-unused", Effect.ASKED, text, activate, ends)
+        yield Cause("activation-unused", Effect.ASKED, text, activate, ends)
         return
     if blocked:
         yield _block(uid, known, until, show)

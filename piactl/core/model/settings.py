@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 CREDENTIAL = "credential:"
 """`credential:NAME` in place of a path names a systemd credential (LoadCredential=)."""
@@ -26,6 +27,15 @@ class TlsSettings:
     ca_file: str = ""
     starttls: bool = False
     strict: bool = True
+
+
+class IdentityName(StrEnum):
+    """The accounts that piactl binds as, by what they may do."""
+
+    READER = "reader"
+    NIGHTLY = "nightly"
+    DESK = "desk"
+    ADMINISTRATOR = "administrator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +137,14 @@ class PasswordSettings:
     """Passwords and activation passwords. `policy` and `activation_policy` are DNs of ppolicy entries: the
     one of people, and the one that applies to an account until its activation password is replaced.
 
-    An activation password lasts `code_hours`. `minimum` and `administrator_minimum` are in characters. After
+    An activation password lasts `activation_hours`. `minimum` and `administrator_minimum` are in characters.
+    After
     `failures_per_hour` wrong identity checks, over all accounts, checks are refused for a while.
     """
 
     policy: str = ""
     activation_policy: str = ""
-    code_hours: int = 72
+    activation_hours: int = 72
     minimum: int = 12
     administrator_minimum: int = 16
     failures_per_hour: int = 60

@@ -1,10 +1,10 @@
-"""Codes in the directory: temporary passwords as ppolicy knows them, and what is left when they are used.
+"""Activation passwords in the directory: as ppolicy knows them, and what is left when they are used.
 
 What slapd does (2.5 and later) was measured, and is held by tests with real binds. A password that must be
-changed has no age: pwdMaxAge would end the one that its owner chooses instead. So the end of a code is a
-pwdAccountLockedTime that lies ahead: until then it is without effect, from then on it locks, under a policy
-whose locks last; the owner's own change takes it away together with pwdReset. pwdPolicySubentry stays: the
-next night takes it away.
+changed has no age: pwdMaxAge would end the one that its owner chooses instead. So the end of an activation
+password is a pwdAccountLockedTime that lies ahead: until then it is without effect, from then on it locks,
+under a policy whose locks last; the owner's own change takes it away together with pwdReset.
+pwdPolicySubentry stays: the next night takes it away.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from piactl.core.credentials.activation_password import Code
+from piactl.core.credentials.activation_password import ActivationPassword
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory import filters
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, ServerFacts, Writer, WriteResult
@@ -22,8 +22,10 @@ from piactl.directory.store.accounts import IN_ACCOUNTS
 LOCKED, RESET, POLICY = "pwdAccountLockedTime", "pwdReset", "pwdPolicySubentry"
 
 
-def code_write(reader: Reader, dn: str, code: Code, ends: datetime, policy: str) -> EntryWrite:
-    """The one write that sets a code, on the condition that no block comes or goes in between.
+def activation_write(
+    reader: Reader, dn: str, password: ActivationPassword, ends: datetime, policy: str
+) -> EntryWrite:
+    """The one write that sets an activation password, if no block comes or goes in between.
 
     A lock of the entry is deleted by its value, not replaced: otherwise ppolicy deletes the new one with the
     old.
@@ -32,7 +34,7 @@ def code_write(reader: Reader, dn: str, code: Code, ends: datetime, policy: str)
         "modify",
         dn,
         add={
-            "userPassword": (code.reveal().encode(),),
+            "userPassword": (password.reveal().encode(),),
             RESET: (b"TRUE",),
             POLICY: (policy.encode(),),
             LOCKED: (_generalized(ends),),
@@ -44,8 +46,8 @@ def code_write(reader: Reader, dn: str, code: Code, ends: datetime, policy: str)
 def unblock_write(reader: Reader, dn: str, *, ends: datetime | None, released: bool) -> EntryWrite | None:
     """The write that lifts a block by wrong passwords and resets their count; None if nothing is to change.
 
-    `ends` is the end of the code that the password is, None where it is none. `released`: the policy of
-    codes is taken away with it.
+    `ends` is the end of the activation password, None where the password is none. `released`: the policy of
+    activation passwords is taken away with it.
     """
     delete = _held(reader, dn, LOCKED)
     add = {LOCKED: (_generalized(ends),)} if ends is not None else {}
@@ -59,8 +61,8 @@ def unblock_write(reader: Reader, dn: str, *, ends: datetime | None, released: b
 def read_released(
     reader: Reader, settings: DirectorySettings, policy: str
 ) -> Iterator[tuple[str, EntryWrite]]:
-    """(uid, write) of the accounts whose owner has replaced the code by a password, and that are still under
-    the policy of codes; without the protected ones, which only the administrator writes."""
+    """(uid, write) of the accounts whose owner has replaced the activation password by another, and that are
+    still under its policy; without the protected ones, which only the administrator writes."""
     uid = settings.attributes.get("uid", "uid")
     query = filters.all_of(
         IN_ACCOUNTS,
@@ -72,8 +74,8 @@ def read_released(
 
 
 def policy_faults(reader: Reader, policy: str) -> list[str]:
-    """Why codes under this password policy would not end, or would not have to be replaced; nothing where
-    it is as schemas/ldap/tree.ldif.in has it."""
+    """Why activation passwords under this policy would not end, or would not have to be replaced; nothing
+    where it is as schemas/ldap/tree.ldif.in has it."""
     names = ("pwdLockout", "pwdLockoutDuration", "pwdMustChange", "pwdMaxAge")
     entry = reader.read(policy, names)
     if entry is None:
@@ -81,23 +83,25 @@ def policy_faults(reader: Reader, policy: str) -> list[str]:
     held = {name: entry.text(name) for name in names}
     faults = []
     if held["pwdLockout"] != "TRUE":
-        faults.append("pwdLockout is not TRUE: codes would never end")
+        faults.append("pwdLockout is not TRUE: activation passwords would never end")
     if held["pwdLockoutDuration"] not in ("", "0"):
-        faults.append("pwdLockoutDuration is not 0: a code that ended would open again after it")
+        faults.append("pwdLockoutDuration is not 0: one that ended would open again after it")
     if held["pwdMustChange"] != "TRUE":
-        faults.append("pwdMustChange is not TRUE: a code would do as a password for good")
+        faults.append("pwdMustChange is not TRUE: it would do as a password for good")
     if held["pwdMaxAge"] not in ("", "0"):
-        faults.append("pwdMaxAge is set: it ends not the code but the password that replaces it")
+        faults.append(
+            "pwdMaxAge is set: it ends the password that replaces the activation password, not that"
+        )
     return faults
 
 
 def reuse_faults(reader: Reader, policy: str) -> list[str]:
-    """Why a code under this password policy may be kept as the password; nothing if there is no such
-    policy, which `policy_faults` reports."""
+    """Why an activation password under this password policy may be kept as the password; nothing if there is
+    no such policy, which `policy_faults` reports."""
     entry = reader.read(policy, ["pwdInHistory"])
     if entry is None or entry.text("pwdInHistory") not in ("", "0"):
         return []
-    return ["pwdInHistory is not set: a code may be its own replacement"]
+    return ["pwdInHistory is not set: an activation password may be its own replacement"]
 
 
 def policy_exists(reader: Reader, policy: str) -> bool:
@@ -123,8 +127,8 @@ def _generalized(instant: datetime) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A writer that checks that each code it set has its end, and sets it again if it is missing: ppolicy
-    deletes it when a block by wrong passwords comes between reading and writing."""
+    """A writer that checks that each activation password it set has its end, and sets it again if it is
+    missing: ppolicy deletes it when a block by wrong passwords comes between reading and writing."""
 
     writer: Writer
 
@@ -157,8 +161,10 @@ class Ending:
         write = result.write
         if LOCKED not in write.add:
             return result
-        if result.outcome is Outcome.ALREADY:  # the password cannot be read: it is that of the other code
-            return WriteResult(write, Outcome.CONFLICT, "another code was set at the same moment")
+        if result.outcome is Outcome.ALREADY:  # the password cannot be read: it is that of another command
+            return WriteResult(
+                write, Outcome.CONFLICT, "another activation password was set at the same moment"
+            )
         if result.outcome is not Outcome.APPLIED:
             return result
         entry = self.writer.read(write.dn, [LOCKED])
@@ -169,5 +175,5 @@ class Ending:
         if second.outcome is Outcome.APPLIED:
             return result
         return WriteResult(
-            write, Outcome.FAILED, f"the code was set without an end ({second.message}); give it another"
+            write, Outcome.FAILED, f"it was set without an end ({second.message}); give it another"
         )

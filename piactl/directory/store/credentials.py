@@ -54,7 +54,7 @@ def _policy(reader: Reader, dn: str, settings: PasswordSettings) -> PasswordPoli
         blocks=entry.text("pwdLockout") == "TRUE",
         block=_seconds(entry, "pwdLockoutDuration"),
         max_age=_seconds(entry, "pwdMaxAge"),
-        code=bool(settings.activation_policy) and same_dn(dn, settings.activation_policy),
+        activation=bool(settings.activation_policy) and same_dn(dn, settings.activation_policy),
     )
 
 

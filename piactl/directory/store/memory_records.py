@@ -9,6 +9,7 @@ from datetime import date
 
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.person import Person
+from piactl.core.model.run_status import RunStatus
 from piactl.core.plan.feed_limits import PastFeed, SourceRecord
 from piactl.core.plan.guards import Census, Losses
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting
@@ -326,7 +327,7 @@ def _source_of_runs(
     applied, undone = [], []
     for record in reversed(records):
         mine = [feed["digest"] for feed in record.get("feeds", []) if feed["source"] == name]
-        if record["status"] in ("done", "partly"):
+        if record["status"] in (RunStatus.DONE, RunStatus.PARTLY):
             applied += mine
         if is_undone(record, ids):
             undone += mine

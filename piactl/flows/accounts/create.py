@@ -15,7 +15,8 @@ from piactl.core.rules.desired import Rules, Subject, address_problem, desired_a
 from piactl.directory.store.accounts import Entry, read_accounts_of
 from piactl.errors import AccountNotFound, PiactlError, UsageError
 from piactl.feed.column_validators import check_code, check_mail, check_matricule
-from piactl.flows.accounts.edit import Preparation, intended
+from piactl.flows.accounts.batch import Batch
+from piactl.flows.accounts.edit import intended
 from piactl.flows.queries.accounts import AccountStore, find_account
 
 OWN_MATRICULES = "EXT-"
@@ -42,7 +43,7 @@ class Newcomer:
 
 def prepare_newcomer(
     store: AccountStore, rules: Rules, newcomer: Newcomer, author: Author, reason: str
-) -> Preparation:
+) -> Batch:
     """The account that the person would get. Raises UsageError with everything that is missing, ActRefused,
     AccountNotFound for the sponsor."""
     _check_values(newcomer)
@@ -71,7 +72,7 @@ def prepare_newcomer(
             f"the start, {post.start}, is more than {rules.policy.open_before} days ahead: make it then"
         )
     name = f"{person.given_name} {person.usage_name or person.family_name}"
-    return Preparation((intended(store, name, entry, desired, rules, reason),))
+    return Batch((intended(store, name, entry, desired, rules, reason),))
 
 
 def _check_values(newcomer: Newcomer) -> None:

@@ -8,12 +8,10 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from dataclasses import replace
 
 from piactl.core.edits import Act, ActRefused
 from piactl.core.model.account import State
-from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import Settings
 from piactl.core.naming.local_part import TakenNames, UnusableName
 from piactl.core.plan.change import Change
@@ -21,18 +19,14 @@ from piactl.core.plan.guards import Refusal, refusals
 from piactl.core.rules.address_allocation import named
 from piactl.core.rules.career import outlook
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
-from piactl.core.text import counted
-from piactl.directory.port import Writer
 from piactl.directory.store.accounts import Entry, account_write
 from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers
 from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import UnreadableRecords
-from piactl.errors import PiactlError, UnsafePlan
-from piactl.flows.apply.executor import Done, Stop, refused, write_alone
-from piactl.flows.apply.run import Order, check_date, run_alone
+from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.plan.change_set import change_set
 from piactl.flows.plan.ready_plan import AccountWrite
-from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
+from piactl.flows.queries.accounts import AccountStore, career_and_status
 
 # Telling other systems of a lock: sessions that are open there go on until they are ended there.
 
@@ -73,46 +67,6 @@ def call_lock_hook(settings: Settings, uids: Sequence[str], say: Callable[[str],
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """One account of a command: what would change, and the write; or the `error` that stands in the way.
-
-    `write` None without an error: it is so already. `outlook` is what follows on later days. `then` are the
-    writes of entries below the account that follow, in order, once `write` was made; `note` is a sentence for
-    who asked, once it is done.
-    """
-
-    name: str
-    uid: str = ""
-    changes: tuple[Change, ...] = ()
-    write: AccountWrite | None = None
-    outlook: tuple[tuple[date, str], ...] = ()
-    error: PiactlError | None = None
-    then: tuple[AccountWrite, ...] = ()
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Preparation:
-    """All accounts of a command, in the order they were named, and the guards that they break together."""
-
-    accounts: tuple[Prepared, ...]
-    refusals: tuple[Refusal, ...] = ()
-
-    @property
-    def writes(self) -> list[AccountWrite]:
-        return [one.write for one in self.accounts if one.write is not None]
-
-
-@dataclass(slots=True)
-class Acted:
-    """What became of a command: the outcome and message of each write, by uid, and the run."""
-
-    run: str
-    outcomes: dict[str, tuple[str, str]] = field(default_factory=dict)
-    stopped: str = ""
-
-
 def prepare(
     store: AccountStore,
     rules: Rules,
@@ -120,29 +74,21 @@ def prepare(
     act: Act,
     reason: str,
     unreadable: UnreadableRecords,
-) -> Preparation:
+) -> Batch:
     """What the act would change of each account, in the order of `names`. Nothing here can write.
 
     An account that cannot be found or changed is an error of its own; the others go on.
     """
-    seen: dict[str, str] = {}
-    accounts = []
-    for name in names:
-        uid = ""
-        try:
-            entry = find_entry(store, name)
-            uid = entry.account.uid
-            if uid in seen:
-                raise ActRefused(f"{name}: names the same account as {seen[uid]} ({uid}); it is changed once")
-            seen[uid] = name
-            accounts.append(_prepared(store, name, entry, act, rules, reason))
-        except PiactlError as error:
-            accounts.append(Prepared(name, uid, error=error))
-    changes = [change for one in accounts for change in one.changes]
-    return Preparation(tuple(accounts), tuple(_broken(store, changes, rules, unreadable)))
+    accounts = prepare_each(
+        store, names, lambda name, entry: _prepared(store, name, entry, act, rules, reason)
+    )
+    changes = [change for account in accounts for change in account.changes]
+    return Batch(accounts, tuple(_broken(store, changes, rules, unreadable)))
 
 
-def _prepared(store: AccountStore, name: str, entry: Entry, act: Act, rules: Rules, reason: str) -> Prepared:
+def _prepared(
+    store: AccountStore, name: str, entry: Entry, act: Act, rules: Rules, reason: str
+) -> PreparedAccount:
     current = entry.account
     if current.state is State.ARCHIVED:
         raise ActRefused(
@@ -176,22 +122,22 @@ def intended(
     desired: Desired,
     rules: Rules,
     reason: str,
-) -> Prepared:
+) -> PreparedAccount:
     """The changes and the one write that make an account the desired one, with the address it needs."""
     if desired.base is not None:
         desired = _addressed(store, desired, rules)
     write = account_write(store.directory, store.encoding.fitted_to(store.reader), entry, desired.account)
     uid = desired.account.uid
     if write is None:
-        return Prepared(name, uid)
+        return PreparedAccount(name, uid)
     changes = change_set(desired, write, rules, store.encoding)
     row = AccountWrite(uid, changes.kinds, reason or changes.changes[0].reason, write)
     before = None
     if entry is not None:
         before, _ = career_and_status(entry.account, rules.policy, rules.register, rules.as_of)
-    held = max((override.until for override in desired.account.overrides), default=rules.as_of)
-    ahead = tuple(outlook(before, desired.career, rules.as_of, held))
-    return Prepared(name, uid, changes.changes, row, ahead)
+    last_override = max((override.until for override in desired.account.overrides), default=rules.as_of)
+    ahead = tuple(outlook(before, desired.career, rules.as_of, last_override))
+    return PreparedAccount(name, uid, changes.changes, row, ahead)
 
 
 def _addressed(store: AccountStore, desired: Desired, rules: Rules) -> Desired:
@@ -211,43 +157,3 @@ def _broken(
         return ()
     last = read_last(store.reader, store.directory.state, unreadable)
     return refusals(changes, last.census, rules.policy, rules.as_of) if last else ()
-
-
-def carry_out(
-    writer: Writer,
-    order: Order,
-    preparation: Preparation,
-    settings: Settings,
-    keys: DigestKeys,
-    unreadable: UnreadableRecords,
-    *,
-    now: Callable[[], datetime],
-    say: Callable[[str], None],
-    stop: Stop,
-    recorded: bool = True,
-    emergency: bool = False,
-    acted: Acted | None = None,
-) -> Acted:
-    """Makes the prepared changes: one journalled write per account, each on its preconditions.
-
-    Raises UnsafePlan where a guard is broken that the order does not allow, with nothing written, and what
-    refuses every further write; what was made before that stands in `acted`, where it is given. `emergency`
-    as for `run_alone`.
-    """
-    acted = acted or Acted(order.run)
-    broken = refused(preparation.refusals, order.allowed)
-    if broken:
-        guards = counted(len(broken), "guard is broken", "guards are broken")
-        raise UnsafePlan(f"{guards}; nothing was written")
-    if not preparation.writes:
-        return acted
-    last = read_last(writer, settings.directory.state, unreadable)
-    check_date(order, last, settings)
-    with run_alone(
-        writer, order, settings, keys, unreadable, now, say, recorded=recorded, emergency=emergency
-    ) as run:
-        done = Done(order.run, results=acted.outcomes)
-        then = {one.uid: one.then for one in preparation.accounts if one.then}
-        write_alone(run, preparation.writes, done, stop, then)
-    acted.stopped = done.stopped
-    return acted

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from piactl.config.register import register_digest
+from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal, losses_beyond, losses_without
@@ -38,7 +39,7 @@ class Done:
     """What became of a run. `problems` are (uid, outcome, message) of those that were not made."""
 
     run: str
-    status: str = "done"
+    status: RunStatus = RunStatus.DONE
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[tuple[str, str, str]] = field(default_factory=list)
     failed: list[AccountWrite] = field(default_factory=list)
@@ -50,6 +51,13 @@ class Done:
     """A sentence for each server of the list that does not have yet what this run wrote."""
     without_feeds: bool = False
     """Whether the feeds of some source were refused and the run went on without them."""
+
+    @property
+    def ended_status(self) -> RunStatus:
+        """The status of a run that no error ended."""
+        if self.stopped:
+            return RunStatus.STOPPED
+        return RunStatus.PARTLY if self.problems or self.lagging else RunStatus.DONE
 
 
 Progress = Callable[[int, int], None]
@@ -90,11 +98,11 @@ def apply_work(
     facts = run_facts(ready)
     if broken:
         run.journal.end({"refused": len(broken)})
-        run.record("refused", **facts, journal=head_facts(run.journal.head))
+        run.record(RunStatus.REFUSED, **facts, journal=head_facts(run.journal.head))
         raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written")
     done = Done(run.order.run, brief=brief)
     last: LastRun | None = None
-    run.record("running", **facts)
+    run.record(RunStatus.RUNNING, **facts)
     try:
         planned_on = mark_unclean(run, ready)
         keep_undo(run, ready.writes)
@@ -107,14 +115,14 @@ def apply_work(
             last = _write_records(run, ready, done, planned_on)
     except PiactlError as refused_write:
         error = run.lock.cause(refused_write)
-        done.status = "failed"
+        done.status = RunStatus.FAILED
         _finish(run, facts, done, str(error))
         raise error from None
     if not done.stopped:
         for step in (_prune, _report_misplaced, *housekeeping):
             _keep_house(run, step)
         _wait_for_servers(run, done, last)
-    done.status = "stopped" if done.stopped else "partly" if done.problems or done.lagging else "done"
+    done.status = done.ended_status
     note = "; ".join(f"not yet on {server}" for server in done.lagging)
     _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else note)
     return done
@@ -189,7 +197,7 @@ def write_alone(
     """
     kinds = Counter(kind for one in writes for kind in one.kinds)
     facts: dict[str, object] = {"summary": dict(kinds)}
-    run.record("running", **facts)
+    run.record(RunStatus.RUNNING, **facts)
     try:
         if run.recorded:
             keep_undo(run, writes)
@@ -197,10 +205,10 @@ def write_alone(
         for uid, rows in (then or {}).items():
             _write_then(run, uid, rows, done)
     except PiactlError as error:
-        done.status = "failed"
+        done.status = RunStatus.FAILED
         _finish(run, facts, done, str(error))
         raise
-    done.status = "stopped" if done.stopped else "partly" if done.problems else "done"
+    done.status = done.ended_status
     _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else "")
 
 
@@ -252,7 +260,7 @@ def mark_unclean(run: Run, ready: ReadyPlan) -> bytes | None:
 def run_facts(ready: ReadyPlan) -> dict[str, object]:
     """What the record of a run says of its plan."""
     # an adoption looks at a feed and does not apply it: the night that does comes after
-    feeds = () if "adopt" in ready.plan.summary else ready.plan.basis.feeds
+    feeds = () if Kind.ADOPT.value in ready.plan.summary else ready.plan.basis.feeds
     return {
         "plan": ready.fingerprint,
         "policy": ready.plan.basis.policy,
@@ -286,7 +294,7 @@ def _finish(run: Run, facts: Mapping[str, Any], done: Done, note: str) -> None:
         run.say(f"the record of the run could not be finished: {error}")
         first = first or error
     # where the run failed before, that error is the one to tell; this one is only about the telling
-    if first is not None and done.status != "failed":
+    if first is not None and done.status is not RunStatus.FAILED:
         raise first
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Policy
+from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import local_of
 from piactl.core.text import counted
@@ -37,7 +38,7 @@ from piactl.flows.apply.executor import (
     refused,
     run_facts,
 )
-from piactl.flows.apply.run import LOADING, Order, Run, check_date, head_facts, locked_run
+from piactl.flows.apply.run import Order, Run, check_date, head_facts, locked_run
 from piactl.flows.apply.undo_log import undo_writes
 from piactl.flows.apply.write_ahead import intended_write
 from piactl.flows.plan.ready_plan import ReadyPlan
@@ -84,7 +85,7 @@ def run_offline_load(
         if made:
             say(f"this plan was made true already by run {made}; nothing to do")
             run.journal.end({})
-            run.record("done", plan=ready.fingerprint, note=f"made true already by {made}")
+            run.record(RunStatus.DONE, plan=ready.fingerprint, note=f"made true already by {made}")
             return Done(order.run)
         if order.as_of != order.today and not settings.any_date:
             raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
@@ -147,10 +148,10 @@ def _write_ldif(
 ) -> Done:
     """`remember`: the LDIF holds the record of the last run too; where there is one already, it is only
     marked, and the next night looks at everything."""
-    done = Done(run.order.run, LOADING)
+    done = Done(run.order.run, RunStatus.LOADING)
     facts = {**run_facts(ready), "ldif": str(file.absolute())}
     intents: list[int] = []
-    run.record(LOADING, **facts)
+    run.record(RunStatus.LOADING, **facts)
     try:
         mark_unclean(run, ready)
         write_private(file, _pieces(run, ready, intents, progress, stop, remember=remember), new=True)
@@ -158,12 +159,12 @@ def _write_ldif(
         _give_up(run, facts, intents, error)
         if not isinstance(error, _Stopped):
             raise
-        done.status, done.stopped = "stopped", str(error)
+        done.status, done.stopped = RunStatus.STOPPED, str(error)
         done.counts[Outcome.FAILED.value] = len(intents)
         return done
-    done.counts = Counter({LOADING: len(intents)})
+    done.counts = Counter({RunStatus.LOADING: len(intents)})
     run.journal.end(done.counts)
-    run.record(LOADING, **facts, journal=head_facts(run.journal.head))
+    run.record(RunStatus.LOADING, **facts, journal=head_facts(run.journal.head))
     return done
 
 
@@ -205,7 +206,7 @@ def _give_up(run: Run, facts: Mapping[str, object], intents: list[int], error: P
         run.say(f"the next run reads back what this one left in the journal: {silent}")
     try:
         run.record(
-            "stopped" if stopped else "failed",
+            RunStatus.STOPPED if stopped else RunStatus.FAILED,
             # without changes, so that no undo takes it for one that made some
             **{**facts, "summary": {}},
             ended=run.now().isoformat(timespec="milliseconds"),

@@ -12,6 +12,7 @@ from typing import Any
 
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.numen import masked
+from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import LastRun
 from piactl.core.text import counted
@@ -55,9 +56,7 @@ from piactl.journal import (
     in_doubt,
 )
 
-LOADING = "loading"
-"""The status of a run that wrote an LDIF, until a later run has read its accounts back."""
-MARK, MARKED = "description", ("running", LOADING)
+MARK, MARKED = "description", (RunStatus.RUNNING, RunStatus.LOADING)
 """What the record of a run carries while its status is one of these, so that a search finds it."""
 FAR = timedelta(days=92)
 """A clock this far after the last run counts as wrong."""
@@ -110,9 +109,9 @@ class Run:
     def places(self) -> Places:
         return Places(self.settings.directory.state)
 
-    def record(self, status: str, **more: Any) -> None:
+    def record(self, status: RunStatus, **more: Any) -> None:
         """Writes the record of the run; any status but `running` ends the run."""
-        self.finished = status != "running"
+        self.finished = status is not RunStatus.RUNNING
         if not self.recorded:
             return
         order = self.order
@@ -157,7 +156,7 @@ def _finish_refused(run: Run, error: PiactlError) -> None:
     try:
         run.journal.end({})
         run.record(
-            "refused" if refused else "failed",
+            RunStatus.REFUSED if refused else RunStatus.FAILED,
             ended=run.now().isoformat(timespec="milliseconds"),
             note=str(error),
             journal=head_facts(run.journal.head),
@@ -349,7 +348,7 @@ def _end_loads(run: Run, intents: Sequence[Intent], settled: Sequence[Settlement
     for intent, settlement in zip(intents, settled, strict=True):
         if intent.load:
             outcomes[intent.run][settlement.outcome] += 1
-    for dn, record in _unfinished(run, LOADING):
+    for dn, record in _unfinished(run, RunStatus.LOADING):
         name = record["run"]
         counts = outcomes[name]
         facts: dict[str, Any] = {"outcomes": dict(counts)}
@@ -361,26 +360,26 @@ def _end_loads(run: Run, intents: Sequence[Intent], settled: Sequence[Settlement
         elif not counts and record.get("host") != run.order.actor.host:
             continue
         status, note = _load_ended(counts)
-        if status != "done":
+        if status is not RunStatus.DONE:
             _mark_unclean_after(run, name)
         put_record(run.writer, dn, {**record, **facts, "status": status, "note": note})
         run.say(f"run {name}: {note}")
 
 
-def _load_ended(counts: Mapping[str, int]) -> tuple[str, str]:
+def _load_ended(counts: Mapping[str, int]) -> tuple[RunStatus, str]:
     """Status and note of a run whose LDIF was read back."""
     made, total = counts["applied"], sum(counts.values())
     if not total:
         return (
-            "failed",
+            RunStatus.FAILED,
             "nothing of its LDIF can be read back from the journal of this host; see the accounts",
         )
     if not made:
-        return "failed", "its LDIF was not loaded and can no longer be; delete the file"
+        return RunStatus.FAILED, "its LDIF was not loaded and can no longer be; delete the file"
     accounts = counted(made, "account")
     if made == total:
-        return "done", f"its LDIF was loaded: {accounts}; delete the file"
-    return "partly", f"its LDIF was loaded in part: {accounts} of {total}; plan again for the rest"
+        return RunStatus.DONE, f"its LDIF was loaded: {accounts}; delete the file"
+    return RunStatus.PARTLY, f"its LDIF was loaded in part: {accounts} of {total}; plan again for the rest"
 
 
 def _mark_unclean_after(run: Run, name: str) -> None:
@@ -398,9 +397,9 @@ def _mark_unclean_after(run: Run, name: str) -> None:
 
 def _mark_interrupted(run: Run, why: str) -> None:
     """The record of a run that died says so."""
-    for dn, record in _unfinished(run, "running"):
+    for dn, record in _unfinished(run, RunStatus.RUNNING):
         if not alive_alone(record, run.now()):
-            put_record(run.writer, dn, {**record, "status": "interrupted", "note": why})
+            put_record(run.writer, dn, {**record, "status": RunStatus.INTERRUPTED, "note": why})
             feeds = ", ".join(feed["file"] for feed in record.get("feeds", []))
             if feeds:
                 run.say(f"run {record['run']} was interrupted; apply its feeds again: {feeds}")

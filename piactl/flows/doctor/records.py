@@ -10,6 +10,7 @@ from typing import Any
 from piactl.core.model.account import LIVE
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Policy
+from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.text import counted
 from piactl.directory import filters
@@ -46,13 +47,17 @@ _FEW = 10
 
 Runs = Sequence[Mapping[str, Any]]
 
-_ENDS = {
-    "interrupted": "was killed; run piactl nightly, which completes its records and makes a new plan",
-    "failed": "failed; see piactl runs show {run}, correct the cause, and run it again",
-    "partly": "made only some of the changes; see piactl runs show {run}, then run piactl nightly again",
-    "stopped": "was stopped by a signal; run piactl nightly again for the remaining changes",
-    "refused": "was refused by guards and wrote nothing; check its plan, then approve it or correct the feed",
-    "loading": "wrote an LDIF that no run has read back; load it, then run piactl nightly",
+_ENDS: Mapping[str, str] = {
+    RunStatus.INTERRUPTED: "was killed; run piactl nightly, which completes its records and makes a new plan",
+    RunStatus.FAILED: "failed; see piactl runs show {run}, correct the cause, and run it again",
+    RunStatus.PARTLY: (
+        "made only some of the changes; see piactl runs show {run}, then run piactl nightly again"
+    ),
+    RunStatus.STOPPED: "was stopped by a signal; run piactl nightly again for the remaining changes",
+    RunStatus.REFUSED: (
+        "was refused by guards and wrote nothing; check its plan, then approve it or correct the feed"
+    ),
+    RunStatus.LOADING: "wrote an LDIF that no run has read back; load it, then run piactl nightly",
 }
 
 
@@ -88,7 +93,7 @@ def examine_records(
         yield skipped("D29", "the records of runs cannot be read")
     else:
         yield unless_broken("D29", lambda: _last_run(reader, settings, runs, today))
-    yield _unless_refused("D30", lambda: _policy_of_codes(reader, settings.password.activation_policy))
+    yield _unless_refused("D30", lambda: _activation_policy(reader, settings.password.activation_policy))
     yield _unless_refused("D32", lambda: _protected(content))
     yield _unless_refused("D36", lambda: _addresses(content))
     yield _unless_refused("D37", lambda: _unreadable(content, now))
@@ -150,7 +155,7 @@ def _bases(reader: Reader, directory: DirectorySettings) -> Finding:
     return worst("D15", errors, warnings, advice, f"{len(wanted) + len(later)} entries are there")
 
 
-def _policy_of_codes(reader: Reader, policy: str) -> Finding:
+def _activation_policy(reader: Reader, policy: str) -> Finding:
     if not policy:
         return skipped("D30", "password.activation_policy is not set: no activation passwords are issued")
     faults = [*policy_faults(reader, policy), *reuse_faults(reader, policy)]
@@ -265,10 +270,10 @@ def _last_run(reader: Reader, settings: Settings, runs: Runs, today: date) -> Fi
     last = runs[0]
     name, status = last["run"], str(last.get("status"))
     words = f"run {name} as of {last.get('as_of')}: {status}"
-    if status == "running":
+    if status == RunStatus.RUNNING:
         if reader.read(Places(settings.directory.state).lock, [DATA]) is not None:
             return fine("D29", words)
-        return warning("D29", f"{words}, but no run holds the lock", f"It {_ENDS['interrupted']}")
+        return warning("D29", f"{words}, but no run holds the lock", f"It {_ENDS[RunStatus.INTERRUPTED]}")
     if status in _ENDS:
         return warning("D29", words, f"It {_ENDS[status].format(run=name)}")
     if str(last.get("as_of")) > today.isoformat():

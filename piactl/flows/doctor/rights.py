@@ -101,7 +101,7 @@ def rights(server: Server) -> Finding:
 
 def policy_of_an_account(server: Server) -> Finding:
     """D33. Tried on an account: the server must refuse every policy except that of activation passwords."""
-    codes = server.passwords.activation_policy
+    policy = server.passwords.activation_policy
     trials = [
         Trial(who, "account", False, words, deleted, (("pwdPolicySubentry", dn.encode()),))
         for who, deleted in (("desk", "oathTOTPToken"), ("nightly", "displayName"))
@@ -111,11 +111,11 @@ def policy_of_an_account(server: Server) -> Finding:
         )
         if dn
     ]
-    if codes:
-        words = f"put an account under {codes}"
-        put = (("pwdPolicySubentry", codes.encode()),)
+    if policy:
+        words = f"put an account under {policy}"
+        put = (("pwdPolicySubentry", policy.encode()),)
         trials.append(Trial("desk", "account", True, words, "oathTOTPToken", put))
-    rule = f'attrs=pwdPolicySubentry val.base="{codes or "the policy of activation passwords"}"'
+    rule = f'attrs=pwdPolicySubentry val.base="{policy or "the policy of activation passwords"}"'
     advice = f"Let the desk write only {rule}, by a rule before the one without val. {_PAGE}"
     return _told("D33", server, trials, _places(server), advice, "only the policy of activation passwords")
 

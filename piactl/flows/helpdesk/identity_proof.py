@@ -1,27 +1,28 @@
-"""Proving who somebody is before their password is reset: by the NUMEN, and a code of the device in force."""
+"""Who a person is before their password is reset: proved by the NUMEN, and a code of the device in force."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from piactl.core.edits import ActRefused
-from piactl.core.model.account import Account
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.account import NO_DEVICE, Account
 from piactl.core.model.numen import Numen, read_numen
-from piactl.core.model.settings import Settings
-from piactl.core.rules.desired import NUMEN
+from piactl.core.model.settings import IdentityName
+from piactl.core.rules.desired import NUMEN, Rules
 from piactl.core.text import counted
-from piactl.directory.port import EntryWrite, Outcome, Writer
+from piactl.directory.port import EntryWrite, Outcome
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError, UsageError
+from piactl.flows.accounts.batch import CommandRun
 from piactl.flows.apply.executor import write_beside
-from piactl.flows.apply.run import Order, run_alone
+from piactl.flows.helpdesk.activation import refuse_activation
 from piactl.flows.helpdesk.otp import CodeOutcome, use_code
 from piactl.flows.helpdesk.rate_limit import IdentityChecks, begin_attempt, tries_left
 from piactl.flows.plan.ready_plan import AccountWrite
+from piactl.flows.queries.accounts import AccountStore, find_entry
 
 Proof = Callable[[str], bool]
 """Whether a code of the device in force is good; a good one is used up by it."""
@@ -39,52 +40,76 @@ def understood_numen(text: str) -> Numen:
     return numen
 
 
-def proof_by_device(
-    writer: Writer,
-    order: Order,
-    entry: Entry,
+@dataclass(frozen=True, slots=True)
+class ResetTerms:
+    """How a password is reset: as which identity, for what reason, and whether the identity of the person is
+    checked. Without that the administrator confirms the reset."""
+
+    identity: str
+    reason: str
+    checked: bool
+
+
+def reset_terms(
+    names: Sequence[str], reason: str, *, administrator: bool, without_check: bool, dry_run: bool
+) -> ResetTerms:
+    """Raises UsageError for a reset without a check that gives no reason, and for a check of more than one
+    account."""
+    if without_check and not reason.strip():
+        raise UsageError('a reset without a check of identity needs a reason: add --reason "..."')
+    if not without_check and not dry_run and len(names) != 1:
+        raise UsageError("an identity is checked for one account at a time; name one")
+    identity = IdentityName.ADMINISTRATOR if administrator or without_check else IdentityName.DESK
+    return ResetTerms(identity, reason or "reset after a check of identity", not without_check)
+
+
+@dataclass(frozen=True, slots=True)
+class ProofNeeded:
+    """What the person of an account has to give: the NUMEN, and a code where a device is in force."""
+
+    entry: Entry
+    one_time_code: bool
+
+
+def proof_needed(store: AccountStore, rules: Rules, name: str, identity: str) -> ProofNeeded:
+    """Raises AccountNotFound, and ActRefused for an account that gets no activation password, or of whose
+    person nothing is known that could be compared."""
+    entry = find_entry(store, name)
+    refuse_activation(entry.account, rules, identity)
+    refuse_unprovable(entry.account)
+    return ProofNeeded(entry, entry.account.device not in ("", NO_DEVICE))
+
+
+def check_proof(
+    checks: IdentityChecks,
+    needed: ProofNeeded,
+    numen: Numen,
+    code: str | None,
     encoding: Encoding,
-    settings: Settings,
-    keys: DigestKeys,
-    unreadable: UnreadableRecords,
-    *,
-    now: Callable[[], datetime],
-    say: Callable[[str], None],
-) -> Proof:
-    """The proof by the device in force of an account; that a code is used up is journalled."""
-    uid = entry.account.uid
+    command: CommandRun,
+) -> None:
+    """Checks what a person gave; that a one-time code is used up, and a wrong answer, are journalled. Raises
+    as `prove` does."""
+    writer, entry = checks.writer, needed.entry
 
-    def good(code: str) -> bool:
+    def is_good(given: str) -> bool:
         def stored(write: EntryWrite) -> Outcome:
-            with run_alone(writer, order, settings, keys, unreadable, now, say, recorded=False) as run:
-                done = write_beside(run, [AccountWrite(uid, ("otp-code",), order.reason, write)])
+            row = AccountWrite(entry.account.uid, ("otp-code",), command.order.reason, write)
+            with command.begun(writer) as run:
+                done = write_beside(run, [row])
                 run.journal.end(done.counts)
-            return Outcome(done.results[uid][0])
+            return Outcome(done.results[row.uid][0])
 
-        checked = use_code(writer, encoding, keys, unreadable, entry, code, now(), stored=stored)
+        keys, unreadable = command.keys, command.unreadable
+        checked = use_code(writer, encoding, keys, unreadable, entry, given, command.now(), stored=stored)
         return checked.outcome is CodeOutcome.GOOD
 
-    return good
-
-
-def journalled_trace(
-    writer: Writer,
-    order: Order,
-    settings: Settings,
-    keys: DigestKeys,
-    unreadable: UnreadableRecords,
-    *,
-    now: Callable[[], datetime],
-    say: Callable[[str], None],
-) -> Callable[[str], None]:
-    """A function that leaves a note in the journal of this host."""
-
     def trace(text: str) -> None:
-        with run_alone(writer, order, settings, keys, unreadable, now, say, recorded=False) as run:
+        with command.begun(writer) as run:
             run.journal.note(text)
             run.journal.end({})
 
-    return trace
+    prove(checks, entry.account, numen, code, is_good, command.now(), trace)
 
 
 def refuse_unprovable(account: Account) -> None:
@@ -108,7 +133,7 @@ def prove(
     """Compares in constant time with the keyed digest of the account, under every key that is known, and has
     the code used up where one is needed (`code` is then not None). Both are looked at, whichever is wrong.
 
-    The check is counted before it is made; `trace` is told of a wrong one. Raises NotProved,
+    The check is counted before it is made; `trace` notes a wrong one. Raises NotProved,
     TooManyAttempts, ActRefused.
     """
     refuse_unprovable(account)

@@ -1,9 +1,9 @@
-"""The keys of the digests: which entries need which, making a new one current, letting an old one go.
+"""The keys of the digests: which entries need which, and when an old one can be retired.
 
 A new key is current at once on the host where it is made. Digests and sealed secrets under older keys verify
-as long as those are in the file, and move to the current one when their value is told anew: matricules and
+as long as those are in the file, and move to the current one when their value comes again: matricules and
 NUMENs in the next night with a feed, sealed secrets when a code is checked or their key is retired. What is
-kept of an archived account can never move: nobody tells its matricule any more. So a key that archived
+kept of an archived account can never move: no feed has its matricule any more. So a key that archived
 accounts need stays for ever.
 """
 
@@ -24,7 +24,7 @@ from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.devices import device_change, read_all_devices, read_seal_keys
 from piactl.directory.store.memory_records import read_waiting
 from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, WAITING, Places, UnreadableRecords
-from piactl.flows.accounts.edit import Preparation, Prepared
+from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore
 from piactl.otp import sealed, unsealed
@@ -123,7 +123,7 @@ def refuse_needed(key: str, need: Need | None, unreadable: UnreadableRecords) ->
     counts = need.counts
     ways = []
     if counts["matricules"] or counts["numens"] or counts["waiting"]:
-        ways.append("matricules and NUMENs move to the current key in a night with a feed that tells them")
+        ways.append("matricules and NUMENs move to the current key in a night with a feed that has them")
     if counts["attempts"]:
         ways.append("counts of identity checks are forgotten after a week")
     if counts["archived"]:
@@ -132,11 +132,11 @@ def refuse_needed(key: str, need: Need | None, unreadable: UnreadableRecords) ->
     raise ActRefused(f"key {key} stays: {total} ({need_words(need)}).\n" + "; ".join(ways))
 
 
-def prepare_reseals(store: AccountStore, key: str, reason: str, unreadable: UnreadableRecords) -> Preparation:
+def prepare_reseals(store: AccountStore, key: str, reason: str, unreadable: UnreadableRecords) -> Batch:
     """The writes that move every secret sealed with `key` to the current key, by account."""
     by_uid: dict[str, list[AccountWrite]] = {}
     for uid, write in reseals(store, key, unreadable):
         by_uid.setdefault(uid, []).append(AccountWrite(uid, ("reseal",), reason, write))
-    return Preparation(
-        tuple(Prepared(uid, uid, write=rows[0], then=tuple(rows[1:])) for uid, rows in by_uid.items())
+    return Batch(
+        tuple(PreparedAccount(uid, uid, write=rows[0], then=tuple(rows[1:])) for uid, rows in by_uid.items())
     )

@@ -1,4 +1,4 @@
-"""Checking a new password against the rules, before anybody has to type it anywhere."""
+"""The check of a new password against the rules, before its owner sets it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking away a block by wrong passwords, and nothing else: no lock of an administrator, no password."""
+"""How a block by wrong passwords ends: nothing else changes, no lock of an administrator, no password."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from piactl.core.credentials.activation_password import valid_until
 from piactl.core.credentials.credentials import Credentials
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import State
-from piactl.core.model.settings import PasswordSettings
+from piactl.core.model.settings import IdentityName, PasswordSettings
 from piactl.core.rules.desired import Rules
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.activation_passwords import read_released, unblock_write
 from piactl.directory.store.credentials import read_credentials
-from piactl.errors import DirectoryRefused, PiactlError
-from piactl.flows.accounts.edit import Preparation, Prepared
+from piactl.errors import DirectoryRefused
+from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.run import Run
-from piactl.flows.helpdesk.activation import ADMINISTRATOR
 from piactl.flows.helpdesk.rate_limit import shown_time
 from piactl.flows.plan.ready_plan import AccountWrite
-from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
+from piactl.flows.queries.accounts import AccountStore, career_and_status
 
 
 def prepare_unblocking(
@@ -33,22 +32,16 @@ def prepare_unblocking(
     reason: str,
     now: datetime,
     identity: str,
-) -> Preparation:
+) -> Batch:
     """What takes away the blocks of these accounts, in the order of `names`; nothing is written."""
-    seen: set[str] = set()
-    prepared = []
-    for name in names:
-        uid = ""
-        try:
-            entry = find_entry(store, name)
-            uid = entry.account.uid
-            if uid in seen:
-                raise ActRefused(f"{name}: names an account once more ({uid}); it is unblocked once")
-            seen.add(uid)
-            prepared.append(_prepared(store, rules, passwords, name, entry, reason, now, identity))
-        except PiactlError as error:
-            prepared.append(Prepared(name, uid, error=error))
-    return Preparation(tuple(prepared))
+    return Batch(
+        prepare_each(
+            store,
+            names,
+            lambda name, entry: _prepared(store, rules, passwords, name, entry, reason, now, identity),
+            "it is unblocked once",
+        )
+    )
 
 
 def _prepared(
@@ -60,11 +53,11 @@ def _prepared(
     reason: str,
     now: datetime,
     identity: str,
-) -> Prepared:
+) -> PreparedAccount:
     account, uid = entry.account, entry.account.uid
     if account.state is State.ARCHIVED:
         raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more")
-    if account.protected and identity != ADMINISTRATOR:
+    if account.protected and identity != IdentityName.ADMINISTRATOR:
         raise ActRefused(
             f"{uid}: the account is protected: only an administrator unblocks it: add --administrator"
         )
@@ -72,44 +65,44 @@ def _prepared(
     if known.blocked_for_good:
         raise ActRefused(
             f"{uid}: the directory holds a lock without an end that wrong passwords do not make; "
-            "whoever set it by hand takes it away"
+            "the administrator of the directory who set it takes it away"
         )
     timezone = rules.policy.timezone
-    ends = code_end(known, entry, timezone, passwords.code_hours, now)
+    ends = activation_end(known, entry, timezone, passwords.activation_hours, now)
     if ends is not None and ends <= now:
         raise ActRefused(
-            f"{uid}: the code that was given out ended unused at {shown_time(ends, timezone)}.\n"
+            f"{uid}: its activation password ended unused at {shown_time(ends, timezone)}.\n"
             f"Give another: piactl password activate {uid}"
         )
     blocked, _ = known.blocked_until(now)
-    used = known.policy is not None and known.policy.code and not known.is_code
+    used = known.policy is not None and known.policy.activation and not known.is_activation
     write = unblock_write(store.reader, entry.dn, ends=ends, released=used)
     note = _note(rules, known, entry, blocked=blocked, ends=ends)
     if write is None:
-        return Prepared(name, uid, note=note)
-    return Prepared(name, uid, write=AccountWrite(uid, ("unblock",), reason, write), note=note)
+        return PreparedAccount(name, uid, note=note)
+    return PreparedAccount(name, uid, write=AccountWrite(uid, ("unblock",), reason, write), note=note)
 
 
-def code_end(
-    known: Credentials, entry: Entry, timezone: str, code_hours: int, now: datetime
+def activation_end(
+    known: Credentials, entry: Entry, timezone: str, activation_hours: int, now: datetime
 ) -> datetime | None:
-    """When the code that the password is was to end, None where it is none: a block by wrong tries stands
-    where its end stood, so that is counted again from when it was given."""
-    if not known.is_code or known.changed is None:
+    """When the activation password ends, None where the password is none: a block by wrong tries stands where
+    its end stood, so that is counted again from when it was given."""
+    if not known.is_activation or known.changed is None:
         return None
     if known.blocked is not None and known.blocked > now:
         return known.blocked
     opens = entry.account.login_from
     midnight = datetime.combine(opens, time(), ZoneInfo(timezone)) if opens else None
-    return valid_until(known.changed, midnight, code_hours)
+    return valid_until(known.changed, midnight, activation_hours)
 
 
 def _note(rules: Rules, known: Credentials, entry: Entry, *, blocked: bool, ends: datetime | None) -> str:
-    """What was or is in the way, for who asked."""
+    """What was or is in the way, for the person who asked."""
     uid = entry.account.uid
     said = "the block by wrong passwords is gone" if blocked else "no wrong passwords block it"
     if ends is not None:
-        said += f"; its password is a code, valid until {shown_time(ends, rules.policy.timezone)}"
+        said += f"; it has an activation password, valid until {shown_time(ends, rules.policy.timezone)}"
     elif known.changed is None:
         said += f"; no password was ever set: piactl password activate {uid}"
     _, status = career_and_status(entry.account, rules.policy, rules.register, rules.as_of)
@@ -121,8 +114,8 @@ def _note(rules: Rules, known: Credentials, entry: Entry, *, blocked: bool, ends
     return said
 
 
-def release_codes(run: Run) -> int:
-    """Takes those who have replaced their code by a password out of the policy of codes; how many accounts.
+def release_activation_policy(run: Run) -> int:
+    """Takes accounts whose owner has chosen a password out of the policy of activation passwords; how many.
 
     Until then only one thing is stricter for them: a block by wrong passwords lasts until it is lifted. So a
     directory that refuses it does not stop the night.
@@ -130,7 +123,7 @@ def release_codes(run: Run) -> int:
     try:
         return _released(run)
     except DirectoryRefused as refused:
-        run.say(f"who has replaced a code by a password stays under the policy of codes: {refused}")
+        run.say(f"accounts with a chosen password stay under the policy of activation passwords: {refused}")
         return 0
 
 
@@ -138,12 +131,12 @@ def _released(run: Run) -> int:
     policy = run.settings.password.activation_policy
     if not policy:
         return 0
-    reason = "its owner has replaced the code by a password"
+    reason = "its owner has replaced the activation password"
     released = [
         AccountWrite(uid, ("password",), reason, write)
         for uid, write in read_released(run.writer, run.settings.directory, policy)
     ]
     done = write_beside(run, released)
     for uid, outcome, message in done.problems:
-        run.say(f"{uid}: still under the policy of codes: {outcome}: {message}")
+        run.say(f"{uid}: still under the policy of activation passwords: {outcome}: {message}")
     return len(released) - len(done.problems)

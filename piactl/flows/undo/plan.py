@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Losses, counts_by_kind, refusals
@@ -26,7 +27,6 @@ from piactl.directory.store.memory_records import memory_writes, read_memory
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.run_records import read_runs
 from piactl.errors import AccountNotFound, PiactlError
-from piactl.flows.apply.run import LOADING
 from piactl.flows.apply.run_lock import alive_alone
 from piactl.flows.apply.undo_log import Kept, read_undo
 from piactl.flows.plan.plan_file import sealed
@@ -76,7 +76,11 @@ def propose_undo(
         raise PiactlError(
             f"run {record['run']}: nothing that its undo needs can be read; nothing was changed"
         )
-    if not kept and (record.get("outcomes") or record.get("summary")) and record["status"] != "refused":
+    if (
+        not kept
+        and (record.get("outcomes") or record.get("summary"))
+        and record["status"] != RunStatus.REFUSED
+    ):
         _explain_nothing_kept(record, settings.keep_undo_days)
     words = f"undo of run {record['run']}"
     reason = f"{words}: {reason}" if reason else words
@@ -89,7 +93,9 @@ def propose_undo(
 
 
 def _chosen(records: Sequence[Record], name: str, now: datetime) -> Record:
-    changing = (r for r in records if r.get("summary") and r["status"] != "refused" and not r.get("undoes"))
+    changing = (
+        r for r in records if r.get("summary") and r["status"] != RunStatus.REFUSED and not r.get("undoes")
+    )
     found = next(changing, None) if name == "last" else next((r for r in records if r["run"] == name), None)
     if found is None:
         which = "no run has changed accounts" if name == "last" else f"{name}: there is no such run"
@@ -97,9 +103,9 @@ def _chosen(records: Sequence[Record], name: str, now: datetime) -> Record:
             f"{which}; see: piactl runs list\nWhat support does to passwords and devices leaves no run; "
             "it is in the journal and cannot be undone"
         )
-    if found["status"] == "running" and alive_alone(found, now):
+    if found["status"] == RunStatus.RUNNING and alive_alone(found, now):
         raise PiactlError(f"run {found['run']} is still at work; undo it when it has ended")
-    if found["status"] == LOADING:
+    if found["status"] == RunStatus.LOADING:
         raise PiactlError(
             f"run {found['run']} wrote an LDIF that no run has read back yet; undo it after the next run: "
             "piactl nightly"

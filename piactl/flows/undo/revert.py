@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from piactl.core.model.account import Account, State
@@ -36,17 +36,24 @@ from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import career_and_status
 
 WHO = ("modifiersName", "modifyTimestamp")
-_TOLD = ("sn", "givenName", "personalTitle", "supannNomDeNaissance", "supannMailPrive", "piactlNumenDigest")
+_HR_ATTRIBUTES = (
+    "sn",
+    "givenName",
+    "personalTitle",
+    "supannNomDeNaissance",
+    "supannMailPrive",
+    "piactlNumenDigest",
+)
 _CLOSED = (State.DEACTIVATED, State.ARCHIVED)
 
 
-class Fate(Enum):
+class Fate(StrEnum):
     """BEFORE: the account is as it was before the run, which never wrote it or was undone already."""
 
     REVERSED = "reversed"
     KEPT = "kept"
     IMPOSSIBLE = "impossible"
-    BEFORE = "already so"
+    BEFORE = "before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +109,14 @@ class Inverting:
         names = list(dict.fromkeys([*encoding.attributes, "objectClass", *WHO, *touched]))
         uids = list(dict.fromkeys(one.uid for one in kept))
         whole = read_whole(self.reader, self.directory, encoding, uids, names)
-        found = {normal_dn(raw.dn): raw for raw in whole}
+        entries = {normal_dn(raw.dn): raw for raw in whole}
         for one in kept:
             # an entry that is no account any more may still be there
             name = normal_dn(one.write.dn)
-            raw = None if name in found else self.reader.read(one.write.dn, names)
+            raw = None if name in entries else self.reader.read(one.write.dn, names)
             if raw is not None:
-                found[name] = raw
-        return found
+                entries[name] = raw
+        return entries
 
     def _reversal(self, kept: Kept, raw: RawEntry | None) -> Reversal:
         creation = kept.write.op == "add"
@@ -117,7 +124,7 @@ class Inverting:
             fate, why = (Fate.BEFORE, "") if creation else (Fate.IMPOSSIBLE, "the entry is gone")
             return Reversal(kept.uid, None, fate, why)
         if not kept.values:
-            archived = "archive" in kept.kinds
+            archived = Kind.ARCHIVE.value in kept.kinds
             why = "it was archived: its data are gone" if archived else "what was there before was not kept"
             return Reversal(kept.uid, None, Fate.IMPOSSIBLE, why)
         where = EntryState.DONE if creation else entry_state(kept.write, raw)
@@ -209,9 +216,9 @@ class Inverting:
         current, rules = entry.account, self.rules
         path, _ = career_and_status(undone, rules.policy, rules.register, rules.as_of)
         desired = Desired(Subject(undone.matricule, current, None, undone.assignments), undone, path)
-        found = change_set(desired, write, self.rules, self.encoding).changes
+        changed = change_set(desired, write, self.rules, self.encoding).changes
         own = {"reason": self.reason, "effective": self.rules.as_of, "feed": None, "line": None}
-        changes = tuple(replace(one, **own) for one in found)  # type: ignore[arg-type]
+        changes = tuple(replace(one, **own) for one in changed)  # type: ignore[arg-type]
         kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
         return Reversal(
             uid=current.uid,
@@ -247,15 +254,15 @@ class Inverting:
         return comes_back(current, undone, desired.account) if desired else ()
 
     def _sources(self, write: EntryWrite) -> set[str]:
-        """The sources of HR that told what the write takes back."""
+        """The sources of HR whose values the write takes back."""
         name = self.encoding.name
         texts = [
             value for side in (write.add, write.delete) for value in side.get(name("piactlAssignment"), ())
         ]
-        found = {read_assignment(text.decode()).source for text in texts} - {MANUAL}
-        if not found and any(name(one) in write.add or name(one) in write.delete for one in _TOLD):
-            found = {str(feed["source"]) for feed in self.record.get("feeds", [])}
-        return found
+        sources = {read_assignment(text.decode()).source for text in texts} - {MANUAL}
+        if not sources and any(name(one) in write.add or name(one) in write.delete for one in _HR_ATTRIBUTES):
+            sources = {str(feed["source"]) for feed in self.record.get("feeds", [])}
+        return sources
 
 
 def _managed(raw: RawEntry) -> bool:

@@ -8,7 +8,7 @@ that is what was asked for.
 """
 
 from piactl.flows.helpdesk.otp.code_check import Checked, CodeOutcome, use_code
-from piactl.flows.helpdesk.otp.enroll import Enrolment, prepare_enrolment
+from piactl.flows.helpdesk.otp.enroll import Enrolment, EnrolmentDelivery
 from piactl.flows.helpdesk.otp.show import devices_shown
 from piactl.flows.helpdesk.otp.suspend import prepare_removal, prepare_resumption, prepare_suspension
 from piactl.flows.helpdesk.otp.verify import prepare_resync, prepare_verification
@@ -17,8 +17,8 @@ __all__ = [
     "Checked",
     "CodeOutcome",
     "Enrolment",
+    "EnrolmentDelivery",
     "devices_shown",
-    "prepare_enrolment",
     "prepare_removal",
     "prepare_resumption",
     "prepare_resync",

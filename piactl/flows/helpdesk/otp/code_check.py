@@ -1,4 +1,4 @@
-"""Checking codes: good once, and used up before anything follows from them.
+"""The check of one-time codes: good once, and used up before anything follows from them.
 
 A code is used up by a compare-and-swap on the device's entry: the last step it was read with is taken away
 and the new one put in, in one modify. Of two checks of one code at the same instant one finds the old value

@@ -1,20 +1,26 @@
-"""Enrolling a device: it is made, shown once, and waits to be verified."""
+"""A new device: it is made, shown once, and waits to be verified."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
+from typing import Self
 
 from piactl.core.credentials.totp_devices import Device, DeviceState, suspended
 from piactl.core.edits import Author
 from piactl.core.model.digests import DigestKeys
+from piactl.directory.port import Writer
 from piactl.directory.store.devices import device_add
 from piactl.directory.store.records import UnreadableRecords
-from piactl.flows.accounts.edit import Preparation, Prepared
-from piactl.flows.helpdesk.otp.holder import Holder, deletions, each, find_holder, prepared
+from piactl.errors import PiactlError
+from piactl.flows.accounts.batch import AccountOutcome, Batch, PreparedAccount
+from piactl.flows.helpdesk.otp.holder import Holder, deletions, prepare_holders, prepared
 from piactl.flows.queries.accounts import AccountStore
 from piactl.otp import new_device_name, new_secret, sealed
+from piactl.private_files import create_private, write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,33 +32,98 @@ class Enrolment:
     uri: str = field(repr=False)
 
 
-def prepare_enrolment(
-    store: AccountStore,
-    issuer: str,
-    unreadable: UnreadableRecords,
-    names: Iterable[str],
-    author: Author,
-    now: datetime,
-    identity: str,
-) -> tuple[Preparation, list[Enrolment]]:
-    """A new device for each account, which takes the place of one that still waits to be verified; what is
-    in force stays so. The enrolments are of those accounts that have no error, in their order. The device
-    shows `issuer` beside its codes."""
-    enrolments: dict[str, Enrolment] = {}
+@dataclass(slots=True)
+class EnrolmentDelivery:
+    """New devices of a batch, and the files that hold them: `png` the QR code of one device, `uri_file` the
+    otpauth URIs, of several accounts as TSV; None for no such file.
 
-    def one(name: str) -> Prepared:
-        holder = find_holder(store, name, unreadable, identity)
-        prepared_, enrolment = _enrolled(holder, store.keys, issuer, author, now)
-        # an account that is named twice has the device of the first time
-        enrolments.setdefault(enrolment.uid, enrolment)
-        return prepared_
+    `made` are the devices that exist, once the batch is written.
+    """
 
-    return each(names, one), list(enrolments.values())
+    png: str | None
+    uri_file: str | None
+    alone: bool
+    """Whether the batch is one account."""
+    made: list[Enrolment] = field(default_factory=list)
+    _prepared: list[Enrolment] = field(default_factory=list)
+    _empty: list[Path] = field(default_factory=list)
+
+    def prepare(
+        self,
+        store: AccountStore,
+        issuer: str,
+        unreadable: UnreadableRecords,
+        names: Sequence[str],
+        author: Author,
+        now: datetime,
+        identity: str,
+    ) -> Batch:
+        """A new device for each account, which takes the place of one that still waits to be verified; the
+        device in force stays so. Devices show `issuer` beside their codes."""
+
+        def prepare(holder: Holder) -> PreparedAccount:
+            account, enrolment = _enrolled(holder, store.keys, issuer, author, now)
+            self._prepared.append(enrolment)
+            return account
+
+        return prepare_holders(store, names, unreadable, identity, prepare)
+
+    def __enter__(self) -> Self:
+        """Makes the files, empty and of mode 0600. Raises PiactlError where one exists."""
+        try:
+            for path in map(Path, filter(None, (self.png, self.uri_file))):
+                os.close(create_private(path))
+                self._empty.append(path)
+        except PiactlError:
+            self.drop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Deletes the files that hold no device."""
+        self.drop()
+
+    def begin(self, writer: Writer) -> Writer:
+        return writer
+
+    def keep(self, outcomes: Mapping[str, AccountOutcome]) -> None:
+        """Fills the files with the devices that were made. Raises PiactlError."""
+        from piactl.otp import png
+
+        self.made = [one for one in self._prepared if outcomes.get(one.uid) is AccountOutcome.APPLIED]
+        if not self.made:
+            return
+        try:
+            if self.png:
+                self._fill(Path(self.png), png(self.made[0].uri))
+            if self.uri_file:
+                self._fill(Path(self.uri_file), _uris(self.made, alone=self.alone))
+        except PiactlError as error:
+            raise PiactlError(
+                f"{error}\nThe device is made, but its file is not: enrol once more, with a file that can be "
+                "written"
+            ) from None
+
+    def drop(self) -> None:
+        for path in self._empty:
+            path.unlink(missing_ok=True)
+        self._empty.clear()
+
+    def _fill(self, path: Path, content: bytes) -> None:
+        write_private(path, content)
+        self._empty.remove(path)
+
+
+def _uris(enrolments: Sequence[Enrolment], *, alone: bool) -> bytes:
+    if alone:
+        return f"{enrolments[0].uri}\n".encode()
+    rows = [f"{one.uid}\t{one.address}\t{one.uri}\n" for one in enrolments]
+    return "".join(["uid\taddress\turi\n", *rows]).encode()
 
 
 def _enrolled(
     holder: Holder, keys: DigestKeys, issuer: str, author: Author, now: datetime
-) -> tuple[Prepared, Enrolment]:
+) -> tuple[PreparedAccount, Enrolment]:
     account = holder.account
     secret, name = new_secret(), new_device_name()
     device = Device(name, DeviceState.PENDING, now, author.by, sealed_with=keys.current)

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from piactl.core.credentials.totp_devices import Device, in_force
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE, Account, State
+from piactl.core.model.settings import IdentityName
 from piactl.directory.port import EntryWrite
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import DeviceEntry, device_delete, link_write, read_devices
 from piactl.directory.store.records import UnreadableRecords
-from piactl.errors import PiactlError
-from piactl.flows.accounts.edit import Preparation, Prepared
+from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """An account as it was found by `name`, and the devices below it."""
+    """An account that `name` stands for, and the devices below it."""
 
     name: str
     entry: Entry
@@ -59,8 +59,13 @@ class Holder:
 def find_holder(store: AccountStore, name: str, unreadable: UnreadableRecords, identity: str = "") -> Holder:
     """Raises AccountNotFound, and ActRefused for an archived account, which has no devices any more, or a
     protected one, where `identity`, that will write, is the help desk's."""
-    entry = find_entry(store, name)
-    if entry.account.protected and identity == "desk":
+    return _holder(store, name, find_entry(store, name), unreadable, identity)
+
+
+def _holder(
+    store: AccountStore, name: str, entry: Entry, unreadable: UnreadableRecords, identity: str
+) -> Holder:
+    if entry.account.protected and identity == IdentityName.DESK:
         raise ActRefused(
             f"{name}: the account is protected, and out of the help desk's reach.\n"
             "An administrator can go on: --administrator"
@@ -71,24 +76,19 @@ def find_holder(store: AccountStore, name: str, unreadable: UnreadableRecords, i
     return Holder(name, entry, devices, store.encoding.fitted_to(store.reader))
 
 
-def each(names: Iterable[str], one: Callable[[str], Prepared]) -> Preparation:
-    """What is prepared for each of the names, in their order; an account that cannot be is an error of its
-    own, and so is one that is named twice."""
-    seen: dict[str, str] = {}
-    accounts = []
-    for name in names:
-        try:
-            prepared = one(name)
-            if prepared.uid in seen:
-                first = seen[prepared.uid]
-                raise ActRefused(
-                    f"{name}: names the same account as {first} ({prepared.uid}); it is changed once"
-                )
-            seen[prepared.uid] = name
-            accounts.append(prepared)
-        except PiactlError as error:
-            accounts.append(Prepared(name, error=error))
-    return Preparation(tuple(accounts))
+def prepare_holders(
+    store: AccountStore,
+    names: Iterable[str],
+    unreadable: UnreadableRecords,
+    identity: str,
+    prepare: Callable[[Holder], PreparedAccount],
+) -> Batch:
+    """A batch with what `prepare` makes of each account, as `prepare_each` has it."""
+    return Batch(
+        prepare_each(
+            store, names, lambda name, entry: prepare(_holder(store, name, entry, unreadable, identity))
+        )
+    )
 
 
 def row(holder: Holder, kind: str, reason: str, write: EntryWrite) -> AccountWrite:
@@ -97,13 +97,13 @@ def row(holder: Holder, kind: str, reason: str, write: EntryWrite) -> AccountWri
 
 def prepared(
     holder: Holder, kind: str, reason: str, writes: Sequence[EntryWrite | None], note: str
-) -> Prepared:
-    """The writes, one after the other; None among them are so already."""
+) -> PreparedAccount:
+    """The writes, one after the other; None among them change nothing."""
     rows = [row(holder, kind, reason, write) for write in writes if write is not None]
     uid = holder.account.uid
     if not rows:
-        return Prepared(holder.name, uid, note=note)
-    return Prepared(holder.name, uid, write=rows[0], then=tuple(rows[1:]), note=note)
+        return PreparedAccount(holder.name, uid, note=note)
+    return PreparedAccount(holder.name, uid, write=rows[0], then=tuple(rows[1:]), note=note)
 
 
 def link(holder: Holder, device: str) -> EntryWrite | None:

@@ -1,4 +1,4 @@
-"""What `otp show` tells of an account and its devices."""
+"""What `otp show` shows of an account and its devices."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.policy import Policy
 from piactl.directory.store.devices import device_change
 from piactl.directory.store.records import UnreadableRecords
-from piactl.flows.accounts.edit import Preparation, Prepared
-from piactl.flows.helpdesk.otp.holder import Holder, deletions, each, find_holder, link, login_words, prepared
+from piactl.flows.accounts.batch import Batch, PreparedAccount
+from piactl.flows.helpdesk.otp.holder import Holder, deletions, link, login_words, prepare_holders, prepared
 from piactl.flows.queries.accounts import AccountStore
 
 
@@ -24,12 +24,11 @@ def prepare_suspension(
     author: Author,
     now: datetime,
     identity: str,
-) -> Preparation:
+) -> Batch:
     """The account is linked to a device that is none, so that logging in is refused until another is
     verified or this one given back; then the device says so of itself."""
 
-    def one(name: str) -> Prepared:
-        holder = find_holder(store, name, unreadable, identity)
+    def prepare(holder: Holder) -> PreparedAccount:
         uid = holder.account.uid
         if not holder.account.device:
             raise ActRefused(
@@ -47,7 +46,7 @@ def prepare_suspension(
         )
         return prepared(holder, "otp-suspend", author.reason, [link(holder, NO_DEVICE), mark], note)
 
-    return each(names, one)
+    return prepare_holders(store, names, unreadable, identity, prepare)
 
 
 def prepare_resumption(
@@ -56,11 +55,10 @@ def prepare_resumption(
     names: Iterable[str],
     author: Author,
     identity: str,
-) -> Preparation:
+) -> Batch:
     """The suspended device is in force again."""
 
-    def one(name: str) -> Prepared:
-        holder = find_holder(store, name, unreadable, identity)
+    def prepare(holder: Holder) -> PreparedAccount:
         uid = holder.account.uid
         if holder.in_force is not None and holder.in_force.device.state is DeviceState.VERIFIED:
             return prepared(holder, "otp-resume", author.reason, [], f"{holder.account.device} is in force")
@@ -72,7 +70,7 @@ def prepare_resumption(
         note = f"{named} is in force again: {login_words(holder, named)}"
         return prepared(holder, "otp-resume", author.reason, [mark, link(holder, named)], note)
 
-    return each(names, one)
+    return prepare_holders(store, names, unreadable, identity, prepare)
 
 
 def prepare_removal(
@@ -84,19 +82,18 @@ def prepare_removal(
     identity: str,
     *,
     password_alone: bool,
-) -> Preparation:
+) -> Batch:
     """The account is unlinked and its devices are deleted. Refused where a service of the account asks for
     a code, unless `password_alone` says that it is meant."""
 
-    def one(name: str) -> Prepared:
-        holder = find_holder(store, name, unreadable, identity)
+    def prepare(holder: Holder) -> PreparedAccount:
         _refuse_needed(policy, holder, password_alone)
         words = login_words(holder, "")
         note = f"it has no device any more: {words}" if holder.devices or holder.account.device else ""
         writes = [link(holder, ""), *deletions(holder.devices)]
         return prepared(holder, "otp-remove", author.reason, writes, note or "it has no device")
 
-    return each(names, one)
+    return prepare_holders(store, names, unreadable, identity, prepare)
 
 
 def _refuse_needed(policy: Policy, holder: Holder, password_alone: bool) -> None:

@@ -1,4 +1,4 @@
-"""Verifying a device, which puts it in force, and resynchronising one whose clock is wrong."""
+"""How a device comes into force, and how the wrong clock of a device is allowed for."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from piactl.core.credentials.totp_devices import (
 )
 from piactl.core.edits import ActRefused, Author
 from piactl.directory.store.devices import DeviceEntry
-from piactl.flows.accounts.edit import Preparation
+from piactl.flows.accounts.batch import Batch
 from piactl.flows.helpdesk.otp.code_check import WrongCode, checked_match, opened, read_code, used_up
-from piactl.flows.helpdesk.otp.holder import Holder, deletions, each, find_holder, link, login_words, prepared
+from piactl.flows.helpdesk.otp.holder import Holder, deletions, find_holder, link, login_words, prepared
 from piactl.flows.helpdesk.rate_limit import IdentityChecks, begin_attempt
 from piactl.flows.queries.accounts import AccountStore
 from piactl.otp import OtpSecret
@@ -35,12 +35,12 @@ def prepare_verification(
     author: Author,
     now: Callable[[], datetime],
     identity: str,
-) -> Preparation:
+) -> Batch:
     """Checks a code of the device that waits, and prepares to put it in force: the code is used up, the
     account linked to it, and older devices deleted, in that order.
 
     The check counts as an attempt, as that of a NUMEN does. Raises WrongCode, TooManyAttempts; that the
-    account is not found, or no device waits, is told before a code is asked for.
+    account is not found, or no device waits, is raised before a code is asked for.
     """
     holder = find_holder(store, name, checks.unreadable, identity)
     device = holder.entry_of(to_verify(holder.plain, holder.account.device))
@@ -60,7 +60,7 @@ def prepare_verification(
     ]
     words = login_words(holder, named)
     note = f"device {named} is in force: {words}. This code is used up; the next one logs in"
-    return each([name], lambda _: prepared(holder, "otp-verify", author.reason, writes, note))
+    return Batch((prepared(holder, "otp-verify", author.reason, writes, note),))
 
 
 def _nothing_waits(holder: Holder) -> str:
@@ -79,7 +79,7 @@ def prepare_resync(
     author: Author,
     now: Callable[[], datetime],
     identity: str,
-) -> Preparation:
+) -> Batch:
     """Finds how wrong the clock of a device goes from two of its codes that follow each other, at most
     `reach_minutes`, and prepares to write it down. Both codes are used up by it.
 
@@ -104,7 +104,7 @@ def prepare_resync(
     said = drift_words(match.drift)
     clock = "right" if not match.drift else f"{said} of the time"
     note = f"the clock of {device.device.name} is {clock}; its codes count so from now on, the next one first"
-    return each([name], lambda _: prepared(holder, "otp-resync", author.reason, writes, note))
+    return Batch((prepared(holder, "otp-resync", author.reason, writes, note),))
 
 
 def _matching(

@@ -1,0 +1,288 @@
+"""The pipeline of one-off commands: find and prepare the named accounts, check guards, ask, write, hand out.
+
+Every command that changes accounts one by one uses it: edits, activation passwords, unblocking, devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from piactl.core.edits import ActRefused
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.settings import Settings
+from piactl.core.plan.change import Change
+from piactl.core.plan.guards import Refusal
+from piactl.core.text import counted
+from piactl.directory.port import Outcome, Reader, Writer
+from piactl.directory.store.accounts import Entry
+from piactl.directory.store.memory_records import read_last
+from piactl.directory.store.records import UnreadableRecords
+from piactl.errors import Exit, PiactlError, ReplyLost, UnsafePlan
+from piactl.flows.apply.executor import Done, Stop, refused, write_alone
+from piactl.flows.apply.run import Order, Run, check_date, run_alone
+from piactl.flows.plan.ready_plan import AccountWrite
+from piactl.flows.queries.accounts import AccountStore, find_entry
+
+
+class AccountOutcome(StrEnum):
+    """What became of one account of a command, as results show it. Journals say `already so` for ALREADY."""
+
+    APPLIED = "applied"
+    ALREADY = "unchanged"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+    WOULD_CHANGE = "would change"
+    NOT_FOUND = "not found"
+    REFUSED = "refused"
+    NOT_MADE = "not made"
+    IN_DOUBT = "in doubt"
+
+    @property
+    def is_good(self) -> bool:
+        return self in (AccountOutcome.APPLIED, AccountOutcome.ALREADY, AccountOutcome.WOULD_CHANGE)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedAccount:
+    """One account of a command: what would change, and the write; or the `error` that prevents it.
+
+    `write` None without an error: nothing has to change. `outlook` is what follows on later days. `then` are
+    the writes of entries below the account that follow, in order, once `write` was made; `note` is a sentence
+    for the person who asked, once it is done.
+    """
+
+    name: str
+    uid: str = ""
+    changes: tuple[Change, ...] = ()
+    write: AccountWrite | None = None
+    outlook: tuple[tuple[date, str], ...] = ()
+    error: PiactlError | None = None
+    then: tuple[AccountWrite, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """All accounts of a command, in the order of their names, and the guards that they break together."""
+
+    accounts: tuple[PreparedAccount, ...]
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def writes(self) -> list[AccountWrite]:
+        return [account.write for account in self.accounts if account.write is not None]
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """What became of a batch. `outcomes` has the outcome and message of each write that was made or refused,
+    by uid.
+
+    `error` ended the batch early, `stopped` is the signal that did; `undelivered` says why the secrets that
+    were set could not be handed out. `planned`: nothing was to be written.
+    """
+
+    run: str = ""
+    planned: bool = False
+    outcomes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    stopped: str = ""
+    error: PiactlError | None = None
+    undelivered: PiactlError | None = None
+
+    def of(self, account: PreparedAccount) -> tuple[AccountOutcome, str]:
+        """The outcome of an account, and a sentence about it or ""."""
+        if account.error is not None:
+            missing = account.error.exit_code == Exit.NOT_FOUND
+            return AccountOutcome.NOT_FOUND if missing else AccountOutcome.REFUSED, str(account.error)
+        if account.write is None:
+            return AccountOutcome.ALREADY, account.note
+        if self.planned:
+            return AccountOutcome.WOULD_CHANGE, account.note
+        if account.uid in self.outcomes:
+            word, message = self.outcomes[account.uid]
+            outcome = AccountOutcome[Outcome(word).name]
+            return outcome, message or (account.note if outcome.is_good else "")
+        if self.error is None:
+            return AccountOutcome.NOT_MADE, f"stopped by {self.stopped}"
+        if account.write.write.dn in getattr(self.error, "doubtful", ()):
+            return AccountOutcome.IN_DOUBT, "no answer came: it is made or not"
+        return AccountOutcome.NOT_MADE, "the command had to end"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRun:
+    """The run of a one-off command: its order, and what it is carried out with.
+
+    `recorded`: it leaves a record in the directory, which the help desk's identity may not write.
+    `emergency` as for `run_alone`.
+    """
+
+    order: Order
+    settings: Settings
+    keys: DigestKeys
+    unreadable: UnreadableRecords
+    now: Callable[[], datetime]
+    say: Callable[[str], None]
+    recorded: bool = True
+    emergency: bool = False
+
+    def begun(self, writer: Writer) -> AbstractContextManager[Run]:
+        """The run with its journal and its locks."""
+        return run_alone(
+            writer,
+            self.order,
+            self.settings,
+            self.keys,
+            self.unreadable,
+            self.now,
+            self.say,
+            recorded=self.recorded,
+            emergency=self.emergency,
+        )
+
+
+class Console(Protocol):
+    """What a command gives the pipeline: connections, signals, and the words with the person who asked."""
+
+    def reading(self) -> AbstractContextManager[Reader]: ...
+
+    def writing(self) -> AbstractContextManager[Writer]: ...
+
+    def stop_on_signals(self) -> AbstractContextManager[Stop]: ...
+
+    def show_broken_guards(self, broken: Sequence[Refusal]) -> None: ...
+
+    def agrees(self, batch: Batch) -> bool:
+        """Whether the batch may be written."""
+
+
+class Delivery(Protocol):
+    """Hands out the secrets that a batch sets."""
+
+    def begin(self, writer: Writer) -> Writer:
+        """Called before the first write; the writer that sets the secrets. Raises PiactlError, and then
+        nothing is written."""
+
+    def keep(self, outcomes: Mapping[str, AccountOutcome]) -> None:
+        """Called after the last write with the outcomes by uid. Raises PiactlError."""
+
+    def drop(self) -> None:
+        """Nothing was set: leaves nothing behind."""
+
+
+def prepare_each(
+    store: AccountStore,
+    names: Iterable[str],
+    prepare: Callable[[str, Entry], PreparedAccount],
+    once: str = "it is changed once",
+) -> tuple[PreparedAccount, ...]:
+    """The accounts of `names`, in their order, each prepared on its own.
+
+    An account that cannot be found or prepared has an error of its own; so has a name of an account that an
+    earlier name stands for, which says `once`.
+    """
+    first_names: dict[str, str] = {}
+    accounts = []
+    for name in names:
+        uid = ""
+        try:
+            entry = find_entry(store, name)
+            uid = entry.account.uid
+            first = first_names.get(uid)
+            if first is not None:
+                raise ActRefused(f"{name}: names the same account as {first} ({uid}); {once}")
+            first_names[uid] = name
+            accounts.append(prepare(name, entry))
+        except PiactlError as error:
+            accounts.append(PreparedAccount(name, uid, error=error))
+    return tuple(accounts)
+
+
+def run_batch(
+    prepare: Callable[[Any], Batch],
+    run: CommandRun,
+    console: Console,
+    delivery: Delivery | None = None,
+    *,
+    dry_run: bool,
+) -> tuple[Batch, BatchResult | None]:
+    """Prepares a batch, asks, writes it and hands out its secrets; the result is None where the person did
+    not agree. `prepare` is given a Writer, and a Reader if `dry_run`.
+
+    Raises UnsafePlan where a guard is broken that the order does not allow, and what ends the run before
+    anything was written; later errors are in the result.
+    """
+    if dry_run:
+        with console.reading() as reader:
+            batch = prepare(reader)
+        broken = refused(batch.refusals, run.order.allowed)
+        if broken:
+            console.show_broken_guards(broken)
+        return batch, BatchResult(planned=True)
+    with console.writing() as writer:
+        batch = prepare(writer)
+        if not batch.writes:
+            return batch, BatchResult(run.order.run)
+        refuse_broken_guards(batch.refusals, run.order.allowed, console.show_broken_guards)
+        if not console.agrees(batch):
+            return batch, None
+        # signals are held back only while writing; a prompt may be left at once
+        with console.stop_on_signals() as stop:
+            return batch, _written(writer, batch, run, stop, delivery)
+
+
+def refuse_broken_guards(
+    refusals: Sequence[Refusal], allowed: Mapping[str, int], show: Callable[[Sequence[Refusal]], None]
+) -> None:
+    """Shows the guards that are broken and not allowed, and raises UnsafePlan where there are any."""
+    broken = refused(refusals, allowed)
+    if broken:
+        show(broken)
+        raise UnsafePlan(
+            f"{counted(len(broken), 'guard is broken', 'guards are broken')}; nothing was written"
+        )
+
+
+def _written(
+    writer: Writer, batch: Batch, run: CommandRun, stop: Stop, delivery: Delivery | None
+) -> BatchResult:
+    if delivery is None:
+        return carry_out(writer, batch, run, stop)
+    try:
+        result = carry_out(delivery.begin(writer), batch, run, stop)
+    except PiactlError:
+        delivery.drop()
+        raise
+    try:
+        delivery.keep({one.uid: result.of(one)[0] for one in batch.accounts if one.write is not None})
+    except PiactlError as error:
+        result.undelivered = error
+    return result
+
+
+def carry_out(writer: Writer, batch: Batch, run: CommandRun, stop: Stop) -> BatchResult:
+    """Makes the writes of a batch: each account's on its preconditions and journalled.
+
+    What ends it early is in the result. Raises PiactlError where nothing was written.
+    """
+    result = BatchResult(run.order.run)
+    if not batch.writes:
+        return result
+    last = read_last(writer, run.settings.directory.state, run.unreadable)
+    check_date(run.order, last, run.settings)
+    done = Done(run.order.run, results=result.outcomes)
+    then = {account.uid: account.then for account in batch.accounts if account.then}
+    try:
+        with run.begun(writer) as begun:
+            write_alone(begun, batch.writes, done, stop, then)
+    except PiactlError as error:
+        if not result.outcomes and not isinstance(error, ReplyLost):
+            raise
+        result.error = error
+    result.stopped = done.stopped
+    return result
