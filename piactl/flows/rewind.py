@@ -9,6 +9,7 @@ from typing import Any
 
 from piactl.core.edits import ActRefused
 from piactl.core.model.digests import DigestKeys
+from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.guards import losses_until
 from piactl.directory.port import Reader, Writer
@@ -77,7 +78,7 @@ def rewind(
             must(writer, write)
         run.journal.end({})
         run.record(
-            "done",
+            RunStatus.DONE,
             note=note,
             rewound=[one["run"] for one in after],
             day=to.isoformat(),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from piactl.core.model.digests import DigestKeys
+from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.text import counted
 from piactl.directory.port import Writer
@@ -39,7 +40,7 @@ def accept_lost_runs(
             raise PiactlError("the directory lacks no run of this host; there is nothing to accept")
         feeds = feeds_to_apply(writer, lost, settings, keys, unreadable)
         names = [one.run for one in lost]
-        run.record("running")
+        run.record(RunStatus.RUNNING)
         run.journal.accepted(names, order.reason)
         for feed in feeds:
             _take_again(run, feed)
@@ -48,7 +49,7 @@ def accept_lost_runs(
         run.compared = True
         run.end({})
         run.record(
-            "done",
+            RunStatus.DONE,
             ended=run.now().isoformat(timespec="milliseconds"),
             journal=head_facts(run.journal.head),
             note=f"accepted that the directory lacks {counted(len(names), 'run')}: {', '.join(names)}",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from piactl.core.model.digests import DigestKeys
+from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.records import UnreadableRecords
@@ -54,13 +55,13 @@ def begin_journal(
         raise JournalUnusable(f"{path}: move {', '.join(left)} to safe keeping, then begin the journal")
     tolerated = (JournalMissing, DirectoryOlder)
     with locked_run(writer, order, settings, keys, unreadable, now, say, tolerated=tolerated) as run:
-        run.record("running", begun=True)
+        run.record(RunStatus.RUNNING, begun=True)
         run.journal.begun(order.reason, missing)
         # later runs compare the directory with this one
         run.compared = True
         run.end({})
         run.record(
-            "done",
+            RunStatus.DONE,
             begun=True,
             ended=run.now().isoformat(timespec="milliseconds"),
             journal=head_facts(run.journal.head),

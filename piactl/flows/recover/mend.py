@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from piactl.core.model.digests import DigestKeys
+from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.directory.client.connection import Password
 from piactl.directory.open import open_reader, open_writer
@@ -149,9 +150,9 @@ def mend(
         open_writer(one_server(settings.directory, mending.to), identity, password) as writer,
         locked_run(writer, order, settings, keys, unreadable, now, say, tolerated=(DirectoryOlder,)) as run,
     ):
-        run.record("running")
+        run.record(RunStatus.RUNNING)
         done = write_beside(run, mending.writes)
-        done.status = "partly" if done.problems else "done"
+        done.status = RunStatus.PARTLY if done.problems else RunStatus.DONE
         # the server may have got the runs that it lacked
         run.compared = compare_runs(
             writer, order.actor.host, settings, unreadable, now, tolerated=(DirectoryOlder,)
