@@ -67,6 +67,15 @@ def unreachable(academy: Academy) -> Ran:
     return academy.run("password", "unblock", CLAIRE)
 
 
+def older(academy: Academy) -> Ran:
+    """The directory was restored from a backup of before the last run."""
+    runs = academy.sandbox.entries(f"ou=runs,{academy.sandbox.state}", "(objectClass=piactlRecord)")
+    with academy.sandbox.root() as root:
+        for dn in sorted(runs, key=len, reverse=True):
+            root.delete(dn)
+    return academy.run("assignment", "end", CLAIRE, "--on", UNTIL, *WHY)
+
+
 def not_found(academy: Academy) -> Ran:
     return academy.run("assignment", "end", "nobody.here", "--on", UNTIL, *WHY)
 
@@ -90,6 +99,7 @@ CODES: dict[str, tuple[Exit, Callable[[Academy], Ran], tuple[str, ...]]] = {
     "feed refused": (Exit.FEED_REFUSED, feed_refused, ("hr-002.csv", "[empty]")),
     "lock held": (Exit.LOCKED, locked, ("is writing since", "elsewhere")),
     "unreachable": (Exit.UNREACHABLE, unreachable, ("ldapi", "piactl sandbox start")),
+    "older than the journal": (Exit.OLDER, older, ("piactl recover",)),
     "not found": (Exit.NOT_FOUND, not_found, ("nobody.here",)),
     "configuration": (Exit.CONFIGURATION, configuration, ("secrets/administrator", "no such file")),
 }

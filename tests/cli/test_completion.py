@@ -73,7 +73,7 @@ def test_options_are_those_of_the_commands() -> None:
         (["nightly", ""], [FILES]),
         (["plan", "--out", "x"], [FILES]),
         (["--config", ""], [FILES]),
-        (["apply", "plan.json", "--allow", "dea"], ["deactivate="]),
+        (["apply", "plan.json", "--allow", "dea"], ["deactivate=", "deactivate_window="]),
         (["completion", ""], ["bash", "zsh", "fish"]),
         (["account", "list", "--as-of", ""], []),
         (["account", "lock", "x", "--rea"], ["--reason"]),

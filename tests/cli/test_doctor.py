@@ -418,7 +418,7 @@ def test_a_day_of_the_last_run_that_is_to_come(clinic: Clinic) -> None:
 
 
 def test_a_source_without_a_new_feed(clinic: Clinic) -> None:
-    clinic.finds("D42", "skipped", "trials", 0)
+    clinic.finds("D42", "ok", "trials", 0)
     clinic.configure(("any_date: true", "any_date: false"))
     clinic.finds("D42", "ok", "none is old", 0)
     source = {"source": "hr", "digest": "d", "rows": 1, "people": 1, "columns": {}}

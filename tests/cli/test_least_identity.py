@@ -15,7 +15,7 @@ IDENTITIES = ("reader", "nightly", "desk", "administrator")
 READING = (
     "plan adopt forecast why account.list account.show account.timeline account.history exception.list "
     "override.list otp.show key.list journal.show journal.verify journal.prune runs.list runs.show "
-    "password.check"
+    "password.check recover"
 )
 NONE = (
     "init completion feed.check feed.rejects service.list service.show profile.list profile.show "
@@ -31,6 +31,7 @@ NEEDS = {
     **{words.replace(".", " "): "" for words in NONE.split()},
     **{words.replace(".", " "): "desk" for words in SUPPORT.split()},
     **dict.fromkeys(NIGHTS.split(), "nightly"),
+    "journal begin": "nightly",
     "doctor": "all",  # it looks whether each of them can be used
 }
 """The identity of each command; administrator for all others."""

@@ -266,7 +266,7 @@ updateref ldap://192.0.2.7
 
 
 @pytest.mark.parametrize(("extra", "words"), [(CONSUMER, "192.0.2.7"), ("readonly on", "unwillingToPerform")])
-def test_a_server_that_takes_no_writes_is_passed_over(extra: str, words: str) -> None:
+def test_if_the_first_server_takes_no_writes_no_other_is_tried(extra: str, words: str) -> None:
     with running(extra=extra) as copy, running() as original:
         with pytest.raises(DirectoryUnreachable, match="read-only") as refused:
             with open_writer(copy.settings(), "clerk", password):
@@ -275,7 +275,10 @@ def test_a_server_that_takes_no_writes_is_passed_over(extra: str, words: str) ->
         both = copy.settings(copy.uri, original.uri)
         with open_reader(both, "clerk", password) as reader:
             assert reader.facts().uri == copy.uri
-        with open_writer(both, "clerk", password) as writer:
+        with pytest.raises(DirectoryUnreachable, match="read-only"), open_writer(both, "clerk", password):
+            pass
+        turned = copy.settings(original.uri, copy.uri)
+        with open_writer(turned, "clerk", password) as writer:
             assert writer.facts().uri == original.uri
             assert one(writer, EntryWrite("add", ALICE, add=ENTRY)).outcome is Outcome.APPLIED
 
@@ -332,14 +335,17 @@ def test_after_its_first_write_a_writer_uses_no_other_server() -> None:
             assert reader.read(ALICE, ["sn"]) is None
 
 
-def test_before_its_first_write_a_writer_may_use_another_server() -> None:
+def test_a_writer_uses_no_other_server_before_its_first_write_either() -> None:
     with running() as first, running() as second:
         with open_writer(first.settings(first.uri, second.uri), "clerk", password) as writer:
             assert writer.read(CLERK, ["cn"]) is not None
             first.kill()
-            assert writer.read(CLERK, ["cn"]) is not None
-            assert one(writer, EntryWrite("add", ALICE, add=ENTRY)).outcome is Outcome.APPLIED
-            assert writer.facts().uri == second.uri
+            with pytest.raises(DirectoryUnreachable):
+                writer.read(CLERK, ["cn"])
+            with pytest.raises(DirectoryUnreachable):
+                list(writer.write([EntryWrite("add", ALICE, add=ENTRY)]))
+        with open_reader(second.settings(), "clerk", password) as reader:
+            assert reader.read(ALICE, ["uid"]) is None
 
 
 @pytest.mark.parametrize(("extra", "code"), [(CONSUMER, 10), ("readonly on", 53)])

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -17,6 +18,7 @@ import pyotp
 import pytest
 from ldap3.core.exceptions import (
     LDAPConstraintViolationResult,
+    LDAPEntryAlreadyExistsResult,
     LDAPInsufficientAccessRightsResult,
     LDAPNoSuchObjectResult,
     LDAPOperationResult,
@@ -26,9 +28,17 @@ from piactl.resources import schemas_folder
 from piactl.sandbox import render, render_slapd_conf
 from piactl.sandbox.files import IDENTITIES, tree_settings
 from tests.directory.config_server import config_server, settings_for
+from tests.directory.test_acl_matrix import hold_lock
 
 PASSWORD = "correct horse battery"
 FRESH = "another long passphrase"
+
+
+def as_nightly(server: Any) -> ldap3.Connection:
+    """A connection as the nightly identity, which holds the run lock."""
+    with server.root() as root, suppress(LDAPEntryAlreadyExistsResult):
+        hold_lock(root, server.state)
+    return server.connect("nightly")
 
 
 def account(sandbox: Any, uid: str, **more: Any) -> str:
@@ -160,7 +170,7 @@ def test_both_forms_of_the_schemas_define_the_same(sandbox: Any) -> None:
         with sandbox.at(server.uri).root() as root:
             ldif = subschema(root)
         own = {v for kind in conf.values() for v in kind if re.search(r"piactl|supann|eduPerson", v)}
-        assert len(own) == 4 + 9 + 16 + 4
+        assert len(own) == 4 + 9 + 17 + 5
         for kind in conf:
             assert conf[kind] == ldif[kind]
 
@@ -169,7 +179,7 @@ def test_a_server_from_cn_config_holds_the_same_rights_and_takes_the_access_log(
     with config_server(sandbox) as server:
         other = sandbox.at(server.uri)
         dn = f"uid=a,{sandbox.accounts}"
-        with other.connect("nightly") as nightly:
+        with as_nightly(other) as nightly:
             with pytest.raises(LDAPInsufficientAccessRightsResult):
                 nightly.add(dn, attributes=values("a", userPassword=FRESH))
             nightly.add(dn, attributes=values("a"))
@@ -190,7 +200,7 @@ def test_a_server_from_cn_config_holds_the_same_rights_and_takes_the_access_log(
 def test_what_is_due_is_found_by_an_ordered_search(sandbox: Any) -> None:
     for number, due in enumerate(("20260831", "20260901", "20261001", "20991231")):
         account(sandbox, f"a{number}", piactlNextDue=due)
-    with sandbox.connect("nightly") as connection:
+    with as_nightly(sandbox) as connection:
         connection.search(sandbox.accounts, "(piactlNextDue<=20260901)", attributes=["uid"])
         assert sorted(e["raw_attributes"]["uid"][0] for e in connection.response) == [b"a0", b"a1"]
 
@@ -198,7 +208,7 @@ def test_what_is_due_is_found_by_an_ordered_search(sandbox: Any) -> None:
 def test_a_record_of_some_megabytes_is_compared_byte_by_byte(sandbox: Any) -> None:
     dn = f"cn=big,ou=runs,{sandbox.state}"
     data = b'{"a":  "' + b"x" * 3_000_000 + b'"}'
-    with sandbox.connect("nightly") as connection:
+    with as_nightly(sandbox) as connection:
         connection.add(dn, attributes={"objectClass": "piactlRecord", "piactlData": data})
         # by value: what is taken away must be what is there, to the byte
         swap = {
@@ -220,7 +230,7 @@ def test_two_writers_at_once_cannot_give_the_same_name(sandbox: Any, attribute: 
     results: list[int] = []
 
     def give(who: str) -> None:
-        with sandbox.connect("nightly") as connection:
+        with as_nightly(sandbox) as connection:
             for round_ in range(25):
                 more = {"piactlIdentifier": [f"{who}{round_}"], "mail": [f"{who}{round_}@example.org"]}
                 more[attribute] = [*more[attribute], f"shared{round_}@example.org"]
@@ -259,7 +269,7 @@ def test_the_server_holds_the_window_that_nightly_writes(
     sandbox: Any, window: dict[str, str], opens: bool, at: str
 ) -> None:
     dn = f"uid=a,{sandbox.accounts}"
-    with sandbox.connect("nightly") as nightly:
+    with as_nightly(sandbox) as nightly:
         nightly.add(dn, attributes=values("a", **(window if at == "add" else {})))
         if at == "modify":
             nightly.modify(dn, {k: [(ldap3.MODIFY_ADD, [v])] for k, v in window.items()})
@@ -337,13 +347,13 @@ def test_a_service_identity_is_never_locked_out(sandbox: Any) -> None:
     dn = tree_settings()["nightly"]
     for _ in range(12):
         assert not sandbox.accepts(dn, "wrong")
-    with sandbox.connect("nightly") as connection:
+    with as_nightly(sandbox) as connection:
         assert connection.bound
 
 
 def test_the_limits_that_end_searches_do_not_cut_those_of_the_identities(sandbox: Any) -> None:
     assert "\nsizelimit 500\n" in (sandbox.folder / "slapd" / "slapd.conf").read_text()
-    with sandbox.connect("nightly") as nightly:
+    with as_nightly(sandbox) as nightly:
         for number in range(520):
             record = {"objectClass": "piactlRecord"}
             nightly.add(f"cn=r{number},ou=waiting,{sandbox.state}", attributes=record)
@@ -362,7 +372,7 @@ def logged(connection: ldap3.Connection, dn: str) -> list[dict[str, list[bytes]]
 def test_the_access_log_tells_who_did_what_and_no_secret(make_sandbox: Callable[..., Any]) -> None:
     sandbox = make_sandbox(accesslog=True)
     dn = f"uid=a,{sandbox.accounts}"
-    with sandbox.connect("nightly") as nightly:
+    with as_nightly(sandbox) as nightly:
         nightly.add(dn, attributes=values("a"))
     with sandbox.connect("desk") as desk:
         given = {"userPassword": FRESH, "pwdReset": "TRUE"}

@@ -21,9 +21,9 @@ NOEL = row(matricule="2001", prenom="Noel", nom_famille="Carpentier")
 @pytest.fixture
 def two(pair: Pair) -> Pair:
     """Two servers with the same content."""
-    pair.name_first(pair.academy.sandbox.uri)
     pair.academy.night(DAY, pair.academy.feed(row(), IDA, *crowd(7), day=DAY))
     pair.copy()
+    pair.name_first(pair.academy.sandbox.uri)
     return pair
 
 

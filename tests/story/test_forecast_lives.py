@@ -34,7 +34,7 @@ Told = list[tuple[date, Change]]
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Configuration:
+def configuration(tmp_path: Path) -> Configuration:
     for name in ("piactl.yaml", "policy.yaml", "establishments.csv"):
         shutil.copy(TOP / "examples" / name, tmp_path)
     keys = tmp_path / "secrets" / "keys"
