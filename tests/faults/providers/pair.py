@@ -262,7 +262,7 @@ def _give_passwords(world: World) -> None:
     codes = world.folder / "codes.csv"
     _done(world, "password", "activate", *uids, "--to", str(codes), "--yes")
     with codes.open(encoding="utf-8-sig") as file:
-        given = {row["uid"]: row["code"] for row in csv.DictReader(file)}
+        given = {row["uid"]: row["activation_password"] for row in csv.DictReader(file)}
     codes.unlink()
     for uid in uids[:6]:
         _simple_bind(world, uid, given[uid], then=secrets.token_urlsafe(18))
