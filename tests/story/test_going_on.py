@@ -57,8 +57,8 @@ def test_a_first_load_that_was_killed_goes_on(academy: Academy) -> None:
     assert [one["status"] for one in record] == ["done", "done", "refused", "interrupted"]
 
 
-def strangers(number: int) -> list[str]:
-    return [line.replace("5", "7", 1).replace("Vauban", "Turgot") for line in crowd(number)]
+def strangers(number: int, **values: str) -> list[str]:
+    return [line.replace("5", "7", 1).replace("Vauban", "Turgot") for line in crowd(number, **values)]
 
 
 def test_the_rest_of_a_first_load_goes_on_the_next_day(academy: Academy) -> None:
@@ -96,10 +96,14 @@ def test_a_plan_that_nobody_approved_does_not_go_on(academy: Academy, refused: P
 
 def test_people_held_are_approved_in_the_rest_too(academy: Academy) -> None:
     """In a first load, no guard counts the people held; in its rest, one does."""
-    strange = [line.replace("Vauban", "1234") for line in strangers(60)]
+    policy = (academy.sandbox.folder / "policy.yaml").read_text("utf-8")
+    (line,) = (one for one in policy.splitlines() if one.lstrip().startswith("disponibilite:"))
+    academy.edit("policy.yaml", f"{line}\n", "")
+    academy.edit("policy.yaml", "held:       {floor: 25, share: 0.05}", "held: {max: 5, share: 0.01}")
+    strange = strangers(12, position="disponibilite")
     feed = academy.feed(*crowd(MANY), *strange, day=DAY)
     killed(academy, "nightly", feed, "--as-of", DAY)
     assert len(academy.accounts()) < MANY
     ran = academy.night(DAY, feed)
-    assert "held=60" in ran.err
+    assert "held=12" in ran.err
     assert len(academy.accounts()) == MANY
