@@ -108,6 +108,11 @@ def test_a_feed_that_would_reopen_and_unlock_everybody_is_refused(academy: Acade
     academy.night(DAY, academy.feed(*people, day=DAY))
     back = academy.feed(*crowd(201, debut="2026-01-01", position="activite"), day="2026-03-02")
     with academy.nothing_written():
-        ran = academy.night("2026-03-02", back, code=4)
+        ran = academy.night("2026-03-02", back, code=6)
+        assert "column position: activite in 201 of 201 rows (100.0%), 0.0% in the last feed" in ran.err
+        digest = ran.err.partition("--accept-feed ")[2].split()[0]
+        words = ["--as-of", "2026-03-02", "--accept-feed", digest, "--reason", "toutes levées"]
+        ran = academy.run("nightly", back, *words)
+    assert ran.code == 4
     assert "reopen: 201 of 201 accounts, 100.0% (all accounts); the limit is 10 and 1.0%" in ran.err
     assert "unlock: 201 of 201 accounts, 100.0% (all accounts); the limit is 10 and 0.5%" in ran.err
