@@ -62,7 +62,8 @@ def can_log_in(academy: Academy, uid: str = CLAIRE) -> bool:
 
 
 def test_a_lock_beats_hr_and_a_password_reset_at_once(academy: Academy) -> None:
-    academy.run("nightly", academy.feed(row(debut="2020-09-01", fin="2090-08-31")))
+    today = date.today().isoformat()
+    academy.night(today, academy.feed(row(debut="2020-09-01", fin="2090-08-31"), day=today))
     academy.change(CLAIRE, userPassword=[PASSWORD])
     assert can_log_in(academy)
     locked = academy.run("account", "lock", CLAIRE, "--reason", "enquête", "-o", "json")
@@ -71,7 +72,7 @@ def test_a_lock_beats_hr_and_a_password_reset_at_once(academy: Academy) -> None:
     assert not can_log_in(academy)
     academy.change(CLAIRE, userPassword=[PASSWORD])
     assert not can_log_in(academy)
-    academy.run("nightly", academy.feed(row(debut="2020-09-01", fin="2091-08-31")))
+    academy.night(today, academy.feed(row(debut="2020-09-01", fin="2091-08-31"), day=today))
     assert not can_log_in(academy)
     assert academy.values(CLAIRE, "supannRessourceEtat") == ["{COMPTE}S:SupannVerrouAdministratif"]
     again = academy.run("account", "lock", CLAIRE, "--reason", "enquête", "-o", "json")

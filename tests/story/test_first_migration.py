@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import socket
@@ -305,9 +306,11 @@ def test_what_is_missing_of_a_load_in_part_is_planned_anew(academy: Academy, ent
     part.write_bytes(b"".join(one + b"\n\n" for one in ldif.read_bytes().split(b"\n\n")[: 1 + entries]))
     loaded(academy, part)
     assert len(academy.accounts()) == entries
-    ran = academy.night(DAY, feed, code=4)  # so many among so few: the guard of creations
-    approval = ["--allow", f"create={60 - entries}", "--reason", "the rest of the first migration"]
-    assert academy.run("apply", ran.plan_file, *approval).code == 0
+    ran = academy.night(DAY, feed, code=4)  # so many among so few: the guards of what is new
+    assert f"--allow create={60 - entries} " in ran.err
+    approval = [word for kind in re.findall(r"--allow (\S+)", ran.err) for word in ("--allow", kind)]
+    applied = academy.run("apply", ran.plan_file, *approval, "--reason", "the rest of the first migration")
+    assert applied.code == 0, applied
     assert sorted(outcomes(academy)) == ["applied"] * entries + ["failed"] * (60 - entries)
     ended = record(academy, ldif)
     assert ended["status"] == "partly"

@@ -60,10 +60,10 @@ class CountingReader:
 
 @pytest.mark.parametrize("first_load", [True, False])
 def test_searches_do_not_follow_people(academy: Academy, first_load: bool) -> None:
-    academy.edit("policy.yaml", "      create:     {max: 30,", "      create:     {max: 60,")
+    academy.allow_up_to(60, "create", "grant", "profile_growth", "service_growth")
     configuration = open_configuration(academy.sandbox.config)
     asked = []
-    for number in (4, 50):
+    for number in (25, 50):
         feed = academy.feed(*crowd(number), day=DAY)
         if not first_load:
             academy.night(DAY, feed)

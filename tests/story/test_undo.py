@@ -218,6 +218,7 @@ def test_protected_since_is_kept(academy: Academy) -> None:
 
 
 def test_a_guard_stops_an_undo_until_it_is_allowed(academy: Academy) -> None:
+    academy.allow_up_to(20, "create", "update", "profile_growth", "service_growth")
     academy.night(EVE, academy.feed(CLAIRE, day=EVE))
     academy.night(DAY, academy.feed(CLAIRE, *crowd(12, debut="2025-09-01"), day=DAY))
     with academy.nothing_written():
@@ -406,6 +407,7 @@ sys.exit(run(sys.argv[1:]))
 def test_a_killed_undo_is_finished_by_repeating_it(academy: Academy) -> None:
     people = crowd(12, debut="2025-09-01")
     academy.edit("piactl.yaml", "  suffix:", "  in_flight: 1\n  suffix:")
+    academy.allow_up_to(20, "rename", "update", "other_name")
     academy.night(EVE, academy.feed(*people, day=EVE))
     before = state(academy)
     feed = academy.feed(*(one.replace("Louise", "Lou-Ann") for one in people), day=DAY)

@@ -239,17 +239,16 @@ def read_memory(
         due = due(last_run)
     # the bytes of what cannot be read are not kept: a write replaces them
     foreign: Mapping[str, Mapping[str, date]] = {}
-    entry = reader.read(places.addresses, [DATA])
-    if entry is not None:
-        readable = unreadable.read(entry.dn, entry.first(DATA), read_addresses)
-        raw[entry.dn] = (entry.first(DATA) or b"") if readable is not None else b""
-        foreign = readable or {}
     archivals: Mapping[str, date] = {}
-    entry = reader.read(places.archivals, [DATA])
-    if entry is not None:
-        noted = unreadable.read(entry.dn, entry.first(DATA), read_archivals)
-        raw[entry.dn] = (entry.first(DATA) or b"") if noted is not None else b""
-        archivals = noted or {}
+    single = filters.any_of(filters.equals("cn", "addresses"), filters.equals("cn", "archivals"))
+    for entry in reader.search(state, single, [DATA], scope="one"):
+        if normal_dn(entry.dn) == normal_dn(places.addresses):
+            addresses = unreadable.read(entry.dn, entry.first(DATA), read_addresses)
+            readable, foreign = addresses is not None, addresses or {}
+        else:
+            noted = unreadable.read(entry.dn, entry.first(DATA), read_archivals)
+            readable, archivals = noted is not None, noted or {}
+        raw[entry.dn] = (entry.first(DATA) or b"") if readable else b""
     sources = {}
     for entry in reader.search(places.folder(SOURCES), filters.ANY_ENTRY, ["objectClass", DATA], scope="one"):
         name = cn_of(entry)
