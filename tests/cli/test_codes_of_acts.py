@@ -73,7 +73,7 @@ def older(academy: Academy) -> Ran:
     with academy.sandbox.root() as root:
         for dn in sorted(runs, key=len, reverse=True):
             root.delete(dn)
-    return academy.run("assignment", "end", CLAIRE, "--on", UNTIL, *WHY)
+    return academy.run("exception", "deny", CLAIRE, "--service", "iprof", "--until", UNTIL, *WHY)
 
 
 def not_found(academy: Academy) -> Ran:
