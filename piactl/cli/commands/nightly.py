@@ -21,7 +21,15 @@ from piactl.cli.framework.options import (
     need_reason,
     read_day,
 )
-from piactl.cli.framework.run_context import _now, done_code, new_order, say_refused, stop_on_signals, tell
+from piactl.cli.framework.run_context import (
+    _now,
+    done_code,
+    new_order,
+    say_refused,
+    stop_on_signals,
+    tell,
+    under_lock,
+)
 from piactl.cli.framework.terminal import StdoutLost
 from piactl.errors import Exit, PiactlError
 
@@ -72,7 +80,6 @@ def _run(
     strict: bool,
 ) -> int:
     from piactl.core.text import counted
-    from piactl.flows.apply.run import locked_run
     from piactl.flows.nightly import RefusedPlan, run_nightly
     from piactl.flows.plan.inputs.merge_feeds import Accepted
     from piactl.flows.plan.plan_file import plan_document
@@ -89,15 +96,7 @@ def _run(
     with stop_on_signals() as stop, writing(configuration) as writer:
         try:
             ready, done, file = run_nightly(
-                locked_run(
-                    writer,
-                    order,
-                    configuration.settings,
-                    configuration.keys,
-                    configuration.unreadable,
-                    _now,
-                    say,
-                ),
+                under_lock(configuration, writer, order),
                 configuration.settings,
                 configuration.rules(order.as_of),
                 configuration.encoding.fitted_to,

@@ -22,7 +22,7 @@ from piactl.cli.framework.account_batch import (
 )
 from piactl.cli.framework.context import ProgressLine, put, reading, say, writing
 from piactl.cli.framework.options import PlanLayout, Reason, RunOutput
-from piactl.cli.framework.run_context import _now, stop_on_signals
+from piactl.cli.framework.run_context import _now, stop_on_signals, under_lock
 from piactl.cli.framework.terminal import StdoutLost, confirmed
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
@@ -147,29 +147,19 @@ def _agreed(undoing: Undoing, configuration: Configuration, *, yes: bool) -> boo
 
 
 def _apply(undoing: Undoing, configuration: Configuration, order: Order) -> Done:
-    from piactl.flows.apply.run import locked_run
     from piactl.flows.nightly import run_apply
 
     progress = ProgressLine("put back")
     with stop_on_signals() as stop, writing(configuration, IDENTITY) as writer:
         try:
-            begin_run = locked_run(
-                writer,
-                order,
-                configuration.settings,
-                configuration.keys,
-                configuration.unreadable,
-                _now,
-                say,
-                undoing.ready.fingerprint,
-            )
+            begin_run = under_lock(configuration, writer, order, undoing.ready.fingerprint)
             return run_apply(begin_run, undoing.ready, progress=progress, stop=stop)
         finally:
             progress.close()
 
 
 def _result(undoing: Undoing, configuration: Configuration, done: Done | None = None) -> dict[str, Any]:
-    """What -o json prints, as the README documents it."""
+    """What -o json prints, as docs/undo.md documents it."""
     from piactl.directory.port import Outcome
     from piactl.flows.plan.plan_file import plan_document
     from piactl.flows.undo.revert import Fate

@@ -6,7 +6,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date, datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,9 @@ from piactl.errors import Exit, UnsafePlan
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
+    from piactl.directory.port import Writer
     from piactl.flows.apply.executor import Done
-    from piactl.flows.apply.run import Order
+    from piactl.flows.apply.run import Order, Run
     from piactl.flows.plan.ready_plan import ReadyPlan
 
 
@@ -95,7 +96,6 @@ def apply_plan(
     output: PlanLayout,
 ) -> Done:
     from piactl.flows.apply.executor import refused
-    from piactl.flows.apply.run import locked_run
     from piactl.flows.nightly import run_apply
 
     if refused(ready.plan.refusals, allowed) and not _interrupted(configuration, ready):
@@ -107,21 +107,23 @@ def apply_plan(
     progress = ProgressLine("written")
     with stop_on_signals() as stop, writing(configuration, identity) as writer:
         try:
-            begin_run = locked_run(
-                writer,
-                order,
-                configuration.settings,
-                configuration.keys,
-                configuration.unreadable,
-                _now,
-                say,
-                ready.fingerprint,
-            )
+            begin_run = under_lock(configuration, writer, order, ready.fingerprint)
             done = run_apply(begin_run, ready, progress=progress, stop=stop)
         finally:
             progress.close()
     tell(done, output)
     return done
+
+
+def under_lock(
+    configuration: Configuration, writer: Writer, order: Order, plan: str = ""
+) -> AbstractContextManager[Run]:
+    """The run of an order, which takes the run lock when it is entered; `plan` is the fingerprint of its plan
+    where that is known before."""
+    from piactl.flows.apply.run import locked_run
+
+    settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
+    return locked_run(writer, order, settings, keys, unreadable, _now, say, plan)
 
 
 def _interrupted(configuration: Configuration, ready: ReadyPlan) -> bool:

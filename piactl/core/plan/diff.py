@@ -368,7 +368,7 @@ _DETAILS = ("corps", "position", "discipline", "modality", "quotite")
 
 
 def other_values(current: Account, account: Account) -> Iterator[str]:
-    """What a feed tells otherwise than before although nothing has begun or ended: `establishment` or
+    """What a feed has otherwise than before although nothing has begun or ended: `establishment` or
     `function` where an assignment has the start and the other one of the two of a known assignment,
     `details` where a known assignment has other values, `name` where a name differs in more than its
     spelling. A mutation is none of these: it has a start of its own."""

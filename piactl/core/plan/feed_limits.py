@@ -86,7 +86,7 @@ class PastFeed:
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """What is remembered of the last feed of a source that was applied, of what `FeedFacts` tells, and of the
+    """What is remembered of the last feed of a source that was applied, of what `FeedFacts` holds, and of the
     columns of the last PAST full ones, the latest last. 0 rows: their number is unknown."""
 
     source: str
@@ -280,22 +280,22 @@ def _changed_columns(
         return []
     found: dict[str, str] = {}
     for column, (filled, _) in facts.columns.items():
-        told = [one for one in past if column in one.filled]
-        before = _share(told, [one.filled[column] for one in told])
-        if told and _apart(filled, before, facts.rows, limits):
-            found[column] = f"a value in {_of(filled, facts.rows)}, {before:.1%} {_in(told, limits)}"
+        known = [one for one in past if column in one.filled]
+        before = _share(known, [one.filled[column] for one in known])
+        if known and _apart(filled, before, facts.rows, limits):
+            found[column] = f"a value in {_of(filled, facts.rows)}, {before:.1%} {_in(known, limits)}"
     for column, counts in facts.values.items():
-        told = [one for one in past if column in one.values]
-        frequent = {value for one in told for value in one.values[column]}
+        known = [one for one in past if column in one.values]
+        frequent = {value for one in known for value in one.values[column]}
         apart = []
-        for value in sorted({*counts, *frequent}) if told else ():
-            before = _share(told, [one.values[column].get(value, 0) for one in told])
+        for value in sorted({*counts, *frequent}) if known else ():
+            before = _share(known, [one.values[column].get(value, 0) for one in known])
             if _apart(counts.get(value, 0), before, facts.rows, limits):
                 apart.append((counts.get(value, 0) / facts.rows - before, value, before))
         if apart:  # what there is more of says more than what is missing
             _, value, before = max(apart)
             now = _of(counts.get(value, 0), facts.rows)
-            found.setdefault(column, f"{value or 'blank'} in {now}, {before:.1%} {_in(told, limits)}")
+            found.setdefault(column, f"{value or 'blank'} in {now}, {before:.1%} {_in(known, limits)}")
     for column, message in _unvaried(facts, past, limits):
         found.setdefault(column, message)
     return [("changed-column", f"column {column}: {message}") for column, message in found.items()]
@@ -306,22 +306,22 @@ def _unvaried(facts: FeedFacts, past: Sequence[PastFeed], limits: SourceLimits) 
     if past[-1].rows < limits.column_floor:
         return
     for column, counts in facts.values.items():
-        told = [one for one in past if column in one.values]
-        other = [one.rows - max(one.values[column].values(), default=0) for one in told]
+        known = [one for one in past if column in one.values]
+        other = [one.rows - max(one.values[column].values(), default=0) for one in known]
         least = VARIED if column in CODED else limits.column_floor
-        if not told or sum(other) < least * len(told):
+        if not known or sum(other) < least * len(known):
             continue
-        rows = sum(one.rows for one in told)
+        rows = sum(one.rows for one in known)
         common = max(counts, key=lambda value: counts[value])
         now = facts.rows - counts[common]
         if now < LEFT * sum(other) * facts.rows / rows:
             share = f"{common or 'blank'} in {_of(counts[common], facts.rows)}"
-            yield column, f"{share}, another value in {sum(other) / rows:.1%} {_feeds(told)}"
+            yield column, f"{share}, another value in {sum(other) / rows:.1%} {_feeds(known)}"
     for column, values in facts.distinct.items():
-        told = [one for one in past if column in one.distinct and column not in one.values]
-        before = sum(one.distinct[column] for one in told) / max(len(told), 1)
+        known = [one for one in past if column in one.distinct and column not in one.values]
+        before = sum(one.distinct[column] for one in known) / max(len(known), 1)
         if before >= DISTINCT and values <= LEFT * before:
-            yield column, f"{values} distinct values, {before:.0f} {_feeds(told)}"
+            yield column, f"{values} distinct values, {before:.0f} {_feeds(known)}"
 
 
 def _share(past: Sequence[PastFeed], rows: Sequence[int]) -> float:
