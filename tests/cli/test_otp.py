@@ -207,6 +207,8 @@ def test_under_cron(two: Academy) -> None:
 
 def test_no_secret_is_anywhere_but_in_its_place(two: Academy) -> None:
     file = two.folder / "canary.uri"
+    # six digits of a code may stand by chance in a file that was there before
+    before = {path: path.read_bytes() for path in two.sandbox.folder.rglob("*") if path.is_file()}
     assert two.run("otp", "enroll", UID, "--uri-file", file).code == 0
     phone = Phone(secret_in(file))
     codes = [phone.code()]
@@ -230,7 +232,7 @@ def test_no_secret_is_anywhere_but_in_its_place(two: Academy) -> None:
     for path in places:
         content = path.read_bytes()
         assert raw not in content, path
-        for form in [*forms, *codes]:
+        for form in [*forms, *(codes if content != before.get(path) else ())]:
             assert form.encode() not in content, path
     everything = two.sandbox.entries("o=gouv,c=fr")
     holders = [

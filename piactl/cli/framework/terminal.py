@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import os
+import select
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,10 +81,25 @@ def discard(stream: TextIO) -> None:
 def confirmed(question: str) -> bool:
     """Whether the person at the terminal answers yes; any other answer is a no."""
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    _wait_for_answer()
     try:
         return sys.stdin.readline().strip().lower() in ("y", "yes", "o", "oui")
     except UnicodeDecodeError:
         return False
+
+
+def _wait_for_answer() -> None:
+    """Waits until stdin can be read. A signal that arrives between the question and the read interrupts this
+    wait; it would not interrupt the read."""
+    awake, wake = os.pipe()
+    os.set_blocking(wake, False)
+    before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    try:
+        select.select([0, awake], [], [])
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(awake)
+        os.close(wake)
 
 
 def ask_secret(what: str, source: str | None, option: str) -> str:
