@@ -1,4 +1,4 @@
-from piactl.cli import main
+from piactl.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -16,7 +16,7 @@ from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import Career
 from piactl.core.rules.entitlements import own_periods, rights_of
-from piactl.core.rules.mobility import Post
+from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import assignment_text, exception_text
 
 

@@ -46,7 +46,7 @@ def open_writer(settings: DirectorySettings, identity: str, password: Password) 
 
 def _writer(settings: DirectorySettings, link: Link) -> DirectoryWriter:
     # imported here: those who read do without
-    from piactl.directory.write.pipelined import BulkWriter
+    from piactl.directory.write.bulk_writer import BulkWriter
     from piactl.directory.write.single import DirectoryWriter
 
     if settings.in_flight == 1:

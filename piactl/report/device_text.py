@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from piactl.core.credentials.totp_devices import PERIOD, drift_words
+from piactl.core.credentials.totp import PERIOD, drift_words
 from piactl.report.escaping import shown
 
 View = Mapping[str, Any]

@@ -25,7 +25,7 @@ Function = tuple[str, int, str]
 
 
 def main(words: list[str]) -> int:
-    from piactl.cli import run
+    from piactl.cli.main import run
 
     profiler = cProfile.Profile(time.process_time)
     code = profiler.runcall(run, words)

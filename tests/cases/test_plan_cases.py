@@ -43,7 +43,8 @@ from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Subject, desired_account
 from piactl.directory.port import EntryWrite
 from piactl.directory.simulated_directory import SimulatedDirectory
-from piactl.directory.store.accounts import account_dn, account_write
+from piactl.directory.store.account_write import account_write
+from piactl.directory.store.accounts import account_dn
 from piactl.directory.store.memory_records import last_run_record
 from piactl.directory.store.records import DATA, Places, record_write
 from piactl.feed.reader import read_feed

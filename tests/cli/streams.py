@@ -138,8 +138,8 @@ def _child(asked: dict[str, Any]) -> NoReturn:
     os.environ["PIACTL_CONFIG"] = str(asked["config"])
     code = 99
     try:
-        from piactl.cli import main
         from piactl.cli.framework import context
+        from piactl.cli.main import main
 
         if asked["system"]:
             del os.environ["PIACTL_CONFIG"]

@@ -17,7 +17,7 @@ def loaded_after(*words: str) -> set[str]:
     """The modules that a command leaves loaded."""
     code = (
         "import sys, io, contextlib\n"
-        "from piactl.cli import run\n"
+        "from piactl.cli.main import run\n"
         "with contextlib.redirect_stdout(io.StringIO()): run(sys.argv[1:])\n"
         "print(' '.join(sys.modules))"
     )

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from piactl.cli import run
 from piactl.cli.commands.completion import SCRIPTS
 from piactl.cli.framework.application import assembled
 from piactl.cli.framework.commands import COMMANDS, NOUNS
 from piactl.cli.framework.completion import FILES, complete, completed, parameters
+from piactl.cli.main import run
 from piactl.core.model.account import State
 from tests.cli.test_assembling import HEAVY
 from tests.story.academy import Academy
@@ -84,7 +84,9 @@ def test_values(typed: list[str], expected: list[str]) -> None:
 
 
 def loaded_after(*typed: str) -> set[str]:
-    code = "import sys\nfrom piactl.cli import run\nrun(['--complete', *sys.argv[1:]])\nprint(*sys.modules)"
+    code = (
+        "import sys\nfrom piactl.cli.main import run\nrun(['--complete', *sys.argv[1:]])\nprint(*sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, *typed], capture_output=True, text=True, check=True, cwd=TOP, timeout=60
     )
@@ -103,7 +105,7 @@ def test_commands_and_options_load_nothing_heavy() -> None:
 
 def test_one_account_is_shown_without_what_takes_long_to_load(people: Academy) -> None:
     code = (
-        "import sys, io, contextlib\nfrom piactl.cli import run\n"
+        "import sys, io, contextlib\nfrom piactl.cli.main import run\n"
         "with contextlib.redirect_stdout(io.StringIO()) as out: assert run(sys.argv[1:]) == 0\n"
         "assert 'Dubreuil' in out.getvalue()\nprint(*sys.modules)"
     )
@@ -119,7 +121,7 @@ def test_one_account_is_shown_without_what_takes_long_to_load(people: Academy) -
         loaded = set(done.stdout.split())
         for module in ("pydantic", "jsonschema", "rapidfuzz", "rich", "tabulate", "cryptography"):
             assert module not in loaded, (typed, module)
-        assert "piactl.directory.write.pipelined" not in loaded
+        assert "piactl.directory.write.bulk_writer" not in loaded
 
 
 @pytest.fixture

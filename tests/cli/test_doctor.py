@@ -13,7 +13,7 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.cli import run
+from piactl.cli.main import run
 from piactl.clock import utc_now
 from piactl.config.settings import read_settings
 from piactl.core.model.digests import DigestKeys

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from piactl.cli import run
 from piactl.cli.framework.terminal import StdoutLost, WatchedStdout
+from piactl.cli.main import run
 from piactl.core.text import counted
 from piactl.errors import Exit
 from piactl.flows.doctor import records

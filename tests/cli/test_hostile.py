@@ -16,7 +16,7 @@ from xml.dom import minidom
 
 import pytest
 
-from piactl.cli import run
+from piactl.cli.main import run
 from piactl.errors import Exit
 from tests.story.academy import Academy, Ran
 from tests.story.feeds import MICHELIS

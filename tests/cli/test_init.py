@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from piactl.cli import run
 from piactl.cli.framework.context import chosen
+from piactl.cli.main import run
 from piactl.config.policy import policy_warnings, read_policy
 from piactl.config.register import read_register
 from piactl.config.settings import read_settings

@@ -253,7 +253,7 @@ def dying(run, writes, *rest):
         real(run, writes, *rest)
     os._exit(9)
 batch.write_alone = dying
-from piactl.cli import run
+from piactl.cli.main import run
 sys.exit(run(sys.argv[2:]))
 """
 

@@ -17,7 +17,8 @@ from piactl.core.plan.diff import FOLLOWING, changes_of, named_fields
 from piactl.core.rules.address_allocation import addressed
 from piactl.core.rules.desired import Desired, Rules, Subject, archived, desired_account
 from piactl.directory.port import RawEntry
-from piactl.directory.store.accounts import Entry, Unreadable, account_write, entry_of
+from piactl.directory.store.account_write import account_write
+from piactl.directory.store.accounts import Entry, Unreadable, entry_of
 from piactl.directory.store.attribute_map import FIELDS, Encoding
 from piactl.flows.plan.change_set import change_set
 

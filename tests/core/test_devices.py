@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from piactl.core.credentials.totp_devices import (
+from piactl.core.credentials.totp import (
     PERIOD,
     WINDOW,
     CodeUsed,
@@ -27,7 +27,7 @@ from piactl.core.credentials.totp_devices import (
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Policy, Service
-from piactl.otp import OtpSecret, SealBroken, new_secret, sealed, unsealed
+from piactl.otp_secret import OtpSecret, SealBroken, new_secret, sealed, unsealed
 
 NOW = datetime(2027, 3, 28, 1, 0, 5, tzinfo=UTC)
 STEP = step_at(NOW)

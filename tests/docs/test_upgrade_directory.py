@@ -14,7 +14,7 @@ import ldap3
 import pytest
 from ldap3.core.exceptions import LDAPConstraintViolationResult
 
-from piactl.cli import run
+from piactl.cli.main import run
 from piactl.sandbox.files import POLICIES, identity_dn
 from tests.directory.config_server import ConfigServer, config_server
 

@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 import ldap3
 
-from piactl.cli import run
+from piactl.cli.main import run
 from piactl.directory.store.attribute_map import MANAGED
 from tests.conftest import Sandbox
 

@@ -516,7 +516,7 @@ def test_what_was_made_before_the_server_failed_is_told_and_hooked(claire: Acade
         "import sys\n"
         "from piactl.directory.write.single import DirectoryWriter\n"
         "from piactl.errors import DirectoryUnreachable\n"
-        "from piactl.cli import main\n"
+        "from piactl.cli.main import main\n"
         "whole = DirectoryWriter.write\n"
         "def cut(self, writes):\n"
         "    for result in whole(self, writes):\n"

@@ -362,7 +362,7 @@ def test_killed_before_the_file_is_whole(academy: Academy) -> None:
     ldif = academy.folder / "accounts.ldif"
     kill = "import os, signal; import piactl.flows.apply.offline_load as o; "
     kill += "o.last_run_record = lambda last: os.kill(os.getpid(), signal.SIGKILL)"
-    code = f"{kill}\nfrom piactl.cli import run; run({['apply', str(plan), '--ldif', str(ldif)]!r})"
+    code = f"{kill}\nfrom piactl.cli.main import run; run({['apply', str(plan), '--ldif', str(ldif)]!r})"
     died = subprocess.run(
         [sys.executable, "-c", code], env=academy.environment(), capture_output=True, timeout=60, check=False
     )
@@ -394,7 +394,7 @@ def test_a_signal_stops_it_before_the_file_is_whole(academy: Academy) -> None:
     send = "import os, signal; import piactl.flows.apply.offline_load as o; before = o.undo_writes; "
     send += "o.undo_writes = lambda *a: (os.kill(os.getpid(), signal.SIGTERM), before(*a))[1]"
     words = ["apply", str(plan), "--ldif", str(ldif)]
-    code = f"{send}\nfrom piactl.cli import run; import sys; sys.exit(run({words!r}))"
+    code = f"{send}\nfrom piactl.cli.main import run; import sys; sys.exit(run({words!r}))"
     ended = subprocess.run(
         [sys.executable, "-c", code], env=academy.environment(), capture_output=True, timeout=60, check=False
     )

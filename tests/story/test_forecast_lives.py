@@ -21,7 +21,7 @@ from piactl.core.rules.address_allocation import named
 from piactl.core.rules.desired import Desired, Subject, desired_account
 from piactl.directory.port import EntryWrite
 from piactl.directory.simulated_directory import SimulatedDirectory
-from piactl.directory.store.accounts import account_write
+from piactl.directory.store.account_write import account_write
 from piactl.directory.store.memory_records import last_run_record, waiting_record
 from piactl.directory.store.records import DATA, Places, record_write
 from piactl.flows.forecast.simulate import Forecast

@@ -196,7 +196,7 @@ def killed(academy: Academy, *feeds: Path) -> None:
         "import os, signal\n"
         "from piactl.flows.apply import executor\n"
         "executor._write_accounts = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "from piactl.cli import main\n"
+        "from piactl.cli.main import main\n"
         "main()"
     )
     words = [sys.executable, "-c", prelude, "nightly", *map(str, feeds), "--as-of", NEXT]

@@ -521,7 +521,7 @@ def test_marks_are_void_after_a_run_that_did_not_end_well(
 
 DYING = """
 import os
-from piactl.cli import main
+from piactl.cli.main import main
 from piactl.errors import DirectoryUnreachable
 from piactl.flows.apply import executor as applying
 

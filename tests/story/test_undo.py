@@ -389,7 +389,7 @@ def test_the_support_cannot_read_what_runs_keep(academy: Academy) -> None:
 
 DYING = """
 import os, signal, sys
-from piactl.cli import run
+from piactl.cli.main import run
 from piactl.flows.apply import write_ahead as writing
 from piactl.journal import Journal
 told, calls = Journal.outcomes, []

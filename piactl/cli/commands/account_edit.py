@@ -7,8 +7,18 @@ from typing import Annotated
 import typer
 
 from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import ActAsOf, ActOutput, Allow, DryRun, Manner, Names, Until, Yes
-from piactl.cli.framework.options import Reason, read_date
+from piactl.cli.framework.account_batch import Manner
+from piactl.cli.framework.options import (
+    ActAsOf,
+    ActOutput,
+    Allow,
+    DryRun,
+    LastDay,
+    Names,
+    Reason,
+    Yes,
+    read_date,
+)
 from piactl.core.edits import closing, locks
 from piactl.errors import UsageError
 
@@ -16,7 +26,7 @@ from piactl.errors import UsageError
 def lock(
     names: Names,
     reason: Reason = "",
-    until: Until = None,
+    until: LastDay = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     output: ActOutput = None,
@@ -59,7 +69,7 @@ def close(
     grace: Annotated[
         int, typer.Option("--grace", min=0, max=3660, help="Days of grace from that day on.")
     ] = 0,
-    until: Until = None,
+    until: LastDay = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     output: ActOutput = None,
@@ -83,7 +93,7 @@ def close(
 def reopen(
     names: Names,
     reason: Reason = "",
-    until: Until = None,
+    until: LastDay = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     output: ActOutput = None,
@@ -107,7 +117,7 @@ def rename(
         str | None, typer.Option("--usage-name", help='The new usage name; "" for the family name alone.')
     ] = None,
     reason: Reason = "",
-    until: Until = None,
+    until: LastDay = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     output: ActOutput = None,

@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import ActAsOf, ActOutput, Allow, DryRun, Manner, Names, Until, Yes
-from piactl.cli.framework.options import Reason, read_date
+from piactl.cli.framework.account_batch import Manner
+from piactl.cli.framework.options import (
+    ActAsOf,
+    ActOutput,
+    Allow,
+    DryRun,
+    LastDay,
+    Names,
+    Reason,
+    Yes,
+    read_date,
+)
 from piactl.core.edits import assignments
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, read_uai
@@ -61,7 +71,7 @@ def end_(
     uai: Uai = "",
     function: Function = "",
     start: Start = None,
-    until: Until = None,
+    until: LastDay = None,
     reason: Reason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -95,7 +105,7 @@ def move(
         str, typer.Option("--function", help="The function there; the same without it.")
     ] = "",
     from_: Annotated[str, typer.Option("--from", help="The UAI that is left, where there are several.")] = "",
-    until: Until = None,
+    until: LastDay = None,
     reason: Reason = "",
     dry_run: DryRun = False,
     yes: Yes = False,

@@ -7,9 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import ActAsOf, ActOutput, Allow, DryRun, Manner, Names, Until, Yes
+from piactl.cli.framework.account_batch import Manner
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
-from piactl.cli.framework.options import AsOf, Output, Reason, read_date, read_day
+from piactl.cli.framework.options import (
+    ActAsOf,
+    ActOutput,
+    Allow,
+    AsOf,
+    DryRun,
+    LastDay,
+    Names,
+    Output,
+    Reason,
+    Yes,
+    read_date,
+    read_day,
+)
 from piactl.config.schema_validation import hint
 from piactl.core.edits import exceptions
 from piactl.core.model.person import read_uai
@@ -31,7 +44,7 @@ def grant(
     names: Names,
     service: ServiceName = "",
     uai: Uai = "",
-    until: Until = None,
+    until: LastDay = None,
     from_: From = None,
     reason: Reason = "",
     dry_run: DryRun = False,
@@ -49,7 +62,7 @@ def deny(
     names: Names,
     service: ServiceName = "",
     uai: Uai = "",
-    until: Until = None,
+    until: LastDay = None,
     from_: From = None,
     reason: Reason = "",
     dry_run: DryRun = False,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import DryRun, Manner
+from piactl.cli.framework.account_batch import Manner
 from piactl.cli.framework.account_batch import begin as begin_act
 from piactl.cli.framework.context import (
     layout_or_default,
@@ -21,7 +21,7 @@ from piactl.cli.framework.context import (
     today,
     writing,
 )
-from piactl.cli.framework.options import Output, Reason, Since, Until, read_period
+from piactl.cli.framework.options import DryRun, Output, Reason, Since, Until, read_period
 from piactl.clock import utc_now
 from piactl.core.journal_line import BrokenLine
 from piactl.core.model.numen import masked
@@ -254,7 +254,7 @@ def _read_head(text: str) -> tuple[int, str] | None:
 
 
 def _anchors(configuration: Configuration) -> dict[str, Head]:
-    from piactl.flows.journal_retention import anchors_of
+    from piactl.flows.prune_journal import anchors_of
     from piactl.journal import who
 
     with reading(configuration) as reader:
@@ -277,7 +277,7 @@ def export(
     or added since; against somebody who makes all hashes anew only the head kept elsewhere does
     (`journal verify FILE --head`). It proves nothing outside its period.
     """
-    from piactl.flows.journal_retention import behind
+    from piactl.flows.prune_journal import behind
     from piactl.journal import who
     from piactl.journal.export import export_lines, extract
     from piactl.private_files import write_private
@@ -313,7 +313,7 @@ def prune(
     to keep. The CNIL advises to keep logs for 6 to 12 months; nothing is ever pruned by itself.
     """
     from piactl.cli.framework.run_context import new_order
-    from piactl.flows.journal_retention import prune_journal
+    from piactl.flows.prune_journal import prune_journal
 
     configuration = this_configuration()
     first, _ = read_period(configuration, before, "", option="--before")

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import DryRun, Manner
+from piactl.cli.framework.account_batch import Manner
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, writing
-from piactl.cli.framework.options import Output, Reason
+from piactl.cli.framework.options import DryRun, Output, Reason
 from piactl.core.edits import ActRefused
 from piactl.errors import Exit, PiactlError
 from piactl.report.table import rendered

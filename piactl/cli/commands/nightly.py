@@ -26,10 +26,10 @@ from piactl.cli.framework.run_context import (
     done_code,
     new_order,
     say_refused,
-    stop_on_signals,
     tell,
     under_lock,
 )
+from piactl.cli.framework.signals import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost
 from piactl.errors import Exit, PiactlError
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import ActOutput, DryRun, Manner, Names, Yes, read_names
+from piactl.cli.framework.account_batch import Manner, read_names
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
-from piactl.cli.framework.options import Reason, ShowOutput
+from piactl.cli.framework.options import ActOutput, DryRun, Names, Reason, ShowOutput, Yes
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, PiactlError, UsageError
@@ -316,7 +316,7 @@ def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, oth
 
 
 def _show_once(enrolment: Enrolment) -> None:
-    from piactl.otp import drawn
+    from piactl.otp_secret import drawn
 
     put([drawn(enrolment.uri), f"{enrolment.uri}\n"])
     say("scan it now: it is shown only once. A photograph of it is a copy of the device: clear the screen")

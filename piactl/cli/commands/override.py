@@ -7,9 +7,20 @@ from typing import Annotated
 import typer
 
 from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import ActAsOf, ActOutput, Allow, DryRun, Manner, Names, Yes
+from piactl.cli.framework.account_batch import Manner
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
-from piactl.cli.framework.options import AsOf, Output, Reason, read_day
+from piactl.cli.framework.options import (
+    ActAsOf,
+    ActOutput,
+    Allow,
+    AsOf,
+    DryRun,
+    Names,
+    Output,
+    Reason,
+    Yes,
+    read_day,
+)
 from piactl.core.edits import closing
 from piactl.core.model.overrides import OverrideKind
 from piactl.errors import Exit, UsageError

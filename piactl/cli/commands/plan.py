@@ -31,9 +31,9 @@ from piactl.cli.framework.run_context import (
     new_order,
     refuse_broken,
     show_plan,
-    stop_on_signals,
     tell,
 )
+from piactl.cli.framework.signals import stop_on_signals
 from piactl.errors import Exit, UsageError
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import DryRun, Manner, Yes, begin
+from piactl.cli.framework.account_batch import Manner, begin
 from piactl.cli.framework.context import put, reading, say, this_configuration, writing
-from piactl.cli.framework.options import PlanLayout, Reason, RunOutput
+from piactl.cli.framework.options import DryRun, PlanLayout, Reason, RunOutput, Yes
 from piactl.cli.framework.run_context import done_code, tell
 from piactl.cli.framework.terminal import confirmed
 from piactl.clock import utc_now
@@ -78,7 +78,7 @@ def recover(
 
 def _found(configuration: Configuration, reader: Reader) -> dict[str, Any]:
     """What -o json prints."""
-    from piactl.flows.apply.compare_runs import compare_runs
+    from piactl.flows.apply.restored_directory import compare_runs
     from piactl.flows.recover.lost_runs import feeds_to_apply, intended_accounts, lost_runs
     from piactl.journal import who
 

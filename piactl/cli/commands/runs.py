@@ -63,7 +63,7 @@ def rewind(
     the latest first. The next night evaluates every account. DATE is not after the day of the last run.
     """
     from piactl.cli.framework.run_context import new_order
-    from piactl.flows.rewind import rewind as set_back
+    from piactl.flows.rewind_run_day import rewind as set_back
 
     need_reason(reason, "runs rewind", ["a reason"])
     configuration = this_configuration()

@@ -10,19 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import (
-    ActAsOf,
-    Allow,
-    DryRun,
-    Manner,
-    Yes,
-    begin,
-    can_ask,
-    say_broken_guards,
-)
+from piactl.cli.framework.account_batch import Manner, begin, can_ask, say_broken_guards
 from piactl.cli.framework.context import ProgressLine, put, reading, say, writing
-from piactl.cli.framework.options import PlanLayout, Reason, RunOutput
-from piactl.cli.framework.run_context import _now, stop_on_signals, under_lock
+from piactl.cli.framework.options import ActAsOf, Allow, DryRun, PlanLayout, Reason, RunOutput, Yes
+from piactl.cli.framework.run_context import _now, under_lock
+from piactl.cli.framework.signals import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirmed
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
@@ -35,7 +27,7 @@ if TYPE_CHECKING:
     from piactl.core.plan.guards import Refusal
     from piactl.flows.apply.executor import Done
     from piactl.flows.apply.run import Order
-    from piactl.flows.undo.plan import Undoing
+    from piactl.flows.undo.propose import Undoing
 
 IDENTITY = IdentityName.ADMINISTRATOR
 _FIRST_GUARDS = 3
@@ -71,7 +63,7 @@ def undo(
     Exit codes: 0 all is as before, 4 refused by a guard, 5 some accounts were kept, 7 a run is writing.
     """
     from piactl.flows.accounts.batch import refuse_broken_guards
-    from piactl.flows.undo.plan import propose_undo
+    from piactl.flows.undo.propose import propose_undo
 
     manner = Manner(reason, dry_run, yes, allow=allow or [], as_of=as_of, identity=IDENTITY)
     configuration, order, _ = begin(manner, changes=not (dry_run or out))
@@ -162,7 +154,7 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
     """What -o json prints, as docs/undo.md documents it."""
     from piactl.directory.port import Outcome
     from piactl.flows.plan.plan_file import plan_document
-    from piactl.flows.undo.revert import Fate
+    from piactl.flows.undo.reversals import Fate
 
     document = plan_document(undoing.ready)
     facts = document["undo"]
@@ -194,7 +186,7 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
 
 
 def _made(account: Mapping[str, Any]) -> bool:
-    from piactl.flows.undo.revert import Fate
+    from piactl.flows.undo.reversals import Fate
 
     return bool(account["outcome"] == Fate.REVERSED)
 

@@ -6,9 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from piactl.cli.framework.context import (
     layout_or_default,
@@ -20,7 +18,8 @@ from piactl.cli.framework.context import (
     writing,
 )
 from piactl.cli.framework.options import Layout, read_allowed, read_day
-from piactl.cli.framework.run_context import _now, new_order, stop_on_signals
+from piactl.cli.framework.run_context import _now, new_order
+from piactl.cli.framework.signals import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirmed
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, PiactlError, UsageError
@@ -75,32 +74,6 @@ def _name_in_json(line: str, number: int) -> str:
             f"stdin, line {number}: neither a name nor a JSON object with a uid; nothing was changed"
         )
     return str(name)
-
-
-Names = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="ACCOUNT...",
-        help="A uid, an address or a matricule; - reads them from stdin, one per line.",
-        show_default=False,
-    ),
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation. Guards still apply.")]
-ActOutput = Annotated[
-    Layout | None,
-    typer.Option("-o", "--output", help="How to print the results; text without it.", show_default=False),
-]
-Allow = Annotated[
-    list[str] | None,
-    typer.Option("--allow", metavar="KIND=N", help="Approve a broken guard for exactly N accounts."),
-]
-Until = Annotated[
-    str | None, typer.Option("--until", metavar="DATE", help="The last day of it (YYYY-MM-DD).")
-]
-ActAsOf = Annotated[
-    str | None, typer.Option("--as-of", metavar="DATE", help="Act as of another day (only for trials).")
-]
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ class Configuration:
         JournalMissing before the first one."""
         # loaded here: few commands check an identity
         from piactl.clock import utc_now
-        from piactl.flows.apply.compare_runs import compare_runs
+        from piactl.flows.apply.restored_directory import compare_runs
         from piactl.flows.helpdesk.rate_limit import IdentityChecks
         from piactl.journal import who
 

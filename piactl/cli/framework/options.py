@@ -52,6 +52,30 @@ Feeds = Annotated[
     list[str] | None,
     typer.Argument(metavar="FEED", help="Feed files, PATH or SOURCE=PATH.", show_default=False),
 ]
+Names = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ACCOUNT...",
+        help="A uid, an address or a matricule; - reads them from stdin, one per line.",
+        show_default=False,
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation. Guards still apply.")]
+ActOutput = Annotated[
+    Layout | None,
+    typer.Option("-o", "--output", help="How to print the results; text without it.", show_default=False),
+]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option("--allow", metavar="KIND=N", help="Approve a broken guard for exactly N accounts."),
+]
+LastDay = Annotated[
+    str | None, typer.Option("--until", metavar="DATE", help="The last day of it (YYYY-MM-DD).")
+]
+ActAsOf = Annotated[
+    str | None, typer.Option("--as-of", metavar="DATE", help="Act as of another day (only for trials).")
+]
 AcceptFeed = Annotated[
     list[str] | None,
     typer.Option("--accept-feed", metavar="SHA256", help="Let this one feed pass the limits of its source."),

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import secrets
-import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import date, datetime
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from piactl.cli.framework.context import ProgressLine, put, reading, say, today, writing
 from piactl.cli.framework.options import PlanLayout
+from piactl.cli.framework.signals import stop_on_signals
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
@@ -24,36 +23,6 @@ if TYPE_CHECKING:
     from piactl.flows.apply.executor import Done
     from piactl.flows.apply.run import Order, Run
     from piactl.flows.plan.ready_plan import ReadyPlan
-
-
-# Signals that ask a writing run to stop: it ends the write in hand, records it, and stops cleanly.
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-class StopFlag:
-    """Called, it gives the name of the signal that came, "" while none did."""
-
-    def __init__(self) -> None:
-        self.name = ""
-
-    def __call__(self) -> str:
-        return self.name
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[StopFlag]:
-    flag = StopFlag()
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        flag.name = signal.Signals(number).name
-
-    before = {number: signal.signal(number, note) for number in _SIGNALS}
-    try:
-        yield flag
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def new_order(

@@ -11,7 +11,7 @@ from piactl.core.model.account import State
 from piactl.core.model.overrides import OverrideKind, next_end, override_text, running
 from piactl.core.model.person import Assignment
 from piactl.core.rules.career import outlook
-from piactl.core.rules.mobility import Post
+from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import last_post, state_reason
 
 OPEN_STATES = (State.ACTIVE, State.ON_LEAVE, State.GRACE)

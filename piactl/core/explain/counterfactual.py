@@ -12,7 +12,7 @@ from piactl.core.model.account import Account, ServiceException, State
 from piactl.core.model.overrides import OverrideKind, running
 from piactl.core.model.periods import Period, holding
 from piactl.core.model.policy import Position, Service
-from piactl.core.rules.mobility import Post
+from piactl.core.rules.posts import Post
 
 _AUTHOR = Author("an administrator", "...")
 _USUAL = 30

@@ -13,7 +13,7 @@ from piactl.core.explain.question import Answer, Case, Cause, Effect, Rule, abse
 from piactl.core.model.account import NO_DEVICE, State
 from piactl.core.model.periods import OPEN, Period, civil, difference, holding
 from piactl.core.rules.career import Career
-from piactl.core.rules.mobility import Post
+from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import assignment_text
 from piactl.core.text import counted
 

@@ -21,7 +21,7 @@ from piactl.core.model.periods import civil, holding
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Position, Service
 from piactl.core.rules.entitlements import own_periods
-from piactl.core.rules.mobility import Post
+from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import exception_text
 from piactl.core.text import counted
 

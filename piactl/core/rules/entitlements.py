@@ -11,7 +11,7 @@ from piactl.core.model.account import Right, ServiceException, State
 from piactl.core.model.periods import Period, difference, holding, intersection, union
 from piactl.core.model.policy import Policy, Service
 from piactl.core.rules.lifecycle import Segment
-from piactl.core.rules.mobility import Post
+from piactl.core.rules.posts import Post
 
 Rights = Mapping[Right, list[Period]]
 

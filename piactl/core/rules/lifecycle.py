@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from piactl.core.model.account import State
 from piactl.core.model.periods import OPEN, Period, difference, intersection, union
 from piactl.core.model.policy import Policy
-from piactl.core.rules.mobility import Ending, Post
+from piactl.core.rules.posts import Ending, Post
 
 BEGINNING = 1
 

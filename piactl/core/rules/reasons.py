@@ -9,7 +9,7 @@ from piactl.core.model.periods import OPEN, civil, holding
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import Career
-from piactl.core.rules.mobility import Post
+from piactl.core.rules.posts import Post
 
 
 def assignment_text(assignment: Assignment) -> str:

@@ -17,7 +17,7 @@ from ldap3.core.exceptions import LDAPException
 from piactl.core.model.settings import DirectorySettings, Identity
 from piactl.directory.client.controls import Control
 from piactl.directory.client.fast_search import encoded_search
-from piactl.directory.client.pipelined_writer import ControlledWrite, PipelinedStrategy, changes_of
+from piactl.directory.client.fast_write import ControlledWrite, PipelinedStrategy, changes_of
 from piactl.directory.client.result_codes import (
     BAD_CREDENTIALS,
     NO_RIGHT,

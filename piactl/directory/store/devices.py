@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from piactl.core.credentials.totp_devices import DIGITS, PERIOD, WINDOW, Device, DeviceState
+from piactl.core.credentials.totp import DIGITS, PERIOD, WINDOW, Device, DeviceState
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
-from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_change
+from piactl.directory.store.account_write import account_change
+from piactl.directory.store.accounts import IN_ACCOUNTS, Entry
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.records import (
     DATA,

@@ -19,7 +19,8 @@ from piactl.core.plan.guards import Refusal, refusals
 from piactl.core.rules.address_allocation import named
 from piactl.core.rules.career import outlook
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
-from piactl.directory.store.accounts import Entry, account_write
+from piactl.directory.store.account_write import account_write
+from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers
 from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import UnreadableRecords

@@ -32,10 +32,10 @@ from piactl.directory.store.records import (
 )
 from piactl.directory.store.run_records import read_run
 from piactl.errors import DirectoryOlder, FeedRefused, JournalMissing, PiactlError, StalePlan, UnsafePlan
-from piactl.flows.apply.compare_runs import Tolerated, compare_runs
 from piactl.flows.apply.default_password_policy import require_default_policy, warn_of_missing_policy
 from piactl.flows.apply.key_fence import check_current_key
 from piactl.flows.apply.read_back import read_back
+from piactl.flows.apply.restored_directory import Tolerated, compare_runs
 from piactl.flows.apply.run_lock import (
     Holder,
     NoLock,

@@ -14,7 +14,7 @@ from piactl.directory.port import Reader
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.run_records import heads_of
 from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
-from piactl.flows.apply.compare_runs import BEGIN, compare_runs
+from piactl.flows.apply.restored_directory import BEGIN, compare_runs
 from piactl.flows.doctor.checks import Finding, Outcome, error, fine, skipped, unless_broken, warning
 from piactl.flows.doctor.files import doctor_as, may_write, nearest_folder
 from piactl.journal import Head, in_doubt, verify

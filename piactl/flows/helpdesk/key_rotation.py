@@ -27,7 +27,7 @@ from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, WAITING, P
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore
-from piactl.otp import sealed, unsealed
+from piactl.otp_secret import sealed, unsealed
 
 WHAT: Mapping[str, tuple[str, str]] = {
     "matricules": ("matricule of an account", "matricules of accounts"),

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from piactl.core.plan.guards import Census, Tally
 from piactl.core.rules.address_allocation import addressed
-from piactl.flows.plan.entry_diff import EntryDiff, Row, place_of
 from piactl.flows.plan.incremental import NextCache
 from piactl.flows.plan.plan_file import Lines, PlannedChanges, PlannedWrites, add_row
+from piactl.flows.plan.plan_rows import PlanRows, Row, place_of
 from piactl.flows.plan.staged import StagedChanges
 
 _TICK = 5_000
@@ -46,11 +46,11 @@ class PlanAssembly:
         self,
         cache: NextCache,
         staged: StagedChanges,
-        entry_diff: EntryDiff,
+        plan_rows: PlanRows,
         tick: Callable[[], None],
     ) -> None:
-        self.cache, self.staged, self.entry_diff = cache, staged, entry_diff
-        self.as_of, self.tick = entry_diff.rules.as_of, tick
+        self.cache, self.staged, self.plan_rows = cache, staged, plan_rows
+        self.as_of, self.tick = plan_rows.rules.as_of, tick
         self.homes: Counter[int] = Counter()
         self.tally = Tally()
 
@@ -79,12 +79,12 @@ class PlanAssembly:
             yield row.write, list(row.changes)
 
     def _newcomers(self, names: Names) -> Iterator[Row]:
-        policy = self.entry_diff.rules.policy
+        policy = self.plan_rows.rules.policy
         for uid, local, number in names:
             desired = addressed(self.staged.newcomer(number), local, uid, policy)
-            write = self.entry_diff.write(desired)
+            write = self.plan_rows.write(desired)
             if write is None:
                 raise AssertionError("a new account takes a write")
             self.homes[self.cache.home(desired.account, self.as_of)] += 1
             self.cache.expect(desired.account, b"", self.as_of)
-            yield self.entry_diff.row(desired, write)
+            yield self.plan_rows.row(desired, write)

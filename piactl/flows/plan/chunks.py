@@ -30,13 +30,13 @@ from piactl.feed.feed import Feed
 from piactl.feed.fingerprints import Skipped
 from piactl.feed.reader import read_feed
 from piactl.feed.row_index import RowIndex, open_row_index
-from piactl.flows.plan.entry_diff import EntryDiff
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.incremental import NextCache, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import Scan, in_order
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed, judged
 from piactl.flows.plan.inputs.shared_numens import SharedNumens, hold_shared_numens, twice
+from piactl.flows.plan.plan_rows import PlanRows
 from piactl.flows.plan.staged import ChangedRow, StagedChanges
 
 SIZE = 4_000
@@ -184,19 +184,19 @@ class _Chunks:
         desired = self._desired(evaluation, merged)
         unsure = evaluation.unsure(merged, Memory(None, merged.sources))
         changed = set()
-        entry_diff = EntryDiff(self.accounts, self.rules, index, {}, has_delta=False)
+        plan_rows = PlanRows(self.accounts, self.rules, index, {}, has_delta=False)
         for wanted in desired:
             current = wanted.subject.current
             held = index.by_matricule.get(wanted.subject.matricule or "")
             if current is not None and held is not None:
-                write = entry_diff.write(wanted)
+                write = plan_rows.write(wanted)
                 if wanted.base is not None or write is not None:
                     changed.add(current.uid)
                 if write is not None and not {current.uid, current.matricule} & unsure:
-                    number = self._stage(wanted, held, write, entry_diff, evaluation)
+                    number = self._stage(wanted, held, write, plan_rows, evaluation)
                     if number is not None:
                         self.numens.changes(number, self._numens(merged, current.matricule))
-        changed |= {e.account.uid for e in index.archived.values() if entry_diff.link_of_archived(e)}
+        changed |= {e.account.uid for e in index.archived.values() if plan_rows.link_of_archived(e)}
         self.unchanged.update(evaluation.cache_entries({*unsure, *changed}))
         done = {
             entry.account.uid
@@ -207,11 +207,11 @@ class _Chunks:
         self.evaluate += [uid for uid in uids if uid not in done]
 
     def _stage(
-        self, desired: Desired, entry: Entry, write: EntryWrite, entry_diff: EntryDiff, evaluation: Evaluation
+        self, desired: Desired, entry: Entry, write: EntryWrite, plan_rows: PlanRows, evaluation: Evaluation
     ) -> int | None:
         """Stages what an account needs; its number. None if that depends on other accounts."""
         current, account, csn = entry.account, desired.account, entry.csn
-        if desired.base is not None or account.state is State.ARCHIVED or entry_diff.protected(desired):
+        if desired.base is not None or account.state is State.ARCHIVED or plan_rows.protected(desired):
             return None
         if current.foreign_addresses:  # another account may have them, and the plan names them
             return None
@@ -222,7 +222,7 @@ class _Chunks:
         if evaluation.listed(account):
             packed = self.cache.entry_of(account, csn, self.as_of)
             pending = packed and (key_of(account.uid, account.matricule), packed)
-        account_write, changes = entry_diff.row(desired, write)
+        account_write, changes = plan_rows.row(desired, write)
         home = self.cache.home(account, self.as_of)
         row = ChangedRow(account_write, tuple(changes), home, pending or None)
         return self.staged.add_changed(key_of(current.uid, current.matricule), before, row)

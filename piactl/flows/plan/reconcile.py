@@ -30,7 +30,6 @@ from piactl.directory.store.attribute_scans import (
 from piactl.directory.store.memory_records import memory_writes
 from piactl.errors import UsageError
 from piactl.flows.plan.assemble import Names, PlanAssembly
-from piactl.flows.plan.entry_diff import EntryDiff
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, census_of
@@ -44,6 +43,7 @@ from piactl.flows.plan.inputs.merge_feeds import (
     who_is_known,
 )
 from piactl.flows.plan.inputs.shared_numens import hold_shared_numens
+from piactl.flows.plan.plan_rows import PlanRows
 from piactl.flows.plan.ready_plan import ReadyPlan, Writes
 
 EVERYBODY = SkipSet()
@@ -134,10 +134,10 @@ class _JointEvaluation(Evaluation):
         waits = {key[0] for name in merged.sources for key in self.unconfirmed(merged, name)}
         desired, names = self._named(self.desired(subjects, waits))
         has_delta = any(not sourced.feed.facts.full for sourced in self.feeds)
-        entry_diff = EntryDiff(self.accounts, self.rules, self.index, self.memory.waiting, has_delta)
-        rows = entry_diff.rows(desired)
+        plan_rows = PlanRows(self.accounts, self.rules, self.index, self.memory.waiting, has_delta)
+        rows = plan_rows.rows(desired)
         self.tick()
-        self.holds += entry_diff.holds
+        self.holds += plan_rows.holds
         check_held(self.feeds, self.holds, self.memory, self.as_of, self.accepted.feeds)
         before = self._census()
         by_uid = {d.account.uid: d for d in desired}
@@ -153,7 +153,7 @@ class _JointEvaluation(Evaluation):
         foreign = self._foreign_addresses()
         counted = tally(changes)
         if self.cache is not None and self.skip.staged is not None:
-            assembly = PlanAssembly(self.cache, self.skip.staged, entry_diff, self.tick)
+            assembly = PlanAssembly(self.cache, self.skip.staged, plan_rows, self.tick)
             changes, writes = assembly.rows(rows, names)
             counted, after = assembly.tally, assembly.census(after)
         losses = NO_LOSSES

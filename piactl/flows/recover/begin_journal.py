@@ -11,7 +11,7 @@ from piactl.core.model.settings import Settings
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
-from piactl.flows.apply.compare_runs import compare_runs
+from piactl.flows.apply.restored_directory import compare_runs
 from piactl.flows.apply.run import Order, head_facts, locked_run
 from piactl.journal.recorded_runs import rotated_without_journal
 

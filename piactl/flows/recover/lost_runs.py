@@ -19,7 +19,7 @@ from piactl.core.model.settings import Settings
 from piactl.directory.port import Reader
 from piactl.directory.store.memory_records import read_last, read_memory
 from piactl.directory.store.records import IN_RECORD, RUNS, Places, UnreadableRecords
-from piactl.flows.apply.compare_runs import began_at, is_before
+from piactl.flows.apply.restored_directory import began_at, is_before
 from piactl.journal import Intent, IntentOutcome, intent_outcome, read_lines
 from piactl.journal.intent import intent_of
 

@@ -18,8 +18,8 @@ from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.store.attribute_map import SECRETS, Encoding
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import DirectoryOlder, UsageError
-from piactl.flows.apply.compare_runs import compare_runs
 from piactl.flows.apply.executor import Done, write_beside
+from piactl.flows.apply.restored_directory import compare_runs
 from piactl.flows.apply.run import Order, head_facts, locked_run
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.recover.differences import (

@@ -81,7 +81,9 @@ class World:
 
     def command(self, *words: str, config: Path | None = None, prelude: str = "") -> list[str]:
         """The words that start piactl; `prelude` is Python that runs in that process before it."""
-        start = ["-c", f"{prelude}\nfrom piactl.cli import main\nmain()"] if prelude else ["-m", "piactl"]
+        start = (
+            ["-c", f"{prelude}\nfrom piactl.cli.main import main\nmain()"] if prelude else ["-m", "piactl"]
+        )
         return [sys.executable, *start, "--config", str(config or self.config), *words]
 
     def night(self, *, config: Path | None = None, prelude: str = "") -> list[str]:

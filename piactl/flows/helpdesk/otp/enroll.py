@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from piactl.core.credentials.totp_devices import Device, DeviceState, suspended
+from piactl.core.credentials.totp import Device, DeviceState, suspended
 from piactl.core.edits import Author
 from piactl.core.model.digests import DigestKeys
 from piactl.directory.port import Writer
@@ -19,7 +19,7 @@ from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import AccountOutcome, Batch, PreparedAccount
 from piactl.flows.helpdesk.otp.holder import Holder, deletions, prepare_holders, prepared
 from piactl.flows.queries.accounts import AccountStore
-from piactl.otp import new_device_name, new_secret, sealed
+from piactl.otp_secret import new_device_name, new_secret, sealed
 from piactl.private_files import create_private, write_private
 
 
@@ -88,7 +88,7 @@ class EnrolmentDelivery:
 
     def keep(self, outcomes: Mapping[str, AccountOutcome]) -> None:
         """Fills the files with the devices that were made. Raises PiactlError."""
-        from piactl.otp import png
+        from piactl.otp_secret import png
 
         self.made = [one for one in self._prepared if outcomes.get(one.uid) is AccountOutcome.APPLIED]
         if not self.made:

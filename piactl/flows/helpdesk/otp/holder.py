@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from piactl.core.credentials.totp_devices import Device, in_force
+from piactl.core.credentials.totp import Device, in_force
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.core.model.settings import IdentityName

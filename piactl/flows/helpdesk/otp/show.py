@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from piactl.core.credentials.totp_devices import DeviceState, services_with_code
+from piactl.core.credentials.totp import DeviceState, services_with_code
 from piactl.core.model.policy import Policy
 from piactl.directory.store.devices import DeviceEntry, device_dn, words_of
 from piactl.directory.store.records import UnreadableRecords

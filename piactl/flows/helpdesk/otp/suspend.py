@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from piactl.core.credentials.totp_devices import DeviceState, services_with_code, suspended
+from piactl.core.credentials.totp import DeviceState, services_with_code, suspended
 from piactl.core.edits import ActRefused, Author
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.policy import Policy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from piactl.core.credentials.totp_devices import (
+from piactl.core.credentials.totp import (
     PERIOD,
     CodeUsed,
     DeviceState,
@@ -17,11 +17,11 @@ from piactl.core.credentials.totp_devices import (
 from piactl.core.edits import ActRefused, Author
 from piactl.directory.store.devices import DeviceEntry
 from piactl.flows.accounts.batch import Batch
-from piactl.flows.helpdesk.otp.code_check import WrongCode, checked_match, opened, read_code, used_up
+from piactl.flows.helpdesk.otp.code_use import WrongCode, checked_match, opened, read_code, used_up
 from piactl.flows.helpdesk.otp.holder import Holder, deletions, find_holder, link, login_words, prepared
 from piactl.flows.helpdesk.rate_limit import IdentityChecks, begin_attempt
 from piactl.flows.queries.accounts import AccountStore
-from piactl.otp import OtpSecret
+from piactl.otp_secret import OtpSecret
 
 Ask = Callable[[str], str]
 """Asks a person for a code; given what to ask, returns what they typed."""

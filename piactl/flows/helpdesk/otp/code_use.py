@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from piactl.core.credentials.totp_devices import DIGITS, CodeUsed, Match, match_code
+from piactl.core.credentials.totp import DIGITS, CodeUsed, Match, match_code
 from piactl.core.edits import ActRefused
 from piactl.core.model.digests import DigestKeys
 from piactl.directory.port import EntryWrite, Outcome, Writer
@@ -24,7 +24,7 @@ from piactl.directory.store.devices import DeviceEntry, device_change, device_dn
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError
 from piactl.flows.helpdesk.otp.holder import Holder
-from piactl.otp import OtpSecret, sealed, unsealed
+from piactl.otp_secret import OtpSecret, sealed, unsealed
 
 _CODE = re.compile(rf"[0-9]{{{DIGITS}}}")
 

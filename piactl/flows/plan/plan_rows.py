@@ -13,7 +13,8 @@ from piactl.core.rules.career import career
 from piactl.core.rules.desired import NUMEN, Desired, Rules, Subject
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
-from piactl.directory.store.accounts import Entry, account_write, read_whole
+from piactl.directory.store.account_write import account_write
+from piactl.directory.store.accounts import Entry, read_whole
 from piactl.directory.store.devices import device_deletions, link_write
 from piactl.flows.plan.change_set import change_set
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
@@ -30,7 +31,7 @@ def place_of(row: Row) -> tuple[bool, str]:
 
 
 @dataclass(slots=True)
-class EntryDiff:
+class PlanRows:
     """`waiting` are the people in waiting before the run. `has_delta`: a feed of this run is a delta, whose
     news no later feed repeats. `holds` fills with the protected accounts that would have changed."""
 

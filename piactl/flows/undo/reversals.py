@@ -13,19 +13,13 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.local_part import UnusableName
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import home_establishments
-from piactl.core.plan.undo_effects import comes_back
+from piactl.core.plan.redone_by_night import comes_back
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader
 from piactl.directory.simulated_directory import written
-from piactl.directory.store.accounts import (
-    Entry,
-    Unreadable,
-    account_change,
-    account_write,
-    entry_of,
-    read_whole,
-)
+from piactl.directory.store.account_write import account_change, account_write
+from piactl.directory.store.accounts import Entry, Unreadable, entry_of, read_whole
 from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding, differences
 from piactl.directory.store.composite_values import read_assignment
 from piactl.directory.store.devices import link_write

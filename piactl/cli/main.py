@@ -1,0 +1,107 @@
+"""The front door: parse, call one flow, print, exit. Here errors become exit codes."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+
+def main() -> None:
+    """The `piactl` command."""
+    # a command ends soon and leaves no cycles to be found; looking for them costs a night a fifth of its time
+    gc.disable()
+    _open_missing_streams()
+    from piactl.cli.framework.terminal import WatchedStdout
+
+    stdout = sys.stdout
+    sys.stdout = WatchedStdout(stdout)
+    code = run(sys.argv[1:])
+    sys.stdout = stdout
+    sys.exit(code)
+
+
+def _open_missing_streams() -> None:
+    """A standard stream that was closed for us becomes the null device: first of all, so that no file of
+    ours gets its number, and so that what is said is not printed among the data."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - open to the end, without pathlib
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command and gives its exit code; never raises."""
+    try:
+        return _outcome(arguments)
+    except BrokenPipeError:
+        # whoever read our output has gone; what would be flushed at exit has nowhere to go either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("piactl: interrupted", file=sys.stderr)
+        return 130
+
+
+def _outcome(arguments: list[str]) -> int:
+    from piactl.errors import Exit, PiactlError
+
+    try:
+        code = _command(arguments)
+        if code != Exit.FAILED:  # what failed has said so, and is not to say the same of stdout again
+            sys.stdout.flush()
+        return code
+    except PiactlError as error:
+        _say(str(error))
+        return int(error.exit_code)
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except PermissionError as error:
+        _say(_forbidden(error))
+        return int(Exit.CONFIGURATION)
+    except Exception as error:  # noqa: BLE001 - the last door: nobody is shown a traceback
+        _say(_bug(error))
+        return int(Exit.BUG)
+
+
+def _command(arguments: list[str]) -> int:
+    # looked at first because a shell asks for it often, and it needs nothing of what follows
+    if arguments == ["--version"]:
+        from piactl import __version__
+
+        print(f"piactl {__version__}")
+        return 0
+    if arguments[:1] == ["--complete"]:
+        from piactl.cli.framework.completion import complete
+
+        return complete(arguments[1:], sys.stdout.write)
+    from piactl.cli.framework.application import application
+
+    return application(arguments)
+
+
+def _say(text: str) -> None:
+    from piactl.cli.framework.context import say
+
+    say(text)
+
+
+def _forbidden(error: PermissionError) -> str:
+    """A file that this user may not use, wherever that was met."""
+    from piactl.private_files import may_not
+
+    path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "a file"
+    return f"{path}: {may_not(path, 'use')}"
+
+
+def _bug(error: Exception) -> str:
+    """A bug, told without the values that a traceback would show."""
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_filename.rpartition('piactl/')[2]}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return (
+        f"this is a bug in piactl ({type(error).__name__} at {' > '.join(places[-4:])}).\n"
+        "Please report it with the command and this line; nothing of it holds personal data."
+    )
