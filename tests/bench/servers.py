@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from piactl.sandbox import SandboxStatus, start_sandbox, stop_sandbox
-from piactl.sandbox.files import ACCOUNTS, SUFFIX, identity_dn
+from piactl.sandbox.files import ACCOUNTS, STATE, SUFFIX, identity_dn
 from piactl.sandbox.server import find_software
 
 KINDS = ("bare", "accesslog", "providers")
@@ -110,6 +110,15 @@ class Server:
     def tool(self, name: str, *words: str) -> list[str]:
         """One of OpenLDAP's clients, bound as the identity that piactl's nights use."""
         return [name, "-H", self.uri, "-x", "-D", identity_dn("nightly"), "-y", str(self.secret), *words]
+
+    def hold_lock(self) -> None:
+        """Gives the run lock to the nightly identity, as root does it."""
+        entry = f"dn: cn=lock,{STATE}\nobjectClass: piactlRecord\nobjectClass: piactlRunLock\ncn: lock\n"
+        entry += f"piactlData: {{}}\npiactlWriter: {identity_dn('nightly')}\n"
+        words = ["ldapadd", "-c", "-H", self.uri, "-Y", "EXTERNAL", "-Q"]
+        done = subprocess.run(words, input=entry, capture_output=True, text=True, check=False)
+        if done.returncode not in (0, 68):  # held already
+            raise RuntimeError(f"ldapadd of the lock: {done.stderr}")
 
     def ask(self, base: str, query: str, *attributes: str, scope: str = "sub") -> Iterator[str]:
         """The lines of LDIF of a search by root, one at a time."""

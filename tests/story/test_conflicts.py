@@ -73,6 +73,39 @@ def test_another_hand_in_between_is_a_conflict_and_the_rest_goes_on(academy: Aca
     assert academy.stamps()[academy.dn("hugo.vasseur")] == hugo
 
 
+def test_attributes_that_another_program_changed_are_shown_beside_other_changes(academy: Academy) -> None:
+    academy.night("2026-09-05", academy.feed(CLAIRE, HUGO, day="2026-09-05"))
+    uid = academy.names()["1001"]
+    academy.change(uid, pwdEndTime=["20300101000000Z"], description=["theirs"], piactlNextDue=["20300101"])
+    feed = academy.feed(row(nom_usage="Aubry"), HUGO, day="2026-09-06")
+    academy.change(uid, cn=["Somebody Else"])
+    plan = academy.plan(feed, "--as-of", "2026-09-06")
+    shown = {name: change for change in plan["changes"] for name in change["after"]}
+    assert shown.keys() >= {"address", "login_until"}
+    assert {change["uid"] for change in plan["changes"]} == {uid}
+    academy.twice("2026-09-06", feed)
+    assert academy.values(uid, "cn") == ["Claire Aubry"]
+
+
+@pytest.mark.parametrize("attribute", ["cn", "displayName", "supannRessourceEtat"])
+def test_an_attribute_that_another_program_deleted_is_named_beside_other_changes(
+    academy: Academy, attribute: str
+) -> None:
+    academy.night("2026-09-05", academy.feed(CLAIRE, HUGO, day="2026-09-05"))
+    uid = academy.names()["1001"]
+    before = academy.values(uid, attribute)
+    academy.change(uid, **{attribute: ["Somebody Else"] if attribute == "cn" else []})
+    feed = academy.feed(row(civilite="M."), HUGO, day="2026-09-06")
+    changes = academy.plan(feed, "--as-of", "2026-09-06")["changes"]
+    (by_hr,) = [change for change in changes if "civilite" in change["after"]]
+    (restored,) = [change for change in changes if "attributes" in change["after"]]
+    assert by_hr["uid"] == restored["uid"] == uid
+    assert restored["after"] == {"attributes": [attribute]}
+    assert "another hand" in restored["reason"]
+    academy.twice("2026-09-06", feed)
+    assert academy.values(uid, attribute) == before
+
+
 def test_the_same_plan_again(academy: Academy) -> None:
     file = planned(academy)
     applied(academy, file, 0)

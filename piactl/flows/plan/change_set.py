@@ -7,14 +7,18 @@ change is shown without a write.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from piactl.core.model.account import State
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import changes_of, home_establishments, owner
 from piactl.core.rules.desired import Desired, Rules
 from piactl.directory.port import EntryWrite
 from piactl.directory.store.attribute_map import Encoding
+
+RESTORED = "attributes"
+"""The fact of a change that names the attributes which another program changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +38,49 @@ class ChangeSet:
     def owners(self) -> dict[str, Change]:
         """The change to which each written attribute belongs."""
         written = dict.fromkeys([*self.write.delete, *self.write.add])
-        return {name: owner(self.fields.get(name, ()), self.changes) for name in written}
+        return {name: self._owner(name) for name in written}
+
+    def _owner(self, attribute: str) -> Change:
+        for change in self.changes:
+            if attribute in change.after.get(RESTORED, ()):  # type: ignore[operator]
+                return change
+        return owner(self.fields.get(attribute, ()), self.changes)
 
 
 def change_set(desired: Desired, write: EntryWrite, rules: Rules, encoding: Encoding) -> ChangeSet:
     """The change set of the write that makes an account the desired one.
 
-    Where the account is already what the rules want, its entry is not: then one change names the attributes.
+    Attributes that another program changed, and that no change of the account explains, have a change of
+    their own, which names them.
     """
-    written = (*write.delete, *write.add)
+    written = sorted({*write.delete, *write.add})
     fields = {field for attribute in written for field in encoding.fields.get(attribute, ())}
-    changes = changes_of(desired, rules, fields) or [_restored(desired, write, rules, encoding)]
+    changes = changes_of(desired, rules, fields)
+    foreign = _changed_by_others(desired, written, encoding) if changes else written
+    if foreign:
+        changes.append(_restored(desired, write, foreign, rules, encoding))
     return ChangeSet(write, tuple(changes), encoding.fields)
 
 
-def _restored(desired: Desired, write: EntryWrite, rules: Rules, encoding: Encoding) -> Change:
-    """The change of a write that restores managed attributes, or that links a closed or locked account to no
-    device so that the directory refuses it."""
-    names = sorted({*write.delete, *write.add})
-    before, after = {"attributes": names}, {"attributes": names}
+def _changed_by_others(desired: Desired, written: Sequence[str], encoding: Encoding) -> list[str]:
+    """The written attributes whose fields the account already has as it should."""
+    current, account = desired.subject.current, desired.account
+    if current is None or account.state is State.ARCHIVED:
+        return []
+
+    def differs(field: str) -> bool:
+        return bool(getattr(current, field) != getattr(account, field))
+
+    fields = ((name, encoding.fields.get(name, ())) for name in written)
+    return [name for name, made_of in fields if made_of and not any(map(differs, made_of))]
+
+
+def _restored(
+    desired: Desired, write: EntryWrite, names: list[str], rules: Rules, encoding: Encoding
+) -> Change:
+    """The change that restores managed attributes, or that links a closed or locked account to no device so
+    that the directory refuses it."""
+    before, after = {RESTORED: names}, {RESTORED: names}
     reason = "managed attributes were changed by another hand: " + ", ".join(names)
     link = encoding.name("oathTOTPToken")
     if desired.account.shut and link in write.add and {link, "objectClass"}.issuperset(names):
