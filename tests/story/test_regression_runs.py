@@ -22,7 +22,7 @@ from piactl import clock
 from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_writer
 from piactl.directory.port import Writer
-from piactl.errors import LockLost
+from piactl.errors import LockLost, UnsafePlan
 from piactl.flows.apply import run_lock as locking
 from piactl.flows.apply.run_lock import Holder, RunLock
 from piactl.flows.plan import reconcile as planning
@@ -114,6 +114,21 @@ def test_a_lock_that_ran_out_and_that_another_run_took_is_lost(academy: Academy)
             lock.keep()
         lock.release()
         assert record(academy, "cn=lock")["run"] == "other"
+
+
+def test_a_host_with_a_wrong_clock_does_not_take_the_lock_of_a_run(academy: Academy) -> None:
+    settings = open_configuration(academy.sandbox.config).settings.directory
+    with (
+        locks(academy) as (_, lock, now),
+        open_writer(settings, "administrator", read_password) as writer,
+    ):
+        wrong = Leaps(now() + timedelta(seconds=1200))
+        other = Holder("other", "third.example", 1, 1, "piactl")
+        with pytest.raises(UnsafePlan, match="the clock of this host says"):
+            RunLock(writer, settings.state, other, 300, wrong).acquire(10)
+        lock.keep()
+        lock.check()
+        assert record(academy, "cn=lock")["run"] == "20260910T010203-abcdef"
 
 
 def test_a_plan_that_takes_long_renews_the_lock_meanwhile(

@@ -45,7 +45,6 @@ from piactl.flows.apply.run_lock import (
     process_began,
     this_place,
 )
-from piactl.flows.apply.server_clock import check_server_clock
 from piactl.journal import (
     Actor,
     Head,
@@ -209,10 +208,9 @@ def locked_run(
     compared = compare_runs(writer, order.actor.host, settings, unreadable, now, tolerated)
     lock = RunLock(writer, settings.directory.state, _holder(order), settings.lock_seconds, now)
     with host_lock(Path(settings.state_folder), lock):
-        abandoned = lock.acquire()
         try:
-            # before the journal: its lines and the record of the run would carry the wrong time
-            check_server_clock(lock.clock_reading(), settings.clock_minutes)
+            # checks the clock before the journal, whose lines would carry the wrong time
+            abandoned = lock.acquire(settings.clock_minutes)
             with _journalled(
                 writer, order, settings, keys, unreadable, now, say, lock, plan, compared
             ) as run:

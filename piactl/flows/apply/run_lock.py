@@ -35,7 +35,7 @@ from piactl.directory.store.records import (
     text_of,
 )
 from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError
-from piactl.flows.apply.server_clock import ClockReading, server_instant
+from piactl.flows.apply.server_clock import ClockReading, check_server_clock, server_instant
 from piactl.private_files import lock_file
 
 MARGIN = timedelta(seconds=60)
@@ -109,21 +109,31 @@ class RunLock:
         """The facts about the lock for the record of the run."""
         return {}
 
-    def acquire(self) -> str:
+    def acquire(self, clock_minutes: int | None = None) -> str:
         """Takes the lock. Returns "", or a sentence about the abandoned lock that it took over.
 
-        Raises LockHeld at once if another run holds it, and after some seconds if doctor does not release it.
+        Raises LockHeld at once if another run holds it, and after some seconds if doctor does not release it;
+        UnsafePlan if the clocks of this host and of the server differ by more than `clock_minutes`, before
+        another run could lose its lock to this host.
         """
         patience = time.monotonic() + TRIAL_SECONDS
         while True:
             entry = self._read()
             held = self._parsed(entry) if entry is not None else None
             if held is None or held.holder.run != TRIAL or time.monotonic() > patience:
-                return self._take(entry, held)
+                takeover = self._take(entry, held, clock_minutes)
+                self._check_clock(clock_minutes)
+                return takeover
             time.sleep(0.05)
 
-    def _take(self, entry: RawEntry | None, held: HeldLock | None) -> str:
-        takeover = self._abandoned(held, entry.text(LOCK_WRITER)) if entry is not None and held else ""
+    def _take(self, entry: RawEntry | None, held: HeldLock | None, clock_minutes: int | None) -> str:
+        takeover = ""
+        if entry is not None and held:
+            takeover = self._abandoned(held, entry.text(LOCK_WRITER))
+            # written as it is: the server's instant of that write shows whether the lock has truly expired
+            data = {DATA: entry.values[DATA]}
+            self._must(self._written(EntryWrite("modify", self._dn, delete=data, add=data)))
+            self._check_clock(clock_minutes)
         new = self._record()
         # not every identity can read the schema, so the class of the lock is tried
         result = self._written(self._taking(entry, new, fenced=True))
@@ -133,6 +143,10 @@ class RunLock:
         self._must(result)
         self._held = new
         return takeover
+
+    def _check_clock(self, minutes: int | None) -> None:
+        if minutes is not None:
+            check_server_clock(self.clock_reading(), minutes)
 
     def _taking(self, entry: RawEntry | None, data: bytes, *, fenced: bool) -> EntryWrite:
         """The write that makes the lock this run's; `entry` is what is there."""
