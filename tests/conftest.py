@@ -25,6 +25,7 @@ settings.load_profile("piactl")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--in-batches", action="store_true", help="the stories as among very many people")
+    parser.addoption("--rounds", type=int, default=20, help="of each long test of R1 to R3, at least 5")
     parser.addoption("--update-golden", action="store_true", help="write the files of tests/golden anew")
 
 

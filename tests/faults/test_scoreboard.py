@@ -30,6 +30,12 @@ MID_BATCH = 190
 """The number of the `sendto` in a night, one write at a time, that is in the middle of the second batch."""
 
 
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> int:
+    """How often a long test strikes."""
+    return int(request.config.getoption("--rounds"))
+
+
 def night(pair: Pair, prelude: str = "") -> list[str]:
     return pair.one.night(config=pair.config, prelude=prelude)
 
@@ -110,15 +116,15 @@ def test_r1_client_killed_at_system_calls(pair: Pair) -> None:
 
 
 @pytest.mark.long
-def test_r1_client_killed_often(pair: Pair) -> None:
-    client_killed_at_random(pair, seed=1301, rounds=100)
+def test_r1_client_killed_often(pair: Pair, rounds: int) -> None:
+    client_killed_at_random(pair, seed=1301, rounds=rounds)
 
 
 @pytest.mark.long
-def test_r1_client_killed_at_many_system_calls(pair: Pair) -> None:
+def test_r1_client_killed_at_many_system_calls(pair: Pair, rounds: int) -> None:
     need_strace()
     calls = calls_of(pair.one, one_by_one(pair))
-    client_killed_at_calls(pair, random.Random(1302).sample(calls, 100))
+    client_killed_at_calls(pair, random.Random(1302).sample(calls, rounds))
 
 
 # ---- R2: the server is killed, and comes back
@@ -150,8 +156,8 @@ def test_r2_server_killed(pair: Pair) -> None:
 
 
 @pytest.mark.long
-def test_r2_server_killed_often(pair: Pair) -> None:
-    server_killed(pair, seed=1302, rounds=100)
+def test_r2_server_killed_often(pair: Pair, rounds: int) -> None:
+    server_killed(pair, seed=1302, rounds=rounds)
 
 
 # ---- R3: the writer is lost, the other provider goes on, the first one returns
@@ -196,8 +202,8 @@ def test_r3_writer_lost(pair: Pair) -> None:
 
 
 @pytest.mark.long
-def test_r3_writer_lost_often(pair: Pair) -> None:
-    writer_lost(pair, seed=1303, rounds=100)
+def test_r3_writer_lost_often(pair: Pair, rounds: int) -> None:
+    writer_lost(pair, seed=1303, rounds=rounds)
 
 
 # ---- negative controls
