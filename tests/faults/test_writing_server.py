@@ -94,7 +94,8 @@ def test_writes_move_to_another_server_by_the_word_of_an_operator_only(pair: Pai
     locked = pair.one.run(
         pair.one.command("account", "lock", an_uid(pair), "--reason", "trial", "--yes", config=config)
     )
-    assert locked.code == 0, locked.said
+    assert locked.code == 5, locked.said
+    assert f"not yet on {pair.one.uri}: cannot be reached" in locked.said
     assert f"writes go to {pair.two.uri} since" in locked.said
     assert "ldap1 is lost" in locked.said
 

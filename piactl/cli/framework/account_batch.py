@@ -259,9 +259,11 @@ def finish(batch: Batch, result: BatchResult, manner: Manner) -> int:
             raise
         say(f"{lost}\nWhat was asked for was carried out; see: piactl journal show --run {result.run}")
         return int(Exit.FAILED)
+    for server in result.lagging:
+        say(f"not yet on {server}")
     bad = [account for account in accounts if not result.of(account)[0].is_good]
     if not bad:
-        return int(Exit.DONE)
+        return int(Exit.PARTLY if result.lagging else Exit.DONE)
     if len(accounts) == 1:
         error: PiactlError | None = accounts[0].error
         return int(error.exit_code if error else Exit.FAILED)

@@ -84,7 +84,8 @@ class BatchResult:
     by uid.
 
     `error` ended the batch early, `stopped` is the signal that did; `undelivered` says why the secrets that
-    were set could not be handed out. `planned`: nothing was to be written.
+    were set could not be handed out. `planned`: nothing was to be written. `lagging` are the servers
+    that do not have everything yet, each with the reason.
     """
 
     run: str = ""
@@ -93,6 +94,7 @@ class BatchResult:
     stopped: str = ""
     error: PiactlError | None = None
     undelivered: PiactlError | None = None
+    lagging: Sequence[str] = ()
 
     def of(self, account: PreparedAccount) -> tuple[AccountOutcome, str]:
         """The outcome of an account, and a sentence about it or ""."""
@@ -284,5 +286,5 @@ def carry_out(writer: Writer, batch: Batch, run: CommandRun, stop: Stop) -> Batc
         if not result.outcomes and not isinstance(error, ReplyLost):
             raise
         result.error = error
-    result.stopped = done.stopped
+    result.stopped, result.lagging = done.stopped, done.lagging
     return result

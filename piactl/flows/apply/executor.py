@@ -122,10 +122,14 @@ def apply_work(
         for step in (_prune, _report_misplaced, *housekeeping):
             _keep_house(run, step)
         _wait_for_servers(run, done, last)
+    _finish_written(run, facts, done)
+    return done
+
+
+def _finish_written(run: Run, facts: Mapping[str, object], done: Done) -> None:
     done.status = done.ended_status
     note = "; ".join(f"not yet on {server}" for server in done.lagging)
     _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else note)
-    return done
 
 
 def _keep_house(run: Run, step: Housekeeping) -> None:
@@ -142,8 +146,8 @@ def _keep_house(run: Run, step: Housekeeping) -> None:
 
 
 def _wait_for_servers(run: Run, done: Done, last: LastRun | None) -> None:
-    """Waits until every server of the list has what this run wrote; only then does the record of the last run
-    say that it ended well, as `last` does."""
+    """Waits until every server of the list has what this run wrote. Only then does the record of the last
+    night say that it ended well, as `last` does, if the run is a night."""
     directory = run.settings.directory
     if len(directory.servers) == 1:
         return
@@ -208,8 +212,9 @@ def write_alone(
         done.status = RunStatus.FAILED
         _finish(run, facts, done, str(error))
         raise
-    done.status = done.ended_status
-    _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else "")
+    if not done.stopped:
+        _wait_for_servers(run, done, None)
+    _finish_written(run, facts, done)
 
 
 def _write_then(run: Run, uid: str, rows: Sequence[AccountWrite], done: Done) -> None:
