@@ -25,8 +25,14 @@ settings.load_profile("piactl")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--in-batches", action="store_true", help="the stories as among very many people")
-    parser.addoption("--rounds", type=int, default=20, help="of each long test of R1 to R3, at least 5")
+    parser.addoption("--rounds", type=int, default=20, help="how often a long fault test strikes")
     parser.addoption("--update-golden", action="store_true", help="write the files of tests/golden anew")
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> int:
+    """How often a long fault test strikes."""
+    return int(request.config.getoption("--rounds"))
 
 
 def pytest_configure() -> None:

@@ -26,7 +26,7 @@ ORDINARY = settings(
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-LONG = settings(ORDINARY, max_examples=20_000)
+LONG = settings(ORDINARY, max_examples=5_000)
 
 
 def names(assignments: tuple[Assignment, ...]) -> list[tuple[str, ...]]:

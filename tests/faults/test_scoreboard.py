@@ -30,12 +30,6 @@ MID_BATCH = 190
 """The number of the `sendto` in a night, one write at a time, that is in the middle of the second batch."""
 
 
-@pytest.fixture
-def rounds(request: pytest.FixtureRequest) -> int:
-    """How often a long test strikes."""
-    return int(request.config.getoption("--rounds"))
-
-
 def night(pair: Pair, prelude: str = "") -> list[str]:
     return pair.one.night(config=pair.config, prelude=prelude)
 

@@ -85,26 +85,29 @@ def test_killed_at_random_system_calls(world: World) -> None:
 
 
 @pytest.mark.long
-def test_killed_at_random_moments_often(world: World) -> None:
-    fired, places = survive(world, "time", seed=1041, rounds=60)
-    assert fired >= 50
-    assert places["writing"] >= 10
+def test_killed_at_random_moments_often(world: World, rounds: int) -> None:
+    fired, places = survive(world, "time", seed=1041, rounds=rounds)
+    assert fired >= 0.8 * rounds
+    assert places["writing"] >= 0.1 * rounds
 
 
 @pytest.mark.long
-def test_killed_at_random_system_calls_often(world: World) -> None:
+def test_killed_at_random_system_calls_often(world: World, rounds: int) -> None:
     need_strace()
-    fired, places = survive(world, "call", seed=1043, rounds=120)
-    assert fired >= 105
-    assert places["writing"] >= 20
+    fired, places = survive(world, "call", seed=1043, rounds=2 * rounds)
+    assert fired >= 1.7 * rounds
+    assert places["writing"] >= 0.3 * rounds
 
 
 @pytest.mark.long
-def test_killed_at_every_system_call_of_a_small_night(world: World) -> None:
-    """Five arrivals of one feed and what the day makes due, killed before each call in turn."""
+def test_killed_at_every_system_call_of_a_small_night(world: World, rounds: int) -> None:
+    """Five arrivals of one feed and what the day makes due, killed before each call in turn; with fewer than
+    a hundred rounds before some of them."""
     need_strace()
     small = replace(world, feeds=world.feeds[1:])
     calls = calls_of(small)
+    if rounds < 100:
+        calls = random.Random(1044).sample(calls, min(len(calls), 5 * rounds))
     small.expect()
     print(f"{len(small.changed)} changes, {len(calls)} calls")
     assert 5 < len(small.changed) < 100
@@ -123,7 +126,7 @@ def test_killed_at_every_system_call_of_a_small_night(world: World) -> None:
     # a long answer may come in fewer pieces than it did at first
     assert not set(+missed) - {"recvfrom"}
     assert missed["recvfrom"] <= 0.2 * len(calls)
-    assert places["writing"] >= 10
+    assert places["writing"] >= min(10, 0.1 * len(calls))
 
 
 def test_the_checker_sees_a_doubt_that_nobody_read_back(world: World) -> None:
