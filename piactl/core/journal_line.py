@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 MAX_LINE = 4 * 1024 * 1024
-"""The longest line, in bytes."""
+"""The maximum length of a line in bytes."""
 
 OUTCOMES = ("applied", "already so", "conflict", "failed")
 """The possible outcomes of an intent."""
@@ -86,16 +86,16 @@ def parsed(raw: bytes) -> JournalLine:
     """The line in `raw` (with or without newline), without a check of its hash. Raises BrokenLine."""
     raw = raw.removesuffix(b"\n")
     try:
-        found = json.loads(raw.decode("ascii"))
+        fields = json.loads(raw.decode("ascii"))
     except (ValueError, RecursionError):
         raise BrokenLine("is not JSON", torn=True) from None
-    if not isinstance(found, dict):
+    if not isinstance(fields, dict):
         raise BrokenLine("is not a JSON object", torn=False)
-    seq = found.pop("seq", None)
-    texts = {name: found.pop(name, None) for name in ("time", "type", "run", "prev", "hash")}
+    seq = fields.pop("seq", None)
+    texts = {name: fields.pop(name, None) for name in ("time", "type", "run", "prev", "hash")}
     if type(seq) is not int or not all(isinstance(text, str) for text in texts.values()):
         raise BrokenLine("lacks seq, time, type, run, prev or hash", torn=False)
-    return JournalLine(seq=seq, fields=found, **texts)
+    return JournalLine(seq=seq, fields=fields, **texts)
 
 
 def ended(raw: bytes) -> bytes:

@@ -125,13 +125,13 @@ def _assignment_rows(account: Account, pieces: Sequence[Piece], policy: Policy) 
 
 def _assigned(assignment: Assignment, path: Career, policy: Policy, inside: Period) -> list[Span]:
     post = next((post for post in path.posts if _of(post, assignment)), None)
-    said = [(assignment.start.toordinal(), ordinal(assignment.end))]
+    days = [(assignment.start.toordinal(), ordinal(assignment.end))]
     if post is None:
         position = policy.position(assignment.position)
         ends = position is not None and position.ends
-        return _spans(said, inside, Shade.ENDING if ends else Shade.UNCOUNTED)
+        return _spans(days, inside, Shade.ENDING if ends else Shade.UNCOUNTED)
     shade = Shade.COUNTS if post.position.keeps_all else Shade.LEAVE
-    rest = difference(said, post.counts)
+    rest = difference(days, post.counts)
     return _spans(post.counts, inside, shade) + _spans(rest, inside, Shade.UNCOUNTED)
 
 
@@ -211,9 +211,9 @@ def _right_spans(
     delays: list[Period] = []
     for post in path.posts:
         if service and post.has(service) and right[1] in ("", post.assignment.uai):
-            mine = own_periods(post, service)
-            own += mine
-            if mine:
+            days_of_post = own_periods(post, service)
+            own += days_of_post
+            if days_of_post:
                 delay = [(post.first, post.first + post.delay(service) - 1)]
                 delays += intersection(delay, post.counts)
     graces = [(s.first, s.last) for s in path.segments if s.state is State.GRACE]
@@ -233,11 +233,13 @@ def _right_spans(
 
 
 def _manual_rows(account: Account) -> Iterable[Row]:
-    for one in sorted(account.exceptions, key=lambda e: (e.start, e.service, e.uai)):
-        label = f"{'grant' if one.grants else 'deny'} {one.service}" + (f" {one.uai}" if one.uai else "")
-        shade = Shade.GRANT if one.grants else Shade.DENIAL
-        span = Span(one.start.toordinal(), one.end.toordinal(), shade)
-        yield Row(Group.EXCEPTIONS, label, exception_text(one), [span])
+    for exception in sorted(account.exceptions, key=lambda e: (e.start, e.service, e.uai)):
+        label = f"{'grant' if exception.grants else 'deny'} {exception.service}" + (
+            f" {exception.uai}" if exception.uai else ""
+        )
+        shade = Shade.GRANT if exception.grants else Shade.DENIAL
+        span = Span(exception.start.toordinal(), exception.end.toordinal(), shade)
+        yield Row(Group.EXCEPTIONS, label, exception_text(exception), [span])
     for override in sorted(account.overrides, key=lambda p: (p.made, p.kind.value)):
         span = Span(override.made.toordinal(), override.until.toordinal(), Shade.OVERRIDE)
         yield Row(

@@ -131,9 +131,9 @@ def check_remedies(life: Life, account: Account, day: date, right: tuple[str, st
     for remedy in one.remedies:
         if remedy.day is None:
             continue
-        changed = remedy.tried or account
+        changed = remedy.account_after or account
         assert holds(life, changed, remedy.day, right) is not one.yes, remedy
-        assert (remedy.tried is None) == remedy.text.startswith("wait"), remedy
+        assert (remedy.account_after is None) == remedy.text.startswith("wait"), remedy
 
 
 @ORDINARY
@@ -160,8 +160,8 @@ def test_states_agree_with_the_plan(asked: tuple[Life, Account, date]) -> None:
     assert one.since is None or one.since <= day
     assert one.until is None or day <= one.until
     for remedy in one.remedies:
-        if remedy.day is not None and remedy.tried is not None:
-            assert planned(life, remedy.tried, remedy.day).state is State.ACTIVE, remedy
+        if remedy.day is not None and remedy.account_after is not None:
+            assert planned(life, remedy.account_after, remedy.day).state is State.ACTIVE, remedy
     assert all(event > day for event, _ in one.coming)
 
 
@@ -381,7 +381,10 @@ def test_exceptions_of_other_services_are_not_mixed_in(service: str, rows: tuple
         case = case_of(Life(rows, policy, None, D, D), account, D)
         found = right_answers(case, policy.services[service])
         # the accounts that were tried have all exceptions
-        return [replace(one, remedies=tuple(replace(r, tried=None) for r in one.remedies)) for one in found]
+        return [
+            replace(one, remedies=tuple(replace(r, account_after=None) for r in one.remedies))
+            for one in found
+        ]
 
     assert answered(every) == answered(own)
     others = [one for one in every if one.service != service]

@@ -147,16 +147,16 @@ def test_what_is_left_alone_and_why(academy: Academy) -> None:
     expected = {
         "none": "it has no matricule",
         "unknown": "matricule 9999 is not in the feed",
-        "double1": "several entries are of matricule 1003: double1, double2",
-        "double2": "several entries are of matricule 1003: double1, double2",
-        "Bad_Uid": "uid Bad_Uid is not made of a-z, 0-9, dot and hyphen alone",
+        "double1": "several entries have matricule 1003: double1, double2",
+        "double2": "several entries have matricule 1003: double1, double2",
+        "Bad_Uid": "uid Bad_Uid has characters other than a-z, 0-9, dot and hyphen",
         "outside": "its address outside@exemple.org is not in the domain ac-amiens.fr",
         "nomail": "it has no address",
         "several": "it has several addresses, and none is that of its uid or its name",
         "twouids": "it has 2 uids",
         "moved": "piactl renames no entry",
         "closed": "its log in is bounded by pwdEndTime",
-        "shared": "shared@ac-amiens.fr stands on another entry too: uid=list,",
+        "shared": "shared@ac-amiens.fr is also on another entry: uid=list,",
         "machine": "its structural class is account",
         "gone": "its person left so long ago",
         "held": "prenom is blank",
@@ -181,7 +181,7 @@ def test_a_name_of_an_account_is_not_adopted(academy: Academy) -> None:
         piactlIdentifier=["claire.dubreuil", "claire.dubreuil@ac-amiens.fr", "pv@ac-amiens.fr"],
     )
     plan = adopt(academy, academy.feed(*PEOPLE, day=DAY))
-    assert "an account, maybe an archived one, has or had pv@ac-amiens.fr" in why(plan, "pv")
+    assert "an account (perhaps archived) has or had pv@ac-amiens.fr" in why(plan, "pv")
 
 
 def test_the_numen_recognises_only_where_it_is_asked_to(academy: Academy) -> None:

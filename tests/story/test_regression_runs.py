@@ -181,7 +181,7 @@ def test_a_refused_feed_is_in_the_list_of_runs_with_its_reason(academy: Academy)
     academy.night(NEXT, academy.feed(CLAIRE, HUGO, day=DAY), code=6)
     last = runs(academy)[0]
     assert last["status"] == "refused"
-    assert "it is of 2026-09-10, and one of 2026-09-11 was applied already" in last["note"]
+    assert "it is dated 2026-09-10, but one dated 2026-09-11 has been applied" in last["note"]
     assert last["ended"]
 
 

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 ALPHABET = "2346789cfhkmprtwx"
-"""Characters that differ clearly in handwriting and on the telephone, in French too: no 0 and o,
-1 and l, 5 and s; of letters that rhyme (b c d g p t v) only c, p and t, whose spelling words are common;
-and no vowel, so that none is a word."""
+"""Characters that are hard to confuse in handwriting and on the telephone, also in French: no 0 or o, 1 or l,
+5 or s; of the letters that rhyme (b c d g p t v) only c, p and t. Without vowels no password is a word."""
 GROUPS, LENGTH = 5, 4
 """Twenty characters of seventeen: 81 bits."""
 
@@ -31,12 +30,14 @@ class ActivationPassword:
 
 
 def new_activation_password(choose: Callable[[Sequence[str]], str]) -> ActivationPassword:
-    """A new one; `choose` picks one of a sequence by chance that nobody can foresee (`secrets.choice`)."""
+    """A new activation password. `choose` picks one item at random; it must be `secrets.choice` or as
+    safe."""
     groups = ("".join(choose(ALPHABET) for _ in range(LENGTH)) for _ in range(GROUPS))
     return ActivationPassword("-".join(groups))
 
 
 def valid_until(now: datetime, opens: datetime | None, hours: int) -> datetime:
-    """When an activation password of now ends: its hours begin when the account opens, if that is later."""
+    """When an activation password issued now expires. If the account opens later, the hours count from
+    then."""
     begin = max(now, opens) if opens is not None else now
     return (begin + timedelta(hours=hours)).replace(microsecond=0)

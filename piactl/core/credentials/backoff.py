@@ -1,7 +1,7 @@
-"""How long to wait after wrong identity checks: of one account, and of all accounts together.
+"""The wait after failed identity checks, per account and over all accounts.
 
-An attempt is counted before it is judged and taken back when it was right, so that many at once, on many
-hosts, are no more tries than one after another.
+An attempt is counted before it is checked, and uncounted if it was right. Parallel attempts on several hosts
+therefore give no more tries than attempts one after another.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ WINDOW = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """Wrong checks of one account since the last right one, and when the last of them was."""
+    """The failed checks of one account since the last successful one, and the time of the last failure."""
 
     failures: int = 0
     last: datetime | None = None
 
     def remembered(self, now: datetime) -> Attempts:
-        """What still counts: nothing where the last failure is long ago."""
+        """The attempts that still count: none if the last failure is older than FORGOTTEN_AFTER."""
         if self.last is None or now - self.last >= FORGOTTEN_AFTER:
             return Attempts()
         return self
@@ -36,26 +36,26 @@ class Attempts:
 
     @property
     def open_at(self) -> datetime | None:
-        """When the next check may be made, None where at once."""
+        """When the next check is allowed; None is at once."""
         wait = wait_after(self.failures)
         return self.last + wait if self.last is not None and wait else None
 
 
 def wait_after(failures: int) -> timedelta:
-    """Nothing up to FREE_TRIES - 1 failures, then FIRST_WAIT, doubled by each further one."""
+    """No wait before FREE_TRIES failures, then FIRST_WAIT, doubled by each further failure."""
     beyond = failures - FREE_TRIES
     if beyond < 0:
         return timedelta()
-    # beyond some twenty doublings it is the longest anyway, and far beyond them no timedelta could hold it
+    # twenty doublings exceed LONGEST_WAIT; many more would overflow a timedelta
     doublings: int = 2 ** min(beyond, 20)
     return min(FIRST_WAIT * doublings, LONGEST_WAIT)
 
 
 def recent(failures: Sequence[datetime], now: datetime) -> tuple[datetime, ...]:
-    """The failures, of all accounts, that count now, the oldest first."""
-    return tuple(sorted(one for one in failures if now - one < WINDOW))
+    """The failures of all accounts within WINDOW, the oldest first."""
+    return tuple(sorted(failure for failure in failures if now - failure < WINDOW))
 
 
 def all_open_at(failures: Sequence[datetime], limit: int) -> datetime | None:
-    """When the next check of any account may be made, None where at once. `failures` are the recent ones."""
+    """When the next check of any account is allowed; None is at once. `failures` are the recent ones."""
     return failures[-limit] + WINDOW if len(failures) >= limit else None

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True, slots=True)
 class PasswordPolicy:
-    """The password policy that an account is under. `blocks`: wrong passwords block for `block` (zero: until
-    somebody lifts it). `max_age` zero: passwords do not expire. `activation`: it is the
-    policy of activation passwords."""
+    """The password policy of an account. `blocks`: wrong passwords block the account for `block`, or until an
+    administrator unblocks it if that is zero. `max_age` zero: passwords do not expire. `activation`: this is
+    the policy of activation passwords."""
 
     name: str
     blocks: bool = False
@@ -21,8 +21,8 @@ class PasswordPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """The device in force. `there`: its entry exists. `drift` is how far its clock was off at the last good
-    code, in steps of `step` seconds, positive where it is ahead."""
+    """The device in force. `there`: its entry exists. `drift` is the error of its clock at the last correct
+    code, in steps of `step` seconds; positive is ahead."""
 
     name: str
     there: bool
@@ -32,11 +32,11 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """`changed` is when the password was last set, None where it never was. `blocked` is when wrong
-    passwords blocked it, `blocked_for_good` where that is no instant. `failures` are when log ins failed
-    since the last good one, the oldest first, be it the password or the code. `policy` None is not known;
-    `linked`: the server itself asks for a code of the device; `denied`: the account is linked to no device,
-    so that the server refuses it."""
+    """`changed` is when the password was last set, None if never. `blocked` is when wrong passwords blocked
+    it; `blocked_for_good` is a block without a time. `failures` are the times of failed log ins (password or
+    code) since the last successful one, the oldest first. `policy` is None if unknown. `linked`: the server
+    asks for a code of the device. `denied`: the account is linked to no device, so the server refuses every
+    log in."""
 
     changed: datetime | None = None
     must_change: bool = False
@@ -55,11 +55,12 @@ class Credentials:
 
     @property
     def activation_until(self) -> datetime | None:
-        """When such a password ends: it is a block that lies ahead."""
+        """When an unused activation password expires: the directory stores it as a block in the future."""
         return self.blocked if self.is_activation else None
 
     def blocked_until(self, now: datetime) -> tuple[bool, datetime | None]:
-        """Whether the password is blocked now, and until when, None where that does not end by itself."""
+        """Whether the password is blocked now, and until when; None if only an administrator can unblock
+        it."""
         if self.policy is not None and not self.policy.blocks:
             return False, None
         if self.blocked_for_good:
@@ -73,8 +74,7 @@ class Credentials:
 
     @property
     def expires(self) -> datetime | None:
-        """When the password expires, None where it does not: the age of one that must be changed anyway is
-        not looked at."""
+        """When the password expires; None if never, or if it must be changed anyway."""
         if self.changed is None or self.must_change or self.policy is None or not self.policy.max_age:
             return None
         return self.changed + self.policy.max_age

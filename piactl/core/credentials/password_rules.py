@@ -1,4 +1,4 @@
-"""What a new password must be, and must not be made of. Sources: the CNIL's recommendation of 2022, ANSSI."""
+"""The rules for new passwords, after the CNIL's recommendation of 2022 and ANSSI."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ COMMON = (
     "septembre", "octobre", "novembre", "decembre", "changeme", "secret", "dragon", "football",
     "abcdef", "letmein",
 )  # fmt: skip
-"""Words of the commonest passwords of this country and this trade, without accents, the longer ones first."""
+"""Words of common French and school passwords, without accents, longer words first."""
 
 FEWEST = 5
-"""Different characters."""
+"""The fewest different characters of a password."""
 LEFT = 8
-"""Characters that must be left of a password without what is easy to guess."""
+"""Characters that must be left of a password after its easily guessed parts are removed."""
 _NUMEN = re.compile(r"[0-9]{2}[a-z][0-9]{2}[0-9]{5}[a-z]{3}")
 _DATES = (
     re.compile(r"(?<!\d)(0[1-9]|[12]\d|3[01])[-/. ]?(0[1-9]|1[0-2])[-/. ]?(19[3-9]\d|20[0-2]\d)(?!\d)"),
@@ -35,13 +35,14 @@ _ROWS = ("01234567890", "09876543210", "abcdefghijklmnopqrstuvwxyz", "azertyuiop
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose password it is to be: words that it must not hold (names, identifiers), and what they are."""
+    """The person of the password: words it must not contain (names, identifiers), each with its
+    description."""
 
     words: Collection[tuple[str, str]] = ()
 
 
 def password_problems(password: str, minimum: int, owner: Owner = Owner()) -> list[str]:
-    """Everything that is wrong with a password, in words that do not repeat it; nothing where it is good."""
+    """Everything that is wrong with a password; empty if it is good. The messages never quote it."""
     return list(_problems(password, minimum, owner))
 
 
@@ -60,9 +61,9 @@ def _problems(password: str, minimum: int, owner: Owner) -> Iterator[str]:
         if pattern.search(low):
             yield "it holds a date, such as one of birth"
             break
-    held = dict.fromkeys(what for word, what in owner.words if _holds(low, word))
-    for what in held:
-        yield f"it holds {what}"
+    reasons = dict.fromkeys(reason for word, reason in owner.words if _holds(low, word))
+    for reason in reasons:
+        yield f"it holds {reason}"
     if len(set(low)) < FEWEST:
         yield f"it has fewer than {FEWEST} different characters"
     elif len(_uncommon(low)) < min(LEFT, minimum) <= len(password):
@@ -70,15 +71,14 @@ def _problems(password: str, minimum: int, owner: Owner) -> Iterator[str]:
 
 
 def folded(text: str) -> str:
-    """Without case and accents."""
+    """`text` in lower case, without accents."""
     plain = unicodedata.normalize("NFD", text.casefold())
     return "".join(char for char in plain if unicodedata.category(char) != "Mn")
 
 
 def _holds(low: str, word: str) -> bool:
-    """Shorter words occur in others by chance."""
     word = folded(word)
-    return len(word) >= 4 and word in low
+    return len(word) >= 4 and word in low  # shorter words occur in others by chance
 
 
 def _uncommon(low: str) -> str:

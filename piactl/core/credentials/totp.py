@@ -1,9 +1,9 @@
-"""One-time-code devices as values, and which of their codes is good: RFC 6238, counted as slapo-otp counts.
+"""One-time-code devices, and the check of their codes: RFC 6238, with the steps and drift of slapo-otp.
 
-A device's time is counted in steps of 30 seconds. Its drift is how many steps its clock is ahead of the
-true time (behind: negative); slapo-otp writes it anew with every good code, so a clock that goes wrong
-slowly is followed. The last step is that of the last good code, on the device's own clock: no code of that
-step or an earlier one is ever good again.
+Time is counted in steps of 30 seconds. The drift is the number of steps by which the clock of a device is
+ahead (negative: behind). slapo-otp updates it with every correct code, and so follows a clock that drifts
+slowly. The last step is the step of the last correct code on the clock of the device; codes of this step and
+of earlier ones are refused from then on.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from piactl.core.model.account import NO_DEVICE, Right
 from piactl.core.model.policy import Policy, Service
 
 PERIOD = 30
-"""Seconds of one step."""
+"""Seconds per step."""
 DIGITS = 6
 WINDOW = 3
-"""Steps before and after the expected one that are tried."""
+"""Steps accepted before and after the expected one."""
 
 Codes = Callable[[int], str]
-"""The code of a step."""
+"""Returns the code of a step."""
 
 
 class DeviceState(StrEnum):
-    """What has become of a device. Only a verified one can be in force: the one its account names."""
+    """The state of a device. A verified device is in force if its account names it."""
 
     PENDING = "pending"
     VERIFIED = "verified"
@@ -37,8 +37,8 @@ class DeviceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device of an account, without its secret. `sealed_with` is the id of the key that the copy of the
-    secret is sealed with. `last_step` 0: no code was ever used."""
+    """One device of an account, without its secret. `sealed_with` is the id of the key that seals the copy of
+    its secret. `last_step` 0: no code has been used."""
 
     name: str
     state: DeviceState
@@ -52,7 +52,7 @@ class Device:
 
     @property
     def last_use(self) -> datetime | None:
-        """When the last good code was given, to half a minute; None before the first."""
+        """When the last correct code was entered, to half a minute; None before the first."""
         if not self.last_step:
             return None
         return datetime.fromtimestamp((self.last_step - self.drift) * PERIOD, UTC)
@@ -60,14 +60,14 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Where a good code stands: its step on the device's clock, and how far that is from the true time."""
+    """The step of a correct code on the clock of the device, and the drift of that clock."""
 
     step: int
     drift: int
 
 
 class CodeUsed(Exception):
-    """The code is right, but it, or a later one, was used before."""
+    """The code is correct, but it or a later one has been used."""
 
 
 def step_at(now: datetime) -> int:
@@ -75,19 +75,19 @@ def step_at(now: datetime) -> int:
 
 
 def match_code(device: Device, codes: Codes, code: str, now: datetime) -> Match | None:
-    """Whether a code is good now, as slapo-otp decides it. Raises CodeUsed for one that was."""
+    """The match of a code by the rules of slapo-otp, or None if it is wrong. Raises CodeUsed."""
     current = step_at(now)
     expected = current + device.drift
-    found = [
+    matching = [
         step
         for step in range(expected - WINDOW, expected + WINDOW + 1)
         if hmac.compare_digest(codes(step), code)
     ]
-    fresh = [step for step in found if step > device.last_step]
+    fresh = [step for step in matching if step > device.last_step]
     if fresh:
-        step = min(fresh, key=lambda one: (abs(one - expected), one))
+        step = min(fresh, key=lambda step: (abs(step - expected), step))
         return Match(step, step - current)
-    if found:
+    if matching:
         raise CodeUsed
     return None
 
@@ -95,36 +95,35 @@ def match_code(device: Device, codes: Codes, code: str, now: datetime) -> Match 
 def match_pair(
     device: Device, codes: Codes, pair: tuple[str, str], now: datetime, reach: int
 ) -> Match | None:
-    """Where two successive codes stand on the device's clock, at most `reach` steps from the true time; the
-    match is that of the second. Two of them, so that nobody finds the place by chance.
+    """Finds the step at which two consecutive codes match, at most `reach` steps from the true time, and
+    returns the match of the second. Two codes are required so that a guess is very unlikely to match.
 
-    Raises CodeUsed where the place is there and not after the last code used.
+    Raises CodeUsed if the codes match only at a step that is not after the last one used.
     """
     current = step_at(now)
-    found = [
+    matching = [
         step
         for step in range(current - reach, current + reach + 1)
         if hmac.compare_digest(codes(step - 1), pair[0]) and hmac.compare_digest(codes(step), pair[1])
     ]
-    fresh = [step for step in found if step - 1 > device.last_step]
+    fresh = [step for step in matching if step - 1 > device.last_step]
     if fresh:
-        step = min(fresh, key=lambda one: abs(one - current))
+        step = min(fresh, key=lambda step: abs(step - current))
         return Match(step, step - current)
-    if found:
+    if matching:
         raise CodeUsed
     return None
 
 
 def in_force(devices: Collection[Device], name: str) -> Device | None:
-    """The device that an account asks for; None where it has none, or a suspended one."""
+    """The device in force, or None if the account has none or a suspended one."""
     return next((device for device in devices if device.name == name), None)
 
 
 def to_verify(devices: Sequence[Device], name: str) -> Device | None:
-    """The device that the next verification is of: the newest that is neither in force, nor suspended, nor
-    replaced. One that was verified last and is not in force was left so by a command that died; it is
-    verified once more."""
-    active, gone = in_force(devices, name), suspended(devices, name)
+    """The device to verify next: the newest that is neither in force, nor suspended, nor replaced. A device
+    that is verified but not in force was left by an interrupted command; it is verified again."""
+    active, suspended_device = in_force(devices, name), suspended(devices, name)
 
     def replaced(device: Device) -> bool:
         if device.verified is None or active is None or active.verified is None:
@@ -135,7 +134,7 @@ def to_verify(devices: Sequence[Device], name: str) -> Device | None:
         device
         for device in devices
         if device.name != name
-        and device is not gone
+        and device is not suspended_device
         and device.state is not DeviceState.SUSPENDED
         and not replaced(device)
     ]
@@ -143,26 +142,26 @@ def to_verify(devices: Sequence[Device], name: str) -> Device | None:
 
 
 def suspended(devices: Sequence[Device], name: str) -> Device | None:
-    """The device that an account with suspended device had: the one that says so of itself, else, where the
-    command died before that was written, the one that was verified."""
+    """The suspended device of an account: the one in state SUSPENDED, or the verified one if the command was
+    interrupted before it wrote that state."""
     if name != NO_DEVICE:
         return None
     for state in (DeviceState.SUSPENDED, DeviceState.VERIFIED):
-        held = [d for d in devices if d.state is state]
-        if held:
-            return max(held, key=lambda d: (d.suspended or d.verified or d.made, d.name))
+        candidates = [d for d in devices if d.state is state]
+        if candidates:
+            return max(candidates, key=lambda d: (d.suspended or d.verified or d.made, d.name))
     return None
 
 
 def services_with_code(entitlements: Collection[Right], policy: Policy) -> list[Service]:
-    """The services among these rights that ask for a code, off-site or always."""
+    """The services among these rights that require a code, off-site or always."""
     names = sorted({service for service, _ in entitlements})
     services = (policy.services.get(name) for name in names)
     return [service for service in services if service is not None and service.otp != "never"]
 
 
 def drift_words(drift: int) -> str:
-    """How wrong the clock of a device goes, for people."""
+    """The drift of a clock in words: `1 min 30 s ahead`."""
     if not drift:
         return "none"
     seconds = abs(drift) * PERIOD

@@ -17,13 +17,13 @@ from piactl.errors import PiactlError
 
 
 class ActRefused(PiactlError):
-    """The act cannot be done to this account as it is; the message says what can."""
+    """The act does not apply to this account; the message says what to do instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Altered:
-    """The account after an act, before the rules apply. `person` has values of HR that the act brings; `note`
-    is a sentence beside the reasons of the rules."""
+    """The account after an act, before the rules apply. `person` holds HR values that the act sets; `note` is
+    a sentence to show with the reasons of the rules."""
 
     account: Account
     note: str = ""
@@ -31,7 +31,7 @@ class Altered:
 
 
 Act = Callable[[Account, Rules], Altered]
-"""Raises ActRefused. An act that returns the account unchanged has nothing to do."""
+"""Returns the altered account, or the same account if there is nothing to do. Raises ActRefused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ def told_by_hr(account: Account, as_of: date) -> bool:
 
 
 def override_end(account: Account, until: date | None, as_of: date) -> date:
-    """The last day of a change by hand: as given; for a person of whom HR says nothing, the end of the last
-    assignment. Raises ActRefused where HR has a say and no end is given, or it is past."""
+    """The last day of a change by hand: `until`, or the end of the last assignment for a person without HR
+    data. Raises ActRefused if `until` is past, or missing for a person in the HR data."""
     if until is not None:
         if until < as_of:
             raise ActRefused(f"{account.uid}: --until {until} is past; give the last day of the change")
@@ -61,7 +61,7 @@ def override_end(account: Account, until: date | None, as_of: date) -> date:
     ends = [a.end for a in account.assignments if a.end is not None]
     if told_by_hr(account, as_of) or not ends:
         raise ActRefused(
-            f"{account.uid}: HR has a say on this person, so a change by hand needs an end: "
-            "add --until DATE.\nAfter it, what HR says holds again"
+            f"{account.uid}: this person is in the HR data, so a change by hand needs an end: "
+            "add --until DATE.\nAfter that day the HR data apply again"
         )
     return max(*ends, as_of)

@@ -1,4 +1,4 @@
-"""Closing and reopening accounts, the usage name, and taking back what was done by hand."""
+"""Closes and reopens accounts, changes usage names, and ends overrides."""
 
 from __future__ import annotations
 
@@ -18,51 +18,54 @@ _CLOSED = frozenset({State.DEACTIVATED, State.GRACE})
 
 
 def close(author: Author, day: date, until: date | None = None, grace: int = 0) -> Act:
-    """Closes from `day` on: all assignments end the day before, with `grace` days from there. For a person
-    of HR it holds to `until`; an assignment that starts after `day` is a return."""
+    """Closes the account from `day`: all assignments end the day before, followed by `grace` days. For a
+    person in the HR data it applies until `until`. An assignment that starts after `day` is a return."""
 
     def act(account: Account, rules: Rules) -> Altered:
         open_ = [a for a in account.assignments if a.end is None or a.end >= day]
         if account.state is State.DEACTIVATED and not open_:
             return Altered(account)
         _refuse_to_miss(account, open_, day, rules)
-        stays = override_end(account, until, rules.as_of)
-        if stays < day:
+        override_until = override_end(account, until, rules.as_of)
+        if override_until < day:
             raise ActRefused(
-                f"{account.uid}: a closure from {day} on cannot be over on {stays}; give a later --until"
+                f"{account.uid}: a closure from {day} cannot end on {override_until}; give a later --until"
             )
         override = Override(
-            OverrideKind.CLOSE, stays, rules.as_of, author.by, author.reason, day=day, grace=grace
+            OverrideKind.CLOSE, override_until, rules.as_of, author.by, author.reason, day=day, grace=grace
         )
-        same = [p for p in account.overrides if p.kind is OverrideKind.CLOSE]
-        if any((p.day, p.until, p.grace, p.reason) == (day, stays, grace, author.reason) for p in same):
+        closures = [p for p in account.overrides if p.kind is OverrideKind.CLOSE]
+        if any(
+            (p.day, p.until, p.grace, p.reason) == (day, override_until, grace, author.reason)
+            for p in closures
+        ):
             return Altered(account)
-        kept = tuple(p for p in account.overrides if p not in same)
-        return Altered(replace(account, overrides=(*kept, override)), author.note)
+        others = tuple(p for p in account.overrides if p not in closures)
+        return Altered(replace(account, overrides=(*others, override)), author.note)
 
     return act
 
 
 def _refuse_to_miss(account: Account, open_: Sequence[Assignment], day: date, rules: Rules) -> None:
-    """Raises ActRefused for a closure that would not close: what begins after its first day is a return."""
+    """Raises ActRefused if an assignment that begins after `day` would keep the account open or reopen it."""
     begun = [a for a in open_ if day < a.start <= rules.as_of]
     ahead = [a for a in open_ if a.start > day]
     if begun:
         raise ActRefused(
-            f"{account.uid}: closed from {day} on, it would stay open by what began after that day: "
-            f"{assignment_text(begun[0])}\nClose it from {begun[0].start} on or later"
+            f"{account.uid}: an assignment that began after {day} would keep it open: "
+            f"{assignment_text(begun[0])}\nClose it from {begun[0].start} or later"
         )
     if ahead and len(ahead) == len(open_) and account.state in (State.ANTICIPATED, State.DEACTIVATED):
         raise ActRefused(
-            f"{account.uid}: nothing of it is open on {day}, and what begins later would open it: "
-            f"{assignment_text(ahead[0])}\nClose it from {ahead[0].start} on, or keep it shut: "
+            f"{account.uid}: it is not open on {day}, and a later assignment would open it: "
+            f"{assignment_text(ahead[0])}\nClose it from {ahead[0].start}, or lock it: "
             f'piactl account lock {account.uid} --reason "..."'
         )
 
 
 def reopen(author: Author, until: date | None = None) -> Act:
-    """Takes back a closure by hand. Where the assignments are over, `until` gives the last one anew, from
-    today to then. A lock stays a lock."""
+    """Ends a closure by hand. If all assignments are over, renews the last one from today to `until`. A lock
+    stays."""
 
     def act(account: Account, rules: Rules) -> Altered:
         closed = [p for p in running(account.overrides, rules.as_of) if p.kind is OverrideKind.CLOSE]
@@ -75,9 +78,9 @@ def reopen(author: Author, until: date | None = None) -> Act:
             return Altered(account)
         if until is None:
             raise ActRefused(
-                f"{account.uid}: no assignment is left that would open it.\nGive the last one anew: "
+                f"{account.uid}: it has no assignment that would open it.\nTo renew the last one: "
                 f'piactl account reopen {account.uid} --until DATE --reason "...", '
-                f"or another: piactl assignment add {account.uid} ..."
+                f"or add another: piactl assignment add {account.uid} ..."
             )
         new = replace(
             _last(account, rules), start=rules.as_of, end=until, source=MANUAL, origin="", position=""
@@ -110,8 +113,8 @@ def _last(account: Account, rules: Rules) -> Assignment:
 
 
 def rename(author: Author, usage_name: str, until: date | None = None) -> Act:
-    """Another usage name, "" for none: a new address follows, the old one stays as an alias, a former one
-    is taken back. For a person of HR it holds to `until`."""
+    """Changes the usage name ("" for none). The address follows, a former address is used again, and the old
+    one becomes an alias. For a person in the HR data the name applies until `until`."""
 
     def act(account: Account, rules: Rules) -> Altered:
         before = next((p for p in account.overrides if p.kind is OverrideKind.NAME), None)
@@ -120,12 +123,18 @@ def rename(author: Author, usage_name: str, until: date | None = None) -> Act:
         overrides = tuple(p for p in account.overrides if p.kind is not OverrideKind.NAME)
         if not told_by_hr(account, rules.as_of):
             return Altered(replace(account, usage_name=usage_name, overrides=overrides), author.note)
-        was = before.was if before else account.usage_name
-        if usage_name == was:
-            return Altered(replace(account, usage_name=was, overrides=overrides), author.note)
-        stays = override_end(account, until, rules.as_of)
+        hr_name = before.was if before else account.usage_name
+        if usage_name == hr_name:
+            return Altered(replace(account, usage_name=hr_name, overrides=overrides), author.note)
+        override_until = override_end(account, until, rules.as_of)
         override = Override(
-            OverrideKind.NAME, stays, rules.as_of, author.by, author.reason, value=usage_name, was=was
+            OverrideKind.NAME,
+            override_until,
+            rules.as_of,
+            author.by,
+            author.reason,
+            value=usage_name,
+            was=hr_name,
         )
         return Altered(replace(account, overrides=(*overrides, override)), author.note)
 
@@ -133,14 +142,14 @@ def rename(author: Author, usage_name: str, until: date | None = None) -> Act:
 
 
 def end_overrides(author: Author, kinds: Collection[OverrideKind]) -> Act:
-    """Ends the changes by hand of these kinds today: HR's word holds again. An assignment that was added
-    ends yesterday; one that has not begun goes."""
+    """Ends the overrides of these kinds today; the HR data apply again. An added assignment ends yesterday,
+    or is removed if it has not begun."""
 
     def act(account: Account, rules: Rules) -> Altered:
-        gone = [p for p in account.overrides if p.kind in kinds]
-        if not gone:
+        ended = [p for p in account.overrides if p.kind in kinds]
+        if not ended:
             return Altered(account)
-        added = {(p.uai, p.function, p.start) for p in gone if p.kind is OverrideKind.ADD}
+        added = {(p.uai, p.function, p.start) for p in ended if p.kind is OverrideKind.ADD}
         yesterday = rules.as_of - timedelta(days=1)
         rows = []
         for row in account.assignments:
@@ -148,9 +157,9 @@ def end_overrides(author: Author, kinds: Collection[OverrideKind]) -> Act:
                 rows.append(row)
             elif row.start <= yesterday:
                 rows.append(replace(row, end=yesterday))
-        name = next((p.was for p in gone if p.kind is OverrideKind.NAME), account.usage_name)
-        kept = tuple(p for p in account.overrides if p not in gone)
-        altered = replace(account, overrides=kept, assignments=tuple(rows), usage_name=name)
+        name = next((p.was for p in ended if p.kind is OverrideKind.NAME), account.usage_name)
+        others = tuple(p for p in account.overrides if p not in ended)
+        altered = replace(account, overrides=others, assignments=tuple(rows), usage_name=name)
         return Altered(altered, author.note)
 
     return act

@@ -11,12 +11,12 @@ from piactl.core.rules.desired import Rules
 
 
 def grant(author: Author, service: str, uai: str, start: date, end: date) -> Act:
-    """Gives a service from `start` to `end`, both included; `uai` "" for a service of person scope."""
+    """Grants a service from `start` to `end`, both included; `uai` "" for a service of person scope."""
     return _exception(author, ServiceException(True, service, uai, start, end, author.by, author.reason))
 
 
 def deny(author: Author, service: str, uai: str, start: date, end: date) -> Act:
-    """Takes a service away from `start` to `end`, whatever the rules give."""
+    """Denies a service from `start` to `end`, whatever the rules grant."""
     return _exception(author, ServiceException(False, service, uai, start, end, author.by, author.reason))
 
 
@@ -27,10 +27,10 @@ def _exception(author: Author, new: ServiceException) -> Act:
         same = [e for e in account.exceptions if _means(e, new.service, new.uai) and e.grants == new.grants]
         if any((e.start, e.end, e.reason) == (new.start, new.end, new.reason) for e in same):
             return Altered(account)
-        # one that is over before it, or begins after it, is another
+        # exceptions that do not overlap the new one are kept
         replaced = [e for e in same if e.start <= new.end and new.start <= e.end]
-        kept = tuple(e for e in account.exceptions if e not in replaced)
-        return Altered(replace(account, exceptions=(*kept, new)), author.note)
+        others = tuple(e for e in account.exceptions if e not in replaced)
+        return Altered(replace(account, exceptions=(*others, new)), author.note)
 
     return act
 
@@ -39,20 +39,20 @@ def end_exceptions(author: Author, service: str, uai: str = "") -> Act:
     """Ends the exceptions of a service, grants and denials; `uai` "" means those of every establishment."""
 
     def act(account: Account, rules: Rules) -> Altered:
-        kept = tuple(
+        others = tuple(
             e
             for e in account.exceptions
             if not (_means(e, service, uai) or (not uai and e.service == service))
         )
-        if kept == account.exceptions:
+        if others == account.exceptions:
             known = [*rules.policy.services, *(e.service for e in account.exceptions)]
             if service not in known:
                 raise ActRefused(
-                    f"{account.uid}: it has no exception of {service}, nor has the policy such a service.\n"
+                    f"{account.uid}: it has no exception of {service}, and the policy has no such service.\n"
                     "See: piactl exception list"
                 )
             return Altered(account)
-        return Altered(replace(account, exceptions=kept), author.note)
+        return Altered(replace(account, exceptions=others), author.note)
 
     return act
 

@@ -1,4 +1,4 @@
-"""An administrator's lock: it beats HR, at once, and survives a password reset."""
+"""Locks by an administrator. They apply at once, over the HR data, and survive a password reset."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from piactl.core.rules.desired import Rules
 
 
 def lock(author: Author, until: date | None = None) -> Act:
-    """Locks from today to `until` included, without an end where it is None. A lock that holds already gets
-    this end and reason."""
+    """Locks the account from today to `until` inclusive; None means without end. A current lock keeps its
+    start and gets the new end and reason."""
 
     def act(account: Account, rules: Rules) -> Altered:
         if until is not None and until < rules.as_of:
             raise ActRefused(f"{account.uid}: --until {until} is past; give the last day of the lock")
-        held = account.lock
-        since = held.since if held is not None and held.covers(rules.as_of) else rules.as_of
-        if held is not None and (held.since, held.until, held.reason) == (since, until, author.reason):
+        current = account.lock
+        since = current.since if current is not None and current.covers(rules.as_of) else rules.as_of
+        if current is not None and (current.since, current.until, current.reason) == (
+            since,
+            until,
+            author.reason,
+        ):
             return Altered(account)
         return Altered(replace(account, lock=Lock(since, until, author.by, author.reason)), author.note)
 
@@ -27,14 +31,15 @@ def lock(author: Author, until: date | None = None) -> Act:
 
 
 def unlock(author: Author) -> Act:
-    """Lifts an administrator's lock. A lock by HR's position is HR's."""
+    """Lifts an administrator's lock. Raises ActRefused if only a position in the HR data locks the
+    account."""
 
     def act(account: Account, rules: Rules) -> Altered:
         if account.lock is not None:
             return Altered(replace(account, lock=None), author.note)
         if account.locked:
             raise ActRefused(
-                f"{account.uid}: it is not locked by an administrator but by its position in HR; "
+                f"{account.uid}: it is locked by its position in HR, not by an administrator; "
                 f"see: piactl why {account.uid}"
             )
         return Altered(account)

@@ -122,7 +122,8 @@ def _notes(case: Case) -> Iterator[str]:
 
 
 def _from_to(first: date | None, last: date | None) -> str:
-    return f"from {first or 'always'}" + (f" to {last}" if last else ", no end known")
+    start = f"from {first} " if first else ""
+    return f"{start}until {last}" if last else f"{start or 'at all times'}".rstrip() + ", no end known"
 
 
 def _coming(case: Case) -> Iterator[tuple[date, str]]:
@@ -133,7 +134,7 @@ def _coming(case: Case) -> Iterator[tuple[date, str]]:
     # after the end of an override other events apply
     yield from (event for event in ahead if over is None or event[0] < over)
     if over is not None:
-        yield over, "a change by hand ends: the HR data apply again"
+        yield over, "a change by hand has ended: the HR data apply again"
 
 
 def _remedies(case: Case) -> Iterator[Remedy]:
@@ -151,12 +152,12 @@ def _remedies(case: Case) -> Iterator[Remedy]:
     if case.state in (State.ACTIVE, State.ON_LEAVE):
         yield from _closing(case)
         return
-    yield from reopen_remedy(case, lambda one: one.state_days(State.ACTIVE))
+    yield from reopen_remedy(case, lambda changed_case: changed_case.state_days(State.ACTIVE))
 
 
 def _closing(case: Case) -> Iterator[Remedy]:
     if case.state is State.ON_LEAVE:
         yield Remedy("a position in the HR data that keeps all rights")
-    elif case.acts:
-        command = f'piactl account close {case.account.uid} --until DATE{case.option} --reason "..."'
+    elif case.changeable:
+        command = f'piactl account close {case.account.uid} --until DATE{case.as_of_option} --reason "..."'
         yield Remedy("a closure by hand", command)

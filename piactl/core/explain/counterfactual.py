@@ -18,8 +18,8 @@ _AUTHOR = Author("an administrator", "...")
 _USUAL = 30
 """Days of a proposed exception or assignment; the administrator chooses the real length."""
 
-Seen = Callable[[Case], list[Period]]
-"""Returns the days of the answer yes for a changed case."""
+YesDays = Callable[[Case], list[Period]]
+"""Returns the days on which the answer for a case is yes."""
 
 
 def wait_remedy(day: date | None, case: Case) -> Iterable[Remedy]:
@@ -28,31 +28,33 @@ def wait_remedy(day: date | None, case: Case) -> Iterable[Remedy]:
         yield Remedy(f"wait until {day}", day=day)
 
 
-def grant_remedy(case: Case, service: Service, uai: str, needed: date | None, seen: Seen) -> Iterable[Remedy]:
+def grant_remedy(
+    case: Case, service: Service, uai: str, needed: date | None, yes_days: YesDays
+) -> Iterable[Remedy]:
     """The remedy of a grant, not longer than `needed`."""
     until = min(_until(case), needed or date.max)
     act = grant(_AUTHOR, service.name, uai, case.as_of, until)
-    words = f"{_service(service, uai)} --until {until}{case.option}"
-    return _effective_remedy(case, act, "an exception", f"exception grant {{}} {words}", seen, yes=True)
+    words = f"{_service(service, uai)} --until {until}{case.as_of_option}"
+    return _effective_remedy(case, act, "an exception", f"exception grant {{}} {words}", yes_days, yes=True)
 
 
-def deny_remedy(case: Case, service: Service, uai: str, seen: Seen) -> Iterable[Remedy]:
+def deny_remedy(case: Case, service: Service, uai: str, yes_days: YesDays) -> Iterable[Remedy]:
     until = _until(case)
     act = deny(_AUTHOR, service.name, uai, case.as_of, until)
-    words = f"{_service(service, uai)} --until {until}{case.option}"
-    return _effective_remedy(case, act, "a denial", f"exception deny {{}} {words}", seen, yes=False)
+    words = f"{_service(service, uai)} --until {until}{case.as_of_option}"
+    return _effective_remedy(case, act, "a denial", f"exception deny {{}} {words}", yes_days, yes=False)
 
 
 def end_exception_remedy(
-    case: Case, service: Service, uai: str, what: str, seen: Seen, *, yes: bool
+    case: Case, service: Service, uai: str, kind: str, yes_days: YesDays, *, yes: bool
 ) -> Iterable[Remedy]:
     """The remedy to end an exception; `uai` "" ends those of every establishment."""
     act = end_exceptions(_AUTHOR, service.name, uai)
-    command = f"exception end {{}} {_service(service, uai)}{case.option}"
-    return _effective_remedy(case, act, f"the end of the {what}", command, seen, yes=yes)
+    command = f"exception end {{}} {_service(service, uai)}{case.as_of_option}"
+    return _effective_remedy(case, act, f"the end of the {kind}", command, yes_days, yes=yes)
 
 
-def reopen_remedy(case: Case, seen: Seen) -> Iterable[Remedy]:
+def reopen_remedy(case: Case, yes_days: YesDays) -> Iterable[Remedy]:
     """The remedy for an account without current assignment: undo a closure by hand, or renew the last one."""
     from piactl.core.edits.closing import reopen  # loaded where an account is closed
 
@@ -61,43 +63,45 @@ def reopen_remedy(case: Case, seen: Seen) -> Iterable[Remedy]:
     else:
         text, act = "an assignment on the day: renew the last one", reopen(_AUTHOR, _until(case))
         until = f" --until {_until(case)}"
-    return _effective_remedy(case, act, text, f"account reopen {{}}{until}{case.option}", seen, yes=True)
+    return _effective_remedy(
+        case, act, text, f"account reopen {{}}{until}{case.as_of_option}", yes_days, yes=True
+    )
 
 
 def unlock_remedy(case: Case) -> Iterable[Remedy]:
     """The remedy to lift the administrator's lock."""
     from piactl.core.edits.locks import unlock
 
-    words = _command(case, f"account unlock {{}}{case.option}")
+    words = _command(case, f"account unlock {{}}{case.as_of_option}")
     yield Remedy("lift the lock", words, case.as_of, unlock(_AUTHOR)(case.account, case.rules).account)
 
 
 def _effective_remedy(
-    case: Case, act: Act, text: str, command: str, seen: Seen, *, yes: bool
+    case: Case, act: Act, text: str, command: str, yes_days: YesDays, *, yes: bool
 ) -> Iterable[Remedy]:
     """The remedy, if by the rules the act reverses the answer, at once or on a later day."""
-    if not case.acts:
+    if not case.changeable:
         return
     try:
         altered = act(case.account, case.rules).account
     except ActRefused:
         return
-    day = _first_changed_day(case, altered, seen, yes=yes)
+    day = _first_changed_day(case, altered, yes_days, yes=yes)
     if day is None:
         return
     later = f", from {day} on" if day > case.as_of else ""
     yield Remedy(text + later, _command(case, command), day, altered)
 
 
-def _first_changed_day(case: Case, altered: Account, seen: Seen, *, yes: bool) -> date | None:
-    periods = seen(case.of(altered))
+def _first_changed_day(case: Case, altered: Account, yes_days: YesDays, *, yes: bool) -> date | None:
+    periods = yes_days(case.of(altered))
     if not yes:
         return None if holding(periods, case.number) else case.as_of
     if holding(periods, case.number):
         return case.as_of
     ahead = [first for first, _ in periods if first > case.number]
-    before = [first for first, _ in seen(case) if first > case.number]
-    # a change that comes as soon without the act does not count
+    before = [first for first, _ in yes_days(case) if first > case.number]
+    # a change that comes as early without the act does not count
     return date.fromordinal(min(ahead)) if ahead and min(ahead) < min(before, default=10**9) else None
 
 
@@ -148,37 +152,37 @@ def denial_in_force(case: Case, service: Service, uai: str) -> ServiceException 
 
 
 def lose_remedies(case: Case, service: Service, uai: str) -> Iterator[Remedy]:
-    def seen(one: Case) -> list[tuple[int, int]]:
-        return one.right_days(service.name, uai)
+    def yes_days(changed_case: Case) -> list[tuple[int, int]]:
+        return changed_case.right_days(service.name, uai)
 
     for exception in exceptions_on(case, service, uai):
         if exception.grants:
-            yield from end_exception_remedy(case, service, exception.uai, "grant", seen, yes=False)
-    yield from deny_remedy(case, service, uai, seen)
+            yield from end_exception_remedy(case, service, exception.uai, "grant", yes_days, yes=False)
+    yield from deny_remedy(case, service, uai, yes_days)
 
 
 def gain_remedies(case: Case, service: Service, uai: str, until: date | None) -> Iterator[Remedy]:
     """Remedies that give the right. After `until` the date alone gives it."""
 
-    def seen(one: Case) -> list[tuple[int, int]]:
-        return one.right_days(service.name, uai)
+    def yes_days(changed_case: Case) -> list[tuple[int, int]]:
+        return changed_case.right_days(service.name, uai)
 
     denial = denial_in_force(case, service, uai)
     if denial is not None:
-        yield from end_exception_remedy(case, service, denial.uai, "denial", seen, yes=True)
+        yield from end_exception_remedy(case, service, denial.uai, "denial", yes_days, yes=True)
     if uai or not service.per_establishment:
-        yield from grant_remedy(case, service, uai, until, seen)
+        yield from grant_remedy(case, service, uai, until, yes_days)
     if case.state in (State.GRACE, State.DEACTIVATED, State.ANTICIPATED):
-        yield from reopen_remedy(case, seen)
+        yield from reopen_remedy(case, yes_days)
         return
     posts = posts_with(case, service, uai)
     if any(not post.position.keeps_service(service.name) for post in posts):
-        kept = sorted(p.name for p in case.rules.policy.positions.values() if _keeps(p, service))
-        yield Remedy(f"a position in the HR data that keeps it ({', '.join(kept)})")
+        positions = sorted(p.name for p in case.rules.policy.positions.values() if _keeps(p, service))
+        yield Remedy(f"a position in the HR data that keeps it ({', '.join(positions)})")
     elif not posts and case.state in ASSIGNED:
         where = f" at {uai}" if uai else ""
-        who = ", ".join(sorted(service.profiles or ())) or "any"
-        yield Remedy(f"an assignment{where} with a profile that has it ({who})", _add_command(case, uai))
+        profiles = ", ".join(sorted(service.profiles or ())) or "any"
+        yield Remedy(f"an assignment{where} with a profile that has it ({profiles})", _add_command(case, uai))
 
 
 def _keeps(position: Position, service: Service) -> bool:
@@ -189,5 +193,5 @@ def _add_command(case: Case, uai: str) -> str:
     place = uai or "UAI"
     return (
         f"piactl assignment add {case.account.uid} --uai {place} --function CODE --end DATE"
-        f'{case.option} --reason "..."'
+        f'{case.as_of_option} --reason "..."'
     )

@@ -66,8 +66,8 @@ def password_causes(case: Case, around: LoginContext) -> Iterator[Cause]:
 
 def _wrong_tries(uid: str, known: Credentials, show: Callable[[datetime], str]) -> Cause:
     tries = counted(len(known.failures), "try", "tries")
-    what = "the password or the code" if known.linked else "the password"
-    last = f"{what} was wrong at the last {tries}, the latest at {show(known.failures[-1])}"
+    wrong = "the password or the code" if known.linked else "the password"
+    last = f"{wrong} was wrong at the last {tries}, the latest at {show(known.failures[-1])}"
     text = f"{last}; if the password is forgotten, it can be reset"
     return Cause("wrong-tries", Effect.ASKED, text, f"piactl password reset {uid}")
 
@@ -106,9 +106,9 @@ def device_causes(case: Case, around: LoginContext) -> Iterator[Cause]:
 def _without_device(case: Case, enroll: str) -> Iterator[Cause]:
     """The cause of services that require a one-time code from an account without device."""
     policy = case.rules.policy.services
-    held = sorted({name for name, _ in case.desired.entitlements if name in policy})
-    always = [policy[name].label for name in held if policy[name].otp == "always"]
-    outside = [policy[name].label for name in held if policy[name].otp == "off-site"]
+    services = sorted({name for name, _ in case.desired.entitlements if name in policy})
+    always = [policy[name].label for name in services if policy[name].otp == "always"]
+    outside = [policy[name].label for name in services if policy[name].otp == "off-site"]
     parts = [f"always by {', '.join(always)}"] if always else []
     parts += [f"from outside by {', '.join(outside)}"] if outside else []
     if parts:
@@ -176,7 +176,7 @@ def entry_allows_login(case: Case, known: Credentials) -> bool:
 def _is_denied(case: Case, known: Credentials) -> bool:
     """Whether the entry refuses login by a link to no device, as on a closed or locked account. Only nights
     change the link, so it counts for today only. A lost device is a separate cause."""
-    return known.denied and case.account.device != NO_DEVICE and not case.option
+    return known.denied and case.account.device != NO_DEVICE and not case.as_of_option
 
 
 def entry_differs(case: Case, known: Credentials) -> bool:
@@ -308,9 +308,9 @@ def _notes(case: Case, around: LoginContext) -> Iterator[str]:
     device = around.credentials.device
     if around.credentials.linked and device is not None and device.there:
         yield f"the directory requires password and code of {device.name}, never the password alone"
-    if case.account.shut and not case.option:
+    if case.account.shut and not case.as_of_option:
         yield _how_refused(around.credentials)
-    if case.option:
+    if case.as_of_option:
         yield f"passwords and devices are as they are now, {around.show(around.now)}"
 
 

@@ -30,14 +30,14 @@ class Remedy:
     """A change that would reverse an answer, as a sentence, with its command, or "" if no command makes the
     change (HR, the policy, time).
 
-    `day` is the first day of the other answer, None if unknown. `tried` is the account after the command,
-    with which the rules gave `day`; None if no command was tried.
+    `day` is the first day of the other answer, None if unknown. `account_after` is the account after the
+    command, with which the rules gave `day`; None if no command was tried.
     """
 
     text: str
     command: str = ""
     day: date | None = None
-    tried: Account | None = field(default=None, repr=False)
+    account_after: Account | None = field(default=None, repr=False)
 
 
 class Effect(Enum):
@@ -94,14 +94,14 @@ Decide = Callable[[Account, date], tuple[Career, AccountStatus]]
 
 @dataclass(frozen=True)
 class Case:
-    """The account in question, as on its entry, and the day. `acts`: commands can change it as of that day,
-    with the option `option`, "" for today."""
+    """The account in question, as on its entry, and the day. `changeable`: commands can change it as of that
+    day, with `as_of_option`, which is "" for today."""
 
     account: Account
     rules: Rules
     decide: Decide
-    acts: bool = True
-    option: str = ""
+    changeable: bool = True
+    as_of_option: str = ""
 
     @property
     def as_of(self) -> date:
@@ -138,10 +138,10 @@ class Case:
     def days(self, periods_of: Callable[[Career], Sequence[Period]]) -> list[Period]:
         """The days that `periods_of` finds, as known on the day. After the end of each override the career is
         computed again, because the HR data apply from then on."""
-        found: list[Period] = []
+        days: list[Period] = []
         for first, last, path in self._careers:
-            found += intersection(periods_of(path), [(first, last)])
-        return union(found)
+            days += intersection(periods_of(path), [(first, last)])
+        return union(days)
 
     @cached_property
     def _careers(self) -> list[tuple[int, int, Career]]:

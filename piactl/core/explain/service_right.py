@@ -39,10 +39,10 @@ def right_answers(case: Case, service: Service) -> list[Answer]:
 def _places(case: Case, service: Service) -> list[str]:
     if not service.per_establishment:
         return [""]
-    found = {post.assignment.uai for post in case.career.posts if post.has(service)}
-    found |= {uai for name, uai in case.career.rights if name == service.name}
-    found |= {e.uai for e in case.account.exceptions if e.service == service.name and e.uai}
-    return sorted(found or {post.assignment.uai for post in case.career.posts_on(case.as_of)})
+    uais = {post.assignment.uai for post in case.career.posts if post.has(service)}
+    uais |= {uai for name, uai in case.career.rights if name == service.name}
+    uais |= {e.uai for e in case.account.exceptions if e.service == service.name and e.uai}
+    return sorted(uais or {post.assignment.uai for post in case.career.posts_on(case.as_of)})
 
 
 def right_answer(case: Case, service: Service, uai: str) -> Answer:
@@ -73,9 +73,9 @@ def _given(case: Case, service: Service, uai: str) -> Ground:
         grant = next((e for e in exceptions_on(case, service, uai) if e.grants), None)
         if grant is not None:
             return f"an exception: {exception_text(grant)}", (), None
-    held = next(_granting_posts(case, service, uai), None)
-    if held is not None:
-        return held
+    ground = next(_granting_posts(case, service, uai), None)
+    if ground is not None:
+        return ground
     if case.state is State.GRACE and service.in_grace:
         text, rules, assignment = state_ground(case)
         return f"lasts through the grace: {text}", (_rule(service), *rules), assignment
@@ -100,7 +100,7 @@ def _granting_posts(case: Case, service: Service, uai: str) -> Iterator[Ground]:
             text = f"handover: {days} after the post that ended on {civil(post.last)}, a mutation"
             yield text, _rules(case, service, post), post.assignment
     for post in waiting_posts:
-        text = f"held before, and kept while the delay of {_delay(post, service)} runs"
+        text = f"held before; kept until the delay of {_delay(post, service)} ends"
         yield text, _rules(case, service, post), post.assignment
 
 
@@ -144,7 +144,7 @@ def _refused(case: Case, service: Service, uai: str) -> Ground:
             return text, (_position(post.position), _rule(service)), post.assignment
         begins = civil(post.first + post.delay(service))
         if case.number < post.first + post.delay(service):
-            text = f"the delay of {_delay(post, service)} runs: it begins on {begins}"
+            text = f"the right begins on {begins}, after a delay of {_delay(post, service)}"
             return text, _rules(case, service, post), post.assignment
     return _without(case, service, uai)
 
@@ -161,8 +161,8 @@ def _not_in_grace(case: Case, service: Service, uai: str) -> Ground:
 
 def _without(case: Case, service: Service, uai: str) -> Ground:
     """No post of the day has the service: its post has ended, or no profile of the day has it."""
-    here = [p for p in case.career.posts if p.has(service) and uai in ("", p.assignment.uai)]
-    over = max((p for p in here if p.last < case.number), key=lambda p: p.last, default=None)
+    with_service = [p for p in case.career.posts if p.has(service) and uai in ("", p.assignment.uai)]
+    over = max((p for p in with_service if p.last < case.number), key=lambda p: p.last, default=None)
     if uai and over is not None:
         after = (
             f", and the handover of {counted(service.handover, 'day', 'days')} with it"
@@ -170,14 +170,18 @@ def _without(case: Case, service: Service, uai: str) -> Ground:
             else ""
         )
         return f"the post there ended on {civil(over.last)}{after}", (_rule(service),), over.assignment
-    if uai and here:
-        return f"the post there begins on {civil(here[0].first)}", (_rule(service),), here[0].assignment
+    if uai and with_service:
+        return (
+            f"the post there begins on {civil(with_service[0].first)}",
+            (_rule(service),),
+            with_service[0].assignment,
+        )
     posts = case.career.posts_on(case.as_of)
-    have = ", ".join(sorted({post.profile for post in posts if post.profile}))
+    profiles = ", ".join(sorted({post.profile for post in posts if post.profile}))
     first = posts[0].assignment if posts else None
-    who = ", ".join(sorted(service.profiles or ())) or "all profiles"
-    said = f"profile {have} does not have it" if have else "no profile fits an assignment of the day"
-    return f"{said}; it is for {who}", (_rule(service),), first
+    served = ", ".join(sorted(service.profiles or ())) or "all profiles"
+    text = f"profile {profiles} does not have it" if profiles else "no profile fits an assignment of the day"
+    return f"{text}; it is for {served}", (_rule(service),), first
 
 
 def _position(position: Position) -> Rule:
@@ -186,8 +190,8 @@ def _position(position: Position) -> Rule:
 
 def _notes(case: Case, service: Service, uai: str) -> Iterator[str]:
     for exception in case.account.exceptions:
-        mine = exception.service == service.name and exception.uai in ("", uai)
-        if mine and exception.end >= case.as_of:
+        matches = exception.service == service.name and exception.uai in ("", uai)
+        if matches and exception.end >= case.as_of:
             yield exception_text(exception)
     for override in running(case.account.overrides, case.as_of):
         yield override_text(override)

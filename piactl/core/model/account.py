@@ -23,9 +23,8 @@ class State(Enum):
 
 
 NO_DEVICE = "suspended"
-"""Stands in the place of the device in force while that is suspended, and in the link of a closed or locked
-account. No device has this name, so the server asks for a code that nobody can give: logging in is refused,
-the password alone is not enough."""
+"""The device name of an account whose device is suspended, and in the link of a closed or locked account. No
+device has this name, so the server asks for a code that nobody has, and refuses the log in."""
 PLACEHOLDER = "archive"
 """The names of an archived account."""
 LIVE = frozenset({State.ACTIVE, State.ON_LEAVE, State.GRACE, State.ANTICIPATED})

@@ -137,13 +137,13 @@ def override_words(override: Override) -> str:
     """The effect of an override and its last day."""
     post = f"{override.function} at {override.uai} from {override.start}"
     names = override.value or "none", override.was or "none"
-    what = {
+    effect = {
         OverrideKind.ADD: f"{post} was added",
         OverrideKind.END: f"{post} ends on {override.day}",
         OverrideKind.CLOSE: f"closed from {override.day}",
         OverrideKind.NAME: f"the usage name is {names[0]} instead of {names[1]}",
     }[override.kind]
-    return f"{what}, by hand until {override.until}"
+    return f"{effect}, by hand until {override.until}"
 
 
 def override_text(override: Override) -> str:

@@ -111,10 +111,11 @@ class GraceRule:
 
 
 REFERENCE = 1_000
-"""Accounts in scope for which a floor that scales is given."""
+"""The number of accounts in scope that a scaling floor refers to."""
 
 LEAST = 10
-"""Accounts that always pass a floor that scales, where it is not smaller itself: so many can be read."""
+"""A scaling floor never falls below this number of accounts, unless it is given as less: a person can still
+read so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class Limit:
     scales: bool = False
 
     def among(self, accounts: int) -> Limit:
-        """The limit that applies to a scope of so many accounts."""
+        """The limit for a scope of this many accounts."""
         if not self.scales:
             return self
         floor = int(self.max * sqrt(accounts / REFERENCE))

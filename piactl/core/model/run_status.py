@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class RunStatus(StrEnum):
-    """How a run stands or ended. LOADING: it wrote an LDIF, and no run has read the accounts back.
+    """The state of a run, or how it ended. LOADING: it wrote an LDIF, and no run has read the accounts back.
     INTERRUPTED: it was killed, and a later run found its record unfinished."""
 
     RUNNING = "running"

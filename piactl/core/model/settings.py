@@ -103,7 +103,7 @@ class LimitsPeriod:
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """An HR source and the mapping of its layout to the canonical one.
+    """A source of HR data and the mapping of its layout to the canonical one.
 
     `full`: a complete feed lists everyone. `trailer`: a feed without its `#FIN` line is incomplete.
     `delimiter` "" is detected in the header (`;` `,` or tab). `encoding` is utf-8, windows-1252 or
@@ -134,12 +134,11 @@ class SourceSettings:
 
 @dataclass(frozen=True, slots=True)
 class PasswordSettings:
-    """Passwords and activation passwords. `policy` and `activation_policy` are DNs of ppolicy entries: the
-    one of people, and the one that applies to an account until its activation password is replaced.
+    """Passwords and activation passwords. `policy` is the DN of the ppolicy entry for people,
+    `activation_policy` the DN of the one that applies until an activation password is replaced.
 
     An activation password lasts `activation_hours`. `minimum` and `administrator_minimum` are in characters.
-    After
-    `failures_per_hour` wrong identity checks, over all accounts, checks are refused for a while.
+    After `failures_per_hour` failed identity checks over all accounts, checks are refused for a while.
     """
 
     policy: str = ""
@@ -152,9 +151,9 @@ class PasswordSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The configuration of one host. `go_on`: the sources without which a run goes on if their feed is
-    refused. `clock_minutes`: how far the clocks of this host and of the server may differ. `lock_hook` is the
-    command, with arguments, that is called for locks and may run for `hook_seconds`."""
+    """The configuration of one host. `go_on`: a run continues without these sources if their feed is refused.
+    `clock_minutes`: how far the clocks of this host and of the server may differ. `lock_hook` is the command
+    with arguments that is called for locks; it may run for `hook_seconds`."""
 
     file: str
     directory: DirectorySettings

@@ -1,7 +1,7 @@
 """Decides which entries that piactl does not manage become accounts.
 
-An entry is adopted for HR's identifier on it, never for its name alone, and keeps its uid, its address and
-the other addresses of the domain. In doubt the entry stays as it is.
+An entry is adopted if it has an identifier of HR, never by its name alone. It keeps its uid, its address and
+its other addresses of the domain. In doubt the entry stays as it is.
 """
 
 from __future__ import annotations
@@ -71,34 +71,37 @@ def recognised(
 ) -> tuple[list[Match], list[Unmatched]]:
     """The person of each entry, by its matricule, else by its NUMEN. `numens`: matricule by keyed digest.
 
-    Two entries of one person both stay as they are, as does an entry whose identifiers name two people.
+    If two entries are of one person, both stay as they are. So does an entry whose identifiers name two
+    people.
     """
     known = {matricule.casefold(): matricule for matricule in matricules}
     claims: dict[str, list[Match]] = defaultdict(list)
     unmatched: list[Unmatched] = []
     for incumbent in incumbents:
-        found = {known[m.casefold()]: "matricule" for m in incumbent.matricules if m.casefold() in known}
-        if not found:
-            found = {numens[digest]: "NUMEN" for digest in incumbent.numens if digest in numens}
-        if len(found) == 1:
-            ((matricule, by),) = found.items()
+        by_matricule = {
+            known[m.casefold()]: "matricule" for m in incumbent.matricules if m.casefold() in known
+        }
+        if not by_matricule:
+            by_matricule = {numens[digest]: "NUMEN" for digest in incumbent.numens if digest in numens}
+        if len(by_matricule) == 1:
+            ((matricule, by),) = by_matricule.items()
             claims[matricule].append(Match(incumbent, matricule, by))
         else:
-            unmatched.append(Unmatched(incumbent, _unknown(incumbent, sorted(found))))
+            unmatched.append(Unmatched(incumbent, _unknown(incumbent, sorted(by_matricule))))
     matches: list[Match] = []
     for matricule, claimed in claims.items():
         if len(claimed) == 1:
             matches += claimed
             continue
         uids = ", ".join(sorted(match.incumbent.uid or match.incumbent.dn for match in claimed))
-        why = f"several entries are of matricule {matricule}: {uids}; decide which is the account"
+        why = f"several entries have matricule {matricule}: {uids}; decide which is the account"
         unmatched += [Unmatched(match.incumbent, why, matricule) for match in claimed]
     return matches, unmatched
 
 
-def _unknown(incumbent: Incumbent, found: Sequence[str]) -> str:
-    if found:
-        return f"its identifiers name several people of the feed: matricules {', '.join(found)}"
+def _unknown(incumbent: Incumbent, matricules: Sequence[str]) -> str:
+    if matricules:
+        return f"its identifiers name several people of the feed: matricules {', '.join(matricules)}"
     if incumbent.matricules:
         return f"matricule {', '.join(map(harmless, incumbent.matricules))} is not in the feed"
     if incumbent.numens:
@@ -107,7 +110,7 @@ def _unknown(incumbent: Incumbent, found: Sequence[str]) -> str:
 
 
 def harmless(text: str) -> str:
-    """A value of a foreign entry as a message may show it: short, and a NUMEN masked."""
+    """A value of a foreign entry for a message: cut short, and a NUMEN masked."""
     numen = read_numen(text)
     if numen is not None:
         return str(numen)
@@ -115,14 +118,14 @@ def harmless(text: str) -> str:
 
 
 def obstacle(incumbent: Incumbent, domain: str) -> str:
-    """The reason why an entry cannot become the account of anybody, "" if it can."""
+    """The reason why an entry cannot become an account, "" if it can."""
     if incumbent.fault:
         return incumbent.fault
     if len(incumbent.uids) != 1:
         return f"it has {len(incumbent.uids) or 'no'} uids; an account has exactly one"
     if not _UID.fullmatch(incumbent.uid):
         uid = harmless(incumbent.uid)
-        return f"uid {uid} is not made of a-z, 0-9, dot and hyphen alone; piactl renames no entry"
+        return f"uid {uid} has characters other than a-z, 0-9, dot and hyphen; piactl renames no entry"
     if not incumbent.mails:
         return "it has no address; give it one by hand"
     if not any(in_domain(mail, domain) for mail in incumbent.mails):
@@ -137,14 +140,14 @@ def in_domain(address: str, domain: str) -> bool:
 
 
 def main_address(incumbent: Incumbent, domain: str, base: str) -> str | None:
-    """The main address of an entry: the only one, else that of its uid, else that of its name, whose local
-    part is `base`; None if several may be meant."""
-    here = [mail for mail in incumbent.mails if in_domain(mail, domain)]
-    if len(here) > 1:
-        by_uid = [mail for mail in here if _local(mail) == incumbent.uid.casefold()]
-        by_name = [mail for mail in here if has_base(_local(mail), base)]
-        here = by_uid if len(by_uid) == 1 else by_name
-    return here[0] if len(here) == 1 else None
+    """The main address of an entry: the only one, else the one of its uid, else the one of its name, whose
+    local part is `base`; None if several match."""
+    candidates = [mail for mail in incumbent.mails if in_domain(mail, domain)]
+    if len(candidates) > 1:
+        by_uid = [mail for mail in candidates if _local(mail) == incumbent.uid.casefold()]
+        by_name = [mail for mail in candidates if has_base(_local(mail), base)]
+        candidates = by_uid if len(by_uid) == 1 else by_name
+    return candidates[0] if len(candidates) == 1 else None
 
 
 def kept_aliases(incumbent: Incumbent, domain: str, address: str) -> frozenset[str]:
@@ -170,14 +173,14 @@ def clashes(
     for dn, names in strangers:
         for name in names:
             owners[name.casefold()].add(dn)
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for match in matches:
         incumbent = match.incumbent
         taken = sorted(incumbent.names & accounts)
         shared = sorted(name for name in incumbent.names if owners[name] - {incumbent.dn})
         if taken:
-            found[incumbent.dn] = f"an account, maybe an archived one, has or had {', '.join(taken)}"
+            reasons[incumbent.dn] = f"an account (perhaps archived) has or had {', '.join(taken)}"
         elif shared:
             others = ", ".join(sorted(owners[shared[0]] - {incumbent.dn}))
-            found[incumbent.dn] = f"{', '.join(shared)} stands on another entry too: {others}"
-    return found
+            reasons[incumbent.dn] = f"{', '.join(shared)} is also on another entry: {others}"
+    return reasons

@@ -37,9 +37,9 @@ Facts = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What all changes of one account together come to: the profiles and services that it has newly (`gains`)
-    and no longer (`losses`), and what of its person is `other` than before without a new assignment:
-    establishment, function, details, name (see `diff.other_values`)."""
+    """The effect of all changes of one account: the profiles and services that it gains and loses, and what
+    differs although no assignment is new (`other`): establishment, function, details, name (see
+    `diff.other_values`)."""
 
     gains: Belongings = frozenset()
     losses: Belongings = frozenset()
@@ -48,10 +48,10 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One step for one account. `before` is None for a creation. The reason explains, it never decides.
+    """One step for one account. `before` is None for a creation. The reason only explains.
 
-    `feed` and `line` name the feed row behind it, where one is; `effective` is the civil day from which
-    the rules ask for it, which may be past. `establishments`, `profiles` and `effect` are for guards.
+    `feed` and `line` name the feed row that caused it, if any. `effective` is the day from which the rules
+    require it, which may be past. `establishments`, `profiles` and `effect` are for guards.
     """
 
     kind: Kind

@@ -41,7 +41,7 @@ _NAMED_BY: Mapping[str, tuple[str, ...]] = {
 
 
 def state_kind(before: State, after: State) -> Kind | None:
-    """The kind of a change of state; None where the state stays."""
+    """The kind of a change of state; None if the state stays."""
     if before is after:
         return None
     if after is State.ACTIVE:
@@ -58,8 +58,8 @@ def state_kind(before: State, after: State) -> Kind | None:
 
 
 def changes_of(desired: Desired, rules: Rules, fields: Container[str] | None = None) -> list[Change]:
-    """The changes that make the current account the desired one. `fields` are those whose attributes the
-    entry has otherwise, all if None: a difference that no attribute shows is no change."""
+    """The changes that turn the current account into the desired one. `fields` are those whose attributes
+    differ on the entry (None: all). A difference that no attribute shows is no change."""
     current, account = desired.subject.current, desired.account
     maker = _Maker(desired, rules, fields)
     if current is None:
@@ -82,8 +82,8 @@ def changes_of(desired: Desired, rules: Rules, fields: Container[str] | None = N
 
 
 def owner(fields: Container[str], changes: Sequence[Change]) -> Change:
-    """The change to which a written attribute with these fields belongs: the one that names it, else the one
-    that brings it, else the first."""
+    """The change that a written attribute with these fields belongs to: the one that names it, else the one
+    that causes it, else the first."""
     named = [(change, named_fields(change)) for change in changes]
     for change, names in named:
         if any(name in fields for name in names):
@@ -99,7 +99,7 @@ def named_fields(change: Change) -> frozenset[str]:
 
 
 def account_facts(account: Account) -> dict[str, object]:
-    """An account as plans and reports show it: plain values, dates as ISO text."""
+    """The values of an account for plans and reports: plain values, dates as ISO text."""
     return {
         "state": account.state.value,
         "address": account.address,
@@ -129,12 +129,12 @@ def _lock_text(lock: Lock | None) -> str | None:
 
 
 class _Maker:
-    """Makes the changes of one account; the scopes for the guards are those of the account before."""
+    """Makes the changes of one account. The scopes for guards are those of the account before the change."""
 
     def __init__(self, desired: Desired, rules: Rules, fields: Container[str] | None) -> None:
         self.desired, self.rules, self.fields = desired, rules, fields
         self.account = desired.account
-        # a creation has no account before it, and uses nothing of it
+        # a creation has no account before it and never reads `current`
         self.current = desired.subject.current or desired.account
         self.reason, self.behind = state_reason(desired.career, rules.as_of)
         if desired.subject.note:
@@ -222,22 +222,24 @@ class _Maker:
         day = self.rules.as_of
         return next(
             (
-                exception_text(one)
-                for one in self.account.exceptions
-                if (one.service, one.uai) == right and one.grants == grants and one.start <= day <= one.end
+                exception_text(exception)
+                for exception in self.account.exceptions
+                if (exception.service, exception.uai) == right
+                and exception.grants == grants
+                and exception.start <= day <= exception.end
             ),
             "",
         )
 
     def _right(self, kind: Kind, right: Right, reason: str, behind: Assignment | None, since: date) -> Change:
         facts = {"service": right[0], "uai": right[1] or None}
-        held, lost = {**facts, "held": True}, {**facts, "held": False}
-        before, after = (lost, held) if kind is Kind.GRANT else (held, lost)
+        having, lacking = {**facts, "held": True}, {**facts, "held": False}
+        before, after = (lacking, having) if kind is Kind.GRANT else (having, lacking)
         return self._change(kind, before, after, reason, since, behind)
 
     def update(self, *, rest: bool) -> list[Change]:
-        """One change for all other fields; those that follow from others are named only if nothing else
-        changes (`rest`)."""
+        """One change for all other fields. Fields that follow from others are named only if `rest` is set and
+        nothing else changes."""
         current, account = self.current, self.account
         before: dict[str, object] = {}
         after: dict[str, object] = {}
@@ -246,9 +248,9 @@ class _Maker:
             if old != new and self._written(name):
                 before[name], after[name] = old, new
         if set(current.assignments) != set(account.assignments):
-            kept = set(current.assignments) & set(account.assignments)
-            before["assignments"] = [assignment_text(a) for a in current.assignments if a not in kept]
-            after["assignments"] = [assignment_text(a) for a in account.assignments if a not in kept]
+            common = set(current.assignments) & set(account.assignments)
+            before["assignments"] = [assignment_text(a) for a in current.assignments if a not in common]
+            after["assignments"] = [assignment_text(a) for a in account.assignments if a not in common]
         for name, text in (("overrides", override_words), ("exceptions", exception_text)):
             olds, news = getattr(current, name), getattr(account, name)
             if set(olds) != set(news):
@@ -264,16 +266,16 @@ class _Maker:
                 before[name], after[name] = old, new
         if current.address is None and account.address is not None:
             before["address"], after["address"] = None, account.address
-        seen = sorted(current.foreign_addresses & account.identifiers)
-        if seen:
-            before["identifiers"], after["identifiers"] = [], seen
+        adopted = sorted(current.foreign_addresses & account.identifiers)
+        if adopted:
+            before["identifiers"], after["identifiers"] = [], adopted
         reason = self.desired.subject.note or self._over() or self._reason_of(after)
         if not after and rest and current != account:
             for name in _FOLLOWING:
                 old, new = _plain(getattr(current, name)), _plain(getattr(account, name))
                 if old != new and self._written(name):
                     before[name], after[name] = old, new
-            reason = "what follows from the rules has changed"
+            reason = "the rules give other values"
             if not after:
                 reason = self._digests(before, after)
         if not after and not before:
@@ -282,7 +284,8 @@ class _Maker:
         return [self._change(Kind.UPDATE, before, after, reason, self.rules.as_of, rows[0] if rows else None)]
 
     def _digests(self, before: dict[str, object], after: dict[str, object]) -> str:
-        """Names the keys of the digests, because what they are made of is secret; the reason."""
+        """Adds the changed digests by the names of their keys, because the values are secret. Returns the
+        reason."""
         digests = [
             (self.current.matricule_digest, self.account.matricule_digest),
             (self.current.numen_digest, self.account.numen_digest),
@@ -301,12 +304,12 @@ class _Maker:
         return ""
 
     def _reason_of(self, after: Mapping[str, object]) -> str:
-        """The reason of a change of the entry's addresses by another program, and of HR data."""
+        """The reason for a change of addresses by another program, or of HR data."""
         reasons = []
         if "identifiers" in after:
-            reasons.append("another hand put it on the entry: it stays, and nobody else gets it")
+            reasons.append("another program added the address: it stays, and no other account gets it")
         if "address" in after:
-            reasons.append("another hand took the address away: it is put back")
+            reasons.append("another program removed the address: it is put back")
         if after.keys() - {"identifiers", "address"} or not reasons:
             reasons.insert(0, "changed in the HR data")
         return "; ".join(reasons)
@@ -314,23 +317,20 @@ class _Maker:
     def _over(self) -> str:
         """The overrides and exceptions that ended, as a reason."""
         ended = [
-            f"a change by hand is over: {override_text(override)}" for override in self.current.overrides
-        ]
-        ended = [
-            e
-            for e, override in zip(ended, self.current.overrides, strict=True)
+            f"a change by hand has ended: {override_text(override)}"
+            for override in self.current.overrides
             if override.until < self.rules.as_of
         ]
         ended += [
-            f"an exception is over: {exception_text(one)}"
-            for one in self.current.exceptions
-            if one.end < self.rules.as_of
+            f"an exception has ended: {exception_text(exception)}"
+            for exception in self.current.exceptions
+            if exception.end < self.rules.as_of
         ]
         return "; ".join(ended)
 
 
 def home_establishments(account: Account, as_of: date) -> tuple[str, ...]:
-    """The establishments an account belongs to for guards: those of today, else those it was last at."""
+    """The establishments of an account for guards: those of the day, else the last ones."""
     today = {a.uai for a in account.assignments if a.covers(as_of)}
     if today:
         return tuple(sorted(today))
@@ -342,7 +342,7 @@ def home_establishments(account: Account, as_of: date) -> tuple[str, ...]:
 
 
 def belongings(account: Account) -> Belongings:
-    """The profiles and the services of an account, at whatever establishment; none of a closed one."""
+    """The profiles and services of an account at any establishment; empty for a closed account."""
     if account.state not in LIVE:
         return frozenset()
     services = (("service", name) for name in services_of(account))
@@ -350,28 +350,27 @@ def belongings(account: Account) -> Belongings:
 
 
 def services_of(account: Account) -> tuple[str, ...]:
-    """The services that an account has a right to, at whatever establishment."""
+    """The services that an account has a right to at any establishment."""
     return tuple(sorted({service for service, _ in account.entitlements}))
 
 
 def effect_on(current: Account | None, account: Account) -> Effect:
-    """What becomes of an account (None: there is none yet) that will be as `account` is."""
+    """The effect of turning `current` (None: a new account) into `account`."""
     if current is None:
         return Effect(belongings(account))
     before, after = belongings(current), belongings(account)
     # an archived account has no names and no assignments to compare
-    kept = State.ARCHIVED not in (current.state, account.state)
-    return Effect(after - before, before - after, tuple(other_values(current, account)) if kept else ())
+    comparable = State.ARCHIVED not in (current.state, account.state)
+    return Effect(after - before, before - after, tuple(other_values(current, account)) if comparable else ())
 
 
 _DETAILS = ("corps", "position", "discipline", "modality", "quotite")
 
 
 def other_values(current: Account, account: Account) -> Iterator[str]:
-    """What a feed has otherwise than before although nothing has begun or ended: `establishment` or
-    `function` where an assignment has the start and the other one of the two of a known assignment,
-    `details` where a known assignment has other values, `name` where a name differs in more than its
-    spelling. A mutation is none of these: it has a start of its own."""
+    """What differs although no assignment has begun or ended: `establishment` or `function` if an assignment
+    differs from a known one in that alone, `details` if a known assignment has other values, `name` if a name
+    differs in more than its spelling. A mutation is not among them, because it has its own start."""
     known = {a.key: a for a in current.assignments}
     starts = {(a.source, a.start, a.function) for a in current.assignments}
     places = {(a.source, a.start, a.uai) for a in current.assignments}
@@ -380,8 +379,8 @@ def other_values(current: Account, account: Account) -> Iterator[str]:
         yield "establishment"
     if any((a.source, a.start, a.uai) in places for a in new):
         yield "function"
-    kept = ((known[a.key], a) for a in account.assignments if a.key in known)
-    if any(getattr(old, name) != getattr(a, name) for old, a in kept for name in _DETAILS):
+    pairs = ((known[a.key], a) for a in account.assignments if a.key in known)
+    if any(getattr(old, name) != getattr(a, name) for old, a in pairs for name in _DETAILS):
         yield "details"
     if any(not same_name(getattr(current, name), getattr(account, name)) for name in NAMES):
         yield "name"

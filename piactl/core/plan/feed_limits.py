@@ -1,12 +1,12 @@
-"""When a whole feed is refused although every line of it can be read: the limits of its source.
+"""The limits of a source, which refuse a whole feed although each of its lines can be read.
 
 | code | refused because |
 |---|---|
 | `older` | its date is before that of the last feed applied |
 | `bad-column` | too many values of one column (or too many rows) are wrong: columns swapped, another layout |
-| `few-known` | too few of the matricules known of this source are in it: another académie's, a test file |
-| `size` | the number of rows is too far from that of the last feed applied |
-| `changed-column` | the blanks or the values of a column are not those of the last feeds |
+| `few-known` | it has too few of the matricules known from this source: another académie, a test file |
+| `size` | its number of rows differs too much from the last feed applied |
+| `changed-column` | the blanks or the values of a column differ too much from the last feeds |
 | `held` | too many of its people are held: matricules moved against the other columns |
 | `undone` | the run that applied it was undone |
 """
@@ -20,40 +20,37 @@ from datetime import date
 
 from piactl.core.model.settings import SourceLimits, SourceSettings
 
-# What is known of one feed as a whole, and what is remembered of the last one applied.
-
 ROW = "row"
-"""The key of `FeedFacts.columns` that counts rows, not values: bad are those that could not be split."""
+"""The key of `FeedFacts.columns` that counts rows; bad rows are those that could not be split."""
 
 CODED = ("corps", "position", "fonction")
-"""The columns that decide what a person may reach, with few values each."""
+"""The columns with few values that decide what a person may use."""
 
 COUNTED = (*CODED, "civilite", "discipline", "modalite", "quotite")
-"""The columns with few values, none of them personal: how often each value occurs is counted. Of all others
-only blanks and distinct values are."""
+"""The columns with few values, none of them personal. Each of their values is counted; of other columns only
+blanks and distinct values."""
 
 MOST_DISTINCT = 1_000
-"""Distinct values of a column beyond which they are no longer counted."""
+"""Distinct values of a column are counted up to this number."""
 
 PAST = 10
-"""Full feeds of a source that are remembered."""
+"""The number of full feeds remembered per source."""
 
 _FREQUENT, _FREQUENT_ROWS = 8, 5
-"""Of a counted column so many values are remembered, each of so many rows at least."""
+"""The number of values remembered of a counted column, and the rows that each must have."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedFacts:
     """One feed as a whole.
 
-    `file` is the base name, `digest` the SHA-256 of all its bytes in hexadecimal. `full`: it lists
-    everyone (a file of corrected rejects of a full source does not). `complete`: nothing of it is
-    missing as far as the file itself can tell. `rows` counts the lines between header and trailer,
-    `people` the matricules seen, held ones included. `columns`: canonical column -> (values, bad ones),
-    where blanks do not count unless the column is required. `unattributed` counts the rows whose person
-    could not be told for sure: while there are any, no absence from this feed means anything.
-    `values`: of each counted column, the rows with each value (blank is a value). `distinct`: of each column
-    in the file, how many values other than blank it has, MOST_DISTINCT for more.
+    `file` is the base name, `digest` the SHA-256 of all its bytes in hexadecimal. `full`: it lists everyone
+    (a file of corrected rejects of a full source does not). `complete`: the file itself shows no missing
+    part. `rows` counts the lines between header and trailer, `people` the matricules, held ones included.
+    `columns`: canonical column -> (values, bad values); blanks count only in required columns. `unattributed`
+    counts the rows whose person is uncertain: if there are any, absences from this feed do not count.
+    `values`: per counted column, the rows with each value (blank is a value). `distinct`: per column of the
+    file, the number of its distinct values without blank, at most MOST_DISTINCT.
     """
 
     source: str
@@ -72,9 +69,9 @@ class FeedFacts:
 
 @dataclass(frozen=True, slots=True)
 class PastFeed:
-    """What is remembered of the columns of one full feed that was applied, as in FeedFacts: the rows with a
-    value, the distinct values, and the most frequent values of counted columns. `accepted`: somebody let it
-    through, so that feeds before it say nothing of those after it."""
+    """The remembered columns of one applied full feed, as in FeedFacts: the rows with a value, the distinct
+    values, and the most frequent values of counted columns. `accepted`: it was accepted by hand, so later
+    feeds are not compared with feeds before it."""
 
     digest: str
     rows: int
@@ -86,8 +83,8 @@ class PastFeed:
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """What is remembered of the last feed of a source that was applied, of what `FeedFacts` holds, and of the
-    columns of the last PAST full ones, the latest last. 0 rows: their number is unknown."""
+    """What is remembered of the last applied feed of a source (see `FeedFacts`), and of the columns of its
+    last PAST full feeds, the latest last. 0 rows: their number is unknown."""
 
     source: str
     digest: str
@@ -100,7 +97,7 @@ class SourceRecord:
 def record_of(
     facts: FeedFacts, day: date | None, last: SourceRecord | None = None, *, accepted: bool = False
 ) -> SourceRecord:
-    """What to remember of a feed, as one of `day`, after what is remembered already."""
+    """The record of a feed dated `day`, with the columns of earlier feeds from `last`."""
     past = last.past if last else ()
     if facts.full and (not past or past[-1].digest != facts.digest):
         past = (*past, _past(facts, accepted=accepted))[-PAST:]
@@ -112,7 +109,7 @@ def _past(facts: FeedFacts, *, accepted: bool) -> PastFeed:
     frequent = {
         column: {
             value: rows
-            for value, rows in sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:_FREQUENT]
+            for value, rows in sorted(counts.items(), key=lambda count: (-count[1], count[0]))[:_FREQUENT]
             if rows >= _FREQUENT_ROWS
         }
         for column, counts in facts.values.items()
@@ -121,32 +118,30 @@ def _past(facts: FeedFacts, *, accepted: bool) -> PastFeed:
 
 
 def comparable(past: Sequence[PastFeed], undone: Collection[str]) -> tuple[PastFeed, ...]:
-    """The feeds with which the next one is compared: none whose run was undone, none before the last one that
-    somebody let through."""
-    left = [one for one in past if one.digest not in undone and one.rows]
-    first = max((at for at, one in enumerate(left) if one.accepted), default=0)
-    return tuple(left[first:])
+    """The feeds to compare the next one with: not those whose run was undone, nor those before the last one
+    accepted by hand."""
+    usable = [feed for feed in past if feed.digest not in undone and feed.rows]
+    first = max((index for index, feed in enumerate(usable) if feed.accepted), default=0)
+    return tuple(usable[first:])
 
 
 LIMIT_CODES = ("older", "bad-column", "few-known", "size", "changed-column", "held", "undone")
 
 VARIED = 3
-"""A coded column varies in a feed where so many rows hold another value than its commonest."""
+"""A coded column varies in a feed if this many rows have another value than its most common one."""
 
 DISTINCT = 10
-"""Another column varies where it has so many distinct values."""
+"""Any other column varies if it has this many distinct values."""
 
 LEFT = 0.1
-"""A column no longer varies where less than this part of those rows or values is left."""
+"""A column no longer varies if less than this share of those rows or values is left."""
 
 _SAMPLE = 5
 
 
 def limits_on(source: SourceSettings, day: date) -> SourceLimits:
-    """The limits of the first period of the year that covers `day`, else the ordinary ones.
-
-    A period whose last day comes before its first one runs over New Year.
-    """
+    """The limits of the first period of the year that covers `day`, else the ordinary ones. A period whose
+    last day is before its first day spans New Year."""
     today = (day.month, day.day)
     for period in source.periods:
         if period.first <= period.last:
@@ -167,32 +162,31 @@ def feed_refusals(
     as_of: date,
     passed: int = 0,
 ) -> list[tuple[str, str]]:
-    """Every limit of the source that the feed breaks on `as_of`, as (code, message); none where it is fit.
+    """Every limit of the source that the feed exceeds on `as_of`, as (code, message).
 
-    `known` are the matricules that the directory has from this source, `present` those that the feed
-    names, held ones included; `passed` more are both. The very feed that was applied last is never
-    refused. A feed whose date is unknown cannot be told to be older. Whether a digest was accepted by hand
-    is the caller's affair.
+    `known` are the matricules that the directory has from this source, `present` those that the feed names,
+    held ones included; `passed` is a number of further matricules in both. The feed that was applied last is
+    never refused, and a feed without a date is never too old. Callers skip feeds accepted by hand.
     """
     if last is not None and facts.digest == last.digest:
         return []
     limits = limits_on(source, as_of)
-    found = [*_older(facts, last), *_bad_columns(facts, limits)]
+    refusals = [*_older(facts, last), *_bad_columns(facts, limits)]
     if facts.full:
-        found += _few_known(known, present, passed, limits)
-        found += _size(facts, last, limits)
-        found += _changed_columns(facts, last, limits)
+        refusals += _few_known(known, present, passed, limits)
+        refusals += _size(facts, last, limits)
+        refusals += _changed_columns(facts, last, limits)
     return [
         (code, f"{message};\n  {_advice(facts)}") if code != "older" else (code, message)
-        for code, message in found
+        for code, message in refusals
     ]
 
 
 def held_refusal(
     facts: FeedFacts, held: Mapping[str, str], source: SourceSettings, as_of: date
 ) -> tuple[str, str] | None:
-    """The code and the message where too many people of a feed are `held` (matricule -> why), by its rows or
-    by what the directory says of them; None where it is fit."""
+    """(code, message) if too many people of a feed are `held` (matricule -> why), by its rows or by their
+    accounts; else None."""
     limits = limits_on(source, as_of)
     if len(held) < max(limits.held_floor, 1) or len(held) <= limits.held_share * facts.people:
         return None
@@ -206,8 +200,9 @@ def held_refusal(
 
 
 def _advice(facts: FeedFacts) -> str:
-    advice = "ask HR for a right one; if it is right after all, let it through with"
-    return f"{advice} --accept-feed {facts.digest} --reason TEXT"
+    return (
+        f"ask HR for a correct feed; if it is correct, accept it: --accept-feed {facts.digest} --reason TEXT"
+    )
 
 
 def _older(facts: FeedFacts, last: SourceRecord | None) -> list[tuple[str, str]]:
@@ -216,23 +211,22 @@ def _older(facts: FeedFacts, last: SourceRecord | None) -> list[tuple[str, str]]
     return [
         (
             "older",
-            f"it is of {facts.date.isoformat()}, and one of {last.date.isoformat()} was applied already;\n"
-            "  take it away. Only to go back to what it says: "
-            f"--accept-feed {facts.digest} --reason TEXT",
+            f"it is dated {facts.date.isoformat()}, but one dated {last.date.isoformat()} has been applied;\n"
+            f"  remove it. To go back to its data: --accept-feed {facts.digest} --reason TEXT",
         )
     ]
 
 
 def _bad_columns(facts: FeedFacts, limits: SourceLimits) -> list[tuple[str, str]]:
-    found = []
+    refusals = []
     for column, (values, bad) in facts.columns.items():
         if bad >= max(limits.bad_floor, 1) and bad > limits.bad_share * values:
-            what = "rows cannot be split" if column == ROW else f"values of column {column} are wrong"
+            subject = "rows cannot be split" if column == ROW else f"values of column {column} are wrong"
             allowed = _percent(limits.bad_share)
-            found.append(
-                ("bad-column", f"{bad} of {values} {what} (limit: {allowed}, from {limits.bad_floor})")
+            refusals.append(
+                ("bad-column", f"{bad} of {values} {subject} (limit: {allowed}, from {limits.bad_floor})")
             )
-    return found
+    return refusals
 
 
 def _few_known(
@@ -248,7 +242,7 @@ def _few_known(
     return [
         (
             "few-known",
-            f"only {still} of the {total} matricules known of this source are in it (limit: {asked})",
+            f"it has only {still} of the {total} matricules known from this source (limit: {asked})",
         )
     ]
 
@@ -273,59 +267,61 @@ def _size(facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits) -> 
 def _changed_columns(
     facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits
 ) -> list[tuple[str, str]]:
-    """Columns that are not as in the last feeds: filled in many more or fewer rows, with other values, or no
+    """Columns that differ from the last feeds: filled in many more or fewer rows, with other values, or no
     longer varied."""
     past = last.past if last else ()
     if not past or not facts.rows:
         return []
-    found: dict[str, str] = {}
+    messages: dict[str, str] = {}
     for column, (filled, _) in facts.columns.items():
-        known = [one for one in past if column in one.filled]
-        before = _share(known, [one.filled[column] for one in known])
-        if known and _apart(filled, before, facts.rows, limits):
-            found[column] = f"a value in {_of(filled, facts.rows)}, {before:.1%} {_in(known, limits)}"
+        comparable = [feed for feed in past if column in feed.filled]
+        before = _share(comparable, [feed.filled[column] for feed in comparable])
+        if comparable and _apart(filled, before, facts.rows, limits):
+            messages[column] = f"a value in {_of(filled, facts.rows)}, {before:.1%} {_in(comparable, limits)}"
     for column, counts in facts.values.items():
-        known = [one for one in past if column in one.values]
-        frequent = {value for one in known for value in one.values[column]}
+        comparable = [feed for feed in past if column in feed.values]
+        frequent = {value for feed in comparable for value in feed.values[column]}
         apart = []
-        for value in sorted({*counts, *frequent}) if known else ():
-            before = _share(known, [one.values[column].get(value, 0) for one in known])
+        for value in sorted({*counts, *frequent}) if comparable else ():
+            before = _share(comparable, [feed.values[column].get(value, 0) for feed in comparable])
             if _apart(counts.get(value, 0), before, facts.rows, limits):
                 apart.append((counts.get(value, 0) / facts.rows - before, value, before))
-        if apart:  # what there is more of says more than what is missing
+        if apart:  # name the value that grew most, it says more than one that is missing
             _, value, before = max(apart)
             now = _of(counts.get(value, 0), facts.rows)
-            found.setdefault(column, f"{value or 'blank'} in {now}, {before:.1%} {_in(known, limits)}")
+            messages.setdefault(
+                column, f"{value or 'blank'} in {now}, {before:.1%} {_in(comparable, limits)}"
+            )
     for column, message in _unvaried(facts, past, limits):
-        found.setdefault(column, message)
-    return [("changed-column", f"column {column}: {message}") for column, message in found.items()]
+        messages.setdefault(column, message)
+    return [("changed-column", f"column {column}: {message}") for column, message in messages.items()]
 
 
 def _unvaried(facts: FeedFacts, past: Sequence[PastFeed], limits: SourceLimits) -> Iterator[tuple[str, str]]:
-    """The columns that are nearly all alike and were not before. In a feed of a few rows chance does that."""
+    """The columns that varied and now have nearly one value. Small feeds are skipped: there it is chance."""
     if past[-1].rows < limits.column_floor:
         return
     for column, counts in facts.values.items():
-        known = [one for one in past if column in one.values]
-        other = [one.rows - max(one.values[column].values(), default=0) for one in known]
+        comparable = [feed for feed in past if column in feed.values]
+        varying = [feed.rows - max(feed.values[column].values(), default=0) for feed in comparable]
         least = VARIED if column in CODED else limits.column_floor
-        if not known or sum(other) < least * len(known):
+        if not comparable or sum(varying) < least * len(comparable):
             continue
-        rows = sum(one.rows for one in known)
+        rows = sum(feed.rows for feed in comparable)
         common = max(counts, key=lambda value: counts[value])
         now = facts.rows - counts[common]
-        if now < LEFT * sum(other) * facts.rows / rows:
+        if now < LEFT * sum(varying) * facts.rows / rows:
             share = f"{common or 'blank'} in {_of(counts[common], facts.rows)}"
-            yield column, f"{share}, another value in {sum(other) / rows:.1%} {_feeds(known)}"
+            yield column, f"{share}, another value in {sum(varying) / rows:.1%} {_feeds(comparable)}"
     for column, values in facts.distinct.items():
-        known = [one for one in past if column in one.distinct and column not in one.values]
-        before = sum(one.distinct[column] for one in known) / max(len(known), 1)
+        comparable = [feed for feed in past if column in feed.distinct and column not in feed.values]
+        before = sum(feed.distinct[column] for feed in comparable) / max(len(comparable), 1)
         if before >= DISTINCT and values <= LEFT * before:
-            yield column, f"{values} distinct values, {before:.0f} {_feeds(known)}"
+            yield column, f"{values} distinct values, {before:.0f} {_feeds(comparable)}"
 
 
 def _share(past: Sequence[PastFeed], rows: Sequence[int]) -> float:
-    return sum(rows) / max(sum(one.rows for one in past), 1)
+    return sum(rows) / max(sum(feed.rows for feed in past), 1)
 
 
 def _apart(now: int, before: float, rows: int, limits: SourceLimits) -> bool:

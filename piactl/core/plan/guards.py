@@ -3,10 +3,10 @@
 | kind of guard | counts |
 |---|---|
 | a kind of change | the accounts with such a change |
-| `profile_growth`, `service_growth` | how many more accounts have one profile or one service |
-| `other_establishment`, ... | the accounts of which that is another although nothing has begun or ended |
-| `held` | the people who are held |
-| `revoke_window`, ... | the accounts with a change that takes away, in this plan and the last days together |
+| `profile_growth`, `service_growth` | the growth of one profile or one service, in accounts |
+| `other_establishment`, ... | the accounts where that differs although no assignment has begun or ended |
+| `held` | the people held |
+| `revoke_window`, ... | the accounts with such a loss, in this plan and the last days together |
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ LONGEST_WINDOW = 31
 """Days for which losses are remembered."""
 
 BOOKKEEPING = frozenset({"device", "digest_key"})
-"""Fields of an update that gives and takes nothing: what alone changes them is not counted by guards. A new
-digest key moves the digests of everybody; a closed account is linked to no device."""
+"""Fields without effect for the person: guards ignore an update of these alone. A new digest key moves the
+digests of all accounts; a closed account is linked to no device."""
 
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """How many live accounts (not deactivated, not archived) there are: in all, by UAI, by profile, by
-    service. Without any service it is that of a version that did not count them."""
+    """The number of live accounts (not deactivated, not archived): total, by UAI, profile and service. An
+    older version left it without services."""
 
     total: int = 0
     by_establishment: Mapping[str, int] = field(default_factory=dict)
@@ -47,29 +47,29 @@ class Census:
     by_service: Mapping[str, int] = field(default_factory=dict)
 
     def plus(self, other: Census, sign: int = 1) -> Census:
-        """The census of both together; with `sign` -1, without the other."""
+        """The sum of both; with `sign` -1, the difference."""
 
-        def both(one: Mapping[str, int], two: Mapping[str, int]) -> dict[str, int]:
-            sums = {name: one.get(name, 0) + sign * two.get(name, 0) for name in {*one, *two}}
+        def combined(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
+            sums = {name: left.get(name, 0) + sign * right.get(name, 0) for name in {*left, *right}}
             return {name: sums[name] for name in sorted(sums) if sums[name] > 0}
 
         return Census(
             max(0, self.total + sign * other.total),
-            both(self.by_establishment, other.by_establishment),
-            both(self.by_profile, other.by_profile),
-            both(self.by_service, other.by_service),
+            combined(self.by_establishment, other.by_establishment),
+            combined(self.by_profile, other.by_profile),
+            combined(self.by_service, other.by_service),
         )
 
     def of(self, sort: str, name: str) -> int | None:
-        """The number of a profile or a service; None where it is not known, or there is nobody at all."""
+        """The accounts with a profile or a service; None if no such counts are known."""
         counts = self.by_profile if sort == "profile" else self.by_service
         return counts.get(name, 0) if counts else None
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One guard that a plan broke: `found` accounts of that kind, `of` accounts in `scope`; `limit` is that
-    of so many accounts. Of a growth, `of` is the number before it and `found` how many more there are."""
+    """A guard that a plan breaks: `found` accounts of its kind among the `of` accounts in `scope`; `limit` is
+    the limit for that number. For a growth, `of` is the number before it and `found` the increase."""
 
     guard: str
     kind: str
@@ -83,36 +83,36 @@ class Refusal:
 
 
 Losses = Mapping[date, Mapping[str, int]]
-"""Accounts with each kind of change that takes away, by the day of the run."""
+"""Accounts with each kind of loss, by day of the run."""
 
 NO_LOSSES: Losses = {}
 
 
 def losses_since(losses: Losses, first: date) -> Counter[str]:
-    """The losses from a day on, by kind."""
-    found: Counter[str] = Counter()
+    """The losses since a day, by kind."""
+    total: Counter[str] = Counter()
     for day, counts in losses.items():
         if day >= first:
-            found.update(counts)
-    return found
+            total.update(counts)
+    return total
 
 
 def losses_with(losses: Losses, summary: Mapping[str, int], as_of: date) -> Losses:
-    """The losses with those of one more run; the oldest are forgotten."""
-    kept = {d: counts for d, counts in losses.items() if (as_of - d).days < LONGEST_WINDOW}
+    """The losses including those of one more run; those older than LONGEST_WINDOW are dropped."""
+    recent = {d: counts for d, counts in losses.items() if (as_of - d).days < LONGEST_WINDOW}
     lost = {kind: summary[kind] for kind in WINDOW if summary.get(kind)}
-    return {**kept, as_of: dict(Counter(kept.get(as_of, {})) + Counter(lost))} if lost else kept
+    return {**recent, as_of: dict(Counter(recent.get(as_of, {})) + Counter(lost))} if lost else recent
 
 
 def losses_beyond(losses: Losses, recorded: Losses) -> Losses:
-    """The losses that are not recorded yet."""
+    """The losses that are not in `recorded`."""
     more = {day: dict(Counter(counts) - Counter(recorded.get(day, {}))) for day, counts in losses.items()}
     return {day: counts for day, counts in more.items() if counts}
 
 
 def losses_before(losses: Losses, unfinished: Losses, summary: Mapping[str, int], as_of: date) -> Losses:
-    """The losses of the runs before a plan with this summary. Of an unfinished run of the same day they are
-    those that the plan does not repeat, of one of another day all that it planned."""
+    """The losses of the runs before a plan with this summary. An unfinished run of another day counts with
+    all its planned losses, one of the same day only with those that the plan does not repeat."""
     for day, planned in unfinished.items():
         made = Counter(planned) - Counter(summary if day == as_of else {})
         losses = losses_with(losses, made, day)
@@ -120,7 +120,7 @@ def losses_before(losses: Losses, unfinished: Losses, summary: Mapping[str, int]
 
 
 def losses_until(losses: Losses, last: date) -> Losses:
-    """The losses with those of days after `last` on that day."""
+    """The losses, with those of days after `last` moved to that day."""
     moved: dict[date, Counter[str]] = {}
     for day, counts in sorted(losses.items()):
         moved.setdefault(min(day, last), Counter()).update(counts)
@@ -128,14 +128,14 @@ def losses_until(losses: Losses, last: date) -> Losses:
 
 
 def losses_without(losses: Losses, allowed: Iterable[str]) -> Losses:
-    """The losses but for the kinds that somebody approved, alone or in the window: these begin anew."""
+    """The losses without the approved kinds (of one plan or in the window), whose count starts again."""
     approved = {kind for kind, window in WINDOW.items() if {kind, window} & {*allowed}}
-    left = {d: {k: n for k, n in counts.items() if k not in approved} for d, counts in losses.items()}
-    return {d: counts for d, counts in left.items() if counts}
+    remaining = {d: {k: n for k, n in counts.items() if k not in approved} for d, counts in losses.items()}
+    return {d: counts for d, counts in remaining.items() if counts}
 
 
 def guards_on(policy: Policy, as_of: date) -> dict[str, tuple[str, Guard]]:
-    """The guard of each kind on a day and its name; a period of the year overrides the usual one."""
+    """The guard of each kind on a day, with its name. A period of the year overrides the ordinary guard."""
     result = {kind: (kind, guard) for kind, guard in policy.guards.items()}
     for period in policy.periods:
         if in_period(as_of, period.first, period.last):
@@ -145,7 +145,7 @@ def guards_on(policy: Policy, as_of: date) -> dict[str, tuple[str, Guard]]:
 
 
 def in_period(day: date, first: tuple[int, int], last: tuple[int, int]) -> bool:
-    """Whether a day lies in a time of the year, (month, day) both included, maybe over New Year."""
+    """Whether a day is in a period of the year, (month, day) both included; it may span New Year."""
     place = (day.month, day.day)
     if first <= last:
         return first <= place <= last
@@ -153,7 +153,7 @@ def in_period(day: date, first: tuple[int, int], last: tuple[int, int]) -> bool:
 
 
 class Tally:
-    """How many accounts have each kind of change, in all and by scope, and the first of them."""
+    """Counts the accounts with each kind of change, in total and by scope, and keeps a sample of them."""
 
     def __init__(self) -> None:
         self._accounts: Counter[str] = Counter()
@@ -164,7 +164,7 @@ class Tally:
         self._losses: Counter[tuple[str, str]] = Counter()
 
     def add(self, changes: Iterable[Change]) -> None:
-        """All the changes of one account, which counts once per kind and scope. No account twice."""
+        """Counts all changes of one account, once per kind and scope. Call it once per account."""
         kinds: dict[str, None] = {}
         overall: dict[str, str] = {}
         scoped: dict[tuple[str, str, str], str] = {}
@@ -204,12 +204,12 @@ class Tally:
         held: Sequence[str] = (),
         losses: Losses = NO_LOSSES,
     ) -> list[Refusal]:
-        """All guards that are broken. `allowed` approves, kind by kind, exactly that many accounts. `held`
-        are the people who are held, by uid or matricule, `losses` those of earlier runs."""
+        """All broken guards. `allowed` approves an exact number of accounts per kind. `held` are the people
+        held, by uid or matricule; `losses` are those of earlier runs."""
         guards = guards_on(policy, as_of)
         counted = [*self._counted(census), *self._growth(census), *_held(held, census)]
         counted += self._in_window(census, losses, as_of, policy.window)
-        found: list[Refusal] = []
+        broken: list[Refusal] = []
         for kind, sort, scope, of, count, total in counted:
             name, guard = guards.get(kind, (kind, Guard()))
             growth = kind in GROWTH.values()
@@ -218,15 +218,14 @@ class Tally:
             if limit is None or (allowed or {}).get(kind) == total:
                 continue
             limit = limit.among(of)
-            # only a first load makes everything anew: nothing else touches many where nobody is
+            # an empty scope breaks no guard for the kinds of a first load
             everywhere = growth or (not sort and kind not in _OF_FIRST_LOAD)
             if count.accounts > limit.max and count.accounts > limit.share * of and (of > 0 or everywhere):
-                found.append(count.refusal(name, kind, of, limit, f"{sort} {scope}".strip(), total))
-        return found
+                broken.append(count.refusal(name, kind, of, limit, f"{sort} {scope}".strip(), total))
+        return broken
 
     def _counted(self, census: Census) -> Iterator[_Counted]:
-        """The accounts with each kind of change, or of whom something is told otherwise, in all and by
-        scope."""
+        """The accounts with each kind of change or difference, in total and by scope."""
         for kind, count in self._overall.items():
             total = self._accounts.get(kind, count.accounts)
             yield kind, "", "all accounts", census.total, count, total
@@ -235,7 +234,7 @@ class Tally:
             yield kind, sort, scope, of, count, self._accounts[kind]
 
     def _growth(self, census: Census) -> Iterator[_Counted]:
-        """By how many accounts each profile and service grows."""
+        """The growth of each profile and service."""
         for (sort, name), count in sorted(self._gains.items()):
             of = census.of(sort, name)
             if of is not None:
@@ -243,17 +242,17 @@ class Tally:
                 yield GROWTH[sort], sort, name, of, grown, self._gaining[sort]
 
     def _in_window(self, census: Census, losses: Losses, as_of: date, days: int) -> Iterator[_Counted]:
-        """The losses of the plan together with those of the days before it, where it adds to any."""
+        """The losses of the plan plus those of the days before it, for the kinds that have both."""
         earlier = losses_since(losses, as_of - timedelta(days=days - 1))
         for kind, window in WINDOW.items():
             now = self._overall.get(kind)
             if now is not None and earlier[kind]:
-                both = _Count(now.accounts + earlier[kind], now.sample)
-                yield window, "", f"all accounts, {days} days", census.total, both, both.accounts
+                together = _Count(now.accounts + earlier[kind], now.sample)
+                yield window, "", f"all accounts, {days} days", census.total, together, together.accounts
 
 
 _Counted = tuple[str, str, str, int, "_Count", int]
-"""Kind, sort and name of the scope, accounts in it, those counted, and the number an approval must name."""
+"""Kind, type and name of the scope, its accounts, those counted, and the number that approves them."""
 
 _OF_FIRST_LOAD = (Kind.CREATE.value, HELD)
 
@@ -279,13 +278,13 @@ class _Count:
 
 
 def tally(changes: Iterable[Change]) -> Tally:
-    """The tally of changes in whatever order."""
+    """The tally of changes in any order."""
     accounts: dict[str, list[Change]] = defaultdict(list)
     for change in changes:
         accounts[change.uid].append(change)
     result = Tally()
-    for of_one in accounts.values():
-        result.add(of_one)
+    for of_account in accounts.values():
+        result.add(of_account)
     return result
 
 

@@ -1,4 +1,4 @@
-"""A plan: what one run would change, bound to what it was made from."""
+"""A plan: the changes of one run, bound to its inputs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Protocol
 
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal
-
-# What a feed says that cannot be used, and the accounts that stay unchanged because of it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """An account (or a person without one) left exactly as it is in this run."""
+    """An account, or a person without one, that this run leaves unchanged."""
 
     matricule: str | None
     uid: str | None
@@ -35,8 +33,8 @@ class Hold:
 
 
 class Changes(Protocol):
-    """Changes in the order in which they are made, those of one account together. They can be read again;
-    most of them may be on disk."""
+    """Changes in the order of writing, grouped by account. They can be iterated repeatedly; most may be on
+    disk."""
 
     def __len__(self) -> int: ...
 
@@ -60,7 +58,8 @@ class AbsentAssignment:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A person whom two sources describe differently in these columns: there the account stays as it is."""
+    """A person whom two sources describe differently in these columns, which stay unchanged on the
+    account."""
 
     matricule: str | None
     uid: str
@@ -101,7 +100,7 @@ class FeedBasis:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What a plan was made from. `directory` is the base of the accounts; `after` the run it follows."""
+    """The inputs of a plan. `directory` is the base of the accounts, `after` the run it follows."""
 
     feeds: tuple[FeedBasis, ...]
     policy: str
@@ -113,7 +112,7 @@ class Basis:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The changes of one run in their order, what they were made from, and what was left out and why."""
+    """The changes of one run in order, their inputs, and what was left out and why."""
 
     basis: Basis
     changes: Changes = ()

@@ -1,4 +1,4 @@
-"""What runs remember besides the accounts: the last run, sources, absences and people in waiting."""
+"""The state that runs keep besides the accounts: the last run, sources, absences and people in waiting."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from piactl.core.plan.feed_limits import SourceRecord
 from piactl.core.plan.guards import Census, Losses
 from piactl.core.rules.absences import Absence, Key
 
-# People whom HR lists and whose account is not due yet.
-
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The record of such a person, with which a night without a feed can make the account.
+    """A person in the HR data whose account is not due yet. A night without a feed creates it from this
+    record.
 
-    `person` carries neither NUMEN nor assignments; `numen_digest` and `assignments` stand for them.
+    `person` has neither NUMEN nor assignments; `numen_digest` and `assignments` replace them.
     """
 
     person: Person
@@ -31,7 +30,7 @@ class Waiting:
 def waiting_for(
     person: Person, numen_digest: str | None, assignments: Sequence[Assignment], policy: Policy, as_of: date
 ) -> Waiting | None:
-    """The record of a person without an account, None where no start lies ahead."""
+    """The record of a person without an account; None if no assignment starts in the future."""
     starts = [a.start for a in assignments if a.start > as_of]
     if not starts:
         return None
@@ -41,19 +40,19 @@ def waiting_for(
 
 
 def bare(person: Person) -> Person:
-    """The person without secrets, and without what the record keeps elsewhere."""
+    """The person without secrets and without the fields that the record stores elsewhere."""
     return replace(person, numen=None, assignments=(), lines=(), birth_date=None)
 
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """The last run that wrote: `clean` means that every change it planned was made.
+    """The last run that wrote. `clean`: it made every planned change.
 
-    `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan.
-    `losses` are those of the last days, its own among them; `unfinished` what a later run planned beyond
-    them, which began to write and has not recorded its end.
-    `otp_schema`: it linked closed accounts to no device, which the server's schema must have. `lost`: its
-    record cannot be read; of it only the day is known, the first day of the calendar where not even that.
+    `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan. `losses`
+    are those of the last days, including its own; `unfinished` are the further planned losses of a later run
+    that began to write and has not recorded its end. `otp_schema`: it linked closed accounts to no device,
+    which requires the OTP schema on the server. `lost`: its record cannot be read; only its day is known, or
+    nothing (then the first day of the calendar).
     """
 
     run: str
@@ -70,17 +69,17 @@ class LastRun:
 
 
 Deviation = Mapping[str, str]
-"""Keyed digests of what a source says of somebody otherwise than the account, by field of the person."""
+"""Keyed digests of the values of a source that differ from the account, by field of the person."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceMemory:
-    """The last feed of a source that was applied, and the absences that wait for confirmation.
+    """The last applied feed of a source, and the absences that wait for confirmation.
 
-    `applied` are the digests of the last hundred feeds, the latest last: one of them again is older than
-    the last one, whatever its date says. `undone` are the digests of those whose run was undone: they would
-    do the same once more. `deviations` are by matricule (see flows.plan.inputs.disagreements). `again` are
-    the digests of feeds whose runs the directory lost: they may be applied once more, whatever their date.
+    `applied` are the digests of the last hundred feeds, the latest last: such a feed is older than the last
+    one, whatever its date. `undone` are the digests of feeds whose run was undone: they would repeat it.
+    `deviations` are by matricule (see flows.plan.inputs.disagreements). `again` are the digests of feeds
+    whose runs the directory lost: they may be applied once more, whatever their date.
     """
 
     record: SourceRecord
@@ -104,9 +103,8 @@ class Memory:
     """The accounts that are due for archival: uid -> the day of the run that noted it first."""
 
     def pending(self) -> set[str]:
-        """The people about whom more is remembered than their accounts hold, by matricule: those in waiting,
-        those with an absence to confirm, those whom a source describes differently. Every run evaluates
-        them."""
+        """The matricules that every run evaluates: people in waiting, with an absence to confirm, or
+        described differently by a source."""
         absent = {key[0] for source in self.sources.values() for key in source.absences}
         deviating = {matricule for source in self.sources.values() for matricule in source.deviations}
         return {*self.waiting, *absent, *deviating}

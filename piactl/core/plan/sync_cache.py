@@ -1,12 +1,11 @@
-"""The sync cache: what a run leaves about unchanged accounts, so that the next run can skip them.
+"""The sync cache lets a run skip accounts that have not changed since the last run.
 
-A cache entry is valid as long as three things are unchanged: the entry (its entryCSN moves with every write),
-the lines of the person in the feeds (by a keyed digest), and what the date makes due. The rules then give the
-same result, whichever runs were made in between and on whichever host: what a run changes of an account moves
-its entryCSN, and what it leaves to be remembered of a person is in the records, whose people every run
-evaluates (`Memory.pending`). The whole cache is void under another policy, register or configuration, at
-another server, in a directory that does not know the run that left it, such as a restored one, and after a
-run that did not end well.
+A cache entry is valid while three things are unchanged: the entry (every write changes its entryCSN), the
+lines of the person in the feeds (by a keyed digest), and the due date. The rules then give the same result,
+whatever runs were made in between on any host: a change of an account changes its entryCSN, and people with
+further state in the records are always evaluated (`Memory.pending`). The whole cache is void if the policy,
+the register, the configuration or the server is another one, if the directory does not know the run that
+wrote the cache (a restored directory), and after a run that failed.
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ def name_digest(local: str) -> int:
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
     """`csn` is `csn_digest`, `rows` the digest of the person's lines in the feeds (0: none), `name` the
-    `name_digest` of one of the account's names (0: none), `due` the ordinal of the next day on which the date
-    changes something of the account or its home (NOTHING_DUE: none), `home` a number in `SyncCache.homes`,
-    `sources` a bit for each source by which the person is known to be assigned."""
+    `name_digest` of one name of the account (0: none), `due` the ordinal of the next day on which the date
+    changes the account or its home (NOTHING_DUE: none), `home` a number in `SyncCache.homes`, `sources` one
+    bit per source that has an assignment of the person."""
 
     csn: int
     rows: int
@@ -62,17 +61,17 @@ class CacheEntry:
 
 
 def has_csn(packed: bytes, csn: bytes) -> bool:
-    """Whether the cache entry has this entryCSN."""
+    """Whether the cache entry is for this entryCSN."""
     return packed.startswith(_CSN.pack(csn_digest(csn)))
 
 
 def with_csn(packed: bytes, csn: bytes) -> bytes:
-    """The cache entry, with this entryCSN instead of its own."""
+    """The cache entry with another entryCSN."""
     return _CSN.pack(csn_digest(csn)) + packed[_CSN.size :]
 
 
 Home = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
-"""Where an account counts in the census: establishments, profiles and services."""
+"""The scopes in which the census counts an account: establishments, profiles and services."""
 
 NOT_LIVE: Home = ((), (), ())
 """The home of number 0."""
@@ -83,8 +82,8 @@ class SyncCache:
     """Cache entries by key: the matricule, or `uid:` and the uid of an account without one (an archived one).
 
     `basis` is a digest of everything that all entries depend on, `as_of` the ordinal of the day of the run.
-    `sources` are the names of the sources of the feeds, in the order of the bits of `CacheEntry.sources`.
-    `server` is where the accounts were read and written, `run` the run that leaves the cache.
+    `sources` are the names of the sources, in the order of the bits of `CacheEntry.sources`. `server` is the
+    server the accounts were read from and written to, `run` the run that wrote the cache.
     """
 
     basis: str
@@ -99,18 +98,18 @@ class SyncCache:
     _numbers: dict[Home, int] = field(default_factory=dict, repr=False)
 
     def home(self, home: Home, *, live: bool) -> int:
-        """The number of a home."""
+        """The number of a home; 0 unless the account is live."""
         if not live:
             return 0
         if not self._numbers:
-            self._numbers.update({known: number for number, known in enumerate(self.homes) if number})
+            self._numbers.update({home: number for number, home in enumerate(self.homes) if number})
         number = self._numbers.setdefault(home, len(self.homes))
         if number == len(self.homes):
             self.homes.append(home)
         return number
 
     def names(self, packed: Iterable[bytes], keys: Container[str]) -> NameDigests:
-        """Every name of the accounts with these cache entries and keys."""
+        """The digests of all names of the accounts with these cache entries and keys."""
         more = (names for key, names in self.more_names.items() if key in keys)
         return NameDigests(chain((_ENTRY.unpack(entry)[2] for entry in packed), *more))
 
@@ -119,7 +118,7 @@ class SyncCache:
         return self.census_at(Counter(_ENTRY.unpack(entry)[4] for entry in packed))
 
     def census_at(self, counts: Mapping[int, int]) -> Census:
-        """The census of so many accounts at each home, by its number."""
+        """The census of these numbers of accounts by number of home."""
         total, belonging = 0, (Counter[str](), Counter[str](), Counter[str]())
         for number, count in counts.items():
             if not number:
@@ -131,25 +130,25 @@ class SyncCache:
         return Census(total, *map(dict, belonging))
 
     def known(self, packed: Iterable[bytes]) -> dict[str, int]:
-        """By source, how many of these accounts it knows to be assigned."""
+        """The number of these accounts that each source has an assignment of."""
         counts = Counter(entry[-1] for entry in packed)
         return {
-            name: sum(count for bits, count in counts.items() if bits >> at & 1)
-            for at, name in enumerate(self.sources)
+            name: sum(count for bits, count in counts.items() if bits >> bit & 1)
+            for bit, name in enumerate(self.sources)
         }
 
 
 class NameDigests:
-    """Names of which only the digests are known. Among a million names, a free one looks taken once in some
-    10**13 times; its owner then gets a digit."""
+    """A set of names stored as digests. Among a million names, a free name looks taken once in about 10**13
+    look-ups; that account then gets a digit."""
 
     def __init__(self, digests: Iterable[int]) -> None:
         self._digests = array("Q", sorted(digests))
 
     def __contains__(self, local: object) -> bool:
         digest = name_digest(str(local))
-        at = bisect_left(self._digests, digest)
-        return at < len(self._digests) and self._digests[at] == digest
+        index = bisect_left(self._digests, digest)
+        return index < len(self._digests) and self._digests[index] == digest
 
 
 def key_of(uid: str, matricule: str | None) -> str:

@@ -65,11 +65,11 @@ def after_feed(
     soon stops listing retired people; it is removed only if the feed still lists a post that it ended.
     """
     others = [a for a in known if a.source != testimony.source]
-    mine = {a.key: a for a in known if a.source == testimony.source}
+    from_source = {a.key: a for a in known if a.source == testimony.source}
     # of two equal assignments keep the known one: its origin is on the entry, so nothing is rewritten
-    result = {a.key: mine[a.key] if mine.get(a.key) == a else a for a in told}
+    result = {a.key: from_source[a.key] if from_source.get(a.key) == a else a for a in told}
     waits: list[Absence] = []
-    for key, assignment in mine.items():
+    for key, assignment in from_source.items():
         if key in result:
             continue
         if not testimony.silence:
@@ -78,7 +78,7 @@ def after_feed(
             if before is not None:
                 waits.append(before)
             continue
-        news = [new for new in told if new.key not in mine]
+        news = [new for new in told if new.key not in from_source]
         if any(_is_correction(new, assignment, testimony.day, ends) for new in news):
             continue
         if any(ends(row) and row.start > assignment.start for row in told) and not ends(assignment):
@@ -90,9 +90,9 @@ def after_feed(
         if (ending and not _contradicted(assignment, told, testimony.day, ends)) or (past and not ending):
             result[key] = assignment
             continue
-        left, wait = _absent(matricule, assignment, testimony, waiting.get((matricule, *key)))
-        if left is not None and (wait is not None or not ending):
-            result[key] = left
+        remaining, wait = _absent(matricule, assignment, testimony, waiting.get((matricule, *key)))
+        if remaining is not None and (wait is not None or not ending):
+            result[key] = remaining
         if wait is not None:
             waits.append(wait)
     ordered = sorted([*others, *result.values()], key=lambda a: (a.start, a.uai, a.function, a.source))

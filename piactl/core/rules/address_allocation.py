@@ -82,7 +82,7 @@ def all_named(
         if (claim := claim_of(account, policy)) is not None
     )
     result = list(desired)
-    tagged = heapq.merge(((claim, True, at) for claim, at in own), ((c, False, n) for c, n in others))
+    tagged = heapq.merge(((claim, True, index) for claim, index in own), ((c, False, n) for c, n in others))
     for claim, is_own, number in tagged:
         local, uid = take(claim, taken)
         if is_own:

@@ -235,8 +235,8 @@ def outlook(
     Nothing is archived up to `overridden_until`: an override has an end.
     """
     known = set(_events(before, as_of)) if before else set()
-    found = {event for event in _events(after, as_of) if event not in known}
-    return sorted(e for e in found if e[1] != _ARCHIVED or e[0] > overridden_until)
+    ahead = {event for event in _events(after, as_of) if event not in known}
+    return sorted(e for e in ahead if e[1] != _ARCHIVED or e[0] > overridden_until)
 
 
 _ARCHIVED = f"state {State.ARCHIVED.value}"

@@ -146,7 +146,9 @@ def with_ledger(current: Account, owners: Mapping[str, str]) -> Account:
         base = _base(current)
     except UnusableName:  # an entry may have any name
         base = ""
-    address = min(past, key=lambda one: (one in current.aliases, not has_base(local_of(one), base), one))
+    address = min(
+        past, key=lambda address: (address in current.aliases, not has_base(local_of(address), base), address)
+    )
     return replace(current, address=address, aliases=current.aliases - {address})
 
 

@@ -20,10 +20,10 @@ def assignment_text(assignment: Assignment) -> str:
 
 def exception_text(exception: ServiceException) -> str:
     """`grant of iprof from 2026-09-01 to 2026-12-31 (dupond: replaces a colleague)`."""
-    what = "grant" if exception.grants else "denial"
+    kind = "grant" if exception.grants else "denial"
     where = f" at {exception.uai}" if exception.uai else ""
     period = f"from {exception.start} to {exception.end}"
-    return f"{what} of {exception.service}{where} {period} ({exception.by}: {exception.reason})"
+    return f"{kind} of {exception.service}{where} {period} ({exception.by}: {exception.reason})"
 
 
 def last_post(career: Career, as_of: date) -> Post | None:
@@ -85,7 +85,7 @@ def grant_reason(
             continue
         delay = post.delay(service)
         if number < post.first + delay:
-            text = f"kept while the delay of {delay} days of {assignment_text(post.assignment)} runs"
+            text = f"kept during the delay of {delay} days of {assignment_text(post.assignment)}"
             return text, post.assignment, since
         after = ""
         if delay:
@@ -131,9 +131,9 @@ def revoke_reason(
 
 def _ended_with(career: Career, right: Right, ended: list[int]) -> Post | None:
     """The post whose end, or handover, ended a right."""
-    there = [
+    candidates = [
         post
         for post in career.posts
         if ended and post.last <= max(ended) and right[1] in ("", post.assignment.uai)
     ]
-    return max(there, key=lambda post: post.last, default=None)
+    return max(candidates, key=lambda post: post.last, default=None)

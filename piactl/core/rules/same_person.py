@@ -54,10 +54,10 @@ def another_person(told: Named, known: Named) -> bool:
     return family.isdisjoint(ours) and not same_name(told.given_name, known.given_name)
 
 
-def name_text(one: Named) -> str:
+def name_text(person: Named) -> str:
     """The names of a person in a sentence, with the name at birth if it differs."""
-    name = f"{one.given_name} {one.usage_name or one.family_name}".strip()
-    return f"{name} ({one.family_name} at birth)" if one.usage_name else name
+    name = f"{person.given_name} {person.usage_name or person.family_name}".strip()
+    return f"{name} ({person.family_name} at birth)" if person.usage_name else name
 
 
 def _folded(name: str) -> str:
@@ -79,20 +79,25 @@ class Statement:
 def resolved_value(name: str, current: str, statements: Sequence[Statement]) -> str:
     """The value of a field of a person in several sources: the new one, unless sources contradict each other
     in the same run; a value wins over a blank. Otherwise the current value."""
-    filled = [one for one in statements if one.value]
-    if any(not _same(name, one.value, filled[0].value) for one in filled):
+    filled = [statement for statement in statements if statement.value]
+    if any(not _same(name, statement.value, filled[0].value) for statement in filled):
         return current
-    return next((one.value for one in filled or statements if one.new), current)
+    return next((statement.value for statement in filled or statements if statement.new), current)
 
 
 def sources_differ(name: str, value: str, statements: Sequence[Statement]) -> bool:
     """Whether a source differs from the current value of a field. A blank differs only if it is new, because
     many sources have a column that they never fill."""
-    return any((one.value or one.new) and not _same(name, one.value, value) for one in statements)
+    return any(
+        (statement.value or statement.new) and not _same(name, statement.value, value)
+        for statement in statements
+    )
 
 
-def _same(name: str, one: str, other: str) -> bool:
-    return one == other or (name in NAMES and bool(one) and bool(other) and same_name(one, other))
+def _same(name: str, statement: str, other: str) -> bool:
+    return statement == other or (
+        name in NAMES and bool(statement) and bool(other) and same_name(statement, other)
+    )
 
 
 def data_of(account: Account) -> dict[str, str]:

@@ -73,8 +73,8 @@ def _case(account: Account, rules: Rules, now: datetime, settings: Settings) -> 
         account,
         rules,
         lambda changed, day: career_and_status(changed, rules.policy, rules.register, day),
-        acts=rules.as_of == today or settings.any_date,
-        option="" if rules.as_of == today else f" --as-of {rules.as_of}",
+        changeable=rules.as_of == today or settings.any_date,
+        as_of_option="" if rules.as_of == today else f" --as-of {rules.as_of}",
     )
 
 
