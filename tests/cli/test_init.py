@@ -61,7 +61,7 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert run(["init", "--dir", str(tmp_path)]) == 0
     said = capsys.readouterr()
     assert said.out == f"{tmp_path}/establishments.csv\n"
-    assert "policy.yaml: is there already" in said.err
+    assert "policy.yaml: already exists" in said.err
     assert (tmp_path / "policy.yaml").read_text("utf-8") == own
     assert (tmp_path / "secrets" / "keys").read_bytes() == keys
     assert run(["init", "--dir", str(tmp_path)]) == 0

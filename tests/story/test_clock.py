@@ -126,7 +126,7 @@ def test_a_rewind_makes_nights_welcome_again(ahead: Academy) -> None:
         ran = ahead.run("runs", "rewind", "--to", this_day(), "--reason", "wrong clock")
     assert ran.code == 0, ran.err
     assert f"the day of the last run is {this_day()}; it was {this_day(87)}" in ran.out
-    assert "1 run lies after" in ran.err
+    assert "1 run is after" in ran.err
     assert f"piactl undo {wrong}" in ran.err
     record = ahead.run("runs", "show", "last", "-o", "json").json
     assert (record["status"], record["reason"], record["rewound"]) == ("done", "wrong clock", [wrong])

@@ -190,7 +190,7 @@ def test_the_first_night_says_that_the_policy_is_another(academy: Academy) -> No
     assert (quiet.out, quiet.code) == ("", 0)
     assert "nothing is due until 2026-11-01" in quiet.err
     academy.edit("policy.yaml", "open_before: 15 ", "open_before: 16 ")
-    assert "the policy or the register was changed" in academy.run("forecast", "--as-of", "2026-10-02").err
+    assert "this night looks at every account" in academy.run("forecast", "--as-of", "2026-10-02").err
 
 
 LEAVER = {"prenom": "Yann", "nom_famille": "Le Goff", "courriel_prive": "yann@example.org"}
@@ -252,7 +252,7 @@ def test_leavers_for_a_mail_merge(leaving: Academy) -> None:
     ("words", "said"),
     [
         (("--until", "soon"), "--until soon: not a valid date"),
-        (("--until", "2026-09-01"), "--until 2026-09-01: is before the first night that can be foretold"),
+        (("--until", "2026-09-01"), "--until 2026-09-01: is before the first night of the forecast"),
         (("--until", "2096-09-01"), "days ahead"),
         (("--leavers", "0"), "--leavers 0: give a number of days"),
         (("--leavers", "30", "--until", "2026-12-01", "--list"), "--until and --leavers"),

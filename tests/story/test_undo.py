@@ -483,5 +483,5 @@ def test_on_a_terminal_it_asks_though_no_account_changes(academy: Academy) -> No
         root.modify(source, {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(record).encode()])]})
     held = academy.sandbox.entries(academy.sandbox.state)
     code, screen = at_terminal(academy, "undo", "last", "--as-of", DAY, *WHY, answers={"[y/N]": "n"})
-    assert (code, "Change no account, but note the undo? [y/N]" in screen) == (1, True), screen
+    assert (code, "Change no account, but record the undo? [y/N]" in screen) == (1, True), screen
     assert academy.sandbox.entries(academy.sandbox.state) == held

@@ -33,10 +33,10 @@ def lock(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Lock accounts at once, whatever HR says; a password reset does not undo it.
+    """Lock accounts at once, whatever the HR data say. A password reset does not lift the lock.
 
-    The lock ends with --until, else with `account unlock`. Sessions already open elsewhere go on; the
-    command under hooks.lock of the configuration is called.
+    The lock ends after --until, or with `account unlock`. Open sessions of services continue; piactl calls
+    the command under hooks.lock of the configuration, which can end them.
     """
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True)
@@ -53,7 +53,7 @@ def unlock(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Lift an administrator's lock. What HR's dates say holds again at once."""
+    """Lift an administrator's lock. The dates of HR apply again at once."""
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     configuration, order, author = acting.begin(manner)
@@ -64,11 +64,9 @@ def close(
     names: Names,
     reason: Reason = "",
     from_: Annotated[
-        str | None, typer.Option("--from", metavar="DATE", help="The first closed day; today without it.")
+        str | None, typer.Option("--from", metavar="DATE", help="The first closed day; today by default.")
     ] = None,
-    grace: Annotated[
-        int, typer.Option("--grace", min=0, max=3660, help="Days of grace from that day on.")
-    ] = 0,
+    grace: Annotated[int, typer.Option("--grace", min=0, max=3660, help="Days of grace from that day.")] = 0,
     until: LastDay = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -76,10 +74,10 @@ def close(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Close accounts: all their assignments end the day before, without grace unless it is given.
+    """Close accounts: all their assignments end the day before, without grace unless --grace is given.
 
-    For a person of HR the closure holds to --until, which must be given; then HR's word holds again. An
-    assignment that starts after the closure opens the account again. For an emergency use `account lock`.
+    For a person in the HR data --until is required; after that day the HR data apply again. An assignment
+    that starts after the closure reopens the account. In an emergency use `account lock`.
     """
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True)
@@ -100,8 +98,8 @@ def reopen(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Open closed accounts again: take back a closure by hand, or, with --until, give the last assignment
-    anew from today to that day. A lock stays a lock.
+    """Reopen closed accounts: end a closure by hand or, with --until, renew the last assignment from today to
+    that day. A lock stays.
     """
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
@@ -123,10 +121,10 @@ def rename(
     output: ActOutput = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Give a person another usage name. The address follows; the old one still leads to the account.
+    """Change the usage name of a person. The address follows; the old one becomes an alias.
 
-    Going back to a former name takes the former address back. The uid never changes. For a person of HR
-    the name holds to --until, which is required: HR can correct its data by then.
+    A return to a former name restores the former address. The uid never changes. For a person in the HR data
+    --until is required, so that HR can correct its data by then.
     """
 
     if usage_name is None:
@@ -142,28 +140,30 @@ def create(
     given_name: Annotated[str, typer.Option("--given-name")] = "",
     uai: Annotated[str, typer.Option("--uai", help="The establishment.")] = "",
     function: Annotated[str, typer.Option("--function", help="The function code, as ENS or ADM.")] = "",
-    end: Annotated[str | None, typer.Option("--end", metavar="DATE", help="The last day; needed.")] = None,
-    sponsor: Annotated[str, typer.Option("--sponsor", help="The account of who answers for it.")] = "",
+    end: Annotated[str | None, typer.Option("--end", metavar="DATE", help="The last day (required).")] = None,
+    sponsor: Annotated[
+        str, typer.Option("--sponsor", help="The account of the person who is responsible for it.")
+    ] = "",
     reason: Reason = "",
     start: Annotated[
-        str | None, typer.Option("--start", metavar="DATE", help="The first day; today without it.")
+        str | None, typer.Option("--start", metavar="DATE", help="The first day; today by default.")
     ] = None,
     usage_name: Annotated[str, typer.Option("--usage-name")] = "",
     civilite: Annotated[str, typer.Option("--civilite", help="M. or MME.")] = "",
-    corps: Annotated[str, typer.Option("--corps", help="The code of the corps, where there is one.")] = "",
+    corps: Annotated[str, typer.Option("--corps", help="The code of the corps, if any.")] = "",
     private_mail: Annotated[str, typer.Option("--private-mail")] = "",
     matricule: Annotated[
-        str, typer.Option("--matricule", help="One that stands for the person; made up without it.")
+        str, typer.Option("--matricule", help="The matricule of the person; made up by default.")
     ] = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     output: ActOutput = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Make an account for a person whom HR does not know: an external speaker, a private contract.
+    """Create an account for a person who is not in the HR data: an external speaker, a private contract.
 
-    It gets its address by the same rule as everybody, its rights from the function, and ends by itself.
-    With the matricule of somebody who left, that person's own account and addresses come back.
+    The account gets an address by the usual rule and its rights from the function, and ends after --end. The
+    matricule of a person who left restores that person's account and addresses.
     """
     from piactl.flows.accounts.create import Newcomer, prepare_newcomer
 

@@ -1,4 +1,4 @@
-"""`account history`: what happened to one account, and by whom."""
+"""`account history`: the changes of one account."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from piactl.journal.query import JournalledChange
 
 IDENTITIES = (IdentityName.READER, IdentityName.DESK, IdentityName.ADMINISTRATOR)
-"""Those that the log is asked with, the least first: the first that may read it does."""
+"""Identities tried in this order to read the access log, the least privileged first."""
 
 COLUMNS = (
     "time", "author", "what", "attributes", "outcome", "run", "reason", "message", "sources", "identity", "dn"
@@ -34,7 +34,7 @@ _NAMES_ON_SCREEN = 3
 
 @dataclass
 class _Answer:
-    """What the directory answers: the uid it knows, the logged writes, and what could not be learned."""
+    """The answer of the directory: the uid, the logged writes, and what could not be read."""
 
     uid: str = ""
     writes: list[LoggedWrite] = field(default_factory=list)
@@ -48,18 +48,17 @@ def history(
     since: Since = "",
     until: Until = "",
     logins: Annotated[
-        bool, typer.Option("--logins", help="Also what the server notes at each log in, right or wrong.")
+        bool, typer.Option("--logins", help="Include the notes of the server about each log in.")
     ] = False,
     output: Output = None,
 ) -> int:
-    """Tell what happened to one account, the oldest first: when, by whom, why, which attributes.
+    """Show the changes of one account, the oldest first: when, by whom, why, which attributes.
 
-    From the journal of this host and, where the server keeps an access log that an identity of this host may
-    read, from there: so also what was written by another hand, or by piactl on another host. What both know
-    is one row. Values are never shown. Instants are UTC.
+    The changes come from the journal of this host and from the access log of the server, if there is one that
+    an identity of this host may read. It also shows changes made by other programs or by piactl on another
+    host. A change found in both sources is shown once. Values are never shown. Times are UTC.
 
-    Exit codes: 0 shown, 8 shown from the journal alone because no server answers, 9 neither knows the
-    account.
+    Exit codes: 0 shown, 8 shown from the journal alone because no server answers, 9 account unknown to both.
     """
     from piactl.flows.queries.history import recounted
 
@@ -71,16 +70,14 @@ def history(
         _ask_log(configuration, answer, {change.dn for change in changes}, first)
     if read_numen(name) is not None:
         raise AccountNotFound(
-            "a NUMEN is a secret and names no account; give a uid, an address or a matricule"
+            "a NUMEN is a secret and not a name of an account; give a uid, an address or a matricule"
         )
     if not answer.uid and not changes and not _of_journal(configuration, name, None, None):
         if answer.code is Exit.UNREACHABLE:
-            say(f"{name}: the journal of this host knows no such uid")
+            say(f"{name}: the journal of this host has no such uid")
             return int(answer.code)
-        raise AccountNotFound(
-            f"{name}: neither the directory nor the journal of this host knows this account"
-        )
-    identities = {who: one.dn for who, one in configuration.settings.directory.identities.items()}
+        raise AccountNotFound(f"{name}: no such account in the directory or in the journal of this host")
+    identities = {who: singular.dn for who, singular in configuration.settings.directory.identities.items()}
     limit = last.timestamp() if last else float("inf")
     writes = [w for w in answer.writes if datetime.fromisoformat(w.time).timestamp() <= limit]
     noted = [] if logins else [w for w in writes if w.of_logging_in]
@@ -89,8 +86,11 @@ def history(
     rows = [row_of(event, layout) for event in recounted(changes, writes, identities)]
     put(rendered(rows, ON_SCREEN if layout == "table" else COLUMNS, layout))
     if noted:
-        one, more = "note of the server about logging in is", "notes of the server about logging in are"
-        notes = counted(len(noted), one, more)
+        singular, plural = (
+            "note of the server about logging in is",
+            "notes of the server about logging in are",
+        )
+        notes = counted(len(noted), singular, plural)
         say(f"{notes} left out; --logins shows them")
     return int(answer.code)
 
@@ -105,7 +105,7 @@ def _of_journal(
 
 
 def _resolve(configuration: Configuration, name: str) -> _Answer:
-    """The account that the name means, as the directory knows it."""
+    """The account of this name in the directory."""
     from piactl.flows.queries.history import find_uid
 
     answer = _Answer()
@@ -127,7 +127,7 @@ def _resolve(configuration: Configuration, name: str) -> _Answer:
 def _ask_log(
     configuration: Configuration, answer: _Answer, journalled: set[str], since: datetime | None
 ) -> None:
-    """The writes of the account, of its devices, and of those that the journal knows it had."""
+    """Reads the writes of the account, of its devices, and of earlier devices named in the journal."""
     from piactl.directory.probe.access_log import find_logs, logged_writes, names_of_account
 
     hidden: tuple[str, ...] = ()
@@ -138,11 +138,11 @@ def _ask_log(
             continue
         try:
             with reading(configuration, identity) as reader:
-                found = find_logs(reader, settings.suffix)
-                hidden = found.hidden
-                if found.readable:
+                logs = find_logs(reader, settings.suffix)
+                hidden = logs.hidden
+                if logs.readable:
                     names = {*journalled, *names_of_account(reader, settings, answer.uid)}
-                    for log in found.readable:
+                    for log in logs.readable:
                         answer.writes += logged_writes(reader, log, names, since)
                     return
         except DirectoryUnreachable:
@@ -152,13 +152,13 @@ def _ask_log(
     if hidden or refused:
         why = f"; {'; '.join(refused)}" if refused else ""
         place = f" ({', '.join(hidden)})" if hidden else ""
-        say(f"no access log{place} may be read here{why}: the answer is from the journal of this host alone")
+        say(f"no access log{place} can be read here{why}: the answer is from the journal of this host alone")
     else:
-        say("the server keeps no access log: what other hands or hosts wrote is not in this history")
+        say("the server keeps no access log: changes by other programs or hosts are not in this history")
 
 
 def row_of(event: Event, layout: str) -> dict[str, Any]:
-    """An event as json prints it, with `what` for tables: the kinds, else the operation."""
+    """An event as json prints it; `what` is for tables: the kinds of change, else the operation."""
     row = {
         "time": event.time,
         "author": event.author,
@@ -188,7 +188,7 @@ def row_of(event: Event, layout: str) -> dict[str, Any]:
 
 
 def _short(event: Event) -> str:
-    """An author that fits a screen: of a DN its first part, of piactl's own identities their name."""
+    """A short author for tables: the name of an identity of piactl, else the first part of a DN."""
     if event.author != event.identity and not event.run:
         return f"({event.identity})"
     return event.author if event.run else event.author.partition(",")[0]

@@ -45,8 +45,8 @@ def timeline(
 ) -> int:
     """Draw the life of an account over time: assignments, states, log in, locks, each service, exceptions.
 
-    It is what the assignments and the policy, as they stand now, say of every day. For what was really done
-    and when, see `account history`. `--svg` writes a picture for a browser or a document.
+    The picture follows from the current assignments and policy. For the changes that were really made, see
+    `account history`. `--svg` writes a picture for a browser or a document.
     """
     from piactl.flows.queries.accounts import find_account
     from piactl.flows.queries.timeline import timeline as timeline_of
@@ -110,7 +110,5 @@ def _write_svg(drawn: Timeline, file: str, mark: str) -> None:
         Path(file).write_text(picture, encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "the path is not valid"
-        raise PiactlError(
-            f"--svg {file}: cannot be written: {reason}; name a file in a folder of yours"
-        ) from None
+        raise PiactlError(f"--svg {file}: cannot be written ({reason}); choose another file") from None
     say(f"drawn: {file}")

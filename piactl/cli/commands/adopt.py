@@ -1,4 +1,4 @@
-"""`adopt`: entries that an académie already has become accounts."""
+"""`adopt`: makes accounts of existing entries of the directory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def adopt(
         typer.Option(
             "--matricule-attribute",
             metavar="NAME",
-            help="Where entries hold the matricule; else supannEmpId.",
+            help="The attribute with the matricule; supannEmpId by default.",
         ),
     ] = "",
     numen_attribute: Annotated[
@@ -45,47 +45,47 @@ def adopt(
         typer.Option(
             "--numen-attribute",
             metavar="NAME",
-            help="Where entries hold the NUMEN: it recognises those whose matricule does not.",
+            help="The attribute with the NUMEN, for entries that the matricule does not identify.",
         ),
     ] = "",
     out: Annotated[
-        str, typer.Option("--out", metavar="FILE", help="Keep the plan in a file (mode 0600).")
+        str, typer.Option("--out", metavar="FILE", help="Also write the plan to a file (mode 0600).")
     ] = "",
     everything: Annotated[
         bool, typer.Option("--all", help="Show every entry, not the first few of each kind.")
     ] = False,
-    apply_: Annotated[
-        bool, typer.Option("--apply", help="Make the plan true at once; without it nothing is written.")
-    ] = False,
+    apply_: Annotated[bool, typer.Option("--apply", help="Apply the plan at once.")] = False,
     reason: Reason = "",
     allow: Annotated[
         list[str] | None,
-        typer.Option("--allow", metavar="KIND=N", help="With --apply: approve a broken guard, exact number."),
+        typer.Option(
+            "--allow", metavar="KIND=N", help="With --apply: approve a broken guard for exactly N accounts."
+        ),
     ] = None,
     yes: Yes = False,
     output: PlanOutput = PlanLayout.TEXT,
     as_of: AsOf = None,
     accept_feed: AcceptFeed = None,
 ) -> int:
-    """Make accounts of entries that the directory already has, where their matricule is one of the feeds.
+    """Make accounts of existing entries of the directory whose matricule is in the feeds.
 
     An adopted entry keeps its uid, its address, its other addresses of the domain (as aliases), its password
-    and everything that piactl does not manage. The plan shows each value that would be replaced, and every
-    entry that is left alone with why; `apply PLAN` makes it true, or --apply. Nobody is recognised by name.
-    Run it before the first night: a night makes a new account for everybody who has none.
+    and everything that piactl does not manage. The plan shows each value that would be replaced, and each
+    entry that is left alone, with the reason. Nothing is written without --apply or `apply PLAN`. Names never
+    identify an entry. Run it before the first night, which creates an account for everybody who has none.
 
-    Exit codes: 0, 4 where a guard is broken, 5 done in part.
+    Exit codes: 0 done, 4 refused by a guard, 5 done in part.
     """
     allowed = read_allowed(allow or [])
     need_reason(reason, "--accept-feed", accept_feed or [])
     need_reason(reason, "--apply", ["--apply"] if apply_ else [])
     if allowed and not apply_:
         raise UsageError(
-            "--allow goes with --apply; a plan that is kept is approved by: piactl apply PLAN --allow"
+            "--allow needs --apply; to approve a plan in a file: piactl apply PLAN --allow KIND=N"
         )
     configuration = this_configuration()
     planned = _planned(configuration, feeds, matricule_attribute, numen_attribute, as_of, accept_feed or [])
-    ready, file = _kept(configuration, planned, out, keep=apply_)
+    ready, file = _sealed(configuration, planned, out, write=apply_)
     if apply_:
         return _apply(configuration, ready, file, allowed, reason, output, yes=yes)
     show_plan(ready, output, most=0 if everything else 5)
@@ -97,7 +97,7 @@ def adopt(
         say(f"To approve it: {approval(refusals, file or 'FILE')}")
         return int(Exit.REFUSED)
     if file and ready.writes:
-        say(f"make it true with: piactl apply {file}")
+        say(f"To carry it out: piactl apply {file}")
     return int(Exit.DONE)
 
 
@@ -128,19 +128,21 @@ def _planned(
         )
 
 
-def _kept(configuration: Configuration, planned: ReadyPlan, out: str, *, keep: bool) -> tuple[ReadyPlan, str]:
-    """The sealed plan, and the file that it is kept in, "" if in none."""
+def _sealed(
+    configuration: Configuration, planned: ReadyPlan, out: str, *, write: bool
+) -> tuple[ReadyPlan, str]:
+    """The sealed plan, and the file it was written to, or ""."""
     from piactl.flows.plan.plan_file import plan_pieces, sealed
     from piactl.private_files import make_private_folder, write_private
 
     ready = sealed(planned, configuration.keys, Path(configuration.settings.state_folder))
-    if not out and keep:
+    if not out and write:
         folder = Path(configuration.settings.state_folder) / "plans"
         make_private_folder(folder)
         out = str(folder / f"{ready.fingerprint[:16]}.json")
     if out:
         write_private(Path(out), plan_pieces(ready))
-        say(f"the plan is kept in {out}")
+        say(f"plan written to {out}")
     return ready, out
 
 

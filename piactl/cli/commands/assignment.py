@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Uai = Annotated[str, typer.Option("--uai", help="The establishment.")]
 Function = Annotated[str, typer.Option("--function", help="The function code, as ENS or DIR.")]
 Start = Annotated[str | None, typer.Option("--start", metavar="DATE", help="The first day.")]
-End = Annotated[str | None, typer.Option("--end", metavar="DATE", help="The last day; needed.")]
+End = Annotated[str | None, typer.Option("--end", metavar="DATE", help="The last day (required).")]
 Corps = Annotated[str, typer.Option("--corps", help="The code of the corps.")]
 
 
@@ -52,7 +52,7 @@ def add(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Give accounts one more assignment, from --start (today without it) to --end."""
+    """Add an assignment to accounts, from --start (today by default) to --end."""
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     configuration, order, author = acting.begin(manner)
@@ -66,7 +66,7 @@ def add(
 def end_(
     names: Names,
     on: Annotated[
-        str | None, typer.Option("--on", metavar="DATE", help="The last day of the assignment; needed.")
+        str | None, typer.Option("--on", metavar="DATE", help="The last day of the assignment (required).")
     ] = None,
     uai: Uai = "",
     function: Function = "",
@@ -79,10 +79,10 @@ def end_(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """End an assignment on a day; where there are several, --uai, --function, --start say which.
+    """End an assignment on a day. If there are several, --uai, --function and --start select one.
 
-    For an assignment of HR it holds to --until, which must be given; then HR's word holds again. The grace
-    of the policy follows as after any end.
+    For an assignment of HR --until is required; after that day the HR data apply again. The grace of the
+    policy follows as after any end.
     """
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
@@ -96,15 +96,17 @@ def end_(
 
 def move(
     names: Names,
-    to: Annotated[str, typer.Option("--to", help="The UAI of the new establishment; needed.")] = "",
+    to: Annotated[str, typer.Option("--to", help="The UAI of the new establishment (required).")] = "",
     start: Annotated[
-        str | None, typer.Option("--start", metavar="DATE", help="The first day there; today without it.")
+        str | None, typer.Option("--start", metavar="DATE", help="The first day there; today by default.")
     ] = None,
     end: End = None,
     function: Annotated[
-        str, typer.Option("--function", help="The function there; the same without it.")
+        str, typer.Option("--function", help="The function there; the same by default.")
     ] = "",
-    from_: Annotated[str, typer.Option("--from", help="The UAI that is left, where there are several.")] = "",
+    from_: Annotated[
+        str, typer.Option("--from", help="The UAI of the old establishment, if there are several.")
+    ] = "",
     until: LastDay = None,
     reason: Reason = "",
     dry_run: DryRun = False,
@@ -113,10 +115,10 @@ def move(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """A mutation by hand: one assignment ends, another starts the next day, to --end.
+    """Move accounts to another establishment: the old assignment ends the day before the new one starts.
 
-    What the delays of the policy make of it is shown day by day before it is done. For a person of HR the
-    end of the old assignment holds to --until, else to --end.
+    The effect of the delays of the policy is shown day by day before the change. For a person in the HR data
+    the end of the old assignment applies until --until, or else until --end.
     """
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
@@ -138,7 +140,7 @@ def _assignment(uai: str, function: str, start: date, end: date | None) -> Assig
 
 
 def _uai(text: str) -> str:
-    """A UAI with its right letter, "" for none. Raises UsageError."""
+    """A valid UAI, or "". Raises UsageError."""
 
     if not text:
         return ""

@@ -1,4 +1,4 @@
-"""`completion`: the script that a shell needs to complete commands, options, accounts and more."""
+"""`completion`: prints the completion scripts of shells."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from piactl.cli.framework.context import put
 from piactl.errors import Exit, UsageError
 
-# bash cuts words at `=`; what it is given back stands for the piece after that
+# bash splits words at `=`, and expects suggestions for the part after it
 _BASH = """\
 # piactl in bash: put into ~/.bashrc:  eval "$(piactl completion bash)"
 _piactl() {
@@ -80,14 +80,14 @@ SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 def completion(
     shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
 ) -> int:
-    """Print what your shell needs to complete commands, options, accounts, services, profiles and runs.
+    """Print the script that completes commands, options, accounts, services, profiles and runs in a shell.
 
-    bash: eval "$(piactl completion bash)" in ~/.bashrc. zsh: the same in ~/.zshrc, after compinit.
-    fish: piactl completion fish > ~/.config/fish/completions/piactl.fish. Accounts are looked up as the
-    reader, fifty at most, for a sixth of a second at most; without a directory there are none.
+    bash: eval "$(piactl completion bash)" in ~/.bashrc. zsh: the same in ~/.zshrc, after compinit. fish:
+    piactl completion fish > ~/.config/fish/completions/piactl.fish. Accounts are looked up as the reader, at
+    most fifty, for at most a sixth of a second; without a directory none are suggested.
     """
     script = SCRIPTS.get(shell.strip().lower())
     if script is None:
-        raise UsageError(f"{shell}: no completion is known for it; write bash, zsh or fish")
+        raise UsageError(f"{shell}: unknown shell; use bash, zsh or fish")
     put([script])
     return int(Exit.DONE)

@@ -1,4 +1,4 @@
-"""`doctor`: is everything there that piactl relies on?"""
+"""`doctor`: checks everything that piactl relies on."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ COLUMNS = ("id", "title", "where", "result", "severity", "found", "meaning", "ad
 
 def doctor(
     output: Output = None,
-    strict: Annotated[bool, typer.Option("--strict", help="A warning counts as an error.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Only compare all servers of the list, value by value.")
+        bool, typer.Option("--compare", help="Only compare all configured servers, value by value.")
     ] = False,
 ) -> int:
     """Check the server, its schema, overlays, indexes, limits and rights, the clock, the lock, the journal.
 
-    Each check has a number that it keeps, and says what a failure means and what to do. Nothing is changed.
-    With --compare the servers of directory.servers are compared instead: accounts, devices, piactl's own
-    records, and the state of passwords. They have 30 seconds to catch up; entries that replication is still
-    to bring are counted apart. Exit codes of --compare: 0 all hold the same, 1 they differ, 8 one of them
-    cannot be read. Without it: 0 no error (with --strict: no warning), 1 an error was found, 8 no server can
-    be reached, 10 configuration, policy or secrets cannot be used.
+    Each check has a permanent number, and says what a failure means and what to do. Nothing is changed. With
+    --compare the servers of directory.servers are compared instead: accounts, devices, the records of piactl,
+    and the state of passwords. They have 30 seconds to catch up; entries that replication has not yet
+    delivered are counted separately. Exit codes of --compare: 0 equal, 1 different, 8 a server cannot be
+    read. Without it: 0 no error (with --strict: no warning), 1 an error was found, 8 no server can be
+    reached, 10 configuration, policy or secrets cannot be used.
     """
     if compare:
         return _compare(output)
@@ -62,24 +62,26 @@ def _compare(output: Layout | None) -> int:
 
     configuration = this_configuration()
     folder = Path(configuration.settings.state_folder)
-    found = compare_servers(configuration.settings.directory, read_password, configuration.encoding, folder)
+    comparison = compare_servers(
+        configuration.settings.directory, read_password, configuration.encoding, folder
+    )
     rows = [
         {
-            "dn": one.dn,
-            "kind": one.kind,
-            "lacking": list(one.lacking),
-            "attributes": list(one.attributes),
-            "coming": one.coming,
+            "dn": difference.dn,
+            "kind": difference.kind,
+            "lacking": list(difference.lacking),
+            "attributes": list(difference.attributes),
+            "coming": difference.coming,
         }
-        for one in found.first
+        for difference in comparison.first
     ]
     facts = {
-        "servers": list(found.servers),
-        "identity": found.identity,
-        "level": found.level,
-        "entries": dict(found.entries),
-        "differing": dict(found.differing),
-        "coming": found.coming,
+        "servers": list(comparison.servers),
+        "identity": comparison.identity,
+        "level": comparison.level,
+        "entries": dict(comparison.entries),
+        "differing": dict(comparison.differing),
+        "coming": comparison.coming,
         "differences": rows,
     }
     if output is Layout.JSON:
@@ -88,4 +90,4 @@ def _compare(output: Layout | None) -> int:
         put([comparison_text(facts)])
     else:
         put(rendered(rows, ("dn", "kind", "lacking", "attributes", "coming"), output.value))
-    return int(Exit.FAILED if found.differing else Exit.DONE)
+    return int(Exit.FAILED if comparison.differing else Exit.DONE)

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ("uid", "kind", "service", "uai", "start", "end", "by", "reason")
 
-ServiceName = Annotated[str, typer.Option("--service", help="A service of the policy; needed.")]
-Uai = Annotated[str, typer.Option("--uai", help="The establishment, for a service that has that scope.")]
-From = Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first day; today without it.")]
+ServiceName = Annotated[str, typer.Option("--service", help="A service of the policy (required).")]
+Uai = Annotated[str, typer.Option("--uai", help="The establishment, for a service of establishment scope.")]
+From = Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first day; today by default.")]
 
 
 def grant(
@@ -53,7 +53,7 @@ def grant(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Give accounts a service that the policy does not give them, to the end of --until."""
+    """Give accounts a service that the policy does not give them, until --until inclusive."""
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     return _except(names, True, service, uai, from_, until, manner)
 
@@ -71,7 +71,7 @@ def deny(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Keep a service from accounts, whatever the policy gives, to the end of --until."""
+    """Deny accounts a service, whatever the policy gives, until --until inclusive."""
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     return _except(names, False, service, uai, from_, until, manner)
 
@@ -108,7 +108,7 @@ def end_(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """End exceptions before their day: what the policy gives holds again."""
+    """End exceptions before their day. The policy applies again."""
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     configuration, order, author = acting.begin(manner)
@@ -146,11 +146,11 @@ def list_(
 
 
 def _known(policy: Policy, name: str) -> Service:
-    known = policy.services.get(name)
-    if known is None:
+    service_entry = policy.services.get(name)
+    if service_entry is None:
         names = list(policy.services)
         raise UsageError(f"--service {name}: the policy has no such service; {hint(name, names)}")
-    return known
+    return service_entry
 
 
 def _checked(policy: Policy, service: str, uai: str) -> str:
@@ -158,10 +158,10 @@ def _checked(policy: Policy, service: str, uai: str) -> str:
 
     if not service:
         raise UsageError("add --service")
-    known = _known(policy, service)
-    if known.per_establishment and not uai:
+    service_entry = _known(policy, service)
+    if service_entry.per_establishment and not uai:
         raise UsageError(f"{service} is a service of one establishment: add --uai")
-    if uai and not known.per_establishment:
+    if uai and not service_entry.per_establishment:
         raise UsageError(f"{service} is the same in all establishments: leave --uai out")
     if not uai:
         return ""

@@ -1,4 +1,4 @@
-"""`feed`: look at an HR file without any directory."""
+"""`feed check|rejects`: checks an HR file without a directory."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ File = Annotated[str, typer.Argument(metavar="FEED", help="A feed file, PATH or 
 def check(
     file: File,
     output: RunOutput = PlanLayout.TEXT,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 5 where rows are rejected.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 5 if rows are rejected.")] = False,
 ) -> int:
-    """Read a feed by the layout of its source and by the policy, and tell everything that is wrong with it.
+    """Check a feed against the layout of its source and the policy, and report every problem.
 
-    Needs no directory, and so does not compare it with the last one. Exit codes: 0 it can be used, 6 it is
-    refused as a whole.
+    Needs no directory, so the feed is not compared with the last one. Exit codes: 0 usable, 6 the whole feed
+    is refused.
     """
     from piactl.flows.plan.inputs.load_feeds import check_limits
 
@@ -73,9 +73,9 @@ def rejects(
     file: File,
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="Where to write them (mode 0600).")],
 ) -> int:
-    """Write the rejected rows of a feed, unchanged, with the reasons beside them, to a file.
+    """Write the rejected rows of a feed to a file, unchanged, with the reasons in a further column.
 
-    Corrected, that file can be fed again: it adds to the feed and never stands for the whole of it.
+    Correct the file and feed it again: it counts as an addition to the feed, never as a full feed.
     """
     from piactl.feed.rejects_file import write_rejects
     from piactl.feed.row_index import with_rejections

@@ -1,4 +1,4 @@
-"""`forecast`: what dates alone will change, night by night."""
+"""`forecast`: shows what dates alone will change, night by night."""
 
 from __future__ import annotations
 
@@ -31,25 +31,29 @@ _MOST_DAYS = 3660
 def forecast(
     until: Annotated[
         str | None,
-        typer.Option("--until", metavar="DATE", help="The last day (YYYY-MM-DD); 30 days ahead without it."),
+        typer.Option("--until", metavar="DATE", help="The last day (YYYY-MM-DD); 30 days ahead by default."),
     ] = None,
-    list_: Annotated[bool, typer.Option("--list", help="Every change, instead of numbers by day.")] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="Show every change instead of numbers by day.")
+    ] = False,
     leavers: Annotated[
         int | None,
-        typer.Option("--leavers", metavar="DAYS", help="Instead: who loses something within so many days."),
+        typer.Option(
+            "--leavers", metavar="DAYS", help="List instead the people who lose something within DAYS days."
+        ),
     ] = None,
     private_mail: Annotated[
-        bool, typer.Option("--private-mail", help="With --leavers: also the private address.")
+        bool, typer.Option("--private-mail", help="With --leavers: include the private address.")
     ] = False,
     output: Output = None,
     as_of: AsOf = None,
 ) -> int:
-    """Tell what dates alone will change: what each night without a feed would do, by day and kind of change.
+    """Show what dates alone will change: the effect of each night without a feed, by day and kind of change.
 
-    json and ndjson hold every change with its day, as in a plan. Where a guard would stop a night it
-    is said, and the nights after it go on as if that one had been approved. What HR will say is not known:
-    a feed changes what comes after it. `--leavers 30` lists who is about to lose what, one row a person,
-    for the warnings to send. Nothing is written.
+    json and ndjson have every change with its day, as in a plan. If a guard would stop a night, the output
+    says so, and later nights are computed as if it had been approved. Future feeds are unknown and can change
+    the result. `--leavers 30` lists the people who lose something, one row per person, so that you can warn
+    them. Nothing is written.
     """
     from piactl.flows.forecast.simulate import Forecast, first_night
     from piactl.flows.plan.inputs.account_index import ManagedAccounts
@@ -64,7 +68,7 @@ def forecast(
         first = first_night(accounts, configuration.unreadable, asked)
         last = _last_day(first, until, leavers)
         if first > asked:
-            say(f"the last night was of {first}: nothing can be due before, so the forecast begins there")
+            say(f"the forecast begins on {first}, the day of the last night: nothing is due before it")
         run = Forecast(
             accounts,
             configuration.rules,
@@ -75,29 +79,29 @@ def forecast(
         )
         layout = layout_or_default(output)
         nights = _leavers(run, layout, private_mail=private_mail) if leavers else _nights(run, layout, list_)
-    _tell(nights, last)
+    _say_remarks(nights, last)
     return int(Exit.DONE)
 
 
 def _check(until: str | None, leavers: int | None, *, list_: bool, private_mail: bool) -> None:
-    """Raises UsageError with everything that does not go together."""
-    wrong = []
+    """Raises UsageError with every conflict between the options."""
+    problems = []
     if leavers is not None and not 1 <= leavers <= _MOST_DAYS:
-        wrong.append(f"--leavers {leavers}: give a number of days from 1 to {_MOST_DAYS}")
+        problems.append(f"--leavers {leavers}: give a number of days from 1 to {_MOST_DAYS}")
     if leavers is not None and until:
-        wrong.append("--until and --leavers: give one of them; --leavers 30 looks 30 days ahead")
+        problems.append("--until and --leavers: give one of them; --leavers 30 looks 30 days ahead")
     if leavers is not None and list_:
-        wrong.append("--list and --leavers: give one of them; --leavers is a list already")
+        problems.append("--list and --leavers: give one of them; --leavers already is a list")
     if private_mail and leavers is None:
-        wrong.append("--private-mail: only with --leavers DAYS")
-    if wrong:
-        raise UsageError("\n".join(wrong))
+        problems.append("--private-mail: only with --leavers DAYS")
+    if problems:
+        raise UsageError("\n".join(problems))
 
 
 def _last_day(first: date, until: str | None, leavers: int | None) -> date:
     last = read_date("--until", until) or first + timedelta(days=leavers or _USUAL_DAYS)
     if last < first:
-        raise UsageError(f"--until {last}: is before the first night that can be foretold, {first}")
+        raise UsageError(f"--until {last}: is before the first night of the forecast, {first}")
     if (last - first).days > _MOST_DAYS:
         raise UsageError(f"--until {last}: is more than {_MOST_DAYS} days ahead")
     return last
@@ -107,7 +111,7 @@ def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
     from piactl.flows.forecast.simulate import change_rows, day_row
     from piactl.report.forecast_text import change_table, day_table
 
-    progress = ProgressLine("days looked at")
+    progress = ProgressLine("days computed")
     nights = []
     for night in run.nights():
         nights.append(night)
@@ -122,7 +126,7 @@ def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
         if layout != "table" or days:
             put(day_table(days, layout))
         if layout == "table" and days:
-            say("every change: piactl forecast --list")
+            say("To show every change: piactl forecast --list")
     return nights
 
 
@@ -138,8 +142,9 @@ def _leavers(run: Forecast, layout: str, *, private_mail: bool) -> list[Night]:
     return nights
 
 
-def _tell(nights: Sequence[Night], last: date) -> None:
-    """What the numbers do not say: nothing at all, a look at everything, who is held, guards."""
+def _say_remarks(nights: Sequence[Night], last: date) -> None:
+    """Prints the remarks below the table: no change due, full nights, held people, guards that would stop a
+    night."""
     from piactl.core.text import counted
     from piactl.flows.plan.plan_file import refusal_facts
     from piactl.report.forecast_text import stopped_text
@@ -149,15 +154,14 @@ def _tell(nights: Sequence[Night], last: date) -> None:
     for night in nights:
         if night.whole:
             say(
-                f"{night.day}: the policy or the register was changed since the last night, or what the "
-                "server can do, or that left something undone; so this night also does what follows from that"
+                f"{night.day}: this night looks at every account, because the policy, the register or the "
+                "server's functions changed, or the last night did not finish"
             )
     held = {hold.uid or hold.matricule or "": hold.why for night in nights for hold in night.plan.holds}
     if held:
-        who, why = next(iter(held.items()))
-        say(
-            f"{counted(len(held), 'person is', 'people are')} held and left as they are, such as {who}: {why}"
-        )
+        person, why = next(iter(held.items()))
+        people = counted(len(held), "person is", "people are")
+        say(f"{people} held and left unchanged, such as {person}: {why}")
     for night in nights:
         if night.plan.refusals:
-            say(stopped_text(night.day.isoformat(), [refusal_facts(one) for one in night.plan.refusals]))
+            say(stopped_text(night.day.isoformat(), list(map(refusal_facts, night.plan.refusals))))

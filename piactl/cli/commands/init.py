@@ -1,4 +1,4 @@
-"""`init`: the files of a first configuration."""
+"""`init`: writes the files of a first configuration."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from piactl.cli.framework.context import SYSTEM_CONFIGURATION, put, say
 from piactl.errors import Exit
 
 _NEXT = """\
-Next, as docs/administration.md says step by step:
-  1. edit what is marked: grep -n EDIT {files}
+Next steps (docs/administration.md has the details):
+  1. edit the marked lines: grep -n EDIT {files}
   2. load the schema and the server settings:    {schemas}
-  3. make the four service identities in the directory, and put their passwords into
+  3. create the four service identities in the directory, and put their passwords into
      {secrets}/reader, nightly, desk and administrator (mode 0600, one line each)
-  4. keep a copy of {secrets}/keys off this host: a lost key is lost
+  4. store a copy of {secrets}/keys elsewhere: a lost key cannot be restored
   5. piactl{config} doctor
      piactl{config} plan FEED...
 """
@@ -25,13 +25,18 @@ Next, as docs/administration.md says step by step:
 
 def init(
     folder: Annotated[
-        str, typer.Option("--dir", metavar="DIR", help="Where to; else where piactl looks by itself.")
+        str,
+        typer.Option(
+            "--dir",
+            metavar="DIR",
+            help="The target folder; by default where piactl looks for its configuration.",
+        ),
     ] = str(SYSTEM_CONFIGURATION.parent),
 ) -> int:
     """Write a first configuration to edit: piactl.yaml, policy.yaml, establishments.csv, a digest key.
 
-    Asks nothing and overwrites nothing: a file that is there already is left as it is. What must be looked
-    at is marked EDIT. For a trial without any editing: piactl sandbox start.
+    Existing files are never overwritten. Lines that need your attention are marked EDIT. For a trial without
+    editing: piactl sandbox start.
     """
     from piactl.flows.setup import FILES, write_first_files
     from piactl.resources import schemas_folder
@@ -39,7 +44,7 @@ def init(
     place = Path(folder).absolute()
     begun = write_first_files(place)
     for path in begun.left:
-        say(f"{path}: is there already; left as it is")
+        say(f"{path}: already exists; left unchanged")
     put(f"{path}\n" for path in begun.written)
     if not begun.written:
         say("nothing to do")

@@ -1,4 +1,4 @@
-"""`key add|list|retire`: the keys of the digests."""
+"""`key add|list|retire`: manages the digest keys."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ COLUMNS = ("key", "current", "here", "matricules", "archived", "numens", "waitin
 def list_(output: Output = None) -> int:
     """List the keys, the current one first, and how many entries need each.
 
-    `here` says whether the key file of this host has it: one that entries need and that is not here makes
-    people unknown to this host.
+    `here` says whether the key file of this host has the key. Without a key that entries need, this host
+    cannot recognise the people of those entries.
     """
     from piactl.flows.helpdesk.key_rotation import WHAT, Need, key_needs
 
@@ -34,7 +34,7 @@ def list_(output: Output = None) -> int:
             "key": key or "(none)",
             "current": key == keys.current,
             "here": key in keys.keys,
-            **{what: needs.get(key, Need()).counts[what] for what in WHAT},
+            **{kind: needs.get(key, Need()).counts[kind] for kind in WHAT},
         }
         for key in dict.fromkeys([*keys.keys, *sorted(needs)])
     ]
@@ -42,22 +42,22 @@ def list_(output: Output = None) -> int:
     lacking = [row["key"] for row in rows if not row["here"]]
     if lacking:
         say(
-            f"this host's key file, {configuration.settings.keys_file}, lacks "
-            f"{', '.join(map(str, lacking))}: put the lines back from its copy, or from another host"
+            f"the key file of this host, {configuration.settings.keys_file}, lacks "
+            f"{', '.join(map(str, lacking))}: restore the lines from a copy or from another host"
         )
     return int(Exit.FAILED if lacking else Exit.DONE)
 
 
 def add(
     name: Annotated[
-        str, typer.Option("--id", help="The id of the new key; the next number without it.")
+        str, typer.Option("--id", help="The id of the new key; the next number by default.")
     ] = "",
     reason: Reason = "",
 ) -> int:
-    """Make a new key the current one, and print its id. The older keys go on verifying.
+    """Create a key, make it the current one, and print its id. The older keys still verify.
 
-    It is written to the key file of this host, which has to be copied to every other host before its next
-    run: one without the new key refuses to write. Digests move to it as feeds bring the values again.
+    The key is added to the key file of this host. Copy the file to every other host before its next run: a
+    host without the new key refuses to write. Digests move to the new key when feeds repeat their values.
     """
     from piactl.flows.apply.key_fence import announce_key
     from piactl.secrets import add_key, read_keys
@@ -66,7 +66,7 @@ def add(
     configuration, order, _ = acting.begin(manner)
     path = configuration.settings.keys_file
     with writing(configuration, manner.identity) as writer:
-        # first what may refuse: a host that lacks the current key must not add another
+        # refuse before any change: a host that lacks the current key must not add another
         with acting.command_run(configuration, order, manner).begun(writer) as run:
             fresh = add_key(path, name.strip())
             run.journal.note(f"digest key {fresh} was made the current one")
@@ -86,10 +86,10 @@ def retire(
     reason: Reason = "",
     dry_run: DryRun = False,
 ) -> int:
-    """Take a key out of the key file, once nothing needs it any more.
+    """Remove a key from the key file if nothing needs it any more.
 
-    Sealed secrets of devices are moved to the current key first. Refused, with the numbers, while a digest
-    needs the key; what is kept of archived accounts never moves.
+    Sealed secrets of devices are moved to the current key first. The command refuses, with numbers, while
+    digests need the key. The digests of archived accounts never move to another key.
     """
     from piactl.flows.accounts.batch import carry_out
     from piactl.flows.helpdesk.key_rotation import check_retirable, key_needs, prepare_reseals, refuse_needed
@@ -107,12 +107,12 @@ def retire(
         refuse_needed(key, needs, unreadable)
         if in_doubt(settings.journal_file):
             raise ActRefused(
-                f"key {key} stays: writes of an earlier run are in doubt, and only it can tell of them."
+                f"key {key} stays: an earlier run left writes in doubt, and this key is needed to check them."
                 "\nRun piactl nightly, which reads them back, then try again"
             )
         if dry_run:
             first = f"{sealed} sealed secrets would move to {keys.current}, and " if sealed else ""
-            say(f"{first}key {key} would be taken out of {settings.keys_file}")
+            say(f"{first}key {key} would be removed from {settings.keys_file}")
             return int(Exit.DONE)
         batch = prepare_reseals(configuration.accounts(writer), key, author.reason, unreadable)
         moved = carry_out(writer, batch, command, lambda: "")
@@ -124,8 +124,8 @@ def retire(
             run.journal.note(f"digest key {key} was retired")
             run.journal.end({})
     say(
-        f"key {key} is out of {settings.keys_file}. Take it out on the other hosts too; keep "
-        "it in the copy as long as a backup of the directory may have to be read"
+        f"key {key} was removed from {settings.keys_file}. Remove it on the other hosts too; keep "
+        "it in the copy as long as a backup of the directory may have to be restored"
     )
     put([f"{key}\n"])
     return int(Exit.DONE)

@@ -1,4 +1,4 @@
-"""`nightly`: what cron runs."""
+"""`nightly`: the nightly run."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ def nightly(
     feeds: Feeds = None,
     as_of: AsOf = None,
     output: RunOutput = PlanLayout.TEXT,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 5 where rows were rejected.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 5 if rows were rejected.")] = False,
     accept_feed: AcceptFeed = None,
     accept_person: AcceptPerson = None,
     reason: Reason = "",
 ) -> int:
     """Read the feeds, plan, check the guards and apply, in one run.
 
-    Without feeds: what dates and the policy alone make due. Exit codes: 0 done, 4 refused by a guard or a
-    clock, 5 done in part, 6 feed refused (nothing written, but where the configuration says `continue`),
-    7 another run is writing, 8 directory unreachable, 10 configuration or policy invalid, or the default
+    Without feeds it makes the changes due by date and policy alone. Exit codes: 0 done, 4 refused by a guard
+    or a clock, 5 done in part, 6 feed refused (nothing written, unless the configuration says `continue`), 7
+    another run is writing, 8 directory unreachable, 10 configuration or policy invalid, or the default
     password policy missing (nothing written).
     """
     need_reason(reason, "--accept-feed", accept_feed or [])
@@ -120,7 +120,7 @@ def _run(
     except StdoutLost as error:
         lost = error
     try:
-        tell(done, output, ready)  # also then: problems go to stderr
+        tell(done, output, ready)  # reports problems on stderr in any case
     except StdoutLost as error:
         lost = error
     code = done_code(done)
@@ -138,24 +138,24 @@ def _run(
 
 
 def _keep_applied(configuration: Configuration, read: Sequence[tuple[str, Path]]) -> None:
-    """Writes the digests and paths of the feeds of the last night that ended well, as sha256sum does: what
-    moves feeds away uses it to leave those that arrived meanwhile."""
+    """Writes the digests and paths of the applied feeds in the format of sha256sum, so that a script can move
+    exactly these away and not feeds that arrived meanwhile."""
     from piactl.private_files import write_private
 
-    # sha256sum writes a line break as an escape: such a file stays where it is
+    # sha256sum escapes line breaks, so files with such names are left out
     lines = [f"{digest}  {path.absolute()}\n" for digest, path in read if "\n" not in str(path)]
     try:
         write_private(
             Path(configuration.settings.state_folder) / "applied.sha256", os.fsencode("".join(lines))
         )
     except PiactlError as error:
-        say(f"the feeds are applied, but what moves them away cannot know it; move them yourself: {error}")
+        say(f"the feeds were applied, but their list could not be written; move them yourself: {error}")
 
 
 def _keep_rejects(
     configuration: Configuration, order: Order, feeds: Sequence[SourcedFeed], ready: ReadyPlan
 ) -> None:
-    """Writes the rejected rows of each feed beside the state of this host, to be corrected and fed again."""
+    """Writes the rejected rows of each feed to the state folder, to be corrected and fed again."""
     from piactl.core.text import counted
     from piactl.feed.rejects_file import write_rejects
     from piactl.feed.row_index import with_rejections
@@ -175,7 +175,7 @@ def _keep_rejects(
         file = folder / f"{order.run}-{sourced.feed.facts.file}"
         count = write_rejects(file, feed, sourced.source)
         rows = counted(count, "row was", "rows were")
-        say(f"{rows} rejected or held; corrected, they can be fed again: {file}")
+        say(f"{rows} rejected or held; correct them and feed them again: {file}")
 
 
 def _metrics(

@@ -1,4 +1,4 @@
-"""`override list|end`: lists and ends dated changes by hand over HR data."""
+"""`override list|end`: lists and ends changes by hand to the HR data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COLUMNS = ("uid", "kind", "what", "until", "made", "by", "reason", "sponsor")
 
 
 def list_(output: Output = None, as_of: AsOf = None) -> int:
-    """List the changes by hand that hold, by the day on which they end."""
+    """List the overrides in force, sorted by end date."""
     from piactl.flows.queries.overrides import overrides_in_force
 
     configuration = this_configuration()
@@ -52,7 +52,7 @@ def list_(output: Output = None, as_of: AsOf = None) -> int:
 def end_(
     names: Names,
     kind: Annotated[
-        list[str] | None, typer.Option("--kind", help="Only add, end, close or name; may be given again.")
+        list[str] | None, typer.Option("--kind", help="Only add, end, close or name; can be repeated.")
     ] = None,
     reason: Reason = "",
     dry_run: DryRun = False,
@@ -61,12 +61,12 @@ def end_(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Take changes by hand back before their day: what HR says holds again."""
+    """End overrides before their day. The HR data apply again."""
 
-    words = [one.value for one in OverrideKind]
-    wrong = [word for word in kind or [] if word not in words]
-    if wrong:
-        raise UsageError(f"--kind {wrong[0]}: the kinds are {', '.join(words)}")
+    words = [kind.value for kind in OverrideKind]
+    unknown = [word for word in kind or [] if word not in words]
+    if unknown:
+        raise UsageError(f"--kind {unknown[0]}: the kinds are {', '.join(words)}")
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     configuration, order, author = acting.begin(manner)
     kinds = [OverrideKind(word) for word in kind or words]

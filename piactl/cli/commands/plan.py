@@ -1,4 +1,4 @@
-"""`plan` and `apply`: show what would change, and apply exactly that."""
+"""`plan` and `apply`: show what would change, and apply exactly that plan."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def plan(
         bool, typer.Option("--all", help="Show every change, not the first few of each kind.")
     ] = False,
     detailed_exitcode: Annotated[
-        bool, typer.Option("--detailed-exitcode", help="Exit 3 where the plan has changes, not 0.")
+        bool, typer.Option("--detailed-exitcode", help="Exit with 3 instead of 0 if the plan has changes.")
     ] = False,
     accept_feed: AcceptFeed = None,
     accept_person: AcceptPerson = None,
@@ -60,10 +60,9 @@ def plan(
 ) -> int:
     """Show what would change, and why.
 
-    Writes nothing to the directory. Without feeds: what dates and the policy alone change.
-    `plan show FILE` shows a plan that was kept.
-    Exit codes: 0 (with --detailed-exitcode 3 where there are changes), 4 where a guard is broken,
-    6 where a feed is refused.
+    Writes nothing to the directory. Without feeds it shows the changes due by date and policy alone.
+    `plan show FILE` shows a plan from a file.
+    Exit codes: 0 (with --detailed-exitcode 3 if there are changes), 4 a guard is broken, 6 a feed is refused.
     """
     if feeds and feeds[0] == "show":
         return _show(feeds[1:], output, everything=everything)
@@ -85,15 +84,15 @@ def plan(
         rules = configuration.rules(day)
         state = read_run_state(accounts, rules, configuration.unreadable, feeds=bool(scans))
         accepted = Accepted(accept_feed or (), accept_person or (), reason, bool(as_of))
-        made = build_continuing(accounts, rules, settings, scans, state, accepted)
-    for message in made.refused:
+        planned = build_continuing(accounts, rules, settings, scans, state, accepted)
+    for message in planned.refused:
         say(message)
-    ready = sealed(made.ready, configuration.keys, Path(settings.state_folder))
+    ready = sealed(planned.ready, configuration.keys, Path(settings.state_folder))
     if out:
         from piactl.private_files import write_private
 
         write_private(Path(out), plan_pieces(ready))
-        say(f"kept in {out}; make it true with: piactl apply {out}")
+        say(f"Plan written to {out}. To carry it out: piactl apply {out}")
     show_plan(ready, output, most=0 if everything else 3)
     refusals = list(map(refusal_facts, ready.plan.refusals))
     if refusals:
@@ -104,7 +103,7 @@ def plan(
         say(f"{broken}; this plan would not be applied")
         say(f"To approve it: {approval(refusals, out or 'FILE')}")
         return int(Exit.REFUSED)
-    if made.refused:
+    if planned.refused:
         return int(Exit.FEED_REFUSED)
     if detailed_exitcode and ready.plan.changes:
         return int(Exit.CHANGES)
@@ -133,7 +132,7 @@ def read_plan_file(name: str, configuration: Configuration) -> ReadyPlan:
 
 
 def _seekable(name: str) -> BinaryIO:
-    """The file open for reading, or a copy of what a pipe holds: both can be read twice."""
+    """The open file, or a copy of the content of a pipe, so that it can be read twice."""
     import shutil
     from contextlib import ExitStack
     from tempfile import TemporaryFile
@@ -156,7 +155,7 @@ def apply(
     file: Annotated[str, typer.Argument(metavar="PLAN", help="A plan made with `plan --out`; - is stdin.")],
     allow: Annotated[
         list[str] | None,
-        typer.Option("--allow", metavar="KIND=N", help="Approve a broken guard, with the exact number."),
+        typer.Option("--allow", metavar="KIND=N", help="Approve a broken guard for exactly N accounts."),
     ] = None,
     reason: Reason = "",
     output: RunOutput = PlanLayout.TEXT,
@@ -170,8 +169,8 @@ def apply(
     """Apply exactly this plan, entry by entry.
 
     An entry that changed since the plan was made is a conflict: it is reported and skipped.
-    With --ldif no account is written: the LDIF is for slapadd and a stopped server, in a directory that has
-    no accounts yet, and the next run reads back what was loaded.
+    With --ldif no account is written: load the LDIF with slapadd into a directory without accounts while its
+    server is stopped. The next run reads the loaded accounts back.
     Exit codes: 0 done, 4 refused by a guard, 5 done in part, 7 another run is writing.
     """
     allowed = read_allowed(allow or [])
@@ -227,7 +226,7 @@ def _load(
 
 def _next_steps(suffix: str, ldif: Path) -> list[str]:
     return [
-        "Nothing is loaded yet. Let no other run begin before this. On the host of the server, as root:",
+        "Nothing is loaded yet. Start no other run before. On the host of the server, as root:",
         "  systemctl stop slapd",
         f"  slapadd -q -b {shlex.quote(suffix)} -l {shlex.quote(str(ldif.absolute()))}",
         "  chown -R openldap:openldap /var/lib/ldap    # the user and the database folder of slapd",

@@ -1,4 +1,4 @@
-"""`service` and `profile`: what the policy says, without any directory."""
+"""`service` and `profile`: show the policy, without a directory."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def show_service(
     if output is None:
         put([service_text(view, configuration.settings.policy_file)])
     else:
-        rows = {**view, "given_by": [one["name"] for one in view["given_by"]]}
-        kept = [one["name"] for one in view["positions"] if one["keeps"]]
-        _put_one(view, {**rows, "positions": kept}, output.value)
+        rows = {**view, "given_by": [entry["name"] for entry in view["given_by"]]}
+        keeping = [entry["name"] for entry in view["positions"] if entry["keeps"]]
+        _put_object(view, {**rows, "positions": keeping}, output.value)
 
 
 def list_profiles(output: Output = None) -> None:
-    """List the profiles in the order in which they are tried: whom they fit, what they give, line."""
+    """List the profiles in the order they are tried: whom they fit, what they give, line."""
     from piactl.flows.queries.policy import profile_rows
 
     layout = layout_or_default(output)
@@ -83,30 +83,31 @@ def show_profile(
         row = {
             **view,
             "when": condition(view["when"]),
-            "services": [one["name"] for one in view["services"]],
-            "grace": "; ".join(f"{one['days']} days: {condition(one['when'])}" for one in view["grace"]),
+            "services": [entry["name"] for entry in view["services"]],
+            "grace": "; ".join(
+                f"{entry['days']} days: {condition(entry['when'])}" for entry in view["grace"]
+            ),
         }
-        _put_one(view, row, output.value)
+        _put_object(view, row, output.value)
 
 
 _OBJECTS = ("json", "ndjson")
 _FEW = 3
 
 
-def _few(profiles: list[str], every: int) -> str:
-    """Profiles in a table: by name where they are few, else how many."""
-    if len(profiles) == every:
+def _few(profiles: list[str], total: int) -> str:
+    """The names of a few profiles for a table, or their number."""
+    if len(profiles) == total:
         return "all"
-    return " ".join(profiles) if len(profiles) <= _FEW else f"{len(profiles)} of {every}"
+    return " ".join(profiles) if len(profiles) <= _FEW else f"{len(profiles)} of {total}"
 
 
 def _put_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], layout: str) -> None:
     put(rendered(rows, columns, layout))
 
 
-def _put_one(view: dict[str, Any], row: dict[str, Any], layout: str) -> None:
-    """One object for programs, or its fields line by line."""
-
+def _put_object(view: dict[str, Any], row: dict[str, Any], layout: str) -> None:
+    """Prints one object as json or ndjson, else its fields line by line."""
     if layout == "json":
         put([json.dumps(view, ensure_ascii=False, indent=2) + "\n"])
     elif layout == "ndjson":

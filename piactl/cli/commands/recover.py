@@ -1,4 +1,4 @@
-"""`recover`: what a restored or another directory lacks of the runs of this host."""
+"""`recover`: shows and accepts the runs of this host that the directory lacks, and mends servers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from piactl.directory.port import Reader
 
 IDENTITY = "administrator"
-"""Who writes at the first server what another one has."""
+"""The identity that writes to the first server."""
 
 
 def recover(
@@ -33,7 +33,7 @@ def recover(
     ] = False,
     source: Annotated[
         str,
-        typer.Option("--from", metavar="SERVER", help="Give the first server what this one of the list has."),
+        typer.Option("--from", metavar="SERVER", help="Give the first server the entries of this one."),
     ] = "",
     reason: Reason = "",
     dry_run: DryRun = False,
@@ -42,42 +42,42 @@ def recover(
 ) -> int:
     """Show the runs that the journal of this host has and the directory lacks.
 
-    The directory lacks them after the restore of a backup, or where another server answers that did not get
-    them. Each run is shown with its feeds and with what the directory now has of each account that it wrote:
-    present, missing, or different; a password is unknown, for the journal has no trace of it. Then come the
-    delta feeds to apply again, in their order. Nothing is changed.
+    This happens after a backup was restored, or when another server answers that never received the runs.
+    Each run is shown with its feeds and the state of each account it wrote: present, missing or different.
+    The state of passwords is unknown, because the journal does not record them. Then follow the delta feeds
+    to apply again, in order. Nothing is changed.
 
-    With --accept the runs count as lost, in the journal and in the directory: commands write again, and the
-    sources take these feeds again. No account is changed.
+    --accept marks the runs as lost in the journal and in the directory: commands can write again, and the
+    sources accept these feeds again. No account is changed.
 
-    With --from the first server of directory.servers is compared with SERVER, and the plan of what it would
-    get is shown: entries that it lacks or has otherwise; entries that only the first one has stay. With
-    --reason the plan is carried out, entry by entry. No password is copied: the accounts that need a new
-    activation password are named. Exit codes: 0 the directory lacks no run, or it was done, 5 done in part,
-    7 another run is writing, 11 the directory lacks runs.
+    --from compares the first server of directory.servers with SERVER, and shows the entries that are missing
+    or different on the first server. Entries that only the first server has are left alone. With --reason
+    they are written, entry by entry. Passwords are not copied: the accounts that need a new activation
+    password are listed. Exit codes: 0 the directory lacks no run, or done, 5 done in part, 7 another run is
+    writing, 11 the directory lacks runs.
     """
     if source and accept:
         raise UsageError("--accept and --from exclude each other")
     if source:
         return _mend(source, reason, output, yes=yes, dry_run=dry_run)
     if reason and not accept:
-        raise UsageError("--reason goes with --accept or --from")
+        raise UsageError("--reason needs --accept or --from")
     if accept and not reason.strip():
         raise UsageError('add --reason "..." to --accept')
     configuration = this_configuration()
     with reading(configuration) as reader:
-        found = _found(configuration, reader)
+        report = _recovery_report(configuration, reader)
     if dry_run or not accept:
-        _print(found, output)
-        return int(Exit.OLDER if found["older"] or found["runs"] else Exit.DONE)
-    if found["runs"] and not _agreed(found, yes=yes):
+        _print(report, output)
+        return int(Exit.OLDER if report["older"] or report["runs"] else Exit.DONE)
+    if report["runs"] and not _confirmed(report, yes=yes):
         say("nothing was changed")
         return int(Exit.FAILED)
-    return _accept(reason, found, output)
+    return _accept(reason, report, output)
 
 
-def _found(configuration: Configuration, reader: Reader) -> dict[str, Any]:
-    """What -o json prints."""
+def _recovery_report(configuration: Configuration, reader: Reader) -> dict[str, Any]:
+    """The runs that the directory lacks, as `-o json` prints them."""
     from piactl.flows.apply.restored_directory import compare_runs
     from piactl.flows.recover.lost_runs import feeds_to_apply, intended_accounts, lost_runs
     from piactl.journal import who
@@ -91,13 +91,13 @@ def _found(configuration: Configuration, reader: Reader) -> dict[str, Any]:
     lost = lost_runs(reader, settings, unreadable, utc_now())
     runs = [
         {
-            "run": one.run,
-            "started": one.started,
-            "ended": one.ended or None,
-            "as_of": one.as_of or None,
-            "command": list(one.command),
-            "user": one.user,
-            "feeds": [dict(feed) for feed in one.feeds],
+            "run": run.run,
+            "started": run.started,
+            "ended": run.ended or None,
+            "as_of": run.as_of or None,
+            "command": list(run.command),
+            "user": run.user,
+            "feeds": [dict(feed) for feed in run.feeds],
             "accounts": [
                 {
                     "uid": account.uid,
@@ -105,31 +105,31 @@ def _found(configuration: Configuration, reader: Reader) -> dict[str, Any]:
                     "attributes": list(account.attributes),
                     "state": account.state,
                 }
-                for account in intended_accounts(reader, one, keys)
+                for account in intended_accounts(reader, run, keys)
             ],
         }
-        for one in lost
+        for run in lost
     ]
     feeds = feeds_to_apply(reader, lost, settings, keys, unreadable) if lost else []
     return {"older": why or None, "runs": runs, "feeds": [dict(feed) for feed in feeds]}
 
 
-def _print(found: dict[str, Any], output: PlanLayout) -> None:
+def _print(report: dict[str, Any], output: PlanLayout) -> None:
     if output is PlanLayout.JSON:
-        put([json.dumps(found, ensure_ascii=False, indent=1) + "\n"])
+        put([json.dumps(report, ensure_ascii=False, indent=1) + "\n"])
     else:
-        put([lost_text(found)])
+        put([lost_text(report)])
 
 
-def _agreed(found: dict[str, Any], *, yes: bool) -> bool:
-    """Whether it may be done: always where nobody can be asked."""
+def _confirmed(report: dict[str, Any], *, yes: bool) -> bool:
+    """True with --yes, if the user confirms, or if there is no terminal to ask on."""
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
-    print(lost_text(found), end="", file=sys.stderr)
-    return confirmed(f"Accept that the directory lacks {counted(len(found['runs']), 'run')}?")
+    print(lost_text(report), end="", file=sys.stderr)
+    return confirmed(f"Accept that the directory lacks {counted(len(report['runs']), 'run')}?")
 
 
-def _accept(reason: str, found: dict[str, Any], output: PlanLayout) -> int:
+def _accept(reason: str, report: dict[str, Any], output: PlanLayout) -> int:
     from piactl.flows.recover.accept import accept_lost_runs
 
     configuration, order, _ = begin(Manner(reason))
@@ -144,7 +144,7 @@ def _accept(reason: str, found: dict[str, Any], output: PlanLayout) -> int:
             say=say,
         )
     if output is PlanLayout.JSON:
-        accepted = {"run": order.run, "accepted": [one.run for one in lost], **found}
+        accepted = {"run": order.run, "accepted": [run.run for run in lost], **report}
         put([json.dumps(accepted, ensure_ascii=False, indent=1) + "\n"])
         return int(Exit.DONE)
     put([f"run {order.run}: accepted that the directory lacks {counted(len(lost), 'run')}\n"])
@@ -168,26 +168,26 @@ def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool, dry_run: b
         order.reason,
         Path(settings.state_folder),
     )
-    found = {
+    comparison = {
         "from": mending.source,
         "to": mending.to,
         "writes": [
             {
-                "dn": one.write.dn,
+                "dn": planned.write.dn,
                 "kind": kind,
-                "op": one.write.op,
-                "attributes": sorted({*one.write.add, *one.write.delete}),
+                "op": planned.write.op,
+                "attributes": sorted({*planned.write.add, *planned.write.delete}),
             }
-            for one, kind in zip(mending.writes, mending.kinds, strict=True)
+            for planned, kind in zip(mending.writes, mending.kinds, strict=True)
         ],
         "left": [{"dn": dn, "why": why} for dn, why in mending.left],
         "passwords": mending.passwords,
     }
     if dry_run or not reason or not mending.writes:
-        _put_mending(found, output)
+        _put_mending(comparison, output)
         return int(Exit.DONE)
     if not yes and sys.stdin.isatty() and sys.stderr.isatty():
-        print(mending_text(found), end="", file=sys.stderr)
+        print(mending_text(comparison), end="", file=sys.stderr)
         if not confirmed(f"Write {counted(len(mending.writes), 'entry', 'entries')} at {mending.to}?"):
             say("nothing was changed")
             return int(Exit.FAILED)
@@ -205,14 +205,16 @@ def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool, dry_run: b
     for uid in mending.passwords:
         say(f"{uid}: needs a new activation password")
     if output is PlanLayout.JSON:
-        _put_mending({**found, "run": done.run, "status": done.status, "outcomes": dict(done.counts)}, output)
+        _put_mending(
+            {**comparison, "run": done.run, "status": done.status, "outcomes": dict(done.counts)}, output
+        )
     else:
         tell(done, output)
     return done_code(done)
 
 
-def _put_mending(found: dict[str, Any], output: PlanLayout) -> None:
+def _put_mending(comparison: dict[str, Any], output: PlanLayout) -> None:
     if output is PlanLayout.JSON:
-        put([json.dumps(found, ensure_ascii=False, indent=1) + "\n"])
+        put([json.dumps(comparison, ensure_ascii=False, indent=1) + "\n"])
     else:
-        put([mending_text(found)])
+        put([mending_text(comparison)])

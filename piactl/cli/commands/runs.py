@@ -1,4 +1,4 @@
-"""`runs`: what was done, by whom, with what end."""
+"""`runs list|show|rewind`: shows the runs, and sets the day of the last one back."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ COLUMNS = ("run", "as_of", "status", "user", "host", "started", "ended", "outcom
 
 def list_(
     output: Output = None,
-    most: Annotated[int, typer.Option("--most", help="How many, the latest first; 0 for all.")] = 20,
+    most: Annotated[int, typer.Option("--most", help="The number of runs to list; 0 for all.")] = 20,
 ) -> None:
     """List the runs, the latest first."""
 
-    rows = [_told(record) for record in _records()]
+    rows = [_shown(record) for record in _records()]
     layout = layout_or_default(output)
     if layout not in _OBJECTS:
         rows = [{**row, "outcomes": _plain("outcomes", row["outcomes"])} for row in rows]
@@ -36,31 +36,30 @@ def show(
     run: Annotated[str, typer.Argument(help="The id of a run, as in `runs list`, or `last`.")],
     output: Output = None,
 ) -> None:
-    """Show one run: what it was asked, what it planned, what became of it."""
-
+    """Show one run: its command, its plan and its outcome."""
     records = _records()
-    found = next((r for r in records if run in (r["run"], "last")), None)
-    if found is None:
-        raise AccountNotFound(f"{run}: there is no such run; see: piactl runs list")
-    told = _told(found)
+    record = next((r for r in records if run in (r["run"], "last")), None)
+    if record is None:
+        raise AccountNotFound(f"{run}: no such run; see: piactl runs list")
+    shown = _shown(record)
     layout = layout_or_default(output)
     if layout == "json":
-        put([json.dumps(told, ensure_ascii=False, indent=2) + "\n"])
+        put([json.dumps(shown, ensure_ascii=False, indent=2) + "\n"])
     elif layout == "ndjson":
-        put(rendered([told], (), layout))
+        put(rendered([shown], (), layout))
     else:
-        rows = [{"field": name, "value": _plain(name, value)} for name, value in told.items()]
+        rows = [{"field": name, "value": _plain(name, value)} for name, value in shown.items()]
         put(rendered(rows, ("field", "value"), layout))
 
 
 def rewind(
-    to: Annotated[str, typer.Option("--to", metavar="DATE", help="The day that the last run gets.")],
+    to: Annotated[str, typer.Option("--to", metavar="DATE", help="The new day of the last run.")],
     reason: Reason = "",
 ) -> int:
-    """Set the day of the last run back, after a run with a wrong clock, so that nights are accepted again.
+    """Set the day of the last run back after a run with a wrong clock, so that nights can run again.
 
-    Changes no account: the runs that lie after DATE are listed, and `undo RUN` puts back what each changed,
-    the latest first. The next night evaluates every account. DATE is not after the day of the last run.
+    No account is changed: the runs after DATE are listed, and `undo RUN` undoes each, the latest first. The
+    next night evaluates every account. DATE cannot be after the day of the last run.
     """
     from piactl.cli.framework.run_context import new_order
     from piactl.flows.rewind_run_day import rewind as set_back
@@ -81,12 +80,12 @@ def rewind(
             say=say,
         )
     put([f"run {done.run}: the day of the last run is {done.after}; it was {done.before}\n"])
-    changed = [one for one in done.runs if one.get("summary") and one["status"] != "refused"]
+    changed = [run for run in done.runs if run.get("summary") and run["status"] != "refused"]
     if changed:
-        runs = counted(len(changed), "run lies", "runs lie")
-        say(f"{runs} after {done.after}. `undo` puts back what they changed, the latest first:")
-    for one in changed:
-        say(f'  piactl undo {one["run"]} --reason "..."    # as of {one["as_of"]}, {one["status"]}')
+        runs = counted(len(changed), "run is", "runs are")
+        say(f"{runs} after {done.after}. To undo them, the latest first:")
+    for run in changed:
+        say(f'  piactl undo {run["run"]} --reason "..."    # as of {run["as_of"]}, {run["status"]}')
     return int(Exit.DONE)
 
 
@@ -101,19 +100,19 @@ def _records() -> list[Mapping[str, Any]]:
         return read_runs(reader, configuration.settings.directory.state, configuration.unreadable, utc_now())
 
 
-def _told(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record with both its instants to the second, so that no run ends before it started, and its outcomes
-    always as numbers by their names."""
+def _shown(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record for output: both times to the second, so that no run ends before it started, and the outcomes
+    as numbers by name."""
     notes = (
         f"undo of run {record['undoes']}" if record.get("undoes") else "",
         str(record.get("note") or ""),
         f"undone by run {record['undone_by']}" if record.get("undone_by") else "",
     )
-    told = {**record, "outcomes": record.get("outcomes") or {}, "note": "; ".join(filter(None, notes))}
+    shown = {**record, "outcomes": record.get("outcomes") or {}, "note": "; ".join(filter(None, notes))}
     for name in ("started", "ended"):
-        if name in told:
-            told[name] = _to_the_second(str(told[name]))
-    return told
+        if name in shown:
+            shown[name] = _to_the_second(str(shown[name]))
+    return shown
 
 
 def _to_the_second(instant: str) -> str:
@@ -124,18 +123,18 @@ def _to_the_second(instant: str) -> str:
 
 
 def _plain(name: str, value: object) -> object:
-    """A value for a table: without braces and quotes."""
+    """A value for a table, without braces and quotes."""
     if isinstance(value, list):  # of names, or of objects
         return "; ".join(_plain_item(item) for item in value)
     if not isinstance(value, dict):
         return value
     if name == "journal":
         return f"line {value.get('seq')}, hash {str(value.get('hash'))[:12]}..."
-    return ", ".join(f"{number} {what}" for what, number in sorted(value.items()))
+    return ", ".join(f"{number} {name}" for name, number in sorted(value.items()))
 
 
 def _plain_item(item: object) -> str:
-    """One feed, or one problem, of a run."""
+    """One feed or one problem of a run."""
     if not isinstance(item, dict):
         return str(item)
     if "digest" in item:

@@ -1,4 +1,4 @@
-"""`sandbox`: a private slapd for trials."""
+"""`sandbox start|stop|status`: a private slapd for trials."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ if TYPE_CHECKING:
     from piactl.sandbox import SandboxStatus
 
 
-Folder = Annotated[str, typer.Option("--dir", metavar="DIR", help="The folder it lives in.")]
+Folder = Annotated[str, typer.Option("--dir", metavar="DIR", help="The folder of the sandbox.")]
 
 
 def start(
     folder: Folder = "piactl-sandbox",
-    accesslog: Annotated[bool, typer.Option("--accesslog", help="Keep an access log too.")] = False,
+    accesslog: Annotated[bool, typer.Option("--accesslog", help="Also keep an access log.")] = False,
 ) -> int:
-    """Start it, making what is missing; a running one is left alone."""
+    """Start the sandbox. Creates it if it does not exist; leaves a running one alone."""
     from piactl.sandbox import start_sandbox
 
     status = start_sandbox(Path(folder), accesslog=accesslog)
-    say("started" if status.changed else "it was running already")
+    say("started" if status.changed else "already running")
     _print(status)
-    say(f"use it with: export PIACTL_CONFIG={status.configuration}")
+    say(f"To use it: export PIACTL_CONFIG={status.configuration}")
     return int(Exit.DONE)
 
 
 def stop(folder: Folder = "piactl-sandbox") -> int:
-    """Stop the process that start started; the data stay."""
+    """Stop the sandbox; its data stay."""
     from piactl.sandbox import stop_sandbox
 
     status = stop_sandbox(Path(folder))
-    say("stopped" if status.changed else "it was not running")
+    say("stopped" if status.changed else "not running")
     return int(Exit.DONE)
 
 
 def status(folder: Folder = "piactl-sandbox") -> int:
-    """Tell whether it runs, and where."""
+    """Show whether the sandbox runs, and where."""
     from piactl.sandbox import sandbox_status
 
     _print(sandbox_status(Path(folder)))
     return int(Exit.DONE)
 
 
-def _print(found: SandboxStatus) -> None:
-    lines = [f"{'running' if found.running else 'stopped'}  {found.folder}"]
-    if found.pid:
-        lines.append(f"pid      {found.pid}")
-    lines += [f"server   {uri}" for uri in found.uris]
-    lines.append(f"config   {found.configuration}")
+def _print(status: SandboxStatus) -> None:
+    lines = [f"{'running' if status.running else 'stopped'}  {status.folder}"]
+    if status.pid:
+        lines.append(f"pid      {status.pid}")
+    lines += [f"server   {uri}" for uri in status.uris]
+    lines.append(f"config   {status.configuration}")
     put(line + "\n" for line in lines)

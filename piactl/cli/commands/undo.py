@@ -1,4 +1,4 @@
-"""`undo RUN`: put back what a run changed, and say of each account what became of it."""
+"""`undo RUN`: undoes a run, account by account."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 IDENTITY = IdentityName.ADMINISTRATOR
 _FIRST_GUARDS = 3
+_INCOMPLETE = "Some accounts of this run are not listed: their entries in its undo log cannot be read."
 
 
 def undo(
@@ -57,10 +58,11 @@ def undo(
 ) -> int:
     """Put back what a run changed, account by account.
 
-    Each account is put back whole, or kept where anything that the run wrote was changed since, and then it
-    is said by whom. An account that the run made is closed, never deleted. An archival cannot be undone.
-    What the next night would do again is listed. An undo that was interrupted is finished by repeating it.
-    Exit codes: 0 all is as before, 4 refused by a guard, 5 some accounts were kept, 7 a run is writing.
+    Each account is restored completely. An account is left as it is if anything that the run wrote was
+    changed later; the output says who changed it. An account that the run created is closed, never deleted.
+    An archival cannot be undone. Changes that the next night would make again are listed. To finish an
+    interrupted undo, repeat it. Exit codes: 0 all accounts are as before, 4 refused by a guard, 5 some
+    accounts were kept, 7 another run is writing.
     """
     from piactl.flows.accounts.batch import refuse_broken_guards
     from piactl.flows.undo.propose import propose_undo
@@ -79,13 +81,13 @@ def undo(
             _now(),
         )
     if out:
-        _keep(undoing, out)
+        _write_plan_file(undoing, out)
     if dry_run or out:
-        return _foretell(undoing, configuration, order, output, everything=everything)
+        return _show_dry_run(undoing, configuration, order, output, everything=everything)
     if not undoing.ready.writes and not undoing.ready.records:
         return _finish(undoing, _result(undoing, configuration), output, everything=everything)
     refuse_broken_guards(undoing.ready.plan.refusals, order.allowed, _say_broken)
-    if not _agreed(undoing, configuration, yes=yes):
+    if not _confirmed(undoing, configuration, yes=yes):
         say("nothing was changed")
         return int(Exit.FAILED)
     done = _apply(undoing, configuration, order)
@@ -93,7 +95,7 @@ def undo(
     locked = [
         account["uid"]
         for account in result["accounts"]
-        if Kind.LOCK.value in account["kinds"] and _made(account)
+        if Kind.LOCK.value in account["kinds"] and _was_reversed(account)
     ]
     if locked:
         from piactl.flows.accounts.edit import call_lock_hook
@@ -102,22 +104,22 @@ def undo(
     return _finish(undoing, result, output, everything=everything)
 
 
-def _keep(undoing: Undoing, out: str) -> None:
+def _write_plan_file(undoing: Undoing, out: str) -> None:
     from piactl.flows.plan.plan_file import plan_pieces
     from piactl.private_files import write_private
 
     write_private(Path(out), plan_pieces(undoing.ready))
-    say(f"kept in {out}; make it true with: piactl apply {out}")
+    say(f"Plan written to {out}. To carry it out: piactl apply {out}")
 
 
-def _foretell(
+def _show_dry_run(
     undoing: Undoing, configuration: Configuration, order: Order, output: PlanLayout, *, everything: bool
 ) -> int:
     from piactl.flows.apply.executor import refused
 
     _print(_result(undoing, configuration), output, everything=everything)
     if undoing.incomplete:
-        say("some accounts of the run are not known, because what it kept of them cannot be read")
+        say(_INCOMPLETE)
     broken = refused(undoing.ready.plan.refusals, order.allowed)
     if broken:
         _say_broken(broken)
@@ -128,14 +130,14 @@ def _say_broken(broken: Sequence[Refusal]) -> None:
     say_broken_guards(broken, most=_FIRST_GUARDS, more=' --reason "..."')
 
 
-def _agreed(undoing: Undoing, configuration: Configuration, *, yes: bool) -> bool:
-    """Whether it may be done: always where nobody can be asked."""
+def _confirmed(undoing: Undoing, configuration: Configuration, *, yes: bool) -> bool:
+    """True with --yes, if the user confirms, or if there is no terminal to ask on."""
     writes = undoing.ready.writes
     if not can_ask(yes=yes):
         return True
     print(undo_text(_result(undoing, configuration)), end="", file=sys.stderr)
     accounts = counted(len(writes), "account", "accounts")
-    return confirmed(f"Put back {accounts}?" if writes else "Change no account, but note the undo?")
+    return confirmed(f"Put back {accounts}?" if writes else "Change no account, but record the undo?")
 
 
 def _apply(undoing: Undoing, configuration: Configuration, order: Order) -> Done:
@@ -151,7 +153,7 @@ def _apply(undoing: Undoing, configuration: Configuration, order: Order) -> Done
 
 
 def _result(undoing: Undoing, configuration: Configuration, done: Done | None = None) -> dict[str, Any]:
-    """What -o json prints, as docs/undo.md documents it."""
+    """The result as `-o json` prints it; documented in docs/undo.md."""
     from piactl.directory.port import Outcome
     from piactl.flows.plan.plan_file import plan_document
     from piactl.flows.undo.reversals import Fate
@@ -167,9 +169,9 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
         if outcome == Fate.REVERSED and done is None:
             outcome = "would be reversed"
         elif outcome == Fate.REVERSED and done is not None:
-            became, message = done.results.get(account["uid"], ("not made", f"stopped by {done.stopped}"))
-            made = became in (Outcome.APPLIED.value, Outcome.ALREADY.value)
-            outcome = Fate.REVERSED.value if made else became
+            written, message = done.results.get(account["uid"], ("not made", f"stopped by {done.stopped}"))
+            made = written in (Outcome.APPLIED.value, Outcome.ALREADY.value)
+            outcome = Fate.REVERSED.value if made else written
         accounts.append(
             {**account, "outcome": outcome, "message": message, "changes": changes.get(account["uid"], [])}
         )
@@ -185,7 +187,7 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
     }
 
 
-def _made(account: Mapping[str, Any]) -> bool:
+def _was_reversed(account: Mapping[str, Any]) -> bool:
     from piactl.flows.undo.reversals import Fate
 
     return bool(account["outcome"] == Fate.REVERSED)
@@ -199,7 +201,7 @@ def _print(result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -
 
 
 def _finish(undoing: Undoing, result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -> int:
-    """Prints what became of the undo; the exit code."""
+    """Prints the result of the undo and returns the exit code."""
     try:
         _print(result, output, everything=everything)
         if output is not PlanLayout.JSON and result["run"]:
@@ -209,10 +211,10 @@ def _finish(undoing: Undoing, result: Mapping[str, Any], output: PlanLayout, *, 
             raise
         say(f"{error}\nThe undo itself was carried out; see: piactl runs show {result['run']}")
         return int(Exit.FAILED)
-    left = [account for account in result["accounts"] if not _made(account)]
-    if left:
-        accounts = counted(len(left), "account of the run is", "accounts of the run are")
+    remaining = [account for account in result["accounts"] if not _was_reversed(account)]
+    if remaining:
+        accounts = counted(len(remaining), "account of the run is", "accounts of the run are")
         say(f"{accounts} not as before it")
     if undoing.incomplete:
-        say("some accounts of the run are not known, because what it kept of them cannot be read")
-    return int(Exit.PARTLY if left or undoing.incomplete else Exit.DONE)
+        say(_INCOMPLETE)
+    return int(Exit.PARTLY if remaining or undoing.incomplete else Exit.DONE)

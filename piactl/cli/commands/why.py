@@ -1,4 +1,4 @@
-"""`why`: yes or no, since when, until when, by which rule, from which feed row, and what would change it."""
+"""`why`: explains the state, a right or a log in of an account."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def why(
         str,
         typer.Argument(
             metavar="[SERVICE|login]",
-            help="A service of the policy, or `login`; the state without it.",
+            help="A service of the policy, or `login`; the state by default.",
             show_default=False,
         ),
     ] = "",
     output: ShowOutput = None,
     as_of: AsOf = None,
 ) -> int:
-    """Say why an account is in its state, has a service or not, can log in or not, on any day.
+    """Explain why an account is in its state, has a service or not, can log in or not, on any day.
 
     The answer names the rule with its line in the policy, the assignment with its feed row, and the smallest
-    change that would turn it. `why ACCOUNT login` lists everything that stands in the way of a log in, the
-    first to remove first, each with the command that helps.
+    change that would reverse it. `why ACCOUNT login` lists everything that prevents a log in, in the order to
+    fix it, each with the command that helps.
 
-    With `-` the accounts come from stdin, one per line, plain or as objects with a uid, and the answers are
-    in that order.
+    With `-` the accounts are read from stdin, one per line, plain or as objects with a uid; the answers
+    follow in that order.
     """
 
     configuration = this_configuration()

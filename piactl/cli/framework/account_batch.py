@@ -1,4 +1,4 @@
-"""What all commands that change accounts one by one have in common: names, showing, asking, results."""
+"""The shared parts of commands that change single accounts: names, preview, confirmation and results."""
 
 from __future__ import annotations
 
@@ -35,14 +35,12 @@ if TYPE_CHECKING:
     from piactl.flows.apply.run import Order
 
 
-# The accounts that a command is for: named on the command line, or on stdin.
-
 _BOM = b"\xef\xbb\xbf"
 
 
 def read_names(arguments: Sequence[str]) -> list[str]:
-    """The names on the command line; `-` reads stdin: one per line, plain, as JSON text, or as an object
-    with a uid, as `account list -o ndjson` prints them. Raises UsageError."""
+    """The names on the command line; `-` reads stdin, one per line: plain, as JSON text, or as an object with
+    a uid (`account list -o ndjson`). Raises UsageError."""
     names: list[str] = []
     for argument in arguments:
         names += _names_of_stdin() if argument == "-" else [argument]
@@ -50,12 +48,12 @@ def read_names(arguments: Sequence[str]) -> list[str]:
 
 
 def _names_of_stdin() -> Iterator[str]:
-    # as bytes: the message names the line that is no text, whatever the locale
+    # as bytes, so that the message names the line that is not UTF-8, in any locale
     for number, raw in enumerate(sys.stdin.buffer, 1):
         try:
             line = (raw.removeprefix(_BOM) if number == 1 else raw).decode().strip()
         except UnicodeDecodeError:
-            raise UsageError(f"stdin, line {number}: is no UTF-8 text; nothing was changed") from None
+            raise UsageError(f"stdin, line {number}: not valid UTF-8; nothing was changed") from None
         if line:
             yield _name_in_json(line, number) if line[0] in '{"' else line
 
@@ -78,7 +76,7 @@ def _name_in_json(line: str, number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a command was asked to act."""
+    """The options of a command that changes accounts."""
 
     reason: str
     dry_run: bool = False
@@ -88,14 +86,14 @@ class Manner:
     as_of: str | None = None
     identity: str = IdentityName.ADMINISTRATOR
     recorded: bool = True
-    """Whether the run leaves a record in the directory; the help desk's identity may write none."""
+    """Whether the run writes a record to the directory; the help desk's identity may not."""
     emergency: bool = False
-    """Whether it takes access away, and so goes on where the default password policy is missing."""
+    """Whether the command takes access away. It then runs even if the default password policy is missing."""
 
 
 def begin(manner: Manner, *, changes: bool = True) -> tuple[Configuration, Order, Author]:
-    """The configuration, the order of the run and its author. Raises UsageError without a reason, unless the
-    command `changes` nothing."""
+    """The configuration, the order of the run and its author. Raises UsageError if a command that `changes`
+    something has no reason."""
     from piactl.core.edits import Author
     from piactl.core.model.numen import masked
 
@@ -109,16 +107,16 @@ def begin(manner: Manner, *, changes: bool = True) -> tuple[Configuration, Order
 
 
 def author_of(order: Order) -> str:
-    """The person behind a command: who logged in to the host, else who used sudo, else the user."""
+    """The person behind a command: the login user of the session, else the user of sudo, else the user."""
     actor = order.actor
     return actor.login or actor.sudo_user or actor.user
 
 
 def act_on(names: Sequence[str], act: Act, manner: Manner, configuration: Configuration, order: Order) -> int:
-    """Does the act to each account that is named; its exit code.
+    """Applies the act to each named account and returns the exit code.
 
-    Shows what would change and asks, on a terminal; elsewhere it acts. Raises UnsafePlan where a guard is
-    broken, and the error of the account where only one is named.
+    On a terminal, shows what would change and asks for confirmation. Raises UnsafePlan if a guard is broken,
+    and the error of the account if only one is named.
     """
     from piactl.flows.accounts.edit import prepare
 
@@ -139,7 +137,7 @@ def decide(
     delivery: Delivery | None = None,
     show: Callable[[], None] | None = None,
 ) -> int:
-    """Runs a batch and prints its results; the exit code. `show` prints the secrets that `delivery` holds."""
+    """Runs a batch, prints its results and returns the exit code. `show` prints the secrets of `delivery`."""
     from piactl.flows.accounts.batch import run_batch
 
     console = BatchConsole(configuration, manner)
@@ -205,13 +203,13 @@ class BatchConsole:
 
 
 def can_ask(*, yes: bool) -> bool:
-    """Whether a confirmation is wanted, and somebody is there to give it."""
+    """Whether to ask for confirmation: without --yes, on a terminal."""
     return not yes and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def say_broken_guards(broken: Sequence[Refusal], *, most: int | None = None, more: str = "") -> None:
-    """Says which guards are broken, the first `most` of them, and how to approve them. `more` stands at the
-    end of the command that does."""
+    """Reports the broken guards, at most `most`, and how to approve them. `more` is appended to the options
+    that approve."""
     from piactl.flows.plan.plan_file import refusal_facts
     from piactl.report.plan_text import refusal_lines
 
@@ -223,7 +221,7 @@ def say_broken_guards(broken: Sequence[Refusal], *, most: int | None = None, mor
         say(f"... and {len(broken) - len(shown)} more guards; all of them: --dry-run -o json")
     totals = {refusal.kind: refusal.total for refusal in broken}
     allow = " ".join(f"--allow {kind}={total}" for kind, total in sorted(totals.items()))
-    say(f"If it is meant so, repeat the command with {allow}{more}")
+    say(f"If this is intended, repeat the command with {allow}{more}")
 
 
 def results_of(batch: Batch, result: BatchResult) -> list[dict[str, Any]]:
@@ -248,7 +246,7 @@ def result_facts(account: PreparedAccount, result: BatchResult) -> dict[str, Any
 
 
 def finish(batch: Batch, result: BatchResult, manner: Manner) -> int:
-    """Prints the results in the order of the names; the exit code."""
+    """Prints the results in the order of the names and returns the exit code."""
     accounts = batch.accounts
     if len(accounts) == 1 and accounts[0].error is not None and manner.output is None:
         raise accounts[0].error
@@ -257,17 +255,17 @@ def finish(batch: Batch, result: BatchResult, manner: Manner) -> int:
     except StdoutLost as lost:
         if not (result.run and batch.writes):
             raise
-        say(f"{lost}\nWhat was asked for was carried out; see: piactl journal show --run {result.run}")
+        say(f"{lost}\nThe changes were made; see: piactl journal show --run {result.run}")
         return int(Exit.FAILED)
     for server in result.lagging:
         say(f"not yet on {server}")
-    bad = [account for account in accounts if not result.of(account)[0].is_good]
-    if not bad:
+    failed = [account for account in accounts if not result.of(account)[0].is_good]
+    if not failed:
         return int(Exit.PARTLY if result.lagging else Exit.DONE)
     if len(accounts) == 1:
         error: PiactlError | None = accounts[0].error
         return int(error.exit_code if error else Exit.FAILED)
-    say(f"{len(bad)} of {len(accounts)} accounts were not changed")
+    say(f"{len(failed)} of {len(accounts)} accounts were not changed")
     return int(Exit.PARTLY)
 
 
@@ -282,7 +280,7 @@ def put_results(results: Sequence[dict[str, Any]], output: Layout | None) -> Non
 
 
 def _call_hooks(settings: Settings, batch: Batch, result: BatchResult) -> bool:
-    """Tells the outside of each lock that was made; False where that failed."""
+    """Calls the lock hook for each new lock; False if it failed."""
     from piactl.core.plan.change import Kind
     from piactl.flows.accounts.batch import AccountOutcome
     from piactl.flows.accounts.edit import call_lock_hook

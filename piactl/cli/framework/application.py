@@ -1,4 +1,4 @@
-"""The commands put together: the one that is asked for is loaded, of the others only words are shown."""
+"""Assembles the application: loads the requested command, and only the names of the others."""
 
 from __future__ import annotations
 
@@ -17,17 +17,14 @@ from piactl.cli.framework.context import chosen, say
 from piactl.cli.framework.terminal import discard
 from piactl.errors import Exit, UsageError
 
-# The values of options and arguments, converted without pydantic where they need no conversion.
-#
-# Newer versions of typer convert every value by pydantic. Its import takes 116 ms of CPU: `account show`
-# takes 278 ms with `PlainValue` and 394 ms without it (medians of 20 on a busy machine). typer has no public
-# way around it. Text, lists of text, members of an enumeration, and defaults that have their type already are
-# converted here; everything else, and everything wrong, is left to typer, and so are its messages. Where
-# typer lacks the private names that are used here, its own conversion stays.
+# Newer versions of typer convert every value with pydantic, whose import takes 116 ms of CPU: `account show`
+# takes 278 ms with `PlainValue` and 394 ms without (medians of 20 on a busy machine). typer has no public way
+# around it. `PlainValue` converts text, lists of text, enumeration members and defaults; typer converts the
+# rest and reports all errors. If typer lacks the private names used here, its own conversion stays.
 
 
 class PlainValue:
-    """Stands in for typer's own conversion of one parameter (`RuntimeParam`)."""
+    """Replaces typer's conversion of one parameter (`RuntimeParam`)."""
 
     def __init__(self, parameter: Any) -> None:
         self._annotation = parameter.type_descriptor.annotation
@@ -44,26 +41,27 @@ class PlainValue:
         return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
 
     def _read(self, value: Any, *, several: bool) -> Any:
-        """The value as its type; None where that is for typer to say."""
+        """The converted value; None leaves the conversion to typer."""
         annotation = self._annotation
         if self._special:
             return None
         if several:
             if get_origin(annotation) is not list or get_args(annotation) != (str,):
                 return None
-            texts = isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+            texts = isinstance(value, list | tuple) and all(isinstance(member, str) for member in value)
             return list(value) if texts else None
         if not isinstance(annotation, type):
             return None
         if isinstance(value, annotation) and annotation in (str, int):
             return value
         if issubclass(annotation, Enum):
-            return next((one for one in annotation if value is one or value == one.value), None)
+            return next((member for member in annotation if value is member or value == member.value), None)
         return None
 
 
 def read_plainly(command: Any) -> None:
-    """Lets the parameters of a command and of those below it be read so, where typer has such a place."""
+    """Replaces typer's conversion by PlainValue for a command and its subcommands, if this version of typer
+    allows it."""
     for parameter in command.params:
         _read_plainly(parameter)
     help_option = command.get_help_option
@@ -82,7 +80,7 @@ def _read_plainly(parameter: Any) -> Any:
     return parameter
 
 
-_HELP = "Administers the life of staff accounts in an LDAP directory, from what HR says."
+_HELP = "Administer staff accounts in an LDAP directory from HR data."
 
 
 def _version(wanted: bool) -> None:
@@ -109,7 +107,7 @@ def front(
 
 
 class NotLoaded(Exception):
-    """A command was reached that only its words stand for."""
+    """A command was called that is not loaded."""
 
 
 def _unloaded() -> None:
@@ -117,9 +115,9 @@ def _unloaded() -> None:
 
 
 def assembled(noun: str = "", verb: str = "", *, whole: bool = False) -> Any:
-    """The application with the command of these words, or with every command where `whole`."""
+    """The application with the command `noun verb`, or with all commands if `whole`."""
     command: Any = get_command(_application(noun, verb, whole=whole))
-    # typer puts those with commands of their own last
+    # typer lists groups last
     first = dict.fromkeys(words.partition(" ")[0] for words in COMMANDS)
     command.commands = {name: command.commands[name] for name in first}
     read_plainly(command)
@@ -167,14 +165,14 @@ def _add(app: typer.Typer, name: str, function: Callable[..., Any], short: str) 
         app.command(name, short_help=short)(function)
 
 
-# typer brings a click of its own in newer versions and uses the library in older ones: its own exceptions
-# lead to the class of all errors of the command line in both
+# newer versions of typer bundle click, older ones use the library: typer's own exceptions lead to the right
+# base class in both
 _COMMAND_LINE_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
 def _wrong_words(error: Any) -> str:
-    """What is wrong with the words of the command, and where its help is."""
-    # typer shows how it looked at the value
+    """The message for a usage error, with the command that shows the help."""
+    # remove a detail of typer's conversion
     words = str(error.format_message()).replace(": Value error, ", ": ")
     place = getattr(error, "ctx", None)
     return f"{words}\nSee: {place.command_path if place else 'piactl'} --help"
@@ -183,24 +181,24 @@ def _wrong_words(error: Any) -> str:
 def _show_help(error: Any) -> None:
     try:
         error.show()
-    except OSError:  # a stderr that takes nothing is nobody listening
+    except OSError:  # stderr is closed
         discard(sys.stderr)
 
 
 def _refuse_undecodable(arguments: list[str]) -> None:
-    """Raises UsageError where an argument is no text: nothing that is written could hold it as it is."""
+    """Raises UsageError if an argument is not valid UTF-8, because it could not be stored unchanged."""
     for argument in arguments:
         try:
             argument.encode()
         except UnicodeEncodeError:
             raise UsageError(
-                f"{argument}: holds bytes that are no UTF-8 text; type it where LANG is a UTF-8 locale, "
+                f"{argument}: not valid UTF-8; type it where LANG is a UTF-8 locale, "
                 "or give the file another name"
             ) from None
 
 
 def application(arguments: list[str]) -> int:
-    """Runs the command that the arguments name; its exit code."""
+    """Runs the command of the arguments and returns its exit code."""
     _refuse_undecodable(arguments)
     try:
         try:

@@ -1,7 +1,7 @@
-"""Suggests how a command line can go on, for the completion of shells.
+"""Suggests completions of a command line to shells.
 
-Words of commands come from their table; options from the functions of the commands; services, profiles, uids
-and runs are looked up. An error gives no suggestion and no message.
+Commands come from their table, options from the functions of the commands; services, profiles, uids and runs
+are looked up. After an error there are no suggestions, and no message.
 
 typer's own completion loads typer at each press of the key, and rich for zsh and fish. CPU in ms, medians of
 20 on a busy machine, to complete `account l` and `account list --st`: 39 and 91 here, 88 and 100 with typer
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 Suggestion = tuple[str, str]
-"""A word and what it means, "" where that is plain."""
+"""A word and its meaning, "" if it needs none."""
 
 FILES = ":files"
-"""In the place of suggestions: the shell knows the names of files best."""
+"""Stands in place of suggestions: the shell itself completes file names."""
 
 _TOP_OPTIONS = (
     ("--config", "The configuration file (piactl.yaml)."),
@@ -47,7 +47,7 @@ class Parameter:
 
 
 def completed(words: Sequence[str]) -> list[Suggestion]:
-    """What fits the last word, given those before it. bash cuts words at `=`: a lone `=` joins them."""
+    """The suggestions for the last word. bash splits words at `=`; a lone `=` joins them again."""
     before, last, prefix = _joined(words)
     config, rest = _config(before)
     if rest is None:
@@ -56,40 +56,41 @@ def completed(words: Sequence[str]) -> list[Suggestion]:
     if path not in COMMANDS:
         return _fitting(_below(path, after), last) if not after else []
 
-    known = parameters(path)
-    option, positional = _place(after, known)
+    available = parameters(path)
+    option, positional = _place(after, available)
     if option is None and last.startswith("-") and last != "-":
         name, sign, value = last.partition("=")
-        option = _option(name, known) if sign else None
+        option = _option(name, available) if sign else None
         if option is None:
-            return _fitting(_options(known), last)
+            return _fitting(_options(available), last)
         last, prefix = value, f"{name}="
-    target = option or _argument(positional, known)
+    target = option or _argument(positional, available)
     if target is None:
         return []
-    found = _fitting(looked_up(target, last, config, first=positional == 0), last)
-    return [(word if word == FILES else prefix + word, meaning) for word, meaning in found]
+    suggestions = _fitting(looked_up(target, last, config, first=positional == 0), last)
+    return [(word if word == FILES else prefix + word, meaning) for word, meaning in suggestions]
 
 
 def _joined(words: Sequence[str]) -> tuple[list[str], str, str]:
-    """The words before the last, the last, and what of it is not to be repeated (nothing yet)."""
+    """The words before the last, the last word, and the prefix of it that suggestions must not repeat (still
+    empty)."""
     joined: list[str] = []
-    at = 0
-    while at < len(words):
-        if words[at] == "=" and joined and joined[-1].startswith("--"):
-            following = words[at + 1] if at + 1 < len(words) else ""
-            if at + 2 >= len(words):
+    index = 0
+    while index < len(words):
+        if words[index] == "=" and joined and joined[-1].startswith("--"):
+            following = words[index + 1] if index + 1 < len(words) else ""
+            if index + 2 >= len(words):
                 return joined, following, ""
             joined.append(following)
-            at += 2
+            index += 2
             continue
-        joined.append(words[at])
-        at += 1
+        joined.append(words[index])
+        index += 1
     return joined[:-1], joined[-1] if joined else "", ""
 
 
 def _config(words: Sequence[str]) -> tuple[str, list[str] | None]:
-    """The file after --config, and the words without it; None where just that file is being typed."""
+    """The file after --config, and the other words; None while the file itself is being typed."""
     config, rest = "", list(words)
     while rest and rest[0].startswith("-"):
         word = rest.pop(0)
@@ -112,52 +113,56 @@ def _path(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _below(path: str, _after: Sequence[str]) -> list[Suggestion]:
-    """The words that can follow where no whole command stands yet."""
+    """The words that can follow an incomplete command."""
     if path:
-        found = [(w.split()[1], place[2]) for w, place in COMMANDS.items() if w.startswith(f"{path} ")]
-        return [*found, ("--help", "Show the help and exit.")]
-    found = [(words, place[2]) for words, place in COMMANDS.items() if " " not in words]
-    return [*found, *NOUNS.items(), *_TOP_OPTIONS]
+        suggestions = [(w.split()[1], place[2]) for w, place in COMMANDS.items() if w.startswith(f"{path} ")]
+        return [*suggestions, ("--help", "Show the help and exit.")]
+    suggestions = [(words, place[2]) for words, place in COMMANDS.items() if " " not in words]
+    return [*suggestions, *NOUNS.items(), *_TOP_OPTIONS]
 
 
-def _place(words: Sequence[str], known: Sequence[Parameter]) -> tuple[Parameter | None, int]:
-    """The option whose value comes next, if one's does, and how many arguments stand already."""
+def _place(words: Sequence[str], available: Sequence[Parameter]) -> tuple[Parameter | None, int]:
+    """The option whose value comes next, or None, and the number of arguments so far."""
     option: Parameter | None = None
     positional = 0
     for word in words:
         if option is not None:
             option = None
         elif word.startswith("-") and word != "-":
-            found = _option(word, known)
-            option = found if found is not None and found.kind != "flag" else None
+            named = _option(word, available)
+            option = named if named is not None and named.kind != "flag" else None
         else:
             positional += 1
     return option, positional
 
 
-def _option(word: str, known: Sequence[Parameter]) -> Parameter | None:
-    return next((one for one in known if word in one.words), None)
+def _option(word: str, available: Sequence[Parameter]) -> Parameter | None:
+    return next((parameter for parameter in available if word in parameter.words), None)
 
 
-def _argument(number: int, known: Sequence[Parameter]) -> Parameter | None:
-    arguments = [one for one in known if not one.words]
+def _argument(number: int, available: Sequence[Parameter]) -> Parameter | None:
+    arguments = [parameter for parameter in available if not parameter.words]
     if number < len(arguments):
         return arguments[number]
     return arguments[-1] if arguments and arguments[-1].several else None
 
 
 def _options(known: Iterable[Parameter]) -> list[Suggestion]:
-    long = [(max(one.words, key=len), one.help) for one in known if one.words]
+    long = [(max(parameter.words, key=len), parameter.help) for parameter in known if parameter.words]
     return [*long, ("--help", "Show the help and exit.")]
 
 
-def _fitting(found: Iterable[Suggestion], last: str) -> list[Suggestion]:
-    some = [(word, meaning) for word, meaning in found if word == FILES or word.startswith(last)]
-    return some if last.startswith("-") else [one for one in some if not one[0].startswith("-")] or some
+def _fitting(suggestions: Iterable[Suggestion], last: str) -> list[Suggestion]:
+    fitting = [(word, meaning) for word, meaning in suggestions if word == FILES or word.startswith(last)]
+    return (
+        fitting
+        if last.startswith("-")
+        else [suggestion for suggestion in fitting if not suggestion[0].startswith("-")] or fitting
+    )
 
 
 def complete(words: Sequence[str], put: Callable[[str], Any]) -> int:
-    """Answers a shell: one suggestion a line, with its meaning after a tab. Never fails, never talks."""
+    """Prints one suggestion per line, with its meaning after a tab. Never fails and never writes messages."""
     try:
         for word, meaning in completed(words):
             put(f"{word}\t{meaning}\n" if meaning else f"{word}\n")
@@ -166,10 +171,8 @@ def complete(words: Sequence[str], put: Callable[[str], Any]) -> int:
     return 0
 
 
-# What a command takes, from its function, and the values that could be meant, for completion.
-
 SECONDS = 0.15
-"""What a lookup in the directory may take: who is typing does not wait."""
+"""The seconds that a lookup in the directory may take, so that the shell stays responsive."""
 
 _FILES = ("FILE", "DIR", "PLAN", "FEED")
 
@@ -185,11 +188,11 @@ def parameters(words: str) -> list[Parameter]:
 
 def _parameter(name: str, hint: Any) -> Parameter:
     annotation, info = get_args(hint)[:2]
-    kinds = [one for one in (get_args(annotation) or (annotation,)) if one is not type(None)]
-    several = get_origin(annotation) is list or any(get_origin(one) is list for one in kinds)
+    kinds = [argument for argument in (get_args(annotation) or (annotation,)) if argument is not type(None)]
+    several = get_origin(annotation) is list or any(get_origin(argument) is list for argument in kinds)
     kind = kinds[0]
     option = type(info).__name__ == "OptionInfo"
-    # typer takes the first spelling in an annotation for a default, until it looks closer
+    # typer first takes the first spelling in an annotation for a default
     spelled = (info.default, *(info.param_decls or ()))
     declared = tuple(word for word in spelled if isinstance(word, str) and word.startswith("-"))
     words = (declared or (f"--{name.replace('_', '-')}",)) if option else ()
@@ -203,14 +206,14 @@ def _parameter(name: str, hint: Any) -> Parameter:
 
 
 def looked_up(target: Parameter, last: str, config: str, *, first: bool) -> list[Suggestion]:
-    """The values that a parameter can have; `first`: it is the first argument. Raises what goes wrong."""
+    """The values of a parameter; `first`: it is the first argument. Raises any error of the lookup."""
     kind = target.kind
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return [(str(one.value), "") for one in kind]
+        return [(str(member.value), "") for member in kind]
     if kind in _FILES:
         return [(FILES, "")]
-    found = _LOOKUPS.get(kind) or _LOOKUPS.get(kind.partition("|")[0])
-    return found(last, config, first) if found else []
+    look_up = _LOOKUPS.get(kind) or _LOOKUPS.get(kind.partition("|")[0])
+    return look_up(last, config, first) if look_up else []
 
 
 def _settings(config: str) -> Settings:
@@ -241,7 +244,7 @@ def _runs(last: str, config: str, _first: bool) -> list[Suggestion]:
 
 
 def _services(_last: str, config: str, _first: bool) -> list[Suggestion]:
-    return [(name, one.label) for name, one in _policy(config).services.items()]
+    return [(name, entry.label) for name, entry in _policy(config).services.items()]
 
 
 def _services_or_login(last: str, config: str, first: bool) -> list[Suggestion]:
@@ -249,7 +252,7 @@ def _services_or_login(last: str, config: str, first: bool) -> list[Suggestion]:
 
 
 def _profiles(_last: str, config: str, _first: bool) -> list[Suggestion]:
-    return [(one.name, "") for one in _policy(config).profiles]
+    return [(entry.name, "") for entry in _policy(config).profiles]
 
 
 def _policy(config: str) -> Any:

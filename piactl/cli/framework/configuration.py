@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 class Configuration:
     """The settings, and the files they name. Each file is read when it is first asked for, and only once.
 
-    `unreadable` are the records of the directory that the command did without; it reports them at its end.
-    Every property raises ConfigurationInvalid or SecretUnusable where its file is not valid.
+    `unreadable` are the skipped records of the directory; the command reports them when it ends. Every
+    property raises ConfigurationInvalid or SecretUnusable if its file is not valid.
     """
 
     settings: Settings

@@ -1,4 +1,4 @@
-"""What every command starts from: the configuration, today, the identities, and the way to talk."""
+"""The context of a command: configuration, today, connections, and output."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SYSTEM_CONFIGURATION = Path("/etc/piactl/piactl.yaml")
 
 @dataclass
 class Chosen:
-    """What the options before the command said."""
+    """The options given before the command."""
 
     config: str = ""
     on: str = ""
@@ -57,7 +57,7 @@ def configuration_path() -> Path:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is such a file. Raises ConfigurationInvalid where this user may not know."""
+    """Whether the file exists. Raises ConfigurationInvalid if this user may not look."""
     try:
         path.stat()
     except PermissionError:
@@ -108,7 +108,7 @@ def writing(configuration: Configuration, identity: str = IdentityName.NIGHTLY) 
         configuration.unreadable,
         on=chosen.on,
         reason=chosen.reason,
-        # the preconditions of their writes protect the commands that change single accounts
+        # commands that change single accounts are protected by the preconditions of their writes
         ask_all=identity == IdentityName.NIGHTLY,
         actor=who(),
         now=utc_now(),
@@ -121,20 +121,21 @@ def writing(configuration: Configuration, identity: str = IdentityName.NIGHTLY) 
 
 @contextmanager
 def _reporting(configuration: Configuration) -> Iterator[None]:
-    """Reports, however it ends, the records that could not be read meanwhile."""
+    """Reports the records that could not be read inside the block, also after an error."""
     before = len(configuration.unreadable)
     try:
         yield
     finally:
-        found = list(configuration.unreadable)[before:]
-        for error in found[:_MOST_UNREADABLE]:
+        unreadable = list(configuration.unreadable)[before:]
+        for error in unreadable[:_MOST_UNREADABLE]:
             say(f"skipped {error}")
-        if len(found) > _MOST_UNREADABLE:
-            say(f"skipped {len(found) - _MOST_UNREADABLE} more records of piactl; all of them: piactl doctor")
+        if len(unreadable) > _MOST_UNREADABLE:
+            more = len(unreadable) - _MOST_UNREADABLE
+            say(f"skipped {more} more records of piactl; all of them: piactl doctor")
 
 
 def say(text: str) -> None:
-    """Talk: on stderr, harmless for a terminal; a closed stderr is nobody listening, not an error."""
+    """Prints a message to stderr, with control characters escaped. A closed stderr is not an error."""
     from piactl.report.escaping import shown
 
     try:
@@ -145,10 +146,8 @@ def say(text: str) -> None:
 
 
 def put(pieces: Iterable[str]) -> None:
-    """Data, on stdout. A reader that has gone away is no error: the rest has nowhere to go.
-
-    Raises StdoutLost where it cannot be written for another reason.
-    """
+    """Prints data to stdout. A closed pipe is not an error. Raises StdoutLost if stdout cannot be written for
+    another reason."""
     try:
         for piece in pieces:
             sys.stdout.write(piece)
@@ -159,17 +158,17 @@ def put(pieces: Iterable[str]) -> None:
 
 
 def layout_or_default(layout: object) -> str:
-    """The chosen layout; without a choice a table on a terminal and tsv elsewhere."""
+    """The chosen layout; by default a table on a terminal, else tsv."""
     if layout is not None:
         return str(getattr(layout, "value", layout))
     return "table" if sys.stdout.isatty() else "tsv"
 
 
 class ProgressLine:
-    """How far a run is, rewritten in place on stderr, on a terminal only."""
+    """Shows the progress of a run on stderr, rewritten in place; only on a terminal."""
 
-    def __init__(self, what: str) -> None:
-        self.what = what
+    def __init__(self, task: str) -> None:
+        self.what = task
         self.shown = False
 
     def __call__(self, done: int, total: int) -> None:

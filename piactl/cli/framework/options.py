@@ -1,4 +1,4 @@
-"""Options that several commands share, and the values they are turned into."""
+"""Options that several commands share, and the parsing of their values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Layout(StrEnum):
-    """How data is printed."""
+    """The forms in which data are printed."""
 
     TABLE = "table"
     JSON = "json"
@@ -33,11 +33,16 @@ class PlanLayout(StrEnum):
 
 Output = Annotated[
     Layout | None,
-    typer.Option("-o", "--output", help="How to print; a table on a terminal, else tsv.", show_default=False),
+    typer.Option(
+        "-o",
+        "--output",
+        help="The form of the output; by default a table on a terminal, else tsv.",
+        show_default=False,
+    ),
 ]
 ShowOutput = Annotated[
     Layout | None,
-    typer.Option("-o", "--output", help="How to print; text without it.", show_default=False),
+    typer.Option("-o", "--output", help="The form of the output; text by default.", show_default=False),
 ]
 RunOutput = Annotated[PlanLayout, typer.Option("-o", "--output", help="json is one object.")]
 PlanOutput = Annotated[
@@ -45,9 +50,9 @@ PlanOutput = Annotated[
 ]
 AsOf = Annotated[
     str | None,
-    typer.Option("--as-of", metavar="DATE", help="The day to answer for (YYYY-MM-DD), instead of today."),
+    typer.Option("--as-of", metavar="DATE", help="The day of the answer (YYYY-MM-DD); today by default."),
 ]
-Reason = Annotated[str, typer.Option("--reason", help="Why, in a sentence, for the record.")]
+Reason = Annotated[str, typer.Option("--reason", help="The reason, in a sentence, for the record.")]
 Feeds = Annotated[
     list[str] | None,
     typer.Argument(metavar="FEED", help="Feed files, PATH or SOURCE=PATH.", show_default=False),
@@ -64,21 +69,25 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change;
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation. Guards still apply.")]
 ActOutput = Annotated[
     Layout | None,
-    typer.Option("-o", "--output", help="How to print the results; text without it.", show_default=False),
+    typer.Option("-o", "--output", help="The form of the results; text by default.", show_default=False),
 ]
 Allow = Annotated[
     list[str] | None,
     typer.Option("--allow", metavar="KIND=N", help="Approve a broken guard for exactly N accounts."),
 ]
 LastDay = Annotated[
-    str | None, typer.Option("--until", metavar="DATE", help="The last day of it (YYYY-MM-DD).")
+    str | None, typer.Option("--until", metavar="DATE", help="The last day, inclusive (YYYY-MM-DD).")
 ]
 ActAsOf = Annotated[
     str | None, typer.Option("--as-of", metavar="DATE", help="Act as of another day (only for trials).")
 ]
 AcceptFeed = Annotated[
     list[str] | None,
-    typer.Option("--accept-feed", metavar="SHA256", help="Let this one feed pass the limits of its source."),
+    typer.Option(
+        "--accept-feed",
+        metavar="SHA256",
+        help="Accept this feed although it exceeds the limits of its source.",
+    ),
 ]
 
 AcceptPerson = Annotated[
@@ -86,22 +95,22 @@ AcceptPerson = Annotated[
     typer.Option(
         "--accept-person",
         metavar="MATRICULE",
-        help="Take the other names under this matricule for the person of the account, this once.",
+        help="For this run, accept that this matricule is the account's person although the names differ.",
     ),
 ]
 
 
 def read_day(text: str | None, today: date) -> date:
-    """The day of --as-of, today without it. Raises UsageError."""
+    """The day of --as-of, by default today. Raises UsageError."""
     return read_date("--as-of", text) or today
 
 
 FIRST_DAY, LAST_DAY = date(1950, 1, 1), date(2100, 12, 31)
-"""The days that can be meant, as in feeds. Sums of days stay inside the calendar."""
+"""The days that options accept, as in feeds. Sums of days then stay inside the calendar."""
 
 
 def read_date(option: str, text: str | None) -> date | None:
-    """The day that an option gives, None without it. Raises UsageError."""
+    """The day of an option, None if it is not given. Raises UsageError."""
     if not text:
         return None
     for form in ("%Y-%m-%d", "%d/%m/%Y"):
@@ -112,11 +121,11 @@ def read_date(option: str, text: str | None) -> date | None:
         if not FIRST_DAY <= day <= LAST_DAY:
             raise UsageError(f"{option} {text}: is not between {FIRST_DAY} and {LAST_DAY}")
         return day
-    raise UsageError(f"{option} {text}: not a valid date; use 2026-09-01")
+    raise UsageError(f"{option} {text}: not a valid date; use YYYY-MM-DD")
 
 
 def read_allowed(values: Sequence[str]) -> dict[str, int]:
-    """`--allow KIND=N` as numbers by kind. Raises UsageError."""
+    """The values of `--allow KIND=N` as numbers by kind. Raises UsageError."""
     from piactl.core.plan.guards import GUARD_KINDS
 
     allowed: dict[str, int] = {}
@@ -135,19 +144,22 @@ def read_allowed(values: Sequence[str]) -> dict[str, int]:
 
 
 def need_reason(reason: str, why: str, given: Mapping[str, object] | Sequence[object]) -> None:
-    """Raises UsageError where an option that needs a reason comes without one."""
+    """Raises UsageError if options that need a reason are `given` without one."""
     if given and not reason.strip():
         raise UsageError(f'{why} needs a reason: add --reason "..."')
 
 
-# `--since` and `--until`: a day, or a moment of it, as an instant.
-
 Since = Annotated[
     str,
-    typer.Option("--since", metavar="DATE", help="From that day on (YYYY-MM-DD, or with a time: ...T03:15)."),
+    typer.Option(
+        "--since", metavar="DATE", help="First day, inclusive (YYYY-MM-DD, or with a time: ...T03:15)."
+    ),
 ]
 Until = Annotated[
-    str, typer.Option("--until", metavar="DATE", help="Up to that day, it included; or up to a moment.")
+    str,
+    typer.Option(
+        "--until", metavar="DATE", help="Last day, inclusive (YYYY-MM-DD, or with a time: ...T03:15)."
+    ),
 ]
 
 _DAYS = ("%Y-%m-%d", "%d/%m/%Y")
@@ -156,30 +168,32 @@ _DAYS = ("%Y-%m-%d", "%d/%m/%Y")
 def read_period(
     configuration: Configuration, since: str, until: str, *, option: str = "--since"
 ) -> tuple[datetime | None, datetime | None]:
-    """The two instants, both included, None where nothing was given; days are those of the policy's
-    timezone. `option` is the one that gave the first. Raises UsageError with everything that is wrong."""
+    """The first and last instant of a period, both included, None if not given. Days are in the timezone of
+    the policy. `option` is the name of the first option. Raises UsageError with every problem."""
     if not since and not until:
         return None, None
     zone = ZoneInfo(configuration.policy.timezone)
-    wrong: list[str] = []
-    first = _instant(option, since, zone, wrong, whole_day=False)
-    last = _instant("--until", until, zone, wrong, whole_day=True)
+    problems: list[str] = []
+    first = _instant(option, since, zone, problems, whole_day=False)
+    last = _instant("--until", until, zone, problems, whole_day=True)
     if first and last and first > last:
-        wrong.append(f"--since {since} is after --until {until}: no day lies between them")
-    if wrong:
-        raise UsageError("\n".join(wrong))
+        problems.append(f"--since {since} is after --until {until}: no day lies between them")
+    if problems:
+        raise UsageError("\n".join(problems))
     return first, last
 
 
-def _instant(option: str, text: str, zone: ZoneInfo, wrong: list[str], *, whole_day: bool) -> datetime | None:
+def _instant(
+    option: str, text: str, zone: ZoneInfo, problems: list[str], *, whole_day: bool
+) -> datetime | None:
     if not text:
         return None
-    moment, whole = _read(text.strip(), zone)
+    moment, is_day = _read(text.strip(), zone)
     if moment is None:
-        wrong.append(f"{option} {text}: not a valid date or time; use 2026-09-01 or 2026-09-01T03:15")
+        problems.append(f"{option} {text}: not a valid date or time; use 2026-09-01 or 2026-09-01T03:15")
     elif not FIRST_DAY <= moment.date() <= LAST_DAY:
-        wrong.append(f"{option} {text}: is not between {FIRST_DAY} and {LAST_DAY}")
-    elif whole and whole_day:
+        problems.append(f"{option} {text}: is not between {FIRST_DAY} and {LAST_DAY}")
+    elif is_day and whole_day:
         return moment + timedelta(days=1) - timedelta(milliseconds=1)
     else:
         return moment
@@ -187,7 +201,7 @@ def _instant(option: str, text: str, zone: ZoneInfo, wrong: list[str], *, whole_
 
 
 def _read(text: str, zone: ZoneInfo) -> tuple[datetime | None, bool]:
-    """The instant, and whether a whole day was written."""
+    """The instant, and whether the text is a day without a time."""
     for form in _DAYS:
         try:
             return datetime.strptime(text, form).replace(tzinfo=zone), True

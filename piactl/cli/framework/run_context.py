@@ -1,4 +1,4 @@
-"""What the commands that write have in common: the order of the run, its signals, its last words."""
+"""The shared parts of commands that write: the order of a run, its lock, its plan and its summary."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def apply_plan(
     if refused(ready.plan.refusals, allowed) and not _interrupted(configuration, ready):
         refuse_broken(ready, name, allowed)
     order = new_order(configuration, ready.plan.basis.as_of, reason, allowed)
-    # entries that piactl does not manage yet are out of the reach of the nights
+    # only the administrator may write entries that piactl does not manage yet
     adopts = Kind.ADOPT.value in ready.plan.summary
     identity = IdentityName.ADMINISTRATOR if adopts else IdentityName.NIGHTLY
     progress = ProgressLine("written")
@@ -87,8 +87,8 @@ def apply_plan(
 def under_lock(
     configuration: Configuration, writer: Writer, order: Order, plan: str = ""
 ) -> AbstractContextManager[Run]:
-    """The run of an order, which takes the run lock when it is entered; `plan` is the fingerprint of its plan
-    where that is known before."""
+    """The run of an order; entering it takes the run lock. `plan` is the fingerprint of its plan, if
+    known."""
     from piactl.flows.apply.run import locked_run
 
     settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
@@ -96,7 +96,7 @@ def under_lock(
 
 
 def _interrupted(configuration: Configuration, ready: ReadyPlan) -> bool:
-    """Whether a run began to make the plan true, so that its approval may hold."""
+    """Whether an earlier run began to apply this plan, so that its approval may still apply."""
     from piactl.flows.apply.approved_rest import began
 
     state = configuration.settings.directory.state
@@ -105,7 +105,7 @@ def _interrupted(configuration: Configuration, ready: ReadyPlan) -> bool:
 
 
 def show_plan(ready: ReadyPlan, output: PlanLayout, *, most: int) -> None:
-    """Prints a sealed plan; as text with at most so many changes of each kind, 0 for all."""
+    """Prints a sealed plan; as text with at most `most` changes of each kind, 0 for all."""
     from piactl.flows.plan.plan_file import plan_document, plan_pieces
 
     if output is PlanLayout.JSON:
@@ -117,7 +117,7 @@ def show_plan(ready: ReadyPlan, output: PlanLayout, *, most: int) -> None:
 
 
 def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> None:
-    """Raises UnsafePlan where the plan in the file `name` breaks a guard that is not `allowed`."""
+    """Raises UnsafePlan if the plan in the file `name` breaks a guard that is not `allowed`."""
     from piactl.core.text import counted
     from piactl.flows.apply.executor import refused
 
@@ -129,7 +129,7 @@ def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> No
 
 
 def say_refused(ready: ReadyPlan, name: str) -> None:
-    """Reports the refusals of a plan, and how to read and approve it."""
+    """Reports the broken guards of a plan, and how to show and approve it."""
     from piactl.flows.plan.plan_file import refusal_facts
     from piactl.report.plan_text import approval, refusal_lines
 
@@ -137,12 +137,12 @@ def say_refused(ready: ReadyPlan, name: str) -> None:
     for line in refusal_lines(refusals):
         if line:
             say(line)
-    say(f"To look at it: piactl plan show {name}")
+    say(f"To show it: piactl plan show {name}")
     say(f"To approve this plan: {approval(refusals, name)}")
 
 
 def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None:
-    """Prints the outcome of a run: as json on stdout, or as a sentence; each problem on a line of stderr."""
+    """Prints the outcome of a run to stdout, as json or as a sentence, and each problem to stderr."""
     from piactl.directory.port import Outcome
     from piactl.flows.accounts.batch import AccountOutcome
 
@@ -168,7 +168,7 @@ def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None
             facts["plan"] = ready.fingerprint
         put([json.dumps(facts, ensure_ascii=False, indent=1) + "\n"])
         return
-    # stored outcomes have another word for it
+    # the word for stored outcomes differs
     shown = {Outcome.ALREADY.value: AccountOutcome.ALREADY.value}
     counts = ", ".join(
         f"{number} {shown.get(outcome, outcome)}" for outcome, number in sorted(done.counts.items())

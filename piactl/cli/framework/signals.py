@@ -1,4 +1,4 @@
-"""Signals that ask a writing run to stop: it ends the write in hand, records it, and stops cleanly."""
+"""Handles signals during a run: the run finishes and records the current write, then stops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class StopFlag:
-    """Called, it gives the name of the signal that came, "" while none did."""
+    """Calling it returns the name of the received signal, "" if there was none."""
 
     def __init__(self) -> None:
         self.name = ""

@@ -79,7 +79,7 @@ def discard(stream: TextIO) -> None:
 
 
 def confirmed(question: str) -> bool:
-    """Whether the person at the terminal answers yes; any other answer is a no."""
+    """Asks on the terminal; any answer but yes is a no."""
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     _wait_for_answer()
     try:
@@ -102,7 +102,7 @@ def _wait_for_answer() -> None:
         os.close(wake)
 
 
-def ask_secret(what: str, source: str | None, option: str) -> str:
+def ask_secret(name: str, source: str | None, option: str) -> str:
     """A secret: from `source` (`-` is the next line of stdin, else a file of mode 0600), else from a prompt
     on a terminal. `option` is the option that names the source, for the message.
 
@@ -110,36 +110,36 @@ def ask_secret(what: str, source: str | None, option: str) -> str:
     input without a terminal.
     """
     if source == "-":
-        return _line_of_stdin(what, option)
+        return _line_of_stdin(name, option)
     if source is not None:
         from piactl.secrets import read_password
 
         return read_password(os.path.abspath(source)).decode("utf-8", "replace")  # noqa: PTH100 the text it takes
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
-            f"{what} is asked for on a terminal, and this is none: give it with {option} FILE (mode 0600), "
+            f"{name} can only be asked for on a terminal: give it with {option} FILE (mode 0600), "
             f"or {option} - for a line of stdin"
         )
-    return _without_echo(what)
+    return _without_echo(name)
 
 
-def _line_of_stdin(what: str, option: str) -> str:
+def _line_of_stdin(name: str, option: str) -> str:
     try:
         line = sys.stdin.readline()
     except UnicodeDecodeError:
-        raise UsageError(f"{what}: stdin is no UTF-8 text") from None
+        raise UsageError(f"{name}: stdin is not valid UTF-8") from None
     if not line.strip("\r\n"):
-        raise UsageError(f"{what}: {option} - was given, and stdin holds no line for it")
+        raise UsageError(f"{name}: {option} - was given, but stdin has no line for it")
     return line.rstrip("\r\n")
 
 
-def _without_echo(what: str) -> str:
+def _without_echo(name: str) -> str:
     import getpass
 
     try:
-        text = getpass.getpass(f"{what} (not shown): ", stream=sys.stderr)
+        text = getpass.getpass(f"{name} (not shown): ", stream=sys.stderr)
     except EOFError:
-        raise UsageError(f"{what}: none was given; nothing was changed") from None
+        raise UsageError(f"{name}: none was given; nothing was changed") from None
     if not text:
-        raise UsageError(f"{what}: none was given; nothing was changed")
+        raise UsageError(f"{name}: none was given; nothing was changed")
     return text

@@ -98,7 +98,7 @@ def _chosen(records: Sequence[Record], name: str, now: datetime) -> Record:
     )
     found = next(changing, None) if name == "last" else next((r for r in records if r["run"] == name), None)
     if found is None:
-        which = "no run has changed accounts" if name == "last" else f"{name}: there is no such run"
+        which = "no run has changed accounts" if name == "last" else f"{name}: no such run"
         raise AccountNotFound(
             f"{which}; see: piactl runs list\nWhat support does to passwords and devices leaves no run; "
             "it is in the journal and cannot be undone"
