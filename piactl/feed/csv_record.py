@@ -27,8 +27,8 @@ def split_record(text: str, delimiter: str) -> list[str]:
             if end < len(text) and not text.startswith(delimiter, end):
                 raise StrayQuote
         else:
-            found = text.find(delimiter, place)
-            end = len(text) if found < 0 else found
+            delimiter_at = text.find(delimiter, place)
+            end = len(text) if delimiter_at < 0 else delimiter_at
             field = text[place:end]
             if '"' in field:
                 raise StrayQuote

@@ -33,24 +33,24 @@ class Remark:
 
 def row_remarks(builder: PeopleBuilder) -> list[Remark]:
     """Remarks about rows."""
-    found = []
+    remarks = []
     if builder.duplicates:
-        found.append(_of_lines("duplicates", "rows are duplicates and count once", builder.duplicates))
+        remarks.append(_of_lines("duplicates", "rows are duplicates and count once", builder.duplicates))
     if builder.unusual_numens:
-        found.append(_of_lines("unusual-numen", "NUMENs have an unusual ending", builder.unusual_numens))
-    return found
+        remarks.append(_of_lines("unusual-numen", "NUMENs have an unusual ending", builder.unusual_numens))
+    return remarks
 
 
 def layout_remarks(layout: Layout) -> list[Remark]:
     """Remarks about the header."""
-    found = []
+    remarks = []
     if layout.extras:
         names = ", ".join(shown(name) for name in layout.extras[:_FEW])
         more = f" and {len(layout.extras) - _FEW} more" if len(layout.extras) > _FEW else ""
-        found.append(Remark("unknown-columns", f"columns not read: {names}{more}", len(layout.extras)))
+        remarks.append(Remark("unknown-columns", f"columns not read: {names}{more}", len(layout.extras)))
     if layout.is_rejects:
-        found.append(Remark("rejects-file", "a file of corrected rejects; nobody counts as absent"))
-    return found
+        remarks.append(Remark("rejects-file", "a file of corrected rejects; nobody counts as absent"))
+    return remarks
 
 
 def date_remarks(trailer: date | None, named: date | None) -> list[Remark]:
@@ -76,10 +76,10 @@ def file_date(name: str, pattern: str) -> date | None:
     return None
 
 
-def _of_lines(code: str, what: str, lines: Sequence[int]) -> Remark:
+def _of_lines(code: str, subject: str, lines: Sequence[int]) -> Remark:
     first = ", ".join(str(line) for line in lines[:_FEW])
     more = "..." if len(lines) > _FEW else ""
-    return Remark(code, f"{len(lines)} {what} (line {first}{more})", len(lines), tuple(lines[:_FEW]))
+    return Remark(code, f"{len(lines)} {subject} (line {first}{more})", len(lines), tuple(lines[:_FEW]))
 
 
 @dataclass(frozen=True, slots=True)

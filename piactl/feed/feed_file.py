@@ -57,12 +57,12 @@ def _near(name: str, source: SourceSettings) -> bool:
     """Whether the first word of a file name is nearly the source's, or that of one of its patterns."""
     word = _first_word(name)
     own = {_first_word(text) for text in (source.name, *source.files)} - {""}
-    return any(SequenceMatcher(None, word, one).ratio() >= _NEAR for one in own)
+    return any(SequenceMatcher(None, word, word_of_source).ratio() >= _NEAR for word_of_source in own)
 
 
 def _first_word(text: str) -> str:
-    found = _WORD.match(text)
-    return found[0].casefold() if found else ""
+    match = _WORD.match(text)
+    return match[0].casefold() if match else ""
 
 
 def feed_argument(text: str, sources: Mapping[str, SourceSettings]) -> tuple[SourceSettings, Path]:

@@ -47,8 +47,8 @@ class Skipped:
 
 
 def digest_lines(path: Path, source: SourceSettings, key: bytes) -> LineDigests | None:
-    """The digests of a feed under a key. None if the feed cannot be read this far; `read_feed` then reports
-    the reason. Validates no row."""
+    """The digests of a feed under a key, without validating rows. None if the feed cannot be read;
+    `read_feed` then reports the reason."""
     try:
         with open_feed(path, source) as stream:
             return _digests(stream, source, key)
@@ -59,16 +59,16 @@ def digest_lines(path: Path, source: SourceSettings, key: bytes) -> LineDigests 
 def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> LineDigests | None:
     longest = longest_line(source)
     header = stream.readline(longest + 1)
-    whole = hashlib.sha256(header)
+    file_digest = hashlib.sha256(header)
     text = header.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n").decode(CODECS[source.encoding])
     layout, _ = read_layout(text, source)
     if layout is None or len(header) > longest:
         return None
-    found = LineDigests(layout)
+    digests = LineDigests(layout)
     rows = RowParser(layout, source)
-    found.patterns = rows.patterns
+    digests.patterns = rows.patterns
     start = hashlib.blake2b(header + source.name.encode(), key=key, digest_size=8)
-    owners, numbers, people = found.owners, found.numbers, found.people
+    owners, numbers, people = digests.owners, digests.numbers, digests.people
     owners.append("")
     numbers.append(0)
     last = ""
@@ -76,7 +76,7 @@ def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> Line
     while raw := stream.readline(longest + 1):
         if len(raw) > longest or len(owners) > most:
             return None
-        whole.update(raw)
+        file_digest.update(raw)
         bare = without_end(raw)
         owner, pattern = rows.owner(bare)
         if owner:
@@ -90,5 +90,5 @@ def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> Line
         numbers.append(pattern)
         if not len(owners) % PRUNE:
             rows.prune()
-    found.digest, found.distinct = whole.hexdigest(), rows.distinct()
-    return found
+    digests.digest, digests.distinct = file_digest.hexdigest(), rows.distinct()
+    return digests

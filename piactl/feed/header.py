@@ -54,7 +54,7 @@ def read_layout(header: str, source: SourceSettings) -> tuple[Layout | None, lis
 
     If the source sets no delimiter, the one that gives the most known columns is used.
     """
-    tried = []
+    layouts = []
     for delimiter in (source.delimiter,) if source.delimiter else _DELIMITERS:
         try:
             names = tuple(_plain(name) for name in split_record(header, delimiter))
@@ -62,10 +62,10 @@ def read_layout(header: str, source: SourceSettings) -> tuple[Layout | None, lis
             return None, [refusal("unclosed-quote", "line 1: a quote is not closed on its line")]
         except StrayQuote:
             continue
-        tried.append(_placed(delimiter, names, source))
-    if not tried:
+        layouts.append(_placed(delimiter, names, source))
+    if not layouts:
         return None, [refusal("missing-column", "the header is not quoted as RFC 4180 requires")]
-    best = max(tried, key=lambda layout: len(layout.places))
+    best = max(layouts, key=lambda layout: len(layout.places))
     refusals = [*_missing(best, source), *_doubled(best, source)]
     return (None if refusals else best), refusals
 
@@ -90,15 +90,17 @@ def _placed(delimiter: str, names: tuple[str, ...], source: SourceSettings) -> L
 
 
 def _missing(layout: Layout, source: SourceSettings) -> list[tuple[str, str]]:
-    found = []
+    refusals = []
     for column in REQUIRED:
         if column in layout.places or column in source.constants:
             continue
         name = _header_name(column, source)
-        what = f"column {column} is missing" + (f" (header {shown(name)})" if name != column else "")
+        problem = f"column {column} is missing" + (f" (header {shown(name)})" if name != column else "")
         near = get_close_matches(name, layout.names, 1, 0.75)
-        found.append(refusal("missing-column", what + (f"; the file has {shown(near[0])}" if near else "")))
-    return found
+        refusals.append(
+            refusal("missing-column", problem + (f"; the file has {shown(near[0])}" if near else ""))
+        )
+    return refusals
 
 
 def _doubled(layout: Layout, source: SourceSettings) -> list[tuple[str, str]]:

@@ -27,9 +27,9 @@ _SMALLEST = 3
 def text_fault(text: str) -> tuple[str, str] | None:
     """The fault of a damaged field as (code, detail): control characters, U+FFFD, mojibake. None if valid."""
     text = text.strip(BLANKS)
-    found = _CONTROL.search(text)
-    if found:
-        return "control-character", f"contains the control character U+{ord(found.group()):04X}"
+    control = _CONTROL.search(text)
+    if control:
+        return "control-character", f"contains the control character U+{ord(control.group()):04X}"
     if _DAMAGED.search(text):
         return "damaged-text", f"{shown(text)} was damaged by a wrong change of encoding"
     return None

@@ -60,45 +60,49 @@ class PeopleBuilder:
         if numen is not None and numen.unusual:
             self.unusual_numens.append(line)
             self.remarked.add(matricule)
-        known = self.people.get(matricule)
+        prior = self.people.get(matricule)
         person = Person(
             matricule, family, given, usage, civilite, birth, mail,
-            numen if known is None else known.numen, (assignment,), (line,),
+            numen if prior is None else prior.numen, (assignment,), (line,),
         )  # fmt: skip
-        if known is None:
+        if prior is None:
             self.people[matricule] = person
         else:
-            self._add_to(known, person, numen, line)
+            self._add_to(prior, person, numen, line)
 
-    def _add_to(self, known: Person, person: Person, numen: Numen | None, line: int) -> None:
-        differ = _differing(known, person, _PERSON_FIELDS)
-        if numen != known.numen:
+    def _add_to(self, prior: Person, person: Person, numen: Numen | None, line: int) -> None:
+        differ = _differing(prior, person, _PERSON_FIELDS)
+        if numen != prior.numen:
             differ.insert(0, "numen")
             if numen is not None:
-                self.numens_elsewhere.append((numen, known.matricule))
+                self.numens_elsewhere.append((numen, prior.matricule))
         if differ:
-            columns, lines = self._contradictions.setdefault(known.matricule, ([], []))
+            columns, lines = self._contradictions.setdefault(prior.matricule, ([], []))
             columns.extend(c for c in differ if c not in columns)
             lines.append(line)
             return
-        if len(known.assignments) >= _MOST_ASSIGNMENTS:
+        if len(prior.assignments) >= _MOST_ASSIGNMENTS:
             self._reject(
-                line, "debut", "too-many-assignments", f"more than {_MOST_ASSIGNMENTS} rows", known.matricule
+                line,
+                "debut",
+                "too-many-assignments",
+                f"more than {_MOST_ASSIGNMENTS} rows",
+                prior.matricule,
             )
             return
         assignment = person.assignments[0]
-        for other, other_line in zip(known.assignments, known.lines, strict=True):
+        for other, other_line in zip(prior.assignments, prior.lines, strict=True):
             if other == assignment:
                 self.duplicates.append(line)
-                self.remarked.add(known.matricule)
+                self.remarked.add(prior.matricule)
                 return
             if other.key == assignment.key:
-                self._clash(known.matricule, (other, other_line), (assignment, line))
+                self._clash(prior.matricule, (other, other_line), (assignment, line))
                 return
-        self.people[known.matricule] = Person(
-            known.matricule, known.family_name, known.given_name, known.usage_name, known.civilite,
-            known.birth_date, known.private_mail, known.numen,
-            (*known.assignments, assignment), (*known.lines, line),
+        self.people[prior.matricule] = Person(
+            prior.matricule, prior.family_name, prior.given_name, prior.usage_name, prior.civilite,
+            prior.birth_date, prior.private_mail, prior.numen,
+            (*prior.assignments, assignment), (*prior.lines, line),
         )  # fmt: skip
 
     def _clash(self, matricule: str, first: tuple[Assignment, int], second: tuple[Assignment, int]) -> None:

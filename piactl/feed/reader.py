@@ -286,11 +286,13 @@ class FeedReader:
         rows, configured = self.rows, self.source.encoding
         if rows is None or any(code == "wrong-encoding" for code, _ in self.refusals):
             return
-        bad = rows.undecodable + rows.damaged
-        if is_wholesale(bad, self.count, rows.not_ascii, self.source.limits):
-            what = f"do not decode as {configured}" if rows.undecodable else "contain damaged text"
+        damaged = rows.undecodable + rows.damaged
+        if is_wholesale(damaged, self.count, rows.not_ascii, self.source.limits):
+            fault = f"do not decode as {configured}" if rows.undecodable else "contain damaged text"
             instead = likely_encoding(self.sample, configured)
-            self._refuse("wrong-encoding", f"{bad} of {self.count} rows {what}; {instead} would decode them")
+            self._refuse(
+                "wrong-encoding", f"{damaged} of {self.count} rows {fault}; {instead} would decode them"
+            )
 
     def _facts(self) -> FeedFacts:
         rows, layout = self.rows, self.layout
@@ -322,11 +324,11 @@ class FeedReader:
         return file_date(self.path.name, self.source.date_pattern)
 
     def _raw_lines(self, lines: Sequence[int]) -> dict[int, bytes]:
-        found = {}
+        raw_lines = {}
         for line in lines:
             self.stream.seek(self.offsets[line - 1])
-            found[line] = self.stream.readline(self.longest + 1)
-        return found
+            raw_lines[line] = self.stream.readline(self.longest + 1)
+        return raw_lines
 
 
 def read_feed(path: Path, source: SourceSettings, skipped: Skipped | None = None) -> Feed:

@@ -11,7 +11,7 @@ from piactl.feed.header import REJECT_COLUMN
 from piactl.feed.mojibake import CODECS
 from piactl.private_files import write_private
 
-_BOTH = "held because of other rows of this person"
+_HELD_WITH_OTHERS = "held because of other rows of this person"
 
 
 def write_rejects(path: Path, feed: Feed, source: SourceSettings) -> int:
@@ -63,14 +63,15 @@ def _end(raw: bytes) -> bytes:
 
 def _without_reason(body: bytes, delimiter: bytes) -> bytes:
     """A row of an earlier rejects file without its last field, which never contains quotes."""
-    kept, sign, reason = body.rpartition(delimiter)
-    return kept if sign and b'"' not in reason else body
+    row, sign, reason = body.rpartition(delimiter)
+    return row if sign and b'"' not in reason else body
 
 
 def _reason(rejections: list[Rejection], delimiter: str) -> str:
     """Codes and messages in one field without quotes, so that it can be removed again."""
     text = (
-        " | ".join(f"{r.code}: {r.column + ': ' if r.column else ''}{r.message}" for r in rejections) or _BOTH
+        " | ".join(f"{r.code}: {r.column + ': ' if r.column else ''}{r.message}" for r in rejections)
+        or _HELD_WITH_OTHERS
     )
     instead = {";": ",", ",": ";", "\t": " "}.get(delimiter, " ")
     text = text.replace(delimiter, instead).replace('"', "'")

@@ -34,7 +34,8 @@ _MATRICULE, _NUMEN, _USAGE, _FAMILY, _BIRTH, _START, _END = (
 _COUNTED = tuple(COLUMNS.index(c) for c in COUNTED)
 _COUNTED_VALUES = itemgetter(*_COUNTED)
 PRUNE = 2048
-"""Lines after which columns with many distinct values are no longer watched, a power of two."""
+"""The number of lines, a power of two, after which columns with many distinct values are dropped from
+counting."""
 
 
 @dataclass(slots=True)
@@ -166,13 +167,13 @@ class RowParser:
         if self._odd.search(text) is not None:
             return self._number_of(fields)
         # every blank field is empty here
-        seen = (tuple(map(bool, fields)), tuple([fields[place] for place in self._counted_places]))
-        number = self._seen.get(seen)
+        shape = (tuple(map(bool, fields)), tuple([fields[place] for place in self._counted_places]))
+        number = self._seen.get(shape)
         if number is None:
-            mask = self._masks.get(seen[0])
+            mask = self._masks.get(shape[0])
             if mask is None:
-                mask = self._masks[seen[0]] = self._mask_of(fields)
-            number = self._seen[seen] = self._number_with(mask, fields)
+                mask = self._masks[shape[0]] = self._mask_of(fields)
+            number = self._seen[shape] = self._number_with(mask, fields)
         return number
 
     def _number_of(self, fields: Sequence[str]) -> int:
@@ -206,19 +207,22 @@ class RowParser:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """For each counted column, the number of rows with each value; blank is a value."""
-        found: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
+        counts: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
         for codes, rows in self.codes.items():
             for name, value in zip(COUNTED, codes, strict=True):
-                found[name][value] += rows
-        return {name: dict(column) for name, column in found.items()}
+                counts[name][value] += rows
+        return {name: dict(column) for name, column in counts.items()}
 
     def distinct(self) -> dict[str, int]:
-        """For each other column of the file, the number of its values but blank, MOST_DISTINCT for more."""
-        return {name: min(len(seen - {"", "X"}), MOST_DISTINCT) for name, seen in self._distinct.items()}
+        """For each other column of the file, the number of distinct values without blank, at most
+        MOST_DISTINCT."""
+        return {name: min(len(values - {"", "X"}), MOST_DISTINCT) for name, values in self._distinct.items()}
 
     def prune(self) -> None:
-        """Stops to watch the columns whose distinct values are enough."""
-        self._watched = [one for one in self._watched if len(self._distinct[one[1]]) < MOST_DISTINCT + 2]
+        """Stops counting columns that have reached MOST_DISTINCT."""
+        self._watched = [
+            column for column in self._watched if len(self._distinct[column[1]]) < MOST_DISTINCT + 2
+        ]
 
     def _read_fields(self, fields: Sequence[str], damage: Mapping[int, Fault]) -> Row | BrokenRow:
         for add, _, place in self._watched:
@@ -268,13 +272,13 @@ class RowParser:
 
     def _damage(self, fields: Sequence[str]) -> dict[int, Fault]:
         """Damaged fields by index; in unused columns only control characters count."""
-        found = {}
+        faults = {}
         for place, text in enumerate(fields):
             fault = text_fault(text)
             if fault is not None and (place in self._used or fault[0] == "control-character"):
-                found[place] = fault
-        self.damaged += any(code == "damaged-text" for code, _ in found.values())
-        return found
+                faults[place] = fault
+        self.damaged += any(code == "damaged-text" for code, _ in faults.values())
+        return faults
 
     def _read_undecodable(self, raw: bytes) -> BrokenRow:
         self.undecodable += 1

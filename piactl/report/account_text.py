@@ -55,7 +55,7 @@ def _span(first: str | None, last: str | None) -> str:
 
 
 def _login(view: View) -> str:
-    """When the account lets in, and by what the directory refuses it on the day."""
+    """The login window, and what refuses the log in on the day."""
     dates = _span(view["login_from"], view["login_until"])
     if "link" in view["refused_by"]:
         return f"{dates}; REFUSED by a link to no device as well, whatever the password policy"
@@ -65,11 +65,11 @@ def _login(view: View) -> str:
 
 
 def activation_text(uid: str, display_name: str, address: str, password: str, until: str) -> str:
-    """The activation password of one account, set apart so that it is easy to read."""
-    who = f"{shown(display_name)} ({shown(uid)})" + (f", {shown(address)}" if address else "")
+    """The activation password of one account, with blank lines around it."""
+    owner = f"{shown(display_name)} ({shown(uid)})" + (f", {shown(address)}" if address else "")
     return (
-        f"\n  {who}\n"
+        f"\n  {owner}\n"
         f"  activation password  {password}\n"
         f"  valid until          {until}\n"
-        "  It is typed in the place of the password, hyphens included; then a new password is asked for.\n\n"
+        "  Type it as the password, including the hyphens; a new password is then required.\n\n"
     )

@@ -16,7 +16,7 @@ COLUMNS = ("uid", "state", "login", "in_force", "suspended", "blocked")
 
 
 def devices_text(view: View, timezone: str) -> str:
-    """The devices of one account; instants are in that time zone, to the minute."""
+    """The devices of one account; times are in `timezone`, to the minute."""
     return "".join(f"{shown(line)}\n" for line in _lines(view, ZoneInfo(timezone)))
 
 
@@ -26,7 +26,7 @@ def _lines(view: View, zone: ZoneInfo) -> Iterator[str]:
         yield f"  no device; to enrol one: piactl otp enroll {view['uid']}"
     for device in view["devices"]:
         yield from _device(view["uid"], device, zone)
-    names = ", ".join(f"{one['service']} ({one['otp']})" for one in view["services"])
+    names = ", ".join(f"{service['service']} ({service['otp']})" for service in view["services"])
     if names:
         yield f"  services that ask for a code: {names}"
     if view["blocked"]:
@@ -52,7 +52,7 @@ def _login(view: View) -> str:
 def _device(uid: str, device: View, zone: ZoneInfo) -> Iterator[str]:
     uses = {
         "waits": f"waits: piactl otp verify {uid}",
-        "left over": "left over from a command that died",
+        "left over": "left over from an interrupted command",
     }
     yield f"  {device['device']}  {uses.get(device['use'], device['use'])}"
     rows = [

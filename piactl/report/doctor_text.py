@@ -1,4 +1,4 @@
-"""The output of `doctor`: one line for each passed check, more where the operator has to act."""
+"""The text output of `doctor`: one line per passed check, more if the operator has to act."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of a forecast: nights in numbers, single changes, people who lose a right."""
+"""The tables of a forecast: numbers by night, single changes, people who lose something."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ LEAVER_COLUMNS = (
 
 
 def day_table(rows: Sequence[Row], layout: str) -> Iterable[str]:
-    """One line per night, accounts by kind of change; a table has only the kinds that occur, and a line of
-    sums for more than one night."""
+    """One line per night, accounts by kind of change. A table has only the kinds that occur, and a line of
+    totals for several nights."""
     people = layout == "table"
     kinds = [kind for kind in ORDER if not people or any(row.get(kind) for row in rows)]
     lines = [{**dict.fromkeys(kinds, "" if people else 0), **row} for row in rows]
@@ -53,7 +53,8 @@ def day_table(rows: Sequence[Row], layout: str) -> Iterable[str]:
 
 
 def change_table(rows: Iterable[Row], layout: str) -> Iterable[str]:
-    """One line per change. json and ndjson have it as in a plan; in the others before and after are words."""
+    """One line per change. json and ndjson have it as in a plan; other layouts have before and after as
+    text."""
     if layout in ("json", "ndjson"):
         return rendered(rows, (), layout)
     lines = ({**row, "before": _facts(row["before"]), "after": _facts(row["after"])} for row in rows)
@@ -65,26 +66,26 @@ def leaver_table(rows: Iterable[Row], layout: str, *, private_mail: bool) -> Ite
     columns = list(LEAVER_COLUMNS)
     if private_mail:
         columns.insert(columns.index("address") + 1, "private_mail")
-    kept = ({name: row[name] for name in columns} for row in rows)
+    chosen = ({name: row[name] for name in columns} for row in rows)
     if layout in ("json", "ndjson"):
-        return rendered(kept, (), layout)
-    lines = ({**row, "services_ending": "; ".join(map(_ending, row["services_ending"]))} for row in kept)
+        return rendered(chosen, (), layout)
+    lines = ({**row, "services_ending": "; ".join(map(_ending, row["services_ending"]))} for row in chosen)
     return rendered(lines, columns, layout)
 
 
 def stopped_text(day: str, refusals: Sequence[Row]) -> str:
     """The guards that would stop a night, one per line."""
     lines = [line.strip() for line in refusal_lines(refusals) if line.strip()]
-    return "\n".join([f"{day}: this night would be stopped, and nothing written:", *lines])
+    return "\n".join([f"{day}: guards would stop this night, and nothing would be written:", *lines])
 
 
-def _ending(one: Row) -> str:
-    where = f" at {one['uai']}" if one["uai"] else ""
-    return f"{one['service']}{where} {one['last_day']}"
+def _ending(right: Row) -> str:
+    where = f" at {right['uai']}" if right["uai"] else ""
+    return f"{right['service']}{where} {right['last_day']}"
 
 
 def _facts(facts: Row | None) -> str:
-    """`state=active locked=no`, nothing where there is none."""
+    """`state=active locked=no`, or ""."""
     return " ".join(f"{name}={_fact(value)}" for name, value in (facts or {}).items())
 
 

@@ -1,4 +1,4 @@
-"""The metrics of a night, in the text format that Prometheus' node exporter collects from files."""
+"""The metrics of a night in the text format of Prometheus' node exporter."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def metrics_text(
     outcomes: Mapping[str, int],
     unreadable: int = 0,
 ) -> str:
-    """`now` in seconds since the epoch; `document` is the plan, empty where there was none; `unreadable`
-    counts the records of piactl that the run could not read."""
+    """The text of the metrics file. `now` is in seconds since the epoch; `document` is the plan, empty if
+    there was none; `unreadable` counts the records of piactl that the run could not read."""
     lines = [
         "# HELP piactl_last_run_timestamp_seconds When the last nightly ended.",
         "# TYPE piactl_last_run_timestamp_seconds gauge",

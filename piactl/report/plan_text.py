@@ -30,8 +30,8 @@ MEANING = {
 
 
 def plan_text(document: Document, *, most: int = 3, rest: str = "every change: --all") -> str:
-    """The summary of a plan with at most `most` changes of each kind, 0 for all; `rest` says how to see the
-    others."""
+    """The summary of a plan with at most `most` changes of each kind, 0 for all; `rest` says how to show
+    all."""
     return "\n".join(_lines(document, most, rest)) + "\n"
 
 
@@ -70,31 +70,31 @@ def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
 def _of_each_kind(
     changes: Iterable[Mapping[str, Any]], most: int
 ) -> tuple[Counter[str], dict[str, list[Mapping[str, Any]]], int]:
-    """How many changes of each kind there are; the first change of each of the first `most` accounts; how
-    many accounts there are, for all changes of one stand together."""
+    """The number of changes of each kind; per kind the first change of each of the first `most` accounts; the
+    number of accounts. The changes of one account follow each other."""
     counts: Counter[str] = Counter()
     first: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     accounts, last = 0, None
     for change in changes:
         kind, uid = change["kind"], change["uid"]
         counts[kind] += 1
-        found = first[kind]
-        if len(found) < most and not (found and found[-1]["uid"] == uid):
-            found.append(change)
+        shown_changes = first[kind]
+        if len(shown_changes) < most and not (shown_changes and shown_changes[-1]["uid"] == uid):
+            shown_changes.append(change)
         accounts += uid != last
         last = uid
     return counts, first, accounts
 
 
 def _update(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """The changes of an update by field, old to new."""
+    """The fields of an update, old to new."""
     parts = []
     for name in after:
         old, new = before.get(name), after[name]
         if old == new:
             parts.append(_text(new))
         elif isinstance(old, list) or isinstance(new, list):
-            parts += [f"- {one}" for one in old or ()] + [f"+ {one}" for one in new or ()]
+            parts += [f"- {value}" for value in old or ()] + [f"+ {value}" for value in new or ()]
         else:
             parts.append(f"{name.replace('_', ' ')} {_text(old)} -> {_text(new)}")
     return ", ".join(parts)
@@ -115,31 +115,31 @@ def _text(value: Any) -> str:
     return str(value) if value not in (None, "") else "none"
 
 
-def change_text(change: Mapping[str, Any], *, who: bool = True) -> str:
+def change_text(change: Mapping[str, Any], *, with_uid: bool = True) -> str:
     """One change in one line; `who` puts the uid before it."""
     where = f" [{change['feed']}:{change['line']}]" if change["feed"] else ""
     since = "" if change["effective"] in change["reason"] else f" (from {change['effective']})"
-    uid = f"{change['uid']}: " if who else ""
+    uid = f"{change['uid']}: " if with_uid else ""
     return shown(f"{uid}{what_changes(change)}; {change['reason']}{since}{where}")
 
 
 def what_changes(change: Mapping[str, Any]) -> str:
     """The content of one change, without account and reason."""
     before, after = change["before"] or {}, change["after"]
-    what = ""
+    text = ""
     if change["kind"] == "adopt":
-        what = _adopted(before, after)
+        text = _adopted(before, after)
     elif "service" in after:
-        what = after["service"] + (f":{after['uai']}" if after.get("uai") else "")
+        text = after["service"] + (f":{after['uai']}" if after.get("uai") else "")
     elif "address" in after and change["kind"] == "rename":
-        what = f"{before.get('address')} -> {after['address']}"
+        text = f"{before.get('address')} -> {after['address']}"
     elif "state" in after and before.get("state") != after["state"]:
-        what = f"{before['state']} -> {after['state']}" if before.get("state") else after["state"]
+        text = f"{before['state']} -> {after['state']}" if before.get("state") else after["state"]
     elif change["kind"] == "update":
-        what = _update(before, after)
+        text = _update(before, after)
     elif "locked" in after:
-        what = "locked" if after["locked"] else "no longer locked"
-    return what
+        text = "locked" if after["locked"] else "no longer locked"
+    return text
 
 
 def _left_alone(document: Document, most: int) -> Iterator[str]:
@@ -160,61 +160,62 @@ def _left_alone(document: Document, most: int) -> Iterator[str]:
         ("absents", "assignments absent from the feed, waiting for confirmation", _absent),
     )
     for name, meaning, line in groups:
-        found = document.get(name)
-        if not found:
+        facts = document.get(name)
+        if not facts:
             continue
         yield ""
-        yield f"{len(found):>7}  {meaning}"
-        for one in found if not most else found[:most]:
-            yield f"{'':11}{shown(line(one))}"
-        if most and len(found) > most:
-            yield f"{'':11}... and {len(found) - most} more"
+        yield f"{len(facts):>7}  {meaning}"
+        for fact in facts if not most else facts[:most]:
+            yield f"{'':11}{shown(line(fact))}"
+        if most and len(facts) > most:
+            yield f"{'':11}... and {len(facts) - most} more"
 
 
-def _rejection(one: Mapping[str, Any]) -> str:
-    return f"{one['file']}:{one['line']}: {one['column'] or 'row'}: {one['message']} [{one['code']}]"
+def _rejection(rejection: Mapping[str, Any]) -> str:
+    place = f"{rejection['file']}:{rejection['line']}: {rejection['column'] or 'row'}"
+    return f"{place}: {rejection['message']} [{rejection['code']}]"
 
 
-def _hold(one: Mapping[str, Any]) -> str:
-    return f"{one['uid'] or one['matricule']}: {one['why']}"
+def _hold(hold: Mapping[str, Any]) -> str:
+    return f"{hold['uid'] or hold['matricule']}: {hold['why']}"
 
 
-def _foreign(one: Mapping[str, Any]) -> str:
-    owner = f", although it is a name of {one['owner']}" if one["owner"] else ""
-    return f"{one['uid']}: {one['address']}, since {one['since']}{owner}"
+def _foreign(address: Mapping[str, Any]) -> str:
+    owner = f", although it is a name of {address['owner']}" if address["owner"] else ""
+    return f"{address['uid']}: {address['address']}, since {address['since']}{owner}"
 
 
-def _archival(one: Mapping[str, Any]) -> str:
-    return f"{one['uid']}: archival due since {one['due']}, confirmed by the next night"
+def _archival(archival: Mapping[str, Any]) -> str:
+    return f"{archival['uid']}: archival due since {archival['due']}, confirmed by the next night"
 
 
-def _absent(one: Mapping[str, Any]) -> str:
-    who = one["uid"] or one["matricule"]
+def _absent(absence: Mapping[str, Any]) -> str:
+    account = absence["uid"] or absence["matricule"]
     return (
-        f"{who}: {one['function']} at {one['uai']} from {one['start']}, absent since {one['since']} "
-        f"({one['seen']} of {one['needed']} feeds)"
+        f"{account}: {absence['function']} at {absence['uai']} from {absence['start']}, "
+        f"absent since {absence['since']} ({absence['seen']} of {absence['needed']} feeds)"
     )
 
 
 def refusal_lines(refusals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Each broken guard with its numbers; empty if none is broken."""
-    for one in refusals:
-        limit, found, of = one["limit"], one["found"], one["of"]
-        share = f", {found / of:.1%}" if of else ""
-        what = f"{found} of {of} accounts{share} ({one['scope']})"
-        if one["kind"] in GROWTH.values():
-            what = f"{found} accounts more than {of}{share} ({one['scope']})"
+    for refusal in refusals:
+        limit, accounts, of = refusal["limit"], refusal["found"], refusal["of"]
+        share = f", {accounts / of:.1%}" if of else ""
+        counts = f"{accounts} of {of} accounts{share} ({refusal['scope']})"
+        if refusal["kind"] in GROWTH.values():
+            counts = f"{accounts} accounts more than {of}{share} ({refusal['scope']})"
         yield ""
         yield (
-            f"REFUSED by the guard {one['guard']}: {what}; "
+            f"REFUSED by the guard {refusal['guard']}: {counts}; "
             f"the limit is {limit['max']} and {limit['share']:.1%}"
         )
-        yield f"  such as {shown(', '.join(one['sample']))}"
+        yield f"  such as {shown(', '.join(refusal['sample']))}"
 
 
 def approval(refusals: Sequence[Mapping[str, Any]], file: str) -> str:
     """The exact command that approves a refused plan."""
-    totals = {one["kind"]: one["total"] for one in refusals}
+    totals = {refusal["kind"]: refusal["total"] for refusal in refusals}
     allow = " ".join(f"--allow {kind}={total}" for kind, total in sorted(totals.items()))
     return f'piactl apply {shlex.quote(file)} {allow} --reason "..."'
 
@@ -231,15 +232,15 @@ def result_text(result: Result) -> str:
 
 
 def _result_lines(result: Result) -> Iterator[str]:
-    who = result["uid"] or result["account"]
-    said = f"{who}: {result['outcome']}"
+    uid = result["uid"] or result["account"]
+    outcome = f"{uid}: {result['outcome']}"
     first, *more = result["message"].split("\n")
-    yield f"{said}: {first}" if first else said
+    yield f"{outcome}: {first}" if first else outcome
     yield from (f"  {line}" for line in more)
     for change in result["changes"]:
-        yield f"  {change['kind']:<11}{change_text(change, who=False)}"
+        yield f"  {change['kind']:<11}{change_text(change, with_uid=False)}"
     ahead = result["outlook"]
     for event in ahead[:_FIRST_DAYS]:
         yield f"  {event['day']} {event['what']}"
     if len(ahead) > _FIRST_DAYS:
-        yield f"  ... and {len(ahead) - _FIRST_DAYS} more; see: piactl account timeline {who}"
+        yield f"  ... and {len(ahead) - _FIRST_DAYS} more; see: piactl account timeline {uid}"

@@ -18,7 +18,7 @@ _OTP = {
 
 
 def service_text(view: View, file: str) -> str:
-    """A service: what it is, when its rights begin and end, and what gives or takes it; `file` is the
+    """A service: its scope, when its rights begin and end, and what gives or takes it; `file` is the
     policy."""
     return "".join(shown(line).rstrip() + "\n" for line in _service_lines(view, file))
 
@@ -47,20 +47,20 @@ def _service_lines(view: View, file: str) -> Iterator[str]:
     yield _line("otp", _OTP.get(str(view["otp"]), str(view["otp"])))
     yield _line("policy", f"{file}:{view['line']}")
     yield "  given by the profiles"
-    for one in view["given_by"]:
-        yield f"    {one['name']:<20} line {one['line']:<5} {condition(one['when'])}"
+    for entry in view["given_by"]:
+        yield f"    {entry['name']:<20} line {entry['line']:<5} {condition(entry['when'])}"
     if view["positions"]:
         yield "  and the positions"
-        for one in view["positions"]:
-            yield f"    {one['name']:<20} line {one['line']:<5} {_leaves(one)}"
+        for entry in view["positions"]:
+            yield f"    {entry['name']:<20} line {entry['line']:<5} {_leaves(entry)}"
 
 
 def _begins(view: View) -> str:
     grant, mutation = view["grant_delay"], view["mutation_delay"]
     if not grant and not mutation:
         return "with the post"
-    kept = "; one that is held goes on meanwhile" if view["meanwhile"] == "keep" else ""
-    return f"{_after(grant)}, {_after(mutation)} of a mutation{kept}"
+    meanwhile = "; an existing right continues meanwhile" if view["meanwhile"] == "keep" else ""
+    return f"{_after(grant)}, {_after(mutation)} of a mutation{meanwhile}"
 
 
 def _after(days: int) -> str:
@@ -72,11 +72,11 @@ def _handover(view: View) -> str:
     return f", {counted(days, 'day')} later where a mutation follows" if days else ""
 
 
-def _leaves(one: View) -> str:
-    lock = ", locks the account" if one["lock"] else ""
-    if one["ends"]:
+def _leaves(entry: View) -> str:
+    lock = ", locks the account" if entry["lock"] else ""
+    if entry["ends"]:
         return f"ends all assignments{lock}"
-    return ("keeps it" if one["keeps"] else "takes it away") + lock
+    return ("keeps it" if entry["keeps"] else "takes it away") + lock
 
 
 def _profile_lines(view: View, file: str) -> Iterator[str]:
@@ -86,12 +86,12 @@ def _profile_lines(view: View, file: str) -> Iterator[str]:
         yield _line("after", f"none of these fits: {', '.join(view['tried_before'])}")
     yield _line("policy", f"{file}:{view['line']}")
     yield "  gives the services"
-    for one in view["services"]:
-        where = "  at the establishment" if one["scope"] == "establishment" else ""
-        yield f"    {one['name']:<20} line {one['line']:<5} {one['label']}{where}"
+    for entry in view["services"]:
+        where = "  at the establishment" if entry["scope"] == "establishment" else ""
+        yield f"    {entry['name']:<20} line {entry['line']:<5} {entry['label']}{where}"
     yield "  grace after the last post, unless a position has its own"
-    for one in view["grace"]:
-        yield f"    {counted(one['days'], 'day'):<20} line {one['line']:<5} {condition(one['when'])}"
+    for entry in view["grace"]:
+        yield f"    {counted(entry['days'], 'day'):<20} line {entry['line']:<5} {condition(entry['when'])}"
 
 
 def _line(name: str, value: str) -> str:

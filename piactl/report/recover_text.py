@@ -1,4 +1,4 @@
-"""The output of `recover`: the runs that the directory lacks."""
+"""The text output of `recover` and of `doctor --compare`."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from piactl.report.escaping import shown
 _MOST = 5
 
 
-def lost_text(found: Mapping[str, Any]) -> str:
+def lost_text(report: Mapping[str, Any]) -> str:
     """`found` as in `-o json`: older, runs, feeds."""
-    if not found["runs"] and not found["older"]:
+    if not report["runs"] and not report["older"]:
         return "the directory lacks no run of this host\n"
-    lines = [found["older"]] if found["older"] else []
-    for run in found["runs"]:
+    lines = [report["older"]] if report["older"] else []
+    for run in report["runs"]:
         lines += ["", *_run(run)]
-    if found["feeds"]:
+    if report["feeds"]:
         lines += ["", "Feeds to apply again, in this order:"]
-        lines += [f"  {_feed(feed)}" for feed in found["feeds"]]
+        lines += [f"  {_feed(feed)}" for feed in report["feeds"]]
     lines += ["", "Restore a later backup, or accept the loss: piactl recover --accept --reason TEXT"]
     return "".join(f"{shown(line)}\n" for line in lines)
 
@@ -48,43 +48,43 @@ def _feed(feed: Mapping[str, str]) -> str:
     return f"{feed['source']}={feed['file']} (sha256 {feed['digest'][:12]}...)"
 
 
-def comparison_text(found: Mapping[str, Any]) -> str:
+def comparison_text(comparison: Mapping[str, Any]) -> str:
     """`found` as in `doctor --compare -o json`."""
-    lines = [f"{' and '.join(found['servers'])}, compared as {found['identity']}"]
-    if not found["level"]:
-        lines.append("replication has not ended: the contextCSN of the servers differs")
-    for kind, number in sorted(found["entries"].items()):
-        lines.append(f"  {counted(number, kind)}: {found['differing'].get(kind, 0) or 'none'} differing")
-    if found["coming"]:
-        lines.append(f"  {found['coming']} of the differing entries are still to come by replication")
-    lines += [f"  {_difference(one)}" for one in found["differences"]]
-    left = sum(found["differing"].values()) - len(found["differences"])
+    lines = [f"{' and '.join(comparison['servers'])}, compared as {comparison['identity']}"]
+    if not comparison["level"]:
+        lines.append("replication is not complete: the contextCSN of the servers differs")
+    for kind, number in sorted(comparison["entries"].items()):
+        lines.append(f"  {counted(number, kind)}: {comparison['differing'].get(kind, 0) or 'none'} differing")
+    if comparison["coming"]:
+        lines.append(f"  {comparison['coming']} of the differing entries are not yet replicated")
+    lines += [f"  {_difference(entry)}" for entry in comparison["differences"]]
+    left = sum(comparison["differing"].values()) - len(comparison["differences"])
     if left > 0:
         lines.append(f"  ... and {left} more")
-    if found["differing"] and not found["coming"]:
-        first, other = found["servers"][:2]
-        lines.append(f"To give {first} what {other} has: piactl recover --from {other}")
+    if comparison["differing"] and not comparison["coming"]:
+        first, other = comparison["servers"][:2]
+        lines.append(f"To copy the entries of {other} to {first}: piactl recover --from {other}")
     return "".join(f"{shown(line)}\n" for line in lines)
 
 
-def _difference(one: Mapping[str, Any]) -> str:
-    words = [f"lacking on {', '.join(one['lacking'])}"] if one["lacking"] else []
-    words += [", ".join(one["attributes"])] if one["attributes"] else []
-    coming = " (still to come)" if one["coming"] else ""
-    return f"{one['dn']}: {'; '.join(words)}{coming}"
+def _difference(entry: Mapping[str, Any]) -> str:
+    words = [f"lacking on {', '.join(entry['lacking'])}"] if entry["lacking"] else []
+    words += [", ".join(entry["attributes"])] if entry["attributes"] else []
+    coming = " (not yet replicated)" if entry["coming"] else ""
+    return f"{entry['dn']}: {'; '.join(words)}{coming}"
 
 
-def mending_text(found: Mapping[str, Any]) -> str:
+def mending_text(mending: Mapping[str, Any]) -> str:
     """`found` as in `recover --from SERVER -o json`."""
-    if not found["writes"] and not found["left"]:
-        return f"{found['to']} has all that {found['from']} has\n"
-    lines = [f"{found['to']} would get from {found['from']}:"]
-    counts = Counter((one["kind"], one["op"]) for one in found["writes"])
+    if not mending["writes"] and not mending["left"]:
+        return f"{mending['to']} has all entries of {mending['from']}\n"
+    lines = [f"{mending['to']} would get from {mending['from']}:"]
+    counts = Counter((entry["kind"], entry["op"]) for entry in mending["writes"])
     words = {"add": "to add", "modify": "to change"}
     lines += [f"  {counted(number, kind)} {words[op]}" for (kind, op), number in sorted(counts.items())]
-    lines += [f"  {one['dn']}: {', '.join(one['attributes'])}" for one in found["writes"][:_MOST]]
-    if len(found["writes"]) > _MOST:
-        lines.append(f"  ... and {len(found['writes']) - _MOST} more; all of them: -o json")
-    lines += [f"{one['dn']}: {one['why']}" for one in found["left"]]
-    lines += [f"{uid}: needs a new activation password" for uid in found["passwords"]]
+    lines += [f"  {entry['dn']}: {', '.join(entry['attributes'])}" for entry in mending["writes"][:_MOST]]
+    if len(mending["writes"]) > _MOST:
+        lines.append(f"  ... and {len(mending['writes']) - _MOST} more; all of them: -o json")
+    lines += [f"{entry['dn']}: {entry['why']}" for entry in mending["left"]]
+    lines += [f"{uid}: needs a new activation password" for uid in mending["passwords"]]
     return "".join(f"{shown(line)}\n" for line in lines)

@@ -16,9 +16,9 @@ Row = Mapping[str, Any]
 
 
 def rendered(rows: Iterable[Row], columns: Sequence[str], layout: str) -> Iterable[str]:
-    """The text of the rows, in pieces. json and ndjson have the whole rows; table, csv and tsv the named
-    columns. In csv, cells that a spreadsheet would read as a formula get an apostrophe. tsv escapes tab,
-    newline and backslash inside a value."""
+    """Yields the text of the rows. json and ndjson have complete rows; table, csv and tsv the named columns.
+    In csv, cells that a spreadsheet would read as a formula get an apostrophe. tsv escapes tab, newline and
+    backslash in values."""
     if layout == "json":
         yield json.dumps(list(rows), ensure_ascii=False, indent=2) + "\n"
     elif layout == "ndjson":
@@ -37,13 +37,13 @@ def rendered(rows: Iterable[Row], columns: Sequence[str], layout: str) -> Iterab
 
 
 def cell(value: Any) -> str:
-    """One value as text: nothing for None, lists joined by blanks."""
+    """A value as text: "" for None, lists joined by blanks."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
-        return " ".join(cell(one) for one in value)
+        return " ".join(cell(item) for item in value)
     return str(value)
 
 

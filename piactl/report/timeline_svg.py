@@ -97,7 +97,7 @@ STYLE = (
 WIDTH, LEFT, RIGHT = 1120, 214, 22
 TOP, ROW, BAR, HEAD, LEGEND = 96, 23, 13, 30, 20
 _LETTER = 6.3
-"""About the width of a letter of a label, in the units of the picture."""
+"""The approximate width of a letter of a label, in the units of the picture."""
 
 _GROUPS = {
     Group.ASSIGNMENTS: "Assignments",
@@ -117,7 +117,7 @@ class _Scale:
     last: int
 
     def x(self, day: int) -> float:
-        """The abscissa at which a day begins; outside the picture the nearest edge."""
+        """The x coordinate at which a day begins; outside the picture the nearest edge."""
         part = (day - self.first) / (self.last - self.first + 1)
         return LEFT + (WIDTH - LEFT - RIGHT) * max(0.0, min(1.0, part))
 
@@ -125,24 +125,23 @@ class _Scale:
 def timeline_svg(
     title: str, rows: Sequence[Row], *, as_of: date, first: date, last: date, mark: str = "today"
 ) -> str:
-    """The picture of the rows from `first` to `last`, both included, as the text of an SVG file. `mark` is
-    the word beside `as_of`."""
+    """The SVG text of the rows from `first` to `last`, both included. `mark` is the word beside `as_of`."""
     scale = _Scale(first.toordinal(), last.toordinal())
     body = list(_rows(_one_state_row(rows), scale))
     height = TOP + sum(used for used, _ in body) + 14
     legend = _legend(rows, height)
-    whole = height + 3 * LEGEND if legend else height
-    what = (
+    total = height + 3 * LEGEND if legend else height
+    description = (
         f"Assignments, states, log in, locks, services and exceptions from {first} to {last}, as of {as_of}."
     )
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {whole}" width="{WIDTH}" '
-        f'height="{whole}" role="img" aria-labelledby="title desc">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {total}" width="{WIDTH}" '
+        f'height="{total}" role="img" aria-labelledby="title desc">',
         f'<title id="title">{_text(title)}</title>',
-        f'<desc id="desc">{_text(what)} {_text(_spoken(rows))}</desc>',
+        f'<desc id="desc">{_text(description)} {_text(_spoken(rows))}</desc>',
         f"<style>{STYLE}</style>",
         f"<defs>{PATTERNS}</defs>",
-        f'<rect class="paper" width="{WIDTH}" height="{whole}" rx="10"/>',
+        f'<rect class="paper" width="{WIDTH}" height="{total}" rx="10"/>',
         f'<text class="title" x="22" y="38">{_text(title)}</text>',
         f'<text class="sub" x="{WIDTH - RIGHT}" y="38" text-anchor="end">{first} to {last}</text>',
         *_grid(scale, height - 14),
@@ -153,7 +152,7 @@ def timeline_svg(
 
 
 def _text(text: str) -> str:
-    """External text for a picture, escaped so that it is never markup."""
+    """External text, escaped so that it is never markup."""
     legal = "".join(c for c in shown(text) if ord(c) & 0xFFFE != 0xFFFE)
     return escape(legal, {'"': "&quot;"})
 
@@ -174,20 +173,20 @@ def _days(span: Span) -> str:
 
 
 def _one_state_row(rows: Sequence[Row]) -> list[Row]:
-    """The rows, with all states merged into one row, which colours keep readable."""
+    """The rows with all states merged into one row; colours tell them apart."""
     states = [row for row in rows if row.group is Group.STATES]
     result = []
     for row in rows:
         if row.group is not Group.STATES:
             result.append(row)
         elif row is states[0]:
-            spans = sorted((s for one in states for s in one.spans), key=lambda span: span.first)
+            spans = sorted((s for row in states for s in row.spans), key=lambda span: span.first)
             result.append(Row(Group.STATES, "state", "", spans))
     return result
 
 
 def _grid(scale: _Scale, bottom: float) -> Iterator[str]:
-    """The lines of months and years, and their words above."""
+    """The lines of months and years, with their labels above."""
     wide = (WIDTH - LEFT - RIGHT) * 30.4 / (scale.last - scale.first + 1)
     day = date.fromordinal(scale.first)
     years_from = -100.0
@@ -248,7 +247,7 @@ def _bar(row: Row, span: Span, y: float, scale: _Scale) -> str:
 
 
 def _outline(x: float, y: float, width: float, span: Span, scale: _Scale) -> str:
-    """A bar whose ends are round where they are ends, and flat where it goes on outside the picture."""
+    """The outline of a bar: round at its real ends, flat where it continues outside the picture."""
     end = min(3.5, width / 2)
     left = end if span.first >= scale.first else 0.0
     right = end if span.last <= scale.last else 0.0
@@ -277,10 +276,10 @@ def _today(scale: _Scale, as_of: date, mark: str, bottom: float) -> Iterator[str
 
 def _legend(rows: Sequence[Row], y: float) -> list[str]:
     """The legend of the shades in use; each shade is explained once."""
-    there = {span.shade for row in rows if row.group is not Group.STATES for span in row.spans}
+    used = {span.shade for row in rows if row.group is not Group.STATES for span in row.spans}
     looks: dict[str, list[str]] = {}
     for shade, meaning in MEANING.items():
-        if shade in there:
+        if shade in used:
             looks.setdefault(CLASSES[shade], []).append(meaning)
     x, parts = 26.0, []
     for look, meanings in looks.items():

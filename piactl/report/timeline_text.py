@@ -49,14 +49,14 @@ _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Days `first` to `last` (ordinals) over so many columns."""
+    """Maps the days `first` to `last` (ordinals) to columns."""
 
     first: int
     last: int
     columns: int
 
     def column(self, day: int) -> int:
-        """The column of a day; outside the picture it is the nearest."""
+        """The column of a day; outside the picture the nearest column."""
         place = (day - self.first) * self.columns // (self.last - self.first + 1)
         return max(0, min(self.columns - 1, place))
 
@@ -77,9 +77,9 @@ def timeline_text(
     width: int = 100,
     ascii_only: bool = False,
 ) -> str:
-    """`title` and the rows as lines of at most `width` columns (40 at least). Of the spans that share a
-    column the shortest is drawn, so that none is lost. Dates are those of today's period, else of the next,
-    else of the last."""
+    """`title` and the rows as lines of at most `width` columns (at least 40). If several spans share a
+    column, the shortest is drawn. Dates are those of the current period, else of the next, else of the
+    last."""
     glyphs = _ASCII if ascii_only else _UNICODE
     names = [shown(row.label) for row in rows]
     label = min(max((len(name) for name in names), default=8) + 3, max(12, width * 3 // 10))
@@ -107,17 +107,17 @@ def _axis(scale: _Scale, as_of: date, *, ascii_only: bool) -> Iterator[str]:
     """A line of years, one of months, and one that marks today."""
     years, months = [" "] * scale.columns, [" "] * scale.columns
     for day in _month_starts(scale):
-        at = scale.column(day.toordinal())
+        column = scale.column(day.toordinal())
         if day.month == 1 or day.toordinal() == scale.first:
-            _write(years, at, str(day.year))
-        _write(months, at, _MONTHS[day.month - 1])
+            _write(years, column, str(day.year))
+        _write(months, column, _MONTHS[day.month - 1])
     yield "".join(years)
     yield "".join(months)
     if scale.first <= as_of.toordinal() <= scale.last:
-        at = scale.column(as_of.toordinal())
+        column = scale.column(as_of.toordinal())
         mark, word = ("v" if ascii_only else "▼"), as_of.isoformat()
-        room = at + 2 + len(word) <= scale.columns
-        yield (" " * at + f"{mark} {word}") if room else f"{word} {mark}".rjust(at + 1)
+        room = column + 2 + len(word) <= scale.columns
+        yield (" " * column + f"{mark} {word}") if room else f"{word} {mark}".rjust(column + 1)
 
 
 def _month_starts(scale: _Scale) -> Iterator[date]:
@@ -129,11 +129,11 @@ def _month_starts(scale: _Scale) -> Iterator[date]:
         day = date(day.year + day.month // 12, day.month % 12 + 1, 1)
 
 
-def _write(line: list[str], at: int, word: str) -> None:
+def _write(line: list[str], column: int, word: str) -> None:
     """Writes a word into the line if there is room for it and a blank before it."""
-    end = at + len(word)
-    if end <= len(line) and all(c == " " for c in line[max(0, at - 1) : end]):
-        line[at:end] = word
+    end = column + len(word)
+    if end <= len(line) and all(c == " " for c in line[max(0, column - 1) : end]):
+        line[column:end] = word
 
 
 def _picture(row: Row, scale: _Scale, as_of: date, glyphs: str, *, ascii_only: bool) -> str:
@@ -142,8 +142,8 @@ def _picture(row: Row, scale: _Scale, as_of: date, glyphs: str, *, ascii_only: b
         cells[scale.column(as_of.toordinal())] = "|" if ascii_only else "│"
     visible = [span for span in row.spans if span.last >= scale.first and span.first <= scale.last]
     for span in sorted(visible, key=lambda span: span.first - span.last):
-        for at in scale.columns_of(span):
-            cells[at] = glyphs[_LOOK.get(span.shade, _SOLID)]
+        for column in scale.columns_of(span):
+            cells[column] = glyphs[_LOOK.get(span.shade, _SOLID)]
     return "".join(cells)
 
 
@@ -152,25 +152,25 @@ def _dates(row: Row, as_of: date) -> str:
     if row.group is Group.SERVICES:
         had = [(span.first, span.last) for span in spans if span.shade in _HAD]
         spans = [Span(*period, Shade.HELD) for period in union(had)] or spans
-    span = _told(spans, as_of.toordinal())
+    span = _dated_span(spans, as_of.toordinal())
     first, last = civil(span.first), civil(span.last)
     begin = first.isoformat() if first and span.first > 1 else ""
     return f"{begin}..{last.isoformat() if last else ''}"
 
 
-def _told(spans: Sequence[Span], today: int) -> Span:
+def _dated_span(spans: Sequence[Span], today: int) -> Span:
     """The current span, or the next one, or the last one."""
-    here = [span for span in spans if span.first <= today <= span.last]
+    current = [span for span in spans if span.first <= today <= span.last]
     ahead = [span for span in spans if span.first > today]
-    return (here or ahead or [spans[-1]])[0]
+    return (current or ahead or [spans[-1]])[0]
 
 
 def _legend(rows: Sequence[Row], glyphs: str, width: int) -> Iterator[str]:
     """The legend of the glyphs in use; each glyph is explained once."""
-    there = {span.shade for row in rows for span in row.spans}
+    used = {span.shade for row in rows for span in row.spans}
     looks: dict[str, list[str]] = {}
     for shade, meaning in _MEANING.items():
-        if shade in there:
+        if shade in used:
             looks.setdefault(glyphs[_LOOK.get(shade, _SOLID)], []).append(meaning)
     line = ""
     for glyph, meanings in looks.items():

@@ -14,19 +14,18 @@ from piactl.report.plan_text import what_changes
 Result = Mapping[str, Any]
 
 _MEANING = {
-    "would be reversed": "put back as before the run, if you go on",
+    "would be reversed": "would be put back as before the run",
     "reversed": "put back as before the run",
     "kept": "kept as they are",
     "impossible": "cannot be put back",
-    "conflict": "changed while the undo was at work: kept as they are",
+    "conflict": "changed during the undo: kept as they are",
     "failed": "could not be written",
     "not made": "not reached",
 }
 
 
 def undo_text(result: Result, *, most: int = 5) -> str:
-    """`result` is what `undo -o json` prints; `most` is how many accounts of each sort are shown, 0 for
-    all."""
+    """The text of a result of `undo -o json`, with at most `most` accounts of each outcome, 0 for all."""
     return "".join(f"{shown(line)}\n" for line in _lines(result, most))
 
 
@@ -34,73 +33,73 @@ def _lines(result: Result, most: int) -> Iterator[str]:
     yield f"Undo of run {result['undoes']}: {result['command']}"
     yield f"  by {result['user']} as of {result['as_of']}, started {result['started']}"
     by_outcome: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for one in result["accounts"]:
-        by_outcome[one["outcome"]].append(one)
+    for account in result["accounts"]:
+        by_outcome[account["outcome"]].append(account)
     for outcome, meaning in _MEANING.items():
-        found = by_outcome.get(outcome, [])
-        if found:
-            yield f"{len(found):>7}  {outcome}: {meaning}"
-            yield from _some([_account(one) for one in found], most)
+        accounts = by_outcome.get(outcome, [])
+        if accounts:
+            yield f"{len(accounts):>7}  {outcome}: {meaning}"
+            yield from _some([_account(account) for account in accounts], most)
     if result["unchanged"]:
-        yield f"{result['unchanged']:>7}  as before the run already"
+        yield f"{result['unchanged']:>7}  already as before the run"
     if not result["accounts"]:
         yield "Nothing to undo."
     yield from _returning(result, most)
 
 
-def _account(one: Mapping[str, Any]) -> str:
-    if not one["changes"] or one["message"]:
-        return f"{one['uid']}: {one['message'] or ', '.join(one['kinds'])}"
+def _account(account: Mapping[str, Any]) -> str:
+    if not account["changes"] or account["message"]:
+        return f"{account['uid']}: {account['message'] or ', '.join(account['kinds'])}"
     rights: dict[str, list[str]] = {"gets": [], "loses": []}
     others = []
-    for change in one["changes"]:
-        what = what_changes(change) or str(change["kind"])
+    for change in account["changes"]:
+        text = what_changes(change) or str(change["kind"])
         if "service" in change["after"]:
-            rights["gets" if change["kind"] == Kind.GRANT.value else "loses"].append(what)
+            rights["gets" if change["kind"] == Kind.GRANT.value else "loses"].append(text)
         else:
-            others.append(what)
+            others.append(text)
     right_changes = [f"{verb} {', '.join(whats)}" for verb, whats in rights.items() if whats]
-    return f"{one['uid']}: {'; '.join([*others, *right_changes])}"
+    return f"{account['uid']}: {'; '.join([*others, *right_changes])}"
 
 
 def _some(lines: Sequence[str], most: int) -> Iterator[str]:
     for line in lines[:most] if most else lines:
         yield f"{'':11}{line}"
     if most and len(lines) > most:
-        yield f"{'':11}... and {len(lines) - most} more; every one: --all"
+        yield f"{'':11}... and {len(lines) - most} more; all of them: --all"
 
 
 def _returning(result: Result, most: int) -> Iterator[str]:
     """The changes that coming nights would repeat."""
-    back = [one for one in result["accounts"] if one["outcome"].endswith("reversed")]
-    rules = [f"{one['uid']}: {', '.join(one['returns'])}" for one in back if one["returns"]]
+    back = [account for account in result["accounts"] if account["outcome"].endswith("reversed")]
+    rules = [f"{account['uid']}: {', '.join(account['returns'])}" for account in back if account["returns"]]
     fed: dict[str, list[str]] = defaultdict(list)
-    for one in back:
-        for source in one["sources"]:
-            fed[source].append(one["uid"])
+    for account in back:
+        for source in account["sources"]:
+            fed[source].append(account["uid"])
     if rules:
         yield ""
-        yield f"{len(rules):>7}  come back with the next night: policy and dates alone do it again"
+        yield f"{len(rules):>7}  come back with the next night, by policy and dates alone"
         yield from _some(rules, most)
     for source, uids in sorted(fed.items()):
         yield ""
         yield (
-            f"{len(uids):>7}  come back with the next feed of {source} that says the same: correct the feed "
-            "first, or the next night does it again"
+            f"{len(uids):>7}  come back with the next feed of {source} that has the same values: "
+            "correct the feed before the next night"
         )
         yield from _some(uids, most)
         if source in result["deltas"]:
             yield f"{'':9}{source} sends each change only once: HR has to send the correct rows again"
     if back:
         for feed in result["feeds"]:
-            yield f"{'':9}this very file is refused from now on: {feed['source']}={feed['file']}"
+            yield f"{'':9}this file is refused from now on: {feed['source']}={feed['file']}"
 
 
 def undo_summary(result: Result) -> str:
-    """The end in one line."""
+    """The result in one line."""
     counts: dict[str, int] = defaultdict(int)
-    for one in result["accounts"]:
-        counts[one["outcome"]] += 1
+    for account in result["accounts"]:
+        counts[account["outcome"]] += 1
     if result["unchanged"]:
         counts["as before already"] = result["unchanged"]
     outcomes = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())

@@ -30,23 +30,23 @@ _WIDTH = 11
 
 def why_rows(view: View) -> Iterator[dict[str, Any]]:
     """One row for each answer; for a login with several causes, one for each cause."""
-    for one in view["answers"]:
-        assignment = one["assignment"] or {}
+    for answer in view["answers"]:
+        assignment = answer["assignment"] or {}
         row = {
             "uid": view["uid"],
             "as_of": view["as_of"],
-            **{name: one[name] for name in ("subject", "uai", "verdict", "since", "until", "reason")},
-            "policy": _place(view, one["rules"][0]) if one["rules"] else None,
+            **{name: answer[name] for name in ("subject", "uai", "verdict", "since", "until", "reason")},
+            "policy": _place(view, answer["rules"][0]) if answer["rules"] else None,
             "assignment": assignment.get("text"),
             "origin": assignment.get("origin"),
-            "remedy": _first_remedy(one),
+            "remedy": _first_remedy(answer),
         }
-        for cause in one["causes"] or [None]:
+        for cause in answer["causes"] or [None]:
             yield row if cause is None else {**row, "reason": cause["text"], "remedy": cause["command"]}
 
 
-def _first_remedy(one: View) -> str | None:
-    for remedy in one["remedies"]:
+def _first_remedy(answer: View) -> str | None:
+    for remedy in answer["remedies"]:
         return str(remedy["command"] or remedy["text"])
     return None
 
@@ -69,38 +69,38 @@ def _lines(view: View) -> Iterator[str]:
         yield from _services(others)
     else:
         yield f"{who}: {first['label']} ({first['subject']}) on {view['as_of']}"
-        for one in view["answers"]:
-            where = f" at {one['uai']}" if one["uai"] else ""
-            yield f"  {one['verdict'].upper()}{where}{_since(one)}"
-            yield from _details(view, one, indent="    ")
+        for answer in view["answers"]:
+            where = f" at {answer['uai']}" if answer["uai"] else ""
+            yield f"  {answer['verdict'].upper()}{where}{_since(answer)}"
+            yield from _details(view, answer, indent="    ")
 
 
-def _since(one: View) -> str:
-    words = f", since {one['since']}" if one["since"] else ""
-    if one["until"]:
-        return f"{words}, until {one['until']}"
+def _since(answer: View) -> str:
+    words = f", since {answer['since']}" if answer["since"] else ""
+    if answer["until"]:
+        return f"{words}, until {answer['until']}"
     return f"{words}, no end known" if words else ""
 
 
-def _details(view: View, one: View, *, indent: str = "  ", named: bool = False) -> Iterator[str]:
-    """`named`: the reason has been shown already."""
+def _details(view: View, answer: View, *, indent: str = "  ", named: bool = False) -> Iterator[str]:
+    """The lines below the verdict. `named`: the reason has already been shown."""
     if not named:
-        yield _field(indent, "why", one["reason"])
-    if one["rules"]:
-        yield _field(indent, "rule", ", ".join(f"{r['key']} ({_place(view, r)})" for r in one["rules"]))
-    row = one["assignment"]
+        yield _field(indent, "why", answer["reason"])
+    if answer["rules"]:
+        yield _field(indent, "rule", ", ".join(f"{r['key']} ({_place(view, r)})" for r in answer["rules"]))
+    row = answer["assignment"]
     if row:
         feed = f" [{row['origin']}]" if row["origin"] else f" [{row['source']}]" if row["source"] else ""
         yield _field(indent, "assignment", row["text"] + feed)
-    for note in one["notes"]:
+    for note in answer["notes"]:
         yield _field(indent, "note", note)
-    coming = one["coming"]
+    coming = answer["coming"]
     for number, event in enumerate(coming[:_FIRST_DAYS]):
         yield _field(indent, "" if number else "next", f"{event['day']} {event['what']}")
     if len(coming) > _FIRST_DAYS:
         timeline = f"piactl account timeline {view['uid']}"
         yield _field(indent, "", f"and {len(coming) - _FIRST_DAYS} more; see: {timeline}")
-    for number, remedy in enumerate(one["remedies"]):
+    for number, remedy in enumerate(answer["remedies"]):
         yield _field(indent, "" if number else "to change", remedy["text"])
         if remedy["command"]:
             yield _field(indent, "", f"  {remedy['command']}")
@@ -111,14 +111,14 @@ def _field(indent: str, name: str, value: str) -> str:
 
 
 def _place(view: View, rule: View) -> str:
-    """`policy.yaml:63`, or that the policy leaves it to its default."""
+    """`policy.yaml:63`, or that the policy has the default."""
     file = PurePath(view["policy_file"]).name
     return f"{file}:{rule['line']}" if rule["line"] else file
 
 
-def _causes(one: View) -> Iterator[str]:
+def _causes(answer: View) -> Iterator[str]:
     marks = {"refused": "refused", "asked": "asked", "service": "service", "let in": "LET IN"}
-    for number, cause in enumerate(one["causes"], 1):
+    for number, cause in enumerate(answer["causes"], 1):
         yield f"  {number}. {marks[cause['effect']]:<8} {cause['text']}"
         if cause["command"]:
             yield f"              {cause['command']}"
@@ -128,15 +128,15 @@ def _services(answers: list[View]) -> Iterator[str]:
     if not answers:
         return
     yield "  services"
-    names = [one["subject"] + (f" at {one['uai']}" if one["uai"] else "") for one in answers]
+    names = [answer["subject"] + (f" at {answer['uai']}" if answer["uai"] else "") for answer in answers]
     width = max(map(len, names))
-    for name, one in zip(names, answers, strict=True):
-        yield f"    {one['verdict']:<4}{name:<{width}}  {_shortly(one)}".rstrip()
+    for name, answer in zip(names, answers, strict=True):
+        yield f"    {answer['verdict']:<4}{name:<{width}}  {_shortly(answer)}".rstrip()
 
 
-def _shortly(one: View) -> str:
-    if one["yes"]:
-        return _since(one).removeprefix(", ").removesuffix(", no end known")
-    begins = next((r["day"] for r in one["remedies"] if r["day"] and not r["command"]), None)
-    shows_begin = not begins or begins in one["reason"]
-    return str(one["reason"]) + ("" if shows_begin else f"; from {begins} on")
+def _shortly(answer: View) -> str:
+    if answer["yes"]:
+        return _since(answer).removeprefix(", ").removesuffix(", no end known")
+    begins = next((r["day"] for r in answer["remedies"] if r["day"] and not r["command"]), None)
+    shows_begin = not begins or begins in answer["reason"]
+    return str(answer["reason"]) + ("" if shows_begin else f"; from {begins} on")

@@ -31,7 +31,7 @@ def render(name: str, values: Mapping[str, str]) -> str:
 
 
 def render_slapd_conf(values: Mapping[str, str], *, accesslog: bool = False) -> str:
-    """All of slapd.conf; with `accesslog` also the database and the overlay that log writes."""
+    """The text of slapd.conf; with `accesslog` including the database and the overlay that log writes."""
     parts = {"accesslog_database": "", "accesslog_overlay": ""}
     if accesslog:
         parts["accesslog_database"] = render("accesslog-database.conf.in", values)
@@ -70,10 +70,8 @@ def tree_settings() -> dict[str, str]:
 
 
 def initial_ldif(passwords: Mapping[str, bytes]) -> str:
-    """The whole initial tree as LDIF for slapadd; `passwords` has one for each of IDENTITIES.
-
-    Only hashes of them are in the result.
-    """
+    """The initial tree as LDIF for slapadd. `passwords` has one for each of IDENTITIES; the result has only
+    their hashes."""
     hashes = {f"{identity}_hash": _hashed(passwords[identity]) for identity in IDENTITIES}
     above = f"dn: {SUFFIX}\nobjectClass: organization\no: gouv\n\n"
     above += "".join(
@@ -156,7 +154,8 @@ def configuration(socket: Path) -> str:
 
 
 def copy_schemas(target: Path) -> None:
-    """Copies piactl's LDAP schemas, so that the sandbox's database does not depend on where piactl is."""
+    """Copies the LDAP schemas of piactl, so that the sandbox does not depend on the place of the
+    installation."""
     target.mkdir(exist_ok=True)
     for file in (schemas_folder() / "ldap").glob("*.schema"):
         shutil.copyfile(file, target / file.name)
@@ -185,7 +184,7 @@ _BUSY = "busy"
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def create_or_lock(folder: Path) -> Iterator[None]:
     """Makes a new or empty folder a sandbox (mode 0700) if it is none, and locks it.
 
     Raises SandboxUnavailable for a folder with other content, and for every OSError inside the block.
@@ -197,18 +196,18 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def found(folder: Path) -> Iterator[None]:
+def locked_sandbox(folder: Path) -> Iterator[None]:
     """Locks the folder of a sandbox. Raises SandboxUnavailable like `claimed`, and if it is no sandbox."""
-    with looked_at(folder), _alone(folder):
+    with checked_sandbox(folder), _alone(folder):
         yield
 
 
 @contextmanager
-def looked_at(folder: Path) -> Iterator[None]:
+def checked_sandbox(folder: Path) -> Iterator[None]:
     """Checks the folder without a lock. Raises SandboxUnavailable if it is not a readable sandbox."""
     with _translated(folder):
         if not (folder / "slapd" / _BUSY).is_file():
-            raise SandboxUnavailable(f"{folder} is no sandbox\n`piactl sandbox start` makes one.")
+            raise SandboxUnavailable(f"{folder} is not a sandbox\nTo create one: piactl sandbox start")
         yield
 
 
@@ -235,13 +234,13 @@ def _claim(folder: Path) -> None:
     if folder.is_dir():
         names = sorted(entry.name for entry in folder.iterdir())
         within = {entry.name for entry in inner.iterdir()} if inner.is_dir() else set()
-        # looked at after the names: another start makes it before anything else
+        # check this after listing the names: another start creates it before anything else
         if _BUSY in within:
             return
         if within or set(names) - {"slapd"} or ("slapd" in names and not inner.is_dir()):
             listed = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
             raise SandboxUnavailable(
-                f"{folder} is not empty and is no sandbox (it has {listed})\nName a new folder."
+                f"{folder} is not empty and not a sandbox (it has {listed})\nName a new folder."
             )
         folder.chmod(0o700)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from piactl.errors import SandboxUnavailable
 from piactl.sandbox.files import (
-    claimed,
+    checked_sandbox,
     copy_schemas,
-    found,
+    create_or_lock,
     initial_ldif,
-    looked_at,
+    locked_sandbox,
     prepare_files,
     render_slapd_conf,
     socket_uri,
@@ -76,8 +76,8 @@ def find_software(*, accesslog: bool = False) -> Software:
 def _program(name: str) -> Path | None:
     # Debian has slapd in /usr/sbin, which is not on the PATH of ordinary users
     path = os.pathsep.join([os.environ.get("PATH", ""), *_PROGRAM_FOLDERS])
-    found = shutil.which(name, path=path)
-    return Path(found) if found else None
+    path_found = shutil.which(name, path=path)
+    return Path(path_found) if path_found else None
 
 
 def _folder(
@@ -122,7 +122,7 @@ def start_sandbox(folder: Path, *, accesslog: bool = False) -> SandboxStatus:
     does not start (with the end of its log).
     """
     folder = folder.absolute()
-    with claimed(folder):
+    with create_or_lock(folder):
         status = _status(folder)
         if status.running:
             return status
@@ -138,11 +138,11 @@ def stop_sandbox(folder: Path) -> SandboxStatus:
     Raises SandboxUnavailable if `folder` is no sandbox, or its server does not stop.
     """
     folder = folder.absolute()
-    with found(folder):
+    with locked_sandbox(folder):
         process = recall(_process_file(folder))
         if process is None:
             return _status(folder)
-        end(process)
+        stop_process(process)
         _process_file(folder).unlink(missing_ok=True)
         place = _socket(folder)
         place.unlink(missing_ok=True)
@@ -157,7 +157,7 @@ def sandbox_status(folder: Path) -> SandboxStatus:
     Raises SandboxUnavailable if there is none, or if it is another user's.
     """
     folder = folder.absolute()
-    with looked_at(folder):
+    with checked_sandbox(folder):
         return _status(folder)
 
 
@@ -226,7 +226,7 @@ def _load(folder: Path, software: Software, ldif: str) -> None:
     with log.open("ab") as stream:
         stream.write(done.stderr)
     if done.returncode:
-        raise SandboxUnavailable(f"slapadd could not make the directory\n{last_lines(log)}")
+        raise SandboxUnavailable(f"slapadd could not create the directory\n{last_lines(log)}")
 
 
 def _start(folder: Path, software: Software) -> None:
@@ -241,13 +241,13 @@ def _start(folder: Path, software: Software) -> None:
         process: Process | None = None
         try:
             process = launch(command, log)
-            # the port first: who finds the process reads it
+            # the port first: a command that finds the process reads it
             (inner / "port").write_text(f"{port}\n", encoding="ascii")
             remember(process, _process_file(folder))
             wait_until_answering(process, place, log)
         except SandboxUnavailable:
             if process is not None:
-                end(process)
+                stop_process(process)
             # another program may have taken the port since it was found unused
             if not tries_left or "address already in use" not in last_lines(log).lower():
                 raise
@@ -258,9 +258,9 @@ def _start(folder: Path, software: Software) -> None:
 def _private_folder(place: Path) -> None:
     """Creates a private folder in the temporary folder; refuses one of another user."""
     place.mkdir(mode=0o700, exist_ok=True)
-    found = place.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise SandboxUnavailable(f"{place} belongs to somebody else\nName a folder with a shorter path.")
+    facts = place.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o077:
+        raise SandboxUnavailable(f"{place} belongs to another user\nName a folder with a shorter path.")
 
 
 def _unused_port() -> int:
@@ -318,7 +318,7 @@ def recall(file: Path) -> Process | None:
 
 
 def launch(command: list[str], log: Path) -> Process:
-    """Starts `command` in a session of its own, so that it outlives this one; output goes to `log`."""
+    """Starts `command` in its own session, so that it outlives this process; output goes to `log`."""
     with log.open("ab") as output:
         # the shell ends at once, so that the server is no child of this process and needs no wait
         shell = subprocess.run(
@@ -361,11 +361,9 @@ def _answers(path: Path) -> bool:
             return False
 
 
-def end(process: Process) -> None:
-    """Ends exactly this process and waits for it: asked first, then, after 15 seconds, by force.
-
-    Raises SandboxUnavailable when it is still there.
-    """
+def stop_process(process: Process) -> None:
+    """Stops this process and waits for its end; kills it after 15 seconds. Raises SandboxUnavailable if it is
+    still there."""
     for wanted, seconds in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, _KILL_SECONDS)):
         if not process.alive():
             return
@@ -381,7 +379,7 @@ def end(process: Process) -> None:
 
 
 def last_lines(log: Path, count: int = 8) -> str:
-    """The end of a log, for a message; where nothing is written there, that."""
+    """The last lines of a log for an error message, or a note that the log is empty."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
     except OSError:

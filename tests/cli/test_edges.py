@@ -226,13 +226,13 @@ def test_a_folder_with_something_in_it_is_not_taken(tmp_path: Path, name: str) -
     before = sorted((tmp_path / "folder").rglob("*"))
     ran = command("sandbox", "start", "--dir", tmp_path / "folder")
     assert ran.code == Exit.FAILED
-    assert "is not empty and is no sandbox" in ran.err
+    assert "is not empty and not a sandbox" in ran.err
     assert name.split("/")[0] in ran.err
     assert "Name a new folder" in ran.err
     assert sorted((tmp_path / "folder").rglob("*")) == before
     assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o755
     for verb in ("stop", "status"):
-        assert "is no sandbox" in command("sandbox", verb, "--dir", tmp_path / "folder").err
+        assert "is not a sandbox" in command("sandbox", verb, "--dir", tmp_path / "folder").err
 
 
 def test_an_empty_folder_is_taken_and_made_private() -> None:

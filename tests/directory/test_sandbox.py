@@ -181,7 +181,7 @@ def test_a_folder_with_a_configuration_of_its_own_is_not_taken(folder: Path, nam
 
 @pytest.mark.parametrize("command", [stop_sandbox, sandbox_status])
 def test_what_is_no_sandbox_says_so(folder: Path, command: Callable[[Path], object]) -> None:
-    with pytest.raises(SandboxUnavailable, match="is no sandbox"):
+    with pytest.raises(SandboxUnavailable, match="is not a sandbox"):
         command(folder / "none")
 
 

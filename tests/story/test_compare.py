@@ -94,7 +94,7 @@ def test_what_replication_is_still_to_bring_is_counted_apart(
     found = compared(two.academy, code=1)
     assert (found["level"], found["coming"], found["differing"]) == (False, 1, {"account": 1})
     assert found["differences"][0]["coming"]
-    assert "still to come" in two.academy.run("doctor", "--compare").out
+    assert "not yet replicated" in two.academy.run("doctor", "--compare").out
 
 
 def test_one_server_cannot_be_compared(academy: Academy) -> None:

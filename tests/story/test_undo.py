@@ -259,8 +259,8 @@ def test_what_it_says_to_people(academy: Academy) -> None:
     assert ran.out.startswith(f"Undo of run {run}: ")
     assert "3  reversed: put back as before the run" in ran.out
     assert "hugo.caron: hugo.carron@ac-amiens.fr -> hugo.caron@ac-amiens.fr" in ran.out
-    assert "come back with the next feed of hr that says the same: correct the feed first" in ran.out
-    assert f"this very file is refused from now on: hr={feed.name}" in ran.out
+    assert "come back with the next feed of hr that has the same values: correct the feed" in ran.out
+    assert f"this file is refused from now on: hr={feed.name}" in ran.out
     assert ran.err == ""
 
 
