@@ -1,4 +1,4 @@
-"""Adoption: makes accounts of entries that the directory already has, where HR names their owner."""
+"""Adoption: makes accounts of existing entries of people in the HR data."""
 
 from __future__ import annotations
 
@@ -45,47 +45,45 @@ from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed, judge
 from piactl.flows.plan.inputs.shared_numens import hold_shared_numens
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
 
-# Whose the entries are that piactl does not manage, and what stands in the way of adopting them.
-
 
 def recognised_entries(
-    strangers: Mapping[str, Stranger], told: MergedFeeds, index: AccountIndex, rules: Rules, by: Recognition
+    strangers: Mapping[str, Stranger], merged: MergedFeeds, index: AccountIndex, rules: Rules, by: Recognition
 ) -> tuple[list[Match], list[Hold]]:
-    """The entries of people of the feeds that nothing stands in the way of, by uid; and why of the others.
+    """The entries that can be adopted, by uid, and a hold with the reason for each other entry.
 
     `strangers` are all entries that piactl does not manage, by DN.
     """
     inside = [stranger.incumbent for stranger in strangers.values() if stranger.inside]
-    matches, unmatched = recognised(inside, {**told.people, **told.held}, _numens(told, by))
+    matches, unmatched = recognised(inside, {**merged.people, **merged.held}, _numens(merged, by))
     holds = [Hold(one.matricule, one.incumbent.uid or one.incumbent.dn, one.why) for one in unmatched]
     names = ((dn, stranger.incumbent.names) for dn, stranger in strangers.items())
     clashing = clashes(matches, index.names, names)
-    good = []
+    adoptable = []
     for match in matches:
         one = match.incumbent
-        why = _obstacle(match, told, index, rules) or clashing.get(one.dn, "")
+        why = _obstacle(match, merged, index, rules) or clashing.get(one.dn, "")
         if why:
             holds.append(Hold(match.matricule, one.uid or one.dn, why))
         else:
-            good.append(match)
-    return sorted(good, key=lambda match: match.incumbent.uid), holds
+            adoptable.append(match)
+    return sorted(adoptable, key=lambda match: match.incumbent.uid), holds
 
 
-def _numens(told: MergedFeeds, by: Recognition) -> dict[str, str]:
-    """Matricule by digest of the NUMEN; one that two people have names nobody."""
+def _numens(merged: MergedFeeds, by: Recognition) -> dict[str, str]:
+    """Matricule by digest of the NUMEN, without NUMENs of several people."""
     if not by.numen:
         return {}
-    digests = {m: by.digest(p.numen.reveal()) for m, p in told.people.items() if p.numen is not None}
+    digests = {m: by.digest(p.numen.reveal()) for m, p in merged.people.items() if p.numen is not None}
     owners = Counter(digests.values())
     return {digest: m for m, digest in digests.items() if owners[digest] == 1}
 
 
-def _obstacle(match: Match, told: MergedFeeds, index: AccountIndex, rules: Rules) -> str:
+def _obstacle(match: Match, merged: MergedFeeds, index: AccountIndex, rules: Rules) -> str:
     entry = index.entry(match.matricule, rules.keys)
     if entry is not None:
-        return f"its person, matricule {match.matricule}, has the account {entry.account.uid} already"
-    if match.matricule in told.held:
-        return told.held[match.matricule]
+        return f"its person, matricule {match.matricule}, already has the account {entry.account.uid}"
+    if match.matricule in merged.held:
+        return merged.held[match.matricule]
     if match.incumbent.uid in rules.policy.protected:
         return "protected: no import touches it"
     return obstacle(match.incumbent, rules.policy.domain)
@@ -93,7 +91,7 @@ def _obstacle(match: Match, told: MergedFeeds, index: AccountIndex, rules: Rules
 
 @dataclass(frozen=True, slots=True)
 class _Adoption:
-    """One entry and the account that it becomes."""
+    """An entry and the account that it becomes."""
 
     match: Match
     desired: Desired
@@ -113,12 +111,11 @@ def propose_adoption(
     numen_attribute: str = "",
     accepted: Collection[str] = (),
 ) -> ReadyPlan:
-    """The plan that makes accounts of the entries whose people the feeds tell, and its writes.
+    """The plan that makes accounts of the entries of people in the feeds, with its writes.
 
-    Entries are recognised by the attribute that holds the matricule (supannEmpId unless another is named),
-    and, only where `numen_attribute` is given, by the NUMEN. The feeds are not taken as applied, and nobody
-    else changes. Entries that cannot be adopted are holds of the plan, each with why. Raises FeedRefused,
-    UsageError, DirectoryTruncated, DirectoryUnreachable.
+    Entries are recognised by `matricule_attribute` (default supannEmpId) and, if given, by `numen_attribute`.
+    The feeds do not count as applied, and no account changes. Entries that cannot be adopted become holds of
+    the plan with the reason. Raises FeedRefused, UsageError, DirectoryTruncated, DirectoryUnreachable.
     """
     by = Recognition(
         matricule_attribute or directory.attributes.get("supannEmpId", "supannEmpId"),
@@ -154,68 +151,66 @@ class _Adopting:
         known.update({m: one.assignments for m, one in self.memory.waiting.items()})
         check_limits(self.feeds, self.memory, known, self.as_of, accepted)
         accounts = {m: entry.account for m, entry in self.index.by_matricule.items()}
-        told = merge_feeds(self.feeds, known, accounts, self.memory, self.rules)
-        hold_shared_numens(told, self.index, self.memory, self.rules.keys)
+        merged = merge_feeds(self.feeds, known, accounts, self.memory, self.rules)
+        hold_shared_numens(merged, self.index, self.memory, self.rules.keys)
         try:
             unmanaged = read_strangers(self.reader, self.directory, self.encoding, self.by)
             strangers = {stranger.incumbent.dn: stranger for stranger in unmanaged}
         except ValueError as error:
             raise UsageError(f"--matricule-attribute, --numen-attribute: {error}") from None
-        matches, self.holds = recognised_entries(strangers, told, self.index, self.rules, self.by)
-        adoptions = list(self._adoptions(matches, strangers, told))
-        return self._planned(adoptions, strangers, told)
+        matches, self.holds = recognised_entries(strangers, merged, self.index, self.rules, self.by)
+        adoptions = list(self._adoptions(matches, strangers, merged))
+        return self._planned(adoptions, strangers, merged)
 
     def _hold(self, match: Match, why: str) -> None:
         self.holds.append(Hold(match.matricule, match.incumbent.uid, why))
 
     def _adoptions(
-        self, matches: Iterable[Match], strangers: Mapping[str, Stranger], told: MergedFeeds
+        self, matches: Iterable[Match], strangers: Mapping[str, Stranger], merged: MergedFeeds
     ) -> Iterator[_Adoption]:
         for match in matches:
-            person = told.people[match.matricule]
+            person = merged.people[match.matricule]
             waiting = self.memory.waiting.get(match.matricule)
             known = waiting.assignments if waiting else ()
             try:
-                subject = self._subject(match, person, told.assignments.get(match.matricule, known))
+                subject = self._subject(match, person, merged.assignments.get(match.matricule, known))
             except UnusableName as error:
                 self._hold(match, str(error))
                 continue
             if subject is None:
-                why = (
-                    "it has several addresses, and none is that of its uid or its name; keep one as its mail"
-                )
+                why = "it has several addresses, none of its uid or its name; leave one of them in its mail"
                 self._hold(match, why)
                 continue
             desired = desired_account(subject, self.rules)
             if desired is None or desired.account.state is State.ARCHIVED:
-                why = "its person left so long ago that the account would be archived, that is emptied"
+                why = "its person left so long ago that the account would be archived, and its data erased"
                 self._hold(match, why)
                 continue
             yield self._adoption(match, strangers[match.incumbent.dn], desired)
 
     def _subject(self, match: Match, person: Person, assignments: tuple[Assignment, ...]) -> Subject | None:
-        """The person with the entry as if it had always been an account that is open; None where nobody can
-        tell which address is its own. Raises UnusableName."""
-        one, domain, keys = match.incumbent, self.rules.policy.domain, self.rules.keys
+        """The person, with the entry as an open account; None if its main address is uncertain. Raises
+        UnusableName."""
+        incumbent, domain, keys = match.incumbent, self.rules.policy.domain, self.rules.keys
         base = local_part(person.given_name, person.usage_name, person.family_name)
-        address = main_address(one, domain, base)
+        address = main_address(incumbent, domain, base)
         if address is None:
             return None
-        aliases = kept_aliases(one, domain, address)
+        aliases = kept_aliases(incumbent, domain, address)
         current = Account(
-            uid=one.uid,
+            uid=incumbent.uid,
             matricule=match.matricule,
             matricule_digest=keys.digest(MATRICULE, match.matricule),
-            civilite=one.civilite,
+            civilite=incumbent.civilite,
             family_name=person.family_name,
             given_name=person.given_name,
             usage_name=person.usage_name,
-            private_mail=one.private_mail,
+            private_mail=incumbent.private_mail,
             address=address,
             aliases=aliases,
-            identifiers=aliases | {one.uid, address},
+            identifiers=aliases | {incumbent.uid, address},
             assignments=assignments,
-            entitlements=one.rights,
+            entitlements=incumbent.rights,
         )
         return Subject(match.matricule, current, person, assignments)
 
@@ -238,29 +233,29 @@ class _Adopting:
             establishments=home_establishments(account, self.as_of),
             profiles=account.profiles,
         )
-        # what the rules take from an entry that could do everything until now counts for the guards
+        # guards count what the rules remove from an entry that had all rights until now
         losses = [change for change in changes_of(desired, self.rules) if change.kind in LOSING]
         kinds = tuple(dict.fromkeys(change.kind.value for change in (adopted, *losses)))
         row = AccountWrite(account.uid, kinds, adopted.reason, write)
         return _Adoption(match, desired, row, (adopted, *losses))
 
     def _planned(
-        self, adoptions: Sequence[_Adoption], strangers: Mapping[str, Stranger], told: MergedFeeds
+        self, adoptions: Sequence[_Adoption], strangers: Mapping[str, Stranger], merged: MergedFeeds
     ) -> ReadyPlan:
-        changes = [change for one in adoptions for change in one.changes]
+        changes = [change for adoption in adoptions for change in adoption.changes]
         census = self.index.census(self.as_of)
         plan = Plan(
             basis=self._basis(),
             changes=tuple(changes),
-            rejections=tuple(told.rejections),
+            rejections=tuple(merged.rejections),
             holds=tuple(sorted(self.holds, key=lambda hold: (hold.matricule or "", hold.uid or ""))),
             refusals=tuple(refusals(changes, census, self.rules.policy, self.as_of)),
-            remarks=tuple(self._remarks(adoptions, strangers, told)),
+            remarks=tuple(self._remarks(adoptions, strangers, merged)),
             summary=counts_by_kind(changes),
         )
-        # without the digests of policy and register the next night looks at everything
+        # without the digests of policy and register the next night evaluates every account
         last = LastRun("", self.as_of, "", "", "", True, census)
-        writes = tuple(one.write for one in adoptions)
+        writes = tuple(adoption.write for adoption in adoptions)
         return ReadyPlan(plan, writes, (), last)
 
     def _basis(self) -> Basis:
@@ -275,26 +270,26 @@ class _Adopting:
         )
 
     def _remarks(
-        self, adoptions: Sequence[_Adoption], strangers: Mapping[str, Stranger], told: MergedFeeds
+        self, adoptions: Sequence[_Adoption], strangers: Mapping[str, Stranger], merged: MergedFeeds
     ) -> Iterator[str]:
         inside = [stranger for stranger in strangers.values() if stranger.inside]
-        adopted = {one.match.matricule for one in adoptions}
-        left = [m for m in told.people if m not in adopted and m not in self.index.by_matricule]
+        adopted = {adoption.match.matricule for adoption in adoptions}
+        without_entry = [m for m in merged.people if m not in adopted and m not in self.index.by_matricule]
         by = f"{self.by.matricule} and {self.by.numen}" if self.by.numen else self.by.matricule
         yield (f"by {by}: {len(adopted)} of {counted(len(inside), 'entry', 'entries')} that were not managed")
-        if left:
+        if without_entry:
             yield (
-                f"{counted(len(left), 'person', 'people')} of the feed without an entry to adopt: the next "
-                "night makes new accounts for them, so see first to the entries that are held"
+                f"{counted(len(without_entry), 'person', 'people')} of the feed without an entry to adopt: "
+                "the next night creates accounts for them, so settle the entries on hold first"
             )
         if not any(stranger.incumbent.matricules for stranger in inside) and inside:
             yield (
-                f"no entry has the attribute {self.by.matricule}; where the matricule stands, "
-                "--matricule-attribute says"
+                f"no entry has the attribute {self.by.matricule}; name the attribute with the matricule: "
+                "--matricule-attribute"
             )
         shown = sum(stranger.shows_numen for stranger in inside)
         if shown:
             yield (
-                f"{counted(shown, 'entry', 'entries')} with a NUMEN in clear, a secret: piactl keeps "
-                "a keyed digest of it; take it away when nothing needs it there any more"
+                f"{counted(shown, 'entry', 'entries')} with a NUMEN in clear text, a secret: piactl "
+                "stores a keyed digest; remove the NUMEN when nothing else needs it"
             )

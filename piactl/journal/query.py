@@ -158,9 +158,9 @@ class _Reading:
 
     def skips(self, raw: bytes) -> bool:
         """Whether a line needs no parsing; most need none if one account is wanted."""
-        found = _INTENT_OF.search(raw)
-        if found is not None:
-            return int(found[1]) not in self._waiting
+        match = _INTENT_OF.search(raw)
+        if match is not None:
+            return int(match[1]) not in self._waiting
         return b'"type":"intent"' in raw and not all(text in raw for text in self._needed)
 
     def take(self, line: JournalLine) -> Iterator[JournalledChange]:

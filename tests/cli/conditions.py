@@ -289,7 +289,7 @@ CASES: dict[str, Case] = {
         wrong=(
             (("assignment", "add", CLAIRE, *WHY), "", 2, "--uai, --function, --end"),
             (("assignment", "add", CLAIRE, *POST, "--function", "XYZ", *WHY), "", 1, "fits no profile"),
-            (("assignment", "add", CLAIRE, *POST, "--corps", "\x1b|\n", *WHY), "", 1, "is no code"),
+            (("assignment", "add", CLAIRE, *POST, "--corps", "\x1b|\n", *WHY), "", 1, "is not a valid code"),
             (("assignment", "add", CLAIRE, *POST, "--position", "odd", *WHY), "", 1, "not in the policy"),
             (("assignment", "add", CLAIRE, *POST, "--end", "2020-01-01", *WHY), "", 1, "is past"),
         ),
@@ -306,7 +306,7 @@ CASES: dict[str, Case] = {
                 ("assignment", "end", CLAIRE, "--on", UNTIL, "--uai", MICHELIS, *WHY),
                 "",
                 1,
-                "no assignment that",
+                "no current or later assignment",
             ),
             (("assignment", "end", CLAIRE, "--on", UNTIL, *WHY), "", 1, "add --until DATE"),
         ),
@@ -411,7 +411,7 @@ CASES: dict[str, Case] = {
         wrong=(
             (("password", "reset", "nobody.here", "--to", "{new}"), "", 9, NOBODY),
             (("password", "reset", CLAIRE, "--to", "{new}"), NUMEN, 2, "can only be asked for on a terminal"),
-            (("password", "reset", CLAIRE, "--numen-file", "-", "--to", "{new}"), "", 2, "holds no line"),
+            (("password", "reset", CLAIRE, "--numen-file", "-", "--to", "{new}"), "", 2, "has no line"),
             (
                 ("password", "reset", CLAIRE, "--numen-file", "-", "--to", "{new}"),
                 "\0\n",
@@ -431,7 +431,7 @@ CASES: dict[str, Case] = {
         stdin="quatre chats gris et lents\n",
         wrong=(
             (("password", "check", "nobody.here"), "x\n", 9, NOBODY),
-            (("password", "check", CLAIRE), "", 2, "holds no line"),
+            (("password", "check", CLAIRE), "", 2, "has no line"),
             (("password", "check", CLAIRE), "Claire2020\n", 1, ""),
             (("password", "check", "--password-file", "{new}"), "", 10, "no such file"),
         ),
@@ -536,7 +536,7 @@ CASES: dict[str, Case] = {
         wrong=(
             (("recover", "--accept"), "", 2, 'add --reason "..." to --accept'),
             (("recover", "--accept", *WHY), "", 1, "the directory lacks no run"),
-            (("recover", *WHY), "", 2, "--reason goes with"),
+            (("recover", *WHY), "", 2, "--reason needs"),
             (("recover", "--from", "{new}"), "", 2, "name a server of directory.servers"),
             (("recover", "--from", "{new}", "--accept", *WHY), "", 2, "exclude each other"),
         ),

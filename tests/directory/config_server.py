@@ -13,7 +13,7 @@ from typing import Any
 from piactl.resources import schemas_folder
 from piactl.sandbox import render
 from piactl.sandbox.files import IDENTITIES, initial_ldif, socket_uri, tree_settings
-from piactl.sandbox.server import end, find_software, launch, wait_until_answering
+from piactl.sandbox.server import find_software, launch, stop_process, wait_until_answering
 
 ROOT = tree_settings()["root"]
 Edit = Callable[[str], str]
@@ -72,4 +72,4 @@ def config_server(
         wait_until_answering(process, place, folder / "log.txt")
         yield ConfigServer(socket_uri(place), given, folder)
     finally:
-        end(process)
+        stop_process(process)

@@ -170,7 +170,7 @@ def test_a_person_has_one_account(academy: Academy) -> None:
     feed = academy.feed(*PEOPLE)
     academy.night(DAY, feed)
     entry(academy, "cdubreuil", **supann("1001", mail="c.dubreuil@ac-amiens.fr"))
-    assert "has the account claire.dubreuil already" in why(adopt(academy, feed), "cdubreuil")
+    assert "already has the account claire.dubreuil" in why(adopt(academy, feed), "cdubreuil")
 
 
 def test_a_name_of_an_account_is_not_adopted(academy: Academy) -> None:

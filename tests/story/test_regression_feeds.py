@@ -78,7 +78,7 @@ def test_last_weeks_file_without_a_date_is_not_applied_a_second_time(academy: Ac
     academy.night("2026-09-11", academy.raw_feed(new))
     with academy.nothing_written():
         ran = academy.night("2026-09-12", academy.raw_feed(old), code=6)
-    assert "this file was applied before, and others after it" in ran.err
+    assert "this file was applied before, and later ones after it" in ran.err
 
 
 def test_hr_may_go_back_to_what_it_said_under_a_later_date(academy: Academy) -> None:

@@ -74,9 +74,17 @@ class SilentConnection(ldap3.Connection):  # type: ignore[misc,unused-ignore]
         *,
         read_only: bool,
     ) -> None:
-        who: dict[str, Any] = {"user": identity.dn, "password": secret, "authentication": ldap3.SIMPLE}
+        credentials: dict[str, Any] = {
+            "user": identity.dn,
+            "password": secret,
+            "authentication": ldap3.SIMPLE,
+        }
         if identity.external:
-            who = {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
+            credentials = {
+                "authentication": ldap3.SASL,
+                "sasl_mechanism": ldap3.EXTERNAL,
+                "sasl_credentials": "",
+            }
         super().__init__(
             ldap3.Server(address, get_info=ldap3.NONE, tls=VerifiedTls(settings.tls)),
             client_strategy=ldap3.SYNC,
@@ -86,7 +94,7 @@ class SilentConnection(ldap3.Connection):  # type: ignore[misc,unused-ignore]
             check_names=False,
             return_empty_attributes=False,
             read_only=read_only,
-            **who,
+            **credentials,
         )
         self.strategy = PipelinedStrategy(self, settings.connect_timeout, deadline)
         self.send = self.strategy.send
@@ -321,8 +329,8 @@ def _without_strict(
     try:
         _establish(second, _starttls(address, settings))
     except (LDAPException, OSError, PiactlError, Unusable) as error:
-        again = second.strategy.failure or error
-        return again if isinstance(again, ssl.SSLCertVerificationError) else refused
+        without_strict = second.strategy.failure or error
+        return without_strict if isinstance(without_strict, ssl.SSLCertVerificationError) else refused
     else:
         raise Unusable(lacking(second.socket, refused.verify_message)) from None
     finally:
@@ -352,8 +360,8 @@ def _check_bound(result: Result, identity: Identity) -> None:
     """Raises Unusable if the bind was refused."""
     if result.code == 0:
         return
-    who = "EXTERNAL" if identity.external else identity.dn
-    words = f"bind as {who} refused: {described(result)}"
+    name = "EXTERNAL" if identity.external else identity.dn
+    words = f"bind as {name} refused: {described(result)}"
     if result.code == BAD_CREDENTIALS:
         raise Unusable(f"{words}. Check the DN and the password file of this identity.", everywhere=True)
     raise Unusable(words)

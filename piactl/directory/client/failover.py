@@ -48,7 +48,7 @@ class Servers:
 
         Raises DirectoryUnreachable with the reason for each server tried.
         """
-        tried: list[str] = []
+        reasons: list[str] = []
         starts: list[str] = []
         listed = self._settings.servers[:1] if self._writing else self._settings.servers
         uris = [only.uri] if only else sorted(listed, key=lambda uri: uri != first)
@@ -56,13 +56,13 @@ class Servers:
             try:
                 return self._usable(uri, only)
             except Unusable as error:
-                tried.append(f"{shown_uri(uri)}: {error}")
+                reasons.append(f"{shown_uri(uri)}: {error}")
                 starts += sandbox_start(uri, str(error))
                 if error.everywhere:
                     break
         raise DirectoryUnreachable(
             f"No directory server can be used as {self._name}:\n  "
-            + "\n  ".join(tried or ["`servers` is empty"])
+            + "\n  ".join(reasons or ["`servers` is empty"])
             + (_ONE_SERVER if only else "")
             + "".join(f"\nStart it: {command}" for command in starts)
             + "\nFor all problems, run: piactl doctor"

@@ -132,17 +132,17 @@ def _entry(data: bytes, start: int, limit: int, spelled: Spelling) -> RawEntry:
         _, start, stop = header(data, stop)
         if stop > end:
             raise ValueError("values longer than their entry")
-        held = []
+        value_list = []
         while start < stop:
             size = data[start + 1]
             if size < 0x80:
                 start += 2
-                held.append(data[start : start + size])
+                value_list.append(data[start : start + size])
                 start += size
             else:
                 _, first, start = header(data, start)
-                held.append(data[first:start])
-        values[spelled.get(name) or spelled_name(name, spelled)] = tuple(held)
+                value_list.append(data[first:start])
+        values[spelled.get(name) or spelled_name(name, spelled)] = tuple(value_list)
     return RawEntry(dn, values)
 
 

@@ -148,10 +148,10 @@ class DeadlineStrategy(SyncStrategy):
 
     def has_message(self) -> bool:
         """Whether a whole message has arrived that was not read yet. Raises ValueError."""
-        have = len(self._data) - self._at
-        if have and self._data[self._at] != SEQUENCE:
+        received = len(self._data) - self._at
+        if received and self._data[self._at] != SEQUENCE:
             raise ValueError("no message begins like that")
-        if have < 2 or have < 2 + (self._data[self._at + 1] & 0x7F) * (self._data[self._at + 1] >> 7):
+        if received < 2 or received < 2 + (self._data[self._at + 1] & 0x7F) * (self._data[self._at + 1] >> 7):
             return False
         end = header(self._data, self._at)[2]
         if end - self._at > LARGEST_MESSAGE:
@@ -201,9 +201,9 @@ class DeadlineStrategy(SyncStrategy):
 
         Raises OSError; ValueError or IndexError for bytes that are not LDAP, and for an answer to no request.
         """
-        for at, message in enumerate(self._early):
+        for index, message in enumerate(self._early):
             if message.number in wanted:
-                return self._early.pop(at)
+                return self._early.pop(index)
         while (message := self._next()).number not in wanted:
             self._early.append(message)
         return message
@@ -318,11 +318,11 @@ class DeadlineStrategy(SyncStrategy):
             raise ValueError(f"an entry that cannot be read: {error}") from None
 
     def _uris(self, message: Message) -> list[str]:
-        found, at = [], message.start
+        uris, at = [], message.start
         while at < message.end:
             _, start, at = header(message.data, at)
-            found.append(message.data[start:at].decode("utf-8", "replace"))
-        return found
+            uris.append(message.data[start:at].decode("utf-8", "replace"))
+        return uris
 
 
 def message_at(data: bytes, at: int) -> Message:
@@ -346,9 +346,9 @@ def spelling(attributes: tuple[str, ...]) -> Spelling:
 
 def spelled_name(name: bytes, spelled: Spelling) -> str:
     """The name of an attribute as it was asked for; adds it to `spelled`."""
-    found = spelled.get(name) or spelled.get(name.lower()) or name.decode("ascii", "replace")
-    spelled[name] = found
-    return found
+    spelled_as = spelled.get(name) or spelled.get(name.lower()) or name.decode("ascii", "replace")
+    spelled[name] = spelled_as
+    return spelled_as
 
 
 def _connected(address: tuple[int, int, int, Any], timeout: float) -> socket.socket:
@@ -378,10 +378,10 @@ class Deadline:
 
     def remaining(self) -> float:
         """Seconds left, more than 0. Raises TimeoutError when there are none."""
-        left = self._end - time.monotonic()
-        if left <= 0:
+        remaining = self._end - time.monotonic()
+        if remaining <= 0:
             raise self.passed()
-        return left
+        return remaining
 
     def passed(self) -> TimeoutError:
         """The error for an answer that did not come in time."""

@@ -39,7 +39,7 @@ def activation_write(
             POLICY: (policy.encode(),),
             LOCKED: (_generalized(ends),),
         },
-        delete={"userPassword": (), RESET: (), POLICY: (), **_held(reader, dn, LOCKED)},
+        delete={"userPassword": (), RESET: (), POLICY: (), **_values_of(reader, dn, LOCKED)},
     )
 
 
@@ -49,12 +49,12 @@ def unblock_write(reader: Reader, dn: str, *, ends: datetime | None, released: b
     `ends` is the end of the activation password, None where the password is none. `released`: the policy of
     activation passwords is taken away with it.
     """
-    delete = _held(reader, dn, LOCKED)
+    delete = _values_of(reader, dn, LOCKED)
     add = {LOCKED: (_generalized(ends),)} if ends is not None else {}
     if delete == add:
         delete, add = {}, {}
     if released:
-        delete |= _held(reader, dn, POLICY)
+        delete |= _values_of(reader, dn, POLICY)
     return EntryWrite("modify", dn, add=add, delete=delete) if delete or add else None
 
 
@@ -80,15 +80,15 @@ def policy_faults(reader: Reader, policy: str) -> list[str]:
     entry = reader.read(policy, names)
     if entry is None:
         return ["it is not there, and without it slapd applies no policy at all"]
-    held = {name: entry.text(name) for name in names}
+    values = {name: entry.text(name) for name in names}
     faults = []
-    if held["pwdLockout"] != "TRUE":
+    if values["pwdLockout"] != "TRUE":
         faults.append("pwdLockout is not TRUE: activation passwords would never end")
-    if held["pwdLockoutDuration"] not in ("", "0"):
+    if values["pwdLockoutDuration"] not in ("", "0"):
         faults.append("pwdLockoutDuration is not 0: one that ended would open again after it")
-    if held["pwdMustChange"] != "TRUE":
+    if values["pwdMustChange"] != "TRUE":
         faults.append("pwdMustChange is not TRUE: it would do as a password for good")
-    if held["pwdMaxAge"] not in ("", "0"):
+    if values["pwdMaxAge"] not in ("", "0"):
         faults.append(
             "pwdMaxAge is set: it ends the password that replaces the activation password, not that"
         )
@@ -115,7 +115,7 @@ def read_minimum(reader: Reader, policy: str) -> int | None:
     return int(entry.text("pwdMinLength") or 0) if entry is not None else None
 
 
-def _held(reader: Reader, dn: str, attribute: str) -> dict[str, tuple[bytes, ...]]:
+def _values_of(reader: Reader, dn: str, attribute: str) -> dict[str, tuple[bytes, ...]]:
     entry = reader.read(dn, [attribute])
     values = entry.values.get(attribute, ()) if entry is not None else ()
     return {attribute: values} if values else {}

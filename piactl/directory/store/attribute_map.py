@@ -253,7 +253,7 @@ class Encoding:
 
     def managed(self, entry: RawEntry) -> dict[str, tuple[bytes, ...]]:
         """The current managed values of an entry, in the order of `values`."""
-        found: dict[str, tuple[bytes, ...]] = {}
+        managed: dict[str, tuple[bytes, ...]] = {}
         for default in MANAGED:
             name = self.names.get(default, default)
             values = entry.values.get(name, ())
@@ -261,8 +261,8 @@ class Encoding:
                 urn = self.urn.encode()
                 values = tuple(v for v in values if v.startswith(urn))
             if values:
-                found[name] = values if len(values) == 1 else tuple(sorted(values))
-        return found
+                managed[name] = values if len(values) == 1 else tuple(sorted(values))
+        return managed
 
     def rights(self, entry: RawEntry) -> frozenset[tuple[str, str]]:
         """The pairs (service, uai) that an entry is entitled to under piactl's URN."""
@@ -438,10 +438,10 @@ def differences(current: Values, desired: Values) -> tuple[Values, Values]:
         old, new = current.get(name, ()), desired.get(name, ())
         if old == new:
             continue
-        gone = tuple(value for value in old if value not in new)
+        removed = tuple(value for value in old if value not in new)
         come = tuple(value for value in new if value not in old)
-        if gone:
-            delete[name] = gone
+        if removed:
+            delete[name] = removed
         if come:
             add[name] = come
     return delete, add

@@ -72,15 +72,15 @@ def read_owners(
 ) -> Iterator[tuple[str, str]]:
     """(name, uid) of each account whose ledger has one of these names; the name in lower case."""
     name, uid = encoding.name("piactlIdentifier"), encoding.name("uid")
-    wanted = {one.casefold() for one in names}
+    wanted = {wanted_name.casefold() for wanted_name in names}
     for start in range(0, len(names), AT_ONCE):
-        some = (filters.equals(name, one) for one in names[start : start + AT_ONCE])
-        query = filters.all_of(IN_ACCOUNTS, filters.any_of(*some))
+        conditions = (filters.equals(name, wanted_name) for wanted_name in names[start : start + AT_ONCE])
+        query = filters.all_of(IN_ACCOUNTS, filters.any_of(*conditions))
         for raw in reader.search(settings.accounts, query, [uid, name]):
             for value in raw.values.get(name, ()):
-                found = value.decode("utf-8", "replace").casefold()
-                if found in wanted:
-                    yield found, raw.text(uid)
+                name_found = value.decode("utf-8", "replace").casefold()
+                if name_found in wanted:
+                    yield name_found, raw.text(uid)
 
 
 def read_foreign_names(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:

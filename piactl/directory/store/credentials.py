@@ -29,8 +29,8 @@ def read_credentials(reader: Reader, dn: str, device: str, settings: PasswordSet
     One search for the account and its devices, one reading of the password policy that it is under.
     """
     query = filters.any_of(IN_ACCOUNTS, filters.equals("objectClass", "oathTOTPToken"))
-    found = list(reader.search(dn, query, [*_ACCOUNT, *_TOKEN]))
-    entry = next((one for one in found if same_dn(one.dn, dn)), RawEntry(dn, {}))
+    entries = list(reader.search(dn, query, [*_ACCOUNT, *_TOKEN]))
+    entry = next((raw for raw in entries if same_dn(raw.dn, dn)), RawEntry(dn, {}))
     blocked, link = entry.text("pwdAccountLockedTime"), entry.text("oathTOTPToken")
     return Credentials(
         changed=instant(entry.text("pwdChangedTime")),
@@ -38,7 +38,7 @@ def read_credentials(reader: Reader, dn: str, device: str, settings: PasswordSet
         blocked=None if blocked == _FOR_GOOD else instant(blocked),
         blocked_for_good=blocked == _FOR_GOOD,
         policy=_policy(reader, entry.text("pwdPolicySubentry") or settings.policy, settings),
-        device=_device(reader, found, child(dn, "cn", device), device) if device else None,
+        device=_device(reader, entries, child(dn, "cn", device), device) if device else None,
         linked=bool(link and device) and same_dn(link, child(dn, "cn", device)),
         denied=bool(link) and same_dn(link, child(dn, "cn", NO_DEVICE)),
         failures=_instants(entry, "pwdFailureTime"),
@@ -58,12 +58,12 @@ def _policy(reader: Reader, dn: str, settings: PasswordSettings) -> PasswordPoli
     )
 
 
-def _device(reader: Reader, found: Sequence[RawEntry], dn: str, name: str) -> Device:
-    entry = next((one for one in found if same_dn(one.dn, dn)), None)
+def _device(reader: Reader, entries: Sequence[RawEntry], dn: str, name: str) -> Device:
+    entry = next((raw for raw in entries if same_dn(raw.dn, dn)), None)
     if entry is None:
         return Device(name, there=False)
     place = entry.text("oathTOTPParams") or dn
-    params = next((one for one in found if same_dn(one.dn, place)), None) or reader.read(place, _TOKEN)
+    params = next((raw for raw in entries if same_dn(raw.dn, place)), None) or reader.read(place, _TOKEN)
     if params is None:
         return Device(name, there=True)
     return Device(
@@ -85,7 +85,7 @@ def instant(text: str) -> datetime | None:
 
 def _instants(entry: RawEntry, attribute: str) -> tuple[datetime, ...]:
     texts = (value.decode("ascii", "replace") for value in entry.values.get(attribute, ()))
-    return tuple(sorted(one for one in map(instant, texts) if one is not None))
+    return tuple(sorted(raw for raw in map(instant, texts) if raw is not None))
 
 
 def _seconds(entry: RawEntry, attribute: str) -> timedelta:

@@ -56,9 +56,9 @@ class DeviceEntry:
 
 def read_devices(reader: Reader, account_dn: str, unreadable: UnreadableRecords) -> list[DeviceEntry]:
     """The devices below an account, by name; those that cannot be read are added to `unreadable`."""
-    found = reader.search(account_dn, IN_DEVICE, _ATTRIBUTES, scope="one")
-    devices = (_device_entry(raw, unreadable) for raw in found)
-    return sorted((one for one in devices if one is not None), key=lambda one: one.device.name)
+    entries = reader.search(account_dn, IN_DEVICE, _ATTRIBUTES, scope="one")
+    devices = (_device_entry(raw, unreadable) for raw in entries)
+    return sorted((entry for entry in devices if entry is not None), key=lambda entry: entry.device.name)
 
 
 def device_deletions(reader: Reader, accounts: str, owners: Sequence[str]) -> dict[str, list[EntryWrite]]:
@@ -67,15 +67,15 @@ def device_deletions(reader: Reader, accounts: str, owners: Sequence[str]) -> di
     few = len(owners) <= _FEW
     bases = [(dn, "one") for dn in owners] if few else [(accounts, "subtree")]
     wanted = {normal_dn(dn) for dn in owners}
-    found: dict[str, list[EntryWrite]] = {}
+    deletions: dict[str, list[EntryWrite]] = {}
     for base, scope in bases:
         for raw in reader.search(base, _ANY_DEVICE, [DATA], scope=scope):
             owner = normal_dn(raw.dn).partition(",")[2]
             if owner in wanted:
                 data = raw.values.get(DATA, ())
                 write = EntryWrite("delete", raw.dn, delete={DATA: data} if data else {})
-                found.setdefault(owner, []).append(write)
-    return found
+                deletions.setdefault(owner, []).append(write)
+    return deletions
 
 
 def read_seal_keys(reader: Reader, accounts: str, unreadable: UnreadableRecords) -> Iterator[tuple[str, str]]:
@@ -182,9 +182,9 @@ def device_change(
     if sealed:
         wanted[SEALED] = (sealed,)
     old = {name: entry.values[name] for name in wanted if entry.values.get(name)}
-    same = [name for name, values in wanted.items() if old.get(name) == values]
-    delete = {name: values for name, values in old.items() if name not in same}
-    add = {name: values for name, values in wanted.items() if name not in same}
+    unchanged = [name for name, values in wanted.items() if old.get(name) == values]
+    delete = {name: values for name, values in old.items() if name not in unchanged}
+    add = {name: values for name, values in wanted.items() if name not in unchanged}
     return EntryWrite("modify", entry.dn, add=add, delete=delete) if add else None
 
 

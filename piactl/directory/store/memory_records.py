@@ -102,12 +102,12 @@ def source_record(memory: SourceMemory) -> Record:
         "date": _iso(record.date),
         "rows": record.rows,
         "people": record.people,
-        "past": [_past_record(one) for one in record.past],
+        "past": [_past_record(feed) for feed in record.past],
         "applied": list(memory.applied),
         **({"undone": list(memory.undone)} if memory.undone else {}),
         **({"again": list(memory.again)} if memory.again else {}),
         **(
-            {"deviations": {m: dict(one) for m, one in memory.deviations.items()}}
+            {"deviations": {m: dict(feed) for m, feed in memory.deviations.items()}}
             if memory.deviations
             else {}
         ),
@@ -190,11 +190,15 @@ def read_waiting(r: Record) -> Waiting:
 
 
 def addresses_record(foreign: Mapping[str, Mapping[str, date]]) -> Record:
-    return {uid: {a: since.isoformat() for a, since in found.items()} for uid, found in foreign.items()}
+    return {
+        uid: {a: since.isoformat() for a, since in addresses.items()} for uid, addresses in foreign.items()
+    }
 
 
 def read_addresses(r: Record) -> dict[str, dict[str, date]]:
-    return {uid: {a: date.fromisoformat(since) for a, since in found.items()} for uid, found in r.items()}
+    return {
+        uid: {a: date.fromisoformat(since) for a, since in addresses.items()} for uid, addresses in r.items()
+    }
 
 
 def archivals_record(noted: Mapping[str, date]) -> Record:
@@ -261,13 +265,13 @@ def read_memory(
     waiting: dict[str, Waiting] = {}
     for entry in reader.search(places.folder(WAITING), query, [DATA], scope="one"):
         raw[entry.dn] = b""
-        one = unreadable.read(entry.dn, entry.first(DATA), read_waiting)
-        if one is None:
+        person = unreadable.read(entry.dn, entry.first(DATA), read_waiting)
+        if person is None:
             continue
-        own = (places.waiting(digest) for digest in keys.candidates("matricule", one.person.matricule))
+        own = (places.waiting(digest) for digest in keys.candidates("matricule", person.person.matricule))
         if normal_dn(entry.dn) in map(normal_dn, own):
             raw[entry.dn] = entry.first(DATA) or b""
-            waiting[one.person.matricule] = one
+            waiting[person.person.matricule] = person
         else:
             why = "its name is not the digest of its matricule under a key of this host"
             unreadable.add(UnreadableRecord(entry.dn, why, "put the key back, or delete the entry"))
@@ -325,11 +329,11 @@ def _source_of_runs(
     ids = {record["run"]: record for record in records}
     applied, undone = [], []
     for record in reversed(records):
-        mine = [feed["digest"] for feed in record.get("feeds", []) if feed["source"] == name]
+        digests = [feed["digest"] for feed in record.get("feeds", []) if feed["source"] == name]
         if record["status"] in (RunStatus.DONE, RunStatus.PARTLY):
-            applied += mine
+            applied += digests
         if is_undone(record, ids):
-            undone += mine
+            undone += digests
     if not applied:
         return None
     return SourceMemory(
@@ -362,9 +366,12 @@ def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKey
     for matricule in sorted({*before.memory.waiting, *after.waiting}):
         names = [places.waiting(digest) for digest in keys.candidates("matricule", matricule)]
         dn = next((name for name in names if name.lower() in raw), names[0])
-        one = after.waiting.get(matricule)
+        person = after.waiting.get(matricule)
         write = record_write(
-            dn, raw.get(dn.lower()), waiting_record(one) if one else None, one.due if one else None
+            dn,
+            raw.get(dn.lower()),
+            waiting_record(person) if person else None,
+            person.due if person else None,
         )
         if write is not None:
             yield write

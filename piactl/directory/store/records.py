@@ -200,7 +200,7 @@ def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
     folders = {normal_dn(places.folder(name)) for name in (SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES)}
     own = (places.last_run, places.addresses, places.archivals, places.lock, places.keys, places.move)
     single = {normal_dn(dn) for dn in own}
-    found = []
+    misplaced = []
     for entry in reader.search(state, filters.ANY_ENTRY, ["objectClass"]):
         name = normal_dn(entry.dn)
         above = name.partition(",")[2]
@@ -208,10 +208,12 @@ def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
         if name == top or name in folders:
             continue
         if not (name in single or above in folders or of_run):
-            found.append(UnreadableRecord(entry.dn, "no record of piactl belongs here", "delete the entry"))
+            misplaced.append(
+                UnreadableRecord(entry.dn, "no record of piactl belongs here", "delete the entry")
+            )
         elif not is_record(entry):
-            found.append(foreign_entry(entry.dn))
-    return found
+            misplaced.append(foreign_entry(entry.dn))
+    return misplaced
 
 
 def is_record(entry: RawEntry) -> bool:

@@ -97,15 +97,15 @@ def all_runs(reader: Reader, places: Places, unreadable: UnreadableRecords) -> l
         else:
             unreadable.add(UnreadableRecord(entry.dn, "the record is that of a run of another name"))
     # the id of a run holds only its second
-    return sorted(records, key=lambda one: (instant_of(one["started"]), one["run"]), reverse=True)
+    return sorted(records, key=lambda record: (instant_of(record["started"]), record["run"]), reverse=True)
 
 
 def is_undone(record: Record, ids: Mapping[str, Record]) -> bool:
     """Whether the run was undone, and that undo was not undone."""
-    undone, seen = False, set()
+    undone, visited = False, set()
     by = record.get("undone_by")
-    while by and by not in seen:
-        seen.add(by)
+    while by and by not in visited:
+        visited.add(by)
         undone = not undone
         by = ids.get(by, {}).get("undone_by")
     return undone
@@ -114,10 +114,10 @@ def is_undone(record: Record, ids: Mapping[str, Record]) -> bool:
 def heads_of(runs: Iterable[Record], host: str) -> list[Record]:
     """The runs of a host, the latest first, whose records hold a line of its journal, back to the run that
     began that journal. `runs` are in the order of `read_runs`."""
-    found = []
+    records = []
     for record in runs:
         if record.get("host") == host and record.get("journal"):
-            found.append(record)
+            records.append(record)
             if record.get("begun"):
                 break
-    return found
+    return records

@@ -90,7 +90,7 @@ def _stranger(raw: RawEntry, settings: DirectorySettings, encoding: Encoding, by
 
 def _fault(
     raw: RawEntry,
-    one: Incumbent,
+    incumbent: Incumbent,
     settings: DirectorySettings,
     encoding: Encoding,
     classes: frozenset[str],
@@ -102,9 +102,9 @@ def _fault(
             f"its structural class is {structural or 'unknown'}, and no server makes an {_PERSON} of it; "
             "make the entry anew"
         )
-    if len(one.uids) == 1 and not same_dn(raw.dn, account_dn(settings, one.uid)):
+    if len(incumbent.uids) == 1 and not same_dn(raw.dn, account_dn(settings, incumbent.uid)):
         return (
-            f"its name is {raw.dn}, where that of an account is {account_dn(settings, one.uid)}; "
+            f"its name is {raw.dn}, where that of an account is {account_dn(settings, incumbent.uid)}; "
             "piactl renames no entry"
         )
     if raw.values.get(encoding.name("oathTOTPToken")):
@@ -123,8 +123,10 @@ def _fault(
 
 
 def _texts(raw: RawEntry, attribute: str) -> tuple[str, ...]:
-    found = next((values for name, values in raw.values.items() if name.lower() == attribute.lower()), ())
-    return tuple(value.decode("utf-8", "replace") for value in found)
+    values_found = next(
+        (values for name, values in raw.values.items() if name.lower() == attribute.lower()), ()
+    )
+    return tuple(value.decode("utf-8", "replace") for value in values_found)
 
 
 def adoption_write(stranger: Stranger, account: Account, encoding: Encoding, by: Recognition) -> EntryWrite:
@@ -142,14 +144,14 @@ def adoption_write(stranger: Stranger, account: Account, encoding: Encoding, by:
     asserted = [encoding.name("mail")]
     if by.matricule.lower() in (name.lower() for name in stranger.values):
         asserted.append(next(name for name in stranger.values if name.lower() == by.matricule.lower()))
-    gone, come = dict(delete), {"objectClass": missing, **add}
+    removed, added = dict(delete), {"objectClass": missing, **add}
     for name in asserted:
-        if name not in gone and name not in come:
-            gone[name] = come[name] = stranger.values[name]
+        if name not in removed and name not in added:
+            removed[name] = added[name] = stranger.values[name]
     for name, values in delete.items():
         if any(read_numen(value.decode()) for value in values):
-            gone[name], come[name] = (), encoding.values(account).get(name, ())
-    return EntryWrite("modify", stranger.incumbent.dn, add=come, delete=gone)
+            removed[name], added[name] = (), encoding.values(account).get(name, ())
+    return EntryWrite("modify", stranger.incumbent.dn, add=added, delete=removed)
 
 
 Shown = dict[str, list[str]]

@@ -1,4 +1,4 @@
-"""The people who lose something within a forecast, for the warnings that are sent before."""
+"""Lists the people who lose something within a forecast, so that they can be warned."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _OVER = (State.GRACE, State.DEACTIVATED, State.ARCHIVED)
 
 @dataclass(slots=True)
 class _Leaver:
-    """One account that loses something: the account before, and what the nights change of it."""
+    """An account that loses something: the account before the loss, and its changes by the nights."""
 
     before: Account
     why: str
     lost: dict[Right, date] = field(default_factory=dict)
-    """The last day of each right that is not given back."""
+    """The last day of each right that is not granted again."""
     closes: Mapping[str, object] | None = None
     grace: bool = False
     deactivated: date | None = None
@@ -50,26 +50,25 @@ class _Leaver:
 
 
 def leavers(forecast: Forecast) -> tuple[list[dict[str, Any]], list[Night]]:
-    """One row per account that loses something within the forecast and does not have it at its end, by uid;
-    and the nights themselves.
+    """One row per account that loses something for good within the forecast, by uid, and the nights.
 
-    uid, matricule, display_name, address, private_mail; `state` before the first loss and `state_then` at
-    the end of the forecast; `services_ending` as service, uai, last_day; `login_ends` (the last day),
-    `grace_ends` (the last day), `deactivated_on`, `archived_on` (the first day), also where they lie beyond
-    the forecast and are known; `reason`. Days are ISO text, None where there is none.
+    A row has uid, matricule, display_name, address, private_mail; `state` before the first loss and
+    `state_then` at the end of the forecast; `services_ending` as service, uai, last_day; `login_ends` and
+    `grace_ends` (last days), `deactivated_on` and `archived_on` (first days), also beyond the forecast if
+    known; `reason`. Days are ISO text or None.
     """
-    found: dict[str, _Leaver] = {}
+    losing: dict[str, _Leaver] = {}
     nights = []
     for night in forecast.nights():
         nights.append(night)
         for change in night.plan.changes:
-            if change.kind in LOSING and change.uid not in found:
+            if change.kind in LOSING and change.uid not in losing:
                 before = forecast.account(change.uid)
                 if before is not None:
-                    found[change.uid] = _Leaver(before, change.reason)
-            if change.uid in found:
-                found[change.uid].take(change, night)
-    rows = [_row(leaver, forecast) for _, leaver in sorted(found.items())]
+                    losing[change.uid] = _Leaver(before, change.reason)
+            if change.uid in losing:
+                losing[change.uid].take(change, night)
+    rows = [_row(leaver, forecast) for _, leaver in sorted(losing.items())]
     return [row for row in rows if _loses(row)], nights
 
 

@@ -1,4 +1,4 @@
-"""Forecast of what dates alone change: the nights to come, simulated by the functions that plan a night."""
+"""Forecasts what dates alone change: simulates the coming nights with the functions that plan a night."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Night:
 class Forecast:
     """The nights from `first` to `until` without any feed, each after the one before.
 
-    A plan that breaks guards is shown with its refusals, and the nights after it go on as if it had been
-    approved. Nothing is written. Memory grows with the accounts that change, not with all accounts. `rules`
-    makes the rules of a day.
+    A plan that breaks guards has its refusals, and later nights are computed as if it had been approved.
+    Nothing is written. Memory grows with the accounts that change, not with all accounts. `rules` returns the
+    rules of a day.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Forecast:
         return None if entry is None or isinstance(entry, Unreadable) else entry.account
 
     def _apply(self, ready: ReadyPlan, day: date) -> None:
-        """Leaves the simulated directory as the run would."""
+        """Applies the plan to the simulated directory."""
         self._take(ready)
         self._directory.apply(row.write for row in ready.writes)
         self._directory.apply(ready.records)
@@ -115,8 +115,8 @@ class Forecast:
         return [write] if write is not None else []
 
     def _next(self, day: date) -> date | None:
-        """The next night on which anything is due. What a night left due, because it is held, is due again on
-        the next: it may not be held by then."""
+        """The next night on which anything is due. Changes of held people are due again the next night, when
+        the hold may have ended."""
         due = min((value for _, value in self._directory.bounded()), default=None)
         return max(date.fromisoformat(due.decode()), day + timedelta(days=1)) if due else None
 

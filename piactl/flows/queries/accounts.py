@@ -26,7 +26,7 @@ View = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class AccountStore:
-    """The accounts of one directory, as `reader` reads them and as they are found by name.
+    """The accounts of one directory, read through `reader` and found by name.
 
     Matricules are found by their digests under `keys`. `protected` are the uids that the policy protects.
     """
@@ -44,10 +44,10 @@ def find_account(store: AccountStore, name: str) -> Account:
 
 
 def find_entry(store: AccountStore, name: str) -> Entry:
-    """The account with this uid, address, alias or matricule, and the values of its entry. It is protected
-    where its entry is marked so or the policy names it.
+    """The account with this uid, address, alias or matricule, with the values of its entry. It is protected
+    if its entry is marked or the policy names it.
 
-    Raises AccountNotFound, and PiactlError where the entry cannot be understood or several are meant.
+    Raises AccountNotFound, and PiactlError if the entry is unreadable or several accounts match.
     """
     name = name.strip()
     if not name:
@@ -64,7 +64,7 @@ def find_entry(store: AccountStore, name: str) -> Entry:
         exact = [entry for entry in entries if isinstance(entry, Entry) and entry.account.uid == name]
         if len(exact) != 1:
             uids = ", ".join(sorted(e.account.uid if isinstance(e, Entry) else e.uid for e in entries))
-            raise PiactlError(f"{name}: several accounts answer to it ({uids}); name one by its uid")
+            raise PiactlError(f"{name}: several accounts have this name ({uids}); give a uid")
         entries = [*exact]
     entry = entries[0]
     if isinstance(entry, Unreadable):
@@ -113,7 +113,7 @@ def career_and_status(
 def account_view(
     account: Account, policy: Policy, register: Register, as_of: date, *, otp_schema: bool
 ) -> dict[str, Any]:
-    """What `account show -o json` prints, as schemas/json/account.schema.json says. `otp_schema` as in
+    """The document of `account show -o json`; see schemas/json/account.schema.json. `otp_schema` as in
     `Encoding`."""
     if account.state is State.ARCHIVED:
         return {**_archived(account), "refused_by": ["dates", *(["link"] if otp_schema else [])]}

@@ -1,4 +1,4 @@
-"""Why an account is what it is, has what it has, and can log in or not, on any day."""
+"""Answers `why`: the state of an account, its services and its log in, on any day."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def why_state(store: AccountStore, rules: Rules, name: str, now: datetime, setti
 def why_service(
     store: AccountStore, rules: Rules, name: str, service: Service, now: datetime, settings: Settings
 ) -> View:
-    """One service of an account, for each establishment where it has that scope."""
+    """One service of an account; for establishment scope, one answer per establishment."""
     case = _case(find_entry(store, name).account, rules, now, settings)
     return _view(case, right_answers(case, service), settings)
 
@@ -79,7 +79,7 @@ def _case(account: Account, rules: Rules, now: datetime, settings: Settings) -> 
 
 
 def _in_short(case: Case, service: Service) -> list[Answer]:
-    """The answers that are yes or will be; where there is none, one no."""
+    """The answers that are yes or will be; if there are none, one no."""
     if case.account.state is State.ARCHIVED:
         return []
     answers = right_answers(case, service)
@@ -88,7 +88,7 @@ def _in_short(case: Case, service: Service) -> list[Answer]:
 
 
 def _view(case: Case, answers: Sequence[Answer], settings: Settings) -> View:
-    """What `why -o json` prints, as schemas/json/why.schema.json says."""
+    """The document of `why -o json`; see schemas/json/why.schema.json."""
     return {
         "uid": case.account.uid,
         "display_name": case.account.display_name or None,

@@ -19,10 +19,10 @@ from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange
 JOURNAL, ACCESS_LOG = "journal", "access log"
 
 APART = timedelta(seconds=5)
-"""How far the clocks of this host and of the server may be apart for a write to be recognised in both."""
+"""The largest clock difference between this host and the server at which a write is recognised in both."""
 
 LONGEST = timedelta(seconds=60)
-"""How long after its intent a write without an outcome may have been made."""
+"""The longest time between an intent and its write if the outcome is unknown."""
 
 _SECRETS = frozenset(name.lower() for name in SECRETS)
 _MADE = ("applied", IN_DOUBT, UNDER_WAY)
@@ -30,10 +30,10 @@ _MADE = ("applied", IN_DOUBT, UNDER_WAY)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One write of the account, or one that was tried. `sources` are JOURNAL, ACCESS_LOG or both. `author` is
-    the person behind the run where the journal knows it, else the DN that wrote; `identity` that DN, or the
-    name of piactl's identity that has it, "" where only the journal has the write. `attributes` are names,
-    None where they may not be seen; `op` is add, modify, delete or modrdn."""
+    """One write or attempted write of the account. `sources` are JOURNAL, ACCESS_LOG or both. `author` is the
+    person behind the run if the journal knows it, else the DN that wrote. `identity` is that DN or the name
+    of its identity of piactl, "" if only the journal has the write. `attributes` are names, None if they may
+    not be read; `op` is add, modify, delete or modrdn."""
 
     time: str
     sources: tuple[str, ...]
@@ -53,40 +53,40 @@ class Event:
 def find_uid(
     reader: Reader, directory: DirectorySettings, encoding: Encoding, keys: DigestKeys, name: str
 ) -> str:
-    """The uid of the account with this uid, address, alias or matricule, "" where there is none.
+    """The uid of the account with this uid, address, alias or matricule, "" if there is none.
 
-    Also of an entry that cannot be read as an account: its history may show why. Raises PiactlError where
-    several accounts answer to the name.
+    Includes unreadable entries, because their history may show why. Raises PiactlError if several accounts
+    have the name.
     """
     entries = find_accounts(reader, directory, encoding, keys, name) if name else []
     uids = sorted({entry.account.uid if isinstance(entry, Entry) else entry.uid for entry in entries})
     if len(uids) > 1 and name not in uids:
-        raise PiactlError(f"{name}: several accounts answer to it ({', '.join(uids)}); name one by its uid")
+        raise PiactlError(f"{name}: several accounts have this name ({', '.join(uids)}); give a uid")
     return name if name in uids else "".join(uids)
 
 
 def recounted(
     changes: Iterable[JournalledChange], writes: Iterable[LoggedWrite], identities: Mapping[str, str]
 ) -> list[Event]:
-    """The events in the order of their time.
+    """The events in order of time.
 
-    A write that both have is one event: same entry, same operation, every attribute of the intent (but
-    secret ones, which the log may hide) among the logged ones, and a moment between intent and outcome, give
-    or take APART. Of several the first; each logged write counts once. `identities` are the DNs of piactl's
-    own identities by name.
+    A write in both sources is one event. They match if entry and operation are equal, the log has every
+    attribute of the intent (except secret ones, which it may hide), and its time lies between intent and
+    outcome, with a tolerance of APART. The first match counts; each logged write is used once. `identities`
+    are the DNs of the identities of piactl by name.
     """
     names = {normal_dn(dn): name for name, dn in identities.items() if dn}
-    left: dict[str, list[LoggedWrite]] = {}
-    for write in sorted(writes, key=lambda one: one.time):
-        left.setdefault(normal_dn(write.dn), []).append(write)
+    unmatched: dict[str, list[LoggedWrite]] = {}
+    for write in sorted(writes, key=lambda logged: logged.time):
+        unmatched.setdefault(normal_dn(write.dn), []).append(write)
     events = []
     for change in changes:
-        candidates = left.get(normal_dn(change.dn), [])
-        same = next((one for one in candidates if _same(change, one)), None)
-        if same is not None:
-            candidates.remove(same)
-        events.append(_of_journal(change, same, names))
-    events += [_of_log(write, names) for writes_of_one in left.values() for write in writes_of_one]
+        candidates = unmatched.get(normal_dn(change.dn), [])
+        match = next((logged for logged in candidates if _same(change, logged)), None)
+        if match is not None:
+            candidates.remove(match)
+        events.append(_of_journal(change, match, names))
+    events += [_of_log(write, names) for writes_of_one in unmatched.values() for write in writes_of_one]
     return sorted(events, key=lambda event: event.time)
 
 
@@ -101,8 +101,8 @@ def _same(change: JournalledChange, write: LoggedWrite) -> bool:
         return False
     if write.attributes is None:
         return True
-    there = {name.lower() for name in write.attributes}
-    return {name.lower() for name in change.attributes} - _SECRETS <= there
+    logged = {name.lower() for name in write.attributes}
+    return {name.lower() for name in change.attributes} - _SECRETS <= logged
 
 
 def _of_journal(change: JournalledChange, write: LoggedWrite | None, names: Mapping[str, str]) -> Event:
@@ -125,7 +125,7 @@ def _of_journal(change: JournalledChange, write: LoggedWrite | None, names: Mapp
 
 def _of_log(write: LoggedWrite, names: Mapping[str, str]) -> Event:
     identity = _identity(write.by, names)
-    said = (
+    origin = (
         "by another program"
         if identity == write.by
         else "not in this journal: another host's, pruned, or by hand"
@@ -143,7 +143,7 @@ def _of_log(write: LoggedWrite, names: Mapping[str, str]) -> Event:
         attributes=write.attributes,
         outcome="failed" if write.result else "applied",
         reason="",
-        message=f"LDAP result {write.result}; {said}" if write.result else said,
+        message=f"LDAP result {write.result}; {origin}" if write.result else origin,
     )
 
 

@@ -28,17 +28,17 @@ def exceptions_by_hand(
     rows = [
         {
             "uid": account.uid,
-            "kind": "grant" if one.grants else "deny",
-            "service": one.service,
-            "uai": one.uai or None,
-            "start": one.start.isoformat(),
-            "end": one.end.isoformat(),
-            "by": one.by,
-            "reason": one.reason,
+            "kind": "grant" if exception.grants else "deny",
+            "service": exception.service,
+            "uai": exception.uai or None,
+            "start": exception.start.isoformat(),
+            "end": exception.end.isoformat(),
+            "by": exception.by,
+            "reason": exception.reason,
         }
         for account in _accounts(reader, directory, encoding, "piactlException", unreadable)
-        for one in account.exceptions
-        if one.end >= as_of
+        for exception in account.exceptions
+        if exception.end >= as_of
     ]
     return sorted(rows, key=lambda row: (row["uid"], row["service"], row["uai"] or "", row["start"]))
 

@@ -10,16 +10,16 @@ from piactl.errors import UsageError
 
 
 def service_rows(policy: Policy) -> list[dict[str, Any]]:
-    """The services in the order of the policy, as `service list -o json` prints them; days are numbers,
-    `profiles` is all of them where the policy says `all`."""
+    """The services in policy order, as `service list -o json` prints them. `profiles` lists all profiles if
+    the policy says `all`."""
     return [_service(service, policy) for service in policy.services.values()]
 
 
 def service_view(policy: Policy, name: str) -> dict[str, Any]:
-    """One service, as `service show -o json` prints it: also which profiles give it, by which condition, and
-    what each position leaves of it, with their lines in the policy.
+    """One service, as `service show -o json` prints it: with the profiles that give it, their conditions, and
+    the effect of each position, with lines in the policy.
 
-    Raises UsageError with the nearest word where the policy has no such service.
+    Raises UsageError with the nearest name if the policy has no such service.
     """
     service = policy.services.get(name)
     if service is None:
@@ -27,34 +27,36 @@ def service_view(policy: Policy, name: str) -> dict[str, Any]:
     return {
         **_service(service, policy),
         "urn": policy.urn + name + (":UAI" if service.per_establishment else ""),
-        "given_by": [_profile(one) for one in policy.profiles if service.serves(one.name)],
-        "positions": [_position(one, service) for one in policy.positions.values()],
+        "given_by": [_profile(entry) for entry in policy.profiles if service.serves(entry.name)],
+        "positions": [_position(entry, service) for entry in policy.positions.values()],
     }
 
 
 def profile_rows(policy: Policy) -> list[dict[str, Any]]:
-    """The profiles in the order of the policy, in which they are tried."""
+    """The profiles in policy order, the order in which they are tried."""
     return [
-        {**_profile(one), "services": [s.name for s in policy.services.values() if s.serves(one.name)]}
-        for one in policy.profiles
+        {**_profile(entry), "services": [s.name for s in policy.services.values() if s.serves(entry.name)]}
+        for entry in policy.profiles
     ]
 
 
 def profile_view(policy: Policy, name: str) -> dict[str, Any]:
-    """One profile, as `profile show -o json` prints it: its condition, the profiles that are tried before
-    it, the grace after it by corps, and its services.
+    """One profile, as `profile show -o json` prints it: its condition, the profiles tried before it, its
+    grace by corps, and its services.
 
-    Raises UsageError with the nearest word where the policy has no such profile.
+    Raises UsageError with the nearest name if the policy has no such profile.
     """
-    names = [one.name for one in policy.profiles]
+    names = [entry.name for entry in policy.profiles]
     if name not in names:
         raise UsageError(f"{name}: the policy has no such profile; {hint(name, names)}")
     place = names.index(name)
     return {
         **_profile(policy.profiles[place]),
         "tried_before": names[:place],
-        "services": [_service(one, policy) for one in policy.services.values() if one.serves(name)],
-        "grace": [{"when": _when(one.when), "days": one.days, "line": one.line} for one in policy.grace],
+        "services": [_service(entry, policy) for entry in policy.services.values() if entry.serves(name)],
+        "grace": [
+            {"when": _when(entry.when), "days": entry.days, "line": entry.line} for entry in policy.grace
+        ],
     }
 
 
@@ -69,7 +71,7 @@ def _service(service: Service, policy: Policy) -> dict[str, Any]:
         "handover": service.handover,
         "in_grace": service.in_grace,
         "otp": service.otp,
-        "profiles": [one.name for one in policy.profiles if service.serves(one.name)],
+        "profiles": [entry.name for entry in policy.profiles if service.serves(entry.name)],
         "line": service.line,
     }
 
@@ -83,7 +85,7 @@ def _when(when: When) -> dict[str, list[str]]:
 
 
 def _position(position: Position, service: Service) -> dict[str, Any]:
-    """What a position makes of a service: `keeps`, or not, or that it ends all assignments."""
+    """The effect of a position on a service: whether it keeps it, and whether it ends all assignments."""
     return {
         "name": position.name,
         "keeps": not position.ends and position.keeps_service(service.name),

@@ -16,12 +16,12 @@ from piactl.errors import UsageError
 from piactl.flows.queries.accounts import career_and_status
 
 _BACK, _AHEAD, _LEAST, _ROOM = 365, 400, 90, 15
-"""Days: how far a picture goes back and ahead without being asked, how far at least, and the room left."""
+"""In days: how far a picture reaches back and ahead by default, at least, and its margin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The rows of an account, and the days that are to be drawn, both included."""
+    """The rows of an account, and the first and last day to draw."""
 
     account: Account
     rows: Sequence[Row]
@@ -38,11 +38,11 @@ def timeline(
     first: date | None = None,
     last: date | None = None,
 ) -> Timeline:
-    """What assignments and policy, as they stand now, say of all days; a change by hand that is over on a
-    later day is over there too. Without `first` and `last` the days around `as_of` on which something
-    changes, a year or so at most each way. An archived account has no rows.
+    """The timeline by the current assignments and policy; overrides end on their days. Without `first` and
+    `last` it covers the days around `as_of` on which something changes, about a year at most each way. An
+    archived account has no rows.
 
-    Raises UsageError where `last` comes before `first`.
+    Raises UsageError if `last` is before `first`.
     """
     rows: list[Row] = []
     if account.state is not State.ARCHIVED:
@@ -56,7 +56,7 @@ def timeline(
 
 
 def _pieces(account: Account, policy: Policy, register: Register, as_of: date) -> list[Piece]:
-    """The careers of the account: today's, and one more from each day on which a change by hand is over."""
+    """The careers of the account: the current one, and another from the end of each override."""
     starts = sorted(
         {override.until + timedelta(days=1) for override in account.overrides if override.until >= as_of}
     )
@@ -70,7 +70,7 @@ def _pieces(account: Account, policy: Policy, register: Register, as_of: date) -
 
 
 def _days(rows: Sequence[Row], as_of: date) -> tuple[date, date]:
-    """The days to draw: from and to the first of a month."""
+    """The first and last day to draw, each the first of a month."""
     today = as_of.toordinal()
     edges = [edge for row in rows for span in row.spans for edge in (span.first, span.last + 1)]
     near = [edge for edge in edges if today - _BACK <= edge <= today + _AHEAD]
@@ -86,8 +86,8 @@ def _meets(begin: int, end: int, first: date, last: date) -> bool:
 
 
 def timeline_facts(drawn: Timeline) -> dict[str, Any]:
-    """What `account timeline -o json` prints: who, the days, and for each sort of row the rows that have a
-    day there, each with `label`, `note` and its whole `periods` (`from`, `to`: None is open; `kind`)."""
+    """The document of `account timeline -o json`: the account, the days, and per group the rows with a day in
+    them, each with `label`, `note` and all its `periods` (`from`, `to`: None is open; `kind`)."""
     account = drawn.account
     facts: dict[str, Any] = {
         "uid": account.uid,
@@ -110,5 +110,5 @@ def _row_facts(row: Row) -> dict[str, Any]:
 
 
 def _iso(day: int) -> str | None:
-    found = civil(day)
-    return found.isoformat() if found else None
+    day_found = civil(day)
+    return day_found.isoformat() if day_found else None

@@ -1,4 +1,4 @@
-"""Accepts that the directory lacks runs: writing is possible again, and sources take their feeds again."""
+"""Accepts that the directory lacks runs, so that commands can write and sources accept their feeds again."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def accept_lost_runs(
     now: Callable[[], datetime],
     say: Callable[[str], None],
 ) -> tuple[list[LostRun], list[Feed]]:
-    """Records in the journal and in the directory that the lost runs are gone; these runs, and the feeds to
-    apply again in their order.
+    """Records in the journal and in the directory that the runs are lost. Returns these runs, and the feeds
+    to apply again in order.
 
-    The next night evaluates every account. Changes no account. Raises PiactlError with nothing written where
-    no run is lost, JournalMissing, LockHeld.
+    Changes no account; the next night evaluates every account. Raises PiactlError if no run is lost,
+    JournalMissing, LockHeld; then nothing is written.
     """
     with locked_run(writer, order, settings, keys, unreadable, now, say, tolerated=(DirectoryOlder,)) as run:
         lost = lost_runs(writer, settings, unreadable, now())
         if run.compared and not lost:
             raise PiactlError("the directory lacks no run of this host; there is nothing to accept")
         feeds = feeds_to_apply(writer, lost, settings, keys, unreadable)
-        names = [one.run for one in lost]
+        names = [run_lost.run for run_lost in lost]
         run.record(RunStatus.RUNNING)
         run.journal.accepted(names, order.reason)
         for feed in feeds:
@@ -58,12 +58,12 @@ def accept_lost_runs(
 
 
 def _take_again(run: Run, feed: Feed) -> None:
-    """Has the source of a feed take it once more, whatever its date."""
+    """Lets the source accept a feed once more, whatever its date."""
     dn = run.places.source(feed["source"])
     entry = run.writer.read(dn, [DATA])
     memory = run.unreadable.read(dn, entry.first(DATA), read_source) if entry is not None else None
     if memory is None:
-        return  # nothing is remembered of this source that could refuse it
+        return  # no earlier feed of this source could refuse it
     again = dict.fromkeys([*memory.again, feed["digest"]])
     write = record_write(dn, stored(entry), source_record(replace(memory, again=tuple(again))))
     if write is not None:

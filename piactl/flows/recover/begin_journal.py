@@ -1,4 +1,4 @@
-"""Begins the journal of this host anew, where lines that its runs wrote are missing."""
+"""Begins a new journal on this host after lines of the old one were lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def missing_lines(
     unreadable: UnreadableRecords,
     now: Callable[[], datetime],
 ) -> str:
-    """Why lines of the journal count as missing, in a sentence. Raises PiactlError where none is missing."""
+    """The reason why lines of the journal count as missing. Raises PiactlError if none is missing."""
     try:
         compare_runs(reader, host, settings, unreadable, now, (DirectoryOlder,))
     except JournalMissing as missing:
@@ -44,15 +44,14 @@ def begin_journal(
     now: Callable[[], datetime],
     say: Callable[[str], None],
 ) -> None:
-    """Writes a line that says what is `missing` and why a new chain begins, and a record that begins the
-    journal anew.
+    """Starts a new chain with a line that names what is `missing` and the reason, and writes a record of it.
 
-    Raises JournalUnusable where rotated files would be mixed with the new ones; nothing is written then.
+    Raises JournalUnusable if rotated files would mix with the new ones; then nothing is written.
     """
     path = settings.journal_file
-    left = rotated_without_journal(path)
-    if left:
-        raise JournalUnusable(f"{path}: move {', '.join(left)} to safe keeping, then begin the journal")
+    rotated = rotated_without_journal(path)
+    if rotated:
+        raise JournalUnusable(f"{path}: move {', '.join(rotated)} to safe keeping, then begin the journal")
     tolerated = (JournalMissing, DirectoryOlder)
     with locked_run(writer, order, settings, keys, unreadable, now, say, tolerated=tolerated) as run:
         run.record(RunStatus.RUNNING, begun=True)

@@ -1,7 +1,7 @@
-"""Compares servers value by value: accounts, devices, piactl's own records, and the state of passwords.
+"""Compares servers value by value: accounts, devices, the records of piactl, and the state of passwords.
 
-Each server is read once, in pages; of each entry a digest is kept, in sorted blocks outside the memory.
-Entries whose digests differ are read again from each server, which tells by which attributes they differ.
+Each server is read once, in pages. The digests of the entries are sorted in blocks on disk. Entries whose
+digests differ are read again from each server to find the differing attributes.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from piactl.private_files import NamelessFile
 
 PASSWORD, CHANGED = "userPassword", "pwdChangedTime"
 PASSWORD_STATE = ("pwdReset", "pwdAccountLockedTime", "pwdPolicySubentry")
-"""What the server keeps of a password beside it, as far as it replicates; failures and last uses do not."""
+"""The replicated state of a password; failures and last uses are not replicated."""
 CSN, SERVER_CSN = "entryCSN", "contextCSN"
 
 ACCOUNT, DEVICE, RECORD = "account", "device", "record"
 _BLOCK = 20_000
-"""So many digests are sorted in the memory at a time."""
+"""The number of digests sorted in memory at a time."""
 _LENGTH = 16
 _IN_ACCOUNTS = filters.any_of(filters.equals("objectClass", ACCOUNT_CLASS), IN_RECORD)
 
@@ -40,7 +40,8 @@ Stamped = tuple[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is compared: below the base of the accounts and below the state entry, but for the run lock."""
+    """The compared entries: below the base of the accounts and below the state entry, without the run
+    lock."""
 
     accounts: str
     state: str
@@ -48,7 +49,7 @@ class Scope:
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        # some of the managed attributes are operational: `*` does not ask for those
+        # `*` does not include the operational attributes
         return tuple(dict.fromkeys(["*", *self.encoding.attributes, *PASSWORD_STATE, CHANGED, CSN]))
 
     def entries(self, reader: Reader) -> Iterator[RawEntry]:
@@ -62,7 +63,7 @@ class Scope:
         return reader.read(dn, self.attributes)
 
     def kind(self, dn: str) -> str:
-        """Which of the three an entry is, by its place."""
+        """The kind of an entry, by its place: account, device or record."""
         if under(dn, self.state):
             return RECORD
         return ACCOUNT if same_dn(dn.partition(",")[2], self.accounts) else DEVICE
@@ -70,9 +71,9 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """An entry that is not the same on all servers. `lacking` are the servers that do not have it,
-    `attributes` the names of those that differ between the others. `coming`: a server has not got the last
-    write of it yet, as its contextCSN says."""
+    """An entry that differs between servers. `lacking` are the servers without it, `attributes` the names
+    that differ between the others. `coming`: by its contextCSN, a server has not yet received the last
+    write."""
 
     dn: str
     kind: str
@@ -82,8 +83,8 @@ class Difference:
 
 
 def compared_values(entry: RawEntry) -> Values:
-    """The values that have to be the same everywhere. The time of the last change of a password stands for
-    the password where the identity may not read it."""
+    """The values that must be equal on all servers. The time of the last change replaces a password that the
+    identity may not read."""
     return {
         name: values
         for name, values in entry.values.items()
@@ -92,14 +93,18 @@ def compared_values(entry: RawEntry) -> Values:
 
 
 def differing_attributes(entries: Sequence[RawEntry]) -> tuple[str, ...]:
-    """The names of the attributes whose values are not the same in all of these entries."""
-    found = [{name: sorted(values) for name, values in compared_values(entry).items()} for entry in entries]
-    names = sorted({name for values in found for name in values})
-    return tuple(name for name in names if any(one.get(name) != found[0].get(name) for one in found))
+    """The names of the attributes that differ between these entries."""
+    values_of = [
+        {name: sorted(values) for name, values in compared_values(entry).items()} for entry in entries
+    ]
+    names = sorted({name for values in values_of for name in values})
+    return tuple(
+        name for name in names if any(values.get(name) != values_of[0].get(name) for values in values_of)
+    )
 
 
 class SortedStamps:
-    """The entries of one server by DN. `folder` is where what exceeds the memory goes."""
+    """The stamps of the entries of one server, sorted by DN; blocks of them are stored in `folder`."""
 
     def __init__(self, entries: Iterator[RawEntry], key: bytes, folder: Path) -> None:
         self._file = NamelessFile(folder)
@@ -123,12 +128,12 @@ class SortedStamps:
     def __iter__(self) -> Iterator[Stamped]:
         return heapq.merge(*(self._read(start, end) for start, end in self._blocks))
 
-    def _read(self, at: int, end: int) -> Iterator[Stamped]:
-        while at < end:
-            length = int.from_bytes(self._file.read(at, 4), "big")
-            line = self._file.read(at + 4, length + _LENGTH)
+    def _read(self, offset: int, end: int) -> Iterator[Stamped]:
+        while offset < end:
+            length = int.from_bytes(self._file.read(offset, 4), "big")
+            line = self._file.read(offset + 4, length + _LENGTH)
             yield line[:length].decode(), line[length:]
-            at += 4 + length + _LENGTH
+            offset += 4 + length + _LENGTH
 
 
 def _digest(entry: RawEntry, key: bytes) -> bytes:
@@ -139,24 +144,24 @@ def _digest(entry: RawEntry, key: bytes) -> bytes:
 def differences(
     readers: Mapping[str, Reader], scope: Scope, suffix: str, folder: Path, counts: Counter[str]
 ) -> Iterator[Difference]:
-    """The entries that differ between the servers, by DN; `counts` gets the number of entries of each kind.
+    """The entries that differ between the servers, by DN. Adds the number of entries of each kind to
+    `counts`.
 
-    `readers` by the URI of the server. An entry that is the same once it is read again counts as the same: it
-    was being written.
+    `readers` are by URI. An entry that is equal when read again counts as equal: it was being written.
     """
     key = secrets.token_bytes(32)
     stamps = [
         ((dn, uri, digest) for dn, digest in SortedStamps(scope.entries(reader), key, folder))
         for uri, reader in readers.items()
     ]
-    at = ""
-    found: dict[str, bytes] = {}
+    current = ""
+    digests: dict[str, bytes] = {}
     for dn, uri, digest in heapq.merge(*stamps, key=itemgetter(0)):
-        if dn != at:
-            yield from _differing(at, found, readers, scope, suffix, counts)
-            at, found = dn, {}
-        found[uri] = digest
-    yield from _differing(at, found, readers, scope, suffix, counts)
+        if dn != current:
+            yield from _differing(current, digests, readers, scope, suffix, counts)
+            current, digests = dn, {}
+        digests[uri] = digest
+    yield from _differing(current, digests, readers, scope, suffix, counts)
 
 
 def _differing(
@@ -173,16 +178,16 @@ def _differing(
     if len(digests) == len(readers) and len(set(digests.values())) == 1:
         return
     entries = {uri: scope.entry(reader, dn) for uri, reader in readers.items()}
-    there = [entry for entry in entries.values() if entry is not None]
+    present = [entry for entry in entries.values() if entry is not None]
     lacking = tuple(uri for uri, entry in entries.items() if entry is None)
-    names = differing_attributes(there)
-    if there and (lacking or names):
+    names = differing_attributes(present)
+    if present and (lacking or names):
         coming = _coming(entries, readers, suffix)
-        yield Difference(there[0].dn, scope.kind(dn), lacking, names, coming)
+        yield Difference(present[0].dn, scope.kind(dn), lacking, names, coming)
 
 
 def _coming(entries: Mapping[str, RawEntry | None], readers: Mapping[str, Reader], suffix: str) -> bool:
-    """Whether a server has not got the newest write of an entry, by its contextCSN."""
+    """Whether, by its contextCSN, a server has not received the newest write of an entry."""
     newest = max((entry.text(CSN) for entry in entries.values() if entry is not None), default="")
     return any(
         not _reached(server_csns(reader, suffix), newest)
@@ -192,13 +197,13 @@ def _coming(entries: Mapping[str, RawEntry | None], readers: Mapping[str, Reader
 
 
 def _reached(csns: Sequence[str], newest: str) -> bool:
-    """Whether the CSN is at most the one of the same provider; yes where the server tells none of it."""
+    """Whether the server has reached this CSN of a provider; yes if it has no CSN of that provider."""
     provider = newest.split("#")[2:3]
     return all(csn >= newest for csn in csns if csn.split("#")[2:3] == provider)
 
 
 def server_csns(reader: Reader, suffix: str) -> tuple[str, ...]:
-    """The contextCSN of a server, one for each provider; none where it does not replicate."""
+    """The contextCSN values of a server, one per provider; empty if it does not replicate."""
     entry = reader.read(suffix, [SERVER_CSN])
     return tuple(sorted(value.decode() for value in entry.values.get(SERVER_CSN, ()))) if entry else ()
 

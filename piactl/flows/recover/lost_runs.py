@@ -1,4 +1,4 @@
-"""The runs that the journal of this host has and the directory lacks, and what each of them intended.
+"""Finds the runs that the journal of this host has and the directory lacks, and what each intended.
 
 A run is lost if it left a record that the directory lacks, if it was the last run and `cn=state` is that of
 an earlier one, or if it comes after such a run and left no record.
@@ -29,13 +29,13 @@ Feed = Mapping[str, str]
 MISSING, PRESENT, DIFFERS, SECRET = "missing", "present", "differs", "unknown"
 _STATES = {IntentOutcome.DONE: PRESENT, IntentOutcome.UNKNOWN: SECRET}
 _MADE = ("applied", "already so", "")
-"""The outcomes of writes that were, or may have been, made; "" is that of a run that was killed."""
+"""The outcomes of writes that were or may have been made; "" is the outcome in a killed run."""
 
 
 @dataclass(slots=True)
 class LostRun:
-    """A run that the directory lacks. `ended` is "" where it was killed; `recorded`: it left a record.
-    `remembered`: it was then the last run of `cn=state`."""
+    """A run that the directory lacks. `ended` is "" if it was killed; `recorded`: it wrote a record.
+    `remembered`: `cn=state` named it as the last run."""
 
     run: str
     started: str
@@ -51,15 +51,15 @@ class LostRun:
     outcomes: dict[int, str] = field(default_factory=dict)
 
     def writes(self) -> list[Intent]:
-        """The intents that were, or may have been, carried out."""
-        return [one for seq, one in self.intents.items() if self.outcomes.get(seq, "") in _MADE]
+        """The intents that were or may have been carried out."""
+        return [intent for seq, intent in self.intents.items() if self.outcomes.get(seq, "") in _MADE]
 
 
 @dataclass(frozen=True, slots=True)
 class IntendedAccount:
-    """One write of a lost run. `state` is PRESENT where the directory has what it intended, MISSING where it
-    has no such entry, DIFFERS where the entry holds something else, SECRET where only a password was
-    written, of which the journal has no digest."""
+    """One write of a lost run. `state` is PRESENT if the directory has the intended values, MISSING if the
+    entry does not exist, DIFFERS if it has other values, SECRET if only a password was written, of which the
+    journal has no digest."""
 
     uid: str
     kinds: tuple[str, ...]
@@ -70,7 +70,7 @@ class IntendedAccount:
 def lost_runs(
     reader: Reader, settings: Settings, unreadable: UnreadableRecords, now: datetime
 ) -> list[LostRun]:
-    """The runs of this host that the directory lacks, in their order, but for those accepted as lost.
+    """The runs of this host that the directory lacks, in order, without those accepted as lost.
 
     Runs older than `keep_runs_days` are left out, because their records may have been deleted. Raises
     JournalUnusable.
@@ -83,23 +83,23 @@ def lost_runs(
     runs, accepted = _runs_without(settings.journal_file, present, later)
     since = now - timedelta(days=settings.keep_runs_days - 1)
     lost: list[LostRun] = []
-    for one in runs:
-        began = began_at(one.run)
-        if one.run in accepted or (began is not None and began < since):
+    for run in runs:
+        began = began_at(run.run)
+        if run.run in accepted or (began is not None and began < since):
             continue
-        missing = one.remembered if one.run in present else one.recorded
-        followed = lost and one.run not in present and (one.writes() or one.feeds)
+        missing = run.remembered if run.run in present else run.recorded
+        followed = lost and run.run not in present and (run.writes() or run.feeds)
         if missing or followed:
-            one.feeds = one.feeds or _feeds_of_plan(settings, one.plan)
-            lost.append(one)
+            run.feeds = run.feeds or _feeds_of_plan(settings, run.plan)
+            lost.append(run)
     return lost
 
 
 def _runs_without(
     path: str, present: Collection[str], later: Collection[str]
 ) -> tuple[list[LostRun], set[str]]:
-    """The runs of the journal that are not `present`, or are `later` than the last run of the directory; and
-    those that a present run accepted as lost."""
+    """The runs of the journal that are not `present` or are `later` than the last run of the directory, and
+    the runs that a present run accepted as lost."""
     runs: dict[str, LostRun] = {}
     accepted: dict[str, set[str]] = defaultdict(set)
     accepting: set[str] = set()
@@ -138,7 +138,7 @@ def _add(run: LostRun, line: JournalLine) -> None:
 
 
 def _feeds_of_plan(settings: Settings, plan: str) -> tuple[Feed, ...]:
-    """The feeds of a plan that this host kept; none where it kept no such plan."""
+    """The feeds of a plan that this host stored; empty if it has no such plan."""
     if not plan:
         return ()
     file = Path(settings.state_folder) / "plans" / f"{plan[:16]}.json"
@@ -150,8 +150,8 @@ def _feeds_of_plan(settings: Settings, plan: str) -> tuple[Feed, ...]:
 
 
 def intended_accounts(reader: Reader, run: LostRun, keys: DigestKeys) -> list[IntendedAccount]:
-    """What the run intended of each account, compared by digests with what the directory has now."""
-    found = []
+    """The writes that the run intended, compared by digest with the current entries."""
+    accounts = []
     for intent in run.writes():
         attributes = tuple(dict.fromkeys([*intent.added, *intent.removed]))
         entry = reader.read(intent.dn, attributes or ("objectClass",))
@@ -159,8 +159,8 @@ def intended_accounts(reader: Reader, run: LostRun, keys: DigestKeys) -> list[In
         outcome = intent_outcome(intent, values, lambda text: keys.candidates("journal", text))
         absent = entry is None and intent.op != "delete"
         state = MISSING if absent else _STATES.get(outcome, DIFFERS)
-        found.append(IntendedAccount(intent.uid, intent.kinds, attributes, state))
-    return found
+        accounts.append(IntendedAccount(intent.uid, intent.kinds, attributes, state))
+    return accounts
 
 
 def feeds_to_apply(
@@ -170,13 +170,13 @@ def feeds_to_apply(
     keys: DigestKeys,
     unreadable: UnreadableRecords,
 ) -> list[Feed]:
-    """The delta feeds of the lost runs in their order, each once, but for those that the directory has."""
+    """The delta feeds of the lost runs in order, each once, without those applied in the directory."""
     sources = read_memory(reader, settings.directory.state, keys, unreadable).memory.sources
-    found: dict[str, Feed] = {}
+    feeds: dict[str, Feed] = {}
     for feed in (feed for run in lost for feed in run.feeds):
         source = settings.sources.get(feed["source"])
         memory = sources.get(feed["source"])
         applied = memory is not None and feed["digest"] in memory.applied
         if source is not None and not source.full and not applied:
-            found.setdefault(feed["digest"], feed)
-    return list(found.values())
+            feeds.setdefault(feed["digest"], feed)
+    return list(feeds.values())

@@ -1,4 +1,4 @@
-"""Gives the first server, entry by entry, what another server has and it lacks or has otherwise."""
+"""Copies entries that are missing or different on the first server from another server."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ _KEPT_BY_SERVER = frozenset({CHANGED, CSN})
 
 @dataclass(slots=True)
 class Mending:
-    """What the first server, `to`, would get from the server `source`. `left` are entries that stay as they
-    are, each with the reason; `passwords` the uids of accounts whose password cannot be copied."""
+    """The writes that copy entries from the server `source` to the first server, `to`. `left` are entries
+    that stay as they are, with the reason; `passwords` the uids of accounts whose password cannot be
+    copied."""
 
     source: str
     to: str
@@ -52,7 +53,7 @@ class Mending:
 
 
 def one_server(settings: DirectorySettings, uri: str) -> DirectorySettings:
-    """The same directory with one server only."""
+    """The settings of the directory with only this server."""
     return replace(settings, servers=(uri,))
 
 
@@ -65,8 +66,8 @@ def propose_mending(
     reason: str,
     folder: Path,
 ) -> Mending:
-    """Compares the first server of the list with `source` and plans the writes; entries above others come
-    first. Changes nothing. Raises UsageError where `source` is not another server of the list."""
+    """Compares the first configured server with `source` and plans the writes, parents first. Changes
+    nothing. Raises UsageError if `source` is not another server of the list."""
     to = settings.servers[0]
     if source not in settings.servers[1:]:
         known = ", ".join(settings.servers[1:]) or "none"
@@ -77,34 +78,39 @@ def propose_mending(
             uri: stack.enter_context(open_reader(one_server(settings, uri), identity, password))
             for uri in (to, source)
         }
-        found = sorted(
-            differences(readers, scope, settings.suffix, folder, Counter()), key=lambda one: one.dn.count(",")
+        differing = sorted(
+            differences(readers, scope, settings.suffix, folder, Counter()),
+            key=lambda difference: difference.dn.count(","),
         )
         mending = Mending(source, to)
-        for one in found:
-            _plan(mending, one, scope, readers[to], readers[source], reason)
+        for difference in differing:
+            _plan(mending, difference, scope, readers[to], readers[source], reason)
     return mending
 
 
-def _plan(mending: Mending, one: Difference, scope: Scope, first: Reader, other: Reader, reason: str) -> None:
-    old, new = scope.entry(first, one.dn), scope.entry(other, one.dn)
-    uid = (new or old or RawEntry(one.dn, {})).text("uid") or one.dn.partition("=")[2].partition(",")[0]
+def _plan(
+    mending: Mending, difference: Difference, scope: Scope, first: Reader, other: Reader, reason: str
+) -> None:
+    old, new = scope.entry(first, difference.dn), scope.entry(other, difference.dn)
+    uid = (new or old or RawEntry(difference.dn, {})).text("uid") or difference.dn.partition("=")[
+        2
+    ].partition(",")[0]
     if new is None:
-        mending.left.append((one.dn, f"is not on {mending.source}, and stays"))
+        mending.left.append((difference.dn, f"is not on {mending.source}; left alone"))
         return
-    if one.kind == DEVICE and old is None:
-        mending.left.append((one.dn, "the secret of a device cannot be copied: enrol it again"))
+    if difference.kind == DEVICE and old is None:
+        mending.left.append((difference.dn, "the secret of a device cannot be copied: enrol it again"))
         return
-    if one.kind == ACCOUNT and (old is None or {PASSWORD, CHANGED} & set(one.attributes)):
+    if difference.kind == ACCOUNT and (old is None or {PASSWORD, CHANGED} & set(difference.attributes)):
         mending.passwords.append(uid)
-    write = _write(one.dn, old, new)
+    write = _write(difference.dn, old, new)
     if write is not None:
         mending.writes.append(AccountWrite(uid, (KIND,), reason, write))
-        mending.kinds.append(one.kind)
+        mending.kinds.append(difference.kind)
 
 
 def _write(dn: str, old: RawEntry | None, new: RawEntry) -> EntryWrite | None:
-    """The write that makes the copyable values of `old` those of `new`; None where they are the same."""
+    """The write that gives `old` the copyable values of `new`; None if they are equal."""
     wanted = _copied(new)
     if old is None:
         return EntryWrite("add", dn, add=wanted)
@@ -123,11 +129,11 @@ def _copied(entry: RawEntry) -> Values:
 
 
 def _without(values: Values, others: Values) -> dict[str, tuple[bytes, ...]]:
-    left = {
-        name: tuple(value for value in found if value not in others.get(name, ()))
-        for name, found in values.items()
+    remaining = {
+        name: tuple(value for value in own if value not in others.get(name, ()))
+        for name, own in values.items()
     }
-    return {name: found for name, found in left.items() if found}
+    return {name: own for name, own in remaining.items() if own}
 
 
 def mend(
@@ -142,9 +148,9 @@ def mend(
     now: Callable[[], datetime],
     say: Callable[[str], None],
 ) -> Done:
-    """Makes the writes of the plan at the first server, each journalled and on its preconditions.
+    """Makes the planned writes on the first server, each with journal lines and preconditions.
 
-    Raises JournalMissing, LockHeld, and what refuses every further write.
+    Raises JournalMissing, LockHeld, and errors that prevent every further write.
     """
     with (
         open_writer(one_server(settings.directory, mending.to), identity, password) as writer,
@@ -153,7 +159,7 @@ def mend(
         run.record(RunStatus.RUNNING)
         done = write_beside(run, mending.writes)
         done.status = RunStatus.PARTLY if done.problems else RunStatus.DONE
-        # the server may have got the runs that it lacked
+        # the server may now have the runs that it lacked
         run.compared = compare_runs(
             writer, order.actor.host, settings, unreadable, now, tolerated=(DirectoryOlder,)
         )

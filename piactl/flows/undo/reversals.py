@@ -1,4 +1,4 @@
-"""What an undo may do to each account that a run wrote: put back what was there, or leave it and say why."""
+"""Decides for each account of a run whether an undo puts it back, or why not."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _CLOSED = (State.DEACTIVATED, State.ARCHIVED)
 
 
 class Fate(StrEnum):
-    """BEFORE: the account is as it was before the run, which never wrote it or was undone already."""
+    """The fate of an account in an undo. BEFORE: it already is as before the run."""
 
     REVERSED = "reversed"
     KEPT = "kept"
@@ -52,8 +52,8 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """One account of the run. `write` and `changes` only where it is reversed; `returns` is what the next
-    night would do once more by the rules alone, `sources` are those of HR whose next feed may."""
+    """One account of the run. `write` and `changes` are set if it is reversed; `returns` are the changes that
+    the next night would make again by the rules alone, `sources` the HR sources whose next feed may."""
 
     uid: str
     matricule: str | None
@@ -66,12 +66,12 @@ class Reversal:
 
 
 Since = Callable[[Kept, RawEntry, Sequence[str]], str]
-"""Who changed these attributes of the entry after the run, in words."""
+"""Returns in words who changed these attributes of the entry after the run."""
 
 
 @dataclass(slots=True)
 class Inverting:
-    """`record` is that of the run; `reason` stands at every change of the undo."""
+    """Inverts the writes of a run. `record` is the record of the run; `reason` is added to every change."""
 
     reader: Reader
     directory: DirectorySettings
@@ -82,15 +82,15 @@ class Inverting:
     since: Since
 
     def reversals(self, kept: Sequence[Kept]) -> Iterator[Reversal]:
-        """One per account, in the order in which the run wrote them."""
+        """One reversal per account, in the order of the run's writes."""
         entries = self._entries(kept)
-        for one in kept:
-            write = self._without_identifiers(one.write)
-            yield self._reversal(replace(one, write=write), entries.get(normal_dn(one.write.dn)))
+        for account in kept:
+            write = self._without_identifiers(account.write)
+            yield self._reversal(replace(account, write=write), entries.get(normal_dn(account.write.dn)))
 
     def _without_identifiers(self, write: EntryWrite) -> EntryWrite:
-        """An address that an account had, however short a time, stays its own: nobody else ever gets it.
-        An entry that is given back has those it came with, which count as taken as well."""
+        """The write without the ledger of names: an address that an account had stays reserved for it. An
+        entry that is released again loses its ledger; its own addresses count as taken anyway."""
         if ACCOUNT_CLASS.encode() in write.add.get("objectClass", ()):
             return write
         name = self.encoding.name("piactlIdentifier")
@@ -99,15 +99,15 @@ class Inverting:
 
     def _entries(self, kept: Sequence[Kept]) -> dict[str, RawEntry]:
         encoding = self.encoding
-        touched = (name for one in kept for name in (*one.write.add, *one.write.delete))
+        touched = (name for account in kept for name in (*account.write.add, *account.write.delete))
         names = list(dict.fromkeys([*encoding.attributes, "objectClass", *WHO, *touched]))
-        uids = list(dict.fromkeys(one.uid for one in kept))
+        uids = list(dict.fromkeys(account.uid for account in kept))
         whole = read_whole(self.reader, self.directory, encoding, uids, names)
         entries = {normal_dn(raw.dn): raw for raw in whole}
-        for one in kept:
-            # an entry that is no account any more may still be there
-            name = normal_dn(one.write.dn)
-            raw = None if name in entries else self.reader.read(one.write.dn, names)
+        for account in kept:
+            # an entry that is no longer an account may still exist
+            name = normal_dn(account.write.dn)
+            raw = None if name in entries else self.reader.read(account.write.dn, names)
             if raw is not None:
                 entries[name] = raw
         return entries
@@ -119,13 +119,13 @@ class Inverting:
             return Reversal(kept.uid, None, fate, why)
         if not kept.values:
             archived = Kind.ARCHIVE.value in kept.kinds
-            why = "it was archived: its data are gone" if archived else "what was there before was not kept"
+            why = "it was archived: its data are gone" if archived else "its earlier values were not kept"
             return Reversal(kept.uid, None, Fate.IMPOSSIBLE, why)
         where = EntryState.DONE if creation else entry_state(kept.write, raw)
         if where is EntryState.UNTOUCHED:
             return Reversal(kept.uid, None, Fate.BEFORE)
         if creation and not _managed(raw):
-            # another entry of that name was in the way, and still is
+            # another entry already had that name, and still has it
             return Reversal(kept.uid, None, Fate.BEFORE)
         entry = entry_of(raw, self.encoding)
         if isinstance(entry, Unreadable):
@@ -133,7 +133,7 @@ class Inverting:
             why = self.since(kept, raw, differing(_inverse(kept, raw), raw)) if changed else entry.why
             return Reversal(kept.uid, entry.matricule, Fate.KEPT, why)
         if self._protected(entry.account):
-            return self._kept(entry, "protected: of such accounts only what was done by hand is undone")
+            return self._kept(entry, "protected: only changes by hand are undone")
         if creation or self._was_archived(kept):
             return self._closed(kept, raw, entry, where)
         if where is EntryState.OTHER:
@@ -152,8 +152,8 @@ class Inverting:
         return Reversal(entry.account.uid, entry.account.matricule, Fate.KEPT, why)
 
     def _closed(self, kept: Kept, raw: RawEntry, entry: Entry, where: EntryState) -> Reversal:
-        """An account that the run made, or brought back from the archive, is never taken away, for its
-        addresses must go to nobody else: it loses its assignments, and the rules close it."""
+        """Closes an account that the run created or restored from the archive: it loses its assignments, and
+        the rules close it. It is never deleted, because its addresses must not go to another person."""
         account = entry.account
         if account.state in _CLOSED:
             return Reversal(account.uid, account.matricule, Fate.BEFORE)
@@ -165,18 +165,18 @@ class Inverting:
         bare = replace(account, assignments=(), overrides=(), exceptions=())
         desired = desired_account(Subject(account.matricule, bare, None, ()), self.rules)
         if desired is None:
-            raise AssertionError("an account that is there always has a desired one")
+            raise AssertionError("an existing account always has a desired one")
         encoding = self.encoding.fitted_to(self.reader)
         write = account_write(self.directory, encoding, entry, desired.account)
         if write is None:
             return Reversal(account.uid, account.matricule, Fate.BEFORE)
-        sources = {one.source for one in account.assignments} - {MANUAL}
+        sources = {assignment.source for assignment in account.assignments} - {MANUAL}
         return self._reversed(entry, desired.account, write, (), sources)
 
     def _restored(self, kept: Kept, raw: RawEntry, entry: Entry) -> Reversal:
         write = self._linked(raw, _inverse(kept, raw))
         if not write.add and not write.delete:
-            return self._kept(entry, "an account that is closed or locked keeps its link to no device")
+            return self._kept(entry, "a closed or locked account keeps its link to no device")
         after = RawEntry(raw.dn, written(raw.values, write))
         account = entry.account
         if not _managed(after):
@@ -190,8 +190,8 @@ class Inverting:
         return self._reversed(entry, undone.account, write, returns, self._sources(write))
 
     def _linked(self, raw: RawEntry, write: EntryWrite) -> EntryWrite:
-        """The write with the link that follows from what it leaves: the night may have moved that since, and
-        an account that is closed or locked again must have it, one that opens must not."""
+        """The write with the right link to a device: a closed or locked account needs the link to no device,
+        an open one must not have it, and a night may have changed it since."""
         encoding = self.encoding.fitted_to(self.reader)
         after = RawEntry(raw.dn, written(raw.values, write))
         undone = entry_of(after, encoding)
@@ -212,7 +212,7 @@ class Inverting:
         desired = Desired(Subject(undone.matricule, current, None, undone.assignments), undone, path)
         changed = change_set(desired, write, self.rules, self.encoding).changes
         own = {"reason": self.reason, "effective": self.rules.as_of, "feed": None, "line": None}
-        changes = tuple(replace(one, **own) for one in changed)  # type: ignore[arg-type]
+        changes = tuple(replace(change, **own) for change in changed)  # type: ignore[arg-type]
         kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
         return Reversal(
             uid=current.uid,
@@ -225,7 +225,7 @@ class Inverting:
         )
 
     def _released(self, account: Account) -> Change:
-        """An entry that the run took over is left to others again."""
+        """The change that releases an adopted entry."""
         return Change(
             kind=Kind.UPDATE,
             uid=account.uid,
@@ -243,18 +243,20 @@ class Inverting:
         try:
             desired = desired_account(subject, self.rules)
         except UnusableName:
-            # the night holds such an account as it is
+            # the night leaves such an account unchanged
             return ()
         return comes_back(current, undone, desired.account) if desired else ()
 
     def _sources(self, write: EntryWrite) -> set[str]:
-        """The sources of HR whose values the write takes back."""
+        """The HR sources whose values the write removes."""
         name = self.encoding.name
         texts = [
             value for side in (write.add, write.delete) for value in side.get(name("piactlAssignment"), ())
         ]
         sources = {read_assignment(text.decode()).source for text in texts} - {MANUAL}
-        if not sources and any(name(one) in write.add or name(one) in write.delete for one in _HR_ATTRIBUTES):
+        if not sources and any(
+            name(attribute) in write.add or name(attribute) in write.delete for attribute in _HR_ATTRIBUTES
+        ):
             sources = {str(feed["source"]) for feed in self.record.get("feeds", [])}
         return sources
 
@@ -268,7 +270,7 @@ def _inverse(kept: Kept, raw: RawEntry) -> EntryWrite:
 
 
 def _in_one(raw: RawEntry, first: EntryWrite, second: EntryWrite) -> EntryWrite:
-    """Two writes of an entry, one after the other, as one."""
+    """Combines two successive writes of an entry."""
     after = written(written(raw.values, first), second)
     names = {*second.add, *second.delete}
     delete, add = differences(

@@ -1,4 +1,4 @@
-"""The accounts of one run, as they were read, by what identifies a person."""
+"""Indexes the accounts of a run by the identifiers of their people."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from piactl.directory.store.attribute_map import Encoding
 
 
 class ManagedAccounts(NamedTuple):
-    """Where the accounts of one directory are and how their entries are read and written. `encoding` is that
-    of the server behind `reader`."""
+    """The accounts of one directory: reader, settings, and the encoding of entries on the server behind
+    `reader`."""
 
     reader: Reader
     directory: DirectorySettings
@@ -41,7 +41,7 @@ class AccountIndex:
     matricules: dict[str, str] = field(default_factory=dict)
     """Matricule by uid."""
     names: set[str] = field(default_factory=set)
-    """Every name of every entry that was read, the unreadable and the doubled ones too."""
+    """Every name of every entry, including unreadable and doubled ones."""
 
     def add(self, entry: Entry | Unreadable) -> None:
         if isinstance(entry, Unreadable):

@@ -1,11 +1,11 @@
-"""Resolves what several sources say differently of one person, and remembers what did not count.
+"""Resolves disagreements of several sources about one person, and remembers the statements that did not
+count.
 
-The feed of one source alone cannot tell a change from an older statement: if both counted, the night of one
-source would rename an account, that of the other would rename it back. So a statement counts only where it
-differs from what the same source said last. That is remembered sparsely, in the record of the source in the
-directory, where any host finds it: nothing as long as a source says what the account has, else a keyed digest
-of each field that it says otherwise. Apart from these deviations, the account has the last statement of every
-source that knows the person. A deviation under a key that was retired meanwhile counts as a change, once.
+If every statement counted, the night of one source would rename an account and the night of the other would
+rename it back. So a statement counts only if it differs from the last one of the same source. Only deviations
+are stored, in the record of the source in the directory, for all hosts: a keyed digest of each field whose
+last statement differs from the account. Without a deviation, the last statement is the value of the account.
+A deviation under a retired key counts as a change, once.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from piactl.core.rules.same_person import PERSON_DATA, Statement, data_of, resol
 
 @dataclass(slots=True)
 class Resolver:
-    """Decides for each person which source counts. `deviations` are those of each source by matricule, after
-    the run; `moved` are the matricules whose deviations the run changes."""
+    """Decides for each person which source counts. `deviations` are by source and matricule, after the run;
+    `moved` are the matricules whose deviations the run changes."""
 
     as_of: date
     keys: DigestKeys
@@ -35,8 +35,8 @@ class Resolver:
     moved: set[str] = field(default_factory=set)
 
     def is_sole(self, matricule: str, listed: Collection[str], assignments: Sequence[Assignment]) -> bool:
-        """Whether only one source knows a person, and no other lists the person tonight: then there is
-        nothing to decide or remember."""
+        """Whether only one source knows or lists the person, so that there is nothing to decide or
+        remember."""
         sources = self._sources_of(assignments)
         if len(sources) > 1:
             return False
@@ -61,15 +61,19 @@ class Resolver:
         `assignments` those after it. `accepted`: by hand, so every difference from the account is a change.
         """
         sources = self._sources_of(assignments)
-        listed = {source: one for source, one in listed.items() if source in sources}
+        listed = {source: described for source, described in listed.items() if source in sources}
         data = data_of(account)
         values: dict[str, str] = {}
         columns: list[str] = []
         for name, column in PERSON_DATA.items():
             statements = [
-                Statement(source, getattr(one, name), self._is_new(source, one, name, data, known, accepted))
-                for source, one in listed.items()
-                if name not in one.silent
+                Statement(
+                    source,
+                    getattr(described, name),
+                    self._is_new(source, described, name, data, known, accepted),
+                )
+                for source, described in listed.items()
+                if name not in described.silent
             ]
             if len(sources) <= 1:
                 values[name] = statements[0].value if statements else data[name]
@@ -84,7 +88,7 @@ class Resolver:
         return replace(person, silent=person.silent | silent, **values)  # type: ignore[arg-type]
 
     def _sources_of(self, assignments: Sequence[Assignment]) -> set[str]:
-        """The sources that have a say: those of assignments that are not over, or else of all."""
+        """The sources that count: those of assignments that are not over, else those of all assignments."""
         of_sources = [a for a in assignments if a.source != MANUAL]
         running = {a.source for a in of_sources if a.end is None or a.end >= self.as_of}
         return running or {a.source for a in of_sources}
@@ -98,8 +102,8 @@ class Resolver:
         known: Sequence[Assignment],
         accepted: bool,
     ) -> bool:
-        """Whether a source says something else than before. The first statement of a source about a person
-        whom another source knows is no change: it only fills blanks."""
+        """Whether the statement of a source is new. Its first statement about a person whom another source
+        knows only fills blanks."""
         value = getattr(person, name)
         if value == data[name] or accepted:
             return bool(value != data[name])
@@ -120,13 +124,13 @@ class Resolver:
         before: str,
         after: str,
     ) -> None:
-        """Remembers the last statement of every source if the account will have another value. The last
-        statement of a source that says nothing tonight is its deviation, else `before`."""
-        said = {statement.source: statement.value for statement in statements}
+        """Stores the last statement of every source that differs from the new value. The last statement of a
+        source without a statement tonight is its deviation, else `before`."""
+        stated = {statement.source: statement.value for statement in statements}
         for source in sources & self.deviations.keys():
             stored = self._stored(source, matricule).get(name)
-            if source in said or stored is None:
-                last = said.get(source, before)
+            if source in stated or stored is None:
+                last = stated.get(source, before)
                 digest = self.keys.keep_or_renew(stored, _purpose(name), last) if last != after else None
             else:
                 digest = None if self.keys.matches(stored, _purpose(name), after) else stored

@@ -1,7 +1,7 @@
 """Reads the feeds of a run, in one or two passes, and refuses those that break a limit.
 
-The first pass of a full feed finds whose each line is and a digest of the lines of each person; the second
-reads only the lines that a run needs.
+The first pass of a full feed finds the owner of each line and a digest of the lines of each person; the
+second parses only the lines that the run needs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 
 
 class FeedsOfAnotherDay(UnsafePlan):
-    """Feeds whose date is far from that of the run; `others_fit`: that of another feed is not."""
+    """Feeds with a date far from that of the run; `others_fit`: another feed has a fitting date."""
 
     def __init__(self, message: str, files: Sequence[str], *, others_fit: bool) -> None:
         self.files, self.others_fit = tuple(files), others_fit
@@ -45,10 +45,10 @@ class FeedsOfAnotherDay(UnsafePlan):
 
 
 def read_feeds(arguments: Sequence[str], sources: Mapping[str, SourceSettings]) -> list[SourcedFeed]:
-    """The feeds that the arguments of a command name, by source and date, an unknown date last.
+    """The feeds of the arguments, by source and date, unknown dates last.
 
-    Raises UsageError for an argument that fits no source, FeedRefused with the reasons of every feed that
-    cannot be trusted.
+    Raises UsageError for an argument that matches no source, FeedRefused with all reasons of each refused
+    feed.
     """
     feeds: list[SourcedFeed] = []
     refused: list[FeedRefused] = []
@@ -64,7 +64,7 @@ def read_feeds(arguments: Sequence[str], sources: Mapping[str, SourceSettings]) 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The first pass over one feed. Without `lines` the feed was read at once: a delta, or a file that cannot
+    """The first pass over one feed. Without `lines` the whole feed was read: a delta, or a file that cannot
     be scanned."""
 
     source: SourceSettings
@@ -80,11 +80,11 @@ def scan_feeds(
     go_on: Collection[str] = (),
     warn: Callable[[str], None] | None = None,
 ) -> list[Scan]:
-    """Scans the feeds that the arguments of a command name. With `warn`, files that are those of no source
-    are named to it and not read, if another one is a feed.
+    """Scans the feeds of the arguments. With `warn`, files that match no source are reported and skipped, if
+    another file is a feed.
 
-    Raises UsageError for an argument that fits no source, FeedRefused for feeds that are read at once, but
-    not of the sources `go_on`: reading such a feed again says why.
+    Raises UsageError for an argument that matches no source, and FeedRefused for a feed that was read
+    completely, unless its source is in `go_on`; a second reading then gives the reason.
     """
     named = _named(arguments, sources, warn)
     # the lines hold NUMENs, so their digests have a key
@@ -123,8 +123,8 @@ def _named(
 
 
 def digests_of_people(scans: Sequence[Scan]) -> dict[str, int] | None:
-    """The digest of all lines of each person, by matricule. None if the scans do not have them all: without
-    feeds, with a feed that was read at once, with two feeds of one source or with too many sources."""
+    """The digest of all lines of each person, by matricule. None if the scans do not have all of them:
+    without feeds, with a completely read feed, with two feeds of one source, or with too many sources."""
     if not scans or len({scan.source.name for scan in scans}) < len(scans) or len(scans) > MOST_SOURCES:
         return None
     digests: dict[str, int] = {}
@@ -139,13 +139,13 @@ def digests_of_people(scans: Sequence[Scan]) -> dict[str, int] | None:
 
 
 def in_order(feeds: Sequence[SourcedFeed], sources: Mapping[str, SourceSettings]) -> list[SourcedFeed]:
-    """The feeds by source and date, an unknown date last."""
+    """The feeds by source and date, unknown dates last."""
     order = {name: position for position, name in enumerate(sources)}
     return sorted(feeds, key=lambda f: (order[f.source.name], f.feed.facts.date or date.max))
 
 
 def raise_refused(refused: Sequence[FeedRefused]) -> None:
-    """Raises FeedRefused where any feed is refused, FeedsRefused for several."""
+    """Raises FeedRefused for one refused feed, FeedsRefused for several."""
     if len(refused) == 1:
         raise refused[0]
     if refused:
@@ -161,8 +161,8 @@ def _came_before(facts: FeedFacts, memory: SourceMemory) -> bool:
 
 
 def check_feed_dates(feeds: Sequence[SourcedFeed], as_of: date, accepted: Collection[str]) -> None:
-    """Raises FeedsOfAnotherDay if the date of a feed is further from that of the run than the `feed_days` of
-    its source: the clock may be wrong, and then nothing of the run is right."""
+    """Raises FeedsOfAnotherDay if the dates of a feed and of the run differ by more than the `feed_days` of
+    the source: the clock may be wrong."""
     dated = [sourced for sourced in feeds if sourced.feed.facts.date is not None]
     far = [
         sourced
@@ -198,26 +198,26 @@ def check_limits(
     accepted: Collection[str],
     skipped: Mapping[str, int] | None = None,
 ) -> None:
-    """Raises FeedRefused where a feed breaks a limit of its source, compared with the last one applied.
+    """Raises FeedRefused if a feed exceeds a limit of its source, compared with the last one applied.
 
-    `skipped` counts, for each source, the skipped people, who are in the feed and not in `known`.
+    `skipped` counts per source the skipped people, who are in the feed and not in `known`.
     """
     last: dict[str, SourceRecord] = {
-        name: replace(one.record, past=comparable(one.record.past, one.undone))
-        for name, one in memory.sources.items()
+        name: replace(source.record, past=comparable(source.record.past, source.undone))
+        for name, source in memory.sources.items()
     }
     refused: list[FeedRefused] = []
     for sourced in feeds:
         facts, source = sourced.feed.facts, sourced.source
-        mine = {
+        known_here = {
             matricule
             for matricule, assignments in known.items()
             if any(a.source == source.name and (a.end is None or a.end >= as_of) for a in assignments)
         }
-        found = feed_refusals(
+        refusals = feed_refusals(
             facts,
             last.get(source.name),
-            mine,
+            known_here,
             sourced.feed.present,
             source,
             as_of,
@@ -225,19 +225,19 @@ def check_limits(
         )
         memory_of = memory.sources.get(source.name)
         if memory_of and _came_before(facts, memory_of):
-            message = "this file was applied before, and others after it: remove it. "
-            message += f"Only to go back to what it says: --accept-feed {facts.digest} --reason TEXT"
-            found.append(("older", message))
+            message = "this file was applied before, and later ones after it: remove it. "
+            message += f"To go back to its data: --accept-feed {facts.digest} --reason TEXT"
+            refusals.append(("older", message))
         if memory_of and facts.digest in memory_of.again:
-            found = [refusal for refusal in found if refusal[0] != "older"]
+            refusals = [refusal for refusal in refusals if refusal[0] != "older"]
         if memory_of and facts.digest in memory_of.undone:
             message = (
-                "the run that applied it was undone, and it would do the same again; ask HR for another."
+                "the run that applied it was undone, and it would make the same changes; ask HR for another."
             )
-            message += f"\n  Only if it is right after all: --accept-feed {facts.digest} --reason TEXT"
-            found.append(("undone", message))
-        if found and facts.digest not in accepted:
-            refused.append(FeedRefused(str(sourced.path), found))
+            message += f"\n  If it is correct: --accept-feed {facts.digest} --reason TEXT"
+            refusals.append(("undone", message))
+        if refusals and facts.digest not in accepted:
+            refused.append(FeedRefused(str(sourced.path), refusals))
         if facts.full or not source.full:
             last[source.name] = record_of(facts, facts.date, last.get(source.name))
     raise_refused(refused)
@@ -250,7 +250,7 @@ def check_held(
     as_of: date,
     accepted: Collection[str],
 ) -> None:
-    """Raises FeedRefused where too many people of a feed are held, because the rest of it is then wrong too.
+    """Raises FeedRefused if too many people of a feed are held, because the rest is then likely wrong too.
     The feed that was applied last is not refused."""
     why = {hold.matricule: hold.why for hold in holds if hold.matricule}
     refused: list[FeedRefused] = []
@@ -260,7 +260,7 @@ def check_held(
         if last is not None and last.record.digest == facts.digest:
             continue
         held = {matricule: why[matricule] for matricule in sorted(sourced.feed.present & why.keys())}
-        found = held_refusal(facts, held, sourced.source, as_of)
-        if found is not None and facts.digest not in accepted:
-            refused.append(FeedRefused(str(sourced.path), [found]))
+        too_many = held_refusal(facts, held, sourced.source, as_of)
+        if too_many is not None and facts.digest not in accepted:
+            refused.append(FeedRefused(str(sourced.path), [too_many]))
     raise_refused(refused)

@@ -1,4 +1,4 @@
-"""Merges the feeds of one run: each person with their assignments, and the people on hold."""
+"""Merges the feeds of one run into people with their assignments, and people on hold."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from piactl.feed.feed import Feed
 from piactl.flows.plan.inputs.disagreements import Resolver
 
 REMEMBERED = 100
-"""How many digests of applied feeds are kept per source."""
+"""The number of digests of applied feeds stored per source."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourcedFeed:
-    """A feed with the settings of its source and its file. `judgement` is what the policy and the rule for
-    names reject of it (see `judged`)."""
+    """A feed with the settings of its source and its file. `judgement` are its rejections by the policy and
+    the naming rule (see `judged`)."""
 
     feed: Feed
     source: SourceSettings
@@ -47,7 +47,7 @@ class SourcedFeed:
         return facts.full and facts.complete and not facts.unattributed
 
     def lists_all(self, matricule: str, assignments: Iterable[Assignment], as_of: date) -> bool:
-        """Whether the feed lists all assignments of a person that are of its source and were not over on its
+        """Whether the feed lists all assignments of a person from its source that were not over on its
         day."""
         day = min(self.feed.facts.date or as_of, as_of)
         person = self.feed.people.get(matricule)
@@ -58,9 +58,9 @@ class SourcedFeed:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Decisions by hand for one run: the digests of `feeds` that may break the limits of their source, and
-    the matricules of `people` who are the person of their account although the names differ. `date`: that of
-    the run was given on the command line."""
+    """Decisions by hand for one run: the digests of `feeds` that may exceed the limits of their source, and
+    the matricules of `people` who are the person of their account although the names differ. `date`: the date
+    of the run was given on the command line."""
 
     feeds: Collection[str] = ()
     people: Collection[str] = ()
@@ -73,7 +73,7 @@ NOTHING = Accepted()
 
 @dataclass(slots=True)
 class MergedFeeds:
-    """The feeds as one. All mappings are by matricule; `held` has the reason of each hold."""
+    """The merged feeds. All mappings are by matricule; `held` has the reason of each hold."""
 
     people: dict[str, Person] = field(default_factory=dict)
     assignments: dict[str, tuple[Assignment, ...]] = field(default_factory=dict)
@@ -82,14 +82,14 @@ class MergedFeeds:
     absents: list[AbsentAssignment] = field(default_factory=list)
     sources: dict[str, SourceMemory] = field(default_factory=dict)
     once: dict[str, tuple[Person, tuple[Assignment, ...]]] = field(default_factory=dict)
-    """What a delta says of a person and no later feed may repeat: the person and all assignments."""
+    """The person and all assignments from a delta, which no later feed may repeat."""
     notes: dict[str, str] = field(default_factory=dict)
-    """The reason of a change that comes from no row."""
+    """The reasons of changes that come from no row."""
     disagreements: list[Disagreement] = field(default_factory=list)
     disputed: set[str] = field(default_factory=set)
-    """The people about whom the sources disagree, or of whom other deviations are remembered than before."""
+    """The people about whom sources disagree, or whose stored deviations change."""
     let_through: set[str] = field(default_factory=set)
-    """The people who would be held as another person without a decision by hand."""
+    """The people who would be held as another person if they were not accepted by hand."""
 
     def hold(self, matricule: str, why: str) -> None:
         self.held.setdefault(matricule, why)
@@ -125,37 +125,39 @@ def merge_feeds(
 
 
 def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedFeed:
-    """The feed with what the policy and the rule for names reject of it. Those values count as bad in their
+    """The feed with its rejections by the policy and the naming rule. Their values count as bad in their
     columns, so that a renamed code refuses the feed instead of holding everybody."""
     feed = sourced.feed
-    found = tuple(
+    rejections = tuple(
         rejection
         for person in feed.people.values()
         for rejection in policy_rejections(person, feed.facts.file, policy, register)
     )
-    if not found:
+    if not rejections:
         return sourced
     columns = dict(feed.facts.columns)
-    for column, count in Counter(rejection.column for rejection in found).items():
+    for column, count in Counter(rejection.column for rejection in rejections).items():
         values, bad = columns.get(column, (0, 0))
         columns[column] = (values, bad + count)
     feed = replace(feed, facts=replace(feed.facts, columns=columns))
-    return replace(sourced, feed=feed, judgement=found)
+    return replace(sourced, feed=feed, judgement=rejections)
 
 
 def policy_rejections(person: Person, file: str, policy: Policy, register: Register) -> list[Rejection]:
-    """The rejections of the rows of one person by the policy and the rule for names."""
-    found = []
+    """The rejections of the rows of one person by the policy and the naming rule."""
+    rejections = []
     lines = dict(zip((a.key for a in person.assignments), person.lines, strict=False))
     problems = assignment_problems(person.assignments, policy, register)
     for assignment, column, code, message in problems:
         line = lines.get(assignment.key, 0)
-        found.append(Rejection(file, line, column, code, message, person.matricule))
+        rejections.append(Rejection(file, line, column, code, message, person.matricule))
     unusable = address_problem(person)
     if unusable is not None:
         line = min(person.lines, default=0)
-        found.append(Rejection(file, line, unusable.part, unusable.code, str(unusable), person.matricule))
-    return found
+        rejections.append(
+            Rejection(file, line, unusable.part, unusable.code, str(unusable), person.matricule)
+        )
+    return rejections
 
 
 def _hold_other_people(
@@ -167,7 +169,7 @@ def _hold_other_people(
 ) -> None:
     """Holds each matricule whose person in the feeds is not the person of its account or in waiting.
 
-    The record of a person in waiting is compared with the account too: it may be the news of a held delta.
+    The record of a person in waiting is also compared with the account: it may come from a held delta.
     """
     for sourced in feeds:
         for matricule, person in sourced.feed.people.items():
@@ -210,8 +212,8 @@ def _silent(sourced: SourcedFeed) -> frozenset[str]:
 
 
 def _merge_people(sourced: SourcedFeed, accounts: Mapping[str, Account], merged: MergedFeeds) -> None:
-    """Joins the rows of a person in two feeds. A contradiction holds the person; where an account exists and
-    only its data differ between two sources, the data stay and the assignments change."""
+    """Merges the rows of a person in several feeds. A contradiction holds the person; but if an account
+    exists and only its data differ between two sources, the data stay and the assignments change."""
     silent = _silent(sourced)
     for matricule, listed in sourced.feed.people.items():
         person = replace(listed, silent=silent) if silent else listed
@@ -236,7 +238,7 @@ def _resolve_disagreements(
     merged: MergedFeeds,
     rules: Rules,
 ) -> None:
-    """Keeps of each person who has an account the statements that count, and remembers the others."""
+    """Keeps for each person with an account the statements that count, and stores the others."""
     deviations = {name: dict(source.deviations) for name, source in merged.sources.items()}
     resolver = Resolver(rules.as_of, rules.keys, deviations)
     silent = {sourced.source.name: _silent(sourced) for sourced in feeds}
@@ -271,18 +273,17 @@ _COLUMNS = {**PERSON_DATA, "birth_date": "date_naissance", "numen": "numen"}
 
 
 def merged_person(first: Person, second: Person) -> tuple[Person, list[str]]:
-    """One person out of two feeds, and the columns in which they contradict each other.
+    """The person merged from two feeds, and the columns that contradict each other.
 
-    A blank yields to a value; names that differ only in case or accents are the same name, the first
-    spelling stays.
+    A value wins over a blank. Names that differ only in case or accents are equal; the first spelling stays.
     """
     values: dict[str, object] = {}
     contradictions = []
     for name, column in _COLUMNS.items():
-        one, two = getattr(first, name), getattr(second, name)
-        if one and two and one != two and not (name in NAMES and same_name(one, two)):
+        left, right = getattr(first, name), getattr(second, name)
+        if left and right and left != right and not (name in NAMES and same_name(left, right)):
             contradictions.append(column)
-        values[name] = one or two
+        values[name] = left or right
     silent = first.silent & second.silent
     return replace(first, silent=silent, **values), contradictions  # type: ignore[arg-type]
 
@@ -331,7 +332,7 @@ def _merge_assignments(
         for key, absence in waiting_of.get(matricule, {}).items():
             if key in absences or key[1:] in {row.key for row in rows} or not _ended(key, before, after):
                 continue
-            # kept until a later run finds the assignment ended: the write of this one may fail
+            # stored until a later run finds the assignment ended, because the write of this run may fail
             feeds = tuple(dict.fromkeys([*absence.feeds, facts.digest]))
             absences[key] = replace(absence, feeds=feeds)
             since = absence.since.isoformat()
@@ -373,7 +374,7 @@ def _uid(matricule: str, accounts: Mapping[str, Account]) -> str | None:
 
 
 def _ended(key: Key, before: Sequence[Assignment], after: Sequence[Assignment]) -> bool:
-    """Whether the assignment of an absence is another after the feed than before it."""
+    """Whether the feed changes the assignment of an absence."""
     old = [a for a in before if a.key == key[1:]]
     return bool(old) and old != [a for a in after if a.key == key[1:]]
 
@@ -384,7 +385,7 @@ def _concerned(
     merged: MergedFeeds,
     waiting: Mapping[Key, Absence],
 ) -> Iterable[str]:
-    """The people whom the feed may change: those that it lists, and those that its source knows."""
+    """The people whom the feed may change: those it lists, and those known from its source."""
     name = sourced.source.name
     silent = [
         matricule
@@ -397,12 +398,12 @@ def _concerned(
 
 
 def _record(sourced: SourcedFeed, merged: MergedFeeds, as_of: date, accepted: Accepted) -> SourceRecord:
-    """What is remembered of this feed. A file of corrected rejects does not stand in the feed's place."""
+    """The record of the source after this feed. A file of corrected rejects does not replace the feed."""
     facts = sourced.feed.facts
     before = merged.sources.get(sourced.source.name)
     if sourced.source.full and not facts.full and before is not None:
         return before.record
-    # a feed dated ahead of the run must not make all those that come before its day "older"
+    # a feed dated after the run must not make later feeds "older"
     day = min(facts.date, as_of) if facts.date else None
     let_through = facts.digest in accepted.feeds
     return record_of(facts, day, before.record if before else None, accepted=let_through)

@@ -1,4 +1,4 @@
-"""A NUMEN that several people have: whom it holds, and how two people are found in different chunks."""
+"""Holds people who share a NUMEN, and finds them across chunks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from piactl.flows.plan.inputs.merge_feeds import MergedFeeds
 
 
 def hold_shared_numens(merged: MergedFeeds, index: AccountIndex, memory: Memory, keys: DigestKeys) -> None:
-    """Holds both people where one NUMEN has two matricules: nobody can tell whose it is."""
+    """Holds both people if one NUMEN has two matricules, because its owner is unknown."""
     owners: dict[str, str] = {}
     waiting = _waiting_numens(merged, memory)
     for matricule, person in merged.people.items():
@@ -30,18 +30,18 @@ def hold_shared_numens(merged: MergedFeeds, index: AccountIndex, memory: Memory,
         if uid is not None and uid != own:
             merged.hold(matricule, f"its NUMEN is that of the account {uid}, which has another matricule")
             if uid in index.matricules:
-                why = f"its NUMEN came under another matricule, {matricule}"
+                why = f"its NUMEN is also under matricule {matricule}"
                 merged.hold(index.matricules[uid], why)
         elif waits != matricule:
-            merged.hold(matricule, f"its NUMEN is that of somebody in waiting, matricule {waits}")
-            merged.hold(waits, f"its NUMEN came under another matricule, {matricule}")
+            merged.hold(matricule, f"its NUMEN is that of a person in waiting, matricule {waits}")
+            merged.hold(waits, f"its NUMEN is also under matricule {matricule}")
         elif other != matricule:
-            merged.hold(matricule, f"its NUMEN came under another matricule too, {other}")
-            merged.hold(other, f"its NUMEN came under another matricule too, {matricule}")
+            merged.hold(matricule, f"its NUMEN is also under matricule {other}")
+            merged.hold(other, f"its NUMEN is also under matricule {matricule}")
 
 
 def _waiting_numens(merged: MergedFeeds, memory: Memory) -> dict[str, str]:
-    """Digest of the NUMEN -> matricule, of people in waiting to whom no feed of this run gives a NUMEN."""
+    """Digest of the NUMEN -> matricule, for people in waiting who have no NUMEN in the feeds of this run."""
     return {
         waiting.numen_digest: matricule
         for matricule, waiting in memory.waiting.items()
@@ -49,8 +49,8 @@ def _waiting_numens(merged: MergedFeeds, memory: Memory) -> dict[str, str]:
     }
 
 
-# People in different chunks. Numbers stand for the digests: they take less memory, and where two digests have
-# one number, two people more are evaluated together.
+# People in different chunks. Digests are stored as numbers to save memory; if two digests have the same
+# number, two more people are evaluated together.
 
 
 class SharedNumens:
@@ -68,19 +68,19 @@ class SharedNumens:
         self._all.extend(map(hash, digests))
 
     def add_apart(self, matricule: str | None, digests: Iterable[str]) -> None:
-        """Adds digests of a person who is left to the joint evaluation; more may follow."""
+        """Adds digests of a person who is evaluated jointly; more may follow."""
         self._apart[matricule].update(map(hash, digests))
 
     def changes(self, number: int, digests: Iterable[str]) -> None:
-        """Notes the digests of the staged change with this number: its entry may not have them yet."""
+        """Adds the digests of the staged change with this number; its entry may not have them yet."""
         self._changed.add(number, digests)
 
     def comes(self, number: int, digests: Iterable[str]) -> None:
-        """Notes the digests of the staged newcomer with this number."""
+        """Adds the digests of the staged newcomer with this number."""
         self._newcomers.add(number, digests)
 
     def find(self) -> Shared:
-        """What several people have; nothing may be added afterwards."""
+        """The digests of several people. Nothing may be added afterwards."""
         for numbers in self._apart.values():
             self._all.extend(numbers)
         shared = twice(self._all)
