@@ -1,4 +1,4 @@
-"""Queries of the journal: lines in order, and changes (intent and outcome), by run, entry, user, period."""
+"""Queries the journal: lines, and changes (intent with outcome), by run, entry, user or period."""
 
 from __future__ import annotations
 
@@ -230,5 +230,5 @@ def _change(line: JournalLine, run: Mapping[str, Any]) -> JournalledChange:
 
 
 def _as_written(name: str, text: str) -> bytes:
-    """A field in the spelling of a journal line."""
+    """A field as a journal line writes it."""
     return json.dumps({name: text}, separators=(",", ":"))[1:-1].encode("ascii")

@@ -155,7 +155,7 @@ def test_what_is_left_alone_and_why(academy: Academy) -> None:
         "several": "it has several addresses, and none is that of its uid or its name",
         "twouids": "it has 2 uids",
         "moved": "piactl renames no entry",
-        "closed": "its log in is bounded by pwdEndTime",
+        "closed": "pwdEndTime limits its log in",
         "shared": "shared@ac-amiens.fr is also on another entry: uid=list,",
         "machine": "its structural class is account",
         "gone": "its person left so long ago",

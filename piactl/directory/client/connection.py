@@ -1,4 +1,4 @@
-"""A connection to one server: made and bound within a deadline, then used through ldap3 and our strategy."""
+"""A session with one server: connected and bound within a deadline, through ldap3 with our strategy."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _START_TLS = "1.3.6.1.4.1.1466.20037"
 _WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
 _SCOPES: dict[str, Any] = {"base": ldap3.BASE, "one": ldap3.LEVEL, "subtree": ldap3.SUBTREE}
 _LONG_FILTER = 500
-"""Characters of a filter from which on our own encoder is worth its use: a dozen names."""
+"""The length of a filter from which our own encoder is used: about a dozen names."""
 
 Password = Callable[[str], bytes]
 """Reads the password of an identity from a file."""
@@ -145,7 +145,7 @@ class Session:
         self.drop()
 
     def drop(self) -> None:
-        """Closes the socket without a word."""
+        """Closes the socket without unbinding."""
         self._strategy.release()
 
     @contextlib.contextmanager
@@ -167,7 +167,7 @@ class Session:
     ) -> Result:
         """Sends one write and waits for its answer; the caller checks the result.
 
-        Raises ConnectionLost, after which it may have been done or not.
+        Raises ConnectionLost; the write may then have been made or not.
         """
         connection = self._connection
         with self._operation(doing, deadline):
@@ -180,24 +180,24 @@ class Session:
         return self._strategy.result
 
     def post(self, writes: Sequence[ControlledWrite], doing: str) -> list[int]:
-        """Sends writes at once and waits for no answer; the numbers of their requests.
+        """Sends writes at once, without waiting for answers. Returns the numbers of their requests.
 
-        Raises ConnectionLost, after which the session is closed: any part of them may have gone out.
+        Raises ConnectionLost and closes the session; any part of the writes may have been sent.
         """
         with self._operation(doing):
             return self._strategy.post(writes)
 
     def answers(self, wanted: Container[int], doing: str) -> list[tuple[int, Result]]:
-        """The results of one or more of those requests: waits for one, and takes those that came with it.
+        """The results of one or more of these requests: waits for one, and includes others that have arrived.
 
-        Raises ConnectionLost where none came, after which the session is closed.
+        Raises ConnectionLost and closes the session if none arrives.
         """
         ends: list[tuple[int, Result]] = []
         try:
             with self._operation(doing):
                 ends.extend(self._strategy.answers(wanted))
         except ConnectionLost:
-            # what was answered before the connection broke is answered; the next call meets the break
+            # return the answers that came before the break; the next call raises the error
             if not ends:
                 raise
         return ends
@@ -208,8 +208,8 @@ class Session:
     ) -> tuple[list[RawEntry], Result]:  # fmt: skip
         """One search request and its answer; the caller checks the result.
 
-        With `size` it asks for one page (RFC 2696), always critical: a server that ignored it would cut the
-        answer. Raises DirectoryTruncated where the server points elsewhere for a part of the tree.
+        With `size` it requests one page (RFC 2696), always critical, because a server that ignored the
+        control would cut the answer. Raises DirectoryTruncated if a part of the tree is on another server.
         """
         doing = f"search below {base!r}" if base else "read the root DSE"
         names = tuple(attributes)
@@ -237,7 +237,8 @@ class Session:
         return self._complete(entries, doing)
 
     def _complete(self, entries: list[RawEntry], doing: str) -> tuple[list[RawEntry], Result]:
-        """The entries of a search and its result. Raises DirectoryTruncated where parts lie elsewhere."""
+        """The entries of a search and its result. Raises DirectoryTruncated if a part is on another
+        server."""
         if self._strategy.references:
             raise DirectoryTruncated(
                 f"{self.uri}: {doing}: a part of the tree is on another server "
@@ -256,7 +257,7 @@ class Session:
         return entries[0] if entries else None
 
     def who_am_i(self) -> str:
-        """The DN that the server knows this session by (RFC 4532); "" where it is anonymous."""
+        """The DN of this session on the server (RFC 4532); "" if it is anonymous."""
         with self._operation("ask who is bound"):
             self._connection.extended(_WHO_AM_I)
         result = self._strategy.result
@@ -265,7 +266,7 @@ class Session:
         return result.value.decode("utf-8", "replace").removeprefix("dn:")
 
     def has_class(self, name: str) -> bool:
-        """Whether the schema has this object class; the server looks for it, so that little is sent."""
+        """Whether the schema has this object class. The server compares, so that little is sent."""
         place = self.facts.subschema
         entries, result = self.page(place, "base", equals("objectClasses", name), ["1.1"])
         if result.code not in (0, NO_SUCH_OBJECT, NO_RIGHT):
@@ -321,9 +322,8 @@ def _starttls(address: str, settings: DirectorySettings) -> bool:
 def _without_strict(
     refused: ssl.SSLCertVerificationError, address: str, settings: DirectorySettings, deadline: Deadline
 ) -> Exception:
-    """Why the certificates were refused. Where another connection shows that only the strict check minds
-    them, raises Unusable with what they lack; else what is wrong with them in any case. Nothing is sent on
-    that connection."""
+    """The error behind a refused certificate. Makes a second connection without the strict check, on which
+    nothing is sent. If only the strict check fails, raises Unusable with what the certificates lack."""
     lenient = replace(settings, tls=replace(settings.tls, strict=False))
     second = SilentConnection(address, lenient, Identity(external=True), b"", deadline, read_only=True)
     try:
@@ -343,7 +343,7 @@ def _establish(connection: SilentConnection, starttls: bool) -> None:
         connection.open(read_server_info=False)
     except LDAPException:
         if connection.strategy.failure is None:
-            raise OSError(f"no address is known for {connection.server.host}") from None
+            raise OSError(f"no address found for {connection.server.host}") from None
         raise
     if not starttls:
         return

@@ -1,7 +1,7 @@
 """The LDAP controls that piactl sends, and the BER encodings (X.690, RFC 4511 §5.1) of the hot paths.
 
-A `Control` is what ldap3 takes as one. ldap3 knows nothing of assertions (RFC 4528), and its pre-read and
-post-read (RFC 4527) lose values that are not text, so their values are encoded here.
+ldap3 accepts a `Control` as it is. Their values are encoded here because ldap3 has no assertion control
+(RFC 4528), and its pre-read and post-read controls (RFC 4527) lose values that are not text.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def octets(value: bytes, tag: int = OCTETS) -> bytes:
 def header(data: bytes, at: int) -> tuple[int, int, int]:
     """(tag, start, end) of the content of the element at `at`.
 
-    Raises IndexError where `data` ends within the header, ValueError for a length that LDAP forbids.
+    Raises IndexError if `data` ends within the header, ValueError for a length that LDAP forbids.
     """
     tag = data[at]
     size = data[at + 1]
@@ -85,7 +85,8 @@ _CSN_CONTROLS = {
 
 
 def assertion_control(present: Values, absent: Values) -> Control | None:
-    """RFC 4528: the entry holds every value of `present` and none of `absent`; None if both are empty."""
+    """RFC 4528: asserts that the entry has every value of `present` and none of `absent`; None if both are
+    empty."""
     terms = [_equality(a, v) for a, values in present.items() for v in values]
     terms += [element(0xA2, _equality(a, v)) for a, values in absent.items() for v in values]
     if not terms:
@@ -94,16 +95,16 @@ def assertion_control(present: Values, absent: Values) -> Control | None:
 
 
 def never_control() -> Control:
-    """An assertion that no entry satisfies: with it a modify shows whether a server takes writes."""
+    """An assertion that no entry satisfies. A modify with it shows whether a server accepts writes."""
     return Control(ASSERTION, True, element(0xA2, octets(b"objectClass", 0x87)))
 
 
 def csn_controls(op: str, supported: Container[str]) -> list[Control]:
-    """Of the controls `supported` by the server those that return the entryCSN before a modify, and after an
-    add or a modify (RFC 4527).
+    """The controls, as far as `supported` by the server, that return the entryCSN before a modify and after
+    an add or a modify (RFC 4527).
 
-    The answers are in `Result.controls`; `fast_search.csn_in` decodes them. None is critical: no write fails
-    because its entryCSN cannot be returned.
+    The answers are in `Result.controls`; `fast_search.csn_in` decodes them. No control is critical, so that
+    no write fails because its entryCSN cannot be returned.
     """
     return [control for control in _CSN_CONTROLS[op] if control.oid in supported]
 

@@ -26,8 +26,8 @@ _ONE_SERVER = (
 
 
 class Servers:
-    """Makes connections for one identity; `writing` means the first server of the list, which must accept
-    writes: on two servers at once, two runs could each hold the run lock."""
+    """Opens sessions for one identity. With `writing` only with the first server of the list, which must
+    accept writes: on two servers, two runs could each hold the run lock."""
 
     def __init__(
         self, settings: DirectorySettings, identity: str, password: Password, *, writing: bool = False
@@ -108,7 +108,7 @@ class Servers:
     def _is(self, server: ServerFacts, session: Session) -> None:
         """Raises Unusable if the name of the server now resolves to another server."""
         if session.facts.server != server.server:
-            raise Unusable(f"another server answers there ({session.facts.address})")
+            raise Unusable(f"another server answers at this address ({session.facts.address})")
 
     def _takes_writes(self, session: Session) -> None:
         """Requests a change of the suffix entry with an assertion that no entry meets.
@@ -125,8 +125,8 @@ class Servers:
 
 
 class Link:
-    """The current session, replaced when it is lost: by a session with any server of the list, but after the
-    first write only with the same server. Another server may not have that write yet."""
+    """The current session. A lost session is replaced: by one with any server of the list, but after the
+    first write only with the same server, because another may not have that write yet."""
 
     def __init__(self, servers: Servers) -> None:
         self.servers = servers
@@ -158,14 +158,14 @@ class Link:
 
 
 def shown_uri(uri: str) -> str:
-    """A server's URI for a message: the path of a socket is shown as it is, not with %2F."""
+    """The URI of a server for a message; the path of a socket is shown without %2F."""
     return f"ldapi://{unquote(uri[8:])}" if uri.lower().startswith("ldapi://") else uri
 
 
 def sandbox_start(uri: str, why: str) -> list[str]:
-    """The command that starts the sandbox whose socket this is, where `why` says that nobody listens there.
+    """The command that starts the sandbox of this socket, if `why` shows that no server listens there.
 
-    A sandbox with a long path has its socket elsewhere, and is not recognised.
+    A sandbox with a long path has its socket elsewhere and is not recognised.
     """
     if not uri.lower().startswith("ldapi://"):
         return []

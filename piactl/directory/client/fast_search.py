@@ -23,13 +23,13 @@ from piactl.directory.port import RawEntry
 
 
 class FastSearchStrategy(DeadlineStrategy):
-    """The strategy with a decoder of its own for entries, and an encoder for searches with long filters."""
+    """The strategy with our decoder for entries and our encoder for searches with long filters."""
 
     def entry_of(self, message: Message) -> RawEntry:
         return _entry(message.data, message.start, message.end, self.spelled)
 
     def search_many(self, operation: bytes, size: int | None, cookie: bytes) -> list[RawEntry]:
-        """The entries that an encoded search finds, of one page with `size`; the rest is in `result`.
+        """The entries of an encoded search, or of one page with `size`; `result` has the rest of the answer.
 
         Raises OSError, ValueError or IndexError.
         """
@@ -63,7 +63,7 @@ _ORDERED = {">": 0xA5, "<": 0xA6}
 
 
 def encoded_filter(query: str) -> bytes:
-    """A filter made by the functions of `filters`, encoded. Raises ValueError for text that is none."""
+    """The encoding of a filter made by `filters`. Raises ValueError for any other text."""
     data, end = _filter(query, 0)
     if end != len(query):
         raise ValueError("text after the end of a filter")
@@ -71,7 +71,7 @@ def encoded_filter(query: str) -> bytes:
 
 
 def _filter(query: str, at: int) -> tuple[bytes, int]:
-    """The filter that begins at `at`, and where it ends."""
+    """The filter that begins at `at`, and the index of its end."""
     if query[at : at + 1] != "(":
         raise ValueError("a filter begins with a parenthesis")
     tag = _JOINED.get(query[at + 1 : at + 2])
@@ -113,7 +113,7 @@ def entry_in(value: bytes, spelled: Spelling) -> RawEntry:
 
 
 def _entry(data: bytes, start: int, limit: int, spelled: Spelling) -> RawEntry:
-    # short lengths are read in place: this loop is what a search of the whole directory costs
+    # short lengths are read in place: this loop dominates the cost of a search of the whole directory
     _, start, at = header(data, start)
     dn = data[start:at].decode("utf-8", "replace")
     _, at, end = header(data, at)
@@ -147,11 +147,11 @@ def _entry(data: bytes, start: int, limit: int, spelled: Spelling) -> RawEntry:
 
 
 def csn_in(value: bytes | None) -> bytes:
-    """The entryCSN in the value of a pre-read or post-read control; empty where there is none."""
+    """The entryCSN in the value of a pre-read or post-read control; empty if there is none."""
     if not value:
         return b""
     try:
         return entry_in(value, {b"entrycsn": "entryCSN"}).first("entryCSN") or b""
     except (ValueError, IndexError):
-        # the write is done all the same, and without its entryCSN the next night evaluates the account again
+        # the write was made; without its entryCSN the next night evaluates the account again
         return b""

@@ -1,6 +1,6 @@
-"""Hot path: encodes many writes, and sends them before the first of them is answered.
+"""Hot path: encodes many writes, and sends them without waiting for the first answer.
 
-ldap3 takes several times the CPU to encode an add, about what slapd takes to apply it
+ldap3 takes several times the CPU to encode an add, about as much as slapd takes to apply it
 (docs/decisions/ldap3-with-a-strategy.md).
 """
 
@@ -32,12 +32,12 @@ _OPERATIONS = {ldap3.MODIFY_ADD: 0, ldap3.MODIFY_DELETE: 1, ldap3.MODIFY_REPLACE
 
 
 class PipelinedStrategy(FastSearchStrategy):
-    """The strategy with a way to have many writes in flight, beside other requests."""
+    """The strategy with many writes in flight, beside other requests."""
 
     def post(self, writes: Sequence[ControlledWrite]) -> list[int]:
-        """Sends the writes at once; the numbers of their requests.
+        """Sends the writes at once and returns the numbers of their requests.
 
-        Raises OSError, after which any part of them may have gone out.
+        Raises OSError; any part of the writes may then have been sent.
         """
         numbers = [self.new_number(REQUESTS[write.op]) for write, _ in writes]
         self.send_bytes(
@@ -46,7 +46,7 @@ class PipelinedStrategy(FastSearchStrategy):
         return numbers
 
     def answers(self, wanted: Container[int]) -> Iterator[tuple[int, Result]]:
-        """The results of one or more of those requests: waits for one, and takes those that came with it.
+        """The results of one or more of these requests: waits for one, and includes others that have arrived.
 
         Raises OSError, ValueError or IndexError.
         """
@@ -57,7 +57,7 @@ class PipelinedStrategy(FastSearchStrategy):
 
 
 def changes_of(write: EntryWrite) -> Changes:
-    """The changes of a modify, as ldap3 takes them. A `delete` of no values replaces whatever there is."""
+    """The changes of a modify in the form of ldap3. A `delete` without values replaces all values."""
     changes: Changes = {}
     for attribute, values in write.delete.items():
         if values:

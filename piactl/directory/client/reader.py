@@ -16,7 +16,7 @@ _Answer = TypeVar("_Answer")
 
 
 class DirectoryReader:
-    """The Reader of `port` over one connection; a nested search uses a connection of its own.
+    """The Reader of `port` over one connection; a nested search opens another.
 
     If the server has closed an idle connection, a read is repeated once on a new one. A search that has
     already yielded entries is not repeated.

@@ -1,4 +1,4 @@
-"""LDAP result codes and TLS faults in words, and the one place where ldap3's errors become piactl's."""
+"""Describes LDAP result codes and TLS faults, and translates the errors of ldap3."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ BAD_CREDENTIALS, NO_RIGHT, BUSY, UNAVAILABLE, UNWILLING, EXISTS, OTHER, ASSERTIO
 TRUNCATING = frozenset({TIME_LIMIT, SIZE_LIMIT, 9, REFERRAL, ADMIN_LIMIT})
 AGAIN = frozenset({BUSY, UNAVAILABLE})
 STALE = frozenset({NO_SUCH_ATTRIBUTE, VALUE_EXISTS, NO_SUCH_OBJECT, EXISTS, ASSERTION})
-"""The entry does not have the expected values; it must be read back."""
+"""Results of an entry that does not have the expected values; it must be read back."""
 ONE_ENTRY = frozenset({17, 18, 19, 21, 33, 34, 36, 64, 65, 66, 67, 69, 71})
-"""Refusals of this one entry, which say nothing of the next."""
+"""Refusals of one entry, which do not affect the next."""
 
 _ADVICE = {
     TIME_LIMIT: "Raise the time limit of this identity on the server (`limits` in slapd).",
@@ -53,8 +53,9 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How an operation ended. `controls` are those of the answer, their values encoded, by OID; `cookie` is
-    that of the paged results control, None where there was none; `value` that of an extended operation."""
+    """The result of an operation. `controls` are the encoded values of the response controls by OID; `cookie`
+    is the cookie of the paged results control, None if there was none; `value` the value of an extended
+    operation."""
 
     code: int
     matched: str = ""
@@ -71,7 +72,7 @@ def named(code: int) -> str:
 
 
 def described(result: Result) -> str:
-    """Name, code, the server's own words and where a referral leads."""
+    """Name and code, the message of the server, and the target of a referral."""
     words = named(result.code)
     if result.text:
         words += f": {result.text}"
@@ -81,7 +82,7 @@ def described(result: Result) -> str:
 
 
 def refusal(result: Result, uri: str, doing: str) -> PiactlError:
-    """The error for a result that ends the work: unreachable, truncated, or refused."""
+    """The error for a failed operation: unreachable, truncated, or refused."""
     message = f"{uri}: {doing}: {described(result)}."
     advice = _ADVICE.get(result.code, "")
     text = f"{message}\n{advice}" if advice else message
@@ -127,15 +128,15 @@ def translated(uri: str, doing: str) -> Iterator[None]:
 
 
 def of_transport(error: BaseException) -> bool:
-    """Whether it is an error of the socket or of the received data. A request that ldap3 or pyasn1 refuses to
-    send is none, because nothing was sent."""
+    """Whether this is an error of the socket or of the received data. A request that ldap3 or pyasn1 refuses
+    is not, because nothing was sent."""
     if isinstance(error, PyAsn1Error):
         return False
     return isinstance(error, OSError | ValueError | IndexError | LDAPCommunicationError)
 
 
 def reason(error: BaseException) -> str:
-    """Why a server could not be used, with advice if there is any."""
+    """The reason why a server cannot be used, with advice if there is any."""
     if isinstance(error, ssl.SSLError):
         return _tls(error)
     if isinstance(error, TimeoutError):
@@ -166,21 +167,20 @@ def _certificate(error: ssl.SSLCertVerificationError) -> str:
     return f"TLS: the server's certificate is not trusted ({why}): set `ca_file` to the CA that signed it"
 
 
-# Object identifiers as DER spells them. Only the words of a message depend on them, so it is enough to look
-# whether they are there.
+# Object identifiers in DER. Only the text of a message depends on them, so a search for the bytes is enough.
 _KEY_USAGE = bytes.fromhex("0603551d0f")
 _AUTHORITY_KEY_IDENTIFIER = bytes.fromhex("0603551d23")
 
 
 def lacking(link: ssl.SSLSocket, message: str) -> str:
-    """What the strict check misses in the certificates that a connection without it was made with, and what
-    to do; `message` is OpenSSL's own word of the first fault, for those that are not looked for here."""
+    """What the certificates of a connection lack for the strict check, and what to do. `message` is the fault
+    that OpenSSL reports, used if none is found here."""
     faults = list(_faults(link)) or [f"a certificate does not conform to RFC 5280 ({message})"]
     return f"TLS: {'; '.join(faults)}; or set `strict: false` under directory.tls"
 
 
 def _faults(link: ssl.SSLSocket) -> Iterator[str]:
-    """Goes up from the server's certificate, as far as the issuers are in `ca_file`."""
+    """The faults of the server's certificate and of its issuers in `ca_file`."""
     facts: Any = link.getpeercert()
     der = link.getpeercert(binary_form=True) or b""
     if facts["issuer"] != facts["subject"] and _AUTHORITY_KEY_IDENTIFIER not in der:
@@ -198,6 +198,6 @@ def _faults(link: ssl.SSLSocket) -> Iterator[str]:
 
 
 def _name(subject: Any) -> str:
-    """A subject in OpenSSL's order, with the usual short names."""
+    """A subject in OpenSSL's order, with short attribute names."""
     short = {"commonName": "CN", "organizationName": "O", "organizationalUnitName": "OU", "countryName": "C"}
     return ", ".join(f"{short.get(kind, kind)}={value}" for part in subject for kind, value in part)

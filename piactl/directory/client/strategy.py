@@ -1,8 +1,8 @@
 """The client strategy of ldap3 that piactl sets on each connection, over TCP, TLS and ldapi alike.
 
-It adds what ldap3's own strategies lack: a deadline for a whole operation (ldap3 counts a timeout per recv,
-so a server that sends one byte at a time holds an operation for ever), answers matched to their requests,
-sockets closed after a failure, verified certificates, and no copies of secrets. It sends nothing twice.
+It adds what ldap3's strategies lack: a deadline for a whole operation (ldap3 has a timeout per recv, so a
+server that sends one byte at a time can block it for ever), answers matched to their requests, sockets closed
+after a failure, verified certificates, and no copies of secrets. It never sends a request twice.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ _NOTICE = 0
 
 _asn1: Any = asn1  # its stubs lack types
 _MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What ldap3's decoder raises for bytes that are no LDAP: whatever its indexing meets."""
+"""The errors of ldap3's decoder for bytes that are not LDAP."""
 
 Spelling = dict[bytes, str]
-"""Attribute names as the server spells them -> as they were asked for. It grows as names are met."""
+"""Attribute names as the server spells them -> as they were requested. Grows with every new name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +68,19 @@ class Message:
 
 
 class VerifiedTls(ldap3.Tls):  # type: ignore[misc,unused-ignore]
-    """TLS with the standard library's own check of chain, dates and host name (IP addresses too)."""
+    """TLS with the standard library's check of chain, dates and host name or IP address."""
 
     def __init__(self, settings: TlsSettings) -> None:
         super().__init__(validate=ssl.CERT_REQUIRED)
         self._ca_file = settings.ca_file
-        # Python 3.13 sets both by itself, 3.11 and 3.12 neither
+        # Python 3.13 sets both by default, 3.11 and 3.12 set neither
         self._flags = ssl.VERIFY_X509_PARTIAL_CHAIN | (ssl.VERIFY_X509_STRICT if settings.strict else 0)
 
     def wrap_socket(self, connection: Any, do_handshake: bool = True) -> None:
         try:
             context = ssl.create_default_context(cafile=self._ca_file or None)
         except ssl.SSLError:
-            raise ValueError(f"{self._ca_file} holds no certificate in PEM form") from None
+            raise ValueError(f"{self._ca_file} has no certificate in PEM form") from None
         except OSError as error:
             raise ValueError(f"ca_file {self._ca_file}: {error.strerror}") from None
         context.verify_flags = context.verify_flags & ~ssl.VERIFY_X509_STRICT | self._flags
@@ -88,7 +88,7 @@ class VerifiedTls(ldap3.Tls):  # type: ignore[misc,unused-ignore]
 
 
 class DeadlineStrategy(SyncStrategy):
-    """A synchronous strategy that never sends again and whose waits all end at `deadline`.
+    """A synchronous strategy that never sends a request twice, and whose waits all end at `deadline`.
 
     `failure` is the error of the last attempt to connect, `result` the result of the last operation,
     `references` the URIs of the continuation references of the last search.
@@ -111,7 +111,7 @@ class DeadlineStrategy(SyncStrategy):
     # ---- the socket
 
     def _open_socket(self, address: Any, use_ssl: bool = False, unix_socket: bool = False) -> None:
-        """Connects to one address; `failure` keeps the error itself, of which ldap3 keeps only the text."""
+        """Connects to one address. Stores the error in `failure`, because ldap3 keeps only its text."""
         try:
             timeout = min(self._connect_timeout, self.deadline.remaining())
             self.connection.socket = _connected((*address[:3], address[4]), timeout)
@@ -147,7 +147,7 @@ class DeadlineStrategy(SyncStrategy):
             raise self.deadline.passed() from None
 
     def has_message(self) -> bool:
-        """Whether a whole message has arrived that was not read yet. Raises ValueError."""
+        """Whether a complete unread message has arrived. Raises ValueError."""
         received = len(self._data) - self._at
         if received and self._data[self._at] != SEQUENCE:
             raise ValueError("no message begins like that")
@@ -159,7 +159,7 @@ class DeadlineStrategy(SyncStrategy):
         return end <= len(self._data)
 
     def has_bytes(self) -> bool:
-        """Whether bytes have arrived that were not read yet."""
+        """Whether unread bytes have arrived."""
         return self._at < len(self._data)
 
     def _socket(self) -> socket.socket:
@@ -171,9 +171,9 @@ class DeadlineStrategy(SyncStrategy):
     # ---- requests
 
     def new_number(self, request: str) -> int:
-        """The number of a new request of that kind, whose answer is expected from now on.
+        """The number of a new request of this kind, whose answer is expected from now on.
 
-        Raises LDAPConnectionIsReadOnlyError; ldap3 itself sends an add on a read-only connection.
+        Raises LDAPConnectionIsReadOnlyError, because ldap3 would send an add on a read-only connection.
         """
         if self.connection.read_only and request in _WRITES:
             raise LDAPConnectionIsReadOnlyError("connection is read-only")
@@ -183,7 +183,8 @@ class DeadlineStrategy(SyncStrategy):
         return message_id
 
     def send(self, message_type: str, request: Any, controls: Any = None) -> int:
-        """Sends a request of ldap3. Its own method keeps a copy of the request with the password."""
+        """Sends a request of ldap3. Replaces its method, which keeps a copy of the request with the
+        password."""
         if not self.connection.listening:
             raise LDAPSocketOpenError("the connection is closed")
         message = LDAPMessage()
@@ -197,9 +198,9 @@ class DeadlineStrategy(SyncStrategy):
     # ---- answers
 
     def receive(self, wanted: Container[int]) -> Message:
-        """The next message to one of those requests; messages to other requests are kept for later.
+        """The next message for one of these requests; messages for other requests are stored for later.
 
-        Raises OSError; ValueError or IndexError for bytes that are not LDAP, and for an answer to no request.
+        Raises OSError; ValueError or IndexError for bytes that are not LDAP or answer no request.
         """
         for index, message in enumerate(self._early):
             if message.number in wanted:
@@ -236,11 +237,11 @@ class DeadlineStrategy(SyncStrategy):
             )
         expected = self._expected.get(message.number)
         if expected is None:
-            raise ValueError("an answer to no question of ours")
+            raise ValueError("an answer to no request of ours")
         if message.tag == expected:
             del self._expected[message.number]
         elif message.tag not in (_PARTS if expected == SEARCH_DONE else (INTERMEDIATE,)):
-            raise ValueError("an answer to another kind of question")
+            raise ValueError("an answer to another kind of request")
         return message
 
     def result_of(self, message: Message) -> Result:
@@ -282,7 +283,7 @@ class DeadlineStrategy(SyncStrategy):
     def get_response(
         self, message_id: int, timeout: float | None = None, get_request: bool = False
     ) -> tuple[list[RawEntry], dict[str, Any]]:
-        """The entries and the result of one request, the latter as ldap3's operations expect it."""
+        """The entries and the result of one request, in the form that ldap3 expects."""
         entries: list[RawEntry] = []
         self.references = []
         wanted = (message_id,)
@@ -345,7 +346,7 @@ def spelling(attributes: tuple[str, ...]) -> Spelling:
 
 
 def spelled_name(name: bytes, spelled: Spelling) -> str:
-    """The name of an attribute as it was asked for; adds it to `spelled`."""
+    """The name of an attribute as it was requested; adds it to `spelled`."""
     spelled_as = spelled.get(name) or spelled.get(name.lower()) or name.decode("ascii", "replace")
     spelled[name] = spelled_as
     return spelled_as
@@ -368,7 +369,7 @@ def _connected(address: tuple[int, int, int, Any], timeout: float) -> socket.soc
 
 
 class Deadline:
-    """The moment, `seconds` from its making, at which one operation is given up."""
+    """The end of the time for one operation, `seconds` after creation."""
 
     __slots__ = ("_end", "seconds")
 
@@ -377,7 +378,7 @@ class Deadline:
         self._end = time.monotonic() + seconds
 
     def remaining(self) -> float:
-        """Seconds left, more than 0. Raises TimeoutError when there are none."""
+        """The seconds left, more than 0. Raises TimeoutError if there are none."""
         remaining = self._end - time.monotonic()
         if remaining <= 0:
             raise self.passed()
@@ -388,5 +389,5 @@ class Deadline:
         return TimeoutError(f"no complete answer within {self.seconds:.3g} s")
 
     def allows(self, seconds: float) -> bool:
-        """Whether that long can be waited and some time is left after it."""
+        """Whether time is left after waiting this long."""
         return self._end - time.monotonic() > seconds

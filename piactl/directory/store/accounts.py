@@ -1,4 +1,4 @@
-"""Reads accounts: all of them, those that are due, or one by any of its names."""
+"""Reads accounts: all, those due on a day, or single ones by any name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ CSN = "entryCSN"
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A managed entry that cannot be parsed: reported, left unchanged, its identifiers stay taken."""
+    """A managed entry that cannot be parsed. It is reported and left unchanged; its identifiers stay
+    taken."""
 
     dn: str
     uid: str
@@ -49,7 +50,8 @@ NAMES = ("piactlIdentifier", "mail", "piactlAlias")
 
 IN_ACCOUNTS = filters.equals("objectClass", ACCOUNT_CLASS)
 AT_ONCE = 50
-"""Names or digests in one search; slapd compares every entry that it finds with half of them."""
+"""The number of names or digests per search; slapd compares each candidate entry with half of them on
+average."""
 
 
 def read_accounts(
@@ -86,7 +88,7 @@ def account_queries(encoding: Encoding, uids: Sequence[str] | None) -> Iterator[
 def read_accounts_with(
     reader: Reader, settings: DirectorySettings, encoding: Encoding, attribute: str
 ) -> Iterator[Entry | Unreadable]:
-    """The accounts that have a value of an attribute, named as piactl names it."""
+    """The accounts with a value of this attribute (by its default name)."""
     query = filters.all_of(IN_ACCOUNTS, filters.present(encoding.name(attribute)))
     for raw in reader.search(settings.accounts, query, encoding.attributes):
         yield entry_of(raw, encoding)
@@ -99,7 +101,7 @@ def read_accounts_of(
     keys: DigestKeys,
     matricules: Sequence[str],
 ) -> Iterator[Entry | Unreadable]:
-    """The accounts of these people, archived ones too, by the digests of their matricules."""
+    """The accounts of these people, including archived ones, by the digests of their matricules."""
     name = encoding.name("piactlMatriculeDigest")
     digests = [digest for matricule in matricules for digest in keys.candidates("matricule", matricule)]
     for start in range(0, len(digests), AT_ONCE):
@@ -110,8 +112,8 @@ def read_accounts_of(
 
 
 def closed_without_link(name: Callable[[str], str]) -> str:
-    """The filter that finds closed accounts without a link; `name` says how the directory calls an
-    attribute. Locked ones are left out: no index finds them."""
+    """The filter for closed accounts without a link; `name` returns the name of an attribute in this
+    directory. Locked accounts are left out, because no index finds them."""
     states = (State.DEACTIVATED, State.ARCHIVED)
     closed = filters.any_of(*(filters.equals(name("piactlState"), state.value) for state in states))
     return filters.all_of(IN_ACCOUNTS, closed, filters.none_of(filters.present(name("oathTOTPToken"))))
@@ -134,7 +136,7 @@ def entry_of(raw: RawEntry, encoding: Encoding) -> Entry | Unreadable:
 def find_accounts(
     reader: Reader, settings: DirectorySettings, encoding: Encoding, keys: DigestKeys, name: str
 ) -> list[Entry | Unreadable]:
-    """The accounts with that uid, address, alias or matricule, archived ones included."""
+    """The accounts with this uid, address, alias or matricule, including archived ones."""
     digests = keys.candidates("matricule", name)
     query = filters.all_of(
         IN_ACCOUNTS,

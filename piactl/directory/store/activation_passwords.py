@@ -1,10 +1,10 @@
-"""Activation passwords in the directory: as ppolicy knows them, and what is left when they are used.
+"""Activation passwords in the directory: how ppolicy enforces them, and the cleanup after their use.
 
-What slapd does (2.5 and later) was measured, and is held by tests with real binds. A password that must be
-changed has no age: pwdMaxAge would end the one that its owner chooses instead. So the end of an activation
-password is a pwdAccountLockedTime that lies ahead: until then it is without effect, from then on it locks,
-under a policy whose locks last; the owner's own change takes it away together with pwdReset.
-pwdPolicySubentry stays: the next night takes it away.
+The behaviour of slapd (2.5 and later) was measured; tests with real binds check it. pwdMaxAge cannot end an
+activation password: a password that must be changed has no age, and the limit would end the password that
+replaces it. Instead pwdAccountLockedTime is set to a future time: it has no effect until then, and locks
+afterwards, under a policy whose locks last. When the owner changes the password, slapd removes it together
+with pwdReset. pwdPolicySubentry stays until the next night removes it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ LOCKED, RESET, POLICY = "pwdAccountLockedTime", "pwdReset", "pwdPolicySubentry"
 def activation_write(
     reader: Reader, dn: str, password: ActivationPassword, ends: datetime, policy: str
 ) -> EntryWrite:
-    """The one write that sets an activation password, if no block comes or goes in between.
+    """The write that sets an activation password. It fails if the block of the entry changes meanwhile.
 
-    A lock of the entry is deleted by its value, not replaced: otherwise ppolicy deletes the new one with the
-    old.
+    An existing block is deleted by its value, not replaced: otherwise ppolicy deletes the new one too.
     """
     return EntryWrite(
         "modify",
@@ -44,10 +43,10 @@ def activation_write(
 
 
 def unblock_write(reader: Reader, dn: str, *, ends: datetime | None, released: bool) -> EntryWrite | None:
-    """The write that lifts a block by wrong passwords and resets their count; None if nothing is to change.
+    """The write that lifts a block by wrong passwords and resets their count; None if nothing changes.
 
-    `ends` is the end of the activation password, None where the password is none. `released`: the policy of
-    activation passwords is taken away with it.
+    `ends` is the end of the activation password, None for another password. `released`: also removes the
+    policy of activation passwords.
     """
     delete = _values_of(reader, dn, LOCKED)
     add = {LOCKED: (_generalized(ends),)} if ends is not None else {}
@@ -61,8 +60,8 @@ def unblock_write(reader: Reader, dn: str, *, ends: datetime | None, released: b
 def read_released(
     reader: Reader, settings: DirectorySettings, policy: str
 ) -> Iterator[tuple[str, EntryWrite]]:
-    """(uid, write) of the accounts whose owner has replaced the activation password by another, and that are
-    still under its policy; without the protected ones, which only the administrator writes."""
+    """(uid, write) for the accounts that are still under the policy of activation passwords although the
+    owner has replaced the password; without protected accounts, which only the administrator writes."""
     uid = settings.attributes.get("uid", "uid")
     query = filters.all_of(
         IN_ACCOUNTS,
@@ -74,29 +73,27 @@ def read_released(
 
 
 def policy_faults(reader: Reader, policy: str) -> list[str]:
-    """Why activation passwords under this policy would not end, or would not have to be replaced; nothing
-    where it is as schemas/ldap/tree.ldif.in has it."""
+    """The reasons why activation passwords under this policy would not end, or would not have to be replaced;
+    empty for the policy of schemas/ldap/tree.ldif.in."""
     names = ("pwdLockout", "pwdLockoutDuration", "pwdMustChange", "pwdMaxAge")
     entry = reader.read(policy, names)
     if entry is None:
-        return ["it is not there, and without it slapd applies no policy at all"]
+        return ["it does not exist, and without it slapd applies no policy at all"]
     values = {name: entry.text(name) for name in names}
     faults = []
     if values["pwdLockout"] != "TRUE":
         faults.append("pwdLockout is not TRUE: activation passwords would never end")
     if values["pwdLockoutDuration"] not in ("", "0"):
-        faults.append("pwdLockoutDuration is not 0: one that ended would open again after it")
+        faults.append("pwdLockoutDuration is not 0: an activation password would be valid again after it")
     if values["pwdMustChange"] != "TRUE":
-        faults.append("pwdMustChange is not TRUE: it would do as a password for good")
+        faults.append("pwdMustChange is not TRUE: activation passwords would never have to be replaced")
     if values["pwdMaxAge"] not in ("", "0"):
-        faults.append(
-            "pwdMaxAge is set: it ends the password that replaces the activation password, not that"
-        )
+        faults.append("pwdMaxAge is set: it would end the password that replaces the activation password")
     return faults
 
 
 def reuse_faults(reader: Reader, policy: str) -> list[str]:
-    """Why an activation password under this password policy may be kept as the password; nothing if there is
+    """The reason why an activation password may be kept as the password under this policy; empty if there is
     no such policy, which `policy_faults` reports."""
     entry = reader.read(policy, ["pwdInHistory"])
     if entry is None or entry.text("pwdInHistory") not in ("", "0"):
@@ -110,7 +107,7 @@ def policy_exists(reader: Reader, policy: str) -> bool:
 
 
 def read_minimum(reader: Reader, policy: str) -> int | None:
-    """pwdMinLength of a password policy, 0 where it has none; None where there is no such policy."""
+    """pwdMinLength of a password policy, 0 if it has none; None if there is no such policy."""
     entry = reader.read(policy, ["pwdMinLength"])
     return int(entry.text("pwdMinLength") or 0) if entry is not None else None
 
@@ -127,8 +124,8 @@ def _generalized(instant: datetime) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A writer that checks that each activation password it set has its end, and sets it again if it is
-    missing: ppolicy deletes it when a block by wrong passwords comes between reading and writing."""
+    """A writer that checks the end of each activation password it sets, and sets it again if it is missing:
+    ppolicy deletes it if a block by wrong passwords comes between reading and writing."""
 
     writer: Writer
 
@@ -161,7 +158,7 @@ class Ending:
         write = result.write
         if LOCKED not in write.add:
             return result
-        if result.outcome is Outcome.ALREADY:  # the password cannot be read: it is that of another command
+        if result.outcome is Outcome.ALREADY:  # set by another command, because no password can be read
             return WriteResult(
                 write, Outcome.CONFLICT, "another activation password was set at the same moment"
             )

@@ -1,4 +1,4 @@
-"""The one table between the fields of an account and the attributes of its entry.
+"""Maps the fields of an account to the attributes of its entry.
 
 Sources: inetOrgPerson (RFC 2798), eduPerson, SUPANN 2021, ppolicy (draft-behera), piactl's own schema.
 """
@@ -30,10 +30,10 @@ from piactl.errors import PiactlError
 
 ACCOUNT_CLASS = "piactlAccount"
 SECRETS = frozenset({"userPassword", "oathSecret", "piactlSealed"})
-"""Attributes whose values are secrets, under the names of the server; not even a digest of them is kept."""
+"""Attributes with secret values, by their names on the server; not even a digest of them is stored."""
 OBJECT_CLASSES = ("inetOrgPerson", "eduPerson", "supannPerson", ACCOUNT_CLASS)
 LINKED_CLASS = "oathTOTPUser"
-"""The class of slapo-otp that an account has as long as it is linked to a device."""
+"""The class of slapo-otp of accounts that are linked to a device."""
 
 SUPANN_STATES = {
     State.ACTIVE: "A:SupannActif",
@@ -131,11 +131,11 @@ class UnreadableEntry(PiactlError):
 
 @dataclass(frozen=True)
 class Encoding:
-    """How accounts are written in one directory. `names` renames attributes: default name -> name there.
+    """The encoding of accounts in one directory. `names` renames attributes: default name -> name there.
 
-    `accounts` is the base of the accounts. `links`: the server itself asks for the code of the device that
-    an account is linked to; without it the devices stand unlinked, for a portal to verify. `otp_schema`:
-    the server has the link at all, so that accounts which nobody may log in to can be linked to no device.
+    `accounts` is the base of the accounts. `links`: the server itself asks for the code of the linked device;
+    without it devices are not linked, and a portal verifies the codes. `otp_schema`: the schema of the server
+    has the link, so that closed and locked accounts can be linked to no device.
     """
 
     domain: str
@@ -152,8 +152,8 @@ class Encoding:
         return tuple(self.names.get(name, name) for name in MANAGED)
 
     def fitted_to(self, reader: Reader) -> Encoding:
-        """How accounts are written in the directory behind `reader`. On a server without slapo-otp closed
-        accounts have no link, which its schema could not hold."""
+        """The encoding for the directory behind `reader`. Without the schema of slapo-otp, closed accounts
+        have no link."""
         return self if reader.has_class(LINKED_CLASS) else self._without_otp
 
     @cached_property
@@ -229,11 +229,11 @@ class Encoding:
         }
 
     def link(self, account: Account) -> str:
-        """The device entry that the server asks for a code of, "" where it asks for none.
+        """The device entry whose code the server asks for, "" for none.
 
-        A closed or locked account is linked to no device: its dates refuse only as long as a password policy
-        applies to it, the link refuses by itself. One that is about to open is linked as it will be, so that
-        its start opens it and no day begins with the password alone.
+        A closed or locked account is linked to no device, which always refuses the log in; its dates refuse
+        only under a password policy. An account that is about to open already has the link of the open
+        account, so that it never opens with the password alone.
         """
         if self.otp_schema and account.shut:
             return self._device(account, NO_DEVICE)
@@ -276,7 +276,7 @@ class Encoding:
 
 
 def encoding_of(policy: Policy, directory: DirectorySettings) -> Encoding:
-    """How accounts are written where this policy and these settings hold."""
+    """The encoding of accounts under this policy and these settings."""
     by_server = policy.otp_enforced_by == "directory"
     return Encoding(
         policy.domain, policy.urn, policy.timezone, directory.attributes, directory.accounts, by_server
@@ -284,8 +284,8 @@ def encoding_of(policy: Policy, directory: DirectorySettings) -> Encoding:
 
 
 def _own_address(mails: Sequence[str], identifiers: Set[str], aliases: Set[str]) -> str | None:
-    """The address of the account among the values of mail, to which other tools may add: one that is in its
-    ledger of names and no alias."""
+    """The address of the account among the values of mail, to which other tools may add: the one that is in
+    its ledger of names and not an alias."""
     if len(mails) <= 1:
         return mails[0] if mails else None
     known = {name.casefold() for name in identifiers}
@@ -342,7 +342,7 @@ class _Reading:
 
     def unreadable(self, attribute: str, why: str) -> UnreadableEntry:
         name = self.encoding.name(attribute)
-        return UnreadableEntry(f"{self.entry.dn}: {name} {why}; put it right by hand, then run again")
+        return UnreadableEntry(f"{self.entry.dn}: {name} {why}; correct it by hand, then run again")
 
     def account(self) -> Account:
         attribute = ""

@@ -50,7 +50,7 @@ def read_numens(
 
 
 def read_tombstones(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
-    """The digests of the matricules of the accounts that have no matricule any more."""
+    """The digests of the matricules of archived accounts."""
     digest, matricule = map(encoding.name, ("piactlMatriculeDigest", "supannEmpId"))
     query = filters.all_of(IN_ACCOUNTS, filters.none_of(filters.present(matricule)))
     for raw in reader.search(settings.accounts, query, [digest]):
@@ -58,7 +58,7 @@ def read_tombstones(reader: Reader, settings: DirectorySettings, encoding: Encod
 
 
 def read_identifiers(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
-    """The names of every managed account, archived ones included: its ledger, and the names on the entry,
+    """The names of every managed account, including archived ones: its ledger, and the names on the entry,
     which other tools may change."""
     names = [encoding.name(name) for name in NAMES]
     for raw in reader.search(settings.accounts, IN_ACCOUNTS, names):
@@ -84,8 +84,8 @@ def read_owners(
 
 
 def read_foreign_names(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
-    """The names that are not piactl's: uids and addresses of unmanaged entries, anywhere below the suffix,
-    and the values of unmanaged attributes on its accounts."""
+    """The names that piactl does not manage: uids and addresses of unmanaged entries anywhere below the
+    suffix, and the values of unmanaged attributes on accounts."""
     attributes = list(settings.taken_attributes)
     managed = {name.casefold() for name in encoding.attributes}
     beside = [name for name in attributes if name.casefold() not in managed]
@@ -123,7 +123,7 @@ def _suggested(
     settings: DirectorySettings, password: Password, base: str, query: str, attribute: str, seconds: float
 ) -> list[str]:
     deadline = Deadline(seconds)
-    # both are seconds, and half of one is as good as a whole one
+    # both settings are whole seconds; round up
     brief = replace(settings, connect_timeout=seconds / 2, operation_timeout=seconds)  # type: ignore[arg-type]
     session = open_session(settings.servers[0], brief, settings.identities["reader"], password)
     try:

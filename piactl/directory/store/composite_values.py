@@ -1,4 +1,4 @@
-"""Values that hold several fields: assignments, locks, exceptions.
+"""Encodes values with several fields: assignments, locks, exceptions.
 
 Fields are joined by `$`; `$` and `\\` inside a field are written `\\24` and `\\5C`, as the Postal Address
 syntax of RFC 4517 does. Days are ISO dates, an open end is blank.
@@ -19,7 +19,7 @@ def join_fields(fields: Sequence[str]) -> str:
 
 
 def split_fields(text: str, count: int) -> list[str]:
-    """The fields of a value. Raises ValueError where there are not `count` of them."""
+    """The fields of a value. Raises ValueError if their number is not `count`."""
     fields = [field.replace("\\24", "$").replace("\\5C", "\\") for field in text.split("$")]
     if len(fields) != count:
         raise ValueError(f"{len(fields)} fields instead of {count}")

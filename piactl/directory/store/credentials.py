@@ -1,6 +1,6 @@
 """Reads the state of the password and the device of one account (ppolicy, slapo-otp).
 
-Operational attributes are asked for by name. Neither a password nor the secret of a device can be read.
+Operational attributes are requested by name. Neither a password nor the secret of a device can be read.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _POLICY = ("pwdLockout", "pwdLockoutDuration", "pwdMaxAge")
 
 
 def read_credentials(reader: Reader, dn: str, device: str, settings: PasswordSettings) -> Credentials:
-    """The credentials of the account `dn`, whose device in force is named `device`, "" without one.
+    """The credentials of the account `dn` with the device `device` in force, "" for none.
 
-    One search for the account and its devices, one reading of the password policy that it is under.
+    Makes one search for the account and its devices, and reads its password policy.
     """
     query = filters.any_of(IN_ACCOUNTS, filters.equals("objectClass", "oathTOTPToken"))
     entries = list(reader.search(dn, query, [*_ACCOUNT, *_TOKEN]))
@@ -75,7 +75,7 @@ def _device(reader: Reader, entries: Sequence[RawEntry], dn: str, name: str) -> 
 
 
 def instant(text: str) -> datetime | None:
-    """The instant of a GeneralizedTime in UTC, with or without fractions of a second; None for another."""
+    """The instant of a GeneralizedTime in UTC, with or without fractions of a second; None for other text."""
     digits = text.removesuffix("Z").partition(".")[0]
     try:
         return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC)

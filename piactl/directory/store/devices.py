@@ -1,8 +1,8 @@
 """One-time-code devices as entries below their account, and the account's link to the one in force.
 
-A device is one entry with the classes of OATH-LDAP (as slapo-otp brings them) that is its own parameters:
-slapo-otp reads the drift from the parameters and writes it to the token. What is no standard's (state,
-dates, author) is JSON in piactlData.
+A device is one entry with the classes of OATH-LDAP (in the schema of slapo-otp) that is both token and
+parameters: slapo-otp reads the drift from the parameters and writes it to the token. Facts without a standard
+attribute (state, dates, author) are JSON in piactlData.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ATTRIBUTES = ("cn", DATA, _STEP, _DRIFT, SEALED)
 _ANY_DEVICE = filters.equals("objectClass", "oathTOTPToken")
 IN_DEVICE = filters.all_of(filters.equals("objectClass", RECORD_CLASS), _ANY_DEVICE)
 _FEW = 20
-"""Accounts whose devices are looked for one by one."""
+"""The largest number of accounts whose devices are searched one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +150,8 @@ def device_dn(account_dn: str, name: str) -> str:
 
 
 def device_add(account_dn: str, device: Device, secret: bytes, sealed: bytes) -> EntryWrite:
-    """The write that creates a device. Step 0 means that no code was used yet, so that every use of a code
-    deletes an old value."""
+    """The write that creates a device. Its step is 0 (no code used), so that every use of a code deletes an
+    old value."""
     dn = device_dn(account_dn, device.name)
     add = {
         "objectClass": _CLASSES,

@@ -1,5 +1,5 @@
-"""The records of piactl's memory from run to run: the last run, sources, people in waiting, addresses of
-other tools, due archivals."""
+"""The records of the state between runs: the last run, sources, people in waiting, addresses of other tools,
+due archivals."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def read_last_run(r: Record) -> LastRun:
             counts_of(census["by_profile"], "by_profile"),
             counts_of(census.get("by_service", {}), "by_service"),
         ),
-        # a run before there was such a link left none
+        # runs of older versions left no link
         otp_schema=r.get("otp_schema", False) is True,
         losses=_read_losses(r.get("losses", {})),
         unfinished=_read_losses(r.get("unfinished", {})),
@@ -211,9 +211,9 @@ def read_archivals(r: Record) -> dict[str, date]:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A memory as it was read, with the bytes of each readable record, which a later write asserts.
+    """A memory with the bytes of each readable record, which a later write asserts.
 
-    `complete` is False where only the people in waiting that are due were read.
+    `complete` is False if only due people in waiting were read.
     """
 
     memory: Memory
@@ -229,19 +229,19 @@ def read_memory(
     *,
     due: date | Callable[[LastRun | None], date | None] | None = None,
 ) -> Remembered:
-    """The memory of earlier runs; with `due`, only the people in waiting whose day has come. The day may
+    """The memory of earlier runs; with `due`, only with people in waiting who are due on that day, which may
     depend on the last run.
 
-    Records that cannot be read are added to `unreadable`: the last run is then `lost`, of a source only what
-    the records of runs hold is known, a person in waiting is left out. Raises DirectoryRefused where the
-    state entry or its folders are missing.
+    Unreadable records are added to `unreadable`: the last run is then `lost`, a source is restored from the
+    records of runs, and a person in waiting is left out. Raises DirectoryRefused if the state entry or its
+    folders are missing.
     """
     places = Places(state)
     raw: dict[str, bytes] = {}
     last_run = _last_run(reader, places, unreadable)
     if callable(due):
         due = due(last_run)
-    # the bytes of what cannot be read are not kept: a write replaces them
+    # the bytes of unreadable records are not stored: a write replaces them
     foreign: Mapping[str, Mapping[str, date]] = {}
     archivals: Mapping[str, date] = {}
     single = filters.any_of(filters.equals("cn", "addresses"), filters.equals("cn", "archivals"))
@@ -274,7 +274,7 @@ def read_memory(
             waiting[person.person.matricule] = person
         else:
             why = "its name is not the digest of its matricule under a key of this host"
-            unreadable.add(UnreadableRecord(entry.dn, why, "put the key back, or delete the entry"))
+            unreadable.add(UnreadableRecord(entry.dn, why, "restore the key, or delete the entry"))
     return Remembered(Memory(last_run, sources, waiting, foreign, archivals), raw, complete=due is None)
 
 
@@ -297,7 +297,7 @@ def _last_run(reader: Reader, places: Places, unreadable: UnreadableRecords) -> 
         return None
     last = unreadable.read(entry.dn, entry.first(DATA), read_last_run)
     if last is None:
-        # of what a run leaves, only the day must not be lost: an earlier one would give back what it took
+        # only the day of the run must not be lost: a run on an earlier day would undo its changes
         runs = all_runs(reader, places, unreadable)
         rewound = {run for record in runs for run in record.get("rewound", [])}
         days = [
@@ -323,8 +323,8 @@ def _read_source(entry: RawEntry, name: str, unreadable: UnreadableRecords) -> S
 def _source_of_runs(
     reader: Reader, places: Places, name: str, unreadable: UnreadableRecords
 ) -> SourceMemory | None:
-    """What the records of runs hold of the feeds of a source, None for nothing: so that an old feed, or one
-    whose run was undone, is still refused. Absences begin anew."""
+    """The memory of a source from the records of runs, or None, so that an old feed or one of an undone run
+    is still refused. Absences start again."""
     records = all_runs(reader, places, unreadable)
     ids = {record["run"]: record for record in records}
     applied, undone = [], []
@@ -342,10 +342,10 @@ def _source_of_runs(
 
 
 def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKeys) -> Iterator[EntryWrite]:
-    """The writes that make the records of sources, foreign addresses, due archivals and people in waiting
-    those of `after`.
+    """The writes that turn the records of sources, foreign addresses, due archivals and people in waiting
+    into those of `after`.
 
-    The last run is written by the run itself, at its end. People in waiting that `before` did not read
+    The run itself writes the record of the last run at its end. People in waiting that `before` did not read
     are left alone.
     """
     places = Places(state)

@@ -1,6 +1,6 @@
-"""Records: piactl's own entries below its state entry. Their places, their JSON, their writes.
+"""Records: the entries of piactl below its state entry, with their names, JSON and writes.
 
-A record is stored as JSON in one canonical form, so that equal records are equal bytes.
+A record is stored as canonical JSON, so that equal records have equal bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DUE = "piactlNextDue"
 RECORD_CLASS = "piactlRecord"
 IN_RECORD = filters.equals("objectClass", RECORD_CLASS)
 LOCK_CLASS, LOCK_WRITER = "piactlRunLock", "piactlWriter"
-"""The class of the run lock, and the attribute that names its holder to the access rules."""
+"""The class of the run lock, and the attribute with its holder for the access rules."""
 
 SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES = "sources", "waiting", "runs", "attempts", "overrides"
 
@@ -28,7 +28,7 @@ Record = Mapping[str, Any]
 T = TypeVar("T")
 
 FORMAT, FORMATS = "format", (1,)
-"""The field that says in which format a record is, 1 where it is missing, and the formats read here."""
+"""The field with the format of a record (1 if it is missing), and the readable formats."""
 
 
 class UnreadableRecord(PiactlError):
@@ -82,7 +82,7 @@ def loads(name: str, data: bytes | None) -> Record:
         raise UnreadableRecord(name, "the record is empty: it has no piactlData")
     try:
         record = json.loads(data.decode("utf-8"))
-        if b"\\ud" in data.lower():  # half of a character can be written nowhere
+        if b"\\ud" in data.lower():  # half of a surrogate pair cannot be written
             dumps(record)
     except (ValueError, RecursionError):
         raise UnreadableRecord(name, "the record is not JSON") from None
@@ -238,7 +238,7 @@ def cn_of(entry: RawEntry) -> str:
 def record_write(
     dn: str, old: bytes | None, record: Record | None, due: date | None = None
 ) -> EntryWrite | None:
-    """The write that makes the record of `dn` the given one (None: deletes it); None if nothing changes.
+    """The write that sets the record of `dn`, or deletes it if `record` is None; None if nothing changes.
 
     `old` is the content of the entry, as `stored` returns it, readable or not.
     """
@@ -253,7 +253,7 @@ def record_write(
         if due is not None:
             add[DUE] = (f"{due:%Y%m%d}".encode(),)
         return EntryWrite("add", dn, add=add)
-    # an attribute with no values in `delete` is replaced, whatever it holds
+    # an attribute without values in `delete` is replaced, whatever its values
     delete: dict[str, tuple[bytes, ...]] = {DATA: (old,) if old else ()}
     add = {DATA: (new,)}
     if due is not None:

@@ -1,4 +1,4 @@
-"""The records of runs: what a run did, and what became of it."""
+"""The records of runs and their outcomes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from piactl.directory.store.records import (
 )
 
 AHEAD = timedelta(minutes=1)
-"""How far the start of a run may lie ahead of this host's clock."""
+"""How far the start of a run may be ahead of the clock of this host."""
 
 _RUN_TEXTS = (
     *("command", "user", "sudo_user", "origin", "host", "reason", "note", "ended"),
@@ -33,8 +33,7 @@ _RUN_TEXTS = (
 
 
 def read_run(r: Record) -> Record:
-    """The record of a run, as it stands, once its fields have the shapes that its readers rely on; earlier
-    versions wrote fewer of them."""
+    """The unchanged record of a run, after a check of its fields; older versions wrote fewer."""
     for name in ("run", "status"):
         text_of(r, name)
     instant_of(r["started"])
@@ -80,8 +79,8 @@ def read_runs(
         return records
     ahead = [record for record in records if instant_of(record["started"]) > now + AHEAD]
     for record in ahead:
-        why = "the start of the run lies ahead of the clock of this host"
-        advice = "look at the clocks; delete the entry if no such run was made"
+        why = "the start of the run is ahead of the clock of this host"
+        advice = "check the clocks; delete the entry if there was no such run"
         unreadable.add(UnreadableRecord(Places(state).run(record["run"]), why, advice))
     return [*(record for record in records if record not in ahead), *ahead]
 
@@ -96,12 +95,12 @@ def all_runs(reader: Reader, places: Places, unreadable: UnreadableRecords) -> l
             records.append(record)
         else:
             unreadable.add(UnreadableRecord(entry.dn, "the record is that of a run of another name"))
-    # the id of a run holds only its second
+    # the id of a run has only seconds
     return sorted(records, key=lambda record: (instant_of(record["started"]), record["run"]), reverse=True)
 
 
 def is_undone(record: Record, ids: Mapping[str, Record]) -> bool:
-    """Whether the run was undone, and that undo was not undone."""
+    """Whether the run was undone by an undo that was not undone itself."""
     undone, visited = False, set()
     by = record.get("undone_by")
     while by and by not in visited:
@@ -112,8 +111,8 @@ def is_undone(record: Record, ids: Mapping[str, Record]) -> bool:
 
 
 def heads_of(runs: Iterable[Record], host: str) -> list[Record]:
-    """The runs of a host, the latest first, whose records hold a line of its journal, back to the run that
-    began that journal. `runs` are in the order of `read_runs`."""
+    """The runs of a host whose records have a line of its journal, the latest first, back to the run that
+    began the journal. `runs` are in the order of `read_runs`."""
     records = []
     for record in runs:
         if record.get("host") == host and record.get("journal"):

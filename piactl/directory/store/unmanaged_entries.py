@@ -21,9 +21,10 @@ _PERSON = "inetOrgPerson"
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """An unmanaged entry: the facts that decide, the values that piactl would manage, the classes.
+    """An unmanaged entry: the facts that decide on adoption, the values that piactl would manage, the
+    classes.
 
-    `shows_numen`: an identifier of it looks like a NUMEN in clear. `inside`: whether it is below the accounts
+    `shows_numen`: one of its identifiers looks like a NUMEN in clear text. `inside`: it is below the accounts
     base; others are read for their names only.
     """
 
@@ -36,7 +37,8 @@ class Stranger:
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """The attributes by which entries are recognised; `numen` "" is not at all. `digest` keys a NUMEN."""
+    """The attributes that identify entries; `numen` may be "". `digest` returns the keyed digest of a
+    NUMEN."""
 
     matricule: str
     numen: str
@@ -52,7 +54,7 @@ def read_strangers(
     query = filters.all_of(
         filters.none_of(IN_ACCOUNTS), filters.any_of(*(filters.present(name) for name in wanted))
     )
-    # the last spelling of a name is the one that its values come under
+    # values are returned under the last spelling of a name
     attributes = list(dict.fromkeys([*wanted, "objectClass", _STRUCTURAL, *encoding.attributes]))
     for raw in reader.search(settings.suffix, query, attributes):
         yield _stranger(raw, settings, encoding, by)
@@ -99,26 +101,26 @@ def _fault(
     structural = raw.text(_STRUCTURAL)
     if structural.lower() != _PERSON.lower() and _PERSON.lower() not in classes:
         return (
-            f"its structural class is {structural or 'unknown'}, and no server makes an {_PERSON} of it; "
-            "make the entry anew"
+            f"its structural class is {structural or 'unknown'}, which no server changes to {_PERSON}; "
+            "create the entry again"
         )
     if len(incumbent.uids) == 1 and not same_dn(raw.dn, account_dn(settings, incumbent.uid)):
         return (
-            f"its name is {raw.dn}, where that of an account is {account_dn(settings, incumbent.uid)}; "
+            f"its name is {raw.dn}, but an account needs {account_dn(settings, incumbent.uid)}; "
             "piactl renames no entry"
         )
     if raw.values.get(encoding.name("oathTOTPToken")):
-        return "a one-time-code device is linked to it that piactl does not know; unlink it first"
+        return "it is linked to a one-time-code device that piactl does not know; unlink it first"
     closed = [name for name in ("pwdStartTime", "pwdEndTime") if raw.values.get(encoding.name(name))]
     if closed:
         names = " and ".join(encoding.name(name) for name in closed)
-        return f"its log in is bounded by {names}, for an unknown reason; remove that first"
+        return f"{names} limits its log in, for an unknown reason; remove it first"
     try:
         for values in encoding.managed(raw).values():
             for value in values:
                 value.decode()
     except UnicodeDecodeError:
-        return "it holds values that are no text in UTF-8; put them right first"
+        return "it has values that are not valid UTF-8; correct them first"
     return ""
 
 
@@ -130,11 +132,11 @@ def _texts(raw: RawEntry, attribute: str) -> tuple[str, ...]:
 
 
 def adoption_write(stranger: Stranger, account: Account, encoding: Encoding, by: Recognition) -> EntryWrite:
-    """The atomic write that makes the entry this account: it adds piactl's classes and attributes, replaces
-    values that differ, and leaves everything else.
+    """The atomic write that turns the entry into this account: it adds the classes and attributes of piactl,
+    replaces values that differ, and leaves everything else.
 
-    What it was recognised by and its addresses must still be what they were. A replaced value that looks
-    like a NUMEN is not named in the write.
+    It asserts the unchanged identifier and addresses. A replaced value that looks like a NUMEN is not in the
+    write.
     """
     delete, add = differences(stranger.values, encoding.values(account))
     linked = (LINKED_CLASS,) if encoding.name("oathTOTPToken") in add else ()
@@ -155,11 +157,11 @@ def adoption_write(stranger: Stranger, account: Account, encoding: Encoding, by:
 
 
 Shown = dict[str, list[str]]
-"""Values by attribute, in a form that a plan can show."""
+"""Values by attribute, in the form of a plan."""
 
 
 def replaced_values(stranger: Stranger, write: EntryWrite) -> tuple[Shown, Shown]:
-    """(before, after) of the attributes whose values the write takes away, as a plan may show them."""
+    """(before, after) of the attributes whose values the write removes, in the form of a plan."""
     before: Shown = {}
     after: Shown = {}
     for name, values in write.delete.items():
