@@ -67,8 +67,8 @@ def file_date(name: str, pattern: str) -> date | None:
     """The first real date that `pattern` (groups year, month, day) finds in a file name."""
     if not pattern:
         return None
-    for found in re.finditer(pattern, name):
-        parts = found.groupdict()
+    for match in re.finditer(pattern, name):
+        parts = match.groupdict()
         try:
             return date(int(parts["year"]), int(parts["month"]), int(parts["day"]))
         except (ValueError, KeyError, TypeError):

@@ -41,7 +41,7 @@ def shown(value: str) -> str:
     Every value in a message is formatted here, because a row with shifted fields may have a NUMEN in any
     column.
     """
-    masked = _NUMEN_LIKE.sub(lambda found: found.group(1) + "*" * (len(found.group()) - 3), value)
+    masked = _NUMEN_LIKE.sub(lambda match: match.group(1) + "*" * (len(match.group()) - 3), value)
     return repr(masked if len(masked) <= _SHOWN else masked[: _SHOWN - 1] + "…")
 
 

@@ -182,8 +182,8 @@ class FeedReader:
             self._stop(
                 "wrong-encoding", f"the header is not {self.source.encoding}; {instead} would decode it"
             )
-        self.layout, found = read_layout(header, self.source)
-        self.refusals += found
+        self.layout, refusals = read_layout(header, self.source)
+        self.refusals += refusals
         if self.layout is not None:
             self.rows = RowParser(self.layout, self.source)
             for column in self.rows.columns:

@@ -55,15 +55,17 @@ def recognised_entries(
     """
     inside = [stranger.incumbent for stranger in strangers.values() if stranger.inside]
     matches, unmatched = recognised(inside, {**merged.people, **merged.held}, _numens(merged, by))
-    holds = [Hold(one.matricule, one.incumbent.uid or one.incumbent.dn, one.why) for one in unmatched]
+    holds = [
+        Hold(entry.matricule, entry.incumbent.uid or entry.incumbent.dn, entry.why) for entry in unmatched
+    ]
     names = ((dn, stranger.incumbent.names) for dn, stranger in strangers.items())
     clashing = clashes(matches, index.names, names)
     adoptable = []
     for match in matches:
-        one = match.incumbent
-        why = _obstacle(match, merged, index, rules) or clashing.get(one.dn, "")
+        incumbent = match.incumbent
+        why = _obstacle(match, merged, index, rules) or clashing.get(incumbent.dn, "")
         if why:
-            holds.append(Hold(match.matricule, one.uid or one.dn, why))
+            holds.append(Hold(match.matricule, incumbent.uid or incumbent.dn, why))
         else:
             adoptable.append(match)
     return sorted(adoptable, key=lambda match: match.incumbent.uid), holds
@@ -148,7 +150,7 @@ class _Adopting:
 
     def plan(self, accepted: Collection[str]) -> ReadyPlan:
         known = {m: entry.account.assignments for m, entry in self.index.by_matricule.items()}
-        known.update({m: one.assignments for m, one in self.memory.waiting.items()})
+        known.update({m: waiting.assignments for m, waiting in self.memory.waiting.items()})
         check_limits(self.feeds, self.memory, known, self.as_of, accepted)
         accounts = {m: entry.account for m, entry in self.index.by_matricule.items()}
         merged = merge_feeds(self.feeds, known, accounts, self.memory, self.rules)

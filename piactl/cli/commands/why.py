@@ -68,7 +68,7 @@ def why(
                     raise
                 say(str(error))
                 code = int(Exit.PARTLY)
-    _print(views, layout_or_default(output) if output else "", one=account != "-")
+    _print(views, layout_or_default(output) if output else "", single=account != "-")
     return code
 
 
@@ -101,8 +101,8 @@ def _answered(
     return why_state(store, rules, name, now, settings)
 
 
-def _print(views: list[Any], layout: str, *, one: bool) -> None:
-    if layout == "json" and one:
+def _print(views: list[Any], layout: str, *, single: bool) -> None:
+    if layout == "json" and single:
         put([json.dumps(views[0], ensure_ascii=False, indent=2) + "\n"])
         return
 

@@ -52,8 +52,8 @@ def read_numen(text: str) -> Numen | None:
 def masked(text: str) -> str:
     """`text` with everything that looks like a NUMEN masked."""
 
-    def mask(found: re.Match[str]) -> str:
-        numen = read_numen(found[0])
-        return found[0] if numen is None else str(numen)
+    def mask(match: re.Match[str]) -> str:
+        numen = read_numen(match[0])
+        return match[0] if numen is None else str(numen)
 
     return _WORD.sub(mask, text)

@@ -49,7 +49,7 @@ class Testimony:
 def after_feed(
     matricule: str,
     known: Sequence[Assignment],
-    told: Sequence[Assignment],
+    listed: Sequence[Assignment],
     testimony: Testimony,
     waiting: Mapping[Key, Absence],
     ends: Callable[[Assignment], bool] = lambda _: False,
@@ -67,7 +67,7 @@ def after_feed(
     others = [a for a in known if a.source != testimony.source]
     from_source = {a.key: a for a in known if a.source == testimony.source}
     # of two equal assignments keep the known one: its origin is on the entry, so nothing is rewritten
-    result = {a.key: from_source[a.key] if from_source.get(a.key) == a else a for a in told}
+    result = {a.key: from_source[a.key] if from_source.get(a.key) == a else a for a in listed}
     waits: list[Absence] = []
     for key, assignment in from_source.items():
         if key in result:
@@ -78,16 +78,16 @@ def after_feed(
             if before is not None:
                 waits.append(before)
             continue
-        news = [new for new in told if new.key not in from_source]
+        news = [new for new in listed if new.key not in from_source]
         if any(_is_correction(new, assignment, testimony.day, ends) for new in news):
             continue
-        if any(ends(row) and row.start > assignment.start for row in told) and not ends(assignment):
+        if any(ends(row) and row.start > assignment.start for row in listed) and not ends(assignment):
             # the row of the ending gives the last day of the post, which the feed no longer lists
             result[key] = assignment
             continue
         ending = ends(assignment) and assignment.start <= testimony.day
         past = assignment.end is not None and assignment.end < testimony.day
-        if (ending and not _contradicted(assignment, told, testimony.day, ends)) or (past and not ending):
+        if (ending and not _contradicted(assignment, listed, testimony.day, ends)) or (past and not ending):
             result[key] = assignment
             continue
         remaining, wait = _absent(matricule, assignment, testimony, waiting.get((matricule, *key)))
@@ -108,12 +108,12 @@ def _is_correction(new: Assignment, old: Assignment, day: date, ends: Callable[[
 
 
 def _contradicted(
-    ending: Assignment, told: Sequence[Assignment], day: date, ends: Callable[[Assignment], bool]
+    ending: Assignment, listed: Sequence[Assignment], day: date, ends: Callable[[Assignment], bool]
 ) -> bool:
     """Whether the feed still lists a current or future post that this row ended."""
     return any(
         not ends(post) and post.start <= ending.start and (post.end is None or post.end >= day)
-        for post in told
+        for post in listed
     )
 
 

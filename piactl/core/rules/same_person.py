@@ -35,23 +35,23 @@ class Named(Protocol):
     def given_name(self) -> str: ...
 
 
-def same_name(one: str, other: str) -> bool:
+def same_name(left: str, right: str) -> bool:
     """Whether two names give the same address: accents, case, hyphens and apostrophes do not count."""
-    return _folded(one) == _folded(other)
+    return _folded(left) == _folded(right)
 
 
-def another_person(told: Named, known: Named) -> bool:
+def another_person(described: Named, known: Named) -> bool:
     """Whether both family name and given name differ. A difference in one of them is a marriage or a
     correction. Family names match if any two of the names at birth and in usage match.
 
     `known` is the account, or a person in waiting. An archived account has no names to compare, so a return
     from the archive is always accepted.
     """
-    if told.given_name == known.given_name or told.family_name == known.family_name:
+    if described.given_name == known.given_name or described.family_name == known.family_name:
         return False  # the fast path: most people, in most nights
-    family = {_folded(told.family_name), _folded(told.usage_name)} - {""}
+    family = {_folded(described.family_name), _folded(described.usage_name)} - {""}
     ours = {_folded(known.family_name), _folded(known.usage_name)} - {""}
-    return family.isdisjoint(ours) and not same_name(told.given_name, known.given_name)
+    return family.isdisjoint(ours) and not same_name(described.given_name, known.given_name)
 
 
 def name_text(person: Named) -> str:
@@ -94,10 +94,8 @@ def sources_differ(name: str, value: str, statements: Sequence[Statement]) -> bo
     )
 
 
-def _same(name: str, statement: str, other: str) -> bool:
-    return statement == other or (
-        name in NAMES and bool(statement) and bool(other) and same_name(statement, other)
-    )
+def _same(name: str, left: str, right: str) -> bool:
+    return left == right or (name in NAMES and bool(left) and bool(right) and same_name(left, right))
 
 
 def data_of(account: Account) -> dict[str, str]:

@@ -149,8 +149,8 @@ def find_accounts(
             *(filters.equals(encoding.name("piactlMatriculeDigest"), digest) for digest in digests),
         ),
     )
-    found = reader.search(settings.accounts, query, encoding.attributes)
-    return [entry_of(raw, encoding) for raw in found]
+    entries = reader.search(settings.accounts, query, encoding.attributes)
+    return [entry_of(raw, encoding) for raw in entries]
 
 
 def read_whole(
