@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import ADOPTED, Account, State
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.local_part import UnusableName, local_part
@@ -220,7 +220,9 @@ class _Adopting:
         return Subject(match.matricule, current, person, assignments)
 
     def _adoption(self, match: Match, stranger: Stranger, desired: Desired) -> _Adoption:
-        account = desired.account
+        # its NUMEN and private address are as new as the account; of a password nobody can tell
+        found = ((ADOPTED, self.as_of),)
+        account = replace(desired.account, proof_changes=found)
         write = adoption_write(stranger, account, self.encoding.fitted_to(self.reader), self.by)
         before, after = replaced_values(stranger, write)
         reason, behind = state_reason(desired.career, self.as_of)

@@ -139,7 +139,8 @@ class PasswordSettings:
 
     An activation password lasts `activation_hours`. `minimum` and `administrator_minimum` are in characters.
     After
-    `failures_per_hour` wrong identity checks, over all accounts, checks are refused for a while.
+    `failures_per_hour` wrong identity checks, over all accounts, checks are refused for a while. A NUMEN or a
+    private address that changed serves nobody for `holdoff_days`.
     """
 
     policy: str = ""
@@ -148,13 +149,15 @@ class PasswordSettings:
     minimum: int = 12
     administrator_minimum: int = 16
     failures_per_hour: int = 60
+    holdoff_days: int = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The configuration of one host. `go_on`: the sources without which a run goes on if their feed is
     refused. `clock_minutes`: how far the clocks of this host and of the server may differ. `lock_hook` is the
-    command, with arguments, that is called for locks and may run for `hook_seconds`."""
+    command, with arguments, that is called for locks, `proof_hook` the one for changes of what proves who
+    somebody is. Each may run for `hook_seconds`."""
 
     file: str
     directory: DirectorySettings
@@ -173,5 +176,6 @@ class Settings:
     keep_undo_days: int = 90
     keep_runs_days: int = 400
     lock_hook: tuple[str, ...] = ()
+    proof_hook: tuple[str, ...] = ()
     hook_seconds: int = 10
     password: PasswordSettings = PasswordSettings()

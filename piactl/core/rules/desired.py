@@ -6,8 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, State
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.account import (
+    MAIL_PROOF,
+    NO_DEVICE,
+    NUMEN_PROOF,
+    PLACEHOLDER,
+    Account,
+    State,
+)
+from piactl.core.model.digests import DigestKeys, digest_key_id
 from piactl.core.model.overrides import (
     Override,
     closings,
@@ -122,6 +129,7 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
         account = replace(account, numen_digest=subject.numen_digest)
     if subject.person is not None:
         account = _with_hr_data(account, subject.person, rules.keys)
+    account = _with_proof_changes(account, subject, rules)
     account = _with_overridden_name(account, current, rules.as_of, subject.person)
     return Desired(subject, account, path, renamed_base(current, account))
 
@@ -239,7 +247,7 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
         current, matricule=subject.matricule, assignments=subject.assignments, overrides=subject.overrides
     )
     account = _under_current_key(_with_status(back, status), rules.keys)
-    account = _with_hr_data(account, subject.person, rules.keys)
+    account = _with_proof_changes(_with_hr_data(account, subject.person, rules.keys), subject, rules)
     return Desired(subject, account, path, _base(account))
 
 
@@ -273,6 +281,39 @@ def _with_hr_data(account: Account, person: Person, keys: DigestKeys) -> Account
         numen = keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
     values = {name: getattr(person, name) for name in _HR_FIELDS if name not in person.silent}
     return replace(account, numen_digest=numen, **values)
+
+
+def changed_proofs(subject: Subject, account: Account, keys: DigestKeys) -> tuple[str, ...]:
+    """The PROOFS that `account` has otherwise than the current account of `subject`, or newly.
+
+    A NUMEN that only moves to another key is the same. A NUMEN whose former digest is under a key that is
+    not known counts as changed: nobody can tell. What comes back with an archived account is no change of its
+    private address, which the archive does not hold.
+    """
+    current = subject.current
+    if current is None:
+        return ()
+    changed = []
+    old, new = current.numen_digest, account.numen_digest
+    if new is not None and old != new:
+        numen = subject.person.numen if subject.person is not None else None
+        if numen is not None:
+            same = old is not None and keys.matches(old, NUMEN, numen.reveal())
+        else:
+            same = old is not None and digest_key_id(old) != digest_key_id(new)
+        if not same:
+            changed.append(NUMEN_PROOF)
+    if current.private_mail != account.private_mail and current.state is not State.ARCHIVED:
+        changed.append(MAIL_PROOF)
+    return tuple(changed)
+
+
+def _with_proof_changes(account: Account, subject: Subject, rules: Rules) -> Account:
+    changed = changed_proofs(subject, account, rules.keys)
+    if not changed:
+        return account
+    days = {**dict(account.proof_changes), **dict.fromkeys(changed, rules.as_of)}
+    return replace(account, proof_changes=tuple(sorted(days.items())))
 
 
 def _with_overridden_name(account: Account, current: Account, as_of: date, person: Person | None) -> Account:
