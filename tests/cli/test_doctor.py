@@ -436,7 +436,7 @@ def test_a_hook_of_changed_proofs_that_is_not_there(clinic: Clinic) -> None:
         hooks = f"hooks: {{proof_changed: [{program}]}}\n"
         clinic.configure(("state_folder: state\n", f"state_folder: state\n{hooks}"))
         clinic.finds("D48", outcome, program, code)
-        clinic.configure((hooks, ""))
+        clinic.configure((re.escape(hooks), ""))
 
 
 def test_proofs_that_changed_on_a_day_ahead_and_counts_that_cannot_be_read(clinic: Clinic) -> None:
