@@ -218,7 +218,7 @@ class _Maker:
         if NUMEN_PROOF in self.proofs:
             before["numen"] = "known" if current.numen_digest else None
             after["numen"] = "another"
-            words.append("another NUMEN" if current.numen_digest else "a first NUMEN")
+            words.append("another NUMEN" if current.numen_digest else "first NUMEN")
         if MAIL_PROOF in self.proofs:
             before["private_mail"] = masked_mail(current.private_mail)
             after["private_mail"] = masked_mail(account.private_mail)
