@@ -93,11 +93,11 @@ def without_fence(text: str) -> str:
 
 def former_schema(text: str) -> str:
     """piactl.schema or piactl.ldif without the run lock and the days of proofs."""
-    names = "Attribute:1[78]|ObjectClass:3"
+    names = "Attribute:1[789]|ObjectClass:3"
     before = rf"(?m)^(# The access rules trust.*\n)?\S+ \( piactl({names}) (.*\n)([ \t]+.*\n)*"
     text, count = re.subn(before, "", text)
-    assert count == 3
-    return without(text, (r" \$ piactlProofChanged \)", " )"))
+    assert count == 4
+    return without(text, (r" \$ piactlProofChanged \$ piactlNumenVerifier \)", " )"))
 
 
 def former_config(config: str) -> str:

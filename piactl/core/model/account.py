@@ -87,6 +87,7 @@ class Account:
     matricule: str | None
     matricule_digest: str
     numen_digest: str | None = None
+    numen_verifier: str | None = None
     civilite: str = ""
     family_name: str = ""
     given_name: str = ""

@@ -154,7 +154,8 @@ class PasswordSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The configuration of one host. `go_on`: the sources without which a run goes on if their feed is
+    """The configuration of one host. `matching_key_file` holds the second secret of the digests of NUMENs, ""
+    on a host that has none. `go_on`: the sources without which a run goes on if their feed is
     refused. `clock_minutes`: how far the clocks of this host and of the server may differ. `lock_hook` is the
     command, with arguments, that is called for locks, `proof_hook` the one for changes of what proves who
     somebody is. Each may run for `hook_seconds`."""
@@ -167,6 +168,7 @@ class Settings:
     journal_file: str
     state_folder: str
     metrics_file: str = ""
+    matching_key_file: str = ""
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     go_on: frozenset[str] = frozenset()
     any_date: bool = False

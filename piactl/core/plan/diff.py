@@ -24,7 +24,7 @@ _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
 _CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
 _FOLLOWING = ("state_from", "state_until", "next_due", "profiles", "establishments", "corps")
 _DIGESTS = ("numen_digest", "matricule_digest")
-FOLLOWING = frozenset({*_FOLLOWING, *_DIGESTS, "matricule"})
+FOLLOWING = frozenset({*_FOLLOWING, *_DIGESTS, "matricule", "numen_verifier"})
 """Fields that change together with others. A plan names them only if nothing else changes."""
 
 _CAUSES = ("assignments", "overrides", "exceptions", "lock", "locked", "state", "entitlements")
@@ -33,7 +33,8 @@ _NAMED_BY: Mapping[str, tuple[str, ...]] = {
     "aliases": ("aliases", "identifiers"),
     "digest_key": _DIGESTS,
     "display_name": ("given_name", "family_name", "usage_name"),
-    "numen": ("numen_digest", "proof_changes"),
+    "numen": ("numen_digest", "numen_verifier", "proof_changes"),
+    "verifier": ("numen_verifier",),
     "private_mail": ("private_mail", "proof_changes"),
     "refused_by": ("device",),
     "service": ("entitlements",),
@@ -315,6 +316,12 @@ class _Maker:
         if keys and keys != [fresh]:
             before["digest_key"], after["digest_key"] = " ".join(keys), fresh
             return f"digests move to the current key, {fresh}"
+        if self.current.numen_digest != self.account.numen_digest:
+            before["digest_key"], after["digest_key"] = fresh, f"{fresh} and the matching key"
+            return "the digest of the NUMEN moves to the matching key"
+        if self.current.numen_verifier != self.account.numen_verifier:
+            before["verifier"], after["verifier"] = None, "made"
+            return "a slow verifier of the NUMEN"
         return ""
 
     def _reason_of(self, after: Mapping[str, object]) -> str:

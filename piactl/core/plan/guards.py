@@ -41,7 +41,7 @@ GUARD_KINDS = (*_KINDS_OF_CHANGE, *GROWTH.values(), *OTHER.values(), HELD, *WIND
 LONGEST_WINDOW = 31
 """Days for which losses are remembered."""
 
-BOOKKEEPING = frozenset({"device", "digest_key"})
+BOOKKEEPING = frozenset({"device", "digest_key", "verifier"})
 """Fields of an update that gives and takes nothing: what alone changes them is not counted by guards. A new
 digest key moves the digests of everybody; a closed account is linked to no device."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
+from piactl.core.credentials.numen_verifier import numen_verifier
 from piactl.core.model.account import (
     MAIL_PROOF,
     NO_DEVICE,
@@ -14,7 +15,7 @@ from piactl.core.model.account import (
     Account,
     State,
 )
-from piactl.core.model.digests import DigestKeys, digest_key_id
+from piactl.core.model.digests import NUMEN, DigestKeys, digest_key_id
 from piactl.core.model.overrides import (
     Override,
     closings,
@@ -35,7 +36,8 @@ OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})
 
 _HR_FIELDS = ("family_name", "given_name", "usage_name", "civilite", "private_mail")
 MATRICULE = "matricule"
-NUMEN = "numen"
+VERIFIER_DAYS = 30
+"""Nights over which missing verifiers are spread: each takes some hundredths of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
     if subject.person is not None:
         account = _with_hr_data(account, subject.person, rules.keys)
     account = _with_proof_changes(account, subject, rules)
+    account = _with_verifier(account, subject, rules)
     account = _with_overridden_name(account, current, rules.as_of, subject.person)
     return Desired(subject, account, path, renamed_base(current, account))
 
@@ -314,6 +317,34 @@ def _with_proof_changes(account: Account, subject: Subject, rules: Rules) -> Acc
         return account
     days = {**dict(account.proof_changes), **dict.fromkeys(changed, rules.as_of)}
     return replace(account, proof_changes=tuple(sorted(days.items())))
+
+
+def verifier_day(account: Account, keys: DigestKeys, as_of: date) -> date | None:
+    """The next day from `as_of` on, that included, on which an account that has no verifier of its NUMEN gets
+    one; None where it has one, or needs none."""
+    if (
+        not keys.matching
+        or account.numen_digest is None
+        or account.numen_verifier
+        or account.matricule is None
+    ):
+        return None
+    turn = int(account.matricule_digest[-4:], 16) % VERIFIER_DAYS
+    return as_of + timedelta(days=(turn - as_of.toordinal()) % VERIFIER_DAYS)
+
+
+def _with_verifier(account: Account, subject: Subject, rules: Rules) -> Account:
+    """The account with a verifier of its NUMEN: at once where that changed, else on its day. Without a
+    matching key there is none: the digest, under the same key, is guessed faster."""
+    changed = NUMEN_PROOF in changed_proofs(subject, account, rules.keys)
+    if changed:
+        account = replace(account, numen_verifier=None)
+    numen = subject.person.numen if subject.person is not None else None
+    due = verifier_day(account, rules.keys, rules.as_of)
+    if numen is None or due is None or not (changed or due == rules.as_of):
+        return account
+    verifier = numen_verifier(rules.keys, numen.reveal(), account.matricule_digest)
+    return replace(account, numen_verifier=verifier)
 
 
 def _with_overridden_name(account: Account, current: Account, as_of: date, person: Person | None) -> Account:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from piactl.core.credentials.holdoff import held_off_until
+from piactl.core.credentials.numen_verifier import verifies
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, Account
+from piactl.core.model.digests import NUMEN, DigestKeys
 from piactl.core.model.numen import Numen, read_numen
 from piactl.core.model.settings import IdentityName
-from piactl.core.rules.desired import NUMEN, Rules
+from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.port import EntryWrite, Outcome
 from piactl.directory.store.accounts import Entry
@@ -146,6 +148,13 @@ def understood_proof(account: Account, text: str) -> tuple[Numen | None, str | N
     return None, code
 
 
+def _is_numen(keys: DigestKeys, account: Account, numen: str) -> bool:
+    """Whether it is the NUMEN of the account: by the slow verifier where there is one, else by the digest."""
+    if account.numen_verifier is not None:
+        return verifies(keys, account.numen_verifier, numen)
+    return keys.matches(account.numen_digest or "", NUMEN, numen)
+
+
 def prove(
     checks: IdentityChecks,
     account: Account,
@@ -165,7 +174,7 @@ def prove(
     attempt = begin_attempt(checks, account.uid, now, *answers)
     right = bool(answers)
     if numen is not None:
-        right = checks.keys.matches(account.numen_digest or "", NUMEN, numen.reveal())
+        right = _is_numen(checks.keys, account, numen.reveal())
     if code is not None:
         right = use_code(code) and right
     if right:
