@@ -37,8 +37,9 @@ def read_password(path: str) -> bytes:
     return password
 
 
-def read_keys(path: str) -> DigestKeys:
-    """The digest keys of a file of lines `<id> <64 lower-case hex digits>`; the first is the current key.
+def read_keys(path: str, matching: str = "") -> DigestKeys:
+    """The digest keys of a file of lines `<id> <64 lower-case hex digits>`; the first is the current key,
+    and the secret in the file `matching`, at least 32 characters.
 
     Blank lines and lines that begin with `#` are ignored. SecretUnusable as for `read_password`, and
     with all bad lines by number.
@@ -63,7 +64,10 @@ def read_keys(path: str) -> DigestKeys:
         )
     if not keys:
         raise SecretUnusable(f"{path}: the file has no key; restore it from its copy")
-    return DigestKeys(next(iter(keys)), keys)
+    secret = read_password(matching) if matching else b""
+    if matching and len(secret) < 32:
+        raise SecretUnusable(f"{matching}: a matching key has at least 32 characters: openssl rand -hex 32")
+    return DigestKeys(next(iter(keys)), keys, secret)
 
 
 def new_keys_text() -> str:

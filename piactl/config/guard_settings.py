@@ -62,6 +62,13 @@ DEFAULT_GUARDS: Mapping[str, Guard] = MappingProxyType(
         "deactivate_window": _floor(60, 0.10),
         "archive_window": _floor(60, 0.10),
         "lock_window": _floor(15, 0.01),
+        "identity": _floor(20, 0.02),
+        "password": _floor(30, 0.15),
+        "password_operator": _floor(50, 0.15),
+        "password_day": _floor(80, 0.20),
+        "device": _floor(10, 0.001),
+        "device_operator": _floor(15, 0.002),
+        "device_day": _floor(30, 0.005),
     }
 )
 """The guards of kinds that a policy does not name, all year; create, grant and update are wide enough for a

@@ -49,6 +49,7 @@ def _settings(document: Document, file: Path) -> Settings:
         journal_file=_path(root.at("journal"), folder),
         state_folder=_path(root.at("state_folder"), folder),
         metrics_file=_path(root.at("metrics"), folder),
+        matching_key_file=_path(root.at("matching_key"), folder),
         sources=read_sources(document, root.at("sources")),
         go_on=_go_on(document, root),
         any_date=root.at("any_date").truth(_USUAL.any_date),
@@ -58,6 +59,7 @@ def _settings(document: Document, file: Path) -> Settings:
         keep_undo_days=root.at("keep_undo_days").integer(_USUAL.keep_undo_days),
         keep_runs_days=root.at("keep_runs_days").integer(_USUAL.keep_runs_days),
         lock_hook=tuple(root.at("hooks").at("lock").texts()),
+        proof_hook=tuple(root.at("hooks").at("proof_changed").texts()),
         hook_seconds=root.at("hooks").at("seconds").integer(_USUAL.hook_seconds),
         password=_password(document, root.at("password")),
     )
@@ -82,6 +84,7 @@ def _password(document: Document, node: Node) -> PasswordSettings:
         minimum=node.at("minimum").integer(usual.minimum),
         administrator_minimum=node.at("administrator_minimum").integer(usual.administrator_minimum),
         failures_per_hour=node.at("failures_per_hour").integer(usual.failures_per_hour),
+        holdoff_days=node.at("holdoff_days").integer(usual.holdoff_days),
     )
 
 

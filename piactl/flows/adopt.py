@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import ADOPTED, Account, State
+from piactl.core.model.digests import NUMEN
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.local_part import UnusableName, local_part
@@ -23,7 +24,7 @@ from piactl.core.plan.diff import account_facts, changes_of, home_establishments
 from piactl.core.plan.guards import counts_by_kind, refusals
 from piactl.core.plan.plan import Basis, FeedBasis, Hold, Plan
 from piactl.core.plan.run_state import LastRun
-from piactl.core.rules.desired import MATRICULE, NUMEN, Desired, Rules, Subject, desired_account
+from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account
 from piactl.core.rules.reasons import state_reason
 from piactl.core.text import counted
 from piactl.directory.port import Reader
@@ -217,7 +218,9 @@ class _Adopting:
         return Subject(match.matricule, current, person, assignments)
 
     def _adoption(self, match: Match, stranger: Stranger, desired: Desired) -> _Adoption:
-        account = desired.account
+        # its NUMEN and private address are as new as the account; of a password nobody can tell
+        found = ((ADOPTED, self.as_of),)
+        account = replace(desired.account, proof_changes=found)
         write = adoption_write(stranger, account, self.encoding.fitted_to(self.reader), self.by)
         before, after = replaced_values(stranger, write)
         reason, behind = state_reason(desired.career, self.as_of)

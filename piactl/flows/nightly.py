@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +11,12 @@ from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
-from piactl.directory.port import Reader
+from piactl.directory.port import Reader, WriteResult
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
+from piactl.flows.accounts.hooks import IdentityNotices, tell_owners
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, check_plan_fits, refused
 from piactl.flows.apply.run import Run, check_date, head_facts
@@ -61,7 +62,7 @@ def run_nightly(
     Raises FeedRefused with nothing written, RefusedPlan if guards are broken, LockHeld at once.
     """
     scans = scan_feeds(arguments, settings.sources, rules.keys, settings.go_on, say)
-    with under_lock as run:
+    with ExitStack() as after, under_lock as run:
         accounts = ManagedAccounts(run.writer, settings.directory, encoding(run.writer))
         state = read_run_state(accounts, rules, unreadable, feeds=bool(scans))
         check_date(run.order, state.memory.last, settings)
@@ -87,13 +88,20 @@ def run_nightly(
             if refused(ready.plan.refusals, run.order.allowed):
                 _refuse(run, ready, file)
             ready = replace(ready, plan=replace(ready.plan, refusals=()))
+        notices = _tell_after(after, run, ready)
+
+        def tell(uid: str, result: WriteResult) -> None:
+            notices.add(uid, result)
+            if cache is not None:
+                cache.confirm(uid, result)
+
         done = apply_work(
             run,
             ready,
             progress=progress,
             stop=stop,
             brief=True,
-            tell=cache.confirm if cache is not None else None,
+            tell=tell,
             housekeeping=(release_activation_policy, forget_old_attempts),
         )
         done.without_feeds = bool(made.refused)
@@ -101,6 +109,19 @@ def run_nightly(
         if cache is not None and cache.kept and done.status is RunStatus.DONE:
             _keep_cache(run, cache, folder, rules)
         return ready, done, file
+
+
+def _tell_after(after: ExitStack, run: Run, ready: ReadyPlan) -> IdentityNotices:
+    """Collects the changes of proofs that the run makes; their owners are told when `after` ends, whatever
+    ends the run."""
+    settings = run.settings
+    notices = IdentityNotices.of(ready.plan.changes, ready.plan.summary, settings)
+
+    def tell() -> None:
+        tell_owners(settings, notices.notices(run.writer, run.order.today), run.now(), run.say)
+
+    after.callback(tell)
+    return notices
 
 
 def _keep_cache(run: Run, cache: NextCache, folder: Path, rules: Rules) -> None:
@@ -145,7 +166,7 @@ def run_apply(
 ) -> Done:
     """Applies exactly this plan, in the run that `under_lock` begins. Raises StalePlan, UnsafePlan, LockHeld;
     if the plan was applied already there is nothing to do."""
-    with under_lock as run:
+    with ExitStack() as after, under_lock as run:
         order, settings = run.order, run.settings
         last = read_last(run.writer, settings.directory.state, run.unreadable)
         made = check_plan_fits(ready, settings, order.policy, last)
@@ -158,4 +179,5 @@ def run_apply(
             raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
         check_date(order, last, settings)
         allow_same_plan(run, ready.fingerprint, refused(ready.plan.refusals, order.allowed))
-        return apply_work(run, ready, progress=progress, stop=stop)
+        notices = _tell_after(after, run, ready)
+        return apply_work(run, ready, progress=progress, stop=stop, tell=notices.add)

@@ -12,8 +12,11 @@ from piactl.report.escaping import shown
 
 Document = Mapping[str, Any]
 
-ORDER = "create adopt reopen grant unlock update rename suspend revoke lock deactivate archive".split()
+ORDER = (
+    "identity create adopt reopen grant unlock update rename suspend revoke lock deactivate archive".split()
+)
 MEANING = {
+    "identity": "NUMEN or private address changed",
     "create": "accounts made",
     "adopt": "entries become accounts",
     "reopen": "come back",
@@ -100,6 +103,16 @@ def _update(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def _identity(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """What of the proofs of identity changes; a plan has them masked."""
+    parts = []
+    if "numen" in after:
+        parts.append("NUMEN changed" if before.get("numen") else "first NUMEN")
+    if "private_mail" in after:
+        parts.append(f"private address {_text(before['private_mail'])} -> {_text(after['private_mail'])}")
+    return ", ".join(parts)
+
+
 def _adopted(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """The account that an entry becomes, and each value of the entry that is replaced."""
     parts = [f"{after['state']}, {after['address']}"]
@@ -137,6 +150,8 @@ def what_changes(change: Mapping[str, Any]) -> str:
         text = f"{before['state']} -> {after['state']}" if before.get("state") else after["state"]
     elif change["kind"] == "update":
         text = _update(before, after)
+    elif change["kind"] == "identity":
+        text = _identity(before, after)
     elif "locked" in after:
         text = "locked" if after["locked"] else "no longer locked"
     return text

@@ -430,6 +430,24 @@ def test_a_source_without_a_new_feed(clinic: Clinic) -> None:
         clinic.remove(f"cn=hr,ou=sources,{clinic.sandbox.state}")
 
 
+def test_a_hook_of_changed_proofs_that_is_not_there(clinic: Clinic) -> None:
+    clinic.finds("D48", "ok", "names no command", 0)
+    for program, outcome, code in (("/bin/true", "ok", 0), ("/nonexistent/tell-owner", "error", 1)):
+        hooks = f"hooks: {{proof_changed: [{program}]}}\n"
+        clinic.configure(("state_folder: state\n", f"state_folder: state\n{hooks}"))
+        clinic.finds("D48", outcome, program, code)
+        clinic.configure((re.escape(hooks), ""))
+
+
+def test_proofs_that_changed_on_a_day_ahead_and_counts_that_cannot_be_read(clinic: Clinic) -> None:
+    clinic.account("lea.faure", piactlProofChanged=f"numen {date.today()}")
+    clinic.finds("D49", "ok", "1 account in the hold-off", 0)
+    clinic.account("ida.roy", piactlProofChanged="private_mail 2099-01-01")
+    clinic.record("cn=operations,ou=attempts", {"day": "2026-09-01", "operators": {"x": {"password": "9"}}})
+    clinic.finds("D49", "warning", "ida.roy: changed on a day that lies ahead", 0)
+    clinic.finds("D49", "warning", "cn=operations", 0)
+
+
 # ---- the server's settings
 
 

@@ -111,6 +111,13 @@ def test_what_a_policy_leaves_unsaid(written):
         "deactivate_window": _scaling(60, 0.10),
         "archive_window": _scaling(60, 0.10),
         "lock_window": _scaling(15, 0.01),
+        "identity": _scaling(20, 0.02),
+        "password": _scaling(30, 0.15),
+        "password_operator": _scaling(50, 0.15),
+        "password_day": _scaling(80, 0.20),
+        "device": _scaling(10, 0.001),
+        "device_operator": _scaling(15, 0.002),
+        "device_day": _scaling(30, 0.005),
     }
     assert policy.window == 7
 

@@ -74,12 +74,15 @@ def test_a_configuration_that_says_everything():
     assert (directory.replication_seconds, directory.in_flight) == (40, 32)
     assert directory.attributes == {"supannMailPrive": "mailPrive"}
     assert directory.taken_attributes == ("uid", "mail")
+    assert settings.matching_key_file == str(path.parent / "secrets/matching")
     assert settings.metrics_file == "/var/lib/node_exporter/piactl.prom"
     assert (settings.any_date, settings.strict) == (True, True)
     assert settings.go_on == {"epp"}
     assert (settings.lock_seconds, settings.keep_undo_days, settings.clock_minutes) == (600, 30, 15)
     policy = "cn=activation,ou=policies,o=gouv,c=fr"
-    assert settings.password == PasswordSettings("cn=default,ou=policies,o=gouv,c=fr", policy, 48, 13, 17, 40)
+    default = "cn=default,ou=policies,o=gouv,c=fr"
+    assert settings.password == PasswordSettings(default, policy, 48, 13, 17, 40, 10)
+    assert settings.proof_hook == ("/usr/local/sbin/tell-owner", "--mail")
     assert settings.sources == {
         "epp": SourceSettings(
             name="epp",

@@ -20,7 +20,7 @@ from tests.directory.config_server import ConfigServer, config_server
 
 TOP = Path(__file__).resolve().parents[2]
 PAGE = (TOP / "docs" / "upgrade-directory.md").read_text(encoding="utf-8")
-CHANGED = ("D30", "D33", "D34", "D35", "D39")
+CHANGED = ("D16", "D30", "D33", "D34", "D35", "D39")
 OWNER = f"gidNumber={os.getgid()}+uidNumber={os.getuid()}"
 PASSWORD, FRESH = "correct horse battery", "another long passphrase"
 CODE, OWN = "a code of twenty letters", "quatre chats gris et lents"
@@ -92,13 +92,12 @@ def without_fence(text: str) -> str:
 
 
 def former_schema(text: str) -> str:
-    """piactl.schema or piactl.ldif without the class of the run lock."""
-    before = (
-        r"(?m)^(# The access rules trust.*\n)?\S+ \( piactl(Attribute:17|ObjectClass:3) (.*\n)([ \t]+.*\n)*"
-    )
+    """piactl.schema or piactl.ldif without the run lock and the days of proofs."""
+    names = "Attribute:1[789]|ObjectClass:3"
+    before = rf"(?m)^(# The access rules trust.*\n)?\S+ \( piactl({names}) (.*\n)([ \t]+.*\n)*"
     text, count = re.subn(before, "", text)
-    assert count == 2
-    return text
+    assert count == 4
+    return without(text, (r" \$ piactlProofChanged \$ piactlNumenVerifier \)", " )"))
 
 
 def former_config(config: str) -> str:
@@ -202,6 +201,7 @@ def conf(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Standing:
 
 NAMES = commands("1. Names")
 LOCK_BY_CONFIG, LOCK_BY_CONF = commands("5. The run lock").split("\nconf=/etc/ldap/slapd.conf\n")
+LOCK_BY_CONFIG += "\n" + commands("6. The days on which proofs changed")
 BY_CONFIG = f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}"
 
 

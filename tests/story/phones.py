@@ -11,6 +11,9 @@ import pyotp
 
 from .academy import Academy, Ran
 
+KNOWN = ("--administrator", "--reason", "known in person")
+"""An administrator replaces or removes a device without a proof."""
+
 
 @dataclass
 class Phone:

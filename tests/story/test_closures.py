@@ -16,7 +16,7 @@ from piactl.sandbox.files import POLICIES
 
 from .academy import Academy
 from .feeds import row
-from .phones import Phone, verified
+from .phones import KNOWN, Phone, verified
 from .test_logins import PASSWORD, day
 
 CLAIRE, IDA, NOUR = "claire.dubreuil", "ida.roy", "nour.vidal"
@@ -245,7 +245,7 @@ def test_devices_do_not_open_it(staff: Staff, shut: str) -> None:
     """A telephone lost, found, replaced, given up: what is in force counts from the return on."""
     academy, back = staff.academy, "unlock" if shut == "locked" else "reopen"
     staff.run(*SHUT[shut], *WHY)
-    for words in (("suspend", IDA), ("resume", IDA), ("remove", IDA, "--password-alone")):
+    for words in (("suspend", IDA), ("resume", IDA), ("remove", IDA, "--password-alone", "--administrator")):
         ran = staff.run("otp", *words, *WHY)
         assert linked(academy, IDA) == [no_device(academy, IDA)], words
         if words[0] != "suspend":
@@ -390,7 +390,7 @@ def test_undo_leads_to_the_device_of_today(staff: Staff) -> None:
     """What was in force before the closure is gone; another device was verified since."""
     academy = staff.academy
     staff.run(*SHUT["closed"], *WHY)
-    staff.ida = verified(academy, IDA)
+    staff.ida = verified(academy, IDA, *KNOWN)
     staff.run("undo", "last", *WHY)
     assert {uid for uid in staff.lets_in() if uid.startswith(IDA)} == {f"{IDA}+code"}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from piactl.cli.framework.account_batch import operation_guard
 from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.core.edits import Author
 from piactl.directory.open import open_writer
@@ -31,7 +32,7 @@ from piactl.secrets import read_password
 
 from .academy import Academy
 from .feeds import row
-from .phones import Phone, enrolled, resync, verified, verify
+from .phones import KNOWN, Phone, enrolled, resync, verified, verify
 from .test_logins import PASSWORD, day, post
 
 UID = "claire.dubreuil"
@@ -97,9 +98,9 @@ def test_an_older_device_stays_until_the_new_one_is_verified(claire: Academy) ->
     assert len(devices(claire)) == 2, "an abandoned one is replaced"
     assert lets_in(claire, old.code())
     assert not lets_in(claire, new.code())
-    assert verify(claire, UID, abandoned.code()).code == 1
+    assert verify(claire, UID, abandoned.code(), *KNOWN).code == 1
     assert lets_in(claire, old.code())
-    assert verify(claire, UID, new.code()).code == 0
+    assert verify(claire, UID, new.code(), *KNOWN).code == 0
     assert not lets_in(claire, old.code())
     assert lets_in(claire, new.code())
     assert len(devices(claire)) == 1
@@ -115,7 +116,7 @@ def test_a_lost_telephone(claire: Academy) -> None:
     assert verify(claire, UID, lost.code()).code == 1, "a suspended device is given back, not verified"
     new = enrolled(claire, UID)
     assert not lets_in(claire)
-    assert verify(claire, UID, new.code()).code == 0
+    assert verify(claire, UID, new.code(), *KNOWN).code == 0
     assert lets_in(claire, new.code())
     assert not lets_in(claire)
     assert len(devices(claire)) == 1
@@ -140,13 +141,13 @@ def test_back_to_the_password_alone(claire: Academy) -> None:
     assert refused.code == 1
     assert "iprof (off-site)" in refused.err
     assert lets_in(claire, phone.code())
-    do(claire, "remove", UID, "--password-alone")
+    do(claire, "remove", UID, "--password-alone", "--administrator")
     assert lets_in(claire)
     assert devices(claire) == {}
     assert "oathTOTPUser" not in claire.values(UID, "objectClass")
     assert claire.values(UID, "piactlDevice") == []
     with claire.nothing_written():
-        do(claire, "remove", UID, "--password-alone")
+        do(claire, "remove", UID, "--password-alone", "--administrator")
 
 
 def test_a_clock_that_ran_ahead(claire: Academy) -> None:
@@ -453,7 +454,15 @@ def test_a_crash_after_so_many_writes(claire: Academy, what: str, before: str, l
         store, unreadable = configuration.accounts(dying), configuration.unreadable
         made = {
             "verify": lambda: prepare_verification(
-                store, configuration.identity_checks(dying), UID, lambda _: phone.code(), author, now, "desk"
+                store,
+                configuration.identity_checks(dying),
+                UID,
+                lambda _: phone.code(),
+                lambda _: None,
+                operation_guard(configuration, order()),
+                author,
+                now,
+                "desk",
             ),
             "suspend": lambda: prepare_suspension(store, unreadable, [UID], author, now(), "desk"),
             "resume": lambda: prepare_resumption(store, unreadable, [UID], author, "desk"),
@@ -474,7 +483,7 @@ def test_a_crash_after_so_many_writes(claire: Academy, what: str, before: str, l
         assert not lets_in(claire), "the password alone"
     # done again it is done, and the code that was used up is not good
     if what == "verify":
-        again = verify(claire, UID, phone.code())
+        again = verify(claire, UID, phone.code(), *KNOWN)
         assert again.code == (1 if left == 2 else 0), again.err
         assert ("in force already" in again.err) is (left == 2)
     else:

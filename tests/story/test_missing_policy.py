@@ -35,7 +35,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "a new assignment": ("assignment", "add", CLAIRE, *POST, "--end", day(90).isoformat(), *WHY),
     "an exception": ("exception", "grant", CLAIRE, "--service", "siecle", "--uai", "0800009A", "--until",
                      day(90).isoformat(), *WHY),
-    "a first code": ("password", "activate", IDA, "--to", "CODES"),
+    "a first code": ("password", "activate", IDA, "--to", "CODES", "--administrator", *WHY),
     "a code after a check": ("password", "reset", CLAIRE, "--numen-file", "-", "--to", "CODES"),
     "unblock": ("password", "unblock", CLAIRE),
     "verify": ("otp", "verify", CLAIRE),

@@ -50,7 +50,7 @@ def last_run(academy: Academy) -> str:
         f"nightly --as-of {LATER}",
         "account unlock claire.dubreuil",
         "account rename claire.dubreuil --usage-name Morel --until 2026-10-01",
-        "password activate claire.dubreuil --to FILE",
+        "password activate claire.dubreuil --administrator --to FILE",
         "exception grant claire.dubreuil --service iprof --until 2026-10-01",
     ],
 )

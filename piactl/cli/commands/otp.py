@@ -12,19 +12,34 @@ import typer
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import Manner, read_names
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
-from piactl.cli.framework.options import ActOutput, DryRun, Names, Reason, ShowOutput, Yes
+from piactl.cli.framework.options import ActOutput, Allow, DryRun, Names, Reason, ShowOutput, Yes
+from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
+from piactl.core.edits import ActRefused
+from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, PiactlError, UsageError
 from piactl.report.device_text import COLUMNS, devices_text
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
+    from piactl.flows.apply.run import Order
     from piactl.flows.helpdesk.otp import Enrolment
+    from piactl.flows.helpdesk.otp.holder import Holder
+    from piactl.flows.helpdesk.otp.verify import Prove
 
 
 OneName = Annotated[
     str, typer.Argument(metavar="ACCOUNT", help="A uid, an address or a matricule.", show_default=False)
+]
+ProofFile = Annotated[
+    str | None,
+    typer.Option(
+        "--proof-file",
+        metavar="FILE",
+        help="Where a code of the device that is replaced, or the NUMEN, is; - for stdin.",
+    ),
 ]
 AsAdministrator = Annotated[
     bool,
@@ -36,18 +51,22 @@ AsAdministrator = Annotated[
 
 def verify(
     name: OneName,
+    proof_file: ProofFile = None,
     reason: Reason = "",
     output: ActOutput = None,
     administrator: AsAdministrator = False,
+    allow: Allow = None,
 ) -> int:
     """Put a new device in force, with a code that it shows now.
 
     The code is asked for on a terminal, else read from stdin, one line. From then on older devices are no
-    good; the code given here is used up.
+    good; the code given here is used up. Where another device is in force or suspended, a code of it or the
+    NUMEN is asked for first. An administrator goes on without, with --administrator and --reason.
     """
     from piactl.flows.helpdesk.otp import prepare_verification
 
     manner = desk_manner(reason or "verification", administrator, False, True, output)
+    manner = acting.allowing(manner, allow, reason)
     configuration, order, author = acting.begin(manner)
     return acting.decide(
         lambda writer: prepare_verification(
@@ -55,6 +74,8 @@ def verify(
             configuration.identity_checks(writer),
             name,
             _ask,
+            _proof(configuration, order, manner, reason, proof_file, writer),
+            acting.operation_guard(configuration, order),
             author,
             _now,
             manner.identity,
@@ -160,27 +181,35 @@ def remove(
         bool,
         typer.Option("--password-alone", help="Also where a service of the account asks for a code."),
     ] = False,
+    proof_file: ProofFile = None,
     reason: Reason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     output: ActOutput = None,
     administrator: AsAdministrator = False,
+    allow: Allow = None,
 ) -> int:
     """Take the devices of accounts away: back to the password alone. Their secrets are deleted.
 
-    Refused where a service of the account asks for a code. For a lost telephone use `otp suspend`.
+    Refused where a service of the account asks for a code. For a lost telephone use `otp suspend`. Where a
+    device is in force or suspended, a code of it or the NUMEN is asked for. An administrator goes on without,
+    with --administrator.
     """
     from piactl.flows.helpdesk.otp import prepare_removal
 
     manner = desk_manner(reason, administrator, dry_run, yes, output)
+    manner = acting.allowing(manner, allow, reason)
     configuration, order, author = acting.begin(manner)
     wanted = read_names(names)
+    alone = len(wanted) == 1
     return acting.decide(
         lambda reader: prepare_removal(
             configuration.accounts(reader),
             configuration.policy,
             configuration.unreadable,
             wanted,
+            _proof(configuration, order, manner, reason, proof_file, reader, alone=alone),
+            acting.operation_guard(configuration, order),
             author,
             manner.identity,
             password_alone=password_alone,
@@ -226,6 +255,50 @@ def desk_manner(reason: str, administrator: bool, dry_run: bool, yes: bool, outp
     the desk may write none and an undo could not bring a secret back; the journal has it all."""
     identity = IdentityName.ADMINISTRATOR if administrator else IdentityName.DESK
     return Manner(reason, dry_run, yes, output, identity=identity, recorded=False)
+
+
+def _proof(
+    configuration: Configuration,
+    order: Order,
+    manner: Manner,
+    reason: str,
+    proof_file: str | None,
+    writer: Any,
+    *,
+    alone: bool = True,
+) -> Prove:
+    """Asks for what proves who somebody is before their device is replaced or removed, and checks it; an
+    administrator gives a reason instead. A dry run asks for nothing. `alone`: one account is named."""
+    from piactl.flows.helpdesk.identity_proof import check_proof, refuse_unprovable, understood_proof
+
+    def prove(holder: Holder) -> None:
+        account = holder.account
+        if manner.identity == IdentityName.ADMINISTRATOR:
+            if not reason.strip():
+                raise UsageError(f'{account.uid}: without a proof it needs a reason: add --reason "..."')
+            return
+        instead = '--administrator --reason "..."'
+        if not alone:
+            raise ActRefused(
+                f"{account.uid}: who asks has to prove who they are, one account at a time: name it alone.\n"
+                f"An administrator can go on: {instead}"
+            )
+        holdoff = configuration.settings.password.holdoff_days
+        if account.device == NO_DEVICE:
+            refuse_unprovable(account, holdoff, order.as_of, instead)
+        if manner.dry_run:
+            return
+        asked = "The NUMEN" if account.device == NO_DEVICE else f"A code of {account.device}, or the NUMEN,"
+        numen, code = understood_proof(
+            account, ask_secret(f"{asked} of {account.uid}", proof_file, "--proof-file")
+        )
+        if numen is not None:
+            refuse_unprovable(account, holdoff, order.as_of, instead)
+        checks = configuration.identity_checks(writer)
+        command = acting.command_run(configuration, order, manner)
+        check_proof(checks, holder.entry, numen, code, configuration.encoding, command)
+
+    return prove
 
 
 def _ask(what: str) -> str:

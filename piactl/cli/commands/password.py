@@ -11,7 +11,7 @@ import typer
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import Manner, read_names
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
-from piactl.cli.framework.options import ActOutput, DryRun, Names, Reason, ShowOutput, Yes
+from piactl.cli.framework.options import ActOutput, Allow, DryRun, Names, Reason, ShowOutput, Yes
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
@@ -34,12 +34,17 @@ def hand_out(
     to: str | None,
     private_mail: bool,
     check: IdentityCheck | None = None,
+    *,
+    first_only: bool = False,
 ) -> int:
     """Sets activation passwords, shows them where no file has them, and says what follows; the exit code."""
     from piactl.flows.helpdesk.activation import ActivationDelivery
 
     rules = configuration.rules(order.as_of)
-    delivery = ActivationDelivery(configuration.settings, rules, to, private_mail, check)
+    guard = acting.operation_guard(configuration, order)
+    delivery = ActivationDelivery(
+        configuration.settings, rules, guard, to, private_mail, check, first_only=first_only
+    )
 
     def show() -> None:
         if not delivery.rows:
@@ -108,17 +113,23 @@ def activate(
     yes: Yes = False,
     output: ActOutput = None,
     administrator: Administrator = False,
+    allow: Allow = None,
 ) -> int:
     """Give accounts an activation password: for one log in, to be replaced at once.
 
+    For accounts whose owner has not chosen a password yet. Where one was chosen, whoever asks has to prove
+    who they are: `password reset`. An administrator goes on with --administrator and --reason.
     It is shown once, on a terminal, or written to a new file. It takes the place of any password, and ends
     by itself (password.activation_hours). piactl sends it nowhere: hand it over, or send it by another way
     than the mailbox of the account.
     """
+    first_only = not (administrator and reason.strip())
     manner = _manner(reason or "first connection", administrator, dry_run, yes, output)
+    manner = acting.allowing(manner, allow, reason)
     configuration, order, _ = acting.begin(manner)
     _refuse_unsafe_way(manner, to)
-    return hand_out(read_names(names), manner, configuration, order, to, private_mail)
+    wanted = read_names(names)
+    return hand_out(wanted, manner, configuration, order, to, private_mail, first_only=first_only)
 
 
 def reset(
@@ -142,6 +153,7 @@ def reset(
     yes: Yes = False,
     output: ActOutput = None,
     administrator: Administrator = False,
+    allow: Allow = None,
 ) -> int:
     """Give an account an activation password, once the person has proved who they are.
 
@@ -159,6 +171,7 @@ def reset(
     manner = Manner(
         terms.reason, dry_run, yes or terms.checked, output, identity=terms.identity, recorded=False
     )
+    manner = acting.allowing(manner, allow, reason)
     configuration, order, _ = acting.begin(manner)
     _refuse_unsafe_way(manner, to)
     check = None
@@ -259,7 +272,8 @@ def _identity_check(
 
     with reading(configuration, manner.identity) as reader:
         rules = configuration.rules(order.as_of)
-        needed = proof_needed(configuration.accounts(reader), rules, name, manner.identity)
+        holdoff = configuration.settings.password.holdoff_days
+        needed = proof_needed(configuration.accounts(reader), rules, name, manner.identity, holdoff)
     uid = needed.entry.account.uid
     numen = understood_numen(ask_secret(f"NUMEN of {uid}", numen_file, "--numen-file"))
     code = None
@@ -269,7 +283,7 @@ def _identity_check(
 
     def check(writer: Writer) -> None:
         check_proof(
-            configuration.identity_checks(writer), needed, numen, code, configuration.encoding, command
+            configuration.identity_checks(writer), needed.entry, numen, code, configuration.encoding, command
         )
 
     return check

@@ -98,7 +98,7 @@ def undo(
         if Kind.LOCK.value in account["kinds"] and _was_reversed(account)
     ]
     if locked:
-        from piactl.flows.accounts.edit import call_lock_hook
+        from piactl.flows.accounts.hooks import call_lock_hook
 
         call_lock_hook(configuration.settings, locked, say)
     return _finish(undoing, result, output, everything=everything)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from piactl.cli.framework.context import (
@@ -17,7 +17,7 @@ from piactl.cli.framework.context import (
     today,
     writing,
 )
-from piactl.cli.framework.options import Layout, read_allowed, read_day
+from piactl.cli.framework.options import Layout, need_reason, read_allowed, read_day
 from piactl.cli.framework.run_context import _now, new_order
 from piactl.cli.framework.signals import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirmed
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from piactl.flows.accounts.batch import Batch, BatchResult, CommandRun, Delivery, PreparedAccount
     from piactl.flows.apply.executor import Stop
     from piactl.flows.apply.run import Order
+    from piactl.flows.helpdesk.operation_counts import OperationGuard
 
 
 _BOM = b"\xef\xbb\xbf"
@@ -104,6 +105,26 @@ def begin(manner: Manner, *, changes: bool = True) -> tuple[Configuration, Order
     reason = masked(manner.reason)
     order = new_order(configuration, day, reason, read_allowed(manner.allow))
     return configuration, order, Author(author_of(order), reason)
+
+
+def allowing(manner: Manner, allow: Sequence[str] | None, reason: str) -> Manner:
+    """The manner with approvals of the guards of the help desk. Raises UsageError where somebody else than an
+    administrator approves, or nobody says why."""
+    if not allow:
+        return manner
+    need_reason(reason, "--allow", allow)
+    if manner.identity != IdentityName.ADMINISTRATOR:
+        raise UsageError("only an administrator approves what the help desk hands out: add --administrator")
+    return replace(manner, allow=allow)
+
+
+def operation_guard(configuration: Configuration, order: Order) -> OperationGuard:
+    """The guards on what the operator of a command hands out today."""
+    from piactl.flows.helpdesk.operation_counts import OperationGuard
+
+    settings, policy = configuration.settings, configuration.policy
+    unreadable = configuration.unreadable
+    return OperationGuard(settings, policy, order.as_of, author_of(order), order.allowed, unreadable)
 
 
 def author_of(order: Order) -> str:
@@ -280,16 +301,16 @@ def put_results(results: Sequence[dict[str, Any]], output: Layout | None) -> Non
 
 
 def _call_hooks(settings: Settings, batch: Batch, result: BatchResult) -> bool:
-    """Calls the lock hook for each new lock; False if it failed."""
+    """Calls the hooks: of each new lock, and of changed proofs; False if the hook of locks failed."""
     from piactl.core.plan.change import Kind
     from piactl.flows.accounts.batch import AccountOutcome
-    from piactl.flows.accounts.edit import call_lock_hook
+    from piactl.flows.accounts.hooks import call_lock_hook, tell_owners
 
-    locked = [
-        account.uid
+    made = [
+        account
         for account in batch.accounts
-        if account.write is not None
-        and Kind.LOCK.value in account.write.kinds
-        and result.of(account)[0] is AccountOutcome.APPLIED
+        if account.write is not None and result.of(account)[0] is AccountOutcome.APPLIED
     ]
+    tell_owners(settings, [one.notice for one in made if one.notice is not None], _now(), say)
+    locked = [one.uid for one in made if one.write is not None and Kind.LOCK.value in one.write.kinds]
     return call_lock_hook(settings, locked, say) if locked else True

@@ -51,7 +51,7 @@ class Configuration:
 
     @cached_property
     def keys(self) -> DigestKeys:
-        return read_keys(self.settings.keys_file)
+        return read_keys(self.settings.keys_file, self.settings.matching_key_file)
 
     @cached_property
     def encoding(self) -> Encoding:

@@ -30,6 +30,13 @@ PLACEHOLDER = "archive"
 LIVE = frozenset({State.ACTIVE, State.ON_LEAVE, State.GRACE, State.ANTICIPATED})
 """The states of accounts that are not closed."""
 
+NUMEN_PROOF, MAIL_PROOF = "numen", "private_mail"
+PROOFS = (NUMEN_PROOF, MAIL_PROOF)
+"""What proves who somebody is, or reaches them outside their account."""
+
+ADOPTED = "adopted"
+"""Stands among the changes of proofs for the day on which an entry was adopted: it may have a password."""
+
 Right = tuple[str, str]
 """A service, and the UAI of an establishment if the service has that scope, else ""."""
 
@@ -72,12 +79,14 @@ class Account:
     `overrides` apply on top (`overrides.overridden`). `login_from` and `login_until` are the first and last
     day of the login window that the directory enforces, None for an open side; a window in the past refuses
     the login. `device` is the name of the active one-time-code device, an entry below the account, or "".
+    `proof_changes` are the last days on which what proves who the person is changed (see `PROOFS`).
     """
 
     uid: str
     matricule: str | None
     matricule_digest: str
     numen_digest: str | None = None
+    numen_verifier: str | None = None
     civilite: str = ""
     family_name: str = ""
     given_name: str = ""
@@ -104,6 +113,11 @@ class Account:
     overrides: tuple[Override, ...] = ()
     protected: bool = False
     device: str = ""
+    proof_changes: tuple[tuple[str, date], ...] = ()
+
+    def proof_changed(self, proof: str) -> date | None:
+        """The last day on which one of PROOFS changed; None if it never did."""
+        return dict(self.proof_changes).get(proof)
 
     @property
     def addresses(self) -> frozenset[str]:

@@ -6,16 +6,22 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+NUMEN = "numen"
+"""The purpose of the digests of NUMENs."""
+
 
 @dataclass(frozen=True, slots=True)
 class DigestKeys:
     """HMAC-SHA-256 keys by id. `current` makes new digests; every key verifies.
 
-    A digest is written `{id}hex`. `purpose` makes digests of different kinds of values differ.
+    A digest is written `{id}hex`. `purpose` makes digests of different kinds of values differ. `matching` is
+    a second secret of the digests of NUMENs (purpose NUMEN), which only hosts that match feeds have; b"" if
+    there is none. Digests without it verify too: they were made before there was one.
     """
 
     current: str
     keys: Mapping[str, bytes] = field(repr=False)
+    matching: bytes = field(default=b"", repr=False)
 
     def digest(self, purpose: str, value: str) -> str:
         return self._with(self.current, purpose, value)
@@ -23,27 +29,36 @@ class DigestKeys:
     def candidates(self, purpose: str, value: str) -> tuple[str, ...]:
         """The digest of `value` under every key, the current one first."""
         others = [key for key in self.keys if key != self.current]
-        return tuple(self._with(key, purpose, value) for key in [self.current, *others])
+        found = [self._with(key, purpose, value) for key in [self.current, *others]]
+        if self.matching and purpose == NUMEN:
+            found += [self._plain(key, purpose, value) for key in [self.current, *others]]
+        return tuple(found)
 
     def matches(self, stored: str, purpose: str, value: str) -> bool:
         """Whether `stored` is a digest of `value` under the key it names. Compares in constant time."""
         key = digest_key_id(stored)
-        return key in self.keys and hmac.compare_digest(
-            stored.encode(), self._with(key, purpose, value).encode()
-        )
+        if key not in self.keys:
+            return False
+        keyed = hmac.compare_digest(stored.encode(), self._with(key, purpose, value).encode())
+        plain = hmac.compare_digest(stored.encode(), self._plain(key, purpose, value).encode())
+        return keyed or plain
 
     def keep_or_renew(self, stored: str | None, purpose: str, value: str) -> str:
         """The digest of `value` under the current key; `stored` itself if it is one. Digests move to a new
         key this way when a feed repeats their value; until then the older digest verifies."""
-        if stored is not None and not self.is_older(stored) and self.matches(stored, purpose, value):
-            return stored
-        return self.digest(purpose, value)
+        fresh = self.digest(purpose, value)
+        return stored if stored == fresh else fresh
 
     def is_older(self, stored: str) -> bool:
         """Whether the key of `stored` is not the current one."""
         return digest_key_id(stored) != self.current
 
     def _with(self, key: str, purpose: str, value: str) -> str:
+        if self.matching and purpose == NUMEN:
+            value = hmac.digest(self.matching, value.encode(), "sha256").hex()
+        return self._plain(key, purpose, value)
+
+    def _plain(self, key: str, purpose: str, value: str) -> str:
         text = f"{purpose}\0{value}".encode()
         return "{" + key + "}" + hmac.digest(self.keys[key], text, "sha256").hex()
 

@@ -138,7 +138,8 @@ class PasswordSettings:
     `activation_policy` the DN of the one that applies until an activation password is replaced.
 
     An activation password lasts `activation_hours`. `minimum` and `administrator_minimum` are in characters.
-    After `failures_per_hour` failed identity checks over all accounts, checks are refused for a while.
+    After `failures_per_hour` failed identity checks over all accounts, checks are refused for a while. A
+    changed NUMEN or private address serves nobody for `holdoff_days`.
     """
 
     policy: str = ""
@@ -147,13 +148,16 @@ class PasswordSettings:
     minimum: int = 12
     administrator_minimum: int = 16
     failures_per_hour: int = 60
+    holdoff_days: int = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The configuration of one host. `go_on`: a run continues without these sources if their feed is refused.
+    """The configuration of one host. `matching_key_file` holds the second secret of the digests of NUMENs, ""
+    on a host that has none. `go_on`: a run continues without these sources if their feed is refused.
     `clock_minutes`: how far the clocks of this host and of the server may differ. `lock_hook` is the command
-    with arguments that is called for locks; it may run for `hook_seconds`."""
+    with arguments that is called for locks, `proof_hook` the one for changes of what proves who somebody is.
+    Each may run for `hook_seconds`."""
 
     file: str
     directory: DirectorySettings
@@ -163,6 +167,7 @@ class Settings:
     journal_file: str
     state_folder: str
     metrics_file: str = ""
+    matching_key_file: str = ""
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     go_on: frozenset[str] = frozenset()
     any_date: bool = False
@@ -172,5 +177,6 @@ class Settings:
     keep_undo_days: int = 90
     keep_runs_days: int = 400
     lock_hook: tuple[str, ...] = ()
+    proof_hook: tuple[str, ...] = ()
     hook_seconds: int = 10
     password: PasswordSettings = PasswordSettings()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import date
 
-from piactl.core.model.account import LIVE, Account, Lock, Right, State
+from piactl.core.model.account import LIVE, MAIL_PROOF, NUMEN_PROOF, Account, Lock, Right, State
 from piactl.core.model.digests import digest_key_id
 from piactl.core.model.overrides import override_text, override_words
 from piactl.core.model.person import Assignment
 from piactl.core.plan.change import Belongings, Change, Effect, Kind
-from piactl.core.rules.desired import Desired, Rules
+from piactl.core.rules.desired import Desired, Rules, changed_proofs
 from piactl.core.rules.reasons import (
     assignment_text,
     exception_text,
@@ -24,7 +24,7 @@ _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
 _CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
 _FOLLOWING = ("state_from", "state_until", "next_due", "profiles", "establishments", "corps")
 _DIGESTS = ("numen_digest", "matricule_digest")
-FOLLOWING = frozenset({*_FOLLOWING, *_DIGESTS, "matricule"})
+FOLLOWING = frozenset({*_FOLLOWING, *_DIGESTS, "matricule", "numen_verifier"})
 """Fields that change together with others. A plan names them only if nothing else changes."""
 
 _CAUSES = ("assignments", "overrides", "exceptions", "lock", "locked", "state", "entitlements")
@@ -33,7 +33,9 @@ _NAMED_BY: Mapping[str, tuple[str, ...]] = {
     "aliases": ("aliases", "identifiers"),
     "digest_key": _DIGESTS,
     "display_name": ("given_name", "family_name", "usage_name"),
-    "numen": ("numen_digest",),
+    "numen": ("numen_digest", "numen_verifier", "proof_changes"),
+    "verifier": ("numen_verifier",),
+    "private_mail": ("private_mail", "proof_changes"),
     "refused_by": ("device",),
     "service": ("entitlements",),
     "services": ("entitlements",),
@@ -66,7 +68,7 @@ def changes_of(desired: Desired, rules: Rules, fields: Container[str] | None = N
         return [maker.created()]
     if account.state is State.ARCHIVED:
         return [maker.state(Kind.ARCHIVE)] if current != account else []
-    changes = []
+    changes = maker.identity()
     kind = state_kind(current.state, account.state)
     if kind is not None:
         changes.append(maker.state(kind))
@@ -143,6 +145,7 @@ class _Maker:
         self.establishments = home_establishments(scope, rules.as_of)
         self.profiles = scope.profiles
         self.effect = effect_on(desired.subject.current, self.account)
+        self.proofs = changed_proofs(desired.subject, self.account, rules.keys)
 
     def _change(
         self,
@@ -207,6 +210,27 @@ class _Maker:
             reason += f" ({self.desired.subject.note})"
         return self._change(Kind.RENAME, before, after, reason, self.rules.as_of, self.behind)
 
+    def identity(self) -> list[Change]:
+        """The change of what proves who the person is: NUMEN and private address, both masked."""
+        current, account = self.current, self.account
+        before: dict[str, object] = {}
+        after: dict[str, object] = {}
+        words = []
+        if NUMEN_PROOF in self.proofs:
+            before["numen"] = "known" if current.numen_digest else None
+            after["numen"] = "another"
+            words.append("another NUMEN" if current.numen_digest else "first NUMEN")
+        if MAIL_PROOF in self.proofs:
+            before["private_mail"] = masked_mail(current.private_mail)
+            after["private_mail"] = masked_mail(account.private_mail)
+            words.append("another private address" if account.private_mail else "no private address")
+        if not words:
+            return []
+        person = self.desired.subject.person
+        behind = next(iter(person.assignments), None) if person is not None else None
+        reason = self.desired.subject.note or f"{' and '.join(words)} in the HR data"
+        return [self._change(Kind.IDENTITY, before, after, reason, self.rules.as_of, behind)]
+
     def grant(self, right: Right) -> Change:
         reason, behind, since = grant_reason(self.desired.career, right, self.rules.as_of, self.rules.policy)
         reason = self._exception(right, grants=True) or reason
@@ -245,7 +269,7 @@ class _Maker:
         after: dict[str, object] = {}
         for name in _NAMES:
             old, new = getattr(current, name), getattr(account, name)
-            if old != new and self._written(name):
+            if old != new and self._written(name) and name not in self.proofs:
                 before[name], after[name] = old, new
         if set(current.assignments) != set(account.assignments):
             common = set(current.assignments) & set(account.assignments)
@@ -296,11 +320,11 @@ class _Maker:
             before["digest_key"], after["digest_key"] = " ".join(keys), fresh
             return f"digests move to the current key, {fresh}"
         if self.current.numen_digest != self.account.numen_digest:
-            before["numen"] = "known" if self.current.numen_digest else None
-            after["numen"] = "another"
-            return (
-                "another NUMEN in the HR data" if self.current.numen_digest else "first NUMEN in the HR data"
-            )
+            before["digest_key"], after["digest_key"] = fresh, f"{fresh} and the matching key"
+            return "the digest of the NUMEN moves to the matching key"
+        if self.current.numen_verifier != self.account.numen_verifier:
+            before["verifier"], after["verifier"] = None, "made"
+            return "a slow verifier of the NUMEN"
         return ""
 
     def _reason_of(self, after: Mapping[str, object]) -> str:
@@ -327,6 +351,12 @@ class _Maker:
             if exception.end < self.rules.as_of
         ]
         return "; ".join(ended)
+
+
+def masked_mail(address: str) -> str | None:
+    """A private address as plans show it: its first letter and its domain."""
+    local, sign, domain = address.partition("@")
+    return f"{local[:1]}***{sign}{domain}" if address else None
 
 
 def home_establishments(account: Account, as_of: date) -> tuple[str, ...]:

@@ -7,6 +7,8 @@
 | `other_establishment`, ... | the accounts where that differs although no assignment has begun or ended |
 | `held` | the people held |
 | `revoke_window`, ... | the accounts with such a loss, in this plan and the last days together |
+| `password`, `device` | the accounts that one command gives a password, or whose device it replaces |
+| `password_operator`, `password_day`, ... | the same, of one operator or of all operators on one day |
 """
 
 from __future__ import annotations
@@ -25,13 +27,21 @@ GROWTH = {"profile": "profile_growth", "service": "service_growth"}
 OTHER = {name: f"other_{name}" for name in ("establishment", "function", "details", "name")}
 HELD = "held"
 WINDOW = {kind.value: f"{kind.value}_window" for kind in Kind if kind in LOSING}
-GUARD_KINDS = (*(kind.value for kind in Kind), *GROWTH.values(), *OTHER.values(), HELD, *WINDOW.values())
+PASSWORD, DEVICE = "password", "device"
+OPERATIONS = {
+    operation: (operation, f"{operation}_operator", f"{operation}_day") for operation in (PASSWORD, DEVICE)
+}
+"""The guards of what the help desk does: per command, per operator and day, per day."""
+
+_KINDS_OF_CHANGE = tuple(kind.value for kind in Kind)
+_OF_OPERATIONS = tuple(kind for kinds in OPERATIONS.values() for kind in kinds)
+GUARD_KINDS = (*_KINDS_OF_CHANGE, *GROWTH.values(), *OTHER.values(), HELD, *WINDOW.values(), *_OF_OPERATIONS)
 """The kinds of guard: what policies limit and `--allow` names."""
 
 LONGEST_WINDOW = 31
 """Days for which losses are remembered."""
 
-BOOKKEEPING = frozenset({"device", "digest_key"})
+BOOKKEEPING = frozenset({"device", "digest_key", "verifier"})
 """Fields without effect for the person: guards ignore an update of these alone. A new digest key moves the
 digests of all accounts; a closed account is linked to no device."""
 
@@ -286,6 +296,32 @@ def tally(changes: Iterable[Change]) -> Tally:
     for of_account in accounts.values():
         result.add(of_account)
     return result
+
+
+def operation_refusals(
+    operation: str,
+    uids: Sequence[str],
+    earlier: tuple[int, int],
+    accounts: int,
+    policy: Policy,
+    as_of: date,
+    allowed: Mapping[str, int] | None = None,
+) -> list[Refusal]:
+    """The guards that one command of the help desk breaks. `earlier` are the operations of the day before
+    it: of its operator, and of all operators. `accounts` are those that are not closed; without any there is
+    no guard."""
+    guards = guards_on(policy, as_of)
+    scopes = ("one command", "one operator, one day", "all operators, one day")
+    refused = []
+    for kind, scope, before in zip(OPERATIONS[operation], scopes, (0, *earlier), strict=True):
+        name, guard = guards.get(kind, (kind, Guard()))
+        if guard.overall is None or not accounts or not uids:
+            continue
+        limit, count = guard.overall.among(accounts), _Count(before + len(uids), uids[:SAMPLE])
+        exceeded = count.accounts > limit.max and count.accounts > limit.share * accounts
+        if exceeded and (allowed or {}).get(kind) != count.accounts:
+            refused.append(count.refusal(name, kind, accounts, limit, scope, count.accounts))
+    return refused
 
 
 def counts_by_kind(changes: Iterable[Change]) -> dict[str, int]:

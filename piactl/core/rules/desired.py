@@ -6,8 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, State
-from piactl.core.model.digests import DigestKeys
+from piactl.core.credentials.numen_verifier import numen_verifier
+from piactl.core.model.account import (
+    MAIL_PROOF,
+    NO_DEVICE,
+    NUMEN_PROOF,
+    PLACEHOLDER,
+    Account,
+    State,
+)
+from piactl.core.model.digests import NUMEN, DigestKeys, digest_key_id
 from piactl.core.model.overrides import (
     Override,
     closings,
@@ -28,7 +36,8 @@ OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})
 
 _HR_FIELDS = ("family_name", "given_name", "usage_name", "civilite", "private_mail")
 MATRICULE = "matricule"
-NUMEN = "numen"
+VERIFIER_DAYS = 30
+"""Nights over which missing verifiers are spread: each takes some hundredths of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,8 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
         account = replace(account, numen_digest=subject.numen_digest)
     if subject.person is not None:
         account = _with_hr_data(account, subject.person, rules.keys)
+    account = _with_proof_changes(account, subject, rules)
+    account = _with_verifier(account, subject, rules)
     account = _with_overridden_name(account, current, rules.as_of, subject.person)
     return Desired(subject, account, path, renamed_base(current, account))
 
@@ -241,7 +252,7 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
         current, matricule=subject.matricule, assignments=subject.assignments, overrides=subject.overrides
     )
     account = _under_current_key(_with_status(back, status), rules.keys)
-    account = _with_hr_data(account, subject.person, rules.keys)
+    account = _with_proof_changes(_with_hr_data(account, subject.person, rules.keys), subject, rules)
     return Desired(subject, account, path, _base(account))
 
 
@@ -275,6 +286,67 @@ def _with_hr_data(account: Account, person: Person, keys: DigestKeys) -> Account
         numen = keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
     values = {name: getattr(person, name) for name in _HR_FIELDS if name not in person.silent}
     return replace(account, numen_digest=numen, **values)
+
+
+def changed_proofs(subject: Subject, account: Account, keys: DigestKeys) -> tuple[str, ...]:
+    """The PROOFS that `account` has otherwise than the current account of `subject`, or newly.
+
+    A NUMEN that only moves to another key is the same. A NUMEN whose former digest is under a key that is
+    not known counts as changed: nobody can tell. What comes back with an archived account is no change of its
+    private address, which the archive does not hold.
+    """
+    current = subject.current
+    if current is None:
+        return ()
+    changed = []
+    old, new = current.numen_digest, account.numen_digest
+    if new is not None and old != new:
+        numen = subject.person.numen if subject.person is not None else None
+        if numen is not None:
+            same = old is not None and keys.matches(old, NUMEN, numen.reveal())
+        else:
+            same = old is not None and digest_key_id(old) != digest_key_id(new)
+        if not same:
+            changed.append(NUMEN_PROOF)
+    if current.private_mail != account.private_mail and current.state is not State.ARCHIVED:
+        changed.append(MAIL_PROOF)
+    return tuple(changed)
+
+
+def _with_proof_changes(account: Account, subject: Subject, rules: Rules) -> Account:
+    changed = changed_proofs(subject, account, rules.keys)
+    if not changed:
+        return account
+    days = {**dict(account.proof_changes), **dict.fromkeys(changed, rules.as_of)}
+    return replace(account, proof_changes=tuple(sorted(days.items())))
+
+
+def verifier_day(account: Account, keys: DigestKeys, as_of: date) -> date | None:
+    """The next day from `as_of` on, that included, on which an account that has no verifier of its NUMEN gets
+    one; None where it has one, or needs none."""
+    if (
+        not keys.matching
+        or account.numen_digest is None
+        or account.numen_verifier
+        or account.matricule is None
+    ):
+        return None
+    turn = int(account.matricule_digest[-4:], 16) % VERIFIER_DAYS
+    return as_of + timedelta(days=(turn - as_of.toordinal()) % VERIFIER_DAYS)
+
+
+def _with_verifier(account: Account, subject: Subject, rules: Rules) -> Account:
+    """The account with a verifier of its NUMEN: at once where that changed, else on its day. Without a
+    matching key there is none: the digest, under the same key, is guessed faster."""
+    changed = NUMEN_PROOF in changed_proofs(subject, account, rules.keys)
+    if changed:
+        account = replace(account, numen_verifier=None)
+    numen = subject.person.numen if subject.person is not None else None
+    due = verifier_day(account, rules.keys, rules.as_of)
+    if numen is None or due is None or not (changed or due == rules.as_of):
+        return account
+    verifier = numen_verifier(rules.keys, numen.reveal(), account.matricule_digest)
+    return replace(account, numen_verifier=verifier)
 
 
 def _with_overridden_name(account: Account, current: Account, as_of: date, person: Person | None) -> Account:

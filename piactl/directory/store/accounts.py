@@ -11,12 +11,13 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory import filters
 from piactl.directory.dn import child
-from piactl.directory.port import RawEntry, Reader, Values
+from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.store.attribute_map import (
     ACCOUNT_CLASS,
     Encoding,
     UnreadableEntry,
 )
+from piactl.directory.store.composite_values import read_proof_change
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +168,21 @@ def read_whole(
 
 def account_dn(settings: DirectorySettings, uid: str) -> str:
     return child(settings.accounts, settings.attributes.get("uid", "uid"), uid)
+
+
+def removed_private_mail(write: EntryWrite, settings: DirectorySettings) -> str:
+    """The private address that a write of an account takes away or replaces, "" where there was none."""
+    name = settings.attributes.get("supannMailPrive", "supannMailPrive")
+    return b"".join(write.delete.get(name, ())[:1]).decode("utf-8", "replace")
+
+
+def read_private_mail(
+    reader: Reader, dn: str, settings: DirectorySettings
+) -> tuple[str, tuple[tuple[str, date], ...]]:
+    """The private address of an account, "" without one, and the last changes of its proofs."""
+    name, changed = (settings.attributes.get(one, one) for one in ("supannMailPrive", "piactlProofChanged"))
+    entry = reader.read(dn, [name, changed])
+    if entry is None:
+        return "", ()
+    texts = [value.decode("utf-8", "replace") for value in entry.values.get(changed, ())]
+    return entry.text(name), tuple(map(read_proof_change, texts))

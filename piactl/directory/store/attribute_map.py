@@ -22,9 +22,11 @@ from piactl.directory.store.composite_values import (
     lock_text,
     override_text,
     read_assignment,
+    read_compact_day,
     read_exception,
     read_lock,
     read_override,
+    read_proof_change,
 )
 from piactl.errors import PiactlError
 
@@ -70,6 +72,8 @@ MANAGED = (
     "piactlAlias",
     "piactlMatriculeDigest",
     "piactlNumenDigest",
+    "piactlNumenVerifier",
+    "piactlProofChanged",
     "piactlNextDue",
     "piactlProfile",
     "piactlAssignment",
@@ -111,6 +115,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "piactlAlias": ("aliases",),
     "piactlMatriculeDigest": ("matricule_digest",),
     "piactlNumenDigest": ("numen_digest",),
+    "piactlNumenVerifier": ("numen_verifier",),
+    "piactlProofChanged": ("proof_changes",),
     "piactlNextDue": ("next_due",),
     "piactlProfile": ("profiles",),
     "piactlAssignment": ("assignments",),
@@ -203,6 +209,8 @@ class Encoding:
             "supannEntiteAffectationPrincipale": list(account.establishments[:1]),
             "supannEmpCorps": ["{NCORPS}" + corps for corps in account.corps],
             "piactlAlias": list(account.aliases),
+            "piactlNumenVerifier": _one(account.numen_verifier),
+            "piactlProofChanged": [f"{proof} {day}" for proof, day in account.proof_changes],
             "piactlNextDue": _one(f"{account.next_due:%Y%m%d}" if account.next_due else None),
             "piactlProfile": list(account.profiles),
             "piactlAssignment": [assignment_text(a) for a in account.assignments],
@@ -364,9 +372,10 @@ class _Reading:
             exceptions = tuple(map(read_exception, self.all(attribute)))
             attribute = "piactlOverride"
             overrides = tuple(map(read_override, self.all(attribute)))
+            attribute = "piactlProofChanged"
+            proof_changes = tuple(map(read_proof_change, self.all(attribute)))
             attribute = "piactlNextDue"
-            due = self.one(attribute)
-            next_due = _read_day(due)
+            next_due = read_compact_day(self.one(attribute))
             attribute = "pwdStartTime"
             login_from = self.day(attribute, last=False)
             attribute = "pwdEndTime"
@@ -386,6 +395,7 @@ class _Reading:
             matricule=self.one("supannEmpId") or None,
             matricule_digest=self.one("piactlMatriculeDigest"),
             numen_digest=self.one("piactlNumenDigest") or None,
+            numen_verifier=self.one("piactlNumenVerifier") or None,
             civilite=self.one("personalTitle"),
             family_name=PLACEHOLDER if archived else family,
             given_name=self.one("givenName"),
@@ -414,6 +424,7 @@ class _Reading:
             overrides=overrides,
             protected=self.one("piactlProtected") == "TRUE",
             device=self.one("piactlDevice"),
+            proof_changes=proof_changes,
         )
 
     def _state_dates(self) -> tuple[date | None, date | None]:
@@ -421,13 +432,7 @@ class _Reading:
         if not text:
             return None, None
         begin, end = text.rsplit(":", 2)[-2:]
-        return _read_day(begin), _read_day(end)
-
-
-@lru_cache(maxsize=4096)
-def _read_day(text: str) -> date | None:
-    """The day of a YYYYMMDD text; None for an empty text. Raises ValueError."""
-    return datetime.strptime(text, "%Y%m%d").date() if text else None  # noqa: DTZ007
+        return read_compact_day(begin), read_compact_day(end)
 
 
 def differences(current: Values, desired: Values) -> tuple[Values, Values]:

@@ -7,7 +7,8 @@ syntax of RFC 4517 does. Days are ISO dates, an open end is blank.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
+from functools import lru_cache
 
 from piactl.core.model.account import Lock, ServiceException
 from piactl.core.model.overrides import Override, OverrideKind
@@ -134,3 +135,15 @@ def read_override(text: str) -> Override:
         sponsor=sponsor,
         grace=int(grace),
     )
+
+
+def read_proof_change(text: str) -> tuple[str, date]:
+    """What changed, and the day, of a text such as `numen 2026-09-01`. Raises ValueError."""
+    proof, _, day = text.partition(" ")
+    return proof, date.fromisoformat(day)
+
+
+@lru_cache(maxsize=4096)
+def read_compact_day(text: str) -> date | None:
+    """The day of a YYYYMMDD text; None for an empty text. Raises ValueError."""
+    return datetime.strptime(text, "%Y%m%d").date() if text else None  # noqa: DTZ007

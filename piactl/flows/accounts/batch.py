@@ -23,6 +23,7 @@ from piactl.directory.store.accounts import Entry
 from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import Exit, PiactlError, ReplyLost, UnsafePlan
+from piactl.flows.accounts.hooks import OwnerNotice
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone
 from piactl.flows.apply.run import Order, Run, check_date, run_alone
 from piactl.flows.plan.ready_plan import AccountWrite
@@ -53,7 +54,7 @@ class PreparedAccount:
 
     `write` None without an error: nothing has to change. `outlook` is what follows on later days. `then` are
     the writes of entries below the account that follow, in order, once `write` was made; `note` is a sentence
-    for the person who asked, once it is done.
+    for the person who asked, once it is done; `notice` is what the owner is told then.
     """
 
     name: str
@@ -64,14 +65,17 @@ class PreparedAccount:
     error: PiactlError | None = None
     then: tuple[AccountWrite, ...] = ()
     note: str = ""
+    notice: OwnerNotice | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """All accounts of a command, in the order of their names, and the guards that they break together."""
+    """All accounts of a command, in the order of their names, and the guards that they break together.
+    `reserve` counts the batch before its first write, and raises UnsafePlan where it may not be made."""
 
     accounts: tuple[PreparedAccount, ...]
     refusals: tuple[Refusal, ...] = ()
+    reserve: Callable[[Writer], None] | None = None
 
     @property
     def writes(self) -> list[AccountWrite]:
@@ -253,10 +257,14 @@ def refuse_broken_guards(
 def _written(
     writer: Writer, batch: Batch, run: CommandRun, stop: Stop, delivery: Delivery | None
 ) -> BatchResult:
+    reserve = batch.reserve or (lambda _: None)
     if delivery is None:
+        reserve(writer)
         return carry_out(writer, batch, run, stop)
     try:
-        result = carry_out(delivery.begin(writer), batch, run, stop)
+        delivering = delivery.begin(writer)
+        reserve(writer)
+        result = carry_out(delivering, batch, run, stop)
     except PiactlError:
         delivery.drop()
         raise

@@ -5,14 +5,11 @@ An act says what an administrator changes of an account; the rules then say what
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from piactl.core.edits import Act, ActRefused
 from piactl.core.model.account import State
-from piactl.core.model.settings import Settings
 from piactl.core.naming.local_part import TakenNames, UnusableName
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal, refusals
@@ -28,44 +25,6 @@ from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.plan.change_set import change_set
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status
-
-# Telling other systems of a lock: sessions that are open there go on until they are ended there.
-
-
-def call_lock_hook(settings: Settings, uids: Sequence[str], say: Callable[[str], None]) -> bool:
-    """Calls the configured command once, with a JSON object on its stdin: {"event": "lock", "uids": [...]}.
-
-    Without one it says that open sessions go on. False where the command failed; the lock stands all the
-    same.
-    """
-    command = settings.lock_hook
-    if not command:
-        say(
-            "sessions that are open elsewhere go on: end them there, or name a command in hooks.lock "
-            "that does"
-        )
-        return True
-    text = json.dumps({"event": "lock", "uids": list(uids)}) + "\n"
-    try:
-        done = subprocess.run(
-            list(command),
-            input=text,
-            text=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=settings.hook_seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        why = f"did not end within {settings.hook_seconds} seconds"
-    except OSError as error:
-        why = f"could not be started: {error.strerror}"
-    else:
-        if done.returncode == 0:
-            return True
-        why = f"ended with exit code {done.returncode}"
-    say(f"locked, but the hook {command[0]} {why}: sessions may go on; end them by hand")
-    return False
 
 
 def prepare(

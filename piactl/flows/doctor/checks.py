@@ -179,6 +179,18 @@ CHECKS: dict[str, Check] = {
         ),
         Check("D41", "day of the last run", _E, "No run is made before the day of the last one."),
         Check("D42", "feeds of the sources", _W, "Without new feeds, accounts change by dates alone."),
+        Check(
+            "D48",
+            "hook of changed proofs",
+            _E,
+            "Without it, owners do not know that another NUMEN, address, password or device is theirs.",
+        ),
+        Check(
+            "D49",
+            "changes of proofs",
+            _W,
+            "A wrong day of a change holds a proof off for too long; a wrong count lets too many through.",
+        ),
     )
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def examine_files(
     yield unless_broken("D05", lambda: _passwords(settings))
     yield unless_broken("D06", lambda: _state_folder(settings))
     yield unless_broken("D07", lambda: _disk(settings, free))
+    yield unless_broken("D48", lambda: _proof_hook(settings))
 
 
 def _policy(read: Callable[[], Policy], file: str) -> Finding:
@@ -122,6 +124,16 @@ def _state_folder(settings: Settings) -> Finding:
 def doctor_as(path: Path) -> str:
     """The advice where this user cannot write to another user's file."""
     return f"Run doctor as the user that runs the nights: {run_as(path)}"
+
+
+def _proof_hook(settings: Settings) -> Finding:
+    """The program is there and may be run; it is not run, for it would tell an owner."""
+    if not settings.proof_hook:
+        return fine("D48", "hooks.proof_changed names no command: no owner is told")
+    program = settings.proof_hook[0]
+    if shutil.which(program) is None:
+        return error("D48", f"{program}: there is no such program to run", "Install it, or correct the path.")
+    return fine("D48", program)
 
 
 def _disk(settings: Settings, free: FreeBytes) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from piactl.core.model.account import LIVE
@@ -18,6 +18,7 @@ from piactl.directory.port import Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.activation_passwords import policy_faults, reuse_faults
 from piactl.directory.store.attribute_map import Encoding, encoding_of
+from piactl.directory.store.composite_values import read_proof_change
 from piactl.directory.store.devices import read_all_devices
 from piactl.directory.store.memory_records import read_last, read_memory
 from piactl.directory.store.records import (
@@ -40,7 +41,8 @@ from piactl.flows.apply.key_fence import read_announced
 from piactl.flows.apply.run_lock import LONGEST, MARGIN, process_began, read_lock
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst
 from piactl.flows.helpdesk.key_rotation import key_needs, need_words
-from piactl.flows.helpdesk.rate_limit import read_all_attempts, read_attempts
+from piactl.flows.helpdesk.operation_counts import read_operations
+from piactl.flows.helpdesk.rate_limit import operations_dn, read_all_attempts, read_attempts
 
 _FEW = 10
 """How many accounts are named in one finding."""
@@ -84,7 +86,7 @@ class Content:
 def examine_records(
     content: Content, runs: Runs | None, host: str, now: datetime, today: date
 ) -> Iterator[Finding]:
-    """D15, D27 to D30, D32, D36, D37, D41, D42. `today` is the civil day of the policy's time zone."""
+    """D15, D27 to D30, D32, D36, D37, D41, D42, D49. `today` is the civil day of the policy's time zone."""
     reader, settings, directory = content.reader, content.settings, content.directory
     yield unless_broken("D15", lambda: _bases(reader, directory))
     yield _unless_refused("D27", lambda: _needed_keys(content))
@@ -99,6 +101,7 @@ def examine_records(
     yield _unless_refused("D37", lambda: _unreadable(content, now))
     yield _unless_refused("D41", lambda: _day_of_last_run(reader, settings, today))
     yield _unless_refused("D42", lambda: _feeds(content, today))
+    yield _unless_refused("D49", lambda: _proof_changes(content, today))
 
 
 def _day_of_last_run(reader: Reader, settings: Settings, today: date) -> Finding:
@@ -176,6 +179,32 @@ def _protected(content: Content) -> Finding:
     wrong = [f"{uid} is protected by the policy, but its entry is not marked" for uid in uids]
     advice = 'Any change of it by an administrator marks it: piactl account unlock ACCOUNT --reason "..."'
     return worst("D32", wrong, [], advice, "every protected account is marked")
+
+
+def _proof_changes(content: Content, today: date) -> Finding:
+    """No proof changed on a day that lies ahead, and the counts of today's operations can be read."""
+    name, days = content.encoding.name, content.settings.password.holdoff_days
+    query = filters.all_of(IN_ACCOUNTS, filters.present(name("piactlProofChanged")))
+    held_off, ahead = 0, []
+    for entry in content.reader.search(
+        content.directory.accounts, query, [name("uid"), name("piactlProofChanged")]
+    ):
+        texts = [value.decode("utf-8", "replace") for value in entry.values[name("piactlProofChanged")]]
+        try:
+            last = max(day for _, day in map(read_proof_change, texts))
+        except ValueError:  # such an account is reported by every run
+            continue
+        if last > today:
+            ahead.append(entry.text(name("uid")))
+        held_off += today < last + timedelta(days=days)
+    wrong = [f"{', '.join(sorted(ahead)[:_FEW])}: changed on a day that lies ahead"] if ahead else []
+    unreadable = UnreadableRecords()
+    counts = content.reader.read(operations_dn(content.directory.state), [DATA])
+    if counts is not None:
+        unreadable.read(counts.dn, counts.first(DATA), read_operations)
+    wrong += [str(one) for one in unreadable]
+    advice = "Correct the clocks and the value of piactlProofChanged; delete a record that cannot be read."
+    return worst("D49", [], wrong, advice, f"{counted(held_off, 'account')} in the hold-off")
 
 
 def _addresses(content: Content) -> Finding:

@@ -15,18 +15,22 @@ from piactl.core.credentials.activation_password import (
     new_activation_password,
     valid_until,
 )
+from piactl.core.credentials.holdoff import held_off_until
 from piactl.core.edits import ActRefused
-from piactl.core.model.account import NO_DEVICE, Account, State
+from piactl.core.model.account import ADOPTED, MAIL_PROOF, NO_DEVICE, Account, State
 from piactl.core.model.settings import IdentityName, Settings
+from piactl.core.plan.guards import PASSWORD
 from piactl.core.rules.career import AccountStatus
 from piactl.core.rules.desired import Rules
 from piactl.directory.port import Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.activation_passwords import Ending, activation_write, policy_faults
 from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.credentials import read_credentials
 from piactl.errors import ConfigurationInvalid, Mistake, PiactlError, UsageError
 from piactl.flows.accounts.batch import AccountOutcome, Batch, PreparedAccount, prepare_each
 from piactl.flows.helpdesk.activation_file import ActivationFile
+from piactl.flows.helpdesk.operation_counts import OperationGuard
 from piactl.flows.helpdesk.rate_limit import shown_time
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status
@@ -62,14 +66,17 @@ class ActivationDelivery:
     """The activation passwords of a batch, and how they are handed out: in a new file, else as `rows`.
 
     All are in the file before the first is set. `check`, where there is one, is made before that: none is set
-    for a person who has not proved who they are.
+    for a person who has not proved who they are. `first_only`: nobody has proved it, so an account whose
+    owner has chosen a password gets none.
     """
 
     settings: Settings
     rules: Rules
+    guard: OperationGuard
     to: str | None = None
     private_mail: bool = False
     check: IdentityCheck | None = None
+    first_only: bool = False
     rows: list[dict[str, str]] = field(default_factory=list)
     """Those that were set or may have been, by column of the file, once the batch is written."""
     _activations: dict[str, Activation] = field(default_factory=dict)
@@ -93,13 +100,16 @@ class ActivationDelivery:
         def prepare(name: str, entry: Entry) -> PreparedAccount:
             return self._prepared(store, name, entry, reason, now, identity)
 
-        return Batch(prepare_each(store, names, prepare, "it gets one activation password"))
+        accounts = prepare_each(store, names, prepare, "it gets one activation password")
+        return self.guard.guarded(store.reader, PASSWORD, accounts)
 
     def _prepared(
         self, store: AccountStore, name: str, entry: Entry, reason: str, now: datetime, identity: str
     ) -> PreparedAccount:
         account, rules = entry.account, self.rules
         status = refuse_activation(account, rules, identity)
+        if self.first_only:
+            _refuse_chosen(store, entry, self.settings)
         opens = status.login_from if status.login_from and status.login_from > rules.as_of else None
         timezone = rules.policy.timezone
         midnight = datetime.combine(opens, time(), ZoneInfo(timezone)) if opens else None
@@ -111,8 +121,15 @@ class ActivationDelivery:
         note += _with_device(account, store.encoding)
         if opens:
             note += f"; the account opens on {opens}"
+        held_off = self._mail_held_off(account)
+        if self.private_mail and held_off:
+            note += (
+                f"; its private address changed on {account.proof_changed(MAIL_PROOF)}, and is not handed "
+                f"out before {held_off}: give the password another way"
+            )
         row = AccountWrite(account.uid, ("password",), reason, write)
-        return PreparedAccount(name, account.uid, write=row, note=note)
+        notice = self.guard.notice(account, PASSWORD)
+        return PreparedAccount(name, account.uid, write=row, note=note, notice=notice)
 
     def begin(self, writer: Writer) -> Writer:
         if self.to is not None:
@@ -140,19 +157,42 @@ class ActivationDelivery:
         if self._file is not None:
             self._file.drop()
 
+    def _mail_held_off(self, account: Account) -> date | None:
+        days = self.settings.password.holdoff_days
+        return held_off_until(account, MAIL_PROOF, days, self.rules.as_of)
+
     def _row(self, activation: Activation, outcome: str) -> dict[str, str]:
         account, policy = activation.account, self.rules.policy
         # the mailbox that it is to open is no way to send it
         own = account.private_mail.casefold().endswith(f"@{policy.domain.casefold()}")
+        hidden = own or self._mail_held_off(account) is not None
         return {
             "uid": account.uid,
             "address": account.address or "",
             "display_name": account.display_name,
-            "private_mail": "" if own else account.private_mail,
+            "private_mail": "" if hidden else account.private_mail,
             "activation_password": activation.password.reveal(),
             "valid_until": shown_time(activation.ends, policy.timezone),
             "outcome": outcome,
         }
+
+
+def chose_password(store: AccountStore, entry: Entry, settings: Settings) -> bool:
+    """Whether the owner of an account has ever chosen a password: it was set, and is no activation password
+    that waits to be replaced. One that an adopted entry may have had counts."""
+    known = read_credentials(store.reader, entry.dn, "", settings.password)
+    found = entry.account.proof_changed(ADOPTED) is not None
+    return (known.changed is not None or found) and not known.is_activation
+
+
+def _refuse_chosen(store: AccountStore, entry: Entry, settings: Settings) -> None:
+    uid = entry.account.uid
+    if chose_password(store, entry, settings):
+        raise ActRefused(
+            f"{uid}: its owner has chosen a password, so whoever asks has to prove who they are.\n"
+            f"With the NUMEN: piactl password reset {uid}\n"
+            'An administrator who knows the person can go on: --administrator --reason "..."'
+        )
 
 
 def activation_policy(settings: Settings) -> str:

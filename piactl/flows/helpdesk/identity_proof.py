@@ -1,16 +1,20 @@
-"""Who a person is before their password is reset: proved by the NUMEN, and a code of the device in force."""
+"""Who a person is before their password is reset or their device replaced: proved by the NUMEN, and by codes
+of the device in force."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
+from piactl.core.credentials.holdoff import held_off_until
+from piactl.core.credentials.numen_verifier import verifies
 from piactl.core.edits import ActRefused
-from piactl.core.model.account import NO_DEVICE, Account
+from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, Account
+from piactl.core.model.digests import NUMEN, DigestKeys
 from piactl.core.model.numen import Numen, read_numen
 from piactl.core.model.settings import IdentityName
-from piactl.core.rules.desired import NUMEN, Rules
+from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.port import EntryWrite, Outcome
 from piactl.directory.store.accounts import Entry
@@ -20,7 +24,7 @@ from piactl.flows.accounts.batch import CommandRun
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.helpdesk.activation import refuse_activation
 from piactl.flows.helpdesk.otp import CodeOutcome, use_code
-from piactl.flows.helpdesk.rate_limit import IdentityChecks, begin_attempt, tries_left
+from piactl.flows.helpdesk.rate_limit import Answer, IdentityChecks, begin_attempt, tries_left
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 
@@ -71,26 +75,28 @@ class ProofNeeded:
     one_time_code: bool
 
 
-def proof_needed(store: AccountStore, rules: Rules, name: str, identity: str) -> ProofNeeded:
+def proof_needed(
+    store: AccountStore, rules: Rules, name: str, identity: str, holdoff_days: int
+) -> ProofNeeded:
     """Raises AccountNotFound, and ActRefused for an account that gets no activation password, or of whose
     person nothing is known that could be compared."""
     entry = find_entry(store, name)
     refuse_activation(entry.account, rules, identity)
-    refuse_unprovable(entry.account)
+    refuse_unprovable(entry.account, holdoff_days, rules.as_of, '--without-check --reason "..."')
     return ProofNeeded(entry, entry.account.device not in ("", NO_DEVICE))
 
 
 def check_proof(
     checks: IdentityChecks,
-    needed: ProofNeeded,
-    numen: Numen,
+    entry: Entry,
+    numen: Numen | None,
     code: str | None,
     encoding: Encoding,
     command: CommandRun,
 ) -> None:
     """Checks what a person gave; that a one-time code is used up, and a wrong answer, are journalled. Raises
     as `prove` does."""
-    writer, entry = checks.writer, needed.entry
+    writer = checks.writer
 
     def is_good(given: str) -> bool:
         def stored(write: EntryWrite) -> Outcome:
@@ -112,41 +118,73 @@ def check_proof(
     prove(checks, entry.account, numen, code, is_good, command.now(), trace)
 
 
-def refuse_unprovable(account: Account) -> None:
-    """Raises ActRefused where nothing is known that could be compared."""
+def refuse_unprovable(account: Account, holdoff_days: int, today: date, instead: str) -> None:
+    """Raises ActRefused where nothing is known that could be compared, or the NUMEN changed in the last
+    `holdoff_days`. `instead` are the options of an administrator."""
+    go_on = f"An administrator who knows the person can go on: {instead}"
     if account.numen_digest is None:
         raise ActRefused(
-            f"{account.uid}: no NUMEN is known of this person, so nobody can prove to be them by it.\n"
-            'An administrator who knows the person can go on: --without-check --reason "..."'
+            f"{account.uid}: no NUMEN is known of this person, so nobody can prove to be them by it.\n{go_on}"
         )
+    until = held_off_until(account, NUMEN_PROOF, holdoff_days, today)
+    if until is not None:
+        raise ActRefused(
+            f"{account.uid}: the NUMEN of this person changed on {account.proof_changed(NUMEN_PROOF)}, and "
+            f"proves nothing before {until}.\n{go_on}"
+        )
+
+
+def understood_proof(account: Account, text: str) -> tuple[Numen | None, str | None]:
+    """The NUMEN or the code of the device in force in what somebody answered. Raises UsageError for what is
+    neither, which is not counted."""
+    numen = read_numen(text)
+    if numen is not None:
+        return numen, None
+    code = "".join(text.split())
+    if account.device in ("", NO_DEVICE):
+        raise UsageError(f"{account.uid}: this is no NUMEN; no device is in force, so no code counts either")
+    if not (code.isascii() and code.isdigit()):
+        raise UsageError(f"{account.uid}: neither a code nor a NUMEN; nothing was changed")
+    return None, code
+
+
+def _is_numen(keys: DigestKeys, account: Account, numen: str) -> bool:
+    """Whether it is the NUMEN of the account: by the slow verifier where there is one, else by the digest."""
+    if account.numen_verifier is not None:
+        return verifies(keys, account.numen_verifier, numen)
+    return keys.matches(account.numen_digest or "", NUMEN, numen)
 
 
 def prove(
     checks: IdentityChecks,
     account: Account,
-    numen: Numen,
+    numen: Numen | None,
     code: str | None,
     use_code: Proof,
     now: datetime,
     trace: Callable[[str], None],
 ) -> None:
-    """Compares in constant time with the keyed digest of the account, under every key that is known, and has
-    the code used up where one is needed (`code` is then not None). Both are looked at, whichever is wrong.
+    """Compares the NUMEN in constant time with the keyed digest of the account, under every key that is
+    known, and has the code used up; None for what is not needed. Both are looked at, whichever is wrong.
 
-    The check is counted before it is made; `trace` notes a wrong one. Raises NotProved,
-    TooManyAttempts, ActRefused.
+    The check is counted before it is made; `trace` notes a wrong one. Raises NotProved, TooManyAttempts.
     """
-    refuse_unprovable(account)
-    attempt = begin_attempt(checks, account.uid, now)
-    right = checks.keys.matches(account.numen_digest or "", NUMEN, numen.reveal())
+    given = {Answer.NUMEN: numen, Answer.CODE: code}
+    answers = tuple(answer for answer, value in given.items() if value is not None)
+    attempt = begin_attempt(checks, account.uid, now, *answers)
+    right = bool(answers)
+    if numen is not None:
+        right = _is_numen(checks.keys, account, numen.reveal())
     if code is not None:
         right = use_code(code) and right
     if right:
         attempt.right()
         return
-    what = "the NUMEN" if code is None else "the NUMEN and the one-time code do not both belong to"
-    said = f"{account.uid}: {what} is not that of" if code is None else f"{account.uid}: {what}"
+    what = "the NUMEN is not that of" if code is None else "the one-time code is not one of"
+    if len(answers) > 1:
+        what = "the NUMEN and the one-time code do not both belong to"
+    said = f"{account.uid}: {what}"
     trace(f"{account.uid}: an identity check was wrong")
-    left = tries_left(checks, account.uid, now)
+    left = tries_left(checks, account.uid, now, *answers)
     after = f"{counted(left, 'try is', 'tries are')} left" if left else "the next try has to wait"
     raise NotProved(f"{said} this account; nothing was changed, and {after}")

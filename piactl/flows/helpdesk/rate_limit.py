@@ -1,10 +1,15 @@
-"""Counts identity checks in the directory, so that every host slows down somebody who guesses."""
+"""Counts identity checks in the directory, so that every host slows down somebody who guesses.
+
+Wrong NUMENs and wrong one-time codes of an account are two counts: a good code of a new device says nothing
+about who guessed the NUMEN.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -41,6 +46,14 @@ All = tuple[datetime, ...]
 """When the wrong checks of all accounts were."""
 
 
+class Answer(StrEnum):
+    """What a person answers, by which their wrong answers are counted; the value is the purpose of the digest
+    that names the count."""
+
+    NUMEN = "attempts"
+    CODE = "attempts-code"
+
+
 class TooManyAttempts(PiactlError):
     """Too many identity checks were wrong: the next is made at `open_at`, not before."""
 
@@ -68,17 +81,37 @@ class IdentityChecks:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One check that was counted as wrong before it was made; `right` takes that back."""
+    """One check that was counted as wrong before it was made, for each of its answers; `right` and
+    `take_back` undo that. `before` are the counts before it, by DN."""
 
     checks: IdentityChecks
     uid: str
     at: datetime
+    answers: tuple[Answer, ...]
+    before: dict[str, Attempts] = field(default_factory=dict)
 
     def right(self) -> None:
-        """The check was right: nothing counts against the account any more."""
+        """The answers were right: no wrong ones of their kind count against the account any more."""
         counts = _counts(self.checks, self.at)
-        for dn in _records(self.checks, self.uid):
-            counts.change_own(dn, lambda _: Attempts())
+        for answer in self.answers:
+            for dn in _records(self.checks, self.uid, answer):
+                counts.change_own(dn, lambda _: Attempts())
+        self._without_all(counts)
+
+    def take_back(self) -> None:
+        """The answer was right and proves nothing, as the code of a device that is new: it alone does not
+        count, those before it still do."""
+        counts = _counts(self.checks, self.at)
+        for dn, before in self.before.items():
+
+            def one_less(now: Attempts, before: Attempts = before) -> Attempts:
+                last = before.last if now.last == self.at else now.last
+                return Attempts(now.failures - 1, last) if now.failures > 1 and last else Attempts()
+
+            counts.change_own(dn, one_less)
+        self._without_all(counts)
+
+    def _without_all(self, counts: _Counts) -> None:
 
         def without(failures: All) -> All:
             left = list(failures)
@@ -89,7 +122,7 @@ class Attempt:
         counts.change_all(without)
 
 
-def begin_attempt(checks: IdentityChecks, uid: str, now: datetime) -> Attempt:
+def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: Answer) -> Attempt:
     """Counts one identity check of an account, by compare-and-swap, before it is made.
 
     Raises TooManyAttempts where the next may not be made yet, and DefaultPolicyMissing; that is not counted.
@@ -122,20 +155,28 @@ def begin_attempt(checks: IdentityChecks, uid: str, now: datetime) -> Attempt:
             )
         return (*failures, now)
 
-    own = _records(checks, uid) or [_names(checks, uid)[0]]
-    counts.settle(own[0])
+    own = [(_records(checks, uid, one) or [_names(checks, uid, one)[0]])[0] for one in answers]
+    for dn in own:
+        counts.settle(dn)
     one_more_of_all(counts.all())  # refuses before anything is counted
+    before = {dn: counts.own(dn).remembered(now) for dn in own}
+    for attempts in before.values():
+        one_more(attempts)
     # the account first: a refused try does not use up the tries of all accounts
-    counts.change_own(own[0], one_more)
+    for dn in own:
+        counts.change_own(dn, one_more)
     counts.change_all(one_more_of_all)
-    return Attempt(checks, uid, now)
+    return Attempt(checks, uid, now, answers, before)
 
 
-def tries_left(checks: IdentityChecks, uid: str, now: datetime) -> int:
+def tries_left(checks: IdentityChecks, uid: str, now: datetime, *answers: Answer) -> int:
     """How many checks of an account may still be wrong before the next has to wait."""
     counts = _counts(checks, now)
-    failures = sum(counts.own(dn).remembered(now).failures for dn in _records(checks, uid))
-    return max(0, FREE_TRIES - failures)
+    failures = [
+        sum(counts.own(dn).remembered(now).failures for dn in _records(checks, uid, answer))
+        for answer in answers
+    ]
+    return max(0, FREE_TRIES - max(failures))
 
 
 def forget_old_attempts(run: Run) -> int:
@@ -148,6 +189,8 @@ def forget_old_attempts(run: Run) -> int:
     for entry in list(writer.search(folder, IN_RECORD, [DATA], scope="one")):
         if entry.dn.lower() == _all(state).lower():
             counts.settle_all()
+            continue
+        if entry.dn.lower() == operations_dn(state).lower():
             continue
         attempts = run.unreadable.read(entry.dn, entry.first(DATA), read_attempts)
         if attempts is None:
@@ -178,15 +221,20 @@ def shown_time(instant: datetime, timezone: str) -> str:
     return f"{instant.astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M} ({timezone})"
 
 
-def _names(checks: IdentityChecks, uid: str) -> list[str]:
-    """The DNs that the count of an account may have: digests of the uid, under the current key first."""
+def _names(checks: IdentityChecks, uid: str, answer: Answer) -> list[str]:
+    """The DNs that a count of an account may have: digests of the uid, under the current key first."""
     folder = Places(checks.state).folder(ATTEMPTS)
-    return [child(folder, "cn", digest) for digest in checks.keys.candidates(ATTEMPTS, uid)]
+    return [child(folder, "cn", digest) for digest in checks.keys.candidates(answer, uid)]
 
 
-def _records(checks: IdentityChecks, uid: str) -> list[str]:
-    """The DNs of the counts of an account that exist."""
-    return [dn for dn in _names(checks, uid) if checks.writer.read(dn, ["cn"]) is not None]
+def _records(checks: IdentityChecks, uid: str, answer: Answer) -> list[str]:
+    """The DNs of such counts of an account that exist."""
+    return [dn for dn in _names(checks, uid, answer) if checks.writer.read(dn, ["cn"]) is not None]
+
+
+def operations_dn(state: str) -> str:
+    """The DN of the counts of what operators did today (see `operation_counts`)."""
+    return child(Places(state).folder(ATTEMPTS), "cn", "operations")
 
 
 def _all(state: str) -> str:
@@ -273,29 +321,34 @@ class _Counts:
         self._unreadable.add(UnreadableRecord(dn, why, "look at the clocks of the hosts"))
 
     def _change(self, dn: str, change: Callable[[bytes | None], Record | None]) -> None:
-        """Makes a count what `change` makes of it (None: gone), whatever other hosts do at the same time."""
-        writer = self._writer
-        for _ in range(_TRIES):
-            data = stored(writer.read(dn, [DATA]))
-            new = change(data)
-            write = record_write(dn, data, new)
-            if write is None:
-                return
-            result = next(iter(writer.write([write])))
-            if result.outcome is Outcome.APPLIED:
-                return
-            if result.outcome is Outcome.FAILED and new is None:
-                # an entry below it keeps it from being deleted; an empty count is as good as none
-                change = _empty
-            elif result.outcome is Outcome.FAILED or not self._is_ours(dn):
-                raise UnreadableRecord(
-                    dn, f"the count of identity checks cannot be written ({result.message})"
-                )
-        raise PiactlError("the count of identity checks changes faster than it can be written; try again")
+        change_record(self._writer, dn, change)
 
-    def _is_ours(self, dn: str) -> bool:
-        entry = self._writer.read(dn, ["objectClass"])
-        return entry is None or is_record(entry)
+
+def change_record(writer: Writer, dn: str, change: Callable[[bytes | None], Record | None]) -> None:
+    """Makes a count what `change` makes of its content (None: gone), whatever other hosts do meanwhile.
+
+    Raises what `change` raises, UnreadableRecord, and PiactlError where it changes faster than it is written.
+    """
+    for _ in range(_TRIES):
+        data = stored(writer.read(dn, [DATA]))
+        new = change(data)
+        write = record_write(dn, data, new)
+        if write is None:
+            return
+        result = next(iter(writer.write([write])))
+        if result.outcome is Outcome.APPLIED:
+            return
+        if result.outcome is Outcome.FAILED and new is None:
+            # an entry below it keeps it from being deleted; an empty count is as good as none
+            change = _empty
+        elif result.outcome is Outcome.FAILED or not _is_ours(writer, dn):
+            raise UnreadableRecord(dn, f"the count of identity checks cannot be written ({result.message})")
+    raise PiactlError("the count of identity checks changes faster than it can be written; try again")
+
+
+def _is_ours(writer: Writer, dn: str) -> bool:
+    entry = writer.read(dn, ["objectClass"])
+    return entry is None or is_record(entry)
 
 
 def _empty(_: bytes | None) -> Record | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from piactl.core.model.digests import NUMEN
 from piactl.core.model.settings import Settings, SourceSettings
 from piactl.core.plan.sync_cache import key_of
-from piactl.core.rules.desired import NUMEN, Rules
+from piactl.core.rules.desired import Rules
 from piactl.directory.store.attribute_scans import read_numen_holders
 from piactl.errors import FeedRefused
 from piactl.feed.reader import read_feed

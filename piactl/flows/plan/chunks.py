@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from piactl.core.model.account import State
+from piactl.core.model.digests import NUMEN
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.run_state import Memory
 from piactl.core.plan.sync_cache import key_of
 from piactl.core.rules.address_allocation import claim_of
-from piactl.core.rules.desired import MATRICULE, NUMEN, Desired, Rules
+from piactl.core.rules.desired import MATRICULE, Desired, Rules
 from piactl.directory.port import EntryWrite
 from piactl.directory.store.accounts import Entry, Unreadable, read_accounts, read_accounts_named
 from piactl.directory.store.attribute_scans import read_numens, read_stamps, read_tombstones

@@ -11,14 +11,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 
 from piactl import __version__
 from piactl.core.model.account import LIVE, Account
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.digests import NUMEN, DigestKeys
 from piactl.core.model.settings import Settings
 from piactl.core.plan.diff import home_establishments, services_of
 from piactl.core.plan.run_state import LastRun, Memory
@@ -34,7 +34,7 @@ from piactl.core.plan.sync_cache import (
     name_digest,
     with_csn,
 )
-from piactl.core.rules.desired import Rules, local_of
+from piactl.core.rules.desired import Rules, local_of, verifier_day
 from piactl.directory.port import WriteResult
 from piactl.directory.store.attribute_scans import Stamp, read_stamps
 from piactl.directory.store.memory_records import Remembered, read_memory
@@ -105,6 +105,7 @@ class NextCache:
     rows: Mapping[str, int] = field(repr=False)
     present: Sequence[Container[str]] = field(repr=False)
     kept: bool
+    verifier_day: Callable[[Account, date], date | None] = lambda _account, _day: None
     skipped: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     pending: dict[str, tuple[str, bytes]] = field(default_factory=dict, repr=False)
 
@@ -122,7 +123,7 @@ class NextCache:
         self.cache.more_names.pop(key, None)
         if more:
             self.cache.more_names[key] = more
-        due, home = _valid_until(account, as_of), self.home(account, as_of)
+        due, home = _valid_until(account, as_of, self.verifier_day), self.home(account, as_of)
         return CacheEntry(csn_digest(csn), rows, name, due, home, sources).packed()
 
     def expect(self, account: Account, read: bytes, as_of: date) -> None:
@@ -159,7 +160,7 @@ class NextCache:
         return replace(self.cache, run=run, packed={**self.skipped, **self.cache.packed})
 
 
-def _valid_until(account: Account, as_of: date) -> int:
+def _valid_until(account: Account, as_of: date, verifier_day: Callable[[Account, date], date | None]) -> int:
     """The ordinal of the next day on which the date changes the account, or the place where it counts in the
     census, which may change where an assignment begins or ends; NOTHING_DUE if there is none."""
     edges = {assignment.start for assignment in account.assignments}
@@ -167,6 +168,9 @@ def _valid_until(account: Account, as_of: date) -> int:
     days = [day.toordinal() for day in edges if day > as_of]
     if account.next_due is not None:
         days.append(account.next_due.toordinal())
+    verifier = verifier_day(account, as_of + timedelta(days=1))
+    if verifier is not None:
+        days.append(verifier.toordinal())
     return min(days, default=NOTHING_DUE)
 
 
@@ -184,7 +188,11 @@ def next_cache(
     server = accounts.reader.facts().server if kept else ""
     cache = SyncCache(_basis(accounts, rules, settings), rules.as_of.toordinal(), names, server)
     present = [scan.lines.people for scan in scanned if scan.lines]
-    return NextCache(cache, digests_of_people(scanned) or {}, present, kept)
+
+    def due(account: Account, day: date) -> date | None:
+        return verifier_day(account, rules.keys, day)
+
+    return NextCache(cache, digests_of_people(scanned) or {}, present, kept, due)
 
 
 def _basis(accounts: ManagedAccounts, rules: Rules, settings: Settings) -> str:
@@ -198,6 +206,7 @@ def _basis(accounts: ManagedAccounts, rules: Rules, settings: Settings) -> str:
         accounts.encoding.otp_schema,
         rules.keys.current,
         sorted(rules.keys.keys),
+        rules.keys.digest(NUMEN, ""),
     )
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 

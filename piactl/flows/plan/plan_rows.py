@@ -6,11 +6,12 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from piactl.core.model.account import State
+from piactl.core.model.digests import NUMEN
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.plan import Hold
 from piactl.core.plan.run_state import Waiting, bare
 from piactl.core.rules.career import career
-from piactl.core.rules.desired import NUMEN, Desired, Rules, Subject
+from piactl.core.rules.desired import Desired, Rules, Subject
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.account_write import account_write

@@ -7,13 +7,14 @@ from dataclasses import replace
 from datetime import date
 
 from piactl.core.model.account import State
+from piactl.core.model.digests import NUMEN
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.local_part import TakenNames
 from piactl.core.plan.guards import NO_LOSSES, Census, losses_before, losses_with, tally
 from piactl.core.plan.plan import Basis, Changes, FeedBasis, ForeignAddress, Plan
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
 from piactl.core.rules.address_allocation import all_named, named
-from piactl.core.rules.desired import NUMEN, Desired, Rules, local_of
+from piactl.core.rules.desired import Desired, Rules, local_of
 from piactl.core.rules.same_person import another_person
 from piactl.directory.store.accounts import (
     Entry,

@@ -142,9 +142,12 @@ def _until(holder: Holder) -> str:
     if holder.account.shut:
         return f"{holder.shut_words}, before it is verified and after"
     if holder.is_suspended:
-        return "until it is verified, logging in stays refused"
+        return "until it is verified, which asks for the NUMEN, logging in stays refused"
     if holder.in_force is not None:
-        return f"until it is verified, {holder.account.device} stays in force"
+        return (
+            f"until it is verified, {holder.account.device} stays in force; that asks for one of its codes, "
+            "or for the NUMEN"
+        )
     if not holder.encoding.links:
         return "until it is verified, the portal does not count it"
     return "until it is verified, the password alone logs in"

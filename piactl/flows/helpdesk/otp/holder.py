@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from piactl.core.credentials.totp import Device, in_force
 from piactl.core.edits import ActRefused
@@ -52,6 +52,9 @@ class Holder:
     def entry_of(self, device: Device | None) -> DeviceEntry | None:
         return next((one for one in self.devices if one.device is device), None) if device else None
 
+    def named(self, name: str) -> DeviceEntry | None:
+        return next((one for one in self.devices if one.device.name == name), None)
+
     def others(self, kept: DeviceEntry | None) -> list[DeviceEntry]:
         return [one for one in self.devices if one is not kept]
 
@@ -74,6 +77,11 @@ def _holder(
         raise ActRefused(f"{name}: the account is archived; it logs in nowhere and has no device")
     devices = tuple(read_devices(store.reader, entry.dn, unreadable))
     return Holder(name, entry, devices, store.encoding.fitted_to(store.reader))
+
+
+def as_proved(store: AccountStore, holder: Holder, unreadable: UnreadableRecords) -> Holder:
+    """The holder once a proof was given: a code of the device in force changed its entry."""
+    return replace(holder, devices=tuple(read_devices(store.reader, holder.entry.dn, unreadable)))
 
 
 def prepare_holders(

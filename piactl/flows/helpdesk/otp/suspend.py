@@ -10,10 +10,21 @@ from piactl.core.credentials.totp import DeviceState, services_with_code, suspen
 from piactl.core.edits import ActRefused, Author
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.policy import Policy
+from piactl.core.plan.guards import DEVICE
 from piactl.directory.store.devices import device_change
 from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.accounts.batch import Batch, PreparedAccount
-from piactl.flows.helpdesk.otp.holder import Holder, deletions, link, login_words, prepare_holders, prepared
+from piactl.flows.helpdesk.operation_counts import OperationGuard
+from piactl.flows.helpdesk.otp.holder import (
+    Holder,
+    as_proved,
+    deletions,
+    link,
+    login_words,
+    prepare_holders,
+    prepared,
+)
+from piactl.flows.helpdesk.otp.verify import Prove
 from piactl.flows.queries.accounts import AccountStore
 
 
@@ -78,22 +89,30 @@ def prepare_removal(
     policy: Policy,
     unreadable: UnreadableRecords,
     names: Iterable[str],
+    prove: Prove,
+    guard: OperationGuard,
     author: Author,
     identity: str,
     *,
     password_alone: bool,
 ) -> Batch:
     """The account is unlinked and its devices are deleted. Refused where a service of the account asks for
-    a code, unless `password_alone` says that it is meant."""
+    a code, unless `password_alone` says that it is meant. `prove` is asked where a device is in force or
+    suspended."""
 
     def prepare(holder: Holder) -> PreparedAccount:
         _refuse_needed(policy, holder, password_alone)
+        if holder.account.device:
+            prove(holder)
+            holder = as_proved(store, holder, unreadable)
         words = login_words(holder, "")
         note = f"it has no device any more: {words}" if holder.devices or holder.account.device else ""
         writes = [link(holder, ""), *deletions(holder.devices)]
-        return prepared(holder, "otp-remove", author.reason, writes, note or "it has no device")
+        removed = prepared(holder, "otp-remove", author.reason, writes, note or "it has no device")
+        return replace(removed, notice=guard.notice(holder.account, DEVICE))
 
-    return prepare_holders(store, names, unreadable, identity, prepare)
+    batch = prepare_holders(store, names, unreadable, identity, prepare)
+    return guard.guarded(store.reader, DEVICE, batch.accounts)
 
 
 def _refuse_needed(policy: Policy, holder: Holder, password_alone: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from piactl.core.credentials.totp import (
@@ -15,14 +16,27 @@ from piactl.core.credentials.totp import (
     to_verify,
 )
 from piactl.core.edits import ActRefused, Author
+from piactl.core.plan.guards import DEVICE
 from piactl.directory.store.devices import DeviceEntry
 from piactl.flows.accounts.batch import Batch
+from piactl.flows.helpdesk.operation_counts import OperationGuard
 from piactl.flows.helpdesk.otp.code_use import WrongCode, checked_match, opened, read_code, used_up
-from piactl.flows.helpdesk.otp.holder import Holder, deletions, find_holder, link, login_words, prepared
-from piactl.flows.helpdesk.rate_limit import IdentityChecks, begin_attempt
+from piactl.flows.helpdesk.otp.holder import (
+    Holder,
+    as_proved,
+    deletions,
+    find_holder,
+    link,
+    login_words,
+    prepared,
+)
+from piactl.flows.helpdesk.rate_limit import Answer, IdentityChecks, begin_attempt
 from piactl.flows.queries.accounts import AccountStore
 from piactl.otp_secret import OtpSecret
 
+Prove = Callable[[Holder], None]
+"""Has the person of an account prove who they are before their device is replaced or removed. Raises
+PiactlError where they do not."""
 Ask = Callable[[str], str]
 """Asks a person for a code; given what to ask, returns what they typed."""
 
@@ -32,15 +46,19 @@ def prepare_verification(
     checks: IdentityChecks,
     name: str,
     ask: Ask,
+    prove: Prove,
+    guard: OperationGuard,
     author: Author,
     now: Callable[[], datetime],
     identity: str,
 ) -> Batch:
     """Checks a code of the device that waits, and prepares to put it in force: the code is used up, the
-    account linked to it, and older devices deleted, in that order.
+    account linked to it, and older devices deleted, in that order. `prove` is asked before another device,
+    in force or suspended, is replaced.
 
-    The check counts as an attempt, as that of a NUMEN does. Raises WrongCode, TooManyAttempts; that the
-    account is not found, or no device waits, is raised before a code is asked for.
+    The check counts as an attempt; a good code of a new device ends no count, because it proves nothing.
+    Raises WrongCode, TooManyAttempts, and what `prove` raises; that the account is not found, or no device
+    waits, is raised before anything is asked for.
     """
     holder = find_holder(store, name, checks.unreadable, identity)
     device = holder.entry_of(to_verify(holder.plain, holder.account.device))
@@ -48,11 +66,16 @@ def prepare_verification(
         raise ActRefused(_nothing_waits(holder))
     uid, named = holder.account.uid, device.device.name
     secret = opened(store.keys, uid, device)
+    replaces = bool(holder.account.device)
+    if replaces:
+        prove(holder)
+        holder = as_proved(store, holder, checks.unreadable)
+        device = holder.named(named) or device
     code = read_code(ask(f"Code of {named} for {uid}"))
     instant = now()
-    attempt = begin_attempt(checks, uid, instant)
+    attempt = begin_attempt(checks, uid, instant, Answer.CODE)
     match = checked_match(uid, device, secret, code, instant)
-    attempt.right()
+    attempt.take_back()
     writes = [
         used_up(store.keys, uid, device, match, state=DeviceState.VERIFIED, verified=instant, suspended=None),
         link(holder, named),
@@ -60,7 +83,11 @@ def prepare_verification(
     ]
     words = login_words(holder, named)
     note = f"device {named} is in force: {words}. This code is used up; the next one logs in"
-    return Batch((prepared(holder, "otp-verify", author.reason, writes, note),))
+    verified = prepared(holder, "otp-verify", author.reason, writes, note)
+    if not replaces:
+        return Batch((verified,))
+    verified = replace(verified, notice=guard.notice(holder.account, DEVICE))
+    return guard.guarded(store.reader, DEVICE, (verified,))
 
 
 def _nothing_waits(holder: Holder) -> str:
@@ -97,9 +124,12 @@ def prepare_resync(
     if first == second:
         raise WrongCode(f"{uid}: this is the same code twice; wait until the telephone shows another one")
     instant = now()
-    attempt = begin_attempt(checks, uid, instant)
+    attempt = begin_attempt(checks, uid, instant, Answer.CODE)
     device, match = _matching(reach_minutes, uid, opened_, (first, second), instant)
-    attempt.right()
+    if device is holder.in_force:
+        attempt.right()
+    else:
+        attempt.take_back()
     writes = [used_up(store.keys, uid, device, match)]
     said = drift_words(match.drift)
     clock = "right" if not match.drift else f"{said} of the time"

@@ -7,9 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.digests import NUMEN, DigestKeys
 from piactl.core.plan.run_state import Memory
-from piactl.core.rules.desired import NUMEN
 from piactl.flows.plan.inputs.account_index import AccountIndex
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds
 

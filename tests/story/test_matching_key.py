@@ -1,0 +1,93 @@
+"""A second secret of the digests of NUMENs: hosts of the help desk have slow verifiers only."""
+
+from __future__ import annotations
+
+import pytest
+
+from piactl.core.credentials.numen_verifier import numen_verifier, verifies
+from piactl.core.model.digests import DigestKeys
+from piactl.core.rules.desired import VERIFIER_DAYS
+from tests.cli.test_password import CLAIRE, NUMEN, OTHER, reset
+
+from .academy import Academy
+from .test_logins import day, post
+
+KEYS = DigestKeys("k1", {"k1": b"1" * 32})
+SETTING = "matching_key: secrets/matching\n"
+
+
+def test_a_verifier_is_of_one_numen_one_key_and_one_account() -> None:
+    stored = numen_verifier(KEYS, NUMEN, "{k1}00")
+    assert stored.startswith("{k1}scrypt$14$8$1$")
+    assert verifies(KEYS, stored, NUMEN)
+    assert not verifies(KEYS, stored, OTHER)
+    assert not verifies(DigestKeys("k1", {"k1": b"2" * 32}), stored, NUMEN)
+    assert stored != numen_verifier(KEYS, NUMEN, "{k1}01")
+    for broken in ("", "{k1}", "{k2}scrypt$14$8$1$00$00", "{k1}scrypt$30$8$1$00$00", "{k1}scrypt$x$8$1$0$0"):
+        assert not verifies(KEYS, broken, NUMEN)
+
+
+@pytest.fixture
+def matched(academy: Academy) -> Academy:
+    """Claire of a night without a matching key, who then has one: this host runs the nights."""
+    before = day(-40).isoformat()
+    academy.night(before, academy.feed(post(-100, numen=NUMEN), day=before))
+    secret = academy.sandbox.folder / "secrets" / "matching"
+    secret.write_text("5" * 64, encoding="ascii")
+    secret.chmod(0o600)
+    academy.edit("piactl.yaml", "state_folder: state\n", f"state_folder: state\n{SETTING}")
+    return academy
+
+
+def night(academy: Academy, offset: int) -> dict[str, int]:
+    """What a night with the same feed changes."""
+    as_of = day(offset).isoformat()
+    summary: dict[str, int] = academy.night(as_of, academy.feed(post(-100, numen=NUMEN), day=as_of)).json[
+        "summary"
+    ]
+    return summary
+
+
+def turn(academy: Academy) -> int:
+    """How many days ago it was Claire's turn to get a verifier."""
+    (digest,) = academy.values(CLAIRE, "piactlMatriculeDigest")
+    number = int(digest[-4:], 16) % VERIFIER_DAYS
+    days = range(-VERIFIER_DAYS, 0)
+    return next(ago for ago in days if day(ago).toordinal() % VERIFIER_DAYS == number)
+
+
+def test_digests_move_and_verifiers_are_made_in_a_turn_of_nights(matched: Academy) -> None:
+    before = matched.values(CLAIRE, "piactlNumenDigest")
+    its_day = turn(matched)
+    assert night(matched, its_day - 2) == {"update": 1}
+    assert night(matched, its_day - 1) == {}
+    assert matched.values(CLAIRE, "piactlNumenVerifier") == []
+    assert night(matched, its_day) == {"update": 1}
+    assert night(matched, its_day + 1) == {}
+    assert matched.values(CLAIRE, "piactlNumenDigest") != before
+    (verifier,) = matched.values(CLAIRE, "piactlNumenVerifier")
+    assert matched.values(CLAIRE, "piactlProofChanged") == [], "the same NUMEN"
+    # a host of the help desk has no matching key
+    matched.edit("piactl.yaml", SETTING, "")
+    for numen, code in ((OTHER, 1), (NUMEN, 0)):
+        assert reset(matched, numen)[0].code == code
+    assert not verifies(KEYS, verifier, NUMEN), "it takes the key of the directory"
+
+
+def test_a_changed_numen_has_its_verifier_at_once(matched: Academy) -> None:
+    today = day(0).isoformat()
+    matched.twice(today, matched.feed(post(-100, numen=OTHER), day=today))
+    assert len(matched.values(CLAIRE, "piactlNumenVerifier")) == 1
+    matched.change(CLAIRE, piactlProofChanged=[])
+    matched.edit("piactl.yaml", SETTING, "")
+    assert reset(matched, NUMEN)[0].code == 1
+    assert reset(matched, OTHER)[0].code == 0
+
+
+def test_without_the_matching_key_a_digest_proves_nothing(matched: Academy) -> None:
+    today = day(0).isoformat()
+    matched.night(today, matched.feed(post(-100, numen=NUMEN), day=today))
+    matched.change(CLAIRE, piactlNumenVerifier=[])
+    assert reset(matched, NUMEN)[0].code == 0
+    matched.edit("piactl.yaml", SETTING, "")
+    assert reset(matched, NUMEN)[0].code == 1

@@ -1,0 +1,205 @@
+"""A feed that changes what proves who somebody is: shown first, held off, and told to the owner."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_password import CLAIRE, NUMEN, OTHER, given, reset
+
+from .academy import Academy
+from .phones import KNOWN, enrolled, verified, verify
+from .test_logins import day, post
+
+MAIL, THIEFS = "claire@example.org", "thief@example.net"
+TODAY, UNTIL = day(0).isoformat(), day(7).isoformat()
+
+
+def staffed(academy: Academy, **values: str) -> Academy:
+    """Claire, with a NUMEN and a private address, in a night of yesterday."""
+    before = day(-1).isoformat()
+    academy.night(before, academy.feed(post(-100, numen=NUMEN, courriel_prive=MAIL, **values), day=before))
+    return academy
+
+
+@pytest.fixture
+def staff(academy: Academy) -> Academy:
+    return staffed(academy)
+
+
+def changed(academy: Academy, numen: str = OTHER, mail: str = THIEFS, **values: str) -> Path:
+    return academy.feed(post(-100, numen=numen, courriel_prive=mail, **values), day=TODAY)
+
+
+def test_another_numen_and_address_are_shown_first_and_masked(staff: Academy) -> None:
+    feed = changed(staff, civilite="MME", nom_usage="Autre")
+    first, *_ = staff.plan(feed, "--as-of", TODAY)["changes"]
+    assert (first["kind"], first["uid"]) == ("identity", CLAIRE)
+    assert first["before"] == {"numen": "known", "private_mail": "c***@example.org"}
+    assert first["after"] == {"numen": "another", "private_mail": "t***@example.net"}
+    assert first["line"] == 2
+    text = staff.run("plan", feed, "--as-of", TODAY).out
+    kinds = [line.split()[1] for line in text.splitlines() if line[:7].strip().isdigit()]
+    assert kinds[0] == "identity"
+    assert "NUMEN changed, private address c***@example.org -> t***@example.net" in text
+    assert not [secret for secret in (NUMEN, OTHER) if secret in text]
+
+
+def test_a_changed_numen_proves_nothing_until_the_holdoff_is_over(staff: Academy) -> None:
+    staff.twice(TODAY, changed(staff, mail=MAIL))
+    assert staff.values(CLAIRE, "piactlProofChanged") == [f"numen {TODAY}"]
+    with staff.nothing_written():
+        for numen in (OTHER, NUMEN):
+            ran, found = reset(staff, numen)
+            assert (ran.code, found) == (1, {})
+            assert f"changed on {TODAY}" in ran.err
+            assert f"before {UNTIL}" in ran.err
+            assert "--without-check --reason" in ran.err
+    path = staff.folder / "administrator.csv"
+    words = ("--without-check", "--reason", "came with an identity card", "--to", path)
+    assert staff.run("password", "reset", CLAIRE, *words).code == 0
+    staff.change(CLAIRE, piactlProofChanged=[f"numen {day(-7)}"])
+    ran, found = reset(staff, OTHER)
+    assert ran.code == 0, ran.err
+    assert CLAIRE in found
+
+
+def test_a_changed_private_address_is_not_handed_out(staff: Academy) -> None:
+    staff.twice(TODAY, changed(staff, numen=NUMEN))
+    assert staff.values(CLAIRE, "piactlProofChanged") == [f"private_mail {TODAY}"]
+    ran, found = reset(staff, NUMEN, "--private-mail")
+    assert ran.code == 0, ran.err
+    (file,) = staff.folder.glob("reset-*.csv")
+    assert list(found) == [CLAIRE]
+    assert "example" not in file.read_text(encoding="utf-8").replace("ac-amiens.fr", "")
+    assert f"its private address changed on {TODAY}, and is not handed out before {UNTIL}" in ran.out
+    staff.change(CLAIRE, piactlProofChanged=[f"private_mail {day(-7)}"])
+    ran, _ = reset(staff, NUMEN, "--private-mail")
+    assert ran.code == 0, ran.err
+    assert any(THIEFS in one.read_text(encoding="utf-8") for one in staff.folder.glob("reset-*.csv"))
+
+
+def test_the_days_are_a_setting(staff: Academy) -> None:
+    staff.edit("piactl.yaml", "password:\n", "password:\n  holdoff_days: 0\n")
+    staff.night(TODAY, changed(staff))
+    ran, found = reset(staff, OTHER, "--private-mail")
+    assert ran.code == 0, ran.err
+    assert CLAIRE in found
+
+
+def test_a_numen_that_only_moves_to_another_key_is_the_same(staff: Academy) -> None:
+    assert staff.run("key", "add", "--reason", "yearly").code == 0
+    plan = staff.plan(changed(staff, numen=NUMEN, mail=MAIL), "--as-of", TODAY)
+    assert [one["kind"] for one in plan["changes"]] == ["update"]
+    staff.night(TODAY, changed(staff, numen=NUMEN, mail=MAIL))
+    assert staff.values(CLAIRE, "piactlProofChanged") == []
+    assert reset(staff, NUMEN)[0].code == 0
+
+
+def test_a_first_numen_is_a_change_too(academy: Academy) -> None:
+    before = day(-1).isoformat()
+    academy.night(before, academy.feed(post(-100), day=before))
+    ran = academy.night(TODAY, changed(academy))
+    assert ran.json["summary"] == {"identity": 1}
+    assert reset(academy, OTHER)[0].code == 1
+
+
+def test_a_new_account_has_nothing_that_changed(staff: Academy) -> None:
+    assert staff.values(CLAIRE, "piactlProofChanged") == []
+
+
+def test_an_undo_puts_the_former_proof_back_in_force(staff: Academy) -> None:
+    staff.night(TODAY, changed(staff))
+    assert staff.run("undo", "last", "--reason", "a thief in the HR application").code == 0
+    assert staff.values(CLAIRE, "piactlProofChanged") == []
+    assert staff.values(CLAIRE, "supannMailPrive") == [MAIL]
+    assert reset(staff, NUMEN)[0].code == 0
+
+
+def test_many_changes_in_one_night_are_refused(academy: Academy) -> None:
+    def rows(mail: str) -> list[str]:
+        names = [chr(97 + number // 26) + chr(97 + number % 26) for number in range(30)]
+        return [
+            post(-100, matricule=f"30{number:02}", nom_famille=f"Roy{name}", courriel_prive=f"p{name}@{mail}")
+            for number, name in enumerate(names)
+        ]
+
+    before = day(-1).isoformat()
+    academy.night(before, academy.feed(*rows("example.org"), day=before))
+    with academy.nothing_written():
+        feed = academy.feed(*rows("example.net"), day=TODAY)
+        ran = academy.run("nightly", feed, "--as-of", TODAY)
+    assert ran.code == 4, ran.err
+    assert "REFUSED by the guard identity" in ran.err
+    assert "--allow identity=30" in ran.err
+
+
+# ---- the owner is told
+
+
+def hooked(academy: Academy, script: str) -> Path:
+    """A hook for changes of proofs; what it hears is appended to the file that is returned."""
+    heard, hook = academy.folder / "heard", academy.folder / "hook"
+    hook.write_text(f"#!/bin/sh\n{script.format(heard=heard)}\n", encoding="utf-8")
+    hook.chmod(stat.S_IRWXU)
+    hooks = f"hooks: {{proof_changed: [{hook}], seconds: 1}}\n"
+    academy.edit("piactl.yaml", "state_folder: state\n", f"state_folder: state\n{hooks}")
+    return heard
+
+
+def told(heard: Path) -> list[dict[str, Any]]:
+    """The accounts that the hook was told of, without the instants; then it has heard nothing."""
+    accounts = []
+    for line in heard.read_text(encoding="utf-8").splitlines():
+        message = json.loads(line)
+        assert message["event"] == "proof-changed"
+        accounts += message["accounts"]
+    heard.unlink()
+    assert all(len(account.pop("when")) == 25 for account in accounts)
+    return accounts
+
+
+def test_the_owner_is_told_at_the_address_known_before(staff: Academy) -> None:
+    heard = hooked(staff, "cat >>{heard}")
+    staff.night(TODAY, changed(staff))
+    assert told(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["numen", "private_mail"]}]
+    staff.quiet_night(TODAY)
+    assert not heard.exists()
+    # the new address is in its hold-off, and the former is not known any more
+    given(staff, CLAIRE)
+    assert told(heard) == [{"uid": CLAIRE, "private_mail": "", "changed": ["password"]}]
+    assert staff.run("undo", "last", "--reason", "a thief in the HR application").code == 0
+    (account,) = told(heard)
+    assert (account["uid"], account["private_mail"]) == (CLAIRE, THIEFS)
+
+
+def test_the_owner_is_told_of_a_numen_an_activation_password_and_another_device(staff: Academy) -> None:
+    heard = hooked(staff, "cat >>{heard}")
+    staff.night(TODAY, changed(staff, mail=MAIL))
+    assert told(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["numen"]}]
+    given(staff, CLAIRE)
+    verified(staff, CLAIRE)
+    assert [one["changed"] for one in told(heard)] == [["password"]], "a first device replaces none"
+    assert verify(staff, CLAIRE, enrolled(staff, CLAIRE).code(), *KNOWN).code == 0
+    assert told(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["device"]}]
+    words = ("--password-alone", "--administrator", "--reason", "no telephone")
+    assert staff.run("otp", "remove", CLAIRE, *words).code == 0
+    assert told(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["device"]}]
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [("exit 3", "ended with exit code 3"), ("exec sleep 30", "did not end within 1 seconds")],
+)
+def test_a_hook_that_fails_is_a_warning_and_ends_nothing(staff: Academy, script: str, why: str) -> None:
+    hooked(staff, script)
+    ran = staff.night(TODAY, changed(staff))
+    assert why in ran.err
+    assert f"tell them: {CLAIRE}" in ran.err
+    assert ran.json["status"] == "done"
+    assert staff.values(CLAIRE, "piactlProofChanged") == [f"numen {TODAY}", f"private_mail {TODAY}"]
+    assert not [secret for secret in (NUMEN, OTHER) if secret in ran.err + ran.out]

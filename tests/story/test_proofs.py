@@ -1,0 +1,264 @@
+"""Who gets an activation password or another device: those who prove who they are, and how many on a day."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import ldap3
+import pytest
+
+from tests.cli.test_password import (
+    CLAIRE,
+    IDA,
+    LEA,
+    NUMEN,
+    OTHER,
+    attempts,
+    choose,
+    codes,
+    given,
+    lets_in,
+    reset,
+    staff,
+)
+
+from .academy import Academy, Ran
+from .phones import Phone, enrolled, verified, verify
+from .test_logins import PASSWORD, day, post
+
+ADMINISTRATOR = ("--administrator", "--reason", "came with an identity card")
+
+__all__ = ["staff"]
+
+
+def replaced(academy: Academy, code: str, *options: str, proof: str = "") -> Ran:
+    """`otp verify` of a device that takes the place of another, with a proof on the first line of stdin."""
+    words = ("--proof-file", "-") if proof else ()
+    stdin = f"{proof}\n{code}\n" if proof else f"{code}\n"
+    return academy.run("otp", "verify", CLAIRE, *words, *options, stdin=stdin)
+
+
+# ---- activate
+
+
+def test_whoever_chose_a_password_has_to_prove_who_they_are(staff: Academy) -> None:
+    _, found = given(staff, CLAIRE)
+    given(staff, CLAIRE, words=("--yes",))  # nobody has chosen one yet
+    _, found = given(staff, CLAIRE)
+    choose(staff, CLAIRE, found[CLAIRE])
+    with staff.nothing_written():
+        ran, _ = given(staff, CLAIRE, code=1)
+        assert f"piactl password reset {CLAIRE}" in ran.err
+        assert "--administrator --reason" in ran.err
+        given(staff, CLAIRE, words=("--administrator",), code=1)
+        assert staff.run("password", "activate", CLAIRE, "--dry-run").code == 1
+    _, found = given(staff, CLAIRE, words=ADMINISTRATOR)
+    assert lets_in(staff, CLAIRE, found[CLAIRE])
+
+
+def test_a_batch_holds_only_accounts_that_never_chose_one(staff: Academy) -> None:
+    staff.change(CLAIRE, userPassword=[PASSWORD])
+    ran, found = given(staff, CLAIRE, IDA, LEA, words=("-o", "json"), code=5)
+    assert [one["outcome"] for one in ran.json] == ["refused", "applied", "applied"]
+    assert set(found) == {IDA, LEA}
+    assert lets_in(staff, CLAIRE, PASSWORD)
+
+
+# ---- counts
+
+
+def counts(academy: Academy) -> dict[str, int]:
+    """The wrong answers that count against an account, by record."""
+    found = attempts(academy).items()
+    return {name: int(str(one["failures"])) for name, one in found if "last" in one}
+
+
+def test_wrong_numens_and_wrong_codes_are_counted_apart(staff: Academy) -> None:
+    for _ in range(3):
+        assert reset(staff, OTHER)[0].code == 1
+    assert sorted(counts(staff).values()) == [3]
+    phone = enrolled(staff, CLAIRE)
+    for _ in range(2):
+        assert verify(staff, CLAIRE, "000000").code == 1
+    assert sorted(counts(staff).values()) == [2, 3]
+    assert verify(staff, CLAIRE, phone.code()).code == 0
+    assert sorted(counts(staff).values()) == [2, 3], "a device that anybody could enrol ends no count"
+    for tries in (1, 0):
+        ran, _ = reset(staff, f"{OTHER}\n{phone.code()}", "--one-time-code-file", "-")
+        assert (ran.code, f"{tries} tr" in ran.err or "has to wait" in ran.err) == (1, True), ran.err
+    assert reset(staff, f"{NUMEN}\n{phone.code()}", "--one-time-code-file", "-")[0].code == 4
+
+
+# ---- devices
+
+
+@pytest.mark.parametrize("proof", ["code", "numen"])
+def test_another_device_takes_a_code_of_the_old_one_or_the_numen(staff: Academy, proof: str) -> None:
+    staff.change(CLAIRE, userPassword=[PASSWORD])
+    old = verified(staff, CLAIRE)
+    new = enrolled(staff, CLAIRE)
+    with staff.nothing_written():
+        assert replaced(staff, new.code()).code == 2, "no proof was given"
+        assert replaced(staff, new.code(), proof="neither").code == 2
+        assert replaced(staff, new.code(), proof=OTHER).code == 1
+        ran = replaced(staff, new.code(), proof="000000")
+        assert (ran.code, "is not one of" in ran.err) == (1, True), ran.err
+    new = Phone(new.secret)
+    given_proof = NUMEN if proof == "numen" else old.code()
+    ran = replaced(staff, new.code(), proof=given_proof)
+    assert ran.code == 0, ran.err
+    assert not lets_in(staff, CLAIRE, PASSWORD + old.code())
+    assert lets_in(staff, CLAIRE, PASSWORD + new.code())
+    journal = (staff.sandbox.folder / "journal" / "piactl.jsonl").read_text(encoding="utf-8")
+    assert journal.count(f"{CLAIRE}: an identity check was wrong") == 2
+    assert NUMEN not in journal
+
+
+def test_a_lost_telephone_takes_the_numen_or_an_administrator(staff: Academy) -> None:
+    verified(staff, CLAIRE)
+    verified(staff, IDA)
+    for uid in (CLAIRE, IDA):
+        assert staff.run("otp", "suspend", uid, "--reason", "lost").code == 0
+    new = enrolled(staff, CLAIRE)
+    assert replaced(staff, new.code(), proof="123456").code == 2, "no device is in force"
+    assert replaced(staff, new.code(), proof=NUMEN).code == 0
+    idas = enrolled(staff, IDA)
+    ran = verify(staff, IDA, idas.code())
+    assert ran.code == 1, "no NUMEN is known of her"
+    assert "--administrator --reason" in ran.err
+    assert verify(staff, IDA, idas.code(), "--administrator").code == 2, "without a reason"
+    assert verify(staff, IDA, idas.code(), *ADMINISTRATOR).code == 0
+
+
+def test_a_device_is_removed_with_a_proof_only(staff: Academy) -> None:
+    phone = verified(staff, CLAIRE)
+    verified(staff, IDA)
+    words = ("otp", "remove", CLAIRE, "--password-alone", "--reason", "no telephone")
+    with staff.nothing_written():
+        assert staff.run(*words).code == 2
+        assert staff.run(*words, "--proof-file", "-", stdin=f"{OTHER}\n").code == 1
+        ran = staff.run(*words[:2], "-", *words[3:], "-o", "json", stdin=f"{CLAIRE}\n{IDA}\n")
+        assert [one["outcome"] for one in ran.json] == ["refused", "refused"]
+        assert staff.run(*words, "--dry-run").code == 0
+    assert staff.run(*words, "--proof-file", "-", stdin=f"{phone.code()}\n").code == 0
+    assert staff.run(*words[:2], IDA, *words[3:], "--administrator").code == 0
+
+
+def test_a_numen_in_its_holdoff_replaces_no_device(staff: Academy) -> None:
+    old = verified(staff, CLAIRE)
+    staff.change(CLAIRE, piactlProofChanged=[f"numen {day(0)}"])
+    new = enrolled(staff, CLAIRE)
+    ran = replaced(staff, new.code(), proof=NUMEN)
+    assert (ran.code, f"before {day(7)}" in ran.err) == (1, True), ran.err
+    assert replaced(staff, new.code(), proof=old.code()).code == 0
+
+
+# ---- guards
+
+
+@pytest.fixture
+def forty(academy: Academy) -> Academy:
+    """Forty people who have never had a password."""
+    names = [chr(97 + number // 26) + chr(97 + number % 26) for number in range(40)]
+    rows = [post(-100, matricule=f"30{n:02}", nom_famille=f"Roy{name}") for n, name in enumerate(names)]
+    academy.night(day(0).isoformat(), academy.feed(*rows, day=day(0).isoformat()))
+    return academy
+
+
+def of_today(academy: Academy) -> dict[str, dict[str, int]]:
+    (record,) = [one for name, one in attempts(academy).items() if name == "cn=operations"]
+    return record["operators"]  # type: ignore[return-value]
+
+
+def test_activation_passwords_have_a_limit_per_command_operator_and_day(forty: Academy) -> None:
+    uids = sorted(uid for uid in forty.names().values())
+    with forty.nothing_written():
+        ran, _ = given(forty, *uids[:11], code=4)
+        assert "REFUSED by the guard password" in ran.err
+        assert "--allow password=11" in ran.err
+        words = ("--allow", "password=11")
+        given(forty, *uids[:11], words=words, code=2)  # who approves says why, and is an administrator
+        given(forty, *uids[:11], words=("--reason", "rentrée", *words), code=2)
+    words = (*words, "--allow", "password_operator=11")
+    _, found = given(forty, *uids[:11], words=(*ADMINISTRATOR, *words))
+    assert len(found) == 11
+    with forty.nothing_written():
+        ran, _ = given(forty, *uids[11:13], code=4)
+        assert "one operator, one day" in ran.err
+        assert "password_day" in ran.err
+    ((operator, own),) = of_today(forty).items()
+    assert (bool(operator), own) == (True, {"password": 11})
+    # the night, another day and a record that nobody can read
+    assert forty.run("nightly").code == 0
+    assert of_today(forty)[operator] == {"password": 11}
+    dn = f"cn=operations,ou=attempts,{forty.sandbox.state}"
+    yesterday = {"day": day(-1).isoformat(), "operators": {operator: {"password": 500}}}
+    for data in (json.dumps(yesterday), "no record"):
+        with forty.sandbox.root() as root:
+            root.modify(dn, {"piactlData": [(ldap3.MODIFY_REPLACE, [data])]})
+        given(forty, uids[11])
+    assert of_today(forty)[operator] == {"password": 1}
+
+
+def test_another_host_counts_too(forty: Academy) -> None:
+    uids = sorted(forty.names().values())
+    given(forty, *uids[:6])
+    with forty.sandbox.root() as root:
+        record = {"day": day(0).isoformat(), "operators": {"somebody": {"password": 9}}}
+        dn = f"cn=operations,ou=attempts,{forty.sandbox.state}"
+        root.modify(dn, {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(record)])]})
+    ran, _ = given(forty, *uids[6:12], code=4)
+    assert "REFUSED by the guard password_day: 15 of 40 accounts" in ran.err
+    assert "password_operator" not in ran.err
+
+
+def test_two_commands_at_once_do_not_both_take_what_is_left(forty: Academy) -> None:
+    from piactl.cli.framework.configuration import open_configuration
+    from piactl.core.plan.guards import PASSWORD
+    from piactl.directory.open import open_writer
+    from piactl.directory.port import EntryWrite
+    from piactl.errors import UnsafePlan
+    from piactl.flows.accounts.batch import PreparedAccount
+    from piactl.flows.helpdesk.operation_counts import OperationGuard
+    from piactl.flows.plan.ready_plan import AccountWrite
+    from piactl.secrets import read_password
+
+    configuration = open_configuration(forty.sandbox.config)
+    settings, policy = configuration.settings, configuration.policy
+    guard = OperationGuard(settings, policy, day(0), "somebody", {}, configuration.unreadable)
+    row = AccountWrite("x", ("password",), "", EntryWrite("modify", "uid=x"))
+    accounts = tuple(PreparedAccount(f"x{n}", f"x{n}", write=row) for n in range(6))
+    with open_writer(configuration.settings.directory, "desk", read_password) as writer:
+        both = [guard.guarded(writer, PASSWORD, accounts) for _ in range(2)]
+        assert [batch.refusals for batch in both] == [(), ()]
+        first, second = (batch.reserve for batch in both)
+        assert first is not None
+        assert second is not None
+        first(writer)
+        with pytest.raises(UnsafePlan, match="used up"):
+            second(writer)
+    assert of_today(forty) == {"somebody": {"password": 6}}
+
+
+def test_devices_that_are_replaced_have_limits_too(staff: Academy) -> None:
+    staff.edit(
+        "policy.yaml",
+        "  device_operator:   {floor: 15, share: 0.002}",
+        "  device_operator: {max: 1, share: 0.0}",
+    )
+    verified(staff, CLAIRE)
+    assert "cn=operations" not in attempts(staff), "a first device replaces none"
+    assert replaced(staff, enrolled(staff, CLAIRE).code(), proof=NUMEN).code == 0
+    ran = replaced(staff, enrolled(staff, CLAIRE).code(), proof=NUMEN)
+    assert (ran.code, "REFUSED by the guard device_operator" in ran.err) == (4, True), ran.err
+    phone = enrolled(staff, CLAIRE)
+    ran = replaced(staff, phone.code(), *ADMINISTRATOR, "--allow", "device_operator=2")
+    assert ran.code == 0, ran.err
+
+
+def test_a_file_of_codes_is_not_left_where_a_guard_refuses(forty: Academy) -> None:
+    given(forty, *sorted(forty.names().values())[:11], code=4)
+    assert not [*forty.folder.glob("codes-*")]
+    assert not [path for path in Path(forty.folder).iterdir() if "unfinished" in path.name]
+    assert codes is not None
