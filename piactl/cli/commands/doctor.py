@@ -24,10 +24,14 @@ def doctor(
     compare: Annotated[
         bool, typer.Option("--compare", help="Only compare all servers of the list, value by value.")
     ] = False,
+    canaries: Annotated[
+        bool, typer.Option("--canaries", help="Also bind as the accounts of `canaries`, on every server.")
+    ] = False,
 ) -> int:
     """Check the server, its schema, overlays, indexes, limits and rights, the clock, the lock, the journal.
 
-    Each check has a number that it keeps, and says what a failure means and what to do. Nothing is changed.
+    Each check has a number that it keeps, and says what a failure means and what to do. Nothing is changed,
+    but with --canaries servers may count the binds as failed log ins.
     With --compare the servers of directory.servers are compared instead: accounts, devices, piactl's own
     records, and the state of passwords. They have 30 seconds to catch up; entries that replication is still
     to bring are counted apart. Exit codes of --compare: 0 all hold the same, 1 they differ, 8 one of them
@@ -44,7 +48,7 @@ def doctor(
         configuration = configuration_path()
     except ConfigurationInvalid as missing:
         configuration = missing
-    examination = examine(configuration, utc_now, who().host)
+    examination = examine(configuration, utc_now, who().host, canaries=canaries)
     rows = [finding.row() for finding in examination.findings]
     if output in (None, Layout.TABLE):
         put([doctor_text(rows)])

@@ -20,8 +20,9 @@ from piactl.core.model.policy import Policy, Service
 PERIOD = 30
 """Seconds of one step."""
 DIGITS = 6
-WINDOW = 3
-"""Steps before and after the expected one that are tried."""
+WINDOW = 1
+"""Steps before and after the expected one that are tried. Three codes fit at any moment: slapd miscounts many
+guesses at once, so few of them may be right."""
 
 Codes = Callable[[int], str]
 """The code of a step."""

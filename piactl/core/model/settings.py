@@ -136,6 +136,8 @@ class SourceSettings:
 class PasswordSettings:
     """Passwords and activation passwords. `policy` and `activation_policy` are DNs of ppolicy entries: the
     one of people, and the one that applies to an account until its activation password is replaced.
+    `protected_policy`: the one of protected accounts. `other_policies`: those that an account may also name;
+    a run removes every other one.
 
     An activation password lasts `activation_hours`. `minimum` and `administrator_minimum` are in characters.
     After
@@ -148,6 +150,18 @@ class PasswordSettings:
     minimum: int = 12
     administrator_minimum: int = 16
     failures_per_hour: int = 60
+    protected_policy: str = ""
+    other_policies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """An account that every server must refuse, whatever its password: closed, locked, archived, or with a
+    device and without a code."""
+
+    name: str
+    account: str
+    password_file: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +189,4 @@ class Settings:
     lock_hook: tuple[str, ...] = ()
     hook_seconds: int = 10
     password: PasswordSettings = PasswordSettings()
+    canaries: tuple[Canary, ...] = ()
