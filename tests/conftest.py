@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import ldap3
 import pytest
@@ -51,6 +52,11 @@ class Sandbox:
     pid: int
     accounts: str = ACCOUNTS
     state: str = STATE
+
+    @property
+    def socket(self) -> Path:
+        """The Unix socket of the server."""
+        return Path(unquote(self.uri.removeprefix("ldapi://")))
 
     @contextmanager
     def root(self) -> Iterator[ldap3.Connection]:

@@ -13,6 +13,7 @@ from piactl.config.sources import read_sources
 from piactl.config.strict_yaml import Document, Node, quoted, read_document
 from piactl.core.model.settings import (
     CREDENTIAL,
+    Canary,
     DirectorySettings,
     Identity,
     PasswordSettings,
@@ -62,6 +63,10 @@ def _settings(document: Document, file: Path) -> Settings:
         proof_hook=tuple(root.at("hooks").at("proof_changed").texts()),
         hook_seconds=root.at("hooks").at("seconds").integer(_USUAL.hook_seconds),
         password=_password(document, root.at("password")),
+        canaries=tuple(
+            Canary(name, node.at("account").text(), _path(node.at("password_file"), folder))
+            for name, node in root.at("canaries").entries()
+        ),
     )
 
 
@@ -75,8 +80,10 @@ def _go_on(document: Document, root: Node) -> frozenset[str]:
 
 def _password(document: Document, node: Node) -> PasswordSettings:
     usual = _USUAL.password
-    for key in ("policy", "activation_policy"):
+    for key in ("policy", "activation_policy", "protected_policy"):
         check_dn(document, node.at(key), f"password.{key}")
+    for other in node.at("other_policies").text_nodes():
+        check_dn(document, other, "password.other_policies")
     return PasswordSettings(
         policy=node.at("policy").text(),
         activation_policy=node.at("activation_policy").text(),
@@ -85,6 +92,8 @@ def _password(document: Document, node: Node) -> PasswordSettings:
         administrator_minimum=node.at("administrator_minimum").integer(usual.administrator_minimum),
         failures_per_hour=node.at("failures_per_hour").integer(usual.failures_per_hour),
         holdoff_days=node.at("holdoff_days").integer(usual.holdoff_days),
+        protected_policy=node.at("protected_policy").text(),
+        other_policies=tuple(node.at("other_policies").texts()),
     )
 
 

@@ -20,8 +20,9 @@ from piactl.flows.accounts.hooks import IdentityNotices, tell_owners
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, check_plan_fits, refused
 from piactl.flows.apply.run import Run, check_date, head_facts
+from piactl.flows.canaries import try_canaries
 from piactl.flows.helpdesk.rate_limit import forget_old_attempts
-from piactl.flows.helpdesk.unblock import release_activation_policy
+from piactl.flows.helpdesk.unblock import release_activation_policy, remove_foreign_policies
 from piactl.flows.plan.incremental import NextCache, keep, read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import scan_feeds
@@ -102,9 +103,11 @@ def run_nightly(
             stop=stop,
             brief=True,
             tell=tell,
-            housekeeping=(release_activation_policy, forget_old_attempts),
+            housekeeping=(remove_foreign_policies, release_activation_policy, forget_old_attempts),
         )
         done.without_feeds = bool(made.refused)
+        if not done.stopped:
+            done.let_in = _canaries_let_in(run, settings)
         # a run that did not end well leaves no cache
         if cache is not None and cache.kept and done.status is RunStatus.DONE:
             _keep_cache(run, cache, folder, rules)
@@ -122,6 +125,19 @@ def _tell_after(after: ExitStack, run: Run, ready: ReadyPlan) -> IdentityNotices
 
     after.callback(tell)
     return notices
+
+
+def _canaries_let_in(run: Run, settings: Settings) -> int:
+    """How many binds of canaries a server accepted; says each, and those that prove nothing."""
+    let_in = 0
+    try:
+        for result in try_canaries(run.writer, settings):
+            if result.let_in is not False:
+                run.say(f"canary {result}{'; it must be refused: piactl doctor' if result.let_in else ''}")
+            let_in += bool(result.let_in)
+    except PiactlError as error:
+        run.say(f"the canaries could not be tried: {error}")
+    return let_in
 
 
 def _keep_cache(run: Run, cache: NextCache, folder: Path, rules: Rules) -> None:

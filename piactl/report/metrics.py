@@ -13,9 +13,11 @@ def metrics_text(
     document: Mapping[str, Any],
     outcomes: Mapping[str, int],
     unreadable: int = 0,
+    let_in: int = 0,
 ) -> str:
     """The text of the metrics file. `now` is in seconds since the epoch; `document` is the plan, empty if
-    there was none; `unreadable` counts the records of piactl that the run could not read."""
+    there was none; `unreadable` counts the records of piactl that the run could not read, `let_in` the binds
+    of canaries that a server accepted."""
     lines = [
         "# HELP piactl_last_run_timestamp_seconds When the last nightly ended.",
         "# TYPE piactl_last_run_timestamp_seconds gauge",
@@ -44,5 +46,8 @@ def metrics_text(
         "# HELP piactl_last_run_unreadable_records Records in the directory that it could not read.",
         "# TYPE piactl_last_run_unreadable_records gauge",
         f"piactl_last_run_unreadable_records {unreadable}",
+        "# HELP piactl_last_run_canaries_let_in Binds of accounts that must be refused, and were not.",
+        "# TYPE piactl_last_run_canaries_let_in gauge",
+        f"piactl_last_run_canaries_let_in {let_in}",
     ]
     return "\n".join(lines) + "\n"

@@ -107,6 +107,7 @@ any_date: true        # trials may write as of any day
 password:
   policy: cn=default,{policies}
   activation_policy: cn=activation,{policies}
+  protected_policy: cn=protected,{policies}
 sources:
   hr: {{kind: full, files: ["*.csv"]}}
 """

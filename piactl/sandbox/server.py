@@ -38,7 +38,7 @@ _MODULE_FOLDERS = (
     "/opt/symas/lib/openldap",
 )
 _SCHEMA_FOLDERS = ("/etc/ldap/schema", "/etc/openldap/schema", "/usr/local/etc/openldap/schema")
-_MODULES = ("back_mdb", "otp", "ppolicy", "unique", "constraint", "argon2", "syncprov")
+_MODULES = ("back_mdb", "otp", "ppolicy", "ppm", "unique", "constraint", "argon2", "syncprov")
 _LOG_MODULES = ("accesslog",)
 _SCHEMAS = ("core", "cosine", "inetorgperson")
 
@@ -203,6 +203,8 @@ def _prepare(folder: Path, software: Software, *, accesslog: bool) -> None:
         "data": str(inner / "data"),
         "log_data": str(inner / "log"),
         "maxsize": str(_MAXSIZE),
+        "portal": "127.0.0.1",
+        "portal_socket": str(_socket(folder)),
         **tree_settings(),
     }
     try:

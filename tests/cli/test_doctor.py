@@ -108,7 +108,8 @@ def clinic(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Clinic:
     claire = made.account("claire.exemple")
     with sandbox.connect("desk") as desk:
         desk.modify(claire, {"userPassword": [(ldap3.MODIFY_REPLACE, [PASSWORD])]})
-    made.account("paul.garde", piactlProtected="TRUE", piactlNumenDigest="{k1}01")
+    protected = {"piactlProtected": "TRUE", "pwdPolicySubentry": f"cn=protected,{POLICIES}"}
+    made.account("paul.garde", piactlNumenDigest="{k1}01", **protected)
     return made
 
 
@@ -742,7 +743,7 @@ def test_what_cannot_be_seen_is_tried_or_skipped_and_never_called_fine(clinic: C
     assert code == 0
     results = {i: rows[0]["result"] for i, rows in told.items()}
     assert {i for i, result in results.items() if result == "skipped"} == {
-        "D17", "D18", "D20", "D21", "D22", "D25", "D26", "D38",
+        "D17", "D18", "D20", "D21", "D22", "D25", "D26", "D38", "D44",
     }  # fmt: skip
     assert all(told[i][0]["advice"] for i in ("D17", "D20", "D21", "D22", "D25", "D26"))
     assert told["D19"][0]["found"].endswith("a taken value was refused")
@@ -783,7 +784,7 @@ def test_a_failing_check_says_what_it_means_and_what_to_do(clinic: Clinic, capsy
 
 
 def test_the_numbers_are_those_of_the_book() -> None:
-    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 43)]
+    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 48)]
     for check in CHECKS.values():
         assert check.severity.value in WORKED
         assert check.meaning.endswith(".")

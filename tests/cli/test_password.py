@@ -379,7 +379,7 @@ def test_a_night_that_may_not_do_that_goes_on(staff: Academy) -> None:
     staff.sandbox.start()
     ran = staff.run("nightly", "-o", "json")
     assert ran.code == 0, ran.err
-    assert "stay under the policy of activation passwords" in ran.err
+    assert "under the policy of activation passwords: " in ran.err
     assert staff.entry(CLAIRE)["pwdPolicySubentry"] == [CODES]
     told = {one["id"]: one for one in staff.run("doctor", "-o", "json").json}
     assert "nightly cannot remove the policy of activation passwords" in told["D23"]["found"]

@@ -8,6 +8,7 @@ import pytest
 
 from piactl.config.settings import read_settings
 from piactl.core.model.settings import (
+    Canary,
     DirectorySettings,
     Identity,
     LimitsPeriod,
@@ -81,8 +82,10 @@ def test_a_configuration_that_says_everything():
     assert (settings.lock_seconds, settings.keep_undo_days, settings.clock_minutes) == (600, 30, 15)
     policy = "cn=activation,ou=policies,o=gouv,c=fr"
     default = "cn=default,ou=policies,o=gouv,c=fr"
-    assert settings.password == PasswordSettings(default, policy, 48, 13, 17, 40, 10)
+    protected, strict = (f"cn={name},ou=policies,o=gouv,c=fr" for name in ("protected", "strict"))
+    assert settings.password == PasswordSettings(default, policy, 48, 13, 17, 40, 10, protected, (strict,))
     assert settings.proof_hook == ("/usr/local/sbin/tell-owner", "--mail")
+    assert settings.canaries == (Canary("closed", "essai.ferme", str(path.parent / "secrets/closed")),)
     assert settings.sources == {
         "epp": SourceSettings(
             name="epp",

@@ -41,6 +41,8 @@ def settings_for(folder: Path, schema: Path) -> dict[str, str]:
         "data": str(folder / "data"),
         "log_data": str(folder / "log"),
         "maxsize": str(1 << 30),
+        "portal": "127.0.0.1",
+        "portal_socket": str(folder / "ldapi"),
         **tree_settings(),
     }
 

@@ -152,7 +152,7 @@ def test_a_block_between_reading_and_writing_leaves_no_code_without_an_end(place
     set_code(place, 600)
     choose(place)
     with desk(place) as writer:
-        write = activation_write(writer, dn(place), ActivationPassword(SECOND), soon(2), CODES)
+        write = activation_write(writer, dn(place), ActivationPassword(SECOND), soon(5), CODES)
         block(place)
         result = next(iter(Ending(writer).write([write])))
     assert result.outcome in (Outcome.APPLIED, Outcome.CONFLICT)
@@ -208,7 +208,7 @@ def test_wrong_tries_kill_a_code_until_it_is_unblocked(place: Sandbox) -> None:
     assert not place.accepts(dn(place), CODE)
     with desk(place) as writer:
         at = datetime.strptime(ends[0].decode(), "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
-        write = unblock_write(writer, dn(place), ends=at, released=False)
+        write = unblock_write(writer, dn(place), ends=at)
         assert write is not None
         assert next(iter(writer.write([write]))).outcome is Outcome.APPLIED
     assert held(place, "pwdAccountLockedTime") == ends

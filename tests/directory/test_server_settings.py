@@ -88,6 +88,9 @@ DIRECTIVES = {
     "constraint_attribute": "olcConstraintAttribute",
     "ppolicy_default": "olcPPolicyDefault",
     "ppolicy_hash_cleartext": "olcPPolicyHashCleartext",
+    "ppolicy_check_module": "olcPPolicyCheckModule",
+    "localSSF": "olcLocalSSF",
+    "security": "olcSecurity",
     "logdb": "olcAccessLogDB",
     "logops": "olcAccessLogOps",
     "logsuccess": "olcAccessLogSuccess",
@@ -95,7 +98,7 @@ DIRECTIVES = {
     "syncprov-checkpoint": "olcSpCheckpoint",
 }
 GLOBAL = {"olcPidFile", "olcArgsFile", "olcModulePath", "olcModuleLoad", "olcSizeLimit", "olcTimeLimit"}
-GLOBAL |= {"olcPasswordHash", "include"}
+GLOBAL |= {"olcPasswordHash", "include", "olcLocalSSF", "olcSecurity"}
 
 
 def from_conf(text: str) -> dict[str, list[tuple[str, str]]]:

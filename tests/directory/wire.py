@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 MODIFY, ADD, DELETE, SEARCH, BIND, UNBIND, EXTENDED = 0x66, 0x68, 0x4A, 0x63, 0x60, 0x42, 0x77
 DELETE_RESPONSE = 0x6B
@@ -44,17 +45,21 @@ def result(number: int, tag: int, code: int, text: str = "") -> bytes:
 
 
 class Wire:
-    """Passes everything through, but the `at`th operation `tag` of all connections meets `fault`, `times`
+    """Stands before the TCP port or Unix socket `target`.
+
+    Passes everything through, but the `at`th operation `tag` of all connections meets `fault`, `times`
     times in a row. `fired` counts, `requests` are all of them, `waiting` with each how many were without an
     answer then, `most` at most. Everything it opened is closed by `close`."""
 
-    def __init__(self, port: int, tag: int = MODIFY, fault: str = "", *, at: int = 1, times: int = 1) -> None:
+    def __init__(
+        self, target: int | Path, tag: int = MODIFY, fault: str = "", *, at: int = 1, times: int = 1
+    ) -> None:
         self.fired = 0
         self.most = 0
         self.requests: list[bytes] = []
         self.waiting: list[int] = []
         self._asked: set[int] = set()
-        self._target = port
+        self._target = target
         self._tag, self._fault, self._at, self._times = tag, fault, at, times
         self._seen = 0
         self._lock = threading.Lock()
@@ -81,13 +86,12 @@ class Wire:
             except OSError:
                 return
             try:
-                server = socket.create_connection(("127.0.0.1", self._target), 2)
+                server = _connected(self._target)
             except OSError:
                 client.close()
                 continue
             server.settimeout(None)
-            for link in (client, server):
-                link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._links += [client, server]
             spoiled: dict[int, str] = {}
             self._run(self._pump, client, server, spoiled, True)
@@ -197,6 +201,17 @@ class Wire:
         for link in self._links:
             link.close()
         assert not any(thread.is_alive() for thread in self._threads), "a thread of the proxy did not end"
+
+
+def _connected(target: int | Path) -> socket.socket:
+    if isinstance(target, int):
+        server = socket.create_connection(("127.0.0.1", target), 2)
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return server
+    server = socket.socket(socket.AF_UNIX)
+    server.settimeout(2)
+    server.connect(str(target))
+    return server
 
 
 def _reset(link: socket.socket) -> None:

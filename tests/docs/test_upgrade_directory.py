@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import ldap3
 import pytest
@@ -43,6 +44,8 @@ def pasted(script: str, folder: Path, uri: str = "") -> str:
     """What the commands print, typed in one shell by the user of the test in place of root."""
     script = script.replace("gidNumber=0+uidNumber=0", OWNER).replace("ldapi:///", uri)
     script = script.replace("rules.ldif", str(folder / "rules.ldif"))
+    socket = unquote(uri.removeprefix("ldapi://")) or str(folder / "slapd" / "ldapi")
+    script = script.replace("portal_socket=/run/slapd/ldapi", f"portal_socket={socket}")
     script = script.replace("/etc/piactl/secrets", str(folder / "secrets"))
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", f"{STUBS}\n{script}"],
@@ -74,6 +77,10 @@ RULES = (
     ),
     (r"^(olcAccess:|access) to .* attrs=pwdPolicySubentry val\..*\n(  by .*\n)+", ""),
     (r'( attrs=pwdPolicySubentry\n.*\n  by dn\.exact="cn=piactl-desk.*") =zrscd$', r"\1 write"),
+    (r"^(olcAccess:|access) to .* filter=\(pwdReset=TRUE\) .*\n(  by .*\n)+", ""),
+    (r"^(olcLocalSSF:|localSSF) 128\n", ""),
+    (r"^(olcSecurity:|security) simple_bind=128\n", ""),
+    (r"^(olcPPolicyCheckModule:|ppolicy_check_module) ppm.so\n", ""),
 )
 
 
@@ -122,7 +129,8 @@ def former_conf(conf: str) -> str:
 
 
 def former_tree(tree: str) -> str:
-    return without(tree, (r"^pwdInHistory: 1\n", ""))
+    tree = without(tree, (r"^pwdInHistory: 1\n", ""), (r"^dn: cn=protected,.*\n(.+\n)+\n", ""))
+    return re.sub(r"(?m)^(objectClass: pwdPolicyChecker|pwdUseCheckModule|pwdCheckModuleArg).*\n", "", tree)
 
 
 # ---- the servers
@@ -162,13 +170,21 @@ class Standing:
         told = json.loads(seen.out)
         return code, {one["id"]: one["result"] for one in told}
 
+    def piactl(self, *words: str) -> int:
+        code = run(["--config", str(self.sandbox.config), *words])
+        self._capsys.readouterr()
+        return code
+
     def errors(self) -> set[str]:
         return {id_ for id_, result in self.doctor()[1].items() if result == "error"}
 
     def is_brought_over(self) -> None:
         """Doctor finds nothing, and the doors are shut."""
         code, told = self.doctor()
-        assert (code, {id_: told[id_] for id_ in CHANGED}) == (0, dict.fromkeys(CHANGED, "ok"))
+        expected = {**dict.fromkeys((*CHANGED, "D44", "D46"), "ok"), "D45": "warning"}
+        assert (code, {id_: told[id_] for id_ in expected}) == (0, expected)
+        assert self.piactl("password", "unblock", "paul.garde", "--administrator", "--reason", "upgrade") == 0
+        assert self.doctor()[1]["D45"] == "ok"
         self.code(CODE)
         with self.server.bind(self.account, CODE) as owner:
             with pytest.raises(LDAPConstraintViolationResult):
@@ -195,14 +211,25 @@ def conf(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Standing:
     schema.write_text(former_schema(schema.read_text(encoding="utf-8")), encoding="utf-8")
     sandbox.start()
     with sandbox.root() as root:
-        root.modify(f"cn=activation,{POLICIES}", {"pwdInHistory": [(ldap3.MODIFY_DELETE, [])]})
+        ppm: dict[str, Any] = {
+            n: [(ldap3.MODIFY_DELETE, [])] for n in ("pwdUseCheckModule", "pwdCheckModuleArg")
+        }
+        ppm["objectClass"] = [(ldap3.MODIFY_DELETE, ["pwdPolicyChecker"])]
+        root.modify(f"cn=default,{POLICIES}", ppm)
+        root.modify(f"cn=activation,{POLICIES}", ppm | {"pwdInHistory": [(ldap3.MODIFY_DELETE, [])]})
+        root.delete(f"cn=protected,{POLICIES}")
     return Standing(sandbox, sandbox, capsys)
 
 
 NAMES = commands("1. Names")
 LOCK_BY_CONFIG, LOCK_BY_CONF = commands("5. The run lock").split("\nconf=/etc/ldap/slapd.conf\n")
-LOCK_BY_CONFIG += "\n" + commands("6. The days on which proofs changed")
-BY_CONFIG = f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}"
+PASSWORDS_BY_CONFIG, PASSWORDS_BY_CONF, _ = re.split(
+    r"\n(?=conf=/etc/ldap/slapd.conf portal=|ldapsearch -LLL)", commands("6. Passwords")
+)
+LOCK_BY_CONFIG += "\n" + commands("7. The days on which proofs changed")
+BY_CONFIG = (
+    f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}\n{PASSWORDS_BY_CONFIG}"
+)
 
 
 def test_by_cn_config(config: tuple[Standing, ConfigServer]) -> None:
@@ -266,11 +293,12 @@ def by_conf(standing: Standing, script: str) -> None:
 
 
 def test_by_slapd_conf(conf: Standing) -> None:
-    assert conf.errors() == set(CHANGED)
+    assert conf.errors() == {*CHANGED, "D44"}
     script = commands("4. Servers configured by slapd.conf")
-    for file in ("rules.conf", "overlay.conf"):
+    script = f"{script}\n{LOCK_BY_CONF}\n{PASSWORDS_BY_CONF}"
+    for file in ("rules.conf", "overlay.conf", "reset.conf"):
         script = script.replace(file, str(conf.sandbox.folder / file))
-    by_conf(conf, f"{script}\n{LOCK_BY_CONF}")
+    by_conf(conf, script)
     conf.is_brought_over()
 
 

@@ -87,9 +87,9 @@ def pair(make_academy: Callable[..., Academy], make_sandbox: Callable[..., Sandb
 class Killing(Wire):
     """Kills the process `pid` at the `last`th change of an account that is there."""
 
-    def __init__(self, port: int, pid: int, last: int) -> None:
+    def __init__(self, target: Path, pid: int, last: int) -> None:
         self.pid, self.left = pid, last
-        super().__init__(port)
+        super().__init__(target)
 
     def _request(self, message: bytes, *more: Any) -> None:
         if operation(message)[1] == MODIFY and b"uid=" in message[:24]:
@@ -102,7 +102,7 @@ class Killing(Wire):
 
 @contextmanager
 def killing(sandbox: Sandbox, last: int) -> Iterator[Killing]:
-    proxy = Killing(int(sandbox.tcp_uri.rpartition(":")[2].rstrip("/")), sandbox.pid, last)
+    proxy = Killing(sandbox.socket, sandbox.pid, last)
     try:
         yield proxy
     finally:

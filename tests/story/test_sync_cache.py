@@ -54,9 +54,9 @@ def always_pass_by(monkeypatch: pytest.MonkeyPatch) -> None:
 class Rewriting(Wire):
     """Puts one text in the place of another of the same length in the server's messages of kind `tag`."""
 
-    def __init__(self, port: int, old: bytes, new: bytes, tag: int | None) -> None:
+    def __init__(self, target: Path, old: bytes, new: bytes, tag: int | None) -> None:
         self.old, self.new, self.answer = old, new, tag
-        super().__init__(port)
+        super().__init__(target)
 
     def _reply(self, message: bytes, *more: Any) -> None:
         if operation(message)[1] == self.answer and self.old in message:
@@ -68,7 +68,7 @@ class Rewriting(Wire):
 @contextmanager
 def rewriting(academy: Academy, old: bytes, new: bytes, tag: int | None) -> Iterator[Rewriting]:
     """Has the academy's server answer through that."""
-    proxy = Rewriting(int(academy.sandbox.tcp_uri.rpartition(":")[2].rstrip("/")), old, new, tag)
+    proxy = Rewriting(academy.sandbox.socket, old, new, tag)
     academy.edit("piactl.yaml", academy.sandbox.uri, proxy.uri)
     try:
         yield proxy

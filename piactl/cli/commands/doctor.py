@@ -24,12 +24,16 @@ def doctor(
     compare: Annotated[
         bool, typer.Option("--compare", help="Only compare all configured servers, value by value.")
     ] = False,
+    canaries: Annotated[
+        bool, typer.Option("--canaries", help="Also bind as the accounts of `canaries`, on every server.")
+    ] = False,
 ) -> int:
     """Check the server, its schema, overlays, indexes, limits and rights, the clock, the lock, the journal.
 
-    Each check has a permanent number, and says what a failure means and what to do. Nothing is changed. With
-    --compare the servers of directory.servers are compared instead: accounts, devices, the records of piactl,
-    and the state of passwords. They have 30 seconds to catch up; entries that replication has not yet
+    Each check has a permanent number, and says what a failure means and what to do. Nothing is changed, but
+    with --canaries servers may count the binds as failed log ins.
+    With --compare the servers of directory.servers are compared instead: accounts, devices, the records of
+    piactl, and the state of passwords. They have 30 seconds to catch up; entries that replication has not yet
     delivered are counted separately. Exit codes of --compare: 0 equal, 1 different, 8 a server cannot be
     read. Without it: 0 no error (with --strict: no warning), 1 an error was found, 8 no server can be
     reached, 10 configuration, policy or secrets cannot be used.
@@ -44,7 +48,7 @@ def doctor(
         configuration = configuration_path()
     except ConfigurationInvalid as missing:
         configuration = missing
-    examination = examine(configuration, utc_now, who().host)
+    examination = examine(configuration, utc_now, who().host, canaries=canaries)
     rows = [finding.row() for finding in examination.findings]
     if output in (None, Layout.TABLE):
         put([doctor_text(rows)])

@@ -53,9 +53,9 @@ def nightly(
     """Read the feeds, plan, check the guards and apply, in one run.
 
     Without feeds it makes the changes due by date and policy alone. Exit codes: 0 done, 4 refused by a guard
-    or a clock, 5 done in part, 6 feed refused (nothing written, unless the configuration says `continue`), 7
-    another run is writing, 8 directory unreachable, 10 configuration or policy invalid, or the default
-    password policy missing (nothing written).
+    or a clock, 5 done in part or a canary was let in, 6 feed refused (nothing written, unless the
+    configuration says `continue`), 7 another run is writing, 8 directory unreachable, 10 configuration or
+    policy invalid, or the default password policy missing (nothing written).
     """
     need_reason(reason, "--accept-feed", accept_feed or [])
     need_reason(reason, "--accept-person", accept_person or [])
@@ -191,7 +191,9 @@ def _metrics(
         counts = done.counts if done else {}
         now = _now().timestamp()
         document = plan_document(ready) if ready else {}
-        text = metrics_text(order.run, now, code, document, counts, len(configuration.unreadable))
+        text = metrics_text(
+            order.run, now, code, document, counts, len(configuration.unreadable), done.let_in if done else 0
+        )
         write_public(Path(configuration.settings.metrics_file), text.encode())
     except PiactlError as error:
         say(f"the metrics could not be written: {error}")

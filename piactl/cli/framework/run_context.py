@@ -177,6 +177,6 @@ def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None
 
 
 def done_code(done: Done) -> int:
-    if done.status is not RunStatus.DONE:
+    if done.status is not RunStatus.DONE or done.let_in:
         return int(Exit.PARTLY)
     return int(Exit.FEED_REFUSED if done.without_feeds else Exit.DONE)

@@ -20,8 +20,9 @@ from piactl.core.model.policy import Policy, Service
 PERIOD = 30
 """Seconds per step."""
 DIGITS = 6
-WINDOW = 3
-"""Steps accepted before and after the expected one."""
+WINDOW = 1
+"""Steps before and after the expected one that are tried. Three codes fit at any moment: slapd miscounts many
+guesses at once, so few of them may be right."""
 
 Codes = Callable[[int], str]
 """Returns the code of a step."""

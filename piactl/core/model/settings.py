@@ -135,7 +135,9 @@ class SourceSettings:
 @dataclass(frozen=True, slots=True)
 class PasswordSettings:
     """Passwords and activation passwords. `policy` is the DN of the ppolicy entry for people,
-    `activation_policy` the DN of the one that applies until an activation password is replaced.
+    `activation_policy` the DN of the one that applies until an activation password is replaced,
+    `protected_policy` that of protected accounts. `other_policies` are those that an account may also name; a
+    run removes every other one.
 
     An activation password lasts `activation_hours`. `minimum` and `administrator_minimum` are in characters.
     After `failures_per_hour` failed identity checks over all accounts, checks are refused for a while. A
@@ -149,6 +151,18 @@ class PasswordSettings:
     administrator_minimum: int = 16
     failures_per_hour: int = 60
     holdoff_days: int = 7
+    protected_policy: str = ""
+    other_policies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """An account that every server must refuse, whatever its password: closed, locked, archived, or with a
+    device and without a code."""
+
+    name: str
+    account: str
+    password_file: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,3 +194,4 @@ class Settings:
     proof_hook: tuple[str, ...] = ()
     hook_seconds: int = 10
     password: PasswordSettings = PasswordSettings()
+    canaries: tuple[Canary, ...] = ()

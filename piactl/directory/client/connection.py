@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 import ldap3
 from ldap3.core.exceptions import LDAPException
 
-from piactl.core.model.settings import DirectorySettings, Identity
+from piactl.core.model.settings import DirectorySettings, Identity, TlsSettings
 from piactl.directory.client.controls import Control
 from piactl.directory.client.fast_search import encoded_search
 from piactl.directory.client.fast_write import ControlledWrite, PipelinedStrategy, changes_of
@@ -313,6 +313,34 @@ def open_session(
     finally:
         connection.forget()
     return session
+
+
+def bind_result(
+    uri: str, settings: DirectorySettings, identity: Identity, password: Password, *, clear: bool = False
+) -> Result:
+    """The server's answer to one simple bind; nothing else is asked on that connection.
+
+    `clear`: without TLS, for a made-up password; the server must refuse it before it looks at it. Raises
+    Unusable if no answer comes, or if the password would be sent in clear to another host.
+    """
+    tls = TlsSettings() if clear else settings.tls
+    settings = replace(settings, tls=tls)
+    secret = password("") if clear else _allowed_password(uri, settings, identity, password)
+    deadline = Deadline(2 * settings.connect_timeout)
+    try:
+        address = _address(uri)
+        connection = SilentConnection(address, settings, identity, secret, deadline, read_only=True)
+    except (ValueError, LDAPException) as error:
+        raise Unusable(f"not an address of a server ({str(error) or type(error).__name__})") from None
+    try:
+        _establish(connection, _starttls(address, settings))
+        connection.bind(read_server_info=False)
+        return connection.strategy.result
+    except (LDAPException, OSError, PiactlError) as error:
+        raise Unusable(reason(connection.strategy.failure or error)) from None
+    finally:
+        connection.forget()
+        connection.strategy.release()
 
 
 def _starttls(address: str, settings: DirectorySettings) -> bool:

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from secrets import token_hex
 
-from piactl.core.model.settings import DirectorySettings
-from piactl.directory.client.connection import Password, Session, Unusable, open_session
+from piactl.core.model.settings import DirectorySettings, Identity
+from piactl.directory.client.connection import Password, Session, Unusable, bind_result, open_session
 from piactl.directory.client.controls import PAGED, never_control
 from piactl.directory.client.result_codes import (
     ASSERTION,
@@ -31,7 +31,7 @@ from piactl.errors import PiactlError
 
 ENOUGH = 20_000
 _PAGE = 1000
-_CONSTRAINT = 19
+_STRONGER_NEEDED, _CONFIDENTIALITY, _CONSTRAINT = 8, 13, 19
 
 
 class ServerUnusable(PiactlError):
@@ -58,6 +58,30 @@ def open_probe(uri: str, settings: DirectorySettings, identity: str, password: P
         yield Probe(session, identity)
     finally:
         session.close()
+
+
+def accepts_in_clear(host: str, port: int, settings: DirectorySettings) -> bool | None:
+    """Whether a server looks at a password that arrives in clear over TCP; None if nothing answers there.
+    The password is made up."""
+    identity = Identity(dn=f"cn=nobody,{settings.suffix}")
+    uri = f"ldap://{f'[{host}]' if ':' in host else host}:{port}"
+    try:
+        result = bind_result(uri, settings, identity, lambda _: token_hex(16).encode(), clear=True)
+    except Unusable:
+        return None
+    return result.code not in (_STRONGER_NEEDED, _CONFIDENTIALITY)
+
+
+def accepts_bind(
+    uri: str, settings: DirectorySettings, dn: str, password_file: str, password: Password
+) -> tuple[bool, str]:
+    """Whether a server lets the account `dn` in, and its answer. Raises ServerUnusable if none comes, and
+    SecretUnusable if the password cannot be read."""
+    try:
+        result = bind_result(uri, settings, Identity(dn=dn, password_file=password_file), password)
+    except Unusable as why:
+        raise ServerUnusable(str(why), refused=False) from None
+    return result.code == 0, described(result)
 
 
 class Probe:
@@ -133,6 +157,13 @@ class Probe:
         if result.code == _CONSTRAINT and f"constraint on {attribute}" in result.text:
             return False
         return True if result.code == ASSERTION else None
+
+    def takes_password(self, dn: str, password: bytes) -> bool | None:
+        """Whether the server's rules of quality accept a new password of the entry `dn`; None if something
+        else refuses it first."""
+        write = EntryWrite("modify", dn, add={"userPassword": (password,)}, delete={"userPassword": ()})
+        result = self._session.write(write, [never_control()], f"ask about a password of {dn!r}")
+        return {_CONSTRAINT: False, ASSERTION: True}.get(result.code)
 
     def may_change(
         self, dn: str, deleted: str, added: Values | None = None, replaced: Values | None = None

@@ -44,6 +44,12 @@ def server_time(probe: Probe) -> datetime | None:
         return None
 
 
+def listeners(probe: Probe) -> list[str] | None:
+    """The URIs that the server listens on; None where they may not be read."""
+    found = probe.entries(f"cn=Listeners,{_context(probe)}", "(labeledURI=*)", ["labeledURI"])
+    return [entry.text("labeledURI") for entry in found] or None
+
+
 def database_room(probe: Probe, suffix: str) -> Room | None:
     """The room in the database of the suffix; None where it may not be read, or is not mdb."""
     attributes = ["namingContexts", "olmMDBPagesMax", "olmMDBPagesUsed", "olmMDBPagesFree"]

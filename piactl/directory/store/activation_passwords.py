@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from piactl.core.credentials.activation_password import ActivationPassword
-from piactl.core.model.settings import DirectorySettings
+from piactl.core.model.settings import DirectorySettings, PasswordSettings
 from piactl.directory import filters
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, ServerFacts, Writer, WriteResult
 from piactl.directory.store.accounts import IN_ACCOUNTS
@@ -42,18 +42,21 @@ def activation_write(
     )
 
 
-def unblock_write(reader: Reader, dn: str, *, ends: datetime | None, released: bool) -> EntryWrite | None:
+def unblock_write(
+    reader: Reader, dn: str, *, ends: datetime | None, policy: str | None = None
+) -> EntryWrite | None:
     """The write that lifts a block by wrong passwords and resets their count; None if nothing changes.
 
-    `ends` is the end of the activation password, None for another password. `released`: also removes the
-    policy of activation passwords.
+    `ends` is the end of the activation password, None for another password. `policy` is the DN of the
+    account's password policy from now on: "" the default one, None the present one.
     """
     delete = _values_of(reader, dn, LOCKED)
     add = {LOCKED: (_generalized(ends),)} if ends is not None else {}
     if delete == add:
         delete, add = {}, {}
-    if released:
+    if policy is not None:
         delete |= _values_of(reader, dn, POLICY)
+        add |= {POLICY: (policy.encode(),)} if policy else {}
     return EntryWrite("modify", dn, add=add, delete=delete) if delete or add else None
 
 
@@ -70,6 +73,60 @@ def read_released(
     )
     for entry in reader.search(settings.accounts, query, [uid, POLICY]):
         yield entry.text(uid), EntryWrite("modify", entry.dn, delete={POLICY: entry.values[POLICY]})
+
+
+def foreign_policies(
+    reader: Reader, directory: DirectorySettings, passwords: PasswordSettings
+) -> Iterator[tuple[RawEntry, str]]:
+    """(entry, DN of its password policy) of each account, protected or not, that names a policy which is not
+    in the configuration. Nothing if the configuration does not name the default policy."""
+    known = {
+        passwords.policy,
+        passwords.activation_policy,
+        passwords.protected_policy,
+        *passwords.other_policies,
+    }
+    if not passwords.policy:
+        return
+    named = [filters.equals(POLICY, dn) for dn in sorted(known - {""})]
+    query = filters.all_of(IN_ACCOUNTS, filters.present(POLICY), filters.none_of(*named))
+    uid = directory.attributes.get("uid", "uid")
+    for entry in reader.search(directory.accounts, query, [uid, "piactlProtected", POLICY]):
+        yield entry, entry.text(POLICY)
+
+
+def read_foreign(
+    reader: Reader, directory: DirectorySettings, passwords: PasswordSettings
+) -> Iterator[tuple[str, EntryWrite, str]]:
+    """(uid, write, DN of the policy) for each account that `foreign_policies` names; without the protected
+    ones, which only the administrator writes. The write removes the policy."""
+    uid = directory.attributes.get("uid", "uid")
+    for entry, policy in foreign_policies(reader, directory, passwords):
+        if entry.text("piactlProtected") != "TRUE":
+            write = EntryWrite("modify", entry.dn, delete={POLICY: entry.values[POLICY]})
+            yield entry.text(uid), write, policy
+
+
+def shut_out_by_others(
+    reader: Reader, directory: DirectorySettings, passwords: PasswordSettings, uid: str
+) -> list[str]:
+    """The uids of the protected accounts that wrong passwords block, but for those whose activation password
+    waits for its owner; `uid` is the attribute."""
+    waiting = filters.all_of(
+        filters.equals(RESET, "TRUE"), filters.equals(POLICY, passwords.activation_policy or directory.suffix)
+    )
+    marked = filters.equals("piactlProtected", "TRUE")
+    query = filters.all_of(IN_ACCOUNTS, marked, filters.none_of(waiting))
+    blocks: dict[str, bool] = {"": False}
+    uids = []
+    for entry in list(reader.search(directory.accounts, query, [uid, POLICY])):
+        policy = entry.text(POLICY) or passwords.policy
+        if policy not in blocks:
+            held = reader.read(policy, ["pwdLockout"])
+            blocks[policy] = held is not None and held.text("pwdLockout") == "TRUE"
+        if blocks[policy]:
+            uids.append(entry.text(uid))
+    return sorted(uids)
 
 
 def policy_faults(reader: Reader, policy: str) -> list[str]:

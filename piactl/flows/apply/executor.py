@@ -49,6 +49,8 @@ class Done:
     brief: bool = False
     lagging: list[str] = field(default_factory=list)
     """A sentence for each server of the list that does not have yet what this run wrote."""
+    let_in: int = 0
+    """How many binds of canaries a server accepted."""
     without_feeds: bool = False
     """Whether the feeds of some source were refused and the run went on without them."""
 

@@ -17,6 +17,7 @@ from piactl.core.model.settings import Settings
 from piactl.directory.open import open_reader
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError
+from piactl.flows.doctor.canaries import examine_canaries
 from piactl.flows.doctor.checks import CHECKS, Check, Finding, Outcome, broken, error, fine, skipped
 from piactl.flows.doctor.files import FreeBytes, examine_files, free_bytes
 from piactl.flows.doctor.journal import examine_journal, examine_runs
@@ -29,7 +30,7 @@ from piactl.secrets import read_keys, read_password
 __all__ = ["CHECKS", "Check", "Examination", "Finding", "Outcome", "examine", "exit_code"]
 
 _OF_CONFIGURATION = ("D01", "D02", "D03", "D04", "D05")
-_OF_RECORDS = ("D15", "D27", "D28", "D29", "D30", "D32", "D36", "D37", "D40", "D41", "D42", "D49")
+_OF_RECORDS = tuple("D15 D27 D28 D29 D30 D32 D36 D37 D40 D41 D42 D43 D45 D47 D49".split())
 _OF_JOURNAL = ("D08", "D09", "D10")
 _OF_FILES = ("D02", "D03", "D04", "D05", "D06", "D07")
 
@@ -50,13 +51,15 @@ def examine(
     host: str,
     *,
     free: FreeBytes = free_bytes,
+    canaries: bool = False,
 ) -> Examination:
     """Runs every check; a check that cannot run is skipped with the reason.
 
     `configuration` is the file, or the error that says why there is none. `host` is the name of this host
-    in the records of runs. Never raises: a check that fails with a bug reports it, and the others go on.
+    in the records of runs. `canaries`: bind as them, which servers may count as failed log ins. Never raises:
+    a check that fails with a bug reports it, and the others go on.
     """
-    findings = list(_all(configuration, now, host, free=free))
+    findings = list(_all(configuration, now, host, free=free, canaries=canaries))
     findings.sort(key=lambda finding: finding.check.id)
     return Examination(tuple(findings))
 
@@ -80,6 +83,7 @@ def _all(
     host: str,
     *,
     free: FreeBytes,
+    canaries: bool,
 ) -> Iterator[Finding]:
     try:
         settings = _settings(configuration)
@@ -103,7 +107,7 @@ def _all(
     checks = {**SETTINGS, **RIGHTS}
     for uri in settings.directory.servers:
         yield from examine_server(uri, settings.directory, settings.password, now, checks)
-    yield from _with_reader(settings, policy, keys, now, host)
+    yield from _with_reader(settings, policy, keys, now, host, canaries=canaries)
 
 
 def _settings(configuration: Path | ConfigurationInvalid) -> Settings:
@@ -118,8 +122,10 @@ def _with_reader(
     keys: Callable[[], DigestKeys],
     now: Callable[[], datetime],
     host: str,
+    *,
+    canaries: bool,
 ) -> Iterator[Finding]:
-    """Checks the journal and the records in the directory, as the first configured identity that can read."""
+    """Checks journal, records and canaries as the first configured identity that can read."""
     names = [n for n in ("reader", "nightly", "administrator") if n in settings.directory.identities]
     journal = settings.journal_file
     for name in names:
@@ -133,6 +139,7 @@ def _with_reader(
                     *of_journal,
                     examine_runs(reader, host, settings, content.unreadable, now(), chain),
                     *_records(content, runs, host, now()),
+                    examine_canaries(reader, settings, bind=canaries),
                 ]
         except PiactlError:
             continue

@@ -180,6 +180,31 @@ CHECKS: dict[str, Check] = {
         Check("D41", "day of the last run", _E, "No run is made before the day of the last one."),
         Check("D42", "feeds of the sources", _W, "Without new feeds, accounts change by dates alone."),
         Check(
+            "D43",
+            "foreign password policies",
+            _E,
+            "An account under a policy that piactl does not know may log in after its end.",
+        ),
+        Check(
+            "D44",
+            "passwords in clear",
+            _E,
+            "A server that takes passwords in clear over TCP lets anybody on the way read them.",
+        ),
+        Check(
+            "D45",
+            "blocks of protected accounts",
+            _W,
+            "Five wrong passwords of anybody shut out a protected account when it is needed most.",
+        ),
+        Check(
+            "D46",
+            "quality of passwords",
+            _W,
+            "Without the module ppm the server accepts aaaaaaaaaaaa; only `password check` refuses it.",
+        ),
+        Check("D47", "canaries", _E, "An account that must be refused can log in: others like it can, too."),
+        Check(
             "D48",
             "hook of changed proofs",
             _E,

@@ -16,7 +16,12 @@ from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
-from piactl.directory.store.activation_passwords import policy_faults, reuse_faults
+from piactl.directory.store.activation_passwords import (
+    foreign_policies,
+    policy_faults,
+    reuse_faults,
+    shut_out_by_others,
+)
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.composite_values import read_proof_change
 from piactl.directory.store.devices import read_all_devices
@@ -86,7 +91,7 @@ class Content:
 def examine_records(
     content: Content, runs: Runs | None, host: str, now: datetime, today: date
 ) -> Iterator[Finding]:
-    """D15, D27 to D30, D32, D36, D37, D41, D42, D49. `today` is the civil day of the policy's time zone."""
+    """D15, D27 to D30, D32, D36, D37, D41 to D43, D45, D49. `today` is the day in the zone of the policy."""
     reader, settings, directory = content.reader, content.settings, content.directory
     yield unless_broken("D15", lambda: _bases(reader, directory))
     yield _unless_refused("D27", lambda: _needed_keys(content))
@@ -101,6 +106,8 @@ def examine_records(
     yield _unless_refused("D37", lambda: _unreadable(content, now))
     yield _unless_refused("D41", lambda: _day_of_last_run(reader, settings, today))
     yield _unless_refused("D42", lambda: _feeds(content, today))
+    yield _unless_refused("D43", lambda: _foreign_policies(content))
+    yield _unless_refused("D45", lambda: _blocks_of_protected(content))
     yield _unless_refused("D49", lambda: _proof_changes(content, today))
 
 
@@ -164,6 +171,43 @@ def _activation_policy(reader: Reader, policy: str) -> Finding:
     faults = [*policy_faults(reader, policy), *reuse_faults(reader, policy)]
     advice = f"Set {policy} as cn=activation in schemas/ldap/tree.ldif.in: docs/upgrade-directory.md."
     return worst("D30", faults, [], advice, "activation passwords expire and must be changed")
+
+
+def _foreign_policies(content: Content) -> Finding:
+    passwords = content.settings.password
+    if not passwords.policy:
+        return skipped("D43", "password.policy is not set", advice="Set it to the DN of ppolicy_default.")
+    name = content.encoding.name("uid")
+    foreign = [
+        f"{entry.text(name)}{' (protected)' if entry.text('piactlProtected') == 'TRUE' else ''}: {policy}"
+        for entry, policy in foreign_policies(content.reader, content.directory, passwords)
+    ]
+    advice = (
+        "Find out who set it. piactl nightly removes it; of a protected account: piactl password unblock "
+        "ACCOUNT --administrator. If the policy is yours, add it to password.other_policies."
+    )
+    return worst("D43", _few(foreign), [], advice, "no account names one")
+
+
+def _blocks_of_protected(content: Content) -> Finding:
+    """Protected accounts that wrong passwords block. One whose activation password waits for its owner is
+    under the policy of activation passwords until then."""
+    passwords = content.settings.password
+    name = content.encoding.name("uid")
+    blocked = [
+        f"{uid} can be blocked by anybody"
+        for uid in shut_out_by_others(content.reader, content.directory, passwords, name)
+    ]
+    advice = (
+        "Set password.protected_policy to cn=protected of schemas/ldap/tree.ldif.in, then put each account "
+        'under it: piactl password unblock ACCOUNT --administrator --reason "..."'
+    )
+    return worst("D45", [], _few(blocked), advice, "wrong passwords block no protected account")
+
+
+def _few(findings: list[str]) -> list[str]:
+    more = len(findings) - _FEW
+    return [*findings[:_FEW], f"and {more} more"] if more > 0 else findings
 
 
 def _protected(content: Content) -> Finding:

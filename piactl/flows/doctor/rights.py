@@ -23,13 +23,10 @@ from piactl.directory.store.records import LOCK_CLASS, LOCK_WRITER, RUNS, SOURCE
 from piactl.errors import PiactlError
 from piactl.flows.apply.run_lock import TRIAL, TRIAL_SECONDS, Holder, RunLock, process_began, this_place
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, worst
-from piactl.flows.doctor.servers import Server
+from piactl.flows.doctor.servers import UPGRADE_PAGE, Server
 from piactl.secrets import read_password
 
 _RIGHTS = "Compare the access rules with schemas/ldap/slapd.conf.in; their order matters."
-
-
-_PAGE = "docs/upgrade-directory.md has the commands for an existing directory."
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +113,7 @@ def policy_of_an_account(server: Server) -> Finding:
         put = (("pwdPolicySubentry", policy.encode()),)
         trials.append(Trial("desk", "account", True, words, "oathTOTPToken", put))
     rule = f'attrs=pwdPolicySubentry val.base="{policy or "the policy of activation passwords"}"'
-    advice = f"Let the desk write only {rule}, by a rule before the one without val. {_PAGE}"
+    advice = f"Let the desk write only {rule}, by a rule before the one without val. {UPGRADE_PAGE}"
     return _told("D33", server, trials, _places(server), advice, "only the policy of activation passwords")
 
 
@@ -132,7 +129,7 @@ def one_password(server: Server) -> Finding:
     if account is None:
         return skipped("D34", "not tried: there is no account yet", server.uri)
     advice = "Add the overlay constraint with `constraint_attribute userPassword count 1`, restricted to "
-    advice += f"accounts (olcConstraintAttribute). {_PAGE}"
+    advice += f"accounts (olcConstraintAttribute). {UPGRADE_PAGE}"
     takes = server.first.takes_second(account.dn, "userPassword", _SECOND)
     if takes is None:
         words = "unknown: the server refuses for another reason before it counts passwords"
@@ -154,7 +151,7 @@ def passwords_of_identities(server: Server) -> Finding:
         for name in named
     ]
     advice = 'Put `access to dn.subtree="the entries of the identities" attrs=userPassword by anonymous auth '
-    advice += f"by * none` before other rules on userPassword. {_PAGE}"
+    advice += f"by * none` before other rules on userPassword. {UPGRADE_PAGE}"
     return _told("D35", server, trials, places, advice, "refused")
 
 
@@ -222,7 +219,7 @@ def _holds_lock(server: Server) -> bool:
 
 def run_lock(server: Server) -> Finding:
     """D39. Tried: without the run lock the nightly identity must change no account and no record."""
-    advice = f"Upgrade the schema and the access rules (by group). {_PAGE}"
+    advice = f"Upgrade the schema and the access rules (by group). {UPGRADE_PAGE}"
     if not any(probe.has_class(LOCK_CLASS) for probe in server.each()):
         words = (
             "the server lacks piactlRunLock: a run that lost its lock while it was stopped can still write"

@@ -5,17 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
+from urllib.parse import urlsplit
 
+from piactl.core.credentials.totp import WINDOW
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
-from piactl.directory.probe.server_config import UNLIMITED, database_overlays, database_room, server_time
+from piactl.directory.probe.probe import accepts_in_clear
+from piactl.directory.probe.server_config import (
+    UNLIMITED,
+    database_overlays,
+    database_room,
+    listeners,
+    server_time,
+)
 from piactl.directory.probe.subschema import OTP_CLASSES, PASSWORD_ATTRIBUTES, read_subschema, schema_faults
 from piactl.directory.store.accounts import IN_ACCOUNTS, closed_without_link
 from piactl.directory.store.attribute_map import LINKED_CLASS
 from piactl.flows.apply.default_password_policy import PUT_BACK
 from piactl.flows.apply.run_lock import MARGIN
 from piactl.flows.doctor.checks import Finding, error, fine, note, skipped, warning, worst
-from piactl.flows.doctor.servers import Server
+from piactl.flows.doctor.servers import UPGRADE_PAGE, Server
 from piactl.resources import schemas_folder
 
 PPOLICY_CONTROL = "1.3.6.1.4.1.42.2.27.8.5.1"
@@ -98,7 +107,19 @@ def one_time_codes(server: Server) -> Finding:
         return skipped(
             "D18", "unknown: the module is loaded, but the overlays are not readable", server.uri, _UNSEEN
         )
-    return worst("D18", faults, [], advice, "otp is on", server.uri)
+    if faults:
+        return error("D18", "; ".join(faults), advice, server.uri)
+    query = filters.all_of(
+        filters.present("oathTOTPTimeStepWindow"),
+        filters.none_of(filters.equals("oathTOTPTimeStepWindow", str(WINDOW))),
+    )
+    wider = server.first.sample(server.settings.accounts, query)
+    if wider is not None:
+        words = f"devices whose window is not {WINDOW}, such as {wider.dn}: more codes fit than need to"
+        return warning(
+            "D18", words, f"Set their oathTOTPTimeStepWindow to {WINDOW}. {UPGRADE_PAGE}", server.uri
+        )
+    return fine("D18", f"otp is on, and each device has a window of {WINDOW}", server.uri)
 
 
 def closures(server: Server) -> Finding:
@@ -312,6 +333,50 @@ def _overlays(server: Server) -> tuple[str, ...] | None:
     return next((o for q in server.each() if (o := database_overlays(q, suffix)) is not None), None)
 
 
+def passwords_in_clear(server: Server) -> Finding:
+    """D44. Tried with a made-up name and password at each TCP address of the server."""
+    advice = (
+        "Set `localSSF 128` and `security simple_bind=128` (olcLocalSSF, olcSecurity): slapd then refuses "
+        f"passwords over TCP without TLS. {UPGRADE_PAGE}"
+    )
+    url = urlsplit(server.uri)
+    uris = next((found for probe in server.each() if (found := listeners(probe))), None)
+    ports = sorted({urlsplit(uri).port or 389 for uri in uris or () if uri.startswith("ldap://")})
+    if uris is None:
+        if url.scheme == "ldapi":
+            return skipped("D44", "unknown: cn=monitor is not readable", server.uri, _UNSEEN)
+        ports = [url.port or 389] if url.scheme == "ldap" else [389]
+    host = url.hostname if url.scheme != "ldapi" and url.hostname else "127.0.0.1"
+    answers = {f"{host}:{port}": accepts_in_clear(host, port, server.settings) for port in ports}
+    open_ = [address for address, accepted in answers.items() if accepted]
+    if open_:
+        return error("D44", f"accepted at {', '.join(open_)} (tried)", advice, server.uri)
+    tried = [address for address, accepted in answers.items() if accepted is False]
+    return fine(
+        "D44", f"refused at {', '.join(tried)} (tried)" if tried else "no port without TLS", server.uri
+    )
+
+
+def password_quality(server: Server) -> Finding:
+    """D46. Tried on an account: the server must refuse a password of one character."""
+    desk = server.probes.get("desk")
+    unprotected = filters.none_of(filters.equals("piactlProtected", "TRUE"))
+    account = server.first.sample(server.settings.accounts, filters.all_of(IN_ACCOUNTS, unprotected))
+    if desk is None or account is None:
+        lacking = "desk cannot bind" if desk is None else "there is no account yet"
+        return fine("D46", f"not tried: {lacking}", server.uri)
+    advice = (
+        "Load ppm (Debian: slapd-contrib) as ppolicy_check_module (olcPPolicyCheckModule), and set "
+        f"pwdUseCheckModule in the policies. {UPGRADE_PAGE}"
+    )
+    accepted = desk.takes_password(account.dn, b"a" * 24)
+    if accepted is None:
+        return skipped("D46", "the server's answer does not show its rules", server.uri)
+    if accepted:
+        return warning("D46", "the server accepts 24 times the same letter (tried)", advice, server.uri)
+    return fine("D46", "24 times the same letter is refused (tried)", server.uri)
+
+
 SETTINGS: Mapping[str, Callable[[Server], Finding]] = {
     "D16": schema,
     "D17": password_policy,
@@ -324,4 +389,6 @@ SETTINGS: Mapping[str, Callable[[Server], Finding]] = {
     "D26": clock,
     "D31": requests_in_flight,
     "D38": closures,
+    "D44": passwords_in_clear,
+    "D46": password_quality,
 }

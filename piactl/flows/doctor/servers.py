@@ -26,6 +26,7 @@ from piactl.flows.doctor.checks import (
 )
 from piactl.secrets import read_password
 
+UPGRADE_PAGE = "docs/upgrade-directory.md has the commands for an existing directory."
 _VERSION = re.compile(r"slapd (\d+)\.(\d+)")
 _ORDER = ("reader", "administrator", "nightly", "desk")
 """The order of binding; the first two can read the server's settings."""

@@ -1,4 +1,5 @@
-"""How a block by wrong passwords ends: nothing else changes, no lock of an administrator, no password."""
+"""How a block by wrong passwords ends, and which password policy an account is under afterwards: nothing else
+changes, no lock of an administrator, no password."""
 
 from __future__ import annotations
 
@@ -12,8 +13,10 @@ from piactl.core.edits import ActRefused
 from piactl.core.model.account import State
 from piactl.core.model.settings import IdentityName, PasswordSettings
 from piactl.core.rules.desired import Rules
+from piactl.core.text import counted
+from piactl.directory.dn import same_dn
 from piactl.directory.store.accounts import Entry
-from piactl.directory.store.activation_passwords import read_released, unblock_write
+from piactl.directory.store.activation_passwords import read_foreign, read_released, unblock_write
 from piactl.directory.store.credentials import read_credentials
 from piactl.errors import DirectoryRefused
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
@@ -75,12 +78,25 @@ def _prepared(
             f"Give another: piactl password activate {uid}"
         )
     blocked, _ = known.blocked_until(now)
-    used = known.policy is not None and known.policy.activation and not known.is_activation
-    write = unblock_write(store.reader, entry.dn, ends=ends, released=used)
+    policy = _policy(known, passwords, protected=account.protected)
+    write = unblock_write(store.reader, entry.dn, ends=ends, policy=policy)
     note = _note(rules, known, entry, blocked=blocked, ends=ends)
+    if policy:
+        note += "; from now on wrong passwords do not block it"
     if write is None:
         return PreparedAccount(name, uid, note=note)
     return PreparedAccount(name, uid, write=AccountWrite(uid, ("unblock",), reason, write), note=note)
+
+
+def _policy(known: Credentials, passwords: PasswordSettings, *, protected: bool) -> str | None:
+    """The password policy that the account gets: a protected account its own, one with a chosen password the
+    default one; None if it stays under the one it has."""
+    if known.is_activation:
+        return None
+    if protected and passwords.protected_policy:
+        right = known.policy is not None and same_dn(known.policy.name, passwords.protected_policy)
+        return None if right else passwords.protected_policy
+    return "" if known.policy is not None and known.policy.activation else None
 
 
 def activation_end(
@@ -120,14 +136,6 @@ def release_activation_policy(run: Run) -> int:
     Until then only one thing is stricter for them: a block by wrong passwords lasts until it is lifted. So a
     directory that refuses it does not stop the night.
     """
-    try:
-        return _released(run)
-    except DirectoryRefused as refused:
-        run.say(f"accounts with a chosen password stay under the policy of activation passwords: {refused}")
-        return 0
-
-
-def _released(run: Run) -> int:
     policy = run.settings.password.activation_policy
     if not policy:
         return 0
@@ -136,7 +144,32 @@ def _released(run: Run) -> int:
         AccountWrite(uid, ("password",), reason, write)
         for uid, write in read_released(run.writer, run.settings.directory, policy)
     ]
-    done = write_beside(run, released)
+    return _written(run, released, "under the policy of activation passwords")
+
+
+def remove_foreign_policies(run: Run) -> int:
+    """Removes password policies that the configuration does not name from accounts; how many.
+
+    Under a policy that does not exist slapd counts neither ends nor wrong passwords. Names each account,
+    because only somebody with the administrator's rights, or none at all, puts it there.
+    """
+    writes = []
+    for uid, write, policy in read_foreign(run.writer, run.settings.directory, run.settings.password):
+        run.say(
+            f"{uid}: names a foreign password policy, {policy}, which this run removes. Find out who set it."
+        )
+        reason = f"its password policy {policy} is none of the configuration"
+        writes.append(AccountWrite(uid, ("password",), reason, write))
+    return _written(run, writes, "under a foreign password policy")
+
+
+def _written(run: Run, writes: Sequence[AccountWrite], where: str) -> int:
+    """How many were written; names the accounts that stay `where` they are."""
+    try:
+        done = write_beside(run, writes)
+    except DirectoryRefused as refused:
+        run.say(f"{counted(len(writes), 'account')} stay {where}: {refused}")
+        return 0
     for uid, outcome, message in done.problems:
-        run.say(f"{uid}: still under the policy of activation passwords: {outcome}: {message}")
-    return len(released) - len(done.problems)
+        run.say(f"{uid}: still {where}: {outcome}: {message}")
+    return len(writes) - len(done.problems)
