@@ -49,6 +49,7 @@ def _settings(document: Document, file: Path) -> Settings:
         journal_file=_path(root.at("journal"), folder),
         state_folder=_path(root.at("state_folder"), folder),
         metrics_file=_path(root.at("metrics"), folder),
+        journal_heads=_path(root.at("journal_heads"), folder),
         sources=read_sources(document, root.at("sources")),
         go_on=_go_on(document, root),
         any_date=root.at("any_date").truth(_USUAL.any_date),

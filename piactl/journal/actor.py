@@ -18,7 +18,7 @@ _NO_LOGIN = 2**32 - 1
 @dataclass(frozen=True, slots=True)
 class Actor:
     """`user` is the account that piactl runs as. `sudo_user` is the user of sudo, "" where sudo did not start
-    this process. `login` is who logged in to the host, as the kernel's audit recorded it, "" where it was not:
+    this process. `login` is who logged in to the host, by the audit record of the kernel, "" without one:
     no environment can change that one. `origin` is terminal, cron, systemd or other."""
 
     user: str

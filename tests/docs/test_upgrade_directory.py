@@ -20,7 +20,7 @@ from tests.directory.config_server import ConfigServer, config_server
 
 TOP = Path(__file__).resolve().parents[2]
 PAGE = (TOP / "docs" / "upgrade-directory.md").read_text(encoding="utf-8")
-CHANGED = ("D30", "D33", "D34", "D35", "D39")
+CHANGED = ("D30", "D33", "D34", "D35", "D39", "D50")
 OWNER = f"gidNumber={os.getgid()}+uidNumber={os.getuid()}"
 PASSWORD, FRESH = "correct horse battery", "another long passphrase"
 CODE, OWN = "a code of twenty letters", "quatre chats gris et lents"
@@ -91,6 +91,13 @@ def without_fence(text: str) -> str:
     return text.replace('dn.subtree="cn=piactl-nightly,', 'dn.exact="cn=piactl-nightly,')
 
 
+def without_heads(text: str) -> str:
+    """The rules as they were before the directory took heads of journals."""
+    text, rules = re.subn(r'(?m)^(olcAccess:|access) to dn\.\S+="ou=journals,.*\n(  by .*\n)+', "", text)
+    assert rules == 4
+    return text
+
+
 def former_schema(text: str) -> str:
     """piactl.schema or piactl.ldif without the class of the run lock."""
     before = (
@@ -104,7 +111,7 @@ def former_schema(text: str) -> str:
 def former_config(config: str) -> str:
     """config.ldif as it was, for whoever runs the test in place of root."""
     former = without(
-        without_fence(config),
+        without_heads(without_fence(config)),
         *RULES,
         (r"^olcModuleLoad: constraint\n", ""),
         (r"^dn: olcOverlay=\{1\}constraint,.*\n(.+\n)+\n", ""),
@@ -119,11 +126,11 @@ def former_config(config: str) -> str:
 
 def former_conf(conf: str) -> str:
     patterns = (r"^moduleload constraint\n", r"^overlay constraint\nconstraint_attribute .*\n")
-    return without(without_fence(conf), *RULES, *((pattern, "") for pattern in patterns))
+    return without(without_heads(without_fence(conf)), *RULES, *((pattern, "") for pattern in patterns))
 
 
 def former_tree(tree: str) -> str:
-    return without(tree, (r"^pwdInHistory: 1\n", ""))
+    return without(tree, (r"^pwdInHistory: 1\n", ""), (r"^dn: ou=journals,.*\n(.+\n)+\n", ""))
 
 
 # ---- the servers
@@ -178,6 +185,12 @@ class Standing:
         assert self.server.accepts(self.account, OWN)
 
 
+@pytest.fixture(autouse=True)
+def syslog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a host that has one."""
+    monkeypatch.setattr("piactl.flows.doctor.journal.has_syslog", lambda: True)
+
+
 @pytest.fixture
 def config(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Iterator[tuple[Standing, ConfigServer]]:
     with config_server(sandbox, former_config, former_tree) as server:
@@ -197,12 +210,19 @@ def conf(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Standing:
     sandbox.start()
     with sandbox.root() as root:
         root.modify(f"cn=activation,{POLICIES}", {"pwdInHistory": [(ldap3.MODIFY_DELETE, [])]})
+        root.delete(f"ou=journals,{sandbox.state}")
     return Standing(sandbox, sandbox, capsys)
 
 
 NAMES = commands("1. Names")
-LOCK_BY_CONFIG, LOCK_BY_CONF = commands("5. The run lock").split("\nconf=/etc/ldap/slapd.conf\n")
-BY_CONFIG = f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}"
+CONF = "\nconf=/etc/ldap/slapd.conf\n"
+LOCK_BY_CONFIG, LOCK_BY_CONF = commands("5. The run lock").split(CONF)
+HEADS, HEADS_BY_CONFIG, HEADS_BY_CONF = re.split(
+    f'(?<=journals"; }}\n)|{CONF}', commands("6. The heads of the journals")
+)
+BY_CONFIG = (
+    f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}\n{HEADS}{HEADS_BY_CONFIG}"
+)
 
 
 def test_by_cn_config(config: tuple[Standing, ConfigServer]) -> None:
@@ -268,9 +288,10 @@ def by_conf(standing: Standing, script: str) -> None:
 def test_by_slapd_conf(conf: Standing) -> None:
     assert conf.errors() == set(CHANGED)
     script = commands("4. Servers configured by slapd.conf")
-    for file in ("rules.conf", "overlay.conf"):
+    script = f"{script}\n{LOCK_BY_CONF}\n{HEADS}\nconf=/etc/ldap/slapd.conf\n{HEADS_BY_CONF}"
+    for file in ("rules.conf", "overlay.conf", "heads.conf"):
         script = script.replace(file, str(conf.sandbox.folder / file))
-    by_conf(conf, f"{script}\n{LOCK_BY_CONF}")
+    by_conf(conf, script)
     conf.is_brought_over()
 
 

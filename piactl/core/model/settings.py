@@ -154,7 +154,8 @@ class PasswordSettings:
 class Settings:
     """The configuration of one host. `go_on`: the sources without which a run goes on if their feed is
     refused. `clock_minutes`: how far the clocks of this host and of the server may differ. `lock_hook` is the
-    command, with arguments, that is called for locks and may run for `hook_seconds`."""
+    command, with arguments, that is called for locks and may run for `hook_seconds`. `journal_heads`: a file
+    that the head of the journal is appended to."""
 
     file: str
     directory: DirectorySettings
@@ -164,6 +165,7 @@ class Settings:
     journal_file: str
     state_folder: str
     metrics_file: str = ""
+    journal_heads: str = ""
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     go_on: frozenset[str] = frozenset()
     any_date: bool = False

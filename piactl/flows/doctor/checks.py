@@ -179,6 +179,18 @@ CHECKS: dict[str, Check] = {
         ),
         Check("D41", "day of the last run", _E, "No run is made before the day of the last one."),
         Check("D42", "feeds of the sources", _W, "Without new feeds, accounts change by dates alone."),
+        Check(
+            "D50",
+            "stored heads of the journal",
+            _E,
+            "Without them, a journal that is made anew is not noticed.",
+        ),
+        Check(
+            "D51",
+            "writes without the journal",
+            _W,
+            "Somebody may have used the password of an identity without piactl.",
+        ),
     )
 }
 
