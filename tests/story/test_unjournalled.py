@@ -24,8 +24,8 @@ WHY = ("--reason", "ticket 4711", "--yes")
 def academy(
     request: pytest.FixtureRequest, make_academy: Callable[..., Academy], monkeypatch: pytest.MonkeyPatch
 ) -> Academy:
-    """An account that a night, an administrator and the help desk wrote. The clocks of host and server are one,
-    so that a write a moment later is told from theirs."""
+    """An account that a night, an administrator and the help desk wrote. Host and server have one clock, so a
+    write a moment later is told from theirs."""
     monkeypatch.setattr(history, "APART", timedelta(milliseconds=2))
     academy = make_academy(accesslog=request.param)
     academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))

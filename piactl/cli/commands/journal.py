@@ -336,8 +336,8 @@ def prune(
 
     Whole runs go, never one that is under way, in doubt, or not over before DATE. What is left begins with a
     line that says what was removed, by whom and when; `journal verify` shows it. Nothing is removed where
-    the chain is not whole, or where the directory cannot be asked for its anchors. Export first what you have
-    to keep. The CNIL advises to keep logs for 6 to 12 months; nothing is ever pruned by itself.
+    the chain is not whole, or where the directory cannot be asked for the stored heads. Export first what you
+    have to keep. The CNIL advises to keep logs for 6 to 12 months; nothing is ever pruned by itself.
     """
     from piactl.cli.framework.run_context import new_order
     from piactl.flows.prune_journal import prune_journal

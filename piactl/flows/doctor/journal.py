@@ -100,10 +100,7 @@ def examine_runs(
 def examine_writes(reader: Reader, settings: Settings, host: str, now: datetime) -> Finding:
     """D51. As the administrator where this host has that password: no other identity reads the access log."""
     try:
-        begun = begun_at(settings.journal_file)
-        if begun is None:
-            return skipped("D51", "there is no journal yet")
-        since = max(begun, now - WRITES)
+        since = max(begun_at(settings.journal_file) or now, now - WRITES)
         return unless_broken("D51", lambda: _writes(reader, settings, host, since))
     except PiactlError as refused:
         return skipped("D51", str(refused).split("\n", 1)[0])

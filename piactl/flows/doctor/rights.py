@@ -19,7 +19,16 @@ from piactl.directory.open import open_writer
 from piactl.directory.port import Values
 from piactl.directory.probe.server_config import ServerConfig
 from piactl.directory.store.accounts import IN_ACCOUNTS
-from piactl.directory.store.records import JOURNALS, LOCK_CLASS, LOCK_WRITER, RUNS, SOURCES, WAITING, Places
+from piactl.directory.store.records import (
+    IN_RECORD,
+    JOURNALS,
+    LOCK_CLASS,
+    LOCK_WRITER,
+    RUNS,
+    SOURCES,
+    WAITING,
+    Places,
+)
 from piactl.errors import PiactlError
 from piactl.flows.apply.run_lock import TRIAL, TRIAL_SECONDS, Holder, RunLock, process_began, this_place
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, worst
@@ -304,6 +313,9 @@ def _places(server: Server) -> dict[str, str]:
     for name in (RUNS, SOURCES, WAITING, JOURNALS):
         dn = Places(settings.state).folder(name)
         found[name] = dn if server.first.entry(dn, ["ou"]) else None
+    if dn := found[JOURNALS]:
+        heads = server.first.sample(dn, IN_RECORD)  # their rules are not those of the folder
+        found[JOURNALS] = heads.dn if heads else dn
     return {kind: dn for kind, dn in found.items() if dn}
 
 
