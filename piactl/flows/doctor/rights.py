@@ -313,9 +313,9 @@ def _places(server: Server) -> dict[str, str]:
     for name in (RUNS, SOURCES, WAITING, JOURNALS):
         dn = Places(settings.state).folder(name)
         found[name] = dn if server.first.entry(dn, ["ou"]) else None
-    if dn := found[JOURNALS]:
-        heads = server.first.sample(dn, IN_RECORD)  # their rules are not those of the folder
-        found[JOURNALS] = heads.dn if heads else dn
+    if folder := found[JOURNALS]:
+        heads = server.first.sample(folder, IN_RECORD)  # their rules are not those of the folder
+        found[JOURNALS] = heads.dn if heads else folder
     return {kind: dn for kind, dn in found.items() if dn}
 
 
