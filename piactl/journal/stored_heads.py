@@ -40,10 +40,10 @@ def has_syslog(address: str = SYSLOG) -> bool:
 
 
 def append_head(path: str, anchor: Anchor | None = None) -> None:
-    """Appends the head to a file, which may be append-only, and syncs it; without a head it only opens the
-    file. Raises PiactlError."""
+    """Appends the head to a file that is there, which may be append-only, and syncs it; without a head only
+    opens it. Raises PiactlError."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             if anchor is not None:
                 os.write(fd, f"{anchor}\n".encode())
@@ -55,12 +55,10 @@ def append_head(path: str, anchor: Anchor | None = None) -> None:
 
 
 def read_heads(path: str, host: str) -> list[Anchor]:
-    """The heads of a host in a file, none without the file. Lines that are no head are left out. Raises
-    PiactlError where it cannot be read."""
+    """The heads of a host in a file, without lines that are no head. Raises PiactlError where it cannot be
+    read, or is not there."""
     try:
         text = Path(path).read_text(encoding="ascii", errors="replace")
-    except FileNotFoundError:
-        return []
     except OSError as error:
         raise PiactlError(f"{path}: the heads of the journal cannot be read ({error.strerror})") from None
     anchors = map(read_anchor, text.splitlines())

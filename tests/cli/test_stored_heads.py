@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.story.feeds import row
 
 UID = "claire.dubreuil"
 WHY = ("--reason", "ticket 4711")
+NUMBERS = count()
 
 
 def journal_of(academy: Academy) -> Path:
@@ -55,7 +57,7 @@ def locked(academy: Academy) -> Academy:
 
 def activate(academy: Academy) -> Ran:
     """An act of the help desk, which has no record in the directory."""
-    file = academy.folder / f"handed-out-{len(list(academy.folder.iterdir()))}"
+    file = academy.folder / f"handed-out-{next(NUMBERS)}"
     ran = academy.run("password", "activate", UID, *WHY, "--yes", "--to", file)
     assert ran.code == 0, ran
     return ran
@@ -96,6 +98,7 @@ def test_a_line_taken_out_is_found_by_the_head_that_doctor_remembers(locked: Aca
 
 def test_the_heads_also_go_to_a_file(locked: Academy) -> None:
     heads = locked.folder / "heads"
+    heads.touch()
     config = locked.sandbox.config
     config.write_text(f"{config.read_text()}\njournal_heads: {heads}\n")
     activate(locked)
@@ -108,6 +111,9 @@ def test_the_heads_also_go_to_a_file(locked: Academy) -> None:
     found = locked.run("journal", "verify")
     assert found.code == 1
     assert str(heads) in found.err
+    heads.unlink()
+    assert locked.run("journal", "verify").code == 8
+    assert f"{heads}: the head of the journal cannot be appended" in activate(locked).err
 
 
 def test_an_act_that_no_head_covers_is_not_proved(locked: Academy) -> None:

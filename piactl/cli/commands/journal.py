@@ -202,7 +202,7 @@ def verify(
     anew.
 
     Exit codes: 0 whole, 1 an edited, removed, inserted, reordered or cut line was found, or no stored head
-    covers the last run, 8 the chain is whole but the directory cannot be asked for the heads.
+    covers the last run, 8 the chain is whole but the stored heads cannot be read.
     """
     from piactl.journal import verify as verify_journal
 
@@ -215,7 +215,7 @@ def verify(
     try:
         stored = _stored_heads(configuration)
     except PiactlError as error:
-        say(f"the directory cannot be asked for the heads: {error}\nOnly the chain itself is checked.")
+        say(f"the stored heads cannot be read: {error}\nOnly the chain itself is checked.")
     found = verify_journal(path, stored.heads, runs=stored.runs) if stored else verify_journal(path)
     if found.problem is not None:
         say(str(found.problem))

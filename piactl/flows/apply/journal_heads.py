@@ -112,7 +112,8 @@ def stored_heads(
     elsewhere = [("in the directory", a) for a in heads_of_host(reader, places, host, unreadable)]
     if settings.journal_heads:
         elsewhere += [(f"in {settings.journal_heads}", a) for a in read_heads(settings.journal_heads, host)]
-    elsewhere += [("that doctor saw", a) for a in read_heads(remembered_file(settings), host)]
+    if Path(remembered_file(settings)).exists():
+        elsewhere += [("that doctor saw", a) for a in read_heads(remembered_file(settings), host)]
     for where, anchor in elsewhere:
         if anchor.time < since or known.get(anchor.run) == anchor.head:
             continue
