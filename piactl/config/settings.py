@@ -51,6 +51,7 @@ def _settings(document: Document, file: Path) -> Settings:
         state_folder=_path(root.at("state_folder"), folder),
         metrics_file=_path(root.at("metrics"), folder),
         matching_key_file=_path(root.at("matching_key"), folder),
+        journal_heads=_path(root.at("journal_heads"), folder),
         sources=read_sources(document, root.at("sources")),
         go_on=_go_on(document, root),
         any_date=root.at("any_date").truth(_USUAL.any_date),

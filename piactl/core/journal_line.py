@@ -23,6 +23,7 @@ OUTCOMES = ("applied", "already so", "conflict", "failed")
 
 _TAIL = re.compile(rb',"hash":"([0-9a-f]{64})"\}$')
 _HASH = re.compile(r"[0-9a-f]{64}")
+_ANCHOR = re.compile(r"(\d{4}-\d\d-\d\dT[0-9:.]+Z) (\S+) (\S+) ([0-9]{1,18}):([0-9a-f]{64})")
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
 
 
@@ -31,6 +32,25 @@ class Head(NamedTuple):
 
     seq: int
     hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The head of the journal of `host` after `run`, as it is stored elsewhere. `time` is UTC in ISO 8601."""
+
+    time: str
+    host: str
+    run: str
+    head: Head
+
+    def __str__(self) -> str:
+        return f"{self.time} {self.host} {self.run} {self.head.seq}:{self.head.hash}"
+
+
+def read_anchor(text: str) -> Anchor | None:
+    """The anchor in a text, as `str` writes it; None if it is none."""
+    found = _ANCHOR.fullmatch(text)
+    return Anchor(found[1], found[2], found[3], Head(int(found[4]), found[5])) if found else None
 
 
 GENESIS = Head(0, "0" * 64)

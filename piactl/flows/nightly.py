@@ -9,6 +9,7 @@ from pathlib import Path
 
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
+from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.port import Reader, WriteResult
@@ -19,6 +20,7 @@ from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.accounts.hooks import IdentityNotices, tell_owners
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, check_plan_fits, refused
+from piactl.flows.apply.restored_directory import began_at
 from piactl.flows.apply.run import Run, check_date, head_facts
 from piactl.flows.canaries import try_canaries
 from piactl.flows.helpdesk.rate_limit import forget_old_attempts
@@ -30,6 +32,7 @@ from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.partial_feeds import build_continuing
 from piactl.flows.plan.plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.flows.queries.unjournalled import unjournalled
 from piactl.private_files import forget_old, make_private_folder, write_private
 
 
@@ -67,6 +70,7 @@ def run_nightly(
         accounts = ManagedAccounts(run.writer, settings.directory, encoding(run.writer))
         state = read_run_state(accounts, rules, unreadable, feeds=bool(scans))
         check_date(run.order, state.memory.last, settings)
+        _name_unjournalled(run, state.memory.last)
         made = build_continuing(accounts, rules, settings, scans, state, accepted, run.lock.keep)
         feeds, ready, cache = made.feeds, made.ready, made.cache
         for message in made.refused:
@@ -138,6 +142,22 @@ def _canaries_let_in(run: Run, settings: Settings) -> int:
     except PiactlError as error:
         run.say(f"the canaries could not be tried: {error}")
     return let_in
+
+
+def _name_unjournalled(run: Run, last: LastRun | None) -> None:
+    """Says which accounts were written since the last run began, by whom, without a line in the journal."""
+    since = began_at(last.run) if last is not None else None
+    if since is None:
+        return
+    settings = run.settings
+    try:
+        found = unjournalled(
+            run.writer, settings.directory, settings.journal_file, run.order.actor.host, since
+        ).sentence()
+    except PiactlError as error:
+        found = f"writes without the journal cannot be looked for: {error}"
+    if found:
+        run.say(f"warning: {found}. See: piactl doctor")
 
 
 def _keep_cache(run: Run, cache: NextCache, folder: Path, rules: Rules) -> None:

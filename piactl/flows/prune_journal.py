@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
-from piactl.directory.port import Reader
+from piactl.core.journal_line import Anchor
 from piactl.directory.store.attribute_map import SECRETS
-from piactl.directory.store.records import UnreadableRecords
-from piactl.directory.store.run_records import heads_of, read_runs
 from piactl.errors import JournalUnusable
+from piactl.flows.apply.journal_heads import StoredHeads
 from piactl.flows.apply.run import Order
-from piactl.journal import Actor, Head, Journal, RunContext, Verification, verify
+from piactl.journal import Actor, Journal, RunContext, Verification, verify
 from piactl.journal.query import text_of
 from piactl.journal.retention import Removable, cut_off, pruning, removable, remove_left_behind
-
-Anchors = Mapping[str, Head]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +24,6 @@ class Pruned:
 
     gone: Removable | None
     after: Verification
-
-
-def anchors_of(
-    reader: Reader, state: str, unreadable: UnreadableRecords, host: str, now: datetime
-) -> dict[str, Head]:
-    """The journal heads in the records of this host's runs, by run."""
-    records = heads_of(read_runs(reader, state, unreadable, now), host)
-    return {
-        str(record["run"]): Head(record["journal"]["seq"], record["journal"]["hash"]) for record in records
-    }
 
 
 def behind(actor: Actor) -> str:
@@ -54,19 +41,20 @@ def prune_journal(
     order: Order,
     before: date,
     timezone: str,
-    anchors: Anchors,
+    stored: StoredHeads,
     now: Callable[[], datetime],
     digest: Callable[[str], str],
+    store: Callable[[Anchor], None],
     *,
     trial: bool,
 ) -> Pruned:
     """Removes the lines written before a day of `timezone`: only complete runs, and no line that is still
-    needed. `digest` is the keyed digest of the journal.
+    needed. `digest` is the keyed digest of the journal, `store` stores its head elsewhere.
 
-    Verifies the whole chain and its anchors before and after. Raises JournalUnusable, with nothing removed,
-    if the journal is not intact. A trial writes nothing.
+    Verifies the whole chain and its stored heads before and after. Raises JournalUnusable, with nothing
+    removed, if the journal is not intact. A trial writes nothing.
     """
-    proof = _proved(path, anchors)
+    proof = _proved(path, stored)
     if trial or not proof.lines:
         return Pruned(removable(path, midnight(before, timezone)), proof)
     with pruning(path):
@@ -84,12 +72,13 @@ def prune_journal(
         ) as journal:
             said = text_of(now())
             cut_off(path, gone, journal, before.isoformat(), behind(order.actor), said, order.run)
-            journal.end({"pruned": gone.lines})
-    return Pruned(gone, _proved(path, anchors))
+            head = journal.end({"pruned": gone.lines})
+            store(Anchor(text_of(now()), order.actor.host, order.run, head))
+    return Pruned(gone, _proved(path, stored))
 
 
-def _proved(path: str, anchors: Anchors) -> Verification:
-    proof = verify(path, anchors)
+def _proved(path: str, stored: StoredHeads) -> Verification:
+    proof = verify(path, stored.heads, runs=stored.runs)
     if proof.problem is not None:
         raise JournalUnusable(
             f"{proof.problem}\nA damaged journal is not pruned, because the lines may be evidence. "

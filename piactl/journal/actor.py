@@ -17,9 +17,9 @@ _NO_LOGIN = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """`user` is the account that piactl runs as. `sudo_user` is what sudo said in the environment, "" without
-    it. `login` is who logged in to the host, as the kernel's audit recorded it: no environment can change
-    that one; "" where it was not recorded. `origin` is terminal, cron, systemd or other."""
+    """`user` is the account that piactl runs as. `sudo_user` is the user of sudo, "" where sudo did not start
+    this process. `login` is who logged in to the host, by the audit record of the kernel, "" without one:
+    no environment can change that one. `origin` is terminal, cron, systemd or other."""
 
     user: str
     sudo_user: str
@@ -31,14 +31,44 @@ class Actor:
 
 def who(environ: Mapping[str, str] = os.environ) -> Actor:
     """The actor of this process. Never fails: unknown facts are ""."""
+    login = _audit_login()
     return Actor(
         user=user_name(os.getuid()),
-        sudo_user=_plain(environ.get("SUDO_USER", "")),
-        login=_audit_login(),
+        sudo_user=_sudo_user(_plain(environ.get("SUDO_USER", "")), login),
+        login=login,
         origin=_origin(environ),
         host=_plain(socket.gethostname()),
         pid=os.getpid(),
     )
+
+
+def _sudo_user(said: str, login: str) -> str:
+    """SUDO_USER, which any caller can set, where the kernel's record of the login says the same, or where
+    the parent process is sudo; else ""."""
+    return said if said and (said == login or _is_sudo(os.getppid())) else ""
+
+
+def _is_sudo(pid: int) -> bool:
+    """Whether a process is called sudo, runs as root, and runs a program that belongs to root. Only root may
+    see the program of a process of root; its name and its user, which a caller cannot choose together
+    without being root, are for everybody to see."""
+    try:
+        facts = dict(
+            line.split(":", 1)
+            for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+            if ":" in line
+        )
+        root = facts["Uid"].split()[1] == "0"
+    except (OSError, KeyError, IndexError):
+        return False
+    if not root or facts["Name"].strip() != "sudo":
+        return False
+    try:
+        return Path(f"/proc/{pid}/exe").stat().st_uid == 0
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def _origin(environ: Mapping[str, str]) -> str:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any
 
 from piactl.core.journal_line import BrokenLine, JournalLine, ended, parsed
 from piactl.journal.errors import unreadable
 from piactl.journal.head_file import alive_runs
-from piactl.journal.rotated_files import files_of, raw_lines
+from piactl.journal.rotated_files import files_of, newest_first, raw_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,29 @@ def changes(path: str, wanted: Wanted | None = None, kind: str = "") -> Iterator
             yield from reading.take(line)
     alive: set[str] = set()
     with suppress(OSError):  # a reader that may not open the head file
+        alive = alive_runs(path, reading.runs_waiting())
+    yield from reading.rest(alive)
+
+
+def begun_at(path: str) -> datetime | None:
+    """The time of the first line that is left, None where there is none. Raises JournalUnusable."""
+    line = next((line for name in files_of(path) for line in lines_of(name)), None)
+    return datetime.fromisoformat(line.time) if line is not None else None
+
+
+def changes_since(path: str, since: datetime) -> Iterator[JournalledChange]:
+    """Yields the changes whose intents were written since then, like `changes`; reads back from the end.
+    Raises JournalUnusable."""
+    first = text_of(since)
+    reading = _Reading(Wanted(), "")
+    try:
+        lines = list(takewhile(lambda line: line.time >= first, newest_first(path)))
+    except BrokenLine as broken:
+        raise unreadable(path, 0, str(broken)) from None
+    for line in reversed(lines):
+        yield from reading.take(line)
+    alive: set[str] = set()
+    with suppress(OSError):
         alive = alive_runs(path, reading.runs_waiting())
     yield from reading.rest(alive)
 

@@ -4,8 +4,8 @@ Three things detect tampering:
 
 - The file alone shows every edit, removal, insertion or move of lines, unless all later hashes were rebuilt.
 - The .head file beside it shows that the end was cut off, unless that file was changed too.
-- An anchor, stored in the directory, shows every change up to the anchored line, even with rebuilt hashes.
-  Lines after the last anchor have only the first two protections.
+- An anchor, stored elsewhere (flows/apply/journal_heads.py), shows every change up to the anchored line, even
+  with rebuilt hashes. Lines after the last anchor have only the first two protections.
 
 Removing the oldest rotated files is retention, not tampering: `first` is the number of the first line left.
 A pruned journal begins with a cut line. It names the last removed line, and a `prune` line later in the chain
@@ -19,6 +19,7 @@ import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from piactl.core.journal_line import (
     CUT,
@@ -55,6 +56,13 @@ class Cut:
     run: str
 
 
+class EndedRun(NamedTuple):
+    """A run that ended, and the number of the line that says so."""
+
+    seq: int
+    run: str
+
+
 class Bad(Exception):
     """A line is bad: `line` is its number in the file (from 1), the message says why."""
 
@@ -73,6 +81,8 @@ class Proof:
         self.cut: Cut | None = None
         self.opening: JournalLine | None = None
         self.end: Head | None = None
+        self.ended: EndedRun | None = None
+        self.runs_missing: dict[str, str] = {}
         self._opener = opener
         self._announced: tuple[int, dict[str, object]] | None = None
         self._due: dict[int, list[tuple[str, str]]] = {}
@@ -149,6 +159,12 @@ class Proof:
                 raise Bad(self.number, "does not announce the cut that the file begins with")
             if self.cut is not None:
                 self.cut = replace(self.cut, time=line.time, run=line.run)
+        if self.lines == 0:
+            # of a run before the first line that is left, the lines may have been pruned
+            self.runs_missing = {run: at for run, at in self.runs_missing.items() if at >= line.time}
+        self.runs_missing.pop(line.run, None)
+        if line.type == "end":
+            self.ended = EndedRun(line.seq, line.run)
         self.at = line.head
         self.lines += 1
 
@@ -159,7 +175,8 @@ class Proof:
                 raise Bad(self.number, why)
 
     def finish(self) -> None:
-        """Raises Bad if an anchor lies beyond the end, or if an export continues after its last line."""
+        """Raises Bad if an anchor lies beyond the end, if an export continues after its last line, or if a
+        recorded run has no line."""
         for seq in sorted(self._due):
             if seq > self.at.seq:
                 label = self._due[seq][0][0]
@@ -171,6 +188,9 @@ class Proof:
             raise Bad(
                 self.number, f"goes on after number {self.end.seq}, which its first line calls the last"
             )
+        if self.runs_missing:
+            run = min(self.runs_missing)
+            raise Bad(self.number, f"is the last line, and run {run}, recorded in the directory, has none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +211,8 @@ class Verification:
 
     `lines` lines are intact, from number `first` to `head`. `torn` counts the bytes of an unfinished last
     line, which is no problem because it was never acknowledged. `anchored` is the highest number covered by
-    an anchor (0: none). `uncovered` are runs whose anchored line is no longer in the files. `cut` describes
-    pruned lines, `opening` is the first line of an export.
+    an anchor (0: none). `uncovered` are anchors of lines that are no longer in the files. `cut` describes
+    pruned lines, `opening` is the first line of an export, `ended` the last run that ended.
     """
 
     problem: Problem | None
@@ -204,6 +224,7 @@ class Verification:
     uncovered: tuple[str, ...]
     cut: Cut | None = None
     opening: JournalLine | None = None
+    ended: EndedRun | None = None
 
     @property
     def ok(self) -> bool:
@@ -211,17 +232,22 @@ class Verification:
 
 
 def verify(
-    path: str, anchors: Mapping[str, tuple[int, str]] | None = None, head: tuple[int, str] | None = None
+    path: str,
+    anchors: Mapping[str, tuple[int, str]] | None = None,
+    head: tuple[int, str] | None = None,
+    runs: Mapping[str, str] | None = None,
 ) -> Verification:
     """Verifies the whole chain, rotated files included, up to the first problem.
 
-    `anchors` are heads by run, `head` is a head stored elsewhere; the .head file beside the journal is
-    compared too. Raises JournalUnusable if a file cannot be read.
+    `anchors` are heads by what stores them, `head` is a head stored elsewhere; the .head file beside the
+    journal is compared too. `runs` are runs with their start (UTC, ISO 8601): each must have a line. Raises
+    JournalUnusable if a file cannot be read.
     """
-    named = [(f"run {run}", Head(*anchor)) for run, anchor in (anchors or {}).items()]
+    named = [(label, Head(*anchor)) for label, anchor in (anchors or {}).items()]
     named += [("the head that was given", Head(*head))] if head is not None else []
     local = _local_head(path)
     proof = Proof(named + ([("the .head file", local)] if local is not None else []))
+    proof.runs_missing.update(runs or {})
     name, problem = path, None
     try:
         files = files_of(path)
@@ -244,9 +270,10 @@ def verify(
         max(
             (anchor.seq for label, anchor in named if label not in older and anchor.seq <= reached), default=0
         ),
-        tuple(sorted(label.removeprefix("run ") for label in older)),
+        tuple(sorted(older)),
         proof.cut,
         proof.opening,
+        proof.ended,
     )
 
 

@@ -54,18 +54,21 @@ class Gone(Protocol):
     def kept(self) -> tuple[str, ...]: ...
 
 
-def proof_text(proof: Proved, anchors: int | None) -> str:
-    """The result for an intact journal; `anchors` is how many were compared, None if none were read."""
+def proof_text(proof: Proved, anchors: int | None, begun: str = "") -> str:
+    """The result for an intact journal; `anchors` is how many stored heads were compared, None if none were
+    read. `begun` is the run that began it anew."""
     intact = f"journal intact: {counted(proof.lines, 'line')}"
     if anchors is None:
-        lines = [f"{intact}; run anchors not compared"]
+        lines = [f"{intact}; stored heads not compared"]
     else:
         matching = anchors - len(proof.uncovered)
-        lines = [f"{intact}, {counted(matching, 'run anchor matches', 'run anchors match')}"]
+        lines = [f"{intact}, {counted(matching, 'stored head matches', 'stored heads match')}"]
+    if begun:
+        lines.append(f"run {begun} began the journal anew: heads before it are not compared")
     lines += _cut_lines(proof.cut)
     if proof.uncovered:
         gone = "were pruned" if proof.cut else "are in files that were removed"
-        singular, plural = "run anchor is", "run anchors are"
+        singular, plural = "stored head is", "stored heads are"
         lines.append(f"{counted(len(proof.uncovered), singular, plural)} older: their lines {gone}")
     return "".join(shown(line) + "\n" for line in lines)
 

@@ -284,7 +284,7 @@ def test_verify_without_the_directory_says_that_it_did_not_compare(academy: Acad
     assert ran.code == Exit.UNREACHABLE
     assert ran.out.startswith("journal intact: ")
     assert "not compared" in ran.out
-    assert "cannot be asked for the anchors" in ran.err
+    assert "the stored heads cannot be read" in ran.err
     file = academy.sandbox.folder / "journal" / "piactl.jsonl"
     file.write_text(file.read_text().replace("claire", "clairf", 1))
     assert academy.run("journal", "verify").code == Exit.FAILED

@@ -72,6 +72,9 @@ class Place:
             "run": "cn=run-{},ou=runs",
             "undo": "cn=undo-{},ou=runs",
             "attempt": "cn=att-{},ou=attempts",
+            "heads": "cn=host-{},ou=journals",
+            "folder_of_heads": "ou=journals",
+            "more_heads": "cn=more-{},ou=journals",
         }
         records |= {"state_record": "cn=state-{}", "waiting": "cn=wait-{},ou=waiting"}
         if name in below:
@@ -137,6 +140,7 @@ def arrange(root: ldap3.Connection, place: Place) -> None:
         root.add(f"cn=otp,{holder}", attributes=device(f"cn=otp,{holder}"))
     for dn in (place.run, place.undo, place.attempt, place.state_record, place.waiting):
         root.add(dn, attributes={"objectClass": "piactlRecord", "piactlData": "{}"})
+    root.add(place.heads, attributes={"objectClass": "piactlRecord", "description": ["1:a", "2:b"]})
 
 
 def arrange_all(sandbox: Any) -> dict[str, Place]:
@@ -227,6 +231,16 @@ def take_out(kind: str, prefix: str = "") -> Do:
 def rename(kind: str) -> Do:
     def do(connection: ldap3.Connection, place: Place) -> None:
         connection.modify_dn(getattr(place, kind), f"uid=r.{place.who}")
+
+    return do
+
+
+def rename_to(kind: str, name: str, folder: str = "") -> Do:
+    """Another name, and another `folder` below the state where one is given."""
+
+    def do(connection: ldap3.Connection, place: Place) -> None:
+        above = f"{folder}{place.state}" if folder else None
+        connection.modify_dn(getattr(place, kind), name.replace("{who}", place.who), new_superior=above)
 
     return do
 
@@ -407,6 +421,23 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
     "delete an undo record": (take_out("undo"), APPLIES),
     "write who is absent": (put("waiting", piactlData='{"run": 1}'), APPLIES),
     "count an attempt": (put("attempt", piactlData='{"n": 1}'), SUPPORTS | {"nightly", "late"}),
+    "store a head": (change("heads", description=(ADD, ["3:c"])), SUPPORTS | {"nightly", "late"}),
+    "store the first head of a day": (
+        put_in("more_heads", lambda who, dn: {"objectClass": "piactlRecord", "description": "4:d"}),
+        SUPPORTS | {"nightly", "late"},
+    ),
+    "take a head away": (change("heads", description=(DELETE, ["1:a"])), ADMINISTRATOR),
+    "take all heads of a day away": (put("heads", description=[]), ADMINISTRATOR),
+    "write heads anew": (put("heads", description=["1:x", "2:b"]), ADMINISTRATOR),
+    "delete the heads of a day": (take_out("heads"), ADMINISTRATOR),
+    "rename the heads of a day": (rename_to("heads", "cn=gone.{who}"), ADMINISTRATOR),
+    "move the heads of a day": (
+        rename_to("heads", "cn=gone.{who}", "ou=attempts,"),
+        ADMINISTRATOR,
+    ),
+    "rename the folder of the heads": (rename_to("folder_of_heads", "ou=old.{who}"), ADMINISTRATOR),
+    "make heads another record": (put("heads", piactlData="{}"), ADMINISTRATOR),
+    "make heads something else": (change("heads", objectClass=(ADD, ["extensibleObject"])), ADMINISTRATOR),
     "forget attempts": (take_out("attempt"), SUPPORTS | {"nightly", "late"}),
     "change the policy of passwords": (put(f"cn=default,{POLICIES}", pwdMinLength="1"), NOBODY),
     "make a service identity": (

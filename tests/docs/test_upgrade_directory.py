@@ -21,7 +21,7 @@ from tests.directory.config_server import ConfigServer, config_server
 
 TOP = Path(__file__).resolve().parents[2]
 PAGE = (TOP / "docs" / "upgrade-directory.md").read_text(encoding="utf-8")
-CHANGED = ("D16", "D30", "D33", "D34", "D35", "D39")
+CHANGED = ("D16", "D30", "D33", "D34", "D35", "D39", "D50")
 OWNER = f"gidNumber={os.getgid()}+uidNumber={os.getuid()}"
 PASSWORD, FRESH = "correct horse battery", "another long passphrase"
 CODE, OWN = "a code of twenty letters", "quatre chats gris et lents"
@@ -98,6 +98,13 @@ def without_fence(text: str) -> str:
     return text.replace('dn.subtree="cn=piactl-nightly,', 'dn.exact="cn=piactl-nightly,')
 
 
+def without_heads(text: str) -> str:
+    """The rules as they were before the directory took heads of journals."""
+    text, rules = re.subn(r'(?m)^(olcAccess:|access) to dn\.\S+="ou=journals,.*\n(  by .*\n)+', "", text)
+    assert rules == 4
+    return text
+
+
 def former_schema(text: str) -> str:
     """piactl.schema or piactl.ldif without the run lock and the days of proofs."""
     names = "Attribute:1[789]|ObjectClass:3"
@@ -110,7 +117,7 @@ def former_schema(text: str) -> str:
 def former_config(config: str) -> str:
     """config.ldif as it was, for whoever runs the test in place of root."""
     former = without(
-        without_fence(config),
+        without_heads(without_fence(config)),
         *RULES,
         (r"^olcModuleLoad: constraint\n", ""),
         (r"^dn: olcOverlay=\{1\}constraint,.*\n(.+\n)+\n", ""),
@@ -125,11 +132,16 @@ def former_config(config: str) -> str:
 
 def former_conf(conf: str) -> str:
     patterns = (r"^moduleload constraint\n", r"^overlay constraint\nconstraint_attribute .*\n")
-    return without(without_fence(conf), *RULES, *((pattern, "") for pattern in patterns))
+    return without(without_heads(without_fence(conf)), *RULES, *((pattern, "") for pattern in patterns))
 
 
 def former_tree(tree: str) -> str:
-    tree = without(tree, (r"^pwdInHistory: 1\n", ""), (r"^dn: cn=protected,.*\n(.+\n)+\n", ""))
+    tree = without(
+        tree,
+        (r"^pwdInHistory: 1\n", ""),
+        (r"^dn: cn=protected,.*\n(.+\n)+\n", ""),
+        (r"^dn: ou=journals,.*\n(.+\n)+\n", ""),
+    )
     return re.sub(r"(?m)^(objectClass: pwdPolicyChecker|pwdUseCheckModule|pwdCheckModuleArg).*\n", "", tree)
 
 
@@ -193,6 +205,12 @@ class Standing:
         assert self.server.accepts(self.account, OWN)
 
 
+@pytest.fixture(autouse=True)
+def syslog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a host that has one."""
+    monkeypatch.setattr("piactl.flows.doctor.journal.has_syslog", lambda: True)
+
+
 @pytest.fixture
 def config(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Iterator[tuple[Standing, ConfigServer]]:
     with config_server(sandbox, former_config, former_tree) as server:
@@ -218,17 +236,23 @@ def conf(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Standing:
         root.modify(f"cn=default,{POLICIES}", ppm)
         root.modify(f"cn=activation,{POLICIES}", ppm | {"pwdInHistory": [(ldap3.MODIFY_DELETE, [])]})
         root.delete(f"cn=protected,{POLICIES}")
+        root.delete(f"ou=journals,{sandbox.state}")
     return Standing(sandbox, sandbox, capsys)
 
 
 NAMES = commands("1. Names")
-LOCK_BY_CONFIG, LOCK_BY_CONF = commands("5. The run lock").split("\nconf=/etc/ldap/slapd.conf\n")
+CONF = "\nconf=/etc/ldap/slapd.conf\n"
+LOCK_BY_CONFIG, LOCK_BY_CONF = commands("5. The run lock").split(CONF)
 PASSWORDS_BY_CONFIG, PASSWORDS_BY_CONF, _ = re.split(
     r"\n(?=conf=/etc/ldap/slapd.conf portal=|ldapsearch -LLL)", commands("6. Passwords")
 )
 LOCK_BY_CONFIG += "\n" + commands("7. The days on which proofs changed")
+HEADS, HEADS_BY_CONFIG, HEADS_BY_CONF = re.split(
+    f'(?<=journals"; }}\n)|{CONF}', commands("8. The heads of the journals")
+)
 BY_CONFIG = (
-    f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}\n{PASSWORDS_BY_CONFIG}"
+    f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}\n{PASSWORDS_BY_CONFIG}\n"
+    f"{HEADS}{HEADS_BY_CONFIG}"
 )
 
 
@@ -295,8 +319,10 @@ def by_conf(standing: Standing, script: str) -> None:
 def test_by_slapd_conf(conf: Standing) -> None:
     assert conf.errors() == {*CHANGED, "D44"}
     script = commands("4. Servers configured by slapd.conf")
-    script = f"{script}\n{LOCK_BY_CONF}\n{PASSWORDS_BY_CONF}"
-    for file in ("rules.conf", "overlay.conf", "reset.conf"):
+    script = (
+        f"{script}\n{LOCK_BY_CONF}\n{PASSWORDS_BY_CONF}\n{HEADS}\nconf=/etc/ldap/slapd.conf\n{HEADS_BY_CONF}"
+    )
+    for file in ("rules.conf", "overlay.conf", "reset.conf", "heads.conf"):
         script = script.replace(file, str(conf.sandbox.folder / file))
     by_conf(conf, script)
     conf.is_brought_over()

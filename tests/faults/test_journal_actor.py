@@ -17,11 +17,17 @@ ASK = "import dataclasses, json; from piactl.journal import who; print(json.dump
 ENV = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": os.environ["PATH"]}
 
 
-def answer(command: list[str], **environment: str) -> dict:
+PYTHON = "/usr/bin/python3"
+ASK_HERE = f'import sys; sys.path.insert(0, "{ENV["PYTHONPATH"]}"); {ASK}'
+"""For a user who may not read the Python of the tests, or whose environment sudo cleans."""
+
+
+def answer(command: list[str], user: int | None = None, **environment: str) -> dict:
     """What a process of a session of its own says, without a terminal unless `command` makes one."""
     done = subprocess.run(
         command,
         env=ENV | environment,
+        user=user,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -33,12 +39,34 @@ def answer(command: list[str], **environment: str) -> dict:
 
 
 def test_user_host_and_process():
-    found = answer([sys.executable, "-c", ASK], SUDO_USER="lea.petit")
+    found = answer([sys.executable, "-c", ASK])
     assert found["user"] == pwd.getpwuid(os.getuid()).pw_name
     assert found["host"] == socket.gethostname()
-    assert found["sudo_user"] == "lea.petit"
+    assert found["sudo_user"] == ""
     assert found["pid"] not in (0, os.getpid())
-    assert answer([sys.executable, "-c", ASK])["sudo_user"] == ""
+
+
+def test_the_environment_alone_names_no_user_of_sudo():
+    assert answer([sys.executable, "-c", ASK], SUDO_USER="lea.petit")["sudo_user"] == ""
+    shell = ["sh", "-c", f"{sys.executable} -c '{ASK}'; true"]
+    assert answer(shell, SUDO_USER="lea.petit")["sudo_user"] == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("sudo") is None, reason="asks sudo of root")
+@pytest.mark.parametrize("user", ["root", "nobody"])
+def test_the_user_of_sudo_is_believed_where_sudo_started_the_process(user):
+    found = answer(["sudo", "-n", "-u", user, PYTHON, "-c", ASK_HERE], PATH=os.environ["PATH"])
+    assert (found["user"], found["sudo_user"]) == (user, "root")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="runs as another user")
+def test_another_program_of_that_name_is_not_believed(tmp_path):
+    sudo = shutil.copy("/bin/sh", tmp_path / "sudo")
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    shell = [str(sudo), "-c", f"{PYTHON} -c '{ASK_HERE}'; true"]
+    assert answer(shell, user=65534, SUDO_USER="lea.petit")["sudo_user"] == ""
+    assert answer(shell, SUDO_USER="lea.petit")["sudo_user"] == "lea.petit"  # root names whom it likes
 
 
 def test_a_unit_of_systemd_and_a_bare_process():

@@ -25,6 +25,7 @@ from piactl.cli.framework.options import DryRun, Output, Reason, Since, Until, r
 from piactl.clock import utc_now
 from piactl.core.journal_line import BrokenLine
 from piactl.core.model.numen import masked
+from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
 from piactl.errors import AccountNotFound, Exit, PiactlError, UsageError
 from piactl.report.journal_text import file_text, proof_text, pruned_text
@@ -32,7 +33,8 @@ from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
-    from piactl.core.journal_line import Head
+    from piactl.core.journal_line import Anchor
+    from piactl.flows.apply.journal_heads import StoredHeads
     from piactl.journal import Wanted
     from piactl.journal.query import JournalledChange
 
@@ -192,14 +194,15 @@ def verify(
         typer.Option("--head", metavar="SEQ:HASH", help="A line kept elsewhere that must be in the FILE."),
     ] = "",
 ) -> int:
-    """Check the chain of the journal, and compare it with the heads that the runs left in the directory.
+    """Check the chain of the journal, and compare it with the heads that commands stored elsewhere: in the
+    directory, in the file of `journal_heads`, and the last one that doctor saw.
 
     With FILE only that file is looked at, and neither configuration nor directory is needed: between its
     first and its last line nothing was edited, removed or added. Only --head proves that it was not all made
     anew.
 
-    Exit codes: 0 whole, 1 an edited, removed, inserted, reordered or cut line was found, 8 the chain is whole
-    but the directory cannot be asked for the heads.
+    Exit codes: 0 whole, 1 an edited, removed, inserted, reordered or cut line was found, or no stored head
+    covers the last run, 8 the chain is whole but the stored heads cannot be read.
     """
     from piactl.journal import verify as verify_journal
 
@@ -208,19 +211,25 @@ def verify(
     if head:
         raise UsageError("--head goes with a FILE; without one the heads are asked of the directory")
     configuration = this_configuration()
-    anchors: dict[str, Head] = {}
-    compared = True
+    path, stored = configuration.settings.journal_file, None
     try:
-        anchors = _anchors(configuration)
+        stored = _stored_heads(configuration)
     except PiactlError as error:
-        compared = False
-        say(f"the directory cannot be asked for the anchors: {error}\nOnly the chain itself is checked.")
-    found = verify_journal(configuration.settings.journal_file, anchors, None)
+        say(f"the stored heads cannot be read: {error}\nOnly the chain itself is checked.")
+    found = verify_journal(path, stored.heads, runs=stored.runs) if stored else verify_journal(path)
     if found.problem is not None:
         say(str(found.problem))
         return int(Exit.FAILED)
-    put([proof_text(found, len(anchors) if compared else None)])
-    return int(Exit.DONE if compared else Exit.UNREACHABLE)
+    put([proof_text(found, len(stored.heads) if stored else None, stored.begun if stored else "")])
+    if stored is None:
+        return int(Exit.UNREACHABLE)
+    if run := stored.uncovered(path, found):
+        say(
+            f"{path}: no stored head covers run {run}: its lines are proved by the file alone. "
+            "The next command that writes stores one; if this lasts, see: piactl doctor"
+        )
+        return int(Exit.FAILED)
+    return int(Exit.DONE)
 
 
 def _verify_file(file: Path, head: str) -> int:
@@ -253,14 +262,32 @@ def _read_head(text: str) -> tuple[int, str] | None:
     return int(seq), digest
 
 
-def _anchors(configuration: Configuration) -> dict[str, Head]:
-    from piactl.flows.prune_journal import anchors_of
+def _stored_heads(configuration: Configuration) -> StoredHeads:
+    from piactl.flows.apply.journal_heads import stored_heads
     from piactl.journal import who
 
     with reading(configuration) as reader:
-        return anchors_of(
-            reader, configuration.settings.directory.state, configuration.unreadable, who().host, utc_now()
-        )
+        return stored_heads(reader, configuration.settings, configuration.unreadable, who().host, utc_now())
+
+
+def _store_head(configuration: Configuration, anchor: Anchor) -> None:
+    """Stores a head as the first identity of this host that may add one."""
+    from piactl.flows.apply.journal_heads import store_head
+
+    settings = configuration.settings
+    for name in (IdentityName.ADMINISTRATOR, IdentityName.NIGHTLY, IdentityName.DESK):
+        if name not in settings.directory.identities:
+            continue
+        try:
+            with writing(configuration, name) as writer:
+                store_head(anchor, writer, settings, say)
+                return
+        except PiactlError:
+            continue
+    store_head(anchor, None, settings, say)
+    say(
+        "warning: the directory does not have the head of the journal; the next command that writes stores it"
+    )
 
 
 def export(
@@ -309,8 +336,8 @@ def prune(
 
     Whole runs go, never one that is under way, in doubt, or not over before DATE. What is left begins with a
     line that says what was removed, by whom and when; `journal verify` shows it. Nothing is removed where
-    the chain is not whole, or where the directory cannot be asked for its anchors. Export first what you have
-    to keep. The CNIL advises to keep logs for 6 to 12 months; nothing is ever pruned by itself.
+    the chain is not whole, or where the directory cannot be asked for the stored heads. Export first what you
+    have to keep. The CNIL advises to keep logs for 6 to 12 months; nothing is ever pruned by itself.
     """
     from piactl.cli.framework.run_context import new_order
     from piactl.flows.prune_journal import prune_journal
@@ -325,9 +352,10 @@ def prune(
         new_order(configuration, None),
         first.date(),
         configuration.policy.timezone,
-        _anchors(configuration),
+        _stored_heads(configuration),
         utc_now,
         lambda text: configuration.keys.digest("journal", text),
+        lambda anchor: _store_head(configuration, anchor),
         trial=dry_run,
     )
     put([pruned_text(done.gone, first.date().isoformat(), trial=dry_run)])

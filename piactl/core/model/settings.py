@@ -171,7 +171,7 @@ class Settings:
     on a host that has none. `go_on`: a run continues without these sources if their feed is refused.
     `clock_minutes`: how far the clocks of this host and of the server may differ. `lock_hook` is the command
     with arguments that is called for locks, `proof_hook` the one for changes of what proves who somebody is.
-    Each may run for `hook_seconds`."""
+    Each may run for `hook_seconds`. `journal_heads`: a file that the head of the journal is appended to."""
 
     file: str
     directory: DirectorySettings
@@ -182,6 +182,7 @@ class Settings:
     state_folder: str
     metrics_file: str = ""
     matching_key_file: str = ""
+    journal_heads: str = ""
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     go_on: frozenset[str] = frozenset()
     any_date: bool = False

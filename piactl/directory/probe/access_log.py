@@ -100,6 +100,27 @@ def logged_writes(
             yield _write(entry)
 
 
+def writes_since(reader: Reader, log: str, since: datetime) -> Iterator[LoggedWrite]:
+    """All writes since then, in no order. Raises as every search does."""
+    begun = filters.at_least("reqStart", f"{since.astimezone(UTC):%Y%m%d%H%M%S.%fZ}")
+    query = filters.all_of(filters.equals("objectClass", "auditWriteObject"), begun)
+    for entry in reader.search(log, query, _READ):
+        yield _write(entry)
+
+
+def last_write(entry: RawEntry) -> LoggedWrite:
+    """The last write of an entry, by its own entryCSN, modifiersName and timestamps."""
+    added = entry.first("createTimestamp") == entry.first("modifyTimestamp")
+    return LoggedWrite(
+        time=_iso(entry.text("entryCSN").partition("#")[0]),
+        dn=entry.dn,
+        op="add" if added else "modify",
+        by=entry.text("modifiersName"),
+        attributes=None,
+        result=0,
+    )
+
+
 def _write(entry: RawEntry) -> LoggedWrite:
     result = entry.text("reqResult")
     csn = entry.text("entryCSN").partition("#")[0]

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
+from piactl.directory import filters
 from piactl.directory.dn import normal_dn, same_dn, under
-from piactl.directory.port import RawEntry
+from piactl.directory.port import RawEntry, Reader
 from piactl.directory.probe.probe import Probe
+from piactl.errors import PiactlError
 
 _PAGE_BYTES = 4096
 """Of mdb on every machine with pages of 4 KiB; the shares do not depend on it."""
@@ -26,6 +28,21 @@ class Room:
     @property
     def share(self) -> float:
         return self.used / self.size if self.size else 0.0
+
+
+def root_of(reader: Reader, suffix: str) -> str:
+    """The rootdn of the database with this suffix; "" where cn=config may not be read."""
+    context = reader.facts().config_context
+    try:
+        query = filters.equals("olcSuffix", suffix)
+        found = (
+            [entry.text("olcRootDN") for entry in reader.search(context, query, ["olcRootDN"])]
+            if context
+            else []
+        )
+    except PiactlError:
+        return ""
+    return found[0] if found else ""
 
 
 def server_version(probe: Probe) -> str:

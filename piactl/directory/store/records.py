@@ -23,6 +23,8 @@ LOCK_CLASS, LOCK_WRITER = "piactlRunLock", "piactlWriter"
 """The class of the run lock, and the attribute with its holder for the access rules."""
 
 SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES = "sources", "waiting", "runs", "attempts", "overrides"
+JOURNALS = "journals"
+FOLDERS = (SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES, JOURNALS)
 
 Record = Mapping[str, Any]
 T = TypeVar("T")
@@ -189,6 +191,9 @@ class Places:
     def run(self, run: str) -> str:
         return child(self.folder(RUNS), "cn", run)
 
+    def journal_heads(self, host: str, day: date) -> str:
+        return child(self.folder(JOURNALS), "cn", f"{host}-{day:%Y%m%d}")
+
     def undo(self, run: str, number: int) -> str:
         return child(self.run(run), "cn", f"undo-{number:05d}")
 
@@ -197,7 +202,7 @@ def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
     """The entries below the state entry that are not piactl's."""
     places = Places(state)
     top = normal_dn(state)
-    folders = {normal_dn(places.folder(name)) for name in (SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES)}
+    folders = {normal_dn(places.folder(name)) for name in FOLDERS}
     own = (places.last_run, places.addresses, places.archivals, places.lock, places.keys, places.move)
     single = {normal_dn(dn) for dn in own}
     misplaced = []

@@ -33,6 +33,7 @@ from piactl.directory.store.records import (
 from piactl.directory.store.run_records import read_run
 from piactl.errors import DirectoryOlder, FeedRefused, JournalMissing, PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.default_password_policy import require_default_policy, warn_of_missing_policy
+from piactl.flows.apply.journal_heads import head_stored
 from piactl.flows.apply.key_fence import check_current_key
 from piactl.flows.apply.read_back import read_back
 from piactl.flows.apply.restored_directory import Tolerated, compare_runs
@@ -284,7 +285,8 @@ def _journalled(
         secret=SECRETS,
         context=RunContext(order.run, order.command, order.actor, order.as_of, plan, order.policy, compared),
     )
-    with journal:
+    host = order.actor.host
+    with journal, head_stored(journal, writer, settings, host, order.run, now, say):
         started = now()
         yield Run(
             order, settings, keys, unreadable, writer, journal, lock, now, say, started, compared=compared

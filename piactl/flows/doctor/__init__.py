@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,10 +17,11 @@ from piactl.core.model.settings import Settings
 from piactl.directory.open import open_reader
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError
+from piactl.flows.apply.journal_heads import stored_heads
 from piactl.flows.doctor.canaries import examine_canaries
 from piactl.flows.doctor.checks import CHECKS, Check, Finding, Outcome, broken, error, fine, skipped
 from piactl.flows.doctor.files import FreeBytes, examine_files, free_bytes
-from piactl.flows.doctor.journal import examine_journal, examine_runs
+from piactl.flows.doctor.journal import examine_journal, examine_runs, examine_writes
 from piactl.flows.doctor.records import Content, Runs, examine_records, runs_of
 from piactl.flows.doctor.rights import RIGHTS
 from piactl.flows.doctor.server_settings import SETTINGS
@@ -30,8 +31,8 @@ from piactl.secrets import read_keys, read_password
 __all__ = ["CHECKS", "Check", "Examination", "Finding", "Outcome", "examine", "exit_code"]
 
 _OF_CONFIGURATION = ("D01", "D02", "D03", "D04", "D05")
-_OF_RECORDS = tuple("D15 D27 D28 D29 D30 D32 D36 D37 D40 D41 D42 D43 D45 D47 D49".split())
-_OF_JOURNAL = ("D08", "D09", "D10")
+_OF_RECORDS = tuple("D15 D27 D28 D29 D30 D32 D36 D37 D40 D41 D42 D43 D45 D47 D49 D51".split())
+_OF_JOURNAL = ("D08", "D09", "D10", "D50")
 _OF_FILES = ("D02", "D03", "D04", "D05", "D06", "D07")
 
 
@@ -127,27 +128,31 @@ def _with_reader(
 ) -> Iterator[Finding]:
     """Checks journal, records and canaries as the first configured identity that can read."""
     names = [n for n in ("reader", "nightly", "administrator") if n in settings.directory.identities]
-    journal = settings.journal_file
     for name in names:
         try:
             with open_reader(settings.directory, name, read_password) as reader:
                 content = Content(reader, settings, policy, keys, UnreadableRecords())
                 runs = runs_of(content, now())
-                of_journal = list(examine_journal(journal, host, runs))
+                stored = partial(stored_heads, reader, settings, content.unreadable, host, now())
+                of_journal = list(examine_journal(settings, host, stored, now()))
                 chain = next(one for one in of_journal if one.check.id == "D09")
                 found = [
                     *of_journal,
                     examine_runs(reader, host, settings, content.unreadable, now(), chain),
+                    examine_writes(reader, settings, host, now()),
                     *_records(content, runs, host, now()),
                     examine_canaries(reader, settings, bind=canaries),
                 ]
         except PiactlError:
             continue
         except Exception as bug:  # noqa: BLE001 - the journal must still be checked
-            found = [*examine_journal(journal, host, None), *(broken(id_, bug) for id_ in _OF_RECORDS)]
+            found = [
+                *examine_journal(settings, host, None, now()),
+                *(broken(id_, bug) for id_ in _OF_RECORDS),
+            ]
         yield from found
         return
-    yield from examine_journal(journal, host, None)
+    yield from examine_journal(settings, host, None, now())
     for id_ in _OF_RECORDS:
         yield skipped(id_, "no server can be queried (D11, D12)")
 

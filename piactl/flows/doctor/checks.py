@@ -216,6 +216,18 @@ CHECKS: dict[str, Check] = {
             _W,
             "A wrong day of a change holds a proof off for too long; a wrong count lets too many through.",
         ),
+        Check(
+            "D50",
+            "stored heads of the journal",
+            _E,
+            "Without them, a journal that is made anew is not noticed.",
+        ),
+        Check(
+            "D51",
+            "writes without the journal",
+            _W,
+            "Somebody may have used the password of an identity without piactl.",
+        ),
     )
 }
 

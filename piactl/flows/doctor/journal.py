@@ -1,35 +1,69 @@
-"""Checks of the journal: writable, intact, no writes in doubt. The checks create no file."""
+"""Checks of the journal: writable, intact, its head stored elsewhere, no writes in doubt.
+
+The checks create one file: the head that the next doctor compares.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from piactl.core.model.settings import Settings
+from piactl.core.journal_line import GENESIS, Anchor
+from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.text import counted
+from piactl.directory.open import open_reader
 from piactl.directory.port import Reader
-from piactl.directory.store.records import UnreadableRecords
-from piactl.directory.store.run_records import heads_of
+from piactl.directory.probe.server_config import root_of
+from piactl.directory.store.records import JOURNALS, Places, UnreadableRecords
 from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
+from piactl.flows.apply.journal_heads import StoredHeads, remembered_file
 from piactl.flows.apply.restored_directory import BEGIN, compare_runs
-from piactl.flows.doctor.checks import Finding, Outcome, error, fine, skipped, unless_broken, warning
+from piactl.flows.doctor.checks import (
+    Finding,
+    Outcome,
+    broken,
+    error,
+    fine,
+    skipped,
+    unless_broken,
+    warning,
+    worst,
+)
 from piactl.flows.doctor.files import doctor_as, may_write, nearest_folder
-from piactl.journal import Head, in_doubt, verify
+from piactl.flows.queries.unjournalled import unjournalled
+from piactl.journal import Verification, in_doubt, verify
 from piactl.journal.append_file import open_private
+from piactl.journal.query import begun_at, text_of
+from piactl.journal.stored_heads import SYSLOG, append_head, has_syslog
+from piactl.private_files import user_name, write_private
+from piactl.secrets import read_password
 
-Runs = Sequence[Mapping[str, Any]]
+WRITES = timedelta(days=7)
+"""How far back D51 looks."""
 
 
-def examine_journal(path: str, host: str, runs: Runs | None) -> Iterator[Finding]:
-    """D08 to D10; `runs` are the records of runs in the directory, None where they could not be read."""
+def examine_journal(
+    settings: Settings, host: str, stored: Callable[[], StoredHeads] | None, now: datetime
+) -> Iterator[Finding]:
+    """D08 to D10 and D50; `stored` reads the stored heads, None where the directory cannot be asked."""
+    path = settings.journal_file
     yield unless_broken("D08", lambda: _writable(path))
     try:
-        yield unless_broken("D09", lambda: _chain(path, _anchors(host, runs), known=runs is not None))
+        heads = stored() if stored is not None else None
+    except PiactlError:
+        heads = None
+    proof: Verification | None = None
+    try:
+        proof = verify(path, heads.heads, runs=heads.runs) if heads else verify(path)
+        yield _chain(proof, heads)
     except PiactlError as refused:
         yield error("D09", str(refused), "See: piactl journal verify")
+    except Exception as bug:  # noqa: BLE001 - a check that breaks must not hide what the others find
+        yield broken("D09", bug)
+    yield unless_broken("D50", lambda: _stored(settings, host, proof, heads, now))
     try:
         yield unless_broken("D10", lambda: _doubts(path))
     except PiactlError:
@@ -63,6 +97,35 @@ def examine_runs(
         return skipped("D40", str(refused).split("\n", 1)[0])
 
 
+def examine_writes(reader: Reader, settings: Settings, host: str, now: datetime) -> Finding:
+    """D51. As the administrator where this host has that password: no other identity reads the access log."""
+    try:
+        since = max(begun_at(settings.journal_file) or now, now - WRITES)
+        return unless_broken("D51", lambda: _writes(reader, settings, host, since))
+    except PiactlError as refused:
+        return skipped("D51", str(refused).split("\n", 1)[0])
+
+
+def _writes(reader: Reader, settings: Settings, host: str, since: datetime) -> Finding:
+    directory, root = settings.directory, root_of(reader, settings.directory.suffix)
+    with ExitStack() as stack:
+        if IdentityName.ADMINISTRATOR in directory.identities:
+            with suppress(PiactlError):
+                reader = stack.enter_context(
+                    open_reader(directory, IdentityName.ADMINISTRATOR, read_password)
+                )
+        found = unjournalled(reader, directory, settings.journal_file, host, since, root)
+    warnings, advice = [], []
+    if not found.log:
+        warnings.append("no access log can be read: only the last write of each account is seen")
+        advice.append("Load accesslog (schemas/ldap/accesslog.ldif.in).")
+    if words := found.sentence():
+        warnings.append(words)
+        advice.append("Ask who made them; piactl account history ACCOUNT has the names of what was changed.")
+    good = f"{counted(found.compared, 'write')} of accounts since {since:%Y-%m-%d}, all in the journal"
+    return worst("D51", [], warnings, " ".join(advice), good)
+
+
 def _writable(path: str) -> Finding:
     folder = nearest_folder(Path(path).parent)
     above = Path(path).parent
@@ -93,16 +156,7 @@ def _writable(path: str) -> Finding:
     return fine("D08", path if found else f"{path} will be created by the first run")
 
 
-def _anchors(host: str, runs: Runs | None) -> dict[str, Head]:
-    """The heads that the runs of this host left in the directory."""
-    return {
-        str(run["run"]): Head(run["journal"]["seq"], run["journal"]["hash"])
-        for run in heads_of(runs or (), host)
-    }
-
-
-def _chain(path: str, anchors: Mapping[str, Head], *, known: bool) -> Finding:
-    proof = verify(path, anchors)
+def _chain(proof: Verification, stored: StoredHeads | None) -> Finding:
     if proof.problem is not None:
         advice = (
             "Keep the file and its .head unchanged, find out who changed it, then restore it from a backup."
@@ -110,11 +164,47 @@ def _chain(path: str, anchors: Mapping[str, Head], *, known: bool) -> Finding:
             else f"Restore it from a copy; if there is none: {BEGIN}"
         )
         return error("D09", str(proof.problem), advice)
-    agree = len(anchors) - len(proof.uncovered)
     words = f"journal intact: {counted(proof.lines, 'line')}"
-    if not known:
-        return fine("D09", f"{words}; run anchors not compared")
-    return fine("D09", f"{words}, {counted(agree, 'run anchor matches', 'run anchors match')}")
+    if stored is None:
+        return fine("D09", f"{words}; stored heads not compared")
+    agree = len(stored.heads) - len(proof.uncovered)
+    words += f", {counted(agree, 'stored head matches', 'stored heads match')}"
+    return fine("D09", f"{words}; begun anew by run {stored.begun}" if stored.begun else words)
+
+
+def _stored(
+    settings: Settings, host: str, proof: Verification | None, stored: StoredHeads | None, now: datetime
+) -> Finding:
+    """D50: where the head of the journal is stored. Remembers the head of an intact journal."""
+    errors, warnings, advice = [], [], []
+    if stored is not None and not stored.folder:
+        errors.append(f"{Places(settings.directory.state).folder(JOURNALS)} is missing")
+        advice.append("Add it with its access rules: docs/upgrade-directory.md, section 6.")
+    if settings.journal_heads:
+        try:
+            append_head(settings.journal_heads)
+        except PiactlError as refused:
+            errors.append(str(refused))
+            advice.append(f"Let {user_name(os.geteuid())} append to that file.")
+    if not has_syslog():
+        warnings.append(f"nothing listens at {SYSLOG}: syslog does not get the heads")
+        advice.append("Run rsyslog or systemd-journald, and forward authpriv to another host.")
+    if proof is not None and proof.problem is None:
+        if stored is not None and (run := stored.uncovered(settings.journal_file, proof)):
+            errors.append(f"no stored head covers run {run}")
+            advice.append("The next command that writes stores one.")
+        _remember(settings, Anchor(text_of(now), host, "doctor", proof.head))
+    places = ["the directory"] if stored is not None else []
+    places += [settings.journal_heads] if settings.journal_heads else []
+    good = f"stored in syslog{''.join(f', {place}' for place in places)}"
+    return worst("D50", errors, warnings, " ".join(advice), good)
+
+
+def _remember(settings: Settings, anchor: Anchor) -> None:
+    """Writes the head where the next doctor compares it, if this user owns the state folder."""
+    folder = Path(settings.state_folder)
+    if anchor.head != GENESIS and folder.is_dir() and folder.stat().st_uid == os.geteuid():
+        write_private(Path(remembered_file(settings)), f"{anchor}\n".encode())
 
 
 def _doubts(path: str) -> Finding:

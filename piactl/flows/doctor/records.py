@@ -30,6 +30,7 @@ from piactl.directory.store.records import (
     ATTEMPTS,
     DATA,
     IN_RECORD,
+    JOURNALS,
     OVERRIDES,
     RUNS,
     SOURCES,
@@ -157,7 +158,7 @@ def _bases(reader: Reader, directory: DirectorySettings) -> Finding:
     places = Places(directory.state)
     wanted = [directory.suffix, directory.accounts, directory.state]
     wanted += [places.folder(name) for name in (RUNS, SOURCES, WAITING)]
-    later = [places.folder(name) for name in (ATTEMPTS, OVERRIDES)]
+    later = [places.folder(name) for name in (ATTEMPTS, OVERRIDES, JOURNALS)]
     missing = [dn for dn in wanted if reader.read(dn, ["objectClass"]) is None]
     minor = [dn for dn in later if reader.read(dn, ["objectClass"]) is None]
     advice = "Add them (schemas/ldap/tree.ldif.in has them), or correct the bases."

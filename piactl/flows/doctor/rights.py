@@ -19,7 +19,16 @@ from piactl.directory.open import open_writer
 from piactl.directory.port import Values
 from piactl.directory.probe.server_config import ServerConfig
 from piactl.directory.store.accounts import IN_ACCOUNTS
-from piactl.directory.store.records import LOCK_CLASS, LOCK_WRITER, RUNS, SOURCES, WAITING, Places
+from piactl.directory.store.records import (
+    IN_RECORD,
+    JOURNALS,
+    LOCK_CLASS,
+    LOCK_WRITER,
+    RUNS,
+    SOURCES,
+    WAITING,
+    Places,
+)
 from piactl.errors import PiactlError
 from piactl.flows.apply.run_lock import TRIAL, TRIAL_SECONDS, Holder, RunLock, process_began, this_place
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, worst
@@ -73,6 +82,10 @@ TRIALS = (
     Trial("desk", "account", False, "change an account", "displayName"),
     Trial("desk", "protected", False, "reset a protected account", "oathTOTPToken"),
     Trial("desk", RUNS, False, "change records", "description"),
+    *(
+        Trial(who, JOURNALS, False, "take away heads of journals", "description")
+        for who in ("reader", "nightly", "desk")
+    ),
     Trial("administrator", "account", True, "change an account", "displayName"),
     Trial("administrator", "account", True, "mark an account as protected", "displayName", _MARK),
     Trial("administrator", "protected", True, "change a protected account", "displayName"),
@@ -294,9 +307,12 @@ def _places(server: Server) -> dict[str, str]:
     found: dict[str, str | None] = {"suffix": settings.suffix}
     found["account"] = _any(server, filters.all_of(IN_ACCOUNTS, filters.none_of(mark)))
     found["protected"] = _any(server, filters.all_of(IN_ACCOUNTS, mark))
-    for name in (RUNS, SOURCES, WAITING):
+    for name in (RUNS, SOURCES, WAITING, JOURNALS):
         dn = Places(settings.state).folder(name)
         found[name] = dn if server.first.entry(dn, ["ou"]) else None
+    if folder := found[JOURNALS]:
+        heads = server.first.sample(folder, IN_RECORD)  # their rules are not those of the folder
+        found[JOURNALS] = heads.dn if heads else folder
     return {kind: dn for kind, dn in found.items() if dn}
 
 

@@ -1,0 +1,132 @@
+"""Stores the head of the journal elsewhere after each command that writes, and reads what is stored.
+
+A head proves every line up to it. A program that rewrites the journal, and reads what piactl reads, cannot
+take a stored head back: syslog and the file of `journal_heads` are beyond piactl, and the directory lets only
+the administrator change or delete one. A forged head makes `journal verify` fail; it hides nothing. No run is
+refused because of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from piactl.core.journal_line import GENESIS, Anchor, Head
+from piactl.core.model.settings import Settings
+from piactl.directory.port import Reader, Writer
+from piactl.directory.store.journal_heads import add_head, has_folder, heads_of_host
+from piactl.directory.store.records import Places, UnreadableRecords, instant_of
+from piactl.directory.store.run_records import read_runs
+from piactl.errors import DirectoryUnreachable, PiactlError, ReplyLost
+from piactl.journal import Journal, Verification
+from piactl.journal.head_file import alive_runs
+from piactl.journal.query import text_of
+from piactl.journal.stored_heads import append_head, log_head, read_heads
+
+REMEMBERED = "journal-head"
+"""The file in the state folder with the last head that doctor saw."""
+
+
+@contextmanager
+def head_stored(
+    journal: Journal,
+    writer: Writer,
+    settings: Settings,
+    host: str,
+    run: str,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+) -> Iterator[None]:
+    """Stores the head of the journal at the end, however the command ends. What cannot be stored is said, and
+    the head of the next command covers these lines too."""
+    reachable: Writer | None = writer
+    try:
+        yield
+    except (DirectoryUnreachable, ReplyLost):
+        reachable = None
+        raise
+    finally:
+        if journal.head != GENESIS:
+            anchor = Anchor(text_of(now()), host, run, journal.head)
+            store_head(anchor, reachable, settings, say)
+
+
+def store_head(anchor: Anchor, writer: Writer | None, settings: Settings, say: Callable[[str], None]) -> None:
+    """Stores a head at every place; None as `writer` leaves out the directory."""
+    log_head(anchor)
+    if settings.journal_heads:
+        try:
+            append_head(settings.journal_heads, anchor)
+        except PiactlError as error:
+            say(f"warning: {error}")
+    if writer is None:
+        return
+    try:
+        add_head(writer, Places(settings.directory.state), anchor)
+    except PiactlError as error:
+        why = str(error).split("\n", 1)[0]
+        say(f"warning: the head of the journal is not stored in the directory: {why}. See: piactl doctor")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHeads:
+    """The stored heads of the journal of one host, by where they are stored and by run.
+
+    `runs` are the runs that have a record in the directory, with their start (UTC, ISO 8601): each has lines
+    in the journal. `begun` is the run that began the journal anew, "" for none: what is older is not
+    compared. `folder`: the directory takes heads.
+    """
+
+    heads: Mapping[str, Head]
+    runs: Mapping[str, str] = field(default_factory=dict)
+    begun: str = ""
+    folder: bool = True
+
+    def uncovered(self, path: str, proof: Verification) -> str:
+        """The last run that ended after the highest stored head, "" if there is none. A run that is still
+        alive may be about to store its own."""
+        highest = max((head.seq for head in self.heads.values()), default=0)
+        if proof.ended is None or proof.ended.seq <= highest or alive_runs(path, [proof.ended.run]):
+            return ""
+        return proof.ended.run
+
+
+def stored_heads(
+    reader: Reader, settings: Settings, unreadable: UnreadableRecords, host: str, now: datetime
+) -> StoredHeads:
+    """Reads the records of runs, the heads in the directory, in the file, and the one that doctor remembers.
+    Raises PiactlError."""
+    places = Places(settings.directory.state)
+    records, begun, since = [], "", ""
+    for record in read_runs(reader, settings.directory.state, unreadable, now):
+        if record.get("host") == host:
+            records.append(record)
+            if record.get("begun") and record.get("journal"):
+                begun, since = str(record["run"]), text_of(instant_of(record["started"]))
+                break
+    known = {r["run"]: Head(r["journal"]["seq"], r["journal"]["hash"]) for r in records if r.get("journal")}
+    named = {f"run {run}": head for run, head in known.items()}
+    elsewhere = [("in the directory", a) for a in heads_of_host(reader, places, host, unreadable)]
+    if settings.journal_heads:
+        elsewhere += [(f"in {settings.journal_heads}", a) for a in read_heads(settings.journal_heads, host)]
+    if Path(remembered_file(settings)).exists():
+        elsewhere += [("that doctor saw", a) for a in read_heads(remembered_file(settings), host)]
+    for where, anchor in elsewhere:
+        if anchor.time < since or known.get(anchor.run) == anchor.head:
+            continue
+        named[f"the head {where} of run {anchor.run} ({anchor.head.seq}:{anchor.head.hash[:8]})"] = (
+            anchor.head
+        )
+    return StoredHeads(
+        named,
+        {record["run"]: text_of(instant_of(record["started"])) for record in records},
+        begun,
+        has_folder(reader, places),
+    )
+
+
+def remembered_file(settings: Settings) -> str:
+    return str(Path(settings.state_folder) / REMEMBERED)

@@ -1,0 +1,197 @@
+"""A journal without one of its lines, hashed anew by a program that may do what piactl's user may."""
+
+from __future__ import annotations
+
+import json
+import socket
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import ldap3
+import pytest
+
+from piactl.core.journal_line import Anchor, Head, read_anchor, sealed
+from piactl.journal.stored_heads import has_syslog, log_head
+from tests.directory.test_acl_matrix import hold_lock
+from tests.story.academy import Academy, Ran
+from tests.story.feeds import row
+
+UID = "claire.dubreuil"
+WHY = ("--reason", "ticket 4711")
+NUMBERS = count()
+
+
+def journal_of(academy: Academy) -> Path:
+    return academy.sandbox.folder / "journal" / "piactl.jsonl"
+
+
+def forge(path: Path, *, without: str) -> None:
+    """Takes out the intents of one kind with their outcomes, makes all hashes anew, and takes away the
+    head file, as a user may who writes the journal."""
+    after, lines, numbers = Head(0, "0" * 64), [], {}
+    gone: set[int] = set()
+    for raw in path.read_bytes().splitlines():
+        body: dict[str, Any] = {k: v for k, v in json.loads(raw).items() if k not in ("prev", "hash")}
+        seq = body.pop("seq")
+        if without in body.get("kinds", ()) or body.get("intent") in gone:
+            gone.add(seq)
+            continue
+        for name in ("intent", "clean", "upto"):
+            body |= {name: numbers.get(body[name], body[name])} if name in body else {}
+        line, after = sealed(body, after)
+        numbers[seq] = after.seq
+        lines.append(line)
+    assert gone, f"no {without} in the journal"
+    path.write_bytes(b"".join(lines))
+    path.with_name(f"{path.name}.head").unlink()
+
+
+@pytest.fixture
+def locked(academy: Academy) -> Academy:
+    """A night, then one act whose author would rather not have done it."""
+    academy.night("2026-09-01", academy.feed(row()))
+    activate(academy)
+    return academy
+
+
+def activate(academy: Academy) -> Ran:
+    """An act of the help desk, which has no record in the directory."""
+    file = academy.folder / f"handed-out-{next(NUMBERS)}"
+    ran = academy.run("password", "activate", UID, *WHY, "--yes", "--to", file)
+    assert ran.code == 0, ran
+    return ran
+
+
+def test_each_act_leaves_its_head(locked: Academy) -> None:
+    heads = stored(locked)
+    assert len(heads) == 2
+    last = json.loads(journal_of(locked).read_bytes().splitlines()[-1])
+    assert max(heads, key=lambda one: one.head.seq).head == Head(last["seq"], last["hash"])
+    ran = locked.run("journal", "verify")
+    assert (ran.code, "2 stored heads match" in ran.out) == (0, True), ran
+
+
+def test_a_line_taken_out_is_found_before_and_after_the_next_night(locked: Academy) -> None:
+    forge(journal_of(locked), without="password")
+    for _ in ("before", "after"):
+        found = locked.run("journal", "verify")
+        assert found.code == 1
+        assert "the head in the directory of run" in found.err
+        doctor = {one["id"]: one for one in locked.run("doctor", "-o", "json").json}
+        assert doctor["D09"]["result"] == "error"
+        locked.run("nightly", locked.feed(row(), day="2026-09-02"), "--as-of", "2026-09-02", "--yes")
+
+
+def test_a_line_taken_out_is_found_by_the_head_that_doctor_remembers(locked: Academy) -> None:
+    """Even where the heads in the directory are gone."""
+    locked.run("doctor")
+    with locked.sandbox.root() as root:
+        for dn in [e["dn"] for e in searched(root, f"ou=journals,{locked.sandbox.state}")]:
+            root.delete(dn)
+    assert locked.run("journal", "verify").code == 0
+    forge(journal_of(locked), without="password")
+    found = locked.run("journal", "verify")
+    assert found.code == 1
+    assert "that doctor saw" in found.err
+
+
+def test_the_heads_also_go_to_a_file(locked: Academy) -> None:
+    heads = locked.folder / "heads"
+    heads.touch()
+    config = locked.sandbox.config
+    config.write_text(f"{config.read_text()}\njournal_heads: {heads}\n")
+    activate(locked)
+    anchors = [read_anchor(line) for line in heads.read_text().splitlines()]
+    assert [anchor is not None for anchor in anchors] == [True]
+    with locked.sandbox.root() as root:
+        for dn in [e["dn"] for e in searched(root, f"ou=journals,{locked.sandbox.state}")]:
+            root.delete(dn)
+    forge(journal_of(locked), without="password")
+    found = locked.run("journal", "verify")
+    assert found.code == 1
+    assert str(heads) in found.err
+    heads.unlink()
+    assert locked.run("journal", "verify").code == 8
+    assert f"{heads}: the head of the journal cannot be appended" in activate(locked).err
+
+
+def test_an_act_that_no_head_covers_is_not_proved(locked: Academy) -> None:
+    """As after a run whose server was lost before it could store its head."""
+    with locked.sandbox.root() as root:
+        for dn in [e["dn"] for e in searched(root, f"ou=journals,{locked.sandbox.state}")]:
+            root.delete(dn)
+    found = locked.run("journal", "verify")
+    assert found.code == 1
+    assert "no stored head covers run" in found.err
+    activate(locked)
+    assert locked.run("journal", "verify").code == 0, "the next head covers it too"
+
+
+def test_a_recorded_run_without_a_line_is_found(locked: Academy) -> None:
+    run = {"run": "20260902T010203-abcdef", "status": "done", "started": "2099-01-01T00:00:00+00:00"}
+    run["host"] = socket.gethostname()
+    path = journal_of(locked)
+    first = json.loads(path.read_bytes().splitlines()[0])["time"]
+    run["started"] = first.replace("Z", "+00:00")
+    with locked.sandbox.root() as root:
+        hold_lock(root, locked.sandbox.state)
+        dn = f"cn={run['run']},ou=runs,{locked.sandbox.state}"
+        root.add(dn, attributes={"objectClass": "piactlRecord", "piactlData": json.dumps(run)})
+    found = locked.run("journal", "verify")
+    assert found.code == 1
+    assert f"run {run['run']}, recorded in the directory, has none" in found.err
+
+
+def test_a_forged_head_raises_the_alarm_and_stops_no_night(locked: Academy) -> None:
+    """The desk may add heads: one of a line that is not there, or a text that is none, hides nothing."""
+    folder = f"ou=journals,{locked.sandbox.state}"
+    with locked.sandbox.connect("desk") as desk:
+        (dn,) = [e["dn"] for e in searched(desk, folder)]
+        lie = Anchor("2026-09-01T00:00:00.000Z", socket.gethostname(), "r", Head(10**17, "0" * 64))
+        desk.modify(dn, {"description": [(ldap3.MODIFY_ADD, [str(lie), "no head"])]})
+    found = locked.run("journal", "verify")
+    assert found.code == 1
+    assert "anchors 100000000000000000" in found.err
+    assert "is no head of a journal" in found.err
+    locked.quiet_night("2026-09-02")
+
+
+def test_a_directory_without_the_folder_is_said(locked: Academy) -> None:
+    with locked.sandbox.root() as root:
+        for dn in [e["dn"] for e in searched(root, f"ou=journals,{locked.sandbox.state}")]:
+            root.delete(dn)
+        root.delete(f"ou=journals,{locked.sandbox.state}")
+    ran = activate(locked)
+    assert "the head of the journal is not stored in the directory" in ran.err
+    doctor = {one["id"]: one for one in locked.run("doctor", "-o", "json").json}
+    assert doctor["D50"]["result"] == "error"
+    assert "docs/upgrade-directory.md" in doctor["D50"]["advice"]
+
+
+def test_syslog_gets_the_head(tmp_path: Path) -> None:
+    address = str(tmp_path / "log")
+    anchor = Anchor("2026-09-01T00:00:00.000Z", "host.example", "r1", Head(7, "ab" * 32))
+    assert not log_head(anchor, address)
+    assert not has_syslog(address)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(address)
+        assert has_syslog(address)
+        assert log_head(anchor, address)
+        text = log.recv(1000).decode()
+    assert text.startswith("<85>piactl[")
+    assert read_anchor(text.partition("journal head ")[2]) == anchor
+
+
+def searched(connection: ldap3.Connection, folder: str) -> list[Any]:
+    connection.search(folder, "(objectClass=piactlRecord)", ldap3.LEVEL, attributes=["description"])
+    return list(connection.response)
+
+
+def stored(academy: Academy) -> list[Anchor]:
+    with academy.sandbox.connect("reader") as reader:
+        found = searched(reader, f"ou=journals,{academy.sandbox.state}")
+        texts = [value.decode() for entry in found for value in entry["raw_attributes"]["description"]]
+    anchors = [read_anchor(text) for text in texts]
+    assert None not in anchors
+    return [anchor for anchor in anchors if anchor is not None]

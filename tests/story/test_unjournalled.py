@@ -1,0 +1,84 @@
+"""Writes with the password of an identity and without piactl: doctor and the night name them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import ldap3
+import pytest
+
+from piactl.flows.queries import history
+from tests.directory.test_acl_matrix import hold_lock
+
+from .academy import Academy
+from .feeds import crowd, row
+
+UID = "claire.dubreuil"
+WHY = ("--reason", "ticket 4711", "--yes")
+
+
+@pytest.fixture(params=[False, True], ids=["bare", "access log"])
+def academy(
+    request: pytest.FixtureRequest, make_academy: Callable[..., Academy], monkeypatch: pytest.MonkeyPatch
+) -> Academy:
+    """An account that a night, an administrator and the help desk wrote. Host and server have one clock, so a
+    write a moment later is told from theirs."""
+    monkeypatch.setattr(history, "APART", timedelta(milliseconds=2))
+    academy = make_academy(accesslog=request.param)
+    academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
+    academy.run("account", "lock", UID, *WHY)
+    academy.run("account", "unlock", UID, *WHY)
+    assert academy.run("password", "activate", UID, *WHY, "--to", academy.folder / "handed-out").code == 0
+    return academy
+
+
+def found(academy: Academy) -> dict[str, Any]:
+    rows: dict[str, Any] = {one["id"]: one for one in academy.run("doctor", "-o", "json").json}
+    return dict(rows["D51"])
+
+
+def test_what_piactl_people_and_the_server_write_is_not_named(academy: Academy) -> None:
+    (handed,) = csv.DictReader((academy.folder / "handed-out").read_text().splitlines())
+    password = handed["activation_password"]
+    assert not academy.sandbox.accepts(academy.dn(UID), "wrong")
+    with academy.sandbox.bind(academy.dn(UID), password) as person:
+        person.extend.standard.modify_password(academy.dn(UID), password, "quatre chats gris et lents")
+    assert "not in the journal" not in found(academy)["found"]
+    assert "not in the journal" not in academy.night("2026-09-06").err
+
+
+def test_a_raw_write_by_an_identity_is_named(academy: Academy) -> None:
+    with academy.sandbox.root() as root:
+        hold_lock(root, academy.sandbox.state)
+    with academy.sandbox.connect("nightly") as nightly:
+        nightly.modify(academy.dn(UID), {"piactlAlias": [(ldap3.MODIFY_REPLACE, ["thief@example.org"])]})
+        nightly.delete(f"cn=lock,{academy.sandbox.state}")
+    row = found(academy)
+    assert row["result"] == "warning"
+    assert f"1 write of accounts not in the journal of this host: {academy.dn(UID)} at " in row["found"]
+    assert "by nightly" in row["found"]
+    assert "thief" not in row["found"]
+    night = academy.night("2026-09-06")
+    assert f"1 write of accounts not in the journal of this host: {academy.dn(UID)} at" in night.err
+
+
+def test_many_are_counted(academy: Academy) -> None:
+    academy.night("2026-09-06", academy.feed(row(), *crowd(8), day="2026-09-06"))
+    with academy.sandbox.connect("desk") as desk:
+        desk.search(academy.sandbox.accounts, "(piactlState=active)", attributes=["uid"])
+        names = [entry["dn"] for entry in desk.response if "louise" in entry["dn"]]
+        for dn in names:
+            desk.modify(dn, {"pwdReset": [(ldap3.MODIFY_REPLACE, ["TRUE"])]})
+    text = found(academy)["found"]
+    assert "8 writes of accounts not in the journal" in text
+    assert "and 3 more (desk 8)" in text
+
+
+def test_a_server_without_an_access_log_is_a_warning(academy: Academy) -> None:
+    row = found(academy)
+    with_log = row["result"] == "ok"
+    assert row["result"] in ("ok", "warning")
+    assert ("no access log can be read" in row["found"]) is not with_log
