@@ -8,9 +8,9 @@ from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from piactl.config.schema_validation import check_schema, hint
+from piactl.config.schema_validation import hint, read_checked
 from piactl.config.sources import read_sources
-from piactl.config.strict_yaml import Document, Node, quoted, read_document
+from piactl.config.strict_yaml import Document, Node, quoted
 from piactl.core.model.settings import (
     CREDENTIAL,
     DirectorySettings,
@@ -28,11 +28,9 @@ def read_settings(path: Path, *, validated: Collection[str] = ()) -> Settings:
     """The settings in a file. Raises ConfigurationInvalid with every mistake in it, by line and column.
 
     Relative paths start at the folder of the file; returned paths are absolute. `validated`: see
-    `read_policy`.
+    `read_checked`.
     """
-    document = read_document(path)
-    if document.digest not in validated:
-        check_schema(document, "configuration")
+    document = read_checked(path, "configuration", validated)
     settings = _settings(document, path.absolute())
     document.refuse_mistakes()
     return settings
