@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -48,13 +49,63 @@ def _owner(path: Path) -> int:
     return 0
 
 
+_MOST_LINKS = 40
+
+
+def exposure(path: Path | str) -> str:
+    """Says who else may change a file or folder, and the command that ends it; "" where only root and this
+    user may. Looks at the file, every folder above it, and every link that leads there."""
+    for step, status in _steps(Path(path).absolute()):
+        is_link, mode = stat.S_ISLNK(status.st_mode), stat.S_IMODE(status.st_mode)
+        if status.st_uid not in (0, os.geteuid()):
+            option = "-h " if is_link else ""
+            return (
+                f"others may change it: {step} belongs to {user_name(status.st_uid)}; "
+                f"run `chown {option}root {step}`"
+            )
+        # in a folder with the sticky bit, as /tmp, only their owners replace the files
+        sticky = stat.S_ISDIR(status.st_mode) and mode & stat.S_ISVTX
+        if mode & 0o022 and not is_link and not sticky:
+            return f"others may change it: {step} has mode {mode:04o}; run `chmod go-w {step}`"
+    return ""
+
+
+def _steps(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """The folders and links that lead to an absolute path, and the file, as far as they can be seen."""
+    place, rest, links = Path(path.anchor), list(reversed(path.parts[1:])), 0
+    try:
+        yield place, place.lstat()
+        while rest and links <= _MOST_LINKS:
+            part = rest.pop()
+            if part == "..":
+                place = place.parent
+                continue
+            status = (place / part).lstat()
+            yield place / part, status
+            if not stat.S_ISLNK(status.st_mode):
+                place /= part
+                continue
+            links += 1
+            target = (place / part).readlink()
+            if target.is_absolute():
+                place = Path(target.anchor)
+            rest += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+    except (OSError, ValueError):
+        return  # whoever opens it is told why that fails
+
+
 def make_private_folder(folder: Path) -> None:
     """Creates a folder with mode 0700, and its parents, if missing. Raises PiactlError, and NotPermitted
-    if this user cannot write to it."""
+    if this user cannot write to it, others can, or it is a symbolic link."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise NotPermitted(f"{folder}: {may_not(folder, 'write')}")
+        if folder.is_symlink():
+            raise NotPermitted(f"{folder}: is a symbolic link, which is not followed; name its target")
+        exposed = exposure(folder)
+        if exposed:
+            raise NotPermitted(f"{folder}: {exposed}")
     except PermissionError:
         raise NotPermitted(f"{folder}: {may_not(folder, 'make')}") from None
     except OSError as error:

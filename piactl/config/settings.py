@@ -19,6 +19,7 @@ from piactl.core.model.settings import (
     Settings,
     TlsSettings,
 )
+from piactl.private_files import exposure
 
 _DIRECTORY = DirectorySettings((), "", "", "", {})
 _USUAL = Settings("", _DIRECTORY, "", "", "", "", "")
@@ -55,10 +56,20 @@ def _settings(document: Document, file: Path) -> Settings:
         clock_minutes=root.at("clock").at("server_minutes").integer(_USUAL.clock_minutes),
         keep_undo_days=root.at("keep_undo_days").integer(_USUAL.keep_undo_days),
         keep_runs_days=root.at("keep_runs_days").integer(_USUAL.keep_runs_days),
-        lock_hook=tuple(root.at("hooks").at("lock").texts()),
+        lock_hook=_hook(document, root.at("hooks").at("lock"), "hooks.lock"),
         hook_seconds=root.at("hooks").at("seconds").integer(_USUAL.hook_seconds),
         password=_password(document, root.at("password")),
     )
+
+
+def _hook(document: Document, node: Node, label: str) -> tuple[str, ...]:
+    """A command with its arguments. Adds a mistake where others may change its program."""
+    command = tuple(node.texts())
+    if command and command[0].startswith("/"):
+        exposed = exposure(command[0])
+        if exposed:
+            document.mistake(node, f"{label}: {exposed}")
+    return command
 
 
 def _go_on(document: Document, root: Node) -> frozenset[str]:

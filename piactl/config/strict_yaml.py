@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from piactl.errors import ConfigurationInvalid, Mistake
-from piactl.private_files import may_not
+from piactl.private_files import exposure, may_not
 
 MAX_BYTES = 1_000_000
 """The largest configuration file; a larger one is probably the wrong file."""
@@ -66,6 +66,9 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
             raise _unusable(path, "this is a folder; name a file in it")
         if path.exists() and not path.is_file():
             raise _unusable(path, "this is not a regular file; name a file")
+        exposed = exposure(path)
+        if exposed:
+            raise _unusable(path, exposed)
         with path.open("rb") as file:
             raw = file.read(max_bytes + 1)
     except FileNotFoundError:
