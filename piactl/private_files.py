@@ -6,14 +6,14 @@ import os
 import pwd
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
-from piactl.errors import NotPermitted, PiactlError
+from piactl.errors import NotPermitted, PiactlError, UsageError
 
 
 def may_not(path: Path | str, verb: str = "read") -> str:
@@ -49,6 +49,44 @@ def _owner(path: Path) -> int:
     return 0
 
 
+def sudo_service(environ: Mapping[str, str] = os.environ) -> str:
+    """The user that this process runs as, if sudo started it for somebody else; "" otherwise, and for root.
+
+    Such a process reads passwords that its caller may not: it takes no file from its caller. A caller cannot
+    remove what sudo puts into the environment, and one who sets it only loses what it takes away.
+    """
+    caller = environ.get("SUDO_UID", "")
+    if not caller or os.geteuid() == 0 or caller == str(os.geteuid()):
+        return ""
+    return user_name(os.geteuid())
+
+
+def refuse_own_file(name: str, descriptor: int, folder: str = "") -> None:
+    """Raises UsageError under sudo for an open file that belongs to the user of this process: its caller
+    could not open it. Files below `folder` may be read, through no link."""
+    user = sudo_service()
+    if not user or os.fstat(descriptor).st_uid != os.geteuid():
+        return
+    if not _is_below(Path(name), folder):
+        raise UsageError(f"{name}: belongs to {user}; under sudo piactl reads only files of others for you")
+
+
+def refuse_output(option: str, name: Path | str, folder: str = "") -> None:
+    """Raises UsageError under sudo for a file that the caller wants written: it would be written with rights
+    that are not the caller's. Files below `folder` may be."""
+    user = sudo_service()
+    if user and not _is_below(Path(name), folder):
+        there = f", or name a file in {folder}" if folder else ""
+        raise UsageError(
+            f"{option} {name}: under sudo piactl writes no file for you as {user}; "
+            f"leave {option} out and redirect the output{there}"
+        )
+
+
+def _is_below(path: Path, folder: str) -> bool:
+    return bool(folder) and path.is_absolute() and path.parent == Path(folder) and not path.is_symlink()
+
+
 _MOST_LINKS = 40
 
 
@@ -58,10 +96,10 @@ def exposure(path: Path | str) -> str:
     for step, status in _steps(Path(path).absolute()):
         is_link, mode = stat.S_ISLNK(status.st_mode), stat.S_IMODE(status.st_mode)
         if status.st_uid not in (0, os.geteuid()):
-            option = "-h " if is_link else ""
+            owner, option = user_name(status.st_uid), "-h " if is_link else ""
+            as_owner = f"`runuser -u {owner} -- piactl ...`, or " if os.geteuid() == 0 else ""
             return (
-                f"others may change it: {step} belongs to {user_name(status.st_uid)}; "
-                f"run `chown {option}root {step}`"
+                f"others may change it: {step} belongs to {owner}; run {as_owner}`chown {option}root {step}`"
             )
         # in a folder with the sticky bit, as /tmp, only their owners replace the files
         sticky = stat.S_ISDIR(status.st_mode) and mode & stat.S_ISVTX

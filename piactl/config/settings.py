@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -19,7 +20,7 @@ from piactl.core.model.settings import (
     Settings,
     TlsSettings,
 )
-from piactl.private_files import exposure
+from piactl.private_files import exposure, user_name
 
 _DIRECTORY = DirectorySettings((), "", "", "", {})
 _USUAL = Settings("", _DIRECTORY, "", "", "", "", "")
@@ -95,8 +96,8 @@ def _password(document: Document, node: Node) -> PasswordSettings:
 
 
 def _path(node: Node, folder: Path) -> str:
-    """An absolute path, or "" if none is given."""
-    text = node.text()
+    """An absolute path, or "" if none is given. `{user}` is the Unix user of this process."""
+    text = node.text().replace("{user}", user_name(os.geteuid()))
     if not text or text.startswith(CREDENTIAL):
         return text
     return str(folder / text)
@@ -133,6 +134,7 @@ def _identity(node: Node, folder: Path) -> Identity:
         external=node.at("external").truth(False),
         dn=node.at("dn").text(),
         password_file=_path(node.at("password_file"), folder),
+        user=node.at("user").text(),
     )
 
 

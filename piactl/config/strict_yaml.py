@@ -66,10 +66,10 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
             raise _unusable(path, "this is a folder; name a file in it")
         if path.exists() and not path.is_file():
             raise _unusable(path, "this is not a regular file; name a file")
-        exposed = exposure(path)
-        if exposed:
-            raise _unusable(path, exposed)
         with path.open("rb") as file:
+            exposed = exposure(path)
+            if exposed:
+                raise _unusable(path, exposed)
             raw = file.read(max_bytes + 1)
     except FileNotFoundError:
         raise _unusable(

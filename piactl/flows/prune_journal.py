@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -16,6 +17,7 @@ from piactl.flows.apply.run import Order
 from piactl.journal import Actor, Head, Journal, RunContext, Verification, verify
 from piactl.journal.query import text_of
 from piactl.journal.retention import Removable, cut_off, pruning, removable, remove_left_behind
+from piactl.private_files import user_name
 
 Anchors = Mapping[str, Head]
 
@@ -33,7 +35,7 @@ def anchors_of(
     reader: Reader, state: str, unreadable: UnreadableRecords, host: str, now: datetime
 ) -> dict[str, Head]:
     """The journal heads in the records of this host's runs, by run."""
-    records = heads_of(read_runs(reader, state, unreadable, now), host)
+    records = heads_of(read_runs(reader, state, unreadable, now), host, user_name(os.getuid()))
     return {
         str(record["run"]): Head(record["journal"]["seq"], record["journal"]["hash"]) for record in records
     }

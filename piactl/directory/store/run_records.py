@@ -111,12 +111,13 @@ def is_undone(record: Record, ids: Mapping[str, Record]) -> bool:
     return undone
 
 
-def heads_of(runs: Iterable[Record], host: str) -> list[Record]:
-    """The runs of a host, the latest first, whose records hold a line of its journal, back to the run that
-    began that journal. `runs` are in the order of `read_runs`."""
+def heads_of(runs: Iterable[Record], host: str, user: str) -> list[Record]:
+    """The runs of a Unix user of a host, the latest first, whose records hold a line of its journal, back to
+    the run that began that journal. `runs` are in the order of `read_runs`."""
     found = []
     for record in runs:
-        if record.get("host") == host and record.get("journal"):
+        is_its = (record.get("host"), record.get("user", user)) == (host, user)
+        if is_its and record.get("journal"):
             found.append(record)
             if record.get("begun"):
                 break

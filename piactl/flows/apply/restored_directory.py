@@ -6,6 +6,7 @@ were acknowledged. A journal that was removed lacks lines that the directory ref
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +26,7 @@ from piactl.journal.recorded_runs import (
     last_recorded,
     rotated_without_journal,
 )
+from piactl.private_files import user_name
 
 Tolerated = tuple[type[PiactlError], ...]
 
@@ -117,7 +119,9 @@ def _check_journal(
         raise _missing(path, f"line {there.written} was written, and lines after {there.last} are not there")
     if recorded.known:
         return
-    for record in heads_of(read_runs(reader, settings.directory.state, unreadable, now), host):
+    for record in heads_of(
+        read_runs(reader, settings.directory.state, unreadable, now), host, user_name(os.getuid())
+    ):
         if not _holds(there, record):
             seq = record["journal"]["seq"]
             raise _missing(path, f"run {record['run']} of this host wrote its line {seq}, which is not there")

@@ -19,6 +19,7 @@ from piactl.flows.doctor.checks import Finding, Outcome, error, fine, skipped, u
 from piactl.flows.doctor.files import doctor_as, may_write, nearest_folder
 from piactl.journal import Head, in_doubt, verify
 from piactl.journal.append_file import open_private
+from piactl.private_files import user_name
 
 Runs = Sequence[Mapping[str, Any]]
 
@@ -97,7 +98,7 @@ def _anchors(host: str, runs: Runs | None) -> dict[str, Head]:
     """The heads that the runs of this host left in the directory."""
     return {
         str(run["run"]): Head(run["journal"]["seq"], run["journal"]["hash"])
-        for run in heads_of(runs or (), host)
+        for run in heads_of(runs or (), host, user_name(os.getuid()))
     }
 
 
