@@ -24,6 +24,7 @@ from piactl.flows.doctor.records import Content, Runs, examine_records, runs_of
 from piactl.flows.doctor.rights import RIGHTS
 from piactl.flows.doctor.server_settings import SETTINGS
 from piactl.flows.doctor.servers import examine_server, reachable
+from piactl.flows.doctor.unix_users import examine_users
 from piactl.secrets import read_keys, read_password
 
 __all__ = ["CHECKS", "Check", "Examination", "Finding", "Outcome", "examine", "exit_code"]
@@ -100,6 +101,7 @@ def _all(
     keys = cache(lambda: read_keys(settings.keys_file))
     yield fine("D01", settings.file)
     yield from examine_files(settings, policy, keys, free)
+    yield from examine_users(settings)
     checks = {**SETTINGS, **RIGHTS}
     for uri in settings.directory.servers:
         yield from examine_server(uri, settings.directory, settings.password, now, checks)

@@ -179,6 +179,18 @@ CHECKS: dict[str, Check] = {
         ),
         Check("D41", "day of the last run", _E, "No run is made before the day of the last one."),
         Check("D42", "feeds of the sources", _W, "Without new feeds, accounts change by dates alone."),
+        Check(
+            "D52",
+            "users of identities",
+            _E,
+            "A Unix user that can read the password of an identity can act as that identity.",
+        ),
+        Check(
+            "D53",
+            "rules of sudo",
+            _E,
+            "A rule for more than named commands gives the passwords of its Unix user away.",
+        ),
     )
 }
 

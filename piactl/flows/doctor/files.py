@@ -13,7 +13,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.errors import PiactlError
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst
-from piactl.private_files import run_as
+from piactl.private_files import run_as, user_name
 from piactl.secrets import read_password
 
 IDENTITIES = {
@@ -74,10 +74,11 @@ def _keys(read: Callable[[], DigestKeys]) -> Finding:
 
 
 def _passwords(settings: Settings) -> Finding:
+    user = user_name(os.geteuid())
     bad = []
     for name, identity in settings.directory.identities.items():
-        if identity.external:
-            continue
+        if identity.external or identity.is_of_another(user):
+            continue  # D52 looks at those of other users
         try:
             read_password(identity.password_file)
         except PiactlError as refused:
@@ -92,7 +93,10 @@ def _passwords(settings: Settings) -> Finding:
         if bad
         else "Add the identities that this host needs under directory.identities."
     )
-    good = f"private: {', '.join(settings.directory.identities)}"
+    others = {name for name, one in settings.directory.identities.items() if one.is_of_another(user)}
+    good = f"private: {', '.join(name for name in settings.directory.identities if name not in others)}"
+    if others:
+        good += f"; of other users: {', '.join(sorted(others))}"
     return worst("D05", bad, lacking, advice, good)
 
 
