@@ -19,11 +19,15 @@ from piactl.private_files import user_name
 _PROGRAM = "/usr/bin/piactl"
 
 
-def examine_users(settings: Settings, sudoers: Path = Path("/etc/sudoers")) -> Iterator[Finding]:
-    """D52 and D53."""
+def examine_users(
+    settings: Settings, sudoers: Path = Path("/etc/sudoers"), *, isolated: bool = bool(sys.flags.isolated)
+) -> Iterator[Finding]:
+    """D52 and D53. `isolated`: whether this process was started by `python -I`."""
     users = {name: one for name, one in settings.directory.identities.items() if one.user}
     yield unless_broken("D52", lambda: _passwords(users))
-    yield unless_broken("D53", lambda: _sudo(settings, {one.user for one in users.values()}, sudoers))
+    yield unless_broken(
+        "D53", lambda: _sudo(settings, {one.user for one in users.values()}, sudoers, isolated)
+    )
 
 
 def _passwords(users: Mapping[str, Identity]) -> Finding:
@@ -62,15 +66,15 @@ def _password(identity: Identity) -> str:
     return ""
 
 
-def _sudo(settings: Settings, users: set[str], sudoers: Path) -> Finding:
+def _sudo(settings: Settings, users: set[str], sudoers: Path, isolated: bool) -> Finding:
     if not users:
         return skipped("D53", "no identity has a Unix user of its own (D52)")
     warnings = []
     for file in (settings.file, settings.policy_file, settings.establishments_file):
         owner = user_name(Path(file).stat().st_uid)
-        if owner in users:
+        if owner in users - {"root"}:
             warnings.append(f"{file} belongs to {owner}, not to root: `chown root {file}`")
-    if not sys.flags.isolated:
+    if not isolated:
         warnings.append("piactl was started without `python -I`: install examples/bin/piactl")
     if os.geteuid() != 0:
         if warnings:
