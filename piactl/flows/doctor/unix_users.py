@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from piactl.core.model.settings import CREDENTIAL, Identity, Settings
-from piactl.flows.doctor.checks import Finding, note, skipped, unless_broken, worst
+from piactl.flows.doctor.checks import Finding, fine, note, skipped, unless_broken, worst
 from piactl.private_files import user_name
 
 _PROGRAM = "/usr/bin/piactl"
@@ -68,7 +68,7 @@ def _password(identity: Identity) -> str:
 
 def _sudo(settings: Settings, users: set[str], sudoers: Path, isolated: bool) -> Finding:
     if not users:
-        return skipped("D53", "no identity has a Unix user of its own (D52)")
+        return fine("D53", "no identity has a Unix user of its own (D52)")
     warnings = []
     for file in (settings.file, settings.policy_file, settings.establishments_file):
         owner = user_name(Path(file).stat().st_uid)
