@@ -102,7 +102,8 @@ def host() -> Iterator[Path]:
         Path(folder).chmod(0o755)
         users = (TOP / "examples" / "sysusers" / "piactl.conf").read_text(encoding="utf-8")
         conf = Path(folder) / "users.conf"
-        conf.write_text(re.sub(r"u piactl +-", f"u piactl {PIACTL}", users), encoding="utf-8")
+        number = pwd.getpwnam(PIACTL).pw_uid
+        conf.write_text(re.sub(r"u piactl +-", f"u piactl {number}", users), encoding="utf-8")
         folders = TOP / "examples" / "tmpfiles" / "piactl.conf"
         line = feeds.replace(" /", f" {folder}/").replace(" piactl", f" {PIACTL}")
         for command in (
