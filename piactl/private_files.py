@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import pwd
 import secrets
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
-from piactl.errors import NotPermitted, PiactlError
+from piactl.errors import NotPermitted, PiactlError, UsageError
 
 
 def may_not(path: Path | str, verb: str = "read") -> str:
     """Says that this user may not use a file, and what to do; does not name the path."""
-    return f"user {user_name(os.geteuid())} may not {verb} it; {run_as(path)}"
+    return f"user {this_user()} may not {verb} it; {run_as(path)}"
 
 
 def run_as(path: Path | str) -> str:
@@ -28,6 +29,11 @@ def run_as(path: Path | str) -> str:
     # the configuration is root's and read by the group of who runs the nights
     name = user_name(owner) if owner else "piactl"
     return f"run piactl as the user that runs the nights: runuser -u {name} -- piactl ..."
+
+
+def this_user() -> str:
+    """The name of the Unix user that piactl runs as."""
+    return user_name(os.geteuid())
 
 
 def user_name(uid: int) -> str:
@@ -48,13 +54,101 @@ def _owner(path: Path) -> int:
     return 0
 
 
+def sudo_service(environ: Mapping[str, str] = os.environ) -> str:
+    """The user that this process runs as, if sudo started it for somebody else; "" otherwise, and for root.
+
+    Such a process reads passwords that its caller may not: it takes no file from its caller. A caller cannot
+    remove what sudo puts into the environment, and one who sets it only loses what it takes away.
+    """
+    caller = environ.get("SUDO_UID", "")
+    if not caller or os.geteuid() == 0 or caller == str(os.geteuid()):
+        return ""
+    return this_user()
+
+
+def refuse_own_file(name: str, descriptor: int, folder: str = "") -> None:
+    """Raises UsageError under sudo for an open file that belongs to the user of this process: its caller
+    could not open it. Files below `folder` may be read, through no link."""
+    user = sudo_service()
+    if not user or os.fstat(descriptor).st_uid != os.geteuid():
+        return
+    if not _is_below(Path(name), folder):
+        raise UsageError(f"{name}: belongs to {user}; under sudo piactl reads only files of others for you")
+
+
+def refuse_output(option: str, name: Path | str, folder: str = "") -> None:
+    """Raises UsageError under sudo for a file that the caller wants written: it would be written with rights
+    that are not the caller's. Files below `folder` may be."""
+    user = sudo_service()
+    if user and not _is_below(Path(name), folder):
+        there = f", or name a file in {folder}" if folder else ""
+        raise UsageError(
+            f"{option} {name}: under sudo piactl writes no file for you as {user}; "
+            f"leave {option} out and redirect the output{there}"
+        )
+
+
+def _is_below(path: Path, folder: str) -> bool:
+    return bool(folder) and path.is_absolute() and path.parent == Path(folder) and not path.is_symlink()
+
+
+_MOST_LINKS = 40
+
+
+def exposure(path: Path | str) -> str:
+    """Says who else may change a file or folder, and the command that ends it; "" where only root and this
+    user may. Looks at the file, every folder above it, and every link that leads there."""
+    for step, status in _steps(Path(path).absolute()):
+        is_link, mode = stat.S_ISLNK(status.st_mode), stat.S_IMODE(status.st_mode)
+        if status.st_uid not in (0, os.geteuid()):
+            owner, option = user_name(status.st_uid), "-h " if is_link else ""
+            as_owner = f"`runuser -u {owner} -- piactl ...`, or " if os.geteuid() == 0 else ""
+            return (
+                f"others may change it: {step} belongs to {owner}; run {as_owner}`chown {option}root {step}`"
+            )
+        # in a folder with the sticky bit, as /tmp, only their owners replace the files
+        sticky = stat.S_ISDIR(status.st_mode) and mode & stat.S_ISVTX
+        if mode & 0o022 and not is_link and not sticky:
+            return f"others may change it: {step} has mode {mode:04o}; run `chmod go-w {step}`"
+    return ""
+
+
+def _steps(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """The folders and links that lead to an absolute path, and the file, as far as they can be seen."""
+    place, rest, links = Path(path.anchor), list(reversed(path.parts[1:])), 0
+    try:
+        yield place, place.lstat()
+        while rest and links <= _MOST_LINKS:
+            part = rest.pop()
+            if part == "..":
+                place = place.parent
+                continue
+            status = (place / part).lstat()
+            yield place / part, status
+            if not stat.S_ISLNK(status.st_mode):
+                place /= part
+                continue
+            links += 1
+            target = (place / part).readlink()
+            if target.is_absolute():
+                place = Path(target.anchor)
+            rest += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+    except (OSError, ValueError):
+        return  # whoever opens it is told why that fails
+
+
 def make_private_folder(folder: Path) -> None:
     """Creates a folder with mode 0700, and its parents, if missing. Raises PiactlError, and NotPermitted
-    if this user cannot write to it."""
+    if this user cannot write to it, others can, or it is a symbolic link."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise NotPermitted(f"{folder}: {may_not(folder, 'write')}")
+        if folder.is_symlink():
+            raise NotPermitted(f"{folder}: is a symbolic link, which is not followed; name its target")
+        exposed = exposure(folder)
+        if exposed:
+            raise NotPermitted(f"{folder}: {exposed}")
     except PermissionError:
         raise NotPermitted(f"{folder}: {may_not(folder, 'make')}") from None
     except OSError as error:

@@ -15,7 +15,7 @@ from secrets import token_hex
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import CREDENTIAL
 from piactl.errors import SecretUnusable
-from piactl.private_files import may_not, user_name, write_private
+from piactl.private_files import exposure, may_not, user_name, write_private
 
 _MAX_BYTES = 65_536
 _KEY_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31}) ([0-9a-f]{64})")
@@ -141,6 +141,9 @@ def _read_private(path: str) -> bytes:
         ) from None
     try:
         _refuse_exposed(path, os.fstat(descriptor), is_credential=is_credential)
+        exposed = exposure(os.path.dirname(file))  # noqa: PTH120
+        if exposed:
+            raise SecretUnusable(f"{path}: {exposed}")
         content = os.read(descriptor, _MAX_BYTES + 1)
     finally:
         os.close(descriptor)

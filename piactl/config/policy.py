@@ -12,8 +12,8 @@ from math import prod
 from pathlib import Path
 
 from piactl.config.guard_settings import read_guard_periods, read_guards
-from piactl.config.schema_validation import check_schema, hint
-from piactl.config.strict_yaml import Document, Node, quoted, read_document
+from piactl.config.schema_validation import hint, read_checked
+from piactl.config.strict_yaml import Document, Node, quoted
 from piactl.core.model.person import read_uai
 from piactl.core.model.policy import (
     ASSIGNMENT_FIELDS,
@@ -38,12 +38,9 @@ _USUAL = Policy()
 def read_policy(path: Path, *, validated: Collection[str] = ()) -> Policy:
     """The policy in a file. Raises ConfigurationInvalid with every mistake in it, by line and column.
 
-    `validated`: SHA-256 digests (hexadecimal) of contents that this version of piactl has already accepted.
-    For these the schema check, which is slow to load, is skipped.
+    `validated`: see `read_checked`.
     """
-    document = read_document(path)
-    if document.digest not in validated:
-        check_schema(document, "policy")
+    document = read_checked(path, "policy", validated)
     policy = _policy(document)
     document.refuse_mistakes()
     return policy

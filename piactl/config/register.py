@@ -17,6 +17,7 @@ MAX_REGISTER_BYTES = 50_000_000
 
 FIELDS = ("uai", "name", "nature", "degree", "sector", "commune")
 _HEADERS = {**{name: name for name in FIELDS}, "nom": "name", "degre": "degree", "secteur": "sector"}
+_HEADER = "uai;nom;nature;degre;secteur;commune"
 _NATURE = re.compile(r"([0-9A-Z]{1,10})?")
 DEGREES = ("", "1D", "2D")
 
@@ -67,6 +68,10 @@ class _RegisterReader:
                 if not any(cell.strip() for cell in row) or row[0].startswith("#"):
                     continue
                 if columns is None:
+                    if not any(cell.strip().casefold() in _HEADERS for cell in row):
+                        # another file, a password file perhaps: nothing of it is shown
+                        self.mistake(line, 0, f"this is not a register: its header is {_HEADER}")
+                        break
                     columns = self._columns(row, line)
                     if "uai" not in columns:
                         break
@@ -101,7 +106,7 @@ class _RegisterReader:
                 self.mistake(line, number, f"column {name} appears twice; keep one")
             columns.append(column)
         if "uai" not in columns:
-            self.mistake(line, 0, "column uai is missing; the header is uai;nom;nature;degre;secteur;commune")
+            self.mistake(line, 0, f"column uai is missing; the header is {_HEADER}")
         return columns
 
     def _establishment(self, columns: list[str], row: list[str], line: int) -> Establishment | None:

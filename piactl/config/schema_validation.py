@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from piactl.config.strict_yaml import Document, Node, quoted, unclear
+from piactl.config.strict_yaml import Document, Node, quoted, read_document, unclear
 from piactl.resources import schemas_folder
 
 # A small validator for valid files; jsonschema is loaded only to describe the mistakes of a file that this
@@ -212,6 +213,19 @@ def _pattern(validator: Any, pattern: str, instance: object, _schema: object) ->
 
     if isinstance(instance, str) and not matches(pattern, instance):
         yield ValidationError(f"does not match {pattern}")
+
+
+def read_checked(path: Path, name: str, validated: Collection[str] = ()) -> Document:
+    """The document in a file, with every mistake that schema `name` reports. Raises ConfigurationInvalid if
+    there is no such document in it.
+
+    `validated`: SHA-256 digests (hexadecimal) of contents that this version of piactl has already accepted.
+    For these the schema check, which is slow to load, is skipped.
+    """
+    document = read_document(path, name, schema(name)["required"])
+    if document.digest not in validated:
+        check_schema(document, name)
+    return document
 
 
 def check_schema(document: Document, name: str) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from piactl.config.schema_validation import check_schema, hint
+from piactl.config.schema_validation import hint, read_checked
 from piactl.config.sources import read_sources
-from piactl.config.strict_yaml import Document, Node, quoted, read_document
+from piactl.config.strict_yaml import Document, Node, quoted
 from piactl.core.model.settings import (
     CREDENTIAL,
     Canary,
@@ -20,6 +20,7 @@ from piactl.core.model.settings import (
     Settings,
     TlsSettings,
 )
+from piactl.private_files import exposure, this_user
 
 _DIRECTORY = DirectorySettings((), "", "", "", {})
 _USUAL = Settings("", _DIRECTORY, "", "", "", "", "")
@@ -29,11 +30,9 @@ def read_settings(path: Path, *, validated: Collection[str] = ()) -> Settings:
     """The settings in a file. Raises ConfigurationInvalid with every mistake in it, by line and column.
 
     Relative paths start at the folder of the file; returned paths are absolute. `validated`: see
-    `read_policy`.
+    `read_checked`.
     """
-    document = read_document(path)
-    if document.digest not in validated:
-        check_schema(document, "configuration")
+    document = read_checked(path, "configuration", validated)
     settings = _settings(document, path.absolute())
     document.refuse_mistakes()
     return settings
@@ -60,8 +59,8 @@ def _settings(document: Document, file: Path) -> Settings:
         clock_minutes=root.at("clock").at("server_minutes").integer(_USUAL.clock_minutes),
         keep_undo_days=root.at("keep_undo_days").integer(_USUAL.keep_undo_days),
         keep_runs_days=root.at("keep_runs_days").integer(_USUAL.keep_runs_days),
-        lock_hook=tuple(root.at("hooks").at("lock").texts()),
-        proof_hook=tuple(root.at("hooks").at("proof_changed").texts()),
+        lock_hook=_hook(document, root.at("hooks").at("lock"), "hooks.lock"),
+        proof_hook=_hook(document, root.at("hooks").at("proof_changed"), "hooks.proof_changed"),
         hook_seconds=root.at("hooks").at("seconds").integer(_USUAL.hook_seconds),
         password=_password(document, root.at("password")),
         canaries=tuple(
@@ -69,6 +68,16 @@ def _settings(document: Document, file: Path) -> Settings:
             for name, node in root.at("canaries").entries()
         ),
     )
+
+
+def _hook(document: Document, node: Node, label: str) -> tuple[str, ...]:
+    """A command with its arguments. Adds a mistake where others may change its program."""
+    command = tuple(node.texts())
+    if command and command[0].startswith("/"):
+        exposed = exposure(command[0])
+        if exposed:
+            document.mistake(node, f"{label}: {exposed}")
+    return command
 
 
 def _go_on(document: Document, root: Node) -> frozenset[str]:
@@ -99,8 +108,8 @@ def _password(document: Document, node: Node) -> PasswordSettings:
 
 
 def _path(node: Node, folder: Path) -> str:
-    """An absolute path, or "" if none is given."""
-    text = node.text()
+    """An absolute path, or "" if none is given. `{user}` is the Unix user of this process."""
+    text = node.text().replace("{user}", this_user())
     if not text or text.startswith(CREDENTIAL):
         return text
     return str(folder / text)
@@ -137,6 +146,7 @@ def _identity(node: Node, folder: Path) -> Identity:
         external=node.at("external").truth(False),
         dn=node.at("dn").text(),
         password_file=_path(node.at("password_file"), folder),
+        user=node.at("user").text(),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from piactl.errors import ConfigurationInvalid, Mistake
-from piactl.private_files import may_not
+from piactl.private_files import exposure, may_not
 
 MAX_BYTES = 1_000_000
 """The largest configuration file; a larger one is probably the wrong file."""
@@ -42,8 +42,7 @@ def read_content(path: Path, *, max_bytes: int = MAX_BYTES) -> Content:
         column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
         raise _unusable(
             path,
-            f"not UTF-8: byte 0x{raw[error.start]:02x}; save the file as UTF-8"
-            " (`iconv -f windows-1252 -t utf-8` converts an old one)",
+            "not UTF-8; save the file as UTF-8 (`iconv -f windows-1252 -t utf-8` converts an old one)",
             line,
             column,
         ) from None
@@ -52,7 +51,7 @@ def read_content(path: Path, *, max_bytes: int = MAX_BYTES) -> Content:
     strange = _UNPRINTABLE.search(text)
     if strange is not None:
         line, column = place_of(text, strange.start())
-        raise _unusable(path, f"control character U+{ord(strange.group()):04X}; remove it", line, column)
+        raise _unusable(path, "a control character; remove it", line, column)
     return Content(text, hashlib.sha256(raw).hexdigest())
 
 
@@ -68,6 +67,9 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
         if path.exists() and not path.is_file():
             raise _unusable(path, "this is not a regular file; name a file")
         with path.open("rb") as file:
+            exposed = exposure(path)
+            if exposed:
+                raise _unusable(path, exposed)
             raw = file.read(max_bytes + 1)
     except FileNotFoundError:
         raise _unusable(
@@ -130,12 +132,21 @@ class Document:
             raise ConfigurationInvalid(sorted(unique, key=lambda m: (m.line, m.column)))
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path, kind: str, keys: Collection[str]) -> Document:
     """The document in a YAML file, with the mistakes of form that do not stop the parser.
 
-    Raises ConfigurationInvalid if the file is missing, not UTF-8, empty or not YAML.
+    Raises ConfigurationInvalid if the file is missing, not UTF-8, empty or not YAML. If no line begins with
+    one of `keys`, it is not the `kind` of file that it was named as, a password file perhaps, and the error
+    shows nothing of it.
     """
     content = read_content(path)
+    if not re.search(rf"^(\{{\s*)?[\"']?({'|'.join(keys)})[\"']?\s*:", content.text, re.MULTILINE):
+        some = ", ".join(keys)
+        raise _unusable(
+            path,
+            f"this is not a {kind} of piactl: no line begins with one of its keys ({some}); check the path",
+            1,
+        )
     return parse_document(str(path), content.text, content.digest)
 
 

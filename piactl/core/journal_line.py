@@ -36,15 +36,21 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The head of the journal of `host` after `run`, as it is stored elsewhere. `time` is UTC in ISO 8601."""
+    """The head of a journal after `run`, as it is stored elsewhere. `owner` is whose journal it is (see
+    `journal_owner`), `time` is UTC in ISO 8601."""
 
     time: str
-    host: str
+    owner: str
     run: str
     head: Head
 
     def __str__(self) -> str:
-        return f"{self.time} {self.host} {self.run} {self.head.seq}:{self.head.hash}"
+        return f"{self.time} {self.owner} {self.run} {self.head.seq}:{self.head.hash}"
+
+
+def journal_owner(user: str, host: str) -> str:
+    """Whose journal it is: each Unix user of a host that runs piactl has its own."""
+    return f"{user}@{host}"
 
 
 def read_anchor(text: str) -> Anchor | None:

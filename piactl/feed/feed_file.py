@@ -15,6 +15,7 @@ from pathlib import Path
 from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused, UsageError
 from piactl.feed.error_codes import refusal
+from piactl.private_files import refuse_own_file
 
 _WORD = re.compile(r"[^\W\d_]+")
 _NEAR = 0.66
@@ -94,6 +95,7 @@ def open_feed(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
         why = getattr(error, "strerror", None) or "the name is not valid"
         raise FeedRefused(str(path), [refusal("unreadable", f"the file cannot be read ({why})")]) from None
     try:
+        refuse_own_file(str(path), descriptor)
         _check_kind(path, os.fstat(descriptor), source)
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
             yield stream

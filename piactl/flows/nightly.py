@@ -149,10 +149,11 @@ def _name_unjournalled(run: Run, last: LastRun | None) -> None:
     since = began_at(last.run) if last is not None else None
     if since is None:
         return
-    settings = run.settings
+    settings, actor = run.settings, run.order.actor
+    journal = settings.journal_file
     try:
         found = unjournalled(
-            run.writer, settings.directory, settings.journal_file, run.order.actor.host, since
+            run.writer, settings.directory, journal, actor.user, actor.host, since
         ).sentence()
     except PiactlError as error:
         found = f"writes without the journal cannot be looked for: {error}"

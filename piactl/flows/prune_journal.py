@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
-from piactl.core.journal_line import Anchor
+from piactl.core.journal_line import Anchor, journal_owner
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.errors import JournalUnusable
 from piactl.flows.apply.journal_heads import StoredHeads
@@ -73,7 +73,7 @@ def prune_journal(
             said = text_of(now())
             cut_off(path, gone, journal, before.isoformat(), behind(order.actor), said, order.run)
             head = journal.end({"pruned": gone.lines})
-            store(Anchor(text_of(now()), order.actor.host, order.run, head))
+            store(Anchor(text_of(now()), journal_owner(order.actor.user, order.actor.host), order.run, head))
     return Pruned(gone, _proved(path, stored))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from piactl.private_files import user_name
+from piactl.private_files import this_user, user_name
 
 _CRON = re.compile(r"(cron|crond|CRON|CROND|anacron|fcron|atd)")
 _NO_LOGIN = 2**32 - 1
@@ -33,7 +33,7 @@ def who(environ: Mapping[str, str] = os.environ) -> Actor:
     """The actor of this process. Never fails: unknown facts are ""."""
     login = _audit_login()
     return Actor(
-        user=user_name(os.getuid()),
+        user=this_user(),
         sudo_user=_sudo_user(_plain(environ.get("SUDO_USER", "")), login),
         login=login,
         origin=_origin(environ),

@@ -159,6 +159,12 @@ def test_doctor_says_it_and_finds_no_bug(loaded: Academy, run: Run, name: str) -
 def test_doctor_as_root_does_not_say_to_give_the_files_to_root(loaded: Academy) -> None:
     """The files are those of the user that runs the nights: doctor says to run it as that user."""
     ran = loaded.spawn("doctor", "-o", "json")
+    (d01,) = (one for one in ran.json if one["result"] == "error")
+    assert f"run `runuser -u {name_of(OTHER)} -- piactl ...`, or `chown root" in d01["found"]
+    folder = loaded.sandbox.folder
+    for path in (folder, *(folder / n for n in ("piactl.yaml", "policy.yaml", "establishments.csv"))):
+        os.chown(path, 0, 0)
+    ran = loaded.spawn("doctor", "-o", "json")
     assert ran.code == Exit.CONFIGURATION, ran
     found = {one["id"]: one for one in ran.json if one["result"] == "error"}
     assert {"D04", "D05", "D08"} <= set(found)

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from piactl.config.schema_validation import _validator, accepts, schema
-from piactl.config.strict_yaml import read_document
+from piactl.config.strict_yaml import parse_document
 from piactl.resources import schemas_folder
 
 HERE = Path(__file__).parent
 DOCUMENTS: dict[str, Any] = {
-    "policy": read_document(HERE / "full_policy.yaml").root.data(),
-    "configuration": read_document(HERE / "full_configuration.yaml").root.data(),
+    "policy": parse_document("f", (HERE / "full_policy.yaml").read_text("utf-8")).root.data(),
+    "configuration": parse_document("f", (HERE / "full_configuration.yaml").read_text("utf-8")).root.data(),
 }
 BOUNDED = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 WORDS = st.sampled_from(
@@ -73,7 +73,9 @@ def test_a_right_document_is_accepted(name: str) -> None:
 
 
 def test_what_ships_is_accepted() -> None:
-    shipped = read_document(schemas_folder() / "sandbox" / "policy.yaml").root.data()
+    shipped = parse_document(
+        "f", (schemas_folder() / "sandbox" / "policy.yaml").read_text("utf-8")
+    ).root.data()
     assert accepts(schema("policy"), shipped)
 
 

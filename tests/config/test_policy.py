@@ -155,7 +155,7 @@ guards:
 
 WRONG = [
     ("version: 2", 1, 10, "expected `version: 1`, found 2"),
-    ("{}", 1, 1, "version is missing"),
+    ("{version: 1}", 1, 1, "profiles is missing"),
     ("timezone: Europe/Pari", 4, 11, "did you mean Europe/Paris?"),
     ("timezone: ../etc/passwd", 4, 11, "the name of a time zone"),
     ("accounts: {domain: ac_amiens}", 4, 20, "a mail domain"),
@@ -278,7 +278,7 @@ def test_a_known_content_needs_no_schema_and_gives_the_same(monkeypatch):
     def refuse(*_arguments):
         raise AssertionError("the schema was asked")
 
-    monkeypatch.setattr("piactl.config.policy.check_schema", refuse)
+    monkeypatch.setattr("piactl.config.schema_validation.check_schema", refuse)
     assert read_policy(EXAMPLE, validated={policy.digest}) == policy
     with pytest.raises(AssertionError, match="the schema was asked"):
         read_policy(EXAMPLE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,10 @@ def test_a_configuration_that_says_everything():
     )
     assert directory.identities["nightly"].password_file == "credential:nightly"
     assert directory.identities["desk"].password_file == "/etc/piactl/desk"
+    assert directory.identities["desk"].user == "piactl-desk"
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    own = str(path.parent / "secrets" / me / "administrator")
+    assert directory.identities["administrator"].password_file == own
     assert directory.tls == TlsSettings(str(path.parent / "tls/ca.pem"), starttls=True, strict=False)
     assert (directory.connect_timeout, directory.operation_timeout, directory.page_size) == (3, 20, 1000)
     assert (directory.replication_seconds, directory.in_flight) == (40, 32)

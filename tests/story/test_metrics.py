@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -93,19 +94,24 @@ def host() -> Iterator[Path]:
     """A folder that is the root of a host as the second step of docs/administration.md leaves it."""
     if os.geteuid() != 0:
         pytest.skip("only root can make folders for other users")
-    block = (
-        (TOP / "docs" / "administration.md")
-        .read_text(encoding="utf-8")
-        .split("2. The user and the folders.")[1]
-        .split("```")[1]
-    )
-    lines = re.findall(r"install -d [^&\n]*", block)
-    assert len(lines) >= 4
+    if shutil.which("systemd-sysusers") is None or shutil.which("systemd-tmpfiles") is None:
+        pytest.skip("systemd-sysusers or systemd-tmpfiles is not here")
+    page = (TOP / "docs" / "administration.md").read_text(encoding="utf-8")
+    (feeds,) = re.findall(r"install -d -o .*feeds\n", page)
     with tempfile.TemporaryDirectory(prefix="pia") as folder:
         Path(folder).chmod(0o755)
-        script = "\n".join(lines).replace(" /", f" {folder}/").replace(" piactl", f" {PIACTL}")
-        command = ["bash", "-euc", f"umask 022; HR=root; {script}"]
-        subprocess.run(command, check=True, capture_output=True, timeout=30)
+        users = (TOP / "examples" / "sysusers" / "piactl.conf").read_text(encoding="utf-8")
+        conf = Path(folder) / "users.conf"
+        number = pwd.getpwnam(PIACTL).pw_uid
+        conf.write_text(re.sub(r"u piactl +-", f"u piactl {number}", users), encoding="utf-8")
+        folders = TOP / "examples" / "tmpfiles" / "piactl.conf"
+        line = feeds.replace(" /", f" {folder}/").replace(" piactl", f" {PIACTL}")
+        for command in (
+            ["systemd-sysusers", f"--root={folder}", str(conf)],
+            ["systemd-tmpfiles", f"--root={folder}", "--create", str(folders)],
+            ["bash", "-euc", f"umask 022; HR=root; {line}"],
+        ):
+            subprocess.run(command, check=True, capture_output=True, timeout=30)
         yield Path(folder)
 
 
@@ -114,14 +120,18 @@ def test_monitoring_reads_them_and_nothing_else(host: Path) -> None:
     file = host / settings.metrics_file[1:]
     with user(PIACTL, 0o077):
         write_public(file, b"piactl_last_run_exit_code 0\n")
-        state = host / settings.state_folder[1:] / "plans"
-        state.mkdir()
+        state = host / "var/lib/piactl/plans"
     with user(MONITORING, 0o022):
         assert file.read_bytes() == b"piactl_last_run_exit_code 0\n"
         assert os.access(file.parent, os.R_OK | os.X_OK, effective_ids=True)
-        for shut in (state, host / "etc/piactl/secrets", host / "srv/piactl/feeds", host / "var/log/piactl"):
+        for shut in (
+            state,
+            host / "etc/piactl/secrets/piactl",
+            host / "srv/piactl/feeds",
+            host / "var/log/piactl",
+        ):
             with pytest.raises(PermissionError):
-                list(shut.iterdir())
+                list((host / shut).iterdir())
         with pytest.raises(PermissionError):
             file.write_bytes(b"")
 

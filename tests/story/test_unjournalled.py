@@ -58,11 +58,11 @@ def test_a_raw_write_by_an_identity_is_named(academy: Academy) -> None:
         nightly.delete(f"cn=lock,{academy.sandbox.state}")
     row = found(academy)
     assert row["result"] == "warning"
-    assert f"1 write of accounts not in the journal of this host: {academy.dn(UID)} at " in row["found"]
+    assert f"1 write of accounts not in this journal: {academy.dn(UID)} at " in row["found"]
     assert "by nightly" in row["found"]
     assert "thief" not in row["found"]
     night = academy.night("2026-09-06")
-    assert f"1 write of accounts not in the journal of this host: {academy.dn(UID)} at" in night.err
+    assert f"1 write of accounts not in this journal: {academy.dn(UID)} at" in night.err
 
 
 def test_many_are_counted(academy: Academy) -> None:

@@ -14,6 +14,7 @@ import typer
 from piactl.cli.framework.context import put, reading, say, this_configuration, today
 from piactl.cli.framework.options import AsOf, read_date, read_day
 from piactl.errors import Exit, PiactlError
+from piactl.private_files import refuse_output
 from piactl.report.timeline_text import timeline_text
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def _write_svg(drawn: Timeline, file: str, mark: str) -> None:
     if file == "-":
         put([picture])
         return
+    refuse_output("--svg", file)
     try:
         Path(file).write_text(picture, encoding="utf-8")
     except (OSError, ValueError) as error:

@@ -23,6 +23,7 @@ from piactl.cli.framework.options import (
 from piactl.cli.framework.run_context import show_plan
 from piactl.cli.framework.terminal import confirmed
 from piactl.errors import Exit, UsageError
+from piactl.private_files import refuse_output
 from piactl.report.plan_text import plan_text
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ def adopt(
             "--allow needs --apply; to approve a plan in a file: piactl apply PLAN --allow KIND=N"
         )
     configuration = this_configuration()
+    if out:
+        refuse_output("--out", out, configuration.settings.plans_folder)
     planned = _planned(configuration, feeds, matricule_attribute, numen_attribute, as_of, accept_feed or [])
     ready, file = _sealed(configuration, planned, out, write=apply_)
     if apply_:
@@ -137,7 +140,7 @@ def _sealed(
 
     ready = sealed(planned, configuration.keys, Path(configuration.settings.state_folder))
     if not out and write:
-        folder = Path(configuration.settings.state_folder) / "plans"
+        folder = Path(configuration.settings.plans_folder)
         make_private_folder(folder)
         out = str(folder / f"{ready.fingerprint[:16]}.json")
     if out:

@@ -13,6 +13,7 @@ from piactl.cli.framework.options import PlanLayout, RunOutput
 from piactl.core.plan.run_state import Memory
 from piactl.core.text import counted
 from piactl.errors import Exit
+from piactl.private_files import refuse_output
 from piactl.report.escaping import shown
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def rejects(
     from piactl.feed.rejects_file import write_rejects
     from piactl.feed.row_index import with_rejections
 
+    refuse_output("--out", out)
     sourced = _read(file, this_configuration())
     feed = with_rejections(sourced.feed, sourced.path, sourced.judgement)
     count = write_rejects(Path(out), feed, sourced.source)

@@ -10,6 +10,7 @@ import typer
 
 from piactl.cli.framework.context import SYSTEM_CONFIGURATION, put, say
 from piactl.errors import Exit
+from piactl.private_files import refuse_output
 
 _NEXT = """\
 Next steps (docs/administration.md has the details):
@@ -41,6 +42,7 @@ def init(
     from piactl.flows.setup import FILES, write_first_files
     from piactl.resources import schemas_folder
 
+    refuse_output("--dir", folder)
     place = Path(folder).absolute()
     begun = write_first_files(place)
     for path in begun.left:

@@ -28,6 +28,7 @@ from piactl.core.model.numen import masked
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
 from piactl.errors import AccountNotFound, Exit, PiactlError, UsageError
+from piactl.private_files import refuse_output, refuse_own_file
 from piactl.report.journal_text import file_text, proof_text, pruned_text
 from piactl.report.table import rendered
 
@@ -237,7 +238,8 @@ def _verify_file(file: Path, head: str) -> int:
 
     kept = _read_head(head)
     try:
-        file.stat()
+        with file.open("rb") as opened:
+            refuse_own_file(str(file), opened.fileno())
     except OSError as error:
         raise PiactlError(f"{file}: cannot be read ({error.strerror}); check the path") from None
     found = verify_file(str(file), kept)
@@ -266,8 +268,9 @@ def _stored_heads(configuration: Configuration) -> StoredHeads:
     from piactl.flows.apply.journal_heads import stored_heads
     from piactl.journal import who
 
+    actor, settings, unreadable = who(), configuration.settings, configuration.unreadable
     with reading(configuration) as reader:
-        return stored_heads(reader, configuration.settings, configuration.unreadable, who().host, utc_now())
+        return stored_heads(reader, settings, unreadable, actor.user, actor.host, utc_now())
 
 
 def _store_head(configuration: Configuration, anchor: Anchor) -> None:
@@ -309,6 +312,8 @@ def export(
     from piactl.journal.export import export_lines, extract
     from piactl.private_files import write_private
 
+    if out is not None:
+        refuse_output("--out", out)
     configuration = this_configuration()
     path = configuration.settings.journal_file
     found = extract(path, *read_period(configuration, since, until))

@@ -19,6 +19,7 @@ from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, PiactlError, UsageError
+from piactl.private_files import refuse_output
 from piactl.report.device_text import COLUMNS, devices_text
 from piactl.report.table import rendered
 
@@ -379,6 +380,9 @@ def enroll(
 
 def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, otherwise: bool) -> None:
     """Raises UsageError where the secret could reach nobody, or somebody it is not meant for."""
+    for option, file in (("--png", png), ("--uri-file", uri_file)):
+        if file:
+            refuse_output(option, file)
     if png and len(names) != 1:
         raise UsageError("--png is for one account; for several: --uri-file FILE")
     if not (png or uri_file or otherwise):

@@ -16,6 +16,7 @@ from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit
+from piactl.private_files import refuse_output
 from piactl.report.account_text import activation_text
 from piactl.report.table import rendered
 
@@ -81,6 +82,8 @@ def hand_out(
 
 
 def _refuse_unsafe_way(manner: Manner, to: str | None) -> None:
+    if to:
+        refuse_output("--to", to)
     from piactl.flows.helpdesk.activation import refuse_unsafe_way
 
     if not manner.dry_run:

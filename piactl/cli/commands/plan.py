@@ -35,6 +35,7 @@ from piactl.cli.framework.run_context import (
 )
 from piactl.cli.framework.signals import stop_on_signals
 from piactl.errors import Exit, UsageError
+from piactl.private_files import refuse_output, refuse_own_file
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -77,6 +78,8 @@ def plan(
     need_reason(reason, "--accept-person", accept_person or [])
     configuration = this_configuration()
     settings = configuration.settings
+    if out:
+        refuse_output("--out", out, settings.plans_folder)
     day = read_day(as_of, today(configuration))
     scans = scan_feeds(feeds or [], settings.sources, configuration.keys, settings.go_on, say)
     with reading(configuration) as reader:
@@ -124,22 +127,26 @@ def read_plan_file(name: str, configuration: Configuration) -> ReadyPlan:
 
     folder = Path(configuration.settings.state_folder)
     try:
-        with _seekable(name) as stream:
+        with _seekable(name, configuration.settings.plans_folder) as stream:
             return read_plan(name, stream, configuration.keys, folder)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a path"
         raise UsageError(f"{name}: the plan cannot be read ({why})") from None
 
 
-def _seekable(name: str) -> BinaryIO:
-    """The open file, or a copy of the content of a pipe, so that it can be read twice."""
+def _seekable(name: str, plans: str) -> BinaryIO:
+    """The open file, or a copy of the content of a pipe, so that it can be read twice. Raises UsageError
+    under sudo for a file of this user that is not in the folder `plans`."""
     import shutil
     from contextlib import ExitStack
     from tempfile import TemporaryFile
 
-    if name != "-" and Path(name).is_file():
-        return Path(name).open("rb")
     with ExitStack() as stack:
+        if name != "-" and Path(name).is_file():
+            file = stack.enter_context(Path(name).open("rb"))
+            refuse_own_file(name, file.fileno(), plans)
+            stack.pop_all()
+            return file
         copy = stack.enter_context(TemporaryFile())
         if name == "-":
             shutil.copyfileobj(sys.stdin.buffer, copy)
@@ -176,6 +183,8 @@ def apply(
     allowed = read_allowed(allow or [])
     need_reason(reason, "--allow", allowed)
     configuration = this_configuration()
+    if ldif:
+        refuse_output("--ldif", ldif)
     ready = read_plan_file(file, configuration)
     if ldif:
         return _load(configuration, ready, file, Path(ldif), allowed, reason, output)

@@ -9,6 +9,7 @@ import typer
 
 from piactl.cli.framework.context import put, say
 from piactl.errors import Exit
+from piactl.private_files import refuse_output
 
 if TYPE_CHECKING:
     from piactl.sandbox import SandboxStatus
@@ -24,6 +25,7 @@ def start(
     """Start the sandbox. Creates it if it does not exist; leaves a running one alone."""
     from piactl.sandbox import start_sandbox
 
+    refuse_output("--dir", folder)
     status = start_sandbox(Path(folder), accesslog=accesslog)
     say("started" if status.changed else "already running")
     _print(status)

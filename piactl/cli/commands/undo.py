@@ -20,6 +20,7 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.text import counted
 from piactl.errors import Exit
+from piactl.private_files import refuse_output
 from piactl.report.undo_text import undo_summary, undo_text
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def undo(
 
     manner = Manner(reason, dry_run, yes, allow=allow or [], as_of=as_of, identity=IDENTITY)
     configuration, order, _ = begin(manner, changes=not (dry_run or out))
+    if out:
+        refuse_output("--out", out, configuration.settings.plans_folder)
     with reading(configuration, IDENTITY) as reader:
         undoing = propose_undo(
             reader,

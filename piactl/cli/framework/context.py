@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from piactl.cli.framework.terminal import discard
 from piactl.core.model.settings import IdentityName
-from piactl.errors import ConfigurationInvalid, Mistake
+from piactl.errors import ConfigurationInvalid, Mistake, NotPermitted, UsageError
+from piactl.private_files import sudo_service, this_user
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -36,8 +37,14 @@ chosen = Chosen()
 
 
 def configuration_path() -> Path:
-    """--config, else PIACTL_CONFIG, else /etc/piactl/piactl.yaml. Raises ConfigurationInvalid."""
+    """--config, else PIACTL_CONFIG, else /etc/piactl/piactl.yaml. Raises ConfigurationInvalid, and UsageError
+    where the caller names one under sudo: it would decide which server gets the passwords of this user."""
     given = chosen.config or os.environ.get("PIACTL_CONFIG", "")
+    user = sudo_service() if given else ""
+    if user:
+        raise UsageError(
+            f"under sudo {user} reads {SYSTEM_CONFIGURATION} only; leave --config and PIACTL_CONFIG out"
+        )
     path = Path(given) if given else SYSTEM_CONFIGURATION
     if not given and not _is_there(path):
         raise ConfigurationInvalid(
@@ -87,6 +94,7 @@ def reading(configuration: Configuration, identity: str = IdentityName.READER) -
     from piactl.directory.open import open_reader
     from piactl.secrets import read_password
 
+    _refuse_other_user(configuration, identity)
     with (
         open_reader(configuration.settings.directory, identity, read_password) as reader,
         _reporting(configuration),
@@ -101,6 +109,7 @@ def writing(configuration: Configuration, identity: str = IdentityName.NIGHTLY) 
     from piactl.journal import who
     from piactl.secrets import read_password
 
+    _refuse_other_user(configuration, identity)
     opened = open_writing_server(
         configuration.settings.directory,
         identity,
@@ -117,6 +126,15 @@ def writing(configuration: Configuration, identity: str = IdentityName.NIGHTLY) 
         if note:
             say(note)
         yield writer
+
+
+def _refuse_other_user(configuration: Configuration, identity: str) -> None:
+    """Raises NotPermitted where the password of an identity is for another Unix user."""
+    used = configuration.settings.directory.identities.get(identity)
+    if used is not None and used.is_of_another(this_user()):
+        raise NotPermitted(
+            f"only user {used.user} has the password of {identity}; run: sudo -u {used.user} piactl ..."
+        )
 
 
 @contextmanager

@@ -106,13 +106,21 @@ def ask_secret(name: str, source: str | None, option: str) -> str:
     """A secret: from `source` (`-` is the next line of stdin, else a file of mode 0600), else from a prompt
     on a terminal. `option` is the option that names the source, for the message.
 
-    Raises UsageError if there is no secret, SecretUnusable for a file that others can read. Never waits for
-    input without a terminal.
+    Raises UsageError if there is no secret, or for a file under sudo; SecretUnusable for a file that others
+    can read. Never waits for input without a terminal.
     """
     if source == "-":
         return _line_of_stdin(name, option)
     if source is not None:
+        from piactl.private_files import sudo_service
         from piactl.secrets import read_password
+
+        user = sudo_service()
+        if user:
+            raise UsageError(
+                f"{option} {source}: under sudo piactl reads no file for you as {user}; "
+                f"give {option} - and redirect: <FILE"
+            )
 
         return read_password(os.path.abspath(source)).decode("utf-8", "replace")  # noqa: PTH100 the text it takes
     if not (sys.stdin.isatty() and sys.stderr.isatty()):

@@ -12,11 +12,17 @@ CREDENTIAL = "credential:"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """How a service identity binds: SASL EXTERNAL over ldapi, or a DN and a password file."""
+    """How a service identity binds: SASL EXTERNAL over ldapi, or a DN and a password file. `user` is the only
+    Unix user that may read that file, "" where it is every user that runs piactl."""
 
     external: bool = False
     dn: str = ""
     password_file: str = ""
+    user: str = ""
+
+    def is_of_another(self, user: str) -> bool:
+        """Whether the password is for a Unix user other than `user`."""
+        return self.user not in ("", user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,3 +202,8 @@ class Settings:
     hook_seconds: int = 10
     password: PasswordSettings = PasswordSettings()
     canaries: tuple[Canary, ...] = ()
+
+    @property
+    def plans_folder(self) -> str:
+        """Where plans are that wait for an approval."""
+        return f"{self.state_folder}/plans"

@@ -1,6 +1,6 @@
 """Heads of the journals of all hosts, which the access rules let piactl add to and neither change nor delete.
 
-One entry for each host and day, one value for each command that wrote: a year of a host with a hundred
+One entry for each journal and day, one value for each command that wrote: a year of a host with a hundred
 commands a day is some 4 MB.
 """
 
@@ -31,20 +31,20 @@ def has_folder(reader: Reader, places: Places) -> bool:
     return reader.read(places.folder(JOURNALS), ["ou"]) is not None
 
 
-def hosts_with_heads(reader: Reader, places: Places, since: date) -> set[str]:
-    """The hosts that stored heads since that day."""
+def owners_with_heads(reader: Reader, places: Places, since: date) -> set[str]:
+    """The owners of journals whose heads were stored since that day."""
     if not has_folder(reader, places):
         return set()
     days = (
         cn_of(e).rpartition("-")
         for e in reader.search(places.folder(JOURNALS), IN_RECORD, ["cn"], scope="one")
     )
-    return {host for host, _, day in days if day >= f"{since:%Y%m%d}"}
+    return {owner for owner, _, day in days if day >= f"{since:%Y%m%d}"}
 
 
 def add_head(writer: Writer, places: Places, anchor: Anchor) -> None:
-    """Adds a head to those of its host and day. Raises PiactlError."""
-    dn = places.journal_heads(anchor.host, date.fromisoformat(anchor.time[:10]))
+    """Adds a head to those of its journal and day. Raises PiactlError."""
+    dn = places.journal_heads(anchor.owner, date.fromisoformat(anchor.time[:10]))
     value = {HEAD: (str(anchor).encode(),)}
     new = EntryWrite(
         "add",
@@ -64,13 +64,13 @@ def add_head(writer: Writer, places: Places, anchor: Anchor) -> None:
         raise PiactlError(f"{dn}: {result.message}")
 
 
-def heads_of_host(
-    reader: Reader, places: Places, host: str, unreadable: UnreadableRecords
+def heads_of_journal(
+    reader: Reader, places: Places, owner: str, unreadable: UnreadableRecords
 ) -> Iterator[Anchor]:
-    """The stored heads of a host, in no order; none without the folder. Raises as every search does."""
+    """The stored heads of a journal, in no order; none without the folder. Raises as every search does."""
     if not has_folder(reader, places):
         return
-    query = filters.all_of(IN_RECORD, filters.begins("cn", f"{host}-"))
+    query = filters.all_of(IN_RECORD, filters.begins("cn", f"{owner}-"))
     for entry in reader.search(places.folder(JOURNALS), query, ["cn", HEAD], scope="one"):
         for value in entry.values.get(HEAD, ()):
             anchor = read_anchor(value.decode("ascii", "replace"))
@@ -79,5 +79,5 @@ def heads_of_host(
                 unreadable.add(
                     UnreadableRecord(entry.dn, why, "find out who added it, then delete the value")
                 )
-            elif anchor.host == host:
+            elif anchor.owner == owner:
                 yield anchor

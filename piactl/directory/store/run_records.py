@@ -110,12 +110,17 @@ def is_undone(record: Record, ids: Mapping[str, Record]) -> bool:
     return undone
 
 
-def heads_of(runs: Iterable[Record], host: str) -> list[Record]:
-    """The runs of a host whose records have a line of its journal, the latest first, back to the run that
-    began the journal. `runs` are in the order of `read_runs`."""
+def written_by(record: Record, host: str, user: str) -> bool:
+    """Whether a Unix user of a host made the run. Records of earlier versions do not name the user."""
+    return (record.get("host"), record.get("user", user)) == (host, user)
+
+
+def heads_of(runs: Iterable[Record], host: str, user: str) -> list[Record]:
+    """The runs of a Unix user of a host whose records have a line of its journal, the latest first, back to
+    the run that began the journal. `runs` are in the order of `read_runs`."""
     records = []
     for record in runs:
-        if record.get("host") == host and record.get("journal"):
+        if written_by(record, host, user) and record.get("journal"):
             records.append(record)
             if record.get("begun"):
                 break

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from piactl.core.journal_line import GENESIS, Anchor, Head
+from piactl.core.journal_line import GENESIS, Anchor, Head, journal_owner
 from piactl.core.model.settings import Settings
 from piactl.directory.port import Reader, Writer
-from piactl.directory.store.journal_heads import add_head, has_folder, heads_of_host
+from piactl.directory.store.journal_heads import add_head, has_folder, heads_of_journal
 from piactl.directory.store.records import Places, UnreadableRecords, instant_of
-from piactl.directory.store.run_records import read_runs
+from piactl.directory.store.run_records import read_runs, written_by
 from piactl.errors import DirectoryUnreachable, PiactlError, ReplyLost
 from piactl.journal import Journal, Verification
 from piactl.journal.head_file import alive_runs
@@ -35,7 +35,7 @@ def head_stored(
     journal: Journal,
     writer: Writer,
     settings: Settings,
-    host: str,
+    owner: str,
     run: str,
     now: Callable[[], datetime],
     say: Callable[[str], None],
@@ -50,7 +50,7 @@ def head_stored(
         raise
     finally:
         if journal.head != GENESIS:
-            anchor = Anchor(text_of(now()), host, run, journal.head)
+            anchor = Anchor(text_of(now()), owner, run, journal.head)
             store_head(anchor, reachable, settings, say)
 
 
@@ -73,7 +73,7 @@ def store_head(anchor: Anchor, writer: Writer | None, settings: Settings, say: C
 
 @dataclass(frozen=True, slots=True)
 class StoredHeads:
-    """The stored heads of the journal of one host, by where they are stored and by run.
+    """The stored heads of one journal, by where they are stored and by run.
 
     `runs` are the runs that have a record in the directory, with their start (UTC, ISO 8601): each has lines
     in the journal. `begun` is the run that began the journal anew, "" for none: what is older is not
@@ -95,25 +95,25 @@ class StoredHeads:
 
 
 def stored_heads(
-    reader: Reader, settings: Settings, unreadable: UnreadableRecords, host: str, now: datetime
+    reader: Reader, settings: Settings, unreadable: UnreadableRecords, user: str, host: str, now: datetime
 ) -> StoredHeads:
     """Reads the records of runs, the heads in the directory, in the file, and the one that doctor remembers.
     Raises PiactlError."""
-    places = Places(settings.directory.state)
+    places, owner = Places(settings.directory.state), journal_owner(user, host)
     records, begun, since = [], "", ""
     for record in read_runs(reader, settings.directory.state, unreadable, now):
-        if record.get("host") == host:
+        if written_by(record, host, user):
             records.append(record)
             if record.get("begun") and record.get("journal"):
                 begun, since = str(record["run"]), text_of(instant_of(record["started"]))
                 break
     known = {r["run"]: Head(r["journal"]["seq"], r["journal"]["hash"]) for r in records if r.get("journal")}
     named = {f"run {run}": head for run, head in known.items()}
-    elsewhere = [("in the directory", a) for a in heads_of_host(reader, places, host, unreadable)]
+    elsewhere = [("in the directory", a) for a in heads_of_journal(reader, places, owner, unreadable)]
     if settings.journal_heads:
-        elsewhere += [(f"in {settings.journal_heads}", a) for a in read_heads(settings.journal_heads, host)]
+        elsewhere += [(f"in {settings.journal_heads}", a) for a in read_heads(settings.journal_heads, owner)]
     if Path(remembered_file(settings)).exists():
-        elsewhere += [("that doctor saw", a) for a in read_heads(remembered_file(settings), host)]
+        elsewhere += [("that doctor saw", a) for a in read_heads(remembered_file(settings), owner)]
     for where, anchor in elsewhere:
         if anchor.time < since or known.get(anchor.run) == anchor.head:
             continue

@@ -25,6 +25,7 @@ from piactl.journal.recorded_runs import (
     last_recorded,
     rotated_without_journal,
 )
+from piactl.private_files import this_user
 
 Tolerated = tuple[type[PiactlError], ...]
 
@@ -117,7 +118,7 @@ def _check_journal(
         raise _missing(path, f"line {there.written} was written, and lines after {there.last} are not there")
     if recorded.known:
         return
-    for record in heads_of(read_runs(reader, settings.directory.state, unreadable, now), host):
+    for record in heads_of(read_runs(reader, settings.directory.state, unreadable, now), host, this_user()):
         if not _holds(there, record):
             seq = record["journal"]["seq"]
             raise _missing(path, f"run {record['run']} of this host wrote its line {seq}, which is not there")

@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from piactl.core.journal_line import journal_owner
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.numen import masked
 from piactl.core.model.run_status import RunStatus
@@ -285,8 +286,8 @@ def _journalled(
         secret=SECRETS,
         context=RunContext(order.run, order.command, order.actor, order.as_of, plan, order.policy, compared),
     )
-    host = order.actor.host
-    with journal, head_stored(journal, writer, settings, host, order.run, now, say):
+    owner = journal_owner(order.actor.user, order.actor.host)
+    with journal, head_stored(journal, writer, settings, owner, order.run, now, say):
         started = now()
         yield Run(
             order, settings, keys, unreadable, writer, journal, lock, now, say, started, compared=compared

@@ -26,6 +26,8 @@ from piactl.flows.doctor.records import Content, Runs, examine_records, runs_of
 from piactl.flows.doctor.rights import RIGHTS
 from piactl.flows.doctor.server_settings import SETTINGS
 from piactl.flows.doctor.servers import examine_server, reachable
+from piactl.flows.doctor.unix_users import examine_users
+from piactl.private_files import this_user
 from piactl.secrets import read_keys, read_password
 
 __all__ = ["CHECKS", "Check", "Examination", "Finding", "Outcome", "examine", "exit_code"]
@@ -105,6 +107,7 @@ def _all(
     keys = cache(lambda: read_keys(settings.keys_file))
     yield fine("D01", settings.file)
     yield from examine_files(settings, policy, keys, free)
+    yield from examine_users(settings)
     checks = {**SETTINGS, **RIGHTS}
     for uri in settings.directory.servers:
         yield from examine_server(uri, settings.directory, settings.password, now, checks)
@@ -133,7 +136,7 @@ def _with_reader(
             with open_reader(settings.directory, name, read_password) as reader:
                 content = Content(reader, settings, policy, keys, UnreadableRecords())
                 runs = runs_of(content, now())
-                stored = partial(stored_heads, reader, settings, content.unreadable, host, now())
+                stored = partial(stored_heads, reader, settings, content.unreadable, this_user(), host, now())
                 of_journal = list(examine_journal(settings, host, stored, now()))
                 chain = next(one for one in of_journal if one.check.id == "D09")
                 found = [

@@ -228,6 +228,18 @@ CHECKS: dict[str, Check] = {
             _W,
             "Somebody may have used the password of an identity without piactl.",
         ),
+        Check(
+            "D52",
+            "users of identities",
+            _E,
+            "A Unix user that can read the password of an identity can act as that identity.",
+        ),
+        Check(
+            "D53",
+            "rules of sudo",
+            _E,
+            "A rule for more than named commands gives the passwords of its Unix user away.",
+        ),
     )
 }
 

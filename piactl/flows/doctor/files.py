@@ -14,7 +14,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.errors import PiactlError
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst
-from piactl.private_files import run_as
+from piactl.private_files import run_as, this_user
 from piactl.secrets import read_password
 
 IDENTITIES = {
@@ -76,10 +76,11 @@ def _keys(read: Callable[[], DigestKeys]) -> Finding:
 
 
 def _passwords(settings: Settings) -> Finding:
+    user = this_user()
     bad = []
     for name, identity in settings.directory.identities.items():
-        if identity.external:
-            continue
+        if identity.external or identity.is_of_another(user):
+            continue  # D52 looks at those of other users
         try:
             read_password(identity.password_file)
         except PiactlError as refused:
@@ -94,7 +95,10 @@ def _passwords(settings: Settings) -> Finding:
         if bad
         else "Add the identities that this host needs under directory.identities."
     )
-    good = f"private: {', '.join(settings.directory.identities)}"
+    others = {name for name, one in settings.directory.identities.items() if one.is_of_another(user)}
+    good = f"private: {', '.join(name for name in settings.directory.identities if name not in others)}"
+    if others:
+        good += f"; of other users: {', '.join(sorted(others))}"
     return worst("D05", bad, lacking, advice, good)
 
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from piactl.core.journal_line import GENESIS, Anchor
+from piactl.core.journal_line import GENESIS, Anchor, journal_owner
 from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.text import counted
 from piactl.directory.open import open_reader
@@ -38,7 +38,7 @@ from piactl.journal import Verification, in_doubt, verify
 from piactl.journal.append_file import open_private
 from piactl.journal.query import begun_at, text_of
 from piactl.journal.stored_heads import SYSLOG, append_head, has_syslog
-from piactl.private_files import user_name, write_private
+from piactl.private_files import this_user, write_private
 from piactl.secrets import read_password
 
 WRITES = timedelta(days=7)
@@ -114,7 +114,7 @@ def _writes(reader: Reader, settings: Settings, host: str, since: datetime) -> F
                 reader = stack.enter_context(
                     open_reader(directory, IdentityName.ADMINISTRATOR, read_password)
                 )
-        found = unjournalled(reader, directory, settings.journal_file, host, since, root)
+        found = unjournalled(reader, directory, settings.journal_file, this_user(), host, since, root)
     warnings, advice = [], []
     if not found.log:
         warnings.append("no access log can be read: only the last write of each account is seen")
@@ -179,13 +179,13 @@ def _stored(
     errors, warnings, advice = [], [], []
     if stored is not None and not stored.folder:
         errors.append(f"{Places(settings.directory.state).folder(JOURNALS)} is missing")
-        advice.append("Add it with its access rules: docs/upgrade-directory.md, section 6.")
+        advice.append("Add it with its access rules: docs/upgrade-directory.md, section 8.")
     if settings.journal_heads:
         try:
             append_head(settings.journal_heads)
         except PiactlError as refused:
             errors.append(str(refused))
-            advice.append(f"Let {user_name(os.geteuid())} append to that file.")
+            advice.append(f"Let {this_user()} append to that file.")
     if not has_syslog():
         warnings.append(f"nothing listens at {SYSLOG}: syslog does not get the heads")
         advice.append("Run rsyslog or systemd-journald, and forward authpriv to another host.")
@@ -193,7 +193,7 @@ def _stored(
         if stored is not None and (run := stored.uncovered(settings.journal_file, proof)):
             errors.append(f"no stored head covers run {run}")
             advice.append("The next command that writes stores one.")
-        _remember(settings, Anchor(text_of(now), host, "doctor", proof.head))
+        _remember(settings, Anchor(text_of(now), journal_owner(this_user(), host), "doctor", proof.head))
     places = ["the directory"] if stored is not None else []
     places += [settings.journal_heads] if settings.journal_heads else []
     good = f"stored in syslog{''.join(f', {place}' for place in places)}"

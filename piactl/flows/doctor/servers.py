@@ -24,6 +24,7 @@ from piactl.flows.doctor.checks import (
     warning,
     worst,
 )
+from piactl.private_files import this_user
 from piactl.secrets import read_password
 
 UPGRADE_PAGE = "docs/upgrade-directory.md has the commands for an existing directory."
@@ -112,7 +113,9 @@ def _bind_all(uri: str, settings: DirectorySettings, stack: ExitStack) -> BindRe
     probes: dict[str, Probe] = {}
     refused: list[str] = []
     unreadable: list[str] = []
-    for name in sorted(settings.identities, key=lambda n: (*_ORDER, n).index(n)):
+    user = this_user()
+    mine = [name for name, identity in settings.identities.items() if not identity.is_of_another(user)]
+    for name in sorted(mine, key=lambda n: (*_ORDER, n).index(n)):
         try:
             probes[name] = stack.enter_context(open_probe(uri, settings, name, read_password))
         except SecretUnusable as why:
@@ -124,7 +127,7 @@ def _bind_all(uri: str, settings: DirectorySettings, stack: ExitStack) -> BindRe
                     (_silent(uri, str(why)), skipped("D12", "the server does not answer", uri)), {}, False
                 )
             refused.append(f"{name}: {why}")
-    if not probes and len(unreadable) == len(settings.identities):
+    if not probes and len(unreadable) == len(mine):
         found = (
             skipped("D11", "no password can be read (D05)", uri),
             skipped("D12", "no password can be read", uri),

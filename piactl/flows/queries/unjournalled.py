@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from piactl.core.journal_line import journal_owner
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
 from piactl.directory import filters
@@ -20,7 +21,7 @@ from piactl.directory.dn import normal_dn
 from piactl.directory.port import Reader
 from piactl.directory.probe.access_log import LoggedWrite, find_logs, last_write, writes_since
 from piactl.directory.store.accounts import IN_ACCOUNTS
-from piactl.directory.store.journal_heads import hosts_with_heads
+from piactl.directory.store.journal_heads import owners_with_heads
 from piactl.directory.store.records import Places
 from piactl.flows.queries.history import ACCESS_LOG, APART, Event, recounted
 from piactl.journal.query import changes_since
@@ -37,13 +38,13 @@ _LAST = ("entryCSN", "modifiersName", "createTimestamp", "modifyTimestamp")
 @dataclass(frozen=True, slots=True)
 class Unjournalled:
     """The writes, the latest first. `compared` is how many writes were looked at, `log` whether an access log
-    was read. `too_many`: there were more than MOST, and none is named. `hosts` are others with a journal."""
+    was read. `too_many`: there were more than MOST, and none is named. `owners`: of other journals."""
 
     writes: tuple[Event, ...]
     compared: int
     log: bool
     too_many: bool = False
-    hosts: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         """Who wrote what, when: the latest few, then a number; "" where there is nothing to say."""
@@ -56,14 +57,21 @@ class Unjournalled:
         more = len(self.writes) - NAMED
         rest = f"; and {more} more ({authors})" if more > 0 else ""
         writes = counted(len(self.writes), "write", "writes")
-        others = f" (those of {', '.join(self.hosts)} may have them)" if self.hosts else ""
-        return f"{writes} of accounts not in the journal of this host{others}: {named}{rest}"
+        others = f" (those of {', '.join(self.owners)} may have them)" if self.owners else ""
+        return f"{writes} of accounts not in this journal{others}: {named}{rest}"
 
 
 def unjournalled(
-    reader: Reader, directory: DirectorySettings, journal: str, host: str, since: datetime, root: str = ""
+    reader: Reader,
+    directory: DirectorySettings,
+    journal: str,
+    user: str,
+    host: str,
+    since: datetime,
+    root: str = "",
 ) -> Unjournalled:
-    """The writes since then; `host` is the name of this host. Raises PiactlError.
+    """The writes since then that the `journal` of a Unix user of this host lacks. Those of identities that
+    other Unix users bind as are left to the journals of these. Raises PiactlError.
 
     `root` is the rootdn; without it, only what piactl's identities wrote is compared where there is no log.
     """
@@ -79,9 +87,11 @@ def unjournalled(
     names = {normal_dn(write.dn) for write in writes}
     changes = [c for c in changes_since(journal, since - APART) if normal_dn(c.dn) in names]
     identities = {name: identity.dn for name, identity in directory.identities.items()}
+    others = {normal_dn(i.dn) for i in directory.identities.values() if i.is_of_another(user) and i.dn}
+    writes = [write for write in writes if normal_dn(write.by) not in others]
     alone = [e for e in recounted(changes, writes, identities) if e.sources == (ACCESS_LOG,)]
-    hosts = hosts_with_heads(reader, Places(directory.state), since.date()) - {host}
-    return Unjournalled(tuple(reversed(alone)), len(writes), bool(logs), hosts=tuple(sorted(hosts)))
+    owners = owners_with_heads(reader, Places(directory.state), since.date()) - {journal_owner(user, host)}
+    return Unjournalled(tuple(reversed(alone)), len(writes), bool(logs), owners=tuple(sorted(owners)))
 
 
 def _logged(

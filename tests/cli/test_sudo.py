@@ -1,0 +1,248 @@
+"""People reach the identities of piactl by real sudo and by nothing else: no command, option, file or
+variable gives an operator a password, and each act is in the journal with the operator's name."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from piactl.errors import Exit
+from tests.story.academy import Academy
+
+from .conditions import CLAIRE, IDA, NUMEN, WHY, load
+from .unix_host import Host, unix_host
+
+pytestmark = pytest.mark.long
+
+DESK, NIGHT, ADMIN = "piactl-desk", "piactl", "piactl-admin"
+OWN = f"/etc/piactl/secrets/{DESK}/desk"
+
+
+@pytest.fixture
+def host(academy: Academy) -> Iterator[Host]:
+    load(academy)
+    with unix_host(academy) as host:
+        yield host
+
+
+def seen(host: Host, texts: list[str]) -> set[str]:
+    """The files of which eight characters in a row are in one of the texts."""
+    said = "\n".join(texts)
+    return {
+        name
+        for name, content in host.secrets().items()
+        for word in content.split()
+        if any(word[i : i + 8] in said for i in range(max(len(word) - 7, 0)))
+    }
+
+
+def state(host: Host) -> str:
+    return host.root("find /etc/piactl -type f -printf '%p %u %m ' -exec sha256sum {} ';' | sort")
+
+
+def test_each_group_has_its_commands_and_its_journal(host: Host) -> None:
+    """The way it is meant: the help desk, a night, an administrator, and who reads the journals."""
+    done = host.sudo("ope", DESK, "piactl", "otp", "suspend", CLAIRE, *WHY, "--yes")
+    assert done.returncode == Exit.FAILED, "Claire has no device"
+    done = host.sudo("ope", DESK, "piactl", "password", "activate", CLAIRE, "--yes", terminal=True)
+    assert done.returncode == Exit.DONE, done.stdout
+    assert "shown this once" in done.stdout
+    done = host.sudo(
+        "ope", DESK, "piactl", "password", "reset", CLAIRE, "--numen-file", "-", stdin=f"{NUMEN}\n"
+    )
+    assert (done.returncode, "--to FILE" in done.stderr) == (Exit.USAGE, True), "only on a terminal"
+    done = host.sudo("boss", NIGHT, "piactl", "nightly", "/srv/piactl/feeds/hr.csv", "-o", "json")
+    assert done.returncode == Exit.DONE, done.stderr
+    done = host.sudo("boss", NIGHT, "piactl", "plan", "--out", "/var/lib/piactl/plans/own.json")
+    assert done.returncode == Exit.DONE, done.stderr
+    done = host.sudo("boss", NIGHT, "piactl", "apply", "/var/lib/piactl/plans/own.json")
+    assert done.returncode == Exit.DONE, done.stderr
+    done = host.sudo("boss", ADMIN, "piactl", "account", "lock", CLAIRE, *WHY, "--yes")
+    assert done.returncode == Exit.DONE, done.stderr
+
+    for user, author in ((DESK, "ope"), (NIGHT, "boss"), (ADMIN, "boss")):
+        log = f"/var/log/{user}/journal.jsonl"
+        assert host.root(f"stat -c '%U %a' {log}") == f"{user} 600\n"
+        runs = [
+            line for line in map(json.loads, host.root(f"cat {log}").splitlines()) if line["type"] == "run"
+        ]
+        assert runs
+        assert {(line["user"], line["sudo_user"]) for line in runs} == {(user, author)}
+        done = host.sudo("boss", user, "piactl", "journal", "verify")
+        assert done.returncode == Exit.DONE, done.stdout + done.stderr
+        assert "journal intact" in done.stdout
+    assert host.sudo("ope", DESK, "piactl", "journal", "show").returncode == 1, "not theirs to read"
+
+
+def test_an_identity_of_another_user(host: Host) -> None:
+    done = host.sudo("ope", DESK, "piactl", "password", "unblock", CLAIRE, "--administrator", *WHY, "--yes")
+    assert done.returncode == Exit.CONFIGURATION
+    assert done.stderr == (
+        "piactl: only user piactl-admin has the password of administrator; "
+        "run: sudo -u piactl-admin piactl ...\n"
+    )
+
+
+NOT_ALLOWED = [
+    ("ope", DESK, ("piactl",)),
+    ("ope", DESK, ("piactl", "--config", OWN, "otp", "show", CLAIRE)),
+    ("ope", DESK, ("piactl", "--on", "ldap://127.0.0.1:1", "--reason", "x", "otp", "show", CLAIRE)),
+    ("ope", DESK, ("piactl", "--complete", "account", "show", "")),
+    ("ope", DESK, ("piactl", "nightly", OWN)),
+    ("ope", DESK, ("piactl", "account", "lock", CLAIRE, *WHY)),
+    ("ope", DESK, ("piactl", "journal", "verify", OWN)),
+    ("ope", DESK, ("piactl", "key", "list")),
+    ("ope", DESK, ("piactl", "init", "--dir", "/srv/shared/x")),
+    ("ope", DESK, ("cat", OWN)),
+    ("ope", DESK, ("sh",)),
+    ("ope", DESK, ("-s",)),
+    ("ope", DESK, ("-e", OWN)),
+    ("ope", DESK, ("-D", "/etc/piactl", "piactl", "why", CLAIRE)),
+    ("ope", DESK, ("/opt/piactl/bin/python", "-c", "0")),
+    ("ope", DESK, ("/opt/piactl/bin/piactl", "otp", "show", CLAIRE)),
+    ("ope", NIGHT, ("piactl", "otp", "show", CLAIRE)),
+    ("ope", ADMIN, ("piactl", "otp", "show", CLAIRE)),
+    ("ope", "root", ("piactl", "otp", "show", CLAIRE)),
+    ("boss", "root", ("piactl", "account", "show", CLAIRE)),
+    ("boss", NIGHT, ("piactl", "--config", OWN, "plan")),
+    ("boss", NIGHT, ("piactl", "journal", "prune", "--before", "2030-01-01")),
+    ("boss", ADMIN, ("piactl", "journal", "begin", *WHY)),
+    *(
+        ("ope", DESK, (f"{name}=/srv/shared", "piactl", "otp", "show", CLAIRE))
+        for name in (
+            "PIACTL_CONFIG",
+            "PYTHONPATH",
+            "PYTHONSTARTUP",
+            "PYTHONHOME",
+            "LD_PRELOAD",
+            "SUDO_UID",
+            "HOME",
+        )
+    ),
+]
+
+
+def test_everything_else_is_refused_by_sudo(host: Host) -> None:
+    said = []
+    for caller, user, words in NOT_ALLOWED:
+        done = host.sudo(caller, user, *words)
+        assert done.returncode == 1, (words, done)
+        assert "sudo:" in done.stderr or "Sorry" in done.stderr, (words, done)
+        assert not done.stderr.startswith("piactl:"), "sudo says it, not piactl"
+        said += [done.stdout, done.stderr]
+    assert seen(host, said) == set()
+
+
+def targets(host: Host, user: str) -> list[str]:
+    """The secrets of a user: one by its name, one by a link in a shared folder that looks like a feed."""
+    own, *_, last = (name for name in host.secrets() if f"/secrets/{user}/" in name)
+    host.root(f"runuser -u ope -- ln -sf {last} /srv/shared/hr-{user}.csv")
+    return [own, f"/srv/shared/hr-{user}.csv"]
+
+
+def test_no_option_reads_or_writes_a_file_as_that_user(host: Host) -> None:
+    """Each option that names a file, with each secret: by the help desk and by an administrator."""
+    before, said = state(host), []
+    inputs = [
+        ("ope", DESK, ("password", "reset", CLAIRE, "--numen-file", "{}")),
+        ("ope", DESK, ("password", "reset", CLAIRE, "--one-time-code-file", "{}", "--numen-file", "{}")),
+        ("ope", DESK, ("password", "check", CLAIRE, "--password-file", "{}")),
+        ("boss", NIGHT, ("plan", "show", "{}")),
+        ("boss", NIGHT, ("apply", "{}")),
+        ("boss", NIGHT, ("plan", "{}")),
+        ("boss", NIGHT, ("nightly", "hr={}")),
+        ("boss", NIGHT, ("feed", "check", "hr={}")),
+        ("boss", NIGHT, ("feed", "rejects", "hr={}", "--out", "/srv/shared/new")),
+        ("boss", NIGHT, ("journal", "verify", "{}")),
+        ("boss", ADMIN, ("adopt", "hr={}")),
+    ]
+    outputs = [
+        ("ope", DESK, ("password", "activate", CLAIRE, "--yes", "--to", "{}")),
+        ("ope", DESK, ("otp", "enroll", CLAIRE, "--yes", "--png", "{}")),
+        ("ope", DESK, ("otp", "enroll", CLAIRE, "--yes", "--uri-file", "{}")),
+        ("ope", DESK, ("account", "timeline", CLAIRE, "--svg", "{}")),
+        ("boss", NIGHT, ("plan", "--out", "{}")),
+        ("boss", NIGHT, ("journal", "export", "--out", "{}")),
+        ("boss", NIGHT, ("feed", "rejects", "hr=/srv/piactl/feeds/hr.csv", "--out", "{}")),
+        ("boss", ADMIN, ("undo", "last", *WHY, "--out", "{}")),
+        ("boss", ADMIN, ("adopt", "hr=/srv/piactl/feeds/hr.csv", "--out", "{}")),
+    ]
+    fresh = ["/srv/shared/fresh", f"/var/lib/{NIGHT}/plans/../x", "x"]
+    for (caller, user, words), names in (
+        *((way, targets(host, way[1])) for way in inputs),
+        *((way, [targets(host, way[1])[0], *fresh]) for way in outputs),
+    ):
+        for target in names:
+            done = host.sudo(caller, user, "piactl", *(word.format(target) for word in words))
+            assert done.returncode not in (Exit.DONE, Exit.BUG), (words, target, done)
+            assert done.stderr.startswith("piactl: "), (words, target, done)
+            said += [done.stdout, done.stderr]
+    assert seen(host, said) == set()
+    assert state(host) == before
+    assert host.root("find /srv/shared /etc/piactl /var/lib/piactl -name fresh -o -name new -o -name x") == ""
+
+
+def test_a_careless_rule_and_any_environment(host: Host) -> None:
+    """Where sudo lets every option and variable pass, piactl still takes no configuration from its caller,
+    and Python no module: no password leaves the host."""
+    before = state(host)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.2)
+        port = listener.getsockname()[1]
+        host.root(
+            f"""cd /srv/shared
+            sed -e 's#ldapi://[^"]*#ldap://127.0.0.1:{port}#' -e 's#secrets/#/etc/piactl/secrets/#' \
+                -e 's#: policy.yaml#: /etc/piactl/policy.yaml#' -e 's#: estab#: /etc/piactl/estab#' \
+                /etc/piactl/piactl.yaml > evil.yaml
+            mkdir evil; for name in piactl typer yaml sitecustomize usercustomize os; do
+                echo 'import sys; sys.exit(open("{OWN}").read())' > evil/$name.py; cp evil/$name.py .; done
+            chown -R idle . ; chmod 644 *.yaml evil/*"""
+        )
+        assert f"127.0.0.1:{port}" in host.root("cat /srv/shared/evil.yaml"), "it names the other server"
+        there = "/srv/shared/evil"
+        said = []
+        for words, environment, code in (
+            (("--config", "/srv/shared/evil.yaml", "otp", "show", CLAIRE), {}, Exit.USAGE),
+            (("--config", OWN, "otp", "show", CLAIRE), {}, Exit.USAGE),
+            (("otp", "show", CLAIRE), {"PIACTL_CONFIG": "/srv/shared/evil.yaml"}, Exit.USAGE),
+            (("--complete", "account", "show", "c"), {"PIACTL_CONFIG": "/srv/shared/evil.yaml"}, Exit.DONE),
+            (("--complete", "--config", "/srv/shared/evil.yaml", "account", "show", "c"), {}, Exit.DONE),
+            (("init", "--dir", "/srv/shared/x"), {}, Exit.USAGE),
+            (("sandbox", "start", "--dir", "/srv/shared/x"), {}, Exit.USAGE),
+            (("otp", "show", CLAIRE), {"PYTHONPATH": there, "PYTHONSTARTUP": f"{there}/os.py"}, Exit.DONE),
+            (("otp", "show", CLAIRE), {"PYTHONHOME": there, "PYTHONUSERBASE": there}, Exit.DONE),
+            (("otp", "show", CLAIRE), {"PYTHONINSPECT": "1", "PYTHONBREAKPOINT": "os.system"}, Exit.DONE),
+            (
+                ("otp", "show", IDA),
+                {"HOME": "/srv/shared", "TMPDIR": "/srv/shared", "PAGER": "cat"},
+                Exit.DONE,
+            ),
+            (("otp", "show", IDA), {"EDITOR": "cat", "CREDENTIALS_DIRECTORY": "/srv/shared"}, Exit.DONE),
+            (("otp", "show", IDA), {"SUDO_USER": "boss", "SUDO_UID": "0"}, Exit.DONE),
+        ):
+            told = [f"{name}={value}" for name, value in environment.items()]
+            done = host.sudo("idle", DESK, *told, "piactl", *words, environment=environment)
+            assert done.returncode == code, (words, environment, done)
+            said += [done.stdout, done.stderr]
+        with pytest.raises(TimeoutError):
+            listener.accept()
+    assert seen(host, said) == set()
+    assert state(host) == before
+    refused = host.sudo("idle", DESK, "piactl", "--config", "/srv/shared/evil.yaml", "plan").stderr
+    assert refused == (
+        "piactl: under sudo piactl-desk reads /etc/piactl/piactl.yaml only; "
+        "leave --config and PIACTL_CONFIG out\n"
+    )
+
+
+def test_no_user_reads_what_is_of_another(host: Host) -> None:
+    """Not even by the commands that are theirs: the files themselves are shut."""
+    for user in (DESK, NIGHT, ADMIN, "ope", "boss"):
+        others = [name for name in host.secrets() if f"/secrets/{user}/" not in name]
+        assert len(others) >= 6
+        for name in others:
+            done = host.root(f"runuser -u {user} -- cat {name} 2>&1 || true")
+            assert "Permission denied" in done

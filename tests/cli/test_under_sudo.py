@@ -1,0 +1,128 @@
+"""Under sudo no option of any command makes piactl read or write a file for its caller."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piactl.cli.framework.application import assembled
+from piactl.errors import Exit
+from tests.story.academy import Academy
+
+from .conditions import CLAIRE, WHY, load
+from .streams import forking
+
+ROOT = os.geteuid() == 0
+SERVICE = 65534 if ROOT else os.geteuid()
+NAME = pwd.getpwuid(SERVICE).pw_name
+
+WRITES = "under sudo piactl writes no file for you as"
+READS = "under sudo piactl reads no file for you as"
+OWN = "under sudo piactl reads only files of others for you"
+
+CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
+    ("plan", "--out"): (("--out", "{new}"), WRITES),
+    ("plan", "FEED"): (("hr={own}",), OWN),
+    ("nightly", "FEED"): (("hr={own}",), OWN),
+    ("apply", "PLAN"): (("{own}",), OWN),
+    ("apply", "--ldif"): (("{plan}", "--ldif", "{new}"), WRITES),
+    ("undo", "--out"): (("last", *WHY, "--out", "{new}"), WRITES),
+    ("adopt", "--out"): (("hr={own}", "--out", "{new}"), WRITES),
+    ("adopt", "FEED..."): (("hr={own}",), OWN),
+    ("feed check", "FEED"): (("hr={own}",), OWN),
+    ("feed rejects", "FEED"): (("hr={own}", "--out", "{new}"), WRITES),
+    ("feed rejects", "--out"): (("hr={own}", "--out", "{new}"), WRITES),
+    ("account timeline", "--svg"): ((CLAIRE, "--svg", "{new}"), WRITES),
+    ("password activate", "--to"): ((CLAIRE, "--to", "{new}"), WRITES),
+    ("password reset", "--to"): ((CLAIRE, "--to", "{new}"), WRITES),
+    ("password reset", "--numen-file"): (
+        (CLAIRE, "--numen-file", "{own}", "-o", "json", "--to", "{new}"),
+        WRITES,
+    ),
+    ("password reset", "--one-time-code-file"): ((CLAIRE, "--to", "{new}"), WRITES),
+    ("password check", "--password-file"): ((CLAIRE, "--password-file", "{own}"), READS),
+    ("otp enroll", "--png"): ((CLAIRE, "--png", "{new}"), WRITES),
+    ("otp enroll", "--uri-file"): ((CLAIRE, "--uri-file", "{new}"), WRITES),
+    ("journal verify", "FILE"): (("{own}",), OWN),
+    ("journal export", "--out"): (("--out", "{new}"), WRITES),
+    ("init", "--dir"): (("--dir", "{new}"), WRITES),
+    ("sandbox start", "--dir"): (("--dir", "{new}"), WRITES),
+    ("sandbox stop", "--dir"): (("--dir", "{own}"), "sandbox"),
+    ("sandbox status", "--dir"): (("--dir", "{own}"), "sandbox"),
+}
+
+
+def options(command: Any, words: str = "") -> Iterator[tuple[str, str]]:
+    """The options and arguments of all commands that name a file or a folder."""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from options(below, f"{words} {name}".strip())
+    for parameter in command.params if words else ():
+        kind = parameter.metavar or getattr(getattr(parameter, "type_descriptor", None), "annotation", "")
+        is_file = any(word in str(kind).upper() for word in ("FILE", "PATH", "DIR", "FEED", "PLAN"))
+        if is_file and "--output" not in parameter.opts:
+            long = [word for word in parameter.opts if word.startswith("--")]
+            yield words, long[0] if long else str(parameter.metavar or parameter.name.upper()).strip("[]")
+
+
+def test_every_option_that_names_a_file_has_its_case() -> None:
+    assert set(options(assembled(whole=True))) == set(CASES)
+
+
+@pytest.fixture
+def loaded(academy: Academy) -> Academy:
+    load(academy)
+    for path in (academy.sandbox.folder, academy.folder) if ROOT else ():
+        for parent in path.parents:
+            if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
+        for one in (path, *path.rglob("*")):
+            os.lchown(one, SERVICE, SERVICE)
+    return academy
+
+
+def test_no_file_is_read_or_written_for_the_caller(loaded: Academy) -> None:
+    folder = loaded.sandbox.folder
+    own, new, plan = folder / "secrets" / "desk", loaded.folder / "new", folder / "state" / "plans"
+    secret = own.read_text()
+    with forking(**os.environ, LOAD_ALL="1", SUDO_UID="4242", SUDO_USER="ope") as forks:
+        for (command, option), (words, sentence) in CASES.items():
+            given = [word.format(own=own, new=new, plan=plan) for word in words]
+            ran = forks.run(
+                loaded,
+                *command.split(),
+                *given,
+                user=SERVICE if ROOT else None,
+                system=folder / "piactl.yaml",
+            )
+            assert ran.code not in (Exit.DONE, Exit.BUG), (command, option, ran)
+            assert sentence in ran.err, (command, option, ran)
+            assert not {secret[i : i + 6] for i in range(len(secret) - 6)} & set(windows(ran.out + ran.err))
+            assert not new.exists(), (command, option)
+
+
+def windows(text: str) -> Iterator[str]:
+    return (text[i : i + 6] for i in range(max(len(text) - 5, 0)))
+
+
+def test_the_configuration_is_that_of_the_host(loaded: Academy) -> None:
+    with forking(**os.environ, LOAD_ALL="1", SUDO_UID="4242") as forks:
+        told = forks.run(loaded, "account", "list", user=SERVICE if ROOT else None)
+        assert told.code == Exit.USAGE
+        assert told.err == (
+            f"piactl: under sudo {NAME} reads /etc/piactl/piactl.yaml only; "
+            "leave --config and PIACTL_CONFIG out\n"
+        )
+        system: Path = loaded.sandbox.config
+        ran = forks.run(loaded, "account", "list", user=SERVICE if ROOT else None, system=system)
+        assert ran.code == Exit.DONE, ran
+        plans = Path(loaded.sandbox.folder) / "state" / "plans"
+        plans.mkdir(exist_ok=True)
+        os.chown(plans, SERVICE, -1)
+        for words in (("plan", "--out", f"{plans}/x.json"), ("plan", "show", f"{plans}/x.json")):
+            ran = forks.run(loaded, *words, user=SERVICE if ROOT else None, system=system)
+            assert ran.code == Exit.DONE, ran

@@ -1,0 +1,197 @@
+"""A host with real users, real sudo and piactl installed as docs/administration.md says, in a mount namespace
+of its own: /etc, /var and /usr/bin are copies that vanish with it, so nothing is left on the machine."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.story.academy import Academy
+
+TOP = Path(__file__).parents[2]
+EXAMPLES = TOP / "examples"
+NEEDED = ("sudo", "visudo", "script", "unshare", "nsenter", "useradd", "systemd-sysusers", "systemd-tmpfiles")
+
+_OWN = """
+mkdir -p {layer}
+mount -t tmpfs -o mode=755 tmpfs {layer}
+over() {{ mkdir -p {layer}/$3-u {layer}/$3-w; chmod --reference="$1" {layer}/$3-u
+    mount -t overlay overlay -o "lowerdir=$1,upperdir={layer}/$3-u,workdir={layer}/$3-w" "$2"; }}
+over /etc /etc etc; over /var /var var; over /usr/bin /usr/bin bin
+mkdir {layer}/opt {layer}/srv; mount --bind {layer}/opt /opt; mount --bind {layer}/srv /srv
+mkdir /opt/piactl /opt/source /opt/packages
+{open_base}over {base} /opt/piactl python
+mount --bind {top} /opt/source; mount --bind {packages} /opt/packages
+[ -e /opt/piactl/bin/python ] || ln -s {python} /opt/piactl/bin/python
+printf '/opt/source\\n/opt/packages\\n' > /opt/piactl/{site}/of-the-tests.pth
+install -m 755 {examples}/bin/piactl /usr/bin/piactl
+install -D -m 644 {examples}/sysusers/piactl.conf /etc/sysusers.d/piactl.conf
+ systemd-sysusers /etc/sysusers.d/piactl.conf
+install -D -m 644 {examples}/tmpfiles/piactl.conf /etc/tmpfiles.d/piactl.conf
+systemd-tmpfiles --create /etc/tmpfiles.d/piactl.conf
+groupadd helpdesk; groupadd directory-admins; groupadd careless
+useradd -m -G helpdesk ope; useradd -m -G directory-admins boss; useradd -m -G careless idle
+install -d -m 1777 /srv/shared; install -d -o root -g piactl -m 2770 /srv/piactl/feeds
+rm -f /etc/sudoers.d/*; install -m 440 {examples}/sudoers/piactl /etc/sudoers.d/piactl
+cat > /etc/sudoers.d/tests <<END
+Defaults:%helpdesk,%directory-admins,%careless !authenticate, !lecture
+# a rule as nobody should write it: every option, and the environment of the caller
+%careless ALL = (piactl-desk) SETENV: /usr/bin/piactl
+END
+chmod 440 /etc/sudoers.d/tests; visudo -c
+"""
+
+
+def lacking() -> str:
+    """What this machine lacks for such a host, "" for nothing."""
+    if os.geteuid() != 0:
+        return "only root makes users"
+    missing = [name for name in NEEDED if shutil.which(name) is None]
+    return f"not installed: {', '.join(missing)}" if missing else ""
+
+
+@dataclass(frozen=True)
+class Host:
+    """`pid` is a process in the namespace, `academy` the directory that this host administers."""
+
+    pid: int
+    academy: Academy
+
+    def root(self, script: str, **environment: str) -> str:
+        """What a script prints that root runs there."""
+        done = self._enter(["bash", "-euc", script], environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def sudo(
+        self,
+        caller: str,
+        user: str,
+        *words: str,
+        stdin: str = "",
+        environment: Mapping[str, str] = {},
+        terminal: bool = False,
+    ) -> subprocess.CompletedProcess[str]:
+        """`sudo -u USER WORDS...`, run by `caller`, whose shell has `environment`, on a terminal or not."""
+        told = [f"{name}={value}" for name, value in environment.items()]
+        command = ["runuser", "-u", caller, "--", "env", "-C", "/srv/shared", *told]
+        command_line = ["sudo", "-n", "-u", user, *words]
+        if terminal:
+            command_line = [
+                "script",
+                "--quiet",
+                "--return",
+                "--command",
+                shlex.join(command_line),
+                "/dev/null",
+            ]
+        return self._enter([*command, *command_line], {}, stdin)
+
+    def _enter(
+        self, command: list[str], environment: Mapping[str, str], stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", *command],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **environment},
+            check=False,
+        )
+
+    def secrets(self) -> dict[str, str]:
+        """The files of passwords and keys of this host, and what is in them."""
+        names = self.root("find /etc/piactl/secrets -type f").split()
+        return {name: self.root(f"cat {name}") for name in sorted(names)}
+
+
+@contextmanager
+def unix_host(academy: Academy) -> Iterator[Host]:
+    """A host of its own for this academy. Skips the test where this machine cannot have one."""
+    why = lacking()
+    if why:
+        pytest.skip(why)
+    process = subprocess.Popen(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo ready; exec sleep 600"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        if process.stdout.readline() != "ready\n":
+            pytest.skip("this machine gives no mount namespace")
+        host = Host(process.pid, academy)
+        host.root(_script(academy.sandbox.folder / "layer"))
+        _configure(host)
+        yield host
+    finally:
+        process.kill()
+        process.wait(10)
+        assert process.stdout is not None
+        process.stdout.close()
+        shutil.rmtree(academy.sandbox.folder / "layer", ignore_errors=True)
+
+
+def _script(layer: Path) -> str:
+    base = Path(sys.base_prefix).resolve()
+    return _OWN.format(
+        layer=layer,
+        base=base,
+        open_base=_opened(base),
+        top=TOP,
+        packages=sysconfig.get_path("purelib"),
+        python=Path(os.path.realpath(sys.executable)).name,
+        site=_site(base),
+        examples=EXAMPLES,
+    )
+
+
+def _opened(base: Path) -> str:
+    """Lets every user reach the library of a Python that is in the home of this one."""
+    shut = [str(path) for path in base.parents if not path.stat().st_mode & 0o001]
+    home = Path(*base.parts[:2])
+    return f"over {home} {home} home; chmod o+x {' '.join(shut)}\n" if shut else ""
+
+
+def _site(base: Path) -> str:
+    """The folder of site packages of the Python below /opt/piactl."""
+    name = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    return name if (base / name).is_dir() else "lib/python3/dist-packages"
+
+
+def _configure(host: Host) -> None:
+    """The configuration of the sandbox with the passwords of examples/piactl.yaml: a user for each."""
+    folder = host.academy.sandbox.folder
+    for path in (folder, folder / "slapd"):
+        path.chmod(0o711)  # its socket is for every user of the host
+    text = (folder / "piactl.yaml").read_text("utf-8")
+    text = text.replace("secrets/reader", '"secrets/{user}/reader"')
+    for name, user in (("nightly", "piactl"), ("desk", "piactl-desk"), ("administrator", "piactl-admin")):
+        text = text.replace(f"secrets/{name}}}", f"secrets/{user}/{name}, user: {user}}}")
+    text = text.replace("keys: secrets/keys", "keys: secrets/{user}/keys")
+    text = text.replace("journal: journal/piactl.jsonl", "journal: /var/log/{user}/journal.jsonl")
+    text = text.replace("state_folder: state", "state_folder: /var/lib/{user}")
+    host.root(f"cat > /etc/piactl/piactl.yaml <<'END'\n{text}\nEND")
+    host.root(
+        f"""
+        cp {folder}/policy.yaml {folder}/establishments.csv /etc/piactl/
+        chgrp piactl-config /etc/piactl/*.*; chmod 640 /etc/piactl/*.*
+        put() {{ for name in $2; do
+            install -o $1 -g $1 -m 600 {folder}/secrets/$name /etc/piactl/secrets/$1/; done; }}
+        put piactl "reader keys nightly"; put piactl-desk "reader keys desk"
+        put piactl-admin "reader keys administrator"
+        cp {host.academy.folder}/hr.csv /srv/piactl/feeds/; chown ope /srv/piactl/feeds/hr.csv
+        chmod 644 /srv/piactl/feeds/hr.csv
+        """
+    )

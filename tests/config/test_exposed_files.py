@@ -1,0 +1,129 @@
+"""Files that others may write are refused: the file itself, a folder above it, a link on the way; exit 10."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from piactl.config.policy import read_policy
+from piactl.config.register import read_register
+from piactl.config.settings import read_settings
+from piactl.errors import ConfigurationInvalid, Exit, NotPermitted, PiactlError, SecretUnusable
+from piactl.private_files import lock_file, make_private_folder
+from piactl.secrets import read_password
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+READERS = {
+    "piactl.yaml": read_settings,
+    "policy.yaml": read_policy,
+    "establishments.csv": read_register,
+    "secret": lambda path: read_password(str(path)),
+}
+ROOT = os.geteuid() == 0
+
+Read = Callable[[Path], object]
+
+
+@pytest.fixture(params=READERS)
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Read]:
+    """A file of this user in three folders, and what reads it."""
+    path = tmp_path / "a" / "b" / request.param
+    path.parent.mkdir(parents=True)
+    if request.param == "secret":
+        path.write_text("x")
+        path.chmod(0o600)
+    else:
+        shutil.copy(EXAMPLES / request.param, path)
+        path.chmod(0o640)
+    READERS[request.param](path)  # as it is, it is read
+    return path, READERS[request.param]
+
+
+def refusal(read: Read, path: Path) -> str:
+    with pytest.raises(PiactlError) as caught:
+        read(path)
+    assert caught.value.exit_code is Exit.CONFIGURATION
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, ConfigurationInvalid | SecretUnusable)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o720, 0o702])
+@pytest.mark.parametrize("above", ["b", "a"])
+def test_a_folder_above_it(file, above, mode):
+    path, read = file
+    folder = next(one for one in path.parents if one.name == above)
+    folder.chmod(mode)
+    message = refusal(read, path)
+    assert f"others may change it: {folder} has mode {mode:04o}; run `chmod go-w {folder}`" in message
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o660, 0o602])
+def test_the_file_itself(file, mode):
+    path, read = file
+    path.chmod(mode)
+    assert str(path) in (message := refusal(read, path))
+    assert f"chmod {'600' if path.name == 'secret' else 'go-w'} {path}" in message
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can give a file away")
+@pytest.mark.parametrize("place", ["piactl.yaml", "b", "a"])
+def test_of_another_user(tmp_path, place):
+    path = tmp_path / "a" / "b" / "piactl.yaml"
+    path.parent.mkdir(parents=True)
+    shutil.copy(EXAMPLES / "piactl.yaml", path)
+    other = next(one for one in (path, *path.parents) if one.name == place)
+    os.chown(other, 1, 1)
+    message = refusal(read_settings, path)
+    assert f"others may change it: {other} belongs to daemon; run " in message
+    assert f"`chown root {other}`" in message
+
+
+def test_a_folder_that_a_link_leads_to(tmp_path):
+    """Through a link whose target, or whose own folder, others may write."""
+    for name in ("mine", "open", "far"):
+        (tmp_path / name).mkdir()
+    shutil.copy(EXAMPLES / "piactl.yaml", tmp_path / "far" / "piactl.yaml")
+    (tmp_path / "open" / "link").symlink_to(tmp_path / "far")
+    (tmp_path / "mine" / "link").symlink_to("../open/link/piactl.yaml")
+    assert read_settings(tmp_path / "mine" / "link").policy_file
+    (tmp_path / "open").chmod(0o777)
+    assert f"{tmp_path / 'open'} has mode 0777" in refusal(read_settings, tmp_path / "mine" / "link")
+
+
+def test_in_a_folder_like_tmp_only_owners_replace_their_files(tmp_path):
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(0o1777)
+    shutil.copy(EXAMPLES / "policy.yaml", tmp_path / "tmp" / "policy.yaml")
+    assert read_policy(tmp_path / "tmp" / "policy.yaml").profiles
+
+
+def test_a_hook_that_others_may_write(tmp_path):
+    hook = tmp_path / "end-sessions"
+    hook.write_text("#!/bin/sh\n")
+    hook.chmod(0o755)
+    content = (EXAMPLES / "piactl.yaml").read_text("utf-8")
+    path = tmp_path / "piactl.yaml"
+    path.write_text(content.replace("/usr/local/sbin/end-sessions", str(hook)))
+    assert read_settings(path).lock_hook == (str(hook),)
+    hook.chmod(0o757)
+    assert f"hooks.lock: others may change it: {hook} has mode 0757" in refusal(read_settings, path)
+
+
+@pytest.mark.parametrize("use", [make_private_folder, lambda f: lock_file(f / "lock").__enter__()])
+def test_a_state_folder_that_is_a_link_or_open_to_others(tmp_path, use):
+    folder = tmp_path / "state"
+    (tmp_path / "elsewhere").mkdir()
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotPermitted, match="is a symbolic link, which is not followed; name its target"):
+        use(folder)
+    folder.unlink()
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(NotPermitted, match=f"run `chmod go-w {folder}`"):
+        use(folder)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
