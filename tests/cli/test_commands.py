@@ -95,7 +95,7 @@ def test_a_night_with_closed_streams(academy: Academy, closed: str) -> None:
     assert academy.names() == {"1001": "claire.dubreuil"}
     assert academy.run("journal", "verify").code == 0
     if closed == "2>&-":
-        assert "rejected or held; corrected" not in ran.stdout, "talk among the data"
+        assert "rejected or held; correct them" not in ran.stdout, "talk among the data"
 
 
 def test_a_bare_environment(loaded: Academy) -> None:

@@ -323,7 +323,7 @@ def test_no_policy_of_codes_no_codes(staff: Academy) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"pwdLockoutDuration": [900]}, "would open again"),
+        ({"pwdLockoutDuration": [900]}, "would be valid again"),
         ({"pwdLockout": ["FALSE"]}, "never end"),
         ({"pwdMustChange": ["FALSE"]}, "for good"),
         ({"pwdMaxAge": [259200]}, "pwdMaxAge is set"),

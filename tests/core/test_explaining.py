@@ -312,9 +312,9 @@ def granted(grants: bool, service: str = "iprof", uai: str = "") -> ServiceExcep
 REASONS: dict[str, tuple[list[Assignment], list[ServiceException], str, str, int, str, tuple[str, ...]]] = {
     # name: assignments, exceptions, service, uai, days after D, in the reason, the rules that decide
     "of its own": ([FORMER], [], "iprof", "", -9, "profile enseignant has it", ("services.iprof:9",)),
-    "kept over the delay": ([FORMER, MOVED], [], "iprof", "", 2, "kept while the delay of 3 days", ()),
+    "kept over the delay": ([FORMER, MOVED], [], "iprof", "", 2, "kept until the delay of 3 days", ()),
     "after the delay": ([FORMER, MOVED], [], "iprof", "", 3, "3 days (mutation_delay) after the start", ()),
-    "the delay runs": ([FORMER, MOVED], [], "siecle", UAIS[1], 1, "the delay of 2 days (mutation", ()),
+    "the delay runs": ([FORMER, MOVED], [], "siecle", UAIS[1], 1, "after a delay of 2 days (mutation", ()),
     "handed over": ([FORMER, MOVED], [], "siecle", UAIS[0], 4, "handover: 5 days", ("services.siecle:10",)),
     "handover over": ([FORMER, MOVED], [], "siecle", UAIS[0], 5, "ended on 2027-02-28, and the handover", ()),
     "the post is to come": ([FORMER, MOVED], [], "siecle", UAIS[1], -5, "begins on 2027-03-01", ()),

@@ -119,7 +119,7 @@ def test_a_closure_that_would_not_close_is_refused(academy: Academy) -> None:
     assert "2026-09-15" in one(act(academy, *close, code=1))["message"]
     academy.night("2026-09-16", academy.feed(row(debut="2026-09-15"), IDA, day="2026-09-16"))
     past = act(academy, *close, "--from", "2026-09-10", day="2026-09-16", code=1)
-    assert "2026-09-15 on or later" in one(past)["message"]
+    assert "2026-09-15 or later" in one(past)["message"]
     act(academy, *close, "--from", "2026-09-15", day="2026-09-16")
     assert state(academy) == "deactivated"
 

@@ -152,7 +152,7 @@ def test_what_is_left_alone_and_why(academy: Academy) -> None:
         "Bad_Uid": "uid Bad_Uid has characters other than a-z, 0-9, dot and hyphen",
         "outside": "its address outside@exemple.org is not in the domain ac-amiens.fr",
         "nomail": "it has no address",
-        "several": "it has several addresses, and none is that of its uid or its name",
+        "several": "it has several addresses, none of its uid or its name",
         "twouids": "it has 2 uids",
         "moved": "piactl renames no entry",
         "closed": "pwdEndTime limits its log in",

@@ -163,7 +163,7 @@ def test_a_guard_is_told_with_its_numbers(academy: Academy) -> None:
         academy.night(day, academy.feed(*crowd(6, fin="2027-01-10"), row(), day=day))
     ran = academy.run("forecast", "--as-of", "2027-01-06", "--until", "2027-02-10", "-o", "table")
     assert ran.code == 0
-    assert "2027-02-10: this night would be stopped" in ran.err
+    assert "2027-02-10: guards would stop this night" in ran.err
     assert "6 of 7 accounts" in ran.err, ran.err
     table = [line.split() for line in ran.out.splitlines()]
     assert table[0] == ["date", "revoke", "deactivate", "accounts", "guards"]
@@ -268,5 +268,5 @@ def test_wrong_words(leaving: Academy, words: tuple[str, ...], said: str) -> Non
 def test_a_day_before_the_last_night(leaving: Academy) -> None:
     ran = leaving.run("forecast", "--as-of", "2026-09-20", "--until", "2026-10-10", "-o", "ndjson")
     assert ran.code == 0
-    assert "the forecast begins there" in ran.err
+    assert "the forecast begins on" in ran.err
     assert '"date": "2026-10-06"' in ran.out

@@ -369,7 +369,7 @@ def test_a_run_whose_undo_was_pruned_says_so(academy: Academy) -> None:
         connection.delete(f"cn=undo-00000,cn={run},ou=runs,{academy.sandbox.state}")
     ran = academy.run("undo", run, "--as-of", DAY, *WHY)
     assert ran.code == 1
-    assert "it is taken away after 90 days (keep_undo_days)" in ran.err
+    assert "it is deleted after 90 days (keep_undo_days)" in ran.err
 
 
 def test_a_run_that_changed_nothing(academy: Academy) -> None:

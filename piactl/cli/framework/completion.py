@@ -154,11 +154,9 @@ def _options(known: Iterable[Parameter]) -> list[Suggestion]:
 
 def _fitting(suggestions: Iterable[Suggestion], last: str) -> list[Suggestion]:
     fitting = [(word, meaning) for word, meaning in suggestions if word == FILES or word.startswith(last)]
-    return (
-        fitting
-        if last.startswith("-")
-        else [suggestion for suggestion in fitting if not suggestion[0].startswith("-")] or fitting
-    )
+    if last.startswith("-"):
+        return fitting
+    return [suggestion for suggestion in fitting if not suggestion[0].startswith("-")] or fitting
 
 
 def complete(words: Sequence[str], put: Callable[[str], Any]) -> int:
