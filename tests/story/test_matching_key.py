@@ -6,7 +6,7 @@ import pytest
 
 from piactl.core.credentials.numen_verifier import numen_verifier, verifies
 from piactl.core.model.digests import DigestKeys
-from piactl.core.rules.desired import VERIFIER_DAYS
+from piactl.core.rules.desired import VERIFIER_DAYS, verifier_turn
 from tests.cli.test_password import CLAIRE, NUMEN, OTHER, reset
 
 from .academy import Academy
@@ -51,7 +51,7 @@ def night(academy: Academy, offset: int) -> dict[str, int]:
 def turn(academy: Academy) -> int:
     """How many days ago it was Claire's turn to get a verifier."""
     (digest,) = academy.values(CLAIRE, "piactlMatriculeDigest")
-    number = int(digest[-4:], 16) % VERIFIER_DAYS
+    number = verifier_turn(digest)
     days = range(-VERIFIER_DAYS, 0)
     return next(ago for ago in days if day(ago).toordinal() % VERIFIER_DAYS == number)
 
@@ -91,3 +91,16 @@ def test_without_the_matching_key_a_digest_proves_nothing(matched: Academy) -> N
     assert reset(matched, NUMEN)[0].code == 0
     matched.edit("piactl.yaml", SETTING, "")
     assert reset(matched, NUMEN)[0].code == 1
+
+
+def test_an_older_key_stays_while_a_verifier_needs_it(matched: Academy) -> None:
+    its_day = turn(matched)
+    for offset in (its_day - 1, its_day):
+        night(matched, offset)
+    (before,) = matched.values(CLAIRE, "piactlNumenVerifier")
+    assert matched.run("key", "add", "--reason", "yearly").code == 0
+    assert night(matched, its_day + 1) == {"update": 1}
+    ran = matched.run("key", "retire", "k1", "--reason", "yearly")
+    assert (ran.code, "1 NUMEN" in ran.err) == (1, True), ran.err
+    assert reset(matched, NUMEN)[0].code == 0
+    assert matched.values(CLAIRE, "piactlNumenVerifier") == [before]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from zlib import crc32
 
 from piactl.core.credentials.numen_verifier import numen_verifier
 from piactl.core.model.account import (
@@ -321,17 +322,19 @@ def _with_proof_changes(account: Account, subject: Subject, rules: Rules) -> Acc
     return replace(account, proof_changes=tuple(sorted(days.items())))
 
 
+def verifier_turn(matricule_digest: str) -> int:
+    """The night, of VERIFIER_DAYS, in which an account gets a verifier that it lacks."""
+    return crc32(matricule_digest.encode()) % VERIFIER_DAYS
+
+
 def verifier_day(account: Account, keys: DigestKeys, as_of: date) -> date | None:
-    """The next day from `as_of` on, that included, on which an account that has no verifier of its NUMEN gets
-    one; None where it has one, or needs none."""
-    if (
-        not keys.matching
-        or account.numen_digest is None
-        or account.numen_verifier
-        or account.matricule is None
-    ):
+    """The next day from `as_of` on, that included, on which an account that has no verifier of its NUMEN
+    under the current key gets one; None where it has one, or needs none."""
+    if not keys.matching or account.numen_digest is None or account.matricule is None:
         return None
-    turn = int(account.matricule_digest[-4:], 16) % VERIFIER_DAYS
+    if account.numen_verifier is not None and not keys.is_older(account.numen_verifier):
+        return None
+    turn = verifier_turn(account.matricule_digest)
     return as_of + timedelta(days=(turn - as_of.toordinal()) % VERIFIER_DAYS)
 
 

@@ -257,14 +257,10 @@ def refuse_broken_guards(
 def _written(
     writer: Writer, batch: Batch, run: CommandRun, stop: Stop, delivery: Delivery | None
 ) -> BatchResult:
-    reserve = batch.reserve or (lambda _: None)
     if delivery is None:
-        reserve(writer)
         return carry_out(writer, batch, run, stop)
     try:
-        delivering = delivery.begin(writer)
-        reserve(writer)
-        result = carry_out(delivering, batch, run, stop)
+        result = carry_out(delivery.begin(writer), batch, run, stop)
     except PiactlError:
         delivery.drop()
         raise
@@ -289,6 +285,8 @@ def carry_out(writer: Writer, batch: Batch, run: CommandRun, stop: Stop) -> Batc
     then = {account.uid: account.then for account in batch.accounts if account.then}
     try:
         with run.begun(writer) as begun:
+            if batch.reserve is not None:
+                batch.reserve(writer)
             write_alone(begun, batch.writes, done, stop, then)
     except PiactlError as error:
         if not result.outcomes and not isinstance(error, ReplyLost):

@@ -61,7 +61,8 @@ def key_needs(reader: Reader, directory: DirectorySettings, unreadable: Unreadab
 def _uses(
     reader: Reader, directory: DirectorySettings, unreadable: UnreadableRecords
 ) -> Iterator[tuple[str, str, str]]:
-    name = {n: directory.attributes.get(n, n) for n in ("piactlMatriculeDigest", "piactlNumenDigest")}
+    digests = ("piactlMatriculeDigest", "piactlNumenDigest", "piactlNumenVerifier")
+    name = {n: directory.attributes.get(n, n) for n in digests}
     state = directory.attributes.get("piactlState", "piactlState")
     for entry in reader.search(directory.accounts, IN_ACCOUNTS, [*name.values(), state]):
         archived = entry.text(state) == State.ARCHIVED.value
@@ -69,6 +70,9 @@ def _uses(
             if entry.values.get(name[attribute]):
                 key = digest_key_id(entry.text(name[attribute]))
                 yield ("archived" if archived else what), entry.dn, key
+        verifier = entry.text(name["piactlNumenVerifier"])
+        if verifier and digest_key_id(verifier) != digest_key_id(entry.text(name["piactlNumenDigest"])):
+            yield "numens", entry.dn, digest_key_id(verifier)
     places = Places(directory.state)
     for entry in reader.search(places.folder(WAITING), IN_RECORD, ["cn", DATA], scope="one"):
         # an entry of another name is no record of a person
