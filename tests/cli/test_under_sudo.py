@@ -46,6 +46,9 @@ CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ),
     ("password reset", "--one-time-code-file"): ((CLAIRE, "--to", "{new}"), WRITES),
     ("password check", "--password-file"): ((CLAIRE, "--password-file", "{own}"), READS),
+    # asked for only where a device is in force, and then as --password-file is
+    ("otp verify", "--proof-file"): ((CLAIRE, "--proof-file", "{own}"), ""),
+    ("otp remove", "--proof-file"): ((CLAIRE, "--proof-file", "{own}", *WHY), ""),
     ("otp enroll", "--png"): ((CLAIRE, "--png", "{new}"), WRITES),
     ("otp enroll", "--uri-file"): ((CLAIRE, "--uri-file", "{new}"), WRITES),
     ("journal verify", "FILE"): (("{own}",), OWN),
