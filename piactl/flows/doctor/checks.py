@@ -228,6 +228,12 @@ CHECKS: dict[str, Check] = {
             _W,
             "Somebody may have used the password of an identity without piactl.",
         ),
+        Check(
+            "D54",
+            "names of positions",
+            _W,
+            "A position that tells of health or discipline shows in the directory, in plans and in journals.",
+        ),
     )
 }
 
