@@ -192,7 +192,7 @@ WRONG = [
     ("positions: {x: {lock: off}}", 4, 23, "write false, not off"),
     ("positions: {x: {grace: 1.5}}", 4, 24, "whole number"),
     ("positions: {default: {ends: true}}", 4, 29, "this would end every assignment without a position"),
-    ("positions: {x: {codes: [w]}, w: {}}", 4, 26, "w is position w already"),
+    ("positions: {x: {codes: [w]}, w: {}}", 4, 25, "w is position w already"),
     ("positions: {x: {codes: [z]}, w: {codes: [z]}}", 4, 42, "z is position x already"),
     ("positions: {x: {codes: []}}", 4, 24, "an empty list"),
     ("positions: {x: {codes: [a, a]}}", 4, 24, "appears twice in this list"),
