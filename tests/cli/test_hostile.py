@@ -43,6 +43,7 @@ account list --state {}
 account list --profile {}
 account timeline {}
 account history {}
+account export {}
 account history C --since {}
 account rename {} --usage-name Petit W
 account rename C --usage-name {} --until U W D
