@@ -52,9 +52,11 @@ _python3() {  # the first python3 of a supported version
 }
 
 _environment() {  # extras, "" or [dev]
-    local venv wanted found
+    local venv lock wanted found
     venv="$top/.venv"
-    wanted=$(cksum "$top/pyproject.toml" | cut -d' ' -f1)
+    lock="$top/requirements.lock"
+    [ "$1" != "[dev]" ] || lock="$top/requirements-dev.lock"
+    wanted=$(cat "$top/pyproject.toml" "$top"/requirements*.lock | cksum | cut -d' ' -f1)
     found=$(cat "$venv/.piactl" 2>/dev/null || true)
     # an environment for the tests serves the demo too
     if [ -x "$venv/bin/python" ] && { [ "$found" = "$wanted$1" ] || [ "$found" = "$wanted[dev]" ]; }; then
@@ -67,7 +69,13 @@ _environment() {  # extras, "" or [dev]
     rm -rf "$venv"
     "$base" -m venv "$venv"
     echo "Installing piactl and what it needs into .venv" >&2
-    "$venv/bin/python" -m pip install --quiet --editable "$top$1"
+    # exactly the files that were locked, by their hashes
+    "$venv/bin/python" -m pip install --quiet --require-hashes -r "$lock"
+    if [ "$1" = "[dev]" ]; then
+        "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable "$top"
+    else
+        "$venv/bin/python" -m pip install --quiet --no-deps --editable "$top"
+    fi
     echo "$wanted$1" > "$venv/.piactl"
 }
 

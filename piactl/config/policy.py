@@ -146,9 +146,24 @@ def _positions(document: Document, root: Node) -> dict[str, Position]:
             lock=node.at("lock").truth(False),
             ends=node.at("ends").truth(False),
             grace=None if grace.value is None else grace.integer(0),
+            codes=frozenset(node.at("codes").texts()),
             line=positions.key_line(name),
         )
+    _check_codes(document, positions)
     return result
+
+
+def _check_codes(document: Document, positions: Node) -> None:
+    """A code means one position, and is the name of no other."""
+    owners = {name: name for name, _ in positions.entries()}
+    for name, node in positions.entries():
+        for place in node.at("codes").text_nodes():
+            owner = owners.setdefault(place.text(), name)
+            if owner != name:
+                document.mistake(
+                    place,
+                    f"positions.{name}.codes: {place.text()} is position {owner} already; remove one of them",
+                )
 
 
 def _services(document: Document, root: Node) -> dict[str, Service]:

@@ -58,6 +58,7 @@ def _settings(document: Document, file: Path) -> Settings:
         lock_seconds=root.at("lock_seconds").integer(_USUAL.lock_seconds),
         clock_minutes=root.at("clock").at("server_minutes").integer(_USUAL.clock_minutes),
         keep_undo_days=root.at("keep_undo_days").integer(_USUAL.keep_undo_days),
+        keep_rejects_days=root.at("keep_rejects_days").integer(_USUAL.keep_rejects_days),
         keep_runs_days=root.at("keep_runs_days").integer(_USUAL.keep_runs_days),
         lock_hook=_hook(document, root.at("hooks").at("lock"), "hooks.lock"),
         proof_hook=_hook(document, root.at("hooks").at("proof_changed"), "hooks.proof_changed"),

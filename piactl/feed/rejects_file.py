@@ -1,9 +1,10 @@
-"""Writes the rejects file: the rejected rows, unchanged, to be corrected and fed again."""
+"""Writes the rejects file: the rejected rows, without their NUMENs, to be corrected and fed again."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from piactl.core.model.numen import read_numen
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Rejection
 from piactl.feed.feed import Feed
@@ -17,14 +18,17 @@ _HELD_WITH_OTHERS = "held because of other rows of this person"
 def write_rejects(path: Path, feed: Feed, source: SourceSettings) -> int:
     """Writes the header, every rejected row and every other row of a held person. Returns the number of rows.
 
-    Each row is unchanged, byte for byte, plus a field `rejet` with codes and messages; it replaces a `rejet`
-    field from an earlier rejects file. The reader ignores the column and treats the file as a delta without a
-    trailer, even from a full source: it lists only rejected people, so nobody counts as absent.
+    Each row is unchanged, byte for byte, but for NUMENs, plus a field `rejet` with codes and messages; it
+    replaces a `rejet` field from an earlier rejects file. A NUMEN is left out, which changes nothing when the
+    row is fed again: a blank one never erases a digest. Where the NUMEN itself is rejected it is masked, so
+    that the row stays rejected until somebody types the right one. The reader ignores the column and treats
+    the file as a delta without a trailer, even from a full source: it lists only rejected people, so nobody
+    counts as absent.
 
     Cells that a spreadsheet would read as formulas stay as they are, because the file is fed again; the
-    `rejet` field begins with a code. The file has mode 0600, because it may contain NUMENs, and is written
-    atomically; a symbolic link at `path` is replaced, not followed. Without rows no file is written. Raises
-    PiactlError if the file cannot be written.
+    `rejet` field begins with a code. The file has mode 0600 and is written atomically; a symbolic link at
+    `path` is replaced, not followed. Without rows no file is written. Raises PiactlError if the file cannot
+    be written.
     """
     if not feed.raw_lines:
         return 0
@@ -48,7 +52,9 @@ def rejects_content(feed: Feed, source: SourceSettings) -> bytes:
         body = _body(raw)
         if cut:
             body = _without_reason(body, delimiter)
-        why = _reason(reasons.get(line, []), feed.delimiter).encode(codec, "replace")
+        found = reasons.get(line, [])
+        body = _without_numens(body, delimiter, mask=any(r.column == "numen" for r in found))
+        why = _reason(found, feed.delimiter).encode(codec, "replace")
         pieces.append(body + delimiter + why + _end(raw))
     return b"".join(pieces)
 
@@ -65,6 +71,16 @@ def _without_reason(body: bytes, delimiter: bytes) -> bytes:
     """A row of an earlier rejects file without its last field, which never contains quotes."""
     row, sign, reason = body.rpartition(delimiter)
     return row if sign and b'"' not in reason else body
+
+
+def _without_numens(body: bytes, delimiter: bytes, *, mask: bool) -> bytes:
+    """The row without NUMENs, in whichever column they stand: a broken row may have shifted ones."""
+
+    def shown(cell: bytes) -> bytes:
+        numen = read_numen(cell.decode("latin-1").strip('"'))
+        return cell if numen is None else str(numen).encode() if mask else b""
+
+    return delimiter.join(map(shown, body.split(delimiter)))
 
 
 def _reason(rejections: list[Rejection], delimiter: str) -> str:

@@ -22,7 +22,7 @@ from piactl.journal.rotated_files import files_of, newest_first, raw_lines
 class Wanted:
     """A filter of lines; every given field must match. `user` is the user, the sudo user or the login of the
     run; `since` and `until` are aware instants, both included. `uid` also matches the outcomes of its
-    intents."""
+    intents, and reads that name it."""
 
     run: str | None = None
     uid: str | None = None
@@ -45,7 +45,8 @@ def read_lines(path: str, wanted: Wanted | None = None) -> Iterator[JournalLine]
         for line in lines_of(name):
             if line.type == "run" and wanted.user in _users(line):
                 runs.add(line.run)
-            if line.type == "intent" and line.fields.get("uid") == wanted.uid:
+            named = {"intent": "uid", "read": "first"}.get(line.type)
+            if named is not None and line.fields.get(named) == wanted.uid:
                 intents.add(line.seq)
             if wanted.run is not None and line.run != wanted.run:
                 continue

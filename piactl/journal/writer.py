@@ -125,6 +125,13 @@ class Journal:
         """Records a sentence without values."""
         self._append([{"type": "note", "text": masked(text)}])
 
+    def read(self, identity: str, kind: str, accounts: int, first: str) -> None:
+        """Records that private data of so many accounts are about to be shown: one line a command, with the
+        uid of the first account."""
+        self._append(
+            [{"type": "read", "identity": identity, "data": kind, "accounts": accounts, "first": first}]
+        )
+
     def begun(self, reason: str, why: str) -> None:
         """Records that a new chain begins because lines of the old one are missing, and `why` they count as
         missing."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"(?:^|(?<=[;,\t\r\n]))(?=[=+\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r])")
 
 
 def shown(text: str) -> str:
@@ -23,5 +24,6 @@ def _escape(char: str) -> str:
 
 
 def neutral(text: str) -> str:
-    """A cell that a spreadsheet does not read as a formula."""
-    return "'" + text if text.startswith(_FORMULA) else text
+    """A cell that a spreadsheet does not read as a formula, nor as several cells of which one is a formula: a
+    French one splits at semicolons, whatever the file separates by."""
+    return _FORMULA.sub("'", text)

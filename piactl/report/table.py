@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,11 +13,13 @@ FORMATS = ("table", "json", "ndjson", "csv", "tsv")
 
 Row = Mapping[str, Any]
 
+_SPECIAL = re.compile(r'[",;\t\r\n]')
+
 
 def rendered(rows: Iterable[Row], columns: Sequence[str], layout: str) -> Iterable[str]:
     """Yields the text of the rows. json and ndjson have complete rows; table, csv and tsv the named columns.
-    In csv, cells that a spreadsheet would read as a formula get an apostrophe. tsv escapes tab, newline and
-    backslash in values."""
+    In csv, what a spreadsheet would read as a formula gets an apostrophe, and cells with any of its
+    separators are quoted. tsv, for programs, escapes tab, newline and backslash in values."""
     if layout == "json":
         yield json.dumps(list(rows), ensure_ascii=False, indent=2) + "\n"
     elif layout == "ndjson":
@@ -48,9 +49,13 @@ def cell(value: Any) -> str:
 
 
 def _csv_line(cells: Sequence[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue()
+    return (
+        ",".join(_quoted(text) if _SPECIAL.search(text) or len(cells) == 1 else text for text in cells) + "\n"
+    )
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
 
 
 def _tsv(text: str) -> str:

@@ -283,6 +283,14 @@ CASES: dict[str, Case] = {
         ),
         missing=("account", "history"),
     ),
+    "account export": Case(
+        ("account", "export", CLAIRE),
+        wrong=(
+            (("account", "export", "nobody.here"), "", 9, NOBODY),
+            (("account", "export", CLAIRE, "--page", "{feed}"), "", 1, "exists"),
+        ),
+        missing=("account", "export"),
+    ),
     "assignment add": act(
         "assignment add",
         *POST,

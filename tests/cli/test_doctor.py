@@ -777,6 +777,21 @@ def test_clocks_that_are_apart(clinic: Clinic) -> None:
         assert exit_code(found, strict=False) == code
 
 
+def test_positions_that_tell_of_health_or_discipline(clinic: Clinic) -> None:
+    value = "0800009A$ENS$2026-09-01$$553$suspension$$$$hr$"
+    dn = clinic.account("nour.exemple", piactlAssignment=value)
+    row = clinic.finds("D54", "warning", "1 entry holds a code of HR: nour.exemple", 0)
+    assert "suspension" not in row["found"]
+    clinic.remove(dn)
+    assert clinic.finds("D54", "ok", "only effects are stored", 0)
+    path = clinic.sandbox.folder / "policy.yaml"
+    text = path.read_text(encoding="utf-8").replace("[conge_maladie, conge_maternite]", "[conge_maternite]")
+    path.write_text(
+        text.replace("  retraite: ", "  conge_maladie: {keeps: all}\n  retraite: "), encoding="utf-8"
+    )
+    clinic.finds("D54", "warning", "position conge_maladie tells of health or discipline", 0)
+
+
 # ---- a server whose settings may not be seen
 
 
@@ -827,7 +842,7 @@ def test_a_failing_check_says_what_it_means_and_what_to_do(clinic: Clinic, capsy
 
 
 def test_the_numbers_are_those_of_the_book() -> None:
-    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 54)]
+    assert list(CHECKS) == [f"D{number:02d}" for number in range(1, 55)]
     for check in CHECKS.values():
         assert check.severity.value in WORKED
         assert check.meaning.endswith(".")

@@ -43,6 +43,7 @@ account list --state {}
 account list --profile {}
 account timeline {}
 account history {}
+account export {}
 account history C --since {}
 account rename {} --usage-name Petit W
 account rename C --usage-name {} --until U W D
@@ -260,6 +261,8 @@ def shown(ran: Ran, layout: str) -> None:
     elif layout == "csv":
         for cells in csv.reader(io.StringIO(ran.out)):
             assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells), cells
+        for cells in csv.reader(io.StringIO(ran.out), delimiter=";"):  # as a French spreadsheet opens it
+            assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells), cells
     elif layout == "tsv":
         head, *rows = ran.out.split("\n")[:-1]
         assert all(row.count("\t") == head.count("\t") for row in rows)
@@ -267,14 +270,23 @@ def shown(ran: Ran, layout: str) -> None:
         assert all(json.loads(line) for line in ran.out.split("\n")[:-1])
 
 
-NAMES = ("\x1b[2J\u202egnp", "=1+1", "[/x][bold]é", "A\nB\tC", "@x\x9b31m", "\u200b\u2028<b>&")
+NAMES = (
+    "\x1b[2J\u202egnp",
+    "=1+1",
+    "[/x][bold]é",
+    "A\nB\tC",
+    "@x\x9b31m",
+    "a;=1+1",
+    "a,+2",
+    "\u200b\u2028<b>&",
+)
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 def test_a_name_in_the_directory_is_exact_in_json_and_harmless_elsewhere(loaded: Academy, name: str) -> None:
     """Another tool may have written anything there."""
     loaded.change(CLAIRE, displayName=[name], givenName=[name], sn=[name], cn=[name])
-    loaded.change(CLAIRE, supannMailPrive=["=1+1@x"])
+    loaded.change(CLAIRE, supannMailPrive=["a;=1+1@example.org"])
     assert loaded.run("account", "close", CLAIRE, "--until", LATER, "--from", UNTIL, *WHY).code == 0
     listed = loaded.run("account", "list", "-o", "json").json
     assert f"{name} {name}" in {one["display_name"] for one in listed}

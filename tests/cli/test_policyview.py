@@ -54,7 +54,7 @@ def test_a_service(down: Academy) -> None:
     assert "with the post, 15 days later where a mutation follows" in ran.out
     assert f"    cpe                  line {line_of(down, '  cpe:'):<5} fonction EDU\n" in ran.out
     assert (
-        f"    suspension           line {line_of(down, '  suspension:'):<5} takes it away, locks" in ran.out
+        f"    verrouille           line {line_of(down, '  verrouille:'):<5} takes it away, locks" in ran.out
     )
     view = down.run("service", "show", "siecle", "-o", "json").json
     assert view["urn"] == "urn:mace:ac-amiens.fr:service:siecle:UAI"
@@ -64,7 +64,7 @@ def test_a_service(down: Academy) -> None:
         "line": line_of(down, "  cpe:"),
     }
     positions = {one["name"]: (one["keeps"], one["ends"]) for one in view["positions"]}
-    assert (positions["conge_parental"], positions["retraite"]) == ((False, False), (False, True))
+    assert (positions["acces_reduit"], positions["retraite"]) == ((False, False), (False, True))
     assert "given_by\tdirection cpe\n" in down.run("service", "show", "siecle", "-o", "tsv").out
 
 

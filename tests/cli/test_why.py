@@ -175,8 +175,8 @@ def test_a_position_that_does_not_keep_it(academy: Academy) -> None:
     one = answer(academy, "iprof")
     assert not one["yes"]
     assert one["until"] == day(20)
-    assert one["rules"][0]["key"] == "positions.conge_parental"
-    assert one["assignment"]["position"] == "conge_parental"
+    assert one["rules"][0]["key"] == "positions.acces_reduit"
+    assert one["assignment"]["position"] == "acces_reduit"
     assert answer(academy, "colibris")["yes"]
 
 

@@ -86,6 +86,7 @@ def test_a_configuration_that_says_everything():
     assert (settings.any_date, settings.strict) == (True, True)
     assert settings.go_on == {"epp"}
     assert (settings.lock_seconds, settings.keep_undo_days, settings.clock_minutes) == (600, 30, 15)
+    assert settings.keep_rejects_days == 20
     policy = "cn=activation,ou=policies,o=gouv,c=fr"
     default = "cn=default,ou=policies,o=gouv,c=fr"
     protected, strict = (f"cn={name},ou=policies,o=gouv,c=fr" for name in ("protected", "strict"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import stat
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +25,11 @@ def _without_reasons(content: bytes, delimiter: str) -> list[bytes]:
     return [line.rpartition(delimiter.encode())[0] for line in content.splitlines()]
 
 
+def _blanked(row: bytes) -> bytes:
+    """The row as it stands in a rejects file: without its NUMEN."""
+    return re.sub(rb"\b[0-9]{2}[A-Z][0-9]{7}[A-Z]{3}\b", b"", row)
+
+
 def test_rejected_rows_stand_unchanged_beside_their_reasons(sample, read, tmp_path):
     feed = read(_with_a_wrong_uai(sample))
     path = tmp_path / "rejects.csv"
@@ -30,8 +37,9 @@ def test_rejected_rows_stand_unchanged_beside_their_reasons(sample, read, tmp_pa
     header, first, second, rest = path.read_bytes().split(b"\n")
     assert rest == b""
     assert header == sample.header.encode() + b";rejet"
-    assert first.startswith(sample.four()[2].encode() + b";held")
-    assert second.startswith(sample.four()[3].replace("0800002T", "0800002Z").encode() + b";bad-uai: uai: ")
+    assert first.startswith(_blanked(sample.four()[2].encode()) + b";held")
+    wrong = sample.four()[3].replace("0800002T", "0800002Z")
+    assert second.startswith(_blanked(wrong.encode()) + b";bad-uai: uai: ")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
@@ -42,7 +50,8 @@ def test_corrected_rejects_give_the_whole_person(sample, read, tmp_path):
     write_rejects(path, read(_with_a_wrong_uai(sample)), SOURCE)
     corrected = path.read_bytes().replace(b"0800002Z", b"0800002T")
     again = read(corrected, trailer=True)
-    assert again.people == {"0003": whole.people["0003"]}
+    # without its NUMEN, which a blank never erases
+    assert again.people == {"0003": replace(whole.people["0003"], numen=None)}
     assert (again.facts.full, again.facts.complete) == (False, False)
     assert [r.code for r in again.remarks] == ["rejects-file"]
     assert not again.rejections
@@ -62,7 +71,7 @@ def test_rejects_fed_again_uncorrected_are_the_same(sample, read, delimiter, end
     again = read(once)
     # Reasons may count fields anew; the rows themselves are the same bytes.
     assert _without_reasons(rejects_content(again, SOURCE), delimiter) == _without_reasons(once, delimiter)
-    assert [raw.replace(b"\r\n", b"\n") for raw in feed.raw_lines.values()] == [
+    assert [_blanked(raw.replace(b"\r\n", b"\n")) for raw in feed.raw_lines.values()] == [
         row + b"\n" for row in _without_reasons(once, delimiter)[1:]
     ]
     assert not again.people
@@ -120,3 +129,19 @@ def test_a_target_that_is_a_folder_leaves_nothing_behind(sample, read, tmp_path)
     with pytest.raises(PiactlError):
         write_rejects(path, read(_with_a_wrong_uai(sample)), SOURCE)
     assert [p for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_no_numen_stays_in_a_rejects_file(sample, read):
+    rows = [sample.row(uai="0800002Z"), sample.row(matricule="0002", numen="20 e 95 01234 abc", uai="x")]
+    shared = [sample.row(matricule=m, numen="20E9501235ABC") for m in ("0003", "0004")]
+    feed = read(sample.text(*rows, *shared))
+    content = rejects_content(feed, SOURCE)
+    header, *lines, rest = content.split(b"\n")
+    assert rest == b""
+    column = header.split(b";").index(b"numen")
+    cells = [line.split(b";")[column] for line in lines]
+    assert cells == [b"", b"", b"20E**********", b"20E**********"]
+    assert b"9501234" not in content.replace(b" ", b"")
+    # one whose NUMEN was wrong stays rejected until it is typed anew
+    again = read(content)
+    assert {r.line for r in again.rejections if r.column == "numen"} == {4, 5}

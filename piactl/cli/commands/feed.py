@@ -74,9 +74,10 @@ def rejects(
     file: File,
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="Where to write them (mode 0600).")],
 ) -> int:
-    """Write the rejected rows of a feed to a file, unchanged, with the reasons in a further column.
+    """Write the rejected rows of a feed to a file, without NUMENs, with the reasons in a further column.
 
-    Correct the file and feed it again: it counts as an addition to the feed, never as a full feed.
+    Correct the file and feed it again: it counts as an addition to the feed, never as a full feed. A row
+    without a NUMEN changes no NUMEN.
     """
     from piactl.feed.rejects_file import write_rejects
     from piactl.feed.row_index import with_rejections

@@ -162,7 +162,9 @@ def _keep_rejects(
     from piactl.private_files import forget_old, make_private_folder
 
     forget_old(
-        Path(configuration.settings.state_folder) / "rejects", configuration.settings.keep_undo_days, _now()
+        Path(configuration.settings.state_folder) / "rejects",
+        configuration.settings.keep_rejects_days,
+        _now(),
     )
     for sourced in feeds:
         known = set(sourced.feed.rejections)

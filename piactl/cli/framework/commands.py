@@ -54,6 +54,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
         "history",
         "Show the changes of an account: when, who, why.",
     ),
+    "account export": ("account_export", "export", "Show all that is held of one person."),
     "assignment add": ("assignment", "add", "Add an assignment to accounts."),
     "assignment end": ("assignment", "end_", "End an assignment on a day."),
     "assignment move": ("assignment", "move", "Move accounts to another establishment."),

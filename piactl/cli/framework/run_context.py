@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from piactl.cli.framework.commands import asked
 from piactl.cli.framework.context import ProgressLine, put, reading, say, today, writing
 from piactl.cli.framework.options import PlanLayout
 from piactl.cli.framework.signals import stop_on_signals
@@ -42,12 +43,34 @@ def new_order(
         as_of=as_of or day,
         today=day,
         explicit=as_of is not None,
-        command=("piactl", *sys.argv[1:]),
+        command=("piactl", *recorded_words(sys.argv[1:])),
         actor=who(),
         policy=configuration.policy.digest,
         reason=reason,
         allowed=allowed or {},
     )
+
+
+PERSONAL = frozenset(
+    {"--family-name", "--given-name", "--usage-name", "--civilite", "--private-mail", "--matricule"}
+)
+"""Options of `account` whose values are personal data. The entry has them, the journal needs none."""
+
+
+def recorded_words(words: Sequence[str]) -> list[str]:
+    """The words of a command as the journal and the record of the run have them: without personal data."""
+    if asked(list(words))[0] != "account":
+        return list(words)
+    recorded = []
+    before = ""
+    for word in words:
+        option, sign, _ = word.partition("=")
+        hidden = before in PERSONAL or (sign and option in PERSONAL)
+        recorded.append(
+            word if not hidden else f"{option}=[redacted]" if before not in PERSONAL else "[redacted]"
+        )
+        before = "" if before in PERSONAL else word
+    return recorded
 
 
 def _now() -> datetime:

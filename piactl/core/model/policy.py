@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import sqrt
 
 from piactl.core.model.person import Assignment, Register
@@ -55,7 +55,8 @@ class Position:
     """An administrative position, and the rights that an assignment keeps in it.
 
     `keeps` None keeps all services. `login` None allows login if a service is kept. `grace` None is the grace
-    of the corps. `ends`: the position ends all assignments.
+    of the corps. `ends`: the position ends all assignments. `codes` are the words of HR that mean this
+    position: they are read, but never stored.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Position:
     lock: bool = False
     ends: bool = False
     grace: int | None = None
+    codes: frozenset[str] = frozenset()
     line: int = 0
 
     def keeps_service(self, service: str) -> bool:
@@ -195,12 +197,23 @@ class Policy:
     _serving: dict[str, tuple[Service, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _of_code: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._of_code.update({code: p.name for p in self.positions.values() for code in p.codes})
 
     def position(self, name: str) -> Position | None:
-        """The position of that name (blank: `default`), or None if the policy does not list it."""
+        """The position of that name or code (blank: `default`), or None if the policy does not list it."""
         if not name:
             return self.positions.get("default") or Position("default")
-        return self.positions.get(name)
+        return self.positions.get(self._of_code.get(name, name))
+
+    def without_codes(self, assignments: tuple[Assignment, ...]) -> tuple[Assignment, ...]:
+        """The assignments with the name of the position in place of HR's code for it. Entries, plans and
+        journals hold what a position does, and not a word that tells of health or discipline."""
+        if not any(a.position in self._of_code for a in assignments):
+            return assignments
+        return tuple(replace(a, position=self._of_code.get(a.position, a.position)) for a in assignments)
 
     def profile(self, assignment: Assignment, register: Register) -> Profile | None:
         """The first profile that matches, or None."""

@@ -197,6 +197,7 @@ class Settings:
     clock_minutes: int = 10
     keep_undo_days: int = 90
     keep_runs_days: int = 400
+    keep_rejects_days: int = 30
     lock_hook: tuple[str, ...] = ()
     proof_hook: tuple[str, ...] = ()
     hook_seconds: int = 10

@@ -90,6 +90,7 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
     Raises UnusableName if the account needs an address and the name gives none.
     """
     current = subject.current
+    subject = replace(subject, assignments=rules.policy.without_codes(subject.assignments))
     if current is None:
         return _new(subject, rules)
     if current.lock is not None and current.lock.until is not None and current.lock.until < rules.as_of:

@@ -240,6 +240,12 @@ CHECKS: dict[str, Check] = {
             _E,
             "A rule for more than named commands gives the passwords of its Unix user away.",
         ),
+        Check(
+            "D54",
+            "names of positions",
+            _W,
+            "A position that tells of health or discipline shows in the directory, in plans and in journals.",
+        ),
     )
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -23,7 +24,7 @@ from piactl.directory.store.activation_passwords import (
     shut_out_by_others,
 )
 from piactl.directory.store.attribute_map import Encoding, encoding_of
-from piactl.directory.store.composite_values import read_proof_change
+from piactl.directory.store.composite_values import read_assignment, read_proof_change
 from piactl.directory.store.devices import read_all_devices
 from piactl.directory.store.memory_records import read_last, read_memory
 from piactl.directory.store.records import (
@@ -52,6 +53,12 @@ from piactl.flows.helpdesk.rate_limit import operations_dn, read_all_attempts, r
 
 _FEW = 10
 """How many accounts are named in one finding."""
+
+_TELLING = (
+    "malad", "matern", "patern", "parent", "invalid", "inapt", "therap", "medic", "suspen", "disciplin",
+    "sanction", "exclu", "radiat", "revoc",
+)  # fmt: skip
+"""What names of positions that tell of health, family or discipline contain."""
 
 Runs = Sequence[Mapping[str, Any]]
 
@@ -92,7 +99,7 @@ class Content:
 def examine_records(
     content: Content, runs: Runs | None, host: str, now: datetime, today: date
 ) -> Iterator[Finding]:
-    """D15, D27 to D30, D32, D36, D37, D41 to D43, D45, D49. `today` is the day in the zone of the policy."""
+    """D15, D27 to D30, D32, D36, D37, D41 to D43, D45, D49, D54. `today` is that of the policy."""
     reader, settings, directory = content.reader, content.settings, content.directory
     yield unless_broken("D15", lambda: _bases(reader, directory))
     yield _unless_refused("D27", lambda: _needed_keys(content))
@@ -110,6 +117,7 @@ def examine_records(
     yield _unless_refused("D43", lambda: _foreign_policies(content))
     yield _unless_refused("D45", lambda: _blocks_of_protected(content))
     yield _unless_refused("D49", lambda: _proof_changes(content, today))
+    yield _unless_refused("D54", lambda: _positions(content))
 
 
 def _day_of_last_run(reader: Reader, settings: Settings, today: date) -> Finding:
@@ -136,6 +144,30 @@ def _feeds(content: Content, today: date) -> Finding:
             old.append(f"{name}: the last feed is of {day}")
     advice = "Ask HR for the feed of today; a night with a refused feed exits with 6."
     return worst("D42", [], old, advice, "none is old")
+
+
+def _positions(content: Content) -> Finding:
+    """No position of the policy has a telling name, and no entry holds a code that its position replaces."""
+    policy, name = content.policy(), content.encoding.name("piactlAssignment")
+    wrong = [
+        f"{content.settings.policy_file}:{one.line}: position {one.name} tells of health or discipline"
+        for one in policy.positions.values()
+        if any(word in one.name.lower() for word in _TELLING)
+    ]
+    held = set()
+    for entry in content.reader.search(content.directory.accounts, IN_ACCOUNTS, ["uid", name]):
+        with suppress(ValueError):  # an entry that cannot be read is reported by every night
+            stored = tuple(read_assignment(value.decode()) for value in entry.values.get(name, ()))
+            if policy.without_codes(stored) is not stored:
+                held.add(entry.text("uid"))
+    if held:
+        some = ", ".join(sorted(held)[:_FEW]) + (f" and {len(held) - _FEW} more" if len(held) > _FEW else "")
+        wrong.append(f"{counted(len(held), 'entry holds', 'entries hold')} a code of HR: {some}")
+    advice = (
+        "Name the position for its effect, and give HR's word among its codes (docs/policy.md); the next "
+        "night replaces it on the entries."
+    )
+    return worst("D54", [], wrong, advice, "only effects are stored")
 
 
 def _unless_refused(id_: str, check: Callable[[], Finding]) -> Finding:

@@ -52,7 +52,7 @@ class Spool(Generic[T]):
         place = self._places[number - len(self._held)]
         (length,) = _LENGTH.unpack(self._file.read(place, _LENGTH.size))
         # this process alone has written what it reads here
-        value: T = pickle.loads(self._file.read(place + _LENGTH.size, length))  # noqa: S301
+        value: T = pickle.loads(self._file.read(place + _LENGTH.size, length))  # noqa: S301 # nosec B301
         return value
 
 

@@ -125,14 +125,23 @@ def merge_feeds(
 
 
 def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedFeed:
-    """The feed with its rejections by the policy and the naming rule. Their values count as bad in their
-    columns, so that a renamed code refuses the feed instead of holding everybody."""
+    """The feed with its rejections by the policy and the naming rule, and with the positions of the policy in
+    place of HR's codes. Rejected values count as bad in their columns, so that a renamed code refuses the
+    feed instead of holding everybody."""
     feed = sourced.feed
     rejections = tuple(
         rejection
         for person in feed.people.values()
         for rejection in policy_rejections(person, feed.facts.file, policy, register)
     )
+    coded = {
+        matricule: replace(person, assignments=assignments)
+        for matricule, person in feed.people.items()
+        if (assignments := policy.without_codes(person.assignments)) is not person.assignments
+    }
+    if coded:
+        feed = replace(feed, people={**feed.people, **coded})
+        sourced = replace(sourced, feed=feed)
     if not rejections:
         return sourced
     columns = dict(feed.facts.columns)

@@ -1,0 +1,153 @@
+"""All that is held of one person, for the right of access (RGPD, article 15)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from piactl.core.model.account import Account
+from piactl.core.model.overrides import override_text
+from piactl.core.rules.reasons import exception_text
+from piactl.directory.dn import child
+from piactl.directory.store.accounts import Entry, read_whole
+from piactl.directory.store.attribute_map import SECRETS
+from piactl.directory.store.devices import read_devices, words_of
+from piactl.directory.store.memory_records import read_memory, waiting_record
+from piactl.directory.store.records import ATTEMPTS, DATA, Places, UnreadableRecords
+from piactl.directory.store.run_records import read_runs
+from piactl.errors import AccountNotFound
+from piactl.flows.helpdesk.rate_limit import read_attempts
+from piactl.flows.queries.accounts import AccountStore, find_entry
+from piactl.journal import JournalLine, Wanted, read_lines
+from piactl.journal.query import changes
+
+Document = dict[str, Any]
+
+MATRICULE_DIGEST = "keyed digest of the matricule"
+NUMEN_DIGEST = "keyed digest of the NUMEN"
+NOT_SHOWN = "secret, not shown"
+
+
+def person_export(
+    store: AccountStore, journal: str, unreadable: UnreadableRecords, name: str, now: datetime
+) -> Document:
+    """What `account export -o json` prints, as schemas/json/account-export.schema.json says.
+
+    `name` is an account, or the matricule of a person whose account is not due yet. Secrets are left out and
+    digests are named as such. Raises as `find_entry`, and JournalUnusable.
+    """
+    memory = read_memory(store.reader, store.directory.state, store.keys, unreadable).memory
+    waiting = memory.waiting.get(name.strip())
+    entry: Entry | None = None
+    try:
+        entry = find_entry(store, name)
+    except AccountNotFound:
+        if waiting is None:
+            raise
+    account = entry.account if entry else None
+    matricule = account.matricule if account else name.strip()
+    uid = account.uid if account else ""
+    lines = list(read_lines(journal, Wanted(uid=uid))) if uid else []
+    waiting = waiting or memory.waiting.get(matricule or "")
+    return {
+        "uid": uid or None,
+        "matricule": matricule,
+        "made": now.isoformat(timespec="seconds"),
+        "entry": _values(store, uid) if uid else None,
+        "devices": [dict(words_of(d)) for d in read_devices(store.reader, entry.dn, unreadable)]
+        if entry
+        else [],
+        **_by_hand(account),
+        "attempts": _attempts(store, uid, unreadable) if uid else None,
+        "waiting": {**waiting_record(waiting), "numen_digest": NUMEN_DIGEST} if waiting else None,
+        "absences": [
+            {
+                "source": source,
+                "uai": key[1],
+                "function": key[2],
+                "start": str(key[3]),
+                "since": str(absence.since),
+            }
+            for source, one in sorted(memory.sources.items())
+            for key, absence in one.absences.items()
+            if key[0] == matricule
+        ],
+        "disagreements": [
+            {"source": source, "fields": sorted(one.deviations[matricule])}
+            for source, one in sorted(memory.sources.items())
+            if matricule is not None and matricule in one.deviations
+        ],
+        "archival_noted": str(memory.archivals[uid]) if uid in memory.archivals else None,
+        "runs": list(_runs(store, journal, uid, unreadable)) if uid else [],
+        "journal": [_line(line) for line in lines],
+    }
+
+
+def _values(store: AccountStore, uid: str) -> dict[str, list[str]]:
+    """Every value of the entry that the identity may read, by attribute."""
+    encoding = store.encoding
+    names = {
+        encoding.name("piactlMatriculeDigest"): MATRICULE_DIGEST,
+        encoding.name("piactlNumenDigest"): NUMEN_DIGEST,
+        **{encoding.name(name): NOT_SHOWN for name in SECRETS},
+    }
+    values: dict[str, list[str]] = {}
+    for raw in read_whole(store.reader, store.directory, encoding, [uid], ("*", "+")):
+        for attribute, found in sorted(raw.values.items()):
+            values[attribute] = [names[attribute]] if attribute in names else sorted(map(_text, found))
+    return values
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return "base64:" + base64.b64encode(value).decode()
+
+
+def _by_hand(account: Account | None) -> Document:
+    lock = account.lock if account else None
+    until = str(lock.until) if lock and lock.until else None
+    return {
+        "exceptions": [exception_text(one) for one in account.exceptions] if account else [],
+        "overrides": [override_text(one) for one in account.overrides] if account else [],
+        "lock": {"since": str(lock.since), "until": until, "by": lock.by, "reason": lock.reason}
+        if lock
+        else None,
+    }
+
+
+def _attempts(store: AccountStore, uid: str, unreadable: UnreadableRecords) -> Document | None:
+    """The identity checks that failed and still count."""
+    folder = Places(store.directory.state).folder(ATTEMPTS)
+    for digest in store.keys.candidates(ATTEMPTS, uid):
+        entry = store.reader.read(child(folder, "cn", digest), [DATA])
+        found = unreadable.read(entry.dn, entry.first(DATA), read_attempts) if entry else None
+        if found is not None and found.last is not None:
+            return {"failures": found.failures, "last": found.last.isoformat(timespec="seconds")}
+    return None
+
+
+def _runs(store: AccountStore, journal: str, uid: str, unreadable: UnreadableRecords) -> Iterator[Document]:
+    """The runs that changed the account, the oldest first. Only some leave a record, which has the status."""
+    records = {r["run"]: r for r in read_runs(store.reader, store.directory.state, unreadable, None)}
+    seen = set()
+    for change in changes(journal, Wanted(uid=uid)):
+        if change.run in seen:
+            continue
+        seen.add(change.run)
+        status = records.get(change.run, {}).get("status")
+        command = " ".join(change.command)
+        yield {
+            "run": change.run,
+            "time": change.time,
+            "author": change.author,
+            "command": command,
+            "status": status,
+        }
+
+
+def _line(line: JournalLine) -> Document:
+    return {"seq": line.seq, "time": line.time, "type": line.type, "run": line.run, **line.fields}

@@ -1,0 +1,80 @@
+"""The page of all that is held of one person, in French: it is handed to a French agent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from piactl.report.escaping import shown
+
+View = Mapping[str, Any]
+
+_WORDS = {
+    "keyed digest of the matricule": "empreinte du matricule (calculée avec une clé, illisible)",
+    "keyed digest of the NUMEN": "empreinte du NUMEN (calculée avec une clé, illisible)",
+    "secret, not shown": "secret, non communiqué",
+}
+_ATTRIBUTES = {
+    "uid": "identifiant", "cn": "nom complet", "sn": "nom", "givenName": "prénom",
+    "displayName": "nom affiché", "personalTitle": "civilité", "mail": "adresse académique",
+    "supannMailPrive": "adresse privée", "supannEmpId": "matricule",
+    "supannNomDeNaissance": "nom de famille", "supannEmpCorps": "corps",
+    "supannEntiteAffectation": "établissements", "eduPersonEntitlement": "droits d'accès",
+    "piactlState": "état du compte", "piactlAssignment": "affectation", "piactlProfile": "profil",
+    "piactlAlias": "anciennes adresses actives", "piactlIdentifier": "identifiants réservés",
+    "piactlMatriculeDigest": "matricule", "piactlNumenDigest": "NUMEN", "userPassword": "mot de passe",
+    "piactlLock": "verrou", "piactlException": "exception", "piactlOverride": "modification manuelle",
+    "pwdStartTime": "début d'accès", "pwdEndTime": "fin d'accès", "pwdFailureTime": "échecs de connexion",
+    "pwdChangedTime": "mot de passe changé le",
+}  # fmt: skip
+
+
+def person_page(view: View) -> str:
+    """Markdown. Every value that piactl holds stands in it, in a section of its kind."""
+    return "\n".join(shown(line) for line in _lines(view)) + "\n"
+
+
+def _lines(view: View) -> Iterator[str]:
+    yield f"# Données détenues sur {view['uid'] or 'la personne de matricule ' + str(view['matricule'])}"
+    yield ""
+    yield f"Établi le {view['made']} en réponse à une demande d'accès (RGPD, article 15)."
+    yield "Ni la date de naissance ni le NUMEN en clair ne sont conservés ; le mot de passe est illisible."
+    yield from _section("Entrée dans l'annuaire", map(_value, (view["entry"] or {}).items()))
+    yield from _section("Dispositifs de code à usage unique (sans leur secret)", map(_pairs, view["devices"]))
+    yield from _section("Exceptions", view["exceptions"])
+    yield from _section("Modifications manuelles", view["overrides"])
+    yield from _section("Verrou d'un administrateur", map(_pairs, _one(view["lock"])))
+    yield from _section("Contrôles d'identité échoués", map(_pairs, _one(view["attempts"])))
+    yield from _section("Compte en attente de création", map(_pairs, _one(view["waiting"])))
+    yield from _section("Affectations absentes d'un fichier RH, à confirmer", map(_pairs, view["absences"]))
+    yield from _section("Sources RH en désaccord", map(_pairs, view["disagreements"]))
+    noted = view["archival_noted"]
+    yield from _section("Archivage constaté", [noted] if noted else [])
+    yield from _section("Traitements qui ont modifié le compte", map(_pairs, view["runs"]))
+    yield from _section("Journal", map(_pairs, view["journal"]))
+
+
+def _section(title: str, rows: Any) -> Iterator[str]:
+    rows = list(rows)
+    yield ""
+    yield f"## {title}"
+    yield ""
+    yield from (f"- {row}" for row in rows)
+    if not rows:
+        yield "Aucune donnée."
+
+
+def _value(pair: tuple[str, list[str]]) -> str:
+    name, values = pair
+    label = f"{_ATTRIBUTES[name]} ({name})" if name in _ATTRIBUTES else name
+    return f"{label} : " + " ; ".join(_WORDS.get(value, value) for value in values)
+
+
+def _pairs(row: View) -> str:
+    return ", ".join(
+        f"{name} : {_WORDS.get(str(value), value)}" for name, value in row.items() if value is not None
+    )
+
+
+def _one(row: View | None) -> list[View]:
+    return [] if row is None else [row]

@@ -1,0 +1,62 @@
+"""The locks have what pyproject.toml requires, each file with its hash; a wheel is built the same twice."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+TOP = Path(__file__).parents[2]
+PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LOCKS = {
+    "requirements.lock": PROJECT["dependencies"],
+    "requirements-dev.lock": [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]],
+}
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_has_every_requirement_with_its_hashes(name: str) -> None:
+    text = (TOP / name).read_text(encoding="utf-8")
+    blocks = [block for block in re.split(r"\n(?=\S)", text) if block.strip()]
+    locked: dict[str, list[str]] = {}
+    for block in blocks:
+        requirement = Requirement(block.partition(" \\\n")[0])
+        (version,) = requirement.specifier
+        assert version.operator == "==", requirement
+        assert re.fullmatch(r"(?s)[^\n]*( \\\n    --hash=sha256:[0-9a-f]{64})+\n?", block), requirement
+        locked.setdefault(canonicalize_name(requirement.name), []).append(version.version)
+    for wanted in map(Requirement, LOCKS[name]):
+        versions = locked.pop(canonicalize_name(wanted.name))
+        assert all(wanted.specifier.contains(version) for version in versions), wanted
+    assert "://" not in text, "where files come from is the installing host's choice"
+
+
+@pytest.mark.long
+def test_two_builds_are_the_same_bytes(tmp_path: Path) -> None:
+    wheels = []
+    for number in ("one", "two"):
+        folder = tmp_path / number
+        done = subprocess.run(
+            [
+                sys.executable,
+                *"-m pip wheel --no-deps --no-build-isolation -w".split(),
+                str(folder),
+                str(TOP),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+            env={**os.environ, "SOURCE_DATE_EPOCH": "1767225600", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        (wheel,) = folder.glob("*.whl")
+        wheels.append(wheel.read_bytes())
+    assert wheels[0] == wheels[1]

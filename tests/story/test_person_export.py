@@ -1,0 +1,144 @@
+"""`account export` holds all that is kept of one person and no secret; private data are read on record."""
+
+from __future__ import annotations
+
+import json
+import stat
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from .academy import Academy
+from .feeds import row
+
+SCHEMA = Path(__file__).parents[2] / "schemas" / "json" / "account-export.schema.json"
+DAY, NUMEN = "2026-03-01", "20E9512345XYZ"
+CLAIRE = row(numen=NUMEN, courriel_prive="claire@example.org", debut="2026-01-01")
+ENDING = row(numen=NUMEN, courriel_prive="claire@example.org", debut="2026-01-01", fin="2026-06-30")
+IDA = row(
+    matricule="1002", prenom="Ida", nom_famille="Roy", debut="2026-05-01", courriel_prive="ida@example.org"
+)
+WHY = ("--reason", "essai", "--as-of", DAY)
+
+
+@pytest.fixture
+def loaded(academy: Academy) -> Academy:
+    academy.night(DAY, academy.feed(CLAIRE, IDA, day=DAY))
+    return academy
+
+
+def export(academy: Academy, name: str) -> Any:
+    ran = academy.run("account", "export", name, "-o", "json")
+    assert ran.code == 0, ran.err
+    jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8"))).validate(ran.json)
+    return ran.json
+
+
+def reads(academy: Academy) -> list[dict[str, Any]]:
+    """The read lines of the journal."""
+    lines = academy.run("journal", "export").out.splitlines()
+    return [line for line in map(json.loads, lines) if line["type"] == "read"]
+
+
+def test_everything_of_an_account_and_no_secret(loaded: Academy) -> None:
+    until = (date.today() + timedelta(days=100)).isoformat()
+    assert loaded.run("account", "lock", "claire.dubreuil", *WHY).code == 0
+    where = ("--service", "siecle", "--uai", "0800009A", "--until", until)
+    assert loaded.run("exception", "grant", "claire.dubreuil", *where, *WHY).code == 0
+    uri = loaded.folder / "uri"
+    assert loaded.run("account", "unlock", "claire.dubreuil", *WHY).code == 0
+    loaded.night(date.today().isoformat())
+    assert loaded.run("otp", "enroll", "claire.dubreuil", "--uri-file", uri, "--reason", "essai").code == 0
+    secret = uri.read_text().partition("secret=")[2].partition("&")[0]
+    assert loaded.run("account", "lock", "claire.dubreuil", "--reason", "essai").code == 0
+    view = export(loaded, "1001")
+    assert view["uid"] == "claire.dubreuil"
+    assert view["entry"]["supannMailPrive"] == ["claire@example.org"]
+    assert view["entry"]["piactlNumenDigest"] == ["keyed digest of the NUMEN"]
+    assert view["entry"]["piactlMatriculeDigest"] == ["keyed digest of the matricule"]
+    assert [one["state"] for one in view["devices"]] == ["pending"]
+    assert "grant of siecle" in view["exceptions"][0]
+    assert view["lock"]["reason"] == "essai"
+    assert {kind for line in view["journal"] for kind in line.get("kinds", ())} >= {
+        "create",
+        "lock",
+        "unlock",
+    }
+    assert len(view["runs"]) >= 4
+    assert view["runs"][0]["status"] == "done"
+    managed = {
+        name for name, found in loaded.entry("claire.dubreuil").items() if found and name.startswith("piactl")
+    }
+    assert managed <= view["entry"].keys(), "each attribute that the entry has"
+    for hidden in (NUMEN, secret):
+        assert hidden not in json.dumps(view)
+
+
+def test_a_person_in_waiting_and_a_name_that_nobody_has(loaded: Academy) -> None:
+    view = export(loaded, "1002")
+    assert (view["uid"], view["entry"], view["waiting"]["private_mail"]) == (None, None, "ida@example.org")
+    assert loaded.run("account", "export", "1003").code == 9
+    assert [line["first"] for line in reads(loaded)] == ["1002"]
+
+
+def test_failed_identity_checks(loaded: Academy) -> None:
+    words = ("password", "reset", "claire.dubreuil", "--numen-file", "-", "--to", loaded.folder / "new.csv")
+    assert "is not that of this account" in loaded.run(*words, stdin="20E9500000AAA\n").err
+    assert export(loaded, "claire.dubreuil")["attempts"]["failures"] == 1
+
+
+def test_the_page_is_in_french_and_private(loaded: Academy) -> None:
+    page = loaded.folder / "page.md"
+    ran = loaded.run("account", "export", "claire.dubreuil", "--page", page)
+    assert (ran.code, ran.out) == (0, ""), ran.err
+    text = page.read_text(encoding="utf-8")
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    assert text.startswith("# Données détenues sur claire.dubreuil\n")
+    assert "- adresse privée (supannMailPrive) : claire@example.org" in text
+    assert "- NUMEN (piactlNumenDigest) : empreinte du NUMEN" in text
+    assert "## Verrou d'un administrateur\n\nAucune donnée." in text
+    assert loaded.run("account", "export", "claire.dubreuil", "--page", page).code == 1, "no file is replaced"
+    assert loaded.run("account", "export", "claire.dubreuil").out.startswith("# Données détenues")
+
+
+def test_each_reading_is_one_line_of_the_journal(loaded: Academy) -> None:
+    assert reads(loaded) == []
+    export(loaded, "claire.dubreuil")
+    later = export(loaded, "claire.dubreuil")
+    (line,) = [one for one in later["journal"] if one["type"] == "read"]
+    assert (line["identity"], line["accounts"], line["first"]) == ("reader", 1, "claire.dubreuil")
+    leavers = ("forecast", "--leavers", "300", "-o", "json", "--as-of", DAY)
+    assert loaded.run(*leavers).code == 0
+    assert len(reads(loaded)) == 2
+    loaded.night("2026-03-02", loaded.feed(ENDING, IDA, day="2026-03-02"))
+    ran = loaded.run(*leavers[:-1], "2026-03-02", "--private-mail")
+    assert ran.json[0]["uid"] == "claire.dubreuil"
+    last = reads(loaded)[-1]
+    assert (last["data"], last["accounts"], last["first"]) == (
+        "private addresses",
+        len(ran.json),
+        "claire.dubreuil",
+    )
+    assert loaded.run("journal", "verify").code == 0
+
+
+def test_no_journal_no_private_data(loaded: Academy) -> None:
+    journal = loaded.sandbox.folder / "journal" / "piactl.jsonl"
+    journal.rename(journal.with_suffix(".away"))
+    journal.mkdir()
+    page = loaded.folder / "page.md"
+    ran = loaded.run("account", "export", "claire.dubreuil", "--page", page)
+    assert (ran.code, ran.out, page.exists()) == (1, "", False)
+    journal.rmdir()
+    journal.with_suffix(".away").rename(journal)
+    loaded.night("2026-03-02", loaded.feed(ENDING, IDA, day="2026-03-02"))
+    journal.rename(journal.with_suffix(".new"))
+    journal.mkdir()
+    leavers = ("forecast", "--leavers", "300", "-o", "json", "--as-of", "2026-03-02")
+    assert "claire.dubreuil" in loaded.run(*leavers).out
+    ran = loaded.run(*leavers, "--private-mail")
+    assert (ran.code, ran.out) == (1, "")
+    assert "Private data are shown only where the journal can record it" in ran.err
