@@ -98,11 +98,12 @@ def test_another_device_takes_a_code_of_the_old_one_or_the_numen(staff: Academy,
     staff.change(CLAIRE, userPassword=[PASSWORD])
     old = verified(staff, CLAIRE)
     new = enrolled(staff, CLAIRE)
+    code = new.code()
     with staff.nothing_written():
-        assert replaced(staff, new.code()).code == 2, "no proof was given"
-        assert replaced(staff, new.code(), proof="neither").code == 2
-        assert replaced(staff, new.code(), proof=OTHER).code == 1
-        ran = replaced(staff, new.code(), proof="000000")
+        assert replaced(staff, code).code == 2, "no proof was given"
+        assert replaced(staff, code, proof="neither").code == 2
+        assert replaced(staff, code, proof=OTHER).code == 1
+        ran = replaced(staff, code, proof="000000")
         assert (ran.code, "is not one of" in ran.err) == (1, True), ran.err
     new = Phone(new.secret)
     given_proof = NUMEN if proof == "numen" else old.code()
@@ -121,14 +122,15 @@ def test_a_lost_telephone_takes_the_numen_or_an_administrator(staff: Academy) ->
     for uid in (CLAIRE, IDA):
         assert staff.run("otp", "suspend", uid, "--reason", "lost").code == 0
     new = enrolled(staff, CLAIRE)
-    assert replaced(staff, new.code(), proof="123456").code == 2, "no device is in force"
-    assert replaced(staff, new.code(), proof=NUMEN).code == 0
-    idas = enrolled(staff, IDA)
-    ran = verify(staff, IDA, idas.code())
+    code = new.code()
+    assert replaced(staff, code, proof="123456").code == 2, "no device is in force"
+    assert replaced(staff, code, proof=NUMEN).code == 0
+    code = enrolled(staff, IDA).code()
+    ran = verify(staff, IDA, code)
     assert ran.code == 1, "no NUMEN is known of her"
     assert "--administrator --reason" in ran.err
-    assert verify(staff, IDA, idas.code(), "--administrator").code == 2, "without a reason"
-    assert verify(staff, IDA, idas.code(), *ADMINISTRATOR).code == 0
+    assert verify(staff, IDA, code, "--administrator").code == 2, "without a reason"
+    assert verify(staff, IDA, code, *ADMINISTRATOR).code == 0
 
 
 def test_a_device_is_removed_with_a_proof_only(staff: Academy) -> None:
@@ -148,10 +150,10 @@ def test_a_device_is_removed_with_a_proof_only(staff: Academy) -> None:
 def test_a_numen_in_its_holdoff_replaces_no_device(staff: Academy) -> None:
     old = verified(staff, CLAIRE)
     staff.change(CLAIRE, piactlProofChanged=[f"numen {day(0)}"])
-    new = enrolled(staff, CLAIRE)
-    ran = replaced(staff, new.code(), proof=NUMEN)
+    code = enrolled(staff, CLAIRE).code()
+    ran = replaced(staff, code, proof=NUMEN)
     assert (ran.code, f"before {day(7)}" in ran.err) == (1, True), ran.err
-    assert replaced(staff, new.code(), proof=old.code()).code == 0
+    assert replaced(staff, code, proof=old.code()).code == 0
 
 
 # ---- guards
