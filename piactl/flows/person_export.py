@@ -18,7 +18,7 @@ from piactl.directory.store.memory_records import read_memory, waiting_record
 from piactl.directory.store.records import ATTEMPTS, DATA, Places, UnreadableRecords
 from piactl.directory.store.run_records import read_runs
 from piactl.errors import AccountNotFound
-from piactl.flows.helpdesk.rate_limit import read_attempts
+from piactl.flows.helpdesk.rate_limit import Answer, read_attempts
 from piactl.flows.queries.accounts import AccountStore, find_entry
 from piactl.journal import JournalLine, Wanted, read_lines
 from piactl.journal.query import changes
@@ -91,6 +91,7 @@ def _values(store: AccountStore, uid: str) -> dict[str, list[str]]:
     names = {
         encoding.name("piactlMatriculeDigest"): MATRICULE_DIGEST,
         encoding.name("piactlNumenDigest"): NUMEN_DIGEST,
+        encoding.name("piactlNumenVerifier"): NUMEN_DIGEST,
         **{encoding.name(name): NOT_SHOWN for name in SECRETS},
     }
     values: dict[str, list[str]] = {}
@@ -120,14 +121,16 @@ def _by_hand(account: Account | None) -> Document:
 
 
 def _attempts(store: AccountStore, uid: str, unreadable: UnreadableRecords) -> Document | None:
-    """The identity checks that failed and still count."""
+    """The identity checks that failed and still count, of NUMENs and of codes together."""
     folder = Places(store.directory.state).folder(ATTEMPTS)
-    for digest in store.keys.candidates(ATTEMPTS, uid):
+    failures, last = 0, None
+    for digest in (one for answer in Answer for one in store.keys.candidates(answer, uid)):
         entry = store.reader.read(child(folder, "cn", digest), [DATA])
         found = unreadable.read(entry.dn, entry.first(DATA), read_attempts) if entry else None
         if found is not None and found.last is not None:
-            return {"failures": found.failures, "last": found.last.isoformat(timespec="seconds")}
-    return None
+            failures += found.failures
+            last = max(last, found.last) if last is not None else found.last
+    return {"failures": failures, "last": last.isoformat(timespec="seconds")} if last is not None else None
 
 
 def _runs(store: AccountStore, journal: str, uid: str, unreadable: UnreadableRecords) -> Iterator[Document]:

@@ -25,7 +25,8 @@ _ATTRIBUTES = {
     "piactlMatriculeDigest": "matricule", "piactlNumenDigest": "NUMEN", "userPassword": "mot de passe",
     "piactlLock": "verrou", "piactlException": "exception", "piactlOverride": "modification manuelle",
     "pwdStartTime": "début d'accès", "pwdEndTime": "fin d'accès", "pwdFailureTime": "échecs de connexion",
-    "pwdChangedTime": "mot de passe changé le",
+    "pwdChangedTime": "mot de passe changé le", "piactlNumenVerifier": "NUMEN (vérification)",
+    "piactlProofChanged": "preuves d'identité changées le",
 }  # fmt: skip
 
 
