@@ -27,7 +27,7 @@ from tests.directory.config_server import config_server
 POLICIES = "ou=policies,ou=ac-amiens,ou=education,o=gouv,c=fr"
 SERVICES = "ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"
 PASSWORD = "correct horse battery"
-FRESH = "another long passphrase"
+FRESH = "nouvelle phrase de passe"
 
 LATE = f"cn=late.example,cn=piactl-nightly,{SERVICES}"
 """The nightly identity of a host that does not hold the run lock; `nightly` holds it."""
