@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from piactl.core.journal_line import Anchor
+from piactl.core.journal_line import Anchor, journal_owner
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import IdentityName
 from piactl.directory.store.attribute_map import SECRETS
@@ -36,7 +36,8 @@ def journal_reading(
         ) as journal:
             journal.read(identity.value, kind, len(uids), min(uids, default=""))
             # the reader may store no head in the directory: the next command that writes does
-            log_head(Anchor(text_of(now()), order.actor.host, order.run, journal.end({"read": len(uids)})))
+            owner = journal_owner(order.actor.user, order.actor.host)
+            log_head(Anchor(text_of(now()), owner, order.run, journal.end({"read": len(uids)})))
     except JournalUnusable as error:
         raise JournalUnusable(
             f"{error}\nPrivate data are shown only where the journal can record it"
