@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from piactl.core.journal_line import Anchor, journal_owner
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import IdentityName
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.errors import JournalUnusable
 from piactl.flows.apply.run import Order
 from piactl.journal import Journal, RunContext
+from piactl.journal.query import text_of
+from piactl.journal.stored_heads import log_head
 
 
 def journal_reading(
@@ -32,7 +35,9 @@ def journal_reading(
             path, now=now, digest=lambda text: keys.digest("journal", text), secret=SECRETS, context=context
         ) as journal:
             journal.read(identity.value, kind, len(uids), min(uids, default=""))
-            journal.end({"read": len(uids)})
+            # the reader may store no head in the directory: the next command that writes does
+            owner = journal_owner(order.actor.user, order.actor.host)
+            log_head(Anchor(text_of(now()), owner, order.run, journal.end({"read": len(uids)})))
     except JournalUnusable as error:
         raise JournalUnusable(
             f"{error}\nPrivate data are shown only where the journal can record it"

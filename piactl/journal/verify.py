@@ -57,7 +57,7 @@ class Cut:
 
 
 class EndedRun(NamedTuple):
-    """A run that ended, and the number of the line that says so."""
+    """A run that ended and did more than read, and the number of the line that says so."""
 
     seq: int
     run: str
@@ -163,7 +163,7 @@ class Proof:
             # of a run before the first line that is left, the lines may have been pruned
             self.runs_missing = {run: at for run, at in self.runs_missing.items() if at >= line.time}
         self.runs_missing.pop(line.run, None)
-        if line.type == "end":
+        if line.type == "end" and "read" not in line.fields.get("counts", {}):
             self.ended = EndedRun(line.seq, line.run)
         self.at = line.head
         self.lines += 1

@@ -11,7 +11,8 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.core.journal_line import Anchor, Head, read_anchor, sealed
+from piactl.core.journal_line import Anchor, Head, journal_owner, read_anchor, sealed
+from piactl.journal import who
 from piactl.journal.stored_heads import has_syslog, log_head
 from tests.directory.test_acl_matrix import hold_lock
 from tests.story.academy import Academy, Ran
@@ -148,7 +149,9 @@ def test_a_forged_head_raises_the_alarm_and_stops_no_night(locked: Academy) -> N
     folder = f"ou=journals,{locked.sandbox.state}"
     with locked.sandbox.connect("desk") as desk:
         (dn,) = [e["dn"] for e in searched(desk, folder)]
-        lie = Anchor("2026-09-01T00:00:00.000Z", socket.gethostname(), "r", Head(10**17, "0" * 64))
+        lie = Anchor(
+            "2026-09-01T00:00:00.000Z", journal_owner(who().user, who().host), "r", Head(10**17, "0" * 64)
+        )
         desk.modify(dn, {"description": [(ldap3.MODIFY_ADD, [str(lie), "no head"])]})
     found = locked.run("journal", "verify")
     assert found.code == 1

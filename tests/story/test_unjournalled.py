@@ -46,8 +46,8 @@ def test_what_piactl_people_and_the_server_write_is_not_named(academy: Academy) 
     assert not academy.sandbox.accepts(academy.dn(UID), "wrong")
     with academy.sandbox.bind(academy.dn(UID), password) as person:
         person.extend.standard.modify_password(academy.dn(UID), password, "quatre chats gris et lents")
-    assert "not in the journal" not in found(academy)["found"]
-    assert "not in the journal" not in academy.night("2026-09-06").err
+    assert "not in this journal" not in found(academy)["found"]
+    assert "not in this journal" not in academy.night("2026-09-06").err
 
 
 def test_a_raw_write_by_an_identity_is_named(academy: Academy) -> None:
@@ -73,7 +73,7 @@ def test_many_are_counted(academy: Academy) -> None:
         for dn in names:
             desk.modify(dn, {"pwdReset": [(ldap3.MODIFY_REPLACE, ["TRUE"])]})
     text = found(academy)["found"]
-    assert "8 writes of accounts not in the journal" in text
+    assert "8 writes of accounts not in this journal" in text
     assert "and 3 more (desk 8)" in text
 
 
