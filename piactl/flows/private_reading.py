@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from piactl.core.journal_line import Anchor, journal_owner
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import IdentityName
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.errors import JournalUnusable
 from piactl.flows.apply.run import Order
 from piactl.journal import Journal, RunContext
+from piactl.journal.query import text_of
 
 
 def journal_reading(
@@ -21,8 +23,9 @@ def journal_reading(
     keys: DigestKeys,
     now: Callable[[], datetime],
     identity: IdentityName = IdentityName.READER,
-) -> None:
-    """Records that private data of these accounts are about to be shown. `kind` says which.
+) -> Anchor:
+    """Records that private data of these accounts are about to be shown. `kind` says which. Returns the head
+    of the journal, to be stored.
 
     Raises JournalUnusable where the journal cannot be written: what cannot be recorded is not shown.
     """
@@ -32,7 +35,8 @@ def journal_reading(
             path, now=now, digest=lambda text: keys.digest("journal", text), secret=SECRETS, context=context
         ) as journal:
             journal.read(identity.value, kind, len(uids), min(uids, default=""))
-            journal.end({"read": len(uids)})
+            head = journal.end({"read": len(uids)})
+            return Anchor(text_of(now()), journal_owner(order.actor.user, order.actor.host), order.run, head)
     except JournalUnusable as error:
         raise JournalUnusable(
             f"{error}\nPrivate data are shown only where the journal can record it"
