@@ -27,6 +27,7 @@ Document = dict[str, Any]
 
 MATRICULE_DIGEST = "keyed digest of the matricule"
 NUMEN_DIGEST = "keyed digest of the NUMEN"
+NUMEN_VERIFIER = "slow verifier of the NUMEN"
 NOT_SHOWN = "secret, not shown"
 
 
@@ -91,7 +92,7 @@ def _values(store: AccountStore, uid: str) -> dict[str, list[str]]:
     names = {
         encoding.name("piactlMatriculeDigest"): MATRICULE_DIGEST,
         encoding.name("piactlNumenDigest"): NUMEN_DIGEST,
-        encoding.name("piactlNumenVerifier"): NUMEN_DIGEST,
+        encoding.name("piactlNumenVerifier"): NUMEN_VERIFIER,
         **{encoding.name(name): NOT_SHOWN for name in SECRETS},
     }
     values: dict[str, list[str]] = {}

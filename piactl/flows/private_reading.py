@@ -13,7 +13,6 @@ from piactl.errors import JournalUnusable
 from piactl.flows.apply.run import Order
 from piactl.journal import Journal, RunContext
 from piactl.journal.query import text_of
-from piactl.journal.stored_heads import log_head
 
 
 def journal_reading(
@@ -24,8 +23,9 @@ def journal_reading(
     keys: DigestKeys,
     now: Callable[[], datetime],
     identity: IdentityName = IdentityName.READER,
-) -> None:
-    """Records that private data of these accounts are about to be shown. `kind` says which.
+) -> Anchor:
+    """Records that private data of these accounts are about to be shown. `kind` says which. Returns the head
+    of the journal, to be stored.
 
     Raises JournalUnusable where the journal cannot be written: what cannot be recorded is not shown.
     """
@@ -35,9 +35,8 @@ def journal_reading(
             path, now=now, digest=lambda text: keys.digest("journal", text), secret=SECRETS, context=context
         ) as journal:
             journal.read(identity.value, kind, len(uids), min(uids, default=""))
-            # the reader may store no head in the directory: the next command that writes does
-            owner = journal_owner(order.actor.user, order.actor.host)
-            log_head(Anchor(text_of(now()), owner, order.run, journal.end({"read": len(uids)})))
+            head = journal.end({"read": len(uids)})
+            return Anchor(text_of(now()), journal_owner(order.actor.user, order.actor.host), order.run, head)
     except JournalUnusable as error:
         raise JournalUnusable(
             f"{error}\nPrivate data are shown only where the journal can record it"

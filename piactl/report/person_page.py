@@ -12,6 +12,7 @@ View = Mapping[str, Any]
 _WORDS = {
     "keyed digest of the matricule": "empreinte du matricule (calculée avec une clé, illisible)",
     "keyed digest of the NUMEN": "empreinte du NUMEN (calculée avec une clé, illisible)",
+    "slow verifier of the NUMEN": "empreinte lente du NUMEN (calculée avec une clé, illisible)",
     "secret, not shown": "secret, non communiqué",
 }
 _ATTRIBUTES = {
@@ -22,7 +23,9 @@ _ATTRIBUTES = {
     "supannEntiteAffectation": "établissements", "eduPersonEntitlement": "droits d'accès",
     "piactlState": "état du compte", "piactlAssignment": "affectation", "piactlProfile": "profil",
     "piactlAlias": "anciennes adresses actives", "piactlIdentifier": "identifiants réservés",
-    "piactlMatriculeDigest": "matricule", "piactlNumenDigest": "NUMEN", "userPassword": "mot de passe",
+    "piactlMatriculeDigest": "matricule", "piactlNumenDigest": "NUMEN",
+    "piactlNumenVerifier": "NUMEN", "piactlProofChanged": "preuve d'identité changée le",
+    "userPassword": "mot de passe",
     "piactlLock": "verrou", "piactlException": "exception", "piactlOverride": "modification manuelle",
     "pwdStartTime": "début d'accès", "pwdEndTime": "fin d'accès", "pwdFailureTime": "échecs de connexion",
     "pwdChangedTime": "mot de passe changé le", "piactlNumenVerifier": "NUMEN (vérification)",

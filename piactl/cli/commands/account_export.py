@@ -33,21 +33,21 @@ def export(
 
     The journal records the reading first. Where it cannot be written nothing is shown.
     """
-    from piactl.cli.framework.run_context import new_order
+    from piactl.cli.framework.run_context import journal_private_reading
     from piactl.clock import utc_now
     from piactl.flows.person_export import person_export
-    from piactl.flows.private_reading import journal_reading
-    from piactl.private_files import write_private
+    from piactl.private_files import refuse_output, write_private
     from piactl.report.person_page import person_page
 
+    if page is not None:
+        refuse_output("--page", page)
     configuration = this_configuration()
     settings = configuration.settings
     with reading(configuration) as reader:
         store = configuration.accounts(reader)
         document = person_export(store, settings.journal_file, configuration.unreadable, account, utc_now())
-    order = new_order(configuration, None)
     name = document["uid"] or document["matricule"]
-    journal_reading(settings.journal_file, order, "export", [name], configuration.keys, utc_now)
+    journal_private_reading(configuration, "export", [name])
     if page is not None:
         write_private(Path(page), person_page(document).encode(), new=True)
         say(f"written to {page} (mode 0600): hand it over, then delete it")

@@ -131,30 +131,18 @@ def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
 
 
 def _leavers(run: Forecast, layout: str, *, private_mail: bool) -> list[Night]:
+    from piactl.cli.framework.run_context import journal_private_reading
     from piactl.flows.forecast.leavers import leavers
     from piactl.report.forecast_text import leaver_table
 
     rows, nights = leavers(run)
     if private_mail and rows:
-        _journal_reading([row["uid"] for row in rows])
+        journal_private_reading(this_configuration(), "private addresses", [row["uid"] for row in rows])
     if rows or layout != "table":
         put(leaver_table(rows, layout, private_mail=private_mail))
     else:
         say(f"nobody loses anything until {run.until}")
     return nights
-
-
-def _journal_reading(uids: list[str]) -> None:
-    """Raises JournalUnusable where the journal cannot record who reads the private addresses."""
-    from piactl.cli.framework.run_context import new_order
-    from piactl.clock import utc_now
-    from piactl.flows.private_reading import journal_reading
-
-    configuration = this_configuration()
-    order = new_order(configuration, None)
-    journal_reading(
-        configuration.settings.journal_file, order, "private addresses", uids, configuration.keys, utc_now
-    )
 
 
 def _say_remarks(nights: Sequence[Night], last: date) -> None:

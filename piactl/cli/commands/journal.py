@@ -25,7 +25,6 @@ from piactl.cli.framework.options import DryRun, Output, Reason, Since, Until, r
 from piactl.clock import utc_now
 from piactl.core.journal_line import BrokenLine
 from piactl.core.model.numen import masked
-from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
 from piactl.errors import AccountNotFound, Exit, PiactlError, UsageError
 from piactl.private_files import refuse_output, refuse_own_file
@@ -34,7 +33,6 @@ from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
-    from piactl.core.journal_line import Anchor
     from piactl.flows.apply.journal_heads import StoredHeads
     from piactl.journal import Wanted
     from piactl.journal.query import JournalledChange
@@ -273,26 +271,6 @@ def _stored_heads(configuration: Configuration) -> StoredHeads:
         return stored_heads(reader, settings, unreadable, actor.user, actor.host, utc_now())
 
 
-def _store_head(configuration: Configuration, anchor: Anchor) -> None:
-    """Stores a head as the first identity of this host that may add one."""
-    from piactl.flows.apply.journal_heads import store_head
-
-    settings = configuration.settings
-    for name in (IdentityName.ADMINISTRATOR, IdentityName.NIGHTLY, IdentityName.DESK):
-        if name not in settings.directory.identities:
-            continue
-        try:
-            with writing(configuration, name) as writer:
-                store_head(anchor, writer, settings, say)
-                return
-        except PiactlError:
-            continue
-    store_head(anchor, None, settings, say)
-    say(
-        "warning: the directory does not have the head of the journal; the next command that writes stores it"
-    )
-
-
 def export(
     since: Since = "",
     until: Until = "",
@@ -344,7 +322,7 @@ def prune(
     the chain is not whole, or where the directory cannot be asked for the stored heads. Export first what you
     have to keep. The CNIL advises to keep logs for 6 to 12 months; nothing is ever pruned by itself.
     """
-    from piactl.cli.framework.run_context import new_order
+    from piactl.cli.framework.run_context import new_order, store_head_anywhere
     from piactl.flows.prune_journal import prune_journal
 
     configuration = this_configuration()
@@ -360,7 +338,7 @@ def prune(
         _stored_heads(configuration),
         utc_now,
         lambda text: configuration.keys.digest("journal", text),
-        lambda anchor: _store_head(configuration, anchor),
+        lambda anchor: store_head_anywhere(configuration, anchor),
         trial=dry_run,
     )
     put([pruned_text(done.gone, first.date().isoformat(), trial=dry_run)])

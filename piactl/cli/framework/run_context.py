@@ -16,10 +16,11 @@ from piactl.cli.framework.signals import stop_on_signals
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
-from piactl.errors import Exit, UnsafePlan
+from piactl.errors import Exit, PiactlError, UnsafePlan
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
+    from piactl.core.journal_line import Anchor
     from piactl.directory.port import Writer
     from piactl.flows.apply.executor import Done
     from piactl.flows.apply.run import Order, Run
@@ -71,6 +72,36 @@ def recorded_words(words: Sequence[str]) -> list[str]:
         )
         before = "" if before in PERSONAL else word
     return recorded
+
+
+def store_head_anywhere(configuration: Configuration, anchor: Anchor) -> None:
+    """Stores a head as the first identity of this host that may add one."""
+    from piactl.flows.apply.journal_heads import store_head
+
+    settings = configuration.settings
+    for name in (IdentityName.ADMINISTRATOR, IdentityName.NIGHTLY, IdentityName.DESK):
+        if name not in settings.directory.identities:
+            continue
+        try:
+            with writing(configuration, name) as writer:
+                store_head(anchor, writer, settings, say)
+                return
+        except PiactlError:
+            continue
+    store_head(anchor, None, settings, say)
+    say(
+        "warning: the directory does not have the head of the journal; the next command that writes stores it"
+    )
+
+
+def journal_private_reading(configuration: Configuration, kind: str, uids: Sequence[str]) -> None:
+    """Records that private data of these accounts are about to be shown, and stores the head of the journal.
+    Raises JournalUnusable: then they are not shown."""
+    from piactl.flows.private_reading import journal_reading
+
+    order = new_order(configuration, None)
+    path, keys = configuration.settings.journal_file, configuration.keys
+    store_head_anywhere(configuration, journal_reading(path, order, kind, uids, keys, _now))
 
 
 def _now() -> datetime:
