@@ -37,6 +37,7 @@ CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("feed check", "FEED"): (("hr={own}",), OWN),
     ("feed rejects", "FEED"): (("hr={own}", "--out", "{new}"), WRITES),
     ("feed rejects", "--out"): (("hr={own}", "--out", "{new}"), WRITES),
+    ("account export", "--page"): ((CLAIRE, "--page", "{new}"), WRITES),
     ("account timeline", "--svg"): ((CLAIRE, "--svg", "{new}"), WRITES),
     ("password activate", "--to"): ((CLAIRE, "--to", "{new}"), WRITES),
     ("password reset", "--to"): ((CLAIRE, "--to", "{new}"), WRITES),

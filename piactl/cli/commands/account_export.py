@@ -12,6 +12,7 @@ from piactl.cli.framework.context import put, reading, say, this_configuration
 from piactl.cli.framework.options import PlanLayout as Form
 from piactl.cli.framework.options import RunOutput
 from piactl.errors import Exit
+from piactl.private_files import refuse_output
 
 
 def export(
@@ -40,6 +41,8 @@ def export(
     from piactl.private_files import write_private
     from piactl.report.person_page import person_page
 
+    if page is not None:
+        refuse_output("--page", page)
     configuration = this_configuration()
     settings = configuration.settings
     with reading(configuration) as reader:
