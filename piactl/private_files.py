@@ -76,6 +76,16 @@ def refuse_own_file(name: str, descriptor: int, folder: str = "") -> None:
         raise UsageError(f"{name}: belongs to {user}; under sudo piactl reads only files of others for you")
 
 
+def refuse_input(option: str, name: str | None) -> None:
+    """Raises UsageError under sudo for a file with a secret that the caller names; `-` is stdin."""
+    user = sudo_service() if name not in (None, "-") else ""
+    if user:
+        raise UsageError(
+            f"{option} {name}: under sudo piactl reads no file for you as {user}; "
+            f"give {option} - and redirect: <FILE"
+        )
+
+
 def refuse_output(option: str, name: Path | str, folder: str = "") -> None:
     """Raises UsageError under sudo for a file that the caller wants written: it would be written with rights
     that are not the caller's. Files below `folder` may be."""

@@ -12,6 +12,7 @@ from piactl.cli.framework.context import put, reading, say, this_configuration
 from piactl.cli.framework.options import PlanLayout as Form
 from piactl.cli.framework.options import RunOutput
 from piactl.errors import Exit
+from piactl.private_files import refuse_output
 
 
 def export(

@@ -19,7 +19,7 @@ from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, PiactlError, UsageError
-from piactl.private_files import refuse_output
+from piactl.private_files import refuse_input, refuse_output
 from piactl.report.device_text import COLUMNS, devices_text
 from piactl.report.table import rendered
 
@@ -66,6 +66,7 @@ def verify(
     """
     from piactl.flows.helpdesk.otp import prepare_verification
 
+    refuse_input("--proof-file", proof_file)
     manner = desk_manner(reason or "verification", administrator, False, True, output)
     manner = acting.allowing(manner, allow, reason)
     configuration, order, author = acting.begin(manner)
@@ -198,6 +199,7 @@ def remove(
     """
     from piactl.flows.helpdesk.otp import prepare_removal
 
+    refuse_input("--proof-file", proof_file)
     manner = desk_manner(reason, administrator, dry_run, yes, output)
     manner = acting.allowing(manner, allow, reason)
     configuration, order, author = acting.begin(manner)

@@ -16,7 +16,7 @@ from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit
-from piactl.private_files import refuse_output
+from piactl.private_files import refuse_input, refuse_output
 from piactl.report.account_text import activation_text
 from piactl.report.table import rendered
 
@@ -166,6 +166,8 @@ def reset(
     """
     from piactl.flows.helpdesk.identity_proof import reset_terms
 
+    refuse_input("--numen-file", numen_file)
+    refuse_input("--one-time-code-file", one_time_code_file)
     wanted = read_names(names)
     terms = reset_terms(
         wanted, reason, administrator=administrator, without_check=without_check, dry_run=dry_run

@@ -112,16 +112,10 @@ def ask_secret(name: str, source: str | None, option: str) -> str:
     if source == "-":
         return _line_of_stdin(name, option)
     if source is not None:
-        from piactl.private_files import sudo_service
+        from piactl.private_files import refuse_input
         from piactl.secrets import read_password
 
-        user = sudo_service()
-        if user:
-            raise UsageError(
-                f"{option} {source}: under sudo piactl reads no file for you as {user}; "
-                f"give {option} - and redirect: <FILE"
-            )
-
+        refuse_input(option, source)
         return read_password(os.path.abspath(source)).decode("utf-8", "replace")  # noqa: PTH100 the text it takes
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
