@@ -24,7 +24,6 @@ _ATTRIBUTES = {
     "piactlState": "état du compte", "piactlAssignment": "affectation", "piactlProfile": "profil",
     "piactlAlias": "anciennes adresses actives", "piactlIdentifier": "identifiants réservés",
     "piactlMatriculeDigest": "matricule", "piactlNumenDigest": "NUMEN",
-    "piactlNumenVerifier": "NUMEN", "piactlProofChanged": "preuve d'identité changée le",
     "userPassword": "mot de passe",
     "piactlLock": "verrou", "piactlException": "exception", "piactlOverride": "modification manuelle",
     "pwdStartTime": "début d'accès", "pwdEndTime": "fin d'accès", "pwdFailureTime": "échecs de connexion",

@@ -37,7 +37,7 @@ def export(
     from piactl.cli.framework.run_context import journal_private_reading
     from piactl.clock import utc_now
     from piactl.flows.person_export import person_export
-    from piactl.private_files import refuse_output, write_private
+    from piactl.private_files import write_private
     from piactl.report.person_page import person_page
 
     if page is not None:
