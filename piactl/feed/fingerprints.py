@@ -15,10 +15,10 @@ from pathlib import Path
 
 from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused
+from piactl.feed.csv_row_parser import PRUNE, Pattern, RowParser, without_end
 from piactl.feed.feed_file import longest_line, open_feed
 from piactl.feed.header import Layout, read_layout
 from piactl.feed.mojibake import CODECS
-from piactl.feed.row_parser import PRUNE, Pattern, RowParser, without_end
 
 _MASK = (1 << 64) - 1
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 from piactl.core.model.numen import Numen
 from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.plan import Rejection
+from piactl.feed.csv_row_parser import BrokenRow, Row
 from piactl.feed.error_codes import rejection_message
-from piactl.feed.row_parser import BrokenRow, Row
 
 _PERSON_FIELDS = {
     "numen": "numen",

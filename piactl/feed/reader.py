@@ -17,6 +17,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.errors import FeedRefused
 from piactl.feed.csv_record import UnclosedQuote
+from piactl.feed.csv_row_parser import BrokenRow, FieldTooLong, RowParser, without_end
 from piactl.feed.error_codes import refusal
 from piactl.feed.feed import Feed, Remark, date_remarks, file_date, layout_remarks, row_remarks
 from piactl.feed.feed_file import longest_line, open_feed
@@ -24,7 +25,6 @@ from piactl.feed.fingerprints import Skipped
 from piactl.feed.header import COLUMNS, Layout, read_layout
 from piactl.feed.mojibake import CODECS, is_wholesale, likely_encoding
 from piactl.feed.people_builder import PeopleBuilder
-from piactl.feed.row_parser import BrokenRow, FieldTooLong, RowParser, without_end
 
 _MARK = b"#FIN"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

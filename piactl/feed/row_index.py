@@ -15,11 +15,11 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Rejection
 from piactl.errors import FeedRefused
 from piactl.feed.csv_record import UnclosedQuote
+from piactl.feed.csv_row_parser import BrokenRow, FieldTooLong, RowParser, without_end
 from piactl.feed.feed import Feed
 from piactl.feed.feed_file import open_feed
 from piactl.feed.fingerprints import LineDigests
 from piactl.feed.people_builder import PeopleBuilder
-from piactl.feed.row_parser import BrokenRow, FieldTooLong, RowParser, without_end
 
 
 class RowIndex:

@@ -13,8 +13,8 @@ from piactl.errors import JournalUnusable
 from piactl.flows.apply.journal_heads import StoredHeads
 from piactl.flows.apply.run import Order
 from piactl.journal import Actor, Journal, RunContext, Verification, verify
+from piactl.journal.pruning import Removable, cut_off, pruning, removable, remove_left_behind
 from piactl.journal.query import text_of
-from piactl.journal.retention import Removable, cut_off, pruning, removable, remove_left_behind
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from piactl.cli.framework.run_context import (
     tell,
     under_lock,
 )
-from piactl.cli.framework.signals import stop_on_signals
+from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost
 from piactl.errors import Exit, PiactlError
 

@@ -33,7 +33,7 @@ from piactl.cli.framework.run_context import (
     show_plan,
     tell,
 )
-from piactl.cli.framework.signals import stop_on_signals
+from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_output, refuse_own_file
 

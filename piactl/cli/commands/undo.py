@@ -14,7 +14,7 @@ from piactl.cli.framework.account_batch import Manner, begin, can_ask, say_broke
 from piactl.cli.framework.context import ProgressLine, put, reading, say, writing
 from piactl.cli.framework.options import ActAsOf, Allow, DryRun, PlanLayout, Reason, RunOutput, Yes
 from piactl.cli.framework.run_context import _now, under_lock
-from piactl.cli.framework.signals import stop_on_signals
+from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirmed
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind

@@ -19,7 +19,7 @@ from piactl.cli.framework.context import (
 )
 from piactl.cli.framework.options import Layout, need_reason, read_allowed, read_day
 from piactl.cli.framework.run_context import _now, new_order
-from piactl.cli.framework.signals import stop_on_signals
+from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirmed
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, PiactlError, UsageError

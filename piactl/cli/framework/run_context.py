@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from piactl.cli.framework.commands import asked
 from piactl.cli.framework.context import ProgressLine, put, reading, say, today, writing
 from piactl.cli.framework.options import PlanLayout
-from piactl.cli.framework.signals import stop_on_signals
+from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind

@@ -29,7 +29,8 @@ from piactl.core.model.overrides import (
 from piactl.core.model.periods import civil
 from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy
-from piactl.core.naming.local_part import UnusableName, has_base, local_part
+from piactl.core.naming.homonyms import has_base
+from piactl.core.naming.local_part import UnusableName, local_part
 from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career
 
 OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})

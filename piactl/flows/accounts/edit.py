@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from piactl.core.edits import Act, ActRefused
 from piactl.core.model.account import State
-from piactl.core.naming.local_part import TakenNames, UnusableName
+from piactl.core.naming.homonyms import TakenNames
+from piactl.core.naming.local_part import UnusableName
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal, refusals
 from piactl.core.rules.address_allocation import named

@@ -9,7 +9,7 @@ from datetime import date
 from piactl.core.model.account import State
 from piactl.core.model.digests import NUMEN
 from piactl.core.model.settings import SourceSettings
-from piactl.core.naming.local_part import TakenNames
+from piactl.core.naming.homonyms import TakenNames
 from piactl.core.plan.guards import NO_LOSSES, Census, losses_before, losses_with, tally
 from piactl.core.plan.plan import Basis, Changes, FeedBasis, ForeignAddress, Plan
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
