@@ -76,8 +76,6 @@ RULES = {
     "piactlDevice": Writers(ALL),
     "piactlSealed": Writers(None, SUPPORTS),
     "piactlWriter": Writers(),
-    "piactlProofChanged": Writers(APPLIES),
-    "piactlNumenVerifier": Writers(APPLIES),
 }
 """piactlWriter is on the run lock alone: `test_the_run_lock` tries it."""
 
