@@ -32,7 +32,9 @@ WRITE_BY_THEMSELVES = {
     *("init", "nightly", "feed rejects", "key add", "account create", "journal begin"),
     *("sandbox start", "sandbox stop", "sandbox status"),
 }
-TOLD = re.compile("carried out; see: piactl (journal show --run|runs show) [0-9T]+-[0-9a-f]{6}")
+TOLD = re.compile(
+    "(carried out|changes were made); see: piactl (journal show --run|runs show) [0-9T]+-[0-9a-f]{6}"
+)
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from .conditions import CASES, CLAIRE, WHY, filled, load
 
 IDENTITIES = ("reader", "nightly", "desk", "administrator")
 READING = (
-    "plan adopt forecast why account.list account.show account.timeline account.history exception.list "
-    "override.list otp.show key.list journal.show journal.verify journal.prune runs.list runs.show "
-    "password.check recover"
+    "plan adopt forecast why account.export account.list account.show account.timeline account.history "
+    "exception.list override.list otp.show key.list journal.show journal.verify journal.prune runs.list "
+    "runs.show password.check recover"
 )
 NONE = (
     "init completion feed.check feed.rejects service.list service.show profile.list profile.show "

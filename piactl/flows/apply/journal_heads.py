@@ -8,6 +8,7 @@ refused because of one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -112,7 +113,7 @@ def stored_heads(
     elsewhere = [("in the directory", a) for a in heads_of_journal(reader, places, owner, unreadable)]
     if settings.journal_heads:
         elsewhere += [(f"in {settings.journal_heads}", a) for a in read_heads(settings.journal_heads, owner)]
-    if Path(remembered_file(settings)).exists():
+    if os.path.exists(remembered_file(settings)):  # noqa: PTH110 - false, too, where this user may not look
         elsewhere += [("that doctor saw", a) for a in read_heads(remembered_file(settings), owner)]
     for where, anchor in elsewhere:
         if anchor.time < since or known.get(anchor.run) == anchor.head:
