@@ -325,9 +325,9 @@ def test_no_policy_of_codes_no_codes(staff: Academy) -> None:
     [
         ({"pwdLockoutDuration": [900]}, "would be valid again"),
         ({"pwdLockout": ["FALSE"]}, "never end"),
-        ({"pwdMustChange": ["FALSE"]}, "for good"),
+        ({"pwdMustChange": ["FALSE"]}, "never have to be replaced"),
         ({"pwdMaxAge": [259200]}, "pwdMaxAge is set"),
-        (None, "is not there"),
+        (None, "does not exist"),
     ],
 )
 def test_no_codes_under_a_policy_that_does_not_end_them(
