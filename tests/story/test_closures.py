@@ -223,6 +223,13 @@ def test_archived_and_back(staff: Staff) -> None:
     assert staff.lets_in() == {CLAIRE, IDA}
 
 
+def test_a_device_is_asked_for_whatever_the_policy(staff: Staff) -> None:
+    """The password alone lets in nobody who has a device, and nothing whoever has a suspended one."""
+    for policy in POLICY:
+        with policy(staff.academy):
+            assert staff.lets_in() == {CLAIRE, f"{IDA}+code"}, policy.__name__
+
+
 # What else touches a closed or locked account
 
 
