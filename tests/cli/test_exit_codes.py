@@ -127,7 +127,7 @@ def policy_of_two_mistakes(academy: Academy) -> Ran:
 CODES: dict[str, tuple[Exit, Callable[[Academy], Ran], tuple[str, ...]]] = {
     "done": (Exit.DONE, done, ()),
     "failed": (Exit.FAILED, failed, ("plan.json", "piactl plan FEED")),
-    "usage": (Exit.USAGE, usage, ("--as-of", "2026-09-01")),
+    "usage": (Exit.USAGE, usage, ("--as-of", "YYYY-MM-DD")),
     "changes": (Exit.CHANGES, changes, ()),
     "refused by a guard": (Exit.REFUSED, refused, ("rename: 1 of 1", "--allow rename=1", "piactl apply")),
     "in part": (Exit.PARTLY, partly, ("hugo.dubreuil: conflict", "displayName")),

@@ -135,7 +135,7 @@ def test_wrong_words(moved: Academy) -> None:
     folder = moved.folder / "no" / "such"
     ran = moved.run("account", "timeline", "1001", "--svg", folder / "a.svg")
     assert (ran.code, ran.out) == (1, "")
-    assert "No such file or directory; name a file in a folder of yours" in ran.err
+    assert "No such file or directory); choose another file" in ran.err
     assert not folder.exists()
     long_ago = moved.run(
         "account", "timeline", "1001", "--from", "1950-01-01", "--until", "2100-12-31", "--svg", "-"

@@ -210,7 +210,11 @@ def _connected(target: int | Path) -> socket.socket:
         return server
     server = socket.socket(socket.AF_UNIX)
     server.settimeout(2)
-    server.connect(str(target))
+    try:
+        server.connect(str(target))
+    except OSError:
+        server.close()
+        raise
     return server
 
 

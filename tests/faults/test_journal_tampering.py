@@ -189,7 +189,7 @@ def test_what_cannot_be_found_without_an_anchor(whole):
     remade = rechained([*whole.lines[:10], forged(whole.lines, 10), *whole.lines[11:]], 10)
     assert whole.found(remade, anchored=False).ok
     proof = whole.found(remade, anchored=True)
-    assert "is not the one that run one anchors" in str(proof.problem)
+    assert "is not the one that one anchors" in str(proof.problem)
     assert whole.found([], anchored=False).ok
     assert not whole.found([], anchored=True).ok
 

@@ -21,6 +21,7 @@ from piactl.directory.store.records import DATA, Places, record_write
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.private_files import this_user
 from tests.empty_directory import EmptyDirectory
 from tests.planning import plan_at_once
 
@@ -48,8 +49,8 @@ class Rehearsal:
         before, epp = shipped.split("sources:\n")[0], shipped.partition("  epp:\n")[2].partition("\n\n")[0]
         epp = epp.replace('"epp-*.csv"', '"rh-*.csv"')
         (folder / "piactl.yaml").write_text(f"{before}sources:\n  rh:\n{epp}\n", encoding="utf-8")
-        keys = folder / "secrets" / "keys"
-        keys.parent.mkdir(mode=0o700)
+        keys = folder / "secrets" / this_user() / "keys"
+        keys.parent.mkdir(mode=0o700, parents=True)
         keys.write_text("k1 " + "ab" * 32 + "\n")
         keys.chmod(0o600)
         self.folder = folder

@@ -159,7 +159,7 @@ def test_closed_by_hand_and_respected_by_imports(claire: Academy) -> None:
     assert state(claire) == "deactivated"
     plan = claire.plan("--as-of", "2026-09-21")
     assert plan["changes"][0]["kind"] == "reopen"
-    assert any("is over" in c["reason"] for c in plan["changes"])
+    assert any("has ended" in c["reason"] for c in plan["changes"])
     claire.night("2026-09-21")
     assert state(claire) == "active"
 

@@ -37,7 +37,7 @@ def test_an_end_that_could_not_end_anything_is_refused(academy: Academy) -> None
             academy, "account", "close", CLAIRE, "--from", "2027-01-31", "--until", "2027-01-30", code=1
         )
     assert "--start 2027-09-01 --end 2028-01-31" in late["message"]
-    assert "a day after" in over["message"]
+    assert "later --until" in over["message"]
     assert "later --until" in one(early)["message"]
 
 

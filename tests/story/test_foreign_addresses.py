@@ -58,7 +58,7 @@ def test_it_enters_the_ledger_at_once_and_is_told_every_night(academy: Academy, 
     plan = academy.plan(tonight, "--as-of", DAYS[1])
     (change,) = plan["changes"]
     assert (change["kind"], change["uid"], change["after"]) == ("update", CLAIRE, {"identifiers": [THEIRS]})
-    assert "another hand" in change["reason"]
+    assert "another program" in change["reason"]
     assert addresses(plan) == [(CLAIRE, THEIRS, DAYS[1])]
     academy.twice(DAYS[1], tonight)
     assert stands(academy) == before
@@ -191,7 +191,7 @@ def test_an_address_that_was_taken_away_is_put_back(academy: Academy) -> None:
     tonight = feed(academy, DAYS[1])
     (change,) = same(academy, DAYS[1], tonight)["changes"]
     assert (change["kind"], change["after"]) == ("update", {"address": OURS})
-    assert "another hand" in change["reason"]
+    assert "another program" in change["reason"]
     academy.twice(DAYS[1], tonight)
     assert stands(academy) == ([OURS], [])
 

@@ -85,10 +85,12 @@ def differences(one: Entries, other: Entries, ignored: Collection[str] = OF_A_SE
 
 
 def of_nights(entries: Entries) -> Entries:
-    """What two runs of the same nights leave alike: all but the records of the runs and their lock."""
+    """What two runs of the same nights leave alike: all but the records of runs, the heads of their journals
+    and the lock."""
     kept: dict[str, Mapping[str, Sequence[bytes]]] = {}
     for dn, entry in entries.items():
-        if ",ou=runs,ou=piactl," in dn or dn.startswith("cn=lock,ou=piactl,"):
+        of_runs = ",ou=runs,ou=piactl," in dn or ",ou=journals,ou=piactl," in dn
+        if of_runs or dn.startswith("cn=lock,ou=piactl,"):
             continue
         if dn.startswith("cn=state,ou=piactl,"):
             record = json.loads(entry["piactldata"][0])
