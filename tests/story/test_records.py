@@ -60,6 +60,7 @@ class Damaged:
 
     def fill(self) -> None:
         academy, state = self.academy, self.academy.sandbox.state
+        academy.allow_up_to(1000, "password", "password_operator", "password_day")
         academy.night(DAY, academy.feed(*rows("claire0@example.org"), day=DAY))
         verified(academy, HUGO)
         enrolled(academy, CLAIRE)

@@ -50,7 +50,7 @@ def differing(plan: Any) -> list[tuple[str, list[str]]]:
         ("prenom", "Clara", "rename"),
         ("nom_famille", "Dubreuille", "rename"),
         ("civilite", "M", "update"),
-        ("courriel_prive", "c.d@example.org", "update"),
+        ("courriel_prive", "c.d@example.org", "identity"),
     ],
 )
 def test_the_first_to_change_is_heard_and_the_older_word_turns_nothing_back(

@@ -73,8 +73,8 @@ def test_many_are_counted(academy: Academy) -> None:
         for dn in names:
             desk.modify(dn, {"pwdReset": [(ldap3.MODIFY_REPLACE, ["TRUE"])]})
     text = found(academy)["found"]
-    assert "8 writes of accounts not in this journal" in text
-    assert "and 3 more (desk 8)" in text
+    assert f"{len(names)} writes of accounts not in this journal" in text
+    assert f"and {len(names) - 5} more (desk {len(names)})" in text
 
 
 def test_a_server_without_an_access_log_is_a_warning(academy: Academy) -> None:
