@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import secrets
@@ -104,13 +105,16 @@ def _is_below(path: Path, folder: str) -> bool:
 
 _MOST_LINKS = 40
 
+trusted_owners = {0}
+"""The users besides the running one whose files are believed; the tests add the owner of their checkout."""
+
 
 def exposure(path: Path | str) -> str:
     """Says who else may change a file or folder, and the command that ends it; "" where only root and this
     user may. Looks at the file, every folder above it, and every link that leads there."""
     for step, status in _steps(Path(path).absolute()):
         is_link, mode = stat.S_ISLNK(status.st_mode), stat.S_IMODE(status.st_mode)
-        if status.st_uid not in (0, os.geteuid()):
+        if not _is_trusted(status.st_uid):
             owner, option = user_name(status.st_uid), "-h " if is_link else ""
             as_owner = f"`runuser -u {owner} -- piactl ...`, or " if os.geteuid() == 0 else ""
             return (
@@ -118,9 +122,24 @@ def exposure(path: Path | str) -> str:
             )
         # in a folder with the sticky bit, as /tmp, only their owners replace the files
         sticky = stat.S_ISDIR(status.st_mode) and mode & stat.S_ISVTX
-        if mode & 0o022 and not is_link and not sticky:
+        open_to_others = mode & 0o002 or (mode & 0o020 and _has_others(status.st_gid))
+        if open_to_others and not is_link and not sticky:
             return f"others may change it: {step} has mode {mode:04o}; run `chmod go-w {step}`"
     return ""
+
+
+def _is_trusted(uid: int) -> bool:
+    return uid == os.geteuid() or uid in trusted_owners
+
+
+def _has_others(gid: int) -> bool:
+    """Whether a group has members besides root and this user, which has a group of its own on most hosts."""
+    try:
+        members = {pwd.getpwnam(name).pw_uid for name in grp.getgrgid(gid).gr_mem}
+    except KeyError:
+        return True
+    members |= {user.pw_uid for user in pwd.getpwall() if user.pw_gid == gid}
+    return not all(map(_is_trusted, members))
 
 
 def _steps(path: Path) -> Iterator[tuple[Path, os.stat_result]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -52,12 +54,21 @@ def refusal(read: Read, path: Path) -> str:
     return str(caught.value)
 
 
+def open_to(path: Path, mode: int) -> None:
+    """Gives a file or folder this mode, and a group that has another member."""
+    if mode & 0o022 == 0o020:
+        if not ROOT:
+            pytest.skip("only root can give a file to any group")
+        os.chown(path, -1, 1)
+    path.chmod(mode)
+
+
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o720, 0o702])
 @pytest.mark.parametrize("above", ["b", "a"])
 def test_a_folder_above_it(file, above, mode):
     path, read = file
     folder = next(one for one in path.parents if one.name == above)
-    folder.chmod(mode)
+    open_to(folder, mode)
     message = refusal(read, path)
     assert f"others may change it: {folder} has mode {mode:04o}; run `chmod go-w {folder}`" in message
 
@@ -65,9 +76,22 @@ def test_a_folder_above_it(file, above, mode):
 @pytest.mark.parametrize("mode", [0o666, 0o660, 0o602])
 def test_the_file_itself(file, mode):
     path, read = file
-    path.chmod(mode)
+    open_to(path, mode)
     assert str(path) in (message := refusal(read, path))
     assert f"chmod {'600' if path.name == 'secret' else 'go-w'} {path}" in message
+
+
+def test_the_group_of_this_user_alone_is_nobody_else(file):
+    """As umask 002 leaves what a user clones."""
+    path, read = file
+    for folder in (path.parent, path.parent.parent):
+        folder.chmod(0o775)
+    if path.name != "secret":
+        path.chmod(0o664)
+    members = {user.pw_name for user in pwd.getpwall() if user.pw_gid == path.stat().st_gid}
+    members |= set(grp.getgrgid(path.stat().st_gid).gr_mem)
+    assert members <= {"root", pwd.getpwuid(os.geteuid()).pw_name}, "this user has no group of its own"
+    read(path)
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can give a file away")
