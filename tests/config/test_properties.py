@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -167,7 +168,9 @@ def test_quoted_text_stays_text(text):
     assert (entry[0], entry[1].value) == ("k", text)
 
 
-def test_reading_known_contents_loads_neither_jsonschema_nor_rapidfuzz():
+def test_reading_known_contents_loads_neither_jsonschema_nor_rapidfuzz(tmp_path):
+    for name in ("full_policy.yaml", "full_configuration.yaml"):
+        shutil.copy(HERE / name, tmp_path)
     program = f"""
 import hashlib, sys
 from pathlib import Path
@@ -175,7 +178,7 @@ from piactl.config.policy import read_policy
 from piactl.config.settings import read_settings
 from piactl.config.register import read_register
 for reader, name in ((read_policy, "full_policy.yaml"), (read_settings, "full_configuration.yaml")):
-    path = Path({str(HERE)!r}) / name
+    path = Path({str(tmp_path)!r}) / name
     assert reader(path, validated={{hashlib.sha256(path.read_bytes()).hexdigest()}})
 print([name for name in ("jsonschema", "rapidfuzz") if name in sys.modules])
 """
