@@ -63,7 +63,15 @@ def loaded(make: Make, around: date) -> Academy:
     return academy
 
 
-@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
+@pytest.mark.parametrize(
+    "around",
+    [
+        pytest.param(
+            day, id=name, marks=[] if name in ("29 February 2028", "the clocks go back") else pytest.mark.long
+        )
+        for name, day in AROUND.items()
+    ],
+)
 def test_one_late_run_equals_the_nights_one_by_one(make_academy: Make, around: date) -> None:
     nightly, late, full = (loaded(make_academy, around) for _ in range(3))
     reached = {0, 3, 17}
