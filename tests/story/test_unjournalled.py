@@ -57,7 +57,7 @@ def test_a_raw_write_by_an_identity_is_named(academy: Academy) -> None:
         nightly.modify(academy.dn(UID), {"piactlAlias": [(ldap3.MODIFY_REPLACE, ["thief@example.org"])]})
         nightly.delete(f"cn=lock,{academy.sandbox.state}")
     row = found(academy)
-    assert row["result"] == "warning"
+    assert row["result"] == "warning", row
     assert f"1 write of accounts not in this journal: {academy.dn(UID)} at " in row["found"]
     assert "by nightly" in row["found"]
     assert "thief" not in row["found"]
