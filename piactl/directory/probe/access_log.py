@@ -102,7 +102,8 @@ def logged_writes(
 
 def writes_since(reader: Reader, log: str, since: datetime) -> Iterator[LoggedWrite]:
     """All writes since then, in no order. Raises as every search does."""
-    begun = filters.at_least("reqStart", f"{since.astimezone(UTC):%Y%m%d%H%M%S.%fZ}")
+    # the fraction of a reqStart counts the operations of its second, and is no time
+    begun = filters.at_least("reqStart", f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z")
     query = filters.all_of(filters.equals("objectClass", "auditWriteObject"), begun)
     for entry in reader.search(log, query, _READ):
         yield _write(entry)
