@@ -283,7 +283,7 @@ def _proof(
         instead = '--administrator --reason "..."'
         if not alone:
             raise ActRefused(
-                f"{account.uid}: who asks has to prove who they are, one account at a time: name it alone.\n"
+                f"{account.uid}: a proof of identity is for one account: name it alone.\n"
                 f"An administrator can go on: {instead}"
             )
         holdoff = configuration.settings.password.holdoff_days

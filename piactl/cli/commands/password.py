@@ -120,8 +120,8 @@ def activate(
 ) -> int:
     """Give accounts an activation password: for one log in, to be replaced at once.
 
-    For accounts whose owner has not chosen a password yet. Where one was chosen, whoever asks has to prove
-    who they are: `password reset`. An administrator goes on with --administrator and --reason.
+    For accounts whose owner has not chosen a password yet. For others use `password reset`, which asks for
+    a proof of identity, or --administrator with --reason.
     It is shown once, on a terminal, or written to a new file. It takes the place of any password, and ends
     by itself (password.activation_hours). piactl sends it nowhere: hand it over, or send it by another way
     than the mailbox of the account.

@@ -189,7 +189,7 @@ def _refuse_chosen(store: AccountStore, entry: Entry, settings: Settings) -> Non
     uid = entry.account.uid
     if chose_password(store, entry, settings):
         raise ActRefused(
-            f"{uid}: its owner has chosen a password, so whoever asks has to prove who they are.\n"
+            f"{uid}: its owner has chosen a password, so a proof of identity is needed.\n"
             f"With the NUMEN: piactl password reset {uid}\n"
             'An administrator who knows the person can go on: --administrator --reason "..."'
         )
