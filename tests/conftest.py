@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import signal
 import tempfile
@@ -19,6 +20,8 @@ from hypothesis import settings
 from piactl import private_files
 from piactl.sandbox import SandboxStatus, start_sandbox, stop_sandbox
 from piactl.sandbox.files import ACCOUNTS, STATE, identity_dn
+
+from .remembered import copy_prepared, remember_configurations
 
 # how long one example takes depends on what else the machine does
 settings.register_profile("piactl", deadline=None)
@@ -42,6 +45,13 @@ def pytest_configure() -> None:
     private_files.trusted_owners.add(Path(__file__).stat().st_uid)
     # a shell starts what it puts in the background deaf to SIGINT, and so would be whatever the tests start
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    remember_configurations()
+
+
+def pytest_collection_finish() -> None:
+    # some million objects that stay: no collection needs to look at them again
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass(frozen=True)
@@ -91,10 +101,12 @@ class Sandbox:
                 return None
             return dict(connection.response[0]["raw_attributes"])
 
-    def entries(self, base: str, query: str = "(objectClass=*)") -> dict[str, dict[str, list[bytes]]]:
-        """The entries of a subtree by DN, all attributes, as root."""
+    def entries(
+        self, base: str, query: str = "(objectClass=*)", attributes: tuple[str, ...] = ("*", "+")
+    ) -> dict[str, dict[str, list[bytes]]]:
+        """The entries of a subtree by DN, all attributes unless others are given, as root."""
         with self.root() as connection:
-            connection.search(base, query, ldap3.SUBTREE, attributes=["*", "+"])
+            connection.search(base, query, ldap3.SUBTREE, attributes=list(attributes))
             return {e["dn"]: dict(e["raw_attributes"]) for e in connection.response if "dn" in e}
 
     def add(self, dn: str, values: dict[str, Any]) -> None:
@@ -136,13 +148,18 @@ def _bound(uri: str, **how: Any) -> Iterator[ldap3.Connection]:
 
 @pytest.fixture
 def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
-    """Makes started sandboxes (`make_sandbox(accesslog=True)`), each stopped at the end by its pid."""
+    """Makes started sandboxes (`make_sandbox(accesslog=True)`), each stopped at the end by its pid.
+
+    They have the same passwords and keys, except `fresh` ones.
+    """
     folders: list[Path] = []
 
-    def make(*, accesslog: bool = False) -> Sandbox:
+    def make(*, accesslog: bool = False, fresh: bool = False) -> Sandbox:
         # not tmp_path: with the names of long tests it is too long for a Unix socket
         folder = Path(tempfile.mkdtemp(prefix="piactl-test-"))
         folders.append(folder)
+        if not fresh:
+            copy_prepared(folder, accesslog=accesslog)
         status = start_sandbox(folder, accesslog=accesslog)
         assert status.pid is not None
         return Sandbox(folder, status.configuration, *status.uris, status.pid)

@@ -88,7 +88,7 @@ def test_secrets_are_for_the_owner_only_and_nowhere_else(sandbox: Any) -> None:
 
 
 def test_two_sandboxes_have_secrets_of_their_own(make_sandbox: Callable[..., Any]) -> None:
-    one, two = make_sandbox(), make_sandbox()
+    one, two = make_sandbox(fresh=True), make_sandbox(fresh=True)
     for name in ("reader", "nightly", "desk", "administrator", "keys"):
         assert (one.folder / "secrets" / name).read_bytes() != (two.folder / "secrets" / name).read_bytes()
 

@@ -184,7 +184,7 @@ class Academy:
 
     def stamps(self) -> dict[str, list[bytes]]:
         """The entryCSN of everything below the accounts: what any write at all would move."""
-        found = self.sandbox.entries(self.sandbox.accounts)
+        found = self.sandbox.entries(self.sandbox.accounts, attributes=("entryCSN",))
         return {dn: entry["entryCSN"] for dn, entry in found.items()}
 
     def managed(self) -> dict[str, dict[str, list[bytes]]]:
