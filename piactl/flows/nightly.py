@@ -24,6 +24,7 @@ from piactl.flows.apply.restored_directory import began_at
 from piactl.flows.apply.run import Run, check_date, head_facts
 from piactl.flows.canaries import try_canaries
 from piactl.flows.helpdesk.rate_limit import forget_old_attempts
+from piactl.flows.helpdesk.second_person import forget_old_requests
 from piactl.flows.helpdesk.unblock import release_activation_policy, remove_foreign_policies
 from piactl.flows.plan.incremental import NextCache, keep, read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
@@ -107,7 +108,12 @@ def run_nightly(
             stop=stop,
             brief=True,
             tell=tell,
-            housekeeping=(remove_foreign_policies, release_activation_policy, forget_old_attempts),
+            housekeeping=(
+                remove_foreign_policies,
+                release_activation_policy,
+                forget_old_attempts,
+                forget_old_requests,
+            ),
         )
         done.without_feeds = bool(made.refused)
         if not done.stopped:

@@ -19,6 +19,7 @@ from piactl.directory.store.records import ATTEMPTS, DATA, Places, UnreadableRec
 from piactl.directory.store.run_records import read_runs
 from piactl.errors import AccountNotFound
 from piactl.flows.helpdesk.rate_limit import Answer, read_attempts
+from piactl.flows.helpdesk.second_person import Requests
 from piactl.flows.queries.accounts import AccountStore, find_entry
 from piactl.journal import JournalLine, Wanted, read_lines
 from piactl.journal.query import changes
@@ -62,6 +63,7 @@ def person_export(
         else [],
         **_by_hand(account),
         "attempts": _attempts(store, uid, unreadable) if uid else None,
+        "requests": list(_requests(store, uid, unreadable)) if uid else [],
         "waiting": {**waiting_record(waiting), "numen_digest": NUMEN_DIGEST} if waiting else None,
         "absences": [
             {
@@ -132,6 +134,16 @@ def _attempts(store: AccountStore, uid: str, unreadable: UnreadableRecords) -> D
             failures += found.failures
             last = max(last, found.last) if last is not None else found.last
     return {"failures": failures, "last": last.isoformat(timespec="seconds")} if last is not None else None
+
+
+def _requests(store: AccountStore, uid: str, unreadable: UnreadableRecords) -> Iterator[Document]:
+    """What a second person had or has to approve."""
+    for one in Requests(store.reader, store.directory.state, store.keys, unreadable, "UTC").all():
+        if one.account == uid:
+            ended = (
+                {name: str(one.ended.get(name)) for name in ("outcome", "by", "at")} if one.ended else None
+            )
+            yield {"request": one.name, **one.record, "ended": ended}
 
 
 def _runs(store: AccountStore, journal: str, uid: str, unreadable: UnreadableRecords) -> Iterator[Document]:

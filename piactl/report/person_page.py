@@ -48,6 +48,7 @@ def _lines(view: View) -> Iterator[str]:
     yield from _section("Modifications manuelles", view["overrides"])
     yield from _section("Verrou d'un administrateur", map(_pairs, _one(view["lock"])))
     yield from _section("Contrôles d'identité échoués", map(_pairs, _one(view["attempts"])))
+    yield from _section("Demandes soumises à une seconde personne", map(_pairs, view["requests"]))
     yield from _section("Compte en attente de création", map(_pairs, _one(view["waiting"])))
     yield from _section("Affectations absentes d'un fichier RH, à confirmer", map(_pairs, view["absences"]))
     yield from _section("Sources RH en désaccord", map(_pairs, view["disagreements"]))

@@ -430,8 +430,27 @@ CASES: dict[str, Case] = {
             (("password", "reset", CLAIRE, IDA, "--to", "{new}"), "", 2, "one account at a time"),
             (("password", "reset", IDA, "--numen-file", "-", "--to", "{new}"), NUMEN, 1, IDA),
             (("password", "reset", CLAIRE, "--without-check", "--to", "{new}"), "", 2, "needs a reason"),
+            (("password", "reset", CLAIRE, "--second-person"), "", 2, "needs a reason"),
+            (("password", "reset", CLAIRE, IDA, "--second-person", *WHY), "", 2, "is for one account"),
         ),
         missing=("password", "reset"),
+    ),
+    "password approve": Case(
+        ("password", "approve", "2222-2222", "--to", "{new}"),
+        code=9,
+        wrong=(
+            (("password", "approve", "2222-2222", "--to", "{new}"), "", 9, "there is no such request"),
+            (("password", "approve", "\x1b)(cn=*", "--to", "{new}"), "", 9, "there is no such request"),
+            (("password", "approve", "2222-2222"), "", 2, "never to a pipe"),
+        ),
+        missing=("password", "approve"),
+    ),
+    "password requests": Case(
+        ("password", "requests"),
+        wrong=(
+            (("password", "requests", "--withdraw", "2222-2222"), "", 2, "needs a reason"),
+            (("password", "requests", "--withdraw", "2222-2222", *WHY), "", 9, "there is no such request"),
+        ),
     ),
     "password unblock": act("password unblock", reason=False, asks=False),
     "password check": Case(
@@ -462,6 +481,13 @@ CASES: dict[str, Case] = {
         before=ENROLLED,
         wrong=((("otp", "verify", "nobody.here"), "123456\n", 9, NOBODY),),
         missing=("otp", "verify"),
+    ),
+    "otp approve": Case(
+        ("otp", "approve", "2222-2222"),
+        stdin="123456\n",
+        code=9,
+        wrong=((("otp", "approve", "2222-2222"), "123456\n", 9, "there is no such request"),),
+        missing=("otp", "approve"),
     ),
     "otp show": Case(
         ("otp", "show", CLAIRE),

@@ -76,8 +76,8 @@ def test_every_command_is_in_the_table() -> None:
     assert sorted(commands(assembled(whole=True))) == sorted(CASES)
 
 
-NOT_TRIED = ("otp verify", "otp resync", "runs rewind", "recover", "journal begin")
-"""What is verified by a code of now cannot be tried out; the last three change one record, or show what they
+NOT_TRIED = ("otp verify", "otp resync", "password requests", "runs rewind", "recover", "journal begin")
+"""What is verified by a code of now cannot be tried out; the last four change one record, or show what they
 will do without --reason."""
 
 
@@ -138,7 +138,8 @@ READING = [
     w
     for w in CASES
     if not (CASES[w].acting or CASES[w].asks or CASES[w].before or w in WRITE_BY_THEMSELVES)
-    and w not in ("otp verify", "otp resync", "password reset", "key retire")
+    and w
+    not in ("otp verify", "otp approve", "otp resync", "password reset", "password approve", "key retire")
 ]
 
 

@@ -15,7 +15,7 @@ IDENTITIES = ("reader", "nightly", "desk", "administrator")
 READING = (
     "plan adopt forecast why account.export account.list account.show account.timeline account.history "
     "exception.list override.list otp.show key.list journal.show journal.verify journal.prune runs.list "
-    "runs.show password.check recover"
+    "runs.show password.check password.requests password.approve otp.approve recover"
 )
 NONE = (
     "init completion feed.check feed.rejects service.list service.show profile.list profile.show "

@@ -43,6 +43,7 @@ CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("password reset", "--to"): ((CLAIRE, "--to", "{new}"), WRITES),
     ("password reset", "--numen-file"): ((CLAIRE, "--numen-file", "{own}"), READS),
     ("password reset", "--one-time-code-file"): ((CLAIRE, "--one-time-code-file", "{own}"), READS),
+    ("password approve", "--to"): (("2222-2222", "--to", "{new}"), WRITES),
     ("password check", "--password-file"): ((CLAIRE, "--password-file", "{own}"), READS),
     ("otp verify", "--proof-file"): ((CLAIRE, "--proof-file", "{own}"), READS),
     ("otp remove", "--proof-file"): ((CLAIRE, "--proof-file", "{own}", *WHY), READS),

@@ -75,6 +75,8 @@ class Place:
             "heads": "cn=host-{},ou=journals",
             "folder_of_heads": "ou=journals",
             "more_heads": "cn=more-{},ou=journals",
+            "request": "cn=req-{},ou=requests",
+            "more_requests": "cn=more-{},ou=requests",
         }
         records |= {"state_record": "cn=state-{}", "waiting": "cn=wait-{},ou=waiting"}
         if name in below:
@@ -138,7 +140,7 @@ def arrange(root: ldap3.Connection, place: Place) -> None:
     root.add(place.linked, attributes={**linked, "objectClass": [*linked["objectClass"], "oathTOTPUser"]})
     for holder in (place.account, place.protected):
         root.add(f"cn=otp,{holder}", attributes=device(f"cn=otp,{holder}"))
-    for dn in (place.run, place.undo, place.attempt, place.state_record, place.waiting):
+    for dn in (place.run, place.undo, place.attempt, place.state_record, place.waiting, place.request):
         root.add(dn, attributes={"objectClass": "piactlRecord", "piactlData": "{}"})
     root.add(place.heads, attributes={"objectClass": "piactlRecord", "description": ["1:a", "2:b"]})
 
@@ -438,6 +440,15 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
     "rename the folder of the heads": (rename_to("folder_of_heads", "ou=old.{who}"), ADMINISTRATOR),
     "make heads another record": (put("heads", piactlData="{}"), ADMINISTRATOR),
     "make heads something else": (change("heads", objectClass=(ADD, ["extensibleObject"])), ADMINISTRATOR),
+    "request": (put_in("more_requests", new_record), SUPPORTS | {"nightly"}),
+    "request as something else": (
+        put_in("more_requests", lambda who, dn: {"objectClass": ["piactlRecord", "piactlRunLock"]}),
+        {"nightly", "administrator"},
+    ),
+    "change a request": (put("request", piactlData='{"run": 1}'), APPLIES),
+    "empty a request": (put("request", piactlData=[]), APPLIES),
+    "delete a request": (take_out("request"), APPLIES),
+    "rename a request": (rename_to("request", "cn=gone.{who}"), APPLIES),
     "forget attempts": (take_out("attempt"), SUPPORTS | {"nightly", "late"}),
     "change the policy of passwords": (put(f"cn=default,{POLICIES}", pwdMinLength="1"), NOBODY),
     "make a service identity": (

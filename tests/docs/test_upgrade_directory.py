@@ -99,9 +99,11 @@ def without_fence(text: str) -> str:
 
 
 def without_heads(text: str) -> str:
-    """The rules as they were before the directory took heads of journals."""
-    text, rules = re.subn(r'(?m)^(olcAccess:|access) to dn\.\S+="ou=journals,.*\n(  by .*\n)+', "", text)
-    assert rules == 4
+    """The rules as they were before the directory took heads of journals and requests."""
+    text, rules = re.subn(
+        r'(?m)^(olcAccess:|access) to dn\.\S+="ou=(?:journals|requests),.*\n(  by .*\n)+', "", text
+    )
+    assert rules == 7
     return text
 
 
@@ -141,6 +143,7 @@ def former_tree(tree: str) -> str:
         (r"^pwdInHistory: 1\n", ""),
         (r"^dn: cn=protected,.*\n(.+\n)+\n", ""),
         (r"^dn: ou=journals,.*\n(.+\n)+\n", ""),
+        (r"^dn: ou=requests,.*\n(.+\n)+\n", ""),
     )
     return re.sub(r"(?m)^(objectClass: pwdPolicyChecker|pwdUseCheckModule|pwdCheckModuleArg).*\n", "", tree)
 
@@ -236,7 +239,8 @@ def conf(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Standing:
         root.modify(f"cn=default,{POLICIES}", ppm)
         root.modify(f"cn=activation,{POLICIES}", ppm | {"pwdInHistory": [(ldap3.MODIFY_DELETE, [])]})
         root.delete(f"cn=protected,{POLICIES}")
-        root.delete(f"ou=journals,{sandbox.state}")
+        for folder in ("journals", "requests"):
+            root.delete(f"ou={folder},{sandbox.state}")
     return Standing(sandbox, sandbox, capsys)
 
 
@@ -248,7 +252,7 @@ PASSWORDS_BY_CONFIG, PASSWORDS_BY_CONF, _ = re.split(
 )
 LOCK_BY_CONFIG += "\n" + commands("7. The days on which proofs changed")
 HEADS, HEADS_BY_CONFIG, HEADS_BY_CONF = re.split(
-    f'(?<=journals"; }}\n)|{CONF}', commands("8. The heads of the journals")
+    f"(?<=done\n}}\n)|{CONF}", commands("8. The heads of the journals, and requests")
 )
 BY_CONFIG = (
     f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}\n{PASSWORDS_BY_CONFIG}\n"

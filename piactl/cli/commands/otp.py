@@ -12,12 +12,22 @@ import typer
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import Manner, read_names
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
-from piactl.cli.framework.options import ActOutput, Allow, DryRun, Names, Reason, ShowOutput, Yes
+from piactl.cli.framework.options import (
+    ActOutput,
+    Allow,
+    DryRun,
+    Names,
+    Reason,
+    SecondPerson,
+    ShowOutput,
+    Yes,
+)
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import IdentityName
+from piactl.core.plan.guards import DEVICE
 from piactl.errors import Exit, PiactlError, UsageError
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.device_text import COLUMNS, devices_text
@@ -57,16 +67,25 @@ def verify(
     output: ActOutput = None,
     administrator: AsAdministrator = False,
     allow: Allow = None,
+    second_person: SecondPerson = False,
 ) -> int:
     """Put a new device in force, with a code that it shows now.
 
     The code is asked for on a terminal, else read from stdin, one line. From then on older devices are no
     good; the code given here is used up. Where another device is in force or suspended, a code of it or the
     NUMEN is asked for first. An administrator goes on without, with --administrator and --reason.
+
+    For somebody who has neither: --second-person with --reason requests it, and another operator approves it,
+    with a code of the new device (`otp approve`).
     """
     from piactl.flows.helpdesk.otp import prepare_verification
 
     refuse_input("--proof-file", proof_file)
+    if second_person:
+        from piactl.cli.commands.second_person import request_approval
+
+        manner = desk_manner(reason, False, False, True, output)
+        return request_approval(DEVICE, [name], manner, proof_file, administrator, allow)
     manner = desk_manner(reason or "verification", administrator, False, True, output)
     manner = acting.allowing(manner, allow, reason)
     configuration, order, author = acting.begin(manner)
@@ -75,7 +94,7 @@ def verify(
             configuration.accounts(writer),
             configuration.identity_checks(writer),
             name,
-            _ask,
+            ask_code,
             _proof(configuration, order, manner, reason, proof_file, writer),
             acting.operation_guard(configuration, order),
             author,
@@ -109,7 +128,7 @@ def resync(
             configuration.identity_checks(writer),
             configuration.policy.otp_reach,
             name,
-            _ask,
+            ask_code,
             author,
             _now,
             manner.identity,
@@ -304,7 +323,7 @@ def _proof(
     return prove
 
 
-def _ask(what: str) -> str:
+def ask_code(what: str) -> str:
     """A code, asked for on a terminal, else the next line of stdin. Raises UsageError where there is none."""
     if sys.stdin.isatty() and sys.stderr.isatty():
         print(f"{what}: ", end="", file=sys.stderr, flush=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,10 +11,20 @@ import typer
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import Manner, read_names
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
-from piactl.cli.framework.options import ActOutput, Allow, DryRun, Names, Reason, ShowOutput, Yes
+from piactl.cli.framework.options import (
+    ActOutput,
+    Allow,
+    DryRun,
+    Names,
+    Reason,
+    SecondPerson,
+    ShowOutput,
+    Yes,
+)
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
+from piactl.core.plan.guards import PASSWORD
 from piactl.errors import Exit
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.account_text import activation_text
@@ -22,7 +32,8 @@ from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
-    from piactl.directory.port import Writer
+    from piactl.directory.port import Reader, Writer
+    from piactl.flows.accounts.batch import Batch
     from piactl.flows.apply.run import Order
     from piactl.flows.helpdesk.activation import IdentityCheck
 
@@ -37,6 +48,7 @@ def hand_out(
     check: IdentityCheck | None = None,
     *,
     first_only: bool = False,
+    approving: Callable[[Reader, Batch], Batch] = lambda _, batch: batch,
 ) -> int:
     """Sets activation passwords, shows them where no file has them, and says what follows; the exit code."""
     from piactl.flows.helpdesk.activation import ActivationDelivery
@@ -70,8 +82,9 @@ def hand_out(
         )
 
     return acting.decide(
-        lambda reader: delivery.prepare(
-            configuration.accounts(reader), names, order.reason, utc_now(), manner.identity
+        lambda reader: approving(
+            reader,
+            delivery.prepare(configuration.accounts(reader), names, order.reason, utc_now(), manner.identity),
         ),
         manner,
         configuration,
@@ -81,13 +94,13 @@ def hand_out(
     )
 
 
-def _refuse_unsafe_way(manner: Manner, to: str | None) -> None:
+def refuse_unsafe_way(manner: Manner, to: str | None) -> None:
     if to:
         refuse_output("--to", to)
-    from piactl.flows.helpdesk.activation import refuse_unsafe_way
+    from piactl.flows.helpdesk import activation
 
     if not manner.dry_run:
-        refuse_unsafe_way(
+        activation.refuse_unsafe_way(
             to_file=bool(to), results_printed=manner.output is not None, on_terminal=sys.stdout.isatty()
         )
 
@@ -130,7 +143,7 @@ def activate(
     manner = _manner(reason or "first connection", administrator, dry_run, yes, output)
     manner = acting.allowing(manner, allow, reason)
     configuration, order, _ = acting.begin(manner)
-    _refuse_unsafe_way(manner, to)
+    refuse_unsafe_way(manner, to)
     wanted = read_names(names)
     return hand_out(wanted, manner, configuration, order, to, private_mail, first_only=first_only)
 
@@ -157,18 +170,28 @@ def reset(
     output: ActOutput = None,
     administrator: Administrator = False,
     allow: Allow = None,
+    second_person: SecondPerson = False,
 ) -> int:
     """Give an account an activation password, once the person has proved who they are.
 
     The NUMEN is asked for, and a one-time code where a device is in force; on a terminal without echo, else
     from files or stdin. Wrong answers are counted for all hosts: after five the next has to wait, longer
     each time. Which answer was wrong is not said.
+
+    For somebody who cannot prove it: --second-person with --reason requests it, and another operator approves
+    it (`password approve`).
     """
     from piactl.flows.helpdesk.identity_proof import reset_terms
 
     refuse_input("--numen-file", numen_file)
     refuse_input("--one-time-code-file", one_time_code_file)
     wanted = read_names(names)
+    if second_person:
+        from piactl.cli.commands.second_person import request_approval
+
+        others = (numen_file, one_time_code_file, without_check, to, private_mail, administrator, allow)
+        manner = _manner(reason, False, dry_run, yes, output)
+        return request_approval(PASSWORD, wanted, manner, *others)
     terms = reset_terms(
         wanted, reason, administrator=administrator, without_check=without_check, dry_run=dry_run
     )
@@ -178,7 +201,7 @@ def reset(
     )
     manner = acting.allowing(manner, allow, reason)
     configuration, order, _ = acting.begin(manner)
-    _refuse_unsafe_way(manner, to)
+    refuse_unsafe_way(manner, to)
     check = None
     if asks_for_proof:
         check = _identity_check(configuration, wanted[0], order, manner, numen_file, one_time_code_file)

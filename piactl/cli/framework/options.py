@@ -75,6 +75,10 @@ Allow = Annotated[
     list[str] | None,
     typer.Option("--allow", metavar="KIND=N", help="Approve a broken guard for exactly N accounts."),
 ]
+SecondPerson = Annotated[
+    bool,
+    typer.Option("--second-person", help="Without a proof: request it, for another operator to approve."),
+]
 LastDay = Annotated[
     str | None, typer.Option("--until", metavar="DATE", help="The last day, inclusive (YYYY-MM-DD).")
 ]

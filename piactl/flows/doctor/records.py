@@ -33,6 +33,7 @@ from piactl.directory.store.records import (
     IN_RECORD,
     JOURNALS,
     OVERRIDES,
+    REQUESTS,
     RUNS,
     SOURCES,
     WAITING,
@@ -190,7 +191,7 @@ def _bases(reader: Reader, directory: DirectorySettings) -> Finding:
     places = Places(directory.state)
     wanted = [directory.suffix, directory.accounts, directory.state]
     wanted += [places.folder(name) for name in (RUNS, SOURCES, WAITING)]
-    later = [places.folder(name) for name in (ATTEMPTS, OVERRIDES, JOURNALS)]
+    later = [places.folder(name) for name in (ATTEMPTS, OVERRIDES, JOURNALS, REQUESTS)]
     missing = [dn for dn in wanted if reader.read(dn, ["objectClass"]) is None]
     minor = [dn for dn in later if reader.read(dn, ["objectClass"]) is None]
     advice = "Add them (schemas/ldap/tree.ldif.in has them), or correct the bases."

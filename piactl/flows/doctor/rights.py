@@ -24,6 +24,7 @@ from piactl.directory.store.records import (
     JOURNALS,
     LOCK_CLASS,
     LOCK_WRITER,
+    REQUESTS,
     RUNS,
     SOURCES,
     WAITING,
@@ -86,6 +87,7 @@ TRIALS = (
         Trial(who, JOURNALS, False, "take away heads of journals", "description")
         for who in ("reader", "nightly", "desk")
     ),
+    Trial("desk", REQUESTS, False, "change a request", "piactlData"),
     Trial("administrator", "account", True, "change an account", "displayName"),
     Trial("administrator", "account", True, "mark an account as protected", "displayName", _MARK),
     Trial("administrator", "protected", True, "change a protected account", "displayName"),
@@ -307,12 +309,13 @@ def _places(server: Server) -> dict[str, str]:
     found: dict[str, str | None] = {"suffix": settings.suffix}
     found["account"] = _any(server, filters.all_of(IN_ACCOUNTS, filters.none_of(mark)))
     found["protected"] = _any(server, filters.all_of(IN_ACCOUNTS, mark))
-    for name in (RUNS, SOURCES, WAITING, JOURNALS):
+    for name in (RUNS, SOURCES, WAITING, JOURNALS, REQUESTS):
         dn = Places(settings.state).folder(name)
         found[name] = dn if server.first.entry(dn, ["ou"]) else None
-    if folder := found[JOURNALS]:
-        heads = server.first.sample(folder, IN_RECORD)  # their rules are not those of the folder
-        found[JOURNALS] = heads.dn if heads else folder
+    for name in (JOURNALS, REQUESTS):
+        if folder := found[name]:
+            record = server.first.sample(folder, IN_RECORD)  # their rules are not those of the folder
+            found[name] = record.dn if record else folder
     return {kind: dn for kind, dn in found.items() if dn}
 
 

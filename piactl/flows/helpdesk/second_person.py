@@ -1,0 +1,286 @@
+"""An activation password or another device for somebody who cannot prove who they are: one operator requests
+it, and a second one approves it, once.
+
+A request and its end are two records below `ou=requests`, which the access rules let the help desk add and
+neither change nor delete. Each request is sealed under the keys of piactl: another program that knows the
+password of the help desk can add a record, and none that counts.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from piactl.core.credentials.activation_password import ALPHABET, LENGTH
+from piactl.core.credentials.totp import to_verify
+from piactl.core.edits import ActRefused
+from piactl.core.model.digests import DigestKeys
+from piactl.core.plan.guards import DEVICE, PASSWORD
+from piactl.core.rules.desired import Rules
+from piactl.directory.dn import child
+from piactl.directory.port import EntryWrite, Outcome, Reader, Writer
+from piactl.directory.store.accounts import Entry
+from piactl.directory.store.records import (
+    DATA,
+    IN_RECORD,
+    RECORD_CLASS,
+    REQUESTS,
+    Misshapen,
+    Places,
+    Record,
+    UnreadableRecords,
+    cn_of,
+    dumps,
+    instant_of,
+    parsed,
+    record_write,
+    stored,
+    text_of,
+)
+from piactl.errors import Exit, PiactlError
+from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
+from piactl.flows.apply.run import Run
+from piactl.flows.helpdesk.activation import refuse_activation
+from piactl.flows.helpdesk.otp.holder import Holder, find_holder
+from piactl.flows.helpdesk.rate_limit import shown_time
+from piactl.flows.plan.ready_plan import AccountWrite
+from piactl.flows.queries.accounts import AccountStore
+from piactl.journal.actor import Actor
+
+HOURS = timedelta(hours=8)
+"""How long a request can be approved."""
+COMMANDS = {PASSWORD: "password approve", DEVICE: "otp approve"}
+"""The commands that approve, by what is requested."""
+APPROVED, WITHDRAWN = "approved", "withdrawn"
+_ENDED = "-ended"
+
+
+class RequestNotFound(PiactlError):
+    """There is no such request, or it is long over."""
+
+    exit_code = Exit.NOT_FOUND
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What `by` requested at `at`, and why: `kind` is PASSWORD or DEVICE, `device` the name of the new one.
+    `ended` is the record of its end, None while it is open."""
+
+    name: str
+    kind: str
+    account: str
+    device: str
+    by: str
+    at: datetime
+    reason: str
+    ended: Record | None = None
+
+    @property
+    def until(self) -> datetime:
+        return self.at + HOURS
+
+    @property
+    def record(self) -> dict[str, Any]:
+        facts = {"kind": self.kind, "account": self.account, "by": self.by, "reason": self.reason}
+        return {**facts, "device": self.device, "at": self.at.isoformat(timespec="seconds")}
+
+    @property
+    def approving_reason(self) -> str:
+        """The reason of the run that approves it."""
+        return f"requested by {self.by} ({self.name}): {self.reason}"
+
+
+def known_operator(actor: Actor) -> str:
+    """The name of the operator, as the kernel or sudo has it. Raises ActRefused."""
+    name = actor.login or actor.sudo_user
+    if not name:
+        raise ActRefused(
+            "two operators are needed, and neither the kernel nor sudo knows who you are.\n"
+            "Log in to this host as yourself, or come by sudo as docs/administration.md says"
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """The requests in the directory, below the entry `state`. Messages show instants in `timezone`."""
+
+    reader: Reader
+    state: str
+    keys: DigestKeys
+    unreadable: UnreadableRecords
+    timezone: str
+
+    def all(self) -> Iterator[Request]:
+        """Every request that can be read, ended ones too, the oldest first; those of other programs are added
+        to `unreadable`."""
+        if self.reader.read(self._folder, ["ou"]) is None:
+            return
+        entries = list(self.reader.search(self._folder, IN_RECORD, ["cn", DATA], scope="one"))
+        found = []
+        for entry in entries:
+            name = cn_of(entry)
+            if name.endswith(_ENDED):
+                continue
+            one = self.unreadable.read(entry.dn, entry.first(DATA), partial(self._read, name))
+            if one is not None:
+                found.append(replace(one, ended=self._end(name)))
+        yield from sorted(found, key=lambda one: (one.at, one.name))
+
+    def open(self, now: datetime) -> list[Request]:
+        return [one for one in self.all() if one.ended is None and now < one.until]
+
+    def open_one(self, name: str, now: datetime) -> Request:
+        """Raises RequestNotFound, UnreadableRecord for a record of another program, and ActRefused for a
+        request that is over."""
+        dn = child(self._folder, "cn", name)
+        data = stored(self.reader.read(dn, [DATA]))
+        if data is None:
+            raise RequestNotFound(f"{name}: there is no such request. See: piactl password requests")
+        one = replace(parsed(dn, data, partial(self._read, name)), ended=self._end(name))
+        if one.ended is not None:
+            raise ActRefused(f"{name}: {one.ended.get('outcome')} by {one.ended.get('by')} already")
+        if now >= one.until:
+            raise ActRefused(
+                f"{name}: the request of {one.by} is over since {shown_time(one.until, self.timezone)}; "
+                "request it again"
+            )
+        return one
+
+    def to_approve(self, name: str, kind: str, actor: Actor, now: datetime) -> tuple[Request, str]:
+        """The request of that kind that the operator may approve, and their name. Raises as `open_one`, and
+        ActRefused."""
+        one = self.open_one(name, now)
+        operator = known_operator(actor)
+        if one.kind != kind:
+            raise ActRefused(f"{name}: requests a {one.kind}: piactl {COMMANDS[one.kind]} {name}")
+        if one.by == operator:
+            raise ActRefused(f"{name}: {operator} requested it, so somebody else has to approve it")
+        return one, operator
+
+    def end_write(self, one: Request, outcome: str, operator: str, run: str, now: datetime) -> EntryWrite:
+        """The record that ends a request, which fails where there is one."""
+        facts = {"outcome": outcome, "by": operator, "run": run, "at": now.isoformat(timespec="seconds")}
+        return _added(child(self._folder, "cn", one.name + _ENDED), facts)
+
+    def approve(self, writer: Writer, one: Request, operator: str, run: str, now: datetime) -> None:
+        """Uses the request up. Raises ActRefused where another operator was faster."""
+        result = next(iter(writer.write([self.end_write(one, APPROVED, operator, run, now)])))
+        if result.outcome is Outcome.CONFLICT:
+            raise ActRefused(f"{one.name}: another operator ended this request at the same moment")
+        if result.outcome is not Outcome.APPLIED:
+            raise PiactlError(f"{one.name}: the request cannot be used up: {result.message}")
+
+    def approving(self, batch: Batch, one: Request, operator: str, run: str, now: datetime) -> Batch:
+        """The batch that the request is used up for, once no guard refuses it and before the first write."""
+
+        def reserve(writer: Writer) -> None:
+            if batch.reserve is not None:
+                batch.reserve(writer)
+            self.approve(writer, one, operator, run, now)
+
+        return replace(batch, reserve=reserve)
+
+    def prepare(
+        self,
+        store: AccountStore,
+        rules: Rules,
+        kind: str,
+        names: Sequence[str],
+        reason: str,
+        operator: str,
+        now: datetime,
+        identity: str,
+    ) -> Batch:
+        """The request of an activation password, or of the device that waits to be verified. Raises
+        PiactlError in a directory that has no place for it."""
+        if self.reader.read(self._folder, ["ou"]) is None:
+            raise PiactlError(f"{self._folder} is missing: docs/upgrade-directory.md, section 8")
+
+        def prepared(name: str, entry: Entry) -> PreparedAccount:
+            uid, device = entry.account.uid, ""
+            if kind == PASSWORD:
+                refuse_activation(entry.account, rules, identity)
+            else:
+                device = _replacing(find_holder(store, uid, self.unreadable, identity))
+            one = Request(_new_name(), kind, uid, device, operator, now.replace(microsecond=0), reason)
+            record = {**one.record, "seal": self.keys.digest("request", _sealed(one))}
+            write = _added(child(self._folder, "cn", one.name), record)
+            note = (
+                f"requested; another operator approves it until {shown_time(one.until, self.timezone)}: "
+                f"piactl {COMMANDS[kind]} {one.name}"
+            )
+            return PreparedAccount(
+                name, uid, write=AccountWrite(uid, (f"{kind}-request",), reason, write), note=note
+            )
+
+        return Batch(prepare_each(store, names, prepared))
+
+    @property
+    def _folder(self) -> str:
+        return Places(self.state).folder(REQUESTS)
+
+    def _read(self, name: str, record: Record) -> Request:
+        kind, account, device, by = (text_of(record, word) for word in ("kind", "account", "device", "by"))
+        one = Request(name, kind, account, device, by, instant_of(record["at"]), text_of(record, "reason"))
+        if not self.keys.matches(text_of(record, "seal"), "request", _sealed(one)):
+            raise Misshapen("its seal is not of piactl's keys: another program wrote it")
+        return one
+
+    def _end(self, name: str) -> Record | None:
+        """Any record there ends the request, readable or not."""
+        dn = child(self._folder, "cn", name + _ENDED)
+        data = stored(self.reader.read(dn, [DATA]))
+        return None if data is None else self.unreadable.read(dn, data, dict) or {}
+
+
+def waiting_device(holder: Holder) -> str:
+    """The name of the device that `otp verify` would put in force, "" for none."""
+    device = to_verify(holder.plain, holder.account.device)
+    return device.name if device else ""
+
+
+def forget_old_requests(run: Run) -> int:
+    """Deletes the requests that are over, with their ends; how many. Raises PiactlError."""
+    requests = Requests(run.writer, run.settings.directory.state, run.keys, run.unreadable, "UTC")
+    gone = 0
+    for one in requests.all():
+        if run.now() < one.until:
+            continue
+        for name in (
+            one.name + _ENDED,
+            one.name,
+        ):  # the end has no meaning without its request, and is found by it
+            dn = child(run.places.folder(REQUESTS), "cn", name)
+            write = record_write(dn, stored(run.writer.read(dn, [DATA])), None)
+            if write is not None:
+                gone += next(iter(run.writer.write([write]))).outcome is Outcome.APPLIED
+    return gone
+
+
+def _replacing(holder: Holder) -> str:
+    """The name of the device that takes the place of another. Raises ActRefused."""
+    uid, device = holder.account.uid, waiting_device(holder)
+    if not device:
+        raise ActRefused(f"{uid}: no device waits to be verified.\nEnrol one: piactl otp enroll {uid}")
+    if not holder.account.device:
+        raise ActRefused(f"{uid}: no device is replaced, so no proof is needed: piactl otp verify {uid}")
+    return device
+
+
+def _sealed(one: Request) -> str:
+    return dumps({**one.record, "request": one.name}).decode()
+
+
+def _added(dn: str, record: Record) -> EntryWrite:
+    values = {"objectClass": RECORD_CLASS, "cn": dn.partition("=")[2].partition(",")[0]}
+    add = {name: (value.encode(),) for name, value in values.items()}
+    return EntryWrite("add", dn, add={**add, DATA: (dumps(record),)})
+
+
+def _new_name() -> str:
+    return "-".join("".join(secrets.choice(ALPHABET) for _ in range(LENGTH)) for _ in range(2))

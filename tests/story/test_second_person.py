@@ -1,0 +1,287 @@
+"""Somebody who cannot prove who they are: one operator requests an activation password or another device, a
+second one approves it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import ldap3
+import pytest
+
+from piactl.journal import actor as journal_actor
+from piactl.journal import who
+from tests.cli.test_password import CLAIRE, IDA, codes, given, lets_in, staff
+
+from .academy import Academy, Ran
+from .phones import Phone, enrolled, verified
+from .test_logins import PASSWORD
+
+__all__ = ["staff"]
+
+WHY = ("--reason", "came with an identity card, knows no NUMEN")
+LATER = timedelta(hours=8, minutes=1)
+
+
+@pytest.fixture
+def people(staff: Academy, monkeypatch: pytest.MonkeyPatch) -> Academy:
+    """Anne is logged in; Claire has chosen a password and has a device, Ida has no NUMEN."""
+    for uid in (CLAIRE, IDA):
+        staff.change(uid, userPassword=[PASSWORD])
+    log_in(monkeypatch, "anne")
+    return staff
+
+
+def log_in(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Who the kernel says that the operator is."""
+    monkeypatch.setattr(journal_actor, "_audit_login", lambda: name)
+
+
+def requested(academy: Academy, *words: str, code: int = 0) -> str:
+    """The name of the request that a command makes, "" where it makes none."""
+    ran = academy.run(*words, "--second-person", *WHY, *(("--yes",) if words[0] == "password" else ()))
+    assert ran.code == code, ran
+    found = re.search(r"approve (\S+)", ran.out)
+    return found[1] if found and not code else ""
+
+
+def approved(academy: Academy, request: str) -> tuple[Ran, dict[str, str]]:
+    path = academy.folder / f"approved-{len(academy.said)}.csv"
+    ran = academy.run("password", "approve", request, "--to", path, "--yes")
+    return ran, codes(path) if path.exists() else {}
+
+
+def records(academy: Academy) -> dict[str, Any]:
+    found = academy.sandbox.entries(f"ou=requests,{academy.sandbox.state}", "(objectClass=piactlRecord)")
+    return {dn: json.loads(entry["piactlData"][0]) for dn, entry in found.items()}
+
+
+def journal(academy: Academy) -> list[dict[str, Any]]:
+    path = academy.sandbox.folder / "journal" / "piactl.jsonl"
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+@contextmanager
+def at(monkeypatch: pytest.MonkeyPatch, ahead: timedelta) -> Iterator[None]:
+    """Inside, the clock of the commands is ahead."""
+    from piactl.cli.commands import second_person
+    from piactl.clock import utc_now
+
+    with monkeypatch.context() as patch:
+        patch.setattr(second_person, "utc_now", lambda: utc_now() + ahead)
+        yield
+
+
+def test_one_requests_and_another_approves(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    with people.nothing_written():
+        request = requested(people, "password", "reset", IDA)
+        (record,) = records(people).values()
+        assert (record["account"], record["by"]) == (IDA, "anne")
+        shown = people.run("password", "requests", "-o", "json").json
+        assert [(one["request"], one["account"], one["kind"], one["by"]) for one in shown] == [
+            (request, IDA, "password", "anne")
+        ]
+        # the same operator, one whom neither the kernel nor sudo knows, one who names no request
+        ran, _ = approved(people, request)
+        assert (ran.code, "anne requested it" in ran.err) == (1, True), ran
+        log_in(monkeypatch, "")
+        ran, _ = approved(people, request)
+        assert (ran.code, "neither the kernel nor sudo" in ran.err) == (1, True), ran
+        assert requested(people, "password", "reset", IDA, code=1) == ""
+        log_in(monkeypatch, "bruno")
+        ran, _ = approved(people, "hhhh-hhhh")
+        assert (ran.code, "there is no such request" in ran.err) == (9, True), ran
+        ran = people.run("otp", "approve", request)
+        assert (ran.code, f"piactl password approve {request}" in ran.err) == (1, True), ran
+        assert people.run("password", "approve", request, "--dry-run").code == 0
+    ran, found = approved(people, request)
+    assert ran.code == 0, ran
+    assert lets_in(people, IDA, found[IDA])
+    assert not lets_in(people, IDA, PASSWORD)
+    (line,) = [one for one in journal(people) if one.get("kinds") == ["password"]]
+    (run,) = [one for one in journal(people) if one["type"] == "run" and one["run"] == line["run"]]
+    assert run["login"] == "bruno"
+    assert "requested by anne" in line["reason"]
+    assert found[IDA] not in json.dumps(journal(people))
+    # once
+    with people.nothing_written():
+        ran, _ = approved(people, request)
+        assert (ran.code, "approved by bruno" in ran.err) == (1, True), ran
+    assert people.run("password", "requests", "-o", "json").json == []
+    assert people.run("journal", "verify").code == 0
+    document = people.run("account", "export", IDA, "-o", "json").json
+    (kept,) = document["requests"]
+    assert (kept["by"], kept["ended"]["by"], kept["ended"]["outcome"]) == ("anne", "bruno", "approved")
+
+
+def test_who_needs_no_second_person(people: Academy) -> None:
+    with people.nothing_written():
+        for words in (
+            ("password", "reset", CLAIRE, "--administrator"),
+            ("password", "reset", CLAIRE, "--without-check"),
+            ("password", "reset", CLAIRE, IDA),
+            ("otp", "verify", CLAIRE, "--administrator"),
+        ):
+            assert requested(people, *words, code=2) == "", words
+        ran = people.run("password", "reset", CLAIRE, "--second-person")
+        assert (ran.code, "needs a reason" in ran.err) == (2, True), ran
+        assert requested(people, "otp", "verify", CLAIRE, code=1) == ""  # no device waits
+    enrolled(people, CLAIRE)
+    with people.nothing_written():
+        ran = people.run("otp", "verify", CLAIRE, "--second-person", *WHY)
+        assert (ran.code, "no device is replaced" in ran.err) == (1, True), ran
+    assert people.run("account", "lock", CLAIRE, "--reason", "x", "--yes").code == 0
+    assert requested(people, "password", "reset", CLAIRE, code=1) == ""
+    assert records(people) == {}
+
+
+def test_another_device(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = verified(people, CLAIRE)
+    enrolled(people, CLAIRE)
+    replaced = requested(people, "otp", "verify", CLAIRE)
+    new = enrolled(people, CLAIRE)
+    request = requested(people, "otp", "verify", CLAIRE)
+    log_in(monkeypatch, "bruno")
+
+    def approve(name: str, code: str, *words: str) -> Ran:
+        return people.run("otp", "approve", name, *words, stdin=f"{code}\n")
+
+    with people.nothing_written():
+        ran = approve(replaced, new.code())
+        assert (ran.code, "another device was enrolled since" in ran.err) == (1, True), ran
+        new = Phone(new.secret)
+        ran, _ = approved(people, request)
+        assert (ran.code, f"piactl otp approve {request}" in ran.err) == (1, True), ran
+        assert approve(request, "000000").code == 1
+    ran = approve(request, new.code())
+    assert ran.code == 0, ran
+    assert not lets_in(people, CLAIRE, PASSWORD + old.code())
+    assert lets_in(people, CLAIRE, PASSWORD + new.code())
+    assert approve(request, new.code()).code == 1
+    assert any("requested by anne" in one.get("reason", "") for one in journal(people))
+
+
+def test_a_request_is_over_after_eight_hours_or_when_it_is_withdrawn(
+    people: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (requested(people, "password", "reset", uid) for uid in (CLAIRE, IDA))
+    log_in(monkeypatch, "bruno")
+    with people.nothing_written():
+        with at(monkeypatch, LATER):
+            ran, _ = approved(people, first)
+            assert (ran.code, "is over since" in ran.err) == (1, True), ran
+            assert people.run("password", "requests", "-o", "json").json == []
+        ran = people.run("password", "requests", "--withdraw", second, "--reason", "she left", "--yes")
+        assert ran.code == 0, ran
+        ran, _ = approved(people, second)
+        assert (ran.code, "withdrawn by bruno" in ran.err) == (1, True), ran
+        assert people.run("password", "requests", "--withdraw", second, *WHY).code == 1
+        assert people.run("password", "requests", "--withdraw", "x").code == 2  # no reason
+    # a night takes away what is over, with its end
+    with at(monkeypatch, -LATER / 2):
+        requested(people, "password", "reset", IDA)
+        withdrawn = requested(people, "password", "reset", IDA)
+        people.run("password", "requests", "--withdraw", withdrawn, "--reason", "twice", "--yes")
+    with at(monkeypatch, -LATER):
+        requested(people, "password", "reset", IDA)
+    assert len(records(people)) == 7
+    assert people.run("nightly").code == 0
+    assert len(records(people)) == 6
+    monkeypatch.setattr("piactl.flows.helpdesk.second_person.HOURS", LATER / 3)
+    assert people.run("nightly").code == 0
+    assert len(records(people)) == 3
+
+
+def test_two_approvals_at_once(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    from piactl.cli.framework.configuration import open_configuration
+    from piactl.clock import utc_now
+    from piactl.core.edits import ActRefused
+    from piactl.directory.open import open_writer
+    from piactl.flows.helpdesk.second_person import PASSWORD as KIND
+    from piactl.flows.helpdesk.second_person import Requests
+    from piactl.secrets import read_password
+
+    request = requested(people, "password", "reset", IDA)
+    configuration = open_configuration(people.sandbox.config)
+    directory = configuration.settings.directory
+
+    def take(operator: str) -> str:
+        with open_writer(directory, "desk", read_password) as writer:
+            requests = Requests(writer, directory.state, configuration.keys, configuration.unreadable, "UTC")
+            actor = replace(who(), login=operator)
+            one, _ = requests.to_approve(request, KIND, actor, utc_now())
+            barrier.append(operator)
+            while len(barrier) < 2:
+                pass
+            try:
+                requests.approve(writer, one, operator, operator, utc_now())
+            except ActRefused as refused:
+                return str(refused)
+        return ""
+
+    barrier: list[str] = []
+    with ThreadPoolExecutor(2) as pool:
+        said = list(pool.map(take, ("bruno", "chloe")))
+    assert sorted(map(bool, said)) == [False, True], said
+    assert "another operator" in "".join(said)
+    log_in(monkeypatch, "dora")
+    with people.nothing_written():
+        assert approved(people, request)[0].code == 1
+
+
+def test_a_record_of_another_program(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the password of the desk, without the keys of piactl: made up, of another account or operator, of
+    another time, under another name, or used a second time."""
+    request = requested(people, "password", "reset", IDA)
+    ((dn, true),) = records(people).items()
+    log_in(monkeypatch, "bruno")
+    now = datetime.now().astimezone().isoformat()
+    forged: dict[str, Any] = {
+        "cfhk-2222": {**true, "account": CLAIRE},
+        "cfhk-3333": {**true, "by": "zoe"},
+        "cfhk-4444": {**true, "at": now},
+        "cfhk-5555": true,
+        "cfhk-6666": {**true, "seal": "{k9}00"},
+        "cfhk-7777": {**true, "seal": 7},
+        "cfhk-8888": [],
+    }
+    with people.sandbox.connect("desk") as desk:
+        for name, record in forged.items():
+            values = {"objectClass": "piactlRecord", "piactlData": json.dumps(record)}
+            desk.add(f"cn={name},ou=requests,{people.sandbox.state}", attributes=values)
+        with people.nothing_written():
+            for name in forged:
+                ran, found = approved(people, name)
+                assert (ran.code, found) == (10, {}), ran
+            listed = people.run("password", "requests", "-o", "json")
+            assert ([one["request"] for one in listed.json], listed.code) == ([request], 5)
+            assert listed.err.count("another program wrote it") >= 5
+        ran, _ = approved(people, request)
+        assert ran.code == 0, ran
+        for change in (
+            lambda: desk.delete(f"cn={request}-ended,ou=requests,{people.sandbox.state}"),
+            lambda: desk.delete(dn),
+            lambda: desk.modify(dn, {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(true)])]}),
+            lambda: desk.modify_dn(dn, "cn=cfhk-9999"),
+        ):
+            with pytest.raises(ldap3.core.exceptions.LDAPInsufficientAccessRightsResult):
+                change()
+    with people.nothing_written():
+        assert approved(people, request)[0].code == 1
+
+
+def test_a_directory_without_the_folder_says_what_to_do(people: Academy) -> None:
+    with people.sandbox.root() as root:
+        root.delete(f"ou=requests,{people.sandbox.state}")
+    ran = people.run("password", "reset", IDA, "--second-person", *WHY, "--yes")
+    assert (ran.code, "docs/upgrade-directory.md" in ran.err) == (1, True), ran
+    assert people.run("password", "requests", "-o", "json").json == []
+    doctor = {one["id"]: one for one in people.run("doctor", "-o", "json").json}
+    assert "ou=requests" in doctor["D15"]["found"]
+    given(people, IDA, words=("--administrator", *WHY))
