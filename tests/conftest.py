@@ -21,7 +21,7 @@ from piactl import private_files
 from piactl.sandbox import SandboxStatus, start_sandbox, stop_sandbox
 from piactl.sandbox.files import ACCOUNTS, STATE, identity_dn
 
-from .remembered import copy_prepared, remember_configurations
+from .remembered import copy_prepared, remember_commands_and_configurations
 
 # how long one example takes depends on what else the machine does
 settings.register_profile("piactl", deadline=None)
@@ -45,7 +45,7 @@ def pytest_configure() -> None:
     private_files.trusted_owners.add(Path(__file__).stat().st_uid)
     # a shell starts what it puts in the background deaf to SIGINT, and so would be whatever the tests start
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    remember_configurations()
+    remember_commands_and_configurations()
 
 
 def pytest_collection_finish() -> None:

@@ -14,18 +14,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import typer.main
+
 from piactl.cli.framework import configuration
 from piactl.config.strict_yaml import read_content
 from piactl.sandbox import start_sandbox, stop_sandbox
 from piactl.sandbox.files import socket_uri
 
 
-def remember_configurations() -> None:
-    """Lets the commands in this process read each content of a policy, a register or a configuration once.
+def remember_commands_and_configurations() -> None:
+    """Lets the commands in this process read their own options, and each content of a policy, a register or a
+    configuration, once.
 
     The file itself is still looked at each time (its owner, mode and bytes); a content with a mistake is read
     anew each time.
     """
+    # the options of a command are the same in each run
+    typer.main.get_params_from_function = cache(typer.main.get_params_from_function)  # type: ignore[attr-defined]
     for name in ("read_policy", "read_register", "read_settings"):
         setattr(configuration, name, _once_per_content(getattr(configuration, name)))
 
