@@ -13,7 +13,7 @@ from piactl.cli.framework.options import AsOf, Output, ShowOutput, read_day
 from piactl.config.schema_validation import hint
 from piactl.core.model.account import State
 from piactl.core.model.person import read_uai
-from piactl.errors import Exit, PiactlError, UsageError
+from piactl.errors import AccountNotFound, Exit, PiactlError, UsageError
 from piactl.report.account_text import account_text
 from piactl.report.table import rendered
 
@@ -57,6 +57,39 @@ def list_(
     policy, register = configuration.policy, configuration.register
     views = (account_view(account, policy, register, day, otp_schema=otp_schema) for account in accounts)
     rows = (v for v in views if _wanted(v, state or [], profile, uai.strip().upper(), day.isoformat()))
+    put(rendered(rows, COLUMNS, layout_or_default(output)))
+    for why in unreadable:
+        say(why)
+    return int(Exit.PARTLY if unreadable else Exit.DONE)
+
+
+def find(
+    words: Annotated[
+        list[str], typer.Argument(metavar="NAME", help="Names of a person, or the beginnings of them.")
+    ],
+    output: Output = None,
+    as_of: AsOf = None,
+) -> int:
+    """Find accounts by the names of people: `account find claire dubr`.
+
+    Accents, case, hyphens and apostrophes do not count. If nobody has the name, the nearest names are listed.
+    """
+    from piactl.flows.queries.accounts import account_view, all_accounts
+    from piactl.flows.queries.find import find_by_name
+
+    configuration, wanted = this_configuration(), " ".join(words)
+    day = read_day(as_of, today(configuration))
+    unreadable: list[str] = []
+    with reading(configuration) as reader:
+        directory, encoding = configuration.settings.directory, configuration.encoding
+        found, exact = find_by_name(all_accounts(reader, directory, encoding, unreadable.append), wanted)
+        otp_schema = encoding.fitted_to(reader).otp_schema
+    if not found:
+        raise AccountNotFound(f"{wanted}: nobody has this name or a similar one")
+    if not exact:
+        say(f"{wanted}: nobody has this name; the nearest:")
+    policy, register = configuration.policy, configuration.register
+    rows = (account_view(account, policy, register, day, otp_schema=otp_schema) for account in found)
     put(rendered(rows, COLUMNS, layout_or_default(output)))
     for why in unreadable:
         say(why)

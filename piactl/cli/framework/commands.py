@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "feed check": ("feed", "check", "Report everything that is wrong with a feed."),
     "feed rejects": ("feed", "rejects", "Write the rejected rows of a feed to a file, with reasons."),
     "account list": ("account", "list_", "List the accounts, by uid."),
+    "account find": ("account", "find", "Find accounts by the names of people."),
     "account show": ("account", "show", "Show accounts as of any day."),
     "account create": ("account_edit", "create", "Create an account for a person who is not in the HR data."),
     "account rename": ("account_edit", "rename", "Change the usage name of a person; the address follows."),

@@ -83,6 +83,15 @@ def read_owners(
                     yield name_found, raw.text(uid)
 
 
+def read_uids(reader: Reader, settings: DirectorySettings, encoding: Encoding, prefix: str) -> Iterator[str]:
+    """The uids of accounts that begin with `prefix`."""
+    uid = encoding.name("uid")
+    for raw in reader.search(
+        settings.accounts, filters.all_of(IN_ACCOUNTS, filters.begins(uid, prefix)), [uid]
+    ):
+        yield raw.text(uid)
+
+
 def read_foreign_names(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
     """The names that piactl does not manage: uids and addresses of unmanaged entries anywhere below the
     suffix, and the values of unmanaged attributes on accounts."""

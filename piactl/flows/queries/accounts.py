@@ -19,6 +19,7 @@ from piactl.core.rules.career import AccountStatus, Career, account_status, care
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, Unreadable, find_accounts, read_accounts
 from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.attribute_scans import read_uids
 from piactl.errors import AccountNotFound, PiactlError
 
 View = Mapping[str, Any]
@@ -59,7 +60,9 @@ def find_entry(store: AccountStore, name: str) -> Entry:
         )
     entries = find_accounts(store.reader, store.directory, store.encoding, store.keys, name)
     if not entries:
-        raise AccountNotFound(f"{name}: no account has this uid, address, alias or matricule")
+        raise AccountNotFound(
+            f"{name}: no account has this uid, address, alias or matricule{_nearest(store, name)}"
+        )
     if len(entries) > 1:
         exact = [entry for entry in entries if isinstance(entry, Entry) and entry.account.uid == name]
         if len(exact) != 1:
@@ -72,6 +75,18 @@ def find_entry(store: AccountStore, name: str) -> Entry:
     if entry.account.uid in store.protected:
         return replace(entry, account=replace(entry.account, protected=True))
     return entry
+
+
+def _nearest(store: AccountStore, name: str) -> str:
+    """`; did you mean UID?` if there is one that differs by a typing error after its first letters."""
+    from rapidfuzz import fuzz, process  # imported here: only a mistake needs it
+
+    local = name.partition("@")[0].lower()
+    if len(local) < 4 or local.isdigit():
+        return ""
+    uids = read_uids(store.reader, store.directory, store.encoding, local[:3])
+    best = process.extractOne(local, list(uids), scorer=fuzz.ratio, score_cutoff=85)
+    return f"; did you mean {best[0]}?" if best else ""
 
 
 def all_accounts(
