@@ -76,7 +76,8 @@ def feed_argument(text: str, sources: Mapping[str, SourceSettings]) -> tuple[Sou
         if not rest:
             raise UsageError(f"{text}: the file is missing; write {name}=PATH")
         return sources[name], Path(rest)
-    if sign and "/" not in name and not Path(text).exists():
+    # unlike Path.exists, this also answers for a name that is too long
+    if sign and "/" not in name and not os.path.exists(text):  # noqa: PTH110
         raise UsageError(f"{text}: unknown source {name!r}; the sources are: {', '.join(sources) or 'none'}")
     return source_of(Path(text), sources), Path(text)
 

@@ -62,6 +62,13 @@ def test_a_state_folder_that_cannot_be_made_stops_the_night_with_a_sentence(acad
     assert "cannot be made" in ran.err
 
 
+@pytest.mark.parametrize(("sign", "code"), [("", Exit.FEED_REFUSED), ("=a.csv", Exit.USAGE)])
+def test_a_name_that_is_too_long_for_a_file_is_told(academy: Academy, sign: str, code: Exit) -> None:
+    ran = academy.run("plan", "x" * 300 + sign)
+    assert ran.code == code
+    assert ("File name too long" if code == Exit.FEED_REFUSED else "unknown source") in ran.err
+
+
 @pytest.mark.parametrize("words", [["nightly", "--as-of", DAY], ["journal", "verify"]], ids=" ".join)
 def test_a_folder_as_journal_is_told(academy: Academy, words: list[str]) -> None:
     folder = academy.sandbox.folder / "journal"
