@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from .academy import Academy
 from .feeds import row
 from .test_clock import Shift, clock_ahead, this_day
+from .test_sync_cache import sifted
 
 __all__ = ["clock_ahead"]
 
@@ -65,11 +67,13 @@ def test_the_first_night_notes_and_the_next_one_archives(leaver: Academy, night_
     assert noted(leaver) is None
 
 
-def test_a_return_between_the_nights_undoes_the_note(leaver: Academy) -> None:
+@pytest.mark.parametrize("in_chunks", [False, True])
+def test_a_return_between_the_nights_undoes_the_note(leaver: Academy, in_chunks: bool) -> None:
     closed(leaver)
     leaver.night(DUE)
     back = leaver.feed(row(debut="2027-02-02", fin="2027-02-03"), IDA, day=NEXT)
-    leaver.night(NEXT, back)
+    with sifted() if in_chunks else nullcontext():
+        leaver.night(NEXT, back)
     assert state(leaver) == "active"
     assert noted(leaver) is None
     # a note of an earlier time counts for no later archival

@@ -161,7 +161,9 @@ class _Chunks:
     def _evaluate(self, entries: Sequence[Entry | Unreadable]) -> None:
         """Evaluates the accounts of a chunk: keeps the cache entries of those that need nothing, stages what
         others need, leaves the rest to the joint evaluation."""
-        index, foreign = AccountIndex(), self.memory.foreign_addresses
+        index = AccountIndex()
+        # what earlier runs noted of an account is for the joint evaluation, which also ends the note
+        noted = self.memory.foreign_addresses.keys() | self.memory.archivals.keys()
         uids = []
         for entry in entries:
             matricule, uid = (
@@ -174,7 +176,7 @@ class _Chunks:
                 self.matricules.append(hash(matricule))
             if isinstance(entry, Unreadable):
                 continue
-            if matricule not in self.apart and uid not in foreign:
+            if matricule not in self.apart and uid not in noted:
                 index.add(entry)
             elif entry.account.numen_digest:
                 self.numens.add_apart(matricule, [entry.account.numen_digest])
