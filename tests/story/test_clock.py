@@ -11,7 +11,7 @@ import pytest
 import piactl.clock
 
 from .academy import Academy
-from .feeds import row
+from .feeds import MICHELIS, row
 
 Shift = Callable[[timedelta], AbstractContextManager[None]]
 
@@ -68,6 +68,49 @@ def test_a_host_whose_clock_is_not_the_servers_writes_nothing(
     assert "limit: 10 minutes" in confirmed.err
     # no record of a run either: it would have the wrong time
     assert loaded.sandbox.entries(loaded.sandbox.state) == records
+
+
+@pytest.mark.parametrize("by", [timedelta(days=2), -timedelta(minutes=12)])
+def test_a_one_off_command_compares_the_clocks_too(
+    loaded: Academy, clock_ahead: Shift, by: timedelta
+) -> None:
+    """As each identity, before the journal is written."""
+    until = ["--until", this_day(30), "--reason", "helps out", "--yes"]
+    grant = ["exception", "grant", "claire.dubreuil", "--service", "sts", "--uai", MICHELIS, *until]
+    unblock = ["password", "unblock", "claire.dubreuil"]
+    with loaded.sandbox.root() as connection:
+        connection.modify(
+            loaded.dn("claire.dubreuil"), {"pwdAccountLockedTime": [("MODIFY_REPLACE", ["20260101000000Z"])]}
+        )
+    journal = (loaded.sandbox.folder / "journal" / "piactl.jsonl").read_bytes()
+    with loaded.nothing_written(), clock_ahead(by):
+        for words in (grant, unblock):
+            ran = loaded.run(*words)
+            assert ran.code == 4, ran.err
+            assert "the clock of this host says" in ran.err
+            assert "timedatectl" in ran.err
+    assert (loaded.sandbox.folder / "journal" / "piactl.jsonl").read_bytes() == journal
+    # access is taken away all the same, with a warning
+    with clock_ahead(by):
+        ran = loaded.run("account", "lock", "claire.dubreuil", "--reason", "stolen", "--yes")
+    assert ran.code == 0, ran.err
+    assert "warning: the clock of this host says" in ran.err
+    assert "the change is made nevertheless" in ran.err
+    for words in (grant, unblock):
+        ran = loaded.run(*words)
+        assert ran.code == 0, ran.err
+        assert "clock" not in ran.err
+
+
+def test_a_lock_by_a_host_that_is_ahead_is_in_force_at_once(loaded: Academy, clock_ahead: Shift) -> None:
+    with loaded.sandbox.root() as connection:
+        connection.modify(
+            loaded.dn("claire.dubreuil"), {"userPassword": [("MODIFY_REPLACE", ["Chosen-by-her-1"])]}
+        )
+    assert loaded.sandbox.accepts(loaded.dn("claire.dubreuil"), "Chosen-by-her-1")
+    with clock_ahead(timedelta(days=2)):
+        assert loaded.run("account", "lock", "claire.dubreuil", "--reason", "stolen", "--yes").code == 0
+    assert not loaded.sandbox.accepts(loaded.dn("claire.dubreuil"), "Chosen-by-her-1")
 
 
 def test_a_small_difference_is_no_reason(loaded: Academy, clock_ahead: Shift) -> None:

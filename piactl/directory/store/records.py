@@ -175,6 +175,10 @@ class Places:
         return child(self.state, "cn", "lock")
 
     @property
+    def clock(self) -> str:
+        return child(self.folder(ATTEMPTS), "cn", "clock")
+
+    @property
     def move(self) -> str:
         return child(self.state, "cn", "writing-server")
 

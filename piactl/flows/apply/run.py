@@ -32,7 +32,16 @@ from piactl.directory.store.records import (
     stored,
 )
 from piactl.directory.store.run_records import read_run
-from piactl.errors import DirectoryOlder, FeedRefused, JournalMissing, PiactlError, StalePlan, UnsafePlan
+from piactl.errors import (
+    DirectoryOlder,
+    DirectoryUnreachable,
+    FeedRefused,
+    JournalMissing,
+    PiactlError,
+    ReplyLost,
+    StalePlan,
+    UnsafePlan,
+)
 from piactl.flows.apply.default_password_policy import require_default_policy, warn_of_missing_policy
 from piactl.flows.apply.journal_heads import head_stored
 from piactl.flows.apply.key_fence import check_current_key
@@ -47,6 +56,7 @@ from piactl.flows.apply.run_lock import (
     process_began,
     this_place,
 )
+from piactl.flows.apply.server_clock import check_clock_by_record
 from piactl.journal import (
     Actor,
     Head,
@@ -245,8 +255,8 @@ def run_alone(
     """A run without the lock: the preconditions of its writes protect it.
 
     Opens the journal and settles the writes that earlier runs left in doubt. Raises JournalUnusable, and
-    DefaultPolicyMissing, DirectoryOlder and JournalMissing with nothing written. An `emergency`, which
-    removes access, only warns of these three.
+    DefaultPolicyMissing, DirectoryOlder, JournalMissing and, for a wrong clock, UnsafePlan with no account
+    written. An `emergency`, which removes access, only warns of these four.
     """
     if emergency:
         warn_of_missing_policy(writer, settings.password.policy, say)
@@ -254,6 +264,13 @@ def run_alone(
         require_default_policy(writer, settings.password.policy)
     tolerated: Tolerated = (DirectoryOlder, JournalMissing) if emergency else ()
     compared = compare_runs(writer, order.actor.host, settings, unreadable, now, tolerated, say)
+    # before the journal, whose lines would carry the wrong time
+    try:
+        check_clock_by_record(writer, settings.directory.state, order.run, now, settings.clock_minutes)
+    except PiactlError as error:
+        if not emergency or isinstance(error, (DirectoryUnreachable, ReplyLost)):
+            raise
+        say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
     lock = NoLock(_holder(order))
     with _journalled(writer, order, settings, keys, unreadable, now, say, lock, "", compared) as run:
         run.recorded = recorded

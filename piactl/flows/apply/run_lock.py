@@ -35,7 +35,12 @@ from piactl.directory.store.records import (
     text_of,
 )
 from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError
-from piactl.flows.apply.server_clock import ClockReading, check_server_clock, server_instant
+from piactl.flows.apply.server_clock import (
+    ClockReading,
+    check_server_clock,
+    time_of_last_write,
+    timed_write,
+)
 from piactl.private_files import lock_file
 
 MARGIN = timedelta(seconds=60)
@@ -267,10 +272,7 @@ class RunLock:
         if self._clock is not None:
             return self._clock
         # without post-read, or if the reply to the write was lost
-        entry = self._writer.read(self._dn, ["modifyTimestamp"])
-        server = server_instant(entry.first("modifyTimestamp") or b"") if entry is not None else None
-        now = self._now()
-        return ClockReading(now, server, now) if server is not None else None
+        return time_of_last_write(self._writer, self._dn, self._now)
 
     def release(self) -> None:
         """Releases the lock, unless another run took it over."""
@@ -298,10 +300,7 @@ class RunLock:
         )
 
     def _written(self, write: EntryWrite) -> WriteResult:
-        before = self._now()
-        result = next(iter(self._writer.write([write])))
-        server = server_instant(result.csn_after)
-        self._clock = ClockReading(before, server, self._now()) if server is not None else None
+        result, self._clock = timed_write(self._writer, write, self._now)
         return result
 
     def _done(self, result: WriteResult) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from piactl.errors import UnsafePlan
+from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult
+from piactl.directory.store.records import DATA, Places, dumps, record_write
+from piactl.errors import PiactlError, UnsafePlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +34,32 @@ def server_instant(stamp: bytes) -> datetime | None:
         return None
 
 
+def timed_write(
+    writer: Writer, write: EntryWrite, now: Callable[[], datetime]
+) -> tuple[WriteResult, ClockReading | None]:
+    """Makes one write; when the server made it by the entryCSN in the answer, None if there is none."""
+    before = now()
+    result = next(iter(writer.write([write])))
+    server = server_instant(result.csn_after)
+    return result, ClockReading(before, server, now()) if server is not None else None
+
+
+def time_of_last_write(writer: Writer, dn: str, now: Callable[[], datetime]) -> ClockReading | None:
+    """When the server made the last write of an entry just written, for an answer that did not say it; None
+    if the server does not say it."""
+    entry = writer.read(dn, ["modifyTimestamp"])
+    server = server_instant(entry.first("modifyTimestamp") or b"") if entry is not None else None
+    instant = now()
+    return ClockReading(instant, server, instant) if server is not None else None
+
+
 def check_server_clock(reading: ClockReading | None, minutes: int) -> None:
     """Raises UnsafePlan if the clocks of this host and of the server differ by more than `minutes`, or if the
     server does not say its time."""
     if reading is None:
         raise UnsafePlan(
-            "the server does not say when it wrote the run lock, so the clock of this host cannot be "
-            "checked; nothing was written\n"
-            "Give the nightly identity the right to read entryCSN or modifyTimestamp"
+            "the server does not say when it wrote a record, so the clock of this host cannot be checked\n"
+            "Nothing was written. Give the service identities the right to read entryCSN or modifyTimestamp"
         )
     ahead = reading.ahead()
     # the server's instant is known to the second
@@ -47,6 +68,24 @@ def check_server_clock(reading: ClockReading | None, minutes: int) -> None:
     here = reading.before if ahead > timedelta(0) else reading.after
     raise UnsafePlan(
         f"the clock of this host says {here:%Y-%m-%d %H:%M:%S} UTC, that of the server "
-        f"{reading.server:%Y-%m-%d %H:%M:%S} UTC (limit: {minutes} minutes); nothing was written\n"
-        "Correct the wrong clock (`timedatectl`, `chronyc tracking`), then run again"
+        f"{reading.server:%Y-%m-%d %H:%M:%S} UTC (limit: {minutes} minutes)\n"
+        "Nothing was written. Correct the wrong clock (`timedatectl`, `chronyc tracking`), then run again"
+    )
+
+
+def check_clock_by_record(
+    writer: Writer, state: str, run: str, now: Callable[[], datetime], minutes: int
+) -> None:
+    """Compares the clocks by a write of `cn=clock`, which every identity that writes may replace. Raises
+    UnsafePlan as above, PiactlError if it cannot be written."""
+    dn, record = Places(state).clock, {"run": run}
+    replace = EntryWrite("modify", dn, delete={DATA: ()}, add={DATA: (dumps(record),)})
+    # the second write is that of the first command on this directory, the third if another one was faster
+    for write in (replace, record_write(dn, None, record) or replace, replace):
+        result, reading = timed_write(writer, write, now)
+        if result.outcome is Outcome.APPLIED:
+            check_server_clock(reading or time_of_last_write(writer, dn, now), minutes)
+            return
+    raise PiactlError(
+        f"{dn}: the record that shows the clock of the server cannot be written: {result.message}"
     )

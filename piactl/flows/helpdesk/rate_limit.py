@@ -190,7 +190,7 @@ def forget_old_attempts(run: Run) -> int:
         if entry.dn.lower() == _all(state).lower():
             counts.settle_all()
             continue
-        if entry.dn.lower() == operations_dn(state).lower():
+        if entry.dn.lower() in (operations_dn(state).lower(), run.places.clock.lower()):
             continue
         attempts = run.unreadable.read(entry.dn, entry.first(DATA), read_attempts)
         if attempts is None:
