@@ -13,6 +13,7 @@ from piactl.sandbox.server import find_software
 
 from .academy import Academy
 from .feeds import MICHELIS, THUILLIER, row
+from .test_first_migration import loaded, planned, written
 
 BASE, SUNDAY, MONDAY, TUESDAY, TODAY = (f"2026-09-{day:02}" for day in (5, 6, 7, 8, 9))
 IDA = {"matricule": "1999", "prenom": "Ida", "nom_famille": "Rollin"}
@@ -151,3 +152,27 @@ def test_a_loss_accepted_in_a_directory_that_is_lost_too_is_shown_again(make: Ca
     assert [one["run"] for one in after][:-1] == [one["run"] for one in before]
     assert academy.run("recover", "--accept", "--reason", "second").code == 0
     academy.night(MONDAY)
+
+
+def test_a_directory_without_the_run_that_wrote_its_ldif_is_noticed(
+    make_academy: Callable[..., Academy],
+) -> None:
+    """Restored from before the first migration, whose accounts came by slapadd."""
+    academy = make_academy()
+    empty = back_up(academy)
+    feed, plan = planned(academy, row(), row(**IDA), day=BASE)
+    loaded(academy, written(academy, plan))
+    restore(academy, empty)
+    with academy.nothing_written():
+        assert "does not have it" in academy.night(SUNDAY, feed, code=11).err
+        assert "D40  error" in academy.run("doctor").out
+    (run,) = academy.run("recover", "-o", "json").json["runs"]
+    assert [one["file"] for one in run["feeds"]] == [feed.name]
+    assert {one["uid"]: one["state"] for one in run["accounts"]} == {
+        "claire.dubreuil": "missing",
+        "ida.rollin": "missing",
+    }
+    assert academy.run("recover", "--accept", "--reason", "backup of before").code == 0
+    academy.night(SUNDAY, feed)
+    assert len(academy.accounts()) == 2
+    assert academy.run("journal", "verify").code == 0

@@ -264,7 +264,7 @@ def mark_unclean(run: Run, ready: ReadyPlan) -> bytes | None:
     return dumps(record)
 
 
-def run_facts(ready: ReadyPlan) -> dict[str, object]:
+def run_facts(ready: ReadyPlan) -> dict[str, Any]:
     """What the record of a run says of its plan."""
     # an adoption looks at a feed and does not apply it: the night that does comes after
     feeds = () if Kind.ADOPT.value in ready.plan.summary else ready.plan.basis.feeds

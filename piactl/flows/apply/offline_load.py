@@ -163,7 +163,7 @@ def _write_ldif(
         done.counts[Outcome.FAILED.value] = len(intents)
         return done
     done.counts = Counter({RunStatus.LOADING: len(intents)})
-    run.journal.end(done.counts)
+    run.end(done.counts, facts["feeds"])
     run.record(RunStatus.LOADING, **facts, journal=head_facts(run.journal.head))
     return done
 
