@@ -117,9 +117,32 @@ def test_the_first_server_gets_what_another_one_has(two: Pair) -> None:
     ran = academy.run("recover", "--from", second.sandbox.uri, "--reason", "the disk was lost")
     assert ran.code == 0, ran.err
     assert "noel.carpentier: needs a new activation password" in ran.err
+    assert ran.err.index("uid=noel.carpentier") < ran.err.index("noel.carpentier: needs")
     assert academy.managed() == second.managed()
     assert academy.run("recover").code == 0
     academy.night(NEXT, feed, code=5)
+    assert academy.run("journal", "verify").code == 0
+
+
+def test_what_the_first_server_got_can_be_undone(two: Pair) -> None:
+    academy, second = two.academy, two.second
+    academy.allow_up_to(20, "create", "update", "deactivate")
+    feed = academy.feed(row(civilite="MME"), IDA, NOEL, *crowd(7), day=NEXT)
+    academy.night(NEXT, feed, code=5)
+    academy.change("ida.rollin", telephoneNumber=["0322000000"], jpegPhoto=[b"\xff\xd8"])
+    older(two)
+    before = academy.managed()
+    ran = academy.run("recover", "--from", second.sandbox.uri, "--reason", "a slip", "-o", "json")
+    assert ran.code == 0, ran.err
+    assert academy.values("claire.dubreuil", "personalTitle") == ["MME"]
+    assert academy.run("runs", "show", "last", "-o", "json").json["summary"] == {"mend": 3}
+    undone = academy.run("undo", "last", "--yes", "--reason", "of the slip", "--as-of", NEXT, "-o", "json")
+    assert undone.code == 5, undone.err
+    fates = {one["uid"]: one["outcome"] for one in undone.json["accounts"]}
+    assert fates == {"claire.dubreuil": "reversed", "noel.carpentier": "reversed", "ida.rollin": "impossible"}
+    after = academy.managed()
+    assert after[academy.dn("claire.dubreuil")] == before[academy.dn("claire.dubreuil")]
+    assert academy.values("noel.carpentier", "piactlState") == ["deactivated"]
     assert academy.run("journal", "verify").code == 0
 
 

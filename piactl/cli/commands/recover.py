@@ -52,9 +52,9 @@ def recover(
 
     --from compares the first server of directory.servers with SERVER, and shows the entries that are missing
     or different on the first server. Entries that only the first server has are left alone. With --reason
-    they are written, entry by entry. Passwords are not copied: the accounts that need a new activation
-    password are listed. Exit codes: 0 the directory lacks no run, or done, 5 done in part, 7 another run is
-    writing, 11 the directory lacks runs.
+    they are written, entry by entry, after the list. `undo` puts the accounts back. Passwords are not copied:
+    the accounts that need a new activation password are listed. Exit codes: 0 the directory lacks no run, or
+    done, 5 done in part, 7 another run is writing, 11 the directory lacks runs.
     """
     if source and accept:
         raise UsageError("--accept and --from exclude each other")
@@ -186,11 +186,12 @@ def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool, dry_run: b
     if dry_run or not reason or not mending.writes:
         _put_mending(comparison, output)
         return int(Exit.DONE)
-    if not yes and sys.stdin.isatty() and sys.stderr.isatty():
+    if output is PlanLayout.TEXT:
         print(mending_text(comparison), end="", file=sys.stderr)
-        if not confirmed(f"Write {counted(len(mending.writes), 'entry', 'entries')} at {mending.to}?"):
-            say("nothing was changed")
-            return int(Exit.FAILED)
+    ask = not yes and sys.stdin.isatty() and sys.stderr.isatty()
+    if ask and not confirmed(f"Write {counted(len(mending.writes), 'entry', 'entries')} at {mending.to}?"):
+        say("nothing was changed")
+        return int(Exit.FAILED)
     done = mend(
         mending,
         order,

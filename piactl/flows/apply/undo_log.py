@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count, islice
@@ -80,8 +81,9 @@ def _row(one: AccountWrite) -> dict[str, Any]:
         and not SECRETS & {*write.add, *write.delete}
         and all(write.delete.values())
     ):
-        row["add"] = _texts(write.add)
-        row["delete"] = _texts(write.delete)
+        # values of other programs that are no text are not kept
+        with suppress(UnicodeDecodeError):
+            row |= {"add": _texts(write.add), "delete": _texts(write.delete)}
     return row
 
 

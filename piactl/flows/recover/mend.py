@@ -9,9 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from piactl.core.model.account import State
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import DirectorySettings, Settings
+from piactl.core.plan.change import Kind
 from piactl.directory.client.connection import Password
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
@@ -21,6 +23,7 @@ from piactl.errors import DirectoryOlder, UsageError
 from piactl.flows.apply.executor import Done, write_beside
 from piactl.flows.apply.restored_directory import compare_runs
 from piactl.flows.apply.run import Order, head_facts, locked_run
+from piactl.flows.apply.undo_log import keep_undo
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.recover.differences import (
     ACCOUNT,
@@ -42,7 +45,8 @@ _KEPT_BY_SERVER = frozenset({CHANGED, CSN})
 class Mending:
     """The writes that copy entries from the server `source` to the first server, `to`. `left` are entries
     that stay as they are, with the reason; `passwords` the uids of accounts whose password cannot be
-    copied."""
+    copied. `undo` are the writes of accounts, of a new one with its managed values alone: an undo puts back
+    accounts, not records and devices."""
 
     source: str
     to: str
@@ -50,6 +54,7 @@ class Mending:
     kinds: list[str] = field(default_factory=list)
     left: list[tuple[str, str]] = field(default_factory=list)
     passwords: list[str] = field(default_factory=list)
+    undo: list[AccountWrite] = field(default_factory=list)
 
 
 def one_server(settings: DirectorySettings, uri: str) -> DirectorySettings:
@@ -104,9 +109,16 @@ def _plan(
     if difference.kind == ACCOUNT and (old is None or {PASSWORD, CHANGED} & set(difference.attributes)):
         mending.passwords.append(uid)
     write = _write(difference.dn, old, new)
-    if write is not None:
-        mending.writes.append(AccountWrite(uid, (KIND,), reason, write))
-        mending.kinds.append(difference.kind)
+    if write is None:
+        return
+    encoding = scope.encoding
+    archived = State.ARCHIVED.value.encode() in write.add.get(encoding.name("piactlState"), ())
+    one = AccountWrite(uid, (KIND, Kind.ARCHIVE.value) if archived else (KIND,), reason, write)
+    mending.writes.append(one)
+    mending.kinds.append(difference.kind)
+    if difference.kind == ACCOUNT:
+        made = replace(write, add=encoding.managed(new)) if write.op == "add" else write
+        mending.undo.append(replace(one, write=made))
 
 
 def _write(dn: str, old: RawEntry | None, new: RawEntry) -> EntryWrite | None:
@@ -156,7 +168,9 @@ def mend(
         open_writer(one_server(settings.directory, mending.to), identity, password) as writer,
         locked_run(writer, order, settings, keys, unreadable, now, say, tolerated=(DirectoryOlder,)) as run,
     ):
-        run.record(RunStatus.RUNNING)
+        facts = {"summary": {KIND: len(mending.undo)}} if mending.undo else {}
+        run.record(RunStatus.RUNNING, **facts)
+        keep_undo(run, mending.undo)
         done = write_beside(run, mending.writes)
         done.status = RunStatus.PARTLY if done.problems else RunStatus.DONE
         # the server may now have the runs that it lacked
@@ -166,6 +180,7 @@ def mend(
         run.end(done.counts)
         run.record(
             done.status,
+            **facts,
             ended=run.now().isoformat(timespec="milliseconds"),
             outcomes=dict(done.counts),
             problems=[{"uid": u, "outcome": o, "message": m} for u, o, m in done.problems[:100]],
