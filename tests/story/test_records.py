@@ -84,7 +84,7 @@ class Damaged:
             "keys": f"cn=keys,{state}",
             "source": f"cn=hr,ou=sources,{state}",
             "waiting": one(",ou=waiting,"),
-            "attempts": next(dn for dn in records if ",ou=attempts," in dn and not dn.startswith("cn=all,")),
+            "attempts": one("cn={", ",ou=attempts,"),
             "all attempts": f"cn=all,ou=attempts,{state}",
             "run": f"cn={run},ou=runs,{state}",
             "undo": one(f"cn=undo-00000,cn={run},"),
