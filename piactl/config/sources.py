@@ -52,6 +52,7 @@ def _source(document: Document, name: str, node: Node) -> SourceSettings:
         values={column: _table(table) for column, table in node.at("values").entries()},
         constants=_table(constants),
         absent_runs=node.at("absent_runs").integer(_USUAL.absent_runs),
+        namespace=node.at("namespace").text(_USUAL.namespace),
         feed_days=node.at("feed_days").integer(_USUAL.feed_days),
         limits=limits,
         periods=_periods(document, node.at("limits").at("periods"), limits, label),

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Any
 
 from piactl.core.model.numen import read_numen
-from piactl.core.model.person import read_uai
+from piactl.core.model.person import COMMON, qualified, read_uai
 from piactl.core.naming.local_part import without_invisible
 from piactl.feed.mojibake import shown
 
@@ -145,10 +145,15 @@ class DateCheck:
         return None
 
 
-def column_checks(date_formats: Sequence[str]) -> dict[str, Check]:
-    """The check of each canonical column, in canonical order."""
+def column_checks(date_formats: Sequence[str], namespace: str) -> dict[str, Check]:
+    """The check of each canonical column, in canonical order. Matricules get their `namespace`."""
+
+    def check_qualified(text: str) -> tuple[Any, Fault | None]:
+        matricule, fault = check_matricule(text)
+        return matricule if fault else qualified(namespace, matricule), fault
+
     return {
-        "matricule": check_matricule,
+        "matricule": check_matricule if namespace == COMMON else check_qualified,
         "numen": check_numen,
         "civilite": check_code,
         "nom_usage": check_name,

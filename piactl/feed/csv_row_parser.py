@@ -10,6 +10,7 @@ from operator import itemgetter
 from typing import Any
 
 from piactl.core.model.numen import Numen
+from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import COUNTED, MOST_DISTINCT
 from piactl.feed.column_validators import Check, Fault, column_checks, is_matricule
@@ -89,7 +90,8 @@ class RowParser:
         self.layout = layout
         self._codec = CODECS[source.encoding]
         self._longest = source.limits.max_field
-        checks = column_checks(source.date_formats)
+        self._namespace = source.namespace
+        checks = column_checks(source.date_formats, source.namespace)
         self.columns = [
             Column(
                 name,
@@ -322,7 +324,7 @@ class RowParser:
     def _guess(self, fields: Sequence[str]) -> str | None:
         place = self.layout.places.get("matricule", -1)
         guess = fields[place].strip(BLANKS + '"') if 0 <= place < len(fields) else ""
-        return guess if guess != "X" and is_matricule(guess) else None
+        return qualified(self._namespace, guess) if guess != "X" and is_matricule(guess) else None
 
 
 def without_end(raw: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from piactl.core.model.numen import Numen
@@ -33,10 +33,11 @@ _FEW = 5
 
 
 class PeopleBuilder:
-    """Collects the rows of one feed into people, rejections and held people."""
+    """Collects the rows of one feed into people, rejections and held people. `linked`: further matricule ->
+    first one of the same person, who may have one NUMEN under both."""
 
-    def __init__(self, file: str, source: str) -> None:
-        self.file, self.source = file, source
+    def __init__(self, file: str, source: str, linked: Mapping[str, str] | None = None) -> None:
+        self.file, self.source, self._linked = file, source, linked or {}
         self.people: dict[str, Person] = {}
         self.rejections: list[Rejection] = []
         self.held: dict[str, str] = {}
@@ -161,7 +162,7 @@ class PeopleBuilder:
             if numen.reveal() in shared:
                 owners.setdefault(numen.reveal(), {})[matricule] = None
         for matricules in owners.values():
-            if len(matricules) > 1:
+            if len({self._linked.get(matricule, matricule) for matricule in matricules}) > 1:
                 for matricule in matricules:
                     self._hold_sharing(matricule, sorted(matricules))
 

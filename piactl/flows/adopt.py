@@ -203,7 +203,7 @@ class _Adopting:
         current = Account(
             uid=incumbent.uid,
             matricule=match.matricule,
-            matricule_digest=keys.digest(MATRICULE, match.matricule),
+            matricule_digests=(keys.digest(MATRICULE, match.matricule),),
             civilite=incumbent.civilite,
             family_name=person.family_name,
             given_name=person.given_name,

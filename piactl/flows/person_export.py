@@ -50,9 +50,10 @@ def person_export(
             raise
     account = entry.account if entry else None
     matricule = account.matricule if account else name.strip()
+    matricules = account.matricules if account else (name.strip(),)
     uid = account.uid if account else ""
     lines = list(read_lines(journal, Wanted(uid=uid))) if uid else []
-    waiting = waiting or memory.waiting.get(matricule or "")
+    waiting = waiting or next((memory.waiting[m] for m in matricules if m in memory.waiting), None)
     return {
         "uid": uid or None,
         "matricule": matricule,
@@ -75,12 +76,13 @@ def person_export(
             }
             for source, one in sorted(memory.sources.items())
             for key, absence in one.absences.items()
-            if key[0] == matricule
+            if key[0] in matricules
         ],
         "disagreements": [
-            {"source": source, "fields": sorted(one.deviations[matricule])}
+            {"source": source, "fields": sorted(one.deviations[m])}
             for source, one in sorted(memory.sources.items())
-            if matricule is not None and matricule in one.deviations
+            for m in matricules
+            if m in one.deviations
         ],
         "archival_noted": str(memory.archivals[uid]) if uid in memory.archivals else None,
         "runs": list(_runs(store, journal, uid, unreadable)) if uid else [],

@@ -20,7 +20,7 @@ def _lines(view: View, as_of: str) -> Iterator[str]:
         ("state", view["state"] + (", LOCKED" if view["locked"] else "") + f" on {as_of}"),
         ("address", view["address"]),
         ("aliases", ", ".join(view["aliases"])),
-        ("matricule", view["matricule"]),
+        ("matricule", ", ".join(view["matricules"])),
         ("profiles", ", ".join(view["profiles"])),
         ("log in", _login(view)),
         ("next due", view["next_due"]),

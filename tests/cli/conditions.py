@@ -246,6 +246,17 @@ CASES: dict[str, Case] = {
         missing=("account", "rename"),
         asks=True,
     ),
+    "account rekey": Case(
+        ("account", "rekey", CLAIRE, "--from", "1001", "--to", "2001", *WHY),
+        wrong=(
+            (("account", "rekey", "nobody.here", "--from", "1", "--to", "2", *WHY), "", 9, NOBODY),
+            (("account", "rekey", CLAIRE, "--from", "1001", "--to", "1999", *WHY), "", 1, "account ida.roy"),
+            (("account", "rekey", CLAIRE, "--from", "1", "--to", "2", *WHY), "", 1, "it has 1001"),
+            (("account", "rekey", CLAIRE, "--from", "1001", "--to", "\x1b", *WHY), "", 2, "--to"),
+        ),
+        missing=("account", "rekey", CLAIRE, "--from", "1001", *WHY),
+        asks=True,
+    ),
     "account lock": act(
         "account lock",
         wrong=(

@@ -108,6 +108,7 @@ def test_a_configuration_that_says_everything():
             values={"position": {"01": "activite", "02": "retraite"}},
             constants={"corps": "551"},
             absent_runs=3,
+            namespace="aaf",
             feed_days=12,
             limits=SourceLimits(0.1, 10, 0.8, 30, 0.2, 40, 0.3, 25, 0.06, 15, 100_000, 50_000_000, 200),
             periods=(

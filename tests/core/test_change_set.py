@@ -119,7 +119,7 @@ IMPLIED = {"address", "other_mails", "identifiers", "aliases", "given_name", "fa
     "login_until",
     "locked",
     "numen_digest",
-    "matricule_digest",
+    "matricule_digests",
 }
 """Fields that the facts of a creation, a rename or an end list whether they change or not."""
 

@@ -65,7 +65,7 @@ def test_what_is_not_told_stays_under_its_key() -> None:
     account, _ = night(OLD, person())
     moved, changes = night(BOTH, None, account)
     assert len(changes) == 1
-    keys = (moved.matricule_digest, moved.numen_digest)  # type: ignore[attr-defined]
+    keys = (moved.matricule_digests[0], moved.numen_digest)  # type: ignore[attr-defined]
     assert list(map(digest_key_id, keys)) == ["k2", "k1"]
 
 

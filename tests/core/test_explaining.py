@@ -60,7 +60,7 @@ def questions(draw: st.DrawFn) -> tuple[Life, Account, date]:
     account = Account(
         uid="alix.vie",
         matricule="1",
-        matricule_digest="",
+        matricule_digests=("",),
         family_name="Vie",
         given_name="Alix",
         address="alix.vie@ac-amiens.fr",
@@ -272,7 +272,7 @@ def test_states_of_a_password(name: str) -> None:
     credentials, expected = STATES_OF_A_PASSWORD[name]
     policy = Policy(positions={}, profiles=(Profile("all", When()),))
     row = Assignment("0800009A", "ENS", date(2027, 1, 1))
-    account = Account(uid="alix.vie", matricule="1", matricule_digest="", assignments=(row,))
+    account = Account(uid="alix.vie", matricule="1", matricule_digests=("",), assignments=(row,))
     life = Life((row,), policy, None, NOW.date(), NOW.date())
     one = login_answer(case_of(life, account, NOW.date()), around(credentials))
     assert [(cause.kind, cause.effect.value) for cause in one.causes] == expected
@@ -348,7 +348,7 @@ def test_reasons(name: str) -> None:
     account = Account(
         uid="alix.vie",
         matricule="1",
-        matricule_digest="",
+        matricule_digests=("",),
         assignments=tuple(rows),
         exceptions=tuple(exceptions),
     )
@@ -374,7 +374,7 @@ def test_exceptions_of_other_services_are_not_mixed_in(service: str, rows: tuple
         account = Account(
             uid="alix.vie",
             matricule="1",
-            matricule_digest="",
+            matricule_digests=("",),
             assignments=rows,
             exceptions=tuple(exceptions),
         )
@@ -394,7 +394,7 @@ def test_exceptions_of_other_services_are_not_mixed_in(service: str, rows: tuple
 
 def test_a_position_that_does_not_keep_it() -> None:
     rows = (FORMER, replace(MOVED, uai=UAIS[0], position="conge"))
-    account = Account(uid="alix.vie", matricule="1", matricule_digest="", assignments=rows)
+    account = Account(uid="alix.vie", matricule="1", matricule_digests=("",), assignments=rows)
     one = right_answer(case_of(Life(rows, POLICY, None, D, D), account, D), SERVICE, "")
     assert one.reason == "position conge does not keep it"
     assert [f"{rule.key}:{rule.line}" for rule in one.rules] == ["positions.conge:7", "services.iprof:9"]
@@ -405,7 +405,7 @@ def test_a_position_that_does_not_keep_it() -> None:
 @pytest.mark.parametrize(("position", "works"), [("", True), ("disponibilite", False)])
 def test_a_log_in_in_grace_is_that_of_the_last_day(position: str, works: bool) -> None:
     rows = (replace(FORMER, position=position),)
-    account = Account(uid="alix.vie", matricule="1", matricule_digest="", assignments=rows)
+    account = Account(uid="alix.vie", matricule="1", matricule_digests=("",), assignments=rows)
     desired = planned(Life(rows, POLICY, None, D, D), account, D)
     assert desired.state is State.GRACE
     written = replace(account, login_from=desired.login_from, login_until=desired.login_until)

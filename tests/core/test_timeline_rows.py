@@ -24,7 +24,9 @@ ALWAYS = (1, OPEN)
 
 
 def account(assignments: tuple[Assignment, ...], **more: object) -> Account:
-    return replace(Account(uid="a.b", matricule="1", matricule_digest="x", assignments=assignments), **more)  # type: ignore[arg-type]
+    return replace(
+        Account(uid="a.b", matricule="1", matricule_digests=("x",), assignments=assignments), **more
+    )  # type: ignore[arg-type]
 
 
 def shades_on(row: Row, day: date) -> list[Shade]:

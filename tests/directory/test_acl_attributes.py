@@ -63,6 +63,8 @@ RULES = {
     "piactlMatriculeDigest": Writers(APPLIES),
     "piactlNumenDigest": Writers(APPLIES),
     "piactlNumenVerifier": Writers(APPLIES),
+    "piactlMatricule": Writers(APPLIES),
+    "piactlMergedInto": Writers(APPLIES),
     "piactlProofChanged": Writers(APPLIES),
     "piactlNextDue": Writers(APPLIES, SUPPORTS, APPLIES),
     "piactlProfile": Writers(APPLIES),
@@ -187,9 +189,9 @@ def test_no_second_value_where_there_is_one(sandbox: Any) -> None:
 
 SINGLE: dict[str, list[Any]] = {
     "piactlState": ["active", "grace"],
-    "piactlMatriculeDigest": ["{k1}00", "{k1}01"],
     "piactlNumenDigest": ["{k1}00", "{k1}01"],
     "piactlNumenVerifier": ["{k1}scrypt", "{k1}scrypt$14"],
+    "piactlMergedInto": ["{k1}00 a.b", "{k1}01 a.b"],
     "piactlNextDue": ["20300101", "20310101"],
     "piactlLock": ["a", "b"],
     "piactlProtected": ["TRUE", "FALSE"],

@@ -71,6 +71,7 @@ def without(text: str, *patterns: tuple[str, str]) -> str:
 
 
 RULES = (
+    (r"^(olcDbIndex:|index) piactlMatricule,piactlMergedInto pres\n", ""),
     (
         r"^(olcAccess:|access) to dn\.subtree=\S+ attrs=userPassword\n(  by anonymous auth\n)  by \* none\n",
         "",
@@ -108,12 +109,16 @@ def without_heads(text: str) -> str:
 
 
 def former_schema(text: str) -> str:
-    """piactl.schema or piactl.ldif without the run lock and the days of proofs."""
-    names = "Attribute:1[789]|ObjectClass:3"
+    """piactl.schema or piactl.ldif without the run lock, the days of proofs and several matricules."""
+    names = "Attribute:(1[789]|2[01])|ObjectClass:3"
     before = rf"(?m)^(# The access rules trust.*\n)?\S+ \( piactl({names}) (.*\n)([ \t]+.*\n)*"
     text, count = re.subn(before, "", text)
-    assert count == 4
-    return without(text, (r" \$ piactlProofChanged \$ piactlNumenVerifier \)", " )"))
+    assert count == 6
+    return without(
+        text,
+        (r" \$ piactlProofChanged \$ piactlNumenVerifier[^)]*\)", " )"),
+        (r"('piactlMatriculeDigest'\n(?:[ \t]+.*\n){2}[ \t]+SYNTAX \S+) \)", r"\1 SINGLE-VALUE )"),
+    )
 
 
 def former_config(config: str) -> str:
@@ -250,7 +255,7 @@ LOCK_BY_CONFIG, LOCK_BY_CONF = commands("5. The run lock").split(CONF)
 PASSWORDS_BY_CONFIG, PASSWORDS_BY_CONF, _ = re.split(
     r"\n(?=conf=/etc/ldap/slapd.conf portal=|ldapsearch -LLL)", commands("6. Passwords")
 )
-LOCK_BY_CONFIG += "\n" + commands("7. The days on which proofs changed")
+LOCK_BY_CONFIG += "\n" + commands("7. Attributes of accounts")
 HEADS, HEADS_BY_CONFIG, HEADS_BY_CONF = re.split(
     f"(?<=done\n}}\n)|{CONF}", commands("8. The heads of the journals, and requests")
 )

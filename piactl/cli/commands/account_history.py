@@ -111,13 +111,7 @@ def _resolve(configuration: Configuration, name: str) -> _Answer:
     answer = _Answer()
     try:
         with reading(configuration) as reader:
-            answer.uid = find_uid(
-                reader,
-                configuration.settings.directory,
-                configuration.encoding,
-                configuration.keys,
-                name,
-            )
+            answer.uid = find_uid(configuration.accounts(reader), name)
     except DirectoryUnreachable as error:
         say(f"{error}\nThe answer is from the journal of this host alone.")
         answer.code = Exit.UNREACHABLE

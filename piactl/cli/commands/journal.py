@@ -129,13 +129,7 @@ def _uid_of(configuration: Configuration, name: str) -> str:
     called = masked(name)
     try:
         with reading(configuration) as reader:
-            uid = find_uid(
-                reader,
-                configuration.settings.directory,
-                configuration.encoding,
-                configuration.keys,
-                name,
-            )
+            uid = find_uid(configuration.accounts(reader), name)
     except PiactlError:
         say(f"{called}: is no uid in this journal; whether it is another name of an account cannot be asked:")
         raise

@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "account unlock": ("account_edit", "unlock", "Lift an administrator's lock."),
     "account close": ("account_edit", "close", "Close accounts: end all their assignments."),
     "account reopen": ("account_edit", "reopen", "Reopen closed accounts."),
+    "account rekey": ("account_matricules", "rekey", "Give a person another matricule of HR."),
     "account timeline": ("account_timeline", "timeline", "Draw the life of an account over time."),
     "account history": (
         "account_history",

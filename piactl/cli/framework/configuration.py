@@ -12,7 +12,7 @@ from piactl.config.policy import read_policy
 from piactl.config.register import read_register, register_digest
 from piactl.config.settings import read_settings
 from piactl.core.model.digests import DigestKeys
-from piactl.core.model.person import Register
+from piactl.core.model.person import COMMON, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.directory.port import Reader, Writer
@@ -59,7 +59,11 @@ class Configuration:
 
     def accounts(self, reader: Reader) -> AccountStore:
         """The accounts that `reader` reads."""
-        return AccountStore(reader, self.settings.directory, self.encoding, self.keys, self.policy.protected)
+        settings = self.settings
+        namespaces = {COMMON, *(source.namespace for source in settings.sources.values())}
+        return AccountStore(
+            reader, settings.directory, self.encoding, self.keys, self.policy.protected, namespaces
+        )
 
     def identity_checks(self, writer: Writer) -> IdentityChecks:
         """The counts of identity checks that `writer` keeps. Each check is a write: raises DirectoryOlder and

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
+from piactl.core.model.digests import digest_key_id
 from piactl.core.model.overrides import Override
 from piactl.core.model.person import Assignment
 
@@ -71,20 +72,25 @@ class ServiceException:
 class Account:
     """One account, current (as in the directory) or desired (as it should be).
 
-    `matricule` is None for an archived account; its keyed digest remains. `identifiers` is the ledger of
-    names: the uid and every address and alias that the account has or had. `aliases` are the addresses that
-    still deliver to it, `other_mails` addresses that another tool added. `entitlements` are pairs (service,
-    uai), uai "" for person scope. They, `profiles`, `establishments` (UAIs, the main one first) and `corps`
-    are those of the day the account was computed for. `assignments` are as HR and administrators set them;
-    `overrides` apply on top (`overrides.overridden`). `login_from` and `login_until` are the first and last
-    day of the login window that the directory enforces, None for an open side; a window in the past refuses
-    the login. `device` is the name of the active one-time-code device, an entry below the account, or "".
-    `proof_changes` are the last days on which what proves who the person is changed (see `PROOFS`).
+    `matricule` is None for an archived account; the keyed digests of all matricules of the person remain.
+    `further_matricules` are the others that HR calls the person by; one that only its digest is known of
+    stands as that digest. `merged` is the mark of an account that was merged into another (see
+    `core.edits.merging`). `identifiers` is the ledger of names: the uid and every address and alias that the
+    account has or had. `aliases` are the addresses that still deliver to it, `other_mails` addresses that
+    another tool added. `entitlements` are pairs (service, uai), uai "" for person scope. They, `profiles`,
+    `establishments` (UAIs, the main one first) and `corps` are those of the day the account was computed for.
+    `assignments` are as HR and administrators set them; `overrides` apply on top (`overrides.overridden`).
+    `login_from` and `login_until` are the first and last day of the login window that the directory enforces,
+    None for an open side; a window in the past refuses the login. `device` is the name of the active one-
+    time-code device, an entry below the account, or "". `proof_changes` are the last days on which what
+    proves who the person is changed (see `PROOFS`).
     """
 
     uid: str
     matricule: str | None
-    matricule_digest: str
+    matricule_digests: tuple[str, ...]
+    further_matricules: tuple[str, ...] = ()
+    merged: str = ""
     numen_digest: str | None = None
     numen_verifier: str | None = None
     civilite: str = ""
@@ -114,6 +120,12 @@ class Account:
     protected: bool = False
     device: str = ""
     proof_changes: tuple[tuple[str, date], ...] = ()
+
+    @property
+    def matricules(self) -> tuple[str, ...]:
+        """Every matricule of the person that is known in clear."""
+        further = (matricule for matricule in self.further_matricules if not digest_key_id(matricule))
+        return (*filter(None, [self.matricule]), *further)
 
     def proof_changed(self, proof: str) -> date | None:
         """The last day on which one of PROOFS changed; None if it never did."""

@@ -9,13 +9,29 @@ from datetime import date
 
 from piactl.core.model.numen import Numen
 
+COMMON = "hr"
+"""The namespace of sources that name none: their matricules stand as they are."""
+
+
+def qualified(namespace: str, matricule: str) -> str:
+    """A matricule with its namespace, as accounts, records and commands have it: `namespace:matricule`, or
+    the matricule alone in the common one."""
+    return matricule if namespace == COMMON else f"{namespace}:{matricule}"
+
+
+def read_matricule(text: str) -> str:
+    """The matricule that somebody names as `matricule` or `namespace:matricule`, as `qualified` has it."""
+    namespace, _, matricule = text.strip().rpartition(":")
+    return qualified(namespace or COMMON, matricule)
+
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """A person's function at an establishment from `start` to `end`, both included; `end` None is open.
 
     `source` is the feed source it comes from. `origin` is the feed row it was last read from
-    (`epp-20260901.csv:17`). It is for explanations only, so it is not part of the comparison.
+    (`epp-20260901.csv:17`), `matricule` the one that HR lists it under, "" for the first one of the person.
+    Neither is part of the comparison.
     """
 
     uai: str
@@ -29,6 +45,7 @@ class Assignment:
     quotite: str = ""
     source: str = ""
     origin: str = field(default="", compare=False)
+    matricule: str = field(default="", compare=False)
 
     @property
     def key(self) -> tuple[str, str, date]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from piactl.core.model.person import COMMON
+
 CREDENTIAL = "credential:"
 """`credential:NAME` in place of a path names a systemd credential (LoadCredential=)."""
 
@@ -118,7 +120,7 @@ class SourceSettings:
     file name. `columns`: canonical column -> header name there. `values`: canonical column -> raw value
     -> canonical value. `constants`: canonical column -> value for every row. `date_formats` are
     strptime formats, tried in order. `feed_days`: how many days the date of a feed may be from that of the
-    run.
+    run. `namespace`: that of its matricules.
     """
 
     name: str
@@ -134,6 +136,7 @@ class SourceSettings:
     constants: Mapping[str, str] = field(default_factory=dict)
     absent_runs: int = 2
     feed_days: int = 7
+    namespace: str = COMMON
     limits: SourceLimits = SourceLimits()
     periods: tuple[LimitsPeriod, ...] = ()
 

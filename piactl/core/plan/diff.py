@@ -23,8 +23,8 @@ from piactl.core.rules.same_person import NAMES, same_name
 _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
 _CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
 _FOLLOWING = ("state_from", "state_until", "next_due", "profiles", "establishments", "corps")
-_DIGESTS = ("numen_digest", "matricule_digest")
-FOLLOWING = frozenset({*_FOLLOWING, *_DIGESTS, "matricule", "numen_verifier"})
+_DIGESTS = ("numen_digest", "matricule_digests")
+FOLLOWING = frozenset({*_FOLLOWING, *_DIGESTS, "matricule", "further_matricules", "numen_verifier"})
 """Fields that change together with others. A plan names them only if nothing else changes."""
 
 _CAUSES = ("assignments", "overrides", "exceptions", "lock", "locked", "state", "entitlements")
@@ -32,6 +32,7 @@ _NAMED_BY: Mapping[str, tuple[str, ...]] = {
     "address": ("address", "other_mails", "identifiers"),  # an address enters the ledger
     "aliases": ("aliases", "identifiers"),
     "digest_key": _DIGESTS,
+    "matricules": ("matricule", "further_matricules", "matricule_digests"),
     "display_name": ("given_name", "family_name", "usage_name"),
     "numen": ("numen_digest", "numen_verifier", "proof_changes"),
     "verifier": ("numen_verifier",),
@@ -271,6 +272,8 @@ class _Maker:
             old, new = getattr(current, name), getattr(account, name)
             if old != new and self._written(name) and name not in self.proofs:
                 before[name], after[name] = old, new
+        if set(current.matricules) != set(account.matricules) and current.matricules:
+            before["matricules"], after["matricules"] = [*current.matricules], [*account.matricules]
         if set(current.assignments) != set(account.assignments):
             common = set(current.assignments) & set(account.assignments)
             before["assignments"] = [assignment_text(a) for a in current.assignments if a not in common]
@@ -311,10 +314,10 @@ class _Maker:
         """Adds the changed digests by the names of their keys, because the values are secret. Returns the
         reason."""
         digests = [
-            (self.current.matricule_digest, self.account.matricule_digest),
-            (self.current.numen_digest, self.account.numen_digest),
+            *((old, old not in self.account.matricule_digests) for old in self.current.matricule_digests),
+            (self.current.numen_digest, self.current.numen_digest != self.account.numen_digest),
         ]
-        keys = sorted({digest_key_id(old) for old, new in digests if old and old != new})
+        keys = sorted({digest_key_id(old) for old, gone in digests if old and gone})
         fresh = self.rules.keys.current
         if keys and keys != [fresh]:
             before["digest_key"], after["digest_key"] = " ".join(keys), fresh

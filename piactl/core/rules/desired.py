@@ -128,7 +128,7 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
         ),
         status,
     )
-    account = _under_current_key(account, rules.keys)
+    account = with_matricules(account, rules.keys)
     if subject.numen_digest is not None:
         # from the HR data of a person in waiting; the account does not have it yet
         account = replace(account, numen_digest=subject.numen_digest)
@@ -234,7 +234,7 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
     blank = Account(
         uid="",
         matricule=subject.matricule,
-        matricule_digest=rules.keys.digest(MATRICULE, subject.matricule),
+        matricule_digests=(rules.keys.digest(MATRICULE, subject.matricule),),
         numen_digest=subject.numen_digest,
         assignments=subject.assignments,
         overrides=subject.overrides,
@@ -254,16 +254,31 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
     back = replace(
         current, matricule=subject.matricule, assignments=subject.assignments, overrides=subject.overrides
     )
-    account = _under_current_key(_with_status(back, status), rules.keys)
+    account = with_matricules(_with_status(back, status), rules.keys)
     account = _with_proof_changes(_with_hr_data(account, subject.person, rules.keys), subject, rules)
     return Desired(subject, account, path, _base(account))
 
 
-def _under_current_key(account: Account, keys: DigestKeys) -> Account:
-    """The account with its matricule digest under the current key, if it still has its matricule."""
-    if account.matricule is None or not keys.is_older(account.matricule_digest):
+def with_matricules(account: Account, keys: DigestKeys) -> Account:
+    """The account with the digests of its matricules under the current key, and with those in clear that its
+    assignments name. A matricule that only its digest is known of keeps that."""
+    if account.matricule is None:
         return account
-    return replace(account, matricule_digest=keys.digest(MATRICULE, account.matricule))
+    alone = len(account.matricule_digests) == 1 and not account.further_matricules
+    if alone and not keys.is_older(account.matricule_digests[0]):
+        return account
+    digests = set(account.matricule_digests)
+    named = {*account.matricules, *(a.matricule for a in account.assignments)} - {""}
+    known = {m for m in named if m in account.matricules or not digests.isdisjoint(_digests(m, keys))}
+    for matricule in known:
+        digests = digests.difference(_digests(matricule, keys)) | {keys.digest(MATRICULE, matricule)}
+    unnamed = digests - {keys.digest(MATRICULE, matricule) for matricule in known}
+    further = tuple(sorted({*known, *unnamed} - {account.matricule}))
+    return replace(account, matricule_digests=tuple(sorted(digests)), further_matricules=further)
+
+
+def _digests(matricule: str, keys: DigestKeys) -> tuple[str, ...]:
+    return keys.candidates(MATRICULE, matricule)
 
 
 def _with_status(account: Account, status: AccountStatus) -> Account:
@@ -336,7 +351,7 @@ def verifier_day(account: Account, keys: DigestKeys, as_of: date) -> date | None
         return None
     if account.numen_verifier is not None and not keys.is_older(account.numen_verifier):
         return None
-    turn = verifier_turn(account.matricule_digest)
+    turn = verifier_turn(account.matricule_digests[0])
     return as_of + timedelta(days=(turn - as_of.toordinal()) % VERIFIER_DAYS)
 
 
@@ -350,7 +365,7 @@ def _with_verifier(account: Account, subject: Subject, rules: Rules) -> Account:
     due = verifier_day(account, rules.keys, rules.as_of)
     if numen is None or due is None or not (changed or due == rules.as_of):
         return account
-    verifier = numen_verifier(rules.keys, numen.reveal(), account.matricule_digest)
+    verifier = numen_verifier(rules.keys, numen.reveal(), account.matricule_digests[0])
     return replace(account, numen_verifier=verifier)
 
 
@@ -382,7 +397,8 @@ def archived(current: Account, status: AccountStatus | None = None) -> Account:
     return Account(
         uid=current.uid,
         matricule=None,
-        matricule_digest=current.matricule_digest,
+        matricule_digests=current.matricule_digests,
+        merged=current.merged,
         numen_digest=current.numen_digest,
         family_name=PLACEHOLDER,
         identifiers=current.identifiers,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -135,10 +135,15 @@ def entry_of(raw: RawEntry, encoding: Encoding) -> Entry | Unreadable:
 
 
 def find_accounts(
-    reader: Reader, settings: DirectorySettings, encoding: Encoding, keys: DigestKeys, name: str
+    reader: Reader,
+    settings: DirectorySettings,
+    encoding: Encoding,
+    keys: DigestKeys,
+    name: str,
+    matricules: Iterable[str],
 ) -> list[Entry | Unreadable]:
-    """The accounts with this uid, address, alias or matricule, including archived ones."""
-    digests = keys.candidates("matricule", name)
+    """The accounts with this uid, address or alias, or one of these matricules, including archived ones."""
+    digests = [digest for matricule in matricules for digest in keys.candidates("matricule", matricule)]
     query = filters.all_of(
         IN_ACCOUNTS,
         filters.any_of(
@@ -146,7 +151,6 @@ def find_accounts(
             filters.equals(encoding.name("mail"), name),
             filters.equals(encoding.name("piactlAlias"), name),
             filters.equals(encoding.name("piactlIdentifier"), name),
-            filters.equals(encoding.name("supannEmpId"), name),
             *(filters.equals(encoding.name("piactlMatriculeDigest"), digest) for digest in digests),
         ),
     )

@@ -54,7 +54,19 @@ def read_tombstones(reader: Reader, settings: DirectorySettings, encoding: Encod
     digest, matricule = map(encoding.name, ("piactlMatriculeDigest", "supannEmpId"))
     query = filters.all_of(IN_ACCOUNTS, filters.none_of(filters.present(matricule)))
     for raw in reader.search(settings.accounts, query, [digest]):
-        yield raw.text(digest)
+        yield from (value.decode("utf-8", "replace") for value in raw.values.get(digest, ()))
+
+
+def read_linked(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(first matricule, further ones) of each account with several; see `Account`."""
+    name, further = encoding.name("supannEmpId"), encoding.name("piactlMatricule")
+    query = filters.all_of(IN_ACCOUNTS, filters.present(further))
+    for raw in reader.search(settings.accounts, query, [name, further]):
+        if raw.text(name):
+            others = raw.values.get(further, ())
+            yield raw.text(name), tuple(value.decode("utf-8", "replace") for value in others)
 
 
 def read_identifiers(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:

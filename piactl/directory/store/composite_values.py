@@ -36,6 +36,7 @@ def _read_day(text: str) -> date | None:
 
 
 def assignment_text(a: Assignment) -> str:
+    own = [a.matricule] if a.matricule else []
     return join_fields(
         [
             a.uai,
@@ -49,14 +50,15 @@ def assignment_text(a: Assignment) -> str:
             a.quotite,
             a.source,
             a.origin,
+            *own,
         ]
     )
 
 
 def read_assignment(text: str) -> Assignment:
-    uai, function, start, end, corps, position, modality, discipline, quotite, source, origin = split_fields(
-        text, 11
-    )
+    # most have no matricule of their own: they are under the first one of the person
+    fields = split_fields(text, 11 if text.count("$") < 11 else 12)
+    uai, function, start, end, corps, position, modality, discipline, quotite, source, origin, *own = fields
     return Assignment(
         uai=uai,
         function=function,
@@ -69,6 +71,7 @@ def read_assignment(text: str) -> Assignment:
         quotite=quotite,
         source=source,
         origin=origin,
+        matricule="".join(own),
     )
 
 

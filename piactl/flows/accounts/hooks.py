@@ -133,6 +133,6 @@ class IdentityNotices:
             mail, changed = read_private_mail(reader, dn, self.settings.directory)
         except (PiactlError, ValueError):
             return ""
-        account = Account(uid="", matricule=None, matricule_digest="", proof_changes=changed)
+        account = Account(uid="", matricule=None, matricule_digests=(), proof_changes=changed)
         held_off = held_off_until(account, MAIL_PROOF, self.settings.password.holdoff_days, today)
         return "" if held_off else mail

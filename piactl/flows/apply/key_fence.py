@@ -72,7 +72,8 @@ def _check_needed_keys(reader: Reader, settings: Settings, keys: DigestKeys) -> 
     digests = ("piactlMatriculeDigest", "piactlNumenDigest")
     names = [directory.attributes.get(name, name) for name in digests]
     for entry in reader.search(directory.accounts, IN_ACCOUNTS, names):
-        for key in (digest_key_id(entry.text(name)) for name in names if entry.values.get(name)):
+        digests_here = (digest for name in names for digest in entry.values.get(name, ()))
+        for key in (digest_key_id(digest.decode("utf-8", "replace")) for digest in digests_here):
             if key not in keys.keys:
                 raise SecretUnusable(
                     f"{entry.dn} needs the digest key {key or '(none)'}, and {settings.keys_file} "

@@ -67,8 +67,8 @@ def _uses(
     for entry in reader.search(directory.accounts, IN_ACCOUNTS, [*name.values(), state]):
         archived = entry.text(state) == State.ARCHIVED.value
         for attribute, what in (("piactlMatriculeDigest", "matricules"), ("piactlNumenDigest", "numens")):
-            if entry.values.get(name[attribute]):
-                key = digest_key_id(entry.text(name[attribute]))
+            for digest in entry.values.get(name[attribute], ()):
+                key = digest_key_id(digest.decode("utf-8", "replace"))
                 yield ("archived" if archived else what), entry.dn, key
         verifier = entry.text(name["piactlNumenVerifier"])
         if verifier and digest_key_id(verifier) != digest_key_id(entry.text(name["piactlNumenDigest"])):

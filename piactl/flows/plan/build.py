@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from piactl.core.model.digests import NUMEN
@@ -15,6 +17,7 @@ from piactl.feed.reader import read_feed
 from piactl.flows.plan import chunks
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet, next_cache, unchanged_accounts
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import Scan, in_order, raise_refused
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
 from piactl.flows.plan.ready_plan import ReadyPlan
@@ -34,6 +37,9 @@ def build_plan(
 
     Raises FeedRefused and what `reconcile` raises.
     """
+    people = (scan.lines.people if scan.lines else scan.feed.present if scan.feed else () for scan in scans)
+    linked = state.linked.named(chain(*people, state.remembered.memory.waiting), rules.keys)
+    state = replace(state, linked=linked)
     cache = None if state.due_only else next_cache(accounts, rules, settings, scans)
     skip = SkipSet()
     if cache is not None:
@@ -55,13 +61,23 @@ def _skip_set(
 ) -> SkipSet:
     """The accounts that the joint evaluation leaves out: unchanged ones, and those evaluated in chunks."""
     memory, folder = state.memory, Path(settings.state_folder)
-    always = {*memory.pending(), *accepted.people}
+    always = {*memory.pending(), *accepted.people, *state.linked.people()}
     skip = unchanged_accounts(accounts, rules.keys, folder, cache, memory.last, always)
     count = len(skip.evaluate) if skip or memory.last is None else memory.last.census.total
     if max(len(cache.rows) - len(skip.unchanged), count) < chunks.FEWEST:
         return skip
     return chunks.evaluate_in_chunks(
-        accounts, rules, settings.sources, folder, scans, skip, cache, memory, tick, accepted.people
+        accounts,
+        rules,
+        settings.sources,
+        folder,
+        scans,
+        skip,
+        cache,
+        memory,
+        state.linked,
+        tick,
+        accepted.people,
     )
 
 
@@ -79,7 +95,7 @@ def _read_feeds(
     # a run between may have left people in waiting whom the cache does not know
     waiting = {record.numen_digest for record in state.memory.waiting.values() if record.numen_digest}
     while True:
-        feeds = _read(sources, scans, skip)
+        feeds = _read(sources, scans, skip, state.linked)
         if not skip:
             return feeds, skip
         numens = {numen for sourced in feeds for numen in sourced.feed.numens()}
@@ -93,12 +109,17 @@ def _read_feeds(
         skip = skip.without(skipped)
 
 
-def _read(sources: Mapping[str, SourceSettings], scans: Sequence[Scan], skip: SkipSet) -> list[SourcedFeed]:
+def _read(
+    sources: Mapping[str, SourceSettings], scans: Sequence[Scan], skip: SkipSet, linked: LinkedMatricules
+) -> list[SourcedFeed]:
     feeds: list[SourcedFeed] = []
     refused: list[FeedRefused] = []
     for scan in scans:
         try:
-            feed = scan.feed or read_feed(scan.path, scan.source, skip.lines(scan.lines))
+            if scan.feed is not None and not linked.first:
+                feed = scan.feed
+            else:
+                feed = read_feed(scan.path, scan.source, skip.lines(scan.lines), linked.first)
         except FeedRefused as error:
             refused.append(error)
         else:

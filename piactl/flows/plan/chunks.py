@@ -34,6 +34,7 @@ from piactl.feed.row_index import RowIndex, open_row_index
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.incremental import NextCache, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
+from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import Scan, in_order
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed, judged
 from piactl.flows.plan.inputs.shared_numens import SharedNumens, hold_shared_numens, twice
@@ -56,18 +57,19 @@ def evaluate_in_chunks(
     skip: SkipSet,
     cache: NextCache,
     memory: Memory,
+    linked: LinkedMatricules,
     tick: Callable[[], None],
     accepted: Collection[str] = (),
 ) -> SkipSet:
     """The skip set with the accounts that need nothing and the staged changes, which `folder` holds if they
-    are many. People `accepted` by hand are left to the joint evaluation.
+    are many. People `accepted` by hand, and those with several matricules, are left to the joint evaluation.
 
     Empty if a feed is refused: reading it as a whole then gives the reason. `tick` is called between two
     chunks.
     """
     try:
         with ExitStack() as stack:
-            chunks = _Chunks(accounts, rules, sources, folder, skip, cache, memory)
+            chunks = _Chunks(accounts, rules, sources, folder, skip, cache, memory, linked)
             chunks.apart |= set(accepted)
             for scan in scans:
                 if scan.lines is None:
@@ -95,10 +97,11 @@ class _Chunks:
         skip: SkipSet,
         cache: NextCache,
         memory: Memory,
+        linked: LinkedMatricules,
     ) -> None:
         self.accounts, self.rules, self.sources = accounts, rules, sources
         self.skip, self.cache, self.memory, self.as_of = skip, cache, memory, rules.as_of
-        self.apart = set(memory.pending())
+        self.apart = {*memory.pending(), *linked.people()}
         # nobody in a chunk waits or is absent
         remembered = {name: replace(source, absences={}) for name, source in memory.sources.items()}
         self.chunk_memory = Memory(memory.last, remembered)
@@ -199,7 +202,7 @@ class _Chunks:
                     number = self._stage(wanted, held, write, plan_rows, evaluation)
                     if number is not None:
                         self.numens.changes(number, self._numens(merged, current.matricule))
-        changed |= {e.account.uid for e in index.archived.values() if plan_rows.link_of_archived(e)}
+        changed |= {e.account.uid for e in index.tombstones() if plan_rows.link_of_archived(e)}
         self.unchanged.update(evaluation.cache_entries({*unsure, *changed}))
         done = {
             entry.account.uid

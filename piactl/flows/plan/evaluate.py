@@ -85,6 +85,12 @@ class Evaluation:
                 merged.hold(entry.matricule, entry.why)
             else:
                 self.holds.append(Hold(None, entry.uid, entry.why))
+        for matricule, one in self.index.further.items():
+            other = self.index.by_matricule.get(matricule)
+            if other is not None:
+                why = f"accounts {other.account.uid} and {one.account.uid} both have matricule {matricule}"
+                merged.hold(matricule, why)
+                merged.hold(one.account.matricule or "", why)
         for matricule, doubles in self.index.doubled.items():
             merged.hold(matricule, f"several accounts have this matricule: {', '.join(doubles)}")
         return merged

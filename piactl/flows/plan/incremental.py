@@ -41,6 +41,7 @@ from piactl.directory.store.memory_records import Remembered, read_memory
 from piactl.directory.store.records import Places, UnreadableRecords
 from piactl.feed.fingerprints import LineDigests, Skipped
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules, read_linked_matricules
 from piactl.flows.plan.inputs.load_feeds import Scan, digests_of_people
 from piactl.flows.plan.staged import StagedChanges
 from piactl.private_files import make_private_folder, write_private
@@ -57,10 +58,12 @@ class RunState:
 
     remembered: Remembered
     due_only: bool
+    linked: LinkedMatricules = field(default_factory=LinkedMatricules)
 
     @property
     def memory(self) -> Memory:
-        return self.remembered.memory
+        """The memory of earlier runs, under the first matricule of each person."""
+        return self.linked.memory(self.remembered.memory)
 
 
 def read_run_state(
@@ -75,7 +78,7 @@ def read_run_state(
         return rules.as_of if due_only else None
 
     remembered = read_memory(accounts.reader, accounts.directory.state, rules.keys, unreadable, due=due)
-    return RunState(remembered, due_only)
+    return RunState(remembered, due_only, read_linked_matricules(accounts))
 
 
 def _only_the_date_changed(accounts: ManagedAccounts, rules: Rules, last: LastRun | None) -> bool:

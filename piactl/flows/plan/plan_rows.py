@@ -89,7 +89,7 @@ class PlanRows:
 
     def _unlinked_archived(self, coming_back: Container[str]) -> list[Row]:
         rows = []
-        for entry in self.index.archived.values():
+        for entry in self.index.tombstones():
             write = self.link_of_archived(entry) if entry.account.uid not in coming_back else None
             if write is None:
                 continue

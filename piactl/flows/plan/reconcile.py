@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -34,6 +34,7 @@ from piactl.flows.plan.assemble import Names, PlanAssembly
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, census_of
+from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import check_feed_dates, check_held, check_limits
 from piactl.flows.plan.inputs.merge_feeds import (
     NOTHING,
@@ -79,10 +80,9 @@ def reconcile(
         )
     if not accepted.date:
         check_feed_dates(feeds, rules.as_of, accepted.feeds)
-    feeds = [judged(sourced, rules.policy, rules.register) for sourced in feeds]
     evaluation = _JointEvaluation(accounts, rules, sources, feeds, state, accepted, tick, skip, cache)
     skipped = cache.cache.known(skip.entries()) if cache else {}
-    check_limits(feeds, state.memory, evaluation.known(), rules.as_of, accepted.feeds, skipped)
+    check_limits(evaluation.feeds, state.memory, evaluation.known(), rules.as_of, accepted.feeds, skipped)
     return evaluation.plan()
 
 
@@ -105,12 +105,23 @@ class _JointEvaluation(Evaluation):
         super().__init__(rules, sources, feeds, state.memory, AccountIndex(), cache, tick, accepted)
         for entry in self._entries():
             self.index.add(entry)
+        self._read_feeds_of(state.linked)
         # people in waiting may have an account that was not read, often an archived one
         if state.due_only:
             self._add_others(self.memory.waiting)
         elif skip:
-            people = [m for sourced in feeds for m in (*sourced.feed.people, *sourced.feed.held)]
-            self._add_others(dict.fromkeys([*people, *self.memory.waiting]))
+            self._add_others(dict.fromkeys([*self._people(), *self.memory.waiting]))
+        self._read_feeds_of(LinkedMatricules().returning(self.index, self._people(), rules.keys))
+        self.feeds = [judged(sourced, rules.policy, rules.register) for sourced in self.feeds]
+
+    def _people(self) -> Iterator[str]:
+        return (m for sourced in self.feeds for m in (*sourced.feed.people, *sourced.feed.held))
+
+    def _read_feeds_of(self, linked: LinkedMatricules) -> None:
+        """Reads the feeds, and the memory, as those of these people with several matricules."""
+        linked = linked.named(self._people(), self.rules.keys)
+        self.memory = linked.memory(self.memory)
+        self.feeds = [replace(sourced, feed=linked.feed(sourced.feed)) for sourced in self.feeds]
 
     def _entries(self) -> Iterable[Entry | Unreadable]:
         if self.skip:

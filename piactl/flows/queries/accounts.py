@@ -12,7 +12,7 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.numen import read_numen
 from piactl.core.model.overrides import closings, overridden
 from piactl.core.model.periods import civil
-from piactl.core.model.person import Assignment, Register
+from piactl.core.model.person import COMMON, Assignment, Register, qualified, read_matricule
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.rules.career import AccountStatus, Career, account_status, career
@@ -29,7 +29,8 @@ View = Mapping[str, Any]
 class AccountStore:
     """The accounts of one directory, read through `reader` and found by name.
 
-    Matricules are found by their digests under `keys`. `protected` are the uids that the policy protects.
+    Matricules are found by their digests under `keys`, in all `namespaces` where none is named. `protected`
+    are the uids that the policy protects.
     """
 
     reader: Reader
@@ -37,6 +38,7 @@ class AccountStore:
     encoding: Encoding
     keys: DigestKeys
     protected: Collection[str]
+    namespaces: Collection[str] = (COMMON,)
 
 
 def find_account(store: AccountStore, name: str) -> Account:
@@ -58,7 +60,7 @@ def find_entry(store: AccountStore, name: str) -> Entry:
             f"{numen}: this is a NUMEN, which is a secret and names no account; give a uid, an address or a "
             "matricule"
         )
-    entries = find_accounts(store.reader, store.directory, store.encoding, store.keys, name)
+    entries = find_named(store, name)
     if not entries:
         raise AccountNotFound(
             f"{name}: no account has this uid, address, alias or matricule{_nearest(store, name)}"
@@ -67,7 +69,9 @@ def find_entry(store: AccountStore, name: str) -> Entry:
         exact = [entry for entry in entries if isinstance(entry, Entry) and entry.account.uid == name]
         if len(exact) != 1:
             uids = ", ".join(sorted(e.account.uid if isinstance(e, Entry) else e.uid for e in entries))
-            raise PiactlError(f"{name}: several accounts have this name ({uids}); give a uid")
+            raise PiactlError(
+                f"{name}: several accounts have this name ({uids}); give a uid, or NAMESPACE:MATRICULE"
+            )
         entries = [*exact]
     entry = entries[0]
     if isinstance(entry, Unreadable):
@@ -87,6 +91,13 @@ def _nearest(store: AccountStore, name: str) -> str:
     uids = read_uids(store.reader, store.directory, store.encoding, local[:3])
     best = process.extractOne(local, list(uids), scorer=fuzz.ratio, score_cutoff=85)
     return f"; did you mean {best[0]}?" if best else ""
+
+
+def find_named(store: AccountStore, name: str) -> list[Entry | Unreadable]:
+    """The accounts with this uid, address, alias or matricule, which may be in any namespace."""
+    namespaces = () if ":" in name else store.namespaces
+    matricules = [qualified(namespace, name) for namespace in namespaces] or [read_matricule(name)]
+    return find_accounts(store.reader, store.directory, store.encoding, store.keys, name, matricules)
 
 
 def all_accounts(
@@ -141,6 +152,7 @@ def account_view(
     return {
         "uid": account.uid,
         "matricule": account.matricule,
+        "matricules": [*account.matricules],
         "address": account.address,
         "aliases": sorted(account.aliases),
         "display_name": account.display_name,
@@ -196,6 +208,7 @@ def _archived(account: Account) -> dict[str, Any]:
     return {
         "uid": account.uid,
         "matricule": None,
+        "matricules": [],
         "address": None,
         "aliases": sorted(i for i in account.identifiers if "@" in i),
         "display_name": None,

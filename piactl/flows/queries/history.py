@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from piactl.core.model.digests import DigestKeys
-from piactl.core.model.settings import DirectorySettings
 from piactl.directory.dn import normal_dn
-from piactl.directory.port import Reader
 from piactl.directory.probe.access_log import LoggedWrite
-from piactl.directory.store.accounts import Entry, find_accounts
-from piactl.directory.store.attribute_map import SECRETS, Encoding
+from piactl.directory.store.accounts import Entry
+from piactl.directory.store.attribute_map import SECRETS
 from piactl.errors import PiactlError
+from piactl.flows.queries.accounts import AccountStore, find_named
 from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange
 
 JOURNAL, ACCESS_LOG = "journal", "access log"
@@ -50,15 +48,13 @@ class Event:
     message: str
 
 
-def find_uid(
-    reader: Reader, directory: DirectorySettings, encoding: Encoding, keys: DigestKeys, name: str
-) -> str:
+def find_uid(store: AccountStore, name: str) -> str:
     """The uid of the account with this uid, address, alias or matricule, "" if there is none.
 
     Includes unreadable entries, because their history may show why. Raises PiactlError if several accounts
     have the name.
     """
-    entries = find_accounts(reader, directory, encoding, keys, name) if name else []
+    entries = find_named(store, name) if name else []
     uids = sorted({entry.account.uid if isinstance(entry, Entry) else entry.uid for entry in entries})
     if len(uids) > 1 and name not in uids:
         raise PiactlError(f"{name}: several accounts have this name ({', '.join(uids)}); give a uid")

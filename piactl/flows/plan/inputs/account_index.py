@@ -29,10 +29,11 @@ class ManagedAccounts(NamedTuple):
 
 @dataclass(slots=True)
 class AccountIndex:
-    """Accounts by matricule, by digest and by name. `doubled` has the uids of a matricule that several
-    accounts have, `unreadable` the entries that cannot be parsed."""
+    """Accounts by first matricule, by `further` ones, by digest and by name. `doubled` has the uids of a
+    matricule that several accounts have, `unreadable` the entries that cannot be parsed."""
 
     by_matricule: dict[str, Entry] = field(default_factory=dict)
+    further: dict[str, Entry] = field(default_factory=dict)
     archived: dict[str, Entry] = field(default_factory=dict)
     anonymous: list[Entry] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
@@ -53,7 +54,7 @@ class AccountIndex:
         if account.numen_digest:
             self.numens[account.numen_digest] = account.uid
         if account.state is State.ARCHIVED:
-            self.archived[account.matricule_digest] = entry
+            self.archived.update(dict.fromkeys(account.matricule_digests, entry))
         elif account.matricule is None:
             self.anonymous.append(entry)
         elif account.matricule in self.by_matricule:
@@ -62,16 +63,22 @@ class AccountIndex:
         else:
             self.by_matricule[account.matricule] = entry
             self.matricules[account.uid] = account.matricule
+            if account.further_matricules:
+                self.further.update(dict.fromkeys(account.matricules[1:], entry))
 
     def entries(self) -> Iterable[Entry]:
-        yield from (*self.by_matricule.values(), *self.archived.values(), *self.anonymous)
+        yield from (*self.by_matricule.values(), *self.tombstones(), *self.anonymous)
+
+    def tombstones(self) -> Iterable[Entry]:
+        """The archived accounts."""
+        return {entry.account.uid: entry for entry in self.archived.values()}.values()
 
     def accounts(self) -> Iterable[Account]:
         return (entry.account for entry in self.entries())
 
     def entry(self, matricule: str, keys: DigestKeys) -> Entry | None:
         """The account of a matricule, an archived one too."""
-        entry = self.by_matricule.get(matricule)
+        entry = self.by_matricule.get(matricule) or self.further.get(matricule)
         if entry is None and self.archived:
             digests = keys.candidates("matricule", matricule)
             entry = next((self.archived[d] for d in digests if d in self.archived), None)
