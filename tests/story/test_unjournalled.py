@@ -11,7 +11,13 @@ from typing import Any
 import ldap3
 import pytest
 
+from piactl.cli.framework.configuration import open_configuration
+from piactl.clock import utc_now
+from piactl.directory.open import open_reader
 from piactl.flows.queries import history
+from piactl.flows.queries.unjournalled import unjournalled
+from piactl.journal import who
+from piactl.secrets import read_password
 from tests.directory.test_acl_matrix import hold_lock
 
 from .academy import Academy
@@ -64,6 +70,27 @@ def test_a_raw_write_by_an_identity_is_named(academy: Academy) -> None:
     assert "thief" not in row["found"]
     night = academy.night("2026-09-06")
     assert f"1 write of accounts not in this journal: {academy.dn(UID)} at" in night.err
+
+
+def test_a_write_of_the_same_second_before_the_period_is_not_named(academy: Academy) -> None:
+    """Behind the point of a reqStart is no time."""
+    other = row(matricule="1007", prenom="Louise", nom_famille="Roy")
+    academy.night("2026-09-06", academy.feed(row(), other, day="2026-09-06"))
+    configuration = open_configuration(academy.sandbox.config)
+    settings, actor = configuration.settings, who()
+    while utc_now().microsecond > 500_000:
+        pass
+    with academy.sandbox.connect("desk") as desk:
+        pairs = []
+        for name in (UID, "louise.roy"):
+            pairs.append(utc_now())
+            desk.modify(academy.dn(name), {"pwdReset": [(ldap3.MODIFY_REPLACE, ["TRUE"])]})
+    with open_reader(settings.directory, "administrator", read_password) as reader:
+        for since, names in ((pairs[0], {UID, "louise.roy"}), (pairs[1], {"louise.roy"})):
+            found = unjournalled(
+                reader, settings.directory, settings.journal_file, actor.user, actor.host, since
+            )
+            assert {event.dn.partition("=")[2].partition(",")[0] for event in found.writes} == names
 
 
 def test_many_are_counted(academy: Academy) -> None:

@@ -102,11 +102,14 @@ def logged_writes(
 
 def writes_since(reader: Reader, log: str, since: datetime) -> Iterator[LoggedWrite]:
     """All writes since then, in no order. Raises as every search does."""
-    # the fraction of a reqStart counts the operations of its second, and is no time
+    # the fraction of a reqStart counts the operations of its second, and is no time; an entryCSN has one
+    first = since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     begun = filters.at_least("reqStart", f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z")
     query = filters.all_of(filters.equals("objectClass", "auditWriteObject"), begun)
     for entry in reader.search(log, query, _READ):
-        yield _write(entry)
+        write = _write(entry)
+        if write.time >= first or not entry.text("entryCSN"):
+            yield write
 
 
 def last_write(entry: RawEntry) -> LoggedWrite:
