@@ -83,6 +83,19 @@ def test_a_changed_private_address_is_not_handed_out(staff: Academy) -> None:
     assert any(THIEFS in one.read_text(encoding="utf-8") for one in staff.folder.glob("reset-*.csv"))
 
 
+def test_a_holdoff_of_another_program_counts_and_none_is_cut_short(staff: Academy) -> None:
+    added = [f"numen {TODAY}", f"numen {day(-300)}"]
+    for values in (added, added[::-1], [*added, f"numen {day(-200)}"]):
+        staff.change(CLAIRE, piactlProofChanged=values)
+        ran, found = reset(staff, NUMEN)
+        assert (ran.code, found, f"before {UNTIL}" in ran.err) == (1, {}, True), (values, ran)
+    # a night that finds another NUMEN keeps the later day
+    staff.change(CLAIRE, piactlProofChanged=[f"numen {day(3)}"])
+    staff.night(TODAY, changed(staff, mail=MAIL))
+    ran, found = reset(staff, OTHER)
+    assert (ran.code, found, f"before {day(10)}" in ran.err) == (1, {}, True), ran
+
+
 def test_the_days_are_a_setting(staff: Academy) -> None:
     staff.edit("piactl.yaml", "password:\n", "password:\n  holdoff_days: 0\n")
     staff.night(TODAY, changed(staff))

@@ -128,8 +128,9 @@ class Account:
         return (*filter(None, [self.matricule]), *further)
 
     def proof_changed(self, proof: str) -> date | None:
-        """The last day on which one of PROOFS changed; None if it never did."""
-        return dict(self.proof_changes).get(proof)
+        """The last day on which one of PROOFS changed; None if it never did. Of several days, which another
+        program wrote, the latest counts."""
+        return max((day for name, day in self.proof_changes if name == proof), default=None)
 
     @property
     def addresses(self) -> frozenset[str]:

@@ -335,8 +335,10 @@ def _with_proof_changes(account: Account, subject: Subject, rules: Rules) -> Acc
     changed = changed_proofs(subject, account, rules.keys)
     if not changed:
         return account
-    days = {**dict(account.proof_changes), **dict.fromkeys(changed, rules.as_of)}
-    return replace(account, proof_changes=tuple(sorted(days.items())))
+    names = sorted({*dict(account.proof_changes), *changed})
+    known = ((name, account.proof_changed(name)) for name in names)
+    days = [(name, max(day or rules.as_of, rules.as_of) if name in changed else day) for name, day in known]
+    return replace(account, proof_changes=tuple((name, day) for name, day in days if day is not None))
 
 
 def verifier_turn(matricule_digest: str) -> int:
