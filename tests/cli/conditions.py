@@ -506,7 +506,7 @@ CASES: dict[str, Case] = {
         missing=("otp", "show"),
     ),
     "otp suspend": act("otp suspend", asks=False),
-    "otp resume": act("otp resume", asks=False),
+    "otp resume": act("otp resume", "--administrator", asks=False),
     "otp remove": act("otp remove", asks=False, before=ENROLLED),
     "otp resync": Case(
         ("otp", "resync", CLAIRE),

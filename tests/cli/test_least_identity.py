@@ -22,7 +22,7 @@ NONE = (
     "journal.export sandbox.start sandbox.stop sandbox.status"
 )
 SUPPORT = (
-    "password.activate password.reset password.unblock otp.enroll otp.verify otp.suspend otp.resume "
+    "password.activate password.reset password.unblock otp.enroll otp.verify otp.suspend "
     "otp.remove otp.resync"
 )
 NIGHTS = "nightly apply"

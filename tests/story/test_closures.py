@@ -142,7 +142,7 @@ def as_before(staff: Staff) -> None:
         with policy(staff.academy):
             assert CLAIRE in staff.lets_in()
     assert staff.lets_in() == {CLAIRE, f"{IDA}+code"}
-    staff.run("otp", "resume", NOUR, *WHY)
+    staff.run("otp", "resume", NOUR, "--administrator", *WHY)
     assert staff.lets_in() == {CLAIRE, f"{IDA}+code", f"{NOUR}+code"}
 
 
@@ -252,7 +252,11 @@ def test_devices_do_not_open_it(staff: Staff, shut: str) -> None:
     """A telephone lost, found, replaced, given up: what is in force counts from the return on."""
     academy, back = staff.academy, "unlock" if shut == "locked" else "reopen"
     staff.run(*SHUT[shut], *WHY)
-    for words in (("suspend", IDA), ("resume", IDA), ("remove", IDA, "--password-alone", "--administrator")):
+    for words in (
+        ("suspend", IDA),
+        ("resume", IDA, "--administrator"),
+        ("remove", IDA, "--password-alone", "--administrator"),
+    ):
         ran = staff.run("otp", *words, *WHY)
         assert linked(academy, IDA) == [no_device(academy, IDA)], words
         if words[0] != "suspend":
@@ -271,7 +275,7 @@ def test_a_telephone_lost_while_it_is_shut_stays_lost(staff: Staff, shut: str) -
     staff.run("otp", "suspend", IDA, *WHY)
     staff.run("account", "unlock" if shut == "locked" else "reopen", IDA, *WHY)
     assert staff.lets_in() == {CLAIRE}
-    staff.run("otp", "resume", IDA, *WHY)
+    staff.run("otp", "resume", IDA, "--administrator", *WHY)
     assert staff.lets_in() == {CLAIRE, f"{IDA}+code"}
 
 

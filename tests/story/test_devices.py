@@ -131,7 +131,7 @@ def test_a_telephone_that_is_found_again(claire: Academy) -> None:
         do(claire, "suspend", UID)
     code = phone.code()
     assert not lets_in(claire, code)
-    do(claire, "resume", UID)
+    do(claire, "resume", UID, "--administrator")
     assert lets_in(claire, code)
     assert not lets_in(claire)
 
@@ -226,7 +226,7 @@ def test_a_suspended_device_stays_suspended_through_a_return(claire: Academy) ->
     assert not lets_in(claire)
     code = phone.code()
     assert not lets_in(claire, code)
-    do(claire, "resume", UID)
+    do(claire, "resume", UID, "--administrator")
     assert lets_in(claire, code)
 
 
@@ -468,7 +468,7 @@ def test_a_crash_after_so_many_writes(claire: Academy, what: str, before: str, l
                 "desk",
             ),
             "suspend": lambda: prepare_suspension(store, unreadable, [UID], author, now(), "desk"),
-            "resume": lambda: prepare_resumption(store, unreadable, [UID], author, "desk"),
+            "resume": lambda: prepare_resumption(store, unreadable, [UID], lambda _: None, author, "desk"),
         }[what]()
         assert made.accounts[0].error is None
         command = CommandRun(
@@ -491,7 +491,7 @@ def test_a_crash_after_so_many_writes(claire: Academy, what: str, before: str, l
         assert again.code == (1 if left == 2 else 0), again.err
         assert ("in force already" in again.err) is (left == 2)
     else:
-        do(claire, what, UID)
+        do(claire, what, UID, "--administrator")
     unused = code if what == "verify" and left == 2 else phone.code()
     assert lets_in(claire, unused) is (what != "suspend")
     assert not lets_in(claire)

@@ -133,6 +133,28 @@ def test_a_lost_telephone_takes_the_numen_or_an_administrator(staff: Academy) ->
     assert verify(staff, IDA, code, *ADMINISTRATOR).code == 0
 
 
+def test_a_suspended_device_comes_back_with_a_proof_only(staff: Academy) -> None:
+    phone = verified(staff, CLAIRE)
+    verified(staff, IDA)
+    for uid in (CLAIRE, IDA):
+        assert staff.run("otp", "suspend", uid, "--reason", "lost").code == 0
+    words = ("otp", "resume", CLAIRE, "--reason", "found")
+    with staff.nothing_written():
+        assert staff.run(*words).code == 2, "no proof was given"
+        assert staff.run(*words, "--proof-file", "-", stdin=f"{OTHER}\n").code == 1
+        assert staff.run(*words, "--proof-file", "-", stdin=f"{phone.code()}\n").code == 2, (
+            "who has it shows codes"
+        )
+        ran = staff.run("otp", "resume", IDA, *words[3:])
+        assert (ran.code, "no NUMEN is known" in ran.err) == (1, True), ran
+        ran = staff.run("otp", "resume", "-", *words[3:], "-o", "json", stdin=f"{CLAIRE}\n{IDA}\n")
+        assert [one["outcome"] for one in ran.json] == ["refused", "refused"]
+        assert staff.run(*words, "--dry-run").code == 0
+    assert staff.run(*words, "--proof-file", "-", stdin=f"{NUMEN}\n").code == 0
+    assert staff.run("otp", "resume", CLAIRE, IDA, *ADMINISTRATOR).code == 0
+    assert staff.values(IDA, "piactlDevice") != ["none"]
+
+
 def test_a_device_is_removed_with_a_proof_only(staff: Academy) -> None:
     phone = verified(staff, CLAIRE)
     verified(staff, IDA)

@@ -49,7 +49,7 @@ ProofFile = Annotated[
     typer.Option(
         "--proof-file",
         metavar="FILE",
-        help="Where a code of the device that is replaced, or the NUMEN, is; - for stdin.",
+        help="Where a code of the device in force, or the NUMEN, is; - for stdin.",
     ),
 ]
 AsAdministrator = Annotated[
@@ -174,21 +174,33 @@ def suspend(
 
 def resume(
     names: Names,
+    proof_file: ProofFile = None,
     reason: Reason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     output: ActOutput = None,
     administrator: AsAdministrator = False,
 ) -> int:
-    """Give a suspended device back: the telephone was found."""
+    """Give a suspended device back: the telephone was found.
+
+    The NUMEN is asked for, because who found it may be somebody else. An administrator goes on without, with
+    --administrator and --reason.
+    """
     from piactl.flows.helpdesk.otp import prepare_resumption
 
+    refuse_input("--proof-file", proof_file)
     manner = desk_manner(reason, administrator, dry_run, yes, output)
     configuration, order, author = acting.begin(manner)
     wanted = read_names(names)
+    alone = len(wanted) == 1
     return acting.decide(
         lambda reader: prepare_resumption(
-            configuration.accounts(reader), configuration.unreadable, wanted, author, manner.identity
+            configuration.accounts(reader),
+            configuration.unreadable,
+            wanted,
+            _proof(configuration, order, manner, reason, proof_file, reader, alone=alone),
+            author,
+            manner.identity,
         ),
         manner,
         configuration,

@@ -64,10 +64,12 @@ def prepare_resumption(
     store: AccountStore,
     unreadable: UnreadableRecords,
     names: Iterable[str],
+    prove: Prove,
     author: Author,
     identity: str,
 ) -> Batch:
-    """The suspended device is in force again."""
+    """The suspended device is in force again, once `prove` was asked: who has the telephone may not be its
+    owner."""
 
     def prepare(holder: Holder) -> PreparedAccount:
         uid = holder.account.uid
@@ -76,6 +78,7 @@ def prepare_resumption(
         device = holder.in_force or holder.entry_of(suspended(holder.plain, holder.account.device))
         if device is None:
             raise ActRefused(f"{uid}: it has no suspended device.\nEnrol one: piactl otp enroll {uid}")
+        prove(holder)
         named = device.device.name
         mark = device_change(device, replace(device.device, state=DeviceState.VERIFIED, suspended=None))
         note = f"{named} is in force again: {login_words(holder, named)}"
