@@ -23,7 +23,7 @@ OUTCOMES = ("applied", "already so", "conflict", "failed")
 
 _TAIL = re.compile(rb',"hash":"([0-9a-f]{64})"\}$')
 _HASH = re.compile(r"[0-9a-f]{64}")
-_ANCHOR = re.compile(r"(\d{4}-\d\d-\d\dT[0-9:.]+Z) (\S+) (\S+) ([0-9]{1,18}):([0-9a-f]{64})")
+_ANCHOR = re.compile(r"(\d{4}-\d\d-\d\dT[0-9:.]+Z) (\S+) (\S+) ([0-9]{1,18}):([0-9a-f]{64})(?: after (\S+))?")
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
 
 
@@ -37,15 +37,18 @@ class Head(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Anchor:
     """The head of a journal after `run`, as it is stored elsewhere. `owner` is whose journal it is (see
-    `journal_owner`), `time` is UTC in ISO 8601."""
+    `journal_owner`), `time` is UTC in ISO 8601. `after` is the time of the head that was stored in the
+    directory before it, "" for none."""
 
     time: str
     owner: str
     run: str
     head: Head
+    after: str = ""
 
     def __str__(self) -> str:
-        return f"{self.time} {self.owner} {self.run} {self.head.seq}:{self.head.hash}"
+        after = f" after {self.after}" if self.after else ""
+        return f"{self.time} {self.owner} {self.run} {self.head.seq}:{self.head.hash}{after}"
 
 
 def journal_owner(user: str, host: str) -> str:
@@ -56,7 +59,9 @@ def journal_owner(user: str, host: str) -> str:
 def read_anchor(text: str) -> Anchor | None:
     """The anchor in a text, as `str` writes it; None if it is none."""
     found = _ANCHOR.fullmatch(text)
-    return Anchor(found[1], found[2], found[3], Head(int(found[4]), found[5])) if found else None
+    if found is None:
+        return None
+    return Anchor(found[1], found[2], found[3], Head(int(found[4]), found[5]), found[6] or "")
 
 
 GENESIS = Head(0, "0" * 64)

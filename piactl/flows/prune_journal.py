@@ -8,10 +8,16 @@ from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
 from piactl.core.journal_line import Anchor, journal_owner
+from piactl.directory.port import EntryWrite, Writer
 from piactl.directory.store.attribute_map import SECRETS
-from piactl.errors import JournalUnusable
+from piactl.directory.store.journal_heads import prunable_days, pruned_write
+from piactl.directory.store.records import Places
+from piactl.errors import JournalUnusable, PiactlError
+from piactl.flows.accounts.batch import CommandRun
+from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.journal_heads import StoredHeads
 from piactl.flows.apply.run import Order
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.journal import Actor, Journal, RunContext, Verification, verify
 from piactl.journal.pruning import Removable, cut_off, pruning, removable, remove_left_behind
 from piactl.journal.query import text_of
@@ -75,6 +81,28 @@ def prune_journal(
             head = journal.end({"pruned": gone.lines})
             store(Anchor(text_of(now()), journal_owner(order.actor.user, order.actor.host), order.run, head))
     return Pruned(gone, _proved(path, stored))
+
+
+def prune_heads(writer: Writer, run: CommandRun, before: date, *, trial: bool) -> int:
+    """Removes the heads stored before a day (UTC) from the directory. Returns the number of entries, one for
+    each journal and day; a trial only counts them.
+
+    The record that they are pruned comes first: a removal that is cut short is finished by the next one.
+    """
+    places, by = Places(run.settings.directory.state), behind(run.order.actor)
+    days = prunable_days(writer, places, before)
+    if trial or not days:
+        return len(days)
+    said = pruned_write(writer, places, run.keys, before, by)
+    writes = [said, *(EntryWrite("delete", dn) for dn in days)]
+    reason = f"heads of journals before {before} pruned"
+    with run.begun(writer) as begun:
+        rows = [AccountWrite("", ("prune-heads",), reason, write) for write in writes if write is not None]
+        done = write_beside(begun, rows)
+        begun.journal.end(done.counts)
+    if done.failed:
+        raise PiactlError(f"{done.problems[0][2]}; the heads are not all removed. Repeat the command")
+    return len(days)
 
 
 def _proved(path: str, stored: StoredHeads) -> Verification:

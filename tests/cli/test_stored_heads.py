@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import ldap3
 import pytest
 
+from piactl.cli.framework import account_batch, run_context
+from piactl.clock import utc_now
 from piactl.core.journal_line import Anchor, Head, journal_owner, read_anchor, sealed
 from piactl.journal import who
 from piactl.journal.stored_heads import has_syslog, log_head
@@ -158,6 +161,66 @@ def test_a_forged_head_raises_the_alarm_and_stops_no_night(locked: Academy) -> N
     assert "anchors 100000000000000000" in found.err
     assert "is no head of a journal" in found.err
     locked.quiet_night("2026-09-02")
+
+
+def days(academy: Academy) -> list[str]:
+    with academy.sandbox.connect("reader") as reader:
+        found = searched(reader, f"ou=journals,{academy.sandbox.state}")
+    return sorted(entry["dn"].partition(",")[0] for entry in found)
+
+
+def test_a_head_that_somebody_removed_is_missed_by_the_next_one(locked: Academy) -> None:
+    activate(locked)
+    folder = f"ou=journals,{locked.sandbox.state}"
+    with locked.sandbox.connect("administrator") as administrator:
+        (entry,) = searched(administrator, folder)
+        values = sorted(value.decode() for value in entry["raw_attributes"]["description"])
+        administrator.modify(entry["dn"], {"description": [(ldap3.MODIFY_DELETE, [values[1]])]})
+    found = locked.run("journal", "verify")
+    assert (found.code, "a head was removed from the directory" in found.err) == (1, True), found
+    assert values[1].partition(" ")[0] in found.err
+    doctor = {one["id"]: one for one in locked.run("doctor", "-o", "json").json}
+    assert (doctor["D50"]["result"], "was removed" in doctor["D50"]["found"]) == ("error", True)
+
+
+def test_old_heads_are_pruned_by_the_administrator_and_by_nobody_else(
+    locked: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Days of heads, and the only head of another host: what is older than the day goes, the last of each
+    journal stays, and what somebody else removes is still missed."""
+    folder = f"ou=journals,{locked.sandbox.state}"
+    today = utc_now().date()
+    own, other = journal_owner(who().user, who().host), "piactl@elsewhere"
+    for ago in (4, 3, 2, 1):
+        with monkeypatch.context() as patch:
+            patch.setattr(run_context, "_now", lambda ago=ago: utc_now() - timedelta(days=ago))
+            patch.setattr(account_batch, "_now", lambda ago=ago: utc_now() - timedelta(days=ago))
+            activate(locked)
+    with locked.sandbox.connect("nightly") as nightly:
+        lines = [str(Anchor(f"{today - timedelta(days=9)}T00:00:00.000Z", other, "r", Head(7, "0" * 64)))]
+        dn = f"cn={other}-{today - timedelta(days=9):%Y%m%d},{folder}"
+        nightly.add(dn, attributes={"objectClass": "piactlRecord", "description": lines})
+    before = days(locked)
+    assert len(before) == 6
+    words = ("journal", "prune", "--heads", "--before", (today - timedelta(days=2)).isoformat())
+    ran = locked.run(*words, "--dry-run")
+    assert (ran.code, "2 days of heads" in ran.out, days(locked)) == (0, True, before), ran
+    ran = locked.run(*words)
+    assert (ran.code, "2 days of heads" in ran.out) == (0, True), ran
+    assert len(days(locked)) == 5, "today, two days, the last of the other host, and what says so"
+    assert locked.run("journal", "verify").code == 0
+    assert locked.run("journal", "verify").out.count("stored heads match") == 1
+    activate(locked)
+    assert locked.run("journal", "verify").code == 0
+    # somebody else removes heads, with or without a word of his own
+    with locked.sandbox.connect("administrator") as administrator:
+        administrator.delete(f"cn={own}-{today - timedelta(days=2):%Y%m%d},{folder}")
+        assert locked.run("journal", "verify").code == 1
+        record = {"before": today.isoformat(), "by": "nobody", "seal": "{k1}00"}
+        data = {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(record)])]}
+        administrator.modify(f"cn=pruned,{folder}", data)
+    found = locked.run("journal", "verify")
+    assert (found.code, "another program wrote it" in found.err) == (1, True), found
 
 
 def test_a_directory_without_the_folder_is_said(locked: Academy) -> None:

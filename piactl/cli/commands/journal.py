@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import Manner
+from piactl.cli.framework.account_batch import Manner, command_run
 from piactl.cli.framework.account_batch import begin as begin_act
 from piactl.cli.framework.context import (
     layout_or_default,
@@ -25,6 +25,7 @@ from piactl.cli.framework.options import DryRun, Output, Reason, Since, Until, r
 from piactl.clock import utc_now
 from piactl.core.journal_line import BrokenLine
 from piactl.core.model.numen import masked
+from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
 from piactl.errors import AccountNotFound, Exit, PiactlError, UsageError
 from piactl.private_files import refuse_output, refuse_own_file
@@ -216,6 +217,9 @@ def verify(
     put([proof_text(found, len(stored.heads) if stored else None, stored.begun if stored else "")])
     if stored is None:
         return int(Exit.UNREACHABLE)
+    if stored.missed:
+        say(f"{stored.missed}: only the administrator can. Compare the journal with the heads in syslog")
+        return int(Exit.FAILED)
     if run := stored.uncovered(path, found):
         say(
             f"{path}: no stored head covers run {run}: its lines are proved by the file alone. "
@@ -262,7 +266,9 @@ def _stored_heads(configuration: Configuration) -> StoredHeads:
 
     actor, settings, unreadable = who(), configuration.settings, configuration.unreadable
     with reading(configuration) as reader:
-        return stored_heads(reader, settings, unreadable, actor.user, actor.host, utc_now())
+        return stored_heads(
+            reader, settings, lambda: configuration.keys, unreadable, actor.user, actor.host, utc_now()
+        )
 
 
 def export(
@@ -307,6 +313,10 @@ def prune(
     before: Annotated[
         str, typer.Option("--before", metavar="DATE", help="Lines written before that day go.")
     ],
+    heads: Annotated[
+        bool,
+        typer.Option("--heads", help="As the administrator: the stored heads of all journals instead."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> int:
     """Remove the oldest lines of the journal, for good, and leave a provable cut.
@@ -315,15 +325,25 @@ def prune(
     line that says what was removed, by whom and when; `journal verify` shows it. Nothing is removed where
     the chain is not whole, or where the directory cannot be asked for the stored heads. Export first what you
     have to keep. The CNIL advises to keep logs for 6 to 12 months; nothing is ever pruned by itself.
+
+    With --heads no line goes: the heads in the directory that were stored before DATE (UTC) do, of the
+    journals of all hosts and users, but not the last ones of each. A sealed record says so, and `journal
+    verify` misses every head that somebody else removes.
     """
     from piactl.cli.framework.run_context import new_order, store_head_anywhere
-    from piactl.flows.prune_journal import prune_journal
+    from piactl.flows.prune_journal import prune_heads, prune_journal
 
     configuration = this_configuration()
     first, _ = read_period(configuration, before, "", option="--before")
     now = today(configuration)
     if first is None or (first.hour, first.minute) != (0, 0) or first.date() > now:
         raise UsageError(f"--before {before}: write a day that is not in the future, as 2026-09-01")
+    if heads:
+        run = command_run(configuration, new_order(configuration, None), Manner("", recorded=False))
+        with writing(configuration, IdentityName.ADMINISTRATOR) as writer:
+            days = prune_heads(writer, run, first.date(), trial=dry_run)
+        put([f"{counted(days, 'day', 'days')} of heads {'would go' if dry_run else 'removed'}\n"])
+        return int(Exit.DONE)
     done = prune_journal(
         configuration.settings.journal_file,
         new_order(configuration, None),

@@ -1,25 +1,36 @@
 """Heads of the journals of all hosts, which the access rules let piactl add to and neither change nor delete.
 
 One entry for each journal and day, one value for each command that wrote: a year of a host with a hundred
-commands a day is some 4 MB.
+commands a day is some 4 MB. Each head names the one before it, so that one that is gone is missed. The record
+`cn=pruned`, sealed under the keys, says up to which day the administrator pruned them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 
 from piactl.core.journal_line import Anchor, read_anchor
+from piactl.core.model.digests import DigestKeys
 from piactl.directory import filters
-from piactl.directory.port import EntryWrite, Outcome, Reader, Writer
+from piactl.directory.dn import child
+from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, Writer
 from piactl.directory.store.records import (
+    DATA,
     IN_RECORD,
     JOURNALS,
     RECORD_CLASS,
+    Misshapen,
     Places,
+    Record,
     UnreadableRecord,
     UnreadableRecords,
     cn_of,
+    dumps,
+    record_write,
+    stored,
+    text_of,
 )
 from piactl.errors import PiactlError
 
@@ -33,19 +44,16 @@ def has_folder(reader: Reader, places: Places) -> bool:
 
 def owners_with_heads(reader: Reader, places: Places, since: date) -> set[str]:
     """The owners of journals whose heads were stored since that day."""
-    if not has_folder(reader, places):
-        return set()
-    days = (
-        cn_of(e).rpartition("-")
-        for e in reader.search(places.folder(JOURNALS), IN_RECORD, ["cn"], scope="one")
-    )
-    return {owner for owner, _, day in days if day >= f"{since:%Y%m%d}"}
+    return {owner for owner, day, _ in _days(reader, places) if day >= f"{since:%Y%m%d}"}
 
 
 def add_head(writer: Writer, places: Places, anchor: Anchor) -> None:
-    """Adds a head to those of its journal and day. Raises PiactlError."""
+    """Adds a head to those of its journal and day; it names the one before it. Raises PiactlError."""
     dn = places.journal_heads(anchor.owner, date.fromisoformat(anchor.time[:10]))
-    value = {HEAD: (str(anchor).encode(),)}
+    there = writer.read(dn, [HEAD])
+    last = there or _day_before(writer, places, anchor)
+    earlier = [one.time for one in _anchors(last, anchor.owner) if one.time < anchor.time]
+    value = {HEAD: (str(replace(anchor, after=max(earlier, default=""))).encode(),)}
     new = EntryWrite(
         "add",
         dn,
@@ -56,12 +64,74 @@ def add_head(writer: Writer, places: Places, anchor: Anchor) -> None:
         },
     )
     more = EntryWrite("modify", dn, add=value)
-    there = writer.read(dn, ["cn"]) is not None
     result = next(iter(writer.write([more if there else new])))
     if result.outcome is Outcome.CONFLICT and not there:  # another command was the first of the day
         result = next(iter(writer.write([more])))
     if result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
         raise PiactlError(f"{dn}: {result.message}")
+
+
+def _day_before(reader: Reader, places: Places, anchor: Anchor) -> RawEntry | None:
+    """The heads of the last day before that of `anchor` on which its journal has any."""
+    today = anchor.time[:10].replace("-", "")
+    days = [(day, dn) for owner, day, dn in _days(reader, places) if owner == anchor.owner and day < today]
+    return reader.read(max(days)[1], [HEAD]) if days else None
+
+
+def _days(reader: Reader, places: Places) -> Iterator[tuple[str, str, str]]:
+    """The owner of a journal, a day (YYYYMMDD) with heads of it, and their DN."""
+    if has_folder(reader, places):
+        for entry in reader.search(places.folder(JOURNALS), IN_RECORD, ["cn"], scope="one"):
+            owner, _, day = cn_of(entry).rpartition("-")
+            if owner:
+                yield owner, day, entry.dn
+
+
+def _anchors(entry: RawEntry | None, owner: str) -> Iterator[Anchor]:
+    for value in entry.values.get(HEAD, ()) if entry else ():
+        anchor = read_anchor(value.decode("ascii", "replace"))
+        if anchor is not None and anchor.owner == owner:
+            yield anchor
+
+
+def prunable_days(reader: Reader, places: Places, before: date) -> list[str]:
+    """The DNs of the heads stored before a day (UTC), without the last ones of each journal."""
+    days = sorted(_days(reader, places))
+    last = {owner: day for owner, day, _ in days}
+    return [dn for owner, day, dn in days if day < f"{before:%Y%m%d}" and day != last[owner]]
+
+
+def pruned_write(
+    reader: Reader, places: Places, keys: DigestKeys, before: date, by: str
+) -> EntryWrite | None:
+    """The record that the heads stored before a day are pruned; None where a later day is known."""
+    dn = _pruned_dn(places)
+    data = stored(reader.read(dn, [DATA]))
+    known = pruned_before(reader, places, lambda: keys, UnreadableRecords())
+    if known >= before.isoformat():
+        return None
+    record = {"before": before.isoformat(), "by": by}
+    return record_write(dn, data, {**record, "seal": keys.digest(JOURNALS, dumps(record).decode())})
+
+
+def pruned_before(
+    reader: Reader, places: Places, keys: Callable[[], DigestKeys], unreadable: UnreadableRecords
+) -> str:
+    """The day (ISO 8601, UTC) before which heads were pruned by piactl, "" for none."""
+
+    def parse(record: Record) -> str:
+        facts = {"before": text_of(record, "before"), "by": text_of(record, "by")}
+        if not keys().matches(text_of(record, "seal"), JOURNALS, dumps(facts).decode()):
+            raise Misshapen("its seal is not of piactl's keys: another program wrote it")
+        return facts["before"]
+
+    dn = _pruned_dn(places)
+    data = stored(reader.read(dn, [DATA]))
+    return unreadable.read(dn, data, parse) or "" if data is not None else ""
+
+
+def _pruned_dn(places: Places) -> str:
+    return child(places.folder(JOURNALS), "cn", "pruned")
 
 
 def heads_of_journal(

@@ -16,9 +16,15 @@ from datetime import datetime
 from pathlib import Path
 
 from piactl.core.journal_line import GENESIS, Anchor, Head, journal_owner
+from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import Settings
 from piactl.directory.port import Reader, Writer
-from piactl.directory.store.journal_heads import add_head, has_folder, heads_of_journal
+from piactl.directory.store.journal_heads import (
+    add_head,
+    has_folder,
+    heads_of_journal,
+    pruned_before,
+)
 from piactl.directory.store.records import Places, UnreadableRecords, instant_of
 from piactl.directory.store.run_records import read_runs, written_by
 from piactl.errors import DirectoryUnreachable, PiactlError, ReplyLost
@@ -78,13 +84,21 @@ class StoredHeads:
 
     `runs` are the runs that have a record in the directory, with their start (UTC, ISO 8601): each has lines
     in the journal. `begun` is the run that began the journal anew, "" for none: what is older is not
-    compared. `folder`: the directory takes heads.
+    compared. `folder`: the directory takes heads. `removed` are the times of heads that others in the
+    directory name as the one before them, and that are neither there nor pruned.
     """
 
     heads: Mapping[str, Head]
     runs: Mapping[str, str] = field(default_factory=dict)
     begun: str = ""
     folder: bool = True
+    removed: tuple[str, ...] = ()
+
+    @property
+    def missed(self) -> str:
+        """A sentence about the heads that somebody removed, "" where none is missed."""
+        first = f"a head was removed from the directory, stored at {self.removed[0]}" if self.removed else ""
+        return first + (f", and {len(self.removed) - 1} more" if len(self.removed) > 1 else "")
 
     def uncovered(self, path: str, proof: Verification) -> str:
         """The last run that ended after the highest stored head, "" if there is none. A run that is still
@@ -96,7 +110,13 @@ class StoredHeads:
 
 
 def stored_heads(
-    reader: Reader, settings: Settings, unreadable: UnreadableRecords, user: str, host: str, now: datetime
+    reader: Reader,
+    settings: Settings,
+    keys: Callable[[], DigestKeys],
+    unreadable: UnreadableRecords,
+    user: str,
+    host: str,
+    now: datetime,
 ) -> StoredHeads:
     """Reads the records of runs, the heads in the directory, in the file, and the one that doctor remembers.
     Raises PiactlError."""
@@ -110,7 +130,9 @@ def stored_heads(
                 break
     known = {r["run"]: Head(r["journal"]["seq"], r["journal"]["hash"]) for r in records if r.get("journal")}
     named = {f"run {run}": head for run, head in known.items()}
-    elsewhere = [("in the directory", a) for a in heads_of_journal(reader, places, owner, unreadable)]
+    kept = list(heads_of_journal(reader, places, owner, unreadable))
+    elsewhere = [("in the directory", a) for a in kept]
+    wanted = {a.after for a in kept if a.after >= max(since, pruned_before(reader, places, keys, unreadable))}
     if settings.journal_heads:
         elsewhere += [(f"in {settings.journal_heads}", a) for a in read_heads(settings.journal_heads, owner)]
     if os.path.exists(remembered_file(settings)):  # noqa: PTH110 - false, too, where this user may not look
@@ -126,6 +148,7 @@ def stored_heads(
         {record["run"]: text_of(instant_of(record["started"])) for record in records},
         begun,
         has_folder(reader, places),
+        tuple(sorted(wanted - {a.time for a in kept} - {""})),
     )
 
 

@@ -136,7 +136,9 @@ def _with_reader(
             with open_reader(settings.directory, name, read_password) as reader:
                 content = Content(reader, settings, policy, keys, UnreadableRecords())
                 runs = runs_of(content, now())
-                stored = partial(stored_heads, reader, settings, content.unreadable, this_user(), host, now())
+                stored = partial(
+                    stored_heads, reader, settings, keys, content.unreadable, this_user(), host, now()
+                )
                 of_journal = list(examine_journal(settings, host, stored, now()))
                 chain = next(one for one in of_journal if one.check.id == "D09")
                 found = [

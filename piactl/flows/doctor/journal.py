@@ -193,6 +193,9 @@ def _stored(
         if stored is not None and (run := stored.uncovered(settings.journal_file, proof)):
             errors.append(f"no stored head covers run {run}")
             advice.append("The next command that writes stores one.")
+        if stored is not None and stored.missed:
+            errors.append(stored.missed)
+            advice.append("Only the administrator can: compare the journal with the heads in syslog.")
         _remember(settings, Anchor(text_of(now), journal_owner(this_user(), host), "doctor", proof.head))
     places = ["the directory"] if stored is not None else []
     places += [settings.journal_heads] if settings.journal_heads else []
