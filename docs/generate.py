@@ -96,7 +96,7 @@ def _command(words: str, summary: str, command: Any, context: Any) -> Command:
                 options.append(_option(parameter, context))
             continue
         term, text = parameter.get_help_record(context) or (parameter.name.upper(), parameter.help or "")
-        name = re.sub(r" <.*>$|[\[\]{}.]", "", term).upper().replace("SERVICE|LOGIN", "SERVICE|login")
+        name = re.sub(r"[\[\]{}.]", "", term).upper().replace("SERVICE|LOGIN", "SERVICE|login")
         arguments.append((name, _sentence(text)))
         several = "..." if parameter.nargs == -1 else ""
         usage.append(f"{name}{several}" if parameter.required else f"[{name}{several}]")
@@ -105,12 +105,9 @@ def _command(words: str, summary: str, command: Any, context: Any) -> Command:
     return Command(words, summary, " ".join(usage), paragraphs, tuple(arguments), tuple(options))
 
 
-_TYPES = {"str": "TEXT", "list[str]": "TEXT", "int": "N", "int range": "N", "path": "FILE"}
-
-
 def _option(parameter: Any, context: Any) -> tuple[str, str]:
     term, text = parameter.get_help_record(context)
-    return re.sub(r"<(.*?)>", lambda match: _TYPES.get(match[1], match[1]), term), _sentence(text)
+    return term, _sentence(text)
 
 
 def _sentence(text: str) -> str:

@@ -295,6 +295,7 @@ def test_version_and_help_need_no_configuration(tmp_path: Path) -> None:
             capture_output=True, text=True, env=env, cwd=tmp_path, timeout=60, check=False,
         )  # fmt: skip
         assert ran.returncode == 0, ran.stderr
+        assert "<" not in ran.stdout  # a type of Python
         assert ran.stdout
         assert ran.stderr == ""
 

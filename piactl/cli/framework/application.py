@@ -60,8 +60,8 @@ class PlainValue:
 
 
 def read_plainly(command: Any) -> None:
-    """Replaces typer's conversion by PlainValue for a command and its subcommands, if this version of typer
-    allows it."""
+    """Replaces typer's conversion by PlainValue, and the Python types in its help by words, for a command and
+    its subcommands, if this version of typer allows it."""
     for parameter in command.params:
         _read_plainly(parameter)
     help_option = command.get_help_option
@@ -77,7 +77,13 @@ def read_plainly(command: Any) -> None:
 def _read_plainly(parameter: Any) -> Any:
     if hasattr(parameter, "get_runtime_param") and getattr(parameter, "_runtime_param", "") is None:
         parameter._runtime_param = PlainValue(parameter)
+        shown, named = parameter.display_type, parameter.param_type_name == "argument"
+        parameter.display_type = lambda ctx: "" if named else _WORDS.get(word := shown(ctx).strip("<>"), word)
     return parameter
+
+
+_WORDS = {"str": "TEXT", "list[str]": "TEXT", "int": "N", "int range": "N", "path": "FILE"}
+"""The types that typer writes in help, as the manual has them."""
 
 
 _HELP = "Administer staff accounts in an LDAP directory from HR data."
