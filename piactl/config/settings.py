@@ -16,6 +16,7 @@ from piactl.core.model.settings import (
     Canary,
     DirectorySettings,
     Identity,
+    MatchingSettings,
     PasswordSettings,
     Settings,
     TlsSettings,
@@ -64,6 +65,7 @@ def _settings(document: Document, file: Path) -> Settings:
         proof_hook=_hook(document, root.at("hooks").at("proof_changed"), "hooks.proof_changed"),
         hook_seconds=root.at("hooks").at("seconds").integer(_USUAL.hook_seconds),
         password=_password(document, root.at("password")),
+        matching=_matching(root.at("matching")),
         canaries=tuple(
             Canary(name, node.at("account").text(), _path(node.at("password_file"), folder))
             for name, node in root.at("canaries").entries()
@@ -105,6 +107,16 @@ def _password(document: Document, node: Node) -> PasswordSettings:
         holdoff_days=node.at("holdoff_days").integer(usual.holdoff_days),
         protected_policy=node.at("protected_policy").text(),
         other_policies=tuple(node.at("other_policies").texts()),
+    )
+
+
+def _matching(node: Node) -> MatchingSettings:
+    usual = _USUAL.matching
+    return MatchingSettings(
+        identity_digests=node.at("identity_digests").truth(usual.identity_digests),
+        automatic=frozenset(node.at("automatic").texts()),
+        match_days=node.at("match_days").integer(usual.match_days),
+        max_hold_days=node.at("max_hold_days").integer(usual.max_hold_days),
     )
 
 

@@ -41,7 +41,6 @@ REJECTIONS: Mapping[str, tuple[str, str]] = {
     "bad-code": ("a code is short printable text", _AT_SOURCE),
     "person-contradicts": ("rows of one person disagree in the person's columns", _AT_SOURCE),
     "assignment-contradicts": ("rows of one assignment disagree", _AT_SOURCE),
-    "numen-shared": ("several matricules have the same NUMEN", "find the right owner in HR"),
     "too-many-assignments": ("one matricule has more rows than one person can have", _AT_SOURCE),
 }
 """Code of a rejected row -> (meaning, next step)."""

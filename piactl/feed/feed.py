@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from piactl.core.model.numen import Numen
 from piactl.core.model.person import Person
 from piactl.core.plan.feed_limits import FeedFacts
 from piactl.core.plan.plan import Rejection
@@ -107,16 +106,6 @@ class Feed:
 
     remarked: frozenset[str] = frozenset()
     """The matricules with a remark about one of their lines."""
-
-    other_numens: tuple[Numen, ...] = field(default=(), repr=False)
-    """NUMENs of rows that contradict others or are broken."""
-
-    def numens(self) -> Iterator[Numen]:
-        """Every NUMEN in the feed."""
-        yield from self.other_numens
-        for person in self.people.values():
-            if person.numen is not None:
-                yield person.numen
 
     @property
     def unattributed(self) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
 from piactl.core.model.numen import Numen
 from piactl.core.model.person import Assignment, Person
@@ -33,11 +32,10 @@ _FEW = 5
 
 
 class PeopleBuilder:
-    """Collects the rows of one feed into people, rejections and held people. `linked`: further matricule ->
-    first one of the same person, who may have one NUMEN under both."""
+    """Collects the rows of one feed into people, rejections and held people."""
 
-    def __init__(self, file: str, source: str, linked: Mapping[str, str] | None = None) -> None:
-        self.file, self.source, self._linked = file, source, linked or {}
+    def __init__(self, file: str, source: str) -> None:
+        self.file, self.source = file, source
         self.people: dict[str, Person] = {}
         self.rejections: list[Rejection] = []
         self.held: dict[str, str] = {}
@@ -48,7 +46,6 @@ class PeopleBuilder:
         self.remarked: set[str] = set()
         self._held_lines: dict[str, list[int]] = {}
         self._contradictions: dict[str, tuple[list[str], list[int]]] = {}
-        self.numens_elsewhere: list[tuple[Numen, str]] = []
 
     def add(self, row: Row, line: int) -> None:
         """Adds a valid row."""
@@ -75,8 +72,6 @@ class PeopleBuilder:
         differ = _differing(prior, person, _PERSON_FIELDS)
         if numen != prior.numen:
             differ.insert(0, "numen")
-            if numen is not None:
-                self.numens_elsewhere.append((numen, prior.matricule))
         if differ:
             columns, lines = self._contradictions.setdefault(prior.matricule, ([], []))
             columns.extend(c for c in differ if c not in columns)
@@ -116,8 +111,6 @@ class PeopleBuilder:
         """Adds the rejections of a broken row."""
         if not broken.attributed:
             self.unattributed += 1
-        if broken.numen is not None and broken.matricule is not None:
-            self.numens_elsewhere.append((broken.numen, broken.matricule))
         for column, (code, detail) in broken.faults:
             self._reject(line, column, code, detail, broken.matricule)
 
@@ -138,43 +131,13 @@ class PeopleBuilder:
             where = f"rows of one person disagree in {', '.join(columns)}: lines {_few(everywhere)}"
             for line in everywhere:
                 self._reject(line, columns[0], "person-contradicts", where, matricule)
-        self._hold_shared_numens()
         lines = list(self.rejected_lines)
         for matricule in self.held:
             person = self.people.pop(matricule, None)
             if person is not None:
                 lines += person.lines
-                if person.numen is not None:
-                    self.numens_elsewhere.append((person.numen, matricule))
         self.rejections.sort(key=lambda r: (r.line, r.column, r.code))
         return sorted(set(lines))
-
-    def _hold_shared_numens(self) -> None:
-        # Sorting the values costs less memory than a table of a million of them.
-        values = [p.numen.reveal() for p in self.people.values() if p.numen is not None]
-        values += [numen.reveal() for numen, _ in self.numens_elsewhere]
-        values.sort()
-        shared = {a for a, b in pairwise(values) if a == b}
-        if not shared:
-            return
-        owners: dict[str, dict[str, None]] = {}
-        for numen, matricule in [*self._with_numen(), *self.numens_elsewhere]:
-            if numen.reveal() in shared:
-                owners.setdefault(numen.reveal(), {})[matricule] = None
-        for matricules in owners.values():
-            if len({self._linked.get(matricule, matricule) for matricule in matricules}) > 1:
-                for matricule in matricules:
-                    self._hold_sharing(matricule, sorted(matricules))
-
-    def _with_numen(self) -> Iterable[tuple[Numen, str]]:
-        return ((p.numen, p.matricule) for p in self.people.values() if p.numen is not None)
-
-    def _hold_sharing(self, matricule: str, matricules: Sequence[str]) -> None:
-        detail = f"the matricules {_few(matricules)} have the same NUMEN"
-        person = self.people.get(matricule)
-        lines = person.lines if person is not None else tuple(self._held_lines.get(matricule, ()))
-        for line in lines:
-            self._reject(line, "numen", "numen-shared", detail, matricule)
 
 
 def _differing(left: object, right: object, fields: dict[str, str]) -> list[str]:

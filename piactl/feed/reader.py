@@ -101,13 +101,12 @@ class FeedReader:
         source: SourceSettings,
         stream: BufferedReader,
         skipped: Skipped | None = None,
-        linked: Mapping[str, str] | None = None,
     ) -> None:
         self.skipped = skipped
         self.passed = 0
         self.path, self.source, self.stream = path, source, stream
         self.refusals: list[tuple[str, str]] = []
-        self.builder = PeopleBuilder(path.name, source.name, linked)
+        self.builder = PeopleBuilder(path.name, source.name)
         self.digest = hashlib.sha256()
         self.offsets = array("Q", [0])
         self.header = b""
@@ -149,7 +148,6 @@ class FeedReader:
             header=self.header,
             raw_lines=self._raw_lines(lines),
             remarked=frozenset(self.builder.remarked),
-            other_numens=tuple(numen for numen, _ in self.builder.numens_elsewhere),
             columns=frozenset(self.layout.places if self.layout else ()) | frozenset(self.source.constants),
         )
 
@@ -336,21 +334,15 @@ class FeedReader:
         return raw_lines
 
 
-def read_feed(
-    path: Path,
-    source: SourceSettings,
-    skipped: Skipped | None = None,
-    linked: Mapping[str, str] | None = None,
-) -> Feed:
-    """The feed in a file, in the layout of its source, without the `skipped` people. `linked` as for
-    `PeopleBuilder`.
+def read_feed(path: Path, source: SourceSettings, skipped: Skipped | None = None) -> Feed:
+    """The feed in a file, in the layout of its source, without the `skipped` people.
 
     Raises FeedRefused with every reason found if the file as a whole cannot be trusted. The caller checks the
     limits against the last feed applied (`core.plan.feed_limits.feed_refusals`).
     """
     with open_feed(path, source) as stream:
         before = os.fstat(stream.fileno())
-        feed = FeedReader(path, source, stream, skipped, linked).feed()
+        feed = FeedReader(path, source, stream, skipped).feed()
         after = os.fstat(stream.fileno())
     moved = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
     if moved or (skipped is not None and skipped.lines.digest != feed.facts.digest):

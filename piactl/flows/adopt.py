@@ -41,9 +41,9 @@ from piactl.directory.store.unmanaged_entries import (
 )
 from piactl.errors import UsageError
 from piactl.flows.plan.inputs.account_index import AccountIndex
+from piactl.flows.plan.inputs.candidates import find_cases
 from piactl.flows.plan.inputs.load_feeds import check_limits
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed, judged, merge_feeds
-from piactl.flows.plan.inputs.shared_numens import hold_shared_numens
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
 
 
@@ -154,8 +154,9 @@ class _Adopting:
         known.update({m: waiting.assignments for m, waiting in self.memory.waiting.items()})
         check_limits(self.feeds, self.memory, known, self.as_of, accepted)
         accounts = {m: entry.account for m, entry in self.index.by_matricule.items()}
-        merged = merge_feeds(self.feeds, known, accounts, self.memory, self.rules)
-        hold_shared_numens(merged, self.index, self.memory, self.rules.keys)
+        merged = MergedFeeds(sources=dict(self.memory.sources))
+        merge_feeds(self.feeds, known, accounts, merged, self.rules)
+        find_cases(merged, self.index, self.memory, self.rules)
         try:
             unmanaged = read_strangers(self.reader, self.directory, self.encoding, self.by)
             strangers = {stranger.incumbent.dn: stranger for stranger in unmanaged}

@@ -29,6 +29,8 @@ Document = dict[str, Any]
 MATRICULE_DIGEST = "keyed digest of the matricule"
 NUMEN_DIGEST = "keyed digest of the NUMEN"
 NUMEN_VERIFIER = "slow verifier of the NUMEN"
+IDENTITY_DIGEST = "keyed digest of birth date and names"
+BIRTH_DIGEST = "keyed digest of the birth date"
 NOT_SHOWN = "secret, not shown"
 
 
@@ -97,6 +99,8 @@ def _values(store: AccountStore, uid: str) -> dict[str, list[str]]:
         encoding.name("piactlMatriculeDigest"): MATRICULE_DIGEST,
         encoding.name("piactlNumenDigest"): NUMEN_DIGEST,
         encoding.name("piactlNumenVerifier"): NUMEN_VERIFIER,
+        encoding.name("piactlIdentityDigest"): IDENTITY_DIGEST,
+        encoding.name("piactlBirthDigest"): BIRTH_DIGEST,
         **{encoding.name(name): NOT_SHOWN for name in SECRETS},
     }
     values: dict[str, list[str]] = {}

@@ -12,6 +12,8 @@ View = Mapping[str, Any]
 _WORDS = {
     "keyed digest of the matricule": "empreinte du matricule (calculée avec une clé, illisible)",
     "keyed digest of the NUMEN": "empreinte du NUMEN (calculée avec une clé, illisible)",
+    "keyed digest of birth date and names": "empreinte de la date de naissance et des noms (illisible)",
+    "keyed digest of the birth date": "empreinte de la date de naissance (illisible)",
     "slow verifier of the NUMEN": "empreinte lente du NUMEN (calculée avec une clé, illisible)",
     "secret, not shown": "secret, non communiqué",
 }
@@ -29,6 +31,7 @@ _ATTRIBUTES = {
     "piactlLock": "verrou", "piactlException": "exception", "piactlOverride": "modification manuelle",
     "pwdStartTime": "début d'accès", "pwdEndTime": "fin d'accès", "pwdFailureTime": "échecs de connexion",
     "pwdChangedTime": "mot de passe changé le", "piactlNumenVerifier": "NUMEN (vérification)",
+    "piactlIdentityDigest": "date de naissance et noms", "piactlBirthDigest": "date de naissance",
     "piactlProofChanged": "preuves d'identité changées le",
 }  # fmt: skip
 

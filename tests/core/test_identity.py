@@ -10,9 +10,9 @@ import pytest
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.person import Person
+from piactl.core.rules.matching import Doubt, doubt_about
 from piactl.core.rules.same_person import (
     Statement,
-    another_person,
     data_of,
     name_text,
     resolved_value,
@@ -42,18 +42,38 @@ ACCOUNT = Account(
         ("Bernard", "", "Anne", False),
         ("Roy", "bernard", "Anne", False),
         ("Roy", "Kern", "Anne", True),
-        ("Petit-Roy", "", "Julie-Anne", True),
+        ("Petit-Roy", "", "Anne-Julie", True),
         ("?", "", "Anne", True),
     ],
 )
-def test_one_name_that_agrees_is_enough(family: str, usage: str, given: str, other: bool) -> None:
-    told = replace(PERSON, family_name=family, usage_name=usage, given_name=given)
-    assert another_person(told, ACCOUNT) is other
+def test_without_a_birth_date_one_name_that_agrees_is_enough(
+    family: str, usage: str, given: str, other: bool
+) -> None:
+    stated = replace(PERSON, family_name=family, usage_name=usage, given_name=given)
+    assert doubt_about(stated, ACCOUNT, None) is (Doubt.PERHAPS_OTHER if other else None)
 
 
 def test_a_blank_usage_name_agrees_with_nothing() -> None:
-    told = replace(PERSON, family_name="Roy", given_name="Anne")
-    assert another_person(told, replace(ACCOUNT, usage_name=""))
+    stated = replace(PERSON, family_name="Roy", given_name="Anne")
+    assert doubt_about(stated, replace(ACCOUNT, usage_name=""), None) is Doubt.PERHAPS_OTHER
+
+
+@pytest.mark.parametrize(
+    ("names", "doubt"),
+    [
+        ({}, Doubt.BIRTH_CHANGED),
+        ({"given_name": "JULIE-ANNE", "family_name": "Bernard"}, Doubt.BIRTH_CHANGED),
+        ({"given_name": "Anne"}, Doubt.OTHER_PERSON),
+        ({"family_name": "Roy"}, Doubt.OTHER_PERSON),
+        ({"family_name": "Roy", "given_name": "Anne"}, Doubt.OTHER_PERSON),
+    ],
+)
+def test_another_birth_date_is_never_accepted_and_the_same_one_always(
+    names: dict[str, str], doubt: Doubt
+) -> None:
+    stated = replace(PERSON, **names)  # type: ignore[arg-type]
+    assert doubt_about(stated, ACCOUNT, False) is doubt
+    assert doubt_about(stated, ACCOUNT, True) is None
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ RULES = (
     (r"^(olcLocalSSF:|localSSF) 128\n", ""),
     (r"^(olcSecurity:|security) simple_bind=128\n", ""),
     (r"^(olcPPolicyCheckModule:|ppolicy_check_module) ppm.so\n", ""),
+    (r"^(olcDbIndex:|index) piactlIdentityDigest,supannMailPrive eq\n", ""),
 )
 
 
@@ -110,10 +111,10 @@ def without_heads(text: str) -> str:
 
 def former_schema(text: str) -> str:
     """piactl.schema or piactl.ldif without the run lock, the days of proofs and several matricules."""
-    names = "Attribute:(1[789]|2[01])|ObjectClass:3"
+    names = "Attribute:(1[789]|2[0-3])|ObjectClass:3"
     before = rf"(?m)^(# The access rules trust.*\n)?\S+ \( piactl({names}) (.*\n)([ \t]+.*\n)*"
     text, count = re.subn(before, "", text)
-    assert count == 6
+    assert count == 8
     return without(
         text,
         (r" \$ piactlProofChanged \$ piactlNumenVerifier[^)]*\)", " )"),
@@ -255,7 +256,8 @@ LOCK_BY_CONFIG, LOCK_BY_CONF = commands("5. The run lock").split(CONF)
 PASSWORDS_BY_CONFIG, PASSWORDS_BY_CONF, _ = re.split(
     r"\n(?=conf=/etc/ldap/slapd.conf portal=|ldapsearch -LLL)", commands("6. Passwords")
 )
-LOCK_BY_CONFIG += "\n" + commands("7. Attributes of accounts")
+PROOFS_BY_CONFIG, PROOFS_BY_CONF = re.split(r"\n(?=sed -i)", commands("7. Attributes of accounts"))
+LOCK_BY_CONFIG += "\n" + PROOFS_BY_CONFIG
 HEADS, HEADS_BY_CONFIG, HEADS_BY_CONF = re.split(
     f"(?<=done\n}}\n)|{CONF}", commands("8. The heads of the journals, and requests")
 )
@@ -328,9 +330,7 @@ def by_conf(standing: Standing, script: str) -> None:
 def test_by_slapd_conf(conf: Standing) -> None:
     assert conf.errors() == {*CHANGED, "D44"}
     script = commands("4. Servers configured by slapd.conf")
-    script = (
-        f"{script}\n{LOCK_BY_CONF}\n{PASSWORDS_BY_CONF}\n{HEADS}\nconf=/etc/ldap/slapd.conf\n{HEADS_BY_CONF}"
-    )
+    script = f"{script}\n{LOCK_BY_CONF}\n{PASSWORDS_BY_CONF}\n{PROOFS_BY_CONF}\n{HEADS}{CONF}{HEADS_BY_CONF}"
     for file in ("rules.conf", "overlay.conf", "reset.conf", "heads.conf"):
         script = script.replace(file, str(conf.sandbox.folder / file))
     by_conf(conf, script)

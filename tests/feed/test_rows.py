@@ -173,28 +173,6 @@ def test_rows_of_one_assignment_that_differ_hold_the_person(sample, read):
     assert set(feed.raw_lines) == {2, 3, 4}
 
 
-@pytest.mark.parametrize("second", [{}, {"uai": "0800009B"}, {"prenom": "Clara"}])
-def test_one_numen_under_two_matricules_holds_both(sample, read, second):
-    shared = "01E9501234ABC"
-    rows = (sample.row(), sample.row(matricule="0009", numen=shared, **second), sample.row(matricule="0002"))
-    feed = read(sample.text(*rows))
-    assert set(feed.people) == {"0002"}
-    assert set(feed.held) == {"0001", "0009"}
-    messages = [r.message for r in feed.rejections if r.code == "numen-shared"]
-    assert len(messages) == 2
-    assert all("0001, 0009" in message and shared not in message for message in messages)
-
-
-def test_a_numen_in_a_contradicting_row_is_seen(sample, read):
-    rows = (
-        sample.row(numen=""),
-        sample.row(numen="01E9501235ABD", uai="0800010B"),
-        sample.row(matricule="0002"),
-    )
-    feed = read(sample.text(*rows))
-    assert set(feed.held) == {"0001", "0002"}
-
-
 def test_an_unusual_numen_is_a_remark(sample, read):
     feed = read(sample.text(sample.row(numen="01E9501234A1C")))
     assert feed.people["0001"].numen is not None

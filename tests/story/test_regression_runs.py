@@ -136,7 +136,7 @@ def test_a_plan_that_takes_long_renews_the_lock_meanwhile(
 ) -> None:
     now = Leaps()
     expiries: list[datetime] = []
-    hold, tally = planning.hold_shared_numens, planning.tally
+    hold, tally = planning.find_cases, planning.tally
 
     def begun(*arguments: Any) -> None:
         expiries.append(expiry(academy))
@@ -148,7 +148,7 @@ def test_a_plan_that_takes_long_renews_the_lock_meanwhile(
         return tally(*arguments)
 
     monkeypatch.setattr(clock, "utc_now", now)
-    monkeypatch.setattr(planning, "hold_shared_numens", begun)
+    monkeypatch.setattr(planning, "find_cases", begun)
     monkeypatch.setattr(planning, "tally", ended)
     academy.night(DAY, academy.feed(CLAIRE, day=DAY))
     assert expiries[1] - expiries[0] == timedelta(seconds=200)

@@ -14,7 +14,18 @@ from piactl.core.edits import ActRefused
 from piactl.errors import Exit, PiactlError
 from piactl.report.table import rendered
 
-COLUMNS = ("key", "current", "here", "matricules", "archived", "numens", "waiting", "devices", "attempts")
+COLUMNS = (
+    "key",
+    "current",
+    "here",
+    "matricules",
+    "archived",
+    "numens",
+    "births",
+    "waiting",
+    "devices",
+    "attempts",
+)
 
 
 def list_(output: Output = None) -> int:

@@ -12,7 +12,6 @@ import typer
 from piactl.cli.framework.context import ProgressLine, put, say, this_configuration, today, writing
 from piactl.cli.framework.options import (
     AcceptFeed,
-    AcceptPerson,
     AsOf,
     Feeds,
     PlanLayout,
@@ -47,7 +46,6 @@ def nightly(
     output: RunOutput = PlanLayout.TEXT,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 5 if rows were rejected.")] = False,
     accept_feed: AcceptFeed = None,
-    accept_person: AcceptPerson = None,
     reason: Reason = "",
 ) -> int:
     """Read the feeds, plan, check the guards and apply, in one run.
@@ -58,12 +56,10 @@ def nightly(
     policy invalid, or the default password policy missing (nothing written).
     """
     need_reason(reason, "--accept-feed", accept_feed or [])
-    need_reason(reason, "--accept-person", accept_person or [])
     configuration = this_configuration()
     order = new_order(configuration, read_day(as_of, today(configuration)) if as_of else None, reason)
     try:
-        accepted = (accept_feed or [], accept_person or [])
-        code = _run(configuration, order, feeds or [], accepted, output, strict=strict)
+        code = _run(configuration, order, feeds or [], accept_feed or [], output, strict=strict)
     except PiactlError as error:
         _metrics(configuration, order, int(error.exit_code), None, None)
         raise
@@ -74,7 +70,7 @@ def _run(
     configuration: Configuration,
     order: Order,
     feeds: Sequence[str],
-    accepted: tuple[Sequence[str], Sequence[str]],
+    accepted: Sequence[str],
     output: PlanLayout,
     *,
     strict: bool,
@@ -102,7 +98,7 @@ def _run(
                 configuration.encoding.fitted_to,
                 configuration.unreadable,
                 feeds,
-                Accepted(*accepted, order.reason, order.explicit),
+                Accepted(accepted, order.explicit),
                 say=say,
                 progress=progress,
                 stop=stop,

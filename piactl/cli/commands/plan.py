@@ -13,7 +13,6 @@ import typer
 from piactl.cli.framework.context import ProgressLine, reading, say, this_configuration, today, writing
 from piactl.cli.framework.options import (
     AcceptFeed,
-    AcceptPerson,
     AsOf,
     Feeds,
     PlanLayout,
@@ -56,7 +55,6 @@ def plan(
         bool, typer.Option("--detailed-exitcode", help="Exit with 3 instead of 0 if the plan has changes.")
     ] = False,
     accept_feed: AcceptFeed = None,
-    accept_person: AcceptPerson = None,
     reason: Reason = "",
 ) -> int:
     """Show what would change, and why.
@@ -75,7 +73,6 @@ def plan(
     from piactl.flows.plan.plan_file import plan_pieces, refusal_facts, sealed
 
     need_reason(reason, "--accept-feed", accept_feed or [])
-    need_reason(reason, "--accept-person", accept_person or [])
     configuration = this_configuration()
     settings = configuration.settings
     if out:
@@ -86,7 +83,7 @@ def plan(
         accounts = ManagedAccounts(reader, settings.directory, configuration.encoding.fitted_to(reader))
         rules = configuration.rules(day)
         state = read_run_state(accounts, rules, configuration.unreadable, feeds=bool(scans))
-        accepted = Accepted(accept_feed or (), accept_person or (), reason, bool(as_of))
+        accepted = Accepted(accept_feed or (), bool(as_of))
         planned = build_continuing(accounts, rules, settings, scans, state, accepted)
     for message in planned.refused:
         say(message)

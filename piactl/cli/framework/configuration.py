@@ -84,7 +84,8 @@ class Configuration:
         # loaded here: `account show` needs no rules
         from piactl.core.rules.desired import Rules
 
-        return Rules(self.policy, self.register, as_of, self.keys, self.register_digest)
+        matching = self.settings.matching
+        return Rules(self.policy, self.register, as_of, self.keys, self.register_digest, matching)
 
 
 def open_configuration(path: Path) -> Configuration:

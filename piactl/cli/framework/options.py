@@ -94,15 +94,6 @@ AcceptFeed = Annotated[
     ),
 ]
 
-AcceptPerson = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--accept-person",
-        metavar="MATRICULE",
-        help="For this run, accept that this matricule is the account's person although the names differ.",
-    ),
-]
-
 
 def read_day(text: str | None, today: date) -> date:
     """The day of --as-of, by default today. Raises UsageError."""

@@ -82,8 +82,9 @@ class Account:
     `assignments` are as HR and administrators set them; `overrides` apply on top (`overrides.overridden`).
     `login_from` and `login_until` are the first and last day of the login window that the directory enforces,
     None for an open side; a window in the past refuses the login. `device` is the name of the active one-
-    time-code device, an entry below the account, or "". `proof_changes` are the last days on which what
-    proves who the person is changed (see `PROOFS`).
+    time-code device, an entry below the account, or "". `identity_digest` and `birth_digest` stand for the
+    birth date (see `core.rules.matching`). `proof_changes` are the last days on which what proves who the
+    person is changed (see `PROOFS`).
     """
 
     uid: str
@@ -93,6 +94,8 @@ class Account:
     merged: str = ""
     numen_digest: str | None = None
     numen_verifier: str | None = None
+    identity_digest: str | None = None
+    birth_digest: str | None = None
     civilite: str = ""
     family_name: str = ""
     given_name: str = ""

@@ -165,6 +165,18 @@ class PasswordSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchingSettings:
+    """How people are recognised. `identity_digests`: digests of birth dates are stored. `automatic` is the
+    evidence that needs no decision: `numen+identity`, or nothing. A case warns from `match_days` before the
+    newcomer's start on, and is an error once it is older than `max_hold_days`."""
+
+    identity_digests: bool = True
+    automatic: frozenset[str] = frozenset()
+    match_days: int = 5
+    max_hold_days: int = 10
+
+
+@dataclass(frozen=True, slots=True)
 class Canary:
     """An account that every server must refuse, whatever its password: closed, locked, archived, or with a
     device and without a code."""
@@ -205,6 +217,7 @@ class Settings:
     proof_hook: tuple[str, ...] = ()
     hook_seconds: int = 10
     password: PasswordSettings = PasswordSettings()
+    matching: MatchingSettings = MatchingSettings()
     canaries: tuple[Canary, ...] = ()
 
     @property

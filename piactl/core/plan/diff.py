@@ -23,7 +23,8 @@ from piactl.core.rules.same_person import NAMES, same_name
 _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
 _CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
 _FOLLOWING = ("state_from", "state_until", "next_due", "profiles", "establishments", "corps")
-_DIGESTS = ("numen_digest", "matricule_digests")
+_BIRTH = ("identity_digest", "birth_digest")
+_DIGESTS = ("numen_digest", "matricule_digests", *_BIRTH)
 FOLLOWING = frozenset({*_FOLLOWING, *_DIGESTS, "matricule", "further_matricules", "numen_verifier"})
 """Fields that change together with others. A plan names them only if nothing else changes."""
 
@@ -31,6 +32,7 @@ _CAUSES = ("assignments", "overrides", "exceptions", "lock", "locked", "state", 
 _NAMED_BY: Mapping[str, tuple[str, ...]] = {
     "address": ("address", "other_mails", "identifiers"),  # an address enters the ledger
     "aliases": ("aliases", "identifiers"),
+    "birth": _BIRTH,
     "digest_key": _DIGESTS,
     "matricules": ("matricule", "further_matricules", "matricule_digests"),
     "display_name": ("given_name", "family_name", "usage_name"),
@@ -178,9 +180,10 @@ class _Maker:
 
     def created(self) -> Change:
         effective = self.account.state_from or self.rules.as_of
-        return self._change(
-            Kind.CREATE, None, account_facts(self.account), self.reason, effective, self.behind
-        )
+        reason, base = self.reason, self.account.uid.rstrip("0123456789")
+        if base != self.account.uid:  # no name has a digit
+            reason += f"; only the name is that of {base}"
+        return self._change(Kind.CREATE, None, account_facts(self.account), reason, effective, self.behind)
 
     def state(self, kind: Kind) -> Change:
         before, after = account_facts(self.current), account_facts(self.account)
@@ -313,9 +316,11 @@ class _Maker:
     def _digests(self, before: dict[str, object], after: dict[str, object]) -> str:
         """Adds the changed digests by the names of their keys, because the values are secret. Returns the
         reason."""
+        singles = ("numen_digest", *_BIRTH)
+        pairs = [(getattr(self.current, name), getattr(self.account, name)) for name in singles]
         digests = [
             *((old, old not in self.account.matricule_digests) for old in self.current.matricule_digests),
-            (self.current.numen_digest, self.current.numen_digest != self.account.numen_digest),
+            *((old, old != new) for old, new in pairs),
         ]
         keys = sorted({digest_key_id(old) for old, gone in digests if old and gone})
         fresh = self.rules.keys.current
@@ -325,6 +330,10 @@ class _Maker:
         if self.current.numen_digest != self.account.numen_digest:
             before["digest_key"], after["digest_key"] = fresh, f"{fresh} and the matching key"
             return "the digest of the NUMEN moves to the matching key"
+        if any(getattr(self.current, name) != getattr(self.account, name) for name in _BIRTH):
+            before["birth"] = "known" if self.current.birth_digest else None
+            after["birth"] = "known" if self.account.birth_digest else None
+            return "the digests of the birth date follow HR"
         if self.current.numen_verifier != self.account.numen_verifier:
             before["verifier"], after["verifier"] = None, "made"
             return "a slow verifier of the NUMEN"

@@ -41,7 +41,7 @@ GUARD_KINDS = (*_KINDS_OF_CHANGE, *GROWTH.values(), *OTHER.values(), HELD, *WIND
 LONGEST_WINDOW = 31
 """Days for which losses are remembered."""
 
-BOOKKEEPING = frozenset({"device", "digest_key", "verifier"})
+BOOKKEEPING = frozenset({"birth", "device", "digest_key", "verifier"})
 """Fields without effect for the person: guards ignore an update of these alone. A new digest key moves the
 digests of all accounts; a closed account is linked to no device."""
 

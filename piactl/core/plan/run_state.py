@@ -8,9 +8,11 @@ from datetime import date, timedelta
 
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy
+from piactl.core.plan.case import Case
 from piactl.core.plan.feed_limits import SourceRecord
 from piactl.core.plan.guards import Census, Losses
 from piactl.core.rules.absences import Absence, Key
+from piactl.core.rules.matching import Births
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,25 +20,31 @@ class Waiting:
     """A person in the HR data whose account is not due yet. A night without a feed creates it from this
     record.
 
-    `person` has neither NUMEN nor assignments; `numen_digest` and `assignments` replace them.
+    `person` has neither NUMEN, birth date nor assignments; `numen_digest`, `births` and `assignments` replace
+    them.
     """
 
     person: Person
     numen_digest: str | None
     assignments: tuple[Assignment, ...]
     due: date
+    births: Births = (None, None)
 
 
 def waiting_for(
-    person: Person, numen_digest: str | None, assignments: Sequence[Assignment], policy: Policy, as_of: date
+    person: Person,
+    numen_digest: str | None,
+    births: Births,
+    assignments: Sequence[Assignment],
+    policy: Policy,
+    as_of: date,
 ) -> Waiting | None:
     """The record of a person without an account; None if no assignment starts in the future."""
     starts = [a.start for a in assignments if a.start > as_of]
     if not starts:
         return None
-    return Waiting(
-        bare(person), numen_digest, tuple(assignments), min(starts) - timedelta(days=policy.open_before)
-    )
+    due = min(starts) - timedelta(days=policy.open_before)
+    return Waiting(bare(person), numen_digest, tuple(assignments), due, births)
 
 
 def bare(person: Person) -> Person:
@@ -101,10 +109,12 @@ class Memory:
     the first day. On the entry itself, an address in the ledger does not show where it came from."""
     archivals: Mapping[str, date] = field(default_factory=dict)
     """The accounts that are due for archival: uid -> the day of the run that noted it first."""
+    cases: Mapping[str, Case] = field(default_factory=dict)
+    """The cases by id, decided ones too."""
 
     def pending(self) -> set[str]:
-        """The matricules that every run evaluates: people in waiting, with an absence to confirm, or
-        described differently by a source."""
+        """The matricules that every run evaluates: people in waiting, with an absence to confirm,
+        described differently by a source, or with a case."""
         absent = {key[0] for source in self.sources.values() for key in source.absences}
         deviating = {matricule for source in self.sources.values() for matricule in source.deviations}
-        return {*self.waiting, *absent, *deviating}
+        return {*self.waiting, *absent, *deviating, *(case.matricule for case in self.cases.values())}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from zlib import crc32
 
@@ -29,9 +29,11 @@ from piactl.core.model.overrides import (
 from piactl.core.model.periods import civil
 from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy
+from piactl.core.model.settings import MatchingSettings
 from piactl.core.naming.homonyms import has_base
 from piactl.core.naming.local_part import UnusableName, local_part
 from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career
+from piactl.core.rules.matching import Births, birth_digests, births_of, with_births
 
 OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})
 """The states in which an account is created, or restored from the archive."""
@@ -54,14 +56,15 @@ class Rules:
     as_of: date
     keys: DigestKeys
     register_digest: str = ""
+    matching: MatchingSettings = field(default_factory=MatchingSettings)
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
     """One person in one run: the current account, the new HR data (None: nothing new), all assignments.
 
-    `numen_digest` is the digest of the NUMEN if `person` does not contain it (a person in waiting). `note`
-    explains changes of assignments that come from no feed row: a confirmed absence.
+    `numen_digest` and `births` are the digests of what `person` does not contain (a person in waiting).
+    `note` explains changes of assignments that come from no feed row: a confirmed absence.
     """
 
     matricule: str | None
@@ -69,6 +72,7 @@ class Subject:
     person: Person | None
     assignments: tuple[Assignment, ...]
     numen_digest: str | None = None
+    births: Births = (None, None)
     note: str = ""
     overrides: tuple[Override, ...] = ()
     """Overrides of a new account; an existing account has its own."""
@@ -132,8 +136,12 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
     if subject.numen_digest is not None:
         # from the HR data of a person in waiting; the account does not have it yet
         account = replace(account, numen_digest=subject.numen_digest)
+    if not rules.matching.identity_digests:
+        account = with_births(account, (None, None))
+    elif subject.births[0] is not None:
+        account = with_births(account, subject.births)
     if subject.person is not None:
-        account = _with_hr_data(account, subject.person, rules.keys)
+        account = _with_hr_data(account, subject.person, rules)
     account = _with_proof_changes(account, subject, rules)
     account = _with_verifier(account, subject, rules)
     account = _with_overridden_name(account, current, rules.as_of, subject.person)
@@ -236,10 +244,12 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
         matricule=subject.matricule,
         matricule_digests=(rules.keys.digest(MATRICULE, subject.matricule),),
         numen_digest=subject.numen_digest,
+        identity_digest=subject.births[0],
+        birth_digest=subject.births[1],
         assignments=subject.assignments,
         overrides=subject.overrides,
     )
-    account = _with_hr_data(_with_status(blank, status), person, rules.keys)
+    account = _with_hr_data(_with_status(blank, status), person, rules)
     return Desired(subject, account, path, _base(account))
 
 
@@ -255,7 +265,7 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
         current, matricule=subject.matricule, assignments=subject.assignments, overrides=subject.overrides
     )
     account = with_matricules(_with_status(back, status), rules.keys)
-    account = _with_proof_changes(_with_hr_data(account, subject.person, rules.keys), subject, rules)
+    account = _with_proof_changes(_with_hr_data(account, subject.person, rules), subject, rules)
     return Desired(subject, account, path, _base(account))
 
 
@@ -298,12 +308,13 @@ def _with_status(account: Account, status: AccountStatus) -> Account:
     )
 
 
-def _with_hr_data(account: Account, person: Person, keys: DigestKeys) -> Account:
+def _with_hr_data(account: Account, person: Person, rules: Rules) -> Account:
     numen = account.numen_digest
     if person.numen is not None:
-        numen = keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
+        numen = rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
     values = {name: getattr(person, name) for name in _HR_FIELDS if name not in person.silent}
-    return replace(account, numen_digest=numen, **values)
+    account = replace(account, numen_digest=numen, **values)
+    return with_births(account, birth_digests(births_of(account), person, rules.keys, rules.matching))
 
 
 def changed_proofs(subject: Subject, account: Account, keys: DigestKeys) -> tuple[str, ...]:
@@ -402,6 +413,8 @@ def archived(current: Account, status: AccountStatus | None = None) -> Account:
         matricule_digests=current.matricule_digests,
         merged=current.merged,
         numen_digest=current.numen_digest,
+        identity_digest=current.identity_digest,
+        birth_digest=current.birth_digest,
         family_name=PLACEHOLDER,
         identifiers=current.identifiers,
         state=State.ARCHIVED,

@@ -1,4 +1,4 @@
-"""Compares names: does the person in a feed match the account of the same matricule?"""
+"""Compares names, and what sources state of one person."""
 
 from __future__ import annotations
 
@@ -37,21 +37,7 @@ class Named(Protocol):
 
 def same_name(left: str, right: str) -> bool:
     """Whether two names give the same address: accents, case, hyphens and apostrophes do not count."""
-    return _folded(left) == _folded(right)
-
-
-def another_person(described: Named, known: Named) -> bool:
-    """Whether both family name and given name differ. A difference in one of them is a marriage or a
-    correction. Family names match if any two of the names at birth and in usage match.
-
-    `known` is the account, or a person in waiting. An archived account has no names to compare, so a return
-    from the archive is always accepted.
-    """
-    if described.given_name == known.given_name or described.family_name == known.family_name:
-        return False  # the fast path: most people, in most nights
-    family = {_folded(described.family_name), _folded(described.usage_name)} - {""}
-    ours = {_folded(known.family_name), _folded(known.usage_name)} - {""}
-    return family.isdisjoint(ours) and not same_name(described.given_name, known.given_name)
+    return folded(left) == folded(right)
 
 
 def name_text(person: Named) -> str:
@@ -60,7 +46,8 @@ def name_text(person: Named) -> str:
     return f"{name} ({person.family_name} at birth)" if person.usage_name else name
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """A name as it is compared: in the letters of an address."""
     try:
         return name_words(name, "nom_famille") if name.strip() else ""
     except UnusableName:  # an entry may have any name

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.rules.matching import MAIL, mail_trace
 from piactl.directory import filters
 from piactl.directory.client.connection import Password, open_session
 from piactl.directory.client.controls import PAGED
@@ -14,6 +15,8 @@ from piactl.directory.port import Reader
 from piactl.directory.store.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.records import IN_RECORD, RUNS, Places
+
+_TRACES = ("piactlNumenDigest", "piactlIdentityDigest", "supannMailPrive")
 
 Stamp = tuple[str, str | None, bytes]
 """uid, matricule and entryCSN of an account."""
@@ -26,27 +29,33 @@ def read_stamps(reader: Reader, settings: DirectorySettings, encoding: Encoding)
         yield raw.text(uid), raw.text(matricule) or None, raw.first(CSN) or b""
 
 
-def read_numen_holders(
-    reader: Reader, settings: DirectorySettings, encoding: Encoding, digests: Sequence[str]
+def read_holders(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, traces: Sequence[str]
 ) -> Iterator[tuple[str, str | None]]:
-    """(uid, matricule) of the accounts that have one of these NUMEN digests."""
-    name, uid, matricule = map(encoding.name, ("piactlNumenDigest", "uid", "supannEmpId"))
-    for start in range(0, len(digests), AT_ONCE):
-        wanted = (filters.equals(name, digest) for digest in digests[start : start + AT_ONCE])
+    """(uid, matricule) of the accounts that have one of these traces (see `core.rules.matching`)."""
+    uid, matricule, *names = map(encoding.name, ("uid", "supannEmpId", *_TRACES))
+    for start in range(0, len(traces), AT_ONCE):
+        conditions = []
+        for trace in traces[start : start + AT_ONCE]:
+            if trace.startswith(MAIL):
+                conditions.append(filters.equals(names[2], trace.removeprefix(MAIL)))
+            else:
+                conditions += [filters.equals(name, trace) for name in names[:2]]
         for raw in reader.search(
-            settings.accounts, filters.all_of(IN_ACCOUNTS, filters.any_of(*wanted)), [uid, matricule]
+            settings.accounts, filters.all_of(IN_ACCOUNTS, filters.any_of(*conditions)), [uid, matricule]
         ):
             yield raw.text(uid), raw.text(matricule) or None
 
 
-def read_numens(
+def read_traces(
     reader: Reader, settings: DirectorySettings, encoding: Encoding
-) -> Iterator[tuple[str, str | None, str]]:
-    """(uid, matricule, digest of the NUMEN) of every account that has one."""
-    digest, uid, matricule = map(encoding.name, ("piactlNumenDigest", "uid", "supannEmpId"))
-    query = filters.all_of(IN_ACCOUNTS, filters.present(digest))
-    for raw in reader.search(settings.accounts, query, [uid, matricule, digest]):
-        yield raw.text(uid), raw.text(matricule) or None, raw.text(digest)
+) -> Iterator[tuple[str, str | None, list[str]]]:
+    """(uid, matricule, traces) of every account that has any."""
+    uid, matricule, *names = map(encoding.name, ("uid", "supannEmpId", *_TRACES))
+    query = filters.all_of(IN_ACCOUNTS, filters.any_of(*map(filters.present, names)))
+    for raw in reader.search(settings.accounts, query, [uid, matricule, *names]):
+        traces = [raw.text(names[0]), raw.text(names[1]), mail_trace(raw.text(names[2]))]
+        yield raw.text(uid), raw.text(matricule) or None, [trace for trace in traces if trace]
 
 
 def read_tombstones(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:

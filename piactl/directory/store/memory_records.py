@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from piactl.core.model.digests import DigestKeys
-from piactl.core.model.person import Person
 from piactl.core.model.run_status import RunStatus
+from piactl.core.plan.case import Case
 from piactl.core.plan.feed_limits import PastFeed, SourceRecord
 from piactl.core.plan.guards import Census, Losses
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting
@@ -18,6 +18,7 @@ from piactl.core.rules.desired import address_problem
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader
+from piactl.directory.store.case_records import CASES, case_in, case_record, person_record, read_person
 from piactl.directory.store.composite_values import assignment_text, read_assignment
 from piactl.directory.store.records import (
     DATA,
@@ -164,12 +165,10 @@ def read_source(r: Record) -> SourceMemory:
     return SourceMemory(record, {a.key: a for a in absences}, applied, undone, deviations, again)
 
 
-_PERSON = ("matricule", "family_name", "given_name", "usage_name", "civilite", "private_mail")
-
-
 def waiting_record(waiting: Waiting) -> Record:
     return {
-        **{name: getattr(waiting.person, name) for name in _PERSON},
+        **person_record(waiting.person),
+        **({"births": list(waiting.births)} if waiting.births[0] else {}),
         "numen_digest": waiting.numen_digest,
         "assignments": [assignment_text(a) for a in waiting.assignments],
         "due": waiting.due.isoformat(),
@@ -177,16 +176,16 @@ def waiting_record(waiting: Waiting) -> Record:
 
 
 def read_waiting(r: Record) -> Waiting:
-    for name in _PERSON:
-        text_of(r, name)
-    person = Person(**{name: r[name] for name in _PERSON})
+    person = read_person(r)
     if not person.matricule or address_problem(person) is not None:
         raise Misshapen("its person has no matricule, or a name that no address can be made of")
     numen = r["numen_digest"]
     if numen is not None and not isinstance(numen, str):
         raise Misshapen("'numen_digest' is not text")
     assignments = tuple(read_assignment(text) for text in texts_of(r["assignments"], "assignments"))
-    return Waiting(person, numen, assignments, date.fromisoformat(r["due"]))
+    births = texts_of(r["births"], "births") if "births" in r else (None, None)
+    identity, birth = births
+    return Waiting(person, numen, assignments, date.fromisoformat(r["due"]), (identity, birth))
 
 
 def addresses_record(foreign: Mapping[str, Mapping[str, date]]) -> Record:
@@ -244,11 +243,17 @@ def read_memory(
     # the bytes of unreadable records are not stored: a write replaces them
     foreign: Mapping[str, Mapping[str, date]] = {}
     archivals: Mapping[str, date] = {}
-    single = filters.any_of(filters.equals("cn", "addresses"), filters.equals("cn", "archivals"))
-    for entry in reader.search(state, single, [DATA], scope="one"):
+    single = filters.any_of(filters.equals("cn", "addresses"), filters.equals("cn", "archivals"), CASES)
+    cases: dict[str, Case] = {}
+    for entry in reader.search(state, single, ["objectClass", DATA], scope="one"):
         if normal_dn(entry.dn) == normal_dn(places.addresses):
             addresses = unreadable.read(entry.dn, entry.first(DATA), read_addresses)
             readable, foreign = addresses is not None, addresses or {}
+        elif cn_of(entry) != "archivals":
+            case = case_in(entry, places, unreadable)
+            readable = case is not None
+            if case is not None:
+                cases[case.id] = case
         else:
             noted = unreadable.read(entry.dn, entry.first(DATA), read_archivals)
             readable, archivals = noted is not None, noted or {}
@@ -275,7 +280,9 @@ def read_memory(
         else:
             why = "its name is not the digest of its matricule under a key of this host"
             unreadable.add(UnreadableRecord(entry.dn, why, "restore the key, or delete the entry"))
-    return Remembered(Memory(last_run, sources, waiting, foreign, archivals), raw, complete=due is None)
+    return Remembered(
+        Memory(last_run, sources, waiting, foreign, archivals, cases), raw, complete=due is None
+    )
 
 
 def read_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> LastRun | None:
@@ -363,6 +370,11 @@ def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKey
     write = record_write(dn, raw.get(dn.lower()), archivals_record(noted) if noted else None)
     if write is not None:
         yield write
+    for id_ in sorted({*before.memory.cases, *after.cases}):
+        dn, case = places.case(id_), after.cases.get(id_)
+        write = record_write(dn, raw.get(dn.lower()), case_record(case) if case else None)
+        if write is not None:
+            yield write
     for matricule in sorted({*before.memory.waiting, *after.waiting}):
         names = [places.waiting(digest) for digest in keys.candidates("matricule", matricule)]
         dn = next((name for name in names if name.lower() in raw), names[0])

@@ -170,6 +170,9 @@ class Places:
     def archivals(self) -> str:
         return child(self.state, "cn", "archivals")
 
+    def case(self, id_: str) -> str:
+        return child(self.state, "cn", f"case-{id_}")
+
     @property
     def lock(self) -> str:
         return child(self.state, "cn", "lock")
@@ -216,7 +219,8 @@ def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
         of_run = name.startswith("cn=undo-") and above.partition(",")[2] == normal_dn(places.folder(RUNS))
         if name == top or name in folders:
             continue
-        if not (name in single or above in folders or of_run):
+        of_case = name.startswith("cn=case-") and above == top
+        if not (name in single or above in folders or of_run or of_case):
             misplaced.append(
                 UnreadableRecord(entry.dn, "no record of piactl belongs here", "delete the entry")
             )

@@ -69,7 +69,7 @@ def read_announced(record: Record) -> tuple[str, str]:
 
 def _check_needed_keys(reader: Reader, settings: Settings, keys: DigestKeys) -> None:
     directory = settings.directory
-    digests = ("piactlMatriculeDigest", "piactlNumenDigest")
+    digests = ("piactlMatriculeDigest", "piactlNumenDigest", "piactlIdentityDigest", "piactlBirthDigest")
     names = [directory.attributes.get(name, name) for name in digests]
     for entry in reader.search(directory.accounts, IN_ACCOUNTS, names):
         digests_here = (digest for name in names for digest in entry.values.get(name, ()))

@@ -1,10 +1,10 @@
 """The keys of the digests: which entries need which, and when an old one can be retired.
 
-A new key is current at once on the host where it is made. Digests and sealed secrets under older keys verify
-as long as those are in the file, and move to the current one when their value comes again: matricules and
-NUMENs in the next night with a feed, sealed secrets when a code is checked or their key is retired. What is
-kept of an archived account can never move: no feed has its matricule any more. So a key that archived
-accounts need stays for ever.
+A new key is current at once on the host where it is made. Digests and sealed secrets under older keys
+verify as long as those are in the file, and move to the current one when their value comes again:
+matricules, NUMENs and birth dates in the next night with a feed, sealed secrets when a code is checked or
+their key is retired. What is kept of an archived account can never move: no feed has its matricule any
+more. So a key that archived accounts need stays for ever.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ WHAT: Mapping[str, tuple[str, str]] = {
     "matricules": ("matricule of an account", "matricules of accounts"),
     "archived": ("matricule of an archived account", "matricules of archived accounts"),
     "numens": ("NUMEN", "NUMENs"),
+    "births": ("digest of a birth date", "digests of birth dates"),
     "waiting": ("person in waiting", "people in waiting"),
     "devices": ("sealed secret of a device", "sealed secrets of devices"),
     "attempts": ("count of identity checks", "counts of identity checks"),
@@ -61,7 +62,8 @@ def key_needs(reader: Reader, directory: DirectorySettings, unreadable: Unreadab
 def _uses(
     reader: Reader, directory: DirectorySettings, unreadable: UnreadableRecords
 ) -> Iterator[tuple[str, str, str]]:
-    digests = ("piactlMatriculeDigest", "piactlNumenDigest", "piactlNumenVerifier")
+    birth = ("piactlIdentityDigest", "piactlBirthDigest")
+    digests = ("piactlMatriculeDigest", "piactlNumenDigest", "piactlNumenVerifier", *birth)
     name = {n: directory.attributes.get(n, n) for n in digests}
     state = directory.attributes.get("piactlState", "piactlState")
     for entry in reader.search(directory.accounts, IN_ACCOUNTS, [*name.values(), state]):
@@ -70,6 +72,8 @@ def _uses(
             for digest in entry.values.get(name[attribute], ()):
                 key = digest_key_id(digest.decode("utf-8", "replace"))
                 yield ("archived" if archived else what), entry.dn, key
+        for key in {digest_key_id(entry.text(name[n])) for n in birth if entry.values.get(name[n])}:
+            yield "births", entry.dn, key
         verifier = entry.text(name["piactlNumenVerifier"])
         if verifier and digest_key_id(verifier) != digest_key_id(entry.text(name["piactlNumenDigest"])):
             yield "numens", entry.dn, digest_key_id(verifier)
@@ -126,8 +130,10 @@ def refuse_needed(key: str, need: Need | None, unreadable: UnreadableRecords) ->
         return
     counts = need.counts
     ways = []
-    if counts["matricules"] or counts["numens"] or counts["waiting"]:
-        ways.append("matricules and NUMENs move to the current key in a night with a feed that has them")
+    if counts["matricules"] or counts["numens"] or counts["births"] or counts["waiting"]:
+        ways.append(
+            "matricules, NUMENs and birth dates move to the current key in a night with a feed that has them"
+        )
     if counts["attempts"]:
         ways.append("counts of identity checks are forgotten after a week")
     if counts["archived"]:

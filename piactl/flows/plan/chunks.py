@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain, islice
@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from piactl.core.model.account import State
-from piactl.core.model.digests import NUMEN
+from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.run_state import Memory
 from piactl.core.plan.sync_cache import key_of
 from piactl.core.rules.address_allocation import claim_of
 from piactl.core.rules.desired import MATRICULE, Desired, Rules
+from piactl.core.rules.matching import traces_of
 from piactl.directory.port import EntryWrite
 from piactl.directory.store.accounts import Entry, Unreadable, read_accounts, read_accounts_named
-from piactl.directory.store.attribute_scans import read_numens, read_stamps, read_tombstones
+from piactl.directory.store.attribute_scans import read_stamps, read_tombstones, read_traces
 from piactl.errors import FeedRefused
 from piactl.feed.feed import Feed
 from piactl.feed.fingerprints import Skipped
@@ -33,11 +34,12 @@ from piactl.feed.reader import read_feed
 from piactl.feed.row_index import RowIndex, open_row_index
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.incremental import NextCache, SkipSet
-from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
+from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, traces_of_account
+from piactl.flows.plan.inputs.candidates import find_cases
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import Scan, in_order
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed, judged
-from piactl.flows.plan.inputs.shared_numens import SharedNumens, hold_shared_numens, twice
+from piactl.flows.plan.inputs.shared_traces import SharedTraces, twice
 from piactl.flows.plan.plan_rows import PlanRows
 from piactl.flows.plan.staged import ChangedRow, StagedChanges
 
@@ -59,10 +61,9 @@ def evaluate_in_chunks(
     memory: Memory,
     linked: LinkedMatricules,
     tick: Callable[[], None],
-    accepted: Collection[str] = (),
 ) -> SkipSet:
     """The skip set with the accounts that need nothing and the staged changes, which `folder` holds if they
-    are many. People `accepted` by hand, and those with several matricules, are left to the joint evaluation.
+    are many. People with several matricules are left to the joint evaluation.
 
     Empty if a feed is refused: reading it as a whole then gives the reason. `tick` is called between two
     chunks.
@@ -70,7 +71,6 @@ def evaluate_in_chunks(
     try:
         with ExitStack() as stack:
             chunks = _Chunks(accounts, rules, sources, folder, skip, cache, memory, linked)
-            chunks.apart |= set(accepted)
             for scan in scans:
                 if scan.lines is None:
                     if scan.feed is not None:
@@ -104,10 +104,10 @@ class _Chunks:
         self.apart = {*memory.pending(), *linked.people()}
         # nobody in a chunk waits or is absent
         remembered = {name: replace(source, absences={}) for name, source in memory.sources.items()}
-        self.chunk_memory = Memory(memory.last, remembered)
+        self.chunk_memory = Memory(memory.last, remembered, cases=memory.cases)
         self.feeds: list[SourcedFeed] = []
         self.rows: dict[str, RowIndex] = {}
-        self.numens = SharedNumens()
+        self.traces = SharedTraces()
         self.matricules = array("q")
         self.unchanged: dict[str, bytes] = {}
         self.staged = StagedChanges(folder)
@@ -120,13 +120,13 @@ class _Chunks:
     def put_apart(self, delta: Feed) -> None:
         """Leaves the people of a delta to the joint evaluation."""
         self.apart |= {*delta.people, *delta.held}
-        self._keep_numens(delta)
+        self._keep_traces(delta)
 
     def evaluated(self, tick: Callable[[], None]) -> SkipSet:
         if self.skip:
-            for uid, matricule, digest in read_numens(*self.accounts):
+            for uid, matricule, traces in read_traces(*self.accounts):
                 if key_of(uid, matricule) in self.skip:
-                    self.numens.add([digest])
+                    self.traces.add(traces)
         for entries in _cut(self._entries()):
             tick()
             self._evaluate(entries)
@@ -134,7 +134,7 @@ class _Chunks:
         for matricules in _cut(self._without_account()):
             tick()
             self._evaluate_newcomers(matricules)
-        self._read_numens_apart()
+        self._read_traces_apart()
         unchanged = {**self.skip.unchanged, **self.unchanged} if self.skip else self.unchanged
         staged = self.staged if len(self.staged) else None
         return self._without_doubles(SkipSet(unchanged, staged, tuple(self.evaluate)))
@@ -146,8 +146,8 @@ class _Chunks:
         return read_accounts(*self.accounts)
 
     def _without_doubles(self, skip: SkipSet) -> SkipSet:
-        """The skip set without the accounts that share a matricule or a NUMEN across chunks."""
-        doubled, shared = twice(self.matricules), self.numens.find()
+        """The skip set without the accounts that share a matricule or a trace across chunks."""
+        doubled, shared = twice(self.matricules), self.traces.find()
         if doubled:
             stamps = read_stamps(*self.accounts)
             skip = skip.without(
@@ -155,7 +155,9 @@ class _Chunks:
             )
         if shared:
             holders = [
-                (uid, matricule) for uid, matricule, digest in read_numens(*self.accounts) if digest in shared
+                (uid, matricule)
+                for uid, matricule, traces in read_traces(*self.accounts)
+                if any(trace in shared for trace in traces)
             ]
             changed = map(self.staged.account, shared.changed)
             skip = skip.without(chain(holders, changed), shared.newcomers)
@@ -181,12 +183,13 @@ class _Chunks:
                 continue
             if matricule not in self.apart and uid not in noted:
                 index.add(entry)
-            elif entry.account.numen_digest:
-                self.numens.add_apart(matricule, [entry.account.numen_digest])
+            else:
+                self.traces.add_apart(matricule, traces_of_account(entry.account))
         evaluation, merged = self._evaluation(index, index.by_matricule)
+        stated = dict(merged.people)  # with all NUMENs, also those that a case keeps out
         for entry in index.entries():
-            own = filter(None, [entry.account.numen_digest])
-            self.numens.add({*self._numens(merged, entry.account.matricule), *own})
+            own = traces_of_account(entry.account)
+            self.traces.add({*self._traces(stated, entry.account.matricule), *own})
         desired = self._desired(evaluation, merged)
         unsure = evaluation.unsure(merged, Memory(None, merged.sources))
         changed = set()
@@ -201,7 +204,7 @@ class _Chunks:
                 if write is not None and not {current.uid, current.matricule} & unsure:
                     number = self._stage(wanted, held, write, plan_rows, evaluation)
                     if number is not None:
-                        self.numens.changes(number, self._numens(merged, current.matricule))
+                        self.traces.changes(number, self._traces(stated, current.matricule))
         changed |= {e.account.uid for e in index.tombstones() if plan_rows.link_of_archived(e)}
         self.unchanged.update(evaluation.cache_entries({*unsure, *changed}))
         done = {
@@ -256,6 +259,7 @@ class _Chunks:
     def _evaluate_newcomers(self, matricules: Sequence[str]) -> None:
         """Stages the new accounts of a chunk of people who have none."""
         evaluation, merged = self._evaluation(AccountIndex(), matricules)
+        stated = dict(merged.people)
         desired = self._desired(evaluation, merged)
         unsure = evaluation.unsure(merged, Memory(None, merged.sources))
         by_matricule = {wanted.subject.matricule: wanted for wanted in desired}
@@ -265,23 +269,21 @@ class _Chunks:
             claim = claim_of(wanted, self.rules.policy) if wanted else None
             if wanted is not None and claim is not None and matricule not in unsure:
                 numbers[matricule] = self.staged.add_newcomer(matricule, wanted, claim)
-        for matricule in merged.people:
-            numens = self._numens(merged, matricule)
-            self.numens.add(numens)
+        for matricule in stated:
+            traces = self._traces(stated, matricule)
+            self.traces.add(traces)
             if matricule in numbers:
-                self.numens.comes(numbers[matricule], numens)
+                self.traces.comes(numbers[matricule], traces)
 
-    def _read_numens_apart(self) -> None:
-        """Adds the NUMENs that the feeds give to the people left to the joint evaluation."""
+    def _read_traces_apart(self) -> None:
+        """Adds the traces that the feeds give to the people left to the joint evaluation."""
         for matricules in _cut(iter(self.apart)):
             for sourced in self.feeds:
-                self._keep_numens(self._of(sourced, matricules).feed)
+                self._keep_traces(self._of(sourced, matricules).feed)
 
-    def _keep_numens(self, feed: Feed) -> None:
+    def _keep_traces(self, feed: Feed) -> None:
         for matricule, person in feed.people.items():
-            if person.numen is not None:
-                digests = self.rules.keys.candidates(NUMEN, person.numen.reveal())
-                self.numens.add_apart(matricule, digests)
+            self.traces.add_apart(matricule, traces_of(person, self.rules.keys))
 
     def _evaluation(self, index: AccountIndex, matricules: Iterable[str]) -> tuple[Evaluation, MergedFeeds]:
         feeds = [self._of(sourced, matricules) for sourced in self.feeds]
@@ -293,14 +295,13 @@ class _Chunks:
         return evaluation, evaluation.merge()
 
     def _desired(self, evaluation: Evaluation, merged: MergedFeeds) -> list[Desired]:
-        hold_shared_numens(merged, evaluation.index, self.memory, self.rules.keys)
+        find_cases(merged, evaluation.index, self.chunk_memory, self.rules)
         return evaluation.desired(evaluation.subjects(merged), ())
 
-    def _numens(self, merged: MergedFeeds, matricule: str | None) -> set[str]:
-        """The digests that the NUMEN of a person in the feeds may have."""
-        person = merged.people.get(matricule or "")
-        numen = person.numen if person else None
-        return set(self.rules.keys.candidates(NUMEN, numen.reveal())) if numen else set()
+    def _traces(self, people: Mapping[str, Person], matricule: str | None) -> set[str]:
+        """The traces of a person in the feeds."""
+        person = people.get(matricule or "")
+        return {*traces_of(person, self.rules.keys)} if person else set()
 
     def _of(self, sourced: SourcedFeed, people: Iterable[str]) -> SourcedFeed:
         """The feed with the rows of these people alone, judged."""

@@ -25,6 +25,7 @@ from piactl.core.rules.desired import (
 )
 from piactl.flows.plan.incremental import NextCache
 from piactl.flows.plan.inputs.account_index import AccountIndex
+from piactl.flows.plan.inputs.gate import those_let_in
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, MergedFeeds, SourcedFeed, merge_feeds
 
 TICK = 5_000
@@ -78,7 +79,9 @@ class Evaluation:
     def merge(self) -> MergedFeeds:
         """The feeds merged, with the people held whose accounts cannot be read or are several."""
         accounts = {m: entry.account for m, entry in self.index.by_matricule.items()}
-        merged = merge_feeds(self.feeds, self.known(), accounts, self.memory, self.rules, self.accepted)
+        merged = MergedFeeds(sources=dict(self.memory.sources))
+        feeds = those_let_in(self.feeds, {**accounts, **self._archived()}, self.memory, merged, self.rules)
+        merge_feeds(feeds, self.known(), accounts, merged, self.rules, self.accepted)
         self.rejections += merged.rejections
         for entry in self.index.unreadable:
             if entry.matricule:
@@ -94,6 +97,14 @@ class Evaluation:
         for matricule, doubles in self.index.doubled.items():
             merged.hold(matricule, f"several accounts have this matricule: {', '.join(doubles)}")
         return merged
+
+    def _archived(self) -> dict[str, Account]:
+        """The archived accounts of the people in the feeds, by matricule."""
+        people = (m for sourced in self.feeds for m in sourced.feed.people) if self.index.archived else ()
+        entries = {
+            m: self.index.entry(m, self.rules.keys) for m in people if m not in self.index.by_matricule
+        }
+        return {m: entry.account for m, entry in entries.items() if entry is not None}
 
     def subjects(self, merged: MergedFeeds) -> list[Subject]:
         """The people to compute accounts for; everybody else is a hold."""
@@ -113,6 +124,7 @@ class Evaluation:
                     person=person,
                     assignments=merged.assignments.get(matricule, known),
                     numen_digest=wait.numen_digest if wait else None,
+                    births=wait.births if wait else (None, None),
                     note=merged.notes.get(matricule, ""),
                 )
             )
@@ -120,6 +132,11 @@ class Evaluation:
         for matricule, why in merged.held.items():
             entry = self.index.entry(matricule, self.rules.keys)
             self.holds.append(Hold(matricule, entry.account.uid if entry else damaged.get(matricule), why))
+        for (_, matricule), case in merged.aside.items():
+            if not case.open:
+                continue
+            entry = self.index.entry(matricule, self.rules.keys)
+            self.holds.append(Hold(matricule, entry.account.uid if entry else None, case.why))
         return subjects
 
     def desired(self, subjects: Iterable[Subject], absent: Collection[str]) -> list[Desired]:
@@ -192,6 +209,7 @@ class Evaluation:
         unsure = {m for sourced in self.feeds for m in (*sourced.feed.remarked, *sourced.feed.held)}
         unsure |= {key[0] for source in memory.sources.values() for key in source.absences}
         unsure |= {*memory.waiting, *merged.held, *merged.disputed, *self.index.doubled}
+        unsure |= {matricule for _, matricule in merged.aside}
         return unsure | {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
 
     def cache_entries(self, but: Container[str]) -> Iterator[tuple[str, bytes]]:

@@ -12,6 +12,7 @@ from piactl.core.plan.plan import Hold
 from piactl.core.plan.run_state import Waiting, bare
 from piactl.core.rules.career import career
 from piactl.core.rules.desired import Desired, Rules, Subject
+from piactl.core.rules.matching import birth_digests
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.account_write import account_write
@@ -131,4 +132,5 @@ class PlanRows:
         numen = subject.numen_digest
         if person.numen is not None:
             numen = self.rules.keys.digest(NUMEN, person.numen.reveal())
-        return Waiting(bare(person), numen, subject.assignments, self.rules.as_of)
+        births = birth_digests(subject.births, person, self.rules.keys, self.rules.matching)
+        return Waiting(bare(person), numen, subject.assignments, self.rules.as_of, births)

@@ -8,14 +8,16 @@ from datetime import date
 
 from piactl.core.model.account import State
 from piactl.core.model.digests import NUMEN
+from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.homonyms import TakenNames
+from piactl.core.plan.case import Answer, Case
 from piactl.core.plan.guards import NO_LOSSES, Census, losses_before, losses_with, tally
 from piactl.core.plan.plan import Basis, Changes, FeedBasis, ForeignAddress, Plan
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
 from piactl.core.rules.address_allocation import all_named, named
 from piactl.core.rules.desired import Desired, Rules, local_of
-from piactl.core.rules.same_person import another_person
+from piactl.core.rules.matching import Births, birth_digests
 from piactl.directory.store.accounts import (
     Entry,
     Unreadable,
@@ -34,6 +36,7 @@ from piactl.flows.plan.assemble import Names, PlanAssembly
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, census_of
+from piactl.flows.plan.inputs.candidates import find_cases
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import check_feed_dates, check_held, check_limits
 from piactl.flows.plan.inputs.merge_feeds import (
@@ -42,9 +45,7 @@ from piactl.flows.plan.inputs.merge_feeds import (
     MergedFeeds,
     SourcedFeed,
     judged,
-    who_is_known,
 )
-from piactl.flows.plan.inputs.shared_numens import hold_shared_numens
 from piactl.flows.plan.plan_rows import PlanRows
 from piactl.flows.plan.ready_plan import ReadyPlan, Writes
 
@@ -69,7 +70,7 @@ def reconcile(
 
     Reads the directory in whole searches, never one per person. Raises FeedRefused if a feed breaks a limit
     of its source and is not `accepted`, UnsafePlan if the date of one is far from that of the run, UsageError
-    if a feed or a person that is accepted is not of this run, DirectoryTruncated, DirectoryUnreachable; a
+    if a feed that is accepted is not of this run, DirectoryTruncated, DirectoryUnreachable; a
     plan that breaks guards is returned with its refusals.
     """
     strangers = sorted(set(accepted.feeds) - {sourced.feed.facts.digest for sourced in feeds})
@@ -139,8 +140,7 @@ class _JointEvaluation(Evaluation):
     def plan(self) -> ReadyPlan:
         """Raises FeedRefused if too many people of a feed that is not `accepted` are held."""
         merged = self.merge()
-        self._refuse_needless(merged)
-        hold_shared_numens(merged, self.index, self.memory, self.rules.keys)
+        find_cases(merged, self.index, self.memory, self.rules)
         self._find_owners()
         subjects = self.subjects(merged)
         waits = {key[0] for name in merged.sources for key in self.unconfirmed(merged, name)}
@@ -198,7 +198,9 @@ class _JointEvaluation(Evaluation):
         losses = losses_with(losses, plan.summary, self.as_of)
         last = LastRun("", self.as_of, *digests, "", True, after, otp_schema, losses=losses)
         archivals = self._archivals(by_uid)
-        memory = Memory(last, self._without_archived(merged, desired), waiting, foreign, archivals)
+        memory = Memory(
+            last, self._without_archived(merged, desired), waiting, foreign, archivals, self._cases(merged)
+        )
         state_base = self.accounts.directory.state
         records = tuple(memory_writes(self.state.remembered, memory, state_base, self.rules.keys))
         unsure = self.unsure(merged, memory)
@@ -208,16 +210,6 @@ class _JointEvaluation(Evaluation):
             self.cache.skipped = self.skip.unchanged
             self.expect(((d.account, self._csn(d)) for d in written), unsure)
         return ReadyPlan(plan, writes, records, last)
-
-    def _refuse_needless(self, merged: MergedFeeds) -> None:
-        """Raises UsageError if a person accepted by hand would not be held: a slip must not accept anybody on
-        another day."""
-        needless = sorted(set(self.accepted.people) - merged.let_through)
-        if needless:
-            raise UsageError(
-                f"--accept-person {needless[0]}: nobody is held as another person under this matricule in "
-                "this run; the message that held one says the right matricule"
-            )
 
     def _csn(self, desired: Desired) -> bytes:
         """The entryCSN of the current entry of an account, b"" if there is none or it was not read."""
@@ -266,26 +258,43 @@ class _JointEvaluation(Evaluation):
             if person.numen is not None:
                 numen = self.rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
             assignments = merged.assignments.get(matricule, old.assignments if old else ())
-            record = waiting_for(person, numen, assignments, self.rules.policy, self.as_of)
+            births = self._births(person, old)
+            record = waiting_for(person, numen, births, assignments, self.rules.policy, self.as_of)
             if record is not None:
                 waiting[matricule] = record
         return waiting
 
     def _keep_news_of_held(self, merged: MergedFeeds, waiting: dict[str, Waiting]) -> None:
         """Keeps the news that a delta brings of held people until they are no longer held, because no later
-        feed repeats it. The news of another person under the same matricule is not kept: after a decision by
-        hand the delta is applied again."""
-        accounts = {m: entry.account for m, entry in self.index.by_matricule.items()}
+        feed repeats it. The news of those whom a case keeps out is not kept: after a decision the delta is
+        applied again."""
         for matricule in {hold.matricule for hold in self.holds} & merged.once.keys():
             person, assignments = merged.once[matricule or ""]
-            known = who_is_known(matricule or "", accounts, self.memory)
-            if known is not None and another_person(person, known):
-                continue
             old = self.memory.waiting.get(matricule or "")
             numen = old.numen_digest if old else None
             if person.numen is not None:
                 numen = self.rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
-            waiting[matricule or ""] = Waiting(bare(person), numen, assignments, self.as_of)
+            waiting[matricule or ""] = Waiting(
+                bare(person), numen, assignments, self.as_of, self._births(person, old)
+            )
+
+    def _births(self, person: Person, old: Waiting | None) -> Births:
+        before = old.births if old else (None, None)
+        return birth_digests(before, person, self.rules.keys, self.rules.matching)
+
+    def _cases(self, merged: MergedFeeds) -> dict[str, Case]:
+        """The cases after this run. One ends where a feed has its person and it is not found again; a
+        decision that two people are different stays, if they are newcomers."""
+        asked = {matricule for _, matricule in merged.asked}
+        kept = {
+            id_: case
+            for id_, case in self.memory.cases.items()
+            if (case.answered(Answer.DIFFERENT) and not case.gates)
+            or (case.matricule in merged.held and not case.gates)
+            or case.matricule not in asked
+            or (case.gates and (case.source, case.matricule) not in merged.asked)
+        }
+        return {**kept, **merged.cases}
 
     def _find_owners(self) -> None:
         """Finds the owner of each address that another program put on an entry: the account whose ledger has

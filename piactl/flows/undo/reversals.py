@@ -37,6 +37,8 @@ _HR_ATTRIBUTES = (
     "supannNomDeNaissance",
     "supannMailPrive",
     "piactlNumenDigest",
+    "piactlIdentityDigest",
+    "piactlBirthDigest",
 )
 _CLOSED = (State.DEACTIVATED, State.ARCHIVED)
 

@@ -13,6 +13,7 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.diff import home_establishments, services_of
 from piactl.core.plan.guards import Census
+from piactl.core.rules.matching import Traces, stored_traces
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, Unreadable
 from piactl.directory.store.attribute_map import Encoding
@@ -27,6 +28,10 @@ class ManagedAccounts(NamedTuple):
     encoding: Encoding
 
 
+def traces_of_account(account: Account) -> Traces:
+    return stored_traces(account, account.numen_digest, account.identity_digest, account.private_mail)
+
+
 @dataclass(slots=True)
 class AccountIndex:
     """Accounts by first matricule, by `further` ones, by digest and by name. `doubled` has the uids of a
@@ -38,9 +43,8 @@ class AccountIndex:
     anonymous: list[Entry] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     doubled: dict[str, list[str]] = field(default_factory=dict)
-    numens: dict[str, str] = field(default_factory=dict)
-    matricules: dict[str, str] = field(default_factory=dict)
-    """Matricule by uid."""
+    holders: dict[str, list[Account]] = field(default_factory=dict)
+    """The accounts by each of their traces."""
     names: set[str] = field(default_factory=set)
     """Every name of every entry, including unreadable and doubled ones."""
 
@@ -51,8 +55,8 @@ class AccountIndex:
             return
         account = entry.account
         self.names |= account.names
-        if account.numen_digest:
-            self.numens[account.numen_digest] = account.uid
+        for trace in traces_of_account(account):
+            self.holders.setdefault(trace, []).append(account)
         if account.state is State.ARCHIVED:
             self.archived.update(dict.fromkeys(account.matricule_digests, entry))
         elif account.matricule is None:
@@ -62,7 +66,6 @@ class AccountIndex:
             self.doubled.setdefault(account.matricule, [first]).append(account.uid)
         else:
             self.by_matricule[account.matricule] = entry
-            self.matricules[account.uid] = account.matricule
             if account.further_matricules:
                 self.further.update(dict.fromkeys(account.matricules[1:], entry))
 

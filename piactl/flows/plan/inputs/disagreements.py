@@ -52,13 +52,11 @@ class Resolver:
         listed: Mapping[str, Person],
         known: Sequence[Assignment],
         assignments: Sequence[Assignment],
-        *,
-        accepted: bool,
     ) -> Person:
         """The person with the statements that count; a field in which none does is silent.
 
         `listed` has the person of each source of the run, `known` are the assignments before the run,
-        `assignments` those after it. `accepted`: by hand, so every difference from the account is a change.
+        `assignments` those after it.
         """
         sources = self._sources_of(assignments)
         listed = {source: described for source, described in listed.items() if source in sources}
@@ -70,7 +68,7 @@ class Resolver:
                 Statement(
                     source,
                     getattr(described, name),
-                    self._is_new(source, described, name, data, known, accepted),
+                    self._is_new(source, described, name, data, known),
                 )
                 for source, described in listed.items()
                 if name not in described.silent
@@ -100,13 +98,12 @@ class Resolver:
         name: str,
         data: Mapping[str, str],
         known: Sequence[Assignment],
-        accepted: bool,
     ) -> bool:
         """Whether the statement of a source is new. Its first statement about a person whom another source
         knows only fills blanks."""
         value = getattr(person, name)
-        if value == data[name] or accepted:
-            return bool(value != data[name])
+        if value == data[name]:
+            return False
         stored = self._stored(source, person.matricule).get(name)
         if stored is not None:
             return not self.keys.matches(stored, _purpose(name), value)

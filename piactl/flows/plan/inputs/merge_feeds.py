@@ -9,16 +9,16 @@ from datetime import date
 from pathlib import Path
 
 from piactl.core.model.account import Account
-from piactl.core.model.numen import masked
 from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import SourceSettings
+from piactl.core.plan.case import Case
 from piactl.core.plan.feed_limits import SourceRecord, record_of
 from piactl.core.plan.plan import AbsentAssignment, Disagreement, Rejection
-from piactl.core.plan.run_state import Memory, SourceMemory
+from piactl.core.plan.run_state import SourceMemory
 from piactl.core.rules.absences import Absence, Key, Testimony, after_feed
 from piactl.core.rules.desired import Rules, address_problem, assignment_problems
-from piactl.core.rules.same_person import NAMES, PERSON_DATA, Named, another_person, name_text, same_name
+from piactl.core.rules.same_person import NAMES, PERSON_DATA, same_name
 from piactl.feed.feed import Feed
 from piactl.flows.plan.inputs.disagreements import Resolver
 
@@ -58,13 +58,10 @@ class SourcedFeed:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Decisions by hand for one run: the digests of `feeds` that may exceed the limits of their source, and
-    the matricules of `people` who are the person of their account although the names differ. `date`: the date
-    of the run was given on the command line."""
+    """What was accepted by hand for one run: the digests of `feeds` that may exceed the limits of their
+    source. `date`: the date of the run was given on the command line."""
 
     feeds: Collection[str] = ()
-    people: Collection[str] = ()
-    reason: str = ""
     date: bool = False
 
 
@@ -88,8 +85,13 @@ class MergedFeeds:
     disagreements: list[Disagreement] = field(default_factory=list)
     disputed: set[str] = field(default_factory=set)
     """The people about whom sources disagree, or whose stored deviations change."""
-    let_through: set[str] = field(default_factory=set)
-    """The people who would be held as another person if they were not accepted by hand."""
+    cases: dict[str, Case] = field(default_factory=dict)
+    """The cases of this run, by id."""
+    aside: dict[tuple[str, str], Case] = field(default_factory=dict)
+    """By source and matricule, the case that keeps a person from their account; without a source, one that
+    keeps their NUMEN from it."""
+    asked: set[tuple[str, str]] = field(default_factory=set)
+    """The sources and matricules of all people in the feeds."""
 
     def hold(self, matricule: str, why: str) -> None:
         self.held.setdefault(matricule, why)
@@ -99,29 +101,25 @@ def merge_feeds(
     feeds: Sequence[SourcedFeed],
     known: Mapping[str, tuple[Assignment, ...]],
     accounts: Mapping[str, Account],
-    memory: Memory,
+    merged: MergedFeeds,
     rules: Rules,
     accepted: Accepted = NOTHING,
-) -> MergedFeeds:
-    """Merges the feeds, in their order, into the assignments that are `known` of each matricule; `accounts`
-    are those that are not archived.
+) -> None:
+    """Merges the feeds, in their order and without those whom a case keeps out, into the assignments that are
+    `known` of each matricule; `accounts` are those that are not archived.
 
-    A person with a rejected row in any of the feeds is held: nothing of them changes in this run. So is a
-    matricule under which a feed has another person, unless that is `accepted`.
+    A person with a rejected row in any of the feeds is held: nothing of them changes in this run.
     """
-    merged = MergedFeeds(sources=dict(memory.sources))
     for sourced in feeds:
         merged.rejections += sourced.rejections
         for matricule, why in sourced.feed.held.items():
             merged.hold(matricule, why)
         for rejection in sourced.judgement:
             merged.hold(rejection.matricule or "", f"rejected rows: {rejection.message}")
-    _hold_other_people(feeds, accounts, memory, merged, accepted)
     for sourced in feeds:
         _merge_people(sourced, accounts, merged)
         _merge_assignments(sourced, known, accounts, merged, rules, accepted)
     _resolve_disagreements(feeds, known, accounts, merged, rules)
-    return merged
 
 
 def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedFeed:
@@ -167,52 +165,6 @@ def policy_rejections(person: Person, file: str, policy: Policy, register: Regis
             Rejection(file, line, unusable.part, unusable.code, str(unusable), person.matricule)
         )
     return rejections
-
-
-def _hold_other_people(
-    feeds: Sequence[SourcedFeed],
-    accounts: Mapping[str, Account],
-    memory: Memory,
-    merged: MergedFeeds,
-    accepted: Accepted,
-) -> None:
-    """Holds each matricule whose person in the feeds is not the person of its account or in waiting.
-
-    The record of a person in waiting is also compared with the account: it may come from a held delta.
-    """
-    for sourced in feeds:
-        for matricule, person in sourced.feed.people.items():
-            known = who_is_known(matricule, accounts, memory)
-            if known is not None and another_person(person, known):
-                origin = person.assignments[0].origin if person.assignments else sourced.feed.facts.file
-                _hold_other(matricule, person, known, origin, merged, accepted)
-    for matricule, waiting in memory.waiting.items():
-        account = accounts.get(matricule)
-        if account is not None and another_person(waiting.person, account):
-            _hold_other(matricule, waiting.person, account, "as told earlier", merged, accepted)
-
-
-def who_is_known(matricule: str, accounts: Mapping[str, Account], memory: Memory) -> Named | None:
-    """The account of a matricule, else the person in waiting, else None."""
-    if matricule in accounts:
-        return accounts[matricule]
-    waiting = memory.waiting.get(matricule)
-    return waiting.person if waiting else None
-
-
-def _hold_other(
-    matricule: str, person: Named, known: Named, origin: str, merged: MergedFeeds, accepted: Accepted
-) -> None:
-    if matricule in accepted.people:
-        merged.let_through.add(matricule)
-        merged.notes[matricule] = f"--accept-person {matricule}: {masked(accepted.reason)}"
-        return
-    whose = "the account is of" if isinstance(known, Account) else "it waits for"
-    merged.hold(
-        matricule,
-        f"{origin}: {name_text(person)} under matricule {matricule}, but {whose} {name_text(known)}; "
-        f"if HR confirms that it is one person: --accept-person {matricule} --reason TEXT",
-    )
 
 
 def _silent(sourced: SourcedFeed) -> frozenset[str]:
@@ -266,7 +218,6 @@ def _resolve_disagreements(
             {name: replace(person_of, silent=silent[name]) for name, person_of in by_source.items()},
             before,
             assignments,
-            accepted=matricule in merged.let_through,
         )
     merged.disagreements = resolver.disagreements
     merged.disputed = {
@@ -328,8 +279,10 @@ def _merge_assignments(
     for matricule in _concerned(sourced, known, merged, waiting):
         before = merged.assignments.get(matricule, known.get(matricule, ()))
         person = sourced.feed.people.get(matricule)
-        if matricule in merged.held:
+        if matricule in merged.held or (source.name, matricule) in merged.aside:
             absences.update(waiting_of.get(matricule, {}))
+        if (source.name, matricule) in merged.aside:
+            continue
         if person is not None and not facts.full:
             once = after_feed(matricule, before, person.assignments, testimony, {}, ends)[0]
             merged.once[matricule] = (merged.people.get(matricule, person), once)

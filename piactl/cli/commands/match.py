@@ -1,0 +1,116 @@
+"""`match list|show|same|different|forget`: decides whether HR and an account speak of one person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from piactl.cli.framework import account_batch as acting
+from piactl.cli.framework.account_batch import Manner
+from piactl.cli.framework.context import (
+    layout_or_default,
+    put,
+    reading,
+    say,
+    this_configuration,
+    today,
+    writing,
+)
+from piactl.cli.framework.options import AsOf, Output, Reason, read_day
+from piactl.cli.framework.run_context import _now
+from piactl.core.model.settings import IdentityName
+from piactl.errors import Exit
+from piactl.report.table import rendered
+
+if TYPE_CHECKING:
+    from piactl.core.plan.case import Answer
+
+COLUMNS = ("case", "doubt", "source", "matricule", "name", "of", "since", "days", "urgency", "decision")
+
+CaseId = Annotated[str, typer.Argument(metavar="CASE", help="A case, as `match list` shows it.")]
+Which = Annotated[
+    str, typer.Option("--account", help="Which one is the same person, where the case names several.")
+]
+
+
+def list_(
+    older_than: Annotated[
+        int | None, typer.Option("--older-than", metavar="DAYS", help="Only those older than so many days.")
+    ] = None,
+    source: Annotated[str, typer.Option("--source", help="Only those of this source.")] = "",
+    decided: Annotated[bool, typer.Option("--decided", help="The decisions, instead of open cases.")] = False,
+    output: Output = None,
+    as_of: AsOf = None,
+) -> int:
+    """List the open cases, by age: people of whom nobody knows whose account is theirs.
+
+    urgency: `soon`, the newcomer starts within match_days; `overdue`, open for more than max_hold_days.
+    """
+    from piactl.directory.store.case_records import read_cases
+    from piactl.flows.accounts.matching import case_facts
+
+    configuration = this_configuration()
+    settings, day = configuration.settings, read_day(as_of, today(configuration))
+    with reading(configuration) as reader:
+        cases = read_cases(reader, settings.directory.state, configuration.unreadable)
+    rows = [case_facts(case, settings, day) for case in cases if case.open is not decided]
+    rows = [row for row in rows if source in ("", row["source"])]
+    rows = [row for row in rows if older_than is None or row["days"] > older_than]
+    put(rendered(rows, COLUMNS, layout_or_default(output)))
+    return int(Exit.DONE)
+
+
+def show(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
+    """Show a case: what HR states beside each account, the evidence, and what each answer would do."""
+    from piactl.flows.accounts.matching import case_view, find_case
+    from piactl.report.match_text import case_text
+
+    configuration = this_configuration()
+    settings, day = configuration.settings, read_day(as_of, today(configuration))
+    with reading(configuration) as reader:
+        found, _ = find_case(reader, settings.directory.state, case)
+        view = case_view(found, configuration.accounts(reader), settings, day)
+    put([case_text(view)] if output is None else rendered([view], COLUMNS, layout_or_default(output)))
+    return int(Exit.DONE)
+
+
+def same(case: CaseId, account: Which = "", reason: Reason = "", as_of: AsOf = None) -> int:
+    """Decide that HR and the account speak of one person."""
+    from piactl.core.plan.case import Answer
+
+    return _decide(case, Answer.SAME, account, reason, as_of)
+
+
+def different(case: CaseId, reason: Reason = "", as_of: AsOf = None) -> int:
+    """Decide that HR and the account speak of two people. It is remembered until `match forget`."""
+    from piactl.core.plan.case import Answer
+
+    return _decide(case, Answer.DIFFERENT, "", reason, as_of)
+
+
+def forget(case: CaseId, reason: Reason = "", as_of: AsOf = None) -> int:
+    """Take the decision of a case back. What followed from it stays; undo its run for that."""
+    return _decide(case, None, "", reason, as_of)
+
+
+def _decide(id_: str, answer: Answer | None, one: str, reason: str, as_of: str | None) -> int:
+    from piactl.flows.accounts.matching import decide, decision_on, find_case
+
+    configuration, order, author = acting.begin(Manner(reason, as_of=as_of))
+    with writing(configuration, IdentityName.ADMINISTRATOR) as writer:
+        case, _ = find_case(writer, configuration.settings.directory.state, id_)
+        decision = decision_on(case, answer, one, author.by, author.reason, order.as_of) if answer else None
+        decide(
+            writer,
+            order,
+            configuration.settings,
+            configuration.keys,
+            configuration.unreadable,
+            id_,
+            decision,
+            now=_now,
+            say=say,
+        )
+    say(f"case {id_}: {answer.value if answer else 'open again'}")
+    return int(Exit.DONE)

@@ -1,0 +1,146 @@
+"""Cases: data of HR and an account of which somebody has to say whether they are one person."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from enum import StrEnum
+
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.person import Person
+from piactl.core.model.settings import MatchingSettings
+from piactl.core.rules.matching import Doubt
+from piactl.core.rules.same_person import folded, name_text
+
+_WORDS = {Doubt.SAME_PERSON: "may be the person of", Doubt.SHARED_NUMEN: "has the NUMEN of"}
+_STATED = "case"
+"""The purpose of the digests of what HR states."""
+
+
+class Answer(StrEnum):
+    SAME = "same"
+    DIFFERENT = "different"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer to a case, about the accounts and people that the case named then. `one` is the account,
+    or the matricule of the newcomer, that is the same person."""
+
+    answer: Answer
+    by: str
+    reason: str
+    day: date
+    one: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What HR states in one source of one matricule, and whose it may be: `accounts` by uid, other newcomers
+    (`people`) by matricule, each with the `evidence`, as `matching.compared` says it. `person` has neither
+    birth date nor NUMEN.
+
+    `since` is the day of the run that found it. `stated` is a keyed digest of names and birth date, so that a
+    decision holds for these alone.
+    """
+
+    doubt: Doubt
+    source: str
+    person: Person
+    accounts: tuple[str, ...]
+    evidence: Mapping[str, tuple[str, ...]]
+    since: date
+    stated: str
+    people: tuple[str, ...] = ()
+    decision: Decision | None = None
+
+    @property
+    def matricule(self) -> str:
+        return self.person.matricule
+
+    @property
+    def id(self) -> str:
+        return case_id(self.doubt, self.source, self.matricule)
+
+    @property
+    def of_newcomer(self) -> bool:
+        return self.doubt is Doubt.SAME_PERSON
+
+    @property
+    def gates(self) -> bool:
+        """Whether it is about the account of a known matricule, in one source."""
+        return self.doubt not in _WORDS
+
+    @property
+    def others(self) -> frozenset[str]:
+        return frozenset((*self.accounts, *self.people))
+
+    @property
+    def open(self) -> bool:
+        return self.decision is None
+
+    def answered(self, answer: Answer) -> bool:
+        return self.decision is not None and self.decision.answer is answer
+
+    def overdue(self, settings: MatchingSettings, as_of: date) -> bool:
+        """Whether it is open for more than `max_hold_days`."""
+        return self.open and as_of > self.since + timedelta(days=settings.max_hold_days)
+
+    def urgent(self, settings: MatchingSettings, as_of: date) -> bool:
+        """Whether it is open and the newcomer starts within `match_days`, or has started."""
+        starts = [a.start for a in self.person.assignments if self.of_newcomer]
+        return self.open and any(as_of >= start - timedelta(days=settings.match_days) for start in starts)
+
+    @property
+    def origin(self) -> str:
+        """The feed row."""
+        return next((a.origin for a in self.person.assignments), "")
+
+    @property
+    def why(self) -> str:
+        """One sentence for plans and lists."""
+        who = f"{self.origin}: {name_text(self.person)} under matricule {self.matricule}"
+        rest = _WORDS.get(self.doubt, "may be another person than that of")
+        whose = " and ".join(f"{other} ({', '.join(words)})" for other, words in self.evidence.items())
+        return f"case {self.id}: {who} {rest} {whose}: piactl match show {self.id}"
+
+
+def case_id(doubt: Doubt, source: str, matricule: str) -> str:
+    """The name of a case: the same whenever the same question comes up."""
+    asked = f"{_WORDS.get(doubt, source)}\0{matricule}"
+    return hashlib.sha256(asked.encode()).hexdigest()[:8]
+
+
+def _names(person: Person) -> str:
+    names = (person.family_name, person.usage_name, person.given_name)
+    return "\0".join([str(person.birth_date), *map(folded, names)])
+
+
+def stated(keys: DigestKeys, person: Person) -> str:
+    """The digest of what HR states of a person."""
+    return keys.digest(_STATED, _names(person))
+
+
+def renewed(case: Case, person: Person, before: Mapping[str, Case], keys: DigestKeys) -> Case:
+    """The case as found tonight, of this person, with its age and its decision if it is still the same
+    question. A decision that they are different holds for the accounts and people that it was about."""
+    old = before.get(case.id)
+    if old is None:
+        return case
+    same = keys.matches(old.stated, _STATED, _names(person))
+    fits = case.others <= old.others and (same or (case.doubt in _WORDS and old.answered(Answer.DIFFERENT)))
+    if not fits and old.decision is not None:
+        return case
+    digest = old.stated if same and not keys.is_older(old.stated) else case.stated
+    return replace(case, since=old.since, decision=old.decision, stated=digest)
+
+
+def kept_apart(left: Collection[str], right: Collection[str], cases: Mapping[str, Case]) -> bool:
+    """Whether somebody decided that two people, each given by uid and matricules, are different."""
+    return any(
+        case.answered(Answer.DIFFERENT) and (case.matricule in one and not case.others.isdisjoint(other))
+        for case in cases.values()
+        for one, other in ((left, right), (right, left))
+    )

@@ -1,0 +1,199 @@
+"""Whose account is it? Whether a person may speak for the account of their matricule, and which accounts
+may be those of a newcomer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import StrEnum
+from functools import lru_cache
+
+from piactl.core.model.account import PLACEHOLDER, Account
+from piactl.core.model.digests import NUMEN, DigestKeys, digest_key_id
+from piactl.core.model.person import Person
+from piactl.core.model.settings import MatchingSettings
+from piactl.core.rules.same_person import Named, folded
+
+IDENTITY, BIRTH = "identity", "birth"
+"""The purposes of the two digests of a birth date."""
+
+
+class Doubt(StrEnum):
+    """Why somebody has to decide: three about a known matricule, one about an unknown one, one about the
+    NUMEN that HR gives to somebody known."""
+
+    OTHER_PERSON = "other-person"
+    PERHAPS_OTHER = "other-person?"
+    BIRTH_CHANGED = "birth-changed"
+    SAME_PERSON = "same-person?"
+    SHARED_NUMEN = "numen-shared"
+
+
+# The digests. No date is stored.
+
+
+def identity_digests(keys: DigestKeys, person: Person) -> tuple[str, ...]:
+    """The digests that stand for birth date, family name at birth and first given name, the current first;
+    none without a birth date."""
+    if person.birth_date is None:
+        return ()
+    return keys.candidates(IDENTITY, _identity(person.birth_date, person.family_name, person.given_name))
+
+
+@lru_cache(maxsize=4096)
+def _identity(birth: date, family: str, given: str) -> str:
+    return f"{birth}\0{folded(family)}\0{_first(given)}"
+
+
+def _first(given: str) -> str:
+    return folded(given).partition("-")[0]
+
+
+Births = tuple[str | None, str | None]
+"""The digest of the identity and that of the birth date."""
+
+
+def births_of(account: Account) -> Births:
+    return account.identity_digest, account.birth_digest
+
+
+def with_births(account: Account, births: Births) -> Account:
+    if births_of(account) == births:
+        return account
+    return replace(account, identity_digest=births[0], birth_digest=births[1])
+
+
+def birth_digests(before: Births, person: Person, keys: DigestKeys, settings: MatchingSettings) -> Births:
+    """The digests of a person, under the current key: of the birth date that HR states, else those of
+    `before`; none where they are not to be kept."""
+    if not settings.identity_digests:
+        return None, None
+    if person.birth_date is None:
+        return before
+    birth = before[1]
+    if birth is None or keys.is_older(birth) or not _is_born(keys, birth, person.birth_date):
+        salt = birth.rpartition("$")[2] if birth else keys.digest("birth salt", person.matricule)[-16:]
+        birth = f"{keys.digest(BIRTH, f'{salt}{person.birth_date}')}${salt}"
+    return identity_digests(keys, person)[0], birth
+
+
+def _is_born(keys: DigestKeys, stored: str, birth: date) -> bool:
+    digest, _, salt = stored.rpartition("$")
+    return keys.matches(digest, BIRTH, f"{salt}{birth}")
+
+
+def same_birth(person: Person, identity: str | None, birth: str | None, keys: DigestKeys) -> bool | None:
+    """Whether a person has the birth date of these digests; None where one side is unknown. A digest under a
+    key that is not known counts for nothing."""
+    if person.birth_date is None:
+        return None
+    if identity in identity_digests(keys, person):
+        return True
+    if birth is None or digest_key_id(birth) not in keys.keys:
+        return None
+    return _is_born(keys, birth, person.birth_date)
+
+
+# A known matricule.
+
+
+def doubt_about(person: Person, known: Named, born: bool | None) -> Doubt | None:
+    """Why a person may not be the one whom their matricule stands for; None where they are. `born`: the
+    result of `same_birth`. A family name agrees if any two of those at birth and in usage do. An archived
+    account has no names: only its birth date speaks."""
+    if born:
+        return None
+    named = known.family_name != PLACEHOLDER
+    agree = [family_agrees(person, known), given_agrees(person, known)] if named else [True, False]
+    if born is None:
+        return None if any(agree) else Doubt.PERHAPS_OTHER
+    return Doubt.BIRTH_CHANGED if all(agree) else Doubt.OTHER_PERSON
+
+
+def family_agrees(person: Named, known: Named) -> bool:
+    if person.family_name == known.family_name:
+        return True
+    ours = {folded(known.family_name), folded(known.usage_name)} - {""}
+    return not ours.isdisjoint({folded(person.family_name), folded(person.usage_name)})
+
+
+def given_agrees(person: Named, known: Named) -> bool:
+    return person.given_name == known.given_name or _first(person.given_name) == _first(known.given_name)
+
+
+def compared(person: Named, known: Named, born: bool | None) -> tuple[str, ...]:
+    """How the birth dates and the names of two people compare, in words."""
+    birth = {True: "same birth date", False: "another birth date", None: "birth date unknown"}[born]
+    if known.family_name == PLACEHOLDER:
+        return (birth, "names unknown: archived")
+    names = (("family name", family_agrees(person, known)), ("given name", given_agrees(person, known)))
+    return (birth, *(f"{'same' if agrees else 'another'} {name}" for name, agrees in names))
+
+
+# An unknown matricule.
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What is known of one person, to be compared with another: by the digests of an account, or all
+    digests that the values of a feed may have."""
+
+    named: Named
+    numens: frozenset[str] = frozenset()
+    identities: frozenset[str] = frozenset()
+    mail: str = ""
+
+    def __iter__(self) -> Iterator[str]:
+        """The values by which somebody with the same evidence is looked up."""
+        yield from self.numens
+        yield from self.identities
+        if self.mail:
+            yield self.mail
+
+    def plus(self, numens: Iterable[str]) -> Traces:
+        return replace(self, numens=self.numens.union(numens))
+
+    def evidence(self, other: Traces) -> tuple[str, ...]:
+        """What speaks for both being one person: `same NUMEN`, `same identity`, `same private address`, which
+        counts only with a name. Empty: two people, even of one name."""
+        found = []
+        if not self.numens.isdisjoint(other.numens):
+            found.append(SAME_NUMEN)
+        if not self.identities.isdisjoint(other.identities):
+            found.append(SAME_IDENTITY)
+        one_name = family_agrees(self.named, other.named) or given_agrees(self.named, other.named)
+        if self.mail and self.mail == other.mail and one_name:
+            found.append(SAME_MAIL)
+        return tuple(found)
+
+
+MAIL = "mail:"
+SAME_NUMEN, SAME_IDENTITY, SAME_MAIL = "same NUMEN", "same identity", "same private address"
+
+
+def traces_of(person: Person, keys: DigestKeys) -> Traces:
+    """The traces of a person in a feed."""
+    numens = keys.candidates(NUMEN, person.numen.reveal()) if person.numen is not None else ()
+    identities = frozenset(identity_digests(keys, person))
+    return Traces(person, frozenset(numens), identities, mail_trace(person.private_mail))
+
+
+def stored_traces(named: Named, numen: str | None, identity: str | None, mail: str) -> Traces:
+    """The traces of an account, or of a person in waiting."""
+    numens, identities = (frozenset(filter(None, [digest])) for digest in (numen, identity))
+    return Traces(named, numens, identities, mail_trace(mail))
+
+
+def mail_trace(address: str) -> str:
+    return f"{MAIL}{address.casefold()}" if address else ""
+
+
+def joins(
+    found: Collection[str], born: bool | None, names: bool, former: bool, settings: MatchingSettings
+) -> bool:
+    """Whether a newcomer with this evidence for one account needs no decision. `former`: the feed names a
+    former matricule of that account; `names`: a name agrees."""
+    if former and (SAME_NUMEN in found or (bool(born) and names)):
+        return True
+    return {SAME_NUMEN, SAME_IDENTITY} <= {*found} and "numen+identity" in settings.automatic

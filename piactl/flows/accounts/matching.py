@@ -1,0 +1,151 @@
+"""The decisions of people about cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any
+
+from piactl.core.edits import ActRefused
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.run_status import RunStatus
+from piactl.core.model.settings import Settings
+from piactl.core.plan.case import Answer, Case, Decision
+from piactl.core.plan.diff import masked_mail
+from piactl.core.rules.reasons import assignment_text
+from piactl.core.rules.same_person import name_text
+from piactl.directory.port import Reader, Writer
+from piactl.directory.store.accounts import Unreadable, read_accounts_named
+from piactl.directory.store.case_records import case_record, read_case
+from piactl.directory.store.records import DATA, Places, UnreadableRecords, parsed, record_write
+from piactl.errors import AccountNotFound
+from piactl.flows.apply.run import Order, head_facts, locked_run, must
+from piactl.flows.queries.accounts import AccountStore
+
+
+def find_case(reader: Reader, state: str, id_: str) -> tuple[Case, bytes]:
+    """A case, and the bytes of its record. Raises AccountNotFound, UnreadableRecord."""
+    entry = reader.read(Places(state).case(id_), [DATA])
+    if entry is None:
+        raise AccountNotFound(f"{id_}: there is no such case; see: piactl match list")
+    data = entry.first(DATA) or b""
+    return parsed(entry.dn, data, read_case), data
+
+
+def case_facts(case: Case, settings: Settings, as_of: date) -> dict[str, Any]:
+    """A case as one row."""
+    decision, matching = case.decision, settings.matching
+    urgency = "overdue" if case.overdue(matching, as_of) else "soon" if case.urgent(matching, as_of) else ""
+    return {
+        "case": case.id,
+        "doubt": case.doubt.value,
+        "source": case.source,
+        "matricule": case.matricule,
+        "name": name_text(case.person),
+        "of": [*case.accounts, *case.people],
+        "since": case.since.isoformat(),
+        "days": (as_of - case.since).days,
+        "urgency": urgency,
+        "decision": decision.answer.value if decision else None,
+        "by": decision.by if decision else None,
+        "reason": decision.reason if decision else None,
+    }
+
+
+def case_view(case: Case, store: AccountStore, settings: Settings, as_of: date) -> dict[str, Any]:
+    """A case with what HR states beside each account; private addresses are masked."""
+    sides = [_side(case.matricule, name_text(case.person), case.person, "", ())]
+    for entry in read_accounts_named(store.reader, store.directory, store.encoding, list(case.accounts)):
+        if not isinstance(entry, Unreadable):
+            account, words = entry.account, case.evidence.get(entry.account.uid, ())
+            name = "" if account.matricule is None else name_text(account)
+            sides.append(_side(account.uid, name, account, account.state.value, words))
+    sides += [
+        _side(matricule, "", None, "no account yet", case.evidence.get(matricule, ()))
+        for matricule in case.people
+    ]
+    facts = case_facts(case, settings, as_of)
+    return {**facts, "origin": case.origin, "sides": sides, "answers": _answers(case)}
+
+
+def _side(who: str, name: str, one: Any, state: str, words: Iterable[str]) -> dict[str, Any]:
+    return {
+        "who": who,
+        "name": name,
+        "civilite": one.civilite if one else "",
+        "private_mail": masked_mail(one.private_mail) if one else None,
+        "state": state,
+        "assignments": [assignment_text(a) for a in one.assignments] if one else [],
+        "evidence": list(words),
+    }
+
+
+def _answers(case: Case) -> dict[str, str]:
+    """What each answer would do."""
+    whose = " or ".join(case.evidence)
+    if case.of_newcomer:
+        return {
+            "same": f"the matricule {case.matricule} joins {whose}: no second account is made, and the next "
+            "night with the feed brings its posts",
+            "different": f"the next night with the feed makes an account of its own for {case.matricule}; a "
+            "NUMEN that both have stays where it is",
+        }
+    if not case.gates:
+        return {
+            "same": f"{case.matricule} and {whose} are two accounts of one person: piactl account merge",
+            "different": f"the NUMEN stays with {whose}; ask HR to correct it for {case.matricule}",
+        }
+    return {
+        "same": f"the next night with the feed takes over what {case.source} states of {case.matricule}",
+        "different": f"what {case.source} states of {case.matricule} stays aside; ask HR to correct it there",
+    }
+
+
+def decide(
+    writer: Writer,
+    order: Order,
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
+    id_: str,
+    decision: Decision | None,
+    *,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+) -> Case:
+    """Writes the decision of a case, or takes it back (None), by one asserted write; returns the case.
+
+    Raises AccountNotFound, ActRefused if it has this decision already, and what `locked_run` raises.
+    """
+    with locked_run(writer, order, settings, keys, unreadable, now, say) as run:
+        case, data = find_case(writer, settings.directory.state, id_)
+        if (case.decision and case.decision.answer) == (decision and decision.answer):
+            raise ActRefused(f"{id_}: {'it is decided so already' if decision else 'it is not decided'}")
+        answer = decision.answer.value if decision else "open again"
+        note = f"case {id_} of matricule {case.matricule}: {answer}"
+        run.journal.note(f"{note}: {order.reason}")
+        case = replace(case, decision=decision)
+        write = record_write(Places(settings.directory.state).case(id_), data, case_record(case))
+        if write is not None:
+            must(writer, write)
+        run.journal.end({})
+        run.record(
+            RunStatus.DONE,
+            note=note,
+            ended=now().isoformat(timespec="milliseconds"),
+            journal=head_facts(run.journal.head),
+        )
+    return case
+
+
+def decision_on(case: Case, answer: Answer, one: str, by: str, reason: str, day: date) -> Decision:
+    """The decision; `one` names the account or person among several. Raises ActRefused."""
+    others = [*case.accounts, *case.people]
+    if answer is Answer.DIFFERENT:
+        return Decision(answer, by, reason, day)
+    if one and one not in others:
+        raise ActRefused(f"{case.id}: {one} is not of this case; it is about {' and '.join(others)}")
+    if len(others) > 1 and not one:
+        raise ActRefused(f"{case.id}: add --account, one of {', '.join(others)}")
+    return Decision(answer, by, reason, day, one or others[0])

@@ -1,0 +1,173 @@
+"""Newcomers who may have an account already, and NUMENs that somebody else has: each is a case."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from piactl.core.model.account import Account
+from piactl.core.model.digests import NUMEN, DigestKeys
+from piactl.core.model.person import Person
+from piactl.core.plan.case import Case, kept_apart, renewed, stated
+from piactl.core.plan.run_state import Memory, bare
+from piactl.core.rules.desired import Rules
+from piactl.core.rules.matching import (
+    SAME_NUMEN,
+    Doubt,
+    Traces,
+    births_of,
+    compared,
+    same_birth,
+    stored_traces,
+    traces_of,
+)
+from piactl.flows.plan.inputs.account_index import AccountIndex, traces_of_account
+from piactl.flows.plan.inputs.merge_feeds import MergedFeeds
+
+
+@dataclass(frozen=True, slots=True)
+class _Other:
+    """An account, or a newcomer without one."""
+
+    name: str
+    traces: Traces
+    account: Account | None = None
+    matricules: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name, *self.matricules)
+
+
+def find_cases(merged: MergedFeeds, index: AccountIndex, memory: Memory, rules: Rules) -> None:
+    """Holds each newcomer who may be the person of an account, or another newcomer; the account goes on. A
+    NUMEN that another account has is not taken over by a known person. The cases are in `merged`.
+
+    A case of an earlier run goes on until its newcomer is in a feed again.
+    """
+    for case in memory.cases.values():
+        unheard = case.matricule not in merged.people
+        if case.of_newcomer and case.open and unheard and index.entry(case.matricule, rules.keys) is None:
+            merged.hold(case.matricule, case.why)
+    _Search(merged, index, memory, rules).find()
+
+
+@dataclass(slots=True)
+class _Search:
+    merged: MergedFeeds
+    index: AccountIndex
+    memory: Memory
+    rules: Rules
+    newcomers: dict[str, _Other] = field(default_factory=dict)
+    known: dict[str, tuple[Account, Traces]] = field(default_factory=dict)
+    people: dict[str, list[_Other]] = field(default_factory=dict)
+    """Newcomers, and known people by the NUMEN that a feed gives them, by trace."""
+
+    def find(self) -> None:
+        keys = self.rules.keys
+        for matricule, person in self.merged.people.items():
+            entry = self.index.entry(matricule, keys)
+            if entry is None:
+                self._add(self.newcomers, matricule, traces_of(person, keys))
+            elif person.numen is not None:
+                account = entry.account
+                traces = Traces(person, frozenset(keys.candidates(NUMEN, person.numen.reveal())))
+                self.known[matricule] = (account, traces)
+                own = traces_of_account(account).plus(traces.numens)
+                self._put(_Other(account.uid, own, account, (matricule,)), traces)
+        for matricule, waiting in self.memory.waiting.items():
+            if matricule not in self.merged.people and self.index.entry(matricule, keys) is None:
+                named, numen, identity = waiting.person, waiting.numen_digest, waiting.births[0]
+                traces = stored_traces(named, numen, identity, named.private_mail)
+                self._add(self.newcomers, matricule, traces)
+        for matricule, other in self.newcomers.items():
+            if matricule in self.merged.people and matricule not in self.merged.held:
+                self._look(self.merged.people[matricule], other)
+        for matricule, (account, traces) in self.known.items():
+            if matricule not in self.merged.held:
+                self._look_at_numen(matricule, account, traces)
+
+    def _add(self, newcomers: dict[str, _Other], matricule: str, traces: Traces) -> None:
+        newcomers[matricule] = other = _Other(matricule, traces)
+        self._put(other, traces)
+
+    def _put(self, other: _Other, traces: Iterable[str]) -> None:
+        for trace in traces:
+            self.people.setdefault(trace, []).append(other)
+
+    def _others(self, own: _Other, traces: Iterable[str]) -> Iterator[_Other]:
+        """Whoever has one of the traces, each once, accounts first."""
+        seen = {own.name}
+        traces = list(traces)
+        for trace in traces:
+            for account in self.index.holders.get(trace, ()):
+                if account.uid not in seen:
+                    seen.add(account.uid)
+                    yield _Other(account.uid, traces_of_account(account), account, account.matricules)
+        for trace in traces:
+            for other in self.people.get(trace, ()):
+                if other.name not in seen:
+                    seen.add(other.name)
+                    yield other
+
+    def _look(self, person: Person, own: _Other) -> None:
+        """Makes the case of a newcomer, if there is anybody whom they may be."""
+        found = {}
+        for other in self._others(own, own.traces):
+            words = own.traces.evidence(other.traces)
+            if not words:
+                continue
+            if kept_apart(own.names, other.names, self.memory.cases):
+                self._without_numen(person, words)
+            else:
+                found[other] = words
+        if found:
+            case = self._case(Doubt.SAME_PERSON, person, found)
+            self.merged.cases[case.id] = case
+            self.merged.hold(person.matricule, case.why)
+
+    def _look_at_numen(self, matricule: str, account: Account, traces: Traces) -> None:
+        """Makes the case of a known person whose NUMEN another one has."""
+        own = _Other(account.uid, traces, account, (matricule,))
+        has_it = account.numen_digest in traces.numens
+        others = {
+            o: (SAME_NUMEN,)
+            for o in self._others(own, traces.numens)
+            if o.account is not None and (not has_it or o.account.numen_digest in traces.numens)
+        }
+        if not others:
+            return
+        person = self.merged.people[matricule]
+        left = {o: w for o, w in others.items() if not kept_apart(own.names, o.names, self.memory.cases)}
+        if left:
+            case = self._case(Doubt.SHARED_NUMEN, person, left)
+            self.merged.cases[case.id] = case
+            self.merged.aside["", matricule] = case
+        self._without_numen(person, (SAME_NUMEN,))
+
+    def _without_numen(self, person: Person, words: Iterable[str]) -> None:
+        if SAME_NUMEN in words:
+            self.merged.people[person.matricule] = replace(person, numen=None)
+
+    def _case(self, doubt: Doubt, person: Person, found: Mapping[_Other, tuple[str, ...]]) -> Case:
+        posts = self.merged.assignments.get(person.matricule, person.assignments)
+        case = Case(
+            doubt=doubt,
+            source=next((a.source for a in person.assignments), ""),
+            person=replace(bare(person), assignments=posts),
+            accounts=tuple(sorted(other.name for other in found if other.account is not None)),
+            people=tuple(sorted(other.name for other in found if other.account is None)),
+            evidence={
+                other.name: (*words, *_beside(person, other, words, self.rules.keys))
+                for other, words in sorted(found.items(), key=lambda pair: pair[0].name)
+            },
+            since=self.rules.as_of,
+            stated=stated(self.rules.keys, person),
+        )
+        return renewed(case, person, self.memory.cases, self.rules.keys)
+
+
+def _beside(person: Person, other: _Other, words: Iterable[str], keys: DigestKeys) -> tuple[str, ...]:
+    """How birth date and names compare, where the identity does not say it."""
+    born = same_birth(person, *births_of(other.account), keys) if other.account is not None else None
+    return () if "same identity" in words else compared(person, other.traces.named, born)

@@ -1,0 +1,141 @@
+"""Newcomers who may have an account already: a case before a second account is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .academy import Academy
+from .feeds import MARESCHAL, MICHELIS, row
+from .test_other_person import cases
+from .test_sync_cache import same, sifted
+
+DAYS = [f"2026-09-{day:02}" for day in range(5, 29)]
+NUMEN, OTHER = "01E9501234ABC", "01E9507777XYZ"
+LUC = {
+    "matricule": "C200", "prenom": "Luc", "nom_famille": "Vasseur", "date_naissance": "1979-08-09",
+    "courriel_prive": "luc@example.org", "numen": NUMEN,
+}  # fmt: skip
+IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", date_naissance="1970-01-02")
+
+
+def holds(plan: Any) -> list[tuple[str, str | None]]:
+    return [(hold["matricule"], hold["uid"]) for hold in plan["holds"]]
+
+
+def test_a_numen_that_comes_back_under_another_matricule(academy: Academy) -> None:
+    """F2: a case that lasts until it is decided; what HR ends of the account ends."""
+    academy.sources(agape="kind: full", epp="kind: full")
+    old = row(**LUC, fin=DAYS[1])
+    new = row(**{**LUC, "matricule": "C201", "date_naissance": "", "courriel_prive": ""}, uai=MICHELIS)
+    stays = row(**{**LUC, "matricule": "C300", "prenom": "Eve", "numen": "", "courriel_prive": ""})
+    academy.night(DAYS[0], academy.feed(old, IDA, day=DAYS[0], source="agape"))
+    academy.night(DAYS[1], academy.feed(new, stays, day=DAYS[1], source="epp"))
+    assert [(c["doubt"], c["matricule"], c["of"]) for c in cases(academy)] == [
+        ("same-person?", "C201", ["luc.vasseur"])
+    ]
+    # a later run of the other source alone, then one without any feed
+    ran = academy.night(DAYS[5], academy.feed(old, IDA, day=DAYS[5], source="agape"))
+    assert "revoke" in ran.json["summary"]
+    assert "viescolaire" not in str(academy.values("luc.vasseur", "eduPersonEntitlement"))
+    academy.night(DAYS[6])
+    assert [c["urgency"] for c in cases(academy, as_of=DAYS[6])] == ["soon"]
+    assert [c["urgency"] for c in cases(academy, as_of=DAYS[12])] == ["overdue"]
+    assert set(academy.names()) == {"C200", "C300", "1999"}
+    # both in one feed is the same
+    academy.night(DAYS[7], academy.feed(old, new, stays, day=DAYS[7], source="epp"))
+    assert [c["since"] for c in cases(academy)] == [DAYS[1]]
+    (case,) = cases(academy)
+    words = (case["case"], "--reason", "deux personnes", "--as-of", DAYS[7])
+    assert academy.run("match", "different", *words).code == 0
+    academy.twice(DAYS[8], academy.feed(new, stays, day=DAYS[8], source="epp"))
+    assert academy.names()["C201"] == "luc.vasseur1"
+    assert academy.values("luc.vasseur1", "piactlNumenDigest") == []
+    assert cases(academy) == []
+
+
+def test_a_second_account_is_not_made_without_a_word(academy: Academy) -> None:
+    """F3: another matricule, another NUMEN, the same name, birth date and private address."""
+    academy.night(DAYS[0], academy.feed(row(**LUC), IDA, day=DAYS[0]))
+    again = row(**{**LUC, "matricule": "C201", "numen": OTHER})
+    feed = academy.feed(row(**LUC), again, IDA, day=DAYS[1])
+    plan = same(academy, DAYS[1], feed)
+    assert holds(plan) == [("C201", None)]
+    assert plan["changes"] == []
+    with sifted():
+        assert holds(academy.plan(feed, "--as-of", DAYS[1])) == [("C201", None)]
+    academy.quiet_night(DAYS[1], feed)
+    (case,) = cases(academy)
+    shown = academy.run("match", "show", case["case"], "--as-of", DAYS[1]).out
+    for word in (
+        "same identity",
+        "same private address",
+        "luc.vasseur",
+        "l***@example.org",
+        "match different",
+    ):
+        assert word in shown
+    assert "luc@example.org" not in shown
+    out = academy.run("nightly", feed, "--as-of", DAYS[1]).out
+    assert case["case"] in out
+
+
+@pytest.mark.parametrize(
+    ("values", "evidence"),
+    [
+        ({"numen": OTHER, "courriel_prive": ""}, "same identity"),
+        ({"numen": "", "date_naissance": "", "prenom": "Lucien"}, "same private address"),
+        ({"date_naissance": "1990-01-01", "prenom": "Eve", "nom_famille": "Roy"}, "same NUMEN"),
+        ({"numen": "", "date_naissance": "", "prenom": "Eve", "nom_famille": "Roy"}, None),
+        ({"numen": OTHER, "date_naissance": "1990-01-01", "courriel_prive": "l@example.net"}, None),
+    ],
+)
+def test_each_evidence_alone(academy: Academy, values: dict[str, str], evidence: str | None) -> None:
+    academy.night(DAYS[0], academy.feed(row(**LUC), IDA, day=DAYS[0]))
+    newcomer = row(**{**LUC, "matricule": "C201", **values}, uai=MARESCHAL)
+    feed = academy.feed(row(**LUC), IDA, newcomer, day=DAYS[1])
+    academy.night(DAYS[1], feed)
+    assert ("C201" in academy.names()) is (evidence is None)
+    if evidence is None:
+        assert cases(academy) == []
+    else:
+        (case,) = cases(academy)
+        assert evidence in academy.run("match", "show", case["case"], "--as-of", DAYS[1]).out
+
+
+def test_two_newcomers_of_one_identity(academy: Academy) -> None:
+    """Neither is made; decided different, both are, whichever case was decided."""
+    twice = [row(**{**LUC, "matricule": m, "numen": n}) for m, n in (("C200", NUMEN), ("C201", OTHER))]
+    feed = academy.feed(*twice, IDA, day=DAYS[0])
+    academy.night(DAYS[0], feed)
+    assert academy.names() == {"1999": "ida.roy"}
+    assert [(c["matricule"], c["of"]) for c in sorted(cases(academy, as_of=DAYS[0]), key=str)] or True
+    (one, _) = cases(academy)
+    words = (one["case"], "--reason", "jumeaux", "--as-of", DAYS[0])
+    assert academy.run("match", "different", *words).code == 0
+    academy.twice(DAYS[1], academy.feed(*twice, IDA, day=DAYS[1]))
+    assert set(academy.names().values()) == {"ida.roy", "luc.vasseur", "luc.vasseur1"}
+    assert cases(academy) == []
+
+
+def test_the_numen_of_another_account_is_not_taken_over(academy: Academy) -> None:
+    academy.night(DAYS[0], academy.feed(row(**LUC), IDA, day=DAYS[0]))
+    ida = IDA.replace("1999;;", f"1999;{NUMEN};")
+    academy.quiet_night(DAYS[1], academy.feed(row(**LUC), ida, day=DAYS[1]))
+    assert [(c["doubt"], c["matricule"], c["of"]) for c in cases(academy)] == [
+        ("numen-shared", "1999", ["luc.vasseur"])
+    ]
+    academy.night(DAYS[2], academy.feed(row(**LUC), ida.replace(";ENS;", ";DIR;"), day=DAYS[2]))
+    assert academy.values("ida.roy", "piactlNumenDigest") == []
+    academy.night(DAYS[3], academy.feed(row(**LUC), IDA, day=DAYS[3]))
+    assert cases(academy) == []
+
+
+def test_a_homonym_is_two_people_with_a_remark(academy: Academy) -> None:
+    academy.night(DAYS[0], academy.feed(row(**LUC), IDA, day=DAYS[0]))
+    other = row(matricule="C201", prenom="Luc", nom_famille="Vasseur", date_naissance="1990-01-01")
+    feed = academy.feed(row(**LUC), IDA, other, day=DAYS[1])
+    (made,) = academy.plan(feed, "--as-of", DAYS[1])["changes"]
+    assert made["uid"] == "luc.vasseur1"
+    assert "only the name is that of luc.vasseur" in made["reason"]
