@@ -21,6 +21,7 @@ from piactl.directory.store.attribute_map import OBJECT_CLASSES
 from piactl.flows.plan import chunks
 from piactl.flows.plan import staged as staging
 from piactl.flows.plan.incremental import SkipSet
+from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import scan_feeds
 from piactl.secrets import read_password
 from tests.planning import managed_accounts
@@ -45,7 +46,16 @@ def gone_over(academy: Academy, feed: Path, day: str, tick: Callable[[], object]
         accounts, rules = managed_accounts(reader, configuration), configuration.rules(as_of)
         folder = Path(configuration.settings.state_folder)
         return chunks.evaluate_in_chunks(
-            accounts, rules, configuration.settings.sources, folder, scans, skip, cache, memory, tick
+            accounts,
+            rules,
+            configuration.settings.sources,
+            folder,
+            scans,
+            skip,
+            cache,
+            memory,
+            LinkedMatricules(),
+            tick,
         )
 
 
@@ -258,7 +268,7 @@ def test_a_delta_among_very_many_is_the_same_plan(academy: Academy, alone: bool)
     slow = academy.run("plan", *feeds, "--as-of", NEXT, "-o", "json")
     with sifted():
         assert academy.run("plan", *feeds, "--as-of", NEXT, "-o", "json") == slow
-    assert {hold["matricule"] for hold in slow.json["holds"]} == {"1997", "1999"}
+    assert {hold["matricule"] for hold in slow.json["holds"]} == {"1997"}
     assert {c["uid"] for c in slow.json["changes"]} >= {"ben.roy"}
 
 
@@ -283,7 +293,8 @@ def test_a_newcomer_with_the_numen_of_somebody_who_was_put_apart_is_held(
     told = [one.replace(";;", ";20E9512345XYZ;", 1) if ";20E" not in one else one for one in posts]
     feed = academy.feed(*PEOPLE, *told, row(matricule="1998", prenom="Ben", numen="20E9512345XYZ"), day=day)
     holds = same(academy, day, feed)["holds"]
-    assert {"1998", "2001"} <= {hold["matricule"] for hold in holds}
+    held = {"1998", "2001"} if other == "waits" else {"1998"}
+    assert {hold["matricule"] for hold in holds} >= held
 
 
 def test_who_is_settled_is_not_taken_for_two(academy: Academy) -> None:
