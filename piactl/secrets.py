@@ -13,9 +13,9 @@ from pathlib import Path
 from secrets import token_hex
 
 from piactl.core.model.digests import DigestKeys
-from piactl.core.model.settings import CREDENTIAL
+from piactl.core.model.settings import CREDENTIAL, Settings
 from piactl.errors import SecretUnusable
-from piactl.private_files import exposure, may_not, user_name, write_private
+from piactl.private_files import exposure, may_not, this_user, user_name, write_private
 
 _MAX_BYTES = 65_536
 _KEY_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31}) ([0-9a-f]{64})")
@@ -68,6 +68,16 @@ def read_keys(path: str, matching: str = "") -> DigestKeys:
     if matching and len(secret) < 32:
         raise SecretUnusable(f"{matching}: a matching key has at least 32 characters: openssl rand -hex 32")
     return DigestKeys(next(iter(keys)), keys, secret)
+
+
+def read_own_keys(settings: Settings) -> DigestKeys:
+    """The digest keys of the Unix user of this process. One that matches no feeds does without a matching key
+    it does not have. Raises SecretUnusable."""
+    matching = settings.matching_key_file
+    # exists: false, too, where this user may not look
+    if not settings.matches_feeds(this_user()) and not os.path.exists(matching):  # noqa: PTH110
+        matching = ""
+    return read_keys(settings.keys_file, matching)
 
 
 def new_keys_text() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+
 import pytest
 
 from piactl.core.credentials.numen_verifier import numen_verifier, verifies
@@ -91,6 +93,42 @@ def test_without_the_matching_key_a_digest_proves_nothing(matched: Academy) -> N
     assert reset(matched, NUMEN)[0].code == 0
     matched.edit("piactl.yaml", SETTING, "")
     assert reset(matched, NUMEN)[0].code == 1
+
+
+def test_on_one_host_the_help_desk_has_no_matching_key(matched: Academy) -> None:
+    """Another Unix user runs the nights, a third one is the administrator; this one is the help desk's."""
+    today, secret = day(0).isoformat(), matched.sandbox.folder / "secrets" / "matching"
+    matched.edit("piactl.yaml", "secrets/matching", '"secrets/{user}/matching"')
+    own = secret.parent / getpass.getuser() / "matching"
+    own.parent.mkdir()
+    secret.rename(own)
+    matched.night(today, matched.feed(post(-100, numen=OTHER), day=today))
+    matched.change(CLAIRE, piactlProofChanged=[])
+    for name, user in (("nightly", "daemon"), ("administrator", "bin")):
+        matched.edit("piactl.yaml", f"secrets/{name}}}", f"secrets/{name}, user: {user}}}")
+
+    def d52() -> str:
+        return str(
+            next(one for one in matched.run("doctor", "-o", "json").json if one["id"] == "D52")["found"]
+        )
+
+    assert "the help desk needs no matching key" in d52(), "until then its copy counts"
+    own.unlink()
+    assert "matching key" not in d52()
+    assert reset(matched, NUMEN)[0].code == 1
+    assert reset(matched, OTHER)[0].code == 0
+    # who matches feeds cannot do without
+    for name, user in (("nightly", "daemon"), ("administrator", "bin")):
+        matched.edit(
+            "piactl.yaml", f"secrets/{name}, user: {user}}}", f"secrets/{name}, user: {getpass.getuser()}}}"
+        )
+        ran = reset(matched, OTHER)[0]
+        assert (ran.code, "matching" in ran.err) == (10, True), ran
+        doctor = {one["id"]: one for one in matched.run("doctor", "-o", "json").json}
+        assert doctor["D04"]["result"] == "error"
+        matched.edit(
+            "piactl.yaml", f"secrets/{name}, user: {getpass.getuser()}}}", f"secrets/{name}, user: {user}}}"
+        )
 
 
 def test_an_older_key_stays_while_a_verifier_needs_it(matched: Academy) -> None:

@@ -19,7 +19,7 @@ from piactl.directory.port import Reader, Writer
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.queries.accounts import AccountStore
-from piactl.secrets import read_keys
+from piactl.secrets import read_own_keys
 
 if TYPE_CHECKING:
     from piactl.core.rules.desired import Rules
@@ -51,7 +51,7 @@ class Configuration:
 
     @cached_property
     def keys(self) -> DigestKeys:
-        return read_keys(self.settings.keys_file, self.settings.matching_key_file)
+        return read_own_keys(self.settings)
 
     @cached_property
     def encoding(self) -> Encoding:

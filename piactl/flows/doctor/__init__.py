@@ -28,7 +28,7 @@ from piactl.flows.doctor.server_settings import SETTINGS
 from piactl.flows.doctor.servers import examine_server, reachable
 from piactl.flows.doctor.unix_users import examine_users
 from piactl.private_files import this_user
-from piactl.secrets import read_keys, read_password
+from piactl.secrets import read_own_keys, read_password
 
 __all__ = ["CHECKS", "Check", "Examination", "Finding", "Outcome", "examine", "exit_code"]
 
@@ -104,7 +104,7 @@ def _all(
         return
     # each file is read once; one that is not valid raises its error at each call
     policy = cache(lambda: read_policy(Path(settings.policy_file)))
-    keys = cache(lambda: read_keys(settings.keys_file))
+    keys = cache(lambda: read_own_keys(settings))
     yield fine("D01", settings.file)
     yield from examine_files(settings, policy, keys, free)
     yield from examine_users(settings)

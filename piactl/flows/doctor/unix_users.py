@@ -14,7 +14,7 @@ from typing import Any
 
 from piactl.core.model.settings import CREDENTIAL, Identity, Settings
 from piactl.flows.doctor.checks import Finding, fine, note, skipped, unless_broken, worst
-from piactl.private_files import user_name
+from piactl.private_files import this_user, user_name
 
 _PROGRAM = "/usr/bin/piactl"
 
@@ -24,13 +24,13 @@ def examine_users(
 ) -> Iterator[Finding]:
     """D52 and D53. `isolated`: whether this process was started by `python -I`."""
     users = {name: one for name, one in settings.directory.identities.items() if one.user}
-    yield unless_broken("D52", lambda: _passwords(users))
+    yield unless_broken("D52", lambda: _passwords(users, settings))
     yield unless_broken(
         "D53", lambda: _sudo(settings, {one.user for one in users.values()}, sudoers, isolated)
     )
 
 
-def _passwords(users: Mapping[str, Identity]) -> Finding:
+def _passwords(users: Mapping[str, Identity], settings: Settings) -> Finding:
     if not users:
         found = "one Unix user has the passwords of all identities"
         return note(
@@ -38,7 +38,12 @@ def _passwords(users: Mapping[str, Identity]) -> Finding:
         )
     bad = [f"{name}: {wrong}" for name, one in users.items() if (wrong := _password(one))]
     good = ", ".join(f"{name} for {one.user}" for name, one in users.items())
-    return worst("D52", bad, [], "Follow the advice for each file.", f"only its user reads each: {good}")
+    file, more = settings.matching_key_file, []
+    if file and not settings.matches_feeds(this_user()) and os.path.exists(file):  # noqa: PTH110
+        more = [
+            f"the help desk needs no matching key once every account has its verifier (30 nights): rm {file}"
+        ]
+    return worst("D52", bad, more, "Follow the advice for each file.", f"only its user reads each: {good}")
 
 
 def _password(identity: Identity) -> str:
