@@ -246,6 +246,14 @@ def test_leavers_for_a_mail_merge(leaving: Academy) -> None:
     assert rows["yann.le-goff"]["address"] == "yann.le-goff@ac-amiens.fr"
     assert "annuaire 2026-10-10; " in rows["yann.le-goff"]["services_ending"]
     assert "yann@example.org" not in leaving.run("forecast", "--leavers", "30", "--as-of", "2026-10-01").out
+    # a changed address gets nothing in its hold-off
+    for day, shown in (("2026-09-24", True), ("2026-09-25", False)):
+        leaving.change("yann.le-goff", piactlProofChanged=[f"private_mail {day}"])
+        ran = leaving.run(
+            "forecast", "--leavers", "30", "--as-of", "2026-10-01", "-o", "csv", "--private-mail"
+        )
+        assert ("yann@example.org" in ran.out) is shown, day
+        assert ("yann.le-goff: its private address changed on 2026-09-25" in ran.err) is not shown, ran.err
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,8 @@ def _leavers(run: Forecast, layout: str, *, private_mail: bool) -> list[Night]:
     from piactl.flows.forecast.leavers import leavers
     from piactl.report.forecast_text import leaver_table
 
-    rows, nights = leavers(run)
+    holdoff = this_configuration().settings.password.holdoff_days
+    rows, nights = leavers(run, holdoff, say if private_mail else lambda _: None)
     if private_mail and rows:
         journal_private_reading(this_configuration(), "private addresses", [row["uid"] for row in rows])
     if rows or layout != "table":

@@ -221,8 +221,8 @@ class Settings:
     canaries: tuple[Canary, ...] = ()
 
     def matches_feeds(self, user: str) -> bool:
-        """Whether a Unix user matches NUMENs of feeds, and so needs the matching key: that of the nights does,
-        and that of the administrator, who adopts. That of the help desk does not."""
+        """Whether a Unix user matches NUMENs of feeds, and so needs the matching key: that of the nights, and
+        that of the administrator, who adopts. That of the help desk does not."""
         names = (IdentityName.NIGHTLY, IdentityName.ADMINISTRATOR)
         found = [self.directory.identities[name] for name in names if name in self.directory.identities]
         return any(not identity.is_of_another(user) for identity in found)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from piactl.core.model.account import Account, Right, State
+from piactl.core.credentials.holdoff import held_off_until
+from piactl.core.model.account import MAIL_PROOF, Account, Right, State
 from piactl.core.model.periods import civil
 from piactl.core.plan.change import LOSING, Change, Kind
 from piactl.flows.forecast.simulate import Forecast, Night
@@ -49,8 +50,11 @@ class _Leaver:
                 self.lost.pop(right, None)
 
 
-def leavers(forecast: Forecast) -> tuple[list[dict[str, Any]], list[Night]]:
-    """One row per account that loses something for good within the forecast, by uid, and the nights.
+def leavers(
+    forecast: Forecast, holdoff_days: int, say: Callable[[str], None]
+) -> tuple[list[dict[str, Any]], list[Night]]:
+    """One row per account that loses something for good within the forecast, by uid, and the nights. A private
+    address that changed within `holdoff_days` is left out, and said.
 
     A row has uid, matricule, display_name, address, private_mail; `state` before the first loss and
     `state_then` at the end of the forecast; `services_ending` as service, uai, last_day; `login_ends` and
@@ -69,7 +73,15 @@ def leavers(forecast: Forecast) -> tuple[list[dict[str, Any]], list[Night]]:
             if change.uid in losing:
                 losing[change.uid].take(change, night)
     rows = [_row(leaver, forecast) for _, leaver in sorted(losing.items())]
-    return [row for row in rows if _loses(row)], nights
+    rows = [row for row in rows if _loses(row)]
+    for row in rows:
+        before = losing[row["uid"]].before
+        until = held_off_until(before, MAIL_PROOF, holdoff_days, forecast.first)
+        if row["private_mail"] and until is not None:
+            row["private_mail"] = None
+            changed = before.proof_changed(MAIL_PROOF)
+            say(f"{before.uid}: its private address changed on {changed}, and is not shown before {until}")
+    return rows, nights
 
 
 def _loses(row: Mapping[str, Any]) -> bool:
