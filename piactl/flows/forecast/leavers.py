@@ -53,8 +53,8 @@ class _Leaver:
 def leavers(
     forecast: Forecast, holdoff_days: int, say: Callable[[str], None]
 ) -> tuple[list[dict[str, Any]], list[Night]]:
-    """One row per account that loses something for good within the forecast, by uid, and the nights. A private
-    address that changed within `holdoff_days` is left out, and said.
+    """One row per account that loses something for good within the forecast, by uid, and the nights. A
+    private address that changed within `holdoff_days` is left out, and said.
 
     A row has uid, matricule, display_name, address, private_mail; `state` before the first loss and
     `state_then` at the end of the forecast; `services_ending` as service, uai, last_day; `login_ends` and
