@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import override_text
+from piactl.core.model.settings import Settings
 from piactl.core.rules.reasons import exception_text
+from piactl.directory import filters
 from piactl.directory.dn import child
 from piactl.directory.store.accounts import Entry, read_whole
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.devices import read_devices, words_of
 from piactl.directory.store.memory_records import read_memory, waiting_record
-from piactl.directory.store.records import ATTEMPTS, DATA, Places, UnreadableRecords
+from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, RUNS, Places, UnreadableRecords
 from piactl.directory.store.run_records import read_runs
 from piactl.errors import AccountNotFound
+from piactl.flows.apply.undo_log import read_kept
 from piactl.flows.helpdesk.rate_limit import Answer, read_attempts
 from piactl.flows.helpdesk.second_person import Requests
 from piactl.flows.queries.accounts import AccountStore, find_entry
@@ -35,13 +42,21 @@ NOT_SHOWN = "secret, not shown"
 
 
 def person_export(
-    store: AccountStore, journal: str, unreadable: UnreadableRecords, name: str, now: datetime
+    store: AccountStore,
+    settings: Settings,
+    unreadable: UnreadableRecords,
+    name: str,
+    now: datetime,
+    *,
+    undo: bool,
 ) -> Document:
     """What `account export -o json` prints, as schemas/json/account-export.schema.json says.
 
-    `name` is an account, or the matricule of a person whose account is not due yet. Secrets are left out and
-    digests are named as such. Raises as `find_entry`, and JournalUnusable.
+    `name` is an account, or the matricule of a person whose account is not due yet. `undo`: the identity may
+    read undo records. Journal, plans and rejected rows are those of this Unix user and host. Secrets are left
+    out and digests are named as such. Raises as `find_entry`, and JournalUnusable.
     """
+    journal, folder = settings.journal_file, Path(settings.state_folder)
     memory = read_memory(store.reader, store.directory.state, store.keys, unreadable).memory
     waiting = memory.waiting.get(name.strip())
     entry: Entry | None = None
@@ -88,26 +103,34 @@ def person_export(
         ],
         "archival_noted": str(memory.archivals[uid]) if uid in memory.archivals else None,
         "runs": list(_runs(store, journal, uid, unreadable)) if uid else [],
+        "undo": list(_undo(store, uid, unreadable)) if undo and uid else [] if undo else None,
+        "plans": list(_plans(folder / "plans", uid, matricule)),
+        "rejects": list(_rejects(folder / "rejects", matricule)) if matricule else [],
         "journal": [_line(line) for line in lines],
     }
 
 
 def _values(store: AccountStore, uid: str) -> dict[str, list[str]]:
     """Every value of the entry that the identity may read, by attribute."""
-    encoding = store.encoding
-    names = {
-        encoding.name("piactlMatriculeDigest"): MATRICULE_DIGEST,
-        encoding.name("piactlNumenDigest"): NUMEN_DIGEST,
-        encoding.name("piactlNumenVerifier"): NUMEN_VERIFIER,
-        encoding.name("piactlIdentityDigest"): IDENTITY_DIGEST,
-        encoding.name("piactlBirthDigest"): BIRTH_DIGEST,
-        **{encoding.name(name): NOT_SHOWN for name in SECRETS},
-    }
+    encoding, names = store.encoding, _shown_instead(store)
     values: dict[str, list[str]] = {}
     for raw in read_whole(store.reader, store.directory, encoding, [uid], ("*", "+")):
         for attribute, found in sorted(raw.values.items()):
             values[attribute] = [names[attribute]] if attribute in names else sorted(map(_text, found))
     return values
+
+
+def _shown_instead(store: AccountStore) -> dict[str, str]:
+    """What is shown in place of the values of these attributes."""
+    name = store.encoding.name
+    return {
+        name("piactlMatriculeDigest"): MATRICULE_DIGEST,
+        name("piactlNumenDigest"): NUMEN_DIGEST,
+        name("piactlNumenVerifier"): NUMEN_VERIFIER,
+        name("piactlIdentityDigest"): IDENTITY_DIGEST,
+        name("piactlBirthDigest"): BIRTH_DIGEST,
+        **{name(secret): NOT_SHOWN for secret in SECRETS},
+    }
 
 
 def _text(value: bytes) -> str:
@@ -169,6 +192,52 @@ def _runs(store: AccountStore, journal: str, uid: str, unreadable: UnreadableRec
             "command": command,
             "status": status,
         }
+
+
+def _undo(store: AccountStore, uid: str, unreadable: UnreadableRecords) -> Iterator[Document]:
+    """Former and later values of the writes that can be undone, the oldest first; digests are named."""
+    folder = Places(store.directory.state).folder(RUNS)
+    query = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
+    shown = _shown_instead(store)
+    for entry in sorted(
+        store.reader.search(folder, query, [DATA]), key=lambda one: one.dn.partition(",")[::-1]
+    ):
+        for kept in unreadable.read(entry.dn, entry.first(DATA), read_kept) or ():
+            if kept.uid == uid:
+                run = entry.dn.partition(",")[2].partition("=")[2].partition(",")[0]
+                row: Document = {"run": run, "kinds": list(kept.kinds), "add": {}, "delete": {}}
+                if kept.values:
+                    for part, values in (("add", kept.write.add), ("delete", kept.write.delete)):
+                        row[part] = {
+                            n: [shown[n]] if n in shown else list(map(_text, v)) for n, v in values.items()
+                        }
+                yield row
+
+
+def _plans(folder: Path, uid: str, matricule: str | None) -> Iterator[Document]:
+    """What the plans kept on this host say of the person."""
+    for file in sorted(folder.glob("*.json")):
+        try:
+            plan = json.loads(file.read_bytes())
+            parts = {
+                part: [
+                    one for one in plan[part] if (uid and one["uid"] == uid) or one["matricule"] == matricule
+                ]
+                for part in ("changes", "holds")
+            }
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # no plan of piactl
+        if any(parts.values()):
+            yield {"file": file.name, **parts}
+
+
+def _rejects(folder: Path, matricule: str) -> Iterator[Document]:
+    cell = re.compile(rf"(?<!\w){re.escape(matricule)}(?!\w)")
+    for file in sorted(folder.glob("*")):
+        with suppress(OSError):
+            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+                if cell.search(line):
+                    yield {"file": file.name, "row": line}
 
 
 def _line(line: JournalLine) -> Document:

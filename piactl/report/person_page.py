@@ -59,6 +59,10 @@ def _lines(view: View) -> Iterator[str]:
     noted = view["archival_noted"]
     yield from _section("Archivage constaté", [noted] if noted else [])
     yield from _section("Traitements qui ont modifié le compte", map(_pairs, view["runs"]))
+    undo = [{"valeurs": "non lisibles ici"}] if view["undo"] is None else view["undo"]
+    yield from _section("Valeurs gardées pour annuler un traitement", map(_pairs, undo))
+    yield from _section("Plans conservés sur cet hôte", map(_pairs, view["plans"]))
+    yield from _section("Lignes RH rejetées, conservées sur cet hôte", map(_pairs, view["rejects"]))
     yield from _section("Journal", map(_pairs, view["journal"]))
 
 

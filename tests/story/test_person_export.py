@@ -77,6 +77,29 @@ def test_everything_of_an_account_and_no_secret(loaded: Academy) -> None:
         assert hidden not in json.dumps(view)
 
 
+def test_what_undo_plans_and_rejects_keep(loaded: Academy) -> None:
+    moved = row(numen=NUMEN, courriel_prive="claire@example.net", debut="2026-01-01")
+    wrong = row(numen=NUMEN, debut="2026-13-01")
+    loaded.night("2026-03-02", loaded.feed(moved, IDA, day="2026-03-02"))
+    loaded.night("2026-03-03", loaded.feed(wrong, IDA, day="2026-03-03"))
+    view = export(loaded, "1001")
+    former = [one for one in view["undo"] if one["kinds"] == ["identity"]]
+    assert [one["delete"]["supannMailPrive"] for one in former] == [["claire@example.org"]]
+    assert view["undo"][0]["kinds"] == ["create"]
+    kinds = [change["kind"] for plan in view["plans"] for change in plan["changes"]]
+    assert {"create", "identity"} <= set(kinds)
+    assert all(change["uid"] == "claire.dubreuil" for plan in view["plans"] for change in plan["changes"])
+    assert any("2026-13-01" in one["row"] for one in view["rejects"])
+    assert "Roy" not in json.dumps(view)
+    assert NUMEN not in json.dumps(view)
+    # who has neither password says what is left out
+    for name in ("administrator", "nightly"):
+        (loaded.sandbox.folder / "secrets" / name).unlink()
+    ran = loaded.run("account", "export", "1001", "-o", "json")
+    assert (ran.json["undo"], "undo records are left out" in ran.err) == (None, True), ran.err
+    assert "non lisibles ici" in loaded.run("account", "export", "1001").out
+
+
 def test_a_person_in_waiting_and_a_name_that_nobody_has(loaded: Academy) -> None:
     view = export(loaded, "1002")
     assert (view["uid"], view["entry"], view["waiting"]["private_mail"]) == (None, None, "ida@example.org")
@@ -109,7 +132,7 @@ def test_each_reading_is_one_line_of_the_journal(loaded: Academy) -> None:
     export(loaded, "claire.dubreuil")
     later = export(loaded, "claire.dubreuil")
     (line,) = [one for one in later["journal"] if one["type"] == "read"]
-    assert (line["identity"], line["accounts"], line["first"]) == ("reader", 1, "claire.dubreuil")
+    assert (line["identity"], line["accounts"], line["first"]) == ("administrator", 1, "claire.dubreuil")
     leavers = ("forecast", "--leavers", "300", "-o", "json", "--as-of", DAY)
     assert loaded.run(*leavers).code == 0
     assert len(reads(loaded)) == 2

@@ -94,14 +94,19 @@ def store_head_anywhere(configuration: Configuration, anchor: Anchor) -> None:
     )
 
 
-def journal_private_reading(configuration: Configuration, kind: str, uids: Sequence[str]) -> None:
+def journal_private_reading(
+    configuration: Configuration,
+    kind: str,
+    uids: Sequence[str],
+    identity: IdentityName = IdentityName.READER,
+) -> None:
     """Records that private data of these accounts are about to be shown, and stores the head of the journal.
     Raises JournalUnusable: then they are not shown."""
     from piactl.flows.private_reading import journal_reading
 
     order = new_order(configuration, None)
     path, keys = configuration.settings.journal_file, configuration.keys
-    store_head_anywhere(configuration, journal_reading(path, order, kind, uids, keys, _now))
+    store_head_anywhere(configuration, journal_reading(path, order, kind, uids, keys, _now, identity))
 
 
 def _now() -> datetime:
