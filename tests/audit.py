@@ -1,0 +1,66 @@
+"""Looks for known vulnerabilities in what piactl needs: `python tests/audit.py [LOCK]`.
+
+Exit code 1 for a known vulnerability. Where no advisory service answers, for a package or for all, it says
+"no verdict" and ends with 0: pip-audit itself calls that "no known vulnerabilities".
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+PIP_AUDIT = "pip-audit==2.10.1"
+
+
+def main(lock: str = "requirements.lock") -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        program = shutil.which("pip-audit") or _installed(folder)
+        if program is None:
+            print(f"no verdict: {PIP_AUDIT} is not here and cannot be installed")
+            return 0
+        words = [
+            "--disable-pip",
+            "--require-hashes",
+            "--progress-spinner",
+            "off",
+            "--format",
+            "json",
+            "-r",
+            lock,
+        ]
+        done = subprocess.run([program, *words], capture_output=True, text=True, check=False)
+    try:
+        packages = json.loads(done.stdout)["dependencies"]
+    except (ValueError, KeyError, TypeError):
+        print(f"no verdict: {(done.stderr.strip() or 'pip-audit says nothing').splitlines()[-1]}")
+        return 0
+    unknown = sorted(one["name"] for one in packages if "skip_reason" in one)
+    bad = [(one, found) for one in packages for found in one.get("vulns", ())]
+    for one, found in bad:
+        fixed = ", ".join(found["fix_versions"]) or "none yet"
+        print(f"{one['name']} {one['version']}: {found['id']}; mended in {fixed}")
+    if unknown:
+        print(f"no verdict on {len(unknown)} of {len(packages)} packages: {', '.join(unknown)}")
+    elif not bad:
+        print(f"no known vulnerability in {len(packages)} packages")
+    return 1 if bad else 0
+
+
+def _installed(folder: str) -> str | None:
+    """pip-audit in an environment beside that of the checkout; None where it cannot be had."""
+    try:
+        venv.create(folder, with_pip=True)
+        install = [f"{folder}/bin/python", "-m", "pip", "install", "--quiet", PIP_AUDIT]
+        subprocess.run(install, check=True, capture_output=True, timeout=300)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return str(Path(folder) / "bin" / "pip-audit")
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:2]))
