@@ -10,6 +10,7 @@ from piactl.config.policy import read_policy
 from piactl.core.model.policy import Guard, Limit
 from piactl.core.model.settings import SourceLimits
 from piactl.core.plan.feed_limits import LIMIT_CODES
+from tests.bench import proof_guards
 
 TOP = Path(__file__).resolve().parents[2]
 PAGE = (TOP / "docs" / "guards.md").read_text(encoding="utf-8")
@@ -54,6 +55,20 @@ def test_the_built_in_guards_are_told() -> None:
     for kind in ("grant", "update", "reopen", "unlock", "adopt"):
         limit = overall(DEFAULT_GUARDS[kind])
         assert f"`{kind}` {limit.max} and {limit.share * 100:g} %" in PAGE.replace("\n  ", " "), kind
+
+
+def test_the_guards_on_proofs_are_as_drawn() -> None:
+    *drawn, _, said = proof_guards.table()
+    assert "\n".join(drawn) in PAGE
+    assert said == "0 days were stopped."
+    numbers = [f"{share * 100:g} %" for share in (proof_guards.ARRIVALS, proof_guards.ARRIVALS_OF_RENTREE)]
+    numbers += [f"{proof_guards.FIRST_BATCH * 100:g} %", f"{proof_guards.PROOFS * 100:g} %"]
+    numbers += [f"{proof_guards.CAMPAIGN * 100:g} %", f"{proof_guards.FORGOTTEN} activation passwords"]
+    section = PAGE.split("### On proofs")[1]
+    assert [number for number in numbers if number not in section] == []
+    for cell in re.findall(r"(\d+) of (\d+)", "".join(drawn)):
+        most, limit = map(int, cell)
+        assert limit >= 1.3 * most, cell
 
 
 def test_the_limits_of_a_source_are_the_usual_ones() -> None:
