@@ -18,6 +18,7 @@ from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.accounts.hooks import IdentityNotices, tell_owners
+from piactl.flows.accounts.merging import finish_merges
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, check_plan_fits, refused
 from piactl.flows.apply.restored_directory import began_at
@@ -33,6 +34,7 @@ from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.partial_feeds import build_continuing
 from piactl.flows.plan.plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.flows.queries.accounts import AccountStore
 from piactl.flows.queries.unjournalled import unjournalled
 from piactl.private_files import forget_old, make_private_folder, write_private
 
@@ -69,6 +71,7 @@ def run_nightly(
     scans = scan_feeds(arguments, settings.sources, rules.keys, settings.go_on, say)
     with ExitStack() as after, under_lock as run:
         accounts = ManagedAccounts(run.writer, settings.directory, encoding(run.writer))
+        finish_merges(run, AccountStore(*accounts, rules.keys, rules.policy.protected), rules)
         state = read_run_state(accounts, rules, unreadable, feeds=bool(scans))
         check_date(run.order, state.memory.last, settings)
         _name_unjournalled(run, state.memory.last)

@@ -18,6 +18,7 @@ def _lines(view: View, as_of: str) -> Iterator[str]:
     yield f"{view['display_name'] or '(archived)'}  {view['uid']}"
     rows = [
         ("state", view["state"] + (", LOCKED" if view["locked"] else "") + f" on {as_of}"),
+        ("merged into", view["merged_into"]),
         ("address", view["address"]),
         ("aliases", ", ".join(view["aliases"])),
         ("matricule", ", ".join(view["matricules"])),

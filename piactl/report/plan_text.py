@@ -253,7 +253,7 @@ def _result_lines(result: Result) -> Iterator[str]:
     yield f"{outcome}: {first}" if first else outcome
     yield from (f"  {line}" for line in more)
     for change in result["changes"]:
-        yield f"  {change['kind']:<11}{change_text(change, with_uid=False)}"
+        yield f"  {change['kind']:<11}{change_text(change, with_uid=change['uid'] != uid)}"
     ahead = result["outlook"]
     for event in ahead[:_FIRST_DAYS]:
         yield f"  {event['day']} {event['what']}"

@@ -204,7 +204,7 @@ PLAN = {
 }  # fmt: skip
 
 ACCOUNT = {
-    "uid": "marie.martin", "matricule": "M1", "matricules": ["M1"],
+    "uid": "marie.martin", "matricule": "M1", "matricules": ["M1"], "merged_into": None,
     "address": "marie.martin@ac-amiens.fr", "aliases": [],
     "display_name": "Marie Martin", "state": "on-leave", "locked": False, "login_from": "2026-09-01",
     "login_until": None, "refused_by": [], "next_due": None, "profiles": ["enseignant"],

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .academy import Academy
-from .feeds import MICHELIS, row
+from piactl.directory.store.attribute_map import MANAGED
+from tests.conftest import Sandbox
+
+from .academy import Academy, Ran
+from .feeds import MARESCHAL, MICHELIS, row
+from .phones import KNOWN, verified
 
 DAYS = [f"2026-09-{day:02}" for day in range(5, 28)]
 CLAIRE, LUC = "claire.dubreuil", "luc.vasseur"
 IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy")
+AS_OF = ("--as-of", DAYS[0])
 WHY = ("--reason", "dit par la DRH", "--yes")
 
 
@@ -68,3 +76,193 @@ def test_hr_gave_another_matricule(two: Academy) -> None:
     undone = two.run("undo", "last", "--yes", "--reason", "erreur", "--as-of", DAYS[1])
     assert undone.code == 0, undone.err
     assert two.show("1001", DAYS[1])["matricules"] == ["1001"]
+
+
+# ---- two accounts of one person
+
+
+def doubled(academy: Academy) -> None:
+    """Luc, whom EPP and AAF call otherwise, so that he has two accounts."""
+    academy.night(
+        DAYS[0],
+        epp(academy, DAYS[0], luc(numen="20E9512345XYZ")),
+        aaf(academy, DAYS[0], luc(matricule="42", uai=MARESCHAL, nom_usage="", prenom="LUC")),
+    )
+    assert {"1001": LUC, "aaf:42": f"{LUC}1"}.items() <= academy.names().items()
+    verified(academy, f"{LUC}1", *KNOWN)
+    denied = ("exception", "deny", f"{LUC}1", "--service", "iprof", "--until", DAYS[-1])
+    for words in (denied, ("account", "lock", f"{LUC}1", "--until", DAYS[-1])):
+        assert academy.run(*words, *WHY, *AS_OF).code == 0
+    academy.change(f"{LUC}1", telephoneNumber=["0322000000"], userPassword=["quatre chats gris et lents"])
+
+
+def merge(academy: Academy, *more: str, code: int = 0) -> Ran:
+    ran = academy.run("account", "merge", f"{LUC}1", LUC, *WHY, *AS_OF, *more)
+    assert ran.code == code, ran.err
+    return ran
+
+
+def both_feeds(academy: Academy, day: str) -> list[Path]:
+    return [
+        epp(academy, day, luc(numen="20E9512345XYZ")),
+        aaf(academy, day, luc(matricule="42", uai=MARESCHAL, nom_usage="", prenom="LUC")),
+    ]
+
+
+def test_two_accounts_of_one_person_become_one(two: Academy) -> None:
+    doubled(two)
+    before = two.accounts()
+    with two.nothing_written():
+        shown = merge(two, "--dry-run")
+        assert (
+            "merged_into" in two.run("account", "merge", f"{LUC}1", LUC, *WHY, "--dry-run", "-o", "json").out
+        )
+    assert f"merged into {LUC}" in shown.out
+    merge(two)
+    view = two.show(LUC, DAYS[0])
+    assert view["matricules"] == ["1001", "aaf:42"]
+    assert {a["uai"] for a in view["assignments"]} == {MICHELIS, MARESCHAL}
+    assert view["aliases"] == [f"{LUC}1@ac-amiens.fr"]
+    assert view["locked"]
+    assert two.show("aaf:42", DAYS[0])["uid"] == two.show(f"{LUC}1@ac-amiens.fr", DAYS[0])["uid"] == LUC
+    # the tombstone names the other account, and has nothing of the person
+    tombstone = two.entry(f"{LUC}1")
+    assert two.show(f"{LUC}1", DAYS[0])["merged_into"] == LUC
+    assert (
+        not {"userPassword", "telephoneNumber", "mail", "supannEmpId", "piactlNumenDigest"} & tombstone.keys()
+    )
+    assert two.values(f"{LUC}1", "piactlIdentifier") == [f"{LUC}1"]
+    assert two.values(f"{LUC}1", "piactlState") == ["archived"]
+    assert tombstone["piactlMatriculeDigest"] != before[two.dn(f"{LUC}1")]["piactlMatriculeDigest"]
+    # both feeds are of one person, and neither ends what the other one says
+    two.twice(DAYS[1], *both_feeds(two, DAYS[1]))
+    for day in DAYS[2:5]:
+        two.quiet_night(day, both_feeds(two, day)[0])
+    for day in DAYS[5:8]:
+        two.quiet_night(day, both_feeds(two, day)[1])
+    assert {a["uai"] for a in two.show(LUC, DAYS[8])["assignments"]} == {MICHELIS, MARESCHAL}
+
+
+def test_a_merge_is_undone_and_made_again(two: Academy) -> None:
+    doubled(two)
+    before = two.managed()
+    merge(two)
+    merged = two.managed()
+    # the ledger of Luc gives back what goes to the other one, and only that
+    undone = two.run("undo", "last", "--yes", "--reason", "deux personnes", *AS_OF)
+    assert undone.code == 0, undone.out + undone.err
+    again = two.managed()
+    for uid, gone in ((LUC, {}), (f"{LUC}1", {"piactlDevice": [b"suspended"]})):
+        found = again[two.dn(uid)]
+        expected = {**before[two.dn(uid)], **gone}
+        expected["oathTOTPToken"] = found.get("oathTOTPToken", [])
+        assert {**found, "oathTOTPToken": expected["oathTOTPToken"]} == expected
+    assert two.names()["aaf:42"] == f"{LUC}1"
+    (run,) = [one for one in two.run("runs", "list", "-o", "json").json if one.get("undoes")][:1]
+    taken_back = two.run("undo", run["run"], "--yes", "--reason", "si, la même", *AS_OF)
+    assert taken_back.code == 0, taken_back.out + taken_back.err
+    assert two.managed() == merged
+    two.twice(DAYS[1], *both_feeds(two, DAYS[1]))
+
+
+def test_what_is_not_merged(two: Academy) -> None:
+    doubled(two)
+    assert "same account" in two.run("account", "merge", LUC, "1001", *WHY, *AS_OF).err
+    two.change(f"{LUC}1", piactlProtected=["TRUE"])
+    with two.nothing_written():
+        assert "it is protected" in merge(two, code=1).err
+    two.change(f"{LUC}1", piactlProtected=[], piactlMergedInto=[f"{{k1}}00 {LUC}"])
+    # the mark of another program counts for nothing, whoever looks
+    ran = two.night(DAYS[0])
+    assert "counts for nothing" in ran.err
+    assert two.show(f"{LUC}1", DAYS[0])["merged_into"] is None
+    assert two.values(f"{LUC}1", "piactlState") == ["active"]
+    two.change(f"{LUC}1", piactlProtected=["TRUE"])
+    merge(two, "--administrator")
+    assert two.show(f"{LUC}1", DAYS[0])["merged_into"] == LUC
+    # nor does one that is copied from another account
+    mark = two.values(f"{LUC}1", "piactlMergedInto")
+    two.change("ida.roy", piactlMergedInto=mark)
+    assert "ida.roy: another program" in two.night(DAYS[0]).err
+    assert two.show("ida.roy", DAYS[0])["state"] == "active"
+
+
+KILLER = """
+import os, signal, sys
+from piactl.cli.main import run
+from piactl.flows.apply import write_ahead
+moment, number, *words = sys.argv[1:]
+made = 0
+def count():
+    global made
+    made += 1
+    if made == int(number):
+        os.kill(os.getpid(), signal.SIGKILL)
+intended, settlement = write_ahead.JournalledWriting._intended, write_ahead.Settlement
+def before(self, writes):
+    for write in intended(self, writes):
+        count()
+        yield write
+def after(*values):
+    count()
+    return settlement(*values)
+if moment == "before":
+    write_ahead.JournalledWriting._intended = before
+else:
+    write_ahead.Settlement = after
+sys.exit(run(words))
+"""
+WRITES = 5
+"""The mark, the device, the password, the account that lives on, the tombstone."""
+
+
+def below(academy: Academy, *uids: str) -> dict[str, dict[str, list[bytes]]]:
+    """The accounts and their devices, as they can be added again."""
+    operational = [name for name in MANAGED if name.startswith("pwd")]
+    found: dict[str, dict[str, list[bytes]]] = {}
+    for uid in uids:
+        found |= academy.sandbox.entries(academy.dn(uid), attributes=("*", *operational))
+    return {
+        dn: {name: sorted(values) for name, values in entry.items() if values} for dn, entry in found.items()
+    }
+
+
+def put_back(sandbox: Sandbox, saved: dict[str, Any], now: dict[str, Any]) -> None:
+    with sandbox.root() as root:
+        for dn in sorted(now, key=len, reverse=True):
+            root.delete(dn)
+        for dn in sorted(saved, key=len):
+            root.add(dn, attributes=saved[dn])
+
+
+def killed(academy: Academy, moment: str, number: int) -> None:
+    words = ["account", "merge", f"{LUC}1", LUC, *WHY, *AS_OF]
+    script = [sys.executable, "-c", KILLER, moment, str(number), *words]
+    done = subprocess.run(script, env=academy.environment(), capture_output=True, check=False, timeout=60)
+    assert done.returncode == -9, done.stderr
+
+
+def test_a_merge_that_is_killed_is_finished_by_the_next_night_or_command(two: Academy) -> None:
+    doubled(two)
+    uids = (LUC, f"{LUC}1")
+    saved = below(two, *uids)
+    merge(two)
+    expected = below(two, *uids)
+    for number in range(1, WRITES + 1):
+        for moment in ("before", "after"):
+            put_back(two.sandbox, saved, below(two, *uids))
+            killed(two, moment, number)
+            if (number, moment) == (1, "before"):
+                assert below(two, *uids) == saved
+                merge(two)
+            elif number % 2:
+                feeds = both_feeds(two, DAYS[0]) if number == 3 else []
+                held = {hold["uid"]: hold["why"] for hold in two.plan(*feeds, "--as-of", DAYS[0])["holds"]}
+                assert not feeds or "is not finished" in held[f"{LUC}1"]
+                two.night(DAYS[0])
+            else:
+                assert (
+                    two.run("account", "lock", "ida.roy", "--reason", f"{moment} {number}", *AS_OF).code == 0
+                )
+            assert below(two, *uids) == expected, (moment, number)
+    assert two.run("journal", "verify").code == 0

@@ -54,8 +54,10 @@ def list_(
         directory, encoding = configuration.settings.directory, configuration.encoding
         accounts = sorted(all_accounts(reader, directory, encoding, unreadable.append), key=lambda a: a.uid)
         otp_schema = encoding.fitted_to(reader).otp_schema
-    policy, register = configuration.policy, configuration.register
-    views = (account_view(account, policy, register, day, otp_schema=otp_schema) for account in accounts)
+    policy, register, keys = configuration.policy, configuration.register, configuration.get_keys
+    views = (
+        account_view(account, policy, register, day, keys, otp_schema=otp_schema) for account in accounts
+    )
     rows = (v for v in views if _wanted(v, state or [], profile, uai.strip().upper(), day.isoformat()))
     put(rendered(rows, COLUMNS, layout_or_default(output)))
     for why in unreadable:
@@ -88,8 +90,8 @@ def find(
         raise AccountNotFound(f"{wanted}: nobody has this name or a similar one")
     if not exact:
         say(f"{wanted}: nobody has this name; the nearest:")
-    policy, register = configuration.policy, configuration.register
-    rows = (account_view(account, policy, register, day, otp_schema=otp_schema) for account in found)
+    policy, register, keys = configuration.policy, configuration.register, configuration.get_keys
+    rows = (account_view(account, policy, register, day, keys, otp_schema=otp_schema) for account in found)
     put(rendered(rows, COLUMNS, layout_or_default(output)))
     for why in unreadable:
         say(why)
@@ -152,8 +154,8 @@ def show(
         for name in wanted:
             try:
                 account = find_account(store, name)
-                policy, register = configuration.policy, configuration.register
-                views.append(account_view(account, policy, register, day, otp_schema=otp_schema))
+                policy, register, keys = configuration.policy, configuration.register, configuration.get_keys
+                views.append(account_view(account, policy, register, day, keys, otp_schema=otp_schema))
             except PiactlError as error:
                 if len(wanted) == 1:
                     raise

@@ -8,7 +8,7 @@ import typer
 
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import Manner
-from piactl.cli.framework.options import ActAsOf, ActOutput, DryRun, Reason, Yes
+from piactl.cli.framework.options import ActAsOf, ActOutput, Allow, DryRun, Reason, Yes
 
 One = Annotated[str, typer.Argument(metavar="ACCOUNT", help="A uid, an address or a matricule.")]
 
@@ -38,6 +38,82 @@ def rekey(
             account,
             old,
             new,
+            author,
+            configuration.unreadable,
+        ),
+        manner,
+        configuration,
+        order,
+    )
+
+
+def merge(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="The account that ends.")],
+    into: Annotated[str, typer.Argument(metavar="INTO", help="The account that lives on.")],
+    reason: Reason = "",
+    administrator: Annotated[
+        bool, typer.Option("--administrator", help="Merge protected accounts as well.")
+    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    allow: Allow = None,
+    as_of: ActAsOf = None,
+) -> int:
+    """Merge two accounts of one person: INTO lives on with the matricules, assignments, exceptions and
+    overrides of both, and FROM's addresses lead to it.
+
+    Password and devices of FROM end, and only its uid stays, which names INTO. After a crash the next night
+    or command finishes the merge. `undo` takes it back, but for password and devices.
+    """
+    from piactl.flows.accounts.merging import prepare_merge
+
+    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
+    configuration, order, author = acting.begin(manner)
+    return acting.decide(
+        lambda reader: prepare_merge(
+            configuration.accounts(reader),
+            configuration.rules(order.as_of),
+            source,
+            into,
+            author,
+            configuration.unreadable,
+            protected=administrator,
+        ),
+        manner,
+        configuration,
+        order,
+    )
+
+
+def split(
+    account: One,
+    matricule: Annotated[
+        str, typer.Option("--matricule", metavar="MATRICULE", help="The matricule of the other person.")
+    ],
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    allow: Allow = None,
+    as_of: ActAsOf = None,
+) -> int:
+    """Split an account that two people have: a matricule and the assignments that HR lists under it go to a
+    new account, with a name of its own by the rules.
+
+    ACCOUNT keeps its addresses. Password and devices end, and both people need a first log in. To take it
+    back, merge the new account.
+    """
+    from piactl.flows.accounts.merging import prepare_split
+
+    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
+    configuration, order, author = acting.begin(manner)
+    return acting.decide(
+        lambda reader: prepare_split(
+            configuration.accounts(reader),
+            configuration.rules(order.as_of),
+            account,
+            matricule,
             author,
             configuration.unreadable,
         ),

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from piactl.directory.port import Reader, Writer
     from piactl.flows.accounts.batch import Batch, BatchResult, CommandRun, Delivery, PreparedAccount
     from piactl.flows.apply.executor import Stop
-    from piactl.flows.apply.run import Order
+    from piactl.flows.apply.run import Order, Run
     from piactl.flows.helpdesk.operation_counts import OperationGuard
 
 
@@ -180,6 +180,11 @@ def decide(
 def command_run(configuration: Configuration, order: Order, manner: Manner) -> CommandRun:
     from piactl.flows.accounts.batch import CommandRun
 
+    def finish(run: Run) -> None:
+        from piactl.flows.accounts.merging import finish_merges
+
+        finish_merges(run, configuration.accounts(run.writer), configuration.rules(order.as_of))
+
     return CommandRun(
         order,
         configuration.settings,
@@ -189,6 +194,7 @@ def command_run(configuration: Configuration, order: Order, manner: Manner) -> C
         say,
         recorded=manner.recorded,
         emergency=manner.emergency,
+        finish=finish if manner.recorded else None,
     )
 
 

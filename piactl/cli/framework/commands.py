@@ -51,6 +51,8 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "account close": ("account_edit", "close", "Close accounts: end all their assignments."),
     "account reopen": ("account_edit", "reopen", "Reopen closed accounts."),
     "account rekey": ("account_matricules", "rekey", "Give a person another matricule of HR."),
+    "account merge": ("account_matricules", "merge", "Merge two accounts of one person."),
+    "account split": ("account_matricules", "split", "Split an account that two people have."),
     "account timeline": ("account_timeline", "timeline", "Draw the life of an account over time."),
     "account history": (
         "account_history",

@@ -62,11 +62,14 @@ class Window:
     unsettled: bool = False
     _names: set[str] = field(default_factory=set)
     _above: set[str] = field(default_factory=set)
+    _freed: set[bytes] = field(default_factory=set)
 
     def can_add(self, write: EntryWrite) -> bool:
         """Whether the result of this write is independent of the writes in flight."""
         if not self.sent:
             return True
+        if self._freed and any(value in self._freed for new in write.add.values() for value in new):
+            return False  # an address goes from one entry to another
         name, above = _lineage(write.dn)
         if "\\" in name or name in self._names or name in self._above:
             return False  # two spellings with escapes may be the same name
@@ -74,7 +77,10 @@ class Window:
 
     def add(self, write: EntryWrite) -> InFlightWrite:
         sent = InFlightWrite(write)
+        if not self.sent:
+            self._freed.clear()
         self.sent.append(sent)
+        self._freed.update(value for gone in write.delete.values() for value in gone if b"@" in value)
         name, above = _lineage(write.dn)
         self._names.add(name)
         # never removed: at worst a write waits without need

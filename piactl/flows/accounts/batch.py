@@ -54,7 +54,8 @@ class PreparedAccount:
 
     `write` None without an error: nothing has to change. `outlook` is what follows on later days. `then` are
     the writes of entries below the account that follow, in order, once `write` was made; `note` is a sentence
-    for the person who asked, once it is done; `notice` is what the owner is told then.
+    for the person who asked, once it is done; `notice` is what the owner is told then. `undo` is what an undo
+    takes back, where that is not the `write`.
     """
 
     name: str
@@ -66,6 +67,7 @@ class PreparedAccount:
     then: tuple[AccountWrite, ...] = ()
     note: str = ""
     notice: OwnerNotice | None = None
+    undo: tuple[AccountWrite, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class CommandRun:
     """The run of a one-off command: its order, and what it is carried out with.
 
     `recorded`: it leaves a record in the directory, which the help desk's identity may not write.
-    `emergency` as for `run_alone`.
+    `emergency` as for `run_alone`. `finish` ends what earlier commands left unfinished.
     """
 
     order: Order
@@ -136,6 +138,7 @@ class CommandRun:
     say: Callable[[str], None]
     recorded: bool = True
     emergency: bool = False
+    finish: Callable[[Run], None] | None = None
 
     def begun(self, writer: Writer) -> AbstractContextManager[Run]:
         """The run with its journal and its locks."""
@@ -287,7 +290,8 @@ def carry_out(writer: Writer, batch: Batch, run: CommandRun, stop: Stop) -> Batc
         with run.begun(writer) as begun:
             if batch.reserve is not None:
                 batch.reserve(writer)
-            write_alone(begun, batch.writes, done, stop, then)
+            kept = [row for one in batch.accounts for row in one.undo or filter(None, [one.write])]
+            write_alone(begun, batch.writes, done, stop, then, kept, run.finish)
     except PiactlError as error:
         if not result.outcomes and not isinstance(error, ReplyLost):
             raise

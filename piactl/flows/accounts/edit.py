@@ -41,13 +41,13 @@ def prepare(
     An account that cannot be found or changed is an error of its own; the others go on.
     """
     accounts = prepare_each(
-        store, names, lambda name, entry: _prepared(store, name, entry, act, rules, reason)
+        store, names, lambda name, entry: prepared_account(store, name, entry, act, rules, reason)
     )
     changes = [change for account in accounts for change in account.changes]
-    return Batch(accounts, tuple(_broken(store, changes, rules, unreadable)))
+    return Batch(accounts, tuple(broken_guards(store, changes, rules, unreadable)))
 
 
-def _prepared(
+def prepared_account(
     store: AccountStore, name: str, entry: Entry, act: Act, rules: Rules, reason: str
 ) -> PreparedAccount:
     current = entry.account
@@ -110,7 +110,7 @@ def _addressed(store: AccountStore, desired: Desired, rules: Rules) -> Desired:
     return named([desired], names, rules.policy)[0]
 
 
-def _broken(
+def broken_guards(
     store: AccountStore, changes: Sequence[Change], rules: Rules, unreadable: UnreadableRecords
 ) -> Sequence[Refusal]:
     """The guards of the day, against the accounts that the last run counted."""

@@ -193,11 +193,14 @@ def write_alone(
     done: Done,
     stop: Stop,
     then: Mapping[str, Sequence[AccountWrite]] | None = None,
+    undo: Sequence[AccountWrite] | None = None,
+    finish: Callable[[Run], None] | None = None,
 ) -> None:
     """The writes of a one-off command, which leaves piactl's memory of the nights as it is. What became of
     each stands in `done.results`, but for those that a stop or an error left undone. `then` are writes, by
     uid, that follow one after the other where the account's own was made; the first that is not is its
-    outcome.
+    outcome. `undo` are the writes that an undo takes back, if they are others. `finish` ends what earlier
+    commands left unfinished.
 
     What refuses every write is raised after the record of the run says so, as by `apply_work`.
     """
@@ -206,10 +209,12 @@ def write_alone(
     run.record(RunStatus.RUNNING, **facts)
     try:
         if run.recorded:
-            keep_undo(run, writes)
+            keep_undo(run, writes if undo is None else undo)
         _write_accounts(run, writes, done, lambda _made, _total: None, stop)
         for uid, rows in (then or {}).items():
             _write_then(run, uid, rows, done)
+        if finish is not None:
+            finish(run)
     except PiactlError as error:
         done.status = RunStatus.FAILED
         _finish(run, facts, done, str(error))
@@ -226,6 +231,7 @@ def _write_then(run: Run, uid: str, rows: Sequence[AccountWrite], done: Done) ->
         if first is None or done.results[uid][0] not in (Outcome.APPLIED.value, Outcome.ALREADY.value):
             return
         _write_accounts(run, [row], done, lambda _made, _total: None, lambda: "")
+        done.results[uid] = done.results[row.uid]
     if first is not None and done.results[uid][0] in (Outcome.APPLIED.value, Outcome.ALREADY.value):
         done.results[uid] = first
 

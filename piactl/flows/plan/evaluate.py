@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from piactl.core.edits.merging import merged_into
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person
@@ -88,6 +89,10 @@ class Evaluation:
                 merged.hold(entry.matricule, entry.why)
             else:
                 self.holds.append(Hold(None, entry.uid, entry.why))
+        for matricule, one in self.index.by_matricule.items():
+            into = one.account.merged and merged_into(one.account, self.rules.keys)
+            if into:
+                merged.hold(matricule, f"its merge into {into} is not finished; the next night does it")
         for matricule, one in self.index.further.items():
             other = self.index.by_matricule.get(matricule)
             if other is not None:

@@ -48,7 +48,8 @@ class PlanRows:
         """The writes, each with its changes, accounts that lose something first."""
         accounts = [wanted.account for wanted in desired]
         rows = self._unlinked_archived({account.uid for account in accounts})
-        foreign = self._foreign(account.uid for account in accounts if account.state is State.ARCHIVED)
+        archived = [account.uid for account in accounts if account.state is State.ARCHIVED]
+        foreign = foreign_values(self.accounts, archived)
         for wanted in desired:
             write = self.write(wanted)
             if write is None:
@@ -113,18 +114,6 @@ class PlanRows:
             for write in deletions.get(normal_dn(row.write.dn), [])
         ]
 
-    def _foreign(self, archived: Iterable[str]) -> dict[str, Values]:
-        """What an archival removes besides the managed values, by uid: attributes of other programs, rights
-        of other systems, the password."""
-        encoding = self.accounts.encoding
-        kept = {"objectclass", *(name.lower() for name in encoding.attributes)}
-        kept.discard(encoding.name("eduPersonEntitlement").lower())
-        removed: dict[str, Values] = {}
-        for raw in read_whole(*self.accounts, list(archived)):
-            names = [name for name in raw.values if name.lower() not in kept]
-            removed[raw.text(encoding.name("uid"))] = dict.fromkeys((*names, "userPassword"), ())
-        return removed
-
     def _retry(self, subject: Subject) -> Waiting | None:
         person = subject.person
         if person is None or not self.has_delta:
@@ -134,3 +123,16 @@ class PlanRows:
             numen = self.rules.keys.digest(NUMEN, person.numen.reveal())
         births = birth_digests(subject.births, person, self.rules.keys, self.rules.matching)
         return Waiting(bare(person), numen, subject.assignments, self.rules.as_of, births)
+
+
+def foreign_values(accounts: ManagedAccounts, uids: Sequence[str]) -> dict[str, Values]:
+    """What an archival removes besides the managed values, by uid: attributes of other programs, rights of
+    other systems, the password."""
+    encoding = accounts.encoding
+    kept = {"objectclass", *(name.lower() for name in encoding.attributes)}
+    kept.discard(encoding.name("eduPersonEntitlement").lower())
+    removed: dict[str, Values] = {}
+    for raw in read_whole(*accounts, uids):
+        names = [name for name in raw.values if name.lower() not in kept]
+        removed[raw.text(encoding.name("uid"))] = dict.fromkeys((*names, "userPassword"), ())
+    return removed

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+from piactl.core.edits.merging import merged_into
 from piactl.core.model.account import Account, State
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.numen import read_numen
@@ -137,12 +138,23 @@ def career_and_status(
 
 
 def account_view(
-    account: Account, policy: Policy, register: Register, as_of: date, *, otp_schema: bool
+    account: Account,
+    policy: Policy,
+    register: Register,
+    as_of: date,
+    keys: Callable[[], DigestKeys],
+    *,
+    otp_schema: bool,
 ) -> dict[str, Any]:
     """The document of `account show -o json`; see schemas/json/account.schema.json. `otp_schema` as in
     `Encoding`."""
     if account.state is State.ARCHIVED:
-        return {**_archived(account), "refused_by": ["dates", *(["link"] if otp_schema else [])]}
+        into = merged_into(account, keys()) if account.merged else None
+        return {
+            **_archived(account),
+            "merged_into": into,
+            "refused_by": ["dates", *(["link"] if otp_schema else [])],
+        }
     path, status = career_and_status(account, policy, register, as_of)
     window = status.login_from or as_of, status.login_until or as_of
     refused_by = [] if window[0] <= as_of <= window[1] else ["dates"]
@@ -178,6 +190,7 @@ def account_view(
         ],
         "entitlements": _entitlements(path, as_of),
         "lock": _lock(account),
+        "merged_into": None,
     }
 
 

@@ -179,7 +179,9 @@ def _planned(
     remembered = read_memory(reader, directory.state, rules.keys, unreadable, due=as_of)
     last = remembered.memory.last
     rows = [reversal for reversal in reversals if reversal.write is not None]
-    rows.sort(key=lambda reversal: (reversal.write is not None and not reversal.write.loses, reversal.uid))
+    # a name can go back to one account only after the other gave it up
+    ledger = directory.attributes.get("piactlIdentifier", "piactlIdentifier")
+    rows.sort(key=lambda reversal: (not _frees(reversal, ledger), not _loses(reversal), reversal.uid))
     changes: list[Change] = [change for reversal in rows for change in reversal.changes]
     sources = remembered.memory.sources
     if rows or any(reversal.get("undoes") == record["run"] for reversal in records):
@@ -206,6 +208,14 @@ def _planned(
     after = replace(last, as_of=as_of, clean=False, losses=_losses_left(last, record)) if last else None
     writes = tuple(reversal.write for reversal in rows if reversal.write is not None)
     return ReadyPlan(plan, writes, tuple(marks), after, _facts(record, reversals))
+
+
+def _frees(reversal: Reversal, ledger: str) -> bool:
+    return reversal.write is not None and ledger in reversal.write.write.delete
+
+
+def _loses(reversal: Reversal) -> bool:
+    return reversal.write is not None and reversal.write.loses
 
 
 def _losses_left(last: LastRun, record: Record) -> Losses:

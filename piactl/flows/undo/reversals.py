@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -82,22 +82,28 @@ class Inverting:
     record: Mapping[str, Any]
     reason: str
     since: Since
+    moved: Collection[bytes] = ()
+    """The names that the run took from the ledgers of accounts."""
 
     def reversals(self, kept: Sequence[Kept]) -> Iterator[Reversal]:
         """One reversal per account, in the order of the run's writes."""
         entries = self._entries(kept)
+        ledger = self.encoding.name("piactlIdentifier")
+        self.moved = {name for account in kept for name in account.write.delete.get(ledger, ())}
         for account in kept:
             write = self._without_identifiers(account.write)
             yield self._reversal(replace(account, write=write), entries.get(normal_dn(account.write.dn)))
 
     def _without_identifiers(self, write: EntryWrite) -> EntryWrite:
-        """The write without the ledger of names: an address that an account had stays reserved for it. An
-        entry that is released again loses its ledger; its own addresses count as taken anyway."""
+        """The write without the ledger of names: an address that an account had stays reserved for it, unless
+        it goes back to another account of the run. An entry that is released again loses its ledger; its own
+        addresses count as taken anyway."""
         if ACCOUNT_CLASS.encode() in write.add.get("objectClass", ()):
             return write
         name = self.encoding.name("piactlIdentifier")
         add = {attribute: values for attribute, values in write.add.items() if attribute != name}
-        return replace(write, add=add)
+        moved = tuple(value for value in write.add.get(name, ()) if value in self.moved)
+        return replace(write, add={**add, name: moved} if moved else add)
 
     def _entries(self, kept: Sequence[Kept]) -> dict[str, RawEntry]:
         encoding = self.encoding
@@ -136,7 +142,7 @@ class Inverting:
             return Reversal(kept.uid, entry.matricule, Fate.KEPT, why)
         if self._protected(entry.account):
             return self._kept(entry, "protected: only changes by hand are undone")
-        if creation or self._was_archived(kept):
+        if creation or (self._was_archived(kept) and not self._was_merged(kept)):
             return self._closed(kept, raw, entry, where)
         if where is EntryState.OTHER:
             return self._kept(entry, self.since(kept, raw, differing(_inverse(kept, raw), raw)))
@@ -149,6 +155,9 @@ class Inverting:
     def _was_archived(self, kept: Kept) -> bool:
         old = kept.write.delete.get(self.encoding.name("piactlState"), ())
         return State.ARCHIVED.value.encode() in old
+
+    def _was_merged(self, kept: Kept) -> bool:
+        return self.encoding.name("piactlMergedInto") in kept.write.delete
 
     def _kept(self, entry: Entry, why: str) -> Reversal:
         return Reversal(entry.account.uid, entry.account.matricule, Fate.KEPT, why)
@@ -188,6 +197,8 @@ class Inverting:
         undone = entry_of(after, self.encoding)
         if isinstance(undone, Unreadable):
             return self._kept(entry, undone.why)
+        if undone.account.state is State.ARCHIVED:  # merged again: the password that it got since ends too
+            write = replace(write, delete={**write.delete, "userPassword": ()})
         returns = self._returns(account, undone.account)
         return self._reversed(entry, undone.account, write, returns, self._sources(write))
 

@@ -1,0 +1,228 @@
+"""Merges two accounts of one person, and splits the account of two.
+
+A merge is three writes of accounts, in the one order that the server allows: the account that goes gives up
+its names, with a mark that says to whom; the other one takes everything; the first becomes a tombstone. The
+mark is the intent: whatever run or command comes after a crash finishes the merge from the entries alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from piactl.core.edits import ActRefused, Altered, Author, merging
+from piactl.core.model.account import NO_DEVICE, Account, State
+from piactl.core.model.person import Person, read_matricule
+from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.diff import home_establishments
+from piactl.core.rules.desired import Rules, Subject, desired_account
+from piactl.directory.dn import normal_dn
+from piactl.directory.port import EntryWrite, Values
+from piactl.directory.simulated_directory import written
+from piactl.directory.store.account_write import account_change, account_write
+from piactl.directory.store.accounts import Entry, read_accounts_being_merged
+from piactl.directory.store.devices import device_deletions
+from piactl.directory.store.records import UnreadableRecords
+from piactl.errors import PiactlError
+from piactl.flows.accounts.batch import Batch, PreparedAccount
+from piactl.flows.accounts.edit import broken_guards, intended, prepared_account
+from piactl.flows.apply.executor import write_beside
+from piactl.flows.apply.run import Run
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.plan_rows import foreign_values
+from piactl.flows.plan.ready_plan import AccountWrite
+from piactl.flows.queries.accounts import AccountStore, find_entry
+
+_GOES = (Kind.DEACTIVATE.value,)
+PASSWORD: Values = {"userPassword": ()}
+
+
+def prepare_merge(
+    store: AccountStore,
+    rules: Rules,
+    name: str,
+    into_name: str,
+    author: Author,
+    unreadable: UnreadableRecords,
+    *,
+    protected: bool,
+) -> Batch:
+    """The merge of the account `name` into another. Raises ActRefused; without `protected` also for protected
+    accounts."""
+    source, into = find_entry(store, name), find_entry(store, into_name)
+    if source.dn == into.dn:
+        raise ActRefused(f"{name} and {into_name} are the same account, {into.account.uid}")
+    for one in (source.account, into.account):
+        if one.state is State.ARCHIVED:
+            raise ActRefused(f"{one.uid}: it is archived, so there is nothing to merge")
+        if one.protected and not protected:
+            raise ActRefused(f"{one.uid}: it is protected; to merge it all the same: --administrator")
+        if merging.merged_into(one, store.keys) is not None:
+            raise ActRefused(
+                f"{one.uid}: a merge of it is not finished; the next command that writes does it"
+            )
+    rows, taking = _rows(store, rules, source, into, author)
+    going = _going(source.account, into.account, rules, author)
+    changes = (going, *taking.changes)
+    undo = _undone(store, source, rules, into.account, author)
+    done = PreparedAccount(
+        name,
+        source.account.uid,
+        changes=changes,
+        write=rows[0],
+        outlook=taking.outlook,
+        then=tuple(rows[1:]),
+        note=f"it is merged into {into.account.uid}, which has its addresses; its password and devices end",
+        undo=(undo, *filter(None, [taking.write])),
+    )
+    return Batch((done,), tuple(broken_guards(store, changes, rules, unreadable)))
+
+
+def _rows(
+    store: AccountStore, rules: Rules, source: Entry, into: Entry, author: Author
+) -> tuple[list[AccountWrite], PreparedAccount]:
+    """The writes of a merge that are still to be made, in order; and what the account that lives on gets."""
+    uid, reason = source.account.uid, author.reason
+    encoding = store.encoding.fitted_to(store.reader)
+    on_its_way = merging.on_its_way(source.account, merging.merge_mark(store.keys, uid, into.account.uid))
+    begins = account_write(store.directory, encoding, source, on_its_way)
+    values = written(source.values, begins) if begins else source.values
+    taking = prepared_account(
+        store,
+        into.account.uid,
+        into,
+        lambda account, rules: Altered(merging.joined(account, source.account, rules.as_of), author.note),
+        rules,
+        reason,
+    )
+    foreign = foreign_values(ManagedAccounts(store.reader, store.directory, encoding), [uid])[uid]
+    rights = encoding.name("eduPersonEntitlement")
+    erased = {name: values for name, values in foreign.items() if name != rights}
+    before = [begins, *_credentials(store, source, erased)]
+    rows = [AccountWrite(uid, _GOES, reason, write) for write in before if write is not None]
+    rows += filter(None, [taking.write])
+    ends = _buried(store, rules, source.dn, on_its_way, values)
+    rows += [AccountWrite(uid, _GOES, reason, ends)] if ends else []
+    return rows, taking
+
+
+def _credentials(store: AccountStore, entry: Entry, erased: Values = PASSWORD) -> Iterator[EntryWrite]:
+    """The writes that end the devices and the password of an account, and erase these other values."""
+    yield from device_deletions(store.reader, store.directory.accounts, [entry.dn]).get(
+        normal_dn(entry.dn), []
+    )
+    yield EntryWrite("modify", entry.dn, delete=erased)
+
+
+def _undone(store: AccountStore, source: Entry, rules: Rules, into: Account, author: Author) -> AccountWrite:
+    """The writes of the account that goes as the one that an undo takes back: without its device, which is
+    deleted."""
+    account = source.account
+    suspended = replace(account, device=NO_DEVICE if account.device else "")
+    on_its_way = merging.on_its_way(suspended, merging.merge_mark(store.keys, account.uid, into.uid))
+    values = store.encoding.fitted_to(store.reader).values(suspended)
+    write = _buried(store, rules, source.dn, on_its_way, values)
+    if write is None:
+        raise AssertionError("a tombstone differs from an account")
+    return AccountWrite(account.uid, _GOES, author.reason, write)
+
+
+def _buried(store: AccountStore, rules: Rules, dn: str, source: Account, values: Values) -> EntryWrite | None:
+    """The write that makes a tombstone of an account with these values. Rights of other systems go too."""
+    encoding = store.encoding.fitted_to(store.reader)
+    tombstone = merging.merged_tombstone(source, store.keys, rules.as_of)
+    write = account_change(encoding, dn, values, encoding.values(tombstone))
+    name = encoding.name("eduPersonEntitlement")
+    entry = store.reader.read(dn, [name])
+    rights = entry.values.get(name, ()) if entry is not None else ()
+    return replace(write, delete={**write.delete, name: rights}) if write and rights else write
+
+
+def _going(source: Account, into: Account, rules: Rules, author: Author) -> Change:
+    return Change(
+        kind=Kind.DEACTIVATE,
+        uid=source.uid,
+        matricule=source.matricule,
+        before={"state": source.state.value, "address": source.address},
+        after={"state": State.ARCHIVED.value, "address": None, "merged_into": into.uid},
+        reason=f"merged into {into.uid} ({author.note})",
+        effective=rules.as_of,
+        establishments=home_establishments(source, rules.as_of),
+        profiles=source.profiles,
+    )
+
+
+def finish_merges(run: Run, store: AccountStore, rules: Rules) -> None:
+    """Finishes the merges that a crash cut short. A mark that piactl did not make counts for nothing."""
+    for source in list(read_accounts_being_merged(store.reader, store.directory, store.encoding)):
+        if not isinstance(source, Entry):
+            continue
+        uid, into = source.account.uid, merging.merged_into(source.account, store.keys)
+        if into is None:
+            run.say(f"{uid}: another program marked it as merged; that counts for nothing")
+            continue
+        try:
+            problem = _finished(run, store, rules, source, find_entry(store, into))
+        except PiactlError as error:
+            problem = str(error)
+        ended = f"is not finished: {problem}" if problem else "had been cut short, and is finished"
+        run.say(f"{uid}: its merge into {into} {ended}")
+
+
+def _finished(run: Run, store: AccountStore, rules: Rules, source: Entry, into: Entry) -> str:
+    """Makes the writes of a merge that are left, one after the other; the message of one that failed."""
+    author = Author(run.order.actor.user, f"the merge into {into.account.uid} was cut short")
+    for row in _rows(store, rules, source, into, author)[0]:
+        for _, _, message in write_beside(run, [row]).problems:
+            return message
+    return ""
+
+
+def prepare_split(
+    store: AccountStore,
+    rules: Rules,
+    name: str,
+    matricule: str,
+    author: Author,
+    unreadable: UnreadableRecords,
+) -> Batch:
+    """The split of a matricule and its posts off an account. Raises ActRefused."""
+    matricule = read_matricule(matricule)
+    entry = find_entry(store, name)
+    account = entry.account
+    if account.protected:
+        raise ActRefused(f"{account.uid}: it is protected; end the protection first")
+    _, posts = merging.split_off(account, matricule, rules)
+    left = prepared_account(
+        store,
+        name,
+        entry,
+        lambda account, rules: Altered(merging.split_off(account, matricule, rules)[0], author.note),
+        rules,
+        author.reason,
+    )
+    person = Person(matricule, account.family_name, account.given_name, account.usage_name, account.civilite)
+    subject = Subject(matricule, None, person, posts, note=author.note)
+    desired = desired_account(subject, rules)
+    new = intended(store, name, None, desired, rules, author.reason) if desired else None
+    ends = [AccountWrite(account.uid, ("split",), author.reason, w) for w in _credentials(store, entry)]
+    made = [new.write] if new and new.write else []
+    changes = (*left.changes, *(new.changes if new else ()))
+    kept, places = ", ".join(sorted(account.addresses)), ", ".join(sorted({post.uai for post in posts}))
+    contact = ", ".join(filter(None, [account.display_name, account.address, account.private_mail]))
+    has = f"the account {new.uid}" if new else "no account, because none of its posts is open"
+    note = (
+        f"{account.uid} keeps its addresses: {kept}; matricule {matricule} has {has}\n"
+        f"password and devices end. Contact both: {contact}; matricule {matricule}, {places or 'no post'}"
+    )
+    split = PreparedAccount(
+        name,
+        account.uid,
+        changes=changes,
+        write=left.write,
+        outlook=left.outlook,
+        then=(*ends, *made),
+        note=note,
+        undo=tuple(ends[-1:]),
+    )
+    return Batch((split,), tuple(broken_guards(store, changes, rules, unreadable)))
