@@ -257,6 +257,27 @@ CASES: dict[str, Case] = {
         missing=("account", "rekey", CLAIRE, "--from", "1001", *WHY),
         asks=True,
     ),
+    "account merge": Case(
+        ("account", "merge", "ida.roy", CLAIRE, *WHY),
+        wrong=(
+            (("account", "merge", "nobody.here", CLAIRE, *WHY), "", 9, NOBODY),
+            (("account", "merge", CLAIRE, "nobody.here", *WHY), "", 9, NOBODY),
+            (("account", "merge", CLAIRE, "1001", *WHY), "", 1, "the same account"),
+            (("account", "merge", CLAIRE, "ida.roy"), "", 2, "needs a reason"),
+        ),
+        missing=("account", "merge", CLAIRE, *WHY),
+        asks=True,
+    ),
+    "account split": Case(
+        ("account", "split", CLAIRE, "--matricule", "1001", *WHY),
+        code=1,
+        wrong=(
+            (("account", "split", "nobody.here", "--matricule", "1", *WHY), "", 9, NOBODY),
+            (("account", "split", CLAIRE, "--matricule", "2001", *WHY), "", 1, "it has 1001"),
+            (("account", "split", CLAIRE, "--matricule", "1001", *WHY), "", 1, "only known matricule"),
+        ),
+        missing=("account", "split", CLAIRE, *WHY),
+    ),
     "account lock": act(
         "account lock",
         wrong=(

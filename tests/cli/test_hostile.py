@@ -50,6 +50,9 @@ account rename C --usage-name {} --until U W D
 account rekey {} --from 1001 --to 2001 W
 account rekey C --from {} --to 2001 W D
 account rekey C --from 1001 --to {} W D
+account merge {} C W D
+account merge C {} W D
+account split C --matricule {} W D
 account lock {} W
 account lock - W | {}
 account lock C W D --until {}

@@ -266,3 +266,141 @@ def test_a_merge_that_is_killed_is_finished_by_the_next_night_or_command(two: Ac
                 )
             assert below(two, *uids) == expected, (moment, number)
     assert two.run("journal", "verify").code == 0
+
+
+# ---- one account of two people
+
+
+def test_an_account_of_two_people_is_split(two: Academy) -> None:
+    doubled(two)
+    two.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF)
+    merge(two)
+    two.night(DAYS[1], *both_feeds(two, DAYS[1]))
+    verified(two, LUC, *KNOWN)
+    two.change(LUC, userPassword=["quatre chats gris et lents"])
+    refused = two.run("account", "split", LUC, "--matricule", "1999", *WHY, "--as-of", DAYS[1])
+    assert (refused.code, "it has 1001, aaf:42" in refused.err) == (1, True)
+    only = two.run("account", "split", "ida.roy", "--matricule", "1999", *WHY, "--as-of", DAYS[1])
+    assert "its only known matricule" in only.err
+    done = two.run("account", "split", LUC, "--matricule", "aaf:42", *WHY, "--as-of", DAYS[1])
+    assert done.code == 0, done.err
+    new = two.names()["aaf:42"]
+    assert new == f"{LUC}2"  # luc.vasseur1 is taken for ever
+    for said in (f"{LUC} keeps its addresses", f"{LUC}1@ac-amiens.fr", new, "Contact both"):
+        assert said in done.out
+    views = two.show(LUC, DAYS[1]), two.show(new, DAYS[1])
+    assert [{a["uai"] for a in view["assignments"]} for view in views] == [{MICHELIS}, {MARESCHAL}]
+    assert [view["matricules"] for view in views] == [["1001"], ["aaf:42"]]
+    assert "userPassword" not in two.entry(LUC)
+    assert two.values(LUC, "piactlDevice") == two.values(new, "piactlDevice") == []
+    assert len(two.sandbox.entries(two.dn(LUC))) == 1
+    two.twice(DAYS[2], *both_feeds(two, DAYS[2]))
+    assert two.names() == {"1001": LUC, "aaf:42": new, "1999": "ida.roy", "aaf:77": "ida.quint"}
+    # what a split takes apart, a merge joins again
+    assert two.run("undo", "last", "--yes", "--reason", "erreur", "--as-of", DAYS[2]).code in (0, 5)
+    back = two.run("account", "merge", new, LUC, *WHY, "--as-of", DAYS[2])
+    assert back.code == 0, back.err
+    assert two.show(LUC, DAYS[2])["matricules"] == ["1001", "aaf:42"]
+
+
+def test_the_first_matricule_can_go_too(two: Academy) -> None:
+    doubled(two)
+    two.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF)
+    merge(two)
+    assert two.run("account", "split", LUC, "--matricule", "1001", *WHY, *AS_OF).code == 0
+    assert {"1001": f"{LUC}2", "aaf:42": LUC}.items() <= two.names().items()
+    assert {a["uai"] for a in two.show(LUC, DAYS[0])["assignments"]} == {MARESCHAL}
+    two.twice(DAYS[1], *both_feeds(two, DAYS[1]))
+    assert {"1001": f"{LUC}2", "aaf:42": LUC}.items() <= two.names().items()
+
+
+# ---- several matricules over time
+
+
+def test_somebody_comes_back_from_the_archive_under_either_matricule(two: Academy) -> None:
+    doubled(two)
+    two.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF)
+    merge(two)
+    ended = {"fin": "2026-09-10"}
+    two.night(
+        "2026-09-09",
+        epp(two, "2026-09-09", luc(**ended)),
+        aaf(two, "2026-09-09", luc(matricule="42", uai=MARESCHAL, **ended)),
+    )
+    two.allow_up_to(9, "archive")
+    two.night("2026-12-30")
+    two.night("2026-12-31")
+    assert two.values(LUC, "piactlState") == ["archived"]
+    assert len(two.values(LUC, "piactlMatriculeDigest")) == 2
+    assert two.values(LUC, "piactlMatricule") == []
+    back = {"debut": "2027-01-01"}
+    two.night("2027-01-02", aaf(two, "2027-01-02", luc(matricule="42", **back)))
+    assert two.names()["aaf:42"] == LUC
+    # the other matricule was known by its digest only, and is known in clear again
+    two.twice(
+        "2027-01-03",
+        epp(two, "2027-01-03", luc(uai=MARESCHAL, **back)),
+        aaf(two, "2027-01-03", luc(matricule="42", **back)),
+    )
+    assert two.show(LUC, "2027-01-03")["matricules"] == ["aaf:42", "1001"]
+    assert len(two.accounts()) == 4
+    assert (
+        two.run("account", "rekey", LUC, "--from", "1001", "--to", "1003", *WHY, "--as-of", "2027-01-03").code
+        == 0
+    )
+    assert two.show("1003", "2027-01-03")["matricules"] == ["aaf:42", "1003"]
+
+
+def test_both_matricules_come_back_in_one_night(two: Academy) -> None:
+    doubled(two)
+    two.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF)
+    merge(two)
+    ended = {"fin": "2026-09-10"}
+    two.night(
+        "2026-09-09",
+        epp(two, "2026-09-09", luc(**ended)),
+        aaf(two, "2026-09-09", luc(matricule="42", uai=MARESCHAL, **ended)),
+    )
+    two.allow_up_to(9, "archive")
+    two.nights("2026-12-31")
+    back = {"debut": "2027-01-01"}
+    two.twice(
+        "2027-01-02",
+        epp(two, "2027-01-02", luc(**back)),
+        aaf(two, "2027-01-02", luc(matricule="42", uai=MARESCHAL, **back)),
+    )
+    assert two.show(LUC, "2027-01-02")["matricules"] == ["1001", "aaf:42"]
+    assert len(two.accounts()) == 4
+
+
+def test_digests_of_all_matricules_move_to_another_key(two: Academy) -> None:
+    doubled(two)
+    merge(two)
+    assert two.run("key", "add", *WHY[:2]).code == 0
+    two.night(DAYS[1], *both_feeds(two, DAYS[1]))
+    assert {digest[:4] for digest in two.values(LUC, "piactlMatriculeDigest")} == {"{k2}"}
+    assert two.show("aaf:42", DAYS[1])["uid"] == LUC
+
+
+def test_two_matricules_of_one_person_in_one_feed(academy: Academy) -> None:
+    """HR gave another number, and lists the ended post under the former one, with the same NUMEN."""
+    academy.allow_up_to(9, "update", "deactivate", "grant", "revoke", "create", "rename", "identity")
+    old, new = luc(fin="2026-09-10"), luc(matricule="1002", uai=MARESCHAL, nom_usage="Petit")
+    academy.night(DAYS[0], academy.feed(old, new, IDA, day=DAYS[0]))
+    assert academy.names()["1002"] == "luc.petit"
+    assert academy.run("account", "merge", "luc.petit", LUC, *WHY, *AS_OF).code == 0
+    numen = "20E9512345XYZ"
+    ended, also = luc(fin="2026-09-10", numen=numen), luc(matricule="1002", uai=MARESCHAL, numen=numen)
+    academy.twice(DAYS[1], academy.feed(ended, also, IDA, day=DAYS[1]))
+    assert {a["uai"] for a in academy.show(LUC, DAYS[1])["assignments"]} == {MICHELIS, MARESCHAL}
+    # what contradicts itself under the two is held, and named
+    other = luc(matricule="1002", uai=MARESCHAL, prenom="Lucien", numen=numen)
+    plan = academy.plan(academy.feed(ended, other, IDA, day=DAYS[2]), "--as-of", DAYS[2])
+    (hold,) = plan["holds"]
+    assert hold["uid"] == LUC
+    assert "matricules 1002 and 1001, disagree in prenom" in hold["why"]
+    # HR forgets the former one: its post is absent, as any other
+    for day in DAYS[3:5]:
+        academy.night(day, academy.feed(also, IDA, day=day))
+    assert {a["uai"] for a in academy.show(LUC, DAYS[4])["assignments"] if not a["end"]} == {MARESCHAL}
+    assert academy.show("1001", DAYS[4])["uid"] == LUC
