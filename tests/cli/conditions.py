@@ -269,14 +269,15 @@ CASES: dict[str, Case] = {
         asks=True,
     ),
     "account split": Case(
-        ("account", "split", CLAIRE, "--matricule", "1001", *WHY),
-        code=1,
+        ("account", "split", CLAIRE, "--matricule", "1999", *WHY),
+        before=((("account", "merge", "ida.roy", CLAIRE, *WHY), ""),),
         wrong=(
             (("account", "split", "nobody.here", "--matricule", "1", *WHY), "", 9, NOBODY),
             (("account", "split", CLAIRE, "--matricule", "2001", *WHY), "", 1, "it has 1001"),
             (("account", "split", CLAIRE, "--matricule", "1001", *WHY), "", 1, "only known matricule"),
         ),
         missing=("account", "split", CLAIRE, *WHY),
+        asks=True,
     ),
     "account lock": act(
         "account lock",

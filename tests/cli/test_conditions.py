@@ -208,9 +208,9 @@ def test_streams_that_take_nothing(shared: Academy, forks: Forks, words: str) ->
     conditions for each command, all five for every third."""
     case = CASES[words]
     given = filled(case.right, shared)
-    if case.acting or words in ("account rename", "password reset"):
+    if case.acting or words in ("account rename", "account rekey", "account merge", "password reset"):
         given.append("--dry-run")
-    if words in ("undo", "apply", "otp verify"):
+    if words in ("undo", "apply", "otp verify", "account split"):
         given = filled(case.wrong[0][0], shared)
     usual = forks.run(shared, *given, stdin=case.stdin)
     assert usual.out or usual.err
