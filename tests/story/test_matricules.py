@@ -86,7 +86,7 @@ def doubled(academy: Academy) -> None:
     academy.night(
         DAYS[0],
         epp(academy, DAYS[0], luc(numen="20E9512345XYZ")),
-        aaf(academy, DAYS[0], luc(matricule="42", uai=MARESCHAL, nom_usage="", prenom="LUC")),
+        aaf(academy, DAYS[0], luc(matricule="42", uai=MARESCHAL, date_naissance="", prenom="LUC")),
     )
     assert {"1001": LUC, "aaf:42": f"{LUC}1"}.items() <= academy.names().items()
     verified(academy, f"{LUC}1", *KNOWN)
@@ -105,7 +105,7 @@ def merge(academy: Academy, *more: str, code: int = 0) -> Ran:
 def both_feeds(academy: Academy, day: str) -> list[Path]:
     return [
         epp(academy, day, luc(numen="20E9512345XYZ")),
-        aaf(academy, day, luc(matricule="42", uai=MARESCHAL, nom_usage="", prenom="LUC")),
+        aaf(academy, day, luc(matricule="42", uai=MARESCHAL, date_naissance="", prenom="LUC")),
     ]
 
 
@@ -129,7 +129,16 @@ def test_two_accounts_of_one_person_become_one(two: Academy) -> None:
     tombstone = two.entry(f"{LUC}1")
     assert two.show(f"{LUC}1", DAYS[0])["merged_into"] == LUC
     assert (
-        not {"userPassword", "telephoneNumber", "mail", "supannEmpId", "piactlNumenDigest"} & tombstone.keys()
+        not {
+            "userPassword",
+            "telephoneNumber",
+            "mail",
+            "supannEmpId",
+            "piactlNumenDigest",
+            "piactlIdentityDigest",
+            "piactlBirthDigest",
+        }
+        & tombstone.keys()
     )
     assert two.values(f"{LUC}1", "piactlIdentifier") == [f"{LUC}1"]
     assert two.values(f"{LUC}1", "piactlState") == ["archived"]
@@ -325,7 +334,7 @@ def test_somebody_comes_back_from_the_archive_under_either_matricule(two: Academ
     two.night(
         "2026-09-09",
         epp(two, "2026-09-09", luc(**ended)),
-        aaf(two, "2026-09-09", luc(matricule="42", uai=MARESCHAL, **ended)),
+        aaf(two, "2026-09-09", luc(matricule="42", uai=MARESCHAL, date_naissance="", **ended)),
     )
     two.allow_up_to(9, "archive")
     two.night("2026-12-30")
@@ -334,13 +343,13 @@ def test_somebody_comes_back_from_the_archive_under_either_matricule(two: Academ
     assert len(two.values(LUC, "piactlMatriculeDigest")) == 2
     assert two.values(LUC, "piactlMatricule") == []
     back = {"debut": "2027-01-01"}
-    two.night("2027-01-02", aaf(two, "2027-01-02", luc(matricule="42", **back)))
+    two.night("2027-01-02", aaf(two, "2027-01-02", luc(matricule="42", date_naissance="", **back)))
     assert two.names()["aaf:42"] == LUC
     # the other matricule was known by its digest only, and is known in clear again
     two.twice(
         "2027-01-03",
         epp(two, "2027-01-03", luc(uai=MARESCHAL, **back)),
-        aaf(two, "2027-01-03", luc(matricule="42", **back)),
+        aaf(two, "2027-01-03", luc(matricule="42", date_naissance="", **back)),
     )
     assert two.show(LUC, "2027-01-03")["matricules"] == ["aaf:42", "1001"]
     assert len(two.accounts()) == 4
@@ -359,7 +368,7 @@ def test_both_matricules_come_back_in_one_night(two: Academy) -> None:
     two.night(
         "2026-09-09",
         epp(two, "2026-09-09", luc(**ended)),
-        aaf(two, "2026-09-09", luc(matricule="42", uai=MARESCHAL, **ended)),
+        aaf(two, "2026-09-09", luc(matricule="42", uai=MARESCHAL, date_naissance="", **ended)),
     )
     two.allow_up_to(9, "archive")
     two.nights("2026-12-31")
@@ -367,7 +376,7 @@ def test_both_matricules_come_back_in_one_night(two: Academy) -> None:
     two.twice(
         "2027-01-02",
         epp(two, "2027-01-02", luc(**back)),
-        aaf(two, "2027-01-02", luc(matricule="42", uai=MARESCHAL, **back)),
+        aaf(two, "2027-01-02", luc(matricule="42", uai=MARESCHAL, date_naissance="", **back)),
     )
     assert two.show(LUC, "2027-01-02")["matricules"] == ["1001", "aaf:42"]
     assert len(two.accounts()) == 4
@@ -385,7 +394,10 @@ def test_digests_of_all_matricules_move_to_another_key(two: Academy) -> None:
 def test_two_matricules_of_one_person_in_one_feed(academy: Academy) -> None:
     """HR gave another number, and lists the ended post under the former one, with the same NUMEN."""
     academy.allow_up_to(9, "update", "deactivate", "grant", "revoke", "create", "rename", "identity")
-    old, new = luc(fin="2026-09-10"), luc(matricule="1002", uai=MARESCHAL, nom_usage="Petit")
+    old, new = (
+        luc(fin="2026-09-10"),
+        luc(matricule="1002", uai=MARESCHAL, date_naissance="", nom_usage="Petit"),
+    )
     academy.night(DAYS[0], academy.feed(old, new, IDA, day=DAYS[0]))
     assert academy.names()["1002"] == "luc.petit"
     assert academy.run("account", "merge", "luc.petit", LUC, *WHY, *AS_OF).code == 0
