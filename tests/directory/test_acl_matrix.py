@@ -74,6 +74,7 @@ class Place:
             "attempt": "cn=att-{},ou=attempts",
             "heads": "cn=host-{},ou=journals",
             "folder_of_heads": "ou=journals",
+            "more_attempts": "cn=more-{},ou=attempts",
             "more_heads": "cn=more-{},ou=journals",
             "request": "cn=req-{},ou=requests",
             "more_requests": "cn=more-{},ou=requests",
@@ -423,6 +424,17 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
     "delete an undo record": (take_out("undo"), APPLIES),
     "write who is absent": (put("waiting", piactlData='{"run": 1}'), APPLIES),
     "count an attempt": (put("attempt", piactlData='{"n": 1}'), SUPPORTS | {"nightly", "late"}),
+    "count the first attempt": (put_in("more_attempts", new_record), SUPPORTS | {"nightly", "late"}),
+    "take a name by a count": (
+        put_in("more_attempts", lambda who, dn: {**account(f"x.{who}"), "cn": dn[3:].split(",")[0]}),
+        ADMINISTRATOR,
+    ),
+    "make a count something else": (
+        change("attempt", objectClass=(ADD, ["extensibleObject"])),
+        ADMINISTRATOR,
+    ),
+    "describe a count": (put("attempt", description="x"), ADMINISTRATOR),
+    "put an entry below a count": (put_in("attempt", new_record, "cn=below,"), ADMINISTRATOR),
     "store a head": (change("heads", description=(ADD, ["3:c"])), SUPPORTS | {"nightly", "late"}),
     "store the first head of a day": (
         put_in("more_heads", lambda who, dn: {"objectClass": "piactlRecord", "description": "4:d"}),

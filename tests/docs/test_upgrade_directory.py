@@ -101,7 +101,13 @@ def without_fence(text: str) -> str:
 
 
 def without_heads(text: str) -> str:
-    """The rules as they were before the directory took heads of journals and requests."""
+    """The rules before the directory took heads of journals, and requests, and counts alone."""
+    text, rules = re.subn(
+        r'(?m)^(olcAccess:|access) to \S+"ou=attempts,\S+( attrs=objectClass.*)?\n(  by .*\n)+', "", text
+    )
+    assert rules == 2
+    text, rules = re.subn(r'(to dn\.children="ou=attempts,\S+) attrs=entry,cn,piactlData\n', r"\1\n", text)
+    assert rules == 1
     text, rules = re.subn(
         r'(?m)^(olcAccess:|access) to dn\.\S+="ou=(?:journals|requests),.*\n(  by .*\n)+', "", text
     )
@@ -259,7 +265,7 @@ PASSWORDS_BY_CONFIG, PASSWORDS_BY_CONF, _ = re.split(
 PROOFS_BY_CONFIG, PROOFS_BY_CONF = re.split(r"\n(?=sed -i)", commands("7. Attributes of accounts"))
 LOCK_BY_CONFIG += "\n" + PROOFS_BY_CONFIG
 HEADS, HEADS_BY_CONFIG, HEADS_BY_CONF = re.split(
-    f"(?<=done\n}}\n)|{CONF}", commands("8. The heads of the journals, and requests")
+    f"(?<=done\n}}\n)|{CONF}", commands("8. Counts, heads of the journals, and requests")
 )
 BY_CONFIG = (
     f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}\n{PASSWORDS_BY_CONFIG}\n"

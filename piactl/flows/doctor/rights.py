@@ -20,6 +20,7 @@ from piactl.directory.port import Values
 from piactl.directory.probe.server_config import ServerConfig
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.records import (
+    ATTEMPTS,
     IN_RECORD,
     JOURNALS,
     LOCK_CLASS,
@@ -86,6 +87,10 @@ TRIALS = (
     *(
         Trial(who, JOURNALS, False, "take away heads of journals", "description")
         for who in ("reader", "nightly", "desk")
+    ),
+    *(
+        Trial(who, ATTEMPTS, False, "write other than counts below ou=attempts", "description")
+        for who in ("reader", "desk")
     ),
     Trial("desk", REQUESTS, False, "change a request", "piactlData"),
     Trial("administrator", "account", True, "change an account", "displayName"),
@@ -309,10 +314,10 @@ def _places(server: Server) -> dict[str, str]:
     found: dict[str, str | None] = {"suffix": settings.suffix}
     found["account"] = _any(server, filters.all_of(IN_ACCOUNTS, filters.none_of(mark)))
     found["protected"] = _any(server, filters.all_of(IN_ACCOUNTS, mark))
-    for name in (RUNS, SOURCES, WAITING, JOURNALS, REQUESTS):
+    for name in (RUNS, SOURCES, WAITING, ATTEMPTS, JOURNALS, REQUESTS):
         dn = Places(settings.state).folder(name)
         found[name] = dn if server.first.entry(dn, ["ou"]) else None
-    for name in (JOURNALS, REQUESTS):
+    for name in (ATTEMPTS, JOURNALS, REQUESTS):
         if folder := found[name]:
             record = server.first.sample(folder, IN_RECORD)  # their rules are not those of the folder
             found[name] = record.dn if record else folder
