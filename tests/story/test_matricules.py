@@ -53,6 +53,9 @@ def test_the_same_digits_of_two_namespaces_are_two_people(two: Academy) -> None:
     both = two.run("account", "show", "1001")
     assert (both.code, "NAMESPACE:MATRICULE" in both.err) == (1, True)
     assert two.show("77", DAYS[0])["matricules"] == ["aaf:77"]
+    post = ("--function", "ENS", "--uai", MICHELIS, "--end", DAYS[-1], "--sponsor", CLAIRE)
+    names = ("--family-name", "Alix", "--given-name", "Noé", "--matricule", "aaf:1001")
+    assert "has the account luc.vasseur" in two.run("account", "create", *names, *post, *WHY, *AS_OF).err
     two.quiet_night(DAYS[1], epp(two, DAYS[1], claire), aaf(two, DAYS[1], luc()))
     # the feed of one source does not end the posts of the other, whose matricule it lacks
     for day in DAYS[2:6]:
@@ -152,6 +155,19 @@ def test_two_accounts_of_one_person_become_one(two: Academy) -> None:
     assert {a["uai"] for a in two.show(LUC, DAYS[8])["assignments"]} == {MICHELIS, MARESCHAL}
 
 
+def test_an_absence_that_waits_goes_on_under_the_account_that_lives_on(two: Academy) -> None:
+    doubled(two)
+    other = luc(matricule="42", uai=MARESCHAL, date_naissance="", prenom="LUC")
+    soon = row(matricule="43", prenom="Zoé", nom_famille="Hars", debut="2026-12-01")
+    with_soon, without = aaf(two, DAYS[1], other, soon), aaf(two, DAYS[2])
+    two.night(DAYS[1], with_soon)
+    two.night(DAYS[2], without)
+    merge(two, "--as-of", DAYS[2])
+    two.night(DAYS[3], aaf(two, DAYS[3]))
+    ends = {a["uai"]: a["end"] for a in two.show(LUC, DAYS[3])["assignments"]}
+    assert ends == {MICHELIS: None, MARESCHAL: DAYS[1]}
+
+
 def test_a_merge_is_undone_and_made_again(two: Academy) -> None:
     doubled(two)
     before = two.managed()
@@ -189,6 +205,7 @@ def test_what_is_not_merged(two: Academy) -> None:
     two.change(f"{LUC}1", piactlProtected=["TRUE"])
     merge(two, "--administrator")
     assert two.show(f"{LUC}1", DAYS[0])["merged_into"] == LUC
+    assert f"merged into {LUC}" in two.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF).err
     # nor does one that is copied from another account
     mark = two.values(f"{LUC}1", "piactlMergedInto")
     two.change("ida.roy", piactlMergedInto=mark)

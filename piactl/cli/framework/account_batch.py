@@ -318,5 +318,6 @@ def _call_hooks(settings: Settings, batch: Batch, result: BatchResult) -> bool:
         if account.write is not None and result.of(account)[0] is AccountOutcome.APPLIED
     ]
     tell_owners(settings, [one.notice for one in made if one.notice is not None], _now(), say)
-    locked = [one.uid for one in made if one.write is not None and Kind.LOCK.value in one.write.kinds]
+    rows = (row for one in made for row in (one.write, *one.then) if row is not None)
+    locked = [row.uid for row in rows if Kind.LOCK.value in row.kinds]
     return call_lock_hook(settings, locked, say) if locked else True

@@ -10,7 +10,7 @@ from piactl.core.edits import ActRefused, Author
 from piactl.core.edits.assignments import added_override, check_assignment
 from piactl.core.model.account import LIVE, State
 from piactl.core.model.overrides import MANUAL
-from piactl.core.model.person import Assignment, Person, read_uai
+from piactl.core.model.person import Assignment, Person, read_matricule, read_uai
 from piactl.core.rules.desired import Rules, Subject, address_problem, desired_account
 from piactl.directory.store.accounts import Entry, read_accounts_of
 from piactl.errors import AccountNotFound, PiactlError, UsageError
@@ -49,7 +49,7 @@ def prepare_newcomer(
     _check_values(newcomer)
     post = _post(newcomer, rules.as_of)
     check_assignment(post, rules)
-    matricule = newcomer.matricule.strip() or OWN_MATRICULES + secrets.token_hex(5).upper()
+    matricule = read_matricule(newcomer.matricule) or OWN_MATRICULES + secrets.token_hex(5).upper()
     person = Person(
         matricule=matricule,
         family_name=newcomer.family_name.strip(),
@@ -77,11 +77,12 @@ def prepare_newcomer(
 
 def _check_values(newcomer: Newcomer) -> None:
     """Raises UsageError with everything that a feed may not hold either."""
+    bare = newcomer.matricule.strip().rpartition(":")[2]
     given = {
         "--civilite": (newcomer.civilite, check_code),
         "--private-mail": (newcomer.private_mail, check_mail),
         # those that were made up stand for the same person again
-        "--matricule": (newcomer.matricule.strip().removeprefix(OWN_MATRICULES), check_matricule),
+        "--matricule": (bare.removeprefix(OWN_MATRICULES), check_matricule),
     }
     faults = {name: check(text.strip())[1] for name, (text, check) in given.items() if text.strip()}
     wrong = [f"{name}: {fault[1]}" for name, fault in faults.items() if fault]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from piactl.core.edits import Act, ActRefused
+from piactl.core.edits.merging import merged_into
 from piactl.core.model.account import State
 from piactl.core.naming.homonyms import TakenNames
 from piactl.core.naming.local_part import UnusableName
@@ -51,6 +52,9 @@ def prepared_account(
     store: AccountStore, name: str, entry: Entry, act: Act, rules: Rules, reason: str
 ) -> PreparedAccount:
     current = entry.account
+    into = merged_into(current, store.keys) if current.merged else None
+    if into is not None:
+        raise ActRefused(f"{name}: this account was merged into {into}; name that one")
     if current.state is State.ARCHIVED:
         raise ActRefused(
             f"{name}: the account is archived; what is left of it is only kept so that its addresses are "

@@ -53,6 +53,8 @@ def prepare_merge(
     if source.dn == into.dn:
         raise ActRefused(f"{name} and {into_name} are the same account, {into.account.uid}")
     for one in (source.account, into.account):
+        if one.state is State.ARCHIVED and (other := merging.merged_into(one, store.keys)):
+            raise ActRefused(f"{one.uid}: it was merged into {other}; name that one")
         if one.state is State.ARCHIVED:
             raise ActRefused(f"{one.uid}: it is archived, so there is nothing to merge")
         if one.protected and not protected:
