@@ -139,3 +139,99 @@ def test_a_homonym_is_two_people_with_a_remark(academy: Academy) -> None:
     (made,) = academy.plan(feed, "--as-of", DAYS[1])["changes"]
     assert made["uid"] == "luc.vasseur1"
     assert "only the name is that of luc.vasseur" in made["reason"]
+
+
+def decided(academy: Academy, answer: str, *words: str, day: str = DAYS[1]) -> Any:
+    (case,) = cases(academy)
+    ran = academy.run("match", answer, case["case"], *words, "--reason", "vu", "--as-of", day)
+    assert ran.code == 0, ran.err
+    return ran
+
+
+def test_same_joins_the_matricule_to_the_account(academy: Academy) -> None:
+    """A mutation: the post of the new matricule follows, and no second account is made."""
+    old, new = row(**LUC, fin=DAYS[3]), row(**{**LUC, "matricule": "C201", "numen": OTHER}, uai=MICHELIS)
+    academy.night(DAYS[0], academy.feed(old, IDA, day=DAYS[0]))
+    academy.night(DAYS[1], academy.feed(old, new, IDA, day=DAYS[1]))
+    (case,) = cases(academy)
+    words = (case["case"], "--reason", "vu", "--as-of", DAYS[1])
+    with academy.nothing_written():
+        assert academy.run("match", "same", *words, "--dry-run").code == 0
+    ran = academy.run("match", "same", *words, "-o", "json")
+    assert ran.code == 0, ran.err
+    assert academy.run("match", "same", *words).code == 1
+    ran = academy.twice(DAYS[2], academy.feed(old, new, IDA, day=DAYS[2]))
+    assert set(academy.accounts()) == {academy.dn("luc.vasseur"), academy.dn("ida.roy")}
+    posts = academy.show("C201", DAYS[2])["assignments"]
+    assert {post["uai"] for post in posts} == {"0800009A", MICHELIS}
+    assert cases(academy) == []
+    # the former matricule is gone: the person stays
+    academy.night(DAYS[5], academy.feed(new, IDA, day=DAYS[5]))
+    assert academy.values("luc.vasseur", "piactlState") == ["active"]
+
+
+def test_an_undone_join_is_a_case_again(academy: Academy) -> None:
+    new = row(**{**LUC, "matricule": "C201", "numen": OTHER}, uai=MICHELIS)
+    academy.night(DAYS[0], academy.feed(row(**LUC), IDA, day=DAYS[0]))
+    academy.night(DAYS[1], academy.feed(row(**LUC), new, IDA, day=DAYS[1]))
+    decided(academy, "same")
+    (run,) = [
+        r["run"] for r in academy.run("runs", "list", "-o", "json").json if "match same" in r["command"]
+    ]
+    ran = academy.run("undo", run, "--reason", "non", "--as-of", DAYS[1])
+    assert ran.code == 0, ran.err
+    academy.quiet_night(DAYS[2], academy.feed(row(**LUC), new, IDA, day=DAYS[2]))
+    assert len(cases(academy)) == 1
+
+
+def test_a_person_comes_back_from_the_archive_under_another_matricule(academy: Academy) -> None:
+    academy.night(
+        "2026-01-05",
+        academy.feed(
+            row(**LUC, debut="2026-01-01", fin="2026-03-31"),
+            IDA.replace("2026-09-01", "2020-09-01"),
+            day="2026-01-05",
+        ),
+    )
+    academy.nights("2026-08-15")
+    assert academy.values("luc.vasseur", "piactlState") == ["archived"]
+    new = row(**{**LUC, "matricule": "C201", "courriel_prive": ""})
+    ida = IDA.replace("2026-09-01", "2020-09-01")
+    academy.night(DAYS[0], academy.feed(new, ida, day=DAYS[0]))
+    assert [c["of"] for c in cases(academy)] == [["luc.vasseur"]]
+    decided(academy, "same")
+    academy.twice(DAYS[2], academy.feed(new, ida, day=DAYS[2]))
+    assert academy.values("luc.vasseur", "piactlState") == ["active"]
+    assert academy.names() == {"C201": "luc.vasseur", "1999": "ida.roy"}
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_numen_and_identity_join_where_the_setting_says_so(academy: Academy, archived: bool) -> None:
+    academy.edit("piactl.yaml", "sources:", "matching: {automatic: [numen+identity]}\nsources:")
+    ida = IDA.replace("2026-09-01", "2020-09-01")
+    dates = {"debut": "2026-01-01", "fin": "2026-03-31" if archived else ""}
+    academy.night("2026-01-05", academy.feed(row(**LUC, **dates), ida, day="2026-01-05"))
+    if archived:
+        academy.nights("2026-08-15")
+    new = row(**{**LUC, "matricule": "C201"}, uai=MICHELIS)
+    alone = row(**{**LUC, "matricule": "C300", "numen": "", "courriel_prive": ""})
+    feed = academy.feed(ida, new, day=DAYS[0])
+    same(academy, DAYS[0], feed)
+    academy.twice(DAYS[0], feed)
+    assert len(academy.accounts()) == 2
+    assert MICHELIS in str(academy.show("luc.vasseur", DAYS[0])["assignments"])
+    academy.night(DAYS[1], academy.feed(ida, new, alone, day=DAYS[1]))
+    assert [c["matricule"] for c in cases(academy)] == ["C300"]
+
+
+def test_two_newcomers_decided_to_be_one(academy: Academy) -> None:
+    twice = [row(**{**LUC, "matricule": m, "numen": n}) for m, n in (("C200", NUMEN), ("C201", OTHER))]
+    academy.night(DAYS[0], academy.feed(*twice, IDA, day=DAYS[0]))
+    (case,) = [c["case"] for c in cases(academy) if c["matricule"] == "C201"]
+    words = (case, "--reason", "doublon", "--as-of", DAYS[0])
+    assert academy.run("match", "same", *words).code == 0
+    for day in DAYS[1:4]:
+        academy.night(day, academy.feed(*twice, IDA, day=day))
+    assert len(academy.accounts()) == 2
+    assert academy.show("C201", DAYS[3])["uid"] == "luc.vasseur"
+    assert cases(academy) == []

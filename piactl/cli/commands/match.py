@@ -17,7 +17,7 @@ from piactl.cli.framework.context import (
     today,
     writing,
 )
-from piactl.cli.framework.options import AsOf, Output, Reason, read_day
+from piactl.cli.framework.options import ActAsOf, ActOutput, AsOf, DryRun, Output, Reason, Yes, read_day
 from piactl.cli.framework.run_context import _now
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit
@@ -75,11 +75,35 @@ def show(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
     return int(Exit.DONE)
 
 
-def same(case: CaseId, account: Which = "", reason: Reason = "", as_of: AsOf = None) -> int:
-    """Decide that HR and the account speak of one person."""
-    from piactl.core.plan.case import Answer
+def same(
+    case: CaseId,
+    account: Which = "",
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    as_of: ActAsOf = None,
+) -> int:
+    """Decide that HR and the account speak of one person.
 
-    return _decide(case, Answer.SAME, account, reason, as_of)
+    A new matricule joins the account at once; the next night with the feed brings its posts.
+    """
+    from piactl.core.plan.case import Answer
+    from piactl.flows.accounts.matching import decision_on, find_case, prepare_join
+
+    manner = Manner(reason, dry_run, yes, output, (), as_of)
+    configuration, order, author = acting.begin(manner)
+    with reading(configuration) as reader:
+        found, _ = find_case(reader, configuration.settings.directory.state, case)
+    decision = decision_on(found, Answer.SAME, account, author.by, author.reason, order.as_of)
+    if not found.of_newcomer or decision.one not in found.accounts:
+        return _decide(case, Answer.SAME, account, reason, as_of)
+    return acting.decide(
+        lambda reader: prepare_join(configuration.accounts(reader), case, decision),
+        manner,
+        configuration,
+        order,
+    )
 
 
 def different(case: CaseId, reason: Reason = "", as_of: AsOf = None) -> int:

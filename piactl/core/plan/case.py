@@ -130,6 +130,10 @@ def renewed(case: Case, person: Person, before: Mapping[str, Case], keys: Digest
     if old is None:
         return case
     same = keys.matches(old.stated, _STATED, _names(person))
+    if case.of_newcomer and old.answered(Answer.SAME):
+        # whom it joins has no account yet; what was joined is no newcomer, unless that was undone
+        waits = old.decision is not None and old.decision.one in case.people
+        return replace(case, since=old.since, decision=old.decision if waits else None)
     fits = case.others <= old.others and (same or (case.doubt in _WORDS and old.answered(Answer.DIFFERENT)))
     if not fits and old.decision is not None:
         return case

@@ -74,6 +74,8 @@ class Subject:
     numen_digest: str | None = None
     births: Births = (None, None)
     note: str = ""
+    joining: str = ""
+    """A matricule that joins the account in this run."""
     overrides: tuple[Override, ...] = ()
     """Overrides of a new account; an existing account has its own."""
 
@@ -267,6 +269,15 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
     account = with_matricules(_with_status(back, status), rules.keys)
     account = _with_proof_changes(_with_hr_data(account, subject.person, rules), subject, rules)
     return Desired(subject, account, path, _base(account))
+
+
+def joined(account: Account, matricule: str, keys: DigestKeys) -> Account:
+    """The account with one more matricule. An archived account keeps its digest alone."""
+    digests = tuple(sorted({*account.matricule_digests, keys.digest(MATRICULE, matricule)}))
+    further = account.further_matricules
+    if account.matricule is not None:
+        further = tuple(sorted({*further, matricule}))
+    return replace(account, matricule_digests=digests, further_matricules=further)
 
 
 def with_matricules(account: Account, keys: DigestKeys) -> Account:

@@ -12,15 +12,21 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.case import Answer, Case, Decision
+from piactl.core.plan.change import Kind
 from piactl.core.plan.diff import masked_mail
+from piactl.core.rules.desired import joined
 from piactl.core.rules.reasons import assignment_text
 from piactl.core.rules.same_person import name_text
 from piactl.directory.port import Reader, Writer
+from piactl.directory.store.account_write import account_write
 from piactl.directory.store.accounts import Unreadable, read_accounts_named
 from piactl.directory.store.case_records import case_record, read_case
 from piactl.directory.store.records import DATA, Places, UnreadableRecords, parsed, record_write
 from piactl.errors import AccountNotFound
+from piactl.flows.accounts.batch import Batch, PreparedAccount
+from piactl.flows.accounts.matricules import owner_of
 from piactl.flows.apply.run import Order, head_facts, locked_run, must
+from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore
 
 
@@ -137,6 +143,34 @@ def decide(
             journal=head_facts(run.journal.head),
         )
     return case
+
+
+def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
+    """The write that joins the matricule of a case to the account that it decides on, and the record of the
+    decision after it. Raises AccountNotFound, ActRefused."""
+    case, data = find_case(store.reader, store.directory.state, id_)
+    owner = owner_of(store, case.matricule)
+    if owner is not None:
+        raise ActRefused(
+            f"{id_}: matricule {case.matricule} has the account {owner.account.uid} by now; if both are one "
+            f'person: piactl account merge {owner.account.uid} {decision.one} --reason "..."'
+        )
+    (entry,) = read_accounts_named(store.reader, store.directory, store.encoding, [decision.one])
+    if isinstance(entry, Unreadable):
+        raise ActRefused(entry.why)
+    if entry.account.protected:
+        raise ActRefused(f"{decision.one}: the account is protected")
+    account = joined(entry.account, case.matricule, store.keys)
+    encoding = store.encoding.fitted_to(store.reader)
+    write = account_write(store.directory, encoding, entry, account)
+    record = case_record(replace(case, decision=decision))
+    then = record_write(Places(store.directory.state).case(id_), data, record)
+    if write is None or then is None:
+        raise ActRefused(f"{id_}: it is decided so already")
+    reason = f"case {id_}: {decision.reason}"
+    rows = [AccountWrite(decision.one, (Kind.UPDATE.value,), reason, one) for one in (write, then)]
+    note = "the next night with the feed brings the posts of the matricule"
+    return Batch((PreparedAccount(id_, decision.one, (), rows[0], then=(rows[1],), note=note),))
 
 
 def decision_on(case: Case, answer: Answer, one: str, by: str, reason: str, day: date) -> Decision:

@@ -22,6 +22,7 @@ from piactl.core.rules.desired import (
     archival_day,
     assignment_problems,
     desired_account,
+    joined,
     with_ledger,
 )
 from piactl.flows.plan.incremental import NextCache
@@ -58,6 +59,8 @@ class Evaluation:
         self.holds: list[Hold] = []
         self.archivals: dict[str, DueArchival] = {}
         """The accounts that are due for archival and not archived by this run, by uid."""
+        self.joining: dict[str, str] = {}
+        """Matricules of newcomers that join an account in this run, by the matricule of that account."""
         self.archives_at_once = False
         """Whether an archival needs no earlier run that noted it: another evaluation asks for that."""
 
@@ -131,6 +134,7 @@ class Evaluation:
                     numen_digest=wait.numen_digest if wait else None,
                     births=wait.births if wait else (None, None),
                     note=merged.notes.get(matricule, ""),
+                    joining=self.joining.get(matricule, ""),
                 )
             )
         damaged = {entry.matricule: entry.uid for entry in self.index.unreadable if entry.matricule}
@@ -194,9 +198,11 @@ class Evaluation:
 
     def _desired(self, subject: Subject, *, archives: bool = True) -> Desired | None:
         current = subject.current
-        if current is None or current.state is State.ARCHIVED:
-            return desired_account(subject, self.rules)
-        named = replace(subject, current=with_ledger(current, self.owners))
+        if current is not None and subject.joining:
+            current = joined(current, subject.joining, self.rules.keys)
+        if current is not None and current.state is not State.ARCHIVED:
+            current = with_ledger(current, self.owners)
+        named = replace(subject, current=current)
         desired = desired_account(named, self.rules, archives=archives)
         return replace(desired, subject=subject) if desired else None
 

@@ -16,7 +16,7 @@ from piactl.core.plan.guards import NO_LOSSES, Census, losses_before, losses_wit
 from piactl.core.plan.plan import Basis, Changes, FeedBasis, ForeignAddress, Plan
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
 from piactl.core.rules.address_allocation import all_named, named
-from piactl.core.rules.desired import Desired, Rules, local_of
+from piactl.core.rules.desired import MATRICULE, Desired, Rules, local_of
 from piactl.core.rules.matching import Births, birth_digests
 from piactl.directory.store.accounts import (
     Entry,
@@ -36,7 +36,7 @@ from piactl.flows.plan.assemble import Names, PlanAssembly
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, census_of
-from piactl.flows.plan.inputs.candidates import find_cases
+from piactl.flows.plan.inputs.candidates import certain_joins, find_cases
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import check_feed_dates, check_held, check_limits
 from piactl.flows.plan.inputs.merge_feeds import (
@@ -113,7 +113,20 @@ class _JointEvaluation(Evaluation):
         elif skip:
             self._add_others(dict.fromkeys([*self._people(), *self.memory.waiting]))
         self._read_feeds_of(LinkedMatricules().returning(self.index, self._people(), rules.keys))
+        self._join()
         self.feeds = [judged(sourced, rules.policy, rules.register) for sourced in self.feeds]
+
+    def _join(self) -> None:
+        """Reads the rows of newcomers who need no decision as those of their account."""
+        first: dict[str, str] = {}
+        for matricule, account in certain_joins(self.feeds, self.index, self.memory, self.rules).items():
+            if account.matricule is not None:
+                first[matricule] = account.matricule
+            else:
+                digest = self.rules.keys.digest(MATRICULE, matricule)
+                self.index.archived[digest] = self.index.archived[account.matricule_digests[0]]
+            self.joining[account.matricule or matricule] = matricule
+        self._read_feeds_of(LinkedMatricules(first))
 
     def _people(self) -> Iterator[str]:
         return (m for sourced in self.feeds for m in (*sourced.feed.people, *sourced.feed.held))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from piactl.core.model.account import Account
@@ -17,12 +18,13 @@ from piactl.core.rules.matching import (
     Traces,
     births_of,
     compared,
+    joins,
     same_birth,
     stored_traces,
     traces_of,
 )
 from piactl.flows.plan.inputs.account_index import AccountIndex, traces_of_account
-from piactl.flows.plan.inputs.merge_feeds import MergedFeeds
+from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,36 @@ class _Other:
     @property
     def names(self) -> tuple[str, ...]:
         return (self.name, *self.matricules)
+
+
+def certain_joins(
+    feeds: Sequence[SourcedFeed], index: AccountIndex, memory: Memory, rules: Rules
+) -> dict[str, Account]:
+    """The account of each newcomer whose evidence needs no decision, by matricule. Whoever may be another one
+    too is a case, and so is an account that two newcomers may have."""
+    found: dict[str, list[Account]] = {}
+    decided = {c.matricule: c.decision for c in memory.cases.values() if c.of_newcomer and c.decision}
+    for sourced in feeds if rules.matching.automatic or decided else ():
+        for matricule, person in sourced.feed.people.items():
+            if index.entry(matricule, rules.keys) is not None:
+                continue
+            traces = traces_of(person, rules.keys)
+            accounts = {a.uid: a for trace in traces for a in index.holders.get(trace, ())}
+            likely = [
+                (a, words) for a in accounts.values() if (words := traces.evidence(traces_of_account(a)))
+            ]
+            for account, words in likely:
+                decision = decided.get(matricule)
+                same = decision is not None and decision.one in account.matricules
+                certain = len(likely) == 1 and joins(words, None, False, False, rules.matching)
+                if (same or (certain and decision is None)) and account not in found.get(matricule, ()):
+                    found.setdefault(matricule, []).append(account)
+    times = Counter(account.uid for accounts in found.values() for account in accounts)
+    return {
+        matricule: accounts[0]
+        for matricule, accounts in found.items()
+        if len(accounts) == 1 and times[accounts[0].uid] == 1
+    }
 
 
 def find_cases(merged: MergedFeeds, index: AccountIndex, memory: Memory, rules: Rules) -> None:
@@ -115,7 +147,7 @@ class _Search:
         found = {}
         for other in self._others(own, own.traces):
             words = own.traces.evidence(other.traces)
-            if not words:
+            if not words or self._first_of_two(own, other):
                 continue
             if kept_apart(own.names, other.names, self.memory.cases):
                 self._without_numen(person, words)
@@ -125,6 +157,15 @@ class _Search:
             case = self._case(Doubt.SAME_PERSON, person, found)
             self.merged.cases[case.id] = case
             self.merged.hold(person.matricule, case.why)
+
+    def _first_of_two(self, own: _Other, other: _Other) -> bool:
+        """Whether somebody decided that another newcomer is the same person: that one joins this one's
+        account, once it is made."""
+        return any(
+            case.answered(Answer.SAME) and case.matricule == other.name and case.decision.one == own.name
+            for case in self.memory.cases.values()
+            if case.decision is not None
+        )
 
     def _look_at_numen(self, matricule: str, account: Account, traces: Traces) -> None:
         """Makes the case of a known person whose NUMEN another one has."""
