@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 from piactl.core.model.digests import DigestKeys, digest_key_id
 from piactl.core.model.person import Assignment, Person
@@ -115,8 +116,11 @@ def _own(matricule: str, first: str) -> str:
 
 
 def _joined(before: Person, person: Person) -> tuple[Person, list[str]]:
-    """One person out of the rows under two matricules, and the columns that contradict each other."""
-    joined, contradictions = merged_person(before, person)
+    """One person out of the rows under two matricules, and the assignments that contradict each other. The
+    data are those of the matricule with the latest post: nobody corrects those of a former one."""
+    newest = max(before, person, key=lambda one: max((a.start for a in one.assignments), default=date.min))
+    joined, _ = merged_person(newest, person if newest is before else before)
+    contradictions: list[str] = []
     posts: dict[tuple[object, ...], Assignment] = {a.key: a for a in before.assignments}
     lines = list(before.lines)
     for post, line in zip(person.assignments, person.lines, strict=True):
