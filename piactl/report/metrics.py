@@ -43,6 +43,12 @@ def metrics_text(
             f"piactl_last_run_{name} {len(document.get(name, []))}",
         ]
     lines += [
+        "# HELP piactl_last_run_cases Open cases: all, those whose newcomer starts soon, overdue ones.",
+        "# TYPE piactl_last_run_cases gauge",
+    ]
+    for name, number in sorted(document.get("cases", {}).items()):
+        lines.append(f'piactl_last_run_cases{{cases="{name}"}} {number}')
+    lines += [
         "# HELP piactl_last_run_unreadable_records Records in the directory that it could not read.",
         "# TYPE piactl_last_run_unreadable_records gauge",
         f"piactl_last_run_unreadable_records {unreadable}",

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from piactl.report.metrics import metrics_text
+
 from .academy import Academy
 from .feeds import MARESCHAL, MICHELIS, row
 from .test_other_person import cases
@@ -42,6 +44,17 @@ def test_a_numen_that_comes_back_under_another_matricule(academy: Academy) -> No
     academy.night(DAYS[6])
     assert [c["urgency"] for c in cases(academy, as_of=DAYS[6])] == ["soon"]
     assert [c["urgency"] for c in cases(academy, as_of=DAYS[12])] == ["overdue"]
+    (warned,) = academy.plan("--as-of", DAYS[6])["remarks"][-1:]
+    assert warned.startswith("WARNING: case ")
+    plan = academy.plan("--as-of", DAYS[12])
+    assert plan["remarks"][-1].startswith("ERROR: case ")
+    assert plan["cases"] == {"open": 1, "soon": 1, "overdue": 1}
+    assert 'piactl_last_run_cases{cases="overdue"} 1' in metrics_text("r", 0.0, 0, plan, {})
+    academy.edit("piactl.yaml", "sources:", "matching: {identity_digests: false}\nsources:")
+    told = {one["id"]: one for one in academy.run("doctor", "-o", "json").json}
+    assert told["D58"]["result"] == "note"
+    assert told["D59"]["result"] == "error"
+    academy.edit("piactl.yaml", "matching: {identity_digests: false}\n", "")
     assert set(academy.names()) == {"C200", "C300", "1999"}
     # both in one feed is the same
     academy.night(DAYS[7], academy.feed(old, new, stays, day=DAYS[7], source="epp"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
@@ -90,8 +90,13 @@ class Case:
 
     def urgent(self, settings: MatchingSettings, as_of: date) -> bool:
         """Whether it is open and the newcomer starts within `match_days`, or has started."""
-        starts = [a.start for a in self.person.assignments if self.of_newcomer]
-        return self.open and any(as_of >= start - timedelta(days=settings.match_days) for start in starts)
+        near = self.start is not None and as_of >= self.start - timedelta(days=settings.match_days)
+        return self.open and self.of_newcomer and near
+
+    @property
+    def start(self) -> date | None:
+        """The first day that HR states."""
+        return min((a.start for a in self.person.assignments), default=None)
 
     @property
     def origin(self) -> str:
@@ -105,6 +110,13 @@ class Case:
         rest = _WORDS.get(self.doubt, "may be another person than that of")
         whose = " and ".join(f"{other} ({', '.join(words)})" for other, words in self.evidence.items())
         return f"case {self.id}: {who} {rest} {whose}: piactl match show {self.id}"
+
+
+def case_counts(cases: Iterable[Case], settings: MatchingSettings, as_of: date) -> dict[str, int]:
+    """The numbers of open cases: all, those whose newcomer starts soon, those that are overdue."""
+    cases = [case for case in cases if case.open]
+    soon = sum(case.urgent(settings, as_of) for case in cases)
+    return {"open": len(cases), "soon": soon, "overdue": sum(case.overdue(settings, as_of) for case in cases)}
 
 
 def case_id(doubt: Doubt, source: str, matricule: str) -> str:

@@ -124,5 +124,7 @@ class Plan:
     refusals: tuple[Refusal, ...] = ()
     archivals: tuple[DueArchival, ...] = ()
     remarks: tuple[str, ...] = ()
+    cases: Mapping[str, int] = field(default_factory=dict)
+    """The numbers of open cases after the run (see `case.case_counts`)."""
     summary: Mapping[str, int] = field(default_factory=dict)
     """Accounts by kind of change."""

@@ -246,6 +246,18 @@ CHECKS: dict[str, Check] = {
             _W,
             "A position that tells of health or discipline shows in the directory, in plans and in journals.",
         ),
+        Check(
+            "D58",
+            "birth dates",
+            Outcome.NOTE,
+            "Without digests of birth dates, other people are taken for known ones.",
+        ),
+        Check(
+            "D59",
+            "open cases",
+            _E,
+            "A newcomer without a decision has no account; a row without one is not applied.",
+        ),
     )
 }
 

@@ -136,6 +136,7 @@ def plan_document(plan: ReadyPlan) -> dict[str, Any]:
         **{name: list(map(_facts, getattr(shown, name))) for name in _LISTS},
         "refusals": [refusal_facts(refusal) for refusal in shown.refusals],
         "remarks": list(shown.remarks),
+        "cases": dict(shown.cases),
         "writes": writes.rows
         if isinstance(writes, PlannedWrites)
         else list(map(_account_write_facts, writes)),
@@ -219,6 +220,7 @@ def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
         changes=PlannedChanges(document["changes"]),
         refusals=tuple(map(_read_refusal, document["refusals"])),
         remarks=tuple(document["remarks"]),
+        cases=document.get("cases", {}),
         summary=document["summary"],
         archivals=tuple(_read(DueArchival, facts) for facts in document.get("archivals", ())),
         **{name: tuple(_read(kind, facts) for facts in document[name]) for name, kind in _LISTS.items()},

@@ -11,7 +11,7 @@ from piactl.core.model.digests import NUMEN
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.homonyms import TakenNames
-from piactl.core.plan.case import Answer, Case
+from piactl.core.plan.case import Answer, Case, case_counts
 from piactl.core.plan.guards import NO_LOSSES, Census, losses_before, losses_with, tally
 from piactl.core.plan.plan import Basis, Changes, FeedBasis, ForeignAddress, Plan
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
@@ -185,6 +185,7 @@ class _JointEvaluation(Evaluation):
         if self.memory.last:
             past, unfinished = self.memory.last.losses, self.memory.last.unfinished
             losses = losses_before(past, unfinished, counted.by_kind(), self.as_of)
+        cases = self._cases(merged)
         plan = Plan(
             basis=self._basis(),
             changes=changes,
@@ -203,7 +204,8 @@ class _JointEvaluation(Evaluation):
                 )
             ),
             archivals=tuple(one for _, one in sorted(self.archivals.items())),
-            remarks=tuple(self._remarks()),
+            remarks=(*self._remarks(), *self._urgent(cases)),
+            cases=case_counts(cases.values(), self.rules.matching, self.as_of),
             summary=counted.by_kind(),
         )
         digests = self.rules.policy.digest, self.rules.register_digest
@@ -211,9 +213,7 @@ class _JointEvaluation(Evaluation):
         losses = losses_with(losses, plan.summary, self.as_of)
         last = LastRun("", self.as_of, *digests, "", True, after, otp_schema, losses=losses)
         archivals = self._archivals(by_uid)
-        memory = Memory(
-            last, self._without_archived(merged, desired), waiting, foreign, archivals, self._cases(merged)
-        )
+        memory = Memory(last, self._without_archived(merged, desired), waiting, foreign, archivals, cases)
         state_base = self.accounts.directory.state
         records = tuple(memory_writes(self.state.remembered, memory, state_base, self.rules.keys))
         unsure = self.unsure(merged, memory)
@@ -294,6 +294,13 @@ class _JointEvaluation(Evaluation):
     def _births(self, person: Person, old: Waiting | None) -> Births:
         before = old.births if old else (None, None)
         return birth_digests(before, person, self.rules.keys, self.rules.matching)
+
+    def _urgent(self, cases: Mapping[str, Case]) -> Iterator[str]:
+        for case in cases.values():
+            if case.overdue(self.rules.matching, self.as_of):
+                yield f"ERROR: case {case.id} is undecided since {case.since}: piactl match show {case.id}"
+            elif case.urgent(self.rules.matching, self.as_of):
+                yield f"WARNING: case {case.id} is undecided, start {case.start}: piactl match show {case.id}"
 
     def _cases(self, merged: MergedFeeds) -> dict[str, Case]:
         """The cases after this run. One ends where a feed has its person and it is not found again; a
