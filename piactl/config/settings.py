@@ -53,6 +53,7 @@ def _settings(document: Document, file: Path) -> Settings:
         matching_key_file=_path(root.at("matching_key"), folder),
         journal_heads=_path(root.at("journal_heads"), folder),
         sources=read_sources(document, root.at("sources")),
+        ranks=_ranks(document, root),
         go_on=_go_on(document, root),
         any_date=root.at("any_date").truth(_USUAL.any_date),
         strict=root.at("strict").truth(_USUAL.strict),
@@ -81,6 +82,17 @@ def _hook(document: Document, node: Node, label: str) -> tuple[str, ...]:
         if exposed:
             document.mistake(node, f"{label}: {exposed}")
     return command
+
+
+def _ranks(document: Document, root: Node) -> dict[str, str]:
+    sources = dict(root.at("sources").entries())
+    ranks = {}
+    for data, place in root.at("ranks").entries():
+        ranks[data] = place.text()
+        if place.text() not in sources:
+            wrong = f"ranks.{data}: {place.text()!r} is no source; {hint(place.text(), sources)}"
+            document.mistake(place, wrong)
+    return ranks
 
 
 def _go_on(document: Document, root: Node) -> frozenset[str]:

@@ -12,12 +12,12 @@ from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.person import Person
 from piactl.core.rules.matching import Doubt, doubt_about
 from piactl.core.rules.same_person import (
-    Statement,
+    Ranks,
     data_of,
+    differs,
     name_text,
-    resolved_value,
+    ranked_value,
     same_name,
-    sources_differ,
 )
 
 PERSON = Person("C110", "Petit", "Julie")
@@ -95,39 +95,31 @@ def test_names_in_a_sentence() -> None:
     assert name_text(PERSON) == "Julie Petit"
 
 
-A, OLD_A, B, OLD_B, BLANK, OLD_BLANK = (
-    Statement(source, value, new)
-    for source, value in (("a", "Aubry"), ("b", "Roy"), ("b", ""))
-    for new in (True, False)
-)
-
-
 @pytest.mark.parametrize(
-    ("statements", "value", "differ"),
+    ("stated", "value"),
     [
-        ([], "Petit", False),
-        ([A], "Aubry", False),
-        ([OLD_A], "Petit", True),
-        ([A, B], "Petit", True),
-        ([A, OLD_B], "Petit", True),
-        ([A, BLANK], "Aubry", True),
-        ([A, OLD_BLANK], "Aubry", False),
-        ([OLD_A, BLANK], "Petit", True),
-        ([BLANK], "", False),
-        ([OLD_BLANK], "Petit", False),
-        ([OLD_A, Statement("b", "AUBRY", new=True)], "AUBRY", False),
+        (["Aubry", "Roy"], "Aubry"),
+        (["", "Roy"], "Roy"),
+        ([None, "Roy"], "Petit"),
+        (["", None, "Roy"], "Petit"),
+        (["Petit", "Roy"], "Petit"),
+        (["", ""], ""),
     ],
 )
-def test_a_new_statement_counts_where_no_other_source_says_otherwise(
-    statements: list[Statement], value: str, differ: bool
-) -> None:
-    assert resolved_value("usage_name", "Petit", statements) == value
-    assert sources_differ("usage_name", value, statements) is differ
+def test_the_first_source_that_has_a_value_counts(stated: list[str | None], value: str) -> None:
+    assert ranked_value("Petit", stated) == value
+
+
+def test_a_source_comes_first_for_what_the_configuration_says() -> None:
+    ranks = Ranks(("epp", "agape"), {"courriel_prive": "agape"})
+    for name, first in (("family_name", "epp"), ("private_mail", "agape")):
+        assert min(("agape", "epp"), key=lambda source, name=name: ranks.place(source, name)) == first
 
 
 def test_spelling_is_a_difference_where_it_is_no_name() -> None:
-    words = [Statement("a", "m", new=True), Statement("b", "M", new=True)]
-    assert resolved_value("civilite", "", words) == ""
+    assert differs("civilite", "m", "M")
+    assert not differs("family_name", "Aubry", "AUBRY")
+    assert not differs("family_name", "Aubry", "")
 
 
 def test_what_was_done_by_hand_is_no_statement() -> None:

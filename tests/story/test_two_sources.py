@@ -42,8 +42,7 @@ def differing(plan: Any) -> list[tuple[str, list[str]]]:
     return [(one["uid"], one["columns"]) for one in plan["disagreements"]]
 
 
-@pytest.mark.parametrize("tell", [agape, epp])
-@pytest.mark.parametrize(
+COLUMNS = pytest.mark.parametrize(
     ("column", "value", "kind"),
     [
         ("nom_usage", "Aubry", "rename"),
@@ -53,26 +52,60 @@ def differing(plan: Any) -> list[tuple[str, list[str]]]:
         ("courriel_prive", "c.d@example.org", "identity"),
     ],
 )
-def test_the_first_to_change_is_heard_and_the_older_word_turns_nothing_back(
-    two: Academy, tell: Any, column: str, value: str, kind: str
+
+
+@COLUMNS
+def test_the_first_source_counts_and_the_older_word_turns_nothing_back(
+    two: Academy, column: str, value: str, kind: str
 ) -> None:
-    other = epp if tell is agape else agape
     together(two)
-    ran = two.night(DAYS[1], tell(two, DAYS[1], **{column: value}))
-    assert kind in ran.json["summary"]
+    feed = agape(two, DAYS[1], **{column: value})
+    plan = two.plan(feed, "--as-of", DAYS[1])
+    (caused,) = {f"{c['feed']}:{c['line']}" for c in plan["changes"] if c["kind"] == kind}
+    assert caused == f"{feed.name}:2"
+    # the other source states another value by now: said once
+    listed = [("claire.dubreuil", [column])] if column != "nom_usage" else []
+    assert differing(plan) == listed
+    two.night(DAYS[1], feed)
     for day in (2, 4):
-        old = other(two, DAYS[day])
-        assert differing(two.plan(old, "--as-of", DAYS[day])) == (
-            [("claire.dubreuil", [column])] if column != "nom_usage" else []
-        )
+        old = epp(two, DAYS[day])
+        assert differing(two.plan(old, "--as-of", DAYS[day])) == []
         two.quiet_night(DAYS[day], old)
-        two.quiet_night(DAYS[day + 1], tell(two, DAYS[day + 1], **{column: value}))
-    follows = other(two, DAYS[6], **{column: value})
+        two.quiet_night(DAYS[day + 1], agape(two, DAYS[day + 1], **{column: value}))
+    follows = epp(two, DAYS[6], **{column: value})
     two.quiet_night(DAYS[6], follows)
     assert differing(two.plan(follows, "--as-of", DAYS[6])) == []
-    # whoever then changes is heard again
-    assert kind in two.night(DAYS[7], other(two, DAYS[7])).json["summary"]
-    two.quiet_night(DAYS[8], tell(two, DAYS[8], **{column: value}))
+    assert kind in two.night(DAYS[7], agape(two, DAYS[7])).json["summary"]
+
+
+@COLUMNS
+def test_what_the_other_source_says_otherwise_is_listed_once(
+    two: Academy, column: str, value: str, kind: str
+) -> None:
+    """A blank of the first source is no word: then the other one counts."""
+    together(two)
+    feed = epp(two, DAYS[1], **{column: value})
+    plan = two.plan(feed, "--as-of", DAYS[1])
+    if column == "nom_usage":
+        assert [c["kind"] for c in plan["changes"]] == ["rename", "update"]
+        return
+    assert plan["changes"] == []
+    assert differing(plan) == [("claire.dubreuil", [column])]
+    two.quiet_night(DAYS[1], feed)
+    again = epp(two, DAYS[2], **{column: value})
+    assert differing(two.plan(again, "--as-of", DAYS[2])) == []
+    two.quiet_night(DAYS[2], again)
+    two.quiet_night(DAYS[3], agape(two, DAYS[3]))
+
+
+def test_another_source_comes_first_for_what_the_configuration_says(two: Academy) -> None:
+    two.edit("piactl.yaml", "sources:", "ranks: {names: epp}\nsources:")
+    together(two)
+    changed = {"prenom": "Clara", "courriel_prive": "c.d@example.org"}
+    two.night(DAYS[1], epp(two, DAYS[1], **changed))
+    assert two.values("claire.dubreuil", "givenName") == ["Clara"]
+    assert two.values("claire.dubreuil", "supannMailPrive") == ["claire@example.org"]
+    two.quiet_night(DAYS[2], agape(two, DAYS[2]))
 
 
 def test_it_is_told_in_the_summary_from_whichever_source(two: Academy) -> None:

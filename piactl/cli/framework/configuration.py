@@ -87,9 +87,12 @@ class Configuration:
         """The inputs of the rules on a day."""
         # loaded here: `account show` needs no rules
         from piactl.core.rules.desired import Rules
+        from piactl.core.rules.same_person import Ranks
 
-        matching = self.settings.matching
-        return Rules(self.policy, self.register, as_of, self.keys, self.register_digest, matching)
+        settings = self.settings
+        ranks = Ranks(tuple(settings.sources), settings.ranks)
+        digest, matching = self.register_digest, settings.matching
+        return Rules(self.policy, self.register, as_of, self.keys, digest, matching, ranks)
 
 
 def open_configuration(path: Path) -> Configuration:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from piactl.core.edits import Act, ActRefused, Altered, Author
 from piactl.core.model.account import Account
+from piactl.core.model.digests import DigestKeys
 from piactl.core.rules.desired import MATRICULE, Rules, with_matricules
 
 
@@ -44,3 +45,12 @@ def without_matricule(account: Account, matricule: str, rules: Rules) -> Account
         further_matricules=tuple(m for m in account.further_matricules if m != matricule),
         matricule_digests=tuple(digest for digest in account.matricule_digests if digest not in gone),
     )
+
+
+def joined(account: Account, matricule: str, keys: DigestKeys) -> Account:
+    """The account with one more matricule. An archived account keeps its digest alone."""
+    digests = tuple(sorted({*account.matricule_digests, keys.digest(MATRICULE, matricule)}))
+    further = account.further_matricules
+    if account.matricule is not None:
+        further = tuple(sorted({*further, matricule}))
+    return replace(account, matricule_digests=digests, further_matricules=further)

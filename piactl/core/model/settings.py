@@ -188,11 +188,13 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The configuration of one host. `matching_key_file` holds the second secret of the digests of NUMENs, ""
-    on a host that has none. `go_on`: a run continues without these sources if their feed is refused.
-    `clock_minutes`: how far the clocks of this host and of the server may differ. `lock_hook` is the command
-    with arguments that is called for locks, `proof_hook` the one for changes of what proves who somebody is.
-    Each may run for `hook_seconds`. `journal_heads`: a file that the head of the journal is appended to."""
+    """The configuration of one host. `matching_key_file` holds the second secret of the digests of NUMENs,
+    "" on a host that has none. `sources` are in the order of their rank; `ranks` names for some data the
+    one that comes first. `go_on`: a run continues without these sources if their feed is refused.
+    `clock_minutes`: how far the clocks of this host and of the server may differ. `lock_hook` is the
+    command with arguments that is called for locks, `proof_hook` the one for changes of what proves who
+    somebody is. Each may run for `hook_seconds`. `journal_heads`: a file that the head of the journal is
+    appended to."""
 
     file: str
     directory: DirectorySettings
@@ -205,6 +207,7 @@ class Settings:
     matching_key_file: str = ""
     journal_heads: str = ""
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
+    ranks: Mapping[str, str] = field(default_factory=dict)
     go_on: frozenset[str] = frozenset()
     any_date: bool = False
     strict: bool = False

@@ -212,7 +212,7 @@ class _Maker:
         reason = f"the name is now {self.account.display_name}"
         if self.desired.subject.note:
             reason += f" ({self.desired.subject.note})"
-        return self._change(Kind.RENAME, before, after, reason, self.rules.as_of, self.behind)
+        return self._change(Kind.RENAME, before, after, reason, self.rules.as_of, self._row() or self.behind)
 
     def identity(self) -> list[Change]:
         """The change of what proves who the person is: NUMEN and private address, both masked."""
@@ -230,10 +230,13 @@ class _Maker:
             words.append("another private address" if account.private_mail else "no private address")
         if not words:
             return []
-        person = self.desired.subject.person
-        behind = next(iter(person.assignments), None) if person is not None else None
         reason = self.desired.subject.note or f"{' and '.join(words)} in the HR data"
-        return [self._change(Kind.IDENTITY, before, after, reason, self.rules.as_of, behind)]
+        return [self._change(Kind.IDENTITY, before, after, reason, self.rules.as_of, self._row())]
+
+    def _row(self) -> Assignment | None:
+        """The assignment whose row brings the data of the person."""
+        person = self.desired.subject.person
+        return next(iter(person.assignments), None) if person is not None else None
 
     def grant(self, right: Right) -> Change:
         reason, behind, since = grant_reason(self.desired.career, right, self.rules.as_of, self.rules.policy)
@@ -311,7 +314,8 @@ class _Maker:
         if not after and not before:
             return []
         rows = [a for a in account.assignments if a not in set(current.assignments)]
-        return [self._change(Kind.UPDATE, before, after, reason, self.rules.as_of, rows[0] if rows else None)]
+        behind = rows[0] if rows else self._row() if {*_NAMES} & after.keys() else None
+        return [self._change(Kind.UPDATE, before, after, reason, self.rules.as_of, behind)]
 
     def _digests(self, before: dict[str, object], after: dict[str, object]) -> str:
         """Adds the changed digests by the names of their keys, because the values are secret. Returns the

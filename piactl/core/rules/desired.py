@@ -34,6 +34,7 @@ from piactl.core.naming.homonyms import has_base
 from piactl.core.naming.local_part import UnusableName, local_part
 from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career
 from piactl.core.rules.matching import Births, birth_digests, births_of, with_births
+from piactl.core.rules.same_person import Ranks
 
 OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})
 """The states in which an account is created, or restored from the archive."""
@@ -57,6 +58,7 @@ class Rules:
     keys: DigestKeys
     register_digest: str = ""
     matching: MatchingSettings = field(default_factory=MatchingSettings)
+    ranks: Ranks = field(default_factory=Ranks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,15 +271,6 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
     account = with_matricules(_with_status(back, status), rules.keys)
     account = _with_proof_changes(_with_hr_data(account, subject.person, rules), subject, rules)
     return Desired(subject, account, path, _base(account))
-
-
-def joined(account: Account, matricule: str, keys: DigestKeys) -> Account:
-    """The account with one more matricule. An archived account keeps its digest alone."""
-    digests = tuple(sorted({*account.matricule_digests, keys.digest(MATRICULE, matricule)}))
-    further = account.further_matricules
-    if account.matricule is not None:
-        further = tuple(sorted({*further, matricule}))
-    return replace(account, matricule_digests=digests, further_matricules=further)
 
 
 def with_matricules(account: Account, keys: DigestKeys) -> Account:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from piactl.core.model.account import Account
@@ -18,6 +18,12 @@ PERSON_DATA = {
     "private_mail": "courriel_prive",
 }
 """The fields of a person on an account, with their feed columns."""
+
+GROUPS = {
+    "names": ("family_name", "given_name", "usage_name", "civilite"),
+    "courriel_prive": ("private_mail",),
+}
+"""The fields for which the configuration may name the source that comes first."""
 
 NAMES = ("family_name", "given_name", "usage_name")
 
@@ -55,30 +61,34 @@ def folded(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """The value of one field of a person in a source tonight; `new` if it differs from the last one."""
+class Ranks:
+    """The sources by rank, and for some GROUPS of fields the one that comes first."""
 
-    source: str
-    value: str
-    new: bool
+    sources: tuple[str, ...] = ()
+    first: Mapping[str, str] = field(default_factory=dict)
 
-
-def resolved_value(name: str, current: str, statements: Sequence[Statement]) -> str:
-    """The value of a field of a person in several sources: the new one, unless sources contradict each other
-    in the same run; a value wins over a blank. Otherwise the current value."""
-    filled = [statement for statement in statements if statement.value]
-    if any(not _same(name, statement.value, filled[0].value) for statement in filled):
-        return current
-    return next((statement.value for statement in filled or statements if statement.new), current)
+    def place(self, source: str, name: str) -> tuple[bool, int]:
+        """The sort key of a source for a field of a person."""
+        preferred = any(self.first.get(group) == source for group, names in GROUPS.items() if name in names)
+        known = source in self.sources
+        return not preferred, self.sources.index(source) if known else len(self.sources)
 
 
-def sources_differ(name: str, value: str, statements: Sequence[Statement]) -> bool:
-    """Whether a source differs from the current value of a field. A blank differs only if it is new, because
-    many sources have a column that they never fill."""
-    return any(
-        (statement.value or statement.new) and not _same(name, statement.value, value)
-        for statement in statements
-    )
+def ranked_value(current: str, stated: Sequence[str | None]) -> str:
+    """The value of a field of a person in several sources, given by rank: what the first one states, if it
+    is no blank. None is a source that this run does not have, and whose last value, not blank, is not
+    known: the current value stays."""
+    for value in stated:
+        if value is None:
+            return current
+        if value:
+            return value
+    return ""
+
+
+def differs(name: str, value: str, stated: str) -> bool:
+    """Whether a source states another value than that of the account. A blank is none."""
+    return bool(stated) and not _same(name, stated, value)
 
 
 def _same(name: str, left: str, right: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator,
 from dataclasses import replace
 
 from piactl.core.edits.merging import merged_into
+from piactl.core.edits.matricules import joined
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person
@@ -22,7 +23,6 @@ from piactl.core.rules.desired import (
     archival_day,
     assignment_problems,
     desired_account,
-    joined,
     with_ledger,
 )
 from piactl.flows.plan.incremental import NextCache

@@ -1,16 +1,15 @@
-"""Resolves disagreements of several sources about one person, and remembers the statements that did not
-count.
+"""Resolves disagreements of several sources about one person by their rank, and remembers what did not count.
 
 If every statement counted, the night of one source would rename an account and the night of the other would
-rename it back. So a statement counts only if it differs from the last one of the same source. Only deviations
-are stored, in the record of the source in the directory, for all hosts: a keyed digest of each field whose
-last statement differs from the account. Without a deviation, the last statement is the value of the account.
-A deviation under a retired key counts as a change, once.
+rename it back. The sources have a rank: the order of the configuration, unless it names another one that
+comes first for a field. Only deviations are stored, in the record of the source in the directory, for all
+hosts: a keyed digest of each field whose last statement differs from the account. Without a deviation, the
+last statement is the value of the account.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -20,7 +19,7 @@ from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.plan import Disagreement
 from piactl.core.plan.run_state import Deviation
-from piactl.core.rules.same_person import PERSON_DATA, Statement, data_of, resolved_value, sources_differ
+from piactl.core.rules.same_person import PERSON_DATA, Ranks, data_of, differs, ranked_value
 
 
 @dataclass(slots=True)
@@ -30,6 +29,9 @@ class Resolver:
 
     as_of: date
     keys: DigestKeys
+    ranks: Ranks
+    fills: Callable[[str, str], bool]
+    """Whether the feeds of a source have values in a column."""
     deviations: dict[str, dict[str, Deviation]]
     disagreements: list[Disagreement] = field(default_factory=list)
     moved: set[str] = field(default_factory=set)
@@ -50,64 +52,68 @@ class Resolver:
         person: Person,
         account: Account,
         listed: Mapping[str, Person],
-        known: Sequence[Assignment],
         assignments: Sequence[Assignment],
     ) -> Person:
         """The person with the statements that count; a field in which none does is silent.
 
-        `listed` has the person of each source of the run, `known` are the assignments before the run,
-        `assignments` those after it.
+        `listed` has the person of each source of the run, `assignments` are those after it. The first
+        assignment of the person is of the row that changes a field.
         """
         sources = self._sources_of(assignments)
         listed = {source: described for source, described in listed.items() if source in sources}
         data = data_of(account)
         values: dict[str, str] = {}
         columns: list[str] = []
+        row: Person | None = None
         for name, column in PERSON_DATA.items():
-            statements = [
-                Statement(
-                    source,
-                    getattr(described, name),
-                    self._is_new(source, described, name, data, known),
-                )
-                for source, described in listed.items()
-                if name not in described.silent
-            ]
-            if len(sources) <= 1:
-                values[name] = statements[0].value if statements else data[name]
+            stated = {s: getattr(one, name) for s, one in listed.items() if name not in one.silent}
+            if not stated:
+                values[name] = data[name]
                 continue
-            values[name] = resolved_value(name, data[name], statements)
-            self._remember(person.matricule, sources, statements, name, data[name], values[name])
-            if sources_differ(name, values[name], statements):
-                columns.append(column)
+            ranked = sorted(sources, key=lambda source: self.ranks.place(source, name))
+            ranked = [source for source in ranked if source in stated or self.fills(source, column)]
+            last = [self._last(source, person.matricule, name, data[name], stated) for source in ranked]
+            value = values[name] = ranked_value(data[name], last)
+            if value != data[name]:
+                row = row or next((listed[s] for s in ranked if stated.get(s) == value), None)
+            if len(sources) > 1:
+                said = {s: stated.get(s, data[name]) for s in sources}
+                new = [s for s in sources if not self._said_before(s, person.matricule, name, stated.get(s))]
+                if any(differs(name, value, said[source]) for source in new):
+                    columns.append(column)
+                self._remember(person.matricule, sources, stated, name, data[name], value)
         if columns:
             self._report(account, listed, sources, columns)
         silent = {name for name, value in values.items() if value == data[name]}
-        return replace(person, silent=person.silent | silent, **values)  # type: ignore[arg-type]
+        first = row.assignments[:1] if row is not None else ()
+        return replace(
+            person,
+            silent=person.silent | silent,
+            assignments=(*first, *(a for a in person.assignments if a not in first)),
+            **values,  # type: ignore[arg-type]
+        )
+
+    def _last(
+        self, source: str, matricule: str, name: str, current: str, stated: Mapping[str, str]
+    ) -> str | None:
+        """What a source states, tonight or the last time; None if that is not known, but was no blank."""
+        if source in stated:
+            return stated[source]
+        stored = self._stored(source, matricule).get(name)
+        if stored is None:
+            return current
+        return "" if self.keys.matches(stored, _purpose(name), "") else None
+
+    def _said_before(self, source: str, matricule: str, name: str, value: str | None) -> bool:
+        """Whether the deviation of a source is remembered; None: it says nothing tonight."""
+        stored = self._stored(source, matricule).get(name)
+        return stored is not None and (value is None or self.keys.matches(stored, _purpose(name), value))
 
     def _sources_of(self, assignments: Sequence[Assignment]) -> set[str]:
         """The sources that count: those of assignments that are not over, else those of all assignments."""
         of_sources = [a for a in assignments if a.source != MANUAL]
         running = {a.source for a in of_sources if a.end is None or a.end >= self.as_of}
         return running or {a.source for a in of_sources}
-
-    def _is_new(
-        self,
-        source: str,
-        person: Person,
-        name: str,
-        data: Mapping[str, str],
-        known: Sequence[Assignment],
-    ) -> bool:
-        """Whether the statement of a source is new. Its first statement about a person whom another source
-        knows only fills blanks."""
-        value = getattr(person, name)
-        if value == data[name]:
-            return False
-        stored = self._stored(source, person.matricule).get(name)
-        if stored is not None:
-            return not self.keys.matches(stored, _purpose(name), value)
-        return not data[name] or any(a.source == source for a in known)
 
     def _stored(self, source: str, matricule: str) -> Deviation:
         return self.deviations.get(source, {}).get(matricule, {})
@@ -116,14 +122,13 @@ class Resolver:
         self,
         matricule: str,
         sources: set[str],
-        statements: Sequence[Statement],
+        stated: Mapping[str, str],
         name: str,
         before: str,
         after: str,
     ) -> None:
         """Stores the last statement of every source that differs from the new value. The last statement of a
         source without a statement tonight is its deviation, else `before`."""
-        stated = {statement.source: statement.value for statement in statements}
         for source in sources & self.deviations.keys():
             stored = self._stored(source, matricule).get(name)
             if source in stated or stored is None:

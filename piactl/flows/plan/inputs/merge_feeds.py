@@ -201,7 +201,12 @@ def _resolve_disagreements(
 ) -> None:
     """Keeps for each person with an account the statements that count, and stores the others."""
     deviations = {name: dict(source.deviations) for name, source in merged.sources.items()}
-    resolver = Resolver(rules.as_of, rules.keys, deviations)
+
+    def fills(source: str, column: str) -> bool:
+        past = merged.sources[source].record.past if source in merged.sources else ()
+        return not past or any(feed.filled.get(column) for feed in past)
+
+    resolver = Resolver(rules.as_of, rules.keys, rules.ranks, fills, deviations)
     silent = {sourced.source.name: _silent(sourced) for sourced in feeds}
     for matricule, person in merged.people.items():
         account = accounts.get(matricule)
@@ -216,7 +221,6 @@ def _resolve_disagreements(
             person,
             account,
             {name: replace(person_of, silent=silent[name]) for name, person_of in by_source.items()},
-            before,
             assignments,
         )
     merged.disagreements = resolver.disagreements
