@@ -158,7 +158,7 @@ def test_shuffled_nights_end_in_the_same_state(
         for number, (source, values) in enumerate(order, start=1):
             feed = {"agape": agape, "epp": epp}[source](academy, DAYS[number], **values)
             academy.twice(DAYS[number], feed)
-        last = {source: values for source, values in nights}
+        last = dict(nights)
         for number, source in enumerate(random.Random(seed).sample(["agape", "epp"], 2), start=6):
             feed = {"agape": agape, "epp": epp}[source](academy, DAYS[number], **last[source])
             academy.twice(DAYS[number], feed)
