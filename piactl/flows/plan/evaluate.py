@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from piactl.core.edits.merging import merged_into
 from piactl.core.edits.matricules import joined
+from piactl.core.edits.merging import merged_into
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person
