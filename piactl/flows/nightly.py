@@ -16,11 +16,11 @@ from piactl.directory.port import Reader, WriteResult
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import UnreadableRecords
-from piactl.errors import PiactlError, StalePlan, UnsafePlan
+from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.accounts.hooks import IdentityNotices, tell_owners
 from piactl.flows.accounts.merging import finish_merges
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
-from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, check_plan_fits, refused
+from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, made_already, refused
 from piactl.flows.apply.restored_directory import began_at
 from piactl.flows.apply.run import Run, check_date, head_facts
 from piactl.flows.canaries import try_canaries
@@ -213,17 +213,10 @@ def run_apply(
     """Applies exactly this plan, in the run that `under_lock` begins. Raises StalePlan, UnsafePlan, LockHeld;
     if the plan was applied already there is nothing to do."""
     with ExitStack() as after, under_lock as run:
-        order, settings = run.order, run.settings
-        last = read_last(run.writer, settings.directory.state, run.unreadable)
-        made = check_plan_fits(ready, settings, order.policy, last)
-        if made:
-            run.say(f"this plan was made true already by run {made}; nothing to do")
-            run.journal.end({})
-            run.record(RunStatus.DONE, plan=ready.fingerprint, note=f"made true already by {made}")
-            return Done(order.run)
-        if order.as_of != order.today and not settings.any_date:
-            raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
-        check_date(order, last, settings)
-        allow_same_plan(run, ready.fingerprint, refused(ready.plan.refusals, order.allowed))
+        last = read_last(run.writer, run.settings.directory.state, run.unreadable)
+        done = made_already(run, ready, last)
+        if done is not None:
+            return done
+        allow_same_plan(run, ready.fingerprint, refused(ready.plan.refusals, run.order.allowed))
         notices = _tell_after(after, run, ready)
         return apply_work(run, ready, progress=progress, stop=stop, tell=notices.add)

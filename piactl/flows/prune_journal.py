@@ -18,7 +18,7 @@ from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.journal_heads import StoredHeads
 from piactl.flows.apply.run import Order
 from piactl.flows.plan.ready_plan import AccountWrite
-from piactl.journal import Actor, Journal, RunContext, Verification, verify
+from piactl.journal import Journal, RunContext, Verification, verify
 from piactl.journal.pruning import Removable, cut_off, pruning, removable, remove_left_behind
 from piactl.journal.query import text_of
 
@@ -30,11 +30,6 @@ class Pruned:
 
     gone: Removable | None
     after: Verification
-
-
-def behind(actor: Actor) -> str:
-    """The user who started a run, as precisely as it is known."""
-    return actor.login or actor.sudo_user or actor.user
 
 
 def midnight(day: date, timezone: str) -> datetime:
@@ -77,7 +72,7 @@ def prune_journal(
             context=context,
         ) as journal:
             said = text_of(now())
-            cut_off(path, gone, journal, before.isoformat(), behind(order.actor), said, order.run)
+            cut_off(path, gone, journal, before.isoformat(), order.actor.author, said, order.run)
             head = journal.end({"pruned": gone.lines})
             store(Anchor(text_of(now()), journal_owner(order.actor.user, order.actor.host), order.run, head))
     return Pruned(gone, _proved(path, stored))
@@ -89,7 +84,7 @@ def prune_heads(writer: Writer, run: CommandRun, before: date, *, trial: bool) -
 
     The record that they are pruned comes first: a removal that is cut short is finished by the next one.
     """
-    places, by = Places(run.settings.directory.state), behind(run.order.actor)
+    places, by = Places(run.settings.directory.state), run.order.actor.author
     days = prunable_days(writer, places, before)
     if trial or not days:
         return len(days)

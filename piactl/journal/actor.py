@@ -28,6 +28,11 @@ class Actor:
     host: str
     pid: int
 
+    @property
+    def author(self) -> str:
+        """The person behind the process, as precisely as it is known."""
+        return self.login or self.sudo_user or self.user
+
 
 def who(environ: Mapping[str, str] = os.environ) -> Actor:
     """The actor of this process. Never fails: unknown facts are ""."""

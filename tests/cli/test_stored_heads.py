@@ -12,7 +12,6 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.cli.framework import account_batch, run_context
 from piactl.clock import utc_now
 from piactl.core.journal_line import Anchor, Head, journal_owner, read_anchor, sealed
 from piactl.journal import who
@@ -183,23 +182,26 @@ def test_a_head_that_somebody_removed_is_missed_by_the_next_one(locked: Academy)
     assert (doctor["D50"]["result"], "was removed" in doctor["D50"]["found"]) == ("error", True)
 
 
-def test_old_heads_are_pruned_by_the_administrator_and_by_nobody_else(
-    locked: Academy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_old_heads_are_pruned_by_the_administrator_and_by_nobody_else(locked: Academy) -> None:
     """Days of heads, and the only head of another host: what is older than the day goes, the last of each
     journal stays, and what somebody else removes is still missed."""
     folder = f"ou=journals,{locked.sandbox.state}"
     today = utc_now().date()
     own, other = journal_owner(who().user, who().host), "piactl@elsewhere"
-    for ago in (4, 3, 2, 1):
-        with monkeypatch.context() as patch:
-            patch.setattr(run_context, "_now", lambda ago=ago: utc_now() - timedelta(days=ago))
-            patch.setattr(account_batch, "_now", lambda ago=ago: utc_now() - timedelta(days=ago))
-            activate(locked)
     with locked.sandbox.connect("nightly") as nightly:
-        lines = [str(Anchor(f"{today - timedelta(days=9)}T00:00:00.000Z", other, "r", Head(7, "0" * 64)))]
-        dn = f"cn={other}-{today - timedelta(days=9):%Y%m%d},{folder}"
-        nightly.add(dn, attributes={"objectClass": "piactlRecord", "description": lines})
+
+        def store(owner: str, ago: int, head: Head, after: str) -> str:
+            time = f"{today - timedelta(days=ago)}T00:00:00.000Z"
+            dn = f"cn={owner}-{today - timedelta(days=ago):%Y%m%d},{folder}"
+            value = str(Anchor(time, owner, f"r{ago}", head, after))
+            nightly.add(dn, attributes={"objectClass": "piactlRecord", "description": value})
+            return time
+
+        after = ""
+        for ago, raw in zip((4, 3, 2, 1), journal_of(locked).read_bytes().splitlines(), strict=False):
+            line = json.loads(raw)
+            after = store(own, ago, Head(line["seq"], line["hash"]), after)
+        store(other, 9, Head(7, "0" * 64), "")
     before = days(locked)
     assert len(before) == 6
     words = ("journal", "prune", "--heads", "--before", (today - timedelta(days=2)).isoformat())

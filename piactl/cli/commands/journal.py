@@ -285,7 +285,7 @@ def export(
     or added since; against somebody who makes all hashes anew only the head kept elsewhere does
     (`journal verify FILE --head`). It proves nothing outside its period.
     """
-    from piactl.flows.prune_journal import behind
+
     from piactl.journal import who
     from piactl.journal.export import export_lines, extract
     from piactl.private_files import write_private
@@ -298,7 +298,7 @@ def export(
     if found is None:
         raise PiactlError(f"{path}: the journal has no line of that period; nothing is exported")
     actor = who()
-    facts = {"since": since, "until": until, "host": actor.host, "by": behind(actor)}
+    facts = {"since": since, "until": until, "host": actor.host, "by": actor.author}
     lines = export_lines(path, found, facts, utc_now())
     if out is None:
         put(line.decode("ascii") for line in lines)

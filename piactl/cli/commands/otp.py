@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import Manner, read_names
+from piactl.cli.framework.account_batch import Manner, desk_manner, read_names
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import (
     ActOutput,
     Allow,
+    AsAdministrator,
     DryRun,
     Names,
     Reason,
@@ -50,12 +51,6 @@ ProofFile = Annotated[
         "--proof-file",
         metavar="FILE",
         help="Where a code of the device in force, or the NUMEN, is; - for stdin.",
-    ),
-]
-AsAdministrator = Annotated[
-    bool,
-    typer.Option(
-        "--administrator", help="Act as the administrator, not as the help desk: protected accounts."
     ),
 ]
 
@@ -282,13 +277,6 @@ def show(names: Names, output: ShowOutput = None) -> int:
     else:
         put(rendered(views, COLUMNS, layout_or_default(output)))
     return code
-
-
-def desk_manner(reason: str, administrator: bool, dry_run: bool, yes: bool, output: Any) -> Manner:
-    """The help desk's identity unless more is asked for. No record of the run is left in the directory, for
-    the desk may write none and an undo could not bring a secret back; the journal has it all."""
-    identity = IdentityName.ADMINISTRATOR if administrator else IdentityName.DESK
-    return Manner(reason, dry_run, yes, output, identity=identity, recorded=False)
 
 
 def _proof(

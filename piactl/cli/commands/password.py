@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import Manner, read_names
+from piactl.cli.framework.account_batch import Manner, desk_manner, read_names
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import (
     ActOutput,
     Allow,
+    AsAdministrator,
     DryRun,
     Names,
     Reason,
@@ -23,7 +24,6 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
-from piactl.core.model.settings import IdentityName
 from piactl.core.plan.guards import PASSWORD
 from piactl.errors import Exit
 from piactl.private_files import refuse_input, refuse_output
@@ -105,12 +105,6 @@ def refuse_unsafe_way(manner: Manner, to: str | None) -> None:
         )
 
 
-Administrator = Annotated[
-    bool,
-    typer.Option(
-        "--administrator", help="Act as the administrator, not as the help desk: protected accounts."
-    ),
-]
 To = Annotated[
     str | None,
     typer.Option("--to", metavar="FILE", help="Write them to a new CSV file of mode 0600, for a mail merge."),
@@ -128,7 +122,7 @@ def activate(
     dry_run: DryRun = False,
     yes: Yes = False,
     output: ActOutput = None,
-    administrator: Administrator = False,
+    administrator: AsAdministrator = False,
     allow: Allow = None,
 ) -> int:
     """Give accounts an activation password: for one log in, to be replaced at once.
@@ -140,7 +134,7 @@ def activate(
     than the mailbox of the account.
     """
     first_only = not (administrator and reason.strip())
-    manner = _manner(reason or "first connection", administrator, dry_run, yes, output)
+    manner = desk_manner(reason or "first connection", administrator, dry_run, yes, output)
     manner = acting.allowing(manner, allow, reason)
     configuration, order, _ = acting.begin(manner)
     refuse_unsafe_way(manner, to)
@@ -168,7 +162,7 @@ def reset(
     dry_run: DryRun = False,
     yes: Yes = False,
     output: ActOutput = None,
-    administrator: Administrator = False,
+    administrator: AsAdministrator = False,
     allow: Allow = None,
     second_person: SecondPerson = False,
 ) -> int:
@@ -190,7 +184,7 @@ def reset(
         from piactl.cli.commands.second_person import request_approval
 
         others = (numen_file, one_time_code_file, without_check, to, private_mail, administrator, allow)
-        manner = _manner(reason, False, dry_run, yes, output)
+        manner = desk_manner(reason, False, dry_run, yes, output)
         return request_approval(PASSWORD, wanted, manner, *others)
     terms = reset_terms(
         wanted, reason, administrator=administrator, without_check=without_check, dry_run=dry_run
@@ -214,7 +208,7 @@ def unblock(
     dry_run: DryRun = False,
     yes: Yes = False,
     output: ActOutput = None,
-    administrator: Administrator = False,
+    administrator: AsAdministrator = False,
 ) -> int:
     """Take a block by wrong passwords away. The password stays, and so does an administrator's lock.
 
@@ -222,7 +216,7 @@ def unblock(
     """
     from piactl.flows.helpdesk.unblock import prepare_unblocking
 
-    manner = _manner(reason or "unblocked", administrator, dry_run, yes, output)
+    manner = desk_manner(reason or "unblocked", administrator, dry_run, yes, output)
     configuration, order, _ = acting.begin(manner)
     wanted = read_names(names)
     return acting.decide(
@@ -278,13 +272,6 @@ def check(
         }
         put(rendered([facts], tuple(facts), layout_or_default(output)))
     return int(Exit.FAILED if checked.problems else Exit.DONE)
-
-
-def _manner(reason: str, administrator: bool, dry_run: bool, yes: bool, output: Any) -> Manner:
-    """The help desk's identity unless more is asked for; no record in the directory, for no undo could bring
-    a password back; the journal has it all."""
-    identity = IdentityName.ADMINISTRATOR if administrator else IdentityName.DESK
-    return Manner(reason, dry_run, yes, output, identity=identity, recorded=False)
 
 
 def _identity_check(

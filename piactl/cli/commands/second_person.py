@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.commands.otp import ask_code, desk_manner
+from piactl.cli.commands.otp import ask_code
 from piactl.cli.commands.password import PrivateMail, To, hand_out, refuse_unsafe_way
 from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import Manner
+from piactl.cli.framework.account_batch import Manner, desk_manner
 from piactl.cli.framework.context import layout_or_default, put, reading, this_configuration
 from piactl.cli.framework.options import ActOutput, DryRun, Output, Reason, Yes
 from piactl.clock import utc_now

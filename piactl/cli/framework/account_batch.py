@@ -92,6 +92,13 @@ class Manner:
     """Whether the command takes access away. It then runs even if the default password policy is missing."""
 
 
+def desk_manner(reason: str, administrator: bool, dry_run: bool, yes: bool, output: Layout | None) -> Manner:
+    """The help desk's identity unless more is asked for. No record of the run is left in the directory, for
+    the desk may write none and an undo could not bring a secret back; the journal has it all."""
+    identity = IdentityName.ADMINISTRATOR if administrator else IdentityName.DESK
+    return Manner(reason, dry_run, yes, output, identity=identity, recorded=False)
+
+
 def begin(manner: Manner, *, changes: bool = True) -> tuple[Configuration, Order, Author]:
     """The configuration, the order of the run and its author. Raises UsageError if a command that `changes`
     something has no reason."""
@@ -104,7 +111,7 @@ def begin(manner: Manner, *, changes: bool = True) -> tuple[Configuration, Order
     day = read_day(manner.as_of, today(configuration)) if manner.as_of else None
     reason = masked(manner.reason)
     order = new_order(configuration, day, reason, read_allowed(manner.allow))
-    return configuration, order, Author(author_of(order), reason)
+    return configuration, order, Author(order.actor.author, reason)
 
 
 def allowing(manner: Manner, allow: Sequence[str] | None, reason: str) -> Manner:
@@ -124,13 +131,7 @@ def operation_guard(configuration: Configuration, order: Order) -> OperationGuar
 
     settings, policy = configuration.settings, configuration.policy
     unreadable = configuration.unreadable
-    return OperationGuard(settings, policy, order.as_of, author_of(order), order.allowed, unreadable)
-
-
-def author_of(order: Order) -> str:
-    """The person behind a command: the login user of the session, else the user of sudo, else the user."""
-    actor = order.actor
-    return actor.login or actor.sudo_user or actor.user
+    return OperationGuard(settings, policy, order.as_of, order.actor.author, order.allowed, unreadable)
 
 
 def act_on(names: Sequence[str], act: Act, manner: Manner, configuration: Configuration, order: Order) -> int:

@@ -75,6 +75,12 @@ Allow = Annotated[
     list[str] | None,
     typer.Option("--allow", metavar="KIND=N", help="Approve a broken guard for exactly N accounts."),
 ]
+AsAdministrator = Annotated[
+    bool,
+    typer.Option(
+        "--administrator", help="Act as the administrator, not as the help desk: protected accounts."
+    ),
+]
 SecondPerson = Annotated[
     bool,
     typer.Option("--second-person", help="Without a proof: request it, for another operator to approve."),

@@ -28,7 +28,7 @@ from piactl.directory.store.records import (
 )
 from piactl.directory.store.run_records import read_run
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
-from piactl.flows.apply.run import Run, head_facts, must, put_record
+from piactl.flows.apply.run import Run, check_date, head_facts, must, put_record
 from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan, Writes
@@ -410,6 +410,22 @@ def _keep_waiting(run: Run, one: AccountWrite) -> None:
     write = record_write(dn, stored(run.writer.read(dn, [DATA])), waiting_record(waiting), waiting.due)
     if write is not None:
         _check_written(run, next(iter(run.writer.write([write]))))
+
+
+def made_already(run: Run, ready: ReadyPlan, last: LastRun | None) -> Done | None:
+    """The outcome of a run whose plan was applied by an earlier one, else None: then it may be applied today.
+    Raises as `check_plan_fits` and `check_date`."""
+    order = run.order
+    made = check_plan_fits(ready, run.settings, order.policy, last)
+    if made:
+        run.say(f"this plan was made true already by run {made}; nothing to do")
+        run.journal.end({})
+        run.record(RunStatus.DONE, plan=ready.fingerprint, note=f"made true already by {made}")
+        return Done(order.run)
+    if order.as_of != order.today and not run.settings.any_date:
+        raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
+    check_date(order, last, run.settings)
+    return None
 
 
 def check_plan_fits(ready: ReadyPlan, settings: Settings, policy: str, last: LastRun | None) -> str:

@@ -28,17 +28,17 @@ from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.attribute_scans import read_foreign_names
 from piactl.directory.store.memory_records import last_run_record, read_last
 from piactl.directory.store.records import UnreadableRecords, record_write
-from piactl.errors import PiactlError, StalePlan, UnsafePlan
+from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.apply.executor import (
     Done,
     Progress,
     Stop,
-    check_plan_fits,
+    made_already,
     mark_unclean,
     refused,
     run_facts,
 )
-from piactl.flows.apply.run import Order, Run, check_date, head_facts, locked_run
+from piactl.flows.apply.run import Order, Run, head_facts, locked_run
 from piactl.flows.apply.undo_log import undo_writes
 from piactl.flows.apply.write_ahead import intended_write
 from piactl.flows.plan.ready_plan import ReadyPlan
@@ -81,15 +81,9 @@ def run_offline_load(
         raise NotLoadable(f"{file}: is there already, and is not overwritten; name a new file")
     with locked_run(writer, order, settings, keys, unreadable, now, say, ready.fingerprint) as run:
         last = read_last(writer, settings.directory.state, unreadable)
-        made = check_plan_fits(ready, settings, policy.digest, last)
-        if made:
-            say(f"this plan was made true already by run {made}; nothing to do")
-            run.journal.end({})
-            run.record(RunStatus.DONE, plan=ready.fingerprint, note=f"made true already by {made}")
-            return Done(order.run)
-        if order.as_of != order.today and not settings.any_date:
-            raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
-        check_date(order, last, settings)
+        done = made_already(run, ready, last)
+        if done is not None:
+            return done
         broken = refused(ready.plan.refusals, order.allowed)
         if broken:
             raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written")

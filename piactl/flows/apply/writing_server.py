@@ -71,8 +71,9 @@ def open_writing_server(
     try:
         with open_writer(order, identity, password) as writer:
             if on and on != first:
-                who = actor.sudo_user or actor.user
-                _put(writer, settings.state, Move(on, reason, who, now.isoformat(timespec="seconds")))
+                _put(
+                    writer, settings.state, Move(on, reason, actor.author, now.isoformat(timespec="seconds"))
+                )
                 yield writer, f"writes go to {on} from now on, until {first} is back and has everything"
             elif back or (on and others):
                 _put(writer, settings.state, None)
