@@ -74,6 +74,7 @@ def person_export(
     return {
         "uid": uid or None,
         "matricule": matricule,
+        "matricules": [*matricules],
         "made": now.isoformat(timespec="seconds"),
         "entry": _values(store, uid) if uid else None,
         "devices": [dict(words_of(d)) for d in read_devices(store.reader, entry.dn, unreadable)]

@@ -12,6 +12,7 @@ import pytest
 from piactl.directory.store.attribute_map import MANAGED
 from tests.conftest import Sandbox
 
+from . import feeds
 from .academy import Academy, Ran
 from .feeds import MARESCHAL, MICHELIS, row
 from .phones import KNOWN, verified
@@ -153,6 +154,29 @@ def test_two_accounts_of_one_person_become_one(two: Academy) -> None:
     for day in DAYS[5:8]:
         two.quiet_night(day, both_feeds(two, day)[1])
     assert {a["uai"] for a in two.show(LUC, DAYS[8])["assignments"]} == {MICHELIS, MARESCHAL}
+    # a changed row under the further matricule is seen, whatever the cache has of the first one
+    two.twice(DAYS[9], *both_feeds(two, DAYS[9]))
+    ends = luc(matricule="42", uai=MARESCHAL, date_naissance="", prenom="LUC", fin="2026-10-31")
+    two.twice(DAYS[10], both_feeds(two, DAYS[10])[0], aaf(two, DAYS[10], ends))
+    found = {a["uai"]: a["end"] for a in two.show(LUC, DAYS[10])["assignments"]}
+    assert found == {MICHELIS: None, MARESCHAL: "2026-10-31"}
+    assert two.run("forecast", "--until", DAYS[12], "--as-of", DAYS[10]).code == 0
+    assert two.run("account", "export", LUC, "-o", "json").json["matricules"] == ["1001", "aaf:42"]
+
+
+def test_a_delta_speaks_for_the_person_of_a_further_matricule(academy: Academy) -> None:
+    academy.sources(epp="kind: full", aaf="kind: delta, namespace: aaf")
+    academy.allow_up_to(9, "update", "deactivate", "grant", "revoke", "create", "rename", "identity")
+    doubled(academy)
+    academy.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF)
+    merge(academy)
+    more = luc(matricule="42", uai=feeds.THUILLIER, date_naissance="", prenom="LUC")
+    academy.twice(DAYS[1], academy.feed(more, day=DAYS[1], source="aaf"))
+    posts = {a["uai"] for a in academy.show(LUC, DAYS[1])["assignments"]}
+    assert posts == {MICHELIS, MARESCHAL, feeds.THUILLIER}
+    broken = more.replace(";2026-09-01;", ";2026-13-01;")
+    held = academy.plan(academy.feed(broken, day=DAYS[2], source="aaf"), "--as-of", DAYS[2])["holds"]
+    assert [hold["uid"] for hold in held] == [LUC]
 
 
 def test_an_absence_that_waits_goes_on_under_the_account_that_lives_on(two: Academy) -> None:

@@ -58,7 +58,7 @@ class LinkedMatricules:
     def feed(self, feed: Feed) -> Feed:
         """The feed with everything under the first matricules. Rows of one person that contradict each other
         hold the person."""
-        if self.first.keys().isdisjoint(feed.present):
+        if not self.first or self.first.keys().isdisjoint(feed.present):
             return feed
         held = {self._of(matricule): why for matricule, why in feed.held.items()}
         people: dict[str, Person] = {}
@@ -80,7 +80,7 @@ class LinkedMatricules:
 
     def memory(self, memory: Memory) -> Memory:
         """The memory of earlier runs with everything under the first matricules."""
-        if self.first.keys().isdisjoint(memory.pending()):
+        if not self.first or self.first.keys().isdisjoint(memory.pending()):
             return memory
         waiting: dict[str, Waiting] = {}
         for matricule, record in memory.waiting.items():
