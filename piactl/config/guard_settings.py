@@ -62,6 +62,8 @@ DEFAULT_GUARDS: Mapping[str, Guard] = MappingProxyType(
         "deactivate_window": _floor(60, 0.10),
         "archive_window": _floor(60, 0.10),
         "lock_window": _floor(15, 0.01),
+        "drift": _floor(20, 0.02),
+        "loosening": _floor(10, 0.005),
         "identity": _floor(20, 0.02),
         "password": _floor(30, 0.15),
         "password_operator": _floor(50, 0.15),

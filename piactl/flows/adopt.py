@@ -141,7 +141,7 @@ class _Adopting:
     ) -> None:
         self.reader, self.directory, self.rules, self.by = reader, directory, rules, by
         self.register_digest, self.as_of = register_digest, rules.as_of
-        self.encoding = encoding_of(rules.policy, directory)
+        self.encoding = encoding_of(rules.policy, directory, rules.keys)
         self.feeds = [judged(sourced, rules.policy, rules.register) for sourced in feeds]
         self.memory = read_memory(reader, directory.state, rules.keys, unreadable).memory
         self.index = AccountIndex()

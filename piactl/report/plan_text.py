@@ -13,9 +13,11 @@ from piactl.report.escaping import shown
 Document = Mapping[str, Any]
 
 ORDER = (
-    "identity create adopt reopen grant unlock update rename suspend revoke lock deactivate archive".split()
+    *"drift identity create adopt reopen grant unlock update rename suspend".split(),
+    *"revoke lock deactivate archive".split(),
 )
 MEANING = {
+    "drift": "changed by another program, put back",
     "identity": "NUMEN or private address changed",
     "create": "accounts made",
     "adopt": "entries become accounts",
@@ -47,6 +49,7 @@ def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
         yield f"  feed {shown(feed['file'])}{of}: {feed['rows']} rows, source {feed['source']} ({sort})"
     for remark in document["remarks"]:
         yield f"  {shown(remark)}"
+    yield from _drift(document, most)
     yield ""
     summary = document["summary"]
     if not summary:
@@ -68,6 +71,19 @@ def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
         yield f"{'':9}{rest}"
     yield from _left_alone(document, most)
     yield from refusal_lines(document["refusals"])
+
+
+def _drift(document: Document, most: int) -> Iterator[str]:
+    """What other programs changed, by class; what gives access comes first and is never cut short."""
+    drift = document["drift"]
+    for drift_class in dict.fromkeys(one["drift_class"] for one in drift):
+        some = [one for one in drift if one["drift_class"] == drift_class]
+        shorter = most if drift_class != "loosening" else 0
+        yield ""
+        yield f"{len(some):>7}  {drift_class} by another program"
+        yield from (f"{'':11}{shown(drift_line(one))}" for one in (some[:shorter] if shorter else some))
+        if shorter and len(some) > shorter:
+            yield f"{'':11}... and {len(some) - shorter} more"
 
 
 def _of_each_kind(
@@ -150,6 +166,8 @@ def what_changes(change: Mapping[str, Any]) -> str:
         text = f"{before['state']} -> {after['state']}" if before.get("state") else after["state"]
     elif change["kind"] == "update":
         text = _update(before, after)
+    elif change["kind"] == "drift":
+        text = f"{after['class']}: {_text(before['theirs'])} -> {_text(after['ours'])}"
     elif change["kind"] == "identity":
         text = _identity(before, after)
     elif "locked" in after:
@@ -165,11 +183,6 @@ def _left_alone(document: Document, most: int) -> Iterator[str]:
             "disagreements",
             "disagreements between two sources: names and private address stay unchanged",
             _hold,
-        ),
-        (
-            "foreign_addresses",
-            "addresses added by another program: kept and reserved",
-            _foreign,
         ),
         ("archivals", "archivals due, confirmed by the next night", _archival),
         ("absents", "assignments absent from the feed, waiting for confirmation", _absent),
@@ -195,9 +208,16 @@ def _hold(hold: Mapping[str, Any]) -> str:
     return f"{hold['uid'] or hold['matricule']}: {hold['why']}"
 
 
-def _foreign(address: Mapping[str, Any]) -> str:
-    owner = f", although it is a name of {address['owner']}" if address["owner"] else ""
-    return f"{address['uid']}: {address['address']}, since {address['since']}{owner}"
+def drift_line(drift: Mapping[str, Any]) -> str:
+    """What another program changed of one attribute, what piactl wrote, and what becomes of it."""
+    ours, theirs = (_text(list(drift[side])) for side in ("ours", "theirs"))
+    until = f" until {drift['until']}" if drift["until"] else ""
+    owner = f", although it is a name of {drift['owner']}" if drift["owner"] else ""
+    by = f"; {drift['by']}" if drift["by"] else ""
+    since = f", since {drift['since']}" if drift["since"] else ""
+    return (
+        f"{drift['uid']}: {drift['attribute']} {ours} -> {theirs}{since}{owner}: {drift['fate']}{until}{by}"
+    )
 
 
 def _archival(archival: Mapping[str, Any]) -> str:

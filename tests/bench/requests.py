@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench.populations import TOP
 from bench.servers import Server
-from piactl.directory.store.attribute_map import MANAGED
+from piactl.directory.store.base_digest import MANAGED
 from piactl.sandbox.files import ACCOUNTS
 
 OWN_ACCOUNTS = "(objectClass=piactlAccount)"

@@ -74,7 +74,7 @@ RULES = {
     "piactlException": Writers(APPLIES),
     "piactlLock": Writers(APPLIES),
     "piactlProtected": Writers(ADMINISTRATOR),
-    "piactlDigest": Writers(APPLIES),
+    "piactlDigest": Writers(ALL),
     "piactlData": Writers(None, SUPPORTS, APPLIES),
     "piactlOverride": Writers(APPLIES),
     "piactlDevice": Writers(ALL),

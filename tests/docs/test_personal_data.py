@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from piactl.core.model.settings import Settings
-from piactl.directory.store.attribute_map import MANAGED
+from piactl.directory.store.base_digest import MANAGED
 from piactl.feed.header import COLUMNS
 
 TOP = Path(__file__).parents[2]

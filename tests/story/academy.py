@@ -19,7 +19,7 @@ from unittest.mock import patch
 import ldap3
 
 from piactl.cli.main import run
-from piactl.directory.store.attribute_map import MANAGED
+from piactl.directory.store.base_digest import MANAGED
 from tests.conftest import Sandbox
 
 from .feeds import text

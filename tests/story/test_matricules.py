@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from piactl.directory.store.attribute_map import MANAGED
+from piactl.directory.store.base_digest import MANAGED
 from tests.conftest import Sandbox
 
 from . import feeds

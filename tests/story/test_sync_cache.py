@@ -23,7 +23,7 @@ from piactl.core.plan.run_state import Memory
 from piactl.core.plan.sync_cache import SyncCache, with_csn
 from piactl.directory.open import open_reader
 from piactl.directory.port import Reader, WriteResult
-from piactl.directory.store.attribute_map import MANAGED
+from piactl.directory.store.base_digest import MANAGED
 from piactl.flows import nightly
 from piactl.flows.plan import chunks, incremental
 from piactl.flows.plan.incremental import NextCache, next_cache

@@ -52,7 +52,7 @@ def list_(output: Output = None, as_of: AsOf = None) -> int:
 def end_(
     names: Names,
     kind: Annotated[
-        list[str] | None, typer.Option("--kind", help="Only add, end, close or name; can be repeated.")
+        list[str] | None, typer.Option("--kind", help="Only add, end, close, name or keep; can be repeated.")
     ] = None,
     reason: Reason = "",
     dry_run: DryRun = False,

@@ -59,7 +59,7 @@ class Configuration:
 
     @cached_property
     def encoding(self) -> Encoding:
-        return encoding_of(self.policy, self.settings.directory)
+        return encoding_of(self.policy, self.settings.directory, self.keys)
 
     def accounts(self, reader: Reader) -> AccountStore:
         """The accounts that `reader` reads."""

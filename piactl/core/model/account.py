@@ -76,9 +76,10 @@ class Account:
     `further_matricules` are the others that HR calls the person by; one that only its digest is known of
     stands as that digest. `merged` is the mark of an account that was merged into another (see
     `core.edits.merging`). `identifiers` is the ledger of names: the uid and every address and alias that the
-    account has or had. `aliases` are the addresses that still deliver to it, `other_mails` addresses that
-    another tool added. `entitlements` are pairs (service, uai), uai "" for person scope. They, `profiles`,
-    `establishments` (UAIs, the main one first) and `corps` are those of the day the account was computed for.
+    account has or had. `aliases` are the addresses that still deliver to it, `other_mails` and
+    `other_uids` what another program added. `entitlements` are pairs (service, uai), uai "" for person scope.
+    They, `profiles`, `establishments` (UAIs, the main one first) and `corps` are those of the day the account
+    was computed for.
     `assignments` are as HR and administrators set them; `overrides` apply on top (`overrides.overridden`).
     `login_from` and `login_until` are the first and last day of the login window that the directory enforces,
     None for an open side; a window in the past refuses the login. `device` is the name of the active one-
@@ -104,6 +105,7 @@ class Account:
     address: str | None = None
     aliases: frozenset[str] = frozenset()
     other_mails: frozenset[str] = frozenset()
+    other_uids: frozenset[str] = frozenset()
     identifiers: frozenset[str] = frozenset()
     state: State = State.ACTIVE
     state_from: date | None = None
@@ -137,9 +139,9 @@ class Account:
 
     @property
     def addresses(self) -> frozenset[str]:
-        """Every address on the entry."""
+        """Every address on the entry, and every uid that another program added."""
         own = frozenset((self.address,)) if self.address else frozenset()
-        return own | self.aliases | self.other_mails
+        return own | self.aliases | self.other_mails | self.other_uids
 
     @property
     def foreign_addresses(self) -> frozenset[str]:

@@ -19,12 +19,14 @@ MANUAL = "manual"
 
 class OverrideKind(Enum):
     """ADD adds an assignment of the source MANUAL. END ends an HR assignment on `day`. CLOSE ends all
-    assignments and closes the account from `day`. NAME sets the usage name to `value`."""
+    assignments and closes the account from `day`. NAME sets the usage name to `value`. KEEP leaves the
+    attribute `value` as another program changed it."""
 
     ADD = "add"
     END = "end"
     CLOSE = "close"
     NAME = "name"
+    KEEP = "keep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ def override_words(override: Override) -> str:
         OverrideKind.END: f"{post} ends on {override.day}",
         OverrideKind.CLOSE: f"closed from {override.day}",
         OverrideKind.NAME: f"the usage name is {names[0]} instead of {names[1]}",
+        OverrideKind.KEEP: f"{override.value} stays as another program changed it",
     }[override.kind]
     return f"{effect}, by hand until {override.until}"
 

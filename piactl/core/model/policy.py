@@ -174,6 +174,7 @@ class Policy:
     open_before: int = 15
     bridge: int = 60
     retention: int = 60
+    drift_days: int = 3
     first_homonym_digit: int = 1
     urn: str = "urn:mace:ac-amiens.fr:service:"
     uid_form: str = "address"

@@ -11,6 +11,7 @@ from enum import Enum
 class Kind(Enum):
     """The kinds of change, the same words in plans, guards and reports."""
 
+    DRIFT = "drift"
     IDENTITY = "identity"
     CREATE = "create"
     ADOPT = "adopt"

@@ -6,6 +6,7 @@
 | `profile_growth`, `service_growth` | the growth of one profile or one service, in accounts |
 | `other_establishment`, ... | the accounts where that differs although no assignment has begun or ended |
 | `held` | the people held |
+| `loosening` | the accounts where what another program gave is taken back |
 | `revoke_window`, ... | the accounts with such a loss, in this plan and the last days together |
 | `password`, `device` | the accounts that one command gives a password, or whose device it replaces |
 | `password_operator`, `password_day`, ... | the same, of one operator or of all operators on one day |
@@ -26,6 +27,7 @@ SAMPLE = 5
 GROWTH = {"profile": "profile_growth", "service": "service_growth"}
 OTHER = {name: f"other_{name}" for name in ("establishment", "function", "details", "name")}
 HELD = "held"
+LOOSENING = "loosening"
 WINDOW = {kind.value: f"{kind.value}_window" for kind in Kind if kind in LOSING}
 PASSWORD, DEVICE = "password", "device"
 OPERATIONS = {
@@ -35,7 +37,15 @@ OPERATIONS = {
 
 _KINDS_OF_CHANGE = tuple(kind.value for kind in Kind)
 _OF_OPERATIONS = tuple(kind for kinds in OPERATIONS.values() for kind in kinds)
-GUARD_KINDS = (*_KINDS_OF_CHANGE, *GROWTH.values(), *OTHER.values(), HELD, *WINDOW.values(), *_OF_OPERATIONS)
+GUARD_KINDS = (
+    *_KINDS_OF_CHANGE,
+    *GROWTH.values(),
+    *OTHER.values(),
+    HELD,
+    LOOSENING,
+    *WINDOW.values(),
+    *_OF_OPERATIONS,
+)
 """The kinds of guard: what policies limit and `--allow` names."""
 
 LONGEST_WINDOW = 31
@@ -185,6 +195,8 @@ class Tally:
             if change.kind is Kind.UPDATE and change.after and change.after.keys() <= BOOKKEEPING:
                 continue
             overall[kind] = change.uid
+            if change.kind is Kind.DRIFT and change.after.get("class") == LOOSENING:
+                overall[LOOSENING] = change.uid
             for uai in change.establishments:
                 scoped[kind, "establishment", uai] = change.uid
             for profile in change.profiles:

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Protocol
 
 from piactl.core.plan.change import Change
+from piactl.core.plan.drift import Drift
 from piactl.core.plan.guards import Refusal
 
 
@@ -68,17 +69,6 @@ class Disagreement:
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignAddress:
-    """An address that another program put on an account, seen since a day. `owner` is the uid of another
-    account that has or had it, None if no account does."""
-
-    uid: str
-    address: str
-    since: date
-    owner: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class DueArchival:
     """An account that should be archived since the day `due`, noted on the day `noted`: a run on a later day
     archives it."""
@@ -120,7 +110,7 @@ class Plan:
     holds: tuple[Hold, ...] = ()
     absents: tuple[AbsentAssignment, ...] = ()
     disagreements: tuple[Disagreement, ...] = ()
-    foreign_addresses: tuple[ForeignAddress, ...] = ()
+    drift: tuple[Drift, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     archivals: tuple[DueArchival, ...] = ()
     remarks: tuple[str, ...] = ()

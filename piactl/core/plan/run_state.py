@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy
@@ -75,6 +75,15 @@ class LastRun:
     losses: Losses = field(default_factory=dict)
     unfinished: Losses = field(default_factory=dict)
 
+    @property
+    def began(self) -> datetime | None:
+        """The instant at which it began, by its id, less what the clocks of host and server may differ."""
+        try:
+            begun = datetime.strptime(self.run.partition("-")[0], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        except ValueError:
+            return None
+        return begun - timedelta(minutes=10)
+
 
 Deviation = Mapping[str, str]
 """Keyed digests of the values of a source that differ from the account, by field of the person."""
@@ -104,9 +113,8 @@ class Memory:
     sources: Mapping[str, SourceMemory] = field(default_factory=dict)
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     """People in waiting by matricule."""
-    foreign_addresses: Mapping[str, Mapping[str, date]] = field(default_factory=dict)
-    """The addresses that other programs put on accounts, until an administrator decides: uid -> address ->
-    the first day. On the entry itself, an address in the ledger does not show where it came from."""
+    drift: Mapping[str, Mapping[str, date]] = field(default_factory=dict)
+    """What other programs changed and stands: uid -> attribute -> the first day."""
     archivals: Mapping[str, date] = field(default_factory=dict)
     """The accounts that are due for archival: uid -> the day of the run that noted it first."""
     cases: Mapping[str, Case] = field(default_factory=dict)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from piactl.directory.probe.probe import Probe
-from piactl.directory.store.attribute_map import MANAGED, OBJECT_CLASSES
+from piactl.directory.store.attribute_map import OBJECT_CLASSES
+from piactl.directory.store.base_digest import MANAGED
 from piactl.directory.store.records import RECORD_CLASS
 from piactl.resources import schemas_folder
 

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 
 from piactl.core.model.account import Account, State
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.plan.drift import Fate
 from piactl.directory import filters
 from piactl.directory.dn import child
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
-from piactl.directory.store.attribute_map import (
-    ACCOUNT_CLASS,
-    Encoding,
-    UnreadableEntry,
-)
+from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding, UnreadableEntry
+from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.composite_values import read_proof_change
+from piactl.directory.store.drift import Drifted, Keeps, drift_of, keeps_tightening
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An account with the exact values of its entry, which a later write asserts."""
+    """An account with the exact values of its entry, which a later write asserts.
+
+    `account` is what piactl goes by: where another program changed the entry, as `drift` says. `csn` is the
+    entryCSN when it was read; every write changes it. `base` is the base of the entry, b"" for none.
+    """
 
     dn: str
     account: Account
     values: Values = field(repr=False)
     csn: bytes = b""
-    """The entryCSN when the account was read; every write changes it."""
+    base: bytes = b""
+    drift: Drifted | None = field(default=None, repr=False)
 
 
 CSN = "entryCSN"
@@ -44,6 +48,8 @@ class Unreadable:
     matricule: str | None
     identifiers: tuple[str, ...]
     why: str
+    digest: str = ""
+    """Of the matricule, where another program changed that."""
 
 
 NAMES = ("piactlIdentifier", "mail", "piactlAlias")
@@ -56,12 +62,26 @@ average."""
 
 
 def read_accounts(
-    reader: Reader, settings: DirectorySettings, encoding: Encoding, *, due: date | None = None
+    reader: Reader,
+    settings: DirectorySettings,
+    encoding: Encoding,
+    *,
+    due: date | None = None,
+    written_since: datetime | None = None,
 ) -> Iterator[Entry | Unreadable]:
-    """All managed accounts below the accounts base; with `due`, only those due on that day."""
+    """All managed accounts below the accounts base; with `due`, only those due on that day, or that others
+    than the nightly identity wrote since an instant."""
     query = IN_ACCOUNTS
     if due is not None:
-        query = filters.all_of(query, filters.at_most(encoding.name("piactlNextDue"), f"{due:%Y%m%d}"))
+        wanted = [filters.at_most(encoding.name("piactlNextDue"), f"{due:%Y%m%d}")]
+        if written_since is not None:
+            since = f"{written_since.astimezone(UTC):%Y%m%d%H%M%S.%f}Z#000000#000#000000"
+            nightly = settings.identities["nightly"].dn
+            written = [filters.at_least(CSN, since)]
+            if nightly:
+                written.append(filters.none_of(filters.equals("modifiersName", nightly)))
+            wanted.append(filters.all_of(*written))
+        query = filters.all_of(query, filters.any_of(*wanted))
     for raw in reader.search(settings.accounts, query, [*encoding.attributes, CSN]):
         yield entry_of(raw, encoding)
 
@@ -131,17 +151,81 @@ def closed_without_link(name: Callable[[str], str]) -> str:
     return filters.all_of(IN_ACCOUNTS, closed, filters.none_of(filters.present(name("oathTOTPToken"))))
 
 
-def entry_of(raw: RawEntry, encoding: Encoding) -> Entry | Unreadable:
+def entry_of(raw: RawEntry, encoding: Encoding, keeps: Keeps = keeps_tightening) -> Entry | Unreadable:
+    """The account of an entry."""
+    values, base = encoding.managed(raw), raw.first(encoding.name(BASE)) or b""
+    bases, drift = encoding.bases, None
+    if base and bases is not None:
+        drift = drift_of(bases, raw.dn, values, base, encoding.trials, keeps)
     try:
-        return Entry(raw.dn, encoding.account(raw), encoding.managed(raw), raw.first(CSN) or b"")
+        if drift is None:
+            return Entry(raw.dn, encoding.account(raw), values, raw.first(CSN) or b"", base)
+        _check_matricule(raw, encoding, drift)
+        account = encoding.account(RawEntry(raw.dn, drift.believed))
+        return Entry(raw.dn, account, values, raw.first(CSN) or b"", base, drift)
+    except AnotherMatricule as error:
+        digest = raw.text(encoding.name("piactlMatriculeDigest"))
+        return replace(_unreadable(raw, encoding, error), matricule=None, digest=digest)
     except UnreadableEntry as error:
-        identifiers = [value for name in NAMES for value in raw.values.get(encoding.name(name), ())]
-        return Unreadable(
-            dn=raw.dn,
-            uid=raw.text(encoding.name("uid")),
-            matricule=raw.text(encoding.name("supannEmpId")) or None,
-            identifiers=tuple(value.decode("utf-8", "replace") for value in identifiers),
-            why=str(error),
+        return _unreadable(raw, encoding, error)
+
+
+def _unreadable(raw: RawEntry, encoding: Encoding, error: UnreadableEntry) -> Unreadable:
+    identifiers = [value for name in NAMES for value in raw.values.get(encoding.name(name), ())]
+    return Unreadable(
+        dn=raw.dn,
+        uid=raw.text(encoding.name("uid")),
+        matricule=raw.text(encoding.name("supannEmpId")) or None,
+        identifiers=tuple(value.decode("utf-8", "replace") for value in identifiers),
+        why=str(error),
+    )
+
+
+def with_kept(entry: Entry, encoding: Encoding, keeps: Keeps) -> Entry | Unreadable:
+    """The entry with another decision on what stays of what another program changed."""
+    values = {**entry.values, encoding.name(BASE): (entry.base,), CSN: (entry.csn,)}
+    return entry_of(RawEntry(entry.dn, values), encoding, keeps)
+
+
+def as_found(entry: Entry, encoding: Encoding) -> Account:
+    """The account as its entry is, whoever wrote it; what piactl goes by where that cannot be parsed."""
+    try:
+        return encoding.account(RawEntry(entry.dn, entry.values))
+    except UnreadableEntry:
+        return entry.account
+
+
+def settled(
+    entry: Entry, encoding: Encoding, desired: Account, *, from_hr: bool
+) -> tuple[Account, frozenset[str]]:
+    """The account with what the rules show to be piactl's own, and the attributes on which another program
+    and the rules agree. `from_hr`: the desired account has what a feed says of the person."""
+    drift = entry.drift
+    if drift is None:
+        return entry.account, frozenset()
+    values = encoding.values(desired)
+    fates = (Fate.REVERTED, Fate.UNKNOWN) if from_hr else (Fate.REVERTED,)
+    reverted = {one.attribute for one in drift.drift if one.fate in fates}
+    agreed = {name for name in reverted if values.get(name, ()) == entry.values.get(name, ())}
+    believed = dict(drift.believed)
+    for name, found in drift.found(values).items():
+        left = [v for v in believed.get(name, ()) if v not in drift.added.get(name, ())]
+        believed[name] = tuple(sorted({*left, *found}))
+    believed |= {name: entry.values.get(name, ()) for name in agreed}
+    return encoding.account(RawEntry(entry.dn, believed)), frozenset(agreed)
+
+
+class AnotherMatricule(UnreadableEntry):
+    """Another program changed the matricule of an entry."""
+
+
+def _check_matricule(raw: RawEntry, encoding: Encoding, drift: Drifted) -> None:
+    """Raises UnreadableEntry where another program changed whose account it is."""
+    name = encoding.name("supannEmpId")
+    if name in drift.gone or name in drift.added:
+        raise AnotherMatricule(
+            f"{raw.dn}: another program changed {name}, so nobody can tell whose account it is; "
+            "set it as the journal and HR have it, then run again"
         )
 
 

@@ -12,10 +12,12 @@ from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
 from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, State
+from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory.dn import child
-from piactl.directory.port import RawEntry, Reader, Values
+from piactl.directory.port import RawEntry, Reader
+from piactl.directory.store.base_digest import BASE, MANAGED, BaseKeys, base_keys
 from piactl.directory.store.composite_values import (
     assignment_text,
     exception_text,
@@ -28,6 +30,7 @@ from piactl.directory.store.composite_values import (
     read_override,
     read_proof_change,
 )
+from piactl.directory.store.drift import Trials
 from piactl.errors import PiactlError
 
 ACCOUNT_CLASS = "piactlAccount"
@@ -46,56 +49,13 @@ SUPANN_STATES = {
     State.ARCHIVED: "I:SupannSupprCompte",
 }
 LOCKED_STATE = "S:SupannVerrouAdministratif"
-
-MANAGED = (
-    "uid",
-    "cn",
-    "sn",
-    "givenName",
-    "displayName",
-    "personalTitle",
-    "mail",
-    "eduPersonPrincipalName",
-    "eduPersonEntitlement",
-    "supannEmpId",
-    "piactlMatricule",
-    "supannNomDeNaissance",
-    "supannMailPrive",
-    "supannEntiteAffectation",
-    "supannEntiteAffectationPrincipale",
-    "supannEmpCorps",
-    "supannRessourceEtat",
-    "supannRessourceEtatDate",
-    "pwdStartTime",
-    "pwdEndTime",
-    "piactlState",
-    "piactlIdentifier",
-    "piactlAlias",
-    "piactlMatriculeDigest",
-    "piactlMergedInto",
-    "piactlNumenDigest",
-    "piactlNumenVerifier",
-    "piactlIdentityDigest",
-    "piactlBirthDigest",
-    "piactlProofChanged",
-    "piactlNextDue",
-    "piactlProfile",
-    "piactlAssignment",
-    "piactlLock",
-    "piactlException",
-    "piactlOverride",
-    "piactlProtected",
-    "piactlDevice",
-    "oathTOTPToken",
-)
-"""Every attribute that piactl writes; of eduPersonEntitlement only the values under its own URN."""
-
+_ALL_STATES = (*dict.fromkeys(SUPANN_STATES.values()), LOCKED_STATE)
 
 _NAME = ("given_name", "family_name", "usage_name")
 _LINK = ("device", "state", "locked")
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
-    "uid": ("uid",),
+    "uid": ("uid", "other_uids"),
     "cn": _NAME,
     "sn": _NAME,
     "givenName": _NAME,
@@ -159,11 +119,30 @@ class Encoding:
     accounts: str = ""
     links: bool = True
     otp_schema: bool = True
+    keys: DigestKeys | None = field(default=None, repr=False)
 
     @cached_property
     def attributes(self) -> tuple[str, ...]:
         """The attributes to request when accounts are read."""
-        return tuple(self.names.get(name, name) for name in MANAGED)
+        return tuple(self.names.get(name, name) for name in (*MANAGED, BASE))
+
+    @cached_property
+    def bases(self) -> BaseKeys | None:
+        """The keys of the bases of accounts; None where they are neither read nor written."""
+        return base_keys(self.keys, self.names) if self.keys else None
+
+    @cached_property
+    def trials(self) -> Trials:
+        states = (*(state.value for state in State), *("{COMPTE}" + s for s in _ALL_STATES))
+        keys = self.keys
+
+        def digests(matricule: str) -> tuple[str, ...]:
+            return keys.candidates("matricule", matricule) if keys else ()
+
+        return Trials(self._beginning, self.name, self.domain, states, digests)
+
+    def _beginning(self, day: date) -> str:
+        return midnight(day, self.timezone)
 
     def fitted_to(self, reader: Reader) -> Encoding:
         """The encoding for the directory behind `reader`. Without the schema of slapo-otp, closed accounts
@@ -201,7 +180,7 @@ class Encoding:
     def _texts(self, account: Account) -> dict[str, list[str]]:
         rights = account.entitlements
         return {
-            "uid": [account.uid],
+            "uid": [account.uid, *account.other_uids],
             "cn": [account.display_name],
             "sn": [account.surname],
             "givenName": _one(account.given_name),
@@ -295,12 +274,12 @@ class Encoding:
         return frozenset(rights)
 
 
-def encoding_of(policy: Policy, directory: DirectorySettings) -> Encoding:
-    """The encoding of accounts under this policy and these settings."""
+def encoding_of(policy: Policy, directory: DirectorySettings, keys: DigestKeys | None) -> Encoding:
+    """The encoding of accounts under this policy and these settings. Without `keys` no account is written,
+    and drift is not seen."""
     by_server = policy.otp_enforced_by == "directory"
-    return Encoding(
-        policy.domain, policy.urn, policy.timezone, directory.attributes, directory.accounts, by_server
-    )
+    names, accounts = directory.attributes, directory.accounts
+    return Encoding(policy.domain, policy.urn, policy.timezone, names, accounts, by_server, keys=keys)
 
 
 def _own_address(mails: Sequence[str], identifiers: Set[str], aliases: Set[str]) -> str | None:
@@ -400,10 +379,13 @@ class _Reading:
         main = self.one("supannEntiteAffectationPrincipale")
         identifiers = frozenset(self.all("piactlIdentifier"))
         aliases = frozenset(self.all("piactlAlias"))
-        mails = self.all("mail")
+        mails, uids = self.all("mail"), self.all("uid")
+        named = self.entry.dn.partition("=")[2].partition(",")[0].lower()
+        own_uid = next((uid for uid in uids if uid.lower() == named), uids[0] if uids else "")
         address = _own_address(mails, identifiers, aliases)
         return Account(
-            uid=self.one("uid"),
+            uid=own_uid,
+            other_uids=frozenset(uids).difference((own_uid,)),
             matricule=self.one("supannEmpId") or None,
             matricule_digests=tuple(self.all("piactlMatriculeDigest")),
             further_matricules=tuple(self.all("piactlMatricule")),
@@ -449,20 +431,3 @@ class _Reading:
             return None, None
         begin, end = text.rsplit(":", 2)[-2:]
         return read_compact_day(begin), read_compact_day(end)
-
-
-def differences(current: Values, desired: Values) -> tuple[Values, Values]:
-    """(values to remove, values to add) that turn the managed values of an entry into the desired ones."""
-    delete: dict[str, tuple[bytes, ...]] = {}
-    add: dict[str, tuple[bytes, ...]] = {}
-    for name in dict.fromkeys([*current, *desired]):
-        old, new = current.get(name, ()), desired.get(name, ())
-        if old == new:
-            continue
-        removed = tuple(value for value in old if value not in new)
-        come = tuple(value for value in new if value not in old)
-        if removed:
-            delete[name] = removed
-        if come:
-            add[name] = come
-    return delete, add

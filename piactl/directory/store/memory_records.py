@@ -188,15 +188,13 @@ def read_waiting(r: Record) -> Waiting:
     return Waiting(person, numen, assignments, date.fromisoformat(r["due"]), (identity, birth))
 
 
-def addresses_record(foreign: Mapping[str, Mapping[str, date]]) -> Record:
-    return {
-        uid: {a: since.isoformat() for a, since in addresses.items()} for uid, addresses in foreign.items()
-    }
+def drift_record(drift: Mapping[str, Mapping[str, date]]) -> Record:
+    return {uid: {name: since.isoformat() for name, since in found.items()} for uid, found in drift.items()}
 
 
-def read_addresses(r: Record) -> dict[str, dict[str, date]]:
+def read_drift(r: Record) -> dict[str, dict[str, date]]:
     return {
-        uid: {a: date.fromisoformat(since) for a, since in addresses.items()} for uid, addresses in r.items()
+        uid: {name: date.fromisoformat(since) for name, since in found.items()} for uid, found in r.items()
     }
 
 
@@ -241,14 +239,18 @@ def read_memory(
     if callable(due):
         due = due(last_run)
     # the bytes of unreadable records are not stored: a write replaces them
-    foreign: Mapping[str, Mapping[str, date]] = {}
+    drift: Mapping[str, Mapping[str, date]] = {}
     archivals: Mapping[str, date] = {}
-    single = filters.any_of(filters.equals("cn", "addresses"), filters.equals("cn", "archivals"), CASES)
+    single = filters.any_of(
+        *(filters.equals("cn", name) for name in ("drift", "archivals", "addresses")), CASES
+    )
     cases: dict[str, Case] = {}
     for entry in reader.search(state, single, ["objectClass", DATA], scope="one"):
-        if normal_dn(entry.dn) == normal_dn(places.addresses):
-            addresses = unreadable.read(entry.dn, entry.first(DATA), read_addresses)
-            readable, foreign = addresses is not None, addresses or {}
+        if normal_dn(entry.dn) == normal_dn(places.drift):
+            seen = unreadable.read(entry.dn, entry.first(DATA), read_drift)
+            readable, drift = seen is not None, seen or {}
+        elif normal_dn(entry.dn) == normal_dn(places.addresses):
+            readable = True
         elif cn_of(entry) != "archivals":
             case = case_in(entry, places, unreadable)
             readable = case is not None
@@ -280,9 +282,7 @@ def read_memory(
         else:
             why = "its name is not the digest of its matricule under a key of this host"
             unreadable.add(UnreadableRecord(entry.dn, why, "restore the key, or delete the entry"))
-    return Remembered(
-        Memory(last_run, sources, waiting, foreign, archivals, cases), raw, complete=due is None
-    )
+    return Remembered(Memory(last_run, sources, waiting, drift, archivals, cases), raw, complete=due is None)
 
 
 def read_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> LastRun | None:
@@ -349,7 +349,7 @@ def _source_of_runs(
 
 
 def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKeys) -> Iterator[EntryWrite]:
-    """The writes that turn the records of sources, foreign addresses, due archivals and people in waiting
+    """The writes that turn the records of sources, drift, due archivals and people in waiting
     into those of `after`.
 
     The run itself writes the record of the last run at its end. People in waiting that `before` did not read
@@ -362,8 +362,11 @@ def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKey
         write = record_write(dn, raw.get(dn.lower()), source_record(source))
         if write is not None:
             yield write
-    dn, foreign = places.addresses, after.foreign_addresses
-    write = record_write(dn, raw.get(dn.lower()), addresses_record(foreign) if foreign else None)
+    dn, drift = places.drift, after.drift
+    write = record_write(dn, raw.get(dn.lower()), drift_record(drift) if drift else None)
+    if write is not None:
+        yield write
+    write = record_write(places.addresses, raw.get(places.addresses.lower()), None)
     if write is not None:
         yield write
     dn, noted = places.archivals, after.archivals

@@ -163,7 +163,12 @@ class Places:
         return child(self.state, "cn", "state")
 
     @property
+    def drift(self) -> str:
+        return child(self.state, "cn", "drift")
+
+    @property
     def addresses(self) -> str:
+        """A record of older versions, which a run deletes."""
         return child(self.state, "cn", "addresses")
 
     @property
@@ -210,7 +215,15 @@ def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
     places = Places(state)
     top = normal_dn(state)
     folders = {normal_dn(places.folder(name)) for name in FOLDERS}
-    own = (places.last_run, places.addresses, places.archivals, places.lock, places.keys, places.move)
+    own = (
+        places.last_run,
+        places.drift,
+        places.addresses,
+        places.archivals,
+        places.lock,
+        places.keys,
+        places.move,
+    )
     single = {normal_dn(dn) for dn in own}
     misplaced = []
     for entry in reader.search(state, filters.ANY_ENTRY, ["objectClass"]):

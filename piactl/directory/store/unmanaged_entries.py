@@ -12,8 +12,9 @@ from piactl.core.plan.adoption import Incumbent, harmless
 from piactl.directory import filters
 from piactl.directory.dn import same_dn, under
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
-from piactl.directory.store.accounts import IN_ACCOUNTS, account_dn
-from piactl.directory.store.attribute_map import LINKED_CLASS, OBJECT_CLASSES, Encoding, differences
+from piactl.directory.store.account_write import differences, with_base
+from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_dn
+from piactl.directory.store.attribute_map import LINKED_CLASS, OBJECT_CLASSES, Encoding
 
 _STRUCTURAL = "structuralObjectClass"
 _PERSON = "inetOrgPerson"
@@ -153,7 +154,8 @@ def adoption_write(stranger: Stranger, account: Account, encoding: Encoding, by:
     for name, values in delete.items():
         if any(read_numen(value.decode()) for value in values):
             removed[name], added[name] = (), encoding.values(account).get(name, ())
-    return EntryWrite("modify", stranger.incumbent.dn, add=added, delete=removed)
+    write = EntryWrite("modify", stranger.incumbent.dn, add=added, delete=removed)
+    return with_base(encoding, Entry(write.dn, account, stranger.values), write)
 
 
 Shown = dict[str, list[str]]

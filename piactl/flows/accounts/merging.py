@@ -19,8 +19,9 @@ from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
 from piactl.directory.simulated_directory import written
-from piactl.directory.store.account_write import account_change, account_write
+from piactl.directory.store.account_write import account_change, account_write, with_base
 from piactl.directory.store.accounts import Entry, read_accounts_being_merged
+from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import device_deletions
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError
@@ -88,7 +89,10 @@ def _rows(
     encoding = store.encoding.fitted_to(store.reader)
     on_its_way = merging.on_its_way(source.account, merging.merge_mark(store.keys, uid, into.account.uid))
     begins = account_write(store.directory, encoding, source, on_its_way)
-    values = written(source.values, begins) if begins else source.values
+    begun = written(source.values, begins) if begins else source.values
+    base = encoding.name(BASE)
+    values = {name: found for name, found in begun.items() if name != base}
+    first = begun.get(base, (source.base,))[-1]
     taking = prepared_account(
         store,
         into.account.uid,
@@ -103,7 +107,7 @@ def _rows(
     before = [begins, *_credentials(store, source, erased)]
     rows = [AccountWrite(uid, _GOES, reason, write) for write in before if write is not None]
     rows += filter(None, [taking.write])
-    ends = _buried(store, rules, source.dn, on_its_way, values)
+    ends = _buried(store, rules, Entry(source.dn, on_its_way, values, base=first))
     rows += [AccountWrite(uid, _GOES, reason, ends)] if ends else []
     return rows, taking
 
@@ -123,21 +127,25 @@ def _undone(store: AccountStore, source: Entry, rules: Rules, into: Account, aut
     suspended = replace(account, device=NO_DEVICE if account.device else "")
     on_its_way = merging.on_its_way(suspended, merging.merge_mark(store.keys, account.uid, into.uid))
     values = store.encoding.fitted_to(store.reader).values(suspended)
-    write = _buried(store, rules, source.dn, on_its_way, values)
+    write = _buried(store, rules, Entry(source.dn, on_its_way, values))
     if write is None:
         raise AssertionError("a tombstone differs from an account")
     return AccountWrite(account.uid, _GOES, author.reason, write)
 
 
-def _buried(store: AccountStore, rules: Rules, dn: str, source: Account, values: Values) -> EntryWrite | None:
-    """The write that makes a tombstone of an account with these values. Rights of other systems go too."""
+def _buried(store: AccountStore, rules: Rules, source: Entry) -> EntryWrite | None:
+    """The write that makes a tombstone of an account. Rights of other systems go too."""
     encoding = store.encoding.fitted_to(store.reader)
-    tombstone = merging.merged_tombstone(source, store.keys, rules.as_of)
-    write = account_change(encoding, dn, values, encoding.values(tombstone))
+    tombstone = merging.merged_tombstone(source.account, store.keys, rules.as_of)
+    write = account_change(encoding, source.dn, source.values, encoding.values(tombstone))
     name = encoding.name("eduPersonEntitlement")
-    entry = store.reader.read(dn, [name])
+    entry = store.reader.read(source.dn, [name])
     rights = entry.values.get(name, ()) if entry is not None else ()
-    return replace(write, delete={**write.delete, name: rights}) if write and rights else write
+    if write is None:
+        return None
+    return with_base(
+        encoding, source, replace(write, delete={**write.delete, name: rights}) if rights else write
+    )
 
 
 def _going(source: Account, into: Account, rules: Rules, author: Author) -> Change:

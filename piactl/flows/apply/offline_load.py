@@ -87,7 +87,7 @@ def run_offline_load(
         broken = refused(ready.plan.refusals, order.allowed)
         if broken:
             raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written")
-        _check_loadable(run, ready, encoding_of(policy, settings.directory))
+        _check_loadable(run, ready, encoding_of(policy, settings.directory, None))
         return _write_ldif(run, ready, file, progress, stop, remember=last is None)
 
 

@@ -15,6 +15,7 @@ from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Outcome, Reader, Values
 from piactl.directory.store.attribute_map import SECRETS
+from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
@@ -81,17 +82,21 @@ def _row(one: AccountWrite) -> dict[str, Any]:
         and not SECRETS & {*write.add, *write.delete}
         and all(write.delete.values())
     ):
-        # values of other programs that are no text are not kept
+        # values of other programs that are no text are not kept; an undo makes the base anew
+        sides = {
+            side: {name: found for name, found in values.items() if name != BASE}
+            for side, values in (("add", write.add), ("delete", write.delete))
+        }
         with suppress(UnicodeDecodeError):
-            row |= {"add": _texts(write.add), "delete": _texts(write.delete)}
+            row |= {side: _texts(values) for side, values in sides.items()}
     return row
 
 
 def values_digest(values: Values) -> str:
-    """A digest of the values of an entry, except its object classes."""
+    """A digest of the values of an entry, except its object classes and its base."""
     parts = []
     for name in sorted(values):
-        if name != "objectClass":
+        if name not in ("objectClass", BASE):
             parts += [b"\0\0", name.encode(), *sorted(values[name])]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 

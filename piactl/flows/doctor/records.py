@@ -94,7 +94,7 @@ class Content:
 
     @property
     def encoding(self) -> Encoding:
-        return encoding_of(self.policy(), self.directory)
+        return encoding_of(self.policy(), self.directory, self.keys())
 
 
 def examine_records(

@@ -7,15 +7,17 @@ change is shown without a write.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from piactl.core.model.account import State
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import changes_of, home_establishments, owner
+from piactl.core.plan.drift import Drift, DriftClass
 from piactl.core.rules.desired import Desired, Rules
 from piactl.directory.port import EntryWrite
 from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.base_digest import BASE
 
 RESTORED = "attributes"
 """The fact of a change that names the attributes which another program changed."""
@@ -47,19 +49,51 @@ class ChangeSet:
         return owner(self.fields.get(attribute, ()), self.changes)
 
 
-def change_set(desired: Desired, write: EntryWrite, rules: Rules, encoding: Encoding) -> ChangeSet:
+def change_set(
+    desired: Desired, write: EntryWrite, rules: Rules, encoding: Encoding, drift: Iterable[Drift] = ()
+) -> ChangeSet:
     """The change set of the write that makes an account the desired one.
 
-    Attributes that another program changed, and that no change of the account explains, have a change of
-    their own, which names them.
+    Attributes that another program changed, and that no change of the account explains, have changes of
+    their own, which name them: one for each class of `drift`, and one for those that are not known as such.
     """
-    written = sorted({*write.delete, *write.add})
+    written = sorted({*write.delete, *write.add} - {encoding.name(BASE)})
     fields = {field for attribute in written for field in encoding.fields.get(attribute, ())}
     changes = changes_of(desired, rules, fields)
     foreign = _changed_by_others(desired, written, encoding) if changes else written
+    drifted = [one for one in drift if one.attribute in foreign]
+    changes[:0] = _reverted(desired, drifted, rules)
+    # the class of the link follows it
+    known = {one.attribute for one in drifted} | ({"objectClass"} if drifted else set())
+    foreign = [name for name in foreign if name not in known]
     if foreign:
         changes.append(_restored(desired, write, foreign, rules, encoding))
     return ChangeSet(write, tuple(changes), encoding.fields)
+
+
+def _reverted(desired: Desired, drift: Sequence[Drift], rules: Rules) -> Iterator[Change]:
+    """The changes that take back what another program changed, what gave access first."""
+    for drift_class in DriftClass:
+        some = [one for one in drift if one.drift_class == drift_class]
+        if not some:
+            continue
+        names = [one.attribute for one in some]
+        by = next((one.by for one in some if one.by), "")
+        yield Change(
+            kind=Kind.DRIFT,
+            uid=desired.account.uid,
+            matricule=desired.account.matricule,
+            before={RESTORED: names, "theirs": [f"{d.attribute}: {v}" for d in some for v in d.theirs]},
+            after={
+                RESTORED: names,
+                "class": drift_class.value,
+                "ours": [f"{d.attribute}: {v}" for d in some for v in d.ours],
+            },
+            reason="another program changed it" + (f", {by}" if by else ""),
+            effective=rules.as_of,
+            establishments=home_establishments(desired.account, rules.as_of),
+            profiles=desired.account.profiles,
+        )
 
 
 def _changed_by_others(desired: Desired, written: Sequence[str], encoding: Encoding) -> list[str]:

@@ -112,6 +112,8 @@ class _Chunks:
         self.unchanged: dict[str, bytes] = {}
         self.staged = StagedChanges(folder)
         self.evaluate: list[str] = []
+        self.lost: set[str] = set()
+        """The digests of the matricules that another program changed."""
 
     def add(self, feed: SourcedFeed, rows: RowIndex) -> None:
         self.feeds = in_order([*self.feeds, feed], self.sources)
@@ -168,7 +170,7 @@ class _Chunks:
         others need, leaves the rest to the joint evaluation."""
         index = AccountIndex()
         # what earlier runs noted of an account is for the joint evaluation, which also ends the note
-        noted = self.memory.foreign_addresses.keys() | self.memory.archivals.keys()
+        noted = self.memory.drift.keys() | self.memory.archivals.keys()
         uids = []
         for entry in entries:
             matricule, uid = (
@@ -180,8 +182,9 @@ class _Chunks:
             if matricule is not None:
                 self.matricules.append(hash(matricule))
             if isinstance(entry, Unreadable):
+                self.lost.add(entry.digest)
                 continue
-            if matricule not in self.apart and uid not in noted:
+            if matricule not in self.apart and uid not in noted and entry.drift is None:
                 index.add(entry)
             else:
                 self.traces.add_apart(matricule, traces_of_account(entry.account))
@@ -205,7 +208,7 @@ class _Chunks:
                     number = self._stage(wanted, held, write, plan_rows, evaluation)
                     if number is not None:
                         self.traces.changes(number, self._traces(stated, current.matricule))
-        changed |= {e.account.uid for e in index.tombstones() if plan_rows.link_of_archived(e)}
+        changed |= {e.account.uid for e in index.tombstones() if plan_rows.mends_archived(e)}
         self.unchanged.update(evaluation.cache_entries({*unsure, *changed}))
         done = {
             entry.account.uid
@@ -248,7 +251,7 @@ class _Chunks:
             if place < len(known) and known[place] == number:
                 continue
             if tombstones is None:
-                tombstones = set(read_tombstones(*self.accounts))
+                tombstones = set(read_tombstones(*self.accounts)) | (self.lost - {""})
             # people with an archived account are no newcomers
             digests = self.rules.keys.candidates(MATRICULE, matricule) if tombstones else ()
             if tombstones.isdisjoint(digests):

@@ -92,6 +92,7 @@ class Evaluation:
                 merged.hold(entry.matricule, entry.why)
             else:
                 self.holds.append(Hold(None, entry.uid, entry.why))
+        self._hold_unreadable(merged)
         for matricule, one in self.index.by_matricule.items():
             into = one.account.merged and merged_into(one.account, self.rules.keys)
             if into:
@@ -113,6 +114,18 @@ class Evaluation:
             m: self.index.entry(m, self.rules.keys) for m in people if m not in self.index.by_matricule
         }
         return {m: entry.account for m, entry in entries.items() if entry is not None}
+
+    def _hold_unreadable(self, merged: MergedFeeds) -> None:
+        """Holds the people whose account is known by the digest of their matricule alone."""
+        why = {
+            entry.digest: entry.why for entry in self.index.unreadable if entry.digest and not entry.matricule
+        }
+        if not why:
+            return
+        for matricule in {*merged.people, *self.memory.waiting}:
+            for digest in self.rules.keys.candidates("matricule", matricule):
+                if digest in why:
+                    merged.hold(matricule, why[digest])
 
     def subjects(self, merged: MergedFeeds) -> list[Subject]:
         """The people to compute accounts for; everybody else is a hold."""
@@ -221,6 +234,7 @@ class Evaluation:
         unsure |= {key[0] for source in memory.sources.values() for key in source.absences}
         unsure |= {*memory.waiting, *merged.held, *merged.disputed, *self.index.doubled}
         unsure |= {matricule for _, matricule in merged.aside}
+        unsure |= {entry.account.uid for entry in self.index.entries() if entry.drift is not None}
         return unsure | {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
 
     def cache_entries(self, but: Container[str]) -> Iterator[tuple[str, bytes]]:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Limit
 from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.drift import Drift
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.plan import (
     AbsentAssignment,
@@ -21,7 +22,6 @@ from piactl.core.plan.plan import (
     Disagreement,
     DueArchival,
     FeedBasis,
-    ForeignAddress,
     Hold,
     Plan,
     Rejection,
@@ -277,7 +277,7 @@ _LISTS: Mapping[str, type] = {
     "holds": Hold,
     "absents": AbsentAssignment,
     "disagreements": Disagreement,
-    "foreign_addresses": ForeignAddress,
+    "drift": Drift,
 }
 """The lists of a plan whose values are written field by field."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from piactl.core.model.account import State
 from piactl.core.model.digests import NUMEN
 from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.drift import Drift, Fate
 from piactl.core.plan.plan import Hold
 from piactl.core.plan.run_state import Waiting, bare
 from piactl.core.rules.career import career
@@ -15,10 +16,11 @@ from piactl.core.rules.desired import Desired, Rules, Subject
 from piactl.core.rules.matching import birth_digests
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
-from piactl.directory.store.account_write import account_write
-from piactl.directory.store.accounts import Entry, read_whole
+from piactl.directory.store.account_write import account_write, only_renews_base
+from piactl.directory.store.accounts import Entry, read_whole, settled
 from piactl.directory.store.devices import device_deletions, link_write
 from piactl.flows.plan.change_set import change_set
+from piactl.flows.plan.drift import lost_words, unresolved
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.flows.plan.ready_plan import AccountWrite
 
@@ -43,18 +45,24 @@ class PlanRows:
     waiting: Mapping[str, Waiting]
     has_delta: bool
     holds: list[Hold] = field(default_factory=list)
+    drift: Sequence[Drift] = ()
 
     def rows(self, desired: Sequence[Desired]) -> list[Row]:
         """The writes, each with its changes, accounts that lose something first."""
         accounts = [wanted.account for wanted in desired]
-        rows = self._unlinked_archived({account.uid for account in accounts})
+        rows = self._mended_archived({account.uid for account in accounts})
         archived = [account.uid for account in accounts if account.state is State.ARCHIVED]
         foreign = foreign_values(self.accounts, archived)
-        for wanted in desired:
-            write = self.write(wanted)
+        for unsettled in desired:
+            wanted, write = self.settled(unsettled)
+            uid = wanted.account.uid
+            entry = self._entry(wanted)
+            lost = unresolved(entry, self.accounts.encoding, wanted.account) if entry else ()
+            if lost:
+                self.holds.append(Hold(wanted.subject.matricule, uid, lost_words(uid, lost)))
+                continue
             if write is None:
                 continue
-            uid = wanted.account.uid
             if self.protected(wanted):
                 self.holds.append(Hold(wanted.subject.matricule, uid, PROTECTED))
                 continue
@@ -69,9 +77,22 @@ class PlanRows:
 
     def write(self, desired: Desired) -> EntryWrite | None:
         """The write that makes the account the desired one; None if nothing differs."""
+        return self.settled(desired)[1]
+
+    def settled(self, desired: Desired) -> tuple[Desired, EntryWrite | None]:
+        """The desired account, with what is known of the current one once the rules are, and its write."""
+        entry, agreed = self._entry(desired), frozenset[str]()
+        subject = desired.subject
+        if entry is not None and entry.drift is not None:
+            from_hr = subject.person is not None
+            current, agreed = settled(entry, self.accounts.encoding, desired.account, from_hr=from_hr)
+            desired = replace(desired, subject=replace(subject, current=current))
+        directory, encoding = self.accounts.directory, self.accounts.encoding
+        return desired, account_write(directory, encoding, entry, desired.account, agreed)
+
+    def _entry(self, desired: Desired) -> Entry | None:
         matricule = desired.subject.matricule
-        entry = self.index.entry(matricule, self.rules.keys) if matricule else None
-        return account_write(self.accounts.directory, self.accounts.encoding, entry, desired.account)
+        return self.index.entry(matricule, self.rules.keys) if matricule else None
 
     def protected(self, desired: Desired) -> bool:
         """Whether no import may touch the account."""
@@ -79,20 +100,44 @@ class PlanRows:
         return current is not None and (current.protected or current.uid in self.rules.policy.protected)
 
     def row(self, desired: Desired, write: EntryWrite) -> Row:
-        """A write with the changes that it makes."""
-        changes = change_set(desired, write, self.rules, self.accounts.encoding)
+        """A write with the changes that it makes; a write of the base alone makes none."""
+        encoding, uid = self.accounts.encoding, desired.account.uid
+        if only_renews_base(encoding, write):
+            return AccountWrite(uid, (), "the base that shows what another program changes", write), []
+        drift = (one for one in self.drift if one.uid == uid)
+        changes = change_set(desired, write, self.rules, encoding, drift)
         reason, retry = changes.changes[0].reason, self._retry(desired.subject)
         return AccountWrite(desired.account.uid, changes.kinds, reason, write, retry), list(changes.changes)
 
-    def link_of_archived(self, entry: Entry) -> EntryWrite | None:
-        """The write that links an archived account to no device, None if it has that link. It was archived
-        before there was such a link, or another program removed it; the rules ask for nothing more."""
+    def left_over(self, rows: Iterable[Row]) -> list[Drift]:
+        """The drift as it is once these rows are written: what no write reverts although it should be, and
+        nothing on which another program and the rules agree."""
+        written = {write.uid: {*write.write.add, *write.write.delete} for write, _ in rows}
+        held = {hold.uid for hold in self.holds}
+        found = []
+        for one in self.drift:
+            if one.uid in held and one.fate == Fate.REVERTED:
+                found.append(replace(one, fate=Fate.WAITS.value))
+            elif one.fate in (Fate.WAITS, Fate.KEPT) or one.attribute in written.get(one.uid, ()):
+                done = one.fate in (Fate.WAITS, Fate.KEPT)
+                found.append(one if done else replace(one, fate=Fate.REVERTED.value))
+            elif one.fate == Fate.UNKNOWN:
+                found.append(one)
+        return found
+
+    def mends_archived(self, entry: Entry) -> EntryWrite | None:
+        """The write that links an archived account to no device, and takes back what another program changed;
+        None if there is nothing to do. The rules ask for nothing more."""
+        if entry.drift is not None:
+            reverted = any(one.fate == Fate.REVERTED for one in entry.drift.drift)
+            directory, encoding = self.accounts.directory, self.accounts.encoding
+            return account_write(directory, encoding, entry, entry.account) if reverted else None
         return link_write(self.accounts.encoding, entry, entry.account.device)
 
-    def _unlinked_archived(self, coming_back: Container[str]) -> list[Row]:
+    def _mended_archived(self, coming_back: Container[str]) -> list[Row]:
         rows = []
         for entry in self.index.tombstones():
-            write = self.link_of_archived(entry) if entry.account.uid not in coming_back else None
+            write = self.mends_archived(entry) if entry.account.uid not in coming_back else None
             if write is None:
                 continue
             nobody = career((), self.rules.policy, self.rules.register)

@@ -13,7 +13,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.homonyms import TakenNames
 from piactl.core.plan.case import Answer, Case, case_counts
 from piactl.core.plan.guards import NO_LOSSES, Census, losses_before, losses_with, tally
-from piactl.core.plan.plan import Basis, Changes, FeedBasis, ForeignAddress, Plan
+from piactl.core.plan.plan import Basis, Changes, FeedBasis, Plan
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
 from piactl.core.rules.address_allocation import all_named, named
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, local_of
@@ -33,6 +33,7 @@ from piactl.directory.store.attribute_scans import (
 from piactl.directory.store.memory_records import memory_writes
 from piactl.errors import UsageError
 from piactl.flows.plan.assemble import Names, PlanAssembly
+from piactl.flows.plan.drift import decided, drift_list, remembered
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, census_of
@@ -105,7 +106,7 @@ class _JointEvaluation(Evaluation):
         self.accounts, self.state, self.skip = accounts, state, skip
         super().__init__(rules, sources, feeds, state.memory, AccountIndex(), cache, tick, accepted)
         for entry in self._entries():
-            self.index.add(entry)
+            self._add(entry)
         self._read_feeds_of(state.linked)
         # people in waiting may have an account that was not read, often an archived one
         if state.due_only:
@@ -140,15 +141,26 @@ class _JointEvaluation(Evaluation):
     def _entries(self) -> Iterable[Entry | Unreadable]:
         if self.skip:
             return read_accounts_named(*self.accounts, self.skip.evaluate)
-        return read_accounts(*self.accounts, due=self.as_of if self.state.due_only else None)
+        if not self.state.due_only:
+            return read_accounts(*self.accounts)
+        since = self.memory.last.began if self.memory.last else None
+        entries = read_accounts(*self.accounts, due=self.as_of, written_since=since)
+        found = {entry.dn: entry for entry in entries}
+        # what stands of what other programs changed is listed every night
+        for entry in read_accounts_named(*self.accounts, [*self.memory.drift]):
+            found.setdefault(entry.dn, entry)
+        return found.values()
 
     def _add_others(self, matricules: Iterable[str]) -> None:
         """Reads the accounts of these people that were not read yet."""
-        seen = {entry.account.uid for entry in self.index.entries()}
+        seen = {entry.dn for entry in self.index.entries()} | {one.dn for one in self.index.unreadable}
         missing = [m for m in matricules if m not in self.index.by_matricule]
         for entry in read_accounts_of(*self.accounts, self.rules.keys, missing):
-            if isinstance(entry, Unreadable) or entry.account.uid not in seen:
-                self.index.add(entry)
+            if entry.dn not in seen:
+                self._add(entry)
+
+    def _add(self, entry: Entry | Unreadable) -> None:
+        self.index.add(decided(entry, self.accounts.encoding, self.memory, self.rules))
 
     def plan(self) -> ReadyPlan:
         """Raises FeedRefused if too many people of a feed that is not `accepted` are held."""
@@ -160,6 +172,9 @@ class _JointEvaluation(Evaluation):
         desired, names = self._named(self.desired(subjects, waits))
         has_delta = any(not sourced.feed.facts.full for sourced in self.feeds)
         plan_rows = PlanRows(self.accounts, self.rules, self.index, self.memory.waiting, has_delta)
+        plan_rows.drift = drift_list(
+            self.accounts, self.index.entries(), self.memory, self.rules, self.owners
+        )
         rows = plan_rows.rows(desired)
         self.tick()
         self.holds += plan_rows.holds
@@ -175,7 +190,9 @@ class _JointEvaluation(Evaluation):
         self._keep_news_of_held(merged, waiting)
         changes: Changes = tuple(change for _, made in rows for change in made)
         writes: Writes = tuple(write for write, _ in rows)
-        foreign = self._foreign_addresses()
+        drift = plan_rows.left_over(rows)
+        partly = self.state.due_only or bool(self.skip)
+        standing = remembered(drift, self.memory.drift, self.index.accounts(), partly=partly)
         counted = tally(changes)
         if self.cache is not None and self.skip.staged is not None:
             assembly = PlanAssembly(self.cache, self.skip.staged, plan_rows, self.tick)
@@ -192,7 +209,7 @@ class _JointEvaluation(Evaluation):
             rejections=tuple(self.rejections),
             holds=tuple(sorted(self.holds, key=lambda hold: (hold.matricule or "", hold.uid or ""))),
             absents=tuple(merged.absents),
-            foreign_addresses=tuple(self._foreign(foreign)),
+            drift=tuple(drift),
             disagreements=tuple(sorted(merged.disagreements, key=lambda disagreement: disagreement.uid)),
             refusals=tuple(
                 counted.refusals(
@@ -213,7 +230,7 @@ class _JointEvaluation(Evaluation):
         losses = losses_with(losses, plan.summary, self.as_of)
         last = LastRun("", self.as_of, *digests, "", True, after, otp_schema, losses=losses)
         archivals = self._archivals(by_uid)
-        memory = Memory(last, self._without_archived(merged, desired), waiting, foreign, archivals, cases)
+        memory = Memory(last, self._without_archived(merged, desired), waiting, standing, archivals, cases)
         state_base = self.accounts.directory.state
         records = tuple(memory_writes(self.state.remembered, memory, state_base, self.rules.keys))
         unsure = self.unsure(merged, memory)
@@ -326,33 +343,6 @@ class _JointEvaluation(Evaluation):
             self.owners.setdefault(address.casefold(), uid)
         addresses = sorted({address for _, address in holders})
         self.owners.update(read_owners(*self.accounts, addresses))
-
-    def _foreign_addresses(self) -> dict[str, dict[str, date]]:
-        """The addresses that other programs put on accounts: those that evaluated accounts have now, and
-        those known before of all others."""
-        before = self.memory.foreign_addresses
-        partly = self.state.due_only or bool(self.skip)
-        after = {uid: dict(found) for uid, found in before.items()} if partly else {}
-        for entry in self.index.entries():
-            account, foreign = entry.account, entry.account.foreign_addresses
-            if not foreign and account.uid not in before:
-                continue
-            after.pop(account.uid, None)
-            known = {address.casefold(): since for address, since in before.get(account.uid, {}).items()}
-            here = {
-                address: known.get(address.casefold(), self.as_of)
-                for address in account.addresses
-                if address.casefold() in known or address in foreign
-            }
-            if here:
-                after[account.uid] = dict(sorted(here.items()))
-        return after
-
-    def _foreign(self, foreign: Mapping[str, Mapping[str, date]]) -> Iterable[ForeignAddress]:
-        for uid, found in sorted(foreign.items()):
-            for address, since in found.items():
-                owner = self.owners.get(address.casefold(), uid)
-                yield ForeignAddress(uid, address, since, owner if owner != uid else None)
 
     def _archivals(self, evaluated: Container[str]) -> dict[str, date]:
         """The archivals that are noted for the next runs. Those noted on a day after this run, by a wrong

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +16,7 @@ from piactl.core.model.policy import Service
 from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.reasons import assignment_text
+from piactl.directory.store.accounts import as_found
 from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
 
@@ -51,7 +53,9 @@ def why_login(
     from piactl.directory.store.memory_records import read_last
 
     entry = find_entry(store, name)
-    case = _case(entry.account, rules, now, settings)
+    found = as_found(entry, store.encoding)
+    account = replace(entry.account, login_from=found.login_from, login_until=found.login_until)
+    case = _case(account, rules, now, settings)
     credentials = read_credentials(store.reader, entry.dn, entry.account.device, settings.password)
     last_night = None
     if entry_differs(case, credentials):

@@ -82,7 +82,7 @@ def propose_undo(
     words = f"undo of run {record['run']}"
     reason = f"{words}: {reason}" if reason else words
     since = _Since(reader, directory.state, unreadable, records, record)
-    encoding = encoding_of(rules.policy, directory)
+    encoding = encoding_of(rules.policy, directory, rules.keys)
     inverting = Inverting(reader, directory, encoding, rules, record, reason, since.words)
     reversals = tuple(inverting.reversals(undo_entries))
     ready = _planned(reader, directory, rules, register_digest, unreadable, records, record, reversals)

@@ -18,9 +18,10 @@ from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader
 from piactl.directory.simulated_directory import written
-from piactl.directory.store.account_write import account_change, account_write
+from piactl.directory.store.account_write import account_change, account_write, differences, with_base
 from piactl.directory.store.accounts import Entry, Unreadable, entry_of, read_whole
-from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding, differences
+from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding
+from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.composite_values import read_assignment
 from piactl.directory.store.devices import link_write
 from piactl.directory.write.entry_state import EntryState, differing, entry_state
@@ -191,15 +192,19 @@ class Inverting:
         after = RawEntry(raw.dn, written(raw.values, write))
         account = entry.account
         if not _managed(after):
+            name = self.encoding.name(BASE)
+            if raw.values.get(name):
+                write = replace(write, delete={**write.delete, name: raw.values[name]})
             change = self._released(account)
             row = AccountWrite(account.uid, (change.kind.value,), self.reason, write)
             return Reversal(account.uid, account.matricule, Fate.REVERSED, "", row, (change,))
-        undone = entry_of(after, self.encoding)
+        undone = entry_of(_without_base(after, self.encoding), self.encoding)
         if isinstance(undone, Unreadable):
             return self._kept(entry, undone.why)
         if undone.account.state is State.ARCHIVED:  # merged again: the password that it got since ends too
             write = replace(write, delete={**write.delete, "userPassword": ()})
         returns = self._returns(account, undone.account)
+        write = with_base(self.encoding, entry, write)
         return self._reversed(entry, undone.account, write, returns, self._sources(write))
 
     def _linked(self, raw: RawEntry, write: EntryWrite) -> EntryWrite:
@@ -207,7 +212,7 @@ class Inverting:
         an open one must not have it, and a night may have changed it since."""
         encoding = self.encoding.fitted_to(self.reader)
         after = RawEntry(raw.dn, written(raw.values, write))
-        undone = entry_of(after, encoding)
+        undone = entry_of(_without_base(after, encoding), encoding)
         if not _managed(after):
             link = encoding.name("oathTOTPToken")
             follows = account_change(encoding, raw.dn, {link: after.values.get(link, ())}, {})
@@ -278,6 +283,11 @@ def _managed(raw: RawEntry) -> bool:
     return ACCOUNT_CLASS.lower().encode() in {value.lower() for value in raw.values.get("objectClass", ())}
 
 
+def _without_base(raw: RawEntry, encoding: Encoding) -> RawEntry:
+    """The entry as it will be, which nobody compares with its base: that is still the one before the undo."""
+    return replace(raw, values={n: v for n, v in raw.values.items() if n != encoding.name(BASE)})
+
+
 def _inverse(kept: Kept, raw: RawEntry) -> EntryWrite:
     return EntryWrite("modify", raw.dn, add=kept.write.delete, delete=kept.write.add)
 
@@ -285,7 +295,7 @@ def _inverse(kept: Kept, raw: RawEntry) -> EntryWrite:
 def _in_one(raw: RawEntry, first: EntryWrite, second: EntryWrite) -> EntryWrite:
     """Combines two successive writes of an entry."""
     after = written(written(raw.values, first), second)
-    names = {*second.add, *second.delete}
+    names = {*second.add, *second.delete} - {BASE}
     delete, add = differences(
         {name: raw.values.get(name, ()) for name in names}, {name: after.get(name, ()) for name in names}
     )

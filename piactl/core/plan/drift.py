@@ -1,0 +1,71 @@
+"""Drift: what another program changed on an account since piactl last wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+
+from piactl.core.model.overrides import Override, OverrideKind
+
+
+class DriftClass(StrEnum):
+    """What a drift does, in the order in which it is shown.
+
+    LOOSENING gives access, or lets piactl's protection go. TIGHTENING takes access away. IDENTITY is a name
+    or an address. PRESENTATION is how a person is shown. VANISHED: the entry itself is gone.
+    """
+
+    LOOSENING = "loosening"
+    VANISHED = "vanished"
+    TIGHTENING = "tightening"
+    IDENTITY = "identity"
+    PRESENTATION = "presentation"
+
+
+ADOPTABLE = frozenset({DriftClass.IDENTITY, DriftClass.PRESENTATION})
+
+
+class Fate(StrEnum):
+    """What a run does with a drift. WAITS: until somebody decides. UNKNOWN: what piactl wrote is known again
+    with the next feed only."""
+
+    REVERTED = "reverted"
+    KEPT = "kept"
+    WAITS = "waits for a decision"
+    UNKNOWN = "waits for the next feed"
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One attribute of one account, by its name in the directory. `ours` are the values of piactl that are
+    gone, `theirs` those of another program that are there, as text; secrets are masked, and a value that is
+    not known is "?".
+
+    `by` is who wrote it, with the instant, as far as that is known. `owner` is the other account that has
+    such a name. `until` is the last day on which it is kept.
+    """
+
+    uid: str
+    attribute: str
+    drift_class: str
+    ours: tuple[str, ...]
+    theirs: tuple[str, ...]
+    fate: str = Fate.REVERTED.value
+    since: date | None = None
+    until: date | None = None
+    by: str = ""
+    owner: str | None = None
+
+    @property
+    def rank(self) -> tuple[int, str, str]:
+        """The place in a list: what gives access comes first."""
+        return [*DriftClass].index(DriftClass(self.drift_class)), self.uid, self.attribute
+
+
+def kept_until(attribute: str, since: date, drift_days: int, overrides: Iterable[Override]) -> date:
+    """The last day on which a tightening of this attribute, seen since a day, is kept: until it has stood for
+    `drift_days`, or as long as somebody decided."""
+    decided = (o.until for o in overrides if o.kind is OverrideKind.KEEP and o.value == attribute)
+    return max(since + timedelta(days=drift_days - 1), *decided, since)

@@ -1,0 +1,190 @@
+"""The base of an account: short keyed digests of the managed values as piactl last wrote them.
+
+It stands on the account itself and is renewed by every write of piactl. A value on the entry that has no
+digest in the base was written by another program; a digest without a value is one that another program
+removed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+
+from piactl.core.model.digests import DigestKeys
+from piactl.directory.port import EntryWrite, Values
+
+BASE = "piactlDigest"
+MANAGED = (
+    "uid", "cn", "sn", "givenName", "displayName", "personalTitle", "mail", "eduPersonPrincipalName",
+    "eduPersonEntitlement", "supannEmpId", "supannNomDeNaissance", "supannMailPrive",
+    "supannEntiteAffectation", "supannEntiteAffectationPrincipale", "supannEmpCorps", "supannRessourceEtat",
+    "supannRessourceEtatDate", "pwdStartTime", "pwdEndTime", "piactlState", "piactlIdentifier", "piactlAlias",
+    "piactlMatriculeDigest", "piactlNumenDigest", "piactlNumenVerifier", "piactlProofChanged",
+    "piactlNextDue", "piactlProfile", "piactlAssignment", "piactlLock", "piactlException", "piactlOverride",
+    "piactlProtected", "piactlDevice", "oathTOTPToken", "piactlMatricule",
+    "piactlMergedInto", "piactlIdentityDigest", "piactlBirthDigest",
+)  # fmt: skip
+"""Every attribute that piactl writes; of eduPersonEntitlement only the values under its own URN. Bases number
+them by their place here: a new one goes to the end, and none goes away."""
+
+_NUMBERS = {name: number for number, name in enumerate(MANAGED)}
+_CASELESS = frozenset(
+    map(_NUMBERS.__getitem__, ("uid", "mail", "piactlIdentifier", "piactlAlias", "oathTOTPToken"))
+)
+_ASSIGNMENT = _NUMBERS["piactlAssignment"]
+_WHOLE, _ITEM = 6, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """`whole` is the digest of all values together, zeros where another program's change stood when the base
+    was written. `items` are the digests of single values, each behind the number of its attribute. `known`
+    attributes, from the first on, are in the base."""
+
+    key: str
+    known: int
+    whole: bytes
+    items: frozenset[bytes]
+
+    def text(self) -> bytes:
+        body = bytes([self.known]) + self.whole + b"".join(sorted(self.items))
+        return b"{%b}%b" % (self.key.encode(), base64.b64encode(body))
+
+
+@lru_cache(maxsize=4)
+def read_base(text: bytes) -> Base | None:
+    """The base in a value; None if it is none."""
+    key, brace, body = text.removeprefix(b"{").partition(b"}")
+    try:
+        found = base64.b64decode(body, validate=True)
+        name = key.decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    items = found[1 + _WHOLE :]
+    if not brace or len(found) < 1 + _WHOLE or len(items) % _ITEM:
+        return None
+    parts = (items[at : at + _ITEM] for at in range(0, len(items), _ITEM))
+    return Base(name, found[0], found[1 : 1 + _WHOLE], frozenset(parts))
+
+
+class Digesting:
+    """Makes the digests of values under one key for one entry. `names` are the attributes by their names in
+    the directory."""
+
+    def __init__(self, secret: bytes, dn: str, names: Mapping[str, int]) -> None:
+        self._secret, self._names = secret, names
+        # equal values of two entries must not be seen
+        self._entry = dn.partition(",")[0].lower().encode() + b"\0"
+
+    def whole(self, values: Values) -> bytes:
+        parts = [self._entry]
+        for name in self._names:
+            found = values.get(name)
+            if found:
+                parts += [b"\0\0", name.encode(), *found]
+        return blake2b(b"\0".join(parts), key=self._secret, digest_size=_WHOLE).digest()
+
+    def item(self, name: str, value: bytes) -> bytes:
+        number = self._names[name]
+        if number in _CASELESS:
+            value = value.lower()
+        elif number == _ASSIGNMENT:  # the feed row it came from, the last field, may be another one
+            value = value.rpartition(b"$")[0]
+        text = b"%b%d\0%b" % (self._entry, number, value)
+        return bytes([number]) + blake2b(text, key=self._secret, digest_size=_ITEM - 1).digest()
+
+    def items(self, values: Values) -> frozenset[bytes]:
+        return frozenset(self.item(name, v) for name in self._names for v in values.get(name, ()))
+
+
+@dataclass(frozen=True)
+class BaseKeys:
+    """The keys of bases, and the numbers of the attributes by their names in this directory."""
+
+    current: str
+    secrets: Mapping[str, bytes]
+    names: Mapping[str, int]
+
+    def digesting(self, dn: str, key: str = "") -> Digesting:
+        return Digesting(self.secrets[key or self.current], dn, self.names)
+
+    def read(self, text: bytes) -> Base | None:
+        """The base in a value; None if it is none, or its key is not known."""
+        base = read_base(text) if text else None
+        return base if base is not None and base.key in self.secrets else None
+
+    def fresh(self, dn: str, values: Values) -> bytes:
+        """The base of an entry that has exactly these managed values, all of them piactl's."""
+        digesting = self.digesting(dn)
+        return Base(self.current, len(MANAGED), digesting.whole(values), digesting.items(values)).text()
+
+    def after(
+        self,
+        dn: str,
+        values: Values,
+        stored: bytes,
+        write: EntryWrite,
+        agreed: Collection[str] = (),
+        kept: Collection[str] = (),
+    ) -> bytes:
+        """The base once piactl has written the entry, which had these managed values and this base. What
+        another program changed, and this write does not, stays a difference, unless it is `agreed`; so does
+        what is gone of attributes that are `kept`."""
+        result = {name: _written(values.get(name, ()), name, write) for name in self.names}
+        base = self.read(stored)
+        if base is None:
+            return self.fresh(dn, result)
+        old = self.digesting(dn, base.key)
+        if old.items(values) == self.known_items(base, old, values):
+            return self.fresh(dn, result)
+        settled = {self.names[name] for name in agreed}
+        items = {item for item in self.known_items(base, old, values) if item[0] not in settled}
+        items |= {old.item(name, value) for name in agreed for value in values.get(name, ())}
+        for name in self.names:
+            gone = values.get(name, ()) if write.delete.get(name) == () else write.delete.get(name, ())
+            items -= {old.item(name, value) for value in gone}
+            items |= {old.item(name, value) for value in write.add.get(name, ())}
+            if name not in kept and (name in write.add or name in write.delete):
+                here = {old.item(name, value) for value in result[name]}
+                items -= {item for item in items if item[0] == self.names[name] and item not in here}
+        if frozenset(items) == old.items(result):
+            return self.fresh(dn, result)
+        return Base(base.key, len(MANAGED), bytes(_WHOLE), frozenset(items)).text()
+
+    def known_items(self, base: Base, digesting: Digesting, values: Values) -> frozenset[bytes]:
+        """The digests of a base, with those of the attributes that it does not know yet."""
+        new = {
+            name: values[name]
+            for name, number in self.names.items()
+            if number >= base.known and name in values
+        }
+        return base.items | digesting.items(new) if new else base.items
+
+    def is_fresh(self, base: Base | None) -> bool:
+        """Whether the base is under the current key and has all attributes."""
+        return base is not None and base.key == self.current and base.known == len(MANAGED)
+
+
+def _written(values: tuple[bytes, ...], name: str, write: EntryWrite) -> tuple[bytes, ...]:
+    gone = write.delete.get(name)
+    left = () if gone == () else tuple(v for v in values if v not in (gone or ()))
+    return tuple(sorted({*left, *write.add.get(name, ())}))
+
+
+def base_keys(keys: DigestKeys, name: Mapping[str, str]) -> BaseKeys:
+    """`name` maps default names of attributes to those of the directory."""
+    secrets = {key: hmac.digest(secret, b"base of an account", "sha256") for key, secret in keys.keys.items()}
+    return BaseKeys(keys.current, secrets, {name.get(one, one): n for one, n in _NUMBERS.items()})
+
+
+def numbers_of(items: Iterable[bytes]) -> dict[int, frozenset[bytes]]:
+    """The digests by the number of their attribute."""
+    found: dict[int, set[bytes]] = {}
+    for item in items:
+        found.setdefault(item[0], set()).add(item)
+    return {number: frozenset(some) for number, some in found.items()}

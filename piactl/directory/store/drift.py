@@ -1,0 +1,306 @@
+"""Compares an entry with its base: what another program changed, and what piactl goes by all the same.
+
+Only digests are stored, so a value that is gone is found again by trial: among the values of the entry, the
+days of some years, and what the rules want.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import lru_cache
+
+from piactl.core.model.account import NO_DEVICE, PROOFS, Lock, State
+from piactl.core.plan.diff import masked_mail
+from piactl.core.plan.drift import Drift, DriftClass, Fate
+from piactl.directory.port import Values
+from piactl.directory.store.base_digest import MANAGED, BaseKeys, Digesting, numbers_of
+from piactl.directory.store.composite_values import lock_text
+
+_LOOSENING, _TIGHTENING = DriftClass.LOOSENING, DriftClass.TIGHTENING
+_IDENTITY, _PRESENTATION = DriftClass.IDENTITY, DriftClass.PRESENTATION
+
+CLASSES: Mapping[str, tuple[DriftClass, DriftClass]] = {
+    "uid": (_IDENTITY, _IDENTITY),
+    "cn": (_PRESENTATION, _PRESENTATION),
+    "sn": (_PRESENTATION, _PRESENTATION),
+    "givenName": (_PRESENTATION, _PRESENTATION),
+    "displayName": (_PRESENTATION, _PRESENTATION),
+    "personalTitle": (_PRESENTATION, _PRESENTATION),
+    "mail": (_IDENTITY, _PRESENTATION),
+    "eduPersonPrincipalName": (_LOOSENING, _PRESENTATION),
+    "eduPersonEntitlement": (_LOOSENING, _TIGHTENING),
+    "supannEmpId": (_LOOSENING, _LOOSENING),
+    "supannNomDeNaissance": (_PRESENTATION, _PRESENTATION),
+    "supannMailPrive": (_LOOSENING, _TIGHTENING),
+    "supannEntiteAffectation": (_LOOSENING, _TIGHTENING),
+    "supannEntiteAffectationPrincipale": (_LOOSENING, _TIGHTENING),
+    "supannEmpCorps": (_PRESENTATION, _PRESENTATION),
+    "supannRessourceEtat": (_LOOSENING, _LOOSENING),
+    "supannRessourceEtatDate": (_LOOSENING, _LOOSENING),
+    "pwdStartTime": (_LOOSENING, _LOOSENING),
+    "pwdEndTime": (_LOOSENING, _LOOSENING),
+    "piactlState": (_LOOSENING, _LOOSENING),
+    "piactlIdentifier": (_IDENTITY, _LOOSENING),
+    "piactlAlias": (_IDENTITY, _PRESENTATION),
+    "piactlMatriculeDigest": (_LOOSENING, _LOOSENING),
+    "piactlNumenDigest": (_LOOSENING, _LOOSENING),
+    "piactlNumenVerifier": (_LOOSENING, _PRESENTATION),
+    "piactlProofChanged": (_TIGHTENING, _LOOSENING),
+    "piactlNextDue": (_PRESENTATION, _PRESENTATION),
+    "piactlProfile": (_LOOSENING, _TIGHTENING),
+    "piactlAssignment": (_LOOSENING, _TIGHTENING),
+    "piactlLock": (_TIGHTENING, _LOOSENING),
+    "piactlException": (_LOOSENING, _LOOSENING),
+    "piactlOverride": (_LOOSENING, _LOOSENING),
+    "piactlProtected": (_TIGHTENING, _LOOSENING),
+    "piactlDevice": (_LOOSENING, _LOOSENING),
+    "oathTOTPToken": (_LOOSENING, _LOOSENING),
+    "piactlMatricule": (_LOOSENING, _LOOSENING),
+    "piactlMergedInto": (_LOOSENING, _LOOSENING),
+    "piactlIdentityDigest": (_LOOSENING, _LOOSENING),
+    "piactlBirthDigest": (_LOOSENING, _LOOSENING),
+}
+"""The class of values that are added or replaced, and of those that are only gone; see `_class_of`."""
+
+_FROM_HR = frozenset(
+    {
+        "sn", "givenName", "personalTitle", "supannNomDeNaissance", "supannMailPrive", "piactlNumenDigest",
+        "piactlProofChanged", "piactlIdentityDigest", "piactlBirthDigest",
+    }
+)  # fmt: skip
+"""What the entry alone holds until a feed repeats it."""
+_STORED = frozenset(
+    {
+        "piactlAssignment", "piactlException", "piactlOverride", "piactlDevice", "piactlMatricule",
+        "piactlMergedInto",
+    }
+)  # fmt: skip
+"""What the rules go by: an account with a value of them that is gone and not known is held."""
+_STANDS = frozenset(
+    {"uid", "mail", "piactlAlias", "piactlIdentifier", "piactlProtected", "piactlProofChanged", "piactlLock"}
+)
+"""What the account has as it is on the entry, as long as it waits or is kept."""
+_MULTIPLE = frozenset(
+    {
+        "eduPersonEntitlement", "supannEntiteAffectation", "supannEmpCorps", "piactlProfile",
+        "piactlAssignment", "piactlException", "piactlOverride", "piactlProofChanged", "piactlMatricule",
+        "piactlMatriculeDigest",
+    }
+)  # fmt: skip
+_DIGESTS = frozenset(
+    {
+        "piactlMatriculeDigest", "piactlNumenDigest", "piactlNumenVerifier", "piactlIdentityDigest",
+        "piactlBirthDigest",
+    }
+)  # fmt: skip
+
+Keeps = Callable[[str, DriftClass], bool]
+"""Whether what another program changed of an attribute stays although the rules want it otherwise."""
+
+
+def keeps_tightening(_attribute: str, drift_class: DriftClass) -> bool:
+    """It may be an emergency stop."""
+    return drift_class is _TIGHTENING
+
+
+_LOCK = Lock(date(2000, 1, 1), None, "piactl", "another program removed the lock, whose words are lost")
+_FIRST, _LAST = date(2015, 1, 1), date(2046, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Drifted:
+    """The drift of one entry. `believed` are the managed values that piactl goes by. `kept` are the
+    attributes that stay as another program left them although the rules want them otherwise; a change of
+    those in `multiple` is one of single values. `unknown` are attributes that the rules go by of which a
+    value is gone and not known. Names are those of the directory."""
+
+    drift: tuple[Drift, ...]
+    believed: Values
+    kept: tuple[str, ...]
+    unknown: tuple[str, ...]
+    added: Mapping[str, tuple[bytes, ...]]
+    gone: Mapping[str, frozenset[bytes]]
+    multiple: Collection[str]
+    digesting: Digesting
+
+    def with_theirs(self, values: Values) -> dict[str, tuple[bytes, ...]]:
+        """These values with the kept changes of another program."""
+        result = dict(values)
+        for name in self.kept:
+            added, gone = self.added.get(name, ()), self.gone.get(name, frozenset())
+            left = [v for v in values.get(name, ()) if self.digesting.item(name, v) not in gone]
+            result[name] = added if added and name not in self.multiple else tuple(sorted({*left, *added}))
+        return {name: some for name, some in result.items() if some}
+
+    def found(self, values: Values) -> dict[str, tuple[bytes, ...]]:
+        """Those of these values that another program removed, by attribute."""
+        found = {
+            name: tuple(v for v in values.get(name, ()) if self.digesting.item(name, v) in gone)
+            for name, gone in self.gone.items()
+        }
+        return {name: some for name, some in found.items() if some}
+
+
+def drift_of(
+    keys: BaseKeys, dn: str, values: Values, stored: bytes, trials: Trials, keeps: Keeps
+) -> Drifted | None:
+    """The drift of an entry with these managed values and this base; None if there is none, or no base."""
+    base = keys.read(stored)
+    if base is None:
+        return None
+    digesting = keys.digesting(dn, base.key)
+    if base.whole == digesting.whole(values):
+        return None
+    here = digesting.items(values)
+    known = keys.known_items(base, digesting, values)
+    if here == known:
+        return None
+    by_number = {number: name for name, number in keys.names.items()}
+    gone = {by_number[n]: items for n, items in numbers_of(known - here).items() if n in by_number}
+    added = {
+        name: tuple(v for v in values.get(name, ()) if digesting.item(name, v) not in known)
+        for name in keys.names
+    }
+    added = {name: some for name, some in added.items() if some}
+    believed: dict[str, tuple[bytes, ...]] = dict(values)
+    found, kept, unknown = [], [], []
+    for name in keys.names:
+        if name not in added and name not in gone:
+            continue
+        one, injected, lost = MANAGED[keys.names[name]], added.get(name, ()), gone.get(name, frozenset())
+        back = trials.back(one, name, lost, digesting, values) if lost else ()
+        complete = len(back) == len(lost)
+        sort = _class_of(one, injected, back, complete)
+        fate = Fate.REVERTED
+        if keeps(name, sort):
+            fate = Fate.KEPT
+        elif sort is _IDENTITY or (one == "piactlProtected" and injected):
+            fate = Fate.WAITS
+        elif not complete and one in _FROM_HR | _STORED:
+            fate = Fate.UNKNOWN
+        if fate is Fate.KEPT and one not in _STANDS:
+            kept.append(name)
+        if not complete and one in _STORED and not (fate is Fate.KEPT and one in _STANDS):
+            unknown.append(name)
+        stands = fate is Fate.WAITS or (fate is Fate.KEPT and one in _STANDS)
+        if not stands and not (fate is Fate.UNKNOWN and one in _FROM_HR):
+            ours = {*(v for v in values.get(name, ()) if v not in injected), *back}
+            if one == "piactlLock" and not complete:
+                ours = {lock_text(_LOCK).encode()}
+            believed[name] = tuple(sorted(ours))
+        elif one == "piactlIdentifier":  # the ledger never shrinks
+            believed[name] = tuple(sorted({*values.get(name, ()), *back}))
+        found.append(
+            Drift(
+                uid="",
+                attribute=name,
+                drift_class=sort.value,
+                ours=(*(_shown(one, v) for v in back), *(["?"] if not complete else [])),
+                theirs=tuple(_shown(one, v) for v in injected),
+                fate=fate.value,
+            )
+        )
+    believed = {name: some for name, some in believed.items() if some}
+    multiple = {name for name, number in keys.names.items() if MANAGED[number] in _MULTIPLE}
+    return Drifted(tuple(found), believed, tuple(kept), tuple(unknown), added, gone, multiple, digesting)
+
+
+def _class_of(name: str, added: Sequence[bytes], back: Sequence[bytes], complete: bool) -> DriftClass:
+    more, less = CLASSES[name]
+    theirs, ours = ([v.decode("utf-8", "replace") for v in some] for some in (added, back))
+    if name in ("pwdStartTime", "pwdEndTime"):
+        if not theirs or not complete:
+            return _LOOSENING
+        narrower = not ours or (theirs[0] > ours[0]) == (name == "pwdStartTime")
+        return _TIGHTENING if narrower else _LOOSENING
+    if name in ("supannRessourceEtat", "supannRessourceEtatDate", "piactlState") and theirs:
+        return _LOOSENING if any(map(_is_open, theirs)) else _TIGHTENING
+    if name == "piactlException":
+        grants = any(not text.startswith("deny") for text in theirs)
+        removed = [text for text in ours if text.startswith("grant")]
+        return _LOOSENING if grants or not complete or len(removed) < len(ours) else _TIGHTENING
+    if name in ("piactlDevice", "oathTOTPToken") and theirs:
+        shut = all(text == NO_DEVICE or text.lower().startswith(f"cn={NO_DEVICE},") for text in theirs)
+        return _TIGHTENING if shut else _LOOSENING
+    if name == "piactlLock" and (ours or not complete):
+        return _LOOSENING
+    return more if added else less
+
+
+def _is_open(state: str) -> bool:
+    closed = (State.DEACTIVATED.value, State.ARCHIVED.value)
+    return state not in closed and not state.startswith(("{COMPTE}I", "{COMPTE}S"))
+
+
+def _shown(name: str, value: bytes) -> str:
+    if name in _DIGESTS:
+        return "another value"
+    text = value.decode("utf-8", "replace")
+    return masked_mail(text) or "" if name == "supannMailPrive" else text
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Finds values by their digests. `midnights` gives a day as the directory stores it, `states` are all
+    values that the state of an account can have there."""
+
+    midnights: Callable[[date], str]
+    name: Callable[[str], str]
+    domain: str
+    states: tuple[str, ...]
+    matricule: Callable[[str], Iterable[str]]
+
+    def back(
+        self, name: str, attribute: str, lost: frozenset[bytes], digesting: Digesting, values: Values
+    ) -> tuple[bytes, ...]:
+        """The values with these digests, as far as they are found."""
+        found: dict[bytes, bytes] = {}
+        for text in self._texts(name, values):
+            item = digesting.item(attribute, text)
+            if item in lost and item not in found:
+                found[item] = text
+                if len(found) == len(lost):
+                    break
+        return tuple(found.values())
+
+    def _texts(self, name: str, values: Values) -> Iterable[bytes]:
+        if name in ("pwdStartTime", "pwdEndTime"):
+            return _days(self.midnights)
+        if name == "piactlProofChanged":
+            return (f"{proof} {day}".encode() for proof in PROOFS for day in _calendar())
+        if name in ("piactlState", "supannRessourceEtat"):
+            return (state.encode() for state in self.states)
+        if name == "piactlProtected":
+            return (b"TRUE",)
+        if name == "piactlMatriculeDigest":
+            names = (self.name("supannEmpId"), self.name("piactlMatricule"))
+            numbers = (v.decode("utf-8", "replace") for one in names for v in values.get(one, ()))
+            return (text.encode() for number in numbers for text in self.matricule(number))
+        return self._of_entry(values)
+
+    def _of_entry(self, values: Values) -> Iterator[bytes]:
+        """The values of the entry, their parts, and the addresses that follow from its uids."""
+        yield NO_DEVICE.encode()
+        for some in values.values():
+            for value in some:
+                yield value
+                words = value.split(b" ") if len(value) < 200 else []
+                for at in range(1, len(words)):
+                    yield b" ".join(words[:at])
+                    yield b" ".join(words[at:])
+                if value.startswith(b"cn="):
+                    yield value[3:].partition(b",")[0]
+        for uid in values.get(self.name("uid"), ()):
+            yield uid + b"@" + self.domain.encode()
+
+
+@lru_cache(maxsize=2)
+def _calendar() -> tuple[date, ...]:
+    return tuple(_FIRST + timedelta(days=n) for n in range((_LAST - _FIRST).days))
+
+
+@lru_cache(maxsize=4)
+def _days(midnights: Callable[[date], str]) -> tuple[bytes, ...]:
+    return tuple(midnights(day).encode() for day in (date(1970, 1, 1), date(1970, 1, 2), *_calendar()))

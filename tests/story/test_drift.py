@@ -1,0 +1,121 @@
+"""What another program changes on an account: seen the next night, shown first, reverted, kept or left to
+somebody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .academy import Academy
+from .feeds import row
+
+DAYS = [f"2026-09-{day:02}" for day in range(5, 25)]
+CLAIRE, IDA = "claire.dubreuil", "ida.roy"
+PEOPLE = (row(), row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01"))
+URN = "urn:mace:ac-amiens.fr:service:"
+
+
+@pytest.fixture
+def begun(academy: Academy) -> Academy:
+    """Two accounts, after a night."""
+    academy.allow_up_to(5, "drift", "loosening", "revoke", "deactivate", "lock", "rename")
+    academy.night(DAYS[0], academy.feed(*PEOPLE, day=DAYS[0]))
+    return academy
+
+
+def drift(plan: Any, uid: str = CLAIRE) -> list[tuple[str, str, str]]:
+    found = [one for one in plan["drift"] if one["uid"] == uid]
+    return [(one["attribute"], one["drift_class"], one["fate"]) for one in found]
+
+
+def without_origin(academy: Academy) -> dict[str, dict[str, list[bytes]]]:
+    """What piactl keeps of each account, without the feed rows behind the assignments."""
+    found = academy.managed()
+    for entry in found.values():
+        entry["piactlAssignment"] = [value.rpartition(b"$")[0] for value in entry["piactlAssignment"]]
+    return found
+
+
+def test_what_gives_access_is_reverted_and_shown_first(begun: Academy) -> None:
+    """A right, a later end, a state, an exception and a grant of the name of somebody else, in one night without a feed."""
+    before = begun.managed()
+    rights = begun.values(CLAIRE, "eduPersonEntitlement")
+    begun.change(CLAIRE, eduPersonEntitlement=[*rights, f"{URN}siecle:0800009A"])
+    exception = "grant$siecle$0800009A$2026-09-01$2030-01-01$x$y"
+    begun.change(IDA, piactlException=[exception], displayName=["Prince Roy"])
+    ran = begun.run("nightly", "--as-of", DAYS[1])
+    assert ran.code == 0, ran.err
+    head, _, rest = ran.out.partition("presentation by another program")
+    assert "2  loosening by another program" in head
+    assert f"{URN}siecle:0800009A" in head
+    assert "cn=" in head or "last modified by" in head
+    assert "displayName Ida Roy -> Prince Roy" in rest
+    assert begun.managed() == before
+    begun.quiet_night(DAYS[2])
+    begun.quiet_night(DAYS[2], begun.feed(*PEOPLE, day=DAYS[2]))
+
+
+def test_what_takes_access_away_is_kept_three_days(begun: Academy) -> None:
+    before = begun.managed()
+    rights = begun.values(CLAIRE, "eduPersonEntitlement")
+    begun.change(CLAIRE, eduPersonEntitlement=rights[1:])
+    begun.change(IDA, pwdEndTime=["20260901000000Z"])
+    changed = begun.managed()
+    for day in DAYS[1:4]:
+        plan = begun.plan(begun.feed(*PEOPLE, day=day), "--as-of", day)
+        assert plan["changes"] == []
+        assert [(one["uid"], one["fate"], one["until"]) for one in plan["drift"]] == [
+            (CLAIRE, "kept", DAYS[3]),
+            (IDA, "kept", DAYS[3]),
+        ]
+        begun.quiet_night(day)
+        assert begun.managed() == changed
+    ran = begun.night(DAYS[4])
+    assert ran.json["summary"] == {"drift": 2}
+    assert begun.managed() == before
+    begun.quiet_night(DAYS[5])
+
+
+def test_what_the_rules_want_too_is_agreed(begun: Academy) -> None:
+    """The base is renewed without a word; later changes are ordinary ones."""
+    later = (row(nom_usage="Aubry"), PEOPLE[1])
+    begun.change(CLAIRE, sn=["Aubry"], cn=["Claire Aubry"], displayName=["Claire Aubry"])
+    plan = begun.plan(begun.feed(*later, day=DAYS[1]), "--as-of", DAYS[1])
+    assert {change["kind"] for change in plan["changes"]} <= {"rename", "update"}
+    begun.twice(DAYS[1], begun.feed(*later, day=DAYS[1]))
+    begun.twice(DAYS[2], begun.feed(*PEOPLE, day=DAYS[2]))
+    assert begun.values(CLAIRE, "sn") == ["Dubreuil"]
+
+
+def test_a_value_that_is_lost_holds_the_account_until_the_feed(begun: Academy) -> None:
+    before = without_origin(begun)
+    begun.change(CLAIRE, piactlAssignment=[])
+    plan = begun.plan("--as-of", DAYS[1])
+    assert plan["changes"] == []
+    assert [hold["uid"] for hold in plan["holds"]] == [CLAIRE]
+    assert "piactlAssignment" in plan["holds"][0]["why"]
+    begun.night(DAYS[1], begun.feed(*PEOPLE, day=DAYS[1]))
+    assert drift(begun.plan("--as-of", DAYS[2])) == [("piactlAssignment", "tightening", "kept")]
+    begun.nights(DAYS[5], begun.feed(*PEOPLE, day=DAYS[5]))
+    assert without_origin(begun) == before
+
+
+def test_entries_without_a_base_get_one_without_a_word(begun: Academy) -> None:
+    bases = {uid: begun.values(uid, "piactlDigest") for uid in (CLAIRE, IDA)}
+    for uid in bases:
+        begun.change(uid, piactlDigest=[])
+    ran = begun.night(DAYS[1], begun.feed(*PEOPLE, day=DAYS[1]))
+    assert ran.json["summary"] == {}
+    assert {uid: begun.values(uid, "piactlDigest") for uid in (CLAIRE, IDA)} == bases
+    begun.quiet_night(DAYS[2], begun.feed(*PEOPLE, day=DAYS[2]))
+
+
+def test_another_matricule_holds_both_people(begun: Academy) -> None:
+    begun.change(CLAIRE, supannEmpId=["4711"])
+    other = row(matricule="4711", prenom="Zoé", nom_famille="Kern", date_naissance="1990-01-02")
+    with begun.nothing_written():
+        begun.night(DAYS[1], begun.feed(*PEOPLE, day=DAYS[1]))
+    ran = begun.night(DAYS[2], begun.feed(*PEOPLE, other, day=DAYS[2]))
+    assert ran.json["summary"] == {"create": 1}
+    assert begun.values(CLAIRE, "sn") == ["Dubreuil"]
