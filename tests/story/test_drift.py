@@ -38,7 +38,7 @@ def without_origin(academy: Academy) -> dict[str, dict[str, list[bytes]]]:
 
 
 def test_what_gives_access_is_reverted_and_shown_first(begun: Academy) -> None:
-    """A right, a later end, a state, an exception and a grant of the name of somebody else, in one night without a feed."""
+    """A right, an exception and another name, in one night without a feed."""
     before = begun.managed()
     rights = begun.values(CLAIRE, "eduPersonEntitlement")
     begun.change(CLAIRE, eduPersonEntitlement=[*rights, f"{URN}siecle:0800009A"])
