@@ -111,6 +111,8 @@ def test_what_a_policy_leaves_unsaid(written):
         "deactivate_window": _scaling(60, 0.10),
         "archive_window": _scaling(60, 0.10),
         "lock_window": _scaling(15, 0.01),
+        "drift": Guard(Limit(20, 0.02, scales=True)),
+        "loosening": Guard(Limit(10, 0.005, scales=True)),
         "identity": _scaling(20, 0.02),
         "password": _scaling(30, 0.15),
         "password_operator": _scaling(50, 0.15),
