@@ -134,6 +134,18 @@ def test_what_depends_on_another_write_waits_for_it(slapd: PlainSlapd) -> None:
     assert steps_done(slapd) == {}
 
 
+def test_an_address_goes_to_another_entry_after_it_left_the_first(slapd: PlainSlapd) -> None:
+    """The overlay `unique` refuses it as long as both would have it."""
+    mail = {"mail": (b"a.b@example.org",)}
+    giver, taker = (f"uid={name},{PEOPLE}" for name in ("giver", "taker"))
+    with wire(slapd.port) as proxy, open_writer(slapd.settings(proxy.uri), "clerk", password) as writer:
+        list(writer.write([added("giver"), added("taker"), EntryWrite("modify", giver, add=mail)]))
+        proxy.most = 0
+        writes = [EntryWrite("modify", giver, delete=mail), EntryWrite("modify", taker, add=mail)]
+        assert {result.outcome for result in writer.write(writes)} == {Outcome.APPLIED}
+        assert proxy.most == 1
+
+
 def test_names_with_escapes_are_not_taken_for_two(slapd: PlainSlapd) -> None:
     add = added("a+b")
     with open_writer(slapd.settings(), "clerk", password) as writer:
