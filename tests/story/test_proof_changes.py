@@ -96,6 +96,15 @@ def test_a_holdoff_of_another_program_counts_and_none_is_cut_short(staff: Academ
     assert (ran.code, found, f"before {day(10)}" in ran.err) == (1, {}, True), ran
 
 
+def test_a_holdoff_that_another_program_removed_goes_on(staff: Academy) -> None:
+    staff.night(TODAY, changed(staff, mail=MAIL))
+    staff.change(CLAIRE, piactlProofChanged=[])
+    ran, found = reset(staff, OTHER)
+    assert (ran.code, found, f"before {UNTIL}" in ran.err) == (1, {}, True), ran
+    staff.night(TODAY)
+    assert staff.values(CLAIRE, "piactlProofChanged") == [f"numen {TODAY}"]
+
+
 def test_the_days_are_a_setting(staff: Academy) -> None:
     staff.edit("piactl.yaml", "password:\n", "password:\n  holdoff_days: 0\n")
     staff.night(TODAY, changed(staff))

@@ -30,7 +30,7 @@ from piactl.resources import schemas_folder
 PPOLICY_CONTROL = "1.3.6.1.4.1.42.2.27.8.5.1"
 _UNSEEN = "Give the reader access, as schemas/ldap/slapd.conf.in does for cn=config and cn=monitor."
 _CANNOT = "unknown: cn=config is not readable"
-_INDEX = re.compile(r"^index\s+(\S+)\s+\S+", re.MULTILINE)
+_INDEX = re.compile(r"^index\s+(\S+)\s+(\w+)", re.MULTILINE)
 _DRIFT_SECONDS = 10
 _SMALL_MAP = 256 << 20
 
@@ -202,22 +202,24 @@ def _guarded(server: Server, attribute: str) -> bool | None:
 def indexes(server: Server) -> Finding:
     if server.config is None:
         return skipped("D20", _CANNOT, server.uri, _UNSEEN)
-    wanted = [server.settings.attributes.get(name, name) for name in shipped_indexes()]
+    named = server.settings.attributes
+    wanted = {named.get(name, name): kind for name, kind in shipped_indexes().items()}
     have = server.config.indexes
-    missing = [name for name in wanted if "eq" not in have.get(name.lower(), ())]
-    found = f"no eq index on {', '.join(missing)}"
-    advice = (
-        "Add `index NAME eq` to the database (olcDbIndex: slapd then makes it by itself); after a change of "
-    )
-    advice += "slapd.conf run slapindex."
-    return worst("D20", [], [found] if missing else [], advice, f"eq on {len(wanted)} attributes", server.uri)
+    missing = [
+        f"no {kind} index on {name}"
+        for name, kind in wanted.items()
+        if kind not in have.get(name.lower(), ())
+    ]
+    advice = "Add `index NAME eq` (or pres) to the database (olcDbIndex: slapd then makes it by itself); after a "
+    advice += "change of slapd.conf run slapindex."
+    return worst("D20", [], missing, advice, f"{len(wanted)} attributes", server.uri)
 
 
 @cache
-def shipped_indexes() -> tuple[str, ...]:
-    """The attributes that the shipped settings index."""
+def shipped_indexes() -> dict[str, str]:
+    """The attributes that the shipped settings index, each with the kind that piactl needs: eq or pres."""
     text = (schemas_folder() / "ldap" / "slapd.conf.in").read_text(encoding="utf-8")
-    return tuple(name for names in _INDEX.findall(text) for name in names.split(","))
+    return {name: kind for names, kind in _INDEX.findall(text) for name in names.split(",")}
 
 
 def limits(server: Server) -> Finding:
