@@ -210,7 +210,9 @@ def indexes(server: Server) -> Finding:
         for name, kind in wanted.items()
         if kind not in have.get(name.lower(), ())
     ]
-    advice = "Add `index NAME eq` (or pres) to the database (olcDbIndex: slapd then makes it by itself); after a "
+    advice = (
+        "Add `index NAME eq` (or pres) to the database (olcDbIndex: slapd then makes it by itself); after a "
+    )
     advice += "change of slapd.conf run slapindex."
     return worst("D20", [], missing, advice, f"{len(wanted)} attributes", server.uri)
 
