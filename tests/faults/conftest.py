@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .providers.pair import Pair, build_pair
+from .providers.pair import Pair, build_pair, ldaps_too
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +20,19 @@ def built_pair() -> Iterator[Pair]:
 def pair(built_pair: Pair) -> Pair:
     built_pair.reset()
     return built_pair
+
+
+@pytest.fixture(scope="session")
+def built_tls_pair() -> Iterator[Pair]:
+    with ldaps_too():
+        pair = build_pair(tls=True)
+        yield pair
+        pair.close()
+
+
+@pytest.fixture(params=["ldapi", "ldaps"])
+def either_pair(request: pytest.FixtureRequest) -> Pair:
+    """Two providers that piactl reaches by ldapi, or by ldaps with a private CA."""
+    built: Pair = request.getfixturevalue("built_pair" if request.param == "ldapi" else "built_tls_pair")
+    built.reset()
+    return built

@@ -36,8 +36,7 @@ def night(pair: Pair, prelude: str = "") -> list[str]:
 
 def one_by_one(pair: Pair) -> Path:
     """The configuration in which a run waits for the answer to each write."""
-    servers = [pair.one.uri, pair.two.uri]
-    return pair.one.configure("one_by_one.yaml", directory__servers=servers, directory__in_flight=1)
+    return pair.one.configure("one_by_one.yaml", base=pair.config, directory__in_flight=1)
 
 
 def finished(pair: Pair, prelude: str = "") -> Ended:
@@ -110,15 +109,15 @@ def test_r1_client_killed_at_system_calls(pair: Pair) -> None:
 
 
 @pytest.mark.long
-def test_r1_client_killed_often(pair: Pair, rounds: int) -> None:
-    client_killed_at_random(pair, seed=1301, rounds=rounds)
+def test_r1_client_killed_often(either_pair: Pair, rounds: int) -> None:
+    client_killed_at_random(either_pair, seed=1301, rounds=rounds)
 
 
 @pytest.mark.long
-def test_r1_client_killed_at_many_system_calls(pair: Pair, rounds: int) -> None:
+def test_r1_client_killed_at_many_system_calls(either_pair: Pair, rounds: int) -> None:
     need_strace()
-    calls = calls_of(pair.one, one_by_one(pair))
-    client_killed_at_calls(pair, random.Random(1302).sample(calls, rounds))
+    calls = calls_of(either_pair.one, one_by_one(either_pair))
+    client_killed_at_calls(either_pair, random.Random(1302).sample(calls, rounds))
 
 
 # ---- R2: the server is killed, and comes back
@@ -137,7 +136,8 @@ def server_killed(pair: Pair, seed: int, rounds: int) -> None:
         pair.one.kill_slapd()
         pair.one.start_slapd()
         ended = pair.one.wait(run, began)
-        assert ended.code in (0, 8), ended.said
+        # 5: every answer had come before the kill, and the other server could not be asked any more
+        assert ended.code in (0, 5, 8), ended.said
         counts[f"exit {ended.code}"] += 1
         finished(pair)
         check(pair, f"R2, seed {seed}, round {number}, slapd killed {moment}")
@@ -150,8 +150,8 @@ def test_r2_server_killed(pair: Pair) -> None:
 
 
 @pytest.mark.long
-def test_r2_server_killed_often(pair: Pair, rounds: int) -> None:
-    server_killed(pair, seed=1302, rounds=rounds)
+def test_r2_server_killed_often(either_pair: Pair, rounds: int) -> None:
+    server_killed(either_pair, seed=1302, rounds=rounds)
 
 
 # ---- R3: the writer is lost, the other provider goes on, the first one returns
@@ -169,11 +169,12 @@ def writer_lost(pair: Pair, seed: int, rounds: int, *, in_turn: bool = False) ->
         pair.one.kill_slapd()
         ended = pair.one.wait(run, began)
         context = f"R3, seed {seed}, round {number}, lag {lag}, slapd killed {moment}"
-        assert ended.code == 8, f"{context}: {ended.said}"
+        assert ended.code in (5, 8), f"{context}: {ended.said}"
+        counts[f"exit {ended.code}"] += 1
         counts["struck"] += struck
         behind = lost_writes(pair.one.journal, pair.keys, directory(pair.two.uri, SUFFIX), pair.one.begin)
         counts["second behind"] += bool(behind)
-        fail_over(pair)
+        counts["accepted"] += fail_over(pair)
         pair.come_back(in_turn=in_turn or rng.random() < 0.5)
         finished(pair)
         check(pair, context)
@@ -182,13 +183,20 @@ def writer_lost(pair: Pair, seed: int, rounds: int, *, in_turn: bool = False) ->
     assert counts["second behind"], "the second server had every acknowledged write each time"
 
 
-def fail_over(pair: Pair) -> None:
-    """The first provider is down; an operator has the run made at the second."""
+def fail_over(pair: Pair) -> bool:
+    """The first provider is down; an operator has the run made at the second. Whether the run that was lost
+    had recorded its end at the first alone: then the second refuses until that is accepted."""
     words = night(pair)
     at = words.index("nightly")
-    ended = pair.one.run([*words[:at], "--on", pair.two.uri, "--reason", "the first is lost", *words[at:]])
+    on = [*words[:at], "--on", pair.servers[1], "--reason", "the first is lost"]
+    ended = pair.one.run([*on, *words[at:]])
+    if accepted := ended.code == 11:
+        done = pair.one.run([*on, "recover", "--accept", "--reason", "the first is lost"])
+        assert done.code == 0, done.said
+        ended = pair.one.run([*on, *words[at:]])
     assert ended.code == 5, ended.said
-    assert f"not yet on {pair.one.uri}: cannot be reached" in ended.said
+    assert f"not yet on {pair.servers[0]}: cannot be reached" in ended.said
+    return accepted
 
 
 def test_r3_writer_lost(pair: Pair) -> None:
@@ -196,8 +204,8 @@ def test_r3_writer_lost(pair: Pair) -> None:
 
 
 @pytest.mark.long
-def test_r3_writer_lost_often(pair: Pair, rounds: int) -> None:
-    writer_lost(pair, seed=1303, rounds=rounds)
+def test_r3_writer_lost_often(either_pair: Pair, rounds: int) -> None:
+    writer_lost(either_pair, seed=1303, rounds=rounds)
 
 
 # ---- negative controls

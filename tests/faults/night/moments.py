@@ -84,7 +84,7 @@ def signalled(
         ["strace", "-qq", "-o", str(log), *fault, *world.night(config=config)], start_new_session=True
     )
     try:
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=world.limit)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

@@ -67,7 +67,8 @@ class Snapshot:
 @dataclass
 class World:
     """One sandbox with its files. `changed` are the names of the accounts that the night changes, `begin` the
-    number of the last journal line before it, `seconds` how long an undisturbed run took here."""
+    number of the last journal line before it, `seconds` how long an undisturbed run took here, `limit` how
+    long any run may take."""
 
     folder: Path
     feeds: tuple[str, ...] = ()
@@ -76,6 +77,7 @@ class World:
     changed: frozenset[str] = frozenset()
     begin: int = 0
     seconds: float = 0.0
+    limit: float = 60.0
 
     # ---- the program
 
@@ -105,17 +107,17 @@ class World:
         )
 
     def run(self, command: list[str], **how: Any) -> Ended:
-        """Runs to the end, at most a minute."""
+        """Runs to the end, at most `limit` seconds."""
         began = time.monotonic()
         return self.wait(self.spawn(command, **how), began)
 
-    def wait(self, process: subprocess.Popen[str], began: float, limit: float = 60.0) -> Ended:
+    def wait(self, process: subprocess.Popen[str], began: float) -> Ended:
         try:
-            out, said = process.communicate(timeout=limit)
+            out, said = process.communicate(timeout=self.limit)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-            raise AssertionError(f"a run did not end within {limit:.0f} s") from None
+            raise AssertionError(f"a run did not end within {self.limit:.0f} s") from None
         assert "Traceback" not in said, said
         assert process.returncode != 70, said
         return Ended(process.returncode, out, said, time.monotonic() - began)
@@ -130,9 +132,9 @@ class World:
     def journal(self) -> Path:
         return self.folder / "journal" / "piactl.jsonl"
 
-    def configure(self, name: str, **changes: Any) -> Path:
-        """A second configuration of the same site, in which `changes` are otherwise."""
-        settings = yaml.safe_load(self.config.read_text())
+    def configure(self, name: str, *, base: Path | None = None, **changes: Any) -> Path:
+        """A second configuration of the same site, that of `base` in which `changes` are otherwise."""
+        settings = yaml.safe_load((base or self.config).read_text())
         for key, value in changes.items():
             place, _, inner = key.rpartition("__")
             (settings[place] if place else settings)[inner] = value

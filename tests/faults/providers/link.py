@@ -1,4 +1,4 @@
-"""A TCP proxy to the socket of a server: it delays what it carries, and can be cut and mended."""
+"""A TCP proxy to a socket of a server: it delays what it carries, and can be cut and mended."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ class _Way:
 
 
 class Link:
-    """Listens on 127.0.0.1 and carries each connection to the Unix socket `target`.
+    """Listens on 127.0.0.1 and carries each connection to `target`, a Unix socket or a port of 127.0.0.1.
 
     `delay` is the seconds for which it holds every byte of both directions; it may change at any time.
     `carried` counts the bytes that came through, `refused` the connections that met a cut link.
     """
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path | int) -> None:
         self.delay = 0.0
         self.carried = 0
         self.refused = 0
-        self._target = str(target)
+        self._family = socket.AF_INET if isinstance(target, int) else socket.AF_UNIX
+        self._target = ("127.0.0.1", target) if isinstance(target, int) else str(target)
         self._whole = True
         self._ended = False
         self._ways: list[_Way] = []
@@ -45,7 +46,7 @@ class Link:
         self._wake, self._woken = socket.socketpair()
         self._quiet = threading.Event()
         self.port = int(self._door.getsockname()[1])
-        self.uri = f"ldap://127.0.0.1:{self.port}"
+        self.uri = f"{'ldaps' if isinstance(target, int) else 'ldap'}://127.0.0.1:{self.port}"
         self._selector.register(self._door, selectors.EVENT_READ)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._serve)
@@ -90,7 +91,7 @@ class Link:
 
     def _accept(self) -> None:
         client, _ = self._door.accept()
-        server = socket.socket(socket.AF_UNIX)
+        server = socket.socket(self._family)
         try:
             if not self._whole:
                 self.refused += 1

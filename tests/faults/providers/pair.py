@@ -1,7 +1,7 @@
 """Two providers of one directory by delta-syncrepl, each with piactl's schema, rights and overlays.
 
 What one pulls from the other goes through a `Link` of the test, which sets the lag, and makes and ends a
-partition.
+partition. Over TLS, piactl and the providers use ldaps with certificates of a private CA.
 `Pair.reset` puts both back to the morning before the night of `World`.
 """
 
@@ -13,13 +13,17 @@ import re
 import secrets
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import ldap3
+import pytest
 
-from piactl.sandbox import stop_sandbox
+from piactl.sandbox import server, stop_sandbox
 from piactl.sandbox.files import ACCOUNTS, SUFFIX, tree_settings
+from tests.directory.plain_slapd import free_port
+from tests.directory.test_private_ca import HERE, RIGHT_CA, Certificates
 from tests.faults.night.building import PEOPLE, build_world, end_world
 from tests.faults.night.world import FIRST, World
 
@@ -53,10 +57,11 @@ syncprov-reloadhint TRUE
 syncprov-checkpoint 1 1
 
 """
+_CERTIFICATE = (("File", "pem"), ("KeyFile", "key"))
 _CONSUMER = """
 rootpw {password}
 syncrepl rid=00{number} provider={uri} bindmethod=simple binddn="{root}" credentials={password}
-  searchbase="{suffix}" logbase="{log}" logfilter="(&(objectClass=auditWriteObject)(reqResult=0))"
+  {tls}searchbase="{suffix}" logbase="{log}" logfilter="(&(objectClass=auditWriteObject)(reqResult=0))"
   syncdata=accesslog schemachecking=on type=refreshAndPersist retry="1 +"
 multiprovider on
 
@@ -67,12 +72,14 @@ multiprovider on
 class Pair:
     """`one` is the first server of the configuration, `two` the other; `links` lead to them, in this order.
 
-    `undisturbed` is the directory after a night that nothing disturbs, `config` names both servers.
+    `servers` are their addresses for piactl. `undisturbed` is the directory after a night that nothing
+    disturbs, `config` names both servers.
     """
 
     one: World
     two: World
     links: tuple[Link, Link]
+    servers: tuple[str, str]
     undisturbed: Entries = field(default_factory=dict)
 
     @property
@@ -194,26 +201,36 @@ def _covers(one: frozenset[bytes], other: frozenset[bytes]) -> bool:
     return all(newest.get(csn.split(b"#")[2], b"") >= csn for csn in other)
 
 
-def build_pair(people: int = PEOPLE) -> Pair:
+def build_pair(people: int = PEOPLE, *, tls: bool = False) -> Pair:
     """Both providers started after the first load, with the result of the undisturbed night.
 
     Some of the accounts have passwords, activation passwords and locks, see `_give_passwords`.
     """
     one = build_world(people, accesslog=True, arrange=_give_passwords)
+    one.limit = CONVERGED + 30  # a run waits for the other server
     undisturbed = directory(one.uri, SUFFIX)
     one.reset()
     stop_sandbox(one.folder)
     two = replace(one, folder=one.folder.with_name(f"{one.folder.name}-two"))
     shutil.copytree(one.folder, two.folder)
-    links = (Link(one.folder / "slapd" / "ldapi"), Link(two.folder / "slapd" / "ldapi"))
-    pair = Pair(one, two, links, undisturbed)
+    if tls:
+        ports = tuple(_serve_ldaps(world, one.folder) for world in (one, two))
+        links = (Link(ports[0]), Link(ports[1]))
+        servers = (f"ldaps://127.0.0.1:{ports[0]}", f"ldaps://127.0.0.1:{ports[1]}")
+    else:
+        links = (Link(one.folder / "slapd" / "ldapi"), Link(two.folder / "slapd" / "ldapi"))
+        servers = (one.uri, two.uri)
+    pair = Pair(one, two, links, servers, undisturbed)
     try:
         password = secrets.token_urlsafe(16)
         for number, (world, other) in enumerate(((one, links[1]), (two, links[0])), 1):
             _replicate(world, one.folder, number, other, password)
-        servers = [one.uri, two.uri]
+        more = {"directory__tls": {"ca_file": str(one.folder / "ca.pem")}} if tls else {}
         one.configure(
-            pair.config.name, directory__servers=servers, directory__replication_seconds=int(CONVERGED)
+            pair.config.name,
+            directory__servers=[*servers],
+            directory__replication_seconds=int(CONVERGED),
+            **more,
         )
         for world in (one, two):
             world.start_slapd()
@@ -232,14 +249,51 @@ def build_pair(people: int = PEOPLE) -> Pair:
 def _replicate(world: World, made_in: Path, number: int, other: Link, password: str) -> None:
     """The settings of one provider, kept for every morning: those of the sandbox, and replication."""
     text = (world.folder / "slapd" / "slapd.conf").read_text().replace(str(made_in), str(world.folder))
-    text = _inserted(text, r"pidfile .*\n", f"serverID {number}\n")
+    lines = f"serverID {number}\n"
+    if tls := other.uri.startswith("ldaps"):
+        lines += "".join(f"TLSCertificate{w} {made_in / world.folder.name}.{e}\n" for w, e in _CERTIFICATE)
+    text = _inserted(text, r"pidfile .*\n", lines)
     # the log is what the other one reads
     text = _inserted(text, r"# ---- the directory\n", _LOG_PROVIDER)
     consumer = _CONSUMER.format(
-        number=number, uri=other.uri, root=_ROOT, password=password, suffix=SUFFIX, log=LOG
+        number=number,
+        uri=other.uri,
+        root=_ROOT,
+        password=password,
+        suffix=SUFFIX,
+        log=LOG,
+        tls=f"tls_cacert={made_in / 'ca.pem'} tls_reqcert=demand " if tls else "",
     )
     text = _inserted(text, r"# ---- overlays\n", consumer)
     (world.folder / "slapd" / "slapd.conf").write_text(text)
+
+
+def _serve_ldaps(world: World, ca: Path) -> int:
+    """Has the provider serve ldaps too, with a certificate of the private CA in `ca`; its port."""
+    made = Certificates(ca)
+    if not (ca / "ca.pem").exists():
+        made.ca("ca", *RIGHT_CA)
+    name = world.folder.name
+    made.signed(name, "ca", HERE)
+    (world.folder / "slapd" / "ldaps-port").write_text(str(port := free_port()))
+    return port
+
+
+@contextlib.contextmanager
+def ldaps_too() -> Iterator[None]:
+    """Inside, sandboxes with a port for ldaps are started with it."""
+    launch = server.launch
+
+    def launched(command: list[str], log: Path) -> server.Process:
+        port = log.parent / "slapd" / "ldaps-port"
+        if port.exists():
+            listen = command.index("-h") + 1
+            command[listen] += f" ldaps://127.0.0.1:{port.read_text()}/"
+        return launch(command, log)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(server, "launch", launched)
+        yield
 
 
 def _write_once(world: World) -> None:
@@ -280,8 +334,8 @@ def _done(world: World, *words: str) -> None:
 def _simple_bind(world: World, uid: str, password: str, then: str = "") -> None:
     """Binds as an account; with `then`, its owner makes that the password."""
     dn = f"uid={uid},{ACCOUNTS}"
-    server = ldap3.Server(world.uri, get_info=ldap3.NONE)
-    connection = ldap3.Connection(server, dn, password, raise_exceptions=True, receive_timeout=30)
+    there = ldap3.Server(world.uri, get_info=ldap3.NONE)
+    connection = ldap3.Connection(there, dn, password, raise_exceptions=True, receive_timeout=30)
     try:
         connection.bind()
         if then:
