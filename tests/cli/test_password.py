@@ -79,7 +79,8 @@ def block(academy: Academy, uid: str = CLAIRE) -> None:
 
 def attempts(academy: Academy) -> dict[str, dict[str, object]]:
     found = academy.sandbox.entries(f"ou=attempts,{academy.sandbox.state}", "(objectClass=piactlRecord)")
-    return {dn.partition(",")[0]: json.loads(entry["piactlData"][0]) for dn, entry in found.items()}
+    names = {dn.partition(",")[0]: json.loads(entry["piactlData"][0]) for dn, entry in found.items()}
+    return {name: record for name, record in names.items() if name != "cn=clock"}
 
 
 def reset(academy: Academy, numen: str, *words: str, uid: str = CLAIRE) -> tuple[Ran, dict[str, str]]:

@@ -3,7 +3,9 @@ which nothing was lost."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,6 +131,40 @@ def test_feeds_of_lost_runs_are_taken_after_a_later_one(
     assert academy.night(TODAY, first).json["summary"] == {}
     refused = academy.night(TODAY, academy.feed(row(**LEA), day=SUNDAY, source="moves"), code=6)
     assert "[older]" in refused.err
+
+
+def in_another_second() -> None:
+    """Waits until runs that begin now are later than those before, by their ids."""
+    before = int(time.time())
+    while int(time.time()) == before:
+        time.sleep(0.01)
+
+
+def test_a_journal_older_than_the_directory_is_noticed(make: Callable[[], Academy]) -> None:
+    """Restored alone, from before a night; the state folder alone is no harm."""
+    academy = make()
+    first_nights(academy)
+    for name in ("journal", "state"):
+        shutil.copytree(academy.sandbox.folder / name, academy.folder / name)
+    nights = deltas(academy)
+    in_another_second()
+    academy.night(*nights[0])
+    for name in ("state", "journal"):
+        shutil.rmtree(academy.sandbox.folder / name)
+        shutil.copytree(academy.folder / name, academy.sandbox.folder / name)
+        if name == "state":
+            academy.quiet_night(*nights[0])
+    with academy.nothing_written():
+        refused = academy.night(*nights[1], code=1)
+        assert "which is not there" in refused.err
+        assert "piactl journal begin" in refused.err
+        deny = ["exception", "deny", "ida.rollin", "--service", "iprof", "--until", "2026-10-01"]
+        assert academy.run(*deny, "--reason", "trial", "--yes", "--as-of", TUESDAY).code == 1
+    in_another_second()
+    assert academy.run("journal", "begin", "--reason", "yesterday's copy is the last").code == 0
+    academy.night(*nights[1])
+    assert academy.night(*nights[1]).json["summary"] == {}
+    assert academy.run("journal", "verify").code == 0
 
 
 def test_accepting_a_loss_where_there_is_none_is_refused(make: Callable[[], Academy]) -> None:

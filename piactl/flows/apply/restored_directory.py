@@ -13,8 +13,8 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import LastRun
 from piactl.directory.port import Reader
 from piactl.directory.store.memory_records import read_last
-from piactl.directory.store.records import Places, Record, UnreadableRecords
-from piactl.directory.store.run_records import heads_of, read_runs
+from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords
+from piactl.directory.store.run_records import heads_of, read_run, read_runs
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.flows.apply.run_lock import MARGIN
 from piactl.journal.recorded_runs import (
@@ -93,6 +93,11 @@ def began_at(run: str) -> datetime | None:
         return None
 
 
+def _second(run: str) -> str:
+    """The second in which a run began, as its id has it; what follows in an id is no order."""
+    return run.partition("-")[0]
+
+
 def _older(recorded: RecordedRun, why: str) -> str:
     return (
         f"the directory is older than the journal of this host: run {recorded.run} ended on "
@@ -116,12 +121,27 @@ def _check_journal(
         raise _missing(path, f"only {', '.join(left)} and no .head file are left of it")
     if there.empty and there.last < there.written:  # of a file with lines, the chain tells
         raise _missing(path, f"line {there.written} was written, and lines after {there.last} are not there")
+    state = settings.directory.state
     if recorded.known:
-        return
-    for record in heads_of(read_runs(reader, settings.directory.state, unreadable, now), host, this_user()):
+        records = _last_of_directory(reader, state, unreadable, recorded.run)
+    else:
+        records = read_runs(reader, state, unreadable, now)
+    for record in heads_of(records, host, this_user()):
         if not _holds(there, record):
             seq = record["journal"]["seq"]
             raise _missing(path, f"run {record['run']} of this host wrote its line {seq}, which is not there")
+
+
+def _last_of_directory(
+    reader: Reader, state: str, unreadable: UnreadableRecords, recorded: RecordedRun | None
+) -> list[Record]:
+    """The last run of the directory, if it is after the last one of the journal, which may be an old copy."""
+    last = read_last(reader, state, unreadable)
+    if last is None or (recorded is not None and _second(last.run) <= _second(recorded.run)):
+        return []
+    entry = reader.read(Places(state).run(last.run), [DATA])
+    record = unreadable.read(entry.dn, entry.first(DATA), read_run) if entry is not None else None
+    return [record] if record is not None else []
 
 
 def _holds(there: Extent, record: Record) -> bool:
