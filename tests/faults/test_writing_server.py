@@ -6,12 +6,18 @@ from pathlib import Path
 
 import ldap3
 import pytest
+import yaml
 
-from piactl.sandbox.files import STATE
+from piactl.sandbox.files import ACCOUNTS, STATE
 
-from .night.world import Ended
+from .night.world import NEXT, Ended
 from .providers.pair import Pair
+from .test_one_writer import another_host
 
+ELSEWHERE = """
+import socket
+socket.gethostname = lambda: "another.example"
+"""
 MOVE = f"cn=writing-server,{STATE}"
 MINUTE = 60
 
@@ -115,6 +121,37 @@ def test_writes_move_to_another_server_by_the_word_of_an_operator_only(pair: Pai
     for world in (pair.one, pair.two):
         with pytest.raises(ldap3.core.exceptions.LDAPNoSuchObjectResult):
             world.entries(MOVE)
+
+
+def test_two_servers_that_were_written_to_are_told_when_they_meet(pair: Pair) -> None:
+    """In a partition an operator of another host believes that the first server is lost; of two people with
+    the same name each gets it on one server. Afterwards only one of them has it."""
+    other = another_host(pair, [*pair.servers])
+    settings = yaml.safe_load(other.read_text())
+    settings["directory"]["replication_seconds"] = 1
+    other.write_text(yaml.safe_dump(settings))
+    pair.part()
+    config = both(pair, seconds=1)
+    assert night(pair, config).code == 5
+    delta = Path(pair.one.feeds[1])
+    namesakes = pair.one.folder / "ce-namesakes.csv"
+    text = delta.read_text().replace("99000", "98000").replace("20E26", "20E27")
+    namesakes.write_text(text.replace("01/02/1990", "03/04/1991"))
+    words = pair.two.command("nightly", "--as-of", str(NEXT), str(namesakes), config=other, prelude=ELSEWHERE)
+    at = words.index("nightly")
+    moved = pair.two.run([*words[:at], "--on", pair.servers[1], "--reason", "the first is lost", *words[at:]])
+    assert moved.code == 5, moved.said
+    pair.heal()
+    pair.converge()
+    before = pair.one.stamps(ACCOUNTS)
+    refused = night(pair, config)
+    assert refused.code == 4, refused.said
+    assert "two servers were written to" in refused.said
+    assert f"piactl --on {pair.servers[0]} --reason" in refused.said
+    assert pair.one.stamps(ACCOUNTS) == before
+    again = night(pair, both(pair), "--on", pair.servers[0], "--reason", "compared with both journals")
+    assert again.code == 0, again.said
+    assert night(pair, both(pair)).code == 0
 
 
 def an_uid(pair: Pair) -> str:

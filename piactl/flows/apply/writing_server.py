@@ -17,24 +17,35 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.directory.client.connection import Password
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import Outcome, Reader, Writer
-from piactl.directory.store.records import DATA, Places, UnreadableRecords, record_write, stored, text_of
-from piactl.errors import DirectoryUnreachable, PiactlError, UsageError
+from piactl.directory.store.records import (
+    DATA,
+    Places,
+    UnreadableRecords,
+    record_write,
+    stored,
+    text_of,
+)
+from piactl.directory.store.run_records import read_runs
+from piactl.errors import DirectoryUnreachable, PiactlError, UnsafePlan, UsageError
 from piactl.journal import Actor
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The word of an operator that piactl writes to `server`, another one than the first of the list."""
+    """The word of an operator that piactl writes to `server`, another one than the first of the list. `known`
+    is the last run that this server had then, "" for none."""
 
     server: str
     reason: str
     by: str
     since: str
+    known: str = ""
 
 
 def read_move(r: Mapping[str, Any]) -> Move:
     """Parses the record of a move. Raises KeyError, ValueError."""
-    return Move(text_of(r, "server"), text_of(r, "reason"), text_of(r, "by"), text_of(r, "since"))
+    known = text_of(r, "known") if "known" in r else ""
+    return Move(text_of(r, "server"), text_of(r, "reason"), text_of(r, "by"), text_of(r, "since"), known)
 
 
 @contextmanager
@@ -54,7 +65,8 @@ def open_writing_server(
 
     `on` moves the writes to that server, for a `reason`. Without `ask_all` the other servers are only asked
     for the record of a move if the first does not answer. Raises UsageError for a server that is not listed
-    or a move without a reason, and DirectoryUnreachable.
+    or a move without a reason, UnsafePlan for a return after two servers were written to, and
+    DirectoryUnreachable.
     """
     first, *others = settings.servers
     if on:
@@ -71,11 +83,18 @@ def open_writing_server(
     try:
         with open_writer(order, identity, password) as writer:
             if on and on != first:
-                _put(
-                    writer, settings.state, Move(on, reason, actor.author, now.isoformat(timespec="seconds"))
-                )
+                old = _move_at(writer, settings.state, unreadable)
+                if old is not None and old.server == on:
+                    known = old.known
+                else:
+                    runs = read_runs(writer, settings.state, unreadable, now)
+                    known = max((record["run"] for record in runs), default="")
+                since = now.isoformat(timespec="seconds")
+                _put(writer, settings.state, Move(on, reason, actor.author, since, known))
                 yield writer, f"writes go to {on} from now on, until {first} is back and has everything"
             elif back or (on and others):
+                if back and move is not None:
+                    _refuse_two_writers(writer, settings.state, unreadable, move, first, now)
                 _put(writer, settings.state, None)
                 yield writer, f"{first} is back and has everything: writes go to it again"
             elif move is not None and server != first:
@@ -130,11 +149,40 @@ def _has_everything(settings: DirectorySettings, move: Move, identity: str, pass
         return False
 
 
+def _refuse_two_writers(
+    reader: Reader, state: str, unreadable: UnreadableRecords, move: Move, first: str, now: datetime
+) -> None:
+    """Raises UnsafePlan if a whole run was made at another server, before or after the move, of which the
+    server of the move did not know: of one entry that both changed or made, the later version is left whole,
+    and what the other server acknowledged is gone."""
+    elsewhere = [
+        record
+        for record in read_runs(reader, state, unreadable, now)
+        if move.known
+        and record.get("server", move.server) != move.server
+        and "ended" in record
+        and record["run"].partition("-")[0] > move.known.partition("-")[0]
+    ]
+    if elsewhere:
+        runs = ", ".join(
+            f"{record['run']} of {record.get('host', 'an unknown host')}" for record in elsewhere
+        )
+        raise UnsafePlan(
+            f"two servers were written to: the writes were moved to {move.server} at {move.since} "
+            f"({move.by}: {move.reason}), and that server did not know of these runs elsewhere: {runs}\n"
+            "Nothing was written. Accounts may have the values, or the person, of the one or the other: "
+            "compare them with the journals of both hosts (piactl journal show --run RUN), and give new "
+            f'activation passwords.\nThen go on: piactl --on {first} --reason "..." COMMAND'
+        )
+
+
 def _put(writer: Writer, state: str, move: Move | None) -> None:
     """Writes or deletes the record of the move. Raises PiactlError."""
     dn = Places(state).move
     record = (
-        None if move is None else {name: getattr(move, name) for name in ("server", "reason", "by", "since")}
+        None
+        if move is None
+        else {name: getattr(move, name) for name in ("server", "reason", "by", "since", "known")}
     )
     write = record_write(dn, stored(writer.read(dn, [DATA])), record)
     if write is not None:
