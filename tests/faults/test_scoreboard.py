@@ -58,7 +58,7 @@ def report(name: str, seed: int, rounds: int, counts: Counter[str]) -> None:
 
 def while_it_writes(pair: Pair, run: subprocess.Popen[str], rng: random.Random) -> tuple[str, bool]:
     """Waits for a random moment of the writes; says which, and whether the run was under way at it."""
-    lines, pause = rng.choice((102, 302, 502)), rng.uniform(0, 0.1) * pair.one.seconds
+    lines, pause = rng.choice((102, 302, 502)), rng.uniform(0, 0.03)
     if wait_for_lines(pair.one, run, lines):
         time.sleep(pause)
     return f"{pause:.3f} s after line {lines}", run.poll() is None
