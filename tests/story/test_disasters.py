@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from piactl.errors import FeedRefused
+from piactl.flows.plan.ready_plan import ReadyPlan
 
 from .academy import Academy
 from .rehearsal import COLUMNS, Rehearsal, Rows, crowd, feed_text, write_register
@@ -206,3 +207,45 @@ def test_at_every_size(tmp_path: Path, people: int, day: date, right: Callable[[
         if guards:
             plan = rehearsal.plan(path, day, accept=bool(code)).plan
             assert set(guards.split()) <= {refusal.kind for refusal in plan.refusals}, name
+
+
+def leavers(rows: Rows, count: int, last: date) -> Rows:
+    """The first `count` people have a wrong end, the same for all."""
+    people = {*sorted({row[_AT["matricule"]] for row in rows})[:count]}
+    for row in rows:
+        if row[_AT["matricule"]] in people:
+            row[_AT["fin"]] = f"{last:%d/%m/%Y}"
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("people", "day", "in_a_night", "in_a_week"),
+    [
+        pytest.param(450, AUTUMN, 13, 40, id="450-autumn"),
+        pytest.param(450, RENTREE, 27, 54, id="450-rentree"),
+        pytest.param(5_000, AUTUMN, 100, 400, id="5000-autumn", marks=pytest.mark.long),
+        pytest.param(5_000, RENTREE, 300, 600, id="5000-rentree", marks=pytest.mark.long),
+    ],
+)
+def test_how_many_may_leave_by_mistake(
+    tmp_path: Path, people: int, day: date, in_a_night: int, in_a_week: int
+) -> None:
+    """One person more than docs/guards.md says stops the night, and so many every night stop the week."""
+    rehearsal = Rehearsal(tmp_path, write_register(tmp_path / "establishments.csv", people))
+    agents, first, path = crowd(people, day), day - timedelta(days=1), tmp_path / "rh-1.csv"
+
+    def planned(count: int, as_of: date) -> ReadyPlan:
+        path.write_text(feed_text(leavers(agents.copy(), count, first), as_of), encoding="utf-8")
+        return rehearsal.plan(path, as_of)
+
+    rehearsal.make(planned(0, first), first)
+    right = planned(0, day).plan.summary.get("revoke", 0)
+    stopped = planned(in_a_night + 1 - right, day).plan.refusals
+    assert [(one.kind, one.found) for one in stopped if one.kind == "revoke"] == [("revoke", in_a_night + 1)]
+    left, night = 0, planned(in_a_night - right, day)
+    while not night.plan.refusals:
+        rehearsal.make(night, day)
+        left, day = left + in_a_night - right, day + timedelta(days=1)
+        night = planned(left + in_a_night - right, day)
+    assert "revoke_window" in {one.kind for one in night.plan.refusals}
+    assert in_a_week - in_a_night <= left <= in_a_week
