@@ -74,7 +74,7 @@ def stopped_at(pair: Pair, steps: list[int], rng: random.Random, *, takes_over: 
             finished(pair)
             check(pair, f"server lost before request {step}")
         else:
-            # 0: it had not taken the lock yet, and found that nothing was left to do; 1: all was written before
+            # 0: it had not taken the lock yet, and nothing was left to do; 1: all was written before
             assert ended.code in (0, 1, 7), f"step {step}: {ended.said}"
             assert ended.code != 1 or "the housekeeping after them was not" in ended.said
             now = kept(pair) if ended.code else pair.one.stamps(ACCOUNTS)
