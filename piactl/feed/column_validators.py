@@ -152,6 +152,10 @@ def column_checks(date_formats: Sequence[str], namespace: str) -> dict[str, Chec
         matricule, fault = check_matricule(text)
         return matricule if fault else qualified(namespace, matricule), fault
 
+    def check_former(text: str) -> tuple[Any, Fault | None]:
+        matricule, fault = check_matricule(text)
+        return ("", ("bad-former-matricule", fault[1])) if fault else (qualified(namespace, matricule), None)
+
     return {
         "matricule": check_matricule if namespace == COMMON else check_qualified,
         "numen": check_numen,
@@ -161,6 +165,7 @@ def column_checks(date_formats: Sequence[str], namespace: str) -> dict[str, Chec
         "prenom": check_name,
         "date_naissance": DateCheck(date_formats, _EARLIEST_BIRTH, _LATEST),
         "courriel_prive": check_mail,
+        "ancien_matricule": check_former,
         "corps": check_code,
         "position": check_code,
         "uai": check_uai,

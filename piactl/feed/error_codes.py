@@ -24,6 +24,10 @@ REJECTIONS: Mapping[str, tuple[str, str]] = {
     "control-character": ("a field contains a control character", _AT_SOURCE),
     "damaged-text": ("text was damaged by a wrong change of encoding", _AT_SOURCE),
     "missing-value": ("a required value is blank", _AT_SOURCE),
+    "bad-former-matricule": (
+        "the column ancien_matricule is not a matricule",
+        "correct it in HR, or leave it blank",
+    ),
     "bad-matricule": ("a matricule is 1 to 20 letters and digits", _AT_SOURCE),
     "matricule-is-numen": ("the column matricule contains a NUMEN", "check the columns of the source"),
     "bad-numen": ("a NUMEN has 13 characters such as 01E9501234ABC", _AT_SOURCE),

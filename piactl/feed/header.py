@@ -13,12 +13,12 @@ from piactl.feed.mojibake import BLANKS, shown
 
 COLUMNS = (
     "matricule", "numen", "civilite", "nom_usage", "nom_famille", "prenom", "date_naissance",
-    "courriel_prive",
+    "courriel_prive", "ancien_matricule",
     "corps", "position", "uai", "fonction", "discipline", "modalite", "quotite", "debut", "fin",
 )  # fmt: skip
-"""The canonical columns; the first eight are the person's, the rest the assignment's."""
+"""The canonical columns; the first nine are the person's, the rest the assignment's."""
 
-PERSON_COLUMNS = COLUMNS[:8]
+PERSON_COLUMNS = COLUMNS[:9]
 REQUIRED = ("matricule", "nom_famille", "prenom", "uai", "fonction", "debut")
 REJECT_COLUMN = "rejet"
 """The column that a rejects file adds. Its values are ignored, and it makes the feed a delta: a file of

@@ -18,6 +18,7 @@ _PERSON_FIELDS = {
     "prenom": "given_name",
     "date_naissance": "birth_date",
     "courriel_prive": "private_mail",
+    "ancien_matricule": "former",
 }
 _ASSIGNMENT_FIELDS = {
     "corps": "corps",
@@ -49,7 +50,7 @@ class PeopleBuilder:
 
     def add(self, row: Row, line: int) -> None:
         """Adds a valid row."""
-        (matricule, numen, civilite, usage, family, given, birth, mail,
+        (matricule, numen, civilite, usage, family, given, birth, mail, former,
          corps, position, uai, function, discipline, modality, quotite, start, end) = row  # fmt: skip
         assignment = Assignment(
             uai, function, start, end, corps, position, modality, discipline, quotite,
@@ -61,7 +62,7 @@ class PeopleBuilder:
         prior = self.people.get(matricule)
         person = Person(
             matricule, family, given, usage, civilite, birth, mail,
-            numen if prior is None else prior.numen, (assignment,), (line,),
+            numen if prior is None else prior.numen, (assignment,), (line,), former=former,
         )  # fmt: skip
         if prior is None:
             self.people[matricule] = person
@@ -98,7 +99,7 @@ class PeopleBuilder:
         self.people[prior.matricule] = Person(
             prior.matricule, prior.family_name, prior.given_name, prior.usage_name, prior.civilite,
             prior.birth_date, prior.private_mail, prior.numen,
-            (*prior.assignments, assignment), (*prior.lines, line),
+            (*prior.assignments, assignment), (*prior.lines, line), former=prior.former,
         )  # fmt: skip
 
     def _clash(self, matricule: str, first: tuple[Assignment, int], second: tuple[Assignment, int]) -> None:

@@ -140,7 +140,7 @@ def test_what_refuses_it(
 def test_the_columns_are_those_of_the_code() -> None:
     rows = cells("The columns")
     assert [row[0].strip("`") for row in rows] == list(COLUMNS)
-    assert len(PERSON_COLUMNS) == 8
+    assert len(PERSON_COLUMNS) == 9
     assert {row[0].strip("`") for row in rows if row[1] == "yes"} == set(REQUIRED)
     known = set(REJECTIONS) | codes_of_names_and_policy()
     told = {code for row in rows for code in re.findall(r"`([a-z]+-[a-z-]+)`", row[4])}

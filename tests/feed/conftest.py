@@ -48,7 +48,7 @@ class Sample:
     def row(self, **values: str) -> str:
         matricule = values.get("matricule", "0001")
         given = {**DEFAULTS, "numen": NUMENS.get(matricule, ""), **values}
-        return ";".join(given[column] for column in COLUMNS)
+        return ";".join(given.get(column, "") for column in COLUMNS)
 
     def four(self) -> list[str]:
         """Four people in five rows."""

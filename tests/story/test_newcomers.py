@@ -9,7 +9,7 @@ import pytest
 from piactl.report.metrics import metrics_text
 
 from .academy import Academy
-from .feeds import MARESCHAL, MICHELIS, row
+from .feeds import MARESCHAL, MICHELIS, row, text
 from .test_other_person import cases
 from .test_sync_cache import same, sifted
 
@@ -246,3 +246,28 @@ def test_two_newcomers_decided_to_be_one(academy: Academy) -> None:
     assert len(academy.accounts()) == 2
     assert academy.show("C201", DAYS[3])["uid"] == "luc.vasseur"
     assert cases(academy) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "joined"),
+    [
+        ({"nom_famille": "Vasseur-Roy", "numen": OTHER, "courriel_prive": ""}, True),
+        ({"date_naissance": "", "nom_famille": "Roy", "courriel_prive": ""}, True),
+        ({"numen": OTHER, "date_naissance": "", "courriel_prive": ""}, False),
+    ],
+)
+def test_a_former_matricule_that_the_feed_names(
+    academy: Academy, values: dict[str, str], joined: bool
+) -> None:
+    """It joins where NUMEN or birth date with a name agree; alone it says nothing."""
+    academy.night(DAYS[0], academy.feed(row(**LUC), IDA, day=DAYS[0]))
+    lines = text([row(**{**LUC, "matricule": "C201", **values}, uai=MICHELIS), IDA], DAYS[1]).splitlines()
+    former = ["ancien_matricule", "C200", ""]
+    content = [f"{line};{name}" for line, name in zip(lines, former, strict=False)]
+    feed = academy.raw_feed("\n".join([*content, lines[3], ""]).encode())
+    if joined:
+        same(academy, DAYS[1], feed)
+    academy.twice(DAYS[1], feed)
+    assert len(academy.accounts()) == (2 if joined else 3)
+    if joined:
+        assert MICHELIS in str(academy.show("C201", DAYS[1])["assignments"])

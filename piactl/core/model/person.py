@@ -78,6 +78,8 @@ class Person:
     """The line of the feed of each assignment, in the same order."""
     silent: frozenset[str] = field(default=frozenset(), compare=False)
     """Fields without a column in the feed: their blanks do not erase values."""
+    former: str = ""
+    """A matricule that HR called the person by before."""
 
 
 @dataclass(frozen=True, slots=True)

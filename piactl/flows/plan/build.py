@@ -11,6 +11,7 @@ from piactl.core.model.settings import Settings, SourceSettings
 from piactl.core.plan.sync_cache import key_of
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import mail_trace, traces_of
+from piactl.directory.store.accounts import Entry, read_accounts_of
 from piactl.directory.store.attribute_scans import read_holders
 from piactl.errors import FeedRefused
 from piactl.feed.reader import read_feed
@@ -95,7 +96,11 @@ def _read_feeds(
         traces = {trace for person in people for trace in traces_of(person, rules.keys)}
         new = sorted((traces | waiting) - checked)
         holders = read_holders(*accounts, new)
-        skipped = [(uid, matricule) for uid, matricule in holders if key_of(uid, matricule) in skip]
+        former = read_accounts_of(*accounts, rules.keys, sorted({p.former for p in people if p.former}))
+        found = chain(
+            holders, ((one.account.uid, one.account.matricule) for one in former if isinstance(one, Entry))
+        )
+        skipped = [(uid, matricule) for uid, matricule in found if key_of(uid, matricule) in skip]
         if not skipped:
             return feeds, skip
         checked.update(new)

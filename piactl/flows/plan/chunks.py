@@ -270,7 +270,8 @@ class _Chunks:
         for matricule in matricules:
             wanted = by_matricule.get(matricule)
             claim = claim_of(wanted, self.rules.policy) if wanted else None
-            if wanted is not None and claim is not None and matricule not in unsure:
+            former = wanted is not None and wanted.subject.person is not None and wanted.subject.person.former
+            if wanted is not None and claim is not None and matricule not in unsure and not former:
                 numbers[matricule] = self.staged.add_newcomer(matricule, wanted, claim)
         for matricule in stated:
             traces = self._traces(stated, matricule)

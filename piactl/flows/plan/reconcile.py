@@ -112,7 +112,8 @@ class _JointEvaluation(Evaluation):
         if state.due_only:
             self._add_others(self.memory.waiting)
         elif skip:
-            self._add_others(dict.fromkeys([*self._people(), *self.memory.waiting]))
+            former = (p.former for sourced in self.feeds for p in sourced.feed.people.values() if p.former)
+            self._add_others(dict.fromkeys([*self._people(), *self.memory.waiting, *former]))
         self._read_feeds_of(LinkedMatricules().returning(self.index, self._people(), rules.keys))
         self._join()
         self.feeds = [judged(sourced, rules.policy, rules.register) for sourced in self.feeds]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from piactl.core.model.account import Account
 from piactl.core.model.digests import NUMEN, DigestKeys
 from piactl.core.model.person import Person
-from piactl.core.plan.case import Answer, Case, kept_apart, renewed, stated
+from piactl.core.plan.case import Answer, Case, Decision, kept_apart, renewed, stated
 from piactl.core.plan.run_state import Memory, bare
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import (
@@ -18,6 +18,8 @@ from piactl.core.rules.matching import (
     Traces,
     births_of,
     compared,
+    family_agrees,
+    given_agrees,
     joins,
     same_birth,
     stored_traces,
@@ -46,29 +48,37 @@ def certain_joins(
 ) -> dict[str, Account]:
     """The account of each newcomer whose evidence needs no decision, by matricule. Whoever may be another one
     too is a case, and so is an account that two newcomers may have."""
-    found: dict[str, list[Account]] = {}
+    found: dict[str, Account] = {}
     decided = {c.matricule: c.decision for c in memory.cases.values() if c.of_newcomer and c.decision}
-    for sourced in feeds if rules.matching.automatic or decided else ():
+    for sourced in feeds:
         for matricule, person in sourced.feed.people.items():
-            if index.entry(matricule, rules.keys) is not None:
+            if not (rules.matching.automatic or person.former or matricule in decided):
                 continue
-            traces = traces_of(person, rules.keys)
-            accounts = {a.uid: a for trace in traces for a in index.holders.get(trace, ())}
-            likely = [
-                (a, words) for a in accounts.values() if (words := traces.evidence(traces_of_account(a)))
-            ]
-            for account, words in likely:
-                decision = decided.get(matricule)
-                same = decision is not None and decision.one in account.matricules
-                certain = len(likely) == 1 and joins(words, None, False, False, rules.matching)
-                if (same or (certain and decision is None)) and account not in found.get(matricule, ()):
-                    found.setdefault(matricule, []).append(account)
-    times = Counter(account.uid for accounts in found.values() for account in accounts)
-    return {
-        matricule: accounts[0]
-        for matricule, accounts in found.items()
-        if len(accounts) == 1 and times[accounts[0].uid] == 1
-    }
+            if index.entry(matricule, rules.keys) is None:
+                account = _certain(person, index, decided.get(matricule), rules)
+                if account is not None:
+                    found[matricule] = account
+    times = Counter(account.uid for account in found.values())
+    return {matricule: account for matricule, account in found.items() if times[account.uid] == 1}
+
+
+def _certain(person: Person, index: AccountIndex, decision: Decision | None, rules: Rules) -> Account | None:
+    keys, traces = rules.keys, traces_of(person, rules.keys)
+    likely = {a.uid: a for trace in traces for a in index.holders.get(trace, ())}
+    evidence = {uid: words for uid, a in likely.items() if (words := traces.evidence(traces_of_account(a)))}
+    named = index.entry(person.former, keys) if person.former else None
+    if named is not None:
+        likely[named.account.uid] = named.account
+        evidence.setdefault(named.account.uid, ())
+    if decision is not None:
+        return next((a for a in likely.values() if decision.one and decision.one in a.matricules), None)
+    if len(evidence) != 1:
+        return None
+    ((uid, words),) = evidence.items()
+    account, former = likely[uid], named is not None
+    born = same_birth(person, *births_of(account), keys)
+    names = family_agrees(person, account) or given_agrees(person, account)
+    return account if joins(words, born, names, former, rules.matching) else None
 
 
 def find_cases(merged: MergedFeeds, index: AccountIndex, memory: Memory, rules: Rules) -> None:
