@@ -1,8 +1,8 @@
 """Writes the documents that are made from the program itself.
 
-    python docs/generate.py commands      docs/commands.md, from the help of the commands
-    python docs/generate.py examples      the output in README.md, from a sandbox with invented people
-    python docs/generate.py man DIR       the man pages, into DIR
+    python docs/generate.py commands      docs/commands.md, from the help of the commands python
+    docs/generate.py examples      the output in README.md and docs/identity.md, from a sandbox with
+    invented people python docs/generate.py man DIR       the man pages, into DIR
 
 Tests check that docs/commands.md and the examples are up to date.
 """
@@ -30,6 +30,7 @@ from piactl.errors import Exit  # noqa: E402
 
 COMMANDS_PAGE = TOP / "docs" / "commands.md"
 README = TOP / "README.md"
+IDENTITY_PAGE = TOP / "docs" / "identity.md"
 
 EXIT_CODES = {
     Exit.DONE: "done, or nothing to do",
@@ -247,12 +248,32 @@ piactl nightly feeds/rh-night2-2026-09-02.csv --as-of 2026-09-02
 """
 
 
-def refreshed_examples(text: str) -> str:
+CASE = """
+piactl nightly feeds/rh-case-2026-09-04.csv --as-of 2026-09-04
+"""
+_NEWCOMER = (
+    "C201;20E2601371ZQB;MME;;Verdelot;Camille;02/02/1985;agent1@example.org;553;activite;0020032Z;ENS;;"
+    "principale;100;07/09/2026;"
+)
+
+
+def _write_case(feeds: Path) -> None:
+    """The last feed with a newcomer who may be somebody known."""
+    *rows, _ = (feeds / "rh-night3-2026-09-04.csv").read_text(encoding="utf-8").splitlines()
+    trailer = f"#FIN;rows={len(rows)};date=2026-09-04"
+    text = "\n".join([*rows, _NEWCOMER, trailer, ""])
+    (feeds / "rh-case-2026-09-04.csv").write_text(text, encoding="utf-8")
+
+
+def refreshed_examples(text: str, more: str = "") -> str:
     """The text with the output of each `$ command` in its console blocks as the command prints it now."""
     folder = Path(tempfile.mkdtemp(prefix="piactl-docs-"))
     try:
         (folder / "examples").symlink_to(TOP / "examples")
         for line in _PREPARATION.strip().splitlines():
+            _output(line, folder)
+        _write_case(folder / "feeds")
+        for line in more.strip().splitlines():
             _output(line, folder)
         return _BLOCK.sub(lambda block: f"```console\n{''.join(_played(block[1], folder))}```", text)
     finally:
@@ -304,6 +325,8 @@ def main(arguments: list[str]) -> int:
             COMMANDS_PAGE.write_text(commands_page(), encoding="utf-8")
         case ["examples"]:
             README.write_text(refreshed_examples(README.read_text(encoding="utf-8")), encoding="utf-8")
+            page = refreshed_examples(IDENTITY_PAGE.read_text(encoding="utf-8"), CASE)
+            IDENTITY_PAGE.write_text(page, encoding="utf-8")
         case ["man", folder]:
             Path(folder).mkdir(parents=True, exist_ok=True)
             for name, page in man_pages().items():

@@ -55,6 +55,12 @@ def test_the_readme_shows_what_commands_print() -> None:
     assert generate.stable(readme) == generate.stable(generate.refreshed_examples(readme))
 
 
+def test_the_page_on_cases_shows_what_commands_print() -> None:
+    page = (TOP / "docs" / "identity.md").read_text(encoding="utf-8")
+    assert page.count("```console\n$ ") == 2
+    assert generate.stable(page) == generate.stable(generate.refreshed_examples(page, generate.CASE))
+
+
 def test_every_command_is_documented() -> None:
     page = (TOP / "docs" / "commands.md").read_text(encoding="utf-8")
     headings = re.findall(r"^## piactl (.*)$", page, re.MULTILINE)

@@ -159,7 +159,13 @@ HELD: dict[str, tuple[Made, set[str], int, set[str], dict]] = {
         {},
     ),
     "empty line": (lambda s: _plain(s) + b"\n", set(), 1, {"empty-row"}, {}),
-    "line of delimiters": (lambda s: _plain(s) + b";" * 16 + b"\n", set(), 1, {"missing-value"}, {}),
+    "line of delimiters": (
+        lambda s: _plain(s) + b";" * (len(s.columns) - 1) + b"\n",
+        set(),
+        1,
+        {"missing-value"},
+        {},
+    ),
     "a comment": (lambda s: _plain(s) + b"# end of file\n", set(), 1, {"too-few-fields"}, {}),
     "two rows in one line": (
         lambda s: _plain(s).replace(b"\n0002", b"0002"),

@@ -139,6 +139,8 @@ def test_the_numen_of_another_account_is_not_taken_over(academy: Academy) -> Non
     assert [(c["doubt"], c["matricule"], c["of"]) for c in cases(academy)] == [
         ("numen-shared", "1999", ["luc.vasseur"])
     ]
+    ran = academy.run("match", "same", cases(academy)[0]["case"], "--reason", "x", "--as-of", DAYS[1])
+    assert (ran.code, "piactl account merge 1999 luc.vasseur" in ran.err) == (1, True)
     academy.night(DAYS[2], academy.feed(row(**LUC), ida.replace(";ENS;", ";DIR;"), day=DAYS[2]))
     assert academy.values("ida.roy", "piactlNumenDigest") == []
     academy.night(DAYS[3], academy.feed(row(**LUC), IDA, day=DAYS[3]))

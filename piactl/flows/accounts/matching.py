@@ -15,6 +15,7 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.case import Answer, Case, Decision
 from piactl.core.plan.change import Kind
 from piactl.core.plan.diff import masked_mail
+from piactl.core.rules.matching import Doubt
 from piactl.core.rules.reasons import assignment_text
 from piactl.core.rules.same_person import name_text
 from piactl.directory.port import Reader, Writer
@@ -178,6 +179,11 @@ def decision_on(case: Case, answer: Answer, one: str, by: str, reason: str, day:
     others = [*case.accounts, *case.people]
     if answer is Answer.DIFFERENT:
         return Decision(answer, by, reason, day)
+    if case.doubt is Doubt.SHARED_NUMEN:
+        raise ActRefused(
+            f"{case.id}: these are two accounts. If they are of one person: "
+            f'piactl account merge {case.matricule} {one or others[0]} --reason "..."'
+        )
     if one and one not in others:
         raise ActRefused(f"{case.id}: {one} is not of this case; it is about {' and '.join(others)}")
     if len(others) > 1 and not one:
