@@ -446,12 +446,12 @@ def test_two_matricules_of_one_person_in_one_feed(academy: Academy) -> None:
     ended, also = luc(fin="2026-09-10", numen=numen), luc(matricule="1002", uai=MARESCHAL, numen=numen)
     academy.twice(DAYS[1], academy.feed(ended, also, IDA, day=DAYS[1]))
     assert {a["uai"] for a in academy.show(LUC, DAYS[1])["assignments"]} == {MICHELIS, MARESCHAL}
-    # what contradicts itself under the two is held, and named
-    other = luc(matricule="1002", uai=MARESCHAL, prenom="Lucien", numen=numen)
+    # the data of the latest post count; two words about one post hold the person, and are named
+    other = luc(matricule="1002", fin="2026-09-20", corps="551", numen=numen)
     plan = academy.plan(academy.feed(ended, other, IDA, day=DAYS[2]), "--as-of", DAYS[2])
     (hold,) = plan["holds"]
     assert hold["uid"] == LUC
-    assert "matricules 1002 and 1001, disagree in prenom" in hold["why"]
+    assert "matricules 1002 and 1001, disagree" in hold["why"]
     # HR forgets the former one: its post is absent, as any other
     for day in DAYS[3:5]:
         academy.night(day, academy.feed(also, IDA, day=day))
