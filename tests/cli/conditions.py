@@ -423,6 +423,26 @@ CASES: dict[str, Case] = {
         before=CLOSED,
         wrong=((("override", "end", CLAIRE, "--kind", "lock", *WHY), "", 2, "the kinds are"),),
     ),
+    "drift list": Case(
+        ("drift", "list"), wrong=((("drift", "list", "--as-of", "soon"), "", 2, "not a valid date"),)
+    ),
+    "drift show": Case(
+        ("drift", "show", CLAIRE),
+        wrong=((("drift", "show", "nobody.here"), "", 9, "nobody.here: no account"),),
+        missing=("drift", "show"),
+    ),
+    **{
+        f"drift {word}": Case(
+            ("drift", word, CLAIRE, *more, *WHY),
+            # nothing to do: tests/story/test_drift.py has accounts that another program changed
+            wrong=(
+                (("drift", word, "nobody.here", *more, *WHY), "", 9, "nobody.here: no account"),
+                (("drift", word, CLAIRE, *more), "", 2, "needs a reason"),
+            ),
+            missing=("drift", word),
+        )
+        for word, more in (("revert", ()), ("adopt", ()), ("override", ("--until", UNTIL)))
+    },
     "service list": Case(("service", "list"), wrong=((("service", "list", "x"), "", 2, "x"),)),
     "service show": Case(
         ("service", "show", "iprof"),

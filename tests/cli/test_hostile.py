@@ -83,6 +83,11 @@ exception deny {} --service iprof --until U W
 exception end C --service {} W D
 exception end C --service iprof --uai {} W D
 exception list --service {}
+drift list -o {} --as-of {}
+drift show {}
+drift revert {} W
+drift adopt {} W
+drift override {} --until {} W
 override end {} W
 override end C --kind {} W D
 service show {}

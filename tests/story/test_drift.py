@@ -119,3 +119,49 @@ def test_another_matricule_holds_both_people(begun: Academy) -> None:
     ran = begun.night(DAYS[2], begun.feed(*PEOPLE, other, day=DAYS[2]))
     assert ran.json["summary"] == {"create": 1}
     assert begun.values(CLAIRE, "sn") == ["Dubreuil"]
+
+
+WHY = ("--reason", "vu avec le secrétariat")
+
+
+def test_the_commands(begun: Academy) -> None:
+    ours, theirs = f"{CLAIRE}@ac-amiens.fr", "leo.petit@ac-amiens.fr"
+    begun.change(CLAIRE, mail=[theirs])
+    end = begun.values(IDA, "pwdEndTime")
+    begun.change(IDA, pwdEndTime=["20260901000000Z"], eduPersonEntitlement=[f"{URN}siecle"])
+    day = ("--as-of", DAYS[1])
+    rows = begun.run("drift", "list", "-o", "json", *day).json
+    assert [(one["uid"], one["class"], one["fate"]) for one in rows] == [
+        (IDA, "loosening", "reverted"),
+        (IDA, "tightening", "kept"),
+        (CLAIRE, "identity", "waits for a decision"),
+    ]
+    assert (rows[2]["ours"], rows[2]["theirs"]) == ([ours], [theirs])
+    shown = begun.run("drift", "show", CLAIRE, "-o", "json", *day).json
+    assert [one["attribute"] for one in shown] == ["mail"]
+    for words in (["adopt", IDA], ["override", IDA, "--until", DAYS[9]]):
+        ran = begun.run("drift", *words, *WHY, *day)
+        assert ran.code == 1
+        assert "piactl exception grant" in ran.err
+    assert begun.run("drift", "adopt", CLAIRE, *WHY, *day).code == 0
+    assert begun.values(CLAIRE, "mail") == [theirs]
+    assert begun.values(CLAIRE, "piactlAlias") == [ours]
+    assert {ours, theirs} <= set(begun.values(CLAIRE, "piactlIdentifier"))
+    assert begun.run("drift", "revert", IDA, *WHY, *day).code == 0
+    assert begun.values(IDA, "pwdEndTime") == end
+    assert f"{URN}siecle" not in begun.values(IDA, "eduPersonEntitlement")
+    assert begun.run("drift", "list", "-o", "json", *day).json == []
+    assert "no other program" in begun.run("drift", "revert", IDA, *WHY, *day).out
+    begun.quiet_night(DAYS[1], begun.feed(*PEOPLE, day=DAYS[1]))
+
+
+def test_what_somebody_keeps_stays_until_its_day(begun: Academy) -> None:
+    begun.change(IDA, displayName=["Ida Roy (rectorat)"], pwdEndTime=["20260901000000Z"])
+    day = ("--as-of", DAYS[0])
+    assert begun.run("drift", "override", IDA, "--until", DAYS[9], *WHY, *day).code == 0
+    assert begun.values(IDA, "displayName") == ["Ida Roy (rectorat)"]
+    begun.quiet_night(DAYS[9], begun.feed(*PEOPLE, day=DAYS[9]))
+    ran = begun.night(DAYS[10], begun.feed(*PEOPLE, day=DAYS[10]))
+    assert "drift" in ran.json["summary"]
+    assert begun.values(IDA, "displayName") == ["Ida Roy"]
+    begun.quiet_night(DAYS[11])

@@ -16,7 +16,7 @@ from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding, UnreadableEntry
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.composite_values import read_proof_change
-from piactl.directory.store.drift import Drifted, Keeps, drift_of, keeps_tightening
+from piactl.directory.store.drift import Decide, Drifted, drift_of, usual_fate
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +151,12 @@ def closed_without_link(name: Callable[[str], str]) -> str:
     return filters.all_of(IN_ACCOUNTS, closed, filters.none_of(filters.present(name("oathTOTPToken"))))
 
 
-def entry_of(raw: RawEntry, encoding: Encoding, keeps: Keeps = keeps_tightening) -> Entry | Unreadable:
+def entry_of(raw: RawEntry, encoding: Encoding, decide: Decide = usual_fate) -> Entry | Unreadable:
     """The account of an entry."""
     values, base = encoding.managed(raw), raw.first(encoding.name(BASE)) or b""
     bases, drift = encoding.bases, None
     if base and bases is not None:
-        drift = drift_of(bases, raw.dn, values, base, encoding.trials, keeps)
+        drift = drift_of(bases, raw.dn, values, base, encoding.trials, decide)
     try:
         if drift is None:
             return Entry(raw.dn, encoding.account(raw), values, raw.first(CSN) or b"", base)
@@ -181,10 +181,10 @@ def _unreadable(raw: RawEntry, encoding: Encoding, error: UnreadableEntry) -> Un
     )
 
 
-def with_kept(entry: Entry, encoding: Encoding, keeps: Keeps) -> Entry | Unreadable:
+def with_kept(entry: Entry, encoding: Encoding, decide: Decide) -> Entry | Unreadable:
     """The entry with another decision on what stays of what another program changed."""
     values = {**entry.values, encoding.name(BASE): (entry.base,), CSN: (entry.csn,)}
-    return entry_of(RawEntry(entry.dn, values), encoding, keeps)
+    return entry_of(RawEntry(entry.dn, values), encoding, decide)
 
 
 def as_found(entry: Entry, encoding: Encoding) -> Account:

@@ -89,6 +89,17 @@ _MULTIPLE = frozenset(
         "piactlMatriculeDigest",
     }
 )  # fmt: skip
+PROPERLY = {
+    "eduPersonEntitlement": "piactl exception grant",
+    "piactlException": "piactl exception grant",
+    "piactlAssignment": "piactl assignment add",
+    "piactlOverride": "piactl assignment add",
+    "piactlLock": "piactl account lock",
+    "piactlDevice": "piactl otp enroll",
+    "oathTOTPToken": "piactl otp enroll",
+}
+"""The command that gives properly what another program wrote into an attribute."""
+
 _DIGESTS = frozenset(
     {
         "piactlMatriculeDigest", "piactlNumenDigest", "piactlNumenVerifier", "piactlIdentityDigest",
@@ -96,13 +107,13 @@ _DIGESTS = frozenset(
     }
 )  # fmt: skip
 
-Keeps = Callable[[str, DriftClass], bool]
-"""Whether what another program changed of an attribute stays although the rules want it otherwise."""
+Decide = Callable[[str, DriftClass], Fate]
+"""What becomes of what another program changed of an attribute."""
 
 
-def keeps_tightening(_attribute: str, drift_class: DriftClass) -> bool:
-    """It may be an emergency stop."""
-    return drift_class is _TIGHTENING
+def usual_fate(_attribute: str, drift_class: DriftClass) -> Fate:
+    """A tightening may be an emergency stop; a name may be in use."""
+    return {_TIGHTENING: Fate.KEPT, _IDENTITY: Fate.WAITS}.get(drift_class, Fate.REVERTED)
 
 
 _LOCK = Lock(date(2000, 1, 1), None, "piactl", "another program removed the lock, whose words are lost")
@@ -144,7 +155,7 @@ class Drifted:
 
 
 def drift_of(
-    keys: BaseKeys, dn: str, values: Values, stored: bytes, trials: Trials, keeps: Keeps
+    keys: BaseKeys, dn: str, values: Values, stored: bytes, trials: Trials, decide: Decide
 ) -> Drifted | None:
     """The drift of an entry with these managed values and this base; None if there is none, or no base."""
     base = keys.read(stored)
@@ -173,12 +184,10 @@ def drift_of(
         back = trials.back(one, name, lost, digesting, values) if lost else ()
         complete = len(back) == len(lost)
         sort = _class_of(one, injected, back, complete)
-        fate = Fate.REVERTED
-        if keeps(name, sort):
-            fate = Fate.KEPT
-        elif sort is _IDENTITY or (one == "piactlProtected" and injected):
+        fate = decide(name, sort)
+        if fate is Fate.KEPT and one == "piactlProtected":  # no run may write such an account
             fate = Fate.WAITS
-        elif not complete and one in _FROM_HR | _STORED:
+        if fate is Fate.REVERTED and not complete and one in _FROM_HR | _STORED:
             fate = Fate.UNKNOWN
         if fate is Fate.KEPT and one not in _STANDS:
             kept.append(name)

@@ -18,7 +18,7 @@ from piactl.core.plan.guards import Refusal, refusals
 from piactl.core.rules.address_allocation import named
 from piactl.core.rules.career import outlook
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
-from piactl.directory.store.account_write import account_write
+from piactl.directory.store.account_write import account_write, only_renews_base
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers
 from piactl.directory.store.memory_records import read_last
@@ -93,9 +93,10 @@ def intended(
         desired = _addressed(store, desired, rules)
     write = account_write(store.directory, store.encoding.fitted_to(store.reader), entry, desired.account)
     uid = desired.account.uid
-    if write is None:
+    if write is None or only_renews_base(store.encoding, write):
         return PreparedAccount(name, uid)
-    changes = change_set(desired, write, rules, store.encoding)
+    found = entry.drift.drift if entry is not None and entry.drift is not None else ()
+    changes = change_set(desired, write, rules, store.encoding, found)
     row = AccountWrite(uid, changes.kinds, reason or changes.changes[0].reason, write)
     before = None
     if entry is not None:

@@ -14,6 +14,7 @@ from piactl.core.rules.desired import Rules
 from piactl.directory.probe.authors import authors
 from piactl.directory.store.accounts import Entry, Unreadable, with_kept
 from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.drift import usual_fate
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 
 Since = Mapping[str, Mapping[str, date]]
@@ -29,16 +30,17 @@ def decided(
     since = memory.drift.get(entry.account.uid, {})
     overrides = running(entry.account.overrides, rules.as_of)
 
-    def keeps(attribute: str, drift_class: DriftClass) -> bool:
+    def decide(attribute: str, drift_class: DriftClass) -> Fate:
+        fate = usual_fate(attribute, drift_class)
         if drift_class is DriftClass.LOOSENING:
-            return False
+            return fate
         if any(o.kind is OverrideKind.KEEP and o.value == attribute for o in overrides):
-            return True
+            return Fate.KEPT
         first = since.get(attribute, rules.as_of)
         last = kept_until(attribute, first, rules.policy.drift_days, overrides)
-        return drift_class is DriftClass.TIGHTENING and rules.as_of <= last
+        return Fate.REVERTED if fate is Fate.KEPT and rules.as_of > last else fate
 
-    return with_kept(entry, encoding, keeps)
+    return with_kept(entry, encoding, decide)
 
 
 def drift_list(

@@ -1,0 +1,135 @@
+"""`drift list|show|revert|adopt|override`: what other programs changed, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from piactl.cli.framework import account_batch as acting
+from piactl.cli.framework.account_batch import Manner
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
+from piactl.cli.framework.options import (
+    ActAsOf,
+    ActOutput,
+    Allow,
+    AsOf,
+    DryRun,
+    LastDay,
+    Names,
+    Output,
+    Reason,
+    Yes,
+    read_date,
+    read_day,
+)
+from piactl.errors import Exit, UsageError
+from piactl.report.table import rendered
+
+if TYPE_CHECKING:
+    from piactl.directory.port import Reader
+    from piactl.flows.accounts.batch import Batch
+
+COLUMNS = ("uid", "attribute", "class", "ours", "theirs", "fate", "since", "until", "by", "owner")
+
+
+def list_(output: Output = None, as_of: AsOf = None) -> int:
+    """List what other programs changed on accounts since piactl wrote them; what gives access comes first."""
+    return _listed((), output, as_of)
+
+
+def show(names: Names, output: Output = None, as_of: AsOf = None) -> int:
+    """Show what other programs changed on accounts: attribute, value of piactl, value of the other program,
+    who wrote it, and what the next night does with it."""
+    return _listed(acting.read_names(names), output, as_of)
+
+
+def _listed(names: Sequence[str], output: Any, as_of: str | None) -> int:
+    from piactl.directory.store.memory_records import read_memory
+    from piactl.flows.accounts.drift import standing_drift
+
+    configuration = this_configuration()
+    rules = configuration.rules(read_day(as_of, today(configuration)))
+    unreadable: list[str] = []
+    with reading(configuration) as reader:
+        state = configuration.settings.directory.state
+        memory = read_memory(reader, state, rules.keys, configuration.unreadable).memory
+        found = standing_drift(configuration.accounts(reader), rules, memory, names, unreadable)
+    rows = [
+        {
+            "uid": one.uid,
+            "attribute": one.attribute,
+            "class": one.drift_class,
+            "ours": list(one.ours),
+            "theirs": list(one.theirs),
+            "fate": one.fate,
+            "since": one.since.isoformat() if one.since else None,
+            "until": one.until.isoformat() if one.until else None,
+            "by": one.by,
+            "owner": one.owner,
+        }
+        for one in found
+    ]
+    put(rendered(rows, COLUMNS, layout_or_default(output)))
+    for why in unreadable:
+        say(why)
+    return int(Exit.PARTLY if unreadable else Exit.DONE)
+
+
+def revert(
+    names: Names,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    allow: Allow = None,
+    as_of: ActAsOf = None,
+) -> int:
+    """Put back what other programs changed on accounts, at once and of every class."""
+    return _decided("prepare_revert", names, Manner(reason, dry_run, yes, output, allow or (), as_of))
+
+
+def adopt(
+    names: Names,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    allow: Allow = None,
+    as_of: ActAsOf = None,
+) -> int:
+    """Adopt the addresses and names that other programs gave accounts. Everything else is refused, with the
+    command that gives it."""
+    return _decided("prepare_adopt", names, Manner(reason, dry_run, yes, output, allow or (), as_of))
+
+
+def override(
+    names: Names,
+    until: LastDay = None,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    allow: Allow = None,
+    as_of: ActAsOf = None,
+) -> int:
+    """Keep what other programs changed on accounts until --until inclusive, unless it gives access.
+    `override list` lists it, `override end` ends it."""
+    last = read_date("--until", until)
+    if last is None:
+        raise UsageError("what another program changed stays until a day: add --until DATE")
+    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
+    return _decided("prepare_keep", names, manner, last)
+
+
+def _decided(prepare: str, names: list[str], manner: Manner, *more: Any) -> int:
+    from piactl.flows.accounts import drift
+
+    configuration, order, author = acting.begin(manner)
+    wanted = acting.read_names(names)
+
+    def prepared(reader: Reader) -> Batch:
+        store, rules = configuration.accounts(reader), configuration.rules(order.as_of)
+        batch: Batch = getattr(drift, prepare)(store, rules, wanted, author, *more, configuration.unreadable)
+        return batch
+
+    return acting.decide(prepared, manner, configuration, order)
