@@ -80,7 +80,7 @@ def test_a_changed_numen_has_its_verifier_at_once(matched: Academy) -> None:
     today = day(0).isoformat()
     matched.twice(today, matched.feed(post(-100, numen=OTHER), day=today))
     assert len(matched.values(CLAIRE, "piactlNumenVerifier")) == 1
-    matched.change(CLAIRE, piactlProofChanged=[])
+    matched.edit("piactl.yaml", "password:\n", "password:\n  holdoff_days: 0\n")
     matched.edit("piactl.yaml", SETTING, "")
     assert reset(matched, NUMEN)[0].code == 1
     assert reset(matched, OTHER)[0].code == 0
@@ -103,7 +103,7 @@ def test_on_one_host_the_help_desk_has_no_matching_key(matched: Academy) -> None
     own.parent.mkdir()
     secret.rename(own)
     matched.night(today, matched.feed(post(-100, numen=OTHER), day=today))
-    matched.change(CLAIRE, piactlProofChanged=[])
+    matched.edit("piactl.yaml", "password:\n", "password:\n  holdoff_days: 0\n")
     for name, user in (("nightly", "daemon"), ("administrator", "bin")):
         matched.edit("piactl.yaml", f"secrets/{name}}}", f"secrets/{name}, user: {user}}}")
 
