@@ -1,4 +1,4 @@
-"""Every managed attribute, added to, replaced and removed by another program, is seen with and without a feed."""
+"""Each managed attribute that another program adds to, replaces or removes is seen the next night."""
 
 from __future__ import annotations
 
