@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from piactl.core.plan.case import case_id
+from piactl.core.rules.matching import Doubt
 from tests.story.academy import Academy
 from tests.story.feeds import MICHELIS, row
 
@@ -73,6 +75,8 @@ def feed_of(academy: Academy) -> None:
     rows = (row(numen=NUMEN, debut="2020-09-01"), row(**head, debut="2020-09-01"))
     path = academy.feed(*rows, day=(TODAY - timedelta(days=3)).isoformat())
     path.rename(academy.folder / "hr.csv")
+    newcomer = row(matricule="2001", prenom="Luc", nom_famille="Kern", numen=NUMEN)
+    academy.feed(*rows, newcomer, day=TODAY.isoformat()).rename(academy.folder / "hr-newcomer.csv")
 
 
 def filled(words: Words, academy: Academy) -> list[str]:
@@ -88,6 +92,23 @@ ENROLLED = ((("otp", "enroll", CLAIRE, "--uri-file", "{folder}/uri"), ""),)
 POST = ("--uai", MICHELIS, "--function", "ENS", "--end", UNTIL)
 PERSON = ("--family-name", "Petit", "--given-name", "Jules", *POST, "--sponsor", IDA)
 MOVE = ("--to", MICHELIS, "--end", UNTIL)
+
+NEWCOMER = case_id(Doubt.SAME_PERSON, "", "2001")
+COMES = ((("nightly", "{folder}/hr-newcomer.csv"), ""),)
+
+
+def decision(answer: str, *before: Words) -> Case:
+    """A command that decides a case."""
+    return Case(
+        ("match", answer, NEWCOMER, *WHY),
+        before=(*COMES, *((words, "") for words in before)),
+        wrong=(
+            (("match", answer, "00000000", *WHY), "", 9, "no such case"),
+            (("match", answer, NEWCOMER), "", 2, "needs a reason"),
+        ),
+        missing=("match", answer),
+    )
+
 
 CASES: dict[str, Case] = {
     "init": Case(
@@ -307,6 +328,11 @@ CASES: dict[str, Case] = {
         ),
         missing=("account", "timeline"),
     ),
+    "account find": Case(
+        ("account", "find", "Dubreuil"),
+        wrong=((("account", "find", "Dubreuil", "-o", "xml"), "", 2, "'xml' is not one of"),),
+        missing=("account", "find"),
+    ),
     "account history": Case(
         ("account", "history", CLAIRE),
         wrong=(
@@ -443,6 +469,18 @@ CASES: dict[str, Case] = {
         )
         for word, more in (("revert", ()), ("adopt", ()), ("override", ("--until", UNTIL)))
     },
+    "match list": Case(
+        ("match", "list"), wrong=((("match", "list", "--older-than", "x"), "", 2, "a valid integer"),)
+    ),
+    "match show": Case(
+        ("match", "show", NEWCOMER),
+        before=COMES,
+        wrong=((("match", "show", "00000000"), "", 9, "no such case"),),
+        missing=("match", "show"),
+    ),
+    "match same": decision("same"),
+    "match different": decision("different"),
+    "match forget": decision("forget", ("match", "different", NEWCOMER, *WHY)),
     "service list": Case(("service", "list"), wrong=((("service", "list", "x"), "", 2, "x"),)),
     "service show": Case(
         ("service", "show", "iprof"),
