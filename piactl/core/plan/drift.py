@@ -14,11 +14,10 @@ class DriftClass(StrEnum):
     """What a drift does, in the order in which it is shown.
 
     LOOSENING gives access, or lets piactl's protection go. TIGHTENING takes access away. IDENTITY is a name
-    or an address. PRESENTATION is how a person is shown. VANISHED: the entry itself is gone.
+    or an address. PRESENTATION is how a person is shown.
     """
 
     LOOSENING = "loosening"
-    VANISHED = "vanished"
     TIGHTENING = "tightening"
     IDENTITY = "identity"
     PRESENTATION = "presentation"
