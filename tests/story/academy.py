@@ -102,9 +102,13 @@ class Academy:
         return path
 
     def allow_up_to(self, most: int, *kinds: str) -> None:
-        """Lets the guards of these kinds pass so many accounts, however few there are, all year round."""
+        """Lets the guards of these kinds, or all, pass so many accounts, however few there are, all year."""
         path = self.sandbox.folder / "policy.yaml"
         found = path.read_text(encoding="utf-8")
+        if not kinds:
+            limit = r"\{floor: \d+, share: ([\d.]+)(, per_establishment: \{[^}]*\})?\}"
+            found, count = re.subn(limit, rf"{{floor: {most}, share: \1}}", found)
+            assert count > 20
         for kind in kinds:
             found, count = re.subn(rf"( {kind}: +)\{{floor: \d+", rf"\1{{max: {most}", found)
             assert count, kind

@@ -1,0 +1,164 @@
+"""A year of three invented sources, against an independent record of who is who: no account becomes another
+person's, no person has two, every doubt is a case, and clean data make none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date, timedelta
+from random import Random
+from typing import Any
+
+import pytest
+
+from piactl.cli.framework.configuration import open_configuration
+
+from .academy import Academy
+from .three_sources import NAMESPACES, Human, World
+
+FIRST = date(2026, 9, 1)
+DECIDED_AFTER = 4
+"""Days until somebody decides a case: HR corrects some of its errors later, some earlier."""
+
+
+class Year:
+    """The nights, and what the record says of the directory after each."""
+
+    def __init__(self, academy: Academy, seed: int, people: int, *, slips: bool) -> None:
+        self.academy, self.random = academy, Random(seed)
+        self.world = World(Random(seed + 1), FIRST, slips=slips)
+        self.cases: dict[str, dict[str, Any]] = {}
+        self.whose: dict[str, Human] = {}
+        self.uids: dict[str, Human] = {}
+        self.answers: Counter[str] = Counter()
+        academy.sources(
+            epp="kind: full",
+            agape="kind: full",
+            contrats="kind: full, namespace: contrats",
+        )
+        academy.edit(
+            "piactl.yaml", "any_date: true", "any_date: true\nmatching: {automatic: [numen+identity]}"
+        )
+        # so few people, and so much that happens to them: guards would have to be approved now and then
+        academy.allow_up_to(people)
+        for _ in range(people):
+            self.world.arrive()
+        self.night([*NAMESPACES])
+
+    def day(self) -> None:
+        self.world.live()
+        sources = [source for source in NAMESPACES if self.random.random() < 0.7]
+        self.random.shuffle(sources)
+        self.night(sources)
+        self.decide()
+
+    def night(self, sources: list[str]) -> None:
+        day = self.world.day.isoformat()
+        feeds = [self.academy.feed(*self.world.rows(s), day=day, source=s) for s in sources]
+        ran = self.academy.run("nightly", *feeds, "--as-of", day, "-o", "json")
+        assert ran.code in (0, 5), f"{day}: exit {ran.code}: {ran.out[-2000:]}{ran.err}"
+        self.listed = self.academy.run("match", "list", "--as-of", day, "-o", "json").json
+        for case in self.listed:
+            self.cases[case["case"]] = case
+        self.check(day)
+
+    def check(self, day: str) -> None:
+        """Each account is one human's for ever, and no human has two."""
+        keys = open_configuration(self.academy.sandbox.config).keys
+        known = {
+            digest: human
+            for (namespace, matricule), human in self.world.owners.items()
+            for digest in keys.candidates(
+                "matricule", matricule if namespace == "hr" else f"{namespace}:{matricule}"
+            )
+        }
+        self.having = having = Counter[int]()
+        for entry in self.academy.accounts().values():
+            uuid, uid = entry["entryUUID"][0].decode(), entry["uid"][0].decode()
+            humans = {
+                known[d.decode()].number: known[d.decode()] for d in entry.get("piactlMatriculeDigest", [])
+            }
+            assert len(humans) <= 1, f"{day}: {uid} is the account of {list(humans.values())}"
+            for human in humans.values():
+                before = self.whose.setdefault(uuid, human)
+                assert before is human, f"{day}: {uid} was the account of {before}, and is that of {human}"
+                having[human.number] += 1
+                self.uids[uid] = human
+        twice = [number for number, count in having.items() if count > 1]
+        assert not twice, f"{day}: {[self.world.humans[n] for n in twice]} have two accounts"
+
+    def decide(self) -> None:
+        """Somebody asks HR and answers what the record says."""
+        day = self.world.day
+        for case in self.listed:
+            if date.fromisoformat(case["since"]) + timedelta(days=DECIDED_AFTER) > day:
+                continue
+            meant = self.meant(case)
+            same = [one for one in case["of"] if self.human_of(one) is meant]
+            words = ["match", "same" if same else "different", case["case"], "--reason", "HR was asked"]
+            which = ["--account", same[0]] if same and len(case["of"]) > 1 else []
+            ran = self.academy.run(*words, *which, "--as-of", day.isoformat())
+            assert ran.code == 0, f"{day} {case}: {ran.err}"
+            self.answers[words[1]] += 1
+
+    def meant(self, case: dict[str, Any]) -> Human:
+        """The human of whom the source states something under the matricule of a case."""
+        namespace, _, matricule = case["matricule"].rpartition(":")
+        described = [
+            human
+            for human in self.world.humans
+            for job in human.jobs
+            if job.source == case["source"] and self.world.stated(human, job)["matricule"] == matricule
+        ]
+        named = [human for human in described if human.first in case["name"]] or described
+        assert named, f"{case} is about nobody ({namespace})"
+        return named[-1]
+
+    def human_of(self, one: str) -> Human | None:
+        """Whose account a uid is, or whose a matricule of the record."""
+        if one in self.uids:
+            return self.uids[one]
+        namespace, _, matricule = one.rpartition(":")
+        return self.world.owners.get((namespace or "hr", matricule))
+
+
+def live(academy: Academy, seed: int, people: int, days: int, *, slips: bool) -> Year:
+    year = Year(academy, seed, people, slips=slips)
+    for _ in range(days):
+        year.day()
+    # HR has corrected what it had wrong, and everybody has been asked
+    for _ in range(15):
+        year.world.day += timedelta(days=1)
+        year.night([*NAMESPACES])
+        year.decide()
+    working = {human.number for human in year.world.working() if human.jobs[-1].start <= year.world.day}
+    assert working <= set(year.having), f"{working - set(year.having)} have no account"
+    assert not year.listed
+    assert academy.run("journal", "verify").code == 0
+    return year
+
+
+def test_weeks_with_slips(academy: Academy) -> None:
+    year = live(academy, 7, 40, 20, slips=True)
+    assert year.answers["same"]
+    assert year.answers["different"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(3))
+def test_a_year_with_slips(academy: Academy, seed: int) -> None:
+    year = live(academy, seed, 300, 365, slips=True)
+    assert year.answers["same"]
+    assert year.answers["different"]
+    assert {"number", "namesake", "birth", "titularise", "marry", "twin"} <= set(year.world.happened)
+
+
+def test_clean_weeks_make_no_case(academy: Academy) -> None:
+    assert live(academy, 11, 40, 15, slips=False).cases == {}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(2))
+def test_a_clean_year_makes_no_case(academy: Academy, seed: int) -> None:
+    year = live(academy, seed, 300, 365, slips=False)
+    assert year.cases == {}
+    assert {"titularise", "return", "homonym", "twin", "marry"} <= set(year.world.happened)
