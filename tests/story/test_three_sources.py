@@ -101,17 +101,24 @@ class Year:
             self.answers[words[1]] += 1
 
     def meant(self, case: dict[str, Any]) -> Human:
-        """The human of whom the source states something under the matricule of a case."""
-        namespace, _, matricule = case["matricule"].rpartition(":")
-        described = [
-            human
+        """The human of whom the source states something under the matricule of a case: the one of its row, or of
+        a row under another matricule of the same account."""
+        rows = [
+            (self.world.stated(human, job), human)
             for human in self.world.humans
             for job in human.jobs
-            if job.source == case["source"] and self.world.stated(human, job)["matricule"] == matricule
+            if job.source == case["source"]
         ]
-        named = [human for human in described if human.first in case["name"]] or described
-        assert named, f"{case} is about nobody ({namespace})"
-        return named[-1]
+        matricule = case["matricule"].rpartition(":")[2]
+        under = [(row, human) for row, human in rows if row["matricule"] == matricule]
+        named = [
+            human
+            for row, human in under or rows
+            if row["prenom"] in case["name"] and row["nom_famille"] in case["name"]
+        ]
+        assert named, f"{case} is about nobody"
+        owner = self.human_of(case["matricule"])
+        return owner if owner in named else named[-1]
 
     def human_of(self, one: str) -> Human | None:
         """Whose account a uid is, or whose a matricule of the record."""
