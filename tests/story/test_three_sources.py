@@ -101,7 +101,7 @@ class Year:
             self.answers[words[1]] += 1
 
     def meant(self, case: dict[str, Any]) -> Human:
-        """The human of whom the source states something under the matricule of a case: the one of its row, or of
+        """The human of whom the source states something under the matricule of a case: that of its row, or of
         a row under another matricule of the same account."""
         rows = [
             (self.world.stated(human, job), human)
