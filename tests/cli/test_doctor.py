@@ -491,7 +491,11 @@ def test_a_schema_that_is_not_as_shipped_tells_every_fault(clinic: Clinic) -> No
         ("'piactlRecord'", "'piactlRecord2'", "class piactlRecord is missing"),
         (r"(NAME 'piactlData'(?s:.*?))EQUALITY \w+", r"\1", "attribute piactlData has no EQUALITY"),
     ]
-    rules = (("@piactlRecord,", ""), ('val="piactlRecord"', 'val="piactlRecord2"'))
+    rules = (
+        ("@piactlRecord,", ""),
+        ('val="piactlRecord"', 'val="piactlRecord2"'),
+        ("piactlDigest", "piactlDigest2"),
+    )
     edit(clinic.sandbox.folder / "slapd" / "slapd.conf", *rules)
     clinic.reconfigure(*(fault[:2] for fault in faults), file="schema/piactl.schema")
     code, told = clinic.doctor()

@@ -296,7 +296,7 @@ NAMES = (
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 def test_a_name_in_the_directory_is_exact_in_json_and_harmless_elsewhere(loaded: Academy, name: str) -> None:
     """Another tool may have written anything there."""
-    loaded.change(CLAIRE, displayName=[name], givenName=[name], sn=[name], cn=[name])
+    loaded.recorded(CLAIRE, displayName=[name], givenName=[name], sn=[name], cn=[name])
     loaded.change(CLAIRE, supannMailPrive=["a;=1+1@example.org"])
     assert loaded.run("account", "close", CLAIRE, "--until", LATER, "--from", UNTIL, *WHY).code == 0
     listed = loaded.run("account", "list", "-o", "json").json

@@ -84,7 +84,7 @@ def test_ascii_where_the_encoding_has_no_blocks(moved: Academy) -> None:
 
 
 def test_picture(moved: Academy) -> None:
-    moved.change("claire.dubreuil", sn=['<script>x</script>"&\x1b[31m‮'], givenName=["Cl<b>aire"])
+    moved.recorded("claire.dubreuil", sn=['<script>x</script>"&\x1b[31m‮'], givenName=["Cl<b>aire"])
     file = moved.folder / "claire.svg"
     ran = moved.run("account", "timeline", "claire.dubreuil", "--as-of", DAY, "--svg", file)
     assert (ran.code, ran.out) == (0, "")
@@ -113,7 +113,7 @@ def test_picture(moved: Academy) -> None:
 
 
 def test_hostile_names_on_a_terminal(moved: Academy) -> None:
-    moved.change("claire.dubreuil", sn=["\x1b[2J‮gnp"], givenName=["A\nB"])
+    moved.recorded("claire.dubreuil", sn=["\x1b[2J‮gnp"], givenName=["A\nB"])
     ran = moved.run("account", "timeline", "claire.dubreuil", "--as-of", DAY)
     assert "\x1b" not in ran.out
     assert ran.out.startswith("A\\x0aB \\x1b[2J\\u202egnp (claire.dubreuil)\n")

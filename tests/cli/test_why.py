@@ -342,11 +342,11 @@ def test_devices(academy: Academy) -> None:
     assert "I-Prof" in found["text"]
     assert found["command"] == f"piactl otp enroll {CLAIRE}"
     device(academy, "phone", oathTOTPTimeStepDrift="-2")
-    academy.change(CLAIRE, piactlDevice=["phone"])
+    academy.recorded(CLAIRE, piactlDevice=["phone"])
     found = causes(academy)["device-drift"]
     assert "60 s behind" in found["text"]
     assert "otp resync" in found["command"]
-    academy.change(CLAIRE, piactlDevice=["other"])
+    academy.recorded(CLAIRE, piactlDevice=["other"])
     one = causes(academy)["device-lost"]
     assert one["effect"] == "refused"
     assert "other" in one["text"]

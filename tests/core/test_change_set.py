@@ -20,14 +20,17 @@ from piactl.directory.port import RawEntry
 from piactl.directory.store.account_write import account_write
 from piactl.directory.store.accounts import Entry, Unreadable, entry_of
 from piactl.directory.store.attribute_map import FIELDS, Encoding
+from piactl.directory.store.base_digest import BASE
 from piactl.flows.plan.change_set import change_set
 
 from .strategies import REGISTER, lives
 
 ACCOUNTS = "ou=people,dc=example,dc=org"
-ENCODING = Encoding("ac-amiens.fr", "urn:mace:ac-amiens.fr:service:", "Europe/Paris", accounts=ACCOUNTS)
 DIRECTORY = DirectorySettings((), "dc=example,dc=org", ACCOUNTS, "", {})
 KEYS = DigestKeys("k1", {"k1": b"0" * 32})
+ENCODING = Encoding(
+    "ac-amiens.fr", "urn:mace:ac-amiens.fr:service:", "Europe/Paris", accounts=ACCOUNTS, keys=KEYS
+)
 
 TOUCHED = ("cn", "displayName", "mail", "pwdEndTime", "piactlNextDue", "supannRessourceEtat", "oathTOTPToken")
 """Attributes that somebody else may have deleted. A change of their own names them where nothing else
@@ -81,15 +84,18 @@ def day(first: date, later: int) -> date:
 
 def check(entry: Entry, desired: Desired, rules: Rules) -> None:
     """Every change of the desired account has a write, and every attribute of the write a change: one that
-    names it or that it follows from. An attribute that only another program changed is named."""
+    names it or that it follows from. An attribute that only another program changed is named. The base
+    follows each write and belongs to no change."""
     write = account_write(DIRECTORY, ENCODING, entry, desired.account)
-    if write is None:
+    if write is None or {*write.add, *write.delete} == {BASE}:
         assert changes_of(desired, rules, ()) == []
         return
     changes = change_set(desired, write, rules, ENCODING)
     assert changes.changes
     assert changes.owners.keys() == {*write.add, *write.delete}
     for attribute, change in changes.owners.items():
+        if attribute == BASE:
+            continue
         assert change in changes.changes
         fields = set(FIELDS[attribute])
         if desired.account.state is State.ARCHIVED or fields & named_fields(change):
@@ -99,7 +105,7 @@ def check(entry: Entry, desired: Desired, rules: Rules) -> None:
         differing = {name for name in fields if differs(entry.account, desired.account, name)}
         assert differing <= FOLLOWING, (attribute, differing, change)
         assert differing or not fields, (attribute, change)
-    written = {field for name in (*write.add, *write.delete) for field in FIELDS[name]}
+    written = {field for name in {*write.add, *write.delete} - {BASE} for field in FIELDS[name]}
     for change in changes.changes:
         assert named_fields(change) - {"attributes", "held", "uai"} <= written | IMPLIED, change
 

@@ -18,6 +18,7 @@ from unittest.mock import patch
 
 import ldap3
 
+from piactl.cli.framework.configuration import open_configuration
 from piactl.cli.main import run
 from piactl.directory.store.base_digest import MANAGED
 from tests.conftest import Sandbox
@@ -204,6 +205,19 @@ class Academy:
         changes = {name: [(ldap3.MODIFY_REPLACE, values)] for name, values in attributes.items()}
         with self.sandbox.root() as connection:
             connection.modify(self.dn(uid), changes)
+
+    def recorded(self, uid: str, **attributes: list[str]) -> None:
+        """Like `change`, but as if piactl had written it: with a base that fits."""
+        self.change(uid, **attributes)
+        configuration = open_configuration(self.sandbox.config)
+        bases, dn = configuration.encoding.bases, self.dn(uid)
+        assert bases is not None
+        entry = self.entry(uid)
+        values = {name: tuple(sorted(entry[name])) for name in bases.names if name in entry}
+        urn = configuration.encoding.urn.encode()
+        rights = tuple(v for v in values.get("eduPersonEntitlement", ()) if v.startswith(urn))
+        values = {**values, "eduPersonEntitlement": rights} if rights else values
+        self.change(uid, piactlDigest=[bases.fresh(dn, values).decode()])
 
     @contextmanager
     def nothing_written(self) -> Iterator[None]:

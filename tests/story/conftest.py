@@ -26,8 +26,8 @@ def in_batches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 def make_academy(make_sandbox: Callable[..., Sandbox], tmp_path: Path) -> Callable[..., Academy]:
     """Makes academies, each on its own sandbox."""
 
-    def make(*, accesslog: bool = False) -> Academy:
-        return Academy(make_sandbox(accesslog=accesslog), tmp_path)
+    def make(*, accesslog: bool = False, fresh: bool = False) -> Academy:
+        return Academy(make_sandbox(accesslog=accesslog, fresh=fresh), tmp_path)
 
     return make
 

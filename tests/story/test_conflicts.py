@@ -201,7 +201,7 @@ def test_a_plan_is_stale_after_the_policy_changed(academy: Academy) -> None:
 
 def test_a_plan_for_another_directory_is_refused(make_academy: Any) -> None:
     """Two sandboxes have keys of their own: the signature does not fit."""
-    one, other = make_academy(), make_academy()
+    one, other = make_academy(), make_academy(fresh=True)
     file = planned(one)
     with other.nothing_written():
         assert "another key" in applied(other, file, 1).err

@@ -93,7 +93,7 @@ def same(
 
     manner = Manner(reason, dry_run, yes, output, (), as_of)
     configuration, order, author = acting.begin(manner)
-    with reading(configuration) as reader:
+    with reading(configuration, IdentityName.ADMINISTRATOR) as reader:
         found, _ = find_case(reader, configuration.settings.directory.state, case)
     decision = decision_on(found, Answer.SAME, account, author.by, author.reason, order.as_of)
     if not found.of_newcomer or decision.one not in found.accounts:
