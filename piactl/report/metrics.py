@@ -36,7 +36,7 @@ def metrics_text(
     ]
     for outcome, number in sorted(outcomes.items()):
         lines.append(f'piactl_last_run_writes{{outcome="{outcome}"}} {number}')
-    for name in ("rejections", "holds", "absents", "disagreements", "drift", "refusals"):
+    for name in ("rejections", "holds", "absents", "disagreements", "contradictions", "drift", "refusals"):
         lines += [
             f"# HELP piactl_last_run_{name} How many {name} its plan has.",
             f"# TYPE piactl_last_run_{name} gauge",

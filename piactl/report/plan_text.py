@@ -184,6 +184,7 @@ def _left_alone(document: Document, most: int) -> Iterator[str]:
             "disagreements between two sources: names and private address stay unchanged",
             _hold,
         ),
+        ("contradictions", "changes by hand that HR contradicts", _contradiction),
         ("archivals", "archivals due, confirmed by the next night", _archival),
         ("absents", "assignments absent from the feed, waiting for confirmation", _absent),
     )
@@ -206,6 +207,10 @@ def _rejection(rejection: Mapping[str, Any]) -> str:
 
 def _hold(hold: Mapping[str, Any]) -> str:
     return f"{hold['uid'] or hold['matricule']}: {hold['why']}"
+
+
+def _contradiction(one: Mapping[str, Any]) -> str:
+    return f"{one['uid']}: {one['what']}; {one['why']}"
 
 
 def drift_line(drift: Mapping[str, Any]) -> str:

@@ -195,6 +195,7 @@ PLAN = {
     "holds": [{"matricule": "M2", "uid": None, "why": "rejected rows"}],
     "absents": [],
     "disagreements": [],
+    "contradictions": [],
     "drift": [],
     "refusals": [
         {"guard": "deactivate", "found": 6, "of": 20, "limit": {"max": 5, "share": 0.2}, "scope": "0800009A"}

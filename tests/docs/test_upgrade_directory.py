@@ -71,7 +71,7 @@ def without(text: str, *patterns: tuple[str, str]) -> str:
 
 
 RULES = (
-    (r"^(olcDbIndex:|index) piactlMatricule,piactlMergedInto pres\n", ""),
+    (r"^(olcDbIndex:|index) piactlMatricule,piactlMergedInto,piactlOverride pres\n", ""),
     (
         r"^(olcAccess:|access) to dn\.subtree=\S+ attrs=userPassword\n(  by anonymous auth\n)  by \* none\n",
         "",

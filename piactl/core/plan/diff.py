@@ -355,11 +355,18 @@ class _Maker:
         return "; ".join(reasons)
 
     def _over(self) -> str:
-        """The overrides and exceptions that ended, as a reason."""
+        """The overrides and exceptions that ended, and what HR confirmed, as a reason."""
         ended = [
             f"a change by hand has ended: {override_text(override)}"
             for override in self.current.overrides
             if override.until < self.rules.as_of
+        ]
+        left = {(o.kind, o.uai, o.function, o.start) for o in self.account.overrides}
+        ended += [
+            f"HR confirms a change by hand: {override_text(override)}"
+            for override in self.current.overrides
+            if override.until >= self.rules.as_of
+            and (override.kind, override.uai, override.function, override.start) not in left
         ]
         ended += [
             f"an exception has ended: {exception_text(exception)}"

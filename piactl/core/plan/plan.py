@@ -69,6 +69,16 @@ class Disagreement:
 
 
 @dataclass(frozen=True, slots=True)
+class Contradiction:
+    """A change by hand in force (`what`) that HR contradicts: `why` has the row of HR."""
+
+    matricule: str | None
+    uid: str
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class DueArchival:
     """An account that should be archived since the day `due`, noted on the day `noted`: a run on a later day
     archives it."""
@@ -110,6 +120,7 @@ class Plan:
     holds: tuple[Hold, ...] = ()
     absents: tuple[AbsentAssignment, ...] = ()
     disagreements: tuple[Disagreement, ...] = ()
+    contradictions: tuple[Contradiction, ...] = ()
     drift: tuple[Drift, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     archivals: tuple[DueArchival, ...] = ()

@@ -33,6 +33,7 @@ from piactl.core.model.settings import MatchingSettings
 from piactl.core.naming.homonyms import has_base
 from piactl.core.naming.local_part import UnusableName, local_part
 from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career
+from piactl.core.rules.confirmation import confirmed
 from piactl.core.rules.matching import Births, birth_digests, births_of, with_births
 from piactl.core.rules.same_person import Ranks
 
@@ -110,6 +111,11 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
     lock = current.lock
     exceptions = tuple(e for e in current.exceptions if e.end >= rules.as_of)
     overrides = running(current.overrides, rules.as_of)
+    if subject.person is not None or subject.assignments != current.assignments:
+        assignments, overrides = confirmed(
+            subject.assignments, overrides, rules.policy, rules.register, rules.as_of
+        )
+        subject = replace(subject, assignments=assignments)
     path = career(
         overridden(subject.assignments, overrides, rules.as_of),
         rules.policy,

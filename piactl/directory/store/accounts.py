@@ -69,11 +69,14 @@ def read_accounts(
     due: date | None = None,
     written_since: datetime | None = None,
 ) -> Iterator[Entry | Unreadable]:
-    """All managed accounts below the accounts base; with `due`, only those due on that day, or that others
-    than the nightly identity wrote since an instant."""
+    """All managed accounts below the accounts base; with `due`, only those due on that day, with changes by
+    hand, or that others than the nightly identity wrote since an instant."""
     query = IN_ACCOUNTS
     if due is not None:
-        wanted = [filters.at_most(encoding.name("piactlNextDue"), f"{due:%Y%m%d}")]
+        wanted = [
+            filters.at_most(encoding.name("piactlNextDue"), f"{due:%Y%m%d}"),
+            filters.present(encoding.name("piactlOverride")),
+        ]
         if written_since is not None:
             since = f"{written_since.astimezone(UTC):%Y%m%d%H%M%S.%f}Z#000000#000#000000"
             nightly = settings.identities["nightly"].dn

@@ -113,8 +113,11 @@ class NextCache:
     pending: dict[str, tuple[str, bytes]] = field(default_factory=dict, repr=False)
 
     def entry_of(self, account: Account, csn: bytes, as_of: date) -> bytes | None:
-        """The packed entry of an account; its names beyond the first are kept at once. None if the feed of a
-        running assignment does not list the person: that absence may count another night."""
+        """The packed entry of an account; its names beyond the first are kept at once. None where it has to
+        be evaluated every night: it has changes by hand, which each plan compares with HR, or the feed of a
+        running assignment does not list the person, an absence that may count another night."""
+        if account.overrides:
+            return None
         running = {a.source for a in account.assignments if a.end is None or a.end >= as_of}
         listing = [number for number, name in enumerate(self.cache.sources) if name in running]
         if any(account.matricule not in self.present[number] for number in listing):

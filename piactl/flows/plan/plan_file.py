@@ -19,6 +19,7 @@ from piactl.core.plan.guards import Refusal
 from piactl.core.plan.plan import (
     AbsentAssignment,
     Basis,
+    Contradiction,
     Disagreement,
     DueArchival,
     FeedBasis,
@@ -277,6 +278,7 @@ _LISTS: Mapping[str, type] = {
     "holds": Hold,
     "absents": AbsentAssignment,
     "disagreements": Disagreement,
+    "contradictions": Contradiction,
     "drift": Drift,
 }
 """The lists of a plan whose values are written field by field."""

@@ -8,16 +8,19 @@ from datetime import date
 
 from piactl.core.model.account import State
 from piactl.core.model.digests import NUMEN
+from piactl.core.model.overrides import override_words
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.homonyms import TakenNames
 from piactl.core.plan.case import Answer, Case, case_counts
 from piactl.core.plan.guards import NO_LOSSES, Census, losses_before, losses_with, tally
-from piactl.core.plan.plan import Basis, Changes, FeedBasis, Plan
+from piactl.core.plan.plan import Basis, Changes, Contradiction, FeedBasis, Plan
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
 from piactl.core.rules.address_allocation import all_named, named
+from piactl.core.rules.confirmation import contradicted
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, local_of
 from piactl.core.rules.matching import Births, birth_digests
+from piactl.core.rules.reasons import assignment_text
 from piactl.directory.store.accounts import (
     Entry,
     Unreadable,
@@ -211,6 +214,7 @@ class _JointEvaluation(Evaluation):
             holds=tuple(sorted(self.holds, key=lambda hold: (hold.matricule or "", hold.uid or ""))),
             absents=tuple(merged.absents),
             drift=tuple(drift),
+            contradictions=tuple(self._contradictions(by_uid)),
             disagreements=tuple(sorted(merged.disagreements, key=lambda disagreement: disagreement.uid)),
             refusals=tuple(
                 counted.refusals(
@@ -319,6 +323,16 @@ class _JointEvaluation(Evaluation):
                 yield f"ERROR: case {case.id} is undecided since {case.since}: piactl match show {case.id}"
             elif case.urgent(self.rules.matching, self.as_of):
                 yield f"WARNING: case {case.id} is undecided, start {case.start}: piactl match show {case.id}"
+
+    def _contradictions(self, by_uid: Mapping[str, Desired]) -> Iterator[Contradiction]:
+        """The changes by hand that HR contradicts, by uid; of what this run leaves as it is too."""
+        rules = self.rules
+        for current in sorted(self.index.accounts(), key=lambda account: account.uid):
+            account = by_uid[current.uid].account if current.uid in by_uid else current
+            for override, row, beyond in contradicted(account, rules.policy, rules.register, rules.as_of):
+                what = override_words(override) + (", beyond the last day of HR" if beyond else "")
+                why = f"HR has {assignment_text(row)} [{row.origin}]"
+                yield Contradiction(account.matricule, account.uid, what, why)
 
     def _cases(self, merged: MergedFeeds) -> dict[str, Case]:
         """The cases after this run. One ends where a feed has its person and it is not found again; a
