@@ -36,5 +36,6 @@ def authors(reader: Reader, directory: DirectorySettings, dns: Sequence[str]) ->
         entry = reader.read(dn, _LAST)
         if entry is not None:
             last = last_write(entry)
-            result[dn] = f"last modified by {last.by or 'nobody'} at {last.time}"
+            if last.by:
+                result[dn] = f"last modified by {last.by} at {last.time}"
     return result
