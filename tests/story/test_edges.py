@@ -99,7 +99,7 @@ def test_an_address_taken_between_plan_and_apply(academy: Academy) -> None:
 def test_a_damaged_entry_is_left_alone_and_named(academy: Academy, attribute: str, value: str) -> None:
     academy.night(DAY, academy.feed(row(), HUGO, day=DAY))
     try:
-        academy.change("claire.dubreuil", **{attribute: [value]})
+        academy.recorded("claire.dubreuil", **{attribute: [value]})
     except Exception as refused:  # the schema's syntax may refuse it already
         assert "invalid" in str(refused).lower(), refused  # noqa: PT017
         return
