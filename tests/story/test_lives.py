@@ -90,7 +90,8 @@ def test_the_ordinary_end_without_any_feed(academy: Academy) -> None:
     }
     assert set(entry) - operational - {"hasSubordinates", "subschemaSubentry"} == {
         "objectClass", "uid", "cn", "sn", "supannRessourceEtat", "supannRessourceEtatDate", "piactlState",
-        "piactlIdentifier", "piactlMatriculeDigest", "piactlNumenDigest", "oathTOTPToken",
+        "piactlIdentifier", "piactlMatriculeDigest", "piactlNumenDigest", "piactlDigest",
+        "oathTOTPToken",
     }  # fmt: skip
     assert entry["cn"] == entry["sn"] == [b"archive"]
     assert entry["supannRessourceEtat"] == [b"{COMPTE}I:SupannSupprCompte"]
