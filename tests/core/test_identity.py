@@ -39,8 +39,10 @@ ACCOUNT = Account(
         ("Roy", "", "Anne", True),
         ("PETIT", "", "Anne", False),
         ("Roy", "Petit", "Anne", False),
-        ("Bernard", "", "Anne", False),
-        ("Roy", "bernard", "Anne", False),
+        ("Bernard", "", "Julie", False),
+        # a name that came later does not bring another one
+        ("Bernard", "", "Anne", True),
+        ("Roy", "bernard", "Anne", True),
         ("Roy", "Kern", "Anne", True),
         ("Petit-Roy", "", "Anne-Julie", True),
         ("?", "", "Anne", True),

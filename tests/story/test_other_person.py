@@ -304,7 +304,7 @@ def test_another_person_does_not_take_the_place_of_somebody_who_waits(academy: A
 
 
 def test_a_return_from_the_archive_is_compared_by_birth_date(academy: Academy) -> None:
-    """A tombstone has no names, so without a date the person of its matricule is taken for its own."""
+    """A tombstone has no names but those in its uid, with which a person without a birth date is compared."""
     gone = row(date_naissance="1980-02-03", debut="2026-01-01", fin="2026-03-31")
     stays = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")
     academy.night("2026-01-05", academy.feed(gone, stays, day="2026-01-05"))
@@ -314,8 +314,11 @@ def test_a_return_from_the_archive_is_compared_by_birth_date(academy: Academy) -
     academy.quiet_night(DAYS[0], academy.feed(other, stays, day=DAYS[0]))
     assert [case["doubt"] for case in cases(academy)] == ["other-person"]
     back = row(prenom="Autre", nom_famille="Tout")
-    academy.night(DAYS[0], academy.feed(back, stays, day=DAYS[0]))
-    assert academy.values("claire.dubreuil", "displayName") == ["Autre Tout"]
+    academy.quiet_night(DAYS[1], academy.feed(back, stays, day=DAYS[1]))
+    assert [case["doubt"] for case in cases(academy)] == ["other-person?"]
+    academy.night(DAYS[2], academy.feed(row(nom_famille="Roy"), stays, day=DAYS[2]))
+    assert academy.values("claire.dubreuil", "displayName") == ["Claire Roy"]
+    assert cases(academy) == []
 
 
 def test_it_is_the_same_with_marks_and_in_batches(academy: Academy) -> None:

@@ -100,22 +100,42 @@ def same_birth(person: Person, identity: str | None, birth: str | None, keys: Di
 
 def doubt_about(person: Person, known: Named, born: bool | None) -> Doubt | None:
     """Why a person may not be the one whom their matricule stands for; None where they are. `born`: the
-    result of `same_birth`. A family name agrees if any two of those at birth and in usage do. An archived
-    account has no names: only its birth date speaks."""
+    result of `same_birth`. A family name agrees if any two of those at birth and in usage do. Where no birth
+    date speaks, the uid counts too, so that names do not change one after the other into those of somebody
+    else; an archived account has no other names."""
     if born:
         return None
     named = known.family_name != PLACEHOLDER
     agree = [family_agrees(person, known), given_agrees(person, known)] if named else [True, False]
     if born is None:
-        return None if any(agree) else Doubt.PERHAPS_OTHER
+        return None if any(agree) and _is_of_uid(person, known) else Doubt.PERHAPS_OTHER
     return Doubt.BIRTH_CHANGED if all(agree) else Doubt.OTHER_PERSON
+
+
+def _is_of_uid(person: Person, known: Named) -> bool:
+    """Whether names that agree, and the uid of the account, leave a name that the account had from the
+    start. A uid of another form than `prenom.nom` says nothing."""
+    if not isinstance(known, Account):
+        return True
+    given, dot, family = known.uid.rstrip("0123456789").partition(".")
+    if not dot or given.partition("-")[0] == _first(person.given_name):
+        return True
+    theirs, ours = _families(person), _families(known)
+    # the uid has the usage name of an account whose name at birth agrees, or nothing new comes
+    at_birth = folded(person.family_name) == folded(known.family_name)
+    return (
+        family in theirs or (at_birth and family in ours) or (theirs <= ours and given_agrees(person, known))
+    )
+
+
+def _families(person: Named) -> set[str]:
+    return {folded(person.family_name), folded(person.usage_name)} - {""}
 
 
 def family_agrees(person: Named, known: Named) -> bool:
     if person.family_name == known.family_name:
         return True
-    ours = {folded(known.family_name), folded(known.usage_name)} - {""}
-    return not ours.isdisjoint({folded(person.family_name), folded(person.usage_name)})
+    return not _families(person).isdisjoint(_families(known))
 
 
 def given_agrees(person: Named, known: Named) -> bool:
