@@ -26,7 +26,7 @@ from .academy import Academy, Ran
 from .feeds import crowd, row
 from .test_sync_cache import DAY, IDA, NEXT, passed
 
-PEOPLE, LEAVERS = 260, 22
+PEOPLE, LEAVERS = 260, 15
 IPROF = b"urn:mace:ac-amiens.fr:service:iprof"
 
 

@@ -516,7 +516,10 @@ def test_marks_are_void_after_a_run_that_did_not_end_well(
     assert passed(academy, feed, "2026-09-07") == set()
     same(academy, "2026-09-07", feed)
     academy.night("2026-09-07", feed)
-    assert passed(academy, feed, "2026-09-08") == {"1001", "1999"}
+    if end == "in part":  # what another program changed is looked at once more
+        assert passed(academy, feed, "2026-09-08") == {"1999"}
+        academy.quiet_night("2026-09-08", feed)
+    assert passed(academy, feed, "2026-09-09") == {"1001", "1999"}
 
 
 DYING = """

@@ -128,10 +128,19 @@ def some_moment(world: World, process: subprocess.Popen[str], rng: random.Random
         return f"{seconds:.3f} s after it began"
     # the line that begins the run, or the intents or the outcomes of one batch of a hundred
     lines = rng.choice([1, 2, 102, 102, 202, 302, 302, 402, 502, 502, 602, len(world.changed) * 2 + 2])
-    seconds = rng.uniform(0, 0.12) * world.seconds
-    if wait_for_lines(world, process, lines):
-        time.sleep(seconds)
-    return f"{seconds:.3f} s after line {lines}"
+    return f"{wait_into_batch(world, process, lines, rng):.3f} s after line {lines}"
+
+
+def wait_into_batch(world: World, process: subprocess.Popen[str], lines: int, rng: random.Random) -> float:
+    """Waits until the run, started just now, has written so many lines, then a random time of at most a batch;
+    the seconds of that."""
+    share, began = rng.uniform(0, 0.12), time.monotonic()
+    if not wait_for_lines(world, process, lines):
+        return 0.0
+    # at the pace of this very run: on a busy machine that of another run says little
+    seconds = share * (time.monotonic() - began)
+    time.sleep(seconds)
+    return seconds
 
 
 def need_strace() -> None:

@@ -23,7 +23,8 @@ def check_nothing_written(
 ) -> None:
     """No entry is another one, nobody holds the lock, and the message says that and what to do."""
     assert ended.code == 1, (ended.code, ended.said)
-    for word in (*words, "No change is made" if "broken" in words else "no change is made"):
+    assert "no change is made" in ended.said.lower(), ended.said
+    for word in words:
         assert word in ended.said, ended.said
     assert len(ended.said.strip().splitlines()) <= 3, ended.said
     assert world.stamps() == before
@@ -64,7 +65,10 @@ def test_a_broken_chain(world: World, harm: Callable[[Path], None]) -> None:
     harm(world.journal)
     before, journal = world.stamps(), world.journal.read_bytes()
     ended = world.run(world.night())
-    check_nothing_written(world, before, ended, "the chain of the journal is", "broken", "journal verify")
+    # the directory has the number of the last line: a journal without it may as well be an old copy
+    cut = ("the journal of this host is not whole", "Restore it from a copy")
+    words = ("the chain of the journal is broken", "journal verify")
+    check_nothing_written(world, before, ended, *(cut if harm is _cut else words))
     assert world.journal.read_bytes() == journal
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from .moments import wait_for_lines
+from .moments import wait_into_batch
 from .survival import check_half, check_nothing_left_to_do, check_survived, story
 from .world import IN_FLIGHT, World
 
@@ -28,14 +28,14 @@ def kill_the_server(world: World, seed: int, rounds: int) -> Counter[str]:
         run = world.spawn(world.night())
         # at a random moment of the writes, and back after a while or only when the run has given up
         at, back = rng.randint(1, 3), rng.choice([0.0, rng.uniform(0, 2), None])
-        if wait_for_lines(world, run, at * 200 - 98):
-            time.sleep(rng.uniform(0, 0.12) * world.seconds)
+        wait_into_batch(world, run, at * 200 - 98, rng)
         struck = run.poll() is None
         world.kill_slapd()
         if back is not None:
             time.sleep(back)
             world.start_slapd()
-        ended = world.wait(run, began, LIMIT)
+        ended = world.wait(run, began)
+        assert ended.seconds < LIMIT, f"exit {ended.code} after {ended.seconds:.0f} s"
         if back is None:
             world.start_slapd()
         assert ended.code in (0, 8), ended.said
