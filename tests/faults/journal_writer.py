@@ -1,10 +1,12 @@
 """A process that appends to a journal, for tests that run several of them, limit them or kill them.
 
-    journal_writer.py JOURNAL RUN COUNT [BATCH]
+    journal_writer.py JOURNAL RUN COUNT [BATCH [paced]]
     journal_writer.py limits FOLDER FIRST LAST
 
 Prints `synced N...` once the intents with these numbers are on the disk, and `settled N...` once their
 outcomes are. Exits 3, saying why on stderr, when the journal cannot be used. COUNT 0 goes on until killed.
+With `paced`, it writes its intents once it has read a line from stdin, and rests after each batch: so several
+take turns on a busy machine too.
 
 With `limits`, a process for every limit on the size of its files, FIRST to LAST bytes, writes three intents
 to FOLDER/LIMIT/log/j; what it says goes to `said` beside that folder, and its exit code to `code`.
@@ -17,6 +19,7 @@ import itertools
 import os
 import resource
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,7 +39,7 @@ def write(name: str, number: int) -> IntendedWrite:
     )
 
 
-def main(path: str, run: str, count: int, batch: int) -> None:
+def main(path: str, run: str, count: int, batch: int, *, paced: bool) -> None:
     journal = Journal(
         path,
         now=lambda: datetime.now(UTC),
@@ -46,18 +49,22 @@ def main(path: str, run: str, count: int, batch: int) -> None:
     )
     with journal:
         print("begun", flush=True)
+        if paced:
+            sys.stdin.readline()
         for start in itertools.count(0, batch) if count == 0 else range(0, count, batch):
             size = batch if count == 0 else min(batch, count - start)
             numbers = journal.intents([write(run, start + i) for i in range(size)])
             print("synced", *numbers, flush=True)
             journal.outcomes([Settlement(number, "applied") for number in numbers])
             print("settled", *numbers, flush=True)
+            if paced:
+                time.sleep(0.001)
         journal.end({"applied": count})
 
 
-def guarded(path: str, run: str, count: int, batch: int) -> int:
+def guarded(path: str, run: str, count: int, batch: int = 1, *, paced: bool = False) -> int:
     try:
-        main(path, run, count, batch)
+        main(path, run, count, batch, paced=paced)
     except JournalUnusable as error:
         print(error, file=sys.stderr, flush=True)
         return 3
@@ -74,7 +81,7 @@ def under_limits(folder: Path, first: int, last: int) -> None:
             os.dup2(writer, 1)
             os.dup2(writer, 2)
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-            os._exit(guarded(str(place / "log" / "j"), "limited", 3, 1))
+            os._exit(guarded(str(place / "log" / "j"), "limited", 3))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         os.close(writer)
         with os.fdopen(reader) as said:
@@ -86,4 +93,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "limits":
         under_limits(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
     else:
-        sys.exit(guarded(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]) if sys.argv[4:] else 1))
+        path, run, *numbers = sys.argv[1:5]
+        sys.exit(guarded(path, run, *map(int, numbers), paced=sys.argv[5:] == ["paced"]))

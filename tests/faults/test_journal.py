@@ -94,14 +94,20 @@ def test_files_and_folders_are_private_whatever_the_umask(make_journal, tmp_path
 def test_two_processes_at_once_make_one_chain(journal_path):
     started = [
         subprocess.Popen(
-            [sys.executable, WRITER, journal_path, name, "249"],
+            [sys.executable, WRITER, journal_path, name, "249", "1", "paced"],
             env=ENV,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         for name in ("left", "right")
     ]
+    for process in started:  # none has ended before the other one writes
+        assert process.stdout.readline() == "begun\n"
+    for process in started:
+        process.stdin.write("\n")
+        process.stdin.flush()
     for process in started:
         _out, error = process.communicate(timeout=100)
         assert (process.returncode, error) == (0, "")
