@@ -196,8 +196,8 @@ def test_a_numen_of_two_people_in_two_batches_holds_both(academy: Academy) -> No
 def test_two_accounts_of_one_person_in_two_batches_are_held(academy: Academy) -> None:
     unmarked(academy, DAY, row(), IDA, *PEOPLE)
     with academy.sandbox.root() as root:
-        # as replication may leave two accounts made at two servers: no server would take it from a client, and
-        # with the base of ida.roy it would be a change of another program
+        # as replication may leave two accounts made at two servers: no server would take it from a client,
+        # and with the base of ida.roy it would be a change of another program
         moved = root.modify(
             academy.dn("ida.roy"),
             {

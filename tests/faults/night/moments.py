@@ -132,8 +132,8 @@ def some_moment(world: World, process: subprocess.Popen[str], rng: random.Random
 
 
 def wait_into_batch(world: World, process: subprocess.Popen[str], lines: int, rng: random.Random) -> float:
-    """Waits until the run, started just now, has written so many lines, then a random time of at most a batch;
-    the seconds of that."""
+    """Waits until the run, started just now, has written so many lines, then a random part of a batch; the
+    seconds of that part."""
     share, began = rng.uniform(0, 0.12), time.monotonic()
     if not wait_for_lines(world, process, lines):
         return 0.0
