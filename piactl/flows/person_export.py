@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -14,11 +14,14 @@ from typing import Any
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import override_text
 from piactl.core.model.settings import Settings
+from piactl.core.plan.case import Case
+from piactl.core.plan.run_state import Waiting
 from piactl.core.rules.reasons import exception_text
 from piactl.directory import filters
 from piactl.directory.dn import child
 from piactl.directory.store.accounts import Entry, read_whole
 from piactl.directory.store.attribute_map import SECRETS
+from piactl.directory.store.case_records import person_record
 from piactl.directory.store.devices import read_devices, words_of
 from piactl.directory.store.memory_records import read_memory, waiting_record
 from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, RUNS, Places, UnreadableRecords
@@ -63,7 +66,7 @@ def person_export(
     try:
         entry = find_entry(store, name)
     except AccountNotFound:
-        if waiting is None:
+        if waiting is None and all(c.matricule != name.strip() for c in memory.cases.values()):
             raise
     account = entry.account if entry else None
     matricule = account.matricule if account else name.strip()
@@ -83,7 +86,7 @@ def person_export(
         **_by_hand(account),
         "attempts": _attempts(store, uid, unreadable) if uid else None,
         "requests": list(_requests(store, uid, unreadable)) if uid else [],
-        "waiting": {**waiting_record(waiting), "numen_digest": NUMEN_DIGEST} if waiting else None,
+        "waiting": _waiting(waiting) if waiting else None,
         "absences": [
             {
                 "source": source,
@@ -102,6 +105,7 @@ def person_export(
             for m in matricules
             if m in one.deviations
         ],
+        "cases": list(_cases(memory.cases.values(), {uid, *matricules} - {""})),
         "archival_noted": str(memory.archivals[uid]) if uid in memory.archivals else None,
         "runs": list(_runs(store, journal, uid, unreadable)) if uid else [],
         "undo": list(_undo(store, uid, unreadable)) if undo and uid else [] if undo else None,
@@ -132,6 +136,31 @@ def _shown_instead(store: AccountStore) -> dict[str, str]:
         name("piactlBirthDigest"): BIRTH_DIGEST,
         **{name(secret): NOT_SHOWN for secret in SECRETS},
     }
+
+
+def _waiting(waiting: Waiting) -> Document:
+    record = {**waiting_record(waiting), "numen_digest": NUMEN_DIGEST}
+    return {**record, "births": [IDENTITY_DIGEST, BIRTH_DIGEST]} if "births" in record else record
+
+
+def _cases(cases: Iterable[Case], names: set[str]) -> Iterator[Document]:
+    """The cases about a person, given by uid and matricules; what HR states only if it is about them."""
+    for case in cases:
+        own = case.matricule in names
+        evidence = [word for one, words in case.evidence.items() if own or one in names for word in words]
+        if own or not case.others.isdisjoint(names):
+            decision = case.decision
+            yield {
+                "case": case.id,
+                "doubt": case.doubt.value,
+                "source": case.source,
+                "since": str(case.since),
+                "evidence": evidence,
+                "stated": person_record(case.person) if own else None,
+                "decision": decision.answer.value if decision else None,
+                "by": decision.by if decision else None,
+                "reason": decision.reason if decision else None,
+            }
 
 
 def _text(value: bytes) -> str:

@@ -56,6 +56,7 @@ def _lines(view: View) -> Iterator[str]:
     yield from _section("Compte en attente de création", map(_pairs, _one(view["waiting"])))
     yield from _section("Affectations absentes d'un fichier RH, à confirmer", map(_pairs, view["absences"]))
     yield from _section("Sources RH en désaccord", map(_pairs, view["disagreements"]))
+    yield from _section("Cas : à qui est ce compte ?", map(_pairs, view["cases"]))
     noted = view["archival_noted"]
     yield from _section("Archivage constaté", [noted] if noted else [])
     yield from _section("Traitements qui ont modifié le compte", map(_pairs, view["runs"]))

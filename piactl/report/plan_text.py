@@ -181,7 +181,7 @@ def _left_alone(document: Document, most: int) -> Iterator[str]:
         ("holds", "held: left unchanged", _hold),
         (
             "disagreements",
-            "disagreements between two sources: names and private address stay unchanged",
+            "disagreements between two sources: names and private address of accounts stay unchanged",
             _hold,
         ),
         ("contradictions", "changes by hand that HR contradicts", _contradiction),

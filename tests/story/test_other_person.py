@@ -245,6 +245,23 @@ def test_accounts_that_lack_the_digests_get_them_in_one_night(academy: Academy) 
     assert digests("piactlIdentityDigest") == digests("piactlBirthDigest") == set()
 
 
+def test_an_archived_account_loses_the_digests_where_they_are_not_kept(academy: Academy) -> None:
+    stays = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")
+    gone = row(date_naissance="1980-02-03", debut="2026-01-01", fin="2026-03-31")
+    academy.night("2026-01-05", academy.feed(gone, stays, day="2026-01-05"))
+    academy.nights("2026-07-15")
+    assert academy.values("claire.dubreuil", "piactlIdentityDigest")
+    academy.edit("piactl.yaml", "sources:", "matching: {identity_digests: false}\nsources:")
+    feed = academy.feed(stays, day=DAYS[0])
+    (change,) = same(academy, DAYS[0], feed)["changes"]
+    assert (change["kind"], change["uid"]) == ("update", "claire.dubreuil")
+    assert change["reason"] == "digests of birth dates are not kept"
+    academy.twice(DAYS[0], feed)
+    for name in ("piactlIdentityDigest", "piactlBirthDigest"):
+        assert academy.values("claire.dubreuil", name) == []
+    assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
+
+
 def test_equal_dates_do_not_show(academy: Academy) -> None:
     twins = [
         row(matricule=f"200{n}", prenom=name, nom_famille="Roy", date_naissance="1970-01-01")

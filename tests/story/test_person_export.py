@@ -19,8 +19,9 @@ DAY, NUMEN = "2026-03-01", "20E9512345XYZ"
 CLAIRE = row(numen=NUMEN, courriel_prive="claire@example.org", debut="2026-01-01")
 ENDING = row(numen=NUMEN, courriel_prive="claire@example.org", debut="2026-01-01", fin="2026-06-30")
 IDA = row(
-    matricule="1002", prenom="Ida", nom_famille="Roy", debut="2026-05-01", courriel_prive="ida@example.org"
-)
+    matricule="1002", prenom="Ida", nom_famille="Roy", debut="2026-05-01", courriel_prive="ida@example.org",
+    date_naissance="1970-01-02",
+)  # fmt: skip
 WHY = ("--reason", "essai", "--as-of", DAY)
 
 
@@ -165,3 +166,22 @@ def test_no_journal_no_private_data(loaded: Academy) -> None:
     ran = loaded.run(*leavers, "--private-mail")
     assert (ran.code, ran.out) == (1, "")
     assert "Private data are shown only where the journal can record it" in ran.err
+
+
+def test_the_cases_of_a_person(loaded: Academy) -> None:
+    """Under the matricule of a case with what HR states; of the account with the evidence alone."""
+    again = row(matricule="2001", numen=NUMEN, nom_famille="Roy", courriel_prive="autre@example.org")
+    loaded.night("2026-03-02", loaded.feed(CLAIRE, IDA, again, day="2026-03-02"))
+    (case,) = export(loaded, "claire.dubreuil")["cases"]
+    assert (case["doubt"], case["source"], case["since"], case["stated"]) == (
+        "same-person?", "hr", "2026-03-02", None
+    )  # fmt: skip
+    assert "same NUMEN" in case["evidence"]
+    assert "autre" not in json.dumps(case)
+    words = (case["case"], "--reason", "vu", "--as-of", "2026-03-02")
+    assert loaded.run("match", "different", *words).code == 0
+    loaded.night("2026-09-03", loaded.feed(CLAIRE, IDA, again, day="2026-09-03"))
+    (case,) = export(loaded, "2001")["cases"]
+    assert (case["stated"]["matricule"], case["stated"]["private_mail"]) == ("2001", "autre@example.org")
+    assert (case["decision"], case["reason"]) == ("different", "vu")
+    assert "Cas" in loaded.run("account", "export", "2001").out

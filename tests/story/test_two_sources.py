@@ -317,3 +317,26 @@ def test_it_is_the_same_with_marks_and_in_batches(two: Academy) -> None:
     assert differing(same(two, DAYS[2], one, other)) == [("claire.dubreuil", ["prenom"])]
     alone = agape(two, DAYS[2], prenom="Klara")
     assert {c["kind"] for c in same(two, DAYS[2], alone)["changes"]} >= {"rename"}
+
+
+def test_a_newcomer_whom_two_sources_describe_differently(two: Academy) -> None:
+    """The word of the first source counts, and the other one is listed; another person is held."""
+    new = {"matricule": "1500", "prenom": "Nour", "nom_famille": "Lambert", "date_naissance": "1980-02-03"}
+    usual = {"uai": MICHELIS, "courriel_prive": "n@example.org"}
+    stranger = {**new, "matricule": "1501", "prenom": "Luc", "date_naissance": ""}
+    rows = [feeds.row(**new, nom_usage="Aubry"), feeds.row(**stranger), IDA]
+    others = [feeds.row(**{**new, **usual}, nom_usage="Aubin"), feeds.row(**{**stranger, "prenom": "Eve",
+              "nom_famille": "Petit"}), IDA.replace("0800009A", MARESCHAL)]  # fmt: skip
+    files = [two.feed(*others, day=DAYS[0], source="epp"), two.feed(*rows, day=DAYS[0], source="agape")]
+    plan = same(two, DAYS[0], *files)
+    (listed,) = plan["disagreements"]
+    assert (listed["matricule"], listed["uid"], listed["columns"]) == ("1500", None, ["nom_usage"])
+    for word in (f"{files[0].name}:2", f"{files[1].name}:2", "agape counts"):
+        assert word in listed["why"]
+    assert "1500: " in two.run("plan", *files, "--as-of", DAYS[0]).out
+    assert [hold["matricule"] for hold in plan["holds"]] == ["1501"]
+    two.night(DAYS[0], *files)
+    assert two.names()["1500"] == "nour.aubry"
+    assert two.values("nour.aubry", "supannMailPrive") == ["n@example.org"]
+    later = [two.feed(*others, day=DAYS[1], source="epp"), two.feed(*rows, day=DAYS[1], source="agape")]
+    two.quiet_night(DAYS[1], *later)

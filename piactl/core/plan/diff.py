@@ -69,8 +69,10 @@ def changes_of(desired: Desired, rules: Rules, fields: Container[str] | None = N
     maker = _Maker(desired, rules, fields)
     if current is None:
         return [maker.created()]
+    if account.state is current.state is State.ARCHIVED:
+        return maker.update(rest=True)
     if account.state is State.ARCHIVED:
-        return [maker.state(Kind.ARCHIVE)] if current != account else []
+        return [maker.state(Kind.ARCHIVE)]
     changes = maker.identity()
     kind = state_kind(current.state, account.state)
     if kind is not None:
@@ -337,7 +339,10 @@ class _Maker:
         if any(getattr(self.current, name) != getattr(self.account, name) for name in _BIRTH):
             before["birth"] = "known" if self.current.birth_digest else None
             after["birth"] = "known" if self.account.birth_digest else None
-            return "the digests of the birth date follow HR"
+            kept = self.rules.matching.identity_digests
+            return (
+                "the digests of the birth date follow HR" if kept else "digests of birth dates are not kept"
+            )
         if self.current.numen_verifier != self.account.numen_verifier:
             before["verifier"], after["verifier"] = None, "made"
             return "a slow verifier of the NUMEN"

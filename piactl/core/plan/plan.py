@@ -59,11 +59,11 @@ class AbsentAssignment:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A person whom two sources describe differently in these columns, which stay unchanged on the
-    account."""
+    """A person whom two sources describe differently in these columns, which stay unchanged on the account;
+    without an account (`uid` None) one of the sources counts."""
 
     matricule: str | None
-    uid: str
+    uid: str | None
     columns: tuple[str, ...]
     why: str
 

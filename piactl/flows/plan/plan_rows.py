@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from piactl.core.model.account import State
+from piactl.core.model.account import Account, State
 from piactl.core.model.digests import NUMEN
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.drift import Drift, Fate
@@ -13,7 +13,7 @@ from piactl.core.plan.plan import Hold
 from piactl.core.plan.run_state import Waiting, bare
 from piactl.core.rules.career import career
 from piactl.core.rules.desired import Desired, Rules, Subject
-from piactl.core.rules.matching import birth_digests
+from piactl.core.rules.matching import birth_digests, with_births
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.account_write import account_write, only_renews_base
@@ -126,13 +126,20 @@ class PlanRows:
         return found
 
     def mends_archived(self, entry: Entry) -> EntryWrite | None:
-        """The write that links an archived account to no device, and takes back what another program changed;
-        None if there is nothing to do. The rules ask for nothing more."""
+        """The write that links an archived account to no device, takes back what another program changed, and
+        removes digests that are not to be kept; None if there is nothing to do. The rules ask for nothing
+        more."""
         if entry.drift is not None:
             reverted = any(one.fate == Fate.REVERTED for one in entry.drift.drift)
             directory, encoding = self.accounts.directory, self.accounts.encoding
             return account_write(directory, encoding, entry, entry.account) if reverted else None
+        account = self._kept_of(entry.account)
+        if account != entry.account:
+            return account_write(self.accounts.directory, self.accounts.encoding, entry, account)
         return link_write(self.accounts.encoding, entry, entry.account.device)
+
+    def _kept_of(self, archived: Account) -> Account:
+        return archived if self.rules.matching.identity_digests else with_births(archived, (None, None))
 
     def _mended_archived(self, coming_back: Container[str]) -> list[Row]:
         rows = []
@@ -141,11 +148,12 @@ class PlanRows:
             if write is None:
                 continue
             nobody = career((), self.rules.policy, self.rules.register)
-            unchanged = Desired(Subject(None, entry.account, None, ()), entry.account, nobody)
-            if self.protected(unchanged):
+            kept = self._kept_of(entry.account) if entry.drift is None else entry.account
+            wanted = Desired(Subject(None, entry.account, None, ()), kept, nobody)
+            if self.protected(wanted):
                 self.holds.append(Hold(None, entry.account.uid, PROTECTED))
             else:
-                rows.append(self.row(unchanged, write))
+                rows.append(self.row(wanted, write))
         return rows
 
     def _devices_of_archived(self, rows: Iterable[AccountWrite]) -> list[Row]:

@@ -215,7 +215,9 @@ class _JointEvaluation(Evaluation):
             absents=tuple(merged.absents),
             drift=tuple(drift),
             contradictions=tuple(self._contradictions(by_uid)),
-            disagreements=tuple(sorted(merged.disagreements, key=lambda disagreement: disagreement.uid)),
+            disagreements=tuple(
+                sorted(merged.disagreements, key=lambda one: (one.uid or "", one.matricule or ""))
+            ),
             refusals=tuple(
                 counted.refusals(
                     before,

@@ -18,7 +18,8 @@ from piactl.core.plan.plan import AbsentAssignment, Disagreement, Rejection
 from piactl.core.plan.run_state import SourceMemory
 from piactl.core.rules.absences import Absence, Key, Testimony, after_feed
 from piactl.core.rules.desired import Rules, address_problem, assignment_problems
-from piactl.core.rules.same_person import NAMES, PERSON_DATA, same_name
+from piactl.core.rules.matching import doubt_about
+from piactl.core.rules.same_person import NAMES, PERSON_DATA, Ranks, same_name
 from piactl.feed.feed import Feed
 from piactl.flows.plan.inputs.disagreements import Resolver
 
@@ -117,7 +118,7 @@ def merge_feeds(
         for rejection in sourced.judgement:
             merged.hold(rejection.matricule or "", f"rejected rows: {rejection.message}")
     for sourced in feeds:
-        _merge_people(sourced, accounts, merged)
+        _merge_people(sourced, accounts, merged, rules.ranks)
         _merge_assignments(sourced, known, accounts, merged, rules, accepted)
     _resolve_disagreements(feeds, known, accounts, merged, rules)
 
@@ -172,9 +173,12 @@ def _silent(sourced: SourcedFeed) -> frozenset[str]:
     return frozenset(name for name, column in _COLUMNS.items() if column not in sourced.feed.columns)
 
 
-def _merge_people(sourced: SourcedFeed, accounts: Mapping[str, Account], merged: MergedFeeds) -> None:
-    """Merges the rows of a person in several feeds. A contradiction holds the person; but if an account
-    exists and only its data differ between two sources, the data stay and the assignments change."""
+def _merge_people(
+    sourced: SourcedFeed, accounts: Mapping[str, Account], merged: MergedFeeds, ranks: Ranks
+) -> None:
+    """Merges the rows of a person in several feeds. A contradiction holds the person; but if only the data of
+    an account differ between two sources, those of an account that exists stay and the assignments change,
+    and for a newcomer the source of the higher rank counts."""
     silent = _silent(sourced)
     for matricule, listed in sourced.feed.people.items():
         person = replace(listed, silent=silent) if silent else listed
@@ -184,12 +188,32 @@ def _merge_people(sourced: SourcedFeed, accounts: Mapping[str, Account], merged:
             continue
         joined, contradictions = merged_person(before, person)
         sources = {statement.assignments[0].source for statement in (before, person)}
-        resolvable = matricule in accounts and len(sources) == 2
-        if contradictions and not (resolvable and set(contradictions) <= set(PERSON_DATA.values())):
-            columns = ", ".join(contradictions)
-            files = " and ".join(statement.assignments[0].origin for statement in (before, person))
+        resolvable = len(sources) == 2 and set(contradictions) <= set(PERSON_DATA.values())
+        columns = ", ".join(contradictions)
+        files = " and ".join(statement.assignments[0].origin for statement in (before, person))
+        if contradictions and resolvable and matricule not in accounts:
+            born = True if before.birth_date and person.birth_date else None
+            resolvable = doubt_about(person, before, born) is None
+            if resolvable:
+                joined, counts = _by_rank(joined, before, person, ranks)
+                why = f"{files} differ in {columns}: {counts} counts"
+                merged.disagreements.append(Disagreement(matricule, None, tuple(contradictions), why))
+        if contradictions and not resolvable:
             merged.hold(matricule, f"{files} contradict each other in {columns}")
         merged.people[matricule] = joined
+
+
+def _by_rank(joined: Person, left: Person, right: Person, ranks: Ranks) -> tuple[Person, str]:
+    """A newcomer with the data of the source of the higher rank, and the sources that count where both have
+    other ones."""
+    values, counts = {}, []
+    for name in PERSON_DATA:
+        order = sorted((left, right), key=lambda one: ranks.place(one.assignments[0].source, name))
+        stated = [one for one in order if getattr(one, name)]
+        values[name] = getattr(stated[0], name) if stated else ""
+        if len({getattr(one, name) for one in stated}) > 1:
+            counts.append(stated[0].assignments[0].source)
+    return replace(joined, **values), " and ".join(dict.fromkeys(counts))  # type: ignore[arg-type]
 
 
 def _resolve_disagreements(
@@ -223,10 +247,10 @@ def _resolve_disagreements(
             {name: replace(person_of, silent=silent[name]) for name, person_of in by_source.items()},
             assignments,
         )
-    merged.disagreements = resolver.disagreements
+    merged.disagreements += resolver.disagreements
     merged.disputed = {
         *resolver.moved,
-        *(disagreement.matricule or "" for disagreement in resolver.disagreements),
+        *(disagreement.matricule or "" for disagreement in merged.disagreements),
     }
     for name, after in deviations.items():
         if after != merged.sources[name].deviations:
