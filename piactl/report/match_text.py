@@ -3,42 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
+from textwrap import wrap
 from typing import Any
 
 from piactl.report.escaping import shown
 
 View = Mapping[str, Any]
 
+_WIDTH = 100
+_COLUMN = 42
+"""Two columns and their labels fit into the width."""
+
 
 def case_text(view: View) -> str:
-    return "\n".join(shown(line) for line in _lines(view)) + "\n"
+    return "".join(f"{shown(line)}\n" for line in _lines(view))
 
 
 def _lines(view: View) -> Iterator[str]:
     yield f"Case {view['case']}: {view['doubt']}, since {view['since']} ({view['days']} days)"
-    stated, *others = view["sides"]
     yield f"  HR, {view['source']}  {view['matricule']} [{view['origin']}]"
-    yield from _side(stated)
+    stated, *others = view["sides"]
     for other in others:
-        yield f"  against   {other['who']}"
-        yield from _side(other)
+        yield ""
+        yield from _beside(stated, other)
+    yield ""
     if view["decision"]:
-        yield f"  decided   {view['decision']}, by {view['by']}: {view['reason']}"
+        yield from _labelled("decided", f"{view['decision']}, by {view['by']}: {view['reason']}")
         yield f'            to take it back: piactl match forget {view["case"]} --reason "..."'
         return
     for answer, meaning in view["answers"].items():
-        yield f"  {answer:<9} {meaning}"
+        yield from _labelled(answer, meaning)
         yield f'            piactl match {answer} {view["case"]} --reason "..."'
 
 
-def _side(side: View) -> Iterator[str]:
+def _labelled(label: str, text: str) -> list[str]:
+    return wrap(text, _WIDTH, initial_indent=f"  {label:<9} ", subsequent_indent=" " * 12)
+
+
+def _beside(stated: View, other: View) -> Iterator[str]:
+    """Two columns: HR, and one account."""
+    from tabulate import tabulate
+
+    posts = zip_longest(stated["assignments"], other["assignments"], fillvalue="")
     rows = [
-        ("name", f"{side['civilite']} {side['name']}".strip()),
-        ("private", side["private_mail"]),
-        ("state", side["state"]),
-        *(("post", assignment) for assignment in side["assignments"]),
-        ("evidence", ", ".join(side["evidence"])),
+        ("name", *(f"{side['civilite']} {side['name']}".strip() for side in (stated, other))),
+        ("private", stated["private_mail"], other["private_mail"]),
+        ("state", stated["state"], other["state"]),
+        *(("post", *pair) for pair in posts),
+        ("evidence", "", ", ".join(other["evidence"])),
     ]
-    for name, value in rows:
-        if value:
-            yield f"    {name:<8} {value}"
+    cells = [[shown(text or "") for text in row] for row in rows if any(row[1:])]
+    text = tabulate(
+        cells,
+        headers=["", "HR", shown(other["who"])],
+        tablefmt="plain",
+        disable_numparse=True,
+        maxcolwidths=[None, _COLUMN, _COLUMN],
+    )
+    yield from (f"  {line}".rstrip() for line in text.split("\n"))

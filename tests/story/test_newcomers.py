@@ -90,6 +90,9 @@ def test_a_second_account_is_not_made_without_a_word(academy: Academy) -> None:
     ):
         assert word in shown
     assert "luc@example.org" not in shown
+    assert max(map(len, shown.splitlines())) <= 100
+    (side_by_side,) = [line for line in shown.splitlines() if line.split()[:1] == ["private"]]
+    assert side_by_side.split() == ["private", "l***@example.org", "l***@example.org"]
     out = academy.run("nightly", feed, "--as-of", DAYS[1]).out
     assert case["case"] in out
 

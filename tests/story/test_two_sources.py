@@ -169,17 +169,6 @@ def test_shuffled_nights_end_in_the_same_state(
     assert ends[0]["supannMailPrive"] == ["claire@example.org"]
 
 
-def test_a_newcomer_of_whom_two_sources_differ_is_held(two: Academy) -> None:
-    two.night(DAYS[0], two.feed(IDA, day=DAYS[0], source="agape"))
-    one, other = agape(two, DAYS[1]), epp(two, DAYS[1], prenom="Clara")
-    (hold,) = two.plan(one, other, "--as-of", DAYS[1])["holds"]
-    assert hold["matricule"] == "1001"
-    for words in (f"{one.name}:2", f"{other.name}:2", "prenom"):
-        assert words in hold["why"]
-    two.night(DAYS[1], one, other)
-    assert "1001" not in two.names()
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_nights_in_any_order_turn_nothing_back(two: Academy, seed: int) -> None:
     """Two sources that go on saying what they say, one at a time or both: each is heard once at most."""
