@@ -87,7 +87,7 @@ def peopled(configuration: Configuration, number: int, *, otp: bool = True) -> S
         if desired is not None:
             made.append(desired)
             continue
-        one = waiting_for(person, None, posts, configuration.policy, FIRST)
+        one = waiting_for(person, None, (None, None), posts, configuration.policy, FIRST)
         if one is not None:
             dn = places.waiting(configuration.keys.digest("matricule", person.matricule))
             writes.append(record_write(dn, None, waiting_record(one), one.due))
