@@ -38,7 +38,9 @@ def decided(
             return Fate.KEPT
         first = since.get(attribute, rules.as_of)
         last = kept_until(attribute, first, rules.policy.drift_days, overrides)
-        return Fate.REVERTED if fate is Fate.KEPT and rules.as_of > last else fate
+        # a protected account is the administrator's: no night may write it, nor take the mark away
+        ends = fate is Fate.KEPT and attribute != encoding.name("piactlProtected")
+        return Fate.REVERTED if ends and rules.as_of > last else fate
 
     return with_kept(entry, encoding, decide)
 
