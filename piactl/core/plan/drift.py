@@ -13,15 +13,20 @@ from piactl.core.model.overrides import Override, OverrideKind
 class DriftClass(StrEnum):
     """What a drift does, in the order in which it is shown.
 
-    LOOSENING gives access, or lets piactl's protection go. TIGHTENING takes access away. IDENTITY is a name
-    or an address. PRESENTATION is how a person is shown.
+    LOOSENING gives access, or lets piactl's protection go. VANISHED is an entry that is gone or no longer
+    managed. TIGHTENING takes access away. IDENTITY is a name or an address. PRESENTATION is how a person is
+    shown.
     """
 
     LOOSENING = "loosening"
+    VANISHED = "vanished"
     TIGHTENING = "tightening"
     IDENTITY = "identity"
     PRESENTATION = "presentation"
 
+
+ENTRY = "entry"
+"""Stands for the attribute where the entry itself is gone."""
 
 ADOPTABLE = frozenset({DriftClass.IDENTITY, DriftClass.PRESENTATION})
 

@@ -85,6 +85,18 @@ class LastRun:
         return begun - timedelta(minutes=10)
 
 
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """An account whose entry another program deleted, or, `unmanaged`, took the mark of management from.
+    `matricule` is "" if it was archived, `names` are the digests of its names (see `sync_cache`), `since` is
+    the day of the run that noted it."""
+
+    matricule: str
+    since: date
+    names: tuple[int, ...]
+    unmanaged: bool = False
+
+
 Deviation = Mapping[str, str]
 """Keyed digests of the values of a source that differ from the account, by field of the person."""
 
@@ -119,10 +131,14 @@ class Memory:
     """The accounts that are due for archival: uid -> the day of the run that noted it first."""
     cases: Mapping[str, Case] = field(default_factory=dict)
     """The cases by id, decided ones too."""
+    vanished: Mapping[str, Vanished] = field(default_factory=dict)
+    """The accounts whose entry is gone, by uid."""
 
     def pending(self) -> set[str]:
         """The matricules that every run evaluates: people in waiting, with an absence to confirm,
-        described differently by a source, or with a case."""
+        described differently by a source, with a case, or whose entry vanished."""
         absent = {key[0] for source in self.sources.values() for key in source.absences}
         deviating = {matricule for source in self.sources.values() for matricule in source.deviations}
-        return {*self.waiting, *absent, *deviating, *(case.matricule for case in self.cases.values())}
+        cases = (case.matricule for case in self.cases.values())
+        vanished = (one.matricule for one in self.vanished.values() if one.matricule)
+        return {*self.waiting, *absent, *deviating, *cases, *vanished}

@@ -26,6 +26,7 @@ _ENTRY = struct.Struct("<QQQIIB")
 _CSN = struct.Struct("<Q")
 WIDTH = _ENTRY.size
 MOST_SOURCES = 8
+_BY_UID = "uid:"
 
 
 def csn_digest(csn: bytes) -> int:
@@ -95,6 +96,8 @@ class SyncCache:
     packed: dict[str, bytes] = field(default_factory=dict, repr=False)
     more_names: dict[str, list[int]] = field(default_factory=dict, repr=False)
     """The other names of the accounts that have several, by key as in `packed`."""
+    accounts: dict[str, str] = field(default_factory=dict, repr=False)
+    """uid -> matricule ("" for none) of every account that the run knew, also of those without an entry."""
     _numbers: dict[Home, int] = field(default_factory=dict, repr=False)
 
     def home(self, home: Home, *, live: bool) -> int:
@@ -108,10 +111,16 @@ class SyncCache:
             self.homes.append(home)
         return number
 
-    def names(self, packed: Iterable[bytes], keys: Container[str]) -> NameDigests:
-        """The digests of all names of the accounts with these cache entries and keys."""
+    def names(self, packed: Iterable[bytes], keys: Container[str], also: Iterable[int] = ()) -> NameDigests:
+        """The digests of all names of the accounts with these cache entries and keys, and `also`."""
         more = (names for key, names in self.more_names.items() if key in keys)
-        return NameDigests(chain((_ENTRY.unpack(entry)[2] for entry in packed), *more))
+        return NameDigests(chain((_ENTRY.unpack(entry)[2] for entry in packed), *more, also))
+
+    def names_of(self, uid: str) -> tuple[int, ...]:
+        """The digests of the names of one account, as far as they are known."""
+        key = key_of(uid, self.accounts[uid] or None)
+        known = [_ENTRY.unpack(self.packed[key])[2]] if key in self.packed else []
+        return tuple(sorted({name_digest(uid), *known, *self.more_names.get(key, ())} - {0}))
 
     def census(self, packed: Iterable[bytes]) -> Census:
         """The census of the accounts with these cache entries."""
@@ -153,4 +162,9 @@ class NameDigests:
 
 def key_of(uid: str, matricule: str | None) -> str:
     """The key of an account."""
-    return matricule or f"uid:{uid}"
+    return matricule or f"{_BY_UID}{uid}"
+
+
+def matricule_of(key: str) -> str:
+    """The matricule in a key, "" if there is none."""
+    return "" if key.startswith(_BY_UID) else key

@@ -98,6 +98,24 @@ def read_accounts_named(
             yield entry_of(raw, encoding)
 
 
+def read_unmanaged(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, attribute: str, wanted: Sequence[str]
+) -> dict[str, str]:
+    """value -> DN of the entries below the accounts base that piactl does not manage and that have one of the
+    wanted values of an attribute (by its default name)."""
+    name, folded = encoding.name(attribute), {value.casefold(): value for value in wanted}
+    found = {}
+    for start in range(0, len(wanted), AT_ONCE):
+        some = filters.any_of(*(filters.equals(name, value) for value in wanted[start : start + AT_ONCE]))
+        query = filters.all_of(filters.none_of(IN_ACCOUNTS), some)
+        for raw in reader.search(settings.accounts, query, [name]):
+            for value in raw.values.get(name, ()):
+                text = value.decode("utf-8", "replace").casefold()
+                if text in folded:
+                    found[folded[text]] = raw.dn
+    return found
+
+
 def account_queries(encoding: Encoding, uids: Sequence[str] | None) -> Iterator[str]:
     """The filters that match all accounts, or those of `uids`."""
     if uids is None:

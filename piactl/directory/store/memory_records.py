@@ -12,7 +12,7 @@ from piactl.core.model.run_status import RunStatus
 from piactl.core.plan.case import Case
 from piactl.core.plan.feed_limits import PastFeed, SourceRecord
 from piactl.core.plan.guards import Census, Losses
-from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting
+from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Vanished, Waiting
 from piactl.core.rules.absences import Absence
 from piactl.core.rules.desired import address_problem
 from piactl.directory import filters
@@ -206,6 +206,30 @@ def read_archivals(r: Record) -> dict[str, date]:
     return {uid: date.fromisoformat(day) for uid, day in r.items()}
 
 
+def vanished_record(vanished: Mapping[str, Vanished]) -> Record:
+    return {
+        uid: {
+            "matricule": one.matricule,
+            "since": one.since.isoformat(),
+            "names": list(one.names),
+            "unmanaged": one.unmanaged,
+        }
+        for uid, one in vanished.items()
+    }
+
+
+def read_vanished(r: Record) -> dict[str, Vanished]:
+    return {
+        uid: Vanished(
+            text_of(one, "matricule"),
+            date.fromisoformat(one["since"]),
+            tuple(map(int, one["names"])),
+            one["unmanaged"] is True,
+        )
+        for uid, one in r.items()
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Remembered:
     """A memory with the bytes of each readable record, which a later write asserts.
@@ -241,8 +265,9 @@ def read_memory(
     # the bytes of unreadable records are not stored: a write replaces them
     drift: Mapping[str, Mapping[str, date]] = {}
     archivals: Mapping[str, date] = {}
+    vanished: Mapping[str, Vanished] = {}
     single = filters.any_of(
-        *(filters.equals("cn", name) for name in ("drift", "archivals", "addresses")), CASES
+        *(filters.equals("cn", name) for name in ("drift", "archivals", "addresses", "vanished")), CASES
     )
     cases: dict[str, Case] = {}
     for entry in reader.search(state, single, ["objectClass", DATA], scope="one"):
@@ -251,6 +276,9 @@ def read_memory(
             readable, drift = seen is not None, seen or {}
         elif normal_dn(entry.dn) == normal_dn(places.addresses):
             readable = True
+        elif normal_dn(entry.dn) == normal_dn(places.vanished):
+            gone = unreadable.read(entry.dn, entry.first(DATA), read_vanished)
+            readable, vanished = gone is not None, gone or {}
         elif cn_of(entry) != "archivals":
             case = case_in(entry, places, unreadable)
             readable = case is not None
@@ -282,12 +310,19 @@ def read_memory(
         else:
             why = "its name is not the digest of its matricule under a key of this host"
             unreadable.add(UnreadableRecord(entry.dn, why, "restore the key, or delete the entry"))
-    return Remembered(Memory(last_run, sources, waiting, drift, archivals, cases), raw, complete=due is None)
+    memory = Memory(last_run, sources, waiting, drift, archivals, cases, vanished)
+    return Remembered(memory, raw, complete=due is None)
 
 
 def read_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> LastRun | None:
     """The state of the last run; None before the first, `lost` if its record cannot be read."""
     return _last_run(reader, Places(state), unreadable)
+
+
+def vanished_accounts(reader: Reader, state: str, unreadable: UnreadableRecords) -> Mapping[str, Vanished]:
+    """The accounts whose entry is gone, by uid, as the last run noted them."""
+    entry = reader.read(Places(state).vanished, [DATA])
+    return (unreadable.read(entry.dn, entry.first(DATA), read_vanished) if entry else None) or {}
 
 
 def _day(text: str | None) -> date | None:
@@ -349,8 +384,8 @@ def _source_of_runs(
 
 
 def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKeys) -> Iterator[EntryWrite]:
-    """The writes that turn the records of sources, drift, due archivals and people in waiting
-    into those of `after`.
+    """The writes that turn the records of sources, drift, vanished entries, due archivals and people in
+    waiting into those of `after`.
 
     The run itself writes the record of the last run at its end. People in waiting that `before` did not read
     are left alone.
@@ -367,6 +402,10 @@ def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKey
     if write is not None:
         yield write
     write = record_write(places.addresses, raw.get(places.addresses.lower()), None)
+    if write is not None:
+        yield write
+    dn, gone = places.vanished, after.vanished
+    write = record_write(dn, raw.get(dn.lower()), vanished_record(gone) if gone else None)
     if write is not None:
         yield write
     dn, noted = places.archivals, after.archivals

@@ -175,6 +175,10 @@ class Places:
     def archivals(self) -> str:
         return child(self.state, "cn", "archivals")
 
+    @property
+    def vanished(self) -> str:
+        return child(self.state, "cn", "vanished")
+
     def case(self, id_: str) -> str:
         return child(self.state, "cn", f"case-{id_}")
 
@@ -220,6 +224,7 @@ def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
         places.drift,
         places.addresses,
         places.archivals,
+        places.vanished,
         places.lock,
         places.keys,
         places.move,

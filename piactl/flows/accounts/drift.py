@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 
 from piactl.core.edits import ActRefused, Altered, Author
-from piactl.core.model.account import Account
+from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.drift import ADOPTABLE, Drift, DriftClass, Fate
-from piactl.core.plan.run_state import Memory
-from piactl.core.rules.desired import Rules, with_ledger
+from piactl.core.plan.run_state import Memory, Vanished
+from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account, with_ledger
 from piactl.directory.store.account_write import account_write
 from piactl.directory.store.accounts import Entry, Unreadable, read_accounts, with_kept
+from piactl.directory.store.composite_values import read_lock
 from piactl.directory.store.drift import PROPERLY
+from piactl.directory.store.memory_records import vanished_accounts
 from piactl.directory.store.records import UnreadableRecords
+from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
-from piactl.flows.accounts.edit import broken_guards, prepared_account
+from piactl.flows.accounts.edit import broken_guards, intended, prepared_account
+from piactl.flows.apply.undo_log import kept_values
 from piactl.flows.plan.drift import decided, drift_list
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.ready_plan import AccountWrite
+from piactl.flows.plan.vanished import still_gone, vanished_drift, vanished_words
 from piactl.flows.queries.accounts import AccountStore, find_entry
 
+_COMES_BACK = (
+    "made again as a closed account; names, assignments, address and rights come back with the next feed, "
+    "the password, devices, exceptions and overrides do not"
+)
 _OTHERWISE = "a correction in HR, or piactl assignment add"
 
 
@@ -33,8 +42,9 @@ def standing_drift(
     """The drift of these accounts, of all without names, as the next run would find it. The reasons of
     entries that cannot be read are added to `unreadable`. Raises as `find_entry`."""
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding.fitted_to(store.reader))
+    gone = still_gone(accounts, memory.vanished)
     entries: Iterable[Entry | Unreadable] = (
-        [find_entry(store, name) for name in names] if names else read_accounts(*accounts)
+        [find_entry(store, name) for name in names if name not in gone] if names else read_accounts(*accounts)
     )
     found: list[Entry] = []
     for read in entries:
@@ -43,13 +53,16 @@ def standing_drift(
             unreadable.append(entry.why)
         elif entry.drift is not None:
             found.append(entry)
-    return drift_list(accounts, found, memory, rules, {})
+    shown = {uid: one for uid, one in gone.items() if not names or uid in names}
+    drift = [*drift_list(accounts, found, memory, rules, {}), *vanished_drift(accounts, shown)]
+    return sorted(drift, key=lambda one: one.rank)
 
 
 def prepare_revert(
     store: AccountStore, rules: Rules, names: Iterable[str], author: Author, unreadable: UnreadableRecords
 ) -> Batch:
-    """Everything that another program changed on these accounts is put back, as far as it is known."""
+    """Everything that another program changed on these accounts is put back, as far as it is known. An entry
+    that was deleted is made again as a closed account: see `rebuilt`."""
 
     def prepared(name: str, entry: Entry) -> PreparedAccount:
         if entry.drift is None:
@@ -61,7 +74,13 @@ def prepare_revert(
             store, name, ours, lambda account, _: Altered(account, author.note), rules, author.reason
         )
 
-    return _batch(store, rules, prepare_each(store, names, prepared), unreadable)
+    def made_again(name: str, gone: Vanished) -> PreparedAccount:
+        desired = rebuilt(store, rules, name, gone, unreadable)
+        made = intended(store, name, None, desired, rules, author.reason)
+        changes = tuple(replace(change, reason=f"{change.reason}; {author.note}") for change in made.changes)
+        return replace(made, changes=changes, note=_COMES_BACK)
+
+    return _batch(store, rules, _each(store, names, prepared, unreadable, made_again), unreadable)
 
 
 def prepare_adopt(
@@ -105,7 +124,7 @@ def prepare_adopt(
         row = AccountWrite(account.uid, (change.kind.value,), author.reason, write)
         return PreparedAccount(name, account.uid, (change,), row)
 
-    return _batch(store, rules, prepare_each(store, names, prepared), unreadable)
+    return _batch(store, rules, _each(store, names, prepared, unreadable), unreadable)
 
 
 def prepare_keep(
@@ -142,7 +161,81 @@ def prepare_keep(
             raise ActRefused(stays.why)
         return prepared_account(store, name, stays, act, rules, author.reason)
 
-    return _batch(store, rules, prepare_each(store, names, prepared), unreadable)
+    return _batch(store, rules, _each(store, names, prepared, unreadable), unreadable)
+
+
+def _each(
+    store: AccountStore,
+    names: Iterable[str],
+    prepare: Callable[[str, Entry], PreparedAccount],
+    unreadable: UnreadableRecords,
+    of_gone: Callable[[str, Vanished], PreparedAccount] | None = None,
+) -> tuple[PreparedAccount, ...]:
+    """As `prepare_each`; of accounts whose entry is gone, `of_gone`."""
+    names = list(names)
+    vanished = vanished_accounts(store.reader, store.directory.state, unreadable)
+    accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
+    gone = still_gone(accounts, {name: vanished[name] for name in names if name in vanished})
+
+    def prepared(name: str) -> PreparedAccount:
+        one = gone[name]
+        try:
+            if one.unmanaged or of_gone is None:
+                raise ActRefused(vanished_words(name, unmanaged=one.unmanaged))
+            return of_gone(name, one)
+        except PiactlError as error:
+            return PreparedAccount(name, name, error=error)
+
+    there = iter(prepare_each(store, [name for name in names if name not in gone], prepare))
+    return tuple(prepared(name) if name in gone else next(there) for name in names)
+
+
+def rebuilt(
+    store: AccountStore, rules: Rules, uid: str, gone: Vanished, unreadable: UnreadableRecords
+) -> Desired:
+    """The closed account that stands again for an entry that was deleted: its matricule, its names as far as
+    the undo logs of runs have them, else those of its uid, and its lock. The rest comes from the next feed.
+
+    Raises ActRefused for an archived account.
+    """
+    if not gone.matricule:
+        raise ActRefused(
+            f"{uid}: the account was archived, and its entry held only names, which nobody gets; restore "
+            "it from a backup of the server if you need it"
+        )
+    known = kept_values(store.reader, store.directory.state, uid, unreadable)
+
+    def values(attribute: str) -> list[str]:
+        return [value.decode() for value in known.get(store.encoding.name(attribute), ())]
+
+    def last(attribute: str) -> str:
+        return "".join(values(attribute)[-1:])
+
+    words = [word.title() for word in uid.rstrip("0123456789").split(".")]
+    address = last("mail") or f"{uid}@{rules.policy.domain}"
+    family = last("supannNomDeNaissance") or last("sn") or words[-1]
+    account = Account(
+        uid=uid,
+        matricule=gone.matricule,
+        matricule_digests=(store.keys.digest(MATRICULE, gone.matricule),),
+        numen_digest=last("piactlNumenDigest") or None,
+        identity_digest=last("piactlIdentityDigest") or None,
+        civilite=last("personalTitle"),
+        family_name=family,
+        given_name=last("givenName") or words[0],
+        usage_name=last("sn") if last("sn") != family else "",
+        address=address,
+        aliases=frozenset(values("piactlAlias")),
+        identifiers=frozenset({uid, address, f"{uid}@{rules.policy.domain}", *values("piactlIdentifier")}),
+        state=State.DEACTIVATED,
+        state_from=rules.as_of,
+        lock=read_lock(last("piactlLock")) if last("piactlLock") else None,
+        protected=uid in store.protected or last("piactlProtected") == "TRUE",
+    )
+    desired = desired_account(Subject(gone.matricule, account, None, ()), rules, archives=False)
+    if desired is None:
+        raise AssertionError("an account that is there always has a desired one")
+    return replace(desired, subject=replace(desired.subject, current=None), base=None)
 
 
 def _none(name: str, entry: Entry) -> PreparedAccount:

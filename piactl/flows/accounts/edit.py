@@ -15,17 +15,19 @@ from piactl.core.naming.homonyms import TakenNames
 from piactl.core.naming.local_part import UnusableName
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal, refusals
+from piactl.core.plan.sync_cache import NameDigests
 from piactl.core.rules.address_allocation import named
 from piactl.core.rules.career import outlook
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
 from piactl.directory.store.account_write import account_write, only_renews_base
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers
-from piactl.directory.store.memory_records import read_last
+from piactl.directory.store.memory_records import read_last, vanished_accounts
 from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.plan.change_set import change_set
 from piactl.flows.plan.ready_plan import AccountWrite
+from piactl.flows.plan.vanished import names_of_vanished
 from piactl.flows.queries.accounts import AccountStore, career_and_status
 
 
@@ -111,7 +113,9 @@ def _addressed(store: AccountStore, desired: Desired, rules: Rules) -> Desired:
         *read_foreign_names(store.reader, store.directory, store.encoding),
         *read_identifiers(store.reader, store.directory, store.encoding),
     }
-    names = TakenNames((local_of(name) for name in taken), rules.policy.first_homonym_digit)
+    gone = vanished_accounts(store.reader, store.directory.state, UnreadableRecords())
+    also = NameDigests(names_of_vanished(gone))
+    names = TakenNames((local_of(name) for name in taken), rules.policy.first_homonym_digit, also)
     return named([desired], names, rules.policy)[0]
 
 

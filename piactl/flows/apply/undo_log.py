@@ -113,6 +113,24 @@ def read_undo(reader: Reader, state: str, run: str, unreadable: UnreadableRecord
         yield from unreadable.read(chunk.dn, chunk.first(DATA), read_kept) or ()
 
 
+def kept_values(reader: Reader, state: str, uid: str, unreadable: UnreadableRecords) -> Values:
+    """What the logged writes of an account leave of each attribute, the latest last. Empty without writes."""
+    query = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
+    found = []
+    for chunk in reader.search(Places(state).folder(RUNS), query, [DATA]):
+        chunk_name, _, run = chunk.dn.partition(",")
+        for kept in unreadable.read(chunk.dn, chunk.first(DATA), read_kept) or ():
+            if kept.uid == uid:
+                found.append((run, chunk_name, kept.write))
+    values: dict[str, tuple[bytes, ...]] = {}
+    for _, _, write in sorted(found, key=lambda one: one[:2]):
+        for name in {*write.add, *write.delete}:
+            gone = write.delete.get(name, ())
+            left = (value for value in values.get(name, ()) if value not in gone)
+            values[name] = (*left, *write.add.get(name, ()))
+    return values
+
+
 def read_kept(record: Record) -> list[Kept]:
     """The logged writes of one record. Raises KeyError, TypeError, ValueError."""
     return [_kept(row) for row in record["changes"]]

@@ -22,6 +22,7 @@ from piactl.flows.plan.inputs.load_feeds import Scan, in_order, raise_refused
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.reconcile import reconcile
+from piactl.flows.plan.vanished import still_gone
 
 
 def build_plan(
@@ -43,7 +44,13 @@ def build_plan(
     cache = None if state.due_only else next_cache(accounts, rules, settings, scans)
     skip = SkipSet()
     if cache is not None:
-        skip = _skip_set(accounts, rules, settings, scans, state, tick, cache)
+        always = {*state.memory.pending(), *state.linked.people()}
+        folder, last = Path(settings.state_folder), state.memory.last
+        skip = unchanged_accounts(accounts, rules.keys, folder, cache, last, always)
+    gone = cache.gone if cache is not None else {}
+    state = state.with_vanished(still_gone(accounts, {**gone, **state.memory.vanished}))
+    if cache is not None:
+        skip = _skip_set(accounts, rules, settings, scans, state, tick, cache, skip)
     feeds, skip = _read_feeds(accounts, rules, settings.sources, scans, skip, state)
     plan = reconcile(accounts, rules, settings.sources, feeds, state, accepted, tick, skip, cache)
     return feeds, plan, cache
@@ -57,11 +64,11 @@ def _skip_set(
     state: RunState,
     tick: Callable[[], None],
     cache: NextCache,
+    skip: SkipSet,
 ) -> SkipSet:
-    """The accounts that the joint evaluation leaves out: unchanged ones, and those evaluated in chunks."""
+    """The accounts that the joint evaluation leaves out: the unchanged ones (`skip`), and those evaluated in
+    chunks."""
     memory, folder = state.memory, Path(settings.state_folder)
-    always = {*memory.pending(), *state.linked.people()}
-    skip = unchanged_accounts(accounts, rules.keys, folder, cache, memory.last, always)
     count = len(skip.evaluate) if skip or memory.last is None else memory.last.census.total
     if max(len(cache.rows) - len(skip.unchanged), count) < chunks.FEWEST:
         return skip

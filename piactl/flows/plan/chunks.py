@@ -42,6 +42,7 @@ from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed, judge
 from piactl.flows.plan.inputs.shared_traces import SharedTraces, twice
 from piactl.flows.plan.plan_rows import PlanRows
 from piactl.flows.plan.staged import ChangedRow, StagedChanges
+from piactl.flows.plan.vanished import hold_unmanaged
 
 SIZE = 4_000
 """People in a chunk: some 14 KiB each."""
@@ -262,6 +263,7 @@ class _Chunks:
     def _evaluate_newcomers(self, matricules: Sequence[str]) -> None:
         """Stages the new accounts of a chunk of people who have none."""
         evaluation, merged = self._evaluation(AccountIndex(), matricules)
+        hold_unmanaged(merged, self.accounts, evaluation.index, self.chunk_memory)
         stated = dict(merged.people)
         desired = self._desired(evaluation, merged)
         unsure = evaluation.unsure(merged, Memory(None, merged.sources))

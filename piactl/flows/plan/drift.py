@@ -8,7 +8,7 @@ from datetime import date
 
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import OverrideKind, running
-from piactl.core.plan.drift import Drift, DriftClass, Fate, kept_until
+from piactl.core.plan.drift import ENTRY, Drift, DriftClass, Fate, kept_until
 from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import Rules
 from piactl.directory.probe.authors import authors
@@ -80,7 +80,7 @@ def remembered(drift: Sequence[Drift], before: Since, evaluated: Iterable[Accoun
     seen = {account.uid for account in evaluated}
     after = {uid: dict(found) for uid, found in before.items() if partly and uid not in seen}
     for one in drift:
-        if one.fate != Fate.REVERTED and one.since is not None:
+        if one.fate != Fate.REVERTED and one.attribute != ENTRY and one.since is not None:
             after.setdefault(one.uid, {})[one.attribute] = one.since
     return dict(sorted(after.items()))
 

@@ -29,6 +29,7 @@ from piactl.flows.plan.incremental import NextCache
 from piactl.flows.plan.inputs.account_index import AccountIndex
 from piactl.flows.plan.inputs.gate import those_let_in
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, MergedFeeds, SourcedFeed, merge_feeds
+from piactl.flows.plan.vanished import vanished_words
 
 TICK = 5_000
 """People between two calls of `tick`."""
@@ -87,6 +88,9 @@ class Evaluation:
         feeds = those_let_in(self.feeds, {**accounts, **self._archived()}, self.memory, merged, self.rules)
         merge_feeds(feeds, self.known(), accounts, merged, self.rules, self.accepted)
         self.rejections += merged.rejections
+        for uid, gone in self.memory.vanished.items():
+            if gone.matricule:
+                merged.hold(gone.matricule, vanished_words(uid, unmanaged=gone.unmanaged))
         for entry in self.index.unreadable:
             if entry.matricule:
                 merged.hold(entry.matricule, entry.why)
@@ -150,10 +154,11 @@ class Evaluation:
                     joining=self.joining.get(matricule, ""),
                 )
             )
-        damaged = {entry.matricule: entry.uid for entry in self.index.unreadable if entry.matricule}
+        without = {entry.matricule: entry.uid for entry in self.index.unreadable if entry.matricule}
+        without |= {one.matricule: uid for uid, one in self.memory.vanished.items()}
         for matricule, why in merged.held.items():
             entry = self.index.entry(matricule, self.rules.keys)
-            self.holds.append(Hold(matricule, entry.account.uid if entry else damaged.get(matricule), why))
+            self.holds.append(Hold(matricule, entry.account.uid if entry else without.get(matricule), why))
         for (_, matricule), case in merged.aside.items():
             if not case.open:
                 continue
@@ -244,6 +249,7 @@ class Evaluation:
             return
         for entry in self.index.entries():
             account = entry.account
+            self.cache.cache.accounts[account.uid] = account.matricule or ""
             if account.uid in but or account.matricule in but or not entry.csn:
                 continue
             if "\n" in account.uid:  # the cache file has one key a line

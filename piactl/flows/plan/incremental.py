@@ -21,7 +21,7 @@ from piactl.core.model.account import LIVE, Account
 from piactl.core.model.digests import NUMEN, DigestKeys
 from piactl.core.model.settings import Settings
 from piactl.core.plan.diff import home_establishments, services_of
-from piactl.core.plan.run_state import LastRun, Memory
+from piactl.core.plan.run_state import LastRun, Memory, Vanished
 from piactl.core.plan.sync_cache import (
     MOST_SOURCES,
     NOTHING_DUE,
@@ -31,6 +31,7 @@ from piactl.core.plan.sync_cache import (
     csn_digest,
     has_csn,
     key_of,
+    matricule_of,
     name_digest,
     with_csn,
 )
@@ -64,6 +65,10 @@ class RunState:
     def memory(self) -> Memory:
         """The memory of earlier runs, under the first matricule of each person."""
         return self.linked.memory(self.remembered.memory)
+
+    def with_vanished(self, vanished: Mapping[str, Vanished]) -> RunState:
+        memory = replace(self.remembered.memory, vanished=vanished)
+        return replace(self, remembered=replace(self.remembered, memory=memory))
 
 
 def read_run_state(
@@ -110,6 +115,8 @@ class NextCache:
     kept: bool
     verifier_day: Callable[[Account, date], date | None] = lambda _account, _day: None
     skipped: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    gone: dict[str, Vanished] = field(default_factory=dict)
+    """The accounts that the last run knew and of which no managed entry is left, by uid."""
     pending: dict[str, tuple[str, bytes]] = field(default_factory=dict, repr=False)
 
     def entry_of(self, account: Account, csn: bytes, as_of: date) -> bytes | None:
@@ -148,6 +155,8 @@ class NextCache:
         if not result.csn_after:
             return
         key, packed = self.pending.pop(uid, ("", b""))
+        if key:
+            self.cache.accounts[uid] = matricule_of(key)
         unknown = result.write.op == "modify" and not result.csn_before
         if key and not unknown and has_csn(packed, result.csn_before):
             self.cache.packed[key] = with_csn(packed, result.csn_after)
@@ -224,6 +233,8 @@ def keep(cache: SyncCache, folder: Path, keys: DigestKeys) -> None:
     """Writes the sync cache for the next run on this host. Raises PiactlError."""
     # many homes have the same services
     sets = {s: number for number, s in enumerate(dict.fromkeys(services for _, _, services in cache.homes))}
+    known = (f"{uid}\t{number}\n" for uid, number in cache.accounts.items() if "\n" not in uid)
+    accounts = "".join(known).encode()
     head = {
         "basis": cache.basis,
         "server": cache.server,
@@ -235,10 +246,12 @@ def keep(cache: SyncCache, folder: Path, keys: DigestKeys) -> None:
         "count": len(cache.packed),
         "width": WIDTH,
         "more_names": {key: more for key, more in cache.more_names.items() if key in cache.packed},
+        "accounts": len(accounts),
     }
     body = b"".join(
         [
             json.dumps(head, separators=(",", ":")).encode() + b"\n",
+            accounts,
             "\n".join(cache.packed).encode() + b"\n\n",
             b"".join(cache.packed.values()),
         ]
@@ -259,13 +272,15 @@ def load(folder: Path, keys: DigestKeys) -> SyncCache | None:
     try:
         end = whole.index(b"\n", 32)
         head = json.loads(whole[32:end])
-        count = head["count"]
-        names, packed = whole[end + 1 : -WIDTH * count - 2], whole[len(whole) - WIDTH * count :]
+        count, start = head["count"], end + 1 + head["accounts"]
+        names, packed = whole[start : -WIDTH * count - 2], whole[len(whole) - WIDTH * count :]
         cache_keys = names.decode().split("\n")
         if count != len(cache_keys) or head["width"] != WIDTH:
             return None
         cache = SyncCache(head["basis"], head["as_of"], tuple(head["sources"]), head["server"], head["run"])
         cache.more_names = head["more_names"]
+        known = (line.rpartition("\t") for line in whole[end + 1 : start].decode().split("\n") if line)
+        cache.accounts = {uid: matricule for uid, _, matricule in known}
         sets = [*map(tuple, head["services"])]
         cache.homes = [
             (tuple(places), tuple(profiles), sets[services]) for places, profiles, services in head["homes"]
@@ -337,30 +352,47 @@ def unchanged_accounts(
     last: LastRun | None,
     always: Container[str],
 ) -> SkipSet:
-    """The accounts that the sync cache in `folder` shows to be unchanged; empty if it cannot.
+    """The accounts that the sync cache in `folder` shows to be unchanged; empty if it cannot. Fills
+    `cache.gone`.
 
     The people of the matricules `always` are evaluated in any case. Reads three attributes of every account,
     and only if there is a cache to compare them with.
     """
     new = cache.cache
     old = load(folder, keys) if cache.kept else None
-    if old is None or old.basis != new.basis or old.sources != new.sources or old.as_of > new.as_of:
-        return SkipSet()
-    # from its first write to its end a run is not clean: then the outcome of its writes is not known
-    if old.server != new.server or last is None or not last.clean:
+    if old is None or old.server != new.server or last is None:
         return SkipSet()
     if old.run != last.run and not _knows_run(accounts, old.run):
         return SkipSet()
-    stamps = read_stamps(*accounts)
-    skip = _compared(stamps, old.packed, cache.rows, new.as_of, always)
+    stamps = _noted(read_stamps(*accounts), new.accounts)
+    same_basis = old.basis == new.basis and old.sources == new.sources and old.as_of <= new.as_of
+    # from its first write to its end a run is not clean: then the outcome of its writes is not known
+    comparable = same_basis and last.clean
+    skip = _compared(stamps, old.packed, cache.rows, new.as_of, always) if comparable else SkipSet()
+    for _ in stamps:  # the rest is noted, too
+        pass
     if accounts.reader.facts().server != old.server:
         return SkipSet()
+    day = date.fromordinal(new.as_of)
+    cache.gone = {
+        uid: Vanished(matricule, day, old.names_of(uid))
+        for uid, matricule in old.accounts.items()
+        if uid not in new.accounts
+    }
+    if not skip:
+        return skip
     if len(skip.evaluate) > MOST * (len(skip.evaluate) + len(skip.unchanged)):
         return SkipSet()
     # the numbers of homes and the other names of skipped accounts go on into the new cache
     new.homes[:] = old.homes
     new.more_names = old.more_names
     return skip
+
+
+def _noted(stamps: Iterable[Stamp], into: dict[str, str]) -> Iterator[Stamp]:
+    for stamp in stamps:
+        into[stamp[0]] = stamp[1] or ""
+        yield stamp
 
 
 def _knows_run(accounts: ManagedAccounts, run: str) -> bool:

@@ -16,6 +16,7 @@ from piactl.core.plan.case import Answer, Case, case_counts
 from piactl.core.plan.guards import NO_LOSSES, Census, losses_before, losses_with, tally
 from piactl.core.plan.plan import Basis, Changes, Contradiction, FeedBasis, Plan
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
+from piactl.core.plan.sync_cache import SyncCache
 from piactl.core.rules.address_allocation import all_named, named
 from piactl.core.rules.confirmation import contradicted
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, local_of
@@ -52,6 +53,7 @@ from piactl.flows.plan.inputs.merge_feeds import (
 )
 from piactl.flows.plan.plan_rows import PlanRows
 from piactl.flows.plan.ready_plan import ReadyPlan, Writes
+from piactl.flows.plan.vanished import hold_unmanaged, names_of_vanished, vanished_drift
 
 EVERYBODY = SkipSet()
 
@@ -169,6 +171,7 @@ class _JointEvaluation(Evaluation):
     def plan(self) -> ReadyPlan:
         """Raises FeedRefused if too many people of a feed that is not `accepted` are held."""
         merged = self.merge()
+        hold_unmanaged(merged, self.accounts, self.index, self.memory)
         find_cases(merged, self.index, self.memory, self.rules)
         self._find_owners()
         subjects = self.subjects(merged)
@@ -179,6 +182,8 @@ class _JointEvaluation(Evaluation):
         plan_rows.drift = drift_list(
             self.accounts, self.index.entries(), self.memory, self.rules, self.owners
         )
+        gone = vanished_drift(self.accounts, self.memory.vanished)
+        plan_rows.drift = sorted([*plan_rows.drift, *gone], key=lambda one: one.rank)
         rows = plan_rows.rows(desired)
         self.tick()
         self.holds += plan_rows.holds
@@ -237,7 +242,9 @@ class _JointEvaluation(Evaluation):
         losses = losses_with(losses, plan.summary, self.as_of)
         last = LastRun("", self.as_of, *digests, "", True, after, otp_schema, losses=losses)
         archivals = self._archivals(by_uid)
-        memory = Memory(last, self._without_archived(merged, desired), waiting, standing, archivals, cases)
+        of_sources = self._without_archived(merged, desired)
+        vanished = self.memory.vanished
+        memory = Memory(last, of_sources, waiting, standing, archivals, cases, vanished)
         state_base = self.accounts.directory.state
         records = tuple(memory_writes(self.state.remembered, memory, state_base, self.rules.keys))
         unsure = self.unsure(merged, memory)
@@ -270,7 +277,8 @@ class _JointEvaluation(Evaluation):
         if self.state.due_only:
             names |= set(read_identifiers(*self.accounts))
         policy = self.rules.policy
-        skipped = self.cache.cache.names(self.skip.entries(), self.skip) if self.cache else ()
+        known = self.cache.cache if self.cache else SyncCache("", 0, ())
+        skipped = known.names(self.skip.entries(), self.skip, names_of_vanished(self.memory.vanished))
         taken = TakenNames(map(local_of, names), policy.first_homonym_digit, skipped)
         if staged is None:
             return named(desired, taken, policy), Names()

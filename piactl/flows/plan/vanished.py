@@ -1,0 +1,73 @@
+"""Accounts whose entry another program deleted, or took the mark of management from.
+
+No second account is made for such a person: they are held, with and without feeds, until somebody decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from piactl.core.plan.drift import ENTRY, Drift, DriftClass, Fate
+from piactl.core.plan.run_state import Memory, Vanished
+from piactl.directory.probe.authors import authors
+from piactl.directory.store.accounts import Entry, account_dn, read_accounts_named, read_unmanaged
+from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
+from piactl.flows.plan.inputs.merge_feeds import MergedFeeds
+
+
+def still_gone(accounts: ManagedAccounts, vanished: Mapping[str, Vanished]) -> dict[str, Vanished]:
+    """Those of these accounts that have no managed entry now."""
+    if not vanished:
+        return {}
+    uids = sorted(vanished)
+    found = read_accounts_named(*accounts, uids)
+    back = {entry.account.uid if isinstance(entry, Entry) else entry.uid for entry in found}
+    unmanaged = read_unmanaged(*accounts, "uid", uids)
+    return {uid: replace(vanished[uid], unmanaged=uid in unmanaged) for uid in uids if uid not in back}
+
+
+def vanished_words(uid: str, *, unmanaged: bool) -> str:
+    if unmanaged:
+        return (
+            f"another program took the class piactlAccount from the entry of {uid}; no other account is "
+            "made: adopt the entry (piactl adopt)"
+        )
+    return (
+        f"another program deleted the entry of {uid}; no other account is made until somebody decides: "
+        f"piactl drift revert {uid}"
+    )
+
+
+def vanished_drift(accounts: ManagedAccounts, vanished: Mapping[str, Vanished]) -> Iterator[Drift]:
+    """The list of these accounts for a plan."""
+    dns = {uid: account_dn(accounts.directory, uid) for uid in vanished}
+    by = authors(accounts.reader, accounts.directory, [*dns.values()]) if dns else {}
+    for uid, one in vanished.items():
+        dn = dns[uid]
+        yield Drift(
+            uid=uid,
+            attribute=ENTRY,
+            drift_class=DriftClass.VANISHED.value,
+            ours=("managed" if one.unmanaged else dn,),
+            theirs=("not managed",) if one.unmanaged else (),
+            fate=Fate.WAITS.value,
+            since=one.since,
+            by=by.get(dn, ""),
+        )
+
+
+def names_of_vanished(vanished: Mapping[str, Vanished]) -> Iterator[int]:
+    """The digests of the names that nobody else gets."""
+    return (name for one in vanished.values() for name in one.names)
+
+
+def hold_unmanaged(
+    merged: MergedFeeds, accounts: ManagedAccounts, index: AccountIndex, memory: Memory
+) -> None:
+    """Holds the newcomers of whom there is an entry that piactl does not manage."""
+    known = {*index.by_matricule, *index.further, *merged.held}
+    newcomers = [m for m in dict.fromkeys([*merged.people, *memory.waiting]) if m not in known]
+    for matricule, dn in read_unmanaged(*accounts, "supannEmpId", newcomers).items():
+        why = f"{dn} has this matricule and is not managed; adopt it first (piactl adopt), or delete it"
+        merged.hold(matricule, why)

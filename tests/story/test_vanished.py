@@ -1,0 +1,119 @@
+"""An entry that another program deletes, or takes the mark of management from: no second account is made."""
+
+from __future__ import annotations
+
+import ldap3
+import pytest
+
+from .academy import Academy
+from .feeds import row
+
+DAYS = [f"2026-09-{day:02}" for day in range(5, 25)]
+CLAIRE, IDA = "claire.dubreuil", "ida.roy"
+PEOPLE = (row(), row(matricule="1999", prenom="Ida", nom_famille="Roy", date_naissance="1985-03-02"))
+HOMONYM = row(matricule="2000", prenom="Ida", nom_famille="Roy", date_naissance="1990-07-08")
+WHY = ("--reason", "supprimé par erreur")
+
+
+@pytest.fixture
+def begun(academy: Academy) -> Academy:
+    """Two accounts, after two nights."""
+    academy.allow_up_to(5, "drift", "loosening", "revoke", "deactivate", "lock", "rename")
+    for day in DAYS[:2]:
+        academy.night(day, academy.feed(*PEOPLE, day=day))
+    return academy
+
+
+def delete(academy: Academy, uid: str) -> None:
+    with academy.sandbox.root() as root:
+        root.delete(academy.dn(uid))
+
+
+def unmanage(academy: Academy, uid: str) -> None:
+    """Another program takes the class piactlAccount away, and with it all that only this class allows."""
+    entry = academy.entry(uid)
+    gone = [name for name in entry if name.lower().startswith("piactl")]
+    changes = {name: [(ldap3.MODIFY_REPLACE, [])] for name in gone}
+    classes = [value for value in entry["objectClass"] if value.lower() != b"piactlaccount"]
+    with academy.sandbox.root() as root:
+        root.modify(academy.dn(uid), {**changes, "objectClass": [(ldap3.MODIFY_REPLACE, classes)]})
+
+
+def drift(plan: object) -> list[tuple[str, str, str]]:
+    return [(one["uid"], one["drift_class"], one["fate"]) for one in plan["drift"]]  # type: ignore[index]
+
+
+def test_a_deleted_entry_is_a_case_until_it_is_rebuilt(begun: Academy) -> None:
+    """Nobody gets its name, and it is listed every night, with and without a feed, until `drift revert`."""
+    address = begun.values(IDA, "mail")
+    delete(begun, IDA)
+    expected = [(IDA, "vanished", "waits for a decision")]
+    for day, feeds in ((DAYS[2], True), (DAYS[3], False), (DAYS[4], True)):
+        people = [begun.feed(*PEOPLE, HOMONYM, day=day)] if feeds else []
+        plan = begun.plan(*people, "--as-of", day)
+        assert drift(plan) == expected
+        assert {change["uid"] for change in plan["changes"]} <= {"ida.roy1"}
+        assert [(hold["matricule"], hold["uid"]) for hold in plan["holds"]] == [("1999", IDA)]
+        assert f"piactl drift revert {IDA}" in plan["holds"][0]["why"]
+        begun.night(day, *people)
+        assert IDA not in begun.names().values()
+        assert begun.values("ida.roy1", "supannEmpId") == ["2000"]
+    day = ("--as-of", DAYS[4])
+    listed = begun.run("drift", "list", "-o", "json", *day).json
+    assert [(one["uid"], one["class"], one["since"]) for one in listed] == [(IDA, "vanished", DAYS[2])]
+    assert begun.run("drift", "show", IDA, "-o", "json", *day).json == listed
+    for words in (["adopt", IDA], ["override", IDA, "--until", DAYS[9]]):
+        ran = begun.run("drift", *words, *WHY, *day)
+        assert ran.code == 1
+        assert "piactl drift revert" in ran.err
+    other = ("--family-name", "Roy", "--given-name", "Ida", "--uai", "0800009A", "--function", "ENS")
+    more = ("--sponsor", CLAIRE, "--end", DAYS[19], *WHY, "--dry-run", "-o", "json", *day)
+    assert "ida.roy2" in begun.run("account", "create", *other, *more).out
+    shown = begun.run("drift", "revert", IDA, *WHY, "--dry-run", *day)
+    assert "the password" in shown.out
+    ran = begun.run("drift", "revert", IDA, *WHY, *day)
+    assert ran.code == 0, ran.err
+    assert begun.values(IDA, "mail") == address
+    assert begun.values(IDA, "piactlState") == ["deactivated"]
+    assert begun.run("drift", "list", "-o", "json", *day).json == []
+    begun.night(DAYS[5], begun.feed(*PEOPLE, HOMONYM, day=DAYS[5]))
+    assert begun.values(IDA, "piactlState") == ["active"]
+    assert begun.values(IDA, "mail") == address
+    begun.quiet_night(DAYS[6], begun.feed(*PEOPLE, HOMONYM, day=DAYS[6]))
+
+
+def test_an_entry_without_its_mark_is_adopted_again(begun: Academy) -> None:
+    """On the host that knew the account, and on one that did not."""
+    unmanage(begun, IDA)
+    for day in DAYS[2:4]:
+        feed = begun.feed(*PEOPLE, day=day)
+        plan = begun.plan(feed, "--as-of", day)
+        assert plan["changes"] == []
+        assert [(hold["matricule"], "piactl adopt" in hold["why"]) for hold in plan["holds"]] == [
+            ("1999", True)
+        ]
+        with begun.nothing_written():
+            begun.night(day, feed)
+        (begun.sandbox.folder / "state" / "settled").unlink(missing_ok=True)
+    ran = begun.run("drift", "revert", IDA, *WHY, "--as-of", DAYS[3])
+    assert ran.code == 1
+    assert "piactl adopt" in ran.err
+    feed = begun.feed(*PEOPLE, day=DAYS[4])
+    assert "pwdStartTime limits its log in" in begun.run("adopt", feed, "--as-of", DAYS[4]).out
+    begun.change(IDA, pwdStartTime=[])
+    assert begun.run("adopt", feed, "--as-of", DAYS[4], "--apply", *WHY).code == 0
+    begun.night(DAYS[5], begun.feed(*PEOPLE, day=DAYS[5]))
+    assert begun.names()["1999"] == IDA
+    assert len(begun.names()) == 2
+    assert begun.plan("--as-of", DAYS[5])["drift"] == []
+
+
+def test_what_piactl_does_itself_is_no_vanished_entry(begun: Academy) -> None:
+    day = ("--as-of", DAYS[1])
+    matricule = begun.values(IDA, "supannEmpId")[0]
+    ran = begun.run("account", "rekey", IDA, "--from", matricule, "--to", "3000", *WHY, *day)
+    assert ran.code == 0, ran.err
+    people = (PEOPLE[0], row(matricule="3000", prenom="Ida", nom_famille="Roy", date_naissance="1985-03-02"))
+    plan = begun.plan(begun.feed(*people, day=DAYS[2]), "--as-of", DAYS[2])
+    assert plan["drift"] == []
+    assert plan["holds"] == []
