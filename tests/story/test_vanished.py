@@ -12,6 +12,7 @@ DAYS = [f"2026-09-{day:02}" for day in range(5, 25)]
 CLAIRE, IDA = "claire.dubreuil", "ida.roy"
 PEOPLE = (row(), row(matricule="1999", prenom="Ida", nom_famille="Roy", date_naissance="1985-03-02"))
 HOMONYM = row(matricule="2000", prenom="Ida", nom_famille="Roy", date_naissance="1990-07-08")
+URN = "urn:mace:ac-amiens.fr:service:"
 WHY = ("--reason", "supprimé par erreur")
 
 
@@ -43,6 +44,12 @@ def drift(plan: object) -> list[tuple[str, str, str]]:
     return [(one["uid"], one["drift_class"], one["fate"]) for one in plan["drift"]]  # type: ignore[index]
 
 
+def doctor(academy: Academy) -> dict[str, str]:
+    """What `doctor` finds, by check, where it is not fine."""
+    rows = academy.run("doctor", "-o", "json").json
+    return {row["id"]: row["found"] for row in rows if row["result"] not in ("ok", "skipped")}
+
+
 def test_a_deleted_entry_is_a_case_until_it_is_rebuilt(begun: Academy) -> None:
     """Nobody gets its name, and it is listed every night, with and without a feed, until `drift revert`."""
     address = begun.values(IDA, "mail")
@@ -62,6 +69,7 @@ def test_a_deleted_entry_is_a_case_until_it_is_rebuilt(begun: Academy) -> None:
     listed = begun.run("drift", "list", "-o", "json", *day).json
     assert [(one["uid"], one["class"], one["since"]) for one in listed] == [(IDA, "vanished", DAYS[2])]
     assert begun.run("drift", "show", IDA, "-o", "json", *day).json == listed
+    assert IDA in doctor(begun)["D56"]
     for words in (["adopt", IDA], ["override", IDA, "--until", DAYS[9]]):
         ran = begun.run("drift", *words, *WHY, *day)
         assert ran.code == 1
@@ -106,6 +114,17 @@ def test_an_entry_without_its_mark_is_adopted_again(begun: Academy) -> None:
     assert begun.names()["1999"] == IDA
     assert len(begun.names()) == 2
     assert begun.plan("--as-of", DAYS[5])["drift"] == []
+
+
+def test_doctor_counts_drift_and_names_that_are_shared(begun: Academy) -> None:
+    assert not {"D55", "D56", "D57"} & {*doctor(begun)}
+    begun.change(CLAIRE, mail=["leo.petit@ac-amiens.fr"], eduPersonEntitlement=[f"{URN}siecle"])
+    found = doctor(begun)
+    assert found["D55"] == "1 account with loosening; 1 account with identity"
+    assert found["D57"] == f"{CLAIRE} has leo.petit@ac-amiens.fr, which its ledger of names lacks"
+    matricule = begun.values(CLAIRE, "supannEmpId")
+    begun.change(IDA, supannEmpId=matricule)
+    assert doctor(begun)["D57"]
 
 
 def test_what_piactl_does_itself_is_no_vanished_entry(begun: Academy) -> None:

@@ -21,6 +21,7 @@ from piactl.flows.apply.journal_heads import stored_heads
 from piactl.flows.doctor.canaries import examine_canaries
 from piactl.flows.doctor.cases import examine_cases
 from piactl.flows.doctor.checks import CHECKS, Check, Finding, Outcome, broken, error, fine, skipped
+from piactl.flows.doctor.drift import examine_drift
 from piactl.flows.doctor.files import FreeBytes, examine_files, free_bytes
 from piactl.flows.doctor.journal import examine_journal, examine_runs, examine_writes
 from piactl.flows.doctor.records import Content, Runs, examine_records, runs_of
@@ -34,7 +35,9 @@ from piactl.secrets import read_own_keys, read_password
 __all__ = ["CHECKS", "Check", "Examination", "Finding", "Outcome", "examine", "exit_code"]
 
 _OF_CONFIGURATION = ("D01", "D02", "D03", "D04", "D05")
-_OF_RECORDS = tuple("D15 D27 D28 D29 D30 D32 D36 D37 D40 D41 D42 D43 D45 D47 D49 D51 D54 D58 D59".split())
+_OF_RECORDS = tuple(
+    "D15 D27 D28 D29 D30 D32 D36 D37 D40 D41 D42 D43 D45 D47 D49 D51 D54 D55 D56 D57 D58 D59".split()
+)
 _OF_JOURNAL = ("D08", "D09", "D10", "D50")
 _OF_FILES = ("D02", "D03", "D04", "D05", "D06", "D07")
 
@@ -170,4 +173,5 @@ def _records(content: Content, runs: Runs | None, host: str, now: datetime) -> I
         zone = "UTC"
     today = now.astimezone(ZoneInfo(zone)).date()
     yield from examine_records(content, runs, host, now, today)
+    yield from examine_drift(content)
     yield from examine_cases(content.reader, content.settings, today)

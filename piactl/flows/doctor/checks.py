@@ -246,6 +246,16 @@ CHECKS: dict[str, Check] = {
             _W,
             "A position that tells of health or discipline shows in the directory, in plans and in journals.",
         ),
+        Check("D55", "drift", _E, "Another program changed accounts; the first to see is what gives access."),
+        Check(
+            "D56", "entries that are gone", _E, "People whose entry is gone are held until somebody decides."
+        ),
+        Check(
+            "D57",
+            "names and matricules",
+            _E,
+            "A name or matricule of two accounts lets one person act, or get mail, for the other.",
+        ),
         Check(
             "D58",
             "birth dates",
