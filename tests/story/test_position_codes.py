@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .academy import Academy
-from .feeds import row
+from .feeds import MICHELIS, row
 
 CODES = ("suspension", "conge_maladie", "conge_parental", "radiation")
 POST = {"debut": "2026-01-01"}
@@ -84,7 +84,7 @@ def test_a_word_stored_before_is_replaced_by_the_next_night(academy: Academy, *,
 def test_a_word_given_by_hand_is_not_stored_either(academy: Academy) -> None:
     academy.night("2026-02-01", academy.feed(*PEOPLE, day="2026-02-01"))
     ran = academy.run(
-        "assignment", "add", "nour.caron", "--uai", "0800009A", "--function", "ENS", "--start", "2026-02-02",
+        "assignment", "add", "nour.caron", "--uai", MICHELIS, "--function", "ENS", "--start", "2026-02-02",
         "--end", "2026-06-30", "--position", "conge_maladie", "--as-of", "2026-02-01", "--reason", "essai",
     )  # fmt: skip
     assert ran.code == 0, ran.err
