@@ -73,7 +73,8 @@ def test_searches_do_not_follow_people(academy: Academy, first_load: bool) -> No
             ready = plan_at_once(counting, configuration, feeds, date.fromisoformat(DAY))
         assert len(ready.writes) == (number if first_load else 0)
         asked.append(counting.asked)
-    assert asked[0] == asked[1] <= 7
+    # one of them looks for newcomers among the entries that are not managed
+    assert asked[0] == asked[1] <= 8
 
 
 def planned(academy: Academy, as_of: str, *feeds: str) -> tuple[CountingReader, ReadyPlan]:
