@@ -221,7 +221,7 @@ def test_what_is_not_merged(two: Academy) -> None:
     with two.nothing_written():
         assert "it is protected" in merge(two, code=1).err
     two.change(f"{LUC}1", piactlProtected=[], piactlMergedInto=[f"{{k1}}00 {LUC}"])
-    # the mark of another program counts for nothing, whoever looks
+    # every command ignores the mark of another program
     ran = two.night(DAYS[0])
     assert "counts for nothing" in ran.err
     assert two.show(f"{LUC}1", DAYS[0])["merged_into"] is None

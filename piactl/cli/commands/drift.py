@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from piactl.cli.framework import account_batch as acting
@@ -85,7 +85,9 @@ def revert(
     as_of: ActAsOf = None,
 ) -> int:
     """Put back what other programs changed on accounts, at once and of every class."""
-    return _decided("prepare_revert", names, Manner(reason, dry_run, yes, output, allow or (), as_of))
+    from piactl.flows.accounts.drift import prepare_revert
+
+    return _decided(prepare_revert, names, Manner(reason, dry_run, yes, output, allow or (), as_of))
 
 
 def adopt(
@@ -99,7 +101,9 @@ def adopt(
 ) -> int:
     """Adopt the addresses and names that other programs gave accounts. Everything else is refused, with the
     command that gives it."""
-    return _decided("prepare_adopt", names, Manner(reason, dry_run, yes, output, allow or (), as_of))
+    from piactl.flows.accounts.drift import prepare_adopt
+
+    return _decided(prepare_adopt, names, Manner(reason, dry_run, yes, output, allow or (), as_of))
 
 
 def override(
@@ -114,22 +118,21 @@ def override(
 ) -> int:
     """Keep what other programs changed on accounts until --until inclusive, unless it gives access.
     `override list` lists it, `override end` ends it."""
+    from piactl.flows.accounts.drift import prepare_keep
+
     last = read_date("--until", until)
     if last is None:
         raise UsageError("what another program changed stays until a day: add --until DATE")
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    return _decided("prepare_keep", names, manner, last)
+    return _decided(prepare_keep, names, manner, last)
 
 
-def _decided(prepare: str, names: list[str], manner: Manner, *more: Any) -> int:
-    from piactl.flows.accounts import drift
-
+def _decided(prepare: Callable[..., Batch], names: list[str], manner: Manner, *more: Any) -> int:
     configuration, order, author = acting.begin(manner)
     wanted = acting.read_names(names)
 
     def prepared(reader: Reader) -> Batch:
         store, rules = configuration.accounts(reader), configuration.rules(order.as_of)
-        batch: Batch = getattr(drift, prepare)(store, rules, wanted, author, *more, configuration.unreadable)
-        return batch
+        return prepare(store, rules, wanted, author, *more, configuration.unreadable)
 
     return acting.decide(prepared, manner, configuration, order)

@@ -18,7 +18,7 @@ from piactl.cli.framework.context import (
     writing,
 )
 from piactl.cli.framework.options import ActAsOf, ActOutput, AsOf, DryRun, Output, Reason, Yes, read_day
-from piactl.cli.framework.run_context import _now
+from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit
 from piactl.report.table import rendered
@@ -43,7 +43,7 @@ def list_(
     output: Output = None,
     as_of: AsOf = None,
 ) -> int:
-    """List the open cases, by age: people of whom nobody knows whose account is theirs.
+    """List the people in the feeds whose account is uncertain, the oldest case first.
 
     urgency: `soon`, the newcomer starts within match_days; `overdue`, open for more than max_hold_days.
     """
@@ -133,7 +133,7 @@ def _decide(id_: str, answer: Answer | None, one: str, reason: str, as_of: str |
             configuration.unreadable,
             id_,
             decision,
-            now=_now,
+            now=utc_now,
             say=say,
         )
     say(f"case {id_}: {answer.value if answer else 'open again'}")

@@ -209,7 +209,8 @@ def with_kept(entry: Entry, encoding: Encoding, decide: Decide) -> Entry | Unrea
 
 
 def as_found(entry: Entry, encoding: Encoding) -> Account:
-    """The account as its entry is, whoever wrote it; what piactl goes by where that cannot be parsed."""
+    """The account with the values of its entry, other programs' changes included. If they cannot be parsed,
+    the account without these changes."""
     try:
         return encoding.account(RawEntry(entry.dn, entry.values))
     except UnreadableEntry:

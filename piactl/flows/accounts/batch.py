@@ -54,7 +54,7 @@ class PreparedAccount:
 
     `write` None without an error: nothing has to change. `outlook` is what follows on later days. `then` are
     the writes of entries below the account that follow, in order, once `write` was made; `note` is a sentence
-    for the person who asked, once it is done; `notice` is what the owner is told then. `undo` is what an undo
+    for the person who asked, once it is done; `notice` is the message to the owner. `undo` is what an undo
     takes back, where that is not the `write`.
     """
 

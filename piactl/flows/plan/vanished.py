@@ -65,7 +65,7 @@ def names_of_vanished(vanished: Mapping[str, Vanished]) -> Iterator[int]:
 def hold_unmanaged(
     merged: MergedFeeds, accounts: ManagedAccounts, index: AccountIndex, memory: Memory
 ) -> None:
-    """Holds the newcomers of whom there is an entry that piactl does not manage."""
+    """Holds the newcomers whose matricule is on an entry that piactl does not manage."""
     known = {*index.by_matricule, *index.further, *merged.held}
     newcomers = [m for m in dict.fromkeys([*merged.people, *memory.waiting]) if m not in known]
     for matricule, dn in read_unmanaged(*accounts, "supannEmpId", newcomers).items():

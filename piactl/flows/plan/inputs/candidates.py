@@ -46,8 +46,8 @@ class _Other:
 def certain_joins(
     feeds: Sequence[SourcedFeed], index: AccountIndex, memory: Memory, rules: Rules
 ) -> dict[str, Account]:
-    """The account of each newcomer whose evidence needs no decision, by matricule. Whoever may be another one
-    too is a case, and so is an account that two newcomers may have."""
+    """The account of each newcomer whose evidence needs no decision, by matricule. A newcomer who may have
+    several accounts is a case, and so is an account that may belong to several newcomers."""
     found: dict[str, Account] = {}
     decided = {c.matricule: c.decision for c in memory.cases.values() if c.of_newcomer and c.decision}
     for sourced in feeds:
@@ -138,7 +138,7 @@ class _Search:
             self.people.setdefault(trace, []).append(other)
 
     def _others(self, own: _Other, traces: Iterable[str]) -> Iterator[_Other]:
-        """Whoever has one of the traces, each once, accounts first."""
+        """The accounts and newcomers that have one of the traces, each once, accounts first."""
         seen = {own.name}
         traces = list(traces)
         for trace in traces:

@@ -1,4 +1,4 @@
-"""The gate: people whom their matricule may not stand for do not speak for its account."""
+"""The gate: a row changes the account of its matricule only if it describes the same person."""
 
 from __future__ import annotations
 
