@@ -183,7 +183,7 @@ def test_no_numen_is_kept_out_of_the_memory(academy: Academy, monkeypatch: pytes
 
 def test_a_numen_of_two_people_in_two_batches_holds_both(academy: Academy) -> None:
     unmarked(academy, DAY, IDA, *PEOPLE, row(numen="20E9500001AAA"))
-    # by another hand: HR says nothing of it, and every entry is as the feed wants it
+    # by another program: HR says nothing of it, and every entry is as the feed wants it
     (digest,) = academy.values("ida.roy", "piactlNumenDigest")
     academy.change("claire.dubreuil", piactlNumenDigest=[digest])
     feed = academy.feed(IDA, *PEOPLE, row(numen="20E9512345XYZ"), day=NEXT)

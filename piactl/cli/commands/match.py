@@ -1,4 +1,4 @@
-"""`match list|show|same|different|forget`: decides whether HR and an account speak of one person."""
+"""`match list|show|same|different|forget`: decides whether a feed row and an account belong to one person."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def same(
     output: ActOutput = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Decide that HR and the account speak of one person.
+    """Decide that the feed row and the account belong to one person.
 
     A new matricule joins the account at once; the next night with the feed brings its posts.
     """
@@ -106,15 +106,15 @@ def same(
     )
 
 
-def different(case: CaseId, reason: Reason = "", as_of: AsOf = None) -> int:
-    """Decide that HR and the account speak of two people. It is remembered until `match forget`."""
+def different(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
+    """Decide that the feed row and the account belong to two people, until `match forget`."""
     from piactl.core.plan.case import Answer
 
     return _decide(case, Answer.DIFFERENT, "", reason, as_of)
 
 
-def forget(case: CaseId, reason: Reason = "", as_of: AsOf = None) -> int:
-    """Take the decision of a case back. What followed from it stays; undo its run for that."""
+def forget(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
+    """Take back the decision of a case. Changes already made stay; `undo` their run to reverse them."""
     return _decide(case, None, "", reason, as_of)
 
 

@@ -46,7 +46,7 @@ def approve_password(
     """Give the activation password that another operator requested with `password reset --second-person`.
 
     You vouch for the person with your name: the journal has both operators. You get the password, as with
-    `password activate`. A request is approved once, within eight hours, by somebody else than who made it.
+    `password activate`. A request is approved once, within eight hours, by another operator.
     """
     manner = desk_manner("approval", False, dry_run, yes, output)
     refuse_unsafe_way(manner, to)
@@ -63,7 +63,7 @@ def approve_device(name: Name, output: ActOutput = None) -> int:
 
     A code that the new device shows is asked for on a terminal, else read from stdin, one line. You vouch for
     the person with your name: the journal has both operators. A request is approved once, within eight hours,
-    by somebody else than who made it.
+    by another operator.
     """
     from piactl.flows.helpdesk.otp import prepare_verification
     from piactl.flows.helpdesk.second_person import waiting_device

@@ -360,7 +360,7 @@ def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | N
 
 
 def _check_written(run: Run, result: WriteResult) -> None:
-    """Raises PiactlError where a record of piactl was not written. What another hand put in its place, or
+    """Raises PiactlError where a record of piactl was not written. What another program put in its place, or
     below it, is reported instead."""
     if result.outcome not in (Outcome.CONFLICT, Outcome.FAILED):
         return

@@ -115,7 +115,7 @@ def _restored(
     """The change that restores managed attributes, or that links a closed or locked account to no device so
     that the directory refuses it."""
     before, after = {RESTORED: names}, {RESTORED: names}
-    reason = "managed attributes were changed by another hand: " + ", ".join(names)
+    reason = "managed attributes were changed by another program: " + ", ".join(names)
     link = encoding.name("oathTOTPToken")
     if desired.account.shut and link in write.add and {link, "objectClass"}.issuperset(names):
         before, after = {"refused_by": ["dates"]}, {"refused_by": ["dates", "link to no device"]}
