@@ -1,8 +1,8 @@
-"""Writes the documents that are made from the program itself.
+"""Writes the documents that are made from the program itself: python docs/generate.py ...
 
-    python docs/generate.py commands      docs/commands.md, from the help of the commands python
-    docs/generate.py examples      the output in README.md and docs/identity.md, from a sandbox with
-    invented people python docs/generate.py man DIR       the man pages, into DIR
+    commands    docs/commands.md, from the help of the commands
+    examples    the output in README.md and docs/identity.md, from a sandbox with invented people
+    man DIR     the man pages, into DIR
 
 Tests check that docs/commands.md and the examples are up to date.
 """

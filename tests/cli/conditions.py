@@ -185,6 +185,7 @@ CASES: dict[str, Case] = {
         ),
         missing=("why",),
     ),
+    "status": Case(("status",), wrong=((("status", "--as-of", "soon"), "", 2, "not a valid date"),)),
     "runs list": Case(("runs", "list"), wrong=((("runs", "list", "--most", "many"), "", 2, "--most"),)),
     "runs rewind": Case(
         ("runs", "rewind", "--to", "2020-01-01", *WHY),

@@ -16,7 +16,7 @@ READING = (
     "plan adopt forecast why account.export account.find account.list account.show account.timeline "
     "account.history drift.list drift.show match.list match.show "
     "exception.list override.list otp.show key.list journal.show journal.verify journal.prune runs.list "
-    "runs.show password.check password.requests password.approve otp.approve recover"
+    "runs.show password.check password.requests password.approve otp.approve recover status"
 )
 NONE = (
     "init completion feed.check feed.rejects service.list service.show profile.list profile.show "

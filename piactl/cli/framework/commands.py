@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "undo": ("undo", "undo", "Undo a run, account by account."),
     "adopt": ("adopt", "adopt", "Take over existing entries of the directory as accounts."),
     "recover": ("recover", "recover", "Show runs that the directory lacks, and accept the loss."),
+    "status": ("status", "status", "Show the last runs, what waits, and what comes next."),
     "doctor": ("doctor", "doctor", "Check everything that piactl relies on."),
     "forecast": ("forecast", "forecast", "Show what dates alone will change, day by day."),
     "why": ("why", "why", "Explain a state, a right or a refused log in."),

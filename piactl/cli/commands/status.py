@@ -1,0 +1,34 @@
+"""`status`: one screen to look at first."""
+
+from __future__ import annotations
+
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
+from piactl.cli.framework.options import AsOf, ShowOutput, read_day
+from piactl.clock import utc_now
+from piactl.errors import Exit
+from piactl.report.table import rendered
+
+
+def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
+    """Show on one screen what an administrator looks at first.
+
+    The last runs, the age of the feeds, what waits for a decision, overrides and exceptions that end within
+    seven days, what the guards have counted in their window, and what the dates of the next seven days
+    change. Nothing is written. `doctor` checks the rest.
+    """
+    from piactl.flows.queries.status import status_view
+    from piactl.report.status_text import status_text
+
+    configuration = this_configuration()
+    with reading(configuration) as reader:
+        view = status_view(
+            configuration.accounts(reader),
+            configuration.rules,
+            configuration.settings,
+            configuration.unreadable,
+            utc_now(),
+            read_day(as_of, today(configuration)),
+            say,
+        )
+    put([status_text(view)] if output is None else rendered([view], tuple(view), layout_or_default(output)))
+    return int(Exit.DONE)

@@ -1,0 +1,134 @@
+"""What an administrator looks at first: the last runs, the age of the feeds, what waits for a decision, what
+ends soon, what is left of the guards, and what the dates of the coming days change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import Settings
+from piactl.core.plan.guards import WINDOW, guards_on, losses_before, losses_since
+from piactl.core.plan.run_state import LastRun, Memory
+from piactl.core.rules.desired import Rules
+from piactl.directory.store.memory_records import read_memory
+from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords, stored
+from piactl.directory.store.run_records import read_runs
+from piactl.flows.apply.run_lock import read_lock
+from piactl.flows.forecast.simulate import Forecast, day_row, first_night
+from piactl.flows.helpdesk.second_person import Requests
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.queries.accounts import AccountStore
+from piactl.flows.queries.overrides import exceptions_by_hand, overrides_in_force
+
+RUNS = 5
+DAYS = 7
+"""How far it looks ahead."""
+
+
+def status_view(
+    store: AccountStore,
+    rules: Callable[[date], Rules],
+    settings: Settings,
+    unreadable: UnreadableRecords,
+    now: datetime,
+    today: date,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """One object for output; `say` gets the reasons of accounts that cannot be read."""
+    reader, state = store.reader, settings.directory.state
+    usual = rules(today)
+    policy = usual.policy
+    memory = read_memory(reader, state, usual.keys, unreadable, due=today).memory
+    requests = Requests(reader, state, usual.keys, unreadable, policy.timezone)
+    soon = (today + timedelta(days=DAYS)).isoformat()
+    last = memory.last
+    accounts = ManagedAccounts(reader, settings.directory, store.encoding.fitted_to(reader))
+    return {
+        "as_of": today.isoformat(),
+        "accounts": last.census.total if last else 0,
+        "running": _running(store, state, unreadable),
+        "runs": [_run(record) for record in islice(read_runs(reader, state, unreadable, now), RUNS)],
+        "feeds": [*_feeds(settings, memory, today)],
+        "waiting": _waiting(memory, settings, len(requests.open(now)), today),
+        "overrides_ending": [
+            row
+            for row in overrides_in_force(reader, settings.directory, store.encoding, today, say)
+            if row["until"] <= soon
+        ],
+        "exceptions_ending": [
+            row
+            for row in exceptions_by_hand(reader, settings.directory, store.encoding, today, say)
+            if row["end"] <= soon
+        ],
+        "guards": [*_guards(policy, last, today)] if last else [],
+        "coming": [*_coming(accounts, rules, settings, unreadable, today)],
+    }
+
+
+def _running(store: AccountStore, state: str, unreadable: UnreadableRecords) -> dict[str, str] | None:
+    dn = Places(state).lock
+    data = stored(store.reader.read(dn, [DATA]))
+    held = unreadable.read(dn, data, read_lock) if data is not None else None
+    if held is None:
+        return None
+    holder = held.holder
+    return {"run": holder.run, "who": holder.who, "host": holder.host, "since": held.since}
+
+
+def _run(record: Record) -> dict[str, Any]:
+    names = ("run", "command", "as_of", "status", "started", "ended", "outcomes", "held")
+    return {name: record[name] for name in names if record.get(name) is not None}
+
+
+def _feeds(settings: Settings, memory: Memory, today: date) -> Iterator[dict[str, Any]]:
+    for name, source in settings.sources.items():
+        one = memory.sources.get(name)
+        day = one.record.date if one else None
+        yield {
+            "source": name,
+            "date": day.isoformat() if day else None,
+            "rows": one.record.rows if one else 0,
+            "days": (today - day).days if day else None,
+            "old": source.full and day is not None and abs((today - day).days) > source.feed_days,
+        }
+
+
+def _waiting(memory: Memory, settings: Settings, requests: int, today: date) -> dict[str, int]:
+    cases = [case for case in memory.cases.values() if case.open]
+    return {
+        "cases": len(cases),
+        "cases_soon": sum(case.urgent(settings.matching, today) for case in cases),
+        "cases_overdue": sum(case.overdue(settings.matching, today) for case in cases),
+        "drift": len(memory.drift),
+        "vanished": len(memory.vanished),
+        "requests": requests,
+    }
+
+
+def _guards(policy: Policy, last: LastRun, today: date) -> Iterator[dict[str, Any]]:
+    """The losses of the last days beside the limit of the guard that counts them together."""
+    guards = guards_on(policy, today)
+    losses = losses_before(last.losses, last.unfinished, {}, today)
+    counts = losses_since(losses, today - timedelta(days=policy.window - 1))
+    for kind, window in WINDOW.items():
+        limit = guards[window][1].overall if window in guards else None
+        if limit is not None:
+            limit = limit.among(last.census.total)
+            most = max(limit.max, int(limit.share * last.census.total))
+            yield {"kind": kind, "days": policy.window, "accounts": counts[kind], "limit": most}
+
+
+def _coming(
+    accounts: ManagedAccounts,
+    rules: Callable[[date], Rules],
+    settings: Settings,
+    unreadable: UnreadableRecords,
+    today: date,
+) -> Iterator[Mapping[str, Any]]:
+    first = first_night(accounts, unreadable, today)
+    until = first + timedelta(days=DAYS)
+    forecast = Forecast(accounts, rules, settings.sources, unreadable, first, until)
+    return (day_row(night) for night in forecast.nights() if night.plan.changes)

@@ -1,0 +1,104 @@
+"""The status of the directory as one screen of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
+from typing import Any
+
+from piactl.core.text import counted
+from piactl.report.table import rendered
+
+View = Mapping[str, Any]
+
+_MARGIN = 10
+_MOST = 10
+"""Lines of one part; the rest is counted."""
+
+
+def status_text(view: View) -> str:
+    """The object of `status_view` as text, a part after the other; parts without content are left out."""
+    parts = (
+        ("", [f"{view['as_of']}: {counted(view['accounts'], 'account')} in use"]),
+        ("running", [*_running(view["running"])]),
+        ("last runs", _lines([_run(run) for run in view["runs"]]) or ["none has written yet"]),
+        ("feeds", _lines([_feed(feed) for feed in view["feeds"]])),
+        ("waiting", _lines([*_waiting(view["waiting"])]) or ["nothing"]),
+        ("end soon", _lines([*_ending(view)])),
+        ("guards", [_guard(guard) for guard in view["guards"] if guard["accounts"]]),
+        ("coming", _lines([_night(night) for night in view["coming"]]) or ["nothing is due"]),
+    )
+    lines = []
+    for title, content in parts:
+        for number, line in enumerate(content):
+            lines.append(f"{title if not number else '':{_MARGIN if title else 0}}{line}".rstrip())
+        if content:
+            lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows with aligned columns, at most _MOST."""
+    shown = [dict(enumerate(row)) for row in rows[:_MOST]]
+    if not shown:
+        return []
+    columns = [str(n) for n in range(len(rows[0]))]
+    named = [{str(n): text for n, text in row.items()} for row in shown]
+    lines = "".join(rendered(named, columns, "table")).splitlines()[1:]
+    return [*lines, *([f"and {len(rows) - _MOST} more"] if len(rows) > _MOST else [])]
+
+
+def _running(running: View | None) -> Iterator[str]:
+    if running:
+        yield f"run {running['run']} of {running['who']} on {running['host']} since {running['since']}"
+
+
+def _run(run: View) -> tuple[str, ...]:
+    outcomes = ", ".join(f"{number} {name}" for name, number in sorted((run.get("outcomes") or {}).items()))
+    held = f"{run['held']} held" if run.get("held") else ""
+    words = takewhile(lambda word: "/" not in word and not word.startswith("-"), str(run.get("command", "")).split()[1:])
+    started = str(run["started"])[:16].replace("T", " ")
+    return started, " ".join(words), str(run["status"]), outcomes, held, run["run"]
+
+
+def _feed(feed: View) -> tuple[str, ...]:
+    if feed["date"] is None:
+        return feed["source"], "no feed with a date yet", "", ""
+    age = "today" if not feed["days"] else f"{counted(feed['days'], 'day')} ago"
+    return feed["source"], feed["date"], counted(feed["rows"], "row"), f"{age}: too old" if feed["old"] else age
+
+
+def _waiting(waiting: View) -> Iterator[tuple[str, str]]:
+    if waiting["cases"]:
+        urgency = [f"{waiting[f'cases_{word}']} {word}" for word in ("soon", "overdue")]
+        urgency = [text for text in urgency if not text.startswith("0 ")]
+        cases = counted(waiting["cases"], "case") + (f", {', '.join(urgency)}" if urgency else "")
+        yield cases, "piactl match list"
+    if waiting["drift"]:
+        accounts = counted(waiting["drift"], "account")
+        yield f"{accounts} that another program changed", "piactl drift list"
+    if waiting["vanished"]:
+        entries = counted(waiting["vanished"], "entry", "entries")
+        yield f"{entries} that another program deleted", "piactl drift list"
+    if waiting["requests"]:
+        yield f"{counted(waiting['requests'], 'request')} for a second person", "piactl password requests"
+
+
+def _ending(view: View) -> Iterator[tuple[str, ...]]:
+    for row in view["overrides_ending"]:
+        yield row["until"], row["uid"], row["what"], row["by"]
+    for row in view["exceptions_ending"]:
+        where = f" at {row['uai']}" if row["uai"] else ""
+        yield row["end"], row["uid"], f"{row['kind']} of {row['service']}{where}", row["by"]
+
+
+def _guard(guard: View) -> str:
+    return f"{guard['kind']}: {guard['accounts']} of at most {guard['limit']} in {guard['days']} days"
+
+
+def _night(night: View) -> tuple[str, str, str]:
+    kinds = {
+        name: number for name, number in night.items() if name not in ("date", "accounts", "stopped_by")
+    }
+    stopped = f"stopped by guards: {', '.join(night['stopped_by'])}" if night["stopped_by"] else ""
+    return night["date"], ", ".join(f"{number} {kind}" for kind, number in kinds.items()), stopped
