@@ -56,7 +56,9 @@ def _running(running: View | None) -> Iterator[str]:
 def _run(run: View) -> tuple[str, ...]:
     outcomes = ", ".join(f"{number} {name}" for name, number in sorted((run.get("outcomes") or {}).items()))
     held = f"{run['held']} held" if run.get("held") else ""
-    words = takewhile(lambda word: "/" not in word and not word.startswith("-"), str(run.get("command", "")).split()[1:])
+    words = takewhile(
+        lambda word: "/" not in word and not word.startswith("-"), str(run.get("command", "")).split()[1:]
+    )
     started = str(run["started"])[:16].replace("T", " ")
     return started, " ".join(words), str(run["status"]), outcomes, held, run["run"]
 
@@ -65,7 +67,12 @@ def _feed(feed: View) -> tuple[str, ...]:
     if feed["date"] is None:
         return feed["source"], "no feed with a date yet", "", ""
     age = "today" if not feed["days"] else f"{counted(feed['days'], 'day')} ago"
-    return feed["source"], feed["date"], counted(feed["rows"], "row"), f"{age}: too old" if feed["old"] else age
+    return (
+        feed["source"],
+        feed["date"],
+        counted(feed["rows"], "row"),
+        f"{age}: too old" if feed["old"] else age,
+    )
 
 
 def _waiting(waiting: View) -> Iterator[tuple[str, str]]:
@@ -97,8 +104,6 @@ def _guard(guard: View) -> str:
 
 
 def _night(night: View) -> tuple[str, str, str]:
-    kinds = {
-        name: number for name, number in night.items() if name not in ("date", "accounts", "stopped_by")
-    }
+    kinds = {name: number for name, number in night.items() if name not in ("date", "accounts", "stopped_by")}
     stopped = f"stopped by guards: {', '.join(night['stopped_by'])}" if night["stopped_by"] else ""
     return night["date"], ", ".join(f"{number} {kind}" for kind, number in kinds.items()), stopped
