@@ -16,7 +16,7 @@ def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
     seven days, what the guards have counted in their window, and what the dates of the next seven days
     change. Nothing is written. `doctor` checks the rest.
     """
-    from piactl.flows.queries.status import status_view
+    from piactl.flows.status import status_view
     from piactl.report.status_text import status_text
 
     configuration = this_configuration()
