@@ -19,7 +19,8 @@ _NO_LOGIN = 2**32 - 1
 class Actor:
     """`user` is the account that piactl runs as. `sudo_user` is the user of sudo, "" where sudo did not start
     this process. `login` is who logged in to the host, by the audit record of the kernel, "" without one:
-    no environment can change that one. `origin` is terminal, cron, systemd or other."""
+    no environment can change it, but a process that has none may write one, of any user. `origin` is
+    terminal, cron, systemd or other."""
 
     user: str
     sudo_user: str
@@ -31,7 +32,12 @@ class Actor:
     @property
     def author(self) -> str:
         """The person behind the process, as precisely as it is known."""
-        return self.login or self.sudo_user or self.user
+        return author_of(self.user, self.sudo_user, self.login)
+
+
+def author_of(user: str, sudo_user: str, login: str) -> str:
+    """Who is behind a run: the user of sudo, unless that is root, else who logged in, else the user."""
+    return (sudo_user if sudo_user != "root" else "") or login or sudo_user or user
 
 
 def who(environ: Mapping[str, str] = os.environ) -> Actor:

@@ -13,6 +13,7 @@ from itertools import takewhile
 from typing import Any
 
 from piactl.core.journal_line import BrokenLine, JournalLine, ended, parsed
+from piactl.journal.actor import author_of
 from piactl.journal.errors import unreadable
 from piactl.journal.head_file import alive_runs
 from piactl.journal.rotated_files import files_of, newest_first, raw_lines
@@ -125,8 +126,8 @@ class JournalledChange:
 
     @property
     def author(self) -> str:
-        """The person behind it, as far as known: the login, else the sudo user, else the user."""
-        return self.login or self.sudo_user or self.user
+        """The person behind it, as far as known."""
+        return author_of(self.user, self.sudo_user, self.login)
 
 
 def changes(path: str, wanted: Wanted | None = None, kind: str = "") -> Iterator[JournalledChange]:

@@ -4,25 +4,38 @@ variable gives an operator a password, and each act is in the journal with the o
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from piactl.errors import Exit
 from tests.story.academy import Academy
 
-from .conditions import CLAIRE, IDA, NUMEN, WHY, load
+from .conditions import CLAIRE, IDA, NUMEN, TODAY, WHY, load
 from .unix_host import Host, unix_host
 
 pytestmark = pytest.mark.long
 
 DESK, NIGHT, ADMIN = "piactl-desk", "piactl", "piactl-admin"
+OTHER_NUMEN = "20E9512346XYZ"
 OWN = f"/etc/piactl/secrets/{DESK}/desk"
 
 
 @pytest.fixture
 def host(academy: Academy) -> Iterator[Host]:
+    """NUMENs under two keys, of which the help desk has one. Each operator may give out one activation
+    password a day."""
+    secret = academy.sandbox.folder / "secrets" / "matching"
+    secret.write_text("5" * 64, encoding="ascii")
+    secret.chmod(0o600)
+    academy.edit(
+        "piactl.yaml", "state_folder: state\n", "state_folder: state\nmatching_key: secrets/matching\n"
+    )
+    academy.allow_up_to(1, "password_operator")
     load(academy)
     with unix_host(academy) as host:
         yield host
@@ -75,6 +88,104 @@ def test_each_group_has_its_commands_and_its_journal(host: Host) -> None:
         assert done.returncode == Exit.DONE, done.stdout + done.stderr
         assert "journal intact" in done.stdout
     assert host.sudo("ope", DESK, "piactl", "journal", "show").returncode == 1, "not theirs to read"
+
+
+def journal_of(host: Host, user: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in host.root(f"cat /var/log/{user}/journal.jsonl").splitlines()]
+
+
+def test_two_operators_and_no_way_to_be_both(host: Host) -> None:
+    """One requests, and approves under no name that a process can take; a second one approves, once."""
+    for uid in (CLAIRE, IDA):
+        host.academy.change(uid, userPassword=["quatre chats gris et lents"])
+    request = ("piactl", "password", "reset", CLAIRE, "--second-person", *WHY, "--yes")
+    refused = host.sudo("ope", DESK, *request, forged_login="eva")
+    assert (refused.returncode, "you are eva for the kernel, ope for sudo" in refused.stderr) == (1, True)
+    done = host.sudo("ope", DESK, *request)
+    assert done.returncode == Exit.DONE, done.stderr
+    (name,) = re.findall(r"password approve (\S+)", done.stdout)
+    approve = ("piactl", "password", "approve", name, "--yes")
+    careless = [f"{word}=eva" for word in ("SUDO_USER", "LOGNAME", "USER")]
+    waiting = host.sudo("idle", DESK, *request)
+    (of_idle,) = re.findall(r"password approve (\S+)", waiting.stdout)
+    with host.academy.nothing_written():
+        for caller, user, words, how, code, said in (
+            ("ope", DESK, approve, {}, 1, "ope requested it, so somebody else has to"),
+            ("ope", DESK, approve, {"forged_login": "eva"}, 1, "you are eva for the kernel, ope for sudo"),
+            ("ope", DESK, (*careless, *approve), {}, 1, "not allowed to set the following environment"),
+            ("ope", DESK, approve, {"environment": {"SUDO_USER": "eva"}}, 1, "ope requested it"),
+            (
+                "idle",
+                DESK,
+                (*careless, *approve[:3], of_idle, "--yes"),
+                {},
+                1,
+                "idle for the kernel, eva for sudo",
+            ),
+            ("ope", "eva", approve, {}, 1, "not allowed to execute"),
+            ("eva", DESK, (*approve[:3], f"{name}-ended", "--yes"), {}, 9, "there is no such request"),
+            ("eva", DESK, (*approve[:3], f"{name},ou=x", "--yes"), {}, 9, "there is no such request"),
+            ("eva", DESK, (*approve, "--to", "/srv/shared/new"), {}, 2, "writes no file for you"),
+            ("eva", DESK, ("piactl", "otp", "approve", name), {}, 1, f"piactl password approve {name}"),
+            ("boss", ADMIN, approve, {}, 10, "only user piactl-desk has the password of desk"),
+        ):
+            done = host.sudo(caller, user, *words, terminal="--to" not in words, **how)
+            assert (done.returncode, said in done.stdout + done.stderr) == (code, True), (caller, words, done)
+    done = host.sudo("eva", DESK, *approve[:3], name.upper(), "--yes", terminal=True)
+    assert (done.returncode, "shown this once" in done.stdout) == (Exit.DONE, True), done.stdout
+    done = host.sudo("boss", DESK, *approve, terminal=True)
+    assert done.returncode == 1, "boss is not of the help desk"
+    done = host.sudo("idle", DESK, *approve, terminal=True)
+    assert (done.returncode, "approved by eva already" in done.stdout) == (1, True), done.stdout
+    lines = journal_of(host, DESK)
+    (change,) = [line for line in lines if line.get("kinds") == ["password"]]
+    (run,) = [line for line in lines if line["type"] == "run" and line["run"] == change["run"]]
+    assert (run["sudo_user"], f"requested by ope ({name})" in change["reason"]) == ("eva", True)
+
+
+def test_nobody_uses_up_the_quota_of_another(host: Host) -> None:
+    """Neither by a login record nor by a variable."""
+    activate = ("piactl", "password", "activate", CLAIRE, "--yes")
+    done = host.sudo("ope", DESK, *activate, terminal=True)
+    assert done.returncode == Exit.DONE, done.stdout
+    done = host.sudo("idle", DESK, *activate, terminal=True, forged_login="eva")
+    assert done.returncode == Exit.DONE, done.stdout
+    with host.academy.nothing_written():
+        for how in (
+            {},
+            {"forged_login": "eva"},
+            {"environment": {"SUDO_USER": "eva", "LOGNAME": "eva"}},
+        ):
+            done = host.sudo("ope", DESK, *activate, terminal=True, **how)
+            assert done.returncode == Exit.REFUSED, (how, done.stdout)
+            assert "REFUSED by the guard password_operator" in done.stdout
+    done = host.sudo("eva", DESK, *activate, terminal=True)
+    assert done.returncode == Exit.DONE, "hers is untouched"
+
+
+def test_the_help_desk_checks_numens_without_the_matching_key(host: Host) -> None:
+    """After a night that saw another NUMEN, and so made its verifier."""
+    assert "matching" not in host.root(f"ls /etc/piactl/secrets/{DESK}")
+    former = TODAY - timedelta(days=3)
+    host.root(
+        f"""sed -i 's/^password:$/password:\\n  holdoff_days: 0/' /etc/piactl/piactl.yaml
+        cd /srv/piactl/feeds; sed 's/{NUMEN}/{OTHER_NUMEN}/; s/{former}/{TODAY}/' hr.csv > hr2.csv
+        chown ope hr2.csv; chmod 644 hr2.csv"""
+    )
+    done = host.sudo("boss", NIGHT, "piactl", "nightly", "/srv/piactl/feeds/hr2.csv")
+    assert done.returncode == Exit.DONE, done
+    assert len(host.academy.values(CLAIRE, "piactlNumenVerifier")) == 1
+    reset = ("piactl", "password", "reset", CLAIRE)
+    for numen, code in ((NUMEN, 1), (OTHER_NUMEN, 0)):
+        done = host.sudo("ope", DESK, *reset, "--numen-file", "-", terminal=True, stdin=f"{numen}\n")
+        assert done.returncode == code, done.stdout
+    for user in (NIGHT, ADMIN):
+        done = host.sudo("boss", user, "piactl", "doctor", "-o", "json")
+        found = {one["id"]: one["found"] for one in json.loads(done.stdout)}
+        assert "matching" not in found["D04"] + found["D52"], done.stdout
+    host.root(f"rm /etc/piactl/secrets/{NIGHT}/matching")
+    done = host.sudo("boss", NIGHT, "piactl", "nightly", "/srv/piactl/feeds/hr.csv")
+    assert (done.returncode, "matching" in done.stderr) == (Exit.CONFIGURATION, True), done
 
 
 def test_an_identity_of_another_user(host: Host) -> None:

@@ -142,5 +142,14 @@ def test_a_rule_that_is_too_wide(settings: Settings, rule: str) -> None:
 
 
 @sudo
+@pytest.mark.parametrize(
+    "rule", ["%desk ALL = ({}) SETENV: {}", "Defaults:%desk setenv\n%desk ALL = ({}) {}"]
+)
+def test_a_rule_that_lets_people_name_somebody_else(settings: Settings, rule: str) -> None:
+    finding = found(settings, "D53", rule.format(ME, "/usr/bin/piactl otp *"))
+    assert (finding.outcome, "SUDO_USER" in finding.found) == (Outcome.ERROR, True), finding
+
+
+@sudo
 def test_rules_that_are_not_valid(settings: Settings) -> None:
     assert "the rules are not valid" in found(settings, "D53", "%desk ALL = (").found

@@ -40,7 +40,8 @@ install -D -m 644 {examples}/sysusers/piactl.conf /etc/sysusers.d/piactl.conf
 install -D -m 644 {examples}/tmpfiles/piactl.conf /etc/tmpfiles.d/piactl.conf
 systemd-tmpfiles --create /etc/tmpfiles.d/piactl.conf
 groupadd helpdesk; groupadd directory-admins; groupadd careless
-useradd -m -G helpdesk ope; useradd -m -G directory-admins boss; useradd -m -G careless idle
+for name in ope eva; do useradd -m -G helpdesk $name; done
+useradd -m -G directory-admins boss; useradd -m -G careless idle
 install -d -m 1777 /srv/shared; install -d -o root -g piactl -m 2770 /srv/piactl/feeds
 rm -f /etc/sudoers.d/*; install -m 440 {examples}/sudoers/piactl /etc/sudoers.d/piactl
 cat > /etc/sudoers.d/tests <<END
@@ -50,6 +51,14 @@ Defaults:%helpdesk,%directory-admins,%careless !authenticate, !lecture
 END
 chmod 440 /etc/sudoers.d/tests; visudo -c
 """
+
+
+_NO_LOGIN = 2**32 - 1
+
+
+def _login(uid: str) -> list[str]:
+    """The words before a command that give it a login record, where the kernel allows it."""
+    return ["sh", "-c", f'{{ echo {uid} > /proc/self/loginuid; }} 2>/dev/null; exec "$@"', "sh"]
 
 
 def lacking() -> str:
@@ -81,20 +90,23 @@ class Host:
         stdin: str = "",
         environment: Mapping[str, str] = {},
         terminal: bool = False,
+        forged_login: str = "",
     ) -> subprocess.CompletedProcess[str]:
-        """`sudo -u USER WORDS...`, run by `caller`, whose shell has `environment`, on a terminal or not."""
+        """`sudo -u USER WORDS...`, run by `caller`, whose shell has `environment`, on a `terminal` or not.
+
+        The caller logged in as themselves, or not at all, and then writes the login record of somebody else."""
         told = [f"{name}={value}" for name, value in environment.items()]
-        command = ["runuser", "-u", caller, "--", "env", "-C", "/srv/shared", *told]
+        command = [
+            *_login(str(_NO_LOGIN) if forged_login else f"$(id -u {caller})"),
+            *("runuser", "-u", caller, "--", "env", "-C", "/srv/shared", *told),
+            *(_login(f"$(id -u {forged_login})") if forged_login else ()),
+        ]
         command_line = ["sudo", "-n", "-u", user, *words]
         if terminal:
-            command_line = [
-                "script",
-                "--quiet",
-                "--return",
-                "--command",
-                shlex.join(command_line),
-                "/dev/null",
-            ]
+            typed = f"printf %s {shlex.quote(stdin)} | " if stdin else ""
+            shell = typed + shlex.join(command_line)
+            command_line = ["script", "--quiet", "--return", "--command", shell, "/dev/null"]
+            stdin = ""
         return self._enter([*command, *command_line], {}, stdin)
 
     def _enter(
@@ -180,6 +192,7 @@ def _configure(host: Host) -> None:
     for name, user in (("nightly", "piactl"), ("desk", "piactl-desk"), ("administrator", "piactl-admin")):
         text = text.replace(f"secrets/{name}}}", f"secrets/{user}/{name}, user: {user}}}")
     text = text.replace("keys: secrets/keys", "keys: secrets/{user}/keys")
+    text = text.replace("matching_key: secrets/matching", 'matching_key: "secrets/{user}/matching"')
     text = text.replace("journal: journal/piactl.jsonl", "journal: /var/log/{user}/journal.jsonl")
     text = text.replace("state_folder: state", "state_folder: /var/lib/{user}")
     host.root(f"cat > /etc/piactl/piactl.yaml <<'END'\n{text}\nEND")
@@ -189,8 +202,8 @@ def _configure(host: Host) -> None:
         chgrp piactl-config /etc/piactl/*.*; chmod 640 /etc/piactl/*.*
         put() {{ for name in $2; do
             install -o $1 -g $1 -m 600 {folder}/secrets/$name /etc/piactl/secrets/$1/; done; }}
-        put piactl "reader keys nightly"; put piactl-desk "reader keys desk"
-        put piactl-admin "reader keys administrator"
+        put piactl "reader keys nightly matching"; put piactl-desk "reader keys desk"
+        put piactl-admin "reader keys administrator matching"
         cp {host.academy.folder}/hr.csv /srv/piactl/feeds/; chown ope /srv/piactl/feeds/hr.csv
         chmod 644 /srv/piactl/feeds/hr.csv
         """

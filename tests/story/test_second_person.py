@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +17,8 @@ import pytest
 
 from piactl.journal import actor as journal_actor
 from piactl.journal import who
-from tests.cli.test_password import CLAIRE, IDA, codes, given, lets_in, staff
+from tests.cli.test_password import CLAIRE, IDA, LEA, codes, given, lets_in, staff
+from tests.directory.test_acl_matrix import hold_lock
 
 from .academy import Academy, Ran
 from .phones import Phone, enrolled, verified
@@ -274,6 +275,77 @@ def test_a_record_of_another_program(people: Academy, monkeypatch: pytest.Monkey
                 change()
     with people.nothing_written():
         assert approved(people, request)[0].code == 1
+
+
+RAW: dict[str, Callable[[ldap3.Connection, str, dict[str, Any]], None]] = {
+    "another operator": lambda raw, dn, true: put(raw, dn, {**true, "by": "zoe"}),
+    "another account": lambda raw, dn, true: put(raw, dn, {**true, "account": CLAIRE}),
+    "later": lambda raw, dn, true: put(raw, dn, {**true, "at": datetime.now().astimezone().isoformat()}),
+    "another name": lambda raw, dn, true: raw.modify_dn(dn, "cn=cfhk-9999"),
+    "its end": lambda raw, dn, true: raw.delete(dn.replace(",", "-ended,", 1)),
+}
+
+
+def put(connection: ldap3.Connection, dn: str, record: dict[str, Any]) -> None:
+    connection.modify(dn, {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(record)])]})
+
+
+@pytest.mark.parametrize("identity", ["reader", "nightly", "desk", "administrator"])
+def test_a_request_that_served_gives_nothing_more_whatever_is_written(
+    people: Academy, monkeypatch: pytest.MonkeyPatch, identity: str
+) -> None:
+    """By raw LDAP, as each identity; the nightly one holds the run lock."""
+    request = requested(
+        people, "password", "reset", LEA
+    )  # who never had one: within the second it is another
+    ((dn, true),) = records(people).items()
+    log_in(monkeypatch, "bruno")
+    assert approved(people, request)[0].code == 0
+    with people.sandbox.root() as root:
+        hold_lock(root, people.sandbox.state)
+    allowed = set()
+    for what, do in RAW.items():
+        with people.sandbox.connect(identity) as raw:
+            try:
+                do(raw, dn, true)
+            except ldap3.core.exceptions.LDAPInsufficientAccessRightsResult:
+                continue
+        allowed.add(what)
+        name = "cfhk-9999" if what == "another name" else request
+        with people.nothing_written():
+            for operator in ("anne", "bruno", "zoe"):
+                log_in(monkeypatch, operator)
+                ran, found = approved(people, name)
+                assert (ran.code in (1, 10), found) == (True, {}), (what, ran)
+        if what == "another name":
+            with people.sandbox.root() as root:
+                root.modify_dn("cn=cfhk-9999," + dn.partition(",")[2], dn.partition(",")[0])
+        if what != "its end":
+            with people.sandbox.root() as root:
+                put(root, dn, true)
+    # by the record alone the request is open again; that the password is another one shows that it served
+    assert allowed == (set(RAW) if identity in ("nightly", "administrator") else set())
+    if allowed:
+        assert "has got another password since" in ran.err
+
+
+def test_who_is_one_for_the_kernel_and_another_for_sudo_neither_requests_nor_approves(
+    people: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process without a login record can give itself that of a colleague; sudo knows its user."""
+    request = requested(people, "password", "reset", IDA)
+
+    def known_as(login: str, sudo_user: str) -> None:
+        log_in(monkeypatch, login)
+        monkeypatch.setattr(journal_actor, "_sudo_user", lambda said, _: sudo_user)
+
+    with people.nothing_written():
+        known_as("bruno", "anne")
+        ran, found = approved(people, request)
+        assert (ran.code, found, "anne for sudo" in ran.err) == (1, {}, True), ran
+        assert requested(people, "password", "reset", CLAIRE, code=1) == ""
+    known_as("bruno", "bruno")
+    assert approved(people, request)[0].code == 0
 
 
 def test_a_directory_without_the_folder_says_what_to_do(people: Academy) -> None:

@@ -132,6 +132,7 @@ def request_approval(kind: str, names: Sequence[str], manner: Manner, *beside: o
         lambda reader: requests_of(configuration, reader).prepare(
             configuration.accounts(reader),
             configuration.rules(order.as_of),
+            configuration.settings.password,
             kind,
             names,
             order.reason,
@@ -165,9 +166,13 @@ def _withdraw(name: str, manner: Manner) -> int:
 
 def _to_approve(name: str, kind: str, manner: Manner) -> tuple[Configuration, Order, str, Request]:
     """The request that the operator may approve, and the order of the run, whose reason names who made it."""
+    from piactl.flows.helpdesk.second_person import refuse_changed
+
     configuration, order, _ = acting.begin(manner)
     with reading(configuration) as reader:
         one, operator = requests_of(configuration, reader).to_approve(name, kind, order.actor, utc_now())
+        if kind == PASSWORD:
+            refuse_changed(configuration.accounts(reader), configuration.settings.password, one)
     return configuration, replace(order, reason=one.approving_reason), operator, one
 
 

@@ -8,7 +8,7 @@ import pwd
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +103,11 @@ def _output(command: list[str]) -> str | None:
 
 
 def _too_wide(rules: Mapping[str, Any], users: set[str]) -> list[str]:
-    """The rules that let somebody run as one of `users` more than commands of piactl that are named."""
+    """The rules that let somebody run as one of `users` more than commands of piactl that are named, or set
+    the variables of these: SUDO_USER among them names the author."""
     wide = []
+    if _sets_variables(rules.get("Defaults", [])):
+        wide.append("`Defaults setenv` lets people set every variable, SUDO_USER too")
     for rule in rules.get("User_Specs", []):
         people = ", ".join(str(next(iter(one.values()))) for one in rule.get("User_List", []))
         for part in rule.get("Cmnd_Specs", []):
@@ -114,4 +117,10 @@ def _too_wide(rules: Mapping[str, Any], users: set[str]) -> list[str]:
                 is_named = words[:1] == [_PROGRAM] and len(words) > 1 and words[1][0].isalpha()
                 if named and not is_named and not command.get("negated"):
                     wide.append(f"{people} may run {' '.join(words)} as {', '.join(sorted(named))}")
+            if named and _sets_variables([part]):
+                wide.append(f"{people} may set every variable, SUDO_USER too, as {', '.join(sorted(named))}")
     return wide
+
+
+def _sets_variables(parts: Iterable[Mapping[str, Any]]) -> bool:
+    return any(option.get("setenv") is True for part in parts for option in part.get("Options", []))

@@ -19,11 +19,13 @@ from piactl.core.credentials.activation_password import ALPHABET, LENGTH
 from piactl.core.credentials.totp import to_verify
 from piactl.core.edits import ActRefused
 from piactl.core.model.digests import DigestKeys
+from piactl.core.model.settings import PasswordSettings
 from piactl.core.plan.guards import DEVICE, PASSWORD
 from piactl.core.rules.desired import Rules
 from piactl.directory.dn import child
 from piactl.directory.port import EntryWrite, Outcome, Reader, Writer
 from piactl.directory.store.accounts import Entry
+from piactl.directory.store.credentials import read_credentials
 from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
@@ -48,7 +50,7 @@ from piactl.flows.helpdesk.activation import refuse_activation
 from piactl.flows.helpdesk.otp.holder import Holder, find_holder
 from piactl.flows.helpdesk.rate_limit import shown_time
 from piactl.flows.plan.ready_plan import AccountWrite
-from piactl.flows.queries.accounts import AccountStore
+from piactl.flows.queries.accounts import AccountStore, find_entry
 from piactl.journal.actor import Actor
 
 HOURS = timedelta(hours=8)
@@ -67,13 +69,15 @@ class RequestNotFound(PiactlError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What `by` requested at `at`, and why: `kind` is PASSWORD or DEVICE, `device` the name of the new one.
-    `ended` is the record of its end, None while it is open."""
+    """What `by` requested at `at`, and why: `kind` is PASSWORD or DEVICE, `device` the name of the new one,
+    `changed` when the password was last set, "" for never. `ended` is the record of its end, None while it is
+    open."""
 
     name: str
     kind: str
     account: str
     device: str
+    changed: str
     by: str
     at: datetime
     reason: str
@@ -86,7 +90,8 @@ class Request:
     @property
     def record(self) -> dict[str, Any]:
         facts = {"kind": self.kind, "account": self.account, "by": self.by, "reason": self.reason}
-        return {**facts, "device": self.device, "at": self.at.isoformat(timespec="seconds")}
+        facts |= {"device": self.device, "changed": self.changed}
+        return {**facts, "at": self.at.isoformat(timespec="seconds")}
 
     @property
     def approving_reason(self) -> str:
@@ -96,6 +101,13 @@ class Request:
 
 def known_operator(actor: Actor) -> str:
     """The name of the operator, as the kernel or sudo has it. Raises ActRefused."""
+    if actor.login and actor.sudo_user and actor.login != actor.sudo_user:
+        # a process without a login record can give itself that of a colleague
+        raise ActRefused(
+            "two operators are needed, and you are "
+            f"{actor.login} for the kernel, {actor.sudo_user} for sudo.\n"
+            "Log in to this host as yourself, and run sudo from there"
+        )
     name = actor.login or actor.sudo_user
     if not name:
         raise ActRefused(
@@ -137,6 +149,7 @@ class Requests:
     def open_one(self, name: str, now: datetime) -> Request:
         """Raises RequestNotFound, UnreadableRecord for a record of another program, and ActRefused for a
         request that is over."""
+        name = name.lower()  # as the directory compares it; the seal does not
         dn = child(self._folder, "cn", name)
         data = stored(self.reader.read(dn, [DATA]))
         if data is None:
@@ -189,6 +202,7 @@ class Requests:
         self,
         store: AccountStore,
         rules: Rules,
+        settings: PasswordSettings,
         kind: str,
         names: Sequence[str],
         reason: str,
@@ -202,12 +216,14 @@ class Requests:
             raise PiactlError(f"{self._folder} is missing: docs/upgrade-directory.md, section 8")
 
         def prepared(name: str, entry: Entry) -> PreparedAccount:
-            uid, device = entry.account.uid, ""
+            uid, device, changed = entry.account.uid, "", ""
             if kind == PASSWORD:
                 refuse_activation(entry.account, rules, identity)
+                changed = _changed(store, entry, settings)
             else:
                 device = _replacing(find_holder(store, uid, self.unreadable, identity))
-            one = Request(_new_name(), kind, uid, device, operator, now.replace(microsecond=0), reason)
+            at = now.replace(microsecond=0)
+            one = Request(_new_name(), kind, uid, device, changed, operator, at, reason)
             record = {**one.record, "seal": self.keys.digest("request", _sealed(one))}
             write = _added(child(self._folder, "cn", one.name), record)
             note = (
@@ -226,7 +242,8 @@ class Requests:
 
     def _read(self, name: str, record: Record) -> Request:
         kind, account, device, by = (text_of(record, word) for word in ("kind", "account", "device", "by"))
-        one = Request(name, kind, account, device, by, instant_of(record["at"]), text_of(record, "reason"))
+        changed, reason = text_of(record, "changed"), text_of(record, "reason")
+        one = Request(name, kind, account, device, changed, by, instant_of(record["at"]), reason)
         if not self.keys.matches(text_of(record, "seal"), "request", _sealed(one)):
             raise Misshapen("its seal is not of piactl's keys: another program wrote it")
         return one
@@ -236,6 +253,13 @@ class Requests:
         dn = child(self._folder, "cn", name + _ENDED)
         data = stored(self.reader.read(dn, [DATA]))
         return None if data is None else self.unreadable.read(dn, data, dict) or {}
+
+
+def refuse_changed(store: AccountStore, settings: PasswordSettings, one: Request) -> None:
+    """Raises ActRefused where the account has another password since the request: it served already, though
+    somebody took its end away, or nobody needs it any more."""
+    if _changed(store, find_entry(store, one.account), settings) != one.changed:
+        raise ActRefused(f"{one.name}: {one.account} has got another password since; request it again")
 
 
 def waiting_device(holder: Holder) -> str:
@@ -260,6 +284,11 @@ def forget_old_requests(run: Run) -> int:
             if write is not None:
                 gone += next(iter(run.writer.write([write]))).outcome is Outcome.APPLIED
     return gone
+
+
+def _changed(store: AccountStore, entry: Entry, settings: PasswordSettings) -> str:
+    changed = read_credentials(store.reader, entry.dn, "", settings).changed
+    return changed.isoformat() if changed else ""
 
 
 def _replacing(holder: Holder) -> str:
