@@ -94,7 +94,7 @@ class Host:
     ) -> subprocess.CompletedProcess[str]:
         """`sudo -u USER WORDS...`, run by `caller`, whose shell has `environment`, on a `terminal` or not.
 
-        The caller logged in as themselves, or not at all, and then writes the login record of somebody else."""
+        The caller logged in as themselves, or not at all and then writes the login record of a colleague."""
         told = [f"{name}={value}" for name, value in environment.items()]
         command = [
             *_login(str(_NO_LOGIN) if forged_login else f"$(id -u {caller})"),
