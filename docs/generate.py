@@ -51,8 +51,11 @@ EXIT_CODES = {
 
 STREAMS = """\
 Data go to stdout, messages to stderr. Lists print a table on a terminal and tsv elsewhere; `-o` selects
-`table`, `json`, `ndjson`, `csv` or `tsv`. The name of an account can be its uid, an address, an alias or the
-matricule; `-` reads names from stdin, one per line, as plain text or as JSON objects with a `uid`.
+`table`, `json`, `ndjson`, `csv` or `tsv`; all but `table` are UTF-8 in any locale. `-o csv --excel` is what
+Excel and LibreOffice in French open: separated by semicolons, and a matricule stays text.
+
+The name of an account can be its uid, an address, an alias or the matricule; `-` reads names from stdin, one
+per line, as plain text or as JSON objects with a `uid`.
 
 Dates are civil days, written YYYY-MM-DD. `--as-of` answers for another day than today. A command that writes
 accepts another day only where the configuration says `any_date: true`, as that of a sandbox does."""

@@ -122,17 +122,19 @@ def new_device_name() -> str:
     return f"otp-{secrets.token_hex(4)}"
 
 
+_BORDER = 2
 _SCALE = 6
 """Pixels of one module in the PNG."""
 
 
-def drawn(uri: str) -> str:
-    """The QR code in half blocks, light on dark or dark on light alike: phones read both."""
+def drawn(uri: str, *, blocks: bool) -> tuple[str, int]:
+    """The QR code for a terminal, and its columns: in half blocks, light on dark or dark on light alike, for
+    phones read both; without `blocks` twice as large, in blanks with ANSI sequences."""
     import segno
 
-    text = io.StringIO()
-    segno.make(uri, error="m", micro=False).terminal(out=text, compact=True, border=2)
-    return text.getvalue()
+    code, text = segno.make(uri, error="m", micro=False), io.StringIO()
+    code.terminal(out=text, compact=blocks, border=_BORDER)
+    return text.getvalue(), int(code.symbol_size(border=_BORDER)[0]) * (1 if blocks else 2)
 
 
 def png(uri: str) -> bytes:

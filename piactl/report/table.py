@@ -1,4 +1,4 @@
-"""Rows as a table for people, or as json, ndjson, csv or tsv for programs."""
+"""Rows as a table for people, as json, ndjson, csv or tsv for programs, as csv for French spreadsheets."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from typing import Any
 
 from piactl.report.escaping import neutral, shown
 
-FORMATS = ("table", "json", "ndjson", "csv", "tsv")
+FORMATS = ("table", "json", "ndjson", "csv", "tsv", "excel")
 
 Row = Mapping[str, Any]
 
 _SPECIAL = re.compile(r'[",;\t\r\n]')
+_NUMBER = re.compile(r"[0-9][0-9 ., \u00a0\u202f]*(?:[eE][+-]?[0-9]+)?")
+_BOM = "\ufeff"
 
 
 def rendered(rows: Iterable[Row], columns: Sequence[str], layout: str) -> Iterable[str]:
     """Yields the text of the rows. json and ndjson have complete rows; table, csv and tsv the named columns.
     In csv, what a spreadsheet would read as a formula gets an apostrophe, and cells with any of its
-    separators are quoted. tsv, for programs, escapes tab, newline and backslash in values."""
+    separators are quoted. tsv, for programs, escapes tab, newline and backslash in values. excel is csv with
+    what a French spreadsheet needs: a byte order mark, semicolons, and text that looks like a number as a
+    formula that gives text, so that a matricule keeps its zeros."""
     if layout == "json":
         yield json.dumps(list(rows), ensure_ascii=False, indent=2) + "\n"
     elif layout == "ndjson":
@@ -29,6 +33,10 @@ def rendered(rows: Iterable[Row], columns: Sequence[str], layout: str) -> Iterab
         yield _csv_line(columns)
         for row in rows:
             yield _csv_line([neutral(cell(row.get(name))) for name in columns])
+    elif layout == "excel":
+        yield _BOM + _csv_line(columns, ";")
+        for row in rows:
+            yield _csv_line([_spreadsheet(row.get(name)) for name in columns], ";")
     elif layout == "tsv":
         yield "\t".join(columns) + "\n"
         for row in rows:
@@ -48,10 +56,16 @@ def cell(value: Any) -> str:
     return str(value)
 
 
-def _csv_line(cells: Sequence[str]) -> str:
-    return (
-        ",".join(_quoted(text) if _SPECIAL.search(text) or len(cells) == 1 else text for text in cells) + "\n"
-    )
+def _spreadsheet(value: Any) -> str:
+    text = cell(value)
+    if _NUMBER.fullmatch(text) and not isinstance(value, int | float):
+        return f'="{text}"'
+    return neutral(text)
+
+
+def _csv_line(cells: Sequence[str], separator: str = ",") -> str:
+    quoted = (_quoted(text) if _SPECIAL.search(text) or len(cells) == 1 else text for text in cells)
+    return separator.join(quoted) + "\n"
 
 
 def _quoted(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from piactl.cli.framework.context import put, reading, say, this_configuration, today
-from piactl.cli.framework.options import AsOf, read_date, read_day
+from piactl.cli.framework.options import AsOf, read_date, read_day, use_form
 from piactl.errors import Exit, PiactlError
 from piactl.private_files import refuse_output
 from piactl.report.timeline_text import timeline_text
@@ -40,7 +40,8 @@ def timeline(
         str | None, typer.Option("--until", metavar="DATE", help="The last day (YYYY-MM-DD).")
     ] = None,
     output: Annotated[
-        TimelineLayout, typer.Option("-o", "--output", help="json has the periods, each with its days.")
+        TimelineLayout,
+        typer.Option("-o", "--output", help="json has the periods, each with its days.", callback=use_form),
     ] = TimelineLayout.TEXT,
     as_of: AsOf = None,
 ) -> int:

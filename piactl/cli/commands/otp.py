@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,6 +38,8 @@ from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
+    from piactl.directory.port import Reader
+    from piactl.flows.accounts.batch import Batch
     from piactl.flows.apply.run import Order
     from piactl.flows.helpdesk.otp import Enrolment
     from piactl.flows.helpdesk.otp.holder import Holder
@@ -377,12 +381,8 @@ def enroll(
     files = (None, None) if dry_run else (png, uri_file)
     with EnrolmentDelivery(*files, alone=len(wanted) == 1) as delivery:
 
-        def show() -> None:
-            if on_screen and delivery.made:
-                _show_once(delivery.made[0])
-
-        return acting.decide(
-            lambda reader: delivery.prepare(
+        def prepare(reader: Reader) -> Batch:
+            batch = delivery.prepare(
                 configuration.accounts(reader),
                 configuration.policy.otp_issuer,
                 configuration.unreadable,
@@ -390,7 +390,17 @@ def enroll(
                 author,
                 utc_now(),
                 manner.identity,
-            ),
+            )
+            if on_screen and delivery.prepared:
+                _picture(delivery.prepared[0])
+            return batch
+
+        def show() -> None:
+            if on_screen and delivery.made:
+                _show_once(delivery.made[0])
+
+        return acting.decide(
+            prepare,
             manner,
             configuration,
             order,
@@ -413,8 +423,26 @@ def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, oth
         )
 
 
-def _show_once(enrolment: Enrolment) -> None:
+def _picture(enrolment: Enrolment) -> str:
+    """The QR code as this terminal can show it. Raises UsageError if it cannot."""
     from piactl.otp_secret import drawn
 
-    put([drawn(enrolment.uri), f"{enrolment.uri}\n"])
+    try:
+        blocks = "▀▄█".encode(sys.stdout.encoding) != b""
+    except UnicodeEncodeError:
+        blocks = False
+    picture, columns = drawn(enrolment.uri, blocks=blocks)
+    instead = "add --png FILE, or --uri-file FILE. Nothing was changed"
+    if not blocks and os.environ.get("TERM", "dumb") == "dumb":
+        raise UsageError(f"this terminal cannot show a QR code (it has no UTF-8): {instead}")
+    there = shutil.get_terminal_size((columns, 24)).columns
+    if there < columns:
+        raise UsageError(
+            f"a QR code takes {columns} columns here, and this terminal has {there}: widen it, or {instead}"
+        )
+    return picture
+
+
+def _show_once(enrolment: Enrolment) -> None:
+    put([_picture(enrolment), f"{enrolment.uri}\n"])
     say("scan it now: it is shown only once. A photograph of it is a copy of the device: clear the screen")

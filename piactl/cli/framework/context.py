@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from piactl.cli.framework.terminal import discard
+from piactl.cli.framework.terminal import discard, print_utf8
 from piactl.core.model.settings import IdentityName
 from piactl.errors import ConfigurationInvalid, Mistake, NotPermitted, UsageError
 from piactl.private_files import sudo_service, this_user
@@ -179,7 +179,10 @@ def layout_or_default(layout: object) -> str:
     """The chosen layout; by default a table on a terminal, else tsv."""
     if layout is not None:
         return str(getattr(layout, "value", layout))
-    return "table" if sys.stdout.isatty() else "tsv"
+    if sys.stdout.isatty():
+        return "table"
+    print_utf8()
+    return "tsv"
 
 
 class ProgressLine:

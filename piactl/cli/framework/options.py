@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from piactl.cli.framework.terminal import print_utf8
 from piactl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +32,30 @@ class PlanLayout(StrEnum):
     JSON = "json"
 
 
+class Spreadsheet(StrEnum):
+    """What `-o csv --excel` is."""
+
+    EXCEL = "excel"
+
+
+Excel = Annotated[
+    bool,
+    typer.Option("--excel", is_eager=True, help="With -o csv: as Excel and LibreOffice in French open it."),
+]
+"""`application` adds it to each command with a Layout."""
+
+
+def use_form(ctx: typer.Context, value: StrEnum | None) -> StrEnum | None:
+    """Callback of every `-o`, after `--excel` was read: data for programs are UTF-8, whatever the locale.
+    Raises UsageError for `--excel` without csv."""
+    excel = ctx.params.pop("excel", False)
+    if excel and value is not Layout.CSV:
+        raise UsageError("--excel is for csv: add -o csv")
+    if value not in (None, Layout.TABLE, PlanLayout.TEXT):
+        print_utf8()
+    return Spreadsheet.EXCEL if excel else value
+
+
 Output = Annotated[
     Layout | None,
     typer.Option(
@@ -38,15 +63,25 @@ Output = Annotated[
         "--output",
         help="The form of the output; by default a table on a terminal, else tsv.",
         show_default=False,
+        callback=use_form,
     ),
 ]
 ShowOutput = Annotated[
     Layout | None,
-    typer.Option("-o", "--output", help="The form of the output; text by default.", show_default=False),
+    typer.Option(
+        "-o",
+        "--output",
+        help="The form of the output; text by default.",
+        show_default=False,
+        callback=use_form,
+    ),
 ]
-RunOutput = Annotated[PlanLayout, typer.Option("-o", "--output", help="json is one object.")]
+RunOutput = Annotated[
+    PlanLayout, typer.Option("-o", "--output", help="json is one object.", callback=use_form)
+]
 PlanOutput = Annotated[
-    PlanLayout, typer.Option("-o", "--output", help="json is the plan that `apply` takes.")
+    PlanLayout,
+    typer.Option("-o", "--output", help="json is the plan that `apply` takes.", callback=use_form),
 ]
 AsOf = Annotated[
     str | None,
@@ -69,7 +104,13 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change;
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation. Guards still apply.")]
 ActOutput = Annotated[
     Layout | None,
-    typer.Option("-o", "--output", help="The form of the results; text by default.", show_default=False),
+    typer.Option(
+        "-o",
+        "--output",
+        help="The form of the results; text by default.",
+        show_default=False,
+        callback=use_form,
+    ),
 ]
 Allow = Annotated[
     list[str] | None,

@@ -38,11 +38,15 @@ class WatchedStdout:
     """
 
     def __init__(self, stream: TextIO) -> None:
-        if isinstance(stream, TextIOWrapper):
-            codecs.register_error(_ESCAPED, _escaped)
-            stream.reconfigure(errors=_ESCAPED)
+        codecs.register_error(_ESCAPED, _escaped)
         self._stream = stream
+        self.encode()
         self._lost = ""
+
+    def encode(self, encoding: str | None = None) -> None:
+        """Changes the encoding; None keeps it."""
+        if isinstance(self._stream, TextIOWrapper):
+            self._stream.reconfigure(encoding=encoding, errors=_ESCAPED)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -69,6 +73,12 @@ class WatchedStdout:
                 f"stdout cannot be written ({error.strerror}); free space there, or send it elsewhere"
             )
             raise StdoutLost(self._lost) from None
+
+
+def print_utf8() -> None:
+    """From here on stdout is UTF-8, whatever the locale."""
+    if isinstance(sys.stdout, WatchedStdout):
+        sys.stdout.encode("utf-8")
 
 
 def discard(stream: TextIO) -> None:

@@ -37,7 +37,7 @@ class EnrolmentDelivery:
     """New devices of a batch, and the files that hold them: `png` the QR code of one device, `uri_file` the
     otpauth URIs, of several accounts as TSV; None for no such file.
 
-    `made` are the devices that exist, once the batch is written.
+    `prepared` are those of the batch, `made` those that exist once it is written.
     """
 
     png: str | None
@@ -45,7 +45,7 @@ class EnrolmentDelivery:
     alone: bool
     """Whether the batch is one account."""
     made: list[Enrolment] = field(default_factory=list)
-    _prepared: list[Enrolment] = field(default_factory=list)
+    prepared: list[Enrolment] = field(default_factory=list)
     _empty: list[Path] = field(default_factory=list)
 
     def prepare(
@@ -63,7 +63,7 @@ class EnrolmentDelivery:
 
         def prepare(holder: Holder) -> PreparedAccount:
             account, enrolment = _enrolled(holder, store.keys, issuer, author, now)
-            self._prepared.append(enrolment)
+            self.prepared.append(enrolment)
             return account
 
         return prepare_holders(store, names, unreadable, identity, prepare)
@@ -90,7 +90,7 @@ class EnrolmentDelivery:
         """Fills the files with the devices that were made. Raises PiactlError."""
         from piactl.otp_secret import png
 
-        self.made = [one for one in self._prepared if outcomes.get(one.uid) is AccountOutcome.APPLIED]
+        self.made = [one for one in self.prepared if outcomes.get(one.uid) is AccountOutcome.APPLIED]
         if not self.made:
             return
         try:

@@ -1,0 +1,105 @@
+"""The forms of the output on machines of all kinds: old locales, spreadsheets, terminals that draw little."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import os
+import pty
+import struct
+import subprocess
+import termios
+
+import pytest
+
+from tests.story.academy import Academy
+from tests.story.feeds import row
+
+UID = "clemence.saint-omer"
+NAME = "Clémence Saint-Omer"
+LATIN = {"PYTHONIOENCODING": "latin-1"}
+BARE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.fixture
+def clemence(academy: Academy) -> Academy:
+    person = row(matricule="0012345", prenom="Clémence", nom_famille="Saint-Omer", debut="2020-09-01")
+    academy.night("2026-09-01", academy.feed(person))
+    return academy
+
+
+def printed(academy: Academy, *words: str, **environment: str) -> bytes:
+    """What the command prints into a pipe, as bytes."""
+    ran = subprocess.run(
+        academy.words(*words), env={**academy.environment(), **environment}, capture_output=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_data_are_utf8_in_any_locale(clemence: Academy) -> None:
+    for form in ("json", "ndjson", "csv", "tsv"):
+        assert NAME.encode() in printed(clemence, "account", "list", "-o", form, **LATIN), form
+    assert NAME.encode() in printed(clemence, "account", "show", UID, "-o", "json", **BARE)
+    assert NAME.encode() in printed(clemence, "account", "list", **BARE), "tsv without being asked for"
+    assert NAME.encode() in printed(clemence, "why", UID, "login", "-o", "json", **LATIN)
+    assert NAME.encode("latin-1") in printed(clemence, "account", "show", UID, **LATIN), "text for people"
+
+
+def test_a_spreadsheet_in_french_opens_it(clemence: Academy) -> None:
+    content = printed(clemence, "account", "list", "-o", "csv", "--excel", **LATIN)
+    assert content.startswith(b"\xef\xbb\xbf")
+    text = content.decode("utf-8-sig")
+    header, person = csv.reader(io.StringIO(text), delimiter=";")
+    assert "matricule" in header
+    one = dict(zip(header, person, strict=True))
+    assert one["matricule"] == '="0012345"', "text, so that its zeros stay"
+    assert (one["uid"], one["display_name"]) == (UID, NAME)
+    shown = clemence.run("account", "show", UID, "-o", "csv", "--excel").out
+    assert shown.startswith("\ufeff")
+    for wrong in (["--excel"], ["--excel", "-o", "json"]):
+        ran = clemence.run("account", "list", *wrong)
+        assert ran.code == 2
+        assert "add -o csv" in ran.err
+    assert "matricule" in clemence.run("account", "list", "-o", "csv").out.partition(";")[0]
+
+
+def on_terminal(academy: Academy, *words: str, columns: int = 120, **environment: str) -> tuple[int, bytes]:
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
+    environment = {**academy.environment(), "TERM": "xterm", **environment}
+    for name in ("COLUMNS", "LINES"):
+        environment.pop(name, None)
+    streams = {"stdin": follower, "stdout": follower, "stderr": follower}
+    with subprocess.Popen(academy.words(*words), env=environment, **streams) as process:
+        os.close(follower)
+        shown = b""
+        try:
+            while piece := os.read(leader, 65536):
+                shown += piece
+        except OSError:
+            pass
+        code = process.wait(timeout=60)
+    os.close(leader)
+    return code, shown
+
+
+def test_a_qr_code_is_drawn_in_what_the_terminal_has(clemence: Academy) -> None:
+    def devices() -> int:
+        return len(clemence.sandbox.entries(clemence.sandbox.accounts, "(objectClass=oathTOTPToken)"))
+
+    enroll = ("otp", "enroll", UID, "--yes")
+    for refused in ({**LATIN, "TERM": "dumb"}, {"columns": 40}, {**LATIN, "columns": 60}):
+        code, shown = on_terminal(clemence, *enroll, **refused)  # type: ignore[arg-type]
+        assert code == 2, shown
+        assert b"--png FILE" in shown
+        assert b"otpauth" not in shown
+    assert devices() == 0, "none is made that nobody could scan"
+    code, shown = on_terminal(clemence, *enroll, **BARE)
+    assert code == 0, shown
+    assert b"\x1b[7m" in shown, "drawn in blanks, light and dark"
+    assert b"u2588" not in shown
+    assert b"otpauth://" in shown
+    code, shown = on_terminal(clemence, *enroll)
+    assert (code, "▄".encode() in shown, devices()) == (0, True, 1)
