@@ -176,6 +176,12 @@ class DefaultPolicyMissing(PiactlError):
     exit_code = Exit.CONFIGURATION
 
 
+class SchemaLacking(PiactlError):
+    """The schema of the server lacks what the writes of a run need."""
+
+    exit_code = Exit.CONFIGURATION
+
+
 class NotPermitted(PiactlError):
     """This user may not use a file that the configuration names."""
 

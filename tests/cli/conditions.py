@@ -571,8 +571,21 @@ CASES: dict[str, Case] = {
         stdin="no code\n",
         code=1,
         before=ENROLLED,
-        wrong=((("otp", "verify", "nobody.here"), "123456\n", 9, NOBODY),),
+        wrong=(
+            (("otp", "verify", "nobody.here"), "123456\n", 9, NOBODY),
+            (("otp", "verify", CLAIRE, "--code-file", "{new}"), "", 1, "no device waits"),
+        ),
         missing=("otp", "verify"),
+    ),
+    "otp check": Case(
+        ("otp", "check", CLAIRE),
+        stdin="123456\n",
+        code=1,
+        wrong=(
+            (("otp", "check", "nobody.here"), "123456\n", 9, NOBODY),
+            (("otp", "check", CLAIRE, "--code-file", "{new}"), "", 10, "no such file"),
+        ),
+        missing=("otp", "check"),
     ),
     "otp approve": Case(
         ("otp", "approve", "2222-2222"),

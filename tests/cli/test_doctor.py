@@ -561,6 +561,12 @@ def test_a_setting_of_the_server(
     clinic.finds(id_, result, words, 1 if result == "error" else 0)
 
 
+def test_where_a_portal_asks_for_codes_the_server_needs_no_overlay(clinic: Clinic) -> None:
+    edit(clinic.sandbox.folder / "policy.yaml", ("enforced_by: directory", "enforced_by: portal"))
+    clinic.reconfigure(("\noverlay otp\n", "\n"))
+    clinic.finds("D18", "ok", "a portal asks for codes, and each device has a window of 1", 0)
+
+
 def test_closures_that_rest_on_the_password_policy_alone(clinic: Clinic) -> None:
     dn = clinic.account("nour.close", piactlState="deactivated")
     row = clinic.finds("D38", "warning", f"closed accounts without a link to no device, such as {dn}", 0)

@@ -24,7 +24,7 @@ NONE = (
 )
 SUPPORT = (
     "password.activate password.reset password.unblock otp.enroll otp.verify otp.suspend "
-    "otp.remove otp.resync"
+    "otp.remove otp.resync otp.check"
 )
 NIGHTS = "nightly apply"
 NEEDS = {

@@ -46,6 +46,8 @@ CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("password approve", "--to"): (("2222-2222", "--to", "{new}"), WRITES),
     ("password check", "--password-file"): ((CLAIRE, "--password-file", "{own}"), READS),
     ("otp verify", "--proof-file"): ((CLAIRE, "--proof-file", "{own}"), READS),
+    ("otp verify", "--code-file"): ((CLAIRE, "--code-file", "{own}"), READS),
+    ("otp check", "--code-file"): ((CLAIRE, "--code-file", "{own}"), READS),
     ("otp resume", "--proof-file"): ((CLAIRE, "--proof-file", "{own}", *WHY), READS),
     ("otp remove", "--proof-file"): ((CLAIRE, "--proof-file", "{own}", *WHY), READS),
     ("otp enroll", "--png"): ((CLAIRE, "--png", "{new}"), WRITES),

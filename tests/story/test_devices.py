@@ -28,9 +28,10 @@ from piactl.flows.helpdesk.otp import (
 )
 from piactl.flows.queries.accounts import find_entry
 from piactl.journal import who
+from piactl.private_files import write_private
 from piactl.secrets import read_password
 
-from .academy import Academy
+from .academy import Academy, Ran
 from .feeds import row
 from .phones import KNOWN, Phone, enrolled, resync, verified, verify
 from .test_logins import PASSWORD, day, post
@@ -297,6 +298,37 @@ def test_where_the_portal_asks_devices_stand_unlinked(claire: Academy) -> None:
     do(claire, "suspend", UID)
     assert claire.values(UID, "piactlDevice") == ["suspended"]
     assert lets_in(claire)
+
+
+def test_a_portal_has_its_codes_checked(claire: Academy) -> None:
+    def check(code: str, *options: str) -> Ran:
+        return claire.run("otp", "check", UID, *options, stdin=code + "\n")
+
+    claire.edit("policy.yaml", "otp: {enforced_by: directory}", "otp: {enforced_by: portal, issuer: Amiens}")
+    none = check("123456")
+    assert (none.code, "no device is in force" in none.err) == (1, True)
+    phone = enrolled(claire, UID)
+    file = claire.folder / "code"
+    write_private(file, phone.code().encode())
+    assert claire.run("otp", "verify", UID, "--code-file", file).code == 0
+    again = check("", "--code-file", str(file))
+    assert (again.code, "used before" in again.err) == (1, True), again
+    good = phone.code()
+    assert [check("no code").code, check("000000").code] == [1, 1]
+    right = check(good)
+    assert (right.code, right.out) == (0, f"{UID}: the code is good, and used up\n"), right
+    assert check(good).code == 1, "good once"
+    codes = [check("000000").code for _ in range(4)]
+    waits = check(phone.code())
+    assert (codes, waits.code, "can be made at" in waits.err) == ([1] * 4, 4, True), waits
+    journal = (claire.sandbox.folder / "journal" / "piactl.jsonl").read_text()
+    assert journal.count(f"{UID}: an identity check was wrong") == 7
+    assert good not in journal
+    assert claire.run("journal", "verify").code == 0
+    do(claire, "suspend", UID)
+    assert "suspended" in check(phone.code()).err
+    claire.run("account", "lock", UID, "--reason", "x")
+    assert "locked" in check(phone.code()).err
 
 
 def test_protected_accounts_are_out_of_the_desks_reach(claire: Academy) -> None:

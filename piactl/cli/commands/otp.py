@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +10,14 @@ import typer
 
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import Manner, desk_manner, read_names
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
+from piactl.cli.framework.context import (
+    layout_or_default,
+    put,
+    reading,
+    say,
+    this_configuration,
+    writing,
+)
 from piactl.cli.framework.options import (
     ActOutput,
     Allow,
@@ -32,22 +36,23 @@ from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.guards import DEVICE
 from piactl.errors import Exit, PiactlError, UsageError
-from piactl.private_files import refuse_input, refuse_output
+from piactl.private_files import refuse_input
 from piactl.report.device_text import COLUMNS, devices_text
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
-    from piactl.directory.port import Reader
-    from piactl.flows.accounts.batch import Batch
     from piactl.flows.apply.run import Order
-    from piactl.flows.helpdesk.otp import Enrolment
     from piactl.flows.helpdesk.otp.holder import Holder
     from piactl.flows.helpdesk.otp.verify import Prove
 
 
 OneName = Annotated[
     str, typer.Argument(metavar="ACCOUNT", help="A uid, an address or a matricule.", show_default=False)
+]
+CodeFile = Annotated[
+    str | None,
+    typer.Option("--code-file", metavar="FILE", help="Where the code is (mode 0600); - for stdin."),
 ]
 ProofFile = Annotated[
     str | None,
@@ -61,6 +66,7 @@ ProofFile = Annotated[
 
 def verify(
     name: OneName,
+    code_file: CodeFile = None,
     proof_file: ProofFile = None,
     reason: Reason = "",
     output: ActOutput = None,
@@ -79,12 +85,13 @@ def verify(
     """
     from piactl.flows.helpdesk.otp import prepare_verification
 
+    refuse_input("--code-file", code_file)
     refuse_input("--proof-file", proof_file)
     if second_person:
         from piactl.cli.commands.second_person import request_approval
 
         manner = desk_manner(reason, False, False, True, output)
-        return request_approval(DEVICE, [name], manner, proof_file, administrator, allow)
+        return request_approval(DEVICE, [name], manner, code_file, proof_file, administrator, allow)
     manner = desk_manner(reason or "verification", administrator, False, True, output)
     manner = acting.allowing(manner, allow, reason)
     configuration, order, author = acting.begin(manner)
@@ -93,7 +100,7 @@ def verify(
             configuration.accounts(writer),
             configuration.identity_checks(writer),
             name,
-            ask_code,
+            lambda what: ask_code(what, code_file),
             _proof(configuration, order, manner, reason, proof_file, writer),
             acting.operation_guard(configuration, order),
             author,
@@ -104,6 +111,30 @@ def verify(
         configuration,
         order,
     )
+
+
+def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministrator = False) -> int:
+    """Check a code of the device in force: 0 if it is good, which it is once; 1 if not; 4 if the next check
+    has to wait.
+
+    For a portal that asks for codes itself (otp.enforced_by: portal), after it has checked the password. The
+    code is read as by `otp verify`. Wrong codes count as there.
+    """
+    from piactl.flows.helpdesk.identity_proof import check_code
+    from piactl.flows.helpdesk.otp.holder import find_holder
+
+    refuse_input("--code-file", code_file)
+    manner = desk_manner("log in", administrator, False, True, None)
+    configuration, order, _ = acting.begin(manner)
+    with writing(configuration, manner.identity) as writer:
+        checks = configuration.identity_checks(writer)
+        holder = find_holder(configuration.accounts(writer), name, checks.unreadable, manner.identity)
+        uid = holder.account.uid
+        code = ask_code(f"Code for {uid}", code_file)
+        command = acting.command_run(configuration, order, manner)
+        check_code(checks, holder.entry, code, configuration.encoding, command)
+    put([f"{uid}: the code is good, and used up\n"])
+    return int(Exit.DONE)
 
 
 def resync(
@@ -327,8 +358,11 @@ def _proof(
     return prove
 
 
-def ask_code(what: str) -> str:
-    """A code, asked for on a terminal, else the next line of stdin. Raises UsageError where there is none."""
+def ask_code(what: str, source: str | None = None) -> str:
+    """A code: from `source` as `ask_secret` reads it, else asked for on a terminal, else the next line of
+    stdin. Raises UsageError where there is none."""
+    if source is not None:
+        return ask_secret(what, source, "--code-file")
     if sys.stdin.isatty() and sys.stderr.isatty():
         print(f"{what}: ", end="", file=sys.stderr, flush=True)
     try:
@@ -342,107 +376,3 @@ def ask_code(what: str) -> str:
 
 def _now() -> Any:
     return utc_now()
-
-
-# `otp enroll`: a new one-time-code device, shown once.
-
-
-def enroll(
-    names: Names,
-    png: Annotated[
-        str | None, typer.Option("--png", metavar="FILE", help="The QR code as a new file of mode 0600.")
-    ] = None,
-    uri_file: Annotated[
-        str | None,
-        typer.Option(
-            "--uri-file",
-            metavar="FILE",
-            help="The otpauth URI in a new file of mode 0600; of several accounts one line each, as TSV.",
-        ),
-    ] = None,
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    administrator: AsAdministrator = False,
-) -> int:
-    """Make a new device for accounts, and show it once: its QR code in the terminal, or in files.
-
-    It takes over only when a code of it was given: `otp verify`. Until then an older device stays in force,
-    and an account that has none logs in with the password alone.
-    """
-    from piactl.flows.helpdesk.otp import EnrolmentDelivery
-
-    wanted = read_names(names)
-    on_screen = sys.stdout.isatty() and len(wanted) == 1 and output is None
-    _need_a_way(wanted, png, uri_file, on_screen or dry_run)
-    manner = desk_manner(reason or "enrolment", administrator, dry_run, yes, output)
-    configuration, order, author = acting.begin(manner)
-    files = (None, None) if dry_run else (png, uri_file)
-    with EnrolmentDelivery(*files, alone=len(wanted) == 1) as delivery:
-
-        def prepare(reader: Reader) -> Batch:
-            batch = delivery.prepare(
-                configuration.accounts(reader),
-                configuration.policy.otp_issuer,
-                configuration.unreadable,
-                wanted,
-                author,
-                utc_now(),
-                manner.identity,
-            )
-            if on_screen and delivery.prepared:
-                _picture(delivery.prepared[0])
-            return batch
-
-        def show() -> None:
-            if on_screen and delivery.made:
-                _show_once(delivery.made[0])
-
-        return acting.decide(
-            prepare,
-            manner,
-            configuration,
-            order,
-            delivery,
-            show,
-        )
-
-
-def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, otherwise: bool) -> None:
-    """Raises UsageError where the secret could reach nobody, or somebody it is not meant for."""
-    for option, file in (("--png", png), ("--uri-file", uri_file)):
-        if file:
-            refuse_output(option, file)
-    if png and len(names) != 1:
-        raise UsageError("--png is for one account; for several: --uri-file FILE")
-    if not (png or uri_file or otherwise):
-        raise UsageError(
-            "the secret of a device is shown on a terminal or written to a new file, never to a pipe: "
-            "add --png FILE or --uri-file FILE"
-        )
-
-
-def _picture(enrolment: Enrolment) -> str:
-    """The QR code as this terminal can show it. Raises UsageError if it cannot."""
-    from piactl.otp_secret import drawn
-
-    try:
-        blocks = "▀▄█".encode(sys.stdout.encoding) != b""
-    except UnicodeEncodeError:
-        blocks = False
-    picture, columns = drawn(enrolment.uri, blocks=blocks)
-    instead = "add --png FILE, or --uri-file FILE. Nothing was changed"
-    if not blocks and os.environ.get("TERM", "dumb") == "dumb":
-        raise UsageError(f"this terminal cannot show a QR code (it has no UTF-8): {instead}")
-    there = shutil.get_terminal_size((columns, 24)).columns
-    if there < columns:
-        raise UsageError(
-            f"a QR code takes {columns} columns here, and this terminal has {there}: widen it, or {instead}"
-        )
-    return picture
-
-
-def _show_once(enrolment: Enrolment) -> None:
-    put([_picture(enrolment), f"{enrolment.uri}\n"])
-    say("scan it now: it is shown only once. A photograph of it is a copy of the device: clear the screen")

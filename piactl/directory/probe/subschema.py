@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from piactl.directory.probe.probe import Probe
+from piactl.directory.port import RawEntry
 from piactl.directory.store.attribute_map import OBJECT_CLASSES
 from piactl.directory.store.base_digest import MANAGED
 from piactl.directory.store.records import RECORD_CLASS
@@ -14,10 +15,16 @@ from piactl.resources import schemas_folder
 
 OTP_CLASSES = ("oathTOTPUser", "oathTOTPToken", "oathTOTPParams")
 PASSWORD_ATTRIBUTES = ("pwdStartTime", "pwdEndTime", "pwdReset", "pwdAccountLockedTime", "pwdPolicySubentry")
-_MORE = ("userPassword", "piactlDigest", "piactlData", "piactlSealed")
+_OF_OVERLAYS = (*PASSWORD_ATTRIBUTES, "oathTOTPToken")
+_MORE = ("userPassword", "piactlDigest")
+_OF_RECORDS = ("piactlData", "piactlSealed")
+_CLASSES = (*OBJECT_CLASSES, RECORD_CLASS)
 _NAMES = re.compile(r"NAME\s+(?:'(?P<one>[^']+)'|\((?P<many>[^)]*)\))")
+_ALLOWED = re.compile(r"\b(MUST|MAY|SUP)\s+(?:\(([^)]*)\)|([\w.;-]+))")
 _WORD = re.compile(r"\b(?P<word>EQUALITY|ORDERING|SUP)\s+(?P<value>[\w.-]+)")
 _DEFINITION = re.compile(r"^attributetype\s*\((?P<text>.*?)\)\s*$", re.MULTILINE | re.DOTALL)
+
+Read = Callable[[str, Sequence[str]], RawEntry | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +40,10 @@ class AttributeType:
 
 @dataclass(frozen=True, slots=True)
 class Subschema:
-    """Attribute types and class names, by name in lower case."""
+    """Attribute types, and the attributes that each class requires or allows, by name in lower case."""
 
     attributes: Mapping[str, AttributeType]
-    classes: frozenset[str]
+    classes: Mapping[str, frozenset[str]]
 
     def has_attribute(self, name: str) -> bool:
         return name.lower() in self.attributes
@@ -48,38 +55,33 @@ class Subschema:
             found = self.attributes.get(found.sup.lower())
         return found.equality if found else ""
 
+    def allows(self, classes: Iterable[str], name: str) -> bool:
+        """Whether an entry of these classes can have the attribute; true where one of them is missing."""
+        every = [self.classes.get(one.lower()) for one in classes]
+        return None in every or any(name.lower() in one for one in every if one)
 
-def read_subschema(probe: Probe) -> Subschema | None:
-    """The schema of the server; None where it may not be read."""
-    root = probe.entry("", ["subschemaSubentry"])
-    place = root.text("subschemaSubentry") if root else ""
-    entry = probe.entry(place or "cn=Subschema", ["attributeTypes", "objectClasses"])
+
+def read_subschema(read: Read, place: str) -> Subschema | None:
+    """The schema of the server, whose DN is `place`; None where it may not be read."""
+    entry = read(place, ["attributeTypes", "objectClasses"])
     if entry is None or not entry.values.get("attributeTypes"):
         return None
-    attributes = _types(value.decode("utf-8", "replace") for value in entry.values["attributeTypes"])
-    classes = [
-        name
-        for value in entry.values.get("objectClasses", ())
-        for name in _names(value.decode("utf-8", "replace"))
-    ]
-    return Subschema(attributes, frozenset(name.lower() for name in classes))
+    return _parsed(tuple(entry.values["attributeTypes"]), tuple(entry.values.get("objectClasses", ())))
+
+
+@lru_cache(maxsize=2)
+def _parsed(attributes: tuple[bytes, ...], classes: tuple[bytes, ...]) -> Subschema:
+    types = _types(value.decode("utf-8", "replace") for value in attributes)
+    return Subschema(types, _allowed([value.decode("utf-8", "replace") for value in classes]))
 
 
 def schema_faults(schema: Subschema, renamed: Mapping[str, str]) -> list[str]:
     """What is missing or other than piactl needs it, all of it; `renamed` is default name -> name there."""
-    faults = [
-        f"class {name} is missing"
-        for name in (*OBJECT_CLASSES, RECORD_CLASS)
-        if name.lower() not in schema.classes
-    ]
+    faults = list(lacking(schema, renamed).values())
     shipped = _shipped()
-    for default in (*MANAGED, *_MORE):
-        name = renamed.get(default, default)
+    for default, name in _wanted(renamed):
         there = schema.attributes.get(name.lower())
-        if default in PASSWORD_ATTRIBUTES:
-            continue  # they come with an overlay, which has a check of its own
         if there is None:
-            faults.append(f"attribute {name} is missing")
             continue
         if not schema.equality(name):
             faults.append(f"attribute {name} has no EQUALITY, so that no value of it can be asserted")
@@ -87,6 +89,25 @@ def schema_faults(schema: Subschema, renamed: Mapping[str, str]) -> list[str]:
         if wanted is not None and name == default:
             faults += _other(wanted, there)
     return faults
+
+
+def lacking(schema: Subschema, renamed: Mapping[str, str]) -> dict[str, str]:
+    """What the server would refuse in a new entry, classes and attributes, each with the reason."""
+    found = {name: f"class {name} is missing" for name in _CLASSES if name.lower() not in schema.classes}
+    for default, name in _wanted(renamed):
+        classes = (RECORD_CLASS,) if default in _OF_RECORDS else OBJECT_CLASSES
+        if not schema.has_attribute(name):
+            found[name] = f"attribute {name} is missing"
+        elif not schema.allows(classes, name):
+            found[name] = f"none of the classes {', '.join(classes)} allows the attribute {name}"
+    return found
+
+
+def _wanted(renamed: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Default name and name there of the attributes; those of the password policy and of one-time codes come
+    with overlays, and have checks of their own."""
+    names = (name for name in (*MANAGED, *_MORE, *_OF_RECORDS) if name not in _OF_OVERLAYS)
+    return [(name, renamed.get(name, name)) for name in names]
 
 
 def _other(wanted: AttributeType, there: AttributeType) -> list[str]:
@@ -118,6 +139,23 @@ def _types(texts: Iterable[str]) -> dict[str, AttributeType]:
             equality, ordering = words.get("EQUALITY", ""), words.get("ORDERING", "")
             found[name.lower()] = AttributeType(name, equality, ordering, single, words.get("SUP", ""))
     return found
+
+
+def _allowed(texts: Sequence[str]) -> dict[str, frozenset[str]]:
+    """What each class requires or allows, also where it inherits that."""
+    own: dict[str, dict[str, set[str]]] = {}
+    for text in texts:
+        bare = re.sub(r"DESC\s+'[^']*'", "", text)
+        lists: dict[str, set[str]] = {"MUST": set(), "MAY": set(), "SUP": set()}
+        for word, several, one in _ALLOWED.findall(bare):
+            lists[word].update(name.strip().lower() for name in (several or one).split("$"))
+        own.update(dict.fromkeys((name.lower() for name in _names(bare)), lists))
+
+    def of(name: str) -> frozenset[str]:
+        lists = own.get(name, {"MUST": set(), "MAY": set(), "SUP": set()})
+        return frozenset(lists["MUST"] | lists["MAY"]).union(*map(of, lists["SUP"]))
+
+    return {name: of(name) for name in own}
 
 
 def _names(text: str) -> list[str]:

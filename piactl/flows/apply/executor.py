@@ -28,6 +28,7 @@ from piactl.directory.store.records import (
 )
 from piactl.directory.store.run_records import read_run
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
+from piactl.flows.apply.required_schema import require_schema
 from piactl.flows.apply.run import Run, check_date, head_facts, must, put_record
 from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
@@ -89,8 +90,8 @@ def apply_work(
     tell: Tell | None = None,
 ) -> Done:
     """Makes the plan true; `brief` is as in Done. Raises UnsafePlan before the first write where a guard is
-    broken. The `housekeeping` comes after all changes; what fails of it is said, and is no failure of the
-    run.
+    broken, and SchemaLacking. The `housekeeping` comes after all changes; what fails of it is said, and is no
+    failure of the run.
 
     Conflicts and failures of single accounts are counted and the rest goes on. What refuses every write
     (DirectoryUnreachable, DirectoryRefused, LockLost, JournalUnusable) is raised after the record of the
@@ -102,6 +103,7 @@ def apply_work(
         run.journal.end({"refused": len(broken)})
         run.record(RunStatus.REFUSED, **facts, journal=head_facts(run.journal.head))
         raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written")
+    require_schema(run.writer, run.settings.directory, ready.writes)
     done = Done(run.order.run, brief=brief)
     last: LastRun | None = None
     run.record(RunStatus.RUNNING, **facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
@@ -112,9 +113,11 @@ def _all(
     yield fine("D01", settings.file)
     yield from examine_files(settings, policy, keys, free)
     yield from examine_users(settings)
-    checks = {**SETTINGS, **RIGHTS}
+    checks, portal = {**SETTINGS, **RIGHTS}, False
+    with suppress(PiactlError):  # D02 says so
+        portal = policy().otp_enforced_by == "portal"
     for uri in settings.directory.servers:
-        yield from examine_server(uri, settings.directory, settings.password, now, checks)
+        yield from examine_server(uri, settings.directory, settings.password, now, checks, portal=portal)
     yield from _with_reader(settings, policy, keys, now, host, canaries=canaries)
 
 

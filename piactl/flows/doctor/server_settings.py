@@ -18,7 +18,13 @@ from piactl.directory.probe.server_config import (
     listeners,
     server_time,
 )
-from piactl.directory.probe.subschema import OTP_CLASSES, PASSWORD_ATTRIBUTES, read_subschema, schema_faults
+from piactl.directory.probe.subschema import (
+    OTP_CLASSES,
+    PASSWORD_ATTRIBUTES,
+    Subschema,
+    read_subschema,
+    schema_faults,
+)
 from piactl.directory.store.accounts import IN_ACCOUNTS, closed_without_link
 from piactl.directory.store.attribute_map import LINKED_CLASS
 from piactl.flows.apply.default_password_policy import PUT_BACK
@@ -35,19 +41,26 @@ _DRIFT_SECONDS = 10
 _SMALL_MAP = 256 << 20
 
 
+def _subschema(server: Server) -> Subschema | None:
+    return read_subschema(server.first.entry, server.first.facts.subschema)
+
+
 def schema(server: Server) -> Finding:
-    found = read_subschema(server.first)
+    found = _subschema(server)
     if found is None:
         return skipped("D16", "the schema is not readable", server.uri, "Let the reader read cn=Subschema.")
     faults = schema_faults(found, server.settings.attributes)
-    advice = "Load the files of schemas/ldap (eduperson, supann, piactl), or correct directory.attributes."
+    advice = (
+        "Load the files of schemas/ldap (eduperson, supann, piactl), or correct directory.attributes. Beside "
+        "another SUPANN or eduPerson schema: docs/administration.md, step 5."
+    )
     return worst(
         "D16", faults, [], advice, "all classes and attributes exist, with their matching rules", server.uri
     )
 
 
 def password_policy(server: Server) -> Finding:
-    found = read_subschema(server.first)
+    found = _subschema(server)
     faults = []
     if PPOLICY_CONTROL not in server.first.facts.controls:
         faults.append("the server does not advertise password policies")
@@ -95,15 +108,19 @@ def _default_policy(server: Server) -> tuple[list[str], list[str]]:
 
 
 def one_time_codes(server: Server) -> Finding:
-    found = read_subschema(server.first)
+    """D18. Where a portal asks for the codes, the server only stores the devices."""
+    found = _subschema(server)
     faults = []
     if found is not None:
         faults += [f"class {name} is missing" for name in OTP_CLASSES if name.lower() not in found.classes]
     overlays = _overlays(server)
-    if overlays is not None and "otp" not in overlays:
+    if server.portal and faults:
+        advice = "Add `moduleload otp` (slapd-contrib), unless the portal has devices of its own."
+        return note("D18", f"{'; '.join(faults)}: piactl can store no devices", advice, server.uri)
+    if overlays is not None and "otp" not in overlays and not server.portal:
         faults.append(f"the overlay otp is not on the database of {server.settings.suffix}")
     advice = "Add `moduleload otp` and `overlay otp` (slapd-contrib), or set otp.enforced_by: portal."
-    if not faults and overlays is None:
+    if not faults and overlays is None and not server.portal:
         return skipped(
             "D18", "unknown: the module is loaded, but the overlays are not readable", server.uri, _UNSEEN
         )
@@ -119,7 +136,8 @@ def one_time_codes(server: Server) -> Finding:
         return warning(
             "D18", words, f"Set their oathTOTPTimeStepWindow to {WINDOW}. {UPGRADE_PAGE}", server.uri
         )
-    return fine("D18", f"otp is on, and each device has a window of {WINDOW}", server.uri)
+    asks = "a portal asks for codes" if server.portal else "otp is on"
+    return fine("D18", f"{asks}, and each device has a window of {WINDOW}", server.uri)
 
 
 def closures(server: Server) -> Finding:

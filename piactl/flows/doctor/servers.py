@@ -43,6 +43,8 @@ class Server:
     config: ServerConfig | None = None
     now: Callable[[], datetime] = field(kw_only=True)
     passwords: PasswordSettings = field(default=PasswordSettings(), kw_only=True)
+    portal: bool = field(default=False, kw_only=True)
+    """Whether a portal asks for one-time codes, not the server."""
 
     @property
     def first(self) -> Probe:
@@ -67,6 +69,8 @@ def examine_server(
     passwords: PasswordSettings,
     now: Callable[[], datetime],
     checks: Mapping[str, Callable[[Server], Finding]],
+    *,
+    portal: bool = False,
 ) -> Iterator[Finding]:
     """Yields D11 to D14, then `checks`, in order. A check is skipped if no identity can bind, or if the
     connection breaks."""
@@ -82,7 +86,7 @@ def examine_server(
             for id_ in ("D13", "D14", *checks):
                 yield skipped(id_, "no identity can bind (D12)", uri)
             return
-        server = Server(uri, settings, dict(bound.probes), now=now, passwords=passwords)
+        server = Server(uri, settings, dict(bound.probes), now=now, passwords=passwords, portal=portal)
         try:
             server.config = _config(server)
         except Exception as bug:  # noqa: BLE001 - the checks that do not need it go on

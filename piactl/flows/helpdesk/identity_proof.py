@@ -23,7 +23,8 @@ from piactl.errors import PiactlError, UsageError
 from piactl.flows.accounts.batch import CommandRun
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.helpdesk.activation import refuse_activation
-from piactl.flows.helpdesk.otp import CodeOutcome, use_code
+from piactl.flows.helpdesk.otp import Checked, CodeOutcome, use_code
+from piactl.flows.helpdesk.otp.code_use import WrongCode, read_code
 from piactl.flows.helpdesk.rate_limit import Answer, IdentityChecks, begin_attempt, tries_left
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
@@ -96,26 +97,58 @@ def check_proof(
 ) -> None:
     """Checks what a person gave; that a one-time code is used up, and a wrong answer, are journalled. Raises
     as `prove` does."""
-    writer = checks.writer
 
     def is_good(given: str) -> bool:
-        def stored(write: EntryWrite) -> Outcome:
-            row = AccountWrite(entry.account.uid, ("otp-code",), command.order.reason, write)
-            with command.begun(writer) as run:
-                done = write_beside(run, [row])
-                run.journal.end(done.counts)
-            return Outcome(done.results[row.uid][0])
-
-        keys, unreadable = command.keys, command.unreadable
-        checked = use_code(writer, encoding, keys, unreadable, entry, given, command.now(), stored=stored)
-        return checked.outcome is CodeOutcome.GOOD
+        return _used(checks, entry, given, encoding, command).outcome is CodeOutcome.GOOD
 
     def trace(text: str) -> None:
-        with command.begun(writer) as run:
-            run.journal.note(text)
-            run.journal.end({})
+        _trace(checks, text, command)
 
     prove(checks, entry.account, numen, code, is_good, command.now(), trace)
+
+
+def check_code(
+    checks: IdentityChecks, entry: Entry, code: str, encoding: Encoding, command: CommandRun
+) -> None:
+    """Checks a code of the device in force, as a portal asks for it: counted, used up and journalled as a
+    proof is. Raises WrongCode, which says why, and TooManyAttempts; ActRefused where nobody logs in with a
+    code, which is not counted."""
+    account = entry.account
+    if account.shut:
+        raise ActRefused(f"{account.uid}: it is {'locked' if account.locked else 'closed'}: nobody logs in")
+    if account.device in ("", NO_DEVICE):
+        found = "its device is suspended" if account.device else "no device is in force"
+        raise ActRefused(f"{account.uid}: {found}; enrol one: piactl otp enroll {account.uid}")
+    code = read_code(code)
+    attempt = begin_attempt(checks, account.uid, command.now(), Answer.CODE)
+    checked = _used(checks, entry, code, encoding, command)
+    if checked.outcome is CodeOutcome.GOOD:
+        attempt.right()
+        return
+    _trace(checks, f"{account.uid}: an identity check was wrong", command)
+    raise WrongCode(checked.message)
+
+
+def _used(
+    checks: IdentityChecks, entry: Entry, code: str, encoding: Encoding, command: CommandRun
+) -> Checked:
+    """The check of a code, which is used up by a journalled write."""
+
+    def stored(write: EntryWrite) -> Outcome:
+        row = AccountWrite(entry.account.uid, ("otp-code",), command.order.reason, write)
+        with command.begun(checks.writer) as run:
+            done = write_beside(run, [row])
+            run.journal.end(done.counts)
+        return Outcome(done.results[row.uid][0])
+
+    keys, unreadable = command.keys, command.unreadable
+    return use_code(checks.writer, encoding, keys, unreadable, entry, code, command.now(), stored=stored)
+
+
+def _trace(checks: IdentityChecks, text: str, command: CommandRun) -> None:
+    with command.begun(checks.writer) as run:
+        run.journal.note(text)
+        run.journal.end({})
 
 
 def refuse_unprovable(account: Account, holdoff_days: int, today: date, instead: str) -> None:
