@@ -41,12 +41,12 @@ def read_policy(path: Path, *, validated: Collection[str] = ()) -> Policy:
     `validated`: see `read_checked`.
     """
     document = read_checked(path, "policy", validated)
-    policy = _policy(document)
+    policy = _policy(document, path.name)
     document.refuse_mistakes()
     return policy
 
 
-def _policy(document: Document) -> Policy:
+def _policy(document: Document, file: str) -> Policy:
     root = document.root
     accounts, guards = root.at("accounts"), root.at("guards")
     domain = accounts.at("domain").text(_USUAL.domain)
@@ -74,6 +74,7 @@ def _policy(document: Document) -> Policy:
         window=guards.at("window").integer(7),
         protected=frozenset(root.at("protected").texts()),
         digest=document.digest,
+        file=file,
     )
 
 
@@ -95,7 +96,8 @@ def _when(document: Document, node: Node, label: str) -> When:
     if "position" in dict(node.entries()):
         _refuse_unknown(document, node.at("position"), "positions", f"{label}.when.position")
     names = (*ASSIGNMENT_FIELDS, *ESTABLISHMENT_FIELDS)
-    return When({name: frozenset(node.at(name).texts()) for name in names if node.at(name).value is not None})
+    given = {name: frozenset(node.at(name).texts()) for name in names if node.at(name).value is not None}
+    return When(given, node.line)
 
 
 def _refuse_unknown(document: Document, node: Node, section: str, label: str) -> None:
@@ -194,6 +196,7 @@ def _service(document: Document, name: str, node: Node, line: int) -> Service:
         name,
         label=node.at("label").text(name),
         profiles=None if everyone else frozenset(item.text() for item in profiles.items()),
+        when=_when(document, node.at("when"), f"services.{name}"),
         per_establishment=per_establishment,
         grant_delay=grant_delay,
         mutation_delay=node.at("mutation_delay").integer(grant_delay),
@@ -212,13 +215,17 @@ _MOST_COMBINATIONS = 20_000
 
 
 def policy_warnings(policy: Policy, file: str = "policy.yaml") -> list[Mistake]:
-    """The warnings in file order: unreachable profiles, services without a reachable profile, and data kept
-    longer than three months."""
+    """The warnings in file order: unreachable profiles, services that no profile gets or whose condition none
+    of them can meet, and data kept longer than three months."""
     unreachable = _unreachable(policy)
     found = [*unreachable.values(), *_too_long(policy)]
     for service in policy.services.values():
         if service.profiles is not None and not service.profiles - set(unreachable):
             found.append((service.line, f"services.{service.name}: no profile gets it"))
+        elif service.when.conditions and not any(
+            _together(p.when, service.when) for p in policy.profiles if service.serves(p.name)
+        ):
+            found.append((service.when.line, f"services.{service.name}.when: fits none of its profiles"))
     return [Mistake(file, line, 0, message) for line, message in sorted(found)]
 
 
@@ -255,6 +262,12 @@ def _takers(earlier: tuple[Profile, ...], when: When) -> list[str]:
         if taker not in takers:
             takers.append(taker)
     return takers
+
+
+def _together(one: When, other: When) -> bool:
+    """Whether an assignment can fit both."""
+    both = one.conditions.keys() & other.conditions.keys()
+    return all(one.conditions[name] & other.conditions[name] for name in both)
 
 
 def _takes(when: When, values: dict[str, str]) -> bool:

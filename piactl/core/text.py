@@ -1,9 +1,16 @@
-"""Singular and plural in messages."""
+"""Singular and plural, and conditions of the policy, in messages."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 
 
 def counted(number: int, singular: str, plural: str = "") -> str:
     """`1 row`, `2 rows`. `plural` is needed if it is not the singular with an s, as in
     `counted(n, "guard is broken", "guards are broken")`."""
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
+
+
+def condition(when: Mapping[str, Iterable[str]]) -> str:
+    """`fonction ENS or DOC, degree 1D`; `every assignment` without a condition."""
+    return ", ".join(f"{name} {' or '.join(sorted(v))}" for name, v in when.items()) or "every assignment"

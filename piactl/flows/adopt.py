@@ -21,7 +21,7 @@ from piactl.core.plan.adoption import (
 )
 from piactl.core.plan.change import LOSING, Change, Kind
 from piactl.core.plan.diff import account_facts, changes_of, home_establishments
-from piactl.core.plan.guards import counts_by_kind, refusals
+from piactl.core.plan.guards import tally
 from piactl.core.plan.plan import Basis, FeedBasis, Hold, Plan
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account
@@ -249,15 +249,16 @@ class _Adopting:
         self, adoptions: Sequence[_Adoption], strangers: Mapping[str, Stranger], merged: MergedFeeds
     ) -> ReadyPlan:
         changes = [change for adoption in adoptions for change in adoption.changes]
-        census = self.index.census(self.as_of)
+        census, counted = self.index.census(self.as_of), tally(changes)
         plan = Plan(
             basis=self._basis(),
             changes=tuple(changes),
             rejections=tuple(merged.rejections),
             holds=tuple(sorted(self.holds, key=lambda hold: (hold.matricule or "", hold.uid or ""))),
-            refusals=tuple(refusals(changes, census, self.rules.policy, self.as_of)),
+            refusals=tuple(counted.refusals(census, self.rules.policy, self.as_of)),
             remarks=tuple(self._remarks(adoptions, strangers, merged)),
-            summary=counts_by_kind(changes),
+            summary=counted.by_kind(),
+            totals=counted.totals(),
         )
         # without the digests of policy and register the next night evaluates every account
         last = LastRun("", self.as_of, "", "", "", True, census)

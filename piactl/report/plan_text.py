@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from piactl.core.plan.guards import GROWTH
@@ -61,12 +63,13 @@ def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
         of = f" ({counts[kind]} changes)" if counts[kind] > summary[kind] else ""
         yield f"{summary[kind]:>7}  {kind:<11}{MEANING[kind]}{of}"
         every = (change for change in document["changes"] if change["kind"] == kind)
-        for change in first[kind] if most else every:
-            yield f"{'':11}{change_text(change)}"
+        for changes in first[kind] if most else _by_account(every):
+            yield f"{'':11}{changes[0]['uid']}: {_changes_text(changes)}"
         if most and summary[kind] > most:
             yield f"{'':11}... and {summary[kind] - most} more accounts"
     if len(summary) > 1:
         yield f"{accounts:>7}  accounts in all, one write each"
+    yield from _totals(document)
     if most and any(number > most for number in summary.values()):
         yield f"{'':9}{rest}"
     yield from _left_alone(document, most)
@@ -86,20 +89,40 @@ def _drift(document: Document, most: int) -> Iterator[str]:
             yield f"{'':11}... and {len(some) - shorter} more"
 
 
+def _totals(document: Document) -> Iterator[str]:
+    """`services: elea +78, livret -83`."""
+    for sort, names in sorted(document.get("totals", {}).items(), reverse=True):
+        parts = (
+            " ".join([shown(name), *(f"{sign}{counts[of]}" for sign, of in _SIGNS if counts[of])])
+            for name, counts in names.items()
+        )
+        yield f"{'':9}{sort}: {', '.join(parts)}"
+
+
+_SIGNS = (("+", "gain"), ("-", "lose"))
+
+
+def _by_account(changes: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """The changes of each account, which follow each other."""
+    return (list(some) for _, some in groupby(changes, key=itemgetter("uid")))
+
+
 def _of_each_kind(
     changes: Iterable[Mapping[str, Any]], most: int
-) -> tuple[Counter[str], dict[str, list[Mapping[str, Any]]], int]:
-    """The number of changes of each kind; per kind the first change of each of the first `most` accounts; the
+) -> tuple[Counter[str], dict[str, list[list[Mapping[str, Any]]]], int]:
+    """The number of changes of each kind; per kind the changes of each of the first `most` accounts; the
     number of accounts. The changes of one account follow each other."""
     counts: Counter[str] = Counter()
-    first: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    first: dict[str, list[list[Mapping[str, Any]]]] = defaultdict(list)
     accounts, last = 0, None
     for change in changes:
         kind, uid = change["kind"], change["uid"]
         counts[kind] += 1
         shown_changes = first[kind]
-        if len(shown_changes) < most and not (shown_changes and shown_changes[-1]["uid"] == uid):
-            shown_changes.append(change)
+        if shown_changes and shown_changes[-1][0]["uid"] == uid:
+            shown_changes[-1].append(change)
+        elif len(shown_changes) < most:
+            shown_changes.append([change])
         accounts += uid != last
         last = uid
     return counts, first, accounts
@@ -145,11 +168,23 @@ def _text(value: Any) -> str:
 
 
 def change_text(change: Mapping[str, Any], *, with_uid: bool = True) -> str:
-    """One change in one line; `who` puts the uid before it."""
-    where = f" [{change['feed']}:{change['line']}]" if change["feed"] else ""
-    since = "" if change["effective"] in change["reason"] else f" (from {change['effective']})"
+    """One change in one line."""
     uid = f"{change['uid']}: " if with_uid else ""
-    return shown(f"{uid}{what_changes(change)}; {change['reason']}{since}{where}")
+    return shown(f"{uid}{_changes_text([change])}")
+
+
+def _changes_text(changes: Iterable[Mapping[str, Any]]) -> str:
+    """The changes of one kind of one account in one line; a reason that several share stands once."""
+    together: dict[str, list[str]] = {}
+    last = ""
+    for change in changes:
+        where = f" [{change['feed']}:{change['line']}]" if change["feed"] else ""
+        since = "" if change["effective"] in change["reason"] else f" (from {change['effective']})"
+        file, _, place = (change.get("rule") or "").rpartition(":")
+        rule = f" ({'' if file == last else file}:{place})" if place else ""
+        words, last = f"{what_changes(change)}{rule}", file
+        together.setdefault(f"{change['reason']}{since}{where}", []).append(words)
+    return shown("; and ".join(f"{', '.join(words)}; {why}" for why, words in together.items()))
 
 
 def what_changes(change: Mapping[str, Any]) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from piactl.core.text import counted
+from piactl.core.text import condition, counted
 from piactl.report.escaping import shown
 
 View = Mapping[str, Any]
@@ -28,11 +28,6 @@ def profile_text(view: View, file: str) -> str:
     return "".join(shown(line).rstrip() + "\n" for line in _profile_lines(view, file))
 
 
-def condition(when: Mapping[str, Sequence[str]]) -> str:
-    """`fonction ENS or DOC, degree 1D`; `every assignment` without a condition."""
-    return ", ".join(f"{name} {' or '.join(values)}" for name, values in when.items()) or "every assignment"
-
-
 def _service_lines(view: View, file: str) -> Iterator[str]:
     yield f"{view['label']}  {view['name']}"
     per = view["scope"] == "establishment"
@@ -46,6 +41,8 @@ def _service_lines(view: View, file: str) -> Iterator[str]:
     yield _line("in grace", "lasts through the grace" if view["in_grace"] else "no")
     yield _line("otp", _OTP.get(str(view["otp"]), str(view["otp"])))
     yield _line("policy", f"{file}:{view['line']}")
+    if view["when"]:
+        yield _line("when", condition(view["when"]))
     yield "  given by the profiles"
     for entry in view["given_by"]:
         yield f"    {entry['name']:<20} line {entry['line']:<5} {condition(entry['when'])}"
@@ -88,7 +85,8 @@ def _profile_lines(view: View, file: str) -> Iterator[str]:
     yield "  gives the services"
     for entry in view["services"]:
         where = "  at the establishment" if entry["scope"] == "establishment" else ""
-        yield f"    {entry['name']:<20} line {entry['line']:<5} {entry['label']}{where}"
+        only = f"  where {condition(entry['when'])}" if entry["when"] else ""
+        yield f"    {entry['name']:<20} line {entry['line']:<5} {entry['label']}{where}{only}"
     yield "  grace after the last post, unless a position has its own"
     for entry in view["grace"]:
         yield f"    {counted(entry['days'], 'day'):<20} line {entry['line']:<5} {condition(entry['when'])}"

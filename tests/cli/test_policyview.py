@@ -37,6 +37,7 @@ def test_services(down: Academy) -> None:
         "in_grace": False,
         "otp": "always",
         "profiles": ["direction", "cpe"],
+        "when": {},
         "line": line_of(down, "  siecle:"),
     }
     table = down.run("service", "list", "-o", "table").out

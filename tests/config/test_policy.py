@@ -336,6 +336,19 @@ services:
     assert [(m.line, "no profile gets it" in m.message) for m in found] == [(4, False), (6, True), (7, True)]
 
 
+def test_a_condition_that_no_profile_of_the_service_can_meet(written):
+    text = """\
+version: 1
+profiles:
+  a: {when: {corps: "1"}}
+services:
+  s1: {label: S, profiles: [a], when: {corps: "2"}}
+  s2: {label: S, when: {corps: ["1", "2"], uai: 0800009A}}
+"""
+    found = policy_warnings(read_policy(written(text)))
+    assert [(m.line, m.message) for m in found] == [(5, "services.s1.when: fits none of its profiles")]
+
+
 @pytest.mark.parametrize(("grace", "retention", "warned"), [(32, 60, 0), (33, 60, 1), (0, 92, 0), (0, 93, 1)])
 def test_warnings_tell_of_more_than_three_months(written, grace, retention, warned):
     text = SMALL + f"accounts: {{retention: {retention}}}\ngrace: [{{days: {grace}}}]\n"

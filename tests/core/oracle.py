@@ -67,7 +67,10 @@ class World:
         return profile
 
     def serves(self, a: Assignment, service: Service) -> bool:
-        return service.serves(self.profile(a).name)
+        place = self.register.get(a.uai)
+        have = {"fonction": a.function, "corps": a.corps, "nature": place.nature if place else ""}
+        fits = all(have[name] in values for name, values in service.when.conditions.items())
+        return fits and service.serves(self.profile(a).name)
 
     def keeps(self, a: Assignment, service: Service) -> bool:
         return self.position(a).keeps_service(service.name)

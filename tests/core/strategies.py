@@ -49,6 +49,12 @@ PROFILES = (
         Profile("direction", When()),
     ),
 )
+CONDITIONS = (
+    When(),
+    When(),
+    When({"corps": frozenset({"551"})}),
+    When({"nature": frozenset({"300"}), "fonction": frozenset({"ENS", "ADM"})}),
+)
 PROFILE_NAMES = ("enseignant", "direction", "college")
 
 
@@ -120,6 +126,7 @@ def services(name: str) -> st.SearchStrategy[Service]:
         st.just(name),
         st.just(name),
         profiles=st.none() | st.frozensets(st.sampled_from(PROFILE_NAMES), min_size=1, max_size=2),
+        when=st.sampled_from(CONDITIONS),
         per_establishment=st.booleans(),
         grant_delay=delays,
         mutation_delay=delays,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .academy import Academy
-from .feeds import MICHELIS, row
+from .feeds import MARESCHAL, MICHELIS, row
 
 ENS = row(matricule="1", prenom="Nour", nom_famille="Caron", debut="2026-01-01")
 ADM = row(
@@ -107,3 +107,68 @@ def test_a_guard_sees_a_change_of_policy(academy: Academy) -> None:
     )
     with academy.nothing_written():
         assert "deactivate: 1 of 5" in academy.night(DAY, code=4).err
+
+
+def test_a_draft_is_planned_and_applied_only_as_the_policy(academy: Academy) -> None:
+    """Who teaches in a lycée gets one service and loses two: a condition on each, and no other profile."""
+    other = row(matricule="6", prenom="Max", nom_famille="Roussel", uai=MARESCHAL, debut="2026-01-01")
+    academy.night("2026-02-01", academy.feed(ENS, ADM, other, day="2026-02-01"))
+    run = academy.night(DAY).json["run"]
+    live, draft = academy.sandbox.folder / "policy.yaml", academy.folder / "draft.yaml"
+    written = live.read_text(encoding="utf-8")
+    for service in ("livret", "viescolaire"):
+        before, sign, after = written.partition(f"  {service}:\n")
+        after = after.replace("scope:", 'when: {nature: ["340"]}\n    scope:', 1)
+        written = before + sign + after
+    stylo = '  stylo: {label: Stylo, profiles: [enseignant], when: {nature: ["300"]}}\n'
+    draft.write_text(written.replace("  livret:\n", f"{stylo}  livret:\n"), encoding="utf-8")
+    lines = draft.read_text(encoding="utf-8").splitlines()
+    places = {text: number for number, text in enumerate(lines, 1)}
+    file = academy.folder / "plan.json"
+
+    with academy.nothing_written():
+        shown = academy.run("plan", "--policy", draft, "--as-of", DAY, "--out", file)
+    assert shown.code == 0, shown.err
+    assert f"make {draft} the policy" in shown.err
+    assert f"the policy has changed since run {run} of {DAY}: draft.yaml" in shown.out
+    assert "services: livret -1, stylo +1, viescolaire -1" in shown.out
+    when = lines.index('    when: {nature: ["340"]}') + 1
+    why = "the policy no longer gives it: profile enseignant has it only where nature 340"
+    second = lines.index('    when: {nature: ["340"]}', when) + 1
+    losses = f"livret:0800009A (draft.yaml:{when}), viescolaire:0800009A (:{second}); {why}"
+    assert f"nour.caron: {losses}" in shown.out
+    changes = academy.plan("show", file)["changes"]
+    assert {(c["uid"], c["kind"], c["after"]["service"], c["rule"]) for c in changes} == {
+        ("nour.caron", "grant", "stylo", f"draft.yaml:{places[stylo.rstrip()]}"),
+        ("nour.caron", "revoke", "livret", f"draft.yaml:{when}"),
+        ("nour.caron", "revoke", "viescolaire", f"draft.yaml:{second}"),
+    }
+
+    with academy.nothing_written():
+        ran = academy.run("apply", file)
+    assert ran.code == 1, ran.err
+    assert "a draft or an older one; make that one the policy" in ran.err
+    assert academy.plan("--as-of", DAY)["changes"] == [], "the live policy is as it was"
+    assert academy.run("plan", "--policy", academy.folder / "none.yaml").code == 2
+
+    live.write_text(draft.read_text(encoding="utf-8"), encoding="utf-8")
+    assert academy.run("apply", file).code == 0
+    academy.quiet_night(DAY)
+    has = academy.run("why", "nour.caron", "stylo", "--as-of", DAY, "-o", "json").json["answers"][0]
+    assert (has["yes"], has["rules"][1]["line"]) == (True, places[stylo.rstrip()])
+    lacks = academy.run("why", "max.roussel", "stylo", "--as-of", DAY, "-o", "json").json["answers"][0]
+    assert (lacks["yes"], lacks["reason"]) == (False, "profile enseignant has it only where nature 300")
+    assert lacks["rules"][1]["key"] == "services.stylo.when"
+    assert "profile that has it (enseignant, only where nature 300)" in str(lacks)
+    assert "where nature 340" in academy.run("profile", "show", "enseignant").out
+    assert "when       nature 300" in academy.run("service", "show", "stylo").out
+    # one who comes to a lycée has it from the first day, one who leaves it loses it
+    rows = (
+        row(matricule="1", prenom="Nour", nom_famille="Caron", debut="2026-01-01", fin="2026-03-01"),
+        row(matricule="1", prenom="Nour", nom_famille="Caron", uai=MARESCHAL, debut="2026-03-02"),
+        row(matricule="6", prenom="Max", nom_famille="Roussel", debut="2026-03-02"),
+    )
+    academy.night("2026-03-02", academy.feed(*rows, ADM, day="2026-03-02"))
+    urn = "urn:mace:ac-amiens.fr:service:stylo"
+    assert urn in academy.values("max.roussel", "eduPersonEntitlement")
+    assert urn not in academy.values("nour.caron", "eduPersonEntitlement")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -34,7 +35,7 @@ from piactl.cli.framework.run_context import (
 )
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.errors import Exit, UsageError
-from piactl.private_files import refuse_output, refuse_own_file
+from piactl.private_files import refuse_input, refuse_output, refuse_own_file
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -56,10 +57,14 @@ def plan(
     ] = False,
     accept_feed: AcceptFeed = None,
     reason: Reason = "",
+    draft: Annotated[
+        str, typer.Option("--policy", metavar="FILE", help="Plan with this draft of a policy; - is stdin.")
+    ] = "",
 ) -> int:
     """Show what would change, and why.
 
-    Writes nothing to the directory. Without feeds it shows the changes due by date and policy alone.
+    Writes nothing to the directory. Without feeds it shows the changes due by date and policy alone. A plan
+    made with --policy can be applied only once the draft has become the policy.
     `plan show FILE` shows a plan from a file.
     Exit codes: 0 (with --detailed-exitcode 3 if there are changes), 4 a guard is broken, 6 a feed is refused.
     """
@@ -73,7 +78,8 @@ def plan(
     from piactl.flows.plan.plan_file import plan_pieces, refusal_facts, sealed
 
     need_reason(reason, "--accept-feed", accept_feed or [])
-    configuration = this_configuration()
+    live = this_configuration()
+    configuration = _with_policy(draft, live) if draft else live
     settings = configuration.settings
     if out:
         refuse_output("--out", out, settings.plans_folder)
@@ -92,7 +98,9 @@ def plan(
         from piactl.private_files import write_private
 
         write_private(Path(out), plan_pieces(ready))
-        say(f"Plan written to {out}. To carry it out: piactl apply {out}")
+        drafted = configuration.policy.digest != live.policy.digest
+        first = f"make {draft} the policy ({live.settings.policy_file}), then " if drafted else ""
+        say(f"Plan written to {out}. To carry it out: {first}piactl apply {out}")
     show_plan(ready, output, most=0 if everything else 3)
     refusals = list(map(refusal_facts, ready.plan.refusals))
     if refusals:
@@ -108,6 +116,15 @@ def plan(
     if detailed_exitcode and ready.plan.changes:
         return int(Exit.CHANGES)
     return int(Exit.DONE)
+
+
+def _with_policy(draft: str, live: Configuration) -> Configuration:
+    """The configuration with a draft of a policy in place of the policy. Raises UsageError."""
+    refuse_input("--policy", draft)
+    path = Path("/dev/stdin" if draft == "-" else draft)
+    if not path.exists():
+        raise UsageError(f"--policy {draft}: there is no such file")
+    return replace(live, settings=replace(live.settings, policy_file=str(path)))
 
 
 def _show(files: list[str], output: PlanLayout, *, everything: bool) -> int:

@@ -9,7 +9,8 @@ import typer
 
 from piactl.cli.framework.context import layout_or_default, put, this_configuration
 from piactl.cli.framework.options import Output, ShowOutput
-from piactl.report.policy_text import condition, profile_text, service_text
+from piactl.core.text import condition
+from piactl.report.policy_text import profile_text, service_text
 from piactl.report.table import rendered
 
 SERVICE_COLUMNS = (
@@ -23,6 +24,7 @@ SERVICE_COLUMNS = (
     "in_grace",
     "otp",
     "profiles",
+    "when",
     "line",
 )
 PROFILE_COLUMNS = ("name", "when", "services", "line")
@@ -37,6 +39,8 @@ def list_services(output: Output = None) -> None:
     rows = service_rows(policy)
     if layout == "table":
         rows = [{**row, "profiles": _few(row["profiles"], len(policy.profiles))} for row in rows]
+    if layout not in _OBJECTS:
+        rows = [{**row, "when": condition(row["when"]) if row["when"] else None} for row in rows]
     _put_rows(rows, SERVICE_COLUMNS, layout)
 
 
@@ -53,6 +57,7 @@ def show_service(
         put([service_text(view, configuration.settings.policy_file)])
     else:
         rows = {**view, "given_by": [entry["name"] for entry in view["given_by"]]}
+        rows["when"] = condition(view["when"]) if view["when"] else None
         keeping = [entry["name"] for entry in view["positions"] if entry["keeps"]]
         _put_object(view, {**rows, "positions": keeping}, output.value)
 

@@ -12,7 +12,7 @@ from piactl.core.model.overrides import OverrideKind, next_end, override_text, r
 from piactl.core.model.person import Assignment
 from piactl.core.rules.career import outlook
 from piactl.core.rules.posts import Post
-from piactl.core.rules.reasons import last_post, state_reason
+from piactl.core.rules.reasons import grace_place, last_post, state_reason
 
 OPEN_STATES = (State.ACTIVE, State.ON_LEAVE, State.GRACE)
 
@@ -77,7 +77,7 @@ def _rules(case: Case) -> Iterator[Rule]:
         if case.state is not State.GRACE:
             yield Rule("accounts.retention")
         if last is not None:
-            yield _grace(case, last)
+            yield Rule(*_grace_place(case, last))
 
 
 def _position(post: Post) -> Rule:
@@ -90,19 +90,9 @@ def _profile(case: Case, post: Post) -> Iterator[Rule]:
             yield Rule(f"profiles.{profile.name}", profile.line)
 
 
-def _grace(case: Case, last: Post) -> Rule:
-    """The rule that sets the grace after a post: of an ending, of the position, or of the corps."""
+def _grace_place(case: Case, last: Post) -> tuple[str, int]:
     policy, register = case.rules.policy, case.rules.register
-    row = last.assignment
-    for assignment in case.account.assignments:
-        position = policy.position(assignment.position)
-        if position is not None and position.ends and row.start < assignment.start <= case.as_of:
-            row = assignment
-    position = policy.position(row.position)
-    if position is not None and position.grace is not None:
-        return Rule(f"positions.{position.name}", position.line)
-    rule = next((g for g in policy.grace if g.when.fits(row, register)), None)
-    return Rule("grace", rule.line if rule else 0)
+    return grace_place(case.account.assignments, last, case.as_of, policy, register)
 
 
 def _notes(case: Case) -> Iterator[str]:

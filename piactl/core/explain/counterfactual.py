@@ -13,6 +13,7 @@ from piactl.core.model.overrides import OverrideKind, running
 from piactl.core.model.periods import Period, holding
 from piactl.core.model.policy import Position, Service
 from piactl.core.rules.posts import Post
+from piactl.core.text import condition
 
 _AUTHOR = Author("an administrator", "...")
 _USUAL = 30
@@ -182,6 +183,8 @@ def gain_remedies(case: Case, service: Service, uai: str, until: date | None) ->
     elif not posts and case.state in ASSIGNED:
         where = f" at {uai}" if uai else ""
         profiles = ", ".join(sorted(service.profiles or ())) or "any"
+        if service.when.conditions:
+            profiles += f", only where {condition(service.when.conditions)}"
         yield Remedy(f"an assignment{where} with a profile that has it ({profiles})", _add_command(case, uai))
 
 

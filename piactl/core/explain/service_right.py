@@ -23,7 +23,7 @@ from piactl.core.model.policy import Position, Service
 from piactl.core.rules.entitlements import own_periods
 from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import exception_text
-from piactl.core.text import counted
+from piactl.core.text import condition, counted
 
 Ground = tuple[str, tuple[Rule, ...], Assignment | None]
 """The reason as a sentence, the rules behind it, and the assignment."""
@@ -121,7 +121,14 @@ def _rule(service: Service) -> Rule:
 
 def _rules(case: Case, service: Service, post: Post) -> tuple[Rule, ...]:
     lines = {profile.name: profile.line for profile in case.rules.policy.profiles}
-    return _rule(service), Rule(f"profiles.{post.profile}", lines.get(post.profile, 0))
+    return *_own_rules(service), Rule(f"profiles.{post.profile}", lines.get(post.profile, 0))
+
+
+def _own_rules(service: Service) -> tuple[Rule, ...]:
+    """The line of a service, and that of its condition where it has one."""
+    if not service.when.conditions:
+        return (_rule(service),)
+    return _rule(service), Rule(f"services.{service.name}.when", service.when.line)
 
 
 def _delay(post: Post, service: Service) -> str:
@@ -177,6 +184,10 @@ def _without(case: Case, service: Service, uai: str) -> Ground:
             with_service[0].assignment,
         )
     posts = case.career.posts_on(case.as_of)
+    elsewhere = next((p for p in posts if service.serves(p.profile) and uai in ("", p.assignment.uai)), None)
+    if elsewhere is not None:
+        text = f"profile {elsewhere.profile} has it only where {condition(service.when.conditions)}"
+        return text, _rules(case, service, elsewhere), elsewhere.assignment
     profiles = ", ".join(sorted({post.profile for post in posts if post.profile}))
     first = posts[0].assignment if posts else None
     served = ", ".join(sorted(service.profiles or ())) or "all profiles"

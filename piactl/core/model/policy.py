@@ -12,12 +12,14 @@ from piactl.core.model.person import Assignment, Register
 @dataclass(frozen=True, slots=True)
 class When:
     """A condition on an assignment: each field must have one of its values. Without fields it is always true.
+    `line` is its line of the policy.
 
     Fields: fonction corps discipline modalite position uai (of the assignment), nature degree sector (of its
     establishment; blank if it is not in the register).
     """
 
     conditions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    line: int = field(default=0, compare=False)
 
     def fits(self, assignment: Assignment, register: Register) -> bool:
         return all(_field(name, assignment, register) in values for name, values in self.conditions.items())
@@ -84,12 +86,13 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`profiles` None is all. Delays and handover are in days. `keep`: an existing right continues in a
-    delay."""
+    """An assignment gives it if its profile is one of `profiles` (None is all) and `when` fits. Delays and
+    handover are in days. `keep`: an existing right continues in a delay."""
 
     name: str
     label: str
     profiles: frozenset[str] | None = None
+    when: When = When()
     per_establishment: bool = False
     grant_delay: int = 0
     mutation_delay: int = 0
@@ -167,7 +170,8 @@ class Policy:
     """The whole policy. `uid_form` is address (the local part of the first address) or initial (first letter
     of the given name and the surname). `otp_issuer` is the name that authenticators show with the account,
     `otp_reach` the largest clock error, in minutes, that a resynchronisation corrects. `window` is the number
-    of days whose losses count together. `digest` is the SHA-256 of its file, in hexadecimal."""
+    of days whose losses count together. `digest` is the SHA-256 of its file, in hexadecimal,
+    `file` its name."""
 
     timezone: str = "Europe/Paris"
     domain: str = "ac-amiens.fr"
@@ -191,13 +195,11 @@ class Policy:
     window: int = 7
     protected: frozenset[str] = frozenset()
     digest: str = ""
-    _fitting: dict[tuple[str, ...], Profile | None] = field(
+    file: str = ""
+    _given: dict[tuple[str, ...], tuple[Profile | None, frozenset[str]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
     _asked: dict[bool, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _serving: dict[str, tuple[Service, ...]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
     _of_code: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -218,8 +220,13 @@ class Policy:
 
     def profile(self, assignment: Assignment, register: Register) -> Profile | None:
         """The first profile that matches, or None."""
+        return self.given_by(assignment, register)[0]
+
+    def given_by(self, assignment: Assignment, register: Register) -> tuple[Profile | None, frozenset[str]]:
+        """The profile of an assignment and the services that it gives; none without a profile."""
         if not self._asked:
-            asked = {name for profile in self.profiles for name in profile.when.conditions}
+            conditions = [entry.when for entry in self.profiles] + [s.when for s in self.services.values()]
+            asked = {name for when in conditions for name in when.conditions}
             self._asked[True] = tuple(f for name, f in ASSIGNMENT_FIELDS.items() if name in asked)
             self._asked[False] = tuple(name for name in ESTABLISHMENT_FIELDS if name in asked)
         own, of_place = self._asked[True], self._asked[False]
@@ -229,17 +236,14 @@ class Policy:
             *[getattr(assignment, name) for name in own],
             *([getattr(place, name) for name in of_place] if place else ()),
         )
-        if key not in self._fitting:
-            fitting = (p for p in self.profiles if p.when.fits(assignment, register))
-            self._fitting[key] = next(fitting, None)
-        return self._fitting[key]
-
-    def services_of(self, profile: str) -> tuple[Service, ...]:
-        """The services of a profile, in policy order; none for a blank profile."""
-        if profile not in self._serving:
-            served = (s for s in self.services.values() if profile and s.serves(profile))
-            self._serving[profile] = tuple(served)
-        return self._serving[profile]
+        if key not in self._given:
+            profile = next((p for p in self.profiles if p.when.fits(assignment, register)), None)
+            serving = (s for s in self.services.values() if profile and s.serves(profile.name))
+            self._given[key] = (
+                profile,
+                frozenset(s.name for s in serving if s.when.fits(assignment, register)),
+            )
+        return self._given[key]
 
     def grace_days(self, assignment: Assignment, register: Register) -> int:
         """Days of grace after the assignment: of its position, else of the first matching rule, else 0."""

@@ -53,7 +53,8 @@ class Change:
     """One step for one account. `before` is None for a creation. The reason only explains.
 
     `feed` and `line` name the feed row that caused it, if any. `effective` is the day from which the rules
-    require it, which may be past. `establishments`, `profiles` and `effect` are for guards.
+    require it, which may be past. `rule` is the line of the policy that decides it (`policy.yaml:87`).
+    `establishments`, `profiles` and `effect` are for guards.
     """
 
     kind: Kind
@@ -65,6 +66,7 @@ class Change:
     effective: date
     feed: str | None = None
     line: int | None = None
+    rule: str | None = None
     establishments: tuple[str, ...] = field(default=(), compare=False)
     profiles: tuple[str, ...] = field(default=(), compare=False)
     effect: Effect = field(default=Effect(), compare=False)

@@ -9,6 +9,7 @@ from piactl.core.model.account import LIVE, MAIL_PROOF, NUMEN_PROOF, Account, Lo
 from piactl.core.model.digests import digest_key_id
 from piactl.core.model.overrides import override_text, override_words
 from piactl.core.model.person import Assignment
+from piactl.core.model.policy import Policy
 from piactl.core.plan.change import Belongings, Change, Effect, Kind
 from piactl.core.rules.desired import Desired, Rules, changed_proofs
 from piactl.core.rules.reasons import (
@@ -16,6 +17,7 @@ from piactl.core.rules.reasons import (
     exception_text,
     grant_reason,
     revoke_reason,
+    state_line,
     state_reason,
 )
 from piactl.core.rules.same_person import NAMES, same_name
@@ -144,6 +146,9 @@ class _Maker:
         # a creation has no account before it and never reads `current`
         self.current = desired.subject.current or desired.account
         self.reason, self.behind = state_reason(desired.career, rules.as_of)
+        self.place = state_line(
+            desired.career, self.account.assignments, rules.as_of, rules.policy, rules.register
+        )
         if desired.subject.note:
             self.reason += f" ({desired.subject.note})"
         scope = self.current if self.current.assignments else self.account
@@ -160,7 +165,9 @@ class _Maker:
         reason: str,
         effective: date,
         behind: Assignment | None,
+        place: int = 0,
     ) -> Change:
+        """`place` is the line of the policy that decides, 0 if none does."""
         feed, _, line = (behind.origin if behind else "").rpartition(":")
         return Change(
             kind=kind,
@@ -172,6 +179,7 @@ class _Maker:
             effective=effective,
             feed=feed or None,
             line=int(line) if line.isdigit() else None,
+            rule=f"{self.rules.policy.file}:{place}" if place else None,
             establishments=self.establishments,
             profiles=self.profiles,
             effect=self.effect,
@@ -185,7 +193,8 @@ class _Maker:
         reason, base = self.reason, self.account.uid.rstrip("0123456789")
         if base != self.account.uid:  # no name has a digit
             reason += f"; only the name is that of {base}"
-        return self._change(Kind.CREATE, None, account_facts(self.account), reason, effective, self.behind)
+        facts = account_facts(self.account)
+        return self._change(Kind.CREATE, None, facts, reason, effective, self.behind, self.place)
 
     def state(self, kind: Kind) -> Change:
         before, after = account_facts(self.current), account_facts(self.account)
@@ -195,7 +204,7 @@ class _Maker:
         reason = self.reason
         if kind is Kind.ARCHIVE:
             reason += f"; the retention of {self.rules.policy.retention} days is over"
-        return self._change(kind, before, after, reason, effective, self.behind)
+        return self._change(kind, before, after, reason, effective, self.behind, self.place)
 
     def lock(self) -> Change:
         kind = Kind.LOCK if self.account.locked else Kind.UNLOCK
@@ -241,14 +250,16 @@ class _Maker:
         return next(iter(person.assignments), None) if person is not None else None
 
     def grant(self, right: Right) -> Change:
-        reason, behind, since = grant_reason(self.desired.career, right, self.rules.as_of, self.rules.policy)
-        reason = self._exception(right, grants=True) or reason
-        return self._right(Kind.GRANT, right, reason, behind, since)
+        return self._right(
+            Kind.GRANT, right, *grant_reason(self.desired.career, right, *self._day_and_policy)
+        )
 
     def revoke(self, right: Right) -> Change:
-        reason, behind, since = revoke_reason(self.desired.career, right, self.rules.as_of, self.rules.policy)
-        reason = self._exception(right, grants=False) or reason
-        return self._right(Kind.REVOKE, right, reason, behind, since)
+        names = ("assignments", "overrides", "exceptions")
+        same = all(getattr(self.current, name) == getattr(self.account, name) for name in names)
+        career, register = self.desired.career, self.rules.register
+        found = revoke_reason(career, right, *self._day_and_policy, register, same_assignments=same)
+        return self._right(Kind.REVOKE, right, *found)
 
     def _exception(self, right: Right, *, grants: bool) -> str:
         """The text of the exception that grants (or denies) a right on the day, "" if none does."""
@@ -264,11 +275,20 @@ class _Maker:
             "",
         )
 
-    def _right(self, kind: Kind, right: Right, reason: str, behind: Assignment | None, since: date) -> Change:
+    @property
+    def _day_and_policy(self) -> tuple[date, Policy]:
+        return self.rules.as_of, self.rules.policy
+
+    def _right(
+        self, kind: Kind, right: Right, reason: str, behind: Assignment | None, since: date, place: int
+    ) -> Change:
+        exception = self._exception(right, grants=kind is Kind.GRANT)
+        if exception:
+            reason, place = exception, 0
         facts = {"service": right[0], "uai": right[1] or None}
         having, lacking = {**facts, "held": True}, {**facts, "held": False}
         before, after = (lacking, having) if kind is Kind.GRANT else (having, lacking)
-        return self._change(kind, before, after, reason, since, behind)
+        return self._change(kind, before, after, reason, since, behind, place)
 
     def update(self, *, rest: bool) -> list[Change]:
         """One change for all other fields. Fields that follow from others are named only if `rest` is set and
@@ -304,7 +324,10 @@ class _Maker:
         adopted = sorted(current.foreign_addresses & account.identifiers)
         if adopted:
             before["identifiers"], after["identifiers"] = [], adopted
-        reason = self.desired.subject.note or self._over() or self._reason_of(after)
+        reason, place = self.desired.subject.note or self._over(), 0
+        if not reason and after and {"login_from", "login_until"}.issuperset(after):
+            reason, place = self.reason, self.place
+        reason = reason or self._reason_of(after)
         if not after and rest and current != account:
             for name in _FOLLOWING:
                 old, new = _plain(getattr(current, name)), _plain(getattr(account, name))
@@ -317,7 +340,7 @@ class _Maker:
             return []
         rows = [a for a in account.assignments if a not in set(current.assignments)]
         behind = rows[0] if rows else self._row() if {*_NAMES} & after.keys() else None
-        return [self._change(Kind.UPDATE, before, after, reason, self.rules.as_of, behind)]
+        return [self._change(Kind.UPDATE, before, after, reason, self.rules.as_of, behind, place)]
 
     def _digests(self, before: dict[str, object], after: dict[str, object]) -> str:
         """Adds the changed digests by the names of their keys, because the values are secret. Returns the

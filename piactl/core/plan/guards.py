@@ -172,6 +172,10 @@ def in_period(day: date, first: tuple[int, int], last: tuple[int, int]) -> bool:
     return place >= first or place <= last
 
 
+Totals = Mapping[str, Mapping[str, Mapping[str, int]]]
+"""`profiles` and `services`, by name: the accounts that `gain` and `lose` it."""
+
+
 class Tally:
     """Counts the accounts with each kind of change, in total and by scope, and keeps a sample of them."""
 
@@ -215,6 +219,15 @@ class Tally:
 
     def by_kind(self) -> dict[str, int]:
         return dict(self._accounts)
+
+    def totals(self) -> Totals:
+        """The accounts that gain and lose each profile and service, by name."""
+        found: dict[str, dict[str, dict[str, int]]] = {}
+        for sort, name in sorted({*self._gains, *self._losses}):
+            gained = self._gains[sort, name].accounts if (sort, name) in self._gains else 0
+            counts = {"gain": gained, "lose": self._losses[sort, name]}
+            found.setdefault(f"{sort}s", {})[name] = counts
+        return found
 
     def refusals(
         self,

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from piactl.core.plan.change import Change
 from piactl.core.plan.drift import Drift
-from piactl.core.plan.guards import Refusal
+from piactl.core.plan.guards import Refusal, Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +129,4 @@ class Plan:
     """The numbers of open cases after the run (see `case.case_counts`)."""
     summary: Mapping[str, int] = field(default_factory=dict)
     """Accounts by kind of change."""
+    totals: Totals = field(default_factory=dict)

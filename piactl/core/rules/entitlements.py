@@ -26,8 +26,8 @@ def rights_of(
     rights: dict[Right, list[Period]] = {}
     having: dict[str, list[Post]] = {}
     for post in posts:
-        for service in policy.services_of(post.profile):
-            having.setdefault(service.name, []).append(post)
+        for name in post.services:
+            having.setdefault(name, []).append(post)
     for service in policy.services.values():
         if service.name not in having:
             continue

@@ -19,7 +19,7 @@ UNKNOWN_POSITION = Position("", keeps=frozenset())
 @dataclass(slots=True)
 class Post:
     """An assignment as the rules see it: cut at endings, with the posts that it continues or follows. `grace`
-    is in days, before any ending changes it."""
+    is in days, before any ending changes it. `services` are those that the policy gives it."""
 
     assignment: Assignment
     first: int
@@ -31,9 +31,10 @@ class Post:
     continues: list[Post] = field(default_factory=list)
     follows: bool = False
     followed: bool = False
+    services: frozenset[str] = frozenset()
 
     def has(self, service: Service) -> bool:
-        return bool(self.profile) and service.serves(self.profile)
+        return service.name in self.services
 
     def delay(self, service: Service) -> int:
         """Days from the start of this post until it gives the right."""
@@ -81,9 +82,9 @@ def posts_of(
         last = min([last, *(ending.day - 1 for ending in endings if ending.day >= first)])
         if last < first:
             continue
-        profile = policy.profile(assignment, register)
-        grace = policy.grace_days(assignment, register)
-        posts.append(Post(assignment, first, last, profile.name if profile else "", position, grace))
+        profile, services = policy.given_by(assignment, register)
+        name, grace = profile.name if profile else "", policy.grace_days(assignment, register)
+        posts.append(Post(assignment, first, last, name, position, grace, services=services))
     posts.sort(
         key=lambda post: (post.first, post.assignment.uai, post.assignment.function, post.assignment.source)
     )

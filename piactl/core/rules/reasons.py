@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 from piactl.core.model.account import Right, ServiceException, State
 from piactl.core.model.periods import OPEN, civil, holding
-from piactl.core.model.person import Assignment
-from piactl.core.model.policy import Policy
+from piactl.core.model.person import Assignment, Register
+from piactl.core.model.policy import Policy, Service
 from piactl.core.rules.career import Career
 from piactl.core.rules.posts import Post
+from piactl.core.text import condition
+
+RightReason = tuple[str, Assignment | None, date, int]
+"""Sentence, assignment, first day with or without the right, and line of the policy (0: none)."""
 
 
 def assignment_text(assignment: Assignment) -> str:
@@ -63,6 +68,35 @@ def state_reason(career: Career, as_of: date) -> tuple[str, Assignment | None]:
     ), last.assignment
 
 
+def state_line(
+    career: Career, assignments: Sequence[Assignment], as_of: date, policy: Policy, register: Register
+) -> int:
+    """The line of the policy that decides the state, 0 if there is none."""
+    state, posts, last = career.state_on(as_of), career.posts_behind(as_of), last_post(career, as_of)
+    if state is State.ON_LEAVE:
+        return posts[0].position.line
+    if state in (State.ACTIVE, State.ANTICIPATED):
+        post = posts[0] if state is State.ACTIVE else min(posts, key=lambda post: post.first)
+        return next((profile.line for profile in policy.profiles if profile.name == post.profile), 0)
+    return grace_place(assignments, last, as_of, policy, register)[1] if last is not None else 0
+
+
+def grace_place(
+    assignments: Sequence[Assignment], last: Post, as_of: date, policy: Policy, register: Register
+) -> tuple[str, int]:
+    """The place in the policy of the grace after a post, of an ending, of the position, or of the corps: its
+    name and its line."""
+    row = last.assignment
+    for assignment in assignments:
+        position = policy.position(assignment.position)
+        if position is not None and position.ends and row.start < assignment.start <= as_of:
+            row = assignment
+    position = policy.position(row.position)
+    if position is not None and position.grace is not None:
+        return f"positions.{position.name}", position.line
+    return "grace", next((g.line for g in policy.grace if g.when.fits(row, register)), 0)
+
+
 def _grace(career: Career, as_of: date) -> int:
     return career.segment_on(as_of).last
 
@@ -72,61 +106,86 @@ def _day(number: int) -> str:
     return day.isoformat() if day and number < OPEN else "an open end"
 
 
-def grant_reason(
-    career: Career, right: Right, as_of: date, policy: Policy
-) -> tuple[str, Assignment | None, date]:
-    """Why the account has a right on the day: sentence, assignment, first day of the right."""
+def grant_reason(career: Career, right: Right, as_of: date, policy: Policy) -> RightReason:
+    """Why the account has a right on the day."""
     number = as_of.toordinal()
     period = holding(career.rights.get(right, []), number) or (number, number)
     since = civil(period[0]) or as_of
     service = policy.services.get(right[0])
+    place = service.line if service else 0
     for post in career.posts_on(as_of):
         if service is None or not post.has(service) or (right[1] and post.assignment.uai != right[1]):
             continue
         delay = post.delay(service)
         if number < post.first + delay:
             text = f"kept during the delay of {delay} days of {assignment_text(post.assignment)}"
-            return text, post.assignment, since
+            return text, post.assignment, since, place
         after = ""
         if delay:
             after = f", {delay} days after the start" + (" of a mutation" if post.follows else "")
-        return f"profile {post.profile}: {assignment_text(post.assignment)}{after}", post.assignment, since
+        text = f"profile {post.profile}: {assignment_text(post.assignment)}{after}"
+        return text, post.assignment, since, place
     if career.state_on(as_of) is State.GRACE:
-        return "lasts through the grace", None, since
-    return "handover after a mutation, or an exception", None, since
+        return "lasts through the grace", None, since, place
+    return "handover after a mutation, or an exception", None, since, place
 
 
 def revoke_reason(
-    career: Career, right: Right, as_of: date, policy: Policy
-) -> tuple[str, Assignment | None, date]:
-    """Why the account does not have a right on the day: sentence, assignment, first day without it."""
+    career: Career,
+    right: Right,
+    as_of: date,
+    policy: Policy,
+    register: Register,
+    *,
+    same_assignments: bool,
+) -> RightReason:
+    """Why the account does not have a right on the day. `same_assignments`: it had the right with the same
+    assignments, so that another policy takes it."""
     number = as_of.toordinal()
     ended = [last for _, last in career.rights.get(right, []) if last < number]
     since = civil(max(ended) + 1) if ended else None
     service = policy.services.get(right[0])
     state = career.state_on(as_of)
     if service is None:
-        return "the policy no longer has this service", None, as_of
+        return "the policy no longer has this service", None, as_of, 0
     if state not in (State.ACTIVE, State.ON_LEAVE):
         text, assignment = state_reason(career, as_of)
-        return text, assignment, since or as_of
+        rows = [post.assignment for post in career.posts]
+        return text, assignment, since or as_of, state_line(career, rows, as_of, policy, register)
     for post in career.posts_on(as_of):
         if not post.has(service) or (right[1] and post.assignment.uai != right[1]):
             continue
         if not post.position.keeps_service(service.name):
             text = f"position {post.position.name} does not keep it: {assignment_text(post.assignment)}"
-            return text, post.assignment, since or as_of
+            return text, post.assignment, since or as_of, post.position.line
         begins = post.first + post.delay(service)
         if number < begins:
             text = f"the delay of {post.delay(service)} days runs until {_day(begins - 1)}"
-            return f"{text}: {assignment_text(post.assignment)}", post.assignment, since or as_of
+            text = f"{text}: {assignment_text(post.assignment)}"
+            return text, post.assignment, since or as_of, service.line
     over = _ended_with(career, right, ended)
     if over is None or since is None:
-        return "no assignment of today gives it", None, since or as_of
+        text, behind, line = _not_given(career, right[1], as_of, service)
+        if same_assignments and behind is not None:
+            text = f"the policy no longer gives it: {text}"
+        return text, behind, since or as_of, line
     text = f"{assignment_text(over.assignment)} is over"
     if over.last < max(ended):
         text += f", and the handover of {service.handover} days after it"
-    return text, over.assignment, since
+    return text, over.assignment, since, service.line
+
+
+def _not_given(career: Career, uai: str, as_of: date, service: Service) -> tuple[str, Assignment | None, int]:
+    """Why no assignment of the day gives a service, the assignment that comes nearest, and the line."""
+    posts = [post for post in career.posts_on(as_of) if uai in ("", post.assignment.uai)]
+    if not posts:
+        return "no assignment of today gives it", None, service.line
+    post = next((post for post in posts if service.serves(post.profile)), posts[0])
+    text, line = f"profile {post.profile} does not have it", service.line
+    if service.serves(post.profile):
+        text = f"profile {post.profile} has it only where {condition(service.when.conditions)}"
+        line = service.when.line
+    return f"{text} ({assignment_text(post.assignment)})", post.assignment, line
 
 
 def _ended_with(career: Career, right: Right, ended: list[int]) -> Post | None:

@@ -442,7 +442,10 @@ def check_plan_fits(ready: ReadyPlan, settings: Settings, policy: str, last: Las
     if last is not None and last.plan == ready.fingerprint and last.clean:
         return last.run
     if ready.plan.basis.policy != policy:
-        raise StalePlan("the policy has changed since the plan was made; make the plan again")
+        raise StalePlan(
+            "the plan was made with another policy, a draft or an older one; "
+            "make that one the policy, or make the plan again"
+        )
     if ready.plan.basis.register != register_digest(Path(settings.establishments_file)):
         raise StalePlan("the establishment register has changed since the plan was made; make the plan again")
     after = last.run if last else ""

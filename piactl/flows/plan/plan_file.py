@@ -133,6 +133,7 @@ def plan_document(plan: ReadyPlan) -> dict[str, Any]:
         "version": VERSION,
         "basis": _facts(shown.basis),
         "summary": dict(shown.summary),
+        "totals": dict(shown.totals),
         "changes": changes.rows if isinstance(changes, PlannedChanges) else list(map(change_facts, changes)),
         **{name: list(map(_facts, getattr(shown, name))) for name in _LISTS},
         "refusals": [refusal_facts(refusal) for refusal in shown.refusals],
@@ -223,6 +224,7 @@ def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
         remarks=tuple(document["remarks"]),
         cases=document.get("cases", {}),
         summary=document["summary"],
+        totals=document.get("totals", {}),
         archivals=tuple(_read(DueArchival, facts) for facts in document.get("archivals", ())),
         **{name: tuple(_read(kind, facts) for facts in document[name]) for name, kind in _LISTS.items()},
     )
@@ -336,6 +338,7 @@ def change_facts(change: Change) -> dict[str, Any]:
         "reason": change.reason,
         "feed": change.feed,
         "line": change.line,
+        "rule": change.rule,
         "effective": change.effective.isoformat(),
     }
 

@@ -236,6 +236,7 @@ class _JointEvaluation(Evaluation):
             remarks=(*self._remarks(), *self._urgent(cases)),
             cases=case_counts(cases.values(), self.rules.matching, self.as_of),
             summary=counted.by_kind(),
+            totals=counted.totals(),
         )
         digests = self.rules.policy.digest, self.rules.register_digest
         otp_schema = self.accounts.encoding.otp_schema
@@ -398,6 +399,9 @@ class _JointEvaluation(Evaluation):
         )
 
     def _remarks(self) -> Iterable[str]:
+        run, policy = self.memory.last, self.rules.policy
+        if run is not None and run.policy not in ("", policy.digest):
+            yield f"the policy has changed since run {run.run} of {run.as_of}: {policy.file}"
         for sourced in self.feeds:
             facts = sourced.feed.facts
             last = self.memory.sources.get(facts.source)

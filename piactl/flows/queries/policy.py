@@ -72,6 +72,7 @@ def _service(service: Service, policy: Policy) -> dict[str, Any]:
         "in_grace": service.in_grace,
         "otp": service.otp,
         "profiles": [entry.name for entry in policy.profiles if service.serves(entry.name)],
+        "when": _when(service.when),
         "line": service.line,
     }
 
