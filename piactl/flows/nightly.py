@@ -71,7 +71,7 @@ def run_nightly(
     scans = scan_feeds(arguments, settings.sources, rules.keys, settings.go_on, say)
     with ExitStack() as after, under_lock as run:
         accounts = ManagedAccounts(run.writer, settings.directory, encoding(run.writer))
-        finish_merges(run, AccountStore(*accounts, rules.keys, rules.policy.protected), rules)
+        finish_merges(run, AccountStore(*accounts, rules.keys, rules.policy, rules.as_of), rules)
         state = read_run_state(accounts, rules, unreadable, feeds=bool(scans))
         check_date(run.order, state.memory.last, settings)
         _name_unjournalled(run, state.memory.last)

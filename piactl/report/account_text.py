@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from piactl.report.escaping import shown
+from piactl.report.plan_text import drift_line
 
 View = Mapping[str, Any]
 
@@ -16,6 +17,7 @@ def account_text(view: View, as_of: str) -> str:
 
 def _lines(view: View, as_of: str) -> Iterator[str]:
     yield f"{view['display_name'] or '(archived)'}  {view['uid']}"
+    yield from _drift(view)
     rows = [
         ("state", view["state"] + (", LOCKED" if view["locked"] else "") + f" on {as_of}"),
         ("merged into", view["merged_into"]),
@@ -42,9 +44,21 @@ def _lines(view: View, as_of: str) -> Iterator[str]:
         yield "  services"
     for e in view["entitlements"]:
         name = e["service"] + (f" at {e['uai']}" if e["uai"] else "")
-        begins = "begins" if e["from"] > as_of else "since"
+        begins = f"{'begins' if e['from'] > as_of else 'since'} {e['from']}" if e["from"] else ""
         until = f" until {e['to']}" if e["to"] else ""
-        yield f"    {name:<28} {begins} {e['from']}{until}"
+        yield f"    {name:<28} {begins}{until}".rstrip()
+
+
+def _drift(view: View) -> Iterator[str]:
+    if not view["drift"]:
+        return
+    uid = view["uid"]
+    yield "  CHANGED BY ANOTHER PROGRAM"
+    for one in view["drift"]:
+        yield f"    {one['class']}: {drift_line(one)}"
+    if view["held"]:
+        yield "    what it was is not known: state, log in and services are those that the last run gave"
+    yield f"    decide: piactl drift revert {uid}, or see: piactl drift show {uid}"
 
 
 def _span(first: str | None, last: str | None) -> str:

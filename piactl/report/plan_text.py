@@ -84,7 +84,7 @@ def _drift(document: Document, most: int) -> Iterator[str]:
         shorter = most if drift_class != "loosening" else 0
         yield ""
         yield f"{len(some):>7}  {drift_class} by another program"
-        yield from (f"{'':11}{shown(drift_line(one))}" for one in (some[:shorter] if shorter else some))
+        yield from (f"{'':11}{shown(one['uid'])}: {shown(drift_line(one))}" for one in (some[:shorter] if shorter else some))
         if shorter and len(some) > shorter:
             yield f"{'':11}... and {len(some) - shorter} more"
 
@@ -255,9 +255,7 @@ def drift_line(drift: Mapping[str, Any]) -> str:
     owner = f", although it is a name of {drift['owner']}" if drift["owner"] else ""
     by = f"; {drift['by']}" if drift["by"] else ""
     since = f", since {drift['since']}" if drift["since"] else ""
-    return (
-        f"{drift['uid']}: {drift['attribute']} {ours} -> {theirs}{since}{owner}: {drift['fate']}{until}{by}"
-    )
+    return f"{drift['attribute']} {ours} -> {theirs}{since}{owner}: {drift['fate']}{until}{by}"
 
 
 def _archival(archival: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,6 +32,7 @@ COLUMNS = (
     "login_until",
     "next_due",
     "profiles",
+    "drift",
 )
 
 
@@ -42,24 +44,25 @@ def list_(
     ] = None,
     profile: Annotated[str, typer.Option("--profile", help="Only accounts with this profile.")] = "",
     uai: Annotated[str, typer.Option("--uai", help="Only accounts assigned there on the day.")] = "",
+    drift: Annotated[
+        bool, typer.Option("--drift", help="Only accounts that another program changed.")
+    ] = False,
 ) -> int:
-    """List the accounts, by uid."""
-    from piactl.flows.queries.accounts import account_view, all_accounts
+    """List the accounts, by uid. `drift` is what another program changed: see `piactl drift list`."""
+    from piactl.flows.queries.accounts import account_views, all_accounts
 
     configuration = this_configuration()
     _check_filters(configuration.policy, state or [], profile, uai)
     day = read_day(as_of, today(configuration))
     unreadable: list[str] = []
     with reading(configuration) as reader:
-        directory, encoding = configuration.settings.directory, configuration.encoding
-        accounts = sorted(all_accounts(reader, directory, encoding, unreadable.append), key=lambda a: a.uid)
-        otp_schema = encoding.fitted_to(reader).otp_schema
-    policy, register, keys = configuration.policy, configuration.register, configuration.get_keys
-    views = (
-        account_view(account, policy, register, day, keys, otp_schema=otp_schema) for account in accounts
-    )
-    rows = (v for v in views if _wanted(v, state or [], profile, uai.strip().upper(), day.isoformat()))
-    put(rendered(rows, COLUMNS, layout_or_default(output)))
+        store = configuration.accounts(reader, day)
+        accounts, drifted = all_accounts(store, unreadable.append)
+        if drift:
+            accounts = [account for account in accounts if account.uid in drifted]
+        views = account_views(store, configuration.register, accounts, drifted)
+        rows = (v for v in views if _wanted(v, state or [], profile, uai.strip().upper(), day.isoformat()))
+        put(_rendered(rows, layout_or_default(output)))
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)
@@ -76,26 +79,33 @@ def find(
 
     Accents, case, hyphens and apostrophes do not count. If nobody has the name, the nearest names are listed.
     """
-    from piactl.flows.queries.accounts import account_view, all_accounts
+    from piactl.flows.queries.accounts import account_views, all_accounts
     from piactl.flows.queries.find import find_by_name
 
     configuration, wanted = this_configuration(), " ".join(words)
     day = read_day(as_of, today(configuration))
     unreadable: list[str] = []
     with reading(configuration) as reader:
-        directory, encoding = configuration.settings.directory, configuration.encoding
-        found, exact = find_by_name(all_accounts(reader, directory, encoding, unreadable.append), wanted)
-        otp_schema = encoding.fitted_to(reader).otp_schema
+        store = configuration.accounts(reader, day)
+        accounts, drifted = all_accounts(store, unreadable.append)
+        found, exact = find_by_name(accounts, wanted)
+        drifted = {account.uid: drifted[account.uid] for account in found if account.uid in drifted}
+        views = [*account_views(store, configuration.register, found, drifted)]
     if not found:
         raise AccountNotFound(f"{wanted}: nobody has this name or a similar one")
     if not exact:
         say(f"{wanted}: nobody has this name; the nearest:")
-    policy, register, keys = configuration.policy, configuration.register, configuration.get_keys
-    rows = (account_view(account, policy, register, day, keys, otp_schema=otp_schema) for account in found)
-    put(rendered(rows, COLUMNS, layout_or_default(output)))
+    put(_rendered(views, layout_or_default(output)))
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)
+
+
+def _rendered(views: Iterable[dict[str, Any]], layout: str) -> Iterable[str]:
+    """The views as rows, in which the drift of an account is its classes."""
+    if layout not in ("json", "ndjson"):
+        views = ({**v, "drift": [*dict.fromkeys(one["class"] for one in v["drift"])]} for v in views)
+    return rendered(views, COLUMNS, layout)
 
 
 def _check_filters(policy: Policy, states: list[str], profile: str, uai: str) -> None:
@@ -142,20 +152,20 @@ def show(
     With `-` the names come from stdin, one per line, plain or as objects with a uid, and the answers are in
     that order.
     """
-    from piactl.flows.queries.accounts import account_view, find_account
+    from piactl.flows.queries.accounts import account_views, find_entry
 
     configuration = this_configuration()
     day = read_day(as_of, today(configuration))
-    views, code = [], int(Exit.DONE)
+    views: list[dict[str, Any]] = []
+    code = int(Exit.DONE)
     wanted = read_names(names)
     with reading(configuration) as reader:
-        store = configuration.accounts(reader)
-        otp_schema = store.encoding.fitted_to(reader).otp_schema
+        store = configuration.accounts(reader, day)
         for name in wanted:
             try:
-                account = find_account(store, name)
-                policy, register, keys = configuration.policy, configuration.register, configuration.get_keys
-                views.append(account_view(account, policy, register, day, keys, otp_schema=otp_schema))
+                entry = find_entry(store, name)
+                drifted = {entry.account.uid: entry}
+                views += account_views(store, configuration.register, [entry.account], drifted)
             except PiactlError as error:
                 if len(wanted) == 1:
                     raise
@@ -169,6 +179,6 @@ def _print(views: list[dict[str, Any]], layout: str, day: str, *, one: bool) -> 
     if layout == "json" and one:
         put([json.dumps(views[0], ensure_ascii=False, indent=2) + "\n"])
     elif layout:
-        put(rendered(views, COLUMNS, layout))
+        put(_rendered(views, layout))
     else:
         put(account_text(view, day) for view in views)

@@ -185,7 +185,7 @@ def create(
     configuration, order, author = acting.begin(manner)
     return acting.decide(
         lambda reader: prepare_newcomer(
-            configuration.accounts(reader),
+            configuration.accounts(reader, order.as_of),
             configuration.rules(order.as_of),
             newcomer,
             author,

@@ -33,7 +33,7 @@ def rekey(
     configuration, order, author = acting.begin(manner)
     return acting.decide(
         lambda reader: prepare_rekey(
-            configuration.accounts(reader),
+            configuration.accounts(reader, order.as_of),
             configuration.rules(order.as_of),
             account,
             old,
@@ -72,7 +72,7 @@ def merge(
     configuration, order, author = acting.begin(manner)
     return acting.decide(
         lambda reader: prepare_merge(
-            configuration.accounts(reader),
+            configuration.accounts(reader, order.as_of),
             configuration.rules(order.as_of),
             source,
             into,
@@ -110,7 +110,7 @@ def split(
     configuration, order, author = acting.begin(manner)
     return acting.decide(
         lambda reader: prepare_split(
-            configuration.accounts(reader),
+            configuration.accounts(reader, order.as_of),
             configuration.rules(order.as_of),
             account,
             matricule,

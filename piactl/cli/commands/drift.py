@@ -44,31 +44,16 @@ def show(names: Names, output: Output = None, as_of: AsOf = None) -> int:
 
 
 def _listed(names: Sequence[str], output: Any, as_of: str | None) -> int:
-    from piactl.directory.store.memory_records import read_memory
     from piactl.flows.accounts.drift import standing_drift
+    from piactl.flows.drift import drift_row
 
     configuration = this_configuration()
-    rules = configuration.rules(read_day(as_of, today(configuration)))
+    day = read_day(as_of, today(configuration))
     unreadable: list[str] = []
     with reading(configuration) as reader:
-        state = configuration.settings.directory.state
-        memory = read_memory(reader, state, rules.keys, configuration.unreadable).memory
-        found = standing_drift(configuration.accounts(reader), rules, memory, names, unreadable)
-    rows = [
-        {
-            "uid": one.uid,
-            "attribute": one.attribute,
-            "class": one.drift_class,
-            "ours": list(one.ours),
-            "theirs": list(one.theirs),
-            "fate": one.fate,
-            "since": one.since.isoformat() if one.since else None,
-            "until": one.until.isoformat() if one.until else None,
-            "by": one.by,
-            "owner": one.owner,
-        }
-        for one in found
-    ]
+        store = configuration.accounts(reader, day)
+        found = standing_drift(store, names, unreadable, configuration.unreadable)
+    rows = [{"uid": one.uid, **drift_row(one)} for one in found]
     put(rendered(rows, COLUMNS, layout_or_default(output)))
     for why in unreadable:
         say(why)
@@ -132,7 +117,8 @@ def _decided(prepare: Callable[..., Batch], names: list[str], manner: Manner, *m
     wanted = acting.read_names(names)
 
     def prepared(reader: Reader) -> Batch:
-        store, rules = configuration.accounts(reader), configuration.rules(order.as_of)
+        rules = configuration.rules(order.as_of)
+        store = configuration.accounts(reader, order.as_of)
         return prepare(store, rules, wanted, author, *more, configuration.unreadable)
 
     return acting.decide(prepared, manner, configuration, order)

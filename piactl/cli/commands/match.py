@@ -70,7 +70,7 @@ def show(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
     settings, day = configuration.settings, read_day(as_of, today(configuration))
     with reading(configuration) as reader:
         found, _ = find_case(reader, settings.directory.state, case)
-        view = case_view(found, configuration.accounts(reader), settings, day)
+        view = case_view(found, configuration.accounts(reader, day), settings, day)
     put([case_text(view)] if output is None else rendered([view], COLUMNS, layout_or_default(output)))
     return int(Exit.DONE)
 
@@ -99,7 +99,7 @@ def same(
     if not found.of_newcomer or decision.one not in found.accounts:
         return _decide(case, Answer.SAME, account, reason, as_of)
     return acting.decide(
-        lambda reader: prepare_join(configuration.accounts(reader), case, decision),
+        lambda reader: prepare_join(configuration.accounts(reader, order.as_of), case, decision),
         manner,
         configuration,
         order,

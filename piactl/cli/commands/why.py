@@ -93,7 +93,8 @@ def _answered(
 ) -> Any:
     from piactl.flows.queries.explain import why_login, why_service, why_state
 
-    store, rules, settings = configuration.accounts(reader), configuration.rules(day), configuration.settings
+    rules, settings = configuration.rules(day), configuration.settings
+    store = configuration.accounts(reader, day)
     if service is not None:
         return why_service(store, rules, name, service, now, settings)
     if subject == LOGIN:

@@ -145,7 +145,8 @@ def act_on(names: Sequence[str], act: Act, manner: Manner, configuration: Config
     wanted = read_names(names)
 
     def prepared(reader: Reader) -> Batch:
-        store, rules = configuration.accounts(reader), configuration.rules(order.as_of)
+        rules = configuration.rules(order.as_of)
+        store = configuration.accounts(reader, order.as_of)
         return prepare(store, rules, wanted, act, order.reason, configuration.unreadable)
 
     return decide(prepared, manner, configuration, order)
@@ -184,7 +185,7 @@ def command_run(configuration: Configuration, order: Order, manner: Manner) -> C
     def finish(run: Run) -> None:
         from piactl.flows.accounts.merging import finish_merges
 
-        finish_merges(run, configuration.accounts(run.writer), configuration.rules(order.as_of))
+        finish_merges(run, configuration.accounts(run.writer, order.as_of), configuration.rules(order.as_of))
 
     return CommandRun(
         order,

@@ -61,12 +61,14 @@ class Configuration:
     def encoding(self) -> Encoding:
         return encoding_of(self.policy, self.settings.directory, self.keys)
 
-    def accounts(self, reader: Reader) -> AccountStore:
-        """The accounts that `reader` reads."""
-        settings = self.settings
+    def accounts(self, reader: Reader, as_of: date | None = None) -> AccountStore:
+        """The accounts that `reader` reads, as of a day, today by default."""
+        from piactl.clock import civil_today
+
+        settings, day = self.settings, as_of or civil_today(self.policy.timezone)
         namespaces = {COMMON, *(source.namespace for source in settings.sources.values())}
         return AccountStore(
-            reader, settings.directory, self.encoding, self.keys, self.policy.protected, namespaces
+            reader, settings.directory, self.encoding, self.keys, self.policy, day, namespaces
         )
 
     def identity_checks(self, writer: Writer) -> IdentityChecks:

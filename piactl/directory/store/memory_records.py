@@ -319,6 +319,13 @@ def read_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> Last
     return _last_run(reader, Places(state), unreadable)
 
 
+def read_drift_memory(reader: Reader, state: str) -> Memory:
+    """Of the memory of earlier runs, since when what other programs changed stands."""
+    entry = reader.read(Places(state).drift, [DATA])
+    since = UnreadableRecords().read(entry.dn, entry.first(DATA), read_drift) if entry else None
+    return Memory(drift=since or {})
+
+
 def vanished_accounts(reader: Reader, state: str, unreadable: UnreadableRecords) -> Mapping[str, Vanished]:
     """The accounts whose entry is gone, by uid, as the last run noted them."""
     entry = reader.read(Places(state).vanished, [DATA])

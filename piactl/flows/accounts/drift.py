@@ -11,10 +11,10 @@ from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.drift import ADOPTABLE, Drift, DriftClass, Fate
-from piactl.core.plan.run_state import Memory, Vanished
+from piactl.core.plan.run_state import Vanished
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account, with_ledger
 from piactl.directory.store.account_write import account_write
-from piactl.directory.store.accounts import Entry, Unreadable, read_accounts, with_kept
+from piactl.directory.store.accounts import Entry, Unreadable, with_kept
 from piactl.directory.store.composite_values import read_lock
 from piactl.directory.store.drift import PROPERLY
 from piactl.directory.store.memory_records import vanished_accounts
@@ -23,11 +23,10 @@ from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.accounts.edit import broken_guards, intended, prepared_account
 from piactl.flows.apply.undo_log import kept_values
-from piactl.flows.plan.drift import decided, drift_list
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.plan.vanished import still_gone, vanished_drift, vanished_words
-from piactl.flows.queries.accounts import AccountStore, find_entry
+from piactl.flows.queries.accounts import AccountStore, all_entries, find_entry
 
 _COMES_BACK = (
     "made again as a closed account; names, assignments, address and rights come back with the next feed, "
@@ -37,25 +36,20 @@ _OTHERWISE = "a correction in HR, or piactl assignment add"
 
 
 def standing_drift(
-    store: AccountStore, rules: Rules, memory: Memory, names: Sequence[str], unreadable: list[str]
+    store: AccountStore, names: Sequence[str], unreadable: list[str], records: UnreadableRecords
 ) -> list[Drift]:
     """The drift of these accounts, of all without names, as the next run would find it. The reasons of
     entries that cannot be read are added to `unreadable`. Raises as `find_entry`."""
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding.fitted_to(store.reader))
-    gone = still_gone(accounts, memory.vanished)
-    entries: Iterable[Entry | Unreadable] = (
-        [find_entry(store, name) for name in names if name not in gone] if names else read_accounts(*accounts)
+    gone = still_gone(accounts, vanished_accounts(store.reader, store.directory.state, records))
+    entries: Iterable[Entry] = (
+        [find_entry(store, name) for name in names if name not in gone]
+        if names
+        else all_entries(store, unreadable.append)
     )
-    found: list[Entry] = []
-    for read in entries:
-        entry = decided(read, accounts.encoding, memory, rules)
-        if isinstance(entry, Unreadable):
-            unreadable.append(entry.why)
-        elif entry.drift is not None:
-            found.append(entry)
     shown = {uid: one for uid, one in gone.items() if not names or uid in names}
-    drift = [*drift_list(accounts, found, memory, rules, {}), *vanished_drift(accounts, shown)]
-    return sorted(drift, key=lambda one: one.rank)
+    found = [one for drift in store.drift(entries).values() for one in drift]
+    return sorted([*found, *vanished_drift(accounts, shown)], key=lambda one: one.rank)
 
 
 def prepare_revert(
@@ -230,7 +224,7 @@ def rebuilt(
         state=State.DEACTIVATED,
         state_from=rules.as_of,
         lock=read_lock(last("piactlLock")) if last("piactlLock") else None,
-        protected=uid in store.protected or last("piactlProtected") == "TRUE",
+        protected=uid in store.policy.protected or last("piactlProtected") == "TRUE",
     )
     desired = desired_account(Subject(gone.matricule, account, None, ()), rules, archives=False)
     if desired is None:

@@ -37,7 +37,7 @@ from piactl.directory.store.attribute_scans import (
 from piactl.directory.store.memory_records import memory_writes
 from piactl.errors import UsageError
 from piactl.flows.plan.assemble import Names, PlanAssembly
-from piactl.flows.plan.drift import decided, drift_list, remembered
+from piactl.flows.drift import decided, drift_list, remembered
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, census_of
@@ -166,7 +166,8 @@ class _JointEvaluation(Evaluation):
                 self._add(entry)
 
     def _add(self, entry: Entry | Unreadable) -> None:
-        self.index.add(decided(entry, self.accounts.encoding, self.memory, self.rules))
+        days = self.rules.policy.drift_days
+        self.index.add(decided(entry, self.accounts.encoding, self.memory, self.as_of, days))
 
     def plan(self) -> ReadyPlan:
         """Raises FeedRefused if too many people of a feed that is not `accepted` are held."""
@@ -179,8 +180,10 @@ class _JointEvaluation(Evaluation):
         desired, names = self._named(self.desired(subjects, waits))
         has_delta = any(not sourced.feed.facts.full for sourced in self.feeds)
         plan_rows = PlanRows(self.accounts, self.rules, self.index, self.memory.waiting, has_delta)
+        reader, directory, _ = self.accounts
+        days = self.rules.policy.drift_days
         plan_rows.drift = drift_list(
-            self.accounts, self.index.entries(), self.memory, self.rules, self.owners
+            reader, directory, self.index.entries(), self.memory, self.as_of, days, self.owners
         )
         gone = vanished_drift(self.accounts, self.memory.vanished)
         plan_rows.drift = sorted([*plan_rows.drift, *gone], key=lambda one: one.rank)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 from piactl.core.edits.merging import merged_into
@@ -16,30 +17,55 @@ from piactl.core.model.periods import civil
 from piactl.core.model.person import COMMON, Assignment, Register, qualified, read_matricule
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.plan.drift import Drift
+from piactl.core.plan.run_state import Memory
 from piactl.core.rules.career import AccountStatus, Career, account_status, career
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, Unreadable, find_accounts, read_accounts
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.attribute_scans import read_uids
+from piactl.directory.store.memory_records import read_drift_memory
 from piactl.errors import AccountNotFound, PiactlError
+from piactl.flows.drift import decided, drift_list, drift_row, is_held
 
 View = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AccountStore:
-    """The accounts of one directory, read through `reader` and found by name.
+    """The accounts of one directory, read through `reader` as of a day and found by name.
 
-    Matricules are found by their digests under `keys`, in all `namespaces` where none is named. `protected`
-    are the uids that the policy protects.
+    Matricules are found by their digests under `keys`, in all `namespaces` where none is named.
     """
 
     reader: Reader
     directory: DirectorySettings
     encoding: Encoding
     keys: DigestKeys
-    protected: Collection[str]
+    policy: Policy
+    as_of: date
     namespaces: Collection[str] = (COMMON,)
+
+    @cached_property
+    def _memory(self) -> Memory:
+        return read_drift_memory(self.reader, self.directory.state)
+
+    def decided(self, entry: Entry | Unreadable) -> Entry | Unreadable:
+        """The entry as the night of the day goes by it, where another program changed it."""
+        if isinstance(entry, Unreadable) or entry.drift is None:
+            return entry
+        return decided(entry, self.encoding, self._memory, self.as_of, self.policy.drift_days)
+
+    def drift(self, entries: Iterable[Entry]) -> dict[str, list[Drift]]:
+        """What other programs changed on these accounts, by uid."""
+        drifted = [entry for entry in entries if entry.drift is not None]
+        if not drifted:
+            return {}
+        days = self.policy.drift_days
+        found: dict[str, list[Drift]] = {}
+        for one in drift_list(self.reader, self.directory, drifted, self._memory, self.as_of, days):
+            found.setdefault(one.uid, []).append(one)
+        return found
 
 
 def find_account(store: AccountStore, name: str) -> Account:
@@ -48,8 +74,8 @@ def find_account(store: AccountStore, name: str) -> Account:
 
 
 def find_entry(store: AccountStore, name: str) -> Entry:
-    """The account with this uid, address, alias or matricule, with the values of its entry. It is protected
-    if its entry is marked or the policy names it.
+    """The account with this uid, address, alias or matricule, with the values of its entry, as a night goes
+    by it. It is protected if its entry is marked or the policy names it.
 
     Raises AccountNotFound, and PiactlError if the entry is unreadable or several accounts match.
     """
@@ -74,10 +100,10 @@ def find_entry(store: AccountStore, name: str) -> Entry:
                 f"{name}: several accounts have this name ({uids}); give a uid, or NAMESPACE:MATRICULE"
             )
         entries = [*exact]
-    entry = entries[0]
+    entry = store.decided(entries[0])
     if isinstance(entry, Unreadable):
         raise PiactlError(entry.why)
-    if entry.account.uid in store.protected:
+    if entry.account.uid in store.policy.protected:
         return replace(entry, account=replace(entry.account, protected=True))
     return entry
 
@@ -101,16 +127,28 @@ def find_named(store: AccountStore, name: str) -> list[Entry | Unreadable]:
     return find_accounts(store.reader, store.directory, store.encoding, store.keys, name, matricules)
 
 
-def all_accounts(
-    reader: Reader, directory: DirectorySettings, encoding: Encoding, report_unreadable: Callable[[str], Any]
-) -> Iterator[Account]:
-    """Every account, in directory order; calls `report_unreadable` with the reason for each unreadable
-    entry."""
-    for entry in read_accounts(reader, directory, encoding):
+def all_entries(store: AccountStore, report_unreadable: Callable[[str], Any]) -> Iterator[Entry]:
+    """Every account, in directory order, as a night goes by it; calls `report_unreadable` with the reason for
+    each unreadable entry."""
+    encoding = store.encoding.fitted_to(store.reader)
+    for read in read_accounts(store.reader, store.directory, encoding):
+        entry = store.decided(read)
         if isinstance(entry, Unreadable):
             report_unreadable(entry.why)
         else:
-            yield entry.account
+            yield entry
+
+
+def all_accounts(
+    store: AccountStore, report_unreadable: Callable[[str], Any]
+) -> tuple[list[Account], dict[str, Entry]]:
+    """Every account, by uid, and the entries of those that another program changed; see `all_entries`."""
+    accounts, drifted = [], {}
+    for entry in all_entries(store, report_unreadable):
+        accounts.append(entry.account)
+        if entry.drift is not None:
+            drifted[entry.account.uid] = entry
+    return sorted(accounts, key=lambda account: account.uid), drifted
 
 
 def career_and_status(
@@ -137,25 +175,35 @@ def career_and_status(
     return path, status
 
 
-def account_view(
-    account: Account,
-    policy: Policy,
-    register: Register,
-    as_of: date,
-    keys: Callable[[], DigestKeys],
-    *,
-    otp_schema: bool,
+def account_views(
+    store: AccountStore, register: Register, accounts: Iterable[Account], drifted: Mapping[str, Entry]
+) -> Iterator[dict[str, Any]]:
+    """The documents of `account show -o json`; see schemas/json/account.schema.json. `drifted` are the
+    entries that another program changed, by uid."""
+    otp_schema = store.encoding.fitted_to(store.reader).otp_schema
+    drift = store.drift(drifted.values())
+    for account in accounts:
+        uid = account.uid
+        held = uid in drifted and is_held(drifted[uid])
+        view = _view(account, store, register, otp_schema=otp_schema, held=held)
+        yield {**view, "held": held, "drift": [drift_row(one) for one in drift.get(uid, ())]}
+
+
+def _view(
+    account: Account, store: AccountStore, register: Register, *, otp_schema: bool, held: bool
 ) -> dict[str, Any]:
-    """The document of `account show -o json`; see schemas/json/account.schema.json. `otp_schema` as in
-    `Encoding`."""
+    """`otp_schema` as in `Encoding`; `held` as in `is_held`."""
+    policy, as_of = store.policy, store.as_of
     if account.state is State.ARCHIVED:
-        into = merged_into(account, keys()) if account.merged else None
+        into = merged_into(account, store.keys) if account.merged else None
         return {
             **_archived(account),
             "merged_into": into,
             "refused_by": ["dates", *(["link"] if otp_schema else [])],
         }
     path, status = career_and_status(account, policy, register, as_of)
+    if held:  # what the rules would go by is not known
+        status = stored_status(account)
     window = status.login_from or as_of, status.login_until or as_of
     refused_by = [] if window[0] <= as_of <= window[1] else ["dates"]
     if otp_schema and replace(account, state=status.state, locked=status.locked).shut:
@@ -188,10 +236,20 @@ def account_view(
             }
             for a in account.assignments
         ],
-        "entitlements": _entitlements(path, as_of),
+        "entitlements": [
+            {"service": service, "uai": uai or None, "from": None, "to": None}
+            for service, uai in sorted(account.entitlements)
+        ]
+        if held
+        else _entitlements(path, as_of),
         "lock": _lock(account),
         "merged_into": None,
     }
+
+
+def stored_status(account: Account) -> AccountStatus:
+    """The status that the last run gave an account."""
+    return AccountStatus(**{field.name: getattr(account, field.name) for field in fields(AccountStatus)})
 
 
 def _profile(assignment: Assignment, policy: Policy, register: Register) -> str | None:

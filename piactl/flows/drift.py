@@ -1,34 +1,36 @@
-"""The drift of the accounts of a run: what stays, what is listed, and since when."""
+"""The drift of accounts: what stays, what is listed, and since when. Nights, commands and queries ask here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from types import MappingProxyType
+from typing import Any
 
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import OverrideKind, running
 from piactl.core.plan.drift import ENTRY, Drift, DriftClass, Fate, kept_until
+from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.run_state import Memory
-from piactl.core.rules.desired import Rules
+from piactl.directory.port import Reader
 from piactl.directory.probe.authors import authors
 from piactl.directory.store.accounts import Entry, Unreadable, with_kept
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.drift import usual_fate
-from piactl.flows.plan.inputs.account_index import ManagedAccounts
 
 Since = Mapping[str, Mapping[str, date]]
 
 
 def decided(
-    entry: Entry | Unreadable, encoding: Encoding, memory: Memory, rules: Rules
+    entry: Entry | Unreadable, encoding: Encoding, memory: Memory, as_of: date, drift_days: int
 ) -> Entry | Unreadable:
-    """The entry with what stays of what another program changed: a tightening for some days, and what
+    """The entry with what stays of what another program changed: a tightening for `drift_days`, and what
     somebody decided to keep."""
     if isinstance(entry, Unreadable) or entry.drift is None:
         return entry
     since = memory.drift.get(entry.account.uid, {})
-    overrides = running(entry.account.overrides, rules.as_of)
+    overrides = running(entry.account.overrides, as_of)
 
     def decide(attribute: str, drift_class: DriftClass) -> Fate:
         fate = usual_fate(attribute, drift_class)
@@ -36,42 +38,59 @@ def decided(
             return fate
         if any(o.kind is OverrideKind.KEEP and o.value == attribute for o in overrides):
             return Fate.KEPT
-        first = since.get(attribute, rules.as_of)
-        last = kept_until(attribute, first, rules.policy.drift_days, overrides)
+        last = kept_until(attribute, since.get(attribute, as_of), drift_days, overrides)
         # a protected account is the administrator's: no night may write it, nor take the mark away
         ends = fate is Fate.KEPT and attribute != encoding.name("piactlProtected")
-        return Fate.REVERTED if ends and rules.as_of > last else fate
+        return Fate.REVERTED if ends and as_of > last else fate
 
     return with_kept(entry, encoding, decide)
 
 
 def drift_list(
-    accounts: ManagedAccounts,
+    reader: Reader,
+    directory: DirectorySettings,
     entries: Iterable[Entry],
     memory: Memory,
-    rules: Rules,
-    owners: Mapping[str, str],
+    as_of: date,
+    drift_days: int,
+    owners: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Drift]:
-    """The drift of these accounts, what gives access first, with who wrote it as far as that is known."""
-    drifted = [entry for entry in entries if entry.drift is not None]
+    """The drift of these entries, which were `decided`, what gives access first, with who wrote it as far as
+    that is known."""
+    drifted = [(entry, entry.drift.drift) for entry in entries if entry.drift is not None]
     if not drifted:
         return []
-    by = authors(accounts.reader, accounts.directory, [entry.dn for entry in drifted])
+    by = authors(reader, directory, [entry.dn for entry, _ in drifted])
     found = []
-    for entry in drifted:
+    for entry, drift in drifted:
         account = entry.account
         since = memory.drift.get(account.uid, {})
-        for one in entry.drift.drift if entry.drift else ():
-            first = since.get(one.attribute, rules.as_of)
+        for one in drift:
+            first = since.get(one.attribute, as_of)
             until = None
             if one.fate == Fate.KEPT:
-                until = kept_until(one.attribute, first, rules.policy.drift_days, account.overrides)
+                until = kept_until(one.attribute, first, drift_days, account.overrides)
             others = {owners.get(text.casefold(), account.uid) for text in one.theirs} - {account.uid}
             owner = min(others, default=None)
             found.append(
                 replace(one, uid=account.uid, since=first, until=until, by=by.get(entry.dn, ""), owner=owner)
             )
     return sorted(found, key=lambda one: one.rank)
+
+
+def drift_row(drift: Drift) -> dict[str, Any]:
+    """One drift as documents have it, without the uid of the account."""
+    return {
+        "attribute": drift.attribute,
+        "class": drift.drift_class,
+        "ours": list(drift.ours),
+        "theirs": list(drift.theirs),
+        "fate": drift.fate,
+        "since": drift.since.isoformat() if drift.since else None,
+        "until": drift.until.isoformat() if drift.until else None,
+        "by": drift.by,
+        "owner": drift.owner,
+    }
 
 
 def remembered(drift: Sequence[Drift], before: Since, evaluated: Iterable[Account], *, partly: bool) -> Since:
@@ -83,6 +102,12 @@ def remembered(drift: Sequence[Drift], before: Since, evaluated: Iterable[Accoun
         if one.fate != Fate.REVERTED and one.attribute != ENTRY and one.since is not None:
             after.setdefault(one.uid, {})[one.attribute] = one.since
     return dict(sorted(after.items()))
+
+
+def is_held(entry: Entry) -> bool:
+    """Whether another program removed what the rules go by, and it is not known: nights leave the account as
+    it is."""
+    return entry.drift is not None and bool(entry.drift.unknown)
 
 
 def unresolved(entry: Entry, encoding: Encoding, desired: Account) -> tuple[str, ...]:
