@@ -1,4 +1,4 @@
-"""The drift of accounts: what stays, what is listed, and since when. Nights, commands and queries ask here."""
+"""The drift of accounts, as nights, commands and queries go by it: what stays, what is listed, since when."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import OverrideKind, running
-from piactl.core.plan.drift import ENTRY, Drift, DriftClass, Fate, kept_until
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.plan.drift import ENTRY, Drift, DriftClass, Fate, kept_until
 from piactl.core.plan.run_state import Memory
 from piactl.directory.port import Reader
 from piactl.directory.probe.authors import authors
@@ -102,6 +102,17 @@ def remembered(drift: Sequence[Drift], before: Since, evaluated: Iterable[Accoun
         if one.fate != Fate.REVERTED and one.attribute != ENTRY and one.since is not None:
             after.setdefault(one.uid, {})[one.attribute] = one.since
     return dict(sorted(after.items()))
+
+
+def drift_summary(entry: Entry) -> str:
+    """What another program changed on an account, in a sentence; "" for nothing."""
+    uid = entry.account.uid
+    if entry.drift is None:
+        return ""
+    if is_held(entry):
+        return lost_words(uid, entry.drift.unknown)
+    names = ", ".join(one.attribute for one in entry.drift.drift)
+    return f"{uid}: another program changed {names}: piactl drift show {uid}"
 
 
 def is_held(entry: Entry) -> bool:

@@ -28,6 +28,7 @@ from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, RUNS, Plac
 from piactl.directory.store.run_records import read_runs
 from piactl.errors import AccountNotFound
 from piactl.flows.apply.undo_log import read_kept
+from piactl.flows.drift import drift_row
 from piactl.flows.helpdesk.rate_limit import Answer, read_attempts
 from piactl.flows.helpdesk.second_person import Requests
 from piactl.flows.queries.accounts import AccountStore, find_entry
@@ -83,6 +84,7 @@ def person_export(
         "devices": [dict(words_of(d)) for d in read_devices(store.reader, entry.dn, unreadable)]
         if entry
         else [],
+        "drift": [drift_row(one) for one in store.drift([entry]).get(uid, ())] if entry else [],
         **_by_hand(account),
         "attempts": _attempts(store, uid, unreadable) if uid else None,
         "requests": list(_requests(store, uid, unreadable)) if uid else [],

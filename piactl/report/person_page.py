@@ -48,6 +48,7 @@ def _lines(view: View) -> Iterator[str]:
     yield "Ni la date de naissance ni le NUMEN en clair ne sont conservés ; le mot de passe est illisible."
     yield from _section("Entrée dans l'annuaire", map(_value, (view["entry"] or {}).items()))
     yield from _section("Dispositifs de code à usage unique (sans leur secret)", map(_pairs, view["devices"]))
+    yield from _section("Valeurs changées par un autre programme", map(_changed, view["drift"]))
     yield from _section("Exceptions", view["exceptions"])
     yield from _section("Modifications manuelles", view["overrides"])
     yield from _section("Verrou d'un administrateur", map(_pairs, _one(view["lock"])))
@@ -87,6 +88,13 @@ def _pairs(row: View) -> str:
     return ", ".join(
         f"{name} : {_WORDS.get(str(value), value)}" for name, value in row.items() if value is not None
     )
+
+
+def _changed(row: View) -> str:
+    """What another program changed of one attribute."""
+    before, now = (" ; ".join(row[side]).replace("?", "inconnu") for side in ("ours", "theirs"))
+    words = {"avant": before, "maintenant": now, "depuis le": row["since"], "par": row["by"]}
+    return f"{row['attribute']} : " + ", ".join(f"{name} : {text}" for name, text in words.items() if text)
 
 
 def _one(row: View | None) -> list[View]:

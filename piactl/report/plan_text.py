@@ -84,7 +84,10 @@ def _drift(document: Document, most: int) -> Iterator[str]:
         shorter = most if drift_class != "loosening" else 0
         yield ""
         yield f"{len(some):>7}  {drift_class} by another program"
-        yield from (f"{'':11}{shown(one['uid'])}: {shown(drift_line(one))}" for one in (some[:shorter] if shorter else some))
+        yield from (
+            f"{'':11}{shown(one['uid'])}: {shown(drift_line(one))}"
+            for one in (some[:shorter] if shorter else some)
+        )
         if shorter and len(some) > shorter:
             yield f"{'':11}... and {len(some) - shorter} more"
 

@@ -72,6 +72,7 @@ def _lines(view: View) -> Iterator[str]:
         for answer in view["answers"]:
             where = f" at {answer['uai']}" if answer["uai"] else ""
             yield f"  {answer['verdict'].upper()}{where}{_since(answer)}"
+            yield from _causes(answer)
             yield from _details(view, answer, indent="    ")
 
 

@@ -59,7 +59,7 @@ def test_periods(moved: Academy) -> None:
     ran = moved.run("account", "timeline", "claire.dubreuil", "--as-of", DAY, "-o", "json")
     facts = ran.json
     groups = ["assignments", "states", "login", "locks", "services", "exceptions", "overrides"]
-    assert list(facts) == ["uid", "matricule", "display_name", "as_of", "from", "until", *groups]
+    assert list(facts) == ["uid", "matricule", "display_name", "as_of", "from", "until", *groups, "drift"]
     services = {one["label"]: one for one in facts["services"]}
     assert services["iprof"]["note"] == "I-Prof"
     assert services["iprof"]["periods"] == [

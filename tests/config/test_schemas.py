@@ -216,7 +216,13 @@ ACCOUNT = {
         }
     ],
     "entitlements": [{"service": "iprof", "uai": None, "from": "2026-09-01", "to": None}],
-    "lock": None,
+    "lock": None, "held": False,
+    "drift": [
+        {
+            "attribute": "cn", "class": "presentation", "ours": ["Marie Martin"], "theirs": ["M. M."],
+            "fate": "reverted", "since": "2026-09-05", "until": None, "by": "", "owner": None,
+        }
+    ],
 }  # fmt: skip
 
 BROKEN = [

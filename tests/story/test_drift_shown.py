@@ -57,3 +57,85 @@ def test_accounts_say_it_where_people_look(begun: Academy) -> None:
     lines = begun.run("account", "list", "--drift", "-o", "tsv", *DAY).out.splitlines()
     assert [line.rsplit("\t", 1)[-1] for line in lines] == ["drift", "loosening", "loosening"]
     assert "loosening" in begun.run("account", "find", "ida", *DAY).out
+
+    drawn = begun.run("account", "timeline", CLAIRE, "-o", "json", *DAY)
+    assert drawn.json["drift"] == shown["drift"]
+    assert f"piactl drift show {CLAIRE}" in drawn.err
+    exported = begun.run("account", "export", IDA, "-o", "json").json
+    assert [one["attribute"] for one in exported["drift"]] == ["eduPersonEntitlement", "supannMailPrive"]
+    page = begun.run("account", "export", CLAIRE).out
+    assert f"piactlAssignment : avant : inconnu, maintenant : {NONSENSE}" in page
+    (lacks,) = begun.run("why", IDA, "iprof", "-o", "json", *DAY).json["answers"]
+    assert (lacks["verdict"], [one["effect"] for one in lacks["causes"]]) == ("yes", ["refused"])
+    (has,) = begun.run("why", IDA, "siecle", "-o", "json", *DAY).json["answers"]
+    (cause,) = has["causes"]
+    assert (has["verdict"], has["uai"], cause["effect"]) == ("no", "0800009A", "let in")
+    assert "another program added it, last modified by" in cause["text"]
+    assert cause["command"] == f"piactl drift show {IDA}"
+    assert cause["text"] in begun.run("why", IDA, "siecle", *DAY).out
+    state, *others = begun.run("why", CLAIRE, "-o", "json", *DAY).json["answers"]
+    assert state["verdict"] == "active"
+    assert "another program changed piactlAssignment" in state["reason"]
+    assert {one["subject"] for one in others if one["yes"]} == services(before)
+    (login,) = begun.run("why", CLAIRE, "login", "-o", "json", *DAY).json["answers"]
+    assert "closed" not in {one["kind"] for one in login["causes"]}
+    assert "piactlAssignment" in str(login["notes"])
+    begun.change(CLAIRE, pwdEndTime=["20260901000000Z"])
+    (login,) = begun.run("why", CLAIRE, "login", "-o", "json", *DAY).json["answers"]
+    assert "piactlAssignment" in str(login["notes"])
+    begun.change(IDA, pwdEndTime=["20260901000000Z"])
+    (login,) = begun.run("why", IDA, "login", "-o", "json", *DAY).json["answers"]
+    assert (login["causes"][0]["kind"], login["causes"][0]["command"]) == (
+        "entry",
+        f"piactl drift show {IDA}",
+    )
+
+
+WHY = ("--reason", "demande du chef d'établissement")
+
+
+def test_commands_go_by_drift_as_the_night_does(begun: Academy) -> None:
+    """A tightening stays for its days, what somebody keeps until its day, a name until a decision; what gives
+    access is put back by the command too, and stands in its plan."""
+    end, theirs = begun.values(IDA, "pwdEndTime"), ["20260901000000Z"]
+    begun.change(IDA, displayName=["Ida Roy (rectorat)"])
+    assert begun.run("drift", "override", IDA, "--until", DAYS[9], *WHY, *DAY).code == 0
+    exception = "grant$siecle$0800009A$2026-09-01$2030-01-01$x$y"
+    begun.change(IDA, pwdEndTime=theirs, mail=["leo.petit@ac-amiens.fr"], piactlException=[exception])
+    grant = ("exception", "grant", IDA, "--service", "gestion_rh", "--until", DAYS[8], *WHY)
+    ran = begun.run(*grant, "--dry-run", "-o", "json", *DAY)
+    changes = ran.json[0]["changes"]
+    assert [one["kind"] for one in changes] == ["drift", "grant", "update"]
+    assert changes[0]["after"]["attributes"] == ["piactlException"]
+    assert exception in str(changes[0]["before"])
+    assert begun.run(*grant, *DAY).code == 0
+    assert begun.values(IDA, "pwdEndTime") == theirs
+    assert begun.values(IDA, "displayName") == ["Ida Roy (rectorat)"]
+    assert begun.values(IDA, "mail") == ["leo.petit@ac-amiens.fr"]
+    assert exception not in begun.values(IDA, "piactlException")
+    begun.night(DAYS[1])
+    assert begun.values(IDA, "pwdEndTime") == theirs
+    late = begun.run("account", "lock", IDA, *WHY, "--dry-run", "-o", "json", "--as-of", DAYS[4])
+    assert "pwdEndTime" in str(late.json)
+    assert begun.run("exception", "end", IDA, "--service", "gestion_rh", *WHY, "--as-of", DAYS[4]).code == 0
+    assert begun.values(IDA, "pwdEndTime") == end
+    assert begun.values(IDA, "displayName") == ["Ida Roy (rectorat)"]
+
+
+def test_of_an_account_that_is_held_only_a_lock_is_made(begun: Academy) -> None:
+    before, rights = begun.show(CLAIRE, DAYS[1]), begun.values(CLAIRE, "eduPersonEntitlement")
+    begun.change(CLAIRE, piactlAssignment=[NONSENSE])
+    refused = begun.run(
+        "exception", "grant", CLAIRE, "--service", "gestion_rh", "--until", DAYS[8], *WHY, *DAY
+    )
+    assert refused.code == 1
+    assert f"piactl drift show {CLAIRE}" in refused.err
+    ran = begun.run("account", "lock", CLAIRE, *WHY, *DAY, "-o", "json")
+    assert ran.code == 0, ran.err
+    locked = begun.show(CLAIRE, DAYS[1])
+    assert (locked["state"], locked["locked"], locked["login_until"]) == ("active", True, DAYS[0])
+    assert (begun.values(CLAIRE, "piactlAssignment"), locked["held"]) == ([NONSENSE], True)
+    assert begun.values(CLAIRE, "eduPersonEntitlement") == rights
+    begun.night(DAYS[1], begun.feed(*PEOPLE, day=DAYS[1]))
+    assert begun.run("account", "unlock", CLAIRE, *WHY, *DAY).code == 0
+    assert begun.show(CLAIRE, DAYS[1]) == before

@@ -147,7 +147,7 @@ def show(
     output: ShowOutput = None,
     as_of: AsOf = None,
 ) -> int:
-    """Show accounts: state, log in, assignments, services, as of any day.
+    """Show accounts: state, log in, assignments, services, and what another program changed, as of any day.
 
     With `-` the names come from stdin, one per line, plain or as objects with a uid, and the answers are in
     that order.

@@ -50,7 +50,8 @@ def timeline(
     The picture follows from the current assignments and policy. For the changes that were really made, see
     `account history`. `--svg` writes a picture for a browser or a document.
     """
-    from piactl.flows.queries.accounts import find_account
+    from piactl.flows.drift import drift_row, drift_summary
+    from piactl.flows.queries.accounts import find_entry
     from piactl.flows.queries.timeline import timeline as timeline_of
     from piactl.flows.queries.timeline import timeline_facts
 
@@ -58,8 +59,11 @@ def timeline(
     day = read_day(as_of, today(configuration))
     first, last = read_date("--from", from_), read_date("--until", until)
     with reading(configuration) as reader:
+        store = configuration.accounts(reader, day)
+        entry = find_entry(store, account)
+        drift = store.drift([entry]).get(entry.account.uid, [])
         drawn = timeline_of(
-            find_account(configuration.accounts(reader), account),
+            entry.account,
             configuration.policy,
             configuration.register,
             day,
@@ -69,11 +73,14 @@ def timeline(
     if svg:
         _write_svg(drawn, svg, "as of" if as_of else "today")
     elif output is TimelineLayout.JSON:
-        put([json.dumps(timeline_facts(drawn), ensure_ascii=False, indent=2) + "\n"])
+        facts = {**timeline_facts(drawn), "drift": [drift_row(one) for one in drift]}
+        put([json.dumps(facts, ensure_ascii=False, indent=2) + "\n"])
     else:
         put([_text(drawn)])
     if not drawn.rows:
         say(f"{drawn.account.uid}: nothing to draw from {drawn.first} to {drawn.last}{_why(drawn)}")
+    if drift:
+        say(drift_summary(entry))
     return int(Exit.DONE)
 
 

@@ -39,6 +39,8 @@ def state_answer(case: Case) -> Answer:
 def state_span(case: Case) -> tuple[date | None, date | None]:
     """First and last day of the state; None if there is none or it is unknown."""
     desired = case.desired
+    if case.held:
+        return desired.state_from, None
     since, until = span(case.state_days(desired.state), case.number)
     if case.career.state_on(case.as_of) is not desired.state:
         # archived later than the assignments alone require, or already archived
@@ -50,6 +52,8 @@ def state_span(case: Case) -> tuple[date | None, date | None]:
 
 def state_ground(case: Case) -> tuple[str, tuple[Rule, ...], Assignment | None]:
     """The reason as a sentence, the rules behind it (the deciding one first), and the assignment."""
+    if case.held:
+        return case.held, (), None
     if case.account.state is State.ARCHIVED:
         return "personal data are erased; the uid and the addresses stay reserved for this person", (), None
     closed = [p for p in running(case.account.overrides, case.as_of) if p.kind is OverrideKind.CLOSE]
@@ -96,6 +100,8 @@ def _grace_place(case: Case, last: Post) -> tuple[str, int]:
 
 
 def _notes(case: Case) -> Iterator[str]:
+    if case.drift:
+        yield drift_note(case)
     lock = case.desired.lock
     if lock is not None:
         until = f" to {lock.until}" if lock.until else ""
@@ -111,13 +117,18 @@ def _notes(case: Case) -> Iterator[str]:
         yield override_text(override)
 
 
+def drift_note(case: Case) -> str:
+    names = sorted({drift.attribute for drift in case.drift.values()})
+    return f"another program changed {', '.join(names)}: piactl drift show {case.account.uid}"
+
+
 def _from_to(first: date | None, last: date | None) -> str:
     start = f"from {first} " if first else ""
     return f"{start}until {last}" if last else f"{start or 'at all times'}".rstrip() + ", no end known"
 
 
 def _coming(case: Case) -> Iterator[tuple[date, str]]:
-    if case.account.state is State.ARCHIVED:
+    if case.account.state is State.ARCHIVED or case.held:
         return
     over = next_end(case.account.overrides, case.as_of)
     ahead = outlook(None, case.career, case.as_of, over or case.as_of)
@@ -128,6 +139,8 @@ def _coming(case: Case) -> Iterator[tuple[date, str]]:
 
 
 def _remedies(case: Case) -> Iterator[Remedy]:
+    if case.held:
+        return
     if case.account.state is State.ARCHIVED:
         command = (
             "piactl account create --matricule M --family-name N --given-name N --uai UAI "

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from piactl.core.credentials.credentials import Credentials
-from piactl.core.explain.account_state import state_ground, state_span
+from piactl.core.explain.account_state import drift_note, state_ground, state_span
 from piactl.core.explain.counterfactual import wait_remedy
 from piactl.core.explain.question import Answer, Case, Cause, Effect, Rule, absence, next_day, span
 from piactl.core.model.account import NO_DEVICE, State
 from piactl.core.model.periods import OPEN, Period, civil, difference, holding
+from piactl.core.plan.drift import drift_words
 from piactl.core.rules.career import Career
+from piactl.core.rules.lifecycle import BEGINNING
 from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import assignment_text
 from piactl.core.text import counted
@@ -146,9 +148,13 @@ def login_answer(case: Case, around: LoginContext) -> Answer:
 
 def login_days(case: Case) -> list[Period]:
     """The days on which the rules allow login, without those of an administrator's lock."""
-    if case.account.state is State.ARCHIVED:
+    account = case.account
+    if account.state is State.ARCHIVED:
         return []
-    lock = case.account.lock
+    if case.held:
+        first, last = account.login_from, account.login_until
+        return [(first.toordinal() if first else BEGINNING, last.toordinal() if last else OPEN)]
+    lock = account.lock
 
     def allowed(path: Career) -> list[Period]:
         if lock is None:
@@ -205,12 +211,17 @@ def _by_the_entry(case: Case, around: LoginContext) -> Iterator[Cause]:
     if _is_denied(case, known):
         window = "it is linked to no device, as a closed or locked account is"
     since = f"the last run was as of {around.last_run}" if around.last_run else "no run has been recorded"
+    command = "piactl nightly"
+    drift = next(filter(None, map(case.drift.get, ("login_from", "login_until", "device"))), None)
+    if drift is not None:
+        since = f"another program changed it, {drift_words(drift)}"
+        command = f"piactl drift show {account.uid}"
     if entry_allows_login(case, known):
         text = f"the entry allows the login ({window}), but the rules do not; {since}"
-        yield Cause("entry", Effect.LET_IN, text, "piactl nightly")
+        yield Cause("entry", Effect.LET_IN, text, command)
     else:
         text = f"the rules allow the login, but the entry refuses it ({window}); {since}"
-        yield Cause("entry", Effect.REFUSED, text, "piactl nightly")
+        yield Cause("entry", Effect.REFUSED, text, command)
 
 
 def _window(first: date | None, last: date | None) -> str:
@@ -305,6 +316,8 @@ def _is_waited_for(case: Case, post: Post, name: str, uai: str) -> bool:
 
 
 def _notes(case: Case, around: LoginContext) -> Iterator[str]:
+    if case.drift:
+        yield drift_note(case)
     device = around.credentials.device
     if around.credentials.linked and device is not None and device.there:
         yield f"the directory requires password and code of {device.name}, never the password alone"

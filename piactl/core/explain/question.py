@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import Enum
 from functools import cached_property
 
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import Account, Right, State
 from piactl.core.model.overrides import running
 from piactl.core.model.periods import OPEN, Period, civil, holding, intersection, union
 from piactl.core.model.person import Assignment
+from piactl.core.plan.drift import Drift
 from piactl.core.rules.career import AccountStatus, Career
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.lifecycle import BEGINNING
@@ -42,7 +43,8 @@ class Remedy:
 
 class Effect(Enum):
     """The effect of a cause on a login: refused; something more is required; it works, but a service is
-    missing; allowed although the rules refuse it."""
+    missing; allowed although the rules refuse it. Of a service: the entry has or lacks it against the
+    rules."""
 
     REFUSED = "refused"
     ASKED = "asked"
@@ -52,7 +54,7 @@ class Effect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One reason why a login does not work as expected, and the command that helps, or ""."""
+    """One reason why a login, or a service, is not as expected, and the command that helps, or ""."""
 
     kind: str
     effect: Effect
@@ -69,7 +71,8 @@ class Answer:
     `subject` is "state", "login" or a service; `uai` the establishment of a service of that scope, else "".
     `verdict` is yes or no, or the state. `rules` starts with the deciding rule. `notes` are exceptions and
     overrides that matter. `coming` are later events. `remedies` are changes that would reverse the answer,
-    the smallest first. `causes` are the causes of a failing login, the first to remove first.
+    the smallest first. `causes` are the causes of a failing login, the first to remove first, or of an entry
+    that has or lacks a service against the rules.
     """
 
     subject: str
@@ -94,14 +97,23 @@ Decide = Callable[[Account, date], tuple[Career, AccountStatus]]
 
 @dataclass(frozen=True)
 class Case:
-    """The account in question, as on its entry, and the day. `changeable`: commands can change it as of that
-    day, with `as_of_option`, which is "" for today."""
+    """The account in question, as piactl goes by it, and the day. `changeable`: commands can change it as of
+    that day, with `as_of_option`, which is "" for today.
+
+    `found` are the rights on the entry. `drift` is what another program changed, by field of the account, and
+    `foreign` are the rights that it added or removed. `held` says why nothing of the account changes, "" if
+    the rules decide: then what the last run gave counts.
+    """
 
     account: Account
     rules: Rules
     decide: Decide
     changeable: bool = True
     as_of_option: str = ""
+    found: frozenset[Right] = frozenset()
+    drift: Mapping[str, Drift] = field(default_factory=dict)
+    foreign: frozenset[Right] = frozenset()
+    held: str = ""
 
     @property
     def as_of(self) -> date:
@@ -123,6 +135,8 @@ class Case:
     @cached_property
     def desired(self) -> Account:
         """The desired account in a plan of the day."""
+        if self.held:
+            return self.account
         subject = Subject(self.account.matricule, self.account, None, self.account.assignments)
         desired = desired_account(subject, self.rules)
         return desired.account if desired else self.account
@@ -156,9 +170,13 @@ class Case:
     def right_days(self, service: str, uai: str) -> list[Period]:
         if self.account.state is State.ARCHIVED:
             return []
+        if self.held:
+            return [(BEGINNING, OPEN)] if (service, uai) in self.account.entitlements else []
         return self.days(lambda path: path.rights.get((service, uai), []))
 
     def state_days(self, state: State) -> list[Period]:
+        if self.held:
+            return [(BEGINNING, OPEN)] if state is self.account.state else []
         return self.days(lambda path: [(s.first, s.last) for s in path.segments if s.state is state])
 
 

@@ -14,12 +14,13 @@ from piactl.core.explain.counterfactual import (
     posts_with,
     wait_remedy,
 )
-from piactl.core.explain.question import Answer, Case, Rule, absence, next_day, span
-from piactl.core.model.account import State
+from piactl.core.explain.question import Answer, Case, Cause, Effect, Remedy, Rule, absence, next_day, span
+from piactl.core.model.account import Right, State
 from piactl.core.model.overrides import override_text, running
 from piactl.core.model.periods import civil, holding
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Position, Service
+from piactl.core.plan.drift import drift_words
 from piactl.core.rules.entitlements import own_periods
 from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import exception_text
@@ -41,6 +42,8 @@ def _places(case: Case, service: Service) -> list[str]:
         return [""]
     uais = {post.assignment.uai for post in case.career.posts if post.has(service)}
     uais |= {uai for name, uai in case.career.rights if name == service.name}
+    known = {*case.foreign, *(case.account.entitlements if case.held else ())}
+    uais |= {uai for name, uai in known if name == service.name}
     uais |= {e.uai for e in case.account.exceptions if e.service == service.name and e.uai}
     return sorted(uais or {post.assignment.uai for post in case.career.posts_on(case.as_of)})
 
@@ -49,9 +52,13 @@ def right_answer(case: Case, service: Service, uai: str) -> Answer:
     """The answer about one right; uai "" for person scope."""
     periods = case.right_days(service.name, uai)
     yes = holding(periods, case.number) is not None
-    reason, rules, assignment = (_given if yes else _refused)(case, service, uai)
+    ground: Ground = (case.held, (), None)
+    reason, rules, assignment = ground if case.held else (_given if yes else _refused)(case, service, uai)
     since, until = span(periods, case.number) if yes else absence(periods, case.number)
-    remedies = lose_remedies(case, service, uai) if yes else gain_remedies(case, service, uai, until)
+    remedies: tuple[Remedy, ...] = ()
+    if not case.held:
+        changes = lose_remedies(case, service, uai) if yes else gain_remedies(case, service, uai, until)
+        remedies = (*wait_remedy(next_day(until), case), *changes)
     return Answer(
         subject=service.name,
         uai=uai,
@@ -64,8 +71,24 @@ def right_answer(case: Case, service: Service, uai: str) -> Answer:
         rules=rules,
         assignment=assignment,
         notes=tuple(_notes(case, service, uai)),
-        remedies=(*wait_remedy(next_day(until), case), *remedies),
+        causes=tuple(_by_the_entry(case, (service.name, uai), yes=yes)),
+        remedies=remedies,
     )
+
+
+def _by_the_entry(case: Case, right: Right, *, yes: bool) -> Iterator[Cause]:
+    """The cause of an entry that has or lacks the right against the rules. Without another program this is
+    what the next run changes, so it is said of today only."""
+    has, drift = right in case.found, case.drift.get("entitlements")
+    if has is yes:
+        return
+    effect = Effect.LET_IN if has else Effect.REFUSED
+    text = f"the entry {'has' if has else 'lacks'} it, against the rules"
+    if drift is not None and right in case.foreign:
+        text += f": another program {'added' if has else 'removed'} it, {drift_words(drift)}"
+        yield Cause("entry", effect, text, f"piactl drift show {case.account.uid}")
+    elif not case.as_of_option:
+        yield Cause("entry", effect, f"{text}; the next run changes that", "piactl nightly")
 
 
 def _given(case: Case, service: Service, uai: str) -> Ground:

@@ -68,6 +68,13 @@ class Drift:
         return [*DriftClass].index(DriftClass(self.drift_class)), self.uid, self.attribute
 
 
+def drift_words(drift: Drift) -> str:
+    """Who changed it, since when, and what becomes of it."""
+    since = f", seen since {drift.since}" if drift.since else ""
+    until = f" until {drift.until}" if drift.until else ""
+    return f"{drift.by or 'by whom is not known'}{since}; {drift.fate}{until}"
+
+
 def kept_until(attribute: str, since: date, drift_days: int, overrides: Iterable[Override]) -> date:
     """The last day on which a tightening of this attribute, seen since a day, is kept: until it has stood for
     `drift_days`, or as long as somebody decided."""

@@ -65,7 +65,13 @@ def prepare_revert(
         if isinstance(ours, Unreadable):
             raise ActRefused(ours.why)
         return prepared_account(
-            store, name, ours, lambda account, _: Altered(account, author.note), rules, author.reason
+            store,
+            name,
+            ours,
+            lambda account, _: Altered(account, author.note),
+            rules,
+            author.reason,
+            settles=True,
         )
 
     def made_again(name: str, gone: Vanished) -> PreparedAccount:

@@ -10,21 +10,25 @@ from dataclasses import replace
 
 from piactl.core.edits import Act, ActRefused
 from piactl.core.edits.merging import merged_into
-from piactl.core.model.account import State
+from piactl.core.model.account import Account, State
+from piactl.core.model.periods import OPEN
 from piactl.core.naming.homonyms import TakenNames
 from piactl.core.naming.local_part import UnusableName
 from piactl.core.plan.change import Change
+from piactl.core.plan.drift import Fate
 from piactl.core.plan.guards import Refusal, refusals
 from piactl.core.plan.sync_cache import NameDigests
 from piactl.core.rules.address_allocation import named
-from piactl.core.rules.career import outlook
+from piactl.core.rules.career import login_window, outlook
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
+from piactl.core.rules.lifecycle import BEGINNING
 from piactl.directory.store.account_write import account_write, only_renews_base
-from piactl.directory.store.accounts import Entry
+from piactl.directory.store.accounts import Entry, Unreadable, with_kept
 from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers
 from piactl.directory.store.memory_records import read_last, vanished_accounts
 from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
+from piactl.flows.drift import lost_words, unresolved
 from piactl.flows.plan.change_set import change_set
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.plan.vanished import names_of_vanished
@@ -51,8 +55,17 @@ def prepare(
 
 
 def prepared_account(
-    store: AccountStore, name: str, entry: Entry, act: Act, rules: Rules, reason: str
+    store: AccountStore,
+    name: str,
+    entry: Entry,
+    act: Act,
+    rules: Rules,
+    reason: str,
+    *,
+    settles: bool = False,
 ) -> PreparedAccount:
+    """The act on one account. An account that is held (see `is_held`) gets only a lock, or what the act
+    itself sets anew, unless it `settles` what is not known."""
     current = entry.account
     into = merged_into(current, store.keys) if current.merged else None
     if into is not None:
@@ -79,7 +92,41 @@ def prepared_account(
     # the act itself may have changed the name already
     base = desired.base or renamed_base(current, desired.account)
     desired = replace(desired, subject=replace(subject, current=current), base=base)
+    lost = () if settles else _lost(store, entry, altered.account, desired.account)
+    if lost:
+        if altered.account.lock == current.lock or replace(altered.account, lock=current.lock) != current:
+            raise ActRefused(lost_words(current.uid, lost))
+        entry, desired = _only_locked(store, entry, desired, rules)
     return intended(store, name, entry, desired, rules, reason)
+
+
+def _lost(store: AccountStore, entry: Entry, altered: Account, desired: Account) -> tuple[str, ...]:
+    """The attributes of which another program removed a value that is not known, and that the act leaves as
+    they are."""
+
+    def is_set(name: str) -> bool:
+        made_of = store.encoding.fields[name]
+        return any(getattr(altered, field) != getattr(entry.account, field) for field in made_of)
+
+    return tuple(name for name in unresolved(entry, store.encoding, desired) if not is_set(name))
+
+
+def _only_locked(store: AccountStore, entry: Entry, desired: Desired, rules: Rules) -> tuple[Entry, Desired]:
+    """The lock alone, over what the last run gave: the rest follows once it is known again."""
+    drift = entry.drift
+    if drift is None:
+        raise AssertionError("an account is held by what another program changed")
+    fates = {one.attribute: Fate(one.fate) for one in drift.drift} | dict.fromkeys(drift.unknown, Fate.KEPT)
+    kept = with_kept(entry, store.encoding, lambda attribute, _class: fates[attribute])
+    if isinstance(kept, Unreadable):
+        raise ActRefused(kept.why)
+    current, lock = entry.account, desired.account.lock
+    first, last = current.login_from, current.login_until
+    period = (first.toordinal() if first else BEGINNING, last.toordinal() if last else OPEN)
+    window = login_window(replace(desired.career, login=(period,)), rules.as_of, lock)
+    locked = lock is not None and lock.covers(rules.as_of)
+    account = replace(current, lock=lock, locked=locked, login_from=window[0], login_until=window[1])
+    return kept, replace(desired, account=account, base=None)
 
 
 def intended(
@@ -97,8 +144,8 @@ def intended(
     uid = desired.account.uid
     if write is None or only_renews_base(store.encoding, write):
         return PreparedAccount(name, uid)
-    found = entry.drift.drift if entry is not None and entry.drift is not None else ()
-    changes = change_set(desired, write, rules, store.encoding, found)
+    found = store.drift([entry]).get(uid, ()) if entry is not None else ()
+    changes = change_set(desired, write, rules, store.encoding, found, every=True)
     row = AccountWrite(uid, changes.kinds, reason or changes.changes[0].reason, write)
     before = None
     if entry is not None:

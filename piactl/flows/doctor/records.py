@@ -294,7 +294,7 @@ def _addresses(content: Content) -> Finding:
     uids = sorted(entry.text(name("uid")) for entry in entries)
     some = ", ".join(uids[:_FEW]) + (f" and {len(uids) - _FEW} more" if len(uids) > _FEW else "")
     wrong = [f"{counted(len(uids), 'account')} without an address: {some}"] if uids else []
-    advice = "Another program removed it: the next night with a feed restores it from the ledger of names."
+    advice = "Another program removed it (see D55): the next night restores it from the ledger of names."
     return worst("D36", wrong, [], advice, "every open or coming account has one")
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from piactl.core.model.account import State
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import changes_of, home_establishments, owner
-from piactl.core.plan.drift import Drift, DriftClass
+from piactl.core.plan.drift import Drift, DriftClass, Fate
 from piactl.core.rules.desired import Desired, Rules
 from piactl.directory.port import EntryWrite
 from piactl.directory.store.attribute_map import Encoding
@@ -50,18 +50,27 @@ class ChangeSet:
 
 
 def change_set(
-    desired: Desired, write: EntryWrite, rules: Rules, encoding: Encoding, drift: Iterable[Drift] = ()
+    desired: Desired,
+    write: EntryWrite,
+    rules: Rules,
+    encoding: Encoding,
+    drift: Iterable[Drift] = (),
+    *,
+    every: bool = False,
 ) -> ChangeSet:
     """The change set of the write that makes an account the desired one.
 
     Attributes that another program changed, and that no change of the account explains, have changes of
     their own, which name them: one for each class of `drift`, and one for those that are not known as such.
+    With `every` also those that a change explains: nothing else lists them.
     """
     written = sorted({*write.delete, *write.add} - {encoding.name(BASE)})
     fields = {field for attribute in written for field in encoding.fields.get(attribute, ())}
     changes = changes_of(desired, rules, fields)
     foreign = _changed_by_others(desired, written, encoding) if changes else written
-    drifted = [one for one in drift if one.attribute in foreign]
+    shown = written if every else foreign
+    stays = (Fate.KEPT, Fate.WAITS)
+    drifted = [one for one in drift if one.attribute in shown and not (every and one.fate in stays)]
     changes[:0] = _reverted(desired, drifted, rules)
     # the class of the link follows it
     known = {one.attribute for one in drifted} | ({"objectClass"} if drifted else set())

@@ -19,8 +19,8 @@ from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.account_write import account_write, only_renews_base
 from piactl.directory.store.accounts import Entry, read_whole, settled
 from piactl.directory.store.devices import device_deletions, link_write
-from piactl.flows.plan.change_set import change_set
 from piactl.flows.drift import lost_words, unresolved
+from piactl.flows.plan.change_set import change_set
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.flows.plan.ready_plan import AccountWrite
 

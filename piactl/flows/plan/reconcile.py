@@ -36,8 +36,8 @@ from piactl.directory.store.attribute_scans import (
 )
 from piactl.directory.store.memory_records import memory_writes
 from piactl.errors import UsageError
-from piactl.flows.plan.assemble import Names, PlanAssembly
 from piactl.flows.drift import decided, drift_list, remembered
+from piactl.flows.plan.assemble import Names, PlanAssembly
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, census_of

@@ -11,13 +11,15 @@ from zoneinfo import ZoneInfo
 from piactl.core.explain.account_state import state_answer
 from piactl.core.explain.question import Answer, Case, Rule
 from piactl.core.explain.service_right import right_answers
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import Right, State
 from piactl.core.model.policy import Service
 from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.reasons import assignment_text
-from piactl.directory.store.accounts import as_found
+from piactl.directory.port import RawEntry
+from piactl.directory.store.accounts import Entry, as_found
 from piactl.directory.store.records import UnreadableRecords
+from piactl.flows.drift import is_held, lost_words
 from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
 
 View = Mapping[str, Any]
@@ -25,7 +27,7 @@ View = Mapping[str, Any]
 
 def why_state(store: AccountStore, rules: Rules, name: str, now: datetime, settings: Settings) -> View:
     """The state of an account on a day, and a summary of each service. Raises as `find_entry`."""
-    case = _case(find_entry(store, name).account, rules, now, settings)
+    case = _case(store, find_entry(store, name), rules, now, settings)
     services = [answer for service in rules.policy.services.values() for answer in _in_short(case, service)]
     return _view(case, [state_answer(case), *services], settings)
 
@@ -34,7 +36,7 @@ def why_service(
     store: AccountStore, rules: Rules, name: str, service: Service, now: datetime, settings: Settings
 ) -> View:
     """One service of an account; for establishment scope, one answer per establishment."""
-    case = _case(find_entry(store, name).account, rules, now, settings)
+    case = _case(store, find_entry(store, name), rules, now, settings)
     return _view(case, right_answers(case, service), settings)
 
 
@@ -55,7 +57,7 @@ def why_login(
     entry = find_entry(store, name)
     found = as_found(entry, store.encoding)
     account = replace(entry.account, login_from=found.login_from, login_until=found.login_until)
-    case = _case(account, rules, now, settings)
+    case = _case(store, replace(entry, account=account), rules, now, settings)
     credentials = read_credentials(store.reader, entry.dn, entry.account.device, settings.password)
     last_night = None
     if entry_differs(case, credentials):
@@ -71,15 +73,27 @@ def why_login(
     return _view(case, [login_answer(case, around)], settings)
 
 
-def _case(account: Account, rules: Rules, now: datetime, settings: Settings) -> Case:
+def _case(store: AccountStore, entry: Entry, rules: Rules, now: datetime, settings: Settings) -> Case:
+    account, encoding = entry.account, store.encoding
     today = now.astimezone(ZoneInfo(rules.policy.timezone)).date()
-    return Case(
+    case = Case(
         account,
         rules,
         lambda changed, day: career_and_status(changed, rules.policy, rules.register, day),
         changeable=rules.as_of == today or settings.any_date,
         as_of_option="" if rules.as_of == today else f" --as-of {rules.as_of}",
+        found=encoding.rights(RawEntry(entry.dn, entry.values)),
     )
+    if entry.drift is None:
+        return case
+    drift = store.drift([entry])[account.uid]
+    held = lost_words(account.uid, entry.drift.unknown) if is_held(entry) else ""
+    case = replace(
+        case, drift={field: one for one in drift for field in encoding.fields[one.attribute]}, held=held
+    )
+    changed = (entry.drift.added, entry.drift.found(encoding.values(case.desired)))
+    foreign = [encoding.rights(RawEntry(entry.dn, values)) for values in changed]
+    return replace(case, foreign=frozenset[Right]().union(*foreign))
 
 
 def _in_short(case: Case, service: Service) -> list[Answer]:
