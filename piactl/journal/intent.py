@@ -45,11 +45,13 @@ class IntendedWrite:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The outcome of the intent with number `intent`: a word of OUTCOMES, and a message without values."""
+    """The outcome of the intent with number `intent`: a word of OUTCOMES, and a message without values.
+    `csn` is the entryCSN that the write left, "" where it is unknown."""
 
     intent: int
     outcome: str
     message: str = ""
+    csn: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ run that began, not what the journal holds.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,39 @@ def last_recorded(path: str) -> LastRecorded:
     except OSError as refused:
         raise refused_by_system(path, refused) from None
     return found or LastRecorded(None, known=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StampedWrite:
+    """A write of an entry in a run whose `end` line says `acknowledged`, and the entryCSN that it left. `time`
+    is UTC, ISO 8601."""
+
+    run: str
+    time: str
+    dn: str
+    csn: str
+
+
+def stamped_writes(path: str, lines: int | None = None) -> Iterator[StampedWrite]:
+    """All such writes, newest first, since somebody accepted a loss or began the journal; among the last
+    `lines` lines only, None for all. Raises JournalUnusable."""
+    ended: set[str] = set()
+    stamps: dict[int, str] = {}
+    try:
+        for line in islice(newest_first(path), lines):
+            fields = line.fields
+            if line.type in ("accepted", "begun") and line.run in ended:
+                return
+            if line.type == "end" and fields.get("acknowledged") is True:
+                ended.add(line.run)
+            elif line.type == "outcome" and fields.get("csn") and line.run in ended:
+                stamps[fields.get("intent", 0)] = str(fields["csn"])
+            elif line.seq in stamps:
+                yield StampedWrite(line.run, line.time, str(fields.get("dn", "")), stamps.pop(line.seq))
+    except BrokenLine:
+        return
+    except OSError as refused:
+        raise refused_by_system(path, refused) from None
 
 
 def _told(facts: Mapping[str, Any] | None) -> RecordedRun | None:

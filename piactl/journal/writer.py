@@ -151,12 +151,14 @@ class Journal:
         *,
         recorded: bool = False,
         remembered: bool = False,
+        acknowledged: bool = False,
         feeds: Sequence[Mapping[str, str]] = (),
     ) -> Head:
         """Records the end of the run, and returns the head to anchor.
 
-        `recorded`: the run has a record in the directory. `remembered`: it is the last run there. `feeds`:
-        source, file and digest of each feed it applied.
+        `recorded`: the run has a record in the directory. `remembered`: it is the last run there.
+        `acknowledged`: the directory has to keep what it wrote. `feeds`: source, file and digest of each feed
+        it applied.
         """
         self._append([])  # to see what others wrote meanwhile
         body = {
@@ -166,6 +168,7 @@ class Journal:
             "clean": self._clean(),
             **({"recorded": True} if recorded else {}),
             **({"remembered": True} if remembered else {}),
+            **({"acknowledged": True} if acknowledged else {}),
             **({"feeds": [dict(feed) for feed in feeds]} if feeds else {}),
         }
         return self._append([body])[0]
@@ -275,4 +278,5 @@ def _settlement(kind: str, settlement: Settlement, values: Sequence[str]) -> Bod
         "intent": settlement.intent,
         "outcome": settlement.outcome,
         "message": masked(message),
+        **({"csn": settlement.csn} if settlement.csn else {}),
     }

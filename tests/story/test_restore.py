@@ -53,10 +53,10 @@ def slapd_conf(academy: Academy) -> str:
     return str(academy.sandbox.folder / "slapd" / "slapd.conf")
 
 
-def back_up(academy: Academy) -> Path:
+def back_up(academy: Academy, name: str = "backup") -> Path:
     """`slapcat` of the running server."""
-    ldif = academy.folder / "backup.ldif"
-    words = [str(find_software().slapadd.with_name("slapcat")), "-f", slapd_conf(academy)]
+    ldif = academy.folder / f"{name}.ldif"
+    words = [str(find_software().slapadd.with_name("slapcat")), "-f", slapd_conf(academy), "-o", "ldif-wrap=no"]
     subprocess.run([*words, "-b", "o=gouv,c=fr", "-l", ldif], check=True, timeout=60, capture_output=True)
     return ldif
 
@@ -211,4 +211,116 @@ def test_a_directory_without_the_run_that_wrote_its_ldif_is_noticed(
     assert academy.run("recover", "--accept", "--reason", "backup of before").code == 0
     academy.night(SUNDAY, feed)
     assert len(academy.accounts()) == 2
+    assert academy.run("journal", "verify").code == 0
+
+
+def with_part(new: Path, old: Path, below: str) -> Path:
+    """The LDIF `new`, in which what lies below an entry is as in `old`."""
+
+    def entries(ldif: Path, *, inside: bool) -> list[str]:
+        blocks = ldif.read_text(encoding="utf-8").strip().split("\n\n")
+        return [one for one in blocks if one.partition("\n")[0].endswith(f",{below}") is inside]
+
+    mixed = new.with_name("mixed.ldif")
+    mixed.write_text("\n\n".join(entries(new, inside=False) + entries(old, inside=True)) + "\n", "utf-8")
+    return mixed
+
+
+@pytest.mark.parametrize("part", ["accounts", "state"])
+def test_a_part_of_the_directory_restored_alone_is_noticed(make: Callable[[], Academy], part: str) -> None:
+    """From before the nights: the accounts without ou=piactl, or ou=piactl without the accounts."""
+    undisturbed, academy = make(), make()
+    for one in (undisturbed, academy):
+        first_nights(one)
+    old = back_up(academy, "old")
+    nights = deltas(academy)
+    for day, feed in nights:
+        undisturbed.night(day, feed)
+        academy.night(day, feed)
+    until, for_one = ["--until", "2026-10-01", "--yes"], ["--reason", "trial", "--as-of", TUESDAY]
+    denied = ["exception", "deny", "ida.rollin", "--service", "iprof", *until, *for_one]
+    for one in (academy,) if part == "accounts" else (undisturbed, academy):
+        assert one.run(*denied).code == 0
+    restore(academy, with_part(back_up(academy, "new"), old, getattr(academy.sandbox, part)))
+
+    lock = ["account", "lock", "ida.rollin", "--yes", *for_one]
+    with academy.nothing_written():
+        assert academy.night(TODAY, code=11).err.count("piactl recover") == 1
+        for words in (
+            ["exception", "deny", "noel.carpentier", "--service", "iprof", *until, *for_one],
+            ["assignment", "end", "claire.dubreuil", "--uai", THUILLIER, "--on", TUESDAY, *until, *for_one],
+            ["password", "activate", "ida.rollin", "--yes", "--to", academy.folder / "codes.csv"],
+            ["account", "rekey", "ida.rollin", "--from", "1999", "--to", "2999", "--yes", *for_one],
+            ["account", "merge", "noel.carpentier", "ida.rollin", "--yes", *for_one],
+            ["runs", "rewind", "--to", SUNDAY, "--reason", "trial"],
+        ):
+            ran = academy.run(*words)
+            assert (ran.code, "piactl recover" in ran.err) == (11, True), (words, ran.code, ran.err)
+        assert "D40  error" in academy.run("doctor").out
+    emergency = academy.run(*lock)
+    assert emergency.code == 0, emergency.err
+    assert "warning: the directory is older" in emergency.err
+    with academy.nothing_written():
+        academy.night(TODAY, code=11)
+    found = academy.run("recover", "-o", "json")
+    assert found.code == 11, found.err
+    assert [feed["file"] for feed in found.json["feeds"]] == [feed.name for _, feed in nights]
+    assert academy.run("recover", "--accept", "--reason", "backup of Sunday").code == 0
+    assert academy.run("recover").code == 0
+    academy.night(TODAY, *(feed for _, feed in nights))
+    undisturbed.night(TODAY)
+    assert academy.run("account", "unlock", *lock[2:-1], TODAY).code == 0
+    for one in (undisturbed, academy) if part == "accounts" else ():
+        assert one.run(*denied[:-1], TODAY).code == 0
+    assert academy.managed() == undisturbed.managed()
+    academy.quiet_night(TODAY, nights[-1][1])
+    assert academy.run("journal", "verify").code == 0
+
+
+def test_a_part_that_is_gone_or_old_is_noticed_by_each_command_that_writes(
+    make: Callable[[], Academy],
+) -> None:
+    academy = make()
+    first_nights(academy)
+    nights = deltas(academy)
+    academy.night(*nights[0])
+    whole, folder = back_up(academy), academy.sandbox.folder
+    for_one = ["--reason", "trial", "--as-of", TUESDAY]
+    commands = (
+        ["nightly", nights[1][1], "--as-of", TUESDAY],
+        ["exception", "deny", "ida.rollin", "--service", "iprof", "--until", "2026-10-01", "--yes", *for_one],
+        ["password", "activate", "ida.rollin", "--yes", "--to", academy.folder / "codes.csv"],
+        ["account", "rekey", "ida.rollin", "--from", "1999", "--to", "2999", "--yes", *for_one],
+    )
+
+    def noticed(text: str, code: int, of_one: int) -> None:
+        with academy.nothing_written():
+            for words in commands:
+                ran = academy.run(*words)
+                assert ran.code == (code if words[0] == "nightly" else of_one), (words, ran.code, ran.err)
+                assert text in ran.err or ran.code == 9, (words, ran.err)
+
+    empty = academy.folder / "empty.ldif"
+    empty.write_text("")
+    for part, of_one in ((academy.sandbox.accounts, 9), (academy.sandbox.state, 11)):
+        restore(academy, with_part(whole, empty, part))
+        noticed("piactl recover", 11, of_one)
+    restore(academy, whole)
+
+    # an old register: who works at an establishment that it lacks loses nothing and gains nothing
+    register = folder / "establishments.csv"
+    lines = register.read_text()
+    register.write_text("".join(line for line in lines.splitlines(True) if not line.startswith(THUILLIER)))
+    academy.quiet_night(TUESDAY, academy.feed(row(), row(**IDA), day=TUESDAY, source="full"))
+    register.write_text(lines)
+
+    # an old copy of the key file: each host needs the key with which digests are made now
+    keys = next(folder.glob("secrets/**/keys"))
+    old = keys.read_text()
+    assert academy.run("key", "add", "--reason", "trial").code == 0
+    now = keys.read_text()
+    keys.write_text(old)
+    noticed("digest key", 10, 10)
+    keys.write_text(now)
+    academy.night(*nights[1])
     assert academy.run("journal", "verify").code == 0

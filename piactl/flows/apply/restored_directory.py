@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import LastRun
-from piactl.directory.port import Reader
+from piactl.directory.port import RawEntry, Reader
+from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords
 from piactl.directory.store.run_records import heads_of, read_run, read_runs
@@ -21,13 +22,18 @@ from piactl.journal.recorded_runs import (
     Extent,
     LastRecorded,
     RecordedRun,
+    StampedWrite,
     extent,
     last_recorded,
     rotated_without_journal,
+    stamped_writes,
 )
 from piactl.private_files import this_user
 
 Tolerated = tuple[type[PiactlError], ...]
+
+_LATELY, _SAMPLE = 500, 5
+"""So many entries, written last, are compared, of those in so many lines at the end of the journal."""
 
 BEGIN = "piactl journal begin --reason TEXT"
 _STAMP = "%Y%m%dT%H%M%S"
@@ -42,9 +48,10 @@ def compare_runs(
     tolerated: Tolerated = (),
     say: Callable[[str], None] = lambda _text: None,
 ) -> bool:
-    """Whether the directory has the last run of this host that left a record, and the journal its lines.
+    """Whether the directory has the last run of this host that left a record, the entries that this host wrote
+    last are not as before, and the journal has its lines.
 
-    Reads the end of the journal, the record of one run and the last run. Raises DirectoryOlder and
+    Reads the end of the journal, the record of one run, the last run and a few entries. Raises DirectoryOlder and
     JournalMissing; one of these that is `tolerated` is said instead, and the result is then false. It is
     false, too, for a journal that cannot be read, which is reported where it is opened for writing.
     """
@@ -56,6 +63,7 @@ def compare_runs(
         _check_journal(reader, host, settings, unreadable, now(), recorded, there)
         if recorded.run is not None:
             _check_directory(reader, settings, unreadable, now(), recorded.run)
+        _check_accounts(reader, settings)
     except tolerated as error:
         say(f"warning: {error}")
         return False
@@ -71,11 +79,34 @@ def _check_directory(
         return
     state = settings.directory.state
     if reader.read(Places(state).run(recorded.run), ["cn"]) is None:
-        raise DirectoryOlder(_older(recorded, "the directory does not have it"))
+        raise DirectoryOlder(_older(recorded.run, recorded.ended, "the directory does not have it"))
     if recorded.remembered:
         last = read_last(reader, state, unreadable)
         if last is not None and is_before(last, recorded.run):
-            raise DirectoryOlder(_older(recorded, f"the last run of the directory is {last.run}"))
+            raise DirectoryOlder(_older(recorded.run, recorded.ended, f"the last run of the directory is {last.run}"))
+
+
+def _check_accounts(reader: Reader, settings: Settings) -> None:
+    """Raises DirectoryOlder if an entry that this host wrote lately is as before that write."""
+    there = False
+    lately: dict[str, StampedWrite] = {}
+    for write in stamped_writes(settings.journal_file, _LATELY):
+        if len(lately) < _SAMPLE:
+            lately.setdefault(write.dn, write)
+    for write in lately.values():
+        entry = reader.read(write.dn, ["entryCSN"])
+        there = there or entry is not None
+        if entry is not None and is_older(entry, write):
+            raise DirectoryOlder(_older(write.run, write.time, f"{write.dn} is as it was before"))
+    accounts = settings.directory.accounts
+    if lately and not there and next(iter(reader.search(accounts, IN_ACCOUNTS, ["cn"])), None) is None:
+        raise DirectoryOlder(_older(write.run, write.time, f"{accounts} has no account"))
+
+
+def is_older(entry: RawEntry, write: StampedWrite) -> bool:
+    """Whether an entry, read with its entryCSN, is as before a write of it. Unknown is no."""
+    csn = entry.text("entryCSN")
+    return bool(csn) and csn < write.csn
 
 
 def is_before(last: LastRun, run: str) -> bool:
@@ -98,10 +129,9 @@ def _second(run: str) -> str:
     return run.partition("-")[0]
 
 
-def _older(recorded: RecordedRun, why: str) -> str:
+def _older(run: str, when: str, why: str) -> str:
     return (
-        f"the directory is older than the journal of this host: run {recorded.run} ended on "
-        f"{recorded.ended[:10]}, and {why}.\n"
+        f"the directory is older than the journal of this host: run {run} wrote on {when[:10]}, and {why}.\n"
         "Nothing is written. What is lacking, and the way on: piactl recover"
     )
 

@@ -150,8 +150,15 @@ class Run:
     ) -> None:
         """Writes the end of the run to the journal, with what later runs compare with the directory. They
         leave out a run that is not `finished`: its feeds count as not applied."""
-        recorded = finished and self.in_directory and self.compared
-        self.journal.end(counts, recorded=recorded, remembered=recorded and self.remembered, feeds=feeds)
+        acknowledged = finished and self.compared
+        recorded = acknowledged and self.in_directory
+        self.journal.end(
+            counts,
+            recorded=recorded,
+            remembered=recorded and self.remembered,
+            acknowledged=acknowledged,
+            feeds=feeds,
+        )
 
 
 def without_numens(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,7 +54,8 @@ class JournalledWriting:
             with closing(self._run.writer.write(self._intended(writes))) as results:
                 for result in results:
                     number, one = self._open.pop(id(result.write))
-                    self._settlements.append(Settlement(number, result.outcome.value, result.message))
+                    csn = result.csn_after.decode("ascii", "replace")
+                    self._settlements.append(Settlement(number, result.outcome.value, result.message, csn))
                     if len(self._settlements) >= BATCH:
                         self._settle()
                     yield one, result

@@ -138,7 +138,7 @@ def _used(
         row = AccountWrite(entry.account.uid, ("otp-code",), command.order.reason, write)
         with command.begun(checks.writer) as run:
             done = write_beside(run, [row])
-            run.journal.end(done.counts)
+            run.end(done.counts)
         return Outcome(done.results[row.uid][0])
 
     keys, unreadable = command.keys, command.unreadable

@@ -1,7 +1,7 @@
 """Finds the runs that the journal of this host has and the directory lacks, and what each intended.
 
 A run is lost if it left a record that the directory lacks, if it was the last run and `cn=state` is that of
-an earlier one, or if it comes after such a run and left no record.
+an earlier one, if an entry is as before its write, or if it comes after such a run and left no record.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from pathlib import Path
 from piactl.core.journal_line import JournalLine
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import Settings
+from piactl.directory import filters
+from piactl.directory.dn import normal_dn
 from piactl.directory.port import Reader
 from piactl.directory.store.memory_records import read_last, read_memory
 from piactl.directory.store.records import IN_RECORD, RUNS, Places, UnreadableRecords
-from piactl.flows.apply.restored_directory import began_at, is_before
+from piactl.flows.apply.restored_directory import began_at, is_before, is_older
 from piactl.journal import Intent, IntentOutcome, intent_outcome, read_lines
 from piactl.journal.intent import intent_of
+from piactl.journal.recorded_runs import stamped_writes
 
 Feed = Mapping[str, str]
 """Source, file and digest of a feed that a run applied."""
@@ -35,7 +38,8 @@ _MADE = ("applied", "already so", "")
 @dataclass(slots=True)
 class LostRun:
     """A run that the directory lacks. `ended` is "" if it was killed; `recorded`: it wrote a record.
-    `remembered`: `cn=state` named it as the last run."""
+    `remembered`: `cn=state` named it as the last run. `undone`: the directory has its record, and an entry as
+    before its write, or without it."""
 
     run: str
     started: str
@@ -45,6 +49,7 @@ class LostRun:
     ended: str = ""
     recorded: bool = False
     remembered: bool = False
+    undone: bool = False
     plan: str = ""
     feeds: tuple[Feed, ...] = ()
     intents: dict[int, Intent] = field(default_factory=dict)
@@ -80,19 +85,36 @@ def lost_runs(
     present = {entry.text("cn") for entry in folder}
     last = read_last(reader, state, unreadable)
     later = {run for run in present if last is not None and is_before(last, run)}
-    runs, accepted = _runs_without(settings.journal_file, present, later)
+    undone = _undone(reader, settings)
+    runs, accepted = _runs_without(settings.journal_file, present, later | undone)
     since = now - timedelta(days=settings.keep_runs_days - 1)
     lost: list[LostRun] = []
     for run in runs:
         began = began_at(run.run)
         if run.run in accepted or (began is not None and began < since):
             continue
-        missing = run.remembered if run.run in present else run.recorded
+        run.undone = run.run in present and run.run in undone
+        missing = run.undone or (run.remembered if run.run in present else run.recorded)
         followed = lost and run.run not in present and (run.writes() or run.feeds)
         if missing or followed:
             run.feeds = run.feeds or _feeds_of_plan(settings, run.plan)
             lost.append(run)
     return lost
+
+
+def _undone(reader: Reader, settings: Settings) -> set[str]:
+    """The runs with a write since the copy of the accounts that a restore brought back, as far as their entries
+    show it. An entry alone that is not there is the work of another program."""
+    accounts = settings.directory.accounts
+    there = {normal_dn(e.dn): e for e in reader.search(accounts, filters.ANY_ENTRY, ["entryCSN"])}
+    writes = [(one, there.get(normal_dn(one.dn))) for one in stamped_writes(settings.journal_file)]
+    older = [entry.text("entryCSN") for one, entry in writes if entry is not None and is_older(entry, one)]
+    if not older and len(there) > 1:
+        return set()
+    since = max(older, default="")
+    return {
+        one.run for one, entry in writes if one.csn > since and (entry is None or is_older(entry, one))
+    }
 
 
 def _runs_without(
@@ -173,10 +195,10 @@ def feeds_to_apply(
     """The delta feeds of the lost runs in order, each once, without those applied in the directory."""
     sources = read_memory(reader, settings.directory.state, keys, unreadable).memory.sources
     feeds: dict[str, Feed] = {}
-    for feed in (feed for run in lost for feed in run.feeds):
+    for run, feed in ((run, feed) for run in lost for feed in run.feeds):
         source = settings.sources.get(feed["source"])
         memory = sources.get(feed["source"])
-        applied = memory is not None and feed["digest"] in memory.applied
+        applied = memory is not None and feed["digest"] in memory.applied and not run.undone
         if source is not None and not source.full and not applied:
             feeds.setdefault(feed["digest"], feed)
     return list(feeds.values())
