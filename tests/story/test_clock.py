@@ -206,3 +206,50 @@ def test_a_lost_record_after_a_rewind_does_not_bring_the_wrong_day_back(ahead: A
             f"cn=state,{ahead.sandbox.state}", {"piactlData": [("MODIFY_REPLACE", ["rubbish"])]}
         )
     assert ahead.run("nightly").code == 0
+
+
+def test_another_program_at_the_record_of_the_clock(loaded: Academy) -> None:
+    """What stands there is never read. An entry that takes no record keeps everybody from changing accounts,
+    but not from taking access away; the message says what to do."""
+    dn = f"cn=clock,ou=attempts,{loaded.sandbox.state}"
+    unblock, until = ["password", "unblock", "claire.dubreuil"], ["--until", this_day(30), "--reason", "x"]
+    grant = ["exception", "grant", "claire.dubreuil", "--service", "sts", "--uai", MICHELIS, *until, "--yes"]
+    lock = ["account", "lock", "claire.dubreuil", "--reason", "stolen", "--yes"]
+    unlock = ["account", "unlock", "claire.dubreuil", "--reason", "found", "--yes"]
+    night = ["nightly"]
+    assert loaded.run(*lock).code == 0  # makes the record
+
+    def blocked() -> None:
+        with loaded.sandbox.root() as connection:
+            since = {"pwdAccountLockedTime": [("MODIFY_REPLACE", ["20260101000000Z"])]}
+            connection.modify(loaded.dn("claire.dubreuil"), since)
+
+    for text in ("rubbish", "{}", '{"run":7}', '{"run":"20991231T000000-ffffff","last":"2099-12-31T00:00:00Z"}'):
+        with loaded.sandbox.root() as connection:
+            connection.modify(dn, {"piactlData": [("MODIFY_REPLACE", [text])]})
+        blocked()
+        for words in (unblock, lock, unlock, night):
+            ran = loaded.run(*words)
+            assert (ran.code, "clock" in ran.err) == (0, False), (text, words, ran.err)
+
+    for code, why, classes, more in (
+        (10, "delete it", ["organizationalRole"], {}),
+        (1, "Referrals are not followed", ["referral", "extensibleObject"], {"ref": ["ldap://127.0.0.1:1/"]}),
+    ):
+        with loaded.sandbox.root() as connection:
+            connection.delete(dn)
+            connection.add(dn, attributes={"objectClass": classes, "cn": ["clock"], **more})
+        blocked()
+        with loaded.nothing_written():
+            for words in (unblock, grant):
+                ran = loaded.run(*words)
+                assert ran.code == code, (words, ran.code, ran.err)
+                assert "cn=clock,ou=attempts" in ran.err
+                assert why in ran.err
+        assert loaded.run(*night).code == 0  # the run lock shows the time of the server
+        ran = loaded.run(*lock)
+        assert ran.code == 0, ran.err
+        assert "the change is made nevertheless" in ran.err
+        with loaded.sandbox.root() as connection:
+            connection.delete(dn, controls=[("2.16.840.1.113730.3.4.2", True, None)])
+        assert loaded.run(*unlock).code == 0

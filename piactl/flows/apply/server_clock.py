@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult
-from piactl.directory.store.records import DATA, Places, dumps, record_write
+from piactl.directory.store.records import DATA, Places, dumps, foreign_entry, is_record, record_write
 from piactl.errors import PiactlError, UnsafePlan
 
 
@@ -77,7 +77,7 @@ def check_clock_by_record(
     writer: Writer, state: str, run: str, now: Callable[[], datetime], minutes: int
 ) -> None:
     """Compares the clocks by a write of `cn=clock`, which every identity that writes may replace. Raises
-    UnsafePlan as above, PiactlError if it cannot be written."""
+    UnsafePlan as above, UnreadableRecord if another entry is in its place, PiactlError if it cannot be written."""
     dn, record = Places(state).clock, {"run": run}
     replace = EntryWrite("modify", dn, delete={DATA: ()}, add={DATA: (dumps(record),)})
     # the second write is that of the first command on this directory, the third if another one was faster
@@ -86,6 +86,9 @@ def check_clock_by_record(
         if result.outcome is Outcome.APPLIED:
             check_server_clock(reading or time_of_last_write(writer, dn, now), minutes)
             return
+    entry = writer.read(dn, ["objectClass"])
+    if entry is not None and not is_record(entry):
+        raise foreign_entry(dn)
     raise PiactlError(
         f"{dn}: the record that shows the clock of the server cannot be written: {result.message}"
     )
