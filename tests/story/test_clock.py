@@ -224,7 +224,12 @@ def test_another_program_at_the_record_of_the_clock(loaded: Academy) -> None:
             since = {"pwdAccountLockedTime": [("MODIFY_REPLACE", ["20260101000000Z"])]}
             connection.modify(loaded.dn("claire.dubreuil"), since)
 
-    for text in ("rubbish", "{}", '{"run":7}', '{"run":"20991231T000000-ffffff","last":"2099-12-31T00:00:00Z"}'):
+    for text in (
+        "rubbish",
+        "{}",
+        '{"run":7}',
+        '{"run":"20991231T000000-ffffff","last":"2099-12-31T00:00:00Z"}',
+    ):
         with loaded.sandbox.root() as connection:
             connection.modify(dn, {"piactlData": [("MODIFY_REPLACE", [text])]})
         blocked()

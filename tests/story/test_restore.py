@@ -56,7 +56,13 @@ def slapd_conf(academy: Academy) -> str:
 def back_up(academy: Academy, name: str = "backup") -> Path:
     """`slapcat` of the running server."""
     ldif = academy.folder / f"{name}.ldif"
-    words = [str(find_software().slapadd.with_name("slapcat")), "-f", slapd_conf(academy), "-o", "ldif-wrap=no"]
+    words = [
+        str(find_software().slapadd.with_name("slapcat")),
+        "-f",
+        slapd_conf(academy),
+        "-o",
+        "ldif-wrap=no",
+    ]
     subprocess.run([*words, "-b", "o=gouv,c=fr", "-l", ldif], check=True, timeout=60, capture_output=True)
     return ldif
 

@@ -83,7 +83,9 @@ def _check_directory(
     if recorded.remembered:
         last = read_last(reader, state, unreadable)
         if last is not None and is_before(last, recorded.run):
-            raise DirectoryOlder(_older(recorded.run, recorded.ended, f"the last run of the directory is {last.run}"))
+            raise DirectoryOlder(
+                _older(recorded.run, recorded.ended, f"the last run of the directory is {last.run}")
+            )
 
 
 def _check_accounts(reader: Reader, settings: Settings) -> None:

@@ -112,9 +112,7 @@ def _undone(reader: Reader, settings: Settings) -> set[str]:
     if not older and len(there) > 1:
         return set()
     since = max(older, default="")
-    return {
-        one.run for one, entry in writes if one.csn > since and (entry is None or is_older(entry, one))
-    }
+    return {one.run for one, entry in writes if one.csn > since and (entry is None or is_older(entry, one))}
 
 
 def _runs_without(
