@@ -72,8 +72,8 @@ def last_recorded(path: str) -> LastRecorded:
 
 @dataclass(frozen=True, slots=True)
 class StampedWrite:
-    """A write of an entry in a run whose `end` line says `acknowledged`, and the entryCSN that it left. `time`
-    is UTC, ISO 8601."""
+    """A write of an entry in a run whose `end` line says `acknowledged`, and the entryCSN that it left.
+    `time` is UTC, ISO 8601."""
 
     run: str
     time: str

@@ -48,11 +48,11 @@ def compare_runs(
     tolerated: Tolerated = (),
     say: Callable[[str], None] = lambda _text: None,
 ) -> bool:
-    """Whether the directory has the last run of this host that left a record, the entries that this host wrote
-    last are not as before, and the journal has its lines.
+    """Whether the directory has the last run of this host that left a record, the entries that this host
+    wrote last are not as before, and the journal has its lines.
 
-    Reads the end of the journal, the record of one run, the last run and a few entries. Raises DirectoryOlder and
-    JournalMissing; one of these that is `tolerated` is said instead, and the result is then false. It is
+    Reads the end of the journal, the record of one run, the last run and a few entries. Raises DirectoryOlder
+    and JournalMissing; one of these that is `tolerated` is said instead, and the result is then false. It is
     false, too, for a journal that cannot be read, which is reported where it is opened for writing.
     """
     try:

@@ -77,7 +77,8 @@ def check_clock_by_record(
     writer: Writer, state: str, run: str, now: Callable[[], datetime], minutes: int
 ) -> None:
     """Compares the clocks by a write of `cn=clock`, which every identity that writes may replace. Raises
-    UnsafePlan as above, UnreadableRecord if another entry is in its place, PiactlError if it cannot be written."""
+    UnsafePlan as above, UnreadableRecord for an entry of another program in its place, PiactlError if it
+    cannot be written."""
     dn, record = Places(state).clock, {"run": run}
     replace = EntryWrite("modify", dn, delete={DATA: ()}, add={DATA: (dumps(record),)})
     # the second write is that of the first command on this directory, the third if another one was faster

@@ -103,8 +103,8 @@ def lost_runs(
 
 
 def _undone(reader: Reader, settings: Settings) -> set[str]:
-    """The runs with a write since the copy of the accounts that a restore brought back, as far as their entries
-    show it. An entry alone that is not there is the work of another program."""
+    """The runs with a write since the copy of the accounts that a restore brought back, as far as their
+    entries show it. An entry alone that is not there is the work of another program."""
     accounts = settings.directory.accounts
     there = {normal_dn(e.dn): e for e in reader.search(accounts, filters.ANY_ENTRY, ["entryCSN"])}
     writes = [(one, there.get(normal_dn(one.dn))) for one in stamped_writes(settings.journal_file)]
@@ -193,7 +193,7 @@ def feeds_to_apply(
     """The delta feeds of the lost runs in order, each once, without those applied in the directory."""
     sources = read_memory(reader, settings.directory.state, keys, unreadable).memory.sources
     feeds: dict[str, Feed] = {}
-    for run, feed in ((run, feed) for run in lost for feed in run.feeds):
+    for run, feed in ((one, feed) for one in lost for feed in one.feeds):
         source = settings.sources.get(feed["source"])
         memory = sources.get(feed["source"])
         applied = memory is not None and feed["digest"] in memory.applied and not run.undone
