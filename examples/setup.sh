@@ -1,7 +1,7 @@
 # Sourced by examples/demo and tests/run, with `top` set to the checkout: makes sure that there is a Python
 # environment and a slapd, installing what is missing, and sets `python`.
 #
-# Needs python3 (3.11 to 3.13). On Debian, as root or with sudo, missing packages are installed by apt;
+# Needs python3 (3.11 or later). On Debian, as root or with sudo, missing packages are installed by apt;
 # otherwise the one command to run is said.
 
 PATH=${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
@@ -42,12 +42,12 @@ _has_slapd() {
 
 _python3() {  # the first python3 of a supported version
     for candidate in python3 /usr/bin/python3 python3.13 python3.12 python3.11; do
-        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             command -v "$candidate"
             return
         fi
     done
-    echo "No python3 of version 3.11 to 3.13 was found; install one, then start again." >&2
+    echo "No python3 of version 3.11 or later was found; install one, then start again." >&2
     return 1
 }
 

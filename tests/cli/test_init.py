@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -128,3 +129,15 @@ def test_the_wheel_holds_the_examples(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 4
+    # as pipx installs it, but with the packages that are here, and as `piactl`
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "own"], check=True, timeout=120)
+    pip = [tmp_path / "own" / "bin" / "pip", "install", "--quiet", "--no-deps", "--no-index", wheel]
+    subprocess.run(pip, check=True, timeout=120)
+    (site,) = (tmp_path / "own").glob("lib/python3*/site-packages")
+    (site / "here.pth").write_text(sysconfig.get_path("purelib"))
+    box = tmp_path / "box"
+    for words in ("--version", f"sandbox start --dir {box}", f"--config {box}/piactl.yaml doctor"):
+        command = [tmp_path / "own" / "bin" / "piactl", *words.split()]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+        assert ran.returncode == 0, ran
+    subprocess.run([*command[:1], "sandbox", "stop", "--dir", box], check=True, timeout=60)

@@ -1,0 +1,73 @@
+"""The Debian package: built, installed on a clean Debian, and a new directory set up there by its steps."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[2]
+NEEDED = ("dpkg-deb", "mmdebstrap", "unshare", "chroot")
+INSTALLED = """
+export DEBIAN_FRONTEND=noninteractive
+mount -t proc proc /proc; mount -t tmpfs tmpfs /run
+# no systemd runs here
+printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
+printf '#!/bin/sh\\n' >/usr/local/bin/systemctl
+chmod +x /usr/sbin/policy-rc.d /usr/local/bin/systemctl
+apt-get update
+apt-get install -y --no-install-recommends /tmp/*.deb slapd slapd-contrib ldap-utils gettext-base openssl sudo
+"""
+STEPS = """
+/usr/share/piactl/new-directory ou=ac-amiens,ou=education,o=gouv,c=fr 192.0.2.10
+! /usr/share/piactl/new-directory ou=ac-amiens,ou=education,o=gouv,c=fr 192.0.2.10 || exit 9
+install -d -o openldap /run/slapd
+slapd -h 'ldapi:/// ldap://127.0.0.1/' -u openldap -g openldap -F /etc/ldap/slapd.d
+until ldapsearch -x -H ldapi:/// -b '' -s base >/dev/null; do :; done
+cd /usr/share/piactl
+install -o root -g piactl-config -m 0640 examples/{piactl.yaml,policy.yaml,establishments.csv} /etc/piactl/
+sed -i -e 's#^  servers:.*#  servers: ["ldapi:///"]#' -e '/tell-owner/d' /etc/piactl/piactl.yaml
+pia() { runuser -u "${as:-piactl}" -- env CREDENTIALS_DIRECTORY=/etc/piactl/secrets/piactl piactl "$@"; }
+pia doctor -o tsv; as=piactl-desk pia doctor -o tsv; as=piactl-admin pia doctor -o tsv
+pia nightly
+visudo -cf examples/sudoers/piactl
+kill "$(pidof slapd)"
+"""
+
+
+@pytest.mark.long
+def test_on_a_clean_debian(tmp_path: Path) -> None:
+    missing = [name for name in NEEDED if shutil.which(name) is None]
+    if missing or os.geteuid() != 0:
+        pytest.skip(f"needs root, and {' '.join(NEEDED)}")
+
+    def done(*command: str | Path, seconds: int = 1800) -> str:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    built = done(TOP / "examples" / "deb" / "build")
+    deb = TOP / "dist" / re.findall(r"dist/(\S+\.deb)", built)[0]
+    release = re.findall(r"VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text())[0]
+    root = tmp_path / "root"
+    done("mmdebstrap", "--variant=minbase", "--include=systemd", release, root)
+    shutil.copy(deb, root / "tmp")
+    inside = ("unshare", "--mount", "--pid", "--fork", "chroot", root, "bash", "-euc")
+    done(*inside, INSTALLED)
+    for name in ("usr/bin/piactl", "usr/share/man/man1/piactl.1.gz", "etc/logrotate.d/piactl"):
+        assert (root / name).is_file(), name
+    units = root / "usr" / "lib" / "systemd" / "system"
+    assert {one.name for one in (TOP / "examples" / "systemd").iterdir()} <= {
+        one.name for one in units.iterdir()
+    }
+    assert not list((root / "etc" / "systemd" / "system").rglob("piactl*")), (
+        "the timer waits for its configuration"
+    )
+    told = done(*inside, STEPS)
+    found = [line.split("\t") for line in told.splitlines() if re.match(r"D\d\d\t", line)]
+    assert len(found) > 150
+    assert [line for line in found if "error" in line[:4]] == []
