@@ -58,6 +58,7 @@ def _policy(document: Document, file: str) -> Policy:
         bridge=accounts.at("bridge").integer(_USUAL.bridge),
         retention=accounts.at("retention").integer(_USUAL.retention),
         drift_days=accounts.at("drift_days").integer(_USUAL.drift_days),
+        sponsored_days=accounts.at("sponsored_days").integer(0) or None,
         first_homonym_digit=accounts.at("first_homonym_digit").integer(_USUAL.first_homonym_digit),
         urn=accounts.at("urn").text(f"urn:mace:{domain}:service:"),
         uid_form=accounts.at("uid_form").text(_USUAL.uid_form),

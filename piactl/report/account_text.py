@@ -25,6 +25,7 @@ def _lines(view: View, as_of: str) -> Iterator[str]:
         ("aliases", ", ".join(view["aliases"])),
         ("matricule", ", ".join(view["matricules"])),
         ("profiles", ", ".join(view["profiles"])),
+        ("sponsor", view["sponsor"]),
         ("log in", _login(view)),
         ("next due", view["next_due"]),
     ]

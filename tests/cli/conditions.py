@@ -321,6 +321,7 @@ CASES: dict[str, Case] = {
         ),
     ),
     "account reopen": act("account reopen", before=CLOSED),
+    "account extend": act("account extend", "--until", UNTIL, before=CLOSED),
     "account timeline": Case(
         ("account", "timeline", CLAIRE),
         wrong=(

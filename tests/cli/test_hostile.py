@@ -61,6 +61,8 @@ account lock C --reason {} D
 account unlock {} W
 account close {} W
 account reopen {} W
+account extend {} --until U W
+account extend C --until {} W D
 account create --family-name {} --given-name Jules P W D
 account create --family-name Petit --given-name {} P W D
 CREATE --sponsor {}

@@ -109,6 +109,51 @@ def reopen(
     )
 
 
+def extend(
+    names: Names,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DATE", help="The new last day (required).")
+    ] = None,
+    reason: Reason = "",
+    sponsor: Annotated[
+        str, typer.Option("--sponsor", help="Who is responsible from now on, for a person HR does not know.")
+    ] = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    allow: Allow = None,
+    as_of: ActAsOf = None,
+) -> int:
+    """Extend accounts to a day: the assignments that end last go on, and a closed account is reopened.
+
+    The rights go on without a gap. The extension ends by itself once HR has it too. It also names another
+    sponsor; without a later day, only that.
+    """
+    from piactl.flows.accounts.sponsors import prepare_extension
+
+    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
+    configuration, order, author = acting.begin(manner)
+    last_day = read_date("--until", until)
+    if last_day is None:
+        raise UsageError("the new last day is missing: add --until DATE")
+    wanted = acting.read_names(names)
+    return acting.decide(
+        lambda reader: prepare_extension(
+            configuration.accounts(reader),
+            configuration.rules(order.as_of),
+            wanted,
+            author,
+            last_day,
+            sponsor,
+            order.reason,
+            configuration.unreadable,
+        ),
+        manner,
+        configuration,
+        order,
+    )
+
+
 def rename(
     account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="A uid, an address or a matricule.")],
     usage_name: Annotated[

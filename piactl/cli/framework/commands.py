@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "account unlock": ("account_edit", "unlock", "Lift an administrator's lock."),
     "account close": ("account_edit", "close", "Close accounts: end all their assignments."),
     "account reopen": ("account_edit", "reopen", "Reopen closed accounts."),
+    "account extend": ("account_edit", "extend", "Extend accounts to a later day."),
     "account rekey": ("account_matricules", "rekey", "Give a person another matricule of HR."),
     "account merge": ("account_matricules", "merge", "Merge two accounts of one person."),
     "account split": ("account_matricules", "split", "Split an account that two people have."),

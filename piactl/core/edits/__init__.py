@@ -23,11 +23,12 @@ class ActRefused(PiactlError):
 @dataclass(frozen=True, slots=True)
 class Altered:
     """The account after an act, before the rules apply. `person` holds HR values that the act sets; `note` is
-    a sentence to show with the reasons of the rules."""
+    a sentence to show with the reasons of the rules, `hint` one to show where nothing has to change."""
 
     account: Account
     note: str = ""
     person: Person | None = None
+    hint: str = ""
 
 
 Act = Callable[[Account, Rules], Altered]

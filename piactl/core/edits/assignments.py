@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 from piactl.core.edits import Act, ActRefused, Altered, Author, override_end
 from piactl.core.model.account import Account
-from piactl.core.model.overrides import MANUAL, Override, OverrideKind, overridden
+from piactl.core.model.overrides import MANUAL, Override, OverrideKind, overridden, sponsor_of
 from piactl.core.model.person import Assignment
 from piactl.core.rules.desired import Rules, assignment_problems
 from piactl.core.rules.reasons import assignment_text
@@ -56,6 +56,21 @@ def added_override(new: Assignment, author: Author, sponsor: str, as_of: date) -
         start=new.start,
         sponsor=sponsor,
     )
+
+
+def refuse_too_long(account: Account, rules: Rules) -> None:
+    """Raises ActRefused if an account with a sponsor would last longer than the policy allows."""
+    days = rules.policy.sponsored_days
+    if days is None or not sponsor_of(account.overrides):
+        return
+    latest = rules.as_of + timedelta(days=days)
+    ends = [a.end for a in account.assignments if a.source == MANUAL and a.end is not None]
+    if max(ends, default=latest) > latest:
+        raise ActRefused(
+            f"{account.uid or 'the account'}: it has a sponsor, so it ends {days} days ahead at the latest, "
+            f"on {latest} (accounts.sponsored_days of the policy).\n"
+            "Give an earlier day, and extend it again later"
+        )
 
 
 def check_assignment(new: Assignment, rules: Rules) -> None:
@@ -106,7 +121,7 @@ def _ended(
     account: Account, assignment: Assignment, last_day: date, until: date | None, author: Author, rules: Rules
 ) -> Account:
     if assignment.source == MANUAL:
-        return account if assignment.end == last_day else _ended_by_hand(account, assignment, last_day)
+        return account if assignment.end == last_day else ended_by_hand(account, assignment, last_day)
     others = tuple(p for p in account.overrides if not p.made_for(assignment, account.assignments))
     if assignment.end is not None and last_day > assignment.end:
         raise ActRefused(
@@ -154,7 +169,7 @@ def _last_days(account: Account, assignment: Assignment, rules: Rules) -> list[d
     ]
 
 
-def _ended_by_hand(account: Account, assignment: Assignment, last_day: date) -> Account:
+def ended_by_hand(account: Account, assignment: Assignment, last_day: date) -> Account:
     """Changes the end of an assignment made by hand, or removes it if it would not have begun."""
     key = assignment.key
     rest = [a for a in account.assignments if a is not assignment]

@@ -7,11 +7,21 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from piactl.core.edits import Act, ActRefused, Altered, Author, override_end, told_by_hr
-from piactl.core.edits.assignments import added_override, check_assignment
+from piactl.core.edits.assignments import added_override, check_assignment, ended_by_hand
 from piactl.core.model.account import Account, State
-from piactl.core.model.overrides import MANUAL, Override, OverrideKind, running
+from piactl.core.model.overrides import (
+    MANUAL,
+    Override,
+    OverrideKind,
+    closings,
+    overridden,
+    running,
+    sponsor_of,
+)
+from piactl.core.model.periods import civil, ordinal
 from piactl.core.model.person import Assignment
 from piactl.core.rules.desired import Rules, Subject, desired_account
+from piactl.core.rules.posts import endings_of, posts_of
 from piactl.core.rules.reasons import assignment_text
 
 _CLOSED = frozenset({State.DEACTIVATED, State.GRACE})
@@ -63,9 +73,70 @@ def _refuse_to_miss(account: Account, open_: Sequence[Assignment], day: date, ru
         )
 
 
-def reopen(author: Author, until: date | None = None) -> Act:
+def extend(author: Author, until: date, sponsor: str = "") -> Act:
+    """Prolongs the assignments that end last, to `until`; reopens a closed account. `sponsor` is the new one
+    of an account that HR does not know."""
+
+    def act(account: Account, rules: Rules) -> Altered:
+        path = overridden(account.assignments, account.overrides, rules.as_of)
+        closed = closings(account.overrides, rules.as_of)
+        endings = endings_of(path, rules.policy, rules.register, closed)
+        posts = posts_of(path, endings, rules.policy, rules.register)
+        last = max((post.last for post in posts), default=0)
+        latest = [p.assignment for p in posts if p.last == last == ordinal(p.assignment.end)]
+        if account.state is State.DEACTIVATED or (account.state is State.GRACE and not latest):
+            return reopen(author, until, sponsor)(account, rules)
+        day = civil(last)
+        if day is None or not latest:
+            raise _cannot_be_extended(account, latest, day)
+        if until < rules.as_of:
+            raise ActRefused(f"{account.uid}: --until {until} is past; give a later day")
+        if until < day:
+            raise ActRefused(
+                f"{account.uid}: it lasts until {day} already; to end it sooner: piactl assignment end "
+                f'{account.uid} --on {until} --reason "..."'
+            )
+        altered = account
+        for row in latest if until > day else ():
+            if row.source == MANUAL:
+                altered = _extended_by_hand(altered, row, until, author, sponsor, rules)
+            elif row not in account.assignments:
+                raise ActRefused(
+                    f"{account.uid}: it ends on {day} by hand; end that change first: piactl override end "
+                    f'{account.uid} --kind end --reason "..."'
+                )
+            else:
+                altered = _renewed(altered, row, day + timedelta(days=1), until, author, sponsor, rules)
+        return _sponsored(account, altered, sponsor, author)
+
+    return act
+
+
+def _extended_by_hand(
+    account: Account, row: Assignment, until: date, author: Author, sponsor: str, rules: Rules
+) -> Account:
+    """The account with another end of an assignment by hand, whose override may have ended with it."""
+    account = ended_by_hand(account, row, until)
+    if any(p.kind is OverrideKind.ADD and (p.uai, p.function, p.start) == row.key for p in account.overrides):
+        return account
+    made = added_override(replace(row, end=until), author, sponsor, rules.as_of)
+    return replace(account, overrides=(*account.overrides, made))
+
+
+def _cannot_be_extended(account: Account, latest: Sequence[Assignment], day: date | None) -> ActRefused:
+    if latest:
+        return ActRefused(
+            f"{account.uid}: it has no end that could be extended: {assignment_text(latest[0])}"
+        )
+    return ActRefused(
+        f"{account.uid}: HR ends all its assignments{f' on {day}' if day else ''}.\n"
+        f"To go on after that, add another: piactl assignment add {account.uid} ..."
+    )
+
+
+def reopen(author: Author, until: date | None = None, sponsor: str = "") -> Act:
     """Ends a closure by hand. If all assignments are over, renews the last one from today to `until`. A lock
-    stays."""
+    stays. `sponsor` as for `extend`."""
 
     def act(account: Account, rules: Rules) -> Altered:
         closed = [p for p in running(account.overrides, rules.as_of) if p.kind is OverrideKind.CLOSE]
@@ -75,22 +146,60 @@ def reopen(author: Author, until: date | None = None) -> Act:
             if state not in _CLOSED or (until is None and state is State.GRACE):
                 return Altered(account, author.note)
         elif account.state not in _CLOSED:
-            return Altered(account)
+            use = (
+                f'it is open; to prolong it: piactl account extend {account.uid} --until DATE --reason "..."'
+            )
+            if until is not None and until not in [a.end for a in account.assignments]:
+                raise ActRefused(f"{account.uid}: {use}")
+            return Altered(account, hint=use)
         if until is None:
             raise ActRefused(
                 f"{account.uid}: it has no assignment that would open it.\nTo renew the last one: "
                 f'piactl account reopen {account.uid} --until DATE --reason "...", '
                 f"or add another: piactl assignment add {account.uid} ..."
             )
-        new = replace(
-            _last(account, rules), start=rules.as_of, end=until, source=MANUAL, origin="", position=""
-        )
-        check_assignment(new, rules)
-        assignments = (*(a for a in account.assignments if a.key != new.key), new)
-        overrides = (*account.overrides, added_override(new, author, "", rules.as_of))
-        return Altered(replace(account, assignments=assignments, overrides=overrides), author.note)
+        last = replace(_last(account, rules), position="")
+        altered = _renewed(account, last, rules.as_of, until, author, sponsor, rules)
+        return _sponsored(account, altered, sponsor, author)
 
     return act
+
+
+def _renewed(
+    account: Account,
+    row: Assignment,
+    start: date,
+    until: date,
+    author: Author,
+    sponsor: str,
+    rules: Rules,
+) -> Account:
+    """The account with an assignment by hand like `row`, from `start` to `until`."""
+    new = replace(row, start=start, end=until, source=MANUAL, origin="")
+    check_assignment(new, rules)
+    assignments = (*(a for a in account.assignments if a.key != new.key), new)
+    overrides = (*account.overrides, added_override(new, author, sponsor, rules.as_of))
+    return replace(account, assignments=assignments, overrides=overrides)
+
+
+def _sponsored(account: Account, altered: Account, sponsor: str, author: Author) -> Altered:
+    """The altered account with its new sponsor, if one is given. Raises ActRefused if HR knows nothing of the
+    person and nobody is responsible."""
+    if any(a.source != MANUAL for a in altered.assignments):
+        if sponsor:
+            raise ActRefused(
+                f"{account.uid}: HR knows this person, who needs no sponsor; leave --sponsor out"
+            )
+    elif sponsor:
+        added = OverrideKind.ADD
+        overrides = (replace(p, sponsor=sponsor) if p.kind is added else p for p in altered.overrides)
+        altered = replace(altered, overrides=tuple(overrides))
+    elif not sponsor_of(altered.overrides):
+        raise ActRefused(
+            f"{account.uid}: nobody is responsible for it any more; name somebody: piactl account extend "
+            f'{account.uid} --until DATE --sponsor ACCOUNT --reason "..."'
+        )
+    return Altered(account) if altered == account else Altered(altered, author.note)
 
 
 def _state(account: Account, rules: Rules) -> State:

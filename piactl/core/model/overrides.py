@@ -80,6 +80,12 @@ def running(overrides: Iterable[Override], as_of: date) -> tuple[Override, ...]:
     return tuple(override for override in overrides if override.until >= as_of)
 
 
+def sponsor_of(overrides: Iterable[Override]) -> str:
+    """The uid of the sponsor, "" if there is none: that of the assignment by hand that lasts longest."""
+    named = ((override.until, override.sponsor) for override in overrides if override.sponsor)
+    return max(named, default=(None, ""))[1]
+
+
 def overridden(
     assignments: Sequence[Assignment], overrides: Iterable[Override], as_of: date
 ) -> tuple[Assignment, ...]:

@@ -170,8 +170,8 @@ class Policy:
     """The whole policy. `uid_form` is address (the local part of the first address) or initial (first letter
     of the given name and the surname). `otp_issuer` is the name that authenticators show with the account,
     `otp_reach` the largest clock error, in minutes, that a resynchronisation corrects. `window` is the number
-    of days whose losses count together. `digest` is the SHA-256 of its file, in hexadecimal,
-    `file` its name."""
+    of days whose losses count together. An account with a sponsor ends at most `sponsored_days` ahead.
+    `digest` is the SHA-256 of its file, in hexadecimal, `file` its name."""
 
     timezone: str = "Europe/Paris"
     domain: str = "ac-amiens.fr"
@@ -179,6 +179,7 @@ class Policy:
     bridge: int = 60
     retention: int = 60
     drift_days: int = 3
+    sponsored_days: int | None = None
     first_homonym_digit: int = 1
     urn: str = "urn:mace:ac-amiens.fr:service:"
     uid_form: str = "address"

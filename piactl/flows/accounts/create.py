@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from datetime import date
 
 from piactl.core.edits import ActRefused, Author
-from piactl.core.edits.assignments import added_override, check_assignment
-from piactl.core.model.account import LIVE, State
+from piactl.core.edits.assignments import added_override, check_assignment, refuse_too_long
+from piactl.core.model.account import State
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person, read_matricule, read_uai
 from piactl.core.rules.desired import Rules, Subject, address_problem, desired_account
 from piactl.directory.store.accounts import Entry, read_accounts_of
-from piactl.errors import AccountNotFound, PiactlError, UsageError
+from piactl.errors import PiactlError, UsageError
 from piactl.feed.column_validators import check_code, check_mail, check_matricule
 from piactl.flows.accounts.batch import Batch
 from piactl.flows.accounts.edit import intended
-from piactl.flows.queries.accounts import AccountStore, find_account
+from piactl.flows.accounts.sponsors import find_sponsor
+from piactl.flows.queries.accounts import AccountStore
 
 OWN_MATRICULES = "EXT-"
 """What the matricules begin with that stand for people whom no HR knows."""
@@ -61,7 +62,7 @@ def prepare_newcomer(
     unusable = address_problem(person)
     if unusable is not None:
         raise ActRefused(f"{person.given_name} {person.family_name}: {unusable}")
-    sponsor = _sponsor(store, newcomer.sponsor)
+    sponsor = find_sponsor(store, newcomer.sponsor)
     entry = _earlier(store, matricule)
     override = added_override(post, author, sponsor, rules.as_of)
     current = entry.account if entry else None
@@ -71,6 +72,7 @@ def prepare_newcomer(
         raise ActRefused(
             f"the start, {post.start}, is more than {rules.policy.open_before} days ahead: make it then"
         )
+    refuse_too_long(desired.account, rules)
     name = f"{person.given_name} {person.usage_name or person.family_name}"
     return Batch((intended(store, name, entry, desired, rules, reason),))
 
@@ -106,16 +108,6 @@ def _post(newcomer: Newcomer, as_of: date) -> Assignment:
         corps=newcomer.corps.strip(),
         source=MANUAL,
     )
-
-
-def _sponsor(store: AccountStore, name: str) -> str:
-    try:
-        sponsor = find_account(store, name)
-    except AccountNotFound as error:
-        raise AccountNotFound(f"--sponsor {error}") from None
-    if sponsor.state not in LIVE:
-        raise ActRefused(f"--sponsor {sponsor.uid}: is {sponsor.state.value}; name somebody who is here")
-    return sponsor.uid
 
 
 def _earlier(store: AccountStore, matricule: str) -> Entry | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from piactl.core.edits import Act, ActRefused
+from piactl.core.edits.assignments import refuse_too_long
 from piactl.core.edits.merging import merged_into
 from piactl.core.model.account import Account, State
 from piactl.core.model.periods import OPEN
@@ -76,6 +77,8 @@ def prepared_account(
             "given to nobody else.\nIf the person is back: piactl account create with the same matricule"
         )
     altered = act(current, rules)
+    if any(a not in current.assignments for a in altered.account.assignments):
+        refuse_too_long(altered.account, rules)
     subject = Subject(
         matricule=current.matricule,
         current=altered.account,
@@ -97,7 +100,8 @@ def prepared_account(
         if altered.account.lock == current.lock or replace(altered.account, lock=current.lock) != current:
             raise ActRefused(lost_words(current.uid, lost))
         entry, desired = _only_locked(store, entry, desired, rules)
-    return intended(store, name, entry, desired, rules, reason)
+    prepared = intended(store, name, entry, desired, rules, reason)
+    return prepared if prepared.write is not None else replace(prepared, note=altered.hint)
 
 
 def _lost(store: AccountStore, entry: Entry, altered: Account, desired: Account) -> tuple[str, ...]:

@@ -51,6 +51,8 @@ from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_bro
 from piactl.flows.helpdesk.key_rotation import key_needs, need_words
 from piactl.flows.helpdesk.operation_counts import read_operations
 from piactl.flows.helpdesk.rate_limit import operations_dn, read_all_attempts, read_attempts
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors
 
 _FEW = 10
 """How many accounts are named in one finding."""
@@ -100,7 +102,7 @@ class Content:
 def examine_records(
     content: Content, runs: Runs | None, host: str, now: datetime, today: date
 ) -> Iterator[Finding]:
-    """D15, D27 to D30, D32, D36, D37, D41 to D43, D45, D49, D54. `today` is that of the policy."""
+    """D15, D27 to D30, D32, D36, D37, D41 to D43, D45, D49, D54, D60. `today` is that of the policy."""
     reader, settings, directory = content.reader, content.settings, content.directory
     yield unless_broken("D15", lambda: _bases(reader, directory))
     yield _unless_refused("D27", lambda: _needed_keys(content))
@@ -119,6 +121,7 @@ def examine_records(
     yield _unless_refused("D45", lambda: _blocks_of_protected(content))
     yield _unless_refused("D49", lambda: _proof_changes(content, today))
     yield _unless_refused("D54", lambda: _positions(content))
+    yield _unless_refused("D60", lambda: _sponsors(content))
 
 
 def _day_of_last_run(reader: Reader, settings: Settings, today: date) -> Finding:
@@ -296,6 +299,11 @@ def _addresses(content: Content) -> Finding:
     wrong = [f"{counted(len(uids), 'account')} without an address: {some}"] if uids else []
     advice = "Another program removed it (see D55): the next night restores it from the ledger of names."
     return worst("D36", wrong, [], advice, "every open or coming account has one")
+
+
+def _sponsors(content: Content) -> Finding:
+    found = [*leaving_sponsors(ManagedAccounts(content.reader, content.directory, content.encoding))]
+    return worst("D60", [], found, ADVICE, "every sponsor is here")
 
 
 def _unreadable(content: Content, now: datetime) -> Finding:

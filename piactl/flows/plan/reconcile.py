@@ -53,6 +53,7 @@ from piactl.flows.plan.inputs.merge_feeds import (
 )
 from piactl.flows.plan.plan_rows import PlanRows
 from piactl.flows.plan.ready_plan import ReadyPlan, Writes
+from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors
 from piactl.flows.plan.vanished import hold_unmanaged, names_of_vanished, vanished_drift
 
 EVERYBODY = SkipSet()
@@ -236,7 +237,7 @@ class _JointEvaluation(Evaluation):
                 )
             ),
             archivals=tuple(one for _, one in sorted(self.archivals.items())),
-            remarks=(*self._remarks(), *self._urgent(cases)),
+            remarks=(*self._remarks(), *self._urgent(cases), *self._sponsors(by_uid)),
             cases=case_counts(cases.values(), self.rules.matching, self.as_of),
             summary=counted.by_kind(),
             totals=counted.totals(),
@@ -337,6 +338,11 @@ class _JointEvaluation(Evaluation):
                 yield f"ERROR: case {case.id} is undecided since {case.since}: piactl match show {case.id}"
             elif case.urgent(self.rules.matching, self.as_of):
                 yield f"WARNING: case {case.id} is undecided, start {case.start}: piactl match show {case.id}"
+
+    def _sponsors(self, by_uid: Mapping[str, Desired]) -> Iterator[str]:
+        written = {uid: desired.account for uid, desired in by_uid.items()}
+        for sentence in leaving_sponsors(self.accounts, written):
+            yield f"WARNING: {sentence}: {ADVICE}"
 
     def _contradictions(self, by_uid: Mapping[str, Desired]) -> Iterator[Contradiction]:
         """The changes by hand that HR contradicts, by uid; of what this run leaves as it is too."""

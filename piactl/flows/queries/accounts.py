@@ -12,7 +12,7 @@ from piactl.core.edits.merging import merged_into
 from piactl.core.model.account import Account, State
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.numen import read_numen
-from piactl.core.model.overrides import closings, overridden
+from piactl.core.model.overrides import closings, overridden, running, sponsor_of
 from piactl.core.model.periods import civil
 from piactl.core.model.person import COMMON, Assignment, Register, qualified, read_matricule
 from piactl.core.model.policy import Policy
@@ -243,6 +243,7 @@ def _view(
         if held
         else _entitlements(path, as_of),
         "lock": _lock(account),
+        "sponsor": sponsor_of(running(account.overrides, as_of)) or None,
         "merged_into": None,
     }
 
@@ -292,6 +293,7 @@ def _archived(account: Account) -> dict[str, Any]:
         "assignments": [],
         "entitlements": [],
         "lock": _lock(account),
+        "sponsor": None,
     }
 
 
