@@ -139,7 +139,7 @@ def extend(
     wanted = acting.read_names(names)
     return acting.decide(
         lambda reader: prepare_extension(
-            configuration.accounts(reader),
+            configuration.accounts(reader, order.as_of),
             configuration.rules(order.as_of),
             wanted,
             author,
