@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+from typing import Any
+
 import pytest
 
 from .academy import Academy
-from .feeds import row
+from .feeds import MICHELIS, THUILLIER, row
+from .test_closures import restarted
 
 DAY = "2026-09-05"
 
@@ -60,3 +64,63 @@ def test_did_you_mean(staff: Academy, name: str) -> None:
     assert ran.code == 9
     assert "did you mean claire.dubreuil?" in ran.err
     assert "did you mean" not in staff.run("account", "show", "nobody.atall").err
+
+
+def test_by_what_they_are(academy: Academy) -> None:
+    today = date.today()
+
+    def listed(*words: str, code: int = 0, verb: tuple[str, ...] = ("list",)) -> Any:
+        if "--as-of" not in words:
+            words = (*words, "--as-of", today.isoformat())
+        ran = academy.run("account", *verb, *words, "-o", "json")
+        assert ran.code == code, ran.err
+        return [one["uid"].partition(".")[0] for one in ran.json] if code == 0 else ran.err
+
+    people = {
+        "Anne": {},
+        "Bruno": {"uai": MICHELIS, "fonction": "DIR"},
+        "Carla": {"uai": MICHELIS},
+        "Denis": {},
+    }
+    rows = [
+        row(matricule=str(20 + n), prenom=name, nom_famille="Hugo", debut="2026-01-01",
+            date_naissance=f"1970-01-{20 + n}", **values)
+        for n, (name, values) in enumerate(people.items())
+    ]  # fmt: skip
+    academy.night(today.isoformat(), academy.feed(*rows, day=today.isoformat()))
+    end = (today + timedelta(days=30)).isoformat()
+    why = ("--reason", "vu", "--as-of", today.isoformat())
+    person = ("--family-name", "Aubert", "--given-name", "Lou", "--uai", THUILLIER, "--function", "ENS")
+    made = academy.run("account", "create", *person, "--sponsor", "bruno.hugo", "--end", end, *why)
+    assert made.code == 0, made.err
+    assert academy.run("account", "lock", "denis.hugo", *why).code == 0
+
+    assert listed("--locked") == ["denis"]
+    assert listed("--sponsor", "bruno.hugo@ac-amiens.fr") == ["lou"]
+    assert listed("--establishment", MICHELIS) == listed("--uai", MICHELIS) == ["bruno", "carla"]
+    assert listed("--service", "siecle") == ["bruno"]
+    assert listed("--service", "livret", "--uai", MICHELIS, "--profile", "enseignant") == ["carla"]
+    assert listed("hugo", "--uai", MICHELIS, "--profile", "enseignant", verb=("find",)) == ["carla"]
+    assert "did you mean siecle" in listed("--service", "siecl", code=2)
+    assert "no account has this" in listed("--sponsor", "nobody.here", code=9)
+
+    assert "set `lastbind on`" in listed("--never-logged-in", code=1)
+    path = academy.sandbox.folder / "slapd" / "slapd.conf"
+    settings = path.read_text(encoding="utf-8")
+    restarted(
+        academy, settings.replace("index pwdPolicySubentry eq", "lastbind on\nindex pwdPolicySubentry eq")
+    )
+    for uid in ("anne.hugo", "bruno.hugo"):
+        academy.change(uid, userPassword=["Correct-Horse-7"])
+        assert academy.sandbox.accepts(academy.dn(uid), "Correct-Horse-7")
+    # a locked account is as open as its state
+    assert listed("--never-logged-in") == ["carla", "denis", "lou"]
+    assert listed("--never-logged-in", "--locked") == ["denis"]
+    assert listed("--idle", "3") == []
+    later = (today + timedelta(days=10)).isoformat()
+    assert listed("--idle", "3", "--as-of", later) == ["anne", "bruno", "carla", "denis", "lou"]
+    assert listed("--idle", "30", "--as-of", later) == []
+    table = academy.run("account", "list", "--idle", "3", "--as-of", later, "-o", "csv").out
+    assert table.splitlines()[0].endswith(",last_login")
+    found = {line.split(",")[0]: line.split(",")[-1] for line in table.splitlines()}
+    assert (found["anne.hugo"][:4], found["carla.hugo"]) == (str(today.year), "")

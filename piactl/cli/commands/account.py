@@ -20,6 +20,7 @@ from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.core.model.policy import Policy
+    from piactl.flows.queries.account_filters import Filters
 
 
 COLUMNS = (
@@ -36,23 +37,49 @@ COLUMNS = (
 )
 
 
+States = Annotated[
+    list[str] | None, typer.Option("--state", help="Only accounts in this state; may be given again.")
+]
+Profile = Annotated[str, typer.Option("--profile", help="Only accounts with this profile.")]
+Uai = Annotated[
+    str, typer.Option("--uai", "--establishment", help="Only accounts assigned there on the day.")
+]
+Service = Annotated[str, typer.Option("--service", help="Only accounts that have this service on the day.")]
+Sponsor = Annotated[str, typer.Option("--sponsor", help="Only accounts that this account answers for.")]
+Locked = Annotated[bool, typer.Option("--locked", help="Only locked accounts.")]
+Idle = Annotated[
+    int | None,
+    typer.Option("--idle", metavar="DAYS", min=1, help="Only open accounts without a log in for so long."),
+]
+Never = Annotated[
+    bool, typer.Option("--never-logged-in", help="Only open accounts without any known log in.")
+]
+
+
 def list_(
     output: Output = None,
     as_of: AsOf = None,
-    state: Annotated[
-        list[str] | None, typer.Option("--state", help="Only accounts in this state; may be given again.")
-    ] = None,
-    profile: Annotated[str, typer.Option("--profile", help="Only accounts with this profile.")] = "",
-    uai: Annotated[str, typer.Option("--uai", help="Only accounts assigned there on the day.")] = "",
+    state: States = None,
+    profile: Profile = "",
+    uai: Uai = "",
+    service: Service = "",
+    sponsor: Sponsor = "",
+    locked: Locked = False,
+    idle: Idle = None,
+    never: Never = False,
     drift: Annotated[
         bool, typer.Option("--drift", help="Only accounts that another program changed.")
     ] = False,
 ) -> int:
-    """List the accounts, by uid. `drift` is what another program changed: see `piactl drift list`."""
+    """List the accounts, by uid. `drift` is what another program changed: see `piactl drift list`.
+
+    --idle and --never-logged-in need a server that keeps last log ins.
+    """
+    from piactl.flows.queries.account_filters import filtered
     from piactl.flows.queries.accounts import account_views, all_accounts
 
     configuration = this_configuration()
-    _check_filters(configuration.policy, state or [], profile, uai)
+    filters = _filters(configuration.policy, state, profile, uai, service, sponsor, locked, idle, never)
     day = read_day(as_of, today(configuration))
     unreadable: list[str] = []
     with reading(configuration) as reader:
@@ -61,8 +88,7 @@ def list_(
         if drift:
             accounts = [account for account in accounts if account.uid in drifted]
         views = account_views(store, configuration.register, accounts, drifted)
-        rows = (v for v in views if _wanted(v, state or [], profile, uai.strip().upper(), day.isoformat()))
-        put(_rendered(rows, layout_or_default(output)))
+        put(_rendered(filtered(store, accounts, views, filters), layout_or_default(output), filters))
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)
@@ -74,15 +100,25 @@ def find(
     ],
     output: Output = None,
     as_of: AsOf = None,
+    state: States = None,
+    profile: Profile = "",
+    uai: Uai = "",
+    service: Service = "",
+    sponsor: Sponsor = "",
+    locked: Locked = False,
+    idle: Idle = None,
+    never: Never = False,
 ) -> int:
     """Find accounts by the names of people: `account find claire dubr`.
 
     Accents, case, hyphens and apostrophes do not count. If nobody has the name, the nearest names are listed.
     """
+    from piactl.flows.queries.account_filters import filtered
     from piactl.flows.queries.accounts import account_views, all_accounts
     from piactl.flows.queries.find import find_by_name
 
     configuration, wanted = this_configuration(), " ".join(words)
+    filters = _filters(configuration.policy, state, profile, uai, service, sponsor, locked, idle, never)
     day = read_day(as_of, today(configuration))
     unreadable: list[str] = []
     with reading(configuration) as reader:
@@ -90,53 +126,60 @@ def find(
         accounts, drifted = all_accounts(store, unreadable.append)
         found, exact = find_by_name(accounts, wanted)
         drifted = {account.uid: drifted[account.uid] for account in found if account.uid in drifted}
-        views = [*account_views(store, configuration.register, found, drifted)]
+        views = account_views(store, configuration.register, found, drifted)
+        rows = [*filtered(store, accounts, views, filters)]
     if not found:
         raise AccountNotFound(f"{wanted}: nobody has this name or a similar one")
     if not exact:
         say(f"{wanted}: nobody has this name; the nearest:")
-    put(_rendered(views, layout_or_default(output)))
+    put(_rendered(rows, layout_or_default(output), filters))
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)
 
 
-def _rendered(views: Iterable[dict[str, Any]], layout: str) -> Iterable[str]:
-    """The views as rows, in which the drift of an account is its classes."""
+def _rendered(views: Iterable[dict[str, Any]], layout: str, filters: Filters | None = None) -> Iterable[str]:
+    """The views as rows, in which the drift of an account is its classes, with what the filters ask about."""
     if layout not in ("json", "ndjson"):
         views = ({**v, "drift": [*dict.fromkeys(one["class"] for one in v["drift"])]} for v in views)
-    return rendered(views, COLUMNS, layout)
+    asked = {"sponsor": filters.sponsor, "last_login": filters.of_logins} if filters else {}
+    return rendered(views, (*COLUMNS, *(name for name, about in asked.items() if about)), layout)
 
 
-def _check_filters(policy: Policy, states: list[str], profile: str, uai: str) -> None:
+def _filters(
+    policy: Policy,
+    states: list[str] | None,
+    profile: str,
+    uai: str,
+    service: str,
+    sponsor: str,
+    locked: bool,
+    idle: int | None,
+    never: bool,
+) -> Filters:
     """Raises UsageError with everything that is wrong: a word that fits nothing would look like nobody."""
+    from piactl.flows.queries.account_filters import Filters
 
     valid = [one.value for one in State]
     wrong = [
         f"--state {wanted}: is no state; the states are: {', '.join(valid)}"
-        for wanted in states
+        for wanted in states or ()
         if wanted not in valid
     ]
-    if profile:
-        profiles = [one.name for one in policy.profiles]
-        if profile not in profiles:
-            wrong.append(f"--profile {profile}: the policy has no such profile; {hint(profile, profiles)}")
+    names = {
+        "profile": (profile, [p.name for p in policy.profiles]),
+        "service": (service, [*policy.services]),
+    }
+    for sort, (name, known) in names.items():
+        if name and name not in known:
+            wrong.append(f"--{sort} {name}: the policy has no such {sort}; {hint(name, known)}")
     if uai:
         known_uai, why = read_uai(uai)
         if known_uai is None:
             wrong.append(f"--uai: {why}")
     if wrong:
         raise UsageError("\n".join(wrong))
-
-
-def _wanted(view: dict[str, Any], states: list[str], profile: str, uai: str, day: str) -> bool:
-    if states and view["state"] not in states:
-        return False
-    if profile and profile not in view["profiles"]:
-        return False
-    return not uai or any(
-        a["uai"] == uai and a["start"] <= day and (a["end"] or day) >= day for a in view["assignments"]
-    )
+    return Filters(states or (), profile, uai.strip().upper(), service, sponsor, locked, idle, never)
 
 
 def show(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.rules.matching import MAIL, mail_trace
@@ -14,6 +15,7 @@ from piactl.directory.client.strategy import Deadline
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES
 from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.credentials import instant
 from piactl.directory.store.records import IN_RECORD, RUNS, Places
 
 _TRACES = ("piactlNumenDigest", "piactlIdentityDigest", "supannMailPrive")
@@ -111,6 +113,28 @@ def read_uids(reader: Reader, settings: DirectorySettings, encoding: Encoding, p
         settings.accounts, filters.all_of(IN_ACCOUNTS, filters.begins(uid, prefix)), [uid]
     ):
         yield raw.text(uid)
+
+
+@dataclass(frozen=True, slots=True)
+class LastLogin:
+    """The last log in that the server knows of an account, and when its entry was made; UTC."""
+
+    at: datetime | None = None
+    made: datetime | None = None
+
+
+_LAST_LOGIN = ("pwdLastSuccess", "authTimestamp")
+
+
+def read_last_logins(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding
+) -> Iterator[tuple[str, LastLogin]]:
+    """(uid, last log in) of every account, where the server keeps it (`lastbind`, or the overlay of that
+    name)."""
+    uid = encoding.name("uid")
+    for raw in reader.search(settings.accounts, IN_ACCOUNTS, [uid, *_LAST_LOGIN, "createTimestamp"]):
+        known = [at for at in (instant(raw.text(name)) for name in _LAST_LOGIN) if at is not None]
+        yield raw.text(uid), LastLogin(max(known, default=None), instant(raw.text("createTimestamp")))
 
 
 def read_foreign_names(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
