@@ -216,7 +216,7 @@ ACCOUNT = {
         }
     ],
     "entitlements": [{"service": "iprof", "uai": None, "from": "2026-09-01", "to": None}],
-    "lock": None, "held": False,
+    "lock": None, "sponsor": None, "held": False,
     "drift": [
         {
             "attribute": "cn", "class": "presentation", "ours": ["Marie Martin"], "theirs": ["M. M."],
