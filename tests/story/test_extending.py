@@ -107,7 +107,7 @@ def test_accounts_with_a_sponsor(academy: Academy) -> None:
     assert [remark for remark in told if words in remark and "account extend" in remark]
     academy.night("2026-09-08", gone)
     checks = {check["id"]: check for check in academy.run("doctor", "-o", "json").json}
-    assert (checks["D60"]["result"], words in checks["D60"]["found"]) == ("warning", True)
+    assert (checks["D62"]["result"], words in checks["D62"]["found"]) == ("warning", True)
     act(academy, "extend", EXT, "--until", "2026-10-10", "--sponsor", "ida.hugo", day="2026-09-08")
     assert shown(academy, EXT)["sponsor"] == "ida.hugo"
     assert "sponsor" not in str(academy.plan("--as-of", "2026-09-08")["remarks"])

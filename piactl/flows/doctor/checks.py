@@ -268,7 +268,7 @@ CHECKS: dict[str, Check] = {
             _E,
             "A newcomer without a decision has no account; a row without one is not applied.",
         ),
-        Check("D60", "sponsors", _W, "Nobody answers any more for accounts of people whom HR does not know."),
+        Check("D62", "sponsors", _W, "Nobody answers any more for accounts of people whom HR does not know."),
     )
 }
 

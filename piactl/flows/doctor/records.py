@@ -102,7 +102,7 @@ class Content:
 def examine_records(
     content: Content, runs: Runs | None, host: str, now: datetime, today: date
 ) -> Iterator[Finding]:
-    """D15, D27 to D30, D32, D36, D37, D41 to D43, D45, D49, D54, D60. `today` is that of the policy."""
+    """D15, D27 to D30, D32, D36, D37, D41 to D43, D45, D49, D54, D62. `today` is that of the policy."""
     reader, settings, directory = content.reader, content.settings, content.directory
     yield unless_broken("D15", lambda: _bases(reader, directory))
     yield _unless_refused("D27", lambda: _needed_keys(content))
@@ -121,7 +121,7 @@ def examine_records(
     yield _unless_refused("D45", lambda: _blocks_of_protected(content))
     yield _unless_refused("D49", lambda: _proof_changes(content, today))
     yield _unless_refused("D54", lambda: _positions(content))
-    yield _unless_refused("D60", lambda: _sponsors(content))
+    yield _unless_refused("D62", lambda: _sponsors(content))
 
 
 def _day_of_last_run(reader: Reader, settings: Settings, today: date) -> Finding:
@@ -303,7 +303,7 @@ def _addresses(content: Content) -> Finding:
 
 def _sponsors(content: Content) -> Finding:
     found = [*leaving_sponsors(ManagedAccounts(content.reader, content.directory, content.encoding))]
-    return worst("D60", [], found, ADVICE, "every sponsor is here")
+    return worst("D62", [], found, ADVICE, "every sponsor is here")
 
 
 def _unreadable(content: Content, now: datetime) -> Finding:
