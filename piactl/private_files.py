@@ -216,7 +216,7 @@ def write_private(
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            with os.fdopen(os.open(temporary, flags, mode), "wb") as stream:
+            with os.fdopen(os.open(temporary, flags, mode), "wb", buffering=1 << 20) as stream:
                 os.fchmod(stream.fileno(), mode)  # whatever the umask
                 stream.writelines([content] if isinstance(content, bytes) else content)
                 stream.flush()
