@@ -14,8 +14,9 @@ import pytest
 
 from piactl.sandbox.files import ACCOUNTS
 
+from .night.moments import wait_until_stopped
 from .providers.pair import Pair
-from .test_one_writer import ANOTHER_HOST, another_host, kept, wait_until_stopped
+from .test_one_writer import ANOTHER_HOST, another_host, kept
 from .test_scoreboard import LAGS, check, fail_over, finished
 
 COUNTED = """

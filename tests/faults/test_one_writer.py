@@ -15,6 +15,7 @@ import pytest
 
 from piactl.sandbox.files import ACCOUNTS, POLICIES, STATE, identity_dn
 
+from .night.moments import wait_until_stopped
 from .night.world import NEXT, Ended
 from .providers.link import Link
 from .providers.pair import Pair
@@ -68,13 +69,6 @@ def another_host(pair: Pair, servers: list[str]) -> Path:
     pair.converge()
     config.write_text(config.read_text().replace(identity_dn("nightly"), dn))
     return config
-
-
-def wait_until_stopped(pid: int) -> None:
-    until = time.monotonic() + 60
-    while Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "T":
-        assert time.monotonic() < until, "the run does not stop"
-        time.sleep(0.01)
 
 
 def test_of_two_runs_in_a_partition_one_writes(pair: Pair, way: Link) -> None:

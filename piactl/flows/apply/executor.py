@@ -306,8 +306,9 @@ def _finish(run: Run, facts: Mapping[str, Any], done: Done, note: str) -> None:
             note=note,
         )
     except PiactlError as error:
-        run.say(f"the record of the run could not be finished: {error}")
-        first = first or error
+        cause = run.lock.cause(error)
+        run.say(f"the record of the run could not be finished: {cause}")
+        first = first or cause
     # where the run failed before, that error is the one to tell; this one is only about the telling
     if first is not None and done.status is not RunStatus.FAILED:
         raise first

@@ -180,7 +180,7 @@ def _finish_refused(run: Run, error: PiactlError) -> None:
             journal=head_facts(run.journal.head),
         )
     except PiactlError as silent:
-        run.say(f"the record of the run could not be written: {silent}")
+        run.say(f"the record of the run could not be written: {run.lock.cause(silent)}")
 
 
 def put_record(writer: Writer, dn: str, record: Mapping[str, Any]) -> None:
@@ -326,9 +326,12 @@ def _with_end_recorded(run: Run) -> Iterator[None]:
         check_current_key(run.writer, run.settings, run.keys, run.unreadable)
         yield
     except PiactlError as error:
+        cause = run.lock.cause(error)
         if not run.finished:
-            _finish_refused(run, error)
-        raise
+            _finish_refused(run, cause)
+        if cause is error:
+            raise
+        raise cause from error
 
 
 def settle_doubts(run: Run) -> int:

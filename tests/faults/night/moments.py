@@ -45,14 +45,19 @@ def wait_until_it_listens(process: subprocess.Popen[str]) -> None:
         time.sleep(0.002)
 
 
+def wait_until_stopped(pid: int) -> None:
+    until = time.monotonic() + 60
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "T":
+        assert time.monotonic() < until, "the run does not stop"
+        time.sleep(0.01)
+
+
 def wait_until_it_stands(world: World, process: subprocess.Popen[str]) -> None:
     """Stops the run, until it goes on, and waits until the server has made what is on its way from it: it
     answers twice with the same entries."""
     process.send_signal(signal.SIGSTOP)
+    wait_until_stopped(process.pid)
     until = time.monotonic() + 30
-    while Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2][0] != "T":
-        assert time.monotonic() < until, "the run does not stop"
-        time.sleep(0.001)
     before, now = None, world.stamps()
     while now != before:
         assert time.monotonic() < until, "somebody else writes"

@@ -14,9 +14,9 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.sandbox.files import identity_dn
+from piactl.sandbox.files import ACCOUNTS, identity_dn
 
-from .moments import AFTER_LOSSES, wait_for_lines, wait_until_it_stands
+from .moments import AFTER_LOSSES, wait_for_lines, wait_until_it_stands, wait_until_stopped
 from .survival import check_directory, check_half, check_journal, check_survived, story
 from .world import IN_FLIGHT, LOCK, NEXT, World
 
@@ -231,6 +231,31 @@ def test_the_server_refuses_a_run_whose_lock_was_taken_over(world: World, identi
     assert (world.lock() or {})["host"] == "other.example"
     put_lock(world, expires=(datetime.now(UTC) - timedelta(seconds=300)).isoformat())
     check_survived(world)
+
+
+STOPS_BEFORE_ITS_RECORD = """
+import os, signal
+from piactl.flows.apply import run
+put_record = run.put_record
+def stopping(*arguments):
+    run.put_record = put_record
+    os.kill(os.getpid(), signal.SIGSTOP)
+    put_record(*arguments)
+run.put_record = stopping
+"""
+
+
+def test_a_run_whose_record_the_server_refuses_names_the_takeover(world: World) -> None:
+    before, began = world.stamps(ACCOUNTS), time.monotonic()
+    run = world.spawn(world.night(prelude=STOPS_BEFORE_ITS_RECORD))
+    wait_until_stopped(run.pid)
+    put_lock(world)
+    os.kill(run.pid, signal.SIGCONT)
+    ended = world.wait(run, began)
+    assert ended.code == 7, ended.said
+    assert "another run took over the lock" in ended.said
+    assert "Give this identity the right" not in ended.said
+    assert world.stamps(ACCOUNTS) == before
 
 
 def test_a_lock_that_expired_is_not_taken_from_another_host_with_the_same_identity(world: World) -> None:
