@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import sponsor_of
@@ -14,16 +14,20 @@ ADVICE = "piactl account extend ACCOUNT --until DATE --sponsor ACCOUNT, or piact
 
 
 def leaving_sponsors(
-    accounts: ManagedAccounts, written: Mapping[str, Account] | None = None
+    accounts: ManagedAccounts,
+    known: Iterable[Account] | None = None,
+    written: Mapping[str, Account] | None = None,
 ) -> Iterator[str]:
     """One sentence for each sponsor whose account is in grace, closed or gone, with the accounts they answer
-    for. `written` are accounts as the run leaves them, by uid."""
+    for. `known` are all accounts with changes by hand, if they were read already; `written` are accounts as
+    the run leaves them, by uid."""
     after = written or {}
+    if known is None:
+        entries = read_accounts_with(*accounts, "piactlOverride")
+        known = (entry.account for entry in entries if isinstance(entry, Entry))
     sponsored: dict[str, list[str]] = defaultdict(list)
-    for entry in read_accounts_with(*accounts, "piactlOverride"):
-        if isinstance(entry, Entry):
-            account = after.get(entry.account.uid, entry.account)
-            sponsored[sponsor_of(account.overrides)].append(account.uid)
+    for account in known:
+        sponsored[sponsor_of(after.get(account.uid, account).overrides)].append(account.uid)
     sponsored.pop("", None)
     states = dict.fromkeys(sponsored, "gone")
     for entry in read_accounts_named(*accounts, sorted(sponsored)):
