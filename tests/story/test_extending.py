@@ -76,6 +76,20 @@ def test_contracts_that_go_on(academy: Academy) -> None:
     assert "piactl account extend ida.hugo --until DATE" in open_.json[0]["message"]
     assert "piactl account extend" in refused(academy, "reopen", "ida.hugo", *later)
 
+    # closed by hand, now or later
+    act(academy, "close", "ida.hugo", "--until", "2027-01-31")
+    act(academy, "extend", "ida.hugo", *later)
+    assert (shown(academy, "ida.hugo")["state"], posts(academy, "ida.hugo")[1:]) == ("active", [])
+    act(academy, "close", "denis.hugo", "--until", "2027-01-31")
+    act(academy, "extend", "denis.hugo", *later)
+    assert (shown(academy, "denis.hugo")["state"], posts(academy, "denis.hugo")[-1][1]) == (
+        "active",
+        "2027-01-31",
+    )
+    act(academy, "close", "ida.hugo", "--until", "2027-01-31", "--from", "2026-10-01")
+    assert "to be closed on 2026-10-01" in refused(academy, "extend", "ida.hugo", *later)
+    act(academy, "reopen", "ida.hugo")
+
     # HR confirms one of them, and knows nothing of the others yet
     academy.night("2026-09-06", feed(academy, "2026-09-06", m11="2027-08-31"))
     assert posts(academy, "claire.hugo") == [("2025-09-01", "2027-08-31")]

@@ -13,7 +13,6 @@ from piactl.core.model.overrides import (
     MANUAL,
     Override,
     OverrideKind,
-    closings,
     overridden,
     running,
     sponsor_of,
@@ -78,15 +77,16 @@ def extend(author: Author, until: date, sponsor: str = "") -> Act:
     of an account that HR does not know."""
 
     def act(account: Account, rules: Rules) -> Altered:
-        path = overridden(account.assignments, account.overrides, rules.as_of)
-        closed = closings(account.overrides, rules.as_of)
-        endings = endings_of(path, rules.policy, rules.register, closed)
-        posts = posts_of(path, endings, rules.policy, rules.register)
+        altered, state = _without_closure(account, rules)
+        path = overridden(altered.assignments, altered.overrides, rules.as_of)
+        posts = posts_of(path, endings_of(path, rules.policy, rules.register), rules.policy, rules.register)
         last = max((post.last for post in posts), default=0)
         latest = [p.assignment for p in posts if p.last == last == ordinal(p.assignment.end)]
-        if account.state is State.DEACTIVATED or (account.state is State.GRACE and not latest):
+        if state is State.DEACTIVATED or (state is State.GRACE and not latest):
             return reopen(author, until, sponsor)(account, rules)
         day = civil(last)
+        if altered != account and (day is None or until <= day):
+            return Altered(altered, author.note)
         if day is None or not latest:
             raise _cannot_be_extended(account, latest, day)
         if until < rules.as_of:
@@ -96,11 +96,10 @@ def extend(author: Author, until: date, sponsor: str = "") -> Act:
                 f"{account.uid}: it lasts until {day} already; to end it sooner: piactl assignment end "
                 f'{account.uid} --on {until} --reason "..."'
             )
-        altered = account
         for row in latest if until > day else ():
             if row.source == MANUAL:
                 altered = _extended_by_hand(altered, row, until, author, sponsor, rules)
-            elif row not in account.assignments:
+            elif row not in altered.assignments:
                 raise ActRefused(
                     f"{account.uid}: it ends on {day} by hand; end that change first: piactl override end "
                     f'{account.uid} --kind end --reason "..."'
@@ -110,6 +109,20 @@ def extend(author: Author, until: date, sponsor: str = "") -> Act:
         return _sponsored(account, altered, sponsor, author)
 
     return act
+
+
+def _without_closure(account: Account, rules: Rules) -> tuple[Account, State]:
+    """The account without its closure by hand, and its state then. Raises ActRefused if that lies ahead."""
+    closed = [p for p in running(account.overrides, rules.as_of) if p.kind is OverrideKind.CLOSE]
+    if not closed:
+        return account, account.state
+    if account.state not in _CLOSED:
+        raise ActRefused(
+            f"{account.uid}: by hand it is to be closed on {closed[0].day}; take that back first: "
+            f'piactl account reopen {account.uid} --reason "..."'
+        )
+    account = replace(account, overrides=tuple(p for p in account.overrides if p not in closed))
+    return account, _state(account, rules)
 
 
 def _extended_by_hand(
