@@ -69,7 +69,7 @@ def test_contracts_that_go_on(academy: Academy) -> None:
     assert posts(academy, "emma.hugo")[1:] == [(DAY, "2026-12-31")], "closed meanwhile"
     assert shown(academy, "emma.hugo")["state"] == "active"
     later = ("--until", "2027-01-31")
-    assert "it has no end" in refused(academy, "extend", "ida.hugo", *later)
+    assert "it has no end: ENS at" in act(academy, "extend", "ida.hugo", *later).json[0]["message"]
     assert "needs no sponsor" in refused(academy, "extend", "denis.hugo", *later, "--sponsor", "ida.hugo")
 
     open_ = act(academy, "reopen", "ida.hugo")

@@ -87,8 +87,13 @@ def extend(author: Author, until: date, sponsor: str = "") -> Act:
         day = civil(last)
         if altered != account and (day is None or until <= day):
             return Altered(altered, author.note)
-        if day is None or not latest:
-            raise _cannot_be_extended(account, latest, day)
+        if not latest:
+            raise ActRefused(
+                f"{account.uid}: HR ends all its assignments{f' on {day}' if day else ''}.\n"
+                f"To go on after that, add another: piactl assignment add {account.uid} ..."
+            )
+        if day is None:
+            return Altered(account, hint=f"it has no end: {assignment_text(latest[0])}")
         if until < rules.as_of:
             raise ActRefused(f"{account.uid}: --until {until} is past; give a later day")
         if until < day:
@@ -134,17 +139,6 @@ def _extended_by_hand(
         return account
     made = added_override(replace(row, end=until), author, sponsor, rules.as_of)
     return replace(account, overrides=(*account.overrides, made))
-
-
-def _cannot_be_extended(account: Account, latest: Sequence[Assignment], day: date | None) -> ActRefused:
-    if latest:
-        return ActRefused(
-            f"{account.uid}: it has no end that could be extended: {assignment_text(latest[0])}"
-        )
-    return ActRefused(
-        f"{account.uid}: HR ends all its assignments{f' on {day}' if day else ''}.\n"
-        f"To go on after that, add another: piactl assignment add {account.uid} ..."
-    )
 
 
 def reopen(author: Author, until: date | None = None, sponsor: str = "") -> Act:
