@@ -23,7 +23,9 @@ OUTCOMES = ("applied", "already so", "conflict", "failed")
 
 _TAIL = re.compile(rb',"hash":"([0-9a-f]{64})"\}$')
 _HASH = re.compile(r"[0-9a-f]{64}")
-_ANCHOR = re.compile(r"(\d{4}-\d\d-\d\dT[0-9:.]+Z) (\S+) (\S+) ([0-9]{1,18}):([0-9a-f]{64})(?: after (\S+))?")
+_ANCHOR = re.compile(
+    r"(\d{4}-\d\d-\d\dT[0-9:.]+Z) (\S+) (\S+) ([0-9]{1,18}):([0-9a-f]{64})(?: at (\S+))?(?: after (\S+))?"
+)
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
 
 
@@ -37,18 +39,20 @@ class Head(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Anchor:
     """The head of a journal after `run`, as it is stored elsewhere. `owner` is whose journal it is (see
-    `journal_owner`), `time` is UTC in ISO 8601. `after` is the time of the head that was stored in the
-    directory before it, "" for none."""
+    `journal_owner`), `time` is UTC in ISO 8601. `server` is the one that the run wrote to, `after` the time
+    of the head that was stored in the directory before it, "" for none."""
 
     time: str
     owner: str
     run: str
     head: Head
     after: str = ""
+    server: str = ""
 
     def __str__(self) -> str:
+        server = f" at {self.server}" if self.server else ""
         after = f" after {self.after}" if self.after else ""
-        return f"{self.time} {self.owner} {self.run} {self.head.seq}:{self.head.hash}{after}"
+        return f"{self.time} {self.owner} {self.run} {self.head.seq}:{self.head.hash}{server}{after}"
 
 
 def journal_owner(user: str, host: str) -> str:
@@ -61,7 +65,8 @@ def read_anchor(text: str) -> Anchor | None:
     found = _ANCHOR.fullmatch(text)
     if found is None:
         return None
-    return Anchor(found[1], found[2], found[3], Head(int(found[4]), found[5]), found[6] or "")
+    head = Head(int(found[4]), found[5])
+    return Anchor(found[1], found[2], found[3], head, found[7] or "", found[6] or "")
 
 
 GENESIS = Head(0, "0" * 64)

@@ -18,6 +18,11 @@ ELSEWHERE = """
 import socket
 socket.gethostname = lambda: "another.example"
 """
+ON_THE_NIGHT = f"""
+from datetime import date
+import piactl.clock as clock
+clock.civil_today = lambda timezone: date.fromisoformat("{NEXT}")
+"""
 MOVE = f"cn=writing-server,{STATE}"
 MINUTE = 60
 
@@ -28,6 +33,13 @@ def both(pair: Pair, seconds: int = MINUTE) -> Path:
     return pair.one.configure(
         "waits.yaml", directory__servers=servers, directory__replication_seconds=seconds
     )
+
+
+def brief(config: Path) -> None:
+    """Has a run of this configuration wait for the other server one second only."""
+    settings = yaml.safe_load(config.read_text())
+    settings["directory"]["replication_seconds"] = 1
+    config.write_text(yaml.safe_dump(settings))
 
 
 def night(pair: Pair, config: Path, *before: str) -> Ended:
@@ -127,9 +139,7 @@ def test_two_servers_that_were_written_to_are_told_when_they_meet(pair: Pair) ->
     """In a partition an operator of another host believes that the first server is lost; of two people with
     the same name each gets it on one server. Afterwards only one of them has it."""
     other = another_host(pair, [*pair.servers])
-    settings = yaml.safe_load(other.read_text())
-    settings["directory"]["replication_seconds"] = 1
-    other.write_text(yaml.safe_dump(settings))
+    brief(other)
     pair.part()
     config = both(pair, seconds=1)
     assert night(pair, config).code == 5
@@ -154,7 +164,50 @@ def test_two_servers_that_were_written_to_are_told_when_they_meet(pair: Pair) ->
     assert night(pair, both(pair)).code == 0
 
 
-def an_uid(pair: Pair) -> str:
+def test_what_only_the_help_desk_wrote_is_told_too(pair: Pair) -> None:
+    """In a partition an operator of another host moves the writes and locks an account; at the first server
+    the help desk meanwhile gives its owner an activation password."""
+    other = another_host(pair, [*pair.servers])
+    brief(other)
+    pair.part()
+    config, uid = both(pair, seconds=1), an_uid(pair)
+    lock = ["account", "lock", uid, "--reason", "stolen", "--yes", "--as-of", str(NEXT)]
+    words = ["--on", pair.servers[1], "--reason", "the first is lost", *lock]
+    moved = pair.two.run(pair.two.command(*words, config=other, prelude=ELSEWHERE))
+    assert moved.code == 5, moved.said
+    activate = ["password", "activate", uid, "--to", str(pair.one.folder / "codes.csv"), "--yes"]
+    given = pair.one.run(pair.one.command(*activate, config=config, prelude=ON_THE_NIGHT))
+    assert given.code == 5, given.said
+    pair.heal()
+    pair.converge()
+    before = pair.one.stamps(ACCOUNTS)
+    for words in (activate, lock):
+        refused = pair.one.run(pair.one.command(*words, config=config, prelude=ON_THE_NIGHT))
+        assert refused.code == 4, refused.said
+        assert "two servers were written to" in refused.said
+    assert night(pair, config).code == 4
+    assert pair.one.stamps(ACCOUNTS) == before
+    on = ["--on", pair.servers[0], "--reason", "compared with both journals"]
+    assert pair.one.run(pair.one.command(*on, *lock, config=both(pair))).code == 0
+    assert night(pair, both(pair)).code == 0
+
+
+def test_the_help_desk_is_the_first_to_write_after_a_return(pair: Pair) -> None:
+    config, uid = both(pair, seconds=1), an_uid(pair)
+    pair.one.kill_slapd()
+    lock = ["account", "lock", uid, "--reason", "stolen", "--yes", "--as-of", str(NEXT)]
+    on = ["--on", pair.servers[1], "--reason", "ldap1 is lost"]
+    assert pair.one.run(pair.one.command(*on, *lock, config=config)).code == 5
+    pair.come_back(in_turn=False)
+    pair.converge()
+    activate = ["password", "activate", an_uid(pair, 1), "--to", str(pair.one.folder / "codes.csv"), "--yes"]
+    back = pair.one.run(pair.one.command(*activate, config=both(pair), prelude=ON_THE_NIGHT))
+    assert back.code == 0, back.said
+    assert f"{pair.servers[0]} is back and has everything" in back.said
+    assert night(pair, both(pair)).code == 0
+
+
+def an_uid(pair: Pair, number: int = 0) -> str:
     """An account that the night leaves as it is."""
-    dn = sorted(set(pair.one.before.accounts) - pair.one.changed)[0]
+    dn = sorted(set(pair.one.before.accounts) - pair.one.changed)[number]
     return dn.split(",")[0].removeprefix("uid=")

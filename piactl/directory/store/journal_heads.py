@@ -47,6 +47,13 @@ def owners_with_heads(reader: Reader, places: Places, since: date) -> set[str]:
     return {owner for owner, day, _ in _days(reader, places) if day >= f"{since:%Y%m%d}"}
 
 
+def heads_since(reader: Reader, places: Places, since: date) -> Iterator[Anchor]:
+    """The stored heads of all journals since a day."""
+    for owner, day, dn in list(_days(reader, places)):
+        if day >= f"{since:%Y%m%d}":
+            yield from _anchors(reader.read(dn, [HEAD]), owner)
+
+
 def add_head(writer: Writer, places: Places, anchor: Anchor) -> None:
     """Adds a head to those of its journal and day; it names the one before it. Raises PiactlError."""
     dn = places.journal_heads(anchor.owner, date.fromisoformat(anchor.time[:10]))

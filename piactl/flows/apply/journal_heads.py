@@ -57,7 +57,7 @@ def head_stored(
         raise
     finally:
         if journal.head != GENESIS:
-            anchor = Anchor(text_of(now()), owner, run, journal.head)
+            anchor = Anchor(text_of(now()), owner, run, journal.head, server=writer.facts().uri)
             store_head(anchor, reachable, settings, say)
 
 

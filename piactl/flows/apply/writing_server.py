@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from piactl.core.model.settings import DirectorySettings
+from piactl.core.model.settings import DirectorySettings, IdentityName
 from piactl.directory.client.connection import Password
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import Outcome, Reader, Writer
+from piactl.directory.store.journal_heads import heads_since
 from piactl.directory.store.records import (
     DATA,
     Places,
     UnreadableRecords,
+    instant_of,
     record_write,
     stored,
     text_of,
@@ -87,15 +89,16 @@ def open_writing_server(
                 if old is not None and old.server == on:
                     known = old.known
                 else:
-                    runs = read_runs(writer, settings.state, unreadable, now)
-                    known = max((record["run"] for record in runs), default="")
+                    runs = _runs(writer, settings.state, unreadable, now, now.date())
+                    known = max((run for run, _, _ in runs), default="")
                 since = now.isoformat(timespec="seconds")
                 _put(writer, settings.state, Move(on, reason, actor.author, since, known))
                 yield writer, f"writes go to {on} from now on, until {first} is back and has everything"
             elif back or (on and others):
                 if back and move is not None:
                     _refuse_two_writers(writer, settings.state, unreadable, move, first, now)
-                _put(writer, settings.state, None)
+                if identity != IdentityName.DESK:  # which may not write it: a later command removes it
+                    _put(writer, settings.state, None)
                 yield writer, f"{first} is back and has everything: writes go to it again"
             elif move is not None and server != first:
                 yield writer, f"writes go to {server} since {move.since} ({move.by}: {move.reason})"
@@ -149,24 +152,33 @@ def _has_everything(settings: DirectorySettings, move: Move, identity: str, pass
         return False
 
 
+def _runs(
+    reader: Reader, state: str, unreadable: UnreadableRecords, now: datetime, day: date
+) -> Iterator[tuple[str, str, str]]:
+    """The runs that left a record, and those since the eve of a day that left the head of their journal, as
+    every command of the help desk does: each with the server where it ended, "" for unknown, and its host."""
+    for record in read_runs(reader, state, unreadable, now):
+        server = record.get("server", "") if "ended" in record else ""
+        yield record["run"], server, record.get("host", "an unknown host")
+    for head in heads_since(reader, Places(state), day - timedelta(days=1)):
+        yield head.run, head.server, head.owner
+
+
 def _refuse_two_writers(
     reader: Reader, state: str, unreadable: UnreadableRecords, move: Move, first: str, now: datetime
 ) -> None:
     """Raises UnsafePlan if a whole run was made at another server, before or after the move, of which the
     server of the move did not know: of one entry that both changed or made, the later version is left whole,
     and what the other server acknowledged is gone."""
-    elsewhere = [
-        record
-        for record in read_runs(reader, state, unreadable, now)
+    elsewhere = {
+        run: whose
+        for run, server, whose in _runs(reader, state, unreadable, now, instant_of(move.since).date())
         if move.known
-        and record.get("server", move.server) != move.server
-        and "ended" in record
-        and record["run"].partition("-")[0] > move.known.partition("-")[0]
-    ]
+        and server not in ("", move.server)
+        and run.partition("-")[0] > move.known.partition("-")[0]
+    }
     if elsewhere:
-        runs = ", ".join(
-            f"{record['run']} of {record.get('host', 'an unknown host')}" for record in elsewhere
-        )
+        runs = ", ".join(f"{run} of {whose}" for run, whose in elsewhere.items())
         raise UnsafePlan(
             f"two servers were written to: the writes were moved to {move.server} at {move.since} "
             f"({move.by}: {move.reason}), and that server did not know of these runs elsewhere: {runs}\n"

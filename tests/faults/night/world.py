@@ -77,7 +77,7 @@ class World:
     changed: frozenset[str] = frozenset()
     begin: int = 0
     seconds: float = 0.0
-    limit: float = 60.0
+    limit: float = 150.0
 
     # ---- the program
 
