@@ -38,17 +38,21 @@ Rows = list[list[str]]
 
 
 class Rehearsal:
-    """A configuration with the shipped policy, one full source `rh` with the default limits of a feed and
-    those of the shipped configuration in the rentrée, and a directory in memory."""
+    """A configuration with the shipped policy, full sources (`rh` alone unless others are given) with the
+    default limits of a feed and those of the shipped configuration in the rentrée, delta sources, and a
+    directory in memory. The files of a source are NAME-*.csv."""
 
-    def __init__(self, folder: Path, register: Path) -> None:
+    def __init__(
+        self, folder: Path, register: Path, full: Sequence[str] = ("rh",), deltas: Sequence[str] = ()
+    ) -> None:
         shutil.copy(TOP / "examples" / "policy.yaml", folder)
         if register != folder / "establishments.csv":
             shutil.copy(register, folder)
         shipped = (TOP / "examples" / "piactl.yaml").read_text(encoding="utf-8")
         before, epp = shipped.split("sources:\n")[0], shipped.partition("  epp:\n")[2].partition("\n\n")[0]
-        epp = epp.replace('"epp-*.csv"', '"rh-*.csv"')
-        (folder / "piactl.yaml").write_text(f"{before}sources:\n  rh:\n{epp}\n", encoding="utf-8")
+        made = [f"  {name}:\n" + epp.replace('"epp-*.csv"', f'"{name}-*.csv"') + "\n" for name in full]
+        made += [f'  {name}: {{kind: delta, trailer: true, files: ["{name}-*.csv"]}}\n' for name in deltas]
+        (folder / "piactl.yaml").write_text(f"{before}sources:\n{''.join(made)}", encoding="utf-8")
         keys = folder / "secrets" / this_user() / "keys"
         keys.parent.mkdir(mode=0o700, parents=True)
         keys.write_text("k1 " + "ab" * 32 + "\n")
@@ -57,12 +61,14 @@ class Rehearsal:
         self.site = open_configuration(folder / "piactl.yaml")
         self.directory = SimulatedDirectory(EmptyDirectory())
 
-    def plan(self, feed: Path, day: date, *, accept: bool = False) -> ReadyPlan:
-        """The plan of a night with this feed. Raises FeedRefused."""
-        source = self.site.settings.sources["rh"]
-        sourced = SourcedFeed(read_feed(feed, source), source, feed)
-        accepted = Accepted([sourced.feed.facts.digest] if accept else [])
-        return plan_at_once(self.directory, self.site, [sourced], day, accepted)
+    def plan(self, feeds: Path | Sequence[Path], day: date, *, accept: bool = False) -> ReadyPlan:
+        """The plan of a night with one feed or several. Raises FeedRefused."""
+        sourced = []
+        for path in [feeds] if isinstance(feeds, Path) else feeds:
+            source = self.site.settings.sources[path.name.partition("-")[0]]
+            sourced.append(SourcedFeed(read_feed(path, source), source, path))
+        accepted = Accepted([one.feed.facts.digest for one in sourced] if accept else [])
+        return plan_at_once(self.directory, self.site, sourced, day, accepted)
 
     def period(self, day: date) -> str:
         """The period of the guards that a day lies in, "ordinary" where in none."""

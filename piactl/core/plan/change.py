@@ -41,11 +41,12 @@ Facts = Mapping[str, object]
 class Effect:
     """The effect of all changes of one account: the profiles and services that it gains and loses, and what
     differs although no assignment is new (`other`): establishment, function, details, name (see
-    `diff.other_values`)."""
+    `diff.other_values`). `sources` are those of its assignments."""
 
     gains: Belongings = frozenset()
     losses: Belongings = frozenset()
     other: tuple[str, ...] = ()
+    sources: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

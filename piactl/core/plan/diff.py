@@ -442,7 +442,8 @@ def effect_on(current: Account | None, account: Account) -> Effect:
     before, after = belongings(current), belongings(account)
     # an archived account has no names and no assignments to compare
     comparable = State.ARCHIVED not in (current.state, account.state)
-    return Effect(after - before, before - after, tuple(other_values(current, account)) if comparable else ())
+    other = tuple(other_values(current, account)) if comparable else ()
+    return Effect(after - before, before - after, other, frozenset(a.source for a in account.assignments))
 
 
 _DETAILS = ("corps", "position", "discipline", "modality", "quotite")

@@ -106,6 +106,7 @@ Losses = Mapping[date, Mapping[str, int]]
 """Accounts with each kind of loss, by day of the run."""
 
 NO_LOSSES: Losses = {}
+NO_SOURCES: Mapping[str, int] = {}
 
 
 def losses_since(losses: Losses, first: date) -> Counter[str]:
@@ -216,6 +217,8 @@ class Tally:
         self._losses.update(effect.losses)
         for name in effect.other:
             self._overall[OTHER[name]].add(uid)
+            for source in effect.sources:
+                self._scoped[OTHER[name], "source", source].add(uid)
 
     def by_kind(self) -> dict[str, int]:
         return dict(self._accounts)
@@ -238,11 +241,13 @@ class Tally:
         *,
         held: Sequence[str] = (),
         losses: Losses = NO_LOSSES,
+        sources: Mapping[str, int] = NO_SOURCES,
     ) -> list[Refusal]:
         """All broken guards. `allowed` approves an exact number of accounts per kind. `held` are the people
-        held, by uid or matricule; `losses` are those of earlier runs."""
+        held, by uid or matricule; `losses` are those of earlier runs; `sources` are the people of each full
+        feed."""
         guards = guards_on(policy, as_of)
-        counted = [*self._counted(census), *self._growth(census), *_held(held, census)]
+        counted = [*self._counted(census, sources), *self._growth(census), *_held(held, census)]
         counted += self._in_window(census, losses, as_of, policy.window)
         broken: list[Refusal] = []
         for kind, sort, scope, of, count, total in counted:
@@ -259,14 +264,19 @@ class Tally:
                 broken.append(count.refusal(name, kind, of, limit, f"{sort} {scope}".strip(), total))
         return broken
 
-    def _counted(self, census: Census) -> Iterator[_Counted]:
+    def _counted(self, census: Census, sources: Mapping[str, int]) -> Iterator[_Counted]:
         """The accounts with each kind of change or difference, in total and by scope."""
         for kind, count in self._overall.items():
             total = self._accounts.get(kind, count.accounts)
             yield kind, "", "all accounts", census.total, count, total
+        scopes = {
+            "establishment": census.by_establishment,
+            "profile": census.by_profile,
+            "source": sources,
+        }
         for (kind, sort, scope), count in self._scoped.items():
-            of = (census.by_establishment if sort == "establishment" else census.by_profile).get(scope, 0)
-            yield kind, sort, scope, of, count, self._accounts[kind]
+            total = self._accounts.get(kind, self._overall[kind].accounts)
+            yield kind, sort, scope, scopes[sort].get(scope, 0), count, total
 
     def _growth(self, census: Census) -> Iterator[_Counted]:
         """The growth of each profile and service."""

@@ -234,6 +234,9 @@ class _JointEvaluation(Evaluation):
                     self.as_of,
                     held=[hold.uid or hold.matricule or "" for hold in self.holds],
                     losses=losses,
+                    sources={
+                        f.feed.facts.source: f.feed.facts.people for f in self.feeds if f.feed.facts.full
+                    },
                 )
             ),
             archivals=tuple(one for _, one in sorted(self.archivals.items())),

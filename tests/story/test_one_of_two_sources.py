@@ -1,0 +1,154 @@
+"""One of two sources is wrong as a whole, and the other is whole: nothing wrong is applied unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from piactl.errors import FeedRefused
+
+from .rehearsal import COLUMNS, Rehearsal, Rows, crowd, feed_text, write_register
+from .test_disasters import AUTUMN, RENTREE, WRONG, every_one, half_of, moved
+
+_AT = {name: place for place, name in enumerate(COLUMNS)}
+SIZES = [
+    pytest.param(450, AUTUMN, id="450-autumn"),
+    pytest.param(450, RENTREE, id="450-rentree", marks=pytest.mark.long),
+    pytest.param(5_000, AUTUMN, id="5000-autumn", marks=pytest.mark.long),
+    pytest.param(5_000, RENTREE, id="5000-rentree", marks=pytest.mark.long),
+]
+
+
+class TwoSources:
+    """The people of two sources, each of which has those of half of the establishments, after a first night;
+    and a third source of changes."""
+
+    def __init__(self, folder: Path, people: int, day: date) -> None:
+        self.day, self.folder = day, folder
+        register = write_register(folder / "establishments.csv", people)
+        self.rehearsal = Rehearsal(folder, register, ("epp", "agape"), deltas=("moves",))
+        rows = sorted(crowd(people, day).copy(), key=lambda row: row[_AT["uai"]])
+        first = {row[_AT["matricule"]]: row[_AT["uai"]] for row in reversed(rows)}
+        middle = sorted(first.values())[len(first) // 2]
+        self._parts = [
+            [row for row in rows if (first[row[_AT["matricule"]]] < middle) is lower]
+            for lower in (True, False)
+        ]
+        eve = day - timedelta(days=1)
+        self.rehearsal.make(self.rehearsal.plan(self.files(eve, *self.parts()), eve), eve)
+
+    def parts(self) -> tuple[Rows, Rows]:
+        one, other = ([[*row] for row in part] for part in self._parts)
+        return one, other
+
+    def files(self, day: date, *parts: Rows, names: Sequence[str] = ("epp", "agape")) -> list[Path]:
+        files = [self.folder / f"{name}-1.csv" for name in names]
+        for path, rows in zip(files, parts, strict=True):
+            path.write_text(feed_text(rows, day), encoding="utf-8")
+        return files
+
+    def stopped_by(self, files: Sequence[Path]) -> tuple[str, ...]:
+        """The limits or guards that stop a night with these feeds."""
+        try:
+            ready = self.rehearsal.plan(files, self.day)
+        except FeedRefused as error:
+            return tuple(sorted({code for code, _ in error.refusals}))
+        self.summary = dict(ready.plan.summary)
+        return tuple(sorted({refusal.kind for refusal in ready.plan.refusals}))
+
+
+def sorted_by(*columns: str) -> Callable[[Rows], Rows]:
+    return lambda rows: sorted(rows, key=lambda row: [row[_AT[name]] for name in columns])
+
+
+def half_by(order: Callable[[Rows], Rows], *, first: bool = True) -> Callable[[Rows], Rows]:
+    def kept(rows: Rows) -> Rows:
+        middle = len(rows) // 2
+        return order(rows)[:middle] if first else order(rows)[middle:]
+
+    return kept
+
+
+HALVES: dict[str, Callable[[Rows], Rows]] = {
+    "first half by uai": half_by(sorted_by("uai")),
+    "last half by uai": half_by(sorted_by("uai"), first=False),
+    "first half by name": half_by(sorted_by("nom_famille", "prenom")),
+    "every second row": lambda rows: rows[::2],
+    "every second person": half_of,
+}
+
+
+@pytest.mark.parametrize(("people", "day"), SIZES)
+def test_one_source_is_half_or_lists_the_people_of_the_other(tmp_path: Path, people: int, day: date) -> None:
+    two = TwoSources(tmp_path, people, day)
+    assert two.stopped_by(two.files(day, *two.parts())) == ()
+    assert two.stopped_by(two.files(day, two.parts()[0], names=["epp"])) == ()
+    for name, half in HALVES.items():
+        ours, theirs = two.parts()
+        assert "few-known" in two.stopped_by(two.files(day, half(ours), theirs)), name
+        assert "few-known" in two.stopped_by(two.files(day, half(ours), names=["epp"])), name
+    ours, theirs = two.parts()
+    for name, wrong in {
+        "the people of the other one instead": theirs,
+        "half of its own, half of the other's": [*ours[::2], *theirs[::2]],
+        "its own, and all of the other's": [*ours, *theirs],
+    }.items():
+        assert {"few-known", "size"} & {*two.stopped_by(two.files(day, wrong, theirs))}, name
+    assert "few-known" in two.stopped_by(two.files(day, theirs, ours))
+
+    # a few of the other one's people: their posts are counted once, whichever source has them
+    few = [*ours, *theirs[:: max(11, len(theirs) // 20)]]
+    assert two.stopped_by(two.files(day, few, theirs)) == ()
+    assert set(two.summary) <= {"update"}
+
+
+SHORT = [f"{column} moved by one row" for column in ("position", "uai", "fonction", "debut", "nom_usage")]
+"""What the guards have to find, because the feed as a whole is as it was."""
+
+
+@pytest.mark.parametrize(
+    ("people", "day", "names"),
+    [
+        pytest.param(450, AUTUMN, SHORT, id="450-moved"),
+        *[pytest.param(*size.values, [*WRONG], id=size.id, marks=pytest.mark.long) for size in SIZES],
+    ],
+)
+def test_every_column_of_one_source_alone(
+    tmp_path: Path, people: int, day: date, names: Sequence[str]
+) -> None:
+    """With -s it prints what stops each of them. A few heads of school that are none pass."""
+    two = TwoSources(tmp_path, people, day)
+    passed = []
+    for name in names:
+        ours, theirs = two.parts()
+        stopped = two.stopped_by(two.files(day, WRONG[name](ours), theirs))
+        print(f"{name}: {', '.join(stopped) or 'PASSED'}")
+        if not stopped and (name != "one in 25 is a head of school" or people > 450):
+            passed.append((name, two.summary))
+    assert passed == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("people", "day"), SIZES[:2])
+def test_two_columns_moved_by_one_row(tmp_path: Path, people: int, day: date) -> None:
+    two = TwoSources(tmp_path, people, day)
+    for one, other in combinations(COLUMNS, 2):
+        spoiled = [moved(other)(moved(one)(rows)) for rows in two.parts()]
+        assert two.stopped_by(two.files(day, *spoiled)), (one, other)
+
+
+@pytest.mark.parametrize(("people", "day"), SIZES)
+def test_a_delta_that_contains_everybody(tmp_path: Path, people: int, day: date) -> None:
+    """Whoever the two sources list, too: a post has one source, so each account would change."""
+    two = TwoSources(tmp_path, people, day)
+    everybody = [row for part in two.parts() for row in part]
+    delta = two.files(day, everybody, names=["moves"])
+    assert "update" in two.stopped_by(delta)
+    assert "update" in two.stopped_by([*two.files(day, *two.parts()), *delta])
+    for spoil in (every_one("fonction", "DIR"), every_one("position", ""), moved("position"), moved("uai")):
+        everybody = [row for part in two.parts() for row in part]
+        assert two.stopped_by(two.files(day, spoil(everybody), names=["moves"]))
