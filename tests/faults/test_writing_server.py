@@ -164,7 +164,7 @@ def test_two_servers_that_were_written_to_are_told_when_they_meet(pair: Pair) ->
     assert night(pair, both(pair)).code == 0
 
 
-def test_what_only_the_help_desk_wrote_is_told_too(pair: Pair) -> None:
+def test_what_only_the_help_desk_wrote_is_told_too(pair: Pair, tmp_path: Path) -> None:
     """In a partition an operator of another host moves the writes and locks an account; at the first server
     the help desk meanwhile gives its owner an activation password."""
     other = another_host(pair, [*pair.servers])
@@ -175,7 +175,7 @@ def test_what_only_the_help_desk_wrote_is_told_too(pair: Pair) -> None:
     words = ["--on", pair.servers[1], "--reason", "the first is lost", *lock]
     moved = pair.two.run(pair.two.command(*words, config=other, prelude=ELSEWHERE))
     assert moved.code == 5, moved.said
-    activate = ["password", "activate", uid, "--to", str(pair.one.folder / "codes.csv"), "--yes"]
+    activate = ["password", "activate", uid, "--to", str(tmp_path / "codes.csv"), "--yes"]
     given = pair.one.run(pair.one.command(*activate, config=config, prelude=ON_THE_NIGHT))
     assert given.code == 5, given.said
     pair.heal()
@@ -192,7 +192,7 @@ def test_what_only_the_help_desk_wrote_is_told_too(pair: Pair) -> None:
     assert night(pair, both(pair)).code == 0
 
 
-def test_the_help_desk_is_the_first_to_write_after_a_return(pair: Pair) -> None:
+def test_the_help_desk_is_the_first_to_write_after_a_return(pair: Pair, tmp_path: Path) -> None:
     config, uid = both(pair, seconds=1), an_uid(pair)
     pair.one.kill_slapd()
     lock = ["account", "lock", uid, "--reason", "stolen", "--yes", "--as-of", str(NEXT)]
@@ -200,7 +200,7 @@ def test_the_help_desk_is_the_first_to_write_after_a_return(pair: Pair) -> None:
     assert pair.one.run(pair.one.command(*on, *lock, config=config)).code == 5
     pair.come_back(in_turn=False)
     pair.converge()
-    activate = ["password", "activate", an_uid(pair, 1), "--to", str(pair.one.folder / "codes.csv"), "--yes"]
+    activate = ["password", "activate", an_uid(pair, 1), "--to", str(tmp_path / "codes.csv"), "--yes"]
     back = pair.one.run(pair.one.command(*activate, config=both(pair), prelude=ON_THE_NIGHT))
     assert back.code == 0, back.said
     assert f"{pair.servers[0]} is back and has everything" in back.said
