@@ -35,17 +35,18 @@ IDENTITY_PAGE = TOP / "docs" / "identity.md"
 EXIT_CODES = {
     Exit.DONE: "done, or nothing to do",
     Exit.FAILED: "failed",
-    Exit.USAGE: "the command line is wrong",
+    Exit.USAGE: "the command line is wrong, or a file that it names is not there",
     Exit.CHANGES: "the plan has changes (`plan --detailed-exitcode`)",
     Exit.REFUSED: "refused by a guard; nothing was written",
     Exit.PARTLY: "done in part: conflicts, failures, a signal; with `--strict` also rejected rows",
     Exit.FEED_REFUSED: "a feed is refused as a whole; nothing was written",
     Exit.LOCKED: "another run holds the lock, or the lock cannot be read",
     Exit.UNREACHABLE: "no directory server can be used",
-    Exit.NOT_FOUND: "not found",
+    Exit.NOT_FOUND: "there is no such account, run, case, request, service, profile, source, server or key",
     Exit.CONFIGURATION: "configuration, policy, register or a secret file is invalid, or this user may not "
     "read it, or the default password policy is missing",
     Exit.OLDER: "the directory lacks a run that the journal of this host has: `piactl recover`",
+    Exit.DECLINED: "no was the answer to the question of confirmation; nothing was changed",
     Exit.BUG: "a bug in piactl",
 }
 

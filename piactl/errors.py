@@ -25,6 +25,7 @@ class Exit(IntEnum):
     NOT_FOUND = 9
     CONFIGURATION = 10
     OLDER = 11
+    DECLINED = 12
     BUG = 70
 
 
@@ -60,6 +61,12 @@ class ConfigurationInvalid(PiactlError):
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
         super().__init__("\n".join(str(m) for m in self.mistakes))
+
+
+class Declined(PiactlError):
+    """The user answered a question of confirmation with no; nothing was changed."""
+
+    exit_code = Exit.DECLINED
 
 
 class UsageError(PiactlError):
@@ -122,8 +129,8 @@ class ReplyLost(PiactlError):
         super().__init__(message)
 
 
-class AccountNotFound(PiactlError):
-    """There is no such account."""
+class NotFound(PiactlError):
+    """There is no such account, run, case, request, service, profile, source, server or key."""
 
     exit_code = Exit.NOT_FOUND
 

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
@@ -75,6 +76,15 @@ def refuse_own_file(name: str, descriptor: int, folder: str = "") -> None:
         return
     if not _is_below(Path(name), folder):
         raise UsageError(f"{name}: belongs to {user}; under sudo piactl reads only files of others for you")
+
+
+def refuse_missing(name: str) -> None:
+    """Raises UsageError if a file that the command line names does not exist."""
+    try:
+        os.stat(name)  # noqa: PTH116 - Path cannot hold every name
+    except OSError as error:
+        if error.errno in (ENOENT, ENOTDIR, ENAMETOOLONG):
+            raise UsageError(f"{name}: there is no such file; check the path") from None
 
 
 def refuse_input(option: str, name: str | None) -> None:

@@ -13,9 +13,9 @@ from io import BufferedReader
 from pathlib import Path
 
 from piactl.core.model.settings import SourceSettings
-from piactl.errors import FeedRefused, UsageError
+from piactl.errors import FeedRefused, NotFound, UsageError
 from piactl.feed.error_codes import refusal
-from piactl.private_files import refuse_own_file
+from piactl.private_files import refuse_missing, refuse_own_file
 
 _WORD = re.compile(r"[^\W\d_]+")
 _NEAR = 0.66
@@ -69,17 +69,24 @@ def _first_word(text: str) -> str:
 def feed_argument(text: str, sources: Mapping[str, SourceSettings]) -> tuple[SourceSettings, Path]:
     """The source and the file of the argument `PATH` or `NAME=PATH`.
 
-    Raises UsageError if the name is not a source, or the path matches no single source.
+    Raises NotFound if the name is not a source, UsageError if there is no such file or the path matches no
+    single source.
     """
     name, sign, rest = text.partition("=")
     if sign and name in sources:
         if not rest:
             raise UsageError(f"{text}: the file is missing; write {name}=PATH")
-        return sources[name], Path(rest)
+        return sources[name], _existing(rest)
     # unlike Path.exists, this also answers for a name that is too long
     if sign and "/" not in name and not os.path.exists(text):  # noqa: PTH110
-        raise UsageError(f"{text}: unknown source {name!r}; the sources are: {', '.join(sources) or 'none'}")
-    return source_of(Path(text), sources), Path(text)
+        raise NotFound(f"{text}: unknown source {name!r}; the sources are: {', '.join(sources) or 'none'}")
+    return source_of(_existing(text), sources), Path(text)
+
+
+def _existing(path: str) -> Path:
+    """The path. Raises UsageError if there is no such file; one that cannot be read is a refused feed."""
+    refuse_missing(path)
+    return Path(path)
 
 
 _LEAST = 65_536

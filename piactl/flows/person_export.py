@@ -26,7 +26,7 @@ from piactl.directory.store.devices import read_devices, words_of
 from piactl.directory.store.memory_records import read_memory, waiting_record
 from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, RUNS, Places, UnreadableRecords
 from piactl.directory.store.run_records import read_runs
-from piactl.errors import AccountNotFound
+from piactl.errors import NotFound
 from piactl.flows.apply.undo_log import read_kept
 from piactl.flows.drift import drift_row
 from piactl.flows.helpdesk.rate_limit import Answer, read_attempts
@@ -66,7 +66,7 @@ def person_export(
     entry: Entry | None = None
     try:
         entry = find_entry(store, name)
-    except AccountNotFound:
+    except NotFound:
         if waiting is None and all(c.matricule != name.strip() for c in memory.cases.values()):
             raise
     account = entry.account if entry else None

@@ -76,6 +76,29 @@ def test_every_command_is_in_the_table() -> None:
     assert sorted(commands(assembled(whole=True))) == sorted(CASES)
 
 
+def command_of(tree: Any, words: str) -> Any:
+    for word in words.split():
+        tree = tree.commands[word]
+    return tree
+
+
+def needed(words: str) -> set[str]:
+    """The options that the help of a command marks as required."""
+    command = command_of(assembled(whole=True), words)
+    return {one.opts[-1] for one in command.params if one.required or "[required]" in (one.help or "")}
+
+
+def test_each_option_has_one_name() -> None:
+    """A first day is --from, a last one --until, a single one --on; --to is never a file."""
+    tree = assembled(whole=True)
+    for words in CASES:
+        for option in command_of(tree, words).params:
+            name = option.opts[-1]
+            if option.metavar == "DATE":
+                assert name in ("--from", "--until", "--on", "--as-of", "--before", "--to"), (words, name)
+            assert name != "--to" or option.metavar != "FILE", words
+
+
 NOT_TRIED = (
     "otp verify", "otp resync", "password requests", "runs rewind", "recover", "journal begin",
     "match different", "match forget",
@@ -88,9 +111,7 @@ def test_every_acting_command_is_marked() -> None:
     """Whoever takes names takes them from stdin, can be tried out, and answers as data."""
     tree = assembled(whole=True)
     for words in CASES:
-        command = tree
-        for word in words.split():
-            command = command.commands[word]
+        command = command_of(tree, words)
         options = {name for one in command.params for name in one.opts}
         several = any(one.nargs == -1 and one.name == "names" for one in command.params)
         reads = words in ("account show", "drift show", "otp show", "password reset")
@@ -119,6 +140,7 @@ def test_wrong_and_missing_input(shared: Academy, words: str) -> None:
     """A sentence on stderr, the documented code, no data, and nothing written."""
     case = CASES[words]
     assert case.wrong
+    bare = {*words.split(), CLAIRE, *WHY}
     with shared.nothing_written():
         for given, stdin, code, piece in case.wrong:
             ran = shared.run(*filled(given, shared), stdin=stdin)
@@ -127,6 +149,11 @@ def test_wrong_and_missing_input(shared: Academy, words: str) -> None:
             if code != Exit.PARTLY and words != "password check":
                 assert ran.out == "", (given, ran)
                 said(ran)
+            if code == Exit.USAGE and piece[:3] in ("add", "nee") and set(given) <= bare:
+                assert set(re.findall(r"--[a-z-]+", piece) or ["--reason"]) <= needed(words), given
+        if "--reason" in needed(words):
+            ran = shared.run(*filled(tuple(word for word in case.right if word not in WHY), shared))
+            assert (ran.code, "needs a reason" in ran.err) == (Exit.USAGE, True), ran
         if case.missing is not None:
             ran = shared.run(*filled(case.missing, shared))
             assert (ran.code, ran.out) == (Exit.USAGE, ""), ran
@@ -196,7 +223,7 @@ def test_at_a_terminal_a_no_changes_nothing(shared: Academy, words: str) -> None
         given = filled(("account", "lock", CLAIRE, *WHY), shared)
     with shared.nothing_written():
         code, screen = at_terminal(shared, *given, answers={"[y/N]": "n"})
-    assert code == Exit.FAILED, screen
+    assert code == Exit.DECLINED, screen
     assert "nothing was changed" in screen
     assert not list(shared.folder.glob("new*"))
 

@@ -44,7 +44,7 @@ account list --profile {}
 account timeline {}
 account history {}
 account export {}
-account history C --since {}
+account history C --from {}
 account rename {} --usage-name Petit W
 account rename C --usage-name {} --until U W D
 account rekey {} --from 1001 --to 2001 W
@@ -77,8 +77,8 @@ assignment add C P W D --function {}
 assignment add C P W D --corps {}
 assignment add C P W D --position {}
 assignment end C --on U --until L W D --uai {}
-assignment move C --to {} --end U W D
-assignment move C --to M --end U W D --function {}
+assignment move C --to {} --until U W D
+assignment move C --to M --until U W D --function {}
 exception grant C --service {} --until U W D
 exception grant C --service sts --uai {} --until U W D
 exception deny {} --service iprof --until U W
@@ -98,14 +98,14 @@ why {}
 why C {}
 why - login | {}
 forecast --until {}
-password activate {} --to F
-password activate - --to F | {}
+password activate {} --out F
+password activate - --out F | {}
 password unblock {}
 password unblock - | {}
 password check {} | x
 password check | {}
-password reset IDA --numen-file - --to F | {}
-password reset C --numen-file - --to F D | {}
+password reset IDA --numen-file - --out F | {}
+password reset C --numen-file - --out F D | {}
 otp enroll {} --uri-file F
 otp verify {} | 123456
 otp verify C | {}
@@ -121,9 +121,9 @@ journal show --account {}
 journal show --run {}
 journal show --author {}
 journal show --kind {}
-journal show --since {}
+journal show --from {}
 journal verify {}
-journal export --since {}
+journal export --from {}
 journal prune --before {}
 undo {} W
 runs show {}
@@ -154,7 +154,7 @@ def hostile(seed: int, number: int) -> Iterator[str]:
 
 def words_of(template: str, text: str, academy: Academy) -> tuple[list[str], str]:
     line, _, stdin = template.partition(" | ")
-    post = ["--uai", MICHELIS, "--function", "ENS", "--end", UNTIL]
+    post = ["--uai", MICHELIS, "--function", "ENS", "--until", UNTIL]
     known = {
         "C": [CLAIRE], "IDA": [IDA], "M": [MICHELIS], "W": list(WHY), "D": ["--dry-run"], "U": [UNTIL],
         "L": [LATER],

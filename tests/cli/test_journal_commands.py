@@ -104,13 +104,13 @@ ALL = [
         ("--author nobody", []),
         ("--kind lock", [2, 5]),
         ("--kind create --account bo.li", [1]),
-        ("--since 2022-03-01", [2, 3, 4, 5]),
-        ("--since 2022-03-02", [4, 5]),
+        ("--from 2022-03-01", [2, 3, 4, 5]),
+        ("--from 2022-03-02", [4, 5]),
         ("--until 2022-03-01", [0, 1, 2, 3]),
-        ("--since 01/03/2022 --until 2022-03-01", [2, 3]),
+        ("--from 01/03/2022 --until 2022-03-01", [2, 3]),
         ("--until 2022-03-01T02:59", [0, 1]),  # Paris: an hour before 02:00 UTC plus a minute
-        ("--since 2022-03-01T02:00:02Z --until 2022-12-31", [3]),
-        ("--account bo.li --run r2 --author hugo --kind grant --since 2022-01-01 --until 2022-12-31", [3]),
+        ("--from 2022-03-01T02:00:02Z --until 2022-12-31", [3]),
+        ("--account bo.li --run r2 --author hugo --kind grant --from 2022-01-01 --until 2022-12-31", [3]),
     ],
 )
 def test_show_by_every_filter(academy: Academy, past: Past, words: str, at: list[int]) -> None:
@@ -155,8 +155,8 @@ def test_a_uid_needs_no_directory_and_other_names_do(academy: Academy) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["show", "--since", "soon"],
-        ["show", "--since", "2023-01-01", "--until", "2022-01-01"],
+        ["show", "--from", "soon"],
+        ["show", "--from", "2023-01-01", "--until", "2022-01-01"],
         ["export", "--until", "2022-13-01"],
         ["prune", "--before", "2999-01-01"],
         ["prune", "--before", "2022-01-01T10:00"],
@@ -196,9 +196,9 @@ def exported(academy: Academy, *words: str) -> tuple[Path, str]:
     ("words", "lines"),
     [
         ("", 16),
-        ("--since 2022-01-01", 10),
+        ("--from 2022-01-01", 10),
         ("--until 2021-12-31", 6),
-        ("--since 2022-01-01 --until 2022-12-31", 6),
+        ("--from 2022-01-01 --until 2022-12-31", 6),
     ],
 )
 def test_an_export_is_proved_by_itself(academy: Academy, past: Past, words: str, lines: int) -> None:
@@ -220,7 +220,7 @@ def test_an_export_is_proved_by_itself(academy: Academy, past: Past, words: str,
 
 
 def test_tampering_with_an_export_is_found(academy: Academy, past: Past) -> None:
-    out, head = exported(academy, "--since", "2022-01-01", "--until", "2022-12-31")
+    out, head = exported(academy, "--from", "2022-01-01", "--until", "2022-12-31")
     whole = out.read_bytes().splitlines(keepends=True)
     chance = random.Random(7)
     tampered: list[list[bytes]] = []

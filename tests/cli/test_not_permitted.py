@@ -99,7 +99,7 @@ HIDDEN: dict[str, tuple[tuple[str, ...], ...]] = {
     "secrets/reader": (("plan",), ("account", "list"), ("runs", "list")),
     "secrets/nightly": (("nightly",),),
     "secrets/administrator": (("undo", "last", *WHY), ("account", "lock", CLAIRE, *WHY)),
-    "secrets/desk": (("password", "activate", CLAIRE, "--to", "{new}"),),
+    "secrets/desk": (("password", "activate", CLAIRE, "--out", "{new}"),),
     "secrets/keys": (("plan",), ("nightly",), ("key", "list"), ("key", "add", *WHY)),
     "secrets": (("plan",), ("nightly",), ("key", "list")),
     "state": (("nightly", FEED),),

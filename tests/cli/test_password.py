@@ -57,7 +57,7 @@ def given(
 ) -> tuple[Ran, dict[str, str]]:
     """`password activate` into a file: what it said, and the codes by uid."""
     path = academy.folder / f"codes-{len(academy.said)}.csv"
-    ran = academy.run("password", "activate", *names, "--to", path, *words)
+    ran = academy.run("password", "activate", *names, "--out", path, *words)
     assert ran.code == code, f"exit {ran.code}: {ran.out}{ran.err}"
     return ran, codes(path) if path.exists() else {}
 
@@ -85,7 +85,9 @@ def attempts(academy: Academy) -> dict[str, dict[str, object]]:
 
 def reset(academy: Academy, numen: str, *words: str, uid: str = CLAIRE) -> tuple[Ran, dict[str, str]]:
     path = academy.folder / f"reset-{len(academy.said)}.csv"
-    ran = academy.run("password", "reset", uid, "--numen-file", "-", "--to", path, *words, stdin=f"{numen}\n")
+    ran = academy.run(
+        "password", "reset", uid, "--numen-file", "-", "--out", path, *words, stdin=f"{numen}\n"
+    )
     return ran, codes(path) if path.exists() else {}
 
 
@@ -94,7 +96,7 @@ def reset(academy: Academy, numen: str, *words: str, uid: str = CLAIRE) -> tuple
 
 def test_a_code_in_a_file_opens_the_account_until_it_is_replaced(staff: Academy) -> None:
     path = staff.folder / "codes.csv"
-    ran = staff.run("password", "activate", CLAIRE, "--to", path, "--private-mail", "-o", "json")
+    ran = staff.run("password", "activate", CLAIRE, "--out", path, "--private-mail", "-o", "json")
     assert ran.code == 0, ran.err
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert not Path(f"{path}.unfinished").exists()
@@ -153,8 +155,8 @@ def test_no_code_without_a_yes(staff: Academy) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "never to a pipe: add --to FILE"),
-        (("-o", "json"), "printed results never hold an activation password: with -o add --to FILE"),
+        ((), "never to a pipe: add --out FILE"),
+        (("-o", "json"), "printed results never hold an activation password: with -o add --out FILE"),
     ],
 )
 def test_no_code_goes_to_a_pipe(staff: Academy, words: tuple[str, ...], said: str) -> None:
@@ -171,7 +173,7 @@ def test_many_from_stdin_in_their_order(staff: Academy) -> None:
         "password",
         "activate",
         "-",
-        "--to",
+        "--out",
         path,
         "-o",
         "json",
@@ -200,11 +202,11 @@ def test_whom_a_code_would_not_open_gets_none(staff: Academy) -> None:
     assert staff.run("account", "lock", CLAIRE, "--reason", "enquête").code == 0
     assert staff.run("account", "close", IDA, "--until", day(60).isoformat(), "--reason", "partie").code == 0
     with staff.nothing_written():
-        ran = staff.run("password", "activate", CLAIRE, "--to", staff.folder / "x.csv")
+        ran = staff.run("password", "activate", CLAIRE, "--out", staff.folder / "x.csv")
         assert ran.code == 1
         assert "enquête" in ran.err
         assert f"piactl account unlock {CLAIRE}" in ran.err
-        ran = staff.run("password", "activate", IDA, "--to", staff.folder / "x.csv")
+        ran = staff.run("password", "activate", IDA, "--out", staff.folder / "x.csv")
         assert ran.code == 1
         assert "deactivated" in ran.err
         assert f"piactl why {IDA} login" in ran.err
@@ -234,13 +236,13 @@ def test_a_file_that_is_there_is_left_alone(staff: Academy) -> None:
     path = staff.folder / "codes.csv"
     path.write_text("kept", encoding="utf-8")
     with staff.nothing_written():
-        ran = staff.run("password", "activate", CLAIRE, "--to", path)
+        ran = staff.run("password", "activate", CLAIRE, "--out", path)
         assert ran.code == 1
         assert "already exists" in ran.err
         link = staff.folder / "link.csv"
         link.symlink_to(staff.folder / "elsewhere")
-        assert staff.run("password", "activate", CLAIRE, "--to", link).code == 1
-        assert staff.run("password", "activate", CLAIRE, "--to", staff.folder / "no" / "x.csv").code == 1
+        assert staff.run("password", "activate", CLAIRE, "--out", link).code == 1
+        assert staff.run("password", "activate", CLAIRE, "--out", staff.folder / "no" / "x.csv").code == 1
     assert path.read_text(encoding="utf-8") == "kept"
     assert not (staff.folder / "elsewhere").exists()
 
@@ -262,7 +264,7 @@ sys.exit(run(sys.argv[2:]))
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_crash_leaves_every_code_that_was_set_readable(staff: Academy, when: str) -> None:
     path = staff.folder / "codes.csv"
-    words = [sys.executable, "-c", DYING, when, "password", "activate", CLAIRE, IDA, "--to", str(path)]
+    words = [sys.executable, "-c", DYING, when, "password", "activate", CLAIRE, IDA, "--out", str(path)]
     died = subprocess.run(
         words, env=staff.environment(), capture_output=True, text=True, check=False, timeout=60
     )
@@ -274,11 +276,11 @@ def test_a_crash_leaves_every_code_that_was_set_readable(staff: Academy, when: s
         assert lets_in(staff, uid, code) is (when == "after")
     assert set(codes(unfinished)) == {CLAIRE, IDA}
     path.unlink()
-    again = staff.run("password", "activate", CLAIRE, "--to", path)
+    again = staff.run("password", "activate", CLAIRE, "--out", path)
     assert again.code == 1
     assert "left by a command that did not end" in again.err
     unfinished.unlink()
-    ran = staff.run("password", "activate", CLAIRE, IDA, "--to", path)
+    ran = staff.run("password", "activate", CLAIRE, IDA, "--out", path)
     assert ran.code == 0, ran.err
     assert all(lets_in(staff, uid, code) for uid, code in codes(path).items())
 
@@ -306,7 +308,7 @@ def test_a_directory_that_goes_away_leaves_no_code_untold(
 
     monkeypatch.setattr(Ending, "write", losing)
     path = staff.folder / "codes.csv"
-    ran = staff.run("password", "activate", CLAIRE, IDA, LEA, "--to", path, "-o", "json")
+    ran = staff.run("password", "activate", CLAIRE, IDA, LEA, "--out", path, "-o", "json")
     assert ran.code == 8
     assert [one["outcome"] for one in ran.json] == ["applied", "in doubt", "not made"]
     assert list(codes(path)) == [CLAIRE, IDA], "what may have been set can be read"
@@ -316,7 +318,7 @@ def test_a_directory_that_goes_away_leaves_no_code_untold(
 def test_no_policy_of_codes_no_codes(staff: Academy) -> None:
     staff.edit("piactl.yaml", f"  activation_policy: cn=activation,{POLICIES}\n", "")
     with staff.nothing_written():
-        ran = staff.run("password", "activate", CLAIRE, "--to", staff.folder / "x.csv")
+        ran = staff.run("password", "activate", CLAIRE, "--out", staff.folder / "x.csv")
     assert ran.code == 10
     assert "activation_policy" in ran.err
 
@@ -342,7 +344,7 @@ def test_no_codes_under_a_policy_that_does_not_end_them(
         else:
             root.modify(policy, {name: [(ldap3.MODIFY_REPLACE, held)] for name, held in changes.items()})
     with staff.nothing_written():
-        ran = staff.run("password", "activate", CLAIRE, IDA, "--to", staff.folder / "x.csv")
+        ran = staff.run("password", "activate", CLAIRE, IDA, "--out", staff.folder / "x.csv")
     assert (ran.code, said in ran.err) == (1, True), ran.err
     assert not (staff.folder / "x.csv").exists()
     told = {one["id"]: one for one in staff.run("doctor", "-o", "json").json}
@@ -488,10 +490,10 @@ def test_without_a_numen_only_an_administrator_can(staff: Academy) -> None:
         assert ran.code == 1
         assert "--without-check" in ran.err
         assert (
-            staff.run("password", "reset", IDA, "--without-check", "--to", staff.folder / "x.csv").code == 2
+            staff.run("password", "reset", IDA, "--without-check", "--out", staff.folder / "x.csv").code == 2
         )
     path = staff.folder / "ida.csv"
-    ran = staff.run("password", "reset", IDA, "--without-check", "--reason", "vue en personne", "--to", path)
+    ran = staff.run("password", "reset", IDA, "--without-check", "--reason", "vue en personne", "--out", path)
     assert ran.code == 0, ran.err
     assert lets_in(staff, IDA, codes(path)[IDA])
 
@@ -534,7 +536,7 @@ def test_nobody_is_waited_for(staff: Academy) -> None:
     path = str(staff.folder / "x.csv")
     with staff.nothing_written():
         bare = {"PIACTL_CONFIG": str(staff.sandbox.config), "PYTHONPATH": str(Path(__file__).parents[2])}
-        words = staff.words("password", "reset", CLAIRE, "--to", path)
+        words = staff.words("password", "reset", CLAIRE, "--out", path)
         for command in (words, ["sh", "-c", 'exec "$@" <&-', "sh", *words]):
             ran = subprocess.run(
                 command,
@@ -547,12 +549,14 @@ def test_nobody_is_waited_for(staff: Academy) -> None:
             )
             assert ran.returncode == 2, ran.stderr
             assert "--numen-file" in ran.stderr
-        assert staff.spawn("password", "reset", CLAIRE, "--numen-file", "-", "--to", path, stdin="").code == 2
+        assert (
+            staff.spawn("password", "reset", CLAIRE, "--numen-file", "-", "--out", path, stdin="").code == 2
+        )
         assert staff.spawn("password", "check", stdin="").code == 2
         exposed = staff.folder / "numen"
         exposed.write_text(NUMEN, encoding="ascii")
         exposed.chmod(0o644)
-        ran2 = staff.run("password", "reset", CLAIRE, "--numen-file", exposed, "--to", path)
+        ran2 = staff.run("password", "reset", CLAIRE, "--numen-file", exposed, "--out", path)
         assert ran2.code == 10
         assert "0644" in ran2.err
     assert not Path(path).exists()

@@ -32,7 +32,7 @@ def test_a_create_leaves_no_name_in_the_journal_or_the_run(academy: Academy) -> 
     academy.night(date.today().isoformat(), academy.feed(row(), day=date.today().isoformat()))
     words = [
         "account", "create", "--family-name", "Noirfontaine", "--given-name", "Gaspard", "--private-mail",
-        "secret@example.org", "--uai", "0800009A", "--function", "ENS", "--end", "2099-08-31",
+        "secret@example.org", "--uai", "0800009A", "--function", "ENS", "--until", "2099-08-31",
         "--sponsor", "claire.dubreuil", "--reason", "remplacement",
     ]  # fmt: skip
     with patch.object(sys, "argv", ["piactl", "--config", str(academy.sandbox.config), *words]):

@@ -66,7 +66,7 @@ def test_each_group_has_its_commands_and_its_journal(host: Host) -> None:
     done = host.sudo(
         "ope", DESK, "piactl", "password", "reset", CLAIRE, "--numen-file", "-", stdin=f"{NUMEN}\n"
     )
-    assert (done.returncode, "--to FILE" in done.stderr) == (Exit.USAGE, True), "only on a terminal"
+    assert (done.returncode, "--out FILE" in done.stderr) == (Exit.USAGE, True), "only on a terminal"
     done = host.sudo("boss", NIGHT, "piactl", "nightly", "/srv/piactl/feeds/hr.csv", "-o", "json")
     assert done.returncode == Exit.DONE, done.stderr
     done = host.sudo("boss", NIGHT, "piactl", "plan", "--out", "/var/lib/piactl/plans/own.json")
@@ -269,7 +269,7 @@ def test_no_option_reads_or_writes_a_file_as_that_user(host: Host) -> None:
         ("boss", ADMIN, ("adopt", "hr={}")),
     ]
     outputs = [
-        ("ope", DESK, ("password", "activate", CLAIRE, "--yes", "--to", "{}")),
+        ("ope", DESK, ("password", "activate", CLAIRE, "--yes", "--out", "{}")),
         ("ope", DESK, ("otp", "enroll", CLAIRE, "--yes", "--png", "{}")),
         ("ope", DESK, ("otp", "enroll", CLAIRE, "--yes", "--uri-file", "{}")),
         ("ope", DESK, ("account", "timeline", CLAIRE, "--svg", "{}")),

@@ -208,9 +208,9 @@ def test_a_mutation_by_hand_shows_the_delays_of_the_policy(claire: Academy) -> N
         "ida.roy",
         "--to",
         MICHELIS,
-        "--start",
+        "--from",
         "2026-10-01",
-        "--end",
+        "--until",
         "2027-08-31",
     )
     with claire.nothing_written():
@@ -255,12 +255,12 @@ def test_an_end_by_hand_survives_a_corrected_start(claire: Academy) -> None:
 
 
 def test_an_assignment_more_is_left_alone_by_imports(claire: Academy) -> None:
-    words = ["assignment", "add", CLAIRE, "--uai", MARESCHAL, "--function", "ENS", "--end", "2026-09-20"]
+    words = ["assignment", "add", CLAIRE, "--uai", MARESCHAL, "--function", "ENS", "--until", "2026-09-20"]
     act(claire, *words)
     assert MARESCHAL in claire.values(CLAIRE, "supannEntiteAffectation")
     night(claire, "2026-09-06")
     assert MARESCHAL in claire.values(CLAIRE, "supannEntiteAffectation")
-    assert one(act(claire, *words, "--start", DAY, day="2026-09-06"))["outcome"] == "unchanged"
+    assert one(act(claire, *words, "--from", DAY, day="2026-09-06"))["outcome"] == "unchanged"
     claire.night("2026-09-21")
     assert MARESCHAL not in claire.values(CLAIRE, "supannEntiteAffectation")
 
@@ -279,7 +279,16 @@ def test_what_is_meant_must_be_clear(claire: Academy) -> None:
 def test_pins_taken_back(claire: Academy) -> None:
     before = claire.managed()
     act(
-        claire, "assignment", "move", CLAIRE, "--to", MICHELIS, "--start", "2026-10-01", "--end", "2027-08-31"
+        claire,
+        "assignment",
+        "move",
+        CLAIRE,
+        "--to",
+        MICHELIS,
+        "--from",
+        "2026-10-01",
+        "--until",
+        "2027-08-31",
     )
     act(claire, "account", "rename", CLAIRE, "--usage-name", "Aubry", "--until", "2026-12-31")
     act(claire, "override", "end", CLAIRE)
@@ -297,9 +306,9 @@ def test_an_account_for_somebody_hr_does_not_know(claire: Academy) -> None:
     words = ["account", "create", "--family-name", "Novak", "--given-name", "Éva", "--uai", THUILLIER]
     missing = claire.run(*words, "--as-of", DAY, "--reason", "x")
     assert missing.code == 2
-    for option in ("--function", "--end", "--sponsor"):
+    for option in ("--function", "--until", "--sponsor"):
         assert option in missing.err
-    words += ["--function", "ENS", "--end", "2026-09-20"]
+    words += ["--function", "ENS", "--until", "2026-09-20"]
     assert act(claire, *words, "--sponsor", "personne", code=9).err.count("--sponsor") == 1
     made = one(act(claire, *words, "--sponsor", "ida.roy"))
     assert (made["uid"], made["kinds"]) == ("eva.novak", ["create"])
@@ -314,7 +323,7 @@ def test_an_account_for_somebody_hr_does_not_know(claire: Academy) -> None:
 
 def test_a_homonym_gets_the_next_number_and_a_return_the_own_address(claire: Academy) -> None:
     words = ["account", "create", "--family-name", "Dubreuil", "--given-name", "Claire", "--uai", THUILLIER]
-    words += ["--function", "ENS", "--end", "2026-09-20", "--sponsor", "ida.roy", "--matricule", "X77"]
+    words += ["--function", "ENS", "--until", "2026-09-20", "--sponsor", "ida.roy", "--matricule", "X77"]
     assert one(act(claire, *words))["uid"] == "claire.dubreuil1"
     taken = act(claire, *words, code=1)
     assert "has the account claire.dubreuil1 already" in taken.err
@@ -451,13 +460,13 @@ def test_dry_runs_write_nothing_and_need_only_the_reader(claire: Academy) -> Non
 def test_another_hand_in_between_is_a_conflict(claire: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     from piactl.cli.framework import account_batch as acting
 
-    agrees = acting.BatchConsole.agrees
+    confirm = acting.BatchConsole.confirm
 
-    def meanwhile(*arguments: Any) -> bool:
+    def meanwhile(*arguments: Any) -> None:
         claire.change(CLAIRE, piactlState=["grace"])
-        return agrees(*arguments)
+        confirm(*arguments)
 
-    monkeypatch.setattr(acting.BatchConsole, "agrees", meanwhile)
+    monkeypatch.setattr(acting.BatchConsole, "confirm", meanwhile)
     night(claire, "2026-09-06", row(fin="2026-09-30"), IDA)
     ran = act(claire, "account", "close", CLAIRE, "--until", "2026-12-31", day="2026-09-06", code=1)
     assert one(ran)["outcome"] == "conflict"

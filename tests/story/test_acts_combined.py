@@ -36,14 +36,14 @@ def test_an_end_that_could_not_end_anything_is_refused(academy: Academy) -> None
         early = act(
             academy, "account", "close", CLAIRE, "--from", "2027-01-31", "--until", "2027-01-30", code=1
         )
-    assert "--start 2027-09-01 --end 2028-01-31" in late["message"]
+    assert "--from 2027-09-01 --until 2028-01-31" in late["message"]
     assert "later --until" in over["message"]
     assert "later --until" in one(early)["message"]
 
 
 def test_an_end_by_hand_leaves_what_was_added_by_hand(claire: Academy) -> None:
     act(claire, *END, "--on", "2026-10-31", "--until", "2027-06-30")
-    more = ("--uai", THUILLIER, "--function", "ENS", "--start", "2026-10-01", "--end", "2027-06-30")
+    more = ("--uai", THUILLIER, "--function", "ENS", "--from", "2026-10-01", "--until", "2027-06-30")
     act(claire, "assignment", "add", CLAIRE, *more)
     assert claire.show(CLAIRE, "2026-12-01")["state"] == "active"
 
@@ -51,16 +51,16 @@ def test_an_end_by_hand_leaves_what_was_added_by_hand(claire: Academy) -> None:
 def test_a_leave_that_is_ended_leaves_the_post_around_it(academy: Academy) -> None:
     leave = row(position="disponibilite", debut="2026-11-01", fin="2027-03-31")
     academy.night(DAY, academy.feed(row(), leave, IDA, day=DAY))
-    act(academy, *END, "--start", "2026-11-01", "--on", "2027-01-31", "--until", "2027-12-31")
+    act(academy, *END, "--from", "2026-11-01", "--on", "2027-01-31", "--until", "2027-12-31")
     assert academy.show(CLAIRE, "2027-01-31")["state"] == "on-leave"
     assert academy.show(CLAIRE, "2027-02-01")["state"] == "active"
-    act(academy, *END, "--start", "2026-09-01", "--on", "2026-12-31", "--until", "2027-12-31")
+    act(academy, *END, "--from", "2026-09-01", "--on", "2026-12-31", "--until", "2027-12-31")
     assert academy.show(CLAIRE, "2027-01-01")["state"] == "grace"
     assert len(academy.values(CLAIRE, "piactlOverride")) == 2
 
 
 def test_what_hand_and_hr_tell_alike_is_ended_at_once(claire: Academy) -> None:
-    there = ("--uai", MICHELIS, "--function", "ENS", "--start", "2026-10-01", "--end", "2027-06-30")
+    there = ("--uai", MICHELIS, "--function", "ENS", "--from", "2026-10-01", "--until", "2027-06-30")
     act(claire, "assignment", "add", CLAIRE, *there)
     night(claire, "2026-09-06", row(), row(uai=MICHELIS, debut="2026-10-01"), IDA)
     ended = ("--uai", MICHELIS, "--on", "2026-12-31", "--until", "2027-12-31")
@@ -70,7 +70,7 @@ def test_what_hand_and_hr_tell_alike_is_ended_at_once(claire: Academy) -> None:
 
 
 def test_who_moved_moves_on(claire: Academy) -> None:
-    act(claire, "assignment", "move", CLAIRE, "--to", MICHELIS, "--end", "2027-08-31")
+    act(claire, "assignment", "move", CLAIRE, "--to", MICHELIS, "--until", "2027-08-31")
     act(
         claire,
         "assignment",
@@ -78,9 +78,9 @@ def test_who_moved_moves_on(claire: Academy) -> None:
         CLAIRE,
         "--to",
         MARESCHAL,
-        "--start",
+        "--from",
         "2026-10-01",
-        "--end",
+        "--until",
         "2027-08-31",
     )
     schools = {r["uai"] for r in claire.show(CLAIRE, "2026-12-01")["entitlements"]}
@@ -137,7 +137,7 @@ def test_who_waits_keeps_the_account_made_by_hand(academy: Academy, *, fed: bool
     academy.night(DAY, academy.feed(coming, IDA, day=DAY))
     act(
         academy, "account", "create", "--family-name", "Dubreuil", "--given-name", "Claire",
-        "--uai", MICHELIS, "--function", "ENS", "--end", "2026-10-31", "--sponsor", "ida.roy",
+        "--uai", MICHELIS, "--function", "ENS", "--until", "2026-10-31", "--sponsor", "ida.roy",
         "--matricule", "1001",
     )  # fmt: skip
     feeds = [academy.feed(coming, IDA, day="2026-09-06")] if fed else []

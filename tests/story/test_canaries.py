@@ -84,7 +84,7 @@ def scenario(academy: Academy) -> dict[str, bytes]:
     did(academy, "nightly", feed, "--as-of", day(-2), "-o", "json")
     secrets["a code"] = code_of(academy, "activate", IDA)
     academy.change(CLAIRE, userPassword=[TYPED])
-    reset = ("password", "reset", CLAIRE, "--numen-file", "-", "--to", folder / "reset.csv")
+    reset = ("password", "reset", CLAIRE, "--numen-file", "-", "--out", folder / "reset.csv")
     did(academy, *reset, stdin=f"{WRONG}\n", code=1)
     did(academy, *reset, stdin=f"{NUMEN}\n")
     secrets["a code of a reset"] = code_in(folder / "reset.csv")
@@ -140,7 +140,7 @@ def did(academy: Academy, *words: object, stdin: str = "", code: int | None = 0)
 
 def code_of(academy: Academy, verb: str, uid: str) -> str:
     file = academy.folder / f"{verb}-{uid}.csv"
-    did(academy, "password", verb, uid, "--to", file)
+    did(academy, "password", verb, uid, "--out", file)
     return code_in(file)
 
 
@@ -190,7 +190,7 @@ def test_no_secret_is_in_the_words_or_the_environment_of_a_process(academy: Acad
     folder = academy.folder
     trace = folder / "trace"
     for words, stdin in (
-        (["password", "reset", CLAIRE, "--numen-file", "-", "--to", str(folder / "code.csv")], f"{NUMEN}\n"),
+        (["password", "reset", CLAIRE, "--numen-file", "-", "--out", str(folder / "code.csv")], f"{NUMEN}\n"),
         (["otp", "enroll", CLAIRE, "--uri-file", str(folder / "uri")], ""),
         (["account", "lock", CLAIRE, *WHY], ""),
         (["key", "add", *WHY], ""),

@@ -63,7 +63,7 @@ def test_every_difference_is_counted_and_named(two: Pair, monkeypatch: pytest.Mo
 def test_a_password_that_differs_shows_by_the_time_of_its_change(two: Pair) -> None:
     academy = two.academy
     codes = academy.folder / "codes.csv"
-    assert academy.run("password", "activate", "ida.rollin", "--to", codes, "--reason", "x").code == 5
+    assert academy.run("password", "activate", "ida.rollin", "--out", codes, "--reason", "x").code == 5
     found = compared(academy, code=1)["differences"]
     (one,) = [difference for difference in found if "ida.rollin" in difference["dn"]]
     assert {"pwdChangedTime", "pwdPolicySubentry", "pwdReset"} <= set(one["attributes"])

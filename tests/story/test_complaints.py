@@ -72,7 +72,7 @@ def test_forgotten_password(claire: Academy) -> None:
     cause = cause_of(claire, "wrong-tries")
     assert "the password was wrong at the last 2 tries" in cause["text"]
     file = claire.folder / "code.csv"
-    followed(claire, cause["command"], "--numen-file", "-", "--to", str(file), stdin=f"{NUMEN}\n")
+    followed(claire, cause["command"], "--numen-file", "-", "--out", str(file), stdin=f"{NUMEN}\n")
     with file.open(encoding="utf-8", newline="") as rows:
         [row] = csv.DictReader(rows)
     with claire.sandbox.bind(claire.dn(CLAIRE), row["activation_password"]) as connection:

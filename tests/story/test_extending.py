@@ -102,7 +102,7 @@ def test_accounts_with_a_sponsor(academy: Academy) -> None:
     academy.night(DAY, feed(academy, DAY))
     academy.edit("policy.yaml", "  retention: 30", "  sponsored_days: 60\n  retention: 30")
     person = ("--family-name", "Aubert", "--given-name", "Lou", "--uai", MICHELIS, "--function", "ENS")
-    made = ("create", *person, "--sponsor", "paul.hugo", "--end")
+    made = ("create", *person, "--sponsor", "paul.hugo", "--until")
     assert "ends 60 days ahead at the latest, on 2026-11-04" in refused(academy, *made, "2026-11-05")
     act(academy, *made, "2026-09-20")
     assert shown(academy, EXT)["sponsor"] == "paul.hugo"

@@ -233,7 +233,7 @@ def test_marks_are_void_in_a_directory_that_was_restored(academy: Academy, tmp_p
     [
         f"account lock claire.dubreuil --as-of {DAY}",
         f"account close claire.dubreuil --until 2026-10-01 --as-of {DAY}",
-        "password reset claire.dubreuil --without-check --to FILE",
+        "password reset claire.dubreuil --without-check --out FILE",
     ],
 )
 def test_a_command_whose_server_is_lost_writes_nothing_at_the_next_server(

@@ -91,7 +91,7 @@ def test_by_what_they_are(academy: Academy) -> None:
     end = (today + timedelta(days=30)).isoformat()
     why = ("--reason", "vu", "--as-of", today.isoformat())
     person = ("--family-name", "Aubert", "--given-name", "Lou", "--uai", THUILLIER, "--function", "ENS")
-    made = academy.run("account", "create", *person, "--sponsor", "bruno.hugo", "--end", end, *why)
+    made = academy.run("account", "create", *person, "--sponsor", "bruno.hugo", "--until", end, *why)
     assert made.code == 0, made.err
     assert academy.run("account", "lock", "denis.hugo", *why).code == 0
 

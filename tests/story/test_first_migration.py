@@ -289,7 +289,7 @@ def test_support_does_not_account_for_a_load(academy: Academy) -> None:
     academy.run("password", "activate", "nobody", "--reason", "trial")
     assert outcomes(academy) == []
     loaded(academy, ldif)
-    words = ["--reason", "first day", "--to", academy.folder / "codes"]
+    words = ["--reason", "first day", "--out", academy.folder / "codes"]
     ran = academy.run("password", "activate", "louise.vaubanaaa", *words)
     assert ran.code == 0, ran.err
     assert outcomes(academy) == []

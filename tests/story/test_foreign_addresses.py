@@ -94,7 +94,7 @@ def test_an_account_made_by_hand_does_not_get_it(academy: Academy, hand: Hand) -
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     hand(academy)
     words = ["--family-name", "Petit", "--given-name", "Léo", "--uai", "0800009A", "--function", "ENS"]
-    words += ["--end", "2026-12-31", "--sponsor", "ida.roy", "--reason", "renfort", "--as-of", DAYS[0]]
+    words += ["--until", "2026-12-31", "--sponsor", "ida.roy", "--reason", "renfort", "--as-of", DAYS[0]]
     assert academy.run("account", "create", *words).code == 0
     assert f"uid=leo.petit1,{academy.sandbox.accounts}" in academy.accounts()
 

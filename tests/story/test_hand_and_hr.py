@@ -12,14 +12,14 @@ from .test_sync_cache import same
 DAY = "2026-09-05"
 NAMES = {"2001": "Anne", "2002": "Bruno", "2003": "Carla", "2004": "Denis", "2005": "Emma", "2006": "Fanny"}
 BY_HAND = (
-    ("move", "anne.hugo", "--to", MICHELIS, "--start", "2026-09-10", "--end", "2027-08-31"),
-    ("add", "bruno.hugo", "--uai", THUILLIER, "--function", "ENS", "--start", "2026-10-01",
-     "--end", "2026-12-31"),
+    ("move", "anne.hugo", "--to", MICHELIS, "--from", "2026-09-10", "--until", "2027-08-31"),
+    ("add", "bruno.hugo", "--uai", THUILLIER, "--function", "ENS", "--from", "2026-10-01",
+     "--until", "2026-12-31"),
     ("end", "carla.hugo", "--on", "2026-09-20", "--until", "2026-12-31"),
     ("add", "denis.hugo", "--uai", THUILLIER, "--function", "ENS", "--position", "disponibilite",
-     "--start", "2026-09-10", "--end", "2026-09-30"),
-    ("move", "emma.hugo", "--to", MICHELIS, "--start", "2026-09-10", "--end", "2026-10-20"),
-    ("move", "fanny.hugo", "--to", MICHELIS, "--start", "2026-09-10", "--end", "2026-10-20"),
+     "--from", "2026-09-10", "--until", "2026-09-30"),
+    ("move", "emma.hugo", "--to", MICHELIS, "--from", "2026-09-10", "--until", "2026-10-20"),
+    ("move", "fanny.hugo", "--to", MICHELIS, "--from", "2026-09-10", "--until", "2026-10-20"),
 )  # fmt: skip
 
 

@@ -118,8 +118,8 @@ def test_devices_belong_to_the_account(logged: Academy) -> None:
 
 def test_a_period(logged: Academy) -> None:
     today = datetime.now(UTC).date()
-    assert len(told(logged, UID, "--since", f"{today - timedelta(days=1)}")) == 2
-    assert told(logged, UID, "--since", f"{today + timedelta(days=2)}") == []
+    assert len(told(logged, UID, "--from", f"{today - timedelta(days=1)}")) == 2
+    assert told(logged, UID, "--from", f"{today + timedelta(days=2)}") == []
     assert told(logged, UID, "--until", f"{today - timedelta(days=2)}") == []
 
 

@@ -54,7 +54,7 @@ def test_the_same_digits_of_two_namespaces_are_two_people(two: Academy) -> None:
     both = two.run("account", "show", "1001")
     assert (both.code, "NAMESPACE:MATRICULE" in both.err) == (1, True)
     assert two.show("77", DAYS[0])["matricules"] == ["aaf:77"]
-    post = ("--function", "ENS", "--uai", MICHELIS, "--end", DAYS[-1], "--sponsor", CLAIRE)
+    post = ("--function", "ENS", "--uai", MICHELIS, "--until", DAYS[-1], "--sponsor", CLAIRE)
     names = ("--family-name", "Alix", "--given-name", "Noé", "--matricule", "aaf:1001")
     assert "has the account luc.vasseur" in two.run("account", "create", *names, *post, *WHY, *AS_OF).err
     two.quiet_night(DAYS[1], epp(two, DAYS[1], claire), aaf(two, DAYS[1], luc()))

@@ -50,7 +50,7 @@ def last_run(academy: Academy) -> str:
         f"nightly --as-of {LATER}",
         "account unlock claire.dubreuil",
         "account rename claire.dubreuil --usage-name Morel --until 2026-10-01",
-        "password activate claire.dubreuil --administrator --to FILE",
+        "password activate claire.dubreuil --administrator --out FILE",
         "exception grant claire.dubreuil --service iprof --until 2026-10-01",
     ],
 )
@@ -76,7 +76,7 @@ def test_an_identity_check_is_not_even_counted(restored: Academy) -> None:
     numen.chmod(0o600)
     ran = restored.run(
         *("password", "reset", "claire.dubreuil", "--numen-file", numen, "--reason", "trial"),
-        *("--to", restored.folder / "codes.csv"),
+        *("--out", restored.folder / "codes.csv"),
     )
     assert ran.code == 11, ran.err
     assert restored.sandbox.entries("o=gouv,c=fr") == before
@@ -134,7 +134,7 @@ def test_a_deleted_last_run_is_no_older_directory(academy: Academy) -> None:
 def test_runs_of_the_help_desk_leave_no_record_and_are_not_asked_for(academy: Academy) -> None:
     academy.night(DAY, academy.feed(row(), day=DAY))
     codes = academy.folder / "codes.csv"
-    assert academy.run("password", "activate", "claire.dubreuil", "--to", codes, "--reason", "x").code == 0
+    assert academy.run("password", "activate", "claire.dubreuil", "--out", codes, "--reason", "x").code == 0
     academy.night(NEXT, academy.feed(row(), IDA, day=NEXT))
 
 

@@ -109,7 +109,7 @@ def test_a_person_in_waiting_and_a_name_that_nobody_has(loaded: Academy) -> None
 
 
 def test_failed_identity_checks(loaded: Academy) -> None:
-    words = ("password", "reset", "claire.dubreuil", "--numen-file", "-", "--to", loaded.folder / "new.csv")
+    words = ("password", "reset", "claire.dubreuil", "--numen-file", "-", "--out", loaded.folder / "new.csv")
     assert "is not that of this account" in loaded.run(*words, stdin="20E9500000AAA\n").err
     assert export(loaded, "claire.dubreuil")["attempts"]["failures"] == 1
 

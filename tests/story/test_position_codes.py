@@ -84,8 +84,8 @@ def test_a_word_stored_before_is_replaced_by_the_next_night(academy: Academy, *,
 def test_a_word_given_by_hand_is_not_stored_either(academy: Academy) -> None:
     academy.night("2026-02-01", academy.feed(*PEOPLE, day="2026-02-01"))
     ran = academy.run(
-        "assignment", "add", "nour.caron", "--uai", MICHELIS, "--function", "ENS", "--start", "2026-02-02",
-        "--end", "2026-06-30", "--position", "conge_maladie", "--as-of", "2026-02-01", "--reason", "essai",
+        "assignment", "add", "nour.caron", "--uai", MICHELIS, "--function", "ENS", "--from", "2026-02-02",
+        "--until", "2026-06-30", "--position", "conge_maladie", "--as-of", "2026-02-01", "--reason", "essai",
     )  # fmt: skip
     assert ran.code == 0, ran.err
     assert any("$activite$" in value for value in academy.values("nour.caron", "piactlAssignment"))

@@ -60,7 +60,7 @@ def test_a_changed_numen_proves_nothing_until_the_holdoff_is_over(staff: Academy
             assert f"before {UNTIL}" in ran.err
             assert "--without-check --reason" in ran.err
     path = staff.folder / "administrator.csv"
-    words = ("--without-check", "--reason", "came with an identity card", "--to", path)
+    words = ("--without-check", "--reason", "came with an identity card", "--out", path)
     assert staff.run("password", "reset", CLAIRE, *words).code == 0
     staff.change(CLAIRE, piactlProofChanged=[f"numen {day(-7)}"])
     ran, found = reset(staff, OTHER)

@@ -46,7 +46,7 @@ def rows(mail: str, *, newcomer: bool = True) -> list[str]:
 
 def answer(academy: Academy, numen: str) -> Ran:
     path = academy.folder / f"codes-{len(academy.said)}.csv"
-    return academy.run("password", "reset", CLAIRE, "--numen-file", "-", "--to", path, stdin=f"{numen}\n")
+    return academy.run("password", "reset", CLAIRE, "--numen-file", "-", "--out", path, stdin=f"{numen}\n")
 
 
 @dataclass
@@ -285,7 +285,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "lock": ("account", "lock", CLAIRE, *WHY),
     "unlock": ("account", "unlock", CLAIRE, *WHY),
     "enroll": ("otp", "enroll", CLAIRE, "--uri-file", "{new}", *WHY),
-    "activate": ("password", "activate", CLAIRE, "--to", "{new}"),
+    "activate": ("password", "activate", CLAIRE, "--out", "{new}"),
     "doctor": ("doctor", "-o", "json"),
 }
 
@@ -447,7 +447,7 @@ def test_a_device_in_force_that_cannot_be_read_lets_nobody_pass_by_the_number_al
     shown = academy.run("otp", "show", CLAIRE, "-o", "json").json[0]
     assert (shown["login"], shown["suspended"], shown["devices"]) == ("password and code", False, [])
     path = academy.folder / "codes.csv"
-    words = ("password", "reset", CLAIRE, "--numen-file", "-", "--one-time-code-file", "-", "--to", path)
+    words = ("password", "reset", CLAIRE, "--numen-file", "-", "--one-time-code-file", "-", "--out", path)
     ran = academy.run(*words, stdin=f"{NUMEN}\n{phone.code()}\n")
     assert ran.code not in (Exit.DONE, Exit.BUG), ran
     assert f",uid={CLAIRE}," in ran.err

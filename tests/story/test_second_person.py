@@ -54,7 +54,7 @@ def requested(academy: Academy, *words: str, code: int = 0) -> str:
 
 def approved(academy: Academy, request: str) -> tuple[Ran, dict[str, str]]:
     path = academy.folder / f"approved-{len(academy.said)}.csv"
-    ran = academy.run("password", "approve", request, "--to", path, "--yes")
+    ran = academy.run("password", "approve", request, "--out", path, "--yes")
     return ran, codes(path) if path.exists() else {}
 
 

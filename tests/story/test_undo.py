@@ -297,7 +297,7 @@ def test_one_off_commands_are_undone(academy: Academy) -> None:
         ("account", "close", claire, *until),
         ("account", "rename", claire, "--usage-name", "Morel", *until),
         ("exception", "grant", claire, "--service", "colibris", *until),
-        ("assignment", "add", claire, "--uai", "0800010B", "--function", "ENS", "--end", until[1]),
+        ("assignment", "add", claire, "--uai", "0800010B", "--function", "ENS", "--until", until[1]),
     ):
         before = state(academy)
         acted(academy, *words)
@@ -313,7 +313,7 @@ def test_an_account_made_by_hand_is_closed(academy: Academy) -> None:
     academy.night(EVE, academy.feed(CLAIRE, day=EVE))
     acted(
         academy, "account", "create", "--family-name", "Vidal", "--given-name", "Nour", "--uai", "0800009A",
-        "--function", "ENS", "--end", "2026-12-31", "--sponsor", "claire.dubreuil",
+        "--function", "ENS", "--until", "2026-12-31", "--sponsor", "claire.dubreuil",
     )  # fmt: skip
     result = undo(academy)
     assert fates(result) == {"nour.vidal": "reversed"}

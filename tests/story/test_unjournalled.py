@@ -38,7 +38,7 @@ def academy(
     academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
     academy.run("account", "lock", UID, *WHY)
     academy.run("account", "unlock", UID, *WHY)
-    assert academy.run("password", "activate", UID, *WHY, "--to", academy.folder / "handed-out").code == 0
+    assert academy.run("password", "activate", UID, *WHY, "--out", academy.folder / "handed-out").code == 0
     return academy
 
 

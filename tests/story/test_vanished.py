@@ -75,7 +75,7 @@ def test_a_deleted_entry_is_a_case_until_it_is_rebuilt(begun: Academy) -> None:
         assert ran.code == 1
         assert "piactl drift revert" in ran.err
     other = ("--family-name", "Roy", "--given-name", "Ida", "--uai", "0800009A", "--function", "ENS")
-    more = ("--sponsor", CLAIRE, "--end", DAYS[19], *WHY, "--dry-run", "-o", "json", *day)
+    more = ("--sponsor", CLAIRE, "--until", DAYS[19], *WHY, "--dry-run", "-o", "json", *day)
     assert "ida.roy2" in begun.run("account", "create", *other, *more).out
     shown = begun.run("drift", "revert", IDA, *WHY, "--dry-run", *day)
     assert "the password" in shown.out

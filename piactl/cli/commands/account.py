@@ -14,7 +14,7 @@ from piactl.cli.framework.options import AsOf, Output, ShowOutput, read_day
 from piactl.config.schema_validation import hint
 from piactl.core.model.account import State
 from piactl.core.model.person import read_uai
-from piactl.errors import AccountNotFound, Exit, PiactlError, UsageError
+from piactl.errors import Exit, NotFound, PiactlError, UsageError
 from piactl.report.account_text import account_text
 from piactl.report.table import rendered
 
@@ -129,7 +129,7 @@ def find(
         views = account_views(store, configuration.register, found, drifted)
         rows = [*filtered(store, accounts, views, filters)]
     if not found:
-        raise AccountNotFound(f"{wanted}: nobody has this name or a similar one")
+        raise NotFound(f"{wanted}: nobody has this name or a similar one")
     if not exact:
         say(f"{wanted}: nobody has this name; the nearest:")
     put(_rendered(rows, layout_or_default(output), filters))
@@ -157,7 +157,7 @@ def _filters(
     idle: int | None,
     never: bool,
 ) -> Filters:
-    """Raises UsageError with everything that is wrong: a word that fits nothing would look like nobody."""
+    """Raises UsageError and NotFound: a word that fits nothing would look like nobody."""
     from piactl.flows.queries.account_filters import Filters
 
     valid = [one.value for one in State]
@@ -166,19 +166,19 @@ def _filters(
         for wanted in states or ()
         if wanted not in valid
     ]
-    names = {
-        "profile": (profile, [p.name for p in policy.profiles]),
-        "service": (service, [*policy.services]),
-    }
-    for sort, (name, known) in names.items():
-        if name and name not in known:
-            wrong.append(f"--{sort} {name}: the policy has no such {sort}; {hint(name, known)}")
     if uai:
         known_uai, why = read_uai(uai)
         if known_uai is None:
             wrong.append(f"--uai: {why}")
     if wrong:
         raise UsageError("\n".join(wrong))
+    names = {
+        "profile": (profile, [p.name for p in policy.profiles]),
+        "service": (service, [*policy.services]),
+    }
+    for sort, (name, known) in names.items():
+        if name and name not in known:
+            raise NotFound(f"--{sort} {name}: the policy has no such {sort}; {hint(name, known)}")
     return Filters(states or (), profile, uai.strip().upper(), service, sponsor, locked, idle, never)
 
 

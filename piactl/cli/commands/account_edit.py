@@ -15,6 +15,7 @@ from piactl.cli.framework.options import (
     DryRun,
     LastDay,
     Names,
+    NeededLastDay,
     Reason,
     Yes,
     read_date,
@@ -157,7 +158,8 @@ def extend(
 def rename(
     account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="A uid, an address or a matricule.")],
     usage_name: Annotated[
-        str | None, typer.Option("--usage-name", help='The new usage name; "" for the family name alone.')
+        str | None,
+        typer.Option("--usage-name", help='The new usage name; "" for the family name alone. [required]'),
     ] = None,
     reason: Reason = "",
     until: LastDay = None,
@@ -181,17 +183,21 @@ def rename(
 
 
 def create(
-    family_name: Annotated[str, typer.Option("--family-name", help="As on the identity card.")] = "",
-    given_name: Annotated[str, typer.Option("--given-name")] = "",
-    uai: Annotated[str, typer.Option("--uai", help="The establishment.")] = "",
-    function: Annotated[str, typer.Option("--function", help="The function code, as ENS or ADM.")] = "",
-    end: Annotated[str | None, typer.Option("--end", metavar="DATE", help="The last day (required).")] = None,
+    family_name: Annotated[
+        str, typer.Option("--family-name", help="As on the identity card. [required]")
+    ] = "",
+    given_name: Annotated[str, typer.Option("--given-name", help="The first names. [required]")] = "",
+    uai: Annotated[str, typer.Option("--uai", help="The establishment. [required]")] = "",
+    function: Annotated[
+        str, typer.Option("--function", help="The function code, as ENS or ADM. [required]")
+    ] = "",
+    until: NeededLastDay = None,
     sponsor: Annotated[
-        str, typer.Option("--sponsor", help="The account of the person who is responsible for it.")
+        str, typer.Option("--sponsor", help="The account of the person who is responsible for it. [required]")
     ] = "",
     reason: Reason = "",
-    start: Annotated[
-        str | None, typer.Option("--start", metavar="DATE", help="The first day; today by default.")
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="The first day; today by default.")
     ] = None,
     usage_name: Annotated[str, typer.Option("--usage-name")] = "",
     civilite: Annotated[str, typer.Option("--civilite", help="M. or MME.")] = "",
@@ -207,8 +213,8 @@ def create(
 ) -> int:
     """Create an account for a person who is not in the HR data: an external speaker, a private contract.
 
-    The account gets an address by the usual rule and its rights from the function, and ends after --end. The
-    matricule of a person who left restores that person's account and addresses.
+    The account gets an address by the usual rule and its rights from the function, and ends after --until.
+    The matricule of a person who left restores that person's account and addresses.
     """
     from piactl.flows.accounts.create import Newcomer, prepare_newcomer
 
@@ -223,8 +229,8 @@ def create(
         uai=uai,
         function=function,
         corps=corps,
-        start=read_date("--start", start),
-        end=read_date("--end", end),
+        start=read_date("--from", from_),
+        end=read_date("--until", until),
         sponsor=sponsor,
     )
     configuration, order, author = acting.begin(manner)

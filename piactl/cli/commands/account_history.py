@@ -13,7 +13,7 @@ from piactl.cli.framework.options import Output, Since, Until, read_period
 from piactl.core.model.numen import read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
-from piactl.errors import AccountNotFound, DirectoryUnreachable, Exit, PiactlError
+from piactl.errors import DirectoryUnreachable, Exit, NotFound, PiactlError
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:
@@ -69,14 +69,14 @@ def history(
     if answer.uid:
         _ask_log(configuration, answer, {change.dn for change in changes}, first)
     if read_numen(name) is not None:
-        raise AccountNotFound(
+        raise NotFound(
             "a NUMEN is a secret and not a name of an account; give a uid, an address or a matricule"
         )
     if not answer.uid and not changes and not _of_journal(configuration, name, None, None):
         if answer.code is Exit.UNREACHABLE:
             say(f"{name}: the journal of this host has no such uid")
             return int(answer.code)
-        raise AccountNotFound(f"{name}: no such account in the directory or in the journal of this host")
+        raise NotFound(f"{name}: no such account in the directory or in the journal of this host")
     identities = {who: singular.dn for who, singular in configuration.settings.directory.identities.items()}
     limit = last.timestamp() if last else float("inf")
     writes = [w for w in answer.writes if datetime.fromisoformat(w.time).timestamp() <= limit]

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from piactl.cli.framework.account_batch import can_ask
 from piactl.cli.framework.context import reading, say, this_configuration, today
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
     PlanLayout,
     PlanOutput,
-    Reason,
+    SometimesReason,
     Yes,
     need_reason,
     read_allowed,
     read_day,
 )
 from piactl.cli.framework.run_context import show_plan
-from piactl.cli.framework.terminal import confirmed
+from piactl.cli.framework.terminal import confirm
 from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_output
 from piactl.report.plan_text import plan_text
@@ -56,7 +57,7 @@ def adopt(
         bool, typer.Option("--all", help="Show every entry, not the first few of each kind.")
     ] = False,
     apply_: Annotated[bool, typer.Option("--apply", help="Apply the plan at once.")] = False,
-    reason: Reason = "",
+    reason: SometimesReason = "",
     allow: Annotated[
         list[str] | None,
         typer.Option(
@@ -162,9 +163,7 @@ def _apply(
     from piactl.cli.framework.run_context import apply_plan, done_code
     from piactl.flows.plan.plan_file import plan_document
 
-    if not yes and ready.writes and sys.stdin.isatty() and sys.stderr.isatty():
+    if ready.writes and can_ask(yes=yes):
         print(plan_text(plan_document(ready)), end="", file=sys.stderr)
-        if not confirmed(f"Adopt {len(ready.writes)} entries?"):
-            say("nothing was changed")
-            return int(Exit.FAILED)
+        confirm(f"Adopt {len(ready.writes)} entries?")
     return done_code(apply_plan(configuration, ready, file, allowed, reason, output))

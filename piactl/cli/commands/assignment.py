@@ -17,6 +17,7 @@ from piactl.cli.framework.options import (
     DryRun,
     LastDay,
     Names,
+    NeededLastDay,
     Reason,
     Yes,
     read_date,
@@ -30,19 +31,22 @@ if TYPE_CHECKING:
     from piactl.core.model.person import Assignment
 
 
-Uai = Annotated[str, typer.Option("--uai", help="The establishment.")]
-Function = Annotated[str, typer.Option("--function", help="The function code, as ENS or DIR.")]
-Start = Annotated[str | None, typer.Option("--start", metavar="DATE", help="The first day.")]
-End = Annotated[str | None, typer.Option("--end", metavar="DATE", help="The last day (required).")]
+Uai = Annotated[str, typer.Option("--uai", help="The establishment, if there are several.")]
+Function = Annotated[str, typer.Option("--function", help="Its function code, as ENS or DIR.")]
+FirstDay = Annotated[
+    str | None, typer.Option("--from", metavar="DATE", help="The first day; today by default.")
+]
 Corps = Annotated[str, typer.Option("--corps", help="The code of the corps.")]
 
 
 def add(
     names: Names,
-    uai: Uai = "",
-    function: Function = "",
-    start: Start = None,
-    end: End = None,
+    uai: Annotated[str, typer.Option("--uai", help="The establishment. [required]")] = "",
+    function: Annotated[
+        str, typer.Option("--function", help="The function code, as ENS or DIR. [required]")
+    ] = "",
+    from_: FirstDay = None,
+    until: NeededLastDay = None,
     corps: Corps = "",
     position: Annotated[str, typer.Option("--position", help="A position of the policy.")] = "",
     reason: Reason = "",
@@ -52,13 +56,12 @@ def add(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Add an assignment to accounts, from --start (today by default) to --end."""
+    """Add an assignment to accounts, from --from (today by default) until --until."""
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     configuration, order, author = acting.begin(manner)
-    _need({"--uai": uai, "--function": function, "--end": end})
-    new = _assignment(uai, function, read_date("--start", start) or order.as_of, read_date("--end", end))
-
+    _need({"--uai": uai, "--function": function, "--until": until})
+    new = _assignment(uai, function, from_, until, order.as_of)
     new = replace(new, corps=corps.strip(), position=position.strip())
     return acting.act_on(names, assignments.add(author, new), manner, configuration, order)
 
@@ -66,11 +69,11 @@ def add(
 def end_(
     names: Names,
     on: Annotated[
-        str | None, typer.Option("--on", metavar="DATE", help="The last day of the assignment (required).")
+        str | None, typer.Option("--on", metavar="DATE", help="The last day of the assignment. [required]")
     ] = None,
     uai: Uai = "",
     function: Function = "",
-    start: Start = None,
+    from_: Annotated[str | None, typer.Option("--from", metavar="DATE", help="Its first day.")] = None,
     until: LastDay = None,
     reason: Reason = "",
     dry_run: DryRun = False,
@@ -79,7 +82,7 @@ def end_(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """End an assignment on a day. If there are several, --uai, --function and --start select one.
+    """End an assignment on a day. If there are several, --uai, --function and --from select one.
 
     For an assignment of HR --until is required; after that day the HR data apply again. The grace of the
     policy follows as after any end.
@@ -89,25 +92,22 @@ def end_(
     configuration, order, author = acting.begin(manner)
     _need({"--on": on})
     last_day = read_date("--on", on) or order.as_of
-    meant = assignments.Meant(_uai(uai), function.strip().upper(), read_date("--start", start))
+    meant = assignments.Meant(_uai(uai), function.strip().upper(), read_date("--from", from_))
     act = assignments.end(author, meant, last_day, read_date("--until", until))
     return acting.act_on(names, act, manner, configuration, order)
 
 
 def move(
     names: Names,
-    to: Annotated[str, typer.Option("--to", help="The UAI of the new establishment (required).")] = "",
-    start: Annotated[
-        str | None, typer.Option("--start", metavar="DATE", help="The first day there; today by default.")
-    ] = None,
-    end: End = None,
+    to: Annotated[str, typer.Option("--to", help="The UAI of the new establishment. [required]")] = "",
+    from_: FirstDay = None,
+    until: NeededLastDay = None,
     function: Annotated[
         str, typer.Option("--function", help="The function there; the same by default.")
     ] = "",
-    from_: Annotated[
-        str, typer.Option("--from", help="The UAI of the old establishment, if there are several.")
+    uai: Annotated[
+        str, typer.Option("--uai", help="The UAI of the old establishment, if there are several.")
     ] = "",
-    until: LastDay = None,
     reason: Reason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -118,14 +118,14 @@ def move(
     """Move accounts to another establishment: the old assignment ends the day before the new one starts.
 
     The effect of the delays of the policy is shown day by day before the change. For a person in the HR data
-    the end of the old assignment applies until --until, or else until --end.
+    the end of the old assignment applies until --until, too.
     """
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     configuration, order, author = acting.begin(manner)
-    _need({"--to": to, "--end": end})
-    new = _assignment(to, function, read_date("--start", start) or order.as_of, read_date("--end", end))
-    act = assignments.move(author, assignments.Meant(_uai(from_)), new, read_date("--until", until))
+    _need({"--to": to, "--until": until})
+    new = _assignment(to, function, from_, until, order.as_of)
+    act = assignments.move(author, assignments.Meant(_uai(uai)), new)
     return acting.act_on(names, act, manner, configuration, order)
 
 
@@ -135,7 +135,8 @@ def _need(given: dict[str, str | None]) -> None:
         raise UsageError(f"add {', '.join(missing)}")
 
 
-def _assignment(uai: str, function: str, start: date, end: date | None) -> Assignment:
+def _assignment(uai: str, function: str, from_: str | None, until: str | None, today: date) -> Assignment:
+    start, end = read_date("--from", from_) or today, read_date("--until", until)
     return Assignment(uai=_uai(uai), function=function.strip().upper(), start=start, end=end, source=MANUAL)
 
 

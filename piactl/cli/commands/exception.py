@@ -15,8 +15,8 @@ from piactl.cli.framework.options import (
     Allow,
     AsOf,
     DryRun,
-    LastDay,
     Names,
+    NeededLastDay,
     Output,
     Reason,
     Yes,
@@ -26,7 +26,7 @@ from piactl.cli.framework.options import (
 from piactl.config.schema_validation import hint
 from piactl.core.edits import exceptions
 from piactl.core.model.person import read_uai
-from piactl.errors import Exit, UsageError
+from piactl.errors import Exit, NotFound, UsageError
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("uid", "kind", "service", "uai", "start", "end", "by", "reason")
 
-ServiceName = Annotated[str, typer.Option("--service", help="A service of the policy (required).")]
+ServiceName = Annotated[str, typer.Option("--service", help="A service of the policy. [required]")]
 Uai = Annotated[str, typer.Option("--uai", help="The establishment, for a service of establishment scope.")]
 From = Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first day; today by default.")]
 
@@ -44,7 +44,7 @@ def grant(
     names: Names,
     service: ServiceName = "",
     uai: Uai = "",
-    until: LastDay = None,
+    until: NeededLastDay = None,
     from_: From = None,
     reason: Reason = "",
     dry_run: DryRun = False,
@@ -62,7 +62,7 @@ def deny(
     names: Names,
     service: ServiceName = "",
     uai: Uai = "",
-    until: LastDay = None,
+    until: NeededLastDay = None,
     from_: From = None,
     reason: Reason = "",
     dry_run: DryRun = False,
@@ -149,7 +149,7 @@ def _known(policy: Policy, name: str) -> Service:
     service_entry = policy.services.get(name)
     if service_entry is None:
         names = list(policy.services)
-        raise UsageError(f"--service {name}: the policy has no such service; {hint(name, names)}")
+        raise NotFound(f"--service {name}: the policy has no such service; {hint(name, names)}")
     return service_entry
 
 

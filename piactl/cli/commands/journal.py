@@ -27,8 +27,8 @@ from piactl.core.journal_line import BrokenLine
 from piactl.core.model.numen import masked
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
-from piactl.errors import AccountNotFound, Exit, PiactlError, UsageError
-from piactl.private_files import refuse_output, refuse_own_file
+from piactl.errors import Exit, NotFound, PiactlError, UsageError
+from piactl.private_files import refuse_missing, refuse_output, refuse_own_file
 from piactl.report.journal_text import file_text, proof_text, pruned_text
 from piactl.report.table import rendered
 
@@ -110,7 +110,7 @@ def row_of(change: JournalledChange) -> dict[str, Any]:
 
 
 def _last_run(path: str) -> str:
-    """The run of the latest change. Raises AccountNotFound where there is none."""
+    """The run of the latest change. Raises NotFound where there is none."""
     from piactl.journal.errors import unreadable
     from piactl.journal.rotated_files import newest_first
 
@@ -120,11 +120,11 @@ def _last_run(path: str) -> str:
                 return line.run
     except BrokenLine as broken:
         raise unreadable(path, 0, str(broken)) from None
-    raise AccountNotFound(f"{path}: no run has changed anything yet")
+    raise NotFound(f"{path}: no run has changed anything yet")
 
 
 def _uid_of(configuration: Configuration, name: str) -> str:
-    """The uid of what is no uid in the journal, as the directory knows it. Raises AccountNotFound."""
+    """The uid of what is no uid in the journal, as the directory knows it. Raises NotFound."""
     from piactl.flows.queries.history import find_uid
 
     called = masked(name)
@@ -135,7 +135,7 @@ def _uid_of(configuration: Configuration, name: str) -> str:
         say(f"{called}: is no uid in this journal; whether it is another name of an account cannot be asked:")
         raise
     if not uid:
-        raise AccountNotFound(
+        raise NotFound(
             f"{called}: no change that fits is of this uid, and no account has this uid, address, alias or "
             "matricule"
         )
@@ -233,6 +233,7 @@ def _verify_file(file: Path, head: str) -> int:
     from piactl.journal import verify_file
 
     kept = _read_head(head)
+    refuse_missing(str(file))
     try:
         with file.open("rb") as opened:
             refuse_own_file(str(file), opened.fileno())

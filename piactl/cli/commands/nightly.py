@@ -15,8 +15,8 @@ from piactl.cli.framework.options import (
     AsOf,
     Feeds,
     PlanLayout,
-    Reason,
     RunOutput,
+    SometimesReason,
     need_reason,
     read_day,
 )
@@ -46,7 +46,7 @@ def nightly(
     output: RunOutput = PlanLayout.TEXT,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 5 if rows were rejected.")] = False,
     accept_feed: AcceptFeed = None,
-    reason: Reason = "",
+    reason: SometimesReason = "",
 ) -> int:
     """Read the feeds, plan, check the guards and apply, in one run.
 

@@ -27,6 +27,7 @@ from piactl.cli.framework.options import (
     Reason,
     SecondPerson,
     ShowOutput,
+    SometimesReason,
     Yes,
 )
 from piactl.cli.framework.terminal import ask_secret
@@ -68,7 +69,7 @@ def verify(
     name: OneName,
     code_file: CodeFile = None,
     proof_file: ProofFile = None,
-    reason: Reason = "",
+    reason: SometimesReason = "",
     output: ActOutput = None,
     administrator: AsAdministrator = False,
     allow: Allow = None,
@@ -139,7 +140,7 @@ def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministra
 
 def resync(
     name: OneName,
-    reason: Reason = "",
+    reason: SometimesReason = "",
     output: ActOutput = None,
     administrator: AsAdministrator = False,
 ) -> int:

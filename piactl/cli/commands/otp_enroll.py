@@ -13,7 +13,7 @@ import typer
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import desk_manner, read_names
 from piactl.cli.framework.context import put, say
-from piactl.cli.framework.options import ActOutput, AsAdministrator, DryRun, Names, Reason, Yes
+from piactl.cli.framework.options import ActOutput, AsAdministrator, DryRun, Names, SometimesReason, Yes
 from piactl.clock import utc_now
 from piactl.errors import UsageError
 from piactl.private_files import refuse_output
@@ -37,7 +37,7 @@ def enroll(
             help="The otpauth URI in a new file of mode 0600; of several accounts one line each, as TSV.",
         ),
     ] = None,
-    reason: Reason = "",
+    reason: SometimesReason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     output: ActOutput = None,

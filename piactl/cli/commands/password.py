@@ -17,9 +17,9 @@ from piactl.cli.framework.options import (
     AsAdministrator,
     DryRun,
     Names,
-    Reason,
     SecondPerson,
     ShowOutput,
+    SometimesReason,
     Yes,
 )
 from piactl.cli.framework.terminal import ask_secret
@@ -96,7 +96,7 @@ def hand_out(
 
 def refuse_unsafe_way(manner: Manner, to: str | None) -> None:
     if to:
-        refuse_output("--to", to)
+        refuse_output("--out", to)
     from piactl.flows.helpdesk import activation
 
     if not manner.dry_run:
@@ -107,10 +107,12 @@ def refuse_unsafe_way(manner: Manner, to: str | None) -> None:
 
 To = Annotated[
     str | None,
-    typer.Option("--to", metavar="FILE", help="Write them to a new CSV file of mode 0600, for a mail merge."),
+    typer.Option(
+        "--out", metavar="FILE", help="Write them to a new CSV file of mode 0600, for a mail merge."
+    ),
 ]
 PrivateMail = Annotated[
-    bool, typer.Option("--private-mail", help="With --to: the private address of each person too.")
+    bool, typer.Option("--private-mail", help="With --out: the private address of each person too.")
 ]
 
 
@@ -118,7 +120,7 @@ def activate(
     names: Names,
     to: To = None,
     private_mail: PrivateMail = False,
-    reason: Reason = "",
+    reason: SometimesReason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     output: ActOutput = None,
@@ -158,7 +160,7 @@ def reset(
     ] = False,
     to: To = None,
     private_mail: PrivateMail = False,
-    reason: Reason = "",
+    reason: SometimesReason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     output: ActOutput = None,
@@ -204,7 +206,7 @@ def reset(
 
 def unblock(
     names: Names,
-    reason: Reason = "",
+    reason: SometimesReason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     output: ActOutput = None,

@@ -18,8 +18,8 @@ from piactl.cli.framework.options import (
     Feeds,
     PlanLayout,
     PlanOutput,
-    Reason,
     RunOutput,
+    SometimesReason,
     need_reason,
     read_allowed,
     read_day,
@@ -56,7 +56,7 @@ def plan(
         bool, typer.Option("--detailed-exitcode", help="Exit with 3 instead of 0 if the plan has changes.")
     ] = False,
     accept_feed: AcceptFeed = None,
-    reason: Reason = "",
+    reason: SometimesReason = "",
     draft: Annotated[
         str, typer.Option("--policy", metavar="FILE", help="Plan with this draft of a policy; - is stdin.")
     ] = "",
@@ -178,7 +178,7 @@ def apply(
         list[str] | None,
         typer.Option("--allow", metavar="KIND=N", help="Approve a broken guard for exactly N accounts."),
     ] = None,
-    reason: Reason = "",
+    reason: SometimesReason = "",
     output: RunOutput = PlanLayout.TEXT,
     ldif: Annotated[
         str,

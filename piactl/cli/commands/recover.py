@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import Manner, begin
+from piactl.cli.framework.account_batch import Manner, begin, can_ask
 from piactl.cli.framework.context import put, reading, say, this_configuration, writing
-from piactl.cli.framework.options import DryRun, PlanLayout, Reason, RunOutput, Yes
+from piactl.cli.framework.options import DryRun, PlanLayout, RunOutput, SometimesReason, Yes
 from piactl.cli.framework.run_context import done_code, tell
-from piactl.cli.framework.terminal import confirmed
+from piactl.cli.framework.terminal import confirm
 from piactl.clock import utc_now
 from piactl.core.text import counted
 from piactl.errors import DirectoryOlder, Exit, UsageError
@@ -35,7 +35,7 @@ def recover(
         str,
         typer.Option("--from", metavar="SERVER", help="Give the first server the entries of this one."),
     ] = "",
-    reason: Reason = "",
+    reason: SometimesReason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     output: RunOutput = PlanLayout.TEXT,
@@ -70,9 +70,8 @@ def recover(
     if dry_run or not accept:
         _print(report, output)
         return int(Exit.OLDER if report["older"] or report["runs"] else Exit.DONE)
-    if report["runs"] and not _confirmed(report, yes=yes):
-        say("nothing was changed")
-        return int(Exit.FAILED)
+    if report["runs"]:
+        _confirm(report, yes=yes)
     return _accept(reason, report, output)
 
 
@@ -121,12 +120,12 @@ def _print(report: dict[str, Any], output: PlanLayout) -> None:
         put([lost_text(report)])
 
 
-def _confirmed(report: dict[str, Any], *, yes: bool) -> bool:
-    """True with --yes, if the user confirms, or if there is no terminal to ask on."""
-    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return True
+def _confirm(report: dict[str, Any], *, yes: bool) -> None:
+    """Asks on a terminal, unless --yes is given. Raises Declined."""
+    if not can_ask(yes=yes):
+        return
     print(lost_text(report), end="", file=sys.stderr)
-    return confirmed(f"Accept that the directory lacks {counted(len(report['runs']), 'run')}?")
+    confirm(f"Accept that the directory lacks {counted(len(report['runs']), 'run')}?")
 
 
 def _accept(reason: str, report: dict[str, Any], output: PlanLayout) -> int:
@@ -188,10 +187,8 @@ def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool, dry_run: b
         return int(Exit.DONE)
     if output is PlanLayout.TEXT:
         print(mending_text(comparison), end="", file=sys.stderr)
-    ask = not yes and sys.stdin.isatty() and sys.stderr.isatty()
-    if ask and not confirmed(f"Write {counted(len(mending.writes), 'entry', 'entries')} at {mending.to}?"):
-        say("nothing was changed")
-        return int(Exit.FAILED)
+    if can_ask(yes=yes):
+        confirm(f"Write {counted(len(mending.writes), 'entry', 'entries')} at {mending.to}?")
     done = mend(
         mending,
         order,

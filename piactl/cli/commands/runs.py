@@ -13,7 +13,7 @@ from piactl.cli.framework.context import layout_or_default, put, reading, say, t
 from piactl.cli.framework.options import Output, Reason, need_reason, read_day
 from piactl.clock import utc_now
 from piactl.core.text import counted
-from piactl.errors import AccountNotFound, Exit
+from piactl.errors import Exit, NotFound
 from piactl.report.table import rendered
 
 COLUMNS = ("run", "as_of", "status", "user", "host", "started", "ended", "outcomes", "note")
@@ -40,7 +40,7 @@ def show(
     records = _records()
     record = next((r for r in records if run in (r["run"], "last")), None)
     if record is None:
-        raise AccountNotFound(f"{run}: no such run; see: piactl runs list")
+        raise NotFound(f"{run}: no such run; see: piactl runs list")
     shown = _shown(record)
     layout = layout_or_default(output)
     if layout == "json":

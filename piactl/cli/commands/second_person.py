@@ -13,7 +13,7 @@ from piactl.cli.commands.password import PrivateMail, To, hand_out, refuse_unsaf
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import Manner, desk_manner
 from piactl.cli.framework.context import layout_or_default, put, reading, this_configuration
-from piactl.cli.framework.options import ActOutput, DryRun, Output, Reason, Yes
+from piactl.cli.framework.options import ActOutput, DryRun, Output, SometimesReason, Yes
 from piactl.clock import utc_now
 from piactl.core.edits import ActRefused, Author
 from piactl.core.plan.guards import DEVICE, PASSWORD
@@ -96,7 +96,7 @@ def requests(
     withdraw: Annotated[
         str | None, typer.Option("--withdraw", metavar="REQUEST", help="Withdraw it; needs --reason.")
     ] = None,
-    reason: Reason = "",
+    reason: SometimesReason = "",
     yes: Yes = False,
     output: Output = None,
 ) -> int:

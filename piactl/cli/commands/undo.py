@@ -15,7 +15,7 @@ from piactl.cli.framework.context import ProgressLine, put, reading, say, writin
 from piactl.cli.framework.options import ActAsOf, Allow, DryRun, PlanLayout, Reason, RunOutput, Yes
 from piactl.cli.framework.run_context import _now, under_lock
 from piactl.cli.framework.stop_flag import stop_on_signals
-from piactl.cli.framework.terminal import StdoutLost, confirmed
+from piactl.cli.framework.terminal import StdoutLost, confirm
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.text import counted
@@ -90,9 +90,7 @@ def undo(
     if not undoing.ready.writes and not undoing.ready.records:
         return _finish(undoing, _result(undoing, configuration), output, everything=everything)
     refuse_broken_guards(undoing.ready.plan.refusals, order.allowed, _say_broken)
-    if not _confirmed(undoing, configuration, yes=yes):
-        say("nothing was changed")
-        return int(Exit.FAILED)
+    _confirm(undoing, configuration, yes=yes)
     done = _apply(undoing, configuration, order)
     result = _result(undoing, configuration, done)
     locked = [
@@ -133,14 +131,14 @@ def _say_broken(broken: Sequence[Refusal]) -> None:
     say_broken_guards(broken, most=_FIRST_GUARDS, more=' --reason "..."')
 
 
-def _confirmed(undoing: Undoing, configuration: Configuration, *, yes: bool) -> bool:
-    """True with --yes, if the user confirms, or if there is no terminal to ask on."""
+def _confirm(undoing: Undoing, configuration: Configuration, *, yes: bool) -> None:
+    """Asks on a terminal, unless --yes is given. Raises Declined."""
     writes = undoing.ready.writes
     if not can_ask(yes=yes):
-        return True
+        return
     print(undo_text(_result(undoing, configuration)), end="", file=sys.stderr)
     accounts = counted(len(writes), "account", "accounts")
-    return confirmed(f"Put back {accounts}?" if writes else "Change no account, but record the undo?")
+    confirm(f"Put back {accounts}?" if writes else "Change no account, but record the undo?")
 
 
 def _apply(undoing: Undoing, configuration: Configuration, order: Order) -> Done:

@@ -14,7 +14,7 @@ from piactl.cli.framework.context import layout_or_default, put, reading, say, t
 from piactl.cli.framework.options import AsOf, ShowOutput, read_day
 from piactl.clock import civil_today, utc_now
 from piactl.config.schema_validation import hint
-from piactl.errors import Exit, PiactlError, UsageError
+from piactl.errors import Exit, NotFound, PiactlError
 from piactl.report.table import rendered
 from piactl.report.why_text import COLUMNS, why_rows, why_text
 
@@ -73,12 +73,12 @@ def why(
 
 
 def _service(services: Mapping[str, Service], subject: str) -> Service | None:
-    """The service of that name; None for `login` and for the state. Raises UsageError."""
+    """The service of that name; None for `login` and for the state. Raises NotFound."""
     if subject in ("", LOGIN):
         return None
     service = services.get(subject)
     if service is None:
-        raise UsageError(f"{subject}: the policy has no such service; {hint(subject, [*services, LOGIN])}")
+        raise NotFound(f"{subject}: the policy has no such service; {hint(subject, [*services, LOGIN])}")
     return service
 
 

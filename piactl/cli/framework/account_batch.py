@@ -20,7 +20,7 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import Layout, need_reason, read_allowed, read_day
 from piactl.cli.framework.run_context import _now, new_order
 from piactl.cli.framework.stop_flag import stop_on_signals
-from piactl.cli.framework.terminal import StdoutLost, confirmed
+from piactl.cli.framework.terminal import StdoutLost, confirm
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, PiactlError, UsageError
 
@@ -166,9 +166,6 @@ def decide(
     console = BatchConsole(configuration, manner)
     run = command_run(configuration, order, manner)
     batch, result = run_batch(prepare, run, console, delivery, dry_run=manner.dry_run)
-    if result is None:
-        say("nothing was changed")
-        return int(Exit.FAILED)
     hooked = _call_hooks(configuration.settings, batch, result)
     code = finish(batch, result, manner)
     if show is not None and result.undelivered is None:
@@ -219,16 +216,16 @@ class BatchConsole:
     def show_broken_guards(self, broken: Sequence[Refusal]) -> None:
         say_broken_guards(broken)
 
-    def agrees(self, batch: Batch) -> bool:
+    def confirm(self, batch: Batch) -> None:
         from piactl.core.text import counted
         from piactl.flows.accounts.batch import BatchResult
         from piactl.report.plan_text import result_text
 
         if not can_ask(yes=self.manner.yes):
-            return True
+            return
         for facts in results_of(batch, BatchResult(planned=True)):
             print(result_text(facts), end="", file=sys.stderr)
-        return confirmed(f"Change {counted(len(batch.writes), 'account', 'accounts')}?")
+        confirm(f"Change {counted(len(batch.writes), 'account', 'accounts')}?")
 
 
 def can_ask(*, yes: bool) -> bool:

@@ -87,7 +87,11 @@ AsOf = Annotated[
     str | None,
     typer.Option("--as-of", metavar="DATE", help="The day of the answer (YYYY-MM-DD); today by default."),
 ]
-Reason = Annotated[str, typer.Option("--reason", help="The reason, in a sentence, for the record.")]
+Reason = Annotated[
+    str, typer.Option("--reason", help="The reason, in a sentence, for the record. [required]")
+]
+SometimesReason = Annotated[str, typer.Option("--reason", help="The reason, in a sentence, for the record.")]
+"""For commands that need a reason with some of their options only."""
 Feeds = Annotated[
     list[str] | None,
     typer.Argument(metavar="FEED", help="Feed files, PATH or SOURCE=PATH.", show_default=False),
@@ -128,6 +132,9 @@ SecondPerson = Annotated[
 ]
 LastDay = Annotated[
     str | None, typer.Option("--until", metavar="DATE", help="The last day, inclusive (YYYY-MM-DD).")
+]
+NeededLastDay = Annotated[
+    str | None, typer.Option("--until", metavar="DATE", help="The last day, inclusive. [required]")
 ]
 ActAsOf = Annotated[
     str | None, typer.Option("--as-of", metavar="DATE", help="Act as of another day (only for trials).")
@@ -194,7 +201,7 @@ def need_reason(reason: str, why: str, given: Mapping[str, object] | Sequence[ob
 Since = Annotated[
     str,
     typer.Option(
-        "--since", metavar="DATE", help="First day, inclusive (YYYY-MM-DD, or with a time: ...T03:15)."
+        "--from", metavar="DATE", help="First day, inclusive (YYYY-MM-DD, or with a time: ...T03:15)."
     ),
 ]
 Until = Annotated[
@@ -208,7 +215,7 @@ _DAYS = ("%Y-%m-%d", "%d/%m/%Y")
 
 
 def read_period(
-    configuration: Configuration, since: str, until: str, *, option: str = "--since"
+    configuration: Configuration, since: str, until: str, *, option: str = "--from"
 ) -> tuple[datetime | None, datetime | None]:
     """The first and last instant of a period, both included, None if not given. Days are in the timezone of
     the policy. `option` is the name of the first option. Raises UsageError with every problem."""
@@ -219,7 +226,7 @@ def read_period(
     first = _instant(option, since, zone, problems, whole_day=False)
     last = _instant("--until", until, zone, problems, whole_day=True)
     if first and last and first > last:
-        problems.append(f"--since {since} is after --until {until}: no day lies between them")
+        problems.append(f"--from {since} is after --until {until}: no day lies between them")
     if problems:
         raise UsageError("\n".join(problems))
     return first, last

@@ -8,11 +8,11 @@ import select
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Any, TextIO
 
-from piactl.errors import PiactlError, UsageError
+from piactl.errors import Declined, PiactlError, UsageError
 
 _ESCAPED = "piactl-escaped"
 
@@ -88,14 +88,14 @@ def discard(stream: TextIO) -> None:
     os.close(nowhere)
 
 
-def confirmed(question: str) -> bool:
-    """Asks on the terminal; any answer but yes is a no."""
+def confirm(question: str) -> None:
+    """Asks on the terminal. Raises Declined on any answer but yes."""
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     _wait_for_answer()
-    try:
-        return sys.stdin.readline().strip().lower() in ("y", "yes", "o", "oui")
-    except UnicodeDecodeError:
-        return False
+    with suppress(UnicodeDecodeError):
+        if sys.stdin.readline().strip().lower() in ("y", "yes", "o", "oui"):
+            return
+    raise Declined("nothing was changed")
 
 
 def _wait_for_answer() -> None:
@@ -122,10 +122,11 @@ def ask_secret(name: str, source: str | None, option: str) -> str:
     if source == "-":
         return _line_of_stdin(name, option)
     if source is not None:
-        from piactl.private_files import refuse_input
+        from piactl.private_files import refuse_input, refuse_missing
         from piactl.secrets import read_password
 
         refuse_input(option, source)
+        refuse_missing(source)
         return read_password(os.path.abspath(source)).decode("utf-8", "replace")  # noqa: PTH100 the text it takes
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(

@@ -44,7 +44,7 @@ def add(author: Author, new: Assignment, sponsor: str = "") -> Act:
 def added_override(new: Assignment, author: Author, sponsor: str, as_of: date) -> Override:
     """The override that records the author, reason and sponsor of an added assignment."""
     if new.end is None:
-        raise ActRefused("an assignment by hand needs an end: add --end DATE")
+        raise ActRefused("an assignment by hand needs an end: add --until DATE")
     return Override(
         OverrideKind.ADD,
         new.end,
@@ -128,7 +128,7 @@ def _ended(
             f"{account.uid}: HR already ends it on {assignment.end}; by hand it can only end sooner: "
             f"{assignment_text(assignment)}\nTo prolong it: piactl assignment add {account.uid} "
             f"--uai {assignment.uai} --function {assignment.function} "
-            f"--start {assignment.end + timedelta(days=1)} --end {last_day}"
+            f"--from {assignment.end + timedelta(days=1)} --until {last_day}"
         )
     if assignment.end == last_day:
         return replace(account, overrides=others)
@@ -184,9 +184,7 @@ def ended_by_hand(account: Account, assignment: Assignment, last_day: date) -> A
     return replace(account, assignments=_sorted(rest), overrides=tuple(overrides))
 
 
-def move(
-    author: Author, meant: Meant, new: Assignment, until: date | None = None, *, same_post: bool = True
-) -> Act:
+def move(author: Author, meant: Meant, new: Assignment, *, same_post: bool = True) -> Act:
     """Moves to another post: the selected assignment ends the day before `new` starts. `same_post`: blank
     function, corps, discipline and modality of `new` are taken from the old one."""
 
@@ -202,7 +200,7 @@ def move(
             raise ActRefused(f"{account.uid}: it is already at {old.uai}: {assignment_text(old)}")
         altered = account
         for assignment in _outlasting(selected, last_day):
-            altered = _ended(altered, assignment, last_day, until or new.end, author, rules)
+            altered = _ended(altered, assignment, last_day, new.end, author, rules)
         return _added(altered, post, author, "", rules)
 
     return act
@@ -226,7 +224,7 @@ def _meant(account: Account, meant: Meant, last_day: date, rules: Rules) -> list
     if not going_on:
         raise ActRefused(f"{account.uid}: no current or later assignment matches; it has:\n{_list(account)}")
     raise ActRefused(
-        f"{account.uid}: several assignments match; add --uai, --function or --start:\n"
+        f"{account.uid}: several assignments match; add --uai, --function or --from:\n"
         + "\n".join(f"  {assignment_text(a)}" for a in going_on)
     )
 

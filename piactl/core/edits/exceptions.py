@@ -8,6 +8,7 @@ from datetime import date
 from piactl.core.edits import Act, ActRefused, Altered, Author
 from piactl.core.model.account import Account, ServiceException
 from piactl.core.rules.desired import Rules
+from piactl.errors import NotFound
 
 
 def grant(author: Author, service: str, uai: str, start: date, end: date) -> Act:
@@ -47,7 +48,7 @@ def end_exceptions(author: Author, service: str, uai: str = "") -> Act:
         if others == account.exceptions:
             known = [*rules.policy.services, *(e.service for e in account.exceptions)]
             if service not in known:
-                raise ActRefused(
+                raise NotFound(
                     f"{account.uid}: it has no exception of {service}, and the policy has no such service.\n"
                     "See: piactl exception list"
                 )

@@ -144,7 +144,7 @@ def _remedies(case: Case) -> Iterator[Remedy]:
     if case.account.state is State.ARCHIVED:
         command = (
             "piactl account create --matricule M --family-name N --given-name N --uai UAI "
-            '--function CODE --end DATE --sponsor ACCOUNT --reason "..."'
+            '--function CODE --until DATE --sponsor ACCOUNT --reason "..."'
         )
         yield Remedy("if the person is back: an assignment in the HR data or by hand", command)
         return

@@ -195,6 +195,6 @@ def _keeps(position: Position, service: Service) -> bool:
 def _add_command(case: Case, uai: str) -> str:
     place = uai or "UAI"
     return (
-        f"piactl assignment add {case.account.uid} --uai {place} --function CODE --end DATE"
+        f"piactl assignment add {case.account.uid} --uai {place} --function CODE --until DATE"
         f'{case.as_of_option} --reason "..."'
     )

@@ -166,8 +166,8 @@ class Console(Protocol):
 
     def show_broken_guards(self, broken: Sequence[Refusal]) -> None: ...
 
-    def agrees(self, batch: Batch) -> bool:
-        """Whether the batch may be written."""
+    def confirm(self, batch: Batch) -> None:
+        """Asks whether the batch may be written. Raises Declined."""
 
 
 class Delivery(Protocol):
@@ -219,9 +219,9 @@ def run_batch(
     delivery: Delivery | None = None,
     *,
     dry_run: bool,
-) -> tuple[Batch, BatchResult | None]:
-    """Prepares a batch, asks, writes it and hands out its secrets; the result is None where the person did
-    not agree. `prepare` is given a Writer, and a Reader if `dry_run`.
+) -> tuple[Batch, BatchResult]:
+    """Prepares a batch, asks, writes it and hands out its secrets. `prepare` is given a Writer, and a Reader
+    if `dry_run`.
 
     Raises UnsafePlan where a guard is broken that the order does not allow, and what ends the run before
     anything was written; later errors are in the result.
@@ -238,8 +238,7 @@ def run_batch(
         if not batch.writes:
             return batch, BatchResult(run.order.run)
         refuse_broken_guards(batch.refusals, run.order.allowed, console.show_broken_guards)
-        if not console.agrees(batch):
-            return batch, None
+        console.confirm(batch)
         # signals are held back only while writing; a prompt may be left at once
         with console.stop_on_signals() as stop:
             return batch, _written(writer, batch, run, stop, delivery)

@@ -46,7 +46,7 @@ def prepare_newcomer(
     store: AccountStore, rules: Rules, newcomer: Newcomer, author: Author, reason: str
 ) -> Batch:
     """The account that the person would get. Raises UsageError with everything that is missing, ActRefused,
-    AccountNotFound for the sponsor."""
+    NotFound for the sponsor."""
     _check_values(newcomer)
     post = _post(newcomer, rules.as_of)
     check_assignment(post, rules)

@@ -23,7 +23,7 @@ from piactl.directory.store.account_write import account_write
 from piactl.directory.store.accounts import Unreadable, read_accounts_named
 from piactl.directory.store.case_records import case_record, read_case
 from piactl.directory.store.records import DATA, Places, UnreadableRecords, parsed, record_write
-from piactl.errors import AccountNotFound
+from piactl.errors import NotFound
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.accounts.matricules import owner_of
 from piactl.flows.apply.run import Order, head_facts, locked_run, must
@@ -32,10 +32,10 @@ from piactl.flows.queries.accounts import AccountStore
 
 
 def find_case(reader: Reader, state: str, id_: str) -> tuple[Case, bytes]:
-    """A case, and the bytes of its record. Raises AccountNotFound, UnreadableRecord."""
+    """A case, and the bytes of its record. Raises NotFound, UnreadableRecord."""
     entry = reader.read(Places(state).case(id_), [DATA])
     if entry is None:
-        raise AccountNotFound(f"{id_}: there is no such case; see: piactl match list")
+        raise NotFound(f"{id_}: there is no such case; see: piactl match list")
     data = entry.first(DATA) or b""
     return parsed(entry.dn, data, read_case), data
 
@@ -123,7 +123,7 @@ def decide(
 ) -> Case:
     """Writes the decision of a case, or takes it back (None), by one asserted write; returns the case.
 
-    Raises AccountNotFound, ActRefused if it has this decision already, and what `locked_run` raises.
+    Raises NotFound, ActRefused if it has this decision already, and what `locked_run` raises.
     """
     with locked_run(writer, order, settings, keys, unreadable, now, say) as run:
         case, data = find_case(writer, settings.directory.state, id_)
@@ -148,7 +148,7 @@ def decide(
 
 def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
     """The write that joins the matricule of a case to the account that it decides on, and the record of the
-    decision after it. Raises AccountNotFound, ActRefused."""
+    decision after it. Raises NotFound, ActRefused."""
     case, data = find_case(store.reader, store.directory.state, id_)
     owner = owner_of(store, case.matricule)
     if owner is not None:

@@ -10,18 +10,18 @@ from piactl.core.edits.closing import extend
 from piactl.core.model.account import LIVE
 from piactl.core.rules.desired import Rules
 from piactl.directory.store.records import UnreadableRecords
-from piactl.errors import AccountNotFound
+from piactl.errors import NotFound
 from piactl.flows.accounts.batch import Batch
 from piactl.flows.accounts.edit import prepare
 from piactl.flows.queries.accounts import AccountStore, find_account
 
 
 def find_sponsor(store: AccountStore, name: str) -> str:
-    """The uid of the account of a sponsor. Raises AccountNotFound, ActRefused for one that is closed."""
+    """The uid of the account of a sponsor. Raises NotFound, ActRefused for one that is closed."""
     try:
         sponsor = find_account(store, name)
-    except AccountNotFound as error:
-        raise AccountNotFound(f"--sponsor {error}") from None
+    except NotFound as error:
+        raise NotFound(f"--sponsor {error}") from None
     if sponsor.state not in LIVE:
         raise ActRefused(f"--sponsor {sponsor.uid}: is {sponsor.state.value}; name somebody who is here")
     return sponsor.uid

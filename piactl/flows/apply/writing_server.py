@@ -28,7 +28,7 @@ from piactl.directory.store.records import (
     text_of,
 )
 from piactl.directory.store.run_records import read_runs
-from piactl.errors import DirectoryUnreachable, PiactlError, UnsafePlan, UsageError
+from piactl.errors import DirectoryUnreachable, NotFound, PiactlError, UnsafePlan, UsageError
 from piactl.journal import Actor
 
 
@@ -73,7 +73,7 @@ def open_writing_server(
     first, *others = settings.servers
     if on:
         if on not in settings.servers:
-            raise UsageError(f"--on {on}: not one of directory.servers ({', '.join(settings.servers)})")
+            raise NotFound(f"--on {on}: not one of directory.servers ({', '.join(settings.servers)})")
         if not reason.strip():
             raise UsageError("--on needs a reason: piactl --on SERVER --reason TEXT COMMAND")
     move = None if on or not others else _find_move(settings, identity, password, unreadable, ask_all)

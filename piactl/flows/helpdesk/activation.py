@@ -44,11 +44,11 @@ def refuse_unsafe_way(*, to_file: bool, results_printed: bool, on_terminal: bool
     if to_file:
         return
     if results_printed:
-        raise UsageError("printed results never hold an activation password: with -o add --to FILE")
+        raise UsageError("printed results never hold an activation password: with -o add --out FILE")
     if not on_terminal:
         raise UsageError(
             "an activation password is shown on a terminal or written to a new file, never to a pipe: add "
-            "--to FILE"
+            "--out FILE"
         )
 
 

@@ -79,7 +79,7 @@ class ProofNeeded:
 def proof_needed(
     store: AccountStore, rules: Rules, name: str, identity: str, holdoff_days: int
 ) -> ProofNeeded:
-    """Raises AccountNotFound, and ActRefused for an account that gets no activation password, or of whose
+    """Raises NotFound, and ActRefused for an account that gets no activation password, or of whose
     person nothing is known that could be compared."""
     entry = find_entry(store, name)
     refuse_activation(entry.account, rules, identity)

@@ -24,6 +24,7 @@ from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.devices import device_change, read_all_devices, read_seal_keys
 from piactl.directory.store.memory_records import read_waiting
 from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, WAITING, Places, UnreadableRecords
+from piactl.errors import NotFound
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore
@@ -113,10 +114,10 @@ def reseals(store: AccountStore, key: str, unreadable: UnreadableRecords) -> Ite
 
 
 def check_retirable(keys: DigestKeys, key: str) -> None:
-    """Raises ActRefused for a key that is not there, or is the current one."""
+    """Raises NotFound, and ActRefused for the current key."""
     if key not in keys.keys:
         known = ", ".join(keys.keys)
-        raise ActRefused(f"{key}: the key file has no such key; it has {known}")
+        raise NotFound(f"{key}: the key file has no such key; it has {known}")
     if key == keys.current:
         raise ActRefused(f"{key}: it is the current key; make another one current first: piactl key add")
 

@@ -9,7 +9,7 @@ from typing import Any
 from piactl.core.model.account import LIVE, Account
 from piactl.core.model.overrides import sponsor_of
 from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
-from piactl.errors import AccountNotFound, PiactlError
+from piactl.errors import NotFound, PiactlError
 from piactl.flows.queries.accounts import AccountStore, find_account
 
 _OPEN = frozenset(state.value for state in LIVE)
@@ -42,7 +42,7 @@ def filtered(
 ) -> Iterator[dict[str, Any]]:
     """The views that fit; those of log ins with `last_login`, UTC, None if none is known.
 
-    Raises AccountNotFound for an unknown sponsor, PiactlError where the server keeps no last log ins.
+    Raises NotFound for an unknown sponsor, PiactlError where the server keeps no last log ins.
     """
     day = store.as_of
     sponsor = _sponsor(store, accounts, filters.sponsor) if filters.sponsor else ""
@@ -87,7 +87,7 @@ def _sponsor(store: AccountStore, accounts: Iterable[Account], name: str) -> str
     """The uid of a sponsor, who need not have an account any more."""
     try:
         return find_account(store, name).uid
-    except AccountNotFound:
+    except NotFound:
         if any(sponsor_of(account.overrides) == name for account in accounts):
             return name
         raise

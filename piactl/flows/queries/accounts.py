@@ -25,7 +25,7 @@ from piactl.directory.store.accounts import Entry, Unreadable, find_accounts, re
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.attribute_scans import read_uids
 from piactl.directory.store.memory_records import read_drift_memory
-from piactl.errors import AccountNotFound, PiactlError
+from piactl.errors import NotFound, PiactlError
 from piactl.flows.drift import decided, drift_list, drift_row, is_held
 
 View = Mapping[str, Any]
@@ -77,21 +77,19 @@ def find_entry(store: AccountStore, name: str) -> Entry:
     """The account with this uid, address, alias or matricule, with the values of its entry, as a night goes
     by it. It is protected if its entry is marked or the policy names it.
 
-    Raises AccountNotFound, and PiactlError if the entry is unreadable or several accounts match.
+    Raises NotFound, and PiactlError if the entry is unreadable or several accounts match.
     """
     name = name.strip()
     if not name:
-        raise AccountNotFound("no account is named; give a uid, an address or a matricule")
+        raise NotFound("no account is named; give a uid, an address or a matricule")
     if (numen := read_numen(name)) is not None:
-        raise AccountNotFound(
+        raise NotFound(
             f"{numen}: this is a NUMEN, which is a secret and names no account; give a uid, an address or a "
             "matricule"
         )
     entries = find_named(store, name)
     if not entries:
-        raise AccountNotFound(
-            f"{name}: no account has this uid, address, alias or matricule{_nearest(store, name)}"
-        )
+        raise NotFound(f"{name}: no account has this uid, address, alias or matricule{_nearest(store, name)}")
     if len(entries) > 1:
         exact = [entry for entry in entries if isinstance(entry, Entry) and entry.account.uid == name]
         if len(exact) != 1:

@@ -6,7 +6,7 @@ from typing import Any
 
 from piactl.config.schema_validation import hint
 from piactl.core.model.policy import Policy, Position, Profile, Service, When
-from piactl.errors import UsageError
+from piactl.errors import NotFound
 
 
 def service_rows(policy: Policy) -> list[dict[str, Any]]:
@@ -19,11 +19,11 @@ def service_view(policy: Policy, name: str) -> dict[str, Any]:
     """One service, as `service show -o json` prints it: with the profiles that give it, their conditions, and
     the effect of each position, with lines in the policy.
 
-    Raises UsageError with the nearest name if the policy has no such service.
+    Raises NotFound with the nearest name if the policy has no such service.
     """
     service = policy.services.get(name)
     if service is None:
-        raise UsageError(f"{name}: the policy has no such service; {hint(name, policy.services)}")
+        raise NotFound(f"{name}: the policy has no such service; {hint(name, policy.services)}")
     return {
         **_service(service, policy),
         "urn": policy.urn + name + (":UAI" if service.per_establishment else ""),
@@ -44,11 +44,11 @@ def profile_view(policy: Policy, name: str) -> dict[str, Any]:
     """One profile, as `profile show -o json` prints it: its condition, the profiles tried before it, its
     grace by corps, and its services.
 
-    Raises UsageError with the nearest name if the policy has no such profile.
+    Raises NotFound with the nearest name if the policy has no such profile.
     """
     names = [entry.name for entry in policy.profiles]
     if name not in names:
-        raise UsageError(f"{name}: the policy has no such profile; {hint(name, names)}")
+        raise NotFound(f"{name}: the policy has no such profile; {hint(name, names)}")
     place = names.index(name)
     return {
         **_profile(policy.profiles[place]),

@@ -19,7 +19,7 @@ from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.store.attribute_map import SECRETS, Encoding
 from piactl.directory.store.records import UnreadableRecords
-from piactl.errors import DirectoryOlder, UsageError
+from piactl.errors import DirectoryOlder, NotFound
 from piactl.flows.apply.executor import Done, write_beside
 from piactl.flows.apply.restored_directory import compare_runs
 from piactl.flows.apply.run import Order, head_facts, locked_run
@@ -72,11 +72,11 @@ def propose_mending(
     folder: Path,
 ) -> Mending:
     """Compares the first configured server with `source` and plans the writes, parents first. Changes
-    nothing. Raises UsageError if `source` is not another server of the list."""
+    nothing. Raises NotFound if `source` is not another server of the list."""
     to = settings.servers[0]
     if source not in settings.servers[1:]:
         known = ", ".join(settings.servers[1:]) or "none"
-        raise UsageError(f"{source}: name a server of directory.servers other than the first one ({known})")
+        raise NotFound(f"{source}: name a server of directory.servers other than the first one ({known})")
     scope = Scope(settings.accounts, settings.state, encoding)
     with ExitStack() as stack:
         readers = {

@@ -26,7 +26,7 @@ from piactl.directory.store.attribute_map import encoding_of
 from piactl.directory.store.memory_records import memory_writes, read_memory
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.run_records import read_runs
-from piactl.errors import AccountNotFound, PiactlError
+from piactl.errors import NotFound, PiactlError
 from piactl.flows.apply.run_lock import alive_alone
 from piactl.flows.apply.undo_log import Kept, read_undo
 from piactl.flows.plan.plan_file import sealed
@@ -62,7 +62,7 @@ def propose_undo(
 ) -> Undoing:
     """The plan that undoes the run `name`; `last` is the last run that changed accounts and is no undo.
 
-    `reader` must be allowed to read the undo log. Raises AccountNotFound if there is no such run, PiactlError
+    `reader` must be allowed to read the undo log. Raises NotFound if there is no such run, PiactlError
     if it is still running or its undo log is gone. A plan that breaks guards is returned with its refusals.
     """
     directory = settings.directory
@@ -96,7 +96,7 @@ def _chosen(records: Sequence[Record], name: str, now: datetime) -> Record:
     chosen = next(changing, None) if name == "last" else next((r for r in records if r["run"] == name), None)
     if chosen is None:
         which = "no run has changed accounts" if name == "last" else f"{name}: no such run"
-        raise AccountNotFound(
+        raise NotFound(
             f"{which}; see: piactl runs list\nChanges of passwords and devices by the help desk are no runs; "
             "they are in the journal and cannot be undone"
         )

@@ -314,7 +314,7 @@ def _give_passwords(world: World) -> None:
     passwords, and an administrator locks one."""
     uids = sorted(dn.split(",")[0].removeprefix("uid=") for dn in world.snapshot().accounts)[::19][:12]
     codes = world.folder / "codes.csv"
-    _done(world, "password", "activate", *uids, "--to", str(codes), "--yes")
+    _done(world, "password", "activate", *uids, "--out", str(codes), "--yes")
     with codes.open(encoding="utf-8-sig") as file:
         given = {row["uid"]: row["activation_password"] for row in csv.DictReader(file)}
     codes.unlink()

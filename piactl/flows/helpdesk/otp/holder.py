@@ -60,7 +60,7 @@ class Holder:
 
 
 def find_holder(store: AccountStore, name: str, unreadable: UnreadableRecords, identity: str = "") -> Holder:
-    """Raises AccountNotFound, and ActRefused for an archived account, which has no devices any more, or a
+    """Raises NotFound, and ActRefused for an archived account, which has no devices any more, or a
     protected one, where `identity`, that will write, is the help desk's."""
     return _holder(store, name, find_entry(store, name), unreadable, identity)
 
