@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 
 class Exit(IntEnum):
@@ -148,9 +149,14 @@ class LockLost(PiactlError):
 
 
 class UnsafePlan(PiactlError):
-    """Guards refused a plan; nothing was written."""
+    """A plan was refused and nothing was written; `refusals` are the guards that it broke, none if it was a
+    clock."""
 
     exit_code = Exit.REFUSED
+
+    def __init__(self, message: str, refusals: Sequence[Any] = ()) -> None:
+        self.refusals = tuple(refusals)
+        super().__init__(message)
 
 
 class StalePlan(PiactlError):

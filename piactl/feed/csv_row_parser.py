@@ -6,17 +6,17 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from piactl.core.model.numen import Numen
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import COUNTED, MOST_DISTINCT
 from piactl.feed.column_validators import Check, Fault, column_checks, is_matricule
 from piactl.feed.csv_record import StrayQuote, UnclosedQuote, split_record
 from piactl.feed.header import COLUMNS, REQUIRED, Layout
-from piactl.feed.mojibake import BLANKS, CODECS, SUSPECT, text_fault
+from piactl.feed.mojibake import BLANKS, CODECS, SUSPECT, text_fault, undecodable
 
 Row = list[Any]
 """The values of one row in the order of COLUMNS: text ("" is none), a date or None, a Numen or None."""
@@ -27,7 +27,7 @@ counted columns."""
 
 _MEMO = 50_000
 _UNIQUE = frozenset({"matricule", "numen", "courriel_prive"})
-_NONE_WHEN_BLANK = frozenset({"numen", "date_naissance", "debut", "fin"})
+NONE_WHEN_BLANK = frozenset({"numen", "date_naissance", "debut", "fin"})
 _MATRICULE, _NUMEN, _USAGE, _FAMILY, _BIRTH, _START, _END = (
     COLUMNS.index(c)
     for c in ("matricule", "numen", "nom_usage", "nom_famille", "date_naissance", "debut", "fin")
@@ -43,13 +43,14 @@ counting."""
 class BrokenRow:
     """A row that cannot be used. `faults` are (column, fault); `attributed`: the matricule is certain.
 
-    An uncertain matricule (the fields of the row are shifted) still holds its person.
+    An uncertain matricule (the fields of the row are shifted) still holds its person. `values` are those that
+    could be read, None where there is a fault; empty if the row could not be split.
     """
 
     matricule: str | None
     attributed: bool
     faults: list[tuple[str, Fault]]
-    numen: Numen | None = None
+    values: Row = field(default_factory=list)
 
 
 class FieldTooLong(Exception):
@@ -77,7 +78,7 @@ class Column:
         elif self.name in REQUIRED:
             result = (None, ("missing-value", f"{self.name} is blank"), 1)
         else:
-            result = (None if self.name in _NONE_WHEN_BLANK else "", None, 0)
+            result = (None if self.name in NONE_WHEN_BLANK else "", None, 0)
         if self.name not in _UNIQUE and len(self.memo) < _MEMO:
             self.memo[raw] = result
         return result
@@ -89,6 +90,7 @@ class RowParser:
     def __init__(self, layout: Layout, source: SourceSettings) -> None:
         self.layout = layout
         self._codec = CODECS[source.encoding]
+        self._undecodable = partial(undecodable, configured=source.encoding)
         self._longest = source.limits.max_field
         self._namespace = source.namespace
         checks = column_checks(source.date_formats, source.namespace)
@@ -252,7 +254,7 @@ class RowParser:
         faults += self._between(row)
         if faults:
             matricule = row[_MATRICULE]
-            return BrokenRow(matricule, matricule is not None, faults, row[_NUMEN])
+            return BrokenRow(matricule, matricule is not None, faults, row)
         if row[_USAGE] == row[_FAMILY]:
             row[_USAGE] = ""
         return row
@@ -291,22 +293,24 @@ class RowParser:
         try:
             parts = split_record(latin, delimiter)
         except StrayQuote:
-            return self._shapeless(latin.split(delimiter), "undecodable", "")
+            return self._shapeless(latin.split(delimiter), "undecodable", self._undecodable(raw))
         if any(len(part) > self._longest for part in parts):
             raise FieldTooLong
         if len(parts) != self.layout.width:
-            return self._shapeless(parts, "undecodable", "")
+            return self._shapeless(parts, "undecodable", self._undecodable(raw))
         fields, damage = [], {}
         for place, part in enumerate(parts):
             try:
                 fields.append(part.encode("latin-1").decode(self._codec))
             except UnicodeDecodeError:
                 fields.append("")
-                damage[place] = ("undecodable", "bytes are not valid in the configured encoding")
+                damage[place] = ("undecodable", self._undecodable(part.encode("latin-1")))
         broken = self._read_fields(fields, damage)
         if isinstance(broken, BrokenRow):
             return broken
-        return BrokenRow(broken[_MATRICULE], attributed=True, faults=[("", ("undecodable", ""))])
+        return BrokenRow(
+            broken[_MATRICULE], attributed=True, faults=[("", ("undecodable", self._undecodable(raw)))]
+        )
 
     def _wrong_width(self, fields: Sequence[str]) -> BrokenRow:
         if fields == [""]:

@@ -104,6 +104,9 @@ class Feed:
     """The canonical columns of the feed. A missing column says nothing; a blank in a column is an empty
     value."""
 
+    unusable: Sequence[tuple[Person, frozenset[str]]] = field(default=(), repr=False)
+    """The rows of held people, as far as they can be read, each with its columns that have a fault."""
+
     remarked: frozenset[str] = frozenset()
     """The matricules with a remark about one of their lines."""
 

@@ -56,6 +56,11 @@ def is_wholesale(bad: int, rows: int, not_ascii: int, limits: SourceLimits) -> b
     return bad >= _SMALLEST and 2 * bad > rows
 
 
+def undecodable(raw: bytes, configured: str) -> str:
+    """What is wrong with bytes that do not decode: the encoding that was expected, and that of the bytes."""
+    return f"bytes are not {configured}, as expected; they look like {likely_encoding(raw, configured)}"
+
+
 def likely_encoding(sample: bytes, configured: str) -> str:
     """The encoding, other than the configured one, that would decode `sample`."""
     if b"\0" in sample:

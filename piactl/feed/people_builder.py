@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from piactl.core.model.numen import Numen
 from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.plan import Rejection
-from piactl.feed.csv_row_parser import BrokenRow, Row
+from piactl.feed.csv_row_parser import NONE_WHEN_BLANK, BrokenRow, Row
 from piactl.feed.error_codes import rejection_message
+from piactl.feed.header import COLUMNS
 
 _PERSON_FIELDS = {
     "numen": "numen",
@@ -29,6 +29,7 @@ _ASSIGNMENT_FIELDS = {
     "fin": "end",
 }
 _MOST_ASSIGNMENTS = 500
+_UNREAD = "x"
 _FEW = 5
 
 
@@ -47,32 +48,35 @@ class PeopleBuilder:
         self.remarked: set[str] = set()
         self._held_lines: dict[str, list[int]] = {}
         self._contradictions: dict[str, tuple[list[str], list[int]]] = {}
+        self.unusable: list[tuple[Person, frozenset[str]]] = []
 
-    def add(self, row: Row, line: int) -> None:
-        """Adds a valid row."""
+    def _person(self, row: Row, line: int) -> Person:
+        """The person of one row, with its one assignment."""
         (matricule, numen, civilite, usage, family, given, birth, mail, former,
          corps, position, uai, function, discipline, modality, quotite, start, end) = row  # fmt: skip
         assignment = Assignment(
             uai, function, start, end, corps, position, modality, discipline, quotite,
             self.source, f"{self.file}:{line}",
         )  # fmt: skip
-        if numen is not None and numen.unusual:
-            self.unusual_numens.append(line)
-            self.remarked.add(matricule)
-        prior = self.people.get(matricule)
-        person = Person(
-            matricule, family, given, usage, civilite, birth, mail,
-            numen if prior is None else prior.numen, (assignment,), (line,), former=former,
+        return Person(
+            matricule, family, given, usage, civilite, birth, mail, numen, (assignment,), (line,),
+            former=former,
         )  # fmt: skip
-        if prior is None:
-            self.people[matricule] = person
-        else:
-            self._add_to(prior, person, numen, line)
 
-    def _add_to(self, prior: Person, person: Person, numen: Numen | None, line: int) -> None:
+    def add(self, row: Row, line: int) -> None:
+        """Adds a valid row."""
+        person = self._person(row, line)
+        if person.numen is not None and person.numen.unusual:
+            self.unusual_numens.append(line)
+            self.remarked.add(person.matricule)
+        prior = self.people.get(person.matricule)
+        if prior is None:
+            self.people[person.matricule] = person
+        else:
+            self._add_to(prior, person, line)
+
+    def _add_to(self, prior: Person, person: Person, line: int) -> None:
         differ = _differing(prior, person, _PERSON_FIELDS)
-        if numen != prior.numen:
-            differ.insert(0, "numen")
         if differ:
             columns, lines = self._contradictions.setdefault(prior.matricule, ([], []))
             columns.extend(c for c in differ if c not in columns)
@@ -114,6 +118,12 @@ class PeopleBuilder:
             self.unattributed += 1
         for column, (code, detail) in broken.faults:
             self._reject(line, column, code, detail, broken.matricule)
+        if broken.values:
+            row = [
+                _UNREAD if v is None and c not in NONE_WHEN_BLANK else v
+                for c, v in zip(COLUMNS, broken.values, strict=True)
+            ]
+            self.unusable.append((self._person(row, line), frozenset(column for column, _ in broken.faults)))
 
     def _reject(self, line: int, column: str, code: str, detail: str, matricule: str | None) -> None:
         message = rejection_message(code, detail)
@@ -137,6 +147,7 @@ class PeopleBuilder:
             person = self.people.pop(matricule, None)
             if person is not None:
                 lines += person.lines
+                self.unusable.append((person, frozenset()))
         self.rejections.sort(key=lambda r: (r.line, r.column, r.code))
         return sorted(set(lines))
 

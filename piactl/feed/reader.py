@@ -141,6 +141,7 @@ class FeedReader:
             people=self.builder.people,
             rejections=tuple(self.builder.rejections),
             held=self.builder.held,
+            unusable=self.builder.unusable,
             remarks=tuple(self._remarks()),
             delimiter=self.layout.delimiter if self.layout else "",
             encoding=self.source.encoding,
@@ -166,7 +167,7 @@ class FeedReader:
         if not raw:
             self._stop("empty")
         if raw.startswith(_WIDE_BOMS):
-            self._stop("wrong-encoding", f"the file is UTF-16, but {self.source.encoding} is configured")
+            self._stop("wrong-encoding", f"{self.source.encoding} is expected, but the file is UTF-16")
         has_bom = raw.startswith(_BOM)
         bare = raw[3:] if has_bom else raw
         if has_bom and not bare and not self.stream.peek(1):
@@ -174,7 +175,7 @@ class FeedReader:
         self._check_end(raw)
         if has_bom and self.source.encoding != "utf-8":
             self._refuse(
-                "wrong-encoding", f"the file starts like UTF-8, but {self.source.encoding} is configured"
+                "wrong-encoding", f"{self.source.encoding} is expected, but the file starts like UTF-8"
             )
         if not bare.strip() or is_trailer(bare):
             self._stop("empty", "the file has no header: the first line is blank or a #FIN line")
@@ -183,7 +184,7 @@ class FeedReader:
         except UnicodeDecodeError:
             instead = likely_encoding(bare, self.source.encoding)
             self._stop(
-                "wrong-encoding", f"the header is not {self.source.encoding}; {instead} would decode it"
+                "wrong-encoding", f"{self.source.encoding} is expected, but the header looks like {instead}"
             )
         self.layout, refusals = read_layout(header, self.source)
         self.refusals += refusals
@@ -291,11 +292,10 @@ class FeedReader:
             return
         damaged = rows.undecodable + rows.damaged
         if is_wholesale(damaged, self.count, rows.not_ascii, self.source.limits):
-            fault = f"do not decode as {configured}" if rows.undecodable else "contain damaged text"
+            fault = f"are not {configured}" if rows.undecodable else "contain damaged text"
             instead = likely_encoding(self.sample, configured)
-            self._refuse(
-                "wrong-encoding", f"{damaged} of {self.count} rows {fault}; {instead} would decode them"
-            )
+            what = f"{configured} is expected, but {damaged} of {self.count} rows {fault}"
+            self._refuse("wrong-encoding", f"{what}; they look like {instead}")
 
     def _facts(self) -> FeedFacts:
         rows, layout = self.rows, self.layout

@@ -44,7 +44,7 @@ class RefusedPlan(UnsafePlan):
 
     def __init__(self, message: str, ready: ReadyPlan, file: Path) -> None:
         self.ready, self.file = ready, file
-        super().__init__(message)
+        super().__init__(message, ready.plan.refusals)
 
 
 def run_nightly(
@@ -77,7 +77,7 @@ def run_nightly(
         _name_unjournalled(run, state.memory.last)
         made = build_continuing(accounts, rules, settings, scans, state, accepted, run.lock.keep)
         feeds, ready, cache = made.feeds, made.ready, made.cache
-        for message in made.refused:
+        for message in made.messages:
             say(message)
         # with a million people, their lines take as much memory as all that is to come
         scans.clear()
@@ -118,7 +118,7 @@ def run_nightly(
                 forget_old_requests,
             ),
         )
-        done.without_feeds = bool(made.refused)
+        done.without_feeds = made.refused
         if not done.stopped:
             done.let_in = _canaries_let_in(run, settings)
         # a run that did not end well leaves no cache

@@ -125,11 +125,11 @@ def test_two_operators_and_no_way_to_be_both(host: Host) -> None:
             ("ope", "eva", approve, {}, 1, "not allowed to execute"),
             ("eva", DESK, (*approve[:3], f"{name}-ended", "--yes"), {}, 9, "there is no such request"),
             ("eva", DESK, (*approve[:3], f"{name},ou=x", "--yes"), {}, 9, "there is no such request"),
-            ("eva", DESK, (*approve, "--to", "/srv/shared/new"), {}, 2, "writes no file for you"),
+            ("eva", DESK, (*approve, "--out", "/srv/shared/new"), {}, 2, "writes no file for you"),
             ("eva", DESK, ("piactl", "otp", "approve", name), {}, 1, f"piactl password approve {name}"),
             ("boss", ADMIN, approve, {}, 10, "only user piactl-desk has the password of desk"),
         ):
-            done = host.sudo(caller, user, *words, terminal="--to" not in words, **how)
+            done = host.sudo(caller, user, *words, terminal="--out" not in words, **how)
             assert (done.returncode, said in done.stdout + done.stderr) == (code, True), (caller, words, done)
     done = host.sudo("eva", DESK, *approve[:3], name.upper(), "--yes", terminal=True)
     assert (done.returncode, "shown this once" in done.stdout) == (Exit.DONE, True), done.stdout

@@ -255,7 +255,7 @@ def test_a_part_of_the_directory_restored_alone_is_noticed(make: Callable[[], Ac
         for words in (
             ["exception", "deny", "noel.carpentier", "--service", "iprof", *until, *for_one],
             ["assignment", "end", "claire.dubreuil", "--uai", THUILLIER, "--on", TUESDAY, *until, *for_one],
-            ["password", "activate", "ida.rollin", "--yes", "--to", academy.folder / "codes.csv"],
+            ["password", "activate", "ida.rollin", "--yes", "--out", academy.folder / "codes.csv"],
             ["account", "rekey", "ida.rollin", "--from", "1999", "--to", "2999", "--yes", *for_one],
             ["account", "merge", "noel.carpentier", "ida.rollin", "--yes", *for_one],
             ["runs", "rewind", "--to", SUNDAY, "--reason", "trial"],
@@ -295,7 +295,7 @@ def test_a_part_that_is_gone_or_old_is_noticed_by_each_command_that_writes(
     commands = (
         ["nightly", nights[1][1], "--as-of", TUESDAY],
         ["exception", "deny", "ida.rollin", "--service", "iprof", "--until", "2026-10-01", "--yes", *for_one],
-        ["password", "activate", "ida.rollin", "--yes", "--to", academy.folder / "codes.csv"],
+        ["password", "activate", "ida.rollin", "--yes", "--out", academy.folder / "codes.csv"],
         ["account", "rekey", "ida.rollin", "--from", "1999", "--to", "2999", "--yes", *for_one],
     )
 

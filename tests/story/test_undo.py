@@ -457,7 +457,7 @@ def test_on_a_terminal_it_shows_what_it_would_do_and_asks_before_it_begins(acade
     journal = (academy.sandbox.folder / "journal" / "piactl.jsonl").read_bytes()
     with academy.nothing_written():
         code, screen = at_terminal(academy, *words, answers={"[y/N]": "n"})
-    assert code == 1
+    assert code == 12
     shown, _, rest = screen.partition("Put back 3 accounts? [y/N]")
     assert f"Undo of run {run}: " in shown
     assert "hugo.caron: hugo.carron@ac-amiens.fr -> hugo.caron@ac-amiens.fr" in shown
@@ -483,5 +483,5 @@ def test_on_a_terminal_it_asks_though_no_account_changes(academy: Academy) -> No
         root.modify(source, {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(record).encode()])]})
     held = academy.sandbox.entries(academy.sandbox.state)
     code, screen = at_terminal(academy, "undo", "last", "--as-of", DAY, *WHY, answers={"[y/N]": "n"})
-    assert (code, "Change no account, but record the undo? [y/N]" in screen) == (1, True), screen
+    assert (code, "Change no account, but record the undo? [y/N]" in screen) == (12, True), screen
     assert academy.sandbox.entries(academy.sandbox.state) == held

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from piactl.cli.framework.context import put, say, this_configuration, today
 from piactl.cli.framework.options import PlanLayout, RunOutput
 from piactl.core.plan.run_state import Memory
 from piactl.core.text import counted
-from piactl.errors import Exit
+from piactl.errors import Exit, FeedRefused
 from piactl.private_files import refuse_output
 from piactl.report.escaping import shown
 
@@ -27,23 +28,28 @@ File = Annotated[str, typer.Argument(metavar="FEED", help="A feed file, PATH or 
 def check(
     file: File,
     output: RunOutput = PlanLayout.TEXT,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 5 if rows are rejected.")] = False,
 ) -> int:
     """Check a feed against the layout of its source and the policy, and report every problem.
 
-    Needs no directory, so the feed is not compared with the last one. Exit codes: 0 usable, 6 the whole feed
-    is refused.
+    Needs no directory, so the feed is not compared with the last one. Exit codes: 0 usable, 5 rows are
+    rejected, 6 the whole feed is refused.
     """
     from piactl.flows.plan.inputs.load_feeds import check_limits
 
     configuration = this_configuration()
-    sourced = _read(file, configuration)
-    check_limits([sourced], Memory(), {}, today(configuration), ())
+    try:
+        sourced = _read(file, configuration)
+        check_limits([sourced], Memory(), {}, today(configuration), ())
+    except FeedRefused as error:
+        if output is PlanLayout.JSON:
+            _put(file=error.file, status="refused", refusals=error.refusals)
+        raise
     feed, rejections = sourced.feed, sorted(sourced.rejections, key=lambda r: (r.line, r.column))
     facts = feed.facts
     held: dict[str | None, str] = {r.matricule: r.message for r in sourced.judgement}
     held.update(feed.held)
-    document = {
+    document: dict[str, Any] = {
+        "status": "partly usable" if rejections else "usable",
         "file": str(sourced.path),
         "source": facts.source,
         "digest": facts.digest,
@@ -66,8 +72,11 @@ def check(
         "held": held,
         "remarks": [remark.message for remark in feed.remarks],
     }
-    _print(document, output)
-    return int(Exit.PARTLY if strict and rejections else Exit.DONE)
+    if output is PlanLayout.JSON:
+        _put(**document)
+    else:
+        _print(document)
+    return int(Exit.PARTLY if rejections else Exit.DONE)
 
 
 def rejects(
@@ -99,11 +108,15 @@ def _read(file: str, configuration: Configuration) -> SourcedFeed:
     )
 
 
-def _print(document: dict[str, Any], output: PlanLayout) -> None:
-    if output is PlanLayout.JSON:
-        put([json.dumps(document, ensure_ascii=False, indent=1) + "\n"])
-        return
+def _put(refusals: Sequence[tuple[str, str]] = (), **facts: Any) -> None:
+    """Prints the object of a feed, of which nothing is known where it was refused."""
+    known = ("status", "file", "source", "digest", "date", "full", "rows", "people", "unattributed")
+    usual: dict[str, Any] = dict.fromkeys(known) | {"rejections": [], "held": {}, "remarks": []}
+    refused = [{"code": code, "message": message} for code, message in refusals]
+    put([json.dumps({**usual, **facts, "refusals": refused}, ensure_ascii=False, indent=1) + "\n"])
 
+
+def _print(document: dict[str, Any]) -> None:
     of = f" of {document['date']}" if document["date"] else ""
     sort = "full" if document["full"] else "delta"
     lines = [

@@ -24,6 +24,7 @@ from piactl.cli.framework.run_context import (
     _now,
     done_code,
     new_order,
+    refusals_as_json,
     say_refused,
     tell,
     under_lock,
@@ -59,7 +60,8 @@ def nightly(
     configuration = this_configuration()
     order = new_order(configuration, read_day(as_of, today(configuration)) if as_of else None, reason)
     try:
-        code = _run(configuration, order, feeds or [], accept_feed or [], output, strict=strict)
+        with refusals_as_json(output, order.run):
+            code = _run(configuration, order, feeds or [], accept_feed or [], output, strict=strict)
     except PiactlError as error:
         _metrics(configuration, order, int(error.exit_code), None, None)
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -29,6 +30,7 @@ from piactl.cli.framework.run_context import (
     apply_plan,
     done_code,
     new_order,
+    refusals_as_json,
     refuse_broken,
     show_plan,
     tell,
@@ -84,14 +86,15 @@ def plan(
     if out:
         refuse_output("--out", out, settings.plans_folder)
     day = read_day(as_of, today(configuration))
-    scans = scan_feeds(feeds or [], settings.sources, configuration.keys, settings.go_on, say)
-    with reading(configuration) as reader:
+    with refusals_as_json(output), ExitStack() as stack:
+        scans = scan_feeds(feeds or [], settings.sources, configuration.keys, settings.go_on, say)
+        reader = stack.enter_context(reading(configuration))
         accounts = ManagedAccounts(reader, settings.directory, configuration.encoding.fitted_to(reader))
         rules = configuration.rules(day)
         state = read_run_state(accounts, rules, configuration.unreadable, feeds=bool(scans))
         accepted = Accepted(accept_feed or (), bool(as_of))
         planned = build_continuing(accounts, rules, settings, scans, state, accepted)
-    for message in planned.refused:
+    for message in planned.messages:
         say(message)
     ready = sealed(planned.ready, configuration.keys, Path(settings.state_folder))
     if out:
@@ -152,7 +155,6 @@ def _seekable(name: str, plans: str) -> BinaryIO:
     """The open file, or a copy of the content of a pipe, so that it can be read twice. Raises UsageError
     under sudo for a file of this user that is not in the folder `plans`."""
     import shutil
-    from contextlib import ExitStack
     from tempfile import TemporaryFile
 
     with ExitStack() as stack:
@@ -200,10 +202,10 @@ def apply(
     if ldif:
         refuse_output("--ldif", ldif)
     ready = read_plan_file(file, configuration)
-    if ldif:
-        return _load(configuration, ready, file, Path(ldif), allowed, reason, output)
-    done = apply_plan(configuration, ready, file, allowed, reason, output)
-    return done_code(done)
+    with refusals_as_json(output, ready=ready):
+        if ldif:
+            return _load(configuration, ready, file, Path(ldif), allowed, reason, output)
+        return done_code(apply_plan(configuration, ready, file, allowed, reason, output))
 
 
 def _load(

@@ -16,10 +16,11 @@ from piactl.cli.framework.options import ActAsOf, Allow, DryRun, PlanLayout, Rea
 from piactl.cli.framework.run_context import _now, under_lock
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
+from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.text import counted
-from piactl.errors import Exit
+from piactl.errors import Exit, UnsafePlan
 from piactl.private_files import refuse_output
 from piactl.report.undo_text import undo_summary, undo_text
 
@@ -89,7 +90,13 @@ def undo(
         return _show_dry_run(undoing, configuration, order, output, everything=everything)
     if not undoing.ready.writes and not undoing.ready.records:
         return _finish(undoing, _result(undoing, configuration), output, everything=everything)
-    refuse_broken_guards(undoing.ready.plan.refusals, order.allowed, _say_broken)
+    try:
+        refuse_broken_guards(undoing.ready.plan.refusals, order.allowed, _say_broken)
+    except UnsafePlan:
+        if output is PlanLayout.JSON:
+            result = _result(undoing, configuration)
+            _print({**result, "status": RunStatus.REFUSED}, output, everything=everything)
+        raise
     _confirm(undoing, configuration, yes=yes)
     done = _apply(undoing, configuration, order)
     result = _result(undoing, configuration, done)

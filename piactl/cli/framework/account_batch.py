@@ -137,8 +137,8 @@ def operation_guard(configuration: Configuration, order: Order) -> OperationGuar
 def act_on(names: Sequence[str], act: Act, manner: Manner, configuration: Configuration, order: Order) -> int:
     """Applies the act to each named account and returns the exit code.
 
-    On a terminal, shows what would change and asks for confirmation. Raises UnsafePlan if a guard is broken,
-    and the error of the account if only one is named.
+    On a terminal, shows what would change and asks for confirmation. Raises what refuses the change, after
+    the results where they are data, and the error of the account if only one is named.
     """
     from piactl.flows.accounts.edit import prepare
 
@@ -168,9 +168,9 @@ def decide(
     batch, result = run_batch(prepare, run, console, delivery, dry_run=manner.dry_run)
     hooked = _call_hooks(configuration.settings, batch, result)
     code = finish(batch, result, manner)
-    if show is not None and result.undelivered is None:
+    if show is not None and result.undelivered is None and result.refused is None:
         show()
-    error = result.error or result.undelivered
+    error = result.refused or result.error or result.undelivered
     if error is not None:
         raise error
     return code if hooked or code != Exit.DONE else int(Exit.PARTLY)
@@ -257,7 +257,7 @@ def results_of(batch: Batch, result: BatchResult) -> list[dict[str, Any]]:
 def result_facts(account: PreparedAccount, result: BatchResult) -> dict[str, Any]:
     """The result object of one account; see docs/accounts.md."""
     from piactl.core.model.numen import read_numen
-    from piactl.flows.plan.plan_file import change_facts
+    from piactl.flows.plan.plan_file import change_facts, refusal_facts
 
     outcome, message = result.of(account)
     return {
@@ -267,6 +267,9 @@ def result_facts(account: PreparedAccount, result: BatchResult) -> dict[str, Any
         "kinds": list(account.write.kinds) if account.write else [],
         "message": message,
         "changes": [change_facts(change) for change in account.changes],
+        "refusals": list(map(refusal_facts, getattr(result.refused, "refusals", ())))
+        if account.write
+        else [],
         "outlook": [{"day": day.isoformat(), "what": what} for day, what in account.outlook],
     }
 
@@ -276,6 +279,8 @@ def finish(batch: Batch, result: BatchResult, manner: Manner) -> int:
     accounts = batch.accounts
     if len(accounts) == 1 and accounts[0].error is not None and manner.output is None:
         raise accounts[0].error
+    if result.refused is not None and not result.planned and manner.output is None:
+        raise result.refused
     try:
         put_results(results_of(batch, result), manner.output)
     except StdoutLost as lost:

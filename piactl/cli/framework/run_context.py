@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,11 @@ from piactl.cli.framework.commands import asked
 from piactl.cli.framework.context import ProgressLine, put, reading, say, today, writing
 from piactl.cli.framework.options import PlanLayout
 from piactl.cli.framework.stop_flag import stop_on_signals
+from piactl.cli.framework.terminal import StdoutLost
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
-from piactl.errors import Exit, PiactlError, UnsafePlan
+from piactl.errors import Exit, FeedRefused, FeedsRefused, NotFound, PiactlError, UnsafePlan, UsageError
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -184,7 +185,7 @@ def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> No
     if broken:
         say_refused(ready, name)
         number = counted(len(broken), "guard is broken", "guards are broken")
-        raise UnsafePlan(f"{number}; nothing was written")
+        raise UnsafePlan(f"{number}; nothing was written", broken)
 
 
 def say_refused(ready: ReadyPlan, name: str) -> None:
@@ -212,20 +213,17 @@ def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None
     if done.lagging:
         say("The next run evaluates every account again.")
     if output is PlanLayout.JSON:
-        import json
-
-        facts: dict[str, Any] = {
-            "run": done.run,
-            "status": done.status,
-            "outcomes": dict(done.counts),
-            "problems": [{"uid": u, "outcome": o, "message": m} for u, o, m in done.problems],
-        }
-        if done.lagging:
-            facts["lagging"] = done.lagging
-        if ready is not None:
-            facts["summary"] = dict(ready.plan.summary)
-            facts["plan"] = ready.fingerprint
-        put([json.dumps(facts, ensure_ascii=False, indent=1) + "\n"])
+        problems = [{"uid": u, "outcome": o, "message": m} for u, o, m in done.problems]
+        refused_feeds = [fact for error in done.without_feeds for fact in refused_feed_facts(error)]
+        put_run(
+            run=done.run,
+            status=done.status,
+            outcomes=dict(done.counts),
+            problems=problems,
+            lagging=list(done.lagging),
+            refused_feeds=refused_feeds,
+            **_plan_facts(ready),
+        )
         return
     # the word for stored outcomes differs
     shown = {Outcome.ALREADY.value: AccountOutcome.ALREADY.value}
@@ -233,6 +231,63 @@ def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None
         f"{number} {shown.get(outcome, outcome)}" for outcome, number in sorted(done.counts.items())
     )
     put([f"run {done.run}: {done.status}; {counts or 'nothing to do'}\n"])
+
+
+def put_run(**facts: Any) -> None:
+    """Prints a run as one json object, whatever became of it."""
+    import json
+
+    usual: dict[str, Any] = {
+        "run": None,
+        "status": RunStatus.REFUSED,
+        "error": "",
+        "outcomes": {},
+        "problems": [],
+        "lagging": [],
+        "refusals": [],
+        "refused_feeds": [],
+        "summary": {},
+        "plan": None,
+    }
+    put([json.dumps({**usual, **facts}, ensure_ascii=False, indent=1) + "\n"])
+
+
+def _plan_facts(ready: ReadyPlan | None) -> dict[str, Any]:
+    return {"summary": dict(ready.plan.summary), "plan": ready.fingerprint} if ready is not None else {}
+
+
+@contextmanager
+def refusals_as_json(
+    output: PlanLayout, run: str | None = None, ready: ReadyPlan | None = None
+) -> Iterator[None]:
+    """Prints the object of a run also where the block raises what prevents or ends it, with -o json."""
+    try:
+        yield
+    except PiactlError as error:
+        if output is PlanLayout.JSON and not isinstance(error, UsageError | NotFound | StdoutLost):
+            from piactl.flows.plan.plan_file import refusal_facts
+
+            refused = error.exit_code in (Exit.REFUSED, Exit.FEED_REFUSED)
+            guards = error.refusals if isinstance(error, UnsafePlan) else ()
+            put_run(
+                run=run,
+                status=RunStatus.REFUSED if refused else RunStatus.FAILED,
+                error=str(error),
+                refusals=list(map(refusal_facts, guards)),
+                refused_feeds=refused_feed_facts(error),
+                **_plan_facts(getattr(error, "ready", ready)),
+            )
+        raise
+
+
+def refused_feed_facts(error: PiactlError) -> list[dict[str, str]]:
+    """What refuses the feeds of an error, each reason with its file, code and message."""
+    if isinstance(error, FeedsRefused):
+        return [fact for one in error.errors for fact in refused_feed_facts(one)]
+    if isinstance(error, FeedRefused):
+        return [{"file": error.file, "code": code, "message": text} for code, text in error.refusals]
+    files = getattr(error, "files", ())
+    return [{"file": file, "code": "another-day", "message": str(error)} for file in files]
 
 
 def done_code(done: Done) -> int:

@@ -451,7 +451,7 @@ def assignment_problems(
         if position is None:
             message = f"position {assignment.position!r} is not in the policy: add it under positions"
             problems.append((assignment, "position", "position-unknown", message))
-        elif not position.ends and policy.profile(assignment, register) is None:
+        if not (position and position.ends) and policy.profile(assignment, register) is None:
             message = f"fonction {assignment.function!r} fits no profile of the policy: add it to one"
             problems.append((assignment, "fonction", "profile-none", message))
         if policy.unknown_establishment == "rejection" and assignment.uai not in register:

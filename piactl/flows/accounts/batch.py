@@ -22,7 +22,7 @@ from piactl.directory.port import Outcome, Reader, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import UnreadableRecords
-from piactl.errors import Exit, PiactlError, ReplyLost, UnsafePlan
+from piactl.errors import Declined, Exit, PiactlError, ReplyLost, UnsafePlan
 from piactl.flows.accounts.hooks import OwnerNotice
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone
 from piactl.flows.apply.run import Order, Run, check_date, run_alone
@@ -89,15 +89,16 @@ class BatchResult:
     """What became of a batch. `outcomes` has the outcome and message of each write that was made or refused,
     by uid.
 
-    `error` ended the batch early, `stopped` is the signal that did; `undelivered` says why the secrets that
-    were set could not be handed out. `planned`: nothing was to be written. `lagging` are the servers
-    that do not have everything yet, each with the reason.
+    `refused` says why nothing may be written, `error` ended the batch early, `stopped` is the signal that
+    did; `undelivered` says why the secrets that were set could not be handed out. `planned`: nothing was to
+    be written. `lagging` are the servers that do not have everything yet, each with the reason.
     """
 
     run: str = ""
     planned: bool = False
     outcomes: dict[str, tuple[str, str]] = field(default_factory=dict)
     stopped: str = ""
+    refused: PiactlError | None = None
     error: PiactlError | None = None
     undelivered: PiactlError | None = None
     lagging: Sequence[str] = ()
@@ -109,6 +110,8 @@ class BatchResult:
             return AccountOutcome.NOT_FOUND if missing else AccountOutcome.REFUSED, str(account.error)
         if account.write is None:
             return AccountOutcome.ALREADY, account.note
+        if self.refused is not None:
+            return AccountOutcome.REFUSED, str(self.refused)
         if self.planned:
             return AccountOutcome.WOULD_CHANGE, account.note
         if account.uid in self.outcomes:
@@ -223,25 +226,32 @@ def run_batch(
     """Prepares a batch, asks, writes it and hands out its secrets. `prepare` is given a Writer, and a Reader
     if `dry_run`.
 
-    Raises UnsafePlan where a guard is broken that the order does not allow, and what ends the run before
-    anything was written; later errors are in the result.
+    A broken guard that the order does not allow, and what ends the run before anything was written, is
+    `refused` in the result; what was met later is its `error`. Raises Declined, and what prevents a
+    preparation.
     """
     if dry_run:
         with console.reading() as reader:
             batch = prepare(reader)
-        broken = refused(batch.refusals, run.order.allowed)
-        if broken:
-            console.show_broken_guards(broken)
+        try:
+            refuse_broken_guards(batch.refusals, run.order.allowed, console.show_broken_guards)
+        except UnsafePlan as error:
+            return batch, BatchResult(planned=True, refused=error)
         return batch, BatchResult(planned=True)
     with console.writing() as writer:
         batch = prepare(writer)
         if not batch.writes:
             return batch, BatchResult(run.order.run)
-        refuse_broken_guards(batch.refusals, run.order.allowed, console.show_broken_guards)
-        console.confirm(batch)
-        # signals are held back only while writing; a prompt may be left at once
-        with console.stop_on_signals() as stop:
-            return batch, _written(writer, batch, run, stop, delivery)
+        try:
+            refuse_broken_guards(batch.refusals, run.order.allowed, console.show_broken_guards)
+            console.confirm(batch)
+            # signals are held back only while writing; a prompt may be left at once
+            with console.stop_on_signals() as stop:
+                return batch, _written(writer, batch, run, stop, delivery)
+        except Declined:
+            raise
+        except PiactlError as error:
+            return batch, BatchResult(refused=error)
 
 
 def refuse_broken_guards(
@@ -252,7 +262,7 @@ def refuse_broken_guards(
     if broken:
         show(broken)
         raise UnsafePlan(
-            f"{counted(len(broken), 'guard is broken', 'guards are broken')}; nothing was written"
+            f"{counted(len(broken), 'guard is broken', 'guards are broken')}; nothing was written", broken
         )
 
 

@@ -52,8 +52,8 @@ class Done:
     """A sentence for each server of the list that does not have yet what this run wrote."""
     let_in: int = 0
     """How many binds of canaries a server accepted."""
-    without_feeds: bool = False
-    """Whether the feeds of some source were refused and the run went on without them."""
+    without_feeds: Sequence[PiactlError] = ()
+    """Why the feeds of some sources were refused; the run went on without them."""
 
     @property
     def ended_status(self) -> RunStatus:
@@ -102,7 +102,7 @@ def apply_work(
     if broken:
         run.journal.end({"refused": len(broken)})
         run.record(RunStatus.REFUSED, **facts, journal=head_facts(run.journal.head))
-        raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written")
+        raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written", broken)
     require_schema(run.writer, run.settings.directory, ready.writes)
     done = Done(run.order.run, brief=brief)
     last: LastRun | None = None

@@ -86,7 +86,7 @@ def run_offline_load(
             return done
         broken = refused(ready.plan.refusals, order.allowed)
         if broken:
-            raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written")
+            raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written", broken)
         _check_loadable(run, ready, encoding_of(policy, settings.directory, None))
         return _write_ldif(run, ready, file, progress, stop, remember=last is None)
 

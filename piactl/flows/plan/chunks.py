@@ -313,7 +313,9 @@ class _Chunks:
         """The feed with the rows of these people alone, judged."""
         feed, rows = sourced.feed, self.rows[sourced.source.name].of(people)
         held = {**feed.held, **rows.held}
-        feed = replace(feed, people=rows.people, held=held, remarked=feed.remarked | rows.remarked)
+        remarked = feed.remarked | rows.remarked
+        # the joint evaluation judges the rows of held people
+        feed = replace(feed, people=rows.people, held=held, remarked=remarked, unusable=())
         return judged(replace(sourced, feed=feed), self.rules.policy, self.rules.register)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import Rules
-from piactl.errors import FeedRefused, FeedsRefused
+from piactl.errors import FeedRefused, FeedsRefused, PiactlError
 from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.incremental import NextCache, RunState
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
@@ -18,13 +18,18 @@ from piactl.flows.plan.ready_plan import ReadyPlan
 
 @dataclass(frozen=True, slots=True)
 class Continued:
-    """The feeds, the plan and the next sync cache of one run (see `build_plan`), and the messages that refuse
-    the feeds of other sources."""
+    """The feeds, the plan and the next sync cache of one run (see `build_plan`), and what refuses the feeds
+    of other sources."""
 
     feeds: list[SourcedFeed]
     ready: ReadyPlan
     cache: NextCache | None
-    refused: tuple[str, ...] = ()
+    refused: tuple[PiactlError, ...] = ()
+    remark: str = ""
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        return (*map(str, self.refused), self.remark) if self.refused else ()
 
 
 def build_continuing(
@@ -40,7 +45,8 @@ def build_continuing(
 
     Of a refused source no feed is used. Raises FeedRefused and what else `build_plan` raises.
     """
-    left, refused, sources = list(scans), [], []
+    left, sources = list(scans), list[str]()
+    refused: list[PiactlError] = []
     while True:
         try:
             feeds, ready, cache = build_plan(accounts, rules, settings, left, state, accepted, tick)
@@ -50,14 +56,14 @@ def build_continuing(
             alone = isinstance(error, FeedsOfAnotherDay) and not error.others_fit
             if alone or not names or not names <= settings.go_on:
                 raise
-            refused.append(str(error))
+            refused.append(error)
             sources += sorted(names)
             left = [scan for scan in left if scan.source.name not in names]
+    remark = ""
     if sources:
         remark = f"feed refused of {', '.join(sources)}: dates and the other sources go on without it"
         ready = replace(ready, plan=replace(ready.plan, remarks=(*ready.plan.remarks, remark)))
-        refused.append(remark)
-    return Continued(feeds, ready, cache, tuple(refused))
+    return Continued(feeds, ready, cache, tuple(refused), remark)
 
 
 def _files(error: FeedRefused | FeedsOfAnotherDay) -> set[str]:

@@ -132,6 +132,11 @@ def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedF
         rejection
         for person in feed.people.values()
         for rejection in policy_rejections(person, feed.facts.file, policy, register)
+    ) + tuple(
+        rejection
+        for person, faulty in feed.unusable
+        for rejection in policy_rejections(person, feed.facts.file, policy, register)
+        if _is_certain(rejection, person, faulty, policy)
     )
     coded = {
         matricule: replace(person, assignments=assignments)
@@ -149,6 +154,16 @@ def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedF
         columns[column] = (values, bad + count)
     feed = replace(feed, facts=replace(feed.facts, columns=columns))
     return replace(sourced, feed=feed, judgement=rejections)
+
+
+def _is_certain(rejection: Rejection, person: Person, faulty: frozenset[str], policy: Policy) -> bool:
+    """Whether a rejection holds whatever stands in the columns that could not be read. The profile of a
+    function can depend on them."""
+    if rejection.column != "fonction" or not faulty:
+        return rejection.column not in faulty
+    function = person.assignments[0].function
+    profiles = (profile.when.conditions for profile in policy.profiles)
+    return not any(function in conditions.get("fonction", (function,)) for conditions in profiles)
 
 
 def policy_rejections(person: Person, file: str, policy: Policy, register: Register) -> list[Rejection]:

@@ -1,0 +1,121 @@
+"""What piactl refuses is data as well: `-o json` prints its object on exits 4, 5 and 6, as on success."""
+
+from __future__ import annotations
+
+from .academy import Academy
+from .feeds import MICHELIS, row, text
+
+DAYS = [f"2026-09-{day:02}" for day in range(5, 12)]
+WHY = ("--reason", "appel du proviseur")
+CLAIRE, IDA = "claire.dubreuil", "ida.roy"
+ROWS = (row(), row(matricule="1999", prenom="Ida", nom_famille="Roy", fonction="DIR", uai=MICHELIS))
+
+
+def test_a_night_and_a_plan(academy: Academy) -> None:
+    academy.edit("policy.yaml", "  rename:     {floor: 15, share: 0.005}", "  rename:     {max: 0, share: 0}")
+    academy.edit("policy.yaml", "      rename:     {floor: 20, share: 0.02}\n", "")
+    empty = academy.raw_feed(b"")
+    done = academy.night(DAYS[0], academy.feed(*ROWS, day=DAYS[0])).json
+    assert (done["status"], done["refusals"], done["refused_feeds"], done["error"]) == ("done", [], [], "")
+
+    ran = academy.night(DAYS[1], empty, code=6)
+    (refused,) = ran.json["refused_feeds"]
+    assert (refused["file"], refused["code"]) == (str(empty), "empty")
+    assert (ran.json["status"], ran.json["summary"], ran.json["plan"]) == ("refused", {}, None)
+    assert ran.json.keys() == done.keys()
+    assert "[empty]" in ran.json["error"]
+    assert academy.run("plan", empty, "-o", "json").json["refused_feeds"] == [refused]
+
+    renamed = academy.feed(ROWS[0].replace(";Dubreuil;", ";Aubry;"), ROWS[1], day=DAYS[1])
+    ran = academy.night(DAYS[1], renamed, code=4)
+    (guard,) = ran.json["refusals"]
+    assert (guard["guard"], guard["found"], guard["of"], guard["limit"]["max"]) == ("rename", 1, 2, 0)
+    assert (ran.json["status"], ran.json["summary"]["rename"], ran.json["outcomes"]) == ("refused", 1, {})
+    assert ran.json.keys() == done.keys()
+    ran = academy.run("apply", ran.plan_file, "-o", "json")
+    assert (ran.code, ran.json["refusals"], ran.json.keys()) == (4, [guard], done.keys())
+
+    # a clock, and a run that cannot begin
+    ran = academy.night("2026-09-01", code=4)
+    assert (ran.json["refusals"], "is before that of the last one" in ran.json["error"]) == ([], True)
+    assert academy.run("nightly", "--as-of", "soon", "-o", "json").out == ""
+
+
+def test_feed_check(academy: Academy) -> None:
+    """Every error of a row at once, of layout, names and policy; the encoding of wrong bytes."""
+    wrong = {"prenom": "J3an", "fonction": "ZZZ"}
+    rows = [
+        *ROWS,
+        row(matricule="1002", uai="0800009B", debut="30/02/2026", **wrong),
+        row(matricule="1003", position="odd", **wrong),
+        # a right row of somebody with a wrong one
+        row(matricule="1003", uai="0800009B"),
+        # the profile of a known function could depend on what is wrong
+        row(matricule="1004", uai="0800009B"),
+        row(matricule="1005", prenom="Zoé"),
+    ]
+    content = text(rows, DAYS[0]).replace("Zoé", "Zo\xe9").encode("latin-1")
+    feed = academy.raw_feed(content)
+    ran = academy.run("feed", "check", feed, "-o", "json")
+    assert (ran.code, ran.json["status"], ran.json["refusals"]) == (5, "partly usable", [])
+    codes: dict[int, set[str]] = {}
+    for rejection in ran.json["rejections"]:
+        codes.setdefault(rejection["line"], set()).add(rejection["code"])
+    assert codes == {
+        4: {"bad-uai", "bad-date", "name-digit", "profile-none"},
+        5: {"position-unknown", "name-digit", "profile-none"},
+        6: {"bad-uai"},
+        7: {"bad-uai"},
+        8: {"undecodable"},
+    }
+    shown = academy.run("feed", "check", feed)
+    assert (
+        shown.code,
+        "prenom: bytes are not utf-8, as expected; they look like windows-1252" in shown.out,
+    ) == (
+        5,
+        True,
+    )
+    # a night holds the same people, for the same reasons
+    limits = "  hr: {limits: {bad_floor: 99, held_floor: 99}, kind: full,"
+    academy.edit("piactl.yaml", "  hr: {kind: full,", limits)
+    plan = academy.plan(feed, "--as-of", DAYS[0])
+    assert {(r["line"], r["code"]) for r in plan["rejections"]} == {(n, c) for n in codes for c in codes[n]}
+    assert {change["uid"] for change in plan["changes"]} == {CLAIRE, IDA}
+
+    usable = academy.run("feed", "check", academy.feed(*ROWS, day=DAYS[0]), "-o", "json")
+    assert (usable.code, usable.json["status"]) == (0, "usable")
+    utf16 = academy.raw_feed(text(ROWS, DAYS[0]).encode("utf-16"))
+    ran = academy.run("feed", "check", utf16, "-o", "json")
+    assert (ran.code, ran.json["status"], ran.json.keys()) == (6, "refused", usable.json.keys())
+    assert ran.json["refusals"][0]["code"] == "wrong-encoding"
+    assert "utf-8 is expected, but the file is UTF-16" in ran.json["refusals"][0]["message"]
+
+
+def test_one_off_commands(academy: Academy) -> None:
+    academy.allow_up_to(0, "lock")
+    academy.night(DAYS[0], academy.feed(*ROWS, day=DAYS[0]))
+    lock = ("account", "lock", CLAIRE, "nobody.here", *WHY, "--as-of", DAYS[0])
+    with academy.nothing_written():
+        for more in ((), ("--dry-run",)):
+            ran = academy.run(*lock, *more, "-o", "json")
+            locked, unknown = ran.json
+            assert (ran.code, locked["outcome"], unknown["outcome"]) == (4, "refused", "not found")
+            assert [one["guard"] for one in locked["refusals"]] == ["lock"]
+            assert locked["refusals"][0]["of"] == 2
+            assert locked["changes"][0]["kind"] == "lock"
+            assert unknown["refusals"] == []
+            assert "guard is broken" in locked["message"]
+        text = academy.run(*lock, "--dry-run")
+        assert (text.code, "lock" in text.out, "--allow lock=1" in text.err) == (4, True, True)
+    ran = academy.run(*lock, "--allow", "lock=1", "-o", "json")
+    assert (ran.code, [one["outcome"] for one in ran.json]) == (5, ["applied", "not found"])
+
+    ran = academy.run("undo", "last", *WHY, "--as-of", DAYS[0], "-o", "json")
+    assert (ran.code, ran.json["status"]) == (0, "done")
+    # before the day of the last run
+    ran = academy.run(
+        "account", "lock", IDA, *WHY, "--as-of", "2026-09-01", "--allow", "lock=1", "-o", "json"
+    )
+    assert (ran.code, ran.json[0]["outcome"]) == (4, "refused")
+    assert "is before that of the last one" in ran.json[0]["message"]
