@@ -82,8 +82,8 @@ def refuse_missing(name: str) -> None:
     """Raises UsageError if a file that the command line names does not exist."""
     try:
         os.stat(name)  # noqa: PTH116 - Path cannot hold every name
-    except OSError as error:
-        if error.errno in (ENOENT, ENOTDIR, ENAMETOOLONG):
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", ENOENT) in (ENOENT, ENOTDIR, ENAMETOOLONG):
             raise UsageError(f"{name}: there is no such file; check the path") from None
 
 

@@ -16,7 +16,7 @@ from piactl.directory.port import Reader, WriteResult
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import UnreadableRecords
-from piactl.errors import PiactlError, UnsafePlan
+from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.flows.accounts.hooks import IdentityNotices, tell_owners
 from piactl.flows.accounts.merging import finish_merges
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
@@ -31,6 +31,7 @@ from piactl.flows.plan.incremental import NextCache, keep, read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
+from piactl.flows.plan.inputs.older_feeds import note_older
 from piactl.flows.plan.partial_feeds import build_continuing
 from piactl.flows.plan.plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.plan.ready_plan import ReadyPlan
@@ -75,7 +76,14 @@ def run_nightly(
         state = read_run_state(accounts, rules, unreadable, feeds=bool(scans))
         check_date(run.order, state.memory.last, settings)
         _name_unjournalled(run, state.memory.last)
-        made = build_continuing(accounts, rules, settings, scans, state, accepted, run.lock.keep)
+        folder = Path(settings.state_folder)
+        try:
+            made = build_continuing(accounts, rules, settings, scans, state, accepted, run.lock.keep)
+        except FeedRefused as error:
+            note_older(error, folder)
+            raise
+        for refusal in made.refused:
+            note_older(refusal, folder)
         feeds, ready, cache = made.feeds, made.ready, made.cache
         for message in made.messages:
             say(message)
@@ -83,7 +91,6 @@ def run_nightly(
         scans.clear()
         if cache is not None:
             cache.release_feeds()
-        folder = Path(settings.state_folder)
         ready = sealed(ready, rules.keys, folder)
         run.lock.keep()
         run.journal.note(f"plan {ready.fingerprint}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from .academy import Academy
 from .feeds import MICHELIS, row, text
 
@@ -34,6 +36,20 @@ def test_a_night_and_a_plan(academy: Academy) -> None:
     assert ran.json.keys() == done.keys()
     ran = academy.run("apply", ran.plan_file, "-o", "json")
     assert (ran.code, ran.json["refusals"], ran.json.keys()) == (4, [guard], done.keys())
+
+    # an older feed refuses one night; the nights after it say so and do without, also once it is too old
+    older = academy.feed(ROWS[0], day="2026-09-01")
+    assert academy.run("plan", older, "--as-of", DAYS[1]).code == 6
+    assert academy.night(DAYS[1], older, code=6).json["refused_feeds"][0]["code"] == "older"
+    for day in (DAYS[1], "2026-09-12"):
+        ran = academy.night(day, older, academy.feed(*ROWS, day=day))
+        assert (ran.json["status"], ran.err.count("an older feed, refused before; remove it")) == ("done", 1)
+        assert academy.run("plan", older, "--as-of", day).code == 0
+    another = academy.feed(*ROWS, day="2026-09-02")
+    assert academy.night(day, older, another, code=6).json["refused_feeds"][0]["file"] == str(another)
+    digest = hashlib.sha256(older.read_bytes()).hexdigest()
+    accept = ("--accept-feed", digest, *WHY, "--as-of", day)
+    assert "passed by" not in academy.run("plan", older, *accept).out
 
     # a clock, and a run that cannot begin
     ran = academy.night("2026-09-01", code=4)

@@ -230,7 +230,7 @@ def create(
         function=function,
         corps=corps,
         start=read_date("--from", from_),
-        end=read_date("--until", until),
+        until=read_date("--until", until),
         sponsor=sponsor,
     )
     configuration, order, author = acting.begin(manner)

@@ -33,7 +33,7 @@ class Newcomer:
     uai: str
     function: str
     sponsor: str
-    end: date | None
+    until: date | None
     start: date | None = None
     usage_name: str = ""
     civilite: str = ""
@@ -93,7 +93,7 @@ def _check_values(newcomer: Newcomer) -> None:
 
 
 def _post(newcomer: Newcomer, as_of: date) -> Assignment:
-    needed = ("family_name", "given_name", "uai", "function", "end", "sponsor")
+    needed = ("family_name", "given_name", "uai", "function", "until", "sponsor")
     missing = [f"--{name.replace('_', '-')}" for name in needed if not getattr(newcomer, name)]
     if missing:
         raise UsageError(f"a new account needs more: add {', '.join(missing)}")
@@ -104,7 +104,7 @@ def _post(newcomer: Newcomer, as_of: date) -> Assignment:
         uai=uai,
         function=newcomer.function.strip().upper(),
         start=newcomer.start or as_of,
-        end=newcomer.end,
+        end=newcomer.until,
         corps=newcomer.corps.strip(),
         source=MANUAL,
     )

@@ -1,9 +1,11 @@
-"""Plans without the refused feeds of the sources that the configuration lists under `continue`."""
+"""Plans without the refused feeds of the sources that the configuration lists under `continue`, and without
+older feeds that a night refused before."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import Rules
@@ -13,6 +15,7 @@ from piactl.flows.plan.incremental import NextCache, RunState
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import FeedsOfAnotherDay, Scan
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
+from piactl.flows.plan.inputs.older_feeds import passed_by, read_older
 from piactl.flows.plan.ready_plan import ReadyPlan
 
 
@@ -25,11 +28,11 @@ class Continued:
     ready: ReadyPlan
     cache: NextCache | None
     refused: tuple[PiactlError, ...] = ()
-    remark: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def messages(self) -> tuple[str, ...]:
-        return (*map(str, self.refused), self.remark) if self.refused else ()
+        return (*map(str, self.refused), *self.remarks)
 
 
 def build_continuing(
@@ -45,13 +48,18 @@ def build_continuing(
 
     Of a refused source no feed is used. Raises FeedRefused and what else `build_plan` raises.
     """
-    left, sources = list(scans), list[str]()
+    left, sources, remarks = list(scans), list[str](), list[str]()
     refused: list[PiactlError] = []
+    older = read_older(Path(settings.state_folder))
     while True:
         try:
             feeds, ready, cache = build_plan(accounts, rules, settings, left, state, accepted, tick)
             break
         except (FeedRefused, FeedsOfAnotherDay) as error:
+            if files := passed_by(error, older):
+                remarks += [f"{file}: passed by: an older feed, refused before; remove it" for file in files]
+                left = [scan for scan in left if str(scan.path) not in files]
+                continue
             names = {scan.source.name for scan in left if str(scan.path) in _files(error)}
             alone = isinstance(error, FeedsOfAnotherDay) and not error.others_fit
             if alone or not names or not names <= settings.go_on:
@@ -59,11 +67,11 @@ def build_continuing(
             refused.append(error)
             sources += sorted(names)
             left = [scan for scan in left if scan.source.name not in names]
-    remark = ""
     if sources:
-        remark = f"feed refused of {', '.join(sources)}: dates and the other sources go on without it"
-        ready = replace(ready, plan=replace(ready.plan, remarks=(*ready.plan.remarks, remark)))
-    return Continued(feeds, ready, cache, tuple(refused), remark)
+        remarks.append(f"feed refused of {', '.join(sources)}: dates and the other sources go on without it")
+    if remarks:
+        ready = replace(ready, plan=replace(ready.plan, remarks=(*ready.plan.remarks, *remarks)))
+    return Continued(feeds, ready, cache, tuple(refused), tuple(remarks))
 
 
 def _files(error: FeedRefused | FeedsOfAnotherDay) -> set[str]:

@@ -1,0 +1,57 @@
+"""The feeds that a night refused as older than the last one: each refuses one night, and no later one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from pathlib import Path
+
+from piactl.errors import FeedRefused, FeedsRefused, PiactlError
+from piactl.flows.plan.inputs.load_feeds import FeedsOfAnotherDay
+from piactl.private_files import write_private
+
+_FILE = "older.sha256"
+
+
+def read_older(folder: Path) -> frozenset[str]:
+    """The SHA-256 of the feeds that nights of this host refused as older."""
+    try:
+        lines = (folder / _FILE).read_bytes().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(line[:64].decode("ascii", "replace") for line in lines)
+
+
+def note_older(error: PiactlError, folder: Path) -> None:
+    """Adds the feeds that an error refuses as older, and removes those that are no longer there."""
+    refused = _refused_as_older(error)
+    if not refused:
+        return
+    try:
+        lines = (folder / _FILE).read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        lines = []
+    kept = [line for line in lines if Path(line[66:]).exists()]
+    added = [f"{_digest(path)}  {path.absolute()}" for path in map(Path, refused) if "\n" not in str(path)]
+    content = "".join(f"{line}\n" for line in dict.fromkeys([*kept, *added]))
+    write_private(folder / _FILE, content.encode("utf-8", "surrogateescape"))
+
+
+def passed_by(error: PiactlError, older: Collection[str]) -> list[str]:
+    """The files that an error refuses as older, or as those of another day, and that were refused before."""
+    files = error.files if isinstance(error, FeedsOfAnotherDay) else _refused_as_older(error)
+    return [file for file in files if older and _digest(Path(file)) in older]
+
+
+def _refused_as_older(error: PiactlError) -> list[str]:
+    errors = error.errors if isinstance(error, FeedsRefused) else [error]
+    feeds = [one for one in errors if isinstance(one, FeedRefused)]
+    return [one.file for one in feeds if any(code == "older" for code, _ in one.refusals)]
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ""
