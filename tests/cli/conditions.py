@@ -595,7 +595,7 @@ CASES: dict[str, Case] = {
         code=1,
         wrong=(
             (("otp", "check", "nobody.here"), "123456\n", 9, NOBODY),
-            (("otp", "check", CLAIRE, "--code-file", "{new}"), "", 10, "no such file"),
+            (("otp", "check", CLAIRE, "--code-file", "{new}"), "", 2, "no such file"),
         ),
         missing=("otp", "check"),
     ),
