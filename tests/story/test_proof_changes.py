@@ -62,7 +62,7 @@ def test_a_changed_numen_proves_nothing_until_the_holdoff_is_over(staff: Academy
     path = staff.folder / "administrator.csv"
     words = ("--without-check", "--reason", "came with an identity card", "--out", path)
     assert staff.run("password", "reset", CLAIRE, *words).code == 0
-    staff.change(CLAIRE, piactlProofChanged=[f"numen {day(-7)}"])
+    staff.recorded(CLAIRE, piactlProofChanged=[f"numen {day(-7)}"])
     ran, found = reset(staff, OTHER)
     assert ran.code == 0, ran.err
     assert CLAIRE in found
@@ -77,7 +77,7 @@ def test_a_changed_private_address_is_not_handed_out(staff: Academy) -> None:
     assert list(found) == [CLAIRE]
     assert "example" not in file.read_text(encoding="utf-8").replace("ac-amiens.fr", "")
     assert f"its private address changed on {TODAY}, and is not handed out before {UNTIL}" in ran.out
-    staff.change(CLAIRE, piactlProofChanged=[f"private_mail {day(-7)}"])
+    staff.recorded(CLAIRE, piactlProofChanged=[f"private_mail {day(-7)}"])
     ran, _ = reset(staff, NUMEN, "--private-mail")
     assert ran.code == 0, ran.err
     assert any(THIEFS in one.read_text(encoding="utf-8") for one in staff.folder.glob("reset-*.csv"))

@@ -11,7 +11,8 @@ from piactl.core.model.overrides import override_text, override_words
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy
 from piactl.core.plan.change import Belongings, Change, Effect, Kind
-from piactl.core.rules.desired import Desired, Rules, changed_proofs
+from piactl.core.rules.desired import Desired, Rules
+from piactl.core.rules.proof_changes import changed_proofs
 from piactl.core.rules.reasons import (
     assignment_text,
     exception_text,
@@ -155,7 +156,8 @@ class _Maker:
         self.establishments = home_establishments(scope, rules.as_of)
         self.profiles = scope.profiles
         self.effect = effect_on(desired.subject.current, self.account)
-        self.proofs = changed_proofs(desired.subject, self.account, rules.keys)
+        subject = desired.subject
+        self.proofs = changed_proofs(self.account, subject.current, subject.person, rules.keys)
 
     def _change(
         self,

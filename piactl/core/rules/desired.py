@@ -9,14 +9,13 @@ from zlib import crc32
 
 from piactl.core.credentials.numen_verifier import numen_verifier
 from piactl.core.model.account import (
-    MAIL_PROOF,
     NO_DEVICE,
     NUMEN_PROOF,
     PLACEHOLDER,
     Account,
     State,
 )
-from piactl.core.model.digests import NUMEN, DigestKeys, digest_key_id
+from piactl.core.model.digests import NUMEN, DigestKeys
 from piactl.core.model.overrides import (
     Override,
     closings,
@@ -35,6 +34,7 @@ from piactl.core.naming.local_part import UnusableName, local_part
 from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career
 from piactl.core.rules.confirmation import confirmed
 from piactl.core.rules.matching import Births, birth_digests, births_of, with_births
+from piactl.core.rules.proof_changes import changed_proofs, with_proof_changes
 from piactl.core.rules.same_person import Ranks
 
 OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})
@@ -152,7 +152,7 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
         account = with_births(account, subject.births)
     if subject.person is not None:
         account = _with_hr_data(account, subject.person, rules)
-    account = _with_proof_changes(account, subject, rules)
+    account = with_proof_changes(account, current, subject.person, rules.keys, rules.as_of)
     account = _with_verifier(account, subject, rules)
     account = _with_overridden_name(account, current, rules.as_of, subject.person)
     return Desired(subject, account, path, renamed_base(current, account))
@@ -275,7 +275,8 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
         current, matricule=subject.matricule, assignments=subject.assignments, overrides=subject.overrides
     )
     account = with_matricules(_with_status(back, status), rules.keys)
-    account = _with_proof_changes(_with_hr_data(account, subject.person, rules), subject, rules)
+    account = _with_hr_data(account, subject.person, rules)
+    account = with_proof_changes(account, current, subject.person, rules.keys, rules.as_of)
     return Desired(subject, account, path, _base(account))
 
 
@@ -327,41 +328,6 @@ def _with_hr_data(account: Account, person: Person, rules: Rules) -> Account:
     return with_births(account, birth_digests(births_of(account), person, rules.keys, rules.matching))
 
 
-def changed_proofs(subject: Subject, account: Account, keys: DigestKeys) -> tuple[str, ...]:
-    """The PROOFS that `account` has otherwise than the current account of `subject`, or newly.
-
-    A NUMEN that only moves to another key is the same. A NUMEN whose former digest is under a key that is
-    not known counts as changed: nobody can tell. What comes back with an archived account is no change of its
-    private address, which the archive does not hold.
-    """
-    current = subject.current
-    if current is None:
-        return ()
-    changed = []
-    old, new = current.numen_digest, account.numen_digest
-    if new is not None and old != new:
-        numen = subject.person.numen if subject.person is not None else None
-        if numen is not None:
-            same = old is not None and keys.matches(old, NUMEN, numen.reveal())
-        else:
-            same = old is not None and digest_key_id(old) != digest_key_id(new)
-        if not same:
-            changed.append(NUMEN_PROOF)
-    if current.private_mail != account.private_mail and current.state is not State.ARCHIVED:
-        changed.append(MAIL_PROOF)
-    return tuple(changed)
-
-
-def _with_proof_changes(account: Account, subject: Subject, rules: Rules) -> Account:
-    changed = changed_proofs(subject, account, rules.keys)
-    if not changed:
-        return account
-    names = sorted({*dict(account.proof_changes), *changed})
-    known = ((name, account.proof_changed(name)) for name in names)
-    days = [(name, max(day or rules.as_of, rules.as_of) if name in changed else day) for name, day in known]
-    return replace(account, proof_changes=tuple((name, day) for name, day in days if day is not None))
-
-
 def verifier_turn(matricule_digest: str) -> int:
     """The night, of VERIFIER_DAYS, in which an account gets a verifier that it lacks."""
     return crc32(matricule_digest.encode()) % VERIFIER_DAYS
@@ -381,7 +347,7 @@ def verifier_day(account: Account, keys: DigestKeys, as_of: date) -> date | None
 def _with_verifier(account: Account, subject: Subject, rules: Rules) -> Account:
     """The account with a verifier of its NUMEN: at once where that changed, else on its day. Without a
     matching key there is none: the digest, under the same key, is guessed faster."""
-    changed = NUMEN_PROOF in changed_proofs(subject, account, rules.keys)
+    changed = NUMEN_PROOF in changed_proofs(account, subject.current, subject.person, rules.keys)
     if changed:
         account = replace(account, numen_verifier=None)
     numen = subject.person.numen if subject.person is not None else None

@@ -31,7 +31,7 @@ def account_write(
         dn = account_dn(settings, desired.uid)
         return with_base(encoding, None, EntryWrite("add", dn, add={"objectClass": tuple(classes), **values}))
     if current.drift is not None:
-        values = current.drift.with_theirs(values)
+        values = current.drift.with_theirs(values, current.values, encoding.values(current.account))
     write = account_change(encoding, current.dn, current.values, values)
     if write is None and not agreed and _is_fresh(encoding, current):
         return None

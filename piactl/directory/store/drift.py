@@ -136,13 +136,20 @@ class Drifted:
     multiple: Collection[str]
     digesting: Digesting
 
-    def with_theirs(self, values: Values) -> dict[str, tuple[bytes, ...]]:
-        """These values with the kept changes of another program."""
+    def with_theirs(self, values: Values, entry: Values, known: Values) -> dict[str, tuple[bytes, ...]]:
+        """These desired values with what stays on the `entry` of another program's changes: what is kept, and
+        where piactl's own value waits for the next feed, what is there unless something else is desired than
+        what the entry alone gives (`known`)."""
         result = dict(values)
         for name in self.kept:
             added, gone = self.added.get(name, ()), self.gone.get(name, frozenset())
             left = [v for v in values.get(name, ()) if self.digesting.item(name, v) not in gone]
-            result[name] = added if added and name not in self.multiple else tuple(sorted({*left, *added}))
+            single = added and name not in self.multiple
+            result[name] = entry[name] if single else tuple(sorted({*left, *added}))
+        for one in self.drift:
+            name = one.attribute
+            if one.fate == Fate.UNKNOWN and values.get(name) == known.get(name):
+                result[name] = entry.get(name, ())
         return {name: some for name, some in result.items() if some}
 
     def found(self, values: Values) -> dict[str, tuple[bytes, ...]]:
@@ -194,7 +201,9 @@ def drift_of(
         if not complete and one in _STORED and not (fate is Fate.KEPT and one in _STANDS):
             unknown.append(name)
         stands = fate is Fate.WAITS or (fate is Fate.KEPT and one in _STANDS)
-        if not stands and not (fate is Fate.UNKNOWN and one in _FROM_HR):
+        # the salt of a new digest is read from the former one
+        believes = fate is Fate.UNKNOWN and one in _FROM_HR and one != "piactlBirthDigest"
+        if not stands and not believes:
             ours = {*(v for v in values.get(name, ()) if v not in injected), *back}
             if one == "piactlLock" and not complete:
                 ours = {lock_text(_LOCK).encode()}
@@ -233,7 +242,7 @@ def _class_of(name: str, added: Sequence[bytes], back: Sequence[bytes], complete
     if name in ("piactlDevice", "oathTOTPToken") and theirs:
         shut = all(text == NO_DEVICE or text.lower().startswith(f"cn={NO_DEVICE},") for text in theirs)
         return _TIGHTENING if shut else _LOOSENING
-    if name == "piactlLock" and (ours or not complete):
+    if name in ("piactlLock", "piactlProofChanged") and (ours or not complete):
         return _LOOSENING
     return more if added else less
 

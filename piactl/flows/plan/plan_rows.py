@@ -14,6 +14,7 @@ from piactl.core.plan.run_state import Waiting, bare
 from piactl.core.rules.career import career
 from piactl.core.rules.desired import Desired, Rules, Subject
 from piactl.core.rules.matching import birth_digests, with_births
+from piactl.core.rules.proof_changes import changed_proofs, without_changes
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.account_write import account_write, only_renews_base
@@ -86,7 +87,13 @@ class PlanRows:
         if entry is not None and entry.drift is not None:
             from_hr = subject.person is not None
             current, agreed = settled(entry, self.accounts.encoding, desired.account, from_hr=from_hr)
-            desired = replace(desired, subject=replace(subject, current=current))
+            # a proof that HR repeats did not change, whatever another program wrote
+            before, after = (
+                changed_proofs(desired.account, one, subject.person, self.rules.keys)
+                for one in (subject.current, current)
+            )
+            account = without_changes(desired.account, {*before} - {*after}, current)
+            desired = replace(desired, subject=replace(subject, current=current), account=account)
         directory, encoding = self.accounts.directory, self.accounts.encoding
         return desired, account_write(directory, encoding, entry, desired.account, agreed)
 
